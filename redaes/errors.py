@@ -1,0 +1,61 @@
+"""Every exception that redaes raises on purpose.
+
+RedaesError
+├── InputError            something the caller handed over is wrong; the message names it and the remedy
+│   ├── ImageError        a picture that cannot be used (names the file)
+│   ├── RecordError       a dataset, label or run file that cannot be used
+│   └── PromptError       a prompt that is unknown, altered or filled in wrongly
+├── ParseError            a model's answer does not follow the grammar (see redaes.answers)
+├── BackendError          a model could not be loaded or reached
+├── MissingDependency     an optional package is absent (also an ImportError)
+└── TrainingError         a setting or state in which training would be wrong
+"""
+
+from __future__ import annotations
+
+
+class RedaesError(Exception):
+    """Base of all errors raised on purpose; the command line prints it without a traceback."""
+
+
+class InputError(RedaesError):
+    """Something that the caller handed over is wrong."""
+
+
+class ImageError(InputError):
+    """A picture that cannot be used."""
+
+
+class RecordError(InputError):
+    """A dataset, label or run file that cannot be used."""
+
+
+class PromptError(InputError):
+    """A prompt that is unknown, altered or filled in wrongly."""
+
+
+class ParseError(RedaesError):
+    """A model's answer that does not follow the grammar.
+
+    Attributes:
+        reason: a short stable identifier, fit for counting (e.g. ``"no_winner"``).
+    """
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+
+
+class BackendError(RedaesError):
+    """A model could not be loaded or reached."""
+
+
+class MissingDependency(RedaesError, ImportError):
+    """An optional package is absent; the message carries the line that installs it."""
+
+    def __init__(self, package: str, extra: str) -> None:
+        super().__init__(f"{package} is not installed; run: pip install 'redaes[{extra}]'")
+
+
+class TrainingError(RedaesError):
+    """A setting or state in which training would be wrong; raised before the model loads."""

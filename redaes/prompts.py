@@ -1,0 +1,111 @@
+"""Prompts: versioned text files, pinned by checksum, rendered in one pass.
+
+A prompt lives in ``prompts/<name>/<version>.md`` and never changes once released: ``checksums.json`` pins
+its SHA-256, and a file that differs refuses to load. ``{{slot}}`` marks where a picture goes, so the text
+itself decides the order of words and pictures. The message that this module renders is the only one there
+is: training, serving and evaluation all use it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+from redaes.errors import PromptError
+
+Mode = Literal["reasoned", "fast"]
+
+COMPARE: dict[Mode, str] = {"reasoned": "compare/v1", "fast": "compare_fast/v1"}
+"""The prompt of each way to compare two pictures."""
+
+SCORE = "score/v1"
+"""The prompt for a single picture."""
+
+_PACKAGED = Path(__file__).with_name("_prompts")
+_CHECKOUT = Path(__file__).resolve().parent.parent / "prompts"
+_SLOT = re.compile(r"\{\{(\w+)\}\}")
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """One version of one prompt."""
+
+    name: str
+    """``name/version``."""
+    text: str
+    sha256: str
+
+    @property
+    def id(self) -> str:
+        """What a result carries: ``name/version@hash``."""
+        return f"{self.name}@{self.sha256[:12]}"
+
+    @property
+    def slots(self) -> tuple[str, ...]:
+        """Names of the picture slots, in the order of the text."""
+        return tuple(_SLOT.findall(self.text))
+
+    def messages(self) -> list[dict[str, Any]]:
+        """The chat as ``transformers`` and TRL take it: one user turn of text parts and image slots.
+
+        Pictures are handed over separately, in the order of :attr:`slots`. (A content part must not carry
+        the picture itself: Arrow would give every part an ``image`` field.)
+        """
+        content: list[dict[str, Any]] = []
+        for index, part in enumerate(_SLOT.split(self.text)):
+            if index % 2:
+                content.append({"type": "image"})
+            elif part:
+                content.append({"type": "text", "text": part})
+        return [{"role": "user", "content": content}]
+
+
+def directory() -> Path:
+    """The folder of the prompts: the packaged copy, or the checkout's."""
+    for folder in (_PACKAGED, _CHECKOUT):
+        if (folder / "checksums.json").is_file():
+            return folder
+    raise PromptError(f"no prompts at {_PACKAGED} or {_CHECKOUT}; reinstall redaes")
+
+
+@cache
+def _checksums() -> dict[str, str]:
+    pinned: dict[str, str] = json.loads((directory() / "checksums.json").read_text(encoding="utf-8"))
+    return pinned
+
+
+def names() -> tuple[str, ...]:
+    """All released prompts."""
+    return tuple(sorted(_checksums()))
+
+
+@cache
+def load(name: str) -> Prompt:
+    """Load a prompt and verify it against its checksum.
+
+    Args:
+        name: ``name/version``, for example ``"compare/v1"``.
+
+    Raises:
+        PromptError: unknown name, or a text that is not the released one.
+    """
+    folder, pinned = directory(), _checksums()
+    if name not in pinned:
+        raise PromptError(f"unknown prompt {name!r}; known: {', '.join(sorted(pinned))}")
+    path = folder / f"{name}.md"
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError as error:
+        raise PromptError(f"{path} is missing; reinstall redaes") from error
+    sha256 = hashlib.sha256(data).hexdigest()
+    if sha256 != pinned[name]:
+        raise PromptError(
+            f"{path} was altered: SHA-256 {sha256[:12]}, released {pinned[name][:12]}; "
+            "restore it, or add your text as a new version"
+        )
+    return Prompt(name=name, text=data.decode("utf-8").rstrip("\n"), sha256=sha256)

@@ -1,0 +1,275 @@
+"""Records on disk: pairs as Parquet with real ``Image`` columns, run records as JSON; all writes atomic.
+
+A RED dataset is a folder::
+
+    README.md                     dataset card; names the splits for ``datasets.load_dataset`` and the hub
+    data/train-00000.parquet …    one shard per chunk of photographs
+    data/test-00000.parquet …
+    report.json                   what was kept, what was rejected and why
+
+A row holds a :class:`~redaes.types.Pair` and its rationale in both orders. The schema's version is in the
+Parquet metadata; a reader refuses a version that it does not know.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ValidationError
+
+from redaes.errors import MissingDependency, RecordError
+from redaes.types import SPLITS, Edit, ImageRef, Pair, Rationale, Split
+
+if TYPE_CHECKING:
+    import datasets
+    import pyarrow as pa
+
+SCHEMA_VERSION = 1
+_VERSION_KEY = b"redaes.schema_version"
+
+
+class PairRecord(BaseModel):
+    """A pair with its pictures' bytes and its reasoning in both orders: one row of a RED dataset."""
+
+    model_config = {"frozen": True, "extra": "forbid"}
+
+    pair: Pair
+    first_bytes: bytes
+    """The encoded picture (JPEG)."""
+    second_bytes: bytes
+    rationale: Rationale | None
+    """Reasoning with ``pair.first`` as A; None when the pair has none."""
+    rationale_swapped: Rationale | None
+    """Reasoning with ``pair.second`` as A. Kept apart because letters cannot be exchanged in free text."""
+    licence: str
+    """Licence of the source photograph, empty when not known."""
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write a file so that it is either whole or absent, also after ``kill -9``.
+
+    Raises:
+        RecordError: the folder cannot be written to.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with temporary.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)  # what a full disk left; after a success there is nothing
+    except OSError as error:
+        raise RecordError(f"{path} cannot be written: {error.strerror}; choose another output folder") from error
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write ``value`` as readable JSON, atomically; NaN and infinity are refused."""
+    write_atomically(path, (json.dumps(value, indent=2, allow_nan=False) + "\n").encode())
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file.
+
+    Raises:
+        RecordError: missing, or not JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RecordError(f"{path} cannot be read: {error.strerror}") from error
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise RecordError(f"{path} is not JSON: {error}; delete it to start afresh") from error
+
+
+def features() -> datasets.Features:
+    """The columns of a RED dataset."""
+    try:
+        import datasets
+    except ImportError as error:
+        raise MissingDependency("datasets", "train") from error
+
+    text = datasets.Value("string")
+    return datasets.Features(
+        {
+            "id": text,
+            "first": datasets.Image(),
+            "second": datasets.Image(),
+            "delta": datasets.Value("float64"),
+            "factors": datasets.List(text),
+            "rationale": text,
+            "rationale_swapped": text,
+            "edit_first": text,
+            "edit_second": text,
+            "group": text,
+            "source": text,
+            "licence": text,
+        }
+    )
+
+
+def _json_or_none(record: BaseModel | None) -> str | None:
+    return None if record is None else record.model_dump_json()
+
+
+def row_of(record: PairRecord) -> dict[str, Any]:
+    """The record as a Parquet row; the split is the file's."""
+    pair = record.pair
+    return {
+        "id": pair.id,
+        "first": {"bytes": record.first_bytes, "path": str(pair.first.path)},
+        "second": {"bytes": record.second_bytes, "path": str(pair.second.path)},
+        "delta": pair.delta,
+        "factors": list(pair.factors),
+        "rationale": _json_or_none(record.rationale),
+        "rationale_swapped": _json_or_none(record.rationale_swapped),
+        "edit_first": _json_or_none(pair.edit_first),
+        "edit_second": _json_or_none(pair.edit_second),
+        "group": pair.group,
+        "source": pair.source,
+        "licence": record.licence,
+    }
+
+
+def record_of(row: Mapping[str, Any], split: Split) -> PairRecord:
+    """The record of a row whose pictures are undecoded (``{"bytes", "path"}``).
+
+    Raises:
+        RecordError: the row breaks the schema; names its id.
+    """
+
+    def edit(text: str | None) -> Edit | None:
+        return None if text is None else Edit.model_validate_json(text)
+
+    def rationale(text: str | None) -> Rationale | None:
+        return None if text is None else Rationale.model_validate_json(text)
+
+    def image(value: Mapping[str, Any]) -> ImageRef:
+        return ImageRef(id=hashlib.sha256(value["bytes"]).hexdigest(), path=Path(value["path"]))
+
+    try:
+        return PairRecord(
+            pair=Pair(
+                id=row["id"],
+                first=image(row["first"]),
+                second=image(row["second"]),
+                delta=row["delta"],
+                edit_first=edit(row["edit_first"]),
+                edit_second=edit(row["edit_second"]),
+                factors=tuple(row["factors"]),
+                group=row["group"],
+                source=row["source"],
+                split=split,
+            ),
+            first_bytes=row["first"]["bytes"],
+            second_bytes=row["second"]["bytes"],
+            rationale=rationale(row["rationale"]),
+            rationale_swapped=rationale(row["rationale_swapped"]),
+            licence=row["licence"],
+        )
+    except (ValidationError, KeyError, TypeError) as error:
+        raise RecordError(f"row {row.get('id')!r} breaks the schema: {error}") from error
+
+
+def write_shard(path: Path, records: Sequence[PairRecord]) -> None:
+    """Write one Parquet shard, atomically."""
+    columns = features()  # first: it names what to install when Arrow is absent
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    rows = [row_of(record) for record in records]
+    schema: pa.Schema = columns.arrow_schema
+    schema = schema.with_metadata({**(schema.metadata or {}), _VERSION_KEY: str(SCHEMA_VERSION).encode()})
+    table = pa.Table.from_pylist(rows, schema=schema)
+    buffer = io.BytesIO()
+    # Small row groups: the hub's viewer and random access read one group at a time.
+    pq.write_table(table, buffer, compression="zstd", row_group_size=100)
+    write_atomically(path, buffer.getvalue())
+
+
+def shards(folder: Path, split: Split) -> list[Path]:
+    """The shards of one split, in order.
+
+    Raises:
+        RecordError: the folder is no RED dataset, or has no such split.
+    """
+    found = sorted((folder / "data").glob(f"{split}-*.parquet"))
+    if not found:
+        raise RecordError(
+            f"{folder} has no data/{split}-*.parquet: not a RED dataset; build one with data_gen/build_pairs.py"
+        )
+    return found
+
+
+def load_pairs(folder: Path, split: Split) -> datasets.Dataset:
+    """A split as a memory-mapped ``datasets.Dataset`` with undecoded pictures.
+
+    Raises:
+        RecordError: no such dataset, an unknown schema version, or a file that is no Parquet.
+    """
+    try:
+        import datasets
+    except ImportError as error:
+        raise MissingDependency("datasets", "train") from error
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    files = shards(folder, split)
+    for file in files:
+        try:
+            metadata = pq.read_schema(file).metadata or {}
+        except (pa.ArrowInvalid, OSError) as error:
+            raise RecordError(f"{file} is not readable Parquet: {error}; delete it and build again") from error
+        version = metadata.get(_VERSION_KEY, b"none").decode()
+        if version != str(SCHEMA_VERSION):
+            raise RecordError(f"{file} has schema version {version}, this redaes reads {SCHEMA_VERSION}; rebuild it")
+    columns = features()
+    for column in ("first", "second"):
+        columns[column] = datasets.Image(decode=False)
+    try:
+        return datasets.Dataset.from_parquet([str(file) for file in files], features=columns)
+    except datasets.exceptions.DatasetGenerationError as error:
+        damaged = _unreadable(files)
+        raise RecordError(
+            f"{', '.join(map(str, damaged)) or folder} cannot be read ({error.__cause__ or error}); "
+            "delete it and build again"
+        ) from error
+
+
+def _unreadable(files: Sequence[Path]) -> list[Path]:
+    """Those among the shards whose data cannot be decoded although their footers can."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    found = []
+    for file in files:
+        try:
+            pq.read_table(file)
+        except (pa.ArrowException, OSError):
+            found.append(file)
+    return found
+
+
+def read_records(folder: Path, split: Split) -> Iterable[PairRecord]:
+    """All records of a split, one by one."""
+    for row in load_pairs(folder, split):
+        yield record_of(row, split)
+
+
+def data_hash(folder: Path) -> str:
+    """SHA-256 over the shards of all splits: what a run record names as its data."""
+    digest = hashlib.sha256()
+    for split in SPLITS:
+        for file in sorted((folder / "data").glob(f"{split}-*.parquet")):
+            content = hashlib.sha256(file.read_bytes()).hexdigest()
+            digest.update(f"{file.name}:{content}\n".encode())
+    return digest.hexdigest()

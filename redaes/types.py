@@ -1,0 +1,216 @@
+"""The records that every part of redaes exchanges: frozen, validated, extra fields refused.
+
+The one scale. A picture's *score* lies in [0, 9]; a *delta* is a difference of two scores in the same
+points, so it lies in [-9, 9]. Positive delta: the first picture is better. A delta below ``TIE_MARGIN``
+points in size is a tie. Sign and order change in :meth:`swapped` and nowhere else.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
+
+MAX_DELTA = 9.0
+"""Largest difference of two scores, in points."""
+
+TIE_MARGIN = 0.25
+"""Differences smaller than this, in points, are ties."""
+
+TAU = 2.0
+"""Thurstone scale: a difference of TAU points is seen by Φ(1) = 84 % of judgements [our decision]."""
+
+Winner = Literal["A", "B", "tie"]
+"""A is the picture shown first, B the one shown second."""
+
+Factor = Literal["light", "colour", "focus", "noise", "composition", "content"]
+"""What changes between two pictures: one documented taxonomy (docs/factors.md)."""
+
+FACTORS: tuple[Factor, ...] = ("light", "colour", "focus", "noise", "composition", "content")
+
+Direction = Literal["degrade", "improve", "neutral"]
+Order = Literal["forward", "swapped"]
+Split = Literal["train", "test"]
+SPLITS: tuple[Split, ...] = ("train", "test")
+Delta = Annotated[FiniteFloat, Field(ge=-MAX_DELTA, le=MAX_DELTA)]
+
+_WINNER_SWAPPED: dict[Winner, Winner] = {"A": "B", "B": "A", "tie": "tie"}
+
+
+def winner_of(delta: float) -> Winner:
+    """The winner that a signed difference stands for.
+
+    >>> winner_of(1.2), winner_of(-1.2), winner_of(0.1)
+    ('A', 'B', 'tie')
+    """
+    if abs(delta) < TIE_MARGIN:
+        return "tie"
+    return "A" if delta > 0 else "B"
+
+
+class Record(BaseModel):
+    """Base of all records."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+_RecordT = TypeVar("_RecordT", bound=Record)
+
+
+def _replace(record: _RecordT, **changes: Any) -> _RecordT:
+    """A copy with fields exchanged, validated like a new record (``model_copy`` does not validate)."""
+    return type(record)(**{**dict(record), **changes})
+
+
+class ImageRef(Record):
+    """A picture, named by its content."""
+
+    id: str
+    """SHA-256 of the file's bytes, in hex."""
+    path: Path
+    """Where it was read from."""
+
+
+class Edit(Record):
+    """One edit that was applied to a source picture."""
+
+    factor: Factor
+    """The aesthetic factor that it changes."""
+    operation: str
+    """The editor's name for what it did, such as ``exposure_down``."""
+    direction: Direction
+    """Whether it makes the picture worse, better, or neither."""
+    strength: Annotated[FiniteFloat, Field(ge=0.0, le=1.0)]
+    """How much, in [0, 1]; comparable within an operation, not between operations."""
+    instruction: str
+    """The same edit as a sentence that an instruction-following editor would be given."""
+    editor: str
+    """Name and version of the editor."""
+    seed: int
+    """Seed of the edit's random part."""
+
+
+class Pair(Record):
+    """Two pictures of one source, with the difference between them where it is known."""
+
+    id: str
+    """Content-derived, stable over runs."""
+    first: ImageRef
+    second: ImageRef
+    delta: Delta | None
+    """Score of ``first`` minus score of ``second``, in points; None: not labelled."""
+    edit_first: Edit | None
+    """What was done to ``first``; None: nothing that matters aesthetically."""
+    edit_second: Edit | None
+    factors: tuple[Factor, ...]
+    """The factors that decide the pair; empty for a tie."""
+    group: str
+    """Id of the source with all its edits: what must stay together in ranking rewards."""
+    source: str
+    """Id of the photograph: what must stay within one split."""
+    split: Split
+
+    def swapped(self) -> Pair:
+        """The same pair shown in the other order. The id stays: it is the same pair."""
+        return _replace(
+            self,
+            first=self.second,
+            second=self.first,
+            delta=None if self.delta is None else 0.0 - self.delta,  # not "-": that makes -0.0 of a tie
+            edit_first=self.edit_second,
+            edit_second=self.edit_first,
+        )
+
+
+class Rationale(Record):
+    """The reasoning of an answer."""
+
+    text: str
+    """The reasoning without its closing sentence."""
+    factors: tuple[Factor, ...]
+    """The factors named as decisive."""
+    better: Winner
+    """The picture that it calls better in those factors; ``tie`` when nothing decides."""
+
+    @model_validator(mode="after")
+    def _decided_by_something(self) -> Rationale:
+        if (self.better == "tie") != (not self.factors):
+            raise ValueError(f"better {self.better!r} with factors {self.factors}: a tie has none, a winner has some")
+        return self
+
+
+class Verdict(Record):
+    """A parsed answer to a comparison."""
+
+    winner: Winner
+    delta: Delta
+    """Stated signed difference in points; its sign agrees with ``winner``."""
+    rationale: Rationale | None
+    """None in the fast mode."""
+
+    @model_validator(mode="after")
+    def _winner_agrees(self) -> Verdict:
+        expected = "tie" if self.delta == 0 else ("A" if self.delta > 0 else "B")
+        if self.winner != expected:
+            raise ValueError(f"winner {self.winner!r} contradicts difference {self.delta:+.1f}")
+        if self.rationale is not None and self.rationale.better != self.winner:
+            raise ValueError(f"winner {self.winner!r} contradicts rationale {self.rationale.better!r}")
+        return self
+
+    def swapped(self) -> Verdict:
+        """The verdict as it reads when the pictures change places (rationale text keeps its letters)."""
+        rationale = self.rationale
+        if rationale is not None:
+            rationale = _replace(rationale, better=_WINNER_SWAPPED[rationale.better])
+        return Verdict(winner=_WINNER_SWAPPED[self.winner], delta=0.0 - self.delta, rationale=rationale)
+
+
+class Sampling(Record):
+    """How an answer was drawn."""
+
+    temperature: Annotated[FiniteFloat, Field(ge=0.0)] = 0.0
+    """0: greedy."""
+    max_new_tokens: Annotated[int, Field(ge=1)] = 256
+    seed: int = 0
+
+
+class Comparison(Record):
+    """One judgement of two pictures in one order: a verdict, or the reason why there is none."""
+
+    order: Order
+    """``forward``: as asked; ``swapped``: the second picture was shown as A."""
+    verdict: Verdict | None
+    """In the letters of the order in which the pictures were shown."""
+    failure: str | None
+    """Reason identifier when there is no verdict."""
+    raw: str
+    """The model's text, untouched."""
+    probability: Annotated[FiniteFloat, Field(ge=0.0, le=1.0)] | None
+    """P(picture shown as A is better), read from token probabilities; None: not offered by the backend."""
+    model: str
+    revision: str
+    """What pins the model: a content hash or a hub revision."""
+    prompt_id: str
+    """``name/version@hash``."""
+    sampling: Sampling
+
+    @model_validator(mode="after")
+    def _verdict_or_failure(self) -> Comparison:
+        if (self.verdict is None) == (self.failure is None):
+            raise ValueError("a comparison has either a verdict or a failure")
+        return self
+
+
+class Ranking(Record):
+    """An order of several pictures, estimated from comparisons."""
+
+    order: tuple[str, ...]
+    """Picture ids, best first; ties keep the order of ids so that the answer is deterministic."""
+    scores: dict[str, FiniteFloat]
+    """Strength per picture id, zero mean; the unit is that of the comparisons."""
+    n_comparisons: int
+    n_failed: int
+    """Comparisons without a usable answer: counted, never guessed."""
+    n_cycles: int
+    """Circular triples A > B > C > A among the comparisons."""

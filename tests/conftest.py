@@ -1,0 +1,135 @@
+"""What holds for all tests: hubs are offline, and nothing talks to another machine.
+
+Connections of this process to anything but the machine itself are refused from the start of the session; a
+test in ``tests/unit`` may not even open those. Subprocesses are not covered: they inherit the offline
+variables only, and ``tests/packaging`` relies on that to reach the package index.
+"""
+
+from __future__ import annotations
+
+import os
+
+# Before anything imports torch or a hub client.
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["HF_DATASETS_OFFLINE"] = "1"
+os.environ["TRANSFORMERS_OFFLINE"] = "1"
+os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+os.environ["VLLM_NO_USAGE_STATS"] = "1"
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import ipaddress
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+UNIT = Path(__file__).parent / "unit"
+
+
+class NetworkBlocked(RuntimeError):
+    """A test used a socket that it may not use. Not an OSError, so that no retry loop swallows it."""
+
+
+def _is_local(address: object) -> bool:
+    """Whether a socket address, or a host name, names this machine."""
+    if isinstance(address, tuple):
+        address = address[0]
+    if address in (None, "", "localhost", b"localhost"):
+        return True
+    if isinstance(address, bytes):
+        address = address.decode(errors="replace")
+    try:
+        ip = ipaddress.ip_address(str(address).split("%")[0])
+    except ValueError:
+        return False  # a name: looking it up is already talking to another machine
+    return ip.is_loopback or ip.is_unspecified
+
+
+def _guard_method(name: str, allowed: Callable[[object], bool], why: str) -> Callable[..., object]:
+    real = getattr(socket.socket, name)
+
+    def guarded(self: socket.socket, *args: object) -> object:
+        # The address is the last argument of connect, connect_ex, bind and sendto.
+        if self.family in (socket.AF_INET, socket.AF_INET6) and not allowed(args[-1]):
+            raise NetworkBlocked(f"socket.{name}({args[-1]!r}): {why}")
+        return real(self, *args)
+
+    return guarded
+
+
+def _guard_lookup(allowed: Callable[[object], bool], why: str) -> Callable[..., object]:
+    real = socket.getaddrinfo
+
+    def guarded(host: object, *args: object, **kwargs: object) -> object:
+        if not allowed(host):
+            raise NetworkBlocked(f"socket.getaddrinfo({host!r}): {why}")
+        return real(host, *args, **kwargs)  # type: ignore[arg-type]
+
+    return guarded
+
+
+def _block(patch: pytest.MonkeyPatch, names: tuple[str, ...], allowed: Callable[[object], bool], why: str) -> None:
+    for name in names:
+        patch.setattr(socket.socket, name, _guard_method(name, allowed, why))
+    patch.setattr(socket, "getaddrinfo", _guard_lookup(allowed, why))
+
+
+_session_patch = pytest.MonkeyPatch()
+
+
+def pytest_configure() -> None:
+    _block(_session_patch, ("connect", "connect_ex", "sendto"), _is_local, "tests reach no other machine")
+
+
+def pytest_unconfigure() -> None:
+    _session_patch.undo()
+
+
+@pytest.fixture(autouse=True)
+def no_sockets_in_unit_tests(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Refuses every internet socket, loopback included, to a test under tests/unit."""
+    if UNIT not in request.path.parents:
+        yield
+        return
+    with pytest.MonkeyPatch.context() as patch:
+        why = "unit tests open no sockets; tests/integration may use this machine's"
+        _block(patch, ("connect", "connect_ex", "sendto", "bind"), lambda _address: False, why)
+        yield
+
+
+def synthetic_photograph(seed: int, width: int = 320, height: int = 240) -> Image.Image:
+    """A picture with what photographs have: a light gradient, coloured shapes, texture."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[0:height, 0:width].astype(np.float64)
+    base = 90 + 90 * (np.cos(x / width * rng.uniform(1, 4) + rng.uniform(0, 6)) + y / height) / 2
+    picture = base[..., None] * rng.uniform(0.6, 1.1, 3)
+    for _ in range(8):
+        centre = rng.uniform((0, 0), (width, height))
+        radius = rng.uniform(0.05, 0.25) * height
+        inside = np.hypot(x - centre[0], y - centre[1]) < radius
+        picture[inside] = rng.uniform(20, 235, 3)
+    picture += rng.normal(0, 6, (height, width, 1)) + 12 * np.sin(x / rng.uniform(2, 5))[..., None]
+    return Image.fromarray(picture.clip(0, 255).astype(np.uint8))
+
+
+@pytest.fixture(scope="session")
+def photo_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six different synthetic photographs."""
+    folder = tmp_path_factory.mktemp("photos")
+    for seed in range(6):
+        synthetic_photograph(seed).save(folder / f"photo{seed}.png")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def red_folder(photo_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small RED dataset built from the synthetic photographs."""
+    from redaes.datagen.pipeline import Settings, build
+
+    folder = tmp_path_factory.mktemp("red") / "pairs"
+    build([photo_folder], folder, Settings(views=4, variants=3, max_side=96, test_fraction=0.34, seed=1))
+    return folder

@@ -1,0 +1,98 @@
+"""Prompts: pinned texts, slots, and the messages made of them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from redaes import prompts
+from redaes.errors import PromptError
+
+PINNED = json.loads((prompts.directory() / "checksums.json").read_text(encoding="utf-8"))
+
+
+def _forget() -> None:
+    for value in vars(prompts).values():
+        if hasattr(value, "cache_clear"):
+            value.cache_clear()
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A prompts folder of the test's own, with one prompt in it."""
+    text = "Left {{left}} and {{right}} right.\n"
+    (tmp_path / "x").mkdir()
+    (tmp_path / "x/v1.md").write_text(text, encoding="utf-8")
+    pinned = {"x/v1": hashlib.sha256(text.encode()).hexdigest()}
+    (tmp_path / "checksums.json").write_text(json.dumps(pinned), encoding="utf-8")
+    monkeypatch.setattr(prompts, "_PACKAGED", tmp_path)
+    _forget()
+    yield tmp_path
+    _forget()
+
+
+@pytest.mark.parametrize("name", sorted(PINNED))
+def test_every_released_prompt_is_as_released(name: str) -> None:
+    prompt = prompts.load(name)
+    assert prompt.sha256 == PINNED[name]
+    assert prompt.id == f"{name}@{PINNED[name][:12]}"
+    assert prompt.text == prompt.text.strip()
+
+
+def test_every_prompt_file_is_pinned() -> None:
+    found = {str(file.relative_to(prompts.directory()).with_suffix("")) for file in prompts.directory().rglob("*.md")}
+    assert found == set(PINNED) == set(prompts.names())
+
+
+def test_every_mode_has_a_prompt_for_two_pictures() -> None:
+    assert set(prompts.COMPARE) == {"reasoned", "fast"}
+    for name in prompts.COMPARE.values():
+        assert prompts.load(name).slots == ("first", "second")
+    assert len(prompts.load(prompts.SCORE).slots) == 1
+
+
+def test_the_text_decides_the_order_of_words_and_pictures(folder: Path) -> None:
+    prompt = prompts.load("x/v1")
+    assert prompt.slots == ("left", "right")
+    assert prompt.messages() == [
+        {
+            "role": "user",
+            "content": [
+                {"type": "text", "text": "Left "},
+                {"type": "image"},
+                {"type": "text", "text": " and "},
+                {"type": "image"},
+                {"type": "text", "text": " right."},
+            ],
+        }
+    ]
+
+
+def test_an_altered_text_is_refused(folder: Path) -> None:
+    with (folder / "x/v1.md").open("a", encoding="utf-8") as file:
+        file.write(" ")
+    with pytest.raises(PromptError, match=r"v1\.md was altered.*new version"):
+        prompts.load("x/v1")
+
+
+def test_a_missing_text_is_named(folder: Path) -> None:
+    (folder / "x/v1.md").unlink()
+    with pytest.raises(PromptError, match=r"v1\.md is missing"):
+        prompts.load("x/v1")
+
+
+@pytest.mark.parametrize("name", ["compare/v999", "compare", "", "../prompts/compare/v1"])
+def test_an_unknown_name_lists_the_known(name: str) -> None:
+    with pytest.raises(PromptError, match=r"unknown prompt .*compare/v1, compare_fast/v1, score/v1"):
+        prompts.load(name)
+
+
+def test_no_folder_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prompts, "_PACKAGED", tmp_path / "a")
+    monkeypatch.setattr(prompts, "_CHECKOUT", tmp_path / "b")
+    with pytest.raises(PromptError, match="reinstall"):
+        prompts.directory()
