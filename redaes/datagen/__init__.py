@@ -1,0 +1,1 @@
+"""Making training pairs: sources, edits, filters, judges, rationales."""

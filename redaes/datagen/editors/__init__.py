@@ -1,0 +1,1 @@
+"""The editors that make one picture from another."""

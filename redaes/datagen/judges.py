@@ -1,0 +1,279 @@
+"""The embedded judge: how different two versions of one picture look, and what can be measured in one.
+
+``visible_difference`` compares statistics, not pixels, so that a shift by a pixel costs nothing. Both
+pictures are brought to a longest side of 256 px and to CIELAB. In every cell of four grids (1 x 1, 3 x 3,
+6 x 6 and 12 x 12; cells overlap their neighbours) it takes:
+
+===================  =========================================================  ============================
+statistic            of                                                         one unit is
+===================  =========================================================  ============================
+mean L, a, b         lightness and colour                                       ``COLOUR_UNIT`` (in dE*ab)
+chroma               mean of sqrt(a^2 + b^2): drained or garish colour          ``COLOUR_UNIT``
+log contrast         ln(std of L + floor)                                       ``LOG_UNIT``
+log detail (3)       ln(rms of three octave bands of L + floor)                 ``LOG_UNIT``
+log colour detail    ln(rms of a and b less their blur, + floor)                ``LOG_UNIT``
+flatness             mean of exp(-(finest band / ``FLAT_LEVEL``)^2)             ``FLAT_UNIT``
+orientation (2)      structure tensor, (gxx - gyy, 2 gxy) / (gxx + gyy)         ``ORIENTATION_UNIT``
+clipped (2)          fraction of pixels at black, at white                      ``CLIPPED_UNIT``
+===================  =========================================================  ============================
+
+The distance of a cell is the Euclidean norm of its differences in these units. A grid's distance is
+``(1 - WORST_SHARE) * mean + WORST_SHARE * mean of the worst sixth of the cells``, so that a local defect
+counts; D is the mean over the grids. ``quality_loss`` is ``9 * (1 - exp(-D / SCALE))``.
+
+The units are chosen by eye and on photographs so that the embedded edits at full strength cost about as much
+as each other. They are NOT calibrated to human scores, and the difference has no sign: it says how much the
+edited picture departs from its reference, which is a loss only where the edit is known to degrade. Geometry
+is seen only through the statistics that it moves between cells. A mirrored picture is neutral by decision
+(``NEUTRAL_LOSS``); the judge, which would see a difference, is not asked about neutral edits.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from redaes.errors import InputError
+from redaes.types import MAX_DELTA
+
+ByteImage = NDArray[np.uint8]
+FloatArray = NDArray[np.float32]
+
+NEUTRAL_LOSS = 0.0
+"""Loss of an edit whose direction is ``neutral``, in points: decided, not measured."""
+
+LONGEST_SIDE = 256
+GRIDS = (1, 3, 6, 12)
+COLOUR_UNIT = 8 * 2.3
+"""Eight just-noticeable differences (2.3 dE*ab: Mahy, Van Eycken and Oosterlinck 1994)."""
+LOG_UNIT = 0.7
+"""About a doubling or halving."""
+ORIENTATION_UNIT = 0.5
+CLIPPED_UNIT = 0.3
+CONTRAST_FLOOR = 2.0
+"""In L: variation below this is not seen."""
+DETAIL_FLOORS = (0.8, 1.0, 1.2, 2.0)
+"""The same for the three bands of L and for the blotches of a and b."""
+FLAT_LEVEL = 0.7
+"""In L: a finest band of this size makes a pixel count as flat with weight 1/e."""
+FLAT_UNIT = 0.25
+BLACK, WHITE = 3 / 255, 252 / 255
+"""Encoded values of the largest channel that count as clipped."""
+WORST_SHARE = 0.6
+THRESHOLD = 0.5
+SCALE = 2.0
+
+_BAND_SIGMAS = (0.7, 1.4, 2.8)
+
+
+def _check(image: ByteImage) -> None:
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
+        raise InputError(f"expected (H, W, 3) bytes, got {image.shape} of {image.dtype}")
+
+
+def _resized(image: ByteImage, size: tuple[int, int]) -> FloatArray:
+    """(H, W, 3) encoded values in [0, 1] at ``size`` (width, height)."""
+    values = image.astype(np.float32) / np.float32(255.0)
+    if (image.shape[1], image.shape[0]) == size:
+        return values
+    smaller = size[0] < image.shape[1]
+    resized: FloatArray = cv2.resize(values, size, interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR)
+    return resized
+
+
+def _normal_size(image: ByteImage) -> tuple[int, int]:
+    """Width and height with the longest side at ``LONGEST_SIDE``."""
+    height, width = image.shape[:2]
+    scale = LONGEST_SIDE / max(height, width)
+    return max(16, round(width * scale)), max(16, round(height * scale))
+
+
+def _lab(encoded: FloatArray) -> FloatArray:
+    """CIELAB (D65), L 0-100; OpenCV interpolates in a table, good to about 0.3."""
+    lab: FloatArray = cv2.cvtColor(encoded, cv2.COLOR_RGB2Lab)
+    return lab
+
+
+def _blur(values: FloatArray, sigma: float) -> FloatArray:
+    blurred: FloatArray = cv2.GaussianBlur(values, (0, 0), sigma, borderType=cv2.BORDER_REFLECT_101)
+    return blurred
+
+
+def _half(values: FloatArray) -> FloatArray:
+    """Every second pixel, for values that are smooth enough not to alias."""
+    return np.ascontiguousarray(values[::2, ::2])
+
+
+def _peak(encoded: FloatArray) -> FloatArray:
+    """(H, W) largest channel; three slices are much faster than a reduction over the last axis."""
+    peak: FloatArray = np.maximum(np.maximum(encoded[..., 0], encoded[..., 1]), encoded[..., 2])
+    return peak
+
+
+def _moments(encoded: FloatArray) -> list[FloatArray]:
+    """Maps, at full or half size, whose cell means give all statistics, in the order of ``_statistics``."""
+    lab = _lab(encoded)
+    light = np.ascontiguousarray(lab[..., 0])
+    colour = _half(_blur(np.ascontiguousarray(lab[..., 1:]), _BAND_SIGMAS[0]))
+    fine = _blur(light, _BAND_SIGMAS[0])
+    middle = _blur(light, _BAND_SIGMAS[1])
+    # At half size: the blur that takes 1.4 px to 2.8 px, in pixels of twice the width.
+    small = _half(middle)
+    coarse = _blur(small, math.sqrt(_BAND_SIGMAS[2] ** 2 - _BAND_SIGMAS[1] ** 2) / 2)
+    band = light - fine
+    blotches = colour - _blur(colour, _BAND_SIGMAS[1])
+    gx, gy = cv2.Sobel(fine, cv2.CV_32F, 1, 0) / 8, cv2.Sobel(fine, cv2.CV_32F, 0, 1) / 8
+    xx, yy, xy = gx * gx, gy * gy, gx * gy
+    peak = _peak(encoded)
+    a, b = colour[..., 0], colour[..., 1]
+    return [
+        light,
+        a,
+        b,
+        np.sqrt(a * a + b * b),
+        np.square(light),
+        np.square(band),
+        np.square(fine - middle),
+        np.square(small - coarse),
+        np.square(blotches[..., 0]) + np.square(blotches[..., 1]),
+        np.exp(-np.square(band / FLAT_LEVEL)),
+        xx - yy,
+        xy,
+        xx + yy,
+        (peak <= BLACK).astype(np.float32),
+        (peak >= WHITE).astype(np.float32),
+    ]
+
+
+@lru_cache(maxsize=64)
+def _windows(size: int) -> FloatArray:
+    """(sum of GRIDS, size) weights of overlapping cells along one axis: raised cosines that reach to the
+    neighbours' centres, each of sum 1."""
+    rows = []
+    for grid in GRIDS:
+        position = (np.arange(size) + 0.5) * grid / size
+        offset = np.clip(position[None, :] - (np.arange(grid)[:, None] + 0.5), -1.0, 1.0)
+        weight = 0.5 + 0.5 * np.cos(math.pi * offset) if grid > 1 else np.ones_like(offset)
+        rows.append(weight / weight.sum(axis=1, keepdims=True))
+    windows: FloatArray = np.vstack(rows).astype(np.float32)
+    return windows
+
+
+def _cells(moments: list[FloatArray]) -> list[FloatArray]:
+    """Per grid: (grid * grid, n) means over overlapping cells of n maps."""
+    means = np.stack([_windows(m.shape[0]) @ m @ _windows(m.shape[1]).T for m in moments], axis=2)
+    cells: list[FloatArray] = []
+    start = 0
+    for grid in GRIDS:
+        stop = start + grid
+        cells.append(means[start:stop, start:stop].reshape(grid * grid, -1).astype(np.float32))
+        start = stop
+    return cells
+
+
+def _statistics(cells: FloatArray) -> FloatArray:
+    """(n, 14) statistics of n cells, each in its unit."""
+    mean = cells[:, 0:4] / COLOUR_UNIT
+    std = np.sqrt(np.maximum(cells[:, 4] - np.square(cells[:, 0]), 0.0))
+    contrast = np.log(std + CONTRAST_FLOOR) / LOG_UNIT
+    detail = np.log(np.sqrt(cells[:, 5:9]) + np.array(DETAIL_FLOORS, dtype=np.float32)) / LOG_UNIT
+    flat = cells[:, 9] / FLAT_UNIT
+    # The constant keeps the direction of a smooth cell, which nobody sees, from counting.
+    orientation = cells[:, 10:12] * (1.0, 2.0) / (cells[:, 12:13] + 1.0) / ORIENTATION_UNIT
+    clipped = cells[:, 13:15] / CLIPPED_UNIT
+    return np.hstack([mean, contrast[:, None], detail, flat[:, None], orientation, clipped])
+
+
+def visible_difference(reference: ByteImage, edited: ByteImage) -> float:
+    """How different two versions of one picture look: >= 0, 0 for equal pictures, symmetric for equal shapes.
+
+    Args:
+        reference: (H, W, 3) sRGB bytes.
+        edited: (H', W', 3) sRGB bytes; another shape is stretched to the reference's.
+
+    Raises:
+        InputError: one of them is not an RGB byte picture.
+    """
+    _check(reference)
+    _check(edited)
+    size = _normal_size(reference)
+    total = 0.0
+    first, second = (_cells(_moments(_resized(image, size))) for image in (reference, edited))
+    for one, other in zip(first, second, strict=True):
+        distance = np.sort(np.linalg.norm(_statistics(one) - _statistics(other), axis=1))
+        worst = distance[-math.ceil(distance.size / 6) :]
+        total += (1 - WORST_SHARE) * float(distance.mean()) + WORST_SHARE * float(worst.mean())
+    return math.hypot(total / len(GRIDS), THRESHOLD) - THRESHOLD
+
+
+def quality_loss(reference: ByteImage, edited: ByteImage) -> float:
+    """Points lost by a degrading edit: ``9 * (1 - exp(-D / SCALE))`` in [0, 9).
+
+    For edits whose direction is ``neutral`` use :data:`NEUTRAL_LOSS` instead.
+    """
+    return MAX_DELTA * -math.expm1(-visible_difference(reference, edited) / SCALE)
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What can be measured in one picture, at a longest side of 256 px."""
+
+    brightness: float
+    """Mean L, 0-100."""
+    contrast: float
+    """Standard deviation of L."""
+    clipped_shadows: float
+    """Pixels at black, in percent."""
+    clipped_highlights: float
+    """Pixels at white in at least one channel, in percent."""
+    colourfulness: float
+    """Hasler and Suesstrunk 2003, "Measuring colourfulness in natural images", M3 on 0-255 values."""
+    warm_cool: float
+    """Mean b*: positive is yellow, negative blue."""
+    green_magenta: float
+    """Mean a*: positive is magenta, negative green."""
+    sharpness: float
+    """Root mean square of L between the blurs of 0.7 and 1.4 px."""
+    noise: float
+    """Standard deviation of noise in L: Immerkaer 1996, "Fast noise variance estimation", with the median in
+    place of the mean, which texture moves less."""
+
+
+_IMMERKAER = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], dtype=np.float32)
+
+
+def measure(image: ByteImage) -> Evidence:
+    """Measures one picture.
+
+    Args:
+        image: (H, W, 3) sRGB bytes.
+
+    Raises:
+        InputError: not an RGB byte picture.
+    """
+    _check(image)
+    encoded = _resized(image, _normal_size(image))
+    lab = _lab(encoded)
+    light, peak = np.ascontiguousarray(lab[..., 0]), _peak(encoded)
+    band = _blur(light, _BAND_SIGMAS[0]) - _blur(light, _BAND_SIGMAS[1])
+    red, green, blue = (255.0 * encoded[..., i] for i in range(3))
+    rg, yb = red - green, 0.5 * (red + green) - blue
+    residual = cv2.filter2D(light, -1, _IMMERKAER, borderType=cv2.BORDER_REFLECT_101)
+    return Evidence(
+        brightness=float(light.mean()),
+        contrast=float(light.std()),
+        clipped_shadows=100 * float((peak <= BLACK).mean()),
+        clipped_highlights=100 * float((peak >= WHITE).mean()),
+        colourfulness=math.hypot(float(rg.std()), float(yb.std()))
+        + 0.3 * math.hypot(float(rg.mean()), float(yb.mean())),
+        warm_cool=float(lab[..., 2].mean()),
+        green_magenta=float(lab[..., 1].mean()),
+        sharpness=float(np.sqrt(np.square(band).mean())),
+        # The kernel has norm 6; 0.6745 turns a median absolute value into a standard deviation.
+        noise=float(np.median(np.abs(residual))) / (6 * 0.6745),
+    )

@@ -1,0 +1,182 @@
+"""The embedded writer: a chain of thought written from what was measured on the two pictures.
+
+A rationale says what was measured on each side, which fault decides and where, what it does to the picture,
+and concludes. Wording is drawn from a seed; the content never is: every statement follows from the
+measurements, the edits and the signed difference, and :func:`contradictions` checks the result.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from redaes.datagen.editors.embedded import OPERATIONS
+from redaes.datagen.judges import Evidence
+from redaes.types import Edit, Factor, Rationale, Winner, winner_of
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """One measured quantity and how it is spoken of."""
+
+    field: str
+    """Field of :class:`~redaes.datagen.judges.Evidence`."""
+    name: str
+    more: str
+    less: str
+    threshold: float
+    """Differences below this, in the field's unit, are not worth a word."""
+    digits: int = 0
+    """Decimals with which it is stated."""
+
+
+QUANTITIES: dict[Factor, tuple[Quantity, ...]] = {
+    "light": (
+        Quantity("brightness", "brightness", "brighter", "darker", 4.0),
+        Quantity("contrast", "contrast", "more contrasty", "flatter", 2.5),
+    ),
+    "colour": (
+        Quantity("colourfulness", "colourfulness", "more colourful", "duller in colour", 4.0),
+        Quantity("warm_cool", "warmth", "warmer", "cooler", 3.0),
+        Quantity("green_magenta", "magenta", "more magenta", "greener", 2.5),
+    ),
+    "focus": (Quantity("sharpness", "sharpness", "crisper", "softer", 0.3, 1),),
+    "noise": (
+        Quantity("noise", "noise", "noisier", "cleaner", 0.5, 1),
+        Quantity("sharpness", "fine detail", "richer in fine detail", "poorer in fine detail", 0.3, 1),
+    ),
+    "composition": (),
+    "content": (),
+}
+
+_MEASURED = (
+    "{side} is {adjective}: {name} {this} against {other}.",
+    "Measured {name} is {this} in {side} and {other} in {rival}, so {side} is {adjective}.",
+    "{side} looks {adjective} than {rival}, {name} {this} to {other}.",
+)
+_ALIKE = (
+    "Brightness {a:.0f} in A and {b:.0f} in B: the light is alike.",
+    "Light and colour are close, brightness {a:.0f} against {b:.0f}.",
+)
+_FAULT = (
+    "{side} shows {fault}.",
+    "{side} suffers from {fault}.",
+    "What stands out in {side} is {fault}.",
+)
+_OTHER_FAULT = (
+    "{side} has {fault}, which weighs less.",
+    "Less harm comes to {side} from {fault}.",
+)
+_CONCLUSION = (
+    "{winner} is {size} better.",
+    "So {winner} is {size} the better picture.",
+    "That makes {winner} {size} better.",
+)
+_TIE = (
+    "Nothing that matters differs between A and B.",
+    "A and B are equally good; what differs is not visible as a fault.",
+    "Neither picture gains anything over the other.",
+)
+_AMOUNTS = ((1.5, "slight"), (3.5, "clear"), (9.1, "strong"))
+_SIZES = ((1.5, "slightly"), (3.5, "clearly"), (9.1, "far"))
+
+
+def _word(table: Sequence[tuple[float, str]], points: float) -> str:
+    return next(word for bound, word in table if points < bound)
+
+
+def _fault(edit: Edit, loss: float) -> str:
+    """The edit's symptom with how bad it is: "a slight orange colour cast", "clear underexposure, …"."""
+    symptom = OPERATIONS[edit.operation].symptom
+    amount = _word(_AMOUNTS, loss)
+    for article in ("an ", "a "):
+        if symptom.startswith(article):
+            return f"a {amount} {symptom.removeprefix(article)}"
+    return f"{amount} {symptom}"
+
+
+def _measured_sentence(rng: random.Random, evidence: dict[str, Evidence], factors: Sequence[Factor]) -> str | None:
+    """The largest measured difference among the factors' quantities, or None when none is worth a word."""
+    ranked: list[tuple[float, Quantity]] = []
+    for factor in factors:
+        for quantity in QUANTITIES[factor]:
+            gap = abs(getattr(evidence["A"], quantity.field) - getattr(evidence["B"], quantity.field))
+            if gap >= quantity.threshold:
+                ranked.append((gap / quantity.threshold, quantity))
+    if not ranked:
+        return None
+    quantity = max(ranked, key=lambda item: item[0])[1]
+    side, rival = rng.choice((("A", "B"), ("B", "A")))
+    this, other = (getattr(evidence[letter], quantity.field) for letter in (side, rival))
+    return rng.choice(_MEASURED).format(
+        side=side,
+        rival=rival,
+        name=quantity.name,
+        adjective=quantity.more if this > other else quantity.less,
+        this=f"{this:.{quantity.digits}f}",
+        other=f"{other:.{quantity.digits}f}",
+    )
+
+
+def write_rationale(
+    evidence_a: Evidence,
+    evidence_b: Evidence,
+    edit_a: Edit | None,
+    edit_b: Edit | None,
+    loss_a: float,
+    loss_b: float,
+    seed: int,
+) -> Rationale:
+    """Write the reasoning for a pair in one order.
+
+    Args:
+        evidence_a: what was measured on the picture shown as A; likewise ``evidence_b``.
+        edit_a: the edit that A carries, None when it carries none that matters; likewise ``edit_b``.
+        loss_a: quality that A lost to its edit, in points; likewise ``loss_b``.
+        seed: draws the wording.
+    """
+    rng = random.Random(seed)
+    evidence = {"A": evidence_a, "B": evidence_b}
+    edits = {"A": edit_a, "B": edit_b}
+    losses = {"A": loss_a, "B": loss_b}
+    delta = loss_b - loss_a
+    better: Winner = winner_of(delta)
+    sentences: list[str] = []
+    if better == "tie":
+        sentences.append(rng.choice(_ALIKE).format(a=evidence_a.brightness, b=evidence_b.brightness))
+        sentences.append(rng.choice(_TIE))
+        return Rationale(text=" ".join(sentences), factors=(), better="tie")
+    loser = "B" if better == "A" else "A"
+    fault = edits[loser]
+    if fault is None:
+        raise ValueError("the worse picture carries no edit: nothing explains the difference")
+    rival = edits[better]
+    measured = _measured_sentence(rng, evidence, (fault.factor,))
+    if measured is not None:
+        sentences.append(measured)
+    sentences.append(rng.choice(_FAULT).format(side=loser, fault=_fault(fault, losses[loser])))
+    if rival is not None:
+        sentences.append(rng.choice(_OTHER_FAULT).format(side=better, fault=_fault(rival, losses[better])))
+    sentences.append(rng.choice(_CONCLUSION).format(winner=better, size=_word(_SIZES, abs(delta))))
+    return Rationale(text=" ".join(sentences), factors=(fault.factor,), better=better)
+
+
+def contradictions(rationale: Rationale, delta: float, factors: Sequence[Factor]) -> list[str]:
+    """What in a rationale disagrees with the pair it is about; empty when nothing does."""
+    found: list[str] = []
+    expected = winner_of(delta)
+    if rationale.better != expected:
+        found.append(f"names {rationale.better} as better, the difference {delta:+.1f} says {expected}")
+    if tuple(rationale.factors) != tuple(factors):
+        found.append(f"names {rationale.factors}, decided by {tuple(factors)}")
+    concluded = {
+        side
+        for side in ("A", "B")
+        for template in _CONCLUSION
+        for _, size in _SIZES
+        if template.format(winner=side, size=size) in rationale.text
+    }
+    if concluded - {expected}:
+        found.append(f"its text concludes that {' and '.join(sorted(concluded))} is better")
+    return found

@@ -1,0 +1,210 @@
+"""The embedded judge: the axioms of its distance, what it tolerates, and values worked out by hand."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from redaes.datagen.judges import NEUTRAL_LOSS, SCALE, measure, quality_loss, visible_difference
+from redaes.errors import InputError
+from redaes.types import MAX_DELTA
+
+Image = NDArray[np.uint8]
+
+
+def flat(*colour: int, height: int = 128, width: int = 192) -> Image:
+    return np.full((height, width, 3), colour, dtype=np.uint8)
+
+
+@pytest.fixture(scope="module")
+def scene() -> Image:
+    """Smooth light, a texture in one half, and edges."""
+    rng = np.random.default_rng(3)
+    y, x = np.mgrid[0:192, 0:256]
+    picture = np.stack([0.3 + 0.4 * x / 256, 0.35 + 0.3 * y / 192, 0.5 - 0.2 * x / 256], axis=2)
+    texture = cv2.GaussianBlur(rng.standard_normal((192, 256)), (0, 0), 1.2)
+    picture[96:] += 0.25 * texture[96:, :, None]
+    picture[40:120, 60:110] = (0.75, 0.3, 0.2)
+    picture[70:150, 160:220] = (0.12, 0.2, 0.35)
+    return (np.clip(picture, 0, 1) * 255).round().astype(np.uint8)
+
+
+def noisy(image: Image, sigma: float) -> Image:
+    noise = sigma * np.random.default_rng(1).standard_normal((*image.shape[:2], 1))
+    return np.clip(image + noise, 0, 255).round().astype(np.uint8)
+
+
+def blurred(image: Image, sigma: float) -> Image:
+    return cv2.GaussianBlur(image, (0, 0), sigma)
+
+
+def brightened(image: Image, gain: float) -> Image:
+    return np.clip(image * gain, 0, 255).round().astype(np.uint8)
+
+
+def test_a_picture_does_not_differ_from_itself(scene: Image) -> None:
+    assert visible_difference(scene, scene) == 0
+    assert quality_loss(scene, scene.copy()) == 0 == NEUTRAL_LOSS
+
+
+def test_symmetric_and_deterministic(scene: Image) -> None:
+    edited = brightened(scene, 0.6)
+    there, back = visible_difference(scene, edited), visible_difference(edited, scene)
+    assert there == pytest.approx(back, rel=1e-6)
+    assert visible_difference(scene, edited) == there
+
+
+def test_loss_is_bounded_by_the_scale() -> None:
+    """Black against white is as far as it goes: close to the ceiling and below it."""
+    loss = quality_loss(flat(0, 0, 0), flat(255, 255, 255))
+    assert 8 < loss < MAX_DELTA
+
+
+def test_loss_follows_the_difference(scene: Image) -> None:
+    edited = blurred(scene, 2.0)
+    difference = visible_difference(scene, edited)
+    assert quality_loss(scene, edited) == pytest.approx(9 * (1 - math.exp(-difference / SCALE)))
+
+
+@pytest.mark.parametrize("edit", [noisy, blurred])
+def test_more_is_worse(edit, scene: Image) -> None:
+    losses = [quality_loss(scene, edit(scene, sigma)) for sigma in (1.0, 2.0, 4.0, 8.0)]
+    assert losses == sorted(losses)
+    assert losses[-1] - losses[0] > 1
+
+
+def test_both_darker_and_brighter_cost(scene: Image) -> None:
+    assert quality_loss(scene, brightened(scene, 0.6)) > 1
+    assert quality_loss(scene, brightened(scene, 1.5)) > 1
+
+
+def test_a_shift_by_a_pixel_costs_next_to_nothing(scene: Image) -> None:
+    """A pixel-wise distance would see the texture as replaced; statistics do not."""
+    shifted = np.roll(scene, 1, axis=1)
+    shifted[:, 0] = scene[:, 0]
+    pixelwise = np.abs(shifted.astype(float) - scene).mean()
+    as_noise = noisy(scene, float(pixelwise) * 1.2533)  # the noise with this mean absolute value
+    assert quality_loss(scene, shifted) < 0.15
+    assert quality_loss(scene, as_noise) > 5 * quality_loss(scene, shifted)
+
+
+def test_invisible_changes_are_ties(scene: Image) -> None:
+    assert quality_loss(scene, brightened(scene, 1.01)) < 0.05
+    assert quality_loss(scene, noisy(scene, 0.5)) < 0.25
+
+
+def test_resolution_does_not_matter(scene: Image) -> None:
+    smaller = cv2.resize(blurred(scene, 1.0), (224, 168), interpolation=cv2.INTER_AREA)
+    twice = cv2.resize(scene, (512, 384), interpolation=cv2.INTER_LINEAR)
+    dark = brightened(scene, 0.5)
+    dark_twice = cv2.resize(dark, (512, 384), interpolation=cv2.INTER_LINEAR)
+    assert quality_loss(twice, dark_twice) == pytest.approx(quality_loss(scene, dark), abs=0.3)
+    assert quality_loss(scene, smaller) < quality_loss(scene, dark)
+
+
+def test_a_local_defect_counts_more_than_its_share(scene: Image) -> None:
+    """A twentieth of the area costs far more than a twentieth of the same defect everywhere."""
+    everywhere, local = blurred(scene, 6.0), scene.copy()
+    local[140:184, 20:78] = (250, 240, 60)
+    garish = np.broadcast_to(np.array([250, 240, 60], dtype=np.uint8), scene.shape)
+    share = 44 * 58 / (192 * 256)
+    assert visible_difference(scene, local) > 2 * share * visible_difference(scene, garish)
+    assert 0.5 < quality_loss(scene, local) < quality_loss(scene, everywhere) + 2
+
+
+def test_geometry_is_seen(scene: Image) -> None:
+    matrix = cv2.getRotationMatrix2D((128, 96), 15, 1.45)
+    tilted = cv2.warpAffine(scene, matrix, (256, 192), borderMode=cv2.BORDER_REFLECT_101)
+    assert quality_loss(scene, tilted) > 1
+
+
+def test_orientation_is_seen_by_itself() -> None:
+    """Stripes that lean left and right have the same lightness, contrast and detail everywhere."""
+    y, x = np.mgrid[0:256, 0:256]
+    left, right = (
+        np.repeat((128 + 60 * np.sin(2 * np.pi * (x + lean * y) / 32))[..., None], 3, axis=2).astype(np.uint8)
+        for lean in (-0.5, 0.5)
+    )
+    assert quality_loss(left, right) > 3
+
+
+def test_brightness_is_lightness_of_the_grey() -> None:
+    """L* of sRGB 119 is 50.03 (CIE 1976); OpenCV interpolates in a table."""
+    evidence = measure(flat(119, 119, 119))
+    assert evidence.brightness == pytest.approx(50.03, abs=0.3)
+    assert evidence.contrast == pytest.approx(0, abs=1e-3)
+    assert evidence.colourfulness == pytest.approx(0, abs=1e-3)
+    assert evidence.warm_cool == pytest.approx(0, abs=0.1)
+    assert evidence.green_magenta == pytest.approx(0, abs=0.1)
+    assert evidence.sharpness == pytest.approx(0, abs=1e-3)
+    assert evidence.noise == pytest.approx(0, abs=1e-3)
+
+
+def test_colourfulness_by_hand() -> None:
+    """Half red, half blue. rg: 255 and 0, so mean and std are 127.5; yb: 127.5 and -255, mean -63.75 and std
+    191.25. M3 = sqrt(127.5^2 + 191.25^2) + 0.3 sqrt(127.5^2 + 63.75^2) = 229.85 + 42.76."""
+    image = flat(255, 0, 0, height=256, width=256)
+    image[:, 128:] = (0, 0, 255)
+    assert measure(image).colourfulness == pytest.approx(272.62, abs=0.05)
+
+
+def test_clipped_pixels_are_counted() -> None:
+    image = flat(120, 110, 100, height=256, width=256)
+    image[:64] = 0
+    image[64:72] = (255, 180, 90)  # one channel burnt out is enough
+    evidence = measure(image)
+    assert evidence.clipped_shadows == pytest.approx(25)
+    assert evidence.clipped_highlights == pytest.approx(100 * 8 / 256)
+
+
+def test_colour_axes_have_their_signs() -> None:
+    assert measure(flat(220, 180, 90)).warm_cool > 20
+    assert measure(flat(90, 130, 220)).warm_cool < -20
+    assert measure(flat(190, 90, 190)).green_magenta > 20
+    assert measure(flat(90, 190, 90)).green_magenta < -20
+
+
+@pytest.mark.parametrize("sigma", [4.0, 8.0])
+def test_noise_estimate(sigma: float) -> None:
+    """Near sRGB 119 one grey level is 0.396 of L, so the noise of L is known."""
+    image = noisy(flat(119, 119, 119, height=256, width=256), sigma)
+    assert measure(image).noise == pytest.approx(0.396 * sigma, rel=0.06)
+
+
+def test_noise_estimate_is_not_fooled_by_an_edge() -> None:
+    image = flat(60, 60, 60, height=256, width=256)
+    image[:, 100:] = 200
+    assert measure(image).noise < 0.05
+
+
+def test_blur_lowers_sharpness(scene: Image) -> None:
+    values = [measure(blurred(scene, sigma)).sharpness for sigma in (0.5, 1.0, 2.0)]
+    assert values[0] > 1.3 * values[1] > 1.3 * 1.3 * values[2]
+
+
+def test_evidence_cannot_be_changed(scene: Image) -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        measure(scene).noise = 0.0  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        np.zeros((64, 64), dtype=np.uint8),
+        np.zeros((64, 64, 3), dtype=np.float64),
+        np.zeros((64, 0, 3), dtype=np.uint8),
+    ],
+)
+def test_not_an_rgb_byte_picture(image: NDArray[np.generic], scene: Image) -> None:
+    for call in (
+        lambda: measure(image),
+        lambda: quality_loss(scene, image),
+        lambda: quality_loss(image, scene),
+    ):
+        with pytest.raises(InputError, match="bytes"):
+            call()
