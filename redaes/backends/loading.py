@@ -1,0 +1,143 @@
+"""Load a model, an adapter and a processor whole, or say what is wrong; for asking and for training alike.
+
+Libraries fill what is missing with random numbers or empty vocabularies and a warning; here that is an error.
+Only safetensors are read, and no code that comes with a model is run.
+"""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from redaes import nano
+from redaes.errors import BackendError, MissingDependency
+from redaes.torchvision_compat import make_torchvision_importable
+
+ADAPTER_CONFIG = "adapter_config.json"
+"""What tells a folder with an adapter from one with a model."""
+
+_HUB_FILES = ("*.json", "*.safetensors", "*.jinja", "*.txt", "*.model")
+_SAMPLE = "Winner: A\nDifference: +1.5"
+
+
+def model_folder(model: str | Path) -> Path:
+    """The folder of a model: the embedded one, one on disk, or a snapshot of a hub repository.
+
+    Raises:
+        BackendError: none of these.
+    """
+    if str(model) == nano.NAME:
+        return nano.weights()
+    folder = Path(model)
+    if folder.is_dir():
+        return folder
+    if isinstance(model, Path):
+        raise BackendError(f"{model}: no such model folder; check the spelling")
+    # transformers needs this package, so it is there.
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(model, allow_patterns=list(_HUB_FILES)))
+    except (OSError, ValueError) as error:
+        raise BackendError(
+            f"{model}: neither a model folder here nor to be had from the hub ({first_line(error)}); "
+            f"check the spelling, or use {nano.NAME}"
+        ) from error
+
+
+def load_network(folder: Path, dtype: torch.dtype) -> Any:
+    """The network, on the CPU, with every weight from the files.
+
+    Raises:
+        BackendError: not a vision-language model, or not a whole one.
+    """
+    from safetensors import SafetensorError
+
+    make_torchvision_importable()
+    from transformers import AutoModelForImageTextToText
+
+    try:
+        network, loading = AutoModelForImageTextToText.from_pretrained(
+            folder,
+            dtype=dtype,
+            local_files_only=True,
+            trust_remote_code=False,
+            use_safetensors=True,
+            output_loading_info=True,
+        )
+    except (OSError, ValueError, TypeError, LookupError, RuntimeError, SafetensorError) as error:
+        raise BackendError(
+            f"{folder} holds no vision-language model that can be loaded ({first_line(error)}); "
+            "give a folder with config.json, safetensors, tokenizer and processor"
+        ) from error
+    # transformers fills gaps with random numbers and a warning; a judge must not run on those.
+    if loading["missing_keys"]:
+        missing = sorted(loading["missing_keys"])
+        raise BackendError(f"{folder} lacks {len(missing)} weights, such as {missing[0]}; copy the model again")
+    return network
+
+
+def load_adapter(network: Any, adapter: Path, *, trainable: bool = False) -> Any:
+    """The network with a PEFT adapter on it.
+
+    Raises:
+        BackendError: the adapter is incomplete or belongs to another model.
+    """
+    try:
+        from peft import PeftModel
+    except ImportError as error:
+        raise MissingDependency("peft", "train") from error
+    from safetensors import SafetensorError
+
+    if not (adapter / "adapter_model.safetensors").is_file():
+        raise BackendError(f"{adapter} has no adapter_model.safetensors; copy or train the adapter again")
+    try:
+        with warnings.catch_warnings():
+            # peft warns where weights are missing and goes on with fresh ones.
+            warnings.filterwarnings("error", message="Found missing adapter keys")
+            return PeftModel.from_pretrained(network, str(adapter), is_trainable=trainable)
+    except (OSError, ValueError, TypeError, LookupError, RuntimeError, SafetensorError, UserWarning) as error:
+        raise BackendError(
+            f"adapter {adapter} does not fit the model ({first_line(error)}); give the base of its training"
+        ) from error
+
+
+def load_processor(folder: Path, max_pixels: int | None) -> Any:
+    """The processor for pictures and text.
+
+    Args:
+        folder: of the model.
+        max_pixels: cap on a picture's area, in pixels; None: the processor's own.
+
+    Raises:
+        BackendError: there is none, or it does not work.
+    """
+    make_torchvision_importable()
+    from transformers import AutoProcessor
+
+    try:
+        processor = AutoProcessor.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    except (OSError, ValueError, TypeError, LookupError, ImportError) as error:
+        raise BackendError(
+            f"{folder} has no processor that can be loaded ({first_line(error)}); copy the model again"
+        ) from error
+    if not hasattr(processor, "image_processor") or not hasattr(processor, "tokenizer"):
+        raise BackendError(f"{folder} has no processor for pictures and text; give a vision-language model")
+    # Where the vocabulary is absent, transformers makes an empty tokenizer and says nothing.
+    tokenizer = processor.tokenizer
+    if tokenizer.decode(tokenizer(_SAMPLE, add_special_tokens=False)["input_ids"]) != _SAMPLE:
+        raise BackendError(f"{folder} has a processor without a working tokenizer; copy the model again")
+    if max_pixels is not None:
+        size = dict(processor.image_processor.size)
+        if size.get("longest_edge") is None:
+            raise BackendError(f"the processor of {folder} has no cap on a picture's area; leave max_pixels out")
+        processor.image_processor.size = {**size, "longest_edge": max_pixels}
+    return processor
+
+
+def first_line(error: Exception) -> str:
+    """What an error says, short enough for a message."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -1,0 +1,329 @@
+"""A vision-language model in this process, run by transformers."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from redaes import nano
+from redaes.backends.base import Request
+from redaes.backends.loading import (
+    ADAPTER_CONFIG,
+    first_line,
+    load_adapter,
+    load_network,
+    load_processor,
+    model_folder,
+)
+from redaes.errors import BackendError, InputError, PromptError
+from redaes.prompts import Prompt
+from redaes.types import Sampling
+
+MAX_ASPECT = 200
+"""Longest side over shortest that Qwen's image processors accept."""
+
+_REVISION_DIGITS = 12
+
+
+class LocalBackend:
+    """A model loaded from a folder, from the hub, or from inside the package.
+
+    Answers do not depend on how requests are batched, up to rounding; sampled text does, because all
+    requests of a batch draw from one generator, so it is reproduced by the same requests with the same
+    ``batch_size``.
+    """
+
+    def __init__(
+        self,
+        model: str | Path = nano.NAME,
+        *,
+        adapter: Path | None = None,
+        device: str | None = None,
+        dtype: torch.dtype | None = None,
+        batch_size: int = 8,
+        max_pixels: int | None = None,
+    ) -> None:
+        """
+        Args:
+            model: ``redaes/nano``, a folder (of a model, or of an adapter whose base it then names), or a hub
+                name. Only safetensors are read, and no code that comes with a model is run.
+            adapter: folder of a PEFT adapter to put on the model.
+            device: such as ``cpu`` or ``cuda:1``; None: the best there is.
+            dtype: None: bfloat16 on CUDA, else float32.
+            batch_size: requests per forward pass.
+            max_pixels: cap on a picture's area, in pixels; None: the processor's own.
+
+        Raises:
+            BackendError: the model cannot be had, is incomplete, or does not fit the device.
+            InputError: ``batch_size`` or ``max_pixels`` is below 1.
+            MissingDependency: an adapter is asked for and peft is not installed.
+        """
+        if max_pixels is not None and max_pixels < 1:
+            raise InputError(f"max_pixels is {max_pixels}; give at least 1")
+        name = str(model)
+        folder = model_folder(model)
+        if (folder / ADAPTER_CONFIG).is_file():
+            if adapter is not None:
+                raise BackendError(f"{model} is itself an adapter; give its base model beside adapter {adapter}")
+            adapter, folder = folder, model_folder(_base_of(folder))
+        elif adapter is not None:
+            if not (adapter / ADAPTER_CONFIG).is_file():
+                raise BackendError(f"{adapter} has no {ADAPTER_CONFIG}: give the folder of a PEFT adapter")
+            name = f"{name} + {adapter}"
+        place = _device(device)
+        if dtype is None:
+            dtype = torch.bfloat16 if place.type == "cuda" else torch.float32
+        network = load_network(folder, dtype)
+        if adapter is not None:
+            network = load_adapter(network, adapter)
+        try:
+            network = network.to(place)
+        except RuntimeError as error:
+            raise BackendError(f"{name} cannot be moved to {place}: {first_line(error)}; try --device cpu") from error
+        processor = load_processor(folder, max_pixels)
+        network.eval()
+        self._set_up(network, processor, name, _revision(folder, adapter), batch_size)
+
+    @classmethod
+    def from_model(cls, model: Any, processor: Any, name: str, revision: str, *, batch_size: int = 8) -> LocalBackend:
+        """Wrap a model that is already in memory, such as one under training.
+
+        The model is asked in evaluation mode without gradients, and every module is put back into the mode it
+        was in. The global random state is left as it was. Neither model nor processor is changed.
+
+        Args:
+            model: a transformers image-text-to-text model, or a PEFT model around one; not wrapped for
+                distributed training.
+            processor: its processor.
+            name: as results report it.
+            revision: what pins the weights, such as the run and the step.
+            batch_size: requests per forward pass.
+
+        Raises:
+            InputError: ``batch_size`` is below 1.
+        """
+        backend = cls.__new__(cls)
+        backend._set_up(model, processor, name, revision, batch_size)
+        return backend
+
+    def _set_up(self, network: Any, processor: Any, name: str, revision: str, batch_size: int) -> None:
+        if batch_size < 1:
+            raise InputError(f"batch_size is {batch_size}; give at least 1")
+        self.model = name
+        self.revision = revision
+        self._network = network
+        self._processor = processor
+        self._batch_size = batch_size
+        self._chats: dict[str, str] = {}
+
+    def read(self, requests: Sequence[Request], choices: Sequence[str]) -> NDArray[np.float64]:
+        """Log-probability that the answer goes on with each choice, read at the choice's first token.
+
+        Returns:
+            Shape (len(requests), len(choices)); natural logarithms over the whole vocabulary.
+
+        Raises:
+            BackendError: the tokenizer joins a prefix and a choice, or begins two choices with one token; or
+                the device's memory does not suffice.
+            InputError: a picture that the model cannot take.
+            PromptError: not one picture per slot.
+        """
+        rows = np.empty((len(requests), len(choices)))
+        tokens: dict[str, list[int]] = {}  # in fast mode all requests have one text
+        done = 0
+        with self._asking():
+            for batch in _batches(requests, self._batch_size):
+                texts = [self._text(request) for request in batch]
+                for text in texts:
+                    if text not in tokens:
+                        tokens[text] = self._first_tokens(text, choices)
+                output = self._network(**self._inputs(batch, texts), logits_to_keep=1, use_cache=False)
+                log_probs = torch.log_softmax(output.logits[:, -1].float(), dim=-1)  # (batch, vocabulary)
+                chosen = torch.tensor([tokens[text] for text in texts], device=log_probs.device)
+                rows[done : done + len(batch)] = log_probs.gather(1, chosen).double().cpu().numpy()
+                done += len(batch)
+        return rows
+
+    def generate(self, requests: Sequence[Request], sampling: Sampling) -> list[str]:
+        """The answers, each including its request's prefix, without special tokens.
+
+        Special tokens other than the end of the turn are never drawn: a picture token in an answer would be
+        read as a picture by whatever processes the answer next.
+
+        Raises:
+            BackendError: the device's memory does not suffice.
+            InputError: a picture that the model cannot take.
+            PromptError: not one picture per slot.
+        """
+        settings = self._generation_config(sampling)
+        answers: list[str] = []
+        with self._asking(), self._seeded(sampling.seed):
+            for batch in _batches(requests, self._batch_size):
+                inputs = self._inputs(batch, [self._text(request) for request in batch])
+                tokens = self._network.generate(**inputs, generation_config=settings)
+                # Left padding makes all prompts end at the same place.
+                new = tokens[:, inputs["input_ids"].shape[1] :]
+                texts = self._processor.tokenizer.batch_decode(
+                    new, skip_special_tokens=True, clean_up_tokenization_spaces=False
+                )
+                answers += [request.prefix + text for request, text in zip(batch, texts, strict=True)]
+        return answers
+
+    def _text(self, request: Request) -> str:
+        """The chat up to where the model goes on, with one placeholder per picture."""
+        slots = len(request.prompt.slots)
+        if len(request.images) != slots:
+            raise PromptError(f"prompt {request.prompt.name} takes {slots} pictures, not {len(request.images)}")
+        return self._chat(request.prompt) + request.prefix
+
+    def _chat(self, prompt: Prompt) -> str:
+        if prompt.id not in self._chats:
+            self._chats[prompt.id] = self._processor.apply_chat_template(
+                prompt.messages(), add_generation_prompt=True, tokenize=False
+            )
+        return self._chats[prompt.id]
+
+    def _inputs(self, batch: Sequence[Request], texts: Sequence[str]) -> Any:
+        """What the model takes: left-padded tokens, patches of all pictures, and their grids."""
+        for request in batch:
+            for image in request.images:
+                if max(image.size) > MAX_ASPECT * min(image.size):
+                    width, height = image.size
+                    raise InputError(f"a picture of {width} x {height} pixels is too thin for the model; crop it")
+        inputs = self._processor(
+            text=list(texts),
+            images=[list(request.images) for request in batch],
+            padding=True,
+            padding_side="left",
+            return_tensors="pt",
+        )
+        return inputs.to(self._network.device)
+
+    def _first_tokens(self, text: str, choices: Sequence[str]) -> list[int]:
+        """Id of the first token of each choice after ``text``."""
+
+        def tokens(of: str) -> list[int]:
+            return self._processor.tokenizer(of, add_special_tokens=False)["input_ids"]
+
+        before = tokens(text)
+        first = []
+        for choice in choices:
+            after = tokens(text + choice)
+            if len(after) <= len(before) or after[: len(before)] != before:
+                raise BackendError(
+                    f"the tokenizer of {self.model} starts no token between {text[-20:]!r} and {choice!r}: "
+                    "the probability of that choice cannot be read; use another model"
+                )
+            first.append(after[len(before)])
+        if len(set(first)) != len(first):
+            raise BackendError(
+                f"the tokenizer of {self.model} begins several of {list(choices)} with the same token: "
+                "their probabilities cannot be told apart; use another model"
+            )
+        return first
+
+    def _generation_config(self, sampling: Sampling) -> Any:
+        """All that bears on the text, said outright: what is left out would come from the model's files."""
+        from transformers import GenerationConfig
+
+        tokenizer = self._processor.tokenizer
+        ends = self._network.generation_config.eos_token_id
+        ends = [ends] if isinstance(ends, int) else list(ends or [])
+        if tokenizer.eos_token_id not in ends:
+            ends.append(tokenizer.eos_token_id)
+        draws = sampling.temperature > 0
+        return GenerationConfig(
+            max_new_tokens=sampling.max_new_tokens,
+            do_sample=draws,
+            temperature=sampling.temperature if draws else 1.0,
+            top_k=0,
+            top_p=1.0,
+            repetition_penalty=1.0,
+            num_beams=1,
+            use_cache=True,
+            eos_token_id=ends,
+            pad_token_id=tokenizer.pad_token_id,
+            suppress_tokens=sorted(set(tokenizer.all_special_ids) - set(ends)),
+        )
+
+    @contextmanager
+    def _asking(self) -> Iterator[None]:
+        """Evaluation mode without gradients; afterwards every module is in its old mode."""
+        training = [module for module in self._network.modules() if module.training]
+        self._network.eval()
+        try:
+            with torch.no_grad():
+                yield
+        except torch.OutOfMemoryError as error:
+            raise BackendError(
+                f"{self.model} does not fit the device's memory with {self._batch_size} requests at once; "
+                "lower batch_size or max_pixels"
+            ) from error
+        finally:
+            for module in training:
+                module.training = True  # not train(): that would also reach children that were frozen on purpose
+
+    @contextmanager
+    def _seeded(self, seed: int) -> Iterator[None]:
+        """A random state of its own, so that asking a model under training does not change the training."""
+        device = self._network.device
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            torch.manual_seed(seed)
+            yield
+
+
+def _batches(requests: Sequence[Request], size: int) -> Iterator[list[Request]]:
+    remaining = iter(requests)
+    while batch := list(islice(remaining, size)):
+        yield batch
+
+
+def _base_of(adapter: Path) -> str:
+    """The name of the model that an adapter was trained on."""
+    try:
+        settings = json.loads((adapter / ADAPTER_CONFIG).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BackendError(f"{adapter / ADAPTER_CONFIG} cannot be read: {error}") from error
+    base = settings.get("base_model_name_or_path") if isinstance(settings, dict) else None
+    if not isinstance(base, str) or not base:
+        raise BackendError(f"{adapter / ADAPTER_CONFIG} names no base model; give the base and the adapter apart")
+    return base
+
+
+def _device(name: str | None) -> torch.device:
+    present = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }  # best first
+    if name is None:
+        name = next(kind for kind, there in present.items() if there)
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise BackendError(f"unknown device {name!r}; give cpu, cuda, cuda:1 or mps") from error
+    if not present.get(device.type, False):
+        raise BackendError(f"this torch has no device {name!r}; use --device cpu, or install torch for it")
+    return device
+
+
+def _revision(folder: Path, adapter: Path | None) -> str:
+    """First digits of the SHA-256 over the names and contents of the weight files."""
+    digest = hashlib.sha256()
+    for place in (folder,) if adapter is None else (folder, adapter):
+        for file in sorted(place.glob("*.safetensors")):
+            with file.open("rb") as stream:
+                content = hashlib.sha256()
+                while block := stream.read(1 << 20):  # a hub model's shards are larger than memory
+                    content.update(block)
+            digest.update(f"{file.name}:{content.hexdigest()}\n".encode())
+    return digest.hexdigest()[:_REVISION_DIGITS]

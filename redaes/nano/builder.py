@@ -1,0 +1,188 @@
+"""Build the embedded model: a real Qwen3-VL of a few million parameters, from configuration.
+
+Qwen3-VL is the family of the real runs (2B, 4B, 8B), so everything that runs on the small one runs on the
+large ones: same classes, same chat template, same processor. The shape keeps to what vLLM serves: text head
+dimension 32, M-RoPE sections that sum to half of it, vision head dimension a multiple of four.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from redaes.torchvision_compat import make_torchvision_importable
+
+make_torchvision_importable()
+
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers  # noqa: E402
+from transformers import (  # noqa: E402
+    Qwen2Tokenizer,
+    Qwen2VLImageProcessor,
+    Qwen3VLConfig,
+    Qwen3VLForConditionalGeneration,
+    Qwen3VLProcessor,
+    Qwen3VLVideoProcessor,
+)
+
+PATCH = 16
+MERGE = 2
+SIDE_MULTIPLE = PATCH * MERGE
+"""Both sides of a picture are rounded to this many pixels."""
+
+SPECIAL_TOKENS = (
+    "<|endoftext|>",
+    "<|im_start|>",
+    "<|im_end|>",
+    "<|vision_start|>",
+    "<|vision_end|>",
+    "<|vision_pad|>",
+    "<|image_pad|>",
+    "<|video_pad|>",
+)
+
+# Qwen's pre-tokenisation: contractions, words with one leading non-letter, single digits, punctuation, space.
+_PRE_TOKENIZE = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}|"
+    r" ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+
+
+def train_tokenizer(corpus: Iterable[str], vocab_size: int, chat_template: str) -> Qwen2Tokenizer:
+    """Train a byte-level BPE on ``corpus`` and dress it as Qwen's tokenizer.
+
+    Any text can be encoded (all 256 bytes are in the vocabulary); text like the corpus in few tokens.
+    """
+    bpe = Tokenizer(models.BPE())
+    bpe.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(_PRE_TOKENIZE), "isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    bpe.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size - len(SPECIAL_TOKENS),
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        show_progress=False,
+    )
+    bpe.train_from_iterator(corpus, trainer)
+    import json
+
+    trained = json.loads(bpe.to_str())["model"]
+    tokenizer = Qwen2Tokenizer(
+        vocab=trained["vocab"],
+        merges=[tuple(merge) for merge in trained["merges"]],
+        eos_token="<|im_end|>",
+        pad_token="<|endoftext|>",
+        unk_token=None,
+    )
+    tokenizer.add_special_tokens({"additional_special_tokens": list(SPECIAL_TOKENS)})
+    tokenizer.chat_template = chat_template
+    return tokenizer
+
+
+def make_processor(tokenizer: Qwen2Tokenizer, max_pixels: int) -> Qwen3VLProcessor:
+    """The processor: pictures keep their aspect ratio within ``max_pixels``, sides rounded to 32."""
+    size = {"shortest_edge": SIDE_MULTIPLE * SIDE_MULTIPLE, "longest_edge": max_pixels}
+    shape: dict[str, Any] = {"patch_size": PATCH, "merge_size": MERGE, "temporal_patch_size": 2, "size": size}
+    statistics = {"image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]}
+    return Qwen3VLProcessor(
+        image_processor=Qwen2VLImageProcessor(**shape, **statistics),
+        tokenizer=tokenizer,
+        video_processor=Qwen3VLVideoProcessor(**shape, **statistics),
+        chat_template=tokenizer.chat_template,
+    )
+
+
+def make_config(
+    tokenizer: Qwen2Tokenizer,
+    *,
+    hidden: int = 192,
+    layers: int = 4,
+    vision_hidden: int = 128,
+    vision_layers: int = 4,
+) -> Qwen3VLConfig:
+    """The shape. Head dimension is 32 throughout."""
+    token = {name: tokenizer.convert_tokens_to_ids(name) for name in SPECIAL_TOKENS}
+    # A round embedding table shards evenly, as tensor parallelism and ZeRO want.
+    vocab_size = -(-len(tokenizer) // 64) * 64
+    return Qwen3VLConfig(
+        text_config={
+            "vocab_size": vocab_size,
+            "hidden_size": hidden,
+            "intermediate_size": hidden * 8 // 3 // 64 * 64,
+            "num_hidden_layers": layers,
+            "num_attention_heads": hidden // 32,
+            "num_key_value_heads": hidden // 64,
+            "head_dim": 32,
+            "max_position_embeddings": 4096,
+            "initializer_range": 0.02,
+            "rope_parameters": {
+                "rope_type": "default",
+                "rope_theta": 10_000.0,
+                "mrope_section": [6, 5, 5],
+                "mrope_interleaved": True,
+            },
+            "tie_word_embeddings": True,
+            "eos_token_id": token["<|im_end|>"],
+            "bos_token_id": token["<|endoftext|>"],
+            "pad_token_id": token["<|endoftext|>"],
+        },
+        vision_config={
+            "depth": vision_layers,
+            "hidden_size": vision_hidden,
+            "intermediate_size": vision_hidden * 3,
+            "num_heads": vision_hidden // 32,
+            "patch_size": PATCH,
+            "spatial_merge_size": MERGE,
+            "temporal_patch_size": 2,
+            "in_channels": 3,
+            "out_hidden_size": hidden,
+            "num_position_embeddings": 256,
+            "deepstack_visual_indexes": [1],
+        },
+        image_token_id=token["<|image_pad|>"],
+        video_token_id=token["<|video_pad|>"],
+        vision_start_token_id=token["<|vision_start|>"],
+        vision_end_token_id=token["<|vision_end|>"],
+        tie_word_embeddings=True,
+    )
+
+
+def build(
+    folder: Path,
+    corpus: Iterable[str],
+    *,
+    seed: int,
+    vocab_size: int = 1536,
+    max_pixels: int = 224 * 224,
+    initializer_range: float = 0.02,
+    **shape: int,
+) -> None:
+    """Write a random model, its tokenizer and processor to ``folder``, loadable with the Auto classes.
+
+    Args:
+        folder: where to write; created.
+        corpus: texts for the tokenizer.
+        seed: of the weights.
+        vocab_size: tokens, special ones included; fewer when the corpus does not yield as many.
+        max_pixels: cap on a picture's area after resizing.
+        initializer_range: standard deviation of the weights; 0.2 makes a random model vary its text.
+        shape: see :func:`make_config`.
+    """
+    from trl.chat_template_utils import qwen3_vl_chat_template
+
+    tokenizer = train_tokenizer(corpus, vocab_size, qwen3_vl_chat_template)
+    config = make_config(tokenizer, **shape)
+    config.text_config.initializer_range = initializer_range
+    config.vision_config.initializer_range = initializer_range
+    torch.manual_seed(seed)
+    model = Qwen3VLForConditionalGeneration(config).float()
+    model.generation_config.eos_token_id = config.text_config.eos_token_id
+    model.generation_config.pad_token_id = config.text_config.pad_token_id
+    folder.mkdir(parents=True, exist_ok=True)
+    model.save_pretrained(folder)
+    make_processor(tokenizer, max_pixels).save_pretrained(folder)

@@ -1,0 +1,1 @@
+"""Rewards for reinforcement learning: pure functions of parsed answers, each in [0, 1]."""

@@ -1,0 +1,217 @@
+"""Stage 2: relative-pair alignment, as a ``Trainer`` whose loss is read at single tokens.
+
+Every item is one pair. It is shown in both orders with the fast prompt, read at the verdict token; each of
+its pictures is shown alone, read at the score token; and one order is answered in full, so that the language
+does not drift. Nothing is generated.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from redaes.training.setup import (
+    StageArguments,
+    base_processor,
+    claim,
+    load_model,
+    train,
+    training_dtype,
+)
+
+# isort: split
+import torch
+from torch import Tensor
+from transformers import ProcessorMixin, Trainer, TrainingArguments
+
+from redaes import prompts
+from redaes.answers import SCORE_CHOICES, SCORE_PREFIX, WINNER_PREFIX
+from redaes.errors import TrainingError
+from redaes.prompts import Prompt
+from redaes.records import PairRecord, load_pairs, record_of
+from redaes.training.formatting import MODES, ORDERS, decode, ordered_images, target
+from redaes.training.losses import (
+    antisymmetry_loss,
+    expected_score,
+    fidelity_loss,
+    preference_loss,
+    target_probability,
+    thurstone_probability,
+)
+from redaes.types import TAU
+
+IGNORED = -100
+"""Label of tokens that carry no loss, as transformers has it."""
+
+
+@dataclass
+class AlignmentConfig(TrainingArguments):
+    """``TrainingArguments`` and the weights of stage 2's losses."""
+
+    tau: float = field(default=TAU, metadata={"help": "points that make one standard deviation of judgement"})
+    gamma: float = field(default=TAU**2, metadata={"help": "variance added in Thurstone's denominator, points²"})
+    preference_weight: float = field(default=1.0, metadata={"help": "soft cross-entropy of both orders"})
+    antisymmetry_weight: float = field(default=1.0, metadata={"help": "agreement of the two orders"})
+    thurstone_weight: float = field(default=1.0, metadata={"help": "fidelity of the single-picture scores"})
+    nll_weight: float = field(default=0.1, metadata={"help": "token likelihood of one full answer"})
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        # Rows are turned into tensors by the collator, which needs all their columns.
+        self.remove_unused_columns = False
+        for name in ("tau", "gamma"):
+            if not getattr(self, name) > 0:
+                raise TrainingError(f"{name} is {getattr(self, name)}, it must be positive")
+
+
+def choice_ids(processor: ProcessorMixin, prefix: str, choices: tuple[str, ...]) -> list[int]:
+    """The token with which each choice continues ``prefix``.
+
+    Raises:
+        TrainingError: the tokenizer does not keep them apart.
+    """
+    tokenizer = processor.tokenizer
+    start = tokenizer(prefix, add_special_tokens=False)["input_ids"]
+    ids: list[int] = []
+    for choice in choices:
+        whole = tokenizer(prefix + choice, add_special_tokens=False)["input_ids"]
+        if whole[: len(start)] != start or len(whole) == len(start):
+            raise TrainingError(f"{choice!r} after {prefix!r} is no token of its own in this tokenizer")
+        ids.append(whole[len(start)])
+    if len(set(ids)) != len(ids):
+        raise TrainingError(f"{choices} after {prefix!r} begin with the same token in this tokenizer")
+    return ids
+
+
+class AlignmentCollator:
+    """Rows of a RED dataset to the three batches that the loss reads."""
+
+    def __init__(self, processor: ProcessorMixin) -> None:
+        self.processor = processor
+        self.fast = prompts.load(prompts.COMPARE["fast"])
+        self.score = prompts.load(prompts.SCORE)
+
+    def _encode(self, texts: list[str], images: list[list[Any]]) -> dict[str, Tensor]:
+        # Left padding puts the token to be read last in every row.
+        return dict(self.processor(text=texts, images=images, return_tensors="pt", padding=True, padding_side="left"))
+
+    def _text(self, prompt: Prompt, answer: str) -> str:
+        head: str = self.processor.apply_chat_template(prompt.messages(), add_generation_prompt=True, tokenize=False)
+        return head + answer
+
+    def __call__(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
+        """Batch B rows.
+
+        Returns:
+            ``compare``: 2B prompts ending before the verdict token, all forward orders first.
+            ``score``: 2B prompts ending before the score token, all first pictures first.
+            ``answer``: B full answers with ``labels`` on the answer only.
+            ``delta``: (B,) labels in points, for the forward order.
+        """
+        records = [record_of(row, "train") for row in rows]
+        deltas = [_label(record) for record in records]
+        ending = self._text(self.fast, WINNER_PREFIX)
+        compare = self._encode(
+            [ending] * (2 * len(records)), [ordered_images(record, order) for order in ORDERS for record in records]
+        )
+        ending = self._text(self.score, SCORE_PREFIX)
+        singles = [[decode(r.first_bytes)] for r in records] + [[decode(r.second_bytes)] for r in records]
+        return {
+            "compare": compare,
+            "score": self._encode([ending] * len(singles), singles),
+            "answer": self._answers(records),
+            "delta": torch.tensor(deltas),
+        }
+
+    def _answers(self, records: list[PairRecord]) -> dict[str, Tensor]:
+        heads: list[str] = []
+        texts: list[str] = []
+        images: list[list[Any]] = []
+        for record in records:
+            # Order and form follow from the pair's id, so a batch is the same whenever it is made.
+            draw = int(record.pair.id[-2:], 16)
+            order, mode = ORDERS[draw % 2], MODES[draw // 2 % 2]
+            heads.append(self._text(prompts.load(prompts.COMPARE[mode]), ""))
+            texts.append(heads[-1] + target(record, order, mode) + self.processor.tokenizer.eos_token)
+            images.append(ordered_images(record, order))
+        batch = self._encode(texts, images)
+        answer_lengths = self._encode(heads, images)["attention_mask"].sum(1)
+        labels = batch["input_ids"].clone()
+        for row, head_length in enumerate(answer_lengths.tolist()):
+            first_answer_token = labels.shape[1] - int(batch["attention_mask"][row].sum()) + head_length
+            labels[row, :first_answer_token] = IGNORED
+        batch["labels"] = labels
+        return batch
+
+
+def _label(record: PairRecord) -> float:
+    if record.pair.delta is None:
+        raise TrainingError(f"pair {record.pair.id} has no delta: stage 2 learns from labelled pairs only")
+    return record.pair.delta
+
+
+class AlignmentTrainer(Trainer):
+    """``Trainer`` with stage 2's loss; each part is logged under its own name."""
+
+    def __init__(self, *, processor: ProcessorMixin, **kwargs: Any) -> None:
+        super().__init__(data_collator=AlignmentCollator(processor), processing_class=processor, **kwargs)
+        self._verdict_ids = choice_ids(processor, WINNER_PREFIX, (" A", " B"))
+        self._score_ids = choice_ids(processor, SCORE_PREFIX, SCORE_CHOICES)
+        # Otherwise the trainer divides by gradient_accumulation_steps a second time.
+        self.model_accepts_loss_kwargs = False
+        self._parts: dict[str, list[float]] = {}
+
+    def compute_loss(
+        self,
+        model: torch.nn.Module,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: Tensor | None = None,
+    ) -> Any:
+        """The weighted sum of stage 2's losses over B pairs."""
+        config: AlignmentConfig = self.args
+        delta: Tensor = inputs["delta"]
+        wanted = target_probability(delta, config.tau)  # (B,)
+        verdicts = model(**inputs["compare"], logits_to_keep=1).logits[:, -1].float()  # (2B, V)
+        log_odds = verdicts[:, self._verdict_ids[0]] - verdicts[:, self._verdict_ids[1]]  # (2B,)
+        forward, swapped = log_odds.chunk(2)
+        scores = model(**inputs["score"], logits_to_keep=1).logits[:, -1, self._score_ids].float()  # (2B, 10)
+        first, second = (expected_score(half) for half in scores.chunk(2))
+        parts = {
+            "preference": preference_loss(log_odds, torch.cat([wanted, 1 - wanted])),
+            "antisymmetry": antisymmetry_loss(forward, swapped),
+            "thurstone": fidelity_loss(thurstone_probability(first, second, config.gamma), wanted),
+            "nll": model(**inputs["answer"]).loss,
+        }
+        for name, value in parts.items():
+            self._parts.setdefault(name, []).append(value.item())
+        loss = sum(getattr(config, f"{name}_weight") * value for name, value in parts.items())
+        return (loss, verdicts) if return_outputs else loss
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Add the mean of each part since the last log."""
+        if "loss" in logs:
+            logs = {**logs, **{name: sum(values) / len(values) for name, values in self._parts.items()}}
+            self._parts.clear()
+        super().log(logs, start_time)
+
+
+def run_align(arguments: StageArguments, config: AlignmentConfig) -> Path:
+    """Train stage 2.
+
+    Returns:
+        The folder with the result. A finished stage is not trained again.
+    """
+    finished = claim("stage2_align", arguments, config)
+    if finished is not None:
+        return finished
+    torch.manual_seed(config.seed)
+    processor = base_processor(arguments)
+    trainer = AlignmentTrainer(
+        processor=processor,
+        model=load_model(arguments, training_dtype(config)),
+        args=config,
+        train_dataset=load_pairs(arguments.data_folder, "train"),
+    )
+    return train("stage2_align", trainer, processor, arguments)

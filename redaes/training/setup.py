@@ -1,0 +1,247 @@
+"""What every stage does before and after training: arguments, model, LoRA, checkpoints, result folder."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from redaes.torchvision_compat import make_torchvision_importable
+
+make_torchvision_importable()
+
+import torch  # noqa: E402
+from peft import LoraConfig, PeftModel, get_peft_model  # noqa: E402
+from transformers import (  # noqa: E402
+    PreTrainedModel,
+    ProcessorMixin,
+    Trainer,
+    TrainingArguments,
+)
+
+from redaes import nano, prompts  # noqa: E402
+from redaes.backends.loading import load_adapter, load_network, load_processor, model_folder  # noqa: E402
+from redaes.errors import RecordError, TrainingError  # noqa: E402
+from redaes.records import data_hash, read_json, write_json  # noqa: E402
+from redaes.training.run_record import environment  # noqa: E402
+
+LORA_TARGETS = r".*language_model.*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)"
+"""Linear layers of the language model alone: the bare names also match Qwen2.5-VL's vision tower."""
+
+_NOT_SETTINGS = frozenset(
+    {"output_dir", "logging_dir", "run_name", "local_rank", "ddp_backend", "disable_tqdm", "use_cpu"}
+)
+"""Trainer arguments that do not change what is learned."""
+
+FINAL = "final"
+"""Folder of a stage's result inside its output folder."""
+
+
+@dataclass
+class StageArguments:
+    """What a stage needs besides its trainer's own arguments."""
+
+    data: str | None = field(
+        default=None, metadata={"help": "RED dataset folder; without one, a small one is built from samples"}
+    )
+    model: str = field(default=nano.NAME, metadata={"help": "base model: folder, hub name or redaes/nano"})
+    adapter: str | None = field(default=None, metadata={"help": "LoRA adapter to go on from (an earlier stage's)"})
+    full_training: bool = field(
+        default=False, metadata={"help": "train all weights, vision tower included, instead of LoRA (warm-up)"}
+    )
+    lora_r: int = field(default=16, metadata={"help": "LoRA rank"})
+    lora_alpha: int = field(default=32, metadata={"help": "LoRA alpha"})
+    lora_dropout: float = field(default=0.0, metadata={"help": "LoRA dropout"})
+    max_pixels: int | None = field(default=None, metadata={"help": "cap on a picture's area; None: the processor's"})
+
+    def check(self) -> None:
+        """Refuse impossible settings before anything is loaded.
+
+        Raises:
+            TrainingError: names the setting, its value and the remedy.
+        """
+        if self.full_training and self.adapter:
+            raise TrainingError(f"full_training trains no LoRA: drop adapter {self.adapter!r} or full_training")
+        if self.lora_r < 1 or self.lora_alpha < 1 or not 0 <= self.lora_dropout < 1:
+            raise TrainingError(
+                f"LoRA rank {self.lora_r}, alpha {self.lora_alpha}, dropout {self.lora_dropout}: "
+                "rank and alpha must be at least 1, dropout in [0, 1)"
+            )
+        if self.adapter and not (Path(self.adapter) / "adapter_config.json").is_file():
+            raise TrainingError(f"adapter {self.adapter!r} has no adapter_config.json; give a stage's final/ folder")
+
+    @property
+    def data_folder(self) -> Path:
+        """The dataset, which the door has seen to by now."""
+        if self.data is None:
+            raise TrainingError("no dataset: give --data DIR")
+        return Path(self.data)
+
+
+def base_processor(arguments: StageArguments) -> ProcessorMixin:
+    """The base model's processor, with the pixel cap."""
+    return load_processor(model_folder(arguments.model), arguments.max_pixels)
+
+
+def load_model(arguments: StageArguments, dtype: torch.dtype) -> PreTrainedModel | PeftModel:
+    """The model to train: with a fresh LoRA, with an earlier stage's, or all of it."""
+    model = load_network(model_folder(arguments.model), dtype)
+    if arguments.full_training:
+        return model
+    if arguments.adapter:
+        return load_adapter(model, Path(arguments.adapter), trainable=True)
+    config = LoraConfig(
+        r=arguments.lora_r,
+        lora_alpha=arguments.lora_alpha,
+        lora_dropout=arguments.lora_dropout,
+        target_modules=LORA_TARGETS,
+        task_type="CAUSAL_LM",
+        base_model_name_or_path=arguments.model,
+    )
+    return get_peft_model(model, config)
+
+
+def training_dtype(arguments: TrainingArguments) -> torch.dtype:
+    """Weights are float32 on a CPU (autocast does the rest), bfloat16 where ``bf16`` is asked for on a GPU."""
+    return torch.bfloat16 if arguments.bf16 and not arguments.use_cpu and torch.cuda.is_available() else torch.float32
+
+
+def _restore_numbered_cpu(storage: Any, location: str) -> Any:
+    return storage if location.startswith("cpu:") else None
+
+
+# Several processes on a CPU call their device "cpu:0", which torch cannot load an optimizer's state to.
+torch.serialization.register_package(100, lambda _storage: None, _restore_numbered_cpu)
+
+
+def last_complete_checkpoint(output_dir: Path) -> str | None:
+    """The newest checkpoint that was written whole; half-written ones are removed.
+
+    ``trainer_state.json`` is the last file that the trainer writes, so a folder without a readable one was
+    cut off.
+    """
+    complete: list[tuple[int, Path]] = []
+    for folder in output_dir.glob("checkpoint-*"):
+        number = folder.name.removeprefix("checkpoint-")
+        if not number.isdigit():
+            continue
+        try:
+            state = json.loads((folder / "trainer_state.json").read_text(encoding="utf-8"))
+            complete.append((state["global_step"], folder))
+        except (OSError, json.JSONDecodeError, KeyError):
+            shutil.rmtree(folder)
+    return str(max(complete)[1]) if complete else None
+
+
+def claim(stage: str, arguments: StageArguments, config: TrainingArguments) -> Path | None:
+    """Take an output folder for a run, or find in it the same run's result.
+
+    Returns:
+        The result when the run is finished already, otherwise None.
+
+    Raises:
+        RecordError: no dataset, or an output folder that cannot be written to.
+        TrainingError: the folder holds a run with other settings.
+    """
+    arguments.check()
+    check_data(arguments)
+    output_dir = Path(str(config.output_dir))
+    settings = {
+        "stage": stage,
+        "data_hash": data_hash(arguments.data_folder),
+        **{name: value for name, value in vars(arguments).items() if name != "data"},
+        **{name: value for name, value in _plain(config.to_dict()).items() if name not in _NOT_SETTINGS},
+    }
+    file = output_dir / "settings.json"
+    if file.exists():
+        before = read_json(file)
+        changed = sorted(name for name in {*before, *settings} if before.get(name) != settings.get(name))
+        if changed:
+            changes = ", ".join(f"{name}: {before.get(name)} -> {settings.get(name)}" for name in changed)
+            raise TrainingError(f"{output_dir} holds a run with other settings ({changes}); choose another output_dir")
+    write_json(file, settings)
+    final = output_dir / FINAL
+    # The run record is written last.
+    return final if (final / "run_record.json").is_file() else None
+
+
+def train(
+    stage: str,
+    trainer: Trainer,
+    processor: ProcessorMixin,
+    arguments: StageArguments,
+    measure: Callable[[], dict[str, Any]] = dict,
+) -> Path:
+    """Run a trainer, going on from its last whole checkpoint, and leave the result in ``final/``.
+
+    Args:
+        stage: name for the record.
+        trainer: ready to go.
+        processor: saved beside a fully trained model.
+        arguments: the stage's.
+        measure: further figures for the record, taken after training.
+
+    Returns:
+        The folder ``final/``: adapter (or model), ``prompts.json``, ``trainer_state.json``, ``run_record.json``.
+
+    Raises:
+        TrainingError: the loss became non-finite.
+    """
+    output_dir = Path(str(trainer.args.output_dir))
+    checkpoint = last_complete_checkpoint(output_dir)
+    started = time.time()
+    result = trainer.train(resume_from_checkpoint=checkpoint)
+    losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+    if not all(torch.isfinite(torch.tensor(losses))):
+        raise TrainingError(f"{stage}: the loss became non-finite; lower learning_rate ({trainer.args.learning_rate})")
+    final = output_dir / FINAL
+    trainer.save_model(str(final))
+    if trainer.is_world_process_zero():
+        processor.save_pretrained(final)
+        if not arguments.full_training:
+            _name_base_model(final, arguments.model)
+        write_json(final / "prompts.json", {name: prompts.load(name).id for name in sorted(prompts.names())})
+        trainer.state.save_to_json(str(final / "trainer_state.json"))
+        write_json(
+            final / "run_record.json",
+            {
+                "stage": stage,
+                "arguments": vars(arguments),
+                "training_arguments": _plain(trainer.args.to_dict()),
+                "seed": trainer.args.seed,
+                "data_hash": data_hash(arguments.data_folder),
+                "resumed_from": checkpoint,
+                "seconds": round(time.time() - started, 1),
+                "metrics": {**result.metrics, **measure()},
+                **environment(),
+            },
+        )
+    trainer.accelerator.wait_for_everyone()
+    return final
+
+
+def _name_base_model(final: Path, model: str) -> None:
+    """Write the base model's name instead of its folder: folders differ between machines."""
+    path = final / "adapter_config.json"
+    config = read_json(path)
+    config["base_model_name_or_path"] = model
+    write_json(path, config)
+
+
+def _plain(values: dict[str, Any]) -> dict[str, Any]:
+    """Settings that JSON can hold and that differ from nothing: None is left out."""
+    return {name: value for name, value in values.items() if isinstance(value, str | int | float | bool)}
+
+
+def check_data(arguments: StageArguments) -> None:
+    """Fail early, and by name, when the dataset is not one.
+
+    Raises:
+        RecordError: no RED dataset there.
+    """
+    if not (arguments.data_folder / "data").is_dir():
+        raise RecordError(f"{arguments.data} is not a RED dataset (no data/ in it); see data_gen/build_pairs.py")

@@ -1,0 +1,64 @@
+"""Stage 1: imitate rationale, winner and signed difference, with TRL's ``SFTTrainer``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from redaes.training.setup import (
+    StageArguments,
+    base_processor,
+    claim,
+    load_model,
+    train,
+    training_dtype,
+)
+
+# isort: split
+import torch
+from torch.utils.data import Sampler
+from transformers.trainer_pt_utils import LengthGroupedSampler
+from trl import SFTConfig, SFTTrainer
+
+from redaes.training.formatting import sft_dataset
+
+
+class PairSFTTrainer(SFTTrainer):
+    """``SFTTrainer`` whose batches hold answers of like length.
+
+    A fast answer is a tenth of a reasoned one: mixed batches are mostly padding (packing is not to be had for
+    vision models).
+    """
+
+    def __init__(self, *, lengths: list[int], **kwargs: object) -> None:
+        self._lengths = lengths
+        super().__init__(**kwargs)
+
+    def _get_train_sampler(self, train_dataset: object = None) -> Sampler[int]:
+        generator = torch.Generator().manual_seed(self.args.seed)
+        return LengthGroupedSampler(
+            self.args.train_batch_size * self.args.gradient_accumulation_steps,
+            lengths=self._lengths,
+            generator=generator,
+        )
+
+
+def run_sft(arguments: StageArguments, config: SFTConfig) -> Path:
+    """Train stage 1, or the full warm-up when ``arguments.full_training`` says so.
+
+    Returns:
+        The folder with the result. A finished stage is not trained again.
+    """
+    finished = claim("stage1_sft", arguments, config)
+    if finished is not None:
+        return finished
+    torch.manual_seed(config.seed)
+    dataset, lengths = sft_dataset(arguments.data_folder, "train")
+    processor = base_processor(arguments)
+    trainer = PairSFTTrainer(
+        lengths=lengths,
+        model=load_model(arguments, training_dtype(config)),
+        args=config,
+        train_dataset=dataset,
+        processing_class=processor,
+    )
+    return train("stage1_sft", trainer, processor, arguments)

@@ -1,0 +1,38 @@
+"""Stage 1: supervised fine-tuning on edit-induced pairs.
+
+    accelerate launch stages/stage1_sft.py                                  # embedded model, sample photographs
+    accelerate launch stages/stage1_sft.py --config stages/configs/stage1_nano.yaml --data my_pairs
+
+The paper does not publish its first stage. Ours imitates, for two pictures in both orders, the rationale, the
+winner and the signed difference, and in a second form the answer alone; the loss falls on the answer only.
+``full_training: true`` trains all weights instead of a LoRA: the embedded model's warm-up.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from trl import SFTConfig
+
+from redaes.samples import ensure_sample_dataset
+from redaes.training.recipes import parse, run_door
+from redaes.training.setup import StageArguments
+from redaes.training.sft import run_sft
+
+RECIPE = Path(__file__).with_name("configs") / "stage1_nano.yaml"
+
+
+def parse_args(argv: list[str]) -> tuple[StageArguments, SFTConfig]:
+    """The stage's and the trainer's arguments."""
+    return parse(SFTConfig, RECIPE, argv)
+
+
+def main(stage: StageArguments, config: SFTConfig) -> None:
+    """Train, and say where the result is."""
+    stage.data = stage.data or str(ensure_sample_dataset(Path("runs/sample_pairs")))
+    print(f"stage 1 finished: {run_sft(stage, config)}")
+
+
+if __name__ == "__main__":
+    run_door(lambda: main(*parse_args(sys.argv[1:])))

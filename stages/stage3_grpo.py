@@ -1,0 +1,36 @@
+"""Stage 3: GRPO with the ranking-consistency reward.
+
+    accelerate launch stages/stage3_grpo.py                                 # embedded model, sample photographs
+    accelerate launch stages/stage3_grpo.py --adapter runs/stage2/final --data my_pairs --output_dir runs/stage3
+
+The paper names a "relative ranking consistency reward" without its formula. Ours has the components format,
+preference, difference, swap consistency and factor (docs/rewards.md); both orders of a pair, and all pairs of
+a ranking group, are generated and rewarded together in one process. Left out here: rollouts by vLLM.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from redaes.samples import ensure_sample_dataset
+from redaes.training.grpo import RankingConfig, run_grpo
+from redaes.training.recipes import parse, run_door
+from redaes.training.setup import StageArguments
+
+RECIPE = Path(__file__).with_name("configs") / "stage3_nano.yaml"
+
+
+def parse_args(argv: list[str]) -> tuple[StageArguments, RankingConfig]:
+    """The stage's and the trainer's arguments."""
+    return parse(RankingConfig, RECIPE, argv)
+
+
+def main(stage: StageArguments, config: RankingConfig) -> None:
+    """Train, and say where the result is."""
+    stage.data = stage.data or str(ensure_sample_dataset(Path("runs/sample_pairs")))
+    print(f"stage 3 finished: {run_grpo(stage, config)}")
+
+
+if __name__ == "__main__":
+    run_door(lambda: main(*parse_args(sys.argv[1:])))

@@ -1,0 +1,221 @@
+"""The three stages with real TRL trainers on a tiny model: they train LoRA and nothing else, save, resume."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from redaes.training.setup import StageArguments, base_processor, load_model
+
+# isort: split
+from safetensors.torch import load_file
+from trl import SFTConfig
+
+from redaes.errors import InputError, RecordError, TrainingError
+from redaes.records import data_hash
+from redaes.training.alignment import AlignmentCollator, AlignmentConfig, run_align
+from redaes.training.grpo import RankingConfig, ranking_dataset, run_grpo
+from redaes.training.recipes import parse
+from redaes.training.sft import run_sft
+
+Trained = tuple[str, Path]
+RECIPES = Path(__file__).parents[2] / "stages" / "configs"
+STAGES: dict[str, tuple[type, Callable[[StageArguments, Any], Path], list[str]]] = {
+    "stage1": (SFTConfig, run_sft, ["--per_device_train_batch_size", "4"]),
+    "stage2": (AlignmentConfig, run_align, ["--per_device_train_batch_size", "2"]),
+    "stage3": (
+        RankingConfig,
+        run_grpo,
+        ["--per_device_train_batch_size", "8", "--num_generations", "2", "--max_completion_length", "8"],
+    ),
+}
+
+
+def arguments(stage: str, model: Path, data: Path, out: Path, *more: str) -> tuple[StageArguments, Any]:
+    config_class, _, small = STAGES[stage]
+    return parse(
+        config_class,
+        RECIPES / f"{stage}_nano.yaml",
+        ["--model", str(model), "--data", str(data), "--output_dir", str(out), "--max_steps", "2", "--bf16", "false",
+         "--save_steps", "1", "--logging_steps", "1", "--warmup_steps", "0", "--disable_tqdm", "true", *small, *more],
+    )  # fmt: skip
+
+
+def run(stage: str, model: Path, data: Path, out: Path, *more: str) -> Path:
+    return STAGES[stage][1](*arguments(stage, model, data, out, *more))
+
+
+@pytest.fixture(scope="module", params=list(STAGES))
+def trained(
+    request: pytest.FixtureRequest, tiny_model: Path, red_folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[str, Path]:
+    """Each stage, trained for two steps."""
+    out = tmp_path_factory.mktemp(request.param) / "run"
+    return request.param, run(request.param, tiny_model, red_folder, out)
+
+
+def test_a_run_leaves_adapter_prompts_and_record(trained: Trained, tiny_model: Path, red_folder: Path) -> None:
+    stage, final = trained
+    record = json.loads((final / "run_record.json").read_text())
+    assert record["stage"].startswith(stage)
+    assert record["data_hash"] == data_hash(red_folder)
+    assert record["seed"] == 0
+    assert {"torch", "trl", "peft", "transformers"} <= set(record["versions"])
+    assert torch.isfinite(torch.tensor(record["metrics"]["train_loss"]))
+    assert json.loads((final / "prompts.json").read_text())["compare/v1"].startswith("compare/v1@")
+    assert json.loads((final / "adapter_config.json").read_text())["base_model_name_or_path"] == str(tiny_model)
+    assert (final / "adapter_model.safetensors").is_file()
+
+
+def moved(final: Path) -> set[bool]:
+    """Which of {True, False} holds of the adapter's B matrices, which start at zero."""
+    weights = load_file(final / "adapter_model.safetensors")
+    assert all("language_model" in name and "visual" not in name for name in weights)
+    return {bool(value.abs().max() > 0) for name, value in weights.items() if "lora_B" in name}
+
+
+@pytest.mark.parametrize("trained", ["stage1", "stage2"], indirect=True)
+def test_lora_moves_and_is_on_the_language_model_only(trained: Trained) -> None:
+    assert moved(trained[1]) == {True}
+
+
+@pytest.mark.parametrize("trained", ["stage3"], indirect=True)
+def test_random_answers_earn_nothing_and_move_nothing(trained: Trained) -> None:
+    final = trained[1]
+    assert moved(final) == {False}
+    history = json.loads((final / "trainer_state.json").read_text())["log_history"]
+    assert [entry["reward"] for entry in history if "reward" in entry] == [0.0]
+
+
+def test_stage3_moves_where_answers_earn_reward(red_folder: Path, tmp_path: Path) -> None:
+    # The embedded model's answers parse, so its groups differ in reward and LoRA has something to learn.
+    final = run("stage3", Path("redaes/nano"), red_folder, tmp_path / "run", "--max_completion_length", "112")
+    history = json.loads((final / "trainer_state.json").read_text())["log_history"]
+    assert any(entry["rewards/reward_format/mean"] > 0 for entry in history if "rewards/reward_format/mean" in entry)
+    assert moved(final) == {True}
+
+
+def test_base_weights_do_not_move(tiny_model: Path, red_folder: Path, tmp_path: Path) -> None:
+    before = (tiny_model / "model.safetensors").read_bytes()
+    stage, config = arguments("stage2", tiny_model, red_folder, tmp_path / "run")
+    final = run_align(stage, config)
+    merged = load_model(StageArguments(model=str(tiny_model), adapter=str(final)), torch.float32)
+    base = load_file(tiny_model / "model.safetensors")
+    held = {
+        name.replace("base_model.model.", "").replace(".base_layer", ""): value
+        for name, value in merged.named_parameters()
+    }
+    compared = [name for name in base if name in held]
+    assert len(compared) > 50
+    assert all(torch.equal(base[name], held[name]) for name in compared)
+    assert (tiny_model / "model.safetensors").read_bytes() == before
+
+
+def test_saved_and_reloaded_adapter_gives_equal_logits(
+    tiny_model: Path, red_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from redaes.records import read_records, row_of
+    from redaes.training import sft
+
+    kept: list[Any] = []
+    real = sft.load_model
+    monkeypatch.setattr(sft, "load_model", lambda *args: kept.append(real(*args)) or kept[-1])
+    final = run("stage1", tiny_model, red_folder, tmp_path / "run", "--learning_rate", "1e-2")
+    stage = StageArguments(model=str(tiny_model), adapter=str(final))
+    batch = AlignmentCollator(base_processor(stage))([row_of(r) for r in list(read_records(red_folder, "train"))[:2]])
+    trained, reloaded = kept[0].eval(), load_model(stage, torch.float32).eval()
+    plain = load_model(StageArguments(model=str(tiny_model)), torch.float32).eval()
+    with torch.no_grad():
+        want, got, base = (model(**batch["compare"]).logits[:, -1] for model in (trained, reloaded, plain))
+    assert torch.equal(want, got)
+    assert (want - base).abs().max() > 1e-3
+
+
+def test_full_training_moves_the_vision_tower(tiny_model: Path, red_folder: Path, tmp_path: Path) -> None:
+    final = run("stage1", tiny_model, red_folder, tmp_path / "run", "--full_training", "true")
+    before, after = load_file(tiny_model / "model.safetensors"), load_file(final / "model.safetensors")
+    still = [name for name in before if torch.equal(before[name], after[name])]
+    assert not [name for name in still if "visual" in name], still
+
+
+def test_a_finished_stage_is_not_trained_again(trained: Trained, tiny_model: Path, red_folder: Path) -> None:
+    stage, final = trained
+    before = (final / "run_record.json").stat().st_mtime_ns
+    assert run(stage, tiny_model, red_folder, final.parent) == final
+    assert (final / "run_record.json").stat().st_mtime_ns == before
+
+
+def test_resumed_equals_uninterrupted(trained: Trained, tiny_model: Path, red_folder: Path, tmp_path: Path) -> None:
+    import shutil
+
+    stage, final = trained
+    interrupted = tmp_path / "run"
+    shutil.copytree(final.parent, interrupted)
+    # What kill -9 during the second step's save leaves: a whole first checkpoint, half of a second.
+    shutil.rmtree(interrupted / "final")
+    (interrupted / "checkpoint-2" / "trainer_state.json").unlink()
+    again = run(stage, tiny_model, red_folder, interrupted)
+    assert json.loads((again / "run_record.json").read_text())["resumed_from"].endswith("checkpoint-1")
+    whole, resumed = (load_file(folder / "adapter_model.safetensors") for folder in (final, again))
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+
+
+def test_the_next_stage_goes_on_from_an_adapter(tiny_model: Path, red_folder: Path, tmp_path: Path) -> None:
+    first = run("stage1", tiny_model, red_folder, tmp_path / "one")
+    second = run("stage2", tiny_model, red_folder, tmp_path / "two", "--adapter", str(first))
+    assert (
+        load_file(first / "adapter_model.safetensors").keys() == load_file(second / "adapter_model.safetensors").keys()
+    )
+
+
+def test_other_settings_in_the_same_folder_are_refused(trained: Trained, tiny_model: Path, red_folder: Path) -> None:
+    stage, final = trained
+    with pytest.raises(TrainingError, match=r"learning_rate: .* -> 0\.5"):
+        run(stage, tiny_model, red_folder, final.parent, "--learning_rate", "0.5")
+
+
+def test_ranking_rows_hold_both_orders_of_each_pair(red_folder: Path, tmp_path: Path) -> None:
+    config = RankingConfig(
+        output_dir=str(tmp_path), per_device_train_batch_size=8, num_generations=2, use_cpu=True, bf16=False
+    )
+    rows, blocks, _ = ranking_dataset(red_folder, config)
+    for block in blocks[:5]:
+        shown = [(row["pair"], row["order"], row["delta"]) for row in (rows[i] for i in block)]
+        assert [order for _, order, _ in shown] == ["forward", "swapped"] * 2
+        assert shown[0][0] == shown[1][0] != shown[2][0]
+        assert shown[0][2] == -shown[1][2]
+
+
+@pytest.mark.parametrize(
+    ("recipe", "error", "match"),
+    [
+        ("learning_rat: 1.0e-3", InputError, "unknown keys: learning_rat"),
+        ("learning_rate: .nan", TrainingError, "learning_rate is nan"),
+        ("- 1\n- 2", InputError, "not a YAML mapping"),
+        ("a: [", InputError, "not YAML"),
+        ("lora_r: 0", TrainingError, "rank and alpha must be at least 1"),
+        ("adapter: nowhere", TrainingError, "no adapter_config.json"),
+    ],
+)
+def test_bad_recipes(tmp_path: Path, recipe: str, error: type[Exception], match: str) -> None:
+    file = tmp_path / "recipe.yaml"
+    file.write_text(f"output_dir: x\nuse_cpu: true\nbf16: false\n{recipe}\n" if ":" in recipe else recipe)
+    if recipe.startswith("a:"):
+        file.write_text(recipe)
+    with pytest.raises(error, match=match):
+        parse(SFTConfig, RECIPES / "stage1_nano.yaml", ["--config", str(file)])
+
+
+def test_missing_recipe_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"nowhere\.yaml cannot be read"):
+        parse(SFTConfig, RECIPES / "stage1_nano.yaml", ["--config", str(tmp_path / "nowhere.yaml")])
+
+
+def test_no_dataset_there(tiny_model: Path, tmp_path: Path) -> None:
+    with pytest.raises(RecordError, match="not a RED dataset"):
+        run("stage1", tiny_model, tmp_path, tmp_path / "run")
