@@ -1,0 +1,377 @@
+"""The product: which of two pictures is better, by how much, and why; asked in both orders, and debiased.
+
+How an answer is read from a model is written down in docs/reading.md.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import NormalDist, fmean
+from typing import Annotated, cast, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from pydantic import Field, FiniteFloat
+
+from redaes import answers, prompts
+from redaes.backends.base import Backend, Request
+from redaes.errors import BackendError, ImageError, InputError, ParseError
+from redaes.images import MAX_PIXELS, LoadedImage, content_id, fit_area, load_image
+from redaes.prompts import Mode, Prompt
+from redaes.types import (
+    MAX_DELTA,
+    TAU,
+    Comparison,
+    Delta,
+    Factor,
+    ImageRef,
+    Order,
+    Record,
+    Sampling,
+    Verdict,
+    Winner,
+    winner_of,
+)
+
+IN_MEMORY = Path("(in memory)")
+"""Path of a picture that came without a file."""
+
+_ORDERS: tuple[Order, Order] = ("forward", "swapped")
+_CHOICES = tuple(f" {winner}" for winner in answers.WINNER_CHOICES)
+_READ = Sampling(max_new_tokens=1)
+"""How a fast answer is drawn: the likeliest of the read tokens."""
+
+
+class Result(Record):
+    """The answer about two pictures, from both orders. ``A`` is the first picture, ``B`` the second."""
+
+    winner: Winner | None
+    """None: the model gave no usable answer."""
+    probability: Annotated[FiniteFloat, Field(ge=0.0, le=1.0)] | None
+    """P(first is better), from the model's token probabilities, averaged over the orders."""
+    delta: Delta | None
+    """Score of the first minus score of the second, in points; averaged over the orders."""
+    failure: str | None
+    """Why there is no winner: the reason of each order; None when there is one."""
+    rationale: str | None
+    """The model's reasoning, untouched; its letters are those of ``rationale_order``. None in the fast mode,
+    and when no order's reasoning agrees with the winner."""
+    rationale_order: Order | None
+    """``forward``: A in the reasoning is the first picture; ``swapped``: A in it is the second picture."""
+    factors: tuple[Factor, ...]
+    """The factors that the reasoning calls decisive."""
+    order_consistent: bool | None
+    """Whether both orders name the same picture, or both a tie; None: fewer than two orders answered."""
+    comparisons: tuple[Comparison, ...]
+    """Forward, then swapped; empty when the model was not asked."""
+    first: ImageRef
+    second: ImageRef
+    model: str
+    revision: str
+    prompt_id: str
+    """``name/version@hash``."""
+    mode: Mode
+    notes: tuple[str, ...]
+    """What the reader of the result should know, as sentences; usually empty."""
+
+
+@dataclass(frozen=True)
+class _Judgement:
+    """A comparison with what its probability was made of."""
+
+    comparison: Comparison
+    log_odds: float | None
+    """Natural log-odds that the picture shown as A is better; None: the answer could not be read."""
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """The verdict with the first picture as A, whatever the order."""
+        verdict = self.comparison.verdict
+        if verdict is None or self.comparison.order == "forward":
+            return verdict
+        return verdict.swapped()
+
+
+class Assessor:
+    """Compares pictures by asking a model in both orders."""
+
+    def __init__(self, backend: Backend, *, mode: Mode = "reasoned", sampling: Sampling | None = None) -> None:
+        """
+        Args:
+            backend: the model to ask.
+            mode: ``reasoned``: the model writes its reasons and states the difference; ``fast``: one token is
+                read in each order.
+            sampling: how reasoned answers are drawn; None: greedily.
+
+        Raises:
+            InputError: unknown mode.
+        """
+        self.backend = backend
+        self.mode = known_mode(mode)
+        self.sampling = Sampling() if sampling is None else sampling
+
+    def compare(self, first: str | Path | Image.Image, second: str | Path | Image.Image) -> Result:
+        """Compare two pictures, given as files or as RGB (or grey) pictures in memory.
+
+        Raises:
+            ImageError: a picture that cannot be used; names it and the remedy.
+            BackendError: the model cannot be asked.
+        """
+        return self.compare_many([(_loaded(first), _loaded(second))])[0]
+
+    def compare_many(self, pairs: Sequence[tuple[LoadedImage, LoadedImage]], mode: Mode | None = None) -> list[Result]:
+        """Compare many pairs of loaded pictures, in as few and as large batches as the backend makes of them.
+
+        Args:
+            pairs: pictures with their ids; pairs with equal ids are ties and cost nothing.
+            mode: None: the assessor's.
+
+        Raises:
+            BackendError: the model cannot be asked, or its probabilities are not numbers.
+            InputError: unknown mode.
+        """
+        mode = self.mode if mode is None else known_mode(mode)
+        prompt = prompts.load(prompts.COMPARE[mode])
+        requests = [
+            Request(prompt, images)
+            for first, second in pairs
+            if first.ref.id != second.ref.id
+            for images in ((first.image, second.image), (second.image, first.image))
+        ]
+        judgements = iter(self._fast(requests) if mode == "fast" else self._reasoned(requests))
+        results = []
+        for first, second in pairs:
+            if first.ref.id == second.ref.id:
+                results.append(self._same(first, second, mode, prompt))
+            else:
+                results.append(self._result(first, second, (next(judgements), next(judgements)), mode, prompt))
+        return results
+
+    def _fast(self, requests: Sequence[Request]) -> list[_Judgement]:
+        """Forward and swapped in turn, each read at the verdict token."""
+        rows = self._read([replace(request, prefix=answers.WINNER_PREFIX) for request in requests])
+        judgements = []
+        for index, (request, row) in enumerate(zip(requests, rows, strict=True)):
+            log_odds = float(row[0] - row[1])
+            comparison = Comparison(
+                order=_ORDERS[index % 2],
+                verdict=answers.stated(delta_of(log_odds)),
+                failure=None,
+                raw=answers.WINNER_PREFIX + _CHOICES[int(row.argmax())],
+                probability=_sigmoid(log_odds),
+                model=self.backend.model,
+                revision=self.backend.revision,
+                prompt_id=request.prompt.id,
+                sampling=_READ,
+            )
+            judgements.append(_Judgement(comparison, log_odds))
+        return judgements
+
+    def _reasoned(self, requests: Sequence[Request]) -> list[_Judgement]:
+        """Forward and swapped in turn, each written out, then read at the verdict token of that very text."""
+        texts = self.backend.generate(requests, self.sampling) if requests else []
+        parsed = [_parsed(text) for text in texts]
+        readable = []
+        for request, text, found in zip(requests, texts, parsed, strict=True):
+            if isinstance(found, Verdict):
+                # The last occurrence is the answer's: the reasoning itself may contain the word.
+                end = text.rindex(answers.WINNER_PREFIX) + len(answers.WINNER_PREFIX)
+                readable.append(replace(request, prefix=text[:end]))
+        rows = iter(self._read(readable))
+        judgements = []
+        for index, (request, text, found) in enumerate(zip(requests, texts, parsed, strict=True)):
+            log_odds = None
+            if isinstance(found, Verdict):
+                row = next(rows)
+                log_odds = float(row[0] - row[1])
+            comparison = Comparison(
+                order=_ORDERS[index % 2],
+                verdict=found if isinstance(found, Verdict) else None,
+                failure=None if isinstance(found, Verdict) else found,
+                raw=text,
+                probability=None if log_odds is None else _sigmoid(log_odds),
+                model=self.backend.model,
+                revision=self.backend.revision,
+                prompt_id=request.prompt.id,
+                sampling=self.sampling,
+            )
+            judgements.append(_Judgement(comparison, log_odds))
+        return judgements
+
+    def _read(self, requests: Sequence[Request]) -> NDArray[np.float64]:
+        """Log-probabilities of " A", " B", " tie", shape (len(requests), 3)."""
+        if not requests:
+            return np.empty((0, len(_CHOICES)))
+        rows = self.backend.read(requests, _CHOICES)
+        if not np.isfinite(rows).all():
+            raise BackendError(
+                f"{self.backend.model} gives probabilities that are not numbers; its weights are damaged: copy it again"
+            )
+        return rows
+
+    def _same(self, first: LoadedImage, second: LoadedImage, mode: Mode, prompt: Prompt) -> Result:
+        """The result for two copies of one picture."""
+        return Result(
+            winner="tie",
+            probability=0.5,
+            delta=0.0,
+            failure=None,
+            rationale=None,
+            rationale_order=None,
+            factors=(),
+            order_consistent=None,
+            comparisons=(),
+            first=first.ref,
+            second=second.ref,
+            model=self.backend.model,
+            revision=self.backend.revision,
+            prompt_id=prompt.id,
+            mode=mode,
+            notes=(
+                *_notes(first, second),
+                "both are the same picture, byte for byte; the model was not asked",
+            ),
+        )
+
+    def _result(
+        self,
+        first: LoadedImage,
+        second: LoadedImage,
+        judgements: tuple[_Judgement, _Judgement],
+        mode: Mode,
+        prompt: Prompt,
+    ) -> Result:
+        """Both orders put together, by the rules of docs/reading.md."""
+        notes = _notes(first, second)
+        log_odds = _mean(
+            -judgement.log_odds if judgement.comparison.order == "swapped" else judgement.log_odds
+            for judgement in judgements
+            if judgement.log_odds is not None
+        )
+        verdicts = [verdict for judgement in judgements if (verdict := judgement.verdict) is not None]
+        if mode == "fast" and log_odds is not None:
+            delta: float | None = delta_of(log_odds)
+        else:
+            delta = _mean(verdict.delta for verdict in verdicts)
+        winner = None if delta is None else winner_of(delta)
+        probability = None if log_odds is None else _sigmoid(log_odds)
+        failures = [
+            f"{judgement.comparison.order}: {judgement.comparison.failure}"
+            for judgement in judgements
+            if judgement.comparison.failure is not None
+        ]
+        if len(failures) == 1:
+            notes.append(f"only one order gave a usable answer ({failures[0]}): the result is not debiased")
+        chosen = next((judgement for judgement in judgements if _supports(judgement, winner)), None)
+        rationale = None
+        if chosen is not None and chosen.comparison.verdict is not None:
+            rationale = chosen.comparison.verdict.rationale
+        if mode == "reasoned" and verdicts and rationale is None:
+            notes.append("the two orders contradict each other, and no reasoning agrees with their mean")
+        if mode == "reasoned" and _disagree(winner, probability):
+            notes.append("the stated differences and the token probabilities favour different pictures")
+        return Result(
+            winner=winner,
+            probability=probability,
+            delta=delta,
+            failure="; ".join(failures) if winner is None else None,
+            rationale=None if rationale is None else rationale.text,
+            rationale_order=None if rationale is None or chosen is None else chosen.comparison.order,
+            factors=() if rationale is None else rationale.factors,
+            order_consistent=verdicts[0].winner == verdicts[1].winner if len(verdicts) == len(_ORDERS) else None,
+            comparisons=tuple(judgement.comparison for judgement in judgements),
+            first=first.ref,
+            second=second.ref,
+            model=self.backend.model,
+            revision=self.backend.revision,
+            prompt_id=prompt.id,
+            mode=mode,
+            notes=tuple(notes),
+        )
+
+
+def known_mode(name: str) -> Mode:
+    """The mode of that name.
+
+    >>> known_mode("fast")
+    'fast'
+
+    Raises:
+        InputError: there is none.
+    """
+    for mode in get_args(Mode):
+        if mode == name:
+            return cast("Mode", mode)
+    raise InputError(f"unknown mode {name!r}; known: {', '.join(get_args(Mode))}")
+
+
+def delta_of(log_odds: float) -> float:
+    """The difference, in points, that stands for a preference: TAU times the probit of its probability.
+
+    >>> delta_of(0.0), round(delta_of(1.6684), 2), delta_of(1000.0)
+    (0.0, 2.0, 9.0)
+    """
+    probit = NormalDist()
+    limit = probit.cdf(MAX_DELTA / TAU)
+    probability = _sigmoid(log_odds)
+    # Compared before the probit is taken, because that of 0 and 1 does not exist.
+    if probability >= limit:
+        return MAX_DELTA
+    if probability <= 1.0 - limit:
+        return -MAX_DELTA
+    return TAU * probit.inv_cdf(probability)
+
+
+def _sigmoid(log_odds: float) -> float:
+    """1 / (1 + exp(-x)), in the form that does not overflow."""
+    return 0.5 * (1.0 + math.tanh(0.5 * log_odds))
+
+
+def _mean(values: Iterable[float]) -> float | None:
+    found = list(values)
+    return fmean(found) if found else None
+
+
+def _parsed(text: str) -> Verdict | str:
+    """The verdict of a reasoned answer, or the reason why there is none."""
+    try:
+        return answers.parse(text, "reasoned")
+    except ParseError as error:
+        return error.reason
+
+
+def _supports(judgement: _Judgement, winner: Winner | None) -> bool:
+    verdict = judgement.verdict
+    return verdict is not None and verdict.winner == winner
+
+
+def _disagree(winner: Winner | None, probability: float | None) -> bool:
+    """Whether winner and probability name different pictures; a tie goes with every probability."""
+    if probability is None or winner is None or winner == "tie":
+        return False
+    return (probability < 0.5) if winner == "A" else (probability > 0.5)
+
+
+def _notes(first: LoadedImage, second: LoadedImage) -> list[str]:
+    """What loading had to say, with the file's name before it."""
+    return [f"{image.ref.path.name}: {note}" for image in (first, second) for note in image.notes]
+
+
+def _loaded(picture: str | Path | Image.Image) -> LoadedImage:
+    """A picture from a file, or one in memory, which is named by its pixels."""
+    if not isinstance(picture, Image.Image):
+        return load_image(picture)
+    if picture.mode not in ("RGB", "L"):
+        # Transparency, palettes and colour profiles are treated by load_image alone.
+        raise ImageError(f"a picture in memory has mode {picture.mode}; hand over RGB, or the path of its file")
+    if 0 in picture.size:
+        raise ImageError(f"a picture in memory has no pixels (size {picture.size}); hand over another")
+    image = picture.convert("RGB")
+    width, height = image.size
+    name = content_id(f"RGB {width}x{height}\n".encode() + image.tobytes())
+    image = image.resize(fit_area(image.size, MAX_PIXELS), Image.Resampling.LANCZOS)
+    return LoadedImage(image=image, ref=ImageRef(id=name, path=IN_MEMORY), notes=())

@@ -1,0 +1,349 @@
+"""The rules of docs/reading.md, on a scripted model."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from PIL import Image
+
+from redaes.answers import WINNER_PREFIX, render_verdict
+from redaes.assessor import IN_MEMORY, Assessor, Result, delta_of, known_mode
+from redaes.backends.scripted import ScriptedBackend
+from redaes.errors import BackendError, ImageError, InputError
+from redaes.images import LoadedImage
+from redaes.types import Factor, ImageRef, Rationale, Sampling, Verdict, Winner, winner_of
+
+LIGHT: tuple[Factor, ...] = ("light",)
+
+
+def _picture(name: str, colour: str = "grey", *notes: str) -> LoadedImage:
+    return LoadedImage(Image.new("RGB", (8, 6), colour), ImageRef(id=name, path=Path(f"{name}.jpg")), notes)
+
+
+PAIR = _picture("one", "red"), _picture("two", "blue")
+
+
+def _odds(log_odds: float, tie: float = -9.0) -> dict[str, float]:
+    return {" A": -2.0 + log_odds / 2, " B": -2.0 - log_odds / 2, " tie": tie}
+
+
+def _answer(delta: float, text: str = "A and B differ.", factors: tuple[Factor, ...] = LIGHT) -> str:
+    """A reasoned answer; ``delta`` is A minus B in the letters of its own order."""
+    better: Winner = "tie" if delta == 0 else ("A" if delta > 0 else "B")
+    rationale = Rationale(text=text, factors=() if better == "tie" else factors, better=better)
+    return render_verdict(Verdict(winner=better, delta=delta, rationale=rationale))
+
+
+def _fast(forward: float, swapped: float, tie: float = -9.0) -> tuple[Result, ScriptedBackend]:
+    backend = ScriptedBackend(log_probs=[_odds(forward, tie), _odds(swapped, tie)])
+    return Assessor(backend, mode="fast").compare_many([PAIR])[0], backend
+
+
+def _reasoned(forward: str, swapped: str, *log_odds: float) -> tuple[Result, ScriptedBackend]:
+    backend = ScriptedBackend([forward, swapped], [_odds(value) for value in log_odds])
+    return Assessor(backend).compare_many([PAIR])[0], backend
+
+
+def test_both_orders_are_shown() -> None:
+    _, backend = _fast(1.0, -1.0)
+    forward, swapped = (request.images for request in backend.asked)
+    assert forward == (PAIR[0].image, PAIR[1].image)
+    assert swapped == (PAIR[1].image, PAIR[0].image)
+    assert forward != swapped
+
+
+# --- fast ---------------------------------------------------------------------------------------------------
+
+
+def test_fast_reads_after_the_prefix_of_the_fast_prompt() -> None:
+    result, backend = _fast(1.0, -1.0)
+    assert [request.prefix for request in backend.asked] == [WINNER_PREFIX] * 2
+    assert {request.prompt.name for request in backend.asked} == {"compare_fast/v1"}
+    assert result.prompt_id == backend.asked[0].prompt.id
+    assert result.mode == "fast"
+
+
+def test_fast_averages_log_odds_over_the_orders() -> None:
+    result, _ = _fast(2.0, -1.0)
+    assert result.probability == pytest.approx(1 / (1 + math.exp(-1.5)))
+    assert result.delta == pytest.approx(delta_of(1.5))
+    assert result.winner == "A"
+    assert result.order_consistent is True
+    assert (result.failure, result.rationale, result.rationale_order, result.factors) == (
+        None,
+        None,
+        None,
+        (),
+    )
+    assert result.notes == ()
+
+
+def test_fast_a_lean_to_one_position_cancels() -> None:
+    result, _ = _fast(3.0, 3.0)
+    assert (result.winner, result.probability, result.delta) == ("tie", 0.5, 0.0)
+    assert result.order_consistent is False
+
+
+def test_fast_each_order_is_recorded_as_it_was_read() -> None:
+    result, backend = _fast(2.0, -1.0)
+    forward, swapped = result.comparisons
+    assert (forward.order, swapped.order) == ("forward", "swapped")
+    assert (forward.raw, swapped.raw) == ("Winner: A", "Winner: B")
+    assert forward.probability == pytest.approx(1 / (1 + math.exp(-2.0)))
+    assert swapped.probability == pytest.approx(1 / (1 + math.exp(1.0)))
+    assert forward.verdict == Verdict(winner="A", delta=round(delta_of(2.0), 1), rationale=None)
+    assert swapped.verdict == Verdict(winner="B", delta=round(delta_of(-1.0), 1), rationale=None)
+    assert (forward.model, forward.revision) == (backend.model, backend.revision)
+    assert forward.failure is None
+
+
+def test_fast_raw_is_the_likeliest_token_even_against_the_verdict() -> None:
+    result, _ = _fast(2.0, -2.0, tie=-0.01)
+    assert [comparison.raw for comparison in result.comparisons] == ["Winner: tie"] * 2
+    assert result.winner == "A"
+
+
+@given(st.floats(-2000, 2000), st.floats(-2000, 2000))
+def test_fast_exchanging_the_pictures_exchanges_the_answer(forward: float, swapped: float) -> None:
+    result, _ = _fast(forward, swapped)
+    turned, _ = _fast(swapped, forward)
+    assert result.delta is not None
+    assert result.probability is not None
+    assert turned.probability == pytest.approx(1 - result.probability)
+    assert turned.delta == pytest.approx(-result.delta)
+    assert abs(result.delta) <= 9.0
+    assert result.winner == winner_of(result.delta)
+
+
+def test_delta_of_is_the_thurstone_scale() -> None:
+    odds_of_one_sigma = math.log(0.841344746 / 0.158655254)
+    assert delta_of(odds_of_one_sigma) == pytest.approx(2.0)
+    assert delta_of(-odds_of_one_sigma) == pytest.approx(-2.0)
+    assert (delta_of(0.0), delta_of(1e6), delta_of(-1e6)) == (0.0, 9.0, -9.0)
+
+
+@given(st.floats(-30, 30), st.floats(-30, 30))
+def test_delta_of_never_turns_the_order(one: float, other: float) -> None:
+    low, high = sorted((one, other))
+    assert delta_of(low) <= delta_of(high)
+
+
+# --- reasoned -----------------------------------------------------------------------------------------------
+
+
+def test_reasoned_averages_the_stated_differences() -> None:
+    result, backend = _reasoned(_answer(3.0, "B is dark."), _answer(-2.0, "A is dark."), 2.0, -4.0)
+    assert (result.winner, result.delta) == ("A", 2.5)
+    assert result.probability == pytest.approx(1 / (1 + math.exp(-3.0)))
+    assert result.order_consistent is True
+    assert (result.rationale, result.rationale_order, result.factors) == ("B is dark.", "forward", ("light",))
+    assert {request.prompt.name for request in backend.asked} == {"compare/v1"}
+    assert (result.failure, result.notes) == (None, ())
+
+
+def test_reasoned_reads_at_the_verdict_of_its_own_text() -> None:
+    forward = _answer(3.0, "Winner: of what? B is dark.")
+    _, backend = _reasoned(forward, "\n" + _answer(-2.0), 2.0, -4.0)
+    generated, read = backend.asked[:2], backend.asked[2:]
+    assert [request.prefix for request in generated] == ["", ""]
+    assert read[0].prefix == forward.removesuffix(" A\nDifference: +3.0")
+    assert read[1].prefix.startswith("\n<rationale>")
+    assert all(request.prefix.endswith("</rationale>\nWinner:") for request in read)
+    assert read[1].images == (PAIR[1].image, PAIR[0].image)
+
+
+def test_reasoned_records_what_was_said() -> None:
+    forward = _answer(3.0)
+    sampling = Sampling(temperature=0.7, max_new_tokens=99, seed=5)
+    backend = ScriptedBackend([forward, _answer(-2.0)], [_odds(2.0), _odds(-4.0)])
+    (result,) = Assessor(backend, sampling=sampling).compare_many([PAIR])
+    comparison = result.comparisons[0]
+    assert comparison.raw == forward
+    assert comparison.sampling == sampling
+    assert comparison.probability == pytest.approx(1 / (1 + math.exp(-2.0)))
+    assert comparison.verdict is not None
+    assert comparison.verdict.delta == 3.0
+
+
+def test_the_swapped_reasoning_is_given_when_only_it_agrees() -> None:
+    # Forward says B by 1.0; swapped says B, which there is the first picture, by 4.0.
+    result, _ = _reasoned(_answer(-1.0, "A is dull."), _answer(-4.0, "A is noisy.", ("noise",)), -1.0, -3.0)
+    assert (result.winner, result.delta) == ("A", 1.5)
+    assert (result.rationale, result.rationale_order) == ("A is noisy.", "swapped")
+    assert result.factors == ("noise",)
+    assert result.order_consistent is False
+
+
+def test_contradicting_orders_of_equal_strength_show_no_reasoning() -> None:
+    result, _ = _reasoned(_answer(2.0), _answer(2.0), 1.0, 1.0)
+    assert (result.winner, result.delta, result.probability) == ("tie", 0.0, 0.5)
+    assert (result.rationale, result.rationale_order, result.factors) == (None, None, ())
+    assert result.order_consistent is False
+    assert any("contradict each other" in note for note in result.notes)
+
+
+def test_two_ties_agree() -> None:
+    result, _ = _reasoned(_answer(0.0, "Same."), _answer(0.0, "Same."), 0.2, 0.2)
+    assert (result.winner, result.delta, result.order_consistent) == ("tie", 0.0, True)
+    assert result.rationale == "Same."
+
+
+def test_a_tie_and_a_winner_do_not_agree() -> None:
+    result, _ = _reasoned(_answer(0.0, "Same."), _answer(-2.0), 0.2, -2.0)
+    assert (result.winner, result.delta, result.order_consistent) == ("A", 1.0, False)
+    assert result.rationale_order == "swapped"
+
+
+def test_a_probability_against_the_difference_is_noted() -> None:
+    result, _ = _reasoned(_answer(3.0), _answer(-2.0), -2.0, 4.0)
+    assert result.winner == "A"
+    assert result.probability is not None
+    assert result.probability < 0.5
+    assert any("favour different pictures" in note for note in result.notes)
+
+
+@pytest.mark.parametrize(
+    ("forward", "swapped", "delta", "kept"),
+    [(_answer(3.0), "Hm.", 3.0, "forward"), ("Hm.", _answer(-2.0), 2.0, "swapped")],
+)
+def test_one_usable_order(forward: str, swapped: str, delta: float, kept: str) -> None:
+    result, backend = _reasoned(forward, swapped, 2.0 if kept == "forward" else -2.0)
+    assert (result.winner, result.delta) == ("A", delta)
+    assert result.probability == pytest.approx(1 / (1 + math.exp(-2.0)))
+    assert result.order_consistent is None
+    assert result.rationale_order == kept
+    assert result.failure is None
+    assert any("only one order" in note and "not_the_form" in note for note in result.notes)
+    failed = next(comparison for comparison in result.comparisons if comparison.order != kept)
+    assert (failed.verdict, failed.failure, failed.probability, failed.raw) == (
+        None,
+        "not_the_form",
+        None,
+        "Hm.",
+    )
+    assert len(backend.asked) == 3  # nothing is read from the failed answer
+
+
+def test_no_usable_order_is_a_failure_and_no_number() -> None:
+    result, backend = _reasoned("Hm.", "")
+    assert (result.winner, result.delta, result.probability, result.order_consistent) == (None,) * 4
+    assert (result.rationale, result.factors) == (None, ())
+    assert result.failure == "forward: not_the_form; swapped: empty"
+    assert [comparison.raw for comparison in result.comparisons] == ["Hm.", ""]
+    assert len(backend.asked) == 2
+
+
+def test_answers_stay_with_their_pairs() -> None:
+    same = _picture("one"), _picture("one")
+    pairs = [PAIR, same, (_picture("three"), _picture("four")), (_picture("five"), _picture("six"))]
+    backend = ScriptedBackend(
+        [_answer(1.0), _answer(-1.0), "Hm.", _answer(-2.0), _answer(-3.0), _answer(3.0)],
+        [_odds(1.0), _odds(-1.0), _odds(-2.0), _odds(-3.0), _odds(3.0)],
+    )
+    results = Assessor(backend).compare_many(pairs)
+    assert [result.delta for result in results] == [1.0, 0.0, 2.0, -3.0]
+    assert [result.first.id for result in results] == ["one", "one", "three", "five"]
+    assert results[3].probability == pytest.approx(1 / (1 + math.exp(3.0)))
+
+
+# --- both ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", ["fast", "reasoned"])
+def test_identical_bytes_are_a_tie_without_asking(tmp_path: Path, mode: str) -> None:
+    Image.new("RGB", (8, 6), "red").save(tmp_path / "a.png")
+    (tmp_path / "b.png").write_bytes((tmp_path / "a.png").read_bytes())
+    backend = ScriptedBackend()
+    result = Assessor(backend, mode=known_mode(mode)).compare(tmp_path / "a.png", str(tmp_path / "b.png"))
+    assert (result.winner, result.probability, result.delta, result.comparisons) == ("tie", 0.5, 0.0, ())
+    assert result.order_consistent is None
+    assert backend.asked == []
+    assert any("not asked" in note for note in result.notes)
+    assert result.first.id == result.second.id
+    assert (result.first.path.name, result.second.path.name) == ("a.png", "b.png")
+
+
+def test_notes_of_loading_are_passed_on() -> None:
+    backend = ScriptedBackend(log_probs=[_odds(1.0), _odds(-1.0)])
+    pair = _picture("one", "red", "was CMYK"), _picture("two", "blue", "was animated")
+    (result,) = Assessor(backend, mode="fast").compare_many([pair])
+    assert result.notes == ("one.jpg: was CMYK", "two.jpg: was animated")
+
+
+def test_pictures_in_memory_are_named_by_their_pixels() -> None:
+    red, grey = Image.new("RGB", (8, 6), "red"), Image.new("L", (8, 6), 100)
+    backend = ScriptedBackend(log_probs=[_odds(1.0), _odds(-1.0)])
+    assessor = Assessor(backend, mode="fast")
+    result = assessor.compare(red, grey)
+    assert result.first.path == IN_MEMORY
+    assert result.first.id != result.second.id
+    assert backend.asked[0].images[1].mode == "RGB"
+    assert assessor.compare(red, red.copy()).winner == "tie"
+    assert assessor.compare(grey, grey.convert("RGB")).winner == "tie"
+
+
+def test_large_pictures_in_memory_are_shrunk_like_files() -> None:
+    backend = ScriptedBackend(log_probs=[_odds(1.0), _odds(-1.0)])
+    Assessor(backend, mode="fast").compare(Image.new("RGB", (2048, 1024)), Image.new("RGB", (8, 6)))
+    width, height = backend.asked[0].images[0].size
+    assert width * height <= 1_048_576
+    assert width == pytest.approx(2 * height, rel=0.01)
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "P", "CMYK", "I;16"])
+def test_other_pictures_in_memory_are_refused(mode: str) -> None:
+    with pytest.raises(ImageError, match=f"mode {mode}"):
+        Assessor(ScriptedBackend()).compare(Image.new(mode, (8, 6)), Image.new("RGB", (8, 6)))
+
+
+def test_empty_pictures_in_memory_are_refused() -> None:
+    with pytest.raises(ImageError, match="no pixels"):
+        Assessor(ScriptedBackend()).compare(Image.new("RGB", (0, 6)), Image.new("RGB", (8, 6)))
+
+
+def test_unknown_modes_are_refused() -> None:
+    with pytest.raises(InputError, match="known: reasoned, fast"):
+        Assessor(ScriptedBackend(), mode="slow")  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="known: reasoned, fast"):
+        Assessor(ScriptedBackend()).compare_many([PAIR], mode="slow")  # type: ignore[arg-type]
+
+
+def test_the_mode_of_one_call_overrides() -> None:
+    backend = ScriptedBackend(log_probs=[_odds(1.0), _odds(-1.0)])
+    (result,) = Assessor(backend, mode="reasoned").compare_many([PAIR], mode="fast")
+    assert result.mode == "fast"
+
+
+@pytest.mark.parametrize("broken", [math.nan, -math.inf])
+def test_probabilities_that_are_no_numbers_are_an_error(broken: float) -> None:
+    class Broken(ScriptedBackend):
+        def read(self, requests: list, choices: list) -> NDArray[np.float64]:  # type: ignore[override]
+            return np.full((len(requests), len(choices)), broken)
+
+    with pytest.raises(BackendError, match="not numbers"):
+        Assessor(Broken(), mode="fast").compare_many([PAIR])
+
+
+def test_no_pairs_no_questions() -> None:
+    for mode in ("fast", "reasoned"):
+        assert Assessor(ScriptedBackend(), mode=known_mode(mode)).compare_many([]) == []
+
+
+def test_results_survive_json() -> None:
+    result, _ = _reasoned(_answer(3.0), "Hm.", 2.0)
+    assert Result.model_validate_json(result.model_dump_json()) == result
+
+
+def test_the_script_running_out_is_an_error() -> None:
+    with pytest.raises(BackendError, match="no answer for request 2"):
+        Assessor(ScriptedBackend([_answer(1.0)])).compare_many([PAIR])
+    with pytest.raises(BackendError, match="no log-probabilities for request 1"):
+        Assessor(ScriptedBackend(), mode="fast").compare_many([PAIR])
+    with pytest.raises(BackendError, match="tie"):
+        Assessor(ScriptedBackend(log_probs=[{" A": -1.0, " B": -1.0}]), mode="fast").compare_many([PAIR])

@@ -1,0 +1,322 @@
+"""The command line on a scripted model: what it prints where, and how it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+import types
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from redaes import cli
+from redaes.backends.base import Backend
+from redaes.backends.scripted import ScriptedBackend
+from redaes.errors import BackendError, InputError, MissingDependency, ParseError
+
+ROOT = Path(__file__).resolve().parents[2]
+FORWARD = "<rationale>\nB is blurred. Decisive: focus, better in A.\n</rationale>\nWinner: A\nDifference: +2.0"
+SWAPPED = "<rationale>\nA is blurred. Decisive: focus, better in B.\n</rationale>\nWinner: B\nDifference: -1.0"
+FIRST = {" A": -0.1, " B": -3.1, " tie": -5.0}
+SECOND = {" A": -3.1, " B": -0.1, " tie": -5.0}
+
+runner = CliRunner()
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> tuple[str, str]:
+    for name, colour in (("sharp.png", "red"), ("soft.png", "blue")):
+        Image.new("RGB", (8, 6), colour).save(tmp_path / name)
+    return str(tmp_path / "sharp.png"), str(tmp_path / "soft.png")
+
+
+def _script(monkeypatch: pytest.MonkeyPatch, backend: Backend) -> list[tuple]:
+    """Puts a scripted model in; returns the arguments of the calls for one."""
+    calls: list[tuple] = []
+
+    def make(*arguments: object) -> Backend:
+        calls.append(arguments)
+        return backend
+
+    monkeypatch.setattr(cli, "_backend", make)
+    return calls
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple]:
+    """A model that prefers the first picture in both orders."""
+    return _script(monkeypatch, ScriptedBackend([FORWARD, SWAPPED], [FIRST, SECOND]))
+
+
+def test_an_answer_to_read(pictures: tuple[str, str], asked: list[tuple]) -> None:
+    done = runner.invoke(cli.app, ["compare", *pictures])
+    assert done.exit_code == 0, done.output
+    for expected in (
+        "sharp.png is better",
+        "1.5 points: clearly better than soft.png",
+        "95%",
+        "focus",
+        "B is blurred.",
+        "(A is sharp.png, B is soft.png)",
+        "the same answer in both orders",
+        "scripted @ script, compare/v1@",
+    ):
+        assert expected in done.stdout
+    assert done.stderr == ""
+    assert asked == [("redaes/nano", None, None)]
+
+
+def test_options_reach_the_model(pictures: tuple[str, str], asked: list[tuple], tmp_path: Path) -> None:
+    options = ["--model", "some/where", "--adapter", str(tmp_path), "--device", "cpu", "--mode", "fast"]
+    done = runner.invoke(cli.app, ["compare", *pictures, *options])
+    assert done.exit_code == 0, done.output
+    assert asked == [("some/where", tmp_path, "cpu")]
+    assert ", fast" in done.stdout
+    assert "compare_fast/v1@" in done.stdout
+
+
+def test_json_is_one_object_alone(pictures: tuple[str, str], asked: list[tuple]) -> None:
+    done = runner.invoke(cli.app, ["compare", *pictures, "--json"])
+    assert done.exit_code == 0, done.output
+    assert done.stdout.count("\n") == 1
+    result = json.loads(done.stdout)
+    assert (result["winner"], result["delta"]) == ("A", 1.5)
+    assert result["first"]["path"] == pictures[0]
+    assert result["rationale_order"] == "forward"
+    assert [comparison["order"] for comparison in result["comparisons"]] == ["forward", "swapped"]
+    assert done.stderr == ""
+
+
+def test_letters_of_a_swapped_reasoning_are_explained(
+    pictures: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _script(monkeypatch, ScriptedBackend(["Hm.", SWAPPED], [SECOND]))
+    done = runner.invoke(cli.app, ["compare", *pictures])
+    assert done.exit_code == 0, done.output
+    assert "sharp.png is better" in done.stdout
+    assert "A is blurred." in done.stdout  # as the model wrote it
+    assert "(A is soft.png, B is sharp.png)" in done.stdout
+    assert "note: only one order gave a usable answer" in done.stdout
+
+
+def test_the_second_picture_wins_with_its_own_probability(
+    pictures: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _script(monkeypatch, ScriptedBackend(log_probs=[SECOND, FIRST]))
+    done = runner.invoke(cli.app, ["compare", *pictures, "--mode", "fast"])
+    assert "soft.png is better" in done.stdout
+    assert "95%" in done.stdout
+    assert "better than sharp.png" in done.stdout
+
+
+def test_a_tie(pictures: tuple[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    _script(monkeypatch, ScriptedBackend(log_probs=[FIRST, FIRST]))
+    done = runner.invoke(cli.app, ["compare", *pictures, "--mode", "fast"])
+    assert done.exit_code == 0, done.output
+    assert "tie" in done.stdout
+    assert "50%" in done.stdout
+    assert "the answer changes with the order" in done.stdout
+
+
+def test_pictures_of_one_name_are_told_apart(tmp_path: Path, asked: list[tuple]) -> None:
+    for name in ("x", "y"):
+        (tmp_path / name).mkdir()
+        Image.new("RGB", (8, 6), "red" if name == "x" else "blue").save(tmp_path / name / "p.png")
+    done = runner.invoke(cli.app, ["compare", str(tmp_path / "x/p.png"), str(tmp_path / "y/p.png")])
+    assert f"{tmp_path / 'x/p.png'} is better" in done.stdout
+
+
+def test_no_usable_answer_ends_with_3_and_shows_it(pictures: tuple[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    _script(monkeypatch, ScriptedBackend(["I like\x1b[31m both.", ""]))
+    done = runner.invoke(cli.app, ["compare", *pictures])
+    assert done.exit_code == 3
+    assert done.stdout == ""
+    assert "no usable answer (forward: not_the_form; swapped: empty)" in done.stderr
+    assert "I like\ufffd[31m both." in done.stderr
+
+
+def test_no_usable_answer_as_json(pictures: tuple[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    _script(monkeypatch, ScriptedBackend(["I like both.", ""]))
+    done = runner.invoke(cli.app, ["compare", *pictures, "--json"])
+    assert done.exit_code == 3
+    result = json.loads(done.stdout)
+    assert (result["winner"], result["delta"], result["probability"]) == (None, None, None)
+    assert result["comparisons"][0]["raw"] == "I like both."
+
+
+def _bad_picture(kind: str, folder: Path) -> str:
+    match kind:
+        case "missing":
+            return str(folder / "missing.jpg")
+        case "folder":
+            return str(folder)
+        case "url":
+            return "https://example.org/a.jpg"
+        case "empty":
+            (folder / "empty.jpg").write_bytes(b"")
+            return str(folder / "empty.jpg")
+        case "corrupt":
+            Image.effect_noise((64, 64), 90).convert("RGB").save(folder / "corrupt.jpg")
+            whole = (folder / "corrupt.jpg").read_bytes()
+            (folder / "corrupt.jpg").write_bytes(whole[: len(whole) // 2])
+            return str(folder / "corrupt.jpg")
+        case _:
+            (folder / "notes.jpg").write_text("not a picture")
+            return str(folder / "notes.jpg")
+
+
+@pytest.mark.parametrize("place", [0, 1])
+@pytest.mark.parametrize("kind", ["missing", "folder", "url", "empty", "corrupt", "text"])
+def test_bad_pictures_end_with_2_and_are_named(
+    tmp_path: Path, pictures: tuple[str, str], asked: list[tuple], kind: str, place: int
+) -> None:
+    arguments = list(pictures)
+    arguments[place] = _bad_picture(kind, tmp_path)
+    done = runner.invoke(cli.app, ["compare", *arguments])
+    assert done.exit_code == 2
+    assert done.stdout == ""
+    assert arguments[place] in done.stderr
+    assert "Traceback" not in done.stderr
+    assert asked == []  # no model is loaded for nothing
+
+
+def test_errors_as_json_leave_stdout_alone(tmp_path: Path, asked: list[tuple]) -> None:
+    done = runner.invoke(cli.app, ["compare", str(tmp_path / "x.jpg"), str(tmp_path / "y.jpg"), "--json"])
+    assert done.exit_code == 2
+    assert done.stdout == ""
+    error = json.loads(done.stderr)
+    assert error["error"] == "ImageError"
+    assert "x.jpg" in error["message"]
+
+
+def test_an_unknown_mode_lists_the_known(pictures: tuple[str, str], asked: list[tuple]) -> None:
+    done = runner.invoke(cli.app, ["compare", *pictures, "--mode", "slow"])
+    assert done.exit_code == 2
+    assert "known: reasoned, fast" in done.stderr
+    assert asked == []
+
+
+@pytest.mark.parametrize("arguments", [["compare"], ["compare", "a.jpg"], ["rank"], ["compare", "a", "b", "--x"]])
+def test_wrong_usage_ends_with_2(arguments: list[str]) -> None:
+    assert runner.invoke(cli.app, arguments).exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (InputError("bad"), 2),
+        (ParseError("empty", "bad"), 3),
+        (BackendError("bad"), 4),
+        (MissingDependency("bad", "train"), 4),
+    ],
+)
+def test_each_error_has_its_status(
+    pictures: tuple[str, str], monkeypatch: pytest.MonkeyPatch, error: Exception, status: int
+) -> None:
+    def fail(*_: object) -> Backend:
+        raise error
+
+    monkeypatch.setattr(cli, "_backend", fail)
+    done = runner.invoke(cli.app, ["compare", *pictures])
+    assert (done.exit_code, done.stdout) == (status, "")
+    assert done.stderr.startswith("redaes: ")
+    assert "bad" in done.stderr
+
+
+def test_a_bug_keeps_its_traceback(pictures: tuple[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> Backend:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(cli, "_backend", fail)
+    assert isinstance(runner.invoke(cli.app, ["compare", *pictures]).exception, ZeroDivisionError)
+
+
+def test_file_names_do_not_steer_the_terminal(tmp_path: Path, asked: list[tuple]) -> None:
+    evil = tmp_path / "a\x1b[2J[bold].png"
+    Image.new("RGB", (8, 6), "red").save(evil)
+    Image.new("RGB", (8, 6), "blue").save(tmp_path / "b.png")
+    done = runner.invoke(cli.app, ["compare", str(evil), str(tmp_path / "b.png")])
+    assert done.exit_code == 0, done.output
+    assert "\x1b" not in done.stdout
+    assert "a\ufffd[2J[bold].png is better" in done.stdout
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not take such names")
+@pytest.mark.parametrize("option", [[], ["--json"]])
+def test_file_names_that_are_no_text(tmp_path: Path, asked: list[tuple], option: list[str]) -> None:
+    odd = os.fsdecode(os.fsencode(str(tmp_path)) + b"/a\xff.png")
+    Image.new("RGB", (8, 6), "red").save(odd)
+    Image.new("RGB", (8, 6), "blue").save(tmp_path / "b.png")
+    done = runner.invoke(cli.app, ["compare", odd, str(tmp_path / "b.png"), *option])
+    assert done.exit_code == 0, done.output
+    if option:
+        assert json.loads(done.stdout)["first"]["path"] == odd
+    else:
+        assert "a\ufffd.png is better" in done.stdout
+
+
+def test_demo_is_handed_its_options(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[dict] = []
+    fake = types.ModuleType("redaes.demo")
+    fake.run = lambda **options: seen.append(options)  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "redaes.demo", fake)
+    done = runner.invoke(cli.app, ["demo", "--photos", str(tmp_path), "--out", str(tmp_path / "o")])
+    assert done.exit_code == 0, done.output
+    assert runner.invoke(cli.app, ["demo"]).exit_code == 0
+    assert seen == [
+        {"photos": tmp_path, "out": tmp_path / "o"},
+        {"photos": None, "out": Path("demo_out")},
+    ]
+
+
+def test_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metadata, "version", {"redaes": "1.2.3"}.__getitem__)
+    done = runner.invoke(cli.app, ["--version"])
+    assert (done.exit_code, done.stdout) == (0, "redaes 1.2.3\n")
+
+
+def test_version_of_a_bare_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
+    def absent(name: str) -> str:
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(metadata, "version", absent)
+    done = runner.invoke(cli.app, ["--version"])
+    assert (done.exit_code, done.stdout) == (0, "redaes (run from a checkout that is not installed)\n")
+
+
+def test_a_terminal_that_knows_only_ascii_gets_an_answer(pictures: tuple[str, str]) -> None:
+    script = [FORWARD.replace("blurred", "blurred \u2717"), SWAPPED], [FIRST, SECOND]
+    code = (
+        "from redaes import cli; from redaes.backends.scripted import ScriptedBackend\n"
+        f"cli._backend = lambda *_: ScriptedBackend(*{script!r})\n"
+        "cli.main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, "compare", *pictures],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"blurred (\\u2717|\?)", done.stdout)
+
+
+def test_help_is_quick() -> None:
+    code = "import sys; sys.argv = ['redaes', '--help']; from redaes.cli import main; main()"
+    took = []
+    for _ in range(3):  # the best of three: the machine may be busy
+        start = time.perf_counter()
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, timeout=60)
+        took.append(time.perf_counter() - start)
+        assert done.returncode == 0, done.stderr
+        assert "compare" in done.stdout
+    assert min(took) < 1.0
