@@ -1,0 +1,74 @@
+# From nothing: `make test` and `make demo` each create .venv, install what they need and run.
+#   make demo PYTHON=python3.12      another interpreter (3.11 or later)
+#   make test VENV=/tmp/redaes-venv  another place for the environment
+
+PYTHON ?= python3
+VENV ?= .venv
+DEMO_OUT ?= demo_out
+PYTEST_ARGS ?=
+
+BIN := $(VENV)/bin
+PY := $(BIN)/python
+NOT_HERE := -m "not slow and not gpu"
+DOCTESTS := $(wildcard redaes/types.py redaes/answers.py redaes/images.py redaes/metrics.py redaes/prompts.py \
+	redaes/ranking.py redaes/rewards/*.py)
+
+export HF_HUB_OFFLINE := 1
+export HF_HUB_DISABLE_TELEMETRY := 1
+export TOKENIZERS_PARALLELISM := false
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format test-unit test-integration test-e2e test-packaging doctest clean distclean
+
+help:
+	@echo "make demo       install, then run the whole path on a few photographs into $(DEMO_OUT)/"
+	@echo "make test       install, then lint, types and all tests that need no GPU"
+	@echo "make lint       ruff and mypy"
+	@echo "make format     rewrite the sources in the one format"
+	@echo "make test-unit  also test-integration, test-e2e, test-packaging, doctest"
+	@echo "make clean      remove caches and builds; make distclean removes $(VENV) too"
+
+# --- environment -------------------------------------------------------------------------------------------
+
+$(PY):
+	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "Python 3.11 or later is needed here: make PYTHON=python3.11 ...")'
+	$(PYTHON) -m venv $(VENV)
+
+# The stamps are newer than what they were installed from, or the installation is repeated.
+$(VENV)/.installed-demo: pyproject.toml constraints.txt | $(PY)
+	$(PY) -m pip install --compile -c constraints.txt -e '.[demo]'
+	@touch $@
+
+$(VENV)/.installed-test: pyproject.toml constraints.txt | $(PY)
+	$(PY) -m pip install --compile -c constraints.txt -e '.[all,dev]'
+	@touch $@
+
+# --- work --------------------------------------------------------------------------------------------------
+
+demo: $(VENV)/.installed-demo
+	$(BIN)/redaes demo --out $(DEMO_OUT)
+
+lint: $(VENV)/.installed-test
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+
+format: $(VENV)/.installed-test
+	$(PY) -m ruff check --fix .
+	$(PY) -m ruff format .
+
+doctest: $(VENV)/.installed-test
+	$(PY) -m pytest --doctest-modules $(DOCTESTS) $(PYTEST_ARGS)
+
+test-unit test-integration test-e2e test-packaging: test-%: $(VENV)/.installed-test
+	$(PY) -m pytest $(NOT_HERE) tests/$* $(PYTEST_ARGS)
+
+test: lint doctest
+	$(PY) -m pytest $(NOT_HERE) tests/unit tests/integration tests/e2e tests/packaging $(PYTEST_ARGS)
+
+clean:
+	rm -rf build dist .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	find . \( -name .git -o -path './$(VENV)' \) -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
+
+distclean: clean
+	rm -rf $(VENV) $(DEMO_OUT)

@@ -1,0 +1,143 @@
+"""What a user gets from ``pip install``: the wheel alone, in an empty environment, away from the checkout.
+
+The only tests that need a package index: pip reads its settings from the environment as it always does.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import venv
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageFilter
+
+ROOT = Path(__file__).resolve().parents[2]
+MAX_WHEEL_BYTES = 20_000_000
+INSTALL_TIMEOUT_S = 1800.0  # torch alone is several gigabytes where no CPU build is at hand
+
+
+def _run(*command: object, cwd: Path, timeout_s: float, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Runs a command that must succeed, without anything that would let it see the checkout."""
+    env = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
+    done = subprocess.run(
+        [str(part) for part in command],
+        cwd=cwd,
+        env={**env, **environment},
+        capture_output=True,
+        text=True,
+        timeout=timeout_s,
+    )
+    assert done.returncode == 0, f"{command}\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}"
+    return done
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("wheel")
+    build = ("-m", "build", "--wheel", "--no-isolation", "--outdir", folder, ROOT)
+    _run(sys.executable, *build, cwd=folder, timeout_s=300)
+    (built,) = folder.glob("*.whl")
+    return built
+
+
+@pytest.fixture(scope="session")
+def scripts(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The scripts folder of an empty environment in which the wheel and its dependencies were installed."""
+    folder = tmp_path_factory.mktemp("environment") / "venv"
+    venv.create(folder, with_pip=True, system_site_packages=False)
+    scripts = folder / ("Scripts" if os.name == "nt" else "bin")
+    install = ("-m", "pip", "install", "--compile", "-c", ROOT / "constraints.txt", wheel)
+    _run(scripts / "python", *install, cwd=folder, timeout_s=INSTALL_TIMEOUT_S)
+    return scripts
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> tuple[Path, Path]:
+    """A coloured scene, and the same scene blurred."""
+    y, x = np.mgrid[0:192, 0:256].astype(np.float32)
+    waves = [np.sin(x / 9) * np.cos(y / 13), np.sin((x + y) / 17), np.cos((x - y) / 7)]
+    scene = Image.fromarray((127 + 100 * np.stack(waves, axis=-1)).astype(np.uint8))
+    sharp, soft = tmp_path / "a.jpg", tmp_path / "b.jpg"
+    scene.save(sharp, quality=95)
+    scene.filter(ImageFilter.GaussianBlur(4)).save(soft, quality=95)
+    return sharp, soft
+
+
+def _unwanted(names: Mapping[str, int]) -> list[str]:
+    """Files that have no business in the wheel."""
+    allowed = re.compile(r"redaes/(?!tests?/).+|redaes-[^/]+\.dist-info/.+")
+    left_over = re.compile(r"(^|/)(__pycache__|\.[^/]+)(/|$)|\.py[co]$|(^|/)(test_[^/]*|conftest)\.py$")
+    return [name for name in names if not allowed.fullmatch(name) or left_over.search(name)]
+
+
+def test_the_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        sizes = {item.filename: item.file_size for item in archive.infolist()}
+    assert _unwanted(sizes) == []
+    assert wheel.stat().st_size < MAX_WHEEL_BYTES, sorted(sizes.items(), key=lambda item: -item[1])[:10]
+
+
+def test_what_must_not_be_in_the_wheel_would_be_seen() -> None:
+    wanted = ["redaes/types.py", "redaes/_prompts/checksums.json", "redaes-0.1.0.dist-info/METADATA"]
+    unwanted = [
+        "tests/unit/test_x.py",
+        "redaes/tests/test_x.py",
+        "prompts/a.md",
+        "redaes/a.pyc",
+        "redaes/.cache/a",
+    ]
+    assert _unwanted(dict.fromkeys([*wanted, *unwanted], 1)) == unwanted
+
+
+def test_every_source_prompt_and_weight_is_in_the_wheel(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        names = set(archive.namelist())
+    expected = {path.relative_to(ROOT).as_posix() for path in (ROOT / "redaes").rglob("*.py")}
+    weights = [path for path in (ROOT / "redaes" / "nano" / "weights").rglob("*") if path.is_file()]
+    expected |= {path.relative_to(ROOT).as_posix() for path in weights if not path.name.startswith(".")}
+    for path in (ROOT / "prompts").rglob("*"):
+        if path.is_file():
+            expected.add("redaes/_prompts/" + path.relative_to(ROOT / "prompts").as_posix())
+    assert expected - names == set()
+    assert any(name.startswith("redaes/nano/weights/") and name.endswith(".safetensors") for name in names)
+    assert "redaes/_prompts/checksums.json" in names
+
+
+def test_version(scripts: Path, tmp_path: Path, wheel: Path) -> None:
+    done = _run(scripts / "redaes", "--version", cwd=tmp_path, timeout_s=120)
+    assert wheel.name.split("-")[1] in done.stdout
+
+
+def test_the_installed_package_is_the_one_that_is_used(scripts: Path, tmp_path: Path) -> None:
+    show = "import redaes, pathlib; print(pathlib.Path(redaes.__file__).resolve())"
+    done = _run(scripts / "python", "-c", show, cwd=tmp_path, timeout_s=120)
+    assert Path(done.stdout.strip()).is_relative_to(scripts.parent.resolve())
+
+
+def test_compare_out_of_the_box(scripts: Path, pictures: tuple[Path, Path], tmp_path: Path) -> None:
+    """Two pictures, no setting, no network: the model in the wheel answers."""
+    nowhere = "http://127.0.0.1:9"
+    done = _run(
+        scripts / "redaes",
+        *("compare", *pictures, "--json"),
+        cwd=tmp_path,
+        timeout_s=300,
+        HF_HUB_OFFLINE="1",
+        HF_HUB_DISABLE_TELEMETRY="1",
+        HF_HOME=str(tmp_path / "hf"),
+        HTTP_PROXY=nowhere,
+        HTTPS_PROXY=nowhere,
+    )
+    answer = json.loads(done.stdout)
+    assert {"winner", "probability", "delta", "rationale"} <= answer.keys()
+    assert answer["winner"] in ("A", "B", "tie")
+    assert 0.0 <= answer["probability"] <= 1.0
+    assert -9.0 <= answer["delta"] <= 9.0
