@@ -67,7 +67,7 @@ def read_recipe(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise InputError(f"recipe {path} cannot be read: {error.strerror}") from error
     except (UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InputError(f"recipe {path} is not YAML: {error}") from error
+        raise InputError(f"recipe {path} is not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(values, dict):
         raise InputError(f"recipe {path} is not a YAML mapping of option: value")
     unknown = sorted(str(key) for key in values if key not in OPTIONS)

@@ -181,7 +181,14 @@ def record_of(row: Mapping[str, Any], split: Split) -> PairRecord:
 
 
 def write_shard(path: Path, records: Sequence[PairRecord]) -> None:
-    """Write one Parquet shard, atomically."""
+    """Write one Parquet shard, atomically.
+
+    Args:
+        path: the file.
+        records: at least one, because ``datasets`` cannot read a file without rows.
+    """
+    if not records:
+        raise ValueError(f"{path}: a shard needs at least one record")
     columns = features()  # first: it names what to install when Arrow is absent
     import pyarrow as pa
     import pyarrow.parquet as pq

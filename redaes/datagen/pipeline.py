@@ -205,6 +205,8 @@ def _members(
 def _why_not(first: _Member, second: _Member) -> str | None:
     """The reason to reject a pair, or None to keep it."""
     delta = second.loss - first.loss
+    if first.data == second.data:  # a neutral edit may change nothing; equal files are no question
+        return "identical"
     if first.edit is None and second.edit is None:
         return None
     if first.edit is not None and second.edit is not None:
@@ -303,7 +305,8 @@ def _write_chunk(folder: Path, chunk: Chunk, settings: Settings) -> dict[str, An
             records.extend(make_group(loaded.image, source, index, settings, rejected))
     for record in records:
         kept[", ".join(record.pair.factors) or "tie"] += 1
-    write_shard(folder / "data" / f"{chunk.name}.parquet", records)
+    if records:  # ``datasets`` cannot read a shard without rows
+        write_shard(folder / "data" / f"{chunk.name}.parquet", records)
     counts = {"pairs": len(records), "kept": dict(kept), "rejected": dict(rejected)}
     write_json(folder / "shards" / f"{chunk.name}.json", counts)
     return counts
@@ -380,8 +383,11 @@ def _build(
     counts: dict[str, dict[str, Any]] = {}
     for chunk in chunks:
         done = folder / "shards" / f"{chunk.name}.json"
-        if done.exists() and (folder / "data" / f"{chunk.name}.parquet").exists():
-            counts[chunk.name] = read_json(done)
+        if not done.exists():
+            continue
+        found = read_json(done)
+        if not found["pairs"] or (folder / "data" / f"{chunk.name}.parquet").exists():
+            counts[chunk.name] = found
 
     def report_progress() -> None:
         finished = sum(len(chunk.sources) for chunk in chunks if chunk.name in counts)
@@ -409,7 +415,7 @@ def _claim(folder: Path, sources: list[Source], settings: Settings) -> None:
     Raises:
         RecordError: it holds another dataset; says what differs.
     """
-    plan = {
+    plan: dict[str, Any] = {
         "editor": EDITOR,
         "settings": asdict(settings),
         "sources": [f"{source.split}:{source.id}" for source in sources],
@@ -423,12 +429,18 @@ def _claim(folder: Path, sources: list[Source], settings: Settings) -> None:
     before = read_json(file)
     if before == plan:
         return
-    old = before.get("settings", {}) if isinstance(before, dict) else {}
-    changes = [
+    if not isinstance(before, dict) or set(before) != set(plan):
+        raise RecordError(f"{file} is damaged; delete {folder} and build again")
+    # The split follows from the settings, so only the photographs themselves are compared.
+    old_ids, new_ids = ({source.partition(":")[2] for source in side["sources"]} for side in (before, plan))
+    changes = ["other photographs"] if old_ids != new_ids else []
+    if before["editor"] != EDITOR:
+        changes.append(f"editor: {before['editor']} -> {EDITOR}")
+    old = before["settings"]
+    changes += [
         f"{name}: {old.get(name)} -> {value}" for name, value in asdict(settings).items() if old.get(name) != value
     ]
-    what = ", ".join(changes) or "other photographs or another editor"
-    raise RecordError(f"{folder} holds a dataset made differently ({what}); choose another output folder")
+    raise RecordError(f"{folder} holds a dataset made differently ({', '.join(changes)}); choose another output folder")
 
 
 def _run(folder: Path, chunks: list[Chunk], settings: Settings, workers: int) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -1,0 +1,190 @@
+"""What every dataset must keep: one potential per group, a certain direction, no tell-tale position."""
+
+from __future__ import annotations
+
+import io
+from collections import Counter, defaultdict
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from redaes.datagen import pipeline
+from redaes.datagen.editors.embedded import OPERATIONS
+from redaes.datagen.pipeline import DEGRADE, NEUTRAL, Settings, make_group, might_improve
+from redaes.datagen.rationales import contradictions
+from redaes.datagen.sources import Source
+from redaes.errors import InputError
+from redaes.records import PairRecord
+from redaes.types import MAX_DELTA, TIE_MARGIN, winner_of
+
+SOURCE = Source(id="a" * 64, path=Path("a.png"), licence="CC0", split="train")
+
+
+def _scene(seed: int = 0, size: tuple[int, int] = (240, 160)) -> Image.Image:
+    """A stand-in for a photograph: smooth colour, edges at several scales, grain."""
+    rng = np.random.default_rng(seed)
+    field = np.zeros((size[1], size[0], 3))
+    for scale in (4, 12, 40):
+        coarse = rng.integers(0, 256, (scale, scale, 3), dtype=np.uint8)
+        field += np.asarray(Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC)) / 3.0
+    return Image.fromarray(np.clip(field + rng.normal(0, 2, field.shape), 0, 255).astype(np.uint8))
+
+
+@pytest.fixture(scope="module")
+def records() -> list[PairRecord]:
+    """All pairs of 24 groups."""
+    rejected: Counter[str] = Counter()
+    found: list[PairRecord] = []
+    for number in range(8):
+        source = replace(SOURCE, id=f"{number:x}" * 64)
+        for index in range(3):
+            found += make_group(_scene(number, (400, 300)), source, index, Settings(max_side=160), rejected)
+    assert len(found) > 60
+    return found
+
+
+def test_the_differences_of_a_group_come_from_one_potential(records: list[PairRecord]) -> None:
+    groups: dict[str, list[PairRecord]] = defaultdict(list)
+    for record in records:
+        groups[record.pair.group].append(record)
+    for group in groups.values():
+        pictures = sorted({ref.id for r in group for ref in (r.pair.first, r.pair.second)})
+        incidence = np.zeros((len(group), len(pictures)))
+        for row, record in zip(incidence, group, strict=True):
+            row[pictures.index(record.pair.first.id)] += 1
+            row[pictures.index(record.pair.second.id)] -= 1
+        deltas = np.array([record.pair.delta for record in group])
+        potential, *_ = np.linalg.lstsq(incidence, deltas, rcond=None)
+        assert np.allclose(incidence @ potential, deltas, atol=1e-3)
+
+
+def test_the_better_picture_carries_less(records: list[PairRecord]) -> None:
+    for record in records:
+        pair = record.pair
+        assert pair.delta is not None
+        worse, better = (pair.edit_second, pair.edit_first) if pair.delta > 0 else (pair.edit_first, pair.edit_second)
+        if abs(pair.delta) < TIE_MARGIN:
+            continue
+        assert worse is not None
+        assert worse.direction == "degrade"
+        if better is not None and better.operation == worse.operation:
+            assert better.strength <= worse.strength
+
+
+def test_only_neutral_edits_tie(records: list[PairRecord]) -> None:
+    ties = [r.pair for r in records if abs(r.pair.delta or 0.0) < TIE_MARGIN]
+    assert ties
+    for pair in ties:
+        assert (pair.edit_first, pair.edit_second, pair.delta, pair.factors) == (None, None, 0.0, ())
+        assert pair.first.id != pair.second.id
+
+
+def test_the_factor_is_that_of_the_worse_pictures_edit(records: list[PairRecord]) -> None:
+    for record in records:
+        pair = record.pair
+        worse = pair.edit_second if (pair.delta or 0.0) > 0 else pair.edit_first
+        assert pair.factors == (() if worse is None else (worse.factor,))
+
+
+def test_positions_tell_nothing(records: list[PairRecord]) -> None:
+    wins = Counter(winner_of(r.pair.delta or 0.0) for r in records)
+    n = wins["A"] + wins["B"]
+    assert abs(wins["A"] - n / 2) < 3 * (n / 4) ** 0.5  # three standard deviations of a fair coin
+
+
+def test_both_sides_are_encoded_alike(records: list[PairRecord]) -> None:
+    for record in records:
+        first, second = (Image.open(io.BytesIO(data)) for data in (record.first_bytes, record.second_bytes))
+        assert first.size == second.size
+        assert max(first.size) == 160
+        assert first.format == second.format == "JPEG"
+        assert first.quantization == second.quantization  # type: ignore[attr-defined]
+
+
+def test_the_reasoning_fits_in_both_orders(records: list[PairRecord]) -> None:
+    for record in records:
+        pair, delta = record.pair, record.pair.delta
+        assert delta is not None
+        assert record.rationale is not None
+        assert record.rationale_swapped is not None
+        assert contradictions(record.rationale, delta, pair.factors) == []
+        assert contradictions(record.rationale_swapped, -delta, pair.factors) == []
+        for rationale, edits in (
+            (record.rationale, {"A": pair.edit_first, "B": pair.edit_second}),
+            (record.rationale_swapped, {"A": pair.edit_second, "B": pair.edit_first}),
+        ):
+            if rationale.better == "tie":
+                continue
+            worse = "B" if rationale.better == "A" else "A"
+            edit = edits[worse]
+            assert edit is not None
+            assert rationale.factors == (edit.factor,)
+            noun = OPERATIONS[edit.operation].symptom.removeprefix("an ").removeprefix("a ")
+            sentence = next(s for s in rationale.text.split(". ") if noun in s)
+            assert worse in sentence.replace(noun, "")
+
+
+def test_differences_stay_on_the_scale(records: list[PairRecord]) -> None:
+    sizes = [abs(r.pair.delta or 0.0) for r in records if r.pair.factors]
+    assert min(sizes) >= pipeline.MIN_DELTA
+    assert max(sizes) <= MAX_DELTA
+
+
+def test_ids_are_unique_and_the_same_again(records: list[PairRecord]) -> None:
+    assert len({r.pair.id for r in records}) == len(records)
+    source = replace(SOURCE, id="0" * 64)
+    again = make_group(_scene(0, (400, 300)), source, 0, Settings(max_side=160), Counter())
+    assert again == [r for r in records if r.pair.group == again[0].pair.group]
+
+
+def test_the_seed_changes_the_edits() -> None:
+    one, other = (make_group(_scene(), SOURCE, 0, Settings(max_side=160, seed=seed), Counter()) for seed in (0, 1))
+    assert {r.pair.id for r in one}.isdisjoint(r.pair.id for r in other)
+
+
+def test_what_may_do_good_is_no_degradation() -> None:
+    dark, middle = (pipeline.measure(np.full((32, 32, 3), level, dtype=np.uint8)) for level in (30, 110))
+    assert might_improve("exposure_up", dark, middle)
+    assert not might_improve("exposure_down", middle, dark)
+    assert not might_improve("motion_blur", dark, middle)
+
+
+def test_operations_are_sorted_by_direction() -> None:
+    assert not set(DEGRADE) & set(NEUTRAL)
+    assert set(pipeline.SHARED) < set(DEGRADE)
+    assert set(pipeline.TYPICAL) <= set(DEGRADE)
+
+
+def test_small_photographs_are_not_enlarged() -> None:
+    found = make_group(_scene(size=(140, 130)), SOURCE, 0, Settings(max_side=256), Counter())
+    assert all(Image.open(io.BytesIO(r.first_bytes)).size == (140, 130) for r in found)
+
+
+@pytest.mark.parametrize("size", [(900, 129), (129, 900), (1000, 128)])
+def test_thin_photographs_work(size: tuple[int, int]) -> None:
+    for index in range(4):
+        make_group(_scene(size=size), SOURCE, index, Settings(max_side=64), Counter())
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("views", 0),
+        ("views", float("nan")),
+        ("views", 2.0),
+        ("variants", True),
+        ("variants", None),
+        ("max_side", 10),
+        ("max_side", 10**9),
+        ("seed", -1),
+        ("test_fraction", 0.0),
+        ("test_fraction", float("nan")),
+        ("test_fraction", "half"),
+    ],
+)
+def test_wrong_settings_are_named(name: str, value: object) -> None:
+    with pytest.raises(InputError, match=name):
+        Settings(**{name: value})  # type: ignore[arg-type]

@@ -1,0 +1,192 @@
+"""Records survive the disk, and what is damaged is refused by name."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from redaes import records
+from redaes.datagen.editors.embedded import make_edit
+from redaes.errors import RecordError
+from redaes.images import content_id
+from redaes.records import PairRecord, read_json, read_records, write_atomically, write_json, write_shard
+from redaes.types import ImageRef, Pair, Rationale
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import datasets
+
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+
+
+def _jpeg(colour: str) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", (16, 12), colour).save(buffer, "JPEG")
+    return buffer.getvalue()
+
+
+def _record(number: int, delta: float | None = 2.5, *, reasoned: bool = True) -> PairRecord:
+    first, second = _jpeg("white"), _jpeg("black")
+    pair = Pair(
+        id=f"{number:016x}",
+        first=ImageRef(id=content_id(first), path=Path(f"{number}-first.jpg")),
+        second=ImageRef(id=content_id(second), path=Path(f"{number}-second.jpg")),
+        delta=delta,
+        edit_first=None,
+        edit_second=make_edit("exposure_down", 0.4, seed=1),
+        factors=("light",),
+        group="g-0",
+        source="s" * 64,
+        split="train",
+    )
+    return PairRecord(
+        pair=pair,
+        first_bytes=first,
+        second_bytes=second,
+        rationale=Rationale(text="B is dark.", factors=("light",), better="A") if reasoned else None,
+        rationale_swapped=Rationale(text="A is dark.", factors=("light",), better="B") if reasoned else None,
+        licence="CC0; ünïcode",
+    )
+
+
+def _shard(folder: Path, name: str = "train-00000") -> Path:
+    return folder / "data" / f"{name}.parquet"
+
+
+def test_round_trip(tmp_path: Path) -> None:
+    written = [_record(0), _record(1, delta=None), _record(2, delta=-9.0), _record(3, reasoned=False)]
+    write_shard(_shard(tmp_path), written)
+    assert list(read_records(tmp_path, "train")) == written
+
+
+def test_a_shard_without_rows_is_not_written(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="at least one"):
+        write_shard(_shard(tmp_path), [])
+    assert not _shard(tmp_path).exists()
+
+
+def test_the_same_records_give_the_same_bytes(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        write_shard(_shard(tmp_path / name), [_record(n) for n in range(5)])
+    assert _shard(tmp_path / "a").read_bytes() == _shard(tmp_path / "b").read_bytes()
+    assert records.data_hash(tmp_path / "a") == records.data_hash(tmp_path / "b")
+
+
+def test_the_hash_sees_content_and_split(tmp_path: Path) -> None:
+    write_shard(_shard(tmp_path / "a"), [_record(0)])
+    write_shard(_shard(tmp_path / "b"), [_record(1)])
+    write_shard(_shard(tmp_path / "c", "test-00000"), [_record(0)])
+    assert len({records.data_hash(tmp_path / name) for name in "abc"}) == 3
+
+
+def test_writing_replaces_whole_files_and_leaves_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "file.bin"
+    write_atomically(path, b"one")
+    write_atomically(path, b"two")
+    assert path.read_bytes() == b"two"
+    assert os.listdir(path.parent) == ["file.bin"]
+
+
+def test_a_failed_write_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "file.bin"
+    write_atomically(path, b"old")
+
+    def full(_descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(RecordError, match=r"file\.bin.*No space left"):
+        write_atomically(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["file.bin"]
+
+
+def test_a_folder_that_is_a_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("x")
+    with pytest.raises(RecordError, match="taken"):
+        write_atomically(tmp_path / "taken" / "file", b"x")
+
+
+def test_json_refuses_nan(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="JSON compliant"):
+        write_json(tmp_path / "a.json", {"x": float("nan")})
+    assert not (tmp_path / "a.json").exists()
+
+
+@pytest.mark.parametrize("content", [b"{", b"\xff\xfe", b""])
+def test_damaged_json_is_named(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "a.json").write_bytes(content)
+    with pytest.raises(RecordError, match=r"a\.json"):
+        read_json(tmp_path / "a.json")
+
+
+def test_missing_json_is_named(tmp_path: Path) -> None:
+    with pytest.raises(RecordError, match=r"gone\.json"):
+        read_json(tmp_path / "gone.json")
+
+
+def test_a_folder_without_shards_is_no_dataset(tmp_path: Path) -> None:
+    with pytest.raises(RecordError, match=r"build_pairs\.py"):
+        records.load_pairs(tmp_path, "train")
+
+
+def test_another_schema_version_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(records, "SCHEMA_VERSION", 99)
+    write_shard(_shard(tmp_path), [_record(0)])
+    monkeypatch.undo()
+    with pytest.raises(RecordError, match=r"train-00000\.parquet has schema version 99"):
+        records.load_pairs(tmp_path, "train")
+
+
+@pytest.mark.parametrize("damage", ["truncated", "empty", "foreign"])
+def test_a_corrupt_shard_is_named(tmp_path: Path, damage: str) -> None:
+    write_shard(_shard(tmp_path), [_record(0)])
+    write_shard(_shard(tmp_path, "train-00001"), [_record(1)])
+    path = _shard(tmp_path, "train-00001")
+    whole = path.read_bytes()
+    path.write_bytes({"truncated": whole[: len(whole) // 2], "empty": b"", "foreign": b"PK" + whole}[damage])
+    if damage == "foreign":
+        path.write_bytes(b"not parquet at all")
+    with pytest.raises(RecordError, match=r"train-00001\.parquet"):
+        records.load_pairs(tmp_path, "train")
+
+
+def test_damaged_pages_are_named(tmp_path: Path) -> None:
+    write_shard(_shard(tmp_path), [_record(0)])
+    path = _shard(tmp_path, "train-00001")
+    write_shard(path, [_record(n) for n in range(50)])
+    data = bytearray(path.read_bytes())
+    data[4:400] = bytes(396)  # the footer stays whole
+    path.write_bytes(bytes(data))
+    with pytest.raises(RecordError, match=r"train-00001\.parquet"):
+        records.load_pairs(tmp_path, "train")
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("delta", 11.0),
+        ("delta", float("nan")),
+        ("factors", ["hue"]),
+        ("edit_first", "{"),
+        ("rationale", json.dumps({"text": "x"})),
+        ("first", {"bytes": None, "path": "x"}),
+    ],
+)
+def test_a_row_that_breaks_the_schema_is_named(field: str, value: object) -> None:
+    row = {**records.row_of(_record(7)), field: value}
+    with pytest.raises(RecordError, match=f"{7:016x}"):
+        records.record_of(row, "train")
+
+
+def test_a_row_without_a_column_is_named() -> None:
+    row = records.row_of(_record(7))
+    del row["group"]
+    with pytest.raises(RecordError, match="group"):
+        records.record_of(row, "train")
