@@ -1,0 +1,1 @@
+"""Evaluation: how often a model is right, with intervals, failures counted."""
