@@ -1,12 +1,10 @@
 """Build the embedded model with random weights, its tokenizer trained on a RED dataset's texts.
 
     python stages/build_nano.py --data my_pairs --out runs/nano_random
-    accelerate launch stages/stage1_sft.py --config stages/configs/warmup_nano.yaml \\
-        --model runs/nano_random --data my_pairs --output_dir runs/nano_warm
 
-The second command is the warm-up: LoRA on random weights learns nothing, so the embedded model is first trained
-in full, vision tower included, on the data and with the loss of stage 1. Its result in ``runs/nano_warm/final``
-is what ships in ``redaes/nano/weights``.
+LoRA on random weights learns nothing. So the result is warmed up by full training, vision tower included: first
+``stages/warmup_vision.py``, then ``stages/stage1_sft.py --config stages/configs/warmup_nano.yaml``; what that leaves is
+what ships in ``redaes/nano/weights``.
 """
 
 from __future__ import annotations

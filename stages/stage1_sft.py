@@ -13,12 +13,10 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from trl import SFTConfig
-
 from redaes.samples import ensure_sample_dataset
 from redaes.training.recipes import parse, run_door
 from redaes.training.setup import StageArguments
-from redaes.training.sft import run_sft
+from redaes.training.sft import SFTConfig, run_sft
 
 RECIPE = Path(__file__).with_name("configs") / "stage1_nano.yaml"
 

@@ -118,10 +118,10 @@ def synthetic_photograph(seed: int, width: int = 320, height: int = 240) -> Imag
 
 @pytest.fixture(scope="session")
 def photo_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Six different synthetic photographs."""
+    """Six different synthetic photographs, of two shapes: prompts then differ in length."""
     folder = tmp_path_factory.mktemp("photos")
     for seed in range(6):
-        synthetic_photograph(seed).save(folder / f"photo{seed}.png")
+        synthetic_photograph(seed, width=320 if seed % 2 else 240).save(folder / f"photo{seed}.png")
     return folder
 
 

@@ -11,16 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from redaes.training.setup import (
-    StageArguments,
-    base_processor,
-    claim,
-    load_model,
-    train,
-    training_dtype,
-)
-
-# isort: split
 import torch
 from torch import Tensor
 from transformers import ProcessorMixin, Trainer, TrainingArguments
@@ -31,6 +21,7 @@ from redaes.errors import TrainingError
 from redaes.prompts import Prompt
 from redaes.records import PairRecord, load_pairs, record_of
 from redaes.training.formatting import MODES, ORDERS, decode, ordered_images, target
+from redaes.training.groups import ShuffledGroups
 from redaes.training.losses import (
     antisymmetry_loss,
     expected_score,
@@ -38,6 +29,14 @@ from redaes.training.losses import (
     preference_loss,
     target_probability,
     thurstone_probability,
+)
+from redaes.training.setup import (
+    StageArguments,
+    base_processor,
+    claim,
+    load_model,
+    train,
+    training_dtype,
 )
 from redaes.types import TAU
 
@@ -63,6 +62,9 @@ class AlignmentConfig(TrainingArguments):
         for name in ("tau", "gamma"):
             if not getattr(self, name) > 0:
                 raise TrainingError(f"{name} is {getattr(self, name)}, it must be positive")
+        weights = [getattr(self, f"{name}_weight") for name in ("preference", "antisymmetry", "thurstone", "nll")]
+        if min(weights) < 0 or not any(weights):
+            raise TrainingError(f"loss weights {weights}: none may be negative, and one must be positive")
 
 
 def choice_ids(processor: ProcessorMixin, prefix: str, choices: tuple[str, ...]) -> list[int]:
@@ -85,10 +87,11 @@ def choice_ids(processor: ProcessorMixin, prefix: str, choices: tuple[str, ...])
 
 
 class AlignmentCollator:
-    """Rows of a RED dataset to the three batches that the loss reads."""
+    """Rows of a RED dataset to the batches that the loss reads; those of weight 0 are not made."""
 
-    def __init__(self, processor: ProcessorMixin) -> None:
+    def __init__(self, processor: ProcessorMixin, config: AlignmentConfig) -> None:
         self.processor = processor
+        self.config = config
         self.fast = prompts.load(prompts.COMPARE["fast"])
         self.score = prompts.load(prompts.SCORE)
 
@@ -104,44 +107,53 @@ class AlignmentCollator:
         """Batch B rows.
 
         Returns:
-            ``compare``: 2B prompts ending before the verdict token, all forward orders first.
-            ``score``: 2B prompts ending before the score token, all first pictures first.
-            ``answer``: B full answers with ``labels`` on the answer only.
             ``delta``: (B,) labels in points, for the forward order.
+            ``compare``: 2B prompts ending before the verdict token, all forward orders first.
+            ``score``: P prompts ending before the score token, one for each different picture.
+            ``singles``: (2, B) which of the P is the first and which the second picture of each pair.
+            ``answer``: B full answers with ``labels`` on the answer only.
         """
         records = [record_of(row, "train") for row in rows]
-        deltas = [_label(record) for record in records]
-        ending = self._text(self.fast, WINNER_PREFIX)
-        compare = self._encode(
-            [ending] * (2 * len(records)), [ordered_images(record, order) for order in ORDERS for record in records]
-        )
-        ending = self._text(self.score, SCORE_PREFIX)
-        singles = [[decode(r.first_bytes)] for r in records] + [[decode(r.second_bytes)] for r in records]
-        return {
-            "compare": compare,
-            "score": self._encode([ending] * len(singles), singles),
-            "answer": self._answers(records),
-            "delta": torch.tensor(deltas),
-        }
+        batch: dict[str, Any] = {"delta": torch.tensor([_label(record) for record in records])}
+        if self.config.preference_weight or self.config.antisymmetry_weight:
+            ending = self._text(self.fast, WINNER_PREFIX)
+            batch["compare"] = self._encode(
+                [ending] * (2 * len(records)), [ordered_images(record, order) for order in ORDERS for record in records]
+            )
+        if self.config.thurstone_weight:
+            pictures = {record.pair.first.id: record.first_bytes for record in records}
+            pictures |= {record.pair.second.id: record.second_bytes for record in records}
+            place = {picture: number for number, picture in enumerate(pictures)}
+            batch["singles"] = torch.tensor(
+                [
+                    [place[record.pair.first.id] for record in records],
+                    [place[record.pair.second.id] for record in records],
+                ]
+            )
+            ending = self._text(self.score, SCORE_PREFIX)
+            batch["score"] = self._encode([ending] * len(pictures), [[decode(data)] for data in pictures.values()])
+        if self.config.nll_weight:
+            batch["answer"] = self._answers(records)
+        return batch
 
     def _answers(self, records: list[PairRecord]) -> dict[str, Tensor]:
-        heads: list[str] = []
         texts: list[str] = []
         images: list[list[Any]] = []
+        lengths: list[int] = []
+        tokenizer = self.processor.tokenizer
         for record in records:
             # Order and form follow from the pair's id, so a batch is the same whenever it is made.
             draw = int(record.pair.id[-2:], 16)
             order, mode = ORDERS[draw % 2], MODES[draw // 2 % 2]
-            heads.append(self._text(prompts.load(prompts.COMPARE[mode]), ""))
-            texts.append(heads[-1] + target(record, order, mode) + self.processor.tokenizer.eos_token)
+            answer = target(record, order, mode) + tokenizer.eos_token
+            texts.append(self._text(prompts.load(prompts.COMPARE[mode]), answer))
             images.append(ordered_images(record, order))
+            # The prompt ends with a line break, which Qwen's tokenizers never join to what follows.
+            lengths.append(len(tokenizer(answer, add_special_tokens=False)["input_ids"]))
         batch = self._encode(texts, images)
-        answer_lengths = self._encode(heads, images)["attention_mask"].sum(1)
-        labels = batch["input_ids"].clone()
-        for row, head_length in enumerate(answer_lengths.tolist()):
-            first_answer_token = labels.shape[1] - int(batch["attention_mask"][row].sum()) + head_length
-            labels[row, :first_answer_token] = IGNORED
-        batch["labels"] = labels
+        from_end = torch.arange(batch["input_ids"].shape[1], 0, -1)  # (T,): n for the n-th token from the end
+        is_answer = from_end <= torch.tensor(lengths).unsqueeze(1)  # (B, T)
+        batch["labels"] = batch["input_ids"].masked_fill(~is_answer, IGNORED)
         return batch
 
 
@@ -155,7 +167,9 @@ class AlignmentTrainer(Trainer):
     """``Trainer`` with stage 2's loss; each part is logged under its own name."""
 
     def __init__(self, *, processor: ProcessorMixin, **kwargs: Any) -> None:
-        super().__init__(data_collator=AlignmentCollator(processor), processing_class=processor, **kwargs)
+        super().__init__(
+            data_collator=AlignmentCollator(processor, kwargs["args"]), processing_class=processor, **kwargs
+        )
         self._verdict_ids = choice_ids(processor, WINNER_PREFIX, (" A", " B"))
         self._score_ids = choice_ids(processor, SCORE_PREFIX, SCORE_CHOICES)
         # Otherwise the trainer divides by gradient_accumulation_steps a second time.
@@ -171,23 +185,27 @@ class AlignmentTrainer(Trainer):
     ) -> Any:
         """The weighted sum of stage 2's losses over B pairs."""
         config: AlignmentConfig = self.args
-        delta: Tensor = inputs["delta"]
-        wanted = target_probability(delta, config.tau)  # (B,)
-        verdicts = model(**inputs["compare"], logits_to_keep=1).logits[:, -1].float()  # (2B, V)
-        log_odds = verdicts[:, self._verdict_ids[0]] - verdicts[:, self._verdict_ids[1]]  # (2B,)
-        forward, swapped = log_odds.chunk(2)
-        scores = model(**inputs["score"], logits_to_keep=1).logits[:, -1, self._score_ids].float()  # (2B, 10)
-        first, second = (expected_score(half) for half in scores.chunk(2))
-        parts = {
-            "preference": preference_loss(log_odds, torch.cat([wanted, 1 - wanted])),
-            "antisymmetry": antisymmetry_loss(forward, swapped),
-            "thurstone": fidelity_loss(thurstone_probability(first, second, config.gamma), wanted),
-            "nll": model(**inputs["answer"]).loss,
-        }
+        wanted = target_probability(inputs["delta"], config.tau)  # (B,)
+        parts: dict[str, Tensor] = {}
+        if "compare" in inputs:
+            verdicts = model(**inputs["compare"], logits_to_keep=1).logits[:, -1].float()  # (2B, V)
+            log_odds = verdicts[:, self._verdict_ids[0]] - verdicts[:, self._verdict_ids[1]]  # (2B,)
+            parts["preference"] = preference_loss(log_odds, torch.cat([wanted, 1 - wanted]))
+            parts["antisymmetry"] = antisymmetry_loss(*log_odds.chunk(2))
+        if "score" in inputs:
+            scores = model(**inputs["score"], logits_to_keep=1).logits[:, -1, self._score_ids].float()  # (P, 10)
+            mean, variance = expected_score(scores)  # (P,)
+            first, second = ((mean[side], variance[side]) for side in inputs["singles"])
+            parts["thurstone"] = fidelity_loss(thurstone_probability(first, second, config.gamma), wanted)
+        if "answer" in inputs:
+            parts["nll"] = model(**inputs["answer"]).loss
         for name, value in parts.items():
             self._parts.setdefault(name, []).append(value.item())
-        loss = sum(getattr(config, f"{name}_weight") * value for name, value in parts.items())
-        return (loss, verdicts) if return_outputs else loss
+        loss = torch.stack([getattr(config, f"{name}_weight") * value for name, value in parts.items()]).sum()
+        return (loss, parts) if return_outputs else loss
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> ShuffledGroups:
+        return ShuffledGroups(self.train_dataset["group"], seed=self.args.seed)
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Add the mean of each part since the last log."""

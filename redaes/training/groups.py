@@ -114,3 +114,34 @@ class GroupSampler(Sampler[int]):
         batches = len(self.blocks) // self.batch_blocks
         per_batch = self.batch_blocks * len(self.blocks[0]) * self.num_generations * self.repeat_count
         return batches * per_batch
+
+
+class ShuffledGroups(Sampler[int]):
+    """Rows group by group, the groups in an order that depends on nothing but ``(seed, epoch)``.
+
+    Pairs of a group share pictures; side by side in a batch, each picture is looked at once.
+
+    Args:
+        groups: group of each row.
+        seed: of the order.
+    """
+
+    def __init__(self, groups: Sequence[str], *, seed: int) -> None:
+        members: dict[str, list[int]] = defaultdict(list)
+        for row, group in enumerate(groups):
+            members[group].append(row)
+        self.groups = [members[group] for group in sorted(members)]
+        self.seed = seed
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by the dataloader at the start of each epoch."""
+        self.epoch = epoch
+
+    def __iter__(self) -> Iterator[int]:
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
+        for group in torch.randperm(len(self.groups), generator=generator).tolist():
+            yield from self.groups[group]
+
+    def __len__(self) -> int:
+        return sum(len(group) for group in self.groups)

@@ -6,16 +6,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from redaes.training.setup import (
-    StageArguments,
-    base_processor,
-    claim,
-    load_model,
-    train,
-    training_dtype,
-)
-
-# isort: split
 import datasets
 import torch
 from torch.utils.data import Sampler
@@ -28,6 +18,14 @@ from redaes.prompts import Mode
 from redaes.rewards.trl import reward_functions
 from redaes.training.formatting import ORDERS, expand, ordered_delta, ordered_images, record_without_way, rows_of
 from redaes.training.groups import GroupSampler, blocks_of, check_batch
+from redaes.training.setup import (
+    StageArguments,
+    base_processor,
+    claim,
+    load_model,
+    train,
+    training_dtype,
+)
 
 SPECIAL_VISION_TOKENS = ("<|vision_start|>", "<|vision_end|>", "<|vision_pad|>", "<|image_pad|>", "<|video_pad|>")
 
@@ -133,6 +131,9 @@ def run_grpo(arguments: StageArguments, config: RankingConfig) -> Path:
     torch.manual_seed(config.seed)
     rows, blocks, left_out = ranking_dataset(arguments.data_folder, config)
     processor = base_processor(arguments)
+    # TRL pads prompts on the left, but the tokens' modality on the processor's side: where they differ, prompts of
+    # unequal length (pictures of other shapes) get their picture positions wrong.
+    processor.tokenizer.padding_side = "left"
     config.generation_kwargs = {**(config.generation_kwargs or {}), "suppress_tokens": forbidden_tokens(processor)}
     trainer = RankingTrainer(
         blocks=blocks,

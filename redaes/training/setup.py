@@ -10,24 +10,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from redaes.torchvision_compat import make_torchvision_importable
-
-make_torchvision_importable()
-
-import torch  # noqa: E402
-from peft import LoraConfig, PeftModel, get_peft_model  # noqa: E402
-from transformers import (  # noqa: E402
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from transformers import (
     PreTrainedModel,
     ProcessorMixin,
     Trainer,
     TrainingArguments,
 )
 
-from redaes import nano, prompts  # noqa: E402
-from redaes.backends.loading import load_adapter, load_network, load_processor, model_folder  # noqa: E402
-from redaes.errors import RecordError, TrainingError  # noqa: E402
-from redaes.records import data_hash, read_json, write_json  # noqa: E402
-from redaes.training.run_record import environment  # noqa: E402
+from redaes import nano, prompts
+from redaes.backends.loading import load_adapter, load_network, load_processor, model_folder
+from redaes.errors import RecordError, TrainingError
+from redaes.records import data_hash, read_json, write_json
+from redaes.training.run_record import environment
 
 LORA_TARGETS = r".*language_model.*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)"
 """Linear layers of the language model alone: the bare names also match Qwen2.5-VL's vision tower."""
@@ -175,6 +171,7 @@ def train(
     processor: ProcessorMixin,
     arguments: StageArguments,
     measure: Callable[[], dict[str, Any]] = dict,
+    saved: PreTrainedModel | None = None,
 ) -> Path:
     """Run a trainer, going on from its last whole checkpoint, and leave the result in ``final/``.
 
@@ -184,6 +181,7 @@ def train(
         processor: saved beside a fully trained model.
         arguments: the stage's.
         measure: further figures for the record, taken after training.
+        saved: what to save; None: the trainer's model.
 
     Returns:
         The folder ``final/``: adapter (or model), ``prompts.json``, ``trainer_state.json``, ``run_record.json``.
@@ -199,8 +197,11 @@ def train(
     if not all(torch.isfinite(torch.tensor(losses))):
         raise TrainingError(f"{stage}: the loss became non-finite; lower learning_rate ({trainer.args.learning_rate})")
     final = output_dir / FINAL
-    trainer.save_model(str(final))
+    if saved is None:
+        trainer.save_model(str(final))
     if trainer.is_world_process_zero():
+        if saved is not None:
+            saved.save_pretrained(final)
         processor.save_pretrained(final)
         if not arguments.full_training:
             _name_base_model(final, arguments.model)

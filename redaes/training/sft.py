@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import torch
+from torch.utils.data import Sampler
+from transformers.trainer_pt_utils import LengthGroupedSampler
+from trl import SFTConfig, SFTTrainer
+
+from redaes.training.formatting import sft_dataset
 from redaes.training.setup import (
     StageArguments,
     base_processor,
@@ -13,13 +19,7 @@ from redaes.training.setup import (
     training_dtype,
 )
 
-# isort: split
-import torch
-from torch.utils.data import Sampler
-from transformers.trainer_pt_utils import LengthGroupedSampler
-from trl import SFTConfig, SFTTrainer
-
-from redaes.training.formatting import sft_dataset
+__all__ = ["PairSFTTrainer", "SFTConfig", "run_sft"]  # the door takes the config from here
 
 
 class PairSFTTrainer(SFTTrainer):

@@ -9,22 +9,19 @@ from typing import Any
 
 import pytest
 import torch
-
-from redaes.training.setup import StageArguments, base_processor, load_model
-
-# isort: split
 from safetensors.torch import load_file
-from trl import SFTConfig
 
 from redaes.errors import InputError, RecordError, TrainingError
 from redaes.records import data_hash
 from redaes.training.alignment import AlignmentCollator, AlignmentConfig, run_align
 from redaes.training.grpo import RankingConfig, ranking_dataset, run_grpo
 from redaes.training.recipes import parse
-from redaes.training.sft import run_sft
+from redaes.training.setup import StageArguments, base_processor, load_model
+from redaes.training.sft import SFTConfig, run_sft
 
 Trained = tuple[str, Path]
 RECIPES = Path(__file__).parents[2] / "stages" / "configs"
+ALIGNMENT = AlignmentConfig(output_dir="unused", use_cpu=True, bf16=False)
 STAGES: dict[str, tuple[type, Callable[[StageArguments, Any], Path], list[str]]] = {
     "stage1": (SFTConfig, run_sft, ["--per_device_train_batch_size", "4"]),
     "stage2": (AlignmentConfig, run_align, ["--per_device_train_batch_size", "2"]),
@@ -127,7 +124,9 @@ def test_saved_and_reloaded_adapter_gives_equal_logits(
     monkeypatch.setattr(sft, "load_model", lambda *args: kept.append(real(*args)) or kept[-1])
     final = run("stage1", tiny_model, red_folder, tmp_path / "run", "--learning_rate", "1e-2")
     stage = StageArguments(model=str(tiny_model), adapter=str(final))
-    batch = AlignmentCollator(base_processor(stage))([row_of(r) for r in list(read_records(red_folder, "train"))[:2]])
+    batch = AlignmentCollator(base_processor(stage), ALIGNMENT)(
+        [row_of(r) for r in list(read_records(red_folder, "train"))[:2]]
+    )
     trained, reloaded = kept[0].eval(), load_model(stage, torch.float32).eval()
     plain = load_model(StageArguments(model=str(tiny_model)), torch.float32).eval()
     with torch.no_grad():
@@ -141,6 +140,25 @@ def test_full_training_moves_the_vision_tower(tiny_model: Path, red_folder: Path
     before, after = load_file(tiny_model / "model.safetensors"), load_file(final / "model.safetensors")
     still = [name for name in before if torch.equal(before[name], after[name])]
     assert not [name for name in still if "visual" in name], still
+
+
+def test_the_vision_warm_up_moves_the_vision_tower_alone(tiny_model: Path, red_folder: Path, tmp_path: Path) -> None:
+    from transformers import TrainingArguments
+
+    from redaes.training.vision import run_vision
+
+    stage, config = parse(
+        TrainingArguments,
+        RECIPES / "warmup_vision_nano.yaml",
+        ["--model", str(tiny_model), "--data", str(red_folder), "--output_dir", str(tmp_path / "run"),
+         "--max_steps", "2", "--warmup_steps", "0", "--bf16", "false", "--per_device_train_batch_size", "4"],
+    )  # fmt: skip
+    final = run_vision(stage, config)
+    before, after = load_file(tiny_model / "model.safetensors"), load_file(final / "model.safetensors")
+    assert before.keys() == after.keys()
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert changed
+    assert all("visual" in name for name in changed)
 
 
 def test_a_finished_stage_is_not_trained_again(trained: Trained, tiny_model: Path, red_folder: Path) -> None:
@@ -177,6 +195,42 @@ def test_other_settings_in_the_same_folder_are_refused(trained: Trained, tiny_mo
     stage, final = trained
     with pytest.raises(TrainingError, match=r"learning_rate: .* -> 0\.5"):
         run(stage, tiny_model, red_folder, final.parent, "--learning_rate", "0.5")
+
+
+def test_the_alignment_loss_falls_on_the_answer_alone(tiny_model: Path, red_folder: Path) -> None:
+    from redaes.records import read_records, row_of
+    from redaes.training.formatting import MODES, ORDERS, target
+
+    processor = base_processor(StageArguments(model=str(tiny_model)))
+    records = list(read_records(red_folder, "train"))[:6]
+    labels = AlignmentCollator(processor, ALIGNMENT)([row_of(record) for record in records])["answer"]["labels"]
+    for record, row in zip(records, labels, strict=True):
+        text = processor.tokenizer.decode(row[row >= 0])
+        wanted = {target(record, order, mode) for order in ORDERS for mode in MODES}
+        assert text.removesuffix("<|im_end|>") in wanted
+        assert text.endswith("<|im_end|>")
+
+
+def test_one_formatter_makes_the_text_of_all_stages_and_of_asking(tiny_model: Path, red_folder: Path) -> None:
+    from redaes import prompts
+    from redaes.backends.base import Request
+    from redaes.backends.local import LocalBackend
+    from redaes.training.formatting import sft_dataset
+
+    processor = base_processor(StageArguments(model=str(tiny_model)))
+    prompt = prompts.load(prompts.COMPARE["reasoned"])
+
+    def text(messages: list[dict[str, Any]]) -> str:
+        return processor.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
+
+    examples, _ = sft_dataset(red_folder, "train", orders=("forward",), modes=("reasoned",))
+    config = RankingConfig(
+        output_dir="unused", per_device_train_batch_size=8, num_generations=2, use_cpu=True, bf16=False
+    )
+    asked = LocalBackend(tiny_model)._text(Request(prompt, tuple(examples[0]["images"])))
+    aligned = AlignmentCollator(processor, ALIGNMENT)._text(prompt, "")
+    ranked = text(ranking_dataset(red_folder, config)[0][0]["prompt"])
+    assert text(examples[0]["prompt"]) == asked == aligned == ranked
 
 
 def test_ranking_rows_hold_both_orders_of_each_pair(red_folder: Path, tmp_path: Path) -> None:

@@ -1,0 +1,125 @@
+"""The embedded model's first warm-up: teach its vision tower to see, before it is asked to speak.
+
+A vision tower that starts from random weights learns next to nothing from a language loss in any time that a CPU
+has (docs/log.md). Here it is trained by itself, with two small heads that are thrown away: which edit a picture
+carries, and which picture of a pair is better. Labels are those of the RED pairs; real base models skip this.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import Trainer, TrainingArguments
+
+from redaes.records import load_pairs, record_of
+from redaes.training.formatting import decode
+from redaes.training.groups import ShuffledGroups
+from redaes.training.losses import preference_loss, target_probability
+from redaes.training.setup import StageArguments, base_processor, claim, load_model, train
+from redaes.types import TAU
+
+NO_EDIT = "none"
+
+
+class VisionWithHeads(nn.Module):
+    """A vision tower, a classifier of edits and a scorer, both on pooled picture tokens.
+
+    Args:
+        model: the whole vision-language model; its vision tower is trained in place.
+        n_operations: classes, "none" included.
+    """
+
+    def __init__(self, model: Any, n_operations: int) -> None:
+        super().__init__()
+        self.visual = model.model.visual
+        self.merge = model.config.vision_config.spatial_merge_size**2
+        width = 2 * model.config.vision_config.out_hidden_size
+        self.norm = nn.LayerNorm(width)
+        self.operation = nn.Linear(width, n_operations)
+        self.score = nn.Linear(width, 1)
+
+    def forward(self, pixel_values: Tensor, image_grid_thw: Tensor) -> tuple[Tensor, Tensor]:
+        """(P, n_operations) logits and (P,) scores of P pictures, given as the processor gives them."""
+        tokens = self.visual(pixel_values, grid_thw=image_grid_thw).pooler_output
+        pictures = torch.split(tokens, (image_grid_thw.prod(-1) // self.merge).tolist())
+        # Mean and spread over the picture: a fault is everywhere or somewhere.
+        pooled = torch.stack([torch.cat([picture.mean(0), picture.std(0)]) for picture in pictures])
+        pooled = self.norm(pooled)
+        return self.operation(pooled), self.score(pooled).squeeze(-1)
+
+
+class VisionCollator:
+    """Rows of a RED dataset to their different pictures, the edits they carry, and the pairs between them."""
+
+    def __init__(self, processor: Any, operations: list[str]) -> None:
+        self.processor = processor
+        self.classes = {name: number for number, name in enumerate(operations)}
+
+    def __call__(self, rows: list[dict[str, Any]]) -> dict[str, Tensor]:
+        """Batch B rows with P different pictures.
+
+        Returns:
+            What the vision tower takes, ``operation`` (P,), ``singles`` (2, B) and ``delta`` (B,) in points.
+        """
+        records = [record_of(row, "train") for row in rows]
+        pictures: dict[str, tuple[bytes, str]] = {}
+        for record in records:
+            for ref, data, edit in (
+                (record.pair.first, record.first_bytes, record.pair.edit_first),
+                (record.pair.second, record.second_bytes, record.pair.edit_second),
+            ):
+                pictures[ref.id] = (data, NO_EDIT if edit is None else edit.operation)
+        place = {picture: number for number, picture in enumerate(pictures)}
+        images = [decode(data) for data, _ in pictures.values()]
+        shown = [(record.pair.first.id, record.pair.second.id) for record in records]
+        return {
+            **self.processor.image_processor(images=images, return_tensors="pt"),
+            "operation": torch.tensor([self.classes[name] for _, name in pictures.values()]),
+            "singles": torch.tensor([[place[pair[side]] for pair in shown] for side in range(2)]),
+            "delta": torch.tensor([record.pair.delta for record in records], dtype=torch.float32),
+        }
+
+
+class VisionTrainer(Trainer):
+    """``Trainer`` whose loss is that of the two heads."""
+
+    def compute_loss(self, model: nn.Module, inputs: dict[str, Tensor], return_outputs: bool = False, **_: Any) -> Any:
+        """Cross-entropy of the edits plus soft cross-entropy of the preferences."""
+        logits, scores = model(inputs["pixel_values"], inputs["image_grid_thw"])
+        first, second = inputs["singles"]
+        wanted = target_probability(inputs["delta"], TAU)
+        loss = nn.functional.cross_entropy(logits.float(), inputs["operation"])
+        loss = loss + preference_loss((scores[first] - scores[second]).float(), wanted)
+        return (loss, logits) if return_outputs else loss
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> ShuffledGroups:
+        return ShuffledGroups(self.train_dataset["group"], seed=self.args.seed)
+
+
+def run_vision(arguments: StageArguments, config: TrainingArguments) -> Path:
+    """Train the vision tower of ``arguments.model`` and leave the whole model with it.
+
+    Returns:
+        The folder with the model. A finished run is not repeated.
+    """
+    finished = claim("warmup_vision", arguments, config)
+    if finished is not None:
+        return finished
+    torch.manual_seed(config.seed)
+    config.remove_unused_columns = False
+    config.label_names = []
+    pairs = load_pairs(arguments.data_folder, "train")
+    operations = {json.loads(e)["operation"] for side in ("edit_first", "edit_second") for e in pairs[side] if e}
+    model = load_model(arguments, torch.float32)
+    processor = base_processor(arguments)
+    trainer = VisionTrainer(
+        model=VisionWithHeads(model, len(operations) + 1),
+        args=config,
+        train_dataset=pairs,
+        data_collator=VisionCollator(processor, [NO_EDIT, *sorted(operations)]),
+    )
+    return train("warmup_vision", trainer, processor, arguments, saved=model)

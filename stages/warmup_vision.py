@@ -1,0 +1,37 @@
+"""The embedded model's first warm-up: its vision tower by itself. Only a model with random weights needs it.
+
+    python stages/build_nano.py --data my_pairs --out runs/nano_random
+    accelerate launch stages/warmup_vision.py --model runs/nano_random --data my_pairs --output_dir runs/nano_vision
+    accelerate launch stages/stage1_sft.py --config stages/configs/warmup_nano.yaml \\
+        --model runs/nano_vision/final --data my_pairs --output_dir runs/nano_warm
+
+Full training of the vision tower with two heads that are thrown away: which edit a picture carries, and which
+picture of a pair is better. The paper starts from models that can see; this is ours.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from transformers import TrainingArguments
+
+from redaes.training.recipes import parse, run_door
+from redaes.training.setup import StageArguments
+from redaes.training.vision import run_vision
+
+RECIPE = Path(__file__).with_name("configs") / "warmup_vision_nano.yaml"
+
+
+def parse_args(argv: list[str]) -> tuple[StageArguments, TrainingArguments]:
+    """The stage's and the trainer's arguments."""
+    return parse(TrainingArguments, RECIPE, argv)
+
+
+def main(stage: StageArguments, config: TrainingArguments) -> None:
+    """Train, and say where the result is."""
+    print(f"vision warm-up finished: {run_vision(stage, config)}")
+
+
+if __name__ == "__main__":
+    run_door(lambda: main(*parse_args(sys.argv[1:])))

@@ -1,0 +1,131 @@
+"""The real doors in subprocesses, as a user launches them: no arguments, killed, started again, chained."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+ACCELERATE = [str(Path(sys.executable).with_name("accelerate")), "launch"]
+TORCHRUN = [str(Path(sys.executable).with_name("torchrun")), "--nproc_per_node", "2"]
+DOORS = {"stage1": "stage1_sft.py", "stage2": "stage2_align.py", "stage3": "stage3_grpo.py"}
+ENVIRONMENT = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "OMP_NUM_THREADS": "1"}
+
+
+def door(name: str) -> str:
+    return str(ROOT / "stages" / DOORS[name])
+
+
+def launch(command: list[str], cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command, cwd=cwd, env={**ENVIRONMENT, **environment}, capture_output=True, text=True, timeout=900, check=False
+    )
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder outside the checkout; the doors leave ``runs/`` in it."""
+    return tmp_path_factory.mktemp("workplace")
+
+
+def whole_checkpoints(folder: Path) -> list[Path]:
+    return [state.parent for state in folder.glob("checkpoint-*/trainer_state.json")]
+
+
+@pytest.mark.parametrize("stage", list(DOORS))
+def test_a_door_without_arguments_survives_kill_9(stage: str, workplace: Path) -> None:
+    out = workplace / "runs" / stage
+    command = [*ACCELERATE, door(stage)]
+    log = workplace / f"{stage}.log"
+    with log.open("w") as file:
+        killed = subprocess.Popen(
+            command, cwd=workplace, env=ENVIRONMENT, stdout=file, stderr=file, start_new_session=True
+        )
+        deadline = time.monotonic() + 600
+        while not whole_checkpoints(out):
+            assert killed.poll() is None, log.read_text()[-3000:]
+            assert time.monotonic() < deadline, log.read_text()[-3000:]
+            time.sleep(0.05)
+        os.killpg(killed.pid, signal.SIGKILL)
+        killed.wait()
+    assert not (out / "final" / "run_record.json").exists()
+
+    again = launch(command, workplace)
+    assert again.returncode == 0, again.stderr[-3000:]
+    record = json.loads((out / "final" / "run_record.json").read_text())
+    assert "checkpoint-" in record["resumed_from"]
+    history = json.loads((out / "final" / "trainer_state.json").read_text())["log_history"]
+    steps = [entry["step"] for entry in history if "loss" in entry]
+    assert steps == sorted(set(steps))  # nothing was done twice
+    assert steps[-1] == record["training_arguments"]["max_steps"]
+
+
+def test_a_finished_door_says_so_at_once(workplace: Path) -> None:
+    before = (workplace / "runs/stage1/final/run_record.json").read_bytes()
+    done = launch([*ACCELERATE, door("stage1")], workplace)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "stage 1 finished" in done.stdout
+    assert (workplace / "runs/stage1/final/run_record.json").read_bytes() == before
+
+
+def test_compare_takes_a_stage_adapter(workplace: Path, photo_folder: Path) -> None:
+    photos = [str(photo_folder / f"photo{number}.png") for number in range(2)]
+    command = [str(Path(sys.executable).with_name("redaes")), "compare", *photos, "--json", "--mode", "fast"]
+    plain = launch(command, workplace)
+    tuned = launch([*command, "--adapter", "runs/stage2/final"], workplace)
+    for run in (plain, tuned):
+        assert run.returncode == 0, run.stderr[-3000:]
+    one, other = json.loads(plain.stdout), json.loads(tuned.stdout)
+    assert one["revision"] != other["revision"]
+    assert one["probability"] != other["probability"]
+
+
+def test_two_processes_keep_ranking_groups_whole_and_resume(workplace: Path) -> None:
+    # The swap reward raises when a group is cut, so that the run ends well is the proof.
+    command = [*TORCHRUN, door("stage3"), "--output_dir", "runs/two", "--max_steps", "4", "--save_steps", "2"]
+    command += ["--data", "runs/sample_pairs", "--adapter", "runs/stage2/final"]
+    first = launch(command, workplace, ACCELERATE_USE_CPU="true")
+    assert first.returncode == 0, first.stderr[-3000:]
+    final = workplace / "runs/two/final"
+    weights = (final / "adapter_model.safetensors").read_bytes()
+    for file in final.iterdir():
+        file.unlink()
+    (workplace / "runs/two/checkpoint-4/trainer_state.json").write_text("{cut off")
+    again = launch(command, workplace, ACCELERATE_USE_CPU="true")
+    assert again.returncode == 0, again.stderr[-3000:]
+    assert json.loads((final / "run_record.json").read_text())["resumed_from"].endswith("checkpoint-2")
+    assert (final / "adapter_model.safetensors").read_bytes() == weights
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--config", "nowhere.yaml"], "nowhere.yaml cannot be read"),
+        (["--data", "nowhere"], "nowhere is not a RED dataset"),
+        (["--learning_rate", "nan"], "learning_rate is nan"),
+        (["--model", "nowhere/at-all"], "nowhere/at-all"),
+        (["--output_dir", "stage1.log/run"], "cannot be written"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(workplace: Path, more: list[str], message: str) -> None:
+    run = launch(
+        [sys.executable, door("stage2"), "--data", "runs/sample_pairs", "--output_dir", "runs/bad", *more], workplace
+    )
+    assert run.returncode == 2, run.stderr[-3000:]
+    assert message in run.stderr
+    assert "Traceback" not in run.stderr
+
+
+def test_a_batch_that_would_cut_a_group_is_refused_before_the_model_loads(workplace: Path) -> None:
+    run = launch(
+        [sys.executable, door("stage3"), "--per_device_train_batch_size", "12", "--model", "nowhere/at-all"], workplace
+    )
+    assert run.returncode == 2
+    assert "multiple of 16" in run.stderr

@@ -1,0 +1,67 @@
+"""The embedded model: whole, small, of a shape that is served elsewhere, and able to answer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from redaes import nano
+from redaes.torchvision_compat import make_torchvision_importable
+
+make_torchvision_importable()
+from transformers import AutoModelForImageTextToText, AutoProcessor  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def model() -> object:
+    return AutoModelForImageTextToText.from_pretrained(nano.weights())
+
+
+def test_it_loads_with_the_plain_auto_classes(model: object) -> None:
+    assert type(model).__name__ == "Qwen3VLForConditionalGeneration"
+    assert type(AutoProcessor.from_pretrained(nano.weights())).__name__ == "Qwen3VLProcessor"
+
+
+def test_its_files_are_safe_and_small() -> None:
+    files = list(nano.weights().iterdir())
+    assert sum(file.stat().st_size for file in files) < 16_000_000
+    assert {file.suffix for file in files} <= {".json", ".jinja", ".safetensors", ".md"}
+
+
+def test_its_shape_is_one_that_vllm_serves(model: object) -> None:
+    text, vision = model.config.text_config, model.config.vision_config
+    assert text.head_dim == 32
+    assert sum(text.rope_parameters["mrope_section"]) == text.head_dim // 2
+    assert vision.out_hidden_size == text.hidden_size
+    assert vision.hidden_size // vision.num_heads % 4 == 0
+    assert all(index < vision.depth for index in vision.deepstack_visual_indexes)
+    assert len(vision.deepstack_visual_indexes) <= text.num_hidden_layers
+    assert int(vision.num_position_embeddings**0.5) ** 2 == vision.num_position_embeddings
+    processor = AutoProcessor.from_pretrained(nano.weights()).image_processor
+    assert (processor.patch_size, processor.merge_size) == (vision.patch_size, vision.spatial_merge_size)
+
+
+@pytest.mark.parametrize("text", ["Winner: A\nDifference: -3.4", "Pâtes à l'ail, 3½ ☃ 漢字\t\n  end", "", "a" * 500])
+def test_its_tokenizer_reads_back_any_text(text: str) -> None:
+    tokenizer = AutoProcessor.from_pretrained(nano.weights()).tokenizer
+    assert tokenizer.decode(tokenizer(text)["input_ids"]) == text
+
+
+def test_digits_and_verdicts_are_tokens_of_their_own() -> None:
+    tokenizer = AutoProcessor.from_pretrained(nano.weights()).tokenizer
+    assert tokenizer.tokenize("Score: 12") == ["Score", ":", "Ġ", "1", "2"]
+    assert [tokenizer.tokenize(f"Winner: {choice}")[-1] for choice in ("A", "B", "tie")] == ["ĠA", "ĠB", "Ġtie"]
+
+
+def test_its_answers_follow_the_grammar(red_folder: Path) -> None:
+    from redaes.backends.local import LocalBackend
+    from redaes.evaluation.heldout import evaluate
+    from redaes.records import read_records
+    from redaes.types import Sampling
+
+    records = list(read_records(red_folder, "test"))[:12]
+    result = evaluate(LocalBackend(), records, n_reasoned=6, sampling=Sampling(), seed=0)
+    parsed = result.reasoned.parse_rate
+    assert parsed.n == 12
+    assert parsed.n_right >= 10
