@@ -11,7 +11,7 @@ mean L, a, b         lightness and colour                                       
 chroma               mean of sqrt(a^2 + b^2): drained or garish colour          ``COLOUR_UNIT``
 log contrast         ln(std of L + floor)                                       ``LOG_UNIT``
 log detail (3)       ln(rms of three octave bands of L + floor)                 ``LOG_UNIT``
-log colour detail    ln(rms of a and b less their blur, + floor)                ``LOG_UNIT``
+log colour blotches  ln(rms of a and b less their blur, + floor)                ``LOG_UNIT``
 flatness             mean of exp(-(finest band / ``FLAT_LEVEL``)^2)             ``FLAT_UNIT``
 orientation (2)      structure tensor, (gxx - gyy, 2 gxy) / (gxx + gyy)         ``ORIENTATION_UNIT``
 clipped (2)          fraction of pixels at black, at white                      ``CLIPPED_UNIT``
@@ -19,7 +19,8 @@ clipped (2)          fraction of pixels at black, at white                      
 
 The distance of a cell is the Euclidean norm of its differences in these units. A grid's distance is
 ``(1 - WORST_SHARE) * mean + WORST_SHARE * mean of the worst sixth of the cells``, so that a local defect
-counts; D is the mean over the grids. ``quality_loss`` is ``9 * (1 - exp(-D / SCALE))``.
+counts. M being the mean over the grids, ``D = sqrt(M^2 + THRESHOLD^2) - THRESHOLD``: what cannot be seen costs
+next to nothing. ``quality_loss`` is ``9 * (1 - exp(-D / SCALE))``.
 
 The units are chosen by eye and on photographs so that the embedded edits at full strength cost about as much
 as each other. They are NOT calibrated to human scores, and the difference has no sign: it says how much the
@@ -66,6 +67,7 @@ BLACK, WHITE = 3 / 255, 252 / 255
 """Encoded values of the largest channel that count as clipped."""
 WORST_SHARE = 0.6
 THRESHOLD = 0.5
+"""Distances well below this are not seen."""
 SCALE = 2.0
 
 _BAND_SIGMAS = (0.7, 1.4, 2.8)

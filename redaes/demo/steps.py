@@ -50,22 +50,22 @@ EVALUATION_SAMPLING = Sampling(temperature=0.0, max_new_tokens=160, seed=SEED)
 class Scale:
     """How much of everything; the defaults fit two CPU cores and a quarter of an hour."""
 
-    n_groups: int = 48
+    n_groups: int = 160
     """Views of photographs aimed at: few photographs are looked at more often, up to ``max_views``."""
-    max_views: int = 8
+    max_views: int = 27
     variants: int = 3
     max_side: int = 256
     """Longest side of the pictures, in pixels."""
-    test_fraction: float = 0.3
-    n_evaluated: int = 120
+    test_fraction: float = 0.34
+    n_evaluated: int = 240
     """Held-out pairs for the fast mode, at most."""
-    n_reasoned: int = 24
+    n_reasoned: int = 32
     """Held-out pairs for the reasoned mode, at most."""
     lora_r: int = 32
     sft_steps: int = 40
     sft_batch: int = 16
-    align_steps: int = 40
-    align_batch: int = 8
+    align_steps: int = 100
+    align_batch: int = 12
     grpo_steps: int = 16
     grpo_completions: int = 16
     """Completions in one step; a ranking group takes 2 pairs x 2 orders x 4 generations = 16."""
@@ -305,7 +305,7 @@ def _sft(folder: Path, data: Path, model: str, adapter: str | None, scale: Scale
     config = SFTConfig(
         **_common(folder, scale.sft_steps, SFT_LOG_EVERY),
         per_device_train_batch_size=scale.sft_batch,
-        learning_rate=1e-3,
+        learning_rate=5e-4,
         lr_scheduler_type="cosine",
         max_length=None,  # a cut would take picture tokens away
         remove_unused_columns=False,
@@ -319,7 +319,7 @@ def _align(folder: Path, data: Path, model: str, adapter: str | None, scale: Sca
     config = AlignmentConfig(
         **_common(folder, scale.align_steps, SFT_LOG_EVERY),
         per_device_train_batch_size=scale.align_batch,
-        learning_rate=1e-3,
+        learning_rate=5e-4,
         lr_scheduler_type="cosine",
     )
     return run_align(_stage_arguments(data, model, adapter, scale), config)

@@ -8,15 +8,11 @@ import os
 import subprocess
 import sys
 import time
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
-
-if not all(find_spec(package) for package in ("accelerate", "cv2", "datasets", "jinja2", "peft", "trl")):
-    pytest.skip("the demonstration needs the extra 'demo'", allow_module_level=True)
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -64,7 +60,6 @@ def _finish(photographs: Path, out: Path, model: Path) -> tuple[int, str, str]:
     return process.returncode, stdout, stderr
 
 
-@pytest.mark.slow
 def test_stopped_continued_finished(photographs: Path, tiny_model: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     with _start(photographs, out, tiny_model) as process:
