@@ -7,6 +7,7 @@ dimension 32, M-RoPE sections that sum to half of it, vision head dimension a mu
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -69,8 +70,6 @@ def train_tokenizer(corpus: Iterable[str], vocab_size: int, chat_template: str) 
         show_progress=False,
     )
     bpe.train_from_iterator(corpus, trainer)
-    import json
-
     trained = json.loads(bpe.to_str())["model"]
     tokenizer = Qwen2Tokenizer(
         vocab=trained["vocab"],
@@ -152,6 +151,38 @@ def make_config(
     )
 
 
+def frequency_filters(n_filters: int) -> torch.Tensor:
+    """Patch filters that separate what random ones mix: cosines of rising frequency, for lightness and colour.
+
+    Photographs hold far more energy in low frequencies than in high ones (amplitude falls about as 1/f: Field,
+    JOSA A 1987). The answer of a random filter is therefore all brightness, and noise, blur or blocks are
+    lost in it. Here every filter is one cosine of the patch (two-dimensional DCT-II), raised by its
+    frequency, so that fine structure answers as loudly as coarse.
+
+    Returns:
+        Shape (n_filters, 3, 2, 16, 16): output, RGB, frames, rows, columns; two thirds look at lightness.
+    """
+    position = (torch.arange(PATCH) + 0.5) * torch.pi / PATCH
+    waves = torch.cos(torch.arange(PATCH)[:, None] * position)  # (frequency, pixel)
+    waves = waves / waves.norm(dim=1, keepdim=True)
+    opponents = torch.tensor([[1.0, 1.0, 1.0], [1.0, 0.0, -1.0], [-0.5, 1.0, -0.5]])  # lightness, red-blue, green
+    opponents = opponents / opponents.norm(dim=1, keepdim=True)
+    pairs = sorted(((u, v) for u in range(PATCH) for v in range(PATCH)), key=lambda uv: (uv[0] ** 2 + uv[1] ** 2, uv))
+    n_light = n_filters * 2 // 3
+    n_colour = (n_filters - n_light) // 2
+    filters = []
+    for channel, count in zip(opponents, (n_light, n_filters - n_light - n_colour, n_colour), strict=True):
+        # Lightness over the whole range of frequencies, colour where the eye sees any: the lower half.
+        reach = len(pairs) if count == n_light else len(pairs) // 4
+        for number in range(count):
+            u, v = pairs[number * reach // count]
+            gain = (0.3 + (u * u + v * v) ** 0.5) * 4 / PATCH * (1 if count == n_light else 4)  # colours are faint
+            wave = gain * waves[u][:, None] * waves[v][None, :]  # (16, 16)
+            # A still picture is given as two equal frames: half of the filter for each.
+            filters.append((channel[:, None, None] * wave)[:, None].expand(3, 2, PATCH, PATCH) / 2)
+    return torch.stack(filters)
+
+
 def build(
     folder: Path,
     corpus: Iterable[str],
@@ -181,6 +212,9 @@ def build(
     config.vision_config.initializer_range = initializer_range
     torch.manual_seed(seed)
     model = Qwen3VLForConditionalGeneration(config).float()
+    with torch.no_grad():
+        patch = model.model.visual.patch_embed.proj.weight
+        patch.copy_(frequency_filters(patch.shape[0]))
     model.generation_config.eos_token_id = config.text_config.eos_token_id
     model.generation_config.pad_token_id = config.text_config.pad_token_id
     folder.mkdir(parents=True, exist_ok=True)

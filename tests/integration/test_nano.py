@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 
 from redaes import nano
 from redaes.torchvision_compat import make_torchvision_importable
@@ -52,6 +53,19 @@ def test_digits_and_verdicts_are_tokens_of_their_own() -> None:
     tokenizer = AutoProcessor.from_pretrained(nano.weights()).tokenizer
     assert tokenizer.tokenize("Score: 12") == ["Score", ":", "Ġ", "1", "2"]
     assert [tokenizer.tokenize(f"Winner: {choice}")[-1] for choice in ("A", "B", "tie")] == ["ĠA", "ĠB", "Ġtie"]
+
+
+def test_patch_filters_tell_fine_structure_from_brightness() -> None:
+    from redaes.nano.builder import frequency_filters
+
+    filters = frequency_filters(128).sum(2)  # both frames
+    assert filters.shape == (128, 3, 16, 16)
+    grey = torch.ones(3, 16, 16)
+    blocks = grey * (torch.arange(16) % 2 * 2 - 1)  # the finest stripes there are
+    to_grey, to_blocks = (filters * grey).sum((1, 2, 3)).abs(), (filters * blocks).sum((1, 2, 3)).abs()
+    assert to_grey.argmax() != to_blocks.argmax()
+    assert (to_grey > 1e-4).sum() == 1  # only the constant filter of lightness sees brightness
+    assert (to_blocks[to_grey > 1e-4] < 1e-4).all()
 
 
 def test_its_answers_follow_the_grammar(red_folder: Path) -> None:
