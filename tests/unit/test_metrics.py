@@ -132,7 +132,7 @@ def test_parse_rate() -> None:
 
 def test_factor_accuracy_asks_for_exactly_the_true_factors() -> None:
     def said(*factors: str) -> Rationale:
-        return Rationale(text="", factors=factors, better="A")  # type: ignore[arg-type]
+        return Rationale(text="", factors=factors, better="A" if factors else "tie")  # type: ignore[arg-type]
 
     rationales = [said("light", "focus"), said("light"), said("light", "focus", "noise"), said(), None]
     truth = [("focus", "light"), ("light", "focus"), ("light", "focus"), (), ()]

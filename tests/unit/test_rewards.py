@@ -111,10 +111,10 @@ def test_thurstone_by_hand() -> None:
         (("light", "noise"), "A", ("light",), 0.5),
         (("light", "colour", "focus", "noise", "composition", "content"), "A", ("light",), 1 / 6),
         (("light",), "A", ("focus",), 0.0),
-        ((), "A", ("focus",), 0.0),
+        ((), "tie", ("focus",), 0.0),
         (("light",), "B", ("light",), 0.0),
         ((), "tie", (), 1.0),
-        (("light",), "tie", (), 0.0),
+        (("light",), "A", (), 0.0),
     ],
 )
 def test_factor_reward(named: tuple[str, ...], better: str, true: tuple[str, ...], expected: float) -> None:

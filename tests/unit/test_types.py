@@ -153,3 +153,9 @@ def test_records_survive_json() -> None:
     comparison = Comparison(**COMPARISON)
     assert Comparison.model_validate_json(comparison.model_dump_json()) == comparison
     assert Pair.model_validate_json(PAIR.model_dump_json()) == PAIR
+
+
+@pytest.mark.parametrize(("factors", "better"), [((), "A"), (("light",), "tie")])
+def test_a_rationale_is_decided_by_something_or_is_a_tie(factors: tuple[str, ...], better: str) -> None:
+    with pytest.raises(ValidationError, match="a tie has none, a winner has some"):
+        Rationale(text="Both differ.", factors=factors, better=better)  # type: ignore[arg-type]
