@@ -24,10 +24,10 @@ TAU = 2.0
 Winner = Literal["A", "B", "tie"]
 """A is the picture shown first, B the one shown second."""
 
-Factor = Literal["light", "colour", "focus", "noise", "composition", "content"]
+Factor = Literal["light", "colour", "focus", "noise", "composition", "content", "subject", "mood"]
 """What changes between two pictures: one documented taxonomy (docs/factors.md)."""
 
-FACTORS: tuple[Factor, ...] = ("light", "colour", "focus", "noise", "composition", "content")
+FACTORS: tuple[Factor, ...] = ("light", "colour", "focus", "noise", "composition", "content", "subject", "mood")
 
 Direction = Literal["degrade", "improve", "neutral"]
 Order = Literal["forward", "swapped"]

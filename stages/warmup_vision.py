@@ -14,11 +14,12 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from transformers import TrainingArguments
-
 from redaes.training.recipes import parse, run_door
 from redaes.training.setup import StageArguments
 from redaes.training.vision import run_vision
+
+# isort: split
+from transformers import TrainingArguments
 
 RECIPE = Path(__file__).with_name("configs") / "warmup_vision_nano.yaml"
 

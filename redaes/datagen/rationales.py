@@ -48,6 +48,8 @@ QUANTITIES: dict[Factor, tuple[Quantity, ...]] = {
     ),
     "composition": (),
     "content": (),
+    "subject": (),
+    "mood": (),
 }
 
 _MEASURED = (

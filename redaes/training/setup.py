@@ -115,22 +115,35 @@ torch.serialization.register_package(100, lambda _storage: None, _restore_number
 
 
 def last_complete_checkpoint(output_dir: Path) -> str | None:
-    """The newest checkpoint that was written whole; half-written ones are removed.
+    """The newest checkpoint that was written whole.
 
     ``trainer_state.json`` is the last file that the trainer writes, so a folder without a readable one was
-    cut off.
+    cut off. Such a folder is left alone here, for every process of a run looks; see `remove_cut_off`.
     """
-    complete: list[tuple[int, Path]] = []
+    complete = [(step, folder) for folder, step in _checkpoints(output_dir).items() if step is not None]
+    return str(max(complete)[1]) if complete else None
+
+
+def remove_cut_off(output_dir: Path) -> None:
+    """Delete checkpoints that were not written whole. For one process of a run only: two would race."""
+    for folder, step in _checkpoints(output_dir).items():
+        if step is None:
+            shutil.rmtree(folder)
+
+
+def _checkpoints(output_dir: Path) -> dict[Path, int | None]:
+    """Checkpoint folders and the step of each; None: cut off."""
+    found: dict[Path, int | None] = {}
     for folder in output_dir.glob("checkpoint-*"):
         number = folder.name.removeprefix("checkpoint-")
         if not number.isdigit():
             continue
         try:
             state = json.loads((folder / "trainer_state.json").read_text(encoding="utf-8"))
-            complete.append((state["global_step"], folder))
+            found[folder] = state["global_step"]
         except (OSError, json.JSONDecodeError, KeyError):
-            shutil.rmtree(folder)
-    return str(max(complete)[1]) if complete else None
+            found[folder] = None
+    return found
 
 
 def claim(stage: str, arguments: StageArguments, config: TrainingArguments) -> Path | None:
@@ -171,7 +184,7 @@ def train(
     processor: ProcessorMixin,
     arguments: StageArguments,
     measure: Callable[[], dict[str, Any]] = dict,
-    saved: PreTrainedModel | None = None,
+    result_model: Callable[[], PreTrainedModel] | None = None,
 ) -> Path:
     """Run a trainer, going on from its last whole checkpoint, and leave the result in ``final/``.
 
@@ -180,8 +193,8 @@ def train(
         trainer: ready to go.
         processor: saved beside a fully trained model.
         arguments: the stage's.
-        measure: further figures for the record, taken after training.
-        saved: what to save; None: the trainer's model.
+        measure: further figures for the record, taken after training, before ``result_model``.
+        result_model: makes the model to save, after training, in one process; None: the trainer's own.
 
     Returns:
         The folder ``final/``: adapter (or model), ``prompts.json``, ``trainer_state.json``, ``run_record.json``.
@@ -190,6 +203,9 @@ def train(
         TrainingError: the loss became non-finite.
     """
     output_dir = Path(str(trainer.args.output_dir))
+    if trainer.is_world_process_zero():
+        remove_cut_off(output_dir)
+    trainer.accelerator.wait_for_everyone()
     checkpoint = last_complete_checkpoint(output_dir)
     started = time.time()
     result = trainer.train(resume_from_checkpoint=checkpoint)
@@ -197,11 +213,12 @@ def train(
     if not all(torch.isfinite(torch.tensor(losses))):
         raise TrainingError(f"{stage}: the loss became non-finite; lower learning_rate ({trainer.args.learning_rate})")
     final = output_dir / FINAL
-    if saved is None:
+    if result_model is None:
         trainer.save_model(str(final))
     if trainer.is_world_process_zero():
-        if saved is not None:
-            saved.save_pretrained(final)
+        metrics = {**result.metrics, **measure()}
+        if result_model is not None:
+            result_model().save_pretrained(final)
         processor.save_pretrained(final)
         if not arguments.full_training:
             _name_base_model(final, arguments.model)
@@ -217,7 +234,7 @@ def train(
                 "data_hash": data_hash(arguments.data_folder),
                 "resumed_from": checkpoint,
                 "seconds": round(time.time() - started, 1),
-                "metrics": {**result.metrics, **measure()},
+                "metrics": metrics,
                 **environment(),
             },
         )

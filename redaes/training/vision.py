@@ -8,6 +8,7 @@ carries, and which picture of a pair is better. Labels are those of the RED pair
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +24,16 @@ from redaes.training.setup import StageArguments, base_processor, claim, load_mo
 from redaes.types import TAU
 
 NO_EDIT = "none"
+N_LOOKED_AT = 1024
+"""Held-out pairs, at most, on which the record's accuracies are taken."""
+SEEN_AT_ONCE = 32
+"""Pairs in a batch when nothing is trained."""
 
 
 class VisionWithHeads(nn.Module):
-    """A vision tower, a classifier of edits and a scorer, both on pooled picture tokens.
+    """A vision tower, a classifier of edits and a scorer, both on the mean of a picture's tokens.
+
+    The mean and nothing else, because the language model's attention can take a mean as well.
 
     Args:
         model: the whole vision-language model; its vision tower is trained in place.
@@ -37,7 +44,7 @@ class VisionWithHeads(nn.Module):
         super().__init__()
         self.visual = model.model.visual
         self.merge = model.config.vision_config.spatial_merge_size**2
-        width = 2 * model.config.vision_config.out_hidden_size
+        width = model.config.vision_config.out_hidden_size
         self.norm = nn.LayerNorm(width)
         self.operation = nn.Linear(width, n_operations)
         self.score = nn.Linear(width, 1)
@@ -46,9 +53,7 @@ class VisionWithHeads(nn.Module):
         """(P, n_operations) logits and (P,) scores of P pictures, given as the processor gives them."""
         tokens = self.visual(pixel_values, grid_thw=image_grid_thw).pooler_output
         pictures = torch.split(tokens, (image_grid_thw.prod(-1) // self.merge).tolist())
-        # Mean and spread over the picture: a fault is everywhere or somewhere.
-        pooled = torch.stack([torch.cat([picture.mean(0), picture.std(0)]) for picture in pictures])
-        pooled = self.norm(pooled)
+        pooled = self.norm(torch.stack([picture.mean(0) for picture in pictures]))
         return self.operation(pooled), self.score(pooled).squeeze(-1)
 
 
@@ -100,6 +105,52 @@ class VisionTrainer(Trainer):
         return ShuffledGroups(self.train_dataset["group"], seed=self.args.seed)
 
 
+@torch.no_grad()
+def settle(model: Any, batch: dict[str, Tensor]) -> None:
+    """Centre the picture tokens and bring them to the size of text tokens.
+
+    After the warm-up they are some 50 times as large, and text would be lost beside them. The change is made in the
+    last linear layers, so it costs nothing: tokens to the spread of the text embedding, each of the deepstack
+    levels, which are added to tokens further up, to half of it.
+
+    Args:
+        model: the whole model; changed in place.
+        batch: pictures to measure on, as `VisionCollator` makes them.
+    """
+    visual = model.model.visual
+    wanted = model.get_input_embeddings().weight.std()
+    seen = visual(batch["pixel_values"], grid_thw=batch["image_grid_thw"])
+    common = seen.pooler_output.mean(0)
+    gain = wanted / (seen.pooler_output - common).std()
+    last = visual.merger.linear_fc2
+    last.bias.sub_(common).mul_(gain)
+    last.weight.mul_(gain)
+    for tokens, merger in zip(seen.deepstack_features, visual.deepstack_merger_list, strict=True):
+        gain = wanted / 2 / tokens.std()
+        merger.linear_fc2.weight.mul_(gain)
+        merger.linear_fc2.bias.mul_(gain)
+
+
+@torch.no_grad()
+def look(network: VisionWithHeads, batches: Iterator[dict[str, Tensor]]) -> dict[str, float]:
+    """How well the heads see: share of edits named, and of decided pairs put in the right order."""
+    named: list[Tensor] = []
+    right: list[Tensor] = []
+    network.eval()
+    for batch in batches:
+        logits, scores = network(batch["pixel_values"], batch["image_grid_thw"])
+        named.append(logits.argmax(-1) == batch["operation"])
+        first, second = batch["singles"]
+        decided = batch["delta"] != 0
+        right.append(((scores[first] - scores[second]) * batch["delta"] > 0)[decided])
+    return {
+        "held_out_pictures": sum(map(len, named)),
+        "held_out_edit_accuracy": torch.cat(named).float().mean().item(),
+        "held_out_pairs": sum(map(len, right)),
+        "held_out_pair_accuracy": torch.cat(right).float().mean().item(),
+    }
+
+
 def run_vision(arguments: StageArguments, config: TrainingArguments) -> Path:
     """Train the vision tower of ``arguments.model`` and leave the whole model with it.
 
@@ -116,10 +167,24 @@ def run_vision(arguments: StageArguments, config: TrainingArguments) -> Path:
     operations = {json.loads(e)["operation"] for side in ("edit_first", "edit_second") for e in pairs[side] if e}
     model = load_model(arguments, torch.float32)
     processor = base_processor(arguments)
+    collate = VisionCollator(processor, [NO_EDIT, *sorted(operations)])
     trainer = VisionTrainer(
-        model=VisionWithHeads(model, len(operations) + 1),
-        args=config,
-        train_dataset=pairs,
-        data_collator=VisionCollator(processor, [NO_EDIT, *sorted(operations)]),
+        model=VisionWithHeads(model, len(operations) + 1), args=config, train_dataset=pairs, data_collator=collate
     )
-    return train("warmup_vision", trainer, processor, arguments, saved=model)
+
+    def settled() -> Any:
+        spread = range(0, len(pairs), -(-len(pairs) // SEEN_AT_ONCE))
+        settle(model, collate([pairs[number] for number in spread]))
+        return model
+
+    def measure() -> dict[str, float]:
+        rows = load_pairs(arguments.data_folder, "test")
+        rows = rows.shuffle(seed=config.seed).select(range(min(N_LOOKED_AT, len(rows))))
+        return look(trainer.model, (collate(part) for part in _parts(rows)))
+
+    return train("warmup_vision", trainer, processor, arguments, measure, result_model=settled)
+
+
+def _parts(rows: Any) -> Iterator[list[dict[str, Any]]]:
+    for start in range(0, len(rows), SEEN_AT_ONCE):
+        yield [rows[number] for number in range(start, min(start + SEEN_AT_ONCE, len(rows)))]
