@@ -57,7 +57,8 @@ def mean_step(first: Image, second: Image) -> float:
 
 def test_every_factor_has_choices() -> None:
     per_factor = Counter(OPERATIONS[name].factor for name in DEGRADING)
-    assert set(per_factor) == set(FACTORS)
+    # Who is in the picture, and its mood, only generative editors change.
+    assert set(per_factor) == set(FACTORS) - {"subject", "mood"}
     assert min(per_factor.values()) >= 3
     assert len(DEGRADING) >= 22
     assert len(NEUTRAL) >= 4
