@@ -8,6 +8,7 @@ task's counts: memory does not grow with the dataset.
 from __future__ import annotations
 
 import json
+import logging
 import multiprocessing
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -75,8 +76,8 @@ def run_ray(work: Work[Task], tasks: Sequence[Task], workers: int) -> Iterator[t
             logging_level="ERROR",
         )
     try:
-        context = ray.data.DataContext.get_current()
-        context.enable_progress_bars = False
+        logging.getLogger("ray.data").setLevel(logging.ERROR)
+        ray.data.DataContext.get_current().enable_progress_bars = False
         # One block for each task: a block is what is lost and done again when a machine goes away.
         rows = ray.data.from_items([{"number": number} for number in range(len(tasks))], override_num_blocks=len(tasks))
         pool = ray.data.ActorPoolStrategy(min_size=1, max_size=workers)
