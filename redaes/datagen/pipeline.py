@@ -235,6 +235,7 @@ def _record(first: _Member, second: _Member, group: str, source: Source) -> Pair
         rationale=rationale,
         rationale_swapped=swapped,
         licence=source.licence,
+        writer="embedded",
     )
 
 
