@@ -192,7 +192,7 @@ class Reply(Record):
             raise ParseError("cut_off", f"the answer ends at max_new_tokens: …{self.text[-40:]!r}")
         try:
             return json.loads(self.text)
-        except json.JSONDecodeError as error:
+        except (ValueError, RecursionError) as error:
             raise ParseError("not_json", f"{self.text[:80]!r}… is not JSON ({error})") from error
 
 
@@ -511,7 +511,7 @@ class Endpoint:
         """
         try:
             decoded = json.loads(data)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:  # the latter: brackets within brackets without end
             raise _Rejected("not_json", f"{self.base_url} answers {self._shown(data)}") from error
         try:
             completion = _Completion.model_validate(decoded)
