@@ -74,8 +74,14 @@ class BudgetExhausted(EndpointError):
 class MissingDependency(RedaesError, ImportError):
     """An optional package is absent; the message carries the line that installs it."""
 
-    def __init__(self, package: str, extra: str) -> None:
-        super().__init__(f"{package} is not installed; run: pip install 'redaes[{extra}]'")
+    def __init__(self, package: str, extra: str | None) -> None:
+        """
+        Args:
+            package: its name.
+            extra: the extra of redaes that brings it; None: none does, because of its licence or its own pins.
+        """
+        what = package if extra is None else f"'redaes[{extra}]'"
+        super().__init__(f"{package} is not installed; run: pip install {what}")
 
 
 class TrainingError(RedaesError):

@@ -26,6 +26,7 @@ import copy
 import email.utils
 import hashlib
 import json
+import math
 import os
 import random
 import time
@@ -168,6 +169,23 @@ class TokenLogprob(Record):
     top: tuple[tuple[str, FiniteFloat], ...]
     """Likeliest tokens with their log-probabilities, best first."""
 
+    def log_probability_of(self, word: str) -> float | None:
+        """Log of the share of the whole vocabulary that is ``word``, with or without white space around it.
+
+        None: it is not listed, so it is at most as likely as :attr:`least`.
+        """
+        listed = {self.token: self.logprob, **dict(self.top)}
+        found = [logprob for token, logprob in listed.items() if token.strip() == word]
+        if not found:
+            return None
+        most = max(found)
+        return most + math.log(math.fsum(math.exp(logprob - most) for logprob in found))
+
+    @property
+    def least(self) -> float:
+        """Log-probability of the least likely token that is listed."""
+        return min([logprob for _, logprob in self.top], default=self.logprob)
+
 
 class Reply(Record):
     """One answer."""
@@ -181,6 +199,19 @@ class Reply(Record):
     """None: not reported."""
     cached: bool = False
     """Whether it was read from the cache rather than asked for."""
+
+    def token_after(self, prefix: str) -> TokenLogprob | None:
+        """The first visible token after ``prefix``, which the answer must begin with; None: there is none.
+
+        White space around the prefix is ignored, so it does not matter whether the tokenizer joins a space to what
+        follows it.
+        """
+        before = ""
+        for token in self.logprobs or ():
+            if before.strip() == prefix.strip() and token.token.strip():
+                return token
+            before += token.token
+        return None
 
     def decoded(self) -> Any:
         """The text read as JSON, for requests with a schema.
