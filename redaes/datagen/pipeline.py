@@ -38,7 +38,7 @@ from PIL import Image
 from redaes.datagen.card import write_card
 from redaes.datagen.editors.embedded import EDITOR, apply_edit
 from redaes.datagen.engine import ENGINES
-from redaes.datagen.judges import Evidence, measure, quality_loss
+from redaes.datagen.judges import Evidence, Reference, measure
 from redaes.datagen.plan import CROP_SCALE, Frame, PlannedEdit, plan_view, read_plan, write_plan
 from redaes.datagen.rationales import contradictions, write_rationale
 from redaes.datagen.sources import Curation, Source, curate
@@ -159,23 +159,24 @@ def _apply(pixels: NDArray[np.uint8], edit: Edit) -> NDArray[np.uint8]:
 
 
 def _member(
-    planned: PlannedEdit, reference: NDArray[np.uint8], before: Evidence, rejected: Counter[str]
+    planned: PlannedEdit, pixels: NDArray[np.uint8], reference: Reference, before: Evidence, rejected: Counter[str]
 ) -> _Member | None:
-    """The picture of one row, or None with the reason counted."""
+    """The picture of one row, made from the view's ``pixels``, or None with the reason counted."""
+    edited = _apply(pixels, planned.edit)
+    after = measure(edited)
     if planned.role == "twin":
-        pixels = _apply(reference, planned.edit)
-        return _Member(planned.id, _encode(pixels), None, 0.0, measure(pixels))
-    pixels = _apply(reference, planned.edit)
-    loss = quality_loss(reference, pixels)
+        return _Member(planned.id, _encode(edited), None, 0.0, after)
+    loss = reference.loss(edited)
     if loss < MIN_LOSS:
         rejected["no_visible_effect"] += 1
         return None
-    if might_improve(planned.edit.operation, before, measure(pixels)):
+    if might_improve(planned.edit.operation, before, after):
         rejected["might_improve"] += 1
         return None
     if planned.cover is not None:
-        pixels = _apply(pixels, planned.cover)
-    return _Member(planned.id, _encode(pixels), planned.edit, loss, measure(pixels))
+        edited = _apply(edited, planned.cover)
+        after = measure(edited)
+    return _Member(planned.id, _encode(edited), planned.edit, loss, after)
 
 
 def _why_not(first: _Member, second: _Member) -> str | None:
@@ -201,7 +202,8 @@ def _rationale(a: _Member, b: _Member, seed: int) -> Rationale:
 
 
 def _record(first: _Member, second: _Member, group: str, source: Source) -> PairRecord:
-    identity = hashlib.sha256(f"{EDITOR}|{source.id}|{group}|{first.data!r}|{second.data!r}".encode()).hexdigest()
+    contents = [hashlib.sha256(member.data).hexdigest() for member in (first, second)]
+    identity = hashlib.sha256("|".join([EDITOR, source.id, group, *contents]).encode()).hexdigest()
     if int(identity[-1], 16) % 2:
         first, second = second, first
     delta = max(-MAX_DELTA, min(MAX_DELTA, second.loss - first.loss))
@@ -264,17 +266,17 @@ def make_group(
         counts: where rejections and failures are counted.
     """
     group = rows[0].group
-    reference = _view(image, rows[0].frame, settings.max_side)
+    pixels = _view(image, rows[0].frame, settings.max_side)
     for planned in rows:
         if planned.role == "shared":
-            reference = _apply(reference, planned.edit)
-    before = measure(reference)
-    members = [_Member("reference", _encode(reference), None, 0.0, before)]
+            pixels = _apply(pixels, planned.edit)
+    reference, before = Reference(pixels), measure(pixels)
+    members = [_Member("reference", _encode(pixels), None, 0.0, before)]
     for planned in rows:
         if planned.role == "shared":
             continue
         try:
-            member = _member(planned, reference, before, counts.rejected)
+            member = _member(planned, pixels, reference, before, counts.rejected)
         except (RedaesError, ValueError, ArithmeticError, cv2.error) as error:
             # One edit that cannot be made loses that edit: it is named in the report.
             counts.rejected["edit_failed"] += 1
