@@ -38,9 +38,8 @@ from redaes.datagen.card import write_card
 from redaes.datagen.editors.embedded import EDITOR, OPERATIONS, apply_edit, make_edit
 from redaes.datagen.judges import Evidence, measure, quality_loss
 from redaes.datagen.rationales import contradictions, write_rationale
-from redaes.datagen.sources import Curation, Source, curate
+from redaes.datagen.sources import NO_RULES, Curation, Rules, Scorer, Source, curate
 from redaes.errors import InputError, RecordError, RedaesError
-from redaes.images import load_image
 from redaes.records import PairRecord, read_json, write_json, write_shard
 from redaes.types import MAX_DELTA, SPLITS, TIE_MARGIN, Edit, ImageRef, Pair, Rationale
 
@@ -249,7 +248,7 @@ def _record(first: _Member, second: _Member, group: str, source: Source) -> Pair
         edit_second=second.edit,
         factors=factors,
         group=group,
-        source=source.id,
+        source=source.origin or source.id,
         split=source.split,
     )
     return PairRecord(
@@ -298,7 +297,7 @@ def _write_chunk(folder: Path, chunk: Chunk, settings: Settings) -> dict[str, An
     kept: Counter[str] = Counter()
     records: list[PairRecord] = []
     for source in chunk.sources:
-        loaded = load_image(source.path)
+        loaded = source.load()
         if loaded.ref.id != source.id:
             raise InputError(f"{source.path} changed while the dataset was being built; start again")
         for index in range(settings.views):
@@ -327,18 +326,22 @@ def build(
     workers: int = 1,
     progress: Callable[[int, int], None] = lambda done, total: None,
     licences: Mapping[Path, str] | None = None,
+    rules: Rules = NO_RULES,
+    scorer: Scorer | None = None,
 ) -> dict[str, Any]:
     """Build a RED dataset, or finish one that was interrupted.
 
     Of several processes that build the same folder one works and the others wait.
 
     Args:
-        photographs: files and folders of photographs.
+        photographs: files, folders, lists, shards and tables, as :func:`~redaes.datagen.locations.find` takes them.
         folder: the dataset; created, or continued when made with the same settings and photographs.
         settings: what to make.
         workers: processes.
         progress: called with photographs done and photographs in all.
         licences: by path, for photographs that lie in a folder without ``LICENCES.csv``.
+        rules: which of the photographs to use.
+        scorer: balances the quality of the photographs drawn when there are more than the rules want.
 
     Returns:
         The report that is also written to ``report.json``.
@@ -349,7 +352,15 @@ def build(
     """
     if workers < 1:
         raise InputError(f"workers is {workers}; give at least 1")
-    curation = curate(photographs, test_fraction=settings.test_fraction, seed=settings.seed, licences=licences)
+    curation = curate(
+        photographs,
+        test_fraction=settings.test_fraction,
+        seed=settings.seed,
+        licences=licences,
+        rules=rules,
+        scorer=scorer,
+        workers=workers,
+    )
     with _locked(folder):
         return _build(curation, folder, settings, workers, progress)
 
@@ -474,7 +485,7 @@ def _one_thread() -> None:
 
 
 def _report(
-    rejected: list[tuple[Path, str]], sources: list[Source], counts: dict[str, dict[str, Any]]
+    rejected: list[tuple[str, str]], sources: list[Source], counts: dict[str, dict[str, Any]]
 ) -> dict[str, Any]:
     kept: Counter[str] = Counter()
     dropped: Counter[str] = Counter()
@@ -485,7 +496,7 @@ def _report(
         pairs[name.partition("-")[0]] += counts[name]["pairs"]  # type: ignore[index]  # the name begins with it
     return {
         "photographs": {split: sum(source.split == split for source in sources) for split in SPLITS},
-        "rejected_photographs": [{"file": path.name, "reason": reason} for path, reason in rejected],
+        "rejected_photographs": [{"file": name, "reason": reason} for name, reason in rejected],
         "pairs": pairs,
         "kept_by_factor": dict(sorted(kept.items())),
         "rejected_pairs": dict(sorted(dropped.items())),
