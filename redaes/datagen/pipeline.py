@@ -287,7 +287,12 @@ def make_group(
         if reason is not None:
             rejected[reason] += 1
             continue
-        records.append(_record(first, second, group, source))
+        record = _record(first, second, group, source)
+        if any(record.pair.id == known.pair.id for known in records):
+            # Two edits can come to the same bytes, such as JPEG qualities that round alike.
+            rejected["identical"] += 1
+            continue
+        records.append(record)
     return records
 
 

@@ -140,6 +140,20 @@ def test_ids_are_unique_and_the_same_again(records: list[PairRecord]) -> None:
     assert again == [r for r in records if r.pair.group == again[0].pair.group]
 
 
+def test_two_edits_with_the_same_result_make_one_pair(monkeypatch: pytest.MonkeyPatch) -> None:
+    members = pipeline._members
+
+    def repeated(*arguments: object) -> list[pipeline._Member]:
+        made = members(*arguments)  # type: ignore[arg-type]
+        return [*made, replace(made[-1], key="again")]
+
+    monkeypatch.setattr(pipeline, "_members", repeated)
+    rejected: Counter[str] = Counter()
+    found = [r for index in range(6) for r in make_group(_scene(), SOURCE, index, Settings(max_side=160), rejected)]
+    assert len({r.pair.id for r in found}) == len(found)
+    assert rejected["identical"] > 6
+
+
 def test_the_seed_changes_the_edits() -> None:
     one, other = (make_group(_scene(), SOURCE, 0, Settings(max_side=160, seed=seed), Counter()) for seed in (0, 1))
     assert {r.pair.id for r in one}.isdisjoint(r.pair.id for r in other)
