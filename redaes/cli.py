@@ -1,4 +1,4 @@
-"""The command line: ``redaes compare`` and ``redaes demo``.
+"""The command line: ``redaes compare``, ``redaes demo`` and ``redaes data``.
 
 Exit status: 0 an answer; 2 the input is wrong; 3 the model gave no usable answer; 4 the model cannot be
 loaded or asked, or a package is missing. Nothing heavy is imported before a command needs it.
@@ -34,6 +34,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,  # an error that is not ours is a bug, and its plain traceback is wanted
 )
+data = typer.Typer(help="Build RED datasets, look at them, check them, hand them on.", no_args_is_help=True)
+app.add_typer(data, name="data")
 
 
 def main() -> None:
@@ -113,6 +115,78 @@ def demo(
         from redaes.demo import run
 
         run(photos=photos, out=out)
+
+
+PUSH_HELP = "Upload the result to this dataset on the hub (owner/name), created as private."
+
+
+@data.command("build")
+def data_build(
+    photographs: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            help="Files, folders, lists (.txt .csv .jsonl), .tar shards, tables (.parquet .arrow); none: samples."
+        ),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder of the dataset.")] = Path("runs/sample_pairs"),
+    config: Annotated[Path | None, typer.Option(help="YAML recipe; the options below go before it.")] = None,
+    views: Annotated[int | None, typer.Option(help="Views (crops) per photograph.")] = None,
+    variants: Annotated[int | None, typer.Option(help="Degraded pictures per view.")] = None,
+    max_side: Annotated[int | None, typer.Option(help="Longest side of the pictures, in pixels.")] = None,
+    test_fraction: Annotated[float | None, typer.Option(help="Share of photographs that is held out.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of everything that is drawn.")] = None,
+    min_side: Annotated[int | None, typer.Option(help="Shortest side of a photograph, in pixels.")] = None,
+    max_aspect: Annotated[float | None, typer.Option(help="Largest ratio of a photograph's sides.")] = None,
+    max_photographs: Annotated[int | None, typer.Option(help="Draw so many photographs; default: all.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Processes.")] = None,
+    push_to_hub: Annotated[str | None, typer.Option(metavar="REPO", help=PUSH_HELP)] = None,
+) -> None:
+    """Build pairs from photographs, or go on with a build that was stopped."""
+    given = {name: value for name, value in locals().items() if name not in ("photographs", "out", "config")}
+    with _errors_reported(as_json=False):
+        from redaes.datagen.commands import build_dataset
+        from redaes.datagen.recipe import make_recipe
+
+        build_dataset(photographs or [], out, make_recipe(config, given), push_to=push_to_hub)
+
+
+@data.command("inspect")
+def data_inspect(
+    folder: Annotated[Path, typer.Argument(help="A RED dataset.")],
+    out: Annotated[Path, typer.Option(help="The page to write.")] = Path("inspect.html"),
+    pairs: Annotated[int, typer.Option(help="Pairs to show, at most.")] = 24,
+) -> None:
+    """Write one HTML page with pairs to look at and plots of what is in a dataset."""
+    with _errors_reported(as_json=False):
+        from redaes.datagen.commands import inspect_dataset
+
+        inspect_dataset(folder, out, n_pairs=pairs)
+
+
+@data.command("validate")
+def data_validate(folder: Annotated[Path, typer.Argument(help="A RED dataset.")]) -> None:
+    """Check every row; ends with 2 and names the rows when something is wrong."""
+    with _errors_reported(as_json=False):
+        from redaes.datagen.commands import validate_dataset
+
+        found = validate_dataset(folder)
+    if found.wrong:
+        raise typer.Exit(EXIT_INPUT)
+
+
+@data.command("export")
+def data_export(
+    folder: Annotated[Path, typer.Argument(help="A RED dataset.")],
+    form: Annotated[str, typer.Option("--format", help="preference (TRL), jsonl or webdataset.")],
+    out: Annotated[Path, typer.Option(help="A folder that does not exist yet.")],
+    push_to_hub: Annotated[str | None, typer.Option(metavar="REPO", help=PUSH_HELP)] = None,
+) -> None:
+    """Write a dataset in a form that other tools read."""
+    with _errors_reported(as_json=False):
+        from redaes.datagen.commands import export_dataset
+        from redaes.datagen.export import known_format
+
+        export_dataset(folder, out, known_format(form), push_to=push_to_hub)
 
 
 def _backend(model: str, adapter: Path | None, device: str | None) -> Backend:

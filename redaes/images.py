@@ -13,7 +13,7 @@ import math
 import re
 import stat
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -170,6 +170,48 @@ def load_image(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> LoadedImage
     """
     fit_area((1, 1), max_pixels)  # a wrong setting is reported as such, not as a fault of the picture
     path, data = _read(path)
+    return decode_image(data, path, max_pixels=max_pixels)
+
+
+def read_image_file(path: str | Path) -> bytes:
+    """The bytes of a picture file, as :func:`load_image` reads them before it decodes.
+
+    Raises:
+        ImageError: the path names no regular, readable file of admissible size.
+    """
+    return _read(path)[1]
+
+
+def image_size(data: bytes, path: Path) -> tuple[int, int]:
+    """Width and height in pixels by the header alone, before EXIF rotation.
+
+    Args:
+        data: the whole file; no pixel of it is decoded.
+        path: names it in messages.
+
+    Raises:
+        ImageError: no readable format, a damaged header, or too many pixels.
+    """
+    size: tuple[int, int] = _header(_recognise(data, path), data, path).size
+    return size
+
+
+def decode_image(data: bytes, path: Path, *, max_pixels: int = MAX_PIXELS) -> LoadedImage:
+    """As :func:`load_image`, for a picture that was read from wherever it lies.
+
+    Args:
+        data: the bytes of a picture file.
+        path: names it in messages and in the result; need not exist.
+        max_pixels: largest area of the result, in pixels. A small value makes JPEG quick: its decoder leaves out
+            what the result would not show.
+
+    Raises:
+        ImageError: the picture cannot be used.
+        InputError: ``max_pixels`` is below 1.
+    """
+    fit_area((1, 1), max_pixels)
+    if not data:
+        raise ImageError(f"{path}: the file is empty (0 bytes); copy or download it again")
     kind = _recognise(data, path)
     notes: list[str] = []
     suffix = path.suffix.lower()
@@ -187,8 +229,12 @@ def load_image(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> LoadedImage
     return LoadedImage(image=image, ref=ImageRef(id=content_id(data), path=path), notes=tuple(notes))
 
 
-def list_images(folder: str | Path) -> list[Path]:
+def list_images(folder: str | Path, suffixes: Sequence[str] = IMAGE_SUFFIXES) -> list[Path]:
     """The pictures directly in a folder, sorted by path, found by their ending; hidden files are left out.
+
+    Args:
+        folder: where to look.
+        suffixes: the endings to look for, in lower case.
 
     Raises:
         InputError: the folder is missing, is not a folder, cannot be read, or holds no picture.
@@ -205,10 +251,10 @@ def list_images(folder: str | Path) -> list[Path]:
     found = [
         entry
         for entry in entries
-        if entry.suffix.lower() in IMAGE_SUFFIXES and not entry.name.startswith(".") and entry.is_file()
+        if entry.suffix.lower() in suffixes and not entry.name.startswith(".") and entry.is_file()
     ]
     if not found:
-        endings = ", ".join(IMAGE_SUFFIXES)
+        endings = ", ".join(suffixes)
         raise InputError(f"{folder}: no pictures found; looked for files ending in {endings}")
     return found
 
@@ -279,8 +325,6 @@ def _read(path: str | Path) -> tuple[Path, bytes]:
         raise ImageError(f"{shown}: cannot be read ({error.strerror}); check the path") from error
     except ValueError as error:
         raise ImageError(f"{shown!r}: not a file name ({error})") from error
-    if not data:
-        raise ImageError(f"{path}: the file is empty (0 bytes); copy or download it again")
     return path, data
 
 

@@ -17,7 +17,7 @@ import hashlib
 import io
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +32,12 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION = 2
 _VERSION_KEY = b"redaes.schema_version"
+
+COLUMNS = (
+    "id", "first", "second", "delta", "factors", "rationale", "rationale_swapped", "edit_first", "edit_second", "group",
+    "source", "licence",
+)  # fmt: skip
+"""What every row of a RED dataset has."""
 
 
 class PairRecord(BaseModel):
@@ -227,6 +233,84 @@ def shards(folder: Path, split: Split) -> list[Path]:
     return found
 
 
+def check_shard(file: Path) -> pa.Schema:
+    """The columns of a shard, from its footer.
+
+    Raises:
+        RecordError: no Parquet, or an unknown schema version.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        schema = pq.read_schema(file)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise RecordError(f"{file} is not readable Parquet: {error}; delete it and build again") from error
+    version = (schema.metadata or {}).get(_VERSION_KEY, b"none").decode()
+    if version != str(SCHEMA_VERSION):
+        raise RecordError(f"{file} has schema version {version}, this redaes reads {SCHEMA_VERSION}; rebuild it")
+    return schema
+
+
+def stream_rows(file: Path, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
+    """Rows of a shard with undecoded pictures, a few in memory at a time and nothing written to a cache.
+
+    Args:
+        file: a shard.
+        columns: which to read; None: all. Without the pictures it is quick.
+
+    Raises:
+        RecordError: no Parquet, an unknown schema version, or a column that is missing.
+        MissingDependency: pyarrow is absent.
+    """
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ImportError as error:
+        raise MissingDependency("pyarrow", "edit") from error
+
+    names = check_shard(file).names
+    missing = sorted({*COLUMNS, *(columns or ())} - set(names))
+    if missing:
+        raise RecordError(f"{file} lacks the columns {', '.join(missing)}; rebuild it")
+    try:
+        with pq.ParquetFile(file) as shard:
+            for batch in shard.iter_batches(batch_size=32, columns=None if columns is None else list(columns)):
+                yield from batch.to_pylist()
+    except (pa.ArrowException, OSError) as error:
+        raise RecordError(f"{file} cannot be read ({error}); delete it and build again") from error
+
+
+def pick_rows(file: Path, numbers: Sequence[int]) -> dict[int, dict[str, Any]]:
+    """Some rows of a shard by number, from 0, with undecoded pictures; reads only the row groups that hold them.
+
+    Raises:
+        RecordError: no Parquet, an unknown schema version, or a number beyond the end.
+    """
+    check_shard(file)
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    found: dict[int, dict[str, Any]] = {}
+    try:
+        with pq.ParquetFile(file) as shard:
+            start = 0
+            for group in range(shard.num_row_groups):
+                end = start + shard.metadata.row_group(group).num_rows
+                wanted = sorted({number for number in numbers if start <= number < end})
+                if wanted:
+                    table = shard.read_row_group(group)
+                    for number in wanted:
+                        found[number] = table.slice(number - start, 1).to_pylist()[0]
+                start = end
+    except (pa.ArrowException, OSError) as error:
+        raise RecordError(f"{file} cannot be read ({error}); delete it and build again") from error
+    missing = sorted(set(numbers) - set(found))
+    if missing:
+        raise RecordError(f"{file} has no rows {missing}")
+    return found
+
+
 def load_pairs(folder: Path, split: Split) -> datasets.Dataset:
     """A split as a memory-mapped ``datasets.Dataset`` with undecoded pictures.
 
@@ -237,18 +321,10 @@ def load_pairs(folder: Path, split: Split) -> datasets.Dataset:
         import datasets
     except ImportError as error:
         raise MissingDependency("datasets", "train") from error
-    import pyarrow as pa
-    import pyarrow.parquet as pq
 
     files = shards(folder, split)
     for file in files:
-        try:
-            metadata = pq.read_schema(file).metadata or {}
-        except (pa.ArrowInvalid, OSError) as error:
-            raise RecordError(f"{file} is not readable Parquet: {error}; delete it and build again") from error
-        version = metadata.get(_VERSION_KEY, b"none").decode()
-        if version != str(SCHEMA_VERSION):
-            raise RecordError(f"{file} has schema version {version}, this redaes reads {SCHEMA_VERSION}; rebuild it")
+        check_shard(file)
     columns = features()
     for column in ("first", "second"):
         columns[column] = datasets.Image(decode=False)

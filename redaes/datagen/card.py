@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from redaes.records import write_atomically
+from redaes.datagen.statistics import Sizes, statistics
+from redaes.records import data_hash, write_atomically
+from redaes.types import SPLITS, Split
 
 _HEADER = """---
+language:
+- en
+license: other
+license_name: per-photograph
 configs:
 - config_name: default
   data_files:
   - split: train
-    path: data/train-*.parquet
+    path: {train}
   - split: test
-    path: data/test-*.parquet
+    path: {test}
 task_categories:
 - image-text-to-text
 tags:
@@ -32,44 +39,143 @@ Made by redaes with the editor `{editor}`.
 that `first` is better. It is a perceptual distance between each picture and the group's least edited one. It
 orders edits and compares between them; it is **not calibrated to human scores**.
 
-| split | photographs | pairs |
-|---|---|---|
-{splits}
-
 All pairs of one photograph are in one split. `group` is one view of a photograph with all its edits.
 `rationale` has `first` as picture A, `rationale_swapped` has `second` as picture A.
 
-| decided by | pairs |
-|---|---|
+## What it holds
+
+| split | photographs | pairs | ties | `first` better | size of `delta`: 10 % | median | 90 % |
+|---|---|---|---|---|---|---|---|
+{splits}
+
+Sizes are in points, ties left out.
+
+| decided by | pairs | size of `delta`: 10 % | median | 90 % |
+|---|---|---|---|---|
 {kept}
 
 | rejected because | count |
 |---|---|
 {rejected}
 
+## Licences
+
+Each row carries its photograph's licence in the column `licence`. The edited pictures are derived works: what the
+licence asks (attribution, share alike, no derivatives) holds for them too.
+
 | licence of the photograph | photographs |
 |---|---|
 {licences}
 
+{limits}
+
 Settings: {settings}
 """
 
+_LIMITS = """## Known limits
 
-def _rows(table: dict[str, Any]) -> str:
+* The labels come from known edits and a measured distance. No person judged these pairs.
+* Every fault is one that the editor can make; the same editor made both splits. A model that does well on the held-out
+  photographs has seen no other kind of fault.
+* Differences compare best within one operation, less well between operations, and hardly between photographs.
+* The reasoning is written from measurements and the known edit by templates: true, and poor in language.
+* A photograph's own faults are not labelled: the reference of a group is taken as it is."""
+
+_FORMS = {
+    "preference": (
+        "data/{split}-*.parquet",
+        "TRL's preference view: `prompt` (a chat with two picture slots), `images` (A, then B), `chosen` (the right "
+        "answer), `rejected` (the same pair's answer for the other order, so wrong here). Ties are left out.",
+    ),
+    "jsonl": (
+        "{split}.jsonl",
+        "One JSON object per pair. `first` and `second` are paths of pictures, each stored once under its SHA-256.",
+    ),
+    "webdataset": (
+        "{split}-*.tar",
+        "WebDataset shards: `ID.first.jpg`, `ID.second.jpg`, `ID.json` for each pair.",
+    ),
+}
+
+_EXPORT = """# RED pairs, exported as {kind}
+
+{about}
+
+`delta` is the score of the first picture minus that of the second in points; positive means that the first is better.
+It is **not calibrated to human scores**. Made by redaes from a dataset whose shards hash to `{data}`.
+
+| split | examples |
+|---|---|
+{splits}
+
+## Licences
+
+Each example carries its photograph's licence; what it asks holds for the edited pictures too.
+
+| licence of the photograph | photographs |
+|---|---|
+{licences}
+
+{limits}
+"""
+
+
+def _rows(table: Mapping[Any, Any]) -> str:
     return "\n".join(f"| {name} | {value} |" for name, value in table.items()) or "| – | 0 |"
 
 
+def _quantiles(sizes: Sizes) -> str:
+    return " | ".join("–" if sizes.quantiles is None else f"{value:.2f}" for value in sizes.quantiles or (0.0,) * 3)
+
+
+def _header(pattern: str) -> str:
+    return _HEADER.format(**{split: pattern.format(split=split) for split in SPLITS})
+
+
 def write_card(folder: Path, report: dict[str, Any], *, settings: dict[str, Any], editor: str) -> None:
-    """Write ``README.md`` of a dataset."""
+    """Write ``README.md`` of a dataset whose shards are there.
+
+    Raises:
+        RecordError: a shard that cannot be read, or a folder that cannot be written.
+    """
+    found = statistics(folder)
     splits = "\n".join(
-        f"| {split} | {report['photographs'][split]} | {report['pairs'][split]} |" for split in report["pairs"]
+        f"| {split} | {report['photographs'][split]} | {sizes.pairs} | {sizes.tied} "
+        f"| {sizes.first_better} | {_quantiles(sizes)} |"
+        for split, sizes in found.by_split.items()
     )
+    kept = "\n".join(f"| {name} | {sizes.pairs} | {_quantiles(sizes)} |" for name, sizes in found.by_factor.items())
     body = _BODY.format(
         editor=editor,
         splits=splits,
-        kept=_rows(report["kept_by_factor"]),
+        kept=kept,
         rejected=_rows(report["rejected_pairs"]),
         licences=_rows(report["licences"]),
+        limits=_LIMITS,
         settings=", ".join(f"{name} = {value}" for name, value in settings.items()),
     )
-    write_atomically(folder / "README.md", (_HEADER + body).encode())
+    write_atomically(folder / "README.md", (_header("data/{split}-*.parquet") + body).encode())
+
+
+def write_export_card(out: Path, folder: Path, kind: str, written: Mapping[Split, int]) -> None:
+    """Write ``README.md`` of an export.
+
+    Args:
+        out: the export.
+        folder: the dataset that it was made of.
+        kind: its form, a key of ``redaes.datagen.export.WRITERS``.
+        written: examples per split.
+
+    Raises:
+        RecordError: ``out`` cannot be written.
+    """
+    pattern, about = _FORMS[kind]
+    body = _EXPORT.format(
+        kind=kind,
+        about=about,
+        data=data_hash(folder),
+        splits=_rows(written),
+        licences=_rows(statistics(folder).licences),
+        limits=_LIMITS,
+    )
+    write_atomically(out / "README.md", (_header(pattern) + body).encode())

@@ -41,9 +41,8 @@ from redaes.datagen.engine import ENGINES
 from redaes.datagen.judges import Evidence, Reference, measure
 from redaes.datagen.plan import CROP_SCALE, Frame, PlannedEdit, plan_view, read_plan, write_plan
 from redaes.datagen.rationales import contradictions, write_rationale
-from redaes.datagen.sources import Curation, Source, curate
+from redaes.datagen.sources import NO_RULES, Curation, Rules, Scorer, Source, curate
 from redaes.errors import InputError, RecordError, RedaesError
-from redaes.images import load_image
 from redaes.records import PairRecord, read_json, write_json, write_shard
 from redaes.types import MAX_DELTA, SPLITS, TIE_MARGIN, Edit, ImageRef, Pair, Rationale
 
@@ -227,7 +226,7 @@ def _record(first: _Member, second: _Member, group: str, source: Source) -> Pair
         edit_second=second.edit,
         factors=factors,
         group=group,
-        source=source.id,
+        source=source.origin or source.id,
         split=source.split,
     )
     return PairRecord(
@@ -299,7 +298,12 @@ def make_group(
         if reason is not None:
             counts.rejected[reason] += 1
             continue
-        records.append(_record(first, second, group, source))
+        record = _record(first, second, group, source)
+        if any(record.pair.id == known.pair.id for known in records):
+            # Two edits can come to the same bytes, such as JPEG qualities that round alike.
+            counts.rejected["identical"] += 1
+            continue
+        records.append(record)
     return records
 
 
@@ -307,7 +311,7 @@ def _photograph(source: Source, rows: Sequence[PlannedEdit], settings: Settings,
     """All kept pairs of one photograph, which is decoded once."""
     try:
         # The smallest crop still has ``max_side`` pixels; more would only be decoded to be thrown away.
-        loaded = load_image(source.path, max_pixels=round(settings.max_side / CROP_SCALE[0]) ** 2)
+        loaded = source.load(max_pixels=round(settings.max_side / CROP_SCALE[0]) ** 2)
         if loaded.ref.id != source.id:
             raise InputError(f"{source.path} changed while the dataset was being built; start again")
     except RedaesError as error:
@@ -377,19 +381,23 @@ def build(
     engine: str = "local",
     progress: Callable[[int, int], None] = lambda done, total: None,
     licences: Mapping[Path, str] | None = None,
+    rules: Rules = NO_RULES,
+    scorer: Scorer | None = None,
 ) -> dict[str, Any]:
     """Build a RED dataset, or finish one that was interrupted.
 
     Of several processes that build the same folder one works and the others wait.
 
     Args:
-        photographs: files and folders of photographs.
+        photographs: files, folders, lists, shards and tables, as :func:`~redaes.datagen.locations.find` takes them.
         folder: the dataset; created, or continued when made with the same settings and photographs.
         settings: what to make.
         workers: processes, or Ray actors.
         engine: who does the work, one of ``ENGINES``; the result is the same.
         progress: called with photographs done and photographs in all.
         licences: by path, for photographs that lie in a folder without ``LICENCES.csv``.
+        rules: which of the photographs to use.
+        scorer: balances the quality of the photographs drawn when there are more than the rules want.
 
     Returns:
         The report that is also written to ``report.json``.
@@ -402,7 +410,15 @@ def build(
         raise InputError(f"workers is {workers}; give at least 1")
     if engine not in ENGINES:
         raise InputError(f"engine is {engine!r}; give one of {', '.join(ENGINES)}")
-    curation = curate(photographs, test_fraction=settings.test_fraction, seed=settings.seed, licences=licences)
+    curation = curate(
+        photographs,
+        test_fraction=settings.test_fraction,
+        seed=settings.seed,
+        licences=licences,
+        rules=rules,
+        scorer=scorer,
+        workers=workers,
+    )
     with _locked(folder):
         return _build(curation, folder, settings, functools.partial(ENGINES[engine], workers=workers), progress)
 
@@ -499,7 +515,7 @@ def _claim(folder: Path, sources: list[Source], settings: Settings) -> None:
 
 
 def _report(
-    rejected: list[tuple[Path, str]], sources: list[Source], counts: dict[str, dict[str, Any]]
+    rejected: list[tuple[str, str]], sources: list[Source], counts: dict[str, dict[str, Any]]
 ) -> dict[str, Any]:
     kept: Counter[str] = Counter()
     dropped: Counter[str] = Counter()
@@ -512,7 +528,7 @@ def _report(
         pairs[name.partition("-")[0]] += counts[name]["pairs"]  # type: ignore[index]  # the name begins with it
     return {
         "photographs": {split: sum(source.split == split for source in sources) for split in SPLITS},
-        "rejected_photographs": [{"file": path.name, "reason": reason} for path, reason in rejected],
+        "rejected_photographs": [{"file": name, "reason": reason} for name, reason in rejected],
         "pairs": pairs,
         "kept_by_factor": dict(sorted(kept.items())),
         "rejected_pairs": dict(sorted(dropped.items())),

@@ -246,6 +246,9 @@ def test_record_says_what_was_done() -> None:
         "instruction": "Strongly tint the picture green.",
         "editor": EDITOR,
         "seed": 12,
+        "revision": "",
+        "licence": "Apache-2.0",
+        "commercial": True,
     }
     amounts = [make_edit("tilt", strength, seed=0).instruction.split()[0] for strength in (0.2, 0.5, 0.8)]
     assert amounts == ["Slightly", "Noticeably", "Strongly"]

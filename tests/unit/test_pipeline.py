@@ -147,6 +147,15 @@ def test_ids_are_unique_and_the_same_again(records: list[PairRecord]) -> None:
     assert again == [r for r in records if r.pair.group == again[0].pair.group]
 
 
+def test_two_edits_with_the_same_result_make_one_pair() -> None:
+    counts, settings = Counts(), Settings(max_side=160)
+    for view in range(6):
+        rows = plan_view(SOURCE.id, "train", view, 3, 0)
+        found = make_group(_scene(), SOURCE, [*rows, replace(rows[-1], id="again")], settings, counts)
+        assert len({r.pair.id for r in found}) == len(found)
+    assert counts.rejected["identical"] > 6
+
+
 def test_the_seed_changes_the_edits() -> None:
     one, other = (_group(_scene(), SOURCE, 0, Settings(max_side=160, seed=seed)) for seed in (0, 1))
     assert {r.pair.id for r in one}.isdisjoint(r.pair.id for r in other)

@@ -1,0 +1,245 @@
+"""Write a dataset in a form that other tools read.
+
+* ``preference``: TRL's preference view as Parquet: ``prompt``, ``chosen``, ``rejected``, ``images``
+* ``jsonl``: one JSON object per pair and the pictures as files, each once
+* ``webdataset``: tar shards with ``ID.first.jpg``, ``ID.second.jpg``, ``ID.json``
+
+The chosen answer is the one that stage 1 of the training learns. The rejected one is the same pair's answer for the
+other order: as long, as well written, and wrong here. Ties have no wrong order and are left out of the preferences.
+"""
+
+from __future__ import annotations
+
+import io
+import itertools
+import json
+import os
+import shutil
+import tarfile
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Protocol, TypeVar, get_args
+
+from redaes import prompts
+from redaes.answers import render_verdict, stated
+from redaes.datagen.card import write_export_card
+from redaes.errors import InputError, MissingDependency, RecordError
+from redaes.records import PairRecord, record_of, shards, stream_rows
+from redaes.types import SPLITS, Rationale, Split, winner_of
+
+Format = Literal["preference", "jsonl", "webdataset"]
+FORMATS: tuple[Format, ...] = get_args(Format)
+
+PAIRS_PER_SHARD = 1000
+"""Some 50 MB of pictures at 256 pixels, some 500 MB at 1024."""
+
+_T = TypeVar("_T")
+_ENDINGS = {b"\xff\xd8\xff": ".jpg", b"\x89PN": ".png", b"RIF": ".webp"}
+
+
+@dataclass
+class Exported:
+    """What was written."""
+
+    written: dict[Split, int] = field(default_factory=lambda: dict.fromkeys(SPLITS, 0))
+    left_out: dict[Split, Counter[str]] = field(default_factory=lambda: {split: Counter() for split in SPLITS})
+    """Pairs that the form has no place for, by reason."""
+
+
+class _Writer(Protocol):
+    def __call__(self, folder: Path, split: Split, records: Iterable[PairRecord], done: Exported, /) -> None: ...
+
+
+def known_format(name: str) -> Format:
+    """``name`` as a format.
+
+    Raises:
+        InputError: unknown; names the known ones.
+    """
+    for known in FORMATS:
+        if name == known:
+            return known
+    raise InputError(f"unknown format {name!r}; known: {', '.join(FORMATS)}")
+
+
+def export(
+    folder: Path, out: Path, kind: Format, *, progress: Callable[[int, int], None] = lambda done, total: None
+) -> Exported:
+    """Write a dataset in another form; ``out`` appears whole or not at all.
+
+    Args:
+        folder: the dataset.
+        out: a folder that does not exist yet.
+        kind: the form.
+        progress: called with shards read and shards in all.
+
+    Raises:
+        RecordError: no RED dataset, a row that breaks the schema, nothing to write in a split, or an ``out`` that
+            exists or cannot be written.
+        MissingDependency: pyarrow, or for preferences datasets, is absent.
+    """
+    files = {split: shards(folder, split) for split in SPLITS}
+    n_files = sum(map(len, files.values()))
+    done = Exported()
+    with _whole(out) as making:
+        n_read = 0
+        for split in SPLITS:
+
+            def records(split: Split = split) -> Iterator[PairRecord]:
+                nonlocal n_read
+                for file in files[split]:
+                    progress(n_read, n_files)
+                    for row in stream_rows(file):
+                        yield record_of(row, split)
+                    n_read += 1
+                progress(n_read, n_files)
+
+            WRITERS[kind](making, split, records(), done)
+            if not done.written[split]:
+                reasons = ", ".join(f"{n} {why}" for why, n in done.left_out[split].items())
+                raise RecordError(f"{folder}: no pair of the {split} split can be written as {kind} ({reasons})")
+        write_export_card(making, folder, kind, done.written)
+    return done
+
+
+@contextmanager
+def _whole(out: Path) -> Iterator[Path]:
+    """A temporary folder that becomes ``out`` when all went well, and is removed otherwise."""
+    if out.exists():
+        raise RecordError(f"{out} exists; choose another --out, nothing is overwritten")
+    making = out.with_name(f".{out.name}.{os.getpid()}.tmp")
+    try:
+        making.mkdir(parents=True)
+        yield making
+        making.rename(out)
+    except OSError as error:
+        raise RecordError(f"{out} cannot be written: {error.strerror or error}; choose another --out") from error
+    finally:
+        shutil.rmtree(making, ignore_errors=True)  # after a success there is nothing
+
+
+def preference(record: PairRecord) -> dict[str, Any] | str:
+    """The pair as a preference between two answers to the reasoned prompt, or why it is none.
+
+    ``images`` are the stored bytes, A then B.
+    """
+    pair = record.pair
+    if pair.delta is None:
+        return "without a label"
+    if winner_of(pair.delta) == "tie":
+        return "ties"
+    if record.rationale is None or record.rationale_swapped is None:
+        return "without reasoning in both orders"
+    return {
+        "prompt": prompts.load(prompts.COMPARE["reasoned"]).messages(),
+        "chosen": _answer(pair.delta, record.rationale),
+        "rejected": _answer(-pair.delta, record.rationale_swapped),
+        "images": [record.first_bytes, record.second_bytes],
+        "id": pair.id,
+        "source": pair.source,
+        "licence": record.licence,
+    }
+
+
+def _answer(delta: float, rationale: Rationale) -> list[dict[str, Any]]:
+    text = render_verdict(stated(delta, rationale))
+    return [{"role": "assistant", "content": [{"type": "text", "text": text}]}]
+
+
+def _write_preferences(folder: Path, split: Split, records: Iterable[PairRecord], done: Exported) -> None:
+    try:
+        import datasets
+    except ImportError as error:
+        raise MissingDependency("datasets", "edit") from error
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    text = datasets.Value("string")
+    messages = datasets.List({"role": text, "content": datasets.List({"type": text, "text": text})})
+    schema = datasets.Features(
+        {"prompt": messages, "chosen": messages, "rejected": messages, "images": datasets.List(datasets.Image())}
+        | {"id": text, "source": text, "licence": text}
+    ).arrow_schema
+    (folder / "data").mkdir(exist_ok=True)
+
+    def rows() -> Iterator[dict[str, Any]]:
+        for record in records:
+            found = preference(record)
+            if isinstance(found, str):
+                done.left_out[split][found] += 1
+            else:
+                yield {**found, "images": [{"bytes": data, "path": None} for data in found["images"]]}
+
+    for number, shard in enumerate(_batches(rows(), PAIRS_PER_SHARD)):
+        file = folder / "data" / f"{split}-{number:05d}.parquet"
+        with pq.ParquetWriter(file, schema, compression="zstd") as writer:
+            # Small row groups: the hub's viewer and random access read one at a time.
+            for group in _batches(shard, 100):
+                table = pa.Table.from_pylist(list(group), schema=schema)
+                writer.write_table(table)
+                done.written[split] += table.num_rows
+
+
+def _batches(items: Iterator[_T], n: int) -> Iterator[Iterator[_T]]:
+    """The items in runs of ``n``, each to be used up before the next; no run is empty."""
+    for first in items:
+        yield itertools.chain([first], itertools.islice(items, n - 1))
+
+
+def _plain(record: PairRecord) -> dict[str, Any]:
+    """The record as JSON types, without its pictures."""
+    pair = record.pair.model_dump(mode="json", exclude={"first", "second"})
+    reasoning = record.model_dump(mode="json", include={"rationale", "rationale_swapped", "licence"})
+    return {**pair, **reasoning}
+
+
+def _ending(record: PairRecord, data: bytes) -> str:
+    ending = _ENDINGS.get(data[:3])
+    if ending is None:
+        raise RecordError(f"row {record.pair.id!r} holds a picture that is neither JPEG, PNG nor WebP; see validate")
+    return ending
+
+
+def _write_jsonl(folder: Path, split: Split, records: Iterable[PairRecord], done: Exported) -> None:
+    (folder / "images").mkdir(exist_ok=True)
+    with (folder / f"{split}.jsonl").open("w", encoding="utf-8") as lines:
+        for record in records:
+            names = {}
+            for position, ref, data in _pictures(record):
+                names[position] = f"images/{ref}{_ending(record, data)}"
+                file = folder / names[position]
+                if not file.exists():  # named by content: the pairs of a group share pictures
+                    file.write_bytes(data)
+            lines.write(json.dumps({**_plain(record), **names}, ensure_ascii=False) + "\n")
+            done.written[split] += 1
+
+
+def _pictures(record: PairRecord) -> tuple[tuple[str, str, bytes], ...]:
+    """Position, id and bytes of both."""
+    return (
+        ("first", record.pair.first.id, record.first_bytes),
+        ("second", record.pair.second.id, record.second_bytes),
+    )
+
+
+def _write_tars(folder: Path, split: Split, records: Iterable[PairRecord], done: Exported) -> None:
+    for number, batch in enumerate(_batches(iter(records), PAIRS_PER_SHARD)):
+        with tarfile.open(folder / f"{split}-{number:05d}.tar", "w") as shard:
+            for record in batch:
+                members = {f"{position}{_ending(record, data)}": data for position, _, data in _pictures(record)}
+                members["json"] = json.dumps(_plain(record), ensure_ascii=False).encode()
+                for ending, data in members.items():
+                    member = tarfile.TarInfo(f"{record.pair.id}.{ending}")  # dated 1970: equal data, equal shards
+                    member.size = len(data)
+                    shard.addfile(member, io.BytesIO(data))
+                done.written[split] += 1
+
+
+WRITERS: dict[Format, _Writer] = {
+    "preference": _write_preferences,
+    "jsonl": _write_jsonl,
+    "webdataset": _write_tars,
+}

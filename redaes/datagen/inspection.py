@@ -1,0 +1,297 @@
+"""A contact sheet of a dataset: pairs to look at, and what is in it in plots; one file, nothing fetched."""
+
+from __future__ import annotations
+
+import base64
+import io
+import itertools
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+
+from redaes.datagen.statistics import TIE, Row, Statistics, light_rows, statistics
+from redaes.errors import InputError, MissingDependency, RecordError
+from redaes.records import PairRecord, pick_rows, read_json, record_of, write_atomically
+from redaes.types import FACTORS, MAX_DELTA, SPLITS, Edit, winner_of
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
+
+SHOWN_SIDE = 320
+"""Longest side of the pictures on the page, in pixels; larger ones are shrunk."""
+
+BIN = 0.5
+"""Width of the histogram's bins, in points."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A pair on the page."""
+
+    record: PairRecord
+    decided_by: str
+    pictures: tuple[str, str]
+    """``data:`` URLs."""
+    captions: tuple[str, str]
+    better: str
+    """``A``, ``B``, ``tie``, or empty when the pair is not labelled."""
+    label: str
+
+
+def inspect(folder: Path, out: Path, *, n_pairs: int = 24) -> None:
+    """Write the page.
+
+    Args:
+        folder: the dataset.
+        out: an HTML file that does not exist yet.
+        n_pairs: pairs shown at most: of each factor in turn those with the smallest ids, not hand-picked.
+
+    Raises:
+        InputError: ``n_pairs`` is out of range.
+        RecordError: no RED dataset, a picture that does not decode, or an ``out`` that exists or cannot be written.
+        MissingDependency: jinja2 is absent.
+    """
+    if not 1 <= n_pairs <= 1000:
+        raise InputError(f"{n_pairs} pairs cannot be shown on a page; give 1 to 1000")
+    if out.exists():
+        raise RecordError(f"{out} exists; choose another --out, nothing is overwritten")
+    _template()  # before the work: says what to install
+    found = statistics(folder)
+    report = folder / "report.json"
+    page = render(
+        name=folder.resolve().name,
+        found=found,
+        report=read_json(report) if report.is_file() else None,
+        shown=_shown(folder, n_pairs),
+    )
+    write_atomically(out, page.encode())
+
+
+def _shown(folder: Path, n_pairs: int) -> list[Shown]:
+    """The pairs to show, by factor."""
+    rows: defaultdict[str, list[Row]] = defaultdict(list)
+    for row in light_rows(folder):
+        rows[row.decided_by].append(row)
+    for found in rows.values():
+        found.sort(key=lambda row: str(row.values["id"]))
+    turns = _in_turn(rows, n_pairs)
+    numbers: defaultdict[Path, list[int]] = defaultdict(list)
+    for row in turns:
+        numbers[row.file].append(row.number)
+    picked = {file: pick_rows(file, wanted) for file, wanted in numbers.items()}
+    turns.sort(key=lambda row: _rank(row.decided_by))
+    return [_show(record_of(picked[row.file][row.number], row.split), row.decided_by) for row in turns]
+
+
+def _in_turn(rows: Mapping[str, Sequence[Row]], n: int) -> list[Row]:
+    """One of each factor, then the next of each, until there are ``n``."""
+    names = sorted(rows, key=_rank)
+    longest = max(map(len, rows.values()), default=0)
+    return [rows[name][rank] for rank in range(min(n, longest)) for name in names if rank < len(rows[name])][:n]
+
+
+def _rank(decided_by: str) -> tuple[int, str]:
+    """The order of factors on the page; ties last."""
+    first = decided_by.partition(",")[0]
+    return (FACTORS.index(first) if first in FACTORS else len(FACTORS), decided_by)
+
+
+def _show(record: PairRecord, decided_by: str) -> Shown:
+    pair = record.pair
+    better = "" if pair.delta is None else winner_of(pair.delta)
+    size = f"{abs(pair.delta or 0.0):.1f} points"
+    label = {"": "Not labelled", "tie": "No difference that matters"}.get(better, f"{better} is better by {size}")
+    return Shown(
+        record=record,
+        decided_by=decided_by,
+        pictures=(_data_url(record, record.first_bytes), _data_url(record, record.second_bytes)),
+        captions=(_caption(pair.edit_first), _caption(pair.edit_second)),
+        better=better,
+        label=label,
+    )
+
+
+def _caption(edit: Edit | None) -> str:
+    return "no edit of its own" if edit is None else f"{edit.operation.replace('_', ' ')}, {edit.strength:.2f}"
+
+
+def _data_url(record: PairRecord, data: bytes) -> str:
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            image.load()
+            if image.format != "JPEG" or max(image.size) > SHOWN_SIDE:
+                small = image.convert("RGB")
+                small.thumbnail((SHOWN_SIDE, SHOWN_SIDE))
+                buffer = io.BytesIO()
+                small.save(buffer, "JPEG", quality=88)
+                data = buffer.getvalue()
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise RecordError(f"a picture of row {record.pair.id!r} does not decode ({error}); see validate") from error
+    return "data:image/jpeg;base64," + base64.b64encode(data).decode("ascii")
+
+
+def _template() -> Any:
+    try:
+        from jinja2 import Environment, StrictUndefined
+    except ImportError as error:
+        raise MissingDependency("jinja2", "demo") from error
+
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    text = files("redaes.datagen").joinpath("inspect.html.j2").read_text(encoding="utf-8")
+    return environment.from_string(text)
+
+
+def render(*, name: str, found: Statistics, report: Mapping[str, Any] | None, shown: Sequence[Shown]) -> str:
+    """The page.
+
+    Args:
+        name: of the dataset.
+        found: what it holds.
+        report: its ``report.json``; None: it has none, and the acceptance is left out.
+        shown: the pairs to show.
+
+    Raises:
+        MissingDependency: jinja2 is absent.
+    """
+    splits = ", ".join(f"{found.by_split[split].pairs:,} {split}" for split in SPLITS)
+    return str(
+        _template().render(
+            name=name,
+            splits=splits,
+            found=found,
+            n_pairs=sum(sizes.pairs for sizes in found.by_split.values()),
+            report=report,
+            n_shown=len(shown),
+            sections=[
+                (name, list(items)) for name, items in itertools.groupby(shown, key=lambda item: item.decided_by)
+            ],
+            histogram=histogram_svg(found.deltas),
+            factors=bars_svg(
+                [
+                    (name, found.by_factor[name].pairs, _typical(found, name))
+                    for name in sorted(found.by_factor, key=_rank)
+                ],
+                "Pairs by what decides them",
+            ),
+            funnel=None if report is None else funnel_svg(report),
+            agreement=bars_svg(
+                [
+                    (item.judge, round(100 * (item.same_sign or 0.0)), f"% of {item.pairs:,} pairs")
+                    for item in found.agreement
+                ],
+                "Judges that name the same side as the label",
+                full=100,
+            )
+            if found.agreement
+            else None,
+            tie=TIE,
+        )
+    )
+
+
+def _typical(found: Statistics, name: str) -> str:
+    quantiles = found.by_factor[name].quantiles
+    return "" if quantiles is None else f"median {quantiles[1]:.1f} points"
+
+
+def histogram_svg(deltas: Mapping[Any, Sequence[float]]) -> Markup:
+    """Signed differences of the splits, one on top of the other, in bins of ``BIN`` points."""
+    from markupsafe import Markup
+
+    width, height, left, bottom, top = 640, 220, 48, 34, 12
+    n_bins = round(2 * MAX_DELTA / BIN)
+    edges = np.linspace(-MAX_DELTA, MAX_DELTA, n_bins + 1)
+    counts = {split: np.histogram(values, edges)[0] for split, values in deltas.items()}
+    tallest = int(max(sum(counts.values(), np.zeros(n_bins, int)).max(), 1))
+    step, floor = (width - left - 10) / n_bins, height - bottom
+    unit = (floor - top) / tallest
+    parts = []
+    heights = np.zeros(n_bins, int)
+    for number, found in enumerate(counts.values()):
+        for index, count in enumerate(found):
+            if count:
+                x, y = left + index * step, floor - (heights[index] + count) * unit
+                parts.append(
+                    f'<rect class="s{number}" x="{x + 0.5:.1f}" y="{y:.1f}" width="{step - 1:.1f}" '
+                    f'height="{count * unit:.1f}"><title>{edges[index]:+.1f} to {edges[index + 1]:+.1f}: '
+                    f"{count}</title></rect>"
+                )
+        heights += found
+    for value in (-9, -6, -3, 0, 3, 6, 9):
+        x = left + (value + MAX_DELTA) / BIN * step
+        sign = f"{value:+d}".replace("-", "−") if value else "0"
+        parts.append(f'<text x="{x:.1f}" y="{floor + 16}" text-anchor="middle">{sign}</text>')
+    n = sum(map(len, deltas.values()))
+    return Markup(
+        f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="Histogram of {n} signed differences">'
+        f'<path class="axis" d="M{left} {top}V{floor}H{width - 10}"/>{"".join(parts)}'
+        f'<text x="{left - 6}" y="{top + 8}" text-anchor="end">{tallest:,}</text>'
+        f'<text x="{left - 6}" y="{floor}" text-anchor="end">0</text>'
+        f'<text x="{(left + width) / 2}" y="{height - 3}" text-anchor="middle">'
+        "second better ← difference in points → first better</text></svg>"
+    )
+
+
+def bars_svg(rows: Sequence[tuple[str, int, str]], title: str, full: int | None = None) -> Markup:
+    """Horizontal bars: name, count, remark.
+
+    Args:
+        rows: from top to bottom.
+        title: what a reader who sees no picture is told.
+        full: count of the longest possible bar; None: the largest of the rows.
+    """
+    return _bars([(name, 0, count, remark) for name, count, remark in rows], title, full)
+
+
+def _bars(rows: Sequence[tuple[str, int, int, str]], title: str, full: int | None = None) -> Markup:
+    """Bars of a name, a start, a count and a remark."""
+    from markupsafe import Markup, escape
+
+    width, row, left, right = 640, 24, 150, 190
+    longest = full or max((start + count for _, start, count, _ in rows), default=1) or 1
+    parts = []
+    for index, (name, start, count, remark) in enumerate(rows):
+        y = index * row
+        scale = (width - left - right) / longest
+        words = f"{count:,} {remark}".strip()
+        parts.append(
+            f'<text x="{left - 10}" y="{y + 16}" text-anchor="end">{escape(name)}</text>'
+            f'<rect class="s0" x="{left + start * scale:.1f}" y="{y + 5}" width="{max(count * scale, 1):.1f}" '
+            f'height="{row - 10}"/>'
+            f'<text x="{left + (start + count) * scale + 8:.1f}" y="{y + 16}">{escape(words)}</text>'
+        )
+    label = escape(f"{title}: " + "; ".join(f"{name} {count}" for name, _, count, _ in rows))
+    return Markup(
+        f'<svg viewBox="0 0 {width} {row * len(rows) + 4}" role="img" aria-label="{label}">{"".join(parts)}</svg>'
+    )
+
+
+def funnel_svg(report: Mapping[str, Any]) -> Markup:
+    """What was tried, what each check took away, and what was kept.
+
+    Raises:
+        RecordError: the report is not one of a build.
+    """
+    try:
+        kept = sum(report["pairs"].values())
+        rejected = sorted(report["rejected_pairs"].items(), key=lambda item: -item[1])
+        tried = left = kept + sum(count for _, count in rejected)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise RecordError(f"report.json lacks {error}; build the dataset again") from error
+    rows = [("tried", 0, tried, "edits and pairs")]
+    for reason, count in rejected:
+        left -= count
+        rows.append((reason.replace("_", " "), left, count, f"rejected, {_share(count, tried)}"))
+    rows.append(("kept", 0, kept, f"pairs, {_share(kept, tried)}"))
+    return _bars(rows, "Acceptance")
+
+
+def _share(part: int, whole: int) -> str:
+    percent = 100 * part / whole if whole else 0.0
+    return f"{percent:.0f} %" if percent >= 1 or not part else "under 1 %"

@@ -1,0 +1,75 @@
+"""What a dataset is built by: a YAML recipe under the options of a command line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from redaes.datagen.pipeline import Settings
+from redaes.datagen.sources import Rules
+from redaes.errors import InputError, MissingDependency
+
+_SETTINGS = tuple(field.name for field in fields(Settings))
+_RULES = tuple(field.name for field in fields(Rules))
+
+OPTIONS = (*_SETTINGS, *_RULES, "workers")
+"""What a recipe may set."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything about a build but the photographs and the folder."""
+
+    settings: Settings
+    rules: Rules
+    workers: int
+
+
+def read_recipe(path: Path) -> dict[str, Any]:
+    """The options in a YAML file.
+
+    Raises:
+        InputError: it cannot be read, is no mapping, or has an unknown key.
+        MissingDependency: PyYAML is absent.
+    """
+    try:
+        import yaml
+    except ImportError as error:
+        raise MissingDependency("pyyaml", "train") from error
+
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"recipe {path} cannot be read: {error.strerror}") from error
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        raise InputError(f"recipe {path} is not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(values, dict):
+        raise InputError(f"recipe {path} is not a YAML mapping of option: value")
+    unknown = sorted(str(key) for key in values if key not in OPTIONS)
+    if unknown:
+        raise InputError(f"recipe {path} has unknown keys: {', '.join(unknown)}; known: {', '.join(OPTIONS)}")
+    workers = values.get("workers", 1)
+    if type(workers) is not int:
+        raise InputError(f"recipe {path}: workers is {workers!r}; give a whole number")
+    return values
+
+
+def make_recipe(path: Path | None, given: Mapping[str, Any]) -> Recipe:
+    """The command line's options over the recipe's over the defaults.
+
+    Args:
+        path: a YAML file; None: no recipe.
+        given: options by name; None stands for one that was not given.
+
+    Raises:
+        InputError: a recipe that cannot be used, or an impossible value.
+    """
+    values = {} if path is None else read_recipe(path)
+    values |= {name: given[name] for name in OPTIONS if given.get(name) is not None}
+    return Recipe(
+        settings=Settings(**{name: values[name] for name in _SETTINGS if name in values}),
+        rules=Rules(**{name: values[name] for name in _RULES if name in values}),
+        workers=values.get("workers", 1),
+    )
