@@ -5,7 +5,7 @@ from __future__ import annotations
 import builtins
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from redaes.datagen.editors.diffusion import (
     checkpoint_of,
     working_size,
 )
-from redaes.datagen.editors.tiny import BUILDERS, build
+from redaes.datagen.editors.tiny import BUILDERS, build, small_area
 from redaes.errors import BackendError, InputError, MissingDependency
 
 KLEIN = "Flux2KleinPipeline"
@@ -52,15 +52,9 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def small_area(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Qwen's and LongCat's pipelines work at one megapixel whatever they are given; here at 64 × 64."""
-    from diffusers.pipelines.longcat_image import pipeline_longcat_image_edit as longcat
-    from diffusers.pipelines.qwenimage import pipeline_qwenimage_edit as qwen
-    from diffusers.pipelines.qwenimage import pipeline_qwenimage_edit_plus as plus
-
-    for module in (longcat, plus, qwen):
-        real = module.calculate_dimensions
-        monkeypatch.setattr(module, "calculate_dimensions", lambda area, ratio, real=real: real(64 * 64, ratio))
+def small_pictures() -> Iterator[None]:
+    with small_area():
+        yield
 
 
 @pytest.fixture
@@ -142,6 +136,26 @@ def test_the_first_block_cache_runs_and_leaves_nothing_behind(folders: Path, pic
     editor = load(folders, name, cache="first_block", steps=4)
     first, again = editor.edit(picture, [DARKER, DARKER])
     assert pixels(first) == pixels(again)
+
+
+@pytest.mark.parametrize("name", sorted(ADAPTERS))
+def test_half_precision_runs(folders: Path, picture: Image.Image, name: str) -> None:
+    editor = load(folders, name, dtype=torch.bfloat16)
+    assert pixels(editor.edit(picture, [DARKER])[0]) == pixels(editor.edit(picture, [DARKER])[0])
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("offload", ["model", "sequential"])
+@pytest.mark.parametrize("name", sorted(ADAPTERS))
+def test_what_is_offloaded_draws_the_same(folders: Path, picture: Image.Image, name: str, offload: str) -> None:
+    area = {} if ADAPTERS[name].max_pixels is None else {"max_pixels": SMALL}
+    plain, offloaded = (
+        DiffusionEditor.load(folders / name, device="cuda", dtype=torch.float32, steps=2, offload=where, **area)
+        for where in ("none", offload)
+    )
+    made = [np.asarray(editor.edit(picture, [DARKER])[0].image, dtype=int) for editor in (plain, offloaded)]
+    assert np.abs(made[0] - made[1]).max() <= 2
 
 
 def test_guidance_and_steps_matter(folders: Path, picture: Image.Image) -> None:
@@ -248,6 +262,19 @@ def test_the_name_says_pipeline_and_folder_and_the_revision_follows_the_files(fo
     assert load(tmp_path, KLEIN).revision != editor.revision
 
 
+def test_settings_say_what_else_decides_the_pictures(folders: Path) -> None:
+    assert json.loads(json.dumps(load(folders, KLEIN, batch_size=2).settings)) == {
+        "steps": 2,
+        "guidance": 1.0,
+        "max_pixels": SMALL,
+        "batch_size": 2,
+        "device": "cpu",
+        "dtype": "torch.float32",
+        "compile": False,
+        "cache": "none",
+    }
+
+
 def test_an_editor_is_found_by_its_folder(folders: Path, picture: Image.Image) -> None:
     editor = load_editor(str(folders / KLEIN), device="cpu", steps=2, max_pixels=SMALL)
     assert pixels(editor.edit(picture, [DARKER])[0]) == pixels(load(folders, KLEIN).edit(picture, [DARKER])[0])
@@ -267,6 +294,22 @@ def test_a_folder_without_a_pipeline(tmp_path: Path) -> None:
 def test_a_hub_name_that_cannot_be_had() -> None:
     with pytest.raises(BackendError, match="nor to be had from the hub"):
         load_editor("nobody/nothing", device="cpu")
+
+
+def test_a_model_in_the_hubs_cache_is_pinned_by_its_commit(
+    folders: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, picture: Image.Image
+) -> None:
+    commit = "0123456789" * 4
+    repository = tmp_path / "models--black-forest-labs--FLUX.2-klein-4B"
+    shutil.copytree(folders / KLEIN, repository / "snapshots" / commit)
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text(commit)
+    for constants in ("huggingface_hub.constants.HF_HUB_CACHE", "diffusers.utils.constants.HF_HUB_CACHE"):
+        monkeypatch.setattr(constants, str(tmp_path), raising=False)
+    editor = load_editor("diffusers", device="cpu", steps=2, max_pixels=SMALL)
+    assert editor.name == f"diffusers:{KLEIN}/black-forest-labs/FLUX.2-klein-4B"
+    assert (editor.revision, editor.licence, editor.commercial) == (commit, "Apache-2.0", True)
+    assert pixels(editor.edit(picture, [DARKER])[0]) == pixels(load(folders, KLEIN).edit(picture, [DARKER])[0])
 
 
 @pytest.mark.parametrize("part", ["transformer", "text_encoder", "vae"])

@@ -70,6 +70,8 @@ class Editor(Protocol):
     """SPDX expression; ``LicenseRef-unknown`` where it is not known."""
     commercial: bool
     """Whether the licence is known to permit commercial use."""
+    settings: dict[str, str | int | float | bool | None]
+    """What else decides the pictures, for a dataset's plan: numbers and words that JSON holds."""
 
     def edit(self, source: Image.Image, jobs: Sequence[EditJob]) -> list[EditOutcome]:
         """Edit one picture in several ways.

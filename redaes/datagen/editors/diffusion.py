@@ -267,6 +267,12 @@ class DiffusionEditor:
         self.steps = steps or checkpoint.steps or released_steps
         self.guidance = next(x for x in (guidance, checkpoint.guidance, released_guidance) if x is not None)
         self.max_pixels = max_pixels or adapter.max_pixels
+        self.settings: dict[str, str | int | float | bool | None] = {
+            "steps": self.steps,
+            "guidance": self.guidance,
+            "max_pixels": self.max_pixels,
+            "batch_size": batch_size,
+        }
         self._adapter = adapter
         self._pipeline = pipeline
         self._batch_size = batch_size
@@ -345,7 +351,7 @@ class DiffusionEditor:
             denoiser.enable_cache(FirstBlockCacheConfig())
         if compile:
             denoiser.compile_repeated_blocks()
-        return cls(
+        editor = cls(
             pipeline,
             name,
             pin,
@@ -355,6 +361,9 @@ class DiffusionEditor:
             max_pixels=max_pixels,
             batch_size=batch_size,
         )
+        # Not where models wait: that changes nothing but time and memory.
+        editor.settings |= {"device": place.type, "dtype": str(dtype), "compile": compile, "cache": cache}
+        return editor
 
     def edit(self, source: Image.Image, jobs: Sequence[EditJob]) -> list[EditOutcome]:
         """Edit one picture in several ways; see :meth:`redaes.datagen.editors.base.Editor.edit`.

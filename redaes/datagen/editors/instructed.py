@@ -28,6 +28,7 @@ class EmbeddedEditor:
     commercial = True
 
     def __init__(self) -> None:
+        self.settings: dict[str, str | int | float | bool | None] = {}
         self.revision = hashlib.sha256(Path(embedded.__file__).read_bytes()).hexdigest()[:12]
         self._known = {
             embedded.make_edit(name, strength, 0).instruction: (name, strength)

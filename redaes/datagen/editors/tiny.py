@@ -6,7 +6,8 @@ They draw noise, not edits.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,8 @@ _CHAT = (
 _CORPUS = ["Make the picture darker, blurred, noisy, warmer; add clutter.", "Describe the key features of the image."]
 
 
-def _qwen_tokenizer() -> Any:
+def qwen_tokenizer() -> Any:
+    """A byte-level tokenizer in the dress of Qwen's: any text, about one token per letter."""
     return train_tokenizer(_CORPUS * 4, 320, _CHAT)
 
 
@@ -133,7 +135,7 @@ def _flux2_klein() -> Any:
     from diffusers import AutoencoderKLFlux2, Flux2KleinPipeline, Flux2Transformer2DModel
     from transformers import Qwen3Config, Qwen3ForCausalLM
 
-    tokenizer = _qwen_tokenizer()
+    tokenizer = qwen_tokenizer()
     # The pipeline reads the hidden states after layers 9, 18 and 27.
     encoder = Qwen3ForCausalLM(
         Qwen3Config(
@@ -236,7 +238,7 @@ def _instruct_pix2pix() -> Any:
 def _qwen_parts() -> dict[str, Any]:
     from diffusers import AutoencoderKLQwenImage, QwenImageTransformer2DModel
 
-    tokenizer = _qwen_tokenizer()
+    tokenizer = qwen_tokenizer()
     encoder, processor = _qwen_vl(tokenizer)
     transformer = QwenImageTransformer2DModel(
         in_channels=16,
@@ -280,7 +282,7 @@ def _qwen_edit_plus() -> Any:
 def _longcat() -> Any:
     from diffusers import LongCatImageEditPipeline, LongCatImageTransformer2DModel
 
-    tokenizer = _qwen_tokenizer()
+    tokenizer = qwen_tokenizer()
     encoder, processor = _qwen_vl(tokenizer)
     transformer = LongCatImageTransformer2DModel(
         # The pipeline draws 16 latent channels whatever the configuration says; 2 x 2 of them make a token.
@@ -328,3 +330,31 @@ def build(name: str, folder: Path) -> None:
         raise InputError(f"no tiny pipeline of class {name}; there are {', '.join(sorted(BUILDERS))}")
     torch.manual_seed(0)
     BUILDERS[name]().save_pretrained(folder)
+
+
+@contextmanager
+def small_area(side: int = 64) -> Iterator[None]:
+    """Let the pipelines of Qwen and LongCat, which work at one megapixel whatever they get, do so at ``side`` squared.
+
+    For the tiny pipelines on a CPU, where a megapixel takes minutes.
+
+    Args:
+        side: in pixels.
+    """
+    from diffusers.pipelines.longcat_image import pipeline_longcat_image_edit as longcat
+    from diffusers.pipelines.qwenimage import pipeline_qwenimage_edit as qwen
+    from diffusers.pipelines.qwenimage import pipeline_qwenimage_edit_plus as plus
+
+    modules = (longcat, qwen, plus)
+    real = [module.calculate_dimensions for module in modules]
+
+    def smaller(calculate: Callable[[int, float], Any]) -> Callable[[int, float], Any]:
+        return lambda area, ratio: calculate(side * side, ratio)
+
+    try:
+        for module, calculate in zip(modules, real, strict=True):
+            module.calculate_dimensions = smaller(calculate)
+        yield
+    finally:
+        for module, calculate in zip(modules, real, strict=True):
+            module.calculate_dimensions = calculate
