@@ -26,7 +26,8 @@ from PIL import Image, ImageOps
 
 from redaes.datagen.editors.embedded import apply_edit
 from redaes.datagen.judges import measure, quality_loss
-from redaes.datagen.pipeline import JPEG_QUALITY, MIN_LOSS, might_improve
+from redaes.datagen.measured import MIN_LOSS, might_improve
+from redaes.datagen.members import JPEG_QUALITY
 from redaes.datagen.plan import PlannedEdit, plan_view
 from redaes.datagen.rationales import write_rationale
 from redaes.datagen.sources import Source, curate
@@ -36,7 +37,8 @@ MAX_SIDE = 256
 BUILD = """
 import json, resource, sys, time
 from pathlib import Path
-from redaes.datagen.pipeline import Settings, build
+from redaes.datagen.members import Settings
+from redaes.datagen.pipeline import build
 if __name__ == "__main__":
     photographs, out, views, workers = sys.argv[1].split("|"), Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
     started = time.perf_counter()

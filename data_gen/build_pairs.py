@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from redaes.datagen.commands import build_dataset
-from redaes.datagen.pipeline import Settings
+from redaes.datagen.members import Settings
 from redaes.datagen.recipe import make_recipe
 from redaes.datagen.sources import Rules
 from redaes.errors import RedaesError

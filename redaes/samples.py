@@ -78,7 +78,8 @@ def ensure_sample_dataset(folder: Path) -> Path:
     for package, module in (("opencv-python-headless", "cv2"), ("datasets", "datasets")):
         if find_spec(module) is None:
             raise MissingDependency(package, "demo")
-    from redaes.datagen.pipeline import Settings, build
+    from redaes.datagen.members import Settings
+    from redaes.datagen.pipeline import build
 
     samples = sample_photographs()
     build(

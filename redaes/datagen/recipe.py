@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from redaes.datagen.pipeline import Settings
+from redaes.datagen.members import Settings
 from redaes.datagen.sources import Rules
 from redaes.errors import InputError, MissingDependency
 

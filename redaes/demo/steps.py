@@ -197,7 +197,8 @@ def _quieten() -> None:
 
 
 def _build(files: list[Path], credits: dict[Path, str], data: Path, scale: Scale, advance: Advance) -> None:
-    from redaes.datagen.pipeline import Settings, build
+    from redaes.datagen.members import Settings
+    from redaes.datagen.pipeline import build
 
     settings = Settings(
         views=max(1, min(scale.max_views, round(scale.n_groups / len(files)))),

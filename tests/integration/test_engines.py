@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from redaes.datagen.pipeline import PLAN, Settings, build
+from redaes.datagen.members import Settings
+from redaes.datagen.pipeline import PLAN, build
 from redaes.datagen.plan import PlannedEdit, read_plan, write_plan
 from redaes.errors import InputError
 from redaes.records import data_hash, read_records
@@ -26,7 +27,8 @@ ROOT = Path(__file__).resolve().parents[2]
 BUILD = """
 import sys
 from pathlib import Path
-from redaes.datagen.pipeline import Settings, build
+from redaes.datagen.members import Settings
+from redaes.datagen.pipeline import build
 if __name__ == "__main__":
     settings = Settings(views=1, variants=2, max_side=96, test_fraction=0.2, seed=3)
     build([Path(sys.argv[1])], Path(sys.argv[2]), settings, workers=2, engine=sys.argv[3])

@@ -18,7 +18,8 @@ import pytest
 from PIL import Image
 
 from redaes.datagen.locations import Location, find
-from redaes.datagen.pipeline import Settings, build
+from redaes.datagen.members import Settings
+from redaes.datagen.pipeline import build
 from redaes.datagen.sources import DUPLICATE_BITS, Fingerprints, Rules, curate, draw
 from redaes.errors import ImageError, InputError
 from redaes.images import content_id, hamming

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from redaes.datagen import pipeline
+from redaes.datagen import measured
 from redaes.datagen.editors.embedded import OPERATIONS
-from redaes.datagen.pipeline import Counts, Settings, make_group, might_improve
+from redaes.datagen.measured import make_group, might_improve
+from redaes.datagen.members import Counts, Settings
 from redaes.datagen.plan import DEGRADE, NEUTRAL, SHARED, plan_view
 from redaes.datagen.rationales import contradictions
 from redaes.datagen.sources import Source
@@ -136,7 +137,7 @@ def test_the_reasoning_fits_in_both_orders(records: list[PairRecord]) -> None:
 
 def test_differences_stay_on_the_scale(records: list[PairRecord]) -> None:
     sizes = [abs(r.pair.delta or 0.0) for r in records if r.pair.factors]
-    assert min(sizes) >= pipeline.MIN_DELTA
+    assert min(sizes) >= measured.MIN_DELTA
     assert max(sizes) <= MAX_DELTA
 
 
@@ -162,7 +163,7 @@ def test_the_seed_changes_the_edits() -> None:
 
 
 def test_what_may_do_good_is_no_degradation() -> None:
-    dark, middle = (pipeline.measure(np.full((32, 32, 3), level, dtype=np.uint8)) for level in (30, 110))
+    dark, middle = (measured.measure(np.full((32, 32, 3), level, dtype=np.uint8)) for level in (30, 110))
     assert might_improve("exposure_up", dark, middle)
     assert not might_improve("exposure_down", middle, dark)
     assert not might_improve("motion_blur", dark, middle)
@@ -171,7 +172,7 @@ def test_what_may_do_good_is_no_degradation() -> None:
 def test_operations_are_sorted_by_direction() -> None:
     assert not set(DEGRADE) & set(NEUTRAL)
     assert set(SHARED) < set(DEGRADE)
-    assert set(pipeline.TYPICAL) <= set(DEGRADE)
+    assert set(measured.TYPICAL) <= set(DEGRADE)
 
 
 def test_small_photographs_are_not_enlarged() -> None:

@@ -1,0 +1,187 @@
+"""Groups of the embedded editor: what an edit costs is measured, and its direction is certain.
+
+One *group* is one view of one photograph with several edits. All its differences come from one potential
+(the quality lost against the group's reference), so they are consistent by construction::
+
+    delta(first, second) = loss(second) - loss(first)
+
+The reference itself may carry an edit that every member shares, and members may carry an edit that does not
+matter, so "looks edited" tells nothing. Direction is certain because edits only ever degrade: the better
+side of a pair is the one that was degraded less.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from redaes.datagen.editors.embedded import EDITOR, apply_edit
+from redaes.datagen.judges import Evidence, Reference, measure
+from redaes.datagen.members import Counts, Member, Settings, encode, make_record, place, show
+from redaes.datagen.plan import PlannedEdit
+from redaes.datagen.rationales import write_rationale
+from redaes.datagen.sources import Source
+from redaes.errors import RedaesError
+from redaes.records import PairRecord
+from redaes.types import Edit, Rationale
+
+MIN_LOSS = 0.4
+"""An edit that costs less than this many points is no visible edit."""
+
+MIN_DELTA = 0.8
+"""Labelled differences below this many points, ties aside, are too uncertain to teach."""
+
+MIN_DELTA_ACROSS = 1.5
+"""The same for two different operations, whose losses compare less surely."""
+
+TIE_SHARE = 0.5
+"""Views from which the reference and its twin are kept as a tie."""
+
+TYPICAL: dict[str, tuple[str, float]] = {
+    "exposure_down": ("brightness", 50.0),
+    "exposure_up": ("brightness", 50.0),
+    "contrast_down": ("contrast", 22.0),
+    "contrast_up": ("contrast", 22.0),
+    "haze": ("contrast", 22.0),
+    "saturation_down": ("colourfulness", 35.0),
+    "saturation_up": ("colourfulness", 35.0),
+    "cast_warm": ("warm_cool", 4.0),
+    "cast_cool": ("warm_cool", 4.0),
+    "cast_green": ("green_magenta", 1.0),
+    "cast_magenta": ("green_magenta", 1.0),
+}
+"""Edits that could do a photograph good, with the measured quantity they move and its middle value.
+
+Such an edit counts as a degradation only where it moves the quantity further from that middle value.
+"""
+
+
+def might_improve(operation: str, before: Evidence, after: Evidence) -> bool:
+    """Whether an edit meant to degrade may have done the picture good, so that its direction is uncertain."""
+    if operation not in TYPICAL:
+        return False
+    field, middle = TYPICAL[operation]
+    return bool(abs(getattr(after, field) - middle) <= abs(getattr(before, field) - middle))
+
+
+def _apply(pixels: NDArray[np.uint8], edit: Edit) -> NDArray[np.uint8]:
+    return apply_edit(pixels, edit.operation, edit.strength, edit.seed)
+
+
+def _member(
+    planned: PlannedEdit, pixels: NDArray[np.uint8], reference: Reference, before: Evidence, rejected: Counter[str]
+) -> Member | None:
+    """The picture of one row, made from the view's ``pixels``, or None with the reason counted."""
+    edited = _apply(pixels, planned.edit)
+    after = measure(edited)
+    if planned.role == "twin":
+        return Member(planned.id, encode(edited), None, 0.0, after)
+    loss = reference.loss(edited)
+    if loss < MIN_LOSS:
+        rejected["no_visible_effect"] += 1
+        return None
+    if might_improve(planned.edit.operation, before, after):
+        rejected["might_improve"] += 1
+        return None
+    if planned.cover is not None:
+        edited = _apply(edited, planned.cover)
+        after = measure(edited)
+    return Member(planned.id, encode(edited), planned.edit, loss, after)
+
+
+def _why_not(first: Member, second: Member) -> str | None:
+    """The reason to reject a pair, or None to keep it."""
+    delta = second.loss - first.loss
+    if first.data == second.data:  # a neutral edit may change nothing; equal files are no question
+        return "identical"
+    if first.edit is None and second.edit is None:
+        return None
+    if first.edit is not None and second.edit is not None:
+        if first.edit.operation == second.edit.operation:
+            if (second.edit.strength - first.edit.strength) * delta < 0:
+                return "direction_uncertain"
+        elif abs(delta) < MIN_DELTA_ACROSS:
+            return "indiscernible"
+    if abs(delta) < MIN_DELTA:
+        return "indiscernible"
+    return None
+
+
+def _rationale(a: Member, b: Member, seed: int) -> Rationale:
+    return write_rationale(a.evidence, b.evidence, a.edit, b.edit, a.loss, b.loss, seed)
+
+
+def _record(one: Member, other: Member, group: str, source: Source) -> PairRecord:
+    placed = place(one, other, group, source, EDITOR)
+    first, second = placed.first, placed.second
+    loser = second if placed.delta > 0 else first
+    return make_record(
+        placed,
+        group,
+        source,
+        factors=() if placed.tie or loser.edit is None else (loser.edit.factor,),
+        rationale=_rationale(first, second, placed.seed),
+        swapped=_rationale(second, first, placed.seed + 1),
+        writer="embedded",
+    )
+
+
+def make_group(
+    image: Image.Image, source: Source, rows: Sequence[PlannedEdit], settings: Settings, counts: Counts
+) -> list[PairRecord]:
+    """All kept pairs of one view of a photograph.
+
+    Args:
+        image: the photograph.
+        source: what is known about it.
+        rows: the view's rows of the plan.
+        settings: of the dataset.
+        counts: where rejections and failures are counted.
+    """
+    group = rows[0].group
+    pixels = show(image, rows[0].frame, settings.max_side)
+    for planned in rows:
+        if planned.role == "shared":
+            pixels = _apply(pixels, planned.edit)
+    reference, before = Reference(pixels), measure(pixels)
+    members = [Member("reference", encode(pixels), None, 0.0, before)]
+    for planned in rows:
+        if planned.role == "shared":
+            continue
+        try:
+            member = _member(planned, pixels, reference, before, counts.rejected)
+        except (RedaesError, ValueError, ArithmeticError, cv2.error) as error:
+            # One edit that cannot be made loses that edit: it is named in the report.
+            counts.rejected["edit_failed"] += 1
+            counts.failed.append({"row": planned.id, "error": f"{type(error).__name__}: {error}"})
+            continue
+        if member is not None:
+            members.append(member)
+    twins = {planned.id for planned in rows if planned.role == "twin"}
+    rng = random.Random(f"{settings.seed}:{group}:pairs")
+    # Both clean members would double every clean-against-edited pair: one of them stands for both.
+    clean = [member for member in members if member.key == "reference" or member.key in twins]
+    rng.shuffle(clean)
+    edited = [member for member in members if member not in clean]
+    candidates = [(a, b) for i, a in enumerate([clean[0], *edited]) for b in edited[i:]]
+    if len(clean) > 1 and rng.random() < TIE_SHARE:
+        candidates.append((clean[0], clean[1]))
+    records: list[PairRecord] = []
+    for first, second in candidates:
+        reason = _why_not(first, second)
+        if reason is not None:
+            counts.rejected[reason] += 1
+            continue
+        record = _record(first, second, group, source)
+        if any(record.pair.id == known.pair.id for known in records):
+            # Two edits can come to the same bytes, such as JPEG qualities that round alike.
+            counts.rejected["identical"] += 1
+            continue
+        records.append(record)
+    return records

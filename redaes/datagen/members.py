@@ -1,0 +1,186 @@
+"""The pictures of one view, and the pairs that they make: what measured and judged groups have in common."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from redaes.datagen.judges import Evidence
+from redaes.datagen.plan import Frame
+from redaes.datagen.rationales import contradictions
+from redaes.datagen.sources import Source
+from redaes.errors import InputError
+from redaes.records import PairRecord
+from redaes.types import MAX_DELTA, TIE_MARGIN, Agreement, Edit, Factor, ImageRef, Pair, Rationale
+
+JPEG_QUALITY = 92
+
+_LIMITS = {"views": (1, 1000), "variants": (1, 100), "max_side": (64, 1024), "seed": (0, 2**32 - 1)}
+"""Smallest and largest value of each whole-number setting. Pictures are shrunk to one megapixel on loading, so
+a longer side than 1024 would not hold more detail."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What determines a dataset, besides the photographs."""
+
+    views: int = 4
+    """Groups per photograph: the whole frame, then random crops."""
+    variants: int = 3
+    """Degraded pictures per group."""
+    max_side: int = 256
+    """Longest side of the stored pictures, in pixels; smaller ones are not enlarged."""
+    test_fraction: float = 0.2
+    """Share of the photographs that is held out."""
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, (least, most) in _LIMITS.items():
+            value = getattr(self, name)
+            # A recipe may hold anything: True and 4.0 count as integers elsewhere.
+            if type(value) is not int or not least <= value <= most:
+                raise InputError(f"{name} is {value!r}; give a whole number from {least} to {most}")
+        fraction: object = self.test_fraction
+        if not isinstance(fraction, float) or not 0 < fraction < 1:
+            raise InputError(f"test_fraction is {fraction!r}; give a number between 0 and 1")
+
+
+@dataclass(frozen=True)
+class Member:
+    """One picture of a group."""
+
+    key: str
+    """Names it within the group."""
+    data: bytes
+    """The encoded picture."""
+    edit: Edit | None
+    """None: nothing that matters aesthetically was done to it."""
+    loss: float
+    """What the edit cost, in points, against the group's reference: below 0 where it did good."""
+    evidence: Evidence
+
+
+@dataclass
+class Counts:
+    """What became of a chunk's rows and pairs."""
+
+    kept: Counter[str] = field(default_factory=Counter)
+    """Pairs by deciding factors, ``tie`` among them."""
+    rejected: Counter[str] = field(default_factory=Counter)
+    """Edits and pairs by reason."""
+    failed: list[dict[str, str]] = field(default_factory=list)
+    """Rows and photographs that raised: ``{"row" or "source": id, "error": message}``."""
+
+
+@dataclass(frozen=True)
+class Placed:
+    """Two members in the places in which they are stored."""
+
+    id: str
+    """Of the pair: follows from the pictures' bytes, their group and their editors."""
+    first: Member
+    second: Member
+
+    @property
+    def delta(self) -> float:
+        """Score of ``first`` minus score of ``second``, in points."""
+        return max(-MAX_DELTA, min(MAX_DELTA, self.second.loss - self.first.loss))
+
+    @property
+    def tie(self) -> bool:
+        """Whether the difference is too small to have a winner."""
+        return abs(self.delta) < TIE_MARGIN
+
+    @property
+    def seed(self) -> int:
+        """For the wording of the reasoning in the stored order; the other order takes the next."""
+        return int(self.id[:12], 16)
+
+
+def encode(pixels: NDArray[np.uint8]) -> bytes:
+    """Every member of a group is encoded alike, so that the coding gives nothing away."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "JPEG", quality=JPEG_QUALITY, subsampling=0)
+    return buffer.getvalue()
+
+
+def show(image: Image.Image, frame: Frame, max_side: int) -> NDArray[np.uint8]:
+    """What the frame shows, with the longest side at most ``max_side`` pixels."""
+    image = image.crop(frame.box(*image.size))
+    factor = min(1.0, max_side / max(image.size))  # enlarged, the reference itself would look soft
+    size = (max(1, round(image.width * factor)), max(1, round(image.height * factor)))
+    return np.asarray(image.resize(size, Image.Resampling.LANCZOS), dtype=np.uint8)
+
+
+def place(first: Member, second: Member, group: str, source: Source, editor: str) -> Placed:
+    """Draw from the pair's id which member is stored first, so that the place tells nothing."""
+    contents = [hashlib.sha256(member.data).hexdigest() for member in (first, second)]
+    identity = hashlib.sha256("|".join([editor, source.id, group, *contents]).encode()).hexdigest()
+    if int(identity[-1], 16) % 2:
+        first, second = second, first
+    return Placed(identity[:16], first, second)
+
+
+def make_record(
+    placed: Placed,
+    group: str,
+    source: Source,
+    *,
+    factors: tuple[Factor, ...],
+    rationale: Rationale,
+    swapped: Rationale,
+    writer: str,
+    agreement: Agreement | None = None,
+) -> PairRecord:
+    """The row of a pair.
+
+    Args:
+        placed: the pair.
+        group: id of the view with all its edits.
+        source: the photograph.
+        factors: what decides; empty for a tie.
+        rationale: with ``placed.first`` as A.
+        swapped: with ``placed.second`` as A.
+        writer: who wrote both.
+        agreement: how far the judges agreed; None: measured.
+
+    Raises:
+        AssertionError: the reasoning contradicts the difference. Writers are checked before: it is a fault of ours.
+    """
+    delta = placed.delta
+    wrong = contradictions(rationale, delta, factors) + contradictions(swapped, -delta, factors)
+    if wrong:
+        raise AssertionError(f"pair {placed.id}: {wrong}")
+
+    def ref(member: Member, position: str) -> ImageRef:
+        return ImageRef(id=hashlib.sha256(member.data).hexdigest(), path=Path(f"{placed.id}-{position}.jpg"))
+
+    pair = Pair(
+        id=placed.id,
+        first=ref(placed.first, "first"),
+        second=ref(placed.second, "second"),
+        delta=round(delta, 4),
+        edit_first=placed.first.edit,
+        edit_second=placed.second.edit,
+        factors=factors,
+        group=group,
+        source=source.origin or source.id,
+        split=source.split,
+    )
+    return PairRecord(
+        pair=pair,
+        first_bytes=placed.first.data,
+        second_bytes=placed.second.data,
+        rationale=rationale,
+        rationale_swapped=swapped,
+        licence=source.licence,
+        agreement=agreement,
+        writer=writer,
+    )
