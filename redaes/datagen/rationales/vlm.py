@@ -59,7 +59,7 @@ class RationaleTask:
             delta=0.0 - self.delta,
             instruction_first=self.instruction_second,
             instruction_second=self.instruction_first,
-            seed=self.seed + 1,
+            seed=self.seed ^ 1,
         )
 
 
