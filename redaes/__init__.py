@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from redaes.assessor import Assessor, Result
     from redaes.errors import (
         BackendError,
+        BudgetExhausted,
+        EndpointError,
         ImageError,
         InputError,
         MissingDependency,
@@ -30,8 +32,10 @@ if TYPE_CHECKING:
 __all__ = [
     "Assessor",
     "BackendError",
+    "BudgetExhausted",
     "Comparison",
     "Edit",
+    "EndpointError",
     "ImageError",
     "ImageRef",
     "InputError",

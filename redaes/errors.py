@@ -7,6 +7,8 @@ RedaesError
 │   └── PromptError       a prompt that is unknown, altered or filled in wrongly
 ├── ParseError            a model's answer does not follow the grammar (see redaes.answers)
 ├── BackendError          a model could not be loaded or reached
+│   └── EndpointError     a server gave no usable answer to one request (carries a countable reason)
+│       └── BudgetExhausted   the calls or tokens that were granted are spent; nothing more is asked
 ├── MissingDependency     an optional package is absent (also an ImportError)
 └── TrainingError         a setting or state in which training would be wrong
 """
@@ -50,11 +52,36 @@ class BackendError(RedaesError):
     """A model could not be loaded or reached."""
 
 
+class EndpointError(BackendError):
+    """A server gave no usable answer to one request, retries included.
+
+    Attributes:
+        reason: a short stable identifier, fit for counting (e.g. ``"http_503"``, ``"timeout"``).
+    """
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+
+
+class BudgetExhausted(EndpointError):
+    """The calls or tokens that were granted are spent; nothing more is asked."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__("budget_exhausted", detail)
+
+
 class MissingDependency(RedaesError, ImportError):
     """An optional package is absent; the message carries the line that installs it."""
 
-    def __init__(self, package: str, extra: str) -> None:
-        super().__init__(f"{package} is not installed; run: pip install 'redaes[{extra}]'")
+    def __init__(self, package: str, extra: str | None) -> None:
+        """
+        Args:
+            package: its name.
+            extra: the extra of redaes that brings it; None: none does, because of its licence or its own pins.
+        """
+        what = package if extra is None else f"'redaes[{extra}]'"
+        super().__init__(f"{package} is not installed; run: pip install {what}")
 
 
 class TrainingError(RedaesError):

@@ -2,8 +2,8 @@
 
 A prompt lives in ``prompts/<name>/<version>.md`` and never changes once released: ``checksums.json`` pins
 its SHA-256, and a file that differs refuses to load. ``{{slot}}`` marks where a picture goes, so the text
-itself decides the order of words and pictures. The message that this module renders is the only one there
-is: training, serving and evaluation all use it.
+itself decides the order of words and pictures; ``{{=field}}`` marks where words are filled in. The message that
+this module renders is the only one there is: training, serving and evaluation all use it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
@@ -29,6 +29,8 @@ SCORE = "score/v1"
 _PACKAGED = Path(__file__).with_name("_prompts")
 _CHECKOUT = Path(__file__).resolve().parent.parent / "prompts"
 _SLOT = re.compile(r"\{\{(\w+)\}\}")
+_FIELD = re.compile(r"\{\{=(\w+)\}\}")
+_MARKUP = re.compile(r"\{\{|\}\}|<\|")
 
 
 @dataclass(frozen=True)
@@ -50,12 +52,36 @@ class Prompt:
         """Names of the picture slots, in the order of the text."""
         return tuple(_SLOT.findall(self.text))
 
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """Names of the places for words, each once, in the order of the text."""
+        return tuple(dict.fromkeys(_FIELD.findall(self.text)))
+
+    def fill(self, **words: str) -> Prompt:
+        """The prompt with its fields filled in, in one pass; its id stays that of the released text.
+
+        Raises:
+            PromptError: a field without words, words without a field, or words that would be read as a slot, a
+                field or a special token.
+        """
+        if set(words) != set(self.fields):
+            raise PromptError(f"{self.name} has the fields {sorted(self.fields)}, and {sorted(words)} were given")
+        for name, value in words.items():
+            if _MARKUP.search(value):
+                raise PromptError(f"{self.name}: the words for {name} hold markup: {value[:80]!r}")
+        return replace(self, text=_FIELD.sub(lambda match: words[match[1]], self.text))
+
     def messages(self) -> list[dict[str, Any]]:
         """The chat as ``transformers`` and TRL take it: one user turn of text parts and image slots.
 
         Pictures are handed over separately, in the order of :attr:`slots`. (A content part must not carry
         the picture itself: Arrow would give every part an ``image`` field.)
+
+        Raises:
+            PromptError: fields are left to :meth:`fill`.
         """
+        if self.fields:
+            raise PromptError(f"{self.name}: fill in {', '.join(self.fields)} first")
         content: list[dict[str, Any]] = []
         for index, part in enumerate(_SLOT.split(self.text)):
             if index % 2:

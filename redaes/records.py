@@ -24,13 +24,13 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ValidationError
 
 from redaes.errors import MissingDependency, RecordError
-from redaes.types import SPLITS, Edit, ImageRef, Pair, Rationale, Split
+from redaes.types import SPLITS, Agreement, Edit, ImageRef, Pair, Rationale, Split
 
 if TYPE_CHECKING:
     import datasets
     import pyarrow as pa
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 _VERSION_KEY = b"redaes.schema_version"
 
 COLUMNS = (
@@ -55,6 +55,10 @@ class PairRecord(BaseModel):
     """Reasoning with ``pair.second`` as A. Kept apart because letters cannot be exchanged in free text."""
     licence: str
     """Licence of the source photograph, empty when not known."""
+    agreement: Agreement | None = None
+    """How far the judges agreed; None: measured, not judged."""
+    writer: str = ""
+    """Who wrote the reasoning: ``embedded``, or a model's name; empty when there is none."""
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -119,6 +123,8 @@ def features() -> datasets.Features:
             "group": text,
             "source": text,
             "licence": text,
+            "agreement": text,
+            "writer": text,
         }
     )
 
@@ -143,6 +149,8 @@ def row_of(record: PairRecord) -> dict[str, Any]:
         "group": pair.group,
         "source": pair.source,
         "licence": record.licence,
+        "agreement": _json_or_none(record.agreement),
+        "writer": record.writer,
     }
 
 
@@ -181,6 +189,8 @@ def record_of(row: Mapping[str, Any], split: Split) -> PairRecord:
             rationale=rationale(row["rationale"]),
             rationale_swapped=rationale(row["rationale_swapped"]),
             licence=row["licence"],
+            agreement=None if row["agreement"] is None else Agreement.model_validate_json(row["agreement"]),
+            writer=row["writer"],
         )
     except (ValidationError, KeyError, TypeError) as error:
         raise RecordError(f"row {row.get('id')!r} breaks the schema: {error}") from error

@@ -89,6 +89,12 @@ class Edit(Record):
     """Name and version of the editor."""
     seed: int
     """Seed of the edit's random part."""
+    revision: str = ""
+    """What pins the editor: content hash or hub revision; empty where the name does."""
+    licence: str = "Apache-2.0"
+    """Licence of the editor, as SPDX has it."""
+    commercial: bool = True
+    """Whether that licence is known to permit commercial use."""
 
 
 class Pair(Record):
@@ -121,6 +127,25 @@ class Pair(Record):
             edit_first=self.edit_second,
             edit_second=self.edit_first,
         )
+
+
+class Agreement(Record):
+    """How far the judges of a pair agreed on its delta."""
+
+    judges: tuple[str, ...]
+    """``name@revision`` of each one whose answers count."""
+    n_answers: Annotated[int, Field(ge=1)]
+    """Usable answers of those judges, both orders together."""
+    n_failed: Annotated[int, Field(ge=0)]
+    """Unusable answers of all judges."""
+    spread: Annotated[FiniteFloat, Field(ge=0.0)]
+    """Root mean square distance of the answers from their common difference, in points."""
+    disagreement: Annotated[FiniteFloat, Field(ge=0.0)]
+    """The part of the spread that lies between the judges, in points."""
+    sign_agreement: Annotated[FiniteFloat, Field(ge=0.0, le=1.0)]
+    """1 less the share of judges in the smaller of two opposed camps."""
+    residual: FiniteFloat
+    """Judged difference minus the group's consistent one, in points."""
 
 
 class Rationale(Record):

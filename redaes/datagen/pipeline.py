@@ -1,8 +1,9 @@
-"""From photographs to a RED dataset: group, edit, judge, explain, write; resumable by shard.
+"""From photographs to a RED dataset: plan, edit, judge, explain, write; resumable by shard.
 
-The unit of work is a chunk of photographs of one split. Its Parquet shard is written whole or not at all,
-followed by a small JSON with its counts; a chunk with both is done. A run that is interrupted and started
-again with the same settings redoes only what is missing and ends with the same bytes.
+First the plan: one row for each edit of each view (`redaes.datagen.plan`). Then the work, a chunk of photographs at
+a time: each chunk's Parquet shard is written whole or not at all, followed by a small JSON with its counts; a chunk
+with both is done. A run that is interrupted and started again with the same settings redoes only what is missing
+and ends with the same bytes, whichever engine ran it.
 
 One *group* is one view of one photograph with several edits. All its differences come from one potential
 (the quality lost against the group's reference), so they are consistent by construction::
@@ -16,32 +17,36 @@ side of a pair is the one that was degraded less.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import io
-import multiprocessing
+import itertools
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from filelock import FileLock
 from numpy.typing import NDArray
 from PIL import Image
 
 from redaes.datagen.card import write_card
-from redaes.datagen.editors.embedded import EDITOR, OPERATIONS, apply_edit, make_edit
-from redaes.datagen.judges import Evidence, measure, quality_loss
+from redaes.datagen.editors.embedded import EDITOR, apply_edit
+from redaes.datagen.engine import ENGINES
+from redaes.datagen.judges import Evidence, Reference, measure
+from redaes.datagen.plan import CROP_SCALE, Frame, PlannedEdit, plan_view, read_plan, write_plan
 from redaes.datagen.rationales import contradictions, write_rationale
 from redaes.datagen.sources import NO_RULES, Curation, Rules, Scorer, Source, curate
 from redaes.errors import InputError, RecordError, RedaesError
 from redaes.records import PairRecord, read_json, write_json, write_shard
 from redaes.types import MAX_DELTA, SPLITS, TIE_MARGIN, Edit, ImageRef, Pair, Rationale
+
+PLAN = "plan.parquet"
 
 MIN_LOSS = 0.4
 """An edit that costs less than this many points is no visible edit."""
@@ -53,13 +58,9 @@ MIN_DELTA_ACROSS = 1.5
 """The same for two different operations, whose losses compare less surely."""
 
 PHOTOGRAPHS_PER_SHARD = 16
-SHARED_EDIT_STRENGTH = (0.2, 0.6)
 JPEG_QUALITY = 92
-DEGRADE = tuple(sorted(name for name, operation in OPERATIONS.items() if operation.direction == "degrade"))
-NEUTRAL = tuple(sorted(name for name, operation in OPERATIONS.items() if operation.direction == "neutral"))
-SHARED = tuple(name for name in DEGRADE if OPERATIONS[name].factor == "content")
-"""What a whole group may share. No later edit undoes these, composition aside (a crop can cut them off)."""
-
+TIE_SHARE = 0.5
+"""Views from which the reference and its twin are kept as a tie."""
 TYPICAL: dict[str, tuple[str, float]] = {
     "exposure_down": ("brightness", 50.0),
     "exposure_up": ("brightness", 50.0),
@@ -136,13 +137,9 @@ def _encode(pixels: NDArray[np.uint8]) -> bytes:
     return buffer.getvalue()
 
 
-def _view(image: Image.Image, index: int, max_side: int, rng: random.Random) -> NDArray[np.uint8]:
-    """The whole frame (index 0) or a random crop of it, with the longest side at most ``max_side`` pixels."""
-    if index > 0:
-        scale = rng.uniform(0.6, 0.95)
-        width, height = (round(side * scale) for side in image.size)
-        left, top = rng.randint(0, image.width - width), rng.randint(0, image.height - height)
-        image = image.crop((left, top, left + width, top + height))
+def _view(image: Image.Image, frame: Frame, max_side: int) -> NDArray[np.uint8]:
+    """What the frame shows, with the longest side at most ``max_side`` pixels."""
+    image = image.crop(frame.box(*image.size))
     factor = min(1.0, max_side / max(image.size))  # enlarged, the reference itself would look soft
     size = (max(1, round(image.width * factor)), max(1, round(image.height * factor)))
     return np.asarray(image.resize(size, Image.Resampling.LANCZOS), dtype=np.uint8)
@@ -156,49 +153,29 @@ def might_improve(operation: str, before: Evidence, after: Evidence) -> bool:
     return bool(abs(getattr(after, field) - middle) <= abs(getattr(before, field) - middle))
 
 
-def _members(
-    reference: NDArray[np.uint8],
-    operations: tuple[str, ...],
-    settings: Settings,
-    rng: random.Random,
-    rejected: Counter[str],
-) -> list[_Member]:
-    """The reference, a neutral copy of it, and the degraded variants, as encoded pictures."""
+def _apply(pixels: NDArray[np.uint8], edit: Edit) -> NDArray[np.uint8]:
+    return apply_edit(pixels, edit.operation, edit.strength, edit.seed)
 
-    def neutral(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        return apply_edit(pixels, rng.choice(NEUTRAL), rng.random(), rng.getrandbits(31))
 
-    def member(key: str, pixels: NDArray[np.uint8], edit: Edit | None, loss: float) -> _Member:
-        return _Member(key, _encode(pixels), edit, loss, measure(pixels))
-
-    members = [member("reference", reference, None, 0.0), member("neutral", neutral(reference), None, 0.0)]
-    before = measure(reference)
-    again = rng.random() < 0.5
-    plan: list[tuple[str, float, int]] = []
-    for _ in range(settings.variants):
-        if again and plan:
-            # The same edit, less or more: the pair whose direction is surest.
-            operation, strength, seed = plan[-1]
-            plan.append((operation, round((strength + rng.uniform(0.3, 0.7)) % 1.0, 3), seed))
-            again = False
-        else:
-            # By factor first: factors with many operations shall not crowd out the others.
-            factor = rng.choice(sorted({OPERATIONS[name].factor for name in operations}))
-            operation = rng.choice([name for name in operations if OPERATIONS[name].factor == factor])
-            plan.append((operation, round(rng.uniform(0.15, 1.0), 3), rng.getrandbits(31)))
-    for index, (operation, strength, seed) in enumerate(plan):
-        pixels = apply_edit(reference, operation, strength, seed)
-        loss = quality_loss(reference, pixels)
-        if loss < MIN_LOSS:
-            rejected["no_visible_effect"] += 1
-            continue
-        if might_improve(operation, before, measure(pixels)):
-            rejected["might_improve"] += 1
-            continue
-        if rng.random() < 0.3:
-            pixels = neutral(pixels)
-        members.append(member(f"edit{index}", pixels, make_edit(operation, strength, seed), loss))
-    return members
+def _member(
+    planned: PlannedEdit, pixels: NDArray[np.uint8], reference: Reference, before: Evidence, rejected: Counter[str]
+) -> _Member | None:
+    """The picture of one row, made from the view's ``pixels``, or None with the reason counted."""
+    edited = _apply(pixels, planned.edit)
+    after = measure(edited)
+    if planned.role == "twin":
+        return _Member(planned.id, _encode(edited), None, 0.0, after)
+    loss = reference.loss(edited)
+    if loss < MIN_LOSS:
+        rejected["no_visible_effect"] += 1
+        return None
+    if might_improve(planned.edit.operation, before, after):
+        rejected["might_improve"] += 1
+        return None
+    if planned.cover is not None:
+        edited = _apply(edited, planned.cover)
+        after = measure(edited)
+    return _Member(planned.id, _encode(edited), planned.edit, loss, after)
 
 
 def _why_not(first: _Member, second: _Member) -> str | None:
@@ -224,7 +201,8 @@ def _rationale(a: _Member, b: _Member, seed: int) -> Rationale:
 
 
 def _record(first: _Member, second: _Member, group: str, source: Source) -> PairRecord:
-    identity = hashlib.sha256(f"{EDITOR}|{source.id}|{group}|{first.data!r}|{second.data!r}".encode()).hexdigest()
+    contents = [hashlib.sha256(member.data).hexdigest() for member in (first, second)]
+    identity = hashlib.sha256("|".join([EDITOR, source.id, group, *contents]).encode()).hexdigest()
     if int(identity[-1], 16) % 2:
         first, second = second, first
     delta = max(-MAX_DELTA, min(MAX_DELTA, second.loss - first.loss))
@@ -258,62 +236,123 @@ def _record(first: _Member, second: _Member, group: str, source: Source) -> Pair
         rationale=rationale,
         rationale_swapped=swapped,
         licence=source.licence,
+        writer="embedded",
     )
 
 
+@dataclass
+class Counts:
+    """What became of a chunk's rows and pairs."""
+
+    kept: Counter[str] = field(default_factory=Counter)
+    """Pairs by deciding factors, ``tie`` among them."""
+    rejected: Counter[str] = field(default_factory=Counter)
+    """Edits and pairs by reason."""
+    failed: list[dict[str, str]] = field(default_factory=list)
+    """Rows and photographs that raised: ``{"row" or "source": id, "error": message}``."""
+
+
 def make_group(
-    image: Image.Image, source: Source, index: int, settings: Settings, rejected: Counter[str]
+    image: Image.Image, source: Source, rows: Sequence[PlannedEdit], settings: Settings, counts: Counts
 ) -> list[PairRecord]:
-    """All kept pairs of one view of a photograph."""
-    rng = random.Random(f"{settings.seed}:{source.id}:{index}")
-    group = f"{source.id[:12]}-{index}"
-    reference = _view(image, index, settings.max_side, rng)
-    operations = DEGRADE
-    if rng.random() < 0.4:
-        strength = round(rng.uniform(*SHARED_EDIT_STRENGTH), 3)
-        reference = apply_edit(reference, rng.choice(SHARED), strength, rng.getrandbits(31))
-        operations = tuple(name for name in DEGRADE if OPERATIONS[name].factor != "composition")
-    members = _members(reference, operations, settings, rng, rejected)
+    """All kept pairs of one view of a photograph.
+
+    Args:
+        image: the photograph.
+        source: what is known about it.
+        rows: the view's rows of the plan.
+        settings: of the dataset.
+        counts: where rejections and failures are counted.
+    """
+    group = rows[0].group
+    pixels = _view(image, rows[0].frame, settings.max_side)
+    for planned in rows:
+        if planned.role == "shared":
+            pixels = _apply(pixels, planned.edit)
+    reference, before = Reference(pixels), measure(pixels)
+    members = [_Member("reference", _encode(pixels), None, 0.0, before)]
+    for planned in rows:
+        if planned.role == "shared":
+            continue
+        try:
+            member = _member(planned, pixels, reference, before, counts.rejected)
+        except (RedaesError, ValueError, ArithmeticError, cv2.error) as error:
+            # One edit that cannot be made loses that edit: it is named in the report.
+            counts.rejected["edit_failed"] += 1
+            counts.failed.append({"row": planned.id, "error": f"{type(error).__name__}: {error}"})
+            continue
+        if member is not None:
+            members.append(member)
+    twins = {planned.id for planned in rows if planned.role == "twin"}
+    rng = random.Random(f"{settings.seed}:{group}:pairs")
     # Both clean members would double every clean-against-edited pair: one of them stands for both.
-    clean, twin, *edited = members
-    if rng.random() < 0.5:
-        clean, twin = twin, clean
-    candidates = [(a, b) for i, a in enumerate([clean, *edited]) for b in edited[i:]]
-    if rng.random() < 0.5:
-        candidates.append((clean, twin))
+    clean = [member for member in members if member.key == "reference" or member.key in twins]
+    rng.shuffle(clean)
+    edited = [member for member in members if member not in clean]
+    candidates = [(a, b) for i, a in enumerate([clean[0], *edited]) for b in edited[i:]]
+    if len(clean) > 1 and rng.random() < TIE_SHARE:
+        candidates.append((clean[0], clean[1]))
     records: list[PairRecord] = []
     for first, second in candidates:
         reason = _why_not(first, second)
         if reason is not None:
-            rejected[reason] += 1
+            counts.rejected[reason] += 1
             continue
         record = _record(first, second, group, source)
         if any(record.pair.id == known.pair.id for known in records):
             # Two edits can come to the same bytes, such as JPEG qualities that round alike.
-            rejected["identical"] += 1
+            counts.rejected["identical"] += 1
             continue
         records.append(record)
     return records
 
 
-def _write_chunk(folder: Path, chunk: Chunk, settings: Settings) -> dict[str, Any]:
-    """Make one shard and its counts; runs in a worker process."""
-    rejected: Counter[str] = Counter()
-    kept: Counter[str] = Counter()
-    records: list[PairRecord] = []
-    for source in chunk.sources:
-        loaded = source.load()
+def _photograph(source: Source, rows: Sequence[PlannedEdit], settings: Settings, counts: Counts) -> list[PairRecord]:
+    """All kept pairs of one photograph, which is decoded once."""
+    try:
+        # The smallest crop still has ``max_side`` pixels; more would only be decoded to be thrown away.
+        loaded = source.load(max_pixels=round(settings.max_side / CROP_SCALE[0]) ** 2)
         if loaded.ref.id != source.id:
             raise InputError(f"{source.path} changed while the dataset was being built; start again")
-        for index in range(settings.views):
-            records.extend(make_group(loaded.image, source, index, settings, rejected))
+    except RedaesError as error:
+        counts.rejected["source_failed"] += 1
+        counts.failed.append({"source": source.id, "error": f"{type(error).__name__}: {error}"})
+        return []
+    records: list[PairRecord] = []
+    for _, view in itertools.groupby(rows, key=lambda planned: planned.view):
+        records.extend(make_group(loaded.image, source, list(view), settings, counts))
+    return records
+
+
+def write_chunk(folder: Path, settings: Settings, task: tuple[int, Chunk]) -> dict[str, Any]:
+    """Make one shard and its counts; runs in a worker process.
+
+    Args:
+        folder: the dataset.
+        settings: of the dataset.
+        task: number of the chunk in the plan, and the chunk.
+    """
+    number, chunk = task
+    counts = Counts()
+    rows = {
+        source: list(planned)
+        for source, planned in itertools.groupby(read_plan(folder / PLAN, number), key=lambda planned: planned.source)
+    }
+    records: list[PairRecord] = []
+    for source in chunk.sources:
+        records.extend(_photograph(source, rows[source.id], settings, counts))
     for record in records:
-        kept[", ".join(record.pair.factors) or "tie"] += 1
+        counts.kept[", ".join(record.pair.factors) or "tie"] += 1
     if records:  # ``datasets`` cannot read a shard without rows
         write_shard(folder / "data" / f"{chunk.name}.parquet", records)
-    counts = {"pairs": len(records), "kept": dict(kept), "rejected": dict(rejected)}
-    write_json(folder / "shards" / f"{chunk.name}.json", counts)
-    return counts
+    result = {
+        "pairs": len(records),
+        "kept": dict(sorted(counts.kept.items())),
+        "rejected": dict(sorted(counts.rejected.items())),
+        "failed": counts.failed,
+    }
+    write_json(folder / "shards" / f"{chunk.name}.json", result)
+    return result
 
 
 def _chunks(sources: list[Source]) -> Iterator[Chunk]:
@@ -323,12 +362,23 @@ def _chunks(sources: list[Source]) -> Iterator[Chunk]:
             yield Chunk(f"{split}-{number:05d}", tuple(mine[start : start + PHOTOGRAPHS_PER_SHARD]))
 
 
+def _rows(chunk: Chunk, settings: Settings) -> list[PlannedEdit]:
+    """A chunk's rows of the plan."""
+    return [
+        planned
+        for source in chunk.sources
+        for view in range(settings.views)
+        for planned in plan_view(source.id, source.split, view, settings.variants, settings.seed)
+    ]
+
+
 def build(
     photographs: list[Path],
     folder: Path,
     settings: Settings,
     *,
     workers: int = 1,
+    engine: str = "local",
     progress: Callable[[int, int], None] = lambda done, total: None,
     licences: Mapping[Path, str] | None = None,
     rules: Rules = NO_RULES,
@@ -342,7 +392,8 @@ def build(
         photographs: files, folders, lists, shards and tables, as :func:`~redaes.datagen.locations.find` takes them.
         folder: the dataset; created, or continued when made with the same settings and photographs.
         settings: what to make.
-        workers: processes.
+        workers: processes, or Ray actors.
+        engine: who does the work, one of ``ENGINES``; the result is the same.
         progress: called with photographs done and photographs in all.
         licences: by path, for photographs that lie in a folder without ``LICENCES.csv``.
         rules: which of the photographs to use.
@@ -357,6 +408,8 @@ def build(
     """
     if workers < 1:
         raise InputError(f"workers is {workers}; give at least 1")
+    if engine not in ENGINES:
+        raise InputError(f"engine is {engine!r}; give one of {', '.join(ENGINES)}")
     curation = curate(
         photographs,
         test_fraction=settings.test_fraction,
@@ -367,7 +420,7 @@ def build(
         workers=workers,
     )
     with _locked(folder):
-        return _build(curation, folder, settings, workers, progress)
+        return _build(curation, folder, settings, functools.partial(ENGINES[engine], workers=workers), progress)
 
 
 @contextmanager
@@ -391,11 +444,13 @@ def _build(
     curation: Curation,
     folder: Path,
     settings: Settings,
-    workers: int,
+    run: Callable[..., Iterator[tuple[tuple[int, Chunk], dict[str, Any]]]],
     progress: Callable[[int, int], None],
 ) -> dict[str, Any]:
     chunks = list(_chunks(curation.sources))
     _claim(folder, curation.sources, settings)
+    if not (folder / PLAN).exists():
+        write_plan(folder / PLAN, (_rows(chunk, settings) for chunk in chunks))
     counts: dict[str, dict[str, Any]] = {}
     for chunk in chunks:
         done = folder / "shards" / f"{chunk.name}.json"
@@ -410,9 +465,9 @@ def _build(
         progress(finished, len(curation.sources))
 
     report_progress()
-    missing = [chunk for chunk in chunks if chunk.name not in counts]
-    for name, result in _run(folder, missing, settings, workers):
-        counts[name] = result
+    missing = [(number, chunk) for number, chunk in enumerate(chunks) if chunk.name not in counts]
+    for (_, chunk), result in run(functools.partial(write_chunk, folder, settings), missing):
+        counts[chunk.name] = result
         report_progress()
     report = _report(curation.rejected, curation.sources, counts)
     if not report["pairs"]["train"] or not report["pairs"]["test"]:
@@ -459,45 +514,17 @@ def _claim(folder: Path, sources: list[Source], settings: Settings) -> None:
     raise RecordError(f"{folder} holds a dataset made differently ({', '.join(changes)}); choose another output folder")
 
 
-def _run(folder: Path, chunks: list[Chunk], settings: Settings, workers: int) -> Iterator[tuple[str, dict[str, Any]]]:
-    if workers == 1 or len(chunks) <= 1:
-        for chunk in chunks:
-            yield chunk.name, _write_chunk(folder, chunk, settings)
-        return
-    # Spawned, because a fork of a process with threads (Arrow's, torch's) can hang.
-    pool = ProcessPoolExecutor(
-        max_workers=min(workers, len(chunks)),
-        mp_context=multiprocessing.get_context("spawn"),
-        initializer=_one_thread,
-    )
-    try:
-        futures = {pool.submit(_write_chunk, folder, chunk, settings): chunk.name for chunk in chunks}
-        for future in as_completed(futures):
-            yield futures[future], future.result()
-    except BrokenProcessPool as error:
-        raise RedaesError(
-            "a worker process was killed, perhaps for want of memory; run again with fewer workers to go on"
-        ) from error
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _one_thread() -> None:
-    """The workers share the cores; OpenCV in each would take all of them."""
-    import cv2
-
-    cv2.setNumThreads(1)
-
-
 def _report(
     rejected: list[tuple[str, str]], sources: list[Source], counts: dict[str, dict[str, Any]]
 ) -> dict[str, Any]:
     kept: Counter[str] = Counter()
     dropped: Counter[str] = Counter()
+    failed: list[dict[str, str]] = []
     pairs = {split: 0 for split in SPLITS}
     for name in sorted(counts):
         kept.update(counts[name]["kept"])
         dropped.update(counts[name]["rejected"])
+        failed += [{"shard": name, **item} for item in counts[name]["failed"]]
         pairs[name.partition("-")[0]] += counts[name]["pairs"]  # type: ignore[index]  # the name begins with it
     return {
         "photographs": {split: sum(source.split == split for source in sources) for split in SPLITS},
@@ -505,5 +532,6 @@ def _report(
         "pairs": pairs,
         "kept_by_factor": dict(sorted(kept.items())),
         "rejected_pairs": dict(sorted(dropped.items())),
+        "failed": failed,
         "licences": dict(sorted(Counter(source.licence or "not stated" for source in sources).items())),
     }

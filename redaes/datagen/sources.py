@@ -61,14 +61,14 @@ class Source:
         """
         return Location(self.path, self.within).read_bytes()
 
-    def load(self) -> LoadedImage:
-        """The picture as :func:`~redaes.images.load_image` gives it.
+    def load(self, max_pixels: int = MAX_PIXELS) -> LoadedImage:
+        """The picture as :func:`~redaes.images.load_image` gives it, with at most ``max_pixels``.
 
         Raises:
             ImageError: it cannot be used.
         """
         location = Location(self.path, self.within)
-        return decode_image(location.read_bytes(), location.shown)
+        return decode_image(location.read_bytes(), location.shown, max_pixels=max_pixels)
 
 
 class Scorer(Protocol):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import time
 from collections.abc import Callable
@@ -16,6 +17,9 @@ from transformers import (
     PreTrainedModel,
     ProcessorMixin,
     Trainer,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
     TrainingArguments,
 )
 
@@ -178,6 +182,30 @@ def claim(stage: str, arguments: StageArguments, config: TrainingArguments) -> P
     return final if (final / "run_record.json").is_file() else None
 
 
+class StopWhenNotFinite(TrainerCallback):
+    """Ends a run at the first logged loss that is no number: what follows would be lost time."""
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, float] | None = None,
+        **_: Any,
+    ) -> None:
+        """Called by the trainer, in every process.
+
+        Raises:
+            TrainingError: the loss is NaN or infinite.
+        """
+        loss = (logs or {}).get("loss", 0.0)
+        if not math.isfinite(loss):
+            raise TrainingError(
+                f"the loss is {loss} at step {state.global_step}; lower learning_rate ({args.learning_rate}) "
+                f"and choose another output_dir than {args.output_dir}"
+            )
+
+
 def train(
     stage: str,
     trainer: Trainer,
@@ -208,10 +236,9 @@ def train(
     trainer.accelerator.wait_for_everyone()
     checkpoint = last_complete_checkpoint(output_dir)
     started = time.time()
+    trainer.args.logging_nan_inf_filter = False  # it would log the mean of the other steps in place of a NaN
+    trainer.add_callback(StopWhenNotFinite())
     result = trainer.train(resume_from_checkpoint=checkpoint)
-    losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
-    if not all(torch.isfinite(torch.tensor(losses))):
-        raise TrainingError(f"{stage}: the loss became non-finite; lower learning_rate ({trainer.args.learning_rate})")
     final = output_dir / FINAL
     if result_model is None:
         trainer.save_model(str(final))

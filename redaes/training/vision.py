@@ -21,7 +21,7 @@ from redaes.training.formatting import decode
 from redaes.training.groups import ShuffledGroups
 from redaes.training.losses import preference_loss, target_probability
 from redaes.training.setup import StageArguments, base_processor, claim, load_model, train
-from redaes.types import TAU
+from redaes.types import SPLITS, TAU
 
 NO_EDIT = "none"
 N_LOOKED_AT = 1024
@@ -163,8 +163,14 @@ def run_vision(arguments: StageArguments, config: TrainingArguments) -> Path:
     torch.manual_seed(config.seed)
     config.remove_unused_columns = False
     config.label_names = []
-    pairs = load_pairs(arguments.data_folder, "train")
-    operations = {json.loads(e)["operation"] for side in ("edit_first", "edit_second") for e in pairs[side] if e}
+    pairs, held_out = (load_pairs(arguments.data_folder, split) for split in SPLITS)
+    operations = {
+        json.loads(edit)["operation"]
+        for rows in (pairs, held_out)
+        for side in ("edit_first", "edit_second")
+        for edit in rows[side]
+        if edit
+    }
     model = load_model(arguments, torch.float32)
     processor = base_processor(arguments)
     collate = VisionCollator(processor, [NO_EDIT, *sorted(operations)])
@@ -178,8 +184,7 @@ def run_vision(arguments: StageArguments, config: TrainingArguments) -> Path:
         return model
 
     def measure() -> dict[str, float]:
-        rows = load_pairs(arguments.data_folder, "test")
-        rows = rows.shuffle(seed=config.seed).select(range(min(N_LOOKED_AT, len(rows))))
+        rows = held_out.shuffle(seed=config.seed).select(range(min(N_LOOKED_AT, len(held_out))))
         return look(trainer.model, (collate(part) for part in _parts(rows)))
 
     return train("warmup_vision", trainer, processor, arguments, measure, result_model=settled)

@@ -159,6 +159,34 @@ def test_the_vision_warm_up_moves_the_vision_tower_alone(tiny_model: Path, red_f
     changed = {name for name in before if not torch.equal(before[name], after[name])}
     assert changed
     assert all("visual" in name for name in changed)
+    metrics = json.loads((final / "run_record.json").read_text())["metrics"]
+    assert 0 <= metrics["held_out_edit_accuracy"] <= 1
+    assert metrics["held_out_pairs"] > 0
+
+
+def test_settled_picture_tokens_have_the_spread_of_text_tokens(tiny_model: Path, red_folder: Path) -> None:
+    from redaes.datagen.editors.embedded import OPERATIONS
+    from redaes.records import load_pairs
+    from redaes.training.vision import NO_EDIT, VisionCollator, settle
+
+    stage = StageArguments(model=str(tiny_model))
+    model = load_model(StageArguments(model=str(tiny_model), full_training=True), torch.float32)
+    rows = load_pairs(red_folder, "train")
+    batch = VisionCollator(base_processor(stage), [NO_EDIT, *OPERATIONS])([rows[i] for i in range(4)])
+    settle(model, batch)
+    with torch.no_grad():
+        seen = model.model.visual(batch["pixel_values"], grid_thw=batch["image_grid_thw"])
+    wanted = model.get_input_embeddings().weight.std()
+    torch.testing.assert_close(seen.pooler_output.mean(0), torch.zeros(64), atol=1e-3, rtol=0)
+    torch.testing.assert_close(seen.pooler_output.std(), wanted, atol=0, rtol=0.01)
+    torch.testing.assert_close(seen.deepstack_features[0].std(), wanted / 2, atol=0, rtol=0.01)
+
+
+@pytest.mark.parametrize("stage", ["stage1", "stage2"])
+def test_a_loss_that_is_not_finite_ends_the_run(stage: str, tiny_model: Path, red_folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match=r"the loss is nan at step \d; lower learning_rate"):
+        run(stage, tiny_model, red_folder, tmp_path / "run", "--learning_rate", "1e30", "--max_steps", "4")
+    assert not (tmp_path / "run" / "final").exists()
 
 
 def test_a_finished_stage_is_not_trained_again(trained: Trained, tiny_model: Path, red_folder: Path) -> None:

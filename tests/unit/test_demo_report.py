@@ -69,7 +69,7 @@ def _record(number: int, factor: Factor | None) -> PairRecord:
     )
 
 
-RECORDS = [_record(n, ([*FACTORS, None])[n % 7]) for n in range(21)]
+RECORDS = [_record(n, ([*FACTORS, None])[n % 9]) for n in range(27)]
 
 
 class _Model:
@@ -101,7 +101,7 @@ class _Model:
         return texts
 
 
-def _evaluation(skill: int, n_reasoned: int = 21) -> HeldOut:
+def _evaluation(skill: int, n_reasoned: int = 27) -> HeldOut:
     return evaluate(_Model(skill), RECORDS, n_reasoned=n_reasoned, sampling=Sampling(), seed=0)
 
 
@@ -114,8 +114,8 @@ MOMENTS = [
 ]
 BUILD = {
     "photographs": {"train": 4, "test": 1},
-    "pairs": {"train": 80, "test": 21},
-    "kept_by_factor": {"light": 60, "tie": 41},
+    "pairs": {"train": 80, "test": 27},
+    "kept_by_factor": {"light": 60, "tie": 47},
     "rejected_pairs": {"might_improve": 5},
     "rejected_photographs": [{"file": HOSTILE, "reason": "unreadable: damaged"}],
     "licences": {"CC0": 5},
@@ -239,7 +239,7 @@ def test_every_part_is_there() -> None:
         assert part in text
     for moment in MOMENTS[1:]:
         assert moment.name in text
-    assert text.count("model before training") == 7  # six factors and a tie
+    assert text.count("model before training") == 9  # eight factors and a tie
 
 
 def test_one_group_and_no_reasons_still_make_a_page() -> None:
@@ -277,7 +277,7 @@ def test_the_headline_does_not_overstate() -> None:
 def test_the_gallery_takes_the_first_of_each_kind() -> None:
     items = gallery(RECORDS, MOMENTS[0].evaluation, MOMENTS[-1].evaluation)
     assert [item.factors for item in items] == [*((factor,) for factor in FACTORS), ()]
-    assert [item.after.outcome.pair for item in items] == [f"{n:016x}" for n in range(7)]
+    assert [item.after.outcome.pair for item in items] == [f"{n:016x}" for n in range(9)]
 
 
 def test_curves_with_little_in_them() -> None:

@@ -13,7 +13,8 @@ from PIL import Image
 
 from redaes.datagen import pipeline
 from redaes.datagen.editors.embedded import OPERATIONS
-from redaes.datagen.pipeline import DEGRADE, NEUTRAL, Settings, make_group, might_improve
+from redaes.datagen.pipeline import Counts, Settings, make_group, might_improve
+from redaes.datagen.plan import DEGRADE, NEUTRAL, SHARED, plan_view
 from redaes.datagen.rationales import contradictions
 from redaes.datagen.sources import Source
 from redaes.errors import InputError
@@ -33,15 +34,21 @@ def _scene(seed: int = 0, size: tuple[int, int] = (240, 160)) -> Image.Image:
     return Image.fromarray(np.clip(field + rng.normal(0, 2, field.shape), 0, 255).astype(np.uint8))
 
 
+def _group(
+    image: Image.Image, source: Source, view: int, settings: Settings, counts: Counts | None = None
+) -> list[PairRecord]:
+    rows = plan_view(source.id, source.split, view, settings.variants, settings.seed)
+    return make_group(image, source, rows, settings, Counts() if counts is None else counts)
+
+
 @pytest.fixture(scope="module")
 def records() -> list[PairRecord]:
     """All pairs of 24 groups."""
-    rejected: Counter[str] = Counter()
     found: list[PairRecord] = []
     for number in range(8):
         source = replace(SOURCE, id=f"{number:x}" * 64)
         for index in range(3):
-            found += make_group(_scene(number, (400, 300)), source, index, Settings(max_side=160), rejected)
+            found += _group(_scene(number, (400, 300)), source, index, Settings(max_side=160))
     assert len(found) > 60
     return found
 
@@ -136,26 +143,21 @@ def test_differences_stay_on_the_scale(records: list[PairRecord]) -> None:
 def test_ids_are_unique_and_the_same_again(records: list[PairRecord]) -> None:
     assert len({r.pair.id for r in records}) == len(records)
     source = replace(SOURCE, id="0" * 64)
-    again = make_group(_scene(0, (400, 300)), source, 0, Settings(max_side=160), Counter())
+    again = _group(_scene(0, (400, 300)), source, 0, Settings(max_side=160))
     assert again == [r for r in records if r.pair.group == again[0].pair.group]
 
 
-def test_two_edits_with_the_same_result_make_one_pair(monkeypatch: pytest.MonkeyPatch) -> None:
-    members = pipeline._members
-
-    def repeated(*arguments: object) -> list[pipeline._Member]:
-        made = members(*arguments)  # type: ignore[arg-type]
-        return [*made, replace(made[-1], key="again")]
-
-    monkeypatch.setattr(pipeline, "_members", repeated)
-    rejected: Counter[str] = Counter()
-    found = [r for index in range(6) for r in make_group(_scene(), SOURCE, index, Settings(max_side=160), rejected)]
-    assert len({r.pair.id for r in found}) == len(found)
-    assert rejected["identical"] > 6
+def test_two_edits_with_the_same_result_make_one_pair() -> None:
+    counts, settings = Counts(), Settings(max_side=160)
+    for view in range(6):
+        rows = plan_view(SOURCE.id, "train", view, 3, 0)
+        found = make_group(_scene(), SOURCE, [*rows, replace(rows[-1], id="again")], settings, counts)
+        assert len({r.pair.id for r in found}) == len(found)
+    assert counts.rejected["identical"] > 6
 
 
 def test_the_seed_changes_the_edits() -> None:
-    one, other = (make_group(_scene(), SOURCE, 0, Settings(max_side=160, seed=seed), Counter()) for seed in (0, 1))
+    one, other = (_group(_scene(), SOURCE, 0, Settings(max_side=160, seed=seed)) for seed in (0, 1))
     assert {r.pair.id for r in one}.isdisjoint(r.pair.id for r in other)
 
 
@@ -168,19 +170,19 @@ def test_what_may_do_good_is_no_degradation() -> None:
 
 def test_operations_are_sorted_by_direction() -> None:
     assert not set(DEGRADE) & set(NEUTRAL)
-    assert set(pipeline.SHARED) < set(DEGRADE)
+    assert set(SHARED) < set(DEGRADE)
     assert set(pipeline.TYPICAL) <= set(DEGRADE)
 
 
 def test_small_photographs_are_not_enlarged() -> None:
-    found = make_group(_scene(size=(140, 130)), SOURCE, 0, Settings(max_side=256), Counter())
+    found = _group(_scene(size=(140, 130)), SOURCE, 0, Settings(max_side=256))
     assert all(Image.open(io.BytesIO(r.first_bytes)).size == (140, 130) for r in found)
 
 
 @pytest.mark.parametrize("size", [(900, 129), (129, 900), (1000, 128)])
 def test_thin_photographs_work(size: tuple[int, int]) -> None:
     for index in range(4):
-        make_group(_scene(size=size), SOURCE, index, Settings(max_side=64), Counter())
+        _group(_scene(size=size), SOURCE, index, Settings(max_side=64))
 
 
 @pytest.mark.parametrize(
@@ -202,3 +204,19 @@ def test_thin_photographs_work(size: tuple[int, int]) -> None:
 def test_wrong_settings_are_named(name: str, value: object) -> None:
     with pytest.raises(InputError, match=name):
         Settings(**{name: value})  # type: ignore[arg-type]
+
+
+def test_an_edit_that_cannot_be_made_loses_only_itself() -> None:
+    settings = Settings(max_side=160)
+    rows = plan_view(SOURCE.id, "train", 1, 3, 0)
+    member = next(number for number, planned in enumerate(rows) if planned.role == "member")
+    broken = replace(rows[member], edit=rows[member].edit.model_copy(update={"operation": "no_such"}))
+    counts = Counts()
+    found = make_group(_scene(), SOURCE, [*rows[:member], broken, *rows[member + 1 :]], settings, counts)
+    whole = make_group(_scene(), SOURCE, rows, settings, Counts())
+    assert counts.rejected["edit_failed"] == 1
+    assert [item["row"] for item in counts.failed] == [broken.id]
+    assert "no_such" in counts.failed[0]["error"]
+    pictures = {ref.id for r in whole for ref in (r.pair.first, r.pair.second)}
+    assert found
+    assert {ref.id for r in found for ref in (r.pair.first, r.pair.second)} < pictures

@@ -15,8 +15,10 @@ import redaes.types
 SURFACE = [
     "Assessor",
     "BackendError",
+    "BudgetExhausted",
     "Comparison",
     "Edit",
+    "EndpointError",
     "ImageError",
     "ImageRef",
     "InputError",
@@ -58,7 +60,7 @@ def test_every_error_is_public() -> None:
 
 
 def test_every_error_is_in_the_drawn_tree() -> None:
-    drawn = set(re.findall(r"[A-Z]\w+Error|MissingDependency", redaes.errors.__doc__ or ""))
+    drawn = set(re.findall(r"[A-Z]\w+Error|MissingDependency|BudgetExhausted", redaes.errors.__doc__ or ""))
     assert {name for name, value in vars(redaes.errors).items() if inspect.isclass(value)} <= drawn
 
 

@@ -9,7 +9,7 @@ import pytest
 from redaes.answers import parse, render_verdict, stated
 from redaes.datagen.editors.embedded import OPERATIONS, make_edit
 from redaes.datagen.judges import Evidence
-from redaes.datagen.pipeline import DEGRADE
+from redaes.datagen.plan import DEGRADE
 from redaes.datagen.rationales import contradictions, write_rationale
 from redaes.types import Edit, Rationale
 

@@ -2,7 +2,8 @@
 
 A rationale says what was measured on each side, which fault decides and where, what it does to the picture,
 and concludes. Wording is drawn from a seed; the content never is: every statement follows from the
-measurements, the edits and the signed difference, and :func:`contradictions` checks the result.
+measurements, the edits and the signed difference, and
+:func:`redaes.datagen.rationales.checks.contradictions` checks the result.
 """
 
 from __future__ import annotations
@@ -70,10 +71,15 @@ _OTHER_FAULT = (
     "{side} has {fault}, which weighs less.",
     "Less harm comes to {side} from {fault}.",
 )
-_CONCLUSION = (
+CONCLUSIONS = (
     "{winner} is {size} better.",
     "So {winner} is {size} the better picture.",
     "That makes {winner} {size} better.",
+)
+_DECIDES = (
+    "What tells them apart is {factors}.",
+    "They differ in {factors}.",
+    "{factors} sets them apart.",
 )
 _TIE = (
     "Nothing that matters differs between A and B.",
@@ -81,17 +87,19 @@ _TIE = (
     "Neither picture gains anything over the other.",
 )
 _AMOUNTS = ((1.5, "slight"), (3.5, "clear"), (9.1, "strong"))
-_SIZES = ((1.5, "slightly"), (3.5, "clearly"), (9.1, "far"))
+SIZES = ((1.5, "slightly"), (3.5, "clearly"), (9.1, "far"))
+"""Differences in points below which each word is used of a conclusion."""
 
 
-def _word(table: Sequence[tuple[float, str]], points: float) -> str:
+def word(table: Sequence[tuple[float, str]], points: float) -> str:
+    """The word for a size, in points, from :data:`SIZES` or a table like it."""
     return next(word for bound, word in table if points < bound)
 
 
 def _fault(edit: Edit, loss: float) -> str:
     """The edit's symptom with how bad it is: "a slight orange colour cast", "clear underexposure, …"."""
     symptom = OPERATIONS[edit.operation].symptom
-    amount = _word(_AMOUNTS, loss)
+    amount = word(_AMOUNTS, loss)
     for article in ("an ", "a "):
         if symptom.startswith(article):
             return f"a {amount} {symptom.removeprefix(article)}"
@@ -160,25 +168,35 @@ def write_rationale(
     sentences.append(rng.choice(_FAULT).format(side=loser, fault=_fault(fault, losses[loser])))
     if rival is not None:
         sentences.append(rng.choice(_OTHER_FAULT).format(side=better, fault=_fault(rival, losses[better])))
-    sentences.append(rng.choice(_CONCLUSION).format(winner=better, size=_word(_SIZES, abs(delta))))
+    sentences.append(rng.choice(CONCLUSIONS).format(winner=better, size=word(SIZES, abs(delta))))
     return Rationale(text=" ".join(sentences), factors=(fault.factor,), better=better)
 
 
-def contradictions(rationale: Rationale, delta: float, factors: Sequence[Factor]) -> list[str]:
-    """What in a rationale disagrees with the pair it is about; empty when nothing does."""
-    found: list[str] = []
-    expected = winner_of(delta)
-    if rationale.better != expected:
-        found.append(f"names {rationale.better} as better, the difference {delta:+.1f} says {expected}")
-    if tuple(rationale.factors) != tuple(factors):
-        found.append(f"names {rationale.factors}, decided by {tuple(factors)}")
-    concluded = {
-        side
-        for side in ("A", "B")
-        for template in _CONCLUSION
-        for _, size in _SIZES
-        if template.format(winner=side, size=size) in rationale.text
-    }
-    if concluded - {expected}:
-        found.append(f"its text concludes that {' and '.join(sorted(concluded))} is better")
-    return found
+def write_from_factors(
+    evidence_a: Evidence, evidence_b: Evidence, factors: Sequence[Factor], delta: float, seed: int
+) -> Rationale:
+    """Write the reasoning for a pair of which only the deciding factors are known, in one order.
+
+    It can say less than :func:`write_rationale`, which knows what each edit does: for edits of other editors.
+
+    Args:
+        evidence_a: what was measured on the picture shown as A; likewise ``evidence_b``.
+        factors: what decides; empty for a tie.
+        delta: score of A minus score of B, in points.
+        seed: draws the wording.
+
+    Raises:
+        ValueError: a difference without factors, or a tie with some.
+    """
+    rng = random.Random(seed)
+    better = winner_of(delta)
+    if better == "tie":
+        sentences = [rng.choice(_ALIKE).format(a=evidence_a.brightness, b=evidence_b.brightness), rng.choice(_TIE)]
+        return Rationale(text=" ".join(sentences), factors=tuple(factors), better="tie")
+    named = " and ".join(factors)
+    decides = rng.choice(_DECIDES).format(factors=named)
+    measured = _measured_sentence(rng, {"A": evidence_a, "B": evidence_b}, factors)
+    sentences = [] if measured is None else [measured]
+    sentences.append(decides[0].upper() + decides[1:])
+    sentences.append(rng.choice(CONCLUSIONS).format(winner=better, size=word(SIZES, abs(delta))))
+    return Rationale(text=" ".join(sentences), factors=tuple(factors), better=better)

@@ -191,34 +191,57 @@ def _statistics(cells: FloatArray) -> FloatArray:
     return np.hstack([mean, contrast[:, None], detail, flat[:, None], orientation, clipped])
 
 
+class Reference:
+    """A picture that others are compared with: its statistics are taken once, however many there are."""
+
+    def __init__(self, image: ByteImage) -> None:
+        """
+        Args:
+            image: (H, W, 3) sRGB bytes.
+
+        Raises:
+            InputError: not an RGB byte picture.
+        """
+        _check(image)
+        self._size = _normal_size(image)
+        self._grids = self._look(image)
+
+    def _look(self, image: ByteImage) -> list[FloatArray]:
+        return [_statistics(cells) for cells in _cells(_moments(_resized(image, self._size)))]
+
+    def difference(self, edited: ByteImage) -> float:
+        """How different another version of the picture looks: >= 0, 0 for equal pictures.
+
+        Args:
+            edited: (H', W', 3) sRGB bytes; another shape is stretched to the reference's.
+
+        Raises:
+            InputError: not an RGB byte picture.
+        """
+        _check(edited)
+        total = 0.0
+        for one, other in zip(self._grids, self._look(edited), strict=True):
+            distance = np.sort(np.linalg.norm(one - other, axis=1))
+            worst = distance[-math.ceil(distance.size / 6) :]
+            total += (1 - WORST_SHARE) * float(distance.mean()) + WORST_SHARE * float(worst.mean())
+        return math.hypot(total / len(GRIDS), THRESHOLD) - THRESHOLD
+
+    def loss(self, edited: ByteImage) -> float:
+        """Points lost by a degrading edit: ``9 * (1 - exp(-D / SCALE))`` in [0, 9).
+
+        For edits whose direction is ``neutral`` use :data:`NEUTRAL_LOSS` instead.
+        """
+        return MAX_DELTA * -math.expm1(-self.difference(edited) / SCALE)
+
+
 def visible_difference(reference: ByteImage, edited: ByteImage) -> float:
-    """How different two versions of one picture look: >= 0, 0 for equal pictures, symmetric for equal shapes.
-
-    Args:
-        reference: (H, W, 3) sRGB bytes.
-        edited: (H', W', 3) sRGB bytes; another shape is stretched to the reference's.
-
-    Raises:
-        InputError: one of them is not an RGB byte picture.
-    """
-    _check(reference)
-    _check(edited)
-    size = _normal_size(reference)
-    total = 0.0
-    first, second = (_cells(_moments(_resized(image, size))) for image in (reference, edited))
-    for one, other in zip(first, second, strict=True):
-        distance = np.sort(np.linalg.norm(_statistics(one) - _statistics(other), axis=1))
-        worst = distance[-math.ceil(distance.size / 6) :]
-        total += (1 - WORST_SHARE) * float(distance.mean()) + WORST_SHARE * float(worst.mean())
-    return math.hypot(total / len(GRIDS), THRESHOLD) - THRESHOLD
+    """:meth:`Reference.difference` of two pictures; symmetric for equal shapes."""
+    return Reference(reference).difference(edited)
 
 
 def quality_loss(reference: ByteImage, edited: ByteImage) -> float:
-    """Points lost by a degrading edit: ``9 * (1 - exp(-D / SCALE))`` in [0, 9).
-
-    For edits whose direction is ``neutral`` use :data:`NEUTRAL_LOSS` instead.
-    """
-    return MAX_DELTA * -math.expm1(-visible_difference(reference, edited) / SCALE)
+    """:meth:`Reference.loss` of two pictures."""
+    return Reference(reference).loss(edited)
 
 
 @dataclass(frozen=True)

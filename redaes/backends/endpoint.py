@@ -1,0 +1,656 @@
+"""A server that speaks the OpenAI chat protocol (vLLM, SGLang, hosted models), asked carefully.
+
+What it promises: bounded concurrency; retries where a retry can help and nowhere else; a budget that is never
+passed; every answer stored under what was asked, so that a run that was killed asks nothing twice; and every
+request ends as a :class:`Reply` or under a reason that is counted, never as a guess.
+
+==============================================  ================================================================
+what happened                                   what is done
+==============================================  ================================================================
+429, 502, 503, 504, no connection, timeout      asked again up to ``max_retries`` times, after ``Retry-After`` or
+                                                a delay that doubles, with jitter
+500, an answer that is no chat completion       asked again ``FEW_RETRIES`` times: vLLM gives 500 for bad requests
+any other status                                fails at once: the same request would get the same answer
+==============================================  ================================================================
+
+It is plain httpx rather than the ``openai`` package. The protocol needed here is one POST. That package repeats
+a 500 like a 503, waits for no ``Retry-After`` above a minute, and builds its answers without validating them, so
+its retries would have to be switched off and its answers checked all the same; httpx is what it stands on and
+what the core's ``huggingface-hub`` brings already.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import email.utils
+import hashlib
+import json
+import math
+import os
+import random
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from PIL import Image
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
+
+from redaes.errors import (
+    BackendError,
+    BudgetExhausted,
+    EndpointError,
+    InputError,
+    MissingDependency,
+    ParseError,
+    RecordError,
+)
+from redaes.images import content_id, data_url
+from redaes.prompts import Prompt
+from redaes.records import write_atomically
+from redaes.types import Record, Sampling
+
+if TYPE_CHECKING:
+    import httpx
+
+API_KEY_VARIABLE = "REDAES_API_KEY"
+"""Environment variable of the key. Not ``OPENAI_API_KEY``: that one must not travel to whatever server is named."""
+
+FEW_RETRIES = 1
+"""How often a request is repeated that may itself be at fault."""
+
+MAX_BACKOFF_S = 60.0
+"""Longest delay of our own choosing between two tries, in seconds."""
+
+MAX_RETRY_AFTER_S = 600.0
+"""Longest delay that a server may ask for, in seconds; a longer one fails the request."""
+
+_CACHE_FORMAT = "redaes-endpoint-1"
+"""First part of every key: answers stored by another format are not found."""
+
+_RETRIED = frozenset({"http_429", "http_502", "http_503", "http_504", "connection", "timeout"})
+_RETRIED_A_LITTLE = frozenset({"http_500", "not_json", "not_a_completion", "no_choices"})
+
+
+class Picture:
+    """A picture on its way to a server: hashed and encoded once, however many requests show it."""
+
+    def __init__(self, image: Image.Image) -> None:
+        """
+        Args:
+            image: RGB or grey, as :func:`redaes.images.load_image` gives it.
+
+        Raises:
+            InputError: another mode, whose treatment is not defined here.
+        """
+        if image.mode not in ("RGB", "L"):
+            raise InputError(f"a picture for a server has mode {image.mode}; hand over RGB")
+        self.image = image.convert("RGB")
+
+    @cached_property
+    def id(self) -> str:
+        """SHA-256 of size and pixels, in hex."""
+        width, height = self.image.size
+        return content_id(f"RGB {width}x{height}\n".encode() + self.image.tobytes())
+
+    @cached_property
+    def url(self) -> str:
+        """The pixels as a ``data:`` URL: no server is ever handed an address to fetch."""
+        return data_url(self.image)
+
+
+@dataclass(frozen=True)
+class ChatRequest:
+    """One question to a chat model."""
+
+    messages: Sequence[Mapping[str, Any]]
+    """As :meth:`redaes.prompts.Prompt.messages` renders them: ``{"type": "image"}`` marks where a picture goes."""
+    images: tuple[Picture, ...]
+    """In the order of the marks."""
+    prompt_id: str
+    """``name/version@hash``."""
+    sampling: Sampling
+    schema: Mapping[str, Any] | None = None
+    """JSON schema that the answer is to follow. A server may ignore it, so the answer is still to be checked."""
+    n_logprobs: int = 0
+    """Likeliest tokens to be reported at each position; 0: none. vLLM and OpenAI offer up to 20."""
+
+    def __post_init__(self) -> None:
+        marks = sum(
+            part["type"] == "image"
+            for message in self.messages
+            if not isinstance(message["content"], str)
+            for part in message["content"]
+        )
+        if marks != len(self.images):
+            raise InputError(f"{self.prompt_id} has {marks} places for pictures, and {len(self.images)} were given")
+
+    @classmethod
+    def of(
+        cls,
+        prompt: Prompt,
+        images: Sequence[Picture],
+        sampling: Sampling,
+        *,
+        schema: Mapping[str, Any] | None = None,
+        n_logprobs: int = 0,
+    ) -> ChatRequest:
+        """The request that a prompt makes, with pictures for its slots.
+
+        Raises:
+            InputError: the number of pictures is not that of the slots.
+        """
+        return cls(prompt.messages(), tuple(images), prompt.id, sampling, schema, n_logprobs)
+
+
+class Usage(Record):
+    """Tokens that one answer cost."""
+
+    prompt_tokens: int = Field(ge=0)
+    completion_tokens: int = Field(ge=0)
+
+    @property
+    def total_tokens(self) -> int:
+        """Prompt and completion together."""
+        return self.prompt_tokens + self.completion_tokens
+
+
+class TokenLogprob(Record):
+    """One token of an answer with what else could have stood there."""
+
+    token: str
+    logprob: FiniteFloat
+    top: tuple[tuple[str, FiniteFloat], ...]
+    """Likeliest tokens with their log-probabilities, best first."""
+
+    def log_probability_of(self, word: str) -> float | None:
+        """Log of the share of the whole vocabulary that is ``word``, with or without white space around it.
+
+        None: it is not listed, so it is at most as likely as :attr:`least`.
+        """
+        listed = {self.token: self.logprob, **dict(self.top)}
+        found = [logprob for token, logprob in listed.items() if token.strip() == word]
+        if not found:
+            return None
+        most = max(found)
+        return most + math.log(math.fsum(math.exp(logprob - most) for logprob in found))
+
+    @property
+    def least(self) -> float:
+        """Log-probability of the least likely token that is listed."""
+        return min([logprob for _, logprob in self.top], default=self.logprob)
+
+
+class Reply(Record):
+    """One answer."""
+
+    text: str
+    finish_reason: str | None
+    """``stop``: complete; ``length``: cut off by ``max_new_tokens``."""
+    logprobs: tuple[TokenLogprob, ...] | None
+    """None: not asked for, or not offered."""
+    usage: Usage | None
+    """None: not reported."""
+    cached: bool = False
+    """Whether it was read from the cache rather than asked for."""
+
+    def token_after(self, prefix: str) -> TokenLogprob | None:
+        """The first visible token after ``prefix``, which the answer must begin with; None: there is none.
+
+        White space around the prefix is ignored, so it does not matter whether the tokenizer joins a space to what
+        follows it.
+        """
+        before = ""
+        for token in self.logprobs or ():
+            if before.strip() == prefix.strip() and token.token.strip():
+                return token
+            before += token.token
+        return None
+
+    def decoded(self) -> Any:
+        """The text read as JSON, for requests with a schema.
+
+        Raises:
+            ParseError: ``cut_off`` or ``not_json``.
+        """
+        if self.finish_reason == "length":
+            raise ParseError("cut_off", f"the answer ends at max_new_tokens: …{self.text[-40:]!r}")
+        try:
+            return json.loads(self.text)
+        except (ValueError, RecursionError) as error:
+            raise ParseError("not_json", f"{self.text[:80]!r}… is not JSON ({error})") from error
+
+
+@dataclass(frozen=True)
+class Failure:
+    """One request without an answer."""
+
+    reason: str
+    """Identifier fit for counting: ``http_<status>``, ``timeout``, ``connection``, ``not_json``,
+    ``not_a_completion``, ``no_choices``, ``no_content``, ``refused``, ``no_usage``, ``retry_after_too_long``,
+    ``budget_exhausted``."""
+    detail: str
+
+
+class _Lenient(BaseModel):
+    """What is read of a server's answer; servers add fields of their own."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", strict=False)
+
+
+class _TopToken(_Lenient):
+    token: str
+    logprob: FiniteFloat
+
+
+class _Token(_TopToken):
+    top_logprobs: tuple[_TopToken, ...] = ()
+
+
+class _Logprobs(_Lenient):
+    content: tuple[_Token, ...] | None = None
+
+
+class _Message(_Lenient):
+    content: str | None = None
+    refusal: str | None = None
+
+
+class _Choice(_Lenient):
+    message: _Message
+    finish_reason: str | None = None
+    logprobs: _Logprobs | None = None
+
+
+class _Usage(_Lenient):
+    prompt_tokens: int = Field(ge=0)
+    completion_tokens: int = Field(default=0, ge=0)
+
+
+class _Completion(_Lenient):
+    choices: tuple[_Choice, ...]
+    usage: _Usage | None = None
+
+
+class Endpoint:
+    """One model behind one server. Used as ``async with endpoint: …``; it may be opened again afterwards.
+
+    The budget and :attr:`counts` belong to the object: they go on over openings, not over processes.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        model: str,
+        *,
+        revision: str = "",
+        api_key: str | None = None,
+        concurrency: int = 8,
+        timeout_s: float = 60.0,
+        max_retries: int = 5,
+        backoff_s: float = 1.0,
+        max_calls: int | None = None,
+        max_tokens: int | None = None,
+        cache: Path | None = None,
+        seed: int = 0,
+    ) -> None:
+        """
+        Args:
+            base_url: up to and including the version, such as ``http://127.0.0.1:8000/v1``.
+            model: the name under which the server offers the model.
+            revision: what pins the weights behind that name; part of the cache's key.
+            api_key: None: the environment's ``REDAES_API_KEY``, or none at all.
+            concurrency: most requests that are under way at once, waits between retries included.
+            timeout_s: for one try as a whole, in seconds.
+            max_retries: see the module's table.
+            backoff_s: mean delay before the first retry, in seconds; doubles from try to try.
+            max_calls: most requests that are sent, retries included; None: no limit.
+            max_tokens: no request is sent once the reported tokens, of prompts and answers, reach this; requests
+                that are under way by then still count. None: no limit.
+            cache: folder of the answers; None: nothing is stored. Several processes may share it.
+            seed: of the jitter.
+
+        Raises:
+            InputError: a setting that makes no sense.
+        """
+        parts = urlsplit(base_url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise InputError(f"base_url is {base_url!r}; give something like http://127.0.0.1:8000/v1")
+        if parts.username or parts.password:
+            raise InputError("base_url holds a user name or password; hand the key over as api_key")
+        for name, value, least in (("concurrency", concurrency, 1), ("max_retries", max_retries, 0)):
+            if value < least:
+                raise InputError(f"{name} is {value}; give at least {least}")
+        for name, seconds in (("timeout_s", timeout_s), ("backoff_s", backoff_s)):
+            if not seconds > 0:
+                raise InputError(f"{name} is {seconds}; give more than 0 seconds")
+        for name, limit in (("max_calls", max_calls), ("max_tokens", max_tokens)):
+            if limit is not None and limit < 0:
+                raise InputError(f"{name} is {limit}; give at least 0, or None for no limit")
+        self.base_url = base_url.rstrip("/")
+        self.model = model
+        self.revision = revision
+        self.concurrency = concurrency
+        self.timeout_s = timeout_s
+        self.max_retries = max_retries
+        self.backoff_s = backoff_s
+        self.max_calls = max_calls
+        self.max_tokens = max_tokens
+        self.cache = cache
+        self.seed = seed
+        self.counts: Counter[str] = Counter()
+        """``calls`` sent, ``tokens`` reported, and requests that ended ``ok``, ``cached`` or
+        ``failed: <reason>``; each further try counts under ``retried: <reason>``."""
+        self._api_key = api_key if api_key is not None else os.environ.get(API_KEY_VARIABLE)
+        self._client: httpx.AsyncClient | None = None
+        self._slots: asyncio.Semaphore | None = None
+
+    async def __aenter__(self) -> Endpoint:
+        """Open the connections.
+
+        Raises:
+            BackendError: it is open already.
+            MissingDependency: httpx is absent.
+        """
+        if self._client is not None:
+            raise BackendError(f"{self.base_url} is open already; share the open endpoint instead")
+        httpx = _httpx()
+        self._client = httpx.AsyncClient(
+            headers={"Authorization": f"Bearer {self._api_key}"} if self._api_key else {},
+            # One try as a whole is timed in _send: httpx times each read alone, which a trickle outlives.
+            timeout=None,
+            limits=httpx.Limits(max_connections=self.concurrency),
+        )
+        self._slots = asyncio.Semaphore(self.concurrency)  # made here, because it belongs to the running loop
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Close the connections."""
+        client, self._client, self._slots = self._client, None, None
+        if client is not None:
+            await client.aclose()
+
+    async def ask(self, request: ChatRequest) -> Reply:
+        """One answer, from the cache or from the server.
+
+        Raises:
+            EndpointError: there is none; carries the reason, which has been counted.
+            BudgetExhausted: an EndpointError; the request would pass the budget.
+            BackendError: the endpoint is not open.
+            RecordError: the cache cannot be read or written.
+        """
+        if self._slots is None:
+            raise BackendError(f"{self.base_url} is not open; ask within 'async with endpoint:'")
+        key = self.key(request)
+        async with self._slots:
+            # Looked up with a slot in hand: an equal request that went before may be answered by now.
+            reply = self._stored(key)
+            if reply is not None:
+                self.counts["cached"] += 1
+                return reply
+            try:
+                reply = await self._with_retries(request, key)
+            except EndpointError as error:
+                self.counts[f"failed: {error.reason}"] += 1
+                raise
+            self.counts["ok"] += 1
+            return self._store(key, reply)
+
+    async def ask_many(self, requests: Sequence[ChatRequest]) -> list[Reply | Failure]:
+        """The answers in the order of the requests; a request that fails loses only itself.
+
+        Once the budget is spent, what is not in the cache fails as ``budget_exhausted``: the caller decides
+        whether that ends the run.
+
+        Raises:
+            BackendError: the endpoint is not open.
+            RecordError: the cache cannot be read or written.
+        """
+        tasks = [asyncio.create_task(self._reply_or_failure(request)) for request in requests]
+        try:
+            return list(await asyncio.gather(*tasks))
+        finally:  # after an error, nothing goes on spending unseen
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    def key(self, request: ChatRequest) -> str:
+        """The name of an answer: SHA-256 of everything that decides it, in hex. The server's address does not,
+        and the API key is no part of it."""
+        parts = (
+            _CACHE_FORMAT,
+            self.model,
+            self.revision,
+            request.prompt_id,
+            _canonical(request.messages),
+            *(picture.id for picture in request.images),
+            request.sampling.model_dump_json(),
+            _canonical(request.schema),
+            str(request.n_logprobs),
+        )
+        digest = hashlib.sha256()
+        for part in parts:
+            data = part.encode()
+            digest.update(len(data).to_bytes(8, "big") + data)  # lengths keep ("ab", "c") apart from ("a", "bc")
+        return digest.hexdigest()
+
+    async def _reply_or_failure(self, request: ChatRequest) -> Reply | Failure:
+        try:
+            return await self.ask(request)
+        except EndpointError as error:
+            return Failure(error.reason, str(error))
+
+    async def _with_retries(self, request: ChatRequest, key: str) -> Reply:
+        # Of the request's own: the delays do not depend on what else is under way.
+        rng = random.Random(f"{self.seed}:{key}")
+        body = await asyncio.to_thread(self._body, request)  # encoding pictures would hold up the other requests
+        tries = 0
+        while True:
+            self._spend()
+            try:
+                return self._reply(await self._send(body))
+            except _Rejected as rejected:
+                if tries >= self._retries(rejected.reason):
+                    raise EndpointError(rejected.reason, f"{rejected.detail} (tried {tries + 1} times)") from rejected
+                delay_s = rejected.retry_after_s
+                if delay_s is not None and delay_s > MAX_RETRY_AFTER_S:
+                    raise EndpointError(
+                        "retry_after_too_long", f"the server asks to wait {delay_s:.0f} s; start again later"
+                    ) from rejected
+                if delay_s is None:
+                    delay_s = min(MAX_BACKOFF_S, self.backoff_s * 2.0**tries) * rng.uniform(0.5, 1.5)
+                self.counts[f"retried: {rejected.reason}"] += 1
+            tries += 1
+            await asyncio.sleep(delay_s)
+
+    def _retries(self, reason: str) -> int:
+        if reason in _RETRIED:
+            return self.max_retries
+        return min(FEW_RETRIES, self.max_retries) if reason in _RETRIED_A_LITTLE else 0
+
+    def _spend(self) -> None:
+        """Take one call off the budget, or refuse it."""
+        if self.max_calls is not None and self.counts["calls"] >= self.max_calls:
+            raise BudgetExhausted(f"all {self.max_calls} calls are spent; raise max_calls to go on")
+        if self.max_tokens is not None and self.counts["tokens"] >= self.max_tokens:
+            raise BudgetExhausted(f"{self.counts['tokens']} of {self.max_tokens} tokens are spent; raise max_tokens")
+        self.counts["calls"] += 1
+
+    def _body(self, request: ChatRequest) -> bytes:
+        """The request as the protocol writes it."""
+        pictures = iter(request.images)
+        messages = copy.deepcopy([dict(message) for message in request.messages])
+        for message in messages:
+            if not isinstance(message["content"], str):
+                message["content"] = [
+                    {"type": "image_url", "image_url": {"url": next(pictures).url}} if part["type"] == "image" else part
+                    for part in message["content"]
+                ]
+        body: dict[str, Any] = {
+            "model": self.model,
+            "messages": messages,
+            "temperature": request.sampling.temperature,
+            # The older name, max_tokens, is refused by OpenAI's newer models; vLLM and SGLang take both.
+            "max_completion_tokens": request.sampling.max_new_tokens,
+            "seed": request.sampling.seed,
+        }
+        if request.n_logprobs:
+            body |= {"logprobs": True, "top_logprobs": request.n_logprobs}
+        if request.schema is not None:
+            schema = {"name": "answer", "schema": request.schema, "strict": True}
+            body["response_format"] = {"type": "json_schema", "json_schema": schema}
+        return json.dumps(body, allow_nan=False).encode()
+
+    async def _send(self, body: bytes) -> bytes:
+        """One try.
+
+        Raises:
+            _Rejected: no connection, no answer in time, or a status that is not 200.
+        """
+        httpx = _httpx()
+        assert self._client is not None
+        post = self._client.post(
+            f"{self.base_url}/chat/completions", content=body, headers={"Content-Type": "application/json"}
+        )
+        try:
+            response = await asyncio.wait_for(post, self.timeout_s)
+        except asyncio.TimeoutError as error:
+            raise _Rejected("timeout", f"no answer from {self.base_url} within {self.timeout_s:g} s") from error
+        except httpx.HTTPError as error:
+            raise _Rejected("connection", f"{self.base_url}: {error or type(error).__name__}") from error
+        if response.status_code != 200:
+            raise _Rejected(
+                f"http_{response.status_code}",
+                f"{self.base_url} answers {response.status_code}: {self._shown(response.content)}",
+                _retry_after_s(response.headers.get("Retry-After")),
+            )
+        return bytes(response.content)
+
+    def _reply(self, data: bytes) -> Reply:
+        """The answer in a response; its tokens are counted whether it is usable or not.
+
+        Raises:
+            _Rejected: there is none.
+        """
+        try:
+            decoded = json.loads(data)
+        except (ValueError, RecursionError) as error:  # the latter: brackets within brackets without end
+            raise _Rejected("not_json", f"{self.base_url} answers {self._shown(data)}") from error
+        try:
+            completion = _Completion.model_validate(decoded)
+        except ValidationError as error:
+            raise _Rejected("not_a_completion", f"{self.base_url} answers {self._shown(data)}") from error
+        usage = None
+        if completion.usage is not None:
+            usage = Usage(**dict(completion.usage))
+            self.counts["tokens"] += usage.total_tokens
+        elif self.max_tokens is not None:
+            raise _Rejected("no_usage", "the server reports no tokens; use max_calls instead of max_tokens")
+        if not completion.choices:
+            raise _Rejected("no_choices", f"{self.base_url} answers without a choice")
+        choice = completion.choices[0]
+        if choice.message.content is None:
+            if choice.message.refusal is not None:
+                raise _Rejected("refused", self._shown(choice.message.refusal.encode()))
+            raise _Rejected("no_content", f"the answer has no text (finish_reason {choice.finish_reason})")
+        tokens = None if choice.logprobs is None else choice.logprobs.content
+        return Reply(
+            text=choice.message.content,
+            finish_reason=choice.finish_reason,
+            logprobs=None
+            if tokens is None
+            else tuple(
+                TokenLogprob(
+                    token=token.token,
+                    logprob=token.logprob,
+                    top=tuple((other.token, other.logprob) for other in token.top_logprobs),
+                )
+                for token in tokens
+            ),
+            usage=usage,
+        )
+
+    def _shown(self, data: bytes) -> str:
+        """The beginning of a server's words, fit for a message: servers repeat keys in their complaints."""
+        text = data.decode("utf-8", "replace")
+        if self._api_key:
+            text = text.replace(self._api_key, "***")
+        return repr(text[:200])
+
+    def _path(self, key: str) -> Path | None:
+        return None if self.cache is None else self.cache / key[:2] / f"{key}.json"
+
+    def _stored(self, key: str) -> Reply | None:
+        path = self._path(key)
+        if path is None:
+            return None
+        try:
+            return Reply.model_validate_json(path.read_bytes()).model_copy(update={"cached": True})
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise RecordError(f"{path} cannot be read: {error.strerror}") from error
+        except ValidationError as error:  # files appear whole: this one was altered
+            raise RecordError(f"{path} is no stored answer; delete it") from error
+
+    def _store(self, key: str, reply: Reply) -> Reply:
+        """Store an answer, and return the one that counts: the first, should another process have been faster."""
+        path = self._path(key)
+        if path is None:
+            return reply
+        temporary = path.with_name(f".{key}.{os.getpid()}.new")
+        write_atomically(temporary, reply.model_dump_json(exclude={"cached"}).encode())
+        try:
+            os.link(temporary, path)  # unlike a renaming, a link never replaces what is there
+        except FileExistsError:
+            return self._stored(key) or reply
+        except OSError as error:
+            raise RecordError(
+                f"{path} cannot be made: {error.strerror}; put the cache on a file system with hard links"
+            ) from error
+        finally:
+            temporary.unlink(missing_ok=True)
+        return reply
+
+
+class _Rejected(Exception):
+    """One try that gave no answer."""
+
+    def __init__(self, reason: str, detail: str, retry_after_s: float | None = None) -> None:
+        super().__init__(detail)
+        self.reason = reason
+        self.detail = detail
+        self.retry_after_s = retry_after_s
+
+
+def _httpx() -> Any:
+    try:
+        import httpx
+    except ImportError as error:
+        raise MissingDependency("httpx", "serve") from error
+    return httpx
+
+
+def _canonical(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+
+def _retry_after_s(header: str | None) -> float | None:
+    """Seconds that a server asks to wait, given as a number or as a date; None: it does not say, or nonsense."""
+    if header is None:
+        return None
+    if header.strip().isdecimal():
+        return float(header)
+    try:
+        moment = email.utils.parsedate_to_datetime(header)
+    except ValueError:
+        return None
+    return max(0.0, moment.timestamp() - time.time())

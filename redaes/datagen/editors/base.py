@@ -1,0 +1,100 @@
+"""What the pipeline asks of an editor: several edits of one picture, each with its own success or failure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from PIL import Image
+
+from redaes.errors import InputError
+
+Failure = Literal[
+    "unknown_instruction",
+    "instruction_too_long",
+    "out_of_memory",
+    "editor_error",
+    "not_finite",
+    "withheld",
+]
+"""Why a job gave no picture: fit for counting.
+
+``unknown_instruction``: the editor knows a fixed list and this is not on it. ``instruction_too_long``: its end
+would be cut off. ``out_of_memory``, ``editor_error``: the editor gave up; the detail says with what words.
+``not_finite``: the picture holds values that are no numbers. ``withheld``: the editor's safety filter blackened it.
+"""
+
+MAX_SEED = 2**63 - 1
+
+
+@dataclass(frozen=True)
+class EditJob:
+    """One edit that is asked for."""
+
+    instruction: str
+    """What to do, as a sentence."""
+    seed: int
+    """Fixes the random part: the same job on the same editor gives the same picture."""
+
+    def __post_init__(self) -> None:
+        if not self.instruction.strip():
+            raise InputError("an edit without an instruction; say what to change")
+        if not 0 <= self.seed <= MAX_SEED:
+            raise InputError(f"seed is {self.seed}; give a whole number from 0 to 2**63 - 1")
+
+
+@dataclass(frozen=True)
+class EditOutcome:
+    """What became of a job: a picture, or the reason why there is none."""
+
+    image: Image.Image | None = None
+    """RGB, of the source's size."""
+    failure: Failure | None = None
+    detail: str = ""
+    """With a failure: what the editor said."""
+
+    def __post_init__(self) -> None:
+        if (self.image is None) == (self.failure is None):
+            raise ValueError("an outcome has either a picture or a failure")
+
+
+class Editor(Protocol):
+    """Something that edits pictures by instruction."""
+
+    name: str
+    """Kind, version or model, as an :class:`~redaes.types.Edit` carries it."""
+    revision: str
+    """What pins the editor: a content hash or a hub revision."""
+    licence: str
+    """SPDX expression; ``LicenseRef-unknown`` where it is not known."""
+    commercial: bool
+    """Whether the licence is known to permit commercial use."""
+    settings: dict[str, str | int | float | bool | None]
+    """What else decides the pictures, for a dataset's plan: numbers and words that JSON holds."""
+
+    def edit(self, source: Image.Image, jobs: Sequence[EditJob]) -> list[EditOutcome]:
+        """Edit one picture in several ways.
+
+        Args:
+            source: RGB; left untouched.
+            jobs: what to do, each to the source itself.
+
+        Returns:
+            One outcome per job, in their order. A job that fails does not affect the others.
+
+        Raises:
+            InputError: the picture is not RGB or is empty.
+        """
+        ...
+
+
+def check_source(source: Image.Image) -> None:
+    """Refuse what no editor takes.
+
+    Raises:
+        InputError: not RGB, or without pixels.
+    """
+    if source.mode != "RGB" or not source.width or not source.height:
+        width, height = source.size
+        raise InputError(f"an editor takes RGB pictures, got {source.mode} of {width} × {height}; convert it first")

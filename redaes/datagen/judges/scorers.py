@@ -1,0 +1,262 @@
+"""Judges that see one picture at a time, and redaes itself as a judge.
+
+A scorer gives one number per picture on a scale of its own. The adapter turns it into points, linearly::
+
+    points = 9 * (score - worst) / (best - worst)        delta = points(first) - points(second)
+
+so the scorer's documented range, from ``worst`` to ``best``, is laid over the nine points of the project's scale,
+and a metric that is lower for better pictures has ``worst > best``. That is a choice of unit, NOT a calibration:
+two scorers that use their ranges differently still differ, and the consensus of several judges has to bear it.
+Such a judge knows no order, so its difference stands for both.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from redaes import answers, prompts
+from redaes.assessor import Assessor
+from redaes.backends.endpoint import ChatRequest, Endpoint, Failure, Picture, Reply
+from redaes.datagen.judges.base import Judgement, PicturePair
+from redaes.datagen.judges.vlm import N_LOGPROBS, refuse_lost
+from redaes.errors import BackendError, InputError, MissingDependency
+from redaes.images import LoadedImage
+from redaes.types import MAX_DELTA, ImageRef, Sampling
+
+MIN_DIGIT_SHARE = 0.5
+"""Probability that the score tokens must have together; below, the model was about to say something else."""
+
+
+class Scorer(Protocol):
+    """Something that gives one picture a number."""
+
+    name: str
+    revision: str
+    """What pins it."""
+    worst: float
+    """The score that stands for 0 points."""
+    best: float
+    """The score that stands for 9 points."""
+
+    def score(self, pictures: Sequence[Picture]) -> list[float | Failure]:
+        """One score, or the reason why there is none, per picture, in their order.
+
+        Raises:
+            BackendError: the scorer cannot be asked at all.
+        """
+        ...
+
+
+class ScorerJudge:
+    """A pointwise scorer as a judge of pairs."""
+
+    def __init__(self, scorer: Scorer) -> None:
+        """
+        Raises:
+            InputError: a range without extent.
+        """
+        extent = scorer.best - scorer.worst
+        if not math.isfinite(extent) or extent == 0:
+            raise InputError(f"{scorer.name} scores from {scorer.worst} to {scorer.best}; give two different numbers")
+        self.scorer = scorer
+        self.name = scorer.name
+        self.revision = scorer.revision
+        self.points_per_unit = MAX_DELTA / extent
+        """Points that one unit of the score stands for; negative where lower is better."""
+
+    def judge(self, pairs: Sequence[PicturePair]) -> list[Judgement]:
+        """One judgement per pair, in their order; each picture is scored once, however many pairs show it.
+
+        Raises:
+            BackendError: the scorer cannot be asked, or did not answer for every picture.
+        """
+        pictures = {picture.id: picture for pair in pairs for picture in (pair.first, pair.second)}
+        scored = self.scorer.score(list(pictures.values()))
+        if len(scored) != len(pictures):
+            raise BackendError(f"{self.name} gives {len(scored)} scores for {len(pictures)} pictures")
+        scores = dict(zip(pictures, (_checked(score) for score in scored), strict=True))
+        return [self._judgement(pair, scores[pair.first.id], scores[pair.second.id]) for pair in pairs]
+
+    def _judgement(self, pair: PicturePair, first: float | Failure, second: float | Failure) -> Judgement:
+        deltas: tuple[float, ...] = ()
+        if not isinstance(first, Failure) and not isinstance(second, Failure):
+            # Cut, because a scorer may leave its documented range.
+            deltas = (max(-MAX_DELTA, min(MAX_DELTA, self.points_per_unit * (first - second))),)
+        return Judgement(
+            pair=pair.id,
+            judge=self.name,
+            revision=self.revision,
+            forward=deltas,
+            swapped=deltas,
+            probability=None,
+            failures=tuple(score.reason for score in (first, second) if isinstance(score, Failure)),
+        )
+
+
+class VlmScorer:
+    """A vision-language model read at its score token: the expected digit, in the manner of Q-Align.
+
+    The prompt is ``score/v1``, whose answer is ``Score: <digit>``. The score is the mean of the digits 0 to 9 weighted
+    with their probabilities at that place, which is finer than the digit that is written. The server must report
+    token probabilities.
+    """
+
+    worst = 0.0
+    best = 9.0
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        """
+        Args:
+            endpoint: the model; its ``revision`` pins the scorer.
+        """
+        self.endpoint = endpoint
+        self.name = f"{endpoint.model} (score)"
+        self.revision = endpoint.revision
+
+    def score(self, pictures: Sequence[Picture]) -> list[float | Failure]:
+        """As :meth:`score_open`, opening and closing the endpoint; not to be called from a running event loop."""
+
+        async def run() -> list[float | Failure]:
+            async with self.endpoint:
+                return await self.score_open(pictures)
+
+        return asyncio.run(run())
+
+    async def score_open(self, pictures: Sequence[Picture]) -> list[float | Failure]:
+        """One score in [0, 9], or the reason why there is none, per picture, in their order.
+
+        Reasons are those of the endpoint, ``no_logprobs``, ``not_the_form`` and ``no_score``.
+
+        Raises:
+            BudgetExhausted: not all could be asked.
+            EndpointError: no question at all was answered, for reasons that lie with the server.
+            BackendError: the endpoint is not open.
+        """
+        prompt = prompts.load(prompts.SCORE)
+        sampling = Sampling(max_new_tokens=8)
+        replies = await self.endpoint.ask_many(
+            [ChatRequest.of(prompt, (picture,), sampling, n_logprobs=N_LOGPROBS) for picture in pictures]
+        )
+        refuse_lost(replies)
+        return [reply if isinstance(reply, Failure) else expected_score(reply) for reply in replies]
+
+
+def expected_score(reply: Reply) -> float | Failure:
+    """The mean digit at the score token, in [0, 9], or the reason why there is none."""
+    if reply.logprobs is None:
+        return Failure("no_logprobs", "the server reports no token probabilities; use another, or VlmJudge")
+    token = reply.token_after(answers.SCORE_PREFIX)
+    if token is None:
+        return Failure("not_the_form", f"{reply.text[:80]!r} does not begin with {answers.SCORE_PREFIX!r}")
+    shares = {
+        int(digit): math.exp(logprob)
+        for digit in answers.SCORE_CHOICES
+        if (logprob := token.log_probability_of(digit)) is not None
+    }
+    total = math.fsum(shares.values())
+    if total < MIN_DIGIT_SHARE:
+        return Failure("no_score", f"digits have a probability of {total:.2f} where the score should be")
+    return math.fsum(digit * share for digit, share in shares.items()) / total
+
+
+class AssessorJudge:
+    """redaes itself as a judge, so that a trained model can help to label the next data."""
+
+    def __init__(self, assessor: Assessor) -> None:
+        """
+        Args:
+            assessor: in either mode; one answer per order.
+        """
+        self.assessor = assessor
+        self.name = assessor.backend.model
+        self.revision = assessor.backend.revision
+
+    def judge(self, pairs: Sequence[PicturePair]) -> list[Judgement]:
+        """One judgement per pair, in their order.
+
+        Raises:
+            BackendError: the model cannot be asked.
+        """
+        results = self.assessor.compare_many([(_loaded(pair.first), _loaded(pair.second)) for pair in pairs])
+        judgements = []
+        for pair, result in zip(pairs, results, strict=True):
+            found = {
+                comparison.order: comparison.verdict if comparison.order == "forward" else comparison.verdict.swapped()
+                for comparison in result.comparisons
+                if comparison.verdict is not None
+            }
+            same = (0.0,) if pair.first.id == pair.second.id else ()  # the model was not asked
+            judgements.append(
+                Judgement(
+                    pair=pair.id,
+                    judge=self.name,
+                    revision=self.revision,
+                    forward=(found["forward"].delta,) if "forward" in found else same,
+                    swapped=(found["swapped"].delta,) if "swapped" in found else same,
+                    # With one order alone, the assessor's probability carries the lean towards a position.
+                    probability=result.probability if same or len(found) == 2 else None,
+                    failures=tuple(each.failure for each in result.comparisons if each.failure is not None),
+                    comparisons=result.comparisons,
+                )
+            )
+        return judgements
+
+
+class PyiqaScorer:
+    """A metric of the ``pyiqa`` package.
+
+    NOT for commercial use: the package's licence, and those of most weights it fetches, are non-commercial, and
+    labels made with it may inherit that. It is therefore no part of any extra. Its weights are fetched from the
+    network when the metric is made.
+    """
+
+    non_commercial = True
+
+    def __init__(self, metric: str, *, worst: float, best: float, device: str = "cpu") -> None:
+        """
+        Args:
+            metric: pyiqa's name of a metric that needs no reference, such as ``"musiq"``.
+            worst: the metric's documented score for the worst pictures; 0 for musiq.
+            best: the one for the best pictures; 100 for musiq.
+            device: torch's name of the device.
+
+        Raises:
+            MissingDependency: pyiqa is absent.
+        """
+        try:
+            import pyiqa
+        except ImportError as error:
+            raise MissingDependency("pyiqa", None) from error
+        self.name = f"pyiqa {metric}"
+        self.revision = str(pyiqa.__version__)
+        self.worst = worst
+        self.best = best
+        self._metric: Any = pyiqa.create_metric(metric, device=device)
+
+    def score(self, pictures: Sequence[Picture]) -> list[float | Failure]:
+        """The metric's own number per picture, one picture at a time because sizes differ."""
+        import torch
+
+        scores: list[float | Failure] = []
+        for picture in pictures:
+            pixels = np.asarray(picture.image, dtype=np.float32) / 255.0  # (H, W, 3)
+            with torch.inference_mode():
+                value = self._metric(torch.from_numpy(pixels).permute(2, 0, 1)[None])  # (1, 3, H, W)
+            scores.append(float(value))
+        return scores
+
+
+def _checked(score: float | Failure) -> float | Failure:
+    if isinstance(score, Failure) or math.isfinite(score):
+        return score
+    return Failure("not_finite", f"the score is {score}")
+
+
+def _loaded(picture: Picture) -> LoadedImage:
+    return LoadedImage(image=picture.image, ref=ImageRef(id=picture.id, path=Path("(in memory)")), notes=())

@@ -1,0 +1,210 @@
+"""The plan of a dataset: one row for each edit of each view of each photograph, before a pixel is read.
+
+A row says everything that its edit is made from, so that any worker on any machine makes the same picture of it,
+and a run that was interrupted knows what is missing. Rows of one shard form one row group of ``plan.parquet``: a
+worker reads its own and no more, however long the plan is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from redaes.datagen.editors.embedded import EDITOR, OPERATIONS, make_edit
+from redaes.errors import MissingDependency, RecordError
+from redaes.types import Edit, Split
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Role = Literal["shared", "twin", "member"]
+"""``shared``: under all pictures of the view, the best one included. ``twin``: a copy of the best picture with an
+edit that does not matter. ``member``: an edit whose effect is judged."""
+
+SHARED_SHARE = 0.4
+"""Views whose pictures share an edit, so that "looks edited" does not give the answer away."""
+SHARED_STRENGTH = (0.2, 0.6)
+COVERED_SHARE = 0.3
+"""Members that carry an edit that does not matter on top."""
+CROP_SCALE = (0.6, 0.95)
+"""Sides of a view other than the whole frame, as a share of the photograph's."""
+
+DEGRADE = tuple(sorted(name for name, operation in OPERATIONS.items() if operation.direction == "degrade"))
+NEUTRAL = tuple(sorted(name for name, operation in OPERATIONS.items() if operation.direction == "neutral"))
+SHARED = tuple(name for name in DEGRADE if OPERATIONS[name].factor == "content")
+"""What a whole group may share. No later edit undoes these, composition aside (a crop can cut them off)."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The part of a photograph that a view shows, in shares of its width and height."""
+
+    left: float
+    top: float
+    scale: float
+
+    def box(self, width: int, height: int) -> tuple[int, int, int, int]:
+        """Left, top, right and bottom in pixels of a photograph of that size."""
+        w, h = max(1, round(width * self.scale)), max(1, round(height * self.scale))
+        left, top = round(self.left * (width - w)), round(self.top * (height - h))
+        return left, top, left + w, top + h
+
+
+@dataclass(frozen=True)
+class PlannedEdit:
+    """One row."""
+
+    id: str
+    """Of the row: follows from seed, photograph, view and place alone."""
+    split: Split
+    source: str
+    """Id of the photograph."""
+    view: int
+    role: Role
+    edit: Edit
+    cover: Edit | None
+    """An edit that does not matter, laid over a member."""
+    frame: Frame
+
+    @property
+    def group(self) -> str:
+        """The view with all its edits."""
+        return f"{self.source[:12]}-{self.view}"
+
+
+def whole_or_crop(view: int, rng: random.Random) -> Frame:
+    """View 0 is the whole photograph, the others are crops drawn at random."""
+    if view == 0:
+        return Frame(0.0, 0.0, 1.0)
+    scale = rng.uniform(*CROP_SCALE)
+    return Frame(round(rng.random(), 6), round(rng.random(), 6), round(scale, 6))
+
+
+def plan_view(source: str, split: Split, view: int, variants: int, seed: int) -> list[PlannedEdit]:
+    """The embedded editor's edits of one view.
+
+    Args:
+        source: id of the photograph.
+        split: where it belongs.
+        view: number of the view.
+        variants: members wanted.
+        seed: of the dataset.
+    """
+    rng = random.Random(f"{seed}:{source}:{view}")
+    frame = whole_or_crop(view, rng)
+
+    def neutral() -> Edit:
+        return make_edit(rng.choice(NEUTRAL), round(rng.random(), 3), rng.getrandbits(31))
+
+    def row(role: Role, edit: Edit, cover: Edit | None = None) -> PlannedEdit:
+        identity = hashlib.sha256(f"{EDITOR}|{seed}|{source}|{view}|{len(rows)}".encode()).hexdigest()[:16]
+        return PlannedEdit(identity, split, source, view, role, edit, cover, frame)
+
+    rows: list[PlannedEdit] = []
+    operations = DEGRADE
+    if rng.random() < SHARED_SHARE:
+        strength = round(rng.uniform(*SHARED_STRENGTH), 3)
+        rows.append(row("shared", make_edit(rng.choice(SHARED), strength, rng.getrandbits(31))))
+        # What all share must stay in all: a crop could cut it off.
+        operations = tuple(name for name in DEGRADE if OPERATIONS[name].factor != "composition")
+    rows.append(row("twin", neutral()))
+    again = rng.random() < 0.5
+    last: Edit | None = None
+    for _ in range(variants):
+        if again and last is not None:
+            # The same edit, less or more: the pair whose direction is surest.
+            strength = round((last.strength + rng.uniform(0.3, 0.7)) % 1.0, 3)
+            last, again = make_edit(last.operation, strength, last.seed), False
+        else:
+            # By factor first: factors with many operations shall not crowd out the others.
+            factor = rng.choice(sorted({OPERATIONS[name].factor for name in operations}))
+            operation = rng.choice([name for name in operations if OPERATIONS[name].factor == factor])
+            last = make_edit(operation, round(rng.uniform(0.15, 1.0), 3), rng.getrandbits(31))
+        rows.append(row("member", last, neutral() if rng.random() < COVERED_SHARE else None))
+    return rows
+
+
+def _schema() -> pa.Schema:
+    try:
+        import pyarrow as pa
+    except ImportError as error:
+        raise MissingDependency("pyarrow", "edit") from error
+
+    text = pa.string()
+    frame = pa.struct([(item.name, pa.float64()) for item in fields(Frame)])
+    return pa.schema(
+        [
+            ("id", text), ("split", text), ("source", text), ("view", pa.int32()), ("role", text),
+            ("edit", text), ("cover", text), ("frame", frame),
+        ]
+    )  # fmt: skip
+
+
+def write_plan(path: Path, chunks: Iterable[Sequence[PlannedEdit]]) -> int:
+    """Write the rows, one row group for each chunk; the file is whole or absent.
+
+    Returns:
+        The number of rows.
+
+    Raises:
+        RecordError: the folder cannot be written to.
+    """
+    schema = _schema()  # first: it names what to install when Arrow is absent
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    total = 0
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
+                for chunk in chunks:
+                    writer.write_table(pa.Table.from_pylist([_as_row(planned) for planned in chunk], schema=schema))
+                    total += len(chunk)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise RecordError(f"{path} cannot be written: {error.strerror}; choose another output folder") from error
+    return total
+
+
+def read_plan(path: Path, chunk: int) -> list[PlannedEdit]:
+    """The rows of one chunk.
+
+    Raises:
+        RecordError: no plan there, or a damaged one.
+    """
+    schema = _schema()
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path) as file:
+            if not file.schema_arrow.equals(schema):
+                raise RecordError(f"{path} has other columns than this redaes writes; build in another folder")
+            return [_as_planned(row) for row in file.read_row_group(chunk).to_pylist()]
+    except (pa.ArrowException, OSError, IndexError) as error:
+        raise RecordError(f"{path} is not a readable plan: {error}; build in another folder") from error
+
+
+def _as_row(planned: PlannedEdit) -> dict[str, object]:
+    row = {item.name: getattr(planned, item.name) for item in fields(planned)}
+    row["edit"] = planned.edit.model_dump_json()
+    row["cover"] = None if planned.cover is None else planned.cover.model_dump_json()
+    row["frame"] = asdict(planned.frame)
+    return row
+
+
+def _as_planned(row: dict[str, object]) -> PlannedEdit:
+    values = dict(row)
+    values["edit"] = Edit.model_validate_json(str(row["edit"]))
+    values["cover"] = None if row["cover"] is None else Edit.model_validate_json(str(row["cover"]))
+    values["frame"] = Frame(**row["frame"])  # type: ignore[arg-type]  # the schema holds it
+    return PlannedEdit(**values)  # type: ignore[arg-type]  # the schema holds them

@@ -1,0 +1,168 @@
+"""A vision-language model looks at the photograph and words the instructions that suit it.
+
+What to change, in which direction and how much is drawn beforehand (:func:`redaes.datagen.instructions.draw_wishes`),
+so that a model's taste for sunsets does not decide what the dataset is about; the model says how, for this very
+picture, or leaves a wish out. Whatever it answers is checked; what is not usable is counted, and nothing is put in its
+place: what to do with a missing instruction is the caller's to decide.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from redaes.backends.endpoint import ChatRequest, Endpoint, Failure, Picture, Reply
+from redaes.datagen.instructions import AIMS, STRENGTHS, Aim, Instruction, Strength, Wish
+from redaes.errors import InputError, ParseError
+from redaes.prompts import load
+from redaes.types import FACTORS, Factor, Record, Sampling
+
+PROMPT = "edit_plan/v1"
+
+MAX_WORDS = 30
+"""Longest instruction, in words."""
+
+SAMPLING = Sampling(max_new_tokens=1024)
+"""Greedy; room for about a dozen instructions."""
+
+_NOT_PLAIN = re.compile(r"[\n\r<>{}|\[\]]|https?:")
+
+
+@dataclass(frozen=True)
+class PlanTask:
+    """A photograph, and what it is to be changed in."""
+
+    picture: Picture
+    wishes: tuple[Wish, ...]
+
+    def __post_init__(self) -> None:
+        if not self.wishes or len(set(self.wishes)) != len(self.wishes):
+            raise InputError(f"a plan needs wishes, each once; got {self.wishes}")
+
+
+class Plan(Record):
+    """What came of one photograph."""
+
+    instructions: tuple[Instruction, ...]
+    """The usable ones, in the order of the answer."""
+    missing: tuple[Wish, ...]
+    """Wishes without a usable instruction: left out by the model, or rejected."""
+    rejected: dict[str, int]
+    """Unusable ones by reason: ``not_an_instruction``, ``unknown_factor``, ``unknown_direction``,
+    ``unknown_strength``, ``not_asked``, ``duplicate``, ``empty``, ``too_long``, ``not_plain``."""
+    failure: str | None
+    """Why there is no answer to read at all: the endpoint's reason, ``cut_off``, ``not_json`` or
+    ``not_the_schema``."""
+
+
+class _Proposal(Record):
+    """One item of the answer, as the server is asked for it."""
+
+    factor: Factor
+    direction: Aim
+    strength: Strength
+    text: str
+
+
+class _Answer(Record):
+    """The answer, as the server is asked for it."""
+
+    instructions: tuple[_Proposal, ...]
+
+
+class _Item(Record):
+    """One item as it arrives: servers may ignore the schema, and a wrong word shall cost one item, not the answer."""
+
+    factor: str
+    direction: str
+    strength: str
+    text: str
+
+
+def _why_not(item: _Item, wishes: Sequence[Wish], taken: Sequence[Instruction]) -> str | None:
+    """The reason to reject an item, or None to keep it."""
+    for value, known, reason in (
+        (item.factor, FACTORS, "unknown_factor"),
+        (item.direction, AIMS, "unknown_direction"),
+        (item.strength, STRENGTHS, "unknown_strength"),
+    ):
+        if value not in known:
+            return reason
+    wish = (item.factor, item.direction, item.strength)
+    text = item.text.strip()
+    if wish not in wishes:
+        return "not_asked"
+    if any(one.wish == wish or one.text.lower() == text.lower() for one in taken):
+        return "duplicate"
+    if not re.search(r"\w", text):
+        return "empty"
+    if len(text.split()) > MAX_WORDS:
+        return "too_long"
+    if _NOT_PLAIN.search(text):
+        return "not_plain"
+    return None
+
+
+def _plan(task: PlanTask, reply: Reply | Failure, prompt_id: str) -> Plan:
+    def failed(reason: str) -> Plan:
+        return Plan(instructions=(), missing=task.wishes, rejected={}, failure=reason)
+
+    if isinstance(reply, Failure):
+        return failed(reply.reason)
+    try:
+        answer: Any = reply.decoded()
+    except ParseError as error:
+        return failed(error.reason)
+    if not isinstance(answer, dict) or set(answer) != {"instructions"} or not isinstance(answer["instructions"], list):
+        return failed("not_the_schema")
+    taken: list[Instruction] = []
+    rejected: Counter[str] = Counter()
+    for proposal in answer["instructions"]:
+        try:
+            item = _Item.model_validate(proposal, strict=True)
+        except ValidationError:
+            rejected["not_an_instruction"] += 1
+            continue
+        reason = _why_not(item, task.wishes, taken)
+        if reason is not None:
+            rejected[reason] += 1
+            continue
+        taken.append(Instruction.model_validate({**dict(item), "text": item.text.strip(), "template_id": prompt_id}))
+    met = {instruction.wish for instruction in taken}
+    return Plan(
+        instructions=tuple(taken),
+        missing=tuple(wish for wish in task.wishes if wish not in met),
+        rejected=dict(rejected),
+        failure=None,
+    )
+
+
+async def plan_instructions(
+    endpoint: Endpoint, tasks: Sequence[PlanTask], *, sampling: Sampling = SAMPLING
+) -> list[Plan]:
+    """Ask a vision-language model for instructions that suit each photograph, in the tasks' order.
+
+    Args:
+        endpoint: open.
+        tasks: photographs with their wishes.
+        sampling: greedy by default.
+
+    Raises:
+        BackendError: the endpoint is not open.
+        RecordError: the endpoint's cache cannot be read or written.
+    """
+    schema = _Answer.model_json_schema()
+    requests = []
+    for task in tasks:
+        wishes = "\n".join(f"- {wish.factor}, {wish.direction}, {wish.strength}" for wish in task.wishes)
+        prompt = load(PROMPT).fill(wishes=wishes, max_words=str(MAX_WORDS))
+        requests.append(ChatRequest.of(prompt, (task.picture,), sampling, schema=schema))
+    replies = await endpoint.ask_many(requests)
+    return [
+        _plan(task, reply, request.prompt_id) for task, reply, request in zip(tasks, replies, requests, strict=True)
+    ]

@@ -1,0 +1,21 @@
+"""Rationales: the reasoning that a pair is taught with, its writers and what every text must pass."""
+
+from __future__ import annotations
+
+from redaes.datagen.rationales.checks import EXPLANATIONS, Checked, check_text, contradictions
+from redaes.datagen.rationales.embedded import QUANTITIES, Quantity, write_from_factors, write_rationale
+from redaes.datagen.rationales.vlm import RationaleTask, Written, write_with_model
+
+__all__ = [
+    "EXPLANATIONS",
+    "QUANTITIES",
+    "Checked",
+    "Quantity",
+    "RationaleTask",
+    "Written",
+    "check_text",
+    "contradictions",
+    "write_from_factors",
+    "write_rationale",
+    "write_with_model",
+]

@@ -1,0 +1,180 @@
+"""What a rationale must not do: contradict its pair, give away how the pair came about, or break the grammar.
+
+:func:`contradictions` looks for what the embedded writer could get wrong. :func:`check_text` reads the free text of
+a model, which can get anything wrong; it looks for words, so it errs on both sides: it refuses some harmless
+sentences (a rejected text is written again), and a leak in words of its own passes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from redaes.answers import parse_rationale
+from redaes.datagen.rationales.embedded import CONCLUSIONS, SIZES
+from redaes.errors import ParseError
+from redaes.types import Factor, Rationale, winner_of
+
+MIN_WORDS, MAX_WORDS = 20, 140
+"""Length of a model's reasoning, without the closing sentence, in words."""
+
+QUOTED_WORDS = 5
+"""So many words in a row that also stand in an instruction are a quotation; of a shorter one, all of them."""
+
+EXPLANATIONS: dict[str, str] = {
+    "empty_rationale": "there is no reasoning before the closing sentence",
+    "not_decisive": "it does not end with exactly one closing sentence of the given form",
+    "unknown_factor": "the closing sentence names something that is no factor",
+    "not_plain": "it holds markup or answer lines; plain sentences only",
+    "too_short": "it is too short",
+    "too_long": "it is too long",
+    "wrong_side": "the closing sentence names the wrong picture as better",
+    "concludes_otherwise": "a sentence concludes for the picture that is not better",
+    "wrong_size": "it calls the difference much larger or smaller than it is",
+    "missing_factor": "the closing sentence leaves out a deciding factor",
+    "extra_factor": "the closing sentence names a factor that does not decide",
+    "factor_not_discussed": "the reasoning does not say what is seen of a deciding factor",
+    "mentions_score": "it speaks of scores, points or ratings",
+    "mentions_editing": "it speaks of how the pictures came about (edits, originals, versions, instructions)",
+    "names_position": "it calls a picture first, second, left or right instead of A or B",
+    "quotes_instruction": "it repeats the wording of what was asked for",
+}
+"""Every reason of :func:`check_text`, as it is told to the model that writes again."""
+
+_PLAIN = re.compile(r"<|>|[{}]|\*\*|^#|\bWinner:|\bDifference:", re.MULTILINE)
+_SCORE = re.compile(
+    r"\bscor(?:e|es|ed|ing)\b|\brat(?:ed|ings?)\b|\d\s*points?\b|\bpoints? (?:better|worse|higher|lower|ahead)\b"
+    r"|\bby (?:\w+ )?points\b|\bout of (?:ten|nine|10|9)\b|\d\s*/\s*(?:9|10)\b|\bdelta\b|Δ|[+±]\s?\d",
+    re.IGNORECASE,
+)
+_EDITING = re.compile(
+    r"\b(?:un)?edit(?:s|ed|ing|or|ors)?\b|\boriginal(?:s|ly)?\b|\b(?:un)?retouch\w*|\b(?:un)?alter(?:ed|ation|ations)\b"
+    r"|\bmanipulat\w*|\bphotoshop\w*|\b(?:un)?modif(?:ied|ication|ications)\b|\b(?:over|post|un)?-?process(?:ed|ing)\b"
+    r"|\b(?:AI|computer)?-?\bgenerated\b|\bsource (?:image|picture|photo\w*)|\bversions?\b|\binstruct\w*|\bprompts?\b"
+    r"|\bbefore and after\b|\b(?:has|have|had) been (?:made|changed|added|removed|applied|replaced)\b"
+    r"|\b(?:was|were) (?:added|applied|removed|replaced|changed)\b|\breference (?:image|picture|photo\w*)",
+    re.IGNORECASE,
+)
+_POSITION = re.compile(
+    r"\b(?:first|second|left|right)(?:-hand)? (?:picture|photo|photograph|image|shot|frame|one)\b", re.IGNORECASE
+)
+_SMALL = r"slightly|marginally|a little|a bit|somewhat|barely"
+_LARGE = r"far|much|vastly|greatly|considerably|by far|hugely"
+_PICTURE = "picture|photo|photograph|image|shot|frame|one"
+_CONCLUDES = re.compile(
+    rf"\b(?P<side>[AB]) (?:is|remains|comes out) (?!not\b|no\b)"
+    rf"(?:(?:(?P<small>{_SMALL})|(?P<large>{_LARGE})|\w+) )?(?:the )?"
+    rf"(?:better|stronger|superior|preferable|winner)(?= (?:{_PICTURE}|than)\b|[.,;:!])"
+)
+_PREFERS = re.compile(
+    r"\b(?:prefer|choose|winner is|favou?rs?) (?P<side>[AB])(?= (?:is|the|over|as|to)\b|[.,;:!])"
+    r"|\bmakes (?P<made>[AB]) (?:\w+ )?(?:the )?(?:better|stronger|superior|winner)\b"
+)
+
+_VOCABULARY: dict[Factor, str] = {
+    "light": "light lit bright dark expos shadow highlight contrast haz flat glar glow sun tonal harsh black white",
+    "colour": "colo hue satur warm cool cast tint tone red green blue yellow orange magenta vivid pale dull white",
+    "focus": "focus sharp blur soft crisp detail halo smear shak depth edge definition textur",
+    "noise": "nois grain artefact artifact compress block band pixel clean speck smooth blotch rough",
+    "composition": "compos fram crop tilt horizon balanc edge centr center level lean room cut perspective corner line "
+    "space stretch proportion",
+    "content": "background clutter distract object tidy mess litter stamp watermark dirt flare wire cable pole finger "
+    "surround intru busy calm clean scene spot",
+    "subject": "subject express pose eye face smil moment gaze look posture person animal head body fresh worn",
+    "mood": "mood atmospher feel weather sky dusk dawn mist fog golden drama calm quiet dreary gloom season style cold "
+    "warm",
+}
+"""Beginnings of words of which one must stand in the reasoning, with or without one of the prefixes."""
+_PREFIXES = "under|over|un|de|dis|mis|back|sun"
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A model's text, read."""
+
+    rationale: Rationale | None
+    """None: it does not follow the grammar."""
+    reasons: tuple[str, ...]
+    """Keys of :data:`EXPLANATIONS`; empty: it may be used."""
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"[\w']+", text.lower())
+
+
+def _quotes(text: str, instruction: str) -> bool:
+    said, asked = _words(text), _words(instruction)
+    length = min(QUOTED_WORDS, len(asked))
+    if not length:
+        return False
+    runs = {tuple(asked[start : start + length]) for start in range(len(asked) - length + 1)}
+    return any(tuple(said[start : start + length]) in runs for start in range(len(said) - length + 1))
+
+
+def _discusses(text: str, factor: Factor) -> bool:
+    beginnings = _VOCABULARY[factor].replace(" ", "|")
+    return re.search(rf"\b(?:{_PREFIXES})?(?:{beginnings})", text, re.IGNORECASE) is not None
+
+
+def _size_is_wrong(conclusion: re.Match[str], delta: float) -> bool:
+    size = abs(delta)
+    return bool((conclusion["small"] and size >= SIZES[1][0]) or (conclusion["large"] and size < SIZES[0][0]))
+
+
+def check_text(text: str, delta: float, factors: Sequence[Factor], instructions: Sequence[str] = ()) -> Checked:
+    """Read a model's reasoning with its closing sentence, and say what is wrong with it.
+
+    Args:
+        text: what the model wrote; runs of white space count as one space.
+        delta: score of A minus score of B, in points.
+        factors: what decides; empty for a tie.
+        instructions: what the editors were told, of which nothing may be quoted.
+    """
+    text = " ".join(text.split())
+    try:
+        rationale = parse_rationale(text)
+    except ParseError as error:
+        return Checked(None, (error.reason,))
+    expected = winner_of(delta)
+    body = rationale.text
+    n_words = len(_words(body))
+    conclusions = list(_CONCLUDES.finditer(body))
+    preferred = [match["side"] or match["made"] for match in _PREFERS.finditer(body)]
+    concluded = {*preferred, *(match["side"] for match in conclusions)}
+    tests = {
+        "not_plain": _PLAIN.search(body) is not None,
+        "too_short": n_words < MIN_WORDS,
+        "too_long": n_words > MAX_WORDS,
+        "wrong_side": rationale.better != expected,
+        "concludes_otherwise": bool(concluded - {expected}),
+        "wrong_size": any(_size_is_wrong(match, delta) for match in conclusions),
+        "missing_factor": not set(factors) <= set(rationale.factors),
+        "extra_factor": not set(rationale.factors) <= set(factors),
+        "factor_not_discussed": any(not _discusses(body, factor) for factor in factors),
+        "mentions_score": _SCORE.search(body) is not None,
+        "mentions_editing": _EDITING.search(body) is not None,
+        "names_position": _POSITION.search(body) is not None,
+        "quotes_instruction": any(_quotes(body, instruction) for instruction in instructions),
+    }
+    return Checked(rationale, tuple(reason for reason, holds in tests.items() if holds))
+
+
+def contradictions(rationale: Rationale, delta: float, factors: Sequence[Factor]) -> list[str]:
+    """What in a rationale disagrees with the pair it is about; empty when nothing does."""
+    found: list[str] = []
+    expected = winner_of(delta)
+    if rationale.better != expected:
+        found.append(f"names {rationale.better} as better, the difference {delta:+.1f} says {expected}")
+    if tuple(rationale.factors) != tuple(factors):
+        found.append(f"names {rationale.factors}, decided by {tuple(factors)}")
+    concluded = {
+        side
+        for side in ("A", "B")
+        for template in CONCLUSIONS
+        for _, size in SIZES
+        if template.format(winner=side, size=size) in rationale.text
+    }
+    if concluded - {expected}:
+        found.append(f"its text concludes that {' and '.join(sorted(concluded))} is better")
+    return found

@@ -1,0 +1,203 @@
+"""A vision-language model writes the reasoning, knowing the verdict; what it writes is checked before it counts.
+
+A text that is rejected goes back to the model with the reasons, at most ``max_rewrites`` times. After that, and
+where the endpoint gives no answer, another writer steps in, and the record says so.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from redaes.backends.endpoint import ChatRequest, Endpoint, Failure, Picture
+from redaes.datagen.judges import Evidence
+from redaes.datagen.rationales.checks import EXPLANATIONS, MAX_WORDS, MIN_WORDS, check_text
+from redaes.datagen.rationales.embedded import QUANTITIES, SIZES, word, write_from_factors
+from redaes.errors import InputError
+from redaes.prompts import Prompt, load
+from redaes.types import Factor, Rationale, Record, Sampling, winner_of
+
+PROMPT = "rationale/v1"
+
+SAMPLING = Sampling(max_new_tokens=400)
+"""Greedy; long enough for ``MAX_WORDS`` words."""
+
+
+@dataclass(frozen=True)
+class RationaleTask:
+    """A pair in one order, with all that its writer may know."""
+
+    first: Picture
+    """Shown as A."""
+    second: Picture
+    evidence_first: Evidence
+    evidence_second: Evidence
+    delta: float
+    """Score of ``first`` minus score of ``second``, in points."""
+    factors: tuple[Factor, ...]
+    """What decides; empty for a tie."""
+    instruction_first: str | None
+    """What the editor of ``first`` was told; None: it was not edited."""
+    instruction_second: str | None
+    seed: int
+    """Of the other writer's wording."""
+
+    def __post_init__(self) -> None:
+        if (winner_of(self.delta) == "tie") != (not self.factors):
+            raise InputError(f"difference {self.delta:+.2f} with factors {self.factors}: a tie has none, others some")
+
+    def swapped(self) -> RationaleTask:
+        """The same pair in the other order, to be written anew."""
+        return replace(
+            self,
+            first=self.second,
+            second=self.first,
+            evidence_first=self.evidence_second,
+            evidence_second=self.evidence_first,
+            delta=0.0 - self.delta,
+            instruction_first=self.instruction_second,
+            instruction_second=self.instruction_first,
+            seed=self.seed + 1,
+        )
+
+
+class Written(Record):
+    """A rationale, and who wrote it."""
+
+    rationale: Rationale
+    writer: Literal["vlm", "embedded"]
+    """``embedded``: the model's texts were all rejected, or it gave none."""
+    rejected: dict[str, int]
+    """How often each reason of :data:`redaes.datagen.rationales.checks.EXPLANATIONS` was met on the way."""
+    failure: str | None
+    """The endpoint's reason, where it gave no answer; ``cut_off`` where the answer ended too early."""
+    n_texts: int
+    """Texts that the model wrote, complete or not."""
+
+
+def _embedded(task: RationaleTask) -> Rationale:
+    return write_from_factors(task.evidence_first, task.evidence_second, task.factors, task.delta, task.seed)
+
+
+def _prompt(task: RationaleTask) -> Prompt:
+    winner = winner_of(task.delta)
+    if winner == "tie":
+        verdict, closing, factors = "neither, they are equally good.", "Decisive: nothing.", "nothing"
+    else:
+        size = word(SIZES, abs(task.delta))
+        verdict = f"{winner} is {size} better, by {abs(task.delta):.1f} on a scale of 9."
+        factors = ", ".join(task.factors)
+        closing = f"Decisive: {factors}, better in {winner}."
+    background = (f"{side} is {_made(told)}" for side, told in zip("AB", _instructions(task), strict=True))
+    quantities = {quantity.field: quantity for several in QUANTITIES.values() for quantity in several}
+    evidence = (
+        f"{quantity.name}: A {getattr(task.evidence_first, field):.{quantity.digits}f}, "
+        f"B {getattr(task.evidence_second, field):.{quantity.digits}f}"
+        for field, quantity in quantities.items()
+    )
+    return load(PROMPT).fill(
+        verdict=verdict,
+        factors=factors,
+        background="; ".join(background) + ".",
+        evidence="\n".join(evidence),
+        closing=closing,
+        min_words=str(MIN_WORDS),
+        max_words=str(MAX_WORDS),
+    )
+
+
+def _instructions(task: RationaleTask) -> tuple[str | None, str | None]:
+    return task.instruction_first, task.instruction_second
+
+
+def _made(instruction: str | None) -> str:
+    return "as it was taken" if instruction is None else f'what an editor made on being told "{instruction}"'
+
+
+def _again(text: str, reasons: Sequence[str]) -> list[dict[str, Any]]:
+    """The turns that ask for another text."""
+    what = "; ".join(EXPLANATIONS[reason] for reason in reasons)
+    return [
+        {"role": "assistant", "content": text},
+        {"role": "user", "content": f"This cannot be used: {what}. Write the whole text again without these faults."},
+    ]
+
+
+@dataclass
+class _Draft:
+    """What has become of one task so far."""
+
+    task: RationaleTask
+    request: ChatRequest
+    rejected: Counter[str]
+    rationale: Rationale | None = None
+    failure: str | None = None
+    n_texts: int = 0
+
+    @property
+    def open(self) -> bool:
+        return self.rationale is None and self.failure is None
+
+
+async def write_with_model(
+    endpoint: Endpoint,
+    tasks: Sequence[RationaleTask],
+    *,
+    max_rewrites: int = 2,
+    sampling: Sampling = SAMPLING,
+    otherwise: Callable[[RationaleTask], Rationale] = _embedded,
+) -> list[Written]:
+    """Have a model write the reasoning of each pair, in the tasks' order.
+
+    Args:
+        endpoint: open.
+        tasks: the pairs, each in the order in which it will be shown.
+        max_rewrites: how often a rejected text is sent back with its faults.
+        sampling: greedy by default.
+        otherwise: the embedded writer where the model did not manage; hand over one that knows the edits
+            (:func:`redaes.datagen.rationales.embedded.write_rationale`) where they are the embedded editor's.
+
+    Raises:
+        BackendError: the endpoint is not open.
+        InputError: ``max_rewrites`` is below 0.
+        PromptError: an instruction holds markup.
+        RecordError: the endpoint's cache cannot be read or written.
+    """
+    if max_rewrites < 0:
+        raise InputError(f"max_rewrites is {max_rewrites}; give at least 0")
+    drafts = [
+        _Draft(task, ChatRequest.of(_prompt(task), (task.first, task.second), sampling), Counter()) for task in tasks
+    ]
+    for _ in range(1 + max_rewrites):
+        waiting = [draft for draft in drafts if draft.open]
+        if not waiting:
+            break
+        replies = await endpoint.ask_many([draft.request for draft in waiting])
+        for draft, reply in zip(waiting, replies, strict=True):
+            if isinstance(reply, Failure):
+                draft.failure = reply.reason
+                continue
+            draft.n_texts += 1
+            if reply.finish_reason == "length":
+                draft.failure = "cut_off"
+                continue
+            told = [instruction for instruction in _instructions(draft.task) if instruction is not None]
+            checked = check_text(reply.text, draft.task.delta, draft.task.factors, told)
+            draft.rejected.update(checked.reasons)
+            if not checked.reasons:
+                draft.rationale = checked.rationale
+            else:
+                messages = [*draft.request.messages, *_again(reply.text, checked.reasons)]
+                draft.request = replace(draft.request, messages=messages)
+    return [
+        Written(
+            rationale=draft.rationale or otherwise(draft.task),
+            writer="embedded" if draft.rationale is None else "vlm",
+            rejected=dict(draft.rejected),
+            failure=draft.failure,
+            n_texts=draft.n_texts,
+        )
+        for draft in drafts
+    ]

@@ -1,0 +1,207 @@
+"""A real HTTP server on this machine that speaks the OpenAI chat protocol and does what a script says.
+
+    with OpenAIServer(lambda call: Say("Winner: A\\nDifference: +1.0")) as server:
+        Endpoint(server.base_url, "judge")
+
+The script is called with each :class:`Call`, in a thread of its own, and returns one of :class:`Say`,
+:class:`Fault`, :class:`Raw` and :class:`Drop`. Standard library only: the point is what goes over the wire.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import socket
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Any
+
+from PIL import Image
+
+
+@dataclass(frozen=True)
+class Call:
+    """One request as it arrived."""
+
+    index: int
+    """From 0, over all requests."""
+    attempt: int
+    """From 0, over requests with this very body."""
+    headers: Mapping[str, str]
+    """Names in lower case."""
+    body: Mapping[str, Any]
+    arrived_s: float
+    """``time.monotonic()``."""
+
+    @property
+    def parts(self) -> list[dict[str, Any]]:
+        """The content parts of the last message."""
+        content = self.body["messages"][-1]["content"]
+        return [{"type": "text", "text": content}] if isinstance(content, str) else content
+
+    @property
+    def text(self) -> str:
+        """The text parts of the last message, joined."""
+        return "".join(part["text"] for part in self.parts if part["type"] == "text")
+
+    def pictures(self) -> list[Image.Image]:
+        """The pictures of the last message, decoded."""
+        urls = [part["image_url"]["url"] for part in self.parts if part["type"] == "image_url"]
+        return [Image.open(io.BytesIO(base64.b64decode(url.split(",", 1)[1]))) for url in urls]
+
+
+@dataclass(frozen=True)
+class Say:
+    """A complete answer."""
+
+    text: str | None
+    top: Sequence[Mapping[str, float]] | None = None
+    """Per token, the log-probabilities of the likeliest; the first of each is the token that was taken."""
+    usage: tuple[int, int] | None = (100, 10)
+    finish_reason: str = "stop"
+    refusal: str | None = None
+    after_s: float = 0.0
+
+
+@dataclass(frozen=True)
+class Fault:
+    """An HTTP status other than 200."""
+
+    status: int
+    headers: Mapping[str, str] = field(default_factory=dict)
+    message: str = "out of order"
+
+
+@dataclass(frozen=True)
+class Raw:
+    """Status 200 with these bytes."""
+
+    data: bytes
+
+
+@dataclass(frozen=True)
+class Drop:
+    """The connection is cut before a word of answer."""
+
+
+Script = Callable[[Call], "Say | Fault | Raw | Drop"]
+
+
+class OpenAIServer:
+    """The server; a context manager."""
+
+    def __init__(self, script: Script) -> None:
+        self.script = script
+        self.calls: list[Call] = []
+        """All requests so far."""
+        self.most_at_once = 0
+        self._now = 0
+        self._lock = threading.Lock()
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
+
+    @property
+    def base_url(self) -> str:
+        return f"http://127.0.0.1:{self._server.server_address[1]}/v1"
+
+    def __enter__(self) -> OpenAIServer:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+    def _answer(self, path: str, headers: Mapping[str, str], data: bytes) -> Say | Fault | Raw | Drop:
+        if path != "/v1/chat/completions":
+            return Fault(404, message=f"no {path}")
+        body = json.loads(data)
+        with self._lock:
+            attempt = sum(call.body == body for call in self.calls)
+            lower = {name.lower(): value for name, value in headers.items()}
+            call = Call(len(self.calls), attempt, lower, body, time.monotonic())
+            self.calls.append(call)
+            self._now += 1
+            self.most_at_once = max(self.most_at_once, self._now)
+        try:
+            answer = self.script(call)
+            if isinstance(answer, Say) and answer.after_s:
+                time.sleep(answer.after_s)
+            return answer
+        finally:
+            with self._lock:
+                self._now -= 1
+
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        owner = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self) -> None:
+                data = self.rfile.read(int(self.headers["Content-Length"]))
+                answer = owner._answer(self.path, dict(self.headers), data)
+                if isinstance(answer, Drop):
+                    self.close_connection = True
+                    self.connection.shutdown(socket.SHUT_RDWR)
+                    return
+                status, headers, content = _rendered(answer)
+                try:
+                    self.send_response(status)
+                    for name, value in headers.items():
+                        self.send_header(name, value)
+                    self.send_header("Content-Length", str(len(content)))
+                    self.end_headers()
+                    self.wfile.write(content)
+                except ConnectionError:  # whoever asked has stopped waiting
+                    self.close_connection = True
+
+            def log_message(self, format: str, *args: Any) -> None:
+                """Silent: the requests are in ``calls``."""
+
+        return Handler
+
+
+def _rendered(answer: Say | Fault | Raw) -> tuple[int, Mapping[str, str], bytes]:
+    if isinstance(answer, Raw):
+        return 200, {"Content-Type": "application/json"}, answer.data
+    if isinstance(answer, Fault):
+        return answer.status, answer.headers, json.dumps({"error": {"message": answer.message}}).encode()
+    message: dict[str, Any] = {"role": "assistant", "content": answer.text}
+    if answer.refusal is not None:
+        message["refusal"] = answer.refusal
+    choice: dict[str, Any] = {"index": 0, "message": message, "finish_reason": answer.finish_reason, "logprobs": None}
+    if answer.top is not None:
+        choice["logprobs"] = {
+            "content": [
+                {
+                    "token": next(iter(row)),
+                    "logprob": next(iter(row.values())),
+                    "bytes": None,
+                    "top_logprobs": [{"token": token, "logprob": value, "bytes": None} for token, value in row.items()],
+                }
+                for row in answer.top
+            ]
+        }
+    completion: dict[str, Any] = {
+        "id": "chatcmpl-0",
+        "object": "chat.completion",
+        "model": "judge",
+        "choices": [choice],
+    }
+    if answer.usage is not None:
+        prompt, completion_tokens = answer.usage
+        completion["usage"] = {
+            "prompt_tokens": prompt,
+            "completion_tokens": completion_tokens,
+            "total_tokens": prompt + completion_tokens,
+        }
+    return 200, {"Content-Type": "application/json"}, json.dumps(completion).encode()
