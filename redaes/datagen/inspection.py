@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import itertools
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from redaes.datagen.statistics import TIE, Row, Statistics, light_rows, statistics
+from redaes.datagen.statistics import Row, Statistics, light_rows, statistics
 from redaes.errors import InputError, MissingDependency, RecordError
 from redaes.records import PairRecord, pick_rows, read_json, record_of, write_atomically
-from redaes.types import FACTORS, MAX_DELTA, SPLITS, Edit, winner_of
+from redaes.types import FACTORS, MAX_DELTA, SPLITS, TIE_MARGIN, Edit, winner_of
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
 SHOWN_SIDE = 320
 """Longest side of the pictures on the page, in pixels; larger ones are shrunk."""
 
-BIN = 0.5
+BIN = 2 * TIE_MARGIN
 """Width of the histogram's bins, in points."""
 
 
@@ -167,10 +166,7 @@ def render(*, name: str, found: Statistics, report: Mapping[str, Any] | None, sh
             found=found,
             n_pairs=sum(sizes.pairs for sizes in found.by_split.values()),
             report=report,
-            n_shown=len(shown),
-            sections=[
-                (name, list(items)) for name, items in itertools.groupby(shown, key=lambda item: item.decided_by)
-            ],
+            shown=shown,
             histogram=histogram_svg(found.deltas),
             factors=bars_svg(
                 [
@@ -190,14 +186,13 @@ def render(*, name: str, found: Statistics, report: Mapping[str, Any] | None, sh
             )
             if found.agreement
             else None,
-            tie=TIE,
         )
     )
 
 
 def _typical(found: Statistics, name: str) -> str:
     quantiles = found.by_factor[name].quantiles
-    return "" if quantiles is None else f"median {quantiles[1]:.1f} points"
+    return "pairs" if quantiles is None else f"pairs, median {quantiles[1]:.1f} points"
 
 
 def histogram_svg(deltas: Mapping[Any, Sequence[float]]) -> Markup:
@@ -205,8 +200,8 @@ def histogram_svg(deltas: Mapping[Any, Sequence[float]]) -> Markup:
     from markupsafe import Markup
 
     width, height, left, bottom, top = 640, 220, 48, 34, 12
-    n_bins = round(2 * MAX_DELTA / BIN)
-    edges = np.linspace(-MAX_DELTA, MAX_DELTA, n_bins + 1)
+    n_bins = round(2 * MAX_DELTA / BIN) + 1  # the middle one holds the ties, no more and no less
+    edges = (np.arange(n_bins + 1) - n_bins / 2) * BIN
     counts = {split: np.histogram(values, edges)[0] for split, values in deltas.items()}
     tallest = int(max(sum(counts.values(), np.zeros(n_bins, int)).max(), 1))
     step, floor = (width - left - 10) / n_bins, height - bottom
@@ -224,7 +219,7 @@ def histogram_svg(deltas: Mapping[Any, Sequence[float]]) -> Markup:
                 )
         heights += found
     for value in (-9, -6, -3, 0, 3, 6, 9):
-        x = left + (value + MAX_DELTA) / BIN * step
+        x = left + (value - edges[0]) / BIN * step
         sign = f"{value:+d}".replace("-", "−") if value else "0"
         parts.append(f'<text x="{x:.1f}" y="{floor + 16}" text-anchor="middle">{sign}</text>')
     n = sum(map(len, deltas.values()))
@@ -253,18 +248,19 @@ def _bars(rows: Sequence[tuple[str, int, int, str]], title: str, full: int | Non
     """Bars of a name, a start, a count and a remark."""
     from markupsafe import Markup, escape
 
-    width, row, left, right = 640, 24, 150, 190
+    width, row, left, right = 640, 24, 130, 220
     longest = full or max((start + count for _, start, count, _ in rows), default=1) or 1
     parts = []
     for index, (name, start, count, remark) in enumerate(rows):
         y = index * row
         scale = (width - left - right) / longest
         words = f"{count:,} {remark}".strip()
+        x, length = left + start * scale, max(count * scale, 1.0)
+        kind = "taken" if start else "s0"
         parts.append(
             f'<text x="{left - 10}" y="{y + 16}" text-anchor="end">{escape(name)}</text>'
-            f'<rect class="s0" x="{left + start * scale:.1f}" y="{y + 5}" width="{max(count * scale, 1):.1f}" '
-            f'height="{row - 10}"/>'
-            f'<text x="{left + (start + count) * scale + 8:.1f}" y="{y + 16}">{escape(words)}</text>'
+            f'<rect class="{kind}" x="{x:.1f}" y="{y + 5}" width="{length:.1f}" height="{row - 10}"/>'
+            f'<text x="{x + length + 8:.1f}" y="{y + 16}">{escape(words)}</text>'
         )
     label = escape(f"{title}: " + "; ".join(f"{name} {count}" for name, _, count, _ in rows))
     return Markup(

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from redaes.datagen import pipeline
 from redaes.datagen.locations import Location, find
 from redaes.datagen.members import Settings
 from redaes.datagen.pipeline import build
@@ -326,6 +327,15 @@ def test_a_container_that_changed_is_noticed(tmp_path: Path) -> None:
     (tmp_path / "t.parquet").write_bytes(b"PAR1")
     with pytest.raises(ImageError, match=r"t\.parquet:image\[0:0\]"):
         cell.read_bytes()
+
+
+def test_a_build_notices_a_photograph_that_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = _source(tmp_path, "tar")
+    known = curate([path], test_fraction=0.25, seed=0)
+    monkeypatch.setattr(pipeline, "curate", lambda *_, **__: known)
+    path.write_bytes(write_tar(tmp_path / "other.tar", {f"set/{n}.jpg": PICTURES[0] for n in range(40)}).read_bytes())
+    with pytest.raises(InputError, match=r"shard\.tar.*(changed|damaged|not a known picture)"):
+        build([path], tmp_path / "out", FAST)
 
 
 def test_nothing_is_kept_in_memory(tmp_path: Path) -> None:
