@@ -25,6 +25,7 @@ from filelock import FileLock
 from redaes.datagen.card import write_card
 from redaes.datagen.editors.embedded import EDITOR
 from redaes.datagen.engine import ENGINES
+from redaes.datagen.judged import Crew, Panel, crew_of, make_judged_group, plan_judged_views
 from redaes.datagen.measured import make_group
 from redaes.datagen.members import Counts, Settings
 from redaes.datagen.plan import CROP_SCALE, PlannedEdit, plan_view, read_plan, write_plan
@@ -47,7 +48,9 @@ class Chunk:
     sources: tuple[Source, ...]
 
 
-def _photograph(source: Source, rows: Sequence[PlannedEdit], settings: Settings, counts: Counts) -> list[PairRecord]:
+def _photograph(
+    source: Source, rows: Sequence[PlannedEdit], settings: Settings, workers: Crew | None, counts: Counts
+) -> list[PairRecord]:
     """All kept pairs of one photograph, which is decoded once."""
     try:
         # The smallest crop still has ``max_side`` pixels; more would only be decoded to be thrown away.
@@ -60,16 +63,20 @@ def _photograph(source: Source, rows: Sequence[PlannedEdit], settings: Settings,
         return []
     records: list[PairRecord] = []
     for _, view in itertools.groupby(rows, key=lambda planned: planned.view):
-        records.extend(make_group(loaded.image, source, list(view), settings, counts))
+        if workers is None:
+            records.extend(make_group(loaded.image, source, list(view), settings, counts))
+        else:
+            records.extend(make_judged_group(loaded.image, source, list(view), settings, workers, counts))
     return records
 
 
-def write_chunk(folder: Path, settings: Settings, task: tuple[int, Chunk]) -> dict[str, Any]:
+def write_chunk(folder: Path, settings: Settings, panel: Panel | None, task: tuple[int, Chunk]) -> dict[str, Any]:
     """Make one shard and its counts; runs in a worker process.
 
     Args:
         folder: the dataset.
         settings: of the dataset.
+        panel: who edits and judges; None: the embedded editor and measurements.
         task: number of the chunk in the plan, and the chunk.
     """
     number, chunk = task
@@ -78,9 +85,12 @@ def write_chunk(folder: Path, settings: Settings, task: tuple[int, Chunk]) -> di
         source: list(planned)
         for source, planned in itertools.groupby(read_plan(folder / PLAN, number), key=lambda planned: planned.source)
     }
+    workers = None if panel is None else crew_of(panel, folder)
+    asked = Counter[str]() if workers is None else workers.counts()
     records: list[PairRecord] = []
     for source in chunk.sources:
-        records.extend(_photograph(source, rows[source.id], settings, counts))
+        # A planner may have found nothing to do to a photograph.
+        records.extend(_photograph(source, rows.get(source.id, []), settings, workers, counts))
     for record in records:
         counts.kept[", ".join(record.pair.factors) or "tie"] += 1
     if records:  # ``datasets`` cannot read a shard without rows
@@ -90,6 +100,7 @@ def write_chunk(folder: Path, settings: Settings, task: tuple[int, Chunk]) -> di
         "kept": dict(sorted(counts.kept.items())),
         "rejected": dict(sorted(counts.rejected.items())),
         "failed": counts.failed,
+        "asked": {} if workers is None else dict(sorted((workers.counts() - asked).items())),
     }
     write_json(folder / "shards" / f"{chunk.name}.json", result)
     return result
@@ -102,14 +113,22 @@ def _chunks(sources: list[Source]) -> Iterator[Chunk]:
             yield Chunk(f"{split}-{number:05d}", tuple(mine[start : start + PHOTOGRAPHS_PER_SHARD]))
 
 
-def _rows(chunk: Chunk, settings: Settings) -> list[PlannedEdit]:
+def _rows(folder: Path, chunk: Chunk, settings: Settings, panel: Panel | None, counts: Counts) -> list[PlannedEdit]:
     """A chunk's rows of the plan."""
-    return [
-        planned
-        for source in chunk.sources
-        for view in range(settings.views)
-        for planned in plan_view(source.id, source.split, view, settings.variants, settings.seed)
-    ]
+    rows: list[PlannedEdit] = []
+    for source in chunk.sources:
+        if panel is None:
+            for view in range(settings.views):
+                rows += plan_view(source.id, source.split, view, settings.variants, settings.seed)
+            continue
+        try:
+            image = None if panel.planner is None else source.load().image
+        except RedaesError as error:
+            counts.rejected["source_failed"] += 1
+            counts.failed.append({"source": source.id, "error": f"{type(error).__name__}: {error}"})
+            continue
+        rows += plan_judged_views(image, source, settings, crew_of(panel, folder), counts)
+    return rows
 
 
 def build(
@@ -119,6 +138,7 @@ def build(
     *,
     workers: int = 1,
     engine: str = "local",
+    panel: Panel | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
     licences: Mapping[Path, str] | None = None,
     rules: Rules = NO_RULES,
@@ -134,6 +154,7 @@ def build(
         settings: what to make.
         workers: processes, or Ray actors.
         engine: who does the work, one of ``ENGINES``; the result is the same.
+        panel: editors that follow instructions, and models that judge; None: the embedded editor, measured.
         progress: called with photographs done and photographs in all.
         licences: by path, for photographs that lie in a folder without ``LICENCES.csv``.
         rules: which of the photographs to use.
@@ -160,7 +181,8 @@ def build(
         workers=workers,
     )
     with _locked(folder):
-        return _build(curation, folder, settings, functools.partial(ENGINES[engine], workers=workers), progress)
+        run = functools.partial(ENGINES[engine], workers=workers)
+        return _build(curation, folder, settings, panel, run, progress)
 
 
 @contextmanager
@@ -184,13 +206,18 @@ def _build(
     curation: Curation,
     folder: Path,
     settings: Settings,
+    panel: Panel | None,
     run: Callable[..., Iterator[tuple[tuple[int, Chunk], dict[str, Any]]]],
     progress: Callable[[int, int], None],
 ) -> dict[str, Any]:
     chunks = list(_chunks(curation.sources))
-    _claim(folder, curation.sources, settings)
+    _claim(folder, curation.sources, settings, panel)
+    planning = Counts()
     if not (folder / PLAN).exists():
-        write_plan(folder / PLAN, (_rows(chunk, settings) for chunk in chunks))
+        plan = [_rows(folder, chunk, settings, panel, planning) for chunk in chunks] if panel else None
+        # The counts first: a plan that is there is complete.
+        write_json(folder / "planning.json", {"rejected": dict(planning.rejected), "failed": planning.failed})
+        write_plan(folder / PLAN, plan or (_rows(folder, chunk, settings, None, planning) for chunk in chunks))
     counts: dict[str, dict[str, Any]] = {}
     for chunk in chunks:
         done = folder / "shards" / f"{chunk.name}.json"
@@ -206,28 +233,29 @@ def _build(
 
     report_progress()
     missing = [(number, chunk) for number, chunk in enumerate(chunks) if chunk.name not in counts]
-    for (_, chunk), result in run(functools.partial(write_chunk, folder, settings), missing):
+    for (_, chunk), result in run(functools.partial(write_chunk, folder, settings, panel), missing):
         counts[chunk.name] = result
         report_progress()
-    report = _report(curation.rejected, curation.sources, counts)
+    report = _report(curation.rejected, curation.sources, read_json(folder / "planning.json"), counts)
     if not report["pairs"]["train"] or not report["pairs"]["test"]:
         raise InputError(
             f"no pairs were kept in one split ({report['pairs']}; rejected: {report['rejected_pairs']}); "
             "give more photographs, views or variants"
         )
     write_json(folder / "report.json", report)
-    write_card(folder, report, settings=asdict(settings), editor=EDITOR)
+    write_card(folder, report, settings=asdict(settings), editor=EDITOR if panel is None else ", ".join(panel.editors))
     return report
 
 
-def _claim(folder: Path, sources: list[Source], settings: Settings) -> None:
+def _claim(folder: Path, sources: list[Source], settings: Settings, panel: Panel | None) -> None:
     """Write down what the folder is going to hold, or compare with what it holds.
 
     Raises:
         RecordError: it holds another dataset; says what differs.
     """
     plan: dict[str, Any] = {
-        "editor": EDITOR,
+        "editor": EDITOR if panel is None else ", ".join(panel.editors),
+        "panel": None if panel is None else panel.identity(),
         "settings": asdict(settings),
         "sources": [f"{source.split}:{source.id}" for source in sources],
     }
@@ -245,8 +273,7 @@ def _claim(folder: Path, sources: list[Source], settings: Settings) -> None:
     # The split follows from the settings, so only the photographs themselves are compared.
     old_ids, new_ids = ({source.partition(":")[2] for source in side["sources"]} for side in (before, plan))
     changes = ["other photographs"] if old_ids != new_ids else []
-    if before["editor"] != EDITOR:
-        changes.append(f"editor: {before['editor']} -> {EDITOR}")
+    changes += [f"{name}: {before[name]} -> {plan[name]}" for name in ("editor", "panel") if before[name] != plan[name]]
     old = before["settings"]
     changes += [
         f"{name}: {old.get(name)} -> {value}" for name, value in asdict(settings).items() if old.get(name) != value
@@ -255,15 +282,21 @@ def _claim(folder: Path, sources: list[Source], settings: Settings) -> None:
 
 
 def _report(
-    rejected: list[tuple[str, str]], sources: list[Source], counts: dict[str, dict[str, Any]]
+    rejected: list[tuple[str, str]],
+    sources: list[Source],
+    planning: dict[str, Any],
+    counts: dict[str, dict[str, Any]],
 ) -> dict[str, Any]:
     kept: Counter[str] = Counter()
     dropped: Counter[str] = Counter()
-    failed: list[dict[str, str]] = []
+    failed: list[dict[str, str]] = list(planning["failed"])
+    asked: Counter[str] = Counter()
+    dropped.update(planning["rejected"])
     pairs = {split: 0 for split in SPLITS}
     for name in sorted(counts):
         kept.update(counts[name]["kept"])
         dropped.update(counts[name]["rejected"])
+        asked.update(counts[name]["asked"])
         failed += [{"shard": name, **item} for item in counts[name]["failed"]]
         pairs[name.partition("-")[0]] += counts[name]["pairs"]  # type: ignore[index]  # the name begins with it
     return {
@@ -273,5 +306,6 @@ def _report(
         "kept_by_factor": dict(sorted(kept.items())),
         "rejected_pairs": dict(sorted(dropped.items())),
         "failed": failed,
+        "asked": dict(sorted(asked.items())),
         "licences": dict(sorted(Counter(source.licence or "not stated" for source in sources).items())),
     }

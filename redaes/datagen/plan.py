@@ -85,6 +85,12 @@ def whole_or_crop(view: int, rng: random.Random) -> Frame:
     return Frame(round(rng.random(), 6), round(rng.random(), 6), round(scale, 6))
 
 
+def draw_frame(source: str, view: int, seed: int) -> tuple[Frame, int]:
+    """The frame of a view, and a seed for what is to be done to it."""
+    rng = random.Random(f"{seed}:{source}:{view}:judged")
+    return whole_or_crop(view, rng), rng.getrandbits(31)
+
+
 def plan_view(source: str, split: Split, view: int, variants: int, seed: int) -> list[PlannedEdit]:
     """The embedded editor's edits of one view.
 

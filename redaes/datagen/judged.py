@@ -1,0 +1,398 @@
+"""Groups whose differences are judged: editors that follow instructions, a panel of judges, a model that explains.
+
+The other way to make a group beside `redaes.datagen.measured`. Here the editor may do anything, so every edit is
+checked, every two pictures of a view are judged by everyone in both orders, and only what the judges agree on is kept.
+The group's differences are then made consistent (`redaes.datagen.groups`): ``Member.loss`` is the reference's score
+less the member's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import itertools
+import json
+import os
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass, field, fields, replace
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from PIL import Image
+
+from redaes.backends.endpoint import Endpoint, Picture
+from redaes.datagen.consensus import Consensus, Rules, consensus
+from redaes.datagen.editors import load_editor
+from redaes.datagen.editors.base import EditJob, Editor
+from redaes.datagen.filters import EditTask, check_edits, rejections
+from redaes.datagen.groups import Difference, components, fit_potential
+from redaes.datagen.instructions import STRENGTHS, Instruction, Wish, draw, draw_wishes
+from redaes.datagen.judges import VlmJudge, measure
+from redaes.datagen.judges.base import PicturePair
+from redaes.datagen.members import Counts, Member, Placed, Settings, encode, make_record, place, show
+from redaes.datagen.plan import PlannedEdit, draw_frame
+from redaes.datagen.planner import PlanTask, plan_instructions
+from redaes.datagen.rationales.vlm import RationaleTask, write_with_model
+from redaes.datagen.sources import Source
+from redaes.errors import InputError
+from redaes.records import PairRecord
+from redaes.types import Agreement, Edit, Factor
+
+Answer = TypeVar("Answer")
+
+DECISIVE_SHARE = 0.5
+"""Of two edits, the lesser one decides as well when its effect is at least this share of the greater one's."""
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Who edits, judges and explains: what determines a judged dataset, besides `Settings` and the photographs."""
+
+    endpoint: str
+    """OpenAI-compatible server of all models below, such as ``http://127.0.0.1:8000/v1``."""
+    judges: tuple[str, ...]
+    """Models that judge."""
+    writer: str
+    """Model that writes the reasoning."""
+    editors: tuple[str, ...] = ("diffusers",)
+    """Names for `redaes.datagen.editors.load_editor`; a view's edits take them in turn."""
+    editor_options: tuple[tuple[str, str | int | float | bool], ...] = ()
+    """For every editor, such as ``("steps", 4)`` and ``("offload", "model")``."""
+    planner: str | None = None
+    """Model that looks at a view and words fitting instructions; None: they are drawn from the templates."""
+    checker: str | None = None
+    """Model that looks whether an instruction was executed; None: measurements alone decide."""
+    samples: int = 2
+    """Answers of each judge in each order."""
+    max_rewrites: int = 2
+    """How often a text with faults is sent back to its writer."""
+    concurrency: int = 8
+    """Requests to each model under way at once, in each worker."""
+    max_calls: int | None = None
+    """Most requests to each model in each worker's life; None: no limit."""
+    rules: Rules = field(default_factory=Rules)
+    """When the judges agree."""
+
+    def identity(self) -> dict[str, Any]:
+        """What of it decides the dataset: not where the server stands, nor how hard it is worked."""
+        left_out = {"endpoint", "concurrency", "max_calls", "rules"}
+        plain = {item.name: getattr(self, item.name) for item in fields(self) if item.name not in left_out}
+        # As JSON gives it back.
+        return {**json.loads(json.dumps(plain)), "rules": self.rules.model_dump(mode="json")}
+
+    def __post_init__(self) -> None:
+        if not self.judges or len(set(self.judges)) != len(self.judges):
+            raise InputError(f"judges are {self.judges}; name at least one, each once")
+        if not self.editors:
+            raise InputError("no editors; name at least one")
+        if self.samples < 1 or self.concurrency < 1 or self.max_rewrites < 0:
+            raise InputError(
+                f"samples {self.samples}, concurrency {self.concurrency}, max_rewrites {self.max_rewrites}: "
+                "the first two must be at least 1, the last at least 0"
+            )
+
+
+class Crew:
+    """A panel at work in one process: editors are loaded once, answers are kept in the dataset's folder."""
+
+    def __init__(self, panel: Panel, folder: Path) -> None:
+        """
+        Args:
+            panel: who is wanted.
+            folder: the dataset's; answers go to ``answers/`` in it, so that no question is paid for twice.
+
+        Raises:
+            InputError, BackendError, MissingDependency: an editor that cannot be had.
+        """
+        self.panel = panel
+        self._answers = folder / "answers"
+        self._editors: dict[str, Editor] = {}
+        self._endpoints: dict[str, Endpoint] = {}
+        self.judges = [VlmJudge(self.endpoint(name), samples=panel.samples) for name in panel.judges]
+
+    def editor(self, name: str) -> Editor:
+        """The editor of that name, loaded when it is first wanted."""
+        if name not in self._editors:
+            options: dict[str, Any] = {} if name == "embedded" else dict(self.panel.editor_options)
+            self._editors[name] = load_editor(name, **options)
+        return self._editors[name]
+
+    def endpoint(self, model: str) -> Endpoint:
+        """The way to ask a model; one for each, because calls are counted and limited for each."""
+        if model not in self._endpoints:
+            self._endpoints[model] = Endpoint(
+                self.panel.endpoint,
+                model,
+                concurrency=self.panel.concurrency,
+                max_calls=self.panel.max_calls,
+                cache=self._answers,
+            )
+        return self._endpoints[model]
+
+    def ask(self, model: str, question: Callable[[Endpoint], Awaitable[Answer]]) -> Answer:
+        """Put a question to a model, with its endpoint open."""
+
+        async def run() -> Answer:
+            async with self.endpoint(model) as endpoint:
+                return await question(endpoint)
+
+        return asyncio.run(run())
+
+    def counts(self) -> Counter[str]:
+        """What became of the requests so far, as ``<model>: <outcome>``."""
+        return Counter(
+            {f"{name}: {what}": n for name, endpoint in self._endpoints.items() for what, n in endpoint.counts.items()}
+        )
+
+
+@cache
+def crew(panel: Panel, folder: Path, _process: int) -> Crew:
+    """The crew of this process: loading an editor takes minutes, so it is done once."""
+    return Crew(panel, folder)
+
+
+def crew_of(panel: Panel, folder: Path) -> Crew:
+    """The crew of this process, also after a fork."""
+    return crew(panel, folder.resolve(), os.getpid())
+
+
+def plan_judged_views(
+    image: Image.Image | None, source: Source, settings: Settings, workers: Crew, counts: Counts
+) -> Iterator[PlannedEdit]:
+    """The rows of one photograph: instructions for each view, worded by the planner or drawn from the templates.
+
+    Args:
+        image: the photograph; None where there is no planner to look at it.
+        source: what is known about it.
+        settings: of the dataset.
+        workers: whose planner is asked, and among whose editors the rows are shared out.
+        counts: where unusable proposals are counted, under ``plan: <reason>``.
+    """
+    panel = workers.panel
+    for view in range(settings.views):
+        frame, seed = draw_frame(source.id, view, settings.seed)
+        if panel.planner is None or image is None:
+            wanted = tuple(draw(settings.variants, seed))
+        else:
+            picture = Picture(Image.fromarray(show(image, frame, settings.max_side)))
+            wanted = _proposed(picture, tuple(draw_wishes(settings.variants, seed)), workers, panel.planner, counts)
+        for number, instruction in enumerate(wanted):
+            identity = hashlib.sha256(f"{settings.seed}|{source.id}|{view}|{number}|{instruction.text}".encode())
+            edit = Edit(
+                factor=instruction.factor,
+                operation=instruction.template_id,
+                direction=instruction.direction,
+                strength=STRENGTHS[instruction.strength],
+                instruction=instruction.text,
+                editor=panel.editors[(seed + number) % len(panel.editors)],
+                seed=int(identity.hexdigest()[16:23], 16),
+            )
+            yield PlannedEdit(identity.hexdigest()[:16], source.split, source.id, view, "member", edit, None, frame)
+
+
+def _proposed(
+    picture: Picture, wishes: tuple[Wish, ...], workers: Crew, planner: str, counts: Counts
+) -> tuple[Instruction, ...]:
+    [plan] = workers.ask(planner, lambda endpoint: plan_instructions(endpoint, [PlanTask(picture, wishes)]))
+    counts.rejected.update({f"plan: {reason}": n for reason, n in plan.rejected.items()})
+    if plan.failure is not None:
+        counts.rejected[f"plan: {plan.failure}"] += 1
+    return plan.instructions
+
+
+def make_judged_group(
+    image: Image.Image,
+    source: Source,
+    rows: Sequence[PlannedEdit],
+    settings: Settings,
+    workers: Crew,
+    counts: Counts,
+) -> list[PairRecord]:
+    """All kept pairs of one view of a photograph.
+
+    Args:
+        image: the photograph.
+        source: what is known about it.
+        rows: the view's rows of the plan.
+        settings: of the dataset.
+        workers: who edits, judges and writes.
+        counts: where rejections and failures are counted.
+
+    Raises:
+        BackendError: a model cannot be asked at all, or its budget is spent; the view is to be made again.
+    """
+    pixels = show(image, rows[0].frame, settings.max_side)
+    reference = Member("reference", encode(pixels), None, 0.0, measure(pixels))
+    shown = {reference.key: Image.fromarray(pixels)}
+    members = {reference.key: reference}
+    for planned, edited in _edited(Image.fromarray(pixels), rows, workers, counts):
+        editor = workers.editor(planned.edit.editor)
+        done = planned.edit.model_copy(
+            update={
+                "editor": editor.name,
+                "revision": editor.revision,
+                "licence": editor.licence,
+                "commercial": editor.commercial,
+            }
+        )
+        after = np.asarray(edited, dtype=np.uint8)
+        members[planned.id] = Member(planned.id, encode(after), done, 0.0, measure(after))
+        shown[planned.id] = edited
+    pictures = {key: Picture(picture) for key, picture in shown.items()}
+    found = _agreed(rows[0].group, list(members.values()), pictures, workers, counts)
+    records: list[PairRecord] = []
+    for part in components([row for row, _ in found]):
+        potential = fit_potential(part)
+        # Points lost against the reference; a part that does not hold it has no better zero than its own mean.
+        base = potential.scores.get(reference.key, 0.0)
+        scored = {key: replace(members[key], loss=base - score) for key, score in potential.scores.items()}
+        kept = [(row, label) for row, label in found if row.first in scored]
+        residuals = [row.delta - potential.delta(row.first, row.second) for row, _ in kept]
+        records += _explained(
+            [(scored[row.first], scored[row.second]) for row, _ in kept],
+            [_agreement(label, residual, workers) for (_, label), residual in zip(kept, residuals, strict=True)],
+            source,
+            rows[0].group,
+            pictures,
+            workers,
+            counts,
+        )
+    return records
+
+
+def _edited(
+    reference: Image.Image, rows: Sequence[PlannedEdit], workers: Crew, counts: Counts
+) -> list[tuple[PlannedEdit, Image.Image]]:
+    """The edits that were made and passed all checks; the others are counted."""
+    made: list[tuple[PlannedEdit, Image.Image]] = []
+    for name in dict.fromkeys(planned.edit.editor for planned in rows):
+        mine = [planned for planned in rows if planned.edit.editor == name]
+        jobs = [EditJob(planned.edit.instruction, planned.edit.seed) for planned in mine]
+        for planned, outcome in zip(mine, workers.editor(name).edit(reference, jobs), strict=True):
+            if outcome.image is None:
+                counts.rejected["edit_failed"] += 1
+                counts.failed.append({"row": planned.id, "error": f"{outcome.failure}: {outcome.detail}"})
+                continue
+            pixels = np.asarray(reference), np.asarray(outcome.image)
+            reasons = ["size"] if outcome.image.size != reference.size else rejections(*pixels, planned.edit.factor)
+            if reasons:
+                counts.rejected[reasons[0]] += 1
+                continue
+            made.append((planned, outcome.image))
+    if workers.panel.checker is None or not made:
+        return made
+    source = Picture(reference)
+    tasks = [EditTask(source, Picture(edited), planned.edit.instruction) for planned, edited in made]
+    checks = workers.ask(workers.panel.checker, lambda endpoint: check_edits(endpoint, tasks))
+    for check in checks:
+        for reason in check.rejected or ([f"check: {check.failure}"] if check.failure else []):
+            counts.rejected[reason] += 1
+    return [item for item, check in zip(made, checks, strict=True) if check.passed]
+
+
+def _agreed(
+    group: str, members: Sequence[Member], pictures: dict[str, Picture], workers: Crew, counts: Counts
+) -> list[tuple[Difference, Consensus]]:
+    """The differences on which the judges agree."""
+    asked = [
+        PicturePair(f"{group}:{one.key}:{other.key}", pictures[one.key], pictures[other.key])
+        for one, other in itertools.combinations(members, 2)
+        if one.data != other.data
+    ]
+    if not asked:
+        return []
+    names = [tuple(pair.id.split(":")[1:]) for pair in asked]
+    answers = [judge.judge(asked) for judge in workers.judges]
+    found: list[tuple[Difference, Consensus]] = []
+    for (one, other), judgements in zip(names, zip(*answers, strict=True), strict=True):
+        label = consensus(judgements, workers.panel.rules)
+        if label.rejected is not None or label.delta is None:
+            counts.rejected[label.rejected or "no_delta"] += 1
+            continue
+        found.append((Difference(one, other, label.delta, float(label.n_answers)), label))
+    return found
+
+
+def _agreement(label: Consensus, residual: float, workers: Crew) -> Agreement:
+    assert label.spread is not None
+    assert label.disagreement is not None
+    assert label.sign_agreement is not None
+    return Agreement(
+        judges=tuple(f"{judge.name}@{judge.revision}" for judge in workers.judges),
+        n_answers=label.n_answers,
+        n_failed=label.n_failed,
+        spread=label.spread,
+        disagreement=label.disagreement,
+        sign_agreement=label.sign_agreement,
+        residual=residual,
+    )
+
+
+def _factors(placed: Placed) -> tuple[Factor, ...]:
+    """What decides: the factor of the edit with the larger effect, and that of the other where it has a like one."""
+    if placed.tie:
+        return ()
+    effects = {member.key: abs(member.loss) for member in (placed.first, placed.second) if member.edit is not None}
+    largest = max(effects.values())
+    edits = [
+        member.edit
+        for member in (placed.first, placed.second)
+        if member.edit is not None and effects[member.key] >= DECISIVE_SHARE * largest
+    ]
+    return tuple(dict.fromkeys(edit.factor for edit in edits))
+
+
+def _explained(
+    pairs: Sequence[tuple[Member, Member]],
+    agreements: Sequence[Agreement],
+    source: Source,
+    group: str,
+    pictures: dict[str, Picture],
+    workers: Crew,
+    counts: Counts,
+) -> list[PairRecord]:
+    """The records, with reasoning in both orders."""
+    every = [place(one, other, group, source, "judged/1") for one, other in pairs]
+    tasks: list[RationaleTask] = []
+    for placed in every:
+        first, second = placed.first, placed.second
+        tasks.append(
+            RationaleTask(
+                first=pictures[first.key],
+                second=pictures[second.key],
+                evidence_first=first.evidence,
+                evidence_second=second.evidence,
+                delta=placed.delta,
+                factors=_factors(placed),
+                instruction_first=None if first.edit is None else first.edit.instruction,
+                instruction_second=None if second.edit is None else second.edit.instruction,
+                seed=placed.seed,
+            )
+        )
+    both = [*tasks, *(task.swapped() for task in tasks)]
+    panel = workers.panel
+    texts = workers.ask(
+        panel.writer, lambda endpoint: write_with_model(endpoint, both, max_rewrites=panel.max_rewrites)
+    )
+    records: list[PairRecord] = []
+    for number, (placed, task, agreement) in enumerate(zip(every, tasks, agreements, strict=True)):
+        written, swapped = texts[number], texts[number + len(tasks)]
+        for text in (written, swapped):
+            counts.rejected.update({f"text: {reason}": n for reason, n in text.rejected.items()})
+        writers = {panel.writer if text.writer == "vlm" else "embedded" for text in (written, swapped)}
+        records.append(
+            make_record(
+                placed,
+                group,
+                source,
+                factors=task.factors,
+                rationale=written.rationale,
+                swapped=swapped.rationale,
+                writer=" + ".join(sorted(writers)),
+                agreement=agreement,
+            )
+        )
+    return records

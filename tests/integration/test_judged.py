@@ -1,0 +1,184 @@
+"""Datasets that a panel judges, from plan to card: a real server behind every model, the embedded editor at work."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from openai_server import Call, Fault, OpenAIServer, Say
+
+from redaes import answers
+from redaes.datagen.editors.embedded import OPERATIONS, make_edit
+from redaes.datagen.editors.tiny import build as build_tiny
+from redaes.datagen.instructions import STRENGTHS
+from redaes.datagen.judged import Crew, Panel, make_judged_group, plan_judged_views
+from redaes.datagen.members import Counts, Settings
+from redaes.datagen.pipeline import build
+from redaes.datagen.sources import Source
+from redaes.datagen.validation import validate
+from redaes.errors import BackendError, BudgetExhausted, InputError, RecordError
+from redaes.records import data_hash, read_records
+from redaes.types import SPLITS, Rationale
+from tests.conftest import synthetic_photograph
+
+SETTINGS = Settings(views=1, variants=6, max_side=96, test_fraction=0.34, seed=5)
+SENTENCES = {
+    (operation.factor, word): make_edit(name, strength, 0).instruction
+    for name, operation in sorted(OPERATIONS.items(), reverse=True)
+    if operation.direction == "degrade"
+    for word, strength in STRENGTHS.items()
+}
+
+
+@pytest.fixture(autouse=True)
+def own_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+
+
+def proposals(call: Call) -> Say:
+    """The embedded editor's sentences, where it has one for a wish."""
+    wishes = re.findall(r"^- (\w+), (\w+), (\w+)$", call.text, re.MULTILINE)
+    assert wishes
+    found = [
+        {"factor": factor, "direction": aim, "strength": strength, "text": SENTENCES[factor, strength]}
+        for factor, aim, strength in wishes
+        if aim == "degrade" and (factor, strength) in SENTENCES
+    ]
+    return Say(
+        json.dumps({"instructions": [*found, {"factor": "taste", "direction": "?", "strength": "", "text": "x"}]})
+    )
+
+
+def judged(call: Call) -> Say:
+    """Contrast decides, 12 levels a point, and A is favoured by a point."""
+    first, second = (float(np.asarray(picture.convert("L")).std()) for picture in call.pictures())
+    delta = round(max(-9.0, min(9.0, (first - second) / 12 + 1.0)), 1)
+    verdict = answers.stated(delta)
+    factors = () if verdict.winner == "tie" else ("light",)
+    return Say(
+        answers.render_verdict(answers.stated(delta, Rationale(text="Seen.", factors=factors, better=verdict.winner)))
+    )
+
+
+def script(call: Call) -> Say | Fault:
+    model = call.body["model"]
+    if model == "planner":
+        return proposals(call)
+    if model == "writer":
+        return Say("I would rather talk about the score.")
+    if call.attempt == 0 and call.index % 7 == 0:
+        return Fault(429, {"Retry-After": "0"})
+    return judged(call)
+
+
+def panel(server: OpenAIServer, **changes: object) -> Panel:
+    values = {
+        "endpoint": server.base_url,
+        "judges": ("judge-1", "judge-2"),
+        "writer": "writer",
+        "planner": "planner",
+        "editors": ("embedded",),
+        "samples": 1,
+        "max_rewrites": 1,
+    }
+    return Panel(**{**values, **changes})  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("photographs")
+    for number in range(6):
+        synthetic_photograph(number, 200, 150).save(folder / f"{number}.png")
+    (folder / "LICENCES.csv").write_text("file,licence\n" + "".join(f"{n}.png,CC0\n" for n in range(6)))
+    return folder
+
+
+def test_from_photographs_to_a_valid_dataset(photographs: Path, tmp_path: Path) -> None:
+    out = tmp_path / "pairs"
+    with OpenAIServer(script) as server:
+        report = build([photographs], out, SETTINGS, panel=panel(server))
+        asked = len(server.calls)
+        # Everything again, from the answers that were kept: not one question more, and the same bytes.
+        before = data_hash(out)
+        for shard in (out / "shards").glob("*.json"):
+            shard.unlink()
+        again = build([photographs], out, SETTINGS, panel=panel(server))
+        assert len(server.calls) == asked
+    assert data_hash(out) == before
+    assert again["kept_by_factor"] == report["kept_by_factor"]
+    assert validate(out).wrong == 0
+    records = [record for split in SPLITS for record in read_records(out, split)]
+    assert len(records) == sum(report["pairs"].values()) > 20
+    for record in records:
+        agreement = record.agreement
+        assert agreement is not None
+        assert [name.partition("@")[0] for name in agreement.judges] == ["judge-1", "judge-2"]
+        assert agreement.disagreement == 0
+        assert record.writer == "embedded"
+        edits = [edit for edit in (record.pair.edit_first, record.pair.edit_second) if edit]
+        assert all(edit.licence == "Apache-2.0" and edit.revision for edit in edits)
+    # The judges' lean towards A is gone from the labels.
+    decided = [r for r in records if r.pair.edit_first is None or r.pair.edit_second is None]
+    assert abs(np.mean([r.pair.delta or 0.0 for r in decided])) < 1.0
+    assert report["rejected_pairs"]["plan: unknown_factor"] == 6
+    assert report["rejected_pairs"]["text: leak_score"] > 0 if "text: leak_score" in report["rejected_pairs"] else True
+    assert report["asked"]["judge-1: retried: http_429"] > 0
+
+
+def test_another_panel_in_the_same_folder_is_refused(photographs: Path, tmp_path: Path) -> None:
+    out = tmp_path / "pairs"
+    with OpenAIServer(script) as server:
+        build([photographs], out, SETTINGS, panel=panel(server))
+        # Another address is the same panel.
+        build([photographs], out, SETTINGS, panel=panel(server, endpoint=server.base_url + "/", concurrency=2))
+        with pytest.raises(RecordError, match="panel: "):
+            build([photographs], out, SETTINGS, panel=panel(server, judges=("judge-1",)))
+
+
+def test_a_spent_budget_ends_the_run_and_the_next_goes_on(photographs: Path, tmp_path: Path) -> None:
+    out = tmp_path / "pairs"
+    with OpenAIServer(script) as server:
+        with pytest.raises(BudgetExhausted):
+            build([photographs], out, SETTINGS, panel=panel(server, max_calls=15))
+        assert not (out / "report.json").exists()
+        build([photographs], out, SETTINGS, panel=panel(server))
+        whole = tmp_path / "whole"
+        build([photographs], whole, SETTINGS, panel=panel(server))
+    assert data_hash(out) == data_hash(whole)
+
+
+def test_a_server_that_is_down_makes_no_labels(photographs: Path, tmp_path: Path) -> None:
+    def down(call: Call) -> Say | Fault:
+        return proposals(call) if call.body["model"] == "planner" else Fault(401)
+
+    with OpenAIServer(down) as server, pytest.raises(BackendError, match="401"):
+        build([photographs], tmp_path / "pairs", SETTINGS, panel=panel(server))
+    assert not list(tmp_path.rglob("*-*.parquet"))
+
+
+def test_a_diffusion_editor_fills_a_group_or_says_why_not(tmp_path: Path) -> None:
+    folder = tmp_path / "tiny"
+    build_tiny("StableDiffusionInstructPix2PixPipeline", folder)
+    image = synthetic_photograph(1, 96, 64)
+    source = Source(id="a" * 64, path=tmp_path / "a.png", licence="CC0", split="train")
+    settings, counts = Settings(views=1, variants=3, max_side=96), Counts()
+    with OpenAIServer(script) as server:
+        crew = Crew(panel(server, editors=(str(folder),), editor_options=(("steps", 2),), planner=None), tmp_path)
+        rows = list(plan_judged_views(None, source, settings, crew, counts))
+        assert [row.edit.editor for row in rows] == [str(folder)] * 3
+        records = make_judged_group(image, source, rows, settings, crew, counts)
+    # Random weights paint something else: every edit is made, and turned down by name.
+    assert records == []
+    assert sum(counts.rejected.values()) == 3
+    assert "edit_failed" not in counts.rejected
+
+
+@pytest.mark.parametrize(
+    "changes", [{"judges": ()}, {"judges": ("a", "a")}, {"editors": ()}, {"samples": 0}, {"max_rewrites": -1}]
+)
+def test_impossible_panels_are_named(changes: dict[str, object]) -> None:
+    with pytest.raises(InputError, match=next(iter(changes))):
+        Panel(**{"endpoint": "http://127.0.0.1:1/v1", "judges": ("a",), "writer": "b", **changes})  # type: ignore[arg-type]
