@@ -35,7 +35,7 @@ _VERSION_KEY = b"redaes.schema_version"
 
 COLUMNS = (
     "id", "first", "second", "delta", "factors", "rationale", "rationale_swapped", "edit_first", "edit_second", "group",
-    "source", "licence",
+    "source", "licence", "agreement", "writer",
 )  # fmt: skip
 """What every row of a RED dataset has."""
 

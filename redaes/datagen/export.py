@@ -192,8 +192,8 @@ def _batches(items: Iterator[_T], n: int) -> Iterator[Iterator[_T]]:
 def _plain(record: PairRecord) -> dict[str, Any]:
     """The record as JSON types, without its pictures."""
     pair = record.pair.model_dump(mode="json", exclude={"first", "second"})
-    reasoning = record.model_dump(mode="json", include={"rationale", "rationale_swapped", "licence"})
-    return {**pair, **reasoning}
+    rest = record.model_dump(mode="json", exclude={"pair", "first_bytes", "second_bytes"})
+    return {**pair, **rest}
 
 
 def _ending(record: PairRecord, data: bytes) -> str:

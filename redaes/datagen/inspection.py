@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from redaes.datagen.statistics import Row, Statistics, light_rows, statistics
+from redaes.datagen.statistics import Judged, Row, Statistics, light_rows, statistics
 from redaes.errors import InputError, MissingDependency, RecordError
 from redaes.records import PairRecord, pick_rows, read_json, record_of, write_atomically
 from redaes.types import FACTORS, MAX_DELTA, SPLITS, TIE_MARGIN, Edit, winner_of
@@ -176,17 +176,17 @@ def render(*, name: str, found: Statistics, report: Mapping[str, Any] | None, sh
                 "Pairs by what decides them",
             ),
             funnel=None if report is None else funnel_svg(report),
-            agreement=bars_svg(
-                [
-                    (item.judge, round(100 * (item.same_sign or 0.0)), f"% of {item.pairs:,} pairs")
-                    for item in found.agreement
-                ],
-                "Judges that name the same side as the label",
-                full=100,
-            )
-            if found.agreement
-            else None,
+            agreement=None if found.judged is None else agreement_svg(found.judged),
         )
+    )
+
+
+def agreement_svg(judged: Judged) -> Markup:
+    """Judged pairs by how far the judges agree which side is better."""
+    divided = judged.pairs - judged.unanimous - judged.mostly
+    rows = [("all agree", judged.unanimous), ("most agree", judged.mostly), ("divided", divided)]
+    return bars_svg(
+        [(name, count, f"pairs, {_share(count, judged.pairs)}") for name, count in rows], "Agreement of the judges"
     )
 
 
@@ -233,23 +233,22 @@ def histogram_svg(deltas: Mapping[Any, Sequence[float]]) -> Markup:
     )
 
 
-def bars_svg(rows: Sequence[tuple[str, int, str]], title: str, full: int | None = None) -> Markup:
+def bars_svg(rows: Sequence[tuple[str, int, str]], title: str) -> Markup:
     """Horizontal bars: name, count, remark.
 
     Args:
         rows: from top to bottom.
         title: what a reader who sees no picture is told.
-        full: count of the longest possible bar; None: the largest of the rows.
     """
-    return _bars([(name, 0, count, remark) for name, count, remark in rows], title, full)
+    return _bars([(name, 0, count, remark) for name, count, remark in rows], title)
 
 
-def _bars(rows: Sequence[tuple[str, int, int, str]], title: str, full: int | None = None) -> Markup:
+def _bars(rows: Sequence[tuple[str, int, int, str]], title: str) -> Markup:
     """Bars of a name, a start, a count and a remark."""
     from markupsafe import Markup, escape
 
     width, row, left, right = 640, 24, 130, 220
-    longest = full or max((start + count for _, start, count, _ in rows), default=1) or 1
+    longest = max((start + count for _, start, count, _ in rows), default=1) or 1
     parts = []
     for index, (name, start, count, remark) in enumerate(rows):
         y = index * row

@@ -190,14 +190,16 @@ def _files(folder: Path) -> list[Path]:
         return [table for split in splits for table in _files(split)]
     if (folder / "state.json").is_file():
         return _saved_tables(folder / "state.json")
+    # Only where nothing lies directly in it: a dataset may have been built into a folder of photographs.
+    tables = sorted((folder / "data").glob("*.parquet"))
+    builders = folder / "plan.parquet" if (folder / "plan.json").is_file() else None
     try:
-        return list_images(folder, (*IMAGE_SUFFIXES, *SHARDS, *TABLES))
+        found = list_images(folder, (*IMAGE_SUFFIXES, *SHARDS, *TABLES))
     except InputError:
-        # Only where nothing lies directly in it: a dataset may have been built into a folder of photographs.
-        tables = sorted((folder / "data").glob("*.parquet"))
         if not tables:
             raise
-        return tables
+        found = []
+    return [file for file in found if file != builders] or tables
 
 
 def _saved_tables(state: Path) -> list[Path]:

@@ -10,17 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import ValidationError
 
-from redaes.records import check_shard, shards, stream_rows
-from redaes.types import SPLITS, TIE_MARGIN, Split
+from redaes.errors import RecordError
+from redaes.records import shards, stream_rows
+from redaes.types import SPLITS, TIE_MARGIN, Agreement, Split
 
-LIGHT = ("id", "delta", "factors", "group", "source", "licence")
+LIGHT = ("id", "delta", "factors", "group", "source", "licence", "agreement")
 """Columns that are read."""
 
-JUDGE_PREFIX = "judge_"
-"""Further columns with a number and a name that begins so hold one judge's signed difference, in points."""
-
 TIE = "tie"
+MOSTLY = 0.75
 
 
 @dataclass(frozen=True)
@@ -53,14 +53,20 @@ class Sizes:
 
 
 @dataclass(frozen=True)
-class Agreement:
-    """How far one judge agrees with the label."""
+class Judged:
+    """How far the judges of the judged pairs agree."""
 
-    judge: str
+    judges: tuple[str, ...]
+    """All that judged any pair."""
     pairs: int
-    """Labelled pairs, ties aside, on which the judge has a number."""
-    same_sign: float | None
-    """Share of them with the label's sign; None: there are none."""
+    unanimous: int
+    """Pairs on whose better side all judges agree."""
+    mostly: int
+    """Others on which less than a quarter of the judges is in the smaller camp."""
+    spread: float
+    """Median distance of the answers from their common difference, in points."""
+    failed: int
+    """Unusable answers."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +79,8 @@ class Statistics:
     """Labelled differences in points."""
     licences: Mapping[str, int]
     """Photographs per licence."""
-    agreement: tuple[Agreement, ...]
+    judged: Judged | None
+    """None: no pair was judged, all were measured."""
 
 
 def light_rows(folder: Path) -> Iterator[Row]:
@@ -84,8 +91,7 @@ def light_rows(folder: Path) -> Iterator[Row]:
     """
     for split in SPLITS:
         for file in shards(folder, split):
-            judges = [name for name in check_shard(file).names if name.startswith(JUDGE_PREFIX)]
-            for number, values in enumerate(stream_rows(file, [*LIGHT, *judges])):
+            for number, values in enumerate(stream_rows(file, LIGHT)):
                 yield Row(file, number, split, values)
 
 
@@ -98,27 +104,36 @@ def statistics(folder: Path) -> Statistics:
     by_split: dict[Split, list[float | None]] = {split: [] for split in SPLITS}
     by_factor: defaultdict[str, list[float | None]] = defaultdict(list)
     licences: dict[str, str] = {}
-    votes: defaultdict[str, list[bool]] = defaultdict(list)
+    agreements: list[Agreement] = []
     for row in light_rows(folder):
         delta = row.values["delta"]
         by_split[row.split].append(delta)
         by_factor[row.decided_by].append(delta)
         licences[row.values["source"]] = row.values["licence"] or "not stated"
-        for name, vote in row.values.items():
-            if not name.startswith(JUDGE_PREFIX):
-                continue
-            judge = votes[name.removeprefix(JUDGE_PREFIX)]
-            if isinstance(vote, int | float) and delta is not None and abs(delta) >= TIE_MARGIN:
-                judge.append(vote * delta > 0)
+        if row.values["agreement"] is not None:
+            try:
+                agreements.append(Agreement.model_validate_json(row.values["agreement"]))
+            except ValidationError as error:
+                raise RecordError(f"row {row.values['id']!r} breaks the schema: {error}; see validate") from error
     return Statistics(
         by_split={split: _sizes(deltas) for split, deltas in by_split.items()},
         by_factor={name: _sizes(by_factor[name]) for name in sorted(by_factor)},
         deltas={split: tuple(d for d in deltas if d is not None) for split, deltas in by_split.items()},
         licences=dict(sorted(Counter(licences.values()).items())),
-        agreement=tuple(
-            Agreement(name, len(found), sum(found) / len(found) if found else None)
-            for name, found in sorted(votes.items())
-        ),
+        judged=_judged(agreements) if agreements else None,
+    )
+
+
+def _judged(agreements: Sequence[Agreement]) -> Judged:
+    """Of at least one pair."""
+    shares = [agreement.sign_agreement for agreement in agreements]
+    return Judged(
+        judges=tuple(sorted({judge for agreement in agreements for judge in agreement.judges})),
+        pairs=len(agreements),
+        unanimous=sum(share == 1.0 for share in shares),
+        mostly=sum(MOSTLY < share < 1.0 for share in shares),
+        spread=float(np.median([agreement.spread for agreement in agreements])),
+        failed=sum(agreement.n_failed for agreement in agreements),
     )
 
 

@@ -19,11 +19,11 @@ from redaes.datagen import hub
 from redaes.datagen.export import FORMATS, export, preference
 from redaes.datagen.inspection import funnel_svg, histogram_svg, inspect
 from redaes.datagen.recipe import make_recipe
-from redaes.datagen.statistics import statistics
+from redaes.datagen.statistics import Judged, statistics
 from redaes.errors import InputError, RecordError, RedaesError
 from redaes.images import content_id
 from redaes.records import pick_rows, read_json, record_of, shards, stream_rows
-from redaes.types import SPLITS, Split, winner_of
+from redaes.types import SPLITS, Agreement, Split, winner_of
 
 runner = CliRunner()
 
@@ -69,6 +69,7 @@ def test_jsonl_holds_every_pair_and_each_picture_once(red_folder: Path, tmp_path
         for row, record in zip(rows, known, strict=True):
             assert (row["id"], row["delta"], row["split"]) == (record.pair.id, record.pair.delta, split)
             assert row["rationale"]["text"] == record.rationale.text
+            assert (row["writer"], row["agreement"], row["licence"]) == (record.writer, None, "")
             assert (tmp_path / "out" / row["first"]).read_bytes() == record.first_bytes
             pictures |= {row["first"], row["second"]}
     assert {f"images/{path.name}" for path in (tmp_path / "out" / "images").iterdir()} == pictures
@@ -130,7 +131,7 @@ def test_the_statistics_count_every_pair(red_folder: Path) -> None:
     assert found.by_factor["tie"].quantiles is None
     low, middle, high = found.by_split["train"].quantiles or (0, 0, 0)
     assert 0.8 <= low < middle < high <= 9
-    assert found.agreement == ()
+    assert found.judged is None
 
 
 def test_the_card_says_what_it_holds(red_folder: Path) -> None:
@@ -159,7 +160,7 @@ def test_the_page_shows_pairs_of_every_factor(red_folder: Path, tmp_path: Path) 
     for name in by_factor:
         assert f'<span class="tag">{name}</span>' in page
     assert "Acceptance" in page
-    assert "Judges" not in page
+    assert "judges" not in page
     inspect(red_folder, tmp_path / "again.html", n_pairs=9)
     assert (tmp_path / "again.html").read_text() == page
     with pytest.raises(RecordError, match="exists"):
@@ -181,24 +182,27 @@ def test_a_picture_that_does_not_decode_is_named(red_folder: Path, tmp_path: Pat
 def test_judges_are_shown_where_there_are_some(red_folder: Path, tmp_path: Path) -> None:
     folder = tmp_path / "red<b>"
     (folder / "data").mkdir(parents=True)
+    agreed = Agreement(
+        judges=("a@1", "b@2"), n_answers=4, n_failed=1, spread=0.5, disagreement=0.1, sign_agreement=1.0, residual=0.0
+    )
+    divided = agreed.model_copy(update={"sign_agreement": 0.5, "judges": ("a@1", "c@3")}).model_dump_json()
     for split in SPLITS:
         for file in shards(red_folder, split):
-            table = pq.read_table(file)
-            votes = [None if n == 0 else delta for n, delta in enumerate(table["delta"].to_pylist())]
-            flipped = [-delta for delta in table["delta"].to_pylist()]
-            table = table.append_column("judge_right", pa.array(votes, pa.float64()))
-            table = table.append_column("judge_wrong", pa.array(flipped)).append_column(
-                "note", pa.array(["x"] * len(votes))
-            )
-            pq.write_table(table, folder / "data" / file.name)
-    found = {item.judge: item for item in statistics(folder).agreement}
-    assert found["right"].same_sign == 1.0
-    assert found["wrong"].same_sign == 0.0
-    assert found["right"].pairs < found["wrong"].pairs
+            rows = list(stream_rows(file))
+            for row, text in zip(rows, (agreed.model_dump_json(), divided), strict=False):
+                row["agreement"] = text
+            table = pa.Table.from_pylist(rows, schema=pq.read_schema(file))
+            pq.write_table(table.append_column("note", pa.array(["x"] * len(rows))), folder / "data" / file.name)
+    judged = statistics(folder).judged
+    assert judged == Judged(("a@1", "b@2", "c@3"), 4, unanimous=2, mostly=0, spread=0.5, failed=4)
     inspect(folder, tmp_path / "page.html", n_pairs=2)
     page = (tmp_path / "page.html").read_text()
-    assert "Judges" in page
+    assert "Agreement of the judges which side is better: a@1, b@2, c@3; median spread 0.5 points; 4 unusable" in page
     assert "red&lt;b&gt;" in page
+    rows[0]["agreement"] = "{}"
+    pq.write_table(pa.Table.from_pylist(rows, schema=pq.read_schema(file)), folder / "data" / file.name)
+    with pytest.raises(RecordError, match="breaks the schema"):
+        statistics(folder)
 
 
 def test_ties_have_a_bar_of_their_own() -> None:

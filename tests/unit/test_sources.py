@@ -139,6 +139,8 @@ def test_a_folder_is_all_that_lies_directly_in_it(tmp_path: Path) -> None:
     pq.write_table(pa.table({"jpeg": [picture(11)]}), folder / "b.parquet")
     (folder / "data").mkdir()
     pq.write_table(pa.table({"jpeg": [picture(12)]}), folder / "data" / "not-mine.parquet")
+    (folder / "plan.json").write_text("{}")  # a dataset was built into the folder of its photographs
+    pq.write_table(pa.table({"id": ["x"]}), folder / "plan.parquet")
     names = [candidate.location.name for candidate in find([folder])]
     assert names == ["0.jpg", "1.jpg", "2.jpg", "3.jpg", "a.tar:x.jpg", "b.parquet:jpeg[0:0]"]
     assert [c.location.name for c in find([folder, folder / "0.jpg"])][-1] == "0.jpg"
@@ -329,13 +331,16 @@ def test_a_container_that_changed_is_noticed(tmp_path: Path) -> None:
         cell.read_bytes()
 
 
-def test_a_build_notices_a_photograph_that_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = _source(tmp_path, "tar")
-    known = curate([path], test_fraction=0.25, seed=0)
+def test_a_build_leaves_out_what_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = _folder(tmp_path)
+    known = curate([folder], test_fraction=0.25, seed=0)
     monkeypatch.setattr(pipeline, "curate", lambda *_, **__: known)
-    path.write_bytes(write_tar(tmp_path / "other.tar", {f"set/{n}.jpg": PICTURES[0] for n in range(40)}).read_bytes())
-    with pytest.raises(InputError, match=r"shard\.tar.*(changed|damaged|not a known picture)"):
-        build([path], tmp_path / "out", FAST)
+    changed = next(source for source in known.sources if source.split == "train")
+    changed.path.write_bytes(picture(77))
+    report = build([folder], tmp_path / "out", FAST)
+    (failed,) = report["failed"]
+    assert failed["source"] == changed.id
+    assert f"{changed.path} changed while the dataset was being built" in failed["error"]
 
 
 def test_nothing_is_kept_in_memory(tmp_path: Path) -> None:
