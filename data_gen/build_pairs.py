@@ -4,8 +4,9 @@
     python data_gen/build_pairs.py my_photographs --out my_pairs --workers 4
     python data_gen/build_pairs.py my_photographs --out my_pairs --config data_gen/configs/large.yaml
 
-The paper builds RED-20k with generative editors and a panel of large models as judges. This edits with known
-parametric operations and judges by measurement, so it needs no model; see the dataset card that it writes.
+The paper builds RED-20k with generative editors and a panel of large models as judges: so does a recipe with a
+``panel`` (data_gen/configs/panel.yaml). Without one, known parametric operations are applied and judged by measurement,
+which needs no model; see the dataset card that is written.
 A run that was interrupted goes on where it stopped when it is started again.
 """
 
@@ -42,7 +43,10 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--min-side", type=int, help=f"shortest side of a photograph; default: {rules.min_side}")
     parser.add_argument("--max-aspect", type=float, help="largest ratio of its sides; default: any")
     parser.add_argument("--max-photographs", type=int, help="draw so many; default: use all")
-    parser.add_argument("--workers", type=int, help="processes; default: 1")
+    parser.add_argument("--workers", type=int, help="processes or actors; default: 1")
+    parser.add_argument(
+        "--engine", help="local (processes) or ray (Ray Data, on RAY_ADDRESS's cluster); default: local"
+    )
     parser.add_argument("--config", type=Path, help="YAML recipe; the command line goes before it")
     return parser.parse_args(argv)
 

@@ -138,7 +138,8 @@ def data_build(
     min_side: Annotated[int | None, typer.Option(help="Shortest side of a photograph, in pixels.")] = None,
     max_aspect: Annotated[float | None, typer.Option(help="Largest ratio of a photograph's sides.")] = None,
     max_photographs: Annotated[int | None, typer.Option(help="Draw so many photographs; default: all.")] = None,
-    workers: Annotated[int | None, typer.Option(help="Processes.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Processes or actors.")] = None,
+    engine: Annotated[str | None, typer.Option(help="local (processes) or ray (Ray Data).")] = None,
     push_to_hub: Annotated[str | None, typer.Option(metavar="REPO", help=PUSH_HELP)] = None,
 ) -> None:
     """Build pairs from photographs, or go on with a build that was stopped."""

@@ -48,6 +48,8 @@ def build_dataset(photographs: Sequence[Path], out: Path, recipe: Recipe, *, pus
             out,
             recipe.settings,
             workers=recipe.workers,
+            engine=recipe.engine,
+            panel=recipe.panel,
             progress=progress,
             licences=licences,
             rules=recipe.rules,

@@ -7,6 +7,10 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
+from redaes.datagen.consensus import Rules as ConsensusRules
+from redaes.datagen.judged import Panel
 from redaes.datagen.members import Settings
 from redaes.datagen.sources import Rules
 from redaes.errors import InputError, MissingDependency
@@ -14,7 +18,12 @@ from redaes.errors import InputError, MissingDependency
 _SETTINGS = tuple(field.name for field in fields(Settings))
 _RULES = tuple(field.name for field in fields(Rules))
 
-OPTIONS = (*_SETTINGS, *_RULES, "workers")
+_PANEL_TYPES: dict[str, type] = {
+    "endpoint": str, "judges": list, "writer": str, "editors": list, "editor_options": dict, "planner": str,
+    "checker": str, "samples": int, "max_rewrites": int, "concurrency": int, "max_calls": int, "rules": dict,
+}  # fmt: skip
+
+OPTIONS = (*_SETTINGS, *_RULES, "workers", "engine", "panel")
 """What a recipe may set."""
 
 
@@ -25,6 +34,10 @@ class Recipe:
     settings: Settings
     rules: Rules
     workers: int
+    engine: str
+    """One of `redaes.datagen.engine.ENGINES`."""
+    panel: Panel | None
+    """None: the embedded editor, measured."""
 
 
 def read_recipe(path: Path) -> dict[str, Any]:
@@ -72,4 +85,33 @@ def make_recipe(path: Path | None, given: Mapping[str, Any]) -> Recipe:
         settings=Settings(**{name: values[name] for name in _SETTINGS if name in values}),
         rules=Rules(**{name: values[name] for name in _RULES if name in values}),
         workers=values.get("workers", 1),
+        engine=values.get("engine", "local"),
+        panel=None if values.get("panel") is None else make_panel(values["panel"]),
     )
+
+
+def make_panel(values: Any) -> Panel:
+    """The panel of a recipe: a mapping with the fields of `Panel`; lists for tuples, mappings for options and rules.
+
+    Raises:
+        InputError: no mapping, an unknown key, or an impossible value.
+    """
+    if not isinstance(values, dict):
+        raise InputError(f"panel is {values!r}; give a mapping with endpoint, judges and writer")
+    known = [field.name for field in fields(Panel)]
+    unknown = sorted(str(key) for key in values if key not in known)
+    if unknown:
+        raise InputError(f"panel has unknown keys: {', '.join(unknown)}; known: {', '.join(known)}")
+    for name, kind in _PANEL_TYPES.items():
+        if name in values and not isinstance(values[name], kind):
+            raise InputError(f"panel: {name} is {values[name]!r}; give a {kind.__name__}")
+    given = {**values}
+    for name in ("judges", "editors"):
+        if name in given:
+            given[name] = tuple(given[name])
+    given["editor_options"] = tuple(sorted(values.get("editor_options", {}).items()))
+    try:
+        given["rules"] = ConsensusRules(**values.get("rules", {}))
+        return Panel(**given)
+    except (TypeError, ValidationError) as error:
+        raise InputError(f"panel: {' '.join(str(error).split())}") from error

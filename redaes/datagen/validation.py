@@ -214,7 +214,9 @@ def _label_faults(record: PairRecord) -> Iterator[tuple[str, str]]:
         yield "factors contradict the difference", f"{pair.delta:+.2f} with factors {', '.join(pair.factors) or 'none'}"
     worse = {"A": pair.edit_second, "B": pair.edit_first, "tie": None}[better]
     gained = {"A": pair.edit_first, "B": pair.edit_second, "tie": None}[better]
-    if better != "tie" and worse is None and (gained is None or gained.direction != "improve"):
+    # Judges may find that an edit did the opposite of what was asked for; a measured difference cannot.
+    measured = record.agreement is None
+    if measured and better != "tie" and worse is None and (gained is None or gained.direction != "improve"):
         yield "edits contradict the difference", f"{better} is better, but the other carries no edit"
     for name, rationale, sign in orders:
         if rationale is not None:

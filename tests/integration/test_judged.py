@@ -109,9 +109,9 @@ def test_from_photographs_to_a_valid_dataset(photographs: Path, tmp_path: Path) 
         assert len(server.calls) == asked
     assert data_hash(out) == before
     assert again["kept_by_factor"] == report["kept_by_factor"]
-    assert validate(out).wrong == 0
+    assert validate(out).wrong == {}
     records = [record for split in SPLITS for record in read_records(out, split)]
-    assert len(records) == sum(report["pairs"].values()) > 20
+    assert len(records) == sum(report["pairs"].values()) > 12
     for record in records:
         agreement = record.agreement
         assert agreement is not None
@@ -124,7 +124,7 @@ def test_from_photographs_to_a_valid_dataset(photographs: Path, tmp_path: Path) 
     decided = [r for r in records if r.pair.edit_first is None or r.pair.edit_second is None]
     assert abs(np.mean([r.pair.delta or 0.0 for r in decided])) < 1.0
     assert report["rejected_pairs"]["plan: unknown_factor"] == 6
-    assert report["rejected_pairs"]["text: leak_score"] > 0 if "text: leak_score" in report["rejected_pairs"] else True
+    assert any(reason.startswith("text: ") for reason in report["rejected_pairs"])
     assert report["asked"]["judge-1: retried: http_429"] > 0
 
 
