@@ -9,11 +9,12 @@ Every check answers with reasons, short identifiers fit for counting; none means
 ``border``           an even border along a side, with a hard edge, that the source does not have
 ``jpeg_grid``        a grid of compression blocks that the source does not have
 ``neon``             patches of full saturation, as failed generations have them
-``dissimilar``       a vision model's features are too far apart
 ``not_executed``     a vision-language model does not see what the instruction asked for
 ``content_changed``  it sees that more has changed
 ``artefacts``        it sees marks of the editing
 ===================  ===========================================================================================
+
+:class:`Similarity` compares features of a vision model; its threshold, and the reason, are the caller's.
 
 The thresholds were measured on photographs with the embedded edits (``benchmarks/filters.py``,
 docs/generation.md). How they do on the output of generative editors has not been measured.
