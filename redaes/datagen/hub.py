@@ -6,7 +6,7 @@ from pathlib import Path
 
 from redaes.errors import InputError, MissingDependency, RedaesError
 
-IGNORED = (".*", "*.tmp", "shards/*")
+IGNORED = (".*", "*.tmp", "shards/*", "answers/*")
 """Lock and leftovers of the builder, and its counts per shard: nothing that a reader wants."""
 
 
