@@ -64,8 +64,8 @@ class Scale:
     lora_r: int = 32
     sft_steps: int = 40
     sft_batch: int = 16
-    align_steps: int = 220
-    align_batch: int = 16
+    align_steps: int = 100
+    align_batch: int = 12
     grpo_steps: int = 16
     grpo_completions: int = 16
     """Completions in one step; a ranking group takes 2 pairs x 2 orders x 4 generations = 16."""
@@ -322,7 +322,6 @@ def _align(folder: Path, data: Path, model: str, adapter: str | None, scale: Sca
         per_device_train_batch_size=scale.align_batch,
         learning_rate=5e-4,
         lr_scheduler_type="cosine",
-        nll_weight=0.3,  # at 0.1 a model of this size begins to forget its grammar
     )
     return run_align(_stage_arguments(data, model, adapter, scale), config)
 
@@ -359,7 +358,7 @@ STAGES: tuple[StageStep, ...] = (
         "stage 2: align preferences with differences, in both orders",
         _align,
         lambda scale: scale.align_steps // SFT_LOG_EVERY,
-        360,
+        120,
     ),
     StageStep(
         "stage3",
