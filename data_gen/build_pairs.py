@@ -44,9 +44,7 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--max-aspect", type=float, help="largest ratio of its sides; default: any")
     parser.add_argument("--max-photographs", type=int, help="draw so many; default: use all")
     parser.add_argument("--workers", type=int, help="processes or actors; default: 1")
-    parser.add_argument(
-        "--engine", help="local (processes) or ray (Ray Data); default: local"
-    )
+    parser.add_argument("--engine", help="local (processes) or ray (Ray Data); default: local")
     parser.add_argument("--config", type=Path, help="YAML recipe; the command line goes before it")
     return parser.parse_args(argv)
 

@@ -164,16 +164,10 @@ def run_vision(arguments: StageArguments, config: TrainingArguments) -> Path:
     config.remove_unused_columns = False
     config.label_names = []
     pairs, held_out = (load_pairs(arguments.data_folder, split) for split in SPLITS)
-    operations = {
-        json.loads(edit)["operation"]
-        for rows in (pairs, held_out)
-        for side in ("edit_first", "edit_second")
-        for edit in rows[side]
-        if edit
-    }
+    operations = operations_of(pairs, held_out)
     model = load_model(arguments, torch.float32)
     processor = base_processor(arguments)
-    collate = VisionCollator(processor, [NO_EDIT, *sorted(operations)])
+    collate = VisionCollator(processor, [NO_EDIT, *operations])
     trainer = VisionTrainer(
         model=VisionWithHeads(model, len(operations) + 1), args=config, train_dataset=pairs, data_collator=collate
     )
@@ -185,11 +179,25 @@ def run_vision(arguments: StageArguments, config: TrainingArguments) -> Path:
 
     def measure() -> dict[str, float]:
         rows = held_out.shuffle(seed=config.seed).select(range(min(N_LOOKED_AT, len(held_out))))
-        return look(trainer.model, (collate(part) for part in _parts(rows)))
+        return look(trainer.model, (collate(part) for part in parts(rows)))
 
     return train("warmup_vision", trainer, processor, arguments, measure, result_model=settled)
 
 
-def _parts(rows: Any) -> Iterator[list[dict[str, Any]]]:
+def operations_of(*splits: Any) -> list[str]:
+    """The operations that pictures of a dataset carry, sorted."""
+    return sorted(
+        {
+            json.loads(edit)["operation"]
+            for rows in splits
+            for side in ("edit_first", "edit_second")
+            for edit in rows[side]
+            if edit
+        }
+    )
+
+
+def parts(rows: Any) -> Iterator[list[dict[str, Any]]]:
+    """The rows in batches for looking at."""
     for start in range(0, len(rows), SEEN_AT_ONCE):
         yield [rows[number] for number in range(start, min(start + SEEN_AT_ONCE, len(rows)))]

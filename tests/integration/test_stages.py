@@ -164,6 +164,38 @@ def test_the_vision_warm_up_moves_the_vision_tower_alone(tiny_model: Path, red_f
     assert metrics["held_out_pairs"] > 0
 
 
+def test_the_reading_warm_up_trains_all_that_reads(tiny_model: Path, red_folder: Path, tmp_path: Path) -> None:
+    from transformers import TrainingArguments
+
+    from redaes.training.reading import run_reading
+
+    stage, config = parse(
+        TrainingArguments,
+        RECIPES / "warmup_reading_nano.yaml",
+        ["--model", str(tiny_model), "--data", str(red_folder), "--output_dir", str(tmp_path / "run"),
+         "--max_steps", "2", "--warmup_steps", "0", "--bf16", "false", "--per_device_train_batch_size", "2"],
+    )  # fmt: skip
+    final = run_reading(stage, config)
+    before, after = load_file(tiny_model / "model.safetensors"), load_file(final / "model.safetensors")
+    assert before.keys() == after.keys()
+    still = {name for name in before if torch.equal(before[name], after[name])}
+    assert not still, still
+    assert 0 <= json.loads((final / "run_record.json").read_text())["metrics"]["held_out_edit_accuracy"] <= 1
+
+
+def test_both_orders_name_the_same_edits_in_exchanged_places(tiny_model: Path, red_folder: Path) -> None:
+    from redaes.records import load_pairs
+    from redaes.training.reading import ReadingCollator
+    from redaes.training.vision import NO_EDIT, operations_of
+
+    rows = load_pairs(red_folder, "train")
+    collate = ReadingCollator(base_processor(StageArguments(model=str(tiny_model))), [NO_EDIT, *operations_of(rows)])
+    batch = collate([rows[number] for number in range(3)])
+    assert batch["prompt"]["input_ids"].shape[0] == 6
+    assert torch.equal(batch["edits"][0, :3], batch["edits"][1, 3:])
+    assert torch.equal(batch["edits"][1, :3], batch["edits"][0, 3:])
+
+
 def test_settled_picture_tokens_have_the_spread_of_text_tokens(tiny_model: Path, red_folder: Path) -> None:
     from redaes.datagen.editors.embedded import OPERATIONS
     from redaes.records import load_pairs

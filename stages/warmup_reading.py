@@ -1,0 +1,36 @@
+"""The embedded model's second warm-up: its language model learns to look at both pictures. Only a new model needs it.
+
+    accelerate launch stages/warmup_reading.py --model runs/nano_vision/final --data pairs --output_dir runs/nano_read
+
+Full training with two heads that are thrown away: which edit picture A carries, and which picture B. The paper starts
+from models that can read pictures; this is ours. ``stages/warmup_vision.py`` comes before it, ``stages/stage1_sft.py``
+after.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from redaes.training.reading import run_reading
+from redaes.training.recipes import parse, run_door
+from redaes.training.setup import StageArguments
+
+# isort: split
+from transformers import TrainingArguments
+
+RECIPE = Path(__file__).with_name("configs") / "warmup_reading_nano.yaml"
+
+
+def parse_args(argv: list[str]) -> tuple[StageArguments, TrainingArguments]:
+    """The stage's and the trainer's arguments."""
+    return parse(TrainingArguments, RECIPE, argv)
+
+
+def main(stage: StageArguments, config: TrainingArguments) -> None:
+    """Train, and say where the result is."""
+    print(f"reading warm-up finished: {run_reading(stage, config)}")
+
+
+if __name__ == "__main__":
+    run_door(lambda: main(*parse_args(sys.argv[1:])))
