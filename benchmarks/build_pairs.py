@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import math
 import os
 import platform
 import shutil
@@ -127,8 +128,8 @@ def main(args: argparse.Namespace) -> None:
     """Measure, and print the table."""
     curation = curate(args.photographs, test_fraction=0.2, seed=0)
     sources = curation.sources
-    # About 3.1 pairs are kept of each view; twenty thousand shall surely be reached.
-    views = {name: max(1, -(-wanted // (2 * len(sources)))) for name, wanted in
+    # About 4.7 pairs are kept of each view; twenty thousand shall surely be reached.
+    views = {name: max(1, math.ceil(wanted / (4.3 * len(sources)))) for name, wanted in
              (("small", args.small), ("large", args.large))}  # fmt: skip
     figures = {
         name: product(args.photographs, args.out / name, views[name], args.workers) for name in ("small", "large")
