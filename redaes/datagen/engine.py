@@ -11,6 +11,7 @@ import json
 import logging
 import multiprocessing
 import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -38,7 +39,7 @@ def run_local(work: Work[Task], tasks: Sequence[Task], workers: int) -> Iterator
     pool = ProcessPoolExecutor(
         max_workers=min(workers, len(tasks)),
         mp_context=multiprocessing.get_context("spawn"),
-        initializer=_one_thread,
+        initializer=_begin_worker,
     )
     try:
         futures = {pool.submit(work, task): task for task in tasks}
@@ -104,6 +105,20 @@ class _Worker:
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         # As text: Arrow would give all counts the union of their keys.
         return {"number": row["number"], "result": json.dumps(self.work(self.tasks[row["number"]]))}
+
+
+def _begin_worker() -> None:
+    """In each process of the local pool, before its first task."""
+    _one_thread()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """A parent that is killed takes its workers with it: they would go on unseen, and then wait for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _one_thread() -> None:

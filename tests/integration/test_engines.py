@@ -99,6 +99,25 @@ def test_an_unknown_engine_is_named(photographs: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
+def test_workers_end_with_their_parent(photographs: Path, tmp_path: Path) -> None:
+    psutil = pytest.importorskip("psutil")
+    script, out = tmp_path / "build.py", tmp_path / "pairs"
+    script.write_text(BUILD)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
+    command = [sys.executable, str(script), str(photographs), str(out), "local"]
+    with subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL) as process:
+        deadline = time.monotonic() + 120
+        while not list(out.glob("shards/*.json")) and time.monotonic() < deadline:
+            assert process.poll() is None
+            time.sleep(0.01)
+        workers = psutil.Process(process.pid).children(recursive=True)
+        process.kill()
+    assert workers
+    _, alive = psutil.wait_procs(workers, timeout=30)
+    assert not alive
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
 @pytest.mark.parametrize("engine", ["local", pytest.param("ray", marks=pytest.mark.slow)])
 def test_killed_at_ten_random_moments(engine: str, photographs: Path, whole: Path, tmp_path: Path) -> None:
     if engine == "ray":
