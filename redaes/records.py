@@ -14,10 +14,11 @@ Parquet metadata; a reader refuses a version that it does not know.
 from __future__ import annotations
 
 import hashlib
-import io
+import itertools
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,8 +62,9 @@ class PairRecord(BaseModel):
     """Who wrote the reasoning: ``embedded``, or a model's name; empty when there is none."""
 
 
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file so that it is either whole or absent, also after ``kill -9``.
+@contextmanager
+def writing(path: Path) -> Iterator[Path]:
+    """A temporary file beside ``path`` that takes its place when the block ends well: whole or absent.
 
     Raises:
         RecordError: the folder cannot be written to.
@@ -71,15 +73,24 @@ def write_atomically(path: Path, data: bytes) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with temporary.open("wb") as file:
-                file.write(data)
-                file.flush()
+            yield temporary
+            with temporary.open("rb+") as file:
                 os.fsync(file.fileno())
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)  # what a full disk left; after a success there is nothing
     except OSError as error:
         raise RecordError(f"{path} cannot be written: {error.strerror}; choose another output folder") from error
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write a file so that it is either whole or absent, also after ``kill -9``.
+
+    Raises:
+        RecordError: the folder cannot be written to.
+    """
+    with writing(path) as temporary:
+        temporary.write_bytes(data)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -196,27 +207,40 @@ def record_of(row: Mapping[str, Any], split: Split) -> PairRecord:
         raise RecordError(f"row {row.get('id')!r} breaks the schema: {error}") from error
 
 
-def write_shard(path: Path, records: Sequence[PairRecord]) -> None:
-    """Write one Parquet shard, atomically.
+ROW_GROUP = 100
+"""Rows written, and read, at a time: the hub's viewer and random access read one group."""
+
+
+def write_shard(path: Path, records: Iterable[PairRecord]) -> int:
+    """Write one Parquet shard, atomically, holding no more than a row group of it in memory.
 
     Args:
         path: the file.
-        records: at least one, because ``datasets`` cannot read a file without rows.
+        records: at least one, because ``datasets`` cannot read a file without rows; taken one by one.
+
+    Returns:
+        The number of rows.
+
+    Raises:
+        RecordError: the folder cannot be written to.
     """
-    if not records:
-        raise ValueError(f"{path}: a shard needs at least one record")
     columns = features()  # first: it names what to install when Arrow is absent
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    rows = [row_of(record) for record in records]
     schema: pa.Schema = columns.arrow_schema
     schema = schema.with_metadata({**(schema.metadata or {}), _VERSION_KEY: str(SCHEMA_VERSION).encode()})
-    table = pa.Table.from_pylist(rows, schema=schema)
-    buffer = io.BytesIO()
-    # Small row groups: the hub's viewer and random access read one group at a time.
-    pq.write_table(table, buffer, compression="zstd", row_group_size=100)
-    write_atomically(path, buffer.getvalue())
+    rows = map(row_of, records)
+    batch = list(itertools.islice(rows, ROW_GROUP))
+    if not batch:
+        raise ValueError(f"{path}: a shard needs at least one record")
+    total = 0
+    with writing(path) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
+        while batch:
+            writer.write_table(pa.Table.from_pylist(batch, schema=schema))
+            total += len(batch)
+            batch = list(itertools.islice(rows, ROW_GROUP))
+    return total
 
 
 def shards(folder: Path, split: Split) -> list[Path]:

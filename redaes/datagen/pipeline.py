@@ -87,16 +87,21 @@ def write_chunk(folder: Path, settings: Settings, panel: Panel | None, task: tup
     }
     workers = None if panel is None else crew_of(panel, folder)
     asked = Counter[str]() if workers is None else workers.counts()
-    records: list[PairRecord] = []
-    for source in chunk.sources:
-        # A planner may have found nothing to do to a photograph.
-        records.extend(_photograph(source, rows.get(source.id, []), settings, workers, counts))
-    for record in records:
-        counts.kept[", ".join(record.pair.factors) or "tie"] += 1
-    if records:  # ``datasets`` cannot read a shard without rows
-        write_shard(folder / "data" / f"{chunk.name}.parquet", records)
+
+    def records() -> Iterator[PairRecord]:
+        for source in chunk.sources:
+            # A planner may have found nothing to do to a photograph.
+            for record in _photograph(source, rows.get(source.id, []), settings, workers, counts):
+                counts.kept[", ".join(record.pair.factors) or "tie"] += 1
+                yield record
+
+    stream = records()
+    first = next(stream, None)
+    n_pairs = 0
+    if first is not None:  # ``datasets`` cannot read a shard without rows
+        n_pairs = write_shard(folder / "data" / f"{chunk.name}.parquet", itertools.chain([first], stream))
     result = {
-        "pairs": len(records),
+        "pairs": n_pairs,
         "kept": dict(sorted(counts.kept.items())),
         "rejected": dict(sorted(counts.rejected.items())),
         "failed": counts.failed,

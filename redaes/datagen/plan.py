@@ -8,7 +8,6 @@ worker reads its own and no more, however long the plan is.
 from __future__ import annotations
 
 import hashlib
-import os
 import random
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Literal
 
 from redaes.datagen.editors.embedded import EDITOR, OPERATIONS, make_edit
 from redaes.errors import MissingDependency, RecordError
+from redaes.records import writing
 from redaes.types import Edit, Split
 
 if TYPE_CHECKING:
@@ -165,19 +165,10 @@ def write_plan(path: Path, chunks: Iterable[Sequence[PlannedEdit]]) -> int:
     import pyarrow.parquet as pq
 
     total = 0
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
-                for chunk in chunks:
-                    writer.write_table(pa.Table.from_pylist([_as_row(planned) for planned in chunk], schema=schema))
-                    total += len(chunk)
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise RecordError(f"{path} cannot be written: {error.strerror}; choose another output folder") from error
+    with writing(path) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
+        for chunk in chunks:
+            writer.write_table(pa.Table.from_pylist([_as_row(planned) for planned in chunk], schema=schema))
+            total += len(chunk)
     return total
 
 
