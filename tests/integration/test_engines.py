@@ -55,7 +55,8 @@ def whole(photographs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _with_a_bad_row_in_each_shard(whole: Path, folder: Path) -> list[PlannedEdit]:
     """The plan of ``whole``, with one edit in each chunk that no editor knows; returns those."""
     folder.mkdir()
-    (folder / "plan.json").write_bytes((whole / "plan.json").read_bytes())
+    for name in ("plan.json", "planning.json"):
+        (folder / name).write_bytes((whole / name).read_bytes())
     chunks = [read_plan(whole / PLAN, number) for number in range(4)]
     spoiled = []
     for rows in chunks:
