@@ -27,11 +27,19 @@ from redaes.backends.endpoint import Endpoint, Picture
 from redaes.datagen.consensus import Consensus, Rules, consensus
 from redaes.datagen.editors import load_editor
 from redaes.datagen.editors.base import EditJob, Editor
-from redaes.datagen.filters import EditTask, check_edits, rejections
+from redaes.datagen.filters import EditTask, Similarity, check_edits, rejections
 from redaes.datagen.groups import Difference, components, fit_potential
 from redaes.datagen.instructions import STRENGTHS, Instruction, Wish, draw, draw_wishes
-from redaes.datagen.judges import VlmJudge, measure
-from redaes.datagen.judges.base import PicturePair
+from redaes.datagen.judges import (
+    AssessorJudge,
+    Judge,
+    PicturePair,
+    PyiqaScorer,
+    ScorerJudge,
+    VlmJudge,
+    VlmScorer,
+    measure,
+)
 from redaes.datagen.members import Counts, Member, Placed, Settings, encode, make_record, place, show
 from redaes.datagen.plan import PlannedEdit, draw_frame
 from redaes.datagen.planner import PlanTask, plan_instructions
@@ -54,7 +62,8 @@ class Panel:
     endpoint: str
     """OpenAI-compatible server of all models below, such as ``http://127.0.0.1:8000/v1``."""
     judges: tuple[str, ...]
-    """Models that judge."""
+    """Who judges, as `JUDGES` makes them: a model's name, or ``kind:argument`` such as ``score:Qwen/Qwen3-VL-8B``,
+    ``redaes:models/ours`` and ``pyiqa:musiq:0:100``."""
     writer: str
     """Model that writes the reasoning."""
     editors: tuple[str, ...] = ("diffusers",)
@@ -65,8 +74,12 @@ class Panel:
     """Model that looks at a view and words fitting instructions; None: they are drawn from the templates."""
     checker: str | None = None
     """Model that looks whether an instruction was executed; None: measurements alone decide."""
+    similarity: str | None = None
+    """Folder of a DINOv2, SigLIP or CLIP model that compares each edit with its view; None: not asked."""
+    min_similarity: float | None = None
+    """Least cosine of its features; depends on the model, so there is no default."""
     samples: int = 2
-    """Answers of each judge in each order."""
+    """Answers of each judging model in each order."""
     max_rewrites: int = 2
     """How often a text with faults is sent back to its writer."""
     concurrency: int = 8
@@ -88,11 +101,42 @@ class Panel:
             raise InputError(f"judges are {self.judges}; name at least one, each once")
         if not self.editors:
             raise InputError("no editors; name at least one")
+        if (self.similarity is None) != (self.min_similarity is None):
+            raise InputError("similarity and min_similarity go together: give both, or neither")
         if self.samples < 1 or self.concurrency < 1 or self.max_rewrites < 0:
             raise InputError(
                 f"samples {self.samples}, concurrency {self.concurrency}, max_rewrites {self.max_rewrites}: "
                 "the first two must be at least 1, the last at least 0"
             )
+
+
+def _vlm(model: str, workers: Crew) -> Judge:
+    return VlmJudge(workers.endpoint(model), samples=workers.panel.samples)
+
+
+def _score(model: str, workers: Crew) -> Judge:
+    return ScorerJudge(VlmScorer(workers.endpoint(model)))
+
+
+def _redaes(model: str, _: Crew) -> Judge:
+    from redaes.assessor import Assessor
+    from redaes.backends.local import LocalBackend
+
+    return AssessorJudge(Assessor(LocalBackend(model), mode="reasoned"))
+
+
+def _pyiqa(argument: str, _: Crew) -> Judge:
+    metric, *bounds = argument.split(":")
+    try:
+        worst, best = map(float, bounds)
+    except ValueError as error:
+        raise InputError(f"judge pyiqa:{argument}: give metric, worst and best score: pyiqa:musiq:0:100") from error
+    return ScorerJudge(PyiqaScorer(metric, worst=worst, best=best))
+
+
+JUDGES: dict[str, Callable[[str, Crew], Judge]] = {"vlm": _vlm, "score": _score, "redaes": _redaes, "pyiqa": _pyiqa}
+"""Makers of judges by kind: a model asked to compare; one read at its score token; our own; a metric of the optional,
+non-commercial package ``pyiqa``. A judge named without a kind is a ``vlm``."""
 
 
 class Crew:
@@ -111,7 +155,16 @@ class Crew:
         self._answers = folder / "answers"
         self._editors: dict[str, Editor] = {}
         self._endpoints: dict[str, Endpoint] = {}
-        self.judges = [VlmJudge(self.endpoint(name), samples=panel.samples) for name in panel.judges]
+        self.judges = [self._judge(name) for name in panel.judges]
+        self.similarity = None if panel.similarity is None else Similarity(Path(panel.similarity))
+
+    def _judge(self, name: str) -> Judge:
+        kind, colon, argument = name.partition(":")
+        if not colon:
+            return _vlm(name, self)
+        if kind not in JUDGES:
+            raise InputError(f"unknown kind of judge in {name!r}; give one of {', '.join(JUDGES)}, or a model's name")
+        return JUDGES[kind](argument, self)
 
     def editor(self, name: str) -> Editor:
         """The editor of that name, loaded when it is first wanted."""
@@ -281,6 +334,11 @@ def _edited(
             if reasons:
                 counts.rejected[reasons[0]] += 1
                 continue
+            if workers.similarity is not None and workers.panel.min_similarity is not None:
+                likeness = workers.similarity(reference, outcome.image)
+                if likeness < workers.panel.min_similarity:
+                    counts.rejected["dissimilar"] += 1
+                    continue
             made.append((planned, outcome.image))
     if workers.panel.checker is None or not made:
         return made

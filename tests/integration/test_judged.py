@@ -11,10 +11,12 @@ import pytest
 from openai_server import Call, Fault, OpenAIServer, Say
 
 from redaes import answers
+from redaes.backends.endpoint import Picture
 from redaes.datagen.editors.embedded import OPERATIONS, make_edit
 from redaes.datagen.editors.tiny import build as build_tiny
 from redaes.datagen.instructions import STRENGTHS
 from redaes.datagen.judged import Crew, Panel, make_judged_group, plan_judged_views
+from redaes.datagen.judges import PicturePair
 from redaes.datagen.members import Counts, Settings
 from redaes.datagen.pipeline import build
 from redaes.datagen.sources import Source
@@ -128,6 +130,51 @@ def test_from_photographs_to_a_valid_dataset(photographs: Path, tmp_path: Path) 
     assert report["asked"]["judge-1: retried: http_429"] > 0
 
 
+def test_our_own_model_and_a_scorer_judge_beside_a_model(photographs: Path, tiny_model: Path, tmp_path: Path) -> None:
+    def scoring(call: Call) -> Say | Fault:
+        if call.body["model"] != "scorer":
+            return script(call)
+        level = int(np.asarray(call.pictures()[0].convert("L")).std() // 10)
+        return Say(f"Score: {level}", top=[{"Score": 0.0}, {":": 0.0}, {f" {level}": -0.1, " 0": -3.0}])
+
+    judges = ("judge-1", "score:scorer", f"redaes:{tiny_model}")
+    with OpenAIServer(scoring) as server:
+        crew = Crew(panel(server, judges=judges), tmp_path)
+        names = [judge.name for judge in crew.judges]
+        pairs = [PicturePair("p", *(Picture(synthetic_photograph(seed, 96, 64)) for seed in (0, 1)))]
+        answers_ = [judge.judge(pairs)[0] for judge in crew.judges]
+    assert names[:2] == ["judge-1", "scorer (score)"]
+    assert len({(answer.judge, answer.revision) for answer in answers_}) == 3
+    assert answers_[0].forward
+    assert answers_[1].forward
+    assert answers_[2].forward or answers_[2].failures  # random weights may not follow the form: then they say so
+
+
+def test_edits_unlike_their_view_are_turned_down(photographs: Path, tmp_path: Path) -> None:
+    from transformers import Dinov2Config, Dinov2Model, ViTImageProcessor
+
+    config = Dinov2Config(hidden_size=32, num_hidden_layers=1, num_attention_heads=2, image_size=28, patch_size=14)
+    Dinov2Model(config).save_pretrained(tmp_path / "dino")
+    ViTImageProcessor(size={"height": 28, "width": 28}).save_pretrained(tmp_path / "dino")
+    with OpenAIServer(script) as server:
+        changes = {"similarity": str(tmp_path / "dino"), "min_similarity": 1.01}
+        crew = Crew(panel(server, **changes), tmp_path)
+        source = Source(id="a" * 64, path=tmp_path / "a.png", licence="CC0", split="train")
+        image, counts = synthetic_photograph(1, 200, 150), Counts()
+        rows = list(plan_judged_views(image, source, SETTINGS, crew, counts))
+        assert rows
+        before = sum(counts.rejected.values())
+        assert make_judged_group(image, source, rows, SETTINGS, crew, counts) == []
+    assert counts.rejected["dissimilar"] > 0
+    assert sum(counts.rejected.values()) - before == len(rows)
+
+
+@pytest.mark.parametrize("name", ["oracle:x", "pyiqa:musiq", "pyiqa:musiq:a:b"])
+def test_judges_that_are_none_are_named(name: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=name.split(":", maxsplit=1)[0]):
+        Crew(Panel("http://127.0.0.1:1/v1", (name,), "w"), tmp_path)
+
+
 def test_another_panel_in_the_same_folder_is_refused(photographs: Path, tmp_path: Path) -> None:
     out = tmp_path / "pairs"
     with OpenAIServer(script) as server:
@@ -177,7 +224,15 @@ def test_a_diffusion_editor_fills_a_group_or_says_why_not(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    "changes", [{"judges": ()}, {"judges": ("a", "a")}, {"editors": ()}, {"samples": 0}, {"max_rewrites": -1}]
+    "changes",
+    [
+        {"similarity": "x"},
+        {"judges": ()},
+        {"judges": ("a", "a")},
+        {"editors": ()},
+        {"samples": 0},
+        {"max_rewrites": -1},
+    ],
 )
 def test_impossible_panels_are_named(changes: dict[str, object]) -> None:
     with pytest.raises(InputError, match=next(iter(changes))):
