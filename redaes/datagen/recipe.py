@@ -20,8 +20,8 @@ _RULES = tuple(field.name for field in fields(Rules))
 
 _PANEL_TYPES: dict[str, type] = {
     "endpoint": str, "judges": list, "writer": str, "editors": list, "editor_options": dict, "planner": str,
-    "checker": str,
-    "similarity": str, "min_similarity": float, "samples": int, "max_rewrites": int, "concurrency": int, "max_calls": int, "rules": dict,
+    "checker": str, "similarity": str, "min_similarity": float, "samples": int, "max_rewrites": int,
+    "concurrency": int, "max_calls": int, "rules": dict,
 }  # fmt: skip
 
 OPTIONS = (*_SETTINGS, *_RULES, "workers", "engine", "panel")
