@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ValidationError
 
-from redaes.errors import MissingDependency, RecordError
+from redaes.errors import InputError, MissingDependency, RecordError
 from redaes.types import SPLITS, Agreement, Edit, ImageRef, Pair, Rationale, Split
 
 if TYPE_CHECKING:
@@ -80,7 +80,9 @@ def writing(path: Path) -> Iterator[Path]:
         finally:
             temporary.unlink(missing_ok=True)  # what a full disk left; after a success there is nothing
     except OSError as error:
-        raise RecordError(f"{path} cannot be written: {error.strerror}; choose another output folder") from error
+        raise RecordError(
+            f"{path} cannot be written: {error.strerror or error}; choose another output folder"
+        ) from error
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -110,6 +112,28 @@ def read_json(path: Path) -> Any:
         raise RecordError(f"{path} cannot be read: {error.strerror}") from error
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise RecordError(f"{path} is not JSON: {error}; delete it to start afresh") from error
+
+
+def read_yaml(path: Path) -> dict[Any, Any]:
+    """A recipe: a YAML file that holds a mapping. Its keys are the caller's to check.
+
+    Raises:
+        InputError: it cannot be read, is no YAML, or no mapping.
+        MissingDependency: PyYAML is absent.
+    """
+    try:
+        import yaml
+    except ImportError as error:
+        raise MissingDependency("pyyaml", "train") from error
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"recipe {path} cannot be read: {error.strerror}") from error
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        raise InputError(f"recipe {path} is not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(values, dict):
+        raise InputError(f"recipe {path} is not a YAML mapping of option: value")
+    return values
 
 
 def features() -> datasets.Features:

@@ -12,7 +12,6 @@ import asyncio
 import hashlib
 import itertools
 import json
-import os
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -24,12 +23,12 @@ import numpy as np
 from PIL import Image
 
 from redaes.backends.endpoint import Endpoint, Picture
-from redaes.datagen.consensus import Consensus, Rules, consensus
+from redaes.datagen.consensus import Rules, consensus
 from redaes.datagen.editors import load_editor
 from redaes.datagen.editors.base import EditJob, Editor
 from redaes.datagen.filters import EditTask, Similarity, check_edits, rejections
 from redaes.datagen.groups import Difference, components, fit_potential
-from redaes.datagen.instructions import STRENGTHS, Instruction, Wish, draw, draw_wishes
+from redaes.datagen.instructions import STRENGTHS, Instruction, draw, draw_wishes
 from redaes.datagen.judges import (
     AssessorJudge,
     Judge,
@@ -45,7 +44,7 @@ from redaes.datagen.plan import PlannedEdit, draw_frame
 from redaes.datagen.planner import PlanTask, plan_instructions
 from redaes.datagen.rationales.vlm import RationaleTask, write_with_model
 from redaes.datagen.sources import Source
-from redaes.errors import InputError
+from redaes.errors import BackendError, BudgetExhausted, InputError
 from redaes.records import PairRecord
 from redaes.types import Agreement, Edit, Factor
 
@@ -186,13 +185,28 @@ class Crew:
         return self._endpoints[model]
 
     def ask(self, model: str, question: Callable[[Endpoint], Awaitable[Answer]]) -> Answer:
-        """Put a question to a model, with its endpoint open."""
+        """Put questions to a model, with its endpoint open.
+
+        Raises:
+            BudgetExhausted: not all of them could be paid for. Taken for an answer, that would stay in the dataset.
+            BackendError: none of them was answered.
+        """
+        before = self.endpoint(model).counts.copy()
 
         async def run() -> Answer:
             async with self.endpoint(model) as endpoint:
                 return await question(endpoint)
 
-        return asyncio.run(run())
+        answer = asyncio.run(run())
+        happened = self.endpoint(model).counts - before
+        if happened["failed: budget_exhausted"]:
+            raise BudgetExhausted(f"{model}: max_calls {self.panel.max_calls} is spent; run again to go on")
+        failed = sorted(what for what in happened if what.startswith("failed: "))
+        if failed and not happened["ok"] and not happened["cached"]:
+            raise BackendError(
+                f"{model} at {self.panel.endpoint} answers nothing ({', '.join(failed)}); run again to go on"
+            )
+        return answer
 
     def counts(self) -> Counter[str]:
         """What became of the requests so far, as ``<model>: <outcome>``."""
@@ -202,14 +216,9 @@ class Crew:
 
 
 @cache
-def crew(panel: Panel, folder: Path, _process: int) -> Crew:
+def crew_of(panel: Panel, folder: Path) -> Crew:
     """The crew of this process: loading an editor takes minutes, so it is done once."""
     return Crew(panel, folder)
-
-
-def crew_of(panel: Panel, folder: Path) -> Crew:
-    """The crew of this process, also after a fork."""
-    return crew(panel, folder.resolve(), os.getpid())
 
 
 def plan_judged_views(
@@ -225,14 +234,20 @@ def plan_judged_views(
         counts: where unusable proposals are counted, under ``plan: <reason>``.
     """
     panel = workers.panel
-    for view in range(settings.views):
-        frame, seed = draw_frame(source.id, view, settings.seed)
-        if panel.planner is None or image is None:
-            wanted = tuple(draw(settings.variants, seed))
-        else:
-            picture = Picture(Image.fromarray(show(image, frame, settings.max_side)))
-            wanted = _proposed(picture, tuple(draw_wishes(settings.variants, seed)), workers, panel.planner, counts)
-        for number, instruction in enumerate(wanted):
+    views = [draw_frame(source.id, view, settings.seed) for view in range(settings.views)]
+    if panel.planner is None or image is None:
+        wanted = [tuple(draw(settings.variants, seed)) for _, seed in views]
+    else:
+        tasks = [
+            PlanTask(
+                Picture(Image.fromarray(show(image, frame, settings.max_side))),
+                tuple(draw_wishes(settings.variants, seed)),
+            )
+            for frame, seed in views
+        ]
+        wanted = _proposed(tasks, workers, panel.planner, counts)
+    for view, ((frame, seed), instructions) in enumerate(zip(views, wanted, strict=True)):
+        for number, instruction in enumerate(instructions):
             identity = hashlib.sha256(f"{settings.seed}|{source.id}|{view}|{number}|{instruction.text}".encode())
             edit = Edit(
                 factor=instruction.factor,
@@ -246,14 +261,14 @@ def plan_judged_views(
             yield PlannedEdit(identity.hexdigest()[:16], source.split, source.id, view, "member", edit, None, frame)
 
 
-def _proposed(
-    picture: Picture, wishes: tuple[Wish, ...], workers: Crew, planner: str, counts: Counts
-) -> tuple[Instruction, ...]:
-    [plan] = workers.ask(planner, lambda endpoint: plan_instructions(endpoint, [PlanTask(picture, wishes)]))
-    counts.rejected.update({f"plan: {reason}": n for reason, n in plan.rejected.items()})
-    if plan.failure is not None:
-        counts.rejected[f"plan: {plan.failure}"] += 1
-    return plan.instructions
+def _proposed(tasks: Sequence[PlanTask], workers: Crew, planner: str, counts: Counts) -> list[tuple[Instruction, ...]]:
+    """The planner's usable instructions for each task; the others are counted."""
+    plans = workers.ask(planner, lambda endpoint: plan_instructions(endpoint, tasks))
+    for plan in plans:
+        counts.rejected.update({f"plan: {reason}": n for reason, n in plan.rejected.items()})
+        if plan.failure is not None:
+            counts.rejected[f"plan: {plan.failure}"] += 1
+    return [plan.instructions for plan in plans]
 
 
 def make_judged_group(
@@ -302,11 +317,13 @@ def make_judged_group(
         # Points lost against the reference; a part that does not hold it has no better zero than its own mean.
         base = potential.scores.get(reference.key, 0.0)
         scored = {key: replace(members[key], loss=base - score) for key, score in potential.scores.items()}
-        kept = [(row, label) for row, label in found if row.first in scored]
-        residuals = [row.delta - potential.delta(row.first, row.second) for row, _ in kept]
+        kept = [(row, agreement) for row, agreement in found if row.first in scored]
         records += _explained(
             [(scored[row.first], scored[row.second]) for row, _ in kept],
-            [_agreement(label, residual, workers) for (_, label), residual in zip(kept, residuals, strict=True)],
+            [
+                agreement.model_copy(update={"residual": row.delta - potential.delta(row.first, row.second)})
+                for row, agreement in kept
+            ],
             source,
             rows[0].group,
             pictures,
@@ -330,7 +347,9 @@ def _edited(
                 counts.failed.append({"row": planned.id, "error": f"{outcome.failure}: {outcome.detail}"})
                 continue
             pixels = np.asarray(reference), np.asarray(outcome.image)
-            reasons = ["size"] if outcome.image.size != reference.size else rejections(*pixels, planned.edit.factor)
+            reasons = (
+                ["size_differs"] if outcome.image.size != reference.size else rejections(*pixels, planned.edit.factor)
+            )
             if reasons:
                 counts.rejected[reasons[0]] += 1
                 continue
@@ -353,40 +372,32 @@ def _edited(
 
 def _agreed(
     group: str, members: Sequence[Member], pictures: dict[str, Picture], workers: Crew, counts: Counts
-) -> list[tuple[Difference, Consensus]]:
-    """The differences on which the judges agree."""
-    asked = [
-        PicturePair(f"{group}:{one.key}:{other.key}", pictures[one.key], pictures[other.key])
-        for one, other in itertools.combinations(members, 2)
-        if one.data != other.data
-    ]
-    if not asked:
+) -> list[tuple[Difference, Agreement]]:
+    """The differences on which the judges agree; residuals are still 0, for there is no potential yet."""
+    compared = [(one.key, other.key) for one, other in itertools.combinations(members, 2) if one.data != other.data]
+    if not compared:
         return []
-    names = [tuple(pair.id.split(":")[1:]) for pair in asked]
+    asked = [PicturePair(f"{group}:{one}:{other}", pictures[one], pictures[other]) for one, other in compared]
     answers = [judge.judge(asked) for judge in workers.judges]
-    found: list[tuple[Difference, Consensus]] = []
-    for (one, other), judgements in zip(names, zip(*answers, strict=True), strict=True):
-        label = consensus(judgements, workers.panel.rules)
-        if label.rejected is not None or label.delta is None:
-            counts.rejected[label.rejected or "no_delta"] += 1
+    rules = workers.panel.rules
+    found: list[tuple[Difference, Agreement]] = []
+    for (one, other), judgements in zip(compared, zip(*answers, strict=True), strict=True):
+        label = consensus(judgements, rules)
+        if label.delta is None or label.spread is None or label.disagreement is None or label.sign_agreement is None:
+            counts.rejected[str(label.rejected)] += 1  # only a rejected pair lacks any of them
             continue
-        found.append((Difference(one, other, label.delta, float(label.n_answers)), label))
+        counting = [each for each in judgements if min(len(each.forward), len(each.swapped)) >= rules.min_answers]
+        agreement = Agreement(
+            judges=tuple(f"{each.judge}@{each.revision}" for each in counting),
+            n_answers=label.n_answers,
+            n_failed=label.n_failed,
+            spread=label.spread,
+            disagreement=label.disagreement,
+            sign_agreement=label.sign_agreement,
+            residual=0.0,
+        )
+        found.append((Difference(one, other, label.delta, float(label.n_answers)), agreement))
     return found
-
-
-def _agreement(label: Consensus, residual: float, workers: Crew) -> Agreement:
-    assert label.spread is not None
-    assert label.disagreement is not None
-    assert label.sign_agreement is not None
-    return Agreement(
-        judges=tuple(f"{judge.name}@{judge.revision}" for judge in workers.judges),
-        n_answers=label.n_answers,
-        n_failed=label.n_failed,
-        spread=label.spread,
-        disagreement=label.disagreement,
-        sign_agreement=label.sign_agreement,
-        residual=residual,
-    )
 
 
 def _factors(placed: Placed) -> tuple[Factor, ...]:

@@ -31,6 +31,7 @@ from redaes.datagen.members import Counts, Settings
 from redaes.datagen.plan import CROP_SCALE, PlannedEdit, plan_view, read_plan, write_plan
 from redaes.datagen.sources import NO_RULES, Curation, Rules, Scorer, Source, curate
 from redaes.errors import InputError, RecordError, RedaesError
+from redaes.images import MAX_PIXELS, LoadedImage
 from redaes.records import PairRecord, read_json, write_json, write_shard
 from redaes.types import SPLITS
 
@@ -48,13 +49,17 @@ class Chunk:
     sources: tuple[Source, ...]
 
 
+def _load(source: Source, settings: Settings) -> LoadedImage:
+    """A photograph as large as its views need: the smallest crop still has ``max_side`` pixels, where there are any."""
+    return source.load(max_pixels=min(MAX_PIXELS, round(settings.max_side / CROP_SCALE[0]) ** 2))
+
+
 def _photograph(
     source: Source, rows: Sequence[PlannedEdit], settings: Settings, workers: Crew | None, counts: Counts
 ) -> list[PairRecord]:
     """All kept pairs of one photograph, which is decoded once."""
     try:
-        # The smallest crop still has ``max_side`` pixels; more would only be decoded to be thrown away.
-        loaded = source.load(max_pixels=round(settings.max_side / CROP_SCALE[0]) ** 2)
+        loaded = _load(source, settings)
         if loaded.ref.id != source.id:
             raise InputError(f"{source.path} changed while the dataset was being built; start again")
     except RedaesError as error:
@@ -127,7 +132,7 @@ def _rows(folder: Path, chunk: Chunk, settings: Settings, panel: Panel | None, c
                 rows += plan_view(source.id, source.split, view, settings.variants, settings.seed)
             continue
         try:
-            image = None if panel.planner is None else source.load().image
+            image = None if panel.planner is None else _load(source, settings).image
         except RedaesError as error:
             counts.rejected["source_failed"] += 1
             counts.failed.append({"source": source.id, "error": f"{type(error).__name__}: {error}"})

@@ -13,7 +13,8 @@ from redaes.datagen.consensus import Rules as ConsensusRules
 from redaes.datagen.judged import Panel
 from redaes.datagen.members import Settings
 from redaes.datagen.sources import Rules
-from redaes.errors import InputError, MissingDependency
+from redaes.errors import InputError
+from redaes.records import read_yaml
 
 _SETTINGS = tuple(field.name for field in fields(Settings))
 _RULES = tuple(field.name for field in fields(Rules))
@@ -48,19 +49,7 @@ def read_recipe(path: Path) -> dict[str, Any]:
         InputError: it cannot be read, is no mapping, or has an unknown key.
         MissingDependency: PyYAML is absent.
     """
-    try:
-        import yaml
-    except ImportError as error:
-        raise MissingDependency("pyyaml", "train") from error
-
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"recipe {path} cannot be read: {error.strerror}") from error
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InputError(f"recipe {path} is not YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(values, dict):
-        raise InputError(f"recipe {path} is not a YAML mapping of option: value")
+    values = read_yaml(path)
     unknown = sorted(str(key) for key in values if key not in OPTIONS)
     if unknown:
         raise InputError(f"recipe {path} has unknown keys: {', '.join(unknown)}; known: {', '.join(OPTIONS)}")

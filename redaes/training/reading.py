@@ -14,16 +14,14 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import ProcessorMixin, Trainer, TrainingArguments
+from transformers import ProcessorMixin, TrainingArguments
 
 from redaes import prompts
 from redaes.answers import WINNER_PREFIX
-from redaes.records import load_pairs, record_of
+from redaes.records import record_of
 from redaes.training.formatting import ORDERS, ordered_images
-from redaes.training.groups import ShuffledGroups
-from redaes.training.setup import StageArguments, base_processor, claim, load_model, train
-from redaes.training.vision import N_LOOKED_AT, NO_EDIT, operations_of, parts
-from redaes.types import SPLITS
+from redaes.training.heads import NO_EDIT, HeadTrainer, run_with_heads
+from redaes.training.setup import StageArguments
 
 
 class ReadingWithHeads(nn.Module):
@@ -78,7 +76,7 @@ class ReadingCollator:
         }
 
 
-class ReadingTrainer(Trainer):
+class ReadingTrainer(HeadTrainer):
     """``Trainer`` whose loss is that of the two heads."""
 
     def compute_loss(self, model: nn.Module, inputs: dict[str, Any], return_outputs: bool = False, **_: Any) -> Any:
@@ -87,9 +85,6 @@ class ReadingTrainer(Trainer):
         cross_entropy = nn.functional.cross_entropy
         loss = cross_entropy(first.float(), inputs["edits"][0]) + cross_entropy(second.float(), inputs["edits"][1])
         return (loss / 2, first) if return_outputs else loss / 2
-
-    def _get_train_sampler(self, train_dataset: Any = None) -> ShuffledGroups:
-        return ShuffledGroups(self.train_dataset["group"], seed=self.args.seed)
 
 
 @torch.no_grad()
@@ -109,23 +104,12 @@ def run_reading(arguments: StageArguments, config: TrainingArguments) -> Path:
     Returns:
         The folder with the model. A finished run is not repeated.
     """
-    finished = claim("warmup_reading", arguments, config)
-    if finished is not None:
-        return finished
-    torch.manual_seed(config.seed)
-    config.remove_unused_columns = False
-    config.label_names = []
-    pairs, held_out = (load_pairs(arguments.data_folder, split) for split in SPLITS)
-    operations = operations_of(pairs, held_out)
-    model = load_model(arguments, torch.float32)
-    processor = base_processor(arguments)
-    collate = ReadingCollator(processor, [NO_EDIT, *operations])
-    trainer = ReadingTrainer(
-        model=ReadingWithHeads(model, len(operations) + 1), args=config, train_dataset=pairs, data_collator=collate
+    return run_with_heads(
+        "warmup_reading",
+        arguments,
+        config,
+        network=ReadingWithHeads,
+        collator=ReadingCollator,
+        trainer_class=ReadingTrainer,
+        look=_named,
     )
-
-    def measure() -> dict[str, float]:
-        rows = held_out.shuffle(seed=config.seed).select(range(min(N_LOOKED_AT, len(held_out))))
-        return _named(trainer.model, (collate(part) for part in parts(rows)))
-
-    return train("warmup_reading", trainer, processor, arguments, measure, result_model=lambda: model)

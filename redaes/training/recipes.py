@@ -9,11 +9,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
 from transformers import TrainingArguments
 from trl import TrlParser
 
 from redaes.errors import InputError, RedaesError, TrainingError
+from redaes.records import read_yaml
 from redaes.training.setup import StageArguments
 
 ConfigT = TypeVar("ConfigT", bound=TrainingArguments)
@@ -51,14 +51,7 @@ def parse(config_class: type[ConfigT], recipe: Path, argv: Sequence[str]) -> tup
 
 def _check_keys(recipe: Path, config_class: type) -> None:
     """TRL's parser names unknown keys only in a long dump; say which one, and in which file."""
-    try:
-        values = yaml.safe_load(recipe.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"recipe {recipe} cannot be read: {error.strerror}") from error
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InputError(f"recipe {recipe} is not YAML: {error}") from error
-    if not isinstance(values, dict):
-        raise InputError(f"recipe {recipe} is not a YAML mapping of argument: value")
+    values = read_yaml(recipe)
     known = {item.name for cls in (StageArguments, config_class) for item in dataclasses.fields(cls)}
     unknown = sorted(str(key) for key in values if key not in known and key != "env")
     if unknown:

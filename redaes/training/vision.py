@@ -7,27 +7,20 @@ carries, and which picture of a pair is better. Labels are those of the RED pair
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import Trainer, TrainingArguments
+from transformers import TrainingArguments
 
-from redaes.records import load_pairs, record_of
+from redaes.records import record_of
 from redaes.training.formatting import decode
-from redaes.training.groups import ShuffledGroups
+from redaes.training.heads import NO_EDIT, HeadTrainer, run_with_heads
 from redaes.training.losses import preference_loss, target_probability
-from redaes.training.setup import StageArguments, base_processor, claim, load_model, train
-from redaes.types import SPLITS, TAU
-
-NO_EDIT = "none"
-N_LOOKED_AT = 1024
-"""Held-out pairs, at most, on which the record's accuracies are taken."""
-SEEN_AT_ONCE = 32
-"""Pairs in a batch when nothing is trained."""
+from redaes.training.setup import StageArguments
+from redaes.types import TAU
 
 
 class VisionWithHeads(nn.Module):
@@ -89,7 +82,7 @@ class VisionCollator:
         }
 
 
-class VisionTrainer(Trainer):
+class VisionTrainer(HeadTrainer):
     """``Trainer`` whose loss is that of the two heads."""
 
     def compute_loss(self, model: nn.Module, inputs: dict[str, Tensor], return_outputs: bool = False, **_: Any) -> Any:
@@ -100,9 +93,6 @@ class VisionTrainer(Trainer):
         loss = nn.functional.cross_entropy(logits.float(), inputs["operation"])
         loss = loss + preference_loss((scores[first] - scores[second]).float(), wanted)
         return (loss, logits) if return_outputs else loss
-
-    def _get_train_sampler(self, train_dataset: Any = None) -> ShuffledGroups:
-        return ShuffledGroups(self.train_dataset["group"], seed=self.args.seed)
 
 
 @torch.no_grad()
@@ -157,47 +147,13 @@ def run_vision(arguments: StageArguments, config: TrainingArguments) -> Path:
     Returns:
         The folder with the model. A finished run is not repeated.
     """
-    finished = claim("warmup_vision", arguments, config)
-    if finished is not None:
-        return finished
-    torch.manual_seed(config.seed)
-    config.remove_unused_columns = False
-    config.label_names = []
-    pairs, held_out = (load_pairs(arguments.data_folder, split) for split in SPLITS)
-    operations = operations_of(pairs, held_out)
-    model = load_model(arguments, torch.float32)
-    processor = base_processor(arguments)
-    collate = VisionCollator(processor, [NO_EDIT, *operations])
-    trainer = VisionTrainer(
-        model=VisionWithHeads(model, len(operations) + 1), args=config, train_dataset=pairs, data_collator=collate
+    return run_with_heads(
+        "warmup_vision",
+        arguments,
+        config,
+        network=VisionWithHeads,
+        collator=VisionCollator,
+        trainer_class=VisionTrainer,
+        look=look,
+        settle=settle,
     )
-
-    def settled() -> Any:
-        spread = range(0, len(pairs), -(-len(pairs) // SEEN_AT_ONCE))
-        settle(model, collate([pairs[number] for number in spread]))
-        return model
-
-    def measure() -> dict[str, float]:
-        rows = held_out.shuffle(seed=config.seed).select(range(min(N_LOOKED_AT, len(held_out))))
-        return look(trainer.model, (collate(part) for part in parts(rows)))
-
-    return train("warmup_vision", trainer, processor, arguments, measure, result_model=settled)
-
-
-def operations_of(*splits: Any) -> list[str]:
-    """The operations that pictures of a dataset carry, sorted."""
-    return sorted(
-        {
-            json.loads(edit)["operation"]
-            for rows in splits
-            for side in ("edit_first", "edit_second")
-            for edit in rows[side]
-            if edit
-        }
-    )
-
-
-def parts(rows: Any) -> Iterator[list[dict[str, Any]]]:
-    """The rows in batches for looking at."""
-    for start in range(0, len(rows), SEEN_AT_ONCE):
-        yield [rows[number] for number in range(start, min(start + SEEN_AT_ONCE, len(rows)))]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from openai_server import Call, Fault, OpenAIServer, Say
+from PIL import Image
 
 from redaes import answers
 from redaes.backends.endpoint import Picture
@@ -54,9 +56,13 @@ def proposals(call: Call) -> Say:
     )
 
 
+def _contrast(picture: Image.Image) -> float:
+    return float(np.asarray(picture.convert("L")).std())
+
+
 def judged(call: Call) -> Say:
     """Contrast decides, 12 levels a point, and A is favoured by a point."""
-    first, second = (float(np.asarray(picture.convert("L")).std()) for picture in call.pictures())
+    first, second = map(_contrast, call.pictures())
     delta = round(max(-9.0, min(9.0, (first - second) / 12 + 1.0)), 1)
     verdict = answers.stated(delta)
     factors = () if verdict.winner == "tie" else ("light",)
@@ -122,9 +128,10 @@ def test_from_photographs_to_a_valid_dataset(photographs: Path, tmp_path: Path) 
         assert record.writer == "embedded"
         edits = [edit for edit in (record.pair.edit_first, record.pair.edit_second) if edit]
         assert all(edit.licence == "Apache-2.0" and edit.revision for edit in edits)
-    # The judges' lean towards A is gone from the labels.
-    decided = [r for r in records if r.pair.edit_first is None or r.pair.edit_second is None]
-    assert abs(np.mean([r.pair.delta or 0.0 for r in decided])) < 1.0
+    # The judges' lean towards A, a whole point, is gone from every label.
+    for record in records:
+        first, second = (_contrast(Image.open(io.BytesIO(b))) for b in (record.first_bytes, record.second_bytes))
+        assert abs((record.pair.delta or 0.0) - max(-9.0, min(9.0, (first - second) / 12))) < 0.4
     assert report["rejected_pairs"]["plan: unknown_factor"] == 6
     assert any(reason.startswith("text: ") for reason in report["rejected_pairs"])
     assert report["asked"]["judge-1: retried: http_429"] > 0
@@ -195,6 +202,30 @@ def test_a_spent_budget_ends_the_run_and_the_next_goes_on(photographs: Path, tmp
         whole = tmp_path / "whole"
         build([photographs], whole, SETTINGS, panel=panel(server))
     assert data_hash(out) == data_hash(whole)
+
+
+@pytest.mark.parametrize("model", ["planner", "writer"])
+def test_a_model_that_never_answers_ends_the_run_and_the_next_goes_on(
+    model: str, photographs: Path, tmp_path: Path
+) -> None:
+    def partly(call: Call) -> Say | Fault:
+        return Fault(401) if call.body["model"] == model else script(call)
+
+    out = tmp_path / "pairs"
+    with OpenAIServer(partly) as server, pytest.raises(BackendError, match=f"{model} at .* answers nothing"):
+        build([photographs], out, SETTINGS, panel=panel(server))
+    assert not list(out.glob("data/*.parquet"))
+    assert (out / "plan.parquet").exists() == (model == "writer")
+    with OpenAIServer(script) as server:
+        build([photographs], out, SETTINGS, panel=panel(server))
+        build([photographs], tmp_path / "whole", SETTINGS, panel=panel(server))
+    assert data_hash(out) == data_hash(tmp_path / "whole")
+
+
+def test_a_spent_budget_is_no_empty_plan(photographs: Path, tmp_path: Path) -> None:
+    with OpenAIServer(script) as server, pytest.raises(BudgetExhausted, match="max_calls 2"):
+        build([photographs], tmp_path / "pairs", SETTINGS, panel=panel(server, max_calls=2))
+    assert not (tmp_path / "pairs" / "plan.parquet").exists()
 
 
 def test_a_server_that_is_down_makes_no_labels(photographs: Path, tmp_path: Path) -> None:

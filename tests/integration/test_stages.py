@@ -185,8 +185,8 @@ def test_the_reading_warm_up_trains_all_that_reads(tiny_model: Path, red_folder:
 
 def test_both_orders_name_the_same_edits_in_exchanged_places(tiny_model: Path, red_folder: Path) -> None:
     from redaes.records import load_pairs
+    from redaes.training.heads import NO_EDIT, operations_of
     from redaes.training.reading import ReadingCollator
-    from redaes.training.vision import NO_EDIT, operations_of
 
     rows = load_pairs(red_folder, "train")
     collate = ReadingCollator(base_processor(StageArguments(model=str(tiny_model))), [NO_EDIT, *operations_of(rows)])
@@ -199,7 +199,8 @@ def test_both_orders_name_the_same_edits_in_exchanged_places(tiny_model: Path, r
 def test_settled_picture_tokens_have_the_spread_of_text_tokens(tiny_model: Path, red_folder: Path) -> None:
     from redaes.datagen.editors.embedded import OPERATIONS
     from redaes.records import load_pairs
-    from redaes.training.vision import NO_EDIT, VisionCollator, settle
+    from redaes.training.heads import NO_EDIT
+    from redaes.training.vision import VisionCollator, settle
 
     stage = StageArguments(model=str(tiny_model))
     model = load_model(StageArguments(model=str(tiny_model), full_training=True), torch.float32)
