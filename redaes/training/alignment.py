@@ -19,7 +19,7 @@ from redaes import prompts
 from redaes.answers import SCORE_CHOICES, SCORE_PREFIX, WINNER_PREFIX
 from redaes.errors import TrainingError
 from redaes.prompts import Prompt
-from redaes.records import PairRecord, load_pairs, record_of
+from redaes.records import PairRecord, load_pairs, record_of, without_operations
 from redaes.training.formatting import MODES, ORDERS, decode, ordered_images, target
 from redaes.training.groups import ShuffledGroups
 from redaes.training.losses import (
@@ -230,6 +230,6 @@ def run_align(arguments: StageArguments, config: AlignmentConfig) -> Path:
         processor=processor,
         model=load_model(arguments, training_dtype(config)),
         args=config,
-        train_dataset=load_pairs(arguments.data_folder, "train"),
+        train_dataset=without_operations(load_pairs(arguments.data_folder, "train"), arguments.leave_out),
     )
     return train("stage2_align", trainer, processor, arguments)

@@ -17,7 +17,7 @@ from redaes import prompts
 from redaes.answers import render_verdict, stated
 from redaes.errors import RecordError
 from redaes.prompts import Mode
-from redaes.records import PairRecord, load_pairs, record_of
+from redaes.records import PairRecord, load_pairs, record_of, without_operations
 from redaes.types import Order, Split
 
 ORDERS: tuple[Order, ...] = ("forward", "swapped")
@@ -69,18 +69,32 @@ def sft_example(record: PairRecord, order: Order, mode: Mode) -> dict[str, Any]:
 
 
 def expand(
-    folder: Path, split: Split, *, orders: Sequence[Order] = ORDERS, modes: Sequence[Mode] = MODES
+    folder: Path,
+    split: Split,
+    *,
+    orders: Sequence[Order] = ORDERS,
+    modes: Sequence[Mode] = MODES,
+    leave_out: Sequence[str] = (),
 ) -> datasets.Dataset:
-    """All rows once per order and mode, with the columns ``order`` and ``mode``; pictures undecoded."""
+    """All rows once per order and mode, with the columns ``order`` and ``mode``; pictures undecoded.
+
+    Args:
+        folder: of the dataset.
+        split: which part of it.
+        orders: in which each pair is shown.
+        modes: in which each pair is answered.
+        leave_out: edits whose pairs are dropped.
+    """
     rows = load_pairs(folder, split)
-    # Joined copies share their memory; ``select`` with repeated rows would write every picture anew.
-    return datasets.concatenate_datasets(
+    # Joined copies share their memory; ``select`` before a column is added would write every picture anew.
+    joined = datasets.concatenate_datasets(
         [
             rows.add_column("order", [order] * len(rows)).add_column("mode", [mode] * len(rows))
             for order in orders
             for mode in modes
         ]
     )
+    return without_operations(joined, leave_out)
 
 
 def rows_of(batch: dict[str, list[Any]]) -> list[dict[str, Any]]:
@@ -89,14 +103,19 @@ def rows_of(batch: dict[str, list[Any]]) -> list[dict[str, Any]]:
 
 
 def sft_dataset(
-    folder: Path, split: Split, *, orders: Sequence[Order] = ORDERS, modes: Sequence[Mode] = MODES
+    folder: Path,
+    split: Split,
+    *,
+    orders: Sequence[Order] = ORDERS,
+    modes: Sequence[Mode] = MODES,
+    leave_out: Sequence[str] = (),
 ) -> tuple[datasets.Dataset, list[int]]:
     """Stage 1's dataset: every pair in every order and mode, positions thereby balanced.
 
     Returns:
         The examples, made when read, and the length of each one's answer in characters.
     """
-    rows = expand(folder, split, orders=orders, modes=modes)
+    rows = expand(folder, split, orders=orders, modes=modes, leave_out=leave_out)
     # Only reasoned answers differ in length by much; the rationale's stored text is a fair measure of it.
     lengths = [
         0 if mode == "fast" else len(rationale or "")

@@ -27,6 +27,7 @@ from redaes import nano, prompts
 from redaes.backends.loading import load_adapter, load_network, load_processor, model_folder
 from redaes.errors import RecordError, TrainingError
 from redaes.records import data_hash, read_json, write_json
+from redaes.training.cpu import use_float32_attention
 from redaes.training.run_record import environment
 
 LORA_TARGETS = r".*language_model.*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)"
@@ -57,6 +58,10 @@ class StageArguments:
     lora_alpha: int = field(default=32, metadata={"help": "LoRA alpha"})
     lora_dropout: float = field(default=0.0, metadata={"help": "LoRA dropout"})
     max_pixels: int | None = field(default=None, metadata={"help": "cap on a picture's area; None: the processor's"})
+    leave_out: list[str] = field(
+        default_factory=list,
+        metadata={"help": "edits never to train on, to see how far learning carries"},
+    )
 
     def check(self) -> None:
         """Refuse impossible settings before anything is loaded.
@@ -90,6 +95,8 @@ def base_processor(arguments: StageArguments) -> ProcessorMixin:
 def load_model(arguments: StageArguments, dtype: torch.dtype) -> PreTrainedModel | PeftModel:
     """The model to train: with a fresh LoRA, with an earlier stage's, or all of it."""
     model = load_network(model_folder(arguments.model), dtype)
+    if not torch.cuda.is_available():
+        use_float32_attention(model)
     if arguments.full_training:
         return model
     if arguments.adapter:

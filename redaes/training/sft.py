@@ -52,7 +52,7 @@ def run_sft(arguments: StageArguments, config: SFTConfig) -> Path:
     if finished is not None:
         return finished
     torch.manual_seed(config.seed)
-    dataset, lengths = sft_dataset(arguments.data_folder, "train")
+    dataset, lengths = sft_dataset(arguments.data_folder, "train", leave_out=arguments.leave_out)
     processor = base_processor(arguments)
     trainer = PairSFTTrainer(
         lengths=lengths,

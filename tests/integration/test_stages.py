@@ -151,7 +151,8 @@ def test_the_vision_warm_up_moves_the_vision_tower_alone(tiny_model: Path, red_f
         TrainingArguments,
         RECIPES / "warmup_vision_nano.yaml",
         ["--model", str(tiny_model), "--data", str(red_folder), "--output_dir", str(tmp_path / "run"),
-         "--max_steps", "2", "--warmup_steps", "0", "--bf16", "false", "--per_device_train_batch_size", "4"],
+         "--max_steps", "2", "--warmup_steps", "0", "--bf16", "false", "--per_device_train_batch_size", "4",
+         "--leave_out", "tilt", "vignette"],
     )  # fmt: skip
     final = run_vision(stage, config)
     before, after = load_file(tiny_model / "model.safetensors"), load_file(final / "model.safetensors")
@@ -173,7 +174,8 @@ def test_the_reading_warm_up_trains_all_that_reads(tiny_model: Path, red_folder:
         TrainingArguments,
         RECIPES / "warmup_reading_nano.yaml",
         ["--model", str(tiny_model), "--data", str(red_folder), "--output_dir", str(tmp_path / "run"),
-         "--max_steps", "2", "--warmup_steps", "0", "--bf16", "false", "--per_device_train_batch_size", "2"],
+         "--max_steps", "2", "--warmup_steps", "0", "--bf16", "false", "--per_device_train_batch_size", "2",
+         "--leave_out", "tilt"],
     )  # fmt: skip
     final = run_reading(stage, config)
     before, after = load_file(tiny_model / "model.safetensors"), load_file(final / "model.safetensors")
@@ -184,16 +186,59 @@ def test_the_reading_warm_up_trains_all_that_reads(tiny_model: Path, red_folder:
 
 
 def test_both_orders_name_the_same_edits_in_exchanged_places(tiny_model: Path, red_folder: Path) -> None:
-    from redaes.records import load_pairs
-    from redaes.training.heads import NO_EDIT, operations_of
+    from redaes.records import load_pairs, operations_in
+    from redaes.training.heads import NO_EDIT
     from redaes.training.reading import ReadingCollator
 
     rows = load_pairs(red_folder, "train")
-    collate = ReadingCollator(base_processor(StageArguments(model=str(tiny_model))), [NO_EDIT, *operations_of(rows)])
+    classes = [NO_EDIT, *sorted(operations_in(rows))]
+    collate = ReadingCollator(base_processor(StageArguments(model=str(tiny_model))), classes)
     batch = collate([rows[number] for number in range(3)])
     assert batch["prompt"]["input_ids"].shape[0] == 6
     assert torch.equal(batch["edits"][0, :3], batch["edits"][1, 3:])
     assert torch.equal(batch["edits"][1, :3], batch["edits"][0, 3:])
+
+
+def test_edits_left_out_are_never_trained_on(red_folder: Path) -> None:
+    from redaes.records import load_pairs, operations_in, without_operations
+    from redaes.training.formatting import sft_dataset
+
+    rows = load_pairs(red_folder, "train")
+    present = operations_in(rows)
+    kept = without_operations(rows, ["tilt"])
+    assert "tilt" in present
+    assert "tilt" not in operations_in(kept)
+    assert 0 < len(kept) < len(rows)
+    examples, lengths = sft_dataset(red_folder, "train", leave_out=["tilt"])
+    assert len(examples) == len(lengths) == 4 * len(kept)
+    with pytest.raises(RecordError, match=r"no picture carries the edit tillt; there are: .*tilt"):
+        without_operations(rows, ["tillt"])
+    with pytest.raises(RecordError, match="leave out fewer"):
+        without_operations(rows.select(range(1)), operations_in(rows.select(range(1))))
+
+
+def test_attention_in_float32_and_patches_as_a_product_change_nothing(tiny_model: Path, red_folder: Path) -> None:
+    from transformers import AutoModelForImageTextToText
+
+    from redaes.backends.loading import PatchProjection, load_network
+    from redaes.datagen.editors.embedded import OPERATIONS
+    from redaes.records import load_pairs
+    from redaes.training.cpu import use_float32_attention
+    from redaes.training.reading import ReadingCollator
+
+    classes = ["none", *OPERATIONS]
+    rows = load_pairs(red_folder, "train")
+    batch = ReadingCollator(base_processor(StageArguments(model=str(tiny_model))), classes)([rows[0], rows[5]])
+    plain = AutoModelForImageTextToText.from_pretrained(tiny_model, dtype=torch.float32)
+    ours = load_network(tiny_model, torch.float32)
+    assert isinstance(ours.model.visual.patch_embed.proj, PatchProjection)
+    use_float32_attention(ours)
+    logits = [network(**batch["prompt"]).logits for network in (plain, ours)]
+    torch.testing.assert_close(logits[1], logits[0], atol=1e-4, rtol=1e-4)
+    for network_logits in logits:
+        network_logits.square().mean().backward()
+    weights = [network.model.visual.patch_embed.proj.weight.grad for network in (plain, ours)]
+    torch.testing.assert_close(weights[1], weights[0], atol=1e-6, rtol=1e-3)
 
 
 def test_settled_picture_tokens_have_the_spread_of_text_tokens(tiny_model: Path, red_folder: Path) -> None:
