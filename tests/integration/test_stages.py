@@ -15,6 +15,7 @@ from redaes.errors import InputError, RecordError, TrainingError
 from redaes.records import data_hash
 from redaes.training.alignment import AlignmentCollator, AlignmentConfig, run_align
 from redaes.training.grpo import RankingConfig, ranking_dataset, run_grpo
+from redaes.training.pictures import LookedAtOnce, chat, vision_tower
 from redaes.training.recipes import parse
 from redaes.training.setup import StageArguments, base_processor, load_model
 from redaes.training.sft import SFTConfig, run_sft
@@ -113,6 +114,12 @@ def test_base_weights_do_not_move(tiny_model: Path, red_folder: Path, tmp_path: 
     assert (tiny_model / "model.safetensors").read_bytes() == before
 
 
+def verdicts(model: Any, batch: dict[str, Any]) -> torch.Tensor:
+    """Logits at the verdict token, every picture looked at once."""
+    with LookedAtOnce(vision_tower(model), batch["pictures"]) as once:
+        return model(**once.showing(batch["compare"])).logits[:, -1]
+
+
 def test_saved_and_reloaded_adapter_gives_equal_logits(
     tiny_model: Path, red_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -130,7 +137,7 @@ def test_saved_and_reloaded_adapter_gives_equal_logits(
     trained, reloaded = kept[0].eval(), load_model(stage, torch.float32).eval()
     plain = load_model(StageArguments(model=str(tiny_model)), torch.float32).eval()
     with torch.no_grad():
-        want, got, base = (model(**batch["compare"]).logits[:, -1] for model in (trained, reloaded, plain))
+        want, got, base = (verdicts(model, batch) for model in (trained, reloaded, plain))
     assert torch.equal(want, got)
     assert (want - base).abs().max() > 1e-3
 
@@ -194,7 +201,7 @@ def test_both_orders_name_the_same_edits_in_exchanged_places(tiny_model: Path, r
     classes = [NO_EDIT, *sorted(operations_in(rows))]
     collate = ReadingCollator(base_processor(StageArguments(model=str(tiny_model))), classes)
     batch = collate([rows[number] for number in range(3)])
-    assert batch["prompt"]["input_ids"].shape[0] == 6
+    assert batch["prompts"]["input_ids"].shape[0] == 6
     assert torch.equal(batch["edits"][0, :3], batch["edits"][1, 3:])
     assert torch.equal(batch["edits"][1, :3], batch["edits"][0, 3:])
 
@@ -217,28 +224,55 @@ def test_edits_left_out_are_never_trained_on(red_folder: Path) -> None:
         without_operations(rows.select(range(1)), operations_in(rows.select(range(1))))
 
 
-def test_attention_in_float32_and_patches_as_a_product_change_nothing(tiny_model: Path, red_folder: Path) -> None:
+def test_looking_once_at_each_picture_changes_nothing(tiny_model: Path, red_folder: Path) -> None:
+    """Against the processor's own batch through transformers' own model: same tokens, logits and gradients."""
     from transformers import AutoModelForImageTextToText
 
     from redaes.backends.loading import PatchProjection, load_network
-    from redaes.datagen.editors.embedded import OPERATIONS
-    from redaes.records import load_pairs
+    from redaes.records import load_pairs, record_of
     from redaes.training.cpu import use_float32_attention
-    from redaes.training.reading import ReadingCollator
+    from redaes.training.formatting import ordered_images
 
-    classes = ["none", *OPERATIONS]
+    processor = base_processor(StageArguments(model=str(tiny_model)))
     rows = load_pairs(red_folder, "train")
-    batch = ReadingCollator(base_processor(StageArguments(model=str(tiny_model))), classes)([rows[0], rows[5]])
+    some = [rows[0], rows[1], rows[len(rows) - 1]]
+    collate = AlignmentCollator(processor, ALIGNMENT)
+    batch = collate(some)
+    shown = batch["compare"]["place"]
+    assert len(batch["pictures"]["image_grid_thw"]) < len(shown)
+    processor.tokenizer.padding_side = "left"
+    texts = [chat(processor, collate.fast, "Winner:")] * 6
+    images = [ordered_images(record_of(row, "train"), order) for order in ("forward", "swapped") for row in some]
+    wanted = processor(text=texts, images=images, return_tensors="pt", padding=True)
+    for name in ("input_ids", "attention_mask", "mm_token_type_ids", "image_grid_thw"):
+        assert torch.equal(wanted[name], batch["compare"][name].to(wanted[name].dtype)), name
+
     plain = AutoModelForImageTextToText.from_pretrained(tiny_model, dtype=torch.float32)
     ours = load_network(tiny_model, torch.float32)
     assert isinstance(ours.model.visual.patch_embed.proj, PatchProjection)
     use_float32_attention(ours)
-    logits = [network(**batch["prompt"]).logits for network in (plain, ours)]
+    logits = [plain(**wanted).logits[:, -1], verdicts(ours, batch)]
     torch.testing.assert_close(logits[1], logits[0], atol=1e-4, rtol=1e-4)
-    for network_logits in logits:
-        network_logits.square().mean().backward()
-    weights = [network.model.visual.patch_embed.proj.weight.grad for network in (plain, ours)]
-    torch.testing.assert_close(weights[1], weights[0], atol=1e-6, rtol=1e-3)
+    for found in logits:
+        found.square().mean().backward()
+    for (name, parameter), (_, same) in zip(plain.named_parameters(), ours.named_parameters(), strict=True):
+        if parameter.grad is not None:
+            torch.testing.assert_close(same.grad, parameter.grad, atol=1e-5, rtol=1e-3, msg=name)
+
+
+def test_prompts_other_than_those_shown_are_an_error(tiny_model: Path, red_folder: Path) -> None:
+    from redaes.records import load_pairs
+
+    rows = load_pairs(red_folder, "train")
+    stage = StageArguments(model=str(tiny_model))
+    batch = AlignmentCollator(base_processor(stage), ALIGNMENT)([rows[0]])
+    model = load_model(stage, torch.float32)
+    with LookedAtOnce(vision_tower(model), batch["pictures"]) as once:
+        once.showing(batch["compare"])
+        score = {name: value for name, value in batch["score"].items() if name != "place"}
+        with pytest.raises(AssertionError, match="other prompts"):
+            model(**score, pixel_values=batch["pictures"]["pixel_values"])
+    assert "forward" not in vars(vision_tower(model))
 
 
 def test_settled_picture_tokens_have_the_spread_of_text_tokens(tiny_model: Path, red_folder: Path) -> None:
@@ -334,7 +368,7 @@ def test_one_formatter_makes_the_text_of_all_stages_and_of_asking(tiny_model: Pa
         output_dir="unused", per_device_train_batch_size=8, num_generations=2, use_cpu=True, bf16=False
     )
     asked = LocalBackend(tiny_model)._text(Request(prompt, tuple(examples[0]["images"])))
-    aligned = AlignmentCollator(processor, ALIGNMENT)._text(prompt, "")
+    aligned = chat(processor, prompt, "")
     ranked = text(ranking_dataset(red_folder, config)[0][0]["prompt"])
     assert text(examples[0]["prompt"]) == asked == aligned == ranked
 
