@@ -20,8 +20,11 @@ from redaes import prompts
 from redaes.answers import WINNER_PREFIX
 from redaes.records import record_of
 from redaes.training.heads import NO_EDIT, HeadTrainer, run_with_heads
-from redaes.training.pictures import IGNORED, LookedAtOnce, Pictures, chat
+from redaes.training.pictures import IGNORED, LookedAtOnce, Pictures, chat, vision_tower
 from redaes.training.setup import StageArguments
+
+TOWER_RATE = 0.3
+"""The vision tower's learning rate, relative to the rest's: it has learned already, and the rest begins."""
 
 
 class ReadingWithHeads(nn.Module):
@@ -97,6 +100,18 @@ class ReadingCollator:
 
 class ReadingTrainer(HeadTrainer):
     """``Trainer`` whose loss is that of the heads and of the answers."""
+
+    def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
+        """The trainer's own, with the vision tower in groups of their own rate."""
+        optimizer = super().create_optimizer(model)
+        tower = {id(parameter) for parameter in vision_tower(self.model).parameters()}
+        groups = []
+        for group in optimizer.param_groups:
+            for rate, inside in ((1.0, False), (TOWER_RATE, True)):
+                parameters = [parameter for parameter in group["params"] if (id(parameter) in tower) is inside]
+                groups.append({**group, "params": parameters, "lr": group["lr"] * rate})
+        optimizer.param_groups = groups
+        return optimizer
 
     def compute_loss(self, model: nn.Module, inputs: dict[str, Any], return_outputs: bool = False, **_: Any) -> Any:
         """Mean cross-entropy of A's edit and of B's, plus that of the answers' tokens."""

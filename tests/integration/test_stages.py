@@ -192,6 +192,25 @@ def test_the_reading_warm_up_trains_all_that_reads(tiny_model: Path, red_folder:
     assert 0 <= json.loads((final / "run_record.json").read_text())["metrics"]["held_out_edit_accuracy"] <= 1
 
 
+def test_the_tower_learns_more_slowly_in_the_reading_warm_up(
+    tiny_model: Path, red_folder: Path, tmp_path: Path
+) -> None:
+    from transformers import TrainingArguments
+
+    from redaes.training import reading
+
+    network = reading.ReadingWithHeads(
+        load_model(StageArguments(model=str(tiny_model), full_training=True), torch.float32), 3
+    )
+    config = TrainingArguments(output_dir=str(tmp_path), learning_rate=0.5, use_cpu=True, report_to="none")
+    optimizer = reading.ReadingTrainer(model=network, args=config).create_optimizer()
+    tower = {id(parameter) for parameter in network.network.visual.parameters()}
+    rates = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
+    assert rates.keys() == {id(parameter) for parameter in network.parameters()}
+    assert {rates[p] for p in tower} == {0.5 * reading.TOWER_RATE}
+    assert {rate for p, rate in rates.items() if p not in tower} == {0.5}
+
+
 def test_both_orders_name_the_same_edits_in_exchanged_places(tiny_model: Path, red_folder: Path) -> None:
     from redaes.records import load_pairs, operations_in
     from redaes.training.heads import NO_EDIT
