@@ -37,13 +37,13 @@ _SAMPLE = "Winner: A\nDifference: +1.5"
 
 
 def model_folder(model: str | Path) -> Path:
-    """The folder of a model: the embedded one, one on disk, or a snapshot of a hub repository.
+    """The folder of a model: an embedded one, one on disk, or a snapshot of a hub repository.
 
     Raises:
         BackendError: none of these.
     """
-    if str(model) == nano.NAME:
-        return nano.weights()
+    if str(model) in nano.NAMES:
+        return nano.weights(str(model))
     folder = Path(model)
     if folder.is_dir():
         return folder

@@ -84,13 +84,13 @@ class StageStep:
     expected_s: float
 
 
-def run(photos: Path | None, out: Path, *, model: str = nano.NAME, scale: Scale | None = None) -> Path:
+def run(photos: Path | None, out: Path, *, model: str = nano.BASE, scale: Scale | None = None) -> Path:
     """Run the demonstration, or go on with one that was stopped.
 
     Args:
         photos: a folder of photographs; None: those that scikit-image and scikit-learn ship.
         out: folder of the results; created, or continued.
-        model: the base model, a folder or ``redaes/nano``.
+        model: the base model, a folder or ``redaes/nano-base``.
         scale: None: the defaults.
 
     Returns:

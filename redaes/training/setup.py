@@ -49,7 +49,7 @@ class StageArguments:
     data: str | None = field(
         default=None, metadata={"help": "RED dataset folder; without one, a small one is built from samples"}
     )
-    model: str = field(default=nano.NAME, metadata={"help": "base model: folder, hub name or redaes/nano"})
+    model: str = field(default=nano.BASE, metadata={"help": f"base model: folder, hub name or {nano.BASE}"})
     adapter: str | None = field(default=None, metadata={"help": "LoRA adapter to go on from (an earlier stage's)"})
     full_training: bool = field(
         default=False, metadata={"help": "train all weights, vision tower included, instead of LoRA (warm-up)"}
