@@ -48,6 +48,7 @@ IGNORED = -100
 class AlignmentConfig(TrainingArguments):
     """``TrainingArguments`` and the weights of stage 2's losses."""
 
+    objective: str = field(default="relative", metadata={"help": "what tells this recipe from one for dpo"})
     tau: float = field(default=TAU, metadata={"help": "points that make one standard deviation of judgement"})
     gamma: float = field(default=TAU**2, metadata={"help": "variance added in Thurstone's denominator, points²"})
     preference_weight: float = field(default=1.0, metadata={"help": "soft cross-entropy of both orders"})

@@ -6,7 +6,7 @@ Rows stay on disk; prompts, answers and decoded pictures are made when a row is 
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from redaes.answers import render_verdict, stated
 from redaes.errors import RecordError
 from redaes.prompts import Mode
 from redaes.records import PairRecord, load_pairs, record_of
-from redaes.types import Order, Split
+from redaes.types import Order, Split, winner_of
 
 ORDERS: tuple[Order, ...] = ("forward", "swapped")
 MODES: tuple[Mode, ...] = ("reasoned", "fast")
@@ -68,6 +68,27 @@ def sft_example(record: PairRecord, order: Order, mode: Mode) -> dict[str, Any]:
     }
 
 
+def other(order: Order) -> Order:
+    """The other of the two orders."""
+    return "swapped" if order == "forward" else "forward"
+
+
+def preference_example(record: PairRecord, order: Order, mode: Mode) -> dict[str, Any]:
+    """One preference between two answers about the same two pictures.
+
+    The rejected answer is the right one for the other order: as well formed and as long, its reasoning agrees with its
+    verdict, and both are wrong here.
+    """
+    answers = {"chosen": target(record, order, mode), "rejected": target(record, other(order), mode)}
+    return {
+        "prompt": prompts.load(prompts.COMPARE[mode]).messages(),
+        **{
+            name: [{"role": "assistant", "content": [{"type": "text", "text": text}]}] for name, text in answers.items()
+        },
+        "images": ordered_images(record, order),
+    }
+
+
 def expand(
     folder: Path, split: Split, *, orders: Sequence[Order] = ORDERS, modes: Sequence[Mode] = MODES
 ) -> datasets.Dataset:
@@ -88,6 +109,23 @@ def rows_of(batch: dict[str, list[Any]]) -> list[dict[str, Any]]:
     return [dict(zip(batch, values, strict=True)) for values in zip(*batch.values(), strict=True)]
 
 
+def _made_when_read(
+    rows: datasets.Dataset, split: Split, make: Callable[[PairRecord, Order, Mode], dict[str, Any]]
+) -> tuple[datasets.Dataset, list[int]]:
+    """Examples of expanded rows, made when read, and the length of each one's answer in characters."""
+    # Only reasoned answers differ in length by much; the rationale's stored text is a fair measure of it.
+    lengths = [
+        0 if mode == "fast" else len(rationale or "")
+        for mode, rationale in zip(rows["mode"], rows["rationale"], strict=True)
+    ]
+
+    def transform(batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
+        examples = [make(record_without_way(row, split), row["order"], row["mode"]) for row in rows_of(batch)]
+        return {key: [example[key] for example in examples] for key in examples[0]}
+
+    return rows.with_transform(transform), lengths
+
+
 def sft_dataset(
     folder: Path, split: Split, *, orders: Sequence[Order] = ORDERS, modes: Sequence[Mode] = MODES
 ) -> tuple[datasets.Dataset, list[int]]:
@@ -96,18 +134,32 @@ def sft_dataset(
     Returns:
         The examples, made when read, and the length of each one's answer in characters.
     """
-    rows = expand(folder, split, orders=orders, modes=modes)
-    # Only reasoned answers differ in length by much; the rationale's stored text is a fair measure of it.
-    lengths = [
-        0 if mode == "fast" else len(rationale or "")
-        for mode, rationale in zip(rows["mode"], rows["rationale"], strict=True)
-    ]
+    return _made_when_read(expand(folder, split, orders=orders, modes=modes), split, sft_example)
 
-    def transform(batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
-        examples = [sft_example(record_without_way(row, split), row["order"], row["mode"]) for row in rows_of(batch)]
-        return {key: [example[key] for example in examples] for key in ("prompt", "completion", "images")}
 
-    return rows.with_transform(transform), lengths
+def preference_dataset(folder: Path, split: Split) -> tuple[datasets.Dataset, list[int], int]:
+    """Preferences between answers: every pair with a winner, in every order and mode.
+
+    Returns:
+        The examples, made when read, the length of each one's answer in characters, and how many pairs are ties:
+        those have no wrong order, and are left out.
+
+    Raises:
+        RecordError: pairs without a label or without reasoning in both orders, or nothing but ties.
+    """
+    rows = expand(folder, split)
+    n_pairs = len(rows) // (len(ORDERS) * len(MODES))
+    deltas = rows["delta"]
+    for column in ("delta", "rationale", "rationale_swapped"):
+        values = rows[column][:n_pairs]
+        lacking = [name for name, value in zip(rows["id"][:n_pairs], values, strict=True) if value is None]
+        if lacking:
+            raise RecordError(f"{folder}: {len(lacking)} pairs have no {column}, such as {lacking[0]}; leave them out")
+    decided = [number for number, delta in enumerate(deltas) if winner_of(delta) != "tie"]
+    if not decided:
+        raise RecordError(f"{folder}: every pair of the {split} split is a tie, and ties have no wrong answer")
+    examples, lengths = _made_when_read(rows.select(decided), split, preference_example)
+    return examples, lengths, n_pairs - len(decided) // (len(ORDERS) * len(MODES))
 
 
 def record_without_way(row: dict[str, Any], split: Split) -> PairRecord:

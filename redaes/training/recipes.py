@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import math
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -47,6 +48,31 @@ def parse(config_class: type[ConfigT], recipe: Path, argv: Sequence[str]) -> tup
         _check_finite(arguments)
     stage.check()
     return stage, config
+
+
+def chosen(option: str, known: Collection[str], argv: Sequence[str]) -> str:
+    """What a command line, or else its recipe, says for an option that decides which arguments there are.
+
+    Args:
+        option: name, for example ``"objective"``.
+        known: its values; the first is taken where nothing is said.
+        argv: without the program's name.
+
+    Raises:
+        InputError: a recipe that is missing or no YAML mapping, or an unknown value.
+    """
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument(f"--{option}")
+    parser.add_argument("--config", type=Path)
+    given, _ = parser.parse_known_args(argv)
+    value = getattr(given, option)
+    if value is None and given.config is not None:
+        value = read_yaml(given.config).get(option)
+    if value is None:
+        return next(iter(known))
+    if str(value) not in known:
+        raise InputError(f"{option} {value!r} is unknown; known: {', '.join(known)}")
+    return str(value)
 
 
 def _check_keys(recipe: Path, config_class: type) -> None:

@@ -33,9 +33,9 @@ LORA_TARGETS = r".*language_model.*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_p
 """Linear layers of the language model alone: the bare names also match Qwen2.5-VL's vision tower."""
 
 _NOT_SETTINGS = frozenset(
-    {"output_dir", "logging_dir", "run_name", "local_rank", "ddp_backend", "disable_tqdm", "use_cpu"}
+    {"output_dir", "logging_dir", "run_name", "local_rank", "ddp_backend", "disable_tqdm", "use_cpu", "objective"}
 )
-"""Trainer arguments that do not change what is learned."""
+"""Arguments that do not change what is learned, or that the stage's name tells already."""
 
 FINAL = "final"
 """Folder of a stage's result inside its output folder."""
