@@ -18,9 +18,8 @@ from transformers import ProcessorMixin, Trainer, TrainingArguments
 from redaes import prompts
 from redaes.answers import SCORE_CHOICES, SCORE_PREFIX, WINNER_PREFIX
 from redaes.errors import TrainingError
-from redaes.prompts import Prompt
 from redaes.records import PairRecord, load_pairs, record_of
-from redaes.training.formatting import MODES, ORDERS, decode, ordered_images, target
+from redaes.training.formatting import ORDERS, answer_batch, chat_text, decode, encode, ordered_images
 from redaes.training.groups import ShuffledGroups
 from redaes.training.losses import (
     antisymmetry_loss,
@@ -39,9 +38,6 @@ from redaes.training.setup import (
     training_dtype,
 )
 from redaes.types import TAU
-
-IGNORED = -100
-"""Label of tokens that carry no loss, as transformers has it."""
 
 
 @dataclass
@@ -96,14 +92,6 @@ class AlignmentCollator:
         self.fast = prompts.load(prompts.COMPARE["fast"])
         self.score = prompts.load(prompts.SCORE)
 
-    def _encode(self, texts: list[str], images: list[list[Any]]) -> dict[str, Tensor]:
-        # Left padding puts the token to be read last in every row.
-        return dict(self.processor(text=texts, images=images, return_tensors="pt", padding=True, padding_side="left"))
-
-    def _text(self, prompt: Prompt, answer: str) -> str:
-        head: str = self.processor.apply_chat_template(prompt.messages(), add_generation_prompt=True, tokenize=False)
-        return head + answer
-
     def __call__(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
         """Batch B rows.
 
@@ -117,9 +105,11 @@ class AlignmentCollator:
         records = [record_of(row, "train") for row in rows]
         batch: dict[str, Any] = {"delta": torch.tensor([_label(record) for record in records])}
         if self.config.preference_weight or self.config.antisymmetry_weight:
-            ending = self._text(self.fast, WINNER_PREFIX)
-            batch["compare"] = self._encode(
-                [ending] * (2 * len(records)), [ordered_images(record, order) for order in ORDERS for record in records]
+            ending = chat_text(self.processor, self.fast, WINNER_PREFIX)
+            batch["compare"] = encode(
+                self.processor,
+                [ending] * (2 * len(records)),
+                [ordered_images(record, order) for order in ORDERS for record in records],
             )
         if self.config.thurstone_weight:
             pictures = {record.pair.first.id: record.first_bytes for record in records}
@@ -131,30 +121,12 @@ class AlignmentCollator:
                     [place[record.pair.second.id] for record in records],
                 ]
             )
-            ending = self._text(self.score, SCORE_PREFIX)
-            batch["score"] = self._encode([ending] * len(pictures), [[decode(data)] for data in pictures.values()])
+            ending = chat_text(self.processor, self.score, SCORE_PREFIX)
+            batch["score"] = encode(
+                self.processor, [ending] * len(pictures), [[decode(data)] for data in pictures.values()]
+            )
         if self.config.nll_weight:
-            batch["answer"] = self._answers(records)
-        return batch
-
-    def _answers(self, records: list[PairRecord]) -> dict[str, Tensor]:
-        texts: list[str] = []
-        images: list[list[Any]] = []
-        lengths: list[int] = []
-        tokenizer = self.processor.tokenizer
-        for record in records:
-            # Order and form follow from the pair's id, so a batch is the same whenever it is made.
-            draw = int(record.pair.id[-2:], 16)
-            order, mode = ORDERS[draw % 2], MODES[draw // 2 % 2]
-            answer = target(record, order, mode) + tokenizer.eos_token
-            texts.append(self._text(prompts.load(prompts.COMPARE[mode]), answer))
-            images.append(ordered_images(record, order))
-            # The prompt ends with a line break, which Qwen's tokenizers never join to what follows.
-            lengths.append(len(tokenizer(answer, add_special_tokens=False)["input_ids"]))
-        batch = self._encode(texts, images)
-        from_end = torch.arange(batch["input_ids"].shape[1], 0, -1)  # (T,): n for the n-th token from the end
-        is_answer = from_end <= torch.tensor(lengths).unsqueeze(1)  # (B, T)
-        batch["labels"] = batch["input_ids"].masked_fill(~is_answer, IGNORED)
+            batch["answer"] = answer_batch(self.processor, records)
         return batch
 
 

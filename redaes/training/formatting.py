@@ -11,17 +11,22 @@ from pathlib import Path
 from typing import Any
 
 import datasets
+import torch
 from PIL import Image
+from torch import Tensor
+from transformers import ProcessorMixin
 
 from redaes import prompts
 from redaes.answers import render_verdict, stated
 from redaes.errors import RecordError
-from redaes.prompts import Mode
+from redaes.prompts import Mode, Prompt
 from redaes.records import PairRecord, load_pairs, record_of
 from redaes.types import Order, Split, winner_of
 
 ORDERS: tuple[Order, ...] = ("forward", "swapped")
 MODES: tuple[Mode, ...] = ("reasoned", "fast")
+IGNORED = -100
+"""Label of tokens that carry no loss, as transformers has it."""
 
 
 def decode(data: bytes) -> Image.Image:
@@ -66,6 +71,41 @@ def sft_example(record: PairRecord, order: Order, mode: Mode) -> dict[str, Any]:
         "completion": [{"role": "assistant", "content": [{"type": "text", "text": target(record, order, mode)}]}],
         "images": ordered_images(record, order),
     }
+
+
+def chat_text(processor: ProcessorMixin, prompt: Prompt, answer: str) -> str:
+    """The chat of a prompt up to and with (the beginning of) an answer, as the tokenizer takes it."""
+    head: str = processor.apply_chat_template(prompt.messages(), add_generation_prompt=True, tokenize=False)
+    return head + answer
+
+
+def encode(processor: ProcessorMixin, texts: list[str], images: list[list[Image.Image]]) -> dict[str, Tensor]:
+    """Chats with their pictures as a batch; left padding puts the last token of every row in the last column."""
+    return dict(processor(text=texts, images=images, return_tensors="pt", padding=True, padding_side="left"))
+
+
+def answer_batch(processor: ProcessorMixin, records: Sequence[PairRecord]) -> dict[str, Tensor]:
+    """One full answer for each record, with ``labels`` on the answer only; (B, T) each.
+
+    Order and form follow from the pair's id, so that a batch is the same whenever it is made.
+    """
+    tokenizer = processor.tokenizer
+    texts: list[str] = []
+    images: list[list[Image.Image]] = []
+    lengths: list[int] = []
+    for record in records:
+        draw = int(record.pair.id[-2:], 16)
+        order, mode = ORDERS[draw % 2], MODES[draw // 2 % 2]
+        answer = target(record, order, mode) + tokenizer.eos_token
+        texts.append(chat_text(processor, prompts.load(prompts.COMPARE[mode]), answer))
+        images.append(ordered_images(record, order))
+        # The prompt ends with a line break, which Qwen's tokenizers never join to what follows.
+        lengths.append(len(tokenizer(answer, add_special_tokens=False)["input_ids"]))
+    batch = encode(processor, texts, images)
+    from_end = torch.arange(batch["input_ids"].shape[1], 0, -1)  # (T,): n for the n-th token from the end
+    is_answer = from_end <= torch.tensor(lengths).unsqueeze(1)  # (B, T)
+    batch["labels"] = batch["input_ids"].masked_fill(~is_answer, IGNORED)
+    return batch
 
 
 def other(order: Order) -> Order:

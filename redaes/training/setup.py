@@ -27,6 +27,7 @@ from redaes import nano, prompts
 from redaes.backends.loading import load_adapter, load_network, load_processor, model_folder
 from redaes.errors import RecordError, TrainingError
 from redaes.records import data_hash, read_json, write_json
+from redaes.training.checks import probe
 from redaes.training.run_record import environment
 
 LORA_TARGETS = r".*language_model.*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)"
@@ -240,7 +241,11 @@ def train(
     trainer.add_callback(StopWhenNotFinite())
     result = trainer.train(resume_from_checkpoint=checkpoint)
     final = output_dir / FINAL
+    probed = None
     if result_model is None:
+        # Without the autocast that the trainer wraps around the model: whoever loads the result has none.
+        model = trainer.accelerator.unwrap_model(trainer.model_wrapped, keep_fp32_wrapper=False)
+        probed = probe(model, processor, arguments.data_folder)
         trainer.save_model(str(final))
     if trainer.is_world_process_zero():
         metrics = {**result.metrics, **measure()}
@@ -262,6 +267,7 @@ def train(
                 "resumed_from": checkpoint,
                 "seconds": round(time.time() - started, 1),
                 "metrics": metrics,
+                "probe": probed,
                 **environment(),
             },
         )

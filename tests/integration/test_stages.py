@@ -372,7 +372,7 @@ def test_one_formatter_makes_the_text_of_all_stages_and_of_asking(tiny_model: Pa
     from redaes import prompts
     from redaes.backends.base import Request
     from redaes.backends.local import LocalBackend
-    from redaes.training.formatting import preference_dataset, sft_dataset
+    from redaes.training.formatting import chat_text, preference_dataset, sft_dataset
 
     processor = base_processor(StageArguments(model=str(tiny_model)))
     prompt = prompts.load(prompts.COMPARE["reasoned"])
@@ -385,7 +385,7 @@ def test_one_formatter_makes_the_text_of_all_stages_and_of_asking(tiny_model: Pa
         output_dir="unused", per_device_train_batch_size=8, num_generations=2, use_cpu=True, bf16=False
     )
     asked = LocalBackend(tiny_model)._text(Request(prompt, tuple(examples[0]["images"])))
-    aligned = AlignmentCollator(processor, ALIGNMENT)._text(prompt, "")
+    aligned = chat_text(processor, prompt, "")
     ranked = text(ranking_dataset(red_folder, config)[0][0]["prompt"])
     preferred = text(preference_dataset(red_folder, "train")[0][0]["prompt"])
     assert text(examples[0]["prompt"]) == asked == aligned == ranked == preferred
