@@ -171,7 +171,9 @@ class AlignmentTrainer(Trainer):
             first, second = ((mean[side], variance[side]) for side in inputs["singles"])
             parts["thurstone"] = fidelity_loss(thurstone_probability(first, second, config.gamma), wanted)
         if "answer" in inputs:
-            parts["nll"] = model(**inputs["answer"]).loss
+            # The mean over the answer tokens of all processes: gradients, and losses, are averaged over processes.
+            n_tokens = (inputs["answer"]["labels"] >= 0).sum().float()
+            parts["nll"] = model(**inputs["answer"]).loss * n_tokens / self.accelerator.reduce(n_tokens, "mean")
         for name, value in parts.items():
             self._parts.setdefault(name, []).append(value.item())
         loss = torch.stack([getattr(config, f"{name}_weight") * value for name, value in parts.items()]).sum()
@@ -181,9 +183,11 @@ class AlignmentTrainer(Trainer):
         return ShuffledGroups(self.train_dataset["group"], seed=self.args.seed)
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Add the mean of each part since the last log."""
-        if "loss" in logs:
-            logs = {**logs, **{name: sum(values) / len(values) for name, values in self._parts.items()}}
+        """Add the mean of each part since the last log, over all processes; all of them call this."""
+        if "loss" in logs and self._parts:
+            means = torch.tensor([sum(values) / len(values) for values in self._parts.values()])
+            means = self.accelerator.reduce(means.to(self.accelerator.device), "mean")
+            logs = {**logs, **dict(zip(self._parts, means.tolist(), strict=True))}
             self._parts.clear()
         super().log(logs, start_time)
 

@@ -27,6 +27,10 @@ class PairSFTTrainer(SFTTrainer):
     def __init__(self, *, lengths: list[int], **kwargs: object) -> None:
         self._lengths = lengths
         super().__init__(**kwargs)
+        # Where TRL is given the number of answer tokens of the whole step (all processes and accumulated batches), it
+        # divides by that. transformers counts them only for models that would do the division themselves, which
+        # Qwen-VL models do not: each batch's mean would count alike, however few tokens it has.
+        self.model_accepts_loss_kwargs = True
 
     def _get_train_sampler(self, train_dataset: object = None) -> LikeLengths:
         return LikeLengths.of_run(self._lengths, self.args)
