@@ -202,6 +202,9 @@ def run_align(arguments: StageArguments, config: AlignmentConfig) -> Path:
     if finished is not None:
         return finished
     torch.manual_seed(config.seed)
+    if config.use_liger_kernel:
+        # Liger's fused loss replaces the forward pass, and with it the choice of the logits to keep.
+        config.liger_kernel_config = {**(config.liger_kernel_config or {}), "fused_linear_cross_entropy": False}
     processor = base_processor(arguments)
     trainer = AlignmentTrainer(
         processor=processor,
