@@ -100,6 +100,17 @@ def test_stage3_moves_where_answers_earn_reward(red_folder: Path, tmp_path: Path
     assert moved(final) == {True}
 
 
+@pytest.mark.parametrize("trained", ["stage1", "stage2", "stage2_dpo"], indirect=True)
+def test_gradient_checkpointing_changes_nothing(
+    trained: Trained, tiny_model: Path, red_folder: Path, tmp_path: Path
+) -> None:
+    stage, plain = trained
+    final = run(stage, tiny_model, red_folder, tmp_path / "run", "--gradient_checkpointing", "true")
+    before, after = (load_file(folder / "adapter_model.safetensors") for folder in (plain, final))
+    for name, value in before.items():
+        torch.testing.assert_close(after[name], value, atol=1e-5, rtol=1e-3)
+
+
 def test_base_weights_do_not_move(tiny_model: Path, red_folder: Path, tmp_path: Path) -> None:
     before = (tiny_model / "model.safetensors").read_bytes()
     stage, config = arguments("stage2", tiny_model, red_folder, tmp_path / "run")
