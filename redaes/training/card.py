@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
+from pathlib import PurePath
 from typing import Any
 
 from redaes import nano
@@ -15,8 +15,6 @@ SETTINGS = (
     "num_generations", "pairs_per_group", "temperature", "max_completion_length", "mode", "bf16", "seed",
 )  # fmt: skip
 """What of a run's arguments the card shows; paths of the machine stay out of it."""
-
-_HUB_NAME = re.compile(r"[\w-]+/[\w.-]+")
 
 _CARD = """---
 {base}library_name: {library}
@@ -68,23 +66,27 @@ def _figure(value: float) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def model_card(record: Mapping[str, Any], prompt_ids: Mapping[str, str], history: Sequence[Mapping[str, Any]]) -> str:
+def model_card(
+    record: Mapping[str, Any], prompt_ids: Mapping[str, str], history: Sequence[Mapping[str, Any]], *, base_on_hub: bool
+) -> str:
     """The card, as Markdown with the hub's header.
 
     Args:
         record: of the run: ``stage``, ``arguments``, ``training_arguments``, ``data_hash``, ``metrics``, ``versions``.
         prompt_ids: name to id of each prompt.
         history: what the trainer logged, in order; the last figures of the training go into the card.
+        base_on_hub: whether the base model is named as the hub names it; otherwise it is a folder, or embedded.
     """
     arguments = record["arguments"]
-    model, whole = arguments["model"], arguments["full_training"]
+    whole = arguments["full_training"]
+    named = base_on_hub or arguments["model"] == nano.NAME
+    model = arguments["model"] if named else PurePath(arguments["model"]).name
     last: Mapping[str, Any] = next((entry for entry in reversed(history) if "loss" in entry), {})
     figures = {name: value for name, value in {**last, **record["metrics"]}.items() if isinstance(value, int | float)}
     settings = {**record["training_arguments"], **arguments}
-    on_hub = model != nano.NAME and _HUB_NAME.fullmatch(model) is not None
     option = "--model THIS_FOLDER" if whole else f"--model {model} --adapter THIS_FOLDER"
     return _CARD.format(
-        base=f"base_model: {model}\n" if on_hub else "",
+        base=f"base_model: {model}\n" if base_on_hub else "",
         library="transformers" if whole else "peft",
         title=f"RED-Aes {record['stage']}",
         stage=record["stage"],

@@ -177,19 +177,21 @@ def check_result(final: Path, data: Path, *, n_pairs: int, merged: Path | None =
     held_out = nsmallest(n_pairs, explained, key=lambda item: item.pair.id)  # ids are hashes: from all groups
     processor = load_processor(final, None)
     weights = getattr(torch, dtype)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
 
     has_adapter = (final / ADAPTER_CONFIG).is_file()
     if has_adapter:
         model = load_adapter(load_network(model_folder(record["arguments"]["model"]), weights), final)
     else:
         model = load_network(final, weights)
-    model = model.to("cuda" if torch.cuda.is_available() else "cpu")
+    model = model.to(device)
     fresh = answer_log_probs(model, processor, records)
     found = [
         _agreement("result", wanted, fresh, dtype, "log-probabilities loaded from disk and at the end of training")
     ]
     if has_adapter:
-        model = model.merge_and_unload(safe_merge=True) if merged is None else load_network(merged, weights)
+        merge = model.merge_and_unload
+        model = merge(safe_merge=True) if merged is None else load_network(merged, weights).to(device)
         alone = answer_log_probs(model, processor, records)
         found.append(_agreement("merged", fresh, alone, dtype, "log-probabilities with the adapter and merged"))
     if held_out:

@@ -285,7 +285,8 @@ def train(
             "probe": probed,
             **environment(),
         }
-        card = model_card(record, prompt_ids, trainer.state.log_history)
+        on_hub = arguments.model != nano.NAME and not Path(arguments.model).is_dir()
+        card = model_card(record, prompt_ids, trainer.state.log_history, base_on_hub=on_hub)
         write_atomically(final / "README.md", card.encode())
         write_json(final / "run_record.json", record)
     trainer.accelerator.wait_for_everyone()

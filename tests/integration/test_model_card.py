@@ -37,7 +37,7 @@ HISTORY = [{"loss": 9.0, "step": 1}, {"loss": 0.5, "preference": 0.25, "step": 2
 
 
 def test_the_card_carries_data_prompts_and_figures() -> None:
-    text = model_card(record(), PROMPTS, HISTORY)
+    text = model_card(record(), PROMPTS, HISTORY, base_on_hub=True)
     for expected in ("d" * 64, *PROMPTS.values(), "| preference | 0.25 |", "| train_loss | 0.1235 |", "| seed | 3 |",
                      "| learning_rate | 5e-05 |", "torch 2.13.0", "not calibrated"):  # fmt: skip
         assert expected in text
@@ -47,11 +47,14 @@ def test_the_card_carries_data_prompts_and_figures() -> None:
 
 
 def test_the_hub_can_read_its_header() -> None:
-    data = ModelCard(model_card(record(), PROMPTS, HISTORY)).data
+    data = ModelCard(model_card(record(), PROMPTS, HISTORY, base_on_hub=True)).data
     assert (data.base_model, data.library_name) == ("Qwen/Qwen3-VL-2B-Instruct", "peft")
-    for model in ("redaes/nano", "/home/me/model", "runs/warm/final"):
-        assert ModelCard(model_card(record(model=model), PROMPTS, HISTORY)).data.base_model is None
-    assert ModelCard(model_card(record(full_training=True), PROMPTS, [])).data.library_name == "transformers"
+    for model in ("redaes/nano", "/home/me/model", "runs/warm"):
+        text = model_card(record(model=model), PROMPTS, HISTORY, base_on_hub=False)
+        assert ModelCard(text).data.base_model is None
+        assert "/home/me" not in text
+    whole = model_card(record(full_training=True), PROMPTS, [], base_on_hub=True)
+    assert ModelCard(whole).data.library_name == "transformers"
 
 
 class FakeHub:
