@@ -22,8 +22,8 @@ from redaes import prompts
 from redaes.answers import SCORE_PREFIX, WINNER_PREFIX
 from redaes.records import load_pairs, record_of
 from redaes.training.alignment import AlignmentCollator, AlignmentConfig
-from redaes.training.formatting import MODES, decode, ordered_images
-from redaes.training.pictures import LookedAtOnce, Pictures, chat, vision_tower
+from redaes.training.formatting import MODES, chat_text, decode, ordered_images
+from redaes.training.pictures import LookedAtOnce, Pictures, vision_tower
 from redaes.training.setup import StageArguments, base_processor, load_model
 
 
@@ -44,8 +44,8 @@ def plain_batches(processor: Any, rows: list[dict[str, Any]]) -> list[dict[str, 
         ref.id: data for r in records for ref, data in ((r.pair.first, r.first_bytes), (r.pair.second, r.second_bytes))
     }
     both = [ordered_images(record, order) for order in ("forward", "swapped") for record in records]
-    fast = chat(processor, prompts.load(prompts.COMPARE["fast"]), WINNER_PREFIX)
-    score = chat(processor, prompts.load(prompts.SCORE), SCORE_PREFIX)
+    fast = chat_text(processor, prompts.load(prompts.COMPARE["fast"]), WINNER_PREFIX)
+    score = chat_text(processor, prompts.load(prompts.SCORE), SCORE_PREFIX)
     answers = Pictures(processor, records).answers(MODES)
     run = re.compile(f"(?:{re.escape(processor.image_token)})+")
     texts = [

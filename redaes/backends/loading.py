@@ -96,8 +96,14 @@ def load_network(folder: Path, dtype: torch.dtype) -> Any:
     return network
 
 
-def load_adapter(network: Any, adapter: Path, *, trainable: bool = False) -> Any:
+def load_adapter(network: Any, adapter: Path, *, trainable: bool = False, autocast_adapter_dtype: bool = True) -> Any:
     """The network with a PEFT adapter on it.
+
+    Args:
+        network: the adapter's base.
+        adapter: folder.
+        trainable: whether to train it.
+        autocast_adapter_dtype: keep it in float32 where the network has fewer bits.
 
     Raises:
         BackendError: the adapter is incomplete or belongs to another model.
@@ -114,7 +120,9 @@ def load_adapter(network: Any, adapter: Path, *, trainable: bool = False) -> Any
         with warnings.catch_warnings():
             # peft warns where weights are missing and goes on with fresh ones.
             warnings.filterwarnings("error", message="Found missing adapter keys")
-            return PeftModel.from_pretrained(network, str(adapter), is_trainable=trainable)
+            return PeftModel.from_pretrained(
+                network, str(adapter), is_trainable=trainable, autocast_adapter_dtype=autocast_adapter_dtype
+            )
     except (OSError, ValueError, TypeError, LookupError, RuntimeError, SafetensorError, UserWarning) as error:
         raise BackendError(
             f"adapter {adapter} does not fit the model ({first_line(error)}); give the base of its training"

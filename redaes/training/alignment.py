@@ -19,7 +19,7 @@ from redaes import prompts
 from redaes.answers import SCORE_CHOICES, SCORE_PREFIX, WINNER_PREFIX
 from redaes.errors import TrainingError
 from redaes.records import PairRecord, load_pairs, record_of, without_operations
-from redaes.training.formatting import MODES
+from redaes.training.formatting import MODES, chat_text
 from redaes.training.groups import ShuffledGroups
 from redaes.training.losses import (
     antisymmetry_loss,
@@ -29,7 +29,7 @@ from redaes.training.losses import (
     target_probability,
     thurstone_probability,
 )
-from redaes.training.pictures import LookedAtOnce, Pictures, chat, vision_tower
+from redaes.training.pictures import LookedAtOnce, Pictures, vision_tower
 from redaes.training.setup import (
     StageArguments,
     base_processor,
@@ -45,6 +45,7 @@ from redaes.types import TAU
 class AlignmentConfig(TrainingArguments):
     """``TrainingArguments`` and the weights of stage 2's losses."""
 
+    objective: str = field(default="relative", metadata={"help": "what tells this recipe from one for dpo"})
     tau: float = field(default=TAU, metadata={"help": "points that make one standard deviation of judgement"})
     gamma: float = field(default=TAU**2, metadata={"help": "variance added in Thurstone's denominator, points²"})
     preference_weight: float = field(default=1.0, metadata={"help": "soft cross-entropy of both orders"})
@@ -111,12 +112,12 @@ class AlignmentCollator:
             "pictures": pictures.tensors,
         }
         if self.config.preference_weight or self.config.antisymmetry_weight:
-            ending = chat(self.processor, self.fast, WINNER_PREFIX)
+            ending = chat_text(self.processor, self.fast, WINNER_PREFIX)
             both = [*shown, *(pair[::-1] for pair in shown)]
             batch["compare"] = pictures.prompts([ending] * len(both), both)
         if self.config.thurstone_weight:
             batch["singles"] = torch.tensor([[pictures.place[pair[side]] for pair in shown] for side in range(2)])
-            ending = chat(self.processor, self.score, SCORE_PREFIX)
+            ending = chat_text(self.processor, self.score, SCORE_PREFIX)
             batch["score"] = pictures.prompts([ending] * len(pictures.place), [[name] for name in pictures.place])
         if self.config.nll_weight:
             batch["answer"] = pictures.answers(MODES)
@@ -166,7 +167,10 @@ class AlignmentTrainer(Trainer):
                 first, second = ((mean[side], variance[side]) for side in inputs["singles"])
                 parts["thurstone"] = fidelity_loss(thurstone_probability(first, second, config.gamma), wanted)
             if "answer" in inputs:
-                parts["nll"] = model(**once.showing(inputs["answer"])).loss
+                # The mean over the answer tokens of all processes: gradients, and losses, are averaged over processes.
+                n_tokens = (inputs["answer"]["labels"] >= 0).sum().float()
+                nll = model(**once.showing(inputs["answer"])).loss
+                parts["nll"] = nll * n_tokens / self.accelerator.reduce(n_tokens, "mean")
         for name, value in parts.items():
             self._parts.setdefault(name, []).append(value.item())
         loss = torch.stack([getattr(config, f"{name}_weight") * value for name, value in parts.items()]).sum()
@@ -176,9 +180,11 @@ class AlignmentTrainer(Trainer):
         return ShuffledGroups(self.train_dataset["group"], seed=self.args.seed)
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Add the mean of each part since the last log."""
-        if "loss" in logs:
-            logs = {**logs, **{name: sum(values) / len(values) for name, values in self._parts.items()}}
+        """Add the mean of each part since the last log, over all processes; all of them call this."""
+        if "loss" in logs and self._parts:
+            means = torch.tensor([sum(values) / len(values) for values in self._parts.values()])
+            means = self.accelerator.reduce(means.to(self.accelerator.device), "mean")
+            logs = {**logs, **dict(zip(self._parts, means.tolist(), strict=True))}
             self._parts.clear()
         super().log(logs, start_time)
 
@@ -193,6 +199,9 @@ def run_align(arguments: StageArguments, config: AlignmentConfig) -> Path:
     if finished is not None:
         return finished
     torch.manual_seed(config.seed)
+    if config.use_liger_kernel:
+        # Liger's fused loss replaces the forward pass, and with it the choice of the logits to keep.
+        config.liger_kernel_config = {**(config.liger_kernel_config or {}), "fused_linear_cross_entropy": False}
     processor = base_processor(arguments)
     trainer = AlignmentTrainer(
         processor=processor,

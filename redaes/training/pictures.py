@@ -14,19 +14,9 @@ import torch
 from torch import Tensor
 from transformers import ProcessorMixin
 
-from redaes import prompts
-from redaes.prompts import Mode, Prompt
+from redaes.prompts import Mode
 from redaes.records import PairRecord
-from redaes.training.formatting import ORDERS, decode, target
-
-IGNORED = -100
-"""Label of tokens that carry no loss, as transformers has it."""
-
-
-def chat(processor: ProcessorMixin, prompt: Prompt, answer: str) -> str:
-    """A prompt in the model's chat format, and the beginning or all of its answer."""
-    head: str = processor.apply_chat_template(prompt.messages(), add_generation_prompt=True, tokenize=False)
-    return head + answer
+from redaes.training.formatting import decode, drawn_answers, labels_at_end
 
 
 class Pictures:
@@ -88,24 +78,12 @@ class Pictures:
         Returns:
             As `prompts`, and ``labels`` (N, T): the tokens of the answer, `IGNORED` elsewhere.
         """
-        texts: list[str] = []
-        shown: list[tuple[str, str]] = []
-        lengths: list[int] = []
-        tokenizer = self.processor.tokenizer
-        for record in self._records:
-            draw = int(record.pair.id[-2:], 16)
-            order, mode = ORDERS[draw % 2], modes[draw // 2 % len(modes)]
-            answer = target(record, order, mode) + tokenizer.eos_token
-            texts.append(chat(self.processor, prompts.load(prompts.COMPARE[mode]), answer))
-            pair = record.pair if order == "forward" else record.pair.swapped()
-            shown.append((pair.first.id, pair.second.id))
-            # The prompt ends with a line break, which Qwen's tokenizers never join to what follows.
-            lengths.append(len(tokenizer(answer, add_special_tokens=False)["input_ids"]))
-        batch = self.prompts(texts, shown)
-        from_end = torch.arange(batch["input_ids"].shape[1], 0, -1)  # (T,): n for the n-th token from the end
-        is_answer = from_end <= torch.tensor(lengths).unsqueeze(1)  # (N, T)
-        batch["labels"] = batch["input_ids"].masked_fill(~is_answer, IGNORED)
-        return batch
+        texts, orders, lengths = drawn_answers(self.processor, self._records, modes)
+        pairs = [
+            r.pair if order == "forward" else r.pair.swapped() for r, order in zip(self._records, orders, strict=True)
+        ]
+        batch = self.prompts(texts, [(pair.first.id, pair.second.id) for pair in pairs])
+        return {**batch, "labels": labels_at_end(batch["input_ids"], lengths)}
 
 
 def vision_tower(model: torch.nn.Module) -> torch.nn.Module:

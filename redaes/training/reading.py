@@ -19,8 +19,9 @@ from transformers import ProcessorMixin, TrainingArguments
 from redaes import prompts
 from redaes.answers import WINNER_PREFIX
 from redaes.records import record_of
+from redaes.training.formatting import IGNORED, chat_text
 from redaes.training.heads import NO_EDIT, HeadTrainer, run_with_heads
-from redaes.training.pictures import IGNORED, LookedAtOnce, Pictures, chat, vision_tower
+from redaes.training.pictures import LookedAtOnce, Pictures, vision_tower
 from redaes.training.setup import StageArguments
 
 TOWER_RATE = 0.3
@@ -73,7 +74,7 @@ class ReadingCollator:
     def __init__(self, processor: ProcessorMixin, operations: list[str]) -> None:
         self.processor = processor
         self.classes = {name: number for number, name in enumerate(operations)}
-        self.text = chat(processor, prompts.load(prompts.COMPARE["fast"]), WINNER_PREFIX)
+        self.text = chat_text(processor, prompts.load(prompts.COMPARE["fast"]), WINNER_PREFIX)
 
     def __call__(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
         """Batch B rows.

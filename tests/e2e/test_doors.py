@@ -87,6 +87,28 @@ def test_compare_takes_a_stage_adapter(workplace: Path, photo_folder: Path) -> N
     assert one["probability"] != other["probability"]
 
 
+def test_a_result_is_merged_checked_and_asked(workplace: Path, photo_folder: Path) -> None:
+    stages = ROOT / "stages"
+    merged = launch([sys.executable, str(stages / "merge.py"), "runs/stage2/final", "--out", "runs/merged"], workplace)
+    assert merged.returncode == 0, merged.stderr[-3000:]
+    check = [sys.executable, str(stages / "check.py"), "runs/stage2/final", "--data", "runs/sample_pairs"]
+    checked = launch([*check, "--merged", "runs/merged", "--pairs", "0"], workplace)
+    assert checked.returncode == 0, checked.stdout + checked.stderr[-3000:]
+    assert [line.split()[:2] for line in checked.stdout.splitlines()] == [["ok", "result:"], ["ok", "merged:"]]
+    base = launch([*check, "--merged", str(ROOT / "redaes/nano/weights"), "--pairs", "0"], workplace)
+    assert base.returncode == 2
+    assert "FAILED merged" in base.stdout
+
+    photos = [str(photo_folder / f"photo{number}.png") for number in range(2)]
+    command = [str(Path(sys.executable).with_name("redaes")), "compare", *photos, "--json", "--mode", "fast"]
+    asked = [
+        launch([*command, *more], workplace)
+        for more in (["--model", "runs/merged"], ["--adapter", "runs/stage2/final"])
+    ]
+    one, other = (json.loads(run.stdout) for run in asked)
+    assert one["probability"] == pytest.approx(other["probability"], abs=1e-4)
+
+
 def test_two_processes_keep_ranking_groups_whole_and_resume(workplace: Path) -> None:
     # The swap reward raises when a group is cut, so that the run ends well is the proof.
     command = [*TORCHRUN, door("stage3"), "--output_dir", "runs/two", "--max_steps", "4", "--save_steps", "2"]

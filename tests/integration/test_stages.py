@@ -15,10 +15,12 @@ from redaes.errors import InputError, RecordError, TrainingError
 from redaes.records import data_hash
 from redaes.training.alignment import AlignmentCollator, AlignmentConfig, run_align
 from redaes.training.grpo import RankingConfig, ranking_dataset, run_grpo
-from redaes.training.pictures import LookedAtOnce, chat, vision_tower
-from redaes.training.recipes import parse
+from redaes.training.pictures import LookedAtOnce, vision_tower
+from redaes.training.preferences import PreferenceConfig, run_preferences
+from redaes.training.recipes import chosen, parse
 from redaes.training.setup import StageArguments, base_processor, load_model
 from redaes.training.sft import SFTConfig, run_sft
+from redaes.types import winner_of
 
 Trained = tuple[str, Path]
 RECIPES = Path(__file__).parents[2] / "stages" / "configs"
@@ -26,6 +28,7 @@ ALIGNMENT = AlignmentConfig(output_dir="unused", use_cpu=True, bf16=False)
 STAGES: dict[str, tuple[type, Callable[[StageArguments, Any], Path], list[str]]] = {
     "stage1": (SFTConfig, run_sft, ["--per_device_train_batch_size", "4"]),
     "stage2": (AlignmentConfig, run_align, ["--per_device_train_batch_size", "2"]),
+    "stage2_dpo": (PreferenceConfig, run_preferences, ["--per_device_train_batch_size", "4"]),
     "stage3": (
         RankingConfig,
         run_grpo,
@@ -77,7 +80,7 @@ def moved(final: Path) -> set[bool]:
     return {bool(value.abs().max() > 0) for name, value in weights.items() if "lora_B" in name}
 
 
-@pytest.mark.parametrize("trained", ["stage1", "stage2"], indirect=True)
+@pytest.mark.parametrize("trained", ["stage1", "stage2", "stage2_dpo"], indirect=True)
 def test_lora_moves_and_is_on_the_language_model_only(trained: Trained) -> None:
     assert moved(trained[1]) == {True}
 
@@ -96,6 +99,17 @@ def test_stage3_moves_where_answers_earn_reward(red_folder: Path, tmp_path: Path
     history = json.loads((final / "trainer_state.json").read_text())["log_history"]
     assert any(entry["rewards/reward_format/mean"] > 0 for entry in history if "rewards/reward_format/mean" in entry)
     assert moved(final) == {True}
+
+
+@pytest.mark.parametrize("trained", ["stage1", "stage2", "stage2_dpo"], indirect=True)
+def test_gradient_checkpointing_changes_nothing(
+    trained: Trained, tiny_model: Path, red_folder: Path, tmp_path: Path
+) -> None:
+    stage, plain = trained
+    final = run(stage, tiny_model, red_folder, tmp_path / "run", "--gradient_checkpointing", "true")
+    before, after = (load_file(folder / "adapter_model.safetensors") for folder in (plain, final))
+    for name, value in before.items():
+        torch.testing.assert_close(after[name], value, atol=1e-5, rtol=1e-3)
 
 
 def test_base_weights_do_not_move(tiny_model: Path, red_folder: Path, tmp_path: Path) -> None:
@@ -250,7 +264,7 @@ def test_looking_once_at_each_picture_changes_nothing(tiny_model: Path, red_fold
     from redaes.backends.loading import PatchProjection, load_network
     from redaes.records import load_pairs, record_of
     from redaes.training.cpu import use_float32_attention
-    from redaes.training.formatting import ordered_images
+    from redaes.training.formatting import chat_text, ordered_images
 
     processor = base_processor(StageArguments(model=str(tiny_model)))
     rows = load_pairs(red_folder, "train")
@@ -260,7 +274,7 @@ def test_looking_once_at_each_picture_changes_nothing(tiny_model: Path, red_fold
     shown = batch["compare"]["place"]
     assert len(batch["pictures"]["image_grid_thw"]) < len(shown)
     processor.tokenizer.padding_side = "left"
-    texts = [chat(processor, collate.fast, "Winner:")] * 6
+    texts = [chat_text(processor, collate.fast, "Winner:")] * 6
     images = [ordered_images(record_of(row, "train"), order) for order in ("forward", "swapped") for row in some]
     wanted = processor(text=texts, images=images, return_tensors="pt", padding=True)
     for name in ("input_ids", "attention_mask", "mm_token_type_ids", "image_grid_thw"):
@@ -313,7 +327,7 @@ def test_settled_picture_tokens_have_the_spread_of_text_tokens(tiny_model: Path,
     torch.testing.assert_close(seen.deepstack_features[0].std(), wanted / 2, atol=0, rtol=0.01)
 
 
-@pytest.mark.parametrize("stage", ["stage1", "stage2"])
+@pytest.mark.parametrize("stage", ["stage1", "stage2", "stage2_dpo"])
 def test_a_loss_that_is_not_finite_ends_the_run(stage: str, tiny_model: Path, red_folder: Path, tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match=r"the loss is nan at step \d; lower learning_rate"):
         run(stage, tiny_model, red_folder, tmp_path / "run", "--learning_rate", "1e30", "--max_steps", "4")
@@ -325,6 +339,99 @@ def test_a_finished_stage_is_not_trained_again(trained: Trained, tiny_model: Pat
     before = (final / "run_record.json").stat().st_mtime_ns
     assert run(stage, tiny_model, red_folder, final.parent) == final
     assert (final / "run_record.json").stat().st_mtime_ns == before
+
+
+def test_preferences_go_on_from_an_adapter_and_are_measured_against_it(
+    tiny_model: Path, red_folder: Path, tmp_path: Path
+) -> None:
+    first = run("stage1", tiny_model, red_folder, tmp_path / "one", "--learning_rate", "1e-2")
+    more = ["--adapter", str(first), "--learning_rate", "1e-2"]
+    final = run("stage2_dpo", tiny_model, red_folder, tmp_path / "two", *more)
+    history = json.loads((final / "trainer_state.json").read_text())["log_history"]
+    losses = [entry["loss"] for entry in history if "loss" in entry]
+    # Against what the run began with, not against the bare model, nothing is preferred yet: -log(1/2).
+    assert losses[0] == pytest.approx(0.6931, abs=1e-3)
+    assert not list(final.glob("*/"))  # the copy that TRL measures against is no result
+    # Resumed: transformers must find the trained adapter, and TRL the one that the run began with.
+    whole = load_file(final / "adapter_model.safetensors")
+    (final / "run_record.json").unlink()
+    (tmp_path / "two" / "checkpoint-2" / "trainer_state.json").unlink()
+    again = run("stage2_dpo", tiny_model, red_folder, tmp_path / "two", *more)
+    resumed = load_file(again / "adapter_model.safetensors")
+    assert json.loads((again / "run_record.json").read_text())["resumed_from"].endswith("checkpoint-1")
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+    assert not all(
+        torch.equal(whole[name], value) for name, value in load_file(first / "adapter_model.safetensors").items()
+    )
+
+
+def test_preferences_are_learned(
+    tiny_model: Path, red_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from redaes.training import preferences
+
+    rows, lengths, _ = preferences.preference_dataset(red_folder, "train")
+    few = rows.select(range(4)), lengths[:4], 0
+    monkeypatch.setattr(preferences, "preference_dataset", lambda *_: few)
+    more = ["--max_steps", "6", "--learning_rate", "5e-3", "--lr_scheduler_type", "constant"]
+    final = run("stage2_dpo", tiny_model, red_folder, tmp_path / "run", *more)
+    history = json.loads((final / "trainer_state.json").read_text())["log_history"]
+    margins = [entry["rewards/margins"] for entry in history if "rewards/margins" in entry]
+    assert margins[0] == 0
+    assert margins[-1] > 1
+
+
+def test_a_rejected_answer_is_well_formed_and_wrong(red_folder: Path) -> None:
+    from redaes.answers import parse as read
+    from redaes.records import read_records
+    from redaes.training.formatting import MODES, ORDERS, preference_dataset
+
+    records = {record.pair.id: record for record in read_records(red_folder, "train")}
+    rows, lengths, n_ties = preference_dataset(red_folder, "train")
+    ties = {name for name, record in records.items() if winner_of(record.pair.delta) == "tie"}
+    assert n_ties == len(ties) > 0
+    assert len(rows) == len(lengths) == (len(records) - len(ties)) * len(ORDERS) * len(MODES)
+    named = rows.with_format(None)["id"]
+    assert not ties & set(named)
+    for number in range(0, len(rows), 7):
+        example, record = rows[number], records[named[number]]
+        way = rows.with_format(None)[number]
+        chosen_one, rejected = (
+            read(example[side][0]["content"][0]["text"], way["mode"]) for side in ("chosen", "rejected")
+        )
+        delta = record.pair.delta if way["order"] == "forward" else -record.pair.delta
+        assert chosen_one.winner == winner_of(delta) != rejected.winner
+        assert chosen_one.delta == -rejected.delta == pytest.approx(delta, abs=0.05001)
+        if way["mode"] == "reasoned":
+            assert rejected.rationale.better == rejected.winner
+            assert rejected.rationale.text != chosen_one.rationale.text
+
+
+@pytest.mark.parametrize(
+    ("argv", "expected"),
+    [
+        ([], "relative"),
+        (["--objective", "dpo"], "dpo"),
+        (["--objective=dpo", "--seed", "1"], "dpo"),
+        (["--config", str(RECIPES / "stage2_dpo_nano.yaml")], "dpo"),
+        (["--config", str(RECIPES / "stage2_nano.yaml")], "relative"),
+        (["--config", str(RECIPES / "stage2_nano.yaml"), "--objective", "dpo"], "dpo"),
+    ],
+)
+def test_the_objective_is_read_from_command_line_or_recipe(argv: list[str], expected: str) -> None:
+    assert chosen("objective", ("relative", "dpo"), argv) == expected
+
+
+def test_an_unknown_objective_is_refused() -> None:
+    with pytest.raises(InputError, match="objective 'ppo' is unknown; known: relative, dpo"):
+        chosen("objective", ("relative", "dpo"), ["--objective", "ppo"])
+
+
+def test_preferences_refuse_what_they_cannot_do(tiny_model: Path, red_folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="drop full_training"):
+        run("stage2_dpo", tiny_model, red_folder, tmp_path / "run", "--full_training", "true")
+    with pytest.raises(TrainingError, match="would cut picture tokens"):
+        run("stage2_dpo", tiny_model, red_folder, tmp_path / "run", "--max_length", "512")
 
 
 def test_resumed_equals_uninterrupted(trained: Trained, tiny_model: Path, red_folder: Path, tmp_path: Path) -> None:
@@ -374,7 +481,7 @@ def test_one_formatter_makes_the_text_of_all_stages_and_of_asking(tiny_model: Pa
     from redaes import prompts
     from redaes.backends.base import Request
     from redaes.backends.local import LocalBackend
-    from redaes.training.formatting import sft_dataset
+    from redaes.training.formatting import chat_text, preference_dataset, sft_dataset
 
     processor = base_processor(StageArguments(model=str(tiny_model)))
     prompt = prompts.load(prompts.COMPARE["reasoned"])
@@ -387,9 +494,10 @@ def test_one_formatter_makes_the_text_of_all_stages_and_of_asking(tiny_model: Pa
         output_dir="unused", per_device_train_batch_size=8, num_generations=2, use_cpu=True, bf16=False
     )
     asked = LocalBackend(tiny_model)._text(Request(prompt, tuple(examples[0]["images"])))
-    aligned = chat(processor, prompt, "")
+    aligned = chat_text(processor, prompt, "")
     ranked = text(ranking_dataset(red_folder, config)[0][0]["prompt"])
-    assert text(examples[0]["prompt"]) == asked == aligned == ranked
+    preferred = text(preference_dataset(red_folder, "train")[0][0]["prompt"])
+    assert text(examples[0]["prompt"]) == asked == aligned == ranked == preferred
 
 
 def test_ranking_rows_hold_both_orders_of_each_pair(red_folder: Path, tmp_path: Path) -> None:
