@@ -68,7 +68,7 @@ class Scale:
     align_batch: int = 12
     grpo_steps: int = 16
     grpo_completions: int = 12
-    """Completions in one step; a ranking group takes 2 pairs x 2 orders x 4 generations = 16."""
+    """Completions in one step; 2 steps hold a ranking group, at most 3 pairs x 2 orders x 4 generations = 24."""
     max_completion_length: int = 112
 
 

@@ -153,7 +153,11 @@ def reward_group_consistency(
     consists_of = dict(zip(group, edges, strict=True))
     scales = {
         name: group_scale(
-            [way for edge in consists_of[name] for way in ((edge["first"], edge["second"]), (edge["second"], edge["first"]))],
+            [
+                way
+                for edge in consists_of[name]
+                for way in ((edge["first"], edge["second"]), (edge["second"], edge["first"]))
+            ],
             ways,
         )
         for name, ways in predicted.items()
@@ -261,7 +265,9 @@ def observations(
             for winner in ("A", "B", "tie"):
                 yield f"answers/{winner}", float(answer.winner == winner)
     for ways in _by_group(_differences(completions, mode), mode, group, shown).values():
-        means = {way: sum(told) / len(told) for way, values in ways.items() if (told := [v for v in values if v is not None])}
+        means = {
+            way: sum(told) / len(told) for way, values in ways.items() if (told := [v for v in values if v is not None])
+        }
         for (a, b), mean in means.items():
             if a < b and (b, a) in means:
                 yield "swap/agreement", float(winner_of(mean) == winner_of(-means[b, a]))

@@ -33,6 +33,7 @@ from redaes.training.setup import (
     training_dtype,
 )
 from redaes.training.vllm_rollouts import check_vllm, mended_vllm
+from redaes.types import Order
 
 SPECIAL_VISION_TOKENS = ("<|vision_start|>", "<|vision_end|>", "<|vision_pad|>", "<|image_pad|>", "<|video_pad|>")
 SIDES = ("first", "second")
@@ -81,7 +82,7 @@ class RankingConfig(GRPOConfig):
         self._check_resumable()
         if self.use_vllm:
             check_vllm(self)
-        self.capacity  # noqa: B018  # computed for its check
+        self.capacity  # noqa: B018  # computed here for its check alone
 
     def _check_resumable(self) -> None:
         """Completions are not part of a checkpoint, so one must fall where new ones are generated."""
@@ -167,16 +168,17 @@ def ranking_dataset(
         group = groups[number]
         pair = group.pairs[index]
         record = record_of(pairs[pair.row], "train")
-        row = {"group": group.id, "edges": edges[number], "pair": record.pair.id, "factors": list(record.pair.factors)}
+        row: dict[str, Any] = {"group": group.id, "edges": edges[number], "pair": record.pair.id}
+        row["factors"] = list(record.pair.factors)
         if show in SIDES:
-            data = record.first_bytes if show == "first" else record.second_bytes
-            prompt = prompts.load(prompts.SCORE).messages()
-            return {**row, "prompt": prompt, "images": [decode(data)], "shown": [getattr(pair, show)], "mode": "score",
-                    "delta": None}  # fmt: skip
-        shown = [pair.first, pair.second] if show == "forward" else [pair.second, pair.first]
-        order = "forward" if show == "forward" else "swapped"
-        return {**row, "prompt": prompts.load(prompts.COMPARE[mode]).messages(), "images": ordered_images(record, order),
-                "shown": shown, "mode": mode, "delta": ordered_delta(record, order)}  # fmt: skip
+            row["prompt"] = prompts.load(prompts.SCORE).messages()
+            row["images"] = [decode(record.first_bytes if show == "first" else record.second_bytes)]
+            return {**row, "mode": "score", "shown": [getattr(pair, show)], "delta": None}
+        order: Order = "forward" if show == "forward" else "swapped"
+        row["prompt"] = prompts.load(prompts.COMPARE[mode]).messages()
+        row["images"] = ordered_images(record, order)
+        shown = [pair.first, pair.second] if order == "forward" else [pair.second, pair.first]
+        return {**row, "mode": mode, "shown": shown, "delta": ordered_delta(record, order)}
 
     def transform(batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
         rows = [prompt_row(*row) for row in zip(batch["group"], batch["pair"], batch["show"], strict=True)]

@@ -111,7 +111,7 @@ def mended_vllm(make: Callable[[], TrainerT], processor: ProcessorMixin, dtype: 
         generation.llm.generate = _Rollouts(trainer, processor.image_token_id)
         if not trainer.is_fsdp_enabled and hasattr(generation.model, "peft_config"):
             generation._iter_named_params = partial(merged_weights, generation)
-    return trainer  # type: ignore[no-any-return]
+    return trainer
 
 
 @contextmanager
@@ -136,7 +136,7 @@ def _engine(vllm_generation: Any, processor: ProcessorMixin, dtype: torch.dtype)
         vllm_generation.LLM, utils.dispatch_cpu_unquantized_gemm = engine, dispatch
 
 
-def _plain_linear(layer: torch.nn.Module, remove_weight: bool) -> None:
+def _plain_linear(layer: Any, remove_weight: bool) -> None:
     """Stands in for vLLM's packing: the layer's weight stays, and is what is multiplied with."""
     layer.cpu_linear = torch.nn.functional.linear
 
