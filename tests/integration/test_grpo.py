@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,7 +27,8 @@ from redaes.training.grpo import RankingConfig, groups_of, length_reward_correla
 from redaes.training.recipes import parse
 from redaes.training.setup import StageArguments, base_processor, load_model
 
-RECIPE = Path(__file__).parents[2] / "stages" / "configs" / "stage3_nano.yaml"
+ROOT = Path(__file__).parents[2]
+RECIPE = ROOT / "stages" / "configs" / "stage3_nano.yaml"
 FILLED = ["--per_device_train_batch_size", "36", "--steps_per_generation", "2", "--num_generations", "2"]
 """36 prompts at once."""
 
@@ -284,6 +288,65 @@ def test_every_step_that_generates_says_what_it_sees(tiny_model: Path, few_folde
     record = json.loads((final / "run_record.json").read_text())["metrics"]
     assert record["ranking_groups"] > 0
     assert 0 <= record["share_of_prompts_repeated"] < 0.5
+
+
+TWO_PROCESSES = """
+import hashlib, json, os, sys
+from pathlib import Path
+from redaes.rewards import trl as rewards
+from redaes.training import grpo
+from redaes.training.recipes import parse
+from redaes.types import Verdict
+
+def read(completion, form):  # a random model's text as answers, so that there is something to count
+    number = hashlib.sha256(rewards.completion_text(completion).encode()).digest()[0]
+    if number % 3 == 0:
+        return "not_the_form"
+    delta = float(number % 7 - 2)
+    return Verdict(winner="A" if delta > 0 else "B" if delta < 0 else "tie", delta=delta, rationale=None)
+
+rewards.read = read
+told, real = [], grpo.observations
+def noted(*args):
+    for one in real(*args):
+        told.append(one)
+        yield one
+grpo.observations = noted
+recipe, out, *argv = sys.argv[1:]
+grpo.run_grpo(*parse(grpo.RankingConfig, Path(recipe), argv))
+Path(out, f"told{os.environ['RANK']}.json").write_text(json.dumps(told))
+"""
+
+
+def test_figures_are_those_of_all_processes_together(tiny_model: Path, red_folder: Path, tmp_path: Path) -> None:
+    script = tmp_path / "two.py"
+    script.write_text(TWO_PROCESSES)
+    out = tmp_path / "run"
+    more = ["--pictures_per_group", "3", "--rewards", "format", "swap_consistency", "group_consistency"]
+    done = subprocess.run(
+        [str(Path(sys.executable).with_name("torchrun")), "--nproc_per_node", "2", str(script), str(RECIPE),
+         str(tmp_path), "--model", str(tiny_model), "--data", str(red_folder), "--output_dir", str(out), "--bf16", "false",
+         "--per_device_train_batch_size", "6", "--steps_per_generation", "2", "--gradient_accumulation_steps", "2",
+         "--num_generations", "2", "--max_completion_length", "4", "--max_steps", "1", "--lora_r", "4", *more,
+         "--reward_weights", "1", "1", "1"],
+        env={**os.environ, "PYTHONPATH": str(ROOT), "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"},
+        capture_output=True, text=True, timeout=900, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    told: dict[str, list[float]] = {}
+    counts = []
+    for rank in range(2):
+        own = json.loads((tmp_path / f"told{rank}.json").read_text())
+        counts.append(sum(name == "answers/A" for name, _ in own))
+        for name, value in own:
+            told.setdefault(name, []).append(value)
+    assert counts[0] != counts[1], "a mean of the processes' shares would be right by chance"
+    first = next(entry for entry in history(out / "final") if "loss" in entry)
+    assert len(told["answers/parsed"]) == 24
+    assert {"answers/A", "answers/B", "answers/tie", "swap/agreement", "swap/gap"} < set(told)
+    for name, values in told.items():
+        assert first[name] == pytest.approx(np.mean(values)), name
+    assert first["rewards/reward_format/mean"] == pytest.approx(np.mean(told["answers/parsed"]))
 
 
 # --- what is watched ---------------------------------------------------------------------------------------

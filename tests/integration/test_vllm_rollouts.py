@@ -135,7 +135,7 @@ def test_merged_weights_are_sums_and_leave_the_model_alone(tiny_model: Path) -> 
     class Generation:
         """What of TRL's class is used: the model, and a gathering that one process has no need of."""
 
-        class _dist:  # noqa: N801
+        class _dist:
             @staticmethod
             def gather_params(params: Any) -> Any:
                 from contextlib import nullcontext
