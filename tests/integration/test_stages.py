@@ -95,7 +95,7 @@ def test_random_answers_earn_nothing_and_move_nothing(trained: Trained) -> None:
     final = trained[1]
     assert moved(final) == {False}
     history = json.loads((final / "trainer_state.json").read_text())["log_history"]
-    assert [entry["reward"] for entry in history if "reward" in entry] == [0.0]
+    assert [entry["reward"] for entry in history if "reward" in entry] == [0.0, 0.0]
 
 
 def test_stage3_moves_where_answers_earn_reward(red_folder: Path, tmp_path: Path) -> None:
