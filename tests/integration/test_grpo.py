@@ -326,7 +326,8 @@ def test_figures_are_those_of_all_processes_together(tiny_model: Path, red_folde
     done = subprocess.run(
         [str(Path(sys.executable).with_name("torchrun")), "--nproc_per_node", "2", str(script), str(RECIPE),
          str(tmp_path), "--model", str(tiny_model), "--data", str(red_folder), "--output_dir", str(out),
-         "--bf16", "false", "--per_device_train_batch_size", "6", "--steps_per_generation", "2", "--gradient_accumulation_steps", "2",
+         "--bf16", "false", "--per_device_train_batch_size", "6",
+         "--steps_per_generation", "2", "--gradient_accumulation_steps", "2",
          "--num_generations", "2", "--max_completion_length", "4", "--max_steps", "1", "--lora_r", "4", *more,
          "--reward_weights", "1", "1", "1"],
         env={**os.environ, "PYTHONPATH": str(ROOT), "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"},
