@@ -216,11 +216,10 @@ class GroupSampler(Sampler[int]):
     ) -> None:
         largest = max(group.size for group in groups)
         if largest > capacity:
-            needed = largest + (largest % 2 if not any(group.singles for group in groups) else 0)
             raise TrainingError(
                 f"a process generates for {capacity} prompts at once, but the largest ranking group has {largest}; "
-                f"make per_device_train_batch_size × steps_per_generation at least {needed} prompts × "
-                f"{num_generations} generations = {needed * num_generations}, or set pictures_per_group lower"
+                f"make per_device_train_batch_size × steps_per_generation at least {largest} prompts × "
+                f"{num_generations} generations = {largest * num_generations}, or set pictures_per_group lower"
             )
         self.groups = groups
         self.capacity = capacity

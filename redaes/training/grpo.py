@@ -82,7 +82,12 @@ class RankingConfig(GRPOConfig):
         self._check_resumable()
         if self.use_vllm:
             check_vllm(self)
-        self.capacity  # noqa: B018  # computed here for its check alone
+        self.capacity = check_batch(
+            local_completions=self.per_device_train_batch_size * self.steps_per_generation,
+            num_generations=self.num_generations,
+            with_singles=self.scores_pictures,
+        )
+        """Prompts in one process's generation batch."""
 
     def _check_resumable(self) -> None:
         """Completions are not part of a checkpoint, so one must fall where new ones are generated."""
@@ -101,19 +106,6 @@ class RankingConfig(GRPOConfig):
                     f"saved: a run could not go on from there as if nothing had happened; "
                     f"make save_steps a multiple of {every}"
                 )
-
-    @property
-    def capacity(self) -> int:
-        """Prompts in one process's generation batch.
-
-        Raises:
-            TrainingError: the batch cuts a prompt's completions, or a pair.
-        """
-        return check_batch(
-            local_completions=self.per_device_train_batch_size * self.steps_per_generation,
-            num_generations=self.num_generations,
-            with_singles=self.scores_pictures,
-        )
 
     @property
     def scores_pictures(self) -> bool:

@@ -1,7 +1,7 @@
 """Rollouts by vLLM inside TRL: what is checked before the model loads, and what is mended after.
 
 TRL drives vLLM in two ways, ``colocate`` (an engine in every training process) and ``server`` (one that runs by
-itself and gets the weights over NCCL). With pictures, colocated rollouts go wrong in four ways, which this module
+itself and gets the weights over NCCL). With pictures, rollouts go wrong in four ways, which this module
 mends around TRL's own code, without copying it:
 
 1. TRL hands over prompts whose picture tokens are expanded already, and vLLM expands them again
@@ -100,7 +100,7 @@ def mended_vllm(make: Callable[[], TrainerT], processor: ProcessorMixin, dtype: 
         dtype: of the trainer's weights.
 
     Returns:
-        The trainer. In server mode nothing is changed: TRL sends token ids and picture features apart there.
+        The trainer. In server mode the weights alone are mended: TRL sends token ids and picture features apart.
     """
     from trl.generation import vllm_generation
 
@@ -109,8 +109,8 @@ def mended_vllm(make: Callable[[], TrainerT], processor: ProcessorMixin, dtype: 
     generation = trainer.vllm_generation
     if generation.mode == "colocate":
         generation.llm.generate = _Rollouts(trainer, processor.image_token_id)
-        if not trainer.is_fsdp_enabled and hasattr(generation.model, "peft_config"):
-            generation._iter_named_params = partial(merged_weights, generation)
+    if not trainer.is_fsdp_enabled and hasattr(generation.model, "peft_config"):
+        generation._iter_named_params = partial(merged_weights, generation)
     return trainer
 
 

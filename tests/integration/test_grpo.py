@@ -307,8 +307,8 @@ def read(completion, form):  # a random model's text as answers, so that there i
 
 rewards.read = read
 told, real = [], grpo.observations
-def noted(*args):
-    for one in real(*args):
+def noted(*args, **columns):
+    for one in real(*args, **columns):
         told.append(one)
         yield one
 grpo.observations = noted
