@@ -114,6 +114,8 @@ def test_a_resumed_run_samples_what_the_uninterrupted_one_did(run: Path, red_fol
     done = train("as_it_is", red_folder, out)
     assert done.returncode == 0, done.stderr[-3000:]
     assert json.loads((out / "final" / "run_record.json").read_text())["resumed_from"].endswith("checkpoint-2")
+    for figure in ("entropy", "completions/mean_length", "sampling/sampling_logp_difference/mean"):
+        assert [step[figure] for step in logged(out)] == [step[figure] for step in logged(run)], figure
     one, other = (load_file(folder / "final" / "adapter_model.safetensors") for folder in (run, out))
     assert all((one[name] == other[name]).all() for name in one)
 
