@@ -42,7 +42,7 @@ LORA_TARGETS = r".*language_model.*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_p
 _NOT_SETTINGS = frozenset(
     {
         "data", "output_dir", "logging_dir", "run_name", "local_rank", "ddp_backend", "disable_tqdm", "use_cpu",
-        "objective", "repository", "hub_model_id",
+        "objective", "repository", "hub_model_id", "report_to",
     }
 )  # fmt: skip
 """Arguments that do not change what is learned, or that the stage's name tells already."""
@@ -316,8 +316,13 @@ def _name_base_model(final: Path, model: str) -> None:
 
 
 def _plain(values: dict[str, Any]) -> dict[str, Any]:
-    """Settings that JSON can hold and that differ from nothing: None is left out."""
-    return {name: value for name, value in values.items() if isinstance(value, str | int | float | bool)}
+    """Settings that JSON can hold and that differ from nothing: None and empty lists are left out."""
+    plain = str | int | float | bool
+    return {
+        name: value
+        for name, value in values.items()
+        if isinstance(value, plain) or (isinstance(value, list) and value and all(isinstance(v, plain) for v in value))
+    }
 
 
 def check_data(arguments: StageArguments) -> None:

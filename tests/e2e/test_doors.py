@@ -110,7 +110,7 @@ def test_a_result_is_merged_checked_and_asked(workplace: Path, photo_folder: Pat
 
 
 def test_two_processes_keep_ranking_groups_whole_and_resume(workplace: Path) -> None:
-    # The swap reward raises when a group is cut, so that the run ends well is the proof.
+    # The consistency rewards raise when a group is cut, so that the run ends well is the proof.
     command = [*TORCHRUN, door("stage3"), "--output_dir", "runs/two", "--max_steps", "4", "--save_steps", "2"]
     command += ["--data", "runs/sample_pairs", "--adapter", "runs/stage2/final"]
     first = launch(command, workplace, ACCELERATE_USE_CPU="true")
@@ -147,7 +147,7 @@ def test_bad_input_is_one_line_and_exit_code_2(workplace: Path, more: list[str],
 
 def test_a_batch_that_would_cut_a_group_is_refused_before_the_model_loads(workplace: Path) -> None:
     run = launch(
-        [sys.executable, door("stage3"), "--per_device_train_batch_size", "12", "--model", "nowhere/at-all"], workplace
+        [sys.executable, door("stage3"), "--per_device_train_batch_size", "10", "--model", "nowhere/at-all"], workplace
     )
     assert run.returncode == 2
-    assert "multiple of 16" in run.stderr
+    assert "multiple of 8, for example 24" in run.stderr
