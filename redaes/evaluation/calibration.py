@@ -103,19 +103,17 @@ def fit_logistic(x: ArrayLike, y: ArrayLike) -> Logistic | None:
     if len(a) < 4:
         return None
     try:
-        from scipy.optimize import curve_fit
+        from scipy.optimize import least_squares
     except ImportError as error:
         raise MissingDependency("scipy", "eval") from error
     # In units of their spread, so that the steps of the search suit any scale of scores.
     centre, width = float(a.mean()), float(a.std())
     low, high = float(b.min()), float(b.max())
-    try:
-        found, _ = curve_fit(
-            _logistic, (a - centre) / width, (b - low) / (high - low), p0=(1.0, 0.0, 0.0, 0.25), maxfev=20_000
-        )
-    except RuntimeError:  # scipy's word for a search that did not end
+    scaled, aim = (a - centre) / width, (b - low) / (high - low)
+    found = least_squares(lambda p: _logistic(scaled, *p) - aim, (1.0, 0.0, 0.0, 0.25), method="lm", max_nfev=20_000)
+    if not found.success:
         return None
-    top, bottom, at, steep = (float(value) for value in found)
+    top, bottom, at, steep = (float(value) for value in found.x)
     return Logistic(
         high=low + top * (high - low), low=low + bottom * (high - low), centre=centre + at * width, width=steep * width
     )
