@@ -3,6 +3,7 @@
 A run is a folder::
 
     run.json            what is asked, and of whom; a folder of another run is refused
+    spec.json           where labels and pictures were found last, for reports
     missing.txt         files of pictures that are not there, if any
     answers/000000.jsonl one file for each chunk of questions, written whole or not at all
     timing.jsonl        what each chunk took on the machine that did it: the one file that differs between runs
@@ -10,7 +11,7 @@ A run is a folder::
     pairs.csv           likewise of every pair
     results.json        the numbers
 
-``answers``, the CSV files and ``results.json`` hold no times, so that equal runs are equal files.
+``answers``, the CSV files and ``results.json`` hold no times and no folders, so that equal runs are equal files.
 """
 
 from __future__ import annotations
@@ -161,16 +162,15 @@ def begin(loaded: Loaded, assessor: Assessor, plan: Plan, out: Path, spec: Spec)
         "n_missing": len(loaded.missing),
     }
     file = out / "run.json"
-    if not file.exists():
-        write_json(file, identity)
-        return
-    before = read_json(file)
+    before = read_json(file) if file.exists() else identity
     differing = sorted(key for key in {*identity, *before} if identity.get(key) != before.get(key))
     if differing:
         shown = "; ".join(
             f"{key}: {_short(before.get(key))} then, {_short(identity.get(key))} now" for key in differing
         )
         raise InputError(f"{out} holds another run ({shown}); give another folder, or delete it")
+    write_json(file, identity)
+    write_json(out / "spec.json", spec.model_dump(mode="json"))
 
 
 def answer_chunk(plan: Plan, chunk: int, assessor: Assessor, reader: PictureReader, out: Path) -> None:
@@ -349,6 +349,22 @@ def _prepared(text: str, out: str) -> tuple[Plan, Assessor, PictureReader]:
     spec = Spec.model_validate_json(text)
     assessor = make_assessor(spec.assessor, spec.options)
     return _plan(_loaded(spec, Path(out)), assessor, spec), assessor, PictureReader(spec.max_pixels)
+
+
+def load_again(out: Path) -> Loaded:
+    """The benchmark of a run, from where it was found last.
+
+    Raises:
+        RecordError: it is no longer there, or no longer what was run.
+    """
+    try:
+        spec = Spec.model_validate(read_json(out / "spec.json"))
+    except ValidationError as error:
+        raise RecordError(f"{out / 'spec.json'} was altered; run again") from error
+    loaded = _loaded(spec, out)
+    if loaded.labels_sha256 != read_results(out).run["labels_sha256"]:
+        raise RecordError(f"{spec.data} no longer holds the labels of {out}")
+    return loaded
 
 
 def _loaded(spec: Spec, out: Path) -> Loaded:
