@@ -14,6 +14,7 @@ from redaes.errors import InputError, MissingDependency
 from redaes.evaluation import calibration
 from redaes.evaluation.benchmarks import Loaded
 from redaes.evaluation.comparison import Change, Published, Side, published
+from redaes.evaluation.heldout import Estimate
 from redaes.evaluation.questions import PictureReader
 from redaes.evaluation.runner import Results, Timing, load_again, read_predictions, read_timing
 from redaes.evaluation.summary import Metric, Prediction
@@ -92,7 +93,7 @@ def markdown(sides: Sequence[Side], timings: Sequence[Timing], others: Sequence[
     return "\n".join(lines) + "\n"
 
 
-def cell(metric: Metric | Change | None) -> str:
+def cell(metric: Metric | Change | Estimate | None) -> str:
     """A value with its interval, to be read; None: not measured.
 
     >>> cell(Metric(value=0.5, low=0.4, high=0.6, n=9)), cell(None)
