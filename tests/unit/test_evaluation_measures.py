@@ -16,7 +16,7 @@ from sklearn.metrics import f1_score, root_mean_squared_error
 
 from redaes import metrics
 from redaes.errors import InputError
-from redaes.evaluation import calibration, resampling, series
+from redaes.evaluation import calibration, ceilings, resampling, series
 from redaes.metrics import Share
 from redaes.ranking import count_cycles
 
@@ -216,3 +216,22 @@ def test_cycles_are_counted_over_the_triples_that_are_complete(deltas: list[int]
     complete = [t for t in itertools.combinations(range(5), 3) if all(signs[p] for p in itertools.combinations(t, 2))]
     assert (found.n, found.n_excluded) == (len(complete), 10 - len(complete))
     assert found.n - found.n_right == count_cycles(5, edges)
+
+
+def test_the_ceiling_of_votes_is_that_of_the_noise_that_was_put_in() -> None:
+    rng = np.random.default_rng(0)
+    truth = rng.normal(5.5, 1.0, size=1500)
+    votes = np.clip(np.round(truth[:, None] + rng.normal(0, 2.0, size=(1500, 20))), 1, 10).astype(int)
+    histograms = np.stack([(votes == rating).sum(axis=1) for rating in range(1, 11)], axis=1)
+    found = ceilings.vote_ceiling(histograms, n_splits=4)
+    # 20 votes of standard deviation 2 around scores of standard deviation 1: reliability 1 / (1 + 4/20) = 0.83.
+    assert found.reliability == pytest.approx(1 / 1.2, abs=0.03)
+    assert found.ceiling == pytest.approx(metrics.srcc(votes.mean(axis=1), truth), abs=0.03)
+    assert found == ceilings.vote_ceiling(histograms, n_splits=4)
+    for wrong in ([[1, 0]], [[1, 1], [0, 1]], [[0.5, 2.0], [1, 1]], [[-1, 3], [1, 1]], [1, 2]):
+        with pytest.raises(InputError):
+            ceilings.vote_ceiling(wrong)
+    with pytest.raises(InputError, match="n_splits"):
+        ceilings.vote_ceiling(histograms, n_splits=0)
+    with pytest.raises(InputError, match="do not agree"):
+        ceilings.vote_ceiling([[2, 0, 2], [2, 0, 2], [0, 4, 0]])
