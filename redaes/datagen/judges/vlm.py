@@ -9,28 +9,19 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
 from redaes import answers, prompts
 from redaes.backends.endpoint import ChatRequest, Endpoint, Failure, Reply
+from redaes.backends.replies import N_LOGPROBS, refuse_lost, verdict_log_odds
 from redaes.datagen.judges.base import Judgement, PicturePair
-from redaes.errors import BudgetExhausted, EndpointError, InputError, ParseError
+from redaes.errors import InputError, ParseError
 from redaes.prompts import Mode
 from redaes.types import Comparison, Order, Sampling, Verdict
 
-N_LOGPROBS = 20
-"""Likeliest tokens asked for where probabilities are read: the most that servers offer."""
-
 _ORDERS: tuple[Order, Order] = ("forward", "swapped")
-
-# Reasons that speak of the server and not of the question.
-_SERVER = frozenset(
-    {"connection", "timeout", "retry_after_too_long"}
-    | {f"http_{status}" for status in (401, 403, 404, 429, 502, 503, 504)}
-)
 
 
 @dataclass(frozen=True)
@@ -161,37 +152,6 @@ class VlmJudge:
             failures=tuple(comparison.failure for comparison in comparisons if comparison.failure is not None),
             comparisons=comparisons,
         )
-
-
-def verdict_log_odds(reply: Reply) -> float | None:
-    """log P(A) - log P(B) where the answer names the winner, over the whole vocabulary.
-
-    A letter that is not among the listed tokens is taken to be as likely as the least likely of them, which it
-    is at most. None: no token probabilities, or neither letter is listed.
-    """
-    token = reply.token_after(answers.WINNER_PREFIX)
-    if token is None:
-        return None
-    first, second = token.log_probability_of("A"), token.log_probability_of("B")
-    if first is None and second is None:
-        return None
-    return (token.least if first is None else first) - (token.least if second is None else second)
-
-
-def refuse_lost(replies: Sequence[Reply | Failure]) -> None:
-    """Go on only if the answers say something about the questions.
-
-    Raises:
-        BudgetExhausted: not all could be asked.
-        EndpointError: all failed for reasons that lie with the server.
-    """
-    failures = [reply for reply in replies if isinstance(reply, Failure)]
-    for failure in failures:
-        if failure.reason == "budget_exhausted":
-            raise BudgetExhausted(failure.detail)
-    if replies and len(failures) == len(replies) and all(failure.reason in _SERVER for failure in failures):
-        most = Counter(failure.reason for failure in failures).most_common(1)[0][0]
-        raise EndpointError(most, f"none of {len(replies)} questions was answered; the last: {failures[-1].detail}")
 
 
 def _sigmoid(log_odds: float) -> float:
