@@ -254,10 +254,11 @@ class BlockedPicture:
         return _fitted(self._pixels, *self.grid, BLOCK).int().contiguous()
 
     @cached_property
-    def moments(self) -> tuple[Tensor, Tensor]:
-        """Per window, sums of the values, and N (N - 1) times their variances; each (3, H - 6, W - 6) int32."""
+    def moments(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Per window: sum of the values, its square, N (N - 1) times their variance; each (3, H - 6, W - 6) int32."""
         total = _window_sum(self.comparable)
-        return total, _N * _window_sum(self.comparable.square()) - total.square()
+        squared = total.square()
+        return total, squared, _N * _window_sum(self.comparable.square()) - squared
 
     @cached_property
     def blocks(self) -> Tensor:
@@ -332,8 +333,8 @@ def block_differences(pairs: Sequence[tuple[BlockedPicture, BlockedPicture]]) ->
     sum_a, sum_b = stacked(0, 0), stacked(1, 0)
     product = sum_a * sum_b
     covariance = _N * _window_sum(first * second) - product
-    ssim = (2 * product + _C1) / (sum_a.square() + sum_b.square() + _C1)
-    ssim *= (2 * covariance + _C2) / (stacked(0, 1) + stacked(1, 1) + _C2)
+    ssim = (2 * product + _C1) / (stacked(0, 1) + stacked(1, 1) + _C1)
+    ssim *= (2 * covariance + _C2) / (stacked(0, 2) + stacked(1, 2) + _C2)
     inside = BLOCK - _WINDOW + 1  # windows of a block, along each side
     padded = functional.pad(ssim, (0, _WINDOW - 1, 0, _WINDOW - 1))
     per_block = padded.reshape(len(pairs), 3, rows, BLOCK, columns, BLOCK)[:, :, :, :inside, :, :inside]
@@ -366,7 +367,9 @@ def choose_blocks(scores: NDArray[np.float64], keys: NDArray[np.float64], settin
     ranked = np.argsort(-np.round(scores, _TIE_DECIMALS), kind="stable")
     candidates = ranked[: max(1, int(n * settings.candidates))]
     fine = np.sort(candidates[np.argsort(keys[candidates], kind="stable")][: settings.fine_blocks])
-    rest = np.setdiff1d(np.arange(n), fine, assume_unique=True)
+    left = np.ones(n, dtype=bool)
+    left[fine] = False
+    rest = np.flatnonzero(left)
     room = settings.budget - 4 * len(fine)
     coarse = np.sort(rest[np.argsort(-keys[rest], kind="stable")][:room])
     return fine.astype(np.int64), coarse.astype(np.int64)

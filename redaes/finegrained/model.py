@@ -89,8 +89,10 @@ class FGAesQ(nn.Module):
             sequence.insert(1, padding.expand(n_views, 1, -1))
         hidden = vision.pre_layrnorm(torch.cat(sequence, 1))
         mask = None if bias is None else bias[:, None, None, :].to(hidden.dtype)
-        hidden = vision.encoder(inputs_embeds=hidden, attention_mask=mask).last_hidden_state
-        return self.tower.visual_projection(vision.post_layernorm(hidden[:, 0]))
+        *layers, last = vision.encoder.layers
+        for layer in layers:
+            hidden = layer(hidden, mask)
+        return self.tower.visual_projection(vision.post_layernorm(_class_token(last, hidden, mask)))
 
     def _positions(self, grid: Grid) -> Tensor:
         """(rows * columns, width): CLIP's position table stretched to a grid."""
@@ -122,6 +124,24 @@ class FGAesQ(nn.Module):
     def n_parameters(self) -> int:
         """How many numbers are learned."""
         return sum(parameter.numel() for parameter in self.parameters())
+
+
+def _class_token(layer: Any, hidden: Tensor, mask: Tensor | None) -> Tensor:
+    """(B, width): what a layer makes of the class token. In the last layer nobody looks at the others."""
+    attention = layer.self_attn
+    normed = layer.layer_norm1(hidden)  # (B, L, width)
+
+    def heads(values: Tensor) -> Tensor:
+        return values.unflatten(-1, (attention.num_heads, attention.head_dim)).transpose(1, 2)
+
+    seen = functional.scaled_dot_product_attention(
+        heads(attention.q_proj(normed[:, :1])),
+        heads(attention.k_proj(normed)),
+        heads(attention.v_proj(normed)),
+        attn_mask=mask,
+    )
+    token = hidden[:, 0] + attention.out_proj(seen.transpose(1, 2).flatten(1))
+    return token + layer.mlp(layer.layer_norm2(token))
 
 
 def from_clip(folder: Path, tokens: TokenSettings | None = None, *, seed: int = 0) -> FGAesQ:
