@@ -107,12 +107,9 @@ def bradley_terry(wins: ArrayLike) -> NDArray[np.float64]:
     if not np.isfinite(table).all() or (table < 0).any() or np.diag(table).any():
         raise InputError("wins must hold finite counts of at least 0, with a diagonal of zeros")
     n = len(table)
-    # The maximum is finite exactly if every item can be reached from every other one along wins.
-    reach = (table > 0) | np.eye(n, dtype=bool)
-    for _ in range(n.bit_length()):
-        reach = reach @ reach  # of booleans: is there an intermediate item
-    if not reach.all():
-        beaten, unbeaten = (int(index) for index in np.argwhere(~reach)[0])
+    gap = unconnected(table)
+    if gap is not None:
+        beaten, unbeaten = gap
         raise InputError(
             f"no finite strengths exist: no chain of wins leads from item {beaten} to item {unbeaten}; "
             "compare more pairs or add a small count, such as 0.5, to both sides of every pair"
@@ -132,6 +129,24 @@ def bradley_terry(wins: ArrayLike) -> NDArray[np.float64]:
             break
     centred: NDArray[np.float64] = strength - strength.mean()
     return centred
+
+
+def unconnected(wins: NDArray[np.float64]) -> tuple[int, int] | None:
+    """Two items such that no chain of wins leads from the first to the second, or None.
+
+    Bradley-Terry strengths are finite exactly if there are none (Ford 1957).
+
+    Args:
+        wins: shape (n, n), as in :func:`bradley_terry`.
+    """
+    n = len(wins)
+    reach = (wins > 0) | np.eye(n, dtype=bool)
+    for _ in range(n.bit_length()):
+        reach = reach @ reach  # of booleans: is there an intermediate item
+    if reach.all():
+        return None
+    start, end = np.argwhere(~reach)[0]
+    return int(start), int(end)
 
 
 def count_cycles(n: int, edges: Sequence[Edge]) -> int:
