@@ -57,7 +57,9 @@ def refuse_lost(replies: Sequence[Reply | Failure]) -> None:
 def expected_score(reply: Reply) -> float | Failure:
     """The mean digit at the score token, in [0, 9], or the reason why there is none."""
     if reply.logprobs is None:
-        return Failure("no_logprobs", "the server reports no token probabilities; use another, or VlmJudge")
+        return Failure(
+            "no_logprobs", "the server reports no token probabilities; use another server, or compare in pairs"
+        )
     token = reply.token_after(answers.SCORE_PREFIX)
     if token is None:
         return Failure("not_the_form", f"{reply.text[:80]!r} does not begin with {answers.SCORE_PREFIX!r}")

@@ -11,13 +11,13 @@ from statistics import NormalDist
 
 from redaes.evaluation.benchmarks.base import Benchmark, LabelledPair, Labels, Picture
 from redaes.records import shards, stream_rows, write_atomically
-from redaes.types import TAU
+from redaes.types import TAU, winner_of
 
 
 def read_red(folder: Path, pictures: Path) -> Labels:
     """The labelled pairs of the test split; the group of a picture is its photograph.
 
-    P(first is better) is that of the labelled difference, Φ(Δ / TAU).
+    P(first is better) is that of the labelled difference, Φ(Δ / TAU); one half for ties.
 
     Args:
         folder: a RED dataset.
@@ -40,7 +40,7 @@ def read_red(folder: Path, pictures: Path) -> Labels:
                     write_atomically(pictures / name, data)
                 found.setdefault(name, Picture(name, name, row["source"]))
                 names.append(name)
-            p = NormalDist().cdf(row["delta"] / TAU)
+            p = 0.5 if winner_of(row["delta"]) == "tie" else NormalDist().cdf(row["delta"] / TAU)
             if names[0] != names[1] and (names[1], names[0]) not in pairs:
                 pairs.setdefault((names[0], names[1]), LabelledPair(names[0], names[1], p))
     return Labels(tuple(found.values()), tuple(pairs.values()), folder=pictures)
