@@ -7,7 +7,7 @@ import math
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from transformers import TrainingArguments
 from trl import TrlParser
@@ -19,10 +19,28 @@ from redaes.training.setup import StageArguments
 ConfigT = TypeVar("ConfigT", bound=TrainingArguments)
 
 
+class Arguments(Protocol):
+    """What a door takes besides its trainer's own arguments: a dataclass."""
+
+    def check(self) -> None:
+        """Refuse impossible settings before anything is loaded."""
+
+
+ArgumentsT = TypeVar("ArgumentsT", bound=Arguments)
+
+
 def parse(config_class: type[ConfigT], recipe: Path, argv: Sequence[str]) -> tuple[StageArguments, ConfigT]:
+    """Read a stage's arguments, as :func:`parse_with` does."""
+    return parse_with(StageArguments, config_class, recipe, argv)
+
+
+def parse_with(
+    arguments_class: type[ArgumentsT], config_class: type[ConfigT], recipe: Path, argv: Sequence[str]
+) -> tuple[ArgumentsT, ConfigT]:
     """Read a stage's arguments: ``--config FILE`` (or the default recipe), then the command line over it.
 
     Args:
+        arguments_class: what the door takes besides.
         config_class: the trainer's arguments.
         recipe: what to take when ``argv`` names no ``--config``.
         argv: without the program's name.
@@ -37,22 +55,22 @@ def parse(config_class: type[ConfigT], recipe: Path, argv: Sequence[str]) -> tup
     position = argv.index("--config") + 1
     if position == len(argv):
         raise InputError("--config needs a file")
-    _check_keys(Path(argv[position]), config_class)
-    parser = TrlParser((StageArguments, config_class))
+    _check_keys(Path(argv[position]), (arguments_class, config_class))
+    parser = TrlParser((arguments_class, config_class))
     try:
-        stage, config = parser.parse_args_and_config(argv)
+        arguments, config = parser.parse_args_and_config(argv)
     except (ValueError, TypeError) as error:
         raise TrainingError(f"{argv[position]}: {error}") from error
-    for arguments in (stage, config):
-        _check_finite(arguments)
-    stage.check()
-    return stage, config
+    for values in (arguments, config):
+        _check_finite(values)
+    arguments.check()
+    return arguments, config
 
 
-def _check_keys(recipe: Path, config_class: type) -> None:
+def _check_keys(recipe: Path, classes: tuple[type, ...]) -> None:
     """TRL's parser names unknown keys only in a long dump; say which one, and in which file."""
     values = read_yaml(recipe)
-    known = {item.name for cls in (StageArguments, config_class) for item in dataclasses.fields(cls)}
+    known = {item.name for cls in classes for item in dataclasses.fields(cls)}
     unknown = sorted(str(key) for key in values if key not in known and key != "env")
     if unknown:
         raise InputError(f"recipe {recipe} has unknown keys: {', '.join(unknown)}; correct or remove them")

@@ -162,11 +162,19 @@ def claim(stage: str, arguments: StageArguments, config: TrainingArguments) -> P
     """
     arguments.check()
     check_data(arguments)
-    output_dir = Path(str(config.output_dir))
     settings = {
         "stage": stage,
         "data_hash": data_hash(arguments.data_folder),
         **{name: value for name, value in vars(arguments).items() if name != "data"},
+    }
+    return claim_folder(config, settings)
+
+
+def claim_folder(config: TrainingArguments, settings: dict[str, Any]) -> Path | None:
+    """As :func:`claim`, for a run whose settings, besides the trainer's, are given."""
+    output_dir = Path(str(config.output_dir))
+    settings = {
+        **settings,
         **{name: value for name, value in _plain(config.to_dict()).items() if name not in _NOT_SETTINGS},
     }
     file = output_dir / "settings.json"
@@ -230,20 +238,12 @@ def train(
     Raises:
         TrainingError: the loss became non-finite.
     """
-    output_dir = Path(str(trainer.args.output_dir))
-    if trainer.is_world_process_zero():
-        remove_cut_off(output_dir)
-    trainer.accelerator.wait_for_everyone()
-    checkpoint = last_complete_checkpoint(output_dir)
-    started = time.time()
-    trainer.args.logging_nan_inf_filter = False  # it would log the mean of the other steps in place of a NaN
-    trainer.add_callback(StopWhenNotFinite())
-    result = trainer.train(resume_from_checkpoint=checkpoint)
-    final = output_dir / FINAL
+    about, result = run_trainer(trainer)
+    final = Path(str(trainer.args.output_dir)) / FINAL
     if result_model is None:
         trainer.save_model(str(final))
     if trainer.is_world_process_zero():
-        metrics = {**result.metrics, **measure()}
+        metrics = {**result, **measure()}
         if result_model is not None:
             result_model().save_pretrained(final)
         processor.save_pretrained(final)
@@ -256,17 +256,41 @@ def train(
             {
                 "stage": stage,
                 "arguments": vars(arguments),
-                "training_arguments": _plain(trainer.args.to_dict()),
-                "seed": trainer.args.seed,
                 "data_hash": data_hash(arguments.data_folder),
-                "resumed_from": checkpoint,
-                "seconds": round(time.time() - started, 1),
+                **about,
                 "metrics": metrics,
                 **environment(),
             },
         )
     trainer.accelerator.wait_for_everyone()
     return final
+
+
+def run_trainer(trainer: Trainer) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Train, going on from the last checkpoint that was written whole.
+
+    Returns:
+        What a run record says of the run, and the trainer's metrics.
+
+    Raises:
+        TrainingError: the loss became non-finite.
+    """
+    output_dir = Path(str(trainer.args.output_dir))
+    if trainer.is_world_process_zero():
+        remove_cut_off(output_dir)
+    trainer.accelerator.wait_for_everyone()
+    checkpoint = last_complete_checkpoint(output_dir)
+    started = time.time()
+    trainer.args.logging_nan_inf_filter = False  # it would log the mean of the other steps in place of a NaN
+    trainer.add_callback(StopWhenNotFinite())
+    result = trainer.train(resume_from_checkpoint=checkpoint)
+    about = {
+        "training_arguments": _plain(trainer.args.to_dict()),
+        "seed": trainer.args.seed,
+        "resumed_from": checkpoint,
+        "seconds": round(time.time() - started, 1),
+    }
+    return about, dict(result.metrics)
 
 
 def _name_base_model(final: Path, model: str) -> None:
