@@ -127,8 +127,8 @@ def main() -> None:
     for variant in args.variants:
         changes = VARIANTS[variant]
         arguments = FineGrainedArguments(
-            series=str(train_file), coarse=str(train_file.with_name("coarse.jsonl")), coarse_epochs=0, joint_epochs=1000,
-            series_per_batch=8, pictures_per_batch=24, max_pairs=3, **changes,
+            series=str(train_file), coarse=str(train_file.with_name("coarse.jsonl")), coarse_epochs=0,
+            joint_epochs=1000, series_per_batch=8, pictures_per_batch=24, max_pairs=3, **changes,
         )  # fmt: skip
         config = TrainingArguments(
             output_dir=str(args.out / variant), max_steps=args.steps, learning_rate=5e-4, lr_scheduler_type="cosine",
