@@ -199,10 +199,17 @@ def load(folder: Path) -> FGAesQ:
 
 
 def revision(folder: Path) -> str:
-    """What pins a saved model: SHA-256 over its settings and weights, 16 hex digits."""
+    """What pins a model's folder: SHA-256 over its settings and weights, 16 hex digits.
+
+    Raises:
+        BackendError: one of the two files is missing.
+    """
     digest = hashlib.sha256()
     for name in (CONFIG, WEIGHTS):
-        digest.update(hashlib.sha256((folder / name).read_bytes()).digest())
+        try:
+            digest.update(hashlib.sha256((folder / name).read_bytes()).digest())
+        except OSError as error:
+            raise BackendError(f"{folder / name} cannot be read ({error.strerror}); give a model's folder") from error
     return digest.hexdigest()[:16]
 
 

@@ -79,7 +79,7 @@ def model_card(
     """
     arguments = record["arguments"]
     whole = arguments["full_training"]
-    named = base_on_hub or arguments["model"] == nano.NAME
+    named = base_on_hub or arguments["model"] in nano.NAMES
     model = arguments["model"] if named else PurePath(arguments["model"]).name
     last: Mapping[str, Any] = next((entry for entry in reversed(history) if "loss" in entry), {})
     figures = {name: value for name, value in {**last, **record["metrics"]}.items() if isinstance(value, int | float)}

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Collection, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from transformers import TrainingArguments
 from trl import TrlParser
@@ -23,10 +23,33 @@ from redaes.training.setup import StageArguments
 ConfigT = TypeVar("ConfigT", bound=TrainingArguments)
 
 
+class Arguments(Protocol):
+    """What a door takes besides its trainer's own arguments: a dataclass."""
+
+    def check(self) -> None:
+        """Refuse impossible settings before anything is loaded."""
+
+
+ArgumentsT = TypeVar("ArgumentsT", bound=Arguments)
+
+
 def parse(config_class: type[ConfigT], recipe: Path, argv: Sequence[str]) -> tuple[StageArguments, ConfigT]:
+    """Read a stage's arguments, as :func:`parse_with` does, and where its result goes."""
+    stage, config = parse_with(StageArguments, config_class, recipe, argv)
+    if config.push_to_hub:
+        check_repository(config.hub_model_id or "")
+        stage.repository = config.hub_model_id
+        config.push_to_hub = False  # the trainer itself would upload checkpoints too, and a card that says less
+    return stage, config
+
+
+def parse_with(
+    arguments_class: type[ArgumentsT], config_class: type[ConfigT], recipe: Path, argv: Sequence[str]
+) -> tuple[ArgumentsT, ConfigT]:
     """Read a stage's arguments: ``--config FILE`` (or the default recipe), then the command line over it.
 
     Args:
+        arguments_class: what the door takes besides.
         config_class: the trainer's arguments.
         recipe: what to take when ``argv`` names no ``--config``.
         argv: without the program's name.
@@ -42,21 +65,17 @@ def parse(config_class: type[ConfigT], recipe: Path, argv: Sequence[str]) -> tup
     position = argv.index("--config") + 1
     if position == len(argv):
         raise InputError("--config needs a file")
-    _check_keys(Path(argv[position]), config_class)
-    parser = TrlParser((StageArguments, config_class))
+    _check_keys(Path(argv[position]), (arguments_class, config_class))
+    parser = TrlParser((arguments_class, config_class))
     try:
-        stage, config = parser.parse_args_and_config(argv)
+        arguments, config = parser.parse_args_and_config(argv)
     except (ValueError, TypeError) as error:
         raise TrainingError(f"{argv[position]}: {error}") from error
-    for arguments in (stage, config):
-        _check_finite(arguments)
-    stage.check()
+    for values in (arguments, config):
+        _check_finite(values)
+    arguments.check()
     _check_surroundings(config)
-    if config.push_to_hub:
-        check_repository(config.hub_model_id or "")
-        stage.repository = config.hub_model_id
-        config.push_to_hub = False  # the trainer itself would upload checkpoints too, and a card that says less
-    return stage, config
+    return arguments, config
 
 
 TRACKERS = ("tensorboard", "trackio", "wandb")
@@ -102,10 +121,10 @@ def chosen(option: str, known: Collection[str], argv: Sequence[str]) -> str:
     return str(value)
 
 
-def _check_keys(recipe: Path, config_class: type) -> None:
+def _check_keys(recipe: Path, classes: tuple[type, ...]) -> None:
     """TRL's parser names unknown keys only in a long dump; say which one, and in which file."""
     values = read_yaml(recipe)
-    known = {item.name for cls in (StageArguments, config_class) for item in dataclasses.fields(cls)}
+    known = {item.name for cls in classes for item in dataclasses.fields(cls)}
     unknown = sorted(str(key) for key in values if key not in known and key != "env")
     if unknown:
         raise InputError(f"recipe {recipe} has unknown keys: {', '.join(unknown)}; correct or remove them")

@@ -182,11 +182,22 @@ def claim(stage: str, arguments: StageArguments, config: TrainingArguments) -> P
     """
     arguments.check()
     check_data(arguments)
-    output_dir = Path(str(config.output_dir))
     settings = {
         "stage": stage,
         "data_hash": data_hash(arguments.data_folder),
         **vars(arguments),
+    }
+    finished = claim_folder(config, settings)
+    if finished is not None:
+        _publish(finished, arguments)
+    return finished
+
+
+def claim_folder(config: TrainingArguments, settings: dict[str, Any]) -> Path | None:
+    """As :func:`claim`, for a run whose settings, besides the trainer's, are given."""
+    output_dir = Path(str(config.output_dir))
+    settings = {
+        **settings,
         **_plain(config.to_dict()),
     }
     settings = {name: value for name, value in settings.items() if name not in _NOT_SETTINGS}
@@ -200,10 +211,7 @@ def claim(stage: str, arguments: StageArguments, config: TrainingArguments) -> P
     write_json(file, settings)
     final = output_dir / FINAL
     # The run record is written last.
-    if not (final / "run_record.json").is_file():
-        return None
-    _publish(final, arguments)
-    return final
+    return final if (final / "run_record.json").is_file() else None
 
 
 class StopWhenNotFinite(TrainerCallback):
@@ -254,16 +262,8 @@ def train(
     Raises:
         TrainingError: the loss became non-finite.
     """
-    output_dir = Path(str(trainer.args.output_dir))
-    if trainer.is_world_process_zero():
-        remove_cut_off(output_dir)
-    trainer.accelerator.wait_for_everyone()
-    checkpoint = last_complete_checkpoint(output_dir)
-    started = time.time()
-    trainer.args.logging_nan_inf_filter = False  # it would log the mean of the other steps in place of a NaN
-    trainer.add_callback(StopWhenNotFinite())
-    result = trainer.train(resume_from_checkpoint=checkpoint)
-    final = output_dir / FINAL
+    about, result = run_trainer(trainer)
+    final = Path(str(trainer.args.output_dir)) / FINAL
     probed = None
     if result_model is None:
         # Without the autocast that the trainer wraps around the model: whoever loads the result has none.
@@ -271,7 +271,7 @@ def train(
         probed = probe(model, processor, arguments.data_folder)
         trainer.save_model(str(final))
     if trainer.is_world_process_zero():
-        metrics = {**result.metrics, **measure()}
+        metrics = {**result, **measure()}
         if result_model is not None:
             result_model().save_pretrained(final)
         processor.save_pretrained(final)
@@ -283,16 +283,13 @@ def train(
         record = {
             "stage": stage,
             "arguments": vars(arguments),
-            "training_arguments": _plain(trainer.args.to_dict()),
-            "seed": trainer.args.seed,
             "data_hash": data_hash(arguments.data_folder),
-            "resumed_from": checkpoint,
-            "seconds": round(time.time() - started, 1),
+            **about,
             "metrics": metrics,
             "probe": probed,
             **environment(),
         }
-        on_hub = arguments.model != nano.NAME and not Path(arguments.model).is_dir()
+        on_hub = arguments.model not in nano.NAMES and not Path(arguments.model).is_dir()
         card = model_card(record, prompt_ids, trainer.state.log_history, base_on_hub=on_hub)
         write_atomically(final / "README.md", card.encode())
         write_json(final / "run_record.json", record)
@@ -305,6 +302,33 @@ def _publish(final: Path, arguments: StageArguments) -> None:
     """Upload a result where the arguments ask for it, from one process."""
     if arguments.repository is not None and PartialState().is_main_process:
         sys.stdout.write(f"uploaded: {push(final, arguments.repository, 'model')}\n")
+
+
+def run_trainer(trainer: Trainer) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Train, going on from the last checkpoint that was written whole.
+
+    Returns:
+        What a run record says of the run, and the trainer's metrics.
+
+    Raises:
+        TrainingError: the loss became non-finite.
+    """
+    output_dir = Path(str(trainer.args.output_dir))
+    if trainer.is_world_process_zero():
+        remove_cut_off(output_dir)
+    trainer.accelerator.wait_for_everyone()
+    checkpoint = last_complete_checkpoint(output_dir)
+    started = time.time()
+    trainer.args.logging_nan_inf_filter = False  # it would log the mean of the other steps in place of a NaN
+    trainer.add_callback(StopWhenNotFinite())
+    result = trainer.train(resume_from_checkpoint=checkpoint)
+    about = {
+        "training_arguments": _plain(trainer.args.to_dict()),
+        "seed": trainer.args.seed,
+        "resumed_from": checkpoint,
+        "seconds": round(time.time() - started, 1),
+    }
+    return about, dict(result.metrics)
 
 
 def _name_base_model(final: Path, model: str) -> None:

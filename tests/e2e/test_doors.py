@@ -15,7 +15,12 @@ import pytest
 ROOT = Path(__file__).parents[2]
 ACCELERATE = [str(Path(sys.executable).with_name("accelerate")), "launch"]
 TORCHRUN = [str(Path(sys.executable).with_name("torchrun")), "--nproc_per_node", "2"]
-DOORS = {"stage1": "stage1_sft.py", "stage2": "stage2_align.py", "stage3": "stage3_grpo.py"}
+DOORS = {
+    "stage1": "stage1_sft.py",
+    "stage2": "stage2_align.py",
+    "stage3": "stage3_grpo.py",
+    "fgaesq": "fgaesq.py",
+}
 ENVIRONMENT = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "OMP_NUM_THREADS": "1"}
 
 
@@ -124,6 +129,16 @@ def test_two_processes_keep_ranking_groups_whole_and_resume(workplace: Path) -> 
     assert again.returncode == 0, again.stderr[-3000:]
     assert json.loads((final / "run_record.json").read_text())["resumed_from"].endswith("checkpoint-2")
     assert (final / "adapter_model.safetensors").read_bytes() == weights
+
+
+def test_two_processes_train_fgaesq_in_step(workplace: Path) -> None:
+    command = [*TORCHRUN, door("fgaesq"), "--output_dir", "runs/two_fgaesq", "--max_steps", "4", "--save_steps", "2"]
+    command += ["--coarse_epochs", "0", "--logging_steps", "1"]
+    done = launch(command, workplace, ACCELERATE_USE_CPU="true")
+    assert done.returncode == 0, done.stderr[-3000:]
+    record = json.loads((workplace / "runs/two_fgaesq/final/run_record.json").read_text())
+    assert record["processes"] == 2
+    assert record["metrics"]["held_out_pairs"] > 0
 
 
 @pytest.mark.parametrize(
