@@ -20,17 +20,18 @@ from typing import Any, TextIO
 from pydantic import ValidationError
 
 from redaes import prompts
-from redaes.assessor import Answer, Assessor, Orders, Result
+from redaes.assessor import Answer, Assessor, Orders, Result, delta_of
 from redaes.errors import ImageError, ParseError, RecordError
 from redaes.images import content_id, list_images, load_image
 from redaes.ranking import Z_SETTLED
 from redaes.records import read_json, write_atomically, write_json, writing
 from redaes.series import sheet, xmp
 from redaes.series.grouping import Photograph, Unreadable, group, scan
-from redaes.types import ImageRef, Ranking
+from redaes.types import TIE_MARGIN, ImageRef, Ranking
 
 CSV_COLUMNS = ("series", "place", "file", "taken", "score", "error", "rating", "label", "pick")
 
+# [ours] The best by a visible lead; what is not settled to be worse; what is.
 BEST = xmp.Mark(rating=5, label="Green", pick=3)
 UNDECIDED = xmp.Mark(rating=3, label="Yellow", pick=2)
 REST = xmp.Mark(rating=1, label="Red", pick=1)
@@ -224,12 +225,14 @@ def _key(ids: Sequence[str] | dict[str, ImageRef], assessor: Assessor, orders: O
 def _placed(pictures: Sequence[Photograph], ranking: Ranking) -> Iterator[Placed]:
     place = {picture: number for number, picture in enumerate(ranking.order, 1)}
     best = ranking.order[0]
+    alone = len(ranking.order) == 1
+    # A lead that is no visible difference makes no winner.
+    leads = not alone and delta_of(ranking.scores[best] - ranking.scores[ranking.order[1]]) >= TIE_MARGIN
     for photograph in sorted(pictures, key=lambda one: (place[one.ref.id], str(one.ref.path))):
         own = photograph.ref.id
         gap = ranking.scores[best] - ranking.scores[own]
         sure = gap >= Z_SETTLED * (ranking.errors[best] ** 2 + ranking.errors[own] ** 2) ** 0.5
-        mark = BEST if own == best else (REST if sure else UNDECIDED)
-        alone = len(ranking.order) == 1
+        mark = BEST if own == best and leads else (REST if sure else UNDECIDED)
         yield Placed(photograph, place[own], ranking.scores[own], ranking.errors[own], None if alone else mark)
 
 

@@ -55,7 +55,7 @@ def head(folder: Path, n_pictures: int, n_series: int) -> str:
         f"<title>Contact sheet: {escape(folder.name)}</title><style>{_STYLE}</style></head>\n<body>"
         f"<h1>{escape(str(folder))}</h1>"
         f"<p>{n_pictures} pictures in {n_series} series, best first. "
-        "Green: the best of its series. Yellow: not settled to be worse. Grey: worse.</p>\n"
+        "Green: the best of its series, by a visible lead. Yellow: not settled. Grey: worse.</p>\n"
     )
 
 
@@ -79,7 +79,7 @@ def figure(path: Path, *, place: int, score: tuple[float, float] | None, taken: 
         picture = f"<p class=bad>{escape(str(error))}</p>"
     lines = [f"<b>{place}.</b> {escape(path.name)}" if score is not None else escape(path.name)]
     if score is not None:
-        lines.append(f"<span class=quiet>{score[0]:+.2f} ± {score[1]:.2f}</span>")
+        lines.append(f"<span class=quiet>{round(score[0], 2) + 0.0:+.2f} ± {score[1]:.2f}</span>")
     if taken:
         lines.append(f"<span class=quiet>{escape(taken)}</span>")
     return f"<figure class={label or 'alone'}>{picture}<figcaption>{'<br>'.join(lines)}</figcaption></figure>\n"
@@ -108,7 +108,8 @@ def _in_words(told: Told) -> str:
         text += "Asked for reasons, the model prefers the next one. "
     if told.rationale is not None:
         text += f"{escape(told.rationale)} <span class=quiet>(A is {told.letters[0]}, B is {told.letters[1]}.)</span>"
-    return text + "".join(f" <span class=quiet>{escape(note)}.</span>" for note in told.notes)
+    notes = (escape(note[:1].upper() + note[1:]) for note in told.notes)
+    return text + "".join(f" <span class=quiet>{note}.</span>" for note in notes)
 
 
 def _thumbnail(path: Path) -> str:

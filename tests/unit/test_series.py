@@ -271,6 +271,17 @@ def test_another_judge_is_asked_anew(folder: Path, tmp_path: Path) -> None:
     assert other.n_read > 0
 
 
+def test_without_a_visible_lead_nobody_wins(tmp_path: Path) -> None:
+    _save(_photograph(1), tmp_path / "a.png")
+    _save(ImageEnhance.Brightness(_photograph(1)).enhance(1.005), tmp_path / "b.png")
+    _save(ImageEnhance.Brightness(_photograph(1)).enhance(0.2), tmp_path / "c.png")
+    rank_folder(tmp_path, tmp_path / "out", _fast(), write_xmp=True)
+    labels = [re.findall(r'Label="(\w+)"', (tmp_path / f"{name}.png.xmp").read_text())[0] for name in "abc"]
+    assert labels[:2] == ["Yellow", "Yellow"]
+    with (tmp_path / "out" / "ranking.csv").open(newline="") as file:
+        assert [row["label"] for row in csv.DictReader(file)] == ["Yellow", "Yellow", labels[2]]
+
+
 def test_copies_share_a_place(tmp_path: Path) -> None:
     _save(_photograph(1), tmp_path / "a.png")
     _save(ImageEnhance.Brightness(_photograph(1)).enhance(0.8), tmp_path / "b.png")
