@@ -17,7 +17,6 @@ from redaes.finegrained.difftoken import Tokens, collate, pair_tokens, single_to
 from redaes.finegrained.losses import expected_score
 from redaes.images import LoadedImage, load_image
 from redaes.ranking import Edge, count_cycles
-from redaes.types import Ranking
 
 MAX_SERIES = 64
 """Most pictures of a series: every pair of them is looked at."""
@@ -25,6 +24,19 @@ MAX_SERIES = 64
 _DECIMALS = 5  # scores that agree to this many decimals are ties: float32 is not sure of more
 _BATCH_TOKENS = 8192  # tokens of one batch: the memory that a batch takes does not depend on the pictures' sizes
 _VIEWS_AT_ONCE = 512  # pictures-in-pairs whose tokens are in memory together, unless one series has more
+
+
+@dataclass(frozen=True)
+class SeriesOrder:
+    """The order of one series by its scores, which are no strengths and carry no error."""
+
+    order: tuple[str, ...]
+    """Picture ids, best first; ties keep the order of ids."""
+    scores: dict[str, float]
+    """Per picture id, on the model's scale of 1 to 10, less their mean."""
+    n_comparisons: int
+    n_cycles: int
+    """Circular triples A > B > C > A among the pairs' own scores."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +120,7 @@ class FineGrainedScorer:
                 waiting, views = [], []
         yield from self._finish(waiting, views)
 
-    def rank(self, pictures: Sequence[LoadedImage]) -> Ranking:
+    def rank(self, pictures: Sequence[LoadedImage]) -> SeriesOrder:
         """The order of one series.
 
         Returns:
@@ -126,13 +138,8 @@ class FineGrainedScorer:
         centred = np.round(found.scores - found.scores.mean(), _DECIMALS)
         scores = {picture: float(score) for picture, score in zip(ids, centred, strict=True)}
         edges: list[Edge] = [(i, j, round(a - b, _DECIMALS), 1.0) for i, j, a, b in found.pairs]
-        return Ranking(
-            order=tuple(sorted(ids, key=lambda picture: (-scores[picture], picture))),
-            scores=scores,
-            n_comparisons=len(edges),
-            n_failed=0,
-            n_cycles=count_cycles(len(ids), edges),
-        )
+        order = tuple(sorted(ids, key=lambda picture: (-scores[picture], picture)))
+        return SeriesOrder(order, scores, len(edges), count_cycles(len(ids), edges))
 
     def _finish(self, waiting: list[tuple[int, list[tuple[int, int]]]], views: list[Tokens]) -> Iterator[SeriesScores]:
         scores = iter(self._score(views))
@@ -163,7 +170,7 @@ class FineGrainedScorer:
         return scores
 
 
-def rank_files(paths: Sequence[str | Path], folder: str | Path, device: str = "cpu") -> Ranking:
+def rank_files(paths: Sequence[str | Path], folder: str | Path, device: str = "cpu") -> SeriesOrder:
     """The order of a series of picture files by the FGAesQ model in a folder.
 
     Returns:
