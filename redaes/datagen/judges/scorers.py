@@ -22,9 +22,10 @@ import numpy as np
 
 from redaes import answers, prompts
 from redaes.assessor import Assessor
-from redaes.backends.endpoint import ChatRequest, Endpoint, Failure, Picture, Reply
+from redaes.backends.base import Failure
+from redaes.backends.endpoint import ChatRequest, Endpoint, Picture, Reply, refuse_lost
 from redaes.datagen.judges.base import Judgement, PicturePair
-from redaes.datagen.judges.vlm import N_LOGPROBS, refuse_lost
+from redaes.datagen.judges.vlm import N_LOGPROBS
 from redaes.errors import BackendError, InputError, MissingDependency
 from redaes.images import LoadedImage
 from redaes.types import MAX_DELTA, ImageRef, Sampling

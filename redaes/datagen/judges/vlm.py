@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
 from redaes import answers, prompts
-from redaes.backends.endpoint import ChatRequest, Endpoint, Failure, Reply
+from redaes.backends.base import Failure
+from redaes.backends.endpoint import ChatRequest, Endpoint, Reply, refuse_lost
 from redaes.datagen.judges.base import Judgement, PicturePair
-from redaes.errors import BudgetExhausted, EndpointError, InputError, ParseError
+from redaes.errors import InputError, ParseError
 from redaes.prompts import Mode
 from redaes.types import Comparison, Order, Sampling, Verdict
 
@@ -25,12 +25,6 @@ N_LOGPROBS = 20
 """Likeliest tokens asked for where probabilities are read: the most that servers offer."""
 
 _ORDERS: tuple[Order, Order] = ("forward", "swapped")
-
-# Reasons that speak of the server and not of the question.
-_SERVER = frozenset(
-    {"connection", "timeout", "retry_after_too_long"}
-    | {f"http_{status}" for status in (401, 403, 404, 429, 502, 503, 504)}
-)
 
 
 @dataclass(frozen=True)
@@ -176,22 +170,6 @@ def verdict_log_odds(reply: Reply) -> float | None:
     if first is None and second is None:
         return None
     return (token.least if first is None else first) - (token.least if second is None else second)
-
-
-def refuse_lost(replies: Sequence[Reply | Failure]) -> None:
-    """Go on only if the answers say something about the questions.
-
-    Raises:
-        BudgetExhausted: not all could be asked.
-        EndpointError: all failed for reasons that lie with the server.
-    """
-    failures = [reply for reply in replies if isinstance(reply, Failure)]
-    for failure in failures:
-        if failure.reason == "budget_exhausted":
-            raise BudgetExhausted(failure.detail)
-    if replies and len(failures) == len(replies) and all(failure.reason in _SERVER for failure in failures):
-        most = Counter(failure.reason for failure in failures).most_common(1)[0][0]
-        raise EndpointError(most, f"none of {len(replies)} questions was answered; the last: {failures[-1].detail}")
 
 
 def _sigmoid(log_odds: float) -> float:
