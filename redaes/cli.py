@@ -152,6 +152,7 @@ def serve(
         keys = run.read_api_keys(api_keys) if api_keys is not None else ()
         address = run.Address(host, port, keys, tuple(allow_host or ()))
         limits = Limits(workers=run.SERVER_WORKERS if vllm or attach else 1, max_waiting=max_waiting, timeout_s=timeout)
+        backend: Backend
         healthy = None
         with run.orderly_end(), ExitStack() as stack:
             if vllm is not None:

@@ -282,7 +282,8 @@ class _Desk:
         future = asyncio.wrap_future(work)
         gone = asyncio.ensure_future(_disconnected(request))
         try:
-            await asyncio.wait({future, gone}, timeout=self._limits.timeout_s, return_when=asyncio.FIRST_COMPLETED)
+            waiting: set[asyncio.Future[Any]] = {future, gone}
+            await asyncio.wait(waiting, timeout=self._limits.timeout_s, return_when=asyncio.FIRST_COMPLETED)
             if future.done():
                 return future.result()
         finally:
