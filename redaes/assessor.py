@@ -8,16 +8,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from statistics import NormalDist, fmean
-from typing import Annotated, TypeVar, cast, get_args
+from typing import Annotated, Literal, TypeVar, cast, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from pydantic import Field, FiniteFloat
 
-from redaes import answers, prompts
+from redaes import answers, prompts, ranking
 from redaes.backends.base import Backend, Failure, Request
 from redaes.errors import BackendError, ImageError, InputError, ParseError, PartlyAnswered
 from redaes.images import MAX_PIXELS, LoadedImage, content_id, fit_area, load_image
@@ -30,6 +31,7 @@ from redaes.types import (
     Factor,
     ImageRef,
     Order,
+    Ranking,
     Record,
     Sampling,
     Verdict,
@@ -44,6 +46,14 @@ _T = TypeVar("_T")
 
 _ORDERS: tuple[Order, Order] = ("forward", "swapped")
 _CHOICES = tuple(f" {winner}" for winner in answers.WINNER_CHOICES)
+_BATCH = 32
+"""Comparisons that are handed to the backend at once when ranking: bounds the pictures in memory."""
+
+_CENTRE = MAX_DELTA / 2
+
+Orders = Literal["both", "random"]
+"""How often each pair is asked: in both orders, or in one that is drawn."""
+
 _READ = Sampling(max_new_tokens=1)
 """How a fast answer is drawn: the likeliest of the read tokens."""
 
@@ -81,6 +91,56 @@ class Result(Record):
     """What the reader of the result should know, as sentences; usually empty."""
 
 
+class Answer(Record):
+    """What a ranking remembers of one comparison."""
+
+    first: str
+    """Id of the picture that ``probability`` speaks of."""
+    second: str
+    probability: Annotated[FiniteFloat, Field(ge=0.0, le=1.0)] | None
+    """P(first is better); None: no usable answer."""
+    n_calls: Annotated[int, Field(ge=1)]
+    failure: str | None
+    """Why there is no probability."""
+
+
+class ReferenceSet(Record):
+    """Pictures that others are scored against, with the strengths that one judge gave them."""
+
+    name: str
+    """``name@digest of the pictures``."""
+    pictures: tuple[ImageRef, ...]
+    ranking: Ranking
+    model: str
+    revision: str
+    prompt_id: str
+    mode: Mode
+
+
+class Score(Record):
+    """Where one picture stands among a reference set."""
+
+    image: ImageRef
+    score: Annotated[FiniteFloat, Field(ge=0.0, le=9.0)]
+    """In points of 0 to 9; 4.5: as good as the mean of the set; cut off at the ends [ours]."""
+    error: FiniteFloat
+    """Standard error of the score, in points; that of the references' own strengths is not in it."""
+    strength: FiniteFloat
+    """Bradley-Terry strength, in logits; 0 is the mean of the set."""
+    better_than: int
+    """References with a lower strength."""
+    references: str
+    """The set's name; scores against different sets cannot be compared."""
+    n_references: int
+    n_calls: int
+    n_failed: int
+    """Comparisons without a usable answer: counted, never guessed."""
+    model: str
+    revision: str
+    prompt_id: str
+    mode: Mode
+
+
 @dataclass(frozen=True)
 class _Judgement:
     """A comparison with what its probability was made of."""
@@ -99,7 +159,7 @@ class _Judgement:
 
 
 class Assessor:
-    """Compares pictures by asking a model in both orders."""
+    """Compares, ranks and scores pictures by asking a model in both orders."""
 
     def __init__(self, backend: Backend, *, mode: Mode = "reasoned", sampling: Sampling | None = None) -> None:
         """
@@ -125,12 +185,18 @@ class Assessor:
         """
         return self.compare_many([(_loaded(first), _loaded(second))])[0]
 
-    def compare_many(self, pairs: Sequence[tuple[LoadedImage, LoadedImage]], mode: Mode | None = None) -> list[Result]:
+    def compare_many(
+        self,
+        pairs: Sequence[tuple[LoadedImage, LoadedImage]],
+        mode: Mode | None = None,
+        orders: Orders = "both",
+    ) -> list[Result]:
         """Compare many pairs of loaded pictures, in as few and as large batches as the backend makes of them.
 
         Args:
             pairs: pictures with their ids; pairs with equal ids are ties and cost nothing.
             mode: None: the assessor's.
+            orders: ``both``, or ``random``: one, drawn from the two ids, at half the cost and not debiased.
 
         Raises:
             BackendError: the model cannot be asked, or its probabilities are not numbers.
@@ -138,29 +204,175 @@ class Assessor:
         """
         mode = self.mode if mode is None else known_mode(mode)
         prompt = prompts.load(prompts.COMPARE[mode])
-        requests = [
-            Request(prompt, images)
-            for first, second in pairs
-            if first.ref.id != second.ref.id
-            for images in ((first.image, second.image), (second.image, first.image))
-        ]
-        judgements = iter(self._fast(requests) if mode == "fast" else self._reasoned(requests))
-        results = []
+        asked: list[tuple[Order, Request]] = []
+        shown: list[tuple[Order, ...]] = []
         for first, second in pairs:
-            if first.ref.id == second.ref.id:
-                results.append(self._same(first, second, mode, prompt))
-            else:
-                results.append(self._result(first, second, (next(judgements), next(judgements)), mode, prompt))
-        return results
+            chosen: tuple[Order, ...] = ()
+            if first.ref.id != second.ref.id:
+                chosen = _ORDERS if orders == "both" else (_drawn_order(first.ref.id, second.ref.id),)
+            shown.append(chosen)
+            for order in chosen:
+                images = (first.image, second.image) if order == "forward" else (second.image, first.image)
+                asked.append((order, Request(prompt, images)))
+        judgements = iter(self._fast(asked) if mode == "fast" else self._reasoned(asked))
+        return [
+            self._result(first, second, [next(judgements) for _ in chosen], mode, prompt)
+            if chosen
+            else self._same(first, second, mode, prompt)
+            for (first, second), chosen in zip(pairs, shown, strict=True)
+        ]
 
-    def _fast(self, requests: Sequence[Request]) -> list[_Judgement]:
-        """Forward and swapped in turn, each read at the verdict token."""
-        rows = self._read([replace(request, prefix=answers.WINNER_PREFIX) for request in requests])
+    def rank(
+        self,
+        pictures: Sequence[LoadedImage | ImageRef],
+        *,
+        top_k: int | None = None,
+        max_calls: int | None = None,
+        orders: Orders = "both",
+        seed: int = 0,
+        known: Sequence[Answer] = (),
+        on_answers: Callable[[Sequence[Answer]], None] | None = None,
+    ) -> Ranking:
+        """Order pictures, best first, with few comparisons (:class:`redaes.ranking.Schedule`).
+
+        Args:
+            pictures: loaded ones, or references, which are loaded when they are needed and not all kept. Equal
+                pictures take one place.
+            top_k: stop as soon as it is settled which pictures are the best k.
+            max_calls: budget of questions to the model; None: two for each of ``default_pairs``.
+            orders: as for :meth:`compare_many`.
+            seed: of the schedule.
+            known: answers of an earlier, interrupted call with the same pictures and settings: not asked again.
+            on_answers: called after each batch with all answers so far, which later serve as ``known``.
+
+        Raises:
+            ImageError: a reference cannot be loaded, or its file was changed.
+            InputError: the budget cannot connect the pictures, or ``top_k`` leaves their number.
+            ParseError: so many answers were unusable that there is no common order.
+            BackendError: the model cannot be asked.
+        """
+        found = {_ref(picture).id: picture for picture in pictures}
+        ids = sorted(found)  # the answer does not depend on the order in which the pictures were listed
+        n_orders = len(_ORDERS) if orders == "both" else 1
+        n_pairs = None if max_calls is None else max_calls // n_orders
+        schedule = ranking.Schedule(len(ids), max_pairs=n_pairs, top_k=top_k, seed=seed)
+        answered: list[Answer] = []
+        remembered = {frozenset((answer.first, answer.second)): answer for answer in known}
+        load = lru_cache(maxsize=2 * _BATCH)(lambda picture_id: _unchanged(found[picture_id]))
+        while pairs := schedule.next_round():
+            for batch in (pairs[start : start + _BATCH] for start in range(0, len(pairs), _BATCH)):
+                named = [(ids[i], ids[j]) for i, j in batch]
+                new = [pair for pair in named if frozenset(pair) not in remembered]
+                results = self.compare_many([(load(first), load(second)) for first, second in new], orders=orders)
+                for pair, result in zip(new, results, strict=True):
+                    remembered[frozenset(pair)] = _answer(result)
+                for (i, j), pair in zip(batch, named, strict=True):
+                    answer = remembered[frozenset(pair)]
+                    answered.append(answer)
+                    probability = answer.probability
+                    if probability is not None and answer.first != pair[0]:
+                        probability = 1.0 - probability
+                    schedule.record(i, j, probability, float(answer.n_calls))
+                if new and on_answers is not None:
+                    on_answers(answered)
+        return ranking.rank(
+            ids, [(answer.first, answer.second, answer.probability, answer.n_calls) for answer in answered], top_k
+        )
+
+    def score(self, picture: LoadedImage, references: ReferenceSet, *, orders: Orders = "both") -> Score:
+        """Where one picture stands among a fixed set of others, by comparing it with each of them.
+
+        The strength that fits the answers best is estimated with those of the references held fixed.
+
+        Args:
+            picture: not necessarily one of the set; equal pictures are ties.
+            references: with strengths that this very model and prompt gave them.
+            orders: as for :meth:`compare_many`.
+
+        Raises:
+            ImageError: a reference cannot be loaded, or its file was changed.
+            InputError: the set was ranked by another model, prompt or mode.
+            ParseError: no comparison gave a usable answer.
+            BackendError: the model cannot be asked.
+        """
+        self._check_judge(references)
+        outcomes: list[tuple[float, float, float]] = []
+        n_calls = n_failed = 0
+        for start in range(0, len(references.pictures), _BATCH):
+            batch = references.pictures[start : start + _BATCH]
+            pairs = [(picture, _unchanged(reference)) for reference in batch]
+            for reference, result in zip(batch, self.compare_many(pairs, orders=orders), strict=True):
+                answer = _answer(result)
+                n_calls += len(result.comparisons)
+                if answer.probability is None:
+                    n_failed += 1
+                else:
+                    strength = references.ranking.scores[reference.id]
+                    outcomes.append((strength, answer.probability, float(answer.n_calls)))
+        if not outcomes:
+            raise ParseError("no_usable_answer", f"{picture.ref.path}: none of {n_failed} comparisons gave an answer")
+        strength, error = ranking.fit_one(outcomes)
+        return Score(
+            image=picture.ref,
+            score=min(MAX_DELTA, max(0.0, _CENTRE + delta_of(strength))),
+            error=(delta_of(strength + error) - delta_of(strength - error)) / 2,
+            strength=strength,
+            better_than=sum(strength > value for value in references.ranking.scores.values()),
+            references=references.name,
+            n_references=len(references.pictures),
+            n_calls=n_calls,
+            n_failed=n_failed,
+            model=self.backend.model,
+            revision=self.backend.revision,
+            prompt_id=references.prompt_id,
+            mode=self.mode,
+        )
+
+    def reference_set(
+        self, name: str, pictures: Sequence[ImageRef], *, on_answers: Callable[[Sequence[Answer]], None] | None = None
+    ) -> ReferenceSet:
+        """Rank pictures, so that others can be scored against them.
+
+        Args:
+            name: what results call it; a digest of the pictures is put behind it.
+            pictures: at least two different ones.
+            on_answers: as for :meth:`rank`.
+
+        Raises:
+            InputError: fewer than two different pictures.
+            ImageError, ParseError, BackendError: as for :meth:`rank`.
+        """
+        different = {picture.id: picture for picture in pictures}
+        if len(different) < 2:
+            raise InputError(f"reference set {name} has {len(different)} different pictures; give at least 2")
+        digest = content_id("\n".join(sorted(different)).encode())[:12]
+        return ReferenceSet(
+            name=f"{name}@{digest}",
+            pictures=tuple(different.values()),
+            ranking=self.rank(list(different.values()), on_answers=on_answers),
+            model=self.backend.model,
+            revision=self.backend.revision,
+            prompt_id=prompts.load(prompts.COMPARE[self.mode]).id,
+            mode=self.mode,
+        )
+
+    def _check_judge(self, references: ReferenceSet) -> None:
+        own = (self.backend.model, self.backend.revision, prompts.load(prompts.COMPARE[self.mode]).id)
+        theirs = (references.model, references.revision, references.prompt_id)
+        if own != theirs:
+            raise InputError(
+                f"reference set {references.name} was ranked by {' '.join(theirs)}, not by {' '.join(own)}; "
+                "scores of different judges cannot be compared: rank the set anew"
+            )
+
+    def _fast(self, asked: Sequence[tuple[Order, Request]]) -> list[_Judgement]:
+        """Each request read at the verdict token."""
+        rows = self._read([replace(request, prefix=answers.WINNER_PREFIX) for _, request in asked])
         judgements = []
-        for index, (request, row) in enumerate(zip(requests, rows, strict=True)):
+        for (order, request), row in zip(asked, rows, strict=True):
             log_odds = None if isinstance(row, Failure) else float(row[0] - row[1])
             comparison = Comparison(
-                order=_ORDERS[index % 2],
+                order=order,
                 verdict=None if log_odds is None else answers.stated(delta_of(log_odds)),
                 failure=row.reason if isinstance(row, Failure) else None,
                 raw="" if isinstance(row, Failure) else answers.WINNER_PREFIX + _CHOICES[int(row.argmax())],
@@ -173,8 +385,9 @@ class Assessor:
             judgements.append(_Judgement(comparison, log_odds))
         return judgements
 
-    def _reasoned(self, requests: Sequence[Request]) -> list[_Judgement]:
-        """Forward and swapped in turn, each written out, then read at the verdict token of that very text."""
+    def _reasoned(self, asked: Sequence[tuple[Order, Request]]) -> list[_Judgement]:
+        """Each request written out, then read at the verdict token of that very text."""
+        requests = [request for _, request in asked]
         texts = _each(lambda: self.backend.generate(requests, self.sampling)) if requests else []
         parsed = [text.reason if isinstance(text, Failure) else _parsed(text) for text in texts]
         readable = []
@@ -185,7 +398,7 @@ class Assessor:
                 readable.append(replace(request, prefix=text[:end]))
         rows = iter(self._read(readable))
         judgements = []
-        for index, (request, text, read) in enumerate(zip(requests, texts, parsed, strict=True)):
+        for (order, request), text, read in zip(asked, texts, parsed, strict=True):
             found, log_odds = read, None
             if isinstance(read, Verdict):
                 row = next(rows)
@@ -194,7 +407,7 @@ class Assessor:
                 else:
                     log_odds = float(row[0] - row[1])
             comparison = Comparison(
-                order=_ORDERS[index % 2],
+                order=order,
                 verdict=found if isinstance(found, Verdict) else None,
                 failure=None if isinstance(found, Verdict) else found,
                 raw="" if isinstance(text, Failure) else text,
@@ -246,11 +459,11 @@ class Assessor:
         self,
         first: LoadedImage,
         second: LoadedImage,
-        judgements: tuple[_Judgement, _Judgement],
+        judgements: Sequence[_Judgement],
         mode: Mode,
         prompt: Prompt,
     ) -> Result:
-        """Both orders put together, by the rules of docs/reading.md."""
+        """The orders put together, by the rules of docs/reading.md."""
         notes = _notes(first, second)
         log_odds = _mean(
             -judgement.log_odds if judgement.comparison.order == "swapped" else judgement.log_odds
@@ -269,7 +482,9 @@ class Assessor:
             for judgement in judgements
             if judgement.comparison.failure is not None
         ]
-        if len(failures) == 1:
+        if len(judgements) == 1:
+            notes.append(f"asked in one order alone ({judgements[0].comparison.order}): the result is not debiased")
+        elif len(failures) == 1:
             notes.append(f"only one order gave a usable answer ({failures[0]}): the result is not debiased")
         chosen = next((judgement for judgement in judgements if _supports(judgement, winner)), None)
         rationale = None
@@ -312,6 +527,43 @@ def known_mode(name: str) -> Mode:
         if mode == name:
             return cast("Mode", mode)
     raise InputError(f"unknown mode {name!r}; known: {', '.join(get_args(Mode))}")
+
+
+def _drawn_order(first: str, second: str) -> Order:
+    """One of the two orders, drawn from the ids: the same picture stands first however the pair is listed."""
+    low, high = sorted((first, second))
+    low_first = int(content_id(f"{low} {high}".encode())[:8], 16) % 2 == 0
+    return "forward" if low_first == (first == low) else "swapped"
+
+
+def _ref(picture: LoadedImage | ImageRef) -> ImageRef:
+    return picture if isinstance(picture, ImageRef) else picture.ref
+
+
+def _unchanged(picture: LoadedImage | ImageRef) -> LoadedImage:
+    """The picture, loaded if need be.
+
+    Raises:
+        ImageError: it cannot be loaded, or is no longer the one that the reference names.
+    """
+    if not isinstance(picture, ImageRef):
+        return picture
+    loaded = load_image(picture.path)
+    if loaded.ref.id != picture.id:
+        raise ImageError(f"{picture.path}: was changed while it was being ranked; start again")
+    return loaded
+
+
+def _answer(result: Result) -> Answer:
+    """What a ranking takes from a result."""
+    return Answer(
+        first=result.first.id,
+        second=result.second.id,
+        probability=result.probability,
+        # Equal pictures are a tie that the model was not asked about; it weighs as much as an asked one.
+        n_calls=len(result.comparisons) or len(_ORDERS),
+        failure=result.failure,
+    )
 
 
 def delta_of(log_odds: float) -> float:

@@ -1,7 +1,9 @@
-"""The command line: ``redaes compare``, ``redaes serve``, ``redaes demo`` and ``redaes data``.
+"""The command line: ``redaes compare``, ``score``, ``rank``, ``serve``, ``demo``, ``data`` and ``doctor``.
 
 Exit status: 0 an answer; 2 the input is wrong; 3 the model gave no usable answer; 4 the model cannot be
-loaded or asked, or a package is missing. Nothing heavy is imported before a command needs it.
+loaded or asked, or a package is missing; 5 finished, but some of the input could not be used, and is named.
+With ``--json``, standard output holds JSON Lines and nothing else. Nothing heavy is imported before a command
+needs it.
 """
 
 from __future__ import annotations
@@ -19,24 +21,32 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from redaes import nano
-from redaes.errors import BackendError, InputError, MissingDependency, ParseError, RedaesError
+from redaes.errors import BackendError, ImageError, InputError, MissingDependency, ParseError, RedaesError
 
 if TYPE_CHECKING:
     from redaes.assessor import Result
     from redaes.backends.base import Backend
+    from redaes.series.folder import Summary
 
 EXIT_INPUT = 2
 EXIT_NO_ANSWER = 3
 EXIT_BACKEND = 4
+EXIT_PARTIAL = 5
 
 app = typer.Typer(
     help="Says which of two pictures looks better, by how much, and why.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,  # an error that is not ours is a bug, and its plain traceback is wanted
 )
 data = typer.Typer(help="Build RED datasets, look at them, check them, hand them on.", no_args_is_help=True)
 app.add_typer(data, name="data")
+
+Model = Annotated[str, typer.Option(help=f"{nano.NAME} (comes with the package), a folder, or a name on the hub.")]
+Adapter = Annotated[Path | None, typer.Option(help="Folder of a LoRA adapter for the model.")]
+Device = Annotated[str | None, typer.Option(help="Such as cpu or cuda; default: the best there is.")]
+OneOrder = Annotated[
+    bool, typer.Option("--one-order", help="Ask each pair in one order, drawn at random: half the cost, not debiased.")
+]
 
 
 def main() -> None:
@@ -72,15 +82,13 @@ def _root(
 def compare(
     first: Annotated[str, typer.Argument(metavar="A", help="A picture file.")],
     second: Annotated[str, typer.Argument(metavar="B", help="Another picture file.")],
-    model: Annotated[
-        str, typer.Option(help=f"{nano.NAME} (comes with the package), a folder, or a name on the hub.")
-    ] = nano.NAME,
-    adapter: Annotated[Path | None, typer.Option(help="Folder of a LoRA adapter for the model.")] = None,
+    model: Model = nano.NAME,
+    adapter: Adapter = None,
     mode: Annotated[
         str, typer.Option(help="reasoned: difference and reasons; fast: probability only, much quicker.")
     ] = "reasoned",
     as_json: Annotated[bool, typer.Option("--json", help="Print the whole result as one JSON object.")] = False,
-    device: Annotated[str | None, typer.Option(help="Such as cpu or cuda; default: the best there is.")] = None,
+    device: Device = None,
 ) -> None:
     """Say which of two pictures looks better, by how much, and why."""
     with _errors_reported(as_json):
@@ -90,12 +98,11 @@ def compare(
         # What costs little is checked before a model is loaded.
         way = known_mode(mode)
         pair = load_image(first), load_image(second)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the libraries' advice to each other; errors are raised as ever
+        with _quiet():
             assessor = Assessor(_backend(model, adapter, device), mode=way)
             (result,) = assessor.compare_many([pair])
     if as_json:
-        typer.echo(json.dumps(_json_of(result)))
+        typer.echo(json.dumps(result.as_json()))
     if result.winner is None:
         _say_no_answer(result)
         raise typer.Exit(EXIT_NO_ANSWER)
@@ -104,11 +111,149 @@ def compare(
 
 
 @app.command()
+def score(
+    pictures: Annotated[list[str], typer.Argument(metavar="PICTURE...", help="Picture files.")],
+    references: Annotated[
+        Path | None,
+        typer.Option(help="Folder of pictures to compare with, or a file that --save wrote; default: six public ones."),
+    ] = None,
+    save: Annotated[Path | None, typer.Option(help="Keep the ranked references in this file for other times.")] = None,
+    model: Model = nano.NAME,
+    adapter: Adapter = None,
+    one_order: OneOrder = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON Lines: one object per picture.")] = False,
+    device: Device = None,
+) -> None:
+    """Say where single pictures stand among a fixed set of others, in points of 0 to 9."""
+    n_unusable = 0
+    with _errors_reported(as_json):
+        from redaes.assessor import Assessor
+        from redaes.images import load_image
+        from redaes.references import read_reference_set, reference_pictures, write_reference_set
+
+        with _quiet():
+            # What costs little is checked before a model is loaded.
+            if references is not None and references.is_file():
+                found = read_reference_set(references)
+                assessor = Assessor(_backend(model, adapter, device), mode="fast")
+            else:
+                name, candidates = reference_pictures(references)
+                assessor = Assessor(_backend(model, adapter, device), mode="fast")
+                found = assessor.reference_set(name, candidates)
+            if save is not None:
+                write_reference_set(save, found)
+            for picture in pictures:
+                try:
+                    given = assessor.score(load_image(picture), found, orders="random" if one_order else "both")
+                except (ImageError, ParseError) as error:
+                    n_unusable += 1
+                    _say_unusable(picture, error, as_json)
+                    continue
+                if as_json:
+                    typer.echo(json.dumps(given.as_json()))
+                else:
+                    typer.echo(
+                        f"{given.score:.1f} ± {given.error:.1f}  {_printable(picture)}  (better than "
+                        f"{given.better_than} of {given.n_references} of {_printable(given.references)})"
+                    )
+    if n_unusable:
+        raise typer.Exit(EXIT_PARTIAL)
+
+
+@app.command()
+def rank(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder of pictures.")],
+    out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("ranking_out"),
+    write_xmp: Annotated[
+        bool,
+        typer.Option("--write-xmp", help="Write sidecars (rating, label, pick). Without it they are only counted."),
+    ] = False,
+    mode: Annotated[str, typer.Option(help="How the comparisons are made: fast, or reasoned (much slower).")] = "fast",
+    model: Model = nano.NAME,
+    adapter: Adapter = None,
+    one_order: OneOrder = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON Lines: one object per series.")] = False,
+    device: Device = None,
+) -> None:
+    """Group a folder's pictures into series and rank each. Run it again to go on where it was stopped."""
+    with _errors_reported(as_json):
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        from redaes.assessor import Assessor, known_mode
+        from redaes.images import list_images
+        from redaes.series.folder import rank_folder
+
+        way = known_mode(mode)
+        list_images(folder)  # what costs little is checked before a model is loaded
+        # To a file or a pipe, standard error gets no bars.
+        columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+        console = Console(stderr=True)
+        with _quiet(), Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+            assessor = Assessor(_backend(model, adapter, device), mode=way)
+            looking = progress.add_task("looking", total=None)
+            ranking = progress.add_task("series", total=None)
+
+            def show(done: int, total: int, line: dict[str, object]) -> None:
+                progress.update(ranking, completed=done, total=total)
+                if as_json:
+                    typer.echo(json.dumps(line))
+
+            summary = rank_folder(
+                folder,
+                out,
+                assessor,
+                orders="random" if one_order else "both",
+                write_xmp=write_xmp,
+                on_scanned=lambda done, total: progress.update(looking, completed=done, total=total),
+                on_series=show,
+            )
+    for one in summary.unreadable:
+        _say_unusable(str(one.path), one.reason, as_json)
+    for reason in summary.failed:
+        typer.echo(f"redaes: {_printable(reason)}", err=True)
+    if not as_json:
+        _show_summary(summary, out, write_xmp)
+    if summary.unreadable or summary.failed:
+        raise typer.Exit(EXIT_PARTIAL)
+
+
+@app.command()
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as one JSON object.")] = False,
+) -> None:
+    """Say what is installed, what is missing, and the line that mends it; ends with 4 when the core is not whole."""
+    with _errors_reported(as_json):
+        from redaes.doctor import examine
+
+        report = examine()
+    if as_json:
+        from dataclasses import asdict
+
+        parts = [{**asdict(part), "fits": part.fits, "remedy": part.remedy} for part in report.parts]
+        typer.echo(json.dumps({**asdict(report), "parts": parts, "healthy": report.healthy}))
+    else:
+        typer.echo(f"redaes {report.version}, Python {report.python}\nmodels run on {report.device}")
+        typer.echo(f"embedded model: {report.model or 'whole'}")
+        for part in report.parts:
+            wrong = [
+                f"{one.name} {one.found or 'absent'} (wanted {one.wanted or 'any'})"
+                for one in part.packages
+                if not one.fits
+            ]
+            typer.echo(f"{part.name or 'core':10} {'; '.join(wrong) or 'complete'}")
+            if part.remedy is not None:
+                typer.echo(f"{'':10} mend it: {part.remedy}")
+    if not report.healthy:
+        raise typer.Exit(EXIT_BACKEND)
+
+
+@app.command()
 def serve(
     model: Annotated[str, typer.Option(help=f"{nano.NAME}, a folder, a hub name; with --attach: its name there.")] = (
         nano.NAME
     ),
-    adapter: Annotated[Path | None, typer.Option(help="Folder of a LoRA adapter for the model.")] = None,
+    adapter: Adapter = None,
     vllm: Annotated[
         Path | None, typer.Option(metavar="PYTHON", help="Start vLLM, by the Python of the environment that has it.")
     ] = None,
@@ -285,6 +430,14 @@ def _backend(model: str, adapter: Path | None, device: str | None) -> Backend:
 
 
 @contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the libraries' advice to each other; errors are raised as ever."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+@contextmanager
 def _errors_reported(as_json: bool) -> Iterator[None]:
     """Errors raised on purpose become a message on stderr and an exit status; others keep their traceback."""
     try:
@@ -301,13 +454,6 @@ def _errors_reported(as_json: bool) -> Iterator[None]:
         raise typer.Exit(status) from error
 
 
-def _json_of(result: Result) -> dict[str, object]:
-    """The result as JSON types. Names of files may hold bytes that are no text; ``json`` can write those."""
-    paths = {"first": result.first, "second": result.second}
-    fields = result.model_dump(mode="json", exclude=set(paths))
-    return {**fields, **{name: {"id": ref.id, "path": str(ref.path)} for name, ref in paths.items()}}
-
-
 def _printable(text: str) -> str:
     """Text from files or models without what would steer the terminal."""
     return "".join(character if character.isprintable() or character == "\n" else "\ufffd" for character in text)
@@ -319,6 +465,28 @@ def _names(result: Result) -> tuple[str, str]:
     if first.name == second.name:
         return _printable(str(first)), _printable(str(second))
     return _printable(first.name), _printable(second.name)
+
+
+def _say_unusable(path: str, reason: object, as_json: bool) -> None:
+    """One input of many that could not be used: the rest goes on."""
+    if as_json:
+        typer.echo(json.dumps({"path": path, "error": str(reason)}))
+    else:
+        typer.echo(f"redaes: {_printable(str(reason))}", err=True)
+
+
+def _show_summary(summary: Summary, out: Path, write_xmp: bool) -> None:
+    typer.echo(
+        f"{summary.n_pictures} pictures in {summary.n_series} series, {summary.n_singles} of them alone; "
+        f"{summary.n_calls} questions asked in all"
+    )
+    written = "written" if write_xmp else "to write with --write-xmp"
+    typer.echo(
+        f"sidecars {written}: {summary.n_sidecars}, of which {summary.n_merged} merged into existing ones; "
+        f"{summary.n_kept} ratings, labels and picks of others kept"
+    )
+    for name in ("contact_sheet.html", "ranking.csv", "ranking.jsonl"):
+        typer.echo(str(out / name))
 
 
 def _say_no_answer(result: Result) -> None:

@@ -15,11 +15,12 @@ import stat
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import cast
 
 import numpy as np
-from PIL import Image, ImageCms, ImageFile, ImageOps
+from PIL import ExifTags, Image, ImageCms, ImageFile, ImageOps
 from PIL.BmpImagePlugin import BmpImageFile
 from PIL.GifImagePlugin import GifImageFile
 from PIL.JpegImagePlugin import JpegImageFile
@@ -227,6 +228,30 @@ def decode_image(data: bytes, path: Path, *, max_pixels: int = MAX_PIXELS) -> Lo
     except _DAMAGE as error:
         raise _damaged(kind, path, error) from error
     return LoadedImage(image=image, ref=ImageRef(id=content_id(data), path=path), notes=tuple(notes))
+
+
+def capture_time(data: bytes, path: Path) -> datetime | None:
+    """When a picture was taken, by the camera's clock: EXIF DateTimeOriginal with its fraction of a second.
+
+    Args:
+        data: the whole file, in a readable format; no pixel of it is decoded.
+        path: names it in messages.
+
+    Returns:
+        Without a time zone; None: not recorded, or not in the form that EXIF prescribes.
+
+    Raises:
+        ImageError: as for :func:`image_size`.
+    """
+    header = _header(_recognise(data, path), data, path)
+    try:
+        details = header.getexif().get_ifd(ExifTags.IFD.Exif)
+        stated = str(details.get(ExifTags.Base.DateTimeOriginal, "")).strip(" \0")
+        fraction = str(details.get(ExifTags.Base.SubsecTimeOriginal, "")).strip(" \0")
+        taken = datetime.strptime(stated, "%Y:%m:%d %H:%M:%S")
+        return taken + timedelta(seconds=float(f"0.{fraction}") if fraction.isdecimal() else 0.0)
+    except _DAMAGE:  # the picture is whole; what stands beside it is not
+        return None
 
 
 def list_images(folder: str | Path, suffixes: Sequence[str] = IMAGE_SUFFIXES) -> list[Path]:

@@ -7,8 +7,10 @@ points in size is a tie. Sign and order change in :meth:`swapped` and nowhere el
 
 from __future__ import annotations
 
+import json
+import os
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
@@ -53,6 +55,10 @@ class Record(BaseModel):
     """Base of all records."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def as_json(self) -> dict[str, Any]:
+        """The record as JSON types. Names of files may hold bytes that are no text; ``json`` can write those."""
+        return cast("dict[str, Any]", json.loads(json.dumps(self.model_dump(), default=os.fspath)))
 
 
 _RecordT = TypeVar("_RecordT", bound=Record)
@@ -233,9 +239,15 @@ class Ranking(Record):
     order: tuple[str, ...]
     """Picture ids, best first; ties keep the order of ids so that the answer is deterministic."""
     scores: dict[str, FiniteFloat]
-    """Strength per picture id, zero mean; the unit is that of the comparisons."""
+    """Bradley-Terry strength per picture id, in logits, zero mean."""
+    errors: dict[str, FiniteFloat]
+    """Standard error of each score, in logits."""
     n_comparisons: int
+    n_calls: int
+    """Questions asked of the model: two for a comparison in both orders."""
     n_failed: int
     """Comparisons without a usable answer: counted, never guessed."""
     n_cycles: int
     """Circular triples A > B > C > A among the comparisons."""
+    settled: bool | None
+    """Whether the best k are, with 95 %; None: nobody asked for a k."""

@@ -21,7 +21,19 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("types", "errors"),
     ("answers", "ranking", "metrics", "prompts", "images", "rewards"),
     ("records", "backends", "nano", "torchvision_compat"),
-    ("assessor", "datagen", "training", "finegrained", "evaluation", "serving", "samples", "demo"),
+    (
+        "assessor",
+        "datagen",
+        "training",
+        "finegrained",
+        "evaluation",
+        "serving",
+        "samples",
+        "references",
+        "series",
+        "doctor",
+        "demo",
+    ),
     ("cli", "__main__"),
 )
 """Modules and packages directly under redaes, lowest first: imports go down or stay within a layer."""

@@ -1,0 +1,55 @@
+"""The pictures that single pictures are scored against: a folder, a file that was kept, or six public photographs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from redaes.assessor import ReferenceSet
+from redaes.errors import RecordError
+from redaes.images import content_id, list_images, read_image_file
+from redaes.records import read_json, write_json
+from redaes.samples import sample_photographs
+from redaes.types import ImageRef
+
+
+def reference_pictures(folder: Path | None) -> tuple[str, list[ImageRef]]:
+    """A name and the pictures: those of a folder, or the public photographs of :mod:`redaes.samples`.
+
+    Raises:
+        ImageError: a picture cannot be read: a set that silently lacks one would be another set.
+        InputError: the folder is missing or holds no pictures.
+        MissingDependency: no folder is given, and the packages with the public photographs are absent.
+    """
+    if folder is None:
+        return "samples", _refs(sample.path for sample in sample_photographs())
+    return folder.resolve().name, _refs(list_images(folder))
+
+
+def write_reference_set(file: Path, references: ReferenceSet) -> None:
+    """Keep a ranked set, atomically.
+
+    Raises:
+        RecordError: the file cannot be written.
+    """
+    write_json(file, references.as_json())
+
+
+def read_reference_set(file: Path) -> ReferenceSet:
+    """A set that :func:`write_reference_set` kept.
+
+    Raises:
+        RecordError: the file cannot be read, or holds something else.
+    """
+    try:
+        return ReferenceSet.model_validate(read_json(file))
+    except ValidationError as error:
+        raise RecordError(
+            f"{file}: is no reference set ({error.error_count()} fields are wrong); rank it anew"
+        ) from error
+
+
+def _refs(paths: Iterable[Path]) -> list[ImageRef]:
+    return [ImageRef(id=content_id(read_image_file(path)), path=path.resolve()) for path in paths]

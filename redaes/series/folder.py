@@ -1,0 +1,328 @@
+"""Ranks a folder by series: answers are kept in the output folder as they come, so an interrupted run goes on.
+
+The output folder::
+
+    ranking.jsonl       one line per series, best picture first; then one per file that could not be used
+    ranking.csv         one row per picture
+    contact_sheet.html  to look at; one file, nothing fetched
+    answers/*.json      what the model said, per series, model and settings
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+from pydantic import ValidationError
+
+from redaes import prompts
+from redaes.assessor import Answer, Assessor, Orders, Result, delta_of
+from redaes.errors import ImageError, ParseError, RecordError
+from redaes.images import content_id, list_images, load_image
+from redaes.ranking import Z_SETTLED
+from redaes.records import read_json, write_atomically, write_json, writing
+from redaes.series import sheet, xmp
+from redaes.series.grouping import Photograph, Unreadable, group, scan
+from redaes.types import TIE_MARGIN, ImageRef, Ranking
+
+CSV_COLUMNS = ("series", "place", "file", "taken", "score", "error", "rating", "label", "pick")
+
+# [ours] The best by a visible lead; what is not settled to be worse; what is.
+BEST = xmp.Mark(rating=5, label="Green", pick=3)
+UNDECIDED = xmp.Mark(rating=3, label="Yellow", pick=2)
+REST = xmp.Mark(rating=1, label="Red", pick=1)
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A picture with its place in its series."""
+
+    photograph: Photograph
+    place: int
+    """From 1; copies of one picture share a place."""
+    score: float
+    error: float
+    mark: xmp.Mark | None
+    """None: alone, so that there was nothing to choose from."""
+
+
+@dataclass(frozen=True)
+class RankedSeries:
+    """A series with its result."""
+
+    name: str
+    pictures: tuple[Placed, ...]
+    """Best first."""
+    ranking: Ranking | None
+    """None: see ``failure``."""
+    explanation: Result | None
+    """The reasoned comparison of the best picture (as first) with the next one."""
+    failure: str | None
+
+
+@dataclass
+class Summary:
+    """What a run did."""
+
+    n_pictures: int = 0
+    n_series: int = 0
+    n_singles: int = 0
+    n_calls: int = 0
+    n_sidecars: int = 0
+    """Sidecars to write, or written."""
+    n_merged: int = 0
+    """Of those, ones that were there before."""
+    n_kept: int = 0
+    """Ratings, labels and picks that somebody else had set, and that stay."""
+    unreadable: tuple[Unreadable, ...] = ()
+    failed: tuple[str, ...] = ()
+    """Series without a ranking, and sidecars that cannot be merged, each with the reason."""
+
+
+def rank_folder(
+    folder: Path,
+    out: Path,
+    assessor: Assessor,
+    *,
+    orders: Orders = "both",
+    write_xmp: bool = False,
+    on_scanned: Callable[[int, int], None] | None = None,
+    on_series: Callable[[int, int, dict[str, Any]], None] | None = None,
+) -> Summary:
+    """Group the pictures of a folder into series, rank each, and write the results.
+
+    Args:
+        folder: with the pictures; nothing in it is changed, but for sidecars where ``write_xmp`` asks for them.
+        out: for the results; a run with the same pictures, model and settings goes on where one stopped.
+        assessor: its mode is used for ranking; the explanation is always reasoned.
+        orders: as for :meth:`~redaes.assessor.Assessor.rank`.
+        write_xmp: write the sidecars; otherwise they are only counted.
+        on_scanned: called with the files looked at and all files.
+        on_series: called with the series finished, all series, and the finished one's line.
+
+    Raises:
+        InputError: the folder is missing or holds no pictures.
+        RecordError: ``out`` cannot be written to.
+        BackendError: the model cannot be asked.
+    """
+    files = list_images(folder)
+    n_scanned = 0
+
+    def count() -> None:
+        nonlocal n_scanned
+        n_scanned += 1
+        if on_scanned is not None:
+            on_scanned(n_scanned, len(files))
+
+    photographs, unreadable = scan(files, count)
+    series = group(photographs)
+    summary = Summary(n_pictures=len(photographs), n_series=len(series), unreadable=tuple(unreadable))
+    failed: list[str] = []
+    with (
+        writing(out / "ranking.jsonl") as lines_path,
+        writing(out / "ranking.csv") as table_path,
+        writing(out / "contact_sheet.html") as sheet_path,
+        lines_path.open("w", encoding="utf-8") as lines,
+        table_path.open("w", encoding="utf-8", errors="surrogateescape", newline="") as table,
+        sheet_path.open("w", encoding="utf-8", errors="backslashreplace") as page,
+    ):
+        rows = csv.writer(table)
+        rows.writerow(CSV_COLUMNS)
+        page.write(sheet.head(folder, len(photographs), len(series)))
+        for number, pictures in enumerate(series, 1):
+            ranked = _rank_series(f"{number:04d}", pictures, out / "answers", assessor, orders)
+            line = _line(ranked, assessor)
+            summary.n_singles += len(pictures) == 1
+            if ranked.ranking is not None:
+                summary.n_calls += ranked.ranking.n_calls
+            if ranked.failure is not None:
+                failed.append(f"series {ranked.name}: {ranked.failure}")
+            lines.write(json.dumps(line) + "\n")
+            rows.writerows(_rows(ranked))
+            _write_figures(page, ranked)
+            failed += _mark(ranked, write_xmp, summary)
+            if on_series is not None:
+                on_series(number, len(series), line)
+        for one in unreadable:
+            lines.write(json.dumps({"path": str(one.path), "error": one.reason}) + "\n")
+        page.write(sheet.foot([(str(one.path), one.reason) for one in unreadable]))
+    summary.failed = tuple(failed)
+    return summary
+
+
+def _rank_series(
+    name: str, pictures: Sequence[Photograph], folder: Path, assessor: Assessor, orders: Orders
+) -> RankedSeries:
+    refs = {picture.ref.id: picture.ref for picture in pictures}
+    file = folder / f"{_key(refs, assessor, orders)}.json"
+    try:
+        kept = _Kept(file)
+        ranking = assessor.rank(list(refs.values()), orders=orders, known=kept.answers, on_answers=kept.keep)
+        explanation = kept.explanation
+        if explanation is None and len(refs) > 1:
+            best, second = (load_image(refs[picture].path) for picture in ranking.order[:2])
+            (explanation,) = assessor.compare_many([(best, second)], mode="reasoned")
+            kept.finish(explanation)
+    except (ImageError, ParseError) as error:
+        # One series must not stop the others. What the model cannot be asked at all, stops the run.
+        unplaced = tuple(Placed(picture, 0, 0.0, 0.0, None) for picture in pictures)
+        return RankedSeries(name, unplaced, None, None, str(error))
+    return RankedSeries(name, tuple(_placed(pictures, ranking)), ranking, explanation, None)
+
+
+class _Kept:
+    """What the model said about one series, on disk."""
+
+    def __init__(self, file: Path) -> None:
+        """
+        Raises:
+            RecordError: the file is there and damaged.
+        """
+        self._file = file
+        self.answers: tuple[Answer, ...] = ()
+        self.explanation: Result | None = None
+        if not file.exists():
+            return
+        try:
+            found = read_json(file)
+            self.answers = tuple(Answer.model_validate(answer) for answer in found["answers"])
+            if found["explanation"] is not None:
+                self.explanation = Result.model_validate(found["explanation"])
+        except (ValidationError, KeyError, TypeError) as error:
+            raise RecordError(f"{file}: does not hold a series' answers ({error}); delete it") from error
+
+    def keep(self, answers: Sequence[Answer]) -> None:
+        self.answers = tuple(answers)
+        self._write()
+
+    def finish(self, explanation: Result) -> None:
+        self.explanation = explanation
+        self._write()
+
+    def _write(self) -> None:
+        explanation = None if self.explanation is None else self.explanation.as_json()
+        answers = [answer.as_json() for answer in self.answers]
+        write_json(self._file, {"answers": answers, "explanation": explanation})
+
+
+def _key(ids: Sequence[str] | dict[str, ImageRef], assessor: Assessor, orders: Orders) -> str:
+    """What answers depend on: the pictures, the model, the prompts, how they are asked."""
+    parts = [
+        assessor.backend.model,
+        assessor.backend.revision,
+        *(prompts.load(prompts.COMPARE[mode]).id for mode in (assessor.mode, "reasoned")),
+        assessor.sampling.model_dump_json(),
+        orders,
+        *sorted(ids),
+    ]
+    return content_id(json.dumps(parts).encode())[:32]
+
+
+def _placed(pictures: Sequence[Photograph], ranking: Ranking) -> Iterator[Placed]:
+    place = {picture: number for number, picture in enumerate(ranking.order, 1)}
+    best = ranking.order[0]
+    alone = len(ranking.order) == 1
+    # A lead that is no visible difference makes no winner.
+    leads = not alone and delta_of(ranking.scores[best] - ranking.scores[ranking.order[1]]) >= TIE_MARGIN
+    for photograph in sorted(pictures, key=lambda one: (place[one.ref.id], str(one.ref.path))):
+        own = photograph.ref.id
+        gap = ranking.scores[best] - ranking.scores[own]
+        sure = gap >= Z_SETTLED * (ranking.errors[best] ** 2 + ranking.errors[own] ** 2) ** 0.5
+        mark = BEST if own == best and leads else (REST if sure else UNDECIDED)
+        yield Placed(photograph, place[own], ranking.scores[own], ranking.errors[own], None if alone else mark)
+
+
+def _line(ranked: RankedSeries, assessor: Assessor) -> dict[str, Any]:
+    """The series as JSON types."""
+    ranking = ranked.ranking
+    return {
+        "series": ranked.name,
+        "pictures": [
+            {
+                "place": picture.place or None,
+                "path": str(picture.photograph.ref.path),
+                "id": picture.photograph.ref.id,
+                "taken": None if picture.photograph.taken is None else picture.photograph.taken.isoformat(),
+                "score": None if ranking is None else picture.score,
+                "error": None if ranking is None else picture.error,
+            }
+            for picture in ranked.pictures
+        ],
+        "n_comparisons": None if ranking is None else ranking.n_comparisons,
+        "n_calls": None if ranking is None else ranking.n_calls,
+        "n_failed": None if ranking is None else ranking.n_failed,
+        "n_cycles": None if ranking is None else ranking.n_cycles,
+        "failure": ranked.failure,
+        "explanation": None if ranked.explanation is None else ranked.explanation.as_json(),
+        "model": assessor.backend.model,
+        "revision": assessor.backend.revision,
+        "prompt_id": prompts.load(prompts.COMPARE[assessor.mode]).id,
+        "mode": assessor.mode,
+    }
+
+
+def _rows(ranked: RankedSeries) -> Iterator[tuple[object, ...]]:
+    for picture in ranked.pictures:
+        taken = picture.photograph.taken
+        mark = picture.mark
+        yield (
+            ranked.name,
+            picture.place or "",
+            str(picture.photograph.ref.path),
+            "" if taken is None else taken.isoformat(),
+            "" if ranked.ranking is None else f"{picture.score:.3f}",
+            "" if ranked.ranking is None else f"{picture.error:.3f}",
+            *(("", "", "") if mark is None else (mark.rating, mark.label, mark.pick)),
+        )
+
+
+def _write_figures(page: TextIO, ranked: RankedSeries) -> None:
+    explanation = ranked.explanation
+    told = None
+    if explanation is not None:
+        letters = ("the best", "the next one")
+        if explanation.rationale_order == "swapped":
+            letters = ("the next one", "the best")
+        told = sheet.Told(
+            winner=explanation.winner,
+            probability=explanation.probability,
+            delta=explanation.delta,
+            rationale=explanation.rationale or explanation.failure,
+            letters=letters,
+            notes=explanation.notes,
+        )
+    page.write(sheet.series_head(ranked.name, len(ranked.pictures), ranked.failure, told))
+    for picture in ranked.pictures:
+        taken = picture.photograph.taken
+        page.write(
+            sheet.figure(
+                picture.photograph.ref.path,
+                place=picture.place,
+                score=None if ranked.ranking is None or picture.mark is None else (picture.score, picture.error),
+                taken="" if taken is None else str(taken),
+                label="" if picture.mark is None else picture.mark.label,
+            )
+        )
+    page.write(sheet.SERIES_FOOT)
+
+
+def _mark(ranked: RankedSeries, write: bool, summary: Summary) -> Iterator[str]:
+    """Plan, and on demand write, the sidecars of a series; yields what went wrong."""
+    for picture in ranked.pictures:
+        if picture.mark is None:
+            continue
+        try:
+            sidecar = xmp.plan(picture.photograph.ref.path, picture.mark)
+            summary.n_kept += len(sidecar.kept)
+            if sidecar.content is None:
+                continue
+            if write:
+                write_atomically(sidecar.path, sidecar.content)
+            summary.n_sidecars += 1
+            summary.n_merged += sidecar.merged
+        except RecordError as error:
+            yield str(error)

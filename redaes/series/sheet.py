@@ -1,0 +1,118 @@
+"""The contact sheet: one HTML file to look at, written piece by piece so that a large folder takes little memory."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+
+from redaes.errors import ImageError
+from redaes.images import load_image
+
+THUMBNAIL_PIXELS = 76_800
+"""Area of a thumbnail: 320 x 240."""
+
+SERIES_FOOT = "</div></section>\n"
+
+_STYLE = """
+:root { color-scheme: light dark; --line: #8884; --good: #2a8; --open: #c90; --rest: #999; }
+body { font: 15px/1.45 system-ui, sans-serif; margin: 0 auto; max-width: 1400px; padding: 1.5rem; }
+section { border-top: 1px solid var(--line); padding: 1rem 0; }
+h1 { font-size: 1.4rem; } h2 { font-size: 1.05rem; margin: 0 0 .5rem; }
+.row { display: flex; flex-wrap: wrap; gap: .9rem; }
+figure { margin: 0; width: 220px; border-top: 4px solid var(--rest); }
+figure.Green { border-color: var(--good); } figure.Yellow { border-color: var(--open); }
+figure.alone { border-color: transparent; }
+img { width: 100%; height: 165px; object-fit: contain; background: #8882; display: block; }
+figcaption { font-size: .85rem; overflow-wrap: anywhere; padding-top: .25rem; }
+.told { max-width: 75ch; } .quiet { opacity: .7; } .bad { color: #c33; }
+"""
+
+
+@dataclass(frozen=True)
+class Told:
+    """Why the best picture of a series is preferred to the next one."""
+
+    winner: str | None
+    """``A``: the best one by the ranking, ``B``: the next one, ``tie``; None: no usable answer."""
+    probability: float | None
+    delta: float | None
+    rationale: str | None
+    """The model's text, or why there is none."""
+    letters: tuple[str, str]
+    """What A and B in the text stand for."""
+    notes: tuple[str, ...]
+
+
+def head(folder: Path, n_pictures: int, n_series: int) -> str:
+    """The page up to the first series."""
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>Contact sheet: {escape(folder.name)}</title><style>{_STYLE}</style></head>\n<body>"
+        f"<h1>{escape(str(folder))}</h1>"
+        f"<p>{n_pictures} pictures in {n_series} series, best first. "
+        "Green: the best of its series, by a visible lead. Yellow: not settled. Grey: worse.</p>\n"
+    )
+
+
+def series_head(name: str, n_pictures: int, failure: str | None, told: Told | None) -> str:
+    """A series up to its first picture."""
+    text = f"<section><h2>Series {escape(name)} <span class=quiet>· {n_pictures} "
+    text += "picture" if n_pictures == 1 else "pictures"
+    text += "</span></h2>"
+    if failure is not None:
+        text += f"<p class=bad>Not ranked: {escape(failure)}</p>"
+    if told is not None:
+        text += f"<p class=told>{_in_words(told)}</p>"
+    return text + "<div class=row>\n"
+
+
+def figure(path: Path, *, place: int, score: tuple[float, float] | None, taken: str, label: str) -> str:
+    """One picture with its caption."""
+    try:
+        picture = f'<img src="{_thumbnail(path)}" alt="{escape(path.name, quote=True)}" loading="lazy">'
+    except ImageError as error:  # it was readable when the series was ranked
+        picture = f"<p class=bad>{escape(str(error))}</p>"
+    lines = [f"<b>{place}.</b> {escape(path.name)}" if score is not None else escape(path.name)]
+    if score is not None:
+        lines.append(f"<span class=quiet>{round(score[0], 2) + 0.0:+.2f} ± {score[1]:.2f}</span>")
+    if taken:
+        lines.append(f"<span class=quiet>{escape(taken)}</span>")
+    return f"<figure class={label or 'alone'}>{picture}<figcaption>{'<br>'.join(lines)}</figcaption></figure>\n"
+
+
+def foot(unreadable: Sequence[tuple[str, str]]) -> str:
+    """The page after the last series."""
+    text = ""
+    if unreadable:
+        items = "".join(f"<li>{escape(reason)}</li>" for _, reason in unreadable)
+        text = f"<section><h2>{len(unreadable)} files could not be used</h2><ul class=bad>{items}</ul></section>\n"
+    return text + "</body></html>\n"
+
+
+def _in_words(told: Told) -> str:
+    """The explanation as HTML."""
+    if told.winner is None:
+        return f"No usable explanation ({escape(told.rationale or '')})."
+    facts = []
+    if told.probability is not None:
+        facts.append(f"{told.probability:.0%} that the best is better than the next one")
+    if told.delta is not None:
+        facts.append(f"{told.delta:+.1f} points")
+    text = f"<b>{escape(', '.join(facts))}.</b> "
+    if told.winner == "B":
+        text += "Asked for reasons, the model prefers the next one. "
+    if told.rationale is not None:
+        text += f"{escape(told.rationale)} <span class=quiet>(A is {told.letters[0]}, B is {told.letters[1]}.)</span>"
+    notes = (escape(note[:1].upper() + note[1:]) for note in told.notes)
+    return text + "".join(f" <span class=quiet>{note}.</span>" for note in notes)
+
+
+def _thumbnail(path: Path) -> str:
+    buffer = io.BytesIO()
+    load_image(path, max_pixels=THUMBNAIL_PIXELS).image.save(buffer, "JPEG", quality=75)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")

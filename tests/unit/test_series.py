@@ -1,0 +1,497 @@
+"""A folder ranked by series on a judge that prefers the brighter picture: grouping, files, resuming, failures."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import ExifTags, Image, ImageChops, ImageEnhance
+from typer.testing import CliRunner
+
+from redaes import cli
+from redaes.assessor import Assessor
+from redaes.backends.base import Request
+from redaes.backends.scripted import ScriptedBackend
+from redaes.errors import BackendError, ImageError, InputError, RecordError
+from redaes.images import capture_time
+from redaes.references import read_reference_set, reference_pictures, write_reference_set
+from redaes.series.folder import rank_folder
+from redaes.series.grouping import group, likeness, scan
+from redaes.types import Sampling
+
+ROOT = Path(__file__).resolve().parents[2]
+START = datetime(2024, 5, 1, 12, 0, 0)
+runner = CliRunner()
+
+
+class Brighter:
+    """Prefers the brighter picture; ``mute`` makes its written answers unusable, ``limit`` ends it after so many."""
+
+    model, revision = "brighter", "1"
+
+    def __init__(self, *, mute: bool = False, limit: int | None = None) -> None:
+        self.n_read = self.n_written = 0
+        self._mute = mute
+        self._limit = limit
+
+    def read(self, requests: Sequence[Request], choices: Sequence[str]) -> NDArray[np.float64]:
+        rows = np.empty((len(requests), len(choices)))
+        for row, request in zip(rows, requests, strict=True):
+            if self._limit is not None and self.n_read >= self._limit:
+                raise BackendError("the judge is gone")
+            self.n_read += 1
+            first, second = (float(np.asarray(image).mean()) for image in request.images)
+            lead = (first - second) / 10 + 0.2  # 0.2: a lean to the first place
+            row[:] = [-1 + lead / 2, -1 - lead / 2, -9]
+        return rows
+
+    def generate(self, requests: Sequence[Request], sampling: Sampling) -> list[str]:
+        texts = []
+        for request in requests:
+            self.n_written += 1
+            first, second = (float(np.asarray(image).mean()) for image in request.images)
+            better, sign = ("A", "+") if first > second else ("B", "-")
+            texts.append(
+                "Hm."
+                if self._mute
+                else f"<rationale>\n<b>Brighter</b>. Decisive: light, better in {better}.\n</rationale>\n"
+                f"Winner: {better}\nDifference: {sign}1.0"
+            )
+        return texts
+
+
+def _photograph(seed: int) -> Image.Image:
+    rng = np.random.default_rng(seed)
+    small = Image.fromarray(rng.integers(40, 180, (6, 8, 3), dtype=np.uint8))
+    return small.resize((160, 120), Image.Resampling.BICUBIC)
+
+
+def _save(picture: Image.Image, path: Path, taken: datetime | None = None) -> Path:
+    exif = Image.Exif()
+    if taken is not None:
+        exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.DateTimeOriginal] = taken.strftime("%Y:%m:%d %H:%M:%S")
+    picture.save(path, quality=92, exif=exif)
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Two bursts of three and two pictures, one picture alone, and two files that are no pictures."""
+    place = tmp_path / "photos"
+    place.mkdir()
+    for scene, shots in ((1, (0.8, 1.1, 0.95)), (2, (0.9, 1.2)), (3, (1.0,))):
+        for shot, light in enumerate(shots):
+            moved = ImageChops.offset(_photograph(scene), 3 * shot, 2 * shot)
+            taken = START + timedelta(minutes=10 * scene, seconds=2 * shot)
+            _save(ImageEnhance.Brightness(moved).enhance(light), place / f"s{scene}_{shot}.jpg", taken)
+    (place / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 not more")
+    (place / "empty.png").write_bytes(b"")
+    return place
+
+
+def _fast(backend: object | None = None) -> Assessor:
+    return Assessor(backend or Brighter(), mode="fast")  # type: ignore[arg-type]
+
+
+def _lines(out: Path) -> list[dict]:
+    return [json.loads(line) for line in (out / "ranking.jsonl").read_text().splitlines()]
+
+
+def _names(line: dict) -> list[str]:
+    return [Path(picture["path"]).name for picture in line["pictures"]]
+
+
+# --- grouping -------------------------------------------------------------------------------------------------
+
+
+def test_bursts_are_grouped_and_the_unreadable_reported(folder: Path) -> None:
+    photographs, unreadable = scan(sorted(folder.iterdir()))
+    names = [[picture.ref.path.name for picture in series] for series in group(photographs)]
+    assert names == [["s1_0.jpg", "s1_1.jpg", "s1_2.jpg"], ["s2_0.jpg", "s2_1.jpg"], ["s3_0.jpg"]]
+    assert [one.path.name for one in unreadable] == ["broken.jpg", "empty.png"]
+    assert "truncated" in unreadable[0].reason
+
+
+def test_time_parts_what_looks_alike(tmp_path: Path) -> None:
+    for hour in range(2):
+        _save(_photograph(1), tmp_path / f"{hour}.jpg", START + timedelta(hours=hour))
+    assert [len(series) for series in group(scan(sorted(tmp_path.iterdir()))[0])] == [1, 1]
+
+
+def test_looks_part_what_was_taken_together_and_join_what_has_no_time(tmp_path: Path) -> None:
+    for scene in (1, 2):
+        _save(_photograph(scene), tmp_path / f"{scene}a.jpg", START)
+        _save(ImageEnhance.Brightness(_photograph(scene)).enhance(0.9), tmp_path / f"{scene}b.png")
+    assert [[picture.ref.path.name for picture in series] for series in group(scan(sorted(tmp_path.iterdir()))[0])] == [
+        ["1a.jpg", "1b.png"],
+        ["2a.jpg", "2b.png"],
+    ]
+
+
+def test_a_picture_that_joins_two_series_makes_them_one(tmp_path: Path) -> None:
+    still = _photograph(5)
+    paths = [
+        _save(ImageChops.offset(still, 0, 0).crop((0, 0, 110, 120)), tmp_path / "a.png"),
+        _save(still.crop((50, 0, 160, 120)), tmp_path / "b.png"),
+        _save(still.crop((25, 0, 135, 120)), tmp_path / "c.png"),
+    ]
+    photographs, _ = scan(paths)
+    first, last, middle = (photograph.grey for photograph in photographs)
+    assert likeness(first, last) < 0.75 <= min(likeness(first, middle), likeness(middle, last))
+    assert [len(series) for series in group(photographs)] == [3]
+
+
+def test_flat_pictures_are_like_nothing() -> None:
+    flat = np.full((24, 24), 128, dtype=np.uint8)
+    assert likeness(flat, flat) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("stated", "fraction", "expected"),
+    [
+        ("2024:05:01 12:00:00", None, START),
+        ("2024:05:01 12:00:00", "25", START + timedelta(seconds=0.25)),
+        ("2024:05:01 12:00:00", "x", START),
+        ("0000:00:00 00:00:00", None, None),
+        ("yesterday", None, None),
+        ("", None, None),
+    ],
+)
+def test_capture_times(tmp_path: Path, stated: str, fraction: str | None, expected: datetime | None) -> None:
+    exif = Image.Exif()
+    details = exif.get_ifd(ExifTags.IFD.Exif)
+    details[ExifTags.Base.DateTimeOriginal] = stated
+    if fraction is not None:
+        details[ExifTags.Base.SubsecTimeOriginal] = fraction
+    path = tmp_path / "a.jpg"
+    _photograph(1).save(path, exif=exif)
+    assert capture_time(path.read_bytes(), path) == expected
+
+
+def test_damaged_exif_is_no_time() -> None:
+    import io
+
+    buffer = io.BytesIO()
+    exif = Image.Exif()
+    exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.DateTimeOriginal] = "2024:05:01 12:00:00"
+    _photograph(1).save(buffer, "JPEG", exif=exif)
+    data = bytearray(buffer.getvalue())
+    start = data.index(b"Exif\0\0")
+    rng = np.random.default_rng(0)
+    for _ in range(300):
+        mutated = bytearray(data)
+        for at in rng.integers(start + 6, start + 90, 6):
+            mutated[at] = int(rng.integers(256))
+        try:
+            found = capture_time(bytes(mutated), Path("a.jpg"))
+        except ImageError:  # what loading the picture would say; never another error
+            continue
+        assert found is None or isinstance(found, datetime)
+
+
+# --- the folder -----------------------------------------------------------------------------------------------
+
+
+def test_each_series_is_ranked_explained_and_written(folder: Path, tmp_path: Path) -> None:
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+    summary = rank_folder(folder, tmp_path / "out", _fast())
+    lines = _lines(tmp_path / "out")
+    assert [_names(line) for line in lines[:3]] == [
+        ["s1_1.jpg", "s1_2.jpg", "s1_0.jpg"], ["s2_1.jpg", "s2_0.jpg"], ["s3_0.jpg"],
+    ]  # fmt: skip
+    assert [line["n_calls"] for line in lines[:3]] == [6, 2, 0]
+    assert [Path(line["path"]).name for line in lines[3:]] == ["broken.jpg", "empty.png"]
+    explanation = lines[0]["explanation"]
+    assert (explanation["winner"], explanation["factors"]) == ("A", ["light"])
+    assert Path(explanation["first"]["path"]).name == "s1_1.jpg"
+    assert lines[2]["explanation"] is None
+    assert (summary.n_pictures, summary.n_series, summary.n_singles, summary.n_calls) == (6, 3, 1, 8)
+    assert (summary.n_sidecars, summary.failed) == (5, ())
+    with (tmp_path / "out" / "ranking.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert (rows[0]["place"], Path(rows[0]["file"]).name, rows[0]["pick"]) == ("1", "s1_1.jpg", "3")
+    assert rows[-1]["rating"] == ""
+    assert {path: path.read_bytes() for path in folder.iterdir()} == before  # no sidecar, no picture touched
+
+
+def test_the_contact_sheet_is_one_safe_page(folder: Path, tmp_path: Path) -> None:
+    (folder / "s3_0.jpg").rename(folder / "s3<script>&.jpg")
+    rank_folder(folder, tmp_path / "out", _fast())
+    page = (tmp_path / "out" / "contact_sheet.html").read_text()
+    assert page.count("<figure") == page.count("data:image/jpeg;base64,") == 6
+    assert "<script" not in page
+    assert "s3&lt;script&gt;&amp;.jpg" in page
+    assert "&lt;b&gt;Brighter&lt;/b&gt;" in page
+    assert "2 files could not be used" in page
+    assert not re.search(r"(?:src|href)=(?!\"data:)", page)
+
+
+def test_a_finished_run_asks_nothing_again(folder: Path, tmp_path: Path) -> None:
+    rank_folder(folder, tmp_path / "out", _fast())
+    first = (tmp_path / "out" / "ranking.jsonl").read_bytes()
+    rank_folder(folder, tmp_path / "out", _fast(ScriptedNamed()))
+    assert (tmp_path / "out" / "ranking.jsonl").read_bytes() == first
+
+
+class ScriptedNamed(ScriptedBackend):
+    """No answers at all, under the name of the judge that gave them."""
+
+    def __init__(self) -> None:
+        super().__init__(name="brighter")
+        self.revision = "1"
+
+
+def test_a_run_whose_judge_dies_goes_on_where_it_stopped(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(BackendError, match="gone"):
+        rank_folder(folder, tmp_path / "out", _fast(Brighter(limit=9)))
+    assert not (tmp_path / "out" / "ranking.jsonl").exists()
+    again, whole = Brighter(), Brighter()
+    rank_folder(folder, tmp_path / "out", _fast(again))
+    rank_folder(folder, tmp_path / "other", _fast(whole))
+    assert again.n_read < whole.n_read
+    assert _lines(tmp_path / "out") == _lines(tmp_path / "other")
+    assert [path.name for path in (tmp_path / "out").glob(".*")] == []
+
+
+def test_another_judge_is_asked_anew(folder: Path, tmp_path: Path) -> None:
+    rank_folder(folder, tmp_path / "out", _fast())
+    other = Brighter()
+    other.revision = "2"  # type: ignore[misc]
+    rank_folder(folder, tmp_path / "out", _fast(other))
+    assert other.n_read > 0
+
+
+def test_without_a_visible_lead_nobody_wins(tmp_path: Path) -> None:
+    _save(_photograph(1), tmp_path / "a.png")
+    _save(ImageEnhance.Brightness(_photograph(1)).enhance(1.005), tmp_path / "b.png")
+    _save(ImageEnhance.Brightness(_photograph(1)).enhance(0.2), tmp_path / "c.png")
+    rank_folder(tmp_path, tmp_path / "out", _fast(), write_xmp=True)
+    labels = [re.findall(r'Label="(\w+)"', (tmp_path / f"{name}.png.xmp").read_text())[0] for name in "abc"]
+    assert labels[:2] == ["Yellow", "Yellow"]
+    with (tmp_path / "out" / "ranking.csv").open(newline="") as file:
+        assert [row["label"] for row in csv.DictReader(file)] == ["Yellow", "Yellow", labels[2]]
+
+
+def test_copies_share_a_place(tmp_path: Path) -> None:
+    _save(_photograph(1), tmp_path / "a.png")
+    _save(ImageEnhance.Brightness(_photograph(1)).enhance(0.8), tmp_path / "b.png")
+    (tmp_path / "c.png").write_bytes((tmp_path / "a.png").read_bytes())
+    rank_folder(tmp_path, tmp_path / "out", _fast())
+    (line,) = _lines(tmp_path / "out")
+    assert [(Path(one["path"]).name, one["place"]) for one in line["pictures"]] == [
+        ("a.png", 1), ("c.png", 1), ("b.png", 2),
+    ]  # fmt: skip
+
+
+def test_a_judge_without_usable_answers_fails_the_series_by_name(folder: Path, tmp_path: Path) -> None:
+    summary = rank_folder(folder, tmp_path / "out", Assessor(Brighter(mute=True), mode="reasoned"))
+    assert len(summary.failed) == 2
+    assert "series 0001" in summary.failed[0]
+    assert "3 of 3 comparisons failed" in summary.failed[0]
+    lines = _lines(tmp_path / "out")
+    assert lines[0]["failure"] is not None
+    assert {picture["score"] for picture in lines[0]["pictures"]} == {None}
+    assert lines[2]["failure"] is None
+    assert "Not ranked" in (tmp_path / "out" / "contact_sheet.html").read_text()
+
+
+def test_a_mute_explanation_leaves_the_ranking(folder: Path, tmp_path: Path) -> None:
+    summary = rank_folder(folder, tmp_path / "out", _fast(Brighter(mute=True)))
+    assert summary.failed == ()
+    line = _lines(tmp_path / "out")[0]
+    assert (line["failure"], line["explanation"]["winner"]) == (None, None)
+    assert "No usable explanation" in (tmp_path / "out" / "contact_sheet.html").read_text()
+
+
+def test_damaged_answers_are_named(folder: Path, tmp_path: Path) -> None:
+    rank_folder(folder, tmp_path / "out", _fast())
+    for file in (tmp_path / "out" / "answers").iterdir():
+        file.write_text('{"answers": [{"first": 1}]}')
+    with pytest.raises(RecordError, match="delete it"):
+        rank_folder(folder, tmp_path / "out", _fast())
+
+
+# --- ranking and scoring by the assessor ------------------------------------------------------------------------
+
+
+def _refs(folder: Path, n: int) -> list:
+    for index in range(n):
+        _save(ImageEnhance.Brightness(_photograph(7)).enhance(0.6 + 0.6 * index / n), folder / f"{index:02d}.png")
+    return [photograph.ref for photograph in scan(sorted(folder.iterdir()))[0]]
+
+
+def test_many_pictures_are_ranked_in_rounds_within_the_budget(tmp_path: Path) -> None:
+    refs = _refs(tmp_path, 12)
+    judge = Brighter()
+    ranking = _fast(judge).rank(refs, max_calls=80)
+    assert ranking.order == tuple(ref.id for ref in reversed(refs))
+    assert ranking.n_calls == judge.n_read == 80
+    assert (ranking.n_comparisons, ranking.n_cycles, ranking.settled) == (40, 0, None)
+    assert ranking == _fast().rank(refs[::-1], max_calls=80)
+
+
+def test_one_order_costs_half(tmp_path: Path) -> None:
+    refs = _refs(tmp_path, 6)
+    judge = Brighter()
+    ranking = _fast(judge).rank(refs, orders="random")
+    assert ranking.n_calls == judge.n_read == 15
+    assert ranking.order == tuple(ref.id for ref in reversed(refs))
+
+
+def test_a_picture_that_changes_under_way_is_named(tmp_path: Path) -> None:
+    refs = _refs(tmp_path, 3)
+    _save(_photograph(9), refs[0].path)
+    with pytest.raises(InputError, match=r"00\.png: was changed"):
+        _fast().rank(refs)
+
+
+def test_scores_stand_against_a_named_set(tmp_path: Path) -> None:
+    place = tmp_path / "set"
+    place.mkdir()
+    _refs(place, 5)
+    assessor = _fast()
+    references = assessor.reference_set(*reference_pictures(place))
+    assert re.fullmatch(r"set@[0-9a-f]{12}", references.name)
+    write_reference_set(tmp_path / "set.json", references)
+    assert read_reference_set(tmp_path / "set.json") == references
+    from redaes.images import load_image
+
+    scores = [assessor.score(load_image(place / f"{index:02d}.png"), references) for index in range(5)]
+    assert [score.better_than for score in scores] == sorted(score.better_than for score in scores)
+    assert scores[0].score < 4.5 < scores[-1].score
+    assert {(score.references, score.n_references, score.n_calls) for score in scores} == {(references.name, 5, 8)}
+    other = Brighter()
+    other.revision = "2"  # type: ignore[misc]
+    with pytest.raises(InputError, match="rank the set anew"):
+        _fast(other).score(load_image(place / "00.png"), references)
+
+
+def test_a_reference_set_needs_two_pictures(tmp_path: Path) -> None:
+    _save(_photograph(1), tmp_path / "a.png")
+    with pytest.raises(InputError, match="1 different pictures"):
+        _fast().reference_set(*reference_pictures(tmp_path))
+
+
+def test_a_file_that_is_no_reference_set(tmp_path: Path) -> None:
+    (tmp_path / "x.json").write_text("{}")
+    with pytest.raises(RecordError, match="is no reference set"):
+        read_reference_set(tmp_path / "x.json")
+
+
+# --- the command line -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def judge(monkeypatch: pytest.MonkeyPatch) -> Brighter:
+    found = Brighter()
+    monkeypatch.setattr(cli, "_backend", lambda *_: found)
+    return found
+
+
+def test_rank_reports_what_could_not_be_used_and_ends_with_5(folder: Path, tmp_path: Path, judge: Brighter) -> None:
+    done = runner.invoke(cli.app, ["rank", str(folder), "--out", str(tmp_path / "out")])
+    assert done.exit_code == 5, done.output
+    assert "6 pictures in 3 series, 1 of them alone" in done.stdout
+    assert "sidecars to write with --write-xmp: 5" in done.stdout
+    assert "broken.jpg" in done.stderr
+    assert "empty.png" in done.stderr
+    assert not list(folder.glob("*.xmp"))
+
+
+def test_rank_as_json_lines(folder: Path, tmp_path: Path, judge: Brighter) -> None:
+    done = runner.invoke(cli.app, ["rank", str(folder), "--out", str(tmp_path / "out"), "--json"])
+    assert done.exit_code == 5, done.output
+    assert [json.loads(line) for line in done.stdout.splitlines()] == _lines(tmp_path / "out")
+    assert done.stderr == ""
+
+
+def test_rank_writes_sidecars_when_asked(folder: Path, tmp_path: Path, judge: Brighter) -> None:
+    for name in ("broken.jpg", "empty.png"):
+        (folder / name).unlink()
+    (folder / "s1_0.jpg.xmp").write_text("<html/>")
+    options = ["rank", str(folder), "--out", str(tmp_path / "out"), "--write-xmp"]
+    done = runner.invoke(cli.app, options)
+    assert done.exit_code == 5, done.output
+    assert "s1_0.jpg.xmp: is XML but not XMP" in done.stderr
+    assert (folder / "s1_0.jpg.xmp").read_text() == "<html/>"
+    assert "sidecars written: 4, of which 0 merged" in done.stdout
+    (folder / "s1_0.jpg.xmp").unlink()
+    again = runner.invoke(cli.app, options)
+    assert again.exit_code == 0, again.output
+    assert "sidecars written: 1" in again.stdout
+
+
+@pytest.mark.parametrize("arguments", [["rank", "nowhere"], ["rank", ".", "--mode", "slow"]])
+def test_rank_refuses_wrong_input_before_a_model_is_loaded(
+    arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> object:
+        raise AssertionError
+
+    monkeypatch.setattr(cli, "_backend", fail)
+    monkeypatch.chdir(tmp_path)
+    assert runner.invoke(cli.app, arguments).exit_code == 2
+
+
+def test_score_goes_on_past_an_unusable_picture(tmp_path: Path, judge: Brighter) -> None:
+    place = tmp_path / "set"
+    place.mkdir()
+    _refs(place, 4)
+    arguments = ["score", str(place / "00.png"), str(tmp_path / "no.jpg"), str(place / "03.png")]
+    options = ["--references", str(place), "--save", str(tmp_path / "set.json"), "--json"]
+    done = runner.invoke(cli.app, arguments + options)
+    assert done.exit_code == 5, done.output
+    dark, absent, bright = (json.loads(line) for line in done.stdout.splitlines())
+    assert dark["score"] < bright["score"]
+    assert dark["references"].startswith("set@")
+    assert "no such file" in absent["error"]
+    read = judge.n_read
+    done = runner.invoke(cli.app, ["score", str(place / "03.png"), "--references", str(tmp_path / "set.json")])
+    assert done.exit_code == 0, done.output
+    assert re.search(r"\d\.\d ± \d\.\d  .*03\.png  \(better than \d of 4 of set@", done.stdout)
+    assert judge.n_read == read + 6  # the set itself was not ranked again; the picture is one of it
+
+
+def test_doctor_names_what_is_missing_and_the_line_that_mends_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    from importlib import metadata
+
+    from redaes import doctor
+
+    wanted = ["numpy>=2.2", "nowhere-to-be-found>=1 ; extra == 'demo'", "pillow>=900 ; extra == 'edit'",
+              "other ; python_version < '3' and extra == 'edit'", "redaes[edit] ; extra == 'all'"]  # fmt: skip
+    monkeypatch.setattr(metadata, "requires", lambda _: wanted)
+    monkeypatch.setattr(doctor, "_device", lambda: "cpu")
+    done = runner.invoke(cli.app, ["doctor"])
+    assert done.exit_code == 0, done.output
+    assert "core       complete" in done.stdout
+    assert "nowhere-to-be-found absent (wanted >=1)" in done.stdout
+    assert "mend it: pip install 'redaes[demo]'" in done.stdout
+    assert re.search(r"edit +pillow \S+ \(wanted >=900\)\n +mend it: pip install 'redaes\[edit\]'", done.stdout)
+    report = json.loads(runner.invoke(cli.app, ["doctor", "--json"]).stdout)
+    assert report["healthy"] is True
+    assert {part["name"]: part["remedy"] for part in report["parts"]} == {
+        "": None, "demo": "pip install 'redaes[demo]'", "edit": "pip install 'redaes[edit]'",
+    }  # fmt: skip
+    wanted[0] = "numpy>=900"
+    broken = runner.invoke(cli.app, ["doctor"])
+    assert broken.exit_code == 4
+    assert "mend it: pip install --upgrade redaes" in broken.stdout
+
+
+def test_the_shell_can_complete_commands() -> None:
+    code = "import sys; sys.argv = ['redaes']; from redaes.cli import main; main()"
+    asked = {"_REDAES_COMPLETE": "complete_bash", "COMP_WORDS": "redaes ra", "COMP_CWORD": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, env={**os.environ, **asked}, timeout=60
+    )
+    assert done.stdout.split() == ["rank"]
