@@ -295,7 +295,7 @@ class Assessor:
             ParseError: no comparison gave a usable answer.
             BackendError: the model cannot be asked.
         """
-        self._check_judge(references)
+        self.check_references(references)
         outcomes: list[tuple[float, float, float]] = []
         n_calls = n_failed = 0
         for start in range(0, len(references.pictures), _BATCH):
@@ -356,7 +356,7 @@ class Assessor:
             mode=self.mode,
         )
 
-    def _check_judge(self, references: ReferenceSet) -> None:
+    def check_references(self, references: ReferenceSet) -> None:
         own = (self.backend.model, self.backend.revision, prompts.load(prompts.COMPARE[self.mode]).id)
         theirs = (references.model, references.revision, references.prompt_id)
         if own != theirs:

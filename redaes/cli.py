@@ -129,17 +129,13 @@ def score(
     with _errors_reported(as_json):
         from redaes.assessor import Assessor
         from redaes.images import load_image
-        from redaes.references import read_reference_set, reference_pictures, write_reference_set
+        from redaes.references import references_of, write_reference_set
 
         with _quiet():
             # What costs little is checked before a model is loaded.
-            if references is not None and references.is_file():
-                found = read_reference_set(references)
-                assessor = Assessor(_backend(model, adapter, device), mode="fast")
-            else:
-                name, candidates = reference_pictures(references)
-                assessor = Assessor(_backend(model, adapter, device), mode="fast")
-                found = assessor.reference_set(name, candidates)
+            ranked = references_of(references)
+            assessor = Assessor(_backend(model, adapter, device), mode="fast")
+            found = ranked(assessor)
             if save is not None:
                 write_reference_set(save, found)
             for picture in pictures:
@@ -275,6 +271,9 @@ def serve(
     device: Annotated[
         str | None, typer.Option(help="Such as cpu or cuda; with --vllm: cpu, if it is one for CPUs.")
     ] = None,
+    references: Annotated[
+        Path | None, typer.Option(help="Offer /v1/score against this folder of pictures, or a file of redaes score.")
+    ] = None,
     host: Annotated[str, typer.Option(help="Address to listen at; others than loopback need keys.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen at; 0: any that is free.")] = 8080,
     api_keys: Annotated[Path | None, typer.Option(help="File with one API key a line.")] = None,
@@ -286,6 +285,8 @@ def serve(
 ) -> None:
     """Serve the assessor over HTTP, with a page to look at; on this machine unless told otherwise."""
     with _errors_reported(as_json=False):
+        from redaes.assessor import Assessor
+        from redaes.references import references_of
         from redaes.serving import run
         from redaes.serving.limits import Limits
         from redaes.serving.vllm import Served, is_healthy
@@ -297,6 +298,7 @@ def serve(
         keys = run.read_api_keys(api_keys) if api_keys is not None else ()
         address = run.Address(host, port, keys, tuple(allow_host or ()))
         limits = Limits(workers=run.SERVER_WORKERS if vllm or attach else 1, max_waiting=max_waiting, timeout_s=timeout)
+        ranked = None if references is None else references_of(references)
         backend: Backend
         healthy = None
         with run.orderly_end(), ExitStack() as stack:
@@ -322,8 +324,14 @@ def serve(
                 )
                 healthy = partial(is_healthy, attach.rstrip("/"))
             else:
-                backend = _backend(model, adapter, device)
-            run.serve(backend, address, limits, is_healthy=healthy, announce=typer.echo)
+                with _quiet():
+                    backend = _backend(model, adapter, device)
+            scored = None
+            if ranked is not None:
+                assessor = Assessor(backend, mode="fast")
+                scored = ranked(assessor)
+                assessor.check_references(scored)
+            run.serve(backend, address, limits, references=scored, is_healthy=healthy, announce=typer.echo)
 
 
 @app.command()

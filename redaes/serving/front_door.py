@@ -1,7 +1,8 @@
 """The HTTP service before a model: what people and programs may ask, and how it ends for each of them.
 
-``POST /v1/compare``, ``GET /v1/models``, ``GET /health``, ``GET /metrics``, the page at ``/``, and, where the model
-is behind a server, ``POST /v1/chat/completions``. What is taken and refused is written down in docs/serving.md.
+``POST /v1/compare``, ``/v1/rank``, with references ``/v1/score``, and, where the model is behind a server,
+``/v1/chat/completions``; ``GET /v1/models``, ``/health``, ``/metrics``, and the page at ``/``. What is taken and
+refused is written down in docs/serving.md.
 """
 
 from __future__ import annotations
@@ -25,22 +26,30 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from redaes import prompts
-from redaes.assessor import Assessor, Result
+from redaes.assessor import Assessor, ReferenceSet, Result, Score
 from redaes.backends.base import Backend
 from redaes.backends.base import Request as Question
 from redaes.backends.endpoint import SERVER_REASONS
 from redaes.backends.server import ServerBackend
-from redaes.errors import BackendError, EndpointError, InputError
-from redaes.images import MAX_PIXELS, decode_image
+from redaes.errors import BackendError, EndpointError, InputError, ParseError
+from redaes.images import MAX_PIXELS, LoadedImage, decode_image
 from redaes.prompts import Mode
 from redaes.serving.guard import LOOPBACK_HOSTS, Guard, Metrics, error_body
-from redaes.serving.intake import CHAT_FIELDS, CompareRequest, Upload, chat_request, compare_request
+from redaes.serving.intake import (
+    CHAT_FIELDS,
+    Asked,
+    CompareRequest,
+    RankRequest,
+    ScoreRequest,
+    Upload,
+    chat_request,
+    read_question,
+)
 from redaes.serving.limits import Limits
-from redaes.types import Sampling
+from redaes.types import Ranking, Record, Sampling
 
 _PAGE = Path(__file__).with_name("page")
-_CACHE_FORMAT = b"redaes-front-door-1"
-_SAMPLING = Sampling()
+_CACHE_FORMAT = "redaes-front-door-1"
 
 _CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src blob:; connect-src 'self'; "
@@ -67,6 +76,19 @@ class ErrorAnswer(BaseModel):
     error: ErrorDetail
 
 
+class RankAnswer(Record):
+    """An order of the pictures that were sent."""
+
+    ids: tuple[str, ...]
+    """Of the pictures, in the order in which they were sent; equal pictures have one id."""
+    ranking: Ranking
+    model: str
+    revision: str
+    prompt_id: str
+    """``name/version@hash``."""
+    mode: Mode
+
+
 _ERRORS: dict[int | str, dict[str, Any]] = {
     status: {"model": ErrorAnswer, "description": text}
     for status, text in (
@@ -89,6 +111,7 @@ def create_app(
     backend: Backend,
     *,
     limits: Limits | None = None,
+    references: ReferenceSet | None = None,
     api_keys: Iterable[str] = (),
     hosts: Iterable[str] = LOOPBACK_HOSTS,
     is_healthy: Callable[[], bool] | None = None,
@@ -98,6 +121,7 @@ def create_app(
     Args:
         backend: the model; used by ``limits.workers`` threads at once, which a model in this process allows one of.
         limits: None: the defaults.
+        references: what ``/v1/score`` compares with, ranked by this very model; None: it is not offered.
         api_keys: any of them opens ``/v1``; none: no key is asked for.
         hosts: names under which the service may be addressed; see :class:`Guard`.
         is_healthy: whether what the backend stands on is alive, for ``/health``; None: it is.
@@ -130,32 +154,84 @@ def create_app(
     async def broken(_request: Request, _error: Exception) -> JSONResponse:
         return JSONResponse(error_body(500, "a fault of the service; its log tells more"), 500)
 
+    async def answered(
+        request: Request,
+        question: Sequence[str],
+        mode: Mode,
+        work: Callable[[Backend], tuple[BaseModel, Sequence[str]]],
+    ) -> Response:
+        """The answer from the cache, or from work, which also names the failures that an answer survived."""
+        key = cache_key((*question, mode), mode, backend.model, backend.revision)
+        stored = cache.get(key)
+        metrics.cache.labels("miss" if stored is None else "hit").inc()
+        if stored is None:
+            found, failures = await desk.run(request, work)
+            for reason in failures:
+                metrics.failures.labels(reason).inc()
+            _refuse_lost(failures)
+            stored = found.model_dump_json().encode()
+            cache.put(key, stored)
+        return Response(stored, media_type="application/json")
+
     @app.post(
         "/v1/compare",
         responses={200: {"model": Result}, **_ERRORS},
-        openapi_extra={"requestBody": _compare_body()},
+        openapi_extra={"requestBody": _body_of(CompareRequest)},
     )
     async def compare(request: Request) -> Response:
         """Which of two pictures is better, by how much, and why; asked in both orders."""
-        first, second, mode = await compare_request(request, limits)
-        key = cache_key("compare", (first, second), mode, backend.model, backend.revision)
-        stored = cache.get(key)
-        metrics.cache.labels("miss" if stored is None else "hit").inc()
-        if stored is not None:
-            return Response(stored, media_type="application/json")
+        asked, uploads = await read_question(request, CompareRequest, limits)
 
-        def work(model: Backend) -> Result:
-            pair = decode_image(first.data, first.name), decode_image(second.data, second.name)
-            return Assessor(model, mode=mode).compare_many([pair])[0]
+        def work(model: Backend) -> tuple[Result, list[str]]:
+            first, second = _decoded(uploads)
+            result = Assessor(model, mode=asked.mode).compare_many([(first, second)])[0]
+            return result, [one.failure for one in result.comparisons if one.failure is not None]
 
-        result = await desk.run(request, work)
-        failures = [one.failure for one in result.comparisons if one.failure is not None]
-        for reason in failures:
-            metrics.failures.labels(reason).inc()
-        _refuse_lost(failures)
-        answer = result.model_dump_json().encode()
-        cache.put(key, answer)
-        return Response(answer, media_type="application/json")
+        return await answered(request, ("compare", *_named(uploads)), asked.mode, work)
+
+    @app.post(
+        "/v1/rank",
+        responses={200: {"model": RankAnswer}, **_ERRORS},
+        openapi_extra={"requestBody": _body_of(RankRequest)},
+    )
+    async def rank(request: Request) -> Response:
+        """Order several pictures with few comparisons."""
+        asked, uploads = await read_question(request, RankRequest, limits)
+
+        def work(model: Backend) -> tuple[RankAnswer, list[str]]:
+            pictures = _decoded(uploads)
+            assessor = Assessor(model, mode=asked.mode)
+            ranking = assessor.rank(pictures, top_k=asked.top_k, max_calls=asked.max_calls)
+            answer = RankAnswer(
+                ids=tuple(picture.ref.id for picture in pictures),
+                ranking=ranking,
+                model=model.model,
+                revision=model.revision,
+                prompt_id=prompts.load(prompts.COMPARE[asked.mode]).id,
+                mode=asked.mode,
+            )
+            return answer, []
+
+        question = ("rank", str(asked.top_k), str(asked.max_calls), *_named(uploads))
+        return await answered(request, question, asked.mode, work)
+
+    if references is not None:
+
+        @app.post(
+            "/v1/score",
+            responses={200: {"model": Score}, **_ERRORS},
+            openapi_extra={"requestBody": _body_of(ScoreRequest)},
+        )
+        async def score(request: Request) -> Response:
+            """Where one picture stands among the service's references, in points of 0 to 9."""
+            _, uploads = await read_question(request, ScoreRequest, limits)
+
+            def work(model: Backend) -> tuple[Score, list[str]]:
+                (picture,) = _decoded(uploads)
+                return Assessor(model, mode=references.mode).score(picture, references), []
+
+            question = ("score", references.name, *_named(uploads))
+            return await answered(request, question, references.mode, work)
 
     @app.get("/v1/models", responses={401: _ERRORS[401], 403: _ERRORS[403]})
     async def models() -> dict[str, Any]:
@@ -180,26 +256,39 @@ def create_app(
     return app
 
 
-def cache_key(kind: str, uploads: Sequence[Upload], mode: Mode, model: str, revision: str) -> str:
+def cache_key(question: Sequence[str], mode: Mode, model: str, revision: str) -> str:
     """The name of an answer: SHA-256 of everything that decides it, each part behind its length, in hex.
 
-    Pictures count by their original bytes, so that two files that decode alike never share an answer; and by the
-    name that notes call them.
+    Args:
+        question: what is asked, of which pictures (:func:`_named`), in which order.
+        mode: names the prompt.
+        model: its name.
+        revision: what pins its weights.
     """
     parts = [
         _CACHE_FORMAT,
-        kind.encode(),
-        model.encode(),
-        revision.encode(),
-        prompts.load(prompts.COMPARE[mode]).id.encode(),
-        _SAMPLING.model_dump_json().encode(),
-        f"{MAX_PIXELS} pixels, Pillow {PIL.__version__}".encode(),
-        *(part for upload in uploads for part in (upload.id.encode(), str(upload.name).encode())),
+        model,
+        revision,
+        prompts.load(prompts.COMPARE[mode]).id,
+        Sampling().model_dump_json(),
+        f"{MAX_PIXELS} pixels, Pillow {PIL.__version__}",
+        *question,
     ]
     digest = hashlib.sha256()
     for part in parts:
-        digest.update(len(part).to_bytes(8, "big") + part)  # lengths keep ("ab", "c") apart from ("a", "bc")
+        data = part.encode()
+        digest.update(len(data).to_bytes(8, "big") + data)  # lengths keep ("ab", "c") apart from ("a", "bc")
     return digest.hexdigest()
+
+
+def _named(uploads: Sequence[Upload]) -> list[str]:
+    """Pictures as a cache key has them: by their original bytes, so that two files that decode alike never share
+    an answer, and by the names that notes call them."""
+    return [part for upload in uploads for part in (upload.id, str(upload.name))]
+
+
+def _decoded(uploads: Sequence[Upload]) -> list[LoadedImage]:
+    return [decode_image(upload.data, upload.name) for upload in uploads]
 
 
 class _Cache:
@@ -266,7 +355,7 @@ class _Desk:
             return await self.watched(request, self._workers.submit(work, task))
         except EndpointError as error:
             raise _unavailable(error) from error
-        except BackendError as error:
+        except (BackendError, ParseError) as error:
             raise HTTPException(502, str(error)) from error
         except InputError as error:
             raise HTTPException(422, str(error)) from error
@@ -321,27 +410,21 @@ def _refuse_lost(reasons: Sequence[str]) -> None:
             raise _unavailable(EndpointError(reason, "one order was lost"))
 
 
-def _compare_body() -> dict[str, Any]:
-    """The body of ``/v1/compare`` as OpenAPI writes it: FastAPI is not asked to parse it."""
-    picture = {"type": "string", "format": "binary"}
-    return {
-        "required": True,
-        "content": {
-            "application/json": {"schema": CompareRequest.model_json_schema()},
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "required": ["first", "second"],
-                    "additionalProperties": False,
-                    "properties": {
-                        "first": picture,
-                        "second": picture,
-                        "mode": {"type": "string", "enum": ["reasoned", "fast"]},
-                    },
-                }
-            },
+def _body_of(schema: type[Asked]) -> dict[str, Any]:
+    """The body of a question as OpenAPI writes it, for both content types: FastAPI is not asked to parse it."""
+    as_json = schema.model_json_schema()
+    file = {"type": "string", "format": "binary"}
+    as_form = {
+        **as_json,
+        "properties": {
+            name: ({**field, "items": file} if field.get("type") == "array" else file)
+            if name in schema.picture_fields
+            else field
+            for name, field in as_json["properties"].items()
         },
     }
+    content = {"application/json": {"schema": as_json}, "multipart/form-data": {"schema": as_form}}
+    return {"required": True, "content": content}
 
 
 def _add_page(app: FastAPI, path: str, file: Path) -> None:

@@ -27,7 +27,13 @@ LOG = logging.getLogger("redaes.serving")
 
 LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "::1")
 
-_KNOWN_PATHS = ("/v1/compare", "/v1/chat/completions", "/v1/models", "/health", "/metrics", "/openapi.json", "/")
+_KNOWN_PATHS = frozenset(
+    {
+        "/", "/page.css", "/page.js", "/health", "/metrics", "/openapi.json",
+        "/v1/models", "/v1/compare", "/v1/rank", "/v1/score", "/v1/chat/completions",
+    }
+)  # fmt: skip
+"""What metrics and logs name; all else is "other", so that callers cannot fill either with words of theirs."""
 
 
 class Metrics:

@@ -13,9 +13,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, ClassVar, TypeVar, get_origin
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -58,14 +58,47 @@ class Upload:
         return content_id(self.data)
 
 
-class CompareRequest(BaseModel):
-    """Two pictures as ``data:image/…;base64,…`` URLs."""
+class Asked(BaseModel):
+    """What all questions have in common: pictures as ``data:image/…;base64,…`` URLs, and nothing unknown."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
+
+    picture_fields: ClassVar[tuple[str, ...]]
+    """The fields that hold pictures; in a multipart request they are files."""
+
+
+class CompareRequest(Asked):
+    """Two pictures."""
+
+    picture_fields = ("first", "second")
 
     first: str
     second: str
     mode: Mode = "reasoned"
+
+
+class RankRequest(Asked):
+    """Several pictures, to be ordered."""
+
+    picture_fields = ("pictures",)
+
+    pictures: Annotated[list[str], Field(min_length=2)]
+    mode: Mode = "fast"
+    top_k: Annotated[int, Field(ge=1)] | None = None
+    """Stop as soon as the best k are settled."""
+    max_calls: Annotated[int, Field(ge=2)] | None = None
+    """Budget of questions to the model."""
+
+
+class ScoreRequest(Asked):
+    """One picture, to be placed among the service's references."""
+
+    picture_fields = ("picture",)
+
+    picture: str
+
+
+_AskedT = TypeVar("_AskedT", bound=Asked)
 
 
 def refused(status: int, message: str) -> HTTPException:
@@ -73,22 +106,22 @@ def refused(status: int, message: str) -> HTTPException:
     return HTTPException(status, message)
 
 
-async def compare_request(request: Request, limits: Limits) -> tuple[Upload, Upload, Mode]:
-    """The pictures of a request to compare, their sizes checked, and the mode.
+async def read_question(request: Request, schema: type[_AskedT], limits: Limits) -> tuple[_AskedT, list[Upload]]:
+    """The question of a request and its pictures in the order of the fields, their sizes checked.
 
     Raises:
         HTTPException: 413, 415 or 422, with the remedy.
     """
     kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
     if kind == "application/json":
-        uploads, mode = await asyncio.to_thread(_from_json, await request.body())
+        asked, uploads = await asyncio.to_thread(_from_json, await request.body(), schema, limits)
     elif kind == "multipart/form-data":
-        uploads, mode = await _form(request, limits)
+        asked, uploads = await _from_form(request, schema, limits)
     else:
         raise refused(415, f"content type {kind[:80]!r}; send application/json or multipart/form-data")
-    for upload in uploads.values():
+    for upload in uploads:
         await asyncio.to_thread(check_size, upload, limits)
-    return uploads["first"], uploads["second"], mode
+    return asked, uploads
 
 
 def from_data_url(url: str, field: str) -> Upload:
@@ -188,8 +221,7 @@ def _content(content: Any, limits: Limits, n_before: int) -> int:
             if not isinstance(url, str) or not set(part["image_url"]) <= {"url", "detail"}:
                 raise refused(422, "image_url: give {'url': 'data:image/…;base64,…'}")
             n_images += 1
-            if n_before + n_images > limits.max_images:
-                raise refused(413, f"more than {limits.max_images} pictures in one request")
+            _few(n_before + n_images, limits)
             check_size(from_data_url(url, "image_url"), limits)
         else:
             raise refused(422, "content: parts are {'type': 'text', 'text': …} and {'type': 'image_url', …}")
@@ -204,37 +236,58 @@ def _bounded(asked: Mapping[str, Any], field: str, most: int) -> None:
         raise refused(422, f"{field}: give a whole number from 0 to {most}")
 
 
-def _from_json(body: bytes) -> tuple[dict[str, Upload], Mode]:
+def _from_json(body: bytes, schema: type[_AskedT], limits: Limits) -> tuple[_AskedT, list[Upload]]:
     try:
-        asked = CompareRequest.model_validate_json(body)
+        asked = schema.model_validate_json(body)
     except ValidationError as error:
         raise refused(422, _reasons(error)) from error
-    return {name: from_data_url(getattr(asked, name), name) for name in ("first", "second")}, asked.mode
+    named: list[tuple[str, str]] = []
+    for field in schema.picture_fields:
+        value = getattr(asked, field)
+        named += [(field, value)] if isinstance(value, str) else [(f"{field}{n}", url) for n, url in enumerate(value)]
+    _few(len(named), limits)
+    return asked, [from_data_url(url, name) for name, url in named]
+
+
+async def _from_form(request: Request, schema: type[_AskedT], limits: Limits) -> tuple[_AskedT, list[Upload]]:
+    async with request.form(
+        max_files=limits.max_images + 1, max_fields=len(schema.model_fields), max_part_size=64 * 1024
+    ) as form:
+        values: dict[str, Any] = {}
+        uploads = []
+        for field in form:
+            sent = form.getlist(field)
+            files = [one for one in sent if isinstance(one, UploadFile)]
+            is_picture = field in schema.picture_fields
+            if is_picture != bool(files) or len(files) not in (0, len(sent)):
+                raise refused(422, f"{field[:80]}: {'send files' if is_picture else 'not a field for files'}")
+            is_list = is_picture and get_origin(schema.model_fields[field].annotation) is list
+            if len(sent) > 1 and not is_list:
+                raise refused(422, f"{field[:80]}: send it once")
+            values[field] = ["" for _ in sent] if is_list else "" if is_picture else sent[0]
+        _few(sum(len(form.getlist(field)) for field in schema.picture_fields), limits)
+        try:
+            asked = schema.model_validate(values, strict=False)
+        except ValidationError as error:
+            raise refused(422, _reasons(error)) from error
+        for field in schema.picture_fields:
+            for n, file in enumerate(form.getlist(field)):
+                if not isinstance(file, UploadFile):
+                    raise AssertionError("checked above")
+                name = f"{field}{n}" if isinstance(values[field], list) else field
+                uploads.append(Upload(await file.read(), _file_name(name, file.filename)))
+    return asked, uploads
+
+
+def _few(n_images: int, limits: Limits) -> None:
+    if n_images > limits.max_images:
+        raise refused(413, f"more than {limits.max_images} pictures in one request")
 
 
 def _reasons(error: ValidationError) -> str:
     """What is wrong, field by field, without what was sent: that may be megabytes."""
     found = [(".".join(map(str, item["loc"])), item["msg"]) for item in error.errors(include_input=False)]
     return "; ".join(f"{where or 'body'}: {what}"[:200] for where, what in found)[:1000]
-
-
-async def _form(request: Request, limits: Limits) -> tuple[dict[str, Upload], Mode]:
-    async with request.form(max_files=2, max_fields=1, max_part_size=64 * 1024) as form:
-        unknown = sorted(set(form) - {"first", "second", "mode"})
-        if unknown:
-            raise refused(422, f"unknown fields {', '.join(unknown)[:200]}; send first, second and mode")
-        uploads = {}
-        for name in ("first", "second"):
-            sent = form.getlist(name)
-            if len(sent) != 1 or not isinstance(sent[0], UploadFile):
-                raise refused(422, f"{name}: send exactly one file")
-            uploads[name] = Upload(await sent[0].read(), _file_name(name, sent[0].filename))
-        sent_mode = form.get("mode", "reasoned")
-    try:
-        mode = CompareRequest(first="", second="", mode=sent_mode).mode  # type: ignore[arg-type]  # checked by it
-    except ValidationError as error:
-        raise refused(422, _reasons(error)) from error
-    return uploads, mode
 
 
 def _file_name(field: str, sent: str | None) -> Path:

@@ -24,6 +24,7 @@ from redaes.errors import BackendError, InputError, MissingDependency
 from redaes.serving.vllm import Served, VllmServer, served_models
 
 if TYPE_CHECKING:
+    from redaes.assessor import ReferenceSet
     from redaes.serving.limits import Limits
 
 SERVER_WORKERS = 16
@@ -114,6 +115,7 @@ def serve(
     address: Address,
     limits: Limits,
     *,
+    references: ReferenceSet | None = None,
     is_healthy: Callable[[], bool] | None = None,
     announce: Callable[[str], object],
 ) -> None:
@@ -123,6 +125,7 @@ def serve(
         backend: the model.
         address: where.
         limits: see there; ``workers`` as the backend allows.
+        references: what single pictures are scored against; None: that is not offered.
         is_healthy: whether what the backend stands on is alive; None: it is, as long as this process.
         announce: called with the address once requests are taken.
 
@@ -141,6 +144,7 @@ def serve(
     app = create_app(
         backend,
         limits=limits,
+        references=references,
         api_keys=address.api_keys,
         hosts=(*LOOPBACK_HOSTS, *address.allowed_hosts),
         is_healthy=is_healthy,

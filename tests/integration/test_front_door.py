@@ -7,55 +7,25 @@ import base64
 import io
 import json
 import struct
-import threading
 import time
 import zlib
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import httpx
 import numpy as np
 import pytest
-from numpy.typing import NDArray
+from colours import Colours
 from PIL import Image
 
-from redaes.backends.base import Request
+from redaes.assessor import Assessor
 from redaes.errors import EndpointError, InputError
+from redaes.images import content_id
 from redaes.serving.front_door import cache_key, create_app
-from redaes.serving.intake import Upload
 from redaes.serving.limits import Limits
-from redaes.types import Sampling
+from redaes.types import ImageRef
 
 KEY = "a-key-of-the-tests-0123"
-
-
-class Colours:
-    """A model that likes red, in both orders; it may be told to wait, and counts."""
-
-    model, revision = "colours", "1"
-
-    def __init__(self) -> None:
-        self.n_read = 0
-        self.gate = threading.Event()
-        self.gate.set()
-        self.entered = threading.Semaphore(0)
-        self.error: Exception | None = None
-
-    def read(self, requests: Sequence[Request], choices: Sequence[str]) -> NDArray[np.float64]:
-        self.entered.release()
-        assert self.gate.wait(30)
-        if self.error is not None:
-            raise self.error
-        self.n_read += len(requests)
-        rows = []
-        for request in requests:
-            first, second = (np.asarray(image.convert("RGB")).mean((0, 1))[0] / 255 for image in request.images)
-            rows.append([3 * (first - second) - 1, 3 * (second - first) - 1, -4.0][: len(choices)])
-        return np.array(rows)
-
-    def generate(self, requests: Sequence[Request], sampling: Sampling) -> list[str]:
-        return ["no answer in the form"] * len(requests)
 
 
 def saved(image: Image.Image) -> bytes:
@@ -150,8 +120,16 @@ def test_equal_pictures_are_a_tie_and_cost_nothing() -> None:
     assert door.model.n_read == 0
 
 
+def test_the_reasoned_mode_gives_reasons() -> None:
+    result = Door().compare(mode="reasoned").json()
+    assert (result["winner"], result["factors"], result["order_consistent"]) == ("A", ["colour"], True)
+    assert "redder" in result["rationale"]
+
+
 def test_an_answer_that_the_model_spoils_is_a_result() -> None:
-    answer = Door().compare(mode="reasoned")
+    door = Door()
+    door.model.spoilt = True
+    answer = door.compare(mode="reasoned")
     assert answer.status_code == 200
     assert answer.json()["winner"] is None
     assert "not_the_form" in answer.json()["failure"]
@@ -193,7 +171,10 @@ def test_what_is_refused_and_why(body: dict[str, Any], status: int, words: str) 
         ({"content": b""}, 415),
         ({"content": b"x", "headers": {"Content-Type": "multipart/form-data"}}, 400),
         ({"files": {"first": ("a.png", RED)}}, 422),
-        ({"files": [("first", ("a.png", RED)), ("second", ("b.png", BLUE)), ("more", ("c.png", BLUE))]}, 400),
+        ({"files": [("first", ("a.png", RED)), ("second", ("b.png", BLUE)), ("more", ("c.png", BLUE))]}, 422),
+        ({"files": [("first", ("a.png", RED)), ("first", ("b.png", BLUE))]}, 422),
+        ({"files": {"first": ("a.png", RED)}, "data": {"second": "text"}}, 422),
+        ({"files": {"first": ("a.png", RED), "second": ("b.png", RED), "mode": ("c.png", RED)}}, 422),
         ({"data": {"first": "a", "second": "b"}}, 415),
     ],
 )
@@ -400,21 +381,78 @@ def test_files_that_resemble_each_other_never_share_an_answer(twins: tuple[bytes
 
 
 def test_everything_that_decides_an_answer_is_in_its_key() -> None:
-    red, blue = Upload(RED, Path("first.png")), Upload(BLUE, Path("second.png"))
-    base: tuple[Any, ...] = ("compare", (red, blue), "fast", "model", "1")
+    base: tuple[Any, ...] = (("compare", "id1", "first.png"), "fast", "model", "1")
     others = [
-        ("score", *base[1:]),
-        ("compare", (blue, red), *base[2:]),
-        ("compare", (red, red), *base[2:]),
-        ("compare", (red,), *base[2:]),
-        ("compare", (Upload(RED, Path("first.jpg")), blue), *base[2:]),
-        (*base[:2], "reasoned", *base[3:]),
-        (*base[:3], "other", "1"),
-        (*base[:3], "mode", "l1"),
-        (*base[:3], "model1", ""),
+        (("score", "id1", "first.png"), *base[1:]),
+        (("compare", "id2", "first.png"), *base[1:]),
+        (("compare", "id1", "first.jpg"), *base[1:]),
+        (("compare", "id1first.png", ""), *base[1:]),
+        (("compare", "id1"), *base[1:]),
+        (base[0], "reasoned", *base[2:]),
+        (*base[:2], "other", "1"),
+        (*base[:2], "mode", "l1"),
+        (*base[:2], "model1", ""),
     ]
     keys = {cache_key(*parts) for parts in [base, *others]}
     assert len(keys) == len(others) + 1
+
+
+# --- rankings and scores ----------------------------------------------------------------------------------------
+
+SHADES = [png(f"rgb({red}, 0, 0)") for red in (120, 250, 10, 180)]
+
+
+def test_rank_by_json_and_by_multipart() -> None:
+    door = Door()
+    answer = door.ask("POST", "/v1/rank", json={"pictures": [url(data) for data in SHADES]})
+    assert answer.status_code == 200, answer.text
+    found = answer.json()
+    best_first = [found["ids"].index(name) for name in found["ranking"]["order"]]
+    assert best_first == [1, 3, 0, 2]
+    assert found["ranking"]["n_calls"] == 12
+    files = [("pictures", ("x.png", data)) for data in SHADES]
+    again = door.ask("POST", "/v1/rank", files=files, data={"mode": "fast"})
+    assert again.json() == found
+    assert door.model.n_read == 12  # from the cache
+
+
+def test_rank_stops_at_its_budget() -> None:
+    files = [("pictures", ("x.png", data)) for data in SHADES]
+    answer = Door().ask("POST", "/v1/rank", files=files, data={"max_calls": "8", "top_k": "1"})
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["ranking"]["n_calls"] <= 8
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "words"),
+    [
+        ({"pictures": [url(RED)]}, 422, "pictures"),
+        ({"pictures": [url(RED)] * 5}, 413, "more than 4"),
+        ({"pictures": [url(RED), url(BLUE)], "top_k": 0}, 422, "top_k"),
+        ({"pictures": [url(RED), url(BLUE)], "top_k": 7}, 422, "best 7 of 2"),
+        ({"pictures": [url(data) for data in SHADES], "max_calls": 2}, 422, "connect"),
+        ({"pictures": [url(RED), "http://x/"]}, 422, "pictures1"),
+    ],
+)
+def test_rankings_that_are_refused(body: dict[str, Any], status: int, words: str) -> None:
+    answer = Door(limits={"max_images": 4}).ask("POST", "/v1/rank", json=body)
+    assert answer.status_code == status, answer.text
+    assert words in message(answer)
+
+
+def test_score_against_the_references(tmp_path: Path) -> None:
+    model = Colours()
+    refs = []
+    for n, data in enumerate(SHADES):
+        path = tmp_path / f"{n}.png"
+        path.write_bytes(data)
+        refs.append(ImageRef(id=content_id(data), path=path))
+    references = Assessor(model, mode="fast").reference_set("shades", refs)
+    door = Door(model, references=references)
+    scores = [door.ask("POST", "/v1/score", json={"picture": url(png(colour))}).json() for colour in ("red", "black")]
+    assert scores[0]["score"] > 4.5 > scores[1]["score"]
+    assert scores[0]["references"].startswith("shades@")
+    assert message(Door().ask("POST", "/v1/score", json={"picture": url(RED)}))  # not offered without references
 
 
 # --- what watches ---------------------------------------------------------------------------------------------
