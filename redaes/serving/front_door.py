@@ -342,7 +342,7 @@ class _Desk:
     def __init__(self, backend: Backend, limits: Limits) -> None:
         self._backend = backend
         self._limits = limits
-        self._workers = ThreadPoolExecutor(limits.workers, thread_name_prefix="redaes-work")
+        self._workers: ThreadPoolExecutor | None = None
 
     async def run(self, request: Request, work: Callable[[Backend], _Answer]) -> _Answer:
         """What ``work`` makes with the model.
@@ -350,6 +350,8 @@ class _Desk:
         Raises:
             HTTPException: it ended otherwise.
         """
+        if self._workers is None:  # made with the first request, because an app may be started again after its end
+            self._workers = ThreadPoolExecutor(self._limits.workers, thread_name_prefix="redaes-work")
         task = _Task(self._backend)
         try:
             return await self.watched(request, self._workers.submit(work, task))
@@ -384,7 +386,9 @@ class _Desk:
 
     def close(self) -> None:
         """Wait for what is under way."""
-        self._workers.shutdown(wait=True, cancel_futures=True)
+        workers, self._workers = self._workers, None
+        if workers is not None:
+            workers.shutdown(wait=True, cancel_futures=True)
 
 
 async def _disconnected(request: Request) -> None:

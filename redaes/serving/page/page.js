@@ -128,6 +128,7 @@ function showVerdict(result, first, second) {
     const text = `${percent(probability)} that ${first.name} is better, ${percent(1 - probability)} that ${second.name} is`;
     $("share").style.width = `${100 * probability}%`;
     $("bar").setAttribute("aria-label", text);
+    $("bar").className = winner === "B" ? "second" : "";
     $("sure").textContent = delta === null ? text : `${text}; a difference of ${Math.abs(delta).toFixed(1)} points of 9`;
   } else {
     $("sure").textContent = result.failure;
