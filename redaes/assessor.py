@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from statistics import NormalDist, fmean
-from typing import Annotated, Literal, cast, get_args
+from typing import Annotated, Literal, TypeVar, cast, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +19,8 @@ from PIL import Image
 from pydantic import Field, FiniteFloat
 
 from redaes import answers, prompts, ranking
-from redaes.backends.base import Backend, Request
-from redaes.errors import BackendError, ImageError, InputError, ParseError
+from redaes.backends.base import Backend, Failure, Request
+from redaes.errors import BackendError, ImageError, InputError, ParseError, PartlyAnswered
 from redaes.images import MAX_PIXELS, LoadedImage, content_id, fit_area, load_image
 from redaes.prompts import Mode, Prompt
 from redaes.types import (
@@ -42,6 +42,8 @@ from redaes.types import (
 
 IN_MEMORY = Path("(in memory)")
 """Path of a picture that came without a file."""
+
+_T = TypeVar("_T")
 
 _ORDERS: tuple[Order, Order] = ("forward", "swapped")
 _CHOICES = tuple(f" {winner}" for winner in answers.WINNER_CHOICES)
@@ -279,7 +281,7 @@ class Assessor:
             ParseError: no comparison gave a usable answer.
             BackendError: the model cannot be asked.
         """
-        self._check_judge(references)
+        self.check_references(references)
         outcomes: list[tuple[float, float, float]] = []
         n_calls = n_failed = 0
         for start in range(0, len(references.pictures), _BATCH):
@@ -340,7 +342,7 @@ class Assessor:
             mode=self.mode,
         )
 
-    def _check_judge(self, references: ReferenceSet) -> None:
+    def check_references(self, references: ReferenceSet) -> None:
         own = (self.backend.model, self.backend.revision, prompts.load(prompts.COMPARE[self.mode]).id)
         theirs = (references.model, references.revision, references.prompt_id)
         if own != theirs:
@@ -354,13 +356,13 @@ class Assessor:
         rows = self._read([replace(request, prefix=answers.WINNER_PREFIX) for _, request in asked])
         judgements = []
         for (order, request), row in zip(asked, rows, strict=True):
-            log_odds = float(row[0] - row[1])
+            log_odds = None if isinstance(row, Failure) else float(row[0] - row[1])
             comparison = Comparison(
                 order=order,
-                verdict=answers.stated(delta_of(log_odds)),
-                failure=None,
-                raw=answers.WINNER_PREFIX + _CHOICES[int(row.argmax())],
-                probability=_sigmoid(log_odds),
+                verdict=None if log_odds is None else answers.stated(delta_of(log_odds)),
+                failure=row.reason if isinstance(row, Failure) else None,
+                raw="" if isinstance(row, Failure) else answers.WINNER_PREFIX + _CHOICES[int(row.argmax())],
+                probability=None if log_odds is None else _sigmoid(log_odds),
                 model=self.backend.model,
                 revision=self.backend.revision,
                 prompt_id=request.prompt.id,
@@ -372,26 +374,29 @@ class Assessor:
     def _reasoned(self, asked: Sequence[tuple[Order, Request]]) -> list[_Judgement]:
         """Each request written out, then read at the verdict token of that very text."""
         requests = [request for _, request in asked]
-        texts = self.backend.generate(requests, self.sampling) if requests else []
-        parsed = [_parsed(text) for text in texts]
+        texts = _each(lambda: self.backend.generate(requests, self.sampling)) if requests else []
+        parsed = [text.reason if isinstance(text, Failure) else _parsed(text) for text in texts]
         readable = []
         for request, text, found in zip(requests, texts, parsed, strict=True):
-            if isinstance(found, Verdict):
+            if isinstance(found, Verdict) and isinstance(text, str):
                 # The last occurrence is the answer's: the reasoning itself may contain the word.
                 end = text.rindex(answers.WINNER_PREFIX) + len(answers.WINNER_PREFIX)
                 readable.append(replace(request, prefix=text[:end]))
         rows = iter(self._read(readable))
         judgements = []
-        for (order, request), text, found in zip(asked, texts, parsed, strict=True):
-            log_odds = None
-            if isinstance(found, Verdict):
+        for (order, request), text, read in zip(asked, texts, parsed, strict=True):
+            found, log_odds = read, None
+            if isinstance(read, Verdict):
                 row = next(rows)
-                log_odds = float(row[0] - row[1])
+                if isinstance(row, Failure):  # half an answer would be debiased in one half only
+                    found = row.reason
+                else:
+                    log_odds = float(row[0] - row[1])
             comparison = Comparison(
                 order=order,
                 verdict=found if isinstance(found, Verdict) else None,
                 failure=None if isinstance(found, Verdict) else found,
-                raw=text,
+                raw="" if isinstance(text, Failure) else text,
                 probability=None if log_odds is None else _sigmoid(log_odds),
                 model=self.backend.model,
                 revision=self.backend.revision,
@@ -401,12 +406,12 @@ class Assessor:
             judgements.append(_Judgement(comparison, log_odds))
         return judgements
 
-    def _read(self, requests: Sequence[Request]) -> NDArray[np.float64]:
-        """Log-probabilities of " A", " B", " tie", shape (len(requests), 3)."""
+    def _read(self, requests: Sequence[Request]) -> list[NDArray[np.float64] | Failure]:
+        """Log-probabilities of " A", " B", " tie", shape (3,) for each request."""
         if not requests:
-            return np.empty((0, len(_CHOICES)))
-        rows = self.backend.read(requests, _CHOICES)
-        if not np.isfinite(rows).all():
+            return []
+        rows = _each(lambda: self.backend.read(requests, _CHOICES))
+        if not all(isinstance(row, Failure) or np.isfinite(row).all() for row in rows):
             raise BackendError(
                 f"{self.backend.model} gives probabilities that are not numbers; its weights are damaged: copy it again"
             )
@@ -571,6 +576,14 @@ def _sigmoid(log_odds: float) -> float:
 def _mean(values: Iterable[float]) -> float | None:
     found = list(values)
     return fmean(found) if found else None
+
+
+def _each(ask: Callable[[], Iterable[_T]]) -> list[_T | Failure]:
+    """The answers of a batch; a request that was lost loses only itself."""
+    try:
+        return list(ask())
+    except PartlyAnswered as partly:
+        return cast("list[_T | Failure]", list(partly.answers))
 
 
 def _parsed(text: str) -> Verdict | str:

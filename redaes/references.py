@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from pydantic import ValidationError
 
-from redaes.assessor import ReferenceSet
+from redaes.assessor import Assessor, ReferenceSet
 from redaes.errors import RecordError
 from redaes.images import content_id, list_images, read_image_file
 from redaes.records import read_json, write_json
@@ -26,6 +26,20 @@ def reference_pictures(folder: Path | None) -> tuple[str, list[ImageRef]]:
     if folder is None:
         return "samples", _refs(sample.path for sample in sample_photographs())
     return folder.resolve().name, _refs(list_images(folder))
+
+
+def references_of(source: Path | None) -> Callable[[Assessor], ReferenceSet]:
+    """What makes the set once there is a model: a kept file gives its own, pictures are ranked. What costs little
+    is checked now.
+
+    Raises:
+        As :func:`read_reference_set` and :func:`reference_pictures`.
+    """
+    if source is not None and source.is_file():
+        kept = read_reference_set(source)
+        return lambda _assessor: kept
+    name, pictures = reference_pictures(source)
+    return lambda assessor: assessor.reference_set(name, pictures)
 
 
 def write_reference_set(file: Path, references: ReferenceSet) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -12,6 +14,19 @@ from PIL import Image
 
 from redaes.prompts import Prompt
 from redaes.types import Sampling
+
+_REVISION_DIGITS = 12
+
+
+@dataclass(frozen=True)
+class Failure:
+    """One request without an answer."""
+
+    reason: str
+    """Identifier fit for counting: ``http_<status>``, ``timeout``, ``connection``, ``not_json``,
+    ``not_a_completion``, ``no_choices``, ``no_content``, ``refused``, ``no_usage``, ``retry_after_too_long``,
+    ``budget_exhausted``, ``no_logprob``."""
+    detail: str
 
 
 @dataclass(frozen=True)
@@ -25,8 +40,29 @@ class Request:
     """The assistant's turn so far."""
 
 
+def revision_of(*folders: Path) -> str:
+    """What pins a model's weights: first digits of the SHA-256 over the names and contents of their files.
+
+    Args:
+        folders: of the model, then of an adapter on it; only safetensors directly in them count.
+    """
+    digest = hashlib.sha256()
+    for folder in folders:
+        for file in sorted(folder.glob("*.safetensors")):
+            with file.open("rb") as stream:
+                content = hashlib.sha256()
+                while block := stream.read(1 << 20):  # a hub model's shards are larger than memory
+                    content.update(block)
+            digest.update(f"{file.name}:{content.hexdigest()}\n".encode())
+    return digest.hexdigest()[:_REVISION_DIGITS]
+
+
 class Backend(Protocol):
-    """A model that can be asked."""
+    """A model that can be asked.
+
+    Where a backend loses single requests of a batch, ``read`` and ``generate`` raise
+    :class:`~redaes.errors.PartlyAnswered`, which carries the answers to the others.
+    """
 
     model: str
     """Name, as a result reports it."""

@@ -31,17 +31,18 @@ import os
 import random
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
+from redaes.backends.base import Failure
 from redaes.errors import (
     BackendError,
     BudgetExhausted,
@@ -76,6 +77,14 @@ _CACHE_FORMAT = "redaes-endpoint-1"
 
 _RETRIED = frozenset({"http_429", "http_502", "http_503", "http_504", "connection", "timeout"})
 _RETRIED_A_LITTLE = frozenset({"http_500", "not_json", "not_a_completion", "no_choices"})
+
+SERVER_REASONS = frozenset(
+    {"connection", "timeout", "retry_after_too_long"}
+    | {f"http_{status}" for status in (401, 403, 404, 429, 502, 503, 504)}
+)
+"""Reasons of failures that speak of the server and not of the question."""
+
+_T = TypeVar("_T")
 
 
 class Picture:
@@ -120,6 +129,8 @@ class ChatRequest:
     """JSON schema that the answer is to follow. A server may ignore it, so the answer is still to be checked."""
     n_logprobs: int = 0
     """Likeliest tokens to be reported at each position; 0: none. vLLM and OpenAI offer up to 20."""
+    extra: Mapping[str, Any] | None = None
+    """Fields of the body beyond the OpenAI protocol. A server that does not know them ignores them silently."""
 
     def __post_init__(self) -> None:
         marks = sum(
@@ -227,17 +238,6 @@ class Reply(Record):
             raise ParseError("not_json", f"{self.text[:80]!r}… is not JSON ({error})") from error
 
 
-@dataclass(frozen=True)
-class Failure:
-    """One request without an answer."""
-
-    reason: str
-    """Identifier fit for counting: ``http_<status>``, ``timeout``, ``connection``, ``not_json``,
-    ``not_a_completion``, ``no_choices``, ``no_content``, ``refused``, ``no_usage``, ``retry_after_too_long``,
-    ``budget_exhausted``."""
-    detail: str
-
-
 class _Lenient(BaseModel):
     """What is read of a server's answer; servers add fields of their own."""
 
@@ -276,6 +276,10 @@ class _Usage(_Lenient):
 class _Completion(_Lenient):
     choices: tuple[_Choice, ...]
     usage: _Usage | None = None
+
+
+class _Tokens(_Lenient):
+    tokens: tuple[int, ...]
 
 
 class Endpoint:
@@ -397,7 +401,7 @@ class Endpoint:
                 self.counts["cached"] += 1
                 return reply
             try:
-                reply = await self._with_retries(request, key)
+                reply = await self._answer(request, key)
             except EndpointError as error:
                 self.counts[f"failed: {error.reason}"] += 1
                 raise
@@ -435,6 +439,7 @@ class Endpoint:
             request.sampling.model_dump_json(),
             _canonical(request.schema),
             str(request.n_logprobs),
+            *(() if request.extra is None else (_canonical(request.extra),)),
         )
         digest = hashlib.sha256()
         for part in parts:
@@ -442,21 +447,72 @@ class Endpoint:
             digest.update(len(data).to_bytes(8, "big") + data)  # lengths keep ("ab", "c") apart from ("a", "bc")
         return digest.hexdigest()
 
+    async def tokenize(self, text: str) -> list[int]:
+        """The tokens of a text, by vLLM's ``/tokenize`` beside ``/v1``; not stored, and no call of the budget.
+
+        Raises:
+            EndpointError: there is no answer; ``http_404``: the server offers no such thing.
+            BackendError: the endpoint is not open.
+        """
+        if self._slots is None:
+            raise BackendError(f"{self.base_url} is not open; ask within 'async with endpoint:'")
+        url = f"{self.base_url.removesuffix('/v1')}/tokenize"
+        body = json.dumps({"model": self.model, "prompt": text, "add_special_tokens": False}).encode()
+
+        async def attempt() -> list[int]:
+            data = await self._send(url, body)
+            try:
+                return list(_Tokens.model_validate_json(data).tokens)
+            except ValidationError as error:
+                raise _Rejected("not_tokens", f"{url} answers {self._shown(data)}") from error
+
+        async with self._slots:
+            return await self._with_retries(attempt, f"tokenize {text}")
+
+    async def forward(self, body: bytes) -> tuple[int, bytes]:
+        """Status and content of the server's answer to a chat request that somebody else wrote; one try, and
+        nothing is stored or counted.
+
+        Raises:
+            EndpointError: no connection, or no answer in time.
+            BackendError: the endpoint is not open.
+        """
+        if self._slots is None:
+            raise BackendError(f"{self.base_url} is not open; ask within 'async with endpoint:'")
+        async with self._slots:
+            try:
+                response = await self._post(f"{self.base_url}/chat/completions", body)
+            except _Rejected as rejected:
+                raise EndpointError(rejected.reason, rejected.detail) from rejected
+        return response.status_code, bytes(response.content)
+
     async def _reply_or_failure(self, request: ChatRequest) -> Reply | Failure:
         try:
             return await self.ask(request)
         except EndpointError as error:
             return Failure(error.reason, str(error))
 
-    async def _with_retries(self, request: ChatRequest, key: str) -> Reply:
-        # Of the request's own: the delays do not depend on what else is under way.
-        rng = random.Random(f"{self.seed}:{key}")
+    async def _answer(self, request: ChatRequest, key: str) -> Reply:
         body = await asyncio.to_thread(self._body, request)  # encoding pictures would hold up the other requests
+
+        async def attempt() -> Reply:
+            self._spend()
+            return self._reply(await self._send(f"{self.base_url}/chat/completions", body))
+
+        # The delays are of the request's own: they do not depend on what else is under way.
+        return await self._with_retries(attempt, key)
+
+    async def _with_retries(self, attempt: Callable[[], Awaitable[_T]], key: str) -> _T:
+        """What the first try that succeeds gives.
+
+        Raises:
+            EndpointError: none does, by the module's table.
+        """
+        rng = random.Random(f"{self.seed}:{key}")
         tries = 0
         while True:
-            self._spend()
             try:
-                return self._reply(await self._send(body))
+                return await attempt()
             except _Rejected as rejected:
                 if tries >= self._retries(rejected.reason):
                     raise EndpointError(rejected.reason, f"{rejected.detail} (tried {tries + 1} times)") from rejected
@@ -507,25 +563,16 @@ class Endpoint:
         if request.schema is not None:
             schema = {"name": "answer", "schema": request.schema, "strict": True}
             body["response_format"] = {"type": "json_schema", "json_schema": schema}
+        body |= request.extra or {}
         return json.dumps(body, allow_nan=False).encode()
 
-    async def _send(self, body: bytes) -> bytes:
+    async def _send(self, url: str, body: bytes) -> bytes:
         """One try.
 
         Raises:
             _Rejected: no connection, no answer in time, or a status that is not 200.
         """
-        httpx = _httpx()
-        assert self._client is not None
-        post = self._client.post(
-            f"{self.base_url}/chat/completions", content=body, headers={"Content-Type": "application/json"}
-        )
-        try:
-            response = await asyncio.wait_for(post, self.timeout_s)
-        except asyncio.TimeoutError as error:
-            raise _Rejected("timeout", f"no answer from {self.base_url} within {self.timeout_s:g} s") from error
-        except httpx.HTTPError as error:
-            raise _Rejected("connection", f"{self.base_url}: {error or type(error).__name__}") from error
+        response = await self._post(url, body)
         if response.status_code != 200:
             raise _Rejected(
                 f"http_{response.status_code}",
@@ -533,6 +580,22 @@ class Endpoint:
                 _retry_after_s(response.headers.get("Retry-After")),
             )
         return bytes(response.content)
+
+    async def _post(self, url: str, body: bytes) -> httpx.Response:
+        """One try, whatever its status.
+
+        Raises:
+            _Rejected: no connection, or no answer in time.
+        """
+        httpx = _httpx()
+        assert self._client is not None
+        post = self._client.post(url, content=body, headers={"Content-Type": "application/json"})
+        try:
+            return await asyncio.wait_for(post, self.timeout_s)
+        except asyncio.TimeoutError as error:
+            raise _Rejected("timeout", f"no answer from {self.base_url} within {self.timeout_s:g} s") from error
+        except httpx.HTTPError as error:
+            raise _Rejected("connection", f"{self.base_url}: {error or type(error).__name__}") from error
 
     def _reply(self, data: bytes) -> Reply:
         """The answer in a response; its tokens are counted whether it is usable or not.
@@ -619,6 +682,25 @@ class Endpoint:
         finally:
             temporary.unlink(missing_ok=True)
         return reply
+
+
+def refuse_lost(answers: Sequence[object]) -> None:
+    """Go on only if the answers say something about the questions.
+
+    Args:
+        answers: of one batch; those that are a :class:`Failure` count.
+
+    Raises:
+        BudgetExhausted: not all could be asked.
+        EndpointError: all failed for reasons that lie with the server.
+    """
+    failures = [answer for answer in answers if isinstance(answer, Failure)]
+    for failure in failures:
+        if failure.reason == "budget_exhausted":
+            raise BudgetExhausted(failure.detail)
+    if answers and len(failures) == len(answers) and all(failure.reason in SERVER_REASONS for failure in failures):
+        most = Counter(failure.reason for failure in failures).most_common(1)[0][0]
+        raise EndpointError(most, f"none of {len(answers)} questions was answered; the last: {failures[-1].detail}")
 
 
 class _Rejected(Exception):

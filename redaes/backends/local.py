@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from redaes import nano
-from redaes.backends.base import Request
+from redaes.backends.base import Request, revision_of
 from redaes.backends.loading import (
     ADAPTER_CONFIG,
     first_line,
@@ -30,8 +29,6 @@ from redaes.types import Sampling
 
 MAX_ASPECT = 200
 """Longest side over shortest that Qwen's image processors accept."""
-
-_REVISION_DIGITS = 12
 
 
 class LocalBackend:
@@ -91,7 +88,8 @@ class LocalBackend:
             raise BackendError(f"{name} cannot be moved to {place}: {first_line(error)}; try --device cpu") from error
         processor = load_processor(folder, max_pixels)
         network.eval()
-        self._set_up(network, processor, name, _revision(folder, adapter), batch_size)
+        revision = revision_of(folder) if adapter is None else revision_of(folder, adapter)
+        self._set_up(network, processor, name, revision, batch_size)
 
     @classmethod
     def from_model(cls, model: Any, processor: Any, name: str, revision: str, *, batch_size: int = 8) -> LocalBackend:
@@ -314,16 +312,3 @@ def _device(name: str | None) -> torch.device:
     if not present.get(device.type, False):
         raise BackendError(f"this torch has no device {name!r}; use --device cpu, or install torch for it")
     return device
-
-
-def _revision(folder: Path, adapter: Path | None) -> str:
-    """First digits of the SHA-256 over the names and contents of the weight files."""
-    digest = hashlib.sha256()
-    for place in (folder,) if adapter is None else (folder, adapter):
-        for file in sorted(place.glob("*.safetensors")):
-            with file.open("rb") as stream:
-                content = hashlib.sha256()
-                while block := stream.read(1 << 20):  # a hub model's shards are larger than memory
-                    content.update(block)
-            digest.update(f"{file.name}:{content.hexdigest()}\n".encode())
-    return digest.hexdigest()[:_REVISION_DIGITS]

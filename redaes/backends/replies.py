@@ -1,26 +1,18 @@
-"""What a server's reply says: the log-odds of its verdict, its expected score, or that nobody was asked at all."""
+"""What a server's reply says: the log-odds of its verdict, or its expected score."""
 
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Sequence
 
 from redaes import answers
-from redaes.backends.endpoint import Failure, Reply
-from redaes.errors import BudgetExhausted, EndpointError
+from redaes.backends.base import Failure
+from redaes.backends.endpoint import Reply
 
 N_LOGPROBS = 20
 """Likeliest tokens asked for where probabilities are read: the most that servers offer."""
 
 MIN_DIGIT_SHARE = 0.5
 """Probability that the score tokens must have together; below, the model was about to say something else."""
-
-# Reasons that speak of the server and not of the question.
-_SERVER = frozenset(
-    {"connection", "timeout", "retry_after_too_long"}
-    | {f"http_{status}" for status in (401, 403, 404, 429, 502, 503, 504)}
-)
 
 
 def verdict_log_odds(reply: Reply) -> float | None:
@@ -36,22 +28,6 @@ def verdict_log_odds(reply: Reply) -> float | None:
     if first is None and second is None:
         return None
     return (token.least if first is None else first) - (token.least if second is None else second)
-
-
-def refuse_lost(replies: Sequence[Reply | Failure]) -> None:
-    """Go on only if the answers say something about the questions.
-
-    Raises:
-        BudgetExhausted: not all could be asked.
-        EndpointError: all failed for reasons that lie with the server.
-    """
-    failures = [reply for reply in replies if isinstance(reply, Failure)]
-    for failure in failures:
-        if failure.reason == "budget_exhausted":
-            raise BudgetExhausted(failure.detail)
-    if replies and len(failures) == len(replies) and all(failure.reason in _SERVER for failure in failures):
-        most = Counter(failure.reason for failure in failures).most_common(1)[0][0]
-        raise EndpointError(most, f"none of {len(replies)} questions was answered; the last: {failures[-1].detail}")
 
 
 def expected_score(reply: Reply) -> float | Failure:

@@ -33,7 +33,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydantic import ValidationError
 
-from redaes.backends.endpoint import ChatRequest, Endpoint, Failure, Picture, Reply
+from redaes.backends.base import Failure
+from redaes.backends.endpoint import ChatRequest, Endpoint, Picture, Reply
 from redaes.errors import BackendError, InputError, MissingDependency, ParseError
 from redaes.prompts import load
 from redaes.torchvision_compat import make_torchvision_importable

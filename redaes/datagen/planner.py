@@ -16,7 +16,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from redaes.backends.endpoint import ChatRequest, Endpoint, Failure, Picture, Reply
+from redaes.backends.base import Failure
+from redaes.backends.endpoint import ChatRequest, Endpoint, Picture, Reply
 from redaes.datagen.instructions import AIMS, STRENGTHS, Aim, Instruction, Strength, Wish
 from redaes.errors import InputError, ParseError
 from redaes.prompts import load

@@ -24,10 +24,10 @@ from numpy.typing import NDArray
 from redaes import answers, prompts
 from redaes.assessor import Assessor as PairAssessor
 from redaes.assessor import known_mode
-from redaes.backends.base import Backend, Request
-from redaes.backends.endpoint import ChatRequest, Endpoint, Failure, Reply
+from redaes.backends.base import Backend, Failure, Request
+from redaes.backends.endpoint import ChatRequest, Endpoint, Reply, refuse_lost
 from redaes.backends.endpoint import Picture as SentPicture
-from redaes.backends.replies import MIN_DIGIT_SHARE, N_LOGPROBS, expected_score, refuse_lost, verdict_log_odds
+from redaes.backends.replies import MIN_DIGIT_SHARE, N_LOGPROBS, expected_score, verdict_log_odds
 from redaes.errors import BackendError, InputError, MissingDependency, ParseError, RecordError
 from redaes.images import LoadedImage
 from redaes.types import Record, Sampling, Verdict, winner_of

@@ -5,6 +5,7 @@
 
 The script is called with each :class:`Call`, in a thread of its own, and returns one of :class:`Say`,
 :class:`Fault`, :class:`Raw` and :class:`Drop`. Standard library only: the point is what goes over the wire.
+Beside the chat it has, like vLLM, ``/health``, ``/v1/models`` and a ``/tokenize`` whose tokens are :func:`tokens`.
 """
 
 from __future__ import annotations
@@ -12,9 +13,11 @@ from __future__ import annotations
 import base64
 import io
 import json
+import re
 import socket
 import threading
 import time
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -89,6 +92,11 @@ class Drop:
     """The connection is cut before a word of answer."""
 
 
+def tokens(text: str) -> list[int]:
+    """A tokenizer of words with the white space before them; a word's number is the same everywhere."""
+    return [zlib.crc32(word.encode()) % 100_000 for word in re.findall(r"\s*\S+|\s+$", text)]
+
+
 Script = Callable[[Call], "Say | Fault | Raw | Drop"]
 
 
@@ -121,6 +129,8 @@ class OpenAIServer:
         self._thread.join()
 
     def _answer(self, path: str, headers: Mapping[str, str], data: bytes) -> Say | Fault | Raw | Drop:
+        if path == "/tokenize":
+            return Raw(json.dumps({"tokens": tokens(json.loads(data)["prompt"])}).encode())
         if path != "/v1/chat/completions":
             return Fault(404, message=f"no {path}")
         body = json.loads(data)
@@ -146,9 +156,15 @@ class OpenAIServer:
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
+            def do_GET(self) -> None:
+                known = {"/health": b"", "/v1/models": b'{"data": [{"id": "judge"}]}'}
+                self._send(Raw(known[self.path]) if self.path in known else Fault(404, message=f"no {self.path}"))
+
             def do_POST(self) -> None:
                 data = self.rfile.read(int(self.headers["Content-Length"]))
-                answer = owner._answer(self.path, dict(self.headers), data)
+                self._send(owner._answer(self.path, dict(self.headers), data))
+
+            def _send(self, answer: Say | Fault | Raw | Drop) -> None:
                 if isinstance(answer, Drop):
                     self.close_connection = True
                     self.connection.shutdown(socket.SHUT_RDWR)

@@ -20,7 +20,8 @@ from openai_server import Call, Drop, Fault, OpenAIServer, Raw, Say, Script
 from PIL import Image
 
 from redaes import prompts
-from redaes.backends.endpoint import ChatRequest, Endpoint, Failure, Picture, Reply
+from redaes.backends.base import Failure
+from redaes.backends.endpoint import ChatRequest, Endpoint, Picture, Reply
 from redaes.errors import (
     BackendError,
     BudgetExhausted,

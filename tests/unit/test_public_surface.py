@@ -25,6 +25,7 @@ SURFACE = [
     "MissingDependency",
     "Pair",
     "ParseError",
+    "PartlyAnswered",
     "PromptError",
     "Ranking",
     "Rationale",
@@ -60,7 +61,8 @@ def test_every_error_is_public() -> None:
 
 
 def test_every_error_is_in_the_drawn_tree() -> None:
-    drawn = set(re.findall(r"[A-Z]\w+Error|MissingDependency|BudgetExhausted", redaes.errors.__doc__ or ""))
+    names = r"[A-Z]\w+Error|MissingDependency|BudgetExhausted|PartlyAnswered"
+    drawn = set(re.findall(names, redaes.errors.__doc__ or ""))
     assert {name for name, value in vars(redaes.errors).items() if inspect.isclass(value)} <= drawn
 
 

@@ -12,7 +12,8 @@ import pytest
 from PIL import Image
 
 from redaes.assessor import Assessor
-from redaes.backends.endpoint import Failure, Picture, Reply, TokenLogprob
+from redaes.backends.base import Failure
+from redaes.backends.endpoint import Picture, Reply, TokenLogprob
 from redaes.backends.replies import verdict_log_odds
 from redaes.backends.scripted import ScriptedBackend
 from redaes.datagen.judges import AssessorJudge, PicturePair, PyiqaScorer, ScorerJudge

@@ -22,8 +22,9 @@ import numpy as np
 
 from redaes import prompts
 from redaes.assessor import Assessor
-from redaes.backends.endpoint import ChatRequest, Endpoint, Failure, Picture
-from redaes.backends.replies import N_LOGPROBS, expected_score, refuse_lost
+from redaes.backends.base import Failure
+from redaes.backends.endpoint import ChatRequest, Endpoint, Picture, refuse_lost
+from redaes.backends.replies import N_LOGPROBS, expected_score
 from redaes.datagen.judges.base import Judgement, PicturePair
 from redaes.errors import BackendError, InputError, MissingDependency
 from redaes.images import LoadedImage

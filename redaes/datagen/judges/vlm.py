@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from redaes import answers, prompts
-from redaes.backends.endpoint import ChatRequest, Endpoint, Failure, Reply
-from redaes.backends.replies import N_LOGPROBS, refuse_lost, verdict_log_odds
+from redaes.backends.base import Failure
+from redaes.backends.endpoint import ChatRequest, Endpoint, Reply, refuse_lost
+from redaes.backends.replies import N_LOGPROBS, verdict_log_odds
 from redaes.datagen.judges.base import Judgement, PicturePair
 from redaes.errors import InputError, ParseError
 from redaes.prompts import Mode

@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from redaes.backends.endpoint import ChatRequest, Endpoint, Failure, Picture
+from redaes.backends.base import Failure
+from redaes.backends.endpoint import ChatRequest, Endpoint, Picture
 from redaes.datagen.judges import Evidence
 from redaes.datagen.rationales.checks import EXPLANATIONS, MAX_WORDS, MIN_WORDS, check_text
 from redaes.datagen.rationales.embedded import QUANTITIES, SIZES, word, write_from_factors

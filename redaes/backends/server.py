@@ -1,0 +1,278 @@
+"""A model behind vLLM's OpenAI-compatible server, asked like a local one.
+
+Probabilities are exact: the answer is begun for the model (``continue_final_message``), the token of each choice is
+looked up once (``/tokenize``), and the server reports the log-probabilities of just these tokens
+(``logprob_token_ids``) over the whole vocabulary. A server that does not know these fields ignores them and says so
+by their absence, which fails the request as ``no_logprob``; it is never read as an answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import copy
+import threading
+from collections.abc import Coroutine, Sequence
+from types import TracebackType
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from redaes import answers, prompts
+from redaes.backends.base import Failure, Request
+from redaes.backends.endpoint import ChatRequest, Endpoint, Picture, Reply, refuse_lost
+from redaes.errors import BackendError, EndpointError, PartlyAnswered, PromptError
+from redaes.types import Sampling
+
+_READ = Sampling(max_new_tokens=1)
+
+_CONTINUED = {"continue_final_message": True, "add_generation_prompt": False}
+
+# Said outright, because the server would else take them from the model's generation_config.json.
+_PLAIN_SAMPLING = {"top_p": 1.0, "top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0}
+
+_Answer = TypeVar("_Answer")
+
+
+class ServerBackend:
+    """A model on a vLLM server. May be used from several threads at once; they share its connections and the
+    endpoint's bound on concurrency.
+
+    A request that the server does not answer loses only itself (:class:`~redaes.errors.PartlyAnswered`), unless all
+    of a batch are lost for reasons that lie with the server.
+    """
+
+    def __init__(self, endpoint: Endpoint, *, structured: bool = False) -> None:
+        """
+        Args:
+            endpoint: the server and the model's name there; not open. It is opened, and belongs to the backend.
+            structured: hold reasoned comparisons to the grammar of answers while they are written. For models that
+                were not trained on it; answers then differ from those of a local backend where it would leave it.
+
+        Raises:
+            BackendError: the endpoint is open already.
+            MissingDependency: httpx is absent.
+        """
+        self.model = endpoint.model
+        self.revision = endpoint.revision
+        self._endpoint = endpoint
+        self._structured = structured
+        self._first_tokens: dict[tuple[str, ...], tuple[int, ...]] = {}
+        self._asked: set[concurrent.futures.Future[Any]] = set()
+        self._cancelled = threading.Event()
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="redaes-server", daemon=True)
+        self._thread.start()
+        try:
+            self._run(endpoint.__aenter__())
+        except BaseException:
+            self._stop()
+            raise
+
+    def __enter__(self) -> ServerBackend:
+        """The backend itself: it is open from its making."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """As :meth:`close`."""
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections; nothing can be asked afterwards."""
+        if self._loop.is_closed():
+            return
+        asyncio.run_coroutine_threadsafe(self._endpoint.__aexit__(None, None, None), self._loop).result()
+        self._stop()
+
+    def task(self) -> ServerBackend:
+        """The same server and connections under another handle, whose :meth:`cancel` reaches only what is asked
+        through it."""
+        twin = copy.copy(self)
+        twin._asked = set()
+        twin._cancelled = threading.Event()
+        return twin
+
+    def cancel(self) -> None:
+        """End what is under way through this handle, and refuse what comes; to be called from any thread."""
+        self._cancelled.set()
+        for future in list(self._asked):
+            future.cancel()
+
+    def read(self, requests: Sequence[Request], choices: Sequence[str]) -> NDArray[np.float64]:
+        """Log-probability that the answer goes on with each choice, read at the choice's first token.
+
+        Returns:
+            Shape (len(requests), len(choices)); natural logarithms over the whole vocabulary.
+
+        Raises:
+            PartlyAnswered: some requests were lost.
+            EndpointError: all were, or the server cannot tokenize.
+            BackendError: the tokenizer joins a prefix and a choice, or begins two choices with one token.
+            PromptError: not one picture per slot.
+        """
+        rows = self._run(self._read(requests, choices))
+        return np.array(_whole(rows)) if rows else np.empty((0, len(choices)))
+
+    def generate(self, requests: Sequence[Request], sampling: Sampling) -> list[str]:
+        """The answers, each including its request's prefix, without special tokens.
+
+        Raises:
+            PartlyAnswered: some requests were lost.
+            EndpointError: all were.
+            PromptError: not one picture per slot.
+        """
+        return _whole(self._run(self._generate(requests, sampling)))
+
+    def forward(self, body: bytes) -> concurrent.futures.Future[tuple[int, bytes]]:
+        """Hand a chat request that somebody else wrote to the server (:meth:`Endpoint.forward`).
+
+        Returns:
+            The server's status and content, in time; cancelling it ends the request.
+
+        Raises:
+            BackendError: the backend is closed.
+        """
+        return self._submit(self._endpoint.forward(body))
+
+    async def _read(self, requests: Sequence[Request], choices: Sequence[str]) -> list[NDArray[np.float64] | Failure]:
+        pictures = _Pictures()
+        asked = []
+        for request in requests:
+            tokens = await self._tokens_of(request.prefix, choices)
+            extra = {"logprob_token_ids": list(tokens), "return_tokens_as_token_ids": True}
+            asked.append((_chat(request, pictures, _READ, extra, n_logprobs=1), tokens))
+        replies = await self._ask([chat for chat, _ in asked])
+        return [
+            reply if isinstance(reply, Failure) else _row(reply, tokens)
+            for reply, (_, tokens) in zip(replies, asked, strict=True)
+        ]
+
+    async def _generate(self, requests: Sequence[Request], sampling: Sampling) -> list[str | Failure]:
+        pictures = _Pictures()
+        asked = []
+        for request in requests:
+            extra: dict[str, Any] = {}
+            if self._structured and request.prompt.name == prompts.COMPARE["reasoned"] and not request.prefix:
+                extra["structured_outputs"] = {"regex": answers.REASONED_PATTERN}
+            asked.append(_chat(request, pictures, sampling, extra))
+        replies = await self._ask(asked)
+        return [
+            reply if isinstance(reply, Failure) else request.prefix + reply.text
+            for reply, request in zip(replies, requests, strict=True)
+        ]
+
+    async def _ask(self, chats: Sequence[ChatRequest]) -> list[Reply | Failure]:
+        """The replies in the order of the requests; asked in an order in which those that show the same pictures
+        follow one another, so that the server finds them encoded, and prompts that begin alike in its cache."""
+        # Hashing pictures would hold up the loop.
+        keys = await asyncio.to_thread(lambda: [tuple(picture.id for picture in chat.images) for chat in chats])
+        order = sorted(range(len(chats)), key=lambda index: keys[index])
+        replies = dict(zip(order, await self._endpoint.ask_many([chats[index] for index in order]), strict=True))
+        return [replies[index] for index in range(len(chats))]
+
+    async def _tokens_of(self, prefix: str, choices: Sequence[str]) -> tuple[int, ...]:
+        """Id of the first token of each choice after ``prefix``."""
+        # Tokenizers do not join over the end of a line before a letter; so the last line stands for the whole.
+        tail = prefix[prefix.rfind("\n") + 1 :]
+        key = (tail, *choices)
+        if key not in self._first_tokens:
+            before = await self._endpoint.tokenize(tail) if tail else []
+            first = []
+            for choice in choices:
+                after = await self._endpoint.tokenize(tail + choice)
+                if len(after) <= len(before) or after[: len(before)] != before:
+                    raise BackendError(
+                        f"the tokenizer of {self.model} starts no token between {tail!r} and {choice!r}: "
+                        "the probability of that choice cannot be read; use another model"
+                    )
+                first.append(after[len(before)])
+            if len(set(first)) != len(first):
+                raise BackendError(
+                    f"the tokenizer of {self.model} begins several of {list(choices)} with the same token: "
+                    "their probabilities cannot be told apart; use another model"
+                )
+            self._first_tokens[key] = tuple(first)
+        return self._first_tokens[key]
+
+    def _submit(self, work: Coroutine[Any, Any, _Answer]) -> concurrent.futures.Future[_Answer]:
+        if not self._thread.is_alive():
+            work.close()
+            raise BackendError(f"the connection to {self._endpoint.base_url} was closed; make another ServerBackend")
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
+
+    def _run(self, work: Coroutine[Any, Any, _Answer]) -> _Answer:
+        future = self._submit(work)
+        self._asked.add(future)
+        try:
+            if self._cancelled.is_set():
+                future.cancel()
+            return future.result()
+        except concurrent.futures.CancelledError as error:
+            raise EndpointError("cancelled", "whoever asked no longer waits") from error
+        finally:
+            self._asked.discard(future)
+            future.cancel()  # after an interrupt, nothing goes on unseen
+
+    def _stop(self) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+
+class _Pictures:
+    """Pictures of one batch, each hashed and encoded once however many requests show it."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, Picture] = {}
+
+    def of(self, image: Image.Image) -> Picture:
+        # The requests keep the pictures alive, so identities are not given anew meanwhile.
+        if id(image) not in self._known:
+            self._known[id(image)] = Picture(image)
+        return self._known[id(image)]
+
+
+def _chat(
+    request: Request, pictures: _Pictures, sampling: Sampling, extra: dict[str, Any], n_logprobs: int = 0
+) -> ChatRequest:
+    slots = len(request.prompt.slots)
+    if len(request.images) != slots:
+        raise PromptError(f"prompt {request.prompt.name} takes {slots} pictures, not {len(request.images)}")
+    messages = request.prompt.messages()
+    extra = {**_PLAIN_SAMPLING, **extra}
+    if request.prefix:
+        messages.append({"role": "assistant", "content": request.prefix})
+        extra |= _CONTINUED
+    images = tuple(pictures.of(image) for image in request.images)
+    return ChatRequest(messages, images, request.prompt.id, sampling, n_logprobs=n_logprobs, extra=extra)
+
+
+def _row(reply: Reply, tokens: Sequence[int]) -> NDArray[np.float64] | Failure:
+    """The log-probabilities of these tokens where the answer goes on, shape (len(tokens),)."""
+    if not reply.logprobs:
+        return Failure("no_logprob", "the server reports no log-probabilities; this takes vLLM 0.31 or later")
+    listed = dict(reply.logprobs[0].top) | {reply.logprobs[0].token: reply.logprobs[0].logprob}
+    names = [f"token_id:{token}" for token in tokens]
+    absent = [name for name in names if name not in listed]
+    if absent:
+        return Failure("no_logprob", f"the server does not report {', '.join(absent)}; this takes vLLM 0.31 or later")
+    return np.array([listed[name] for name in names])
+
+
+def _whole(found: Sequence[_Answer | Failure]) -> list[_Answer]:
+    """The answers, if all are there.
+
+    Raises:
+        PartlyAnswered, EndpointError: they are not.
+    """
+    refuse_lost(found)
+    failures = [answer for answer in found if isinstance(answer, Failure)]
+    if failures:
+        raise PartlyAnswered(
+            f"{len(failures)} of {len(found)} requests have no answer; the first: {failures[0].detail}", found
+        )
+    return [answer for answer in found if not isinstance(answer, Failure)]

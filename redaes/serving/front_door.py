@@ -1,0 +1,461 @@
+"""The HTTP service before a model: what people and programs may ask, and how it ends for each of them.
+
+``POST /v1/compare``, ``/v1/rank``, with references ``/v1/score``, and, where the model is behind a server,
+``/v1/chat/completions``; ``GET /v1/models``, ``/health``, ``/metrics``, and the page at ``/``. What is taken and
+refused is written down in docs/serving.md.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import PIL
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import FileResponse, JSONResponse
+from numpy.typing import NDArray
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+
+from redaes import prompts
+from redaes.assessor import Assessor, ReferenceSet, Result, Score
+from redaes.backends.base import Backend
+from redaes.backends.base import Request as Question
+from redaes.backends.endpoint import SERVER_REASONS
+from redaes.backends.server import ServerBackend
+from redaes.errors import BackendError, EndpointError, InputError, ParseError
+from redaes.images import MAX_PIXELS, LoadedImage, decode_image
+from redaes.prompts import Mode
+from redaes.serving.guard import LOOPBACK_HOSTS, Guard, Metrics, error_body
+from redaes.serving.intake import (
+    CHAT_FIELDS,
+    Asked,
+    CompareRequest,
+    RankRequest,
+    ScoreRequest,
+    Upload,
+    chat_request,
+    read_question,
+)
+from redaes.serving.limits import Limits
+from redaes.types import Ranking, Record, Sampling
+
+_PAGE = Path(__file__).with_name("page")
+_CACHE_FORMAT = "redaes-front-door-1"
+
+_CSP = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src blob:; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+
+_LOST = {"not_json", "not_a_completion", "no_choices", "no_content", "no_logprob", "refused", "cancelled"}
+"""Reasons of :class:`redaes.backends.base.Failure` that are no statement of the model's."""
+
+_Answer = TypeVar("_Answer")
+
+
+class ErrorDetail(BaseModel):
+    """Why there is no answer."""
+
+    message: str
+    type: str
+    code: int
+
+
+class ErrorAnswer(BaseModel):
+    """Every answer that is not 200, in the form that OpenAI's clients read."""
+
+    error: ErrorDetail
+
+
+class RankAnswer(Record):
+    """An order of the pictures that were sent."""
+
+    ids: tuple[str, ...]
+    """Of the pictures, in the order in which they were sent; equal pictures have one id."""
+    ranking: Ranking
+    model: str
+    revision: str
+    prompt_id: str
+    """``name/version@hash``."""
+    mode: Mode
+
+
+_ERRORS: dict[int | str, dict[str, Any]] = {
+    status: {"model": ErrorAnswer, "description": text}
+    for status, text in (
+        (400, "The request cannot be read."),
+        (401, "No API key, or an unknown one."),
+        (403, "Another host's name, or a page of another site."),
+        (408, "The body did not arrive in time."),
+        (413, "Too many bytes, pixels or pictures."),
+        (415, "Neither JSON nor multipart."),
+        (422, "No usable picture, or a field that is wrong."),
+        (429, "All places are taken; Retry-After says when to come again."),
+        (502, "The model's server cannot deal with the request."),
+        (503, "The model cannot be asked now."),
+        (504, "No answer in time."),
+    )
+}
+
+
+def create_app(
+    backend: Backend,
+    *,
+    limits: Limits | None = None,
+    references: ReferenceSet | None = None,
+    api_keys: Iterable[str] = (),
+    hosts: Iterable[str] = LOOPBACK_HOSTS,
+    is_healthy: Callable[[], bool] | None = None,
+) -> FastAPI:
+    """The service.
+
+    Args:
+        backend: the model; used by ``limits.workers`` threads at once, which a model in this process allows one of.
+        limits: None: the defaults.
+        references: what ``/v1/score`` compares with, ranked by this very model; None: it is not offered.
+        api_keys: any of them opens ``/v1``; none: no key is asked for.
+        hosts: names under which the service may be addressed; see :class:`Guard`.
+        is_healthy: whether what the backend stands on is alive, for ``/health``; None: it is.
+
+    Raises:
+        InputError: several workers for a model that is not behind a server.
+    """
+    limits = Limits() if limits is None else limits
+    if limits.workers > 1 and not isinstance(backend, ServerBackend):
+        raise InputError(f"workers is {limits.workers}; a model in this process answers one request at a time: give 1")
+    metrics = Metrics()
+    desk = _Desk(backend, limits)
+    cache = _Cache(limits.cache_entries)
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        try:
+            yield
+        finally:
+            await asyncio.to_thread(desk.close)
+
+    app = FastAPI(title="redaes", lifespan=lifespan, docs_url=None, redoc_url=None)
+    app.add_middleware(Guard, limits=limits, metrics=metrics, api_keys=tuple(api_keys), hosts=tuple(hosts))
+
+    @app.exception_handler(HTTPException)
+    async def refused(_request: Request, error: HTTPException) -> JSONResponse:
+        return JSONResponse(error_body(error.status_code, str(error.detail)), error.status_code, error.headers)
+
+    @app.exception_handler(Exception)
+    async def broken(_request: Request, _error: Exception) -> JSONResponse:
+        return JSONResponse(error_body(500, "a fault of the service; its log tells more"), 500)
+
+    async def answered(
+        request: Request,
+        question: Sequence[str],
+        mode: Mode,
+        work: Callable[[Backend], tuple[BaseModel, Sequence[str]]],
+    ) -> Response:
+        """The answer from the cache, or from work, which also names the failures that an answer survived."""
+        key = cache_key((*question, mode), mode, backend.model, backend.revision)
+        stored = cache.get(key)
+        metrics.cache.labels("miss" if stored is None else "hit").inc()
+        if stored is None:
+            found, failures = await desk.run(request, work)
+            for reason in failures:
+                metrics.failures.labels(reason).inc()
+            _refuse_lost(failures)
+            stored = found.model_dump_json().encode()
+            cache.put(key, stored)
+        return Response(stored, media_type="application/json")
+
+    @app.post(
+        "/v1/compare",
+        responses={200: {"model": Result}, **_ERRORS},
+        openapi_extra={"requestBody": _body_of(CompareRequest)},
+    )
+    async def compare(request: Request) -> Response:
+        """Which of two pictures is better, by how much, and why; asked in both orders."""
+        asked, uploads = await read_question(request, CompareRequest, limits)
+
+        def work(model: Backend) -> tuple[Result, list[str]]:
+            first, second = _decoded(uploads)
+            result = Assessor(model, mode=asked.mode).compare_many([(first, second)])[0]
+            return result, [one.failure for one in result.comparisons if one.failure is not None]
+
+        return await answered(request, ("compare", *_named(uploads)), asked.mode, work)
+
+    @app.post(
+        "/v1/rank",
+        responses={200: {"model": RankAnswer}, **_ERRORS},
+        openapi_extra={"requestBody": _body_of(RankRequest)},
+    )
+    async def rank(request: Request) -> Response:
+        """Order several pictures with few comparisons."""
+        asked, uploads = await read_question(request, RankRequest, limits)
+
+        def work(model: Backend) -> tuple[RankAnswer, list[str]]:
+            pictures = _decoded(uploads)
+            assessor = Assessor(model, mode=asked.mode)
+            ranking = assessor.rank(pictures, top_k=asked.top_k, max_calls=asked.max_calls)
+            answer = RankAnswer(
+                ids=tuple(picture.ref.id for picture in pictures),
+                ranking=ranking,
+                model=model.model,
+                revision=model.revision,
+                prompt_id=prompts.load(prompts.COMPARE[asked.mode]).id,
+                mode=asked.mode,
+            )
+            return answer, []
+
+        question = ("rank", str(asked.top_k), str(asked.max_calls), *_named(uploads))
+        return await answered(request, question, asked.mode, work)
+
+    if references is not None:
+
+        @app.post(
+            "/v1/score",
+            responses={200: {"model": Score}, **_ERRORS},
+            openapi_extra={"requestBody": _body_of(ScoreRequest)},
+        )
+        async def score(request: Request) -> Response:
+            """Where one picture stands among the service's references, in points of 0 to 9."""
+            _, uploads = await read_question(request, ScoreRequest, limits)
+
+            def work(model: Backend) -> tuple[Score, list[str]]:
+                (picture,) = _decoded(uploads)
+                return Assessor(model, mode=references.mode).score(picture, references), []
+
+            question = ("score", references.name, *_named(uploads))
+            return await answered(request, question, references.mode, work)
+
+    @app.get("/v1/models", responses={401: _ERRORS[401], 403: _ERRORS[403]})
+    async def models() -> dict[str, Any]:
+        """The one model, as OpenAI's clients list it."""
+        return {"object": "list", "data": [{"id": backend.model, "object": "model", "owned_by": "redaes"}]}
+
+    @app.get("/health", responses={503: {"description": "The model cannot be asked now."}})
+    async def health() -> JSONResponse:
+        """200 while the model can be asked, else 503; needs no key."""
+        alive = is_healthy is None or await asyncio.to_thread(is_healthy)
+        body = {"status": "ok" if alive else "unavailable", "model": backend.model, "revision": backend.revision}
+        return JSONResponse(body, 200 if alive else 503)
+
+    @app.get("/metrics", include_in_schema=False)
+    async def metrics_page() -> Response:
+        return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
+
+    for path, name in (("/", "index.html"), ("/page.js", "page.js"), ("/page.css", "page.css")):
+        _add_page(app, path, _PAGE / name)
+    if isinstance(backend, ServerBackend):
+        _add_chat(app, backend, desk, limits)
+    return app
+
+
+def cache_key(question: Sequence[str], mode: Mode, model: str, revision: str) -> str:
+    """The name of an answer: SHA-256 of everything that decides it, each part behind its length, in hex.
+
+    Args:
+        question: what is asked, of which pictures (:func:`_named`), in which order.
+        mode: names the prompt.
+        model: its name.
+        revision: what pins its weights.
+    """
+    parts = [
+        _CACHE_FORMAT,
+        model,
+        revision,
+        prompts.load(prompts.COMPARE[mode]).id,
+        Sampling().model_dump_json(),
+        f"{MAX_PIXELS} pixels, Pillow {PIL.__version__}",
+        *question,
+    ]
+    digest = hashlib.sha256()
+    for part in parts:
+        data = part.encode()
+        digest.update(len(data).to_bytes(8, "big") + data)  # lengths keep ("ab", "c") apart from ("a", "bc")
+    return digest.hexdigest()
+
+
+def _named(uploads: Sequence[Upload]) -> list[str]:
+    """Pictures as a cache key has them: by their original bytes, so that two files that decode alike never share
+    an answer, and by the names that notes call them."""
+    return [part for upload in uploads for part in (upload.id, str(upload.name))]
+
+
+def _decoded(uploads: Sequence[Upload]) -> list[LoadedImage]:
+    return [decode_image(upload.data, upload.name) for upload in uploads]
+
+
+class _Cache:
+    """The answers asked for last."""
+
+    def __init__(self, entries: int) -> None:
+        self._entries = entries
+        self._answers: OrderedDict[str, bytes] = OrderedDict()
+
+    def get(self, key: str) -> bytes | None:
+        if key in self._answers:
+            self._answers.move_to_end(key)
+        return self._answers.get(key)
+
+    def put(self, key: str, answer: bytes) -> None:
+        self._answers[key] = answer
+        while len(self._answers) > self._entries:
+            self._answers.popitem(last=False)
+
+
+class _Task:
+    """The model as one request sees it: what it asks can be called off."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend.task() if isinstance(backend, ServerBackend) else backend
+        self._cancelled = False
+        self.model = backend.model
+        self.revision = backend.revision
+
+    def read(self, requests: Sequence[Question], choices: Sequence[str]) -> NDArray[np.float64]:
+        self._check()
+        return self._backend.read(requests, choices)
+
+    def generate(self, requests: Sequence[Question], sampling: Sampling) -> list[str]:
+        self._check()
+        return self._backend.generate(requests, sampling)
+
+    def cancel(self) -> None:
+        self._cancelled = True
+        if isinstance(self._backend, ServerBackend):
+            self._backend.cancel()
+
+    def _check(self) -> None:
+        if self._cancelled:
+            raise EndpointError("cancelled", "whoever asked no longer waits")
+
+
+class _Desk:
+    """Where requests wait for the model, and where they end when it takes too long or nobody waits any more."""
+
+    def __init__(self, backend: Backend, limits: Limits) -> None:
+        self._backend = backend
+        self._limits = limits
+        self._workers: ThreadPoolExecutor | None = None
+
+    async def run(self, request: Request, work: Callable[[Backend], _Answer]) -> _Answer:
+        """What ``work`` makes with the model.
+
+        Raises:
+            HTTPException: it ended otherwise.
+        """
+        if self._workers is None:  # made with the first request, because an app may be started again after its end
+            self._workers = ThreadPoolExecutor(self._limits.workers, thread_name_prefix="redaes-work")
+        task = _Task(self._backend)
+        try:
+            return await self.watched(request, self._workers.submit(work, task))
+        except EndpointError as error:
+            raise _unavailable(error) from error
+        except (BackendError, ParseError) as error:
+            raise HTTPException(502, str(error)) from error
+        except InputError as error:
+            raise HTTPException(422, str(error)) from error
+        finally:
+            task.cancel()  # what runs on although nobody waits asks nothing more
+
+    async def watched(self, request: Request, work: Future[_Answer]) -> _Answer:
+        """The result of a future, which is cancelled when time is up or the client leaves.
+
+        Raises:
+            HTTPException: 504, or 499 to nobody.
+        """
+        future = asyncio.wrap_future(work)
+        gone = asyncio.ensure_future(_disconnected(request))
+        try:
+            waiting: set[asyncio.Future[Any]] = {future, gone}
+            await asyncio.wait(waiting, timeout=self._limits.timeout_s, return_when=asyncio.FIRST_COMPLETED)
+            if future.done():
+                return future.result()
+        finally:
+            gone.cancel()
+            future.cancel()
+        if gone.done() and not gone.cancelled():
+            raise HTTPException(499, "the client left")
+        raise HTTPException(504, f"no answer within {self._limits.timeout_s:g} s")
+
+    def close(self) -> None:
+        """Wait for what is under way."""
+        workers, self._workers = self._workers, None
+        if workers is not None:
+            workers.shutdown(wait=True, cancel_futures=True)
+
+
+async def _disconnected(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+def _unavailable(error: EndpointError) -> HTTPException:
+    """What a client is told when the server behind gave nothing."""
+    if error.reason in SERVER_REASONS:
+        return HTTPException(503, f"the model cannot be asked now ({error.reason})", {"Retry-After": "5"})
+    return HTTPException(502, f"the model's server gave no usable answer ({error.reason})")
+
+
+def _refuse_lost(reasons: Sequence[str]) -> None:
+    """An answer of which the server lost a half is no answer; what the model itself spoilt stays a result.
+
+    Raises:
+        HTTPException: 503 or 502.
+    """
+    for reason in reasons:
+        if reason in SERVER_REASONS or reason in _LOST or reason.startswith("http_"):
+            raise _unavailable(EndpointError(reason, "one order was lost"))
+
+
+def _body_of(schema: type[Asked]) -> dict[str, Any]:
+    """The body of a question as OpenAPI writes it, for both content types: FastAPI is not asked to parse it."""
+    as_json = schema.model_json_schema()
+    file = {"type": "string", "format": "binary"}
+    as_form = {
+        **as_json,
+        "properties": {
+            name: ({**field, "items": file} if field.get("type") == "array" else file)
+            if name in schema.picture_fields
+            else field
+            for name, field in as_json["properties"].items()
+        },
+    }
+    content = {"application/json": {"schema": as_json}, "multipart/form-data": {"schema": as_form}}
+    return {"required": True, "content": content}
+
+
+def _add_page(app: FastAPI, path: str, file: Path) -> None:
+    @app.get(path, include_in_schema=False)
+    async def page() -> FileResponse:
+        return FileResponse(file, headers={"Content-Security-Policy": _CSP, "Referrer-Policy": "no-referrer"})
+
+
+def _add_chat(app: FastAPI, backend: ServerBackend, desk: _Desk, limits: Limits) -> None:
+    """The pass-through: one address of the server behind, with the fields that are harmless."""
+    body = {
+        "type": "object",
+        "required": ["messages"],
+        "additionalProperties": False,
+        "properties": {name: {"type": "array", "minItems": 1} if name == "messages" else {} for name in CHAT_FIELDS},
+    }
+
+    @app.post(
+        "/v1/chat/completions",
+        responses=_ERRORS,
+        openapi_extra={"requestBody": {"required": True, "content": {"application/json": {"schema": body}}}},
+    )
+    async def chat(request: Request) -> Response:
+        """The model itself, as vLLM offers it."""
+        asked = await asyncio.to_thread(chat_request, await request.body(), backend.model, limits)
+        try:
+            status, answer = await desk.watched(request, backend.forward(asked))
+        except EndpointError as error:
+            raise _unavailable(error) from error
+        return Response(answer, status, media_type="application/json")

@@ -1,0 +1,232 @@
+"use strict";
+
+// Words from files and from the model reach the page as text only: nothing here writes HTML.
+
+const $ = (id) => document.getElementById(id);
+const state = { files: [], asking: null, series: [], at: 0, pair: [] };
+
+function make(name, text, className) {
+  const element = document.createElement(name);
+  if (text !== undefined) element.textContent = text;
+  if (className) element.className = className;
+  return element;
+}
+
+function picture(file) {
+  const image = make("img");
+  image.src = file.url;
+  image.alt = file.name;
+  return image;
+}
+
+// --- choosing ---------------------------------------------------------------------------------------------
+
+function choose(list) {
+  const added = [...list].map((file) => ({ file, name: file.name, url: URL.createObjectURL(file) }));
+  state.files.push(...added);
+  showChosen();
+}
+
+function clear() {
+  if (state.asking) state.asking.abort();
+  for (const file of state.files) URL.revokeObjectURL(file.url);
+  state.files = [];
+  state.series = [];
+  $("files").value = "";
+  for (const id of ["verdict", "series"]) $(id).hidden = true;
+  say("");
+  showChosen();
+}
+
+function showChosen() {
+  $("chosen").replaceChildren(...state.files.map((file) => {
+    const item = make("li");
+    item.append(picture(file));
+    return item;
+  }));
+  const n = state.files.length;
+  $("go").disabled = n < 2 || state.asking !== null;
+  $("go").textContent = n > 2 ? `Rank ${n} pictures` : "Compare";
+  $("clear").hidden = n === 0;
+}
+
+// --- asking -----------------------------------------------------------------------------------------------
+
+function say(status, error = "") {
+  $("status").textContent = status;
+  $("error").textContent = error;
+}
+
+async function post(path, fields) {
+  const body = new FormData();
+  for (const [name, value] of fields) body.append(name, value);
+  const headers = $("key").value ? { Authorization: `Bearer ${$("key").value}` } : {};
+  state.asking = new AbortController();
+  showChosen();
+  try {
+    const answer = await fetch(path, { method: "POST", body, headers, signal: state.asking.signal });
+    if (answer.status === 401) $("key-row").hidden = false;
+    const found = await answer.json();
+    if (!answer.ok) throw new Error(found.error.message);
+    return found;
+  } finally {
+    state.asking = null;
+    showChosen();
+  }
+}
+
+async function compare(first, second) {
+  const mode = document.querySelector("input[name=mode]:checked").value;
+  say(`Comparing ${first.name} with ${second.name} …`);
+  const result = await post("v1/compare", [["first", first.file], ["second", second.file], ["mode", mode]]);
+  say("");
+  showVerdict(result, first, second);
+}
+
+async function rank() {
+  say(`Ranking ${state.files.length} pictures …`);
+  const files = state.files;
+  const found = await post("v1/rank", [...files.map((file) => ["pictures", file.file]), ["mode", "fast"]]);
+  say("");
+  const { ranking } = found;
+  state.series = ranking.order.flatMap((id) => files.filter((_, n) => found.ids[n] === id).map((file) => (
+    { ...file, score: ranking.scores[id], error: ranking.errors[id], decision: "" })));
+  const failed = ranking.n_failed ? `, ${ranking.n_failed} of them without a usable answer` : "";
+  $("series-title").textContent = `${state.series[0].name} leads`;
+  $("series-provenance").textContent =
+    `${ranking.n_comparisons} comparisons (${ranking.n_calls} questions)${failed}; ${ranking.n_cycles} circles; ` +
+    `${found.model} @ ${found.revision}, ${found.prompt_id}`;
+  $("verdict").hidden = true;
+  $("series").hidden = false;
+  look(0);
+}
+
+async function guarded(work) {
+  try {
+    await work();
+  } catch (error) {
+    say("", error.name === "AbortError" ? "" : error.message);
+  }
+}
+
+// --- two pictures -----------------------------------------------------------------------------------------
+
+const percent = (share) => `${Math.round(100 * share)} %`;
+
+function showVerdict(result, first, second) {
+  const names = { A: first.name, B: second.name };
+  const { winner, delta, probability } = result;
+  $("title").textContent = winner === null ? "No usable answer"
+    : winner === "tie" ? "No visible difference" : `${names[winner]} is better`;
+  for (const [id, file, letter] of [["first", first, "A"], ["second", second, "B"]]) {
+    const figure = $(id);
+    figure.replaceChildren(picture(file), make("figcaption", file.name + (winner === letter ? " ✓" : "")));
+    figure.className = winner === letter ? "better" : "";
+  }
+  $("bar").hidden = probability === null;
+  if (probability !== null) {
+    const text = `${percent(probability)} that ${first.name} is better, ${percent(1 - probability)} that ${second.name} is`;
+    $("share").style.width = `${100 * probability}%`;
+    $("bar").setAttribute("aria-label", text);
+    $("bar").className = winner === "B" ? "second" : "";
+    $("sure").textContent = delta === null ? text : `${text}; a difference of ${Math.abs(delta).toFixed(1)} points of 9`;
+  } else {
+    $("sure").textContent = result.failure;
+  }
+  $("rationale").hidden = result.rationale === null;
+  $("rationale").textContent = result.rationale ?? "";
+  const [a, b] = result.rationale_order === "swapped" ? [second, first] : [first, second];
+  $("letters").textContent = result.rationale === null ? "" : `A is ${a.name}, B is ${b.name}`;
+  $("factors").replaceChildren(...result.factors.map((factor) => make("li", factor)));
+  $("orders").replaceChildren(...result.comparisons.map((one) => {
+    const [shownA, shownB] = one.order === "forward" ? [first, second] : [second, first];
+    const better = one.verdict === null ? one.failure
+      : one.verdict.winner === "tie" ? "neither" : (one.verdict.winner === "A" ? shownA : shownB).name;
+    const row = make("tr");
+    row.append(make("td", one.order), make("td", shownA.name), make("td", better),
+      make("td", one.probability === null ? "" : percent(one.probability)));
+    return row;
+  }));
+  $("consistency").textContent = { true: "Both orders agree", false: "The answer changes with the order" }[
+    String(result.order_consistent)] ?? "";
+  $("notes").replaceChildren(...result.notes.map((note) => make("li", note)));
+  $("provenance").textContent = `${result.model} @ ${result.revision}, ${result.prompt_id}, ${result.mode}`;
+  $("verdict").hidden = false;
+  $("verdict").scrollIntoView({ block: "nearest" });
+}
+
+// --- a series ---------------------------------------------------------------------------------------------
+
+function look(index) {
+  state.at = Math.max(0, Math.min(state.series.length - 1, index));
+  const now = state.series[state.at];
+  const decided = now.decision ? `, ${now.decision}` : "";
+  $("large").replaceChildren(picture(now), make("figcaption",
+    `${state.at + 1} of ${state.series.length}: ${now.name}, ${now.score.toFixed(2)} ± ${now.error.toFixed(2)} logits${decided}`));
+  $("strip").replaceChildren(...state.series.map((file, n) => {
+    const button = make("button", undefined, file.decision);
+    button.type = "button";
+    button.setAttribute("aria-current", String(n === state.at));
+    button.setAttribute("aria-label", `${n + 1}: ${file.name} ${file.decision}`);
+    button.append(picture(file), make("span", `${n + 1}`));
+    button.addEventListener("click", () => look(n));
+    const item = make("li");
+    item.append(button);
+    return item;
+  }));
+}
+
+function decide(decision) {
+  state.series[state.at].decision = decision;
+  look(state.at + (decision && state.at < state.series.length - 1 ? 1 : 0));
+}
+
+const KEYS = {
+  ArrowLeft: () => look(state.at - 1),
+  ArrowRight: () => look(state.at + 1),
+  p: () => decide("pick"),
+  x: () => decide("reject"),
+  u: () => decide(""),
+  c: () => state.at > 0 && state.asking === null && guarded(() => compare(state.series[0], state.series[state.at])),
+};
+
+function save() {
+  // A leading apostrophe keeps spreadsheets from running a name as a formula.
+  const quoted = (text) => `"${String(text).replace(/^[=+\-@\t\r]/, "'$&").replaceAll('"', '""')}"`;
+  const rows = [["rank", "name", "score_logits", "error_logits", "decision"],
+    ...state.series.map((file, n) => [n + 1, quoted(file.name), file.score, file.error, file.decision])];
+  const link = make("a");
+  link.href = URL.createObjectURL(new Blob([rows.map((row) => row.join(",")).join("\r\n") + "\r\n"], { type: "text/csv" }));
+  link.download = "decisions.csv";
+  link.click();
+  URL.revokeObjectURL(link.href);
+}
+
+// --- wiring -----------------------------------------------------------------------------------------------
+
+$("files").addEventListener("change", (event) => choose(event.target.files));
+$("clear").addEventListener("click", clear);
+$("save").addEventListener("click", save);
+$("ask").addEventListener("submit", (event) => {
+  event.preventDefault();
+  guarded(() => state.files.length === 2 ? ($("series").hidden = true, compare(...state.files)) : rank());
+});
+for (const kind of ["dragover", "dragleave", "drop"]) {
+  // On the whole page: a picture dropped beside the field would replace the page.
+  document.addEventListener(kind, (event) => {
+    event.preventDefault();
+    $("drop").classList.toggle("over", kind === "dragover");
+    if (kind === "drop") choose(event.dataTransfer.files);
+  });
+}
+document.addEventListener("keydown", (event) => {
+  if ($("series").hidden || event.ctrlKey || event.metaKey || event.altKey || event.target.matches("input")) return;
+  const act = KEYS[event.key.length === 1 ? event.key.toLowerCase() : event.key];
+  if (act) {
+    event.preventDefault();
+    act();
+  }
+});
+fetch("health").then((answer) => answer.json()).then((found) => {
+  $("model").textContent = `${found.model} @ ${found.revision}`;
+}).catch((error) => say("", `the service does not answer (${error.message})`));

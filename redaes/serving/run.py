@@ -1,0 +1,217 @@
+"""``redaes serve``: a model, the front door before it, and an orderly end."""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import signal
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from PIL import Image
+
+from redaes import prompts
+from redaes.answers import WINNER_PREFIX
+from redaes.backends.base import Backend, Request
+from redaes.backends.endpoint import Endpoint
+from redaes.backends.server import ServerBackend
+from redaes.errors import BackendError, InputError, MissingDependency
+from redaes.serving.vllm import Served, VllmServer, served_models
+
+if TYPE_CHECKING:
+    from redaes.assessor import ReferenceSet
+    from redaes.serving.limits import Limits
+
+SERVER_WORKERS = 16
+"""Requests worked on at once when the model is behind vLLM, which batches them."""
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where the service is to be found."""
+
+    host: str = "127.0.0.1"
+    port: int = 8080
+    api_keys: tuple[str, ...] = ()
+    allowed_hosts: tuple[str, ...] = ()
+    """Names by which it may be addressed, besides those of the loopback."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.port <= 65535:
+            raise InputError(f"port is {self.port}; give 0 (any that is free) to 65535")
+        try:
+            loopback = self.host == "localhost" or ipaddress.ip_address(self.host).is_loopback
+        except ValueError as error:
+            raise InputError(f"host is {self.host!r}; give an address, such as 127.0.0.1 or 0.0.0.0") from error
+        if not loopback and not self.api_keys:
+            raise InputError(f"host {self.host} is open to other machines; give --api-keys FILE")
+        if not loopback and not self.allowed_hosts:
+            raise InputError(f"host {self.host} is open to other machines; name it with --allow-host as they will")
+
+
+def read_api_keys(file: Path) -> tuple[str, ...]:
+    """The keys of a file: one a line, empty lines and lines that begin with ``#`` left out.
+
+    Raises:
+        InputError: it cannot be read, holds no key, or a key that no header can carry or anyone could guess.
+    """
+    try:
+        lines = [line.strip() for line in file.read_text(encoding="utf-8").splitlines()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{file}: cannot be read ({error}); give a text file with one key a line") from error
+    keys = tuple(line for line in lines if line and not line.startswith("#"))
+    if not keys:
+        raise InputError(f"{file}: holds no key; write one a line")
+    for number, key in enumerate(keys, 1):
+        if len(key) < 16 or not key.isascii() or not key.isprintable() or " " in key:
+            raise InputError(
+                f"{file}: key {number} is not 16 or more ASCII characters without spaces; make a longer one"
+            )
+    return keys
+
+
+@contextmanager
+def vllm_backend(
+    served: Served, python: Path, *, structured: bool, timeout_s: float
+) -> Iterator[tuple[ServerBackend, VllmServer]]:
+    """A vLLM server of our own, and the backend on it, asked once so that a wrong set-up shows now.
+
+    Raises:
+        BackendError: it does not start, or does not answer.
+    """
+    revision = served.revision()
+    with VllmServer(served, python) as server:
+        endpoint = _endpoint(server.base_url, served.name, revision, server.api_key, timeout_s)
+        with ServerBackend(endpoint, structured=structured) as backend:
+            _ask_once(backend)
+            yield backend, server
+
+
+@contextmanager
+def attached_backend(
+    base_url: str, model: str, *, revision: str, structured: bool, timeout_s: float
+) -> Iterator[ServerBackend]:
+    """The backend on a vLLM server that runs already; its key, if it has one, is the environment's.
+
+    Raises:
+        BackendError: it does not answer, or does not offer the model.
+    """
+    endpoint = _endpoint(base_url, model, revision, None, timeout_s)
+    offered = served_models(endpoint.base_url)
+    if model not in offered:
+        raise BackendError(f"{base_url} offers {', '.join(offered)}, not {model}; give one of them as --model")
+    with ServerBackend(endpoint, structured=structured) as backend:
+        _ask_once(backend)
+        yield backend
+
+
+def serve(
+    backend: Backend,
+    address: Address,
+    limits: Limits,
+    *,
+    references: ReferenceSet | None = None,
+    is_healthy: Callable[[], bool] | None = None,
+    announce: Callable[[str], object],
+) -> None:
+    """Answer requests until SIGTERM or SIGINT; then take no more, finish what is under way, and return.
+
+    Args:
+        backend: the model.
+        address: where.
+        limits: see there; ``workers`` as the backend allows.
+        references: what single pictures are scored against; None: that is not offered.
+        is_healthy: whether what the backend stands on is alive; None: it is, as long as this process.
+        announce: called with the address once requests are taken.
+
+    Raises:
+        InputError: the port is taken.
+        MissingDependency: the packages of ``redaes[serve]`` are absent.
+    """
+    try:
+        import uvicorn
+
+        from redaes.serving.front_door import create_app
+        from redaes.serving.guard import LOOPBACK_HOSTS
+    except ImportError as error:
+        raise MissingDependency(error.name or "fastapi", "serve") from error
+
+    app = create_app(
+        backend,
+        limits=limits,
+        references=references,
+        api_keys=address.api_keys,
+        hosts=(*LOOPBACK_HOSTS, *address.allowed_hosts),
+        is_healthy=is_healthy,
+    )
+    _log_to_stderr()
+    config = uvicorn.Config(
+        app,
+        host=address.host,
+        port=address.port,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        http="h11",
+        ws="none",
+        timeout_keep_alive=10,
+        timeout_graceful_shutdown=round(limits.drain_s),
+    )
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    try:
+        listening = socket.create_server((address.host, address.port), family=family, backlog=2048)
+    except OSError as error:
+        raise InputError(f"{address.host}:{address.port}: {error.strerror}; give another --port") from error
+    with listening:
+        host, port = listening.getsockname()[:2]
+        announce(f"http://{f'[{host}]' if family is socket.AF_INET6 else host}:{port}")
+        # It drains on the first signal, and repeats that signal when it is done.
+        with suppress(KeyboardInterrupt):
+            uvicorn.Server(config).run(sockets=[listening])
+
+
+@contextmanager
+def orderly_end() -> Iterator[None]:
+    """While this lasts, SIGTERM ends the program as an interrupt at the keyboard does: child processes with it."""
+
+    def interrupt(_number: int, _frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _endpoint(base_url: str, model: str, revision: str, api_key: str | None, timeout_s: float) -> Endpoint:
+    return Endpoint(
+        base_url,
+        model,
+        revision=revision,
+        api_key=api_key,
+        concurrency=2 * SERVER_WORKERS,  # both orders of every request
+        timeout_s=timeout_s,
+        max_retries=2,
+    )
+
+
+def _ask_once(backend: ServerBackend) -> None:
+    """A server that is healthy may still be unable to answer: its engine first runs with the first request."""
+    grey = Image.new("RGB", (64, 64), "grey")
+    request = Request(prompts.load(prompts.COMPARE["fast"]), (grey, grey), WINNER_PREFIX)
+    backend.read([request], (" A", " B"))
+
+
+def _log_to_stderr() -> None:
+    log = logging.getLogger("redaes.serving")
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter('{"time": "%(asctime)s", "level": "%(levelname)s", "entry": %(message)s}'))
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    log.propagate = False

@@ -1,0 +1,332 @@
+"""Start a vLLM server for this work, wait until it answers, and start it again when it dies.
+
+vLLM lives in an environment of its own; it is run by that environment's Python and spoken to over HTTP.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from redaes import nano
+from redaes.backends.base import revision_of
+from redaes.backends.endpoint import API_KEY_VARIABLE
+from redaes.errors import BackendError, InputError, MissingDependency
+
+LOG = logging.getLogger("redaes.serving")
+
+ADAPTER_CONFIG = "adapter_config.json"
+
+_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
+"""Ranks of LoRA that vLLM makes room for."""
+
+_LONGEST_RESTART_S = 60.0
+_LOG_TAIL = 2000
+
+
+@dataclass(frozen=True)
+class Served:
+    """A model as vLLM is to offer it."""
+
+    model: str
+    """``redaes/nano``, a folder with a model (merged ones too), or a hub name."""
+    adapter: Path | None = None
+    """Folder of a LoRA adapter on the model."""
+    max_images: int = 4
+    """Pictures in one request."""
+    max_pixels: int | None = None
+    """Area in pixels to which the model's processor shrinks a picture; None: the processor's own."""
+    max_model_len: int = 8192
+    """Tokens of prompt and answer together."""
+    cpu: bool = False
+    """Whether this is a vLLM for CPUs: float32, eager, a small cache."""
+    data_parallel: int = 1
+    """Copies of the model; each takes its own GPU."""
+    tensor_parallel: int = 1
+    """GPUs over which one copy is split; the vision encoder is copied to each, and pictures are dealt out."""
+    extra: tuple[str, ...] = ()
+    """Further arguments for vLLM, as they are; they go last, so they win."""
+
+    @property
+    def name(self) -> str:
+        """What requests and results call the model; as a local backend does."""
+        return self.model if self.adapter is None else f"{self.model} + {self.adapter}"
+
+    @property
+    def folder(self) -> Path | None:
+        """Where the weights lie; None: vLLM gets them from the hub."""
+        if self.model == nano.NAME:
+            return nano.weights()
+        return Path(self.model) if Path(self.model).is_dir() else None
+
+    def revision(self) -> str:
+        """What pins the weights, as a local backend says it; ``unpinned`` for a hub name."""
+        if self.folder is None:
+            return "unpinned"
+        return revision_of(self.folder) if self.adapter is None else revision_of(self.folder, self.adapter)
+
+    def arguments(self, port: int) -> list[str]:
+        """The command line of vLLM's server, on this machine's loopback only.
+
+        Raises:
+            BackendError: the adapter is one that vLLM refuses, or takes in part without a word.
+        """
+        limits = {"image": self.max_images, "video": 0}
+        found = [
+            *("--model", str(self.folder or self.model)),
+            *("--served-model-name", self.model),
+            *("--host", "127.0.0.1", "--port", str(port)),
+            *("--limit-mm-per-prompt", json.dumps(limits)),
+            *("--max-model-len", str(self.max_model_len)),
+            *("--load-format", "safetensors"),
+            # What the model's files say about sampling is not used (docs/reading.md).
+            *("--generation-config", "vllm"),
+            "--enable-prefix-caching",
+        ]
+        if self.max_pixels is not None:
+            size = {"shortest_edge": min(1024, self.max_pixels), "longest_edge": self.max_pixels}
+            found += ["--mm-processor-kwargs", json.dumps({"size": size})]
+        if self.adapter is not None:
+            lora = json.dumps({"name": self.name, "path": str(self.adapter)})
+            found += ["--enable-lora", "--lora-modules", lora, "--max-lora-rank", str(_room_for(self.adapter))]
+        if self.cpu:
+            # Without a size, vLLM reserves nearly all of the machine's memory. Prefix caching needs whole blocks.
+            found += ["--dtype", "float32", "--enforce-eager", "--kv-cache-memory-bytes", "500M"]
+            found += ["--block-size", "32", "--mm-processor-cache-gb", "0.25", "--max-num-seqs", "16"]
+        if self.data_parallel > 1:
+            found += ["--data-parallel-size", str(self.data_parallel)]
+        if self.tensor_parallel > 1:
+            found += ["--tensor-parallel-size", str(self.tensor_parallel), "--mm-encoder-tp-mode", "data"]
+        return [*found, *self.extra]
+
+
+def _room_for(adapter: Path) -> int:
+    """The rank that vLLM is to make room for.
+
+    Raises:
+        BackendError: not an adapter, or one that vLLM would not serve as it was trained.
+    """
+    try:
+        config = json.loads((adapter / ADAPTER_CONFIG).read_text(encoding="utf-8"))
+        rank = int(config["r"])
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise BackendError(f"{adapter}: no {ADAPTER_CONFIG} that can be read ({error}); give a LoRA adapter") from error
+    merge = "merge it into the model (peft: merge_and_unload) and serve that"
+    for field in ("use_dora", "modules_to_save"):
+        if config.get(field):
+            raise BackendError(f"{adapter}: vLLM serves no adapter with {field}; {merge}")
+    # vLLM leaves such weights out and answers all the same.
+    strange = [name for name in _tensors(adapter / "adapter_model.safetensors") if ".visual." in name]
+    if strange:
+        raise BackendError(f"{adapter} also changes the vision tower ({strange[0]}), which vLLM leaves out; {merge}")
+    room = next((size for size in _RANKS if size >= rank), None)
+    if room is None:
+        raise BackendError(f"{adapter} has rank {rank}; vLLM takes up to {_RANKS[-1]}; {merge}")
+    return room
+
+
+def _tensors(file: Path) -> list[str]:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(file, framework="np") as tensors:
+            return list(tensors.keys())
+    except (OSError, SafetensorError) as error:
+        raise BackendError(f"{file} cannot be read ({error}); copy or train the adapter again") from error
+
+
+class VllmServer:
+    """A vLLM process that is kept alive. A context manager: entered, it answers; left, it is gone."""
+
+    def __init__(self, served: Served, python: Path, *, start_s: float = 900.0) -> None:
+        """
+        Args:
+            served: what it offers.
+            python: interpreter of the environment that has vLLM.
+            start_s: longest wait for the first sign of health, in seconds; large models take minutes to load.
+
+        Raises:
+            InputError: there is no such interpreter.
+            BackendError: the adapter cannot be served.
+        """
+        if not os.access(python, os.X_OK):
+            raise InputError(f"{python}: no program; give the Python of the environment that has vLLM")
+        self.served = served
+        self.port = _free_port()
+        self.base_url = f"http://127.0.0.1:{self.port}/v1"
+        self.api_key = secrets.token_urlsafe(24)
+        """Keeps this machine's other users out of ``/v1``."""
+        self._command = [
+            str(python), "-m", "vllm.entrypoints.openai.api_server", *served.arguments(self.port)
+        ]  # fmt: skip
+        self._start_s = start_s
+        self._process: subprocess.Popen[bytes] | None = None
+        self._closing = threading.Event()
+        self._watcher = threading.Thread(target=self._keep_alive, name="redaes-vllm", daemon=True)
+        # Not deleted after a failure: it says why.
+        self.log = Path(tempfile.mkstemp(prefix="redaes-vllm-", suffix=".log")[1])
+
+    def __enter__(self) -> VllmServer:
+        """Start it and wait.
+
+        Raises:
+            BackendError: it ended, or did not become healthy; the message has the end of its log.
+        """
+        self._process = self._start()
+        try:
+            self._wait()
+        except BaseException:
+            self._stop()
+            raise
+        self._watcher.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """End it."""
+        self._closing.set()
+        self._watcher.join()
+        self._stop()
+        self.log.unlink(missing_ok=True)
+
+    @property
+    def pid(self) -> int | None:
+        """Of the process that runs now; None: none does."""
+        process = self._process
+        return process.pid if process is not None and process.poll() is None else None
+
+    def is_healthy(self) -> bool:
+        """Whether it says of itself that it can answer."""
+        return self.pid is not None and is_healthy(self.base_url)
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        environment = {
+            "VLLM_NO_USAGE_STATS": "1",
+            **os.environ,
+            "VLLM_API_KEY": self.api_key,
+        }
+        if self.served.folder is not None:
+            environment["HF_HUB_OFFLINE"] = "1"
+        if self.served.cpu:
+            environment.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
+        with self.log.open("ab") as log:
+            # In a group of its own: an interrupt at the terminal reaches the front door, which drains first.
+            return subprocess.Popen(
+                self._command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, start_new_session=True
+            )
+
+    def _wait(self) -> None:
+        assert self._process is not None
+        end = time.monotonic() + self._start_s
+        while not is_healthy(self.base_url):
+            status = self._process.poll()
+            if status is not None:
+                tail = self._tail()
+                if "No module named 'vllm'" in tail or "No module named vllm" in tail:
+                    raise MissingDependency("'vllm==0.31.0' (in the environment that --vllm names)", None)
+                raise BackendError(f"vLLM ended with status {status} while starting; {self.log} ends with:\n{tail}")
+            if time.monotonic() > end:
+                raise BackendError(
+                    f"vLLM did not become healthy within {self._start_s:g} s; {self.log} ends with:\n{self._tail()}"
+                )
+            if self._closing.wait(0.5):
+                return
+
+    def _keep_alive(self) -> None:
+        """Start it again when it ends: a killed engine makes the server end, with status 0."""
+        delay_s = 1.0
+        while not self._closing.wait(0.5):
+            assert self._process is not None
+            status = self._process.poll()
+            if status is None:
+                continue
+            LOG.error(json.dumps({"event": "vllm ended", "status": status, "restart_in_s": delay_s}))
+            self._stop()  # engine processes of a killed server
+            if self._closing.wait(delay_s):
+                return
+            delay_s = min(_LONGEST_RESTART_S, 2 * delay_s)
+            self._process = self._start()
+            try:
+                self._wait()
+            except (BackendError, MissingDependency) as error:
+                LOG.error(json.dumps({"event": "vllm does not start", "reason": str(error)[-_LOG_TAIL:]}))
+                continue
+            delay_s = 1.0
+            LOG.info(json.dumps({"event": "vllm answers again"}))
+
+    def _stop(self) -> None:
+        """End the process with all that it started."""
+        process = self._process
+        if process is None:
+            return
+        for number, wait_s in ((signal.SIGTERM, 20.0), (signal.SIGKILL, 20.0)):
+            try:
+                os.killpg(process.pid, number)
+            except ProcessLookupError:
+                break
+            try:
+                process.wait(wait_s)
+            except subprocess.TimeoutExpired:
+                continue
+        process.wait()
+
+    def _tail(self) -> str:
+        return self.log.read_bytes()[-_LOG_TAIL:].decode("utf-8", "replace")
+
+
+def is_healthy(base_url: str) -> bool:
+    """Whether a vLLM server says of itself that it can answer.
+
+    Args:
+        base_url: of its OpenAI protocol, such as ``http://127.0.0.1:8000/v1``.
+    """
+    httpx = _httpx()
+    try:
+        return bool(httpx.get(f"{base_url.removesuffix('/v1')}/health", timeout=2.0).status_code == 200)
+    except httpx.HTTPError:
+        return False
+
+
+def served_models(base_url: str) -> Sequence[str]:
+    """The names under which a server offers models; its key, if it has one, is ``REDAES_API_KEY``.
+
+    Raises:
+        BackendError: it does not say.
+    """
+    httpx = _httpx()
+    api_key = os.environ.get(API_KEY_VARIABLE)
+    headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+    try:
+        answer = httpx.get(f"{base_url}/models", headers=headers, timeout=10.0)
+        answer.raise_for_status()
+        return [str(model["id"]) for model in answer.json()["data"]]
+    except (httpx.HTTPError, ValueError, LookupError, TypeError) as error:
+        raise BackendError(f"{base_url}/models does not list models ({error}); is it a vLLM server?") from error
+
+
+def _httpx() -> Any:
+    try:
+        import httpx
+    except ImportError as error:
+        raise MissingDependency("httpx", "serve") from error
+    return httpx
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

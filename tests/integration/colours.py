@@ -1,0 +1,69 @@
+"""A model whose taste is known: for the tests of what stands before a model."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+import uvicorn
+from fastapi import FastAPI
+from numpy.typing import NDArray
+
+from redaes.answers import render_verdict
+from redaes.backends.base import Request
+from redaes.types import Rationale, Sampling, Verdict, Winner
+
+
+class Colours:
+    """A model that likes red, in both orders; it may be told to wait, and counts."""
+
+    model, revision = "colours", "1"
+
+    def __init__(self) -> None:
+        self.n_read = 0
+        self.gate = threading.Event()
+        self.gate.set()
+        self.entered = threading.Semaphore(0)
+        self.error: Exception | None = None
+        self.spoilt = False
+
+    def read(self, requests: Sequence[Request], choices: Sequence[str]) -> NDArray[np.float64]:
+        self.entered.release()
+        assert self.gate.wait(30)
+        if self.error is not None:
+            raise self.error
+        self.n_read += len(requests)
+        return np.array([[3 * odds - 1, -3 * odds - 1, -4.0][: len(choices)] for odds in map(_redder, requests)])
+
+    def generate(self, requests: Sequence[Request], sampling: Sampling) -> list[str]:
+        return ["no answer in the form" if self.spoilt else _reasoned(_redder(request)) for request in requests]
+
+
+def _redder(request: Request) -> float:
+    """How much redder A is than B, from -1 to 1."""
+    first, second = (np.asarray(image.convert("RGB")).mean((0, 1))[0] / 255 for image in request.images)
+    return float(first - second)
+
+
+def _reasoned(odds: float) -> str:
+    better: Winner = "A" if odds > 0 else "B"
+    rationale = Rationale(text=f"{better} is the redder one.", factors=("colour",), better=better)
+    return render_verdict(Verdict(winner=better, delta=round(4 * odds, 1), rationale=rationale))
+
+
+@contextmanager
+def running(app: FastAPI) -> Iterator[str]:
+    """The app behind a real port of this machine; its address."""
+    listening = socket.create_server(("127.0.0.1", 0), backlog=512)
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join(30)
+        listening.close()
