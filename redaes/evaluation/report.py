@@ -76,6 +76,7 @@ def markdown(sides: Sequence[Side], timings: Sequence[Timing], others: Sequence[
     for name in names:
         lines.append(_row(name, *(cell(side.results.summary.metrics.get(name)) for side in sides)))
     lines += ["", *(_about(side, timing) for side, timing in zip(sides, timings, strict=True))]
+    lines += [f"- note: {note}" for note in run["notes"]]
     if any(side.changes for side in sides):
         lines += ["", f"Against {sides[0].name}, on the same resamples:", ""]
         lines += [_row("run", "measure", "change", "over", "McNemar p"), _row(*["---"] * 5)]
@@ -83,7 +84,6 @@ def markdown(sides: Sequence[Side], timings: Sequence[Timing], others: Sequence[
             for change in side.changes:
                 p = "" if change.p is None else f"{change.p:.3g}"
                 lines.append(_row(side.name, change.measure, cell(change), str(change.n), p))
-    lines += [f"- note: {note}" for note in run["notes"]]
     if others:
         lines += ["", "Published by others (not measured here):", ""]
         lines += [_row("system", "numbers", "source", "protocol"), _row(*["---"] * 4)]
