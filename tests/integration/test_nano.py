@@ -49,7 +49,7 @@ def test_its_tokenizer_reads_back_any_text(text: str) -> None:
 
 def test_digits_and_verdicts_are_tokens_of_their_own() -> None:
     tokenizer = AutoProcessor.from_pretrained(nano.weights()).tokenizer
-    assert tokenizer.tokenize("Score: 12") == ["Score", ":", "Ġ", "1", "2"]
+    assert tokenizer.tokenize("Score: 12")[-4:] == [":", "Ġ", "1", "2"]
     assert [tokenizer.tokenize(f"Winner: {choice}")[-1] for choice in ("A", "B", "tie")] == ["ĠA", "ĠB", "Ġtie"]
 
 
