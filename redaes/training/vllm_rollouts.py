@@ -210,5 +210,5 @@ def merged_weights(generation: Any) -> Iterator[tuple[str, Tensor]]:
             merged = weight.data
             if layer is not None:
                 for adapter in layer.active_adapters:
-                    merged = merged + layer.get_delta_weight(adapter).to(merged.dtype)
-            yield name.removeprefix("base_model.model.").replace(".base_layer", ""), merged
+                    merged = merged + layer.get_delta_weight(adapter)  # float32, so that it is rounded once
+            yield name.removeprefix("base_model.model.").replace(".base_layer", ""), merged.to(weight.dtype)
