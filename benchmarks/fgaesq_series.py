@@ -1,6 +1,6 @@
 """FGAesQ trained from scratch on synthetic series of photographs, tested on series of other photographs.
 
-    python benchmarks/fgaesq_series.py PHOTOS --out DIR [--steps 400] [--per-category 4] [--variants full ...]
+    python benchmarks/fgaesq_series.py PHOTOS --out DIR [--steps 1000] [--per-category 2] [--variants full ...]
 
 A quarter of the photographs is held out, by a hash of the name. Variants differ in one part each: without DiffToken
 every picture is seen alone; without CTAlign or RankReg that loss has no weight. All share data, seed and steps.
@@ -109,8 +109,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Train and test FGAesQ on synthetic series.")
     parser.add_argument("photos", type=Path)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=400, help="optimizer steps of each variant")
-    parser.add_argument("--per-category", type=int, default=4, help="training series of each category per photograph")
+    parser.add_argument("--steps", type=int, default=1000, help="optimizer steps of each variant")
+    parser.add_argument("--per-category", type=int, default=2, help="training series of each category per photograph")
     parser.add_argument("--train-photos", type=int, help="fewer training photographs than there are")
     parser.add_argument("--test-photos", type=int, help="fewer test photographs; each gives three series")
     parser.add_argument("--side", type=int, default=224, help="longest side of a picture, in pixels")

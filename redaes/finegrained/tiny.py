@@ -1,4 +1,8 @@
-"""A tiny, random CLIP in transformers' format: what training starts from where no real one is at hand."""
+"""A tiny CLIP in transformers' format: what training starts from where no real one is at hand.
+
+Random, but for its patch filters: those of the embedded language model separate frequencies, so that blur and noise
+are not lost in brightness.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +20,7 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers 
 from transformers import CLIPConfig, CLIPModel, CLIPTokenizer  # noqa: E402
 
 from redaes.finegrained.difftoken import PATCH, TokenSettings  # noqa: E402
+from redaes.nano.builder import frequency_filters  # noqa: E402
 
 TINY_TOKENS = TokenSettings(budget=80, fine_blocks=5, candidates=0.5, min_side=0)
 """DiffToken for pictures of about 160 pixels: some 24 blocks for a pair, 5 of them fine."""
@@ -82,6 +87,10 @@ def build_tiny_clip(
         projection_dim=projection,
     )
     torch.manual_seed(seed)
+    model = CLIPModel(config).float()
+    with torch.no_grad():
+        patch = model.vision_model.embeddings.patch_embedding.weight
+        patch.copy_(frequency_filters(patch.shape[0]).sum(2))  # made for two equal frames, half of the filter each
     folder.mkdir(parents=True, exist_ok=True)
-    CLIPModel(config).float().save_pretrained(folder)
+    model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)

@@ -157,6 +157,20 @@ def test_every_part_of_the_network_learns(trained: Path, data: Path) -> None:
     assert not {name for name in still if "position_ids" not in name}
 
 
+def test_it_learns_the_order_of_series_that_it_sees(data: Path, tmp_path: Path) -> None:
+    known = [item for item in read_series(data / "series.jsonl") if item.split == "train"][:2]
+    write_records(tmp_path / "series.jsonl", known)
+    shutil.copy(data / "coarse.jsonl", tmp_path)
+    final = run_fgaesq(
+        *settings(
+            tmp_path, tmp_path / "out", "--max_steps", "60", "--coarse_epochs", "0", "--joint_epochs", "60",
+            "--coarse", str(data / "coarse.jsonl"), "--align_weight", "1", "--learning_rate", "1e-3",
+            "--logging_steps", "60", "--save_steps", "60",
+        )
+    )  # fmt: skip
+    assert look(model.load(final), known)["held_out_pair_accuracy"] > 0.8
+
+
 def test_a_run_cut_off_goes_on_from_its_checkpoint(data: Path, tmp_path: Path) -> None:
     whole = run_fgaesq(*settings(data, tmp_path / "a", "--max_steps", "4"))
     cut = run_fgaesq(*settings(data, tmp_path / "b", "--max_steps", "4", "--save_total_limit", "3"))
