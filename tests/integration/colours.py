@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from redaes.answers import render_verdict
 from redaes.backends.base import Request
-from redaes.types import Rationale, Sampling, Verdict, Winner
+from redaes.types import Factor, Rationale, Sampling, Verdict, Winner
 
 
 class Colours:
@@ -49,9 +49,11 @@ def _redder(request: Request) -> float:
 
 
 def _reasoned(odds: float) -> str:
-    better: Winner = "A" if odds > 0 else "B"
-    rationale = Rationale(text=f"{better} is the redder one.", factors=("colour",), better=better)
-    return render_verdict(Verdict(winner=better, delta=round(4 * odds, 1), rationale=rationale))
+    delta = round(4 * odds, 1)
+    better: Winner = "tie" if delta == 0 else "A" if delta > 0 else "B"
+    factors: tuple[Factor, ...] = () if better == "tie" else ("colour",)
+    rationale = Rationale(text=f"The redder one: {better}.", factors=factors, better=better)
+    return render_verdict(Verdict(winner=better, delta=delta, rationale=rationale))
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -32,6 +33,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.write(data or b"")
 http.server.HTTPServer(("127.0.0.1", int(sys.argv[sys.argv.index("--port") + 1])), Handler).serve_forever()
 """
+
+
+@pytest.fixture(autouse=True)
+def logs_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Logs stay behind where a start fails."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
 
 
 @pytest.fixture

@@ -64,7 +64,9 @@ HEAVY = frozenset(
     }
 )
 
-LIGHT = ("", "types", "errors", *LAYERS[1], "assessor", "cli", "__main__")
+LIGHT = (
+    "", "types", "errors", *LAYERS[1], "backends.endpoint", "backends.server", "assessor", "serving", "cli", "__main__"
+)  # fmt: skip
 """What must not load a heavy library on import; "" is the package itself."""
 
 HEAVY_AT_HOME = ("training", "nano", "backends.local", "backends.loading")
@@ -317,6 +319,11 @@ def _loaded_after(statement: str) -> set[str]:
 
 def test_import_redaes_is_light() -> None:
     assert _loaded_after("import redaes, redaes.types, redaes.errors") == set()
+
+
+def test_the_front_door_before_a_server_is_light() -> None:
+    """Its container has no torch (Dockerfile)."""
+    assert _loaded_after("import redaes.serving.front_door, redaes.serving.run, redaes.references") == set()
 
 
 def test_help_is_light() -> None:
