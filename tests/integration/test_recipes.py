@@ -22,8 +22,7 @@ DOORS = {
     "stage3": "stage3_grpo",
     "warmup_vision": "warmup_vision",
     "warmup_reading": "warmup_reading",
-    "warmup_align": "stage2_align",
-    "warmup": "stage1_sft",
+    "fgaesq": "fgaesq",
 }
 """Beginning of a recipe's name to the door that reads it; longer ones first."""
 REAL = sorted(path.name for path in CONFIGS.glob("*_qwen*.yaml"))
