@@ -83,7 +83,8 @@ def main(args: argparse.Namespace) -> None:
     photographs = sorted(path for path in args.photos.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
     random.Random(1).shuffle(photographs)
     folder, out = args.work / "photos", args.work / "out"
-    make_folder(photographs, folder, args.pictures, args.shots)
+    if not folder.exists():
+        make_folder(photographs, folder, args.pictures, args.shots)
     n_scenes = -(-args.pictures // args.shots)
     before, first = run(folder, out, stop_at=2 * n_scenes // 5)
     kept = {path.name: path.stat().st_mtime_ns for path in (out / "answers").glob("[!.]*.json")}
@@ -112,5 +113,5 @@ if __name__ == "__main__":
     parser.add_argument("photos", type=Path, help="a folder of photographs; subfolders are searched")
     parser.add_argument("--pictures", type=int, default=1000)
     parser.add_argument("--shots", type=int, default=4, help="pictures per series")
-    parser.add_argument("--work", type=Path, default=Path("/tmp/rank_folder"), help="a folder that does not exist yet")
+    parser.add_argument("--work", type=Path, default=Path("/tmp/rank_folder"), help="where pictures and results go")
     main(parser.parse_args())

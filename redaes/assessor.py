@@ -26,6 +26,7 @@ from redaes.prompts import Mode, Prompt
 from redaes.types import (
     MAX_DELTA,
     TAU,
+    Answer,
     Comparison,
     Delta,
     Factor,
@@ -91,19 +92,6 @@ class Result(Record):
     """What the reader of the result should know, as sentences; usually empty."""
 
 
-class Answer(Record):
-    """What a ranking remembers of one comparison."""
-
-    first: str
-    """Id of the picture that ``probability`` speaks of."""
-    second: str
-    probability: Annotated[FiniteFloat, Field(ge=0.0, le=1.0)] | None
-    """P(first is better); None: no usable answer."""
-    n_calls: Annotated[int, Field(ge=1)]
-    failure: str | None
-    """Why there is no probability."""
-
-
 class ReferenceSet(Record):
     """Pictures that others are scored against, with the strengths that one judge gave them."""
 
@@ -134,7 +122,7 @@ class Score(Record):
     n_references: int
     n_calls: int
     n_failed: int
-    """Comparisons without a usable answer: counted, never guessed."""
+    """Questions without a usable answer: counted, never guessed."""
     model: str
     revision: str
     prompt_id: str
@@ -272,12 +260,10 @@ class Assessor:
                     probability = answer.probability
                     if probability is not None and answer.first != pair[0]:
                         probability = 1.0 - probability
-                    schedule.record(i, j, probability, float(answer.n_calls))
+                    schedule.record(i, j, probability, float(answer.n_calls - answer.n_failed))
                 if new and on_answers is not None:
                     on_answers(answered)
-        return ranking.rank(
-            ids, [(answer.first, answer.second, answer.probability, answer.n_calls) for answer in answered], top_k
-        )
+        return ranking.rank(ids, answered, top_k)
 
     def score(self, picture: LoadedImage, references: ReferenceSet, *, orders: Orders = "both") -> Score:
         """Where one picture stands among a fixed set of others, by comparing it with each of them.
@@ -302,15 +288,15 @@ class Assessor:
             batch = references.pictures[start : start + _BATCH]
             pairs = [(picture, _unchanged(reference)) for reference in batch]
             for reference, result in zip(batch, self.compare_many(pairs, orders=orders), strict=True):
-                answer = _answer(result)
+                failed = sum(comparison.failure is not None for comparison in result.comparisons)
                 n_calls += len(result.comparisons)
-                if answer.probability is None:
-                    n_failed += 1
-                else:
-                    strength = references.ranking.scores[reference.id]
-                    outcomes.append((strength, answer.probability, float(answer.n_calls)))
+                n_failed += failed
+                if result.probability is not None:
+                    # A copy of a reference is a tie that nobody was asked about; it weighs as much as an asked one.
+                    weight = len(result.comparisons) - failed if result.comparisons else len(_ORDERS)
+                    outcomes.append((references.ranking.scores[reference.id], result.probability, float(weight)))
         if not outcomes:
-            raise ParseError("no_usable_answer", f"{picture.ref.path}: none of {n_failed} comparisons gave an answer")
+            raise ParseError("no_usable_answer", f"{picture.ref.path}: none of {n_calls} answers could be used")
         strength, error = ranking.fit_one(outcomes)
         return Score(
             image=picture.ref,
@@ -555,14 +541,13 @@ def _unchanged(picture: LoadedImage | ImageRef) -> LoadedImage:
 
 
 def _answer(result: Result) -> Answer:
-    """What a ranking takes from a result."""
+    """What a ranking takes from a result about two different pictures."""
     return Answer(
         first=result.first.id,
         second=result.second.id,
         probability=result.probability,
-        # Equal pictures are a tie that the model was not asked about; it weighs as much as an asked one.
-        n_calls=len(result.comparisons) or len(_ORDERS),
-        failure=result.failure,
+        n_calls=len(result.comparisons),
+        n_failed=sum(comparison.failure is not None for comparison in result.comparisons),
     )
 
 

@@ -13,16 +13,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from redaes.errors import InputError, ParseError
-from redaes.types import Ranking
+from redaes.types import Answer, Ranking
 
 Edge = tuple[int, int, float, float]
 """First item, second item, score of the first minus score of the second, weight."""
 
 Outcome = tuple[int, int, float, float]
-"""First item, second item, P(the first is better), weight: the number of calls behind it."""
+"""First item, second item, P(the first is better), weight: the usable calls behind it."""
 
 ROUND_ROBIN = 8
 """Largest number of items of which all pairs are compared."""
@@ -172,6 +172,71 @@ def fit_strengths(n: int, outcomes: Sequence[Outcome]) -> Strengths:
     return Strengths(centre @ strength, dispersion * (centre @ covariance @ centre))
 
 
+def bradley_terry(wins: ArrayLike) -> NDArray[np.float64]:
+    """Maximum-likelihood Bradley-Terry strengths: P(i beats j) = 1 / (1 + exp(strength_j - strength_i)).
+
+    >>> bradley_terry([[0, 3], [1, 0]]).round(4).tolist()  # 3 to 1: the logits differ by log 3
+    [0.5493, -0.5493]
+
+    Args:
+        wins: shape (n, n); ``wins[i, j]`` is how often, or with which probability, ``i`` was preferred to
+            ``j``. A tie counts one half on either side. The diagonal must be zero.
+
+    Returns:
+        Strengths of shape (n,), in logits, zero mean.
+
+    Raises:
+        InputError: the table is malformed, or no finite maximum exists because some items never lost to the
+            rest (add a small count to both sides of every pair in that case).
+    """
+    table = np.asarray(wins, dtype=np.float64)
+    if table.ndim != 2 or table.shape[0] != table.shape[1] or not table.size:
+        raise InputError(f"wins has the shape {table.shape}; give a square table of at least one item")
+    if not np.isfinite(table).all() or (table < 0).any() or np.diag(table).any():
+        raise InputError("wins must hold finite counts of at least 0, with a diagonal of zeros")
+    n = len(table)
+    gap = unconnected(table)
+    if gap is not None:
+        beaten, unbeaten = gap
+        raise InputError(
+            f"no finite strengths exist: no chain of wins leads from item {beaten} to item {unbeaten}; "
+            "compare more pairs or add a small count, such as 0.5, to both sides of every pair"
+        )
+    games = table + table.T
+    won = table.sum(axis=1)
+    strength: NDArray[np.float64] = np.zeros(n)
+    for _ in range(200):  # Newton's method; the log-likelihood is concave
+        p = 1.0 / (1.0 + np.exp(strength[None, :] - strength[:, None]))
+        gradient = won - (games * p).sum(axis=1)
+        curvature = games * p * p.T
+        hessian = np.diag(curvature.sum(axis=1)) - curvature + 1.0 / n  # 1/n fixes the mean at zero
+        step = np.linalg.solve(hessian, gradient)
+        # Far from the maximum a full step can overshoot; one logit at a time cannot run away.
+        strength = strength + step / max(1.0, np.abs(step).max())
+        if np.abs(step).max() < 1e-12:
+            break
+    centred: NDArray[np.float64] = strength - strength.mean()
+    return centred
+
+
+def unconnected(wins: NDArray[np.float64]) -> tuple[int, int] | None:
+    """Two items such that no chain of wins leads from the first to the second, or None.
+
+    Bradley-Terry strengths are finite exactly if there are none (Ford 1957).
+
+    Args:
+        wins: shape (n, n), as in :func:`bradley_terry`.
+    """
+    n = len(wins)
+    reach = (wins > 0) | np.eye(n, dtype=bool)
+    for _ in range(n.bit_length()):
+        reach = reach @ reach  # of booleans: is there an intermediate item
+    if reach.all():
+        return None
+    start, end = np.argwhere(~reach)[0]
+    return int(start), int(end)
+
+
 def count_cycles(n: int, edges: Sequence[Edge]) -> int:
     """The number of circular triples A > B > C > A.
 
@@ -316,23 +381,21 @@ def default_pairs(n: int) -> int:
     return everything if n <= ROUND_ROBIN else min(everything, 7 * n)
 
 
-def rank(
-    ids: Sequence[str], answers: Sequence[tuple[str, str, float | None, int]], top_k: int | None = None
-) -> Ranking:
+def rank(ids: Sequence[str], answers: Sequence[Answer], top_k: int | None = None) -> Ranking:
     """Order pictures by the Bradley-Terry strengths that fit the answers best.
 
-    >>> ranking = rank(["x", "y", "z"], [("x", "y", 0.2, 2), ("y", "z", 0.6, 2), ("x", "z", None, 2)])
+    >>> said = [("x", "y", 0.2), ("y", "z", 0.6), ("x", "z", 0.3)]
+    >>> ranking = rank(["x", "y", "z"], [Answer(first=a, second=b, probability=p) for a, b, p in said])
     >>> ranking.order, ranking.n_calls, ranking.n_failed
-    (('y', 'z', 'x'), 6, 1)
+    (('y', 'z', 'x'), 6, 0)
 
     Args:
         ids: the pictures, each once.
-        answers: (picture a, picture b, P(a is better), calls that were made); ``None`` for a comparison that
-            gave no usable answer: it is counted and otherwise ignored.
+        answers: each weighs as much as it has usable calls; one without any is counted and otherwise ignored.
         top_k: say whether it is settled which pictures are the best k.
 
     Returns:
-        The ranking. Ties are ordered by id. ``n_comparisons`` and ``n_calls`` include the failed ones.
+        The ranking. Ties are ordered by id. All counts include what failed.
 
     Raises:
         InputError: an id is repeated or unknown, or a picture is compared with itself.
@@ -343,22 +406,22 @@ def rank(
         repeated = sorted({picture for picture in ids if list(ids).count(picture) > 1})
         raise InputError(f"pictures are listed twice: {', '.join(repeated)}; list each once")
     outcomes: list[Outcome] = []
-    for first, second, probability, n_calls in answers:
-        for picture in (first, second):
+    for answer in answers:
+        for picture in (answer.first, answer.second):
             if picture not in index:
                 raise InputError(f"a comparison names {picture!r}, which is not among the pictures")
-        if first == second:
-            raise InputError(f"{first!r} is compared with itself; remove that comparison")
-        if probability is not None:
-            outcomes.append((index[first], index[second], probability, float(n_calls)))
-    n_failed = len(answers) - len(outcomes)
+        if answer.first == answer.second:
+            raise InputError(f"{answer.first!r} is compared with itself; remove that comparison")
+        if answer.probability is not None:
+            weight = float(answer.n_calls - answer.n_failed)
+            outcomes.append((index[answer.first], index[answer.second], answer.probability, weight))
     parts = components(len(ids), outcomes)
     if len(parts) > 1:
         named = "; ".join(", ".join(ids[item] for item in part) for part in parts)
         raise ParseError(
             "not_connected",
             f"the usable answers do not connect all pictures, so there is no common order: {len(parts)} parts "
-            f"({named}), {n_failed} of {len(answers)} comparisons failed",
+            f"({named}), {len(answers) - len(outcomes)} of {len(answers)} comparisons failed",
         )
     fitted = fit_strengths(len(ids), outcomes)
     scores = dict(zip(ids, map(float, fitted.values), strict=True))
@@ -367,8 +430,8 @@ def rank(
         scores=scores,
         errors=dict(zip(ids, map(float, fitted.errors), strict=True)),
         n_comparisons=len(answers),
-        n_calls=sum(n_calls for *_, n_calls in answers),
-        n_failed=n_failed,
+        n_calls=sum(answer.n_calls for answer in answers),
+        n_failed=sum(answer.n_failed for answer in answers),
         n_cycles=count_cycles(len(ids), [(i, j, p - 0.5, weight) for i, j, p, weight in outcomes]),
         settled=None if top_k is None or top_k >= len(ids) else fitted.settled(top_k),
     )

@@ -17,7 +17,7 @@ import hashlib
 import itertools
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -357,6 +357,35 @@ def pick_rows(file: Path, numbers: Sequence[int]) -> dict[int, dict[str, Any]]:
     if missing:
         raise RecordError(f"{file} has no rows {missing}")
     return found
+
+
+def _operations(rows: datasets.Dataset) -> list[set[str]]:
+    """The edits of each row's two pictures."""
+    return [
+        {json.loads(edit)["operation"] for edit in edits if edit}
+        for edits in zip(rows["edit_first"], rows["edit_second"], strict=True)
+    ]
+
+
+def operations_in(rows: datasets.Dataset) -> set[str]:
+    """The edits that pictures of these rows carry."""
+    return set().union(*_operations(rows))
+
+
+def without_operations(rows: datasets.Dataset, operations: Collection[str]) -> datasets.Dataset:
+    """The rows neither of whose pictures carries one of these edits; the pictures stay where they are.
+
+    Raises:
+        RecordError: an operation that no picture carries, or nothing is left.
+    """
+    carried = _operations(rows)
+    known: set[str] = set().union(*carried)
+    if unknown := sorted(set(operations) - known):
+        raise RecordError(f"no picture carries the edit {', '.join(unknown)}; there are: {', '.join(sorted(known))}")
+    kept = [number for number, names in enumerate(carried) if names.isdisjoint(operations)]
+    if not kept:
+        raise RecordError(f"every pair carries one of {', '.join(sorted(operations))}; leave out fewer")
+    return rows.select(kept) if len(kept) < len(rows) else rows
 
 
 def load_pairs(folder: Path, split: Split) -> datasets.Dataset:

@@ -233,6 +233,26 @@ class Comparison(Record):
         return self
 
 
+class Answer(Record):
+    """What a ranking takes from one comparison of two pictures."""
+
+    first: str
+    """Id of the picture that ``probability`` speaks of."""
+    second: str
+    probability: Annotated[FiniteFloat, Field(ge=0.0, le=1.0)] | None
+    """P(first is better); None: no usable answer."""
+    n_calls: Annotated[int, Field(ge=1)] = 2
+    """Questions asked of the model: two for a comparison in both orders."""
+    n_failed: Annotated[int, Field(ge=0)] = 0
+    """Of those, the ones without a usable answer."""
+
+    @model_validator(mode="after")
+    def _probability_from_usable_answers(self) -> Answer:
+        if (self.probability is None) != (self.n_failed >= self.n_calls):
+            raise ValueError(f"probability {self.probability} from {self.n_calls} answers, {self.n_failed} unusable")
+        return self
+
+
 class Ranking(Record):
     """An order of several pictures, estimated from comparisons."""
 
@@ -246,7 +266,7 @@ class Ranking(Record):
     n_calls: int
     """Questions asked of the model: two for a comparison in both orders."""
     n_failed: int
-    """Comparisons without a usable answer: counted, never guessed."""
+    """Questions without a usable answer: counted, never guessed."""
     n_cycles: int
     """Circular triples A > B > C > A among the comparisons."""
     settled: bool | None

@@ -3,8 +3,7 @@
     python stages/build_nano.py --data my_pairs --out runs/nano_random
 
 LoRA on random weights learns nothing. So the result is warmed up by full training, vision tower included: first
-``stages/warmup_vision.py``, then ``stages/warmup_reading.py`` and stage 1 with all weights (docs/training.md); what
-that leaves is what ships in ``redaes/nano/weights``.
+``stages/warmup_vision.py``, then ``stages/warmup_reading.py`` (docs/training.md).
 """
 
 from __future__ import annotations

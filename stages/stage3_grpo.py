@@ -4,8 +4,8 @@
     accelerate launch stages/stage3_grpo.py --adapter runs/stage2/final --data my_pairs --output_dir runs/stage3
 
 The paper names a "relative ranking consistency reward" without its formula. Ours has the components format,
-preference, difference, swap consistency and factor (docs/rewards.md); both orders of a pair, and all pairs of
-a ranking group, are generated and rewarded together in one process. Left out here: rollouts by vLLM.
+preference, difference, swap and group consistency, thurstone (single pictures) and factor (docs/rewards.md); all
+prompts of a ranking group are generated and rewarded together in one process. Rollouts by vLLM: docs/training.md.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""The embedded model's second warm-up: its language model learns to look at both pictures. Only a new model needs it.
+"""The embedded model's second warm-up: it learns to look at both pictures and to write. Only a new model needs it.
 
     accelerate launch stages/warmup_reading.py --model runs/nano_vision/final --data pairs --output_dir runs/nano_read
 
-Full training with two heads that are thrown away: which edit picture A carries, and which picture B. The paper starts
-from models that can read pictures; this is ours. ``stages/warmup_vision.py`` comes before it, ``stages/stage1_sft.py``
-after.
+Full training on reasoned answers, and with two heads that are thrown away: which edit picture A carries, and which
+picture B. The paper starts from models that can read pictures; this is ours. Before it: ``stages/warmup_vision.py``;
+after it: the stages.
 """
 
 from __future__ import annotations

@@ -3,8 +3,6 @@
     python stages/build_nano.py --data pairs --out runs/nano_random
     accelerate launch stages/warmup_vision.py --model runs/nano_random --data pairs --output_dir runs/nano_vision
     accelerate launch stages/warmup_reading.py --model runs/nano_vision/final --data pairs --output_dir runs/nano_read
-    accelerate launch stages/stage1_sft.py --config stages/configs/warmup_nano.yaml \\
-        --model runs/nano_read/final --data pairs --output_dir runs/nano_warm
 
 Full training of the vision tower with two heads that are thrown away: which edit a picture carries, and which
 picture of a pair is better. The paper starts from models that can see; this is ours.

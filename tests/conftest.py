@@ -23,9 +23,13 @@ import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import hypothesis
 import numpy as np
 import pytest
 from PIL import Image
+
+hypothesis.settings.register_profile("no_deadline", deadline=None)  # a busy machine fails no test
+hypothesis.settings.load_profile("no_deadline")
 
 UNIT = Path(__file__).parent / "unit"
 

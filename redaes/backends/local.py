@@ -51,8 +51,8 @@ class LocalBackend:
     ) -> None:
         """
         Args:
-            model: ``redaes/nano``, a folder (of a model, or of an adapter whose base it then names), or a hub
-                name. Only safetensors are read, and no code that comes with a model is run.
+            model: ``redaes/nano`` or ``redaes/nano-base``, a folder (of a model, or of an adapter whose base it then
+                names), or a hub name. Only safetensors are read, and no code that comes with a model is run.
             adapter: folder of a PEFT adapter to put on the model.
             device: such as ``cpu`` or ``cuda:1``; None: the best there is.
             dtype: None: bfloat16 on CUDA, else float32.

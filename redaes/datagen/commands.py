@@ -12,11 +12,11 @@ from rich.progress import Progress
 from rich.table import Table
 
 from redaes.datagen.export import Format, export
-from redaes.datagen.hub import check_repository, push
 from redaes.datagen.inspection import inspect
 from redaes.datagen.pipeline import build
 from redaes.datagen.recipe import Recipe
 from redaes.datagen.validation import Validation, validate
+from redaes.hub import check_repository, push
 from redaes.samples import sample_photographs
 
 N_REJECTED_SHOWN = 20
@@ -33,7 +33,7 @@ def build_dataset(photographs: Sequence[Path], out: Path, recipe: Recipe, *, pus
         push_to: dataset on the hub to upload it to; None: nowhere.
 
     Raises:
-        RedaesError: as :func:`~redaes.datagen.pipeline.build` and :func:`~redaes.datagen.hub.push` do.
+        RedaesError: as :func:`~redaes.datagen.pipeline.build` and :func:`~redaes.hub.push` do.
     """
     if push_to is not None:
         check_repository(push_to)  # before hours of work
@@ -85,7 +85,7 @@ def export_dataset(folder: Path, out: Path, kind: Format, *, push_to: str | None
     """Write a dataset in another form and say what was written.
 
     Raises:
-        RedaesError: as :func:`~redaes.datagen.export.export` and :func:`~redaes.datagen.hub.push` do.
+        RedaesError: as :func:`~redaes.datagen.export.export` and :func:`~redaes.hub.push` do.
     """
     if push_to is not None:
         check_repository(push_to)

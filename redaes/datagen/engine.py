@@ -9,15 +9,12 @@ from __future__ import annotations
 
 import json
 import logging
-import multiprocessing
 import os
-import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from typing import Any, TypeVar
 
 from redaes.errors import MissingDependency, RedaesError
+from redaes.processes import run_in_processes
 
 Task = TypeVar("Task")
 Result = dict[str, Any]
@@ -31,26 +28,7 @@ def run_local(work: Work[Task], tasks: Sequence[Task], workers: int) -> Iterator
     Raises:
         RedaesError: a process was killed; the others' results are on disk.
     """
-    if workers == 1 or len(tasks) <= 1:
-        for task in tasks:
-            yield task, work(task)
-        return
-    # Spawned, because a fork of a process with threads (Arrow's, torch's) can hang.
-    pool = ProcessPoolExecutor(
-        max_workers=min(workers, len(tasks)),
-        mp_context=multiprocessing.get_context("spawn"),
-        initializer=_begin_worker,
-    )
-    try:
-        futures = {pool.submit(work, task): task for task in tasks}
-        for future in as_completed(futures):
-            yield futures[future], future.result()
-    except BrokenProcessPool as error:
-        raise RedaesError(
-            "a worker process was killed, perhaps for want of memory; run again with fewer workers to go on"
-        ) from error
-    finally:
-        pool.shutdown(cancel_futures=True)
+    return run_in_processes(work, tasks, workers, begin=_one_thread)
 
 
 def run_ray(work: Work[Task], tasks: Sequence[Task], workers: int) -> Iterator[tuple[Task, Result]]:
@@ -105,20 +83,6 @@ class _Worker:
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         # As text: Arrow would give all counts the union of their keys.
         return {"number": row["number"], "result": json.dumps(self.work(self.tasks[row["number"]]))}
-
-
-def _begin_worker() -> None:
-    """In each process of the local pool, before its first task."""
-    _one_thread()
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    """A parent that is killed takes its workers with it: they would go on unseen, and then wait for ever."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
 
 
 def _one_thread() -> None:

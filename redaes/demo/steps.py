@@ -67,8 +67,8 @@ class Scale:
     align_steps: int = 100
     align_batch: int = 12
     grpo_steps: int = 16
-    grpo_completions: int = 16
-    """Completions in one step; a ranking group takes 2 pairs x 2 orders x 4 generations = 16."""
+    grpo_completions: int = 12
+    """Completions in one step; 2 steps hold a ranking group, at most 3 pairs x 2 orders x 4 generations = 24."""
     max_completion_length: int = 112
 
 
@@ -84,13 +84,13 @@ class StageStep:
     expected_s: float
 
 
-def run(photos: Path | None, out: Path, *, model: str = nano.NAME, scale: Scale | None = None) -> Path:
+def run(photos: Path | None, out: Path, *, model: str = nano.BASE, scale: Scale | None = None) -> Path:
     """Run the demonstration, or go on with one that was stopped.
 
     Args:
         photos: a folder of photographs; None: those that scikit-image and scikit-learn ship.
         out: folder of the results; created, or continued.
-        model: the base model, a folder or ``redaes/nano``.
+        model: the base model, a folder or ``redaes/nano-base``.
         scale: None: the defaults.
 
     Returns:
@@ -334,13 +334,15 @@ def _grpo(folder: Path, data: Path, model: str, adapter: str | None, scale: Scal
         per_device_train_batch_size=scale.grpo_completions,
         steps_per_generation=2,
         num_generations=4,
-        pairs_per_group=2,
+        pictures_per_group=3,
         max_completion_length=scale.max_completion_length,
         temperature=1.0,
         beta=0.0,
         learning_rate=2e-4,
         lr_scheduler_type="constant",
-        reward_weights=[0.2, 1.0, 1.0, 0.5, 0.5],
+        rewards=["format", "preference", "difference", "swap_consistency", "group_consistency", "factor"],
+        reward_weights=[0.2, 1.0, 1.0, 0.5, 0.5, 0.5],
+        completion_page_steps=0,
     )
     return run_grpo(_stage_arguments(data, model, adapter, scale), config)
 

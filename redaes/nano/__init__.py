@@ -1,4 +1,4 @@
-"""The embedded default model: a real, tiny Qwen3-VL whose weights ship inside the package."""
+"""The embedded models: a real, tiny Qwen3-VL whose weights ship inside the package, trained, and before training."""
 
 from __future__ import annotations
 
@@ -7,7 +7,13 @@ from pathlib import Path
 from redaes.errors import BackendError
 
 NAME = "redaes/nano"
-"""What to give as a model's name to mean the embedded one."""
+"""The embedded model, after the three stages: what judges by default."""
+
+BASE = "redaes/nano-base"
+"""The same before the stages: it sees and writes, and has not been taught the fast verdict. Training starts from it."""
+
+_FOLDERS = {NAME: "weights", BASE: "base"}
+NAMES = tuple(_FOLDERS)
 
 FILES = (
     "config.json",
@@ -16,16 +22,19 @@ FILES = (
     "tokenizer.json",
     "tokenizer_config.json",
 )
-"""What the embedded model cannot do without."""
+"""What an embedded model cannot do without."""
 
 
-def weights() -> Path:
-    """The folder of the embedded model, as ``from_pretrained`` takes it.
+def weights(name: str = NAME) -> Path:
+    """The folder of an embedded model, as ``from_pretrained`` takes it.
+
+    Args:
+        name: one of `NAMES`.
 
     Raises:
         BackendError: the package was installed without its weights, or with a part of them.
     """
-    folder = Path(__file__).with_name("weights")
+    folder = Path(__file__).with_name(_FOLDERS[name])
     missing = [name for name in FILES if not (folder / name).is_file()]
     if missing:
         raise BackendError(

@@ -26,13 +26,13 @@ GAMMA = TAU**2
 """Variance, in squared points, of a comparison of two exactly known scores; consistent with ``TAU``."""
 
 
-def format_reward(verdict: Verdict | None) -> float:
-    """1 for an answer that follows the grammar, which the parser has decided; our definition.
+def format_reward(answer: Verdict | int | None) -> float:
+    """1 for a verdict, or a score, that follows the grammar, which the parser has decided; our definition.
 
-    >>> format_reward(Verdict(winner="A", delta=1.0, rationale=None)), format_reward(None)
-    (1.0, 0.0)
+    >>> format_reward(Verdict(winner="A", delta=1.0, rationale=None)), format_reward(0), format_reward(None)
+    (1.0, 1.0, 0.0)
     """
-    return 0.0 if verdict is None else 1.0
+    return 0.0 if answer is None else 1.0
 
 
 def preference_reward(stated: float | None, label: float | None, tau: float = TAU) -> float | None:
@@ -124,10 +124,9 @@ def group_consistency_reward(
 ) -> float | None:
     """Closeness to the difference that one common scale of the whole group implies; our definition.
 
-    Each edge's predictions are averaged; scores are fitted to the averages by least squares; the reward is
-    exp(-((stated - (score_A - score_B)) / s)^2 / 2). Contradictions such as A > B > C > A cannot be fitted
-    and cost reward. A group whose edges form no cycle cannot contradict itself: the reward then measures
-    agreement with the pair's own mean.
+    exp(-((stated - (score_A - score_B)) / s)^2 / 2), with the scores of :func:`group_scale`. Contradictions such as
+    A > B > C > A cannot be fitted and cost reward. A group whose edges form no cycle cannot contradict itself: the
+    reward then measures agreement with the pair's own mean.
 
     >>> circle = [("x", "y"), ("y", "z"), ("z", "x")]
     >>> round(group_consistency_reward(2.0, ("x", "y"), circle, {edge: [2.0] for edge in circle}), 3)
@@ -144,30 +143,69 @@ def group_consistency_reward(
         The reward; None if so many completions failed that nothing connects the two pictures.
 
     Raises:
-        TrainingError: the group is incomplete (``predicted`` lacks an edge or holds one without completions)
-            or mixed (it holds a foreign edge), ``shown`` is no edge, ``s`` is not positive, or a number is
-            not finite.
+        TrainingError: as in :func:`group_scale`, ``shown`` is no edge, ``s`` is not positive, or ``stated`` is not
+            finite.
     """
-    _require_positive("s", s)
-    expected = set(edges)
-    if shown not in expected:
-        raise TrainingError(f"the pair {shown} is not an edge of its group")
-    missing = sorted(edge for edge in expected if not predicted.get(edge))
+    return closeness_to_scale(stated, shown, group_scale(edges, predicted), s)
+
+
+def group_scale(
+    edges: Collection[tuple[str, str]], predicted: Mapping[tuple[str, str], Sequence[float | None]]
+) -> dict[tuple[str, str], float | None]:
+    """The differences that one scale of a whole group implies.
+
+    Each edge's predictions are averaged, and scores are fitted to the averages by least squares.
+
+    >>> group_scale([("x", "y"), ("y", "x")], {("x", "y"): [3.0, None], ("y", "x"): [-1.0]})
+    {('x', 'y'): 2.0, ('y', 'x'): -2.0}
+
+    Args:
+        edges: every ordered pair of pictures that the group consists of. Both orders of a pair may occur.
+        predicted: for every edge, what its completions state, in points, failed ones as None.
+
+    Returns:
+        For every edge, score of the first picture minus that of the second, in points; None if so many completions
+        failed that nothing connects the two.
+
+    Raises:
+        TrainingError: the group is incomplete (``predicted`` lacks an edge or holds one without completions)
+            or mixed (it holds a foreign edge), or a number is not finite.
+    """
+    expected = sorted(set(edges))
+    missing = [edge for edge in expected if not predicted.get(edge)]
     if missing:
         raise TrainingError(f"the group is incomplete: no completions for {missing}")
-    foreign = sorted(set(predicted) - expected)
+    foreign = sorted(set(predicted) - set(expected))
     if foreign:
         raise TrainingError(f"the group holds completions of other pairs: {foreign}")
     index = {picture: i for i, picture in enumerate(sorted({picture for edge in expected for picture in edge}))}
-    means = {edge: _mean(predicted[edge]) for edge in sorted(expected)}
+    means = {edge: _mean(predicted[edge]) for edge in expected}
     fitted: list[Edge] = [(index[a], index[b], mean, 1.0) for (a, b), mean in means.items() if mean is not None]
-    first, second = index[shown[0]], index[shown[1]]
-    if not any(first in part and second in part for part in components(len(index), fitted)):
+    part = {item: number for number, items in enumerate(components(len(index), fitted)) for item in items}
+    scores = [float(score) for score in fit_potential(len(index), fitted)]
+    return {
+        (a, b): scores[index[a]] - scores[index[b]] if part[index[a]] == part[index[b]] else None for a, b in expected
+    }
+
+
+def closeness_to_scale(
+    stated: float | None, shown: tuple[str, str], scale: Mapping[tuple[str, str], float | None], s: float = S
+) -> float | None:
+    """The second half of :func:`group_consistency_reward`, for a scale that is fitted once per group.
+
+    >>> closeness_to_scale(2.0, ("x", "y"), {("x", "y"): 2.0})
+    1.0
+
+    Raises:
+        TrainingError: ``shown`` is not in the scale, ``s`` is not positive, or ``stated`` is not finite.
+    """
+    _require_positive("s", s)
+    if shown not in scale:
+        raise TrainingError(f"the pair {shown} is not an edge of its group")
+    implied = scale[shown]
+    if implied is None:
         return None
-    if stated is None:
-        return 0.0
-    potential = fit_potential(len(index), fitted)
-    return _closeness(_finite("stated", stated), float(potential[first] - potential[second]), s)
+    return 0.0 if stated is None else _closeness(_finite("stated", stated), implied, s)
 
 
 def thurstone_reward(

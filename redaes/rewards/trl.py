@@ -1,30 +1,44 @@
 """The rewards as TRL calls them: one function per component, over the completions of whole ranking groups.
 
-TRL hands each function the local generation batch: texts, and every dataset column as a list. A component
-is computed per completion from its own answer and, for consistency, from the answers to the same pair in the
-other order. A batch in which one of the two orders is missing is refused: a reward must never depend on how
-a group happened to be cut.
+TRL hands each function the local generation batch: texts, and every dataset column as a list. The columns that
+say where a completion belongs:
+
+* ``mode``: form of the answer, ``reasoned`` or ``fast`` for two pictures, ``score`` for one;
+* ``group``: id of the ranking group;
+* ``edges``: the group's pairs, each ``{"first": id, "second": id, "delta": points or None}``;
+* ``shown``: ids of the pictures, A then B, or the one.
+
+A component is computed from the completion itself and, for consistency, from those of its own group alone. A batch
+that lacks a part of a group is refused: a reward must never depend on how a group happened to be cut.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Literal
 
-from redaes.answers import parse
+from redaes.answers import parse, parse_score
 from redaes.errors import ParseError, TrainingError
 from redaes.prompts import Mode
 from redaes.rewards.ranking_consistency import (
+    closeness_to_scale,
     difference_reward,
     factor_reward,
     format_reward,
+    group_scale,
     preference_reward,
     swap_consistency_reward,
+    thurstone_reward,
 )
 from redaes.types import Factor, Verdict, Winner, winner_of
 
 Completion = list[dict[str, Any]]
+Form = Mode | Literal["score"]
+"""Form of the answer that a prompt asks for."""
+EdgeRow = Mapping[str, Any]
+"""``first``, ``second`` and ``delta`` of a pair of the group."""
+Shown = tuple[str, str]
 RewardFunction = Callable[..., list[float | None]]
 
 
@@ -36,84 +50,175 @@ def completion_text(completion: Completion) -> str:
     return "".join(part["text"] for part in content if part["type"] == "text")
 
 
-def verdicts(completions: Sequence[Completion], modes: Sequence[Mode]) -> list[Verdict | None]:
-    """Each completion's verdict, None where it does not parse."""
-    parsed: list[Verdict | None] = []
-    for completion, mode in zip(completions, modes, strict=True):
-        try:
-            parsed.append(parse(completion_text(completion), mode))
-        except ParseError:
-            parsed.append(None)  # a failed completion; every reward gives it 0.0
-    return parsed
+def read(completion: Completion, form: Form) -> Verdict | int | str:
+    """A verdict, a score, or the reason why the completion is neither."""
+    text = completion_text(completion)
+    try:
+        return parse_score(text) if form == "score" else parse(text, form)
+    except ParseError as error:
+        return error.reason
 
 
-def _stated(verdict: Verdict | None) -> float | None:
-    return None if verdict is None else verdict.delta
+def verdicts(completions: Sequence[Completion], forms: Sequence[Form]) -> list[Verdict | None]:
+    """Each completion's verdict; None where it does not parse, or is asked for a score."""
+    answers = (read(completion, form) for completion, form in zip(completions, forms, strict=True))
+    return [answer if isinstance(answer, Verdict) else None for answer in answers]
 
 
-def reward_format(completions: list[Completion], mode: list[Mode], **_: Any) -> list[float | None]:
+def scores(completions: Sequence[Completion], forms: Sequence[Form]) -> list[float | None]:
+    """Each completion's score, in points; None where it does not parse, or is asked for a verdict."""
+    answers = (read(completion, form) for completion, form in zip(completions, forms, strict=True))
+    return [float(answer) if isinstance(answer, int) else None for answer in answers]
+
+
+def _differences(completions: Sequence[Completion], forms: Sequence[Form]) -> list[float | None]:
+    return [None if verdict is None else verdict.delta for verdict in verdicts(completions, forms)]
+
+
+def reward_format(completions: list[Completion], mode: list[Form], **_: Any) -> list[float | None]:
     """1.0 for an answer that follows the grammar."""
-    return [format_reward(verdict) for verdict in verdicts(completions, mode)]
+    answers = (read(completion, form) for completion, form in zip(completions, mode, strict=True))
+    return [format_reward(None if isinstance(answer, str) else answer) for answer in answers]
 
 
 def reward_preference(
-    completions: list[Completion], mode: list[Mode], delta: list[float | None], **_: Any
+    completions: list[Completion], mode: list[Form], delta: list[float | None], **_: Any
 ) -> list[float | None]:
-    """Fidelity of the stated to the labelled preference."""
+    """Fidelity of the stated to the labelled preference; None for a single picture."""
     return [
-        preference_reward(_stated(verdict), label)
-        for verdict, label in zip(verdicts(completions, mode), delta, strict=True)
+        None if form == "score" else preference_reward(stated, label)
+        for form, stated, label in zip(mode, _differences(completions, mode), delta, strict=True)
     ]
 
 
 def reward_difference(
-    completions: list[Completion], mode: list[Mode], delta: list[float | None], **_: Any
+    completions: list[Completion], mode: list[Form], delta: list[float | None], **_: Any
 ) -> list[float | None]:
-    """Closeness of the stated to the labelled difference."""
+    """Closeness of the stated to the labelled difference; None for a single picture."""
     return [
-        difference_reward(_stated(verdict), label)
-        for verdict, label in zip(verdicts(completions, mode), delta, strict=True)
+        None if form == "score" else difference_reward(stated, label)
+        for form, stated, label in zip(mode, _differences(completions, mode), delta, strict=True)
     ]
 
 
+def _by_group(
+    stated: Sequence[float | None], mode: Sequence[Form], group: Sequence[str], shown: Sequence[Sequence[str]]
+) -> dict[str, dict[Shown, list[float | None]]]:
+    """What the completions of each group's pairs state, by the pictures shown as A and as B."""
+    predicted: dict[str, dict[Shown, list[float | None]]] = defaultdict(lambda: defaultdict(list))
+    for value, form, name, pictures in zip(stated, mode, group, shown, strict=True):
+        if form != "score":
+            predicted[name][pictures[0], pictures[1]].append(value)
+    return predicted
+
+
 def reward_swap_consistency(
-    completions: list[Completion], mode: list[Mode], pair: list[str], order: list[str], **_: Any
+    completions: list[Completion], mode: list[Form], group: list[str], shown: list[Sequence[str]], **_: Any
 ) -> list[float | None]:
-    """Agreement with what the same pair's other order states on average.
+    """Agreement with what the same pair's other order states on average; None for a single picture.
 
     Raises:
         TrainingError: a pair of the batch lacks one of its orders, or has them unequally often.
     """
-    stated = [_stated(verdict) for verdict in verdicts(completions, mode)]
-    answers: dict[str, dict[str, list[float | None]]] = defaultdict(lambda: {"forward": [], "swapped": []})
-    for value, name, way in zip(stated, pair, order, strict=True):
-        answers[name][way].append(value)
-    for name, ways in answers.items():
-        if len(ways["forward"]) != len(ways["swapped"]):
-            raise TrainingError(
-                f"incomplete ranking group: pair {name} has {len(ways['forward'])} forward and "
-                f"{len(ways['swapped'])} swapped completions in this batch; use GroupSampler and a batch that "
-                "holds whole groups"
-            )
-    other = {"forward": "swapped", "swapped": "forward"}
+    stated = _differences(completions, mode)
+    predicted = _by_group(stated, mode, group, shown)
+    for name, ways in predicted.items():
+        for (a, b), values in ways.items():
+            if len(values) != len(ways.get((b, a), ())):
+                raise TrainingError(
+                    f"incomplete ranking group: {len(values)} completions of group {name} show {a} as A and {b} as B, "
+                    f"and {len(ways.get((b, a), ()))} show them the other way round; use GroupSampler"
+                )
     return [
-        swap_consistency_reward(value, answers[name][other[way]])
-        for value, name, way in zip(stated, pair, order, strict=True)
+        None if form == "score" else swap_consistency_reward(value, predicted[name][pictures[1], pictures[0]])
+        for value, form, name, pictures in zip(stated, mode, group, shown, strict=True)
     ]
+
+
+def reward_group_consistency(
+    completions: list[Completion],
+    mode: list[Form],
+    group: list[str],
+    shown: list[Sequence[str]],
+    edges: list[list[EdgeRow]],
+    **_: Any,
+) -> list[float | None]:
+    """Agreement with the one scale that fits all the group's stated differences best; None for a single picture.
+
+    Raises:
+        TrainingError: a group of the batch is incomplete, or holds a foreign pair.
+    """
+    stated = _differences(completions, mode)
+    predicted = _by_group(stated, mode, group, shown)
+    consists_of = dict(zip(group, edges, strict=True))
+    scales = {
+        name: group_scale(
+            [
+                way
+                for edge in consists_of[name]
+                for way in ((edge["first"], edge["second"]), (edge["second"], edge["first"]))
+            ],
+            ways,
+        )
+        for name, ways in predicted.items()
+    }
+    return [
+        None if form == "score" else closeness_to_scale(value, (pictures[0], pictures[1]), scales[name])
+        for value, form, name, pictures in zip(stated, mode, group, shown, strict=True)
+    ]
+
+
+def reward_thurstone(
+    completions: list[Completion],
+    mode: list[Form],
+    group: list[str],
+    shown: list[Sequence[str]],
+    edges: list[list[EdgeRow]],
+    **_: Any,
+) -> list[float | None]:
+    """Agreement of a picture's score with the labels against the others of its group; None for a pair.
+
+    Labels are those of the group's pairs; two pictures that were never paired have none.
+
+    Raises:
+        TrainingError: a picture of the group has no completions in the batch.
+    """
+    stated = scores(completions, mode)
+    said: dict[str, dict[str, list[float | None]]] = defaultdict(lambda: defaultdict(list))
+    for value, form, name, pictures in zip(stated, mode, group, shown, strict=True):
+        if form == "score":
+            said[name][pictures[0]].append(value)
+    labels: dict[str, dict[Shown, float]] = {}
+    for name, pairs in dict(zip(group, edges, strict=True)).items():
+        labels[name] = {}
+        for edge in pairs:
+            if edge["delta"] is not None:
+                labels[name][edge["first"], edge["second"]] = edge["delta"]
+                labels[name][edge["second"], edge["first"]] = -edge["delta"]
+    rewards: list[float | None] = []
+    for value, form, name, pictures, pairs in zip(stated, mode, group, shown, edges, strict=True):
+        if form != "score":
+            rewards.append(None)
+            continue
+        own = pictures[0]
+        others = sorted({picture for edge in pairs for picture in (edge["first"], edge["second"])} - {own})
+        company = [(said[name].get(other, []), labels[name].get((own, other))) for other in others]
+        rewards.append(thurstone_reward(value, said[name][own], company))
+    return rewards
 
 
 def reward_factor(
     completions: list[Completion],
-    mode: list[Mode],
+    mode: list[Form],
     delta: list[float | None],
     factors: list[list[Factor]],
     **_: Any,
 ) -> list[float | None]:
-    """Whether the rationale names the factor that was edited, on the right picture."""
+    """Whether the rationale names the factor that was edited, on the right picture; None for a single picture."""
     better: list[Winner | None] = [None if label is None else winner_of(label) for label in delta]
     return [
-        factor_reward(verdict, named, winner)
-        for verdict, named, winner in zip(verdicts(completions, mode), factors, better, strict=True)
+        None if form == "score" else factor_reward(verdict, named, winner)
+        for form, verdict, named, winner in zip(mode, verdicts(completions, mode), factors, better, strict=True)
     ]
 
 
@@ -122,6 +227,8 @@ REWARDS: dict[str, RewardFunction] = {
     "preference": reward_preference,
     "difference": reward_difference,
     "swap_consistency": reward_swap_consistency,
+    "group_consistency": reward_group_consistency,
+    "thurstone": reward_thurstone,
     "factor": reward_factor,
 }
 """All components by the name that recipes use."""
@@ -131,9 +238,37 @@ def reward_functions(names: Sequence[str]) -> list[RewardFunction]:
     """The functions of the named components.
 
     Raises:
-        TrainingError: an unknown name.
+        TrainingError: an unknown name, or one given twice.
     """
     unknown = [name for name in names if name not in REWARDS]
     if unknown or not names:
         raise TrainingError(f"unknown rewards {unknown}; known: {', '.join(REWARDS)}")
+    if len(set(names)) < len(names):
+        raise TrainingError(f"rewards {', '.join(names)}: give each once, and its weight in reward_weights")
     return [REWARDS[name] for name in names]
+
+
+def observations(
+    completions: Sequence[Completion], mode: Sequence[Form], group: Sequence[str], shown: Sequence[Sequence[str]]
+) -> Iterator[tuple[str, float]]:
+    """What is to be watched besides the rewards: names, each with one value for each thing that was counted.
+
+    The mean of a name's values is its figure, over any number of processes: ``answers/parsed``, the share of all
+    completions that follow the grammar; ``answers/A``, ``answers/B``, ``answers/tie``, shares of the parsed verdicts;
+    ``swap/agreement``, the share of pairs whose two orders, each averaged, name the same picture as better;
+    ``swap/gap``, the size of what they differ by, in points.
+    """
+    for form, completion in zip(mode, completions, strict=True):
+        answer = read(completion, form)
+        yield "answers/parsed", float(not isinstance(answer, str))
+        if isinstance(answer, Verdict):
+            for winner in ("A", "B", "tie"):
+                yield f"answers/{winner}", float(answer.winner == winner)
+    for ways in _by_group(_differences(completions, mode), mode, group, shown).values():
+        means = {
+            way: sum(told) / len(told) for way, values in ways.items() if (told := [v for v in values if v is not None])
+        }
+        for (a, b), mean in means.items():
+            if a < b and (b, a) in means:
+                yield "swap/agreement", float(winner_of(mean) == winner_of(-means[b, a]))
+                yield "swap/gap", abs(mean + means[b, a])

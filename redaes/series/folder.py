@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
@@ -20,14 +20,14 @@ from typing import Any, TextIO
 from pydantic import ValidationError
 
 from redaes import prompts
-from redaes.assessor import Answer, Assessor, Orders, Result, delta_of
+from redaes.assessor import Assessor, Orders, Result, delta_of
 from redaes.errors import ImageError, ParseError, RecordError
 from redaes.images import content_id, list_images, load_image
 from redaes.ranking import Z_SETTLED
 from redaes.records import read_json, write_atomically, write_json, writing
 from redaes.series import sheet, xmp
 from redaes.series.grouping import Photograph, Unreadable, group, scan
-from redaes.types import TIE_MARGIN, ImageRef, Ranking
+from redaes.types import TIE_MARGIN, Answer, Ranking
 
 CSV_COLUMNS = ("series", "place", "file", "taken", "score", "error", "rating", "label", "pick")
 
@@ -209,7 +209,7 @@ class _Kept:
         write_json(self._file, {"answers": answers, "explanation": explanation})
 
 
-def _key(ids: Sequence[str] | dict[str, ImageRef], assessor: Assessor, orders: Orders) -> str:
+def _key(ids: Iterable[str], assessor: Assessor, orders: Orders) -> str:
     """What answers depend on: the pictures, the model, the prompts, how they are asked."""
     parts = [
         assessor.backend.model,

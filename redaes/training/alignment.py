@@ -18,9 +18,8 @@ from transformers import ProcessorMixin, Trainer, TrainingArguments
 from redaes import prompts
 from redaes.answers import SCORE_CHOICES, SCORE_PREFIX, WINNER_PREFIX
 from redaes.errors import TrainingError
-from redaes.prompts import Prompt
-from redaes.records import PairRecord, load_pairs, record_of
-from redaes.training.formatting import MODES, ORDERS, decode, ordered_images, target
+from redaes.records import PairRecord, load_pairs, record_of, without_operations
+from redaes.training.formatting import MODES, chat_text
 from redaes.training.groups import ShuffledGroups
 from redaes.training.losses import (
     antisymmetry_loss,
@@ -30,6 +29,7 @@ from redaes.training.losses import (
     target_probability,
     thurstone_probability,
 )
+from redaes.training.pictures import LookedAtOnce, Pictures, vision_tower
 from redaes.training.setup import (
     StageArguments,
     base_processor,
@@ -40,14 +40,12 @@ from redaes.training.setup import (
 )
 from redaes.types import TAU
 
-IGNORED = -100
-"""Label of tokens that carry no loss, as transformers has it."""
-
 
 @dataclass
 class AlignmentConfig(TrainingArguments):
     """``TrainingArguments`` and the weights of stage 2's losses."""
 
+    objective: str = field(default="relative", metadata={"help": "what tells this recipe from one for dpo"})
     tau: float = field(default=TAU, metadata={"help": "points that make one standard deviation of judgement"})
     gamma: float = field(default=TAU**2, metadata={"help": "variance added in Thurstone's denominator, points²"})
     preference_weight: float = field(default=1.0, metadata={"help": "soft cross-entropy of both orders"})
@@ -95,65 +93,34 @@ class AlignmentCollator:
         self.fast = prompts.load(prompts.COMPARE["fast"])
         self.score = prompts.load(prompts.SCORE)
 
-    def _encode(self, texts: list[str], images: list[list[Any]]) -> dict[str, Tensor]:
-        # Left padding puts the token to be read last in every row.
-        return dict(self.processor(text=texts, images=images, return_tensors="pt", padding=True, padding_side="left"))
-
-    def _text(self, prompt: Prompt, answer: str) -> str:
-        head: str = self.processor.apply_chat_template(prompt.messages(), add_generation_prompt=True, tokenize=False)
-        return head + answer
-
     def __call__(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
         """Batch B rows.
 
         Returns:
             ``delta``: (B,) labels in points, for the forward order.
+            ``pictures``: tensors of the different pictures.
             ``compare``: 2B prompts ending before the verdict token, all forward orders first.
             ``score``: P prompts ending before the score token, one for each different picture.
             ``singles``: (2, B) which of the P is the first and which the second picture of each pair.
             ``answer``: B full answers with ``labels`` on the answer only.
         """
         records = [record_of(row, "train") for row in rows]
-        batch: dict[str, Any] = {"delta": torch.tensor([_label(record) for record in records])}
+        pictures = Pictures(self.processor, records)
+        shown = [(record.pair.first.id, record.pair.second.id) for record in records]
+        batch: dict[str, Any] = {
+            "delta": torch.tensor([_label(record) for record in records]),
+            "pictures": pictures.tensors,
+        }
         if self.config.preference_weight or self.config.antisymmetry_weight:
-            ending = self._text(self.fast, WINNER_PREFIX)
-            batch["compare"] = self._encode(
-                [ending] * (2 * len(records)), [ordered_images(record, order) for order in ORDERS for record in records]
-            )
+            ending = chat_text(self.processor, self.fast, WINNER_PREFIX)
+            both = [*shown, *(pair[::-1] for pair in shown)]
+            batch["compare"] = pictures.prompts([ending] * len(both), both)
         if self.config.thurstone_weight:
-            pictures = {record.pair.first.id: record.first_bytes for record in records}
-            pictures |= {record.pair.second.id: record.second_bytes for record in records}
-            place = {picture: number for number, picture in enumerate(pictures)}
-            batch["singles"] = torch.tensor(
-                [
-                    [place[record.pair.first.id] for record in records],
-                    [place[record.pair.second.id] for record in records],
-                ]
-            )
-            ending = self._text(self.score, SCORE_PREFIX)
-            batch["score"] = self._encode([ending] * len(pictures), [[decode(data)] for data in pictures.values()])
+            batch["singles"] = torch.tensor([[pictures.place[pair[side]] for pair in shown] for side in range(2)])
+            ending = chat_text(self.processor, self.score, SCORE_PREFIX)
+            batch["score"] = pictures.prompts([ending] * len(pictures.place), [[name] for name in pictures.place])
         if self.config.nll_weight:
-            batch["answer"] = self._answers(records)
-        return batch
-
-    def _answers(self, records: list[PairRecord]) -> dict[str, Tensor]:
-        texts: list[str] = []
-        images: list[list[Any]] = []
-        lengths: list[int] = []
-        tokenizer = self.processor.tokenizer
-        for record in records:
-            # Order and form follow from the pair's id, so a batch is the same whenever it is made.
-            draw = int(record.pair.id[-2:], 16)
-            order, mode = ORDERS[draw % 2], MODES[draw // 2 % 2]
-            answer = target(record, order, mode) + tokenizer.eos_token
-            texts.append(self._text(prompts.load(prompts.COMPARE[mode]), answer))
-            images.append(ordered_images(record, order))
-            # The prompt ends with a line break, which Qwen's tokenizers never join to what follows.
-            lengths.append(len(tokenizer(answer, add_special_tokens=False)["input_ids"]))
-        batch = self._encode(texts, images)
-        from_end = torch.arange(batch["input_ids"].shape[1], 0, -1)  # (T,): n for the n-th token from the end
-        is_answer = from_end <= torch.tensor(lengths).unsqueeze(1)  # (B, T)
-        batch["labels"] = batch["input_ids"].masked_fill(~is_answer, IGNORED)
+            batch["answer"] = pictures.answers(MODES)
         return batch
 
 
@@ -174,6 +141,7 @@ class AlignmentTrainer(Trainer):
         self._score_ids = choice_ids(processor, SCORE_PREFIX, SCORE_CHOICES)
         # Otherwise the trainer divides by gradient_accumulation_steps a second time.
         self.model_accepts_loss_kwargs = False
+        self._visual = vision_tower(self.model)
         self._parts: dict[str, list[float]] = {}
 
     def compute_loss(
@@ -187,18 +155,22 @@ class AlignmentTrainer(Trainer):
         config: AlignmentConfig = self.args
         wanted = target_probability(inputs["delta"], config.tau)  # (B,)
         parts: dict[str, Tensor] = {}
-        if "compare" in inputs:
-            verdicts = model(**inputs["compare"], logits_to_keep=1).logits[:, -1].float()  # (2B, V)
-            log_odds = verdicts[:, self._verdict_ids[0]] - verdicts[:, self._verdict_ids[1]]  # (2B,)
-            parts["preference"] = preference_loss(log_odds, torch.cat([wanted, 1 - wanted]))
-            parts["antisymmetry"] = antisymmetry_loss(*log_odds.chunk(2))
-        if "score" in inputs:
-            scores = model(**inputs["score"], logits_to_keep=1).logits[:, -1, self._score_ids].float()  # (P, 10)
-            mean, variance = expected_score(scores)  # (P,)
-            first, second = ((mean[side], variance[side]) for side in inputs["singles"])
-            parts["thurstone"] = fidelity_loss(thurstone_probability(first, second, config.gamma), wanted)
-        if "answer" in inputs:
-            parts["nll"] = model(**inputs["answer"]).loss
+        with LookedAtOnce(self._visual, inputs["pictures"]) as once:
+            if "compare" in inputs:
+                verdicts = model(**once.showing(inputs["compare"]), logits_to_keep=1).logits[:, -1].float()  # (2B, V)
+                log_odds = verdicts[:, self._verdict_ids[0]] - verdicts[:, self._verdict_ids[1]]  # (2B,)
+                parts["preference"] = preference_loss(log_odds, torch.cat([wanted, 1 - wanted]))
+                parts["antisymmetry"] = antisymmetry_loss(*log_odds.chunk(2))
+            if "score" in inputs:
+                answers = model(**once.showing(inputs["score"]), logits_to_keep=1).logits[:, -1]  # (P, V)
+                mean, variance = expected_score(answers[:, self._score_ids].float())  # (P,)
+                first, second = ((mean[side], variance[side]) for side in inputs["singles"])
+                parts["thurstone"] = fidelity_loss(thurstone_probability(first, second, config.gamma), wanted)
+            if "answer" in inputs:
+                # The mean over the answer tokens of all processes: gradients, and losses, are averaged over processes.
+                n_tokens = (inputs["answer"]["labels"] >= 0).sum().float()
+                nll = model(**once.showing(inputs["answer"])).loss
+                parts["nll"] = nll * n_tokens / self.accelerator.reduce(n_tokens, "mean")
         for name, value in parts.items():
             self._parts.setdefault(name, []).append(value.item())
         loss = torch.stack([getattr(config, f"{name}_weight") * value for name, value in parts.items()]).sum()
@@ -208,9 +180,11 @@ class AlignmentTrainer(Trainer):
         return ShuffledGroups(self.train_dataset["group"], seed=self.args.seed)
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Add the mean of each part since the last log."""
-        if "loss" in logs:
-            logs = {**logs, **{name: sum(values) / len(values) for name, values in self._parts.items()}}
+        """Add the mean of each part since the last log, over all processes; all of them call this."""
+        if "loss" in logs and self._parts:
+            means = torch.tensor([sum(values) / len(values) for values in self._parts.values()])
+            means = self.accelerator.reduce(means.to(self.accelerator.device), "mean")
+            logs = {**logs, **dict(zip(self._parts, means.tolist(), strict=True))}
             self._parts.clear()
         super().log(logs, start_time)
 
@@ -225,11 +199,14 @@ def run_align(arguments: StageArguments, config: AlignmentConfig) -> Path:
     if finished is not None:
         return finished
     torch.manual_seed(config.seed)
+    if config.use_liger_kernel:
+        # Liger's fused loss replaces the forward pass, and with it the choice of the logits to keep.
+        config.liger_kernel_config = {**(config.liger_kernel_config or {}), "fused_linear_cross_entropy": False}
     processor = base_processor(arguments)
     trainer = AlignmentTrainer(
         processor=processor,
         model=load_model(arguments, training_dtype(config)),
         args=config,
-        train_dataset=load_pairs(arguments.data_folder, "train"),
+        train_dataset=without_operations(load_pairs(arguments.data_folder, "train"), arguments.leave_out),
     )
     return train("stage2_align", trainer, processor, arguments)

@@ -6,22 +6,27 @@ Rows stay on disk; prompts, answers and decoded pictures are made when a row is 
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import datasets
+import torch
 from PIL import Image
+from torch import Tensor
+from transformers import ProcessorMixin
 
 from redaes import prompts
 from redaes.answers import render_verdict, stated
 from redaes.errors import RecordError
-from redaes.prompts import Mode
-from redaes.records import PairRecord, load_pairs, record_of
-from redaes.types import Order, Split
+from redaes.prompts import Mode, Prompt
+from redaes.records import PairRecord, load_pairs, record_of, without_operations
+from redaes.types import Order, Split, winner_of
 
 ORDERS: tuple[Order, ...] = ("forward", "swapped")
 MODES: tuple[Mode, ...] = ("reasoned", "fast")
+IGNORED = -100
+"""Label of tokens that carry no loss, as transformers has it."""
 
 
 def decode(data: bytes) -> Image.Image:
@@ -68,19 +73,105 @@ def sft_example(record: PairRecord, order: Order, mode: Mode) -> dict[str, Any]:
     }
 
 
+def chat_text(processor: ProcessorMixin, prompt: Prompt, answer: str) -> str:
+    """The chat of a prompt up to and with (the beginning of) an answer, as the tokenizer takes it."""
+    head: str = processor.apply_chat_template(prompt.messages(), add_generation_prompt=True, tokenize=False)
+    return head + answer
+
+
+def encode(processor: ProcessorMixin, texts: list[str], images: list[list[Image.Image]]) -> dict[str, Tensor]:
+    """Chats with their pictures as a batch; left padding puts the last token of every row in the last column."""
+    return dict(processor(text=texts, images=images, return_tensors="pt", padding=True, padding_side="left"))
+
+
+def drawn_answers(
+    processor: ProcessorMixin, records: Sequence[PairRecord], modes: Sequence[Mode]
+) -> tuple[list[str], list[Order], list[int]]:
+    """One full answer for each record, in one order and mode.
+
+    Both follow from the pair's id, so that a batch is the same whenever it is made.
+
+    Returns:
+        The chats with the answers, the order in which each shows its pictures, and each answer's number of tokens.
+    """
+    tokenizer = processor.tokenizer
+    texts: list[str] = []
+    orders: list[Order] = []
+    lengths: list[int] = []
+    for record in records:
+        draw = int(record.pair.id[-2:], 16)
+        order, mode = ORDERS[draw % 2], modes[draw // 2 % len(modes)]
+        answer = target(record, order, mode) + tokenizer.eos_token
+        texts.append(chat_text(processor, prompts.load(prompts.COMPARE[mode]), answer))
+        orders.append(order)
+        # The prompt ends with a line break, which Qwen's tokenizers never join to what follows.
+        lengths.append(len(tokenizer(answer, add_special_tokens=False)["input_ids"]))
+    return texts, orders, lengths
+
+
+def labels_at_end(input_ids: Tensor, lengths: Sequence[int]) -> Tensor:
+    """The last tokens of each row of (N, T), as many as ``lengths`` says, and `IGNORED` before them."""
+    from_end = torch.arange(input_ids.shape[1], 0, -1)  # (T,): n for the n-th token from the end
+    is_answer = from_end <= torch.tensor(lengths).unsqueeze(1)  # (N, T)
+    return input_ids.masked_fill(~is_answer, IGNORED)
+
+
+def answer_batch(processor: ProcessorMixin, records: Sequence[PairRecord]) -> dict[str, Tensor]:
+    """One full answer for each record, with ``labels`` on the answer only; (B, T) each."""
+    texts, orders, lengths = drawn_answers(processor, records, MODES)
+    images = [ordered_images(record, order) for record, order in zip(records, orders, strict=True)]
+    batch = encode(processor, texts, images)
+    return {**batch, "labels": labels_at_end(batch["input_ids"], lengths)}
+
+
+def other(order: Order) -> Order:
+    """The other of the two orders."""
+    return "swapped" if order == "forward" else "forward"
+
+
+def preference_example(record: PairRecord, order: Order, mode: Mode) -> dict[str, Any]:
+    """One preference between two answers about the same two pictures.
+
+    The rejected answer is the right one for the other order: as well formed and as long, its reasoning agrees with its
+    verdict, and both are wrong here.
+    """
+    answers = {"chosen": target(record, order, mode), "rejected": target(record, other(order), mode)}
+    return {
+        "prompt": prompts.load(prompts.COMPARE[mode]).messages(),
+        **{
+            name: [{"role": "assistant", "content": [{"type": "text", "text": text}]}] for name, text in answers.items()
+        },
+        "images": ordered_images(record, order),
+    }
+
+
 def expand(
-    folder: Path, split: Split, *, orders: Sequence[Order] = ORDERS, modes: Sequence[Mode] = MODES
+    folder: Path,
+    split: Split,
+    *,
+    orders: Sequence[Order] = ORDERS,
+    modes: Sequence[Mode] = MODES,
+    leave_out: Sequence[str] = (),
 ) -> datasets.Dataset:
-    """All rows once per order and mode, with the columns ``order`` and ``mode``; pictures undecoded."""
+    """All rows once per order and mode, with the columns ``order`` and ``mode``; pictures undecoded.
+
+    Args:
+        folder: of the dataset.
+        split: which part of it.
+        orders: in which each pair is shown.
+        modes: in which each pair is answered.
+        leave_out: edits whose pairs are dropped.
+    """
     rows = load_pairs(folder, split)
-    # Joined copies share their memory; ``select`` with repeated rows would write every picture anew.
-    return datasets.concatenate_datasets(
+    # Joined copies share their memory; ``select`` before a column is added would write every picture anew.
+    joined = datasets.concatenate_datasets(
         [
             rows.add_column("order", [order] * len(rows)).add_column("mode", [mode] * len(rows))
             for order in orders
             for mode in modes
         ]
     )
+    return without_operations(joined, leave_out)
 
 
 def rows_of(batch: dict[str, list[Any]]) -> list[dict[str, Any]]:
@@ -88,15 +179,10 @@ def rows_of(batch: dict[str, list[Any]]) -> list[dict[str, Any]]:
     return [dict(zip(batch, values, strict=True)) for values in zip(*batch.values(), strict=True)]
 
 
-def sft_dataset(
-    folder: Path, split: Split, *, orders: Sequence[Order] = ORDERS, modes: Sequence[Mode] = MODES
+def _made_when_read(
+    rows: datasets.Dataset, split: Split, make: Callable[[PairRecord, Order, Mode], dict[str, Any]]
 ) -> tuple[datasets.Dataset, list[int]]:
-    """Stage 1's dataset: every pair in every order and mode, positions thereby balanced.
-
-    Returns:
-        The examples, made when read, and the length of each one's answer in characters.
-    """
-    rows = expand(folder, split, orders=orders, modes=modes)
+    """Examples of expanded rows, made when read, and the length of each one's answer in characters."""
     # Only reasoned answers differ in length by much; the rationale's stored text is a fair measure of it.
     lengths = [
         0 if mode == "fast" else len(rationale or "")
@@ -104,10 +190,54 @@ def sft_dataset(
     ]
 
     def transform(batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
-        examples = [sft_example(record_without_way(row, split), row["order"], row["mode"]) for row in rows_of(batch)]
-        return {key: [example[key] for example in examples] for key in ("prompt", "completion", "images")}
+        examples = [make(record_without_way(row, split), row["order"], row["mode"]) for row in rows_of(batch)]
+        return {key: [example[key] for example in examples] for key in examples[0]}
 
     return rows.with_transform(transform), lengths
+
+
+def sft_dataset(
+    folder: Path,
+    split: Split,
+    *,
+    orders: Sequence[Order] = ORDERS,
+    modes: Sequence[Mode] = MODES,
+    leave_out: Sequence[str] = (),
+) -> tuple[datasets.Dataset, list[int]]:
+    """Stage 1's dataset: every pair in every order and mode, positions thereby balanced.
+
+    Returns:
+        The examples, made when read, and the length of each one's answer in characters.
+    """
+    rows = expand(folder, split, orders=orders, modes=modes, leave_out=leave_out)
+    return _made_when_read(rows, split, sft_example)
+
+
+def preference_dataset(
+    folder: Path, split: Split, *, leave_out: Sequence[str] = ()
+) -> tuple[datasets.Dataset, list[int], int]:
+    """Preferences between answers: every pair with a winner, in every order and mode.
+
+    Returns:
+        The examples, made when read, the length of each one's answer in characters, and how many pairs are ties:
+        those have no wrong order, and are left out.
+
+    Raises:
+        RecordError: pairs without a label or without reasoning in both orders, or nothing but ties.
+    """
+    rows = expand(folder, split, leave_out=leave_out)
+    n_pairs = len(rows) // (len(ORDERS) * len(MODES))
+    deltas = rows["delta"]
+    for column in ("delta", "rationale", "rationale_swapped"):
+        values = rows[column][:n_pairs]
+        lacking = [name for name, value in zip(rows["id"][:n_pairs], values, strict=True) if value is None]
+        if lacking:
+            raise RecordError(f"{folder}: {len(lacking)} pairs have no {column}, such as {lacking[0]}; leave them out")
+    decided = [number for number, delta in enumerate(deltas) if winner_of(delta) != "tie"]
+    if not decided:
+        raise RecordError(f"{folder}: every pair of the {split} split is a tie, and ties have no wrong answer")
+    examples, lengths = _made_when_read(rows.select(decided), split, preference_example)
+    return examples, lengths, n_pairs - len(decided) // (len(ORDERS) * len(MODES))
 
 
 def record_without_way(row: dict[str, Any], split: Split) -> PairRecord:

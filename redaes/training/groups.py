@@ -1,14 +1,16 @@
 """Ranking groups: what must be generated, rewarded and normalised together, and a sampler that keeps it so.
 
-A block is ``pairs_per_group`` pairs of one RED group, each in both orders. The sampler shuffles blocks, never
-rows, and a process's generation batch holds whole blocks.
+A group is a view of a photograph: its pictures, all pairs among them in both orders, and, where single pictures
+are scored too, each picture by itself. Groups differ in size and a process's generation batch does not, so batches
+are packed from whole groups, and what stays free repeats prompts of the groups in it.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch.utils.data import Sampler
@@ -16,85 +18,227 @@ from torch.utils.data import Sampler
 from redaes.errors import TrainingError
 
 
-def blocks_of(pairs: Sequence[str], groups: Sequence[str], pairs_per_group: int) -> tuple[list[list[int]], int]:
-    """Rows of each block, drawn from each group by the pairs' ids.
+@dataclass(frozen=True)
+class PairOfGroup:
+    """A pair as far as grouping is concerned."""
+
+    row: int
+    """Its row in the dataset."""
+    first: str
+    """Id of the picture."""
+    second: str
+    delta: float | None
+    """Score of ``first`` minus score of ``second``, in points; None: not labelled."""
+
+
+@dataclass(frozen=True)
+class RankingGroup:
+    """Pairs, in a fixed order, that are rewarded together."""
+
+    id: str
+    pairs: tuple[PairOfGroup, ...]
+
+    @property
+    def pictures(self) -> tuple[str, ...]:
+        """Ids of the pictures, each once, sorted."""
+        return tuple(sorted({picture for pair in self.pairs for picture in (pair.first, pair.second)}))
+
+
+def ranking_groups(
+    views: Sequence[str], pictures: Sequence[tuple[str, str]], deltas: Sequence[float | None], limit: int = 0
+) -> list[RankingGroup]:
+    """The ranking groups of a dataset.
 
     Args:
-        pairs: id of each row's pair.
-        groups: group of each row.
-        pairs_per_group: pairs in a block.
+        views: view of each row's pair.
+        pictures: ids of each row's two pictures.
+        deltas: label of each row, in points; None: not labelled.
+        limit: most pictures in a group. A larger view is covered by several groups, each with all pairs among
+            its pictures, so that no pair is left out and a pair can be in two groups. 0: no limit.
 
     Returns:
-        One list of row numbers per block, in a fixed order, and how many rows are in no block (of groups
-        with a remainder, or with too few pairs).
+        The groups, in an order that depends on the ids alone.
 
     Raises:
-        TrainingError: no group is large enough.
+        TrainingError: no rows, a limit of 1 or less than 0, or two rows of a view that show the same two pictures.
     """
-    members: dict[str, list[int]] = defaultdict(list)
-    for row, group in enumerate(groups):
-        members[group].append(row)
-    blocks: list[list[int]] = []
-    for group in sorted(members):
-        rows = sorted(members[group], key=lambda row: hashlib.sha256(pairs[row].encode()).digest())
-        whole = len(rows) // pairs_per_group * pairs_per_group
-        blocks.extend(rows[start : start + pairs_per_group] for start in range(0, whole, pairs_per_group))
-    if not blocks:
-        raise TrainingError(f"no group of the dataset has {pairs_per_group} pairs; lower pairs_per_group")
-    return blocks, len(pairs) - len(blocks) * pairs_per_group
+    if limit == 1 or limit < 0:
+        raise TrainingError(f"pictures_per_group is {limit}; give 2 or more, or 0 for all pictures of a view")
+    members: dict[str, list[PairOfGroup]] = defaultdict(list)
+    for row, (view, (first, second), delta) in enumerate(zip(views, pictures, deltas, strict=True)):
+        members[view].append(PairOfGroup(row, first, second, delta))
+    if not members:
+        raise TrainingError("the dataset has no pairs to train on")
+    groups: list[RankingGroup] = []
+    for view in sorted(members):
+        pairs = sorted(members[view], key=lambda pair: (pair.first, pair.second))
+        shown = Counter(frozenset((pair.first, pair.second)) for pair in pairs)
+        twice = [sorted(both) for both, count in shown.items() if count > 1]
+        if twice:
+            raise TrainingError(f"two rows of group {view} show the same two pictures, {twice[0]}; remove one of them")
+        parts = [pairs] if not limit else _cover(pairs, limit)
+        groups.extend(RankingGroup(f"{view}/{number}", tuple(part)) for number, part in enumerate(parts))
+    return groups
 
 
-def check_batch(*, local_completions: int, block_rows: int, num_generations: int) -> None:
-    """Refuse a batch that would split a ranking group; called before the model loads.
+def _cover(pairs: list[PairOfGroup], limit: int) -> list[list[PairOfGroup]]:
+    """Parts of at most ``limit`` pictures in which every pair occurs; greedy, so not always the fewest."""
+    uncovered = {pair.row for pair in pairs}
+    # By content and not by name, so that neighbours in the alphabet are no rule.
+    order = sorted(pairs, key=lambda pair: hashlib.sha256(f"{pair.first}|{pair.second}".encode()).digest())
+    parts: list[list[PairOfGroup]] = []
+    for start in order:
+        if start.row not in uncovered:
+            continue
+        chosen = {start.first, start.second}
+        while len(chosen) < limit:
+            gain: Counter[str] = Counter()
+            for pair in pairs:
+                if len({pair.first, pair.second} & chosen) == 1:
+                    new = pair.second if pair.first in chosen else pair.first
+                    gain[new] += len(pairs) + 1 if pair.row in uncovered else 1  # what is new first, then cycles
+            worth = [picture for picture, value in gain.items() if value > len(pairs)]
+            if not worth:
+                break
+            chosen.add(min(worth, key=lambda picture: (-gain[picture], picture)))
+        part = [pair for pair in pairs if pair.first in chosen and pair.second in chosen]
+        uncovered -= {pair.row for pair in part}
+        parts.append(part)
+    return parts
+
+
+@dataclass(frozen=True)
+class GroupPrompts:
+    """Row numbers of a group's prompts."""
+
+    pairs: tuple[tuple[int, int], ...]
+    """Each pair, forward and swapped."""
+    singles: tuple[int, ...]
+    """Each picture by itself; empty where pictures are not scored."""
+
+    @property
+    def size(self) -> int:
+        """Prompts of the group."""
+        return 2 * len(self.pairs) + len(self.singles)
+
+
+def pack(sizes: Sequence[int], capacity: int) -> list[list[int]]:
+    """Batches of at most ``capacity`` prompts that hold every size once: best fit, the largest first.
+
+    >>> pack([6, 9, 3, 6], 12)
+    [[9, 3], [6, 6]]
+    """
+    batches: list[list[int]] = []
+    by_free: dict[int, list[int]] = defaultdict(list)  # batches by the prompts that they have room for
+    for size in sorted(sizes, reverse=True):
+        free = next((free for free in range(size, capacity) if by_free[free]), capacity)
+        if free == capacity:
+            batches.append([])
+            by_free[free].append(len(batches) - 1)
+        number = by_free[free].pop()
+        batches[number].append(size)
+        by_free[free - size].append(number)
+    return batches
+
+
+def fill(groups: Sequence[GroupPrompts], capacity: int) -> list[int]:
+    """The prompts of whole groups and, up to ``capacity``, some of the same prompts again.
+
+    Pairs are repeated in both orders, and their groups stay whole: more completions, none of other groups.
+
+    >>> fill([GroupPrompts(pairs=((0, 1),), singles=(2, 3))], 7)
+    [0, 1, 2, 3, 2, 0, 1]
+    """
+    rows = [row for group in groups for row in (*(row for pair in group.pairs for row in pair), *group.singles)]
+    free = capacity - len(rows)
+    if free % 2:  # only where single pictures are scored: pairs alone come in twos, and so does the capacity
+        rows.append(groups[0].singles[0])
+    pairs = [pair for group in groups for pair in group.pairs]
+    for number in range(free // 2):
+        rows.extend(pairs[number % len(pairs)])
+    return rows
+
+
+def check_batch(*, local_completions: int, num_generations: int, with_singles: bool) -> int:
+    """Refuse a batch that would cut the completions of a prompt, or a pair; called before anything is loaded.
 
     Args:
         local_completions: completions that one process generates at once
             (``per_device_train_batch_size`` × ``steps_per_generation``).
-        block_rows: prompts in a block (pairs × 2 orders).
         num_generations: completions per prompt.
+        with_singles: whether pictures are scored by themselves too.
+
+    Returns:
+        Prompts in a process's generation batch.
 
     Raises:
-        TrainingError: with the next batch size that fits.
+        TrainingError: with the next size that fits.
     """
-    block = block_rows * num_generations
-    if local_completions % block:
-        fitting = -(-local_completions // block) * block
+    unit = num_generations if with_singles else 2 * num_generations
+    if local_completions % unit:
         raise TrainingError(
-            f"per_device_train_batch_size × steps_per_generation is {local_completions}, but a ranking group takes "
-            f"{block_rows} prompts × {num_generations} generations = {block} completions of one process; "
-            f"make the product a multiple of {block}, for example {fitting}"
+            f"per_device_train_batch_size × steps_per_generation is {local_completions}, but one process holds "
+            f"{'a prompt' if with_singles else 'both orders of a pair'} with {num_generations} generations each; "
+            f"make the product a multiple of {unit}, for example {-(-local_completions // unit) * unit}"
         )
+    return local_completions // num_generations
 
 
 class GroupSampler(Sampler[int]):
-    """Rows in blocks, repeated the way TRL's GRPO trainer expects, shuffled by block and epoch.
+    """Whole groups in batches, repeated the way TRL's GRPO trainer expects, shuffled by epoch.
 
     Like TRL's ``RepeatSampler`` it yields each row ``num_generations`` times in a row and each generation
     batch ``repeat_count`` times. Unlike it, the order depends on nothing but ``(seed, epoch)``, so a resumed
-    run sees the order that the uninterrupted one would have seen.
+    run sees the order that the uninterrupted one would have seen. How sizes are packed is the same in every epoch
+    (an epoch must not change its length); which group of a size goes where, and the order of batches, is not.
 
     Args:
-        blocks: row numbers of each block; all blocks are equally long.
+        groups: prompts of each group.
+        capacity: prompts in one process's generation batch.
         num_generations: repetitions of each row.
-        batch_blocks: blocks of one generation batch over all processes.
+        n_processes: processes that share a generation batch; each gets whole groups.
         repeat_count: how often each generation batch is gone through.
         seed: of the order.
 
     Raises:
-        TrainingError: fewer blocks than one generation batch takes.
+        TrainingError: a group does not fit into a batch, or too few batches for the processes.
     """
 
     def __init__(
-        self, blocks: Sequence[Sequence[int]], *, num_generations: int, batch_blocks: int, repeat_count: int, seed: int
+        self,
+        groups: Sequence[GroupPrompts],
+        *,
+        capacity: int,
+        num_generations: int,
+        n_processes: int,
+        repeat_count: int,
+        seed: int,
     ) -> None:
-        if len(blocks) < batch_blocks:
-            raise TrainingError(f"{len(blocks)} ranking groups do not fill one batch of {batch_blocks}; use more data")
-        self.blocks = blocks
+        largest = max(group.size for group in groups)
+        if largest > capacity:
+            raise TrainingError(
+                f"a process generates for {capacity} prompts at once, but the largest ranking group has {largest}; "
+                f"make per_device_train_batch_size × steps_per_generation at least {largest} prompts × "
+                f"{num_generations} generations = {largest * num_generations}, or set pictures_per_group lower"
+            )
+        self.groups = groups
+        self.capacity = capacity
         self.num_generations = num_generations
-        self.batch_blocks = batch_blocks
+        self.n_processes = n_processes
         self.repeat_count = repeat_count
         self.seed = seed
         self.epoch = 0
+        self.batches = pack([group.size for group in groups], capacity)
+        if len(self.batches) < n_processes:
+            raise TrainingError(
+                f"{len(groups)} ranking groups fill {len(self.batches)} generation batches, too few for "
+                f"{n_processes} processes; use more data, smaller batches or fewer processes"
+            )
+
+    @property
+    def share_repeated(self) -> float:
+        """Share of a batch's prompts that are there twice, to fill it."""
+        return 1 - sum(group.size for group in self.groups) / (len(self.batches) * self.capacity)
 
     def set_epoch(self, epoch: int) -> None:
         """Called by the dataloader at the start of each epoch."""
@@ -102,18 +246,21 @@ class GroupSampler(Sampler[int]):
 
     def __iter__(self) -> Iterator[int]:
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
-        order = torch.randperm(len(self.blocks), generator=generator).tolist()
-        for start in range(0, len(self.blocks) - self.batch_blocks + 1, self.batch_blocks):
-            batch = [row for block in order[start : start + self.batch_blocks] for row in self.blocks[block]]
+        by_size: dict[int, list[GroupPrompts]] = defaultdict(list)
+        for number in torch.randperm(len(self.groups), generator=generator).tolist():
+            by_size[self.groups[number].size].append(self.groups[number])
+        batches = [fill([by_size[size].pop() for size in batch], self.capacity) for batch in self.batches]
+        order = torch.randperm(len(batches), generator=generator).tolist()
+        for start in range(0, len(order) - self.n_processes + 1, self.n_processes):
+            rows = [row for number in order[start : start + self.n_processes] for row in batches[number]]
             for _ in range(self.repeat_count):
-                for row in batch:
+                for row in rows:
                     for _ in range(self.num_generations):
                         yield row
 
     def __len__(self) -> int:
-        batches = len(self.blocks) // self.batch_blocks
-        per_batch = self.batch_blocks * len(self.blocks[0]) * self.num_generations * self.repeat_count
-        return batches * per_batch
+        whole = len(self.batches) // self.n_processes * self.n_processes
+        return whole * self.capacity * self.num_generations * self.repeat_count
 
 
 class ShuffledGroups(Sampler[int]):

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import datasets
 import torch
+from torch import Tensor
 from torch.utils.data import Sampler
 from transformers import ProcessorMixin
 from trl import GRPOConfig, GRPOTrainer
@@ -15,9 +19,11 @@ from trl import GRPOConfig, GRPOTrainer
 from redaes import prompts
 from redaes.errors import TrainingError
 from redaes.prompts import Mode
-from redaes.rewards.trl import reward_functions
-from redaes.training.formatting import ORDERS, expand, ordered_delta, ordered_images, record_without_way, rows_of
-from redaes.training.groups import GroupSampler, blocks_of, check_batch
+from redaes.records import load_pairs, record_of, without_operations
+from redaes.rewards.trl import observations, reward_functions
+from redaes.training.completion_pages import write_page
+from redaes.training.formatting import ORDERS, decode, ordered_delta, ordered_images
+from redaes.training.groups import GroupPrompts, GroupSampler, RankingGroup, check_batch, ranking_groups
 from redaes.training.setup import (
     StageArguments,
     base_processor,
@@ -26,19 +32,32 @@ from redaes.training.setup import (
     train,
     training_dtype,
 )
+from redaes.training.vllm_rollouts import check_vllm, mended_vllm
+from redaes.types import Order
 
 SPECIAL_VISION_TOKENS = ("<|vision_start|>", "<|vision_end|>", "<|vision_pad|>", "<|image_pad|>", "<|video_pad|>")
+SIDES = ("first", "second")
 
 
 @dataclass
 class RankingConfig(GRPOConfig):
     """``GRPOConfig`` with the ranking groups and the reward's components."""
 
-    pairs_per_group: int = field(default=2, metadata={"help": "pairs of one source that are rewarded together"})
+    pictures_per_group: int = field(
+        default=0, metadata={"help": "most pictures of a ranking group; 0: all of a view, with all their pairs"}
+    )
     mode: str = field(default="reasoned", metadata={"help": "form of the answers: reasoned or fast"})
     rewards: list[str] = field(
-        default_factory=lambda: ["format", "preference", "difference", "swap_consistency", "factor"],
-        metadata={"help": "components; their weights are reward_weights, in the same order"},
+        default_factory=lambda: [
+            "format", "preference", "difference", "swap_consistency", "group_consistency", "thurstone", "factor",
+        ],
+        metadata={
+            "help": "components; their weights are reward_weights, in the same order. thurstone adds prompts that "
+            "ask for the score of each picture of a group"
+        },
+    )  # fmt: skip
+    completion_page_steps: int = field(
+        default=50, metadata={"help": "steps between pages with the completions of a group; 0: none"}
     )
 
     def __post_init__(self) -> None:
@@ -46,71 +65,185 @@ class RankingConfig(GRPOConfig):
         self.remove_unused_columns = False
         if self.mode not in prompts.COMPARE:
             raise TrainingError(f"mode is {self.mode!r}, it must be one of {', '.join(prompts.COMPARE)}")
-        if self.pairs_per_group < 1:
-            raise TrainingError(f"pairs_per_group is {self.pairs_per_group}, it must be at least 1")
+        if self.completion_page_steps < 0:
+            raise TrainingError(f"completion_page_steps is {self.completion_page_steps}; give 0 or more")
         reward_functions(self.rewards)
+        if self.reward_weights is not None and len(self.reward_weights) != len(self.rewards):
+            raise TrainingError(
+                f"{len(self.reward_weights)} reward_weights for {len(self.rewards)} rewards "
+                f"({', '.join(self.rewards)}); give one for each"
+            )
         if self.mode == "fast" and "factor" in self.rewards:
             raise TrainingError("fast answers name no factor: drop 'factor' from rewards, or use mode: reasoned")
-        check_batch(
+        if self.accelerator_config.dispatch_batches or self.accelerator_config.split_batches:
+            raise TrainingError(
+                "dispatch_batches and split_batches would cut ranking groups between processes: leave them off"
+            )
+        self._check_resumable()
+        if self.use_vllm:
+            check_vllm(self)
+        self.capacity = check_batch(
             local_completions=self.per_device_train_batch_size * self.steps_per_generation,
-            block_rows=self.block_rows,
             num_generations=self.num_generations,
+            with_singles=self.scores_pictures,
         )
+        """Prompts in one process's generation batch."""
+
+    def _check_resumable(self) -> None:
+        """Completions are not part of a checkpoint, so one must fall where new ones are generated."""
+        per_generation = self.steps_per_generation * self.num_iterations  # batches that use the same completions
+        per_step = self.gradient_accumulation_steps
+        if per_generation % per_step and per_step % per_generation:
+            raise TrainingError(
+                f"steps_per_generation × num_iterations is {per_generation} and gradient_accumulation_steps is "
+                f"{per_step}; one must be a multiple of the other, or a step ends in the middle of a generation batch"
+            )
+        if self.save_strategy == "steps":
+            every = max(1, per_generation // per_step)
+            if self.save_steps != int(self.save_steps) or int(self.save_steps) % every:
+                raise TrainingError(
+                    f"save_steps is {self.save_steps:g}, but completions are made every {every} steps and are not "
+                    f"saved: a run could not go on from there as if nothing had happened; "
+                    f"make save_steps a multiple of {every}"
+                )
 
     @property
-    def block_rows(self) -> int:
-        """Prompts of a ranking group: its pairs in both orders."""
-        return self.pairs_per_group * len(ORDERS)
+    def scores_pictures(self) -> bool:
+        """Whether there are prompts for single pictures."""
+        return "thurstone" in self.rewards
+
+    @property
+    def n_processes(self) -> int:
+        """Processes that share a generation batch."""
+        return self.generation_batch_size // (self.per_device_train_batch_size * self.steps_per_generation)
 
 
-def ranking_dataset(folder: Path, config: RankingConfig) -> tuple[datasets.Dataset, list[list[int]], int]:
-    """Prompts for stage 3 and the ranking groups among them.
+def groups_of(pairs: datasets.Dataset, limit: int) -> list[RankingGroup]:
+    """The ranking groups of a split with undecoded pictures; see :func:`ranking_groups`."""
+    pictures: list[tuple[str, str]] = []
+    for batch in pairs.select_columns(list(SIDES)).iter(256):
+        ids = [[hashlib.sha256(image["bytes"]).hexdigest() for image in batch[side]] for side in SIDES]
+        pictures.extend(zip(*ids, strict=True))
+    return ranking_groups(pairs["group"], pictures, pairs["delta"], limit)
+
+
+def ranking_dataset(
+    pairs: datasets.Dataset, groups: Sequence[RankingGroup], mode: Mode, *, with_scores: bool
+) -> tuple[datasets.Dataset, list[GroupPrompts]]:
+    """Prompts for stage 3, made when they are read.
+
+    Args:
+        pairs: the split, with undecoded pictures.
+        groups: of these pairs.
+        mode: form of the answers.
+        with_scores: whether each picture is asked about by itself too.
 
     Returns:
-        The rows (made when read), the row numbers of each block, and how many pairs are in no block.
+        The prompts, and for each group the numbers of its own.
     """
-    mode: Mode = "reasoned" if config.mode == "reasoned" else "fast"
-    rows = expand(folder, "train", modes=(mode,))
-    n_pairs = len(rows) // len(ORDERS)
-    chosen, left_out = blocks_of(rows["id"][:n_pairs], rows["group"][:n_pairs], config.pairs_per_group)
-    # ``expand`` lists all pairs in one order, then all in the other.
-    blocks = [[row + n_pairs * way for row in block for way in range(len(ORDERS))] for block in chosen]
-    prompt = prompts.load(prompts.COMPARE[mode]).messages()
+    table: dict[str, list[Any]] = {"group": [], "pair": [], "show": []}
+    numbers: list[GroupPrompts] = []
+
+    def add(group: int, pair: int, show: str) -> int:
+        for column, value in zip(table.values(), (group, pair, show), strict=True):
+            column.append(value)
+        return len(table["show"]) - 1
+
+    for number, group in enumerate(groups):
+        ways = tuple(tuple(add(number, pair, order) for order in ORDERS) for pair in range(len(group.pairs)))
+        shown_in = {getattr(pair, side): (index, side) for index, pair in enumerate(group.pairs) for side in SIDES}
+        singles = tuple(add(number, *shown_in[picture]) for picture in group.pictures) if with_scores else ()
+        numbers.append(GroupPrompts(ways, singles))  # type: ignore[arg-type]  # two orders each
+    edges = [[{"first": p.first, "second": p.second, "delta": p.delta} for p in group.pairs] for group in groups]
+
+    def prompt_row(number: int, index: int, show: str) -> dict[str, Any]:
+        group = groups[number]
+        pair = group.pairs[index]
+        record = record_of(pairs[pair.row], "train")
+        row: dict[str, Any] = {"group": group.id, "edges": edges[number], "pair": record.pair.id}
+        row["factors"] = list(record.pair.factors)
+        if show in SIDES:
+            row["prompt"] = prompts.load(prompts.SCORE).messages()
+            row["images"] = [decode(record.first_bytes if show == "first" else record.second_bytes)]
+            return {**row, "mode": "score", "shown": [getattr(pair, show)], "delta": None}
+        order: Order = "forward" if show == "forward" else "swapped"
+        row["prompt"] = prompts.load(prompts.COMPARE[mode]).messages()
+        row["images"] = ordered_images(record, order)
+        shown = [pair.first, pair.second] if order == "forward" else [pair.second, pair.first]
+        return {**row, "mode": mode, "shown": shown, "delta": ordered_delta(record, order)}
 
     def transform(batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
-        columns: dict[str, list[Any]] = {
-            name: [] for name in ("prompt", "images", "pair", "order", "mode", "delta", "factors")
-        }
-        for row in rows_of(batch):
-            record = record_without_way(row, "train")
-            columns["prompt"].append(prompt)
-            columns["images"].append(ordered_images(record, row["order"]))
-            columns["pair"].append(record.pair.id)
-            columns["order"].append(row["order"])
-            columns["mode"].append(mode)
-            columns["delta"].append(ordered_delta(record, row["order"]))
-            columns["factors"].append(list(record.pair.factors))
-        return columns
+        rows = [prompt_row(*row) for row in zip(batch["group"], batch["pair"], batch["show"], strict=True)]
+        return {name: [row[name] for row in rows] for name in rows[0]}
 
-    return rows.with_transform(transform), blocks, left_out
+    return datasets.Dataset.from_dict(table).with_transform(transform), numbers
+
+
+def length_reward_correlation(lengths: Tensor, rewards: Tensor, num_generations: int) -> float:
+    """Pearson correlation of length and reward among the completions of the same prompt.
+
+    Both are taken as deviations from their prompt's mean, for only those move the model; lengths of different
+    prompts would show how verdicts differ from scores.
+
+    Args:
+        lengths: tokens of each completion, shape (n,), the completions of a prompt in a row.
+        rewards: shape (n,); NaN: no reward.
+        num_generations: completions of a prompt.
+
+    Returns:
+        The correlation; NaN where lengths or rewards do not differ.
+    """
+    x, y = lengths.double().view(-1, num_generations), rewards.double().view(-1, num_generations)
+    whole = ~y.isnan().any(dim=1)
+    x, y = x[whole], y[whole]
+    x, y = x - x.mean(dim=1, keepdim=True), y - y.mean(dim=1, keepdim=True)
+    scale = x.square().sum().sqrt() * y.square().sum().sqrt()
+    return float((x * y).sum() / scale) if scale > 1e-9 else float("nan")
 
 
 class RankingTrainer(GRPOTrainer):
-    """``GRPOTrainer`` whose batches hold whole ranking groups."""
+    """``GRPOTrainer`` whose batches hold whole ranking groups, and which says what it sees."""
 
-    def __init__(self, *, blocks: list[list[int]], **kwargs: Any) -> None:
-        self._blocks = blocks
+    def __init__(self, *, sampler: GroupSampler, **kwargs: Any) -> None:
+        self._sampler = sampler
         super().__init__(**kwargs)
 
     def _get_train_sampler(self, dataset: datasets.Dataset | None = None) -> Sampler[int]:
-        config: RankingConfig = self.args
-        return GroupSampler(
-            self._blocks,
-            num_generations=self.num_generations,
-            batch_blocks=config.generation_batch_size // (config.block_rows * self.num_generations),
-            repeat_count=self.num_iterations * config.steps_per_generation,
-            seed=config.seed,
+        return self._sampler
+
+    def _calculate_rewards(
+        self, inputs: list[dict[str, Any]], prompts: list[Any], completions: list[Any], completion_ids_list: list[Any]
+    ) -> Tensor:
+        """The components of all processes' completions, shape (completions, components); here all are at hand."""
+        columns = {name: [row[name] for row in inputs] for name in ("mode", "group", "shown")}
+        for name, value in observations(completions, **columns):
+            self._log_metric(name, value)  # averaged over all values of all processes
+        parts: Tensor = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
+        weighted = (parts * self.reward_weights.to(parts.device)).nansum(dim=1)
+        weighted[parts.isnan().all(dim=1)] = torch.nan
+        lengths = torch.tensor([len(ids) for ids in completion_ids_list], device=parts.device)
+        self._metrics["train"]["completions/length_reward_correlation"].append(
+            length_reward_correlation(self.accelerator.gather(lengths), weighted, self.num_generations)
         )
+        if self.is_world_process_zero() and self._page_is_due():
+            own = slice(len(inputs))  # process 0 comes first
+            write_page(
+                Path(self.args.output_dir) / "completions",
+                self.state.global_step,
+                inputs,
+                completions,
+                dict(zip(self.args.rewards, parts[own].T.tolist(), strict=True)),
+                weighted[own].tolist(),
+            )
+        return parts
+
+    def _page_is_due(self) -> bool:
+        config: RankingConfig = self.args
+        if not config.completion_page_steps:
+            return False
+        # Steps between generations; a rule that looks at the step alone gives a resumed run the same pages.
+        every = max(1, config.steps_per_generation * config.num_iterations // config.gradient_accumulation_steps)
+        return self.state.global_step % config.completion_page_steps < every
 
 
 def forbidden_tokens(processor: ProcessorMixin) -> list[int]:
@@ -129,24 +262,43 @@ def run_grpo(arguments: StageArguments, config: RankingConfig) -> Path:
     if finished is not None:
         return finished
     torch.manual_seed(config.seed)
-    rows, blocks, left_out = ranking_dataset(arguments.data_folder, config)
+    pairs = without_operations(load_pairs(arguments.data_folder, "train"), arguments.leave_out)
+    groups = groups_of(pairs, config.pictures_per_group)
+    mode: Mode = "reasoned" if config.mode == "reasoned" else "fast"
+    rows, numbers = ranking_dataset(pairs, groups, mode, with_scores=config.scores_pictures)
+    sampler = GroupSampler(
+        numbers,
+        capacity=config.capacity,
+        num_generations=config.num_generations,
+        n_processes=config.n_processes,
+        repeat_count=config.num_iterations * config.steps_per_generation,
+        seed=config.seed,
+    )
     processor = base_processor(arguments)
     # TRL pads prompts on the left, but the tokens' modality on the processor's side: where they differ, prompts of
     # unequal length (pictures of other shapes) get their picture positions wrong.
     processor.tokenizer.padding_side = "left"
-    config.generation_kwargs = {**(config.generation_kwargs or {}), "suppress_tokens": forbidden_tokens(processor)}
-    trainer = RankingTrainer(
-        blocks=blocks,
+    forbidden = forbidden_tokens(processor)
+    avoid = {"logit_bias": dict.fromkeys(forbidden, -100.0)} if config.use_vllm else {"suppress_tokens": forbidden}
+    config.generation_kwargs = {**(config.generation_kwargs or {}), **avoid}
+    make = partial(
+        RankingTrainer,
+        sampler=sampler,
         model=load_model(arguments, training_dtype(config)),
         args=config,
         train_dataset=rows,
         reward_funcs=reward_functions(config.rewards),
         processing_class=processor,
     )
+    trainer = mended_vllm(make, processor, training_dtype(config)) if config.use_vllm else make()
     return train(
         "stage3_grpo",
         trainer,
         processor,
         arguments,
-        lambda: {"ranking_groups": len(blocks), "pairs_left_out": left_out},
+        lambda: {
+            "ranking_groups": len(groups),
+            "prompts": len(rows),
+            "share_of_prompts_repeated": round(sampler.share_repeated, 4),
+        },
     )

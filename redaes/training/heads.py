@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from transformers import ProcessorMixin, Trainer, TrainingArguments
 
-from redaes.records import load_pairs
+from redaes.records import load_pairs, operations_in, without_operations
 from redaes.training.groups import ShuffledGroups
 from redaes.training.setup import StageArguments, base_processor, claim, load_model, train
 from redaes.types import SPLITS
@@ -30,19 +29,6 @@ class HeadTrainer(Trainer):
 
     def _get_train_sampler(self, train_dataset: Any = None) -> ShuffledGroups:
         return ShuffledGroups(self.train_dataset["group"], seed=self.args.seed)
-
-
-def operations_of(*splits: Any) -> list[str]:
-    """The operations that pictures of a dataset carry, sorted."""
-    return sorted(
-        {
-            json.loads(edit)["operation"]
-            for rows in splits
-            for side in ("edit_first", "edit_second")
-            for edit in rows[side]
-            if edit
-        }
-    )
 
 
 def run_with_heads(
@@ -78,7 +64,9 @@ def run_with_heads(
     config.remove_unused_columns = False
     config.label_names = []
     pairs, held_out = (load_pairs(arguments.data_folder, split) for split in SPLITS)
-    classes = [NO_EDIT, *operations_of(pairs, held_out)]
+    pairs = without_operations(pairs, arguments.leave_out)
+    held_out = without_operations(held_out, operations_in(held_out).intersection(arguments.leave_out))
+    classes = [NO_EDIT, *sorted(operations_in(pairs) | operations_in(held_out))]
     model = load_model(arguments, torch.float32)
     processor = base_processor(arguments)
     collate = collator(processor, classes)

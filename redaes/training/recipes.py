@@ -2,34 +2,62 @@
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import math
+import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from transformers import TrainingArguments
 from trl import TrlParser
 
-from redaes.errors import InputError, RedaesError, TrainingError
+from redaes.errors import InputError, MissingDependency, RedaesError, TrainingError
+from redaes.hub import check_repository
 from redaes.records import read_yaml
 from redaes.training.setup import StageArguments
 
 ConfigT = TypeVar("ConfigT", bound=TrainingArguments)
 
 
+class Arguments(Protocol):
+    """What a door takes besides its trainer's own arguments: a dataclass."""
+
+    def check(self) -> None:
+        """Refuse impossible settings before anything is loaded."""
+
+
+ArgumentsT = TypeVar("ArgumentsT", bound=Arguments)
+
+
 def parse(config_class: type[ConfigT], recipe: Path, argv: Sequence[str]) -> tuple[StageArguments, ConfigT]:
+    """Read a stage's arguments, as :func:`parse_with` does, and where its result goes."""
+    stage, config = parse_with(StageArguments, config_class, recipe, argv)
+    if config.push_to_hub:
+        check_repository(config.hub_model_id or "")
+        stage.repository = config.hub_model_id
+        config.push_to_hub = False  # the trainer itself would upload checkpoints too, and a card that says less
+    return stage, config
+
+
+def parse_with(
+    arguments_class: type[ArgumentsT], config_class: type[ConfigT], recipe: Path, argv: Sequence[str]
+) -> tuple[ArgumentsT, ConfigT]:
     """Read a stage's arguments: ``--config FILE`` (or the default recipe), then the command line over it.
 
     Args:
+        arguments_class: what the door takes besides.
         config_class: the trainer's arguments.
         recipe: what to take when ``argv`` names no ``--config``.
         argv: without the program's name.
 
     Raises:
         InputError: a recipe that is missing, is no YAML mapping, or has unknown keys.
-        TrainingError: a value that no training can use.
+        TrainingError: a value that no training can use, or settings that silently would not hold.
+        MissingDependency: a package that the settings ask for is absent.
     """
     argv = list(argv)
     if "--config" not in argv:
@@ -37,22 +65,66 @@ def parse(config_class: type[ConfigT], recipe: Path, argv: Sequence[str]) -> tup
     position = argv.index("--config") + 1
     if position == len(argv):
         raise InputError("--config needs a file")
-    _check_keys(Path(argv[position]), config_class)
-    parser = TrlParser((StageArguments, config_class))
+    _check_keys(Path(argv[position]), (arguments_class, config_class))
+    parser = TrlParser((arguments_class, config_class))
     try:
-        stage, config = parser.parse_args_and_config(argv)
+        arguments, config = parser.parse_args_and_config(argv)
     except (ValueError, TypeError) as error:
         raise TrainingError(f"{argv[position]}: {error}") from error
-    for arguments in (stage, config):
-        _check_finite(arguments)
-    stage.check()
-    return stage, config
+    for values in (arguments, config):
+        _check_finite(values)
+    arguments.check()
+    _check_surroundings(config)
+    return arguments, config
 
 
-def _check_keys(recipe: Path, config_class: type) -> None:
+TRACKERS = ("tensorboard", "trackio", "wandb")
+"""What ``report_to`` may name, each an extra and a module of the same name."""
+
+
+def _check_surroundings(config: TrainingArguments) -> None:
+    """What the trainers would find out after the model is loaded, or never say."""
+    if config.use_cpu and os.environ.get("ACCELERATE_USE_DEEPSPEED") == "true":
+        raise TrainingError(
+            "use_cpu is true, and DeepSpeed would be left out without a word: set use_cpu: false; for DeepSpeed on a "
+            "CPU also DS_ACCELERATOR=cpu in the environment, bf16: false and ddp_backend: gloo"
+        )
+    for tracker in set(config.report_to) & set(TRACKERS):
+        if find_spec(tracker) is None:
+            raise MissingDependency(tracker, tracker)
+    if config.use_liger_kernel and find_spec("liger_kernel") is None:
+        raise MissingDependency("liger-kernel", "liger")
+
+
+def chosen(option: str, known: Collection[str], argv: Sequence[str]) -> str:
+    """What a command line, or else its recipe, says for an option that decides which arguments there are.
+
+    Args:
+        option: name, for example ``"objective"``.
+        known: its values; the first is taken where nothing is said.
+        argv: without the program's name.
+
+    Raises:
+        InputError: a recipe that is missing or no YAML mapping, or an unknown value.
+    """
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument(f"--{option}")
+    parser.add_argument("--config", type=Path)
+    given, _ = parser.parse_known_args(argv)
+    value = getattr(given, option)
+    if value is None and given.config is not None:
+        value = read_yaml(given.config).get(option)
+    if value is None:
+        return next(iter(known))
+    if str(value) not in known:
+        raise InputError(f"{option} {value!r} is unknown; known: {', '.join(known)}")
+    return str(value)
+
+
+def _check_keys(recipe: Path, classes: tuple[type, ...]) -> None:
     """TRL's parser names unknown keys only in a long dump; say which one, and in which file."""
     values = read_yaml(recipe)
-    known = {item.name for cls in (StageArguments, config_class) for item in dataclasses.fields(cls)}
+    known = {item.name for cls in classes for item in dataclasses.fields(cls)}
     unknown = sorted(str(key) for key in values if key not in known and key != "env")
     if unknown:
         raise InputError(f"recipe {recipe} has unknown keys: {', '.join(unknown)}; correct or remove them")

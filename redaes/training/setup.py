@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import PartialState
 from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import (
     PreTrainedModel,
@@ -22,20 +24,28 @@ from transformers import (
     TrainerState,
     TrainingArguments,
 )
+from transformers.integrations import is_deepspeed_zero3_enabled
 
 from redaes import nano, prompts
 from redaes.backends.loading import load_adapter, load_network, load_processor, model_folder
 from redaes.errors import RecordError, TrainingError
-from redaes.records import data_hash, read_json, write_json
+from redaes.hub import push
+from redaes.records import data_hash, read_json, write_atomically, write_json
+from redaes.training.card import model_card
+from redaes.training.checks import probe
+from redaes.training.cpu import use_float32_attention
 from redaes.training.run_record import environment
 
 LORA_TARGETS = r".*language_model.*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)"
 """Linear layers of the language model alone: the bare names also match Qwen2.5-VL's vision tower."""
 
 _NOT_SETTINGS = frozenset(
-    {"output_dir", "logging_dir", "run_name", "local_rank", "ddp_backend", "disable_tqdm", "use_cpu"}
-)
-"""Trainer arguments that do not change what is learned."""
+    {
+        "data", "output_dir", "logging_dir", "run_name", "local_rank", "ddp_backend", "disable_tqdm", "use_cpu",
+        "objective", "repository", "hub_model_id", "report_to",
+    }
+)  # fmt: skip
+"""Arguments that do not change what is learned, or that the stage's name tells already."""
 
 FINAL = "final"
 """Folder of a stage's result inside its output folder."""
@@ -48,7 +58,7 @@ class StageArguments:
     data: str | None = field(
         default=None, metadata={"help": "RED dataset folder; without one, a small one is built from samples"}
     )
-    model: str = field(default=nano.NAME, metadata={"help": "base model: folder, hub name or redaes/nano"})
+    model: str = field(default=nano.BASE, metadata={"help": f"base model: folder, hub name or {nano.BASE}"})
     adapter: str | None = field(default=None, metadata={"help": "LoRA adapter to go on from (an earlier stage's)"})
     full_training: bool = field(
         default=False, metadata={"help": "train all weights, vision tower included, instead of LoRA (warm-up)"}
@@ -57,6 +67,12 @@ class StageArguments:
     lora_alpha: int = field(default=32, metadata={"help": "LoRA alpha"})
     lora_dropout: float = field(default=0.0, metadata={"help": "LoRA dropout"})
     max_pixels: int | None = field(default=None, metadata={"help": "cap on a picture's area; None: the processor's"})
+    leave_out: list[str] = field(
+        default_factory=list,
+        metadata={"help": "edits never to train on, to see how far learning carries"},
+    )
+    repository: str | None = field(default=None, init=False)
+    """Where on the hub the result goes: hub_model_id, when push_to_hub is set."""
 
     def check(self) -> None:
         """Refuse impossible settings before anything is loaded.
@@ -90,10 +106,14 @@ def base_processor(arguments: StageArguments) -> ProcessorMixin:
 def load_model(arguments: StageArguments, dtype: torch.dtype) -> PreTrainedModel | PeftModel:
     """The model to train: with a fresh LoRA, with an earlier stage's, or all of it."""
     model = load_network(model_folder(arguments.model), dtype)
+    if not torch.cuda.is_available():
+        use_float32_attention(model)
     if arguments.full_training:
         return model
+    # peft keeps a LoRA in float32 on weights of fewer bits; ZeRO-3 gathers both together and needs one number type.
+    autocast = not is_deepspeed_zero3_enabled()
     if arguments.adapter:
-        return load_adapter(model, Path(arguments.adapter), trainable=True)
+        return load_adapter(model, Path(arguments.adapter), trainable=True, autocast_adapter_dtype=autocast)
     config = LoraConfig(
         r=arguments.lora_r,
         lora_alpha=arguments.lora_alpha,
@@ -102,7 +122,7 @@ def load_model(arguments: StageArguments, dtype: torch.dtype) -> PreTrainedModel
         task_type="CAUSAL_LM",
         base_model_name_or_path=arguments.model,
     )
-    return get_peft_model(model, config)
+    return get_peft_model(model, config, autocast_adapter_dtype=autocast)
 
 
 def training_dtype(arguments: TrainingArguments) -> torch.dtype:
@@ -162,13 +182,25 @@ def claim(stage: str, arguments: StageArguments, config: TrainingArguments) -> P
     """
     arguments.check()
     check_data(arguments)
-    output_dir = Path(str(config.output_dir))
     settings = {
         "stage": stage,
         "data_hash": data_hash(arguments.data_folder),
-        **{name: value for name, value in vars(arguments).items() if name != "data"},
-        **{name: value for name, value in _plain(config.to_dict()).items() if name not in _NOT_SETTINGS},
+        **vars(arguments),
     }
+    finished = claim_folder(config, settings)
+    if finished is not None:
+        _publish(finished, arguments)
+    return finished
+
+
+def claim_folder(config: TrainingArguments, settings: dict[str, Any]) -> Path | None:
+    """As :func:`claim`, for a run whose settings, besides the trainer's, are given."""
+    output_dir = Path(str(config.output_dir))
+    settings = {
+        **settings,
+        **_plain(config.to_dict()),
+    }
+    settings = {name: value for name, value in settings.items() if name not in _NOT_SETTINGS}
     file = output_dir / "settings.json"
     if file.exists():
         before = read_json(file)
@@ -230,6 +262,57 @@ def train(
     Raises:
         TrainingError: the loss became non-finite.
     """
+    about, result = run_trainer(trainer)
+    final = Path(str(trainer.args.output_dir)) / FINAL
+    probed = None
+    if result_model is None:
+        # Without the autocast that the trainer wraps around the model: whoever loads the result has none.
+        model = trainer.accelerator.unwrap_model(trainer.model_wrapped, keep_fp32_wrapper=False)
+        probed = probe(model, processor, arguments.data_folder)
+        trainer.save_model(str(final))
+    if trainer.is_world_process_zero():
+        metrics = {**result, **measure()}
+        if result_model is not None:
+            result_model().save_pretrained(final)
+        processor.save_pretrained(final)
+        if not arguments.full_training:
+            _name_base_model(final, arguments.model)
+        prompt_ids = {name: prompts.load(name).id for name in sorted(prompts.names())}
+        write_json(final / "prompts.json", prompt_ids)
+        trainer.state.save_to_json(str(final / "trainer_state.json"))
+        record = {
+            "stage": stage,
+            "arguments": vars(arguments),
+            "data_hash": data_hash(arguments.data_folder),
+            **about,
+            "metrics": metrics,
+            "probe": probed,
+            **environment(),
+        }
+        on_hub = arguments.model not in nano.NAMES and not Path(arguments.model).is_dir()
+        card = model_card(record, prompt_ids, trainer.state.log_history, base_on_hub=on_hub)
+        write_atomically(final / "README.md", card.encode())
+        write_json(final / "run_record.json", record)
+    trainer.accelerator.wait_for_everyone()
+    _publish(final, arguments)
+    return final
+
+
+def _publish(final: Path, arguments: StageArguments) -> None:
+    """Upload a result where the arguments ask for it, from one process."""
+    if arguments.repository is not None and PartialState().is_main_process:
+        sys.stdout.write(f"uploaded: {push(final, arguments.repository, 'model')}\n")
+
+
+def run_trainer(trainer: Trainer) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Train, going on from the last checkpoint that was written whole.
+
+    Returns:
+        What a run record says of the run, and the trainer's metrics.
+
+    Raises:
+        TrainingError: the loss became non-finite.
+    """
     output_dir = Path(str(trainer.args.output_dir))
     if trainer.is_world_process_zero():
         remove_cut_off(output_dir)
@@ -239,34 +322,13 @@ def train(
     trainer.args.logging_nan_inf_filter = False  # it would log the mean of the other steps in place of a NaN
     trainer.add_callback(StopWhenNotFinite())
     result = trainer.train(resume_from_checkpoint=checkpoint)
-    final = output_dir / FINAL
-    if result_model is None:
-        trainer.save_model(str(final))
-    if trainer.is_world_process_zero():
-        metrics = {**result.metrics, **measure()}
-        if result_model is not None:
-            result_model().save_pretrained(final)
-        processor.save_pretrained(final)
-        if not arguments.full_training:
-            _name_base_model(final, arguments.model)
-        write_json(final / "prompts.json", {name: prompts.load(name).id for name in sorted(prompts.names())})
-        trainer.state.save_to_json(str(final / "trainer_state.json"))
-        write_json(
-            final / "run_record.json",
-            {
-                "stage": stage,
-                "arguments": vars(arguments),
-                "training_arguments": _plain(trainer.args.to_dict()),
-                "seed": trainer.args.seed,
-                "data_hash": data_hash(arguments.data_folder),
-                "resumed_from": checkpoint,
-                "seconds": round(time.time() - started, 1),
-                "metrics": metrics,
-                **environment(),
-            },
-        )
-    trainer.accelerator.wait_for_everyone()
-    return final
+    about = {
+        "training_arguments": _plain(trainer.args.to_dict()),
+        "seed": trainer.args.seed,
+        "resumed_from": checkpoint,
+        "seconds": round(time.time() - started, 1),
+    }
+    return about, dict(result.metrics)
 
 
 def _name_base_model(final: Path, model: str) -> None:
@@ -278,8 +340,13 @@ def _name_base_model(final: Path, model: str) -> None:
 
 
 def _plain(values: dict[str, Any]) -> dict[str, Any]:
-    """Settings that JSON can hold and that differ from nothing: None is left out."""
-    return {name: value for name, value in values.items() if isinstance(value, str | int | float | bool)}
+    """Settings that JSON can hold and that differ from nothing: None and empty lists are left out."""
+    plain = str | int | float | bool
+    return {
+        name: value
+        for name, value in values.items()
+        if isinstance(value, plain) or (isinstance(value, list) and value and all(isinstance(v, plain) for v in value))
+    }
 
 
 def check_data(arguments: StageArguments) -> None:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from torch.utils.data import Sampler
-from transformers.trainer_pt_utils import LengthGroupedSampler
 from trl import SFTConfig, SFTTrainer
 
 from redaes.training.formatting import sft_dataset
+from redaes.training.lengths import LikeLengths
 from redaes.training.setup import (
     StageArguments,
     base_processor,
@@ -23,23 +22,18 @@ __all__ = ["PairSFTTrainer", "SFTConfig", "run_sft"]  # the door takes the confi
 
 
 class PairSFTTrainer(SFTTrainer):
-    """``SFTTrainer`` whose batches hold answers of like length.
-
-    A fast answer is a tenth of a reasoned one: mixed batches are mostly padding (packing is not to be had for
-    vision models).
-    """
+    """``SFTTrainer`` whose batches hold answers of like length."""
 
     def __init__(self, *, lengths: list[int], **kwargs: object) -> None:
         self._lengths = lengths
         super().__init__(**kwargs)
+        # Where TRL is given the number of answer tokens of the whole step (all processes and accumulated batches), it
+        # divides by that. transformers counts them only for models that would do the division themselves, which
+        # Qwen-VL models do not: each batch's mean would count alike, however few tokens it has.
+        self.model_accepts_loss_kwargs = True
 
-    def _get_train_sampler(self, train_dataset: object = None) -> Sampler[int]:
-        generator = torch.Generator().manual_seed(self.args.seed)
-        return LengthGroupedSampler(
-            self.args.train_batch_size * self.args.gradient_accumulation_steps,
-            lengths=self._lengths,
-            generator=generator,
-        )
+    def _get_train_sampler(self, train_dataset: object = None) -> LikeLengths:
+        return LikeLengths.of_run(self._lengths, self.args)
 
 
 def run_sft(arguments: StageArguments, config: SFTConfig) -> Path:
@@ -52,7 +46,7 @@ def run_sft(arguments: StageArguments, config: SFTConfig) -> Path:
     if finished is not None:
         return finished
     torch.manual_seed(config.seed)
-    dataset, lengths = sft_dataset(arguments.data_folder, "train")
+    dataset, lengths = sft_dataset(arguments.data_folder, "train", leave_out=arguments.leave_out)
     processor = base_processor(arguments)
     trainer = PairSFTTrainer(
         lengths=lengths,

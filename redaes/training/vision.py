@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from transformers import TrainingArguments
 
 from redaes.records import record_of
-from redaes.training.formatting import decode
 from redaes.training.heads import NO_EDIT, HeadTrainer, run_with_heads
 from redaes.training.losses import preference_loss, target_probability
+from redaes.training.pictures import Pictures
 from redaes.training.setup import StageArguments
 from redaes.types import TAU
 
@@ -64,20 +64,19 @@ class VisionCollator:
             What the vision tower takes, ``operation`` (P,), ``singles`` (2, B) and ``delta`` (B,) in points.
         """
         records = [record_of(row, "train") for row in rows]
-        pictures: dict[str, tuple[bytes, str]] = {}
+        pictures = Pictures(self.processor, records)
+        carried = [NO_EDIT] * len(pictures.place)
         for record in records:
-            for ref, data, edit in (
-                (record.pair.first, record.first_bytes, record.pair.edit_first),
-                (record.pair.second, record.second_bytes, record.pair.edit_second),
+            for ref, edit in (
+                (record.pair.first, record.pair.edit_first),
+                (record.pair.second, record.pair.edit_second),
             ):
-                pictures[ref.id] = (data, NO_EDIT if edit is None else edit.operation)
-        place = {picture: number for number, picture in enumerate(pictures)}
-        images = [decode(data) for data, _ in pictures.values()]
+                carried[pictures.place[ref.id]] = NO_EDIT if edit is None else edit.operation
         shown = [(record.pair.first.id, record.pair.second.id) for record in records]
         return {
-            **self.processor.image_processor(images=images, return_tensors="pt"),
-            "operation": torch.tensor([self.classes[name] for _, name in pictures.values()]),
-            "singles": torch.tensor([[place[pair[side]] for pair in shown] for side in range(2)]),
+            **pictures.tensors,
+            "operation": torch.tensor([self.classes[name] for name in carried]),
+            "singles": torch.tensor([[pictures.place[pair[side]] for pair in shown] for side in range(2)]),
             "delta": torch.tensor([record.pair.delta for record in records], dtype=torch.float32),
         }
 

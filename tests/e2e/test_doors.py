@@ -15,7 +15,12 @@ import pytest
 ROOT = Path(__file__).parents[2]
 ACCELERATE = [str(Path(sys.executable).with_name("accelerate")), "launch"]
 TORCHRUN = [str(Path(sys.executable).with_name("torchrun")), "--nproc_per_node", "2"]
-DOORS = {"stage1": "stage1_sft.py", "stage2": "stage2_align.py", "stage3": "stage3_grpo.py"}
+DOORS = {
+    "stage1": "stage1_sft.py",
+    "stage2": "stage2_align.py",
+    "stage3": "stage3_grpo.py",
+    "fgaesq": "fgaesq.py",
+}
 ENVIRONMENT = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "OMP_NUM_THREADS": "1"}
 
 
@@ -87,8 +92,30 @@ def test_compare_takes_a_stage_adapter(workplace: Path, photo_folder: Path) -> N
     assert one["probability"] != other["probability"]
 
 
+def test_a_result_is_merged_checked_and_asked(workplace: Path, photo_folder: Path) -> None:
+    stages = ROOT / "stages"
+    merged = launch([sys.executable, str(stages / "merge.py"), "runs/stage2/final", "--out", "runs/merged"], workplace)
+    assert merged.returncode == 0, merged.stderr[-3000:]
+    check = [sys.executable, str(stages / "check.py"), "runs/stage2/final", "--data", "runs/sample_pairs"]
+    checked = launch([*check, "--merged", "runs/merged", "--pairs", "0"], workplace)
+    assert checked.returncode == 0, checked.stdout + checked.stderr[-3000:]
+    assert [line.split()[:2] for line in checked.stdout.splitlines()] == [["ok", "result:"], ["ok", "merged:"]]
+    base = launch([*check, "--merged", str(ROOT / "redaes/nano/weights"), "--pairs", "0"], workplace)
+    assert base.returncode == 2
+    assert "FAILED merged" in base.stdout
+
+    photos = [str(photo_folder / f"photo{number}.png") for number in range(2)]
+    command = [str(Path(sys.executable).with_name("redaes")), "compare", *photos, "--json", "--mode", "fast"]
+    asked = [
+        launch([*command, *more], workplace)
+        for more in (["--model", "runs/merged"], ["--adapter", "runs/stage2/final"])
+    ]
+    one, other = (json.loads(run.stdout) for run in asked)
+    assert one["probability"] == pytest.approx(other["probability"], abs=1e-4)
+
+
 def test_two_processes_keep_ranking_groups_whole_and_resume(workplace: Path) -> None:
-    # The swap reward raises when a group is cut, so that the run ends well is the proof.
+    # The consistency rewards raise when a group is cut, so that the run ends well is the proof.
     command = [*TORCHRUN, door("stage3"), "--output_dir", "runs/two", "--max_steps", "4", "--save_steps", "2"]
     command += ["--data", "runs/sample_pairs", "--adapter", "runs/stage2/final"]
     first = launch(command, workplace, ACCELERATE_USE_CPU="true")
@@ -102,6 +129,16 @@ def test_two_processes_keep_ranking_groups_whole_and_resume(workplace: Path) -> 
     assert again.returncode == 0, again.stderr[-3000:]
     assert json.loads((final / "run_record.json").read_text())["resumed_from"].endswith("checkpoint-2")
     assert (final / "adapter_model.safetensors").read_bytes() == weights
+
+
+def test_two_processes_train_fgaesq_in_step(workplace: Path) -> None:
+    command = [*TORCHRUN, door("fgaesq"), "--output_dir", "runs/two_fgaesq", "--max_steps", "4", "--save_steps", "2"]
+    command += ["--coarse_epochs", "0", "--logging_steps", "1"]
+    done = launch(command, workplace, ACCELERATE_USE_CPU="true")
+    assert done.returncode == 0, done.stderr[-3000:]
+    record = json.loads((workplace / "runs/two_fgaesq/final/run_record.json").read_text())
+    assert record["processes"] == 2
+    assert record["metrics"]["held_out_pairs"] > 0
 
 
 @pytest.mark.parametrize(
@@ -125,7 +162,7 @@ def test_bad_input_is_one_line_and_exit_code_2(workplace: Path, more: list[str],
 
 def test_a_batch_that_would_cut_a_group_is_refused_before_the_model_loads(workplace: Path) -> None:
     run = launch(
-        [sys.executable, door("stage3"), "--per_device_train_batch_size", "12", "--model", "nowhere/at-all"], workplace
+        [sys.executable, door("stage3"), "--per_device_train_batch_size", "10", "--model", "nowhere/at-all"], workplace
     )
     assert run.returncode == 2
-    assert "multiple of 16" in run.stderr
+    assert "multiple of 8, for example 24" in run.stderr

@@ -23,7 +23,7 @@ from redaes.demo import Scale, run
 from redaes.errors import RedaesError
 scale = Scale(
     n_groups=8, variants=2, max_side=96, n_evaluated=12, n_reasoned=2, lora_r=4,
-    sft_steps=4, sft_batch=2, align_steps=4, align_batch=2, grpo_steps=2, max_completion_length=8,
+    sft_steps=4, sft_batch=2, align_steps=4, align_batch=2, grpo_steps=8, max_completion_length=8,
 )
 try:
     run(Path(sys.argv[1]), Path(sys.argv[2]), model=sys.argv[3], scale=scale)

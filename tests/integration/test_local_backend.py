@@ -311,7 +311,7 @@ def test_an_adapter_of_the_embedded_model_finds_it(
     folder = shutil.copytree(adapter, tmp_path / "lora")
     settings = json.loads((folder / "adapter_config.json").read_text())
     (folder / "adapter_config.json").write_text(json.dumps({**settings, "base_model_name_or_path": nano.NAME}))
-    monkeypatch.setattr(nano, "weights", lambda: tiny_model)
+    monkeypatch.setattr(nano, "weights", lambda _: tiny_model)
     expected = LocalBackend(adapter, device="cpu").read(REQUESTS[:2], CHOICES)
     assert LocalBackend(folder, device="cpu").read(REQUESTS[:2], CHOICES) == pytest.approx(expected, abs=1e-6)
 

@@ -14,23 +14,21 @@ make_torchvision_importable()
 from transformers import AutoModelForImageTextToText, AutoProcessor  # noqa: E402
 
 
-@pytest.fixture(scope="module")
-def model() -> object:
-    return AutoModelForImageTextToText.from_pretrained(nano.weights())
-
-
-def test_it_loads_with_the_plain_auto_classes(model: object) -> None:
+@pytest.mark.parametrize("name", nano.NAMES)
+def test_it_loads_with_the_plain_auto_classes(name: str) -> None:
+    model = AutoModelForImageTextToText.from_pretrained(nano.weights(name))
     assert type(model).__name__ == "Qwen3VLForConditionalGeneration"
-    assert type(AutoProcessor.from_pretrained(nano.weights())).__name__ == "Qwen3VLProcessor"
+    assert type(AutoProcessor.from_pretrained(nano.weights(name))).__name__ == "Qwen3VLProcessor"
 
 
-def test_its_files_are_safe_and_small() -> None:
-    files = list(nano.weights().iterdir())
+def test_their_files_are_safe_and_small() -> None:
+    files = [file for name in nano.NAMES for file in nano.weights(name).iterdir()]
     assert sum(file.stat().st_size for file in files) < 16_000_000
     assert {file.suffix for file in files} <= {".json", ".jinja", ".safetensors", ".md"}
 
 
-def test_its_shape_is_one_that_vllm_serves(model: object) -> None:
+def test_its_shape_is_one_that_vllm_serves() -> None:
+    model = AutoModelForImageTextToText.from_pretrained(nano.weights())
     text, vision = model.config.text_config, model.config.vision_config
     assert text.head_dim == 32
     assert sum(text.rope_parameters["mrope_section"]) == text.head_dim // 2
@@ -51,7 +49,7 @@ def test_its_tokenizer_reads_back_any_text(text: str) -> None:
 
 def test_digits_and_verdicts_are_tokens_of_their_own() -> None:
     tokenizer = AutoProcessor.from_pretrained(nano.weights()).tokenizer
-    assert tokenizer.tokenize("Score: 12") == ["Score", ":", "Ġ", "1", "2"]
+    assert tokenizer.tokenize("Score: 12")[-4:] == [":", "Ġ", "1", "2"]
     assert [tokenizer.tokenize(f"Winner: {choice}")[-1] for choice in ("A", "B", "tie")] == ["ĠA", "ĠB", "Ġtie"]
 
 

@@ -12,12 +12,15 @@ import torch
 from safetensors.torch import load_file
 
 from redaes.errors import InputError, RecordError, TrainingError
-from redaes.records import data_hash
+from redaes.records import data_hash, load_pairs
 from redaes.training.alignment import AlignmentCollator, AlignmentConfig, run_align
-from redaes.training.grpo import RankingConfig, ranking_dataset, run_grpo
-from redaes.training.recipes import parse
+from redaes.training.grpo import RankingConfig, groups_of, ranking_dataset, run_grpo
+from redaes.training.pictures import LookedAtOnce, vision_tower
+from redaes.training.preferences import PreferenceConfig, run_preferences
+from redaes.training.recipes import chosen, parse
 from redaes.training.setup import StageArguments, base_processor, load_model
 from redaes.training.sft import SFTConfig, run_sft
+from redaes.types import winner_of
 
 Trained = tuple[str, Path]
 RECIPES = Path(__file__).parents[2] / "stages" / "configs"
@@ -25,10 +28,20 @@ ALIGNMENT = AlignmentConfig(output_dir="unused", use_cpu=True, bf16=False)
 STAGES: dict[str, tuple[type, Callable[[StageArguments, Any], Path], list[str]]] = {
     "stage1": (SFTConfig, run_sft, ["--per_device_train_batch_size", "4"]),
     "stage2": (AlignmentConfig, run_align, ["--per_device_train_batch_size", "2"]),
+    "stage2_dpo": (PreferenceConfig, run_preferences, ["--per_device_train_batch_size", "4"]),
     "stage3": (
         RankingConfig,
         run_grpo,
-        ["--per_device_train_batch_size", "8", "--num_generations", "2", "--max_completion_length", "8"],
+        [
+            "--per_device_train_batch_size",
+            "12",
+            "--steps_per_generation",
+            "1",
+            "--num_generations",
+            "2",
+            "--max_completion_length",
+            "8",
+        ],
     ),
 }
 
@@ -76,7 +89,7 @@ def moved(final: Path) -> set[bool]:
     return {bool(value.abs().max() > 0) for name, value in weights.items() if "lora_B" in name}
 
 
-@pytest.mark.parametrize("trained", ["stage1", "stage2"], indirect=True)
+@pytest.mark.parametrize("trained", ["stage1", "stage2", "stage2_dpo"], indirect=True)
 def test_lora_moves_and_is_on_the_language_model_only(trained: Trained) -> None:
     assert moved(trained[1]) == {True}
 
@@ -86,7 +99,7 @@ def test_random_answers_earn_nothing_and_move_nothing(trained: Trained) -> None:
     final = trained[1]
     assert moved(final) == {False}
     history = json.loads((final / "trainer_state.json").read_text())["log_history"]
-    assert [entry["reward"] for entry in history if "reward" in entry] == [0.0]
+    assert [entry["reward"] for entry in history if "reward" in entry] == [0.0, 0.0]
 
 
 def test_stage3_moves_where_answers_earn_reward(red_folder: Path, tmp_path: Path) -> None:
@@ -95,6 +108,17 @@ def test_stage3_moves_where_answers_earn_reward(red_folder: Path, tmp_path: Path
     history = json.loads((final / "trainer_state.json").read_text())["log_history"]
     assert any(entry["rewards/reward_format/mean"] > 0 for entry in history if "rewards/reward_format/mean" in entry)
     assert moved(final) == {True}
+
+
+@pytest.mark.parametrize("trained", ["stage1", "stage2", "stage2_dpo"], indirect=True)
+def test_gradient_checkpointing_changes_nothing(
+    trained: Trained, tiny_model: Path, red_folder: Path, tmp_path: Path
+) -> None:
+    stage, plain = trained
+    final = run(stage, tiny_model, red_folder, tmp_path / "run", "--gradient_checkpointing", "true")
+    before, after = (load_file(folder / "adapter_model.safetensors") for folder in (plain, final))
+    for name, value in before.items():
+        torch.testing.assert_close(after[name], value, atol=1e-5, rtol=1e-3)
 
 
 def test_base_weights_do_not_move(tiny_model: Path, red_folder: Path, tmp_path: Path) -> None:
@@ -111,6 +135,12 @@ def test_base_weights_do_not_move(tiny_model: Path, red_folder: Path, tmp_path: 
     assert len(compared) > 50
     assert all(torch.equal(base[name], held[name]) for name in compared)
     assert (tiny_model / "model.safetensors").read_bytes() == before
+
+
+def verdicts(model: Any, batch: dict[str, Any]) -> torch.Tensor:
+    """Logits at the verdict token, every picture looked at once."""
+    with LookedAtOnce(vision_tower(model), batch["pictures"]) as once:
+        return model(**once.showing(batch["compare"])).logits[:, -1]
 
 
 def test_saved_and_reloaded_adapter_gives_equal_logits(
@@ -130,7 +160,7 @@ def test_saved_and_reloaded_adapter_gives_equal_logits(
     trained, reloaded = kept[0].eval(), load_model(stage, torch.float32).eval()
     plain = load_model(StageArguments(model=str(tiny_model)), torch.float32).eval()
     with torch.no_grad():
-        want, got, base = (model(**batch["compare"]).logits[:, -1] for model in (trained, reloaded, plain))
+        want, got, base = (verdicts(model, batch) for model in (trained, reloaded, plain))
     assert torch.equal(want, got)
     assert (want - base).abs().max() > 1e-3
 
@@ -151,7 +181,8 @@ def test_the_vision_warm_up_moves_the_vision_tower_alone(tiny_model: Path, red_f
         TrainingArguments,
         RECIPES / "warmup_vision_nano.yaml",
         ["--model", str(tiny_model), "--data", str(red_folder), "--output_dir", str(tmp_path / "run"),
-         "--max_steps", "2", "--warmup_steps", "0", "--bf16", "false", "--per_device_train_batch_size", "4"],
+         "--max_steps", "2", "--warmup_steps", "0", "--bf16", "false", "--per_device_train_batch_size", "4",
+         "--leave_out", "tilt", "vignette"],
     )  # fmt: skip
     final = run_vision(stage, config)
     before, after = load_file(tiny_model / "model.safetensors"), load_file(final / "model.safetensors")
@@ -173,7 +204,8 @@ def test_the_reading_warm_up_trains_all_that_reads(tiny_model: Path, red_folder:
         TrainingArguments,
         RECIPES / "warmup_reading_nano.yaml",
         ["--model", str(tiny_model), "--data", str(red_folder), "--output_dir", str(tmp_path / "run"),
-         "--max_steps", "2", "--warmup_steps", "0", "--bf16", "false", "--per_device_train_batch_size", "2"],
+         "--max_steps", "2", "--warmup_steps", "0", "--bf16", "false", "--per_device_train_batch_size", "2",
+         "--leave_out", "tilt"],
     )  # fmt: skip
     final = run_reading(stage, config)
     before, after = load_file(tiny_model / "model.safetensors"), load_file(final / "model.safetensors")
@@ -183,17 +215,106 @@ def test_the_reading_warm_up_trains_all_that_reads(tiny_model: Path, red_folder:
     assert 0 <= json.loads((final / "run_record.json").read_text())["metrics"]["held_out_edit_accuracy"] <= 1
 
 
+def test_the_tower_learns_more_slowly_in_the_reading_warm_up(
+    tiny_model: Path, red_folder: Path, tmp_path: Path
+) -> None:
+    from transformers import TrainingArguments
+
+    from redaes.training import reading
+
+    network = reading.ReadingWithHeads(
+        load_model(StageArguments(model=str(tiny_model), full_training=True), torch.float32), 3
+    )
+    config = TrainingArguments(output_dir=str(tmp_path), learning_rate=0.5, use_cpu=True, report_to="none")
+    optimizer = reading.ReadingTrainer(model=network, args=config).create_optimizer()
+    tower = {id(parameter) for parameter in network.network.visual.parameters()}
+    rates = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
+    assert rates.keys() == {id(parameter) for parameter in network.parameters()}
+    assert {rates[p] for p in tower} == {0.5 * reading.TOWER_RATE}
+    assert {rate for p, rate in rates.items() if p not in tower} == {0.5}
+
+
 def test_both_orders_name_the_same_edits_in_exchanged_places(tiny_model: Path, red_folder: Path) -> None:
-    from redaes.records import load_pairs
-    from redaes.training.heads import NO_EDIT, operations_of
+    from redaes.records import load_pairs, operations_in
+    from redaes.training.heads import NO_EDIT
     from redaes.training.reading import ReadingCollator
 
     rows = load_pairs(red_folder, "train")
-    collate = ReadingCollator(base_processor(StageArguments(model=str(tiny_model))), [NO_EDIT, *operations_of(rows)])
+    classes = [NO_EDIT, *sorted(operations_in(rows))]
+    collate = ReadingCollator(base_processor(StageArguments(model=str(tiny_model))), classes)
     batch = collate([rows[number] for number in range(3)])
-    assert batch["prompt"]["input_ids"].shape[0] == 6
+    assert batch["prompts"]["input_ids"].shape[0] == 6
     assert torch.equal(batch["edits"][0, :3], batch["edits"][1, 3:])
     assert torch.equal(batch["edits"][1, :3], batch["edits"][0, 3:])
+
+
+def test_edits_left_out_are_never_trained_on(red_folder: Path) -> None:
+    from redaes.records import load_pairs, operations_in, without_operations
+    from redaes.training.formatting import sft_dataset
+
+    rows = load_pairs(red_folder, "train")
+    present = operations_in(rows)
+    kept = without_operations(rows, ["tilt"])
+    assert "tilt" in present
+    assert "tilt" not in operations_in(kept)
+    assert 0 < len(kept) < len(rows)
+    examples, lengths = sft_dataset(red_folder, "train", leave_out=["tilt"])
+    assert len(examples) == len(lengths) == 4 * len(kept)
+    with pytest.raises(RecordError, match=r"no picture carries the edit tillt; there are: .*tilt"):
+        without_operations(rows, ["tillt"])
+    with pytest.raises(RecordError, match="leave out fewer"):
+        without_operations(rows.select(range(1)), operations_in(rows.select(range(1))))
+
+
+def test_looking_once_at_each_picture_changes_nothing(tiny_model: Path, red_folder: Path) -> None:
+    """Against the processor's own batch through transformers' own model: same tokens, logits and gradients."""
+    from transformers import AutoModelForImageTextToText
+
+    from redaes.backends.loading import PatchProjection, load_network
+    from redaes.records import load_pairs, record_of
+    from redaes.training.cpu import use_float32_attention
+    from redaes.training.formatting import chat_text, ordered_images
+
+    processor = base_processor(StageArguments(model=str(tiny_model)))
+    rows = load_pairs(red_folder, "train")
+    some = [rows[0], rows[1], rows[len(rows) - 1]]
+    collate = AlignmentCollator(processor, ALIGNMENT)
+    batch = collate(some)
+    shown = batch["compare"]["place"]
+    assert len(batch["pictures"]["image_grid_thw"]) < len(shown)
+    processor.tokenizer.padding_side = "left"
+    texts = [chat_text(processor, collate.fast, "Winner:")] * 6
+    images = [ordered_images(record_of(row, "train"), order) for order in ("forward", "swapped") for row in some]
+    wanted = processor(text=texts, images=images, return_tensors="pt", padding=True)
+    for name in ("input_ids", "attention_mask", "mm_token_type_ids", "image_grid_thw"):
+        assert torch.equal(wanted[name], batch["compare"][name].to(wanted[name].dtype)), name
+
+    plain = AutoModelForImageTextToText.from_pretrained(tiny_model, dtype=torch.float32)
+    ours = load_network(tiny_model, torch.float32)
+    assert isinstance(ours.model.visual.patch_embed.proj, PatchProjection)
+    use_float32_attention(ours)
+    logits = [plain(**wanted).logits[:, -1], verdicts(ours, batch)]
+    torch.testing.assert_close(logits[1], logits[0], atol=1e-4, rtol=1e-4)
+    for found in logits:
+        found.square().mean().backward()
+    for (name, parameter), (_, same) in zip(plain.named_parameters(), ours.named_parameters(), strict=True):
+        if parameter.grad is not None:
+            torch.testing.assert_close(same.grad, parameter.grad, atol=1e-5, rtol=1e-3, msg=name)
+
+
+def test_prompts_other_than_those_shown_are_an_error(tiny_model: Path, red_folder: Path) -> None:
+    from redaes.records import load_pairs
+
+    rows = load_pairs(red_folder, "train")
+    stage = StageArguments(model=str(tiny_model))
+    batch = AlignmentCollator(base_processor(stage), ALIGNMENT)([rows[0]])
+    model = load_model(stage, torch.float32)
+    with LookedAtOnce(vision_tower(model), batch["pictures"]) as once:
+        once.showing(batch["compare"])
+        score = {name: value for name, value in batch["score"].items() if name != "place"}
+        with pytest.raises(AssertionError, match="other prompts"):
+            model(**score, pixel_values=batch["pictures"]["pixel_values"])
+    assert "forward" not in vars(vision_tower(model))
 
 
 def test_settled_picture_tokens_have_the_spread_of_text_tokens(tiny_model: Path, red_folder: Path) -> None:
@@ -215,7 +336,7 @@ def test_settled_picture_tokens_have_the_spread_of_text_tokens(tiny_model: Path,
     torch.testing.assert_close(seen.deepstack_features[0].std(), wanted / 2, atol=0, rtol=0.01)
 
 
-@pytest.mark.parametrize("stage", ["stage1", "stage2"])
+@pytest.mark.parametrize("stage", ["stage1", "stage2", "stage2_dpo"])
 def test_a_loss_that_is_not_finite_ends_the_run(stage: str, tiny_model: Path, red_folder: Path, tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match=r"the loss is nan at step \d; lower learning_rate"):
         run(stage, tiny_model, red_folder, tmp_path / "run", "--learning_rate", "1e30", "--max_steps", "4")
@@ -227,6 +348,99 @@ def test_a_finished_stage_is_not_trained_again(trained: Trained, tiny_model: Pat
     before = (final / "run_record.json").stat().st_mtime_ns
     assert run(stage, tiny_model, red_folder, final.parent) == final
     assert (final / "run_record.json").stat().st_mtime_ns == before
+
+
+def test_preferences_go_on_from_an_adapter_and_are_measured_against_it(
+    tiny_model: Path, red_folder: Path, tmp_path: Path
+) -> None:
+    first = run("stage1", tiny_model, red_folder, tmp_path / "one", "--learning_rate", "1e-2")
+    more = ["--adapter", str(first), "--learning_rate", "1e-2"]
+    final = run("stage2_dpo", tiny_model, red_folder, tmp_path / "two", *more)
+    history = json.loads((final / "trainer_state.json").read_text())["log_history"]
+    losses = [entry["loss"] for entry in history if "loss" in entry]
+    # Against what the run began with, not against the bare model, nothing is preferred yet: -log(1/2).
+    assert losses[0] == pytest.approx(0.6931, abs=1e-3)
+    assert not list(final.glob("*/"))  # the copy that TRL measures against is no result
+    # Resumed: transformers must find the trained adapter, and TRL the one that the run began with.
+    whole = load_file(final / "adapter_model.safetensors")
+    (final / "run_record.json").unlink()
+    (tmp_path / "two" / "checkpoint-2" / "trainer_state.json").unlink()
+    again = run("stage2_dpo", tiny_model, red_folder, tmp_path / "two", *more)
+    resumed = load_file(again / "adapter_model.safetensors")
+    assert json.loads((again / "run_record.json").read_text())["resumed_from"].endswith("checkpoint-1")
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+    assert not all(
+        torch.equal(whole[name], value) for name, value in load_file(first / "adapter_model.safetensors").items()
+    )
+
+
+def test_preferences_are_learned(
+    tiny_model: Path, red_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from redaes.training import preferences
+
+    rows, lengths, _ = preferences.preference_dataset(red_folder, "train")
+    few = rows.select(range(4)), lengths[:4], 0
+    monkeypatch.setattr(preferences, "preference_dataset", lambda *_: few)
+    more = ["--max_steps", "6", "--learning_rate", "5e-3", "--lr_scheduler_type", "constant"]
+    final = run("stage2_dpo", tiny_model, red_folder, tmp_path / "run", *more)
+    history = json.loads((final / "trainer_state.json").read_text())["log_history"]
+    margins = [entry["rewards/margins"] for entry in history if "rewards/margins" in entry]
+    assert margins[0] == 0
+    assert margins[-1] > 1
+
+
+def test_a_rejected_answer_is_well_formed_and_wrong(red_folder: Path) -> None:
+    from redaes.answers import parse as read
+    from redaes.records import read_records
+    from redaes.training.formatting import MODES, ORDERS, preference_dataset
+
+    records = {record.pair.id: record for record in read_records(red_folder, "train")}
+    rows, lengths, n_ties = preference_dataset(red_folder, "train")
+    ties = {name for name, record in records.items() if winner_of(record.pair.delta) == "tie"}
+    assert n_ties == len(ties) > 0
+    assert len(rows) == len(lengths) == (len(records) - len(ties)) * len(ORDERS) * len(MODES)
+    named = rows.with_format(None)["id"]
+    assert not ties & set(named)
+    for number in range(0, len(rows), 7):
+        example, record = rows[number], records[named[number]]
+        way = rows.with_format(None)[number]
+        chosen_one, rejected = (
+            read(example[side][0]["content"][0]["text"], way["mode"]) for side in ("chosen", "rejected")
+        )
+        delta = record.pair.delta if way["order"] == "forward" else -record.pair.delta
+        assert chosen_one.winner == winner_of(delta) != rejected.winner
+        assert chosen_one.delta == -rejected.delta == pytest.approx(delta, abs=0.05001)
+        if way["mode"] == "reasoned":
+            assert rejected.rationale.better == rejected.winner
+            assert rejected.rationale.text != chosen_one.rationale.text
+
+
+@pytest.mark.parametrize(
+    ("argv", "expected"),
+    [
+        ([], "relative"),
+        (["--objective", "dpo"], "dpo"),
+        (["--objective=dpo", "--seed", "1"], "dpo"),
+        (["--config", str(RECIPES / "stage2_dpo_nano.yaml")], "dpo"),
+        (["--config", str(RECIPES / "stage2_nano.yaml")], "relative"),
+        (["--config", str(RECIPES / "stage2_nano.yaml"), "--objective", "dpo"], "dpo"),
+    ],
+)
+def test_the_objective_is_read_from_command_line_or_recipe(argv: list[str], expected: str) -> None:
+    assert chosen("objective", ("relative", "dpo"), argv) == expected
+
+
+def test_an_unknown_objective_is_refused() -> None:
+    with pytest.raises(InputError, match="objective 'ppo' is unknown; known: relative, dpo"):
+        chosen("objective", ("relative", "dpo"), ["--objective", "ppo"])
+
+
+def test_preferences_refuse_what_they_cannot_do(tiny_model: Path, red_folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="drop full_training"):
+        run("stage2_dpo", tiny_model, red_folder, tmp_path / "run", "--full_training", "true")
+    with pytest.raises(TrainingError, match="would cut picture tokens"):
+        run("stage2_dpo", tiny_model, red_folder, tmp_path / "run", "--max_length", "512")
 
 
 def test_resumed_equals_uninterrupted(trained: Trained, tiny_model: Path, red_folder: Path, tmp_path: Path) -> None:
@@ -276,7 +490,7 @@ def test_one_formatter_makes_the_text_of_all_stages_and_of_asking(tiny_model: Pa
     from redaes import prompts
     from redaes.backends.base import Request
     from redaes.backends.local import LocalBackend
-    from redaes.training.formatting import sft_dataset
+    from redaes.training.formatting import chat_text, preference_dataset, sft_dataset
 
     processor = base_processor(StageArguments(model=str(tiny_model)))
     prompt = prompts.load(prompts.COMPARE["reasoned"])
@@ -285,25 +499,13 @@ def test_one_formatter_makes_the_text_of_all_stages_and_of_asking(tiny_model: Pa
         return processor.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
 
     examples, _ = sft_dataset(red_folder, "train", orders=("forward",), modes=("reasoned",))
-    config = RankingConfig(
-        output_dir="unused", per_device_train_batch_size=8, num_generations=2, use_cpu=True, bf16=False
-    )
+    pairs = load_pairs(red_folder, "train")
     asked = LocalBackend(tiny_model)._text(Request(prompt, tuple(examples[0]["images"])))
-    aligned = AlignmentCollator(processor, ALIGNMENT)._text(prompt, "")
-    ranked = text(ranking_dataset(red_folder, config)[0][0]["prompt"])
-    assert text(examples[0]["prompt"]) == asked == aligned == ranked
-
-
-def test_ranking_rows_hold_both_orders_of_each_pair(red_folder: Path, tmp_path: Path) -> None:
-    config = RankingConfig(
-        output_dir=str(tmp_path), per_device_train_batch_size=8, num_generations=2, use_cpu=True, bf16=False
-    )
-    rows, blocks, _ = ranking_dataset(red_folder, config)
-    for block in blocks[:5]:
-        shown = [(row["pair"], row["order"], row["delta"]) for row in (rows[i] for i in block)]
-        assert [order for _, order, _ in shown] == ["forward", "swapped"] * 2
-        assert shown[0][0] == shown[1][0] != shown[2][0]
-        assert shown[0][2] == -shown[1][2]
+    aligned = chat_text(processor, prompt, "")
+    rows, _ = ranking_dataset(pairs, groups_of(pairs, 0), "reasoned", with_scores=False)
+    ranked = text(rows[0]["prompt"])
+    preferred = text(preference_dataset(red_folder, "train")[0][0]["prompt"])
+    assert text(examples[0]["prompt"]) == asked == aligned == ranked == preferred
 
 
 @pytest.mark.parametrize(

@@ -101,13 +101,13 @@ def test_every_source_prompt_and_weight_is_in_the_wheel(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
     expected = {path.relative_to(ROOT).as_posix() for path in (ROOT / "redaes").rglob("*.py")}
-    weights = [path for path in (ROOT / "redaes" / "nano" / "weights").rglob("*") if path.is_file()]
+    weights = [path for name in ("weights", "base") for path in (ROOT / "redaes" / "nano" / name).iterdir()]
     expected |= {path.relative_to(ROOT).as_posix() for path in weights if not path.name.startswith(".")}
     for path in (ROOT / "prompts").rglob("*"):
         if path.is_file():
             expected.add("redaes/_prompts/" + path.relative_to(ROOT / "prompts").as_posix())
     assert expected - names == set()
-    assert any(name.startswith("redaes/nano/weights/") and name.endswith(".safetensors") for name in names)
+    assert {"redaes/nano/weights/model.safetensors", "redaes/nano/base/model.safetensors"} <= names
     assert "redaes/_prompts/checksums.json" in names
 
 

@@ -347,3 +347,38 @@ def test_the_script_running_out_is_an_error() -> None:
         Assessor(ScriptedBackend(), mode="fast").compare_many([PAIR])
     with pytest.raises(BackendError, match="tie"):
         Assessor(ScriptedBackend(log_probs=[{" A": -1.0, " B": -1.0}]), mode="fast").compare_many([PAIR])
+
+
+# --- one order, ranking -----------------------------------------------------------------------------------------
+
+
+def test_one_order_shows_the_same_picture_first_however_the_pair_is_listed() -> None:
+    backend = ScriptedBackend(log_probs=[_odds(1.0)] * 2)
+    assessor = Assessor(backend, mode="fast")
+    (listed,) = assessor.compare_many([PAIR], orders="random")
+    (turned,) = assessor.compare_many([PAIR[::-1]], orders="random")
+    assert backend.asked[0].images == backend.asked[1].images
+    assert listed.probability is not None
+    assert turned.probability == pytest.approx(1 - listed.probability)
+    assert (len(listed.comparisons), listed.order_consistent) == (1, None)
+    assert any("asked in one order alone" in note for note in listed.notes)
+
+
+def test_both_places_are_drawn_about_equally_often() -> None:
+    pictures = [_picture(f"p{index}", "red" if index % 2 else "blue") for index in range(21)]
+    pairs = [(pictures[0], other) for other in pictures[1:]]
+    assessor = Assessor(ScriptedBackend(log_probs=[_odds(0.0)] * 20), mode="fast")
+    orders = [result.comparisons[0].order for result in assessor.compare_many(pairs, orders="random")]
+    assert 5 <= orders.count("forward") <= 15
+
+
+def test_ranking_counts_every_unusable_answer_and_weighs_what_is_left() -> None:
+    pictures = [_picture("a", "red"), _picture("b", "blue"), _picture("c", "green")]
+    said = [_answer(1.0), "Hm.", _answer(1.0), _answer(-1.0), "Hm.", "Hm."]
+    seen: list[int] = []
+    ranking = Assessor(ScriptedBackend(said, [_odds(2.0), _odds(2.0), _odds(-2.0)])).rank(
+        pictures, on_answers=lambda answers: seen.append(len(answers))
+    )
+    assert ranking.order[0] == "a"
+    assert (ranking.n_comparisons, ranking.n_calls, ranking.n_failed) == (3, 6, 3)
+    assert seen == [3]

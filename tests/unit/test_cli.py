@@ -7,7 +7,6 @@ import os
 import re
 import subprocess
 import sys
-import time
 import types
 from importlib import metadata
 from pathlib import Path
@@ -310,13 +309,14 @@ def test_a_terminal_that_knows_only_ascii_gets_an_answer(pictures: tuple[str, st
     assert re.search(r"blurred (\\u2717|\?)", done.stdout)
 
 
-def test_help_is_quick() -> None:
-    code = "import sys; sys.argv = ['redaes', '--help']; from redaes.cli import main; main()"
-    took = []
-    for _ in range(3):  # the best of three: the machine may be busy
-        start = time.perf_counter()
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, timeout=60)
-        took.append(time.perf_counter() - start)
-        assert done.returncode == 0, done.stderr
-        assert "compare" in done.stdout
-    assert min(took) < 1.0
+def test_help_loads_nothing_heavy() -> None:
+    code = (
+        "import sys; sys.argv = ['redaes', '--help']\nfrom redaes.cli import main\n"
+        "try:\n    main()\nfinally:\n    print('LOADED', *sorted({name.partition('.')[0] for name in sys.modules}))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert "compare" in done.stdout
+    loaded = set(done.stdout.partition("LOADED")[2].split())
+    assert "typer" in loaded
+    assert not loaded & {"torch", "transformers", "datasets", "pandas", "scipy", "cv2", "PIL", "openai", "fastapi"}

@@ -14,8 +14,7 @@ import pytest
 from huggingface_hub.errors import OfflineModeIsEnabled
 from typer.testing import CliRunner
 
-from redaes import answers, cli
-from redaes.datagen import hub
+from redaes import answers, cli, hub
 from redaes.datagen.export import FORMATS, export, preference
 from redaes.datagen.inspection import funnel_svg, histogram_svg, inspect
 from redaes.datagen.recipe import make_recipe

@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("types", "errors"),
     ("answers", "ranking", "metrics", "prompts", "images", "rewards"),
-    ("records", "backends", "nano", "torchvision_compat"),
+    ("records", "hub", "backends", "nano", "torchvision_compat", "processes"),
     (
         "assessor",
         "datagen",

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from redaes import ranking
 from redaes.errors import InputError, ParseError
@@ -25,6 +26,7 @@ from redaes.ranking import (
     fit_strengths,
     rank,
 )
+from redaes.types import Answer
 
 scores_lists = st.lists(st.floats(-9, 9), min_size=2, max_size=7)
 
@@ -250,28 +252,33 @@ def test_repeated_comparisons_count_by_their_sum() -> None:
     assert count_cycles(3, [*circle, (0, 2, 1.0, 1.0)]) == 0  # a tie closes no cycle
 
 
+def _said(a: str, b: str, probability: float | None, n_calls: int = 2, n_failed: int = 0) -> Answer:
+    if probability is None:
+        n_failed = n_calls
+    return Answer(first=a, second=b, probability=probability, n_calls=n_calls, n_failed=n_failed)
+
+
 def test_rank_orders_counts_and_keeps_failures_apart() -> None:
-    result = rank(["p", "q", "r"], [("p", "q", 0.1, 2), ("q", "r", 0.9, 2), ("r", "p", None, 2), ("p", "r", 0.7, 1)])
+    answers = [_said("p", "q", 0.1), _said("q", "r", 0.9), _said("r", "p", None), _said("p", "r", 0.7, n_failed=1)]
+    result = rank(["p", "q", "r"], answers)
     assert result.order == ("q", "p", "r")
     assert sum(result.scores.values()) == pytest.approx(0.0)
     assert set(result.errors) == {"p", "q", "r"}
-    assert (result.n_comparisons, result.n_calls, result.n_failed, result.n_cycles) == (4, 7, 1, 0)
+    assert (result.n_comparisons, result.n_calls, result.n_failed, result.n_cycles) == (4, 8, 3, 0)
     assert result.settled is None
 
 
 def test_rank_counts_cycles() -> None:
-    assert rank("abc", [("a", "b", 0.9, 2), ("b", "c", 0.9, 2), ("c", "a", 0.9, 2)]).n_cycles == 1
+    assert rank("abc", [_said("a", "b", 0.9), _said("b", "c", 0.9), _said("c", "a", 0.9)]).n_cycles == 1
 
 
 def test_rank_says_whether_the_best_are_settled() -> None:
-    assert rank("ab", [("a", "b", 0.999, 200)], top_k=1).settled is True
-    assert rank("ab", [("a", "b", 0.51, 2)], top_k=1).settled is False
+    assert rank("ab", [_said("a", "b", 0.999, n_calls=200)], top_k=1).settled is True
+    assert rank("ab", [_said("a", "b", 0.51)], top_k=1).settled is False
 
 
 def test_ties_are_ordered_by_id_however_the_pictures_are_listed() -> None:
-    answers: list[tuple[str, str, float | None, int]] = [
-        (a, b, 0.5, 2) for a, b in [("c", "a"), ("b", "c"), ("a", "d"), ("d", "b")]
-    ]
+    answers = [_said(a, b, 0.5) for a, b in [("c", "a"), ("b", "c"), ("a", "d"), ("d", "b")]]
     for ids in itertools.permutations("abcd"):
         assert rank(ids, answers).order == ("a", "b", "c", "d")
 
@@ -280,19 +287,19 @@ def test_ties_are_ordered_by_id_however_the_pictures_are_listed() -> None:
 @settings(max_examples=30, deadline=None)
 def test_the_order_of_the_answers_does_not_matter(order: list[int]) -> None:
     rng = np.random.default_rng(3)
-    answers = [(a, b, float(rng.uniform()), 2) for a, b in itertools.combinations("wxyz", 2)]
+    answers = [_said(a, b, float(rng.uniform())) for a, b in itertools.combinations("wxyz", 2)]
     assert rank("wxyz", [answers[i] for i in order]).order == rank("wxyz", answers).order
 
 
 def test_swapping_an_answer_changes_nothing() -> None:
-    forward, swapped = rank("ab", [("a", "b", 0.8, 2)]), rank("ab", [("b", "a", 0.2, 2)])
+    forward, swapped = rank("ab", [_said("a", "b", 0.8)]), rank("ab", [_said("b", "a", 0.2)])
     assert forward.order == swapped.order == ("a", "b")
     assert forward.scores == pytest.approx(swapped.scores)
 
 
 def test_parts_of_a_disconnected_graph_are_named() -> None:
     with pytest.raises(ParseError, match=r"2 parts \(a, b; c\), 1 of 2 comparisons failed"):
-        rank(["a", "b", "c"], [("a", "b", 0.6, 2), ("b", "c", None, 2)])
+        rank(["a", "b", "c"], [_said("a", "b", 0.6), _said("b", "c", None)])
 
 
 def test_one_picture_needs_no_comparison() -> None:
@@ -303,16 +310,21 @@ def test_one_picture_needs_no_comparison() -> None:
 @pytest.mark.parametrize(
     ("ids", "answer", "message"),
     [
-        (["a", "a"], ("a", "a", 0.5, 2), "listed twice: a"),
-        (["a", "b"], ("a", "z", 0.5, 2), "names 'z'"),
-        (["a", "b"], ("a", "z", None, 2), "names 'z'"),
-        (["a", "b"], ("a", "a", 0.5, 2), "compared with itself"),
-        (["a", "b"], ("a", "b", float("nan"), 2), "finite"),
+        (["a", "a"], ("a", "a", 0.5), "listed twice: a"),
+        (["a", "b"], ("a", "z", 0.5), "names 'z'"),
+        (["a", "b"], ("a", "z", None), "names 'z'"),
+        (["a", "b"], ("a", "a", 0.5), "compared with itself"),
     ],
 )
-def test_malformed_answers(ids: list[str], answer: tuple[str, str, float | None, int], message: str) -> None:
+def test_malformed_answers(ids: list[str], answer: tuple[str, str, float | None], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        rank(ids, [answer])
+        rank(ids, [_said(*answer)])
+
+
+def test_an_answer_has_a_probability_or_failed() -> None:
+    for probability, n_failed in ((None, 1), (0.5, 2)):
+        with pytest.raises(ValidationError, match="unusable"):
+            Answer(first="a", second="b", probability=probability, n_failed=n_failed)
 
 
 def test_doctests() -> None:

@@ -14,10 +14,10 @@ from PIL import Image
 from redaes.assessor import Assessor
 from redaes.backends.base import Failure
 from redaes.backends.endpoint import Picture, Reply, TokenLogprob
+from redaes.backends.replies import verdict_log_odds
 from redaes.backends.scripted import ScriptedBackend
 from redaes.datagen.judges import AssessorJudge, PicturePair, PyiqaScorer, ScorerJudge
 from redaes.datagen.judges.scorers import expected_score
-from redaes.datagen.judges.vlm import verdict_log_odds
 from redaes.errors import BackendError, InputError, MissingDependency
 
 DARK, GREY, LIGHT = (Picture(Image.new("RGB", (4, 4), (level,) * 3)) for level in (0, 100, 200))

@@ -178,6 +178,7 @@ def test_capture_times(tmp_path: Path, stated: str, fraction: str | None, expect
     assert capture_time(path.read_bytes(), path) == expected
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")
 def test_damaged_exif_is_no_time() -> None:
     import io
 

@@ -20,18 +20,15 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from redaes import answers, prompts
+from redaes import prompts
 from redaes.assessor import Assessor
 from redaes.backends.base import Failure
-from redaes.backends.endpoint import ChatRequest, Endpoint, Picture, Reply, refuse_lost
+from redaes.backends.endpoint import ChatRequest, Endpoint, Picture, refuse_lost
+from redaes.backends.replies import N_LOGPROBS, expected_score
 from redaes.datagen.judges.base import Judgement, PicturePair
-from redaes.datagen.judges.vlm import N_LOGPROBS
 from redaes.errors import BackendError, InputError, MissingDependency
 from redaes.images import LoadedImage
 from redaes.types import MAX_DELTA, ImageRef, Sampling
-
-MIN_DIGIT_SHARE = 0.5
-"""Probability that the score tokens must have together; below, the model was about to say something else."""
 
 
 class Scorer(Protocol):
@@ -146,24 +143,6 @@ class VlmScorer:
         )
         refuse_lost(replies)
         return [reply if isinstance(reply, Failure) else expected_score(reply) for reply in replies]
-
-
-def expected_score(reply: Reply) -> float | Failure:
-    """The mean digit at the score token, in [0, 9], or the reason why there is none."""
-    if reply.logprobs is None:
-        return Failure("no_logprobs", "the server reports no token probabilities; use another, or VlmJudge")
-    token = reply.token_after(answers.SCORE_PREFIX)
-    if token is None:
-        return Failure("not_the_form", f"{reply.text[:80]!r} does not begin with {answers.SCORE_PREFIX!r}")
-    shares = {
-        int(digit): math.exp(logprob)
-        for digit in answers.SCORE_CHOICES
-        if (logprob := token.log_probability_of(digit)) is not None
-    }
-    total = math.fsum(shares.values())
-    if total < MIN_DIGIT_SHARE:
-        return Failure("no_score", f"digits have a probability of {total:.2f} where the score should be")
-    return math.fsum(digit * share for digit, share in shares.items()) / total
 
 
 class AssessorJudge:

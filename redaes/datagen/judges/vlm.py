@@ -16,13 +16,11 @@ from statistics import fmean
 from redaes import answers, prompts
 from redaes.backends.base import Failure
 from redaes.backends.endpoint import ChatRequest, Endpoint, Reply, refuse_lost
+from redaes.backends.replies import N_LOGPROBS, verdict_log_odds
 from redaes.datagen.judges.base import Judgement, PicturePair
 from redaes.errors import InputError, ParseError
 from redaes.prompts import Mode
 from redaes.types import Comparison, Order, Sampling, Verdict
-
-N_LOGPROBS = 20
-"""Likeliest tokens asked for where probabilities are read: the most that servers offer."""
 
 _ORDERS: tuple[Order, Order] = ("forward", "swapped")
 
@@ -155,21 +153,6 @@ class VlmJudge:
             failures=tuple(comparison.failure for comparison in comparisons if comparison.failure is not None),
             comparisons=comparisons,
         )
-
-
-def verdict_log_odds(reply: Reply) -> float | None:
-    """log P(A) - log P(B) where the answer names the winner, over the whole vocabulary.
-
-    A letter that is not among the listed tokens is taken to be as likely as the least likely of them, which it
-    is at most. None: no token probabilities, or neither letter is listed.
-    """
-    token = reply.token_after(answers.WINNER_PREFIX)
-    if token is None:
-        return None
-    first, second = token.log_probability_of("A"), token.log_probability_of("B")
-    if first is None and second is None:
-        return None
-    return (token.least if first is None else first) - (token.least if second is None else second)
 
 
 def _sigmoid(log_odds: float) -> float:

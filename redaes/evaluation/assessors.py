@@ -1,0 +1,633 @@
+"""Who gives the answers: models, servers, somebody's scores in a file, and baselines that look at nothing but a number.
+
+An assessor answers questions, which show one picture or two. :data:`ASSESSORS` makes one from its kind and options; a
+new kind is one more entry. The identity of an assessor says all that decides its answers, because a run may only be
+continued by the same one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import hashlib
+import io
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from redaes import answers, prompts
+from redaes.assessor import Assessor as PairAssessor
+from redaes.assessor import known_mode
+from redaes.backends.base import Backend, Failure, Request
+from redaes.backends.endpoint import ChatRequest, Endpoint, Reply, refuse_lost
+from redaes.backends.endpoint import Picture as SentPicture
+from redaes.backends.replies import MIN_DIGIT_SHARE, N_LOGPROBS, expected_score, verdict_log_odds
+from redaes.errors import BackendError, InputError, MissingDependency, ParseError, RecordError
+from redaes.images import LoadedImage
+from redaes.types import Record, Sampling, Verdict, winner_of
+
+Shows = Literal["one", "two"]
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A picture of a question.
+
+    Attributes:
+        id: as the benchmark names it.
+        path: its file.
+        image: its pixels; None for assessors that do not look at them.
+    """
+
+    id: str
+    path: Path
+    image: LoadedImage | None
+
+    @property
+    def loaded(self) -> LoadedImage:
+        """The pixels, where the assessor asked for them."""
+        if self.image is None:
+            raise AssertionError("an assessor without needs_pixels looked at pixels")
+        return self.image
+
+
+@dataclass(frozen=True)
+class Question:
+    """What an assessor is asked: how good one picture is, or how much better the first of two."""
+
+    id: str
+    pictures: tuple[Shown, ...]
+
+
+class Answer(Record):
+    """What became of one question."""
+
+    id: str
+    """The question's."""
+    value: float | None = None
+    """Score of the picture, larger is better; or score of the first less that of the second. None: a failure."""
+    failure: str | None = None
+    """Reason, fit for counting, when there is no value."""
+    detail: str | None = None
+    """The failure in words."""
+    probability: float | None = None
+    """P(first is better); None: one picture, or not offered."""
+    order_consistent: bool | None = None
+    """Whether both orders name the same picture; None: not asked in both."""
+    raw: tuple[str, ...] = ()
+    """What a model wrote, forward and swapped; empty where it wrote nothing."""
+    tokens: int = 0
+    """What a server reports to have read and written for it."""
+
+
+class Assessor(Protocol):
+    """Answers questions."""
+
+    shows: Shows
+    needs_pixels: bool
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        """All that decides the answers, as JSON types."""
+        ...
+
+    def answer(self, questions: Sequence[Question]) -> list[Answer]:
+        """One answer per question, in their order.
+
+        Raises:
+            BackendError: nothing can be answered at all; a question that fails alone is an answer with a failure.
+        """
+        ...
+
+
+class LocalScores:
+    """A vision-language model on this machine: each picture alone, as the expected value over the score tokens."""
+
+    shows: Shows = "one"
+    needs_pixels = True
+
+    def __init__(self, backend: Backend) -> None:
+        """
+        Args:
+            backend: the model.
+        """
+        self._backend = backend
+        self._prompt = prompts.load(prompts.SCORE)
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        """Model, revision and prompt."""
+        return {"model": self._backend.model, "revision": self._backend.revision, "prompt_ids": [self._prompt.id]}
+
+    def answer(self, questions: Sequence[Question]) -> list[Answer]:
+        """Scores in [0, 9]; ``no_score``: the model was about to write something other than a digit."""
+        requests = [
+            Request(self._prompt, (question.pictures[0].loaded.image,), prefix=answers.SCORE_PREFIX)
+            for question in questions
+        ]
+        rows = self._backend.read(requests, answers.SCORE_CHOICES)
+        if np.isnan(rows).any():
+            raise BackendError(
+                f"{self._backend.model} gives probabilities that are not numbers; copy its weights again"
+            )
+        return [_expected(question, row) for question, row in zip(questions, rows, strict=True)]
+
+
+def _expected(question: Question, row: NDArray[np.float64]) -> Answer:
+    shares = np.exp(row)
+    total = float(shares.sum())
+    if total < MIN_DIGIT_SHARE:
+        return Answer(id=question.id, failure="no_score", detail=f"digits have a probability of {total:.2f}")
+    return Answer(id=question.id, value=float(np.dot(shares, np.arange(len(shares)))) / total)
+
+
+class LocalPairs:
+    """A vision-language model on this machine: two pictures in both orders."""
+
+    shows: Shows = "two"
+    needs_pixels = True
+
+    def __init__(self, backend: Backend, mode: str = "fast") -> None:
+        """
+        Args:
+            backend: the model.
+            mode: ``fast`` or ``reasoned``.
+
+        Raises:
+            InputError: unknown mode.
+        """
+        self._assessor = PairAssessor(backend, mode=known_mode(mode))
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        """Model, revision, prompt, mode and sampling."""
+        assessor = self._assessor
+        return {
+            "model": assessor.backend.model,
+            "revision": assessor.backend.revision,
+            "prompt_ids": [prompts.load(prompts.COMPARE[assessor.mode]).id],
+            "mode": assessor.mode,
+            "sampling": assessor.sampling.model_dump(mode="json"),
+        }
+
+    def answer(self, questions: Sequence[Question]) -> list[Answer]:
+        """Differences in points; the failure is the reason of each order."""
+        pairs = [(question.pictures[0].loaded, question.pictures[1].loaded) for question in questions]
+        found = []
+        for question, result in zip(questions, self._assessor.compare_many(pairs), strict=True):
+            found.append(
+                Answer(
+                    id=question.id,
+                    value=result.delta,
+                    failure=None if result.delta is not None else result.failure,
+                    probability=result.probability,
+                    order_consistent=result.order_consistent,
+                    raw=tuple(comparison.raw for comparison in result.comparisons),
+                )
+            )
+        return found
+
+
+class _Servers:
+    """Replicas of one model, among which questions are dealt out in turn."""
+
+    needs_pixels = True
+
+    def __init__(self, endpoints: Sequence[Endpoint]) -> None:
+        if not endpoints:
+            raise InputError("no server is named; give its url, such as http://127.0.0.1:8000/v1")
+        self._endpoints = list(endpoints)
+
+    def _ask(self, requests: Sequence[ChatRequest]) -> list[Reply | Failure]:
+        async def run() -> list[Reply | Failure]:
+            n = len(self._endpoints)
+            found: list[Reply | Failure | None] = [None] * len(requests)
+
+            async def ask(place: int, endpoint: Endpoint) -> None:
+                async with endpoint:
+                    for index, reply in enumerate(await endpoint.ask_many(requests[place::n])):
+                        found[place + index * n] = reply
+
+            await asyncio.gather(*(ask(place, endpoint) for place, endpoint in enumerate(self._endpoints)))
+            return [reply for reply in found if reply is not None]
+
+        replies = asyncio.run(run())
+        refuse_lost(replies)
+        return replies
+
+    def _identity(self, prompt: prompts.Prompt, sampling: Sampling) -> dict[str, Any]:
+        # Not the addresses: replicas may come and go between two parts of a run.
+        return {
+            "model": self._endpoints[0].model,
+            "revision": self._endpoints[0].revision,
+            "prompt_ids": [prompt.id],
+            "sampling": sampling.model_dump(mode="json"),
+        }
+
+
+class EndpointScores(_Servers):
+    """A model behind a server: each picture alone, read at its score token."""
+
+    shows: Shows = "one"
+
+    def __init__(self, endpoints: Sequence[Endpoint]) -> None:
+        """
+        Args:
+            endpoints: replicas of one model; they must report token probabilities.
+
+        Raises:
+            InputError: there are none.
+        """
+        super().__init__(endpoints)
+        self._prompt = prompts.load(prompts.SCORE)
+        self._sampling = Sampling(max_new_tokens=8)
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        """Model, revision, prompt and sampling."""
+        return self._identity(self._prompt, self._sampling)
+
+    def answer(self, questions: Sequence[Question]) -> list[Answer]:
+        """Scores in [0, 9]; failures are the endpoint's, or those of reading its reply."""
+        replies = self._ask(
+            [
+                ChatRequest.of(
+                    self._prompt,
+                    (SentPicture(question.pictures[0].loaded.image),),
+                    self._sampling,
+                    n_logprobs=N_LOGPROBS,
+                )
+                for question in questions
+            ]
+        )
+        found = []
+        for question, reply in zip(questions, replies, strict=True):
+            score = reply if isinstance(reply, Failure) else expected_score(reply)
+            failed = isinstance(score, Failure)
+            found.append(
+                Answer(
+                    id=question.id,
+                    value=None if isinstance(score, Failure) else score,
+                    failure=score.reason if isinstance(score, Failure) else None,
+                    detail=score.detail if isinstance(score, Failure) else None,
+                    raw=(reply.text,) if failed and isinstance(reply, Reply) else (),
+                    tokens=_tokens(reply),
+                )
+            )
+        return found
+
+
+class EndpointPairs(_Servers):
+    """A model behind a server: two pictures in both orders, as docs/judges.md has it."""
+
+    shows: Shows = "two"
+
+    def __init__(self, endpoints: Sequence[Endpoint], mode: str = "reasoned", max_new_tokens: int = 512) -> None:
+        """
+        Args:
+            endpoints: replicas of one model.
+            mode: ``reasoned`` or ``fast``.
+            max_new_tokens: per answer.
+
+        Raises:
+            InputError: unknown mode, or no endpoints.
+        """
+        super().__init__(endpoints)
+        self._mode = known_mode(mode)
+        self._prompt = prompts.load(prompts.COMPARE[self._mode])
+        self._sampling = Sampling(max_new_tokens=max_new_tokens)
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        """Model, revision, prompt, mode and sampling."""
+        return {**self._identity(self._prompt, self._sampling), "mode": self._mode}
+
+    def answer(self, questions: Sequence[Question]) -> list[Answer]:
+        """Mean stated differences of the orders that answered; a failure has the reason of each order."""
+        requests = []
+        for question in questions:
+            first, second = (SentPicture(shown.loaded.image) for shown in question.pictures)
+            for pictures in ((first, second), (second, first)):
+                requests.append(
+                    ChatRequest.of(
+                        self._prompt,
+                        pictures,
+                        self._sampling,
+                        n_logprobs=N_LOGPROBS if self._mode == "fast" else 0,
+                    )
+                )
+        replies = self._ask(requests)
+        return [
+            self._both(question, replies[2 * index], replies[2 * index + 1]) for index, question in enumerate(questions)
+        ]
+
+    def _both(self, question: Question, forward: Reply | Failure, swapped: Reply | Failure) -> Answer:
+        read = [self._verdict(forward), self._verdict(swapped)]
+        deltas, reasons, log_odds = [], [], []
+        for sign, name, reply, verdict in zip(
+            (1.0, -1.0), ("forward", "swapped"), (forward, swapped), read, strict=True
+        ):
+            if isinstance(verdict, str):
+                reasons.append(f"{name}: {verdict}")
+                continue
+            deltas.append(sign * verdict.delta)
+            odds = verdict_log_odds(reply) if isinstance(reply, Reply) else None
+            if odds is not None:
+                log_odds.append(sign * odds)
+        value = fmean(deltas) + 0.0 if deltas else None
+        return Answer(
+            id=question.id,
+            value=value,
+            failure="; ".join(reasons) if value is None else None,
+            probability=_sigmoid(fmean(log_odds)) if len(log_odds) == 2 else None,
+            order_consistent=winner_of(deltas[0]) == winner_of(deltas[1]) if len(deltas) == 2 else None,
+            raw=tuple(reply.text if isinstance(reply, Reply) else "" for reply in (forward, swapped)),
+            tokens=_tokens(forward) + _tokens(swapped),
+        )
+
+    def _verdict(self, reply: Reply | Failure) -> Verdict | str:
+        if isinstance(reply, Failure):
+            return reply.reason
+        try:
+            return answers.parse(reply.text, self._mode)
+        except ParseError as error:
+            return "cut_off" if reply.finish_reason == "length" else error.reason
+
+
+class ScoreFile:
+    """Somebody's scores: a CSV file with ``image`` and ``score``; empty or absent means that there was no answer."""
+
+    shows: Shows = "one"
+    needs_pixels = False
+
+    def __init__(self, file: Path) -> None:
+        """
+        Args:
+            file: its names are those of the benchmark's pictures.
+
+        Raises:
+            RecordError: it cannot be read, lacks a column, repeats a picture, or holds something that is no number.
+        """
+        self._file = file
+        self._scores: dict[str, float | None] = {}
+        try:
+            data = file.read_bytes()
+            rows = list(csv.DictReader(io.StringIO(data.decode("utf-8-sig"))))
+        except OSError as error:
+            raise RecordError(f"{file} cannot be read: {error.strerror}") from error
+        except UnicodeDecodeError as error:
+            raise RecordError(f"{file} is not UTF-8 text: {error}") from error
+        self._sha256 = hashlib.sha256(data).hexdigest()
+        for number, row in enumerate(rows, start=2):
+            name, text = row.get("image"), row.get("score")
+            if name is None or text is None:
+                raise RecordError(f"{file}, line {number}: expected the columns image and score")
+            if name in self._scores:
+                raise RecordError(f"{file}, line {number}: {name!r} comes twice")
+            self._scores[name] = None if not text.strip() else _finite(text, file, number)
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        """The file's name and content."""
+        return {"model": self._file.name, "revision": self._sha256}
+
+    def answer(self, questions: Sequence[Question]) -> list[Answer]:
+        """The scores; ``not_in_file`` and ``empty`` are failures."""
+        found = []
+        for question in questions:
+            value = self._scores.get(question.id)
+            reason = "empty" if question.id in self._scores else "not_in_file"
+            found.append(Answer(id=question.id, value=value, failure=reason if value is None else None))
+        return found
+
+
+def _finite(text: str, file: Path, number: int) -> float:
+    try:
+        value = float(text)
+    except ValueError as error:
+        raise RecordError(f"{file}, line {number}: {text!r} is not a number") from error
+    if not math.isfinite(value):
+        raise RecordError(f"{file}, line {number}: {text!r} is not a finite number")
+    return value
+
+
+class PyiqaScores:
+    """A metric of the ``pyiqa`` package, which is not for commercial use and therefore no part of any extra."""
+
+    shows: Shows = "one"
+    needs_pixels = True
+
+    def __init__(self, metric: str, device: str = "cpu") -> None:
+        """
+        Args:
+            metric: pyiqa's name of a metric that needs no reference, such as ``nima``.
+            device: torch's name of the device.
+
+        Raises:
+            MissingDependency: pyiqa is absent.
+        """
+        try:
+            import pyiqa
+        except ImportError as error:
+            raise MissingDependency("pyiqa", None) from error
+        self._name, self._revision = metric, str(pyiqa.__version__)
+        self._metric: Any = pyiqa.create_metric(metric, device=device)
+        self._sign = -1.0 if self._metric.lower_better else 1.0
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        """The metric and the package's version."""
+        return {"model": f"pyiqa {self._name}", "revision": self._revision}
+
+    def answer(self, questions: Sequence[Question]) -> list[Answer]:
+        """The metric's numbers, turned round where smaller is better; ``not_finite`` is a failure."""
+        import torch
+
+        found = []
+        for question in questions:
+            pixels = np.asarray(question.pictures[0].loaded.image, dtype=np.float32) / 255.0  # (H, W, 3)
+            with torch.inference_mode():
+                value = self._sign * float(self._metric(torch.from_numpy(pixels).permute(2, 0, 1)[None]))
+            finite = math.isfinite(value)
+            found.append(
+                Answer(id=question.id, value=value if finite else None, failure=None if finite else "not_finite")
+            )
+        return found
+
+
+class Baseline:
+    """One number of each picture that knows nothing of beauty: what every model has to beat."""
+
+    shows: Shows = "one"
+
+    def __init__(self, name: str, measure: Callable[[Shown], float], *, needs_pixels: bool) -> None:
+        """
+        Args:
+            name: as reports call it.
+            measure: from a picture to its number.
+            needs_pixels: whether it looks at them.
+        """
+        self._name, self._measure = name, measure
+        self.needs_pixels = needs_pixels
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        """Its name."""
+        return {"model": f"baseline {self._name}", "revision": "1"}
+
+    def answer(self, questions: Sequence[Question]) -> list[Answer]:
+        """The numbers."""
+        return [Answer(id=question.id, value=self._measure(question.pictures[0])) for question in questions]
+
+
+def _pixels(shown: Shown) -> NDArray[np.float64]:
+    return np.asarray(shown.loaded.image, dtype=np.float64)
+
+
+def _luma(pixels: NDArray[np.float64]) -> NDArray[np.float64]:
+    luma: NDArray[np.float64] = pixels @ np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
+    return luma
+
+
+def _colourfulness(shown: Shown) -> float:
+    """Hasler and Süsstrunk (2003): spread and mean of the opponent colours, in 8-bit units."""
+    red, green, blue = np.moveaxis(_pixels(shown), -1, 0)
+    first, second = red - green, 0.5 * (red + green) - blue
+    spread, mean = np.hypot(first.std(), second.std()), np.hypot(first.mean(), second.mean())
+    return float(spread + 0.3 * mean)
+
+
+def _sharpness(shown: Shown) -> float:
+    """Variance of the Laplacian (4-neighbour) of the luma; 0 for pictures below 3 x 3 pixels."""
+    luma = _luma(_pixels(shown))
+    if min(luma.shape) < 3:
+        return 0.0
+    laplacian = (
+        luma[:-2, 1:-1] + luma[2:, 1:-1] + luma[1:-1, :-2] + luma[1:-1, 2:] - 4.0 * luma[1:-1, 1:-1]
+    )  # fmt: skip
+    return float(laplacian.var())
+
+
+BASELINES: dict[str, tuple[Callable[[Shown], float], bool]] = {
+    "constant": (lambda shown: 0.0, False),
+    "file_size": (lambda shown: float(shown.path.stat().st_size), False),
+    "resolution": (lambda shown: float(shown.loaded.image.width * shown.loaded.image.height), True),
+    "luma": (lambda shown: float(_luma(_pixels(shown)).mean()), True),
+    "contrast": (lambda shown: float(_luma(_pixels(shown)).std()), True),
+    "colourfulness": (_colourfulness, True),
+    "sharpness": (_sharpness, True),
+}
+"""Measure, and whether it looks at the pixels. ``resolution`` counts the pixels that an assessor is shown, at most
+``max_pixels``."""
+
+Options = Mapping[str, str]
+
+
+def _local_backend(options: Options) -> Backend:
+    from redaes import nano
+    from redaes.backends.local import LocalBackend
+
+    adapter = options.get("adapter")
+    return LocalBackend(
+        options.get("model", nano.NAME),
+        adapter=Path(adapter) if adapter else None,
+        device=options.get("device"),
+    )
+
+
+def _endpoints(options: Options) -> list[Endpoint]:
+    if "url" not in options or "model" not in options:
+        raise InputError("a server needs the options url=… (several separated by commas) and model=…")
+    cache = options.get("cache")
+    return [
+        Endpoint(
+            url,
+            options["model"],
+            revision=options.get("revision", ""),
+            concurrency=_whole(options, "concurrency", 8),
+            max_calls=_whole(options, "max_calls", None),
+            max_tokens=_whole(options, "max_tokens", None),
+            cache=Path(cache) if cache else None,
+        )
+        for url in options["url"].split(",")
+    ]
+
+
+def _whole(options: Options, name: str, default: Any) -> Any:
+    if name not in options:
+        return default
+    if not options[name].isdecimal():
+        raise InputError(f"option {name} is {options[name]!r}; give a whole number")
+    return int(options[name])
+
+
+def _needed(options: Options, name: str, example: str) -> str:
+    if name not in options:
+        raise InputError(f"option {name} is missing; give {name}={example}")
+    return options[name]
+
+
+_LOCAL = ("model", "adapter", "device")
+_SERVER = ("url", "model", "revision", "concurrency", "max_calls", "max_tokens", "cache")
+
+ASSESSORS: dict[str, tuple[Callable[[Options], Assessor], tuple[str, ...]]] = {
+    "vlm": (lambda options: LocalScores(_local_backend(options)), _LOCAL),
+    "vlm_pairs": (lambda options: LocalPairs(_local_backend(options), options.get("mode", "fast")), (*_LOCAL, "mode")),
+    "endpoint": (lambda options: EndpointScores(_endpoints(options)), _SERVER),
+    "endpoint_pairs": (
+        lambda options: EndpointPairs(
+            _endpoints(options), options.get("mode", "reasoned"), _whole(options, "max_new_tokens", 512)
+        ),
+        (*_SERVER, "mode", "max_new_tokens"),
+    ),
+    "csv": (lambda options: ScoreFile(Path(_needed(options, "file", "scores.csv"))), ("file",)),
+    "pyiqa": (
+        lambda options: PyiqaScores(_needed(options, "metric", "nima"), options.get("device", "cpu")),
+        ("metric", "device"),
+    ),
+    "baseline": (lambda options: make_baseline(_needed(options, "measure", "sharpness")), ("measure",)),
+}
+"""Kind of assessor: how it is made, and the options that it knows."""
+
+
+def make_baseline(name: str) -> Baseline:
+    """The baseline of that name.
+
+    Raises:
+        InputError: there is none.
+    """
+    if name not in BASELINES:
+        raise InputError(f"unknown baseline {name!r}; known: {', '.join(BASELINES)}")
+    measure, needs_pixels = BASELINES[name]
+    return Baseline(name, measure, needs_pixels=needs_pixels)
+
+
+def make_assessor(kind: str, options: Options) -> Assessor:
+    """The assessor of a kind.
+
+    Raises:
+        InputError: unknown kind or option, or an option that is missing.
+        BackendError: the model cannot be loaded.
+        MissingDependency: a package is absent.
+    """
+    if kind not in ASSESSORS:
+        raise InputError(f"unknown assessor {kind!r}; known: {', '.join(ASSESSORS)}")
+    make, known = ASSESSORS[kind]
+    unknown = sorted(set(options) - set(known))
+    if unknown:
+        raise InputError(f"assessor {kind} has no option {', '.join(unknown)}; it has {', '.join(known)}")
+    return make(options)
+
+
+def _tokens(reply: Reply | Failure) -> int:
+    return reply.usage.total_tokens if isinstance(reply, Reply) and reply.usage is not None else 0
+
+
+def _sigmoid(log_odds: float) -> float:
+    return 0.5 * (1.0 + math.tanh(0.5 * log_odds))

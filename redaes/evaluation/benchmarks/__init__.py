@@ -1,0 +1,113 @@
+"""Public benchmarks of image aesthetics, each as its owners publish it, and a user's own labels."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from redaes.errors import InputError, RecordError
+from redaes.evaluation.benchmarks.aadb import AADB
+from redaes.evaluation.benchmarks.artimuse10k import ARTIMUSE10K
+from redaes.evaluation.benchmarks.ava import AVA
+from redaes.evaluation.benchmarks.baid import BAID
+from redaes.evaluation.benchmarks.base import Benchmark, Labels, check_labels
+from redaes.evaluation.benchmarks.fcdb import FCDB
+from redaes.evaluation.benchmarks.fgaesthetics import FGAESTHETICS
+from redaes.evaluation.benchmarks.flickr_aes import FLICKR_AES
+from redaes.evaluation.benchmarks.gaic import GAIC
+from redaes.evaluation.benchmarks.icaa17k import ICAA17K, ICAA17K_MOS
+from redaes.evaluation.benchmarks.manifest import entries_of, load_manifest, verify
+from redaes.evaluation.benchmarks.own_files import OWN_FILES
+from redaes.evaluation.benchmarks.para import PARA
+from redaes.evaluation.benchmarks.phototriage import PHOTOTRIAGE
+from redaes.evaluation.benchmarks.red import RED, read_red
+from redaes.evaluation.benchmarks.tad66k import TAD66K
+
+BENCHMARKS: dict[str, Benchmark] = {
+    benchmark.name: benchmark
+    for benchmark in (
+        AVA,
+        AADB,
+        PARA,
+        TAD66K,
+        FLICKR_AES,
+        ICAA17K,
+        ICAA17K_MOS,
+        BAID,
+        ARTIMUSE10K,
+        *FGAESTHETICS,
+        PHOTOTRIAGE,
+        GAIC,
+        FCDB,
+        RED,
+        *OWN_FILES,
+    )
+}
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A benchmark that is ready to be run.
+
+    Attributes:
+        benchmark: which.
+        labels: what it says.
+        labels_sha256: of the labels, in hex.
+        pictures: folder that the pictures' files are relative to.
+        missing: files of pictures that are not there, sorted.
+    """
+
+    benchmark: Benchmark
+    labels: Labels
+    labels_sha256: str
+    pictures: Path
+    missing: tuple[str, ...]
+
+
+def find_benchmark(name: str) -> Benchmark:
+    """The benchmark of that name.
+
+    Raises:
+        InputError: there is none; lists the known ones.
+    """
+    if name not in BENCHMARKS:
+        raise InputError(f"unknown benchmark {name!r}; known: {', '.join(BENCHMARKS)}")
+    return BENCHMARKS[name]
+
+
+def load(name: str, data: Path, *, pictures: Path | None = None, scratch: Path | None = None) -> Loaded:
+    """Read a benchmark and compare its labels with the pinned ones.
+
+    Args:
+        name: one of :data:`BENCHMARKS`.
+        data: the benchmark's folder, or its label file.
+        pictures: folder of the pictures; None: where the benchmark's owners put them.
+        scratch: folder for pictures that lie in no files of their own (``red``).
+
+    Raises:
+        InputError: unknown name, or no ``scratch`` where it is needed.
+        RecordError: no label file, one that is laid out otherwise, or labels that are not the published ones.
+    """
+    benchmark = find_benchmark(name)
+    file = data
+    if benchmark is RED:
+        if scratch is None:
+            raise InputError("the pictures of a RED dataset need a folder to be written to")
+        labels = read_red(data, scratch)
+        check_labels(labels, data)
+    else:
+        if not data.exists():
+            raise RecordError(f"{data}: no such file or folder; give the folder or the label file of {benchmark.title}")
+        if data.is_dir():
+            file = benchmark.label_file(data)
+        labels = benchmark.read(file)
+    if benchmark.pinned:
+        sha256 = verify(benchmark, labels, load_manifest(name), file)
+    else:
+        lines = sorted(entries_of(labels, benchmark.decimals))
+        sha256 = hashlib.sha256("\n".join(lines).encode()).hexdigest()
+    folder = data if data.is_dir() else data.parent
+    root = pictures or labels.folder or folder / benchmark.pictures
+    missing = sorted({picture.file for picture in labels.pictures if not (root / picture.file).is_file()})
+    return Loaded(benchmark, labels, sha256, root, tuple(missing))

@@ -1,0 +1,290 @@
+"""What a benchmark is: pictures, what is known about them, and where its owner's files lie.
+
+A label file is read exactly as its owner publishes it, and what was read is compared with the pinned labels
+(:mod:`redaes.evaluation.benchmarks.manifest`), so a file that was cut, edited, or belongs to another split of the same
+name is refused.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from redaes.errors import MissingDependency, RecordError
+
+Kind = Literal["scores", "pairs", "series", "crops"]
+"""``scores``: one label per picture, compared over all pictures. ``pairs``: which of two is better. ``series``: an
+order within each series, and pairs. ``crops``: labels that compare the crops of one picture."""
+
+Box = tuple[int, int, int, int]
+"""Left, top, right, bottom in pixels of the file at full size."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """Something that is to be judged.
+
+    Attributes:
+        id: as the labels name it; unique within the benchmark.
+        file: relative to the folder of the pictures.
+        group: series, source or photograph that it belongs to: what intervals resample.
+        score: its label, larger is better; None: it stands in pairs only.
+        box: the crop that is meant; None: the whole picture.
+    """
+
+    id: str
+    file: str
+    group: str
+    score: float | None = None
+    box: Box | None = None
+
+
+@dataclass(frozen=True)
+class LabelledPair:
+    """Two pictures of one group.
+
+    Attributes:
+        first: id of a picture.
+        second: id of another.
+        p: share of people, or probability, that the first is better.
+    """
+
+    first: str
+    second: str
+    p: float
+
+
+@dataclass(frozen=True)
+class Labels:
+    """What a benchmark says.
+
+    Attributes:
+        pictures: in the order of the files.
+        pairs: likewise; empty for ``scores`` and ``crops``.
+        unlabelled: pictures that the owner lists without a label; they cannot count, and reports name their number.
+        folder: of the pictures, where the labels bring them themselves; None: the caller names it.
+    """
+
+    pictures: tuple[Picture, ...]
+    pairs: tuple[LabelledPair, ...] = ()
+    unlabelled: tuple[str, ...] = ()
+    folder: Path | None = None
+
+
+Reader = Callable[[Path], Labels]
+"""From a label file to what it says. Raises ``RecordError`` that names file, row and remedy."""
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """One benchmark.
+
+    Attributes:
+        name: what ``redaes eval`` calls it.
+        title: what papers call it.
+        kind: how it is measured.
+        source: where its owner's copy comes from.
+        licence: of the labels and the pictures, as far as the owner says.
+        layouts: label files relative to the benchmark's folder, each with its reader; the first that is there is read.
+        pictures: folder of the pictures, relative to the benchmark's folder.
+        pinned: whether the labels are compared with a manifest; False for a user's own files.
+        decimals: to which the labels are compared, because owners publish them rounded differently.
+        notes: what a reader of the numbers should know.
+    """
+
+    name: str
+    title: str
+    kind: Kind
+    source: str
+    licence: str
+    layouts: Mapping[str, Reader]
+    pictures: str = "images"
+    pinned: bool = True
+    decimals: int = 6
+    notes: tuple[str, ...] = field(default=())
+
+    def label_file(self, folder: Path) -> Path:
+        """The label file of the benchmark in a folder.
+
+        Raises:
+            RecordError: none of the known ones is there; says what is expected and where it comes from.
+        """
+        for name in self.layouts:
+            if (folder / name).is_file():
+                return folder / name
+        raise RecordError(
+            f"{folder} has no label file of {self.title}; expected {' or '.join(self.layouts)} (from {self.source})"
+        )
+
+    def read(self, file: Path) -> Labels:
+        """What a label file says, checked for consistency but not against the manifest.
+
+        Args:
+            file: named as one of the layouts; else the first layout with its ending is taken.
+
+        Raises:
+            RecordError: the file is not laid out as expected.
+        """
+        named = [reader for name, reader in self.layouts.items() if Path(name).name == file.name]
+        alike = [reader for name, reader in self.layouts.items() if Path(name).suffix == file.suffix]
+        if not named and not alike:
+            raise RecordError(f"{file}: {self.title} is read from {' or '.join(self.layouts)}")
+        labels = (named or alike)[0](file)
+        check_labels(labels, file)
+        return labels
+
+
+def check_labels(labels: Labels, file: Path) -> None:
+    """Refuse labels that cannot be evaluated.
+
+    Raises:
+        RecordError: no pictures, a repeated one, a pair of unknown or equal pictures, a repeated pair.
+    """
+    if not labels.pictures:
+        raise RecordError(f"{file} names no pictures; copy it again")
+    groups: dict[str, str] = {}
+    for picture in labels.pictures:
+        if picture.id in groups:
+            raise RecordError(f"{file} names {picture.id!r} twice; every picture counts once")
+        groups[picture.id] = picture.group
+    seen: set[frozenset[str]] = set()
+    for pair in labels.pairs:
+        for name in (pair.first, pair.second):
+            if name not in groups:
+                raise RecordError(f"{file} compares {name!r}, which it does not list")
+        both = frozenset((pair.first, pair.second))
+        if len(both) == 1 or both in seen:
+            raise RecordError(f"{file} compares {pair.first!r} and {pair.second!r} twice, or one with itself")
+        seen.add(both)
+
+
+def read_text(file: Path) -> str:
+    """The text of a label file.
+
+    Raises:
+        RecordError: it cannot be read or is no UTF-8.
+    """
+    try:
+        return file.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise RecordError(f"{file} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise RecordError(f"{file} is not UTF-8 text ({error}); copy it again") from error
+
+
+def read_rows(file: Path, columns: Sequence[str]) -> list[dict[str, str]]:
+    """The rows of a CSV file that has these columns, and perhaps others.
+
+    Raises:
+        RecordError: it cannot be read, a column is missing, or a row is cut.
+    """
+    reader = csv.DictReader(io.StringIO(read_text(file)))
+    missing = [name for name in columns if name not in (reader.fieldnames or ())]
+    if missing:
+        raise RecordError(f"{file} has no column {', '.join(missing)}; it has {', '.join(reader.fieldnames or ())}")
+    rows = []
+    for number, row in enumerate(reader, start=2):
+        if any(row[name] is None for name in columns):
+            raise RecordError(f"{file}, line {number}: the row is cut; copy the file again")
+        rows.append(row)
+    return rows
+
+
+def read_json_list(file: Path, keys: Sequence[str]) -> list[dict[str, Any]]:
+    """A JSON list of objects that each have these keys.
+
+    Raises:
+        RecordError: it is something else; names the entry.
+    """
+    try:
+        entries = json.loads(read_text(file))
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise RecordError(f"{file} is not JSON: {error}; copy it again") from error
+    if not isinstance(entries, list):
+        raise RecordError(f"{file} is not a JSON list")
+    for number, entry in enumerate(entries):
+        if not isinstance(entry, dict) or any(key not in entry for key in keys):
+            raise RecordError(f"{file}, entry {number}: expected an object with {', '.join(keys)}")
+    return entries
+
+
+def read_mat(file: Path) -> dict[str, Any]:
+    """The variables of a MATLAB file (version 5), cells and structures without their useless dimensions.
+
+    Raises:
+        RecordError: the file is something else.
+        MissingDependency: scipy is absent.
+    """
+    try:
+        from scipy.io import loadmat
+        from scipy.io.matlab import MatReadError
+    except ImportError as error:
+        raise MissingDependency("scipy", "eval") from error
+    try:
+        content: dict[str, Any] = loadmat(file, squeeze_me=True, struct_as_record=False)
+    except (OSError, ValueError, TypeError, NotImplementedError, MatReadError) as error:
+        raise RecordError(f"{file} is no readable MATLAB file ({error}); copy it again") from error
+    return content
+
+
+def number(value: Any, file: Path, where: object) -> float:
+    """A finite number from a label file.
+
+    Raises:
+        RecordError: it is none; names file and place.
+    """
+    try:
+        found = float(value)
+    except (TypeError, ValueError) as error:
+        raise RecordError(f"{file}, {where}: {value!r} is not a number") from error
+    if isinstance(value, bool) or not math.isfinite(found):
+        raise RecordError(f"{file}, {where}: {value!r} is not a finite number")
+    return found
+
+
+def whole(value: Any, file: Path, where: object) -> int:
+    """A whole number from a label file.
+
+    Raises:
+        RecordError: it is none; names file and place.
+    """
+    found = number(value, file, where)
+    if found != int(found):
+        raise RecordError(f"{file}, {where}: {value!r} is not a whole number")
+    return int(found)
+
+
+def share(value: Any, file: Path, where: object) -> float:
+    """A number in [0, 1] from a label file.
+
+    Raises:
+        RecordError: it is none; names file and place.
+    """
+    found = number(value, file, where)
+    if not 0.0 <= found <= 1.0:
+        raise RecordError(f"{file}, {where}: {value!r} lies outside [0, 1]")
+    return found
+
+
+def scored(names: Iterable[tuple[str, float]]) -> Labels:
+    """Pictures with one score each, every picture a group of its own."""
+    return Labels(tuple(Picture(id=name, file=name, group=name, score=score) for name, score in names))
+
+
+def read_scores_json(file: Path) -> Labels:
+    """``[{"image": "1.jpg", "gt_score": 5.2}, …]``, the form in which ArtiMuse and UniPercept publish test splits."""
+    entries = read_json_list(file, ("image", "gt_score"))
+    return scored((str(entry["image"]), number(entry["gt_score"], file, entry["image"])) for entry in entries)
+
+
+def read_scores_csv(file: Path) -> Labels:
+    """A CSV file with the columns ``image`` and ``score``."""
+    return scored(
+        (row["image"], number(row["score"], file, row["image"])) for row in read_rows(file, ("image", "score"))
+    )

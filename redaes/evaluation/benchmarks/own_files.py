@@ -1,0 +1,83 @@
+"""A user's own labels: scores, pairs or series in a JSON or CSV file.
+
+================  ===========================================================================================
+``scores``        ``[{"image": "a.jpg", "gt_score": 5.2}, …]``, or CSV ``image,score``
+``pairs``         CSV ``first,second,p`` (p: probability that the first is better), with ``group`` if intervals are to
+                  resample more than single pairs
+``series``        CSV ``series,image,score``: larger is better, compared within a series
+================  ===========================================================================================
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from pathlib import Path
+
+from redaes.evaluation.benchmarks.base import (
+    Benchmark,
+    Kind,
+    LabelledPair,
+    Labels,
+    Picture,
+    Reader,
+    number,
+    read_rows,
+    read_scores_csv,
+    read_scores_json,
+    share,
+)
+
+
+def read_pairs(file: Path) -> Labels:
+    """CSV with ``first``, ``second``, ``p`` and perhaps ``group``.
+
+    Raises:
+        RecordError: it is laid out otherwise.
+    """
+    pictures: dict[str, Picture] = {}
+    pairs = []
+    for row in read_rows(file, ("first", "second", "p")):
+        for name in (row["first"], row["second"]):
+            pictures.setdefault(name, Picture(name, name, row.get("group") or f"{row['first']} {row['second']}"))
+        pairs.append(LabelledPair(row["first"], row["second"], share(row["p"], file, row["first"])))
+    return Labels(tuple(pictures.values()), tuple(pairs))
+
+
+def read_series(file: Path) -> Labels:
+    """CSV with ``series``, ``image`` and ``score``; the pairs are all those with different scores.
+
+    Raises:
+        RecordError: it is laid out otherwise.
+    """
+    series: dict[str, list[Picture]] = {}
+    for row in read_rows(file, ("series", "image", "score")):
+        picture = Picture(row["image"], row["image"], row["series"], number(row["score"], file, row["image"]))
+        series.setdefault(row["series"], []).append(picture)
+    pairs = (
+        LabelledPair(a.id, b.id, 1.0 if a.score > b.score else 0.0)
+        for members in series.values()
+        for a, b in itertools.combinations(members, 2)
+        if a.score is not None and b.score is not None and a.score != b.score
+    )
+    return Labels(tuple(picture for members in series.values() for picture in members), tuple(pairs))
+
+
+def _own(kind: Kind, layouts: Mapping[str, Reader]) -> Benchmark:
+    return Benchmark(
+        name=kind,
+        title=f"your own {kind}",
+        kind=kind,
+        source="you",
+        licence="yours",
+        layouts=layouts,
+        pictures=".",
+        pinned=False,
+    )
+
+
+OWN_FILES = (
+    _own("scores", {"scores.json": read_scores_json, "scores.csv": read_scores_csv}),
+    _own("pairs", {"pairs.csv": read_pairs}),
+    _own("series", {"series.csv": read_series}),
+)

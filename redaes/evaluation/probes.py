@@ -1,0 +1,197 @@
+"""Robustness: what an assessor makes of changes that should lower a score, and of changes that should not move it.
+
+:func:`build_probes` turns photographs into a ``pairs`` benchmark of one's own, so that any assessor can be run over it
+like over every other benchmark; :func:`summarise_probes` reads such a run by probe and strength. ``worse`` probes are
+those with which scores are inflated (oversaturation, contrast, sharpening) or that plainly harm (borders, text, JPEG):
+the unchanged photograph is labelled better. At their weakest they may be a matter of taste, so the figures for the
+strongest count. ``same`` probes have no better side; the size of the difference is compared with that between different
+photographs. How far an answer depends on the order of the pictures is ``swap_consistency`` of the same run.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageOps
+
+from redaes import metrics
+from redaes.errors import InputError, RecordError
+from redaes.evaluation.heldout import Estimate
+from redaes.evaluation.runner import read_predictions, read_results
+from redaes.evaluation.summary import N_RESAMPLES, SEED, Prediction
+from redaes.images import load_image
+from redaes.records import write_atomically
+from redaes.types import Record
+
+Expectation = Literal["worse", "same"]
+
+LEVELS = (1, 2, 3)
+"""Strengths, weakest first."""
+
+MAX_PIXELS = 512 * 512
+"""Area to which photographs are shrunk before they are changed, in pixels."""
+
+Probe = Callable[[Image.Image, int], Image.Image]
+
+
+def _png(image: Image.Image) -> bytes:
+    data = io.BytesIO()
+    image.save(data, "PNG", compress_level=1)
+    return data.getvalue()
+
+
+def _recompressed(image: Image.Image, quality: int) -> Image.Image:
+    data = io.BytesIO()
+    image.save(data, "JPEG", quality=quality)
+    return Image.open(io.BytesIO(data.getvalue())).convert("RGB")
+
+
+def _text(image: Image.Image, level: int) -> Image.Image:
+    changed = image.copy()
+    draw = ImageDraw.Draw(changed)
+    height = max(8, image.height * level // 16)
+    draw.text((image.width // 20, image.height // 2), "SAMPLE TEXT", fill="white", font_size=height)
+    return changed
+
+
+def _resized(image: Image.Image, level: int) -> Image.Image:
+    share = 1.0 - 0.1 * level
+    return image.resize((max(1, round(image.width * share)), max(1, round(image.height * share))))
+
+
+PROBES: dict[str, tuple[Expectation, Probe]] = {
+    "saturation": ("worse", lambda image, level: ImageEnhance.Color(image).enhance((1.5, 2.5, 4.0)[level - 1])),
+    "contrast": ("worse", lambda image, level: ImageEnhance.Contrast(image).enhance((1.4, 2.0, 3.0)[level - 1])),
+    "sharpening": (
+        "worse",
+        lambda image, level: image.filter(ImageFilter.UnsharpMask(2, (150, 350, 800)[level - 1], 0)),
+    ),
+    "border": ("worse", lambda image, level: ImageOps.expand(image, max(1, image.width * level // 25), "white")),
+    "text": ("worse", _text),
+    "jpeg": ("worse", lambda image, level: _recompressed(image, (30, 12, 4)[level - 1])),
+    "reencoding": ("same", lambda image, level: _recompressed(image, (98, 95, 92)[level - 1])),
+    "resizing": ("same", _resized),
+}
+"""What is expected, and how a photograph is changed at each strength."""
+
+
+class ProbeResult(Record):
+    """One probe at one strength."""
+
+    probe: str
+    level: int
+    n: int
+    """Pairs."""
+    n_failed: int
+    original_preferred: Estimate | None
+    """``worse`` probes: share of photographs preferred to their changed copy; failures and ties count as not."""
+    relative_difference: Estimate | None
+    """``same`` probes: root mean square difference over that between different photographs; 0 is what is wanted."""
+
+
+def build_probes(photographs: Sequence[Path], out: Path, *, progress: Callable[[int, int], None]) -> Path:
+    """Write changed copies and ``pairs.csv``; what is there already is not written again.
+
+    Args:
+        photographs: files; one that cannot be read ends the work, because the set would no longer be what it says.
+        out: folder.
+        progress: called with photographs done and in all.
+
+    Returns:
+        ``pairs.csv``, for the benchmark ``pairs``.
+
+    Raises:
+        InputError: fewer than two photographs, or two of one name.
+        ImageError: a photograph that cannot be used.
+        RecordError: the folder cannot be written to.
+    """
+    names = [path.stem for path in photographs]
+    if len(names) < 2 or len(set(names)) < len(names):
+        raise InputError("give at least two photographs, no two of one name")
+    rows: list[tuple[str, str, float, str]] = []
+    for done, (name, path) in enumerate(zip(names, photographs, strict=True)):
+        progress(done, len(names))
+        original = f"{name}/original.png"
+        image: Image.Image | None = None
+        for probe, (expectation, change) in {"original": ("same", None), **PROBES}.items():
+            for level in LEVELS if change is not None else (0,):
+                file = original if change is None else f"{name}/{probe}_{level}.png"
+                if not (out / file).exists():
+                    if image is None:
+                        image = load_image(path, max_pixels=MAX_PIXELS).image
+                    write_atomically(out / file, _png(image if change is None else change(image, level)))
+                if change is not None:
+                    rows.append((original, file, 1.0 if expectation == "worse" else 0.5, name))
+        rows.append((original, f"{names[(done + 1) % len(names)]}/original.png", 0.5, name))
+    progress(len(names), len(names))
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["first", "second", "p", "group"])
+    # Two photographs make one pair of originals, not one in each direction.
+    seen: set[frozenset[str]] = set()
+    for row in rows:
+        if frozenset(row[:2]) not in seen:
+            seen.add(frozenset(row[:2]))
+            writer.writerow(row)
+    write_atomically(out / "pairs.csv", text.getvalue().encode())
+    return out / "pairs.csv"
+
+
+def summarise_probes(run: Path) -> list[ProbeResult]:
+    """A run over :func:`build_probes`' pairs, by probe and strength.
+
+    Raises:
+        RecordError: the run is not finished, or not over probes.
+    """
+    read_results(run)  # finished, and of a version that is known
+    pairs = read_predictions(run / "pairs.csv")
+    by_probe: dict[tuple[str, int], list[Prediction]] = {}
+    for pair in pairs:
+        file = pair.id.split("\t")[1].rsplit("/", 1)[-1].removesuffix(".png")
+        probe, _, text = ("original", "", "0") if file == "original" else file.rpartition("_")
+        if (probe != "original" and probe not in PROBES) or not text.isdecimal():
+            raise RecordError(f"{run} is not over probes: {pair.id!r}; build them with eval/probe_robustness.py")
+        by_probe.setdefault((probe, int(text)), []).append(pair)
+    others = [one.predicted for one in by_probe.get(("original", 0), []) if one.predicted is not None]
+    yardstick = float(np.sqrt(np.mean(np.square(others)))) if others else 0.0
+    found = []
+    for (probe, level), members in sorted(by_probe.items()):
+        if probe == "original":
+            continue
+        expectation = PROBES[probe][0]
+        preferred = relative = None
+        if expectation == "worse":
+            right = [float(one.predicted is not None and one.predicted > 0) for one in members]
+            preferred = _estimate(right, [one.group for one in members], lambda rows: float(np.mean(rows)))
+        elif yardstick > 0:
+            answered = [(one.predicted, one.group) for one in members if one.predicted is not None]
+            relative = _estimate(
+                [value for value, _ in answered],
+                [group for _, group in answered],
+                lambda rows: float(np.sqrt(np.mean(np.square(rows)))) / yardstick,
+            )
+        found.append(
+            ProbeResult(
+                probe=probe,
+                level=level,
+                n=len(members),
+                n_failed=sum(one.predicted is None for one in members),
+                original_preferred=preferred,
+                relative_difference=relative,
+            )
+        )
+    return found
+
+
+def _estimate(values: Sequence[float], groups: Sequence[str], statistic: Callable[[NDArray[Any]], float]) -> Estimate:
+    def defined(rows: NDArray[Any]) -> float | None:
+        return statistic(rows) if len(rows) else None
+
+    found = metrics.bootstrap(values, groups, defined, n=N_RESAMPLES, seed=SEED)
+    return Estimate(value=found.estimate, low=found.low, high=found.high)

@@ -1,0 +1,85 @@
+"""The model as a metric for code that is written for ``pyiqa``: called with pictures, it returns a tensor of scores.
+
+metric = AestheticMetric(LocalBackend())
+metric("a.jpg")                     # tensor of shape (1,)
+metric(torch.rand(4, 3, 224, 224))  # tensor of shape (4,)
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+
+from redaes.assessor import IN_MEMORY
+from redaes.backends.base import Backend
+from redaes.errors import InputError, ParseError
+from redaes.evaluation.assessors import LocalScores, Question, Shown
+from redaes.images import LoadedImage, content_id, load_image
+from redaes.types import ImageRef
+
+if TYPE_CHECKING:
+    import torch
+
+
+class AestheticMetric:
+    """A metric without reference, larger is better.
+
+    Attributes:
+        metric_name: with the model's.
+        metric_mode: ``NR``: no reference.
+        lower_better: False.
+        score_range: as pyiqa writes it.
+    """
+
+    metric_mode = "NR"
+    lower_better = False
+    score_range = "0, 9"
+
+    def __init__(self, backend: Backend) -> None:
+        """
+        Args:
+            backend: the model.
+        """
+        self._scores = LocalScores(backend)
+        self.metric_name = f"redaes {backend.model}"
+
+    def __call__(self, target: str | Path | torch.Tensor, ref: None = None, **_: Any) -> torch.Tensor:
+        """Scores of shape (N,), in [0, 9].
+
+        Args:
+            target: a file, or RGB pictures of shape (N, 3, H, W) in [0, 1].
+            ref: must be None; taken because pyiqa's callers hand it over.
+
+        Raises:
+            ImageError: a file that cannot be used.
+            InputError: a reference, or a tensor of another shape or range.
+            ParseError: the model was about to write something other than a score; no number is made up.
+        """
+        import torch
+
+        if ref is not None:
+            raise InputError("this metric takes no reference; leave ref out")
+        images = [load_image(target)] if isinstance(target, str | Path) else _pictures(target)
+        questions = [Question(str(k), (Shown(str(k), image.ref.path, image),)) for k, image in enumerate(images)]
+        scores = []
+        for answer in self._scores.answer(questions):
+            if answer.value is None:
+                raise ParseError(answer.failure or "no_score", answer.detail or "")
+            scores.append(answer.value)
+        return torch.tensor(scores)
+
+
+def _pictures(batch: torch.Tensor) -> list[LoadedImage]:
+    if batch.ndim != 4 or batch.shape[1] != 3:
+        raise InputError(f"the shape is {tuple(batch.shape)}; give (N, 3, H, W)")
+    if not (bool((batch >= 0).all()) and bool((batch <= 1).all())):  # also False for NaN
+        raise InputError("the values leave [0, 1]; divide 8-bit pictures by 255")
+    found = []
+    for pixels in batch.detach().cpu().permute(0, 2, 3, 1).numpy():
+        image = Image.fromarray(np.round(pixels * 255).astype(np.uint8))
+        ref = ImageRef(id=content_id(image.tobytes()), path=IN_MEMORY)
+        found.append(LoadedImage(image=image, ref=ref, notes=()))
+    return found

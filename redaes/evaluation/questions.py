@@ -1,0 +1,236 @@
+"""What a benchmark makes an assessor answer, and what its answers mean as scores and differences.
+
+==========  ==============================================  =====================================================
+benchmark   an assessor that is shown one picture            one that is shown two
+==========  ==============================================  =====================================================
+scores      every picture                                    every picture against each reference
+pairs       every picture; differences of scores             every labelled pair
+series      every picture; differences of scores             every pair within a series, fitted to scores
+crops       every crop                                       not offered: thousands of pairs per photograph
+==========  ==============================================  =====================================================
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from redaes import ranking
+from redaes.errors import InputError
+from redaes.evaluation.assessors import Answer, Shown, Shows
+from redaes.evaluation.benchmarks import Loaded
+from redaes.evaluation.benchmarks.base import Box, Picture
+from redaes.images import MAX_FILE_PIXELS, MAX_PIXELS, LoadedImage, content_id, fit_area, list_images, load_image
+from redaes.types import ImageRef
+
+SEPARATOR = "\t"
+"""Between the two pictures in the id of a question; no label file's name can hold it."""
+
+PictureKey = tuple[str, Path, "Box | None"]
+"""Id, file and crop."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The questions of a run, in their order.
+
+    Attributes:
+        keys: what each question shows.
+        references: ids of the references; empty where there are none.
+    """
+
+    keys: tuple[tuple[PictureKey, ...], ...]
+    references: tuple[str, ...]
+
+    def ids(self) -> list[str]:
+        """The questions' ids."""
+        return [question_id([key[0] for key in keys]) for keys in self.keys]
+
+    @property
+    def sha256(self) -> str:
+        """Of the questions' ids, in hex: the same run asks the same."""
+        return hashlib.sha256("\n".join(self.ids()).encode()).hexdigest()
+
+
+def question_id(names: Sequence[str]) -> str:
+    """The id of a question about these pictures."""
+    return SEPARATOR.join(names)
+
+
+def make_plan(
+    loaded: Loaded, shows: Shows, *, references: Path | None = None, n_references: int = 8, seed: int = 0
+) -> Plan:
+    """The questions that a benchmark needs answered; pictures that are missing are left out.
+
+    Args:
+        loaded: the benchmark.
+        shows: how many pictures the assessor is shown.
+        references: folder of reference pictures for ``scores`` in pairs; None: ``n_references`` of the benchmark's own
+            pictures, drawn by a hash of their ids, which knows nothing of their labels.
+        n_references: how many.
+        seed: of the draw.
+
+    Raises:
+        InputError: crops in pairs, no pictures at all, or a number of references that cannot be.
+    """
+    absent = set(loaded.missing)
+    pictures = [picture for picture in loaded.labels.pictures if picture.file not in absent]
+    if not pictures:
+        raise InputError(f"none of the {len(loaded.labels.pictures)} pictures is in {loaded.pictures}; give --pictures")
+    keys = {picture.id: (picture.id, loaded.pictures / picture.file, picture.box) for picture in pictures}
+    if shows == "one":
+        return Plan(tuple((keys[picture.id],) for picture in pictures), ())
+    if loaded.benchmark.kind == "crops":
+        raise InputError(
+            f"{loaded.benchmark.name} has thousands of pairs per photograph; give an assessor of one picture"
+        )
+    if loaded.benchmark.kind == "pairs":
+        pairs = [(pair.first, pair.second) for pair in loaded.labels.pairs]
+        return Plan(tuple((keys[a], keys[b]) for a, b in pairs if a in keys and b in keys), ())
+    if loaded.benchmark.kind == "series":
+        groups: dict[str, list[Picture]] = {}
+        for picture in pictures:
+            groups.setdefault(picture.group, []).append(picture)
+        both = [pair for members in groups.values() for pair in itertools.combinations(members, 2)]
+        return Plan(tuple((keys[a.id], keys[b.id]) for a, b in both), ())
+    if n_references < 1:
+        raise InputError(f"n_references is {n_references}; give at least 1")
+    if references is not None:
+        shown: list[PictureKey] = [(f"reference {path.name}", path, None) for path in list_images(references)]
+    else:
+        drawn = sorted(pictures, key=lambda picture: hashlib.sha256(f"{seed}:{picture.id}".encode()).digest())
+        shown = [keys[picture.id] for picture in drawn[:n_references]]
+    return Plan(
+        tuple((keys[picture.id], key) for picture in pictures for key in shown if key[0] != picture.id),
+        tuple(key[0] for key in shown),
+    )
+
+
+class PictureReader:
+    """Reads the pictures of questions; the one read last is kept, because crops of one file follow each other."""
+
+    def __init__(self, max_pixels: int = MAX_PIXELS) -> None:
+        """
+        Args:
+            max_pixels: largest area that an assessor is shown, in pixels.
+        """
+        self._max_pixels = max_pixels
+        self._last: tuple[Path, LoadedImage] | None = None
+
+    def show(self, key: PictureKey, *, pixels: bool) -> Shown:
+        """A picture of a question, decoded if ``pixels``.
+
+        Raises:
+            ImageError: the file cannot be used.
+            InputError: the crop does not lie in the picture.
+        """
+        name, path, box = key
+        if not pixels:
+            return Shown(name, path, None)
+        if box is None:
+            return Shown(name, path, load_image(path, max_pixels=self._max_pixels))
+        if self._last is None or self._last[0] != path:
+            self._last = path, load_image(path, max_pixels=MAX_FILE_PIXELS)
+        whole = self._last[1]
+        left, top, right, bottom = box
+        width, height = whole.image.size
+        if not (0 <= left < right <= width and 0 <= top < bottom <= height):
+            raise InputError(f"{path}: the crop {box} does not lie in the picture of {width} x {height}; other copy?")
+        crop = whole.image.crop(box)
+        crop = crop.resize(fit_area(crop.size, self._max_pixels))
+        ref = ImageRef(id=content_id(f"{whole.ref.id} {box}".encode()), path=path)
+        return Shown(name, path, LoadedImage(crop, ref, whole.notes))
+
+
+def scores_of(loaded: Loaded, shows: Shows, plan: Plan, given: Mapping[str, Answer]) -> dict[str, float | None]:
+    """The score of every picture that was asked about; None where there is no usable answer.
+
+    Args:
+        loaded: the benchmark.
+        shows: how many pictures the assessor was shown.
+        plan: what was asked.
+        given: answers by question.
+    """
+    if shows == "one":
+        return {keys[0][0]: given[keys[0][0]].value for keys in plan.keys}
+    if plan.references:
+        return _against_references(plan, given)
+    found: dict[str, float | None] = {}
+    groups = {picture.id: picture.group for picture in loaded.labels.pictures}
+    asked: dict[str, list[tuple[str, str]]] = {}
+    for first, second in _pairs(plan):
+        asked.setdefault(groups[first], []).append((first, second))
+    for pairs in asked.values():
+        names = list(dict.fromkeys(name for pair in pairs for name in pair))
+        places = {name: place for place, name in enumerate(names)}
+        edges: list[ranking.Edge] = []
+        for first, second in pairs:
+            value = given[question_id((first, second))].value
+            if value is not None:
+                edges.append((places[first], places[second], value, 1.0))
+        scores = ranking.fit_potential(len(names), edges)
+        # Scores of parts that no comparison joins mean nothing to each other.
+        whole = len(ranking.components(len(names), edges)) == 1
+        found |= {name: float(scores[place]) if whole else None for name, place in places.items()}
+    return found
+
+
+def differences_of(
+    loaded: Loaded, shows: Shows, plan: Plan, given: Mapping[str, Answer], scores: Mapping[str, float | None]
+) -> Iterator[tuple[float | None, float | None]]:
+    """For each labelled pair whose pictures are there: the predicted difference, and P(first is better) if offered.
+
+    The swapped question answers a pair as well, its signs turned.
+    """
+    absent = set(loaded.missing)
+    files = {picture.id: picture.file for picture in loaded.labels.pictures}
+    for pair in loaded.labels.pairs:
+        if files[pair.first] in absent or files[pair.second] in absent:
+            continue
+        if shows == "one":
+            first, second = scores[pair.first], scores[pair.second]
+            yield (None if first is None or second is None else first - second), None
+            continue
+        answer = given.get(question_id((pair.first, pair.second)))
+        if answer is not None:
+            yield answer.value, answer.probability
+            continue
+        turned = given[question_id((pair.second, pair.first))]
+        yield (
+            None if turned.value is None else 0.0 - turned.value,
+            None if turned.probability is None else 1.0 - turned.probability,
+        )
+
+
+def _pairs(plan: Plan) -> Iterator[tuple[str, str]]:
+    return ((keys[0][0], keys[1][0]) for keys in plan.keys)
+
+
+def _against_references(plan: Plan, given: Mapping[str, Answer]) -> dict[str, float | None]:
+    """Least-squares scores on the graph of pictures and references, so that a failed comparison with a poor reference
+    does not make a picture look worse. Eliminating the pictures leaves one equation per reference."""
+    columns = {name: place for place, name in enumerate(plan.references)}
+    names = list(dict.fromkeys(first for first, _ in _pairs(plan)))
+    rows = {name: place for place, name in enumerate(names)}
+    deltas = np.full((len(names), len(columns)), np.nan)
+    for first, second in _pairs(plan):
+        value = given[question_id((first, second))].value
+        if value is not None:
+            deltas[rows[first], columns[second]] = value
+    there = ~np.isnan(deltas)
+    counts = there.sum(axis=1)
+    answered = counts > 0
+    filled = np.where(there, deltas, 0.0)
+    mean = np.divide(filled.sum(axis=1), counts, out=np.zeros(len(names)), where=answered)
+    share = np.divide(there, counts[:, None], out=np.zeros(there.shape), where=answered[:, None])
+    # Normal equations of the references' levels: their comparisons less what the pictures' own scores explain.
+    laplacian = np.diag(there.sum(axis=0).astype(np.float64)) - there.T @ share
+    right = (there * (mean[:, None] - filled)).sum(axis=0)
+    level = np.linalg.lstsq(laplacian, right, rcond=None)[0]
+    scores = mean + share @ level
+    return {name: float(scores[place]) if answered[place] else None for name, place in rows.items()}

@@ -1,0 +1,112 @@
+"""How good the reasoning of written answers is, where the edit is known: factors, side, contradictions, variety.
+
+Everything is over single answers, two for each pair (one per order), as :mod:`redaes.evaluation.heldout` keeps them. An
+answer that does not follow the grammar names nothing: all that it should have named is missed.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from redaes import metrics
+from redaes.evaluation.heldout import Answer, Estimate, HeldOut, Reasoned
+from redaes.types import Factor, Record, winner_of
+
+
+class FactorCounts(Record):
+    """How often one factor was named and should have been."""
+
+    named_and_changed: int
+    named_though_unchanged: int
+    changed_though_not_named: int
+
+
+class RationaleQuality(Record):
+    """What the reasoning of a model is worth."""
+
+    n_answers: int
+    n_failed: int
+    """Without usable reasoning."""
+    factor_precision: Estimate
+    """Of the factors that are named, the share that decides the pair."""
+    factor_recall: Estimate
+    """Of the factors that decide, the share that is named."""
+    side: Estimate
+    """Answers to decided pairs whose reasoning calls the truly better picture better."""
+    hallucination: Estimate
+    """Answers that name a factor that did not change."""
+    contradiction: Estimate
+    """Answers whose verdict and reasoning, or verdict and difference, name different pictures; they do not parse."""
+    distinct_words: float | None
+    """Different pairs of neighbouring words among all of them (distinct-2); None without reasoning."""
+    n_distinct: int
+    """Different reasonings."""
+    mean_words: float | None
+    by_factor: dict[Factor, FactorCounts]
+
+
+def rationale_quality(evaluation: HeldOut) -> RationaleQuality:
+    """The quality of the reasoning in an evaluation, with intervals over what its own intervals resample."""
+    rows = [(item, answer) for item in evaluation.reasoned_outcomes for answer in item.answers]
+    clusters = [item.outcome.source if evaluation.cluster == "photograph" else item.outcome.group for item, _ in rows]
+    sets = [(set(answer.factors), set(item.outcome.factors)) for item, answer in rows]
+    hits = np.array([[len(named & true), len(named), len(true)] for named, true in sets], dtype=np.float64).reshape(
+        -1, 3
+    )
+    decided = [index for index, (item, _) in enumerate(rows) if item.outcome.decided]
+    seed = evaluation.seed
+
+    def share(flags: Sequence[bool], of: Sequence[str]) -> Estimate:
+        return _estimate(np.array(flags, dtype=np.float64), of, _mean, seed)
+
+    texts = [answer.rationale for _, answer in rows if answer.rationale is not None]
+    words = [re.findall(r"[\w']+", text.lower()) for text in texts]
+    pairs = [pair for said in words for pair in itertools.pairwise(said)]
+    factors = sorted({factor for named, true in sets for factor in named | true})
+    return RationaleQuality(
+        n_answers=len(rows),
+        n_failed=sum(answer.failure is not None for _, answer in rows),
+        factor_precision=_estimate(hits, clusters, lambda part: _ratio(part[:, 0].sum(), part[:, 1].sum()), seed),
+        factor_recall=_estimate(hits, clusters, lambda part: _ratio(part[:, 0].sum(), part[:, 2].sum()), seed),
+        side=share([_right_side(*rows[index]) for index in decided], [clusters[index] for index in decided]),
+        hallucination=share([bool(named - true) for named, true in sets], clusters),
+        contradiction=share([answer.failure == "contradiction" for _, answer in rows], clusters),
+        distinct_words=len(set(pairs)) / len(pairs) if pairs else None,
+        n_distinct=len(set(texts)),
+        mean_words=sum(map(len, words)) / len(words) if words else None,
+        by_factor={factor: _counts(factor, sets) for factor in factors},
+    )
+
+
+def _right_side(item: Reasoned, answer: Answer) -> bool:
+    label = item.outcome.label if answer.order == "forward" else -item.outcome.label
+    return answer.winner == winner_of(label)
+
+
+def _counts(factor: Factor, sets: Sequence[tuple[set[Factor], set[Factor]]]) -> FactorCounts:
+    cases = Counter((factor in named, factor in true) for named, true in sets)
+    return FactorCounts(
+        named_and_changed=cases[True, True],
+        named_though_unchanged=cases[True, False],
+        changed_though_not_named=cases[False, True],
+    )
+
+
+def _estimate(rows: NDArray[Any], clusters: Sequence[str], statistic: metrics.Statistic, seed: int) -> Estimate:
+    interval = metrics.bootstrap(rows, clusters, statistic, seed=seed)
+    return Estimate(value=interval.estimate, low=interval.low, high=interval.high)
+
+
+def _ratio(part: float, whole: float) -> float | None:
+    return float(part / whole) if whole else None
+
+
+def _mean(rows: NDArray[Any]) -> float | None:
+    return float(rows.mean()) if len(rows) else None

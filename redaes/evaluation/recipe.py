@@ -1,0 +1,42 @@
+"""A run's settings from a YAML recipe and the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from redaes.errors import InputError
+from redaes.evaluation.runner import Spec
+from redaes.records import read_yaml
+
+
+def make_spec(recipe: Path | None, given: Mapping[str, Any]) -> Spec:
+    """The settings of a run: what was given goes before the recipe, the recipe before the defaults.
+
+    Args:
+        recipe: a YAML file with fields of :class:`~redaes.evaluation.runner.Spec`; None: none.
+        given: the command line; None means not given, and what is no field of a run is left alone.
+
+    Raises:
+        InputError: an unknown key, or a value that cannot be.
+    """
+    values: dict[str, Any] = {"assessor": "vlm"}
+    if recipe is not None:
+        read = read_yaml(recipe)
+        unknown = sorted(str(key) for key in set(read) - set(Spec.model_fields))
+        if unknown:
+            raise InputError(
+                f"recipe {recipe} has unknown keys {', '.join(unknown)}; known: {', '.join(Spec.model_fields)}"
+            )
+        values |= read
+    options = {**(values.get("options") or {}), **(given.get("options") or {})}
+    values |= {key: value for key, value in given.items() if key in Spec.model_fields and value is not None}
+    values["options"] = {str(key): str(value) for key, value in options.items()}
+    try:
+        return Spec.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise InputError(f"setting {'.'.join(map(str, first['loc']))}: {first['msg']}") from error

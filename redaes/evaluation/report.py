@@ -1,0 +1,228 @@
+"""A run, or several side by side, as Markdown, JSON and one HTML page with plots that fetches nothing."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from redaes.errors import InputError, MissingDependency
+from redaes.evaluation import calibration
+from redaes.evaluation.benchmarks import Loaded
+from redaes.evaluation.comparison import Change, Published, Side, published
+from redaes.evaluation.heldout import Estimate
+from redaes.evaluation.questions import PictureReader
+from redaes.evaluation.runner import Results, Timing, load_again, read_predictions, read_timing
+from redaes.evaluation.summary import Metric, Prediction
+from redaes.records import write_atomically
+
+N_POINTS = 2000
+"""Points of the scatter at most; evenly taken from the pictures in order of their labels."""
+
+N_EXAMPLES = 6
+"""Pictures or pairs shown on each side."""
+
+_THUMBNAIL_PIXELS = 240 * 180
+
+
+def write_report(out: Path, sides: Sequence[Side], folders: Sequence[Path], *, examples: bool = True) -> list[Path]:
+    """Write ``report.md``, ``report.json`` and ``report.html``.
+
+    Args:
+        out: folder.
+        sides: one or more runs of one benchmark.
+        folders: of each run.
+        examples: whether the page shows pictures, for which the benchmark must still be where it was.
+
+    Returns:
+        The files.
+
+    Raises:
+        RecordError: a run whose predictions cannot be read, a benchmark that is no longer there, or a folder that
+            cannot be written to.
+        MissingDependency: jinja2 is absent.
+    """
+    others = published(sides[0].results.run["benchmark"])
+    timings = [read_timing(folder) for folder in folders]
+    plots = [
+        _plots(side.results, folder, load_again(folder) if examples else None)
+        for side, folder in zip(sides, folders, strict=True)
+    ]
+    written = {
+        "report.md": markdown(sides, timings, others),
+        "report.json": _json(sides, timings, others),
+        "report.html": _html(sides, timings, others, plots),
+    }
+    for name, text in written.items():
+        write_atomically(out / name, text.encode("utf-8"))
+    return [out / name for name in written]
+
+
+def markdown(sides: Sequence[Side], timings: Sequence[Timing], others: Sequence[Published]) -> str:
+    """The numbers as Markdown tables; published ones in a table of their own."""
+    run = sides[0].results.run
+    lines = [
+        f"# {run['title']}",
+        "",
+        f"Labels SHA-256 `{run['labels_sha256']}`. Intervals: 95 %, bootstrap over groups.",
+        "",
+    ]
+    names = list(dict.fromkeys(name for side in sides for name in side.results.summary.metrics))
+    lines += [_row("metric", *(side.name for side in sides)), _row("---", *("---" for _ in sides))]
+    for name in names:
+        lines.append(_row(name, *(cell(side.results.summary.metrics.get(name)) for side in sides)))
+    lines += ["", *(_about(side, timing) for side, timing in zip(sides, timings, strict=True))]
+    lines += [f"- note: {note}" for note in run["notes"]]
+    if any(side.changes for side in sides):
+        lines += ["", f"Against {sides[0].name}, on the same resamples:", ""]
+        lines += [_row("run", "measure", "change", "over", "McNemar p"), _row(*["---"] * 5)]
+        for side in sides[1:]:
+            for change in side.changes:
+                p = "" if change.p is None else f"{change.p:.3g}"
+                lines.append(_row(side.name, change.measure, cell(change), str(change.n), p))
+    if others:
+        lines += ["", "Published by others (not measured here):", ""]
+        lines += [_row("system", "numbers", "source", "protocol"), _row(*["---"] * 4)]
+        for one in others:
+            numbers = ", ".join(f"{name} {value:.3f}" for name, value in one.values.items())
+            lines.append(_row(one.system, numbers, one.source, one.protocol))
+    return "\n".join(lines) + "\n"
+
+
+def cell(metric: Metric | Change | Estimate | None) -> str:
+    """A value with its interval, to be read; None: not measured.
+
+    >>> cell(Metric(value=0.5, low=0.4, high=0.6, n=9)), cell(None)
+    ('0.500 [0.400, 0.600]', '–')
+    """
+    if metric is None or metric.value is None:
+        return "–"
+    if metric.low is None or metric.high is None:
+        return f"{metric.value:.3f}"
+    return f"{metric.value:.3f} [{metric.low:.3f}, {metric.high:.3f}]"
+
+
+def _row(*cells: str) -> str:
+    return "| " + " | ".join(text.replace("|", "\\|") for text in cells) + " |"
+
+
+def _about(side: Side, timing: Timing) -> str:
+    summary, identity = side.results.summary, side.results.run["identity"]
+    failed = ", ".join(f"{count} × {reason}" for reason, count in summary.failures.items())
+    cost = "" if timing.milliseconds_per_question is None else f"; {timing.milliseconds_per_question:.1f} ms each"
+    tokens = f", {timing.tokens} tokens" if timing.tokens else ""
+    return (
+        f"- **{side.name}**: {identity['model']} @ `{str(identity['revision'])[:12]}`"
+        f"{''.join(f', `{name}`' for name in identity.get('prompt_ids', ()))}; {summary.n_questions} questions, "
+        f"{summary.n_failed} without a usable answer{f' ({failed})' if failed else ''}, {summary.n_missing} pictures "
+        f"missing, {summary.n_unlabelled} without a label{cost}{tokens}"
+    )
+
+
+def _json(sides: Sequence[Side], timings: Sequence[Timing], others: Sequence[Published]) -> str:
+    content = {
+        "schema_version": 1,
+        "measured": [
+            {**side.model_dump(mode="json"), "timing": timing.model_dump(mode="json")}
+            for side, timing in zip(sides, timings, strict=True)
+        ],
+        "published": [one.model_dump(mode="json") for one in others],
+    }
+    return json.dumps(content, indent=2, allow_nan=False) + "\n"
+
+
+def _html(
+    sides: Sequence[Side], timings: Sequence[Timing], others: Sequence[Published], plots: Sequence[Mapping[str, Any]]
+) -> str:
+    try:
+        from jinja2 import Environment, StrictUndefined
+    except ImportError as error:
+        raise MissingDependency("jinja2", "eval") from error
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["cell"] = cell
+    template = environment.from_string((files("redaes.evaluation") / "report.html.j2").read_text(encoding="utf-8"))
+    names = list(dict.fromkeys(name for side in sides for name in side.results.summary.metrics))
+    return template.render(
+        run=sides[0].results.run,
+        sides=sides,
+        names=names,
+        about=[_about(side, timing) for side, timing in zip(sides, timings, strict=True)],
+        plots=plots,
+        published=others,
+    )
+
+
+def _plots(results: Results, folder: Path, loaded: Loaded | None) -> dict[str, Any]:
+    """Points of the plots in a square of 100, and examples."""
+    pictures = read_predictions(folder / "pictures.csv") if (folder / "pictures.csv").exists() else []
+    pairs = read_predictions(folder / "pairs.csv") if (folder / "pairs.csv").exists() else []
+    return {
+        "scatter": _scatter(pictures) if results.run["kind"] == "scores" else None,
+        "reliability": [
+            {"x": 100 * one.predicted, "y": 100 - 100 * one.observed, "n": one.n} for one in results.summary.reliability
+        ],
+        "examples": None if loaded is None else _examples(loaded, pictures, pairs),
+    }
+
+
+def _scatter(pictures: Sequence[Prediction]) -> dict[str, Any] | None:
+    points = sorted((one.label, one.id, one.predicted) for one in pictures if one.predicted is not None)
+    x, y = [point[2] for point in points], [point[0] for point in points]
+    if len(set(x)) < 2 or len(set(y)) < 2:
+        return None
+    left, right, low, high = min(x), max(x), min(y), max(y)
+
+    def place(a: float, b: float) -> tuple[float, float]:
+        inside = min(max(b, low), high)
+        return round(100 * (a - left) / (right - left), 2), round(100 - 100 * (inside - low) / (high - low), 2)
+
+    fitted = calibration.fit_logistic(x, y)
+    grid = [left + (right - left) * step / 60 for step in range(61)]
+    shown = points[:: -(-len(points) // N_POINTS)]
+    return {
+        "points": [place(predicted, label) for label, _, predicted in shown],
+        "curve": [] if fitted is None else [place(a, float(b)) for a, b in zip(grid, fitted(grid), strict=True)],
+        "ends": [f"{value:.3g}" for value in (left, right, low, high)],
+        "n": len(points),
+        "n_shown": len(shown),
+    }
+
+
+def _examples(loaded: Loaded, pictures: Sequence[Prediction], pairs: Sequence[Prediction]) -> dict[str, Any]:
+    """The clearest pairs won and lost; without pairs, the pictures that are placed best and worst."""
+    if pairs:
+        decided = [(one.predicted, one) for one in pairs if one.predicted is not None and one.label != 0.5]
+        ranked = sorted(decided, key=lambda item: (-abs(item[0]), item[1].id))
+        won = [one for value, one in ranked if value * (one.label - 0.5) > 0]
+        lost = [one for value, one in ranked if value * (one.label - 0.5) < 0]
+    else:
+        answered = [(one.predicted, one) for one in pictures if one.predicted is not None]
+        by_score = sorted(answered, key=lambda item: (item[0], item[1].id))
+        by_label = sorted(answered, key=lambda item: (item[1].label, item[1].id))
+        places = {one.id: place for place, (_, one) in enumerate(by_score)}
+        off = sorted((abs(places[one.id] - place), one.id, one) for place, (_, one) in enumerate(by_label))
+        won, lost = [item[2] for item in off], [item[2] for item in reversed(off)]
+    known = {
+        picture.id: (picture.id, loaded.pictures / picture.file, picture.box) for picture in loaded.labels.pictures
+    }
+    reader = PictureReader(_THUMBNAIL_PIXELS)
+
+    def show(one: Prediction) -> dict[str, Any]:
+        shown = []
+        for name in one.id.split("\t"):
+            try:
+                image = reader.show(known[name], pixels=True).loaded.image
+            except InputError as error:  # named instead: the page is about numbers
+                shown.append({"name": name, "url": None, "why": str(error)})
+                continue
+            data = io.BytesIO()
+            image.save(data, "JPEG", quality=80)
+            url = "data:image/jpeg;base64," + base64.b64encode(data.getvalue()).decode("ascii")
+            shown.append({"name": name, "url": url, "why": None})
+        return {"pictures": shown, "label": one.label, "predicted": one.predicted}
+
+    return {"won": [show(one) for one in won[:N_EXAMPLES]], "lost": [show(one) for one in lost[:N_EXAMPLES]]}

@@ -1,0 +1,403 @@
+"""Run an assessor over a benchmark: resumable, sharded, and the same result to the byte however often it was stopped.
+
+A run is a folder::
+
+    run.json            what is asked, and of whom; a folder of another run is refused
+    spec.json           where labels and pictures were found last, for reports
+    missing.txt         files of pictures that are not there, if any
+    answers/000000.jsonl one file for each chunk of questions, written whole or not at all
+    timing.jsonl        what each chunk took on the machine that did it: the one file that differs between runs
+    pictures.csv        label and prediction of every picture, where pictures have labels
+    pairs.csv           likewise of every pair
+    results.json        the numbers
+
+``answers``, the CSV files and ``results.json`` hold no times and no folders, so that equal runs are equal files.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError
+
+from redaes.errors import ImageError, InputError, RecordError
+from redaes.evaluation import benchmarks
+from redaes.evaluation.assessors import Answer, Assessor, Question, Shown, make_assessor
+from redaes.evaluation.benchmarks import Loaded
+from redaes.evaluation.questions import PictureReader, Plan, make_plan, question_id
+from redaes.evaluation.summary import Prediction, Summary, summarise
+from redaes.images import MAX_PIXELS
+from redaes.processes import run_in_processes
+from redaes.records import read_json, write_atomically, write_json
+from redaes.types import Record
+
+SCHEMA_VERSION: Literal[1] = 1
+"""Of ``run.json`` and ``results.json``."""
+
+CHUNK = 64
+"""Questions that are answered, written and, after a kill, asked again together."""
+
+Progress = Callable[[int, int], None]
+
+
+class Spec(Record):
+    """A run, in words that another process can be told."""
+
+    benchmark: str
+    data: Path
+    pictures: Path | None = None
+    assessor: str
+    options: Mapping[str, str] = Field(default_factory=dict)
+    references: Path | None = None
+    n_references: int = 8
+    seed: int = 0
+    max_pixels: int = MAX_PIXELS
+    allow_missing: bool = False
+
+
+class Timing(Record):
+    """What a run cost on the machines that did it, as far as they could write it down."""
+
+    n_questions: int
+    """Questions that the rest is about."""
+    seconds: float
+    """Sum over processes."""
+    tokens: int
+    milliseconds_per_question: float | None
+
+
+class Results(Record):
+    """``results.json``."""
+
+    schema_version: Literal[1]
+    run: dict[str, Any]
+    """``run.json``."""
+    summary: Summary
+
+
+def run(
+    spec: Spec, out: Path, *, workers: int = 1, shard: tuple[int, int] = (0, 1), progress: Progress
+) -> Results | None:
+    """Answer what is not answered yet, and sum up when all is.
+
+    Args:
+        spec: what to run.
+        out: folder of the run; one that holds part of the same run is continued.
+        workers: processes; each makes the assessor for itself.
+        shard: (k, n): only every n-th chunk from the k-th on, so that n machines that see the folder can share a run.
+        progress: called with questions done and questions in all.
+
+    Returns:
+        The results; None while other shards have not finished.
+
+    Raises:
+        InputError: unusable settings, missing pictures that were not allowed for, or a folder of another run.
+        RecordError: labels that are not the published ones, or a folder that cannot be used.
+        BackendError: the assessor cannot be had; what was answered is kept.
+    """
+    _check_settings(workers, shard)
+    loaded = _loaded(spec, out)
+    _refuse_missing(loaded, spec.allow_missing, out)
+    assessor = make_assessor(spec.assessor, spec.options)
+    if workers == 1:
+        return run_assessor(loaded, assessor, out, spec=spec, shard=shard, progress=progress)
+    plan = _plan(loaded, assessor, spec)
+    begin(loaded, assessor, plan, out, spec)
+    del assessor  # the processes have their own
+    work = partial(_chunk_in_process, spec.model_dump_json(), str(out))
+    _work_off(plan, out, shard, workers, work, progress)
+    return _finish(loaded, plan, out)
+
+
+def run_assessor(
+    loaded: Loaded,
+    assessor: Assessor,
+    out: Path,
+    *,
+    spec: Spec,
+    shard: tuple[int, int] = (0, 1),
+    progress: Progress = lambda done, total: None,
+) -> Results | None:
+    """As :func:`run`, in this process, with an assessor that is at hand.
+
+    Raises:
+        InputError: a folder of another run, or questions that this assessor cannot be asked.
+    """
+    plan = _plan(loaded, assessor, spec)
+    begin(loaded, assessor, plan, out, spec)
+    reader = PictureReader(spec.max_pixels)
+    _work_off(plan, out, shard, 1, lambda chunk: answer_chunk(plan, chunk, assessor, reader, out), progress)
+    return _finish(loaded, plan, out)
+
+
+def begin(loaded: Loaded, assessor: Assessor, plan: Plan, out: Path, spec: Spec) -> None:
+    """Write what is run, or make sure that it is what was begun here.
+
+    Raises:
+        InputError: the folder is of another run; says what differs.
+        RecordError: the folder cannot be used.
+    """
+    benchmark = loaded.benchmark
+    identity = {
+        "schema_version": SCHEMA_VERSION,
+        "benchmark": benchmark.name,
+        "title": benchmark.title,
+        "kind": benchmark.kind,
+        "labels_sha256": loaded.labels_sha256,
+        "notes": list(benchmark.notes),
+        "assessor": spec.assessor,
+        "shows": assessor.shows,
+        "identity": dict(assessor.identity),
+        "questions_sha256": plan.sha256,
+        "n_questions": len(plan.keys),
+        "references": list(plan.references),
+        "max_pixels": spec.max_pixels,
+        "n_missing": len(loaded.missing),
+    }
+    file = out / "run.json"
+    before = read_json(file) if file.exists() else identity
+    differing = sorted(key for key in {*identity, *before} if identity.get(key) != before.get(key))
+    if differing:
+        shown = "; ".join(
+            f"{key}: {_short(before.get(key))} then, {_short(identity.get(key))} now" for key in differing
+        )
+        raise InputError(f"{out} holds another run ({shown}); give another folder, or delete it")
+    write_json(file, identity)
+    write_json(out / "spec.json", spec.model_dump(mode="json"))
+
+
+def answer_chunk(plan: Plan, chunk: int, assessor: Assessor, reader: PictureReader, out: Path) -> None:
+    """Answer the questions of one chunk and write them down.
+
+    A picture that cannot be read is a failure of its questions, and the rest goes on.
+
+    Raises:
+        BackendError: nothing can be answered; nothing is written.
+        RecordError: the folder cannot be written to.
+    """
+    started = time.perf_counter()
+    found: dict[str, Answer] = {}
+    questions = []
+    keys = plan.keys[chunk * CHUNK : (chunk + 1) * CHUNK]
+    for pictures in keys:
+        name = question_id([key[0] for key in pictures])
+        shown: list[Shown] = []
+        try:
+            for key in pictures:
+                shown.append(reader.show(key, pixels=assessor.needs_pixels))
+        except InputError as error:
+            reason = "unreadable_picture" if isinstance(error, ImageError) else "crop_outside_picture"
+            found[name] = Answer(id=name, failure=reason, detail=str(error))
+            continue
+        questions.append(Question(name, tuple(shown)))
+    if questions:
+        for answer in assessor.answer(questions):
+            found[answer.id] = answer
+    lines = []
+    for pictures in keys:
+        answer = found[question_id([key[0] for key in pictures])]
+        if (answer.value is None) == (answer.failure is None):
+            raise AssertionError(f"{answer.id}: an answer has either a value or a failure")
+        lines.append(answer.model_dump_json(exclude_defaults=True))
+    write_atomically(_answer_file(out, chunk), ("\n".join(lines) + "\n").encode())
+    timing = {
+        "chunk": chunk,
+        "n_questions": len(keys),
+        "seconds": round(time.perf_counter() - started, 6),
+        "tokens": sum(answer.tokens for answer in found.values()),
+    }
+    with (out / "timing.jsonl").open("a", encoding="utf-8") as file:
+        # One short write, so that the lines of processes do not mix; its line is ended first, because a kill may have
+        # cut the line before.
+        file.write(f"\n{json.dumps(timing)}\n")
+
+
+def read_answers(plan: Plan, out: Path) -> dict[str, Answer]:
+    """All answers of a finished run, by question.
+
+    Raises:
+        RecordError: a file is missing or was altered.
+    """
+    given: dict[str, Answer] = {}
+    for chunk in range(n_chunks(plan)):
+        file = _answer_file(out, chunk)
+        expected = [question_id([key[0] for key in keys]) for keys in plan.keys[chunk * CHUNK : (chunk + 1) * CHUNK]]
+        try:
+            answers = [Answer.model_validate_json(line) for line in file.read_text(encoding="utf-8").splitlines()]
+        except OSError as error:
+            raise RecordError(f"{file} cannot be read: {error.strerror}") from error
+        except (ValidationError, UnicodeDecodeError) as error:
+            raise RecordError(f"{file} was altered; delete it and run again") from error
+        if [answer.id for answer in answers] != expected:
+            raise RecordError(f"{file} does not hold the answers to its questions; delete it and run again")
+        given |= {answer.id: answer for answer in answers}
+    return given
+
+
+def read_timing(out: Path) -> Timing:
+    """What the run cost; chunks whose process was killed between answer and note are not in it."""
+    latest: dict[int, Mapping[str, Any]] = {}
+    file = out / "timing.jsonl"
+    if file.exists():
+        for line in file.read_text(encoding="utf-8").splitlines():
+            try:
+                entry = json.loads(line)
+            except json.JSONDecodeError:  # empty, or the last line of a process that was killed
+                continue
+            latest[entry["chunk"]] = entry
+    n = sum(entry["n_questions"] for entry in latest.values())
+    seconds = sum(entry["seconds"] for entry in latest.values())
+    return Timing(
+        n_questions=n,
+        seconds=seconds,
+        tokens=sum(entry["tokens"] for entry in latest.values()),
+        milliseconds_per_question=1000 * seconds / n if n else None,
+    )
+
+
+def read_results(out: Path) -> Results:
+    """``results.json`` of a run.
+
+    Raises:
+        RecordError: missing, or of another schema version.
+    """
+    found = read_json(out / "results.json")
+    version = found.get("schema_version") if isinstance(found, dict) else None
+    if version != SCHEMA_VERSION:
+        raise RecordError(f"{out} has results of schema version {version}, this redaes reads {SCHEMA_VERSION}")
+    try:
+        return Results.model_validate(found)
+    except ValidationError as error:
+        raise RecordError(f"{out / 'results.json'} was altered; delete it and run again") from error
+
+
+def read_predictions(file: Path) -> list[Prediction]:
+    """``pictures.csv`` or ``pairs.csv`` of a run.
+
+    Raises:
+        RecordError: it cannot be read.
+    """
+    try:
+        rows = list(csv.DictReader(io.StringIO(file.read_text(encoding="utf-8"))))
+        return [Prediction.model_validate({k: v if v != "" else None for k, v in row.items()}) for row in rows]
+    except OSError as error:
+        raise RecordError(f"{file} cannot be read: {error.strerror}") from error
+    except (ValidationError, UnicodeDecodeError) as error:
+        raise RecordError(f"{file} was altered; delete it and run again") from error
+
+
+def n_chunks(plan: Plan) -> int:
+    """Files of answers that a finished run has."""
+    return -(-len(plan.keys) // CHUNK)
+
+
+def _finish(loaded: Loaded, plan: Plan, out: Path) -> Results | None:
+    if any(not _answer_file(out, chunk).exists() for chunk in range(n_chunks(plan))):
+        return None
+    identity = read_json(out / "run.json")
+    summary, pictures, pairs = summarise(loaded, identity["shows"], plan, read_answers(plan, out))
+    for name, predictions in (("pictures.csv", pictures), ("pairs.csv", pairs)):
+        if predictions:
+            write_atomically(out / name, _csv_of(predictions))
+    results = Results(schema_version=SCHEMA_VERSION, run=identity, summary=summary)
+    write_json(out / "results.json", results.model_dump(mode="json"))
+    return results
+
+
+def _csv_of(predictions: Sequence[Prediction]) -> bytes:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(Prediction.model_fields), lineterminator="\n")
+    writer.writeheader()
+    for one in predictions:
+        writer.writerow({key: "" if value is None else value for key, value in one.model_dump().items()})
+    return text.getvalue().encode()
+
+
+def _work_off(
+    plan: Plan,
+    out: Path,
+    shard: tuple[int, int],
+    workers: int,
+    work: Callable[[int], None],
+    progress: Progress,
+) -> None:
+    chunks = range(n_chunks(plan))
+    waiting = [chunk for chunk in chunks[shard[0] :: shard[1]] if not _answer_file(out, chunk).exists()]
+    sizes = [len(plan.keys[chunk * CHUNK : (chunk + 1) * CHUNK]) for chunk in chunks]
+    done = sum(sizes[chunk] for chunk in chunks if _answer_file(out, chunk).exists())
+    progress(done, len(plan.keys))
+    for chunk, _ in run_in_processes(work, waiting, workers):
+        done += sizes[chunk]
+        progress(done, len(plan.keys))
+
+
+def _chunk_in_process(spec: str, out: str, chunk: int) -> None:
+    plan, assessor, reader = _prepared(spec, out)
+    answer_chunk(plan, chunk, assessor, reader, Path(out))
+
+
+@lru_cache(maxsize=1)
+def _prepared(text: str, out: str) -> tuple[Plan, Assessor, PictureReader]:
+    """Once in every process."""
+    spec = Spec.model_validate_json(text)
+    assessor = make_assessor(spec.assessor, spec.options)
+    return _plan(_loaded(spec, Path(out)), assessor, spec), assessor, PictureReader(spec.max_pixels)
+
+
+def load_again(out: Path) -> Loaded:
+    """The benchmark of a run, from where it was found last.
+
+    Raises:
+        RecordError: it is no longer there, or no longer what was run.
+    """
+    try:
+        spec = Spec.model_validate(read_json(out / "spec.json"))
+    except ValidationError as error:
+        raise RecordError(f"{out / 'spec.json'} was altered; run again") from error
+    loaded = _loaded(spec, out)
+    if loaded.labels_sha256 != read_results(out).run["labels_sha256"]:
+        raise RecordError(f"{spec.data} no longer holds the labels of {out}")
+    return loaded
+
+
+def _loaded(spec: Spec, out: Path) -> Loaded:
+    return benchmarks.load(spec.benchmark, spec.data, pictures=spec.pictures, scratch=out / "pictures")
+
+
+def _plan(loaded: Loaded, assessor: Assessor, spec: Spec) -> Plan:
+    return make_plan(loaded, assessor.shows, references=spec.references, n_references=spec.n_references, seed=spec.seed)
+
+
+def _refuse_missing(loaded: Loaded, allowed: bool, out: Path) -> None:
+    if not loaded.missing:
+        return
+    write_atomically(out / "missing.txt", ("\n".join(loaded.missing) + "\n").encode())
+    if not allowed:
+        shown = ", ".join(loaded.missing[:5])
+        raise InputError(
+            f"{len(loaded.missing)} pictures of {loaded.benchmark.title} are not in {loaded.pictures}, such as {shown} "
+            f"(all are named in {out / 'missing.txt'}); get them, or go on without them with --allow-missing"
+        )
+
+
+def _check_settings(workers: int, shard: tuple[int, int]) -> None:
+    if workers < 1:
+        raise InputError(f"workers is {workers}; give at least 1")
+    if not 0 <= shard[0] < shard[1]:
+        raise InputError(f"shard is {shard[0]} of {shard[1]}; give 0/n to n-1/n")
+
+
+def _answer_file(out: Path, chunk: int) -> Path:
+    return out / "answers" / f"{chunk:06d}.jsonl"
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 80 else text[:77] + "..."

@@ -1,0 +1,169 @@
+"""How well a system picks from a series, or from the crops of a picture.
+
+A series is a sequence of labels (larger is better) with a sequence of predictions of the same length, ``None`` where
+there is no usable answer. Two pictures that are predicted to be equal are not told apart: that never counts as right,
+whatever order the pictures stand in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from redaes.errors import InputError
+from redaes.metrics import Share, srcc
+from redaes.ranking import Edge
+
+Predicted = Sequence["float | None"]
+Labels = Sequence[float]
+
+
+def best_found(predicted: Predicted, labels: Labels, k: int = 1) -> bool | None:
+    """Whether a best picture is among the ``k`` that are predicted best; ``None`` where all labels are equal.
+
+    Pictures that tie with it in the prediction count as placed before it, unless they are best as well. A failure
+    anywhere in the series means that it was not sorted.
+
+    >>> best_found([0.2, 0.9, 0.4], [1.0, 3.0, 2.0]), best_found([0.5, 0.5], [1.0, 3.0])
+    (True, False)
+
+    Raises:
+        InputError: different lengths, an empty series, or ``k`` below 1.
+    """
+    _check(predicted, labels)
+    if k < 1:
+        raise InputError(f"k is {k}; give at least 1")
+    top = max(labels)
+    if min(labels) == top:
+        return None
+    answered = [value for value in predicted if value is not None]
+    if len(answered) < len(labels):
+        return False
+    best = max(value for value, label in zip(answered, labels, strict=True) if label == top)
+    ahead = sum(value >= best and label < top for value, label in zip(answered, labels, strict=True))
+    return ahead < k
+
+
+def series_accuracy(series: Sequence[tuple[Predicted, Labels]], k: int = 1) -> Share:
+    """s-Acc: in how many series a best picture is found, or is among the first ``k``.
+
+    FGAesthetics names the measure without defining it; this is our reading of it. Series whose labels are all equal
+    are excluded and counted.
+
+    >>> series_accuracy([([0.2, 0.9], [1.0, 2.0]), ([0.2, None], [1.0, 2.0])])
+    Share(n_right=1, n=2, n_failed=1, n_excluded=0)
+
+    Raises:
+        InputError: as in :func:`best_found`.
+    """
+    found = [best_found(predicted, labels, k) for predicted, labels in series]
+    counted = [item for item, right in zip(series, found, strict=True) if right is not None]
+    return Share(
+        n_right=sum(right is True for right in found),
+        n=len(counted),
+        n_failed=sum(None in predicted for predicted, _ in counted),
+        n_excluded=len(series) - len(counted),
+    )
+
+
+def chance_series_accuracy(labels: Sequence[Labels], k: int = 1) -> float | None:
+    """s-Acc of an order drawn at random, over the series that count; ``None`` without any.
+
+    >>> chance_series_accuracy([[1.0, 2.0], [1.0, 2.0, 3.0, 4.0]])
+    0.375
+    """
+    chances = []
+    for one in labels:
+        top = max(one)
+        n, worse = len(one), sum(label < top for label in one)
+        if worse == 0:
+            continue
+        missed = 1.0
+        for place in range(min(k, n)):  # none of the first k is a best one
+            missed *= max(0, worse - place) / (n - place)
+        chances.append(1.0 - missed)
+    return sum(chances) / len(chances) if chances else None
+
+
+def series_srcc(predicted: Predicted, labels: Labels) -> float | None:
+    """Spearman's correlation inside one series; ``None`` where the labels have no order.
+
+    A series with a failure, or one whose pictures are all predicted to be equal, was not ordered: 0.
+
+    >>> round(series_srcc([0.1, 0.3, 0.2], [1.0, 2.0, 3.0]), 3), series_srcc([0.1, 0.1], [1.0, 2.0])
+    (0.5, 0.0)
+
+    Raises:
+        InputError: different lengths or an empty series.
+    """
+    _check(predicted, labels)
+    if min(labels) == max(labels):
+        return None
+    answered = [value for value in predicted if value is not None]
+    if len(answered) < len(labels):
+        return 0.0
+    return srcc(answered, labels) or 0.0
+
+
+def mean_series_srcc(series: Sequence[tuple[Predicted, Labels]]) -> float | None:
+    """s-SRCC: the mean of :func:`series_srcc` over the series that count; ``None`` without any."""
+    values = [value for predicted, labels in series if (value := series_srcc(predicted, labels)) is not None]
+    return sum(values) / len(values) if values else None
+
+
+def top_crops_accuracy(predicted: Predicted, labels: Labels, k: int, n: int) -> float | None:
+    """Acc_k/n: which share of the ``k`` crops predicted best is among the ``n`` with the best labels.
+
+    As in the evaluation code of Zeng et al., CVPR 2019 (Grid Anchor based Image Cropping): crops that tie with the
+    n-th best label are among the best. Ties in the prediction count as placed in the least favourable order, and a
+    failure anywhere gives 0. ``None`` where there are fewer than ``n`` crops.
+
+    >>> top_crops_accuracy([9.0, 8.0, 1.0], [5.0, 1.0, 4.0], k=2, n=2)
+    0.5
+
+    Raises:
+        InputError: different lengths, no crops, or ``k`` above ``n``.
+    """
+    _check(predicted, labels)
+    if not 1 <= k <= n:
+        raise InputError(f"k is {k} and n is {n}; give 1 <= k <= n")
+    if len(labels) < n:
+        return None
+    answered = [value for value in predicted if value is not None]
+    if len(answered) < len(labels):
+        return 0.0
+    needed = sorted(labels, reverse=True)[n - 1]
+    order = sorted(zip(answered, labels, strict=True), key=lambda crop: (-crop[0], crop[1]))
+    return sum(label >= needed for _, label in order[:k]) / k
+
+
+def acyclic_triples(n: int, edges: Sequence[Edge]) -> Share:
+    """How many triples of pictures, all three pairs of which are compared and no tie, form no cycle.
+
+    One less its value is the cycle rate. Several edges of one pair count by the sign of their weighted sum.
+
+    >>> acyclic_triples(3, [(0, 1, 1.0, 1.0), (1, 2, 0.5, 1.0), (2, 0, 2.0, 1.0)])
+    Share(n_right=0, n=1, n_failed=0, n_excluded=0)
+
+    Raises:
+        InputError: an edge leaves the range.
+    """
+    net = np.zeros((n, n))
+    for i, j, delta, weight in edges:
+        if not (0 <= i < n and 0 <= j < n):
+            raise InputError(f"edge ({i}, {j}) leaves the items 0 .. {n - 1}")
+        net[i, j] += weight * delta
+        net[j, i] -= weight * delta
+    beats = (net > 0).astype(np.int64)
+    decided = beats + beats.T
+    complete = int(np.trace(decided @ decided @ decided)) // 6
+    cycles = int(np.trace(beats @ beats @ beats)) // 3
+    return Share(n_right=complete - cycles, n=complete, n_failed=0, n_excluded=n * (n - 1) * (n - 2) // 6 - complete)
+
+
+def _check(predicted: Predicted, labels: Labels) -> None:
+    if len(predicted) != len(labels):
+        raise InputError(f"the lengths differ: {len(predicted)} predictions and {len(labels)} labels")
+    if not labels:
+        raise InputError("a series has no pictures")

@@ -1,0 +1,279 @@
+"""From answers to numbers: what each kind of benchmark reports, with intervals, failures counted as wrong.
+
+A picture without a usable answer cannot be ranked. In correlations over pictures it counts as one that was placed at
+random: the correlation over the answered ones, times their share [ours]; the plain one is reported beside it. In pairs,
+series and crops it is wrong.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import FiniteFloat
+
+from redaes import metrics
+from redaes.evaluation import calibration, series
+from redaes.evaluation.assessors import Answer, Shows
+from redaes.evaluation.benchmarks import Loaded
+from redaes.evaluation.questions import Plan, differences_of, scores_of
+from redaes.evaluation.resampling import Correlation, correlation_interval
+from redaes.types import Record
+
+N_RESAMPLES = 1000
+SEED = 0
+CROP_RANKS = ((1, 5), (2, 5), (3, 5), (4, 5), (1, 10), (2, 10), (3, 10), (4, 10))
+"""k and n of Acc_k/n, as GAIC's papers report them."""
+
+
+Groups = dict[str, tuple[list[float | None], list[float]]]
+"""Predictions and labels by series."""
+
+SeriesMeasure = Callable[[series.Predicted, series.Labels], "float | None"]
+
+
+class Metric(Record):
+    """One number of a report."""
+
+    value: FiniteFloat | None
+    """None: undefined for this data."""
+    low: FiniteFloat | None = None
+    """95 % percentile bootstrap over groups; None: no interval is given."""
+    high: FiniteFloat | None = None
+    n: int
+    """What it is computed over: pictures, pairs, series or triples."""
+
+
+class Bin(Record):
+    """One bin of the reliability diagram."""
+
+    n: int
+    predicted: FiniteFloat
+    observed: FiniteFloat
+
+
+class Prediction(Record):
+    """One picture or pair, label beside prediction."""
+
+    id: str
+    group: str
+    label: FiniteFloat
+    """Score of a picture; or P(first is better) of a pair."""
+    predicted: FiniteFloat | None
+    """Score; or difference. None: a failure."""
+    probability: FiniteFloat | None = None
+
+
+class Summary(Record):
+    """What a run found."""
+
+    n_questions: int
+    n_failed: int
+    """Questions without a usable answer."""
+    failures: dict[str, int]
+    """By reason."""
+    n_missing: int
+    """Pictures whose files are not there."""
+    n_unlabelled: int
+    n_groups: int
+    metrics: dict[str, Metric]
+    reliability: tuple[Bin, ...] = ()
+    """Empty where no probabilities are offered."""
+
+
+def summarise(
+    loaded: Loaded, shows: Shows, plan: Plan, given: Mapping[str, Answer]
+) -> tuple[Summary, list[Prediction], list[Prediction]]:
+    """The numbers of a run, the predictions for pictures, and those for pairs.
+
+    Args:
+        loaded: the benchmark.
+        shows: how many pictures the assessor was shown.
+        plan: what it was asked.
+        given: its answers by question; one for each question.
+    """
+    kind = loaded.benchmark.kind
+    scores = {} if kind == "pairs" and shows == "two" else scores_of(loaded, shows, plan, given)
+    pictures = [
+        Prediction(id=picture.id, group=picture.group, label=picture.score, predicted=scores[picture.id])
+        for picture in loaded.labels.pictures
+        if picture.score is not None and picture.id in scores
+    ]
+    groups = {picture.id: picture.group for picture in loaded.labels.pictures}
+    absent = set(loaded.missing)
+    there = {picture.id for picture in loaded.labels.pictures if picture.file not in absent}
+    labelled = [pair for pair in loaded.labels.pairs if pair.first in there and pair.second in there]
+    pairs = [
+        Prediction(
+            id=f"{pair.first}\t{pair.second}",
+            group=groups[pair.first],
+            label=pair.p,
+            predicted=difference,
+            probability=probability,
+        )
+        for pair, (difference, probability) in zip(
+            labelled, differences_of(loaded, shows, plan, given, scores), strict=True
+        )
+    ]
+    found: dict[str, Metric] = {}
+    bins: list[calibration.Bin] = []
+    if kind == "scores":
+        found |= score_metrics(pictures)
+    if kind in ("pairs", "series"):
+        found |= pair_metrics(pairs)
+        bins = _reliability(pairs)
+        if bins:
+            error = calibration.expected_calibration_error(bins)
+            found["expected_calibration_error"] = Metric(value=error, n=sum(one.n for one in bins))
+    if kind == "series":
+        found |= series_metrics(pictures)
+    if kind == "crops":
+        found |= crop_metrics(pictures)
+    if shows == "two":
+        found |= _consistency(plan, given, groups)
+    failed = Counter(answer.failure for answer in given.values() if answer.value is None)
+    n_failed = sum(failed.values())
+    found["failure_rate"] = Metric(value=n_failed / len(given) if given else None, n=len(given))
+    return (
+        Summary(
+            n_questions=len(given),
+            n_failed=n_failed,
+            failures={str(reason): count for reason, count in sorted(failed.items(), key=lambda item: str(item[0]))},
+            n_missing=len(loaded.missing),
+            n_unlabelled=len(loaded.labels.unlabelled),
+            n_groups=len({picture.group for picture in loaded.labels.pictures}),
+            metrics=found,
+            reliability=tuple(Bin(n=one.n, predicted=one.predicted, observed=one.observed) for one in bins),
+        ),
+        pictures,
+        pairs,
+    )
+
+
+def score_metrics(pictures: Sequence[Prediction]) -> dict[str, Metric]:
+    """Correlations over pictures. ``…_answered`` is over the answered ones; ``…_mapped`` after the logistic map."""
+    answered = [(one.predicted, one.label, one.group) for one in pictures if one.predicted is not None]
+    x, y = [row[0] for row in answered], [row[1] for row in answered]
+    clusters = [row[2] for row in answered]
+    n, share = len(pictures), len(answered) / len(pictures) if pictures else 0.0
+    found: dict[str, Metric] = {}
+    kinds: tuple[Correlation, ...] = ("srcc", "plcc")
+    for kind in kinds:
+        interval = correlation_interval(x, y, clusters, kind, n=N_RESAMPLES, seed=SEED)
+        bounds = {"low": interval.low, "high": interval.high}
+        found[kind] = Metric(
+            value=_times(interval.estimate, share), **{k: _times(v, share) for k, v in bounds.items()}, n=n
+        )
+        found[f"{kind}_answered"] = Metric(value=interval.estimate, **bounds, n=len(answered))
+    fitted = calibration.fit_logistic(x, y)
+    found["plcc_mapped_answered"] = Metric(
+        value=None if fitted is None else metrics.plcc(fitted(x), y), n=len(answered)
+    )
+    found["rmse_mapped_answered"] = Metric(
+        value=None if fitted is None else metrics.rmse(fitted(x), y), n=len(answered)
+    )
+    found["krcc"] = Metric(value=_times(metrics.krcc(x, y), share), n=n)
+    return found
+
+
+def pair_metrics(pairs: Sequence[Prediction]) -> dict[str, Metric]:
+    """Accuracy and F1 over the pairs on which people do not split evenly; a predicted tie is wrong."""
+    decided = [one for one in pairs if one.label != 0.5]
+    labels = [one.label - 0.5 for one in decided]
+    predicted = [one.predicted for one in decided]
+    right = [value is not None and value * label > 0 for value, label in zip(predicted, labels, strict=True)]
+    return {
+        "pair_accuracy": _mean_metric([float(one) for one in right], [one.group for one in decided]),
+        "pair_f1": Metric(value=metrics.pair_f1(predicted, labels, tie_margin=0.0), n=len(decided)),
+    }
+
+
+def series_metrics(pictures: Sequence[Prediction]) -> dict[str, Metric]:
+    """s-Acc, whether a best picture is among the first two, s-SRCC, and the chance level of s-Acc."""
+    groups = _grouped(pictures)
+    found = _series_means(
+        groups, {"s_acc": series.best_found, "s_top2": partial(series.best_found, k=2), "s_srcc": series.series_srcc}
+    )
+    chance = series.chance_series_accuracy([labels for _, labels in groups.values()])
+    found["s_acc_chance"] = Metric(value=chance, n=found["s_acc"].n)
+    return found
+
+
+def crop_metrics(pictures: Sequence[Prediction]) -> dict[str, Metric]:
+    """SRCC within each photograph, averaged, and Acc_k/n."""
+    measures: dict[str, SeriesMeasure] = {"mean_srcc": series.series_srcc}
+    for k, n in CROP_RANKS:
+        measures[f"acc_{k}_{n}"] = partial(series.top_crops_accuracy, k=k, n=n)
+    return _series_means(_grouped(pictures), measures)
+
+
+def _series_means(groups: Groups, measures: Mapping[str, SeriesMeasure]) -> dict[str, Metric]:
+    """The mean of each measure over the series in which it is defined."""
+    found = {}
+    for name, measure in measures.items():
+        values = [
+            (float(value), group)
+            for group, (predicted, labels) in groups.items()
+            if (value := measure(predicted, labels)) is not None
+        ]
+        found[name] = _mean_metric([value for value, _ in values], [group for _, group in values])
+    return found
+
+
+def _consistency(plan: Plan, given: Mapping[str, Answer], groups: Mapping[str, str]) -> dict[str, Metric]:
+    """How often both orders name the same picture, and how often three pictures form no cycle."""
+    found = {}
+    asked = [
+        (float(answer.order_consistent is True), groups[keys[0][0]])
+        for keys in plan.keys
+        if (answer := given["\t".join(key[0] for key in keys)]).raw or answer.order_consistent is not None
+    ]
+    if asked:
+        found["swap_consistency"] = _mean_metric([value for value, _ in asked], [group for _, group in asked])
+    edges: dict[str, list[tuple[str, str, float]]] = {}
+    for keys in plan.keys:
+        first, second = keys[0][0], keys[1][0]
+        value = given[f"{first}\t{second}"].value
+        if value is not None and second in groups and groups[first] == groups[second]:
+            edges.setdefault(groups[first], []).append((first, second, value))
+    right = total = 0
+    for members in edges.values():
+        places = {name: place for place, name in enumerate({name: None for a, b, _ in members for name in (a, b)})}
+        share = series.acyclic_triples(len(places), [(places[a], places[b], delta, 1.0) for a, b, delta in members])
+        right, total = right + share.n_right, total + share.n
+    if total:
+        found["cycle_rate"] = Metric(value=1.0 - right / total, n=total)
+    return found
+
+
+def _reliability(pairs: Sequence[Prediction]) -> list[calibration.Bin]:
+    offered = [(one.probability, one.label) for one in pairs if one.probability is not None]
+    if not offered:
+        return []
+    return calibration.reliability([p for p, _ in offered], [label for _, label in offered])
+
+
+def _grouped(pictures: Iterable[Prediction]) -> Groups:
+    groups: Groups = {}
+    for one in pictures:
+        predicted, labels = groups.setdefault(one.group, ([], []))
+        predicted.append(one.predicted)
+        labels.append(one.label)
+    return groups
+
+
+def _mean_metric(values: Sequence[float], clusters: Sequence[Hashable]) -> Metric:
+    interval = metrics.bootstrap(values, clusters, _mean, n=N_RESAMPLES, seed=SEED)
+    return Metric(value=interval.estimate, low=interval.low, high=interval.high, n=len(values))
+
+
+def _mean(rows: NDArray[Any]) -> float | None:
+    return float(np.mean(rows)) if len(rows) else None
+
+
+def _times(value: float | None, share: float) -> float | None:
+    return None if value is None else value * share

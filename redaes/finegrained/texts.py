@@ -1,0 +1,78 @@
+"""Comparative texts for CTAlign, and their embeddings by CLIP's frozen text tower."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from redaes.errors import BackendError
+from redaes.torchvision_compat import make_torchvision_importable
+from redaes.types import Factor
+
+make_torchvision_importable()
+
+from transformers import AutoTokenizer, CLIPModel  # noqa: E402
+
+_QUALITY: dict[Factor, str] = {
+    "light": "light",
+    "colour": "colours",
+    "focus": "focus",
+    "noise": "less noise",
+    "composition": "composition",
+    "content": "content with nothing in the way",
+    "subject": "subject",
+    "mood": "mood",
+}
+_AT_ONCE = 64
+
+
+def comparative_text(factors: Iterable[Factor], better: bool) -> str:
+    """The sentence for a pair whose deciding factors are known; the first picture is its subject.
+
+    >>> comparative_text(["light", "focus"], better=True)
+    'the first photo is better than the second: better light, better focus'
+    """
+    word = "better" if better else "worse"
+    reasons = ", ".join(f"{word} {_QUALITY[factor]}" for factor in factors)
+    sentence = f"the first photo is {word} than the second"
+    return f"{sentence}: {reasons}" if reasons else sentence
+
+
+@torch.no_grad()
+def text_embeddings(clip: Path, texts: Iterable[str]) -> dict[str, Tensor]:
+    """What CLIP's text tower makes of each different text, (d,) of length 1 each.
+
+    The tower is frozen, so this is done once, before training.
+
+    Args:
+        clip: folder of a CLIP model with its tokenizer, safetensors.
+        texts: longer ones are cut at what the tower takes (77 tokens in the published models).
+
+    Raises:
+        BackendError: no CLIP model with a tokenizer there.
+    """
+    different = sorted(set(texts))
+    if not different:
+        return {}
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(clip, local_files_only=True, trust_remote_code=False)
+        model, loading = CLIPModel.from_pretrained(
+            clip, local_files_only=True, use_safetensors=True, output_loading_info=True
+        )
+    except (OSError, ValueError, TypeError, LookupError, RuntimeError) as error:
+        raise BackendError(f"{clip} holds no CLIP model with a tokenizer ({error}); give its folder") from error
+    if loading["missing_keys"]:
+        raise BackendError(f"{clip} lacks weights, such as {min(loading['missing_keys'])}; copy the model again")
+    model.eval()
+    longest = model.config.text_config.max_position_embeddings
+    found: dict[str, Tensor] = {}
+    for start in range(0, len(different), _AT_ONCE):
+        chunk = different[start : start + _AT_ONCE]
+        inputs = tokenizer(chunk, padding=True, truncation=True, max_length=longest, return_tensors="pt")
+        hidden = model.text_model(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"])
+        embedded = torch.nn.functional.normalize(model.text_projection(hidden.pooler_output), dim=-1)
+        found.update(zip(chunk, embedded, strict=True))
+    return found

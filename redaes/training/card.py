@@ -1,0 +1,102 @@
+"""The card of a trained model: what a reader on the hub needs to know, made from the run's own records."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import PurePath
+from typing import Any
+
+from redaes import nano
+
+SETTINGS = (
+    "num_train_epochs", "max_steps", "per_device_train_batch_size", "gradient_accumulation_steps", "learning_rate",
+    "lr_scheduler_type", "warmup_steps", "weight_decay", "max_pixels", "lora_r", "lora_alpha", "lora_dropout",
+    "full_training", "tau", "preference_weight", "antisymmetry_weight", "thurstone_weight", "nll_weight", "beta",
+    "num_generations", "pairs_per_group", "temperature", "max_completion_length", "mode", "bf16", "seed",
+)  # fmt: skip
+"""What of a run's arguments the card shows; paths of the machine stay out of it."""
+
+_CARD = """---
+{base}library_name: {library}
+pipeline_tag: image-text-to-text
+tags:
+- image-aesthetics
+- preference
+---
+# {title}
+
+Says which of two pictures looks better, by how much, and why. Trained by redaes, stage `{stage}`, from `{model}`.
+
+    {command}
+
+Differences are in points of a scale from 0 to 9 and **not calibrated to human scores**. The model has learned from
+edited photographs; it knows the faults that those edits make.
+
+## Data
+
+RED dataset whose shards hash to `{data_hash}`. The licences of its photographs, and that of the base model, hold for
+what is made of them.
+
+## Prompts
+
+The model answers these prompts, word for word; another text is another task.
+
+{prompts}
+
+## Figures
+
+Of the training itself. They say nothing about pictures that were not trained on.
+
+{figures}
+
+## Settings
+
+{settings}
+
+Versions: {versions}.
+"""
+
+
+def _table(head: tuple[str, str], rows: Mapping[str, Any]) -> str:
+    lines = [f"| {head[0]} | {head[1]} |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows.items())]
+    return "\n".join(lines)
+
+
+def _figure(value: float) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def model_card(
+    record: Mapping[str, Any], prompt_ids: Mapping[str, str], history: Sequence[Mapping[str, Any]], *, base_on_hub: bool
+) -> str:
+    """The card, as Markdown with the hub's header.
+
+    Args:
+        record: of the run: ``stage``, ``arguments``, ``training_arguments``, ``data_hash``, ``metrics``, ``versions``.
+        prompt_ids: name to id of each prompt.
+        history: what the trainer logged, in order; the last figures of the training go into the card.
+        base_on_hub: whether the base model is named as the hub names it; otherwise it is a folder, or embedded.
+    """
+    arguments = record["arguments"]
+    whole = arguments["full_training"]
+    named = base_on_hub or arguments["model"] in nano.NAMES
+    model = arguments["model"] if named else PurePath(arguments["model"]).name
+    last: Mapping[str, Any] = next((entry for entry in reversed(history) if "loss" in entry), {})
+    figures = {name: value for name, value in {**last, **record["metrics"]}.items() if isinstance(value, int | float)}
+    settings = {**record["training_arguments"], **arguments}
+    option = "--model THIS_FOLDER" if whole else f"--model {model} --adapter THIS_FOLDER"
+    return _CARD.format(
+        base=f"base_model: {model}\n" if base_on_hub else "",
+        library="transformers" if whole else "peft",
+        title=f"RED-Aes {record['stage']}",
+        stage=record["stage"],
+        model=model,
+        command=f"redaes compare a.jpg b.jpg {option}",
+        data_hash=record["data_hash"],
+        prompts=_table(("prompt", "id"), {name: f"`{value}`" for name, value in prompt_ids.items()}),
+        figures=_table(("figure", "value"), {name: _figure(value) for name, value in figures.items()}),
+        settings=_table(
+            ("setting", "value"), {name: settings[name] for name in SETTINGS if settings.get(name) is not None}
+        ),
+        versions=", ".join(f"{name} {version}" for name, version in record["versions"].items()),
+    )

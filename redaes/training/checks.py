@@ -1,0 +1,200 @@
+"""Whether a stage left what it trained: the adapter on once, merging harmless, the language alive.
+
+Every stage ends by measuring its model, as it is in memory, on a few answers (:func:`probe`), and the run record keeps
+the figures. Whoever loads the result later must get them again; an adapter that was applied twice, or to another base,
+or not saved as it was, gives others. ``stages/check.py`` runs all checks on a result.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from heapq import nsmallest
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import ProcessorMixin
+
+from redaes import prompts
+from redaes.answers import parse
+from redaes.backends.base import Request
+from redaes.backends.loading import ADAPTER_CONFIG, load_adapter, load_network, load_processor, model_folder
+from redaes.backends.local import LocalBackend
+from redaes.errors import ParseError, RecordError
+from redaes.records import PairRecord, data_hash, read_json, read_records
+from redaes.training.formatting import answer_batch, ordered_images
+from redaes.types import Rationale, Sampling
+
+N_PROBED = 4
+"""Answers that a stage measures at its end."""
+
+TOLERANCE = {"float32": 1e-3, "bfloat16": 0.05, "float16": 0.02}
+"""Largest difference between two ways to compute an answer's log-probability per token, by the weights' type [ours].
+Rounding stays below it by a wide margin in float32; a second application of a trained adapter does not."""
+
+MIN_PARSED = 0.9
+"""Smallest share of answers that follow the grammar [ours; likewise the rest]."""
+MAX_REPEATED = 0.5
+"""Largest share of answers with one and the same reasoning."""
+LENGTHS = (0.5, 2.0)
+"""Bounds of the mean length of the reasoning, in words, as multiples of the dataset's."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was looked at."""
+
+    name: str
+    passed: bool
+    found: str
+    """What was measured, and against what."""
+
+
+@torch.no_grad()
+def answer_log_probs(model: Any, processor: ProcessorMixin, records: Sequence[PairRecord]) -> list[float]:
+    """Mean log-probability per token of each record's answer, as `redaes.training.formatting.answer_batch` draws it.
+
+    Answers are measured one by one: nothing depends on padding. The model is left in evaluation mode.
+    """
+    model.eval()
+    device = next(model.parameters()).device
+    found = []
+    for record in records:
+        batch = {name: value.to(device) for name, value in answer_batch(processor, [record]).items()}
+        labels = batch.pop("labels")[0]  # (T,)
+        n_answer = int((labels >= 0).sum())
+        # Left padding and one row: the answer is at the end, and each token is predicted one place earlier.
+        logits = model(**batch, logits_to_keep=n_answer + 1).logits[0, :-1].float()  # (n_answer, V)
+        picked = logits.log_softmax(-1).gather(-1, labels[-n_answer:, None])  # (n_answer, 1)
+        found.append(picked.mean().item())
+    return found
+
+
+def probed_records(folder: Path) -> list[PairRecord]:
+    """The training pairs on which a stage measures its model: the first that have an answer."""
+    whole = (
+        record
+        for record in read_records(folder, "train")
+        if record.pair.delta is not None and record.rationale is not None and record.rationale_swapped is not None
+    )
+    return list(islice(whole, N_PROBED))
+
+
+def probe(model: Any, processor: ProcessorMixin, folder: Path) -> dict[str, Any] | None:
+    """What the run record keeps of a model in memory; under ZeRO-3 every process must call it.
+
+    Returns:
+        None when no pair of the dataset has an answer.
+    """
+    records = probed_records(folder)
+    if not records:
+        return None
+    return {
+        "pairs": [record.pair.id for record in records],
+        "log_probs": answer_log_probs(model, processor, records),
+        "dtype": str(next(model.parameters()).dtype).removeprefix("torch."),
+    }
+
+
+def _agreement(name: str, wanted: Sequence[float], got: Sequence[float], dtype: str, what: str) -> Check:
+    difference = max(abs(a - b) for a, b in zip(wanted, got, strict=True))
+    tolerance = TOLERANCE[dtype]
+    return Check(
+        name,
+        difference <= tolerance,
+        f"{what} differ by {difference:.1e} per token at most over {len(got)} answers ({dtype}: up to {tolerance:g} is "
+        "rounding)",
+    )
+
+
+def language(rationales: Sequence[Rationale | None], written: Sequence[Rationale]) -> Check:
+    """Whether the reasoning is still language: it parses, differs between pairs, and is about as long as it was taught.
+
+    Args:
+        rationales: of a model's answers to different pairs; None: an answer that does not parse.
+        written: the dataset's reasoning for the same pairs.
+    """
+    texts = [rationale.text for rationale in rationales if rationale is not None]
+    n, n_parsed = len(rationales), len(texts)
+    if not n_parsed:
+        return Check("language", False, f"none of {n} answers follows the grammar")
+    n_most = Counter(texts).most_common(1)[0][1]
+    words = sum(len(text.split()) for text in texts) / n_parsed
+    taught = sum(len(rationale.text.split()) for rationale in written) / len(written)
+    passed = (
+        n_parsed >= MIN_PARSED * n
+        and n_most <= max(1.0, MAX_REPEATED * n_parsed)
+        and LENGTHS[0] * taught <= words <= LENGTHS[1] * taught
+    )
+    return Check(
+        "language",
+        passed,
+        f"{n_parsed} of {n} answers follow the grammar, {len(set(texts))} different, the most frequent {n_most} times, "
+        f"{words:.1f} words on average ({taught:.1f} in the dataset)",
+    )
+
+
+def _reasoning(model: Any, processor: ProcessorMixin, records: Sequence[PairRecord]) -> list[Rationale | None]:
+    prompt = prompts.load(prompts.COMPARE["reasoned"])
+    backend = LocalBackend.from_model(model, processor, "checked", "in memory")
+    requests = [Request(prompt, tuple(ordered_images(record, "forward"))) for record in records]
+    found: list[Rationale | None] = []
+    for answer in backend.generate(requests, Sampling()):
+        try:
+            found.append(parse(answer, "reasoned").rationale)
+        except ParseError:
+            found.append(None)
+    return found
+
+
+def check_result(final: Path, data: Path, *, n_pairs: int, merged: Path | None = None) -> list[Check]:
+    """Run all checks on a stage's result.
+
+    Args:
+        final: the stage's ``final/`` folder, an adapter or a whole model.
+        data: the dataset that it was trained on.
+        n_pairs: held-out pairs to answer in full; 0: language is not looked at.
+        merged: folder with the merged model; None: merge in memory.
+
+    Raises:
+        RecordError: ``final`` is no result, or ``data`` another dataset.
+        BackendError: a model that cannot be loaded.
+    """
+    record = read_json(final / "run_record.json")
+    if record.get("probe") is None:
+        raise RecordError(
+            f"{final}/run_record.json has no probe: nothing was measured at the end of a warm-up with heads, or on a "
+            "dataset without answers"
+        )
+    if record["data_hash"] != data_hash(data):
+        raise RecordError(f"{data} is not the dataset that {final} was trained on; give that one")
+    wanted, dtype = record["probe"]["log_probs"], record["probe"]["dtype"]
+    records = probed_records(data)
+    explained = (item for item in read_records(data, "test") if item.rationale is not None)
+    held_out = nsmallest(n_pairs, explained, key=lambda item: item.pair.id)  # ids are hashes: from all groups
+    processor = load_processor(final, None)
+    weights = getattr(torch, dtype)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+
+    has_adapter = (final / ADAPTER_CONFIG).is_file()
+    if has_adapter:
+        model = load_adapter(load_network(model_folder(record["arguments"]["model"]), weights), final)
+    else:
+        model = load_network(final, weights)
+    model = model.to(device)
+    fresh = answer_log_probs(model, processor, records)
+    found = [
+        _agreement("result", wanted, fresh, dtype, "log-probabilities loaded from disk and at the end of training")
+    ]
+    if has_adapter:
+        merge = model.merge_and_unload
+        model = merge(safe_merge=True) if merged is None else load_network(merged, weights).to(device)
+        alone = answer_log_probs(model, processor, records)
+        found.append(_agreement("merged", fresh, alone, dtype, "log-probabilities with the adapter and merged"))
+    if held_out:
+        written = [item.rationale for item in held_out if item.rationale is not None]
+        found.append(language(_reasoning(model, processor, held_out), written))
+    return found

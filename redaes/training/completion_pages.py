@@ -1,0 +1,97 @@
+"""Pages to look at while a model is trained by reinforcement: one ranking group, its pictures, what was answered.
+
+A page is one self-contained HTML file: whoever trains on a machine without a screen copies a file and opens it, and
+sees pictures beside texts, which no plot of a mean replaces. (For a table that programs read, TRL's
+``log_completions`` writes Parquet, without the pictures, and tables for the trackers.)
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+from PIL import Image
+
+from redaes.records import write_atomically
+from redaes.rewards.trl import Completion, completion_text, read
+
+THUMBNAIL = 224
+"""Longest side of a picture on a page, in pixels."""
+
+_TEMPLATE = Path(__file__).with_name("completions.html.j2")
+
+
+def write_page(
+    folder: Path,
+    step: int,
+    rows: Sequence[Mapping[str, Any]],
+    completions: Sequence[Completion],
+    components: Mapping[str, Sequence[float]],
+    rewards: Sequence[float],
+) -> Path:
+    """Write ``step-NNNNNN.html`` about the first ranking group of a generation batch, whole or not at all.
+
+    Args:
+        folder: where to.
+        step: number of the step, for the name and the heading.
+        rows: the dataset's row of each completion.
+        completions: what was sampled.
+        components: each component's reward of each completion; NaN: none.
+        rewards: the weighted sum for each completion; NaN: none.
+
+    Raises:
+        RecordError: the folder cannot be written to.
+    """
+    group = rows[0]["group"]
+    prompts: dict[tuple[str, ...], dict[str, Any]] = {}
+    letters: dict[str, int] = {}
+    pictures: list[str] = []
+    for number, row in enumerate(rows):
+        if row["group"] != group:
+            continue
+        for name, image in zip(row["shown"], row["images"], strict=True):
+            if name not in letters:
+                letters[name] = len(letters) + 1
+                pictures.append(_thumbnail(image))
+        prompt = prompts.setdefault(
+            tuple(row["shown"]),
+            {
+                "shown": [letters[name] for name in row["shown"]],
+                "delta": row["delta"],
+                "factors": row["factors"],
+                "answers": [],
+            },
+        )
+        answer = read(completions[number], row["mode"])
+        prompt["answers"].append(
+            {
+                "text": completion_text(completions[number]),
+                "failure": answer if isinstance(answer, str) else None,
+                "parts": [_figure(values[number]) for values in components.values()],
+                "reward": _figure(rewards[number]),
+            }
+        )
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    page = environment.from_string(_TEMPLATE.read_text(encoding="utf-8")).render(
+        step=step, group=group, pictures=pictures, prompts=list(prompts.values()), names=list(components)
+    )
+    path = folder / f"step-{step:06d}.html"
+    write_atomically(path, page.encode("utf-8"))
+    return path
+
+
+def _figure(value: float) -> str:
+    return "–" if math.isnan(value) else f"{value:.2f}"
+
+
+def _thumbnail(image: Image.Image) -> str:
+    small = image.copy()
+    small.thumbnail((THUMBNAIL, THUMBNAIL))
+    buffer = io.BytesIO()
+    small.save(buffer, "JPEG", quality=85)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")

@@ -1,0 +1,81 @@
+"""An adapter merged into its base: one folder that any tool loads, without peft."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from transformers import AutoConfig, ProcessorMixin
+
+from redaes import prompts
+from redaes.backends.loading import ADAPTER_CONFIG, load_adapter, load_network, load_processor, model_folder
+from redaes.errors import RecordError, TrainingError
+from redaes.records import read_json
+from redaes.training.checks import TOLERANCE
+from redaes.training.formatting import chat_text, encode
+
+KEPT = ("prompts.json", "run_record.json")
+"""What goes along from the adapter's folder, where it is there."""
+
+
+@torch.no_grad()
+def _log_probs(model: Any, processor: ProcessorMixin) -> torch.Tensor:
+    """(V,) after the reasoned prompt, for two pictures that are made here."""
+    text = chat_text(processor, prompts.load(prompts.COMPARE["reasoned"]), "")
+    pictures = [Image.linear_gradient("L").convert("RGB"), Image.radial_gradient("L").convert("RGB")]
+    logits: torch.Tensor = model.eval()(**encode(processor, [text], [pictures]), logits_to_keep=1).logits
+    return logits[0, -1].float().log_softmax(-1)
+
+
+def merge(adapter: Path, out: Path, *, model: str | None = None) -> Path:
+    """Write the merged model to ``out``, which appears whole or not at all.
+
+    Args:
+        adapter: a stage's ``final/`` folder.
+        out: a folder that does not exist yet.
+        model: the base; None: the one that the adapter names.
+
+    Returns:
+        ``out``: model in the base's own number type, processor, and the adapter's records.
+
+    Raises:
+        RecordError: no adapter there, or an ``out`` that exists or cannot be written.
+        TrainingError: the merged model does not answer as the adapter does.
+        BackendError: base or adapter cannot be loaded.
+    """
+    if not (adapter / ADAPTER_CONFIG).is_file():
+        raise RecordError(f"{adapter} has no {ADAPTER_CONFIG}; give the final/ folder of a stage that trained a LoRA")
+    if out.exists():
+        raise RecordError(f"{out} exists; choose another --out, nothing is overwritten")
+    base = model_folder(model or read_json(adapter / ADAPTER_CONFIG)["base_model_name_or_path"])
+    dtype = AutoConfig.from_pretrained(base, local_files_only=True, trust_remote_code=False).dtype or torch.float32
+    processor = load_processor(adapter if (adapter / "processor_config.json").is_file() else base, None)
+    network = load_adapter(load_network(base, dtype), adapter)
+    before = _log_probs(network, processor)
+    network = network.merge_and_unload(safe_merge=True)
+    after = _log_probs(network, processor)
+    likely = before.topk(8).indices
+    difference = (before[likely] - after[likely]).abs().max().item()
+    tolerance = TOLERANCE[str(dtype).removeprefix("torch.")]
+    if not difference <= tolerance:
+        raise TrainingError(
+            f"merged, {adapter} answers otherwise than unmerged: log-probabilities differ by {difference:.1e}, "
+            f"{tolerance:g} is allowed for {dtype}; report this with the adapter's run_record.json"
+        )
+    making = out.with_name(f".{out.name}.{os.getpid()}.tmp")
+    try:
+        network.save_pretrained(making)
+        processor.save_pretrained(making)
+        for name in KEPT:
+            if (adapter / name).is_file():
+                shutil.copyfile(adapter / name, making / name)
+        making.rename(out)
+    except OSError as error:
+        raise RecordError(f"{out} cannot be written: {error.strerror or error}; choose another --out") from error
+    finally:
+        shutil.rmtree(making, ignore_errors=True)  # after a success there is nothing
+    return out

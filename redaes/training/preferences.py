@@ -1,0 +1,76 @@
+"""Stage 2's other objective: prefer the right answer to the wrong one, with TRL's ``DPOTrainer``.
+
+The wrong answer is the right one for the other order (`redaes.training.formatting.preference_example`). DPO: Rafailov
+et al., NeurIPS 2023; that the answers are about relative differences is all that is ours.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from trl import DPOConfig, DPOTrainer
+
+from redaes.errors import TrainingError
+from redaes.training.formatting import preference_dataset
+from redaes.training.lengths import LikeLengths
+from redaes.training.setup import StageArguments, base_processor, claim, load_model, train, training_dtype
+
+
+@dataclass
+class PreferenceConfig(DPOConfig):
+    """``DPOConfig`` with defaults that two pictures need."""
+
+    objective: str = field(default="dpo", metadata={"help": "what tells this recipe from stage 2's own"})
+    max_length: int | None = field(default=None, metadata={"help": "tokens; a cut would take picture tokens away"})
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.remove_unused_columns = False
+        if self.max_length is not None:
+            raise TrainingError(f"max_length is {self.max_length}, and would cut picture tokens: leave it out")
+
+
+class PairDPOTrainer(DPOTrainer):
+    """``DPOTrainer`` whose batches hold answers of like length, and whose checkpoints can be resumed."""
+
+    def __init__(self, *, lengths: list[int], **kwargs: Any) -> None:
+        self._lengths = lengths
+        super().__init__(**kwargs)
+        # TRL keeps the adapter that the run began with as a second one, "ref", which peft would save in a folder of
+        # its own. Where transformers finds such a folder it resumes what is in there, and not the trained adapter.
+        self.model.save_pretrained = partial(self.model.save_pretrained, selected_adapters=["default"])
+
+    def _get_train_sampler(self, train_dataset: object = None) -> LikeLengths:
+        return LikeLengths.of_run(self._lengths, self.args)
+
+
+def run_preferences(arguments: StageArguments, config: PreferenceConfig) -> Path:
+    """Train stage 2 on preferences.
+
+    Returns:
+        The folder with the result. A finished stage is not trained again.
+
+    Raises:
+        TrainingError: full training is asked for, or as `redaes.training.setup.train` says.
+        RecordError: the dataset has nothing to prefer.
+    """
+    if arguments.full_training:
+        raise TrainingError("objective dpo trains a LoRA, against the model without it: drop full_training")
+    finished = claim("stage2_dpo", arguments, config)
+    if finished is not None:
+        return finished
+    torch.manual_seed(config.seed)
+    dataset, lengths, n_ties = preference_dataset(arguments.data_folder, "train", leave_out=arguments.leave_out)
+    processor = base_processor(arguments)
+    trainer = PairDPOTrainer(
+        lengths=lengths,
+        model=load_model(arguments, training_dtype(config)),
+        args=config,
+        train_dataset=dataset,
+        processing_class=processor,
+    )
+    return train("stage2_dpo", trainer, processor, arguments, lambda: {"ties_left_out": n_ties})

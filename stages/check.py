@@ -1,0 +1,39 @@
+"""Check a stage's result: it loads as it was trained, merges without change, and still has language.
+
+    python stages/check.py runs/stage2/final --data my_pairs
+    python stages/check.py runs/stage3/final --data my_pairs --merged runs/merged
+
+Ends with 2 when a check fails.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from redaes.training.checks import check_result
+from redaes.training.recipes import run_door
+
+
+def parse_args() -> argparse.Namespace:
+    """The result, the data that it was trained on, how much to ask."""
+    parser = argparse.ArgumentParser(description="check a stage's result")
+    parser.add_argument("final", type=Path, help="a stage's final/ folder")
+    parser.add_argument("--data", type=Path, required=True, help="RED dataset folder of the training")
+    parser.add_argument("--merged", type=Path, help="folder with the merged model; default: merge in memory")
+    parser.add_argument("--pairs", type=int, default=32, help="held-out pairs to answer in full")
+    return parser.parse_args()
+
+
+def main(args: argparse.Namespace) -> None:
+    """Check, and print one line for each."""
+    checks = check_result(args.final, args.data, n_pairs=args.pairs, merged=args.merged)
+    for check in checks:
+        print(f"{'ok    ' if check.passed else 'FAILED'} {check.name}: {check.found}")
+    if not all(check.passed for check in checks):
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    run_door(lambda: main(parse_args()))

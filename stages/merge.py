@@ -1,0 +1,30 @@
+"""Merge a stage's LoRA into its base model: one folder for transformers, vLLM and ``redaes compare --model``.
+
+python stages/merge.py runs/stage3/final --out runs/merged
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from redaes.training.merging import merge
+from redaes.training.recipes import run_door
+
+
+def parse_args() -> argparse.Namespace:
+    """The adapter and where to write."""
+    parser = argparse.ArgumentParser(description="merge a stage's LoRA into its base model")
+    parser.add_argument("adapter", type=Path, help="a stage's final/ folder")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the model; must not exist")
+    parser.add_argument("--model", help="base model; default: the one that the adapter names")
+    return parser.parse_args()
+
+
+def main(args: argparse.Namespace) -> None:
+    """Merge, and say where."""
+    print(f"merged: {merge(args.adapter, args.out, model=args.model)}")
+
+
+if __name__ == "__main__":
+    run_door(lambda: main(parse_args()))

@@ -1,0 +1,209 @@
+"""Assessors over a real server, a real model, a RED dataset; and the door with processes, killed and resumed."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from openai_server import Call, Fault, OpenAIServer, Say
+from PIL import Image
+
+from redaes.errors import EndpointError
+from redaes.evaluation.runner import CHUNK, Results, Spec, run
+
+ROOT = Path(__file__).parents[2]
+
+
+def quiet(done: int, total: int) -> None:
+    pass
+
+
+def finished(found: Results | None) -> Results:
+    assert found is not None
+    return found
+
+
+def folder_of(photo_folder: Path, folder: Path) -> Path:
+    """The session's photographs with labels of their brightness."""
+    folder.mkdir()
+    rows = [f"{file},{brightness(file)}" for file in sorted(photo_folder.glob("*.png"))]
+    (folder / "scores.csv").write_text("\n".join(["image,score", *rows]) + "\n")
+    pairs = [f"{photo_folder / f'photo{a}.png'},{photo_folder / f'photo{b}.png'}" for a, b in ((0, 1), (2, 3), (4, 5))]
+    (folder / "pairs.csv").write_text("\n".join(["first,second,p", *(f"{pair},0.9" for pair in pairs)]) + "\n")
+    return folder
+
+
+def brightness(file: Path) -> float:
+    with Image.open(file) as image:
+        return level_of(image)
+
+
+def level_of(image: Image.Image) -> float:
+    return float(np.asarray(image.convert("L"), dtype=float).mean())
+
+
+def say_score(call: Call) -> Say | Fault:
+    """Digits about the picture's brightness, with probabilities; the fourth question gets nonsense."""
+    if call.index == 3:
+        return Say("I would rather not", top=[{"I": -0.1}])
+    level = level_of(call.pictures()[0]) / 255 * 9
+    low = int(level)
+    share = min(max(level - low, 0.01), 0.99)
+    tops = [{"Score": 0.0}, {":": 0.0}, {" ": 0.0}, {str(low): math.log(1 - share), str(low + 1): math.log(share)}]
+    return Say(f"Score: {low}", top=tops)
+
+
+def test_scores_of_a_server_and_its_replica(photo_folder: Path, tmp_path: Path) -> None:
+    data = folder_of(photo_folder, tmp_path / "data")
+    with OpenAIServer(say_score) as one, OpenAIServer(say_score) as other:
+        options = {"url": f"{one.base_url},{other.base_url}", "model": "judge", "concurrency": "1"}
+        spec = Spec(benchmark="scores", data=data, assessor="endpoint", options=options)
+        results = finished(run(spec, tmp_path / "out", progress=quiet))
+        assert (len(one.calls), len(other.calls)) == (3, 3)
+    summary = results.summary
+    assert summary.n_failed == 0
+    assert summary.metrics["srcc"].value == pytest.approx(1.0)
+    assert json.loads((tmp_path / "out/timing.jsonl").read_text())["tokens"] == 6 * 110
+    with OpenAIServer(say_score) as server:
+        options = {"url": server.base_url, "model": "judge", "concurrency": "1"}
+        spec = spec.model_copy(update={"options": options})
+        summary = finished(run(spec, tmp_path / "alone", progress=quiet)).summary
+    assert summary.failures == {"not_the_form": 1}
+    text = (tmp_path / "alone/answers/000000.jsonl").read_text()
+    assert "I would rather not" in text  # what was said instead is kept
+
+
+def test_pairs_of_a_server(photo_folder: Path, tmp_path: Path) -> None:
+    data = folder_of(photo_folder, tmp_path / "data")
+
+    def say(call: Call) -> Say | Fault:
+        first, second = (level_of(picture) for picture in call.pictures())
+        winner, delta = ("A", "+2.0") if first > second else ("B", "-2.0")
+        tops = [{"Winner": 0.0}, {":": 0.0}, {f" {winner}": -0.1, f" {'B' if winner == 'A' else 'A'}": -2.4}]
+        return Say(f"Winner: {winner}\nDifference: {delta}", top=tops)
+
+    with OpenAIServer(say) as server:
+        options = {"url": server.base_url, "model": "judge", "mode": "fast"}
+        spec = Spec(benchmark="pairs", data=data / "pairs.csv", assessor="endpoint_pairs", options=options)
+        results = finished(run(spec, tmp_path / "out", progress=quiet))
+    metrics = results.summary.metrics
+    assert metrics["swap_consistency"].value == 1.0
+    assert metrics["expected_calibration_error"].n == 3
+    assert results.run["identity"]["prompt_ids"][0].startswith("compare_fast/v1@")
+
+
+def test_a_server_that_is_down_loses_nothing(photo_folder: Path, tmp_path: Path) -> None:
+    data = folder_of(photo_folder, tmp_path / "data")
+    with OpenAIServer(lambda call: Fault(404)) as server:
+        options = {"url": server.base_url, "model": "judge"}
+        spec = Spec(benchmark="scores", data=data, assessor="endpoint", options=options)
+        with pytest.raises(EndpointError, match="http_404"):
+            run(spec, tmp_path / "out", progress=quiet)
+    assert not list((tmp_path / "out").glob("answers/*"))  # nobody was wrong: nobody was asked
+
+
+@pytest.mark.parametrize("kind", ["vlm", "vlm_pairs"])
+def test_a_real_model(kind: str, tiny_model: Path, photo_folder: Path, tmp_path: Path) -> None:
+    data = folder_of(photo_folder, tmp_path / "data")
+    spec = Spec(
+        benchmark="scores",
+        data=data,
+        assessor=kind,
+        options={"model": str(tiny_model), "device": "cpu"},
+        n_references=2,
+    )
+    results = finished(run(spec, tmp_path / "out", progress=quiet))
+    assert results.run["identity"]["revision"]
+    if kind == "vlm_pairs":
+        assert results.summary.n_questions == 2 * 6 - 2
+        assert results.summary.metrics["srcc"].n == 6
+    else:
+        assert set(results.summary.failures) <= {"no_score"}
+
+
+def test_held_out_pairs_of_a_red_dataset(red_folder: Path, tmp_path: Path) -> None:
+    spec = Spec(benchmark="red", data=red_folder, assessor="baseline", options={"measure": "sharpness"})
+    results = finished(run(spec, tmp_path / "out", progress=quiet))
+    assert results.summary.metrics["pair_accuracy"].n > 0
+    assert results.summary.n_missing == 0
+
+
+def test_processes_and_kill_9(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    n = 12 * CHUNK
+    rows = []
+    for index in range(n):
+        pixels = np.full((40, 40, 3), index % 251, dtype=np.uint8)
+        pixels[index % 40, :] = index % 7 * 30
+        Image.fromarray(pixels).save(data / f"{index}.png", compress_level=0)
+        rows.append(f"{index}.png,{index % 17}")
+    (data / "scores.csv").write_text("\n".join(["image,score", *rows]) + "\n")
+    door = [sys.executable, str(ROOT / "eval/run_benchmark.py"), "scores", "--data", str(data)]
+    door += ["--assessor", "baseline", "--option", "measure=sharpness"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+
+    def launch(out: Path, *more: str) -> subprocess.Popen[str]:
+        command = [*door, "--out", str(out), *more]
+        return subprocess.Popen(command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+    whole = launch(tmp_path / "whole")
+    text, errors = whole.communicate(timeout=300)
+    assert whole.returncode == 0, errors
+    assert "srcc" in text
+    out = tmp_path / "killed"
+    for goal in (2, 6):
+        process = launch(out, "--workers", "2")
+        deadline = time.monotonic() + 300
+        while len(list((out / "answers").glob("[0-9]*.jsonl"))) < goal:
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        os.kill(process.pid, signal.SIGKILL)  # its processes end with it
+        process.communicate(timeout=60)
+    last = launch(out, "--workers", "2")
+    _, errors = last.communicate(timeout=300)
+    assert last.returncode == 0, errors
+    for name in ("results.json", "pictures.csv", "run.json"):
+        assert (out / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    refused = launch(out, "--option", "measure=luma")
+    _, errors = refused.communicate(timeout=300)
+    assert refused.returncode == 2
+    assert "give name=value" in errors
+
+
+def test_the_model_as_a_metric(tiny_model: Path, photo_folder: Path) -> None:
+    import torch
+
+    from redaes.backends.local import LocalBackend
+    from redaes.errors import InputError, ParseError
+    from redaes.evaluation.pyiqa_style import AestheticMetric
+
+    backend = LocalBackend(str(tiny_model), device="cpu")
+    metric = AestheticMetric(backend)
+    file = photo_folder / "photo0.png"
+    with Image.open(file) as image:
+        pixels = torch.from_numpy(np.asarray(image.convert("RGB"), dtype=np.float32) / 255).permute(2, 0, 1)[None]
+    with pytest.raises(ParseError, match="no_score"):
+        metric(file)  # this model's weights are random: it was not about to write a digit
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("redaes.evaluation.assessors.MIN_DIGIT_SHARE", 0.0)
+        scores = metric(pixels.repeat(2, 1, 1, 1))
+        assert scores.shape == (2,)
+        assert 0 <= float(scores[0]) <= 9
+        assert metric(str(file)).tolist() == pytest.approx(scores[:1].tolist(), abs=1e-5)
+    for wrong in (pixels[0], pixels[:, :2]):
+        with pytest.raises(InputError, match=r"give \(N, 3, H, W\)"):
+            metric(wrong)
+    with pytest.raises(InputError, match="divide 8-bit pictures"):
+        metric(pixels * 255)
+    with pytest.raises(InputError, match="takes no reference"):
+        metric(file, ref=file)  # type: ignore[arg-type]

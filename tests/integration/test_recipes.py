@@ -1,0 +1,123 @@
+"""Every recipe and every launch configuration that ships can be read, and says what it must."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import yaml
+from accelerate.commands.config.config_args import ClusterConfig
+
+from redaes.errors import InputError, MissingDependency, TrainingError
+from redaes.training import recipes
+
+ROOT = Path(__file__).parents[2]
+CONFIGS = ROOT / "stages" / "configs"
+DOORS = {
+    "stage1": "stage1_sft",
+    "stage2": "stage2_align",
+    "stage3": "stage3_grpo",
+    "warmup_vision": "warmup_vision",
+    "warmup_reading": "warmup_reading",
+    "fgaesq": "fgaesq",
+}
+"""Beginning of a recipe's name to the door that reads it; longer ones first."""
+REAL = sorted(path.name for path in CONFIGS.glob("*_qwen*.yaml"))
+CPU = ["--use_cpu", "true", "--bf16", "false"]  # what this machine has
+
+
+def door(recipe: str) -> ModuleType:
+    name = next(DOORS[start] for start in sorted(DOORS, key=len, reverse=True) if recipe.startswith(start))
+    spec = importlib.util.spec_from_file_location(name, ROOT / "stages" / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def read(recipe: str, *more: str) -> tuple[Any, Any]:
+    return door(recipe).parse_args(["--config", str(CONFIGS / recipe), *more])
+
+
+@pytest.mark.parametrize("recipe", sorted(path.name for path in CONFIGS.glob("*.yaml")))
+def test_every_recipe_is_read_by_its_door(recipe: str) -> None:
+    stage, config = read(recipe, *CPU)
+    written = yaml.safe_load((CONFIGS / recipe).read_text())
+    for name in ("model", "output_dir", "learning_rate", "max_pixels", "lora_r", "objective"):
+        if name in written:
+            assert getattr(stage, name, getattr(config, name, None)) == written[name]
+
+
+def test_there_is_a_recipe_for_every_model_and_stage() -> None:
+    models = ("qwen3_vl_2b", "qwen3_vl_4b", "qwen3_vl_8b", "qwen2_5_vl_3b", "qwen2_5_vl_7b")
+    stages = ("stage1", "stage2", "stage2_dpo", "stage3")
+    assert sorted(f"{stage}_{model}.yaml" for stage in stages for model in models) == REAL
+
+
+@pytest.mark.parametrize("recipe", REAL)
+def test_recipes_of_real_models_save_memory_and_keep_pictures_whole(recipe: str) -> None:
+    written = yaml.safe_load((CONFIGS / recipe).read_text())
+    assert written["bf16"] is written["gradient_checkpointing"] is True
+    assert written["use_cpu"] is False
+    assert written["max_pixels"] <= 512 * 512
+    assert "full_training" not in written
+    stage, config = read(recipe, *CPU)
+    assert not stage.full_training
+    # Nothing cuts a sequence: picture tokens would go first.
+    assert getattr(config, "max_length", None) is None
+    assert recipe.removesuffix(".yaml").removeprefix(stage_of(recipe) + "_") in written["output_dir"]
+
+
+def stage_of(recipe: str) -> str:
+    return recipe.split("_qwen", maxsplit=1)[0]
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "accelerate_configs").glob("*.yaml")), ids=lambda file: file.stem)
+def test_every_launch_configuration_is_read_by_accelerate(file: Path) -> None:
+    config = ClusterConfig.from_yaml_file(str(file))
+    assert config.num_processes % config.num_machines == 0
+    # Number types are the recipe's.
+    assert config.mixed_precision is None
+
+
+def test_the_launch_configurations_are_those_of_the_list() -> None:
+    names = {file.stem for file in (ROOT / "accelerate_configs").glob("*.yaml")}
+    assert names == {"cpu", "single_gpu", "ddp", "zero2", "zero3", "zero3_offload", "multi_node"}
+
+
+def test_deepspeed_is_not_left_out_silently(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ACCELERATE_USE_DEEPSPEED", "true")
+    with pytest.raises(TrainingError, match="set use_cpu: false"):
+        read("stage1_nano.yaml")
+
+
+@pytest.mark.parametrize(
+    ("more", "line"),
+    [
+        (["--report_to", "wandb"], r"wandb is not installed; run: pip install 'redaes\[wandb\]'"),
+        (["--report_to", "tensorboard"], r"pip install 'redaes\[tensorboard\]'"),
+        (["--report_to", "trackio"], r"pip install 'redaes\[trackio\]'"),
+        (["--use_liger_kernel", "true"], r"liger-kernel is not installed; run: pip install 'redaes\[liger\]'"),
+    ],
+)
+def test_what_is_not_installed_is_said_before_the_model_loads(
+    more: list[str], line: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recipes, "find_spec", lambda name: None)
+    with pytest.raises(MissingDependency, match=line):
+        read("stage1_nano.yaml", *more)
+
+
+@pytest.mark.parametrize("more", [[], ["--hub_model_id", "no name"]])
+def test_an_upload_needs_a_name(more: list[str]) -> None:
+    with pytest.raises(InputError, match="give owner/name"):
+        read("stage1_nano.yaml", "--push_to_hub", "true", *more)
+
+
+def test_an_upload_is_not_left_to_the_trainer() -> None:
+    stage, config = read("stage2_nano.yaml", "--push-to-hub", "true", "--hub_model_id", "me/model")
+    assert (stage.repository, config.push_to_hub) == ("me/model", False)

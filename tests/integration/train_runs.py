@@ -1,0 +1,51 @@
+"""Train several runs one after the other in the process group that a launcher made: ``train_runs.py RUNS.json``.
+
+The file holds ``[[stage, [argument, …]], …]``; a stage is named by its recipe. Starting Python and its libraries is
+most of the time of a tiny run, so tests of several processes share one launch. With ``kill`` as a second argument the
+process kills itself with signal 9, as soon as the first checkpoint is written.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+from redaes.training.alignment import AlignmentConfig, run_align
+from redaes.training.preferences import PreferenceConfig, run_preferences
+from redaes.training.recipes import parse
+from redaes.training.sft import SFTConfig, run_sft
+
+RECIPES = Path(__file__).parents[2] / "stages" / "configs"
+STAGES = {
+    "stage1": (SFTConfig, run_sft),
+    "stage2": (AlignmentConfig, run_align),
+    "stage2_dpo": (PreferenceConfig, run_preferences),
+}
+
+
+def train(stage: str, argv: list[str]) -> Path:
+    config_class, run = STAGES[stage]
+    return run(*parse(config_class, RECIPES / f"{stage}_nano.yaml", argv))
+
+
+def die_after_a_checkpoint() -> None:
+    from transformers import Trainer
+
+    save = Trainer._save_checkpoint
+
+    def save_and_die(self: Trainer, *args: Any, **kwargs: Any) -> None:
+        save(self, *args, **kwargs)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    Trainer._save_checkpoint = save_and_die
+
+
+if __name__ == "__main__":
+    if sys.argv[2:] == ["kill"]:
+        die_after_a_checkpoint()
+    for name, arguments in json.loads(Path(sys.argv[1]).read_text()):
+        train(name, arguments)

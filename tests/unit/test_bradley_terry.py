@@ -1,0 +1,52 @@
+"""Bradley-Terry strengths of a whole vote table."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from redaes.errors import InputError
+from redaes.ranking import bradley_terry
+
+
+@given(st.lists(st.floats(-3, 3), min_size=2, max_size=6))
+@settings(max_examples=40, deadline=None)
+def test_bradley_terry_recovers_the_strengths_behind_probabilities(strengths: list[float]) -> None:
+    s = np.array(strengths)
+    wins = 1 / (1 + np.exp(s[None, :] - s[:, None]))
+    np.fill_diagonal(wins, 0)
+    assert bradley_terry(wins) == pytest.approx(s - s.mean(), abs=1e-8)
+
+
+def test_bradley_terry_is_the_maximum_of_the_likelihood() -> None:
+    from scipy.optimize import minimize
+
+    wins = np.random.default_rng(1).integers(0, 9, (5, 5)).astype(float)
+    wins[0, 1], wins[1, 0] = 1000, 1
+    np.fill_diagonal(wins, 0)
+
+    def loss(s: np.ndarray) -> float:
+        return float((wins * np.logaddexp(0, s[None, :] - s[:, None])).sum() + s.mean() ** 2)
+
+    best = minimize(loss, np.zeros(5), method="BFGS", options={"gtol": 1e-9})
+    found = bradley_terry(wins)
+    assert found == pytest.approx(best.x - best.x.mean(), abs=1e-5)
+    assert loss(found) <= best.fun + 1e-9
+
+
+def test_bradley_terry_without_a_finite_answer() -> None:
+    with pytest.raises(InputError, match="no chain of wins leads from item 1 to item 0"):
+        bradley_terry([[0, 2], [0, 0]])
+    with pytest.raises(InputError, match="no finite strengths"):  # 0 and 1 always beat 2 and 3
+        bradley_terry([[0, 1, 1, 1], [1, 0, 1, 1], [0, 0, 0, 1], [0, 0, 1, 0]])
+    # A long circle: each item loses, but only through all the others.
+    circle = np.roll(np.eye(9), 1, axis=1)
+    assert bradley_terry(circle) == pytest.approx(np.zeros(9), abs=1e-9)
+
+
+@pytest.mark.parametrize("wins", [[[1, 1], [1, 0]], [[0, -1], [1, 0]], [[0, float("nan")], [1, 0]], [[0, 1]], []])
+def test_bradley_terry_refuses_malformed_tables(wins: list[list[float]]) -> None:
+    with pytest.raises(InputError, match="wins "):
+        bradley_terry(wins)

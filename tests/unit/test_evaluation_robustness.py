@@ -1,0 +1,164 @@
+"""Probes and the quality of reasoning: what is counted, on assessors and answers whose faults are known."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from redaes.errors import InputError, RecordError
+from redaes.evaluation import heldout
+from redaes.evaluation.heldout import Answer, HeldOut, Outcome, Reasoned
+from redaes.evaluation.probes import LEVELS, PROBES, ProbeResult, build_probes, summarise_probes
+from redaes.evaluation.rationales import rationale_quality
+from redaes.evaluation.runner import Spec, run
+from redaes.types import Factor, Order, Sampling
+from tests.conftest import synthetic_photograph
+
+
+def quiet(done: int, total: int) -> None:
+    pass
+
+
+@pytest.fixture(scope="module")
+def probes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("probes")
+    photographs = []
+    for seed in range(5):
+        photographs.append(folder / f"p{seed}.png")
+        synthetic_photograph(seed, 96, 72).save(photographs[-1])
+    return build_probes(photographs, folder / "out", progress=quiet)
+
+
+def judged(probes: Path, out: Path, measure: str) -> dict[tuple[str, int], ProbeResult]:
+    spec = Spec(benchmark="pairs", data=probes, assessor="baseline", options={"measure": measure})
+    assert run(spec, out, progress=quiet) is not None
+    return {(one.probe, one.level): one for one in summarise_probes(out)}
+
+
+def test_an_assessor_that_likes_colour_is_caught(probes: Path, tmp_path: Path) -> None:
+    found = judged(probes, tmp_path / "out", "colourfulness")
+    assert set(found) == {(probe, level) for probe in PROBES for level in LEVELS}
+    saturated = found["saturation", 3]
+    assert saturated.n == 5
+    assert saturated.original_preferred is not None
+    assert saturated.original_preferred.value == 0.0
+    assert saturated.relative_difference is None
+    recompressed, resized = found["reencoding", 1], found["resizing", 3]
+    for one in (recompressed, resized):
+        assert one.original_preferred is None
+        assert one.relative_difference is not None
+        assert one.relative_difference.value is not None
+    assert 0 <= recompressed.relative_difference.value < 0.5  # type: ignore[operator, union-attr]
+
+
+def test_an_assessor_that_counts_pixels_is_caught(probes: Path, tmp_path: Path) -> None:
+    found = judged(probes, tmp_path / "out", "resolution")
+    border = found["border", 3].original_preferred
+    assert border is not None
+    assert border.value == 0.0  # a border makes the picture larger
+    assert found["resizing", 3].relative_difference is None  # all photographs have one size: there is no yardstick
+
+
+def test_building_again_writes_nothing_anew(probes: Path) -> None:
+    file = probes.parent / "p0/jpeg_3.png"
+    file.write_bytes(b"kept")
+    photographs = sorted(probes.parent.parent.glob("p*.png"))
+    build_probes(photographs, probes.parent, progress=quiet)
+    assert file.read_bytes() == b"kept"
+    file.unlink()
+    build_probes(photographs, probes.parent, progress=quiet)
+    assert file.read_bytes() != b"kept"
+    with pytest.raises(InputError, match="at least two photographs"):
+        build_probes(photographs[:1], probes.parent, progress=quiet)
+
+
+def test_a_run_over_something_else_is_refused(tmp_path: Path) -> None:
+    for seed in range(2):
+        synthetic_photograph(seed, 32, 24).save(tmp_path / f"{seed}.png")
+    (tmp_path / "pairs.csv").write_text("first,second,p\n0.png,1.png,0.5\n")
+    spec = Spec(benchmark="pairs", data=tmp_path / "pairs.csv", assessor="baseline", options={"measure": "luma"})
+    run(spec, tmp_path / "out", progress=quiet)
+    with pytest.raises(RecordError, match="is not over probes"):
+        summarise_probes(tmp_path / "out")
+
+
+def reasoned(
+    number: int, label: float, true: tuple[Factor, ...], *answers: tuple[Order, str | None, tuple[Factor, ...]]
+) -> Reasoned:
+    """A pair with its answers: order, winner (None: contradiction), named factors."""
+    outcome = Outcome(
+        pair=str(number),
+        group=f"g{number}",
+        source=f"s{number}",
+        factors=true,
+        label=label,
+        delta=None,
+        probability=None,
+        order_consistent=None,
+        asked=True,
+    )
+    return Reasoned(
+        outcome=outcome,
+        winner=None,
+        rationale=None,
+        rationale_order=None,
+        answers=tuple(
+            Answer(
+                order=order,
+                failure=None if winner else "contradiction",
+                winner=winner,  # type: ignore[arg-type]
+                factors=named,
+                right_factor=False,
+                rationale=f"It looks {' and '.join(named)}" if winner else None,
+                text="",
+            )
+            for order, winner, named in answers
+        ),
+    )
+
+
+def evaluation(*items: Reasoned) -> HeldOut:
+    empty = heldout.Proportion(value=None, low=None, high=None, n_right=0, n=0, n_failed=0, n_excluded=0)
+    nothing = heldout.Estimate(value=None, low=None, high=None)
+    return HeldOut(
+        model="m",
+        revision="r",
+        prompt_ids=(),
+        sampling=Sampling(),
+        seed=0,
+        n_pairs=len(items),
+        n_photographs=len(items),
+        cluster="photograph",
+        n_clusters=len(items),
+        fast=heldout.FastSummary(accuracy=empty, by_factor={}, srcc=nothing, order_consistency=empty),
+        reasoned=None,
+        outcomes=(),
+        reasoned_outcomes=items,
+    )
+
+
+def test_reasoning_is_measured_against_the_edit() -> None:
+    quality = rationale_quality(
+        evaluation(
+            # Right in one order; in the other, where the pictures change places, the wrong side and a wrong factor too.
+            reasoned(0, 2.0, ("light",), ("forward", "A", ("light",)), ("swapped", "A", ("light", "noise"))),
+            reasoned(1, -2.0, ("focus", "noise"), ("forward", "B", ("focus",)), ("swapped", None, ())),
+            reasoned(2, 0.0, (), ("forward", "tie", ()), ("swapped", "B", ("mood",))),
+        )
+    )
+    assert (quality.n_answers, quality.n_failed) == (6, 1)
+    assert quality.factor_precision.value == pytest.approx(3 / 5)
+    assert quality.factor_recall.value == pytest.approx(3 / 6)
+    assert quality.side.value == pytest.approx(2 / 4)
+    assert quality.hallucination.value == pytest.approx(2 / 6)
+    assert quality.contradiction.value == pytest.approx(1 / 6)
+    assert quality.by_factor["noise"].model_dump() == {
+        "named_and_changed": 0,
+        "named_though_unchanged": 1,
+        "changed_though_not_named": 2,
+    }
+    assert quality.n_distinct == 5
+    assert quality.factor_precision.low is not None
+    silent = rationale_quality(evaluation(reasoned(0, 2.0, ("light",), ("forward", None, ()))))
+    assert (silent.factor_precision.value, silent.factor_recall.value, silent.distinct_words) == (None, 0.0, None)
