@@ -17,7 +17,7 @@ from colours import Colours, running
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from schemathesis.specs.openapi.checks import positive_data_acceptance
+from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
 
 from redaes.serving.front_door import create_app
 from redaes.serving.limits import Limits
@@ -43,7 +43,11 @@ quick = settings(
 @quick
 def test_requests_made_from_the_schema(case: schemathesis.Case) -> None:
     # A schema cannot say what a picture is, so most of what follows it is refused all the same.
-    case.call_and_validate(excluded_checks=[positive_data_acceptance])
+    excluded = [positive_data_acceptance]
+    if case.media_type == "multipart/form-data":
+        # On the way there, wrong values may become right ones: an empty list is sent as no field at all.
+        excluded.append(negative_data_rejection)
+    case.call_and_validate(excluded_checks=excluded)
 
 
 def _pictures() -> dict[str, bytes]:
