@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import ProcessorMixin
+from transformers import AutoConfig, ProcessorMixin
 
 from redaes import prompts
 from redaes.answers import parse
@@ -150,6 +150,13 @@ def _reasoning(model: Any, processor: ProcessorMixin, records: Sequence[PairReco
     return found
 
 
+def _coarser(dtype: str, folder: Path) -> str:
+    """Of a number type and that in which a model is stored, the one with fewer bits."""
+    stored = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False).dtype
+    name = dtype if stored is None else str(stored).removeprefix("torch.")
+    return max(dtype, name, key=lambda one: TOLERANCE[one])
+
+
 def check_result(final: Path, data: Path, *, n_pairs: int, merged: Path | None = None) -> list[Check]:
     """Run all checks on a stage's result.
 
@@ -193,7 +200,8 @@ def check_result(final: Path, data: Path, *, n_pairs: int, merged: Path | None =
         merge = model.merge_and_unload
         model = merge(safe_merge=True) if merged is None else load_network(merged, weights).to(device)
         alone = answer_log_probs(model, processor, records)
-        found.append(_agreement("merged", fresh, alone, dtype, "log-probabilities with the adapter and merged"))
+        kept = dtype if merged is None else _coarser(dtype, merged)
+        found.append(_agreement("merged", fresh, alone, kept, "log-probabilities with the adapter and merged"))
     if held_out:
         written = [item.rationale for item in held_out if item.rationale is not None]
         found.append(language(_reasoning(model, processor, held_out), written))

@@ -111,7 +111,8 @@ def test_a_result_is_merged_checked_and_asked(workplace: Path, photo_folder: Pat
         for more in (["--model", "runs/merged"], ["--adapter", "runs/stage2/final"])
     ]
     one, other = (json.loads(run.stdout) for run in asked)
-    assert one["probability"] == pytest.approx(other["probability"], abs=1e-4)
+    # Both are read in float32; merged weights were rounded to bfloat16, as the base's are.
+    assert one["probability"] == pytest.approx(other["probability"], abs=0.02)
 
 
 def test_two_processes_keep_ranking_groups_whole_and_resume(workplace: Path) -> None:
