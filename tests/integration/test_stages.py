@@ -381,7 +381,7 @@ def test_preferences_are_learned(
 
     rows, lengths, _ = preferences.preference_dataset(red_folder, "train")
     few = rows.select(range(4)), lengths[:4], 0
-    monkeypatch.setattr(preferences, "preference_dataset", lambda *_: few)
+    monkeypatch.setattr(preferences, "preference_dataset", lambda *_, **__: few)
     more = ["--max_steps", "6", "--learning_rate", "5e-3", "--lr_scheduler_type", "constant"]
     final = run("stage2_dpo", tiny_model, red_folder, tmp_path / "run", *more)
     history = json.loads((final / "trainer_state.json").read_text())["log_history"]
