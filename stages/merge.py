@@ -18,12 +18,13 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("adapter", type=Path, help="a stage's final/ folder")
     parser.add_argument("--out", type=Path, required=True, help="folder for the model; must not exist")
     parser.add_argument("--model", help="base model; default: the one that the adapter names")
+    parser.add_argument("--float32", action="store_true", help="write float32; default: as the base is stored")
     return parser.parse_args()
 
 
 def main(args: argparse.Namespace) -> None:
     """Merge, and say where."""
-    print(f"merged: {merge(args.adapter, args.out, model=args.model)}")
+    print(f"merged: {merge(args.adapter, args.out, model=args.model, in_float32=args.float32)}")
 
 
 if __name__ == "__main__":

@@ -31,16 +31,17 @@ def _log_probs(model: Any, processor: ProcessorMixin) -> torch.Tensor:
     return logits[0, -1].float().log_softmax(-1)
 
 
-def merge(adapter: Path, out: Path, *, model: str | None = None) -> Path:
+def merge(adapter: Path, out: Path, *, model: str | None = None, in_float32: bool = False) -> Path:
     """Write the merged model to ``out``, which appears whole or not at all.
 
     Args:
         adapter: a stage's ``final/`` folder.
         out: a folder that does not exist yet.
         model: the base; None: the one that the adapter names.
+        in_float32: write float32, whatever the base is stored in; rounding a small model to bfloat16 moves verdicts.
 
     Returns:
-        ``out``: model in the base's own number type, processor, and the adapter's records.
+        ``out``: model in the base's own number type or float32, processor, and the adapter's records.
 
     Raises:
         RecordError: no adapter there, or an ``out`` that exists or cannot be written.
@@ -69,7 +70,7 @@ def merge(adapter: Path, out: Path, *, model: str | None = None) -> Path:
         )
     making = out.with_name(f".{out.name}.{os.getpid()}.tmp")
     try:
-        network.to(dtype).save_pretrained(making)
+        network.to(torch.float32 if in_float32 else dtype).save_pretrained(making)
         processor.save_pretrained(making)
         for name in KEPT:
             if (adapter / name).is_file():
