@@ -75,6 +75,9 @@ class LocalBackend:
         elif adapter is not None:
             if not (adapter / ADAPTER_CONFIG).is_file():
                 raise BackendError(f"{adapter} has no {ADAPTER_CONFIG}: give the folder of a PEFT adapter")
+            if name == nano.NAME and _base_of(adapter) == nano.BASE:
+                # The default model stands for its family: what was trained on the base must not go on the trained one.
+                name, folder = nano.BASE, model_folder(nano.BASE)
             name = f"{name} + {adapter}"
         place = _device(device)
         if dtype is None:
