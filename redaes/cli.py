@@ -158,7 +158,7 @@ def score(
 
 @app.command()
 def rank(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder of pictures.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder of pictures; its folders are searched.")],
     out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("ranking_out"),
     write_xmp: Annotated[
         bool,
@@ -181,7 +181,7 @@ def rank(
         from redaes.series.folder import rank_folder
 
         way = known_mode(mode)
-        list_images(folder)  # what costs little is checked before a model is loaded
+        list_images(folder, recursive=True)  # what costs little is checked before a model is loaded
         # To a file or a pipe, standard error gets no bars.
         columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
         console = Console(stderr=True)

@@ -96,7 +96,8 @@ def rank_folder(
     """Group the pictures of a folder into series, rank each, and write the results.
 
     Args:
-        folder: with the pictures; nothing in it is changed, but for sidecars where ``write_xmp`` asks for them.
+        folder: with the pictures, in folders of its own too; nothing in it is changed, but for sidecars where
+            ``write_xmp`` asks for them.
         out: for the results; a run with the same pictures, model and settings goes on where one stopped.
         assessor: its mode is used for ranking; the explanation is always reasoned.
         orders: as for :meth:`~redaes.assessor.Assessor.rank`.
@@ -109,7 +110,7 @@ def rank_folder(
         RecordError: ``out`` cannot be written to.
         BackendError: the model cannot be asked.
     """
-    files = list_images(folder)
+    files = list_images(folder, recursive=True)
     n_scanned = 0
 
     def count() -> None:
@@ -143,7 +144,7 @@ def rank_folder(
                 failed.append(f"series {ranked.name}: {ranked.failure}")
             lines.write(json.dumps(line) + "\n")
             rows.writerows(_rows(ranked))
-            _write_figures(page, ranked)
+            _write_figures(page, ranked, folder)
             failed += _mark(ranked, write_xmp, summary)
             if on_series is not None:
                 on_series(number, len(series), line)
@@ -280,7 +281,7 @@ def _rows(ranked: RankedSeries) -> Iterator[tuple[object, ...]]:
         )
 
 
-def _write_figures(page: TextIO, ranked: RankedSeries) -> None:
+def _write_figures(page: TextIO, ranked: RankedSeries, folder: Path) -> None:
     explanation = ranked.explanation
     told = None
     if explanation is not None:
@@ -301,6 +302,7 @@ def _write_figures(page: TextIO, ranked: RankedSeries) -> None:
         page.write(
             sheet.figure(
                 picture.photograph.ref.path,
+                name=str(picture.photograph.ref.path.relative_to(folder)),
                 place=picture.place,
                 score=None if ranked.ranking is None or picture.mark is None else (picture.score, picture.error),
                 taken="" if taken is None else str(taken),

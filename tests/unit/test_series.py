@@ -225,6 +225,16 @@ def test_each_series_is_ranked_explained_and_written(folder: Path, tmp_path: Pat
     assert {path: path.read_bytes() for path in folder.iterdir()} == before  # no sidecar, no picture touched
 
 
+def test_folders_in_the_folder_are_searched_and_a_burst_may_lie_in_two(folder: Path, tmp_path: Path) -> None:
+    (folder / "card 2").mkdir()
+    (folder / "s1_1.jpg").rename(folder / "card 2" / "s1_0.jpg")  # a name that is there already
+    summary = rank_folder(folder, tmp_path / "out", _fast())
+    assert (summary.n_pictures, summary.n_series) == (6, 3)
+    page = (tmp_path / "out" / "contact_sheet.html").read_text()
+    assert "</b> card 2/s1_0.jpg" in page
+    assert "</b> s1_0.jpg" in page
+
+
 def test_the_contact_sheet_is_one_safe_page(folder: Path, tmp_path: Path) -> None:
     (folder / "s3_0.jpg").rename(folder / "s3<script>&.jpg")
     rank_folder(folder, tmp_path / "out", _fast())
