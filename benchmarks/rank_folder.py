@@ -3,11 +3,11 @@
     python benchmarks/rank_folder.py PHOTOS [--pictures 1000] [--shots 4] [--work /tmp/rank_folder]
 
 Makes folders of series out of photographs: each photograph is cropped, shifted a little and edited with the embedded
-operations, and its shots get capture times two seconds apart. `redaes rank` runs on them three times over: killed with
-SIGKILL when a quarter of the series are answered, started again, killed at a half, started again. Then it runs once more
-into another folder without being killed. Printed: time, pictures a second, resident memory along the way, whether every
-picture is in the result exactly once, whether a kept answer was asked again, and whether both results are equal. Ends
-with 1 unless they are.
+operations, and its shots get capture times two seconds apart. `redaes rank` runs on them: killed with SIGKILL when a
+quarter of the series are answered, started again, killed at a half, started again. Then it runs once more into another
+folder without being killed. Printed: time, pictures a second, resident memory along the way, whether every picture is
+in the result exactly once, whether a kept answer was asked again, and whether both results are equal. Ends with 1
+unless they are.
 """
 
 from __future__ import annotations

@@ -255,9 +255,7 @@ def capture_time(data: bytes, path: Path) -> datetime | None:
         return None
 
 
-def list_images(
-    folder: str | Path, suffixes: Sequence[str] = IMAGE_SUFFIXES, *, recursive: bool = False
-) -> list[Path]:
+def list_images(folder: str | Path, suffixes: Sequence[str] = IMAGE_SUFFIXES, *, recursive: bool = False) -> list[Path]:
     """The pictures in a folder, sorted by path, found by their ending; hidden files and folders are left out.
 
     Args:

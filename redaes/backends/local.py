@@ -17,6 +17,7 @@ from redaes import nano
 from redaes.backends.base import Request, revision_of
 from redaes.backends.loading import (
     ADAPTER_CONFIG,
+    find_device,
     first_line,
     load_adapter,
     load_network,
@@ -79,7 +80,7 @@ class LocalBackend:
                 # The default model stands for its family: what was trained on the base must not go on the trained one.
                 name, folder = nano.BASE, model_folder(nano.BASE)
             name = f"{name} + {adapter}"
-        place = _device(device)
+        place = find_device(device)
         if dtype is None:
             dtype = torch.bfloat16 if place.type == "cuda" else torch.float32
         network = load_network(folder, dtype)
@@ -298,20 +299,3 @@ def _base_of(adapter: Path) -> str:
     if not isinstance(base, str) or not base:
         raise BackendError(f"{adapter / ADAPTER_CONFIG} names no base model; give the base and the adapter apart")
     return base
-
-
-def _device(name: str | None) -> torch.device:
-    present = {
-        "cuda": torch.cuda.is_available(),
-        "mps": torch.backends.mps.is_available(),
-        "cpu": True,
-    }  # best first
-    if name is None:
-        name = next(kind for kind, there in present.items() if there)
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise BackendError(f"unknown device {name!r}; give cpu, cuda, cuda:1 or mps") from error
-    if not present.get(device.type, False):
-        raise BackendError(f"this torch has no device {name!r}; use --device cpu, or install torch for it")
-    return device
