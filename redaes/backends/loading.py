@@ -16,9 +16,6 @@ from redaes import nano
 from redaes.errors import BackendError, MissingDependency
 from redaes.torchvision_compat import make_torchvision_importable
 
-ADAPTER_CONFIG = "adapter_config.json"
-"""What tells a folder with an adapter from one with a model."""
-
 
 class PatchProjection(torch.nn.Conv3d):
     """A convolution whose stride is its kernel, as the matrix product that it is.

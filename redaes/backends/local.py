@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
@@ -14,9 +13,8 @@ import torch
 from numpy.typing import NDArray
 
 from redaes import nano
-from redaes.backends.base import Request, revision_of
+from redaes.backends.base import ADAPTER_CONFIG, Request, base_of, revision_of
 from redaes.backends.loading import (
-    ADAPTER_CONFIG,
     find_device,
     first_line,
     load_adapter,
@@ -72,11 +70,11 @@ class LocalBackend:
         if (folder / ADAPTER_CONFIG).is_file():
             if adapter is not None:
                 raise BackendError(f"{model} is itself an adapter; give its base model beside adapter {adapter}")
-            adapter, folder = folder, model_folder(_base_of(folder))
+            adapter, folder = folder, model_folder(base_of(folder))
         elif adapter is not None:
             if not (adapter / ADAPTER_CONFIG).is_file():
                 raise BackendError(f"{adapter} has no {ADAPTER_CONFIG}: give the folder of a PEFT adapter")
-            if name == nano.NAME and _base_of(adapter) == nano.BASE:
+            if name == nano.NAME and base_of(adapter) == nano.BASE:
                 # The default model stands for its family: what was trained on the base must not go on the trained one.
                 name, folder = nano.BASE, model_folder(nano.BASE)
             name = f"{name} + {adapter}"
@@ -287,15 +285,3 @@ def _batches(requests: Sequence[Request], size: int) -> Iterator[list[Request]]:
     remaining = iter(requests)
     while batch := list(islice(remaining, size)):
         yield batch
-
-
-def _base_of(adapter: Path) -> str:
-    """The name of the model that an adapter was trained on."""
-    try:
-        settings = json.loads((adapter / ADAPTER_CONFIG).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise BackendError(f"{adapter / ADAPTER_CONFIG} cannot be read: {error}") from error
-    base = settings.get("base_model_name_or_path") if isinstance(settings, dict) else None
-    if not isinstance(base, str) or not base:
-        raise BackendError(f"{adapter / ADAPTER_CONFIG} names no base model; give the base and the adapter apart")
-    return base
