@@ -229,7 +229,7 @@ def send_bytes(address: str, n: int) -> dict[str, Any]:
                 connection.sendall(data)
                 connection.shutdown(socket.SHUT_WR)  # what is missing never comes
                 answer = connection.recv(4096)
-            except ConnectionError:
+            except OSError:  # it hung up on us
                 answer = b""
         line = answer.split(b"\r\n")[0].decode("latin-1")
         ended[f"{kind}: {line.split(' ')[1] if line.startswith('HTTP/') else 'closed'}"] += 1
@@ -297,8 +297,8 @@ def check_cache(client: httpx.Client) -> dict[str, Any]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--examples", type=int, default=1300, help="per operation of the schema")
-    parser.add_argument("--pictures", type=int, default=2000)
-    parser.add_argument("--connections", type=int, default=600)
+    parser.add_argument("--pictures", type=int, default=1200)
+    parser.add_argument("--connections", type=int, default=1400)
     parser.add_argument("--out", type=Path, default=Path("front_door_attack.json"))
     args = parser.parse_args()
     log = args.out.with_suffix(".log")
@@ -326,6 +326,7 @@ def main() -> int:
             began = time.perf_counter()
             found[name] = attack()
             memory.append(mib())
+            args.out.write_text(json.dumps(found, indent=1) + "\n")
             print(f"{name}: {time.perf_counter() - began:.0f} s, {memory[-1]} MiB", flush=True)
         found["memory_mib"] = memory
         found["highest_mib"] = max(highest + memory)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import json
 import logging
 import signal
 import socket
@@ -21,7 +22,7 @@ from redaes.backends.base import Backend, Request
 from redaes.backends.endpoint import Endpoint
 from redaes.backends.server import ServerBackend
 from redaes.errors import BackendError, InputError, MissingDependency
-from redaes.serving.vllm import Served, VllmServer, served_models
+from redaes.serving.vllm import LOG, Served, VllmServer, served_models
 
 if TYPE_CHECKING:
     from redaes.assessor import ReferenceSet
@@ -154,7 +155,7 @@ def serve(
         app,
         host=address.host,
         port=address.port,
-        log_level="warning",
+        log_config=None,  # _log_to_stderr has it
         access_log=False,
         server_header=False,
         http="h11",
@@ -208,10 +209,25 @@ def _ask_once(backend: ServerBackend) -> None:
     backend.read([request], (" A", " B"))
 
 
+class _JsonLines(logging.Formatter):
+    """One JSON object a line, whoever wrote: entries of ours are JSON already, libraries' words become a text."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line."""
+        text = record.getMessage()
+        line: dict[str, object] = {"time": self.formatTime(record), "level": record.levelname}
+        line["entry"] = json.loads(text) if record.name == LOG.name else {"from": record.name, "message": text.strip()}
+        if record.exc_info:
+            line["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(line)
+
+
 def _log_to_stderr() -> None:
-    log = logging.getLogger("redaes.serving")
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter('{"time": "%(asctime)s", "level": "%(levelname)s", "entry": %(message)s}'))
-    log.addHandler(handler)
-    log.setLevel(logging.INFO)
-    log.propagate = False
+    handler.setFormatter(_JsonLines())
+    logging.captureWarnings(True)  # Pillow's about damaged files
+    for name, level in ((LOG.name, logging.INFO), ("uvicorn", logging.WARNING), ("py.warnings", logging.WARNING)):
+        log = logging.getLogger(name)
+        log.addHandler(handler)
+        log.setLevel(level)
+        log.propagate = False

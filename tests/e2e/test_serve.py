@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -57,6 +59,9 @@ def test_it_answers_and_drains(serve: tuple[subprocess.Popen[str], str], photo_f
         while "redaes_requests_held 1.0" not in client.get("/metrics").text:
             assert asking.is_alive(), "answered before it could be interrupted"
             time.sleep(0.01)
+    with socket.create_connection(("127.0.0.1", httpx.URL(address).port), timeout=60) as stranger:
+        stranger.sendall(b"\x00\x01 no HTTP\r\n\r\n")
+        assert stranger.recv(100).startswith(b"HTTP/1.1 400")
     process.send_signal(signal.SIGTERM)
     asking.join(300)
     assert [answer.status_code for answer in found] == [200]
@@ -64,5 +69,7 @@ def test_it_answers_and_drains(serve: tuple[subprocess.Popen[str], str], photo_f
     _, errors = process.communicate(timeout=120)
     assert process.returncode == 0, errors
     assert '"path": "/v1/compare", "status": 200' in errors
+    entries = [json.loads(line)["entry"] for line in errors.splitlines()]  # whoever wrote: JSON
+    assert {"from": "uvicorn.error", "message": "Invalid HTTP request received."} in entries
     with pytest.raises(httpx.ConnectError):
         httpx.get(f"{address}/health", trust_env=False)
