@@ -79,11 +79,12 @@ class Mix:
         self.rng = np.random.default_rng(seed)
         self.known = [png(self.rng) for _ in range(4)]
         self.model_share = model_share
+        self.bomb = bomb(13_000)
         self.kinds: dict[str, Callable[[], dict[str, Any]]] = {
             "equal": lambda: self.pair(*[png(self.rng)] * 2),
             "seen before": lambda: self.pair(self.known[0], self.known[1]),
             "truncated": lambda: self.pair(self.known[0], self.known[1][: self.rng.integers(10, 8000)]),
-            "bomb": lambda: self.pair(self.known[0], bomb(13_000)),
+            "bomb": lambda: self.pair(self.known[0], self.bomb),
             "joined": lambda: self.pair(self.known[0], b"GIF89a" + self.known[1]),
             "too large": lambda: {"content": bytes(33 * 2**20), "headers": {"Content-Type": "application/json"}},
             "no JSON": lambda: {"content": self.rng.bytes(300), "headers": {"Content-Type": "application/json"}},
