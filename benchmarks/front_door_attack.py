@@ -243,21 +243,23 @@ def send_bytes(address: str, n: int) -> dict[str, Any]:
 def alike(rng: np.random.Generator) -> dict[str, tuple[bytes, bytes]]:
     """Pairs of files that a careless key would take for one."""
     pixels = rng.integers(0, 256, (40, 60, 3), np.uint8)
-    wide, high = Image.fromarray(pixels), Image.fromarray(pixels.reshape(60, 40, 3))
+    swapped = (Image.fromarray(pixels), Image.fromarray(pixels.reshape(60, 40, 3)))
     indexed = Image.fromarray(rng.integers(0, 4, (40, 40), np.uint8), "P")
     other = indexed.copy()
     indexed.putpalette([0, 0, 0, 255, 0, 0, 0, 255, 0, 0, 0, 255])
     other.putpalette([255, 255, 255, 0, 0, 255, 0, 255, 0, 255, 0, 0])
-    png = encoded(wide, "PNG")
+    # Each pair has pixels of its own: what was asked for one must not answer for another.
+    longer = encoded(noise(rng, 60, 40), "PNG")
+    same, upright, third = (noise(rng, 60, 40) for _ in range(3))
     turned = Image.Exif()
     turned[0x0112] = 6
     return {
-        "dimension swap": (png, encoded(high, "PNG")),
+        "dimension swap": (encoded(swapped[0], "PNG"), encoded(swapped[1], "PNG")),
         "palette": (encoded(indexed, "PNG"), encoded(other, "PNG")),
-        "trailing bytes": (png, png + b"\0"),
-        "compression": (png, encoded(wide, "PNG", compress_level=1)),
-        "orientation": (encoded(wide, "JPEG"), encoded(wide, "JPEG", exif=turned)),
-        "format": (encoded(wide, "TIFF"), encoded(wide, "BMP")),
+        "trailing bytes": (longer, longer + b"\0"),
+        "compression": (encoded(same, "PNG"), encoded(same, "PNG", compress_level=1)),
+        "orientation": (encoded(upright, "JPEG"), encoded(upright, "JPEG", exif=turned)),
+        "format": (encoded(third, "TIFF"), encoded(third, "BMP")),
     }
 
 
