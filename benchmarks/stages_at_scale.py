@@ -258,12 +258,10 @@ def main(args: argparse.Namespace) -> None:
     measured = {stage: launch(args, stage, model) for stage in args.stages}
     one = next(iter(measured.values()))
     size = (one["language_weights"] + one["vision_weights"]) / 1e9
-    print(
-        f"\nQwen2.5-VL of {size:.4g} billion frozen weights, {args.processes} x {one['device']}, {args.accelerate.name}\n"
-    )
-    print(
-        "| stage | s/step | samples/s | tokens/s | TFLOP/s a device | MFU | peak GiB |\n|---|---|---|---|---|---|---|"
-    )
+    devices = f"{args.processes} x {one['device']}, {args.accelerate.name}"
+    print(f"\nQwen2.5-VL of {size:.4g} billion frozen weights, {devices}\n")
+    print("| stage | s/step | samples/s | tokens/s | TFLOP/s a device | MFU | peak GiB |")
+    print("|---|---|---|---|---|---|---|")
     for stage, found in measured.items():
         print(row(stage, found, args))
 
