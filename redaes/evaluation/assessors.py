@@ -14,6 +14,7 @@ import io
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from statistics import fmean
 from typing import Any, Literal, Protocol
@@ -454,10 +455,7 @@ class PyiqaScores:
             pixels = np.asarray(question.pictures[0].loaded.image, dtype=np.float32) / 255.0  # (H, W, 3)
             with torch.inference_mode():
                 value = self._sign * float(self._metric(torch.from_numpy(pixels).permute(2, 0, 1)[None]))
-            finite = math.isfinite(value)
-            found.append(
-                Answer(id=question.id, value=value if finite else None, failure=None if finite else "not_finite")
-            )
+            found.append(_finite_answer(question.id, value))
         return found
 
 
@@ -466,24 +464,42 @@ class Baseline:
 
     shows: Shows = "one"
 
-    def __init__(self, name: str, measure: Callable[[Shown], float], *, needs_pixels: bool) -> None:
+    def __init__(
+        self,
+        name: str,
+        measure: Callable[[Shown], float],
+        *,
+        needs_pixels: bool,
+        better: Literal["larger", "smaller"] = "larger",
+        revision: str = "1",
+    ) -> None:
         """
         Args:
             name: as reports call it.
             measure: from a picture to its number.
             needs_pixels: whether it looks at them.
+            better: which numbers are taken for better.
+            revision: what pins the measure.
         """
-        self._name, self._measure = name, measure
+        self._name, self._measure, self._revision = name, measure, revision
+        self._sign = 1.0 if better == "larger" else -1.0
         self.needs_pixels = needs_pixels
 
     @property
     def identity(self) -> Mapping[str, Any]:
         """Its name."""
-        return {"model": f"baseline {self._name}", "revision": "1"}
+        small = "" if self._sign > 0 else ", smaller is better"
+        return {"model": f"baseline {self._name}{small}", "revision": self._revision}
 
     def answer(self, questions: Sequence[Question]) -> list[Answer]:
-        """The numbers."""
-        return [Answer(id=question.id, value=self._measure(question.pictures[0])) for question in questions]
+        """The numbers, turned round where smaller is better; ``not_finite`` is a failure."""
+        return [_finite_answer(question.id, self._sign * self._measure(question.pictures[0])) for question in questions]
+
+
+def _finite_answer(name: str, value: float) -> Answer:
+    if not math.isfinite(value):
+        return Answer(id=name, failure="not_finite")
+    return Answer(id=name, value=value + 0.0)  # never -0.0, which would be another byte in a file
 
 
 def _pixels(shown: Shown) -> NDArray[np.float64]:
@@ -514,8 +530,14 @@ def _sharpness(shown: Shown) -> float:
     return float(laplacian.var())
 
 
+def _random(shown: Shown) -> float:
+    """In [0, 1), drawn by the picture's name, so that a run is repeated to the byte."""
+    return int.from_bytes(hashlib.sha256(shown.id.encode()).digest()[:6], "big") / 2.0**48
+
+
 BASELINES: dict[str, tuple[Callable[[Shown], float], bool]] = {
     "constant": (lambda shown: 0.0, False),
+    "random": (_random, False),
     "file_size": (lambda shown: float(shown.path.stat().st_size), False),
     "resolution": (lambda shown: float(shown.loaded.image.width * shown.loaded.image.height), True),
     "luma": (lambda shown: float(_luma(_pixels(shown)).mean()), True),
@@ -591,21 +613,54 @@ ASSESSORS: dict[str, tuple[Callable[[Options], Assessor], tuple[str, ...]]] = {
         lambda options: PyiqaScores(_needed(options, "metric", "nima"), options.get("device", "cpu")),
         ("metric", "device"),
     ),
-    "baseline": (lambda options: make_baseline(_needed(options, "measure", "sharpness")), ("measure",)),
+    "baseline": (
+        lambda options: make_baseline(_needed(options, "measure", "sharpness"), options.get("better", "larger")),
+        ("measure", "better"),
+    ),
 }
 """Kind of assessor: how it is made, and the options that it knows."""
 
 
-def make_baseline(name: str) -> Baseline:
+def make_baseline(name: str, better: str = "larger") -> Baseline:
     """The baseline of that name.
 
+    Args:
+        name: one of :data:`BASELINES`, or ``brisque``.
+        better: ``larger`` or ``smaller``.
+
     Raises:
-        InputError: there is none.
+        InputError: there is none, or another direction.
+        MissingDependency: ``brisque`` is absent.
     """
-    if name not in BASELINES:
-        raise InputError(f"unknown baseline {name!r}; known: {', '.join(BASELINES)}")
+    known = (*BASELINES, "brisque")
+    if name not in known:
+        raise InputError(f"unknown baseline {name!r}; known: {', '.join(known)}")
+    direction: Literal["larger", "smaller"] = "larger" if better == "larger" else "smaller"
+    if direction != better:
+        raise InputError(f"option better is {better!r}; give larger or smaller")
+    if name == "brisque":
+        return _brisque(direction)
     measure, needs_pixels = BASELINES[name]
-    return Baseline(name, measure, needs_pixels=needs_pixels)
+    return Baseline(name, measure, needs_pixels=needs_pixels, better=direction)
+
+
+def _brisque(better: Literal["larger", "smaller"]) -> Baseline:
+    """BRISQUE (Mittal, Moorthy and Bovik 2012) by the package of that name (Apache-2.0, with its model inside).
+
+    BRISQUE's own scale has smaller values for better pictures; they are turned round, so that larger is better here.
+    """
+    try:
+        from brisque import BRISQUE
+    except ImportError as error:
+        raise MissingDependency("'brisque[opencv-python-headless]'", None) from error
+    metric = BRISQUE(url=False)
+
+    def measure(shown: Shown) -> float:
+        # A flat picture has no statistics: the package divides by zero, and the answer is a failure.
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return -float(metric.score(np.asarray(shown.loaded.image)))
+
+    return Baseline("brisque", measure, needs_pixels=True, better=better, revision=version("brisque"))
 
 
 def make_assessor(kind: str, options: Options) -> Assessor:

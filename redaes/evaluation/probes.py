@@ -168,9 +168,9 @@ def summarise_probes(run: Path) -> list[ProbeResult]:
         preferred = relative = None
         if expectation == "worse":
             right = [float(one.predicted is not None and one.predicted > 0) for one in members]
-            preferred = _estimate(right, [one.group for one in members], lambda rows: float(np.mean(rows)))
+            preferred = _estimate(right, [one.cluster for one in members], lambda rows: float(np.mean(rows)))
         elif yardstick > 0:
-            answered = [(one.predicted, one.group) for one in members if one.predicted is not None]
+            answered = [(one.predicted, one.cluster) for one in members if one.predicted is not None]
             relative = _estimate(
                 [value for value, _ in answered],
                 [group for _, group in answered],

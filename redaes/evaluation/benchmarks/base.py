@@ -33,9 +33,10 @@ class Picture:
     Attributes:
         id: as the labels name it; unique within the benchmark.
         file: relative to the folder of the pictures.
-        group: series, source or photograph that it belongs to: what intervals resample.
+        group: series, source or photograph that it belongs to.
         score: its label, larger is better; None: it stands in pairs only.
         box: the crop that is meant; None: the whole picture.
+        source: what its group comes from, where several groups do; None: its group stands alone.
     """
 
     id: str
@@ -43,6 +44,12 @@ class Picture:
     group: str
     score: float | None = None
     box: Box | None = None
+    source: str | None = None
+
+    @property
+    def cluster(self) -> str:
+        """What intervals resample: groups of one source are not independent."""
+        return self.group if self.source is None else self.source
 
 
 @dataclass(frozen=True)
