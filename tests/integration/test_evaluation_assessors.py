@@ -17,7 +17,7 @@ from openai_server import Call, Fault, OpenAIServer, Say
 from PIL import Image
 
 from redaes.errors import EndpointError
-from redaes.evaluation.runner import CHUNK, Results, Spec, run
+from redaes.evaluation.runner import CHUNK, Results, Spec, read_predictions, run
 
 ROOT = Path(__file__).parents[2]
 
@@ -134,6 +134,17 @@ def test_held_out_pairs_of_a_red_dataset(red_folder: Path, tmp_path: Path) -> No
     results = finished(run(spec, tmp_path / "out", progress=quiet))
     assert results.summary.metrics["pair_accuracy"].n > 0
     assert results.summary.n_missing == 0
+    series = finished(run(spec.model_copy(update={"benchmark": "red_series"}), tmp_path / "series", progress=quiet))
+    assert series.summary.metrics["s_acc"].n > 1
+    pairs = {one.id: one.label for one in read_predictions(tmp_path / "out" / "pairs.csv")}
+    agree = []
+    for one in read_predictions(tmp_path / "series" / "pairs.csv"):
+        first, second = (name.partition("/")[2] for name in one.id.split("\t"))
+        label = pairs.get(f"{first}\t{second}", 1 - pairs.get(f"{second}\t{first}", 0.5))
+        if label != 0.5:
+            agree.append((label > 0.5) == (one.label > 0.5))
+    assert len(agree) > 20
+    assert sum(agree) / len(agree) > 0.95  # the order of a series explains the labels of its pairs
 
 
 def test_processes_and_kill_9(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFilter
 from scipy import stats
 from typer.testing import CliRunner
 
@@ -17,10 +17,13 @@ from redaes import cli
 from redaes.errors import BackendError, InputError, RecordError
 from redaes.evaluation import assessors, benchmarks, runner
 from redaes.evaluation.assessors import Answer, Question, make_assessor
+from redaes.evaluation.benchmarks.base import Labels, Picture
 from redaes.evaluation.commands import parse_options, parse_shard
 from redaes.evaluation.questions import PictureReader, make_plan
 from redaes.evaluation.recipe import make_spec
 from redaes.evaluation.runner import CHUNK, Results, Spec, read_results, run, run_assessor
+from redaes.images import LoadedImage
+from redaes.types import ImageRef
 
 
 def write_pictures(folder: Path, names: Sequence[str]) -> None:
@@ -332,6 +335,7 @@ def test_somebody_elses_scores(tmp_path: Path) -> None:
         ("csv", {}, r"option file is missing; give file=scores\.csv"),
         ("csv", {"file": "x", "speed": "1"}, "assessor csv has no option speed; it has file"),
         ("baseline", {"measure": "beauty"}, "unknown baseline 'beauty'; known: constant"),
+        ("baseline", {"measure": "luma", "better": "darker"}, "option better is 'darker'; give larger or smaller"),
         ("endpoint", {"model": "m"}, "needs the options url"),
         ("endpoint", {"model": "m", "url": "http://h/v1", "concurrency": "many"}, "give a whole number"),
     ],
@@ -339,6 +343,58 @@ def test_somebody_elses_scores(tmp_path: Path) -> None:
 def test_unusable_assessors(kind: str, options: dict[str, str], message: str) -> None:
     with pytest.raises(InputError, match=message):
         make_assessor(kind, options)
+
+
+def test_baselines_turn_round_fail_by_name_and_are_drawn_by_name() -> None:
+    def shown(name: str, level: int) -> Question:
+        image = Image.new("RGB", (8, 8), (level, level, level))
+        ref = ImageRef(id=f"{level:064d}", path=Path(name))
+        return Question(name, (assessors.Shown(name, Path(name), LoadedImage(image, ref, ())),))
+
+    questions = [shown("a", 10), shown("b", 200)]
+    larger, smaller = (make_assessor("baseline", {"measure": "luma", "better": way}) for way in ("larger", "smaller"))
+    assert [answer.value for answer in larger.answer(questions)] == pytest.approx([10, 200])
+    assert [answer.value for answer in smaller.answer(questions)] == pytest.approx([-10, -200])
+    assert larger.identity != smaller.identity
+    flat = assessors.Baseline("flat", lambda shown: float("nan"), needs_pixels=True)
+    assert [answer.failure for answer in flat.answer(questions)] == ["not_finite", "not_finite"]
+    drawn = make_assessor("baseline", {"measure": "random"})
+    first = [answer.value for answer in drawn.answer([shown(f"{k}", 0) for k in range(200)])]
+    assert first == [answer.value for answer in drawn.answer([shown(f"{k}", 9) for k in range(200)])]
+    assert len(set(first)) == 200
+    assert 0.4 < float(np.mean(first)) < 0.6  # type: ignore[arg-type]
+
+
+def test_brisque_has_no_answer_for_a_flat_picture() -> None:
+    pytest.importorskip("brisque")
+    image = Image.effect_noise((96, 96), 40).convert("RGB")
+    measure = make_assessor("baseline", {"measure": "brisque"})
+    questions = []
+    for name, one in (("blurred", image.filter(ImageFilter.GaussianBlur(3))), ("flat", Image.new("RGB", (96, 96)))):
+        ref = ImageRef(id=f"{len(name):064d}", path=Path(name))
+        questions.append(Question(name, (assessors.Shown(name, Path(name), LoadedImage(one, ref, ())),)))
+    blurred, flat = measure.answer(questions)
+    assert blurred.value is not None
+    assert flat.failure == "not_finite"
+
+
+def test_intervals_resample_the_photographs_of_series(tmp_path: Path) -> None:
+    labels = Labels(
+        tuple(
+            Picture(f"{photo}{view}{k}", f"{photo}{view}{k}", f"{photo}{view}", float(k), source=photo)
+            for photo in "pq"
+            for view in "xyz"
+            for k in range(3)
+        )
+    )
+    told = Told(
+        "one", {picture.id: (1 if picture.source == "p" else -1) * picture.score for picture in labels.pictures}
+    )
+    loaded = benchmarks.Loaded(benchmarks.BENCHMARKS["red_series"], labels, "0", tmp_path, ())
+    spec = Spec(benchmark="red_series", data=tmp_path, assessor="told")
+    s_acc = finished(run_assessor(loaded, told, tmp_path / "out", spec=spec)).summary.metrics["s_acc"]
+    assert (s_acc.value, s_acc.low, s_acc.high, s_acc.n) == (0.5, 0.0, 1.0, 6)  # two photographs, not six series
+    assert {one.source for one in runner.read_predictions(tmp_path / "out" / "pictures.csv")} == {"p", "q"}
 
 
 def test_settings(tmp_path: Path) -> None:
