@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -182,6 +183,12 @@ def learn(data: Path, out: Path, n: int, measures: Sequence[str]) -> tuple[dict[
     return better, dict(zip(measures, map(float, weights), strict=True))
 
 
+def folder_of(name: str, assessor: Assessor) -> str:
+    """Of its runs: another model, other weights, another folder."""
+    identity = json.dumps(dict(assessor.identity), sort_keys=True)
+    return f"{name}-{hashlib.sha256(identity.encode()).hexdigest()[:8]}"
+
+
 def lead(base: Path, other: Path) -> dict[str, Change]:
     """What the second run has more than the first, by measure."""
     return {change.measure: change for change in compare([base, other])[1].changes}
@@ -200,8 +207,9 @@ def main(args: argparse.Namespace) -> None:
     }
     assessors |= {ALL: ("weighted", Weighted(weights)), "model": ("vlm_pairs", model)}
     found: dict[str, tuple[Results, Results]] = {}
+    folders = {name: folder_of(name, assessor) for name, (_, assessor) in assessors.items()}
     for name, (kind, assessor) in assessors.items():
-        both = [assess(loaded, assessor, kind, args.data, args.out / part / name) for part, loaded in
+        both = [assess(loaded, assessor, kind, args.data, args.out / part / folders[name]) for part, loaded in
                 (("pairs", pairs), ("series", series))]  # fmt: skip
         found[name] = (both[0], both[1])
     photographs = {picture.cluster for picture in pairs.labels.pictures}
@@ -216,8 +224,8 @@ def main(args: argparse.Namespace) -> None:
     rows = []
     for name, (on_pairs, on_series) in found.items():
         ahead = {} if name == "model" else {
-            **lead(args.out / "series" / name, args.out / "series" / "model"),
-            **lead(args.out / "pairs" / name, args.out / "pairs" / "model"),
+            **lead(args.out / "series" / folders[name], args.out / "series" / folders["model"]),
+            **lead(args.out / "pairs" / folders[name], args.out / "pairs" / folders["model"]),
         }  # fmt: skip
         shown = f"{name} (smaller is better)" if better.get(name) == "smaller" else name
         accuracy, best = on_pairs.summary.metrics["pair_accuracy"], on_series.summary.metrics["s_acc"]
@@ -225,7 +233,7 @@ def main(args: argparse.Namespace) -> None:
         cells = [cell(accuracy), cell(ahead.get("pair_accuracy")), cell(best), cell(order), cell(ahead.get("s_srcc"))]
         rows.append((accuracy.value or 0.0, f"| {shown} | {' | '.join(cells)} |"))
     print("\n".join(text for _, text in sorted(rows, key=lambda row: row[0])))
-    timing = read_timing(args.out / "pairs" / "model").milliseconds_per_question
+    timing = read_timing(args.out / "pairs" / folders["model"]).milliseconds_per_question
     swaps = f"{cell(some['swap_consistency'])} on pairs, {cell(one['swap_consistency'])} on series"
     print(f"\nthe model names the same picture in both orders: {swaps}; {timing or 0:.0f} ms a pair")
     write_json(
