@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from redaes import answers, prompts
 from redaes.assessor import Assessor as PairAssessor
-from redaes.assessor import known_mode
+from redaes.assessor import known_mode, known_prompt
 from redaes.backends.base import Backend, Failure, Request
 from redaes.backends.endpoint import ChatRequest, Endpoint, Reply, refuse_lost
 from redaes.backends.endpoint import Picture as SentPicture
@@ -154,16 +154,17 @@ class LocalPairs:
     shows: Shows = "two"
     needs_pixels = True
 
-    def __init__(self, backend: Backend, mode: str = "fast") -> None:
+    def __init__(self, backend: Backend, mode: str = "fast", prompt: str | None = None) -> None:
         """
         Args:
             backend: the model.
             mode: ``fast`` or ``reasoned``.
+            prompt: another wording of the question, of :data:`redaes.prompts.PARAPHRASES`; None: the usual one.
 
         Raises:
-            InputError: unknown mode.
+            InputError: unknown mode or prompt.
         """
-        self._assessor = PairAssessor(backend, mode=known_mode(mode))
+        self._assessor = PairAssessor(backend, mode=known_mode(mode), prompt=prompt)
 
     @property
     def identity(self) -> Mapping[str, Any]:
@@ -172,7 +173,7 @@ class LocalPairs:
         return {
             "model": assessor.backend.model,
             "revision": assessor.backend.revision,
-            "prompt_ids": [prompts.load(prompts.COMPARE[assessor.mode]).id],
+            "prompt_ids": [assessor.prompt_id],
             "mode": assessor.mode,
             "sampling": assessor.sampling.model_dump(mode="json"),
         }
@@ -289,19 +290,26 @@ class EndpointPairs(_Servers):
 
     shows: Shows = "two"
 
-    def __init__(self, endpoints: Sequence[Endpoint], mode: str = "reasoned", max_new_tokens: int = 512) -> None:
+    def __init__(
+        self,
+        endpoints: Sequence[Endpoint],
+        mode: str = "reasoned",
+        max_new_tokens: int = 512,
+        prompt: str | None = None,
+    ) -> None:
         """
         Args:
             endpoints: replicas of one model.
             mode: ``reasoned`` or ``fast``.
             max_new_tokens: per answer.
+            prompt: as for :class:`LocalPairs`.
 
         Raises:
-            InputError: unknown mode, or no endpoints.
+            InputError: unknown mode or prompt, or no endpoints.
         """
         super().__init__(endpoints)
         self._mode = known_mode(mode)
-        self._prompt = prompts.load(prompts.COMPARE[self._mode])
+        self._prompt = prompts.load(known_prompt(self._mode, prompt))
         self._sampling = Sampling(max_new_tokens=max_new_tokens)
 
     @property
@@ -600,13 +608,19 @@ _SERVER = ("url", "model", "revision", "concurrency", "max_calls", "max_tokens",
 
 ASSESSORS: dict[str, tuple[Callable[[Options], Assessor], tuple[str, ...]]] = {
     "vlm": (lambda options: LocalScores(_local_backend(options)), _LOCAL),
-    "vlm_pairs": (lambda options: LocalPairs(_local_backend(options), options.get("mode", "fast")), (*_LOCAL, "mode")),
+    "vlm_pairs": (
+        lambda options: LocalPairs(_local_backend(options), options.get("mode", "fast"), options.get("prompt")),
+        (*_LOCAL, "mode", "prompt"),
+    ),
     "endpoint": (lambda options: EndpointScores(_endpoints(options)), _SERVER),
     "endpoint_pairs": (
         lambda options: EndpointPairs(
-            _endpoints(options), options.get("mode", "reasoned"), _whole(options, "max_new_tokens", 512)
+            _endpoints(options),
+            options.get("mode", "reasoned"),
+            _whole(options, "max_new_tokens", 512),
+            options.get("prompt"),
         ),
-        (*_SERVER, "mode", "max_new_tokens"),
+        (*_SERVER, "mode", "max_new_tokens", "prompt"),
     ),
     "csv": (lambda options: ScoreFile(Path(_needed(options, "file", "scores.csv"))), ("file",)),
     "pyiqa": (
