@@ -32,7 +32,8 @@ from redaes.backends.base import Request
 from redaes.backends.scripted import ScriptedBackend
 from redaes.evaluation.assessors import LocalScores
 from redaes.evaluation.benchmarks import load
-from redaes.evaluation.runner import CHUNK, Spec, run_assessor
+from redaes.evaluation.questions import CHUNK
+from redaes.evaluation.runner import Spec, run_assessor
 from redaes.images import load_image
 
 FILES = ("results.json", "pictures.csv", "run.json")

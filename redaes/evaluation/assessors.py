@@ -1,8 +1,8 @@
 """Who gives the answers: models, servers, somebody's scores in a file, and baselines that look at nothing but a number.
 
-An assessor answers questions, which show one picture or two. :data:`ASSESSORS` makes one from its kind and options; a
-new kind is one more entry. The identity of an assessor says all that decides its answers, because a run may only be
-continued by the same one.
+An assessor answers questions, which show one picture, two, or a series. :data:`ASSESSORS` makes one from its kind and
+options; a new kind is one more entry. The identity of an assessor says all that decides its answers, because a run may
+only be continued by the same one.
 """
 
 from __future__ import annotations
@@ -17,10 +17,12 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from statistics import fmean
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
+from pydantic import FiniteFloat
 
 from redaes import answers, prompts
 from redaes.assessor import Assessor as PairAssessor
@@ -30,10 +32,13 @@ from redaes.backends.endpoint import ChatRequest, Endpoint, Reply, refuse_lost
 from redaes.backends.endpoint import Picture as SentPicture
 from redaes.backends.replies import MIN_DIGIT_SHARE, N_LOGPROBS, expected_score, verdict_log_odds
 from redaes.errors import BackendError, InputError, MissingDependency, ParseError, RecordError
-from redaes.images import LoadedImage
+from redaes.images import LoadedImage, fit_area
 from redaes.types import Record, Sampling, Verdict, winner_of
 
-Shows = Literal["one", "two"]
+if TYPE_CHECKING:
+    from redaes.finegrained.scorer import FineGrainedScorer
+
+Shows = Literal["one", "two", "series"]
 
 
 @dataclass(frozen=True)
@@ -60,7 +65,7 @@ class Shown:
 
 @dataclass(frozen=True)
 class Question:
-    """What an assessor is asked: how good one picture is, or how much better the first of two."""
+    """What an assessor is asked: how good one picture is, how much better the first of two, or each of a series."""
 
     id: str
     pictures: tuple[Shown, ...]
@@ -72,7 +77,10 @@ class Answer(Record):
     id: str
     """The question's."""
     value: float | None = None
-    """Score of the picture, larger is better; or score of the first less that of the second. None: a failure."""
+    """Score of the picture, larger is better; or score of the first less that of the second. None: a failure, or a
+    series."""
+    values: tuple[FiniteFloat, ...] = ()
+    """Of a series: the score of each picture, larger is better; compared within the series alone."""
     failure: str | None = None
     """Reason, fit for counting, when there is no value."""
     detail: str | None = None
@@ -194,6 +202,89 @@ class LocalPairs:
                 )
             )
         return found
+
+
+class Tournament:
+    """A vision-language model that orders a series by comparing chosen pairs of it in both orders."""
+
+    shows: Shows = "series"
+    needs_pixels = True
+
+    def __init__(self, backend: Backend, mode: str = "fast", seed: int = 0) -> None:
+        """
+        Args:
+            backend: the model.
+            mode: ``fast`` or ``reasoned``.
+            seed: of the schedule (:class:`redaes.ranking.Schedule`).
+
+        Raises:
+            InputError: unknown mode.
+        """
+        self._assessor, self._seed = PairAssessor(backend, mode=known_mode(mode)), seed
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        """Model, revision, prompt, mode, sampling and seed."""
+        assessor = self._assessor
+        return {
+            "model": assessor.backend.model,
+            "revision": assessor.backend.revision,
+            "prompt_ids": [assessor.prompt_id],
+            "mode": assessor.mode,
+            "sampling": assessor.sampling.model_dump(mode="json"),
+            "seed": self._seed,
+        }
+
+    def answer(self, questions: Sequence[Question]) -> list[Answer]:
+        """Strengths in logits; ``not_connected``: so many comparisons failed that there is no common order."""
+        found = []
+        for question in questions:
+            pictures = [shown.loaded for shown in question.pictures]
+            try:
+                scores = self._assessor.rank(pictures, seed=self._seed).scores
+            except ParseError as error:
+                found.append(Answer(id=question.id, failure=error.reason, detail=str(error)))
+                continue
+            found.append(Answer(id=question.id, values=tuple(scores[picture.ref.id] + 0.0 for picture in pictures)))
+        return found
+
+
+class FineGrained:
+    """FGAesQ: each picture alone, or the pictures of a series beside each other."""
+
+    needs_pixels = True
+
+    def __init__(self, scorer: FineGrainedScorer, *, shows: Literal["one", "series"]) -> None:
+        """
+        Args:
+            scorer: a trained model.
+            shows: ``one``: each picture alone; ``series``: with tokens chosen for each pair of a series.
+        """
+        self.shows: Shows = shows
+        self._scorer = scorer
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        """The model's folder and revision."""
+        return {"model": self._scorer.name, "revision": self._scorer.revision}
+
+    def answer(self, questions: Sequence[Question]) -> list[Answer]:
+        """Scores in [1, 10]."""
+        pictures = [[self._shrunk(shown.loaded) for shown in question.pictures] for question in questions]
+        if self.shows == "one":
+            scores = self._scorer.score([members[0] for members in pictures])
+            return [Answer(id=one.id, value=float(score)) for one, score in zip(questions, scores, strict=True)]
+        return [
+            Answer(id=question.id, values=tuple(map(float, found.scores)))
+            for question, found in zip(questions, self._scorer.series(pictures), strict=True)
+        ]
+
+    def _shrunk(self, picture: LoadedImage) -> LoadedImage:
+        """So far that the model has to leave out none of its blocks."""
+        size = fit_area(picture.image.size, self._scorer.settings.max_pixels)
+        if size == picture.image.size:
+            return picture
+        return LoadedImage(picture.image.resize(size, Image.Resampling.LANCZOS), picture.ref, picture.notes)
 
 
 class _Servers:
@@ -559,6 +650,25 @@ BASELINES: dict[str, tuple[Callable[[Shown], float], bool]] = {
 Options = Mapping[str, str]
 
 
+def _fine_grained(options: Options, shows: Literal["one", "series"]) -> Assessor:
+    from redaes.finegrained.scorer import FineGrainedScorer
+
+    folder = Path(_needed(options, "model", "runs/fgaesq"))
+    return FineGrained(FineGrainedScorer.load(folder, options.get("device", "cpu")), shows=shows)
+
+
+def _server_or_local(options: Options) -> Backend:
+    """A model on a vLLM server where an address is given, else one on this machine."""
+    if "url" not in options:
+        return _local_backend(options)
+    from redaes.backends.server import ServerBackend
+
+    endpoint, *more = _endpoints(options)
+    if more:
+        raise InputError("a tournament asks one server; give one url, and more workers to ask it more at once")
+    return ServerBackend(endpoint)
+
+
 def _local_backend(options: Options) -> Backend:
     from redaes import nano
     from redaes.backends.local import LocalBackend
@@ -612,6 +722,14 @@ ASSESSORS: dict[str, tuple[Callable[[Options], Assessor], tuple[str, ...]]] = {
         lambda options: LocalPairs(_local_backend(options), options.get("mode", "fast"), options.get("prompt")),
         (*_LOCAL, "mode", "prompt"),
     ),
+    "vlm_tournament": (
+        lambda options: Tournament(
+            _server_or_local(options), options.get("mode", "fast"), _whole(options, "tournament_seed", 0)
+        ),
+        (*dict.fromkeys((*_LOCAL, *_SERVER)), "mode", "tournament_seed"),
+    ),
+    "fgaesq": (lambda options: _fine_grained(options, "one"), ("model", "device")),
+    "fgaesq_series": (lambda options: _fine_grained(options, "series"), ("model", "device")),
     "endpoint": (lambda options: EndpointScores(_endpoints(options)), _SERVER),
     "endpoint_pairs": (
         lambda options: EndpointPairs(

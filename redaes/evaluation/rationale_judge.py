@@ -191,7 +191,7 @@ def _read(reply: Reply | Failure, shown: tuple[Side, Side]) -> tuple[Side, str]:
     match = _ANSWER.fullmatch(reply.text.strip())
     if match is None:
         return "tie", "cut_off" if reply.finish_reason == "length" else "not_the_form"
-    return {"first": shown[0], "second": shown[1], "tie": "tie"}[match[1]], ""  # type: ignore[return-value]  # a Side
+    return {"first": shown[0], "second": shown[1], "tie": "tie"}[match[1]], ""
 
 
 def _sum_up(endpoint: Endpoint, prompt_id: str, judged: Sequence[Judged], seed: int) -> Judgement:

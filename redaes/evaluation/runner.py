@@ -41,9 +41,6 @@ from redaes.types import Record
 SCHEMA_VERSION: Literal[1] = 1
 """Of ``run.json`` and ``results.json``."""
 
-CHUNK = 64
-"""Questions that are answered, written and, after a kill, asked again together."""
-
 Progress = Callable[[int, int], None]
 
 
@@ -185,7 +182,7 @@ def answer_chunk(plan: Plan, chunk: int, assessor: Assessor, reader: PictureRead
     started = time.perf_counter()
     found: dict[str, Answer] = {}
     questions = []
-    keys = plan.keys[chunk * CHUNK : (chunk + 1) * CHUNK]
+    keys = plan.part(chunk)
     for pictures in keys:
         name = question_id([key[0] for key in pictures])
         shown: list[Shown] = []
@@ -203,7 +200,7 @@ def answer_chunk(plan: Plan, chunk: int, assessor: Assessor, reader: PictureRead
     lines = []
     for pictures in keys:
         answer = found[question_id([key[0] for key in pictures])]
-        if (answer.value is None) == (answer.failure is None):
+        if (answer.value is None and not answer.values) == (answer.failure is None):
             raise AssertionError(f"{answer.id}: an answer has either a value or a failure")
         lines.append(answer.model_dump_json(exclude_defaults=True))
     write_atomically(_answer_file(out, chunk), ("\n".join(lines) + "\n").encode())
@@ -226,9 +223,9 @@ def read_answers(plan: Plan, out: Path) -> dict[str, Answer]:
         RecordError: a file is missing or was altered.
     """
     given: dict[str, Answer] = {}
-    for chunk in range(n_chunks(plan)):
+    for chunk in range(plan.n_chunks):
         file = _answer_file(out, chunk)
-        expected = [question_id([key[0] for key in keys]) for keys in plan.keys[chunk * CHUNK : (chunk + 1) * CHUNK]]
+        expected = [question_id([key[0] for key in keys]) for keys in plan.part(chunk)]
         try:
             answers = [Answer.model_validate_json(line) for line in file.read_text(encoding="utf-8").splitlines()]
         except OSError as error:
@@ -293,13 +290,8 @@ def read_predictions(file: Path) -> list[Prediction]:
         raise RecordError(f"{file} was altered; delete it and run again") from error
 
 
-def n_chunks(plan: Plan) -> int:
-    """Files of answers that a finished run has."""
-    return -(-len(plan.keys) // CHUNK)
-
-
 def _finish(loaded: Loaded, plan: Plan, out: Path) -> Results | None:
-    if any(not _answer_file(out, chunk).exists() for chunk in range(n_chunks(plan))):
+    if any(not _answer_file(out, chunk).exists() for chunk in range(plan.n_chunks)):
         return None
     identity = read_json(out / "run.json")
     summary, pictures, pairs = summarise(loaded, identity["shows"], plan, read_answers(plan, out))
@@ -328,9 +320,9 @@ def _work_off(
     work: Callable[[int], None],
     progress: Progress,
 ) -> None:
-    chunks = range(n_chunks(plan))
+    chunks = range(plan.n_chunks)
     waiting = [chunk for chunk in chunks[shard[0] :: shard[1]] if not _answer_file(out, chunk).exists()]
-    sizes = [len(plan.keys[chunk * CHUNK : (chunk + 1) * CHUNK]) for chunk in chunks]
+    sizes = [len(plan.part(chunk)) for chunk in chunks]
     done = sum(sizes[chunk] for chunk in chunks if _answer_file(out, chunk).exists())
     progress(done, len(plan.keys))
     for chunk, _ in run_in_processes(work, waiting, workers):

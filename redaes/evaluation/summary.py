@@ -105,7 +105,7 @@ def summarise(
         given: its answers by question; one for each question.
     """
     kind = loaded.benchmark.kind
-    scores = {} if kind == "pairs" and shows == "two" else scores_of(loaded, shows, plan, given)
+    scores = {} if kind == "pairs" and shows != "one" else scores_of(loaded, shows, plan, given)
     pictures = [
         Prediction(
             id=picture.id,
@@ -150,7 +150,7 @@ def summarise(
         found |= crop_metrics(pictures)
     if shows == "two":
         found |= _consistency(plan, given, by_id)
-    failed = Counter(answer.failure for answer in given.values() if answer.value is None)
+    failed = Counter(answer.failure for answer in given.values() if answer.failure is not None)
     n_failed = sum(failed.values())
     found["failure_rate"] = Metric(value=n_failed / len(given) if given else None, n=len(given))
     return (

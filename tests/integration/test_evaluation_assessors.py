@@ -17,7 +17,8 @@ from openai_server import Call, Fault, OpenAIServer, Say
 from PIL import Image
 
 from redaes.errors import EndpointError
-from redaes.evaluation.runner import CHUNK, Results, Spec, read_predictions, run
+from redaes.evaluation.questions import CHUNK
+from redaes.evaluation.runner import Results, Spec, read_predictions, run
 
 ROOT = Path(__file__).parents[2]
 
@@ -110,7 +111,7 @@ def test_a_server_that_is_down_loses_nothing(photo_folder: Path, tmp_path: Path)
     assert not list((tmp_path / "out").glob("answers/*"))  # nobody was wrong: nobody was asked
 
 
-@pytest.mark.parametrize("kind", ["vlm", "vlm_pairs"])
+@pytest.mark.parametrize("kind", ["vlm", "vlm_pairs", "vlm_tournament"])
 def test_a_real_model(kind: str, tiny_model: Path, photo_folder: Path, tmp_path: Path) -> None:
     data = folder_of(photo_folder, tmp_path / "data")
     spec = Spec(
@@ -125,8 +126,41 @@ def test_a_real_model(kind: str, tiny_model: Path, photo_folder: Path, tmp_path:
     if kind == "vlm_pairs":
         assert results.summary.n_questions == 2 * 6 - 2
         assert results.summary.metrics["srcc"].n == 6
+    elif kind == "vlm_tournament":
+        assert (results.summary.n_questions, results.summary.n_failed) == (1, 0)  # one field of all pictures
+        assert results.summary.metrics["srcc"].n == 6
     else:
         assert set(results.summary.failures) <= {"no_score"}
+
+
+@pytest.mark.parametrize("kind", ["fgaesq", "fgaesq_series"])
+def test_fgaesq(kind: str, photo_folder: Path, tmp_path: Path) -> None:
+    from redaes.finegrained import model
+    from redaes.finegrained.scorer import FineGrainedScorer
+    from redaes.finegrained.tiny import TINY_TOKENS, build_tiny_clip
+
+    build_tiny_clip(tmp_path / "clip", ["a photo"], seed=0)
+    model.save(model.from_clip(tmp_path / "clip", tokens=TINY_TOKENS, seed=0), tmp_path / "model")
+    files = sorted(photo_folder.glob("*.png"))
+    rows = [f"{'a' if number < 4 else 'b'},{file},{number}" for number, file in enumerate(files)]
+    (tmp_path / "series.csv").write_text("\n".join(["series,image,score", *rows]) + "\n")
+    spec = Spec(
+        benchmark="series",
+        data=tmp_path / "series.csv",
+        assessor=kind,
+        options={"model": str(tmp_path / "model")},
+    )
+    results = finished(run(spec, tmp_path / "out", progress=quiet))
+    scorer = FineGrainedScorer.load(tmp_path / "model")
+    pictures = [scorer.load_picture(file) for file in files]
+    if kind == "fgaesq":
+        expected = scorer.score(pictures)
+    else:
+        expected = np.concatenate([found.scores for found in scorer.series([pictures[:4], pictures[4:]])])
+    found = [one.predicted for one in read_predictions(tmp_path / "out" / "pictures.csv")]
+    assert found == pytest.approx(expected.tolist(), abs=1e-4)
+    assert results.summary.metrics["s_acc"].n == 2
+    assert results.run["identity"]["revision"] == scorer.revision
 
 
 def test_held_out_pairs_of_a_red_dataset(red_folder: Path, tmp_path: Path) -> None:

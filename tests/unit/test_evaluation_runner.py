@@ -19,9 +19,9 @@ from redaes.evaluation import assessors, benchmarks, runner
 from redaes.evaluation.assessors import Answer, Question, make_assessor
 from redaes.evaluation.benchmarks.base import Labels, Picture
 from redaes.evaluation.commands import parse_options, parse_shard
-from redaes.evaluation.questions import PictureReader, make_plan
+from redaes.evaluation.questions import CHUNK, CHUNK_SERIES, FIELD, PictureReader, make_plan
 from redaes.evaluation.recipe import make_spec
-from redaes.evaluation.runner import CHUNK, Results, Spec, read_results, run, run_assessor
+from redaes.evaluation.runner import Results, Spec, read_results, run, run_assessor
 from redaes.images import LoadedImage
 from redaes.types import ImageRef
 
@@ -75,6 +75,15 @@ class Told:
         found = []
         for question in questions:
             self.asked.append(question.id)
+            if self.shows == "series":
+                told = [self.values[shown.id.removeprefix("reference ")] for shown in question.pictures]
+                level = float(len(self.asked))  # scores mean nothing from one series to the next
+                known = tuple(value + level for value in told if value is not None)
+                silent = len(known) < len(told)
+                found.append(
+                    Answer(id=question.id, values=() if silent else known, failure="silent" if silent else None)
+                )
+                continue
             if self.shows == "two":
                 a, b = (self.values[shown.id.removeprefix("reference ")] for shown in question.pictures)
                 value = None if a is None or b is None else a - b
@@ -211,8 +220,8 @@ def series_folder(folder: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("shows", ["one", "two"])
-def test_series_by_pictures_and_by_pairs(tmp_path: Path, shows: str) -> None:
+@pytest.mark.parametrize("shows", ["one", "two", "series"])
+def test_series_by_pictures_by_pairs_and_whole(tmp_path: Path, shows: str) -> None:
     data = series_folder(tmp_path / "data")
     told = Told(shows, {"a1.png": 0.0, "a2.png": 1.0, "a3.png": 5.0, "b1.png": 3.0, "b2.png": 4.0})
     metrics = run_told("series", data, told, tmp_path / "out").summary.metrics
@@ -222,10 +231,10 @@ def test_series_by_pictures_and_by_pairs(tmp_path: Path, shows: str) -> None:
     assert metrics["s_acc_chance"].value == pytest.approx((1 / 3 + 1 / 2) / 2)
     assert metrics["pair_accuracy"].value == 0.75
     assert (metrics["cycle_rate"].value == 0.0) if shows == "two" else ("cycle_rate" not in metrics)
-    assert len(told.asked) == (4 if shows == "two" else 5)
+    assert len(told.asked) == {"one": 5, "two": 4, "series": 2}[shows]
 
 
-@pytest.mark.parametrize("shows", ["one", "two"])
+@pytest.mark.parametrize("shows", ["one", "two", "series"])
 def test_a_failure_in_a_series_is_wrong(tmp_path: Path, shows: str) -> None:
     data = series_folder(tmp_path / "data")
     told = Told(shows, {"a1.png": 0.0, "a2.png": 1.0, "a3.png": 5.0, "b1.png": 3.0, "b2.png": None})
@@ -233,6 +242,24 @@ def test_a_failure_in_a_series_is_wrong(tmp_path: Path, shows: str) -> None:
     assert summary.metrics["s_acc"].value == 0.5
     assert summary.metrics["pair_accuracy"].value == 0.75
     assert summary.failures == {"silent": 1}
+
+
+def test_pairs_and_scores_from_whole_series(tmp_path: Path) -> None:
+    pairs = tmp_path / "pairs"
+    pairs.mkdir()
+    write_pictures(pairs, ["x.png", "y.png", "z.png"])
+    (pairs / "pairs.csv").write_text("first,second,p\nx.png,y.png,0.9\ny.png,z.png,0.2\n")
+    told = Told("series", {"x.png": 2.0, "y.png": 1.0, "z.png": 0.0})
+    assert run_told("pairs", pairs, told, tmp_path / "a").summary.metrics["pair_accuracy"].value == 0.5
+    n = 3 * FIELD + 5
+    data = scores_folder(tmp_path / "data", n)
+    told = Told("series", {f"{index:03d}.png": float(index) for index in range(n)})
+    results = run_told("scores", data, told, tmp_path / "b", n_references=2)
+    assert [name.count("\t") + 1 for name in told.asked] == [FIELD + 2] * 3 + [5]  # 51 to deal out: three fields, and 3
+    assert len(list((tmp_path / "b/answers").glob("[0-9]*.jsonl"))) == -(-4 // CHUNK_SERIES)
+    predicted = [row.predicted for row in runner.read_predictions(tmp_path / "b/pictures.csv")]
+    assert np.diff(np.array(predicted, dtype=float)) == pytest.approx(np.ones(n - 1))  # over all fields
+    assert results.summary.metrics["srcc"].n == n
 
 
 def test_pairs_with_probabilities(tmp_path: Path) -> None:
