@@ -110,7 +110,9 @@ def drawn_pairs(data: Path, split: Split, n: int, folder: Path) -> Loaded:
             pictures.setdefault(name, Picture(name, name, row["source"]))
             names.append(name)
         if names[0] != names[1]:
-            pairs.setdefault(frozenset(names), LabelledPair(names[0], names[1], probability_of(row["delta"])))
+            factor = row["factors"][0] if len(row["factors"]) == 1 else None
+            pair = LabelledPair(names[0], names[1], probability_of(row["delta"]), factor)
+            pairs.setdefault(frozenset(names), pair)
     return ready(RED, Labels(tuple(pictures.values()), tuple(pairs.values())), folder)
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import FiniteFloat
+from pydantic import Field, FiniteFloat
 
 from redaes import metrics
 from redaes.evaluation import calibration, series
@@ -69,6 +69,8 @@ class Prediction(Record):
     probability: FiniteFloat | None = None
     source: str | None = None
     """What the group comes from, where several groups do."""
+    factor: str | None = None
+    """What decides a pair, where that is known and one thing."""
 
     @property
     def cluster(self) -> str:
@@ -91,6 +93,8 @@ class Summary(Record):
     metrics: dict[str, Metric]
     reliability: tuple[Bin, ...] = ()
     """Empty where no probabilities are offered."""
+    by_factor: dict[str, dict[str, Metric]] = Field(default_factory=dict)
+    """``pair_accuracy``, and ``swap_consistency`` where both orders were asked, by what decides the pair."""
 
 
 def summarise(
@@ -129,6 +133,7 @@ def summarise(
             predicted=difference,
             probability=probability,
             source=by_id[pair.first].source,
+            factor=pair.factor,
         )
         for pair, (difference, probability) in zip(
             labelled, differences_of(loaded, shows, plan, given, scores), strict=True
@@ -162,6 +167,7 @@ def summarise(
             n_unlabelled=len(loaded.labels.unlabelled),
             n_groups=len({picture.group for picture in loaded.labels.pictures}),
             metrics=found,
+            by_factor=_by_factor(pairs, given) if kind == "pairs" else {},
             reliability=tuple(Bin(n=one.n, predicted=one.predicted, observed=one.observed) for one in bins),
         ),
         pictures,
@@ -205,6 +211,22 @@ def pair_metrics(pairs: Sequence[Prediction]) -> dict[str, Metric]:
         "pair_accuracy": _mean_metric([float(one) for one in right], [one.cluster for one in decided]),
         "pair_f1": Metric(value=metrics.pair_f1(predicted, labels, tie_margin=0.0), n=len(decided)),
     }
+
+
+def _by_factor(pairs: Sequence[Prediction], given: Mapping[str, Answer]) -> dict[str, dict[str, Metric]]:
+    found: dict[str, dict[str, Metric]] = {}
+    for factor in sorted({one.factor for one in pairs if one.factor is not None}):
+        members = [one for one in pairs if one.factor == factor and one.label != 0.5]
+        found[factor] = {"pair_accuracy": pair_metrics(members)["pair_accuracy"]}
+        asked = [(given.get(one.id), one.cluster) for one in members]
+        orders = [
+            (float(answer.order_consistent is True), cluster)
+            for answer, cluster in asked
+            if answer is not None and (answer.raw or answer.order_consistent is not None)
+        ]
+        if orders:
+            found[factor]["swap_consistency"] = _mean_metric([value for value, _ in orders], [one for _, one in orders])
+    return found
 
 
 def series_metrics(pictures: Sequence[Prediction]) -> dict[str, Metric]:

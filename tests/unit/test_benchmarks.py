@@ -149,7 +149,7 @@ def test_every_benchmark_is_tested() -> None:
 
 def test_views_become_series_where_their_pictures_are_joined(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def row(group: str, first: str, second: str, delta: float) -> red._Labelled:
-        return red._Labelled((first, second), delta, group, group[0])
+        return red._Labelled((first, second), delta, group, group[0], None)
 
     rows = [
         row("p0", "a", "b", 2.0),

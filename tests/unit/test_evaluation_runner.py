@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,11 @@ from typer.testing import CliRunner
 
 from redaes import cli
 from redaes.errors import BackendError, InputError, RecordError
-from redaes.evaluation import assessors, benchmarks, runner
+from redaes.evaluation import assessors, benchmarks, report, runner
 from redaes.evaluation.assessors import Answer, Question, make_assessor
 from redaes.evaluation.benchmarks.base import Labels, Picture
 from redaes.evaluation.commands import parse_options, parse_shard
+from redaes.evaluation.comparison import Side
 from redaes.evaluation.questions import CHUNK, CHUNK_SERIES, FIELD, PictureReader, make_plan
 from redaes.evaluation.recipe import make_spec
 from redaes.evaluation.runner import Results, Spec, read_results, run, run_assessor
@@ -277,6 +279,35 @@ def test_pairs_with_probabilities(tmp_path: Path) -> None:
     assert summary.metrics["pair_accuracy"].n == 2  # an even vote has no right answer
     assert summary.metrics["expected_calibration_error"].value == pytest.approx((2 * 0.35 + 0) / 3)
     assert sum(one.n for one in summary.reliability) == 3
+
+
+def test_pairs_by_what_decides_them(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    write_pictures(data, ["w.png", "x.png", "y.png", "z.png"])
+    rows = ["w.png,x.png,0.9,light", "x.png,y.png,0.9,light", "y.png,z.png,0.1,focus", "w.png,z.png,0.9,"]
+    (data / "pairs.csv").write_text("\n".join(["first,second,p,factor", *rows]) + "\n")
+
+    class Both(Told):
+        def answer(self, questions: Sequence[Question]) -> list[Answer]:
+            return [
+                one.model_copy(update={"order_consistent": not one.id.startswith("x.png"), "raw": ("a", "b")})
+                for one in super().answer(questions)
+            ]
+
+    values = {"w.png": 3.0, "x.png": 2.0, "y.png": 1.0, "z.png": 0.0}
+    found = run_told("pairs", data, Both("two", values), tmp_path / "out").summary.by_factor
+    assert {name: {key: one.value for key, one in row.items()} for name, row in found.items()} == {
+        "focus": {"pair_accuracy": 0.0, "swap_consistency": 1.0},
+        "light": {"pair_accuracy": 1.0, "swap_consistency": 0.5},
+    }
+    file = report.write_report(
+        tmp_path / "report",
+        [Side(name="told", results=read_results(tmp_path / "out"), changes=())],
+        [tmp_path / "out"],
+    )[2]
+    bars = re.findall(r'class="bar"[^>]* width="([0-9.]+)"', file.read_text())
+    assert bars == ["75.00", "0.00", "100.00", "75.00", "100.00", "50.00"]  # all, focus, light; then both orders
 
 
 def test_scores_against_references_do_not_suffer_from_a_failed_comparison(tmp_path: Path) -> None:

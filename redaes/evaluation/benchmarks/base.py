@@ -60,11 +60,13 @@ class LabelledPair:
         first: id of a picture.
         second: id of another.
         p: share of people, or probability, that the first is better.
+        factor: what decides it, where that is known; None: not known, or several do.
     """
 
     first: str
     second: str
     p: float
+    factor: str | None = None
 
 
 @dataclass(frozen=True)

@@ -28,12 +28,13 @@ _DECIMALS = 6  # scores that agree to this many decimals are ties: rounding erro
 
 @dataclass(frozen=True)
 class _Labelled:
-    """A labelled pair: names of its pictures, difference in points, view and photograph."""
+    """A labelled pair: names of its pictures, difference in points, view and photograph, and what decides it."""
 
     names: tuple[str, str]
     delta: float
     group: str
     source: str
+    factor: str | None
 
 
 def read_red(folder: Path, pictures: Path) -> Labels:
@@ -55,7 +56,7 @@ def read_red(folder: Path, pictures: Path) -> Labels:
             found.setdefault(name, Picture(name, name, row.source))
         first, second = row.names
         if first != second and (second, first) not in pairs:
-            pairs.setdefault((first, second), LabelledPair(first, second, probability_of(row.delta)))
+            pairs.setdefault((first, second), LabelledPair(first, second, probability_of(row.delta), row.factor))
     return Labels(tuple(found.values()), tuple(pairs.values()), folder=pictures)
 
 
@@ -110,7 +111,8 @@ def _labelled(folder: Path, pictures: Path) -> Iterator[_Labelled]:
                 if not (pictures / name).exists():
                     write_atomically(pictures / name, data)
                 names.append(name)
-            yield _Labelled((names[0], names[1]), row["delta"], row["group"], row["source"])
+            factor = row["factors"][0] if len(row["factors"]) == 1 else None
+            yield _Labelled((names[0], names[1]), row["delta"], row["group"], row["source"], factor)
 
 
 def probability_of(delta: float) -> float:
