@@ -12,6 +12,7 @@ import csv
 import hashlib
 import io
 import math
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -76,7 +77,7 @@ class Answer(Record):
 
     id: str
     """The question's."""
-    value: float | None = None
+    value: FiniteFloat | None = None
     """Score of the picture, larger is better; or score of the first less that of the second. None: a failure, or a
     series."""
     values: tuple[FiniteFloat, ...] = ()
@@ -85,7 +86,7 @@ class Answer(Record):
     """Reason, fit for counting, when there is no value."""
     detail: str | None = None
     """The failure in words."""
-    probability: float | None = None
+    probability: FiniteFloat | None = None
     """P(first is better); None: one picture, or not offered."""
     order_consistent: bool | None = None
     """Whether both orders name the same picture; None: not asked in both."""
@@ -93,6 +94,34 @@ class Answer(Record):
     """What a model wrote, forward and swapped; empty where it wrote nothing."""
     tokens: int = 0
     """What a server reports to have read and written for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What the numbers of a run need of an answer: a run may have hundreds of thousands, and long texts on disk.
+
+    Attributes:
+        value: as in :class:`Answer`, like the rest.
+        values: likewise.
+        failure: likewise.
+        probability: likewise.
+        order_consistent: likewise.
+        wrote: whether a model wrote anything.
+    """
+
+    value: float | None
+    values: tuple[float, ...]
+    failure: str | None
+    probability: float | None
+    order_consistent: bool | None
+    wrote: bool
+
+    @classmethod
+    def of(cls, answer: Answer) -> Given:
+        """The little of an answer that is kept in memory."""
+        failure = None if answer.failure is None else sys.intern(answer.failure)
+        wrote = bool(answer.raw)
+        return cls(answer.value, answer.values, failure, answer.probability, answer.order_consistent, wrote)
 
 
 class Assessor(Protocol):

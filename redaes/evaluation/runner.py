@@ -21,15 +21,16 @@ import io
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from redaes.errors import ImageError, InputError, RecordError
 from redaes.evaluation import benchmarks
-from redaes.evaluation.assessors import Answer, Assessor, Question, Shown, make_assessor
+from redaes.evaluation.assessors import Answer, Assessor, Given, Question, Shown, make_assessor
 from redaes.evaluation.benchmarks import Loaded
 from redaes.evaluation.questions import PictureReader, Plan, make_plan, question_id
 from redaes.evaluation.summary import Prediction, Summary, summarise
@@ -42,6 +43,8 @@ SCHEMA_VERSION: Literal[1] = 1
 """Of ``run.json`` and ``results.json``."""
 
 Progress = Callable[[int, int], None]
+
+_PREDICTION = TypeAdapter(Prediction)
 
 
 class Spec(Record):
@@ -216,13 +219,13 @@ def answer_chunk(plan: Plan, chunk: int, assessor: Assessor, reader: PictureRead
         file.write(f"\n{json.dumps(timing)}\n")
 
 
-def read_answers(plan: Plan, out: Path) -> dict[str, Answer]:
+def read_answers(plan: Plan, out: Path) -> dict[str, Given]:
     """All answers of a finished run, by question.
 
     Raises:
         RecordError: a file is missing or was altered.
     """
-    given: dict[str, Answer] = {}
+    given: dict[str, Given] = {}
     for chunk in range(plan.n_chunks):
         file = _answer_file(out, chunk)
         expected = [question_id([key[0] for key in keys]) for keys in plan.part(chunk)]
@@ -234,7 +237,7 @@ def read_answers(plan: Plan, out: Path) -> dict[str, Answer]:
             raise RecordError(f"{file} was altered; delete it and run again") from error
         if [answer.id for answer in answers] != expected:
             raise RecordError(f"{file} does not hold the answers to its questions; delete it and run again")
-        given |= {answer.id: answer for answer in answers}
+        given.update(zip(expected, map(Given.of, answers), strict=True))
     return given
 
 
@@ -283,7 +286,7 @@ def read_predictions(file: Path) -> list[Prediction]:
     """
     try:
         rows = list(csv.DictReader(io.StringIO(file.read_text(encoding="utf-8"))))
-        return [Prediction.model_validate({k: v if v != "" else None for k, v in row.items()}) for row in rows]
+        return [_PREDICTION.validate_python({k: v if v != "" else None for k, v in row.items()}) for row in rows]
     except OSError as error:
         raise RecordError(f"{file} cannot be read: {error.strerror}") from error
     except (ValidationError, UnicodeDecodeError) as error:
@@ -305,10 +308,11 @@ def _finish(loaded: Loaded, plan: Plan, out: Path) -> Results | None:
 
 def _csv_of(predictions: Sequence[Prediction]) -> bytes:
     text = io.StringIO()
-    writer = csv.DictWriter(text, list(Prediction.model_fields), lineterminator="\n")
-    writer.writeheader()
+    names = [field.name for field in fields(Prediction)]
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(names)
     for one in predictions:
-        writer.writerow({key: "" if value is None else value for key, value in one.model_dump().items()})
+        writer.writerow([getattr(one, name) for name in names])
     return text.getvalue().encode()
 
 

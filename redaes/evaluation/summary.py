@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -18,7 +19,7 @@ from pydantic import Field, FiniteFloat
 
 from redaes import metrics
 from redaes.evaluation import calibration, series
-from redaes.evaluation.assessors import Answer, Shows
+from redaes.evaluation.assessors import Given, Shows
 from redaes.evaluation.benchmarks import Loaded
 from redaes.evaluation.benchmarks.base import Picture
 from redaes.evaluation.questions import Plan, differences_of, scores_of
@@ -57,20 +58,27 @@ class Bin(Record):
     observed: FiniteFloat
 
 
-class Prediction(Record):
-    """One picture or pair, label beside prediction."""
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """One picture or pair, label beside prediction.
+
+    Attributes:
+        id: of the picture; of a pair, both with a tab between.
+        group: series, source or photograph.
+        label: score of a picture; or P(first is better) of a pair.
+        predicted: score; or difference. None: a failure.
+        probability: P(first is better), if offered.
+        source: what the group comes from, where several groups do.
+        factor: what decides a pair, where that is known and one thing.
+    """
 
     id: str
     group: str
     label: FiniteFloat
-    """Score of a picture; or P(first is better) of a pair."""
     predicted: FiniteFloat | None
-    """Score; or difference. None: a failure."""
     probability: FiniteFloat | None = None
     source: str | None = None
-    """What the group comes from, where several groups do."""
     factor: str | None = None
-    """What decides a pair, where that is known and one thing."""
 
     @property
     def cluster(self) -> str:
@@ -98,7 +106,7 @@ class Summary(Record):
 
 
 def summarise(
-    loaded: Loaded, shows: Shows, plan: Plan, given: Mapping[str, Answer]
+    loaded: Loaded, shows: Shows, plan: Plan, given: Mapping[str, Given]
 ) -> tuple[Summary, list[Prediction], list[Prediction]]:
     """The numbers of a run, the predictions for pictures, and those for pairs.
 
@@ -213,7 +221,7 @@ def pair_metrics(pairs: Sequence[Prediction]) -> dict[str, Metric]:
     }
 
 
-def _by_factor(pairs: Sequence[Prediction], given: Mapping[str, Answer]) -> dict[str, dict[str, Metric]]:
+def _by_factor(pairs: Sequence[Prediction], given: Mapping[str, Given]) -> dict[str, dict[str, Metric]]:
     found: dict[str, dict[str, Metric]] = {}
     for factor in sorted({one.factor for one in pairs if one.factor is not None}):
         members = [one for one in pairs if one.factor == factor and one.label != 0.5]
@@ -222,7 +230,7 @@ def _by_factor(pairs: Sequence[Prediction], given: Mapping[str, Answer]) -> dict
         orders = [
             (float(answer.order_consistent is True), cluster)
             for answer, cluster in asked
-            if answer is not None and (answer.raw or answer.order_consistent is not None)
+            if answer is not None and (answer.wrote or answer.order_consistent is not None)
         ]
         if orders:
             found[factor]["swap_consistency"] = _mean_metric([value for value, _ in orders], [one for _, one in orders])
@@ -261,13 +269,13 @@ def _series_means(groups: Groups, measures: Mapping[str, SeriesMeasure]) -> dict
     return found
 
 
-def _consistency(plan: Plan, given: Mapping[str, Answer], by_id: Mapping[str, Picture]) -> dict[str, Metric]:
+def _consistency(plan: Plan, given: Mapping[str, Given], by_id: Mapping[str, Picture]) -> dict[str, Metric]:
     """How often both orders name the same picture, and how often three pictures form no cycle."""
     found = {}
     asked = [
         (float(answer.order_consistent is True), by_id[keys[0][0]].cluster)
         for keys in plan.keys
-        if (answer := given["\t".join(key[0] for key in keys)]).raw or answer.order_consistent is not None
+        if (answer := given["\t".join(key[0] for key in keys)]).wrote or answer.order_consistent is not None
     ]
     if asked:
         found["swap_consistency"] = _mean_metric([value for value, _ in asked], [cluster for _, cluster in asked])

@@ -26,7 +26,7 @@ Box = tuple[int, int, int, int]
 """Left, top, right, bottom in pixels of the file at full size."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Picture:
     """Something that is to be judged.
 
@@ -52,7 +52,7 @@ class Picture:
         return self.group if self.source is None else self.source
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class LabelledPair:
     """Two pictures of one group.
 
