@@ -245,6 +245,11 @@ def test_the_model_as_a_metric(tiny_model: Path, photo_folder: Path) -> None:
         assert scores.shape == (2,)
         assert 0 <= float(scores[0]) <= 9
         assert metric(str(file)).tolist() == pytest.approx(scores[:1].tolist(), abs=1e-5)
+        with Image.open(file) as image:
+            assert metric(image).tolist() == pytest.approx(scores[:1].tolist(), abs=1e-5)
+        assert metric(pixels * (1 + 5e-7)).tolist() == pytest.approx(scores[:1].tolist(), abs=1e-5)
+        grey = pixels[:, :1]
+        assert metric(grey).tolist() == pytest.approx(metric(grey.repeat(1, 3, 1, 1)).tolist(), abs=1e-5)
     for wrong in (pixels[0], pixels[:, :2]):
         with pytest.raises(InputError, match=r"give \(N, 3, H, W\)"):
             metric(wrong)
