@@ -26,7 +26,8 @@ import sys
 import time
 import zlib
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,20 @@ def bomb(side: int) -> bytes:
         + chunk(b"IDAT", zlib.compress(bytes(3 * side * 100)))
         + chunk(b"IEND", b"")
     )
+
+
+@contextmanager
+def service(log: Path, *options: str) -> Iterator[tuple[str, psutil.Popen]]:
+    """``redaes serve`` with the embedded model in a process of its own: its address, and the process."""
+    command = [sys.executable, "-c", "from redaes.cli import main; main()", "serve", "--port", "0", "--device", "cpu"]
+    with log.open("w") as file:
+        process = psutil.Popen([*command, *options], stdout=subprocess.PIPE, stderr=file, text=True)
+        try:
+            yield process.stdout.readline().strip(), process
+        finally:
+            if process.poll() is None:
+                process.terminate()
+            process.wait(120)
 
 
 class Mix:
@@ -126,7 +141,7 @@ async def memory(run: Run, n: int, clients: int = 8) -> list[tuple[int, float]]:
         async with httpx.AsyncClient(timeout=300, trust_env=False) as http:
             while done < n:
                 done += 1
-                if done % max(1, n // 20) == 0:
+                if done % max(1, n // 10) == 0:
                     seen.append((done, run.memory_mb))
                     print(f"  {done} requests, {run.memory_mb} MB", flush=True)
                 await run.ask(http, *mix.draw())
@@ -161,21 +176,19 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=120.0)
     parser.add_argument("--out", type=Path, default=Path("front_door_load.json"))
     settings = parser.parse_args()
-    command = [sys.executable, "-c", "from redaes.cli import main; main()", "serve"]
-    command += ["--port", "0", "--device", "cpu", "--max-waiting", "8"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
-        assert process.stdout is not None
-        run = Run(process.stdout.readline().strip(), psutil.Process(process.pid))
+    with service(settings.out.with_suffix(".log"), "--max-waiting", "8") as (address, process):
+        run = Run(address, process)
         print(f"memory: {settings.requests} requests", flush=True)
         seen = asyncio.run(memory(run, settings.requests))
-        calm = dict(run.ended)
+        calm, slowest_s = dict(sorted(run.ended.items())), run.slowest_s
         print(f"flood: {settings.clients} clients, {settings.seconds:g} s", flush=True)
         run.ended.clear()
+        run.slowest_s = 0.0
         flooded = asyncio.run(flood(run, settings.clients, settings.seconds))
         health = httpx.get(f"{run.address}/health", trust_env=False, timeout=60).status_code
         found = {
-            "memory_mb": seen, "ended": calm, "flood": flooded,
-            "flood_ended": dict(run.ended), "slowest_s": run.slowest_s,
+            "memory_mb": seen, "ended": calm, "slowest_s": slowest_s, "flood": flooded,
+            "flood_ended": dict(sorted(run.ended.items())), "flood_slowest_s": run.slowest_s,
             "memory_after_flood_mb": run.memory_mb, "health_afterwards": health, "failures": dict(run.failures),
             "cores": os.cpu_count(),
         }  # fmt: skip

@@ -3,7 +3,9 @@
     python benchmarks/serving.py --vllm /path/to/vllm/bin/python --device cpu
     python benchmarks/serving.py --attach http://127.0.0.1:8000/v1 --model NAME
 
-Three ratios, each of two arms that take turns in one run (the median of the rounds is printed):
+First, whether the server answers as the same weights do in this process: verdicts, texts, probabilities of pairs of a
+picture and an edit of it. Then three ratios, each of two arms that take turns in one run (the median of the rounds is
+printed):
 
 * overhead: comparisons as plain requests to vLLM's own port (pictures read, shrunk and encoded just the same) against
   the same comparisons sent to the front door as files; 8 at once;
@@ -39,9 +41,11 @@ from PIL import Image
 from redaes import nano, prompts
 from redaes.answers import WINNER_PREFIX
 from redaes.assessor import Assessor
-from redaes.backends.base import Request
+from redaes.backends.base import Backend, Request
 from redaes.backends.endpoint import Endpoint
+from redaes.backends.local import LocalBackend
 from redaes.backends.server import ServerBackend
+from redaes.datagen.editors.embedded import OPERATIONS, apply_edit
 from redaes.images import LoadedImage, data_url, decode_image
 from redaes.serving.vllm import Served, VllmServer
 
@@ -144,6 +148,34 @@ async def through_the_door(address: str, pairs: Sequence[tuple[bytes, bytes]]) -
         return await at_once([lambda pair=pair: ask(pair) for pair in pairs])  # type: ignore[misc]
 
 
+def agreement(server: ServerBackend, local: Backend, pairs: Sequence[tuple[LoadedImage, LoadedImage]]) -> None:
+    for mode in ("fast", "reasoned"):
+        there, here = (Assessor(backend, mode=mode).compare_many(pairs) for backend in (server, local))  # type: ignore[arg-type]
+        both = list(zip(there, here, strict=True))
+        halves = [pair for a, b in both for pair in zip(a.comparisons, b.comparisons, strict=True)]
+        apart = [abs(a.probability - b.probability) for a, b in both if None not in (a.probability, b.probability)]
+        print(
+            f"agreement  {mode}: {sum(a.winner == b.winner for a, b in both)} of {len(both)} verdicts equal "
+            f"({sum(b.winner == 'tie' for _, b in both)} of them ties), "
+            f"{sum(a.raw == b.raw for a, b in halves)} of {len(halves)} texts; probabilities of {len(apart)} pairs "
+            f"from {min(b.probability for _, b in both):.3f} to {max(b.probability for _, b in both):.3f}, "
+            f"at most {max(apart):.2g} apart",
+            flush=True,
+        )
+
+
+def edited_pairs(rng: np.random.Generator, n: int, side: int) -> list[tuple[LoadedImage, LoadedImage]]:
+    """Pictures beside edits of them, so that answers differ in size and sign."""
+    found = []
+    for number, operation in enumerate(rng.choice(sorted(OPERATIONS), n)):
+        whole = loaded(photograph(rng, side))
+        pixels = apply_edit(np.asarray(whole.image), str(operation), float(rng.choice((0.3, 0.6, 1.0))), number)
+        out = io.BytesIO()
+        Image.fromarray(pixels).save(out, "PNG")
+        found.append((whole, loaded(out.getvalue()))[:: rng.choice((1, -1))])
+    return found
+
+
 @contextmanager
 def front_door(server: Address) -> Iterator[str]:
     """``redaes serve`` in a process of its own; its address."""
@@ -204,6 +236,11 @@ def main() -> None:
 
         many, one = backend(2 * CONCURRENCY), backend(1)
         Assessor(many).compare_many([(loaded(a), loaded(b)) for a, b in pairs()[:2]])  # warm-up
+
+        if Path(settings.model).is_dir() or settings.model == nano.NAME:
+            agreement(
+                many, LocalBackend(settings.model, device="cpu"), edited_pairs(rng, settings.pairs, settings.side)
+            )
 
         address = stack.enter_context(front_door(server))
         arms: dict[str, list[float]] = {"straight": [], "front door": []}

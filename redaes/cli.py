@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from redaes.assessor import Result
     from redaes.backends.base import Backend
     from redaes.series.folder import Summary
+    from redaes.series.rankers import Ranker
+
+FGAESQ = "fgaesq"
+"""As --model of ``redaes rank``: the series ranker in place of a language model."""
 
 EXIT_INPUT = 2
 EXIT_NO_ANSWER = 3
@@ -158,15 +162,20 @@ def score(
 
 @app.command()
 def rank(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder of pictures.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder of pictures; its folders are searched.")],
     out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("ranking_out"),
     write_xmp: Annotated[
         bool,
         typer.Option("--write-xmp", help="Write sidecars (rating, label, pick). Without it they are only counted."),
     ] = False,
     mode: Annotated[str, typer.Option(help="How the comparisons are made: fast, or reasoned (much slower).")] = "fast",
-    model: Model = nano.NAME,
+    model: Annotated[
+        str, typer.Option(help=f"{nano.NAME}, a folder, a hub name; or {FGAESQ}, the series ranker, with --weights.")
+    ] = nano.NAME,
     adapter: Adapter = None,
+    weights: Annotated[
+        Path | None, typer.Option(help=f"With --model {FGAESQ}: its folder, as stages/fgaesq.py leaves it in final/.")
+    ] = None,
     one_order: OneOrder = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON Lines: one object per series.")] = False,
     device: Device = None,
@@ -176,17 +185,19 @@ def rank(
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-        from redaes.assessor import Assessor, known_mode
         from redaes.images import list_images
         from redaes.series.folder import rank_folder
 
-        way = known_mode(mode)
-        list_images(folder)  # what costs little is checked before a model is loaded
+        _check_ranker(model, mode=mode, adapter=adapter, weights=weights, one_order=one_order)
+        list_images(folder, recursive=True)  # what costs little is checked before a model is loaded
         # To a file or a pipe, standard error gets no bars.
         columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
         console = Console(stderr=True)
         with _quiet(), Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-            assessor = Assessor(_backend(model, adapter, device), mode=way)
+            if weights is None:
+                ranker = _comparing(_backend(model, adapter, device), mode, one_order)
+            else:
+                ranker = _fine_grained(weights, device)
             looking = progress.add_task("looking", total=None)
             ranking = progress.add_task("series", total=None)
 
@@ -198,8 +209,7 @@ def rank(
             summary = rank_folder(
                 folder,
                 out,
-                assessor,
-                orders="random" if one_order else "both",
+                ranker,
                 write_xmp=write_xmp,
                 on_scanned=lambda done, total: progress.update(looking, completed=done, total=total),
                 on_series=show,
@@ -471,6 +481,36 @@ def _backend(model: str, adapter: Path | None, device: str | None) -> Backend:
     from redaes.backends.local import LocalBackend
 
     return LocalBackend(model, adapter=adapter, device=device)
+
+
+def _check_ranker(model: str, *, mode: str, adapter: Path | None, weights: Path | None, one_order: bool) -> None:
+    """Refuse options of ``redaes rank`` that do not go together, before anything is loaded."""
+    from redaes.assessor import known_mode
+
+    if model != FGAESQ and weights is not None:
+        raise InputError(f"--weights goes with --model {FGAESQ}; a language model's folder is given as --model")
+    if model == FGAESQ and weights is None:
+        raise InputError(
+            f"{FGAESQ} comes without weights: give --weights FOLDER, as stages/fgaesq.py leaves it in final/"
+        )
+    if known_mode(mode) == "reasoned" and weights is not None:
+        raise InputError(f"{FGAESQ} gives scores and no reasons; leave --mode out")
+    if weights is not None and (adapter is not None or one_order):
+        raise InputError(f"--adapter and --one-order are for language models; leave them out with --model {FGAESQ}")
+
+
+def _comparing(backend: Backend, mode: str, one_order: bool) -> Ranker:
+    from redaes.assessor import Assessor, known_mode
+    from redaes.series.rankers import Comparing
+
+    return Comparing(Assessor(backend, mode=known_mode(mode)), "random" if one_order else "both")
+
+
+def _fine_grained(weights: Path, device: str | None) -> Ranker:
+    from redaes.finegrained.scorer import FineGrainedScorer
+    from redaes.series.rankers import FineGrained
+
+    return FineGrained(FineGrainedScorer.load(weights, device))
 
 
 @contextmanager

@@ -10,6 +10,7 @@ import hashlib
 import importlib
 import io
 import math
+import os
 import re
 import stat
 import struct
@@ -254,34 +255,38 @@ def capture_time(data: bytes, path: Path) -> datetime | None:
         return None
 
 
-def list_images(folder: str | Path, suffixes: Sequence[str] = IMAGE_SUFFIXES) -> list[Path]:
-    """The pictures directly in a folder, sorted by path, found by their ending; hidden files are left out.
+def list_images(folder: str | Path, suffixes: Sequence[str] = IMAGE_SUFFIXES, *, recursive: bool = False) -> list[Path]:
+    """The pictures in a folder, sorted by path, found by their ending; hidden files and folders are left out.
 
     Args:
         folder: where to look.
         suffixes: the endings to look for, in lower case.
+        recursive: look in its folders too; links to folders are not followed.
 
     Raises:
         InputError: the folder is missing, is not a folder, cannot be read, or holds no picture.
     """
     folder = Path(folder)
+    found: list[Path] = []
     try:
-        entries = sorted(folder.iterdir())
+        for place, inner, names in os.walk(folder, onerror=_raise):
+            inner[:] = [name for name in inner if recursive and not name.startswith(".")]
+            entries = (Path(place, name) for name in names if not name.startswith("."))
+            found += [entry for entry in entries if entry.suffix.lower() in suffixes and entry.is_file()]
     except FileNotFoundError as error:
         raise InputError(f"{folder}: no such folder; check the spelling") from error
     except NotADirectoryError as error:
         raise InputError(f"{folder}: not a folder; give the folder that holds the pictures") from error
     except OSError as error:
-        raise InputError(f"{folder}: cannot be read ({error.strerror}); check its permissions") from error
-    found = [
-        entry
-        for entry in entries
-        if entry.suffix.lower() in suffixes and not entry.name.startswith(".") and entry.is_file()
-    ]
+        raise InputError(f"{error.filename}: cannot be read ({error.strerror}); check its permissions") from error
     if not found:
         endings = ", ".join(suffixes)
         raise InputError(f"{folder}: no pictures found; looked for files ending in {endings}")
-    return found
+    return sorted(found)
+
+
+def _raise(error: OSError) -> None:
+    raise error
 
 
 def data_url(image: Image.Image) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from redaes.errors import BackendError
 from redaes.prompts import Prompt
 from redaes.types import Sampling
+
+ADAPTER_CONFIG = "adapter_config.json"
+"""What tells a folder with an adapter from one with a model."""
 
 _REVISION_DIGITS = 12
 
@@ -55,6 +60,22 @@ def revision_of(*folders: Path) -> str:
                     content.update(block)
             digest.update(f"{file.name}:{content.hexdigest()}\n".encode())
     return digest.hexdigest()[:_REVISION_DIGITS]
+
+
+def base_of(adapter: Path) -> str:
+    """The name of the model that an adapter was trained on.
+
+    Raises:
+        BackendError: the folder holds no adapter, or one that names none.
+    """
+    try:
+        settings = json.loads((adapter / ADAPTER_CONFIG).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BackendError(f"{adapter / ADAPTER_CONFIG} cannot be read: {error}") from error
+    base = settings.get("base_model_name_or_path") if isinstance(settings, dict) else None
+    if not isinstance(base, str) or not base:
+        raise BackendError(f"{adapter / ADAPTER_CONFIG} names no base model; give the base and the adapter apart")
+    return base
 
 
 class Backend(Protocol):

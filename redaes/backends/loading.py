@@ -16,9 +16,6 @@ from redaes import nano
 from redaes.errors import BackendError, MissingDependency
 from redaes.torchvision_compat import make_torchvision_importable
 
-ADAPTER_CONFIG = "adapter_config.json"
-"""What tells a folder with an adapter from one with a model."""
-
 
 class PatchProjection(torch.nn.Conv3d):
     """A convolution whose stride is its kernel, as the matrix product that it is.
@@ -34,6 +31,28 @@ class PatchProjection(torch.nn.Conv3d):
 
 _HUB_FILES = ("*.json", "*.safetensors", "*.jinja", "*.txt", "*.model")
 _SAMPLE = "Winner: A\nDifference: +1.5"
+
+
+def find_device(name: str | None) -> torch.device:
+    """The device of this name; None: the best there is.
+
+    Raises:
+        BackendError: unknown, or this torch has none.
+    """
+    present = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }  # best first
+    if name is None:
+        name = next(kind for kind, there in present.items() if there)
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise BackendError(f"unknown device {name!r}; give cpu, cuda, cuda:1 or mps") from error
+    if not present.get(device.type, False):
+        raise BackendError(f"this torch has no device {name!r}; use --device cpu, or install torch for it")
+    return device
 
 
 def model_folder(model: str | Path) -> Path:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
@@ -14,9 +13,9 @@ import torch
 from numpy.typing import NDArray
 
 from redaes import nano
-from redaes.backends.base import Request, revision_of
+from redaes.backends.base import ADAPTER_CONFIG, Request, base_of, revision_of
 from redaes.backends.loading import (
-    ADAPTER_CONFIG,
+    find_device,
     first_line,
     load_adapter,
     load_network,
@@ -71,15 +70,15 @@ class LocalBackend:
         if (folder / ADAPTER_CONFIG).is_file():
             if adapter is not None:
                 raise BackendError(f"{model} is itself an adapter; give its base model beside adapter {adapter}")
-            adapter, folder = folder, model_folder(_base_of(folder))
+            adapter, folder = folder, model_folder(base_of(folder))
         elif adapter is not None:
             if not (adapter / ADAPTER_CONFIG).is_file():
                 raise BackendError(f"{adapter} has no {ADAPTER_CONFIG}: give the folder of a PEFT adapter")
-            if name == nano.NAME and _base_of(adapter) == nano.BASE:
+            if name == nano.NAME and base_of(adapter) == nano.BASE:
                 # The default model stands for its family: what was trained on the base must not go on the trained one.
                 name, folder = nano.BASE, model_folder(nano.BASE)
             name = f"{name} + {adapter}"
-        place = _device(device)
+        place = find_device(device)
         if dtype is None:
             dtype = torch.bfloat16 if place.type == "cuda" else torch.float32
         network = load_network(folder, dtype)
@@ -286,32 +285,3 @@ def _batches(requests: Sequence[Request], size: int) -> Iterator[list[Request]]:
     remaining = iter(requests)
     while batch := list(islice(remaining, size)):
         yield batch
-
-
-def _base_of(adapter: Path) -> str:
-    """The name of the model that an adapter was trained on."""
-    try:
-        settings = json.loads((adapter / ADAPTER_CONFIG).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise BackendError(f"{adapter / ADAPTER_CONFIG} cannot be read: {error}") from error
-    base = settings.get("base_model_name_or_path") if isinstance(settings, dict) else None
-    if not isinstance(base, str) or not base:
-        raise BackendError(f"{adapter / ADAPTER_CONFIG} names no base model; give the base and the adapter apart")
-    return base
-
-
-def _device(name: str | None) -> torch.device:
-    present = {
-        "cuda": torch.cuda.is_available(),
-        "mps": torch.backends.mps.is_available(),
-        "cpu": True,
-    }  # best first
-    if name is None:
-        name = next(kind for kind, there in present.items() if there)
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise BackendError(f"unknown device {name!r}; give cpu, cuda, cuda:1 or mps") from error
-    if not present.get(device.type, False):
-        raise BackendError(f"this torch has no device {name!r}; use --device cpu, or install torch for it")
-    return device

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from redaes.backends.loading import find_device
 from redaes.errors import InputError
 from redaes.finegrained import model as network
 from redaes.finegrained.difftoken import Tokens, collate, pair_tokens, single_tokens
@@ -72,14 +73,18 @@ class FineGrainedScorer:
         self.settings = model.settings.tokens
 
     @classmethod
-    def load(cls, folder: str | Path, device: str = "cpu") -> FineGrainedScorer:
+    def load(cls, folder: str | Path, device: str | None = "cpu") -> FineGrainedScorer:
         """The model saved in a folder.
 
+        Args:
+            folder: such as a run's ``final``.
+            device: None: the best there is.
+
         Raises:
-            BackendError: no FGAesQ model there, or not a whole one.
+            BackendError: no FGAesQ model there, or not a whole one, or no such device.
         """
-        folder = Path(folder)
-        return cls(network.load(folder), name=str(folder), revision=network.revision(folder), device=device)
+        folder, place = Path(folder), str(find_device(device))
+        return cls(network.load(folder), name=str(folder), revision=network.revision(folder), device=place)
 
     def load_picture(self, path: str | Path) -> LoadedImage:
         """A picture from disk, shrunk so far that none of its blocks has to be left out.

@@ -5,29 +5,27 @@ The output folder::
     ranking.jsonl       one line per series, best picture first; then one per file that could not be used
     ranking.csv         one row per picture
     contact_sheet.html  to look at; one file, nothing fetched
-    answers/*.json      what the model said, per series, model and settings
+    answers/*.json      what the model found out, per series, model and settings
 """
 
 from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
-from pydantic import ValidationError
-
-from redaes import prompts
-from redaes.assessor import Assessor, Orders, Result, delta_of
-from redaes.errors import ImageError, ParseError, RecordError
-from redaes.images import content_id, list_images, load_image
+from redaes.assessor import delta_of
+from redaes.errors import InputError, ParseError, RecordError
+from redaes.images import list_images
 from redaes.ranking import Z_SETTLED
-from redaes.records import read_json, write_atomically, write_json, writing
+from redaes.records import write_atomically, writing
 from redaes.series import sheet, xmp
 from redaes.series.grouping import Photograph, Unreadable, group, scan
-from redaes.types import TIE_MARGIN, Answer, Ranking
+from redaes.series.rankers import Ranked, Ranker
+from redaes.types import TIE_MARGIN
 
 CSV_COLUMNS = ("series", "place", "file", "taken", "score", "error", "rating", "label", "pick")
 
@@ -45,7 +43,8 @@ class Placed:
     place: int
     """From 1; copies of one picture share a place."""
     score: float
-    error: float
+    error: float | None
+    """None: unknown."""
     mark: xmp.Mark | None
     """None: alone, so that there was nothing to choose from."""
 
@@ -57,10 +56,8 @@ class RankedSeries:
     name: str
     pictures: tuple[Placed, ...]
     """Best first."""
-    ranking: Ranking | None
+    ranking: Ranked | None
     """None: see ``failure``."""
-    explanation: Result | None
-    """The reasoned comparison of the best picture (as first) with the next one."""
     failure: str | None
 
 
@@ -86,9 +83,8 @@ class Summary:
 def rank_folder(
     folder: Path,
     out: Path,
-    assessor: Assessor,
+    ranker: Ranker,
     *,
-    orders: Orders = "both",
     write_xmp: bool = False,
     on_scanned: Callable[[int, int], None] | None = None,
     on_series: Callable[[int, int, dict[str, Any]], None] | None = None,
@@ -96,10 +92,10 @@ def rank_folder(
     """Group the pictures of a folder into series, rank each, and write the results.
 
     Args:
-        folder: with the pictures; nothing in it is changed, but for sidecars where ``write_xmp`` asks for them.
+        folder: with the pictures, in folders of its own too; nothing in it is changed, but for sidecars where
+            ``write_xmp`` asks for them.
         out: for the results; a run with the same pictures, model and settings goes on where one stopped.
-        assessor: its mode is used for ranking; the explanation is always reasoned.
-        orders: as for :meth:`~redaes.assessor.Assessor.rank`.
+        ranker: puts each series in order.
         write_xmp: write the sidecars; otherwise they are only counted.
         on_scanned: called with the files looked at and all files.
         on_series: called with the series finished, all series, and the finished one's line.
@@ -109,7 +105,7 @@ def rank_folder(
         RecordError: ``out`` cannot be written to.
         BackendError: the model cannot be asked.
     """
-    files = list_images(folder)
+    files = list_images(folder, recursive=True)
     n_scanned = 0
 
     def count() -> None:
@@ -134,8 +130,8 @@ def rank_folder(
         rows.writerow(CSV_COLUMNS)
         page.write(sheet.head(folder, len(photographs), len(series)))
         for number, pictures in enumerate(series, 1):
-            ranked = _rank_series(f"{number:04d}", pictures, out / "answers", assessor, orders)
-            line = _line(ranked, assessor)
+            ranked = _rank_series(f"{number:04d}", pictures, out / "answers", ranker)
+            line = _line(ranked, ranker.provenance)
             summary.n_singles += len(pictures) == 1
             if ranked.ranking is not None:
                 summary.n_calls += ranked.ranking.n_calls
@@ -143,7 +139,7 @@ def rank_folder(
                 failed.append(f"series {ranked.name}: {ranked.failure}")
             lines.write(json.dumps(line) + "\n")
             rows.writerows(_rows(ranked))
-            _write_figures(page, ranked)
+            _write_figures(page, ranked, folder)
             failed += _mark(ranked, write_xmp, summary)
             if on_series is not None:
                 on_series(number, len(series), line)
@@ -154,75 +150,20 @@ def rank_folder(
     return summary
 
 
-def _rank_series(
-    name: str, pictures: Sequence[Photograph], folder: Path, assessor: Assessor, orders: Orders
-) -> RankedSeries:
+def _rank_series(name: str, pictures: Sequence[Photograph], kept: Path, ranker: Ranker) -> RankedSeries:
     refs = {picture.ref.id: picture.ref for picture in pictures}
-    file = folder / f"{_key(refs, assessor, orders)}.json"
     try:
-        kept = _Kept(file)
-        ranking = assessor.rank(list(refs.values()), orders=orders, known=kept.answers, on_answers=kept.keep)
-        explanation = kept.explanation
-        if explanation is None and len(refs) > 1:
-            best, second = (load_image(refs[picture].path) for picture in ranking.order[:2])
-            (explanation,) = assessor.compare_many([(best, second)], mode="reasoned")
-            kept.finish(explanation)
-    except (ImageError, ParseError) as error:
+        ranked = ranker.rank(refs, kept)
+    except RecordError:
+        raise
+    except (InputError, ParseError) as error:
         # One series must not stop the others. What the model cannot be asked at all, stops the run.
-        unplaced = tuple(Placed(picture, 0, 0.0, 0.0, None) for picture in pictures)
-        return RankedSeries(name, unplaced, None, None, str(error))
-    return RankedSeries(name, tuple(_placed(pictures, ranking)), ranking, explanation, None)
+        unplaced = tuple(Placed(picture, 0, 0.0, None, None) for picture in pictures)
+        return RankedSeries(name, unplaced, None, str(error))
+    return RankedSeries(name, tuple(_placed(pictures, ranked)), ranked, None)
 
 
-class _Kept:
-    """What the model said about one series, on disk."""
-
-    def __init__(self, file: Path) -> None:
-        """
-        Raises:
-            RecordError: the file is there and damaged.
-        """
-        self._file = file
-        self.answers: tuple[Answer, ...] = ()
-        self.explanation: Result | None = None
-        if not file.exists():
-            return
-        try:
-            found = read_json(file)
-            self.answers = tuple(Answer.model_validate(answer) for answer in found["answers"])
-            if found["explanation"] is not None:
-                self.explanation = Result.model_validate(found["explanation"])
-        except (ValidationError, KeyError, TypeError) as error:
-            raise RecordError(f"{file}: does not hold a series' answers ({error}); delete it") from error
-
-    def keep(self, answers: Sequence[Answer]) -> None:
-        self.answers = tuple(answers)
-        self._write()
-
-    def finish(self, explanation: Result) -> None:
-        self.explanation = explanation
-        self._write()
-
-    def _write(self) -> None:
-        explanation = None if self.explanation is None else self.explanation.as_json()
-        answers = [answer.as_json() for answer in self.answers]
-        write_json(self._file, {"answers": answers, "explanation": explanation})
-
-
-def _key(ids: Iterable[str], assessor: Assessor, orders: Orders) -> str:
-    """What answers depend on: the pictures, the model, the prompts, how they are asked."""
-    parts = [
-        assessor.backend.model,
-        assessor.backend.revision,
-        *(prompts.load(prompts.COMPARE[mode]).id for mode in (assessor.mode, "reasoned")),
-        assessor.sampling.model_dump_json(),
-        orders,
-        *sorted(ids),
-    ]
-    return content_id(json.dumps(parts).encode())[:32]
-
-
-def _placed(pictures: Sequence[Photograph], ranking: Ranking) -> Iterator[Placed]:
+def _placed(pictures: Sequence[Photograph], ranking: Ranked) -> Iterator[Placed]:
     place = {picture: number for number, picture in enumerate(ranking.order, 1)}
     best = ranking.order[0]
     alone = len(ranking.order) == 1
@@ -230,15 +171,23 @@ def _placed(pictures: Sequence[Photograph], ranking: Ranking) -> Iterator[Placed
     leads = not alone and delta_of(ranking.scores[best] - ranking.scores[ranking.order[1]]) >= TIE_MARGIN
     for photograph in sorted(pictures, key=lambda one: (place[one.ref.id], str(one.ref.path))):
         own = photograph.ref.id
-        gap = ranking.scores[best] - ranking.scores[own]
-        sure = gap >= Z_SETTLED * (ranking.errors[best] ** 2 + ranking.errors[own] ** 2) ** 0.5
-        mark = BEST if own == best and leads else (REST if sure else UNDECIDED)
-        yield Placed(photograph, place[own], ranking.scores[own], ranking.errors[own], None if alone else mark)
+        error = None if ranking.errors is None else ranking.errors[own]
+        mark = BEST if own == best and leads else (REST if _is_worse(ranking, best, own) else UNDECIDED)
+        yield Placed(photograph, place[own], ranking.scores[own], error, None if alone else mark)
 
 
-def _line(ranked: RankedSeries, assessor: Assessor) -> dict[str, Any]:
+def _is_worse(ranking: Ranked, best: str, own: str) -> bool:
+    """Whether it is settled that a picture is worse than the best; without errors: visibly so."""
+    gap = ranking.scores[best] - ranking.scores[own]
+    if ranking.errors is None:
+        return delta_of(gap) >= TIE_MARGIN
+    return gap >= Z_SETTLED * (ranking.errors[best] ** 2 + ranking.errors[own] ** 2) ** 0.5
+
+
+def _line(ranked: RankedSeries, provenance: Mapping[str, Any]) -> dict[str, Any]:
     """The series as JSON types."""
     ranking = ranked.ranking
+    explanation = None if ranking is None else ranking.explanation
     return {
         "series": ranked.name,
         "pictures": [
@@ -248,7 +197,7 @@ def _line(ranked: RankedSeries, assessor: Assessor) -> dict[str, Any]:
                 "id": picture.photograph.ref.id,
                 "taken": None if picture.photograph.taken is None else picture.photograph.taken.isoformat(),
                 "score": None if ranking is None else picture.score,
-                "error": None if ranking is None else picture.error,
+                "error": picture.error,
             }
             for picture in ranked.pictures
         ],
@@ -257,11 +206,8 @@ def _line(ranked: RankedSeries, assessor: Assessor) -> dict[str, Any]:
         "n_failed": None if ranking is None else ranking.n_failed,
         "n_cycles": None if ranking is None else ranking.n_cycles,
         "failure": ranked.failure,
-        "explanation": None if ranked.explanation is None else ranked.explanation.as_json(),
-        "model": assessor.backend.model,
-        "revision": assessor.backend.revision,
-        "prompt_id": prompts.load(prompts.COMPARE[assessor.mode]).id,
-        "mode": assessor.mode,
+        "explanation": None if explanation is None else explanation.as_json(),
+        **provenance,
     }
 
 
@@ -275,13 +221,13 @@ def _rows(ranked: RankedSeries) -> Iterator[tuple[object, ...]]:
             str(picture.photograph.ref.path),
             "" if taken is None else taken.isoformat(),
             "" if ranked.ranking is None else f"{picture.score:.3f}",
-            "" if ranked.ranking is None else f"{picture.error:.3f}",
+            "" if picture.error is None else f"{picture.error:.3f}",
             *(("", "", "") if mark is None else (mark.rating, mark.label, mark.pick)),
         )
 
 
-def _write_figures(page: TextIO, ranked: RankedSeries) -> None:
-    explanation = ranked.explanation
+def _write_figures(page: TextIO, ranked: RankedSeries, folder: Path) -> None:
+    explanation = None if ranked.ranking is None else ranked.ranking.explanation
     told = None
     if explanation is not None:
         letters = ("the best", "the next one")
@@ -301,6 +247,7 @@ def _write_figures(page: TextIO, ranked: RankedSeries) -> None:
         page.write(
             sheet.figure(
                 picture.photograph.ref.path,
+                name=str(picture.photograph.ref.path.relative_to(folder)),
                 place=picture.place,
                 score=None if ranked.ranking is None or picture.mark is None else (picture.score, picture.error),
                 taken="" if taken is None else str(taken),

@@ -71,15 +71,18 @@ def series_head(name: str, n_pictures: int, failure: str | None, told: Told | No
     return text + "<div class=row>\n"
 
 
-def figure(path: Path, *, place: int, score: tuple[float, float] | None, taken: str, label: str) -> str:
+def figure(
+    path: Path, *, name: str, place: int, score: tuple[float, float | None] | None, taken: str, label: str
+) -> str:
     """One picture with its caption."""
     try:
-        picture = f'<img src="{_thumbnail(path)}" alt="{escape(path.name, quote=True)}" loading="lazy">'
+        picture = f'<img src="{_thumbnail(path)}" alt="{escape(name, quote=True)}" loading="lazy">'
     except ImageError as error:  # it was readable when the series was ranked
         picture = f"<p class=bad>{escape(str(error))}</p>"
-    lines = [f"<b>{place}.</b> {escape(path.name)}" if score is not None else escape(path.name)]
+    lines = [f"<b>{place}.</b> {escape(name)}" if score is not None else escape(name)]
     if score is not None:
-        lines.append(f"<span class=quiet>{round(score[0], 2) + 0.0:+.2f} ± {score[1]:.2f}</span>")
+        spread = "" if score[1] is None else f" ± {score[1]:.2f}"
+        lines.append(f"<span class=quiet>{round(score[0], 2) + 0.0:+.2f}{spread}</span>")
     if taken:
         lines.append(f"<span class=quiet>{escape(taken)}</span>")
     return f"<figure class={label or 'alone'}>{picture}<figcaption>{'<br>'.join(lines)}</figcaption></figure>\n"

@@ -22,13 +22,11 @@ from types import TracebackType
 from typing import Any
 
 from redaes import nano
-from redaes.backends.base import revision_of
+from redaes.backends.base import ADAPTER_CONFIG, base_of, revision_of
 from redaes.backends.endpoint import API_KEY_VARIABLE
 from redaes.errors import BackendError, InputError, MissingDependency
 
 LOG = logging.getLogger("redaes.serving")
-
-ADAPTER_CONFIG = "adapter_config.json"
 
 _RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 """Ranks of LoRA that vLLM makes room for."""
@@ -42,7 +40,7 @@ class Served:
     """A model as vLLM is to offer it."""
 
     model: str
-    """``redaes/nano``, a folder with a model (merged ones too), or a hub name."""
+    """``redaes/nano`` or ``redaes/nano-base``, a folder with a model (merged ones too), or a hub name."""
     adapter: Path | None = None
     """Folder of a LoRA adapter on the model."""
     max_images: int = 4
@@ -60,6 +58,11 @@ class Served:
     extra: tuple[str, ...] = ()
     """Further arguments for vLLM, as they are; they go last, so they win."""
 
+    def __post_init__(self) -> None:
+        # As the local backend has it: what was trained on the embedded base must not go on the trained model.
+        if self.adapter is not None and self.model == nano.NAME and base_of(self.adapter) == nano.BASE:
+            object.__setattr__(self, "model", nano.BASE)
+
     @property
     def name(self) -> str:
         """What requests and results call the model; as a local backend does."""
@@ -68,8 +71,8 @@ class Served:
     @property
     def folder(self) -> Path | None:
         """Where the weights lie; None: vLLM gets them from the hub."""
-        if self.model == nano.NAME:
-            return nano.weights()
+        if self.model in nano.NAMES:
+            return nano.weights(self.model)
         return Path(self.model) if Path(self.model).is_dir() else None
 
     def revision(self) -> str:
@@ -223,6 +226,8 @@ class VllmServer:
             environment["HF_HUB_OFFLINE"] = "1"
         if self.served.cpu:
             environment.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
+            # Otherwise the first request waits minutes for a C++ compiler, and kills the engine where there is none.
+            environment.setdefault("TORCHDYNAMO_DISABLE", "1")
         with self.log.open("ab") as log:
             # In a group of its own: an interrupt at the terminal reaches the front door, which drains first.
             return subprocess.Popen(

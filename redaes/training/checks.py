@@ -20,8 +20,8 @@ from transformers import AutoConfig, ProcessorMixin
 
 from redaes import prompts
 from redaes.answers import parse
-from redaes.backends.base import Request
-from redaes.backends.loading import ADAPTER_CONFIG, load_adapter, load_network, load_processor, model_folder
+from redaes.backends.base import ADAPTER_CONFIG, Request
+from redaes.backends.loading import load_adapter, load_network, load_processor, model_folder
 from redaes.backends.local import LocalBackend
 from redaes.errors import ParseError, RecordError
 from redaes.records import PairRecord, data_hash, read_json, read_records

@@ -12,7 +12,8 @@ from PIL import Image
 from transformers import AutoConfig, ProcessorMixin
 
 from redaes import prompts
-from redaes.backends.loading import ADAPTER_CONFIG, load_adapter, load_network, load_processor, model_folder
+from redaes.backends.base import ADAPTER_CONFIG
+from redaes.backends.loading import load_adapter, load_network, load_processor, model_folder
 from redaes.errors import RecordError, TrainingError
 from redaes.records import read_json
 from redaes.training.checks import TOLERANCE

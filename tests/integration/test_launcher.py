@@ -143,7 +143,7 @@ def test_a_cpu_gets_a_small_cache_and_exact_numbers() -> None:
 
 def adapter(folder: Path, tensor: str = "base.model.language_model.layers.0.q_proj.lora_A", **config: object) -> Path:
     folder.mkdir()
-    (folder / "adapter_config.json").write_text(json.dumps({"r": 12, **config}))
+    (folder / "adapter_config.json").write_text(json.dumps({"r": 12, "base_model_name_or_path": nano.NAME, **config}))
     save_file({tensor: np.zeros((2, 2), np.float32)}, folder / "adapter_model.safetensors")
     return folder
 
@@ -155,6 +155,14 @@ def test_an_adapter_has_its_own_name_and_room(tmp_path: Path) -> None:
     assert found["--max-lora-rank"] == "16"
     assert served.name == f"{nano.NAME} + {tmp_path / 'a'}"
     assert served.revision() != Served(nano.NAME).revision()
+
+
+def test_an_adapter_of_the_embedded_base_goes_on_the_base(tmp_path: Path) -> None:
+    served = Served(nano.NAME, adapter(tmp_path / "a", base_model_name_or_path=nano.BASE))
+    assert served.name == f"{nano.BASE} + {tmp_path / 'a'}"
+    assert arguments(served)["--model"] == str(nano.weights(nano.BASE))
+    # A model that was named on purpose is taken at its word.
+    assert Served("owner/name", tmp_path / "a").name.startswith("owner/name + ")
 
 
 @pytest.mark.parametrize(

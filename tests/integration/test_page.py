@@ -100,8 +100,15 @@ def test_a_series_by_keyboard(page: Any, pictures: list[str]) -> None:
         rows = list(csv.reader(io.StringIO(Path(download.value.path()).read_text(encoding="utf-8"))))
         assert [row[1] for row in rows[1:]] == ["bright.png", "middle.png", "dull <b>.png", "'=1+1.png"]
         assert [row[4] for row in rows[1:]] == ["pick", "reject", "", ""]
+        assert page.locator("#strip button span").all_inner_texts() == ["1 ✓", "2 ✕", "3", "4"]
         page.keyboard.press("c")
         sync_api.expect(page.locator("#title")).to_have_text("bright.png is better")
+        shot(page, "series_compared")
+        page.keyboard.press("ArrowRight")
+        sync_api.expect(page.locator("#verdict")).to_be_hidden()
+        assert "4 of 4" in page.locator("#large figcaption").inner_text()
+        page.keyboard.press("ArrowRight")  # nothing after the last
+        assert "4 of 4" in page.locator("#large figcaption").inner_text()
 
 
 def test_what_goes_wrong_is_said(page: Any, pictures: list[str], tmp_path: Path) -> None:

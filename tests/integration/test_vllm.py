@@ -69,7 +69,7 @@ PAIRS = [(PICTURES[n], PICTURES[n + 1]) for n in range(0, len(PICTURES), 2)] + [
 
 @pytest.fixture(scope="module")
 def adapter(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A LoRA adapter that changes the answers: random, on the language model alone."""
+    """A LoRA adapter that changes the answers and spoils the texts: random, on the language model alone."""
     import torch
 
     from redaes.backends.loading import load_network
@@ -81,10 +81,6 @@ def adapter(tmp_path_factory: pytest.TempPathFactory) -> Path:
     targets = r".*language_model.*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)"
     config = LoraConfig(r=8, lora_alpha=16, target_modules=targets, init_lora_weights=False)
     model = get_peft_model(network, config)
-    with torch.no_grad():
-        for name, weight in model.named_parameters():
-            if "lora_" in name:
-                weight.mul_(0.3)
     folder = tmp_path_factory.mktemp("lora") / "adapter"
     model.save_pretrained(folder)
     return folder

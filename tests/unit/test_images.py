@@ -516,6 +516,15 @@ def test_list_images_is_sorted_and_leaves_out_what_is_no_picture(tmp_path: Path)
     assert [path.name for path in list_images(tmp_path)] == ["a.PNG", "b.jpg", "c.heic"]
 
 
+def test_list_images_looks_into_folders_where_asked(tmp_path: Path) -> None:
+    for name in ("b.jpg", "day 2/a.jpg", "day 2/deep/c.png", ".thumbnails/d.jpg", "day 1/e.jpg", "day 1/notes.txt"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "day 1" / "loop").symlink_to(tmp_path)
+    found = [path.relative_to(tmp_path).as_posix() for path in list_images(tmp_path, recursive=True)]
+    assert found == ["b.jpg", "day 1/e.jpg", "day 2/a.jpg", "day 2/deep/c.png"]
+
+
 def test_list_images_names_the_folder_and_the_endings(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=rf"{re.escape(str(tmp_path))}: no pictures found; .*\.jpg.*\.heic"):
         list_images(tmp_path)

@@ -131,7 +131,7 @@ function showVerdict(result, first, second) {
     $("bar").className = winner === "B" ? "second" : "";
     $("sure").textContent = delta === null ? text : `${text}; a difference of ${Math.abs(delta).toFixed(1)} points of 9`;
   } else {
-    $("sure").textContent = result.failure;
+    $("sure").textContent = result.failure?.replaceAll("_", " ") ?? "";
   }
   $("rationale").hidden = result.rationale === null;
   $("rationale").textContent = result.rationale ?? "";
@@ -140,7 +140,7 @@ function showVerdict(result, first, second) {
   $("factors").replaceChildren(...result.factors.map((factor) => make("li", factor)));
   $("orders").replaceChildren(...result.comparisons.map((one) => {
     const [shownA, shownB] = one.order === "forward" ? [first, second] : [second, first];
-    const better = one.verdict === null ? one.failure
+    const better = one.verdict === null ? one.failure.replaceAll("_", " ")
       : one.verdict.winner === "tie" ? "neither" : (one.verdict.winner === "A" ? shownA : shownB).name;
     const row = make("tr");
     row.append(make("td", one.order), make("td", shownA.name), make("td", better),
@@ -162,28 +162,35 @@ function look(index) {
   const now = state.series[state.at];
   const decided = now.decision ? `, ${now.decision}` : "";
   $("large").replaceChildren(picture(now), make("figcaption",
-    `${state.at + 1} of ${state.series.length}: ${now.name}, ${now.score.toFixed(2)} ± ${now.error.toFixed(2)} logits${decided}`));
+    `${state.at + 1} of ${state.series.length}: ${now.name}, ${now.score.toFixed(2).replace("-", "−")} ± ` +
+    `${now.error.toFixed(2)} logits${decided}`));
   $("strip").replaceChildren(...state.series.map((file, n) => {
     const button = make("button", undefined, file.decision);
     button.type = "button";
     button.setAttribute("aria-current", String(n === state.at));
     button.setAttribute("aria-label", `${n + 1}: ${file.name} ${file.decision}`);
-    button.append(picture(file), make("span", `${n + 1}`));
+    button.append(picture(file), make("span", `${n + 1}${{ pick: " ✓", reject: " ✕" }[file.decision] ?? ""}`));
     button.addEventListener("click", () => look(n));
     const item = make("li");
     item.append(button);
     return item;
   }));
+  $("strip").children[state.at].scrollIntoView({ block: "nearest", inline: "nearest" });
+}
+
+function move(by) {
+  $("verdict").hidden = true;  // a comparison with the best was looked at, and stood above
+  look(state.at + by);
 }
 
 function decide(decision) {
   state.series[state.at].decision = decision;
-  look(state.at + (decision && state.at < state.series.length - 1 ? 1 : 0));
+  move(decision && state.at < state.series.length - 1 ? 1 : 0);
 }
 
 const KEYS = {
-  ArrowLeft: () => look(state.at - 1),
-  ArrowRight: () => look(state.at + 1),
+  ArrowLeft: () => move(-1),
+  ArrowRight: () => move(1),
   p: () => decide("pick"),
   x: () => decide("reject"),
   u: () => decide(""),
