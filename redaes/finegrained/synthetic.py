@@ -63,6 +63,8 @@ class SyntheticSeries:
     members: tuple[Member, ...]
     factor: Factor
     """What its pictures differ in."""
+    operation: str
+    """What makes them worse, one of ``FAULTS``; empty for crops."""
 
 
 def make_series(photo: Image.Image, category: str, n: int, side: int, seed: str) -> SyntheticSeries:
@@ -94,7 +96,7 @@ def make_series(photo: Image.Image, category: str, n: int, side: int, seed: str)
         pixels = _window(photo, window, side)
         members.append(Member(apply_edit(pixels, operation, strength, edit_seed) if operation else pixels, -strength))
     factor: Factor = OPERATIONS[operation].factor if operation else "composition"
-    return SyntheticSeries(category, tuple(members), factor)
+    return SyntheticSeries(category, tuple(members), factor, operation)
 
 
 def _crop(rng: random.Random, strength: float, corner: tuple[int, int]) -> tuple[float, float, float, float]:
