@@ -22,7 +22,6 @@ from redaes.datagen.editors.embedded import OPERATIONS, apply_edit
 from redaes.finegrained.series import CATEGORIES, Histogram, Series, ordered_series, write_records
 from redaes.finegrained.texts import comparative_text
 from redaes.images import load_image
-from redaes.records import write_atomically
 from redaes.samples import sample_photographs
 from redaes.types import Factor
 
@@ -196,7 +195,8 @@ def _written(made: SyntheticSeries, folder: Path, name: str, split: str) -> Seri
 def _write_jpeg(path: Path, pixels: NDArray[np.uint8]) -> None:
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "JPEG", quality=_QUALITY)
-    write_atomically(path, buffer.getvalue())
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(buffer.getvalue())  # the lists are written last, so half a picture is in none of them
 
 
 def ensure_sample_series(folder: Path) -> tuple[Path, Path]:
