@@ -1,16 +1,18 @@
-"""The cascade of FGAesQ and an expensive judge against the judge alone: how often the best picture comes first.
+"""The cascade of a ranker and an expensive judge against the judge alone: how often the best picture comes first.
 
-    python benchmarks/fgaesq_cascade.py MODEL series.jsonl [--n 200] [--share 0.3] [--noise 0.5 1 1.5]
-        [--judge redaes/nano --answers answers.jsonl]
+    python benchmarks/fgaesq_cascade.py [--n 200] [--share 0.3] [--noise 0.5 1 1.5] [--ranker-noise 0.5 1 2 4]
+    python benchmarks/fgaesq_cascade.py --model MODEL --series series.jsonl [--judge redaes/nano --answers A.jsonl]
+
+Without a model, everything is simulated: series of 3 to 6 pictures whose qualities are 5.4 points apart from best to
+worst, in even steps; a ranker that sees them with normal noise of --ranker-noise points; a judge that sees the
+difference of two with noise of --noise points, the same for a pair whoever asks.
 
 MODEL is a folder of `stages/fgaesq.py`, the series are held-out ones with known scores (benchmarks/fgaesq_series.py
-makes both; the first series of every photograph come first). A simulated judge sees the true difference of the scores
-times 6, plus normal noise of --noise points, the same for a pair whoever asks. --judge is a vision-language model,
-asked in the fast mode in both orders; what it says is kept in --answers, and a run that is started again goes on
-there.
+makes both; the first series of every photograph come first). --judge is a vision-language model, asked in the fast
+mode in both orders; what it says is kept in --answers, and a run that is started again goes on there.
 
-The judge alone compares all pairs of a series, and its best picture is that of the least-squares fit. The cascade does
-not know how noisy its judge is. Intervals: 95 %, resampling photographs.
+The judge alone compares all pairs of a series, and its best picture is that of the least-squares fit. The cascade
+knows neither noise. Intervals: 95 %, resampling photographs, or simulated series.
 """
 
 from __future__ import annotations
@@ -104,7 +106,18 @@ def judges(args: argparse.Namespace) -> Iterator[tuple[str, Judge[Item]]]:
     if args.judge is not None:
         yield args.judge, ModelJudge(args.judge, args.answers)
     for noise in args.noise:
-        yield f"simulated, noise {noise}", SimulatedJudge(noise)
+        yield f"noise {noise:g}", SimulatedJudge(noise)
+
+
+def simulated(n: int) -> list[list[Item]]:
+    """Series without pictures."""
+    found = []
+    for number in range(n):
+        rng = seeded("series", str(number))
+        length = int(rng.integers(3, 7))
+        scores = rng.permutation(-np.linspace(0.05, 0.95, length))
+        found.append([(Path(f"{number}-{place}"), float(score)) for place, score in enumerate(scores)])
+    return found
 
 
 def cell(interval: Interval, sign: str = "") -> str:
@@ -114,41 +127,60 @@ def cell(interval: Interval, sign: str = "") -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Compare the cascade with its judge alone.")
-    parser.add_argument("model", type=Path)
-    parser.add_argument("series", type=Path)
+    parser.add_argument("--model", type=Path, help="folder of a trained FGAesQ; without one, all is simulated")
+    parser.add_argument("--series", type=Path, help="held-out series with known scores, with --model")
     parser.add_argument("--n", type=int, default=200, help="series")
     parser.add_argument("--share", type=float, default=0.3)
-    parser.add_argument("--judge", help="vision-language model")
+    parser.add_argument("--judge", help="vision-language model, with --model")
     parser.add_argument("--answers", type=Path, default=Path("cascade_answers.jsonl"), help="what it said")
-    parser.add_argument("--noise", type=float, nargs="*", default=[0.5, 1.0, 1.5])
+    parser.add_argument("--noise", type=float, nargs="*", default=[0.5, 1.0, 1.5], help="of simulated judges")
+    parser.add_argument("--ranker-noise", type=float, nargs="*", default=[0.5, 1.0, 2.0, 4.0], help="simulated ones")
     args = parser.parse_args()
-    records: list[Series] = sorted(read_series(args.series), key=lambda item: item.id.rpartition("-")[2])[: args.n]
-    clusters = [item.id.partition("-")[2].rpartition("-")[0] for item in records]
-    series = [list(zip(item.images, item.scores, strict=True)) for item in records]
-    best = [int(np.argmax(item.scores)) for item in records]
-    alone = {}
+    if (args.model is None) != (args.series is None) or (args.judge is not None and args.model is None):
+        parser.error("--model and --series go together, and --judge needs both")
+    if args.model is None:
+        series = simulated(args.n)
+        clusters = [str(number) for number in range(args.n)]
+    else:
+        records: list[Series] = sorted(read_series(args.series), key=lambda item: item.id.rpartition("-")[2])[: args.n]
+        clusters = [item.id.partition("-")[2].rpartition("-")[0] for item in records]
+        series = [list(zip(item.images, item.scores, strict=True)) for item in records]
+    best = [int(np.argmax([score for _, score in items])) for items in series]
+    pairs = [pair for items in series for pair in itertools.combinations(items, 2)]
     asked = list(judges(args))
+    alone = {}
     for name, judge in asked:
-        pairs = [pair for items in series for pair in itertools.combinations(items, 2)]
-        told_all = iter(judge(pairs))
-        answers = [list(itertools.islice(told_all, math.comb(len(items), 2))) for items in series]
-        alone[name] = [first_of_all_pairs(items, told) for items, told in zip(series, answers, strict=True)]
-    scorer = FineGrainedScorer.load(args.model)
-    loaded = ([scorer.load_picture(path) for path in item.images] for item in records)
-    scores = [found.scores for found in scorer.series(loaded)]
-    print(f"\n{len(series)} series of {len(set(clusters))} photographs, FGAesQ {scorer.revision}")
-    ranker = [float(np.argmax(found) == top) for found, top in zip(scores, best, strict=True)]
-    print(f"FGAesQ alone: best first {cell(bootstrap(ranker, clusters, np.mean))}")
-    for name, judge in asked:
-        result = cascade(series, scores, judge, share=args.share)
-        full = [float(first == top) for first, top in zip(alone[name], best, strict=True)]
-        ours = [float(item.order[0] == top) for item, top in zip(result.series, best, strict=True)]
-        print(
-            f"{name}: {result.n_calls} of {result.n_all} comparisons, {result.n_failed} failed; best first: "
-            f"judge alone {cell(bootstrap(full, clusters, np.mean))}, "
-            f"cascade {cell(bootstrap(ours, clusters, np.mean))}, "
-            f"difference {cell(paired_bootstrap(full, ours, clusters, np.mean), '+')}"
-        )
+        answers = iter(judge(pairs))
+        alone[name] = [
+            first_of_all_pairs(items, list(itertools.islice(answers, math.comb(len(items), 2)))) for items in series
+        ]
+    rankers: dict[str, list[np.ndarray]] = {}
+    if args.model is None:
+        for noise in args.ranker_noise:
+            rng = np.random.default_rng(0)
+            rankers[f"noise {noise:g}"] = [
+                np.array([6 * score for _, score in items]) + noise * rng.standard_normal(len(items))
+                for items in series
+            ]
+    else:
+        scorer = FineGrainedScorer.load(args.model)
+        loaded = ([scorer.load_picture(path) for path, _ in items] for items in series)
+        rankers[f"FGAesQ {scorer.revision}"] = [found.scores for found in scorer.series(loaded)]
+    print(f"\n{len(series)} series, {len(set(clusters))} clusters; best picture first:")
+    print("| ranker | judge | comparisons | ranker alone | judge alone | cascade | cascade - judge |")
+    print("|---|---|---|---|---|---|---|")
+    for ranker, scores in rankers.items():
+        found = [float(np.argmax(table) == top) for table, top in zip(scores, best, strict=True)]
+        for name, judge in asked:
+            result = cascade(series, scores, judge, share=args.share)
+            full = [float(first == top) for first, top in zip(alone[name], best, strict=True)]
+            ours = [float(item.order[0] == top) for item, top in zip(result.series, best, strict=True)]
+            cells = [
+                f"{result.n_calls} of {result.n_all}" + (f", {result.n_failed} failed" if result.n_failed else ""),
+                *(cell(bootstrap(values, clusters, np.mean)) for values in (found, full, ours)),
+                cell(paired_bootstrap(full, ours, clusters, np.mean), "+"),
+            ]
+            print(f"| {ranker} | {name} | {' | '.join(cells)} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ from redaes.types import Record, Sampling
 
 make_torchvision_importable()
 
-from transformers import CLIPImageProcessor, CLIPVisionModelWithProjection  # noqa: E402
+from transformers import CLIPImageProcessor, CLIPModel  # noqa: E402
 
 PLAUSIBILITY = "picture_check/v1"
 
@@ -52,7 +52,7 @@ class Alignment:
             raise InputError(f"the least alignment is {least}; give a cosine from -1 to 1")
         try:
             self._processor = CLIPImageProcessor.from_pretrained(clip, local_files_only=True)
-            self._model, loading = CLIPVisionModelWithProjection.from_pretrained(
+            self._model, loading = CLIPModel.from_pretrained(
                 clip, local_files_only=True, use_safetensors=True, output_loading_info=True
             )
         except (OSError, ValueError, TypeError, LookupError, RuntimeError) as error:
@@ -77,11 +77,17 @@ class Alignment:
         found: list[str | None] = [None] * len(pictures)
         with torch.inference_mode():
             inputs = self._processor(images=[pictures[number] for number in told], return_tensors="pt")
-            seen = torch.nn.functional.normalize(self._model(**inputs).image_embeds, dim=-1)
+            seen = torch.nn.functional.normalize(self._embedded(inputs["pixel_values"]), dim=-1)
         for row, number in zip(seen, told, strict=True):
             cosine = float(row @ texts[prompts[number] or ""])
             found[number] = "misaligned" if cosine < self.least else None
         return found
+
+    def _embedded(self, pixels: torch.Tensor) -> torch.Tensor:
+        """(n, d) in the joint space."""
+        hidden = self._model.vision_model(pixel_values=pixels).pooler_output
+        embedded: torch.Tensor = self._model.visual_projection(hidden)
+        return embedded
 
 
 class Seen(Record):
