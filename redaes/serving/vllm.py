@@ -32,6 +32,7 @@ _RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 """Ranks of LoRA that vLLM makes room for."""
 
 _LONGEST_RESTART_S = 60.0
+_MAX_MODEL_LEN = 8192
 _LOG_TAIL = 2000
 
 
@@ -47,8 +48,6 @@ class Served:
     """Pictures in one request."""
     max_pixels: int | None = None
     """Area in pixels to which the model's processor shrinks a picture; None: the processor's own."""
-    max_model_len: int = 8192
-    """Tokens of prompt and answer together."""
     cpu: bool = False
     """Whether this is a vLLM for CPUs: float32, eager, a small cache."""
     data_parallel: int = 1
@@ -85,7 +84,8 @@ class Served:
         """The command line of vLLM's server, on this machine's loopback only.
 
         Raises:
-            BackendError: the adapter is one that vLLM refuses, or takes in part without a word.
+            BackendError: the model's configuration cannot be read, or the adapter is one that vLLM refuses, or takes in
+                part without a word.
         """
         limits = {"image": self.max_images, "video": 0}
         found = [
@@ -93,7 +93,7 @@ class Served:
             *("--served-model-name", self.model),
             *("--host", "127.0.0.1", "--port", str(port)),
             *("--limit-mm-per-prompt", json.dumps(limits)),
-            *("--max-model-len", str(self.max_model_len)),
+            *("--max-model-len", str(self._most_tokens())),
             *("--load-format", "safetensors"),
             # What the model's files say about sampling is not used (docs/reading.md).
             *("--generation-config", "vllm"),
@@ -114,6 +114,18 @@ class Served:
         if self.tensor_parallel > 1:
             found += ["--tensor-parallel-size", str(self.tensor_parallel), "--mm-encoder-tp-mode", "data"]
         return [*found, *self.extra]
+
+    def _most_tokens(self) -> int:
+        """Of prompt and answer together: what the model knows positions for, up to a bound of ours."""
+        if self.folder is None:
+            return _MAX_MODEL_LEN
+        file = self.folder / "config.json"
+        try:
+            config = json.loads(file.read_text(encoding="utf-8"))
+            known = config.get("text_config", config).get("max_position_embeddings", _MAX_MODEL_LEN)
+            return min(_MAX_MODEL_LEN, int(known))
+        except (OSError, ValueError, AttributeError, TypeError) as error:
+            raise BackendError(f"{file} cannot be read ({error}); give the folder of a whole model") from error
 
 
 def _room_for(adapter: Path) -> int:

@@ -135,6 +135,16 @@ def test_what_vllm_is_told() -> None:
     assert "--trust-remote-code" not in found
 
 
+def test_no_more_tokens_than_the_model_knows_positions_for(tmp_path: Path) -> None:
+    assert arguments(Served(nano.NAME))["--max-model-len"] == "4096"  # vLLM refuses more, and does not start
+    assert arguments(Served("owner/name"))["--max-model-len"] == "8192"
+    (tmp_path / "config.json").write_text(json.dumps({"text_config": {"max_position_embeddings": 262_144}}))
+    assert arguments(Served(str(tmp_path)))["--max-model-len"] == "8192"
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(BackendError, match=r"config\.json cannot be read"):
+        Served(str(tmp_path)).arguments(1)
+
+
 def test_a_cpu_gets_a_small_cache_and_exact_numbers() -> None:
     found = arguments(Served(nano.NAME, cpu=True, extra=("--dtype", "bfloat16")))
     assert "--kv-cache-memory-bytes" in found

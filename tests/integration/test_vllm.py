@@ -89,7 +89,7 @@ def adapter(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def server(adapter: Path) -> Iterator[VllmServer]:
     os.environ["NO_PROXY"] = "127.0.0.1"
-    with VllmServer(Served(nano.NAME, adapter, cpu=True, max_model_len=2048), Path(PYTHON or "")) as found:
+    with VllmServer(Served(nano.NAME, adapter, cpu=True), Path(PYTHON or "")) as found:
         yield found
 
 
