@@ -16,6 +16,7 @@ from redaes import answers, prompts
 from redaes.errors import InputError
 from redaes.evaluation.benchmarks import load
 from redaes.evaluation.lmms_tasks import rows_of
+from redaes.torchvision_compat import make_torchvision_importable
 
 TASKS = Path(__file__).parents[2] / "eval" / "lmms_eval"
 
@@ -112,7 +113,22 @@ def test_what_cannot_be_shown_is_refused(pictures: Path) -> None:
         list(rows_of(load("scores", pictures / "scores.csv")))
 
 
+def test_the_door_writes_what_the_task_reads(pictures: Path) -> None:
+    spec = importlib.util.spec_from_file_location("prepare", TASKS / "prepare.py")
+    assert spec is not None
+    assert spec.loader is not None
+    door = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(door)
+    out = pictures / "redaes_ava_score.jsonl"
+    door.main(door.parse_args(["scores", "--data", str(pictures / "scores.csv"), "--out", str(out)]))
+    assert read_task("redaes_ava_score")["dataset_kwargs"]["data_files"]["test"] == out.name
+    docs = [json.loads(line) for line in out.read_text().splitlines()]
+    assert [(doc["id"], doc["score"]) for doc in docs] == [("a.png", 1), ("b.png", 2), ("c.png", 3), ("d.png", 4)]
+    assert all(Path(doc["image"]).is_absolute() for doc in docs)
+
+
 def test_lmms_eval_itself_reads_and_runs_them(pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_torchvision_importable()
     pytest.importorskip("lmms_eval")
     from lmms_eval.api.task import ConfigurableTask
     from lmms_eval.utils import load_yaml_config
