@@ -10,9 +10,7 @@ PYTEST_ARGS ?=
 BIN := $(VENV)/bin
 PY := $(BIN)/python
 NOT_HERE := -m "not slow and not gpu"
-DOCTESTS := $(wildcard redaes/types.py redaes/answers.py redaes/images.py redaes/metrics.py redaes/prompts.py \
-	redaes/ranking.py redaes/rewards/*.py redaes/datagen/sources.py redaes/datagen/instructions.py \
-	redaes/datagen/editors/diffusion.py)
+DOCTESTS := $(shell grep -rlE '^ *>>> ' --include='*.py' redaes)
 
 export HF_HUB_OFFLINE := 1
 export HF_HUB_DISABLE_TELEMETRY := 1

@@ -4,8 +4,9 @@
 
 The model's answers are made up from each picture's pixels, so that they are the same in every part of a run. Printed:
 milliseconds per picture of an undisturbed run, in processor time because other work may share the machine; those of
-reading the same pictures and asking the same script in a bare loop; peak memory at a tenth of the pictures and at all;
-and whether the results of the killed run are those of the undisturbed one to the byte.
+reading the same pictures and asking the same script in a bare loop; memory after a tenth of the answers and after all
+of them, and its peak at a tenth of the pictures and at all, which adds what labels and numbers take; and whether the
+results of the killed run are those of the undisturbed one to the byte. For Linux.
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ from redaes.backends.base import Request
 from redaes.backends.scripted import ScriptedBackend
 from redaes.evaluation.assessors import LocalScores
 from redaes.evaluation.benchmarks import load
-from redaes.evaluation.runner import CHUNK, Spec, run_assessor
+from redaes.evaluation.questions import CHUNK
+from redaes.evaluation.runner import Spec, run_assessor
 from redaes.images import load_image
 
 FILES = ("results.json", "pictures.csv", "run.json")
@@ -66,11 +68,18 @@ def make_pictures(folder: Path, n: int) -> None:
 
 
 def child(data: Path, out: Path) -> None:
-    """One run, in a process of its own; prints processor seconds and peak memory in MiB."""
+    """One run, in a process of its own; prints processor seconds, and MiB: at a tenth, after the answers, the peak."""
     spec = Spec(benchmark="scores", data=data, assessor="scripted")
-    run_assessor(load("scores", data), LocalScores(ContentScript()), out, spec=spec)
+    seen: list[float] = []
+
+    def progress(done: int, total: int) -> None:
+        if done >= total / 10:
+            pages = int(Path("/proc/self/statm").read_text().split()[1])
+            seen.append(pages * resource.getpagesize() / 2**20)
+
+    run_assessor(load("scores", data), LocalScores(ContentScript()), out, spec=spec, progress=progress)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"{time.process_time():.2f} {peak:.0f}")
+    print(f"{time.process_time():.2f} {seen[0]:.0f} {seen[-1]:.0f} {peak:.0f}")
 
 
 def launch(data: Path, out: Path) -> subprocess.Popen[str]:
@@ -78,12 +87,11 @@ def launch(data: Path, out: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 
-def finish(process: subprocess.Popen[str]) -> tuple[float, float]:
+def finish(process: subprocess.Popen[str]) -> list[float]:
     text, _ = process.communicate()
     if process.returncode:
         raise AssertionError(f"a run ended with {process.returncode}")
-    seconds, peak = text.split()
-    return float(seconds), float(peak)
+    return [float(number) for number in text.split()]
 
 
 def main(n: int, kills: int) -> None:
@@ -102,13 +110,14 @@ def main(n: int, kills: int) -> None:
             script.read([request], answers.SCORE_CHOICES)
         bare_s = time.process_time() - start
 
-        _, small_peak = finish(launch(data / "small.csv", folder / "tenth"))
-        seconds, peak = finish(launch(data, folder / "whole"))
+        *_, small_peak = finish(launch(data / "small.csv", folder / "tenth"))
+        seconds, early, late, peak = finish(launch(data, folder / "whole"))
         print(
             f"{n} pictures: {seconds:.1f} s of processor time, start and intervals included: "
             f"{1000 * seconds / n:.2f} ms each; reading and asking alone {1000 * bare_s / n:.2f} ms; "
             f"the runner's own {1000 * (seconds - bare_s) / n:.2f} ms"
         )
+        print(f"memory while answering: {early:.0f} MiB after a tenth, {late:.0f} MiB after all")
         print(f"peak memory: {small_peak:.0f} MiB for {n // 10} pictures, {peak:.0f} MiB for {n}")
 
         out, total = folder / "killed", -(-n // CHUNK)

@@ -8,6 +8,8 @@ by scikit-image, patches by slicing, every coarse block shrunk by itself, paddin
 to, one forward pass per picture. Times are CPU seconds of this process, which other work on the machine changes
 little. It differs from that code only in what was needed to compare outputs: blocks are
 drawn by our rule (`choose_blocks`, seeded by content), and their positions are the right ones.
+
+The arithmetic of both is counted too: what a ratio of speeds can reach where nearly all time is the transformer's.
 """
 
 from __future__ import annotations
@@ -147,6 +149,22 @@ class PairLoop:
         return float(expected_score(model.head(features).double()))
 
 
+def gflop(vision: dict[str, int], n_tokens: int, *, class_token_last: bool) -> float:
+    """Arithmetic of one picture in the transformer, in 10^9 operations, a multiplication and an addition being two.
+
+    Args:
+        vision: the tower's configuration.
+        n_tokens: of the sequence.
+        class_token_last: the last layer is computed for the class token alone.
+    """
+    width, inner, layers = vision["hidden_size"], vision["intermediate_size"], vision["num_hidden_layers"]
+
+    def layer(asking: int) -> int:
+        return 4 * n_tokens * width**2 + asking * (4 * width**2 + 4 * width * inner + 4 * n_tokens * width)
+
+    return ((layers - 1) * layer(n_tokens) + layer(1 if class_token_last else n_tokens)) / 1e9
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Measure FGAesQ's inference.")
     parser.add_argument("photos", type=Path)
@@ -167,6 +185,8 @@ def main() -> None:
     photos = sorted(file for file in args.photos.rglob("*") if file.suffix.lower() in IMAGE_SUFFIXES)
     scorer = FineGrainedScorer(model, name=args.model, revision="random")
     loop = PairLoop(model)
+    lengths: list[int] = []  # of our sequences; with the class token, and the one that stands for the padding
+    model.register_forward_pre_hook(lambda _, inputs: lengths.extend((inputs[0].n_tokens + 2).tolist()))
     with tempfile.TemporaryDirectory() as folder, torch.inference_mode():
         series = make_series(photos, Path(folder), args.series, args.length, side, args.seed)
         ours_s = loop_s = float("inf")
@@ -184,6 +204,11 @@ def main() -> None:
     print(f"largest difference of a score {largest:.1e} (standard deviation of scores {spread:.1e})")
     print(f"series per CPU second: ours {args.series / ours_s:.3f}, per-pair loop {args.series / loop_s:.3f}")
     print(f"ratio {loop_s / ours_s:.1f}")
+    ours_gflop = sum(gflop(vision, n, class_token_last=True) for n in lengths) / args.repeats
+    loop_gflop = len(lengths) / args.repeats * gflop(vision, tokens.budget, class_token_last=False)
+    print(f"tokens of a picture {np.mean(lengths):.0f} against {tokens.budget}")
+    print(f"GFLOP of the transformer {ours_gflop:.1f} against {loop_gflop:.1f}, ratio {loop_gflop / ours_gflop:.2f}")
+    print(f"GFLOP per CPU second, all else included, {ours_gflop / ours_s:.1f} against {loop_gflop / loop_s:.1f}")
 
 
 if __name__ == "__main__":

@@ -2,8 +2,11 @@
 
     python eval/rationale_quality.py my_pairs --out runs/rationales
     python eval/rationale_quality.py my_pairs --adapter runs/stage3/final --pairs 500
+    python eval/rationale_quality.py my_pairs --judge-url http://127.0.0.1:8000/v1 --judge-model NAME
 
-Writes heldout.json (every answer) and rationales.json (the measures), and prints the measures.
+Writes heldout.json (every answer) and rationales.json (the measures), and prints the measures. With a judge, a
+vision-language model behind a server, each explanation is also set against the dataset's own, or against those of
+another run (--against its heldout.json), in both orders: judged.json. The judge's key is in REDAES_API_KEY.
 """
 
 from __future__ import annotations
@@ -15,11 +18,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from redaes import nano
-from redaes.errors import RedaesError
-from redaes.evaluation.heldout import evaluate
+from redaes.backends.endpoint import Endpoint
+from redaes.errors import InputError, RedaesError
+from redaes.evaluation.heldout import HeldOut, evaluate
+from redaes.evaluation.rationale_judge import judge_rationales, make_duels
 from redaes.evaluation.rationales import rationale_quality
 from redaes.evaluation.report import cell
-from redaes.records import read_records, write_json
+from redaes.records import PairRecord, read_json, read_records, write_json
 from redaes.types import Sampling
 
 
@@ -32,12 +37,18 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--device", help="such as cpu or cuda; default: the best there is")
     parser.add_argument("--pairs", type=int, default=200, help="first pairs of the test split; default: %(default)s")
     parser.add_argument("--seed", type=int, default=0, help="of the intervals; default: %(default)s")
+    parser.add_argument("--judge-url", help="of an OpenAI-compatible server, such as http://127.0.0.1:8000/v1")
+    parser.add_argument("--judge-model", help="its name of the judge")
+    parser.add_argument("--judge-revision", default="", help="what pins the judge's weights")
+    parser.add_argument("--against", type=Path, help="heldout.json of another run; default: the dataset's reasoning")
     parser.add_argument("--out", type=Path, default=Path("runs/rationales"), help="folder; default: %(default)s")
     return parser.parse_args(argv)
 
 
 def main(args: argparse.Namespace) -> None:
     """Ask, measure, write, print."""
+    if (args.judge_url is None) != (args.judge_model is None):
+        raise InputError("a judge needs both --judge-url and --judge-model")
     from redaes.backends.local import LocalBackend
 
     labelled = (record for record in read_records(args.data, "test") if record.pair.delta is not None)
@@ -55,6 +66,21 @@ def main(args: argparse.Namespace) -> None:
     for name in ("factor_precision", "factor_recall", "side", "hallucination", "contradiction"):
         print(f"{name:18} {cell(getattr(quality, name))}")
     print(f"{quality.n_answers} answers, {quality.n_failed} unusable; {quality.n_distinct} different reasonings")
+    if args.judge_url is not None:
+        judge(args, records, found)
+
+
+def judge(args: argparse.Namespace, records: Sequence[PairRecord], found: HeldOut) -> None:
+    """Set the explanations against others before the judge."""
+    other = None if args.against is None else HeldOut.model_validate(read_json(args.against))
+    endpoint = Endpoint(
+        args.judge_url, args.judge_model, revision=args.judge_revision, cache=args.out / "judge_answers"
+    )
+    judged = judge_rationales(endpoint, make_duels(records, found, other), seed=args.seed)
+    write_json(args.out / "judged.json", judged.model_dump(mode="json"))
+    print(f"{'wins before judge':18} {cell(judged.share_one)}, draws counted half")
+    print(f"{'both orders agree':18} {cell(judged.order_consistency)}")
+    print(f"{judged.n} duels, {judged.n_failed} without a usable answer, {judged.n_unasked} lost for want of reasoning")
 
 
 if __name__ == "__main__":

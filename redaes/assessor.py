@@ -149,20 +149,34 @@ class _Judgement:
 class Assessor:
     """Compares, ranks and scores pictures by asking a model in both orders."""
 
-    def __init__(self, backend: Backend, *, mode: Mode = "reasoned", sampling: Sampling | None = None) -> None:
+    def __init__(
+        self,
+        backend: Backend,
+        *,
+        mode: Mode = "reasoned",
+        sampling: Sampling | None = None,
+        prompt: str | None = None,
+    ) -> None:
         """
         Args:
             backend: the model to ask.
             mode: ``reasoned``: the model writes its reasons and states the difference; ``fast``: one token is
                 read in each order.
             sampling: how reasoned answers are drawn; None: greedily.
+            prompt: another wording of the question, one of :data:`redaes.prompts.PARAPHRASES`; None: the usual one.
 
         Raises:
-            InputError: unknown mode.
+            InputError: unknown mode, or a prompt that does not belong to it.
         """
         self.backend = backend
         self.mode = known_mode(mode)
+        self._prompts = {**prompts.COMPARE, self.mode: known_prompt(self.mode, prompt)}
         self.sampling = Sampling() if sampling is None else sampling
+
+    @property
+    def prompt_id(self) -> str:
+        """``name/version@hash`` of the question in the assessor's own mode."""
+        return prompts.load(self._prompts[self.mode]).id
 
     def compare(self, first: str | Path | Image.Image, second: str | Path | Image.Image) -> Result:
         """Compare two pictures, given as files or as RGB (or grey) pictures in memory.
@@ -191,7 +205,7 @@ class Assessor:
             InputError: unknown mode.
         """
         mode = self.mode if mode is None else known_mode(mode)
-        prompt = prompts.load(prompts.COMPARE[mode])
+        prompt = prompts.load(self._prompts[mode])
         asked: list[tuple[Order, Request]] = []
         shown: list[tuple[Order, ...]] = []
         for first, second in pairs:
@@ -338,12 +352,12 @@ class Assessor:
             ranking=self.rank(list(different.values()), on_answers=on_answers),
             model=self.backend.model,
             revision=self.backend.revision,
-            prompt_id=prompts.load(prompts.COMPARE[self.mode]).id,
+            prompt_id=self.prompt_id,
             mode=self.mode,
         )
 
     def check_references(self, references: ReferenceSet) -> None:
-        own = (self.backend.model, self.backend.revision, prompts.load(prompts.COMPARE[self.mode]).id)
+        own = (self.backend.model, self.backend.revision, self.prompt_id)
         theirs = (references.model, references.revision, references.prompt_id)
         if own != theirs:
             raise InputError(
@@ -513,6 +527,21 @@ def known_mode(name: str) -> Mode:
         if mode == name:
             return cast("Mode", mode)
     raise InputError(f"unknown mode {name!r}; known: {', '.join(get_args(Mode))}")
+
+
+def known_prompt(mode: Mode, name: str | None) -> str:
+    """The name of a prompt for two pictures in that mode; None: the usual one.
+
+    >>> known_prompt("fast", None)
+    'compare_fast/v1'
+
+    Raises:
+        InputError: there is no such prompt for the mode.
+    """
+    known = (prompts.COMPARE[mode], *prompts.PARAPHRASES[mode])
+    if name is not None and name not in known:
+        raise InputError(f"prompt {name!r} is none of the {mode} mode; known: {', '.join(known)}")
+    return name or known[0]
 
 
 def _drawn_order(first: str, second: str) -> Order:

@@ -23,6 +23,12 @@ Mode = Literal["reasoned", "fast"]
 COMPARE: dict[Mode, str] = {"reasoned": "compare/v1", "fast": "compare_fast/v1"}
 """The prompt of each way to compare two pictures."""
 
+PARAPHRASES: dict[Mode, tuple[str, ...]] = {
+    "reasoned": ("compare_paraphrase/v1", "compare_paraphrase/v2"),
+    "fast": tuple(f"compare_fast_paraphrase/v{number}" for number in (1, 2, 3, 4)),
+}
+"""The same question in other words: how far answers depend on the wording is measured with them."""
+
 SCORE = "score/v1"
 """The prompt for a single picture."""
 

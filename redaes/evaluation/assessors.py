@@ -1,8 +1,8 @@
 """Who gives the answers: models, servers, somebody's scores in a file, and baselines that look at nothing but a number.
 
-An assessor answers questions, which show one picture or two. :data:`ASSESSORS` makes one from its kind and options; a
-new kind is one more entry. The identity of an assessor says all that decides its answers, because a run may only be
-continued by the same one.
+An assessor answers questions, which show one picture, two, or a series. :data:`ASSESSORS` makes one from its kind and
+options; a new kind is one more entry. The identity of an assessor says all that decides its answers, because a run may
+only be continued by the same one.
 """
 
 from __future__ import annotations
@@ -12,27 +12,34 @@ import csv
 import hashlib
 import io
 import math
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from statistics import fmean
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
+from pydantic import FiniteFloat
 
 from redaes import answers, prompts
 from redaes.assessor import Assessor as PairAssessor
-from redaes.assessor import known_mode
+from redaes.assessor import known_mode, known_prompt
 from redaes.backends.base import Backend, Failure, Request
 from redaes.backends.endpoint import ChatRequest, Endpoint, Reply, refuse_lost
 from redaes.backends.endpoint import Picture as SentPicture
 from redaes.backends.replies import MIN_DIGIT_SHARE, N_LOGPROBS, expected_score, verdict_log_odds
 from redaes.errors import BackendError, InputError, MissingDependency, ParseError, RecordError
-from redaes.images import LoadedImage
+from redaes.images import LoadedImage, fit_area
 from redaes.types import Record, Sampling, Verdict, winner_of
 
-Shows = Literal["one", "two"]
+if TYPE_CHECKING:
+    from redaes.finegrained.scorer import FineGrainedScorer
+
+Shows = Literal["one", "two", "series"]
 
 
 @dataclass(frozen=True)
@@ -59,7 +66,7 @@ class Shown:
 
 @dataclass(frozen=True)
 class Question:
-    """What an assessor is asked: how good one picture is, or how much better the first of two."""
+    """What an assessor is asked: how good one picture is, how much better the first of two, or each of a series."""
 
     id: str
     pictures: tuple[Shown, ...]
@@ -70,13 +77,16 @@ class Answer(Record):
 
     id: str
     """The question's."""
-    value: float | None = None
-    """Score of the picture, larger is better; or score of the first less that of the second. None: a failure."""
+    value: FiniteFloat | None = None
+    """Score of the picture, larger is better; or score of the first less that of the second. None: a failure, or a
+    series."""
+    values: tuple[FiniteFloat, ...] = ()
+    """Of a series: the score of each picture, larger is better; compared within the series alone."""
     failure: str | None = None
     """Reason, fit for counting, when there is no value."""
     detail: str | None = None
     """The failure in words."""
-    probability: float | None = None
+    probability: FiniteFloat | None = None
     """P(first is better); None: one picture, or not offered."""
     order_consistent: bool | None = None
     """Whether both orders name the same picture; None: not asked in both."""
@@ -84,6 +94,34 @@ class Answer(Record):
     """What a model wrote, forward and swapped; empty where it wrote nothing."""
     tokens: int = 0
     """What a server reports to have read and written for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What the numbers of a run need of an answer: a run may have hundreds of thousands, and long texts on disk.
+
+    Attributes:
+        value: as in :class:`Answer`, like the rest.
+        values: likewise.
+        failure: likewise.
+        probability: likewise.
+        order_consistent: likewise.
+        wrote: whether a model wrote anything.
+    """
+
+    value: float | None
+    values: tuple[float, ...]
+    failure: str | None
+    probability: float | None
+    order_consistent: bool | None
+    wrote: bool
+
+    @classmethod
+    def of(cls, answer: Answer) -> Given:
+        """The little of an answer that is kept in memory."""
+        failure = None if answer.failure is None else sys.intern(answer.failure)
+        wrote = bool(answer.raw)
+        return cls(answer.value, answer.values, failure, answer.probability, answer.order_consistent, wrote)
 
 
 class Assessor(Protocol):
@@ -153,16 +191,17 @@ class LocalPairs:
     shows: Shows = "two"
     needs_pixels = True
 
-    def __init__(self, backend: Backend, mode: str = "fast") -> None:
+    def __init__(self, backend: Backend, mode: str = "fast", prompt: str | None = None) -> None:
         """
         Args:
             backend: the model.
             mode: ``fast`` or ``reasoned``.
+            prompt: another wording of the question, of :data:`redaes.prompts.PARAPHRASES`; None: the usual one.
 
         Raises:
-            InputError: unknown mode.
+            InputError: unknown mode or prompt.
         """
-        self._assessor = PairAssessor(backend, mode=known_mode(mode))
+        self._assessor = PairAssessor(backend, mode=known_mode(mode), prompt=prompt)
 
     @property
     def identity(self) -> Mapping[str, Any]:
@@ -171,7 +210,7 @@ class LocalPairs:
         return {
             "model": assessor.backend.model,
             "revision": assessor.backend.revision,
-            "prompt_ids": [prompts.load(prompts.COMPARE[assessor.mode]).id],
+            "prompt_ids": [assessor.prompt_id],
             "mode": assessor.mode,
             "sampling": assessor.sampling.model_dump(mode="json"),
         }
@@ -192,6 +231,89 @@ class LocalPairs:
                 )
             )
         return found
+
+
+class Tournament:
+    """A vision-language model that orders a series by comparing chosen pairs of it in both orders."""
+
+    shows: Shows = "series"
+    needs_pixels = True
+
+    def __init__(self, backend: Backend, mode: str = "fast", seed: int = 0) -> None:
+        """
+        Args:
+            backend: the model.
+            mode: ``fast`` or ``reasoned``.
+            seed: of the schedule (:class:`redaes.ranking.Schedule`).
+
+        Raises:
+            InputError: unknown mode.
+        """
+        self._assessor, self._seed = PairAssessor(backend, mode=known_mode(mode)), seed
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        """Model, revision, prompt, mode, sampling and seed."""
+        assessor = self._assessor
+        return {
+            "model": assessor.backend.model,
+            "revision": assessor.backend.revision,
+            "prompt_ids": [assessor.prompt_id],
+            "mode": assessor.mode,
+            "sampling": assessor.sampling.model_dump(mode="json"),
+            "seed": self._seed,
+        }
+
+    def answer(self, questions: Sequence[Question]) -> list[Answer]:
+        """Strengths in logits; ``not_connected``: so many comparisons failed that there is no common order."""
+        found = []
+        for question in questions:
+            pictures = [shown.loaded for shown in question.pictures]
+            try:
+                scores = self._assessor.rank(pictures, seed=self._seed).scores
+            except ParseError as error:
+                found.append(Answer(id=question.id, failure=error.reason, detail=str(error)))
+                continue
+            found.append(Answer(id=question.id, values=tuple(scores[picture.ref.id] + 0.0 for picture in pictures)))
+        return found
+
+
+class FineGrained:
+    """FGAesQ: each picture alone, or the pictures of a series beside each other."""
+
+    needs_pixels = True
+
+    def __init__(self, scorer: FineGrainedScorer, *, shows: Literal["one", "series"]) -> None:
+        """
+        Args:
+            scorer: a trained model.
+            shows: ``one``: each picture alone; ``series``: with tokens chosen for each pair of a series.
+        """
+        self.shows: Shows = shows
+        self._scorer = scorer
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        """The model's folder and revision."""
+        return {"model": self._scorer.name, "revision": self._scorer.revision}
+
+    def answer(self, questions: Sequence[Question]) -> list[Answer]:
+        """Scores in [1, 10]."""
+        pictures = [[self._shrunk(shown.loaded) for shown in question.pictures] for question in questions]
+        if self.shows == "one":
+            scores = self._scorer.score([members[0] for members in pictures])
+            return [Answer(id=one.id, value=float(score)) for one, score in zip(questions, scores, strict=True)]
+        return [
+            Answer(id=question.id, values=tuple(map(float, found.scores)))
+            for question, found in zip(questions, self._scorer.series(pictures), strict=True)
+        ]
+
+    def _shrunk(self, picture: LoadedImage) -> LoadedImage:
+        """So far that the model has to leave out none of its blocks."""
+        size = fit_area(picture.image.size, self._scorer.settings.max_pixels)
+        if size == picture.image.size:
+            return picture
+        return LoadedImage(picture.image.resize(size, Image.Resampling.LANCZOS), picture.ref, picture.notes)
 
 
 class _Servers:
@@ -288,19 +410,26 @@ class EndpointPairs(_Servers):
 
     shows: Shows = "two"
 
-    def __init__(self, endpoints: Sequence[Endpoint], mode: str = "reasoned", max_new_tokens: int = 512) -> None:
+    def __init__(
+        self,
+        endpoints: Sequence[Endpoint],
+        mode: str = "reasoned",
+        max_new_tokens: int = 512,
+        prompt: str | None = None,
+    ) -> None:
         """
         Args:
             endpoints: replicas of one model.
             mode: ``reasoned`` or ``fast``.
             max_new_tokens: per answer.
+            prompt: as for :class:`LocalPairs`.
 
         Raises:
-            InputError: unknown mode, or no endpoints.
+            InputError: unknown mode or prompt, or no endpoints.
         """
         super().__init__(endpoints)
         self._mode = known_mode(mode)
-        self._prompt = prompts.load(prompts.COMPARE[self._mode])
+        self._prompt = prompts.load(known_prompt(self._mode, prompt))
         self._sampling = Sampling(max_new_tokens=max_new_tokens)
 
     @property
@@ -454,10 +583,7 @@ class PyiqaScores:
             pixels = np.asarray(question.pictures[0].loaded.image, dtype=np.float32) / 255.0  # (H, W, 3)
             with torch.inference_mode():
                 value = self._sign * float(self._metric(torch.from_numpy(pixels).permute(2, 0, 1)[None]))
-            finite = math.isfinite(value)
-            found.append(
-                Answer(id=question.id, value=value if finite else None, failure=None if finite else "not_finite")
-            )
+            found.append(_finite_answer(question.id, value))
         return found
 
 
@@ -466,24 +592,42 @@ class Baseline:
 
     shows: Shows = "one"
 
-    def __init__(self, name: str, measure: Callable[[Shown], float], *, needs_pixels: bool) -> None:
+    def __init__(
+        self,
+        name: str,
+        measure: Callable[[Shown], float],
+        *,
+        needs_pixels: bool,
+        better: Literal["larger", "smaller"] = "larger",
+        revision: str = "1",
+    ) -> None:
         """
         Args:
             name: as reports call it.
             measure: from a picture to its number.
             needs_pixels: whether it looks at them.
+            better: which numbers are taken for better.
+            revision: what pins the measure.
         """
-        self._name, self._measure = name, measure
+        self._name, self._measure, self._revision = name, measure, revision
+        self._sign = 1.0 if better == "larger" else -1.0
         self.needs_pixels = needs_pixels
 
     @property
     def identity(self) -> Mapping[str, Any]:
         """Its name."""
-        return {"model": f"baseline {self._name}", "revision": "1"}
+        small = "" if self._sign > 0 else ", smaller is better"
+        return {"model": f"baseline {self._name}{small}", "revision": self._revision}
 
     def answer(self, questions: Sequence[Question]) -> list[Answer]:
-        """The numbers."""
-        return [Answer(id=question.id, value=self._measure(question.pictures[0])) for question in questions]
+        """The numbers, turned round where smaller is better; ``not_finite`` is a failure."""
+        return [_finite_answer(question.id, self._sign * self._measure(question.pictures[0])) for question in questions]
+
+
+def _finite_answer(name: str, value: float) -> Answer:
+    if not math.isfinite(value):
+        return Answer(id=name, failure="not_finite")
+    return Answer(id=name, value=value + 0.0)  # never -0.0, which would be another byte in a file
 
 
 def _pixels(shown: Shown) -> NDArray[np.float64]:
@@ -514,8 +658,14 @@ def _sharpness(shown: Shown) -> float:
     return float(laplacian.var())
 
 
+def _random(shown: Shown) -> float:
+    """In [0, 1), drawn by the picture's name, so that a run is repeated to the byte."""
+    return int.from_bytes(hashlib.sha256(shown.id.encode()).digest()[:6], "big") / 2.0**48
+
+
 BASELINES: dict[str, tuple[Callable[[Shown], float], bool]] = {
     "constant": (lambda shown: 0.0, False),
+    "random": (_random, False),
     "file_size": (lambda shown: float(shown.path.stat().st_size), False),
     "resolution": (lambda shown: float(shown.loaded.image.width * shown.loaded.image.height), True),
     "luma": (lambda shown: float(_luma(_pixels(shown)).mean()), True),
@@ -527,6 +677,25 @@ BASELINES: dict[str, tuple[Callable[[Shown], float], bool]] = {
 ``max_pixels``."""
 
 Options = Mapping[str, str]
+
+
+def _fine_grained(options: Options, shows: Literal["one", "series"]) -> Assessor:
+    from redaes.finegrained.scorer import FineGrainedScorer
+
+    folder = Path(_needed(options, "model", "runs/fgaesq"))
+    return FineGrained(FineGrainedScorer.load(folder, options.get("device", "cpu")), shows=shows)
+
+
+def _server_or_local(options: Options) -> Backend:
+    """A model on a vLLM server where an address is given, else one on this machine."""
+    if "url" not in options:
+        return _local_backend(options)
+    from redaes.backends.server import ServerBackend
+
+    endpoint, *more = _endpoints(options)
+    if more:
+        raise InputError("a tournament asks one server; give one url, and more workers to ask it more at once")
+    return ServerBackend(endpoint)
 
 
 def _local_backend(options: Options) -> Backend:
@@ -578,34 +747,81 @@ _SERVER = ("url", "model", "revision", "concurrency", "max_calls", "max_tokens",
 
 ASSESSORS: dict[str, tuple[Callable[[Options], Assessor], tuple[str, ...]]] = {
     "vlm": (lambda options: LocalScores(_local_backend(options)), _LOCAL),
-    "vlm_pairs": (lambda options: LocalPairs(_local_backend(options), options.get("mode", "fast")), (*_LOCAL, "mode")),
+    "vlm_pairs": (
+        lambda options: LocalPairs(_local_backend(options), options.get("mode", "fast"), options.get("prompt")),
+        (*_LOCAL, "mode", "prompt"),
+    ),
+    "vlm_tournament": (
+        lambda options: Tournament(
+            _server_or_local(options), options.get("mode", "fast"), _whole(options, "tournament_seed", 0)
+        ),
+        (*dict.fromkeys((*_LOCAL, *_SERVER)), "mode", "tournament_seed"),
+    ),
+    "fgaesq": (lambda options: _fine_grained(options, "one"), ("model", "device")),
+    "fgaesq_series": (lambda options: _fine_grained(options, "series"), ("model", "device")),
     "endpoint": (lambda options: EndpointScores(_endpoints(options)), _SERVER),
     "endpoint_pairs": (
         lambda options: EndpointPairs(
-            _endpoints(options), options.get("mode", "reasoned"), _whole(options, "max_new_tokens", 512)
+            _endpoints(options),
+            options.get("mode", "reasoned"),
+            _whole(options, "max_new_tokens", 512),
+            options.get("prompt"),
         ),
-        (*_SERVER, "mode", "max_new_tokens"),
+        (*_SERVER, "mode", "max_new_tokens", "prompt"),
     ),
     "csv": (lambda options: ScoreFile(Path(_needed(options, "file", "scores.csv"))), ("file",)),
     "pyiqa": (
         lambda options: PyiqaScores(_needed(options, "metric", "nima"), options.get("device", "cpu")),
         ("metric", "device"),
     ),
-    "baseline": (lambda options: make_baseline(_needed(options, "measure", "sharpness")), ("measure",)),
+    "baseline": (
+        lambda options: make_baseline(_needed(options, "measure", "sharpness"), options.get("better", "larger")),
+        ("measure", "better"),
+    ),
 }
 """Kind of assessor: how it is made, and the options that it knows."""
 
 
-def make_baseline(name: str) -> Baseline:
+def make_baseline(name: str, better: str = "larger") -> Baseline:
     """The baseline of that name.
 
+    Args:
+        name: one of :data:`BASELINES`, or ``brisque``.
+        better: ``larger`` or ``smaller``.
+
     Raises:
-        InputError: there is none.
+        InputError: there is none, or another direction.
+        MissingDependency: ``brisque`` is absent.
     """
-    if name not in BASELINES:
-        raise InputError(f"unknown baseline {name!r}; known: {', '.join(BASELINES)}")
+    known = (*BASELINES, "brisque")
+    if name not in known:
+        raise InputError(f"unknown baseline {name!r}; known: {', '.join(known)}")
+    direction: Literal["larger", "smaller"] = "larger" if better == "larger" else "smaller"
+    if direction != better:
+        raise InputError(f"option better is {better!r}; give larger or smaller")
+    if name == "brisque":
+        return _brisque(direction)
     measure, needs_pixels = BASELINES[name]
-    return Baseline(name, measure, needs_pixels=needs_pixels)
+    return Baseline(name, measure, needs_pixels=needs_pixels, better=direction)
+
+
+def _brisque(better: Literal["larger", "smaller"]) -> Baseline:
+    """BRISQUE (Mittal, Moorthy and Bovik 2012) by the package of that name (Apache-2.0, with its model inside).
+
+    BRISQUE's own scale has smaller values for better pictures; they are turned round, so that larger is better here.
+    """
+    try:
+        from brisque import BRISQUE
+    except ImportError as error:
+        raise MissingDependency("'brisque[opencv-python-headless]'", None) from error
+    metric = BRISQUE(url=False)
+
+    def measure(shown: Shown) -> float:
+        # A flat picture has no statistics: the package divides by zero, and the answer is a failure.
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return -float(metric.score(np.asarray(shown.loaded.image)))
+
+    return Baseline("brisque", measure, needs_pixels=True, better=better, revision=version("brisque"))
 
 
 def make_assessor(kind: str, options: Options) -> Assessor:

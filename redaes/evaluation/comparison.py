@@ -15,9 +15,14 @@ from redaes import metrics
 from redaes.errors import InputError
 from redaes.evaluation import resampling, series
 from redaes.evaluation.runner import Results, read_predictions, read_results
-from redaes.evaluation.summary import N_RESAMPLES, SEED, Prediction
+from redaes.evaluation.summary import N_RESAMPLES, SEED, Prediction, SeriesMeasure
 from redaes.records import read_json
 from redaes.types import Record
+
+_SERIES_MEASURES: dict[str, dict[str, SeriesMeasure]] = {
+    "series": {"s_acc": series.best_found, "s_srcc": series.series_srcc},
+    "crops": {"mean_srcc": series.series_srcc},
+}
 
 
 class Change(Record):
@@ -120,16 +125,20 @@ def _changes(kind: str, before: Path, after: Path) -> list[Change]:
         old, new = (read_predictions(folder / "pairs.csv") for folder in (before, after))
         both = [(a, b) for a, b in zip(old, new, strict=True) if a.label != 0.5]
         right = [[_right(pair) for pair in side] for side in ([a for a, _ in both], [b for _, b in both])]
-        found.append(_mean_change("pair_accuracy", right[0], right[1], [a.group for a, _ in both]))
+        found.append(_mean_change("pair_accuracy", right[0], right[1], [a.cluster for a, _ in both]))
     if kind in ("series", "crops"):
         old, new = (read_predictions(folder / "pictures.csv") for folder in (before, after))
-        groups = sorted({one.group for one in old})
-        measure = "s_srcc" if kind == "series" else "mean_srcc"
-        sides = [[_series_srcc(side, group) for group in groups] for side in (_by_group(old), _by_group(new))]
-        # Undefined by the labels, which are the same on both sides.
-        kept = [(a, b, group) for a, b, group in zip(*sides, groups, strict=True) if a is not None and b is not None]
-        rows = [a for a, _, _ in kept], [b for _, b, _ in kept], [group for _, _, group in kept]
-        found.append(_mean_change(measure, *rows))
+        groups = {one.group: one.cluster for one in sorted(old, key=lambda one: one.group)}
+        for name, measure in _SERIES_MEASURES[kind].items():
+            sides = [[_measured(measure, side, group) for group in groups] for side in (_by_group(old), _by_group(new))]
+            # Undefined by the labels, which are the same on both sides.
+            kept = [
+                (a, b, cluster)
+                for a, b, cluster in zip(*sides, groups.values(), strict=True)
+                if a is not None and b is not None
+            ]
+            rows = [a for a, _, _ in kept], [b for _, b, _ in kept], [cluster for _, _, cluster in kept]
+            found.append(_mean_change(name, *rows))
     return found
 
 
@@ -139,7 +148,7 @@ def _correlation_change(old: Sequence[Prediction], new: Sequence[Prediction], ki
     for one in old:
         after = others.get(one.id)
         if one.predicted is not None and after is not None:
-            rows.append((one.predicted, after, one.label, one.group))
+            rows.append((one.predicted, after, one.label, one.cluster))
     found = resampling.correlation_change(
         [row[0] for row in rows],
         [row[1] for row in rows],
@@ -170,9 +179,10 @@ def _by_group(pictures: Sequence[Prediction]) -> dict[str, list[Prediction]]:
     return groups
 
 
-def _series_srcc(groups: dict[str, list[Prediction]], group: str) -> float | None:
+def _measured(measure: SeriesMeasure, groups: dict[str, list[Prediction]], group: str) -> float | None:
     members = groups.get(group, [])
-    return series.series_srcc([one.predicted for one in members], [one.label for one in members])
+    value = measure([one.predicted for one in members], [one.label for one in members])
+    return None if value is None else float(value)
 
 
 def _mean(rows: NDArray[Any]) -> float | None:

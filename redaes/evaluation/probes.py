@@ -5,7 +5,8 @@ like over every other benchmark; :func:`summarise_probes` reads such a run by pr
 those with which scores are inflated (oversaturation, contrast, sharpening) or that plainly harm (borders, text, JPEG):
 the unchanged photograph is labelled better. At their weakest they may be a matter of taste, so the figures for the
 strongest count. ``same`` probes have no better side; the size of the difference is compared with that between different
-photographs. How far an answer depends on the order of the pictures is ``swap_consistency`` of the same run.
+photographs. How far an answer depends on the order of the pictures is ``swap_consistency`` of the same run; how far on
+the words of the question, :func:`summarise_paraphrases` finds from runs of one model with several wordings.
 """
 
 from __future__ import annotations
@@ -95,6 +96,20 @@ class ProbeResult(Record):
     """``same`` probes: root mean square difference over that between different photographs; 0 is what is wanted."""
 
 
+class Paraphrase(Record):
+    """One wording of the question against the usual one, on the same pairs."""
+
+    prompt_id: str
+    n: int
+    """Pairs."""
+    n_failed: int
+    """Without a usable answer to one of the wordings, or to both."""
+    kept: Estimate
+    """Share of pairs to which both wordings get the same verdict (a winner, or a tie); failures count as not."""
+    mean_change: Estimate
+    """Mean size of the change of P(first is better) from the usual wording to this one, where both offer it."""
+
+
 def build_probes(photographs: Sequence[Path], out: Path, *, progress: Callable[[int, int], None]) -> Path:
     """Write changed copies and ``pairs.csv``; what is there already is not written again.
 
@@ -168,9 +183,9 @@ def summarise_probes(run: Path) -> list[ProbeResult]:
         preferred = relative = None
         if expectation == "worse":
             right = [float(one.predicted is not None and one.predicted > 0) for one in members]
-            preferred = _estimate(right, [one.group for one in members], lambda rows: float(np.mean(rows)))
+            preferred = _estimate(right, [one.cluster for one in members], lambda rows: float(np.mean(rows)))
         elif yardstick > 0:
-            answered = [(one.predicted, one.group) for one in members if one.predicted is not None]
+            answered = [(one.predicted, one.cluster) for one in members if one.predicted is not None]
             relative = _estimate(
                 [value for value, _ in answered],
                 [group for _, group in answered],
@@ -187,6 +202,66 @@ def summarise_probes(run: Path) -> list[ProbeResult]:
             )
         )
     return found
+
+
+def summarise_paraphrases(base: Path, others: Sequence[Path]) -> list[Paraphrase]:
+    """Runs of one model over the same pairs, with other wordings, against the run with the usual one.
+
+    Args:
+        base: folder of the run that the others are compared with.
+        others: folders.
+
+    Raises:
+        InputError: a run of another model, labels or way of asking, or one with the very same prompt.
+        RecordError: a run that is not finished, was altered, or is not over pairs.
+    """
+    first = read_results(base).run
+    before = _read_pairs(base)
+    found = []
+    for folder in others:
+        run = read_results(folder).run
+        for key in ("labels_sha256", "assessor", "n_missing"):
+            if run[key] != first[key]:
+                raise InputError(f"{folder} and {base} cannot be compared: {key} is {run[key]} and {first[key]}")
+        differing = {
+            key
+            for key in {*run["identity"], *first["identity"]}
+            if run["identity"].get(key) != first["identity"].get(key)
+        }
+        if differing != {"prompt_ids"}:
+            what = ", ".join(sorted(differing - {"prompt_ids"})) or "nothing"
+            raise InputError(f"{folder} and {base} should differ in the prompt alone, and differ in {what}")
+        after = {one.id: one for one in _read_pairs(folder)}
+        both = [(one, after[one.id]) for one in before]
+        kept = [
+            float(a.predicted is not None and b.predicted is not None and np.sign(a.predicted) == np.sign(b.predicted))
+            for a, b in both
+        ]
+        changes = [
+            (abs(b.probability - a.probability), a.cluster)
+            for a, b in both
+            if a.probability is not None and b.probability is not None
+        ]
+        found.append(
+            Paraphrase(
+                prompt_id=run["identity"]["prompt_ids"][0],
+                n=len(both),
+                n_failed=sum(a.predicted is None or b.predicted is None for a, b in both),
+                kept=_estimate(kept, [a.cluster for a, _ in both], lambda rows: float(np.mean(rows))),
+                mean_change=_estimate(
+                    [value for value, _ in changes],
+                    [cluster for _, cluster in changes],
+                    lambda rows: float(np.mean(rows)),
+                ),
+            )
+        )
+    return found
+
+
+def _read_pairs(run: Path) -> list[Prediction]:
+    if not (run / "pairs.csv").exists():
+        raise RecordError(f"{run} has no pairs.csv: it is not over pairs, and wordings are compared on pairs")
+    return read_predictions(run / "pairs.csv")
 
 
 def _estimate(values: Sequence[float], groups: Sequence[str], statistic: Callable[[NDArray[Any]], float]) -> Estimate:

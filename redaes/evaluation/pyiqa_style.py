@@ -1,7 +1,7 @@
 """The model as a metric for code that is written for ``pyiqa``: called with pictures, it returns a tensor of scores.
 
 metric = AestheticMetric(LocalBackend())
-metric("a.jpg")                     # tensor of shape (1,)
+metric("a.jpg")                     # tensor of shape (1,); also a PIL picture
 metric(torch.rand(4, 3, 224, 224))  # tensor of shape (4,)
 """
 
@@ -22,6 +22,9 @@ from redaes.types import ImageRef
 
 if TYPE_CHECKING:
     import torch
+
+
+_OVERSHOOT = 1e-6
 
 
 class AestheticMetric:
@@ -46,11 +49,11 @@ class AestheticMetric:
         self._scores = LocalScores(backend)
         self.metric_name = f"redaes {backend.model}"
 
-    def __call__(self, target: str | Path | torch.Tensor, ref: None = None, **_: Any) -> torch.Tensor:
+    def __call__(self, target: str | Path | Image.Image | torch.Tensor, ref: None = None, **_: Any) -> torch.Tensor:
         """Scores of shape (N,), in [0, 9].
 
         Args:
-            target: a file, or RGB pictures of shape (N, 3, H, W) in [0, 1].
+            target: a file, a PIL picture, or pictures of shape (N, 3, H, W), or (N, 1, H, W) for grey ones, in [0, 1].
             ref: must be None; taken because pyiqa's callers hand it over.
 
         Raises:
@@ -62,7 +65,12 @@ class AestheticMetric:
 
         if ref is not None:
             raise InputError("this metric takes no reference; leave ref out")
-        images = [load_image(target)] if isinstance(target, str | Path) else _pictures(target)
+        if isinstance(target, str | Path):
+            images = [load_image(target)]
+        elif isinstance(target, Image.Image):
+            images = [_in_memory(target.convert("RGB"))]
+        else:
+            images = _pictures(target)
         questions = [Question(str(k), (Shown(str(k), image.ref.path, image),)) for k, image in enumerate(images)]
         scores = []
         for answer in self._scores.answer(questions):
@@ -73,13 +81,15 @@ class AestheticMetric:
 
 
 def _pictures(batch: torch.Tensor) -> list[LoadedImage]:
-    if batch.ndim != 4 or batch.shape[1] != 3:
+    if batch.ndim != 4 or batch.shape[1] not in (1, 3):
         raise InputError(f"the shape is {tuple(batch.shape)}; give (N, 3, H, W)")
-    if not (bool((batch >= 0).all()) and bool((batch <= 1).all())):  # also False for NaN
+    # Also False for NaN. What floats overshoot by is cut off, as pyiqa does.
+    if not (bool((batch >= -_OVERSHOOT).all()) and bool((batch <= 1 + _OVERSHOOT).all())):
         raise InputError("the values leave [0, 1]; divide 8-bit pictures by 255")
-    found = []
-    for pixels in batch.detach().cpu().permute(0, 2, 3, 1).numpy():
-        image = Image.fromarray(np.round(pixels * 255).astype(np.uint8))
-        ref = ImageRef(id=content_id(image.tobytes()), path=IN_MEMORY)
-        found.append(LoadedImage(image=image, ref=ref, notes=()))
-    return found
+    rgb = batch.detach().cpu().clamp(0, 1).expand(-1, 3, -1, -1).permute(0, 2, 3, 1).numpy()
+    return [_in_memory(Image.fromarray(np.round(pixels * 255).astype(np.uint8))) for pixels in rgb]
+
+
+def _in_memory(image: Image.Image) -> LoadedImage:
+    ref = ImageRef(id=content_id(image.tobytes()), path=IN_MEMORY)
+    return LoadedImage(image=image, ref=ref, notes=())

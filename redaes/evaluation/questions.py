@@ -1,13 +1,16 @@
 """What a benchmark makes an assessor answer, and what its answers mean as scores and differences.
 
-==========  ==============================================  =====================================================
-benchmark   an assessor that is shown one picture            one that is shown two
-==========  ==============================================  =====================================================
-scores      every picture                                    every picture against each reference
-pairs       every picture; differences of scores             every labelled pair
-series      every picture; differences of scores             every pair within a series, fitted to scores
-crops       every crop                                       not offered: thousands of pairs per photograph
-==========  ==============================================  =====================================================
+=========  ==================================  ======================================  ===========================
+benchmark  an assessor that is shown one       one that is shown two                   one that is shown a series
+=========  ==================================  ======================================  ===========================
+scores     every picture                       every picture against each reference    fields of ``FIELD`` pictures
+                                                                                       with all references in each
+pairs      every picture; differences          every labelled pair                     every labelled pair
+series     every picture; differences          every pair of a series, fitted          every series
+crops      every crop                          not offered: too many pairs             not offered
+=========  ==================================  ======================================  ===========================
+
+The scores of a field count from the mean of its references, which makes fields comparable [ours].
 """
 
 from __future__ import annotations
@@ -17,12 +20,13 @@ import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 
 import numpy as np
 
 from redaes import ranking
 from redaes.errors import InputError
-from redaes.evaluation.assessors import Answer, Shown, Shows
+from redaes.evaluation.assessors import Given, Shown, Shows
 from redaes.evaluation.benchmarks import Loaded
 from redaes.evaluation.benchmarks.base import Box, Picture
 from redaes.images import MAX_FILE_PIXELS, MAX_PIXELS, LoadedImage, content_id, fit_area, list_images, load_image
@@ -31,7 +35,16 @@ from redaes.types import ImageRef
 SEPARATOR = "\t"
 """Between the two pictures in the id of a question; no label file's name can hold it."""
 
-PictureKey = tuple[str, Path, "Box | None"]
+CHUNK = 64
+"""Questions that are answered, written and, after a kill, asked again together."""
+
+CHUNK_SERIES = 4
+"""Likewise, where a question is a whole series."""
+
+FIELD = 16
+"""Pictures that are ordered together, beside the references, where a series is asked for and the benchmark has none."""
+
+PictureKey = tuple[str, Path, Box | None]
 """Id, file and crop."""
 
 
@@ -40,12 +53,27 @@ class Plan:
     """The questions of a run, in their order.
 
     Attributes:
-        keys: what each question shows.
+        keys: what each question shows: id, file and crop of its pictures. Files are text, because there may be
+            hundreds of thousands.
         references: ids of the references; empty where there are none.
+        root: folder that the files are relative to.
+        chunk: questions that are answered and written together.
     """
 
-    keys: tuple[tuple[PictureKey, ...], ...]
+    keys: tuple[tuple[tuple[str, str, Box | None], ...], ...]
     references: tuple[str, ...]
+    root: Path
+    chunk: int = CHUNK
+
+    @property
+    def n_chunks(self) -> int:
+        """Parts that are answered and written together."""
+        return -(-len(self.keys) // self.chunk)
+
+    def part(self, number: int) -> tuple[tuple[PictureKey, ...], ...]:
+        """The questions of one of them, with their files' paths."""
+        keys = self.keys[number * self.chunk : (number + 1) * self.chunk]
+        return tuple(tuple((name, self.root / file, box) for name, file, box in one) for one in keys)
 
     def ids(self) -> list[str]:
         """The questions' ids."""
@@ -82,32 +110,48 @@ def make_plan(
     pictures = [picture for picture in loaded.labels.pictures if picture.file not in absent]
     if not pictures:
         raise InputError(f"none of the {len(loaded.labels.pictures)} pictures is in {loaded.pictures}; give --pictures")
-    keys = {picture.id: (picture.id, loaded.pictures / picture.file, picture.box) for picture in pictures}
+    root = loaded.pictures
     if shows == "one":
-        return Plan(tuple((keys[picture.id],) for picture in pictures), ())
+        return Plan(tuple(((picture.id, picture.file, picture.box),) for picture in pictures), (), root)
+    keys = {picture.id: (picture.id, picture.file, picture.box) for picture in pictures}
     if loaded.benchmark.kind == "crops":
         raise InputError(
             f"{loaded.benchmark.name} has thousands of pairs per photograph; give an assessor of one picture"
         )
+    chunk = CHUNK_SERIES if shows == "series" else CHUNK
     if loaded.benchmark.kind == "pairs":
         pairs = [(pair.first, pair.second) for pair in loaded.labels.pairs]
-        return Plan(tuple((keys[a], keys[b]) for a, b in pairs if a in keys and b in keys), ())
+        return Plan(tuple((keys[a], keys[b]) for a, b in pairs if a in keys and b in keys), (), root, chunk)
     if loaded.benchmark.kind == "series":
         groups: dict[str, list[Picture]] = {}
         for picture in pictures:
             groups.setdefault(picture.group, []).append(picture)
+        if shows == "series":
+            return Plan(tuple(tuple(keys[one.id] for one in members) for members in groups.values()), (), root, chunk)
         both = [pair for members in groups.values() for pair in itertools.combinations(members, 2)]
-        return Plan(tuple((keys[a.id], keys[b.id]) for a, b in both), ())
+        return Plan(tuple((keys[a.id], keys[b.id]) for a, b in both), (), root)
     if n_references < 1:
         raise InputError(f"n_references is {n_references}; give at least 1")
     if references is not None:
-        shown: list[PictureKey] = [(f"reference {path.name}", path, None) for path in list_images(references)]
+        shown: list[tuple[str, str, Box | None]] = [
+            (f"reference {path.name}", str(path.absolute()), None) for path in list_images(references)
+        ]
     else:
         drawn = sorted(pictures, key=lambda picture: hashlib.sha256(f"{seed}:{picture.id}".encode()).digest())
         shown = [keys[picture.id] for picture in drawn[:n_references]]
+    names = tuple(key[0] for key in shown)
+    if shows == "series":
+        own = set(names)
+        dealt = sorted(
+            (picture.id for picture in pictures if picture.id not in own),
+            key=lambda name: hashlib.sha256(f"{seed} field:{name}".encode()).digest(),
+        )
+        fields = [dealt[start : start + FIELD] for start in range(0, len(dealt), FIELD)] or [[]]
+        return Plan(tuple((*(keys[name] for name in field), *shown) for field in fields), names, root, chunk)
     return Plan(
         tuple((keys[picture.id], key) for picture in pictures for key in shown if key[0] != picture.id),
-        tuple(key[0] for key in shown),
+        names,
+        root,
     )
 
 
@@ -147,7 +191,7 @@ class PictureReader:
         return Shown(name, path, LoadedImage(crop, ref, whole.notes))
 
 
-def scores_of(loaded: Loaded, shows: Shows, plan: Plan, given: Mapping[str, Answer]) -> dict[str, float | None]:
+def scores_of(loaded: Loaded, shows: Shows, plan: Plan, given: Mapping[str, Given]) -> dict[str, float | None]:
     """The score of every picture that was asked about; None where there is no usable answer.
 
     Args:
@@ -158,6 +202,8 @@ def scores_of(loaded: Loaded, shows: Shows, plan: Plan, given: Mapping[str, Answ
     """
     if shows == "one":
         return {keys[0][0]: given[keys[0][0]].value for keys in plan.keys}
+    if shows == "series":
+        return _within_series(plan, given)
     if plan.references:
         return _against_references(plan, given)
     found: dict[str, float | None] = {}
@@ -181,7 +227,7 @@ def scores_of(loaded: Loaded, shows: Shows, plan: Plan, given: Mapping[str, Answ
 
 
 def differences_of(
-    loaded: Loaded, shows: Shows, plan: Plan, given: Mapping[str, Answer], scores: Mapping[str, float | None]
+    loaded: Loaded, shows: Shows, plan: Plan, given: Mapping[str, Given], scores: Mapping[str, float | None]
 ) -> Iterator[tuple[float | None, float | None]]:
     """For each labelled pair whose pictures are there: the predicted difference, and P(first is better) if offered.
 
@@ -192,26 +238,54 @@ def differences_of(
     for pair in loaded.labels.pairs:
         if files[pair.first] in absent or files[pair.second] in absent:
             continue
-        if shows == "one":
+        if shows == "one" or (shows == "series" and loaded.benchmark.kind == "series"):
             first, second = scores[pair.first], scores[pair.second]
             yield (None if first is None or second is None else first - second), None
             continue
         answer = given.get(question_id((pair.first, pair.second)))
         if answer is not None:
-            yield answer.value, answer.probability
+            yield _difference(answer), answer.probability
             continue
         turned = given[question_id((pair.second, pair.first))]
+        value = _difference(turned)
         yield (
-            None if turned.value is None else 0.0 - turned.value,
+            None if value is None else 0.0 - value,
             None if turned.probability is None else 1.0 - turned.probability,
         )
+
+
+def _difference(answer: Given) -> float | None:
+    """Score of the first less that of the second; two pictures may have been a series as well."""
+    return answer.values[0] - answer.values[1] if answer.values else answer.value
 
 
 def _pairs(plan: Plan) -> Iterator[tuple[str, str]]:
     return ((keys[0][0], keys[1][0]) for keys in plan.keys)
 
 
-def _against_references(plan: Plan, given: Mapping[str, Answer]) -> dict[str, float | None]:
+def _within_series(plan: Plan, given: Mapping[str, Given]) -> dict[str, float | None]:
+    """Scores as they were given for each series; in fields, from the mean of the references. A reference of the
+    benchmark's own has the mean of its scores over the fields."""
+    own = set(plan.references)
+    found: dict[str, float | None] = {}
+    levels: dict[str, list[float]] = {name: [] for name in plan.references}
+    for keys in plan.keys:
+        names = [key[0] for key in keys]
+        values = given[question_id(names)].values
+        if not values:
+            found |= {name: None for name in names if name not in own}
+            continue
+        scores = dict(zip(names, values, strict=True))
+        zero = fmean(scores[name] for name in plan.references) if own else 0.0
+        for name, value in scores.items():
+            if name in own:
+                levels[name].append(value - zero)
+            else:
+                found[name] = value - zero
+    return found | {name: fmean(values) if values else None for name, values in levels.items()}
+
+
+def _against_references(plan: Plan, given: Mapping[str, Given]) -> dict[str, float | None]:
     """Least-squares scores on the graph of pictures and references, so that a failed comparison with a poor reference
     does not make a picture look worse. Eliminating the pictures leaves one equation per reference."""
     columns = {name: place for place, name in enumerate(plan.references)}

@@ -165,8 +165,34 @@ def _plots(results: Results, folder: Path, loaded: Loaded | None) -> dict[str, A
         "reliability": [
             {"x": 100 * one.predicted, "y": 100 - 100 * one.observed, "n": one.n} for one in results.summary.reliability
         ],
+        "bars": _bars(results),
         "examples": None if loaded is None else _examples(loaded, pictures, pairs),
     }
+
+
+def _bars(results: Results) -> list[dict[str, Any]]:
+    """Bars of shares with their intervals: of all pairs, and by what decides them."""
+    summary = results.summary
+    found = []
+    for name, title in (
+        ("pair_accuracy", "Pairs judged rightly"),
+        ("swap_consistency", "Pairs in which both orders name the same picture"),
+    ):
+        shares = {"all": summary.metrics.get(name), **{key: row.get(name) for key, row in summary.by_factor.items()}}
+        rows = [
+            {
+                "name": key,
+                "n": one.n,
+                "value": 100 * one.value,
+                "low": None if one.low is None else 100 * one.low,
+                "high": None if one.high is None else 100 * one.high,
+            }
+            for key, one in shares.items()
+            if one is not None and one.value is not None
+        ]
+        if rows:
+            found.append({"title": title, "rows": rows, "chance": 50 if name == "pair_accuracy" else None})
+    return found
 
 
 def _scatter(pictures: Sequence[Prediction]) -> dict[str, Any] | None:

@@ -21,15 +21,16 @@ import io
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from redaes.errors import ImageError, InputError, RecordError
 from redaes.evaluation import benchmarks
-from redaes.evaluation.assessors import Answer, Assessor, Question, Shown, make_assessor
+from redaes.evaluation.assessors import Answer, Assessor, Given, Question, Shown, make_assessor
 from redaes.evaluation.benchmarks import Loaded
 from redaes.evaluation.questions import PictureReader, Plan, make_plan, question_id
 from redaes.evaluation.summary import Prediction, Summary, summarise
@@ -41,10 +42,9 @@ from redaes.types import Record
 SCHEMA_VERSION: Literal[1] = 1
 """Of ``run.json`` and ``results.json``."""
 
-CHUNK = 64
-"""Questions that are answered, written and, after a kill, asked again together."""
-
 Progress = Callable[[int, int], None]
+
+_PREDICTION = TypeAdapter(Prediction)
 
 
 class Spec(Record):
@@ -185,7 +185,7 @@ def answer_chunk(plan: Plan, chunk: int, assessor: Assessor, reader: PictureRead
     started = time.perf_counter()
     found: dict[str, Answer] = {}
     questions = []
-    keys = plan.keys[chunk * CHUNK : (chunk + 1) * CHUNK]
+    keys = plan.part(chunk)
     for pictures in keys:
         name = question_id([key[0] for key in pictures])
         shown: list[Shown] = []
@@ -203,7 +203,7 @@ def answer_chunk(plan: Plan, chunk: int, assessor: Assessor, reader: PictureRead
     lines = []
     for pictures in keys:
         answer = found[question_id([key[0] for key in pictures])]
-        if (answer.value is None) == (answer.failure is None):
+        if (answer.value is None and not answer.values) == (answer.failure is None):
             raise AssertionError(f"{answer.id}: an answer has either a value or a failure")
         lines.append(answer.model_dump_json(exclude_defaults=True))
     write_atomically(_answer_file(out, chunk), ("\n".join(lines) + "\n").encode())
@@ -219,16 +219,16 @@ def answer_chunk(plan: Plan, chunk: int, assessor: Assessor, reader: PictureRead
         file.write(f"\n{json.dumps(timing)}\n")
 
 
-def read_answers(plan: Plan, out: Path) -> dict[str, Answer]:
+def read_answers(plan: Plan, out: Path) -> dict[str, Given]:
     """All answers of a finished run, by question.
 
     Raises:
         RecordError: a file is missing or was altered.
     """
-    given: dict[str, Answer] = {}
-    for chunk in range(n_chunks(plan)):
+    given: dict[str, Given] = {}
+    for chunk in range(plan.n_chunks):
         file = _answer_file(out, chunk)
-        expected = [question_id([key[0] for key in keys]) for keys in plan.keys[chunk * CHUNK : (chunk + 1) * CHUNK]]
+        expected = [question_id([key[0] for key in keys]) for keys in plan.part(chunk)]
         try:
             answers = [Answer.model_validate_json(line) for line in file.read_text(encoding="utf-8").splitlines()]
         except OSError as error:
@@ -237,7 +237,7 @@ def read_answers(plan: Plan, out: Path) -> dict[str, Answer]:
             raise RecordError(f"{file} was altered; delete it and run again") from error
         if [answer.id for answer in answers] != expected:
             raise RecordError(f"{file} does not hold the answers to its questions; delete it and run again")
-        given |= {answer.id: answer for answer in answers}
+        given.update(zip(expected, map(Given.of, answers), strict=True))
     return given
 
 
@@ -286,20 +286,15 @@ def read_predictions(file: Path) -> list[Prediction]:
     """
     try:
         rows = list(csv.DictReader(io.StringIO(file.read_text(encoding="utf-8"))))
-        return [Prediction.model_validate({k: v if v != "" else None for k, v in row.items()}) for row in rows]
+        return [_PREDICTION.validate_python({k: v if v != "" else None for k, v in row.items()}) for row in rows]
     except OSError as error:
         raise RecordError(f"{file} cannot be read: {error.strerror}") from error
     except (ValidationError, UnicodeDecodeError) as error:
         raise RecordError(f"{file} was altered; delete it and run again") from error
 
 
-def n_chunks(plan: Plan) -> int:
-    """Files of answers that a finished run has."""
-    return -(-len(plan.keys) // CHUNK)
-
-
 def _finish(loaded: Loaded, plan: Plan, out: Path) -> Results | None:
-    if any(not _answer_file(out, chunk).exists() for chunk in range(n_chunks(plan))):
+    if any(not _answer_file(out, chunk).exists() for chunk in range(plan.n_chunks)):
         return None
     identity = read_json(out / "run.json")
     summary, pictures, pairs = summarise(loaded, identity["shows"], plan, read_answers(plan, out))
@@ -313,10 +308,11 @@ def _finish(loaded: Loaded, plan: Plan, out: Path) -> Results | None:
 
 def _csv_of(predictions: Sequence[Prediction]) -> bytes:
     text = io.StringIO()
-    writer = csv.DictWriter(text, list(Prediction.model_fields), lineterminator="\n")
-    writer.writeheader()
+    names = [field.name for field in fields(Prediction)]
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(names)
     for one in predictions:
-        writer.writerow({key: "" if value is None else value for key, value in one.model_dump().items()})
+        writer.writerow([getattr(one, name) for name in names])
     return text.getvalue().encode()
 
 
@@ -328,9 +324,9 @@ def _work_off(
     work: Callable[[int], None],
     progress: Progress,
 ) -> None:
-    chunks = range(n_chunks(plan))
+    chunks = range(plan.n_chunks)
     waiting = [chunk for chunk in chunks[shard[0] :: shard[1]] if not _answer_file(out, chunk).exists()]
-    sizes = [len(plan.keys[chunk * CHUNK : (chunk + 1) * CHUNK]) for chunk in chunks]
+    sizes = [len(plan.part(chunk)) for chunk in chunks]
     done = sum(sizes[chunk] for chunk in chunks if _answer_file(out, chunk).exists())
     progress(done, len(plan.keys))
     for chunk, _ in run_in_processes(work, waiting, workers):

@@ -9,17 +9,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import FiniteFloat
+from pydantic import Field, FiniteFloat
 
 from redaes import metrics
 from redaes.evaluation import calibration, series
-from redaes.evaluation.assessors import Answer, Shows
+from redaes.evaluation.assessors import Given, Shows
 from redaes.evaluation.benchmarks import Loaded
+from redaes.evaluation.benchmarks.base import Picture
 from redaes.evaluation.questions import Plan, differences_of, scores_of
 from redaes.evaluation.resampling import Correlation, correlation_interval
 from redaes.types import Record
@@ -30,8 +32,8 @@ CROP_RANKS = ((1, 5), (2, 5), (3, 5), (4, 5), (1, 10), (2, 10), (3, 10), (4, 10)
 """k and n of Acc_k/n, as GAIC's papers report them."""
 
 
-Groups = dict[str, tuple[list[float | None], list[float]]]
-"""Predictions and labels by series."""
+Groups = dict[str, tuple[list[float | None], list[float], str]]
+"""Predictions, labels and cluster by series."""
 
 SeriesMeasure = Callable[[series.Predicted, series.Labels], "float | None"]
 
@@ -42,7 +44,7 @@ class Metric(Record):
     value: FiniteFloat | None
     """None: undefined for this data."""
     low: FiniteFloat | None = None
-    """95 % percentile bootstrap over groups; None: no interval is given."""
+    """95 % percentile bootstrap over sources, or groups that have none; None: no interval is given."""
     high: FiniteFloat | None = None
     n: int
     """What it is computed over: pictures, pairs, series or triples."""
@@ -56,16 +58,32 @@ class Bin(Record):
     observed: FiniteFloat
 
 
-class Prediction(Record):
-    """One picture or pair, label beside prediction."""
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """One picture or pair, label beside prediction.
+
+    Attributes:
+        id: of the picture; of a pair, both with a tab between.
+        group: series, source or photograph.
+        label: score of a picture; or P(first is better) of a pair.
+        predicted: score; or difference. None: a failure.
+        probability: P(first is better), if offered.
+        source: what the group comes from, where several groups do.
+        factor: what decides a pair, where that is known and one thing.
+    """
 
     id: str
     group: str
     label: FiniteFloat
-    """Score of a picture; or P(first is better) of a pair."""
     predicted: FiniteFloat | None
-    """Score; or difference. None: a failure."""
     probability: FiniteFloat | None = None
+    source: str | None = None
+    factor: str | None = None
+
+    @property
+    def cluster(self) -> str:
+        """What intervals resample."""
+        return self.group if self.source is None else self.source
 
 
 class Summary(Record):
@@ -83,10 +101,12 @@ class Summary(Record):
     metrics: dict[str, Metric]
     reliability: tuple[Bin, ...] = ()
     """Empty where no probabilities are offered."""
+    by_factor: dict[str, dict[str, Metric]] = Field(default_factory=dict)
+    """``pair_accuracy``, and ``swap_consistency`` where both orders were asked, by what decides the pair."""
 
 
 def summarise(
-    loaded: Loaded, shows: Shows, plan: Plan, given: Mapping[str, Answer]
+    loaded: Loaded, shows: Shows, plan: Plan, given: Mapping[str, Given]
 ) -> tuple[Summary, list[Prediction], list[Prediction]]:
     """The numbers of a run, the predictions for pictures, and those for pairs.
 
@@ -97,23 +117,31 @@ def summarise(
         given: its answers by question; one for each question.
     """
     kind = loaded.benchmark.kind
-    scores = {} if kind == "pairs" and shows == "two" else scores_of(loaded, shows, plan, given)
+    scores = {} if kind == "pairs" and shows != "one" else scores_of(loaded, shows, plan, given)
     pictures = [
-        Prediction(id=picture.id, group=picture.group, label=picture.score, predicted=scores[picture.id])
+        Prediction(
+            id=picture.id,
+            group=picture.group,
+            label=picture.score,
+            predicted=scores[picture.id],
+            source=picture.source,
+        )
         for picture in loaded.labels.pictures
         if picture.score is not None and picture.id in scores
     ]
-    groups = {picture.id: picture.group for picture in loaded.labels.pictures}
+    by_id = {picture.id: picture for picture in loaded.labels.pictures}
     absent = set(loaded.missing)
     there = {picture.id for picture in loaded.labels.pictures if picture.file not in absent}
     labelled = [pair for pair in loaded.labels.pairs if pair.first in there and pair.second in there]
     pairs = [
         Prediction(
             id=f"{pair.first}\t{pair.second}",
-            group=groups[pair.first],
+            group=by_id[pair.first].group,
             label=pair.p,
             predicted=difference,
             probability=probability,
+            source=by_id[pair.first].source,
+            factor=pair.factor,
         )
         for pair, (difference, probability) in zip(
             labelled, differences_of(loaded, shows, plan, given, scores), strict=True
@@ -134,8 +162,8 @@ def summarise(
     if kind == "crops":
         found |= crop_metrics(pictures)
     if shows == "two":
-        found |= _consistency(plan, given, groups)
-    failed = Counter(answer.failure for answer in given.values() if answer.value is None)
+        found |= _consistency(plan, given, by_id)
+    failed = Counter(answer.failure for answer in given.values() if answer.failure is not None)
     n_failed = sum(failed.values())
     found["failure_rate"] = Metric(value=n_failed / len(given) if given else None, n=len(given))
     return (
@@ -147,6 +175,7 @@ def summarise(
             n_unlabelled=len(loaded.labels.unlabelled),
             n_groups=len({picture.group for picture in loaded.labels.pictures}),
             metrics=found,
+            by_factor=_by_factor(pairs, given) if kind == "pairs" else {},
             reliability=tuple(Bin(n=one.n, predicted=one.predicted, observed=one.observed) for one in bins),
         ),
         pictures,
@@ -156,7 +185,7 @@ def summarise(
 
 def score_metrics(pictures: Sequence[Prediction]) -> dict[str, Metric]:
     """Correlations over pictures. ``…_answered`` is over the answered ones; ``…_mapped`` after the logistic map."""
-    answered = [(one.predicted, one.label, one.group) for one in pictures if one.predicted is not None]
+    answered = [(one.predicted, one.label, one.cluster) for one in pictures if one.predicted is not None]
     x, y = [row[0] for row in answered], [row[1] for row in answered]
     clusters = [row[2] for row in answered]
     n, share = len(pictures), len(answered) / len(pictures) if pictures else 0.0
@@ -187,9 +216,25 @@ def pair_metrics(pairs: Sequence[Prediction]) -> dict[str, Metric]:
     predicted = [one.predicted for one in decided]
     right = [value is not None and value * label > 0 for value, label in zip(predicted, labels, strict=True)]
     return {
-        "pair_accuracy": _mean_metric([float(one) for one in right], [one.group for one in decided]),
+        "pair_accuracy": _mean_metric([float(one) for one in right], [one.cluster for one in decided]),
         "pair_f1": Metric(value=metrics.pair_f1(predicted, labels, tie_margin=0.0), n=len(decided)),
     }
+
+
+def _by_factor(pairs: Sequence[Prediction], given: Mapping[str, Given]) -> dict[str, dict[str, Metric]]:
+    found: dict[str, dict[str, Metric]] = {}
+    for factor in sorted({one.factor for one in pairs if one.factor is not None}):
+        members = [one for one in pairs if one.factor == factor and one.label != 0.5]
+        found[factor] = {"pair_accuracy": pair_metrics(members)["pair_accuracy"]}
+        asked = [(given.get(one.id), one.cluster) for one in members]
+        orders = [
+            (float(answer.order_consistent is True), cluster)
+            for answer, cluster in asked
+            if answer is not None and (answer.wrote or answer.order_consistent is not None)
+        ]
+        if orders:
+            found[factor]["swap_consistency"] = _mean_metric([value for value, _ in orders], [one for _, one in orders])
+    return found
 
 
 def series_metrics(pictures: Sequence[Prediction]) -> dict[str, Metric]:
@@ -198,7 +243,7 @@ def series_metrics(pictures: Sequence[Prediction]) -> dict[str, Metric]:
     found = _series_means(
         groups, {"s_acc": series.best_found, "s_top2": partial(series.best_found, k=2), "s_srcc": series.series_srcc}
     )
-    chance = series.chance_series_accuracy([labels for _, labels in groups.values()])
+    chance = series.chance_series_accuracy([labels for _, labels, _ in groups.values()])
     found["s_acc_chance"] = Metric(value=chance, n=found["s_acc"].n)
     return found
 
@@ -216,30 +261,30 @@ def _series_means(groups: Groups, measures: Mapping[str, SeriesMeasure]) -> dict
     found = {}
     for name, measure in measures.items():
         values = [
-            (float(value), group)
-            for group, (predicted, labels) in groups.items()
+            (float(value), cluster)
+            for predicted, labels, cluster in groups.values()
             if (value := measure(predicted, labels)) is not None
         ]
-        found[name] = _mean_metric([value for value, _ in values], [group for _, group in values])
+        found[name] = _mean_metric([value for value, _ in values], [cluster for _, cluster in values])
     return found
 
 
-def _consistency(plan: Plan, given: Mapping[str, Answer], groups: Mapping[str, str]) -> dict[str, Metric]:
+def _consistency(plan: Plan, given: Mapping[str, Given], by_id: Mapping[str, Picture]) -> dict[str, Metric]:
     """How often both orders name the same picture, and how often three pictures form no cycle."""
     found = {}
     asked = [
-        (float(answer.order_consistent is True), groups[keys[0][0]])
+        (float(answer.order_consistent is True), by_id[keys[0][0]].cluster)
         for keys in plan.keys
-        if (answer := given["\t".join(key[0] for key in keys)]).raw or answer.order_consistent is not None
+        if (answer := given["\t".join(key[0] for key in keys)]).wrote or answer.order_consistent is not None
     ]
     if asked:
-        found["swap_consistency"] = _mean_metric([value for value, _ in asked], [group for _, group in asked])
+        found["swap_consistency"] = _mean_metric([value for value, _ in asked], [cluster for _, cluster in asked])
     edges: dict[str, list[tuple[str, str, float]]] = {}
     for keys in plan.keys:
         first, second = keys[0][0], keys[1][0]
         value = given[f"{first}\t{second}"].value
-        if value is not None and second in groups and groups[first] == groups[second]:
-            edges.setdefault(groups[first], []).append((first, second, value))
+        if value is not None and second in by_id and by_id[first].group == by_id[second].group:
+            edges.setdefault(by_id[first].group, []).append((first, second, value))
     right = total = 0
     for members in edges.values():
         places = {name: place for place, name in enumerate({name: None for a, b, _ in members for name in (a, b)})}
@@ -260,7 +305,7 @@ def _reliability(pairs: Sequence[Prediction]) -> list[calibration.Bin]:
 def _grouped(pictures: Iterable[Prediction]) -> Groups:
     groups: Groups = {}
     for one in pictures:
-        predicted, labels = groups.setdefault(one.group, ([], []))
+        predicted, labels, _ = groups.setdefault(one.group, ([], [], one.cluster))
         predicted.append(one.predicted)
         labels.append(one.label)
     return groups

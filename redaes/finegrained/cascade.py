@@ -1,8 +1,16 @@
-"""The cascade: FGAesQ orders everything, the language model judges only where the first place is close.
+"""The cascade: FGAesQ orders everything, the language model judges only what could change a first place.
 
 FGAesQ costs milliseconds a picture, the language model seconds a comparison, and in most series the small one's
-first place is not in doubt. All comparisons of a best picture with one of its rivals, over all series, are put in
-order of the difference between their scores; the closest ones are judged until the budget is spent.
+first place is not in doubt. So its scores are a prior opinion, the judge's answers are measurements, and every question
+goes where it can be expected to gain most (ours; the rule is the knowledge gradient of Frazier, Powell and Dayanik,
+2009, for the choice of the best of several).
+
+*Prior.* The quality of a picture, in points, is normal around ``slope`` x its score, with one standard deviation for
+all pictures. *Answer.* The difference of two qualities, and normal noise. Slope and standard deviations are estimated
+from the answers so far: a ranker that the judge contradicts loses its say, and so does a judge that contradicts
+itself. *Question.* Of each series at most one a round: between its
+first place and the rival whose answer is likeliest to overturn it by most; over all series the best ones, until a share
+of all pairs is spent.
 """
 
 from __future__ import annotations
@@ -10,13 +18,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from redaes.errors import InputError
-from redaes.ranking import Edge, fit_potential
 
 Picture = TypeVar("Picture")
 
@@ -25,7 +33,20 @@ Judge = Callable[[Sequence[tuple[Picture, Picture]]], Sequence[float | None]]
 gave no usable answer. ``lambda pairs: [result.delta for result in assessor.compare_many(pairs)]`` makes one of an
 assessor."""
 
+N_ROUNDS = 10
+"""In so many rounds the budget is spent: more are better aimed, fewer fill the judge's batches better."""
+
+NOISE = 1.0
+"""Standard deviation of a judge's answer, in points, that is assumed before there are answers."""
+
 _DECIMALS = 9
+_ENOUGH = 10  # answers from which the model is estimated
+_SPREADS = np.geomspace(0.1, 6.0, 19)  # of the qualities around the scores, in points: from all but known to unknown
+_NOISES = np.geomspace(0.125, 8.0, 19)  # as shares of the noise that is assumed
+_FAITH = math.log(2)  # by how much, as a logarithm, the noise is likely to differ from what is assumed
+
+Answers = list[tuple[int, int, "float | None"]]
+FloatArray = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -46,71 +67,171 @@ class Cascade:
     n_calls: int
     """Comparisons that the judge was asked for."""
     n_failed: int
-    """Those without a usable answer: there, the small model's order stands."""
+    """Those without a usable answer: they change nothing, and are not asked again."""
     n_all: int
     """Comparisons that judging every pair would have taken."""
 
 
-def cascade(
-    series: Sequence[Sequence[Picture]], scores: Sequence[ArrayLike], judge: Judge[Picture], *, share: float = 0.3
-) -> Cascade:
-    """Order many series: all of it by scores, the close first places by the judge.
+@dataclass(frozen=True)
+class _Model:
+    slope: float
+    """Points for one standard deviation of the scores within series."""
+    spread: float
+    """Standard deviation of a picture's quality around that, in points."""
+    noise: float
+    """That of an answer around the difference of two qualities, in points."""
 
-    >>> later = lambda pairs: [1.0 if first > second else -1.0 for first, second in pairs]
-    >>> cascade([["a", "b", "c"], ["d", "e"]], [[3.0, 3.1, 1.0], [5.0, 1.0]], later, share=0.25).series[0]
-    CascadeOrder(order=(1, 0, 2), judged=((1, 0, 1.0),))
+
+def cascade(
+    series: Sequence[Sequence[Picture]],
+    scores: Sequence[ArrayLike],
+    judge: Judge[Picture],
+    *,
+    share: float = 0.3,
+    noise: float = NOISE,
+) -> Cascade:
+    """Order many series by scores and by a judge.
+
+    >>> later = lambda pairs: [5.0 if first > second else -5.0 for first, second in pairs]
+    >>> cascade([["a", "b", "c"], ["d", "e"]], [[3.0, 3.1, 1.0], [5.0, 1.0]], later, share=0.25).series[1]
+    CascadeOrder(order=(0, 1), judged=())
 
     Args:
         series: pictures.
         scores: for each series, one number per picture, higher is better, on one scale over all series.
-        judge: asked once, with all pairs.
+        judge: asked in up to ``N_ROUNDS`` rounds and some more, each with all its pairs at once.
         share: most comparisons to ask for, as a share of all pairs within the series.
+        noise: standard deviation of the judge's answers around the truth, in points, as far as it is known beforehand.
+
+    Returns:
+        Orders by the mean of each picture's quality after all answers; ties, and series without answers, by score.
 
     Raises:
-        InputError: scores and series differ in shape, a score is not finite, or the share is not in [0, 1].
+        InputError: scores and series differ in shape, a score is not finite, the share is not in [0, 1], or the noise
+            is not above 0.
     """
     if not 0 <= share <= 1:
         raise InputError(f"share is {share}; give a number from 0 to 1")
+    if not (math.isfinite(noise) and noise > 0):
+        raise InputError(f"noise is {noise}; give more than 0 points")
     if len(series) != len(scores):
         raise InputError(f"there are {len(series)} series and scores for {len(scores)}")
-    tables = [_checked(pictures, values) for pictures, values in zip(series, scores, strict=True)]
-    orders = [[int(i) for i in np.argsort(-np.round(table, _DECIMALS), kind="stable")] for table in tables]
+    tables = _standardised([_checked(pictures, values) for pictures, values in zip(series, scores, strict=True)])
     n_all = sum(math.comb(len(pictures), 2) for pictures in series)
-    duels = sorted(
-        (float(table[order[0]] - table[rival]), number, place)
-        for number, (table, order) in enumerate(zip(tables, orders, strict=True))
-        for place, rival in enumerate(order)
-        if place
-    )[: int(share * n_all + 1e-9)]
-    asked = [(number, orders[number][0], orders[number][place]) for _, number, place in duels]
-    answers = judge([(series[number][best], series[number][rival]) for number, best, rival in asked]) if asked else []
-    judged: list[list[tuple[int, int, float | None]]] = [[] for _ in series]
-    for (number, best, rival), answer in zip(asked, answers, strict=True):
-        judged[number].append((best, rival, answer))
+    budget = int(share * n_all + 1e-9)
+    found: list[Answers] = [[] for _ in series]
+    model = _Model(slope=1.0, spread=1.0, noise=noise)
+    left = budget
+    while left:
+        questions = [
+            (-gain, number, pair)
+            for number, table in enumerate(tables)
+            for gain, pair in _best_question(table, found[number], model)
+        ]
+        chosen = [(number, *pair) for _, number, pair in sorted(questions)[: min(left, -(-budget // N_ROUNDS))]]
+        if not chosen:
+            break  # all pairs of first places have been asked
+        answers = judge([(series[number][first], series[number][second]) for number, first, second in chosen])
+        for (number, first, second), answer in zip(chosen, answers, strict=True):
+            found[number].append((first, second, answer))
+        left -= len(chosen)
+        model = _estimated(tables, found, noise)
     return Cascade(
-        series=tuple(_reordered(order, found) for order, found in zip(orders, judged, strict=True)),
-        n_calls=len(asked),
-        n_failed=sum(answer is None for answer in answers),
+        series=tuple(
+            CascadeOrder(_order(_posterior(table, answers, model)[0], table), tuple(answers))
+            for table, answers in zip(tables, found, strict=True)
+        ),
+        n_calls=budget - left,
+        n_failed=sum(answer is None for answers in found for _, _, answer in answers),
         n_all=n_all,
     )
 
 
-def _checked(pictures: Sequence[Picture], values: ArrayLike) -> NDArray[np.float64]:
+def _checked(pictures: Sequence[Picture], values: ArrayLike) -> FloatArray:
     table = np.asarray(values, dtype=np.float64)
     if table.shape != (len(pictures),) or not np.isfinite(table).all():
         raise InputError(f"a series of {len(pictures)} pictures has the scores {values!r}; give one finite number each")
     return table
 
 
-def _reordered(order: Sequence[int], judged: Sequence[tuple[int, int, float | None]]) -> CascadeOrder:
-    """The judged pictures first, by the judge's differences; ties and the rest as they were."""
-    answered = [(best, rival, delta) for best, rival, delta in judged if delta is not None]
-    if not answered:
-        return CascadeOrder(tuple(order), tuple(judged))
-    named = {position for best, rival, _ in answered for position in (best, rival)}
-    top = [position for position in order if position in named]
-    place = {position: number for number, position in enumerate(top)}
-    edges: list[Edge] = [(place[best], place[rival], delta, 1.0) for best, rival, delta in answered]
-    strength = np.round(fit_potential(len(top), edges), _DECIMALS)
-    ahead = [top[int(i)] for i in np.argsort(-strength, kind="stable")]
-    return CascadeOrder((*ahead, *(position for position in order if position not in named)), tuple(judged))
+def _standardised(tables: Sequence[FloatArray]) -> list[FloatArray]:
+    """Scores less their mean in the series, in units of their standard deviation over all series."""
+    centred = [table - table.mean() if len(table) else table for table in tables]
+    spread = float(np.sqrt(np.mean(np.concatenate([*centred, np.zeros(1)]) ** 2)))
+    return [np.round(table / spread, _DECIMALS) if spread > 0 else table for table in centred]
+
+
+def _order(quality: FloatArray, table: FloatArray) -> tuple[int, ...]:
+    return tuple(int(place) for place in np.lexsort((-table, -np.round(quality, _DECIMALS))))
+
+
+def _posterior(table: FloatArray, answers: Answers, model: _Model) -> tuple[FloatArray, FloatArray]:
+    """(n,) means and (n, n) covariance of the qualities after the answers."""
+    precision = np.eye(len(table)) / model.spread**2
+    weighted = model.slope * table / model.spread**2
+    for first, second, answer in answers:
+        if answer is not None:
+            sign = np.zeros(len(table))
+            sign[first], sign[second] = 1.0, -1.0
+            precision += np.outer(sign, sign) / model.noise**2
+            weighted = weighted + sign * answer / model.noise**2
+    covariance = np.asarray(np.linalg.inv(precision), dtype=np.float64)
+    return covariance @ weighted, covariance
+
+
+def _best_question(table: FloatArray, answers: Answers, model: _Model) -> list[tuple[float, tuple[int, int]]]:
+    """The comparison with the first place that is worth most, and its worth in points; none if all were asked.
+
+    The worth of an answer about a difference of mean d and variance v: its mean moves by a normal amount of standard
+    deviation s = v / sqrt(v + noise^2), and if it crosses zero, so much is gained: s (phi(z) - z (1 - Phi(z))), with
+    z = d / s.
+    """
+    if len(table) < 2:
+        return []
+    mean, covariance = _posterior(table, answers, model)
+    best = _order(mean, table)[0]
+    asked = {frozenset((first, second)) for first, second, _ in answers}
+    normal = NormalDist()
+    worth = []
+    for rival in range(len(table)):
+        if rival == best or frozenset((best, rival)) in asked:
+            continue
+        variance = float(covariance[best, best] + covariance[rival, rival] - 2 * covariance[best, rival])
+        move = variance / math.sqrt(variance + model.noise**2)
+        z = float(mean[best] - mean[rival]) / move
+        worth.append((move * (normal.pdf(z) - z * normal.cdf(-z)), (best, rival)))
+    return [max(worth, key=lambda item: (item[0], -item[1][1]))] if worth else []
+
+
+def _estimated(tables: Sequence[FloatArray], found: Sequence[Answers], noise: float) -> _Model:
+    """The likeliest model on a grid of spreads and noises, with the best slope from zero up for each.
+
+    The answers about one series are normal, their covariance spread^2 A A^T + noise^2 I with a row of A per answer
+    (1 and -1 for its pictures); in the eigenvectors of A A^T they are independent. Answers about different pictures
+    cannot tell spread from noise, hence the prior on the noise: log-normal around what is assumed.
+    """
+    parts: list[tuple[FloatArray, FloatArray, FloatArray]] = []  # eigenvalues; answers and gaps of scores, rotated
+    for table, answers in zip(tables, found, strict=True):
+        told = [(first, second, answer) for first, second, answer in answers if answer is not None]
+        if told:
+            signs = np.zeros((len(told), len(table)))
+            for row, (first, second, _) in enumerate(told):
+                signs[row, first], signs[row, second] = 1.0, -1.0
+            values, vectors = np.linalg.eigh(signs @ signs.T)
+            said = np.array([answer for _, _, answer in told])
+            parts.append((values, vectors.T @ said, vectors.T @ (signs @ table)))
+    if sum(len(values) for values, _, _ in parts) < _ENOUGH:
+        return _Model(slope=1.0, spread=1.0, noise=noise)
+    values, said, gaps = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+    best: tuple[float, _Model] | None = None
+    for spread in _SPREADS:
+        for share in _NOISES:
+            variance = spread**2 * values.clip(min=0) + (share * noise) ** 2
+            power = float((gaps**2 / variance).sum())
+            slope = max(0.0, float((gaps * said / variance).sum()) / power) if power > 0 else 0.0
+            fit = -0.5 * float((np.log(variance) + (said - slope * gaps) ** 2 / variance).sum())
+            fit -= 0.5 * (math.log(share) / _FAITH) ** 2
+            if best is None or fit > best[0]:
+                best = fit, _Model(slope, float(spread), float(share * noise))
+    assert best is not None
+    return best[1]

@@ -22,7 +22,6 @@ from redaes.datagen.editors.embedded import OPERATIONS, apply_edit
 from redaes.finegrained.series import CATEGORIES, Histogram, Series, ordered_series, write_records
 from redaes.finegrained.texts import comparative_text
 from redaes.images import load_image
-from redaes.records import write_atomically
 from redaes.samples import sample_photographs
 from redaes.types import Factor
 
@@ -63,6 +62,8 @@ class SyntheticSeries:
     members: tuple[Member, ...]
     factor: Factor
     """What its pictures differ in."""
+    operation: str
+    """What makes them worse, one of ``FAULTS``; empty for crops."""
 
 
 def make_series(photo: Image.Image, category: str, n: int, side: int, seed: str) -> SyntheticSeries:
@@ -94,7 +95,7 @@ def make_series(photo: Image.Image, category: str, n: int, side: int, seed: str)
         pixels = _window(photo, window, side)
         members.append(Member(apply_edit(pixels, operation, strength, edit_seed) if operation else pixels, -strength))
     factor: Factor = OPERATIONS[operation].factor if operation else "composition"
-    return SyntheticSeries(category, tuple(members), factor)
+    return SyntheticSeries(category, tuple(members), factor, operation)
 
 
 def _crop(rng: random.Random, strength: float, corner: tuple[int, int]) -> tuple[float, float, float, float]:
@@ -194,7 +195,8 @@ def _written(made: SyntheticSeries, folder: Path, name: str, split: str) -> Seri
 def _write_jpeg(path: Path, pixels: NDArray[np.uint8]) -> None:
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "JPEG", quality=_QUALITY)
-    write_atomically(path, buffer.getvalue())
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(buffer.getvalue())  # the lists are written last, so half a picture is in none of them
 
 
 def ensure_sample_series(folder: Path) -> tuple[Path, Path]:

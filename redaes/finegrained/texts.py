@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from redaes.errors import BackendError
 from redaes.torchvision_compat import make_torchvision_importable
-from redaes.types import Factor
+from redaes.types import Factor, Rationale
 
 make_torchvision_importable()
 
@@ -39,6 +40,20 @@ def comparative_text(factors: Iterable[Factor], better: bool) -> str:
     reasons = ", ".join(f"{word} {_QUALITY[factor]}" for factor in factors)
     sentence = f"the first photo is {word} than the second"
     return f"{sentence}: {reasons}" if reasons else sentence
+
+
+def rationale_text(rationale: Rationale) -> str:
+    """A rationale of the embedded writer as a comparative text, the verdict first, because long texts are cut.
+
+    Its letters become "the first photo" and "the second photo": CLIP's tokenizer knows no capitals, so that A would be
+    an article. (The writer uses no article A at the start of a sentence; other writers may.)
+
+    >>> rationale_text(Rationale(text="B is noisier. A is clearly better.", factors=("noise",), better="A"))
+    'the first photo is clearly better. the second photo is noisier.'
+    """
+    *reasons, verdict = re.split(r"(?<=[.!]) +", rationale.text)
+    text = " ".join([verdict, *reasons])
+    return re.sub(r"\b[AB]\b", lambda letter: f"the {'first' if letter[0] == 'A' else 'second'} photo", text)
 
 
 @torch.no_grad()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -64,6 +64,15 @@ class FineGrainedArguments:
     align_weight: float = field(default=losses.ALIGN_WEIGHT, metadata={"help": "weight of CTAlign; 0: without"})
     rank_weight: float = field(default=1.0, metadata={"help": "weight of RankReg; 0: without"})
     difference_tokens: bool = field(default=True, metadata={"help": "DiffToken; false: every picture seen alone"})
+    budget: int | None = field(
+        default=None, metadata={"help": "most tokens of a picture; default: 512, for the tiny CLIP 80"}
+    )
+    fine_blocks: int | None = field(
+        default=None, metadata={"help": "blocks kept at full resolution; default: 14, for the tiny CLIP 5"}
+    )
+    min_side: int | None = field(
+        default=None, metadata={"help": "pixels small pairs are enlarged to; default: 384, for the tiny CLIP 0"}
+    )
 
     def check(self) -> None:
         """Refuse impossible settings before anything is loaded.
@@ -79,6 +88,16 @@ class FineGrainedArguments:
                 raise TrainingError(f"{name} is {getattr(self, name)}; give 0 or more")
         if not self.align_weight and not self.rank_weight and self.joint_epochs:
             raise TrainingError("align_weight and rank_weight are both 0: series have nothing to teach; give one")
+
+    def tokens(self) -> TokenSettings:
+        """DiffToken's settings: what was given, and else what fits the CLIP model.
+
+        Raises:
+            InputError: impossible ones.
+        """
+        names = ("budget", "fine_blocks", "min_side")
+        given = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+        return replace(TINY_TOKENS if self.clip is None else TokenSettings(), **given)
 
 
 @dataclass(frozen=True)
@@ -358,7 +377,7 @@ def run_fgaesq(arguments: FineGrainedArguments, config: TrainingArguments) -> Pa
     config.max_steps = len(batches)
     config.remove_unused_columns = False
     config.label_names = []
-    tokens = TINY_TOKENS if arguments.clip is None else TokenSettings()
+    tokens = arguments.tokens()
     model = from_clip(clip, tokens, seed=config.seed)
     texts = {pair.text for item in train for pair in item.pairs if pair.text is not None}
     embeddings = text_embeddings(clip, texts) if arguments.align_weight else {}

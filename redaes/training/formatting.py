@@ -84,6 +84,11 @@ def encode(processor: ProcessorMixin, texts: list[str], images: list[list[Image.
     return dict(processor(text=texts, images=images, return_tensors="pt", padding=True, padding_side="left"))
 
 
+def order_drawn(record: PairRecord) -> Order:
+    """The order in which `drawn_answers` shows a pair."""
+    return ORDERS[int(record.pair.id[-2:], 16) % 2]
+
+
 def drawn_answers(
     processor: ProcessorMixin, records: Sequence[PairRecord], modes: Sequence[Mode]
 ) -> tuple[list[str], list[Order], list[int]]:
@@ -100,7 +105,7 @@ def drawn_answers(
     lengths: list[int] = []
     for record in records:
         draw = int(record.pair.id[-2:], 16)
-        order, mode = ORDERS[draw % 2], modes[draw // 2 % len(modes)]
+        order, mode = order_drawn(record), modes[draw // 2 % len(modes)]
         answer = target(record, order, mode) + tokenizer.eos_token
         texts.append(chat_text(processor, prompts.load(prompts.COMPARE[mode]), answer))
         orders.append(order)

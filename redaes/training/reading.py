@@ -2,8 +2,9 @@
 
 With a tower that sees (`redaes.training.vision`), stage 1's loss alone still finds it easier to write the same text for
 every pair than to attend to the pictures (docs/log.md). Here the whole model is trained with that loss on reasoned
-answers, and with two heads that are thrown away: at the token where the fast mode gives its verdict, they name the edit
-that A carries and the edit that B carries. That verdict itself is left to the stages. Real base models skip this.
+answers, and with three heads that are thrown away: at the token where the fast mode gives its verdict, and at the token
+from which the reasoning begins, they name the edit that A carries, name the edit that B carries, and say which is
+better. The fast verdict itself is left to the stages. Real base models skip this.
 """
 
 from __future__ import annotations
@@ -19,17 +20,19 @@ from transformers import ProcessorMixin, TrainingArguments
 from redaes import prompts
 from redaes.answers import WINNER_PREFIX
 from redaes.records import record_of
-from redaes.training.formatting import IGNORED, chat_text
+from redaes.training.formatting import IGNORED, chat_text, order_drawn
 from redaes.training.heads import NO_EDIT, HeadTrainer, run_with_heads
+from redaes.training.losses import preference_loss, target_probability
 from redaes.training.pictures import LookedAtOnce, Pictures, vision_tower
 from redaes.training.setup import StageArguments
+from redaes.types import TAU
 
 TOWER_RATE = 0.3
 """The vision tower's learning rate, relative to the rest's: it has learned already, and the rest begins."""
 
 
 class ReadingWithHeads(nn.Module):
-    """A whole model with a classifier of edits for each picture, on the last token's hidden state.
+    """A whole model with two classifiers of edits and a comparison, on the hidden state before an answer's first token.
 
     Args:
         model: the whole model, its embeddings tied; trained in place.
@@ -42,34 +45,37 @@ class ReadingWithHeads(nn.Module):
         width = model.config.text_config.hidden_size
         self.first = nn.Linear(width, n_operations)
         self.second = nn.Linear(width, n_operations)
+        self.better = nn.Linear(width, 1)
 
     def forward(
         self, pictures: dict[str, Tensor], prompts: dict[str, Tensor], answers: dict[str, Tensor]
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """What is read of A and of B, and how unlikely the answers are.
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """What is read of A and of B, which is better, and how unlikely the answers are.
 
         Args:
             pictures: of a batch, as `Pictures` has them.
             prompts: N of them, as `Pictures.prompts` makes them.
-            answers: as `Pictures.answers` makes them.
+            answers: M of them, as `Pictures.answers` makes them.
 
         Returns:
-            (N, n_operations) logits for picture A, the same for B, and the mean negative log-likelihood of a token.
+            (N + M, n_operations) logits for picture A, the same for B, (N + M,) log-odds that A is better, and the mean
+            negative log-likelihood of a token.
         """
         with LookedAtOnce(self.network.visual, pictures) as once:
             last = self.network(**once.showing(prompts)).last_hidden_state[:, -1]  # (N, hidden)
             labels = answers["labels"][:, 1:]
             shown = {name: value for name, value in answers.items() if name != "labels"}
-            hidden = self.network(**once.showing(shown)).last_hidden_state[:, :-1][
-                labels != IGNORED
-            ]  # (tokens, hidden)
+            states = self.network(**once.showing(shown)).last_hidden_state[:, :-1]  # (M, T - 1, hidden)
+        begins = (labels != IGNORED).int().argmax(-1)  # (M,): where the answer's first token is to be said
+        read = torch.cat([last, states[torch.arange(len(states)), begins]])
+        hidden = states[labels != IGNORED]  # (tokens, hidden)
         logits = nn.functional.linear(hidden, self.network.get_input_embeddings().weight)
         nll = nn.functional.cross_entropy(logits.float(), labels[labels != IGNORED])
-        return self.first(last), self.second(last), nll
+        return self.first(read), self.second(read), self.better(read).squeeze(-1), nll
 
 
 class ReadingCollator:
-    """Rows of a RED dataset to fast prompts in both orders, ending before the verdict, and to reasoned answers."""
+    """Rows of a RED dataset to reasoned answers in one order, and to fast prompts, before the verdict, in the other."""
 
     def __init__(self, processor: ProcessorMixin, operations: list[str]) -> None:
         self.processor = processor
@@ -80,22 +86,25 @@ class ReadingCollator:
         """Batch B rows.
 
         Returns:
-            ``pictures``: their tensors; ``prompts``: 2B of them, all forward orders first; ``edits``: (2, 2B) classes
-            of A's and of B's edit; ``answers``: B.
+            ``pictures``: their tensors; ``prompts`` and ``answers``: B of each; ``edits``: (2, 2B) classes of A's and
+            B's edit; ``delta``: (2B,) in points. Edits and differences are of the prompts, then of the answers.
         """
         records = [record_of(row, "train") for row in rows]
-        shown = [(record.pair.first.id, record.pair.second.id) for record in records]
-        shown += [pair[::-1] for pair in shown]
         pictures = Pictures(self.processor, records)
+        answered = [r.pair if order_drawn(r) == "forward" else r.pair.swapped() for r in records]
+        pairs = [*(pair.swapped() for pair in answered), *answered]
         carried = [
             [self.classes[NO_EDIT if edit is None else edit.operation] for edit in edits]
-            for edits in ([r.pair.edit_first for r in records], [r.pair.edit_second for r in records])
+            for edits in ([pair.edit_first for pair in pairs], [pair.edit_second for pair in pairs])
         ]
         return {
             "pictures": pictures.tensors,
-            "prompts": pictures.prompts([self.text] * len(shown), shown),
+            "prompts": pictures.prompts(
+                [self.text] * len(rows), [(pair.first.id, pair.second.id) for pair in pairs[: len(rows)]]
+            ),
             "answers": pictures.answers(["reasoned"]),
-            "edits": torch.tensor([carried[0] + carried[1], carried[1] + carried[0]]),
+            "edits": torch.tensor(carried),
+            "delta": torch.tensor([pair.delta for pair in pairs], dtype=torch.float32),
         }
 
 
@@ -115,28 +124,37 @@ class ReadingTrainer(HeadTrainer):
         return optimizer
 
     def compute_loss(self, model: nn.Module, inputs: dict[str, Any], return_outputs: bool = False, **_: Any) -> Any:
-        """Mean cross-entropy of A's edit and of B's, plus that of the answers' tokens."""
-        first, second, nll = model(inputs["pictures"], inputs["prompts"], inputs["answers"])
+        """Mean cross-entropy of A's edit and of B's, that of the comparison, and that of the answers' tokens."""
+        first, second, better, nll = model(inputs["pictures"], inputs["prompts"], inputs["answers"])
         cross_entropy = nn.functional.cross_entropy
         edits = cross_entropy(first.float(), inputs["edits"][0]) + cross_entropy(second.float(), inputs["edits"][1])
-        loss = edits / 2 + nll
+        loss = edits / 2 + preference_loss(better.float(), target_probability(inputs["delta"], TAU)) + nll
         return (loss, first) if return_outputs else loss
 
 
 @torch.no_grad()
 def look(network: ReadingWithHeads, batches: Iterator[dict[str, Any]]) -> dict[str, float]:
-    """The share of edits that the heads name, of both places, and how unlikely the answers are."""
+    """What the heads see before a fast and before a reasoned answer, and how unlikely the answers are.
+
+    Returns:
+        For either mode the share of edits that are named, of both places, and that of decided pairs in the right order.
+    """
     network.eval()
-    right: list[Tensor] = []
+    named: dict[str, list[Tensor]] = {"fast": [], "reasoned": []}
+    ordered: dict[str, list[Tensor]] = {"fast": [], "reasoned": []}
     nll: list[Tensor] = []
     for batch in batches:
-        *read, unlikely = network(batch["pictures"], batch["prompts"], batch["answers"])
+        first, second, better, unlikely = network(batch["pictures"], batch["prompts"], batch["answers"])
         nll.append(unlikely)
-        for logits, edits in zip(read, batch["edits"], strict=True):
-            right.append(logits.argmax(-1) == edits)
+        right = torch.stack([first.argmax(-1), second.argmax(-1)]) == batch["edits"]  # (2, 2B)
+        for mode, its in zip(named, right.chunk(2, dim=1), strict=True):
+            named[mode].append(its.flatten())
+        for mode, odds, delta in zip(ordered, better.chunk(2), batch["delta"].chunk(2), strict=True):
+            ordered[mode].append((odds * delta > 0)[delta != 0])
     return {
-        "held_out_edits": sum(map(len, right)),
-        "held_out_edit_accuracy": torch.cat(right).float().mean().item(),
+        "held_out_pairs": sum(map(len, named["fast"])) // 2,
+        **{f"held_out_edit_accuracy_{mode}": torch.cat(seen).float().mean().item() for mode, seen in named.items()},
+        **{f"held_out_pair_accuracy_{mode}": torch.cat(seen).float().mean().item() for mode, seen in ordered.items()},
         "held_out_nll": torch.stack(nll).mean().item(),
     }
 

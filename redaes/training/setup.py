@@ -33,7 +33,7 @@ from redaes.hub import push
 from redaes.records import data_hash, read_json, write_atomically, write_json
 from redaes.training.card import model_card
 from redaes.training.checks import probe
-from redaes.training.cpu import use_float32_attention
+from redaes.training.cpu import use_float32_attention, without_imitated_bfloat16
 from redaes.training.run_record import environment
 
 LORA_TARGETS = r".*language_model.*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)"
@@ -195,6 +195,7 @@ def claim(stage: str, arguments: StageArguments, config: TrainingArguments) -> P
 
 def claim_folder(config: TrainingArguments, settings: dict[str, Any]) -> Path | None:
     """As :func:`claim`, for a run whose settings, besides the trainer's, are given."""
+    without_imitated_bfloat16(config)
     output_dir = Path(str(config.output_dir))
     settings = {
         **settings,

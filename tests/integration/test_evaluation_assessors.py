@@ -17,7 +17,8 @@ from openai_server import Call, Fault, OpenAIServer, Say
 from PIL import Image
 
 from redaes.errors import EndpointError
-from redaes.evaluation.runner import CHUNK, Results, Spec, run
+from redaes.evaluation.questions import CHUNK
+from redaes.evaluation.runner import Results, Spec, read_predictions, run
 
 ROOT = Path(__file__).parents[2]
 
@@ -110,7 +111,7 @@ def test_a_server_that_is_down_loses_nothing(photo_folder: Path, tmp_path: Path)
     assert not list((tmp_path / "out").glob("answers/*"))  # nobody was wrong: nobody was asked
 
 
-@pytest.mark.parametrize("kind", ["vlm", "vlm_pairs"])
+@pytest.mark.parametrize("kind", ["vlm", "vlm_pairs", "vlm_tournament"])
 def test_a_real_model(kind: str, tiny_model: Path, photo_folder: Path, tmp_path: Path) -> None:
     data = folder_of(photo_folder, tmp_path / "data")
     spec = Spec(
@@ -125,8 +126,41 @@ def test_a_real_model(kind: str, tiny_model: Path, photo_folder: Path, tmp_path:
     if kind == "vlm_pairs":
         assert results.summary.n_questions == 2 * 6 - 2
         assert results.summary.metrics["srcc"].n == 6
+    elif kind == "vlm_tournament":
+        assert (results.summary.n_questions, results.summary.n_failed) == (1, 0)  # one field of all pictures
+        assert results.summary.metrics["srcc"].n == 6
     else:
         assert set(results.summary.failures) <= {"no_score"}
+
+
+@pytest.mark.parametrize("kind", ["fgaesq", "fgaesq_series"])
+def test_fgaesq(kind: str, photo_folder: Path, tmp_path: Path) -> None:
+    from redaes.finegrained import model
+    from redaes.finegrained.scorer import FineGrainedScorer
+    from redaes.finegrained.tiny import TINY_TOKENS, build_tiny_clip
+
+    build_tiny_clip(tmp_path / "clip", ["a photo"], seed=0)
+    model.save(model.from_clip(tmp_path / "clip", tokens=TINY_TOKENS, seed=0), tmp_path / "model")
+    files = sorted(photo_folder.glob("*.png"))
+    rows = [f"{'a' if number < 4 else 'b'},{file},{number}" for number, file in enumerate(files)]
+    (tmp_path / "series.csv").write_text("\n".join(["series,image,score", *rows]) + "\n")
+    spec = Spec(
+        benchmark="series",
+        data=tmp_path / "series.csv",
+        assessor=kind,
+        options={"model": str(tmp_path / "model")},
+    )
+    results = finished(run(spec, tmp_path / "out", progress=quiet))
+    scorer = FineGrainedScorer.load(tmp_path / "model")
+    pictures = [scorer.load_picture(file) for file in files]
+    if kind == "fgaesq":
+        expected = scorer.score(pictures)
+    else:
+        expected = np.concatenate([found.scores for found in scorer.series([pictures[:4], pictures[4:]])])
+    found = [one.predicted for one in read_predictions(tmp_path / "out" / "pictures.csv")]
+    assert found == pytest.approx(expected.tolist(), abs=1e-4)
+    assert results.summary.metrics["s_acc"].n == 2
+    assert results.run["identity"]["revision"] == scorer.revision
 
 
 def test_held_out_pairs_of_a_red_dataset(red_folder: Path, tmp_path: Path) -> None:
@@ -134,6 +168,17 @@ def test_held_out_pairs_of_a_red_dataset(red_folder: Path, tmp_path: Path) -> No
     results = finished(run(spec, tmp_path / "out", progress=quiet))
     assert results.summary.metrics["pair_accuracy"].n > 0
     assert results.summary.n_missing == 0
+    series = finished(run(spec.model_copy(update={"benchmark": "red_series"}), tmp_path / "series", progress=quiet))
+    assert series.summary.metrics["s_acc"].n > 1
+    pairs = {one.id: one.label for one in read_predictions(tmp_path / "out" / "pairs.csv")}
+    agree = []
+    for one in read_predictions(tmp_path / "series" / "pairs.csv"):
+        first, second = (name.partition("/")[2] for name in one.id.split("\t"))
+        label = pairs.get(f"{first}\t{second}", 1 - pairs.get(f"{second}\t{first}", 0.5))
+        if label != 0.5:
+            agree.append((label > 0.5) == (one.label > 0.5))
+    assert len(agree) > 20
+    assert sum(agree) / len(agree) > 0.95  # the order of a series explains the labels of its pairs
 
 
 def test_processes_and_kill_9(tmp_path: Path) -> None:
@@ -200,6 +245,11 @@ def test_the_model_as_a_metric(tiny_model: Path, photo_folder: Path) -> None:
         assert scores.shape == (2,)
         assert 0 <= float(scores[0]) <= 9
         assert metric(str(file)).tolist() == pytest.approx(scores[:1].tolist(), abs=1e-5)
+        with Image.open(file) as image:
+            assert metric(image).tolist() == pytest.approx(scores[:1].tolist(), abs=1e-5)
+        assert metric(pixels * (1 + 5e-7)).tolist() == pytest.approx(scores[:1].tolist(), abs=1e-5)
+        grey = pixels[:, :1]
+        assert metric(grey).tolist() == pytest.approx(metric(grey.repeat(1, 3, 1, 1)).tolist(), abs=1e-5)
     for wrong in (pixels[0], pixels[:, :2]):
         with pytest.raises(InputError, match=r"give \(N, 3, H, W\)"):
             metric(wrong)

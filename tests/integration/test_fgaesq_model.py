@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import math
 import pickle
 from pathlib import Path
@@ -205,6 +206,18 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def tiny(clip: Path) -> model.FGAesQ:
     return model.from_clip(clip, TINY_TOKENS).eval()
+
+
+def test_the_tables_of_parity_are_those_in_the_documentation() -> None:
+    root = Path(__file__).resolve().parents[2]
+    spec = importlib.util.spec_from_file_location("fgaesq_parity", root / "benchmarks" / "fgaesq_parity.py")
+    assert spec is not None
+    assert spec.loader is not None
+    parity = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(parity)
+    text = (root / "docs" / "fgaesq.md").read_text(encoding="utf-8")
+    for table in (parity.parameters(), parity.tokens()):
+        assert "\n".join(table) in text
 
 
 def test_vit_b_16_has_the_published_number_of_parameters() -> None:

@@ -195,6 +195,23 @@ def test_the_vision_warm_up_moves_the_vision_tower_alone(tiny_model: Path, red_f
     assert metrics["held_out_pairs"] > 0
 
 
+@pytest.mark.parametrize("units", [False, True])
+def test_bfloat16_is_for_cpus_that_have_it(
+    units: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from transformers import Trainer, TrainingArguments
+
+    from redaes.training import cpu
+
+    monkeypatch.setattr(cpu, "has_bfloat16_units", lambda: units)
+    config = TrainingArguments(output_dir=str(tmp_path), bf16=True, use_cpu=True, report_to="none")
+    cpu.without_imitated_bfloat16(config)
+    assert config.bf16 is units
+    assert ("no bfloat16 units" in capsys.readouterr().err) is not units
+    trainer = Trainer(model=torch.nn.Linear(1, 1), args=config)
+    assert trainer.accelerator.mixed_precision == ("bf16" if units else "no")
+
+
 def test_the_reading_warm_up_trains_all_that_reads(tiny_model: Path, red_folder: Path, tmp_path: Path) -> None:
     from transformers import TrainingArguments
 
@@ -212,7 +229,10 @@ def test_the_reading_warm_up_trains_all_that_reads(tiny_model: Path, red_folder:
     assert before.keys() == after.keys()
     still = {name for name in before if torch.equal(before[name], after[name])}
     assert not still, still
-    assert 0 <= json.loads((final / "run_record.json").read_text())["metrics"]["held_out_edit_accuracy"] <= 1
+    metrics = json.loads((final / "run_record.json").read_text())["metrics"]
+    for mode in ("fast", "reasoned"):
+        assert 0 <= metrics[f"held_out_edit_accuracy_{mode}"] <= 1
+        assert 0 <= metrics[f"held_out_pair_accuracy_{mode}"] <= 1
 
 
 def test_the_tower_learns_more_slowly_in_the_reading_warm_up(
@@ -234,8 +254,9 @@ def test_the_tower_learns_more_slowly_in_the_reading_warm_up(
     assert {rate for p, rate in rates.items() if p not in tower} == {0.5}
 
 
-def test_both_orders_name_the_same_edits_in_exchanged_places(tiny_model: Path, red_folder: Path) -> None:
-    from redaes.records import load_pairs, operations_in
+def test_what_is_answered_in_one_order_is_asked_fast_in_the_other(tiny_model: Path, red_folder: Path) -> None:
+    from redaes.records import load_pairs, operations_in, record_of
+    from redaes.training.formatting import order_drawn
     from redaes.training.heads import NO_EDIT
     from redaes.training.reading import ReadingCollator
 
@@ -243,9 +264,18 @@ def test_both_orders_name_the_same_edits_in_exchanged_places(tiny_model: Path, r
     classes = [NO_EDIT, *sorted(operations_in(rows))]
     collate = ReadingCollator(base_processor(StageArguments(model=str(tiny_model))), classes)
     batch = collate([rows[number] for number in range(3)])
-    assert batch["prompts"]["input_ids"].shape[0] == 6
+    assert batch["prompts"]["input_ids"].shape[0] == batch["answers"]["labels"].shape[0] == 3
     assert torch.equal(batch["edits"][0, :3], batch["edits"][1, 3:])
     assert torch.equal(batch["edits"][1, :3], batch["edits"][0, 3:])
+    assert torch.equal(batch["delta"][:3], -batch["delta"][3:])
+    prompted, answered = (batch[kind]["place"].view(3, 2) for kind in ("prompts", "answers"))
+    assert torch.equal(prompted, answered.flip(1))
+    for number, carried in enumerate(batch["edits"][:, 3:].T.tolist()):
+        record = record_of(rows[number], "train")
+        pair = record.pair if order_drawn(record) == "forward" else record.pair.swapped()
+        names = [NO_EDIT if edit is None else edit.operation for edit in (pair.edit_first, pair.edit_second)]
+        assert [classes[edit] for edit in carried] == names
+        assert batch["delta"][3 + number] == torch.tensor(pair.delta)
 
 
 def test_edits_left_out_are_never_trained_on(red_folder: Path) -> None:

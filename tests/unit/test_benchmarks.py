@@ -19,7 +19,7 @@ from scipy.io import savemat
 
 from redaes.errors import InputError, RecordError
 from redaes.evaluation import benchmarks
-from redaes.evaluation.benchmarks import BENCHMARKS, find_benchmark, load
+from redaes.evaluation.benchmarks import BENCHMARKS, find_benchmark, load, red
 from redaes.evaluation.benchmarks.fgaesthetics import read_fgaesthetics
 from redaes.evaluation.benchmarks.manifest import load_manifest, make_manifest, verify
 
@@ -143,7 +143,35 @@ def test_a_published_layout_is_read(name: str, tmp_path: Path) -> None:
 
 
 def test_every_benchmark_is_tested() -> None:
-    assert set(BENCHMARKS) == {*WRITERS, "red", "fgaesthetics_natural", "fgaesthetics_aigc", "fgaesthetics_cropping"}
+    fgaesthetics = {"fgaesthetics_natural", "fgaesthetics_aigc", "fgaesthetics_cropping"}
+    assert set(BENCHMARKS) == {*WRITERS, "red", "red_series", *fgaesthetics}
+
+
+def test_views_become_series_where_their_pictures_are_joined(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def row(group: str, first: str, second: str, delta: float) -> red._Labelled:
+        return red._Labelled((first, second), delta, group, group[0], None)
+
+    rows = [
+        row("p0", "a", "b", 2.0),
+        row("p0", "b", "c", 1.0),
+        row("p0", "a", "c", 3.0),
+        row("p1", "a", "d", 1.0),  # two pictures: a pair
+        row("q0", "e", "f", 1.0),  # two parts: no common order
+        row("q0", "g", "h", 1.0),
+    ]
+    monkeypatch.setattr(red, "_labelled", lambda folder, pictures: iter(rows))
+    labels = red.read_red_series(tmp_path, tmp_path)
+    assert [(one.id, one.file, one.group, one.cluster) for one in labels.pictures] == [
+        (f"p0/{name}", name, "p0", "p") for name in "abc"
+    ]
+    scores = [one.score for one in labels.pictures]
+    assert scores == pytest.approx([5 / 3, -1 / 3, -4 / 3], abs=1e-6)
+    assert [(pair.first, pair.second) for pair in labels.pairs] == [
+        ("p0/a", "p0/b"),
+        ("p0/a", "p0/c"),
+        ("p0/b", "p0/c"),
+    ]
+    assert all(pair.p > 0.5 for pair in labels.pairs)
 
 
 def test_ava_names_the_listed_pictures_without_ratings(tmp_path: Path) -> None:

@@ -81,8 +81,8 @@ def test_changes_are_paired(data: Path, tmp_path: Path) -> None:
 
 def test_series_are_compared_by_pairs_and_by_series(data: Path, tmp_path: Path) -> None:
     _, second, constant = compare(runs(data, "series", tmp_path))
-    assert [change.measure for change in second.changes] == ["pair_accuracy", "s_srcc"]
-    accuracy, order = constant.changes
+    assert [change.measure for change in second.changes] == ["pair_accuracy", "s_acc", "s_srcc"]
+    accuracy, _, order = constant.changes
     assert accuracy.value == pytest.approx(-constant.results.summary.metrics["pair_accuracy"].value + accuracy.value)  # type: ignore[operator]
     assert accuracy.p is not None
     assert order.p is None

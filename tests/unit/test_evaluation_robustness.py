@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from redaes.errors import InputError, RecordError
-from redaes.evaluation import heldout
+from redaes.evaluation import benchmarks, heldout
+from redaes.evaluation.assessors import Answer as Given
+from redaes.evaluation.assessors import Question
 from redaes.evaluation.heldout import Answer, HeldOut, Outcome, Reasoned
-from redaes.evaluation.probes import LEVELS, PROBES, ProbeResult, build_probes, summarise_probes
+from redaes.evaluation.probes import LEVELS, PROBES, ProbeResult, build_probes, summarise_paraphrases, summarise_probes
 from redaes.evaluation.rationales import rationale_quality
-from redaes.evaluation.runner import Spec, run
+from redaes.evaluation.runner import Spec, run, run_assessor
 from redaes.types import Factor, Order, Sampling
 from tests.conftest import synthetic_photograph
 
@@ -71,6 +75,53 @@ def test_building_again_writes_nothing_anew(probes: Path) -> None:
     assert file.read_bytes() != b"kept"
     with pytest.raises(InputError, match="at least two photographs"):
         build_probes(photographs[:1], probes.parent, progress=quiet)
+
+
+class Worded:
+    """An assessor whose probabilities are told, one for each pair, and whose prompt has a name."""
+
+    shows = "two"
+    needs_pixels = False
+
+    def __init__(self, prompt: str, probabilities: Sequence[float | None], model: str = "m") -> None:
+        self.prompt, self.model = prompt, model
+        self.probabilities = iter(probabilities)
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        return {"model": self.model, "revision": "1", "prompt_ids": [self.prompt]}
+
+    def answer(self, questions: Sequence[Question]) -> list[Given]:
+        found = []
+        for question in questions:
+            p = next(self.probabilities)
+            value = None if p is None else p - 0.5
+            found.append(Given(id=question.id, value=value, probability=p, failure="silent" if p is None else None))
+        return found
+
+
+def test_wordings_are_compared_pair_by_pair(tmp_path: Path) -> None:
+    for name in "abcde":
+        (tmp_path / f"{name}.png").touch()
+    (tmp_path / "pairs.csv").write_text("first,second,p\n" + "".join(f"a.png,{name}.png,1\n" for name in "bcde"))
+    loaded = benchmarks.load("pairs", tmp_path / "pairs.csv")
+
+    def asked(prompt: str, probabilities: Sequence[float | None], model: str = "m") -> Path:
+        out = tmp_path / f"{model} {prompt}"
+        spec = Spec(benchmark="pairs", data=tmp_path / "pairs.csv", assessor="worded")
+        worded: Any = Worded(prompt, probabilities, model)
+        assert run_assessor(loaded, worded, out, spec=spec) is not None
+        return out
+
+    usual = asked("usual", [0.9, 0.2, 0.6, None])
+    (found,) = summarise_paraphrases(usual, [asked("other", [0.8, 0.4, 0.45, 0.9])])
+    assert (found.prompt_id, found.n, found.n_failed) == ("other", 4, 1)
+    assert found.kept.value == 2 / 4  # the third turned round, the fourth was not answered once
+    assert found.mean_change.value == pytest.approx((0.1 + 0.2 + 0.15) / 3)
+    with pytest.raises(InputError, match="should differ in the prompt alone, and differ in nothing"):
+        summarise_paraphrases(usual, [usual])
+    with pytest.raises(InputError, match="and differ in model"):
+        summarise_paraphrases(usual, [asked("other", [0.5, 0.5, 0.5, 0.5], model="n")])
 
 
 def test_a_run_over_something_else_is_refused(tmp_path: Path) -> None:

@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFilter
 from scipy import stats
 from typer.testing import CliRunner
 
 from redaes import cli
 from redaes.errors import BackendError, InputError, RecordError
-from redaes.evaluation import assessors, benchmarks, runner
+from redaes.evaluation import assessors, benchmarks, report, runner
 from redaes.evaluation.assessors import Answer, Question, make_assessor
+from redaes.evaluation.benchmarks.base import Labels, Picture
 from redaes.evaluation.commands import parse_options, parse_shard
-from redaes.evaluation.questions import PictureReader, make_plan
+from redaes.evaluation.comparison import Side
+from redaes.evaluation.questions import CHUNK, CHUNK_SERIES, FIELD, PictureReader, make_plan
 from redaes.evaluation.recipe import make_spec
-from redaes.evaluation.runner import CHUNK, Results, Spec, read_results, run, run_assessor
+from redaes.evaluation.runner import Results, Spec, read_results, run, run_assessor
+from redaes.images import LoadedImage
+from redaes.types import ImageRef
 
 
 def write_pictures(folder: Path, names: Sequence[str]) -> None:
@@ -72,6 +77,15 @@ class Told:
         found = []
         for question in questions:
             self.asked.append(question.id)
+            if self.shows == "series":
+                told = [self.values[shown.id.removeprefix("reference ")] for shown in question.pictures]
+                level = float(len(self.asked))  # scores mean nothing from one series to the next
+                known = tuple(value + level for value in told if value is not None)
+                silent = len(known) < len(told)
+                found.append(
+                    Answer(id=question.id, values=() if silent else known, failure="silent" if silent else None)
+                )
+                continue
             if self.shows == "two":
                 a, b = (self.values[shown.id.removeprefix("reference ")] for shown in question.pictures)
                 value = None if a is None or b is None else a - b
@@ -208,8 +222,8 @@ def series_folder(folder: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("shows", ["one", "two"])
-def test_series_by_pictures_and_by_pairs(tmp_path: Path, shows: str) -> None:
+@pytest.mark.parametrize("shows", ["one", "two", "series"])
+def test_series_by_pictures_by_pairs_and_whole(tmp_path: Path, shows: str) -> None:
     data = series_folder(tmp_path / "data")
     told = Told(shows, {"a1.png": 0.0, "a2.png": 1.0, "a3.png": 5.0, "b1.png": 3.0, "b2.png": 4.0})
     metrics = run_told("series", data, told, tmp_path / "out").summary.metrics
@@ -219,10 +233,10 @@ def test_series_by_pictures_and_by_pairs(tmp_path: Path, shows: str) -> None:
     assert metrics["s_acc_chance"].value == pytest.approx((1 / 3 + 1 / 2) / 2)
     assert metrics["pair_accuracy"].value == 0.75
     assert (metrics["cycle_rate"].value == 0.0) if shows == "two" else ("cycle_rate" not in metrics)
-    assert len(told.asked) == (4 if shows == "two" else 5)
+    assert len(told.asked) == {"one": 5, "two": 4, "series": 2}[shows]
 
 
-@pytest.mark.parametrize("shows", ["one", "two"])
+@pytest.mark.parametrize("shows", ["one", "two", "series"])
 def test_a_failure_in_a_series_is_wrong(tmp_path: Path, shows: str) -> None:
     data = series_folder(tmp_path / "data")
     told = Told(shows, {"a1.png": 0.0, "a2.png": 1.0, "a3.png": 5.0, "b1.png": 3.0, "b2.png": None})
@@ -230,6 +244,24 @@ def test_a_failure_in_a_series_is_wrong(tmp_path: Path, shows: str) -> None:
     assert summary.metrics["s_acc"].value == 0.5
     assert summary.metrics["pair_accuracy"].value == 0.75
     assert summary.failures == {"silent": 1}
+
+
+def test_pairs_and_scores_from_whole_series(tmp_path: Path) -> None:
+    pairs = tmp_path / "pairs"
+    pairs.mkdir()
+    write_pictures(pairs, ["x.png", "y.png", "z.png"])
+    (pairs / "pairs.csv").write_text("first,second,p\nx.png,y.png,0.9\ny.png,z.png,0.2\n")
+    told = Told("series", {"x.png": 2.0, "y.png": 1.0, "z.png": 0.0})
+    assert run_told("pairs", pairs, told, tmp_path / "a").summary.metrics["pair_accuracy"].value == 0.5
+    n = 3 * FIELD + 5
+    data = scores_folder(tmp_path / "data", n)
+    told = Told("series", {f"{index:03d}.png": float(index) for index in range(n)})
+    results = run_told("scores", data, told, tmp_path / "b", n_references=2)
+    assert [name.count("\t") + 1 for name in told.asked] == [FIELD + 2] * 3 + [5]  # 51 to deal out: three fields, and 3
+    assert len(list((tmp_path / "b/answers").glob("[0-9]*.jsonl"))) == -(-4 // CHUNK_SERIES)
+    predicted = [row.predicted for row in runner.read_predictions(tmp_path / "b/pictures.csv")]
+    assert np.diff(np.array(predicted, dtype=float)) == pytest.approx(np.ones(n - 1))  # over all fields
+    assert results.summary.metrics["srcc"].n == n
 
 
 def test_pairs_with_probabilities(tmp_path: Path) -> None:
@@ -247,6 +279,35 @@ def test_pairs_with_probabilities(tmp_path: Path) -> None:
     assert summary.metrics["pair_accuracy"].n == 2  # an even vote has no right answer
     assert summary.metrics["expected_calibration_error"].value == pytest.approx((2 * 0.35 + 0) / 3)
     assert sum(one.n for one in summary.reliability) == 3
+
+
+def test_pairs_by_what_decides_them(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    write_pictures(data, ["w.png", "x.png", "y.png", "z.png"])
+    rows = ["w.png,x.png,0.9,light", "x.png,y.png,0.9,light", "y.png,z.png,0.1,focus", "w.png,z.png,0.9,"]
+    (data / "pairs.csv").write_text("\n".join(["first,second,p,factor", *rows]) + "\n")
+
+    class Both(Told):
+        def answer(self, questions: Sequence[Question]) -> list[Answer]:
+            return [
+                one.model_copy(update={"order_consistent": not one.id.startswith("x.png"), "raw": ("a", "b")})
+                for one in super().answer(questions)
+            ]
+
+    values = {"w.png": 3.0, "x.png": 2.0, "y.png": 1.0, "z.png": 0.0}
+    found = run_told("pairs", data, Both("two", values), tmp_path / "out").summary.by_factor
+    assert {name: {key: one.value for key, one in row.items()} for name, row in found.items()} == {
+        "focus": {"pair_accuracy": 0.0, "swap_consistency": 1.0},
+        "light": {"pair_accuracy": 1.0, "swap_consistency": 0.5},
+    }
+    file = report.write_report(
+        tmp_path / "report",
+        [Side(name="told", results=read_results(tmp_path / "out"), changes=())],
+        [tmp_path / "out"],
+    )[2]
+    bars = re.findall(r'class="bar"[^>]* width="([0-9.]+)"', file.read_text())
+    assert bars == ["75.00", "0.00", "100.00", "75.00", "100.00", "50.00"]  # all, focus, light; then both orders
 
 
 def test_scores_against_references_do_not_suffer_from_a_failed_comparison(tmp_path: Path) -> None:
@@ -332,6 +393,7 @@ def test_somebody_elses_scores(tmp_path: Path) -> None:
         ("csv", {}, r"option file is missing; give file=scores\.csv"),
         ("csv", {"file": "x", "speed": "1"}, "assessor csv has no option speed; it has file"),
         ("baseline", {"measure": "beauty"}, "unknown baseline 'beauty'; known: constant"),
+        ("baseline", {"measure": "luma", "better": "darker"}, "option better is 'darker'; give larger or smaller"),
         ("endpoint", {"model": "m"}, "needs the options url"),
         ("endpoint", {"model": "m", "url": "http://h/v1", "concurrency": "many"}, "give a whole number"),
     ],
@@ -339,6 +401,58 @@ def test_somebody_elses_scores(tmp_path: Path) -> None:
 def test_unusable_assessors(kind: str, options: dict[str, str], message: str) -> None:
     with pytest.raises(InputError, match=message):
         make_assessor(kind, options)
+
+
+def test_baselines_turn_round_fail_by_name_and_are_drawn_by_name() -> None:
+    def shown(name: str, level: int) -> Question:
+        image = Image.new("RGB", (8, 8), (level, level, level))
+        ref = ImageRef(id=f"{level:064d}", path=Path(name))
+        return Question(name, (assessors.Shown(name, Path(name), LoadedImage(image, ref, ())),))
+
+    questions = [shown("a", 10), shown("b", 200)]
+    larger, smaller = (make_assessor("baseline", {"measure": "luma", "better": way}) for way in ("larger", "smaller"))
+    assert [answer.value for answer in larger.answer(questions)] == pytest.approx([10, 200])
+    assert [answer.value for answer in smaller.answer(questions)] == pytest.approx([-10, -200])
+    assert larger.identity != smaller.identity
+    flat = assessors.Baseline("flat", lambda shown: float("nan"), needs_pixels=True)
+    assert [answer.failure for answer in flat.answer(questions)] == ["not_finite", "not_finite"]
+    drawn = make_assessor("baseline", {"measure": "random"})
+    first = [answer.value for answer in drawn.answer([shown(f"{k}", 0) for k in range(200)])]
+    assert first == [answer.value for answer in drawn.answer([shown(f"{k}", 9) for k in range(200)])]
+    assert len(set(first)) == 200
+    assert 0.4 < float(np.mean(first)) < 0.6  # type: ignore[arg-type]
+
+
+def test_brisque_has_no_answer_for_a_flat_picture() -> None:
+    pytest.importorskip("brisque")
+    image = Image.effect_noise((96, 96), 40).convert("RGB")
+    measure = make_assessor("baseline", {"measure": "brisque"})
+    questions = []
+    for name, one in (("blurred", image.filter(ImageFilter.GaussianBlur(3))), ("flat", Image.new("RGB", (96, 96)))):
+        ref = ImageRef(id=f"{len(name):064d}", path=Path(name))
+        questions.append(Question(name, (assessors.Shown(name, Path(name), LoadedImage(one, ref, ())),)))
+    blurred, flat = measure.answer(questions)
+    assert blurred.value is not None
+    assert flat.failure == "not_finite"
+
+
+def test_intervals_resample_the_photographs_of_series(tmp_path: Path) -> None:
+    labels = Labels(
+        tuple(
+            Picture(f"{photo}{view}{k}", f"{photo}{view}{k}", f"{photo}{view}", float(k), source=photo)
+            for photo in "pq"
+            for view in "xyz"
+            for k in range(3)
+        )
+    )
+    told = Told(
+        "one", {picture.id: (1 if picture.source == "p" else -1) * picture.score for picture in labels.pictures}
+    )
+    loaded = benchmarks.Loaded(benchmarks.BENCHMARKS["red_series"], labels, "0", tmp_path, ())
+    spec = Spec(benchmark="red_series", data=tmp_path, assessor="told")
+    s_acc = finished(run_assessor(loaded, told, tmp_path / "out", spec=spec)).summary.metrics["s_acc"]
+    assert (s_acc.value, s_acc.low, s_acc.high, s_acc.n) == (0.5, 0.0, 1.0, 6)  # two photographs, not six series
+    assert {one.source for one in runner.read_predictions(tmp_path / "out" / "pictures.csv")} == {"p", "q"}
 
 
 def test_settings(tmp_path: Path) -> None:

@@ -55,6 +55,20 @@ def test_every_mode_has_a_prompt_for_two_pictures() -> None:
     assert len(prompts.load(prompts.SCORE).slots) == 1
 
 
+@pytest.mark.parametrize("mode", ["fast", "reasoned"])
+def test_paraphrases_ask_for_the_same_form_in_other_words(mode: prompts.Mode) -> None:
+    usual = prompts.load(prompts.COMPARE[mode])
+    form = usual.text[usual.text.index("Winner: ") :].splitlines()[:2]
+    texts = {usual.text}
+    for name in prompts.PARAPHRASES[mode]:
+        prompt = prompts.load(name)
+        assert prompt.slots == ("first", "second")
+        assert "\n".join(form) in prompt.text
+        assert ("<rationale>" in prompt.text) == (mode == "reasoned")
+        texts.add(prompt.text)
+    assert len(texts) == 1 + len(prompts.PARAPHRASES[mode])
+
+
 def test_the_text_decides_the_order_of_words_and_pictures(folder: Path) -> None:
     prompt = prompts.load("x/v1")
     assert prompt.slots == ("left", "right")

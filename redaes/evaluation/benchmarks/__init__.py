@@ -21,7 +21,7 @@ from redaes.evaluation.benchmarks.manifest import entries_of, load_manifest, ver
 from redaes.evaluation.benchmarks.own_files import OWN_FILES
 from redaes.evaluation.benchmarks.para import PARA
 from redaes.evaluation.benchmarks.phototriage import PHOTOTRIAGE
-from redaes.evaluation.benchmarks.red import RED, read_red
+from redaes.evaluation.benchmarks.red import RED, RED_SERIES, read_red, read_red_series
 from redaes.evaluation.benchmarks.tad66k import TAD66K
 
 BENCHMARKS: dict[str, Benchmark] = {
@@ -41,6 +41,7 @@ BENCHMARKS: dict[str, Benchmark] = {
         GAIC,
         FCDB,
         RED,
+        RED_SERIES,
         *OWN_FILES,
     )
 }
@@ -83,7 +84,7 @@ def load(name: str, data: Path, *, pictures: Path | None = None, scratch: Path |
         name: one of :data:`BENCHMARKS`.
         data: the benchmark's folder, or its label file.
         pictures: folder of the pictures; None: where the benchmark's owners put them.
-        scratch: folder for pictures that lie in no files of their own (``red``).
+        scratch: folder for pictures that lie in no files of their own (``red``, ``red_series``).
 
     Raises:
         InputError: unknown name, or no ``scratch`` where it is needed.
@@ -91,10 +92,10 @@ def load(name: str, data: Path, *, pictures: Path | None = None, scratch: Path |
     """
     benchmark = find_benchmark(name)
     file = data
-    if benchmark is RED:
+    if benchmark in (RED, RED_SERIES):
         if scratch is None:
             raise InputError("the pictures of a RED dataset need a folder to be written to")
-        labels = read_red(data, scratch)
+        labels = (read_red if benchmark is RED else read_red_series)(data, scratch)
         check_labels(labels, data)
     else:
         if not data.exists():

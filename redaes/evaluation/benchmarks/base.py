@@ -26,16 +26,17 @@ Box = tuple[int, int, int, int]
 """Left, top, right, bottom in pixels of the file at full size."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Picture:
     """Something that is to be judged.
 
     Attributes:
         id: as the labels name it; unique within the benchmark.
         file: relative to the folder of the pictures.
-        group: series, source or photograph that it belongs to: what intervals resample.
+        group: series, source or photograph that it belongs to.
         score: its label, larger is better; None: it stands in pairs only.
         box: the crop that is meant; None: the whole picture.
+        source: what its group comes from, where several groups do; None: its group stands alone.
     """
 
     id: str
@@ -43,9 +44,15 @@ class Picture:
     group: str
     score: float | None = None
     box: Box | None = None
+    source: str | None = None
+
+    @property
+    def cluster(self) -> str:
+        """What intervals resample: groups of one source are not independent."""
+        return self.group if self.source is None else self.source
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class LabelledPair:
     """Two pictures of one group.
 
@@ -53,11 +60,13 @@ class LabelledPair:
         first: id of a picture.
         second: id of another.
         p: share of people, or probability, that the first is better.
+        factor: what decides it, where that is known; None: not known, or several do.
     """
 
     first: str
     second: str
     p: float
+    factor: str | None = None
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 ================  ===========================================================================================
 ``scores``        ``[{"image": "a.jpg", "gt_score": 5.2}, …]``, or CSV ``image,score``
 ``pairs``         CSV ``first,second,p`` (p: probability that the first is better), with ``group`` if intervals are to
-                  resample more than single pairs
+                  resample more than single pairs, and ``factor`` if figures are wanted by what decides
 ``series``        CSV ``series,image,score``: larger is better, compared within a series
 ================  ===========================================================================================
 """
@@ -30,7 +30,7 @@ from redaes.evaluation.benchmarks.base import (
 
 
 def read_pairs(file: Path) -> Labels:
-    """CSV with ``first``, ``second``, ``p`` and perhaps ``group``.
+    """CSV with ``first``, ``second``, ``p`` and perhaps ``group`` and ``factor``.
 
     Raises:
         RecordError: it is laid out otherwise.
@@ -40,7 +40,8 @@ def read_pairs(file: Path) -> Labels:
     for row in read_rows(file, ("first", "second", "p")):
         for name in (row["first"], row["second"]):
             pictures.setdefault(name, Picture(name, name, row.get("group") or f"{row['first']} {row['second']}"))
-        pairs.append(LabelledPair(row["first"], row["second"], share(row["p"], file, row["first"])))
+        p = share(row["p"], file, row["first"])
+        pairs.append(LabelledPair(row["first"], row["second"], p, row.get("factor") or None))
     return Labels(tuple(pictures.values()), tuple(pairs))
 
 

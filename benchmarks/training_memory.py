@@ -1,0 +1,105 @@
+"""Whether a long training leaks: resident memory over 1,000 steps of each stage, and its slope.
+
+    python benchmarks/training_memory.py --data red --work runs/memory --steps 1000
+
+Small batches on the embedded base, one process a stage. The slope is that of a least-squares line through the samples
+after the first fifth, in which caches fill.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parent.parent
+SMALL = ["--per_device_train_batch_size", "2"]
+STAGES = {
+    "stage1_sft": SMALL,
+    "stage2_align": SMALL,
+    "stage3_grpo": ["--pictures_per_group", "2", "--num_generations", "2", "--per_device_train_batch_size", "4",
+                    "--steps_per_generation", "1", "--max_completion_length", "8",
+                    "--completion_page_steps", "0"],
+}  # fmt: skip
+EVERY = 10
+"""Steps between two samples."""
+
+
+def parse_args() -> argparse.Namespace:
+    """Data and length."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--data", type=Path, required=True, help="RED dataset folder")
+    parser.add_argument("--work", type=Path, required=True, help="folder for the runs")
+    parser.add_argument("--steps", type=int, default=1000)
+    parser.add_argument("--measure", choices=STAGES, help=argparse.SUPPRESS)  # how each stage's process is called
+    args, args.door = parser.parse_known_args()
+    if args.measure is None and args.door:
+        parser.error(f"unknown arguments {args.door}")
+    args.door += ["--data", str(args.data)]
+    return args
+
+
+def resident_mib() -> float:
+    """Memory of this process that is in RAM (Linux)."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def measure(args: argparse.Namespace) -> None:
+    """In a stage's own process: train, and write what was sampled."""
+    from redaes.torchvision_compat import make_torchvision_importable
+
+    make_torchvision_importable()
+    import transformers.trainer
+
+    from redaes.training.recipes import run_door
+
+    samples: list[tuple[int, float]] = []
+
+    class Sampler(transformers.trainer.TrainerCallback):
+        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            if state.global_step % EVERY == 0:
+                samples.append((state.global_step, resident_mib()))
+
+    transformers.trainer.DEFAULT_CALLBACKS.append(Sampler())
+    sys.path.insert(0, str(ROOT / "stages"))
+    door = importlib.import_module(args.measure)
+    run_door(lambda: door.main(*door.parse_args(args.door)))
+    (args.work / f"{args.measure}.json").write_text(json.dumps(samples))
+
+
+def main(args: argparse.Namespace) -> None:
+    """Run the stages one after the other and print the table."""
+    args.work = args.work.resolve()
+    args.work.mkdir(parents=True, exist_ok=True)
+    if args.measure is not None:
+        measure(args)
+        return
+    print(
+        "| stage | MiB after a fifth | MiB at the end | slope, MiB per 1,000 steps | minutes |\n|---|---|---|---|---|"
+    )
+    for stage, more in STAGES.items():
+        started = time.monotonic()
+        command = [sys.executable, str(Path(__file__).resolve()), "--measure", stage, "--work", str(args.work)]
+        command += ["--data", str(args.data.resolve()), "--output_dir", str(args.work / f"{stage}-{time.time_ns()}")]
+        command += ["--max_steps", str(args.steps), "--save_strategy", "no"]
+        command += ["--logging_steps", "100", *more]
+        done = subprocess.run(command, check=False, capture_output=True, text=True)
+        if done.returncode != 0:
+            sys.exit(f"{stage} ended with exit code {done.returncode}\n{done.stderr[-3000:]}")
+        steps, mib = np.array(json.loads((args.work / f"{stage}.json").read_text())).T
+        late = steps > args.steps / 5
+        slope = np.polyfit(steps[late], mib[late], 1)[0] * 1000
+        minutes = (time.monotonic() - started) / 60
+        print(f"| {stage} | {mib[late][0]:.0f} | {mib[-1]:.0f} | {slope:+.1f} | {minutes:.1f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main(parse_args())

@@ -1,0 +1,226 @@
+"""A vision-language model as a judge of written reasoning: whose explanation of a pair is truer, asked in both orders.
+
+The judge sees the two pictures and two explanations of which is better; once with the one explanation first, once with
+the other. Only what both orders agree on counts as won; where they name different explanations, the judge leans on the
+position, and the pair counts as a draw. Explanations are those of forward answers, whose letters are the pictures'.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from redaes import metrics, prompts
+from redaes.backends.base import Failure
+from redaes.backends.endpoint import ChatRequest, Endpoint, Picture, Reply, refuse_lost
+from redaes.errors import InputError, PromptError
+from redaes.evaluation.heldout import Estimate, HeldOut, loaded_image
+from redaes.records import PairRecord
+from redaes.types import Record, Sampling
+
+PROMPT = "rationale_judge/v1"
+
+Side = Literal["one", "two", "tie"]
+
+_SAMPLING = Sampling(max_new_tokens=8)
+_ANSWER = re.compile(r"Better: (first|second|tie)\.?")
+
+
+@dataclass(frozen=True)
+class Duel:
+    """Two explanations of one pair of pictures.
+
+    Attributes:
+        pair: its id.
+        cluster: what intervals resample: the photograph.
+        pictures: A and B.
+        one: an explanation; None: that side gave none that can be used.
+        two: the other side's.
+    """
+
+    pair: str
+    cluster: str
+    pictures: tuple[Picture, Picture]
+    one: str | None
+    two: str | None
+
+
+class Judged(Record):
+    """What became of one duel."""
+
+    pair: str
+    cluster: str
+    forward: Side | None
+    """With ``one`` shown first; None: no usable answer, or not asked."""
+    swapped: Side | None
+    """With ``two`` shown first."""
+    failures: tuple[str, ...]
+    winner: Side | None
+    """Both orders' answer, or ``tie`` where they differ. A side without an explanation loses unasked. None: an order
+    got no usable answer."""
+
+
+class Judgement(Record):
+    """One side's explanations against the other's."""
+
+    judge: str
+    revision: str
+    prompt_id: str
+    n: int
+    """Duels."""
+    n_failed: int
+    """Without a winner: the judge's failures, which are neither side's and are left out of the share."""
+    n_unasked: int
+    """A side had no explanation."""
+    failures: dict[str, int]
+    share_one: Estimate
+    """Share that the one side wins, draws counted half."""
+    order_consistency: Estimate
+    """Of the duels asked and answered in both orders, those in which both orders say the same."""
+    duels: tuple[Judged, ...]
+
+
+def make_duels(records: Sequence[PairRecord], one: HeldOut, two: HeldOut | None) -> list[Duel]:
+    """The explanations of an evaluation against those of another, or against the dataset's own.
+
+    Args:
+        records: the pairs, with their pictures; those that were not asked in the reasoned mode are passed over.
+        one: a model's answers.
+        two: another's to the same pairs; None: the reasoning that the dataset holds, where it holds one.
+
+    Raises:
+        InputError: the evaluations are not of the same pairs, or nothing is left to compare.
+    """
+    mine = _explanations(one)
+    theirs: Mapping[str, str | None]
+    if two is not None:
+        theirs = _explanations(two)
+        if set(mine) != set(theirs):
+            raise InputError("the two evaluations have reasoning on different pairs; use the same dataset and seed")
+    else:
+        theirs = {record.pair.id: record.rationale.text for record in records if record.rationale is not None}
+    found = []
+    for record in records:
+        name = record.pair.id
+        if name in mine and name in theirs:
+            first = loaded_image(record.first_bytes, record.pair.first).image
+            second = loaded_image(record.second_bytes, record.pair.second).image
+            pictures = (Picture(first), Picture(second))
+            found.append(Duel(name, record.pair.source, pictures, mine[name], theirs[name]))
+    if not found:
+        raise InputError("no pair has reasoning on both sides; ask in the reasoned mode, on a dataset with rationales")
+    return found
+
+
+def judge_rationales(endpoint: Endpoint, duels: Sequence[Duel], *, seed: int = 0) -> Judgement:
+    """Ask the judge about every duel in both orders, and sum up.
+
+    Args:
+        endpoint: the judge; with a cache, a run that was stopped asks nothing twice.
+        duels: what to judge.
+        seed: of the intervals.
+
+    Raises:
+        BudgetExhausted, EndpointError: not everything could be asked; what was answered is in the cache.
+    """
+    prompt = prompts.load(PROMPT)
+    requests: list[ChatRequest] = []
+    found: list[Judged | tuple[Duel, int]] = []  # or where the answers to a duel will be
+    for duel in duels:
+        if duel.one is None or duel.two is None:
+            winner: Side = "tie" if duel.one == duel.two else "two" if duel.one is None else "one"
+            found.append(_unasked(duel, (), winner))
+            continue
+        try:
+            pair = [prompt.fill(one=a, two=b) for a, b in ((duel.one, duel.two), (duel.two, duel.one))]
+        except PromptError:
+            found.append(_unasked(duel, ("markup",), None))
+            continue
+        found.append((duel, len(requests)))
+        requests += [ChatRequest.of(one, duel.pictures, _SAMPLING) for one in pair]
+
+    async def ask() -> list[Reply | Failure]:
+        async with endpoint:
+            return await endpoint.ask_many(requests)
+
+    replies = asyncio.run(ask()) if requests else []
+    refuse_lost(replies)
+    judged = [
+        one if isinstance(one, Judged) else _judged(one[0], replies[one[1]], replies[one[1] + 1]) for one in found
+    ]
+    return _sum_up(endpoint, prompt.id, judged, seed)
+
+
+def _explanations(evaluation: HeldOut) -> dict[str, str | None]:
+    return {
+        item.outcome.pair: next((answer.rationale for answer in item.answers if answer.order == "forward"), None)
+        for item in evaluation.reasoned_outcomes
+    }
+
+
+def _unasked(duel: Duel, failures: tuple[str, ...], winner: Side | None) -> Judged:
+    return Judged(
+        pair=duel.pair, cluster=duel.cluster, forward=None, swapped=None, failures=failures, winner=winner
+    )  # fmt: skip
+
+
+def _judged(duel: Duel, forward: Reply | Failure, swapped: Reply | Failure) -> Judged:
+    said = [_read(forward, ("one", "two")), _read(swapped, ("two", "one"))]
+    sides: list[Side | None] = [None if reason else side for side, reason in said]
+    winner = None if None in sides else sides[0] if sides[0] == sides[1] else "tie"
+    return Judged(
+        pair=duel.pair,
+        cluster=duel.cluster,
+        forward=sides[0],
+        swapped=sides[1],
+        failures=tuple(reason for _, reason in said if reason),
+        winner=winner,
+    )
+
+
+def _read(reply: Reply | Failure, shown: tuple[Side, Side]) -> tuple[Side, str]:
+    """The side that an answer names, and the reason if it names none."""
+    if isinstance(reply, Failure):
+        return "tie", reply.reason
+    match = _ANSWER.fullmatch(reply.text.strip())
+    if match is None:
+        return "tie", "cut_off" if reply.finish_reason == "length" else "not_the_form"
+    return {"first": shown[0], "second": shown[1], "tie": "tie"}[match[1]], ""
+
+
+def _sum_up(endpoint: Endpoint, prompt_id: str, judged: Sequence[Judged], seed: int) -> Judgement:
+    won = [({"one": 1.0, "tie": 0.5, "two": 0.0}[one.winner], one.cluster) for one in judged if one.winner is not None]
+    both = [
+        (float(one.forward == one.swapped), one.cluster)
+        for one in judged
+        if one.forward is not None and one.swapped is not None
+    ]
+    failures: dict[str, int] = {}
+    for reason in sorted(reason for one in judged for reason in one.failures):
+        failures[reason] = failures.get(reason, 0) + 1
+    return Judgement(
+        judge=endpoint.model,
+        revision=endpoint.revision,
+        prompt_id=prompt_id,
+        n=len(judged),
+        n_failed=sum(one.winner is None for one in judged),
+        n_unasked=sum(one.winner is not None and one.forward is None for one in judged),
+        failures=failures,
+        share_one=_mean_of(won, seed),
+        order_consistency=_mean_of(both, seed),
+        duels=tuple(judged),
+    )
+
+
+def _mean_of(rows: Sequence[tuple[float, str]], seed: int) -> Estimate:
+    def mean(values: NDArray[Any]) -> float | None:
+        return float(np.mean(values)) if len(values) else None
+
+    interval = metrics.bootstrap([value for value, _ in rows], [cluster for _, cluster in rows], mean, seed=seed)
+    return Estimate(value=interval.estimate, low=interval.low, high=interval.high)
