@@ -238,7 +238,7 @@ class VllmServer:
             environment["HF_HUB_OFFLINE"] = "1"
         if self.served.cpu:
             environment.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
-            # Otherwise the first request waits for a C++ compiler, minutes on a busy machine, and its failure ends the engine.
+            # Otherwise the first request waits for a C++ compiler, minutes if busy, and its failure ends the engine.
             environment.setdefault("TORCHDYNAMO_DISABLE", "1")
         with self.log.open("ab") as log:
             # In a group of its own: an interrupt at the terminal reaches the front door, which drains first.
