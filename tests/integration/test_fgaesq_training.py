@@ -12,6 +12,7 @@ import torch
 
 from redaes.errors import InputError, TrainingError
 from redaes.finegrained import model
+from redaes.finegrained.difftoken import TokenSettings
 from redaes.finegrained.series import read_histograms, read_series, write_records
 from redaes.finegrained.synthetic import write_series
 from redaes.finegrained.texts import text_embeddings
@@ -181,6 +182,15 @@ def test_a_run_cut_off_goes_on_from_its_checkpoint(data: Path, tmp_path: Path) -
     expected = model.load(whole).state_dict()
     for name, value in model.load(final).state_dict().items():
         torch.testing.assert_close(value, expected[name], atol=1e-6, rtol=1e-5)
+
+
+def test_tokens_follow_the_clip_model_unless_they_are_given() -> None:
+    assert FineGrainedArguments().tokens() == TINY_TOKENS
+    assert FineGrainedArguments(clip="folder").tokens() == TokenSettings()
+    given = FineGrainedArguments(clip="folder", budget=80, fine_blocks=5, min_side=0)
+    assert given.tokens() == TINY_TOKENS
+    with pytest.raises(InputError, match="fine_blocks is 40"):
+        FineGrainedArguments(fine_blocks=40).tokens()
 
 
 def test_wrong_settings_and_data_are_refused(data: Path, trained: Path, tmp_path: Path) -> None:
