@@ -244,7 +244,8 @@ class FineGrainedCollator:
     def __call__(self, items: Sequence[FineItem | CoarseItem]) -> dict[str, Any]:
         """``views`` (TokenBatch) and, for coarse batches, ``target`` (B, 10); for fine ones, with V views, P pairs and
         S series of at most n pictures: ``pairs`` (2, P) positions of views, ``probability`` (P,), ``text`` (P, d) and
-        ``has_text`` (P,), ``cell`` (V,) position of the view's picture in the (S, n) table, ``scores`` (S, n)."""
+        ``has_text`` (P,), false where there is none or the second picture is the better one, ``cell`` (V,) position of
+        the view's picture in the (S, n) table, ``scores`` (S, n)."""
         coarse = [item for item in items if isinstance(item, CoarseItem)]
         if coarse:
             return {
@@ -255,14 +256,20 @@ class FineGrainedCollator:
         longest = max(len(item.scores) for item in fine)
         starts = np.cumsum([0, *(len(item.views) for item in fine)])
         pairs = [(a + start, b + start) for item, start in zip(fine, starts, strict=False) for a, b in item.pairs]
-        texts = [text for item in fine for text in item.texts]
+        probabilities = [p for item in fine for p in item.probability]
+        # CTAlign takes pairs whose first picture is the better one: a text and its opposite are nearly parallel, so
+        # that both orders would be drawn in one direction (docs/log.md).
+        told = [
+            text if probability > 0.5 else None
+            for text, probability in zip((text for item in fine for text in item.texts), probabilities, strict=True)
+        ]
         nothing = torch.zeros_like(next(iter(self.embeddings.values()), torch.zeros(1)))
         return {
             "views": collate([view for item in fine for view in item.views]),
             "pairs": torch.tensor(pairs).T,
-            "probability": torch.tensor([p for item in fine for p in item.probability]),
-            "text": torch.stack([self.embeddings.get(text or "", nothing) for text in texts]),
-            "has_text": torch.tensor([text in self.embeddings for text in texts]),
+            "probability": torch.tensor(probabilities),
+            "text": torch.stack([self.embeddings.get(text or "", nothing) for text in told]),
+            "has_text": torch.tensor([text in self.embeddings for text in told]),
             "cell": torch.tensor([row * longest + index for row, item in enumerate(fine) for index in item.image]),
             "scores": torch.tensor(
                 [[*item.scores, *(0.0,) * (longest - len(item.scores))] for item in fine], dtype=torch.float64

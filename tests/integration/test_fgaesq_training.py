@@ -12,6 +12,7 @@ import torch
 
 from redaes.errors import InputError, TrainingError
 from redaes.finegrained import model
+from redaes.finegrained.difftoken import TokenSettings
 from redaes.finegrained.series import read_histograms, read_series, write_records
 from redaes.finegrained.synthetic import write_series
 from redaes.finegrained.texts import text_embeddings
@@ -106,8 +107,9 @@ def test_a_fine_batch_knows_views_pictures_and_texts(data: Path, clip: Path) -> 
     table = batch["scores"].flatten()[batch["cell"]]
     better = table[batch["pairs"][0]] > table[batch["pairs"][1]]
     assert torch.equal(better.float(), batch["probability"])
-    assert batch["has_text"].all()
-    assert batch["text"].norm(dim=-1).tolist() == pytest.approx([1.0] * 4, abs=1e-5)
+    assert torch.equal(batch["has_text"], better), "texts that say worse are left out"
+    assert 0 < int(better.sum()) < 4
+    assert batch["text"].norm(dim=-1).tolist() == pytest.approx(better.float().tolist(), abs=1e-5)
     without = FineGrainedCollator({})([items[Key("fine", 0, 0)]])
     assert not without["has_text"].any()
     coarse = collate([items[Key("coarse", 0, 0)]])
@@ -181,6 +183,15 @@ def test_a_run_cut_off_goes_on_from_its_checkpoint(data: Path, tmp_path: Path) -
     expected = model.load(whole).state_dict()
     for name, value in model.load(final).state_dict().items():
         torch.testing.assert_close(value, expected[name], atol=1e-6, rtol=1e-5)
+
+
+def test_tokens_follow_the_clip_model_unless_they_are_given() -> None:
+    assert FineGrainedArguments().tokens() == TINY_TOKENS
+    assert FineGrainedArguments(clip="folder").tokens() == TokenSettings()
+    given = FineGrainedArguments(clip="folder", budget=80, fine_blocks=5, min_side=0)
+    assert given.tokens() == TINY_TOKENS
+    with pytest.raises(InputError, match="fine_blocks is 40"):
+        FineGrainedArguments(fine_blocks=40).tokens()
 
 
 def test_wrong_settings_and_data_are_refused(data: Path, trained: Path, tmp_path: Path) -> None:
