@@ -27,7 +27,7 @@ from redaes.training.pictures import LookedAtOnce, Pictures, vision_tower
 from redaes.training.setup import StageArguments
 from redaes.types import TAU
 
-TOWER_RATE = 0.3
+TOWER_RATE = 0.5
 """The vision tower's learning rate, relative to the rest's: it has learned already, and the rest begins."""
 
 
