@@ -1,4 +1,4 @@
-"""Whether a long training leaks: resident memory over 1,000 steps of each stage, and its slope.
+"""Whether a long training leaks: memory over 1,000 steps of each stage, and its slope.
 
     python benchmarks/training_memory.py --data red --work runs/memory --steps 1000
 
@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
-import os
 import subprocess
 import sys
 import time
@@ -47,9 +46,10 @@ def parse_args() -> argparse.Namespace:
     return args
 
 
-def resident_mib() -> float:
-    """Memory of this process that is in RAM (Linux)."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+def own_mib() -> float:
+    """Memory of this process in RAM that no file holds (Linux): pages of the dataset's mapped files come and go."""
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    return int(status["RssAnon"].split()[0]) / 1024
 
 
 def measure(args: argparse.Namespace) -> None:
@@ -66,7 +66,7 @@ def measure(args: argparse.Namespace) -> None:
     class Sampler(transformers.trainer.TrainerCallback):
         def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
             if state.global_step % EVERY == 0:
-                samples.append((state.global_step, resident_mib()))
+                samples.append((state.global_step, own_mib()))
 
     transformers.trainer.DEFAULT_CALLBACKS.append(Sampler())
     sys.path.insert(0, str(ROOT / "stages"))
