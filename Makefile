@@ -9,7 +9,7 @@ PYTEST_ARGS ?=
 
 BIN := $(VENV)/bin
 PY := $(BIN)/python
-NOT_HERE := -m "not slow and not gpu"
+NOT_HERE := -m "not slow and not gpu and not vllm"
 DOCTESTS := $(shell grep -rlE '^ *>>> ' --include='*.py' redaes)
 
 export HF_HUB_OFFLINE := 1

@@ -132,7 +132,7 @@ def main() -> None:
     parser.add_argument("--n", type=int, default=200, help="series")
     parser.add_argument("--share", type=float, default=0.3)
     parser.add_argument("--judge", help="vision-language model, with --model")
-    parser.add_argument("--answers", type=Path, default=Path("cascade_answers.jsonl"), help="what it said")
+    parser.add_argument("--answers", type=Path, default=Path("runs/cascade_answers.jsonl"), help="what it said")
     parser.add_argument("--noise", type=float, nargs="*", default=[0.5, 1.0, 1.5], help="of simulated judges")
     parser.add_argument("--ranker-noise", type=float, nargs="*", default=[0.5, 1.0, 2.0, 4.0], help="simulated ones")
     args = parser.parse_args()

@@ -301,8 +301,9 @@ def main() -> int:
     parser.add_argument("--examples", type=int, default=1300, help="per operation of the schema")
     parser.add_argument("--pictures", type=int, default=1200)
     parser.add_argument("--connections", type=int, default=1400)
-    parser.add_argument("--out", type=Path, default=Path("front_door_attack.json"))
+    parser.add_argument("--out", type=Path, default=Path("runs/front_door_attack.json"))
     args = parser.parse_args()
+    args.out.parent.mkdir(parents=True, exist_ok=True)
     log = args.out.with_suffix(".log")
     found: dict[str, Any] = {"cores": os.cpu_count()}
     with service(log) as (address, process), httpx.Client(base_url=address, trust_env=False, timeout=60) as client:

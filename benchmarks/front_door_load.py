@@ -175,8 +175,9 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=10_000)
     parser.add_argument("--clients", type=int, default=200)
     parser.add_argument("--seconds", type=float, default=120.0)
-    parser.add_argument("--out", type=Path, default=Path("front_door_load.json"))
+    parser.add_argument("--out", type=Path, default=Path("runs/front_door_load.json"))
     settings = parser.parse_args()
+    settings.out.parent.mkdir(parents=True, exist_ok=True)
     with service(settings.out.with_suffix(".log"), "--max-waiting", "8") as (address, process):
         run = Run(address, process)
         print(f"memory: {settings.requests} requests", flush=True)

@@ -1,6 +1,6 @@
 """A folder of photographs ranked by series on the embedded model: time, memory, and kill -9 on the way, twice.
 
-    python benchmarks/rank_folder.py PHOTOS [--pictures 1000] [--shots 4] [--work /tmp/rank_folder]
+    python benchmarks/rank_folder.py PHOTOS [--pictures 1000] [--shots 4] [--work runs/rank_folder]
 
 Makes folders of series out of photographs: each photograph is cropped, shifted a little and edited with the embedded
 operations, and its shots get capture times two seconds apart. `redaes rank` runs on them: killed with SIGKILL when a
@@ -166,5 +166,5 @@ if __name__ == "__main__":
     parser.add_argument("photos", type=Path, help="a folder of photographs; its folders are searched")
     parser.add_argument("--pictures", type=int, default=1000)
     parser.add_argument("--shots", type=int, default=4, help="pictures per series")
-    parser.add_argument("--work", type=Path, default=Path("/tmp/rank_folder"), help="where pictures and results go")
+    parser.add_argument("--work", type=Path, default=Path("runs/rank_folder"), help="where pictures and results go")
     sys.exit(main(parser.parse_args()))

@@ -23,6 +23,7 @@ import resource
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -198,18 +199,18 @@ def meter(result: Path) -> Any:
     return Meter()
 
 
-def measure(args: argparse.Namespace) -> None:
-    """In a launched process: run one stage's door with the meter on."""
+def run_with(make_callback: Callable[[], Any], door: str, argv: list[str]) -> None:
+    """Run a stage's door in this process; its trainer gets a callback, made once transformers can be imported."""
+    from redaes.errors import run_door
     from redaes.torchvision_compat import make_torchvision_importable
-    from redaes.training.recipes import run_door
 
     make_torchvision_importable()
     import transformers.trainer
 
-    transformers.trainer.DEFAULT_CALLBACKS.append(meter(args.work / f"stage{args.measure}.json"))
+    transformers.trainer.DEFAULT_CALLBACKS.append(make_callback())
     sys.path.insert(0, str(ROOT / "stages"))
-    door = importlib.import_module(DOORS[args.measure])
-    run_door(lambda: door.main(*door.parse_args(args.door)))
+    module = importlib.import_module(door)
+    run_door(lambda: module.main(*module.parse_args(argv)))
 
 
 def launch(args: argparse.Namespace, stage: str, model: Path) -> dict[str, Any]:
@@ -250,7 +251,7 @@ def main(args: argparse.Namespace) -> None:
     args.work = args.work.resolve()
     args.work.mkdir(parents=True, exist_ok=True)
     if args.measure is not None:
-        measure(args)
+        run_with(lambda: meter(args.work / f"stage{args.measure}.json"), DOORS[args.measure], args.door)
         return
     model = args.work / args.shape
     if not (model / "processor_config.json").is_file():

@@ -9,7 +9,6 @@ after the first fifth, in which caches fill.
 from __future__ import annotations
 
 import argparse
-import importlib
 import json
 import subprocess
 import sys
@@ -18,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from stages_at_scale import run_with
 
-ROOT = Path(__file__).resolve().parent.parent
 SMALL = ["--per_device_train_batch_size", "2"]
 STAGES = {
     "stage1_sft": SMALL,
@@ -52,26 +51,22 @@ def own_mib() -> float:
     return int(status["RssAnon"].split()[0]) / 1024
 
 
-def measure(args: argparse.Namespace) -> None:
-    """In a stage's own process: train, and write what was sampled."""
-    from redaes.torchvision_compat import make_torchvision_importable
+def sampler(samples: list[tuple[int, float]]) -> Any:
+    """A trainer's callback that notes steps and memory."""
+    from transformers import TrainerCallback
 
-    make_torchvision_importable()
-    import transformers.trainer
-
-    from redaes.training.recipes import run_door
-
-    samples: list[tuple[int, float]] = []
-
-    class Sampler(transformers.trainer.TrainerCallback):
+    class Sampler(TrainerCallback):
         def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
             if state.global_step % EVERY == 0:
                 samples.append((state.global_step, own_mib()))
 
-    transformers.trainer.DEFAULT_CALLBACKS.append(Sampler())
-    sys.path.insert(0, str(ROOT / "stages"))
-    door = importlib.import_module(args.measure)
-    run_door(lambda: door.main(*door.parse_args(args.door)))
+    return Sampler()
+
+
+def measure(args: argparse.Namespace) -> None:
+    """In a stage's own process: train, and write what was sampled."""
+    samples: list[tuple[int, float]] = []
+    run_with(lambda: sampler(samples), args.measure, args.door)
     (args.work / f"{args.measure}.json").write_text(json.dumps(samples))
 
 

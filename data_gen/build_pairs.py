@@ -21,7 +21,7 @@ from redaes.datagen.commands import build_dataset
 from redaes.datagen.members import Settings
 from redaes.datagen.recipe import make_recipe
 from redaes.datagen.sources import Rules
-from redaes.errors import RedaesError
+from redaes.errors import run_door
 
 
 def parse_args(argv: Sequence[str]) -> argparse.Namespace:
@@ -55,11 +55,4 @@ def main(args: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main(parse_args(sys.argv[1:]))
-    except RedaesError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print("interrupted; the same command goes on from here", file=sys.stderr)
-        sys.exit(130)
+    run_door(lambda: main(parse_args(sys.argv[1:])), resumable=True)

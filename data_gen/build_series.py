@@ -17,7 +17,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from redaes.errors import InputError, RedaesError
+from redaes.errors import InputError, run_door
 
 MODES = ("fast", "reasoned")
 
@@ -115,11 +115,4 @@ def print_report(report: dict[str, object], out: Path) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main(parse_args(sys.argv[1:]))
-    except RedaesError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print("interrupted; the same command goes on from here", file=sys.stderr)
-        sys.exit(130)
+    run_door(lambda: main(parse_args(sys.argv[1:])), resumable=True)

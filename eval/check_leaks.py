@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from redaes.errors import RedaesError
+from redaes.errors import run_door
 from redaes.evaluation.benchmarks import load
 from redaes.evaluation.leaks import MAX_DISTANCE, LeakReport, find_leaks, training_pictures
 from redaes.records import write_json
@@ -55,8 +55,4 @@ def main(args: argparse.Namespace) -> LeakReport:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(1 if main(parse_args(sys.argv[1:])).leaks else 0)
-    except RedaesError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+    run_door(lambda: sys.exit(1 if main(parse_args(sys.argv[1:])).leaks else 0))

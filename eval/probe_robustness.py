@@ -17,7 +17,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from redaes.errors import RedaesError
+from redaes.errors import run_door
 from redaes.evaluation.probes import build_probes, summarise_paraphrases, summarise_probes
 from redaes.evaluation.report import cell
 from redaes.images import list_images
@@ -69,8 +69,4 @@ def main(args: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main(parse_args(sys.argv[1:]))
-    except RedaesError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+    run_door(lambda: main(parse_args(sys.argv[1:])))

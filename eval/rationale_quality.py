@@ -19,7 +19,7 @@ from pathlib import Path
 
 from redaes import nano
 from redaes.backends.endpoint import Endpoint
-from redaes.errors import InputError, RedaesError
+from redaes.errors import InputError, run_door
 from redaes.evaluation.heldout import HeldOut, evaluate
 from redaes.evaluation.rationale_judge import judge_rationales, make_duels
 from redaes.evaluation.rationales import rationale_quality
@@ -84,8 +84,4 @@ def judge(args: argparse.Namespace, records: Sequence[PairRecord], found: HeldOu
 
 
 if __name__ == "__main__":
-    try:
-        main(parse_args(sys.argv[1:]))
-    except RedaesError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+    run_door(lambda: main(parse_args(sys.argv[1:])))

@@ -15,7 +15,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from redaes.errors import InputError, RedaesError
+from redaes.errors import InputError, run_door
 from redaes.evaluation.assessors import ASSESSORS
 from redaes.evaluation.commands import list_benchmarks, parse_options, parse_shard, run_benchmark
 from redaes.evaluation.recipe import make_spec
@@ -54,11 +54,4 @@ def main(args: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main(parse_args(sys.argv[1:]))
-    except RedaesError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print("interrupted; the same command goes on from here", file=sys.stderr)
-        sys.exit(130)
+    run_door(lambda: main(parse_args(sys.argv[1:])), resumable=True)

@@ -16,6 +16,8 @@ RedaesError
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -105,3 +107,22 @@ class MissingDependency(RedaesError, ImportError):
 
 class TrainingError(RedaesError):
     """A setting or state in which training would be wrong; raised before the model loads."""
+
+
+def run_door(main: Callable[[], None], *, resumable: bool = False) -> None:
+    """Run a script's ``main``: errors raised on purpose become one line on stderr and exit code 2.
+
+    Args:
+        main: what to run.
+        resumable: whether a run that is interrupted says that the same command goes on, and exits with 130.
+    """
+    try:
+        main()
+    except RedaesError as error:
+        sys.stderr.write(f"error: {error}\n")
+        sys.exit(2)
+    except KeyboardInterrupt:
+        if not resumable:
+            raise
+        sys.stderr.write("interrupted; the same command goes on from here\n")
+        sys.exit(130)

@@ -11,9 +11,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from redaes.errors import run_door
 from redaes.nano.builder import build
 from redaes.nano.corpus import corpus
-from redaes.training.recipes import run_door
 
 
 def parse_args() -> argparse.Namespace:

@@ -12,8 +12,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from redaes.errors import run_door
 from redaes.training.checks import check_result
-from redaes.training.recipes import run_door
 
 
 def parse_args() -> argparse.Namespace:

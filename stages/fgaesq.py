@@ -12,8 +12,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from redaes.errors import run_door
 from redaes.finegrained.training import FineGrainedArguments, run_fgaesq
-from redaes.training.recipes import parse_with, run_door
+from redaes.training.recipes import parse_with
 
 # isort: split
 from transformers import TrainingArguments

@@ -8,8 +8,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from redaes.errors import run_door
 from redaes.training.merging import merge
-from redaes.training.recipes import run_door
 
 
 def parse_args() -> argparse.Namespace:

@@ -13,8 +13,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from redaes.errors import run_door
 from redaes.samples import ensure_sample_dataset
-from redaes.training.recipes import parse, run_door
+from redaes.training.recipes import parse
 from redaes.training.setup import StageArguments
 from redaes.training.sft import SFTConfig, run_sft
 

@@ -15,10 +15,11 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from redaes.errors import run_door
 from redaes.samples import ensure_sample_dataset
 from redaes.training.alignment import AlignmentConfig, run_align
 from redaes.training.preferences import PreferenceConfig, run_preferences
-from redaes.training.recipes import chosen, parse, run_door
+from redaes.training.recipes import chosen, parse
 from redaes.training.setup import StageArguments
 
 OBJECTIVES = {

@@ -12,8 +12,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from redaes.errors import run_door
 from redaes.training.reading import run_reading
-from redaes.training.recipes import parse, run_door
+from redaes.training.recipes import parse
 from redaes.training.setup import StageArguments
 
 # isort: split

@@ -13,7 +13,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from redaes.training.recipes import parse, run_door
+from redaes.errors import run_door
+from redaes.training.recipes import parse
 from redaes.training.setup import StageArguments
 from redaes.training.vision import run_vision
 

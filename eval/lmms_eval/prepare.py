@@ -16,7 +16,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from redaes.errors import RedaesError
+from redaes.errors import run_door
 from redaes.evaluation.benchmarks import load
 from redaes.evaluation.lmms_tasks import rows_of
 from redaes.records import write_atomically
@@ -41,8 +41,4 @@ def main(args: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main(parse_args(sys.argv[1:]))
-    except RedaesError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+    run_door(lambda: main(parse_args(sys.argv[1:])))

@@ -185,6 +185,17 @@ def _expected(question: Question, row: NDArray[np.float64]) -> Answer:
     return Answer(id=question.id, value=float(np.dot(shares, np.arange(len(shares)))) / total)
 
 
+def _asked_with(assessor: PairAssessor) -> dict[str, Any]:
+    """What its answers depend on."""
+    return {
+        "model": assessor.backend.model,
+        "revision": assessor.backend.revision,
+        "prompt_ids": [assessor.prompt_id],
+        "mode": assessor.mode,
+        "sampling": assessor.sampling.model_dump(mode="json"),
+    }
+
+
 class LocalPairs:
     """A vision-language model on this machine: two pictures in both orders."""
 
@@ -206,14 +217,7 @@ class LocalPairs:
     @property
     def identity(self) -> Mapping[str, Any]:
         """Model, revision, prompt, mode and sampling."""
-        assessor = self._assessor
-        return {
-            "model": assessor.backend.model,
-            "revision": assessor.backend.revision,
-            "prompt_ids": [assessor.prompt_id],
-            "mode": assessor.mode,
-            "sampling": assessor.sampling.model_dump(mode="json"),
-        }
+        return _asked_with(self._assessor)
 
     def answer(self, questions: Sequence[Question]) -> list[Answer]:
         """Differences in points; the failure is the reason of each order."""
@@ -254,15 +258,7 @@ class Tournament:
     @property
     def identity(self) -> Mapping[str, Any]:
         """Model, revision, prompt, mode, sampling and seed."""
-        assessor = self._assessor
-        return {
-            "model": assessor.backend.model,
-            "revision": assessor.backend.revision,
-            "prompt_ids": [assessor.prompt_id],
-            "mode": assessor.mode,
-            "sampling": assessor.sampling.model_dump(mode="json"),
-            "seed": self._seed,
-        }
+        return {**_asked_with(self._assessor), "seed": self._seed}
 
     def answer(self, questions: Sequence[Question]) -> list[Answer]:
         """Strengths in logits; ``not_connected``: so many comparisons failed that there is no common order."""

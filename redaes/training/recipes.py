@@ -6,8 +6,7 @@ import argparse
 import dataclasses
 import math
 import os
-import sys
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -15,7 +14,7 @@ from typing import Any, Protocol, TypeVar
 from transformers import TrainingArguments
 from trl import TrlParser
 
-from redaes.errors import InputError, MissingDependency, RedaesError, TrainingError
+from redaes.errors import InputError, MissingDependency, TrainingError
 from redaes.hub import check_repository
 from redaes.records import read_yaml
 from redaes.training.setup import StageArguments
@@ -136,12 +135,3 @@ def _check_finite(arguments: Any) -> None:
         for number in value if isinstance(value, list) else [value]:
             if isinstance(number, float) and not math.isfinite(number):
                 raise TrainingError(f"{item.name} is {number}; give a finite number")
-
-
-def run_door(main: Callable[[], None]) -> None:
-    """Run a door: errors raised on purpose become one line on stderr and exit code 2."""
-    try:
-        main()
-    except RedaesError as error:
-        sys.stderr.write(f"error: {error}\n")
-        sys.exit(2)
