@@ -86,7 +86,9 @@ class _Worker:
 
 
 def _one_thread() -> None:
-    """The workers share the cores; OpenCV in each would take all of them."""
+    """The workers share the cores; OpenCV and numpy's BLAS in each would take all of them, and wait for one another."""
     import cv2
+    from threadpoolctl import threadpool_limits
 
     cv2.setNumThreads(1)
+    threadpool_limits(1)

@@ -11,9 +11,11 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from redaes.datagen.engine import run_local
 from redaes.datagen.members import Settings
 from redaes.datagen.pipeline import PLAN, build
 from redaes.datagen.plan import PlannedEdit, read_plan, write_plan
@@ -50,6 +52,20 @@ def whole(photographs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("whole") / "pairs"
     build([photographs], folder, SETTINGS)
     return folder
+
+
+def _threads(_: int) -> dict[str, Any]:
+    """Most threads that a library of this process may take."""
+    import cv2
+    import numpy  # noqa: F401  # its BLAS is among those counted
+    from threadpoolctl import threadpool_info
+
+    return {"BLAS": max(pool["num_threads"] for pool in threadpool_info()), "OpenCV": cv2.getNumThreads()}
+
+
+def test_workers_share_the_cores() -> None:
+    found = [result for _, result in run_local(_threads, range(2), 2)]
+    assert found == [{"BLAS": 1, "OpenCV": 1}] * 2
 
 
 def _with_a_bad_row_in_each_shard(whole: Path, folder: Path) -> list[PlannedEdit]:
