@@ -59,6 +59,26 @@ def preference_reward(stated: float | None, label: float | None, tau: float = TA
     return _fidelity(_finite("stated", stated) / tau, _finite("label", label) / tau)
 
 
+def verdict_reward(answer: Verdict | None, winner: Winner | None) -> float | None:
+    """1 if the answer names the right picture, or calls a tie a tie; our definition.
+
+    The measures of closeness pay "no difference" nearly as well as the truth; this one pays it nothing where there is a
+    winner.
+
+    >>> verdict_reward(Verdict(winner="A", delta=0.5, rationale=None), "A")
+    1.0
+    >>> verdict_reward(Verdict(winner="tie", delta=0.0, rationale=None), "A")
+    0.0
+
+    Args:
+        answer: None: it failed.
+        winner: by the label; None: not labelled.
+    """
+    if winner is None:
+        return None
+    return 0.0 if answer is None else float(answer.winner == winner)
+
+
 def difference_reward(stated: float | None, label: float | None, s: float = S) -> float | None:
     """Closeness of the stated difference to the labelled one; our definition.
 

@@ -30,6 +30,7 @@ from redaes.rewards.ranking_consistency import (
     preference_reward,
     swap_consistency_reward,
     thurstone_reward,
+    verdict_reward,
 )
 from redaes.types import Factor, Verdict, Winner, winner_of
 
@@ -75,6 +76,10 @@ def _differences(completions: Sequence[Completion], forms: Sequence[Form]) -> li
     return [None if verdict is None else verdict.delta for verdict in verdicts(completions, forms)]
 
 
+def _winners(delta: Sequence[float | None]) -> list[Winner | None]:
+    return [None if label is None else winner_of(label) for label in delta]
+
+
 def reward_format(completions: list[Completion], mode: list[Form], **_: Any) -> list[float | None]:
     """1.0 for an answer that follows the grammar."""
     answers = (read(completion, form) for completion, form in zip(completions, mode, strict=True))
@@ -88,6 +93,16 @@ def reward_preference(
     return [
         None if form == "score" else preference_reward(stated, label)
         for form, stated, label in zip(mode, _differences(completions, mode), delta, strict=True)
+    ]
+
+
+def reward_verdict(
+    completions: list[Completion], mode: list[Form], delta: list[float | None], **_: Any
+) -> list[float | None]:
+    """Whether the right picture is named, or a tie called one; None for a single picture."""
+    return [
+        None if form == "score" else verdict_reward(answer, winner)
+        for form, answer, winner in zip(mode, verdicts(completions, mode), _winners(delta), strict=True)
     ]
 
 
@@ -215,16 +230,18 @@ def reward_factor(
     **_: Any,
 ) -> list[float | None]:
     """Whether the rationale names the factor that was edited, on the right picture; None for a single picture."""
-    better: list[Winner | None] = [None if label is None else winner_of(label) for label in delta]
     return [
         None if form == "score" else factor_reward(verdict, named, winner)
-        for form, verdict, named, winner in zip(mode, verdicts(completions, mode), factors, better, strict=True)
+        for form, verdict, named, winner in zip(
+            mode, verdicts(completions, mode), factors, _winners(delta), strict=True
+        )
     ]
 
 
 REWARDS: dict[str, RewardFunction] = {
     "format": reward_format,
     "preference": reward_preference,
+    "verdict": reward_verdict,
     "difference": reward_difference,
     "swap_consistency": reward_swap_consistency,
     "group_consistency": reward_group_consistency,

@@ -25,6 +25,7 @@ from redaes.rewards.ranking_consistency import (
     preference_reward,
     swap_consistency_reward,
     thurstone_reward,
+    verdict_reward,
 )
 from redaes.types import Rationale, Verdict
 
@@ -134,6 +135,7 @@ def test_garbage_never_earns_reward() -> None:
     assert group_consistency_reward(None, ("a", "b"), EDGES, PREDICTED) == 0.0
     assert thurstone_reward(None, [None, 5.0], [([5.0], 0.0)]) == 0.0
     assert factor_reward(None, (), "tie") == 0.0
+    assert verdict_reward(None, "tie") == 0.0
     # An answer without a rationale has not named a factor, not even "none".
     assert factor_reward(Verdict(winner="tie", delta=0.0, rationale=None), (), "tie") == 0.0
 
@@ -160,6 +162,7 @@ def test_a_missing_label_is_no_reward_whether_or_not_the_completion_failed() -> 
         assert thurstone_reward(stated, [1.0, None], [([1.0], None), ([None], 2.0)]) is None
     for verdict in (_verdict("A", "light"), None):
         assert factor_reward(verdict, ("light",), None) is None
+        assert verdict_reward(verdict, None) is None
 
 
 @given(answers, deltas, st.lists(answers, min_size=1, max_size=4))

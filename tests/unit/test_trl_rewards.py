@@ -78,7 +78,7 @@ GARBAGE = [
     "A" * 5000,
     "Score: 6",
 ]
-PAIRED = ["format", "preference", "difference", "swap_consistency", "group_consistency", "factor"]
+PAIRED = ["format", "preference", "verdict", "difference", "swap_consistency", "group_consistency", "factor"]
 
 
 @pytest.mark.parametrize("garbage", GARBAGE)
@@ -139,7 +139,7 @@ def test_the_order_of_prompts_does_not_matter(name: str) -> None:
         assert REWARDS[name](**mixed) == [expected[i] for i in order]
 
 
-@pytest.mark.parametrize("name", ["preference", "difference", "swap_consistency", "factor"])
+@pytest.mark.parametrize("name", ["preference", "verdict", "difference", "swap_consistency", "factor"])
 def test_swapping_everything_changes_nothing(name: str) -> None:
     one = REWARDS[name](**batch(answer(2.0), answer(-1.5), delta=3.0))[:2]
     other = REWARDS[name](**batch(answer(-1.5), answer(2.0), delta=-3.0))[:2]
@@ -153,9 +153,15 @@ def test_equal_labels_do_not_depend_on_order() -> None:
     assert lopsided[0] == lopsided[1] < 1
 
 
+def test_no_difference_is_no_verdict_where_there_is_a_winner() -> None:
+    assert REWARDS["verdict"](**batch(answer(0.0), answer(-0.5), answer(0.5), answer(0.0)))[:4] == [0.0, 0.0, 0.0, 0.0]
+    assert REWARDS["verdict"](**batch(answer(0.5), answer(9.0), answer(-0.5), answer(-9.0)))[:4] == [1.0, 1.0, 1.0, 1.0]
+    assert REWARDS["verdict"](**batch(answer(0.0), answer(2.0), delta=0.0))[:2] == [1.0, 0.0]
+
+
 def test_an_unlabelled_pair_has_no_labelled_reward_and_keeps_the_others() -> None:
     unlabelled = batch(answer(2.0), answer(-2.0), delta=None)
-    for name in ("preference", "difference", "factor", "thurstone"):
+    for name in ("preference", "verdict", "difference", "factor", "thurstone"):
         assert REWARDS[name](**unlabelled) == [None] * 6
     assert REWARDS["format"](**unlabelled)[:2] == [1.0, 1.0]
     assert REWARDS["swap_consistency"](**unlabelled)[:2] == [1.0, 1.0]
