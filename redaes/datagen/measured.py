@@ -15,15 +15,16 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from redaes.datagen.editors.embedded import EDITOR, apply_edit
+from redaes.datagen.editors.embedded import EDITOR, OPERATIONS, apply_edit
 from redaes.datagen.judges import Evidence, Reference, measure
-from redaes.datagen.members import Counts, Member, Settings, encode, make_record, place, show
+from redaes.datagen.members import Counts, Member, Settings, encode, make_record, place, resized, show
 from redaes.datagen.plan import PlannedEdit
 from redaes.datagen.rationales import write_rationale
 from redaes.datagen.sources import Source
@@ -42,6 +43,10 @@ MIN_DELTA_ACROSS = 1.5
 
 TIE_SHARE = 0.5
 """Views from which the reference and its twin are kept as a tie."""
+
+SPARE = 1.25
+"""How much larger than the largest enlargement asks for, both ways, a view is kept: enlarging and reducing again by
+nearly as much would cost some sharpness."""
 
 TYPICAL: dict[str, tuple[str, float]] = {
     "exposure_down": ("brightness", 50.0),
@@ -74,19 +79,61 @@ def _apply(pixels: NDArray[np.uint8], edit: Edit) -> NDArray[np.uint8]:
     return apply_edit(pixels, edit.operation, edit.strength, edit.seed)
 
 
-def _member(
-    planned: PlannedEdit, pixels: NDArray[np.uint8], reference: Reference, before: Evidence, rejected: Counter[str]
-) -> Member | None:
-    """The picture of one row, made from the view's ``pixels``, or None with the reason counted."""
-    edited = _apply(pixels, planned.edit)
+@dataclass(frozen=True)
+class _View:
+    """The reference of a group, and what it is compared by."""
+
+    pixels: NDArray[np.uint8]
+    large: NDArray[np.uint8] | None
+    """The same at a larger size; None: no edit of the group enlarges."""
+    reference: Reference
+    evidence: Evidence
+
+    def edited(self, edit: Edit) -> NDArray[np.uint8]:
+        """The reference with an edit, at the reference's size."""
+        if self.large is None or _shows(edit) == 1:
+            return _apply(self.pixels, edit)
+        return resized(_apply(self.large, edit), self.pixels.shape[1], self.pixels.shape[0])
+
+
+def _shows(edit: Edit) -> float:
+    known = OPERATIONS.get(edit.operation)
+    return 1.0 if known is None else known.shows(edit.strength)  # an unknown one fails by itself when it is made
+
+
+def _view(image: Image.Image, rows: Sequence[PlannedEdit], max_side: int) -> _View:
+    """The view of a group's rows, with the edits that all share.
+
+    It is smaller than ``max_side`` where a member enlarges more than the photograph has pixels for.
+    """
+    frame = rows[0].frame
+    shared = [planned.edit for planned in rows if planned.role == "shared"]
+    least = min(_shows(planned.edit) for planned in rows)
+    large = None
+    if least == 1:
+        pixels = show(image, frame, max_side)
+    else:
+        large = show(image, frame, round(SPARE * max_side / least))
+        height, width = large.shape[:2]
+        factor = min(1.0, max_side / max(width, height), least / SPARE)
+        pixels = resized(large, max(1, round(width * factor)), max(1, round(height * factor)))
+    for edit in shared:
+        pixels = _apply(pixels, edit)
+        large = None if large is None else _apply(large, edit)
+    return _View(pixels, large, Reference(pixels), measure(pixels))
+
+
+def _member(planned: PlannedEdit, view: _View, rejected: Counter[str]) -> Member | None:
+    """The picture of one row, made from its view, or None with the reason counted."""
+    edited = view.edited(planned.edit)
     after = measure(edited)
     if planned.role == "twin":
         return Member(planned.id, encode(edited), None, 0.0, after)
-    loss = reference.loss(edited)
+    loss = view.reference.loss(edited)
     if loss < MIN_LOSS:
         rejected["no_visible_effect"] += 1
         return None
-    if might_improve(planned.edit.operation, before, after):
+    if might_improve(planned.edit.operation, view.evidence, after):
         rejected["might_improve"] += 1
         return None
     if planned.cover is not None:
@@ -145,17 +192,13 @@ def make_group(
         counts: where rejections and failures are counted.
     """
     group = rows[0].group
-    pixels = show(image, rows[0].frame, settings.max_side)
-    for planned in rows:
-        if planned.role == "shared":
-            pixels = _apply(pixels, planned.edit)
-    reference, before = Reference(pixels), measure(pixels)
-    members = [Member("reference", encode(pixels), None, 0.0, before)]
+    view = _view(image, rows, settings.max_side)
+    members = [Member("reference", encode(view.pixels), None, 0.0, view.evidence)]
     for planned in rows:
         if planned.role == "shared":
             continue
         try:
-            member = _member(planned, pixels, reference, before, counts.rejected)
+            member = _member(planned, view, counts.rejected)
         except (RedaesError, ValueError, ArithmeticError, cv2.error) as error:
             # One edit that cannot be made loses that edit: it is named in the report.
             counts.rejected["edit_failed"] += 1

@@ -115,8 +115,12 @@ def show(image: Image.Image, frame: Frame, max_side: int) -> NDArray[np.uint8]:
     """What the frame shows, with the longest side at most ``max_side`` pixels."""
     image = image.crop(frame.box(*image.size))
     factor = min(1.0, max_side / max(image.size))  # enlarged, the reference itself would look soft
-    size = (max(1, round(image.width * factor)), max(1, round(image.height * factor)))
-    return np.asarray(image.resize(size, Image.Resampling.LANCZOS), dtype=np.uint8)
+    return resized(np.asarray(image), max(1, round(image.width * factor)), max(1, round(image.height * factor)))
+
+
+def resized(pixels: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
+    """(H, W, 3) bytes at another size."""
+    return np.asarray(Image.fromarray(pixels).resize((width, height), Image.Resampling.LANCZOS), dtype=np.uint8)
 
 
 def place(first: Member, second: Member, group: str, source: Source, editor: str) -> Placed:

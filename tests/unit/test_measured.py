@@ -12,10 +12,11 @@ import pytest
 from PIL import Image
 
 from redaes.datagen import measured
-from redaes.datagen.editors.embedded import OPERATIONS
+from redaes.datagen.editors.embedded import OPERATIONS, apply_edit, make_edit
+from redaes.datagen.judges import measure
 from redaes.datagen.measured import make_group, might_improve
 from redaes.datagen.members import Counts, Settings
-from redaes.datagen.plan import DEGRADE, NEUTRAL, SHARED, plan_view
+from redaes.datagen.plan import DEGRADE, NEUTRAL, SHARED, Frame, PlannedEdit, plan_view
 from redaes.datagen.rationales import contradictions
 from redaes.datagen.sources import Source
 from redaes.errors import InputError
@@ -107,9 +108,43 @@ def test_both_sides_are_encoded_alike(records: list[PairRecord]) -> None:
     for record in records:
         first, second = (Image.open(io.BytesIO(data)) for data in (record.first_bytes, record.second_bytes))
         assert first.size == second.size
-        assert max(first.size) == 160
+        assert max(first.size) <= 160
         assert first.format == second.format == "JPEG"
         assert first.quantization == second.quantization  # type: ignore[attr-defined]
+
+
+def _at_every_scale(size: tuple[int, int]) -> Image.Image:
+    """Noise with as much detail at every scale, so that a part of it, shown larger, is as sharp as the whole."""
+    rng = np.random.default_rng(0)
+    width, height = size
+    frequency = np.hypot(np.fft.fftfreq(height)[:, None] * height, np.fft.fftfreq(width) * width)
+    frequency[0, 0] = 1
+    white = np.fft.fft2(rng.standard_normal((3, height, width)))
+    field = np.fft.ifft2(white / frequency**1.1).real
+    return Image.fromarray(np.clip(120 + 45 * field / field.std(), 0, 255).astype(np.uint8).transpose(1, 2, 0))
+
+
+@pytest.mark.parametrize("operation", [name for name in DEGRADE if OPERATIONS[name].factor == "composition"])
+def test_softness_gives_no_composition_away(operation: str) -> None:
+    edit = make_edit(operation, 1.0, 3)
+    row = PlannedEdit("row", "train", SOURCE.id, 0, "member", edit, None, Frame(0.0, 0.0, 1.0))
+    view = measured._view(_at_every_scale((900, 600)), [row], 160)
+    sharpness = view.evidence.sharpness
+    plainly = measure(apply_edit(view.pixels, operation, 1.0, 3)).sharpness
+    assert view.edited(edit).shape == view.pixels.shape
+    edited = measure(view.edited(edit)).sharpness
+    assert edited > 0.88 * sharpness
+    assert edited > 1.02 * plainly
+
+
+def test_a_photograph_with_few_pixels_gives_a_smaller_group() -> None:
+    edit = make_edit("tight_crop", 1.0, 3)
+    row = PlannedEdit("row", "train", SOURCE.id, 0, "member", edit, None, Frame(0.0, 0.0, 1.0))
+    shown = OPERATIONS["tight_crop"].shows(1.0)
+    view = measured._view(_scene(size=(400, 300)), [row], 160)
+    assert view.pixels.shape[1] == round(400 * shown / measured.SPARE) < 160
+    assert view.large is not None
+    assert view.large.shape == (300, 400, 3)
 
 
 def test_the_reasoning_fits_in_both_orders(records: list[PairRecord]) -> None:

@@ -70,6 +70,13 @@ def test_both_faults_are_named_and_the_larger_decides() -> None:
         assert "which weighs less" in written.text or "Less harm" in written.text
 
 
+def test_the_fault_comes_first() -> None:
+    for seed in range(20):
+        first = write_rationale(CLEAN, DARK, _edit("motion_blur"), _edit(), 1.0, 4.0, seed).text.partition(". ")[0]
+        assert "underexposure" in first
+        assert "B" in first
+
+
 def test_measured_statements_are_true() -> None:
     for seed in range(50):
         text = write_rationale(CLEAN, DARK, None, _edit(), 0.0, 4.0, seed).text

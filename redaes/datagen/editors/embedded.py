@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from redaes.errors import InputError
 from redaes.types import Direction, Edit, Factor
 
-EDITOR = "embedded/1"
+EDITOR = "embedded/2"
 """Name and version that edits of this module carry."""
 
 ByteImage = NDArray[np.uint8]
@@ -54,6 +54,9 @@ class Operation:
     """Noun phrase for what one sees in the worse picture."""
     apply: Apply
     """(H, W, 3) sRGB bytes, strength in [0, 1], generator -> (H, W, 3) sRGB bytes."""
+    shows: Callable[[float], float] = lambda strength: 1.0
+    """Strength to the least share of the frame's width or height that fills the picture. Below 1 the edit enlarges:
+    done to a picture of the final size, it would be soft, whatever it is meant to show."""
 
 
 # --- Number formats -----------------------------------------------------------------------------------
@@ -535,6 +538,38 @@ def _pixelation(image: ByteImage, strength: float, rng: np.random.Generator) -> 
 # --- Composition --------------------------------------------------------------------------------------
 
 
+_WIDEST = 2.0
+"""Aspect up to which :func:`_tilt_shows` holds."""
+
+
+def _tilt_angle(strength: float) -> float:
+    return strength**1.2 * math.radians(24)
+
+
+def _tilt_shows(strength: float) -> float:
+    return _inscribed_scale(round(_WIDEST * 1000), 1000, _tilt_angle(strength))
+
+
+def _crop_off_shows(strength: float) -> float:
+    return 1 - 0.52 * strength**1.2
+
+
+def _tight_crop_shows(strength: float) -> float:
+    return 1 - 0.62 * strength**1.2
+
+
+def _stretch_shows(strength: float) -> float:
+    return 1 / (1 + 1.2 * strength**1.3)
+
+
+def _keystone_narrows(strength: float) -> float:
+    return 0.34 * strength
+
+
+def _keystone_shows(strength: float) -> float:
+    return 1 - 2 * _keystone_narrows(strength)
+
+
 def _inscribed_scale(width: int, height: int, angle: float) -> float:
     """Largest scale of a frame of the same aspect, turned by ``angle``, that stays within the picture."""
     cos, sin = abs(math.cos(angle)), abs(math.sin(angle))
@@ -543,7 +578,7 @@ def _inscribed_scale(width: int, height: int, angle: float) -> float:
 
 def _tilt(image: ByteImage, strength: float, rng: np.random.Generator) -> ByteImage:
     sign, size = _sign(rng), rng.uniform(0.85, 1.0)
-    angle = sign * size * strength**1.2 * math.radians(24)
+    angle = sign * size * _tilt_angle(strength)
     scale = _inscribed_scale(image.shape[1], image.shape[0], angle)
     return _view(image, scale, scale, angle=angle)
 
@@ -551,14 +586,14 @@ def _tilt(image: ByteImage, strength: float, rng: np.random.Generator) -> ByteIm
 def _crop_off(image: ByteImage, strength: float, rng: np.random.Generator) -> ByteImage:
     """The window shrinks into a corner, so that what was in the middle is pushed to the edge or cut."""
     corner_x, corner_y = _sign(rng), _sign(rng)
-    scale = 1 - 0.52 * strength**1.2
+    scale = _crop_off_shows(strength)
     move = (1 - scale) / 2
     return _view(image, scale, scale, centre=(0.5 + corner_x * move, 0.5 + corner_y * move))
 
 
 def _tight_crop(image: ByteImage, strength: float, rng: np.random.Generator) -> ByteImage:
     offset = rng.uniform(-0.2, 0.2, size=2)
-    scale = 1 - 0.62 * strength**1.2
+    scale = _tight_crop_shows(strength)
     free = 1 - scale
     return _view(image, scale, scale, centre=(0.5 + offset[0] * free, 0.5 + offset[1] * free))
 
@@ -566,7 +601,7 @@ def _tight_crop(image: ByteImage, strength: float, rng: np.random.Generator) -> 
 def _stretch(image: ByteImage, strength: float, rng: np.random.Generator) -> ByteImage:
     """Wrong aspect: one axis is drawn out and what no longer fits the frame is cut on both sides."""
     along_x = rng.random() < 0.5
-    scale = 1 / (1 + 1.2 * strength**1.3)
+    scale = _stretch_shows(strength)
     return _view(image, scale if along_x else 1.0, 1.0 if along_x else scale)
 
 
@@ -574,7 +609,7 @@ def _keystone(image: ByteImage, strength: float, rng: np.random.Generator) -> By
     """Falling lines: the camera pointed up or down, so that one side of the frame shows less of the scene."""
     up, lean = rng.random() < 0.5, rng.uniform(-0.25, 0.25)
     height, width = image.shape[:2]
-    narrow = 0.34 * strength
+    narrow = _keystone_narrows(strength)
     left, right = narrow * (1 + lean), narrow * (1 - lean)
     frame = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], dtype=np.float32)
     seen = frame.copy()
@@ -1023,6 +1058,7 @@ _ALL = (
         "{amount} tilt the camera so that the horizon is no longer level",
         "a tilt of the frame",
         _tilt,
+        _tilt_shows,
     ),
     Operation(
         "crop_off",
@@ -1031,6 +1067,7 @@ _ALL = (
         "{amount} crop into a corner so that the subject is pushed to the edge",
         "an off-centre crop that cuts the subject",
         _crop_off,
+        _crop_off_shows,
     ),
     Operation(
         "tight_crop",
@@ -1039,6 +1076,7 @@ _ALL = (
         "{amount} crop in too tightly around the middle",
         "an overly tight crop",
         _tight_crop,
+        _tight_crop_shows,
     ),
     Operation(
         "stretch",
@@ -1047,6 +1085,7 @@ _ALL = (
         "{amount} stretch the picture along one axis",
         "stretching of the proportions",
         _stretch,
+        _stretch_shows,
     ),
     Operation(
         "keystone",
@@ -1055,6 +1094,7 @@ _ALL = (
         "{amount} distort the perspective so that upright lines converge",
         "a distortion of the perspective",
         _keystone,
+        _keystone_shows,
     ),
     Operation(
         "clutter",

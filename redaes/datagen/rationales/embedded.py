@@ -1,8 +1,9 @@
 """The embedded writer: a chain of thought written from what was measured on the two pictures.
 
-A rationale says what was measured on each side, which fault decides and where, what it does to the picture,
-and concludes. Wording is drawn from a seed; the content never is: every statement follows from the
-measurements, the edits and the signed difference, and
+A rationale says which fault decides and where, what was measured of it on each side, what weighs less, and concludes.
+The fault comes first: a model that writes word by word commits itself with its first words, and those should be what
+is seen, not a figure's name that many faults share. Wording is drawn from a seed; the content never is: every
+statement follows from the measurements, the edits and the signed difference, and
 :func:`redaes.datagen.rationales.checks.contradictions` checks the result.
 """
 
@@ -162,10 +163,10 @@ def write_rationale(
     if fault is None:
         raise ValueError("the worse picture carries no edit: nothing explains the difference")
     rival = edits[better]
+    sentences.append(rng.choice(_FAULT).format(side=loser, fault=_fault(fault, losses[loser])))
     measured = _measured_sentence(rng, evidence, (fault.factor,))
     if measured is not None:
         sentences.append(measured)
-    sentences.append(rng.choice(_FAULT).format(side=loser, fault=_fault(fault, losses[loser])))
     if rival is not None:
         sentences.append(rng.choice(_OTHER_FAULT).format(side=better, fault=_fault(rival, losses[better])))
     sentences.append(rng.choice(CONCLUSIONS).format(winner=better, size=word(SIZES, abs(delta))))
@@ -196,7 +197,8 @@ def write_from_factors(
     named = " and ".join(factors)
     decides = rng.choice(_DECIDES).format(factors=named)
     measured = _measured_sentence(rng, {"A": evidence_a, "B": evidence_b}, factors)
-    sentences = [] if measured is None else [measured]
-    sentences.append(decides[0].upper() + decides[1:])
+    sentences = [decides[0].upper() + decides[1:]]
+    if measured is not None:
+        sentences.append(measured)
     sentences.append(rng.choice(CONCLUSIONS).format(winner=better, size=word(SIZES, abs(delta))))
     return Rationale(text=" ".join(sentences), factors=tuple(factors), better=better)
