@@ -63,7 +63,9 @@ def _threads(_: int) -> dict[str, Any]:
     return {"BLAS": max(pool["num_threads"] for pool in threadpool_info()), "OpenCV": cv2.getNumThreads()}
 
 
-def test_workers_share_the_cores() -> None:
+def test_workers_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        monkeypatch.delenv(name, raising=False)
     found = [result for _, result in run_local(_threads, range(2), 2)]
     assert found == [{"BLAS": 1, "OpenCV": 1}] * 2
 
