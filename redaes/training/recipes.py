@@ -6,11 +6,14 @@ import argparse
 import dataclasses
 import math
 import os
+import sys
+import time
 from collections.abc import Collection, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+from torch.utils.cpp_extension import get_default_build_root
 from transformers import TrainingArguments
 from trl import TrlParser
 
@@ -65,6 +68,7 @@ def parse_with(
     if position == len(argv):
         raise InputError("--config needs a file")
     _check_keys(Path(argv[position]), (arguments_class, config_class))
+    _name_locks()
     parser = TrlParser((arguments_class, config_class))
     try:
         arguments, config = parser.parse_args_and_config(argv)
@@ -93,6 +97,25 @@ def _check_surroundings(config: TrainingArguments) -> None:
             raise MissingDependency(tracker, tracker)
     if config.use_liger_kernel and find_spec("liger_kernel") is None:
         raise MissingDependency("liger-kernel", "liger")
+
+
+def _name_locks() -> None:
+    """Name what DeepSpeed would wait for, without a word and for ever: the lock of a compilation that was killed.
+
+    Whether it was killed cannot be seen from the file, so nothing is deleted here.
+    """
+    if os.environ.get("ACCELERATE_USE_DEEPSPEED") != "true" or os.environ.get("LOCAL_RANK", "0") != "0":
+        return
+    folder = Path(os.environ.get("TORCH_EXTENSIONS_DIR") or get_default_build_root())
+    for lock in sorted(folder.rglob("lock")):
+        try:
+            minutes = (time.time() - lock.stat().st_mtime) / 60
+        except FileNotFoundError:
+            continue  # compiled in this moment
+        sys.stderr.write(
+            f"{lock}: somebody has compiled there for {minutes:.0f} minutes, and DeepSpeed will wait for them; "
+            "if it was a run that was killed, delete this file\n"
+        )
 
 
 def chosen(option: str, known: Collection[str], argv: Sequence[str]) -> str:

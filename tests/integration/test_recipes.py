@@ -95,6 +95,23 @@ def test_deepspeed_is_not_left_out_silently(monkeypatch: pytest.MonkeyPatch) -> 
         read("stage1_nano.yaml")
 
 
+def test_a_lock_that_deepspeed_would_wait_for_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lock = tmp_path / "py311_cpu" / "deepspeed_shm_comm" / "lock"
+    lock.parent.mkdir(parents=True)
+    lock.touch()
+    monkeypatch.setenv("TORCH_EXTENSIONS_DIR", str(tmp_path))
+    read("stage1_nano.yaml")
+    assert "lock" not in capsys.readouterr().err  # without DeepSpeed nobody waits
+    monkeypatch.setenv("ACCELERATE_USE_DEEPSPEED", "true")
+    for rank, named in (("0", 1), ("1", 0)):
+        monkeypatch.setenv("LOCAL_RANK", rank)
+        with pytest.raises(TrainingError):
+            read("stage1_nano.yaml")
+        assert capsys.readouterr().err.count(str(lock)) == named
+
+
 @pytest.mark.parametrize(
     ("more", "line"),
     [
