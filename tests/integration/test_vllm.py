@@ -18,10 +18,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import regex
 from colours import running
 from PIL import Image, ImageEnhance, ImageFilter
 
 from redaes import nano
+from redaes.answers import REASONED_PATTERN
 from redaes.assessor import Assessor, Result
 from redaes.backends.endpoint import Endpoint
 from redaes.backends.server import ServerBackend
@@ -149,10 +151,17 @@ def test_a_model_that_leaves_the_grammar_is_held_to_it(server: VllmServer) -> No
         spoilt = Assessor(free).compare_many(PAIRS)
     with ServerBackend(endpoint(server, server.served.name), structured=True) as held:
         kept = Assessor(held).compare_many(PAIRS)
-    failures = [one.failure for result in kept for one in result.comparisons if one.failure is not None]
-    # Cut off at the last token, or a factor named twice: what a pattern cannot prevent.
-    assert set(failures) <= {"not_the_form", "unknown_factor", "empty"}
-    assert len(failures) < sum(one.failure is not None for result in spoilt for one in result.comparisons)
+    said = {
+        name: [
+            regex.fullmatch(REASONED_PATTERN, one.raw, partial=True) for result in results for one in result.comparisons
+        ]
+        for name, results in (("free", spoilt), ("held", kept))
+    }
+    # The beginning of an answer at least: what is cut off at the last token no pattern can prevent.
+    assert all(said["held"])
+    assert not all(said["free"])
+    failures = {one.failure for result in kept for one in result.comparisons if one.failure is not None}
+    assert failures <= {"not_the_form", "unknown_factor", "empty"}
 
 
 def test_a_ranking(base: ServerBackend) -> None:
