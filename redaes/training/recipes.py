@@ -13,7 +13,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from torch.utils.cpp_extension import get_default_build_root
 from transformers import TrainingArguments
 from trl import TrlParser
 
@@ -106,6 +105,8 @@ def _name_locks() -> None:
     """
     if os.environ.get("ACCELERATE_USE_DEEPSPEED") != "true" or os.environ.get("LOCAL_RANK", "0") != "0":
         return
+    from torch.utils.cpp_extension import get_default_build_root  # a quarter of a second that other runs need not wait
+
     folder = Path(os.environ.get("TORCH_EXTENSIONS_DIR") or get_default_build_root())
     for lock in sorted(folder.rglob("lock")):
         try:
