@@ -279,7 +279,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--clip-steps", type=int, default=400, help="optimizer steps of the small CLIP; 0: random")
     parser.add_argument("--steps", type=int, default=600, help="optimizer steps of each variant")
-    parser.add_argument("--per-category", type=int, default=2, help="series of each category per photograph")
+    parser.add_argument("--per-category", type=int, default=2, help="training series of each category per photograph")
+    parser.add_argument("--test-per-category", type=int, default=2, help="the same of held-out photographs")
     parser.add_argument("--train-photographs", type=int, help="fewer than there are")
     parser.add_argument("--test-photographs", type=int, help="fewer than there are")
     parser.add_argument("--variants", nargs="+", choices=list(VARIANTS), default=list(VARIANTS))
@@ -288,7 +289,7 @@ def main() -> None:
     training = [source for source in sources if source.split == "train"][: args.train_photographs]
     unknown = [source for source in sources if source.split == "test"][: args.test_photographs]
     train_file = prepare(training, args.out / "train", args.per_category, 2 * args.per_category, "train")
-    test = read_series(prepare(unknown, args.out / "test", args.per_category, 0, "test"))
+    test = read_series(prepare(unknown, args.out / "test", args.test_per_category, 0, "test"))
     names = {name_of(source) for source in unknown}
     test = [item for item in test if photograph_of(item) in names]  # a folder of an earlier run may hold more
     print(f"{len(test)} test series of {len(unknown)} photographs, trained on {len(training)} others", flush=True)

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Sampler
 from transformers import ProcessorMixin
+from transformers.integrations import is_deepspeed_zero3_enabled
 from trl import GRPOConfig, GRPOTrainer
 
 from redaes import prompts
@@ -24,6 +25,7 @@ from redaes.rewards.trl import observations, reward_functions
 from redaes.training.completion_pages import write_page
 from redaes.training.formatting import ORDERS, decode, ordered_delta, ordered_images
 from redaes.training.groups import GroupPrompts, GroupSampler, RankingGroup, check_batch, ranking_groups
+from redaes.training.pictures import LookedAtBefore, vision_tower
 from redaes.training.setup import (
     StageArguments,
     base_processor,
@@ -207,6 +209,11 @@ class RankingTrainer(GRPOTrainer):
     def __init__(self, *, sampler: GroupSampler, **kwargs: Any) -> None:
         self._sampler = sampler
         super().__init__(**kwargs)
+        visual = vision_tower(self.model)
+        frozen = not any(parameter.requires_grad for parameter in visual.parameters())
+        # Under ZeRO-3 all processes gather a layer's weights together, so none may leave the tower out.
+        if frozen and not is_deepspeed_zero3_enabled():
+            self.looked = LookedAtBefore(visual, n_kept=2 * self.args.capacity)  # two pictures a prompt
 
     def _get_train_sampler(self, dataset: datasets.Dataset | None = None) -> Sampler[int]:
         return self._sampler

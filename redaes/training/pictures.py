@@ -7,6 +7,7 @@ model, a vision tower would look at a picture some eight times in a batch of sta
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
@@ -76,14 +77,19 @@ class Pictures:
             modes: to draw from. Order and mode follow from the pair's id, so a batch is the same whenever it is made.
 
         Returns:
-            As `prompts`, and ``labels`` (N, T): the tokens of the answer, `IGNORED` elsewhere.
+            As `prompts`, and ``labels`` (N, T): the tokens of the answer, `IGNORED` elsewhere; ``is_opening`` (N, T):
+            which of them are the first sentence of the reasoning.
         """
-        texts, orders, lengths = drawn_answers(self.processor, self._records, modes)
+        texts, orders, lengths, openings = drawn_answers(self.processor, self._records, modes)
         pairs = [
             r.pair if order == "forward" else r.pair.swapped() for r, order in zip(self._records, orders, strict=True)
         ]
         batch = self.prompts(texts, [(pair.first.id, pair.second.id) for pair in pairs])
-        return {**batch, "labels": labels_at_end(batch["input_ids"], lengths)}
+        is_opening = torch.zeros_like(batch["input_ids"], dtype=torch.bool)
+        for row, length, tokens in zip(is_opening, lengths, openings, strict=True):
+            start = len(row) - length
+            row[start + tokens.start : start + tokens.stop] = True
+        return {**batch, "labels": labels_at_end(batch["input_ids"], lengths), "is_opening": is_opening}
 
 
 def vision_tower(model: torch.nn.Module) -> torch.nn.Module:
@@ -130,13 +136,97 @@ class LookedAtOnce:
             raise AssertionError("the model was called with other prompts than those last given to showing()")
         if self._seen is None:
             self._seen = self._look(pixel_values, grid_thw=grid, **kwargs)
-        counts = (grid.prod(-1) // self._visual.spatial_merge_size**2).tolist()
+        pictures = _tokens_by_picture(self._seen, grid, self._visual.spatial_merge_size)
+        return _answer_of(type(self._seen), [pictures[number] for number in self._place])
 
-        def repeated(tokens: Tensor) -> Tensor:
-            pictures = torch.split(tokens, counts)
-            return torch.cat([pictures[number] for number in self._place])
 
-        answer = type(self._seen)(pooler_output=repeated(self._seen.pooler_output))
-        if "deepstack_features" in self._seen:
-            answer["deepstack_features"] = [repeated(level) for level in self._seen.deepstack_features]
-        return answer
+PictureTokens = list[Tensor]
+"""A picture's tokens, and those of each deepstack level where the tower has some."""
+
+
+def _tokens_by_picture(seen: Any, grid_thw: Tensor, merge: int) -> list[PictureTokens]:
+    """A tower's answer about P pictures, picture by picture."""
+    counts = (grid_thw.prod(-1) // merge**2).tolist()
+    levels = [seen.pooler_output, *(seen.deepstack_features if "deepstack_features" in seen else ())]
+    return [list(tokens) for tokens in zip(*(torch.split(level, counts) for level in levels), strict=True)]
+
+
+def _answer_of(kind: type, pictures: Sequence[PictureTokens]) -> Any:
+    """The tower's answer about these pictures, as `_tokens_by_picture` takes it apart."""
+    first, *deepstack = (torch.cat(level) for level in zip(*pictures, strict=True))
+    answer = kind(pooler_output=first)
+    if deepstack:
+        answer["deepstack_features"] = deepstack
+    return answer
+
+
+@dataclass(frozen=True)
+class _Known:
+    """A picture that a tower has looked at."""
+
+    key: tuple[Any, ...]
+    """What equal pictures share: shape, number type, sum."""
+    patches: Tensor
+    tokens: PictureTokens
+
+
+class LookedAtBefore:
+    """Lets a vision tower that is not trained answer from memory about pictures that it has looked at lately.
+
+    In stage 3 every completion brings its pictures along: a group of three pictures in six prompts of four completions
+    shows each of them 16 times when answers are sampled, and again when they are trained on.
+
+    Args:
+        visual: the vision tower, all of it frozen. Its ``forward`` is replaced for good.
+        n_kept: most pictures that are remembered from call to call.
+
+    Raises:
+        AssertionError: part of the tower is trained; its answers would not stay true.
+    """
+
+    def __init__(self, visual: Any, n_kept: int) -> None:
+        if any(parameter.requires_grad for parameter in visual.parameters()):
+            raise AssertionError("a vision tower that is trained has to look again")
+        self._look = visual.forward
+        self._merge: int = visual.spatial_merge_size
+        self._n_kept = n_kept
+        self._known: list[_Known] = []  # those asked about last come last
+        self._kind: Any = None
+        self.n_shown = 0
+        """Pictures that were asked about."""
+        self.n_looked_at = 0
+        """Pictures that the tower has looked at."""
+        visual.forward = self._answer
+
+    @torch.no_grad()
+    def _answer(self, pixel_values: Tensor, grid_thw: Tensor, **kwargs: Any) -> Any:
+        device = pixel_values.device.type
+        number_type = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
+        pictures = torch.split(pixel_values, grid_thw.prod(-1).tolist())
+        sums = torch.stack([patches.double().sum() for patches in pictures]).tolist()
+        shown: list[_Known] = []
+        new: list[int] = []
+        for number, (patches, grid, total) in enumerate(zip(pictures, grid_thw.tolist(), sums, strict=True)):
+            key = (*grid, number_type, total)
+            place = self._find(key, patches)
+            if place is None:
+                self._known.append(_Known(key, patches.clone(), []))
+                new.append(number)
+            else:
+                self._known.append(self._known.pop(place))
+            shown.append(self._known[-1])
+        if new:
+            seen = self._look(torch.cat([pictures[number] for number in new]), grid_thw=grid_thw[new], **kwargs)
+            self._kind = type(seen)
+            for number, tokens in zip(new, _tokens_by_picture(seen, grid_thw[new], self._merge), strict=True):
+                shown[number].tokens.extend(tokens)
+        self.n_shown += len(shown)
+        self.n_looked_at += len(new)
+        del self._known[: -self._n_kept]
+        return _answer_of(self._kind, [known.tokens for known in shown])
+
+    def _find(self, key: tuple[Any, ...], patches: Tensor) -> int | None:
+        for place, known in enumerate(self._known):
+            if known.key == key and torch.equal(known.patches, patches):
+                return place
+        return None

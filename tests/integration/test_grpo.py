@@ -405,3 +405,32 @@ def test_a_page_shows_pictures_answers_and_rewards(
     assert re.search(r"Score: 7.*?<td>0\.04</td><td>–</td><td>0\.04</td>", text, re.DOTALL)
     assert text == write_page(tmp_path / "pages", 12, rows, completions,
                               {"format": figures, "factor": [float("nan")] * 12}, figures).read_text()  # fmt: skip
+
+
+# --- looking once -------------------------------------------------------------------------------------------
+
+
+def test_looking_once_at_each_picture_changes_no_loss_and_no_weight(
+    wordy: None, tiny_model: Path, few_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[Any] = []
+
+    class Counted(grpo.LookedAtBefore):
+        def __init__(self, *arguments: Any, **named: Any) -> None:
+            super().__init__(*arguments, **named)
+            looked.append(self)
+
+    runs = {}
+    for name in ("once", "each time"):
+        monkeypatch.setattr(grpo, "LookedAtBefore", Counted if name == "once" else lambda *_, **__: None)
+        final = run_grpo(
+            *arguments(tiny_model, few_folder, tmp_path / name, "--max_steps", "4", "--learning_rate", "0.01")
+        )
+        steps = [(entry["loss"], entry["grad_norm"]) for entry in history(final) if "loss" in entry]
+        runs[name] = steps, load_file(final / "adapter_model.safetensors")
+    assert len(looked) == 1
+    # Two generation batches of 36 prompts' completions, each shown when it is sampled and when it is trained on.
+    assert 0 < looked[0].n_looked_at < looked[0].n_shown / 8
+    np.testing.assert_allclose(runs["once"][0], runs["each time"][0], rtol=1e-4, atol=1e-6)
+    for key, value in runs["each time"][1].items():
+        torch.testing.assert_close(runs["once"][1][key], value, atol=1e-5, rtol=1e-3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -33,3 +34,24 @@ def test_too_few_steps_to_time_are_refused(tmp_path: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 2
     assert "give 3 or more" in done.stderr
+
+
+def test_ablations_share_the_stages_that_they_share_and_go_on(red_folder: Path, tmp_path: Path) -> None:
+    """The smallest run: what is asked here is whether the stages run and the table is whole, not what it says."""
+    command = [
+        sys.executable, "benchmarks/ablations.py", "--data", str(red_folder), "--work", str(tmp_path), "--steps", "1",
+        "1", "1", "--pairs", "6", "--reasoned", "2", "--variants", "all three stages", "without stage 3",
+        "without the factor reward", "--", "--per_device_train_batch_size", "24",
+    ]  # fmt: skip
+    said = []
+    for _ in range(2):
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr[-3000:]
+        said.append(done.stdout)
+    assert said[0] == said[1]
+    assert {path.name for path in (tmp_path / "seed0").iterdir()} == {"1", "1-2", "1-2-3", "1-2-3-factor"}
+    record = json.loads((tmp_path / "seed0" / "1-2-3-factor" / "settings.json").read_text())
+    assert record["reward_weights"][-1] == 0.0
+    rows = re.findall(r"^\| (fast|reasoned): .* \|$", said[0], re.MULTILINE)
+    assert rows == ["fast"] * 3 + ["reasoned"] * 3
+    assert len(re.findall(r"^without .* - all three stages: accuracy", said[0], re.MULTILINE)) == 2
