@@ -141,10 +141,12 @@ def main() -> None:
     if args.model is None:
         series = simulated(args.n)
         clusters = [str(number) for number in range(args.n)]
+        kinds = None
     else:
         records: list[Series] = sorted(read_series(args.series), key=lambda item: item.id.rpartition("-")[2])[: args.n]
         clusters = [item.id.partition("-")[2].rpartition("-")[0] for item in records]
         series = [list(zip(item.images, item.scores, strict=True)) for item in records]
+        kinds = [item.category for item in records]
     best = [int(np.argmax([score for _, score in items])) for items in series]
     pairs = [pair for items in series for pair in itertools.combinations(items, 2)]
     asked = list(judges(args))
@@ -172,7 +174,7 @@ def main() -> None:
     for ranker, scores in rankers.items():
         found = [float(np.argmax(table) == top) for table, top in zip(scores, best, strict=True)]
         for name, judge in asked:
-            result = cascade(series, scores, judge, share=args.share)
+            result = cascade(series, scores, judge, share=args.share, kinds=kinds)
             full = [float(first == top) for first, top in zip(alone[name], best, strict=True)]
             ours = [float(item.order[0] == top) for item, top in zip(result.series, best, strict=True)]
             cells = [

@@ -37,6 +37,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, required=True, help="RED dataset folder")
     parser.add_argument("--work", type=Path, required=True, help="folder for the runs")
     parser.add_argument("--steps", type=int, default=1000)
+    parser.add_argument("--stages", nargs="+", choices=STAGES, default=list(STAGES))
     parser.add_argument("--measure", choices=STAGES, help=argparse.SUPPRESS)  # how each stage's process is called
     args, args.door = parser.parse_known_args()
     if args.measure is None and args.door:
@@ -80,12 +81,12 @@ def main(args: argparse.Namespace) -> None:
     print(
         "| stage | MiB after a fifth | MiB at the end | slope, MiB per 1,000 steps | minutes |\n|---|---|---|---|---|"
     )
-    for stage, more in STAGES.items():
+    for stage in args.stages:
         started = time.monotonic()
         command = [sys.executable, str(Path(__file__).resolve()), "--measure", stage, "--work", str(args.work)]
         command += ["--data", str(args.data.resolve()), "--output_dir", str(args.work / f"{stage}-{time.time_ns()}")]
         command += ["--max_steps", str(args.steps), "--save_strategy", "no"]
-        command += ["--logging_steps", "100", *more]
+        command += ["--logging_steps", "100", *STAGES[stage]]
         done = subprocess.run(command, check=False, capture_output=True, text=True)
         if done.returncode != 0:
             sys.exit(f"{stage} ended with exit code {done.returncode}\n{done.stderr[-3000:]}")

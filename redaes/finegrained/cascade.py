@@ -8,7 +8,8 @@ goes where it can be expected to gain most (ours; the rule is the knowledge grad
 *Prior.* The quality of a picture, in points, is normal around ``slope`` x its score, with one standard deviation for
 all pictures. *Answer.* The difference of two qualities, and normal noise. Slope and standard deviations are estimated
 from the answers so far: a ranker that the judge contradicts loses its say, and so does a judge that contradicts
-itself. *Question.* Of each series at most one a round: between its
+itself, and both separately for each kind of series, such as bursts and crops, of which they may know more or less.
+*Question.* Of each series at most one a round: between its
 first place and the rival whose answer is likeliest to overturn it by most; over all series the best ones, until a share
 of all pairs is spent.
 """
@@ -89,6 +90,7 @@ def cascade(
     *,
     share: float = 0.3,
     noise: float = NOISE,
+    kinds: Sequence[str] | None = None,
 ) -> Cascade:
     """Order many series by scores and by a judge.
 
@@ -102,13 +104,15 @@ def cascade(
         judge: asked in up to ``N_ROUNDS`` rounds and some more, each with all its pairs at once.
         share: most comparisons to ask for, as a share of all pairs within the series.
         noise: standard deviation of the judge's answers around the truth, in points, as far as it is known beforehand.
+        kinds: of each series, such as its category; how far ranker and judge are to be trusted is found out for each
+            kind by itself. None: all are of one.
 
     Returns:
         Orders by the mean of each picture's quality after all answers; ties, and series without answers, by score.
 
     Raises:
-        InputError: scores and series differ in shape, a score is not finite, the share is not in [0, 1], or the noise
-            is not above 0.
+        InputError: scores, kinds and series differ in number or shape, a score is not finite, the share is not in
+            [0, 1], or the noise is not above 0.
     """
     if not 0 <= share <= 1:
         raise InputError(f"share is {share}; give a number from 0 to 1")
@@ -116,17 +120,21 @@ def cascade(
         raise InputError(f"noise is {noise}; give more than 0 points")
     if len(series) != len(scores):
         raise InputError(f"there are {len(series)} series and scores for {len(scores)}")
+    if kinds is None:
+        kinds = [""] * len(series)
+    if len(series) != len(kinds):
+        raise InputError(f"there are {len(series)} series and kinds of {len(kinds)}")
     tables = _standardised([_checked(pictures, values) for pictures, values in zip(series, scores, strict=True)])
     n_all = sum(math.comb(len(pictures), 2) for pictures in series)
     budget = int(share * n_all + 1e-9)
     found: list[Answers] = [[] for _ in series]
-    model = _Model(slope=1.0, spread=1.0, noise=noise)
+    models = dict.fromkeys(kinds, _Model(slope=1.0, spread=1.0, noise=noise))
     left = budget
     while left:
         questions = [
             (-gain, number, pair)
-            for number, table in enumerate(tables)
-            for gain, pair in _best_question(table, found[number], model)
+            for number, (table, kind) in enumerate(zip(tables, kinds, strict=True))
+            for gain, pair in _best_question(table, found[number], models[kind])
         ]
         chosen = [(number, *pair) for _, number, pair in sorted(questions)[: min(left, -(-budget // N_ROUNDS))]]
         if not chosen:
@@ -135,11 +143,11 @@ def cascade(
         for (number, first, second), answer in zip(chosen, answers, strict=True):
             found[number].append((first, second, answer))
         left -= len(chosen)
-        model = _estimated(tables, found, noise)
+        models = _estimated_by_kind(tables, found, kinds, noise)
     return Cascade(
         series=tuple(
-            CascadeOrder(_order(_posterior(table, answers, model)[0], table), tuple(answers))
-            for table, answers in zip(tables, found, strict=True)
+            CascadeOrder(_order(_posterior(table, answers, models[kind])[0], table), tuple(answers))
+            for table, answers, kind in zip(tables, found, kinds, strict=True)
         ),
         n_calls=budget - left,
         n_failed=sum(answer is None for answers in found for _, _, answer in answers),
@@ -201,6 +209,19 @@ def _best_question(table: FloatArray, answers: Answers, model: _Model) -> list[t
         z = float(mean[best] - mean[rival]) / move
         worth.append((move * (normal.pdf(z) - z * normal.cdf(-z)), (best, rival)))
     return [max(worth, key=lambda item: (item[0], -item[1][1]))] if worth else []
+
+
+def _estimated_by_kind(
+    tables: Sequence[FloatArray], found: Sequence[Answers], kinds: Sequence[str], noise: float
+) -> dict[str, _Model]:
+    """A model for each kind of series, that of all series where a kind has too few answers for one of its own."""
+    models = dict.fromkeys(kinds, _estimated(tables, found, noise))
+    for kind in models:
+        own = [number for number, its in enumerate(kinds) if its == kind]
+        answers = [found[number] for number in own]
+        if len(models) > 1 and sum(answer is not None for told in answers for *_, answer in told) >= _ENOUGH:
+            models[kind] = _estimated([tables[number] for number in own], answers, noise)
+    return models
 
 
 def _estimated(tables: Sequence[FloatArray], found: Sequence[Answers], noise: float) -> _Model:

@@ -19,7 +19,7 @@ from redaes import prompts
 from redaes.answers import SCORE_CHOICES, SCORE_PREFIX, WINNER_PREFIX
 from redaes.errors import TrainingError
 from redaes.records import PairRecord, load_pairs, record_of, without_operations
-from redaes.training.formatting import IGNORED, MODES, chat_text
+from redaes.training.formatting import MODES, chat_text
 from redaes.training.groups import ShuffledGroups
 from redaes.training.losses import (
     antisymmetry_loss,
@@ -28,7 +28,6 @@ from redaes.training.losses import (
     preference_loss,
     target_probability,
     thurstone_probability,
-    weighted_nll,
 )
 from redaes.training.pictures import LookedAtOnce, Pictures, vision_tower
 from redaes.training.setup import (
@@ -53,15 +52,12 @@ class AlignmentConfig(TrainingArguments):
     antisymmetry_weight: float = field(default=1.0, metadata={"help": "agreement of the two orders"})
     thurstone_weight: float = field(default=1.0, metadata={"help": "fidelity of the single-picture scores"})
     nll_weight: float = field(default=0.1, metadata={"help": "token likelihood of one full answer"})
-    opening_weight: float = field(
-        default=1.0, metadata={"help": "of tokens of a reasoning's first sentence in that likelihood; others have 1"}
-    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
         # Rows are turned into tensors by the collator, which needs all their columns.
         self.remove_unused_columns = False
-        for name in ("tau", "gamma", "opening_weight"):
+        for name in ("tau", "gamma"):
             if not getattr(self, name) > 0:
                 raise TrainingError(f"{name} is {getattr(self, name)}, it must be positive")
         weights = [getattr(self, f"{name}_weight") for name in ("preference", "antisymmetry", "thurstone", "nll")]
@@ -106,7 +102,7 @@ class AlignmentCollator:
             ``compare``: 2B prompts ending before the verdict token, all forward orders first.
             ``score``: P prompts ending before the score token, one for each different picture.
             ``singles``: (2, B) which of the P is the first and which the second picture of each pair.
-            ``answer``: B full answers with ``labels`` on the answer only, and ``is_opening``.
+            ``answer``: B full answers with ``labels`` on the answer only.
         """
         records = [record_of(row, "train") for row in rows]
         pictures = Pictures(self.processor, records)
@@ -171,14 +167,10 @@ class AlignmentTrainer(Trainer):
                 first, second = ((mean[side], variance[side]) for side in inputs["singles"])
                 parts["thurstone"] = fidelity_loss(thurstone_probability(first, second, config.gamma), wanted)
             if "answer" in inputs:
-                shown = {**inputs["answer"]}
-                labels, is_opening = shown.pop("labels")[:, 1:], shown.pop("is_opening")[:, 1:]
-                told = labels != IGNORED
-                logits = model(**once.showing(shown)).logits[:, :-1][told].float()  # (tokens, V)
-                weights = torch.ones_like(logits[:, 0]).masked_fill(is_opening[told], config.opening_weight)
                 # The mean over the answer tokens of all processes: gradients, and losses, are averaged over processes.
-                nll = weighted_nll(logits, labels[told], weights)
-                parts["nll"] = nll / self.accelerator.reduce(weights.sum(), "mean")
+                n_tokens = (inputs["answer"]["labels"] >= 0).sum().float()
+                nll = model(**once.showing(inputs["answer"])).loss
+                parts["nll"] = nll * n_tokens / self.accelerator.reduce(n_tokens, "mean")
         for name, value in parts.items():
             self._parts.setdefault(name, []).append(value.item())
         loss = torch.stack([getattr(config, f"{name}_weight") * value for name, value in parts.items()]).sum()

@@ -6,7 +6,6 @@ Rows stay on disk; prompts, answers and decoded pictures are made when a row is 
 from __future__ import annotations
 
 import io
-import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -92,20 +91,18 @@ def order_drawn(record: PairRecord) -> Order:
 
 def drawn_answers(
     processor: ProcessorMixin, records: Sequence[PairRecord], modes: Sequence[Mode]
-) -> tuple[list[str], list[Order], list[int], list[range]]:
+) -> tuple[list[str], list[Order], list[int]]:
     """One full answer for each record, in one order and mode.
 
     Both follow from the pair's id, so that a batch is the same whenever it is made.
 
     Returns:
-        The chats with the answers, the order in which each shows its pictures, each answer's number of tokens, and
-        which of them are its :func:`opening`.
+        The chats with the answers, the order in which each shows its pictures, and each answer's number of tokens.
     """
     tokenizer = processor.tokenizer
     texts: list[str] = []
     orders: list[Order] = []
     lengths: list[int] = []
-    openings: list[range] = []
     for record in records:
         draw = int(record.pair.id[-2:], 16)
         order, mode = order_drawn(record), modes[draw // 2 % len(modes)]
@@ -114,30 +111,7 @@ def drawn_answers(
         orders.append(order)
         # The prompt ends with a line break, which Qwen's tokenizers never join to what follows.
         lengths.append(len(tokenizer(answer, add_special_tokens=False)["input_ids"]))
-        openings.append(opening(processor, answer))
-    return texts, orders, lengths, openings
-
-
-_OPENING = re.compile(r"<rationale>\n(.+?[.!?])(?= )")
-
-
-def opening(processor: ProcessorMixin, answer: str) -> range:
-    """Which tokens of an answer are the first sentence of its reasoning; none where it has no reasoning.
-
-    The embedded writer begins with what is seen, the fault and its side. Of the rest of an answer much is wording and
-    figures, and most of what depends on the pictures follows from these words.
-
-    Args:
-        processor: its tokenizer must be a fast one, which knows where in the text a token stands.
-        answer: the text, as :func:`target` makes it.
-    """
-    found = _OPENING.match(answer)
-    if found is None:
-        return range(0)
-    places = processor.tokenizer(answer, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
-    start, end = found.span(1)
-    inside = [number for number, (first, last) in enumerate(places) if first < end and last > start]
-    return range(inside[0], inside[-1] + 1)
+    return texts, orders, lengths
 
 
 def labels_at_end(input_ids: Tensor, lengths: Sequence[int]) -> Tensor:
@@ -149,7 +123,7 @@ def labels_at_end(input_ids: Tensor, lengths: Sequence[int]) -> Tensor:
 
 def answer_batch(processor: ProcessorMixin, records: Sequence[PairRecord]) -> dict[str, Tensor]:
     """One full answer for each record, with ``labels`` on the answer only; (B, T) each."""
-    texts, orders, lengths, _ = drawn_answers(processor, records, MODES)
+    texts, orders, lengths = drawn_answers(processor, records, MODES)
     images = [ordered_images(record, order) for record, order in zip(records, orders, strict=True)]
     batch = encode(processor, texts, images)
     return {**batch, "labels": labels_at_end(batch["input_ids"], lengths)}

@@ -90,17 +90,3 @@ def fidelity_loss(probability: Tensor, target: Tensor, epsilon: float = 1e-6) ->
     p = probability.clamp(epsilon, 1 - epsilon)
     q = target.clamp(epsilon, 1 - epsilon)
     return (1 - (p * q).sqrt() - ((1 - p) * (1 - q)).sqrt()).mean()
-
-
-def weighted_nll(logits: Tensor, tokens: Tensor, weights: Tensor) -> Tensor:
-    """Σ w·(−log p) over the tokens of answers, not yet divided by Σ w.
-
-    Args:
-        logits: (N, V) from which each token was to be said.
-        tokens: (N,) what was to be said.
-        weights: (N,) how much each one counts.
-
-    Returns:
-        Scalar. The division is the caller's, who knows the weights of all processes.
-    """
-    return (weights * torch.nn.functional.cross_entropy(logits, tokens, reduction="none")).sum()

@@ -77,19 +77,14 @@ class Pictures:
             modes: to draw from. Order and mode follow from the pair's id, so a batch is the same whenever it is made.
 
         Returns:
-            As `prompts`, and ``labels`` (N, T): the tokens of the answer, `IGNORED` elsewhere; ``is_opening`` (N, T):
-            which of them are the first sentence of the reasoning.
+            As `prompts`, and ``labels`` (N, T): the tokens of the answer, `IGNORED` elsewhere.
         """
-        texts, orders, lengths, openings = drawn_answers(self.processor, self._records, modes)
+        texts, orders, lengths = drawn_answers(self.processor, self._records, modes)
         pairs = [
             r.pair if order == "forward" else r.pair.swapped() for r, order in zip(self._records, orders, strict=True)
         ]
         batch = self.prompts(texts, [(pair.first.id, pair.second.id) for pair in pairs])
-        is_opening = torch.zeros_like(batch["input_ids"], dtype=torch.bool)
-        for row, length, tokens in zip(is_opening, lengths, openings, strict=True):
-            start = len(row) - length
-            row[start + tokens.start : start + tokens.stop] = True
-        return {**batch, "labels": labels_at_end(batch["input_ids"], lengths), "is_opening": is_opening}
+        return {**batch, "labels": labels_at_end(batch["input_ids"], lengths)}
 
 
 def vision_tower(model: torch.nn.Module) -> torch.nn.Module:

@@ -64,7 +64,7 @@ class ReadingWithHeads(nn.Module):
         with LookedAtOnce(self.network.visual, pictures) as once:
             last = self.network(**once.showing(prompts)).last_hidden_state[:, -1]  # (N, hidden)
             labels = answers["labels"][:, 1:]
-            shown = {name: value for name, value in answers.items() if name not in ("labels", "is_opening")}
+            shown = {name: value for name, value in answers.items() if name != "labels"}
             states = self.network(**once.showing(shown)).last_hidden_state[:, :-1]  # (M, T - 1, hidden)
         begins = (labels != IGNORED).int().argmax(-1)  # (M,): where the answer's first token is to be said
         read = torch.cat([last, states[torch.arange(len(states)), begins]])

@@ -15,7 +15,6 @@ from redaes.training.losses import (
     preference_loss,
     target_probability,
     thurstone_probability,
-    weighted_nll,
 )
 
 RNG = np.random.default_rng(0)
@@ -93,13 +92,3 @@ def test_gradient_is_finite_where_probabilities_saturate() -> None:
     fidelity_loss(p, torch.tensor([1.0, 0.0])).backward()
     assert p.grad is not None
     assert torch.isfinite(p.grad).all()
-
-
-def test_weighted_nll_counts_each_token_by_its_weight() -> None:
-    logits, tokens, weights = RNG.normal(0, 2, (5, 4)), np.array([0, 3, 1, 1, 2]), RNG.uniform(0, 8, 5)
-    nll = np.log(np.exp(logits).sum(-1)) - logits[np.arange(5), tokens]
-    found = weighted_nll(tensor(logits), torch.tensor(tokens), tensor(weights))
-    assert found.item() == pytest.approx((weights * nll).sum())
-    assert torch.autograd.gradcheck(
-        lambda values: weighted_nll(values, torch.tensor(tokens), tensor(weights)), tensor(logits, grad=True)
-    )

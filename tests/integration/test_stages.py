@@ -332,56 +332,6 @@ def test_looking_once_at_each_picture_changes_nothing(tiny_model: Path, red_fold
             torch.testing.assert_close(same.grad, parameter.grad, atol=1e-5, rtol=1e-3, msg=name)
 
 
-def test_the_opening_is_the_sentence_that_names_the_fault(tiny_model: Path, red_folder: Path) -> None:
-    from redaes.records import read_records, row_of
-    from redaes.training.formatting import opening
-
-    processor = base_processor(StageArguments(model=str(tiny_model)))
-    records = list(read_records(red_folder, "train"))[:8]
-    answers = AlignmentCollator(processor, ALIGNMENT)([row_of(record) for record in records])["answer"]
-    n_reasoned = 0
-    for ids, labels, is_opening in zip(answers["input_ids"], answers["labels"], answers["is_opening"], strict=True):
-        said = processor.tokenizer.decode(labels[labels >= 0])
-        words = processor.tokenizer.decode(ids[is_opening]).strip()
-        if said.startswith("<rationale>"):
-            n_reasoned += 1
-            assert said.removeprefix("<rationale>\n").startswith(words + " ")
-            assert words.endswith(".")
-            assert ". " not in words
-        else:
-            assert words == ""
-    assert 0 < n_reasoned < len(records)
-    assert opening(processor, "Winner: A\nDifference: +1.0") == range(0)
-
-
-def test_the_weight_of_the_opening_moves_the_loss_towards_it(tiny_model: Path, red_folder: Path) -> None:
-    """A weight of 1 is the mean over all answer tokens, a large one that over the opening's."""
-    from redaes.training.alignment import AlignmentTrainer
-
-    stage = StageArguments(model=str(tiny_model))
-    processor, rows = base_processor(stage), load_pairs(red_folder, "train")
-    found: dict[float, float] = {}
-    for weight in (1.0, 1e6):
-        config = AlignmentConfig(
-            output_dir="unused", use_cpu=True, bf16=False, report_to="none", preference_weight=0, antisymmetry_weight=0,
-            thurstone_weight=0, nll_weight=1, opening_weight=weight,
-        )  # fmt: skip
-        model = load_model(stage, torch.float32)
-        trainer = AlignmentTrainer(processor=processor, model=model, args=config, train_dataset=rows)
-        batch = trainer.data_collator([rows[number] for number in range(6)])
-        with torch.no_grad():
-            found[weight] = trainer.compute_loss(model, batch).item()
-            answers = batch["answer"]
-            shown = {name: value for name, value in answers.items() if name not in ("labels", "is_opening")}
-            with LookedAtOnce(vision_tower(model), batch["pictures"]) as once:
-                logits = model(**once.showing(shown)).logits[:, :-1]
-        labels, is_opening = answers["labels"][:, 1:], answers["is_opening"][:, 1:]
-        nll = torch.nn.functional.cross_entropy(logits.transpose(1, 2), labels.clamp(min=0), reduction="none")
-        wanted = nll[labels >= 0].mean() if weight == 1 else nll[is_opening].mean()
-        assert found[weight] == pytest.approx(wanted.item(), rel=1e-3)
-    assert abs(found[1.0] - found[1e6]) > 1e-3
-
-
 def test_pictures_that_were_looked_at_before_are_not_looked_at_again(tiny_model: Path, red_folder: Path) -> None:
     """The same answer as the tower's own, whatever is asked together; what is not kept is looked at again."""
     from redaes.training.pictures import LookedAtBefore

@@ -105,6 +105,40 @@ def test_a_third_of_the_questions_finds_the_best(ranker_noise: float, judge_nois
     assert found >= least > alone
 
 
+class Specialist(Truth):
+    """Knows the quality of some pictures, and of the others (below 0) nothing, without being any quieter about it."""
+
+    def __call__(self, pairs: Sequence[tuple[float, float]]) -> list[float | None]:
+        known = super().__call__(pairs)
+        return [
+            answer if first >= 0 else 0.5 * self.rng.standard_normal()
+            for (first, _), answer in zip(pairs, known, strict=True)
+        ]
+
+
+def test_questions_go_where_the_judge_knows_something() -> None:
+    """Half of the series are of a kind that the judge knows nothing of; the ranker is weak everywhere."""
+    rng = np.random.default_rng(0)
+    series = [list(np.arange(4) + rng.random(4) / 2 - (100 if number % 2 else 0)) for number in range(300)]
+    for pictures in series:
+        rng.shuffle(pictures)
+    scores = [np.array(pictures) % 100 + 2.0 * rng.standard_normal(4) for pictures in series]
+    kinds = ["blind" if number % 2 else "seeing" for number in range(300)]
+    found, asked = {}, {}
+    for name, given in (("told", kinds), ("not told", None)):
+        result = cascade(series, scores, Specialist(0.3), share=0.3, kinds=given)
+        right = [item.order[0] == np.argmax(pictures) for item, pictures in zip(result.series, series, strict=True)]
+        found[name] = float(np.mean(right[::2]))
+        asked[name] = sum(len(item.judged) for item in result.series[::2]) / result.n_calls
+    assert asked["told"] > asked["not told"] + 0.1
+    assert found["told"] > found["not told"] + 0.05
+
+
+def test_kinds_that_are_not_one_for_each_series_are_refused() -> None:
+    with pytest.raises(InputError, match="2 series and kinds of 1"):
+        cascade(SERIES, SCORES, Judge(), kinds=["burst"])
+
+
 @pytest.mark.parametrize(
     ("scores", "share", "message"),
     [(SCORES, 1.5, "share is 1.5"), (SCORES[:1], 0.3, "scores for 1"), ([[1.0], SCORES[1]], 0.3, "one finite number")],
