@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -36,6 +38,7 @@ def test_too_few_steps_to_time_are_refused(tmp_path: Path) -> None:
     assert "give 3 or more" in done.stderr
 
 
+@pytest.mark.slow
 def test_ablations_share_the_stages_that_they_share_and_go_on(red_folder: Path, tmp_path: Path) -> None:
     """The smallest run: what is asked here is whether the stages run and the table is whole, not what it says."""
     command = [
