@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -21,7 +20,6 @@ from pathlib import Path
 
 from nano_quality import drawn, shown
 
-from redaes import nano
 from redaes.backends.local import LocalBackend
 from redaes.evaluation.heldout import Estimate, HeldOut, evaluate, paired_change
 from redaes.records import PairRecord, read_json, read_yaml, write_json
@@ -67,7 +65,10 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--pairs", type=int, default=600, help="held-out pairs asked in the fast mode")
     parser.add_argument("--reasoned", type=int, default=150, help="of these, pairs asked in the reasoned mode")
     parser.add_argument("door", nargs="*", help="after --: arguments of all doors")
-    return parser.parse_args()
+    args = parser.parse_args()
+    if args.reasoned < 1:
+        parser.error(f"--reasoned is {args.reasoned}; give at least 1")
+    return args
 
 
 def weights(recipe: Path, without: Sequence[str]) -> list[str]:
@@ -99,7 +100,7 @@ def train(args: argparse.Namespace, variant: Variant, seed: int) -> Path:
         command += ["--max_steps", str(args.steps[list(DOORS).index(name)]), *args.door]
         command += weights(recipe, variant.without) if name == "stage3" else []
         with (args.work / "log.txt").open("a", encoding="utf-8") as log:
-            done = subprocess.run(command, check=False, stdout=log, stderr=log, env={**os.environ})
+            done = subprocess.run(command, check=False, stdout=log, stderr=log)
         if done.returncode != 0:
             sys.exit(f"{DOORS[name]} ended with exit code {done.returncode}; see {args.work / 'log.txt'}")
         final = out / "final"
@@ -114,9 +115,7 @@ def evaluated(args: argparse.Namespace, adapter: Path, records: Sequence[PairRec
         return HeldOut.model_validate(read_json(file))
     model = read_json(adapter / "adapter_config.json")["base_model_name_or_path"]
     sampling = Sampling(temperature=0.0, max_new_tokens=160, seed=0)
-    found = evaluate(
-        LocalBackend(model or nano.BASE, adapter=adapter), records, n_reasoned=args.reasoned, sampling=sampling, seed=0
-    )
+    found = evaluate(LocalBackend(model, adapter=adapter), records, n_reasoned=args.reasoned, sampling=sampling, seed=0)
     write_json(file, json.loads(found.model_dump_json()))
     return found
 

@@ -12,7 +12,8 @@ makes both; the first series of every photograph come first). --judge is a visio
 mode in both orders; what it says is kept in --answers, and a run that is started again goes on there.
 
 The judge alone compares all pairs of a series, and its best picture is that of the least-squares fit. The cascade
-knows neither noise. Intervals: 95 %, resampling photographs, or simulated series.
+knows neither noise; of series with pictures it is told the categories. Intervals: 95 %, resampling
+photographs, or simulated series.
 """
 
 from __future__ import annotations

@@ -213,7 +213,7 @@ class RankingTrainer(GRPOTrainer):
         frozen = not any(parameter.requires_grad for parameter in visual.parameters())
         # Under ZeRO-3 all processes gather a layer's weights together, so none may leave the tower out.
         if frozen and not is_deepspeed_zero3_enabled():
-            self.looked = LookedAtBefore(visual, n_kept=2 * self.args.capacity)  # two pictures a prompt
+            LookedAtBefore(visual, n_kept=2 * self.args.capacity)  # two pictures a prompt
 
     def _get_train_sampler(self, dataset: datasets.Dataset | None = None) -> Sampler[int]:
         return self._sampler

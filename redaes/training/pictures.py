@@ -199,17 +199,18 @@ class LookedAtBefore:
         number_type = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
         pictures = torch.split(pixel_values, grid_thw.prod(-1).tolist())
         sums = torch.stack([patches.double().sum() for patches in pictures]).tolist()
+        known = [*self._known]  # a look that fails leaves nothing half known
         shown: list[_Known] = []
         new: list[int] = []
         for number, (patches, grid, total) in enumerate(zip(pictures, grid_thw.tolist(), sums, strict=True)):
             key = (*grid, number_type, total)
-            place = self._find(key, patches)
+            place = _find(known, key, patches)
             if place is None:
-                self._known.append(_Known(key, patches.clone(), []))
+                known.append(_Known(key, patches.clone(), []))
                 new.append(number)
             else:
-                self._known.append(self._known.pop(place))
-            shown.append(self._known[-1])
+                known.append(known.pop(place))
+            shown.append(known[-1])
         if new:
             seen = self._look(torch.cat([pictures[number] for number in new]), grid_thw=grid_thw[new], **kwargs)
             self._kind = type(seen)
@@ -217,11 +218,12 @@ class LookedAtBefore:
                 shown[number].tokens.extend(tokens)
         self.n_shown += len(shown)
         self.n_looked_at += len(new)
-        del self._known[: -self._n_kept]
-        return _answer_of(self._kind, [known.tokens for known in shown])
+        self._known = known[-self._n_kept :]
+        return _answer_of(self._kind, [picture.tokens for picture in shown])
 
-    def _find(self, key: tuple[Any, ...], patches: Tensor) -> int | None:
-        for place, known in enumerate(self._known):
-            if known.key == key and torch.equal(known.patches, patches):
-                return place
-        return None
+
+def _find(known: Sequence[_Known], key: tuple[Any, ...], patches: Tensor) -> int | None:
+    for place, picture in enumerate(known):
+        if picture.key == key and torch.equal(picture.patches, patches):
+            return place
+    return None

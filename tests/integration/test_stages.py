@@ -360,6 +360,10 @@ def test_pictures_that_were_looked_at_before_are_not_looked_at_again(tiny_model:
             wanted = torch.cat([alone[number].deepstack_features[level] for number in numbers])
             torch.testing.assert_close(tokens, wanted, atol=1e-5, rtol=1e-5)
     assert once.n_shown == 12
+    known = once._known
+    with pytest.raises(RuntimeError):
+        visual(pictures[1][:, :-1] + 1, grid_thw=grid[[1]])  # the tower fails: nothing is half known
+    assert once._known is known
     with torch.autocast("cpu", dtype=torch.bfloat16):  # other numbers than those that are known
         before = once.n_looked_at
         ask(1)
