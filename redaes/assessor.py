@@ -260,14 +260,14 @@ class Assessor:
         schedule = ranking.Schedule(len(ids), max_pairs=n_pairs, top_k=top_k, seed=seed)
         answered: list[Answer] = []
         remembered = {frozenset((answer.first, answer.second)): answer for answer in known}
-        load = lru_cache(maxsize=2 * _BATCH)(lambda picture_id: _unchanged(found[picture_id]))
+        load = lru_cache(maxsize=2 * _BATCH)(lambda picture_id: unchanged(found[picture_id]))
         while pairs := schedule.next_round():
             for batch in (pairs[start : start + _BATCH] for start in range(0, len(pairs), _BATCH)):
                 named = [(ids[i], ids[j]) for i, j in batch]
                 new = [pair for pair in named if frozenset(pair) not in remembered]
                 results = self.compare_many([(load(first), load(second)) for first, second in new], orders=orders)
                 for pair, result in zip(new, results, strict=True):
-                    remembered[frozenset(pair)] = _answer(result)
+                    remembered[frozenset(pair)] = answer_of(result)
                 for (i, j), pair in zip(batch, named, strict=True):
                     answer = remembered[frozenset(pair)]
                     answered.append(answer)
@@ -300,7 +300,7 @@ class Assessor:
         n_calls = n_failed = 0
         for start in range(0, len(references.pictures), _BATCH):
             batch = references.pictures[start : start + _BATCH]
-            pairs = [(picture, _unchanged(reference)) for reference in batch]
+            pairs = [(picture, unchanged(reference)) for reference in batch]
             for reference, result in zip(batch, self.compare_many(pairs, orders=orders), strict=True):
                 failed = sum(comparison.failure is not None for comparison in result.comparisons)
                 n_calls += len(result.comparisons)
@@ -555,7 +555,7 @@ def _ref(picture: LoadedImage | ImageRef) -> ImageRef:
     return picture if isinstance(picture, ImageRef) else picture.ref
 
 
-def _unchanged(picture: LoadedImage | ImageRef) -> LoadedImage:
+def unchanged(picture: LoadedImage | ImageRef) -> LoadedImage:
     """The picture, loaded if need be.
 
     Raises:
@@ -569,7 +569,7 @@ def _unchanged(picture: LoadedImage | ImageRef) -> LoadedImage:
     return loaded
 
 
-def _answer(result: Result) -> Answer:
+def answer_of(result: Result) -> Answer:
     """What a ranking takes from a result about two different pictures."""
     return Answer(
         first=result.first.id,
@@ -586,9 +586,17 @@ def delta_of(log_odds: float) -> float:
     >>> delta_of(0.0), round(delta_of(1.6684), 2), delta_of(1000.0)
     (0.0, 2.0, 9.0)
     """
+    return points_of(_sigmoid(log_odds))
+
+
+def points_of(probability: float) -> float:
+    """The same, of a probability.
+
+    >>> points_of(0.5), round(points_of(0.8413), 2), points_of(0.0)
+    (0.0, 2.0, -9.0)
+    """
     probit = NormalDist()
     limit = probit.cdf(MAX_DELTA / TAU)
-    probability = _sigmoid(log_odds)
     # Compared before the probit is taken, because that of 0 and 1 does not exist.
     if probability >= limit:
         return MAX_DELTA

@@ -176,6 +176,16 @@ def rank(
     weights: Annotated[
         Path | None, typer.Option(help=f"With --model {FGAESQ}: its folder, as stages/fgaesq.py leaves it in final/.")
     ] = None,
+    judge: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODEL",
+            help=f"With --model {FGAESQ}: a language model, such as {nano.NAME}, asked about first places in doubt.",
+        ),
+    ] = None,
+    share: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="With --judge: most pairs it compares, as a share of all pairs.")
+    ] = 0.3,
     one_order: OneOrder = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON Lines: one object per series.")] = False,
     device: Device = None,
@@ -188,18 +198,20 @@ def rank(
         from redaes.images import list_images
         from redaes.series.folder import rank_folder
 
-        _check_ranker(model, mode=mode, adapter=adapter, weights=weights, one_order=one_order)
+        _check_ranker(model, mode=mode, adapter=adapter, weights=weights, judge=judge, one_order=one_order)
         list_images(folder, recursive=True)  # what costs little is checked before a model is loaded
         # To a file or a pipe, standard error gets no bars.
         columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
         console = Console(stderr=True)
         with _quiet(), Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-            if weights is None:
-                ranker = _comparing(_backend(model, adapter, device), mode, one_order)
-            else:
-                ranker = _fine_grained(weights, device)
+            ranker = _ranker(model, adapter, weights, judge, share, mode=mode, one_order=one_order, device=device)
             looking = progress.add_task("looking", total=None)
+            asking = None if judge is None else progress.add_task("comparing", total=None)
             ranking = progress.add_task("series", total=None)
+
+            def count(done: int, total: int) -> None:
+                if asking is not None:
+                    progress.update(asking, completed=done, total=total)
 
             def show(done: int, total: int, line: dict[str, object]) -> None:
                 progress.update(ranking, completed=done, total=total)
@@ -212,6 +224,7 @@ def rank(
                 ranker,
                 write_xmp=write_xmp,
                 on_scanned=lambda done, total: progress.update(looking, completed=done, total=total),
+                on_asked=count,
                 on_series=show,
             )
     for one in summary.unreadable:
@@ -483,34 +496,54 @@ def _backend(model: str, adapter: Path | None, device: str | None) -> Backend:
     return LocalBackend(model, adapter=adapter, device=device)
 
 
-def _check_ranker(model: str, *, mode: str, adapter: Path | None, weights: Path | None, one_order: bool) -> None:
+def _check_ranker(
+    model: str, *, mode: str, adapter: Path | None, weights: Path | None, judge: str | None, one_order: bool
+) -> None:
     """Refuse options of ``redaes rank`` that do not go together, before anything is loaded."""
     from redaes.assessor import known_mode
 
     if model != FGAESQ and weights is not None:
         raise InputError(f"--weights goes with --model {FGAESQ}; a language model's folder is given as --model")
+    if model != FGAESQ and judge is not None:
+        raise InputError(f"--judge goes with --model {FGAESQ}; without it, --model is the judge")
     if model == FGAESQ and weights is None:
         raise InputError(
             f"{FGAESQ} comes without weights: give --weights FOLDER, as stages/fgaesq.py leaves it in final/"
         )
-    if known_mode(mode) == "reasoned" and weights is not None:
-        raise InputError(f"{FGAESQ} gives scores and no reasons; leave --mode out")
-    if weights is not None and (adapter is not None or one_order):
-        raise InputError(f"--adapter and --one-order are for language models; leave them out with --model {FGAESQ}")
+    if known_mode(mode) == "reasoned" and weights is not None and judge is None:
+        raise InputError(f"{FGAESQ} gives scores and no reasons; leave --mode out, or give it a --judge")
+    if weights is not None and judge is None and (adapter is not None or one_order):
+        raise InputError(
+            f"--adapter and --one-order are for language models; leave them out with --model {FGAESQ}, "
+            "or give it a --judge"
+        )
 
 
-def _comparing(backend: Backend, mode: str, one_order: bool) -> Ranker:
-    from redaes.assessor import Assessor, known_mode
-    from redaes.series.rankers import Comparing
+def _ranker(
+    model: str,
+    adapter: Path | None,
+    weights: Path | None,
+    judge: str | None,
+    share: float,
+    *,
+    mode: str,
+    one_order: bool,
+    device: str | None,
+) -> Ranker:
+    """What the checked options of ``redaes rank`` ask for."""
+    from redaes.assessor import Assessor, Orders, known_mode
+    from redaes.series.rankers import Cascaded, Comparing, FineGrained
 
-    return Comparing(Assessor(backend, mode=known_mode(mode)), "random" if one_order else "both")
+    orders: Orders = "random" if one_order else "both"
+    scorer = None
+    if weights is not None:
+        from redaes.finegrained.scorer import FineGrainedScorer
 
-
-def _fine_grained(weights: Path, device: str | None) -> Ranker:
-    from redaes.finegrained.scorer import FineGrainedScorer
-    from redaes.series.rankers import FineGrained
-
-    return FineGrained(FineGrainedScorer.load(weights, device))
+        scorer = FineGrainedScorer.load(weights, device)
+        if judge is None:
+            return FineGrained(scorer)
+    assessor = Assessor(_backend(judge or model, adapter, device), mode=known_mode(mode))
+    return Comparing(assessor, orders) if scorer is None else Cascaded(scorer, assessor, share=share, orders=orders)
 
 
 @contextmanager

@@ -56,6 +56,10 @@ class CascadeOrder:
 
     order: tuple[int, ...]
     """Positions, best first."""
+    quality: tuple[float, ...]
+    """Of each picture, in points: the mean after all answers. Comparable within the series only."""
+    errors: tuple[float, ...]
+    """Standard deviation of each quality, in points."""
     judged: tuple[tuple[int, int, float | None], ...]
     """The comparisons that the judge was asked for, with its answer."""
 
@@ -95,8 +99,8 @@ def cascade(
     """Order many series by scores and by a judge.
 
     >>> later = lambda pairs: [5.0 if first > second else -5.0 for first, second in pairs]
-    >>> cascade([["a", "b", "c"], ["d", "e"]], [[3.0, 3.1, 1.0], [5.0, 1.0]], later, share=0.25).series[1]
-    CascadeOrder(order=(0, 1), judged=())
+    >>> cascade([["a", "b", "c"], ["d", "e"]], [[3.0, 3.1, 1.0], [5.0, 1.0]], later, share=0.25).series[1].order
+    (0, 1)
 
     Args:
         series: pictures.
@@ -125,8 +129,8 @@ def cascade(
     if len(series) != len(kinds):
         raise InputError(f"there are {len(series)} series and kinds of {len(kinds)}")
     tables = _standardised([_checked(pictures, values) for pictures, values in zip(series, scores, strict=True)])
-    n_all = sum(math.comb(len(pictures), 2) for pictures in series)
-    budget = int(share * n_all + 1e-9)
+    n_all = n_pairs(series)
+    budget = n_questions(series, share)
     found: list[Answers] = [[] for _ in series]
     models = dict.fromkeys(kinds, _Model(slope=1.0, spread=1.0, noise=noise))
     left = budget
@@ -146,13 +150,22 @@ def cascade(
         models = _estimated_by_kind(tables, found, kinds, noise)
     return Cascade(
         series=tuple(
-            CascadeOrder(_order(_posterior(table, answers, models[kind])[0], table), tuple(answers))
-            for table, answers, kind in zip(tables, found, kinds, strict=True)
+            _ordered(table, answers, models[kind]) for table, answers, kind in zip(tables, found, kinds, strict=True)
         ),
         n_calls=budget - left,
         n_failed=sum(answer is None for answers in found for _, _, answer in answers),
         n_all=n_all,
     )
+
+
+def n_pairs(series: Sequence[Sequence[Picture]]) -> int:
+    """Comparisons that judging every pair of every series would take."""
+    return sum(math.comb(len(pictures), 2) for pictures in series)
+
+
+def n_questions(series: Sequence[Sequence[Picture]], share: float) -> int:
+    """The most that :func:`cascade` asks of its judge, in comparisons."""
+    return int(share * n_pairs(series) + 1e-9)
 
 
 def _checked(pictures: Sequence[Picture], values: ArrayLike) -> FloatArray:
@@ -171,6 +184,12 @@ def _standardised(tables: Sequence[FloatArray]) -> list[FloatArray]:
 
 def _order(quality: FloatArray, table: FloatArray) -> tuple[int, ...]:
     return tuple(int(place) for place in np.lexsort((-table, -np.round(quality, _DECIMALS))))
+
+
+def _ordered(table: FloatArray, answers: Answers, model: _Model) -> CascadeOrder:
+    quality, covariance = _posterior(table, answers, model)
+    errors = np.sqrt(np.diag(covariance))
+    return CascadeOrder(_order(quality, table), tuple(quality.tolist()), tuple(errors.tolist()), tuple(answers))
 
 
 def _posterior(table: FloatArray, answers: Answers, model: _Model) -> tuple[FloatArray, FloatArray]:

@@ -17,15 +17,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
-from redaes.assessor import delta_of
 from redaes.errors import InputError, ParseError, RecordError
 from redaes.images import list_images
 from redaes.ranking import Z_SETTLED
 from redaes.records import write_atomically, writing
 from redaes.series import sheet, xmp
 from redaes.series.grouping import Photograph, Unreadable, group, scan
-from redaes.series.rankers import Ranked, Ranker
-from redaes.types import TIE_MARGIN
+from redaes.series.rankers import OnAsked, Ranked, Ranker
+from redaes.types import TIE_MARGIN, ImageRef
 
 CSV_COLUMNS = ("series", "place", "file", "taken", "score", "error", "rating", "label", "pick")
 
@@ -87,6 +86,7 @@ def rank_folder(
     *,
     write_xmp: bool = False,
     on_scanned: Callable[[int, int], None] | None = None,
+    on_asked: OnAsked | None = None,
     on_series: Callable[[int, int, dict[str, Any]], None] | None = None,
 ) -> Summary:
     """Group the pictures of a folder into series, rank each, and write the results.
@@ -98,6 +98,7 @@ def rank_folder(
         ranker: puts each series in order.
         write_xmp: write the sidecars; otherwise they are only counted.
         on_scanned: called with the files looked at and all files.
+        on_asked: what a cascade asks before the first series is finished.
         on_series: called with the series finished, all series, and the finished one's line.
 
     Raises:
@@ -116,6 +117,8 @@ def rank_folder(
 
     photographs, unreadable = scan(files, count)
     series = group(photographs)
+    references = [{picture.ref.id: picture.ref for picture in pictures} for pictures in series]
+    ranker.prepare(references, out / "answers", on_asked)
     summary = Summary(n_pictures=len(photographs), n_series=len(series), unreadable=tuple(unreadable))
     failed: list[str] = []
     with (
@@ -129,8 +132,8 @@ def rank_folder(
         rows = csv.writer(table)
         rows.writerow(CSV_COLUMNS)
         page.write(sheet.head(folder, len(photographs), len(series)))
-        for number, pictures in enumerate(series, 1):
-            ranked = _rank_series(f"{number:04d}", pictures, out / "answers", ranker)
+        for number, (pictures, refs) in enumerate(zip(series, references, strict=True), 1):
+            ranked = _rank_series(f"{number:04d}", pictures, refs, out / "answers", ranker)
             line = _line(ranked, ranker.provenance)
             summary.n_singles += len(pictures) == 1
             if ranked.ranking is not None:
@@ -150,8 +153,9 @@ def rank_folder(
     return summary
 
 
-def _rank_series(name: str, pictures: Sequence[Photograph], kept: Path, ranker: Ranker) -> RankedSeries:
-    refs = {picture.ref.id: picture.ref for picture in pictures}
+def _rank_series(
+    name: str, pictures: Sequence[Photograph], refs: Mapping[str, ImageRef], kept: Path, ranker: Ranker
+) -> RankedSeries:
     try:
         ranked = ranker.rank(refs, kept)
     except RecordError:
@@ -168,7 +172,7 @@ def _placed(pictures: Sequence[Photograph], ranking: Ranked) -> Iterator[Placed]
     best = ranking.order[0]
     alone = len(ranking.order) == 1
     # A lead that is no visible difference makes no winner.
-    leads = not alone and delta_of(ranking.scores[best] - ranking.scores[ranking.order[1]]) >= TIE_MARGIN
+    leads = not alone and ranking.lead(best, ranking.order[1]) >= TIE_MARGIN
     for photograph in sorted(pictures, key=lambda one: (place[one.ref.id], str(one.ref.path))):
         own = photograph.ref.id
         error = None if ranking.errors is None else ranking.errors[own]
@@ -178,9 +182,9 @@ def _placed(pictures: Sequence[Photograph], ranking: Ranked) -> Iterator[Placed]
 
 def _is_worse(ranking: Ranked, best: str, own: str) -> bool:
     """Whether it is settled that a picture is worse than the best; without errors: visibly so."""
-    gap = ranking.scores[best] - ranking.scores[own]
     if ranking.errors is None:
-        return delta_of(gap) >= TIE_MARGIN
+        return ranking.lead(best, own) >= TIE_MARGIN
+    gap = ranking.scores[best] - ranking.scores[own]
     return gap >= Z_SETTLED * (ranking.errors[best] ** 2 + ranking.errors[own] ** 2) ** 0.5
 
 
@@ -201,6 +205,7 @@ def _line(ranked: RankedSeries, provenance: Mapping[str, Any]) -> dict[str, Any]
             }
             for picture in ranked.pictures
         ],
+        "unit": None if ranking is None else ranking.unit,
         "n_comparisons": None if ranking is None else ranking.n_comparisons,
         "n_calls": None if ranking is None else ranking.n_calls,
         "n_failed": None if ranking is None else ranking.n_failed,

@@ -1,20 +1,27 @@
-"""``redaes rank --model fgaesq`` on a tiny FGAesQ: the order of its own scorer, files, going on, what is refused."""
+"""``redaes rank --model fgaesq`` on a tiny FGAesQ: alone and with a judge; files, going on, what is refused."""
 
 from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image, ImageEnhance
 from typer.testing import CliRunner
 
 from redaes import cli
+from redaes.backends.base import Request
+from redaes.errors import BackendError, ImageError
 from redaes.finegrained import model, scorer
 from redaes.finegrained.scorer import rank_files
 from redaes.finegrained.tiny import TINY_TOKENS, build_tiny_clip
+from redaes.images import LoadedImage, load_image
+from redaes.series import rankers
+from redaes.types import ImageRef, Sampling
 
 runner = CliRunner()
 
@@ -85,11 +92,118 @@ def test_a_series_too_long_for_it_is_named_and_the_rest_is_done(
     assert [line["failure"] is None for line in lines] == [False, True, True]
 
 
+class Brighter:
+    """A judge that prefers the brighter picture; ``limit`` ends it after so many questions."""
+
+    model, revision = "brighter", "1"
+
+    def __init__(self, limit: int | None = None) -> None:
+        self.n_read = self.n_written = 0
+        self.limit = limit
+
+    def read(self, requests: Sequence[Request], choices: Sequence[str]) -> NDArray[np.float64]:
+        if self.limit is not None and self.n_read + len(requests) > self.limit:
+            raise BackendError("the judge is gone")
+        self.n_read += len(requests)
+        lead = np.array([float(np.asarray(a).mean()) - float(np.asarray(b).mean()) for a, b in map(images, requests)])
+        return np.stack([lead / 20 - 1, -lead / 20 - 1, np.full(len(requests), -9.0)], axis=1)
+
+    def generate(self, requests: Sequence[Request], sampling: Sampling) -> list[str]:
+        self.n_written += len(requests)
+        return ["<rationale>\nDecisive: light, better in A.\n</rationale>\nWinner: A\nDifference: +1.0"] * len(requests)
+
+
+def images(request: Request) -> tuple[Image.Image, ...]:
+    return tuple(request.images)
+
+
+@pytest.fixture
+def judge(monkeypatch: pytest.MonkeyPatch) -> Brighter:
+    found = Brighter()
+    monkeypatch.setattr(cli, "_backend", lambda *_: found)
+    return found
+
+
+def cascade(weights: Path, *options: str) -> tuple[str, ...]:
+    return ("--model", "fgaesq", "--weights", str(weights), "--judge", "brighter", "--device", "cpu", *options)
+
+
+def test_the_judge_is_asked_about_its_share_and_explains_what_it_judged(
+    weights: Path, photos: Path, tmp_path: Path, judge: Brighter
+) -> None:
+    status, said, lines = rank(photos, tmp_path / "out", *cascade(weights, "--share", "0.6"))
+    assert status == 0, said
+    asked = sum(line["n_comparisons"] for line in lines)
+    assert 0 < asked <= 0.6 * 7  # pairs in series of four, two and one pictures
+    assert (judge.n_read, sum(line["n_calls"] for line in lines)) == (2 * asked, 2 * asked)
+    assert [line["explanation"] is not None for line in lines] == [line["n_comparisons"] > 0 for line in lines]
+    assert judge.n_written == 2 * sum(line["explanation"] is not None for line in lines)
+    for line in lines:
+        assert (line["model"], line["unit"], line["share"]) == ("brighter", "points", 0.6)
+        assert (line["ranker"]["model"], line["prompt_id"].partition("_")[0]) == ("fgaesq", "compare")
+        assert sum(one["score"] for one in line["pictures"]) == pytest.approx(0, abs=1e-6)
+    assert all(one["error"] > 0 for line in lines[:2] for one in line["pictures"])
+    assert "\u00b1" in (tmp_path / "out" / "contact_sheet.html").read_text(encoding="utf-8")
+
+    # Again, and with less to ask: from what is kept.
+    assert rank(photos, tmp_path / "out", *cascade(weights, "--share", "0.6")) == (0, said, lines)
+    rank(photos, tmp_path / "out", *cascade(weights, "--share", "0.3"))
+    assert judge.n_read == 2 * asked
+
+
+def test_a_judge_that_is_asked_about_everything_has_the_first_word(
+    weights: Path, photos: Path, tmp_path: Path, judge: Brighter
+) -> None:
+    _, _, lines = rank(photos, tmp_path / "out", *cascade(weights, "--share", "1"))
+    brightest = [max((one["path"] for one in line["pictures"]), key=lambda path: Path(path).name) for line in lines[:2]]
+    assert [line["pictures"][0]["path"] for line in lines[:2]] == brightest
+    alone = rank(photos, tmp_path / "alone", "--model", "fgaesq", "--weights", str(weights))[2]
+    assert [line["pictures"][0]["path"] for line in alone[:2]] != brightest
+
+
+def test_a_cascade_whose_judge_dies_goes_on_where_it_stopped(
+    weights: Path, photos: Path, tmp_path: Path, judge: Brighter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rankers, "AT_ONCE", 1)
+    whole = rank(photos, tmp_path / "whole", *cascade(weights, "--share", "1"))
+    n_whole, judge.n_read = judge.n_read, 0
+    judge.limit = 4
+    status, said, _ = rank(photos, tmp_path / "out", *cascade(weights, "--share", "1"))
+    assert (status, "the judge is gone" in said) == (cli.EXIT_BACKEND, True)
+    judge.limit = None
+    assert rank(photos, tmp_path / "out", *cascade(weights, "--share", "1")) == whole
+    assert judge.n_read == n_whole
+
+
+def test_a_series_that_the_cascade_cannot_take_is_named_and_the_rest_is_done(
+    weights: Path, photos: Path, tmp_path: Path, judge: Brighter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scorer, "MAX_SERIES", 3)
+    status, said, lines = rank(photos, tmp_path / "out", *cascade(weights, "--share", "1"))
+    assert (status, [line["failure"] is None for line in lines]) == (cli.EXIT_PARTIAL, [False, True, True])
+    assert "series 0001: a series has 4 pictures; give 1 to 3" in said
+
+
+def test_a_picture_that_changes_before_the_judge_sees_it_is_named(
+    weights: Path, photos: Path, tmp_path: Path, judge: Brighter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def changed(ref: ImageRef) -> LoadedImage:
+        if ref.path.name == "1_2.png":
+            raise ImageError(f"{ref.path}: was changed")
+        return load_image(ref.path)
+
+    monkeypatch.setattr(rankers, "unchanged", changed)
+    status, said, lines = rank(photos, tmp_path / "out", *cascade(weights, "--share", "1"))
+    assert (status, [line["failure"] is None for line in lines]) == (cli.EXIT_PARTIAL, [False, True, True])
+    assert "1_2.png: was changed" in said
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         (["--model", "fgaesq"], "comes without weights"),
         (["--weights", "x"], "--weights goes with --model fgaesq"),
+        (["--judge", "redaes/nano"], "--judge goes with --model fgaesq"),
         (["--model", "fgaesq", "--weights", "x", "--mode", "reasoned"], "no reasons"),
         (["--model", "fgaesq", "--weights", "x", "--one-order"], "are for language models"),
         (["--model", "fgaesq", "--weights", "x", "--adapter", "y"], "are for language models"),
