@@ -281,8 +281,19 @@ def list_images(folder: str | Path, suffixes: Sequence[str] = IMAGE_SUFFIXES, *,
         raise InputError(f"{error.filename}: cannot be read ({error.strerror}); check its permissions") from error
     if not found:
         endings = ", ".join(suffixes)
-        raise InputError(f"{folder}: no pictures found; looked for files ending in {endings}")
+        deeper = None if recursive else _first_below(folder, suffixes)
+        remedy = "" if deeper is None else f". Its folders are not searched; {deeper} holds some: give that one"
+        raise InputError(f"{folder}: no pictures found; looked for files ending in {endings}{remedy}")
     return sorted(found)
+
+
+def _first_below(folder: Path, suffixes: Sequence[str]) -> Path | None:
+    """The first folder below this one that holds pictures; what cannot be read is passed over."""
+    for place, inner, names in os.walk(folder):
+        inner[:] = sorted(name for name in inner if not name.startswith("."))
+        if any(Path(name).suffix.lower() in suffixes and not name.startswith(".") for name in names):
+            return Path(place)
+    return None
 
 
 def _raise(error: OSError) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -158,7 +158,7 @@ class FineGrained:
     def rank(self, pictures: Mapping[str, ImageRef], kept: Path) -> Ranked:
         """As :class:`Ranker` has it."""
         if len(pictures) == 1:
-            return Ranked(tuple(pictures), dict.fromkeys(pictures, 0.0), "points", None, 0, 0, 0, 0, None)
+            return Ranked(tuple(pictures), dict.fromkeys(pictures, 0.0), "logits", None, 0, 0, 0, 0, None)
         file = _file(kept, ["fgaesq", self._scorer.revision, *sorted(pictures)])
         if not file.exists():
             # By id, so that the order does not depend on when and where the pictures were taken.
@@ -169,7 +169,7 @@ class FineGrained:
             return Ranked(
                 order=tuple(order["order"]),
                 scores={str(picture): float(order["scores"][picture]) for picture in order["order"]},
-                unit="points",
+                unit="logits",
                 errors=None,
                 n_comparisons=int(order["n_comparisons"]),
                 n_calls=0,
@@ -263,7 +263,7 @@ class Cascaded:
     def rank(self, pictures: Mapping[str, ImageRef], kept: Path) -> Ranked:
         """As :class:`Ranker` has it, for a series that was prepared."""
         if len(pictures) == 1:
-            return self._ranker.rank(pictures, kept)
+            return replace(self._ranker.rank(pictures, kept), unit="points")
         key = _key(pictures)
         if key in self._broken:
             raise self._broken[key]

@@ -525,6 +525,14 @@ def test_list_images_looks_into_folders_where_asked(tmp_path: Path) -> None:
     assert found == ["b.jpg", "day 1/e.jpg", "day 2/a.jpg", "day 2/deep/c.png"]
 
 
+def test_list_images_names_the_folder_that_holds_pictures_when_they_lie_deeper(tmp_path: Path) -> None:
+    for place in (".hidden", "b", "a/deep"):
+        (tmp_path / place).mkdir(parents=True)
+        (tmp_path / place / "1.jpg").touch()
+    with pytest.raises(InputError, match=rf"not searched; {re.escape(str(tmp_path / 'a' / 'deep'))} holds some"):
+        list_images(tmp_path)
+
+
 def test_list_images_names_the_folder_and_the_endings(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=rf"{re.escape(str(tmp_path))}: no pictures found; .*\.jpg.*\.heic"):
         list_images(tmp_path)
