@@ -206,12 +206,9 @@ def rank(
         with _quiet(), Progress(*columns, console=console, disable=not console.is_terminal) as progress:
             ranker = _ranker(model, adapter, weights, judge, share, mode=mode, one_order=one_order, device=device)
             looking = progress.add_task("looking", total=None)
-            asking = None if judge is None else progress.add_task("comparing", total=None)
+            works = () if judge is None else ("scoring", "comparing")
+            before = {work: progress.add_task(work, total=None) for work in works}
             ranking = progress.add_task("series", total=None)
-
-            def count(done: int, total: int) -> None:
-                if asking is not None:
-                    progress.update(asking, completed=done, total=total)
 
             def show(done: int, total: int, line: dict[str, object]) -> None:
                 progress.update(ranking, completed=done, total=total)
@@ -224,7 +221,7 @@ def rank(
                 ranker,
                 write_xmp=write_xmp,
                 on_scanned=lambda done, total: progress.update(looking, completed=done, total=total),
-                on_asked=count,
+                on_prepared=lambda work, done, total: progress.update(before[work], completed=done, total=total),
                 on_series=show,
             )
     for one in summary.unreadable:

@@ -23,7 +23,7 @@ from redaes.ranking import Z_SETTLED
 from redaes.records import write_atomically, writing
 from redaes.series import sheet, xmp
 from redaes.series.grouping import Photograph, Unreadable, group, scan
-from redaes.series.rankers import OnAsked, Ranked, Ranker
+from redaes.series.rankers import OnPrepared, Ranked, Ranker
 from redaes.types import TIE_MARGIN, ImageRef
 
 CSV_COLUMNS = ("series", "place", "file", "taken", "score", "error", "rating", "label", "pick")
@@ -86,7 +86,7 @@ def rank_folder(
     *,
     write_xmp: bool = False,
     on_scanned: Callable[[int, int], None] | None = None,
-    on_asked: OnAsked | None = None,
+    on_prepared: OnPrepared | None = None,
     on_series: Callable[[int, int, dict[str, Any]], None] | None = None,
 ) -> Summary:
     """Group the pictures of a folder into series, rank each, and write the results.
@@ -98,7 +98,7 @@ def rank_folder(
         ranker: puts each series in order.
         write_xmp: write the sidecars; otherwise they are only counted.
         on_scanned: called with the files looked at and all files.
-        on_asked: what a cascade asks before the first series is finished.
+        on_prepared: told about what is done before the first series can be finished.
         on_series: called with the series finished, all series, and the finished one's line.
 
     Raises:
@@ -118,7 +118,7 @@ def rank_folder(
     photographs, unreadable = scan(files, count)
     series = group(photographs)
     references = [{picture.ref.id: picture.ref for picture in pictures} for pictures in series]
-    ranker.prepare(references, out / "answers", on_asked)
+    ranker.prepare(references, out / "answers", on_prepared)
     summary = Summary(n_pictures=len(photographs), n_series=len(series), unreadable=tuple(unreadable))
     failed: list[str] = []
     with (

@@ -28,8 +28,9 @@ if TYPE_CHECKING:
 AT_ONCE = 32
 """Comparisons of the cascade after which the answers are written down."""
 
-OnAsked = Callable[[int, int], None]
-"""Called with the comparisons that are answered, and the most that will be asked for."""
+OnPrepared = Callable[[Literal["scoring", "comparing"], int, int], None]
+"""Called with what is being done, how much of it is done, and how much there is at most: series to be scored, or
+comparisons to be asked for."""
 
 
 @dataclass(frozen=True)
@@ -62,13 +63,15 @@ class Ranked:
 class Ranker(Protocol):
     """What ranks one series after another."""
 
-    def prepare(self, series: Sequence[Mapping[str, ImageRef]], kept: Path, on_asked: OnAsked | None = None) -> None:
+    def prepare(
+        self, series: Sequence[Mapping[str, ImageRef]], kept: Path, on_prepared: OnPrepared | None = None
+    ) -> None:
         """Find out beforehand what takes a look at all series; what goes wrong with one is left to :meth:`rank`.
 
         Args:
             series: all that will be ranked, each as :meth:`rank` has it.
             kept: the folder for what is found out on the way.
-            on_asked: of a language model.
+            on_prepared: told about the work that this is.
 
         Raises:
             RecordError: ``kept`` cannot be used.
@@ -116,7 +119,9 @@ class Comparing:
             "mode": self._assessor.mode,
         }
 
-    def prepare(self, series: Sequence[Mapping[str, ImageRef]], kept: Path, on_asked: OnAsked | None = None) -> None:
+    def prepare(
+        self, series: Sequence[Mapping[str, ImageRef]], kept: Path, on_prepared: OnPrepared | None = None
+    ) -> None:
         """Nothing: each series is asked about by itself."""
 
     def rank(self, pictures: Mapping[str, ImageRef], kept: Path) -> Ranked:
@@ -152,7 +157,9 @@ class FineGrained:
         """Of the weights."""
         return {"model": "fgaesq", "revision": self._scorer.revision, "prompt_id": None, "mode": None}
 
-    def prepare(self, series: Sequence[Mapping[str, ImageRef]], kept: Path, on_asked: OnAsked | None = None) -> None:
+    def prepare(
+        self, series: Sequence[Mapping[str, ImageRef]], kept: Path, on_prepared: OnPrepared | None = None
+    ) -> None:
         """Nothing: each series is looked at by itself."""
 
     def rank(self, pictures: Mapping[str, ImageRef], kept: Path) -> Ranked:
@@ -219,24 +226,27 @@ class Cascaded:
             "share": self._share,
         }
 
-    def prepare(self, series: Sequence[Mapping[str, ImageRef]], kept: Path, on_asked: OnAsked | None = None) -> None:
+    def prepare(
+        self, series: Sequence[Mapping[str, ImageRef]], kept: Path, on_prepared: OnPrepared | None = None
+    ) -> None:
         """Score all series, and ask the judge about those that are worth it."""
         from redaes.finegrained.cascade import cascade, n_questions
 
         listed: list[list[ImageRef]] = []
         scores: list[list[float]] = []
-        for pictures in series:
-            if len(pictures) == 1:
-                continue
+        several = [pictures for pictures in series if len(pictures) > 1]
+        for number, pictures in enumerate(several, 1):
             try:
                 ranked = self._ranker.rank(pictures, kept)
             except RecordError:
                 raise
             except InputError as error:
                 self._broken[_key(pictures)] = error
-                continue
-            listed.append([ref for _, ref in sorted(pictures.items())])
-            scores.append([ranked.scores[ref.id] for ref in listed[-1]])
+            else:
+                listed.append([ref for _, ref in sorted(pictures.items())])
+                scores.append([ranked.scores[ref.id] for ref in listed[-1]])
+            if on_prepared is not None:
+                on_prepared("scoring", number, len(several))
         asked = [[(number, ref) for ref in refs] for number, refs in enumerate(listed)]
         answers = [self._answers(refs, kept) for refs in listed]
         broken: dict[int, InputError] = {}
@@ -251,8 +261,8 @@ class Cascaded:
                 self._ask(batch, answers, broken)
                 said += [_points(answers[number].about(*pair), pair[0]) for number, pair in batch]
                 done += len(batch)
-                if on_asked is not None:
-                    on_asked(done, budget)
+                if on_prepared is not None:
+                    on_prepared("comparing", done, budget)
             return said
 
         result = cascade(asked, scores, judge, share=self._share)

@@ -14,13 +14,15 @@ from PIL import Image, ImageEnhance
 from typer.testing import CliRunner
 
 from redaes import cli
+from redaes.assessor import Assessor
 from redaes.backends.base import Request
 from redaes.errors import BackendError, ImageError
 from redaes.finegrained import model, scorer
-from redaes.finegrained.scorer import rank_files
+from redaes.finegrained.scorer import FineGrainedScorer, rank_files
 from redaes.finegrained.tiny import TINY_TOKENS, build_tiny_clip
 from redaes.images import LoadedImage, load_image
 from redaes.series import rankers
+from redaes.series.folder import rank_folder
 from redaes.types import ImageRef, Sampling
 
 runner = CliRunner()
@@ -149,6 +151,15 @@ def test_the_judge_is_asked_about_its_share_and_explains_what_it_judged(
     assert rank(photos, tmp_path / "out", *cascade(weights, "--share", "0.6")) == (0, said, lines)
     rank(photos, tmp_path / "out", *cascade(weights, "--share", "0.3"))
     assert judge.n_read == 2 * asked
+
+
+def test_the_work_before_the_first_series_is_told(weights: Path, photos: Path, tmp_path: Path) -> None:
+    told: list[tuple[str, int, int]] = []
+    ranker = rankers.Cascaded(FineGrainedScorer.load(weights), Assessor(Brighter(), mode="fast"), share=0.6)
+    rank_folder(photos, tmp_path / "out", ranker, on_prepared=lambda *now: told.append(now))
+    assert told[:2] == [("scoring", 1, 2), ("scoring", 2, 2)]
+    assert [now[0] for now in told[2:]] == ["comparing"] * len(told[2:])
+    assert 0 < told[-1][1] <= told[-1][2] == 4
 
 
 def test_a_judge_that_is_asked_about_everything_has_the_first_word(
