@@ -4,8 +4,9 @@
 
 For every seed the doors run from the embedded base: stage 1, stage 2, stage 3, and stage 3 again with a part left out.
 What follows ``--`` goes to all doors (as ``--model`` and ``--leave_out``). All answer the same held-out pairs, in both
-orders; intervals are 95 %, by photograph, of the first seed, and changes are paired with "all three stages". With more
-seeds, the table also has their least and their largest value. A run that is started again goes on where it stopped.
+orders. Values are means over the seeds; intervals are 95 %, resampling photographs, so they speak of other photographs
+and not of other seeds: for those the least and the largest value stand beside them. A run that is started again goes on
+where it stopped, and seeds that were trained elsewhere count when their folders are put into ``--work``.
 """
 
 from __future__ import annotations
@@ -18,10 +19,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from nano_quality import drawn, shown
+import numpy as np
+from nano_quality import drawn
+from numpy.typing import ArrayLike, NDArray
 
 from redaes.backends.local import LocalBackend
-from redaes.evaluation.heldout import Estimate, HeldOut, evaluate, paired_change
+from redaes.evaluation.heldout import HeldOut, Outcome, evaluate
+from redaes.metrics import Interval, Statistic, bootstrap, paired_bootstrap, srcc
 from redaes.records import PairRecord, read_json, read_yaml, write_json
 from redaes.types import Sampling
 
@@ -120,18 +124,90 @@ def evaluated(args: argparse.Namespace, adapter: Path, records: Sequence[PairRec
     return found
 
 
-MEASURES: dict[str, Callable[[HeldOut], Estimate]] = {
-    "fast: pair accuracy": lambda found: found.fast.accuracy,
-    "fast: rank correlation": lambda found: found.fast.srcc,
-    "fast: both orders": lambda found: found.fast.order_consistency,
-    "reasoned: pair accuracy": lambda found: found.reasoned.accuracy,  # type: ignore[union-attr]
-    "reasoned: factor and side": lambda found: found.reasoned.factor_accuracy,  # type: ignore[union-attr]
-    "reasoned: both orders": lambda found: found.reasoned.order_consistency,  # type: ignore[union-attr]
+@dataclass(frozen=True)
+class Measure:
+    """One row of the tables."""
+
+    rows: Callable[[HeldOut], list[tuple[Outcome, tuple[float, ...]]]]
+    """What counts, each with its pair's outcome, which has the photograph."""
+    of: Callable[[NDArray[np.float64]], float | None]
+    """(n, columns) of one seed to the value."""
+
+
+def right(outcomes: Sequence[Outcome]) -> list[tuple[Outcome, tuple[float, ...]]]:
+    """Of the pairs that are no ties, whether they are in the right order."""
+    return [(item, (float(item.right),)) for item in outcomes if item.decided]
+
+
+def consistent(outcomes: Sequence[Outcome]) -> list[tuple[Outcome, tuple[float, ...]]]:
+    """Whether both orders give the same answer; an answer that fails is none."""
+    return [(item, (float(item.order_consistent is True),)) for item in outcomes if item.asked]
+
+
+def differences(found: HeldOut) -> list[tuple[Outcome, tuple[float, ...]]]:
+    """The model's difference and the label's."""
+    failed = [item.pair for item in found.outcomes if item.delta is None]
+    if failed:
+        sys.exit(f"{len(failed)} pairs have no usable fast answer, such as {failed[0]}; their correlation is unknown")
+    return [(item, (item.delta or 0.0, item.label)) for item in found.outcomes]
+
+
+def named(found: HeldOut) -> list[tuple[Outcome, tuple[float, ...]]]:
+    """Share of a pair's two answers that name the factors and the side."""
+    return [
+        (item.outcome, (sum(a.right_factor for a in item.answers) / len(item.answers),))
+        for item in found.reasoned_outcomes
+        if item.answers
+    ]
+
+
+def mean(values: NDArray[np.float64]) -> float | None:
+    """Of the one column."""
+    return float(values.mean()) if values.size else None
+
+
+def reasoned(found: HeldOut) -> list[Outcome]:
+    """Of the reasoned mode."""
+    return [item.outcome for item in found.reasoned_outcomes]
+
+
+MEASURES = {
+    "fast: pair accuracy": Measure(lambda found: right(found.outcomes), mean),
+    "fast: rank correlation": Measure(differences, lambda values: srcc(values[:, 0], values[:, 1])),
+    "fast: both orders": Measure(lambda found: consistent(found.outcomes), mean),
+    "reasoned: pair accuracy": Measure(lambda found: right(reasoned(found)), mean),
+    "reasoned: factor and side": Measure(named, mean),
+    "reasoned: both orders": Measure(lambda found: consistent(reasoned(found)), mean),
 }
 
 
+def over_seeds(measure: Measure, runs: Sequence[HeldOut]) -> tuple[NDArray[np.float64], list[str], Statistic]:
+    """(n, seeds, columns) rows, the photograph of each, and the mean of the seeds' values."""
+    found = [measure.rows(run) for run in runs]
+    if any([item.pair for item, _ in rows] != [item.pair for item, _ in found[0]] for rows in found):
+        sys.exit("the seeds were evaluated on different pairs; take another --work")
+
+    def statistic(rows: ArrayLike) -> float | None:
+        values = [measure.of(one) for one in np.moveaxis(np.asarray(rows, dtype=np.float64), 1, 0)]
+        known = [value for value in values if value is not None]
+        return float(np.mean(known)) if len(known) == len(values) else None
+
+    return (
+        np.stack([np.array([values for _, values in rows]) for rows in found], axis=1),
+        [item.source for item, _ in found[0]],
+        statistic,
+    )
+
+
+def cell(interval: Interval, sign: str = "") -> str:
+    """As a table has it."""
+    if interval.estimate is None or interval.low is None or interval.high is None:
+        return "undefined"
+    return f"{interval.estimate:{sign}.3f} [{interval.low:{sign}.2f}, {interval.high:{sign}.2f}]"
+
+
 def main(args: argparse.Namespace) -> None:
-    """Train and evaluate every variant, print the table."""
+    """Train and evaluate every variant, print the tables."""
     args.work.mkdir(parents=True, exist_ok=True)
     records = drawn(args.data, args.pairs)
     found: dict[str, list[HeldOut]] = {}
@@ -142,19 +218,23 @@ def main(args: argparse.Namespace) -> None:
     print(f"{first.n_pairs} pairs of {first.n_photographs} photographs, {args.reasoned} of them reasoned;")
     print(f"steps {args.steps}, seeds {args.seeds}\n")
     print("| | " + " | ".join(found) + " |\n|---" + "|---" * len(found) + "|")
-    for measure, of in MEASURES.items():
+    for name, measure in MEASURES.items():
         cells = []
         for runs in found.values():
-            values = [value for run in runs if (value := of(run).value) is not None]
-            more = f", {min(values):.3f} to {max(values):.3f}" if len(runs) > 1 else ""
-            cells.append(shown(of(runs[0])) + more)
-        print(f"| {measure} | {' | '.join(cells)} |")
-    if FULL in found:
-        print()
-        for name, runs in found.items():
-            if name != FULL:
-                fast, reasoned = (paired_change(found[FULL][0], runs[0], mode) for mode in ("fast", "reasoned"))
-                print(f"{name} - {FULL}: accuracy fast {shown(fast.points)}, reasoned {shown(reasoned.points)}")
+            rows, photographs, statistic = over_seeds(measure, runs)
+            one_by_one = [value for k in range(len(runs)) if (value := statistic(rows[:, k : k + 1])) is not None]
+            more = f", {min(one_by_one):.3f} to {max(one_by_one):.3f}" if len(one_by_one) > 1 else ""
+            cells.append(cell(bootstrap(rows, photographs, statistic)) + more)
+        print(f"| {name} | {' | '.join(cells)} |")
+    if FULL not in found or len(found) == 1:
+        return
+    others = [name for name in found if name != FULL]
+    print(f"\n| change against {FULL} | " + " | ".join(others) + " |\n|---" + "|---" * len(others) + "|")
+    for name, measure in MEASURES.items():
+        before, photographs, statistic = over_seeds(measure, found[FULL])
+        after = [over_seeds(measure, found[other])[0] for other in others]
+        cells = [cell(paired_bootstrap(before, rows, photographs, statistic), "+") for rows in after]
+        print(f"| {name} | {' | '.join(cells)} |")
 
 
 if __name__ == "__main__":
