@@ -112,12 +112,7 @@ class Comparing:
     @property
     def provenance(self) -> Mapping[str, Any]:
         """Of the assessor."""
-        return {
-            "model": self._assessor.backend.model,
-            "revision": self._assessor.backend.revision,
-            "prompt_id": prompts.load(prompts.COMPARE[self._assessor.mode]).id,
-            "mode": self._assessor.mode,
-        }
+        return _provenance(self._assessor)
 
     def prepare(
         self, series: Sequence[Mapping[str, ImageRef]], kept: Path, on_prepared: OnPrepared | None = None
@@ -209,7 +204,6 @@ class Cascaded:
             orders: as for :meth:`~redaes.assessor.Assessor.compare_many`.
         """
         self._ranker = FineGrained(scorer)
-        self._judge = Comparing(judge, orders)
         self._assessor = judge
         self._share = share
         self._orders: Orders = orders
@@ -221,7 +215,7 @@ class Cascaded:
         """Of the judge, and of the ranker."""
         ranker = self._ranker.provenance
         return {
-            **self._judge.provenance,
+            **_provenance(self._assessor),
             "ranker": {name: ranker[name] for name in ("model", "revision")},
             "share": self._share,
         }
@@ -335,6 +329,15 @@ def _points(answer: Answer | None, first: ImageRef) -> float | None:
         return None
     points = points_of(answer.probability)
     return points if answer.first == first.id else -points
+
+
+def _provenance(assessor: Assessor) -> dict[str, Any]:
+    return {
+        "model": assessor.backend.model,
+        "revision": assessor.backend.revision,
+        "prompt_id": prompts.load(prompts.COMPARE[assessor.mode]).id,
+        "mode": assessor.mode,
+    }
 
 
 def _settings(assessor: Assessor, orders: Orders) -> Iterable[str]:
