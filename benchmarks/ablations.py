@@ -149,7 +149,7 @@ def differences(found: HeldOut) -> list[tuple[Outcome, tuple[float, ...]]]:
     failed = [item.pair for item in found.outcomes if item.delta is None]
     if failed:
         sys.exit(f"{len(failed)} pairs have no usable fast answer, such as {failed[0]}; their correlation is unknown")
-    return [(item, (item.delta or 0.0, item.label)) for item in found.outcomes]
+    return [(item, (item.delta, item.label)) for item in found.outcomes if item.delta is not None]
 
 
 def named(found: HeldOut) -> list[tuple[Outcome, tuple[float, ...]]]:
