@@ -107,8 +107,14 @@ def _fault(edit: Edit, loss: float) -> str:
     return f"{amount} {symptom}"
 
 
-def _measured_sentence(rng: random.Random, evidence: dict[str, Evidence], factors: Sequence[Factor]) -> str | None:
-    """The largest measured difference among the factors' quantities, or None when none is worth a word."""
+def _measured_sentence(
+    rng: random.Random, evidence: dict[str, Evidence], factors: Sequence[Factor], side: str
+) -> str | None:
+    """The largest measured difference among the factors' quantities, or None when none is worth a word.
+
+    It is told of ``side``, the worse picture: a small model that has to find out anew which picture a sentence is about
+    mixes them up.
+    """
     ranked: list[tuple[float, Quantity]] = []
     for factor in factors:
         for quantity in QUANTITIES[factor]:
@@ -118,7 +124,7 @@ def _measured_sentence(rng: random.Random, evidence: dict[str, Evidence], factor
     if not ranked:
         return None
     quantity = max(ranked, key=lambda item: item[0])[1]
-    side, rival = rng.choice((("A", "B"), ("B", "A")))
+    rival = "B" if side == "A" else "A"
     this, other = (getattr(evidence[letter], quantity.field) for letter in (side, rival))
     return rng.choice(_MEASURED).format(
         side=side,
@@ -164,7 +170,7 @@ def write_rationale(
         raise ValueError("the worse picture carries no edit: nothing explains the difference")
     rival = edits[better]
     sentences.append(rng.choice(_FAULT).format(side=loser, fault=_fault(fault, losses[loser])))
-    measured = _measured_sentence(rng, evidence, (fault.factor,))
+    measured = _measured_sentence(rng, evidence, (fault.factor,), loser)
     if measured is not None:
         sentences.append(measured)
     if rival is not None:
@@ -196,7 +202,7 @@ def write_from_factors(
         return Rationale(text=" ".join(sentences), factors=tuple(factors), better="tie")
     named = " and ".join(factors)
     decides = rng.choice(_DECIDES).format(factors=named)
-    measured = _measured_sentence(rng, {"A": evidence_a, "B": evidence_b}, factors)
+    measured = _measured_sentence(rng, {"A": evidence_a, "B": evidence_b}, factors, "B" if better == "A" else "A")
     sentences = [decides[0].upper() + decides[1:]]
     if measured is not None:
         sentences.append(measured)
