@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 
 import pytest
 
@@ -10,7 +11,7 @@ from redaes.answers import parse, render_verdict, stated
 from redaes.datagen.editors.embedded import OPERATIONS, make_edit
 from redaes.datagen.judges import Evidence
 from redaes.datagen.plan import DEGRADE
-from redaes.datagen.rationales import contradictions, write_rationale
+from redaes.datagen.rationales import contradictions, write_from_factors, write_rationale
 from redaes.types import Edit, Rationale
 
 CLEAN = Evidence(
@@ -60,6 +61,7 @@ def test_the_order_turns_the_letters() -> None:
     swapped = write_rationale(DARK, CLEAN, _edit(), None, 4.0, 0.0, seed=3)
     assert (forward.better, swapped.better) == ("A", "B")
     assert forward.factors == swapped.factors
+    assert forward.text.translate(str.maketrans("AB", "BA")) == swapped.text
 
 
 def test_both_faults_are_named_and_the_larger_decides() -> None:
@@ -84,6 +86,16 @@ def test_measured_statements_are_true() -> None:
         assert "52" in text
         for claim in ("A is darker", "B is brighter", "A looks darker", "B looks brighter"):
             assert claim not in text
+
+
+def test_what_is_measured_is_told_of_the_worse_picture() -> None:
+    edit = _edit()
+    texts = [write_rationale(CLEAN, DARK, None, edit, 0.0, 4.0, seed).text for seed in range(50)]
+    texts += [write_from_factors(CLEAN, DARK, ("light",), 4.0, seed).text for seed in range(50)]
+    for text in texts:
+        measured = text.split(". ")[1]
+        assert re.search(r"\bB (is|looks) (darker|flatter)\b", measured)
+        assert not re.search(r"\bA (is|looks)\b", measured)
 
 
 def test_a_tie_names_nothing() -> None:
