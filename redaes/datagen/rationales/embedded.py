@@ -88,6 +88,7 @@ _TIE = (
     "Neither picture gains anything over the other.",
 )
 _AMOUNTS = ((1.5, "slight"), (3.5, "clear"), (9.1, "strong"))
+_RIVAL = {"A": "B", "B": "A"}
 SIZES = ((1.5, "slightly"), (3.5, "clearly"), (9.1, "far"))
 """Differences in points below which each word is used of a conclusion."""
 
@@ -124,7 +125,7 @@ def _measured_sentence(
     if not ranked:
         return None
     quantity = max(ranked, key=lambda item: item[0])[1]
-    rival = "B" if side == "A" else "A"
+    rival = _RIVAL[side]
     this, other = (getattr(evidence[letter], quantity.field) for letter in (side, rival))
     return rng.choice(_MEASURED).format(
         side=side,
@@ -164,7 +165,7 @@ def write_rationale(
         sentences.append(rng.choice(_ALIKE).format(a=evidence_a.brightness, b=evidence_b.brightness))
         sentences.append(rng.choice(_TIE))
         return Rationale(text=" ".join(sentences), factors=(), better="tie")
-    loser = "B" if better == "A" else "A"
+    loser = _RIVAL[better]
     fault = edits[loser]
     if fault is None:
         raise ValueError("the worse picture carries no edit: nothing explains the difference")
@@ -202,7 +203,7 @@ def write_from_factors(
         return Rationale(text=" ".join(sentences), factors=tuple(factors), better="tie")
     named = " and ".join(factors)
     decides = rng.choice(_DECIDES).format(factors=named)
-    measured = _measured_sentence(rng, {"A": evidence_a, "B": evidence_b}, factors, "B" if better == "A" else "A")
+    measured = _measured_sentence(rng, {"A": evidence_a, "B": evidence_b}, factors, _RIVAL[better])
     sentences = [decides[0].upper() + decides[1:]]
     if measured is not None:
         sentences.append(measured)
