@@ -98,6 +98,22 @@ def test_what_is_measured_is_told_of_the_worse_picture() -> None:
         assert not re.search(r"\bA (is|looks)\b", measured)
 
 
+def test_a_conclusion_does_not_begin_as_the_sentences_before_it_do() -> None:
+    edit = _edit()
+    texts = [write_rationale(CLEAN, DARK, None, edit, 0.0, 4.0, seed).text for seed in range(50)]
+    texts += [write_from_factors(CLEAN, DARK, ("light",), 4.0, seed).text for seed in range(50)]
+    for text in texts:
+        assert re.match(r"So A is far|That makes A far", text.split(". ")[-1]), text
+
+
+@pytest.mark.parametrize(
+    "conclusion", ["B is far better.", "So B is clearly better.", "So B is far the better picture."]
+)
+def test_a_conclusion_about_the_other_picture_is_noticed(conclusion: str) -> None:
+    written = Rationale(text=f"B is dark. {conclusion}", factors=("light",), better="A")
+    assert contradictions(written, 4.0, ("light",)) == ["its text concludes that B is better"]
+
+
 def test_a_tie_names_nothing() -> None:
     for seed in range(20):
         written = write_rationale(CLEAN, CLEAN, None, None, 0.0, 0.0, seed)

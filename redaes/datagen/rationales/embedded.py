@@ -72,8 +72,10 @@ _OTHER_FAULT = (
     "{side} has {fault}, which weighs less.",
     "Less harm comes to {side} from {fault}.",
 )
+# None begins with a picture, as the sentences before do: a small model that has named the fault of A and goes on with
+# "A is" has to mean "noisier" by it, and wrote "far better".
 CONCLUSIONS = (
-    "{winner} is {size} better.",
+    "So {winner} is {size} better.",
     "So {winner} is {size} the better picture.",
     "That makes {winner} {size} better.",
 )
