@@ -15,11 +15,11 @@ import itertools
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from redaes.backends.local import LocalBackend
-from redaes.evaluation.heldout import Estimate, HeldOut, evaluate, paired_change
+from redaes.evaluation.heldout import Estimate, HeldOut, Outcome, evaluate, paired_change
 from redaes.metrics import bootstrap
 from redaes.records import PairRecord, data_hash, read_records, write_json
 from redaes.types import Sampling
@@ -60,9 +60,13 @@ def unseen_accuracy(found: HeldOut, records: Sequence[PairRecord]) -> str:
         for record in records
         if any(edit and edit.operation in UNSEEN for edit in (record.pair.edit_first, record.pair.edit_second))
     }
-    rows = [item for item in found.outcomes if item.pair in unseen and item.decided]
-    right = [float(item.right) for item in rows]
-    interval = bootstrap(right, [item.source for item in rows], lambda x: float(sum(x) / len(x)), seed=0)
+    return resampled([item for item in found.outcomes if item.pair in unseen and item.decided], lambda item: item.right)
+
+
+def resampled(rows: Sequence[Outcome], holds: Callable[[Outcome], bool | None]) -> str:
+    """In how many of the rows something holds, resampled by photograph."""
+    values = [float(holds(item) is True) for item in rows]
+    interval = bootstrap(values, [item.source for item in rows], lambda x: float(sum(x) / len(x)), seed=0)
     return shown(Estimate(value=interval.estimate, low=interval.low, high=interval.high)) + f" of {len(rows)}"
 
 
@@ -77,6 +81,10 @@ def table(evaluations: dict[str, HeldOut], records: Sequence[PairRecord]) -> str
         rows.setdefault("- unseen kinds", []).append(unseen_accuracy(found, records))
         rows.setdefault("rank correlation", []).append(shown(fast.srcc))
         rows.setdefault("same answer in both orders", []).append(shown(fast.order_consistency))
+        decided = [item for item in found.outcomes if item.decided]
+        rows.setdefault("- where there is a better one", []).append(
+            resampled(decided, lambda item: item.order_consistent)
+        )
         if reasoned is not None:
             rows.setdefault("reasoned: pair accuracy", []).append(shown(reasoned.accuracy))
             rows.setdefault("reasoned: answers that parse", []).append(shown(reasoned.parse_rate))
