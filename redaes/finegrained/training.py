@@ -31,6 +31,7 @@ from redaes.finegrained.tiny import TINY_TOKENS, build_tiny_clip
 from redaes.images import load_image
 from redaes.metrics import pair_accuracy
 from redaes.records import write_json
+from redaes.training.checkpoints import ExactCheckpoints
 from redaes.training.run_record import environment
 from redaes.training.setup import FINAL, claim_folder, run_trainer
 from redaes.types import FACTORS
@@ -277,7 +278,7 @@ class FineGrainedCollator:
         }
 
 
-class FineGrainedTrainer(Trainer):
+class FineGrainedTrainer(ExactCheckpoints, Trainer):
     """``Trainer`` that follows a plan and has FGAesQ's losses."""
 
     def __init__(self, *, batches: PlannedBatches, arguments: FineGrainedArguments, **kwargs: Any) -> None:
@@ -377,10 +378,9 @@ def run_fgaesq(arguments: FineGrainedArguments, config: TrainingArguments) -> Pa
     for name in ("series", "coarse", "clip"):
         settings.pop(name)
     settings["clip_revision"] = revision(clip)
-    settings["processes"] = config.world_size  # another number of them is another order of the data
-    finished = claim_folder(config, settings)
-    if finished is not None:
-        return finished
+    run = claim_folder(config, settings)
+    if run.final is not None:
+        return run.final
     config.max_steps = len(batches)
     config.remove_unused_columns = False
     config.label_names = []
@@ -396,7 +396,7 @@ def run_fgaesq(arguments: FineGrainedArguments, config: TrainingArguments) -> Pa
         batches=PlannedBatches(batches, config.process_index, config.world_size),
         arguments=arguments,
     )
-    about, metrics = run_trainer(trainer)
+    about, metrics = run_trainer(run, trainer)
     final = Path(str(config.output_dir)) / FINAL
     if trainer.is_world_process_zero():
         metrics["views_per_second"] = round(trainer.n_views * config.world_size / about["seconds"], 2)

@@ -19,6 +19,7 @@ from redaes import prompts
 from redaes.answers import SCORE_CHOICES, SCORE_PREFIX, WINNER_PREFIX
 from redaes.errors import TrainingError
 from redaes.records import PairRecord, load_pairs, record_of, without_operations
+from redaes.training.checkpoints import ExactCheckpoints
 from redaes.training.formatting import MODES, chat_text
 from redaes.training.groups import ShuffledGroups
 from redaes.training.losses import (
@@ -130,7 +131,7 @@ def _label(record: PairRecord) -> float:
     return record.pair.delta
 
 
-class AlignmentTrainer(Trainer):
+class AlignmentTrainer(ExactCheckpoints, Trainer):
     """``Trainer`` with stage 2's loss; each part is logged under its own name."""
 
     def __init__(self, *, processor: ProcessorMixin, **kwargs: Any) -> None:
@@ -195,9 +196,9 @@ def run_align(arguments: StageArguments, config: AlignmentConfig) -> Path:
     Returns:
         The folder with the result. A finished stage is not trained again.
     """
-    finished = claim("stage2_align", arguments, config)
-    if finished is not None:
-        return finished
+    run = claim("stage2_align", arguments, config)
+    if run.final is not None:
+        return run.final
     torch.manual_seed(config.seed)
     if config.use_liger_kernel:
         # Liger's fused loss replaces the forward pass, and with it the choice of the logits to keep.
@@ -209,4 +210,4 @@ def run_align(arguments: StageArguments, config: AlignmentConfig) -> Path:
         args=config,
         train_dataset=without_operations(load_pairs(arguments.data_folder, "train"), arguments.leave_out),
     )
-    return train("stage2_align", trainer, processor, arguments)
+    return train(run, trainer, processor, arguments)

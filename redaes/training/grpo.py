@@ -22,6 +22,7 @@ from redaes.errors import TrainingError
 from redaes.prompts import Mode
 from redaes.records import load_pairs, record_of, without_operations
 from redaes.rewards.trl import observations, reward_functions
+from redaes.training.checkpoints import ExactCheckpoints
 from redaes.training.completion_pages import write_page
 from redaes.training.formatting import ORDERS, decode, ordered_delta, ordered_images
 from redaes.training.groups import GroupPrompts, GroupSampler, RankingGroup, check_batch, ranking_groups
@@ -203,7 +204,7 @@ def length_reward_correlation(lengths: Tensor, rewards: Tensor, num_generations:
     return float((x * y).sum() / scale) if scale > 1e-9 else float("nan")
 
 
-class RankingTrainer(GRPOTrainer):
+class RankingTrainer(ExactCheckpoints, GRPOTrainer):
     """``GRPOTrainer`` whose batches hold whole ranking groups, and which says what it sees."""
 
     def __init__(self, *, sampler: GroupSampler, **kwargs: Any) -> None:
@@ -265,9 +266,9 @@ def run_grpo(arguments: StageArguments, config: RankingConfig) -> Path:
     Returns:
         The folder with the result. A finished stage is not trained again.
     """
-    finished = claim("stage3_grpo", arguments, config)
-    if finished is not None:
-        return finished
+    run = claim("stage3_grpo", arguments, config)
+    if run.final is not None:
+        return run.final
     torch.manual_seed(config.seed)
     pairs = without_operations(load_pairs(arguments.data_folder, "train"), arguments.leave_out)
     groups = groups_of(pairs, config.pictures_per_group)
@@ -299,7 +300,7 @@ def run_grpo(arguments: StageArguments, config: RankingConfig) -> Path:
     )
     trainer = mended_vllm(make, processor, training_dtype(config)) if config.use_vllm else make()
     return train(
-        "stage3_grpo",
+        run,
         trainer,
         processor,
         arguments,

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from transformers import ProcessorMixin, Trainer, TrainingArguments
 
 from redaes.records import load_pairs, operations_in, without_operations
+from redaes.training.checkpoints import ExactCheckpoints
 from redaes.training.groups import ShuffledGroups
 from redaes.training.setup import StageArguments, base_processor, claim, load_model, train
 from redaes.types import SPLITS
@@ -24,7 +25,7 @@ SEEN_AT_ONCE = 32
 Collator = Callable[[list[dict[str, Any]]], dict[str, Any]]
 
 
-class HeadTrainer(Trainer):
+class HeadTrainer(ExactCheckpoints, Trainer):
     """``Trainer`` that keeps the pairs of a view together, and whose loss a subclass defines."""
 
     def _get_train_sampler(self, train_dataset: Any = None) -> ShuffledGroups:
@@ -57,9 +58,9 @@ def run_with_heads(
     Returns:
         The folder with the model. A finished run is not repeated.
     """
-    finished = claim(name, arguments, config)
-    if finished is not None:
-        return finished
+    run = claim(name, arguments, config)
+    if run.final is not None:
+        return run.final
     torch.manual_seed(config.seed)
     config.remove_unused_columns = False
     config.label_names = []
@@ -83,4 +84,4 @@ def run_with_heads(
         parts = ([rows[n] for n in range(start, min(start + SEEN_AT_ONCE, len(rows)))] for start in starts)
         return look(trainer.model, map(collate, parts))
 
-    return train(name, trainer, processor, arguments, measure, result_model=settled)
+    return train(run, trainer, processor, arguments, measure, result_model=settled)

@@ -7,7 +7,6 @@ et al., NeurIPS 2023; that the answers are about relative differences is all tha
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import torch
 from trl import DPOConfig, DPOTrainer
 
 from redaes.errors import TrainingError
+from redaes.training.checkpoints import ExactCheckpoints
 from redaes.training.formatting import preference_dataset
 from redaes.training.lengths import LikeLengths
 from redaes.training.setup import StageArguments, base_processor, claim, load_model, train, training_dtype
@@ -34,15 +34,12 @@ class PreferenceConfig(DPOConfig):
             raise TrainingError(f"max_length is {self.max_length}, and would cut picture tokens: leave it out")
 
 
-class PairDPOTrainer(DPOTrainer):
-    """``DPOTrainer`` whose batches hold answers of like length, and whose checkpoints can be resumed."""
+class PairDPOTrainer(ExactCheckpoints, DPOTrainer):
+    """``DPOTrainer`` whose batches hold answers of like length."""
 
     def __init__(self, *, lengths: list[int], **kwargs: Any) -> None:
         self._lengths = lengths
         super().__init__(**kwargs)
-        # TRL keeps the adapter that the run began with as a second one, "ref", which peft would save in a folder of
-        # its own. Where transformers finds such a folder it resumes what is in there, and not the trained adapter.
-        self.model.save_pretrained = partial(self.model.save_pretrained, selected_adapters=["default"])
 
     def _get_train_sampler(self, train_dataset: object = None) -> LikeLengths:
         return LikeLengths.of_run(self._lengths, self.args)
@@ -60,9 +57,9 @@ def run_preferences(arguments: StageArguments, config: PreferenceConfig) -> Path
     """
     if arguments.full_training:
         raise TrainingError("objective dpo trains a LoRA, against the model without it: drop full_training")
-    finished = claim("stage2_dpo", arguments, config)
-    if finished is not None:
-        return finished
+    run = claim("stage2_dpo", arguments, config)
+    if run.final is not None:
+        return run.final
     torch.manual_seed(config.seed)
     dataset, lengths, n_ties = preference_dataset(arguments.data_folder, "train", leave_out=arguments.leave_out)
     processor = base_processor(arguments)
@@ -73,4 +70,4 @@ def run_preferences(arguments: StageArguments, config: PreferenceConfig) -> Path
         train_dataset=dataset,
         processing_class=processor,
     )
-    return train("stage2_dpo", trainer, processor, arguments, lambda: {"ties_left_out": n_ties})
+    return train(run, trainer, processor, arguments, lambda: {"ties_left_out": n_ties})

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import math
-import shutil
+import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,6 +31,7 @@ from redaes.errors import RecordError, TrainingError
 from redaes.hub import push
 from redaes.records import data_hash, read_json, write_atomically, write_json
 from redaes.training.card import model_card
+from redaes.training.checkpoints import ProvenCheckpoints, checkpoint_to_resume, prove_saved, remove_cut_off
 from redaes.training.checks import probe
 from redaes.training.cpu import use_float32_attention, without_imitated_bfloat16
 from redaes.training.run_record import environment
@@ -42,10 +42,13 @@ LORA_TARGETS = r".*language_model.*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_p
 _NOT_SETTINGS = frozenset(
     {
         "data", "output_dir", "logging_dir", "run_name", "local_rank", "ddp_backend", "disable_tqdm", "use_cpu",
-        "objective", "repository", "hub_model_id", "report_to",
+        "objective", "repository", "hub_model_id", "report_to", "resume_from_checkpoint",
     }
 )  # fmt: skip
 """Arguments that do not change what is learned, or that the stage's name tells already."""
+
+SETTINGS = "settings.json"
+"""What a run in this folder was begun with, inside its output folder."""
 
 FINAL = "final"
 """Folder of a stage's result inside its output folder."""
@@ -130,54 +133,33 @@ def training_dtype(arguments: TrainingArguments) -> torch.dtype:
     return torch.bfloat16 if arguments.bf16 and not arguments.use_cpu and torch.cuda.is_available() else torch.float32
 
 
-def _restore_numbered_cpu(storage: Any, location: str) -> Any:
-    return storage if location.startswith("cpu:") else None
+@dataclass(frozen=True)
+class Run:
+    """A run that may begin, or go on, in its output folder; nothing is written there yet."""
+
+    output_dir: Path
+    settings: Mapping[str, Any]
+    """What decides about the result, as ``settings.json`` keeps it."""
+    checkpoint: Path | None
+    """Where the run goes on from; None: it starts."""
+
+    @property
+    def final(self) -> Path | None:
+        """The result of a run that is finished; None: it is not."""
+        final = self.output_dir / FINAL
+        # The run record is written last.
+        return final if (final / "run_record.json").is_file() else None
+
+    def begin(self) -> None:
+        """Claim the folder for these settings; for one process, when everything else has been checked."""
+        write_json(self.output_dir / SETTINGS, dict(self.settings))
 
 
-# Several processes on a CPU call their device "cpu:0", which torch cannot load an optimizer's state to.
-torch.serialization.register_package(100, lambda _storage: None, _restore_numbered_cpu)
-
-
-def last_complete_checkpoint(output_dir: Path) -> str | None:
-    """The newest checkpoint that was written whole.
-
-    ``trainer_state.json`` is the last file that the trainer writes, so a folder without a readable one was
-    cut off. Such a folder is left alone here, for every process of a run looks; see `remove_cut_off`.
-    """
-    complete = [(step, folder) for folder, step in _checkpoints(output_dir).items() if step is not None]
-    return str(max(complete)[1]) if complete else None
-
-
-def remove_cut_off(output_dir: Path) -> None:
-    """Delete checkpoints that were not written whole. For one process of a run only: two would race."""
-    for folder, step in _checkpoints(output_dir).items():
-        if step is None:
-            shutil.rmtree(folder)
-
-
-def _checkpoints(output_dir: Path) -> dict[Path, int | None]:
-    """Checkpoint folders and the step of each; None: cut off."""
-    found: dict[Path, int | None] = {}
-    for folder in output_dir.glob("checkpoint-*"):
-        number = folder.name.removeprefix("checkpoint-")
-        if not number.isdigit():
-            continue
-        try:
-            state = json.loads((folder / "trainer_state.json").read_text(encoding="utf-8"))
-            found[folder] = state["global_step"]
-        except (OSError, json.JSONDecodeError, KeyError):
-            found[folder] = None
-    return found
-
-
-def claim(stage: str, arguments: StageArguments, config: TrainingArguments) -> Path | None:
-    """Take an output folder for a run, or find in it the same run's result.
-
-    Returns:
-        The result when the run is finished already, otherwise None.
+def claim(stage: str, arguments: StageArguments, config: TrainingArguments) -> Run:
+    """Look whether a stage may run in its output folder. A finished one is uploaded where the arguments ask for it.
 
     Raises:
-        RecordError: no dataset, or an output folder that cannot be written to.
+        RecordError: no dataset, or a checkpoint is named that is none.
         TrainingError: the folder holds a run with other settings.
     """
     arguments.check()
@@ -187,32 +169,90 @@ def claim(stage: str, arguments: StageArguments, config: TrainingArguments) -> P
         "data_hash": data_hash(arguments.data_folder),
         **vars(arguments),
     }
-    finished = claim_folder(config, settings)
-    if finished is not None:
-        _publish(finished, arguments)
-    return finished
+    run = claim_folder(config, settings)
+    if run.final is not None:
+        _publish(run.final, arguments)
+    return run
 
 
-def claim_folder(config: TrainingArguments, settings: dict[str, Any]) -> Path | None:
+def claim_folder(config: TrainingArguments, settings: Mapping[str, Any]) -> Run:
     """As :func:`claim`, for a run whose settings, besides the trainer's, are given."""
     without_imitated_bfloat16(config)
     output_dir = Path(str(config.output_dir))
-    settings = {
-        **settings,
-        **_plain(config.to_dict()),
-    }
-    settings = {name: value for name, value in settings.items() if name not in _NOT_SETTINGS}
-    file = output_dir / "settings.json"
+    now = {**settings, **_plain(config.to_dict()), **processes_of(config)}
+    now = {name: value for name, value in now.items() if name not in _NOT_SETTINGS}
+    checkpoint = checkpoint_to_resume(config)
+    _check_writable(output_dir)
+    file = output_dir / SETTINGS
     if file.exists():
         before = read_json(file)
-        changed = sorted(name for name in {*before, *settings} if before.get(name) != settings.get(name))
+        changed = [name for name in {*before, *now} if before.get(name) != now.get(name)]
+        if _same_batches(before, now):
+            changed = [name for name in changed if name not in _SPLIT_OF_A_BATCH]
         if changed:
-            changes = ", ".join(f"{name}: {before.get(name)} -> {settings.get(name)}" for name in changed)
-            raise TrainingError(f"{output_dir} holds a run with other settings ({changes}); choose another output_dir")
-    write_json(file, settings)
-    final = output_dir / FINAL
-    # The run record is written last.
-    return final if (final / "run_record.json").is_file() else None
+            changes = ", ".join(f"{name}: {before.get(name)} -> {now.get(name)}" for name in sorted(changed))
+            raise TrainingError(
+                f"{output_dir} holds a run with other settings ({changes}); "
+                f"{_way_on(before, now, changed, started=checkpoint is not None)}"
+            )
+    return Run(output_dir, now, checkpoint)
+
+
+def _check_writable(folder: Path) -> None:
+    there = folder
+    while not there.exists() and there != there.parent:
+        there = there.parent
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        raise RecordError(f"output_dir {folder} cannot be written ({there} is no folder that may be written to)")
+
+
+def processes_of(config: TrainingArguments) -> dict[str, Any]:
+    """How many processes share a run and how: settings, for they decide which rows make a step."""
+    n_processes = config.world_size
+    deepspeed = os.environ.get("ACCELERATE_USE_DEEPSPEED") == "true"
+    return {
+        "n_processes": n_processes,
+        "global_batch": n_processes * config.per_device_train_batch_size * config.gradient_accumulation_steps,
+        "sharding": f"zero{os.environ.get('ACCELERATE_DEEPSPEED_ZERO_STAGE', '2')}" if deepspeed else "none",
+    }
+
+
+_SPLIT_OF_A_BATCH = frozenset({"n_processes", "per_device_train_batch_size", "gradient_accumulation_steps"})
+"""How the rows of a step are dealt out to processes and accumulated batches."""
+
+
+def _same_batches(before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
+    """Whether a run sees the same rows in the same steps although they are dealt out otherwise.
+
+    Samplers order rows by seed and epoch alone and processes take turns, so the number of rows in a step is all that
+    counts. Not so in stage 3 and FGAesQ, where whole groups and series go to one process, nor under DeepSpeed, whose
+    checkpoints are in as many parts as there were processes.
+    """
+    return (
+        before.get("stage") in _ROWS_TAKEN_IN_TURN
+        and before.get("global_batch") == now.get("global_batch")
+        and before.get("sharding") == now.get("sharding") == "none"
+    )
+
+
+_ROWS_TAKEN_IN_TURN = ("stage1_sft", "stage2_align", "stage2_dpo")
+
+
+def _way_on(before: Mapping[str, Any], now: Mapping[str, Any], changed: list[str], *, started: bool) -> str:
+    """What to do about settings that have changed."""
+    if not started:
+        return f"no checkpoint is lost: delete its {SETTINGS} if it is not running, or choose another output_dir"
+    if "n_processes" in changed and before.get("sharding") == now["sharding"]:
+        batch = before.get("global_batch")
+        alike = before.get("stage") in _ROWS_TAKEN_IN_TURN and now["sharding"] == "none" and batch is not None
+        other = (
+            f", or make per_device_train_batch_size x gradient_accumulation_steps x {now['n_processes']} = {batch}, "
+            "with which the same rows make a step"
+            if alike
+            else ""
+        )
+        return f"start it on {before.get('n_processes')} processes again{other}, or choose another output_dir"
+    return "choose another output_dir"
 
 
 class StopWhenNotFinite(TrainerCallback):
@@ -240,7 +280,7 @@ class StopWhenNotFinite(TrainerCallback):
 
 
 def train(
-    stage: str,
+    run: Run,
     trainer: Trainer,
     processor: ProcessorMixin,
     arguments: StageArguments,
@@ -250,7 +290,7 @@ def train(
     """Run a trainer, going on from its last whole checkpoint, and leave the result in ``final/``.
 
     Args:
-        stage: name for the record.
+        run: what `claim` said.
         trainer: ready to go.
         processor: saved beside a fully trained model.
         arguments: the stage's.
@@ -261,16 +301,17 @@ def train(
         The folder ``final/``: adapter (or model), ``prompts.json``, ``trainer_state.json``, ``run_record.json``.
 
     Raises:
-        TrainingError: the loss became non-finite.
+        TrainingError: the loss became non-finite, or weights were not saved or loaded as they are.
     """
-    about, result = run_trainer(trainer)
-    final = Path(str(trainer.args.output_dir)) / FINAL
-    probed = None
+    about, result = run_trainer(run, trainer)
+    final = run.output_dir / FINAL
+    probed = weights = None
     if result_model is None:
         # Without the autocast that the trainer wraps around the model: whoever loads the result has none.
         model = trainer.accelerator.unwrap_model(trainer.model_wrapped, keep_fp32_wrapper=False)
         probed = probe(model, processor, arguments.data_folder)
         trainer.save_model(str(final))
+        weights = prove_saved(trainer, final)
     if trainer.is_world_process_zero():
         metrics = {**result, **measure()}
         if result_model is not None:
@@ -282,12 +323,13 @@ def train(
         write_json(final / "prompts.json", prompt_ids)
         trainer.state.save_to_json(str(final / "trainer_state.json"))
         record = {
-            "stage": stage,
+            "stage": run.settings["stage"],
             "arguments": vars(arguments),
-            "data_hash": data_hash(arguments.data_folder),
+            "data_hash": run.settings["data_hash"],
             **about,
             "metrics": metrics,
             "probe": probed,
+            "weights": weights,
             **environment(),
         }
         on_hub = arguments.model not in nano.NAMES and not Path(arguments.model).is_dir()
@@ -305,28 +347,31 @@ def _publish(final: Path, arguments: StageArguments) -> None:
         sys.stdout.write(f"uploaded: {push(final, arguments.repository, 'model')}\n")
 
 
-def run_trainer(trainer: Trainer) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Train, going on from the last checkpoint that was written whole.
+def run_trainer(run: Run, trainer: Trainer) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Train, going on from the last checkpoint that was written whole, and prove that each one holds the weights.
 
     Returns:
         What a run record says of the run, and the trainer's metrics.
 
     Raises:
-        TrainingError: the loss became non-finite.
+        TrainingError: the loss became non-finite, or weights were not saved or loaded as they are.
     """
-    output_dir = Path(str(trainer.args.output_dir))
     if trainer.is_world_process_zero():
-        remove_cut_off(output_dir)
+        run.begin()
+        remove_cut_off(run.output_dir)
     trainer.accelerator.wait_for_everyone()
-    checkpoint = last_complete_checkpoint(output_dir)
     started = time.time()
     trainer.args.logging_nan_inf_filter = False  # it would log the mean of the other steps in place of a NaN
     trainer.add_callback(StopWhenNotFinite())
-    result = trainer.train(resume_from_checkpoint=checkpoint)
+    proof = ProvenCheckpoints(trainer, run.checkpoint)
+    trainer.add_callback(proof)
+    result = trainer.train(resume_from_checkpoint=None if run.checkpoint is None else str(run.checkpoint))
     about = {
         "training_arguments": _plain(trainer.args.to_dict()),
+        **{name: run.settings[name] for name in ("n_processes", "global_batch", "sharding")},
         "seed": trainer.args.seed,
-        "resumed_from": checkpoint,
+        "resumed_from": None if run.checkpoint is None else str(run.checkpoint),
+        "resumed_weights": proof.resumed_digest,
         "seconds": round(time.time() - started, 1),
     }
     return about, dict(result.metrics)

@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from trl import SFTConfig, SFTTrainer
 
+from redaes.training.checkpoints import ExactCheckpoints
 from redaes.training.formatting import sft_dataset
 from redaes.training.lengths import LikeLengths
 from redaes.training.setup import (
@@ -21,7 +22,7 @@ from redaes.training.setup import (
 __all__ = ["PairSFTTrainer", "SFTConfig", "run_sft"]  # the door takes the config from here
 
 
-class PairSFTTrainer(SFTTrainer):
+class PairSFTTrainer(ExactCheckpoints, SFTTrainer):
     """``SFTTrainer`` whose batches hold answers of like length."""
 
     def __init__(self, *, lengths: list[int], **kwargs: object) -> None:
@@ -42,9 +43,9 @@ def run_sft(arguments: StageArguments, config: SFTConfig) -> Path:
     Returns:
         The folder with the result. A finished stage is not trained again.
     """
-    finished = claim("stage1_sft", arguments, config)
-    if finished is not None:
-        return finished
+    run = claim("stage1_sft", arguments, config)
+    if run.final is not None:
+        return run.final
     torch.manual_seed(config.seed)
     dataset, lengths = sft_dataset(arguments.data_folder, "train", leave_out=arguments.leave_out)
     processor = base_processor(arguments)
@@ -55,4 +56,4 @@ def run_sft(arguments: StageArguments, config: SFTConfig) -> Path:
         train_dataset=dataset,
         processing_class=processor,
     )
-    return train("stage1_sft", trainer, processor, arguments)
+    return train(run, trainer, processor, arguments)

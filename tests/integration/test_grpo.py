@@ -222,7 +222,7 @@ def test_without_vllm_the_install_line_is_named(
 def test_other_reward_weights_in_the_same_folder_are_refused(red_folder: Path, tmp_path: Path) -> None:
     from redaes.training.setup import claim
 
-    claim("stage3_grpo", *arguments("model", red_folder, tmp_path / "run"))
+    claim("stage3_grpo", *arguments("model", red_folder, tmp_path / "run")).begin()
     with pytest.raises(TrainingError, match="reward_weights"):
         claim("stage3_grpo", *arguments("model", red_folder, tmp_path / "run", "--reward_weights", "1", "2", "1"))
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from redaes.training.alignment import AlignmentConfig, run_align
+from redaes.training.grpo import RankingConfig, run_grpo
 from redaes.training.preferences import PreferenceConfig, run_preferences
 from redaes.training.recipes import parse
 from redaes.training.sft import SFTConfig, run_sft
@@ -25,11 +26,17 @@ STAGES = {
     "stage2": (AlignmentConfig, run_align),
     "stage2_dpo": (PreferenceConfig, run_preferences),
 }
+"""Stages whose batches can be dealt out to processes in any way."""
+GROUPED = {"stage3": (RankingConfig, run_grpo)}
+
+
+def configured(stage: str, argv: list[str]) -> tuple[Any, Any]:
+    """A stage's arguments and its trainer's."""
+    return parse({**STAGES, **GROUPED}[stage][0], RECIPES / f"{stage}_nano.yaml", argv)
 
 
 def train(stage: str, argv: list[str]) -> Path:
-    config_class, run = STAGES[stage]
-    return run(*parse(config_class, RECIPES / f"{stage}_nano.yaml", argv))
+    return {**STAGES, **GROUPED}[stage][1](*configured(stage, argv))
 
 
 def die_after_a_checkpoint() -> None:

@@ -1,0 +1,302 @@
+"""Checkpoints that hold exactly what is trained, and proof that they do.
+
+Libraries lose weights at a resume without a word. TRL's GRPO and DPO trainers keep a second adapter beside the policy;
+peft saves both, and transformers then loads the second one alone. transformers itself loads a whole model by the names
+that the file has, which are not those in memory for Qwen2.5-VL, and takes no notice of what is missing. So the policy
+alone is saved here, loaded by its own name, and compared with the file each time: after every save, and after every
+resume.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import PeftModel, get_peft_model_state_dict
+from safetensors.torch import load_file
+from torch import Tensor
+from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.integrations import deepspeed as integration
+from transformers.integrations import is_deepspeed_zero3_enabled
+
+from redaes.backends.loading import load_network
+from redaes.errors import RecordError, TrainingError
+
+POLICY = "default"
+"""The adapter that is trained, as peft names it; TRL names its copy for the reference ``ref``."""
+
+ADAPTER_WEIGHTS = "adapter_model.safetensors"
+WEIGHTS = "model.safetensors"
+"""What a model's weights are called where they are one file."""
+
+_TRAINER_STATE = "trainer_state.json"
+
+
+def _restore_numbered_cpu(storage: Any, location: str) -> Any:
+    return storage if location.startswith("cpu:") else None
+
+
+# Several processes on a CPU call their device "cpu:0", which torch cannot load an optimizer's state to.
+torch.serialization.register_package(100, lambda _storage: None, _restore_numbered_cpu)
+
+
+def checkpoint_step(folder: Path) -> int | None:
+    """The step of a checkpoint; None where it was not written whole, or is none.
+
+    ``trainer_state.json`` is the last file that the trainer writes, so a folder without a readable one was cut off.
+    """
+    try:
+        step = json.loads((folder / _TRAINER_STATE).read_text(encoding="utf-8"))["global_step"]
+    except (OSError, json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError):
+        return None
+    return step if isinstance(step, int) else None
+
+
+def _checkpoints(output_dir: Path) -> dict[Path, int | None]:
+    """Checkpoint folders and the step of each; None: cut off."""
+    folders = (
+        folder for folder in output_dir.glob("checkpoint-*") if folder.name.removeprefix("checkpoint-").isdigit()
+    )
+    return {folder: checkpoint_step(folder) for folder in folders}
+
+
+def last_complete_checkpoint(output_dir: Path) -> Path | None:
+    """The newest checkpoint that was written whole.
+
+    One that was not is left alone here, for every process of a run looks; see `remove_cut_off`.
+    """
+    complete = [(step, folder) for folder, step in _checkpoints(output_dir).items() if step is not None]
+    return max(complete)[1] if complete else None
+
+
+def remove_cut_off(output_dir: Path) -> None:
+    """Delete checkpoints that were not written whole. For one process of a run only: two would race."""
+    for folder, step in _checkpoints(output_dir).items():
+        if step is None:
+            shutil.rmtree(folder)
+
+
+def checkpoint_to_resume(config: TrainingArguments) -> Path | None:
+    """The checkpoint from which a run goes on: the one that is named, else the newest whole one in its folder.
+
+    Raises:
+        RecordError: the one that is named was not written whole, is none, or belongs to another run.
+    """
+    output_dir = Path(str(config.output_dir))
+    named = config.resume_from_checkpoint
+    # As transformers' own scripts have it, "true" asks for the newest one.
+    if named is None or str(named).lower() in ("true", ""):
+        return last_complete_checkpoint(output_dir)
+    if str(named).lower() == "false":
+        raise RecordError(
+            f"resume_from_checkpoint is {named}, but a run always goes on from its last checkpoint; choose another "
+            f"output_dir than {output_dir} to start afresh"
+        )
+    checkpoint = Path(str(named))
+    if checkpoint_step(checkpoint) is None:
+        what = f"has no readable {_TRAINER_STATE}" if checkpoint.is_dir() else "is no folder"
+        raise RecordError(
+            f"resume_from_checkpoint {checkpoint} {what}, so it is no whole checkpoint; give a checkpoint-N folder, or "
+            f"leave it out to go on from the newest one in {output_dir}"
+        )
+    if checkpoint.resolve().parent != output_dir.resolve():
+        raise RecordError(
+            f"resume_from_checkpoint {checkpoint} belongs to another run than output_dir {output_dir}, whose settings "
+            f"are not known to be these; give output_dir {checkpoint.parent}, or --adapter {checkpoint} to begin a "
+            "new run from its weights"
+        )
+    return checkpoint
+
+
+def policy_of(model: Any) -> str:
+    """The name of the adapter that a PEFT model trains."""
+    active: list[str] = list(model.active_adapters)
+    if POLICY not in model.peft_config or active != [POLICY]:
+        raise TrainingError(
+            f"the adapters {', '.join(active)} are active among {', '.join(model.peft_config)}; only {POLICY!r} may be"
+        )
+    return POLICY
+
+
+@contextmanager
+def _whole(parameters: list[Tensor]) -> Iterator[None]:
+    """While it lasts, every process has the parameters whole, which ZeRO-3 keeps in parts."""
+    gathered: Any = nullcontext()
+    if is_deepspeed_zero3_enabled():
+        import deepspeed
+
+        gathered = deepspeed.zero.GatheredParameters(parameters)
+    with gathered:
+        yield
+
+
+@contextmanager
+def _outside_deepspeed() -> Iterator[None]:
+    """While it lasts, models are loaded whole, although DeepSpeed trains another one in parts."""
+    kept = integration._hf_deepspeed_config_weak_ref
+    integration.unset_hf_deepspeed_config()
+    try:
+        yield
+    finally:
+        integration._hf_deepspeed_config_weak_ref = kept
+
+
+def trained_weights(model: Any) -> dict[str, Tensor]:
+    """What a checkpoint of this model has to hold, by the names of its file, on the CPU.
+
+    Under ZeRO-3 every process must call this.
+
+    Args:
+        model: a PEFT model (its policy's weights), or any other module (all of its weights).
+    """
+    if isinstance(model, PeftModel):
+        held = {name: value for name, value in model.named_parameters() if f".{POLICY}." in name}
+    else:
+        held = model.state_dict(keep_vars=True)
+    with _whole([value for value in held.values() if isinstance(value, torch.nn.Parameter)]):
+        weights = {name: value.detach().cpu().clone() for name, value in held.items()}
+    if isinstance(model, PeftModel):
+        return dict(
+            get_peft_model_state_dict(
+                model, state_dict=weights, adapter_name=policy_of(model), save_embedding_layers=False
+            )
+        )
+    return weights
+
+
+def saved_weights(folder: Path, model: Any) -> dict[str, Tensor]:
+    """What a checkpoint of this model holds, by the names that `trained_weights` gives it.
+
+    Raises:
+        TrainingError: the checkpoint has no weights.
+    """
+    if isinstance(model, PeftModel):
+        file = folder / ADAPTER_WEIGHTS
+        if not file.is_file():
+            raise TrainingError(
+                f"{folder} has no {ADAPTER_WEIGHTS}: the adapter was not saved; under ZeRO-3 set "
+                "zero3_save_16bit_model: true in the accelerate configuration"
+            )
+        return load_file(file)
+    if isinstance(model, PreTrainedModel):
+        # The file's names are not those in memory for every family; the library that wrote them knows both.
+        with _outside_deepspeed():
+            return dict(load_network(folder, model.dtype).state_dict())
+    return load_file(folder / WEIGHTS)
+
+
+def digest(weights: Mapping[str, Tensor]) -> str:
+    """SHA-256 over names, types, shapes and values, whatever the order."""
+    found = hashlib.sha256()
+    for name in sorted(weights):
+        value = weights[name].detach().cpu().contiguous()
+        found.update(f"{name}:{value.dtype}:{tuple(value.shape)}\n".encode())
+        found.update(value.flatten().view(torch.uint8).numpy().tobytes() if value.numel() else b"")
+    return found.hexdigest()
+
+
+def _first_difference(held: Mapping[str, Tensor], saved: Mapping[str, Tensor]) -> str:
+    """In words, the first weight that is not the same in memory and in a file."""
+    if missing := sorted(held.keys() - saved.keys()):
+        return f"{len(missing)} weights are not in it, such as {missing[0]}"
+    if surplus := sorted(saved.keys() - held.keys()):
+        return f"{len(surplus)} weights are in it alone, such as {surplus[0]}"
+    others = [name for name in sorted(held) if digest({name: held[name]}) != digest({name: saved[name]})]
+    name = others[0]
+    ours, its = held[name], saved[name]
+    if ours.dtype != its.dtype or ours.shape != its.shape:
+        return f"{name} is {ours.dtype} {tuple(ours.shape)} in memory and {its.dtype} {tuple(its.shape)} in it"
+    distance = (ours.double() - its.double()).abs().max().item()
+    return f"{len(others)} of {len(held)} weights differ, such as {name}, by up to {distance:.3g}"
+
+
+class ExactCheckpoints:
+    """Mixin for a ``Trainer`` whose checkpoints hold the policy alone and are loaded whole or not at all."""
+
+    model: Any
+
+    def _save(self, output_dir: str | None = None, state_dict: dict[str, Tensor] | None = None) -> None:
+        model = self.model
+        if isinstance(model, PeftModel):
+            # An attribute of its own, while it lasts, hides the class's method.
+            model.save_pretrained = partial(model.save_pretrained, selected_adapters=[policy_of(model)])
+        try:
+            super()._save(output_dir, state_dict)  # type: ignore[misc]  # the Trainer's
+        finally:
+            vars(model).pop("save_pretrained", None)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        model = self.model if model is None else model
+        if isinstance(model, PeftModel):
+            model.load_adapter(resume_from_checkpoint, policy_of(model), is_trainable=True)
+        elif isinstance(model, PreTrainedModel):
+            model.load_state_dict(saved_weights(Path(resume_from_checkpoint), model))
+        else:
+            super()._load_from_checkpoint(resume_from_checkpoint, model)  # type: ignore[misc]  # the Trainer's
+
+
+def _compare(trainer: Trainer, folder: Path, what: str) -> str:
+    """The digest of the weights in memory, which must be that of the file."""
+    model = trainer.accelerator.unwrap_model(trainer.model)
+    held, saved = trained_weights(model), saved_weights(folder, model)
+    found = digest(held)
+    if found != digest(saved):
+        raise TrainingError(
+            f"{what} {folder}: the weights in memory are not those of the file ({_first_difference(held, saved)}); "
+            "what follows would not be worth its time, so the run ends here"
+        )
+    return found
+
+
+def prove_saved(trainer: Trainer, folder: Path) -> str | None:
+    """Compare what was just saved with the weights in memory; for every process of a run.
+
+    Returns:
+        SHA-256 of the weights, as `digest` takes it, in the process that saves; None in the others.
+
+    Raises:
+        TrainingError: the file does not hold the model's weights.
+    """
+    if trainer.args.should_save:
+        return _compare(trainer, folder, "saved to")
+    trained_weights(trainer.accelerator.unwrap_model(trainer.model))  # ZeRO-3 gathers in all processes or in none
+    return None
+
+
+class ProvenCheckpoints(TrainerCallback):
+    """Compares the weights in memory with the checkpoint's file, after every save and after a resume.
+
+    Args:
+        trainer: whose model it is.
+        resumed_from: the checkpoint that the run goes on from; None: it starts.
+    """
+
+    def __init__(self, trainer: Trainer, resumed_from: Path | None) -> None:
+        self._trainer = trainer
+        self._resumed_from = resumed_from
+        self.resumed_digest: str | None = None
+        """SHA-256 of the weights that the run went on from; see `digest`."""
+
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Called by the trainer when a checkpoint is loaded, in every process.
+
+        Raises:
+            TrainingError: the checkpoint's weights are not the model's.
+        """
+        if self._resumed_from is not None:
+            self.resumed_digest = _compare(self._trainer, self._resumed_from, "resumed from")
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Called by the trainer when a checkpoint is written, in every process.
+
+        Raises:
+            TrainingError: the model's weights are not the checkpoint's.
+        """
+        prove_saved(self._trainer, Path(str(args.output_dir)) / f"checkpoint-{state.global_step}")

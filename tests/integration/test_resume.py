@@ -1,0 +1,239 @@
+"""A run that goes on has the weights that were saved, on the rows that were left, or it does not go on."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from train_runs import configured, train
+
+from redaes.errors import RecordError, TrainingError
+from redaes.training import checkpoints
+from redaes.training.setup import claim
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
+from stages_at_scale import SHAPES, build
+
+# Answers of the fast form, which the embedded model knows: cheap, and they earn different rewards.
+POLICY = [
+    "--model", "redaes/nano", "--mode", "fast", "--rewards", "format", "preference", "verdict", "difference",
+    "--reward_weights", "0.2", "1", "1", "1", "--beta", "0.05", "--pictures_per_group", "2", "--num_generations", "4",
+    "--per_device_train_batch_size", "8", "--steps_per_generation", "1", "--gradient_accumulation_steps", "1",
+    "--max_completion_length", "14", "--completion_page_steps", "0", "--lora_r", "4", "--lora_alpha", "8",
+]  # fmt: skip
+
+
+def options(data: Path, out: Path, *more: str) -> list[str]:
+    return ["--data", str(data), "--output_dir", str(out), "--max_steps", "4", "--save_steps", "2",
+            "--learning_rate", "1e-3", "--warmup_steps", "0", "--bf16", "false", "--logging_steps", "1",
+            "--disable_tqdm", "true", *more]  # fmt: skip
+
+
+def cut_off(whole: Path, out: Path) -> Path:
+    """What a run leaves that is killed after its first checkpoint."""
+    shutil.copytree(whole, out)
+    shutil.rmtree(out / "final")
+    shutil.rmtree(out / "checkpoint-4")
+    return out
+
+
+def history(final: Path, name: str) -> list[float]:
+    entries = json.loads((final / "trainer_state.json").read_text())["log_history"]
+    return [entry[name] for entry in entries if name in entry]
+
+
+@pytest.fixture(scope="module")
+def policy(red_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The output folder of a stage 3 with a reference, as every recipe of a real model has it."""
+    out = tmp_path_factory.mktemp("policy") / "run"
+    return train("stage3", options(red_folder, out, *POLICY)).parent
+
+
+def test_only_the_policy_is_saved(policy: Path) -> None:
+    for folder in (policy / "checkpoint-2", policy / "final"):
+        assert [file.name for file in folder.rglob("*.safetensors")] == ["adapter_model.safetensors"]
+        assert folder.joinpath("adapter_model.safetensors").is_file()
+    # Two adapters, or the resumed run below would prove nothing.
+    assert json.loads((policy / "final" / "run_record.json").read_text())["training_arguments"]["beta"] == 0.05
+
+
+def test_a_resumed_policy_is_the_one_that_was_saved(policy: Path, red_folder: Path, tmp_path: Path) -> None:
+    cut = cut_off(policy, tmp_path / "cut")
+    final = train("stage3", options(red_folder, cut, *POLICY))
+    whole, resumed, first = (
+        load_file(folder / "adapter_model.safetensors") for folder in (policy / "final", final, cut / "checkpoint-2")
+    )
+    assert any(not torch.equal(first[name], whole[name]) for name in whole)  # the policy does learn
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+    assert history(final, "kl") == history(policy / "final", "kl")
+    record = json.loads((final / "run_record.json").read_text())
+    assert record["resumed_weights"] == checkpoints.digest(first)
+    assert record["weights"] == checkpoints.digest(resumed)
+
+
+def test_a_checkpoint_with_a_second_adapter_is_resumed_by_its_policy(
+    policy: Path, red_folder: Path, tmp_path: Path
+) -> None:
+    cut = cut_off(policy, tmp_path / "cut")
+    checkpoint = cut / "checkpoint-2"
+    (checkpoint / "ref").mkdir()  # what peft writes when it is not told otherwise
+    shutil.copy(checkpoint / "adapter_config.json", checkpoint / "ref")
+    weights = load_file(checkpoint / "adapter_model.safetensors")
+    save_file(
+        {name: torch.zeros_like(value) for name, value in weights.items()}, checkpoint / "ref/adapter_model.safetensors"
+    )
+    final = train("stage3", options(red_folder, cut, *POLICY))
+    assert json.loads((final / "run_record.json").read_text())["resumed_weights"] == checkpoints.digest(weights)
+
+
+def test_a_checkpoint_that_was_not_loaded_ends_the_run(
+    policy: Path, red_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from peft import PeftModel
+
+    cut = cut_off(policy, tmp_path / "cut")
+    monkeypatch.setattr(PeftModel, "load_adapter", lambda *_args, **_kwargs: None)
+    with pytest.raises(TrainingError, match=r"resumed from .*checkpoint-2: .* weights differ, such as .*lora_"):
+        train("stage3", options(red_folder, cut, *POLICY))
+    assert not (cut / "final").exists()
+
+
+def test_a_checkpoint_that_was_not_saved_as_it_is_ends_the_run(
+    tiny_model: Path, red_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save = checkpoints.ExactCheckpoints._save
+
+    def save_less(self: Any, output_dir: str, state_dict: Any = None) -> None:
+        save(self, output_dir, state_dict)
+        file = Path(output_dir) / "adapter_model.safetensors"
+        weights = load_file(file)
+        name = sorted(weights)[0]
+        save_file({**weights, name: weights[name] + 1}, file, metadata={"format": "pt"})
+
+    monkeypatch.setattr(checkpoints.ExactCheckpoints, "_save", save_less)
+    with pytest.raises(TrainingError, match=r"saved to .*checkpoint-2: .*\(1 of \d+ weights differ, .* by up to 1\)"):
+        train("stage1", options(red_folder, tmp_path / "run", "--model", str(tiny_model)))
+
+
+@pytest.mark.parametrize("family", ["qwen2_5_vl", "qwen3_vl"])
+def test_a_whole_model_is_resumed_whole(family: str, tiny_model: Path, red_folder: Path, tmp_path: Path) -> None:
+    """transformers finds none of a Qwen2.5-VL's weights under the names that its own files have, and goes on."""
+    model = tiny_model
+    if family == "qwen2_5_vl":
+        model = tmp_path / "model"
+        build(model, SHAPES["tiny"])
+    more = ["--model", str(model), "--full_training", "true", "--max_pixels", "3136"]
+    whole = train("stage1", options(red_folder, tmp_path / "whole", *more))
+    final = train("stage1", options(red_folder, cut_off(whole.parent, tmp_path / "cut"), *more))
+    wanted, got = (load_file(folder / "model.safetensors") for folder in (whole, final))
+    assert all(torch.equal(wanted[name], got[name]) for name in wanted)
+    assert history(final, "loss") == history(whole, "loss")
+
+
+# --- what a run may go on with ------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def begun(tiny_model: Path, red_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A stage 1 that was cut off after its first checkpoint."""
+    folder = tmp_path_factory.mktemp("begun")
+    whole = train("stage1", options(red_folder, folder / "whole", "--model", str(tiny_model)))
+    return cut_off(whole.parent, folder / "cut")
+
+
+@pytest.fixture
+def ask(tiny_model: Path, red_folder: Path) -> Callable[..., Any]:
+    def ask(out: Path, *more: str) -> Any:
+        return claim("stage1_sft", *configured("stage1", options(red_folder, out, "--model", str(tiny_model), *more)))
+
+    return ask
+
+
+def test_the_checkpoint_that_is_named_is_taken(begun: Path, ask: Callable[..., Any]) -> None:
+    assert ask(begun).checkpoint == begun / "checkpoint-2"
+    assert ask(begun, "--resume_from_checkpoint", "true").checkpoint == begun / "checkpoint-2"
+    assert ask(begun, "--resume_from_checkpoint", str(begun / "checkpoint-2")).checkpoint == begun / "checkpoint-2"
+
+
+@pytest.mark.parametrize(
+    ("named", "match"),
+    [
+        ("/nowhere", "/nowhere is no folder, so it is no whole checkpoint; give a checkpoint-N folder"),
+        ("{begun}", "has no readable trainer_state.json"),
+        ("{other}/checkpoint-2", r"belongs to another run than output_dir .*--adapter"),
+        ("false", "choose another output_dir than .* to start afresh"),
+    ],
+)
+def test_a_checkpoint_that_is_none_of_the_run_is_refused(
+    named: str, match: str, begun: Path, ask: Callable[..., Any], tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    (other / "checkpoint-2").mkdir(parents=True)
+    shutil.copy(begun / "checkpoint-2" / "trainer_state.json", other / "checkpoint-2")
+    with pytest.raises(RecordError, match=match):
+        ask(begun, "--resume_from_checkpoint", named.format(begun=begun, other=other))
+
+
+def on(monkeypatch: pytest.MonkeyPatch, n_processes: int) -> None:
+    from transformers import TrainingArguments
+
+    monkeypatch.setattr(TrainingArguments, "world_size", property(lambda _self: n_processes))
+
+
+def test_another_number_of_processes_is_refused_with_the_way_on(
+    begun: Path, ask: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on(monkeypatch, 2)
+    with pytest.raises(TrainingError, match=r"n_processes: 1 -> 2.*start it on 1 processes again, or make .* x 2 = 16"):
+        ask(begun)
+    # The same rows in every step.
+    assert ask(begun, "--per_device_train_batch_size", "8").checkpoint == begun / "checkpoint-2"
+
+
+def test_another_sharding_is_refused(begun: Path, ask: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ACCELERATE_USE_DEEPSPEED", "true")
+    monkeypatch.setenv("ACCELERATE_DEEPSPEED_ZERO_STAGE", "3")
+    with pytest.raises(TrainingError, match="sharding: none -> zero3"):
+        ask(begun, "--use_cpu", "false")
+
+
+def test_groups_of_stage3_do_not_move_between_processes(
+    policy: Path, red_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on(monkeypatch, 2)
+    with pytest.raises(TrainingError, match=r"n_processes: 1 -> 2.*start it on 1 processes again, or choose another"):
+        claim(
+            "stage3_grpo",
+            *configured("stage3", options(red_folder, policy, *POLICY)),
+        )
+
+
+def test_a_run_that_is_refused_has_not_claimed_its_folder(tiny_model: Path, red_folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    groups = ["--model", str(tiny_model), "--pictures_per_group", "0", "--num_generations", "2", "--max_steps", "1",
+              "--save_steps", "2", "--max_completion_length", "8"]  # fmt: skip
+    with pytest.raises(TrainingError, match="the largest ranking group has"):
+        train("stage3", options(red_folder, out, *groups, "--per_device_train_batch_size", "4"))
+    assert not (out / "settings.json").exists()
+    assert train("stage3", options(red_folder, out, *groups, "--per_device_train_batch_size", "24")).is_dir()
+
+
+def test_a_run_without_a_checkpoint_says_how_to_begin_again(
+    begun: Path, ask: Callable[..., Any], tmp_path: Path
+) -> None:
+    shutil.copy(begun / "settings.json", tmp_path)
+    with pytest.raises(TrainingError, match=r"no checkpoint is lost: delete its settings\.json"):
+        ask(tmp_path, "--learning_rate", "0.5")
+
+
+def test_an_output_folder_that_is_a_file_is_named(ask: Callable[..., Any], tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RecordError, match=r"output_dir .*run cannot be written \(.*file is no folder"):
+        ask(tmp_path / "file" / "run")
