@@ -10,7 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from train_runs import STAGES, train
+import torch
+from safetensors.torch import load_file
+from train_runs import GROUPED, POLICY, STAGES, train
+
+from redaes.errors import TrainingError
+from redaes.training.checkpoints import digest
 
 HERE = Path(__file__).parent
 CONFIGS = HERE.parents[1] / "accelerate_configs"
@@ -131,23 +136,33 @@ def test_two_machines_have_the_curve_of_one_process(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("launcher", ["alone", "zero2", "zero3"])
-@pytest.mark.parametrize("stage", list(STAGES))
+@pytest.mark.parametrize("launcher", ["alone", "ddp", "zero2", "zero3"])
+@pytest.mark.parametrize("stage", [*STAGES, *GROUPED])
 def test_a_killed_run_goes_on_with_the_same_batches_and_losses(
     stage: str, launcher: str, tiny_model: Path, red_folder: Path, tmp_path: Path
 ) -> None:
-    # Past the end of an epoch: the order of the second one must not be the first one's again.
-    n = len_of(stage, red_folder)
-    steps = -(-n // GLOBAL_BATCH) + 4
-    more = ["--max_steps", str(steps), "--save_steps", str(steps - 2), "--learning_rate", "1e-3"]
+    n_processes = {"ddp": 2, "zero3": 2}.get(launcher, 1)
+    if stage in GROUPED:
+        steps = 4
+        more = [*POLICY, "--max_steps", str(steps), "--save_steps", "2"]
+    else:
+        # Past the end of an epoch: the order of the second one must not be the first one's again.
+        steps = -(-len_of(stage, red_folder) // GLOBAL_BATCH) + 4
+        more = ["--max_steps", str(steps), "--save_steps", str(steps - 2), "--learning_rate", "1e-3"]
     environment: dict[str, str] = {}
     command = [sys.executable]
-    if launcher != "alone":
+    if launcher == "ddp":
+        command = [str(BIN / "torchrun"), "--nproc_per_node", "2"]
+        environment["ACCELERATE_USE_CPU"] = "true"
+    elif launcher != "alone":
         command = [str(BIN / "accelerate"), "launch", "--config_file", str(CONFIGS / f"{launcher}.yaml"),
-                   "--num_processes", "1", "--main_process_port", "0"]  # fmt: skip
+                   "--num_processes", str(n_processes), "--main_process_port", "0"]  # fmt: skip
         more += ["--use_cpu", "false", "--ddp_backend", "gloo"]
         environment["DS_ACCELERATOR"] = "cpu"
-    runs = {name: [(stage, arguments(tiny_model, red_folder, tmp_path / name, 1, *more))] for name in ("whole", "cut")}
+    runs = {
+        name: [(stage, arguments(tiny_model, red_folder, tmp_path / name, n_processes, *more))]
+        for name in ("whole", "cut")
+    }
 
     def to_the_end(name: str) -> None:
         if launcher == "alone":
@@ -158,13 +173,40 @@ def test_a_killed_run_goes_on_with_the_same_batches_and_losses(
     to_the_end("whole")
     killed = launch(command, runs["cut"], tmp_path, "kill", **environment)
     assert killed.returncode != 0
-    assert (tmp_path / "cut" / f"checkpoint-{steps - 2}" / "trainer_state.json").is_file()
+    checkpoint = tmp_path / "cut" / f"checkpoint-{steps - 2}"
+    assert (checkpoint / "trainer_state.json").is_file()
     assert not (tmp_path / "cut" / "final").exists()
     to_the_end("cut")
     whole, cut = (tmp_path / name / "final" for name in ("whole", "cut"))
-    assert json.loads((cut / "run_record.json").read_text())["resumed_from"].endswith(f"-{steps - 2}")
+    record = json.loads((cut / "run_record.json").read_text())
+    assert record["resumed_from"] == str(checkpoint)
+    assert record["resumed_weights"] == digest(load_file(checkpoint / "adapter_model.safetensors"))
     for got, wanted in zip(curve(cut), curve(whole), strict=True):
         assert got == pytest.approx(wanted, rel=1e-5)
+    wanted_weights, got_weights = (load_file(folder / "adapter_model.safetensors") for folder in (whole, cut))
+    for name, value in wanted_weights.items():
+        torch.testing.assert_close(got_weights[name], value, atol=1e-6, rtol=1e-4)
+    assert {file.parent for file in (tmp_path / "cut").rglob("adapter_model.safetensors")} == {cut, checkpoint} | {
+        folder for folder in (tmp_path / "cut").glob("checkpoint-*")
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", list(STAGES))
+def test_a_run_goes_on_with_fewer_processes_and_the_same_rows(
+    stage: str, tiny_model: Path, red_folder: Path, tmp_path: Path
+) -> None:
+    """A machine was lost: the other one takes twice the rows, and no row is lost or seen twice."""
+    whole = train(stage, arguments(tiny_model, red_folder, tmp_path / "whole", 1))
+    two = [(stage, arguments(tiny_model, red_folder, tmp_path / "cut", 2))]
+    killed = launch([str(BIN / "torchrun"), "--nproc_per_node", "2"], two, tmp_path, "kill", ACCELERATE_USE_CPU="true")
+    assert killed.returncode != 0
+    with pytest.raises(TrainingError, match=r"n_processes: 2 -> 1.* or make .* x 1 = 4"):
+        train(*two[0])
+    cut = train(stage, arguments(tiny_model, red_folder, tmp_path / "cut", 1))
+    assert json.loads((cut / "run_record.json").read_text())["resumed_from"].endswith("checkpoint-2")
+    for got, wanted in zip(curve(cut), curve(whole), strict=True):
+        assert got == pytest.approx(wanted, rel=2e-4)
 
 
 def len_of(stage: str, folder: Path) -> int:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from train_runs import configured, train
+from train_runs import POLICY, configured, train
 
 from redaes.errors import RecordError, TrainingError
 from redaes.training import checkpoints
@@ -20,14 +20,6 @@ from redaes.training.setup import claim
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 from stages_at_scale import SHAPES, build
-
-# Answers of the fast form, which the embedded model knows: cheap, and they earn different rewards.
-POLICY = [
-    "--model", "redaes/nano", "--mode", "fast", "--rewards", "format", "preference", "verdict", "difference",
-    "--reward_weights", "0.2", "1", "1", "1", "--beta", "0.05", "--pictures_per_group", "2", "--num_generations", "4",
-    "--per_device_train_batch_size", "8", "--steps_per_generation", "1", "--gradient_accumulation_steps", "1",
-    "--max_completion_length", "14", "--completion_page_steps", "0", "--lora_r", "4", "--lora_alpha", "8",
-]  # fmt: skip
 
 
 def options(data: Path, out: Path, *more: str) -> list[str]:
