@@ -4,10 +4,11 @@ packing is not to be had for vision models."""
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 from torch.utils.data import Sampler
-from transformers import TrainingArguments
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 BATCHES_SORTED_TOGETHER = 50
 
@@ -59,3 +60,28 @@ class LikeLengths(Sampler[int]):
 
     def __len__(self) -> int:
         return len(self.lengths)
+
+
+class OrderOfEpochs(TrainerCallback):
+    """Tells samplers which epoch it is, so that their order depends on seed and epoch alone after a resume too.
+
+    A dataloader that skips the batches that a resumed run has seen hands the epoch down two levels, and with several
+    processes the sampler lies three levels below: past the first epoch, each of them would see the rows of the first
+    one again.
+    """
+
+    def on_epoch_begin(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        train_dataloader: Any = None,
+        **_: Any,
+    ) -> None:
+        """Called by the trainer before it asks for an epoch's batches."""
+        place = getattr(train_dataloader, "batch_sampler", None)
+        while place is not None:
+            sampler = getattr(place, "sampler", None)
+            if hasattr(sampler, "set_epoch"):
+                sampler.set_epoch(int(state.epoch or 0))
+            place = getattr(place, "batch_sampler", None)

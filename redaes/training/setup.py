@@ -34,6 +34,7 @@ from redaes.training.card import model_card
 from redaes.training.checkpoints import ProvenCheckpoints, checkpoint_to_resume, prove_saved, remove_cut_off
 from redaes.training.checks import probe
 from redaes.training.cpu import use_float32_attention, without_imitated_bfloat16
+from redaes.training.lengths import OrderOfEpochs
 from redaes.training.run_record import environment
 
 LORA_TARGETS = r".*language_model.*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)"
@@ -365,6 +366,7 @@ def run_trainer(run: Run, trainer: Trainer) -> tuple[dict[str, Any], dict[str, A
     trainer.add_callback(StopWhenNotFinite())
     proof = ProvenCheckpoints(trainer, run.checkpoint)
     trainer.add_callback(proof)
+    trainer.add_callback(OrderOfEpochs())
     result = trainer.train(resume_from_checkpoint=None if run.checkpoint is None else str(run.checkpoint))
     about = {
         "training_arguments": _plain(trainer.args.to_dict()),

@@ -229,3 +229,29 @@ def test_an_output_folder_that_is_a_file_is_named(ask: Callable[..., Any], tmp_p
     (tmp_path / "file").write_text("")
     with pytest.raises(RecordError, match=r"output_dir .*run cannot be written \(.*file is no folder"):
         ask(tmp_path / "file" / "run")
+
+
+def test_several_processes_see_the_rows_that_are_left_of_a_later_epoch() -> None:
+    from accelerate.data_loader import BatchSamplerShard, DataLoaderShard, skip_first_batches
+    from torch.utils.data import BatchSampler
+    from transformers import TrainerState
+
+    from redaes.training.lengths import LikeLengths, OrderOfEpochs
+
+    def loader(process: int) -> DataLoaderShard:
+        sampler = LikeLengths([1] * 24, batch_size=4, seed=0)
+        shard = BatchSamplerShard(BatchSampler(sampler, 2, drop_last=False), num_processes=2, process_index=process)
+        return DataLoaderShard(list(range(24)), batch_sampler=shard, collate_fn=list)
+
+    def rows(process: int, epoch: float, skipped: int) -> list[list[int]]:
+        batches = loader(process)
+        OrderOfEpochs().on_epoch_begin(None, TrainerState(epoch=epoch), None, train_dataloader=batches)
+        left = skip_first_batches(batches, skipped) if skipped else batches
+        left.set_epoch(int(epoch))  # as the trainer does, to no avail where batches are skipped
+        return list(left)
+
+    whole = {process: rows(process, 1.0, 0) for process in range(2)}
+    assert sorted(row for batches in whole.values() for batch in batches for row in batch) == list(range(24))
+    for process, batches in whole.items():
+        assert rows(process, 1 + 2 / 6, 2) == batches[2:]
+        assert rows(process, 2 / 6, 2) != batches[2:]

@@ -35,8 +35,8 @@ POLICY = [
     "--per_device_train_batch_size", "8", "--steps_per_generation", "1", "--gradient_accumulation_steps", "1",
     "--max_completion_length", "14", "--completion_page_steps", "0", "--lora_r", "4", "--lora_alpha", "8",
 ]  # fmt: skip
-"""A stage 3 with a reference, as every recipe of a real model has it. Its answers are of the fast form, which the embedded
-model knows: they are cheap, and they earn different rewards."""
+"""A stage 3 with a reference, as every recipe of a real model has it. Its answers are of the fast form, which the
+embedded model knows: they are cheap, and they earn different rewards."""
 
 
 def configured(stage: str, argv: list[str]) -> tuple[Any, Any]:
