@@ -37,6 +37,8 @@ WEIGHTS = "model.safetensors"
 """What a model's weights are called where they are one file."""
 
 _TRAINER_STATE = "trainer_state.json"
+_OPTIMIZER = ("optimizer.pt", "optimizer.bin", "optimizer_0", "global_step*")
+"""Where an optimizer's state lies: the trainer's own, FSDP's two forms, DeepSpeed's."""
 
 
 def _restore_numbered_cpu(storage: Any, location: str) -> Any:
@@ -87,9 +89,21 @@ def checkpoint_to_resume(config: TrainingArguments) -> Path | None:
     """The checkpoint from which a run goes on: the one that is named, else the newest whole one in its folder.
 
     Raises:
-        RecordError: the one that is named was not written whole, is none, or belongs to another run.
+        RecordError: the one that is named was not written whole, is none, or belongs to another run; or it has
+            weights alone.
     """
     output_dir = Path(str(config.output_dir))
+    checkpoint = _named_checkpoint(config, output_dir)
+    if checkpoint is not None and not any(file for pattern in _OPTIMIZER for file in checkpoint.glob(pattern)):
+        raise RecordError(
+            f"{checkpoint} has no optimizer state (save_only_model leaves it out): a run that went on from there would "
+            f"begin its schedule again; give --adapter {checkpoint} and another output_dir to begin a new run from "
+            "its weights"
+        )
+    return checkpoint
+
+
+def _named_checkpoint(config: TrainingArguments, output_dir: Path) -> Path | None:
     named = config.resume_from_checkpoint
     # As transformers' own scripts have it, "true" asks for the newest one.
     if named is None or str(named).lower() in ("true", ""):

@@ -173,6 +173,13 @@ def test_a_checkpoint_that_is_none_of_the_run_is_refused(
         ask(begun, "--resume_from_checkpoint", named.format(begun=begun, other=other))
 
 
+def test_weights_alone_are_not_gone_on_from(begun: Path, ask: Callable[..., Any], tmp_path: Path) -> None:
+    shutil.copytree(begun, tmp_path / "run")
+    (tmp_path / "run" / "checkpoint-2" / "optimizer.pt").unlink()
+    with pytest.raises(RecordError, match=r"has no optimizer state.* begin its schedule again"):
+        ask(tmp_path / "run")
+
+
 def on(monkeypatch: pytest.MonkeyPatch, n_processes: int) -> None:
     from transformers import TrainingArguments
 
