@@ -81,7 +81,7 @@ class OrderOfEpochs(TrainerCallback):
         """Called by the trainer before it asks for an epoch's batches."""
         place = getattr(train_dataloader, "batch_sampler", None)
         while place is not None:
-            sampler = getattr(place, "sampler", None)
-            if hasattr(sampler, "set_epoch"):
-                sampler.set_epoch(int(state.epoch or 0))
+            set_epoch = getattr(getattr(place, "sampler", None), "set_epoch", None)
+            if set_epoch is not None:
+                set_epoch(int(state.epoch or 0))
             place = getattr(place, "batch_sampler", None)
