@@ -6,10 +6,18 @@ PYTHON ?= python3
 VENV ?= .venv
 DEMO_OUT ?= demo_out
 PYTEST_ARGS ?=
+# Processes that share the tests, each with one thread; 0: all in one.
+WORKERS ?= 2
+# The newest versions that pyproject.toml allows, beside the pinned ones.
+NEWEST_VENV ?= .venv-newest
 
 BIN := $(VENV)/bin
 PY := $(BIN)/python
 NOT_HERE := -m "not slow and not gpu and not vllm"
+# A file's tests stay together, because they share what they train; tests/conftest.py says in which order files begin.
+PARALLEL := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+# What trains, saves, resumes and loads: where a new version of the libraries would show first.
+STAGE_TESTS := $(addprefix tests/integration/test_,stages.py grpo.py processes.py sft.py checks.py losses.py local_backend.py nano.py)
 DOCTESTS := $(shell grep -rlE '^ *>>> ' --include='*.py' redaes)
 
 export HF_HUB_OFFLINE := 1
@@ -17,7 +25,8 @@ export HF_HUB_DISABLE_TELEMETRY := 1
 export TOKENIZERS_PARALLELISM := false
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format test-unit test-integration test-e2e test-packaging doctest clean distclean
+.PHONY: help demo test lint format test-unit test-integration test-e2e test-packaging test-slow test-newest doctest \
+	clean distclean
 
 help:
 	@echo "make demo       install, then run the whole path on a few photographs into $(DEMO_OUT)/"
@@ -25,6 +34,8 @@ help:
 	@echo "make lint       ruff and mypy"
 	@echo "make format     rewrite the sources in the one format"
 	@echo "make test-unit  also test-integration, test-e2e, test-packaging, doctest"
+	@echo "make test-slow    the tests that take more than a minute each (about an hour)"
+	@echo "make test-newest  the stages with the newest versions that are allowed, in $(NEWEST_VENV)/"
 	@echo "make clean      remove caches and builds; make distclean removes $(VENV) too"
 
 # --- environment -------------------------------------------------------------------------------------------
@@ -60,14 +71,24 @@ doctest: $(VENV)/.installed-test
 	$(PY) -m pytest --doctest-modules $(DOCTESTS) $(PYTEST_ARGS)
 
 test-unit test-integration test-e2e test-packaging: test-%: $(VENV)/.installed-test
-	$(PY) -m pytest $(NOT_HERE) tests/$* $(PYTEST_ARGS)
+	$(PY) -m pytest $(NOT_HERE) $(PARALLEL) tests/$* $(PYTEST_ARGS)
 
 test: lint doctest
-	$(PY) -m pytest $(NOT_HERE) tests/unit tests/integration tests/e2e tests/packaging $(PYTEST_ARGS)
+	$(PY) -m pytest $(NOT_HERE) $(PARALLEL) tests/unit tests/integration tests/e2e tests/packaging $(PYTEST_ARGS)
+
+test-slow: $(VENV)/.installed-test
+	$(PY) -m pytest -m "slow and not gpu and not vllm" $(PARALLEL) tests $(PYTEST_ARGS)
+
+# torch stays at the pinned version: its size is most of the installation.
+test-newest:
+	test -x $(NEWEST_VENV)/bin/python || $(PYTHON) -m venv $(NEWEST_VENV)
+	grep -E '^torch(vision)?==' constraints.txt > $(NEWEST_VENV)/torch.txt
+	$(NEWEST_VENV)/bin/python -m pip install --compile --upgrade --upgrade-strategy eager -c $(NEWEST_VENV)/torch.txt -e '.[all,dev]'
+	$(NEWEST_VENV)/bin/python -m pytest $(NOT_HERE) $(PARALLEL) $(STAGE_TESTS) $(PYTEST_ARGS)
 
 clean:
 	rm -rf build dist .pytest_cache .ruff_cache .mypy_cache .hypothesis
-	find . \( -name .git -o -path './$(VENV)' \) -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
+	find . \( -name .git -o -path './$(VENV)' -o -path './$(NEWEST_VENV)' \) -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean
-	rm -rf $(VENV) $(DEMO_OUT)
+	rm -rf $(VENV) $(NEWEST_VENV) $(DEMO_OUT)

@@ -17,11 +17,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from redaes.datagen.commands import build_dataset
-from redaes.datagen.members import Settings
-from redaes.datagen.recipe import make_recipe
-from redaes.datagen.sources import Rules
-from redaes.errors import run_door
+from redaes.errors import importing, run_door
+
+with importing("edit"):
+    from redaes.datagen.commands import build_dataset
+    from redaes.datagen.members import Settings
+    from redaes.datagen.recipe import make_recipe
+    from redaes.datagen.sources import Rules
 
 
 def parse_args(argv: Sequence[str]) -> argparse.Namespace:

@@ -13,10 +13,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from redaes.errors import run_door
-from redaes.evaluation.benchmarks import load
-from redaes.evaluation.leaks import MAX_DISTANCE, LeakReport, find_leaks, training_pictures
-from redaes.records import write_json
+from redaes.errors import importing, run_door
+
+with importing("eval"):
+    from redaes.evaluation.benchmarks import load
+    from redaes.evaluation.leaks import MAX_DISTANCE, LeakReport, find_leaks, training_pictures
+    from redaes.records import write_json
 
 N_SHOWN = 20
 

@@ -13,10 +13,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from redaes.errors import run_door
-from redaes.evaluation.comparison import Side, compare
-from redaes.evaluation.report import write_report
-from redaes.evaluation.runner import read_results
+from redaes.errors import importing, run_door
+
+with importing("eval"):
+    from redaes.evaluation.comparison import Side, compare
+    from redaes.evaluation.report import write_report
+    from redaes.evaluation.runner import read_results
 
 
 def parse_args(argv: Sequence[str]) -> argparse.Namespace:

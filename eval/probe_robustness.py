@@ -17,11 +17,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from redaes.errors import run_door
-from redaes.evaluation.probes import build_probes, summarise_paraphrases, summarise_probes
-from redaes.evaluation.report import cell
-from redaes.images import list_images
-from redaes.records import write_json
+from redaes.errors import importing, run_door
+
+with importing("eval"):
+    from redaes.evaluation.probes import build_probes, summarise_paraphrases, summarise_probes
+    from redaes.evaluation.report import cell
+    from redaes.images import list_images
+    from redaes.records import write_json
 
 
 def parse_args(argv: Sequence[str]) -> argparse.Namespace:

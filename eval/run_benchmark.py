@@ -15,10 +15,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from redaes.errors import InputError, run_door
-from redaes.evaluation.assessors import ASSESSORS
-from redaes.evaluation.commands import list_benchmarks, parse_options, parse_shard, run_benchmark
-from redaes.evaluation.recipe import make_spec
+from redaes.errors import InputError, importing, run_door
+
+with importing("eval"):
+    from redaes.evaluation.assessors import ASSESSORS
+    from redaes.evaluation.commands import list_benchmarks, parse_options, parse_shard, run_benchmark
+    from redaes.evaluation.recipe import make_spec
 
 
 def parse_args(argv: Sequence[str]) -> argparse.Namespace:

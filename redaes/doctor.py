@@ -10,7 +10,7 @@ from importlib import metadata
 from packaging.requirements import Requirement
 
 from redaes import nano
-from redaes.errors import BackendError, InputError
+from redaes.errors import BackendError, InputError, install_line
 
 CORE = ""
 """The name under which what redaes always needs is listed."""
@@ -52,7 +52,7 @@ class Part:
         """The command that installs what is missing; None: nothing is."""
         if self.fits:
             return None
-        return "pip install " + (f"'redaes[{self.name}]'" if self.name else "--upgrade redaes")
+        return install_line(f"'redaes[{self.name}]'" if self.name else "--upgrade redaes", self.name)
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,11 @@ RedaesError
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 
 class RedaesError(Exception):
@@ -91,6 +92,27 @@ class PartlyAnswered(EndpointError):
         self.answers = answers
 
 
+MIN_PYTHON = {extra: (3, 11) for extra in ("all", "demo", "diffusion", "train")}
+"""Extras that ask for a later Python than the core does, because trl and diffusers do."""
+
+
+def install_line(what: str, extra: str | None = None) -> str:
+    """What to run to have it; on a Python that is too old for the extra, that comes first.
+
+    Args:
+        what: as pip takes it, quoted for a shell where it must be.
+        extra: the extra of redaes that it is; None: none of them.
+
+    >>> install_line("'redaes[serve]'", "serve")
+    "pip install 'redaes[serve]'"
+    """
+    wanted = MIN_PYTHON.get(extra or "", (0,))
+    if sys.version_info < wanted:
+        have, need = (".".join(map(str, version)) for version in (sys.version_info[:3], wanted))
+        return f"pip install {what} with Python {need} or later (this is {have}, for which it cannot be installed)"
+    return f"pip install {what}"
+
+
 class MissingDependency(RedaesError, ImportError):
     """An optional package is absent; the message carries the line that installs it."""
 
@@ -101,11 +123,38 @@ class MissingDependency(RedaesError, ImportError):
             extra: the extra of redaes that brings it; None: none does, because of its licence or its own pins.
         """
         what = package if extra is None else f"'redaes[{extra}]'"
-        super().__init__(f"{package} is not installed; run: pip install {what}")
+        super().__init__(f"{package} is not installed; run: {install_line(what, extra)}")
 
 
 class TrainingError(RedaesError):
     """A setting or state in which training would be wrong; raised before the model loads."""
+
+
+@contextmanager
+def importing(extra: str) -> Iterator[None]:
+    """Around a script's imports: a package that is absent becomes one line on stderr and exit code 2.
+
+    Args:
+        extra: the extra of redaes that brings what the script stands on.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        named = error  # transformers raises another from the one that says what is absent
+        while named.name is None and isinstance(named.__cause__, ModuleNotFoundError):
+            named = named.__cause__
+        package = (named.name or "").partition(".")[0]
+        if package in ("", "redaes"):
+            raise  # nothing that an installation would mend
+        refuse(MissingDependency(package, extra))
+    except MissingDependency as error:
+        refuse(error)
+
+
+def refuse(error: RedaesError) -> NoReturn:
+    """One line on stderr, and exit code 2."""
+    sys.stderr.write(f"error: {error}\n")
+    sys.exit(2)
 
 
 def run_door(main: Callable[[], None], *, resumable: bool = False) -> None:
@@ -118,8 +167,7 @@ def run_door(main: Callable[[], None], *, resumable: bool = False) -> None:
     try:
         main()
     except RedaesError as error:
-        sys.stderr.write(f"error: {error}\n")
-        sys.exit(2)
+        refuse(error)
     except KeyboardInterrupt:
         if not resumable:
             raise

@@ -12,8 +12,10 @@ import argparse
 import sys
 from pathlib import Path
 
-from redaes.errors import run_door
-from redaes.training.checks import check_result
+from redaes.errors import importing, run_door
+
+with importing("train"):
+    from redaes.training.checks import check_result
 
 
 def parse_args() -> argparse.Namespace:

@@ -12,12 +12,14 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from redaes.errors import run_door
-from redaes.finegrained.training import FineGrainedArguments, run_fgaesq
-from redaes.training.recipes import parse_with
+from redaes.errors import importing, run_door
 
-# isort: split
-from transformers import TrainingArguments
+with importing("train"):
+    from redaes.finegrained.training import FineGrainedArguments, run_fgaesq
+    from redaes.training.recipes import parse_with
+
+    # isort: split
+    from transformers import TrainingArguments
 
 RECIPE = Path(__file__).with_name("configs") / "fgaesq_tiny.yaml"
 

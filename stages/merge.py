@@ -8,8 +8,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from redaes.errors import run_door
-from redaes.training.merging import merge
+from redaes.errors import importing, run_door
+
+with importing("train"):
+    from redaes.training.merging import merge
 
 
 def parse_args() -> argparse.Namespace:

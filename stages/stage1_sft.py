@@ -13,11 +13,13 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from redaes.errors import run_door
+from redaes.errors import importing, run_door
 from redaes.samples import ensure_sample_dataset
-from redaes.training.recipes import parse
-from redaes.training.setup import StageArguments
-from redaes.training.sft import SFTConfig, run_sft
+
+with importing("train"):
+    from redaes.training.recipes import parse
+    from redaes.training.setup import StageArguments
+    from redaes.training.sft import SFTConfig, run_sft
 
 RECIPE = Path(__file__).with_name("configs") / "stage1_nano.yaml"
 

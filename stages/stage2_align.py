@@ -15,12 +15,14 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from redaes.errors import run_door
+from redaes.errors import importing, run_door
 from redaes.samples import ensure_sample_dataset
-from redaes.training.alignment import AlignmentConfig, run_align
-from redaes.training.preferences import PreferenceConfig, run_preferences
-from redaes.training.recipes import chosen, parse
-from redaes.training.setup import StageArguments
+
+with importing("train"):
+    from redaes.training.alignment import AlignmentConfig, run_align
+    from redaes.training.preferences import PreferenceConfig, run_preferences
+    from redaes.training.recipes import chosen, parse
+    from redaes.training.setup import StageArguments
 
 OBJECTIVES = {
     "relative": (AlignmentConfig, run_align, "stage2_nano.yaml"),

@@ -12,13 +12,15 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from redaes.errors import run_door
-from redaes.training.reading import run_reading
-from redaes.training.recipes import parse
-from redaes.training.setup import StageArguments
+from redaes.errors import importing, run_door
 
-# isort: split
-from transformers import TrainingArguments
+with importing("train"):
+    from redaes.training.reading import run_reading
+    from redaes.training.recipes import parse
+    from redaes.training.setup import StageArguments
+
+    # isort: split
+    from transformers import TrainingArguments
 
 RECIPE = Path(__file__).with_name("configs") / "warmup_reading_nano.yaml"
 

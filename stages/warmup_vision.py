@@ -13,13 +13,15 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from redaes.errors import run_door
-from redaes.training.recipes import parse
-from redaes.training.setup import StageArguments
-from redaes.training.vision import run_vision
+from redaes.errors import importing, run_door
 
-# isort: split
-from transformers import TrainingArguments
+with importing("train"):
+    from redaes.training.recipes import parse
+    from redaes.training.setup import StageArguments
+    from redaes.training.vision import run_vision
+
+    # isort: split
+    from transformers import TrainingArguments
 
 RECIPE = Path(__file__).with_name("configs") / "warmup_vision_nano.yaml"
 

@@ -82,6 +82,36 @@ def _block(patch: pytest.MonkeyPatch, names: tuple[str, ...], allowed: Callable[
     patch.setattr(socket, "getaddrinfo", _guard_lookup(allowed, why))
 
 
+LONG = (
+    "e2e/test_doors.py",
+    "packaging/test_wheel.py",
+    "integration/test_grpo.py",
+    "integration/test_processes.py",
+    "integration/test_demo.py",
+    "integration/test_engines.py",
+    "integration/test_stages.py",
+)
+"""Files whose tests take longest together, longest first (seconds of one core, of themselves and their processes)."""
+
+TIERS = ("e2e", "packaging", "integration", "unit")
+"""The other files: a file of an earlier folder is likelier to be long."""
+
+
+def _place(path: Path) -> tuple[int, int]:
+    """Where a file of tests stands in the order in which workers take files."""
+    name = path.relative_to(UNIT.parent).as_posix()
+    if name in LONG:
+        return 0, LONG.index(name)
+    tier = name.partition("/")[0]
+    return 1, TIERS.index(tier) if tier in TIERS else len(TIERS)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Beside other workers, long files begin first: one that began last would be waited for by all the others."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: _place(item.path))
+
+
 _session_patch = pytest.MonkeyPatch()
 
 
