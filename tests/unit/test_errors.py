@@ -52,11 +52,14 @@ def test_a_script_without_its_packages_ends_with_one_line(capsys: pytest.Capture
 
 
 def test_what_is_absent_is_found_behind_the_error_of_a_library(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit), importing("train"):
+    def import_lazily() -> None:
         try:
             _absent()
         except ModuleNotFoundError as error:
             raise ModuleNotFoundError("Could not import module 'TrainingArguments'.") from error
+
+    with pytest.raises(SystemExit), importing("train"):
+        import_lazily()
     assert "trl is not installed" in capsys.readouterr().err
 
 
