@@ -8,6 +8,7 @@ variables only, and ``tests/packaging`` relies on that to reach the package inde
 from __future__ import annotations
 
 import os
+import tempfile
 
 # Before anything imports torch or a hub client.
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -17,8 +18,12 @@ os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 os.environ["VLLM_NO_USAGE_STATS"] = "1"
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# A cache of its own for each process that runs tests, and the processes that it starts: pytest gives folders the same
+# names again, and what another run cached under such a name is not this run's data.
+os.environ["HF_DATASETS_CACHE"] = tempfile.mkdtemp(prefix="redaes-datasets-cache-")
 
 import ipaddress
+import shutil
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -121,6 +126,7 @@ def pytest_configure() -> None:
 
 def pytest_unconfigure() -> None:
     _session_patch.undo()
+    shutil.rmtree(os.environ["HF_DATASETS_CACHE"], ignore_errors=True)
 
 
 @pytest.fixture(autouse=True)

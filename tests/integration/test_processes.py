@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -100,10 +101,17 @@ def test_plain_launches_have_the_curve_of_one_process(
     name: str, n_processes: int, alone: dict[str, Path], tiny_model: Path, red_folder: Path, tmp_path: Path
 ) -> None:
     launcher = [str(BIN / "accelerate"), "launch", "--config_file", str(CONFIGS / f"{name}.yaml"),
-                "--num_processes", str(n_processes)]  # fmt: skip
+                "--num_processes", str(n_processes), "--main_process_port", "0"]  # fmt: skip
     runs = [("stage1", arguments(tiny_model, red_folder, tmp_path / "stage1", n_processes, "--ddp_backend", "gloo"))]
     finish(launcher, runs, tmp_path)
     same_curves(alone, tmp_path, ["stage1"])
+
+
+def free_port() -> int:
+    """One that both launchers can be told; other tests may run beside this one."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
 
 
 @pytest.mark.slow
@@ -115,7 +123,7 @@ def test_two_machines_have_the_curve_of_one_process(
     runs = [("stage1", arguments(tiny_model, red_folder, tmp_path / "stage1", 2, *more))]
     (tmp_path / "runs.json").write_text(json.dumps(runs))
     command = [str(BIN / "accelerate"), "launch", "--config_file", str(CONFIGS / "multi_node.yaml"),
-               "--num_processes", "2", "--main_process_port", "29713"]  # fmt: skip
+               "--num_processes", "2", "--main_process_port", str(free_port())]  # fmt: skip
     script = [str(HERE / "train_runs.py"), str(tmp_path / "runs.json")]
     machines = []
     for rank in range(2):
