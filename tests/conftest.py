@@ -88,15 +88,19 @@ def _block(patch: pytest.MonkeyPatch, names: tuple[str, ...], allowed: Callable[
 
 
 LONG = (
-    "e2e/test_doors.py",
-    "packaging/test_wheel.py",
-    "integration/test_grpo.py",
-    "integration/test_processes.py",
-    "integration/test_demo.py",
-    "integration/test_engines.py",
-    "integration/test_stages.py",
+    "e2e/test_doors.py",  # 290
+    "packaging/test_wheel.py",  # most of it waits for the package index
+    "e2e/test_two_processes.py",  # 90
+    "packaging/test_versions.py",  # the same
+    "integration/test_processes.py",  # 55
+    "integration/test_stages_at_scale.py",  # 45
+    "integration/test_grpo.py",  # 40
+    "integration/test_demo.py",  # 35
+    "integration/test_engines.py",  # 30
+    "integration/test_build_pairs.py",  # 30
+    "integration/test_stages.py",  # 30
 )
-"""Files whose tests take longest together, longest first (seconds of one core, of themselves and their processes)."""
+"""Files that take longest, longest first; seconds of a core, processes that they start included (AMD EPYC)."""
 
 TIERS = ("e2e", "packaging", "integration", "unit")
 """The other files: a file of an earlier folder is likelier to be long."""

@@ -9,29 +9,11 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-ACCELERATE = [str(Path(sys.executable).with_name("accelerate")), "launch"]
-TORCHRUN = [str(Path(sys.executable).with_name("torchrun")), "--nproc_per_node", "2"]
-DOORS = {
-    "stage1": "stage1_sft.py",
-    "stage2": "stage2_align.py",
-    "stage3": "stage3_grpo.py",
-    "fgaesq": "fgaesq.py",
-}
-ENVIRONMENT = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "OMP_NUM_THREADS": "1"}
-
-
-def door(name: str) -> str:
-    return str(ROOT / "stages" / DOORS[name])
-
-
-def launch(command: list[str], cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command, cwd=cwd, env={**ENVIRONMENT, **environment}, capture_output=True, text=True, timeout=900, check=False
-    )
+from tests.e2e.launching import ACCELERATE, DOORS, ENVIRONMENT, ROOT, TORCHRUN, door, launch
 
 
 @pytest.fixture(scope="module")
@@ -80,19 +62,27 @@ def test_a_finished_door_says_so_at_once(workplace: Path) -> None:
     assert (workplace / "runs/stage1/final/run_record.json").read_bytes() == before
 
 
-def test_compare_takes_a_stage_adapter(workplace: Path, photo_folder: Path) -> None:
+def compare(workplace: Path, photo_folder: Path, *more: str) -> dict[str, Any]:
     photos = [str(photo_folder / f"photo{number}.png") for number in range(2)]
     command = [str(Path(sys.executable).with_name("redaes")), "compare", *photos, "--json", "--mode", "fast"]
-    plain = launch(command, workplace)
-    tuned = launch([*command, "--adapter", "runs/stage2/final"], workplace)
-    for run in (plain, tuned):
-        assert run.returncode == 0, run.stderr[-3000:]
-    one, other = json.loads(plain.stdout), json.loads(tuned.stdout)
-    assert one["revision"] != other["revision"]
-    assert one["probability"] != other["probability"]
+    done = launch([*command, *more], workplace)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads(done.stdout)
 
 
-def test_a_result_is_merged_checked_and_asked(workplace: Path, photo_folder: Path) -> None:
+@pytest.fixture(scope="module")
+def tuned(workplace: Path, photo_folder: Path) -> dict[str, Any]:
+    """What the embedded model says with stage 2's adapter."""
+    return compare(workplace, photo_folder, "--adapter", "runs/stage2/final")
+
+
+def test_compare_takes_a_stage_adapter(workplace: Path, photo_folder: Path, tuned: dict[str, Any]) -> None:
+    plain = compare(workplace, photo_folder)
+    assert plain["revision"] != tuned["revision"]
+    assert plain["probability"] != tuned["probability"]
+
+
+def test_a_result_is_merged_checked_and_asked(workplace: Path, photo_folder: Path, tuned: dict[str, Any]) -> None:
     stages = ROOT / "stages"
     merge = [sys.executable, str(stages / "merge.py"), "runs/stage2/final", "--out", "runs/merged", "--float32"]
     merged = launch(merge, workplace)
@@ -104,32 +94,8 @@ def test_a_result_is_merged_checked_and_asked(workplace: Path, photo_folder: Pat
     base = launch([*check, "--merged", str(ROOT / "redaes/nano/weights"), "--pairs", "0"], workplace)
     assert base.returncode == 2
     assert "FAILED merged" in base.stdout
-
-    photos = [str(photo_folder / f"photo{number}.png") for number in range(2)]
-    command = [str(Path(sys.executable).with_name("redaes")), "compare", *photos, "--json", "--mode", "fast"]
-    asked = [
-        launch([*command, *more], workplace)
-        for more in (["--model", "runs/merged"], ["--adapter", "runs/stage2/final"])
-    ]
-    one, other = (json.loads(run.stdout) for run in asked)
-    assert one["probability"] == pytest.approx(other["probability"], abs=1e-4)
-
-
-def test_two_processes_keep_ranking_groups_whole_and_resume(workplace: Path) -> None:
-    # The consistency rewards raise when a group is cut, so that the run ends well is the proof.
-    command = [*TORCHRUN, door("stage3"), "--output_dir", "runs/two", "--max_steps", "4", "--save_steps", "2"]
-    command += ["--data", "runs/sample_pairs", "--adapter", "runs/stage2/final"]
-    first = launch(command, workplace, ACCELERATE_USE_CPU="true")
-    assert first.returncode == 0, first.stderr[-3000:]
-    final = workplace / "runs/two/final"
-    weights = (final / "adapter_model.safetensors").read_bytes()
-    for file in final.iterdir():
-        file.unlink()
-    (workplace / "runs/two/checkpoint-4/trainer_state.json").write_text("{cut off")
-    again = launch(command, workplace, ACCELERATE_USE_CPU="true")
-    assert again.returncode == 0, again.stderr[-3000:]
-    assert json.loads((final / "run_record.json").read_text())["resumed_from"].endswith("checkpoint-2")
-    assert (final / "adapter_model.safetensors").read_bytes() == weights
+    asked = compare(workplace, photo_folder, "--model", "runs/merged")
+    assert asked["probability"] == pytest.approx(tuned["probability"], abs=1e-4)
 
 
 def test_two_processes_train_fgaesq_in_step(workplace: Path) -> None:
