@@ -73,7 +73,8 @@ doctest: $(VENV)/.installed-test
 test-unit test-integration test-e2e test-packaging: test-%: $(VENV)/.installed-test
 	$(PY) -m pytest $(NOT_HERE) $(PARALLEL) tests/$* $(PYTEST_ARGS)
 
-test: lint doctest
+test: $(VENV)/.installed-test
+	$(MAKE) --no-print-directory -j $(if $(filter 0 1,$(WORKERS)),1,2) lint doctest
 	$(PY) -m pytest $(NOT_HERE) $(PARALLEL) tests/unit tests/integration tests/e2e tests/packaging $(PYTEST_ARGS)
 
 test-slow: $(VENV)/.installed-test
