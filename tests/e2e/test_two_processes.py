@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from safetensors.numpy import load_file
+
 from tests.e2e.launching import TORCHRUN, door, launch
 
 
@@ -16,6 +18,8 @@ def test_two_processes_keep_ranking_groups_whole_and_resume(red_folder: Path, tm
     assert first.returncode == 0, first.stderr[-3000:]
     final = tmp_path / "runs/two/final"
     weights = (final / "adapter_model.safetensors").read_bytes()
+    learned = load_file(final / "adapter_model.safetensors")
+    assert any(bool(value.any()) for name, value in learned.items() if "lora_B" in name), "these start at zero"
     for file in final.iterdir():
         file.unlink()
     (tmp_path / "runs/two/checkpoint-4/trainer_state.json").write_text("{cut off")
