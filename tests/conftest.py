@@ -88,11 +88,11 @@ def _block(patch: pytest.MonkeyPatch, names: tuple[str, ...], allowed: Callable[
 
 
 LONG = (
-    "e2e/test_doors.py",  # 290
+    "e2e/test_doors.py",  # 280
     "packaging/test_wheel.py",  # most of it waits for the package index
-    "e2e/test_two_processes.py",  # 90
+    "e2e/test_two_processes.py",  # 85
     "packaging/test_versions.py",  # the same
-    "integration/test_processes.py",  # 55
+    "integration/test_processes.py",  # 30
     "integration/test_stages_at_scale.py",  # 45
     "integration/test_grpo.py",  # 40
     "integration/test_demo.py",  # 35

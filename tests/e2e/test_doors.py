@@ -104,7 +104,7 @@ def test_two_processes_train_fgaesq_in_step(workplace: Path) -> None:
     done = launch(command, workplace, ACCELERATE_USE_CPU="true")
     assert done.returncode == 0, done.stderr[-3000:]
     record = json.loads((workplace / "runs/two_fgaesq/final/run_record.json").read_text())
-    assert record["processes"] == 2
+    assert record["n_processes"] == 2
     assert record["metrics"]["held_out_pairs"] > 0
 
 
