@@ -91,11 +91,11 @@ LONG = (
     "e2e/test_doors.py",  # 280
     "packaging/test_wheel.py",  # most of it waits for the package index
     "e2e/test_two_processes.py",  # 85
-    "packaging/test_versions.py",  # the same
-    "integration/test_processes.py",  # 30
+    "packaging/test_versions.py",  # waits for it too
     "integration/test_stages_at_scale.py",  # 45
     "integration/test_grpo.py",  # 40
     "integration/test_demo.py",  # 35
+    "integration/test_processes.py",  # 30
     "integration/test_engines.py",  # 30
     "integration/test_build_pairs.py",  # 30
     "integration/test_stages.py",  # 30
