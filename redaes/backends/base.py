@@ -30,7 +30,7 @@ class Failure:
     reason: str
     """Identifier fit for counting: ``http_<status>``, ``timeout``, ``connection``, ``not_json``,
     ``not_a_completion``, ``no_choices``, ``no_content``, ``refused``, ``no_usage``, ``retry_after_too_long``,
-    ``budget_exhausted``, ``no_logprob``."""
+    ``budget_exhausted``, ``no_logprob``, ``cut_off``, ``unclosed_thinking``, ``unknown_part``."""
     detail: str
 
 

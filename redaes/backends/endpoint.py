@@ -10,6 +10,7 @@ what happened                                   what is done
 429, 502, 503, 504, no connection, timeout      asked again up to ``max_retries`` times, after ``Retry-After`` or
                                                 a delay that doubles, with jitter
 500, an answer that is no chat completion       asked again ``FEW_RETRIES`` times: vLLM gives 500 for bad requests
+a field that the server cannot use              asked again without it, and never sent again (`dialect`)
 any other status                                fails at once: the same request would get the same answer
 ==============================================  ================================================================
 
@@ -22,6 +23,7 @@ what the core's ``huggingface-hub`` brings already.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import copy
 import email.utils
 import hashlib
@@ -43,6 +45,9 @@ from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
 from redaes.backends.base import Failure
+from redaes.backends.contents import Content, said
+from redaes.backends.dialect import Dialect, changes, kind_of
+from redaes.backends.refusals import OPTIONAL, refusals
 from redaes.errors import (
     BackendError,
     BudgetExhausted,
@@ -71,6 +76,10 @@ MAX_BACKOFF_S = 60.0
 
 MAX_RETRY_AFTER_S = 600.0
 """Longest delay that a server may ask for, in seconds; a longer one fails the request."""
+
+FIRST_ALONE_S = 2.0
+"""How long requests wait for the first of their kind, in seconds: what a server cannot use it refuses at once, and then
+is asked once more, not once more for each of them."""
 
 _CACHE_FORMAT = "redaes-endpoint-1"
 """First part of every key: answers stored by another format are not found."""
@@ -208,6 +217,13 @@ class Reply(Record):
     """None: not asked for, or not offered."""
     usage: Usage | None
     """None: not reported."""
+    thinking: str = ""
+    """What the model wrote before its answer, where that is told apart."""
+    from_thinking: bool = False
+    """Whether the server put the answer where thoughts belong, and left its own place empty."""
+    changes: tuple[str, ...] = ()
+    """What of the request the server could not use, as :func:`redaes.backends.dialect.changes` words it:
+    ``without seed``, ``temperature=1``."""
     cached: bool = False
     """Whether it was read from the cache rather than asked for."""
 
@@ -258,7 +274,9 @@ class _Logprobs(_Lenient):
 
 
 class _Message(_Lenient):
-    content: str | None = None
+    content: Content = None
+    reasoning_content: str | None = None
+    reasoning: str | None = None
     refusal: str | None = None
 
 
@@ -350,10 +368,14 @@ class Endpoint:
         self.seed = seed
         self.counts: Counter[str] = Counter()
         """``calls`` sent, ``tokens`` reported, and requests that ended ``ok``, ``cached`` or
-        ``failed: <reason>``; each further try counts under ``retried: <reason>``."""
+        ``failed: <reason>``; each further try counts under ``retried: <reason>``, each field that the server refused
+        under ``refused: <field>``, and each answer to a request that was changed for it under ``answered <change>``."""
+        self.dialect = Dialect()
+        """What the server has refused so far; kept as long as the object."""
         self._api_key = api_key if api_key is not None else os.environ.get(API_KEY_VARIABLE)
         self._client: httpx.AsyncClient | None = None
         self._slots: asyncio.Semaphore | None = None
+        self._first_of_kind: dict[object, asyncio.Event] = {}
 
     async def __aenter__(self) -> Endpoint:
         """Open the connections.
@@ -399,6 +421,7 @@ class Endpoint:
             reply = self._stored(key)
             if reply is not None:
                 self.counts["cached"] += 1
+                self.counts.update(f"answered {change}" for change in reply.changes)
                 return reply
             try:
                 reply = await self._answer(request, key)
@@ -406,6 +429,7 @@ class Endpoint:
                 self.counts[f"failed: {error.reason}"] += 1
                 raise
             self.counts["ok"] += 1
+            self.counts.update(f"answered {change}" for change in reply.changes)
             return self._store(key, reply)
 
     async def ask_many(self, requests: Sequence[ChatRequest]) -> list[Reply | Failure]:
@@ -462,9 +486,12 @@ class Endpoint:
         async def attempt() -> list[int]:
             data = await self._send(url, body)
             try:
-                return list(_Tokens.model_validate_json(data).tokens)
+                found = list(_Tokens.model_validate_json(data).tokens)
             except ValidationError as error:
                 raise _Rejected("not_tokens", f"{url} answers {self._shown(data)}") from error
+            if text and not found:  # llama.cpp's server reads another field than "prompt", and finds it empty
+                raise _Rejected("not_tokens", f"{url} finds no token in {text!r}: it is not vLLM's")
+            return found
 
         async with self._slots:
             return await self._with_retries(attempt, f"tokenize {text}")
@@ -496,11 +523,45 @@ class Endpoint:
         body = await asyncio.to_thread(self._body, request)  # encoding pictures would hold up the other requests
 
         async def attempt() -> Reply:
-            self._spend()
-            return self._reply(await self._send(f"{self.base_url}/chat/completions", body))
+            return await self._adapted(body)
 
         # The delays are of the request's own: they do not depend on what else is under way.
         return await self._with_retries(attempt, key)
+
+    async def _adapted(self, body: Mapping[str, Any]) -> Reply:
+        """One try, and one more whenever the server names fields that it cannot use.
+
+        Raises:
+            _Rejected: no usable answer.
+            BudgetExhausted: no call is left.
+        """
+        written = self.dialect.written(body)
+        first = self._first_of_kind.get(kind_of(written))
+        if first is None:
+            first = self._first_of_kind[kind_of(written)] = asyncio.Event()
+        elif not first.is_set():
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(first.wait(), FIRST_ALONE_S)
+            written = self.dialect.written(body)
+        try:
+            for _ in OPTIONAL:  # each time, one of them at least goes
+                self._spend()
+                try:
+                    data = await self._send(
+                        f"{self.base_url}/chat/completions", await asyncio.to_thread(_json, written)
+                    )
+                    return self._reply(data, changes(body, written))
+                except _Rejected as rejected:
+                    refused = refusals(rejected.status, rejected.content, written)
+                    if not refused:
+                        raise
+                    last = rejected
+                self.dialect.learn(refused)
+                self.counts.update(f"refused: {refusal.field}" for refusal in refused)
+                written = self.dialect.written(body)
+            raise last
+        finally:
+            first.set()
 
     async def _with_retries(self, attempt: Callable[[], Awaitable[_T]], key: str) -> _T:
         """What the first try that succeeds gives.
@@ -540,8 +601,8 @@ class Endpoint:
             raise BudgetExhausted(f"{self.counts['tokens']} of {self.max_tokens} tokens are spent; raise max_tokens")
         self.counts["calls"] += 1
 
-    def _body(self, request: ChatRequest) -> bytes:
-        """The request as the protocol writes it."""
+    def _body(self, request: ChatRequest) -> dict[str, Any]:
+        """The request as the protocol has it, before the server has refused anything of it."""
         pictures = iter(request.images)
         messages = copy.deepcopy([dict(message) for message in request.messages])
         for message in messages:
@@ -563,8 +624,7 @@ class Endpoint:
         if request.schema is not None:
             schema = {"name": "answer", "schema": request.schema, "strict": True}
             body["response_format"] = {"type": "json_schema", "json_schema": schema}
-        body |= request.extra or {}
-        return json.dumps(body, allow_nan=False).encode()
+        return body | dict(request.extra or {})
 
     async def _send(self, url: str, body: bytes) -> bytes:
         """One try.
@@ -578,6 +638,8 @@ class Endpoint:
                 f"http_{response.status_code}",
                 f"{self.base_url} answers {response.status_code}: {self._shown(response.content)}",
                 _retry_after_s(response.headers.get("Retry-After")),
+                response.status_code,
+                bytes(response.content),
             )
         return bytes(response.content)
 
@@ -597,7 +659,7 @@ class Endpoint:
         except httpx.HTTPError as error:
             raise _Rejected("connection", f"{self.base_url}: {error or type(error).__name__}") from error
 
-    def _reply(self, data: bytes) -> Reply:
+    def _reply(self, data: bytes, made: tuple[str, ...]) -> Reply:
         """The answer in a response; its tokens are counted whether it is usable or not.
 
         Raises:
@@ -620,25 +682,36 @@ class Endpoint:
         if not completion.choices:
             raise _Rejected("no_choices", f"{self.base_url} answers without a choice")
         choice = completion.choices[0]
-        if choice.message.content is None:
-            if choice.message.refusal is not None:
-                raise _Rejected("refused", self._shown(choice.message.refusal.encode()))
-            raise _Rejected("no_content", f"the answer has no text (finish_reason {choice.finish_reason})")
-        tokens = None if choice.logprobs is None else choice.logprobs.content
+        message = choice.message
+        if message.content is None and message.refusal is not None:
+            raise _Rejected("refused", self._shown(message.refusal.encode()))
+        listed = () if choice.logprobs is None else choice.logprobs.content or ()
+        heard = said(
+            message.content,
+            message.reasoning_content or message.reasoning or "",
+            cut_off=choice.finish_reason == "length",
+            tokens=[token.token for token in listed],
+        )
+        if isinstance(heard, Failure):
+            raise _Rejected(heard.reason, f"{heard.detail} (finish_reason {choice.finish_reason})")
+        offered = choice.logprobs is not None and choice.logprobs.content is not None and heard.first_token is not None
         return Reply(
-            text=choice.message.content,
+            text=heard.text,
             finish_reason=choice.finish_reason,
             logprobs=None
-            if tokens is None
+            if not offered
             else tuple(
                 TokenLogprob(
                     token=token.token,
                     logprob=token.logprob,
                     top=tuple((other.token, other.logprob) for other in token.top_logprobs),
                 )
-                for token in tokens
+                for token in listed[heard.first_token :]
             ),
             usage=usage,
+            thinking=heard.thinking,
+            from_thinking=heard.from_thinking,
+            changes=made,
         )
 
     def _shown(self, data: bytes) -> str:
@@ -706,11 +779,15 @@ def refuse_lost(answers: Sequence[object]) -> None:
 class _Rejected(Exception):
     """One try that gave no answer."""
 
-    def __init__(self, reason: str, detail: str, retry_after_s: float | None = None) -> None:
+    def __init__(
+        self, reason: str, detail: str, retry_after_s: float | None = None, status: int = 0, content: bytes = b""
+    ) -> None:
         super().__init__(detail)
         self.reason = reason
         self.detail = detail
         self.retry_after_s = retry_after_s
+        self.status = status
+        self.content = content
 
 
 def _httpx() -> Any:
@@ -719,6 +796,10 @@ def _httpx() -> Any:
     except ImportError as error:
         raise MissingDependency("httpx", "serve") from error
     return httpx
+
+
+def _json(value: Mapping[str, Any]) -> bytes:
+    return json.dumps(value, allow_nan=False).encode()
 
 
 def _canonical(value: Any) -> str:

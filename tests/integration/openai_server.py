@@ -69,6 +69,8 @@ class Say:
     finish_reason: str = "stop"
     refusal: str | None = None
     after_s: float = 0.0
+    message: Mapping[str, Any] = field(default_factory=dict)
+    """Further fields of the message, and its content where it is no string."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,8 @@ class Fault:
     status: int
     headers: Mapping[str, str] = field(default_factory=dict)
     message: str = "out of order"
+    body: Any = None
+    """The answer as JSON, where a server has a form of its own; None: OpenAI's, around the message."""
 
 
 @dataclass(frozen=True)
@@ -190,8 +194,9 @@ def _rendered(answer: Say | Fault | Raw) -> tuple[int, Mapping[str, str], bytes]
     if isinstance(answer, Raw):
         return 200, {"Content-Type": "application/json"}, answer.data
     if isinstance(answer, Fault):
-        return answer.status, answer.headers, json.dumps({"error": {"message": answer.message}}).encode()
-    message: dict[str, Any] = {"role": "assistant", "content": answer.text}
+        body = {"error": {"message": answer.message}} if answer.body is None else answer.body
+        return answer.status, answer.headers, json.dumps(body).encode()
+    message: dict[str, Any] = {"role": "assistant", "content": answer.text, **answer.message}
     if answer.refusal is not None:
         message["refusal"] = answer.refusal
     choice: dict[str, Any] = {"index": 0, "message": message, "finish_reason": answer.finish_reason, "logprobs": None}

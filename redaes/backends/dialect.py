@@ -1,0 +1,81 @@
+"""What one server takes of the OpenAI protocol: found out from its refusals once, then kept.
+
+A field that is refused is left out of this request and of all that follow; ``max_completion_tokens`` is then sent by
+its older name, ``max_tokens``. What was changed stands in every answer that was given without it, because it may decide
+the answer: without ``temperature`` a model is sampled as its maker thinks best.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from redaes.backends.refusals import OPTIONAL, Refusal
+
+_TOGETHER = (
+    # A server without the first can make nothing of the others.
+    ("logprobs", ("top_logprobs", "logprob_token_ids", "return_tokens_as_token_ids")),
+    ("continue_final_message", ("add_generation_prompt",)),
+    ("add_generation_prompt", ("continue_final_message",)),
+)
+
+
+class Dialect:
+    """How requests to one server are written. May be used from several threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._left_out: frozenset[str] = frozenset()
+        self._values: dict[str, float] = {}
+
+    def learn(self, refusals: Sequence[Refusal]) -> None:
+        """Write requests otherwise from now on."""
+        with self._lock:
+            for refusal in refusals:
+                if refusal.value is None:
+                    self._left_out |= {refusal.field}
+                else:
+                    self._values[refusal.field] = refusal.value
+
+    def written(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """A request as this server takes it; the same, as long as it has refused nothing."""
+        with self._lock:
+            left_out, values = self._left_out, dict(self._values)
+        found = dict(body)
+        for name, value in values.items():
+            if name in found:
+                number = int(value) if float(value).is_integer() else value
+                found[name] = min(found[name], number) if name == "top_logprobs" else number
+        gone = set(left_out)
+        if found.get("top_logprobs") == 0:
+            gone.add("logprobs")
+        for name, with_it in _TOGETHER:
+            if name in gone:
+                gone.update(with_it)
+        if "max_completion_tokens" in gone and "max_completion_tokens" in found:
+            found.setdefault("max_tokens", found["max_completion_tokens"])
+        return {name: value for name, value in found.items() if name not in gone}
+
+
+def changes(body: Mapping[str, Any], written: Mapping[str, Any]) -> tuple[str, ...]:
+    """What a server's dialect did to a request, for the record; the other name of the token limit is no change.
+
+    >>> changes({"seed": 1, "temperature": 0.7}, {"temperature": 1})
+    ('temperature=1', 'without seed')
+    """
+    found = []
+    for name, value in body.items():
+        if name == "max_completion_tokens" and written.get("max_tokens") == value:
+            continue
+        if name not in written:
+            found.append(f"without {name}")
+        elif written[name] != value:
+            found.append(f"{name}={written[name]}")
+    return tuple(sorted(found))
+
+
+def kind_of(written: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
+    """What a server might refuse of a request: two of one kind are taken or refused alike."""
+    named = (name for name in sorted(written) if name in OPTIONAL)
+    return tuple((name, written[name] if name in ("temperature", "top_logprobs") else None) for name in named)
