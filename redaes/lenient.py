@@ -1,0 +1,232 @@
+"""Comparisons by models that were not trained on the grammar: variants of its text form that can mean one thing only.
+
+:mod:`redaes.answers` reads the form itself, to the letter. Models that know it from the prompt alone write it in bold,
+with blank lines, ``Winner: Picture B``, a longer minus sign. This reader takes such variants and refuses, with a
+reason, whatever is missing, said twice, or contradicts itself: a winner against the sign of the difference, against the
+rationale's closing sentence, or against what is said around the form. It never chooses between two readings.
+
+It is a *reader*, not the grammar: nothing that trains a model or rewards an answer uses it, what it read is counted
+apart, and every use of it is asked for by name (:data:`READERS`).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Literal, NamedTuple, get_args
+
+from redaes import answers
+from redaes.errors import InputError, ParseError
+from redaes.prompts import Mode
+from redaes.thinking import split_thinking
+from redaes.types import FACTORS, MAX_DELTA, Factor, Rationale, Verdict, Winner
+
+Reader = Literal["strict", "lenient"]
+"""Which variants of the form are read: none, or the unambiguous ones where the form itself was not followed."""
+
+READERS: tuple[Reader, ...] = get_args(Reader)
+
+STRICT = "strict"
+"""What read an answer in the form itself."""
+
+LENIENT = "lenient/v1"
+"""What read a variant; the number changes with what is taken."""
+
+_MINUS = re.compile("[\u2212\u2010\u2011\u2012\u2013\u2014\ufe63\uff0d]")
+_PLUS = "\uff0b"
+_COLON = "\uff1a"
+_FENCE = re.compile(r"[ \t]*(?:```|~~~)[ \t]*\w*[ \t]*")
+_OPEN, _CLOSE = re.compile(r"<\s*rationale\s*>", re.IGNORECASE), re.compile(r"<\s*/\s*rationale\s*>", re.IGNORECASE)
+_MARKUP = re.compile(r"[*_`]+")
+_KEY = re.compile(
+    r"\s*(?:(?:[#>\-+\u2022]+|[0-9][.)])\s+)*(?P<key>winner|difference)\s*:\s*(?P<value>.*?)\s*", re.IGNORECASE
+)
+_KEY_ANYWHERE = re.compile(r"\b(?:winner|difference)\s*:", re.IGNORECASE)
+_BOTH_KEYS = re.compile(
+    r"^(.*\bwinner\s*:[^\n]*?)[ \t]*[,;|\u2013\u2014]?[ \t]+(?=difference\s*:)", re.IGNORECASE | re.MULTILINE
+)
+_WINNER = re.compile(
+    r"[\"'(\[]?(?:the\s+)?(?:(?:picture|image|photo|photograph)\s+)?(?P<winner>A|B|tie)[\"')\]]?\s*\.?", re.IGNORECASE
+)
+_DELTA = re.compile(
+    r"(?P<sign>[+-]?)\s*(?P<size>[0-9]{1,2}(?:\.[0-9]{1,4}|,[0-9]{1,2})?)(?:\s*points?)?\s*\.?", re.IGNORECASE
+)
+_DECISIVE_KEY = re.compile(r"\bdecisive(?:\s+factors?)?\s*:\s*", re.IGNORECASE)
+_DECISIVE_WORD = re.compile(r"decisive(?=[*_`]*(?:\s+factors?)?[*_`]*\s*[:\uff1a])", re.IGNORECASE)
+_DECISIVE = re.compile(
+    r"(?:(?P<none>nothing)|(?P<factors>[a-z][a-z,;&/ \n]*?)\s*[,;]?\s+better\s+in\s+(?:the\s+)?"
+    r"(?:(?:picture|image|photo|photograph)\s+)?(?P<better>[AB]))\s*\.?",
+    re.IGNORECASE,
+)
+_SEPARATOR = re.compile(r"\s*(?:,\s*and\b|,\s*&|,|;|/|&|\band\b)\s*", re.IGNORECASE)
+_SPELLINGS = {"color": "colour"}
+
+_PRAISE = r"(?:better|best|stronger|superior|preferred|preferable|wins|winner|prefer|favou?r)"
+# Letters as such: the article is told apart by what follows ("A better crop"), in favour of refusing.
+_LETTER_FIRST = re.compile(rf"\b(?P<letter>[AB])\b[^.!?\n]{{0,60}}?\b{_PRAISE}\b")
+_LETTER_LAST = re.compile(rf"\b{_PRAISE}\b(?:(?!\bthan\b)[^.!?\n]){{0,60}}?\b(?P<letter>[AB])\b")
+_EVEN = re.compile(r"\b(?:tie|tied|equal|equally|draw)\b", re.IGNORECASE)
+
+
+class Reading(NamedTuple):
+    """A verdict, and what read it."""
+
+    verdict: Verdict
+    reader: str
+    """:data:`STRICT` or :data:`LENIENT`."""
+
+
+def known_reader(name: str) -> Reader:
+    """The reader of that name.
+
+    >>> known_reader("strict")
+    'strict'
+
+    Raises:
+        InputError: there is none.
+    """
+    for reader in READERS:
+        if reader == name:
+            return reader
+    raise InputError(f"unknown reader {name!r}; known: {', '.join(READERS)}")
+
+
+def read(text: str, mode: Mode, reader: Reader) -> Reading:
+    """Read the answer to a comparison.
+
+    Args:
+        text: the model's answer.
+        mode: as for :func:`redaes.answers.parse`.
+        reader: ``strict``: that function alone; ``lenient``: variants as well, where it refuses.
+
+    Raises:
+        ParseError: with a reason of that function's, or ``several_verdicts``, ``unknown_winner``,
+            ``unknown_difference``, ``unclosed_thinking``.
+
+    >>> read("**Winner: B**\\n**Difference: \\u22123**", "fast", "lenient")[1]
+    'lenient/v1'
+    """
+    try:
+        return Reading(answers.parse(text, mode), STRICT)
+    except ParseError:
+        if reader == "strict":
+            raise
+    return Reading(parse_variant(text, mode), LENIENT)
+
+
+def parse_variant(text: str, mode: Mode) -> Verdict:
+    """Read an answer by the lenient rules alone; an answer in the form itself gives what the strict grammar gives.
+
+    Raises:
+        ParseError: as for :func:`read`.
+    """
+    split = split_thinking(text.replace("\r\n", "\n").replace("\r", "\n"))
+    if not split.closed:
+        raise ParseError("unclosed_thinking", "the answer ends within <think>; raise the limit on tokens")
+    plain = "\n".join(line for line in split.answer.split("\n") if not _FENCE.fullmatch(line)).strip()
+    if not plain:
+        raise ParseError("empty", "the answer is empty")
+    reasoning, around = _taken_apart(plain, mode)
+    winner, delta, prose = _verdict(around)
+    rationale = None if reasoning is None else _rationale(reasoning)
+    if winner != ("tie" if delta == 0 else "A" if delta > 0 else "B"):
+        raise ParseError("contradiction", f"winner {winner} against difference {delta:+g}")
+    if rationale is not None and rationale.better != winner:
+        raise ParseError("contradiction", f"winner {winner} against the rationale's {rationale.better}")
+    _refuse_other_claims(prose, winner)
+    return Verdict(winner=winner, delta=delta, rationale=rationale)
+
+
+def _taken_apart(text: str, mode: Mode) -> tuple[str | None, str]:
+    """The rationale's text, and what stands around it."""
+    opened, closed = list(_OPEN.finditer(text)), list(_CLOSE.finditer(text))
+    if len(opened) > 1 or len(closed) > 1:
+        raise ParseError("several_rationales", "exactly one rationale is allowed")
+    if mode == "fast":
+        if opened or closed:
+            raise ParseError("unexpected_rationale", "the fast form has no rationale")
+        return None, text
+    if not opened or not closed or opened[0].end() > closed[0].start():
+        raise ParseError("no_rationale", "the reasoned form needs a rationale between its tags")
+    before, after = text[: opened[0].start()], text[closed[0].end() :]
+    reasoning = text[opened[0].end() : closed[0].start()]
+    if _KEY_ANYWHERE.search(_unmarked(before)) or any(
+        _KEY.fullmatch(line) for line in _unmarked(reasoning).split("\n")
+    ):
+        raise ParseError("not_the_form", "winner and difference belong after the rationale")
+    return reasoning, f"{before}\n{after}"
+
+
+def _unmarked(text: str) -> str:
+    """Without markup for emphasis, and with plain colons."""
+    return _MARKUP.sub("", text.replace(_COLON, ":"))
+
+
+def _verdict(text: str) -> tuple[Winner, float, str]:
+    """Winner, difference, and the prose beside them."""
+    found: dict[str, str] = {}
+    prose = []
+    for line in _BOTH_KEYS.sub(r"\1\n", _unmarked(text)).split("\n"):
+        match = _KEY.fullmatch(line)
+        if match is None:
+            prose.append(line)
+            continue
+        key = match["key"].lower()
+        if key in found:
+            raise ParseError("several_verdicts", f"{key} is stated twice")
+        found[key] = match["value"]
+    rest = "\n".join(prose)
+    if _KEY_ANYWHERE.search(rest):
+        raise ParseError(
+            "several_verdicts" if found else "not_the_form", "winner and difference have lines of their own"
+        )
+    if set(found) != {"winner", "difference"}:
+        raise ParseError("not_the_form", "the answer needs a line for the winner and one for the difference")
+    winner, delta = _WINNER.fullmatch(found["winner"]), _DELTA.fullmatch(_signs(found["difference"]))
+    if winner is None:
+        raise ParseError("unknown_winner", f"{found['winner'][:40]!r} is none of A, B and tie")
+    if delta is None:
+        raise ParseError("unknown_difference", f"{found['difference'][:40]!r} is no signed number")
+    size = float(delta["size"].replace(",", "."))
+    if size > MAX_DELTA:
+        raise ParseError("out_of_range", f"difference {size:g} lies outside \u00b1{MAX_DELTA:g}")
+    letter = winner["winner"].lower()
+    value = 0.0 if size == 0 else -size if delta["sign"] == "-" else size
+    return "tie" if letter == "tie" else "A" if letter == "a" else "B", value, rest
+
+
+def _signs(value: str) -> str:
+    return _MINUS.sub("-", value.replace(_PLUS, "+"))
+
+
+def _rationale(text: str) -> Rationale:
+    """The reasoning and its closing sentence."""
+    plain = _unmarked(text).strip()
+    keys = list(_DECISIVE_KEY.finditer(plain))
+    if len(keys) != 1:
+        raise ParseError("not_decisive", "the rationale must end with exactly one 'Decisive: \u2026' sentence")
+    closing = _DECISIVE.fullmatch(plain[keys[0].end() :].strip())
+    if closing is None:
+        raise ParseError("not_decisive", f"{plain[keys[0].start() :][:80]!r} does not say what decides, and for whom")
+    # The reasoning keeps its markup, but for what belongs to the closing sentence.
+    body = re.sub(r"[*_`]+$", "", text[: [*_DECISIVE_WORD.finditer(text)][-1].start()]).strip()
+    if not body:
+        raise ParseError("empty_rationale", "the rationale says nothing before its closing sentence")
+    if closing["none"]:
+        return Rationale(text=body, factors=(), better="tie")
+    words = [word.strip().lower() for word in _SEPARATOR.split(closing["factors"])]
+    names = [_SPELLINGS.get(word, word) for word in words]
+    if any(name not in FACTORS for name in names) or len(set(names)) != len(names):
+        raise ParseError("unknown_factor", f"{closing['factors']!r}; known: {', '.join(FACTORS)}")
+    factors: tuple[Factor, ...] = tuple(name for name in FACTORS if name in names)
+    return Rationale(text=body, factors=factors, better="A" if closing["better"].upper() == "A" else "B")
+
+
+def _refuse_other_claims(prose: str, winner: Winner) -> None:
+    """What stands around the form may praise the winner only.
+
+    Raises:
+        ParseError: ``contradiction``.
+    """
+    praised = {match["letter"] for pattern in (_LETTER_FIRST, _LETTER_LAST) for match in pattern.finditer(prose)}
+    if praised - {winner} or (winner != "tie" and _EVEN.search(prose)):
+        raise ParseError("contradiction", f"winner {winner}, and beside the form: {prose.strip()[:80]!r}")
