@@ -18,10 +18,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydantic import Field, FiniteFloat
 
-from redaes import answers, prompts, ranking
-from redaes.backends.base import Backend, Failure, Request
+from redaes import answers, lenient, prompts, ranking
+from redaes.backends.base import Backend, Failure, Request, probabilities_of
 from redaes.errors import BackendError, ImageError, InputError, ParseError, PartlyAnswered
 from redaes.images import MAX_PIXELS, LoadedImage, content_id, fit_area, load_image
+from redaes.lenient import Reader, Reading, known_reader
 from redaes.prompts import Mode, Prompt
 from redaes.types import (
     MAX_DELTA,
@@ -57,6 +58,9 @@ Orders = Literal["both", "random"]
 
 _READ = Sampling(max_new_tokens=1)
 """How a fast answer is drawn: the likeliest of the read tokens."""
+
+_WRITTEN = Sampling(max_new_tokens=32)
+"""How a fast answer is drawn where its tokens cannot be read: it is written, and states its difference."""
 
 
 class Result(Record):
@@ -156,6 +160,7 @@ class Assessor:
         mode: Mode = "reasoned",
         sampling: Sampling | None = None,
         prompt: str | None = None,
+        reader: Reader = "strict",
     ) -> None:
         """
         Args:
@@ -164,11 +169,14 @@ class Assessor:
                 read in each order.
             sampling: how reasoned answers are drawn; None: greedily.
             prompt: another wording of the question, one of :data:`redaes.prompts.PARAPHRASES`; None: the usual one.
+            reader: ``strict``: written answers are read in the form itself; ``lenient``: also in variants that can mean
+                one thing only (:mod:`redaes.lenient`), for models that were not trained on the form.
 
         Raises:
-            InputError: unknown mode, or a prompt that does not belong to it.
+            InputError: unknown mode or reader, or a prompt that does not belong to the mode.
         """
         self.backend = backend
+        self.reader = known_reader(reader)
         self.mode = known_mode(mode)
         self._prompts = {**prompts.COMPARE, self.mode: known_prompt(self.mode, prompt)}
         self.sampling = Sampling() if sampling is None else sampling
@@ -366,21 +374,38 @@ class Assessor:
             )
 
     def _fast(self, asked: Sequence[tuple[Order, Request]]) -> list[_Judgement]:
-        """Each request read at the verdict token."""
+        """Each request read at the verdict token; written out where the backend cannot read it."""
         rows = self._read([replace(request, prefix=answers.WINNER_PREFIX) for _, request in asked])
+        source = probabilities_of(self.backend)
+        unread = [
+            request
+            for (_, request), row in zip(asked, rows, strict=True)
+            if isinstance(row, Failure) and row.reason == "no_logprob"
+        ]
+        texts = iter(_each(lambda: self.backend.generate(unread, _WRITTEN)) if unread else [])
         judgements = []
         for (order, request), row in zip(asked, rows, strict=True):
-            log_odds = None if isinstance(row, Failure) else float(row[0] - row[1])
+            if isinstance(row, Failure):
+                text = next(texts) if row.reason == "no_logprob" else row
+                found = self._parsed(text, "fast")
+                # What does not follow the form is no reason to hide why the probability could not be read.
+                comparison = self._written(order, request, text, row if isinstance(found, Failure) else found, _WRITTEN)
+                if isinstance(found, Reading):
+                    comparison = comparison.model_copy(update={"probability_failure": row.reason})
+                judgements.append(_Judgement(comparison, None))
+                continue
+            log_odds = float(row[0] - row[1])
             comparison = Comparison(
                 order=order,
-                verdict=None if log_odds is None else answers.stated(delta_of(log_odds)),
-                failure=row.reason if isinstance(row, Failure) else None,
-                raw="" if isinstance(row, Failure) else answers.WINNER_PREFIX + _CHOICES[int(row.argmax())],
-                probability=None if log_odds is None else _sigmoid(log_odds),
+                verdict=answers.stated(delta_of(log_odds)),
+                failure=None,
+                raw=answers.WINNER_PREFIX + _CHOICES[int(row.argmax())],
+                probability=_sigmoid(log_odds),
                 model=self.backend.model,
                 revision=self.backend.revision,
                 prompt_id=request.prompt.id,
                 sampling=_READ,
+                probability_from=source,
             )
             judgements.append(_Judgement(comparison, log_odds))
         return judgements
@@ -389,36 +414,62 @@ class Assessor:
         """Each request written out, then read at the verdict token of that very text."""
         requests = [request for _, request in asked]
         texts = _each(lambda: self.backend.generate(requests, self.sampling)) if requests else []
-        parsed = [text.reason if isinstance(text, Failure) else _parsed(text) for text in texts]
-        readable = []
-        for request, text, found in zip(requests, texts, parsed, strict=True):
-            if isinstance(found, Verdict) and isinstance(text, str):
-                # The last occurrence is the answer's: the reasoning itself may contain the word.
-                end = text.rindex(answers.WINNER_PREFIX) + len(answers.WINNER_PREFIX)
-                readable.append(replace(request, prefix=text[:end]))
-        rows = iter(self._read(readable))
+        parsed = [self._parsed(text, "reasoned") for text in texts]
+        prefixes = [
+            _up_to_verdict(text) if isinstance(found, Reading) and isinstance(text, str) else None
+            for text, found in zip(texts, parsed, strict=True)
+        ]
+        rows = iter(
+            self._read(
+                [
+                    replace(request, prefix=prefix)
+                    for request, prefix in zip(requests, prefixes, strict=True)
+                    if prefix is not None
+                ]
+            )
+        )
+        source = probabilities_of(self.backend)
         judgements = []
-        for (order, request), text, read in zip(asked, texts, parsed, strict=True):
-            found, log_odds = read, None
-            if isinstance(read, Verdict):
-                row = next(rows)
-                if isinstance(row, Failure):  # half an answer would be debiased in one half only
-                    found = row.reason
+        for (order, request), text, found, prefix in zip(asked, texts, parsed, prefixes, strict=True):
+            comparison, log_odds = self._written(order, request, text, found, self.sampling), None
+            if isinstance(found, Reading):
+                row = (
+                    Failure("no_verdict_token", "the verdict is no token of its own") if prefix is None else next(rows)
+                )
+                if isinstance(row, Failure):  # the verdict stands all the same
+                    comparison = comparison.model_copy(update={"probability_failure": row.reason})
                 else:
                     log_odds = float(row[0] - row[1])
-            comparison = Comparison(
-                order=order,
-                verdict=found if isinstance(found, Verdict) else None,
-                failure=None if isinstance(found, Verdict) else found,
-                raw="" if isinstance(text, Failure) else text,
-                probability=None if log_odds is None else _sigmoid(log_odds),
-                model=self.backend.model,
-                revision=self.backend.revision,
-                prompt_id=request.prompt.id,
-                sampling=self.sampling,
-            )
+                    read = {"probability": _sigmoid(log_odds), "probability_from": source}
+                    comparison = comparison.model_copy(update=read)
             judgements.append(_Judgement(comparison, log_odds))
         return judgements
+
+    def _parsed(self, text: str | Failure, mode: Mode) -> Reading | Failure:
+        """What a written answer says, or the reason why it says nothing."""
+        if isinstance(text, Failure):
+            return text
+        try:
+            return lenient.read(text, mode, self.reader)
+        except ParseError as error:
+            return Failure(error.reason, str(error))
+
+    def _written(
+        self, order: Order, request: Request, text: str | Failure, found: Reading | Failure, sampling: Sampling
+    ) -> Comparison:
+        """The comparison that a text makes, its probability not read yet."""
+        return Comparison(
+            order=order,
+            verdict=found.verdict if isinstance(found, Reading) else None,
+            failure=None if isinstance(found, Reading) else found.reason,
+            raw="" if isinstance(text, Failure) else text,
+            probability=None,
+            model=self.backend.model,
+            revision=self.backend.revision,
+            prompt_id=request.prompt.id,
+            sampling=sampling,
+            reader=found.reader if isinstance(found, Reading) else lenient.STRICT,
+        )
 
     def _read(self, requests: Sequence[Request]) -> list[NDArray[np.float64] | Failure]:
         """Log-probabilities of " A", " B", " tie", shape (3,) for each request."""
@@ -465,11 +516,14 @@ class Assessor:
     ) -> Result:
         """The orders put together, by the rules of docs/reading.md."""
         notes = _notes(first, second)
-        log_odds = _mean(
+        answered = [judgement for judgement in judgements if judgement.verdict is not None]
+        read = [
             -judgement.log_odds if judgement.comparison.order == "swapped" else judgement.log_odds
-            for judgement in judgements
+            for judgement in answered
             if judgement.log_odds is not None
-        )
+        ]
+        # Of one verdict out of two it would be debiased in one half only.
+        log_odds = _mean(read) if len(read) == len(answered) else None
         verdicts = [verdict for judgement in judgements if (verdict := judgement.verdict) is not None]
         if mode == "fast" and log_odds is not None:
             delta: float | None = delta_of(log_odds)
@@ -486,6 +540,17 @@ class Assessor:
             notes.append(f"asked in one order alone ({judgements[0].comparison.order}): the result is not debiased")
         elif len(failures) == 1:
             notes.append(f"only one order gave a usable answer ({failures[0]}): the result is not debiased")
+        unread = [
+            f"{judgement.comparison.order}: {judgement.comparison.probability_failure}"
+            for judgement in answered
+            if judgement.comparison.probability_failure is not None
+        ]
+        if unread:
+            notes.append(f"there is no probability, because it could not be read ({'; '.join(unread)})")
+        if any(judgement.comparison.probability_from == "listed" for judgement in answered):
+            notes.append("the probability is read from the few likeliest tokens that the server lists")
+        if any(judgement.comparison.reader != lenient.STRICT for judgement in answered):
+            notes.append(f"the model did not follow the form to the letter; read by {lenient.LENIENT}")
         chosen = next((judgement for judgement in judgements if _supports(judgement, winner)), None)
         rationale = None
         if chosen is not None and chosen.comparison.verdict is not None:
@@ -570,13 +635,15 @@ def unchanged(picture: LoadedImage | ImageRef) -> LoadedImage:
 
 
 def answer_of(result: Result) -> Answer:
-    """What a ranking takes from a result about two different pictures."""
+    """What a ranking takes from a result about two different pictures. A verdict without a probability is nothing that
+    it can use, so the questions count as failed."""
+    n_failed = sum(comparison.failure is not None for comparison in result.comparisons)
     return Answer(
         first=result.first.id,
         second=result.second.id,
         probability=result.probability,
         n_calls=len(result.comparisons),
-        n_failed=sum(comparison.failure is not None for comparison in result.comparisons),
+        n_failed=len(result.comparisons) if result.probability is None else n_failed,
     )
 
 
@@ -623,12 +690,16 @@ def _each(ask: Callable[[], Iterable[_T]]) -> list[_T | Failure]:
         return cast("list[_T | Failure]", list(partly.answers))
 
 
-def _parsed(text: str) -> Verdict | str:
-    """The verdict of a reasoned answer, or the reason why there is none."""
-    try:
-        return answers.parse(text, "reasoned")
-    except ParseError as error:
-        return error.reason
+def _up_to_verdict(text: str) -> str | None:
+    """An answer up to where its winner is named; None: the name does not follow as a choice has it.
+
+    >>> _up_to_verdict("Winner: B\\nDifference: -1.0"), _up_to_verdict("Winner: Picture B\\nDifference: -1.0")
+    ('Winner:', None)
+    """
+    # The last occurrence is the answer's: the reasoning itself may contain the word.
+    end = text.rfind(answers.WINNER_PREFIX) + len(answers.WINNER_PREFIX)
+    followed = end >= len(answers.WINNER_PREFIX) and text[end:].partition("\n")[0].rstrip() in _CHOICES
+    return text[:end] if followed else None
 
 
 def _supports(judgement: _Judgement, winner: Winner | None) -> bool:

@@ -206,6 +206,12 @@ class Sampling(Record):
     seed: int = 0
 
 
+ProbabilitySource = Literal["exact", "listed"]
+"""How a probability was read. ``exact``: from the log-probabilities of just the tokens in question, over the whole
+vocabulary. ``listed``: from the few likeliest tokens that a server lists; one that is not listed is taken to be as
+likely as the last of them, which it is at most."""
+
+
 class Comparison(Record):
     """One judgement of two pictures in one order: a verdict, or the reason why there is none."""
 
@@ -225,6 +231,15 @@ class Comparison(Record):
     prompt_id: str
     """``name/version@hash``."""
     sampling: Sampling
+    """As it was asked for; :attr:`changes` says what of it the server could not use."""
+    reader: str = "strict"
+    """What read the answer: the grammar itself, or a versioned reader of variants such as ``lenient/v1``."""
+    probability_from: ProbabilitySource | None = None
+    """How the probability was read; None: there is none."""
+    probability_failure: str | None = None
+    """Why the probability of a verdict could not be read, where it was asked for."""
+    changes: tuple[str, ...] = ()
+    """What of the request a server could not use: ``without seed``, ``temperature=1``."""
 
     @model_validator(mode="after")
     def _verdict_or_failure(self) -> Comparison:

@@ -15,7 +15,7 @@ from PIL import Image
 
 from redaes.errors import BackendError
 from redaes.prompts import Prompt
-from redaes.types import Sampling
+from redaes.types import ProbabilitySource, Sampling
 
 ADAPTER_CONFIG = "adapter_config.json"
 """What tells a folder with an adapter from one with a model."""
@@ -30,7 +30,8 @@ class Failure:
     reason: str
     """Identifier fit for counting: ``http_<status>``, ``timeout``, ``connection``, ``not_json``,
     ``not_a_completion``, ``no_choices``, ``no_content``, ``refused``, ``no_usage``, ``retry_after_too_long``,
-    ``budget_exhausted``, ``no_logprob``, ``cut_off``, ``unclosed_thinking``, ``unknown_part``."""
+    ``budget_exhausted``, ``no_logprob``, ``cut_off``, ``unclosed_thinking``, ``unknown_part``,
+    and those of answers that cannot be read."""
     detail: str
 
 
@@ -76,6 +77,12 @@ def base_of(adapter: Path) -> str:
     if not isinstance(base, str) or not base:
         raise BackendError(f"{adapter / ADAPTER_CONFIG} names no base model; give the base and the adapter apart")
     return base
+
+
+def probabilities_of(backend: Backend) -> ProbabilitySource:
+    """How a backend reads probabilities; one that does not say reads them exactly."""
+    source: ProbabilitySource = getattr(backend, "probabilities", "exact")
+    return source
 
 
 class Backend(Protocol):

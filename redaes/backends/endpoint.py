@@ -189,13 +189,17 @@ class TokenLogprob(Record):
     top: tuple[tuple[str, FiniteFloat], ...]
     """Likeliest tokens with their log-probabilities, best first."""
 
+    @property
+    def listed(self) -> dict[str, float]:
+        """Log-probabilities by token: the likeliest, and the one that was taken."""
+        return {self.token: self.logprob, **dict(self.top)}
+
     def log_probability_of(self, word: str) -> float | None:
         """Log of the share of the whole vocabulary that is ``word``, with or without white space around it.
 
         None: it is not listed, so it is at most as likely as :attr:`least`.
         """
-        listed = {self.token: self.logprob, **dict(self.top)}
-        found = [logprob for token, logprob in listed.items() if token.strip() == word]
+        found = [logprob for token, logprob in self.listed.items() if token.strip() == word]
         if not found:
             return None
         most = max(found)

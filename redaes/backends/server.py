@@ -4,6 +4,11 @@ Probabilities are exact: the answer is begun for the model (``continue_final_mes
 looked up once (``/tokenize``), and the server reports the log-probabilities of just these tokens
 (``logprob_token_ids``) over the whole vocabulary. A server that does not know these fields ignores them and says so
 by their absence, which fails the request as ``no_logprob``; it is never read as an answer.
+
+Where nothing was ever read in that way, because the server has no ``/tokenize`` or knows no such field, the likeliest
+tokens that it lists are read instead, and :attr:`ServerBackend.probabilities` says ``listed`` from then on. Only tokens
+that are a choice to the letter, space included, count: a server that does not go on with a begun answer, but begins
+another, starts it with no space.
 """
 
 from __future__ import annotations
@@ -11,8 +16,10 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import copy
+import math
 import threading
 from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -23,8 +30,9 @@ from PIL import Image
 from redaes import answers, prompts
 from redaes.backends.base import Failure, Request
 from redaes.backends.endpoint import ChatRequest, Endpoint, Picture, Reply, refuse_lost
+from redaes.backends.replies import N_LOGPROBS
 from redaes.errors import BackendError, EndpointError, PartlyAnswered, PromptError
-from redaes.types import Sampling
+from redaes.types import ProbabilitySource, Sampling
 
 _READ = Sampling(max_new_tokens=1)
 
@@ -33,7 +41,27 @@ _CONTINUED = {"continue_final_message": True, "add_generation_prompt": False}
 # Said outright, because the server would else take them from the model's generation_config.json.
 _PLAIN_SAMPLING = {"top_p": 1.0, "top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0}
 
+_NO_TOKENIZER = frozenset({"http_400", "http_404", "http_405", "http_422", "http_501", "not_tokens"})
+"""How a server without vLLM's ``/tokenize`` answers there."""
+
+MIN_CHOICE_SHARE = 0.5
+"""Probability that the choices must have together among listed tokens; below, the answer was not gone on with."""
+
 _Answer = TypeVar("_Answer")
+
+
+@dataclass
+class _Reading:
+    """How probabilities are read from one server; shared by all handles."""
+
+    source: ProbabilitySource = "exact"
+    settled: bool = False
+    """Whether something was read in that way."""
+    offered: bool = True
+    """Whether the server reports any log-probabilities."""
+
+
+_NOT_OFFERED = Failure("no_logprob", "the server reports no log-probabilities")
 
 
 class ServerBackend:
@@ -60,6 +88,7 @@ class ServerBackend:
         self._endpoint = endpoint
         self._structured = structured
         self._first_tokens: dict[tuple[str, ...], tuple[int, ...]] = {}
+        self._reading = _Reading()
         self._asked: set[concurrent.futures.Future[Any]] = set()
         self._cancelled = threading.Event()
         self._loop = asyncio.new_event_loop()
@@ -70,6 +99,11 @@ class ServerBackend:
         except BaseException:
             self._stop()
             raise
+
+    @property
+    def probabilities(self) -> ProbabilitySource:
+        """How probabilities are read from this server, as far as is known."""
+        return self._reading.source
 
     def __enter__(self) -> ServerBackend:
         """The backend itself: it is open from its making."""
@@ -139,6 +173,36 @@ class ServerBackend:
         return self._submit(self._endpoint.forward(body))
 
     async def _read(self, requests: Sequence[Request], choices: Sequence[str]) -> list[NDArray[np.float64] | Failure]:
+        if not self._reading.offered:
+            return [_NOT_OFFERED for _ in requests]
+        if self._reading.source == "exact":
+            try:
+                rows = await self._read_exactly(requests, choices)
+            except EndpointError as error:
+                if self._reading.settled or error.reason not in _NO_TOKENIZER:
+                    raise
+            else:
+                self._reading.settled |= any(not isinstance(row, Failure) for row in rows)
+                if self._reading.settled or not any(_unread(row) for row in rows):
+                    return rows
+        rows = await self._read_listed(requests, choices)
+        if any(not isinstance(row, Failure) for row in rows):
+            self._reading.source, self._reading.settled = "listed", True
+        return rows
+
+    async def _read_listed(
+        self, requests: Sequence[Request], choices: Sequence[str]
+    ) -> list[NDArray[np.float64] | Failure]:
+        pictures = _Pictures()
+        replies = await self._ask([_chat(request, pictures, _READ, {}, n_logprobs=N_LOGPROBS) for request in requests])
+        heard = [reply for reply in replies if isinstance(reply, Reply)]
+        if heard and not any(reply.logprobs for reply in heard):
+            self._reading.offered = False
+        return [reply if isinstance(reply, Failure) else _listed_row(reply, choices) for reply in replies]
+
+    async def _read_exactly(
+        self, requests: Sequence[Request], choices: Sequence[str]
+    ) -> list[NDArray[np.float64] | Failure]:
         pictures = _Pictures()
         asked = []
         for request in requests:
@@ -161,7 +225,7 @@ class ServerBackend:
             asked.append(_chat(request, pictures, sampling, extra))
         replies = await self._ask(asked)
         return [
-            reply if isinstance(reply, Failure) else request.prefix + reply.text
+            reply if isinstance(reply, Failure) else _text(request, reply, sampling)
             for reply, request in zip(replies, requests, strict=True)
         ]
 
@@ -261,6 +325,35 @@ def _row(reply: Reply, tokens: Sequence[int]) -> NDArray[np.float64] | Failure:
     if absent:
         return Failure("no_logprob", f"the server does not report {', '.join(absent)}; this takes vLLM 0.31 or later")
     return np.array([listed[name] for name in names])
+
+
+def _listed_row(reply: Reply, choices: Sequence[str]) -> NDArray[np.float64] | Failure:
+    """The same, as far as the listed tokens tell; a choice that is not listed is as likely as the last of them, at
+    most, and is taken to be."""
+    if not reply.logprobs:
+        return _NOT_OFFERED
+    token = reply.logprobs[0]
+    found = [token.listed.get(choice) for choice in choices]
+    share = math.fsum(math.exp(logprob) for logprob in found if logprob is not None)
+    if share < MIN_CHOICE_SHARE:
+        return Failure(
+            "no_logprob",
+            f"{', '.join(map(repr, choices))} have a probability of {share:.2f} among the tokens that are listed: the "
+            "server does not go on with an answer that is begun for the model, or the model does not follow the form",
+        )
+    return np.array([token.least if logprob is None else logprob for logprob in found])
+
+
+def _unread(row: NDArray[np.float64] | Failure) -> bool:
+    return isinstance(row, Failure) and row.reason == "no_logprob"
+
+
+def _text(request: Request, reply: Reply, sampling: Sampling) -> str | Failure:
+    if reply.finish_reason == "length" and reply.thinking and not reply.text:
+        return Failure(
+            "cut_off", f"the model still thinks after {sampling.max_new_tokens} tokens; raise max_new_tokens"
+        )
+    return request.prefix + reply.text
 
 
 def _whole(found: Sequence[_Answer | Failure]) -> list[_Answer]:

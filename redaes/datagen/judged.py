@@ -45,6 +45,7 @@ from redaes.datagen.planner import PlanTask, plan_instructions
 from redaes.datagen.rationales.vlm import RationaleTask, write_with_model
 from redaes.datagen.sources import Source
 from redaes.errors import BackendError, BudgetExhausted, InputError
+from redaes.lenient import Reader, known_reader
 from redaes.records import PairRecord
 from redaes.types import Agreement, Edit, Factor
 
@@ -79,6 +80,10 @@ class Panel:
     """Least cosine of its features; depends on the model, so there is no default."""
     samples: int = 2
     """Answers of each judging model in each order."""
+    max_new_tokens: int = 512
+    """Longest answer of a judging model, in tokens, thoughts included: models that think need thousands."""
+    reader: Reader = "strict"
+    """What is read of a judging model's answers: the form itself, or (``lenient``) unambiguous variants of it too."""
     max_rewrites: int = 2
     """How often a text with faults is sent back to its writer."""
     concurrency: int = 8
@@ -91,6 +96,10 @@ class Panel:
     def identity(self) -> dict[str, Any]:
         """What of it decides the dataset: not where the server stands, nor how hard it is worked."""
         left_out = {"endpoint", "concurrency", "max_calls", "rules"}
+        # Datasets from before these could be chosen have the defaults.
+        left_out |= {
+            name for name, usual in (("max_new_tokens", 512), ("reader", "strict")) if getattr(self, name) == usual
+        }
         plain = {item.name: getattr(self, item.name) for item in fields(self) if item.name not in left_out}
         # As JSON gives it back.
         return {**json.loads(json.dumps(plain)), "rules": self.rules.model_dump(mode="json")}
@@ -102,6 +111,9 @@ class Panel:
             raise InputError("no editors; name at least one")
         if (self.similarity is None) != (self.min_similarity is None):
             raise InputError("similarity and min_similarity go together: give both, or neither")
+        known_reader(self.reader)
+        if self.max_new_tokens < 1:
+            raise InputError(f"max_new_tokens is {self.max_new_tokens}; give at least 1")
         if self.samples < 1 or self.concurrency < 1 or self.max_rewrites < 0:
             raise InputError(
                 f"samples {self.samples}, concurrency {self.concurrency}, max_rewrites {self.max_rewrites}: "
@@ -110,7 +122,10 @@ class Panel:
 
 
 def _vlm(model: str, workers: Crew) -> Judge:
-    return VlmJudge(workers.endpoint(model), samples=workers.panel.samples)
+    panel = workers.panel
+    return VlmJudge(
+        workers.endpoint(model), samples=panel.samples, max_new_tokens=panel.max_new_tokens, reader=panel.reader
+    )
 
 
 def _score(model: str, workers: Crew) -> Judge:
@@ -209,10 +224,10 @@ class Crew:
         return answer
 
     def counts(self) -> Counter[str]:
-        """What became of the requests so far, as ``<model>: <outcome>``."""
-        return Counter(
-            {f"{name}: {what}": n for name, endpoint in self._endpoints.items() for what, n in endpoint.counts.items()}
-        )
+        """What became of the requests so far, as ``<model>: <outcome>``, and what read the judges' answers."""
+        counted = [*((name, endpoint.counts) for name, endpoint in self._endpoints.items())]
+        counted += [(judge.name, judge.counts) for judge in self.judges if isinstance(judge, VlmJudge)]
+        return Counter({f"{name}: {what}": n for name, counts in counted for what, n in counts.items()})
 
 
 @cache

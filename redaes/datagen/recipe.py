@@ -23,6 +23,7 @@ _PANEL_TYPES: dict[str, type] = {
     "endpoint": str, "judges": list, "writer": str, "editors": list, "editor_options": dict, "planner": str,
     "checker": str, "similarity": str, "min_similarity": float, "samples": int, "max_rewrites": int,
     "concurrency": int, "max_calls": int, "rules": dict,
+    "max_new_tokens": int, "reader": str,
 }  # fmt: skip
 
 OPTIONS = (*_SETTINGS, *_RULES, "workers", "engine", "panel")

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydantic import FiniteFloat
 
-from redaes import answers, prompts
+from redaes import answers, lenient, prompts
 from redaes.assessor import Assessor as PairAssessor
 from redaes.assessor import known_mode, known_prompt
 from redaes.backends.base import Backend, Failure, Request
@@ -34,7 +34,8 @@ from redaes.backends.endpoint import Picture as SentPicture
 from redaes.backends.replies import MIN_DIGIT_SHARE, N_LOGPROBS, expected_score, verdict_log_odds
 from redaes.errors import BackendError, InputError, MissingDependency, ParseError, RecordError
 from redaes.images import LoadedImage, fit_area
-from redaes.types import Record, Sampling, Verdict, winner_of
+from redaes.lenient import known_reader
+from redaes.types import Record, Sampling, winner_of
 
 if TYPE_CHECKING:
     from redaes.finegrained.scorer import FineGrainedScorer
@@ -94,6 +95,10 @@ class Answer(Record):
     """What a model wrote, forward and swapped; empty where it wrote nothing."""
     tokens: int = 0
     """What a server reports to have read and written for it."""
+    reader: str | None = None
+    """What read what a model wrote, where that was not the form itself: ``lenient/v1``."""
+    changes: tuple[str, ...] = ()
+    """What of the request a server could not use: ``without seed``, ``temperature=1``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +112,8 @@ class Given:
         probability: likewise.
         order_consistent: likewise.
         wrote: whether a model wrote anything.
+        reader: what read it, where that was not the form itself.
+        changes: what of the request a server could not use.
     """
 
     value: float | None
@@ -115,13 +122,23 @@ class Given:
     probability: float | None
     order_consistent: bool | None
     wrote: bool
+    reader: str | None = None
+    changes: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, answer: Answer) -> Given:
         """The little of an answer that is kept in memory."""
         failure = None if answer.failure is None else sys.intern(answer.failure)
-        wrote = bool(answer.raw)
-        return cls(answer.value, answer.values, failure, answer.probability, answer.order_consistent, wrote)
+        return cls(
+            answer.value,
+            answer.values,
+            failure,
+            answer.probability,
+            answer.order_consistent,
+            bool(answer.raw),
+            answer.reader,
+            tuple(map(sys.intern, answer.changes)),
+        )
 
 
 class Assessor(Protocol):
@@ -396,6 +413,7 @@ class EndpointScores(_Servers):
                     detail=score.detail if isinstance(score, Failure) else None,
                     raw=(reply.text,) if failed and isinstance(reply, Reply) else (),
                     tokens=_tokens(reply),
+                    changes=_changes(reply),
                 )
             )
         return found
@@ -412,6 +430,7 @@ class EndpointPairs(_Servers):
         mode: str = "reasoned",
         max_new_tokens: int = 512,
         prompt: str | None = None,
+        reader: str = "strict",
     ) -> None:
         """
         Args:
@@ -419,19 +438,23 @@ class EndpointPairs(_Servers):
             mode: ``reasoned`` or ``fast``.
             max_new_tokens: per answer.
             prompt: as for :class:`LocalPairs`.
+            reader: ``strict``: the form itself; ``lenient``: also variants that can mean one thing only
+                (:mod:`redaes.lenient`).
 
         Raises:
-            InputError: unknown mode or prompt, or no endpoints.
+            InputError: unknown mode, prompt or reader, or no endpoints.
         """
         super().__init__(endpoints)
+        self._reader = known_reader(reader)
         self._mode = known_mode(mode)
         self._prompt = prompts.load(known_prompt(self._mode, prompt))
         self._sampling = Sampling(max_new_tokens=max_new_tokens)
 
     @property
     def identity(self) -> Mapping[str, Any]:
-        """Model, revision, prompt, mode and sampling."""
-        return {**self._identity(self._prompt, self._sampling), "mode": self._mode}
+        """Model, revision, prompt, mode, sampling, and the reader where it is not the strict one."""
+        reader = {} if self._reader == "strict" else {"reader": lenient.LENIENT}
+        return {**self._identity(self._prompt, self._sampling), "mode": self._mode, **reader}
 
     def answer(self, questions: Sequence[Question]) -> list[Answer]:
         """Mean stated differences of the orders that answered; a failure has the reason of each order."""
@@ -453,15 +476,14 @@ class EndpointPairs(_Servers):
         ]
 
     def _both(self, question: Question, forward: Reply | Failure, swapped: Reply | Failure) -> Answer:
-        read = [self._verdict(forward), self._verdict(swapped)]
-        deltas, reasons, log_odds = [], [], []
-        for sign, name, reply, verdict in zip(
-            (1.0, -1.0), ("forward", "swapped"), (forward, swapped), read, strict=True
-        ):
-            if isinstance(verdict, str):
-                reasons.append(f"{name}: {verdict}")
+        deltas, reasons, log_odds, readers = [], [], [], set()
+        for sign, name, reply in ((1.0, "forward", forward), (-1.0, "swapped", swapped)):
+            found = self._read(reply)
+            if isinstance(found, str):
+                reasons.append(f"{name}: {found}")
                 continue
-            deltas.append(sign * verdict.delta)
+            readers.add(found.reader)
+            deltas.append(sign * found.verdict.delta)
             odds = verdict_log_odds(reply) if isinstance(reply, Reply) else None
             if odds is not None:
                 log_odds.append(sign * odds)
@@ -474,13 +496,15 @@ class EndpointPairs(_Servers):
             order_consistent=winner_of(deltas[0]) == winner_of(deltas[1]) if len(deltas) == 2 else None,
             raw=tuple(reply.text if isinstance(reply, Reply) else "" for reply in (forward, swapped)),
             tokens=_tokens(forward) + _tokens(swapped),
+            reader=lenient.LENIENT if lenient.LENIENT in readers else None,
+            changes=tuple(sorted({*_changes(forward), *_changes(swapped)})),
         )
 
-    def _verdict(self, reply: Reply | Failure) -> Verdict | str:
+    def _read(self, reply: Reply | Failure) -> lenient.Reading | str:
         if isinstance(reply, Failure):
             return reply.reason
         try:
-            return answers.parse(reply.text, self._mode)
+            return lenient.read(reply.text, self._mode, self._reader)
         except ParseError as error:
             return "cut_off" if reply.finish_reason == "length" else error.reason
 
@@ -762,8 +786,9 @@ ASSESSORS: dict[str, tuple[Callable[[Options], Assessor], tuple[str, ...]]] = {
             options.get("mode", "reasoned"),
             _whole(options, "max_new_tokens", 512),
             options.get("prompt"),
+            options.get("reader", "strict"),
         ),
-        (*_SERVER, "mode", "max_new_tokens", "prompt"),
+        (*_SERVER, "mode", "max_new_tokens", "prompt", "reader"),
     ),
     "csv": (lambda options: ScoreFile(Path(_needed(options, "file", "scores.csv"))), ("file",)),
     "pyiqa": (
@@ -839,6 +864,10 @@ def make_assessor(kind: str, options: Options) -> Assessor:
 
 def _tokens(reply: Reply | Failure) -> int:
     return reply.usage.total_tokens if isinstance(reply, Reply) and reply.usage is not None else 0
+
+
+def _changes(reply: Reply | Failure) -> tuple[str, ...]:
+    return reply.changes if isinstance(reply, Reply) else ()
 
 
 def _sigmoid(log_odds: float) -> float:

@@ -115,11 +115,14 @@ def _about(side: Side, timing: Timing) -> str:
     failed = ", ".join(f"{count} × {reason}" for reason, count in summary.failures.items())
     cost = "" if timing.milliseconds_per_question is None else f"; {timing.milliseconds_per_question:.1f} ms each"
     tokens = f", {timing.tokens} tokens" if timing.tokens else ""
+    special = [f"{count} read by {reader}" for reader, count in summary.readers.items()]
+    special += [f"{count} asked {change}, which the server refused" for change, count in summary.changes.items()]
     return (
         f"- **{side.name}**: {identity['model']} @ `{str(identity['revision'])[:12]}`"
         f"{''.join(f', `{name}`' for name in identity.get('prompt_ids', ()))}; {summary.n_questions} questions, "
-        f"{summary.n_failed} without a usable answer{f' ({failed})' if failed else ''}, {summary.n_missing} pictures "
-        f"missing, {summary.n_unlabelled} without a label{cost}{tokens}"
+        f"{summary.n_failed} without a usable answer{f' ({failed})' if failed else ''}"
+        f"{''.join(f', {one}' for one in special)}, {summary.n_missing} pictures missing, "
+        f"{summary.n_unlabelled} without a label{cost}{tokens}"
     )
 
 

@@ -94,6 +94,10 @@ class Summary(Record):
     """Questions without a usable answer."""
     failures: dict[str, int]
     """By reason."""
+    readers: dict[str, int] = Field(default_factory=dict)
+    """Questions whose answers were read as variants of the form, by reader (``lenient/v1``)."""
+    changes: dict[str, int] = Field(default_factory=dict)
+    """Questions of which a server could not use something: ``without seed``, ``temperature=1``."""
     n_missing: int
     """Pictures whose files are not there."""
     n_unlabelled: int
@@ -171,6 +175,8 @@ def summarise(
             n_questions=len(given),
             n_failed=n_failed,
             failures={str(reason): count for reason, count in sorted(failed.items(), key=lambda item: str(item[0]))},
+            readers=_counted(answer.reader for answer in given.values() if answer.reader is not None),
+            changes=_counted(change for answer in given.values() for change in answer.changes),
             n_missing=len(loaded.missing),
             n_unlabelled=len(loaded.labels.unlabelled),
             n_groups=len({picture.group for picture in loaded.labels.pictures}),
@@ -181,6 +187,10 @@ def summarise(
         pictures,
         pairs,
     )
+
+
+def _counted(names: Iterable[str]) -> dict[str, int]:
+    return dict(sorted(Counter(names).items()))
 
 
 def score_metrics(pictures: Sequence[Prediction]) -> dict[str, Metric]:

@@ -185,7 +185,11 @@ def create_app(
         def work(model: Backend) -> tuple[Result, list[str]]:
             first, second = _decoded(uploads)
             result = Assessor(model, mode=asked.mode).compare_many([(first, second)])[0]
-            return result, [one.failure for one in result.comparisons if one.failure is not None]
+            failures = [one.failure for one in result.comparisons if one.failure is not None]
+            # What the model or its server cannot do stays a result without probability; what was lost is no result.
+            lost = (one.probability_failure for one in result.comparisons)
+            failures += [reason for reason in lost if reason in SERVER_REASONS or reason == "cancelled"]
+            return result, failures
 
         return await answered(request, ("compare", *_named(uploads)), asked.mode, work)
 

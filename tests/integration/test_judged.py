@@ -228,6 +228,43 @@ def test_a_spent_budget_is_no_empty_plan(photographs: Path, tmp_path: Path) -> N
     assert not (tmp_path / "pairs" / "plan.parquet").exists()
 
 
+def test_judges_of_other_dialects_make_labels_and_the_report_says_how(photographs: Path, tmp_path: Path) -> None:
+    def dialects(call: Call) -> Say | Fault:
+        if call.body["model"] == "gpt":
+            if call.body["temperature"] != 1:
+                words = "Unsupported value: 'temperature' does not support 0.7 with this model."
+                return Fault(400, message=f"{words} Only the default (1) value is supported.")
+            return Say(f"The user wants ...\n</think>\n\n{judged(call).text}")
+        if call.body["model"] == "chatty":
+            return Say(
+                (judged(call).text or "").replace("Winner: ", "**Winner:** Picture ").replace("Picture tie", "Tie")
+            )
+        return script(call)
+
+    with OpenAIServer(dialects) as server:
+        changed = panel(server, judges=("gpt", "chatty"), reader="lenient", max_new_tokens=4096)
+        report = build([photographs], tmp_path / "pairs", SETTINGS, panel=changed)
+    asked = report["asked"]
+    assert sum(report["pairs"].values()) > 12
+    assert asked["gpt: refused: temperature"] == 1
+    assert asked["gpt: answered temperature=1"] == asked["gpt: ok"] == asked["gpt: read: strict"]
+    assert asked["chatty: read: lenient/v1"] == asked["chatty: ok"]
+    assert changed.identity()["reader"] == "lenient"
+    assert "reader" not in panel(server).identity()  # datasets from before there was a choice go on
+    assert {call.body["max_completion_tokens"] for call in server.calls if call.body["model"] == "gpt"} == {4096}
+
+
+def test_a_judge_that_answers_nothing_ends_the_run(photographs: Path, tmp_path: Path) -> None:
+    def blind(call: Call) -> Say | Fault:
+        return Fault(400, message="I see no pictures") if call.body["model"] == "judge-2" else script(call)
+
+    with OpenAIServer(blind) as server:
+        with pytest.raises(BackendError, match=r"judge-2 \(model judge-2 at .*answers nothing.*I see no pictures"):
+            build([photographs], tmp_path / "pairs", SETTINGS, panel=panel(server))
+        assert sum(call.body["model"] == "judge-2" for call in server.calls) == 8
+    assert not list((tmp_path / "pairs").glob("data/*.parquet"))
+
+
 def test_a_server_that_is_down_makes_no_labels(photographs: Path, tmp_path: Path) -> None:
     def down(call: Call) -> Say | Fault:
         return proposals(call) if call.body["model"] == "planner" else Fault(401)

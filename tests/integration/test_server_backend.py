@@ -204,15 +204,18 @@ def test_a_request_that_is_lost_loses_only_itself(make: Making, answer: Any, rea
     assert "not debiased" in result.notes[0]
 
 
-def test_a_lost_probability_loses_the_order(make: Making) -> None:
+def test_a_lost_probability_leaves_the_verdict(make: Making) -> None:
     def script(call: Call) -> Any:
         return Fault(400) if "logprob_token_ids" in call.body and _red(call) > 0 else reddest(call)
 
     with OpenAIServer(script) as server:
         result = Assessor(make(server)).compare_many([PAIR])[0]
-    assert [comparison.failure for comparison in result.comparisons] == ["http_400", None]
-    assert result.comparisons[1].probability is not None
-    assert result.probability == pytest.approx(1 - result.comparisons[1].probability)
+    assert [comparison.failure for comparison in result.comparisons] == [None, None]
+    assert [comparison.probability_failure for comparison in result.comparisons] == ["http_400", None]
+    assert [comparison.probability_from for comparison in result.comparisons] == [None, "exact"]
+    # The probability of one order alone would carry its lean.
+    assert (result.winner, result.delta, result.probability) == ("A", 2.0, None)
+    assert "http_400" in result.notes[-1]
 
 
 @pytest.mark.parametrize("answer", [Fault(503), Drop()])

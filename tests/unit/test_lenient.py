@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from redaes import answers
 from redaes.errors import InputError, ParseError
 from redaes.lenient import LENIENT, STRICT, known_reader, parse_variant, read
+from redaes.prompts import Mode
 from redaes.types import FACTORS, Rationale, Verdict, Winner
 
 BODY = "A is darker than B; the shadows block up."
@@ -140,13 +141,14 @@ def test_readers_are_asked_for_by_name() -> None:
         known_reader("generous")
 
 
+LETTERS: st.SearchStrategy[Winner] = st.sampled_from(("A", "B", "tie"))
 WORDS = st.text(st.sampled_from("abcAB *_.,;-"), max_size=30)
 SIZES = st.integers(1, 90).map(lambda n: n / 10)
 
 
 @st.composite
 def verdicts(draw: st.DrawFn, reasoned: bool) -> Verdict:
-    winner = draw(st.sampled_from(("A", "B", "tie")))
+    winner = draw(LETTERS)
     delta = {"A": 1, "B": -1, "tie": 0}[winner] * draw(SIZES)
     chosen = draw(st.lists(st.sampled_from(FACTORS), min_size=1, max_size=3, unique=True))
     factors = () if winner == "tie" else tuple(name for name in FACTORS if name in chosen)
@@ -157,13 +159,10 @@ def verdicts(draw: st.DrawFn, reasoned: bool) -> Verdict:
 
 @given(st.booleans().flatmap(verdicts))
 def test_the_form_itself_is_read_the_same_by_both(verdict: Verdict) -> None:
-    mode = "fast" if verdict.rationale is None else "reasoned"
+    mode: Mode = "fast" if verdict.rationale is None else "reasoned"
     text = answers.render_verdict(verdict)
     assert read(text, mode, "strict") == read(text, mode, "lenient") == (answers.parse(text, mode), STRICT)
     assert parse_variant(text, mode) == answers.parse(text, mode)
-
-
-LETTERS = st.sampled_from(("A", "B", "tie"))
 
 
 @given(
@@ -203,7 +202,6 @@ def test_no_contradiction_is_read_as_a_verdict(
 def test_any_text_is_a_verdict_or_a_reason(text: str, mode: str) -> None:
     try:
         found = read(text, mode, "lenient").verdict  # type: ignore[arg-type]
-    except ParseError as error:
-        assert error.reason.isidentifier()
-    else:
-        assert found.winner in ("A", "B", "tie")
+    except ParseError:
+        return
+    assert found.winner in ("A", "B", "tie")

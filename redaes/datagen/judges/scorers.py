@@ -23,9 +23,10 @@ import numpy as np
 from redaes import prompts
 from redaes.assessor import Assessor
 from redaes.backends.base import Failure
-from redaes.backends.endpoint import ChatRequest, Endpoint, Picture, refuse_lost
+from redaes.backends.endpoint import ChatRequest, Endpoint, Picture, Reply, refuse_lost
 from redaes.backends.replies import N_LOGPROBS, expected_score
 from redaes.datagen.judges.base import Judgement, PicturePair
+from redaes.datagen.judges.silence import Silence
 from redaes.errors import BackendError, InputError, MissingDependency
 from redaes.images import LoadedImage
 from redaes.types import MAX_DELTA, ImageRef, Sampling
@@ -116,6 +117,7 @@ class VlmScorer:
         self.endpoint = endpoint
         self.name = f"{endpoint.model} (score)"
         self.revision = endpoint.revision
+        self._silence = Silence(self.name, endpoint, {"": "compare in pairs, or use another model"})
 
     def score(self, pictures: Sequence[Picture]) -> list[float | Failure]:
         """As :meth:`score_open`, opening and closing the endpoint; not to be called from a running event loop."""
@@ -129,17 +131,20 @@ class VlmScorer:
     async def score_open(self, pictures: Sequence[Picture]) -> list[float | Failure]:
         """One score in [0, 9], or the reason why there is none, per picture, in their order.
 
-        Reasons are those of the endpoint, ``no_logprobs``, ``not_the_form`` and ``no_score``.
+        Reasons are those of the endpoint, ``no_logprobs``, ``not_the_form``, ``no_score`` and ``score_uncertain``.
 
         Raises:
             BudgetExhausted: not all could be asked.
-            EndpointError: no question at all was answered, for reasons that lie with the server.
+            EndpointError: no question at all was answered, for reasons that lie with the server; or the model has never
+                given an answer that could be used.
             BackendError: the endpoint is not open.
         """
         prompt = prompts.load(prompts.SCORE)
         sampling = Sampling(max_new_tokens=8)
-        replies = await self.endpoint.ask_many(
-            [ChatRequest.of(prompt, (picture,), sampling, n_logprobs=N_LOGPROBS) for picture in pictures]
+        replies = await self._silence.ask(
+            self.endpoint,
+            [ChatRequest.of(prompt, (picture,), sampling, n_logprobs=N_LOGPROBS) for picture in pictures],
+            _unusable,
         )
         refuse_lost(replies)
         return [reply if isinstance(reply, Failure) else expected_score(reply) for reply in replies]
@@ -230,6 +235,11 @@ class PyiqaScorer:
                 value = self._metric(torch.from_numpy(pixels).permute(2, 0, 1)[None])  # (1, 3, H, W)
             scores.append(float(value))
         return scores
+
+
+def _unusable(reply: Reply) -> Failure | None:
+    score = expected_score(reply)
+    return score if isinstance(score, Failure) else None
 
 
 def _checked(score: float | Failure) -> float | Failure:

@@ -2,25 +2,28 @@
 
 The rules by which answers are read are those of docs/reading.md, with two differences. The model is behind a
 server, so nothing can be put before its answer: the verdict's probability is read where the answer itself has
-``Winner:``. And a fast answer's difference is the one that the model states.
+``Winner:``, from the tokens that the server lists. And a fast answer's difference is the one that the model states.
 """
 
 from __future__ import annotations
 
 import asyncio
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from redaes import answers, prompts
+from redaes import lenient, prompts
 from redaes.backends.base import Failure
 from redaes.backends.endpoint import ChatRequest, Endpoint, Reply, refuse_lost
 from redaes.backends.replies import N_LOGPROBS, verdict_log_odds
 from redaes.datagen.judges.base import Judgement, PicturePair
+from redaes.datagen.judges.silence import Silence
 from redaes.errors import InputError, ParseError
+from redaes.lenient import Reader, Reading, known_reader
 from redaes.prompts import Mode
-from redaes.types import Comparison, Order, Sampling, Verdict
+from redaes.types import Comparison, Order, Sampling
 
 _ORDERS: tuple[Order, Order] = ("forward", "swapped")
 
@@ -45,6 +48,7 @@ class VlmJudge:
         temperature: float = 0.7,
         max_new_tokens: int = 512,
         seed: int = 0,
+        reader: Reader = "strict",
     ) -> None:
         """
         Args:
@@ -55,9 +59,11 @@ class VlmJudge:
             temperature: 0: greedy, which allows one sample only.
             max_new_tokens: per answer.
             seed: of the first sample; each further one adds 1.
+            reader: ``strict``: the form itself; ``lenient``: also variants that can mean one thing only
+                (:mod:`redaes.lenient`), for models that were not trained on the form.
 
         Raises:
-            InputError: no samples, or several that would be the same.
+            InputError: no samples, several that would be the same, or an unknown reader.
         """
         if samples < 1:
             raise InputError(f"samples is {samples}; give at least 1")
@@ -67,10 +73,23 @@ class VlmJudge:
         self.name = endpoint.model
         self.revision = endpoint.revision
         self.mode = mode
+        self.reader = known_reader(reader)
+        self.counts: Counter[str] = Counter()
+        """Answers by what read them (``read: strict``, ``read: lenient/v1``), and by why none did
+        (``unreadable: <reason>``)."""
         self.samplings = [
             Sampling(temperature=temperature, max_new_tokens=max_new_tokens, seed=seed + index)
             for index in range(samples)
         ]
+        self._silence = Silence(
+            self.name,
+            endpoint,
+            {
+                "cut_off": f"raise max_new_tokens, now {max_new_tokens}: models that think need thousands",
+                "": "use another model"
+                + ("" if reader == "lenient" else ", or reader: lenient, which takes variants of the form"),
+            },
+        )
 
     def judge(self, pairs: Sequence[PicturePair]) -> list[Judgement]:
         """As :meth:`judge_open`, opening and closing the endpoint; not to be called from a running event loop."""
@@ -87,7 +106,8 @@ class VlmJudge:
         Raises:
             BudgetExhausted: not all could be asked. What was answered is in the endpoint's cache, if it has one.
             EndpointError: no question at all was answered, for reasons that lie with the server: pairs are not
-                rejected because a server is down.
+                rejected because a server is down. Or the model has never given an answer that could be used
+                (:mod:`redaes.datagen.judges.silence`).
             BackendError: the endpoint is not open.
             RecordError: the endpoint's cache cannot be used.
         """
@@ -99,36 +119,46 @@ class VlmJudge:
             for order, pictures in zip(_ORDERS, ((pair.first, pair.second), (pair.second, pair.first)), strict=True)
             for sampling in self.samplings
         ]
-        replies = await self.endpoint.ask_many([request for _, request in asked])
+        replies = await self._silence.ask(self.endpoint, [request for _, request in asked], self._unusable)
         refuse_lost(replies)
         read = [self._read(order, request, reply) for (order, request), reply in zip(asked, replies, strict=True)]
         each = len(_ORDERS) * len(self.samplings)
         return [self._judgement(pair, read[index * each : (index + 1) * each]) for index, pair in enumerate(pairs)]
 
     def _read(self, order: Order, request: ChatRequest, reply: Reply | Failure) -> _Read:
-        verdict = self._verdict(reply)
-        log_odds = verdict_log_odds(reply) if isinstance(reply, Reply) and isinstance(verdict, Verdict) else None
+        found = self._reading(reply)
+        self.counts[f"unreadable: {found.reason}" if isinstance(found, Failure) else f"read: {found.reader}"] += 1
+        log_odds = verdict_log_odds(reply) if isinstance(reply, Reply) and isinstance(found, Reading) else None
         comparison = Comparison(
             order=order,
-            verdict=verdict if isinstance(verdict, Verdict) else None,
-            failure=None if isinstance(verdict, Verdict) else verdict,
+            verdict=found.verdict if isinstance(found, Reading) else None,
+            failure=None if isinstance(found, Reading) else found.reason,
             raw=reply.text if isinstance(reply, Reply) else "",
             probability=None if log_odds is None else _sigmoid(log_odds),
             model=self.name,
             revision=self.revision,
             prompt_id=request.prompt_id,
             sampling=request.sampling,
+            reader=found.reader if isinstance(found, Reading) else lenient.STRICT,
+            probability_from=None if log_odds is None else "listed",
+            changes=reply.changes if isinstance(reply, Reply) else (),
         )
         return _Read(comparison, log_odds)
 
-    def _verdict(self, reply: Reply | Failure) -> Verdict | str:
+    def _reading(self, reply: Reply | Failure) -> Reading | Failure:
         """The verdict of an answer, or the reason why there is none."""
         if isinstance(reply, Failure):
-            return reply.reason
+            return reply
         try:
-            return answers.parse(reply.text, self.mode)
+            return lenient.read(reply.text, self.mode, self.reader)
         except ParseError as error:
-            return "cut_off" if reply.finish_reason == "length" else error.reason
+            if reply.finish_reason == "length":
+                return Failure("cut_off", f"the answer ends at max_new_tokens: …{reply.text[-40:]!r}")
+            return Failure(error.reason, str(error))
+
+    def _unusable(self, reply: Reply) -> Failure | None:
+        found = self._reading(reply)
+        return found if isinstance(found, Failure) else None
 
     def _judgement(self, pair: PicturePair, read: Sequence[_Read]) -> Judgement:
         deltas: dict[Order, list[float]] = {order: [] for order in _ORDERS}

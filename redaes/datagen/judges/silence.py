@@ -1,0 +1,121 @@
+"""A judge that answers nothing ends a run early, in the server's own words, instead of after every pair.
+
+Judges fail now and then, and a pair that lacks them is rejected. A judge that has never answered, and fails in one and
+the same lasting way from the start, is another matter: its model, key or settings are wrong, and every further request
+is wasted. So the first requests to a judge are asked in small parts until one is answered.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+
+from redaes.backends.base import Failure
+from redaes.backends.endpoint import ChatRequest, Endpoint, Reply
+from redaes.errors import EndpointError
+
+REFUSED_AFTER = 8
+"""Requests that a server refuses, or answers that are cut off, with none before them that could be used."""
+
+UNREADABLE_AFTER = 24
+"""The same of answers that do not follow the form: models get it right now and then."""
+
+_PASSING = frozenset(
+    {
+        "http_429",
+        "http_502",
+        "http_503",
+        "http_504",
+        "connection",
+        "timeout",
+        "retry_after_too_long",
+        "budget_exhausted",
+    }
+)
+_OF_THE_PICTURE = re.compile(r"content[_ ](?:filter|policy|management)|safety|moderat|invalid[_ ]image", re.IGNORECASE)
+"""In a server's refusal: it speaks of what is shown, and the next picture may pass."""
+
+
+class Silence:
+    """How a judge has begun."""
+
+    def __init__(self, judge: str, endpoint: Endpoint, remedies: dict[str, str]) -> None:
+        """
+        Args:
+            judge: its name.
+            endpoint: whom it asks.
+            remedies: what helps, by reason; ``""``: against all others that come from reading an answer.
+        """
+        self._who = f"judge {judge} (model {endpoint.model} at {endpoint.base_url})"
+        self._remedies = remedies
+        self._reason: str | None = None
+        self._n = 0
+        self.over = False
+        """Whether an answer could be used, or failures differ: then nothing more is decided here."""
+
+    async def ask(
+        self, endpoint: Endpoint, requests: Sequence[ChatRequest], failure_of: Callable[[Reply], Failure | None]
+    ) -> list[Reply | Failure]:
+        """As :meth:`Endpoint.ask_many`, in parts until the silence is over.
+
+        Args:
+            endpoint: open.
+            requests: all of them.
+            failure_of: why an answer cannot be used; None: it can.
+
+        Raises:
+            EndpointError: the judge answers nothing; names it, its model, what the server says and what helps.
+        """
+        found: list[Reply | Failure] = []
+        while len(found) < len(requests) and not self.over:
+            part = await endpoint.ask_many(requests[len(found) : len(found) + REFUSED_AFTER])
+            found += part
+            self.hear([each if isinstance(each, Failure) else failure_of(each) for each in part])
+        if len(found) < len(requests):
+            found += await endpoint.ask_many(requests[len(found) :])
+        return found
+
+    def hear(self, outcomes: Sequence[Failure | None]) -> None:
+        """Take note of answers in the order of the requests; None stands for one that can be used.
+
+        Raises:
+            EndpointError: as for :meth:`ask`.
+        """
+        if self.over:
+            return
+        failures = [each for each in outcomes if each is not None]
+        lasting = [each for each in failures if each.reason not in _PASSING]
+        if len(failures) < len(outcomes) or any(_speaks_of_the_picture(each) for each in lasting):
+            self.over = True
+        for failure in lasting:
+            if self._reason not in (None, failure.reason):
+                self.over = True
+            self._reason = failure.reason
+        if self.over or not lasting:
+            return
+        self._n += len(lasting)
+        last = lasting[-1]
+        refused = last.reason.startswith("http_") or last.reason in ("cut_off", "not_a_completion", "not_json")
+        if self._n >= (REFUSED_AFTER if refused else UNREADABLE_AFTER):
+            remedy = self._remedies.get(last.reason) or _REMEDIES.get(last.reason) or self._remedies.get("", "")
+            raise EndpointError(
+                last.reason,
+                f"{self._who} answers nothing: its first {self._n} requests all failed, the last with: {last.detail}; "
+                f"{remedy or 'see docs/judges.md, or name another model'}",
+            )
+
+
+_REMEDIES = {
+    "http_400": "change what the server names, or name another model",
+    "http_401": "check the key (REDAES_API_KEY)",
+    "http_403": "check what the key (REDAES_API_KEY) is allowed",
+    "http_404": "check the model's name and the address",
+    "http_422": "change what the server names, or name another model",
+    "http_500": "look into the server's log",
+}
+
+
+def _speaks_of_the_picture(failure: Failure) -> bool:
+    return failure.reason == "refused" or bool(
+        failure.reason.startswith("http_4") and _OF_THE_PICTURE.search(failure.detail)
+    )

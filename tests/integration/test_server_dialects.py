@@ -1,0 +1,178 @@
+"""The server backend before servers that are not vLLM: what is read of them, and what stays a verdict alone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from openai_server import Call, Fault, OpenAIServer, Raw, Say
+from PIL import Image
+
+from redaes import prompts
+from redaes.answers import WINNER_PREFIX
+from redaes.assessor import Assessor, answer_of
+from redaes.backends.base import Failure, Request
+from redaes.backends.endpoint import Endpoint
+from redaes.backends.server import ServerBackend
+from redaes.errors import PartlyAnswered
+from redaes.images import LoadedImage
+from redaes.types import ImageRef, Sampling
+
+CHOICES = (" A", " B", " tie")
+FAST, REASONED = prompts.load("compare_fast/v1"), prompts.load("compare/v1")
+RED, BLUE = (Image.new("RGB", (8, 6), colour) for colour in ("red", "blue"))
+PAIR = tuple(
+    LoadedImage(image, ImageRef(id=name, path=Path(name)), ()) for image, name in ((RED, "red"), (BLUE, "blue"))
+)
+REASONS = "<rationale>\nSeen. Decisive: light, better in A.\n</rationale>\nWinner: A\nDifference: +2.0"
+
+
+@pytest.fixture(autouse=True)
+def own_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.delenv("REDAES_API_KEY", raising=False)
+
+
+class NoTokenizer(OpenAIServer):
+    """A server without vLLM's ``/tokenize``."""
+
+    def __init__(self, script: Any, tokenize: Fault | Raw) -> None:
+        super().__init__(script)
+        self.tokenize = tokenize
+        self.n_tokenize = 0
+
+    def _answer(self, path: str, headers: Any, data: bytes) -> Any:
+        if path == "/tokenize":
+            self.n_tokenize += 1
+            return self.tokenize
+        return super()._answer(path, headers, data)
+
+
+TOKENIZE = {
+    "ollama": Fault(404, body={"error": "404 page not found"}),
+    # https://github.com/lmstudio-ai/lmstudio-bug-tracker/issues/307: status 200 for addresses that it does not know
+    "lm studio": Raw(json.dumps({"error": "Unexpected endpoint or method. (POST /tokenize)"}).encode()),
+    # https://github.com/ggml-org/llama.cpp/blob/master/tools/server/README.md: reads "content", which is not sent
+    "llama.cpp": Raw(b'{"tokens": []}'),
+}
+
+Making = Callable[[OpenAIServer], ServerBackend]
+
+
+@pytest.fixture
+def make() -> Iterator[Making]:
+    made: list[ServerBackend] = []
+
+    def one(server: OpenAIServer) -> ServerBackend:
+        made.append(ServerBackend(Endpoint(server.base_url, "judge", backoff_s=0.01, timeout_s=10.0, max_retries=1)))
+        return made[-1]
+
+    yield one
+    for backend in made:
+        backend.close()
+
+
+def goes_on(call: Call) -> Say:
+    """A server that goes on with a begun answer, and lists the likeliest tokens."""
+    if call.body["messages"][-1]["role"] == "assistant":
+        return Say(" A", top=[{" A": -0.3, " B": -1.7, "\n": -4.0}])
+    return Say(REASONS)
+
+
+def begins_anew(call: Call) -> Say:
+    """A server that takes a begun answer for a turn that is over."""
+    if call.body["messages"][-1]["role"] == "assistant":
+        return Say("A", top=[{"A": -0.1, "B": -3.0}])
+    return Say(REASONS if "<rationale>" in call.text else "Winner: A\nDifference: +1.5")
+
+
+@pytest.mark.parametrize("tokenize", TOKENIZE.values(), ids=TOKENIZE)
+def test_without_a_tokenizer_the_listed_tokens_are_read(make: Making, tokenize: Fault | Raw) -> None:
+    with NoTokenizer(goes_on, tokenize) as server:
+        backend = make(server)
+        requests = [Request(FAST, (RED, BLUE), WINNER_PREFIX)]
+        rows = [backend.read(requests, CHOICES) for _ in range(3)]
+        asked = server.n_tokenize
+        result = Assessor(backend, mode="reasoned").compare_many([PAIR])[0]  # type: ignore[list-item]
+    # The tie is not listed: at most as likely as the last token that is.
+    assert [row.tolist() for row in rows] == [[[-0.3, -1.7, -4.0]]] * 3
+    assert asked <= 2  # found out once
+    assert backend.probabilities == "listed"
+    assert [one.probability_from for one in result.comparisons] == ["listed"] * 2
+    assert result.probability == pytest.approx(0.5)  # the first in both orders
+    assert any("lists" in note for note in result.notes)
+
+
+def test_a_server_that_ignores_the_ids_is_read_by_its_list(make: Making) -> None:
+    with OpenAIServer(goes_on) as server:
+        backend = make(server)
+        row = backend.read([Request(FAST, (RED, BLUE), WINNER_PREFIX)], CHOICES)
+        assert row.tolist() == [[-0.3, -1.7, -4.0]]
+        assert [("logprob_token_ids" in call.body, call.body["top_logprobs"]) for call in server.calls] == [
+            (True, 1), (False, 20)
+        ]  # fmt: skip
+        backend.read([Request(FAST, (BLUE, RED), WINNER_PREFIX)], CHOICES)
+        assert len(server.calls) == 3
+
+
+def test_a_new_turn_is_not_taken_for_the_answers_continuation(make: Making) -> None:
+    with NoTokenizer(begins_anew, TOKENIZE["ollama"]) as server:
+        backend = make(server)
+        with pytest.raises(PartlyAnswered) as caught:
+            backend.read([Request(FAST, (RED, BLUE), WINNER_PREFIX)], CHOICES)
+    (failure,) = caught.value.answers
+    assert isinstance(failure, Failure)
+    assert failure.reason == "no_logprob"
+    assert "does not go on" in failure.detail
+
+
+@pytest.mark.parametrize(("mode", "delta"), [("reasoned", 2.0), ("fast", 1.5)])
+def test_a_verdict_stands_without_its_probability(make: Making, mode: Any, delta: float) -> None:
+    def first_is_red(call: Call) -> Say:
+        red_first = (
+            call.pictures()[0].getpixel((0, 0)) == (255, 0, 0) if call.body["messages"][-1]["role"] == "user" else True
+        )
+        answer = begins_anew(call)
+        text = answer.text or ""
+        return Say(text if red_first else text.replace("A", "B").replace("+", "-"))  # no log-probabilities at all
+
+    with NoTokenizer(first_is_red, TOKENIZE["lm studio"]) as server:
+        backend = make(server)
+        result = Assessor(backend, mode=mode).compare_many([PAIR])[0]  # type: ignore[list-item]
+        before = len(server.calls)
+        Assessor(backend, mode=mode).compare_many([PAIR])  # type: ignore[list-item]
+        assert len(server.calls) == before + 2  # that there are none was found out once
+    assert (result.winner, result.delta, result.probability, result.failure) == ("A", delta, None, None)
+    assert [one.probability_failure for one in result.comparisons] == ["no_logprob"] * 2
+    assert [one.probability_from for one in result.comparisons] == [None] * 2
+    assert any("no probability" in note for note in result.notes)
+    # A ranking is made of probabilities: to it, the questions have failed.
+    assert answer_of(result).n_failed == 2
+
+
+def test_a_model_that_was_not_trained_on_the_form(make: Making) -> None:
+    def chatty(call: Call) -> Say:
+        if call.body["messages"][-1]["role"] == "assistant":
+            return goes_on(call)
+        return Say("<think>\nhm\n</think>\n" + REASONS.replace("Winner: A", "**Winner: Picture A**"))
+
+    with NoTokenizer(chatty, TOKENIZE["ollama"]) as server:
+        backend = make(server)
+        strict = Assessor(backend).compare_many([PAIR])[0]  # type: ignore[list-item]
+        lenient = Assessor(backend, reader="lenient").compare_many([PAIR])[0]  # type: ignore[list-item]
+    assert strict.failure == "forward: not_the_form; swapped: not_the_form"
+    assert [one.reader for one in lenient.comparisons] == ["lenient/v1"] * 2
+    assert [one.probability_failure for one in lenient.comparisons] == ["no_verdict_token"] * 2
+    assert lenient.delta == 0.0  # A in both orders
+    assert any("lenient/v1" in note for note in lenient.notes)
+
+
+def test_thoughts_without_end_have_a_reason(make: Making) -> None:
+    endless = OpenAIServer(lambda call: Say("<think>\nhm", finish_reason="length"))
+    with endless as server, pytest.raises(PartlyAnswered) as caught:
+        make(server).generate([Request(REASONED, (RED, BLUE))], Sampling(max_new_tokens=9))
+    (failure,) = caught.value.answers
+    assert failure == Failure("cut_off", "the model still thinks after 9 tokens; raise max_new_tokens")
