@@ -19,7 +19,7 @@ from PIL import Image
 from pydantic import Field, FiniteFloat
 
 from redaes import answers, lenient, prompts, ranking
-from redaes.backends.base import Backend, Failure, Request, probabilities_of
+from redaes.backends.base import Backend, Failure, Request, changes_of, probabilities_of
 from redaes.errors import BackendError, ImageError, InputError, ParseError, PartlyAnswered
 from redaes.images import MAX_PIXELS, LoadedImage, content_id, fit_area, load_image
 from redaes.lenient import Reader, Reading, known_reader
@@ -469,6 +469,7 @@ class Assessor:
             prompt_id=request.prompt.id,
             sampling=sampling,
             reader=found.reader if isinstance(found, Reading) else lenient.STRICT,
+            changes=changes_of(self.backend),
         )
 
     def _read(self, requests: Sequence[Request]) -> list[NDArray[np.float64] | Failure]:

@@ -85,6 +85,12 @@ def probabilities_of(backend: Backend) -> ProbabilitySource:
     return source
 
 
+def changes_of(backend: Backend) -> tuple[str, ...]:
+    """What of the requests for texts a backend's server could not use; nothing, where a backend does not say."""
+    changes: tuple[str, ...] = getattr(backend, "changes", ())
+    return changes
+
+
 class Backend(Protocol):
     """A model that can be asked.
 

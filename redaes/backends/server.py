@@ -59,6 +59,8 @@ class _Reading:
     """Whether something was read in that way."""
     offered: bool = True
     """Whether the server reports any log-probabilities."""
+    changes: frozenset[str] = frozenset()
+    """What of the requests for texts it could not use."""
 
 
 _NOT_OFFERED = Failure("no_logprob", "the server reports no log-probabilities")
@@ -104,6 +106,11 @@ class ServerBackend:
     def probabilities(self) -> ProbabilitySource:
         """How probabilities are read from this server, as far as is known."""
         return self._reading.source
+
+    @property
+    def changes(self) -> tuple[str, ...]:
+        """What of the requests for texts the server could not use so far: ``without seed``, ``temperature=1``."""
+        return tuple(sorted(self._reading.changes))
 
     def __enter__(self) -> ServerBackend:
         """The backend itself: it is open from its making."""
@@ -224,6 +231,8 @@ class ServerBackend:
                 extra["structured_outputs"] = {"regex": answers.REASONED_PATTERN}
             asked.append(_chat(request, pictures, sampling, extra))
         replies = await self._ask(asked)
+        changed = (reply.changes for reply in replies if isinstance(reply, Reply))
+        self._reading.changes = self._reading.changes.union(*changed)
         return [
             reply if isinstance(reply, Failure) else _text(request, reply, sampling)
             for reply, request in zip(replies, requests, strict=True)

@@ -170,6 +170,19 @@ def test_a_model_that_was_not_trained_on_the_form(make: Making) -> None:
     assert any("lenient/v1" in note for note in lenient.notes)
 
 
+def test_what_the_server_could_not_use_stands_in_the_comparison(make: Making) -> None:
+    def refusing(call: Call) -> Say | Fault:
+        bad = [name for name in ("top_k", "min_p", "repetition_penalty") if name in call.body]
+        if bad:
+            return Fault(400, message=f"Unrecognized request arguments supplied: {', '.join(bad)}")
+        return goes_on(call)
+
+    with NoTokenizer(refusing, TOKENIZE["ollama"]) as server:
+        result = Assessor(make(server)).compare_many([PAIR])[0]  # type: ignore[list-item]
+    changes = ("without min_p", "without repetition_penalty", "without top_k")
+    assert [one.changes for one in result.comparisons] == [changes] * 2
+
+
 def test_thoughts_without_end_have_a_reason(make: Making) -> None:
     endless = OpenAIServer(lambda call: Say("<think>\nhm", finish_reason="length"))
     with endless as server, pytest.raises(PartlyAnswered) as caught:
