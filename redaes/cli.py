@@ -93,17 +93,21 @@ def compare(
     ] = "reasoned",
     as_json: Annotated[bool, typer.Option("--json", help="Print the whole result as one JSON object.")] = False,
     device: Device = None,
+    reader: Annotated[
+        str, typer.Option(help="strict; lenient: also unambiguous variants of the form, for models not trained on it.")
+    ] = "strict",
 ) -> None:
     """Say which of two pictures looks better, by how much, and why."""
     with _errors_reported(as_json):
         from redaes.assessor import Assessor, known_mode
         from redaes.images import load_image
+        from redaes.lenient import known_reader
 
         # What costs little is checked before a model is loaded.
-        way = known_mode(mode)
+        way, read_by = known_mode(mode), known_reader(reader)
         pair = load_image(first), load_image(second)
         with _quiet():
-            assessor = Assessor(_backend(model, adapter, device), mode=way)
+            assessor = Assessor(_backend(model, adapter, device), mode=way, reader=read_by)
             (result,) = assessor.compare_many([pair])
     if as_json:
         typer.echo(json.dumps(result.as_json()))

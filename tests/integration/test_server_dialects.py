@@ -44,6 +44,10 @@ class NoTokenizer(OpenAIServer):
         self.tokenize = tokenize
         self.n_tokenize = 0
 
+    def __enter__(self) -> NoTokenizer:
+        super().__enter__()
+        return self
+
     def _answer(self, path: str, headers: Any, data: bytes) -> Any:
         if path == "/tokenize":
             self.n_tokenize += 1
@@ -51,7 +55,7 @@ class NoTokenizer(OpenAIServer):
         return super()._answer(path, headers, data)
 
 
-TOKENIZE = {
+TOKENIZE: dict[str, Fault | Raw] = {
     "ollama": Fault(404, body={"error": "404 page not found"}),
     # https://github.com/lmstudio-ai/lmstudio-bug-tracker/issues/307: status 200 for addresses that it does not know
     "lm studio": Raw(json.dumps({"error": "Unexpected endpoint or method. (POST /tokenize)"}).encode()),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from redaes import answers
+from redaes import answers, lenient
 from redaes.errors import InputError, ParseError
 from redaes.lenient import LENIENT, STRICT, known_reader, parse_variant, read
 from redaes.prompts import Mode
@@ -139,6 +141,13 @@ def test_readers_are_asked_for_by_name() -> None:
     assert [known_reader(name) for name in ("strict", "lenient")] == ["strict", "lenient"]
     with pytest.raises(InputError, match="known: strict, lenient"):
         known_reader("generous")
+
+
+def test_nothing_that_trains_or_rewards_knows_of_it() -> None:
+    root = Path(lenient.__file__).parent
+    sources = [*root.glob("training/**/*.py"), *root.glob("rewards/**/*.py"), *root.parent.glob("stages/*.py")]
+    assert len(sources) > 10
+    assert [file.name for file in sources if "lenient" in file.read_text(encoding="utf-8")] == []
 
 
 LETTERS: st.SearchStrategy[Winner] = st.sampled_from(("A", "B", "tie"))
