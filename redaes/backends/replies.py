@@ -14,7 +14,7 @@ N_LOGPROBS = 20
 MIN_DIGIT_SHARE = 0.5
 """Probability that the score tokens must have together; below, the model was about to say something else."""
 
-MAX_SCORE_ERROR = 0.25
+MAX_SCORE_ERROR = 0.5
 """How far the expected digit may lie from that over the whole vocabulary, in points, at worst: servers list only their
 likeliest tokens, some no more than five."""
 

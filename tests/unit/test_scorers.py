@@ -9,12 +9,14 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from redaes.assessor import Assessor
 from redaes.backends.base import Failure
 from redaes.backends.endpoint import Picture, Reply, TokenLogprob
-from redaes.backends.replies import verdict_log_odds
+from redaes.backends.replies import MAX_SCORE_ERROR, verdict_log_odds
 from redaes.backends.scripted import ScriptedBackend
 from redaes.datagen.judges import AssessorJudge, PicturePair, PyiqaScorer, ScorerJudge
 from redaes.datagen.judges.scorers import expected_score
@@ -109,9 +111,24 @@ def test_the_expected_score(rest: list[tuple[str, dict[str, float]]]) -> None:
     assert expected_score(reply(*SCORE, *rest)) == pytest.approx((6 * 0.5 + 7 * 0.3) / 0.8)
 
 
+@given(st.lists(st.floats(0.001, 1.0), min_size=13, max_size=13), st.integers(1, 12))
+def test_the_expected_score_is_as_near_as_it_says(weights: list[float], n: int) -> None:
+    """Over the whole vocabulary of ten digits and three words, of which the n likeliest are listed."""
+    names = [*(str(digit) for digit in range(10)), "x", "y", "z"]
+    shares = {name: weight**4 for name, weight in zip(names, weights, strict=True)}
+    total = sum(shares.values())
+    listed = sorted(shares, key=lambda name: -shares[name])[:n]
+    digits = {int(name): share for name, share in shares.items() if name.isdecimal()}
+    whole = sum(digit * share for digit, share in digits.items()) / sum(digits.values())
+    found = expected_score(reply(*SCORE, (listed[0], {name: shares[name] / total for name in listed})))
+    if not isinstance(found, Failure):
+        assert abs(found - whole) <= MAX_SCORE_ERROR + 1e-9
+
+
 @pytest.mark.parametrize(
     ("answer", "reason"),
     [
+        (reply(*SCORE, ("6", {"6": 0.3, "7": 0.25, "5": 0.05})), "score_uncertain"),
         (reply(*SCORE, (" good", {" good": 0.7, " 6": 0.1})), "no_score"),
         (reply(("It", {"It": 1.0}), (" is 6", {" is 6": 1.0})), "not_the_form"),
         (reply(*SCORE), "not_the_form"),
