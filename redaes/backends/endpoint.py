@@ -60,6 +60,7 @@ from redaes.errors import (
 from redaes.images import content_id, data_url
 from redaes.prompts import Prompt
 from redaes.records import write_atomically
+from redaes.thinking import split_thinking
 from redaes.types import Record, Sampling
 
 if TYPE_CHECKING:
@@ -733,13 +734,19 @@ class Endpoint:
         if path is None:
             return None
         try:
-            return Reply.model_validate_json(path.read_bytes()).model_copy(update={"cached": True})
+            reply = Reply.model_validate_json(path.read_bytes())
         except FileNotFoundError:
             return None
         except OSError as error:
             raise RecordError(f"{path} cannot be read: {error.strerror}") from error
         except ValidationError as error:  # files appear whole: this one was altered
             raise RecordError(f"{path} is no stored answer; delete it") from error
+        # Answers that were stored before thoughts were told apart still hold them, and their tokens.
+        split = split_thinking(reply.text)
+        if not split.thinking or not split.closed:
+            return reply.model_copy(update={"cached": True})
+        apart = {"text": split.answer, "thinking": split.thinking, "logprobs": None}
+        return reply.model_copy(update={**apart, "cached": True})
 
     def _store(self, key: str, reply: Reply) -> Reply:
         """Store an answer, and return the one that counts: the first, should another process have been faster."""

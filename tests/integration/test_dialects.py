@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -182,6 +183,18 @@ def test_a_thought_without_end() -> None:
         (cut,) = ask_many(endpoint(server), [request()])
     assert isinstance(cut, Reply)
     assert (cut.text, cut.finish_reason) == ("", "length")
+
+
+def test_a_stored_answer_from_before_is_read_alike(tmp_path: Path) -> None:
+    with OpenAIServer(lambda call: Say(ANSWER)) as server:
+        asked = endpoint(server, cache=tmp_path)
+        ask_many(asked, [request()])
+        (file,) = tmp_path.rglob("*.json")
+        stored = {"text": f"<think>hm</think>{ANSWER}", "finish_reason": "stop", "logprobs": None, "usage": None}
+        file.write_text(json.dumps(stored))
+        (reply,) = ask_many(asked, [request()])
+    assert isinstance(reply, Reply)
+    assert (reply.text, reply.thinking, reply.cached, reply.changes) == (ANSWER, "hm", True, ())
 
 
 def test_listed_tokens_begin_with_the_answer() -> None:
