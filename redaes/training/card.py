@@ -12,7 +12,8 @@ SETTINGS = (
     "num_train_epochs", "max_steps", "per_device_train_batch_size", "gradient_accumulation_steps", "learning_rate",
     "lr_scheduler_type", "warmup_steps", "weight_decay", "max_pixels", "lora_r", "lora_alpha", "lora_dropout",
     "full_training", "tau", "preference_weight", "antisymmetry_weight", "thurstone_weight", "nll_weight", "beta",
-    "num_generations", "pairs_per_group", "temperature", "max_completion_length", "mode", "bf16", "seed",
+    "num_generations", "pairs_per_group", "temperature", "max_completion_length", "mode", "rewards", "reward_weights",
+    "reward_plugin_files", "bf16", "seed",
 )  # fmt: skip
 """What of a run's arguments the card shows; paths of the machine stay out of it."""
 

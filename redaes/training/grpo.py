@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ import datasets
 import torch
 from torch import Tensor
 from torch.utils.data import Sampler
-from transformers import ProcessorMixin
+from transformers import ProcessorMixin, TrainerState
 from transformers.integrations import is_deepspeed_zero3_enabled
 from trl import GRPOConfig, GRPOTrainer
 
@@ -21,6 +22,7 @@ from redaes import prompts
 from redaes.errors import TrainingError
 from redaes.prompts import Mode
 from redaes.records import load_pairs, record_of, without_operations
+from redaes.rewards.plugins import load_plugins, try_plugins
 from redaes.rewards.trl import observations, reward_functions
 from redaes.training.checkpoints import ExactCheckpoints
 from redaes.training.completion_pages import write_page
@@ -42,6 +44,16 @@ SPECIAL_VISION_TOKENS = ("<|vision_start|>", "<|vision_end|>", "<|vision_pad|>",
 SIDES = ("first", "second")
 
 
+class _EachTime(argparse.Action):
+    """An option whose values add up when it is given several times; the first time replaces the recipe's."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option: str | None = None
+    ) -> None:
+        before = getattr(namespace, self.dest)
+        setattr(namespace, self.dest, [*([] if before is self.default else before), *values])
+
+
 @dataclass
 class RankingConfig(GRPOConfig):
     """``GRPOConfig`` with the ranking groups and the reward's components."""
@@ -59,6 +71,14 @@ class RankingConfig(GRPOConfig):
             "ask for the score of each picture of a group"
         },
     )  # fmt: skip
+    reward_plugin: list[str] = field(
+        default_factory=list,
+        metadata={
+            "help": "components of one's own, module:function or path/to/file.py:function, one or several; their "
+            "weights follow those of rewards (docs/rewards.md)",
+            "action": _EachTime,
+        },
+    )
     completion_page_steps: int = field(
         default=50, metadata={"help": "steps between pages with the completions of a group; 0: none"}
     )
@@ -71,10 +91,18 @@ class RankingConfig(GRPOConfig):
         if self.completion_page_steps < 0:
             raise TrainingError(f"completion_page_steps is {self.completion_page_steps}; give 0 or more")
         reward_functions(self.rewards)
-        if self.reward_weights is not None and len(self.reward_weights) != len(self.rewards):
+        plugins = load_plugins(self.reward_plugin)
+        self.components = [*self.rewards, *(plugin.name for plugin in plugins)]
+        """Names of all components, in the order of ``reward_weights``."""
+        self.reward_plugin_files = [
+            f"{plugin.name} sha256:{plugin.digest} range {plugin.value_range[0]:g} to {plugin.value_range[1]:g}"
+            for plugin in plugins
+        ]
+        if self.reward_weights is not None and len(self.reward_weights) != len(self.components):
+            what = "rewards and plugins" if plugins else "rewards"
             raise TrainingError(
-                f"{len(self.reward_weights)} reward_weights for {len(self.rewards)} rewards "
-                f"({', '.join(self.rewards)}); give one for each"
+                f"{len(self.reward_weights)} reward_weights for {len(self.components)} {what} "
+                f"({', '.join(self.components)}); give one for each"
             )
         if self.mode == "fast" and "factor" in self.rewards:
             raise TrainingError("fast answers name no factor: drop 'factor' from rewards, or use mode: reasoned")
@@ -91,6 +119,12 @@ class RankingConfig(GRPOConfig):
             with_singles=self.scores_pictures,
         )
         """Prompts in one process's generation batch."""
+        mode: Mode = "fast" if self.mode == "fast" else "reasoned"
+        try_plugins(plugins, mode, with_scores=self.scores_pictures, trainer_state=TrainerState())
+
+    def to_dict(self) -> dict[str, Any]:
+        """As transformers has it, with what the plugins' files held: settings and run records are made of this."""
+        return {**super().to_dict(), "reward_plugin_files": list(self.reward_plugin_files)}
 
     def _check_resumable(self) -> None:
         """Completions are not part of a checkpoint, so one must fall where new ones are generated."""
@@ -240,7 +274,7 @@ class RankingTrainer(ExactCheckpoints, GRPOTrainer):
                 self.state.global_step,
                 inputs,
                 completions,
-                dict(zip(self.args.rewards, parts[own].T.tolist(), strict=True)),
+                dict(zip(self.args.components, parts[own].T.tolist(), strict=True)),
                 weighted[own].tolist(),
             )
         return parts
@@ -295,7 +329,7 @@ def run_grpo(arguments: StageArguments, config: RankingConfig) -> Path:
         model=load_model(arguments, training_dtype(config)),
         args=config,
         train_dataset=rows,
-        reward_funcs=reward_functions(config.rewards),
+        reward_funcs=[*reward_functions(config.rewards), *load_plugins(config.reward_plugin)],
         processing_class=processor,
     )
     trainer = mended_vllm(make, processor, training_dtype(config)) if config.use_vllm else make()
