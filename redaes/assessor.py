@@ -21,7 +21,7 @@ from pydantic import Field, FiniteFloat
 from redaes import answers, lenient, prompts, ranking
 from redaes.backends.base import Backend, Failure, Request, changes_of, probabilities_of
 from redaes.errors import BackendError, ImageError, InputError, ParseError, PartlyAnswered
-from redaes.images import MAX_PIXELS, LoadedImage, content_id, fit_area, load_image
+from redaes.images import LoadedImage, content_id, load_image, picture_in_memory
 from redaes.lenient import Reader, Reading, known_reader
 from redaes.prompts import Mode, Prompt
 from redaes.types import (
@@ -40,9 +40,6 @@ from redaes.types import (
     Winner,
     winner_of,
 )
-
-IN_MEMORY = Path("(in memory)")
-"""Path of a picture that came without a file."""
 
 _T = TypeVar("_T")
 
@@ -724,13 +721,4 @@ def _loaded(picture: str | Path | Image.Image) -> LoadedImage:
     """A picture from a file, or one in memory, which is named by its pixels."""
     if not isinstance(picture, Image.Image):
         return load_image(picture)
-    if picture.mode not in ("RGB", "L"):
-        # Transparency, palettes and colour profiles are treated by load_image alone.
-        raise ImageError(f"a picture in memory has mode {picture.mode}; hand over RGB, or the path of its file")
-    if 0 in picture.size:
-        raise ImageError(f"a picture in memory has no pixels (size {picture.size}); hand over another")
-    image = picture.convert("RGB")
-    width, height = image.size
-    name = content_id(f"RGB {width}x{height}\n".encode() + image.tobytes())
-    image = image.resize(fit_area(image.size, MAX_PIXELS), Image.Resampling.LANCZOS)
-    return LoadedImage(image=image, ref=ImageRef(id=name, path=IN_MEMORY), notes=())
+    return picture_in_memory(picture)

@@ -41,6 +41,12 @@ MAX_FILE_PIXELS = 200_000_000
 MAX_FILE_BYTES = 1_500_000_000
 """Largest file that is read; an uncompressed 16-bit picture of ``MAX_FILE_PIXELS`` fits."""
 
+MAX_ASPECT = 200
+"""Longest side over shortest that Qwen's image processors accept."""
+
+IN_MEMORY = Path("(in memory)")
+"""Path of a picture that came without a file."""
+
 _CONVERT = "convert the picture to JPEG or PNG"
 
 _SUFFIXES: dict[str, tuple[str, ...]] = {
@@ -57,9 +63,9 @@ _SUFFIXES: dict[str, tuple[str, ...]] = {
 IMAGE_SUFFIXES: tuple[str, ...] = tuple(suffix for known in _SUFFIXES.values() for suffix in known)
 """File name endings, in lower case, that :func:`list_images` takes for pictures."""
 
-# What Pillow's readers raise on damaged data. They sit on C decoders and hand-written parsers, which report
-# damage in their own ways; found by mutating files of every kind.
-_DAMAGE = (
+# They sit on C decoders and hand-written parsers, which report damage in their own ways; found by mutating files of
+# every kind.
+DAMAGE = (
     OSError,  # truncated data, decoder errors; includes PIL.UnidentifiedImageError
     SyntaxError,  # how Pillow says "not this format"
     ValueError,
@@ -70,6 +76,7 @@ _DAMAGE = (
     RuntimeError,
     struct.error,
 )
+"""What Pillow's readers raise on damaged data."""
 
 _LITERAL_URL = re.compile(r"(?:[a-z][a-z0-9+.-]+:/|data:)", re.IGNORECASE)
 
@@ -226,9 +233,28 @@ def decode_image(data: bytes, path: Path, *, max_pixels: int = MAX_PIXELS) -> Lo
         raise
     except Image.DecompressionBombError as error:
         raise ImageError(f"{path}: {error}; shrink the picture before use") from error
-    except _DAMAGE as error:
+    except DAMAGE as error:
         raise _damaged(kind, path, error) from error
     return LoadedImage(image=image, ref=ImageRef(id=content_id(data), path=path), notes=tuple(notes))
+
+
+def picture_in_memory(image: Image.Image, *, max_pixels: int = MAX_PIXELS) -> LoadedImage:
+    """An RGB or grey picture that came without a file: named by its pixels, then shrunk to at most ``max_pixels``.
+
+    Raises:
+        ImageError: another mode, or no pixels.
+        InputError: ``max_pixels`` is below 1.
+    """
+    if image.mode not in ("RGB", "L"):
+        # Transparency, palettes and colour profiles are treated by load_image alone.
+        raise ImageError(f"a picture in memory has mode {image.mode}; hand over RGB, or the path of its file")
+    if 0 in image.size:
+        raise ImageError(f"a picture in memory has no pixels (size {image.size}); hand over another")
+    image = image.convert("RGB")
+    width, height = image.size
+    name = content_id(f"RGB {width}x{height}\n".encode() + image.tobytes())
+    image = image.resize(fit_area(image.size, max_pixels), Image.Resampling.LANCZOS)
+    return LoadedImage(image=image, ref=ImageRef(id=name, path=IN_MEMORY), notes=())
 
 
 def capture_time(data: bytes, path: Path) -> datetime | None:
@@ -251,7 +277,7 @@ def capture_time(data: bytes, path: Path) -> datetime | None:
         fraction = str(details.get(ExifTags.Base.SubsecTimeOriginal, "")).strip(" \0")
         taken = datetime.strptime(stated, "%Y:%m:%d %H:%M:%S")
         return taken + timedelta(seconds=float(f"0.{fraction}") if fraction.isdecimal() else 0.0)
-    except _DAMAGE:  # the picture is whole; what stands beside it is not
+    except DAMAGE:  # the picture is whole; what stands beside it is not
         return None
 
 
@@ -430,7 +456,7 @@ def _header(kind: str, data: bytes, path: Path) -> ImageFile.ImageFile:
         width, height = image.size
     except Image.DecompressionBombError as error:
         raise ImageError(f"{path}: {error}; shrink the picture before use") from error
-    except _DAMAGE as error:
+    except DAMAGE as error:
         raise _damaged(kind, path, error) from error
     if width * height > MAX_FILE_PIXELS:
         raise ImageError(

@@ -23,11 +23,9 @@ from redaes.backends.loading import (
     model_folder,
 )
 from redaes.errors import BackendError, InputError, PromptError
+from redaes.images import MAX_ASPECT
 from redaes.prompts import Prompt
 from redaes.types import Sampling
-
-MAX_ASPECT = 200
-"""Longest side over shortest that Qwen's image processors accept."""
 
 
 class LocalBackend:

@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from redaes.assessor import IN_MEMORY
 from redaes.backends.base import Backend
 from redaes.errors import InputError, ParseError
 from redaes.evaluation.assessors import LocalScores, Question, Shown
-from redaes.images import LoadedImage, content_id, load_image
+from redaes.images import IN_MEMORY, LoadedImage, content_id, load_image
 from redaes.types import ImageRef
 
 if TYPE_CHECKING:

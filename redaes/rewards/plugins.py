@@ -1,9 +1,9 @@
 """Components of one's own for stage 3: ``--reward_plugin module:function``, loaded by name and held to our rules.
 
-A plugin is a function as TRL calls it, with keywords only: ``prompts``, ``completions``, ``completion_ids``, each column
-of :data:`COLUMNS` as a list, ``trainer_state``, ``log_extra``, ``log_metric``; it takes what it needs and ``**_`` for
-the rest. It returns one number for each completion, or None where there is no label. Its numbers lie in the range that
-its attribute ``value_range`` states, or else in [0, 1], as ours do.
+A plugin is a function as TRL calls it, with keywords only: ``prompts``, ``completions``, ``completion_ids``, each
+column of :data:`COLUMNS` as a list, ``trainer_state``, ``log_extra``, ``log_metric``; it takes what it needs and
+``**_`` for the rest. It returns one number for each completion, or None where there is no label. Its numbers lie in
+the range that its attribute ``value_range`` states, or else in [0, 1], as ours do.
 
 >>> def short(completions, **_):
 ...     return [1.0 if len(completion[0]["content"]) < 200 else 0.0 for completion in completions]
@@ -96,7 +96,7 @@ class RewardPlugin:
         """
         values = self._once(batch)
         if not self._tried:
-            quiet = {name: _ignore for name in ("log_extra", "log_metric") if name in batch}
+            quiet: dict[str, Any] = {name: _ignore for name in ("log_extra", "log_metric") if name in batch}
             again = self._once({**batch, **quiet})
             for number, (one, other) in enumerate(zip(values, again, strict=True)):
                 if (one is None) != (other is None) or (
@@ -247,11 +247,12 @@ def probe_batch(mode: Mode, *, with_scores: bool) -> dict[str, Any]:
     deltas = {("p", "q"): 1.5, ("q", "r"): -3.0, ("p", "r"): 0.0}
     edges = [{"first": first, "second": second, "delta": delta} for (first, second), delta in deltas.items()]
     rows: list[tuple[dict[str, Any], list[dict[str, Any]], Sequence[str]]] = []
+    cells: dict[str, Any]
     for (first, second), label in deltas.items():
         for shown, delta in (([first, second], label), ([second, first], 0.0 - label)):
-            row = {"mode": mode, "shown": shown, "delta": delta, "pair": f"{first}{second}"}
-            texts = [_answer(value, mode) for value in (delta, -2.0 if delta > 0 else 2.0)]
-            rows.append((row, prompts.load(prompts.COMPARE[mode]).messages(), texts))
+            row: dict[str, Any] = {"mode": mode, "shown": shown, "delta": delta, "pair": f"{first}{second}"}
+            answers = [_answer(value, mode) for value in (delta, -2.0 if delta > 0 else 2.0)]
+            rows.append((row, prompts.load(prompts.COMPARE[mode]).messages(), answers))
     if with_scores:
         for name in pictures:
             row = {"mode": "score", "shown": [name], "delta": None, "pair": "pq"}
@@ -315,7 +316,9 @@ def _from_file(spec: str, path: Path) -> ModuleType:
         path = path.expanduser().resolve()
         data = path.read_bytes()
     except OSError as error:
-        raise TrainingError(f"reward plugin {spec}: {path} cannot be read ({error.strerror}); check the path") from error
+        raise TrainingError(
+            f"reward plugin {spec}: {path} cannot be read ({error.strerror}); check the path"
+        ) from error
     digest = hashlib.sha256(data).hexdigest()
     # Named by place and content: the same file is not run twice, a changed one is.
     name = f"redaes_reward_plugin_{hashlib.sha256(f'{path} {digest}'.encode()).hexdigest()[:16]}"

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from redaes.answers import WINNER_PREFIX, render_verdict
-from redaes.assessor import IN_MEMORY, Assessor, Result, delta_of, known_mode
+from redaes.assessor import Assessor, Result, delta_of, known_mode
 from redaes.backends.scripted import ScriptedBackend
 from redaes.errors import BackendError, ImageError, InputError
-from redaes.images import LoadedImage
+from redaes.images import IN_MEMORY, LoadedImage
 from redaes.types import Factor, ImageRef, Rationale, Sampling, Verdict, Winner, winner_of
 
 LIGHT: tuple[Factor, ...] = ("light",)

@@ -159,7 +159,7 @@ def test_loggers_are_called_once_for_a_batch_that_is_judged_twice(tmp_path: Path
 def test_a_module_on_the_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "redaes_test_own_rewards.py").write_text(GOOD)
     spec = "redaes_test_own_rewards:bright"
-    with pytest.raises(TrainingError, match="no module redaes_test_own_rewards on sys.path; put its folder"):
+    with pytest.raises(TrainingError, match=r"no module redaes_test_own_rewards on sys\.path; put its folder"):
         load_plugins([spec])
     monkeypatch.syspath_prepend(tmp_path)
     try:
