@@ -21,8 +21,10 @@ import torch
 
 from redaes.answers import render_verdict, stated
 from redaes.backends.loading import load_adapter, load_network, load_processor, model_folder
+from redaes.errors import TrainingError
 from redaes.records import load_pairs, read_yaml, record_of
-from redaes.rewards.trl import observations, reward_functions
+from redaes.rewards.plugins import COLUMNS, load_plugins
+from redaes.rewards.trl import RewardFunction, observations, reward_functions
 from redaes.training.formatting import ORDERS, target
 from redaes.training.grpo import forbidden_tokens, groups_of, length_reward_correlation, ranking_dataset
 from redaes.types import FACTORS, Rationale, Verdict, winner_of
@@ -38,6 +40,8 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--data", type=Path, required=True, help="RED dataset folder; its test split is used")
     parser.add_argument("--recipe", type=Path, default=RECIPE, help="for the rewards and their weights")
+    parser.add_argument("--reward_plugin", nargs="+", default=[], help="components of one's own, beside the recipe's")
+    parser.add_argument("--plugin_weights", nargs="+", type=float, help="one for each; 1 without")
     parser.add_argument("--model", help="base model: folder or name; without one, the policies alone")
     parser.add_argument("--adapter", type=Path, help="LoRA adapter on it")
     parser.add_argument("--groups", type=int, default=100, help="ranking groups")
@@ -109,12 +113,14 @@ def prompts_of(data: Path, recipe: dict[str, Any], n_groups: int) -> list[Row]:
 
 
 def earned(
-    rows: Sequence[Row], texts: Sequence[str], names: Sequence[str], weights: Sequence[float]
+    rows: Sequence[Row], texts: Sequence[str], rewards: Sequence[RewardFunction], weights: Sequence[float]
 ) -> tuple[list[float], list[float | None]]:
     """Each answer's weighted reward, and the mean of each component; ``rows`` and ``texts`` run in parallel."""
-    columns = {name: [row[name] for row in rows] for name in ("mode", "group", "shown", "edges", "delta", "factors")}
+    columns = {name: [row[name] for row in rows] for name in COLUMNS}
+    columns["prompts"] = [row["prompt"] for row in rows]
+    columns["completion_ids"] = [list(text.encode()) for text in texts]  # rules have no tokens; bytes stand for them
     completions = [[{"role": "assistant", "content": text}] for text in texts]
-    components = [reward(completions=completions, **columns) for reward in reward_functions(list(names))]
+    components = [reward(completions=completions, **columns) for reward in rewards]
     means = [
         statistics.fmean(known) if (known := [v for v in values if v is not None]) else None for values in components
     ]
@@ -157,16 +163,29 @@ def sampled(
 def main(args: argparse.Namespace) -> None:
     """Print what each policy and the model earn."""
     recipe = read_yaml(args.recipe)
-    weights = dict(zip(recipe["rewards"], recipe["reward_weights"], strict=True))
+    weights = dict(zip(recipe["rewards"], recipe["reward_weights"][: len(recipe["rewards"])], strict=True))
     weights.pop("thurstone", None)  # single pictures; the policies here answer pairs
+    rewards = reward_functions(list(weights))
+    plugins = load_plugins([*recipe.get("reward_plugin", []), *args.reward_plugin])
+    own = [
+        *recipe["reward_weights"][len(recipe["rewards"]) :],
+        *(args.plugin_weights or [1.0] * len(args.reward_plugin)),
+    ]
+    if len(own) != len(plugins):
+        raise TrainingError(f"{len(own)} weights for {len(plugins)} plugins; give one for each in plugin_weights")
+    weights |= {plugin.name: weight for plugin, weight in zip(plugins, own, strict=True)}
+    rewards += plugins
     rows = prompts_of(args.data, recipe, args.groups)
     n_groups = len({row["group"] for row in rows})
-    print(f"{len(rows)} prompts of {n_groups} held-out groups; most possible {sum(weights.values()):.2f}\n")
+    print(
+        f"{len(rows)} prompts of {n_groups} held-out groups; most possible with components up to 1: "
+        f"{sum(weights.values()):.2f}\n"
+    )
     print("| answers | reward | " + " | ".join(f"{name} x {weight:g}" for name, weight in weights.items()) + " |")
     print("|---" * (len(weights) + 2) + "|")
 
     def line(name: str, shown: Sequence[Row], texts: Sequence[str]) -> list[float]:
-        total, means = earned(shown, texts, list(weights), list(weights.values()))
+        total, means = earned(shown, texts, rewards, list(weights.values()))
         cells = ["-" if mean is None else f"{mean:.3f}" for mean in means]
         print(f"| {name} | {statistics.fmean(total):.3f} | " + " | ".join(cells) + " |", flush=True)
         return total

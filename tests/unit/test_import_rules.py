@@ -72,7 +72,7 @@ LIGHT = (
 HEAVY_AT_HOME = ("training", "nano", "backends.local", "backends.loading")
 """Where a heavy import may stand at module level although others of the layer do without."""
 
-DOORS = ("data_gen", "stages", "eval", "tests", "benchmarks")
+DOORS = ("data_gen", "stages", "eval", "tests", "benchmarks", "examples")
 
 
 @dataclass(frozen=True)

@@ -235,6 +235,37 @@ def _instruct_pix2pix() -> Any:
     )
 
 
+def text_to_image() -> Any:
+    """A Stable Diffusion of random weights, 8 pixels to a latent: what a reward for pictures is tried on.
+
+    Not an editor, so not among :data:`BUILDERS`. The weights follow torch's global seed.
+    """
+    from diffusers import DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+
+    clip, tokenizer = _clip()
+    unet = UNet2DConditionModel(
+        in_channels=4,
+        out_channels=4,
+        block_out_channels=(16, 16),
+        layers_per_block=1,
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+        cross_attention_dim=16,
+        attention_head_dim=2,
+        norm_num_groups=2,
+    )
+    return StableDiffusionPipeline(
+        vae=_vae(4, 4),
+        text_encoder=clip,
+        tokenizer=tokenizer,
+        unet=unet,
+        scheduler=DDIMScheduler(prediction_type="v_prediction", clip_sample=False, set_alpha_to_one=False),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+
+
 def _qwen_parts() -> dict[str, Any]:
     from diffusers import AutoencoderKLQwenImage, QwenImageTransformer2DModel
 
