@@ -3,9 +3,9 @@
     python benchmarks/as_reward.py --groups 4 --group-size 6
 
 The same questions both ways: all pairs of each group, both orders, fast mode. The loop asks for one pair after the
-other, as somebody would who has only ``compare``; both get the same Bradley-Terry fit. The ways take turns, so that other
-work on the machine meets both; the fastest of each counts, and the largest difference of a value is printed, which only
-rounding may make.
+other, as somebody would who has only ``compare``; both get the same Bradley-Terry fit. The ways take turns, so that
+other work on the machine meets both; the fastest of each counts, and the largest difference of a value is printed,
+which only rounding may make.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ drawn; they meet each other in a tournament, and their win rates, less the group
 advantages. A tournament's mean is 0.5 whatever is drawn, so what is learned is measured apart: by the win rate, against
 pictures of the untrained pipeline, of pictures from noise that was not trained on.
 
-The pipeline is a Stable Diffusion of random weights, 32 pixels: it draws blotches, and learns to draw those that the
+The pipeline is a DeepFloyd IF of random weights, 8 x 8 pixels: it draws blotches, and learns to draw those that the
 judge prefers. It shows that the path works from end to end, not that nano is a judge to train a real model on.
 """
 
@@ -33,8 +33,8 @@ from redaes.types import ImageRef
 
 PROMPTS = ("a red cup", "a lake at dawn")
 DENOISING_STEPS = 4
-SIDE = 4
-"""Of the latents; 8 pixels of the picture each."""
+SIDE, SHOWN = 8, 64
+"""Of a picture, in pixels, as drawn and as enlarged for the judge."""
 
 
 def parse_args() -> argparse.Namespace:
@@ -48,27 +48,27 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def denoised(pipeline: Any, step: int, latents: Tensor, text: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean (N, 4, S, S) and standard deviation () of the latents after a step: DDIM with eta 1."""
+def denoised(pipeline: Any, step: int, noisy: Tensor, text: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean (N, 3, S, S) and standard deviation () of what a step leaves: DDIM with eta 1."""
     scheduler = pipeline.scheduler
     now = int(scheduler.timesteps[step])
     before = now - scheduler.config.num_train_timesteps // DENOISING_STEPS
     kept, kept_before = scheduler.alphas_cumprod[now], scheduler.alphas_cumprod[max(0, before)]
-    v = pipeline.unet(latents, now, encoder_hidden_states=text).sample
-    clean, noise = kept.sqrt() * latents - (1 - kept).sqrt() * v, kept.sqrt() * v + (1 - kept).sqrt() * latents
+    v = pipeline.unet(noisy, now, encoder_hidden_states=text).sample
+    clean, noise = kept.sqrt() * noisy - (1 - kept).sqrt() * v, kept.sqrt() * v + (1 - kept).sqrt() * noisy
     variance = (1 - kept_before) / (1 - kept) * (1 - kept / kept_before)
     return kept_before.sqrt() * clean + (1 - kept_before - variance).clamp(min=0).sqrt() * noise, variance.sqrt()
 
 
 @torch.no_grad()
 def drawn(pipeline: Any, text: Tensor, seed: int) -> tuple[Tensor, list[Tensor]]:
-    """Pictures (N, 3, H, W) in [0, 1], and the latents before, between and after the steps."""
+    """Pictures (N, 3, H, W) in [0, 1] as the judge sees them, and what was there before and after each step."""
     generator = torch.Generator().manual_seed(seed)
-    path = [torch.randn(len(text), 4, SIDE, SIDE, generator=generator)]
+    path = [torch.randn(len(text), 3, SIDE, SIDE, generator=generator)]
     for step in range(DENOISING_STEPS):
         mean, spread = denoised(pipeline, step, path[-1], text)
         path.append(mean + spread * torch.randn(mean.shape, generator=generator))
-    pictures = pipeline.vae.decode(path[-1] / pipeline.vae.config.scaling_factor).sample
+    pictures = torch.nn.functional.interpolate(path[-1], (SHOWN, SHOWN), mode="bicubic", antialias=True)
     return (pictures / 2 + 0.5).clamp(0, 1), path
 
 
@@ -77,6 +77,8 @@ def update(pipeline: Any, optimizer: Any, text: Tensor, path: list[Tensor], adva
     optimizer.zero_grad()
     for step in range(DENOISING_STEPS):
         mean, spread = denoised(pipeline, step, path[step], text)
+        if spread == 0:  # the last step, from the least noise to none, is no choice
+            continue
         log_probability = torch.distributions.Normal(mean, spread).log_prob(path[step + 1]).mean((1, 2, 3))  # (N,)
         (-(advantages * log_probability).mean() / DENOISING_STEPS).backward()
     torch.nn.utils.clip_grad_norm_(pipeline.unet.parameters(), 1.0)
@@ -88,7 +90,7 @@ def main(args: argparse.Namespace) -> tuple[float, float]:
     torch.manual_seed(args.seed)
     pipeline = text_to_image()
     pipeline.scheduler.set_timesteps(DENOISING_STEPS)
-    texts = [pipeline.encode_prompt(prompt, "cpu", 1, False)[0] for prompt in PROMPTS]  # each (1, 77, 16)
+    texts = [pipeline.encode_prompt(prompt, False)[0].detach() for prompt in PROMPTS]  # each (1, 77, 16)
     judge = Assessor(LocalBackend(), mode="fast")
     reward = as_reward(judge)
     with tempfile.TemporaryDirectory() as folder:

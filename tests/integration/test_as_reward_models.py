@@ -21,7 +21,16 @@ from redaes.backends.server import ServerBackend
 from redaes.errors import EndpointError
 from redaes.rewards import as_reward
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "reward_diffusion.py"
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+def example(name: str) -> Any:
+    spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def pictures(n: int, seed: int) -> list[Image.Image]:
@@ -89,14 +98,17 @@ def test_a_served_model_with_several_groups_at_once(monkeypatch: pytest.MonkeyPa
 
 def test_the_example_trains(capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("diffusers")
-    spec = importlib.util.spec_from_file_location("reward_diffusion", EXAMPLE)
-    assert spec is not None
-    assert spec.loader is not None
-    module: Any = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
     size = {"steps": 1, "group": 3, "evaluated": 1, "learning_rate": 1e-3, "seed": 0}
-    before, after = module.main(argparse.Namespace(**size))
+    before, after = example("reward_diffusion").main(argparse.Namespace(**size))
     assert 0 < before < 1
     assert 0 < after < 1
     assert before != after
     assert "n_unanswered=0" in capsys.readouterr().out
+
+
+def test_the_example_with_trl_trains(tmp_path: Path) -> None:
+    history = example("reward_trl").main(str(tmp_path), steps=1)
+    logged = next(entry for entry in history if "loss" in entry)
+    assert logged["rewards/redaes_tournament/mean"] == pytest.approx(0.5)
+    assert logged["rewards/redaes_tournament/std"] > 0
+    assert logged["redaes_tournament/without_value"] == 0

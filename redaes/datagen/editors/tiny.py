@@ -236,16 +236,16 @@ def _instruct_pix2pix() -> Any:
 
 
 def text_to_image() -> Any:
-    """A Stable Diffusion of random weights, 8 pixels to a latent: what a reward for pictures is tried on.
+    """A DeepFloyd IF of random weights, which draws pixels from text: what a reward for pictures is tried on.
 
     Not an editor, so not among :data:`BUILDERS`. The weights follow torch's global seed.
     """
-    from diffusers import DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+    from diffusers import DDIMScheduler, IFPipeline, UNet2DConditionModel
 
-    clip, tokenizer = _clip()
+    t5, tokenizer = _t5()
     unet = UNet2DConditionModel(
-        in_channels=4,
-        out_channels=4,
+        in_channels=3,
+        out_channels=3,
         block_out_channels=(16, 16),
         layers_per_block=1,
         down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
@@ -254,14 +254,14 @@ def text_to_image() -> Any:
         attention_head_dim=2,
         norm_num_groups=2,
     )
-    return StableDiffusionPipeline(
-        vae=_vae(4, 4),
-        text_encoder=clip,
+    return IFPipeline(
         tokenizer=tokenizer,
+        text_encoder=t5,
         unet=unet,
         scheduler=DDIMScheduler(prediction_type="v_prediction", clip_sample=False, set_alpha_to_one=False),
         safety_checker=None,
         feature_extractor=None,
+        watermarker=None,
         requires_safety_checker=False,
     )
 
