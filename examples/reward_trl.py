@@ -2,7 +2,7 @@
 
     python examples/reward_trl.py
 
-The policy is a Qwen2 of random weights, the picture its letters as grey levels: what counts is how the parts go together.
+The policy is a Qwen2 of random weights, the picture its letters as grey levels: what counts is how the parts fit.
 """
 
 import sys
