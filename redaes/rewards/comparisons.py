@@ -153,9 +153,8 @@ def fitted(ids: Sequence[str], outcomes: Sequence[Outcome]) -> tuple[dict[str, f
     main = parts[0] if whole else []
     place = {item: number for number, item in enumerate(main)}
     within = [(place[i], place[j], won, weight) for i, j, won, weight in outcomes if i in place and j in place]
-    strengths = dict(
-        zip((ids[item] for item in main), map(float, fit_strengths(len(main), within).values), strict=True)
-    )
+    values = map(float, fit_strengths(len(main), within).values) if main else ()
+    strengths = dict(zip((ids[item] for item in main), values, strict=True))
     left_out = {
         ids[item]: "no_usable_answer" if len(part) == 1 else "not_connected"
         for part in parts

@@ -74,7 +74,7 @@ def test_a_run_with_own_components(own: Path, tiny_model: Path, red_folder: Path
     columns = next(iter(grpo.load_plugins(config.reward_plugin)))._function.__globals__["SEEN"]
     assert set(columns[-1]) == {"prompts", *COLUMNS, "trainer_state", "log_extra", "log_metric"}
 
-    assert claim("stage3_grpo", *arguments(tiny_model, red_folder, out, *given)) == final
+    assert claim("stage3_grpo", *arguments(tiny_model, red_folder, out, *given)).final == final
     own.write_text(PLUGINS.replace("/ 8", "/ 9"))
     with pytest.raises(TrainingError, match=r"other settings .*reward_plugin_files"):
         claim("stage3_grpo", *arguments(tiny_model, red_folder, out, *given))

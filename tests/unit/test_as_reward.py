@@ -74,6 +74,9 @@ def judge(backend: Red) -> Assessor:
 LEVELS = (40, 90, 60, 200)
 
 
+pytestmark = pytest.mark.filterwarnings("error::RuntimeWarning")
+
+
 def test_what_is_offered() -> None:
     assert sorted(rewards.__all__) == ["AssessorReward", "Judged", "RewardReport", "as_reward"]
 
