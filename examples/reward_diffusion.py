@@ -9,27 +9,31 @@ drawn; they meet each other in a tournament, and their win rates, less the group
 advantages. A tournament's mean is 0.5 whatever is drawn, so what is learned is measured apart: by the win rate, against
 pictures of the untrained pipeline, of pictures from noise that was not trained on.
 
-The pipeline is a DeepFloyd IF of random weights, 8 x 8 pixels: it draws blotches, and learns to draw those that the
-judge prefers. It shows that the path works from end to end, not that nano is a judge to train a real model on.
+The pipeline is a DeepFloyd IF of random weights, 8 x 8 pixels: it draws blotches. It shows that the path works from end
+to end, not that nano is a judge to train a real model on; docs/rewards.md has the figures.
 """
 
 from __future__ import annotations
 
 import argparse
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from redaes import Assessor
+from redaes.backends.base import Request
 from redaes.backends.local import LocalBackend
 from redaes.datagen.editors.tiny import text_to_image
 from redaes.images import content_id
 from redaes.rewards import as_reward
-from redaes.types import ImageRef
+from redaes.types import ImageRef, Sampling
 
 PROMPTS = ("a red cup", "a lake at dawn")
 DENOISING_STEPS = 4
@@ -43,9 +47,28 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=60, help="updates of the denoiser")
     parser.add_argument("--group", type=int, default=6, help="pictures drawn for each prompt")
     parser.add_argument("--evaluated", type=int, default=8, help="pictures of each prompt in the measurement")
+    parser.add_argument(
+        "--judge", choices=("nano", "red"), default="nano", help="redaes/nano, or a rule that likes red"
+    )
     parser.add_argument("--learning-rate", type=float, default=1e-3)
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args()
+
+
+class LikesRed:
+    """A judge of known taste in the place of a model, to see whether the loop climbs where the aim is plain."""
+
+    model, revision = "likes-red", "1"
+
+    def read(self, requests: Sequence[Request], choices: Sequence[str]) -> NDArray[np.float64]:
+        """Log-odds of A: ten times how much redder it is than B, in [-10, 10]."""
+        shown = [[np.asarray(image, dtype=np.float64).mean((0, 1)) / 255 for image in r.images] for r in requests]
+        odds = [10 * (a[0] - a[1:].mean() - b[0] + b[1:].mean()) / 2 for a, b in shown]
+        return np.array([(-np.logaddexp(0, -odd), -np.logaddexp(0, odd), -99.0) for odd in odds])
+
+    def generate(self, requests: Sequence[Request], sampling: Sampling) -> list[str]:
+        """It does not write."""
+        raise NotImplementedError("use the fast mode")
 
 
 def denoised(pipeline: Any, step: int, noisy: Tensor, text: Tensor) -> tuple[Tensor, Tensor]:
@@ -91,7 +114,7 @@ def main(args: argparse.Namespace) -> tuple[float, float]:
     pipeline = text_to_image()
     pipeline.scheduler.set_timesteps(DENOISING_STEPS)
     texts = [pipeline.encode_prompt(prompt, False)[0].detach() for prompt in PROMPTS]  # each (1, 77, 16)
-    judge = Assessor(LocalBackend(), mode="fast")
+    judge = Assessor(LocalBackend() if args.judge == "nano" else LikesRed(), mode="fast")
     reward = as_reward(judge)
     with tempfile.TemporaryDirectory() as folder:
         references = []

@@ -98,7 +98,7 @@ def test_a_served_model_with_several_groups_at_once(monkeypatch: pytest.MonkeyPa
 
 def test_the_example_trains(capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("diffusers")
-    size = {"steps": 1, "group": 3, "evaluated": 1, "learning_rate": 1e-3, "seed": 0}
+    size = {"steps": 1, "group": 3, "evaluated": 1, "learning_rate": 1e-3, "seed": 0, "judge": "nano"}
     before, after = example("reward_diffusion").main(argparse.Namespace(**size))
     assert 0 < before < 1
     assert 0 < after < 1
