@@ -1,7 +1,7 @@
 """Train a tiny diffusion pipeline by policy gradients on what redaes/nano thinks of its pictures.
 
     python examples/reward_diffusion.py                   # minutes on one core
-    python examples/reward_diffusion.py --steps 2 --group 3 --evaluated 2    # to see that it runs
+    python examples/reward_diffusion.py --judge red       # a plain aim
 
 The denoising steps of a diffusion model with a random part (DDIM, eta 1) are actions of a Gaussian policy, so their
 probabilities can be made larger where the picture was liked (as DDPO does). For each prompt a group of pictures is
@@ -9,8 +9,7 @@ drawn; they meet each other in a tournament, and their win rates, less the group
 advantages. A tournament's mean is 0.5 whatever is drawn, so what is learned is measured apart: by the win rate, against
 pictures of the untrained pipeline, of pictures from noise that was not trained on.
 
-The pipeline is a DeepFloyd IF of random weights, 8 x 8 pixels: it draws blotches. It shows that the path works from end
-to end, not that nano is a judge to train a real model on; docs/rewards.md has the figures.
+The pipeline is a DeepFloyd IF of random weights, 8 x 8 pixels: it draws blotches. Figures are in docs/rewards.md.
 """
 
 from __future__ import annotations
@@ -37,13 +36,11 @@ from redaes.types import ImageRef, Sampling
 
 PROMPTS = ("a red cup", "a lake at dawn")
 DENOISING_STEPS = 4
-SIDE, SHOWN = 8, 64
-"""Of a picture, in pixels, as drawn and as enlarged for the judge."""
+SIDE, SHOWN = 8, 64  # of a picture, in pixels, as drawn and as enlarged for the judge
 
 
 def parse_args() -> argparse.Namespace:
-    """Sizes and seed."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser = argparse.ArgumentParser()
     parser.add_argument("--steps", type=int, default=60, help="updates of the denoiser")
     parser.add_argument("--group", type=int, default=6, help="pictures drawn for each prompt")
     parser.add_argument("--evaluated", type=int, default=8, help="pictures of each prompt in the measurement")
@@ -67,8 +64,7 @@ class LikesRed:
         return np.array([(-np.logaddexp(0, -odd), -np.logaddexp(0, odd), -99.0) for odd in odds])
 
     def generate(self, requests: Sequence[Request], sampling: Sampling) -> list[str]:
-        """It does not write."""
-        raise NotImplementedError("use the fast mode")
+        raise NotImplementedError("it does not write: use the fast mode")
 
 
 def denoised(pipeline: Any, step: int, noisy: Tensor, text: Tensor) -> tuple[Tensor, Tensor]:
@@ -100,8 +96,8 @@ def update(pipeline: Any, optimizer: Any, text: Tensor, path: list[Tensor], adva
     optimizer.zero_grad()
     for step in range(DENOISING_STEPS):
         mean, spread = denoised(pipeline, step, path[step], text)
-        if spread == 0:  # the last step, from the least noise to none, is no choice
-            continue
+        if spread == 0:
+            continue  # the last step is no choice
         log_probability = torch.distributions.Normal(mean, spread).log_prob(path[step + 1]).mean((1, 2, 3))  # (N,)
         (-(advantages * log_probability).mean() / DENOISING_STEPS).backward()
     torch.nn.utils.clip_grad_norm_(pipeline.unet.parameters(), 1.0)
@@ -144,13 +140,11 @@ def main(args: argparse.Namespace) -> tuple[float, float]:
             advantages = (values - values.nanmean()) / (spread[-1] + 1e-4)
             update(pipeline, optimizer, several, path, advantages.nan_to_num(0.0))  # no value: no say
         if (step + 1) % 10 == 0:
-            print(
-                f"step {step + 1}: win rate {fmean(measured()):.3f}, spread in a group {fmean(spread):.3f}", flush=True
-            )
+            print(f"step {step + 1}: win rate {fmean(measured()):.3f}, spread in a group {fmean(spread):.3f}")
     after = measured()
     for name, values in (("before", before), ("after", after)):
-        print(f"{name}: win rate against the untrained pipeline {fmean(values):.3f}, "
-              f"standard error {stdev(values) / len(values) ** 0.5:.3f}, {len(values)} pictures")  # fmt: skip
+        error = stdev(values) / len(values) ** 0.5
+        print(f"{name}: win rate against the untrained pipeline {fmean(values):.3f} +- {error:.3f} ({len(values)})")
     print(reward.report())
     return fmean(before), fmean(after)
 
