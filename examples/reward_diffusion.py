@@ -1,7 +1,7 @@
-"""Train a tiny diffusion pipeline by policy gradients on what redaes/nano thinks of its pictures.
+"""Train a tiny diffusion pipeline by policy gradients on what an assessor thinks of its pictures.
 
-    python examples/reward_diffusion.py                   # minutes on one core
-    python examples/reward_diffusion.py --judge red       # a plain aim
+    python examples/reward_diffusion.py                   # a judge that likes red: a minute or two on one core
+    python examples/reward_diffusion.py --judge nano      # redaes/nano, which has never seen such pictures
 
 The denoising steps of a diffusion model with a random part (DDIM, eta 1) are actions of a Gaussian policy, so their
 probabilities can be made larger where the picture was liked (as DDPO does). For each prompt a group of pictures is
@@ -42,12 +42,10 @@ SIDE, SHOWN = 8, 64  # of a picture, in pixels, as drawn and as enlarged for the
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser()
     parser.add_argument("--steps", type=int, default=60, help="updates of the denoiser")
-    parser.add_argument("--group", type=int, default=6, help="pictures drawn for each prompt")
+    parser.add_argument("--group", type=int, default=12, help="pictures drawn for each prompt")
     parser.add_argument("--evaluated", type=int, default=8, help="pictures of each prompt in the measurement")
-    parser.add_argument(
-        "--judge", choices=("nano", "red"), default="nano", help="redaes/nano, or a rule that likes red"
-    )
-    parser.add_argument("--learning-rate", type=float, default=1e-3)
+    parser.add_argument("--judge", choices=("red", "nano"), default="red", help="a rule that likes red, or redaes/nano")
+    parser.add_argument("--learning-rate", type=float, default=2e-3)
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args()
 
