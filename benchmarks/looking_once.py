@@ -20,9 +20,9 @@ import torch
 
 from redaes import prompts
 from redaes.answers import SCORE_PREFIX, WINNER_PREFIX
-from redaes.records import load_pairs, record_of
+from redaes.records import load_pairs, picture_of, record_of
 from redaes.training.alignment import AlignmentCollator, AlignmentConfig
-from redaes.training.formatting import MODES, chat_text, decode, ordered_images
+from redaes.training.formatting import MODES, chat_text, ordered_images
 from redaes.training.pictures import LookedAtOnce, Pictures, vision_tower
 from redaes.training.setup import StageArguments, base_processor, load_model
 
@@ -41,7 +41,7 @@ def plain_batches(processor: Any, rows: list[dict[str, Any]]) -> list[dict[str, 
     """Pairs in both orders, single pictures, whole answers: every showing processed by itself."""
     records = [record_of(row, "train") for row in rows]
     singles = {
-        ref.id: data for r in records for ref, data in ((r.pair.first, r.first_bytes), (r.pair.second, r.second_bytes))
+        found.ref.id: found.image for r in records for found in (picture_of(r, "first"), picture_of(r, "second"))
     }
     both = [ordered_images(record, order) for order in ("forward", "swapped") for record in records]
     fast = chat_text(processor, prompts.load(prompts.COMPARE["fast"]), WINNER_PREFIX)
@@ -55,7 +55,7 @@ def plain_batches(processor: Any, rows: list[dict[str, Any]]) -> list[dict[str, 
     batches = []
     for text, images in (
         ([fast] * len(both), both),
-        ([score] * len(singles), [[decode(data)] for data in singles.values()]),
+        ([score] * len(singles), [[image] for image in singles.values()]),
         (texts, both[: len(records)]),
     ):
         batches.append(

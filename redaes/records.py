@@ -20,11 +20,12 @@ import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ValidationError
 
-from redaes.errors import InputError, MissingDependency, RecordError
+from redaes.errors import ImageError, InputError, MissingDependency, RecordError
+from redaes.images import LoadedImage, decode_image
 from redaes.types import SPLITS, Agreement, Edit, ImageRef, Pair, Rationale, Split
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 SCHEMA_VERSION = 2
+Side = Literal["first", "second"]
+"""Which picture of a pair."""
 _VERSION_KEY = b"redaes.schema_version"
 
 COLUMNS = (
@@ -48,7 +51,7 @@ class PairRecord(BaseModel):
 
     pair: Pair
     first_bytes: bytes
-    """The encoded picture (JPEG)."""
+    """The encoded picture: any kind of file that `redaes.images` reads."""
     second_bytes: bytes
     rationale: Rationale | None
     """Reasoning with ``pair.first`` as A; None when the pair has none."""
@@ -60,6 +63,24 @@ class PairRecord(BaseModel):
     """How far the judges agreed; None: measured, not judged."""
     writer: str = ""
     """Who wrote the reasoning: ``embedded``, or a model's name; empty when there is none."""
+
+
+def picture_of(record: PairRecord, side: Side) -> LoadedImage:
+    """One picture of a row, decoded exactly as a file of the same bytes is when the model is asked about it.
+
+    Raises:
+        RecordError: it cannot be used; names the row, the side, the picture's file and the remedy.
+    """
+    data, ref = (
+        (record.first_bytes, record.pair.first) if side == "first" else (record.second_bytes, record.pair.second)
+    )
+    try:
+        return decode_image(data, ref.path)
+    except ImageError as error:
+        raise RecordError(
+            f"row {record.pair.id!r}, {side} picture does not decode: {error}, or take the row out; "
+            "`redaes data validate` names all such rows"
+        ) from error
 
 
 @contextmanager

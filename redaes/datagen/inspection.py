@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image
 
 from redaes.datagen.statistics import Judged, Row, Statistics, light_rows, statistics
 from redaes.errors import InputError, MissingDependency, RecordError
-from redaes.records import PairRecord, pick_rows, read_json, record_of, write_atomically
+from redaes.images import LoadedImage
+from redaes.records import PairRecord, pick_rows, picture_of, read_json, record_of, write_atomically
 from redaes.types import FACTORS, MAX_DELTA, SPLITS, TIE_MARGIN, Edit, winner_of
 
 if TYPE_CHECKING:
@@ -109,7 +109,10 @@ def _show(record: PairRecord, decided_by: str) -> Shown:
     return Shown(
         record=record,
         decided_by=decided_by,
-        pictures=(_data_url(record, record.first_bytes), _data_url(record, record.second_bytes)),
+        pictures=(
+            _data_url(picture_of(record, "first"), record.first_bytes),
+            _data_url(picture_of(record, "second"), record.second_bytes),
+        ),
         captions=(_caption(pair.edit_first), _caption(pair.edit_second)),
         better=better,
         label=label,
@@ -120,18 +123,14 @@ def _caption(edit: Edit | None) -> str:
     return "no edit of its own" if edit is None else f"{edit.operation.replace('_', ' ')}, {edit.strength:.2f}"
 
 
-def _data_url(record: PairRecord, data: bytes) -> str:
-    try:
-        with Image.open(io.BytesIO(data)) as image:
-            image.load()
-            if image.format != "JPEG" or max(image.size) > SHOWN_SIDE:
-                small = image.convert("RGB")
-                small.thumbnail((SHOWN_SIDE, SHOWN_SIDE))
-                buffer = io.BytesIO()
-                small.save(buffer, "JPEG", quality=88)
-                data = buffer.getvalue()
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise RecordError(f"a picture of row {record.pair.id!r} does not decode ({error}); see validate") from error
+def _data_url(picture: LoadedImage, data: bytes) -> str:
+    """The picture for a browser: its own bytes where they are a small JPEG that nothing was done to."""
+    small = picture.image
+    if not data.startswith(b"\xff\xd8") or picture.notes or max(small.size) > SHOWN_SIDE:
+        small.thumbnail((SHOWN_SIDE, SHOWN_SIDE))
+        buffer = io.BytesIO()
+        small.save(buffer, "JPEG", quality=88)
+        data = buffer.getvalue()
     return "data:image/jpeg;base64," + base64.b64encode(data).decode("ascii")
 
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import io
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from PIL import Image
-
 from redaes.datagen.rationales import contradictions
-from redaes.errors import RecordError
+from redaes.errors import ImageError, RecordError
+from redaes.images import MAX_FILE_PIXELS, decode_image
 from redaes.records import PairRecord, read_json, record_of, shards, stream_rows
 from redaes.types import MAX_DELTA, SPLITS, Rationale, Split, winner_of
 
@@ -171,12 +169,12 @@ def _faults(record: PairRecord, split: Split, seen: _Seen, shard: _Shard) -> Ite
 
 def _picture_faults(record: PairRecord, shard: _Shard) -> Iterator[tuple[str, str]]:
     sizes = []
-    for position, identity, data in (
-        ("first", record.pair.first.id, record.first_bytes),
-        ("second", record.pair.second.id, record.second_bytes),
+    for position, (identity, path), data in (
+        ("first", (record.pair.first.id, record.pair.first.path), record.first_bytes),
+        ("second", (record.pair.second.id, record.pair.second.path), record.second_bytes),
     ):
         if identity not in shard.sizes:
-            shard.sizes[identity] = _decoded_size(data)
+            shard.sizes[identity] = _decoded_size(data, path)
         size = shard.sizes[identity]
         if isinstance(size, str):
             yield "picture does not decode", f"{position}: {size}"
@@ -188,13 +186,11 @@ def _picture_faults(record: PairRecord, shard: _Shard) -> Iterator[tuple[str, st
         yield "pictures are identical", ""
 
 
-def _decoded_size(data: bytes) -> tuple[int, int] | str:
-    """Width and height in pixels of a picture that decodes to its last byte, or why it does not."""
+def _decoded_size(data: bytes, path: Path) -> tuple[int, int] | str:
+    """Width and height in pixels, upright, of a picture that decodes to its last byte, or why it does not."""
     try:
-        with Image.open(io.BytesIO(data)) as image:
-            image.load()
-            return image.size
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        return decode_image(data, path, max_pixels=MAX_FILE_PIXELS).image.size
+    except ImageError as error:
         return str(error)
 
 

@@ -9,7 +9,6 @@ evaluations can be compared pair by pair.
 from __future__ import annotations
 
 import hashlib
-import io
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import asdict
@@ -17,17 +16,15 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
-from PIL import Image
 from pydantic import FiniteFloat
 
 from redaes import metrics
 from redaes.assessor import Assessor, Result
 from redaes.backends.base import Backend
 from redaes.errors import InputError
-from redaes.images import LoadedImage
 from redaes.prompts import Mode
-from redaes.records import PairRecord
-from redaes.types import TIE_MARGIN, Delta, Factor, ImageRef, Order, Record, Sampling, Winner, winner_of
+from redaes.records import PairRecord, picture_of
+from redaes.types import TIE_MARGIN, Delta, Factor, Order, Record, Sampling, Winner, winner_of
 
 Progress = Callable[[int, int], None]
 Cluster = Literal["photograph", "group"]
@@ -265,12 +262,6 @@ def paired_change(before: HeldOut, after: HeldOut, mode: Mode = "fast") -> Chang
     )
 
 
-def loaded_image(data: bytes, ref: ImageRef) -> LoadedImage:
-    """A stored picture as the assessor takes it."""
-    with Image.open(io.BytesIO(data)) as image:
-        return LoadedImage(image=image.convert("RGB"), ref=ref, notes=())
-
-
 def _check(records: Sequence[PairRecord], n_reasoned: int) -> None:
     if not records:
         raise InputError("there are no pairs to evaluate on; give a dataset with a test split")
@@ -290,13 +281,7 @@ def _ask(
 ) -> Iterator[tuple[PairRecord, Result]]:
     for start in range(0, len(records), CHUNK_PAIRS):
         chunk = records[start : start + CHUNK_PAIRS]
-        pictures = [
-            (
-                loaded_image(record.first_bytes, record.pair.first),
-                loaded_image(record.second_bytes, record.pair.second),
-            )
-            for record in chunk
-        ]
+        pictures = [(picture_of(record, "first"), picture_of(record, "second")) for record in chunk]
         yield from zip(chunk, assessor.compare_many(pictures, mode), strict=True)
         progress(start + len(chunk))
 

@@ -26,7 +26,7 @@ from redaes.errors import InputError, RecordError
 from redaes.evaluation.heldout import Estimate
 from redaes.evaluation.runner import read_predictions, read_results
 from redaes.evaluation.summary import N_RESAMPLES, SEED, Prediction
-from redaes.images import load_image
+from redaes.images import decode_image, load_image
 from redaes.records import write_atomically
 from redaes.types import Record
 
@@ -50,7 +50,7 @@ def _png(image: Image.Image) -> bytes:
 def _recompressed(image: Image.Image, quality: int) -> Image.Image:
     data = io.BytesIO()
     image.save(data, "JPEG", quality=quality)
-    return Image.open(io.BytesIO(data.getvalue())).convert("RGB")
+    return decode_image(data.getvalue(), Path("recompressed.jpg")).image
 
 
 def _text(image: Image.Image, level: int) -> Image.Image:

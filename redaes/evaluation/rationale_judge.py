@@ -20,8 +20,8 @@ from redaes import metrics, prompts
 from redaes.backends.base import Failure
 from redaes.backends.endpoint import ChatRequest, Endpoint, Picture, Reply, refuse_lost
 from redaes.errors import InputError, PromptError
-from redaes.evaluation.heldout import Estimate, HeldOut, loaded_image
-from redaes.records import PairRecord
+from redaes.evaluation.heldout import Estimate, HeldOut
+from redaes.records import PairRecord, picture_of
 from redaes.types import Record, Sampling
 
 PROMPT = "rationale_judge/v1"
@@ -109,8 +109,8 @@ def make_duels(records: Sequence[PairRecord], one: HeldOut, two: HeldOut | None)
     for record in records:
         name = record.pair.id
         if name in mine and name in theirs:
-            first = loaded_image(record.first_bytes, record.pair.first).image
-            second = loaded_image(record.second_bytes, record.pair.second).image
+            first = picture_of(record, "first").image
+            second = picture_of(record, "second").image
             pictures = (Picture(first), Picture(second))
             found.append(Duel(name, record.pair.source, pictures, mine[name], theirs[name]))
     if not found:

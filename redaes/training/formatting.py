@@ -5,7 +5,6 @@ Rows stay on disk; prompts, answers and decoded pictures are made when a row is 
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,9 +17,10 @@ from transformers import ProcessorMixin
 
 from redaes import prompts
 from redaes.answers import render_verdict, stated
+from redaes.backends.local import MAX_ASPECT
 from redaes.errors import RecordError
 from redaes.prompts import Mode, Prompt
-from redaes.records import PairRecord, load_pairs, record_of, without_operations
+from redaes.records import PairRecord, Side, load_pairs, picture_of, record_of, without_operations
 from redaes.types import Order, Split, winner_of
 
 ORDERS: tuple[Order, ...] = ("forward", "swapped")
@@ -29,15 +29,25 @@ IGNORED = -100
 """Label of tokens that carry no loss, as transformers has it."""
 
 
-def decode(data: bytes) -> Image.Image:
-    """A stored picture as RGB."""
-    with Image.open(io.BytesIO(data)) as image:
-        return image.convert("RGB")
+def decode(record: PairRecord, side: Side) -> Image.Image:
+    """One picture of a row as upright 8-bit RGB, the same pixels that a model is served.
+
+    Raises:
+        RecordError: it does not decode, or no model takes its shape; names row, side and file.
+    """
+    found = picture_of(record, side)
+    width, height = found.image.size
+    if max(width, height) > MAX_ASPECT * min(width, height):
+        raise RecordError(
+            f"row {record.pair.id!r}, {side} picture: {found.ref.path} of {width} x {height} pixels is too thin for "
+            "the model; crop it, or take the row out"
+        )
+    return found.image
 
 
 def ordered_images(record: PairRecord, order: Order) -> list[Image.Image]:
     """The two pictures as shown: A, then B."""
-    images = [decode(record.first_bytes), decode(record.second_bytes)]
+    images = [decode(record, "first"), decode(record, "second")]
     return images if order == "forward" else images[::-1]
 
 

@@ -201,7 +201,7 @@ def ranking_dataset(
         row["factors"] = list(record.pair.factors)
         if show in SIDES:
             row["prompt"] = prompts.load(prompts.SCORE).messages()
-            row["images"] = [decode(record.first_bytes if show == "first" else record.second_bytes)]
+            row["images"] = [decode(record, "first" if show == "first" else "second")]
             return {**row, "mode": "score", "shown": [getattr(pair, show)], "delta": None}
         order: Order = "forward" if show == "forward" else "swapped"
         row["prompt"] = prompts.load(prompts.COMPARE[mode]).messages()

@@ -16,7 +16,7 @@ from torch import Tensor
 from transformers import ProcessorMixin
 
 from redaes.prompts import Mode
-from redaes.records import PairRecord
+from redaes.records import PairRecord, Side
 from redaes.training.formatting import decode, drawn_answers, labels_at_end
 
 
@@ -31,13 +31,13 @@ class Pictures:
     def __init__(self, processor: ProcessorMixin, records: Sequence[PairRecord]) -> None:
         self.processor = processor
         self._records = records
-        data: dict[str, bytes] = {}
+        shown: dict[str, tuple[PairRecord, Side]] = {}
         for record in records:
-            data[record.pair.first.id] = record.first_bytes
-            data[record.pair.second.id] = record.second_bytes
-        self.place = {picture: number for number, picture in enumerate(data)}
+            shown[record.pair.first.id] = record, "first"
+            shown[record.pair.second.id] = record, "second"
+        self.place = {picture: number for number, picture in enumerate(shown)}
         """Number of each picture, by its id."""
-        images = [decode(jpeg) for jpeg in data.values()]
+        images = [decode(record, side) for record, side in shown.values()]
         self.tensors: dict[str, Tensor] = dict(processor.image_processor(images=images, return_tensors="pt"))
         """``pixel_values`` (patches of all P pictures, values of a patch) and ``image_grid_thw`` (P, 3)."""
         merged = processor.image_processor.merge_size**2
