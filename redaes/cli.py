@@ -287,7 +287,7 @@ def serve(
     data_parallel: Annotated[int, typer.Option(help="With --vllm: copies of the model, one a GPU.")] = 1,
     tensor_parallel: Annotated[int, typer.Option(help="With --vllm: GPUs that one copy is split over.")] = 1,
     max_pixels: Annotated[
-        int | None, typer.Option(help="Area in pixels to which the model's processor shrinks; default: its own.")
+        int | None, typer.Option(help="Area in pixels to which pictures are shrunk; default: as in training.")
     ] = None,
     vllm_arg: Annotated[
         list[str] | None, typer.Option(help="With --vllm: one more argument for it; may be repeated.")
@@ -319,6 +319,8 @@ def serve(
             raise InputError("--vllm starts a server and --attach uses one that runs; give one of them")
         if attach is not None and adapter is not None:
             raise InputError("--adapter goes with a model that is loaded here; with --attach, name it as --model")
+        if attach is not None and max_pixels is not None:
+            raise InputError("--max-pixels goes with a model that is loaded here; the server of --attach has its own")
         keys = run.read_api_keys(api_keys) if api_keys is not None else ()
         address = run.Address(host, port, keys, tuple(allow_host or ()))
         limits = Limits(workers=run.SERVER_WORKERS if vllm or attach else 1, max_waiting=max_waiting, timeout_s=timeout)
@@ -349,7 +351,7 @@ def serve(
                 healthy = partial(is_healthy, attach.rstrip("/"))
             else:
                 with _quiet():
-                    backend = _backend(model, adapter, device)
+                    backend = _backend(model, adapter, device, max_pixels)
             scored = None
             if ranked is not None:
                 assessor = Assessor(backend, mode="fast")
@@ -482,7 +484,7 @@ def data_export(
         export_dataset(folder, out, known_format(form), push_to=push_to_hub)
 
 
-def _backend(model: str, adapter: Path | None, device: str | None) -> Backend:
+def _backend(model: str, adapter: Path | None, device: str | None, max_pixels: int | None = None) -> Backend:
     """The model to ask. Tests put a scripted one here."""
     from huggingface_hub.utils.tqdm import disable_progress_bars
     from transformers.utils import logging
@@ -494,7 +496,7 @@ def _backend(model: str, adapter: Path | None, device: str | None) -> Backend:
 
     from redaes.backends.local import LocalBackend
 
-    return LocalBackend(model, adapter=adapter, device=device)
+    return LocalBackend(model, adapter=adapter, device=device, max_pixels=max_pixels)
 
 
 def _check_ranker(

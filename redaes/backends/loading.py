@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from redaes import nano
+from redaes.backends.preprocessing import TOKENIZER_CONFIG, PictureSize, image_settings
 from redaes.errors import BackendError, MissingDependency
 from redaes.torchvision_compat import make_torchvision_importable
 
@@ -148,21 +149,29 @@ def load_adapter(network: Any, adapter: Path, *, trainable: bool = False, autoca
         ) from error
 
 
-def load_processor(folder: Path, max_pixels: int | None) -> Any:
-    """The processor for pictures and text.
+def load_processor(folder: Path, max_pixels: int | None, adapter: Path | None = None) -> Any:
+    """The processor for pictures and text: the adapter's own, where it has one, else the model's.
 
     Args:
         folder: of the model.
         max_pixels: cap on a picture's area, in pixels; None: the processor's own.
+        adapter: on the model.
 
     Raises:
         BackendError: there is none, or it does not work.
     """
     make_torchvision_importable()
-    from transformers import AutoProcessor
+    from transformers import AutoImageProcessor, AutoProcessor
 
+    pictures_of = None
+    if adapter is not None and image_settings(adapter) is not None:
+        # Some tools leave an adapter with the settings for pictures alone.
+        pictures_of = None if (adapter / TOKENIZER_CONFIG).is_file() else adapter
+        folder = folder if pictures_of is not None else adapter
     try:
         processor = AutoProcessor.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        if pictures_of is not None:
+            processor.image_processor = AutoImageProcessor.from_pretrained(pictures_of, local_files_only=True)
     except (OSError, ValueError, TypeError, LookupError, ImportError) as error:
         raise BackendError(
             f"{folder} has no processor that can be loaded ({first_line(error)}); copy the model again"
@@ -177,7 +186,8 @@ def load_processor(folder: Path, max_pixels: int | None) -> Any:
         size = dict(processor.image_processor.size)
         if size.get("longest_edge") is None:
             raise BackendError(f"the processor of {folder} has no cap on a picture's area; leave max_pixels out")
-        processor.image_processor.size = {**size, "longest_edge": max_pixels}
+        capped = PictureSize(size.get("shortest_edge") or max_pixels, max_pixels).capped(max_pixels)
+        processor.image_processor.size = {**size, **capped.as_dict()}
     return processor
 
 

@@ -22,6 +22,7 @@ from redaes.backends.loading import (
     load_processor,
     model_folder,
 )
+from redaes.backends.preprocessing import at_size, picture_size, size_shown
 from redaes.errors import BackendError, InputError, PromptError
 from redaes.images import MAX_ASPECT
 from redaes.prompts import Prompt
@@ -54,11 +55,11 @@ class LocalBackend:
             device: such as ``cpu`` or ``cuda:1``; None: the best there is.
             dtype: None: bfloat16 on CUDA, else float32.
             batch_size: requests per forward pass.
-            max_pixels: cap on a picture's area, in pixels; None: the processor's own.
+            max_pixels: cap on a picture's area, in pixels; None: that which the adapter or the model was trained with.
 
         Raises:
             BackendError: the model cannot be had, is incomplete, or does not fit the device.
-            InputError: ``batch_size`` or ``max_pixels`` is below 1.
+            InputError: ``batch_size`` or ``max_pixels`` is below 1, or ``max_pixels`` is not what it was trained with.
             MissingDependency: an adapter is asked for and peft is not installed.
         """
         if max_pixels is not None and max_pixels < 1:
@@ -76,6 +77,7 @@ class LocalBackend:
                 # The default model stands for its family: what was trained on the base must not go on the trained one.
                 name, folder = nano.BASE, model_folder(nano.BASE)
             name = f"{name} + {adapter}"
+        shown = size_shown(folder, adapter, max_pixels)
         place = find_device(device)
         if dtype is None:
             dtype = torch.bfloat16 if place.type == "cuda" else torch.float32
@@ -86,10 +88,10 @@ class LocalBackend:
             network = network.to(place)
         except RuntimeError as error:
             raise BackendError(f"{name} cannot be moved to {place}: {first_line(error)}; try --device cpu") from error
-        processor = load_processor(folder, max_pixels)
+        processor = load_processor(folder, max_pixels, adapter)
         network.eval()
         revision = revision_of(folder) if adapter is None else revision_of(folder, adapter)
-        self._set_up(network, processor, name, revision, batch_size)
+        self._set_up(network, processor, name, at_size(revision, shown, picture_size(folder)), batch_size)
 
     @classmethod
     def from_model(cls, model: Any, processor: Any, name: str, revision: str, *, batch_size: int = 8) -> LocalBackend:

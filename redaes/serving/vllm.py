@@ -24,12 +24,19 @@ from typing import Any
 from redaes import nano
 from redaes.backends.base import ADAPTER_CONFIG, base_of, revision_of
 from redaes.backends.endpoint import API_KEY_VARIABLE
+from redaes.backends.preprocessing import (
+    IMAGE_CONFIG,
+    NESTED_CONFIG,
+    TEMPLATE,
+    at_size,
+    chat_template_of,
+    picture_size,
+    size_shown,
+)
 from redaes.errors import BackendError, InputError, MissingDependency
+from redaes.serving.adapters import check_patches, room_for
 
 LOG = logging.getLogger("redaes.serving")
-
-_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
-"""Ranks of LoRA that vLLM makes room for."""
 
 _LONGEST_RESTART_S = 60.0
 _MAX_MODEL_LEN = 8192
@@ -41,13 +48,14 @@ class Served:
     """A model as vLLM is to offer it."""
 
     model: str
-    """``redaes/nano`` or ``redaes/nano-base``, a folder with a model (merged ones too), or a hub name."""
+    """``redaes/nano`` or ``redaes/nano-base``, a folder with a model (merged ones too), or with an adapter, which names
+    its base, or a hub name."""
     adapter: Path | None = None
     """Folder of a LoRA adapter on the model."""
     max_images: int = 4
     """Pictures in one request."""
     max_pixels: int | None = None
-    """Area in pixels to which the model's processor shrinks a picture; None: the processor's own."""
+    """Area in pixels to which the model's processor shrinks a picture; None: that of the training, or its own."""
     cpu: bool = False
     """Whether this is a vLLM for CPUs: float32, eager, a small cache."""
     data_parallel: int = 1
@@ -58,6 +66,11 @@ class Served:
     """Further arguments for vLLM, as they are; they go last, so they win."""
 
     def __post_init__(self) -> None:
+        if (Path(self.model) / ADAPTER_CONFIG).is_file():
+            if self.adapter is not None:
+                raise BackendError(f"{self.model} is itself an adapter; give its base beside adapter {self.adapter}")
+            object.__setattr__(self, "adapter", Path(self.model))
+            object.__setattr__(self, "model", base_of(Path(self.model)))
         # As the local backend has it: what was trained on the embedded base must not go on the trained model.
         if self.adapter is not None and self.model == nano.NAME and base_of(self.adapter) == nano.BASE:
             object.__setattr__(self, "model", nano.BASE)
@@ -78,7 +91,8 @@ class Served:
         """What pins the weights, as a local backend says it; ``unpinned`` for a hub name."""
         if self.folder is None:
             return "unpinned"
-        return revision_of(self.folder) if self.adapter is None else revision_of(self.folder, self.adapter)
+        revision = revision_of(self.folder) if self.adapter is None else revision_of(self.folder, self.adapter)
+        return at_size(revision, size_shown(self.folder, self.adapter, self.max_pixels), picture_size(self.folder))
 
     def arguments(self, port: int) -> list[str]:
         """The command line of vLLM's server, on this machine's loopback only.
@@ -86,6 +100,7 @@ class Served:
         Raises:
             BackendError: the model's configuration cannot be read, or the adapter is one that vLLM refuses, or takes in
                 part without a word.
+            InputError: ``max_pixels`` is not what the adapter or the model was trained with.
         """
         limits = {"image": self.max_images, "video": 0}
         found = [
@@ -99,12 +114,10 @@ class Served:
             *("--generation-config", "vllm"),
             "--enable-prefix-caching",
         ]
-        if self.max_pixels is not None:
-            size = {"shortest_edge": min(1024, self.max_pixels), "longest_edge": self.max_pixels}
-            found += ["--mm-processor-kwargs", json.dumps({"size": size})]
+        found += self._preprocessing()
         if self.adapter is not None:
             lora = json.dumps({"name": self.name, "path": str(self.adapter)})
-            found += ["--enable-lora", "--lora-modules", lora, "--max-lora-rank", str(_room_for(self.adapter))]
+            found += ["--enable-lora", "--lora-modules", lora, "--max-lora-rank", str(room_for(self.adapter))]
         if self.cpu:
             # Without a size, vLLM reserves nearly all of the machine's memory. Prefix caching needs whole blocks.
             found += ["--dtype", "float32", "--enforce-eager", "--kv-cache-memory-bytes", "500M"]
@@ -114,6 +127,47 @@ class Served:
         if self.tensor_parallel > 1:
             found += ["--tensor-parallel-size", str(self.tensor_parallel), "--mm-encoder-tp-mode", "data"]
         return [*found, *self.extra]
+
+    def _preprocessing(self) -> list[str]:
+        """Arguments for what vLLM would otherwise take from the model's folder: size of pictures and chat template.
+
+        Raises:
+            BackendError: the adapter's pictures differ from the model's in more than their size, or nobody says at
+                which size a model from the hub shows them.
+            InputError: another size is asked for than that of the training.
+        """
+        folder = self._settings_folder()
+        size = size_shown(folder, self.adapter, self.max_pixels)
+        own = None if folder is None else picture_size(folder)
+        found = []
+        if size is not None and (size != own or self.max_pixels is not None):
+            found += ["--mm-processor-kwargs", json.dumps({"size": size.as_dict()})]
+        elif size is None and self.max_pixels is not None:
+            raise BackendError(f"{self.model} does not say at which size it shows pictures; leave max_pixels out")
+        if self.adapter is not None:
+            if folder is not None:
+                check_patches(self.adapter, folder)
+            template = self.adapter / TEMPLATE
+            if template.is_file() and (folder is None or chat_template_of(folder) != chat_template_of(self.adapter)):
+                found += ["--chat-template", str(template)]
+        return found
+
+    def _settings_folder(self) -> Path | None:
+        """Where the model's settings for pictures lie; those of a model from the hub are fetched if they are needed."""
+        if self.folder is not None or self.max_pixels is None or self._adapter_says():
+            return self.folder
+        from huggingface_hub import snapshot_download
+
+        try:
+            return Path(snapshot_download(self.model, allow_patterns=[IMAGE_CONFIG, NESTED_CONFIG]))
+        except (OSError, ValueError) as error:
+            raise BackendError(
+                f"{self.model}: its settings for pictures are not to be had from the hub ({error}), and max_pixels "
+                "needs them; check the name, or leave max_pixels out"
+            ) from error
+
+    def _adapter_says(self) -> bool:
+        return self.adapter is not None and picture_size(self.adapter) is not None
 
     def _most_tokens(self) -> int:
         """Of prompt and answer together: what the model knows positions for, up to a bound of ours."""
@@ -126,41 +180,6 @@ class Served:
             return min(_MAX_MODEL_LEN, int(known))
         except (OSError, ValueError, AttributeError, TypeError) as error:
             raise BackendError(f"{file} cannot be read ({error}); give the folder of a whole model") from error
-
-
-def _room_for(adapter: Path) -> int:
-    """The rank that vLLM is to make room for.
-
-    Raises:
-        BackendError: not an adapter, or one that vLLM would not serve as it was trained.
-    """
-    try:
-        config = json.loads((adapter / ADAPTER_CONFIG).read_text(encoding="utf-8"))
-        rank = int(config["r"])
-    except (OSError, ValueError, LookupError, TypeError) as error:
-        raise BackendError(f"{adapter}: no {ADAPTER_CONFIG} that can be read ({error}); give a LoRA adapter") from error
-    merge = "merge it into the model (peft: merge_and_unload) and serve that"
-    for field in ("use_dora", "modules_to_save"):
-        if config.get(field):
-            raise BackendError(f"{adapter}: vLLM serves no adapter with {field}; {merge}")
-    # vLLM leaves such weights out and answers all the same.
-    strange = [name for name in _tensors(adapter / "adapter_model.safetensors") if ".visual." in name]
-    if strange:
-        raise BackendError(f"{adapter} also changes the vision tower ({strange[0]}), which vLLM leaves out; {merge}")
-    room = next((size for size in _RANKS if size >= rank), None)
-    if room is None:
-        raise BackendError(f"{adapter} has rank {rank}; vLLM takes up to {_RANKS[-1]}; {merge}")
-    return room
-
-
-def _tensors(file: Path) -> list[str]:
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(file, framework="np") as tensors:
-            return list(tensors.keys())
-    except (OSError, SafetensorError) as error:
-        raise BackendError(f"{file} cannot be read ({error}); copy or train the adapter again") from error
 
 
 class VllmServer:

@@ -23,6 +23,7 @@ from redaes.answers import parse
 from redaes.backends.base import ADAPTER_CONFIG, Request
 from redaes.backends.loading import load_adapter, load_network, load_processor, model_folder
 from redaes.backends.local import LocalBackend
+from redaes.backends.preprocessing import image_settings
 from redaes.errors import ParseError, RecordError
 from redaes.records import PairRecord, data_hash, read_json, read_records
 from redaes.training.formatting import answer_batch, ordered_images
@@ -182,15 +183,15 @@ def check_result(final: Path, data: Path, *, n_pairs: int, merged: Path | None =
     records = probed_records(data)
     explained = (item for item in read_records(data, "test") if item.rationale is not None)
     held_out = nsmallest(n_pairs, explained, key=lambda item: item.pair.id)  # ids are hashes: from all groups
-    processor = load_processor(final, None)
+    has_adapter = (final / ADAPTER_CONFIG).is_file()
+    base = model_folder(record["arguments"]["model"]) if has_adapter else final
+    processor = load_processor(base, None, final if has_adapter else None)
     weights = getattr(torch, dtype)
     device = "cuda" if torch.cuda.is_available() else "cpu"
 
-    has_adapter = (final / ADAPTER_CONFIG).is_file()
+    model = load_network(base, weights)
     if has_adapter:
-        model = load_adapter(load_network(model_folder(record["arguments"]["model"]), weights), final)
-    else:
-        model = load_network(final, weights)
+        model = load_adapter(model, final)
     model = model.to(device)
     fresh = answer_log_probs(model, processor, records)
     found = [
@@ -199,6 +200,8 @@ def check_result(final: Path, data: Path, *, n_pairs: int, merged: Path | None =
     if has_adapter:
         merge = model.merge_and_unload
         model = merge(safe_merge=True) if merged is None else load_network(merged, weights).to(device)
+        if merged is not None and image_settings(merged) is not None:
+            processor = load_processor(merged, None)
         alone = answer_log_probs(model, processor, records)
         kept = dtype if merged is None else _coarser(dtype, merged)
         found.append(_agreement("merged", fresh, alone, kept, "log-probabilities with the adapter and merged"))

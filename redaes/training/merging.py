@@ -18,6 +18,7 @@ from redaes.errors import RecordError, TrainingError
 from redaes.records import read_json
 from redaes.training.checks import TOLERANCE
 from redaes.training.formatting import chat_text, encode
+from redaes.training.model_files import name_for_both_versions, save_processor
 
 KEPT = ("prompts.json", "run_record.json")
 """What goes along from the adapter's folder, where it is there."""
@@ -55,7 +56,7 @@ def merge(adapter: Path, out: Path, *, model: str | None = None, in_float32: boo
         raise RecordError(f"{out} exists; choose another --out, nothing is overwritten")
     base = model_folder(model or read_json(adapter / ADAPTER_CONFIG)["base_model_name_or_path"])
     dtype = AutoConfig.from_pretrained(base, local_files_only=True, trust_remote_code=False).dtype or torch.float32
-    processor = load_processor(adapter if (adapter / "processor_config.json").is_file() else base, None)
+    processor = load_processor(base, None, adapter)
     # Merged and compared in float32, rounded once at the end: in bfloat16 two roundings of a small model add up.
     network = load_adapter(load_network(base, torch.float32), adapter)
     before = _log_probs(network, processor)
@@ -72,7 +73,8 @@ def merge(adapter: Path, out: Path, *, model: str | None = None, in_float32: boo
     making = out.with_name(f".{out.name}.{os.getpid()}.tmp")
     try:
         network.to(torch.float32 if in_float32 else dtype).save_pretrained(making)
-        processor.save_pretrained(making)
+        name_for_both_versions(making)
+        save_processor(processor, base, making)
         for name in KEPT:
             if (adapter / name).is_file():
                 shutil.copyfile(adapter / name, making / name)

@@ -26,7 +26,7 @@ from transformers import (
 from transformers.integrations import is_deepspeed_zero3_enabled
 
 from redaes import nano, prompts
-from redaes.backends.loading import load_adapter, load_network, load_processor, model_folder
+from redaes.backends.loading import load_adapter, load_network, model_folder
 from redaes.errors import RecordError, TrainingError
 from redaes.hub import push
 from redaes.records import data_hash, read_json, write_atomically, write_json
@@ -35,6 +35,8 @@ from redaes.training.checkpoints import ProvenCheckpoints, checkpoint_to_resume,
 from redaes.training.checks import probe
 from redaes.training.cpu import use_float32_attention, without_imitated_bfloat16
 from redaes.training.lengths import OrderOfEpochs
+from redaes.training.model_files import name_for_both_versions, save_processor
+from redaes.training.preprocessing import check_max_pixels, size_record, training_processor
 from redaes.training.run_record import environment
 
 LORA_TARGETS = r".*language_model.*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)"
@@ -70,7 +72,9 @@ class StageArguments:
     lora_r: int = field(default=16, metadata={"help": "LoRA rank"})
     lora_alpha: int = field(default=32, metadata={"help": "LoRA alpha"})
     lora_dropout: float = field(default=0.0, metadata={"help": "LoRA dropout"})
-    max_pixels: int | None = field(default=None, metadata={"help": "cap on a picture's area; None: the processor's"})
+    max_pixels: int | None = field(
+        default=None, metadata={"help": "cap on a picture's area; None: the adapter's, or the model's"}
+    )
     leave_out: list[str] = field(
         default_factory=list,
         metadata={"help": "edits never to train on, to see how far learning carries"},
@@ -84,6 +88,7 @@ class StageArguments:
         Raises:
             TrainingError: names the setting, its value and the remedy.
         """
+        check_max_pixels(self.max_pixels)
         if self.full_training and self.adapter:
             raise TrainingError(f"full_training trains no LoRA: drop adapter {self.adapter!r} or full_training")
         if self.lora_r < 1 or self.lora_alpha < 1 or not 0 <= self.lora_dropout < 1:
@@ -103,8 +108,12 @@ class StageArguments:
 
 
 def base_processor(arguments: StageArguments) -> ProcessorMixin:
-    """The base model's processor, with the pixel cap."""
-    return load_processor(model_folder(arguments.model), arguments.max_pixels)
+    """The processor to train with, at the size that is asked for: the adapter's, or else the base model's."""
+    return training_processor(model_folder(arguments.model), _adapter(arguments), arguments.max_pixels)
+
+
+def _adapter(arguments: StageArguments) -> Path | None:
+    return Path(arguments.adapter) if arguments.adapter else None
 
 
 def load_model(arguments: StageArguments, dtype: torch.dtype) -> PreTrainedModel | PeftModel:
@@ -317,8 +326,11 @@ def train(
         metrics = {**result, **measure()}
         if result_model is not None:
             result_model().save_pretrained(final)
-        processor.save_pretrained(final)
-        if not arguments.full_training:
+        base = model_folder(arguments.model)
+        save_processor(processor, base, final)
+        if arguments.full_training:
+            name_for_both_versions(final)
+        else:
             _name_base_model(final, arguments.model)
         prompt_ids = {name: prompts.load(name).id for name in sorted(prompts.names())}
         write_json(final / "prompts.json", prompt_ids)
@@ -329,6 +341,7 @@ def train(
             "data_hash": run.settings["data_hash"],
             **about,
             "metrics": metrics,
+            "pictures": size_record(processor, base, _adapter(arguments)),
             "probe": probed,
             "weights": weights,
             **environment(),

@@ -1,0 +1,76 @@
+"""The processor that a stage trains with: an adapter that it goes on from brings its own, and a change is said."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from accelerate import PartialState
+from transformers import ProcessorMixin
+
+from redaes.backends.base import ADAPTER_CONFIG
+from redaes.backends.loading import load_processor
+from redaes.backends.preprocessing import RUN_RECORD, picture_size
+from redaes.errors import TrainingError
+from redaes.images import MAX_PIXELS
+
+
+def check_max_pixels(max_pixels: int | None) -> None:
+    """Refuse a cap on a picture's area that would not hold.
+
+    Raises:
+        TrainingError: it is below 1, or above what pictures are shrunk to when they are read, here as in serving.
+    """
+    if max_pixels is not None and not 1 <= max_pixels <= MAX_PIXELS:
+        raise TrainingError(
+            f"max_pixels is {max_pixels:,}; give 1 to {MAX_PIXELS:,}, for larger pictures are shrunk to that when they "
+            "are read (docs/images.md)"
+        )
+
+
+def training_processor(model: Path, adapter: Path | None, max_pixels: int | None) -> ProcessorMixin:
+    """The adapter's processor, where it has one, else the model's, at the size that is asked for.
+
+    Where an earlier training was at another size, the main process says so on stderr.
+
+    Args:
+        model: folder of the base.
+        adapter: to go on from.
+        max_pixels: cap on a picture's area, in pixels; None: as it was trained so far, or the model's own.
+
+    Raises:
+        BackendError: there is no processor, or it has no cap to be changed.
+    """
+    processor: ProcessorMixin = load_processor(model, max_pixels, adapter)
+    before = _trained_at(model, adapter)
+    if before is not None and max_pixels is not None and before[1] != max_pixels and PartialState().is_main_process:
+        sys.stderr.write(
+            f"max_pixels is {max_pixels:,}: this stage trains, and its result is served, on pictures of at most that, "
+            f"where {before[0]} was trained on pictures of at most {before[1]:,} pixels; leave max_pixels out to keep "
+            "them\n"
+        )
+    return processor
+
+
+def size_record(processor: ProcessorMixin, model: Path, adapter: Path | None) -> dict[str, Any]:
+    """What a run record keeps of the size of pictures, in pixels of area: now, in what it goes on from, when read."""
+    before = _trained_at(model, adapter)
+    size = dict(processor.image_processor.size)
+    return {
+        "shortest_edge": size.get("shortest_edge"),
+        "longest_edge": size.get("longest_edge"),
+        "longest_edge_before": None if before is None else before[1],
+        "read_at_most": MAX_PIXELS,
+    }
+
+
+def _trained_at(model: Path, adapter: Path | None) -> tuple[Path, int] | None:
+    """What was trained already and at which cap; None: nothing was, or it does not say."""
+    for folder in (adapter, model):
+        if folder is None or not any((folder / name).is_file() for name in (ADAPTER_CONFIG, RUN_RECORD)):
+            continue
+        size = picture_size(folder)
+        if size is not None:
+            return folder, size.longest_edge
+    return None
