@@ -125,7 +125,7 @@ def _engine(vllm_generation: Any, processor: ProcessorMixin, dtype: torch.dtype)
         engine,
         dtype=str(dtype).removeprefix("torch."),
         limit_mm_per_prompt={"image": 2, "video": 0},
-        mm_processor_kwargs={"size": dict(processor.image_processor.size)},
+        mm_processor_kwargs=picture_settings(processor),
         # Compiling pays for long runs on a GPU alone.
         enforce_eager=current_platform.is_cpu(),
     )
@@ -134,6 +134,12 @@ def _engine(vllm_generation: Any, processor: ProcessorMixin, dtype: torch.dtype)
         yield
     finally:
         vllm_generation.LLM, utils.dispatch_cpu_unquantized_gemm = engine, dispatch
+
+
+def picture_settings(processor: ProcessorMixin) -> dict[str, Any]:
+    """What vLLM is told of pictures, so that it shows them as the trainer does and not as the model's folder says."""
+    size = dict(processor.image_processor.size)
+    return {"size": {name: bound for name, bound in size.items() if bound is not None}}
 
 
 def _plain_linear(layer: Any, remove_weight: bool) -> None:
