@@ -13,7 +13,7 @@ NEWEST_VENV ?= .venv-newest
 
 BIN := $(VENV)/bin
 PY := $(BIN)/python
-NOT_HERE := -m "not slow and not gpu and not vllm"
+NOT_HERE := -m "not slow and not gpu and not vllm and not transformers4"
 # A file's tests stay together, because they share what they train; tests/conftest.py says in which order files begin.
 PARALLEL := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 # What trains, saves, resumes and loads: where a new version of the libraries would show first.
@@ -78,7 +78,7 @@ test: $(VENV)/.installed-test
 	$(PY) -m pytest $(NOT_HERE) $(PARALLEL) tests/unit tests/integration tests/e2e tests/packaging $(PYTEST_ARGS)
 
 test-slow: $(VENV)/.installed-test
-	$(PY) -m pytest -m "slow and not gpu and not vllm" $(PARALLEL) tests $(PYTEST_ARGS)
+	$(PY) -m pytest -m "slow and not gpu and not vllm and not transformers4" $(PARALLEL) tests $(PYTEST_ARGS)
 
 # torch stays at the pinned version: its size is most of the installation.
 test-newest:

@@ -44,6 +44,7 @@ from redaes.serving.intake import (
     Upload,
     chat_request,
     read_question,
+    with_pixels_of_training,
 )
 from redaes.serving.limits import Limits
 from redaes.types import Ranking, Record, Sampling
@@ -458,6 +459,7 @@ def _add_chat(app: FastAPI, backend: ServerBackend, desk: _Desk, limits: Limits)
     async def chat(request: Request) -> Response:
         """The model itself, as vLLM offers it."""
         asked = await asyncio.to_thread(chat_request, await request.body(), backend.model, limits)
+        asked = await desk.run(request, lambda _model: with_pixels_of_training(asked))
         try:
             status, answer = await desk.watched(request, backend.forward(asked))
         except EndpointError as error:

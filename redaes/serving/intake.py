@@ -21,7 +21,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from redaes.errors import ImageError
-from redaes.images import IMAGE_SUFFIXES, content_id, image_size
+from redaes.images import IMAGE_SUFFIXES, content_id, data_url, decode_image, image_size
 from redaes.prompts import Mode
 from redaes.serving.limits import Limits
 
@@ -203,6 +203,23 @@ def chat_request(body: bytes, model: str, limits: Limits) -> bytes:
         return json.dumps(asked, allow_nan=False).encode()
     except ValueError as error:
         raise refused(422, "numbers must be finite") from error
+
+
+def with_pixels_of_training(body: bytes) -> bytes:
+    """A checked chat request whose pictures are decoded here, as everywhere else, and sent on as PNG.
+
+    The server behind would decode them in its own way: without their orientation, colour profile or depth.
+
+    Raises:
+        ImageError: a picture cannot be decoded.
+    """
+    asked = json.loads(body)
+    for message in asked["messages"]:
+        for part in message["content"] if isinstance(message["content"], list) else ():
+            if part["type"] == "image_url":
+                upload = from_data_url(part["image_url"]["url"], "image_url")
+                part["image_url"]["url"] = data_url(decode_image(upload.data, upload.name).image)
+    return json.dumps(asked).encode()
 
 
 def _content(content: Any, limits: Limits, n_before: int) -> int:

@@ -7,6 +7,7 @@ from pathlib import PurePath
 from typing import Any
 
 from redaes import nano
+from redaes.training.model_files import loads_in
 
 SETTINGS = (
     "num_train_epochs", "max_steps", "per_device_train_batch_size", "gradient_accumulation_steps", "learning_rate",
@@ -56,6 +57,36 @@ Of the training itself. They say nothing about pictures that were not trained on
 
 Versions: {versions}.
 """
+
+
+_MERGED = """---
+library_name: transformers
+pipeline_tag: image-text-to-text
+tags:
+- image-aesthetics
+- preference
+---
+# RED-Aes, merged into {model}
+
+    redaes compare a.jpg b.jpg --model THIS_FOLDER
+
+Says which of two pictures looks better, by how much, and why. {pixels}Loads in {versions}: tokenizer and processor are
+the base's own files. How it was trained is in `run_record.json`, where there is one, and the prompts that it answers in
+`prompts.json`. The licence of the base model holds for this one.
+"""
+
+
+def merged_card(model: str, model_type: str, longest_edge: int | None) -> str:
+    """The card of a merged model.
+
+    Args:
+        model: the base, as the adapter names it.
+        model_type: the family, as its config.json has it.
+        longest_edge: the largest area at which it is shown a picture, in pixels; None: not known.
+    """
+    name = PurePath(model).name if PurePath(model).is_absolute() else model
+    pixels = "" if longest_edge is None else f"It was trained on pictures of at most {longest_edge:,} pixels. "
+    return _MERGED.format(model=name, pixels=pixels, versions=loads_in(model_type))
 
 
 def _table(head: tuple[str, str], rows: Mapping[str, Any]) -> str:

@@ -12,10 +12,11 @@ from PIL import Image
 from transformers import AutoConfig, ProcessorMixin
 
 from redaes import prompts
-from redaes.backends.base import ADAPTER_CONFIG
+from redaes.backends.base import ADAPTER_CONFIG, base_of
 from redaes.backends.loading import load_adapter, load_network, load_processor, model_folder
 from redaes.errors import RecordError, TrainingError
-from redaes.records import read_json
+from redaes.records import write_atomically
+from redaes.training.card import merged_card
 from redaes.training.checks import TOLERANCE
 from redaes.training.formatting import chat_text, encode
 from redaes.training.model_files import name_for_both_versions, save_processor
@@ -43,7 +44,8 @@ def merge(adapter: Path, out: Path, *, model: str | None = None, in_float32: boo
         in_float32: write float32, whatever the base is stored in; rounding a small model to bfloat16 moves verdicts.
 
     Returns:
-        ``out``: model in the base's own number type or float32, processor, and the adapter's records.
+        ``out``: model in the base's own number type or float32, the base's own tokenizer and processor files with the
+        adapter's size of pictures, the adapter's records, and a card.
 
     Raises:
         RecordError: no adapter there, or an ``out`` that exists or cannot be written.
@@ -54,7 +56,7 @@ def merge(adapter: Path, out: Path, *, model: str | None = None, in_float32: boo
         raise RecordError(f"{adapter} has no {ADAPTER_CONFIG}; give the final/ folder of a stage that trained a LoRA")
     if out.exists():
         raise RecordError(f"{out} exists; choose another --out, nothing is overwritten")
-    base = model_folder(model or read_json(adapter / ADAPTER_CONFIG)["base_model_name_or_path"])
+    base = model_folder(model or base_of(adapter))
     dtype = AutoConfig.from_pretrained(base, local_files_only=True, trust_remote_code=False).dtype or torch.float32
     processor = load_processor(base, None, adapter)
     # Merged and compared in float32, rounded once at the end: in bfloat16 two roundings of a small model add up.
@@ -78,6 +80,9 @@ def merge(adapter: Path, out: Path, *, model: str | None = None, in_float32: boo
         for name in KEPT:
             if (adapter / name).is_file():
                 shutil.copyfile(adapter / name, making / name)
+        longest = dict(processor.image_processor.size).get("longest_edge")
+        card = merged_card(model or base_of(adapter), network.config.model_type, longest)
+        write_atomically(making / "README.md", card.encode())
         making.rename(out)
     except OSError as error:
         raise RecordError(f"{out} cannot be written: {error.strerror or error}; choose another --out") from error

@@ -11,9 +11,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
-
-from transformers import ProcessorMixin
+from typing import TYPE_CHECKING, Any
 
 from redaes.backends.preprocessing import (
     IMAGE_CONFIG,
@@ -28,6 +26,9 @@ from redaes.backends.preprocessing import (
     size_in,
 )
 from redaes.records import write_atomically, write_json
+
+if TYPE_CHECKING:
+    from transformers import ProcessorMixin
 
 FILES = (
     "added_tokens.json", "merges.txt", "special_tokens_map.json", "tokenizer.json", "tokenizer.model", "vocab.json",

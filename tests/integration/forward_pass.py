@@ -1,6 +1,7 @@
-"""What a model folder makes of two pictures: ``forward_pass.py FOLDER OUT.npz``, in whatever transformers is there.
+"""What a model folder makes of two pictures, in any transformers: ``forward_pass.py FOLDER OUT.npz [COPY]``.
 
-Stands alone: it is also run by environments that have another transformers and no redaes.
+Stands alone: it is also run by environments that have another transformers and no redaes. An adapter's folder is asked
+for its processor alone; COPY is where to save what was loaded, as that version writes it.
 """
 
 from __future__ import annotations
@@ -18,10 +19,11 @@ TEXT = (
     "<|im_start|>user\n<|vision_start|><|image_pad|><|vision_end|> or <|vision_start|><|image_pad|><|vision_end|>?"
     "<|im_end|>\n<|im_start|>assistant\nWinner:"
 )
+CHAT = [{"role": "user", "content": [{"type": "text", "text": "Which?"}, {"type": "image"}]}]
 
 
-def forward_pass(folder: Path) -> dict[str, np.ndarray]:
-    """Token ids, patches, their grids, the rendering of a chat, and the logits after the text, of two pictures."""
+def forward_pass(folder: Path, copy: Path | None = None) -> dict[str, np.ndarray]:
+    """Token ids, patches, their grids, a chat as it is rendered, and the logits after the text."""
     spec = importlib.util.spec_from_file_location("torchvision_compat", SHIM)
     shim = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(shim)
@@ -30,22 +32,23 @@ def forward_pass(folder: Path) -> dict[str, np.ndarray]:
     from transformers import AutoModelForImageTextToText, AutoProcessor
 
     processor = AutoProcessor.from_pretrained(folder)
-    model = AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32).eval()
     rng = np.random.default_rng(0)
     pictures = [Image.fromarray(rng.integers(0, 256, (90, 140, 3), dtype=np.uint8)) for _ in range(2)]
     inputs = processor(text=[TEXT], images=[pictures], return_tensors="pt")
-    with torch.no_grad():
-        logits = model(**inputs).logits[0, -1]
-    chat = [{"role": "user", "content": [{"type": "text", "text": "Which?"}, {"type": "image"}]}]
-    return {
+    found = {
         "version": np.array(transformers.__version__),
-        "chat": np.array(processor.apply_chat_template(chat, add_generation_prompt=True, tokenize=False)),
-        "input_ids": inputs["input_ids"].numpy(),
-        "pixel_values": inputs["pixel_values"].numpy(),
-        "image_grid_thw": inputs["image_grid_thw"].numpy(),
-        "logits": logits.numpy(),
+        "chat": np.array(processor.apply_chat_template(CHAT, add_generation_prompt=True, tokenize=False)),
+        **{name: inputs[name].numpy() for name in ("input_ids", "pixel_values", "image_grid_thw")},
     }
+    if (folder / "config.json").is_file():
+        model = AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32).eval()
+        with torch.no_grad():
+            found["logits"] = model(**inputs).logits[0, -1].numpy()
+        if copy is not None:
+            model.save_pretrained(copy)
+            processor.save_pretrained(copy)
+    return found
 
 
 if __name__ == "__main__":
-    np.savez(sys.argv[2], **forward_pass(Path(sys.argv[1])))
+    np.savez(sys.argv[2], **forward_pass(*(Path(argument) for argument in [sys.argv[1], *sys.argv[3:]])))

@@ -1,4 +1,4 @@
-"""Against qwen-vl-utils, with which Qwen's own examples prepare pictures: where patches agree, and where they do not."""
+"""Against qwen-vl-utils, with which Qwen's own examples prepare pictures: where patches agree, and where not."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ from redaes.backends.base import Failure, Request
 from redaes.backends.endpoint import Endpoint
 from redaes.backends.server import ServerBackend
 from redaes.errors import BackendError, EndpointError, PartlyAnswered, PromptError
-from redaes.images import LoadedImage
+from redaes.images import LoadedImage, decode_image
 from redaes.images import data_url as as_url
 from redaes.serving.front_door import create_app
 from redaes.serving.limits import Limits
@@ -330,6 +330,23 @@ def test_a_chat_passes_through_with_its_answer(make: Making) -> None:
     assert call.body["max_completion_tokens"] == 1024  # an answer has an end even where nobody gave one
     assert call.headers["authorization"] == "Bearer the-door's-own-key"
     assert len(call.pictures()) == 1
+
+
+def test_a_chat_shows_the_pixels_of_training(make: Making) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was held upright
+    file = io.BytesIO()
+    Image.linear_gradient("L").resize((40, 20)).convert("RGB").save(file, "JPEG", exif=exif)
+    url = "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode()
+    with OpenAIServer(lambda call: Say("yes")) as server:
+        assert ask_door(make(server), "/v1/chat/completions", chat(url=url)).status_code == 200
+        cut = "data:image/jpeg;base64," + base64.b64encode(file.getvalue()[:-200]).decode()
+        refused = ask_door(make(server), "/v1/chat/completions", chat(url=cut))
+    (call,) = server.calls
+    (shown,) = call.pictures()
+    assert shown.size == (20, 40)
+    assert shown.tobytes() == decode_image(file.getvalue(), Path("a.jpg")).image.tobytes()
+    assert (refused.status_code, "damaged or truncated" in refused.json()["error"]["message"]) == (422, True)
 
 
 @pytest.mark.parametrize(
