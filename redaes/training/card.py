@@ -7,7 +7,6 @@ from pathlib import PurePath
 from typing import Any
 
 from redaes import nano
-from redaes.training.model_files import loads_in
 
 SETTINGS = (
     "num_train_epochs", "max_steps", "per_device_train_batch_size", "gradient_accumulation_steps", "learning_rate",
@@ -34,7 +33,7 @@ Says which of two pictures looks better, by how much, and why. Trained by redaes
 Differences are in points of a scale from 0 to 9 and **not calibrated to human scores**. The model has learned from
 edited photographs; it knows the faults that those edits make.
 
-## Data
+{files}## Data
 
 RED dataset whose shards hash to `{data_hash}`. The licences of its photographs, and that of the base model, hold for
 what is made of them.
@@ -76,17 +75,28 @@ the base's own files. How it was trained is in `run_record.json`, where there is
 """
 
 
-def merged_card(model: str, model_type: str, longest_edge: int | None) -> str:
+def merged_card(model: str, versions: str, longest_edge: int | None) -> str:
     """The card of a merged model.
 
     Args:
         model: the base, as the adapter names it.
-        model_type: the family, as its config.json has it.
+        versions: of transformers in which it loads.
         longest_edge: the largest area at which it is shown a picture, in pixels; None: not known.
     """
     name = PurePath(model).name if PurePath(model).is_absolute() else model
-    pixels = "" if longest_edge is None else f"It was trained on pictures of at most {longest_edge:,} pixels. "
-    return _MERGED.format(model=name, pixels=pixels, versions=loads_in(model_type))
+    return _MERGED.format(model=name, pixels=_pixels(longest_edge), versions=versions)
+
+
+def _pixels(longest_edge: int | None) -> str:
+    return "" if longest_edge is None else f"It was trained on pictures of at most {longest_edge:,} pixels. "
+
+
+def _files(record: Mapping[str, Any]) -> str:
+    """What is said of the files beside the weights, where the record knows."""
+    if "loads_in" not in record:
+        return ""
+    pixels, versions = _pixels(record["pictures"]["longest_edge"]), record["loads_in"]
+    return f"{pixels}Tokenizer and processor in this folder are the base's own files; they load in {versions}.\n\n"
 
 
 def _table(head: tuple[str, str], rows: Mapping[str, Any]) -> str:
@@ -104,7 +114,8 @@ def model_card(
     """The card, as Markdown with the hub's header.
 
     Args:
-        record: of the run: ``stage``, ``arguments``, ``training_arguments``, ``data_hash``, ``metrics``, ``versions``.
+        record: of the run: ``stage``, ``arguments``, ``training_arguments``, ``data_hash``, ``metrics``, ``versions``,
+            and, where they are known, ``pictures`` and ``loads_in``.
         prompt_ids: name to id of each prompt.
         history: what the trainer logged, in order; the last figures of the training go into the card.
         base_on_hub: whether the base model is named as the hub names it; otherwise it is a folder, or embedded.
@@ -124,6 +135,7 @@ def model_card(
         stage=record["stage"],
         model=model,
         command=f"redaes compare a.jpg b.jpg {option}",
+        files=_files(record),
         data_hash=record["data_hash"],
         prompts=_table(("prompt", "id"), {name: f"`{value}`" for name, value in prompt_ids.items()}),
         figures=_table(("figure", "value"), {name: _figure(value) for name, value in figures.items()}),

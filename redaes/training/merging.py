@@ -19,7 +19,7 @@ from redaes.records import write_atomically
 from redaes.training.card import merged_card
 from redaes.training.checks import TOLERANCE
 from redaes.training.formatting import chat_text, encode
-from redaes.training.model_files import name_for_both_versions, save_processor
+from redaes.training.model_files import loads_in, name_for_both_versions, save_processor
 
 KEPT = ("prompts.json", "run_record.json")
 """What goes along from the adapter's folder, where it is there."""
@@ -81,7 +81,7 @@ def merge(adapter: Path, out: Path, *, model: str | None = None, in_float32: boo
             if (adapter / name).is_file():
                 shutil.copyfile(adapter / name, making / name)
         longest = dict(processor.image_processor.size).get("longest_edge")
-        card = merged_card(model or base_of(adapter), network.config.model_type, longest)
+        card = merged_card(model or base_of(adapter), loads_in(base), longest)
         write_atomically(making / "README.md", card.encode())
         making.rename(out)
     except OSError as error:

@@ -44,9 +44,9 @@ _LEFT_OVER = ("is_local", "local_files_only")
 _IN_BOTH = ("qwen2_5_vl", "qwen3_vl")
 
 
-def loads_in(model_type: str) -> str:
-    """In which versions of transformers a result of this family loads, as far as it was tried."""
-    if model_type in _IN_BOTH:
+def loads_in(base: Path) -> str:
+    """In which versions of transformers a result on this base loads, as far as it was tried."""
+    if read_settings(base / "config.json").get("model_type") in _IN_BOTH:
         return "transformers 4.57 and 5"
     return "transformers 5, from the version that first has this model"
 

@@ -35,7 +35,7 @@ from redaes.training.checkpoints import ProvenCheckpoints, checkpoint_to_resume,
 from redaes.training.checks import probe
 from redaes.training.cpu import use_float32_attention, without_imitated_bfloat16
 from redaes.training.lengths import OrderOfEpochs
-from redaes.training.model_files import name_for_both_versions, save_processor
+from redaes.training.model_files import loads_in, name_for_both_versions, save_processor
 from redaes.training.preprocessing import check_max_pixels, size_record, training_processor
 from redaes.training.run_record import environment
 
@@ -342,6 +342,7 @@ def train(
             **about,
             "metrics": metrics,
             "pictures": size_record(processor, base, _adapter(arguments)),
+            "loads_in": loads_in(base),
             "probe": probed,
             "weights": weights,
             **environment(),
