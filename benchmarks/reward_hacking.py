@@ -141,7 +141,7 @@ def sampled(
     network = load_network(folder, torch.float32).eval()
     if args.adapter is not None:
         network = load_adapter(network, args.adapter).eval()
-    processor = load_processor(folder, None)
+    processor = load_processor(folder, None, args.adapter)
     torch.manual_seed(args.seed)
     repeated, texts, lengths = [], [], []
     for start in range(0, len(rows), PROMPTS_AT_ONCE):
