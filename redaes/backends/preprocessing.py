@@ -16,6 +16,7 @@ from typing import Any
 
 from redaes.backends.base import ADAPTER_CONFIG
 from redaes.errors import BackendError, InputError
+from redaes.images import MAX_PIXELS
 
 IMAGE_CONFIG = "preprocessor_config.json"
 VIDEO_CONFIG = "video_preprocessor_config.json"
@@ -121,13 +122,32 @@ def size_shown(model: Path | None, adapter: Path | None, max_pixels: int | None)
     found = None if source is None else picture_size(source)
     if max_pixels is None or found is None or source is None:
         return found
-    if max_pixels != found.longest_edge and any((source / name).is_file() for name in (ADAPTER_CONFIG, RUN_RECORD)):
+    if max_pixels != found.longest_edge and _was_trained(source):
         raise InputError(
             f"max_pixels is {max_pixels:,}, but {source} was trained on pictures of at most {found.longest_edge:,} "
             f"pixels ({_says_size(source)}), and answers otherwise at another size; leave max_pixels out, train at the "
             "size that is wanted, or, to try it all the same, change size in that file"
         )
     return found.capped(max_pixels)
+
+
+def refuse_smaller(folder: Path, max_pixels: int) -> None:
+    """Refuse to shrink pictures, before a model gets them, below the size that it was trained on.
+
+    Args:
+        folder: of a model or an adapter.
+        max_pixels: largest area that it would be shown.
+
+    Raises:
+        InputError: names both sizes.
+        BackendError: a file cannot be read.
+    """
+    size = picture_size(folder) if _was_trained(folder) else None
+    if size is not None and max_pixels < min(size.longest_edge, MAX_PIXELS):
+        raise InputError(
+            f"max_pixels is {max_pixels:,}, but {folder} was trained on pictures of up to {size.longest_edge:,} pixels "
+            f"({_says_size(folder)}), and answers otherwise at another size; leave max_pixels out"
+        )
 
 
 def at_size(revision: str, shown: PictureSize | None, own: PictureSize | None) -> str:
@@ -156,6 +176,11 @@ def chat_template_of(folder: Path) -> str | None:
         raise BackendError(f"{file} cannot be read ({error}); copy the model again") from error
     found = read_settings(folder / TOKENIZER_CONFIG).get("chat_template")
     return found if isinstance(found, str) else None
+
+
+def _was_trained(folder: Path) -> bool:
+    """Whether this is an adapter, or a model that a stage or a merge has left."""
+    return any((folder / name).is_file() for name in (ADAPTER_CONFIG, RUN_RECORD))
 
 
 def _says_size(folder: Path) -> Path:

@@ -28,6 +28,7 @@ from typing import Any, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
 
+from redaes.backends.preprocessing import refuse_smaller
 from redaes.errors import ImageError, InputError, RecordError
 from redaes.evaluation import benchmarks
 from redaes.evaluation.assessors import Answer, Assessor, Given, Question, Shown, make_assessor
@@ -141,9 +142,13 @@ def begin(loaded: Loaded, assessor: Assessor, plan: Plan, out: Path, spec: Spec)
     """Write what is run, or make sure that it is what was begun here.
 
     Raises:
-        InputError: the folder is of another run; says what differs.
+        InputError: the folder is of another run, which says what differs; or ``max_pixels`` is below the size that the
+            assessor was trained on.
         RecordError: the folder cannot be used.
     """
+    for option in ("adapter", "model"):
+        if option in spec.options:
+            refuse_smaller(Path(spec.options[option]), spec.max_pixels)
     benchmark = loaded.benchmark
     identity = {
         "schema_version": SCHEMA_VERSION,

@@ -264,6 +264,14 @@ def test_another_size_is_refused_by_name(tiny_model: Path, adapter: Path, tmp_pa
     assert LocalBackend(tiny_model, adapter=adapter, max_pixels=CAP, device="cpu").revision.endswith("-2304px")
 
 
+def test_an_evaluation_shows_no_smaller_pictures(tiny_model: Path, adapter: Path, data: Path, tmp_path: Path) -> None:
+    command = ["eval", "red", "--data", str(data), "--assessor", "vlm_pairs", "--out", str(tmp_path / "out")]
+    options = [f"--option={name}={value}" for name, value in (("model", tiny_model), ("adapter", adapter))]
+    done = CliRunner().invoke(cli.app, [*command, *options, "--option=device=cpu", "--max-pixels", "2000"])
+    assert (done.exit_code, "max_pixels is 2,000, but" in done.stderr, "up to 2,304" in done.stderr) == (2, True, True)
+    assert not (tmp_path / "out" / "run.json").exists()
+
+
 def test_a_server_that_runs_has_a_size_of_its_own() -> None:
     done = CliRunner().invoke(cli.app, ["serve", "--attach", "http://127.0.0.1:9/v1", "--max-pixels", "9216"])
     assert (done.exit_code, "--max-pixels goes with" in done.stderr) == (2, True)
