@@ -17,8 +17,8 @@ from transformers import ProcessorMixin
 
 from redaes import prompts
 from redaes.answers import render_verdict, stated
-from redaes.backends.local import MAX_ASPECT
 from redaes.errors import RecordError
+from redaes.images import MAX_ASPECT
 from redaes.prompts import Mode, Prompt
 from redaes.records import PairRecord, Side, load_pairs, picture_of, record_of, without_operations
 from redaes.types import Order, Split, winner_of
