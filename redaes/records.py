@@ -26,6 +26,7 @@ from pydantic import BaseModel, ValidationError
 
 from redaes.errors import ImageError, InputError, MissingDependency, RecordError
 from redaes.images import LoadedImage, decode_image
+from redaes.table_cache import comes_of_writing, content_hash, copies_of, not_writable
 from redaes.types import SPLITS, Agreement, Edit, ImageRef, Pair, Rationale, Split
 
 if TYPE_CHECKING:
@@ -413,7 +414,8 @@ def load_pairs(folder: Path, split: Split) -> datasets.Dataset:
     """A split as a memory-mapped ``datasets.Dataset`` with undecoded pictures.
 
     Raises:
-        RecordError: no such dataset, an unknown schema version, or a file that is no Parquet.
+        RecordError: no such dataset, an unknown schema version, a file that is no Parquet, or a cache that cannot be
+            written to.
     """
     try:
         import datasets
@@ -427,8 +429,14 @@ def load_pairs(folder: Path, split: Split) -> datasets.Dataset:
     for column in ("first", "second"):
         columns[column] = datasets.Image(decode=False)
     try:
-        return datasets.Dataset.from_parquet([str(file) for file in files], features=columns)
+        return datasets.Dataset.from_parquet(
+            [str(file) for file in files], features=columns, cache_dir=str(copies_of(files))
+        )
+    except OSError as error:
+        raise not_writable(error) from error
     except datasets.exceptions.DatasetGenerationError as error:
+        if comes_of_writing(error.__cause__):
+            raise not_writable(error.__cause__) from error
         damaged = _unreadable(files)
         raise RecordError(
             f"{', '.join(map(str, damaged)) or folder} cannot be read ({error.__cause__ or error}); "
@@ -461,6 +469,5 @@ def data_hash(folder: Path) -> str:
     digest = hashlib.sha256()
     for split in SPLITS:
         for file in sorted((folder / "data").glob(f"{split}-*.parquet")):
-            content = hashlib.sha256(file.read_bytes()).hexdigest()
-            digest.update(f"{file.name}:{content}\n".encode())
+            digest.update(f"{file.name}:{content_hash(file)}\n".encode())
     return digest.hexdigest()

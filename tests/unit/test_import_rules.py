@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("types", "errors"),
     ("answers", "lenient", "thinking", "ranking", "metrics", "prompts", "images", "rewards"),
-    ("records", "hub", "backends", "nano", "torchvision_compat", "processes"),
+    ("records", "table_cache", "hub", "backends", "nano", "torchvision_compat", "processes"),
     (
         "assessor",
         "datagen",

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
+import time
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from redaes import records
+from redaes import records, table_cache
 from redaes.datagen.editors.embedded import make_edit
 from redaes.errors import RecordError
 from redaes.images import content_id
-from redaes.records import PairRecord, read_json, read_records, write_atomically, write_json, write_shard
+from redaes.records import (
+    PairRecord,
+    data_hash,
+    load_pairs,
+    read_json,
+    read_records,
+    write_atomically,
+    write_json,
+    write_shard,
+)
 from redaes.types import ImageRef, Pair, Rationale
 
 
@@ -190,3 +201,61 @@ def test_a_row_without_a_column_is_named() -> None:
     del row["group"]
     with pytest.raises(RecordError, match="group"):
         records.record_of(row, "train")
+
+
+def test_rows_are_those_of_the_hash_though_path_and_time_stamp_are_the_old_ones(tmp_path: Path) -> None:
+    file = _shard(tmp_path)
+    write_shard(file, [_record(0, 1.0), _record(1, 1.0)])
+    before, state = data_hash(tmp_path), file.stat()
+    assert load_pairs(tmp_path, "train")["delta"][:] == [1.0, 1.0]
+    write_shard(file, [_record(0, 2.0), _record(1, 2.0)])
+    os.utime(file, ns=(state.st_atime_ns, state.st_mtime_ns))  # as rsync -a, cp -p and tar x leave it
+    assert file.stat().st_size == state.st_size
+    assert data_hash(tmp_path) != before
+    assert load_pairs(tmp_path, "train")["delta"][:] == [2.0, 2.0]
+
+
+def test_a_file_is_hashed_once_in_a_process(tmp_path: Path) -> None:
+    write_shard(_shard(tmp_path), [_record(0)])
+    before = table_cache._content_hash.cache_info().misses
+    for _ in range(3):
+        data_hash(tmp_path)
+        load_pairs(tmp_path, "train")
+    assert table_cache._content_hash.cache_info().misses == before + 1
+
+
+def test_copies_that_nobody_has_used_for_long_are_deleted(tmp_path: Path) -> None:
+    file = _shard(tmp_path)
+    write_shard(file, [_record(0)])
+    old, young = (tmp_path / "cache" / "redaes" / "0" / name for name in ("old", "young"))
+    for folder, days in ((old, table_cache.KEPT_DAYS + 1), (young, table_cache.KEPT_DAYS - 1)):
+        folder.mkdir(parents=True)
+        (folder / "used").touch()
+        then = time.time() - days * 86400
+        os.utime(folder / "used", (then, then))
+    load_pairs(tmp_path, "train")
+    assert young.is_dir()
+    assert not old.exists()
+
+
+def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import datasets
+
+    (tmp_path / "home").write_text("no folder")
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "home" / "datasets")
+    write_shard(_shard(tmp_path), [_record(0)])
+    with pytest.raises(RecordError, match=r"home/datasets cannot be written .* HF_DATASETS_CACHE"):
+        load_pairs(tmp_path, "train")
+
+
+def test_a_disk_that_is_full_is_no_damaged_shard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import datasets
+
+    write_shard(_shard(tmp_path), [_record(0)])
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(datasets.arrow_writer.ArrowWriter, "finalize", full)
+    with pytest.raises(RecordError, match=r"cannot be written \(No space left on device\)"):
+        load_pairs(tmp_path, "train")

@@ -1,0 +1,96 @@
+"""Where ``datasets`` keeps its Arrow copies of our Parquet shards: one folder for one content.
+
+``datasets`` itself names a copy by path and time stamp. A file that was copied over another with its time stamp
+(``rsync -a``, ``cp -p``, ``tar x``) would be trained on as it was before, under the hash of what it is now.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import shutil
+import time
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+from redaes.errors import MissingDependency, RecordError
+
+KEPT_DAYS = 30
+"""Copies that no run has asked for in so many days are deleted; they are made again when they are wanted."""
+
+_USED = "used"
+"""File in a copy's folder whose time stamp says when it was asked for last."""
+
+_NOT_WRITABLE = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR})
+
+
+def content_hash(file: Path) -> str:
+    """SHA-256 of a file, in hex; read in blocks, and once in a process as long as nobody writes to it.
+
+    Raises:
+        RecordError: it cannot be read.
+    """
+    try:
+        state = file.stat()
+        # ctime cannot be set, unlike mtime.
+        return _content_hash(file.absolute(), state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino)
+    except OSError as error:
+        raise RecordError(f"{file} cannot be read: {error.strerror or error}") from error
+
+
+@cache
+def _content_hash(file: Path, *_state: int) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def copies_of(files: Sequence[Path]) -> Path:
+    """The folder for the Arrow copy of these shards, made if need be. It depends on where they are and what is in them.
+
+    Raises:
+        RecordError: the folder cannot be written to.
+    """
+    root = _root()
+    place = hashlib.sha256("\n".join(str(file.absolute()) for file in files).encode()).hexdigest()[:16]
+    content = hashlib.sha256("".join(map(content_hash, files)).encode()).hexdigest()[:16]
+    folder = root / place / content
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / _USED).touch()
+    except OSError as error:
+        raise not_writable(error) from error
+    _delete_unused(root)
+    return folder
+
+
+def not_writable(error: OSError) -> RecordError:
+    """What to say of an error that came of writing a copy."""
+    return RecordError(
+        f"{_root().parent} cannot be written ({error.strerror or error}), where 'datasets' copies what it reads; set "
+        "the variable HF_DATASETS_CACHE (or HF_HOME) to a folder that can be written to and has room"
+    )
+
+
+def comes_of_writing(error: BaseException | None) -> bool:
+    """Whether an error that ``datasets`` met says that its cache cannot be written to, and not that a shard is bad."""
+    return isinstance(error, OSError) and error.errno in _NOT_WRITABLE
+
+
+def _root() -> Path:
+    try:
+        import datasets
+    except ImportError as error:
+        raise MissingDependency("datasets", "train") from error
+    return Path(datasets.config.HF_DATASETS_CACHE) / "redaes"
+
+
+def _delete_unused(root: Path) -> None:
+    oldest = time.time() - KEPT_DAYS * 86400
+    for used in root.glob(f"*/*/{_USED}"):
+        try:
+            unused = used.stat().st_mtime < oldest
+        except FileNotFoundError:
+            continue  # another process deletes it
+        if unused:
+            shutil.rmtree(used.parent, ignore_errors=True)  # what remains is tried again by the next run
