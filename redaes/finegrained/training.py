@@ -240,7 +240,9 @@ class FineGrainedCollator:
         Args:
             embeddings: of the comparative texts; others are left out.
         """
-        self.embeddings = embeddings
+        # In one tensor: each one that is sent to a worker takes a file descriptor of it.
+        self.embeddings = torch.stack(list(embeddings.values())) if embeddings else torch.zeros(0, 1)
+        self.place = {text: number for number, text in enumerate(embeddings)}
 
     def __call__(self, items: Sequence[FineItem | CoarseItem]) -> dict[str, Any]:
         """``views`` (TokenBatch) and, for coarse batches, ``target`` (B, 10); for fine ones, with V views, P pairs and
@@ -264,13 +266,15 @@ class FineGrainedCollator:
             text if probability > 0.5 else None
             for text, probability in zip((text for item in fine for text in item.texts), probabilities, strict=True)
         ]
-        nothing = torch.zeros_like(next(iter(self.embeddings.values()), torch.zeros(1)))
+        nothing = torch.zeros(self.embeddings.shape[1], dtype=self.embeddings.dtype)
         return {
             "views": collate([view for item in fine for view in item.views]),
             "pairs": torch.tensor(pairs).T,
             "probability": torch.tensor(probabilities),
-            "text": torch.stack([self.embeddings.get(text or "", nothing) for text in told]),
-            "has_text": torch.tensor([text in self.embeddings for text in told]),
+            "text": torch.stack(
+                [self.embeddings[self.place[text]] if text in self.place else nothing for text in told]
+            ),
+            "has_text": torch.tensor([text in self.place for text in told]),
             "cell": torch.tensor([row * longest + index for row, item in enumerate(fine) for index in item.image]),
             "scores": torch.tensor(
                 [[*item.scores, *(0.0,) * (longest - len(item.scores))] for item in fine], dtype=torch.float64
@@ -296,6 +300,9 @@ class FineGrainedTrainer(ExactCheckpoints, Trainer):
             batch_sampler=self.batches,
             collate_fn=self.data_collator,
             num_workers=self.args.dataloader_num_workers,
+            multiprocessing_context=self.args.dataloader_multiprocessing_context
+            if self.args.dataloader_num_workers
+            else None,
         )
 
     def compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, **_: Any) -> Any:

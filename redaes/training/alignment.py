@@ -90,7 +90,10 @@ class AlignmentCollator:
 
     def __init__(self, processor: ProcessorMixin, config: AlignmentConfig) -> None:
         self.processor = processor
-        self.config = config
+        # Not the whole configuration, which a worker that is started afresh would have to be sent.
+        self.compares = bool(config.preference_weight or config.antisymmetry_weight)
+        self.scores = bool(config.thurstone_weight)
+        self.answers = bool(config.nll_weight)
         self.fast = prompts.load(prompts.COMPARE["fast"])
         self.score = prompts.load(prompts.SCORE)
 
@@ -112,15 +115,15 @@ class AlignmentCollator:
             "delta": torch.tensor([_label(record) for record in records]),
             "pictures": pictures.tensors,
         }
-        if self.config.preference_weight or self.config.antisymmetry_weight:
+        if self.compares:
             ending = chat_text(self.processor, self.fast, WINNER_PREFIX)
             both = [*shown, *(pair[::-1] for pair in shown)]
             batch["compare"] = pictures.prompts([ending] * len(both), both)
-        if self.config.thurstone_weight:
+        if self.scores:
             batch["singles"] = torch.tensor([[pictures.place[pair[side]] for pair in shown] for side in range(2)])
             ending = chat_text(self.processor, self.score, SCORE_PREFIX)
             batch["score"] = pictures.prompts([ending] * len(pictures.place), [[name] for name in pictures.place])
-        if self.config.nll_weight:
+        if self.answers:
             batch["answer"] = pictures.answers(MODES)
         return batch
 

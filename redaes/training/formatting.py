@@ -6,6 +6,7 @@ Rows stay on disk; prompts, answers and decoded pictures are made when a row is 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -194,6 +195,20 @@ def rows_of(batch: dict[str, list[Any]]) -> list[dict[str, Any]]:
     return [dict(zip(batch, values, strict=True)) for values in zip(*batch.values(), strict=True)]
 
 
+@dataclass(frozen=True)
+class _Made:
+    """Makes examples of expanded rows. Workers that are started afresh get it by its name: it is no local function."""
+
+    split: Split
+    make: Callable[[PairRecord, Order, Mode], dict[str, Any]]
+    """Of this module too, for the same reason."""
+
+    def __call__(self, batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
+        """A columnar batch of rows to one of examples."""
+        examples = [self.make(record_without_way(row, self.split), row["order"], row["mode"]) for row in rows_of(batch)]
+        return {key: [example[key] for example in examples] for key in examples[0]}
+
+
 def _made_when_read(
     rows: datasets.Dataset, split: Split, make: Callable[[PairRecord, Order, Mode], dict[str, Any]]
 ) -> tuple[datasets.Dataset, list[int]]:
@@ -203,12 +218,7 @@ def _made_when_read(
         0 if mode == "fast" else len(rationale or "")
         for mode, rationale in zip(rows["mode"], rows["rationale"], strict=True)
     ]
-
-    def transform(batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
-        examples = [make(record_without_way(row, split), row["order"], row["mode"]) for row in rows_of(batch)]
-        return {key: [example[key] for example in examples] for key in examples[0]}
-
-    return rows.with_transform(transform), lengths
+    return rows.with_transform(_Made(split, make)), lengths
 
 
 def sft_dataset(

@@ -164,6 +164,38 @@ def groups_of(pairs: datasets.Dataset, limit: int) -> list[RankingGroup]:
     return ranking_groups(pairs["group"], pictures, pairs["delta"], limit)
 
 
+@dataclass(frozen=True)
+class _PromptRows:
+    """Makes prompts of their numbers. Workers that are started afresh get it by its name: it is no local function."""
+
+    pairs: datasets.Dataset
+    """With undecoded pictures."""
+    groups: tuple[RankingGroup, ...]
+    mode: Mode
+
+    def __call__(self, batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
+        """Columns ``group``, ``pair`` and ``show`` to what TRL and the rewards take."""
+        rows = [self._row(*row) for row in zip(batch["group"], batch["pair"], batch["show"], strict=True)]
+        return {name: [row[name] for row in rows] for name in rows[0]}
+
+    def _row(self, number: int, index: int, show: str) -> dict[str, Any]:
+        group = self.groups[number]
+        pair = group.pairs[index]
+        record = record_of(self.pairs[pair.row], "train")
+        edges = [{"first": p.first, "second": p.second, "delta": p.delta} for p in group.pairs]
+        row: dict[str, Any] = {"group": group.id, "edges": edges, "pair": record.pair.id}
+        row["factors"] = list(record.pair.factors)
+        if show in SIDES:
+            row["prompt"] = prompts.load(prompts.SCORE).messages()
+            row["images"] = [decode(record, "first" if show == "first" else "second")]
+            return {**row, "mode": "score", "shown": [getattr(pair, show)], "delta": None}
+        order: Order = "forward" if show == "forward" else "swapped"
+        row["prompt"] = prompts.load(prompts.COMPARE[self.mode]).messages()
+        row["images"] = ordered_images(record, order)
+        shown = [pair.first, pair.second] if order == "forward" else [pair.second, pair.first]
+        return {**row, "mode": self.mode, "shown": shown, "delta": ordered_delta(record, order)}
+
+
 def ranking_dataset(
     pairs: datasets.Dataset, groups: Sequence[RankingGroup], mode: Mode, *, with_scores: bool
 ) -> tuple[datasets.Dataset, list[GroupPrompts]]:
@@ -191,29 +223,8 @@ def ranking_dataset(
         shown_in = {getattr(pair, side): (index, side) for index, pair in enumerate(group.pairs) for side in SIDES}
         singles = tuple(add(number, *shown_in[picture]) for picture in group.pictures) if with_scores else ()
         numbers.append(GroupPrompts(ways, singles))  # type: ignore[arg-type]  # two orders each
-    edges = [[{"first": p.first, "second": p.second, "delta": p.delta} for p in group.pairs] for group in groups]
-
-    def prompt_row(number: int, index: int, show: str) -> dict[str, Any]:
-        group = groups[number]
-        pair = group.pairs[index]
-        record = record_of(pairs[pair.row], "train")
-        row: dict[str, Any] = {"group": group.id, "edges": edges[number], "pair": record.pair.id}
-        row["factors"] = list(record.pair.factors)
-        if show in SIDES:
-            row["prompt"] = prompts.load(prompts.SCORE).messages()
-            row["images"] = [decode(record, "first" if show == "first" else "second")]
-            return {**row, "mode": "score", "shown": [getattr(pair, show)], "delta": None}
-        order: Order = "forward" if show == "forward" else "swapped"
-        row["prompt"] = prompts.load(prompts.COMPARE[mode]).messages()
-        row["images"] = ordered_images(record, order)
-        shown = [pair.first, pair.second] if order == "forward" else [pair.second, pair.first]
-        return {**row, "mode": mode, "shown": shown, "delta": ordered_delta(record, order)}
-
-    def transform(batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
-        rows = [prompt_row(*row) for row in zip(batch["group"], batch["pair"], batch["show"], strict=True)]
-        return {name: [row[name] for row in rows] for name in rows[0]}
-
-    return datasets.Dataset.from_dict(table).with_transform(transform), numbers
+    rows = datasets.Dataset.from_dict(table).with_transform(_PromptRows(pairs, tuple(groups), mode))
+    return rows, numbers
 
 
 def length_reward_correlation(lengths: Tensor, rewards: Tensor, num_generations: int) -> float:
