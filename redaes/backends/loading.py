@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from redaes import nano
+from redaes.backends.chats import one_rendering
 from redaes.backends.preprocessing import TOKENIZER_CONFIG, PictureSize, image_settings
 from redaes.errors import BackendError, MissingDependency
 from redaes.torchvision_compat import make_torchvision_importable
@@ -152,13 +153,15 @@ def load_adapter(network: Any, adapter: Path, *, trainable: bool = False, autoca
 def load_processor(folder: Path, max_pixels: int | None, adapter: Path | None = None) -> Any:
     """The processor for pictures and text: the adapter's own, where it has one, else the model's.
 
+    Its chat template has one rendering (`redaes.backends.chats`).
+
     Args:
         folder: of the model.
         max_pixels: cap on a picture's area, in pixels; None: the processor's own.
         adapter: on the model.
 
     Raises:
-        BackendError: there is none, or it does not work.
+        BackendError: there is none, it does not work, or its chat template has two renderings.
     """
     make_torchvision_importable()
     from transformers import AutoImageProcessor, AutoProcessor
@@ -182,6 +185,13 @@ def load_processor(folder: Path, max_pixels: int | None, adapter: Path | None = 
     tokenizer = processor.tokenizer
     if tokenizer.decode(tokenizer(_SAMPLE, add_special_tokens=False)["input_ids"]) != _SAMPLE:
         raise BackendError(f"{folder} has a processor without a working tokenizer; copy the model again")
+    template = one_rendering(processor, folder)
+    own = processor.chat_template
+    if template not in (own, own.get("default") if isinstance(own, dict) else None):
+        # Both are saved, into one file.
+        processor.chat_template = tokenizer.chat_template = (
+            {**own, "default": template} if isinstance(own, dict) else template
+        )
     if max_pixels is not None:
         size = dict(processor.image_processor.size)
         if size.get("longest_edge") is None:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from redaes import nano
 from redaes.backends.base import ADAPTER_CONFIG, Request, base_of, revision_of
+from redaes.backends.chats import one_rendering
 from redaes.backends.loading import (
     find_device,
     first_line,
@@ -123,6 +124,7 @@ class LocalBackend:
         self._network = network
         self._processor = processor
         self._batch_size = batch_size
+        self._template = one_rendering(processor, name)  # one that somebody else loaded may have two
         self._chats: dict[str, str] = {}
 
     def read(self, requests: Sequence[Request], choices: Sequence[str]) -> NDArray[np.float64]:
@@ -188,7 +190,7 @@ class LocalBackend:
     def _chat(self, prompt: Prompt) -> str:
         if prompt.id not in self._chats:
             self._chats[prompt.id] = self._processor.apply_chat_template(
-                prompt.messages(), add_generation_prompt=True, tokenize=False
+                prompt.messages(), chat_template=self._template, add_generation_prompt=True, tokenize=False
             )
         return self._chats[prompt.id]
 

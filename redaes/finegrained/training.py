@@ -266,6 +266,7 @@ class FineGrainedCollator:
             text if probability > 0.5 else None
             for text, probability in zip((text for item in fine for text in item.texts), probabilities, strict=True)
         ]
+        place = self.place
         nothing = torch.zeros(self.embeddings.shape[1], dtype=self.embeddings.dtype)
         return {
             "views": collate([view for item in fine for view in item.views]),
@@ -274,7 +275,7 @@ class FineGrainedCollator:
             "text": torch.stack(
                 [self.embeddings[self.place[text]] if text in self.place else nothing for text in told]
             ),
-            "has_text": torch.tensor([text in self.place for text in told]),
+            "has_text": torch.tensor([text in place for text in told]),
             "cell": torch.tensor([row * longest + index for row, item in enumerate(fine) for index in item.image]),
             "scores": torch.tensor(
                 [[*item.scores, *(0.0,) * (longest - len(item.scores))] for item in fine], dtype=torch.float64

@@ -5,9 +5,11 @@ Rows stay on disk; prompts, answers and decoded pictures are made when a row is 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from string import hexdigits
 from typing import Any
 
 import datasets
@@ -17,8 +19,9 @@ from torch import Tensor
 from transformers import ProcessorMixin
 
 from redaes import prompts
-from redaes.answers import render_verdict, stated
-from redaes.errors import RecordError
+from redaes.answers import SCORE_PREFIX, WINNER_PREFIX, render_verdict, stated
+from redaes.backends.chats import two_renderings, what_differs
+from redaes.errors import RecordError, TrainingError
 from redaes.images import MAX_ASPECT
 from redaes.prompts import Mode, Prompt
 from redaes.records import PairRecord, Side, load_pairs, picture_of, record_of, without_operations
@@ -90,14 +93,66 @@ def chat_text(processor: ProcessorMixin, prompt: Prompt, answer: str) -> str:
     return head + answer
 
 
+def check_chat(processor: ProcessorMixin) -> ProcessorMixin:
+    """The processor, if what it makes of a prompt and an answer is the same together and apart.
+
+    TRL takes an answer from the rendered chat and tokenizes it by itself, stage 2 appends it, a backend goes on from
+    the prompt: all are the same chat only if prompt and answer share no rendering and no token.
+
+    Raises:
+        TrainingError: they are not; says how.
+    """
+    two = two_renderings(processor)
+    if two is not None:
+        raise TrainingError(f"the model's chat template {what_differs(*two)}")
+    tokenizer = processor.tokenizer
+
+    def ids(text: str) -> list[int]:
+        return list(tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    modes = prompts.COMPARE
+    begun = {
+        modes["reasoned"]: "<rationale>\nA",
+        modes["fast"]: f"{WINNER_PREFIX} A",
+        prompts.SCORE: f"{SCORE_PREFIX}6",
+    }
+    for name, answer in begun.items():
+        prompt = prompts.load(name)
+        head = chat_text(processor, prompt, "")
+        if ids(head + answer) != ids(head) + ids(answer):
+            raise TrainingError(
+                f"the model's tokenizer joins the end of a prompt, {head[-20:]!r}, to the answer {answer!r}: which "
+                "tokens are the answer's could not be told; use another model"
+            )
+        reply = {"role": "assistant", "content": [{"type": "text", "text": answer}]}
+        whole: str = processor.apply_chat_template([*prompt.messages(), reply], tokenize=False)
+        end = whole.removeprefix(head + answer)
+        if not end.startswith(tokenizer.eos_token or "\0"):
+            raise TrainingError(
+                f"the model's chat template ends an answer with {end!r} and its tokenizer's eos_token is "
+                f"{tokenizer.eos_token!r}: answers would be taught an end at which nothing stops; set eos_token in the "
+                "model's tokenizer_config.json to what the template writes"
+            )
+    return processor
+
+
 def encode(processor: ProcessorMixin, texts: list[str], images: list[list[Image.Image]]) -> dict[str, Tensor]:
     """Chats with their pictures as a batch; left padding puts the last token of every row in the last column."""
     return dict(processor(text=texts, images=images, return_tensors="pt", padding=True, padding_side="left"))
 
 
+def _drawn(pair_id: str) -> int:
+    """A number in [0, 256) that follows from a pair's id: its last two digits where these are hexadecimal, as our own
+    ids end, and else the first byte of its SHA-256."""
+    end = pair_id[-2:]
+    if len(end) == 2 and set(end) <= set(hexdigits):
+        return int(end, 16)
+    return hashlib.sha256(pair_id.encode()).digest()[0]
+
+
 def order_drawn(record: PairRecord) -> Order:
     """The order in which `drawn_answers` shows a pair."""
-    return ORDERS[int(record.pair.id[-2:], 16) % 2]
+    return ORDERS[_drawn(record.pair.id) % 2]
 
 
 def drawn_answers(
@@ -115,7 +170,7 @@ def drawn_answers(
     orders: list[Order] = []
     lengths: list[int] = []
     for record in records:
-        draw = int(record.pair.id[-2:], 16)
+        draw = _drawn(record.pair.id)
         order, mode = order_drawn(record), modes[draw // 2 % len(modes)]
         answer = target(record, order, mode) + tokenizer.eos_token
         texts.append(chat_text(processor, prompts.load(prompts.COMPARE[mode]), answer))

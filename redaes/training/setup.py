@@ -34,6 +34,7 @@ from redaes.training.card import model_card
 from redaes.training.checkpoints import ProvenCheckpoints, checkpoint_to_resume, prove_saved, remove_cut_off
 from redaes.training.checks import probe
 from redaes.training.cpu import use_float32_attention, without_imitated_bfloat16
+from redaes.training.formatting import check_chat
 from redaes.training.lengths import OrderOfEpochs
 from redaes.training.model_files import loads_in, name_for_both_versions, save_processor
 from redaes.training.preprocessing import check_max_pixels, size_record, training_processor
@@ -108,8 +109,11 @@ class StageArguments:
 
 
 def base_processor(arguments: StageArguments) -> ProcessorMixin:
-    """The processor to train with, at the size that is asked for: the adapter's, or else the base model's."""
-    return training_processor(model_folder(arguments.model), _adapter(arguments), arguments.max_pixels)
+    """The processor to train with, at the size that is asked for, the adapter's or else the base model's.
+
+    Its chat template has one rendering.
+    """
+    return check_chat(training_processor(model_folder(arguments.model), _adapter(arguments), arguments.max_pixels))
 
 
 def _adapter(arguments: StageArguments) -> Path | None:

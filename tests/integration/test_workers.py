@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 import torch
-from test_fgaesq_training import clip, data, settings  # noqa: F401  # two are fixtures
+from test_fgaesq_training import data as series_lists  # noqa: F401  # a fixture
+from test_fgaesq_training import settings
 from test_stages import RECIPES, STAGES, arguments
 from transformers import Trainer, TrainingArguments
 
@@ -60,11 +61,7 @@ def in_a_worker(sent: bytes, results: Any) -> None:
 
 @pytest.fixture
 def loaders(
-    tiny_model: Path,
-    red_folder: Path,
-    data: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,  # noqa: F811
+    tiny_model: Path, red_folder: Path, request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> list[tuple[Any, ...]]:
     """What each stage's first batch is made with."""
     trainers: list[Trainer] = []
@@ -83,7 +80,7 @@ def loaders(
         with pytest.raises(_Ready):
             run(*parse(TrainingArguments, RECIPES / f"{name}_nano.yaml", argv))
     with pytest.raises(_Ready):
-        run_fgaesq(*settings(data, tmp_path / "fgaesq"))
+        run_fgaesq(*settings(request.getfixturevalue("series_lists"), tmp_path / "fgaesq"))
     found = []
     for name, trainer in zip([*STAGES, "warmup_vision", "warmup_reading", "fgaesq"], trainers, strict=True):
         loader = trainer.get_train_dataloader()

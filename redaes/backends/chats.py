@@ -1,0 +1,128 @@
+"""One rendering of a chat: what a prompt ends with when an answer is asked for is what stands before an answer in it.
+
+Templates of models that think do not keep to that. Qwen3-VL-Thinking's and Qwen3.5's end a prompt with an open
+``<think>``, in which a verdict would be read, and put an empty block before an answer that is trained on. Here such a
+template is changed, once, where a processor is loaded: the block is closed after the prompt too, as the template itself
+closes it before an answer. So the template that goes along with a result has one rendering wherever it is used.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from itertools import takewhile
+from typing import Any
+
+from jinja2 import TemplateError
+
+from redaes import prompts
+from redaes.errors import BackendError
+
+_ANSWER = "Winner: A\nDifference: +1.5"
+_THINKING = re.compile(r"\s*(?:<think>)?\s*(?:</think>)?\s*")
+"""What may be added to a prompt, or taken from its end: markup of thoughts that holds none."""
+
+_SWITCHED_OFF = "{%- set enable_thinking = false -%}\n"
+_MOST_SHOWN = 60
+
+
+def opens_thinking(text: str) -> bool:
+    """Whether what follows the text would be thoughts.
+
+    >>> opens_thinking("<|im_start|>assistant\\n<think>\\n"), opens_thinking("<think>\\n\\n</think>\\n\\n")
+    (True, False)
+    """
+    return text.rfind("<think>") > text.rfind("</think>")
+
+
+def one_rendering(processor: Any, name: object) -> str:
+    """The processor's chat template, with no thoughts left open and none that only training sees.
+
+    Args:
+        processor: of a vision-language model; it is left as it is.
+        name: where it comes from, for messages.
+
+    Raises:
+        BackendError: it has no template, or one whose thoughts cannot be closed.
+    """
+    template = processor.chat_template
+    if isinstance(template, dict):
+        template = template.get("default")
+    if not template:
+        raise BackendError(f"{name} has no chat template; copy its chat_template.jinja")
+    try:
+        two = two_renderings(processor, template)
+        if two is None:
+            return str(template)
+        if not (opens_thinking(two[0]) or any("think>" in part for part in _difference(*two))):
+            return str(template)  # it differs otherwise; training refuses that (`check_chat`)
+        for changed in _changes(template, *two):
+            if two_renderings(processor, changed) is None:
+                return changed
+    except (TemplateError, ValueError, TypeError, LookupError) as error:
+        raise BackendError(
+            f"the chat template of {name} cannot be used ({error}); give a vision-language model with its own"
+        ) from error
+    raise BackendError(f"the chat template of {name} {what_differs(*two)}")
+
+
+def what_differs(asked: str, answered: str) -> str:
+    """What to say of a template with two renderings, and what to do."""
+    ends = [text[-_MOST_SHOWN:] for text in (asked, answered)]
+    return (
+        f"renders a chat in two ways: a prompt ends with {ends[0]!r} when an answer is asked for, and with {ends[1]!r} "
+        "when it is there, so that training and asking would differ; change chat_template.jinja so that both are the "
+        "same and no <think> is left open"
+    )
+
+
+def two_renderings(processor: Any, template: str | None = None) -> tuple[str, str] | None:
+    """A prompt when an answer is asked for, and what stands before the answer when it is there, where they differ.
+
+    Args:
+        processor: of a vision-language model.
+        template: None: the processor's.
+
+    Returns:
+        None when they agree, for every prompt, and no thoughts are left open.
+    """
+    for name in (*prompts.COMPARE.values(), prompts.SCORE):
+        messages = prompts.load(name).messages()
+        answer = [{"role": "assistant", "content": [{"type": "text", "text": _ANSWER}]}]
+        asked, whole = (
+            processor.apply_chat_template(chat, chat_template=template, add_generation_prompt=ask, tokenize=False)
+            for chat, ask in ((messages, True), (messages + answer, False))
+        )
+        before, found, _ = whole.rpartition(_ANSWER)
+        if not found:
+            raise ValueError("it leaves out an answer that is given as a list of parts")
+        if asked != before or opens_thinking(asked):
+            return asked, before
+    return None
+
+
+def _difference(asked: str, answered: str) -> tuple[str, str]:
+    """The ends in which two texts differ."""
+    n_common = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(asked, answered, strict=False)))
+    return asked[n_common:], answered[n_common:]
+
+
+def _changes(template: str, asked: str, answered: str) -> Iterator[str]:
+    """Templates that might have one rendering, the likeliest first."""
+    if "enable_thinking" in template:
+        yield _SWITCHED_OFF + template
+    surplus, missing = _difference(asked, answered)
+    if not (_THINKING.fullmatch(surplus) and _THINKING.fullmatch(missing)):
+        return
+    added = "{{- " + repr(missing) + " }}" if missing else ""
+    if not surplus:
+        yield template + "{%- if add_generation_prompt %}" + added + "{%- endif %}"
+    else:  # the whole template becomes a block whose text can be cut
+        cut = "{{- chat[:-" + str(len(surplus)) + "] }}" + added
+        yield (
+            "{%- set chat -%}\n"
+            + template
+            + "{%- endset %}{%- if add_generation_prompt %}"
+            + cut
+            + "{%- else %}{{- chat }}{%- endif %}"
+        )
