@@ -13,8 +13,6 @@ from collections.abc import Iterator
 from itertools import takewhile
 from typing import Any
 
-from jinja2 import TemplateError
-
 from redaes import prompts
 from redaes.errors import BackendError
 
@@ -50,6 +48,8 @@ def one_rendering(processor: Any, name: object) -> str:
         template = template.get("default")
     if not template:
         raise BackendError(f"{name} has no chat template; copy its chat_template.jinja")
+    from jinja2 import TemplateError  # transformers brings it
+
     try:
         two = two_renderings(processor, template)
         if two is None:

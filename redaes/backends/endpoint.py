@@ -303,6 +303,7 @@ class _Completion(_Lenient):
 
 class _Tokens(_Lenient):
     tokens: tuple[int, ...]
+    token_strs: tuple[str, ...] | None = None
 
 
 class Endpoint:
@@ -483,23 +484,39 @@ class Endpoint:
             EndpointError: there is no answer; ``http_404``: the server offers no such thing.
             BackendError: the endpoint is not open.
         """
+        return list((await self._tokenize({"prompt": text, "add_special_tokens": False}, text)).tokens)
+
+    async def rendered(self, messages: Sequence[dict[str, str]], **fields: Any) -> str | None:
+        """A chat of texts as the server's template renders it, spelt as its tokens are; a server that does not spell
+        them gives None. Otherwise as :meth:`tokenize`.
+
+        Args:
+            messages: the chat.
+            fields: more of the request, such as ``chat_template_kwargs``.
+        """
+        asked = {"messages": list(messages), "return_token_strs": True, **fields}
+        found = await self._tokenize(asked, "a chat")
+        return None if found.token_strs is None else "".join(found.token_strs)
+
+    async def _tokenize(self, asked: dict[str, Any], what: str) -> _Tokens:
         if self._slots is None:
             raise BackendError(f"{self.base_url} is not open; ask within 'async with endpoint:'")
         url = f"{self.base_url.removesuffix('/v1')}/tokenize"
-        body = json.dumps({"model": self.model, "prompt": text, "add_special_tokens": False}).encode()
+        body = json.dumps({"model": self.model, **asked}).encode()
 
-        async def attempt() -> list[int]:
+        async def attempt() -> _Tokens:
             data = await self._send(url, body)
             try:
-                found = list(_Tokens.model_validate_json(data).tokens)
+                found = _Tokens.model_validate_json(data)
             except ValidationError as error:
                 raise _Rejected("not_tokens", f"{url} answers {self._shown(data)}") from error
-            if text and not found:  # llama.cpp's server reads another field than "prompt", and finds it empty
-                raise _Rejected("not_tokens", f"{url} finds no token in {text!r}: it is not vLLM's")
+            if not found.tokens and asked.get("prompt") != "":
+                # llama.cpp's server reads another field than "prompt", and finds it empty
+                raise _Rejected("not_tokens", f"{url} finds no token in {what!r}: it is not vLLM's")
             return found
 
         async with self._slots:
-            return await self._with_retries(attempt, f"tokenize {text}")
+            return await self._with_retries(attempt, f"tokenize {what}")
 
     async def forward(self, body: bytes) -> tuple[int, bytes]:
         """Status and content of the server's answer to a chat request that somebody else wrote; one try, and

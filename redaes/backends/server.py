@@ -29,6 +29,7 @@ from PIL import Image
 
 from redaes import answers, prompts
 from redaes.backends.base import Failure, Request
+from redaes.backends.chats import opens_thinking
 from redaes.backends.endpoint import ChatRequest, Endpoint, Picture, Reply, refuse_lost
 from redaes.backends.replies import N_LOGPROBS
 from redaes.errors import BackendError, EndpointError, PartlyAnswered, PromptError
@@ -46,6 +47,9 @@ _NO_TOKENIZER = frozenset({"http_400", "http_404", "http_405", "http_422", "http
 
 MIN_CHOICE_SHARE = 0.5
 """Probability that the choices must have together among listed tokens; below, the answer was not gone on with."""
+
+# Templates of models that think leave the thinking to a switch, or else to the server's template (`_check_rendering`).
+_NO_THINKING = {"chat_template_kwargs": {"enable_thinking": False}}
 
 _Answer = TypeVar("_Answer")
 
@@ -91,6 +95,8 @@ class ServerBackend:
         self._structured = structured
         self._first_tokens: dict[tuple[str, ...], tuple[int, ...]] = {}
         self._reading = _Reading()
+        self._rendered: set[str] = set()
+        """Beginnings of an answer that the server's template was seen to render rightly."""
         self._asked: set[concurrent.futures.Future[Any]] = set()
         self._cancelled = threading.Event()
         self._loop = asyncio.new_event_loop()
@@ -210,6 +216,8 @@ class ServerBackend:
     async def _read_exactly(
         self, requests: Sequence[Request], choices: Sequence[str]
     ) -> list[NDArray[np.float64] | Failure]:
+        for prefix in {request.prefix for request in requests}:
+            await self._check_rendering(prefix)
         pictures = _Pictures()
         asked = []
         for request in requests:
@@ -223,6 +231,8 @@ class ServerBackend:
         ]
 
     async def _generate(self, requests: Sequence[Request], sampling: Sampling) -> list[str | Failure]:
+        for prefix in {request.prefix for request in requests}:
+            await self._check_rendering(prefix)
         pictures = _Pictures()
         asked = []
         for request in requests:
@@ -246,6 +256,41 @@ class ServerBackend:
         order = sorted(range(len(chats)), key=lambda index: keys[index])
         replies = dict(zip(order, await self._endpoint.ask_many([chats[index] for index in order]), strict=True))
         return [replies[index] for index in range(len(chats))]
+
+    async def _check_rendering(self, prefix: str) -> None:
+        """Look once whether the server's template lets the model think where it is asked for an answer, or cuts the
+        white space at the end of what the answer begins with.
+
+        Raises:
+            BackendError: it does.
+            EndpointError: the server does not answer.
+        """
+        end = prefix[-1:] if prefix[-1:].isspace() else ""
+        if end in self._rendered or (prefix and not end):
+            return  # begun for the model, an answer is not thought about
+        chat = [{"role": "user", "content": "?"}]
+        fields: dict[str, Any] = dict(_NO_THINKING)
+        if prefix:
+            chat.append({"role": "assistant", "content": prefix})
+            fields |= _CONTINUED
+        try:
+            text = await self._endpoint.rendered(chat, **fields)
+        except EndpointError as error:
+            if error.reason not in _NO_TOKENIZER:
+                raise
+            text = None  # no vLLM: what it answers is all that can be looked at
+        if text is not None and opens_thinking(text):
+            raise BackendError(
+                f"{self._endpoint.base_url} renders a chat of {self.model} with an open <think>, where no verdict can "
+                "be: serve it with --chat-template FILE, the chat_template.jinja of a stage's final/ or of a merged "
+                "model"
+            )
+        if text is not None and end and text.endswith(prefix.rstrip()[-1:]):
+            raise BackendError(
+                f"{self._endpoint.base_url} cuts the white space at the end of {prefix!r}, as the chat template of "
+                f"{self.model} has it, so that what follows it cannot be read: ask a local backend"
+            )
+        self._rendered.add(end)
 
     async def _tokens_of(self, prefix: str, choices: Sequence[str]) -> tuple[int, ...]:
         """Id of the first token of each choice after ``prefix``."""
@@ -316,7 +361,7 @@ def _chat(
     if len(request.images) != slots:
         raise PromptError(f"prompt {request.prompt.name} takes {slots} pictures, not {len(request.images)}")
     messages = request.prompt.messages()
-    extra = {**_PLAIN_SAMPLING, **extra}
+    extra = {**_PLAIN_SAMPLING, **_NO_THINKING, **extra}
     if request.prefix:
         messages.append({"role": "assistant", "content": request.prefix})
         extra |= _CONTINUED

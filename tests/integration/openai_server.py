@@ -109,6 +109,10 @@ class OpenAIServer:
 
     def __init__(self, script: Script) -> None:
         self.script = script
+        self.chat_end = "<|im_start|>assistantĊ"
+        """What its chat template ends a prompt with, spelt as vLLM spells tokens."""
+        self.trims = False
+        """Whether its chat template cuts white space around a message."""
         self.calls: list[Call] = []
         """All requests so far."""
         self.most_at_once = 0
@@ -134,7 +138,12 @@ class OpenAIServer:
 
     def _answer(self, path: str, headers: Mapping[str, str], data: bytes) -> Say | Fault | Raw | Drop:
         if path == "/tokenize":
-            return Raw(json.dumps({"tokens": tokens(json.loads(data)["prompt"])}).encode())
+            asked = json.loads(data)
+            if "messages" in asked:
+                begun = asked["messages"][-1]["content"] if asked.get("continue_final_message") else ""
+                spelt = (begun.strip() if self.trims else begun).replace(" ", "Ġ")
+                return Raw(json.dumps({"tokens": [1, 2], "token_strs": [self.chat_end, spelt]}).encode())
+            return Raw(json.dumps({"tokens": tokens(asked["prompt"])}).encode())
         if path != "/v1/chat/completions":
             return Fault(404, message=f"no {path}")
         body = json.loads(data)

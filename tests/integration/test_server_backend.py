@@ -126,6 +126,26 @@ def test_what_is_asked_to_read(make: Making) -> None:
     assert (call.body["repetition_penalty"], call.body["top_p"]) == (1.0, 1.0)
 
 
+def test_a_server_that_lets_a_model_think_is_refused(make: Making) -> None:
+    request = Request(REASONED, (RED, BLUE))
+    with OpenAIServer(lambda call: Say("Winner: A")) as server:
+        server.chat_end += "<think>Ċ"
+        with pytest.raises(BackendError, match=r"with an open <think>.* --chat-template"):
+            make(server).generate([request], Sampling())
+        server.chat_end += "Ċ</think>ĊĊ"
+        assert make(server).generate([request], Sampling()) == ["Winner: A"]
+    assert server.calls[0].body["chat_template_kwargs"] == {"enable_thinking": False}
+
+
+def test_a_template_that_cuts_what_an_answer_begins_with_is_refused(make: Making) -> None:
+    request = Request(FAST, (RED, BLUE), "Score: ")
+    with OpenAIServer(lambda call: Say("6")) as server:
+        assert make(server).generate([request], Sampling()) == ["Score: 6"]
+        server.trims = True
+        with pytest.raises(BackendError, match="cuts the white space at the end of 'Score: '"):
+            make(server).generate([request], Sampling())
+
+
 def test_rows_come_in_the_order_of_the_requests_though_asked_in_another(make: Making) -> None:
     pairs = [(BLUE, RED), (RED, BLUE), (GREEN, RED), (RED, GREEN), (BLUE, GREEN), (RED, RED)]
     with OpenAIServer(reddest) as server:
