@@ -41,8 +41,11 @@ def content_hash(file: Path) -> str:
 
 @cache
 def _content_hash(file: Path, *_state: int) -> str:
+    digest = hashlib.sha256()
     with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def copies_of(files: Sequence[Path]) -> Path:

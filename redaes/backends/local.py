@@ -24,6 +24,7 @@ from redaes.backends.loading import (
     model_folder,
 )
 from redaes.backends.preprocessing import at_size, picture_size, size_shown
+from redaes.backends.sampling import our_sampling
 from redaes.errors import BackendError, InputError, PromptError
 from redaes.images import MAX_ASPECT
 from redaes.prompts import Prompt
@@ -171,7 +172,8 @@ class LocalBackend:
         with self._asking(), self._seeded(sampling.seed):
             for batch in _batches(requests, self._batch_size):
                 inputs = self._inputs(batch, [self._text(request) for request in batch])
-                tokens = self._network.generate(**inputs, generation_config=settings)
+                with our_sampling(self._network):
+                    tokens = self._network.generate(**inputs, generation_config=settings)
                 # Left padding makes all prompts end at the same place.
                 new = tokens[:, inputs["input_ids"].shape[1] :]
                 texts = self._processor.tokenizer.batch_decode(

@@ -298,18 +298,13 @@ SFT_LOG_EVERY = 2
 
 
 def _sft(folder: Path, data: Path, model: str, adapter: str | None, scale: Scale) -> Path:
-    from redaes.training.sft import run_sft
-
-    # isort: split
-    from trl import SFTConfig
+    from redaes.training.sft import SFTConfig, run_sft
 
     config = SFTConfig(
         **_common(folder, scale.sft_steps, SFT_LOG_EVERY),
         per_device_train_batch_size=scale.sft_batch,
         learning_rate=5e-4,
         lr_scheduler_type="cosine",
-        max_length=None,  # a cut would take picture tokens away
-        remove_unused_columns=False,
     )
     return run_sft(_stage_arguments(data, model, adapter, scale), config)
 

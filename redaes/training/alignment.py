@@ -20,6 +20,7 @@ from redaes.answers import SCORE_CHOICES, SCORE_PREFIX, WINNER_PREFIX
 from redaes.errors import TrainingError
 from redaes.records import PairRecord, load_pairs, record_of, without_operations
 from redaes.training.checkpoints import ExactCheckpoints
+from redaes.training.defaults import ALIGNMENT, refuse_what_spoils
 from redaes.training.formatting import MODES, chat_text
 from redaes.training.groups import ShuffledGroups
 from redaes.training.losses import (
@@ -31,6 +32,7 @@ from redaes.training.losses import (
     thurstone_probability,
 )
 from redaes.training.pictures import LookedAtOnce, Pictures, vision_tower
+from redaes.training.rows import Needs, check_rows
 from redaes.training.setup import (
     StageArguments,
     base_processor,
@@ -58,6 +60,7 @@ class AlignmentConfig(TrainingArguments):
         super().__post_init__()
         # Rows are turned into tensors by the collator, which needs all their columns.
         self.remove_unused_columns = False
+        refuse_what_spoils(self, ALIGNMENT)
         for name in ("tau", "gamma"):
             if not getattr(self, name) > 0:
                 raise TrainingError(f"{name} is {getattr(self, name)}, it must be positive")
@@ -202,6 +205,7 @@ def run_align(arguments: StageArguments, config: AlignmentConfig) -> Path:
     run = claim("stage2_align", arguments, config)
     if run.final is not None:
         return run.final
+    check_rows(arguments, Needs(reasoning=config.nll_weight > 0))
     torch.manual_seed(config.seed)
     if config.use_liger_kernel:
         # Liger's fused loss replaces the forward pass, and with it the choice of the logits to keep.

@@ -19,6 +19,7 @@ from transformers.integrations import is_deepspeed_zero3_enabled
 from trl import GRPOConfig, GRPOTrainer
 
 from redaes import prompts
+from redaes.backends.sampling import forget_sampling
 from redaes.errors import TrainingError
 from redaes.prompts import Mode
 from redaes.records import load_pairs, record_of, without_operations
@@ -26,9 +27,11 @@ from redaes.rewards.plugins import load_plugins, try_plugins
 from redaes.rewards.trl import observations, reward_functions
 from redaes.training.checkpoints import ExactCheckpoints
 from redaes.training.completion_pages import write_page
+from redaes.training.defaults import SAMPLING, refuse_what_spoils
 from redaes.training.formatting import ORDERS, decode, ordered_delta, ordered_images
 from redaes.training.groups import GroupPrompts, GroupSampler, RankingGroup, check_batch, ranking_groups
 from redaes.training.pictures import LookedAtBefore, vision_tower
+from redaes.training.rows import Needs, check_rows
 from redaes.training.setup import (
     StageArguments,
     base_processor,
@@ -110,6 +113,7 @@ class RankingConfig(GRPOConfig):
             raise TrainingError(
                 "dispatch_batches and split_batches would cut ranking groups between processes: leave them off"
             )
+        refuse_what_spoils(self, SAMPLING)
         self._check_resumable()
         if self.use_vllm:
             check_vllm(self)
@@ -314,6 +318,7 @@ def run_grpo(arguments: StageArguments, config: RankingConfig) -> Path:
     run = claim("stage3_grpo", arguments, config)
     if run.final is not None:
         return run.final
+    check_rows(arguments, Needs(delta=False, reasoning=False))
     torch.manual_seed(config.seed)
     pairs = without_operations(load_pairs(arguments.data_folder, "train"), arguments.leave_out)
     groups = groups_of(pairs, config.pictures_per_group)
@@ -334,10 +339,12 @@ def run_grpo(arguments: StageArguments, config: RankingConfig) -> Path:
     forbidden = forbidden_tokens(processor)
     avoid = {"logit_bias": dict.fromkeys(forbidden, -100.0)} if config.use_vllm else {"suppress_tokens": forbidden}
     config.generation_kwargs = {**(config.generation_kwargs or {}), **avoid}
+    model = load_model(arguments, training_dtype(config))
+    forget_sampling(model)
     make = partial(
         RankingTrainer,
         sampler=sampler,
-        model=load_model(arguments, training_dtype(config)),
+        model=model,
         args=config,
         train_dataset=rows,
         reward_funcs=[*reward_functions(config.rewards), *load_plugins(config.reward_plugin)],

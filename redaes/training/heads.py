@@ -13,6 +13,7 @@ from transformers import ProcessorMixin, Trainer, TrainingArguments
 from redaes.records import load_pairs, operations_in, without_operations
 from redaes.training.checkpoints import ExactCheckpoints
 from redaes.training.groups import ShuffledGroups
+from redaes.training.rows import Needs, check_rows
 from redaes.training.setup import StageArguments, base_processor, claim, load_model, train
 from redaes.types import SPLITS
 
@@ -42,6 +43,7 @@ def run_with_heads(
     trainer_class: type[HeadTrainer],
     look: Callable[[Any, Iterator[dict[str, Any]]], dict[str, float]],
     settle: Callable[[Any, dict[str, Tensor]], None] = lambda model, batch: None,
+    reasoning: bool = False,
 ) -> Path:
     """Train a model through heads and leave it without them.
 
@@ -54,6 +56,7 @@ def run_with_heads(
         trainer_class: has the loss.
         look: takes accuracies of the network on held-out batches.
         settle: changes the trained model before it is saved, having looked at a batch.
+        reasoning: whether the rows must have rationales.
 
     Returns:
         The folder with the model. A finished run is not repeated.
@@ -61,6 +64,7 @@ def run_with_heads(
     run = claim(name, arguments, config)
     if run.final is not None:
         return run.final
+    check_rows(arguments, Needs(reasoning=reasoning))
     torch.manual_seed(config.seed)
     config.remove_unused_columns = False
     config.label_names = []

@@ -15,8 +15,10 @@ from trl import DPOConfig, DPOTrainer
 
 from redaes.errors import TrainingError
 from redaes.training.checkpoints import ExactCheckpoints
+from redaes.training.defaults import PREFERENCE, refuse_what_spoils
 from redaes.training.formatting import preference_dataset
 from redaes.training.lengths import LikeLengths
+from redaes.training.rows import check_rows
 from redaes.training.setup import StageArguments, base_processor, claim, load_model, train, training_dtype
 
 
@@ -30,8 +32,7 @@ class PreferenceConfig(DPOConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.remove_unused_columns = False
-        if self.max_length is not None:
-            raise TrainingError(f"max_length is {self.max_length}, and would cut picture tokens: leave it out")
+        refuse_what_spoils(self, PREFERENCE)
 
 
 class PairDPOTrainer(ExactCheckpoints, DPOTrainer):
@@ -60,6 +61,7 @@ def run_preferences(arguments: StageArguments, config: PreferenceConfig) -> Path
     run = claim("stage2_dpo", arguments, config)
     if run.final is not None:
         return run.final
+    check_rows(arguments)
     torch.manual_seed(config.seed)
     dataset, lengths, n_ties = preference_dataset(arguments.data_folder, "train", leave_out=arguments.leave_out)
     processor = base_processor(arguments)

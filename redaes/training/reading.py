@@ -173,4 +173,5 @@ def run_reading(arguments: StageArguments, config: TrainingArguments) -> Path:
         collator=ReadingCollator,
         trainer_class=ReadingTrainer,
         look=look,
+        reasoning=True,
     )

@@ -19,6 +19,7 @@ from trl import TrlParser
 from redaes.errors import InputError, MissingDependency, TrainingError
 from redaes.hub import check_repository
 from redaes.records import read_yaml
+from redaes.training.defaults import ALIGNMENT, refuse_what_spoils
 from redaes.training.setup import StageArguments
 
 ConfigT = TypeVar("ConfigT", bound=TrainingArguments)
@@ -37,6 +38,7 @@ ArgumentsT = TypeVar("ArgumentsT", bound=Arguments)
 def parse(config_class: type[ConfigT], recipe: Path, argv: Sequence[str]) -> tuple[StageArguments, ConfigT]:
     """Read a stage's arguments, as :func:`parse_with` does, and where its result goes."""
     stage, config = parse_with(StageArguments, config_class, recipe, argv)
+    refuse_what_spoils(config, ALIGNMENT)  # configurations of the stages' own have looked at more
     if config.push_to_hub:
         check_repository(config.hub_model_id or "")
         stage.repository = config.hub_model_id
@@ -76,6 +78,7 @@ def parse_with(
     for values in (arguments, config):
         _check_finite(values)
     arguments.check()
+    refuse_what_spoils(config)
     _check_surroundings(config)
     return arguments, config
 

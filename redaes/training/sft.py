@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from trl import SFTConfig, SFTTrainer
+import trl
+from trl import SFTTrainer
 
 from redaes.training.checkpoints import ExactCheckpoints
+from redaes.training.defaults import IMITATION, refuse_what_spoils
 from redaes.training.formatting import sft_dataset
 from redaes.training.lengths import LikeLengths
+from redaes.training.rows import check_rows
 from redaes.training.setup import (
     StageArguments,
     base_processor,
@@ -19,7 +23,17 @@ from redaes.training.setup import (
     training_dtype,
 )
 
-__all__ = ["PairSFTTrainer", "SFTConfig", "run_sft"]  # the door takes the config from here
+
+@dataclass
+class SFTConfig(trl.SFTConfig):
+    """TRL's, with defaults that rows with two pictures need."""
+
+    max_length: int | None = field(default=None, metadata={"help": "tokens; a number is refused, for it would cut"})
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.remove_unused_columns = False
+        refuse_what_spoils(self, IMITATION)
 
 
 class PairSFTTrainer(ExactCheckpoints, SFTTrainer):
@@ -43,9 +57,11 @@ def run_sft(arguments: StageArguments, config: SFTConfig) -> Path:
     Returns:
         The folder with the result. A finished stage is not trained again.
     """
+    refuse_what_spoils(config, IMITATION)  # TRL's own, from a script, would cut
     run = claim("stage1_sft", arguments, config)
     if run.final is not None:
         return run.final
+    check_rows(arguments)
     torch.manual_seed(config.seed)
     dataset, lengths = sft_dataset(arguments.data_folder, "train", leave_out=arguments.leave_out)
     processor = base_processor(arguments)

@@ -93,7 +93,7 @@ def test_workers_that_are_started_afresh_make_the_same_batches(loaders: list[tup
     here = {name: first_batch(dataset, collate, rows) for name, dataset, collate, _, rows in loaders}
     sent = pickle.dumps(loaders)
     for method in METHODS:
-        context = multiprocessing.get_context(method)
+        context: Any = multiprocessing.get_context(method)
         results = context.Queue()
         worker = context.Process(target=in_a_worker, args=(sent, results))
         worker.start()

@@ -1,0 +1,41 @@
+"""What a model's files say about sampling does not count: answers and completions are drawn as we say.
+
+``generate`` fills whatever a request leaves open from the model's ``generation_config.json``; some of it (``min_p``,
+forbidden words, a time limit) cannot be said to be absent, so the model's own is put away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+_TOKENS = ("bos_token_id", "eos_token_id", "pad_token_id")
+
+
+def forget_sampling(network: Any) -> dict[Any, Any]:
+    """Leave nothing but token ids of what a model's files say about sampling.
+
+    Args:
+        network: the model, or one with an adapter around it.
+
+    Returns:
+        What was there, by module.
+    """
+    from transformers import GenerationConfig
+
+    found = {part: part.generation_config for part in network.modules() if "generation_config" in vars(part)}
+    for part, own in found.items():
+        part.generation_config = GenerationConfig(**{name: getattr(own, name) for name in _TOKENS})
+    return found
+
+
+@contextmanager
+def our_sampling(network: Any) -> Iterator[None]:
+    """While it lasts, what a model's files say about sampling is forgotten."""
+    before = forget_sampling(network)
+    try:
+        yield
+    finally:
+        for part, own in before.items():
+            part.generation_config = own

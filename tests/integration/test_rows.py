@@ -1,0 +1,155 @@
+"""Rows that would end or spoil a run are counted by their kinds, and named, before a model is loaded."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import struct
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from test_stages import STAGES, arguments
+
+from redaes.errors import RecordError
+from redaes.records import check_shard, read_records, shards, stream_rows
+from redaes.training import rows
+from redaes.training.formatting import _drawn, drawn_answers, order_drawn
+from redaes.training.rows import Needs, faults
+from redaes.types import Edit
+
+Row = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def good(red_folder: Path) -> list[Row]:
+    """Four rows that carry no edit twice."""
+    (file,) = shards(red_folder, "train")
+    return [row for row, _ in zip(stream_rows(file), range(4), strict=False)]
+
+
+@pytest.fixture
+def write(red_folder: Path, tmp_path: Path) -> Callable[..., Path]:
+    """Writes rows as a dataset, whatever is in them."""
+    schema = check_shard(shards(red_folder, "train")[0])
+
+    def written(*found: Row) -> Path:
+        file = tmp_path / "data" / "train-00000.parquet"
+        file.parent.mkdir(exist_ok=True)
+        pq.write_table(pa.Table.from_pylist(list(found), schema=schema), file)
+        return tmp_path
+
+    return written
+
+
+def picture(data: bytes) -> dict[str, Any]:
+    return {"bytes": data, "path": "photo.png"}
+
+
+def png(width: int, height: int) -> bytes:
+    """The beginning of a picture of this size, which no one has to hold in memory."""
+    head = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + head + struct.pack(">I", zlib.crc32(head)) + bytes(64)
+
+
+def changed(row: Row, column: str, **fields: Any) -> Row:
+    """With something else in a column that holds JSON."""
+    return {**row, column: json.dumps({**json.loads(row[column]), **fields})}
+
+
+FAULTS: dict[str, tuple[Callable[[Row], Row], str]] = {
+    "no delta": (lambda row: {**row, "delta": None}, rows.NO_DELTA),
+    "nan": (lambda row: {**row, "delta": float("nan")}, rows.BAD_DELTA),
+    "infinite": (lambda row: {**row, "delta": float("-inf")}, rows.BAD_DELTA),
+    "beyond the scale": (lambda row: {**row, "delta": 12.0}, rows.BAD_DELTA),
+    "no reasoning": (lambda row: {**row, "rationale": None, "rationale_swapped": None}, rows.NO_REASONING),
+    "reasoning for one order": (lambda row: {**row, "rationale_swapped": None}, rows.NO_REASONING),
+    "no JSON": (lambda row: {**row, "rationale": "{'text': 1}"}, rows.SCHEMA),
+    "unknown factor": (lambda row: changed(row, "rationale", factors=["charm"]), rows.SCHEMA),
+    "no JSON edit": (lambda row: {**row, "edit_first": "blur"}, rows.SCHEMA),
+    "no group": (lambda row: {**row, "group": None}, rows.SCHEMA),
+    "no id": (lambda row: {**row, "id": ""}, rows.NO_ID),
+    "no picture": (lambda row: {**row, "second": None}, rows.BAD_PICTURE),
+    "empty picture": (lambda row: {**row, "first": picture(b"")}, rows.BAD_PICTURE),
+    "a web page": (lambda row: {**row, "first": picture(b"<html>not found</html>")}, rows.BAD_PICTURE),
+    "half a header": (lambda row: {**row, "first": picture(row["first"]["bytes"][:10])}, rows.BAD_PICTURE),
+    "a bomb": (lambda row: {**row, "second": picture(png(60_000, 60_000))}, rows.BAD_PICTURE),
+    "a line": (lambda row: {**row, "second": picture(png(9_000, 4))}, rows.BAD_PICTURE),
+    "two conclusions": (
+        lambda row: changed(row, "rationale", text="It is. Decisive: light, better in A."),
+        rows.BAD_ANSWER,
+    ),
+    "says the contrary": (lambda row: {**row, "delta": -row["delta"]}, rows.BAD_ANSWER),
+    "says nothing": (lambda row: changed(row, "rationale_swapped", text=" "), rows.BAD_ANSWER),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_each_fault_is_named_with_its_remedy(fault: str, good: list[Row], write: Callable[..., Path]) -> None:
+    spoil, kind = FAULTS[fault]
+    folder = write(good[0], spoil(good[1]), good[2])
+    said = faults(folder, "train", Needs())
+    assert said is not None
+    assert (
+        f"{folder}: 1 of the 3 rows of the train split cannot be trained on. 1 {kind} (train-00000.parquet row 1"
+        in said
+    )
+
+
+def test_all_faults_are_counted_and_some_rows_named(good: list[Row], write: Callable[..., Path]) -> None:
+    unlabelled = [{**good[0], "id": f"pair-{n}", "delta": None} for n in range(5)]
+    said = faults(write(*unlabelled, {**good[1], "id": "x", "rationale": None}, good[2], good[2]), "train", Needs())
+    assert said is not None
+    assert "7 of the 8 rows" in said
+    assert f"5 {rows.NO_DELTA} (train-00000.parquet row 0, id 'pair-0'; " in said
+    assert "id 'pair-2' and 2 more)" in said
+    assert f"1 {rows.NO_REASONING} (train-00000.parquet row 5" in said
+    assert f"1 {rows.TWICE} (train-00000.parquet row 7" in said
+
+
+def test_good_rows_have_no_faults(red_folder: Path) -> None:
+    assert faults(red_folder, "train", Needs()) is None
+    assert faults(red_folder, "test", Needs()) is None
+
+
+def test_a_split_without_rows_is_named(write: Callable[..., Path]) -> None:
+    assert "has no rows in its train split" in str(faults(write(), "train", Needs()))
+
+
+def test_a_stage_asks_for_no_more_than_it_needs(good: list[Row], write: Callable[..., Path]) -> None:
+    bare = {**good[0], "delta": None, "rationale": None, "rationale_swapped": None}
+    assert faults(write(bare), "train", Needs(delta=False, reasoning=False)) is None
+    assert rows.NO_REASONING not in str(faults(write(bare), "train", Needs(reasoning=False)))
+
+
+def test_rows_that_are_left_out_may_be_anything(good: list[Row], write: Callable[..., Path]) -> None:
+    edit = Edit(factor="light", operation="tilt", direction="degrade", strength=0.5, instruction="", editor="e", seed=0)
+    row = {**good[0], "delta": None, "edit_second": edit.model_dump_json()}
+    assert faults(write(row, good[1]), "train", Needs(), frozenset({"tilt"})) is None
+    assert faults(write(row, good[1]), "train", Needs(), frozenset({"vignette"})) is not None
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_refuses_before_a_model_is_loaded_and_claims_no_folder(
+    stage: str, good: list[Row], write: Callable[..., Path], tmp_path: Path
+) -> None:
+    folder = write({**good[0], "delta": float("nan")}, good[1])
+    with pytest.raises(RecordError, match=r"1 of the 2 rows .* no number within"):
+        STAGES[stage][1](*arguments(stage, Path("no/such-model"), folder, tmp_path / "run"))
+    assert not (tmp_path / "run" / "settings.json").exists()
+
+
+def test_ids_need_not_be_hexadecimal(red_folder: Path, tiny_model: Path) -> None:
+    assert [_drawn(name) for name in ("71305106b5705cf4", "pair-0A", "x_1", "7", "f ", "ä")] == [0xF4, 0x0A, *(
+        hashlib.sha256(name.encode()).digest()[0] for name in ("x_1", "7", "f ", "ä")
+    )]  # fmt: skip
+    record = next(iter(read_records(red_folder, "train")))
+    renamed = record.model_copy(update={"pair": record.pair.model_copy(update={"id": "IMG_0001 vs IMG_0002"})})
+    from redaes.backends.loading import load_processor
+
+    _, orders, _ = drawn_answers(load_processor(tiny_model, None), [renamed], ["fast"])
+    assert orders == [order_drawn(renamed)]
