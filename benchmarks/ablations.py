@@ -24,7 +24,7 @@ from nano_quality import drawn
 from numpy.typing import ArrayLike, NDArray
 
 from redaes.backends.local import LocalBackend
-from redaes.evaluation.heldout import HeldOut, Outcome, evaluate
+from redaes.heldout import HeldOut, Outcome, evaluate
 from redaes.metrics import Interval, Statistic, bootstrap, paired_bootstrap, srcc
 from redaes.records import PairRecord, read_json, read_yaml, write_json
 from redaes.types import Sampling

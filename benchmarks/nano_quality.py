@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from redaes.backends.local import LocalBackend
-from redaes.evaluation.heldout import Estimate, HeldOut, Outcome, evaluate, paired_change
+from redaes.heldout import Estimate, HeldOut, Outcome, evaluate, paired_change
 from redaes.metrics import bootstrap
 from redaes.records import PairRecord, data_hash, read_records, write_json
 from redaes.types import Sampling

@@ -22,10 +22,10 @@ from redaes.errors import InputError, importing, run_door
 with importing("eval"):
     from redaes import nano
     from redaes.backends.endpoint import Endpoint
-    from redaes.evaluation.heldout import HeldOut, evaluate
     from redaes.evaluation.rationale_judge import judge_rationales, make_duels
     from redaes.evaluation.rationales import rationale_quality
     from redaes.evaluation.report import cell
+    from redaes.heldout import HeldOut, evaluate
     from redaes.records import PairRecord, read_json, read_records, write_json
     from redaes.types import Sampling
 

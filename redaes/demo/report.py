@@ -13,7 +13,7 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup, escape
 
 from redaes.demo.progress import in_words
-from redaes.evaluation.heldout import Change, Estimate, HeldOut, Reasoned, paired_change
+from redaes.heldout import Change, Estimate, HeldOut, Reasoned, paired_change
 from redaes.records import PairRecord
 from redaes.types import FACTORS, TIE_MARGIN, Edit, Factor, winner_of
 

@@ -30,7 +30,7 @@ from redaes.types import SPLITS, Sampling
 
 if TYPE_CHECKING:
     from redaes.assessor import Result
-    from redaes.evaluation.heldout import HeldOut
+    from redaes.heldout import HeldOut
 
 PACKAGES = {
     "accelerate": "accelerate",
@@ -223,7 +223,7 @@ def _evaluation_step(
     file = out / "eval" / f"{key}.json"
 
     def work(advance: Advance) -> None:
-        from redaes.evaluation.heldout import evaluate
+        from redaes.heldout import evaluate
 
         found = evaluate(
             _backend(model, adapter),
@@ -247,7 +247,7 @@ def read_evaluation(file: Path) -> HeldOut:
     """
     from pydantic import ValidationError
 
-    from redaes.evaluation.heldout import HeldOut
+    from redaes.heldout import HeldOut
 
     try:
         return HeldOut.model_validate(read_json(file)["evaluation"])

@@ -23,9 +23,9 @@ from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageOps
 
 from redaes import metrics
 from redaes.errors import InputError, RecordError
-from redaes.evaluation.heldout import Estimate
 from redaes.evaluation.runner import read_predictions, read_results
 from redaes.evaluation.summary import N_RESAMPLES, SEED, Prediction
+from redaes.heldout import Estimate
 from redaes.images import decode_image, load_image
 from redaes.records import write_atomically
 from redaes.types import Record

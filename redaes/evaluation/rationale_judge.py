@@ -20,7 +20,7 @@ from redaes import metrics, prompts
 from redaes.backends.base import Failure
 from redaes.backends.endpoint import ChatRequest, Endpoint, Picture, Reply, refuse_lost
 from redaes.errors import InputError, PromptError
-from redaes.evaluation.heldout import Estimate, HeldOut
+from redaes.heldout import Estimate, HeldOut
 from redaes.records import PairRecord, picture_of
 from redaes.types import Record, Sampling
 

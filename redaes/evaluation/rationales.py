@@ -1,6 +1,6 @@
 """How good the reasoning of written answers is, where the edit is known: factors, side, contradictions, variety.
 
-Everything is over single answers, two for each pair (one per order), as :mod:`redaes.evaluation.heldout` keeps them. An
+Everything is over single answers, two for each pair (one per order), as :mod:`redaes.heldout` keeps them. An
 answer that does not follow the grammar names nothing: all that it should have named is missed.
 """
 
@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from redaes import metrics
-from redaes.evaluation.heldout import Answer, Estimate, HeldOut, Reasoned
+from redaes.heldout import Answer, Estimate, HeldOut, Reasoned
 from redaes.types import Factor, Record, winner_of
 
 

@@ -14,10 +14,10 @@ from redaes.errors import InputError, MissingDependency
 from redaes.evaluation import calibration
 from redaes.evaluation.benchmarks import Loaded
 from redaes.evaluation.comparison import Change, Published, Side, published
-from redaes.evaluation.heldout import Estimate
 from redaes.evaluation.questions import PictureReader
 from redaes.evaluation.runner import Results, Timing, load_again, read_predictions, read_timing
 from redaes.evaluation.summary import Metric, Prediction
+from redaes.heldout import Estimate
 from redaes.records import write_atomically
 
 N_POINTS = 2000

@@ -68,7 +68,7 @@ def test_patch_filters_tell_fine_structure_from_brightness() -> None:
 
 def test_its_answers_follow_the_grammar(red_folder: Path) -> None:
     from redaes.backends.local import LocalBackend
-    from redaes.evaluation.heldout import evaluate
+    from redaes.heldout import evaluate
     from redaes.records import read_records
     from redaes.types import Sampling
 

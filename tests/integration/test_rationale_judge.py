@@ -13,8 +13,8 @@ from PIL import Image
 from redaes.backends.endpoint import Endpoint, Picture
 from redaes.backends.scripted import ScriptedBackend
 from redaes.errors import EndpointError, InputError
-from redaes.evaluation.heldout import evaluate
 from redaes.evaluation.rationale_judge import Duel, judge_rationales, make_duels
+from redaes.heldout import evaluate
 from redaes.records import read_records
 from redaes.types import Sampling
 

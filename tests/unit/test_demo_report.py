@@ -31,7 +31,7 @@ from redaes.demo.report import (
     render,
     signed,
 )
-from redaes.evaluation.heldout import Estimate, HeldOut, evaluate
+from redaes.heldout import Estimate, HeldOut, evaluate
 from redaes.images import content_id
 from redaes.records import PairRecord
 from redaes.types import FACTORS, Factor, ImageRef, Pair, Rationale, Sampling, Verdict

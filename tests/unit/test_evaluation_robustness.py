@@ -8,14 +8,15 @@ from typing import Any
 
 import pytest
 
+from redaes import heldout
 from redaes.errors import InputError, RecordError
-from redaes.evaluation import benchmarks, heldout
+from redaes.evaluation import benchmarks
 from redaes.evaluation.assessors import Answer as Given
 from redaes.evaluation.assessors import Question
-from redaes.evaluation.heldout import Answer, HeldOut, Outcome, Reasoned
 from redaes.evaluation.probes import LEVELS, PROBES, ProbeResult, build_probes, summarise_paraphrases, summarise_probes
 from redaes.evaluation.rationales import rationale_quality
 from redaes.evaluation.runner import Spec, run, run_assessor
+from redaes.heldout import Answer, HeldOut, Outcome, Reasoned
 from redaes.types import Factor, Order, Sampling
 from tests.conftest import synthetic_photograph
 

@@ -12,7 +12,7 @@ from PIL import Image
 from redaes.answers import render_verdict
 from redaes.backends.scripted import ScriptedBackend
 from redaes.errors import InputError
-from redaes.evaluation.heldout import HeldOut, evaluate, paired_change
+from redaes.heldout import HeldOut, evaluate, paired_change
 from redaes.images import content_id
 from redaes.records import PairRecord
 from redaes.types import Factor, ImageRef, Pair, Rationale, Sampling, Verdict

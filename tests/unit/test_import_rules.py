@@ -23,6 +23,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("records", "table_cache", "hub", "backends", "nano", "torchvision_compat", "processes"),
     (
         "assessor",
+        "heldout",
         "datagen",
         "training",
         "finegrained",

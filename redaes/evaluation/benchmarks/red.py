@@ -1,4 +1,4 @@
-"""The held-out pairs of a RED dataset, for assessors of any kind (redaes.evaluation.heldout has the model's own view).
+"""The held-out pairs of a RED dataset, for assessors of any kind (redaes.heldout has the model's own view).
 
 ``red``          the labelled pairs
 ``red_series``   the same labels as series: all pictures of one view, in the order of the scores that explain the

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from pydantic import FiniteFloat
 
-from redaes import metrics
+from redaes import metrics, prompts
 from redaes.assessor import Assessor, Result
 from redaes.backends.base import Backend
 from redaes.errors import InputError
@@ -200,29 +200,61 @@ def evaluate(
         BackendError: the model cannot be asked.
     """
     _check(records, n_reasoned)
-    drawn = sorted(records, key=lambda record: hashlib.sha256(f"{seed}:{record.pair.id}".encode()).digest())
-    drawn = drawn[:n_reasoned]
+    drawn = draw(records, n_reasoned, seed)
     total = len(records) + len(drawn)
     progress(0, total)
     assessor = Assessor(backend, sampling=sampling)
-    outcomes: list[Outcome] = []
-    prompt_ids: set[str] = set()
-    for record, result in _ask(assessor, records, "fast", lambda done: progress(done, total)):
-        outcomes.append(_outcome(record, result))
-        prompt_ids.add(result.prompt_id)
-    reasoned: list[Reasoned] = []
-    for record, result in _ask(assessor, drawn, "reasoned", lambda done: progress(len(records) + done, total)):
-        reasoned.append(_reasoned(record, result))
-        prompt_ids.add(result.prompt_id)
-    n_photographs = len({record.pair.source for record in records})
+    outcomes = fast_outcomes(assessor, records, lambda done: progress(done, total))
+    reasoned = reasoned_outcomes(assessor, drawn, lambda done: progress(len(records) + done, total))
+    return put_together(assessor, outcomes, reasoned, seed)
+
+
+def draw(records: Sequence[PairRecord], n: int, seed: int) -> list[PairRecord]:
+    """The first n of the pairs in an order that depends on the seed and their ids alone."""
+    return sorted(records, key=lambda record: hashlib.sha256(f"{seed}:{record.pair.id}".encode()).digest())[:n]
+
+
+def fast_outcomes(
+    assessor: Assessor, records: Sequence[PairRecord], progress: Callable[[int], None] = lambda done: None
+) -> list[Outcome]:
+    """What becomes of labelled pairs in the fast mode, in their order.
+
+    Raises:
+        BackendError: the model cannot be asked.
+    """
+    return [_outcome(record, result) for record, result in _ask(assessor, records, "fast", progress)]
+
+
+def reasoned_outcomes(
+    assessor: Assessor, records: Sequence[PairRecord], progress: Callable[[int], None] = lambda done: None
+) -> list[Reasoned]:
+    """What becomes of labelled pairs in the reasoned mode, in their order.
+
+    Raises:
+        BackendError: the model cannot be asked.
+    """
+    return [_reasoned(record, result) for record, result in _ask(assessor, records, "reasoned", progress)]
+
+
+def put_together(assessor: Assessor, outcomes: Sequence[Outcome], reasoned: Sequence[Reasoned], seed: int) -> HeldOut:
+    """An evaluation from what became of its pairs.
+
+    Args:
+        assessor: that was asked.
+        outcomes: of the fast mode.
+        reasoned: of the reasoned mode.
+        seed: with which the reasoned pairs were drawn; it draws the resamples of the intervals too.
+    """
+    n_photographs = len({item.source for item in outcomes})
     cluster: Cluster = "photograph" if n_photographs >= ENOUGH_PHOTOGRAPHS else "group"
+    modes: tuple[Mode, ...] = ("fast", "reasoned") if reasoned else ("fast",)
     return HeldOut(
-        model=backend.model,
-        revision=backend.revision,
-        prompt_ids=tuple(sorted(prompt_ids)),
-        sampling=sampling,
+        model=assessor.backend.model,
+        revision=assessor.backend.revision,
+        prompt_ids=tuple(sorted(prompts.load(prompts.COMPARE[mode]).id for mode in modes)),
+        sampling=assessor.sampling,
         seed=seed,
-        n_pairs=len(records),
+        n_pairs=len(outcomes),
         n_photographs=n_photographs,
         cluster=cluster,
         n_clusters=len(set(_clusters(outcomes, cluster))),
