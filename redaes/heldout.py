@@ -209,9 +209,14 @@ def evaluate(
     return put_together(assessor, outcomes, reasoned, seed)
 
 
+def place_drawn(seed: int, pair: str) -> bytes:
+    """What sorts pairs, given by their ids, into an order that depends on the seed and the ids alone."""
+    return hashlib.sha256(f"{seed}:{pair}".encode()).digest()
+
+
 def draw(records: Sequence[PairRecord], n: int, seed: int) -> list[PairRecord]:
-    """The first n of the pairs in an order that depends on the seed and their ids alone."""
-    return sorted(records, key=lambda record: hashlib.sha256(f"{seed}:{record.pair.id}".encode()).digest())[:n]
+    """The first n of the pairs in the order of :func:`place_drawn`."""
+    return sorted(records, key=lambda record: place_drawn(seed, record.pair.id))[:n]
 
 
 def fast_outcomes(

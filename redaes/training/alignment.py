@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import ProcessorMixin, Trainer, TrainingArguments
+from transformers import ProcessorMixin, TrainingArguments
 
 from redaes import prompts
 from redaes.answers import SCORE_CHOICES, SCORE_PREFIX, WINNER_PREFIX
@@ -41,6 +41,7 @@ from redaes.training.setup import (
     train,
     training_dtype,
 )
+from redaes.training.validated import ValidatedTrainer, prepare
 from redaes.types import TAU
 
 
@@ -137,7 +138,7 @@ def _label(record: PairRecord) -> float:
     return record.pair.delta
 
 
-class AlignmentTrainer(ExactCheckpoints, Trainer):
+class AlignmentTrainer(ExactCheckpoints, ValidatedTrainer):
     """``Trainer`` with stage 2's loss; each part is logged under its own name."""
 
     def __init__(self, *, processor: ProcessorMixin, **kwargs: Any) -> None:
@@ -206,12 +207,14 @@ def run_align(arguments: StageArguments, config: AlignmentConfig) -> Path:
     if run.final is not None:
         return run.final
     check_rows(arguments, Needs(reasoning=config.nll_weight > 0))
+    validation = prepare(arguments.data_folder, arguments, config, arguments.leave_out)
     torch.manual_seed(config.seed)
     if config.use_liger_kernel:
         # Liger's fused loss replaces the forward pass, and with it the choice of the logits to keep.
         config.liger_kernel_config = {**(config.liger_kernel_config or {}), "fused_linear_cross_entropy": False}
     processor = base_processor(arguments)
     trainer = AlignmentTrainer(
+        validation=validation,
         processor=processor,
         model=load_model(arguments, training_dtype(config)),
         args=config,

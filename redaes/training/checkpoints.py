@@ -284,6 +284,18 @@ def prove_saved(trainer: Trainer, folder: Path) -> str | None:
     return None
 
 
+def prove_loaded(trainer: Trainer, folder: Path) -> str:
+    """Compare the weights in memory with the checkpoint that they were loaded from; for every process of a run.
+
+    Returns:
+        SHA-256 of the weights, as `digest` takes it.
+
+    Raises:
+        TrainingError: the model's weights are not the checkpoint's.
+    """
+    return _compare(trainer, folder, "loaded from")
+
+
 class ProvenCheckpoints(TrainerCallback):
     """Compares the weights in memory with the checkpoint's file, after every save and after a resume.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -40,6 +41,7 @@ from redaes.training.setup import (
     train,
     training_dtype,
 )
+from redaes.training.validated import ValidatedTrainer, prepare
 from redaes.training.vllm_rollouts import check_vllm, mended_vllm
 from redaes.types import Order
 
@@ -64,6 +66,8 @@ class RankingConfig(GRPOConfig):
     pictures_per_group: int = field(
         default=0, metadata={"help": "most pictures of a ranking group; 0: all of a view, with all their pairs"}
     )
+    # TRL's evaluation would sample answers, and its check of the batch is for that; ours asks as users do.
+    num_generations_eval: int | None = field(default=1, metadata={"help": "has no effect: validation is not sampled"})
     mode: str = field(default="reasoned", metadata={"help": "form of the answers: reasoned or fast"})
     rewards: list[str] = field(
         default_factory=lambda: [
@@ -139,13 +143,16 @@ class RankingConfig(GRPOConfig):
                 f"steps_per_generation × num_iterations is {per_generation} and gradient_accumulation_steps is "
                 f"{per_step}; one must be a multiple of the other, or a step ends in the middle of a generation batch"
             )
-        if self.save_strategy == "steps":
+        # With "best", a checkpoint is written where the model is validated.
+        steps = {"steps": "save_steps", "best": "eval_steps"}.get(self.save_strategy)
+        if steps is not None:
             every = max(1, per_generation // per_step)
-            if self.save_steps != int(self.save_steps) or int(self.save_steps) % every:
+            value = getattr(self, steps)
+            if value is not None and (value != int(value) or int(value) % every):
                 raise TrainingError(
-                    f"save_steps is {self.save_steps:g}, but completions are made every {every} steps and are not "
+                    f"{steps} is {value:g}, but completions are made every {every} steps and are not "
                     f"saved: a run could not go on from there as if nothing had happened; "
-                    f"make save_steps a multiple of {every}"
+                    f"make {steps} a multiple of {every}"
                 )
 
     @property
@@ -253,17 +260,22 @@ def length_reward_correlation(lengths: Tensor, rewards: Tensor, num_generations:
     return float((x * y).sum() / scale) if scale > 1e-9 else float("nan")
 
 
-class RankingTrainer(ExactCheckpoints, GRPOTrainer):
+class RankingTrainer(ExactCheckpoints, ValidatedTrainer, GRPOTrainer):
     """``GRPOTrainer`` whose batches hold whole ranking groups, and which says what it sees."""
 
     def __init__(self, *, sampler: GroupSampler, **kwargs: Any) -> None:
         self._sampler = sampler
         super().__init__(**kwargs)
+        self._memory: LookedAtBefore | None = None
         visual = vision_tower(self.model)
         frozen = not any(parameter.requires_grad for parameter in visual.parameters())
         # Under ZeRO-3 all processes gather a layer's weights together, so none may leave the tower out.
         if frozen and not is_deepspeed_zero3_enabled():
-            LookedAtBefore(visual, n_kept=2 * self.args.capacity)  # two pictures a prompt
+            self._memory = LookedAtBefore(visual, n_kept=2 * self.args.capacity)  # two pictures a prompt
+
+    def while_validating(self) -> AbstractContextManager[None]:
+        """Keep what the tower has looked at for the training, and let it meet the held-out pictures apart from that."""
+        return nullcontext() if self._memory is None else self._memory.apart()
 
     def _get_train_sampler(self, dataset: datasets.Dataset | None = None) -> Sampler[int]:
         return self._sampler
@@ -319,6 +331,7 @@ def run_grpo(arguments: StageArguments, config: RankingConfig) -> Path:
     if run.final is not None:
         return run.final
     check_rows(arguments, Needs(delta=False, reasoning=False))
+    validation = prepare(arguments.data_folder, arguments, config, arguments.leave_out)
     torch.manual_seed(config.seed)
     pairs = without_operations(load_pairs(arguments.data_folder, "train"), arguments.leave_out)
     groups = groups_of(pairs, config.pictures_per_group)
@@ -343,6 +356,7 @@ def run_grpo(arguments: StageArguments, config: RankingConfig) -> Path:
     forget_sampling(model)
     make = partial(
         RankingTrainer,
+        validation=validation,
         sampler=sampler,
         model=model,
         args=config,

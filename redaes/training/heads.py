@@ -15,6 +15,7 @@ from redaes.training.checkpoints import ExactCheckpoints
 from redaes.training.groups import ShuffledGroups
 from redaes.training.rows import Needs, check_rows
 from redaes.training.setup import StageArguments, base_processor, claim, load_model, train
+from redaes.training.validation import refuse_validation
 from redaes.types import SPLITS
 
 NO_EDIT = "none"
@@ -61,6 +62,7 @@ def run_with_heads(
     Returns:
         The folder with the model. A finished run is not repeated.
     """
+    refuse_validation(config, f"the warm-up {name}")
     run = claim(name, arguments, config)
     if run.final is not None:
         return run.final

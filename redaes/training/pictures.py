@@ -6,7 +6,8 @@ model, a vision tower would look at a picture some eight times in a batch of sta
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -192,6 +193,19 @@ class LookedAtBefore:
         self.n_looked_at = 0
         """Pictures that the tower has looked at."""
         visual.forward = self._answer
+
+    @contextmanager
+    def apart(self) -> Iterator[None]:
+        """Begin without memory, and have the old one back afterwards: what is asked meanwhile leaves no trace.
+
+        A picture's tokens depend, in the last digits, on those that it was looked at with.
+        """
+        before = self._known, self.n_shown, self.n_looked_at
+        self._known = []
+        try:
+            yield
+        finally:
+            self._known, self.n_shown, self.n_looked_at = before
 
     @torch.no_grad()
     def _answer(self, pixel_values: Tensor, grid_thw: Tensor, **kwargs: Any) -> Any:

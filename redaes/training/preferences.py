@@ -20,6 +20,7 @@ from redaes.training.formatting import preference_dataset
 from redaes.training.lengths import LikeLengths
 from redaes.training.rows import check_rows
 from redaes.training.setup import StageArguments, base_processor, claim, load_model, train, training_dtype
+from redaes.training.validated import ValidatedTrainer, prepare
 
 
 @dataclass
@@ -35,7 +36,7 @@ class PreferenceConfig(DPOConfig):
         refuse_what_spoils(self, PREFERENCE)
 
 
-class PairDPOTrainer(ExactCheckpoints, DPOTrainer):
+class PairDPOTrainer(ExactCheckpoints, ValidatedTrainer, DPOTrainer):
     """``DPOTrainer`` whose batches hold answers of like length."""
 
     def __init__(self, *, lengths: list[int], **kwargs: Any) -> None:
@@ -62,10 +63,12 @@ def run_preferences(arguments: StageArguments, config: PreferenceConfig) -> Path
     if run.final is not None:
         return run.final
     check_rows(arguments)
+    validation = prepare(arguments.data_folder, arguments, config, arguments.leave_out)
     torch.manual_seed(config.seed)
     dataset, lengths, n_ties = preference_dataset(arguments.data_folder, "train", leave_out=arguments.leave_out)
     processor = base_processor(arguments)
     trainer = PairDPOTrainer(
+        validation=validation,
         lengths=lengths,
         model=load_model(arguments, training_dtype(config)),
         args=config,

@@ -21,6 +21,7 @@ from redaes.hub import check_repository
 from redaes.records import read_yaml
 from redaes.training.defaults import ALIGNMENT, refuse_what_spoils
 from redaes.training.setup import StageArguments
+from redaes.training.validation import ValidationArguments, check_settings, refuse_validation
 
 ConfigT = TypeVar("ConfigT", bound=TrainingArguments)
 
@@ -39,6 +40,7 @@ def parse(config_class: type[ConfigT], recipe: Path, argv: Sequence[str]) -> tup
     """Read a stage's arguments, as :func:`parse_with` does, and where its result goes."""
     stage, config = parse_with(StageArguments, config_class, recipe, argv)
     refuse_what_spoils(config, ALIGNMENT)  # configurations of the stages' own have looked at more
+    check_settings(stage, config)
     if config.push_to_hub:
         check_repository(config.hub_model_id or "")
         stage.repository = config.hub_model_id
@@ -79,6 +81,8 @@ def parse_with(
         _check_finite(values)
     arguments.check()
     refuse_what_spoils(config)
+    if not isinstance(arguments, ValidationArguments):
+        refuse_validation(config, "this training")
     _check_surroundings(config)
     return arguments, config
 

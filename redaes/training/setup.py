@@ -39,6 +39,8 @@ from redaes.training.lengths import OrderOfEpochs
 from redaes.training.model_files import loads_in, name_for_both_versions, save_processor
 from redaes.training.preprocessing import check_max_pixels, size_record, training_processor
 from redaes.training.run_record import environment
+from redaes.training.validated import ValidatedTrainer
+from redaes.training.validation import ValidationArguments
 
 LORA_TARGETS = r".*language_model.*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)"
 """Linear layers of the language model alone: the bare names also match Qwen2.5-VL's vision tower."""
@@ -59,7 +61,7 @@ FINAL = "final"
 
 
 @dataclass
-class StageArguments:
+class StageArguments(ValidationArguments):
     """What a stage needs besides its trainer's own arguments."""
 
     data: str | None = field(
@@ -90,6 +92,7 @@ class StageArguments:
             TrainingError: names the setting, its value and the remedy.
         """
         check_max_pixels(self.max_pixels)
+        self.check_validation()
         if self.full_training and self.adapter:
             raise TrainingError(f"full_training trains no LoRA: drop adapter {self.adapter!r} or full_training")
         if self.lora_r < 1 or self.lora_alpha < 1 or not 0 <= self.lora_dropout < 1:
@@ -349,6 +352,7 @@ def train(
             "loads_in": loads_in(base),
             "probe": probed,
             "weights": weights,
+            "validation": trainer.validation_summary() if isinstance(trainer, ValidatedTrainer) else None,
             **environment(),
         }
         on_hub = arguments.model not in nano.NAMES and not Path(arguments.model).is_dir()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 import trl
@@ -22,6 +23,7 @@ from redaes.training.setup import (
     train,
     training_dtype,
 )
+from redaes.training.validated import ValidatedTrainer, prepare
 
 
 @dataclass
@@ -36,10 +38,10 @@ class SFTConfig(trl.SFTConfig):
         refuse_what_spoils(self, IMITATION)
 
 
-class PairSFTTrainer(ExactCheckpoints, SFTTrainer):
+class PairSFTTrainer(ExactCheckpoints, ValidatedTrainer, SFTTrainer):
     """``SFTTrainer`` whose batches hold answers of like length."""
 
-    def __init__(self, *, lengths: list[int], **kwargs: object) -> None:
+    def __init__(self, *, lengths: list[int], **kwargs: Any) -> None:
         self._lengths = lengths
         super().__init__(**kwargs)
         # Where TRL is given the number of answer tokens of the whole step (all processes and accumulated batches), it
@@ -62,10 +64,12 @@ def run_sft(arguments: StageArguments, config: SFTConfig) -> Path:
     if run.final is not None:
         return run.final
     check_rows(arguments)
+    validation = prepare(arguments.data_folder, arguments, config, arguments.leave_out)
     torch.manual_seed(config.seed)
     dataset, lengths = sft_dataset(arguments.data_folder, "train", leave_out=arguments.leave_out)
     processor = base_processor(arguments)
     trainer = PairSFTTrainer(
+        validation=validation,
         lengths=lengths,
         model=load_model(arguments, training_dtype(config)),
         args=config,
