@@ -34,6 +34,21 @@ def arguments(model: Path, data: Path, out: Path, n_processes: int, *more: str) 
             "--disable_tqdm", "true", *more]  # fmt: skip
 
 
+# Two blocks of work for two processes in the fast mode, one in the reasoned mode: one of them has nothing to ask there.
+VALIDATED = ["--eval_strategy", "steps", "--eval_steps", "2", "--validation_pairs", "5",
+             "--validation_reasoned_pairs", "2", "--load_best_model_at_end", "true"]  # fmt: skip
+
+
+def validated(final: Path) -> list[dict[str, float]]:
+    """What does not depend on the clock in the log of the validations."""
+    history = json.loads((final / "trainer_state.json").read_text())["log_history"]
+    return [
+        {name: value for name, value in entry.items() if name != "eval_seconds"}
+        for entry in history
+        if "eval_seconds" in entry
+    ]
+
+
 def curve(final: Path, *names: str) -> list[list[float]]:
     history = json.loads((final / "trainer_state.json").read_text())["log_history"]
     return [[entry[name] for name in ("loss", *names)] for entry in history if "loss" in entry]
@@ -58,7 +73,7 @@ def finish(launcher: list[str], runs: list[tuple[str, list[str]]], folder: Path,
 def alone(tiny_model: Path, red_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Each stage, trained by one process."""
     folder = tmp_path_factory.mktemp("alone")
-    return {stage: train(stage, arguments(tiny_model, red_folder, folder / stage, 1)) for stage in STAGES}
+    return {stage: train(stage, arguments(tiny_model, red_folder, folder / stage, 1, *VALIDATED)) for stage in STAGES}
 
 
 def same_curves(alone: dict[str, Path], folder: Path, stages: list[str]) -> None:
@@ -66,6 +81,8 @@ def same_curves(alone: dict[str, Path], folder: Path, stages: list[str]) -> None
         names = ("preference", "antisymmetry", "thurstone", "nll") if stage == "stage2" else ()
         for got, wanted in zip(curve(folder / stage / "final", *names), curve(alone[stage], *names), strict=True):
             assert got == pytest.approx(wanted, rel=2e-4), stage
+        assert len(validated(alone[stage])) == STEPS // 2
+        assert validated(folder / stage / "final") == validated(alone[stage]), stage
         got, wanted = (
             json.loads((final / "run_record.json").read_text())["probe"]["log_probs"]
             for final in (folder / stage / "final", alone[stage])
@@ -76,7 +93,7 @@ def same_curves(alone: dict[str, Path], folder: Path, stages: list[str]) -> None
 def test_two_processes_have_the_curve_of_one(
     alone: dict[str, Path], tiny_model: Path, red_folder: Path, tmp_path: Path
 ) -> None:
-    runs = [(stage, arguments(tiny_model, red_folder, tmp_path / stage, 2)) for stage in STAGES]
+    runs = [(stage, arguments(tiny_model, red_folder, tmp_path / stage, 2, *VALIDATED)) for stage in STAGES]
     finish([str(BIN / "torchrun"), "--nproc_per_node", "2"], runs, tmp_path, ACCELERATE_USE_CPU="true")
     same_curves(alone, tmp_path, list(STAGES))
 
@@ -89,7 +106,7 @@ def test_deepspeed_has_the_curve_of_one_process(
 ) -> None:
     launcher = [str(BIN / "accelerate"), "launch", "--config_file", str(CONFIGS / f"{name}.yaml"),
                 "--num_processes", str(n_processes), "--main_process_port", "0"]  # fmt: skip
-    more = ["--use_cpu", "false", "--ddp_backend", "gloo"]
+    more = ["--use_cpu", "false", "--ddp_backend", "gloo", *VALIDATED]
     runs = [(stage, arguments(tiny_model, red_folder, tmp_path / stage, n_processes, *more)) for stage in STAGES]
     finish(launcher, runs, tmp_path, DS_ACCELERATOR="cpu")
     same_curves(alone, tmp_path, list(STAGES))
@@ -102,7 +119,8 @@ def test_plain_launches_have_the_curve_of_one_process(
 ) -> None:
     launcher = [str(BIN / "accelerate"), "launch", "--config_file", str(CONFIGS / f"{name}.yaml"),
                 "--num_processes", str(n_processes), "--main_process_port", "0"]  # fmt: skip
-    runs = [("stage1", arguments(tiny_model, red_folder, tmp_path / "stage1", n_processes, "--ddp_backend", "gloo"))]
+    more = ["--ddp_backend", "gloo", *VALIDATED]
+    runs = [("stage1", arguments(tiny_model, red_folder, tmp_path / "stage1", n_processes, *more))]
     finish(launcher, runs, tmp_path)
     same_curves(alone, tmp_path, ["stage1"])
 
@@ -119,7 +137,7 @@ def test_two_machines_have_the_curve_of_one_process(
     alone: dict[str, Path], tiny_model: Path, red_folder: Path, tmp_path: Path
 ) -> None:
     # Two launchers on this machine, as one on each of two.
-    more = ["--use_cpu", "false", "--ddp_backend", "gloo"]
+    more = ["--use_cpu", "false", "--ddp_backend", "gloo", *VALIDATED]
     runs = [("stage1", arguments(tiny_model, red_folder, tmp_path / "stage1", 2, *more))]
     (tmp_path / "runs.json").write_text(json.dumps(runs))
     command = [str(BIN / "accelerate"), "launch", "--config_file", str(CONFIGS / "multi_node.yaml"),
