@@ -223,6 +223,7 @@ def launch(args: argparse.Namespace, stage: str, model: Path) -> dict[str, Any]:
     command += ["--work", str(args.work), "--steps", str(args.steps), "--config", str(recipe), "--model", str(model)]
     command += ["--output_dir", str(args.work / f"run{stage}-{time.time_ns()}"), "--max_steps", str(args.steps)]
     command += ["--save_strategy", "no", "--logging_steps", "1"]
+    command += ["--eval_strategy", "no", "--eval_on_start", "false", "--load_best_model_at_end", "false"]
     command += [] if args.data is None else ["--data", str(args.data)]
     command += ["--max_completion_length", str(args.completion)] if stage == "3" else []
     command += TINY_RUN if args.shape == "tiny" else []

@@ -1,4 +1,4 @@
-"""Validation during training: the figures of the held-out evaluation, the best checkpoint kept, the training unmoved."""
+"""Validation during training: the held-out evaluation's figures, the best checkpoint kept, the training unmoved."""
 
 from __future__ import annotations
 
