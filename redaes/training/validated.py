@@ -33,6 +33,7 @@ from redaes.training.validation import (
     Validation,
     ValidationArguments,
     answers_file,
+    check_settings,
     form_is_lost,
     in_words,
     is_validated,
@@ -51,8 +52,9 @@ def prepare(
     """Draw a run's validation pairs; None where the run is not validated. Pairs without a label are named.
 
     Raises:
-        RecordError, TrainingError: as `Validation.drawn`.
+        RecordError, TrainingError: as `check_settings` and `Validation.drawn`.
     """
+    check_settings(arguments, config)  # whoever reads a recipe has done so already
     if not is_validated(config):
         return None
     validation = Validation.drawn(folder, arguments, leave_out)

@@ -115,9 +115,9 @@ def check_settings(arguments: ValidationArguments, config: TrainingArguments) ->
                 "save_strategy is best, but nothing is validated and so nothing would be saved: set eval_strategy"
             )
         return
-    figure = str(config.metric_for_best_model or "loss").removeprefix("eval_")
-    if figure == "loss":  # the trainer's default; no loss is computed on held-out pairs
-        figure, config.greater_is_better = DEFAULT_FIGURE, True
+    if config.metric_for_best_model in (None, "loss"):  # the trainer's default; no loss is taken on held-out pairs
+        config.metric_for_best_model, config.greater_is_better = DEFAULT_FIGURE, True
+    figure = str(config.metric_for_best_model).removeprefix("eval_")
     if figure not in FIGURES:
         raise TrainingError(f"metric_for_best_model is {figure!r}; known: {', '.join(FIGURES)}")
     if not config.greater_is_better:

@@ -70,7 +70,11 @@ def test_recipes_of_real_models_save_memory_and_keep_pictures_whole(recipe: str)
     # Nothing cuts a sequence: picture tokens would go first.
     assert getattr(config, "max_length", None) is None
     # Held-out pairs are asked on the way, at every checkpoint, and the best one is what a run leaves.
-    assert (config.eval_strategy, config.load_best_model_at_end, config.eval_steps) == ("steps", True, config.save_steps)
+    assert (config.eval_strategy, config.load_best_model_at_end, config.eval_steps) == (
+        "steps",
+        True,
+        config.save_steps,
+    )
     assert config.eval_on_start is (stage_of(recipe) != "stage1")
     figure = "fast_accuracy" if stage_of(recipe).startswith("stage2") else "reasoned_accuracy"
     assert config.metric_for_best_model == f"eval_{figure}"

@@ -25,7 +25,7 @@ from redaes.training.pictures import LookedAtBefore, vision_tower
 from redaes.training.recipes import parse
 from redaes.training.setup import StageArguments, load_model
 from redaes.training.sft import SFTConfig
-from redaes.training.validated import _Stops, share, without_autocast
+from redaes.training.validated import ValidatedTrainer, _Stops, share, without_autocast
 from redaes.training.validation import FIGURES, SEED, Validation, ValidationArguments, reason_to_stop
 from redaes.types import Sampling
 
@@ -44,9 +44,10 @@ SMALL = {
 }
 
 
+# The log falls on every second validation only: the training's figures of the steps between must not go with another.
 def options(model: Path | str, data: Path, out: Path, *more: str) -> list[str]:
     return ["--model", str(model), "--data", str(data), "--output_dir", str(out), "--max_steps", "2", "--bf16", "false",
-            "--save_steps", "1", "--logging_steps", "1", "--learning_rate", "1e-3", "--warmup_steps", "0",
+            "--save_steps", "1", "--logging_steps", "2", "--learning_rate", "1e-3", "--warmup_steps", "0",
             "--disable_tqdm", "true", *more]  # fmt: skip
 
 
@@ -173,9 +174,13 @@ def test_a_run_that_loses_the_form_ends_and_leaves_its_best(spoilt: Path) -> Non
 
 
 def test_a_run_that_was_killed_stops_where_the_whole_one_did(spoilt: Path, red_folder: Path, tmp_path: Path) -> None:
-    out = tmp_path / "moved"  # the best checkpoint's path in the state is the old one
+    out = tmp_path / "moved"
     shutil.copytree(spoilt.parent, out)
     shutil.rmtree(out / "final")
+    state = out / "checkpoint-1" / "trainer_state.json"
+    was = json.loads(state.read_text())
+    assert was["best_model_checkpoint"] == str(spoilt.parent / "checkpoint-1")
+    state.write_text(json.dumps({**was, "best_model_checkpoint": "/where/it/was/checkpoint-1"}))
     final = train("stage1", spoiling(red_folder, out))
     assert equal(final, spoilt)
     whole, resumed = (
@@ -211,6 +216,22 @@ def test_a_spoilt_run_without_a_better_checkpoint_leaves_no_result(tmp_path: Pat
     assert (control.should_training_stop, control.should_save) == (True, False)
     with pytest.raises(TrainingError, match=r"the form is lost: 0\.200 .* set load_best_model_at_end"):
         stops.on_train_end(args, state, control)
+
+
+def test_a_model_that_has_lost_the_form_is_never_the_best(tmp_path: Path) -> None:
+    trainer = ValidatedTrainer.__new__(ValidatedTrainer)
+    trainer.validation = validation_of()
+    trainer.args = TrainingArguments(
+        output_dir=str(tmp_path), use_cpu=True, metric_for_best_model="eval_fast_accuracy", eval_strategy="steps",
+        eval_steps=1,
+    )  # fmt: skip
+    for step, parsed, is_best in ((1, 1.0, True), (2, 0.0, False)):
+        found = entry(step, parsed, 0.5 + 0.1 * step)
+        history = [*([] if step == 1 else trainer.state.log_history), found]
+        best = {} if step == 1 else {"best_metric": trainer.state.best_metric, "best_global_step": 1}
+        trainer.state = TrainerState(log_history=history, global_step=step, **best)
+        assert trainer._determine_best_metric(found, None) is is_best
+    assert (trainer.state.best_metric, trainer.state.best_global_step) == (0.6, 1)
 
 
 def entry(step: int, parsed: float, accuracy: float = 0.5) -> dict[str, float]:
@@ -313,6 +334,7 @@ STEPS = ["--eval_strategy", "steps", "--eval_steps", "10"]
     ("more", "said"),
     [
         ([*STEPS, "--metric_for_best_model", "accuracy"], "metric_for_best_model is 'accuracy'; known: fast_accuracy"),
+        ([*STEPS, "--metric_for_best_model", "eval_loss"], "metric_for_best_model is 'loss'; known: fast_accuracy"),
         ([*STEPS, "--metric_for_best_model", "parsed", "--validation_reasoned_pairs", "0"], "reasoned_pairs is 0"),
         ([*STEPS, "--metric_for_best_model", "parsed", "--greater_is_better", "false"], "greater_is_better is false"),
         (
