@@ -36,7 +36,9 @@ def arguments(model: Path, data: Path, out: Path, n_processes: int, *more: str) 
 
 # Two blocks of work for two processes in the fast mode, one in the reasoned mode: one of them has nothing to ask there.
 VALIDATED = ["--eval_strategy", "steps", "--eval_steps", "2", "--validation_pairs", "5",
-             "--validation_reasoned_pairs", "2", "--load_best_model_at_end", "true"]  # fmt: skip
+             "--validation_reasoned_pairs", "2"]  # fmt: skip
+# No answer of a random model follows the grammar: the first checkpoint stays the best one, and is not the last.
+BEST = [*VALIDATED, "--load_best_model_at_end", "true", "--metric_for_best_model", "parsed"]
 
 
 def validated(final: Path) -> list[dict[str, float]]:
@@ -73,7 +75,7 @@ def finish(launcher: list[str], runs: list[tuple[str, list[str]]], folder: Path,
 def alone(tiny_model: Path, red_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Each stage, trained by one process."""
     folder = tmp_path_factory.mktemp("alone")
-    return {stage: train(stage, arguments(tiny_model, red_folder, folder / stage, 1, *VALIDATED)) for stage in STAGES}
+    return {stage: train(stage, arguments(tiny_model, red_folder, folder / stage, 1, *BEST)) for stage in STAGES}
 
 
 def same_curves(alone: dict[str, Path], folder: Path, stages: list[str]) -> None:
@@ -82,6 +84,9 @@ def same_curves(alone: dict[str, Path], folder: Path, stages: list[str]) -> None
         for got, wanted in zip(curve(folder / stage / "final", *names), curve(alone[stage], *names), strict=True):
             assert got == pytest.approx(wanted, rel=2e-4), stage
         assert len(validated(alone[stage])) == STEPS // 2
+        best = folder / stage / f"checkpoint-{STEPS // 2}" / "adapter_model.safetensors"
+        record = json.loads((folder / stage / "final" / "run_record.json").read_text())
+        assert (record["validation"]["kept_step"], record["weights"]) == (STEPS // 2, digest(load_file(best)))
         assert validated(folder / stage / "final") == validated(alone[stage]), stage
         got, wanted = (
             json.loads((final / "run_record.json").read_text())["probe"]["log_probs"]
@@ -93,7 +98,7 @@ def same_curves(alone: dict[str, Path], folder: Path, stages: list[str]) -> None
 def test_two_processes_have_the_curve_of_one(
     alone: dict[str, Path], tiny_model: Path, red_folder: Path, tmp_path: Path
 ) -> None:
-    runs = [(stage, arguments(tiny_model, red_folder, tmp_path / stage, 2, *VALIDATED)) for stage in STAGES]
+    runs = [(stage, arguments(tiny_model, red_folder, tmp_path / stage, 2, *BEST)) for stage in STAGES]
     finish([str(BIN / "torchrun"), "--nproc_per_node", "2"], runs, tmp_path, ACCELERATE_USE_CPU="true")
     same_curves(alone, tmp_path, list(STAGES))
 
@@ -106,7 +111,7 @@ def test_deepspeed_has_the_curve_of_one_process(
 ) -> None:
     launcher = [str(BIN / "accelerate"), "launch", "--config_file", str(CONFIGS / f"{name}.yaml"),
                 "--num_processes", str(n_processes), "--main_process_port", "0"]  # fmt: skip
-    more = ["--use_cpu", "false", "--ddp_backend", "gloo", *VALIDATED]
+    more = ["--use_cpu", "false", "--ddp_backend", "gloo", *BEST]
     runs = [(stage, arguments(tiny_model, red_folder, tmp_path / stage, n_processes, *more)) for stage in STAGES]
     finish(launcher, runs, tmp_path, DS_ACCELERATOR="cpu")
     same_curves(alone, tmp_path, list(STAGES))
@@ -119,7 +124,7 @@ def test_plain_launches_have_the_curve_of_one_process(
 ) -> None:
     launcher = [str(BIN / "accelerate"), "launch", "--config_file", str(CONFIGS / f"{name}.yaml"),
                 "--num_processes", str(n_processes), "--main_process_port", "0"]  # fmt: skip
-    more = ["--ddp_backend", "gloo", *VALIDATED]
+    more = ["--ddp_backend", "gloo", *BEST]
     runs = [("stage1", arguments(tiny_model, red_folder, tmp_path / "stage1", n_processes, *more))]
     finish(launcher, runs, tmp_path)
     same_curves(alone, tmp_path, ["stage1"])
@@ -137,7 +142,7 @@ def test_two_machines_have_the_curve_of_one_process(
     alone: dict[str, Path], tiny_model: Path, red_folder: Path, tmp_path: Path
 ) -> None:
     # Two launchers on this machine, as one on each of two.
-    more = ["--use_cpu", "false", "--ddp_backend", "gloo", *VALIDATED]
+    more = ["--use_cpu", "false", "--ddp_backend", "gloo", *BEST]
     runs = [("stage1", arguments(tiny_model, red_folder, tmp_path / "stage1", 2, *more))]
     (tmp_path / "runs.json").write_text(json.dumps(runs))
     command = [str(BIN / "accelerate"), "launch", "--config_file", str(CONFIGS / "multi_node.yaml"),
@@ -170,7 +175,7 @@ def test_a_killed_run_goes_on_with_the_same_batches_and_losses(
     n_processes = {"ddp": 2, "zero3": 2}.get(launcher, 1)
     if stage in GROUPED:
         steps = 4
-        more = [*POLICY, "--max_steps", str(steps), "--save_steps", "2"]
+        more = [*POLICY, "--max_steps", str(steps), "--save_steps", "2", *VALIDATED, "--eval_on_start", "true"]
     else:
         # Past the end of an epoch: the order of the second one must not be the first one's again.
         steps = -(-len_of(stage, red_folder) // GLOBAL_BATCH) + 4
@@ -209,6 +214,7 @@ def test_a_killed_run_goes_on_with_the_same_batches_and_losses(
     assert record["resumed_weights"] == digest(load_file(checkpoint / "adapter_model.safetensors"))
     for got, wanted in zip(curve(cut), curve(whole), strict=True):
         assert got == pytest.approx(wanted, rel=1e-5)
+    assert validated(cut) == validated(whole)
     wanted_weights, got_weights = (load_file(folder / "adapter_model.safetensors") for folder in (whole, cut))
     for name, value in wanted_weights.items():
         torch.testing.assert_close(got_weights[name], value, atol=1e-6, rtol=1e-4)
