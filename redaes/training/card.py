@@ -111,7 +111,7 @@ _VALIDATION = """
 
 {figures}
 
-{metric} at {n} validations: {started} at step {first}, the first; {reached} at step {best}, {kept}.{stopped}
+{metric} at {n} validations: {started} at step {first}, the first; {reached} at step {best}, {kept}.{warning}{stopped}
 The pairs took part in choosing the checkpoint, so a figure of what the model is worth is taken on others;
 `run_record.json` has their ids.
 """
@@ -140,6 +140,7 @@ def _validation(found: Mapping[str, Any] | None) -> str:
         best=here["step"],
         reached=_figure(here[metric]),
         kept="the best, which is here" if found["kept_is_best"] else "the last, which is here",
+        warning=f" It is {found['warning']}." if found["warning"] else "",
         stopped=f" The run ended early, at step {last['step']}: {found['stopped']}." if found["stopped"] else "",
     )
 

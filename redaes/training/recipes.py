@@ -82,7 +82,7 @@ def parse_with(
     arguments.check()
     refuse_what_spoils(config)
     if not isinstance(arguments, ValidationArguments):
-        refuse_validation(config, "this training")
+        refuse_validation(config, f"a training with {arguments_class.__name__}")
     _check_surroundings(config)
     return arguments, config
 

@@ -37,7 +37,9 @@ from redaes.training.validation import (
     form_is_lost,
     in_words,
     is_validated,
+    kept_step,
     logged,
+    no_better_than_start,
     reason_to_stop,
     summary,
     validations,
@@ -274,7 +276,11 @@ class _Stops(TrainerCallback):
         Raises:
             TrainingError: the form was lost, and there is no better model to leave.
         """
-        if not form_is_lost(validations(state.log_history), self._validation.min_parsed):
+        found = validations(state.log_history)
+        warning = no_better_than_start(found, str(args.metric_for_best_model), kept_step(state, args))
+        if warning is not None and state.is_world_process_zero:
+            sys.stderr.write(f"{args.output_dir}: {warning}\n")
+        if not form_is_lost(found, self._validation.min_parsed):
             return
         if args.load_best_model_at_end and state.best_model_checkpoint is not None:
             return

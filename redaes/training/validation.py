@@ -277,6 +277,20 @@ def kept_step(state: TrainerState, config: TrainingArguments) -> int:
     return int(state.global_step)
 
 
+def no_better_than_start(found: Sequence[Mapping[str, float]], metric: str, kept: int) -> str | None:
+    """Says so when what a run leaves is no better than what it began with; None: it is better, or nobody knows.
+
+    >>> at = [{"step": 0, "eval_factor": 0.5}, {"step": 9, "eval_factor": 0.4}]
+    >>> no_better_than_start(at, "eval_factor", 9)
+    'no better than at the start: factor 0.400 at step 9, 0.500 at step 0'
+    """
+    values = {entry["step"]: entry[metric] for entry in found}
+    if 0 not in values or kept not in values or values[kept] > values[0]:
+        return None
+    figure = metric.removeprefix("eval_").replace("_", " ")
+    return f"no better than at the start: {figure} {values[kept]:.3f} at step {kept}, {values[0]:.3f} at step 0"
+
+
 def answers_file(output_dir: Path, step: int) -> Path:
     """Where a validation's answers, all of them, are kept."""
     return output_dir / "validation" / f"step-{step:06d}.json"
@@ -300,6 +314,7 @@ def summary(validation: Validation, state: TrainerState, config: TrainingArgumen
         "kept_step": kept,
         "kept_is_best": bool(config.load_best_model_at_end),
         "kept": shares,
+        "warning": no_better_than_start(found, metric, kept),
         "stopped": reason_to_stop(found, metric, validation.patience, validation.min_parsed),
         "seconds": round(sum(entry[SECONDS] for entry in found), 1),
         "history": [dict(entry) for entry in found],

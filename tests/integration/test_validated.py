@@ -20,9 +20,10 @@ from transformers import TrainerControl, TrainerState, TrainingArguments
 from redaes import heldout
 from redaes.backends.local import LocalBackend
 from redaes.errors import RecordError, TrainingError
+from redaes.finegrained.training import FineGrainedArguments
 from redaes.records import PairRecord, read_records, write_shard
 from redaes.training.pictures import LookedAtBefore, vision_tower
-from redaes.training.recipes import parse
+from redaes.training.recipes import parse, parse_with
 from redaes.training.setup import StageArguments, load_model
 from redaes.training.sft import SFTConfig
 from redaes.training.validated import ValidatedTrainer, _Stops, share, without_autocast
@@ -37,7 +38,7 @@ ASKED = [
     str(N_REASONED),
 ]  # fmt: skip
 SMALL = {
-    "stage1": ["--per_device_train_batch_size", "4"],
+    "stage1": ["--per_device_train_batch_size", "4", "--gradient_checkpointing", "true", "--lora_dropout", "0.05"],
     "stage2": ["--per_device_train_batch_size", "2"],
     "stage2_dpo": ["--per_device_train_batch_size", "4"],
     "stage3": [*POLICY, "--save_total_limit", "5"],
@@ -115,10 +116,12 @@ def test_the_training_does_not_notice_and_the_best_checkpoint_is_left(both: Both
     assert [entry["step"] for entry in found["history"]] == [0, 1, 2]
     assert found["stopped"] is None
     assert len(found["pairs"]) == N_PAIRS
+    # All figures of the first checkpoint are those of the start: a share that stays is no progress, and is said.
+    assert found["warning"].startswith("no better than at the start: parsed ")
     assert found["seconds"] == pytest.approx(sum(entry["eval_seconds"] for entry in found["history"]), abs=0.1)
     card = (both.asked / "README.md").read_text()
     assert f"On {N_PAIRS} of {found['held_out_pairs']} pairs of the test split" in card
-    assert "at step 1, the best" in card
+    assert "at step 1, the best, which is here. It is no better than at the start: parsed " in card
     assert "## Validation" not in (both.plain / "README.md").read_text()
 
 
@@ -380,3 +383,5 @@ def test_a_warm_up_says_that_it_is_not_validated(tiny_model: Path, red_folder: P
     with pytest.raises(TrainingError, match="warm-up warmup_reading is not validated during training"):
         run_reading(*arguments)
     assert not (tmp_path / "run").exists()
+    with pytest.raises(TrainingError, match=r"FineGrainedArguments is not validated during training"):
+        parse_with(FineGrainedArguments, TrainingArguments, RECIPES / "fgaesq_tiny.yaml", STEPS)
