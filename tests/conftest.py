@@ -93,6 +93,7 @@ LONG = (
     "e2e/test_two_processes.py",  # 85
     "packaging/test_versions.py",  # waits for it too
     "integration/test_stages_at_scale.py",  # 45
+    "integration/test_validated.py",  # 45
     "integration/test_grpo.py",  # 40
     "integration/test_demo.py",  # 35
     "integration/test_processes.py",  # 30

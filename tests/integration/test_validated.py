@@ -13,8 +13,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
-from test_resume import POLICY
-from train_runs import RECIPES, configured, train
+from train_runs import POLICY, RECIPES, configured, train
 from transformers import TrainerControl, TrainerState, TrainingArguments
 
 from redaes import heldout
