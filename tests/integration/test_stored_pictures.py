@@ -18,7 +18,7 @@ from PIL import Image, ImageCms
 from redaes.assessor import Assessor
 from redaes.backends.base import Request
 from redaes.errors import RecordError
-from redaes.evaluation.heldout import evaluate
+from redaes.heldout import evaluate
 from redaes.images import content_id
 from redaes.records import PairRecord, read_records
 from redaes.serving.front_door import create_app
