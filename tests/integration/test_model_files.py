@@ -133,19 +133,16 @@ def test_files_of_the_hub_stay_as_they_are(from_the_hub: Path, tmp_path: Path) -
 def test_a_template_of_training_goes_along(layout: str, from_the_hub: Path, tiny_model: Path, tmp_path: Path) -> None:
     base = from_the_hub if layout == "hub" else tiny_model
     processor = load_processor(base, None)
-    closed = processor.chat_template + "{{- '<think>\\n\\n</think>\\n\\n' if add_generation_prompt }}"
-    processor.chat_template = closed
+    changed = processor.chat_template + "{#- changed for training #}"
+    processor.chat_template = changed
     out = tmp_path / "out"
     out.mkdir()
     save_processor(processor, base, out)
-    assert (out / "chat_template.jinja").read_text() == closed
+    assert (out / "chat_template.jinja").read_text() == changed
     assert not (out / "chat_template.json").exists()  # transformers 4 would prefer it
     assert "chat_template" not in settings(out, "tokenizer_config.json")
     again = load_processor(out, None)
-    assert again.chat_template == closed
-    chat = [{"role": "user", "content": "Which?"}]
-    rendered = again.tokenizer.apply_chat_template(chat, add_generation_prompt=True, tokenize=False)
-    assert rendered.endswith("</think>\n\n")
+    assert again.chat_template == again.tokenizer.chat_template == changed
 
 
 @pytest.mark.parametrize("family", ["qwen3_vl", "qwen2_5_vl", "qwen3_5", "qwen3_vl_moe"])
