@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Protocol
 
@@ -55,12 +56,20 @@ def revision_of(*folders: Path) -> str:
     digest = hashlib.sha256()
     for folder in folders:
         for file in sorted(folder.glob("*.safetensors")):
-            with file.open("rb") as stream:
-                content = hashlib.sha256()
-                while block := stream.read(1 << 20):  # a hub model's shards are larger than memory
-                    content.update(block)
-            digest.update(f"{file.name}:{content.hexdigest()}\n".encode())
+            stat = file.stat()
+            content = _content_hash(file, stat.st_size, stat.st_mtime_ns)
+            digest.update(f"{file.name}:{content}\n".encode())
     return digest.hexdigest()[:_REVISION_DIGITS]
+
+
+@lru_cache(maxsize=256)
+def _content_hash(file: Path, size: int, modified_ns: int) -> str:
+    """SHA-256 of a file, taken once a process while size and time stay: 16 GB take some ten seconds."""
+    content = hashlib.sha256()
+    with file.open("rb") as stream:
+        while block := stream.read(1 << 20):  # a hub model's shards are larger than memory
+            content.update(block)
+    return content.hexdigest()
 
 
 def base_of(adapter: Path) -> str:

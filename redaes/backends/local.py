@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from redaes import nano
+from redaes.backends.adapters import check_base
 from redaes.backends.base import ADAPTER_CONFIG, Request, base_of, revision_of
 from redaes.backends.chats import one_rendering
 from redaes.backends.loading import (
@@ -66,23 +67,27 @@ class LocalBackend:
         """
         if max_pixels is not None and max_pixels < 1:
             raise InputError(f"max_pixels is {max_pixels}; give at least 1")
-        name = str(model)
+        name = base = str(model)
         folder = model_folder(model)
         if (folder / ADAPTER_CONFIG).is_file():
             if adapter is not None:
                 raise BackendError(f"{model} is itself an adapter; give its base model beside adapter {adapter}")
-            adapter, folder = folder, model_folder(base_of(folder))
+            adapter, base = folder, base_of(folder)
+            folder = model_folder(base)
         elif adapter is not None:
             if not (adapter / ADAPTER_CONFIG).is_file():
                 raise BackendError(f"{adapter} has no {ADAPTER_CONFIG}: give the folder of a PEFT adapter")
             if name == nano.NAME and base_of(adapter) == nano.BASE:
                 # The default model stands for its family: what was trained on the base must not go on the trained one.
-                name, folder = nano.BASE, model_folder(nano.BASE)
+                name = base = nano.BASE
+                folder = model_folder(base)
             name = f"{name} + {adapter}"
         shown = size_shown(folder, adapter, max_pixels)
         place = find_device(device)
         if dtype is None:
             dtype = torch.bfloat16 if place.type == "cuda" else torch.float32
+        if adapter is not None:
+            check_base(adapter, base, folder)
         network = load_network(folder, dtype)
         if adapter is not None:
             network = load_adapter(network, adapter)

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
-from redaes.backends.base import ADAPTER_CONFIG
+from redaes.backends.adapters import adapter_settings, vllm_limits, vllm_room
 from redaes.backends.preprocessing import image_settings
 from redaes.errors import BackendError
-
-_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
-"""Ranks of LoRA that vLLM makes room for."""
 
 
 def check_patches(adapter: Path, model: Path) -> None:
@@ -34,23 +30,11 @@ def room_for(adapter: Path) -> int:
     Raises:
         BackendError: not an adapter, or one that vLLM would not serve as it was trained.
     """
-    try:
-        config = json.loads((adapter / ADAPTER_CONFIG).read_text(encoding="utf-8"))
-        rank = int(config["r"])
-    except (OSError, ValueError, LookupError, TypeError) as error:
-        raise BackendError(f"{adapter}: no {ADAPTER_CONFIG} that can be read ({error}); give a LoRA adapter") from error
-    merge = "merge it into the model (peft: merge_and_unload) and serve that"
-    for field in ("use_dora", "modules_to_save"):
-        if config.get(field):
-            raise BackendError(f"{adapter}: vLLM serves no adapter with {field}; {merge}")
-    # vLLM leaves such weights out and answers all the same.
-    strange = [name for name in _tensors(adapter / "adapter_model.safetensors") if ".visual." in name]
-    if strange:
-        raise BackendError(f"{adapter} also changes the vision tower ({strange[0]}), which vLLM leaves out; {merge}")
-    room = next((size for size in _RANKS if size >= rank), None)
-    if room is None:
-        raise BackendError(f"{adapter} has rank {rank}; vLLM takes up to {_RANKS[-1]}; {merge}")
-    return room
+    settings = adapter_settings(adapter)
+    limits = vllm_limits(settings, _tensors(adapter / "adapter_model.safetensors"))
+    if limits:
+        raise BackendError(f"{adapter}: {'; '.join(limits)}; merge it (stages/merge.py) and serve the merged model")
+    return vllm_room(int(settings["r"]))
 
 
 def _tensors(file: Path) -> list[str]:

@@ -22,6 +22,7 @@ from types import TracebackType
 from typing import Any
 
 from redaes import nano
+from redaes.backends.adapters import check_base
 from redaes.backends.base import ADAPTER_CONFIG, base_of, revision_of
 from redaes.backends.endpoint import API_KEY_VARIABLE
 from redaes.backends.preprocessing import (
@@ -116,6 +117,8 @@ class Served:
         ]
         found += self._preprocessing()
         if self.adapter is not None:
+            if self.folder is not None:
+                check_base(self.adapter, self.model, self.folder)
             lora = json.dumps({"name": self.name, "path": str(self.adapter)})
             found += ["--enable-lora", "--lora-modules", lora, "--max-lora-rank", str(room_for(self.adapter))]
         if self.cpu:

@@ -7,13 +7,14 @@ from pathlib import PurePath
 from typing import Any
 
 from redaes import nano
+from redaes.training.lora_reach import describe
 
 SETTINGS = (
     "num_train_epochs", "max_steps", "per_device_train_batch_size", "gradient_accumulation_steps", "learning_rate",
     "lr_scheduler_type", "warmup_steps", "weight_decay", "max_pixels", "lora_r", "lora_alpha", "lora_dropout",
-    "full_training", "tau", "preference_weight", "antisymmetry_weight", "thurstone_weight", "nll_weight", "beta",
-    "num_generations", "pairs_per_group", "temperature", "max_completion_length", "mode", "rewards", "reward_weights",
-    "reward_plugin_files", "bf16", "seed",
+    "lora_targets", "full_training", "tau", "preference_weight", "antisymmetry_weight", "thurstone_weight",
+    "nll_weight", "beta", "num_generations", "pairs_per_group", "temperature", "max_completion_length", "mode",
+    "rewards", "reward_weights", "reward_plugin_files", "bf16", "seed",
 )  # fmt: skip
 """What of a run's arguments the card shows; paths of the machine stay out of it."""
 
@@ -53,7 +54,7 @@ Of the training itself. They say nothing about pictures that were not trained on
 ## Settings
 
 {settings}
-
+{reach}
 Versions: {versions}.
 """
 
@@ -157,6 +158,14 @@ def _figure(value: float) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
+def _reach(lora: Mapping[str, Any] | None) -> str:
+    """What the LoRA reaches, as a paragraph; a fully trained model has none."""
+    if lora is None:
+        return ""
+    limits = f" vLLM would not serve the adapter as it was trained: {'; '.join(lora['vllm'])}." if lora["vllm"] else ""
+    return f"\n{describe(lora)}.{limits}\n"
+
+
 def model_card(
     record: Mapping[str, Any], prompt_ids: Mapping[str, str], history: Sequence[Mapping[str, Any]], *, base_on_hub: bool
 ) -> str:
@@ -164,7 +173,7 @@ def model_card(
 
     Args:
         record: of the run: ``stage``, ``arguments``, ``training_arguments``, ``data_hash``, ``metrics``, ``versions``,
-            and, where they are known, ``pictures`` and ``loads_in``.
+            and, where they are known, ``pictures``, ``loads_in`` and ``lora``.
         prompt_ids: name to id of each prompt.
         history: what the trainer logged, in order; the last figures of the training go into the card.
         base_on_hub: whether the base model is named as the hub names it; otherwise it is a folder, or embedded.
@@ -192,5 +201,6 @@ def model_card(
         settings=_table(
             ("setting", "value"), {name: settings[name] for name in SETTINGS if settings.get(name) is not None}
         ),
+        reach=_reach(record.get("lora")),
         versions=", ".join(f"{name} {version}" for name, version in record["versions"].items()),
     )

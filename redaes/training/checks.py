@@ -20,6 +20,7 @@ from transformers import AutoConfig, ProcessorMixin
 
 from redaes import prompts
 from redaes.answers import parse
+from redaes.backends.adapters import check_base
 from redaes.backends.base import ADAPTER_CONFIG, Request
 from redaes.backends.loading import load_adapter, load_network, load_processor, model_folder
 from redaes.backends.local import LocalBackend
@@ -169,7 +170,7 @@ def check_result(final: Path, data: Path, *, n_pairs: int, merged: Path | None =
 
     Raises:
         RecordError: ``final`` is no result, or ``data`` another dataset.
-        BackendError: a model that cannot be loaded.
+        BackendError: a model that cannot be loaded, or a base with other weights than that of the training.
     """
     record = read_json(final / "run_record.json")
     if record.get("probe") is None:
@@ -191,6 +192,7 @@ def check_result(final: Path, data: Path, *, n_pairs: int, merged: Path | None =
 
     model = load_network(base, weights)
     if has_adapter:
+        check_base(final, record["arguments"]["model"], base)
         model = load_adapter(model, final)
     model = model.to(device)
     fresh = answer_log_probs(model, processor, records)

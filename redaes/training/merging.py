@@ -12,6 +12,7 @@ from PIL import Image
 from transformers import AutoConfig, ProcessorMixin
 
 from redaes import prompts
+from redaes.backends.adapters import check_base
 from redaes.backends.base import ADAPTER_CONFIG, base_of
 from redaes.backends.loading import load_adapter, load_network, load_processor, model_folder
 from redaes.errors import RecordError, TrainingError
@@ -50,13 +51,15 @@ def merge(adapter: Path, out: Path, *, model: str | None = None, in_float32: boo
     Raises:
         RecordError: no adapter there, or an ``out`` that exists or cannot be written.
         TrainingError: the merged model does not answer as the adapter does.
-        BackendError: base or adapter cannot be loaded.
+        BackendError: base or adapter cannot be loaded, or the base has other weights than that of the training.
     """
     if not (adapter / ADAPTER_CONFIG).is_file():
         raise RecordError(f"{adapter} has no {ADAPTER_CONFIG}; give the final/ folder of a stage that trained a LoRA")
     if out.exists():
         raise RecordError(f"{out} exists; choose another --out, nothing is overwritten")
-    base = model_folder(model or base_of(adapter))
+    name = model or base_of(adapter)
+    base = model_folder(name)
+    check_base(adapter, name, base)
     dtype = AutoConfig.from_pretrained(base, local_files_only=True, trust_remote_code=False).dtype or torch.float32
     processor = load_processor(base, None, adapter)
     # Merged and compared in float32, rounded once at the end: in bfloat16 two roundings of a small model add up.

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 from accelerate import PartialState
-from peft import LoraConfig, PeftModel, get_peft_model
+from peft import PeftModel
 from transformers import (
     PreTrainedModel,
     ProcessorMixin,
@@ -26,24 +26,25 @@ from transformers import (
 from transformers.integrations import is_deepspeed_zero3_enabled
 
 from redaes import nano, prompts
-from redaes.backends.loading import load_adapter, load_network, model_folder
+from redaes.backends.adapters import RUN_BASE, check_base
+from redaes.backends.base import revision_of
+from redaes.backends.loading import load_network, model_folder
 from redaes.errors import RecordError, TrainingError
 from redaes.hub import push
 from redaes.records import data_hash, read_json, write_atomically, write_json
+from redaes.training import lora
 from redaes.training.card import model_card
 from redaes.training.checkpoints import ProvenCheckpoints, checkpoint_to_resume, prove_saved, remove_cut_off
 from redaes.training.checks import probe
 from redaes.training.cpu import use_float32_attention, without_imitated_bfloat16
 from redaes.training.formatting import check_chat
 from redaes.training.lengths import OrderOfEpochs
+from redaes.training.lora_reach import announce, lora_reach
 from redaes.training.model_files import loads_in, name_for_both_versions, save_processor
 from redaes.training.preprocessing import check_max_pixels, size_record, training_processor
 from redaes.training.run_record import environment
 from redaes.training.validated import ValidatedTrainer
 from redaes.training.validation import ValidationArguments
-
-LORA_TARGETS = r".*language_model.*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)"
-"""Linear layers of the language model alone: the bare names also match Qwen2.5-VL's vision tower."""
 
 _NOT_SETTINGS = frozenset(
     {
@@ -72,9 +73,16 @@ class StageArguments(ValidationArguments):
     full_training: bool = field(
         default=False, metadata={"help": "train all weights, vision tower included, instead of LoRA (warm-up)"}
     )
-    lora_r: int = field(default=16, metadata={"help": "LoRA rank"})
-    lora_alpha: int = field(default=32, metadata={"help": "LoRA alpha"})
-    lora_dropout: float = field(default=0.0, metadata={"help": "LoRA dropout"})
+    lora_r: int | None = field(default=None, metadata={"help": "LoRA rank; None: the adapter's, or 16"})
+    lora_alpha: int | None = field(default=None, metadata={"help": "LoRA alpha; None: the adapter's, or 32"})
+    lora_dropout: float | None = field(default=None, metadata={"help": "LoRA dropout; None: the adapter's, or 0"})
+    lora_targets: str | None = field(
+        default=None,
+        metadata={
+            "help": "where the LoRA goes: language, language+merger, language+experts, all (these, the vision tower "
+            "and the experts), or a regular expression of whole module names; None: the adapter's, or language"
+        },
+    )
     max_pixels: int | None = field(
         default=None, metadata={"help": "cap on a picture's area; None: the adapter's, or the model's"}
     )
@@ -86,22 +94,19 @@ class StageArguments(ValidationArguments):
     """Where on the hub the result goes: hub_model_id, when push_to_hub is set."""
 
     def check(self) -> None:
-        """Refuse impossible settings before anything is loaded.
+        """Refuse impossible settings before anything is loaded, and fill in those of the LoRA.
 
         Raises:
             TrainingError: names the setting, its value and the remedy.
+            BackendError: the adapter's settings cannot be read.
         """
         check_max_pixels(self.max_pixels)
         self.check_validation()
         if self.full_training and self.adapter:
             raise TrainingError(f"full_training trains no LoRA: drop adapter {self.adapter!r} or full_training")
-        if self.lora_r < 1 or self.lora_alpha < 1 or not 0 <= self.lora_dropout < 1:
-            raise TrainingError(
-                f"LoRA rank {self.lora_r}, alpha {self.lora_alpha}, dropout {self.lora_dropout}: "
-                "rank and alpha must be at least 1, dropout in [0, 1)"
-            )
         if self.adapter and not (Path(self.adapter) / "adapter_config.json").is_file():
             raise TrainingError(f"adapter {self.adapter!r} has no adapter_config.json; give a stage's final/ folder")
+        lora.settle(self)
 
     @property
     def data_folder(self) -> Path:
@@ -125,24 +130,17 @@ def _adapter(arguments: StageArguments) -> Path | None:
 
 def load_model(arguments: StageArguments, dtype: torch.dtype) -> PreTrainedModel | PeftModel:
     """The model to train: with a fresh LoRA, with an earlier stage's, or all of it."""
-    model = load_network(model_folder(arguments.model), dtype)
+    folder = model_folder(arguments.model)
+    if arguments.adapter and PartialState().is_main_process:
+        check_base(Path(arguments.adapter), arguments.model, folder)
+    model = load_network(folder, dtype)
     if not torch.cuda.is_available():
         use_float32_attention(model)
     if arguments.full_training:
         return model
     # peft keeps a LoRA in float32 on weights of fewer bits; ZeRO-3 gathers both together and needs one number type.
     autocast = not is_deepspeed_zero3_enabled()
-    if arguments.adapter:
-        return load_adapter(model, Path(arguments.adapter), trainable=True, autocast_adapter_dtype=autocast)
-    config = LoraConfig(
-        r=arguments.lora_r,
-        lora_alpha=arguments.lora_alpha,
-        lora_dropout=arguments.lora_dropout,
-        target_modules=LORA_TARGETS,
-        task_type="CAUSAL_LM",
-        base_model_name_or_path=arguments.model,
-    )
-    return get_peft_model(model, config, autocast_adapter_dtype=autocast)
+    return lora.put_on(model, arguments, autocast_adapter_dtype=autocast)
 
 
 def training_dtype(arguments: TrainingArguments) -> torch.dtype:
@@ -320,6 +318,10 @@ def train(
     Raises:
         TrainingError: the loss became non-finite, or weights were not saved or loaded as they are.
     """
+    whole = trainer.accelerator.unwrap_model(trainer.model)
+    began_with = base_of_run(run, trainer, arguments)
+    if isinstance(whole, PeftModel):
+        announce(whole)
     about, result = run_trainer(run, trainer)
     final = run.output_dir / FINAL
     probed = weights = None
@@ -345,6 +347,8 @@ def train(
         record = {
             "stage": run.settings["stage"],
             "arguments": vars(arguments),
+            "base": began_with,
+            "lora": lora_reach(whole) if isinstance(whole, PeftModel) else None,
             "data_hash": run.settings["data_hash"],
             **about,
             "metrics": metrics,
@@ -362,6 +366,28 @@ def train(
     trainer.accelerator.wait_for_everyone()
     _publish(final, arguments)
     return final
+
+
+def base_of_run(run: Run, trainer: Trainer, arguments: StageArguments) -> dict[str, str] | None:
+    """Name and revision of the model that a run began with, kept in its output folder; in one process.
+
+    Raises:
+        TrainingError: the run began with other weights than those that the model has now.
+    """
+    if not trainer.is_world_process_zero():
+        return None
+    base = {"name": arguments.model, "revision": revision_of(model_folder(arguments.model))}
+    file = run.output_dir / RUN_BASE
+    if run.checkpoint is not None and file.exists():
+        before = read_json(file)
+        if before["revision"] != base["revision"]:
+            raise TrainingError(
+                f"{run.output_dir} holds a run that began with {before['name']} at revision "
+                f"{before['revision']}, and {base['name']} is at {base['revision']} now: give the model of its "
+                "beginning, or choose another output_dir"
+            )
+    write_json(file, base)
+    return base
 
 
 def _publish(final: Path, arguments: StageArguments) -> None:

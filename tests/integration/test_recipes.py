@@ -53,7 +53,10 @@ def test_every_recipe_is_read_by_its_door(recipe: str) -> None:
 
 
 def test_there_is_a_recipe_for_every_model_and_stage() -> None:
-    models = ("qwen3_vl_2b", "qwen3_vl_4b", "qwen3_vl_8b", "qwen2_5_vl_3b", "qwen2_5_vl_7b")
+    models = (
+        "qwen3_5_2b", "qwen3_5_4b", "qwen3_5_9b", "qwen3_vl_2b", "qwen3_vl_4b", "qwen3_vl_8b", "qwen2_5_vl_3b",
+        "qwen2_5_vl_7b",
+    )  # fmt: skip
     stages = ("stage1", "stage2", "stage2_dpo", "stage3")
     assert sorted(f"{stage}_{model}.yaml" for stage in stages for model in models) == REAL
 
