@@ -17,18 +17,15 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from redaes.early_checks import check_exists, check_writable
 from redaes.errors import importing, run_door
-
-with importing("edit"):
-    from redaes.datagen.commands import build_dataset
-    from redaes.datagen.members import Settings
-    from redaes.datagen.recipe import make_recipe
-    from redaes.datagen.sources import Rules
+from redaes.option_sources import defaults_of
+from redaes.records import read_yaml
 
 
 def parse_args(argv: Sequence[str]) -> argparse.Namespace:
     """The command line; options that were not given are None, because a recipe may give them."""
-    settings, rules = Settings(), Rules()
+    default = defaults_of("redaes.datagen.members:Settings")
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument(
         "photographs",
@@ -37,12 +34,12 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
         help="files, folders, lists (.txt .csv .jsonl), .tar shards, tables (.parquet .arrow); none: samples",
     )
     parser.add_argument("--out", type=Path, default=Path("runs/sample_pairs"), help="folder; default: %(default)s")
-    parser.add_argument("--views", type=int, help=f"views (crops) per photograph; default: {settings.views}")
-    parser.add_argument("--variants", type=int, help=f"degraded pictures per view; default: {settings.variants}")
-    parser.add_argument("--max-side", type=int, help=f"longest side in pixels; default: {settings.max_side}")
-    parser.add_argument("--test-fraction", type=float, help=f"share held out; default: {settings.test_fraction}")
-    parser.add_argument("--seed", type=int, help=f"default: {settings.seed}")
-    parser.add_argument("--min-side", type=int, help=f"shortest side of a photograph; default: {rules.min_side}")
+    parser.add_argument("--views", type=int, help=f"views (crops) per photograph; default: {default['views']}")
+    parser.add_argument("--variants", type=int, help=f"degraded pictures per view; default: {default['variants']}")
+    parser.add_argument("--max-side", type=int, help=f"longest side in pixels; default: {default['max_side']}")
+    parser.add_argument("--test-fraction", type=float, help=f"share held out; default: {default['test_fraction']}")
+    parser.add_argument("--seed", type=int, help=f"default: {default['seed']}")
+    parser.add_argument("--min-side", type=int, help="shortest side of a photograph; default: what the editor needs")
     parser.add_argument("--max-aspect", type=float, help="largest ratio of its sides; default: any")
     parser.add_argument("--max-photographs", type=int, help="draw so many; default: use all")
     parser.add_argument("--workers", type=int, help="processes or actors; default: 1")
@@ -52,7 +49,16 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
 
 
 def main(args: argparse.Namespace) -> None:
-    """Build, and print the report."""
+    """Build, and print the report; what cannot be right is refused before OpenCV is imported."""
+    for place in args.photographs:
+        check_exists(place)
+    check_writable(args.out)
+    if args.config is not None:
+        read_yaml(args.config)
+    with importing("edit"):
+        from redaes.datagen.commands import build_dataset
+        from redaes.datagen.recipe import make_recipe
+
     build_dataset(args.photographs, args.out, make_recipe(args.config, vars(args)))
 
 

@@ -17,6 +17,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from redaes.early_checks import check_exists, check_writable
 from redaes.errors import InputError, run_door
 
 MODES = ("fast", "reasoned")
@@ -49,16 +50,20 @@ def main(args: argparse.Namespace) -> None:
     Raises:
         RedaesError: options that do not go together, and whatever building raises.
     """
-    from redaes.finegrained import candidates
-    from redaes.finegrained.building import BuildSettings, build
-    from redaes.finegrained.calibration import read_votes
-    from redaes.finegrained.refinement import Check
-
     for one, other in (("alignment", "least_alignment"), ("plausibility", "plausibility_model")):
         if (getattr(args, one) is None) != (getattr(args, other) is None):
             raise InputError(f"--{one} and --{other.replace('_', '-')} go together; give both")
     if args.votes is not None and args.assessor is not None:
         raise InputError("give --votes or --assessor, not both")
+    for place in (*args.natural, *args.aigc, *args.cropping, args.votes, args.alignment):
+        if place is not None:
+            check_exists(place)
+    check_writable(args.out)
+    from redaes.finegrained import candidates
+    from redaes.finegrained.building import BuildSettings, build
+    from redaes.finegrained.calibration import read_votes
+    from redaes.finegrained.refinement import Check
+
     if not (args.natural or args.aigc or args.cropping):
         from redaes.samples import sample_photographs
 

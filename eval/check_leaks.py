@@ -13,6 +13,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from redaes.early_checks import check_exists, check_writable
 from redaes.errors import importing, run_door
 
 with importing("eval"):
@@ -37,6 +38,9 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
 
 def main(args: argparse.Namespace) -> LeakReport:
     """Compare, write the report, and print what was found."""
+    for place in args.training:
+        check_exists(place)
+    check_writable(args.out.parent)
     loaded = load(args.benchmark, args.data, pictures=args.pictures, scratch=args.out.with_suffix(".pictures"))
     absent = set(loaded.missing)
     files = dict.fromkeys(picture.file for picture in loaded.labels.pictures if picture.file not in absent)

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from redaes.early_checks import check_writable
 from redaes.errors import importing, run_door
 
 with importing("eval"):
@@ -32,6 +33,7 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
 
 def main(args: argparse.Namespace) -> None:
     """Compare, and write the report."""
+    check_writable(args.out)
     if len(args.runs) == 1:
         sides = [Side(name=args.runs[0].name, results=read_results(args.runs[0]), changes=())]
     else:

@@ -17,6 +17,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from redaes.early_checks import check_exists, check_writable
 from redaes.errors import importing, run_door
 
 with importing("eval"):
@@ -52,6 +53,8 @@ def main(args: argparse.Namespace) -> None:
             print(f"| {row.prompt_id} | {cell(row.kept)} | {cell(row.mean_change)} | {row.n} | {row.n_failed} |")
         return
     if args.command == "build":
+        check_exists(args.photographs)
+        check_writable(args.out)
 
         def progress(done: int, total: int) -> None:
             print(f"\r{done}/{total} photographs", end="", file=sys.stderr)

@@ -17,6 +17,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from redaes.early_checks import check_adapter, check_dataset, check_exists, check_model, check_writable
 from redaes.errors import InputError, importing, run_door
 
 with importing("eval"):
@@ -51,6 +52,13 @@ def main(args: argparse.Namespace) -> None:
     """Ask, measure, write, print."""
     if (args.judge_url is None) != (args.judge_model is None):
         raise InputError("a judge needs both --judge-url and --judge-model")
+    check_dataset(args.data)
+    check_model(args.model)
+    check_writable(args.out)
+    if args.adapter is not None:
+        check_adapter(str(args.adapter))
+    if args.against is not None:
+        check_exists(args.against)
     from redaes.backends.local import LocalBackend
 
     labelled = (record for record in read_records(args.data, "test") if record.pair.delta is not None)

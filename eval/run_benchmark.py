@@ -15,6 +15,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from redaes.early_checks import check_exists, check_writable
 from redaes.errors import InputError, importing, run_door
 
 with importing("eval"):
@@ -51,6 +52,10 @@ def main(args: argparse.Namespace) -> None:
         return
     if args.benchmark is None or args.data is None:
         raise InputError("name a benchmark (see --list) and its folder with --data")
+    for place in (args.pictures, args.references):
+        if place is not None:
+            check_exists(place)
+    check_writable(args.out)
     given = {**vars(args), "options": parse_options(args.option) or None}
     run_benchmark(make_spec(args.config, given), args.out, workers=args.workers, shard=parse_shard(args.shard))
 

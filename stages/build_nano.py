@@ -11,9 +11,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from redaes.early_checks import check_dataset, check_writable
 from redaes.errors import run_door
-from redaes.nano.builder import build
-from redaes.nano.corpus import corpus
 
 
 def parse_args() -> argparse.Namespace:
@@ -27,6 +26,11 @@ def parse_args() -> argparse.Namespace:
 
 def main(args: argparse.Namespace) -> None:
     """Build, and say where."""
+    check_dataset(args.data)
+    check_writable(args.out)
+    from redaes.nano.builder import build
+    from redaes.nano.corpus import corpus
+
     build(args.out, corpus(args.data), seed=args.seed)
     print(f"built: {args.out}")
 

@@ -12,10 +12,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from redaes.early_checks import check_dataset, check_exists
 from redaes.errors import importing, run_door
-
-with importing("train"):
-    from redaes.training.checks import check_result
 
 
 def parse_args() -> argparse.Namespace:
@@ -30,6 +28,13 @@ def parse_args() -> argparse.Namespace:
 
 def main(args: argparse.Namespace) -> None:
     """Check, and print one line for each."""
+    check_exists(args.final / "run_record.json")
+    check_dataset(args.data)
+    if args.merged is not None:
+        check_exists(args.merged)
+    with importing("train"):
+        from redaes.training.checks import check_result
+
     checks = check_result(args.final, args.data, n_pairs=args.pairs, merged=args.merged)
     for check in checks:
         print(f"{'ok    ' if check.passed else 'FAILED'} {check.name}: {check.found}")

@@ -11,26 +11,38 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from redaes.early_checks import check_stage
 from redaes.errors import importing, run_door
 
-with importing("train"):
-    from redaes.finegrained.training import FineGrainedArguments, run_fgaesq
-    from redaes.training.recipes import parse_with
-
-    # isort: split
+if TYPE_CHECKING:
     from transformers import TrainingArguments
 
+    from redaes.finegrained.training import FineGrainedArguments
+
+CLASSES = ("redaes.finegrained.training:FineGrainedArguments", "transformers:TrainingArguments")
 RECIPE = Path(__file__).with_name("configs") / "fgaesq_tiny.yaml"
 
 
 def parse_args(argv: list[str]) -> tuple[FineGrainedArguments, TrainingArguments]:
-    """The door's and the trainer's arguments."""
+    """The door's and the trainer's arguments; what cannot be right is refused before transformers is imported."""
+    check_stage(argv, RECIPE, *CLASSES, about=__doc__)
+    with importing("train"):
+        from redaes.finegrained.training import FineGrainedArguments
+        from redaes.training.recipes import parse_with
+
+        # isort: split
+        from transformers import TrainingArguments
+
     return parse_with(FineGrainedArguments, TrainingArguments, RECIPE, argv)
 
 
 def main(arguments: FineGrainedArguments, config: TrainingArguments) -> None:
     """Train, and say where the result is."""
+    with importing("train"):
+        from redaes.finegrained.training import run_fgaesq
+
     print(f"FGAesQ finished: {run_fgaesq(arguments, config)}")
 
 

@@ -8,10 +8,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from redaes.early_checks import check_adapter, check_model, check_writable
 from redaes.errors import importing, run_door
-
-with importing("train"):
-    from redaes.training.merging import merge
 
 
 def parse_args() -> argparse.Namespace:
@@ -26,6 +24,13 @@ def parse_args() -> argparse.Namespace:
 
 def main(args: argparse.Namespace) -> None:
     """Merge, and say where."""
+    check_adapter(str(args.adapter))
+    check_writable(args.out.parent)
+    if args.model is not None:
+        check_model(args.model)
+    with importing("train"):
+        from redaes.training.merging import merge
+
     print(f"merged: {merge(args.adapter, args.out, model=args.model, in_float32=args.float32)}")
 
 

@@ -12,27 +12,43 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from redaes.early_checks import check_stage
 from redaes.errors import importing, run_door
 from redaes.samples import ensure_sample_dataset
 
-with importing("train"):
-    from redaes.training.recipes import parse
+if TYPE_CHECKING:
     from redaes.training.setup import StageArguments
-    from redaes.training.sft import SFTConfig, run_sft
+    from redaes.training.sft import SFTConfig
 
 RECIPE = Path(__file__).with_name("configs") / "stage1_nano.yaml"
+CLASSES = (
+    "redaes.training.setup:StageArguments",
+    "redaes.training.plan:PlanArguments",
+    "redaes.training.sft:SFTConfig",
+)
 
 
 def parse_args(argv: list[str]) -> tuple[StageArguments, SFTConfig]:
-    """The stage's and the trainer's arguments."""
+    """The stage's and the trainer's arguments; what cannot be right is refused before TRL is imported."""
+    check_stage(argv, RECIPE, *CLASSES, about=__doc__)
+    with importing("train"):
+        from redaes.training.recipes import parse
+        from redaes.training.sft import SFTConfig
+
     return parse(SFTConfig, RECIPE, argv)
 
 
 def main(stage: StageArguments, config: SFTConfig) -> None:
     """Train, and say where the result is."""
+    with importing("train"):
+        from redaes.training.sft import run_sft
+
     stage.data = stage.data or str(ensure_sample_dataset(Path("runs/sample_pairs")))
-    print(f"stage 1 finished: {run_sft(stage, config)}")
+    result = run_sft(stage, config)
+    if stage.plan is None:
+        print(f"stage 1 finished: {result}")
 
 
 if __name__ == "__main__":

@@ -12,36 +12,48 @@ scores; a small token likelihood keeps the language (docs/training.md). Nothing 
 
 from __future__ import annotations
 
+import importlib
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from redaes.early_checks import check_stage, chosen
 from redaes.errors import importing, run_door
 from redaes.samples import ensure_sample_dataset
 
-with importing("train"):
-    from redaes.training.alignment import AlignmentConfig, run_align
-    from redaes.training.preferences import PreferenceConfig, run_preferences
-    from redaes.training.recipes import chosen, parse
+if TYPE_CHECKING:
+    from redaes.training.alignment import AlignmentConfig
+    from redaes.training.preferences import PreferenceConfig
     from redaes.training.setup import StageArguments
 
 OBJECTIVES = {
-    "relative": (AlignmentConfig, run_align, "stage2_nano.yaml"),
-    "dpo": (PreferenceConfig, run_preferences, "stage2_dpo_nano.yaml"),
+    "relative": ("redaes.training.alignment", "AlignmentConfig", "run_align", "stage2_nano.yaml"),
+    "dpo": ("redaes.training.preferences", "PreferenceConfig", "run_preferences", "stage2_dpo_nano.yaml"),
 }
-"""Name to the trainer's arguments, the training and the recipe that is taken when none is named."""
+"""Name to a module, its arguments and its training, and the recipe that is taken when none is named."""
+
+CLASSES = ("redaes.training.setup:StageArguments", "redaes.training.plan:PlanArguments")
 
 
 def parse_args(argv: list[str]) -> tuple[StageArguments, AlignmentConfig | PreferenceConfig]:
-    """The stage's and the trainer's arguments."""
-    config_class, _, recipe = OBJECTIVES[chosen("objective", OBJECTIVES, argv)]
-    return parse(config_class, Path(__file__).with_name("configs") / recipe, argv)
+    """The stage's and the trainer's arguments; what cannot be right is refused before TRL is imported."""
+    module, config_class, _, recipe = OBJECTIVES[chosen("objective", OBJECTIVES, argv)]
+    file = Path(__file__).with_name("configs") / recipe
+    check_stage(argv, file, *CLASSES, f"{module}:{config_class}", about=__doc__)
+    with importing("train"):
+        from redaes.training.recipes import parse
+
+        options = getattr(importlib.import_module(module), config_class)
+    return parse(options, file, argv)
 
 
 def main(stage: StageArguments, config: AlignmentConfig | PreferenceConfig) -> None:
     """Train, and say where the result is."""
+    module, _, train, _ = OBJECTIVES[config.objective]
     stage.data = stage.data or str(ensure_sample_dataset(Path("runs/sample_pairs")))
-    train = OBJECTIVES[config.objective][1]
-    print(f"stage 2 finished: {train(stage, config)}")
+    result = getattr(importlib.import_module(module), train)(stage, config)
+    if stage.plan is None:
+        print(f"stage 2 finished: {result}")
 
 
 if __name__ == "__main__":

@@ -11,28 +11,42 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from redaes.early_checks import check_stage
 from redaes.errors import importing, run_door
 
-with importing("train"):
-    from redaes.training.reading import run_reading
-    from redaes.training.recipes import parse
-    from redaes.training.setup import StageArguments
-
-    # isort: split
+if TYPE_CHECKING:
     from transformers import TrainingArguments
 
+    from redaes.training.setup import StageArguments
+
 RECIPE = Path(__file__).with_name("configs") / "warmup_reading_nano.yaml"
+CLASSES = (
+    "redaes.training.setup:StageArguments", "redaes.training.plan:PlanArguments", "transformers:TrainingArguments"
+)  # fmt: skip
 
 
 def parse_args(argv: list[str]) -> tuple[StageArguments, TrainingArguments]:
-    """The stage's and the trainer's arguments."""
+    """The stage's and the trainer's arguments; what cannot be right is refused before transformers is imported."""
+    check_stage(argv, RECIPE, *CLASSES, about=__doc__)
+    with importing("train"):
+        from redaes.training.recipes import parse
+
+        # isort: split
+        from transformers import TrainingArguments
+
     return parse(TrainingArguments, RECIPE, argv)
 
 
 def main(stage: StageArguments, config: TrainingArguments) -> None:
     """Train, and say where the result is."""
-    print(f"reading warm-up finished: {run_reading(stage, config)}")
+    with importing("train"):
+        from redaes.training.reading import run_reading
+
+    result = run_reading(stage, config)
+    if stage.plan is None:
+        print(f"reading warm-up finished: {result}")
 
 
 if __name__ == "__main__":

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import math
 import os
 import sys
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -20,6 +19,8 @@ from redaes.errors import InputError, MissingDependency, TrainingError
 from redaes.hub import check_repository
 from redaes.records import read_yaml
 from redaes.training.defaults import ALIGNMENT, refuse_what_spoils
+from redaes.training.dry_run import instead_of_a_run, scratch
+from redaes.training.plan import read_plan
 from redaes.training.setup import StageArguments
 from redaes.training.validation import ValidationArguments, check_settings, refuse_validation
 
@@ -37,10 +38,25 @@ ArgumentsT = TypeVar("ArgumentsT", bound=Arguments)
 
 
 def parse(config_class: type[ConfigT], recipe: Path, argv: Sequence[str]) -> tuple[StageArguments, ConfigT]:
-    """Read a stage's arguments, as :func:`parse_with` does, and where its result goes."""
+    """Read a stage's arguments, as :func:`parse_with` does, and where its result goes.
+
+    ``--dry_run`` and what belongs to it (`redaes.training.plan.PlanArguments`) make ``stage.plan``.
+
+    Raises:
+        InputError: a dry run without a dataset; it would have to build one.
+    """
+    plan, argv = read_plan(argv, recipe)
+    if plan is not None:
+        folder = scratch()
+        argv = instead_of_a_run(argv, config_class, folder.name)
     stage, config = parse_with(StageArguments, config_class, recipe, argv)
     refuse_what_spoils(config, ALIGNMENT)  # configurations of the stages' own have looked at more
     check_settings(stage, config)
+    if plan is not None:
+        if stage.data is None:
+            raise InputError("a dry run builds no dataset: give --data DIR")
+        stage.plan = config.plan = plan
+        config.scratch = folder  # is deleted with it
     if config.push_to_hub:
         check_repository(config.hub_model_id or "")
         stage.repository = config.hub_model_id
@@ -124,31 +140,6 @@ def _name_locks() -> None:
             f"{lock}: somebody has compiled there for {minutes:.0f} minutes, and DeepSpeed will wait for them; "
             "if it was a run that was killed, delete this file\n"
         )
-
-
-def chosen(option: str, known: Collection[str], argv: Sequence[str]) -> str:
-    """What a command line, or else its recipe, says for an option that decides which arguments there are.
-
-    Args:
-        option: name, for example ``"objective"``.
-        known: its values; the first is taken where nothing is said.
-        argv: without the program's name.
-
-    Raises:
-        InputError: a recipe that is missing or no YAML mapping, or an unknown value.
-    """
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument(f"--{option}")
-    parser.add_argument("--config", type=Path)
-    given, _ = parser.parse_known_args(argv)
-    value = getattr(given, option)
-    if value is None and given.config is not None:
-        value = read_yaml(given.config).get(option)
-    if value is None:
-        return next(iter(known))
-    if str(value) not in known:
-        raise InputError(f"{option} {value!r} is unknown; known: {', '.join(known)}")
-    return str(value)
 
 
 def _check_keys(recipe: Path, classes: tuple[type, ...]) -> None:

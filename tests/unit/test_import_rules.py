@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("types", "errors"),
     ("answers", "lenient", "thinking", "ranking", "metrics", "prompts", "images", "rewards"),
-    ("records", "table_cache", "hub", "backends", "nano", "torchvision_compat", "processes"),
+    ("records", "table_cache", "hub", "backends", "nano", "torchvision_compat", "processes", "option_sources"),
     (
         "assessor",
         "heldout",
@@ -34,6 +34,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "series",
         "doctor",
         "demo",
+        "early_checks",
     ),
     ("cli", "__main__"),
 )
@@ -66,7 +67,8 @@ HEAVY = frozenset(
 )
 
 LIGHT = (
-    "", "types", "errors", *LAYERS[1], "backends.endpoint", "backends.server", "assessor", "serving", "cli", "__main__"
+    "", "types", "errors", *LAYERS[1], "option_sources", "backends.endpoint", "backends.server", "assessor", "serving",
+    "early_checks", "cli", "__main__",
 )  # fmt: skip
 """What must not load a heavy library on import; "" is the package itself."""
 
@@ -316,6 +318,19 @@ def _loaded_after(statement: str) -> set[str]:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, timeout=120)
     assert done.returncode == 0, done.stderr
     return set(done.stdout.rsplit("LOADED", 1)[1].split())
+
+
+SCRIPTS = sorted(path for folder in ("data_gen", "stages", "eval") for path in (ROOT / folder).glob("*.py"))
+
+
+def test_scripts_import_what_is_heavy_after_their_arguments_are_checked() -> None:
+    imports, _ = _read(ROOT)
+    for script in SCRIPTS:
+        name = script.relative_to(ROOT).as_posix()
+        imports[name] = _imports(script.read_text(encoding="utf-8"), name, False, imports)
+        waiting = {item.target for item in imports[name] if item.on_import}
+        assert [chain for target in waiting for chain in _heavy_chains(imports, target)] == [], name
+        assert not waiting & HEAVY, name
 
 
 def test_import_redaes_is_light() -> None:

@@ -1,0 +1,200 @@
+"""What a script refuses before it imports a heavy library: recipes, folders and options that cannot be right.
+
+torch, transformers and TRL take many seconds to import. A misspelt path should not wait for them, and a job on many
+GPUs should not be started for it. Whatever is checked here is checked again where it is used: these functions only see
+to it that the usual mistakes are told at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Any
+
+from redaes.errors import InputError, RecordError, TrainingError
+from redaes.option_sources import Unreadable, names_of, options_of
+from redaes.records import read_yaml
+
+
+def check_stage(argv: Sequence[str], recipe: Path, *classes: str, about: str | None) -> None:
+    """The early checks of a stage: recipe, unknown options, dataset, adapter, output folder. Answers ``--help``.
+
+    Args:
+        argv: without the program's name.
+        recipe: taken when ``argv`` names no ``--config``.
+        classes: the dataclasses of the options, each as ``"package.module:Class"``.
+        about: what ``--help`` begins with, usually the script's docstring.
+
+    Raises:
+        InputError: a recipe or a file that is missing, or unknown keys in a recipe.
+        RecordError: no dataset where one is named, or an output folder that cannot be written to.
+        TrainingError: an unknown option, or no adapter where one is named.
+        SystemExit: ``--help`` was answered.
+    """
+    if {"-h", "--help"} & set(argv) and _print_help(classes, recipe, about):
+        sys.exit(0)
+    values = settings(argv, recipe, classes)
+    if values.get("data") is not None:
+        check_dataset(Path(str(values["data"])))
+    if values.get("adapter") is not None:
+        check_adapter(str(values["adapter"]))
+    if values.get("model") is not None:
+        check_model(str(values["model"]))
+    for name in ("series", "coarse", "clip"):
+        if values.get(name) is not None:
+            check_exists(Path(str(values[name])))
+    if values.get("output_dir") is not None:
+        check_writable(Path(str(values["output_dir"])))
+
+
+def settings(argv: Sequence[str], recipe: Path, classes: Sequence[str]) -> dict[str, Any]:
+    """A recipe's values with the command line's over them; those of the command line are text.
+
+    Raises:
+        InputError: a recipe that is missing, no YAML mapping, or has unknown keys.
+        TrainingError: an unknown option.
+    """
+    argv = list(argv)
+    if "--config" in argv:
+        position = argv.index("--config") + 1
+        if position == len(argv):
+            raise InputError("--config needs a file")
+        recipe = Path(argv[position])
+    values = read_yaml(recipe)
+    try:
+        known = frozenset[str]().union(*map(names_of, classes))
+    except Unreadable:  # the parser itself will find them
+        known = None
+    if known is not None:
+        unknown = sorted(str(key) for key in values if key not in known and key != "env")
+        if unknown:
+            raise InputError(f"recipe {recipe} has unknown keys: {', '.join(unknown)}; correct or remove them")
+        _check_options(argv, known)
+    wanted = ("data", "adapter", "model", "output_dir", "series", "coarse", "clip")
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    for name in wanted:
+        parser.add_argument(f"--{name}", f"--{name.replace('_', '-')}", dest=name)
+    try:
+        given, _ = parser.parse_known_args(argv)
+    except SystemExit as error:
+        raise InputError("an option has no value; see the line above") from error
+    return {**values, **{name: value for name, value in vars(given).items() if value is not None}}
+
+
+def _check_options(argv: Sequence[str], known: frozenset[str]) -> None:
+    """Refuse options that no class has; beginnings of a name are the parser's to complete."""
+    for word in argv:
+        if not word.startswith("--") or word in ("--", "--config", "--help"):
+            continue
+        name = word[2:].partition("=")[0].replace("-", "_")
+        if not any(one.startswith((name, name.removeprefix("no_"))) for one in known):
+            raise TrainingError(f"unknown option {word}; --help lists those that there are")
+
+
+def chosen(option: str, known: Collection[str], argv: Sequence[str]) -> str:
+    """What a command line, or else its recipe, says for an option that decides which arguments there are.
+
+    Args:
+        option: name, for example ``"objective"``.
+        known: its values; the first is taken where nothing is said.
+        argv: without the program's name.
+
+    Raises:
+        InputError: a recipe that is missing or no YAML mapping, or an unknown value.
+    """
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument(f"--{option}")
+    parser.add_argument("--config", type=Path)
+    given, _ = parser.parse_known_args(argv)
+    value = getattr(given, option)
+    if value is None and given.config is not None:
+        value = read_yaml(given.config).get(option)
+    if value is None:
+        return next(iter(known))
+    if str(value) not in known:
+        raise InputError(f"{option} {value!r} is unknown; known: {', '.join(known)}")
+    return str(value)
+
+
+def check_dataset(folder: Path) -> None:
+    """Refuse what is no RED dataset.
+
+    Raises:
+        RecordError: there is no ``data/`` in the folder.
+    """
+    if not (folder / "data").is_dir():
+        raise RecordError(f"{folder} is not a RED dataset (no data/ in it); see data_gen/build_pairs.py")
+
+
+def check_adapter(adapter: str) -> None:
+    """Refuse what is no LoRA adapter.
+
+    Raises:
+        TrainingError: the folder has no ``adapter_config.json``.
+    """
+    if not (Path(adapter) / "adapter_config.json").is_file():
+        raise TrainingError(f"adapter {adapter!r} has no adapter_config.json; give a stage's final/ folder")
+
+
+def check_model(model: str) -> None:
+    """Refuse a name that can only be a folder, and is none; names of the hub have one slash at most.
+
+    Raises:
+        InputError: no such folder, or one without ``config.json``.
+    """
+    folder = Path(model)
+    if folder.is_dir():
+        if not (folder / "config.json").is_file():
+            raise InputError(f"{model} has no config.json: give a model's folder, or its name on the hub")
+    elif folder.is_absolute() or model.startswith((".", "~")) or model.count("/") > 1:
+        raise InputError(f"{model}: no such model folder; check the spelling")
+
+
+def check_exists(path: Path) -> None:
+    """Refuse a path where there is nothing.
+
+    Raises:
+        InputError: no such file or folder.
+    """
+    if not path.exists():
+        raise InputError(f"{path}: no such file or folder; check the spelling")
+
+
+def check_writable(folder: Path) -> None:
+    """Refuse an output folder that cannot be made or written to; nothing is made.
+
+    Raises:
+        RecordError: a file stands in its place or above it, or the permissions do not allow it.
+    """
+    for place in (folder, *folder.resolve().parents):
+        if place.is_dir():
+            if not os.access(place, os.W_OK | os.X_OK):
+                raise RecordError(f"{folder} cannot be written: no permission in {place}; choose another output folder")
+            return
+        if place.exists() or place.is_symlink():
+            raise RecordError(f"{folder} cannot be written: {place} is no folder; choose another output folder")
+
+
+def _print_help(classes: Sequence[str], recipe: Path, about: str | None) -> bool:
+    """Print the options, grouped by who brings them; False where the sources do not show them."""
+    groups: dict[str, list[str]] = {}
+    try:
+        for place in classes:
+            for owner, options in options_of(place).items():
+                groups.setdefault(owner, []).extend(
+                    f"  --{option.name} ({option.type}; default: {option.default})"
+                    + (f"\n      {option.help}" if option.help else "")
+                    for option in options
+                )
+    except Unreadable:
+        return False
+    lines = [f"usage: {Path(sys.argv[0]).name} [--config RECIPE] [--option VALUE ...]", "", (about or "").strip(), ""]
+    lines.append(f"  --config (default: {recipe})\n      YAML recipe; the command line goes before it")
+    for owner, rows in groups.items():
+        if rows:
+            lines += ["", f"{owner.replace(':', '.')}:", *rows]
+    sys.stdout.write("\n".join(lines) + "\n")
+    return True

@@ -1,0 +1,134 @@
+"""The options of a dataclass, read from the source text of its module: nothing is imported.
+
+The trainers' arguments are dataclasses of transformers and TRL, and importing those takes many seconds. Which options
+there are stands in the text of the files that are installed, so that what is read here cannot be out of date.
+"""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+
+
+class Unreadable(Exception):
+    """The source does not show the class: compiled, generated, or written in a way not foreseen here."""
+
+
+@dataclass(frozen=True)
+class Option:
+    """One field that a command line can set."""
+
+    name: str
+    type: str
+    """The annotation, as it is written."""
+    default: str
+    """The expression, as it is written."""
+    help: str
+    """Empty where the class documents it elsewhere."""
+
+
+@cache
+def options_of(place: str) -> dict[str, tuple[Option, ...]]:
+    """The options of a dataclass, by the class that declares them: its own first, then those of its bases.
+
+    Args:
+        place: ``"package.module:Class"``.
+
+    Raises:
+        Unreadable: the class or one of its bases is not found.
+    """
+    module, _, name = place.partition(":")
+    module, node = _find_class(module, name)
+    found = {f"{module}:{name}": tuple(_own_options(node))}
+    for base in node.bases:
+        if isinstance(base, ast.Name) and base.id != "object":
+            found.update(options_of(f"{module}:{base.id}"))
+    return found
+
+
+def names_of(place: str) -> frozenset[str]:
+    """The names of all options of a dataclass, those of its bases included; see :func:`options_of`."""
+    return frozenset(option.name for options in options_of(place).values() for option in options)
+
+
+def defaults_of(place: str) -> dict[str, str]:
+    """The default of every option of a dataclass, as it is written; see :func:`options_of`."""
+    return {option.name: option.default for options in options_of(place).values() for option in options}
+
+
+def _find_class(module: str, name: str) -> tuple[str, ast.ClassDef]:
+    """The module that defines a class, followed through imports, and the definition."""
+    seen = set()
+    while module not in seen:
+        seen.add(module)
+        tree, is_package = _parsed(module)
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ClassDef) and node.name == name:
+                return module, node
+            if isinstance(node, ast.ImportFrom) and any((alias.asname or alias.name) == name for alias in node.names):
+                name = next(alias.name for alias in node.names if (alias.asname or alias.name) == name)
+                parts = module.split(".")
+                kept = parts[: len(parts) - node.level + is_package] if node.level else []
+                module = ".".join([*kept, *([node.module] if node.module else [])])
+                break
+        else:
+            break
+    raise Unreadable(f"{module} defines no class {name}")
+
+
+@cache
+def _parsed(module: str) -> tuple[ast.Module, bool]:
+    top, *rest = module.split(".")
+    spec = find_spec(top)  # of the top package alone: that of a submodule would import the package
+    if spec is None or not spec.submodule_search_locations:
+        raise Unreadable(f"{top} is not installed as a package")
+    path = Path(spec.submodule_search_locations[0], *rest)
+    file, is_package = (path / "__init__.py", True) if path.is_dir() else (path.with_suffix(".py"), False)
+    try:
+        return ast.parse(file.read_text(encoding="utf-8")), is_package
+    except (OSError, UnicodeDecodeError, SyntaxError) as error:
+        raise Unreadable(f"{file}: {error}") from error
+
+
+def _own_options(node: ast.ClassDef) -> list[Option]:
+    options = []
+    for item in node.body:
+        if not isinstance(item, ast.AnnAssign) or not isinstance(item.target, ast.Name):
+            continue
+        annotation = ast.unparse(item.annotation)
+        settings = _field_settings(item.value)
+        if annotation.startswith("ClassVar") or ast.unparse(settings.get("init", ast.Constant(True))) == "False":
+            continue
+        default = settings.get("default") or settings.get("default_factory")
+        options.append(
+            Option(
+                name=item.target.id,
+                type=annotation,
+                default="" if default is None else ast.unparse(default),
+                help=_help(settings.get("metadata")),
+            )
+        )
+    return options
+
+
+def _field_settings(value: ast.expr | None) -> dict[str, ast.expr]:
+    if value is None:
+        return {}
+    if isinstance(value, ast.Call) and ast.unparse(value.func).rpartition(".")[2] == "field":
+        return {keyword.arg: keyword.value for keyword in value.keywords if keyword.arg}
+    return {"default": value}
+
+
+def _help(metadata: ast.expr | None) -> str:
+    if not isinstance(metadata, ast.Dict):
+        return ""
+    for key, value in zip(metadata.keys, metadata.values, strict=True):
+        if isinstance(key, ast.Constant) and key.value == "help":
+            try:
+                return " ".join(str(ast.literal_eval(value)).split())
+            except ValueError:  # put together from names
+                return ast.unparse(value)
+    return ""
