@@ -72,6 +72,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--completion", type=int, default=256, help="tokens of an answer in stage 3")
     parser.add_argument("--data", type=Path, help="RED dataset; without one, a small one from samples")
     parser.add_argument("--peak_tflops", type=float, help="of one device in bfloat16, dense; without it no MFU")
+    parser.add_argument("--rollouts", choices=("transformers", "vllm"), default="transformers", help="in stage 3")
+    parser.add_argument("--json", type=Path, help="file that a line of JSON is added to for each stage")
     parser.add_argument("--measure", choices=DOORS, help=argparse.SUPPRESS)  # how the launched process is called
     args, args.door = parser.parse_known_args()
     if args.measure is None and args.door:
@@ -226,6 +228,9 @@ def launch(args: argparse.Namespace, stage: str, model: Path) -> dict[str, Any]:
     command += ["--eval_strategy", "no", "--eval_on_start", "false", "--load_best_model_at_end", "false"]
     command += [] if args.data is None else ["--data", str(args.data)]
     command += ["--max_completion_length", str(args.completion)] if stage == "3" else []
+    if stage == "3" and args.rollouts == "vllm":
+        command += ["--use_vllm", "true", "--vllm_mode", "colocate", "--vllm_gpu_memory_utilization", "0.3"]
+        command += ["--vllm_max_model_length", str(2048 + args.completion)]
     command += TINY_RUN if args.shape == "tiny" else []
     command += TINY_GROUPS if args.shape == "tiny" and stage == "3" else []
     done = subprocess.run(command, check=False, env={**os.environ, "HF_HUB_OFFLINE": "1"})
@@ -235,16 +240,34 @@ def launch(args: argparse.Namespace, stage: str, model: Path) -> dict[str, Any]:
     return found
 
 
-def row(stage: str, found: dict[str, Any], args: argparse.Namespace) -> str:
-    """One line of the table; rates are of all processes together. Samples: answers, pairs, completions."""
+def figures(stage: str, found: dict[str, Any], args: argparse.Namespace) -> dict[str, Any]:
+    """What was measured, as rates of all processes together; TFLOP/s and memory are of one device."""
     seconds = found["seconds"]
     samples = found["steps"] * found["samples_per_step"] * args.processes
     tokens = (found["trained_tokens"] + found["other_tokens"]) * args.processes
     flops = found["language_weights"] * (4 * found["trained_tokens"] + 2 * found["other_tokens"])
     flops += found["vision_weights"] * 2 * found["patches"]
-    mfu = "-" if args.peak_tflops is None else f"{flops / seconds / args.peak_tflops / 1e12:.1%}"
-    rates = f"{samples / seconds:.2f} | {tokens / seconds:,.0f} | {flops / seconds / 1e12:.3g} | {mfu}"
-    return f"| {stage} | {seconds / found['steps']:.2f} | {rates} | {found['peak_gib']:.1f} |"
+    return {
+        "stage": stage,
+        "rollouts": args.rollouts if stage == "3" else None,
+        "seconds_per_step": seconds / found["steps"],
+        "samples_per_s": samples / seconds,
+        "tokens_per_s": tokens / seconds,
+        "tflops": flops / seconds / 1e12,
+        "mfu": None if args.peak_tflops is None else flops / seconds / args.peak_tflops / 1e12,
+        "peak_gib": found["peak_gib"],
+        "weights": found["language_weights"] + found["vision_weights"],
+        "device": found["device"],
+        "processes": args.processes,
+        "accelerate": args.accelerate.name,
+    }
+
+
+def row(measured: dict[str, Any]) -> str:
+    """One line of the table. Samples: answers, pairs, completions."""
+    mfu = "-" if measured["mfu"] is None else f"{measured['mfu']:.1%}"
+    rates = f"{measured['samples_per_s']:.2f} | {measured['tokens_per_s']:,.0f} | {measured['tflops']:.3g} | {mfu}"
+    return f"| {measured['stage']} | {measured['seconds_per_step']:.2f} | {rates} | {measured['peak_gib']:.1f} |"
 
 
 def main(args: argparse.Namespace) -> None:
@@ -265,7 +288,11 @@ def main(args: argparse.Namespace) -> None:
     print("| stage | s/step | samples/s | tokens/s | TFLOP/s a device | MFU | peak GiB |")
     print("|---|---|---|---|---|---|---|")
     for stage, found in measured.items():
-        print(row(stage, found, args))
+        told = figures(stage, found, args)
+        print(row(told))
+        if args.json is not None:
+            with args.json.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(told) + "\n")
 
 
 if __name__ == "__main__":
