@@ -7,6 +7,9 @@ Only safetensors are read, and no code that comes with a model is run.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +35,7 @@ class PatchProjection(torch.nn.Conv3d):
 
 
 _HUB_FILES = ("*.json", "*.safetensors", "*.jinja", "*.txt", "*.model")
+_WEIGHTS_LEFT_OUT: ContextVar[bool] = ContextVar("weights_left_out", default=False)
 _SAMPLE = "Winner: A\nDifference: +1.5"
 
 
@@ -82,6 +86,17 @@ def model_folder(model: str | Path) -> Path:
         ) from error
 
 
+@contextmanager
+def weights_left_out() -> Iterator[None]:
+    """While this is entered, networks and adapters come without weights, on the meta device: shapes alone."""
+    before = _WEIGHTS_LEFT_OUT.set(True)
+    try:
+        with torch.device("meta"):
+            yield
+    finally:
+        _WEIGHTS_LEFT_OUT.reset(before)
+
+
 def load_network(folder: Path, dtype: torch.dtype) -> Any:
     """The network, on the CPU, with every weight from the files.
 
@@ -91,8 +106,14 @@ def load_network(folder: Path, dtype: torch.dtype) -> Any:
     from safetensors import SafetensorError
 
     make_torchvision_importable()
-    from transformers import AutoModelForImageTextToText
+    from transformers import AutoConfig, AutoModelForImageTextToText
 
+    if _WEIGHTS_LEFT_OUT.get():
+        try:
+            config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+            return _project_patches(AutoModelForImageTextToText.from_config(config, dtype=dtype))
+        except (OSError, ValueError, TypeError, LookupError) as error:
+            raise BackendError(f"{folder} describes no vision-language model ({first_line(error)})") from error
     try:
         network, loading = AutoModelForImageTextToText.from_pretrained(
             folder,
@@ -111,6 +132,10 @@ def load_network(folder: Path, dtype: torch.dtype) -> Any:
     if loading["missing_keys"]:
         missing = sorted(loading["missing_keys"])
         raise BackendError(f"{folder} lacks {len(missing)} weights, such as {missing[0]}; copy the model again")
+    return _project_patches(network)
+
+
+def _project_patches(network: Any) -> Any:
     for module in network.modules():
         if type(module) is torch.nn.Conv3d and module.stride == module.kernel_size and module.padding == (0, 0, 0):
             module.__class__ = PatchProjection
@@ -130,13 +155,17 @@ def load_adapter(network: Any, adapter: Path, *, trainable: bool = False, autoca
         BackendError: the adapter is incomplete or belongs to another model.
     """
     try:
-        from peft import PeftModel
+        from peft import PeftConfig, PeftModel, get_peft_model
     except ImportError as error:
         raise MissingDependency("peft", "train") from error
     from safetensors import SafetensorError
 
     if not (adapter / "adapter_model.safetensors").is_file():
         raise BackendError(f"{adapter} has no adapter_model.safetensors; copy or train the adapter again")
+    if _WEIGHTS_LEFT_OUT.get():
+        config = PeftConfig.from_pretrained(str(adapter))
+        config.inference_mode = not trainable
+        return get_peft_model(network, config, autocast_adapter_dtype=autocast_adapter_dtype)
     try:
         with warnings.catch_warnings():
             # peft warns where weights are missing and goes on with fresh ones.

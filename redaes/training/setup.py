@@ -28,7 +28,7 @@ from transformers.integrations import is_deepspeed_zero3_enabled
 from redaes import nano, prompts
 from redaes.backends.adapters import RUN_BASE, check_base
 from redaes.backends.base import revision_of
-from redaes.backends.loading import load_network, model_folder
+from redaes.backends.loading import load_network, model_folder, weights_left_out
 from redaes.errors import RecordError, TrainingError
 from redaes.hub import push
 from redaes.records import data_hash, read_json, write_atomically, write_json
@@ -37,19 +37,22 @@ from redaes.training.card import model_card
 from redaes.training.checkpoints import ProvenCheckpoints, checkpoint_to_resume, prove_saved, remove_cut_off
 from redaes.training.checks import probe
 from redaes.training.cpu import use_float32_attention, without_imitated_bfloat16
+from redaes.training.dry_run import show
 from redaes.training.formatting import check_chat
 from redaes.training.lengths import OrderOfEpochs
 from redaes.training.lora_reach import announce, lora_reach
 from redaes.training.model_files import loads_in, name_for_both_versions, save_processor
+from redaes.training.plan import Plan
 from redaes.training.preprocessing import check_max_pixels, size_record, training_processor
 from redaes.training.run_record import environment
+from redaes.training.shapes import Shapes
 from redaes.training.validated import ValidatedTrainer
 from redaes.training.validation import ValidationArguments
 
 _NOT_SETTINGS = frozenset(
     {
         "data", "output_dir", "logging_dir", "run_name", "local_rank", "ddp_backend", "disable_tqdm", "use_cpu",
-        "objective", "repository", "hub_model_id", "report_to", "resume_from_checkpoint",
+        "objective", "repository", "plan", "hub_model_id", "report_to", "resume_from_checkpoint",
     }
 )  # fmt: skip
 """Arguments that do not change what is learned, or that the stage's name tells already."""
@@ -93,6 +96,9 @@ class StageArguments(ValidationArguments):
     repository: str | None = field(default=None, init=False)
     """Where on the hub the result goes: hub_model_id, when push_to_hub is set."""
 
+    plan: Plan | None = field(default=None, init=False)
+    """What a dry run reckons for; None: a run is wanted."""
+
     def check(self) -> None:
         """Refuse impossible settings before anything is loaded, and fill in those of the LoRA.
 
@@ -129,7 +135,18 @@ def _adapter(arguments: StageArguments) -> Path | None:
 
 
 def load_model(arguments: StageArguments, dtype: torch.dtype) -> PreTrainedModel | PeftModel:
-    """The model to train: with a fresh LoRA, with an earlier stage's, or all of it."""
+    """The model to train: with a fresh LoRA, with an earlier stage's, or all of it; for a dry run without weights."""
+    if arguments.plan is None:
+        return _load_model(arguments, dtype)
+    with weights_left_out():
+        model = _load_model(arguments, dtype)
+    if arguments.plan.on_gpu:
+        model.set_attn_implementation("sdpa")
+    Shapes().empty_out(model)
+    return model
+
+
+def _load_model(arguments: StageArguments, dtype: torch.dtype) -> PreTrainedModel | PeftModel:
     folder = model_folder(arguments.model)
     if arguments.adapter and PartialState().is_main_process:
         check_base(Path(arguments.adapter), arguments.model, folder)
@@ -145,6 +162,9 @@ def load_model(arguments: StageArguments, dtype: torch.dtype) -> PreTrainedModel
 
 def training_dtype(arguments: TrainingArguments) -> torch.dtype:
     """Weights are float32 on a CPU (autocast does the rest), bfloat16 where ``bf16`` is asked for on a GPU."""
+    plan: Plan | None = getattr(arguments, "plan", None)
+    if plan is not None:
+        return torch.bfloat16 if plan.half_weights else torch.float32
     return torch.bfloat16 if arguments.bf16 and not arguments.use_cpu and torch.cuda.is_available() else torch.float32
 
 
@@ -318,6 +338,8 @@ def train(
     Raises:
         TrainingError: the loss became non-finite, or weights were not saved or loaded as they are.
     """
+    if arguments.plan is not None:
+        return show(run, trainer, processor, arguments.model, arguments.plan)
     whole = trainer.accelerator.unwrap_model(trainer.model)
     began_with = base_of_run(run, trainer, arguments)
     if isinstance(whole, PeftModel):

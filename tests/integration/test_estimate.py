@@ -1,0 +1,158 @@
+"""What a dry run says is what a run takes: memory against the allocator's own count, steps against the trainer's."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from torch.profiler import ProfilerActivity, profile
+
+from redaes.errors import InputError, TrainingError
+from redaes.training.plan import Plan, PlanArguments, read_plan
+from redaes.training.sharding import Held, Weight, held
+
+ROOT = Path(__file__).parents[2]
+SMALL = ["--max_steps", "2", "--bf16", "false", "--save_steps", "2", "--logging_steps", "1", "--disable_tqdm", "true"]
+GROUPS = [
+    "--per_device_train_batch_size", "12", "--steps_per_generation", "1", "--num_generations", "2",
+    "--max_completion_length", "16",
+]  # fmt: skip
+BATCH = ["--per_device_train_batch_size", "4"]
+CHECKPOINTED = ["--gradient_checkpointing", "true"]
+FULL = ["--full_training", "true"]
+CASES = {
+    "stage1": ("stage1_sft", BATCH),
+    "stage1-checkpointed": ("stage1_sft", [*BATCH, *CHECKPOINTED]),
+    "stage1-full": ("stage1_sft", [*BATCH, *FULL]),
+    "stage1-full-checkpointed-accumulated": (
+        "stage1_sft", [*BATCH, *FULL, *CHECKPOINTED, "--gradient_accumulation_steps", "2"],
+    ),
+    "stage2": ("stage2_align", BATCH),
+    "stage2-full-checkpointed": ("stage2_align", [*BATCH, *FULL, *CHECKPOINTED]),
+    "dpo": ("stage2_align", ["--objective", "dpo", *BATCH]),
+    "dpo-checkpointed": ("stage2_align", ["--objective", "dpo", *BATCH, *CHECKPOINTED]),
+    "stage3": ("stage3_grpo", GROUPS),
+    "stage3-reference-checkpointed": ("stage3_grpo", [*GROUPS, *CHECKPOINTED, "--beta", "0.01"]),
+}  # fmt: skip
+
+
+def door(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, ROOT / "stages" / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def estimated(name: str, argv: list[str], capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    module = door(name)
+    capsys.readouterr()
+    module.main(*module.parse_args([*argv, "--dry_run", "--plan_json"]))
+    text = capsys.readouterr().out
+    return json.loads(text[text.index("{") :])
+
+
+def measured(name: str, argv: list[str]) -> int:
+    """The most bytes that torch's CPU allocator had handed out in a run of two steps, model and all."""
+    module = door(name)
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as watched:
+        module.main(*module.parse_args(argv))
+    events = [event for event in watched.profiler.kineto_results.events() if event.name() == "[memory]"]
+    now = peak = 0
+    for event in sorted(events, key=lambda event: event.start_ns()):
+        now += event.nbytes()
+        peak = max(peak, now)
+    return peak
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_peak_is_the_one_measured(
+    case: str, tiny_model: Path, red_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name, more = CASES[case]
+    out = tmp_path / "run"
+    argv = ["--model", str(tiny_model), "--data", str(red_folder), "--output_dir", str(out), *SMALL, *more]
+    found = estimated(name, argv, capsys)
+    assert not out.exists()
+    real = measured(name, argv)
+    assert found["peak"] == pytest.approx(real, rel=0.2)
+    state = json.loads((out / "final" / "trainer_state.json").read_text())
+    assert found["steps"] == state["global_step"]
+    assert found["epochs"] == pytest.approx(state["epoch"], rel=0.05)
+
+
+@pytest.fixture(scope="module")
+def nano(red_folder: Path) -> list[str]:
+    return ["--data", str(red_folder)]
+
+
+def test_a_dry_run_for_many_gpus_says_what_each_holds(
+    nano: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    argv = [*nano, "--output_dir", str(tmp_path / "run"), "--use_cpu", "false", "--bf16", "true", "--plan_batches", "1"]
+    one = estimated("stage1_sft", [*argv, "--assume_tokens_per_s", "1000"], capsys)
+    assert one["plan"] == {
+        "processes": 1, "sharding": "single", "offload_optimizer": False, "offload_weights": False, "device": "gpu",
+        "bf16": True,
+    }  # fmt: skip
+    frozen, trained = one["parameters"] - one["trainable"], one["trainable"]
+    assert one["held"]["weights"] == 2 * frozen + 4 * trained  # peft keeps the LoRA in float32
+    assert one["held"]["optimizer"] == 8 * trained
+    assert one["hours"] == pytest.approx(one["tokens_per_step"] * one["steps"] / 1000 / 3600)
+    # Eight times the samples in a step, an eighth of the steps in an epoch.
+    eight = estimated("stage1_sft", [*argv, "--plan_for", str(ROOT / "accelerate_configs" / "zero3.yaml")], capsys)
+    assert (eight["plan"]["processes"], eight["plan"]["sharding"]) == (8, "zero3")
+    assert eight["samples_per_step"] == 8 * one["samples_per_step"]
+    assert eight["steps_per_epoch"] == -(-one["steps_per_epoch"] // 8)
+    assert eight["hours"] is None
+    assert eight["held"]["optimizer"] == -(-trained // 8) * 12
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_dry_run_is_read_by_people(nano: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    module = door("stage2_align")
+    capsys.readouterr()
+    module.main(*module.parse_args([*nano, "--output_dir", str(tmp_path / "run"), "--dry-run", "--plan-batches=1"]))
+    text = capsys.readouterr().out
+    for told in ("dry run of stage2_align", "activations", "peak", "tokens", "an epoch", "give --assume_tokens_per_s"):
+        assert told in text
+    assert "stage 2 finished" not in text
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_zero_shares_out_what_its_documentation_says() -> None:
+    weights = [Weight(8_000_000, 2, True), Weight(800, 2, True)]
+    n = 8_000_800
+
+    def share(sharding: str, **more: Any) -> Held:
+        plan = Plan(PlanArguments(dry_run=True), on_gpu=True, bf16=True, n_processes=8, sharding=sharding, **more)
+        return held(weights, plan, "adamw_torch_fused")
+
+    # bfloat16 weights and gradients of 2 bytes; float32 weights and two moments of 12 bytes, shared by 8.
+    assert share("zero1") == Held(2 * n, 0, 2 * n, 2 * n, 12 * n // 8, 0)
+    assert share("zero2") == Held(2 * n, 0, 2 * n // 8, 2 * n, 12 * n // 8, 0)
+    assert share("zero2", offload_optimizer=True) == Held(2 * n, 0, 2 * n // 8, 2 * n, 0, 12 * n // 8)
+    # The small weight stays everywhere, the layers at work are gathered.
+    assert share("zero3") == Held(2 * n // 8 + 1600, 2 * n, 2 * n // 8, 2 * n, 12 * n // 8, 0)
+    moved = share("zero3", offload_optimizer=True, offload_weights=True)
+    assert moved == Held(1600, 2 * n, 2 * n // 8, 2 * n, 0, 14 * n // 8)
+    # DDP: whole, and the gradients once more as buckets; Adam's moments in the weights' number type.
+    assert share("ddp") == Held(2 * n, 0, 2 * n, 2 * n, 4 * n, 0)
+
+
+def test_a_dry_run_refuses_what_it_cannot_reckon(tmp_path: Path) -> None:
+    recipe = ROOT / "stages" / "configs" / "stage1_nano.yaml"
+    with pytest.raises(TrainingError, match="only a dry run"):
+        read_plan(["--plan_for", "x.yaml"], recipe)
+    with pytest.raises(TrainingError, match="give a positive number"):
+        read_plan(["--dry_run", "--assume_tokens_per_s", "0"], recipe)
+    with pytest.raises(InputError, match=r"x\.yaml"):
+        read_plan(["--dry_run", "true", "--plan_for", "x.yaml"], recipe)
+    with pytest.raises(InputError, match="give --data"):
+        door("stage1_sft").parse_args(["--dry_run"])
+    assert read_plan(["--dry_run", "false", "--lora_r", "4"], recipe) == (None, ["--lora_r", "4"])
