@@ -39,6 +39,10 @@ CASES = {
     "stage3-reference-checkpointed": ("stage3_grpo", [*GROUPS, *CHECKPOINTED, "--beta", "0.01"]),
 }  # fmt: skip
 
+REST = ("stage1-checkpointed", "stage1-full", "dpo-checkpointed", "stage3")
+"""Cases whose parts others have too."""
+SLOW = pytest.mark.slow
+
 
 def door(name: str) -> ModuleType:
     spec = importlib.util.spec_from_file_location(name, ROOT / "stages" / f"{name}.py")
@@ -70,7 +74,7 @@ def measured(name: str, argv: list[str]) -> int:
     return peak
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", [pytest.param(case, marks=SLOW if case in REST else ()) for case in CASES])
 def test_the_peak_is_the_one_measured(
     case: str, tiny_model: Path, red_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
