@@ -148,7 +148,7 @@ def load_model(arguments: StageArguments, dtype: torch.dtype) -> PreTrainedModel
 
 def _load_model(arguments: StageArguments, dtype: torch.dtype) -> PreTrainedModel | PeftModel:
     folder = model_folder(arguments.model)
-    if arguments.adapter and PartialState().is_main_process:
+    if arguments.adapter and arguments.plan is None and PartialState().is_main_process:
         check_base(Path(arguments.adapter), arguments.model, folder)
     model = load_network(folder, dtype)
     if not torch.cuda.is_available():
