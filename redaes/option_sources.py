@@ -38,14 +38,14 @@ def options_of(place: str) -> dict[str, tuple[Option, ...]]:
         place: ``"package.module:Class"``.
 
     Raises:
-        Unreadable: the class or one of its bases is not found.
+        Unreadable: the class or one of its bases is not found; without a base's options, right ones would be refused.
     """
     module, _, name = place.partition(":")
     module, node = _find_class(module, name)
     found = {f"{module}:{name}": tuple(_own_options(node))}
     for base in node.bases:
-        if isinstance(base, ast.Name) and base.id != "object":
-            found.update(options_of(f"{module}:{base.id}"))
+        if ast.unparse(base) != "object":
+            found.update(options_of(_place_of(base, module)))
     return found
 
 
@@ -57,6 +57,20 @@ def names_of(place: str) -> frozenset[str]:
 def defaults_of(place: str) -> dict[str, str]:
     """The default of every option of a dataclass, as it is written; see :func:`options_of`."""
     return {option.name: option.default for options in options_of(place).values() for option in options}
+
+
+def _place_of(base: ast.expr, module: str) -> str:
+    """Where a base class is: ``Base``, or ``library.Base`` after ``import library``."""
+    if isinstance(base, ast.Name):
+        return f"{module}:{base.id}"
+    written = ast.unparse(base)
+    library, _, name = written.rpartition(".")
+    for node in ast.walk(_parsed(module)[0]):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                if library == (alias.asname or alias.name):
+                    return f"{alias.name}:{name}"
+    raise Unreadable(f"{module}: base class {written} cannot be followed")
 
 
 def _find_class(module: str, name: str) -> tuple[str, ast.ClassDef]:

@@ -132,6 +132,23 @@ def test_options_of_a_dataclass_are_read_from_its_text(tmp_path: Path, monkeypat
         names_of("sources_of_options:C")
 
 
+def test_bases_named_by_their_library_are_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "sources_of_bases"
+    package.mkdir()
+    (package / "__init__.py").write_text("from .two import Base\n")
+    (package / "two.py").write_text("class Base:\n    b: float = 0.5\n")
+    (package / "one.py").write_text(
+        "import sources_of_bases\nimport sources_of_bases.two as two\nimport sources_of_bases.two\n"
+        "class A(sources_of_bases.Base):\n    a: int = 1\nclass B(two.Base):\n    pass\n"
+        "class C(sources_of_bases.two.Base, object):\n    pass\nclass D(made().Base):\n    pass\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert names_of("sources_of_bases.one:A") == {"a", "b"}
+    assert names_of("sources_of_bases.one:B") == names_of("sources_of_bases.one:C") == {"b"}
+    with pytest.raises(Unreadable, match=r"made\(\)\.Base cannot be followed"):
+        names_of("sources_of_bases.one:D")
+
+
 def test_options_read_are_the_options_there_are() -> None:
     from redaes.datagen.members import Settings
 
