@@ -20,6 +20,7 @@ from redaes.hub import check_repository
 from redaes.records import read_yaml
 from redaes.training.defaults import ALIGNMENT, refuse_what_spoils
 from redaes.training.dry_run import instead_of_a_run, scratch
+from redaes.training.overrides import with_what_follows
 from redaes.training.plan import read_plan
 from redaes.training.setup import StageArguments
 from redaes.training.validation import ValidationArguments, check_settings, refuse_validation
@@ -88,6 +89,7 @@ def parse_with(
         raise InputError("--config needs a file")
     _check_keys(Path(argv[position]), (arguments_class, config_class))
     _name_locks()
+    argv = with_what_follows(argv, read_yaml(Path(argv[position])))
     parser = TrlParser((arguments_class, config_class))
     try:
         arguments, config = parser.parse_args_and_config(argv)

@@ -85,6 +85,27 @@ def test_recipes_of_real_models_save_memory_and_keep_pictures_whole(recipe: str)
     assert recipe.removesuffix(".yaml").removeprefix(stage_of(recipe) + "_") in written["output_dir"]
 
 
+@pytest.mark.parametrize("recipe", ["stage1_qwen2_5_vl_7b.yaml", "stage2_dpo_qwen3_vl_2b.yaml"])
+def test_one_option_is_enough_to_change_when_a_recipe_saves_and_validates(
+    recipe: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def found(*more: str) -> tuple[Any, ...]:
+        config = read(recipe, *CPU, *more)[1]
+        said = capsys.readouterr().err
+        assert ("not what the recipe says" in said) == ("load_best_model_at_end" not in " ".join(more))
+        return (config.save_strategy, config.eval_strategy, config.eval_steps, config.load_best_model_at_end)
+
+    assert found("--save_strategy", "no") == ("no", "steps", 200, False)
+    assert found("--save-steps=10") == ("steps", "steps", 10, True)
+    assert found("--eval_steps", "10") == ("steps", "steps", 10, True)
+    assert found("--save_strategy", "epoch")[:2] == ("epoch", "epoch")
+    assert found("--eval_strategy", "no")[1:] == ("no", 200, False)
+    # What the command line says itself does not give way.
+    assert found("--save_steps", "10", "--load_best_model_at_end", "false") == ("steps", "steps", 200, False)
+    with pytest.raises(TrainingError, match="load_best_model_at_end"):
+        read(recipe, *CPU, "--save_strategy", "no", "--load_best_model_at_end", "true")
+
+
 def stage_of(recipe: str) -> str:
     return recipe.split("_qwen", maxsplit=1)[0]
 
