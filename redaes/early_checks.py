@@ -172,10 +172,14 @@ def check_writable(folder: Path) -> None:
     for place in (folder, *folder.resolve().parents):
         if place.is_dir():
             if not os.access(place, os.W_OK | os.X_OK):
-                raise RecordError(f"{folder} cannot be written: no permission in {place}; choose another output folder")
+                raise RecordError(f"output folder {folder} cannot be written: no permission in {place}; choose another")
             return
         if place.exists() or place.is_symlink():
-            raise RecordError(f"{folder} cannot be written: {place} is no folder; choose another output folder")
+            raise RecordError(f"output folder {folder} cannot be written: {place} is no folder; choose another")
+
+
+_EMPTY = {"list": "none", "dict": "none"}
+"""What the factories of empty values stand for."""
 
 
 def _print_help(classes: Sequence[str], recipe: Path, about: str | None) -> bool:
@@ -185,7 +189,7 @@ def _print_help(classes: Sequence[str], recipe: Path, about: str | None) -> bool
         for place in classes:
             for owner, options in options_of(place).items():
                 groups.setdefault(owner, []).extend(
-                    f"  --{option.name} ({option.type}; default: {option.default})"
+                    f"  --{option.name} ({option.type}; default: {_EMPTY.get(option.default, option.default)})"
                     + (f"\n      {option.help}" if option.help else "")
                     for option in options
                 )

@@ -25,8 +25,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import BaseModel, ValidationError
 
 from redaes.errors import ImageError, InputError, MissingDependency, RecordError
+from redaes.file_hashes import content_hash
 from redaes.images import LoadedImage, decode_image
-from redaes.table_cache import comes_of_writing, content_hash, copies_of, not_writable
+from redaes.table_cache import comes_of_writing, copies_of, not_writable
 from redaes.types import SPLITS, Agreement, Edit, ImageRef, Pair, Rationale, Split
 
 if TYPE_CHECKING:
@@ -136,8 +137,12 @@ def read_json(path: Path) -> Any:
         raise RecordError(f"{path} is not JSON: {error}; delete it to start afresh") from error
 
 
-def read_yaml(path: Path) -> dict[Any, Any]:
+def read_yaml(path: Path, what: str = "recipe") -> dict[Any, Any]:
     """A recipe: a YAML file that holds a mapping. Its keys are the caller's to check.
+
+    Args:
+        path: of the file.
+        what: it is, in messages.
 
     Raises:
         InputError: it cannot be read, is no YAML, or no mapping.
@@ -150,11 +155,11 @@ def read_yaml(path: Path) -> dict[Any, Any]:
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise InputError(f"recipe {path} cannot be read: {error.strerror}") from error
+        raise InputError(f"{what} {path} cannot be read: {error.strerror}") from error
     except (UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InputError(f"recipe {path} is not YAML: {' '.join(str(error).split())}") from error
+        raise InputError(f"{what} {path} is not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(values, dict):
-        raise InputError(f"recipe {path} is not a YAML mapping of option: value")
+        raise InputError(f"{what} {path} is not a YAML mapping of option: value")
     return values
 
 

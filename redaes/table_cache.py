@@ -11,10 +11,10 @@ import hashlib
 import shutil
 import time
 from collections.abc import Sequence
-from functools import cache
 from pathlib import Path
 
 from redaes.errors import MissingDependency, RecordError
+from redaes.file_hashes import content_hash
 
 KEPT_DAYS = 30
 """Copies that no run has asked for in so many days are deleted; they are made again when they are wanted."""
@@ -23,29 +23,6 @@ _USED = "used"
 """File in a copy's folder whose time stamp says when it was asked for last."""
 
 _NOT_WRITABLE = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR})
-
-
-def content_hash(file: Path) -> str:
-    """SHA-256 of a file, in hex; read in blocks, and once in a process as long as nobody writes to it.
-
-    Raises:
-        RecordError: it cannot be read.
-    """
-    try:
-        state = file.stat()
-        # ctime cannot be set, unlike mtime.
-        return _content_hash(file.absolute(), state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino)
-    except OSError as error:
-        raise RecordError(f"{file} cannot be read: {error.strerror or error}") from error
-
-
-@cache
-def _content_hash(file: Path, *_state: int) -> str:
-    digest = hashlib.sha256()
-    with file.open("rb") as stream:
-        while block := stream.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def copies_of(files: Sequence[Path]) -> Path:

@@ -6,7 +6,6 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Protocol
 
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from redaes.errors import BackendError
+from redaes.file_hashes import content_hash
 from redaes.prompts import Prompt
 from redaes.types import ProbabilitySource, Sampling
 
@@ -52,24 +52,15 @@ def revision_of(*folders: Path) -> str:
 
     Args:
         folders: of the model, then of an adapter on it; only safetensors directly in them count.
+
+    Raises:
+        RecordError: a file cannot be read.
     """
     digest = hashlib.sha256()
     for folder in folders:
         for file in sorted(folder.glob("*.safetensors")):
-            stat = file.stat()
-            content = _content_hash(file, stat.st_size, stat.st_mtime_ns)
-            digest.update(f"{file.name}:{content}\n".encode())
+            digest.update(f"{file.name}:{content_hash(file)}\n".encode())
     return digest.hexdigest()[:_REVISION_DIGITS]
-
-
-@lru_cache(maxsize=256)
-def _content_hash(file: Path, size: int, modified_ns: int) -> str:
-    """SHA-256 of a file, taken once a process while size and time stay: 16 GB take some ten seconds."""
-    content = hashlib.sha256()
-    with file.open("rb") as stream:
-        while block := stream.read(1 << 20):  # a hub model's shards are larger than memory
-            content.update(block)
-    return content.hexdigest()
 
 
 def base_of(adapter: Path) -> str:

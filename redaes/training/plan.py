@@ -141,7 +141,7 @@ def _settings(argv: Sequence[str], recipe: Path) -> dict[str, Any]:
 def _launch(arguments: PlanArguments, environment: Mapping[str, str]) -> dict[str, Any]:
     """Processes and sharding: the named configuration's, else those that this process was launched with."""
     if arguments.plan_for is not None:
-        file = read_yaml(Path(arguments.plan_for))
+        file = read_yaml(Path(arguments.plan_for), "accelerate configuration")
         deepspeed = file.get("deepspeed_config") or {}
         stage = deepspeed.get("zero_stage") if file.get("distributed_type") == "DEEPSPEED" else None
         offloads = (deepspeed.get("offload_optimizer_device"), deepspeed.get("offload_param_device"))

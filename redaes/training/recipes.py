@@ -55,7 +55,9 @@ def parse(config_class: type[ConfigT], recipe: Path, argv: Sequence[str]) -> tup
     check_settings(stage, config)
     if plan is not None:
         if stage.data is None:
-            raise InputError("a dry run builds no dataset: give --data DIR")
+            raise InputError(
+                "a dry run needs a dataset and builds none: give --data DIR, which data_gen/build_pairs.py makes"
+            )
         stage.plan = config.plan = plan
         config.scratch = folder  # is deleted with it
     if config.push_to_hub:
@@ -90,7 +92,8 @@ def parse_with(
     _check_keys(Path(argv[position]), (arguments_class, config_class))
     _name_locks()
     argv = with_what_follows(argv, read_yaml(Path(argv[position])))
-    parser = TrlParser((arguments_class, config_class))
+    # Without a usage of one line, a value that is missing would be named below hundreds of lines of options.
+    parser = TrlParser((arguments_class, config_class), usage="%(prog)s [--config RECIPE] [--option VALUE ...]")
     try:
         arguments, config = parser.parse_args_and_config(argv)
     except (ValueError, TypeError) as error:

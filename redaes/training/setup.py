@@ -29,7 +29,8 @@ from redaes import nano, prompts
 from redaes.backends.adapters import RUN_BASE, check_base
 from redaes.backends.base import revision_of
 from redaes.backends.loading import load_network, model_folder, weights_left_out
-from redaes.errors import RecordError, TrainingError
+from redaes.early_checks import check_adapter, check_dataset, check_writable
+from redaes.errors import TrainingError
 from redaes.hub import push
 from redaes.records import data_hash, read_json, write_atomically, write_json
 from redaes.training import lora
@@ -71,7 +72,7 @@ class StageArguments(ValidationArguments):
     data: str | None = field(
         default=None, metadata={"help": "RED dataset folder; without one, a small one is built from samples"}
     )
-    model: str = field(default=nano.BASE, metadata={"help": f"base model: folder, hub name or {nano.BASE}"})
+    model: str = field(default=nano.BASE, metadata={"help": "base model: folder, hub name or redaes/nano-base"})
     adapter: str | None = field(default=None, metadata={"help": "LoRA adapter to go on from (an earlier stage's)"})
     full_training: bool = field(
         default=False, metadata={"help": "train all weights, vision tower included, instead of LoRA (warm-up)"}
@@ -110,8 +111,8 @@ class StageArguments(ValidationArguments):
         self.check_validation()
         if self.full_training and self.adapter:
             raise TrainingError(f"full_training trains no LoRA: drop adapter {self.adapter!r} or full_training")
-        if self.adapter and not (Path(self.adapter) / "adapter_config.json").is_file():
-            raise TrainingError(f"adapter {self.adapter!r} has no adapter_config.json; give a stage's final/ folder")
+        if self.adapter:
+            check_adapter(self.adapter)
         lora.settle(self)
 
     @property
@@ -198,7 +199,7 @@ def claim(stage: str, arguments: StageArguments, config: TrainingArguments) -> R
         TrainingError: the folder holds a run with other settings.
     """
     arguments.check()
-    check_data(arguments)
+    check_dataset(arguments.data_folder)
     settings = {
         "stage": stage,
         "data_hash": data_hash(arguments.data_folder),
@@ -206,6 +207,8 @@ def claim(stage: str, arguments: StageArguments, config: TrainingArguments) -> R
     }
     run = claim_folder(config, settings)
     if run.final is not None:
+        if PartialState().is_main_process:
+            sys.stdout.write(f"{run.final} is finished; nothing is trained again\n")
         _publish(run.final, arguments)
     return run
 
@@ -217,7 +220,7 @@ def claim_folder(config: TrainingArguments, settings: Mapping[str, Any]) -> Run:
     now = {**settings, **_plain(config.to_dict()), **processes_of(config)}
     now = {name: value for name, value in now.items() if name not in _NOT_SETTINGS}
     checkpoint = checkpoint_to_resume(config)
-    _check_writable(output_dir)
+    check_writable(output_dir)
     file = output_dir / SETTINGS
     if file.exists():
         before = read_json(file)
@@ -231,14 +234,6 @@ def claim_folder(config: TrainingArguments, settings: Mapping[str, Any]) -> Run:
                 f"{_way_on(before, now, changed, started=checkpoint is not None)}"
             )
     return Run(output_dir, now, checkpoint)
-
-
-def _check_writable(folder: Path) -> None:
-    there = folder
-    while not there.exists() and there != there.parent:
-        there = there.parent
-    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
-        raise RecordError(f"output_dir {folder} cannot be written ({there} is no folder that may be written to)")
 
 
 def processes_of(config: TrainingArguments) -> dict[str, Any]:
@@ -428,6 +423,8 @@ def run_trainer(run: Run, trainer: Trainer) -> tuple[dict[str, Any], dict[str, A
         TrainingError: the loss became non-finite, or weights were not saved or loaded as they are.
     """
     if trainer.is_world_process_zero():
+        if run.checkpoint is not None:
+            sys.stdout.write(f"going on from {run.checkpoint}\n")
         run.begin()
         remove_cut_off(run.output_dir)
     trainer.accelerator.wait_for_everyone()
@@ -465,13 +462,3 @@ def _plain(values: dict[str, Any]) -> dict[str, Any]:
         for name, value in values.items()
         if isinstance(value, plain) or (isinstance(value, list) and value and all(isinstance(v, plain) for v in value))
     }
-
-
-def check_data(arguments: StageArguments) -> None:
-    """Fail early, and by name, when the dataset is not one.
-
-    Raises:
-        RecordError: no RED dataset there.
-    """
-    if not (arguments.data_folder / "data").is_dir():
-        raise RecordError(f"{arguments.data} is not a RED dataset (no data/ in it); see data_gen/build_pairs.py")

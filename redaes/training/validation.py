@@ -218,12 +218,15 @@ def in_words(found: HeldOut) -> str:
     shown = {
         name: "none" if share.value is None else f"{share.value:.3f}" for name, share in proportions(found).items()
     }
-    line = f"fast: {shown['fast_accuracy']} of {found.n_pairs} pairs, both orders {shown['fast_order_agreement']}"
+    line = (
+        f"fast ({found.n_pairs} pairs): accuracy {shown['fast_accuracy']}, "
+        f"order agreement {shown['fast_order_agreement']}"
+    )
     if found.reasoned is None:
         return line
     return (
-        f"{line}; reasoned: {shown['reasoned_accuracy']} of {len(found.reasoned_outcomes)} pairs, both orders "
-        f"{shown['reasoned_order_agreement']}, parsed {shown['parsed']}, factor {shown['factor']}"
+        f"{line}; reasoned ({len(found.reasoned_outcomes)} pairs): accuracy {shown['reasoned_accuracy']}, order "
+        f"agreement {shown['reasoned_order_agreement']}, parsed {shown['parsed']}, factor {shown['factor']}"
     )
 
 

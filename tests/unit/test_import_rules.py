@@ -20,7 +20,17 @@ ROOT = Path(__file__).resolve().parents[2]
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("types", "errors"),
     ("answers", "lenient", "thinking", "ranking", "metrics", "prompts", "images", "rewards"),
-    ("records", "table_cache", "hub", "backends", "nano", "torchvision_compat", "processes", "option_sources"),
+    (
+        "file_hashes",
+        "records",
+        "table_cache",
+        "hub",
+        "backends",
+        "nano",
+        "torchvision_compat",
+        "processes",
+        "option_sources",
+    ),
     (
         "assessor",
         "heldout",

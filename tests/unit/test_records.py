@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from redaes import records, table_cache
+from redaes import file_hashes, records, table_cache
 from redaes.datagen.editors.embedded import make_edit
 from redaes.errors import RecordError
 from redaes.images import content_id
@@ -217,11 +217,11 @@ def test_rows_are_those_of_the_hash_though_path_and_time_stamp_are_the_old_ones(
 
 def test_a_file_is_hashed_once_in_a_process(tmp_path: Path) -> None:
     write_shard(_shard(tmp_path), [_record(0)])
-    before = table_cache._content_hash.cache_info().misses
+    before = file_hashes._content_hash.cache_info().misses
     for _ in range(3):
         data_hash(tmp_path)
         load_pairs(tmp_path, "train")
-    assert table_cache._content_hash.cache_info().misses == before + 1
+    assert file_hashes._content_hash.cache_info().misses == before + 1
 
 
 def test_copies_that_nobody_has_used_for_long_are_deleted(tmp_path: Path) -> None:
