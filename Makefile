@@ -17,7 +17,8 @@ NOT_HERE := -m "not slow and not gpu and not vllm and not transformers4"
 # A file's tests stay together, because they share what they train; tests/conftest.py says in which order files begin.
 PARALLEL := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 # What trains, saves, resumes and loads: where a new version of the libraries would show first.
-STAGE_TESTS := $(addprefix tests/integration/test_,stages.py grpo.py processes.py sft.py checks.py losses.py local_backend.py nano.py)
+STAGE_TESTS := $(addprefix tests/integration/test_,stages.py grpo.py processes.py sft.py checks.py losses.py local_backend.py nano.py \
+	resume.py validated.py chat.py defaults.py lora.py estimate.py model_files.py)
 DOCTESTS := $(shell grep -rlE '^ *>>> ' --include='*.py' redaes)
 
 export HF_HUB_OFFLINE := 1
