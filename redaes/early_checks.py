@@ -139,6 +139,16 @@ def check_adapter(adapter: str) -> None:
         raise TrainingError(f"adapter {adapter!r} has no adapter_config.json; give a stage's final/ folder")
 
 
+def check_result_folder(final: Path) -> None:
+    """Refuse what is no result of a stage, such as the output folder around it.
+
+    Raises:
+        RecordError: the folder has no ``run_record.json``.
+    """
+    if not (final / "run_record.json").is_file():
+        raise RecordError(f"{final} has no run_record.json; give a stage's final/ folder")
+
+
 def check_model(model: str) -> None:
     """Refuse a name that can only be a folder, and is none; names of the hub have one slash at most.
 

@@ -12,7 +12,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from redaes.early_checks import check_dataset, check_exists
+from redaes.early_checks import check_dataset, check_exists, check_result_folder
 from redaes.errors import importing, run_door
 
 
@@ -28,7 +28,7 @@ def parse_args() -> argparse.Namespace:
 
 def main(args: argparse.Namespace) -> None:
     """Check, and print one line for each."""
-    check_exists(args.final / "run_record.json")
+    check_result_folder(args.final)
     check_dataset(args.data)
     if args.merged is not None:
         check_exists(args.merged)

@@ -255,6 +255,9 @@ class ExactCheckpoints:
         else:
             super()._load_from_checkpoint(resume_from_checkpoint, model)  # type: ignore[misc]  # the Trainer's
 
+    def create_model_card(self, *_: Any, **__: Any) -> None:
+        """Write none: TRL's, beside the checkpoints, names no base and no data. ``final/`` has a card of ours."""
+
 
 def _compare(trainer: Trainer, folder: Path, what: str) -> str:
     """The digest of the weights in memory, which must be that of the file."""

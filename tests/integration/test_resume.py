@@ -52,6 +52,7 @@ def test_only_the_policy_is_saved(policy: Path) -> None:
     for folder in (policy / "checkpoint-2", policy / "final"):
         assert [file.name for file in folder.rglob("*.safetensors")] == ["adapter_model.safetensors"]
         assert folder.joinpath("adapter_model.safetensors").is_file()
+    assert not (policy / "README.md").exists()  # TRL's card names no base; the one in final/ is ours
     # Two adapters, or the resumed run below would prove nothing.
     assert json.loads((policy / "final" / "run_record.json").read_text())["training_arguments"]["beta"] == 0.05
 
