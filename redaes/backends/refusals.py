@@ -57,12 +57,17 @@ _LEAVE_OUT = tuple(
     re.compile(pattern)
     for pattern in (
         r"Unsupported parameter: '(\w+)'",
-        r"Unknown parameter: '(\w+)'",
+        r"Unknown parameter: '?(\w+)\b",
         r"Unrecognized request arguments? supplied: (\w+(?:, \w+)*)",
         r'Unknown name "(\w+)": Cannot find field',
         r"[`'\"](\w+)[`'\"] (?:parameter )?is (?:not supported|unsupported|deprecated) (?:with|for|by|on|in) "
         r"(?:this|the current|the) (?:model|API|endpoint|provider)",
         r"\b(\w+) is deprecated for this model",
+        r"^(\w+): Extra inputs are not permitted",
+        r"Extra inputs are not permitted, field: '(\w+)'",
+        r"(?<!\]: )\bunknown field [`\"](\w+)[`\"]",
+        r"#: extraneous key \[(\w+)\] is not permitted",
+        r"'(temperature|top_p)' does not support \S+ with this model",
         r"property '(\w+)' is unsupported",
         r"Argument not supported(?: on this model)?: (\w+)",
         r"does not support (?:the )?parameters? [`'\"]?(\w+)",
@@ -77,9 +82,16 @@ _LEAVE_OUT = tuple(
 
 _LISTED = re.compile(r"does not support parameters: [\[{]([^\]}]*)[\]}]")
 
-_ONLY_VALUE = re.compile(
-    r"'(temperature|top_p)' does not support \S+ with this model\. Only the default \(([0-9.]+)\) value is supported"
+_ONLY_VALUE = tuple(
+    re.compile(pattern)
+    for pattern in (
+        r"'(temperature|top_p)' does not support \S+ with this model\. Only the default \((\d+(?:\.\d+)?)\) value is",
+        r"[Ii]nvalid '?(temperature|top_p)'?: only (\d+(?:\.\d+)?) is (?:allowed|supported)",
+        r"don't support (temperature|top_p)=\S+\. Only \1=(\d+(?:\.\d+)?) is supported",
+        r"[`'](temperature|top_p)[`'] may only be set to (\d+(?:\.\d+)?)\b",
+    )
 )
+"""Tried before those that leave a field out: a value that is named says more."""
 
 _NO_LOGPROBS = re.compile(
     r"not allowed to request logprobs"
@@ -88,7 +100,7 @@ _NO_LOGPROBS = re.compile(
 )
 
 _CAP = re.compile(
-    r"top_logprobs['`\"]?:? (?:must|should|has to) be (?:between 0 and|in \[0,|less than or equal to|at most) ?(\d+)"
+    r"top_logprobs['`\"]?:? (?:must|should|has to) be (?:between 0 and|in \[0,|less than or equal to|at most|<=) ?(\d+)"
     r"|Range of top_logprobs should be \[0, ?(\d+)\]"
     r"|'top_logprobs': integer above maximum value\. Expected a value <= (\d+)"
     r"|[Ll]ogprobs of \d+,? which is (?:is )?greater than max(?:imum)? allowed: (\d+)"
@@ -184,8 +196,9 @@ def _entry(entry: Mapping[str, Any]) -> Iterator[Refusal]:
 
 
 def _sentences(text: str) -> Iterator[Refusal]:
-    for match in _ONLY_VALUE.finditer(text):
-        yield Refusal(match[1], float(match[2]))
+    for pattern in _ONLY_VALUE:
+        for match in pattern.finditer(text):
+            yield Refusal(match[1], float(match[2]))
     for match in _CAP.finditer(text):
         yield Refusal("top_logprobs", int(next(group for group in match.groups() if group is not None)))
     if _NO_LOGPROBS.search(text):

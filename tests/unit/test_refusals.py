@@ -104,6 +104,26 @@ def forbidden(*names: str) -> list[dict[str, Any]]:
         (400, openai('litellm.BadRequestError: BedrockException - {"message":"The model returned the following errors: '
                      '{\\"error\\":{\\"message\\":\\"`temperature` is deprecated for this model.\\"}}"}'),
          {"temperature": None}),
+        # https://github.com/amrit110/oli/issues/7
+        (400, openai("response_format: Extra inputs are not permitted"), {"response_format": None}),
+        (400, openai("`temperature` may only be set to 1 when thinking is enabled."), {"temperature": 1.0}),
+        # Moonshot. https://github.com/opencyvis/opencyvis-phone/issues/12, https://github.com/arcsin1/oh-my-ppt/issues/45
+        (400, openai("invalid temperature: only 1 is allowed for this model"), {"temperature": 1.0}),
+        (400, openai("invalid temperature: only 0.6 is allowed for this model"), {"temperature": 0.6}),
+        # LiteLLM. https://github.com/HKUDS/nanobot/issues/370
+        (400, openai("litellm.UnsupportedParamsError: gpt-5 models (including gpt-5-codex) don't support "
+                     "temperature=0.7. Only temperature=1 is supported. For gpt-5.1, temperature is supported when "
+                     "reasoning_effort='none'"), {"temperature": 1.0}),
+        (400, openai("Unsupported value: 'temperature' does not support 0.7 with this model."), {"temperature": None}),
+        # Go's encoding/json and Rust's serde, in whatever is written with them; Bedrock's schemas; Fireworks
+        (400, openai('json: unknown field "seed"'), {"seed": None}),
+        (422, "Failed to deserialize the JSON body into the target type: unknown field `seed`, expected one of "
+              "`model`, `messages` at line 1 column 40", {"seed": None}),
+        (400, {"message": "Malformed input request: #: extraneous key [seed] is not permitted, please reformat your "
+                          "input and try again."}, {"seed": None}),
+        (400, openai("Extra inputs are not permitted, field: 'seed', value: 3"), {"seed": None}),
+        (400, openai("Unknown parameter: max_completion_tokens"), {"max_completion_tokens": None}),
+        (400, openai("top_logprobs must be <= 5"), {"top_logprobs": 5}),
         # Together. https://github.com/stanford-crfm/helm/pull/2325
         (400, openai("5 is greater than the maximum of 1 - 'logprobs'", "logprobs"), {"top_logprobs": 1}),
         # pydantic behind others
@@ -140,6 +160,8 @@ def test_a_refused_field_is_named(status: int, content: Any, expected: dict[str,
         (401, openai("Unrecognized request argument supplied: seed")),
         (500, openai("Unrecognized request argument supplied: seed")),
         (400, openai("Cannot request more than 20 logprobs.")),  # no more were asked for
+        (422, "messages[1]: unknown field `seed`, expected `role`"),
+        (400, openai("temperature: Input should be less than or equal to 0.5")),
         (400, "out of order"),
         (400, {"error": None}),
         (400, [[[[[[[[[["Unrecognized request argument supplied: seed"]]]]]]]]]]),
