@@ -26,6 +26,7 @@ from redaes.datagen.card import write_card
 from redaes.datagen.editors.embedded import EDITOR
 from redaes.datagen.engine import ENGINES
 from redaes.datagen.judged import Crew, Panel, crew_of, make_judged_group, plan_judged_views
+from redaes.datagen.judges.silence import hardly_read
 from redaes.datagen.measured import make_group
 from redaes.datagen.members import Counts, Settings
 from redaes.datagen.plan import CROP_SCALE, PlannedEdit, plan_view, read_plan, write_plan
@@ -248,9 +249,14 @@ def _build(
         report_progress()
     report = _report(curation.rejected, curation.sources, read_json(folder / "planning.json"), counts)
     if not report["pairs"]["train"] or not report["pairs"]["test"]:
+        unread = hardly_read(report["asked"])
         raise InputError(
             f"no pairs were kept in one split ({report['pairs']}; rejected: {report['rejected_pairs']}); "
-            "give more photographs, views or variants"
+            + (
+                f"{'; '.join(unread)}: see docs/judges.md, Dialects"
+                if unread
+                else "give more photographs, views or variants"
+            )
         )
     write_json(folder / "report.json", report)
     write_card(folder, report, settings=asdict(settings), editor=EDITOR if panel is None else ", ".join(panel.editors))

@@ -14,6 +14,7 @@ from PIL import Image
 
 from redaes import answers
 from redaes.backends.endpoint import Picture
+from redaes.datagen.consensus import Rules
 from redaes.datagen.editors.embedded import OPERATIONS, make_edit
 from redaes.datagen.editors.tiny import build as build_tiny
 from redaes.datagen.instructions import STRENGTHS
@@ -263,6 +264,29 @@ def test_a_judge_that_answers_nothing_ends_the_run(photographs: Path, tmp_path: 
             build([photographs], tmp_path / "pairs", SETTINGS, panel=panel(server))
         assert sum(call.body["model"] == "judge-2" for call in server.calls) == 8
     assert not list((tmp_path / "pairs").glob("data/*.parquet"))
+
+
+def test_a_judge_whose_answers_cannot_be_read_is_named_where_no_pair_is_kept(photographs: Path, tmp_path: Path) -> None:
+    heard: list[str] = []
+
+    def chatty(call: Call) -> Say | Fault:
+        if call.body["model"] != "judge-2":
+            return script(call)
+        heard.append("judge-2")
+        return judged(call) if len(heard) == 1 else Say("B is the better one.")  # once: so it is no silence
+
+    words = r"judge-2: \d+ of \d+ answers could not be read \(not_the_form \d+\)"
+    with OpenAIServer(chatty) as server, pytest.raises(InputError, match=words):
+        build([photographs], tmp_path / "pairs", SETTINGS, panel=panel(server, rules=Rules(min_judges=2)))
+
+
+def test_a_judge_that_is_not_there_is_named(photographs: Path, tmp_path: Path) -> None:
+    def gone(call: Call) -> Say | Fault:
+        return Fault(404) if call.body["model"] == "judge-2" else script(call)
+
+    words = r"judge judge-2 \(model judge-2 at .* 404.*check the model's name"
+    with OpenAIServer(gone) as server, pytest.raises(BackendError, match=words):
+        build([photographs], tmp_path / "pairs", SETTINGS, panel=panel(server))
 
 
 def test_a_server_that_is_down_makes_no_labels(photographs: Path, tmp_path: Path) -> None:

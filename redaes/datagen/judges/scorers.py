@@ -23,7 +23,7 @@ import numpy as np
 from redaes import prompts
 from redaes.assessor import Assessor
 from redaes.backends.base import Failure
-from redaes.backends.endpoint import ChatRequest, Endpoint, Picture, Reply, refuse_lost
+from redaes.backends.endpoint import ChatRequest, Endpoint, Picture, Reply
 from redaes.backends.replies import N_LOGPROBS, expected_score
 from redaes.datagen.judges.base import Judgement, PicturePair
 from redaes.datagen.judges.silence import Silence
@@ -146,7 +146,7 @@ class VlmScorer:
             [ChatRequest.of(prompt, (picture,), sampling, n_logprobs=N_LOGPROBS) for picture in pictures],
             _unusable,
         )
-        refuse_lost(replies)
+        self._silence.refuse_lost(replies)
         return [reply if isinstance(reply, Failure) else expected_score(reply) for reply in replies]
 
 

@@ -8,11 +8,12 @@ is wasted. So the first requests to a judge are asked in small parts until one i
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
 
 from redaes.backends.base import Failure
-from redaes.backends.endpoint import ChatRequest, Endpoint, Reply
-from redaes.errors import EndpointError
+from redaes.backends.endpoint import ChatRequest, Endpoint, Reply, refuse_lost
+from redaes.errors import BudgetExhausted, EndpointError
 
 REFUSED_AFTER = 8
 """Requests that a server refuses, or answers that are cut off, with none before them that could be used."""
@@ -75,6 +76,21 @@ class Silence:
             found += await endpoint.ask_many(requests[len(found) :])
         return found
 
+    def refuse_lost(self, outcomes: Sequence[object]) -> None:
+        """As :func:`redaes.backends.endpoint.refuse_lost`; an error names the judge and what helps.
+
+        Raises:
+            BudgetExhausted, EndpointError: as that function.
+        """
+        try:
+            refuse_lost(outcomes)
+        except BudgetExhausted:
+            raise
+        except EndpointError as error:
+            remedy = _REMEDIES.get(error.reason)
+            said = str(error).removeprefix(f"{error.reason}: ")
+            raise EndpointError(error.reason, f"{self._who}: {said}{f'; {remedy}' if remedy else ''}") from error
+
     def hear(self, outcomes: Sequence[Failure | None]) -> None:
         """Take note of answers in the order of the requests; None stands for one that can be used.
 
@@ -103,6 +119,31 @@ class Silence:
                 f"{self._who} answers nothing: its first {self._n} requests all failed, the last with: {last.detail}; "
                 f"{remedy or 'see docs/judges.md, or name another model'}",
             )
+
+
+def hardly_read(asked: Mapping[str, int]) -> tuple[str, ...]:
+    """A sentence about each judge that had more answers that could not be read than ones that could.
+
+    Args:
+        asked: a dataset's counts, ``JUDGE: read: READER`` and ``JUDGE: unreadable: REASON`` among them.
+
+    >>> hardly_read({"m: calls": 4, "m: read: strict": 1, "m: unreadable: not_the_form": 3})
+    ('judge m: 3 of 4 answers could not be read (not_the_form 3)',)
+    """
+    read, unread = Counter[str](), defaultdict[str, Counter[str]](Counter)
+    for key, n in asked.items():
+        judge, found, reason = key.partition(": unreadable: ")
+        if found:
+            unread[judge][reason] += n
+        else:
+            judge, _, _ = key.partition(": read: ")
+            read[judge] += n if judge != key else 0
+    return tuple(
+        f"judge {judge}: {reasons.total()} of {read[judge] + reasons.total()} answers could not be read "
+        f"({', '.join(f'{reason} {n}' for reason, n in reasons.most_common())})"
+        for judge, reasons in sorted(unread.items())
+        if reasons.total() > read[judge]
+    )
 
 
 _REMEDIES = {

@@ -16,7 +16,7 @@ from statistics import fmean
 
 from redaes import lenient, prompts
 from redaes.backends.base import Failure
-from redaes.backends.endpoint import ChatRequest, Endpoint, Reply, refuse_lost
+from redaes.backends.endpoint import ChatRequest, Endpoint, Reply
 from redaes.backends.replies import N_LOGPROBS, verdict_log_odds
 from redaes.datagen.judges.base import Judgement, PicturePair
 from redaes.datagen.judges.silence import Silence
@@ -120,7 +120,7 @@ class VlmJudge:
             for sampling in self.samplings
         ]
         replies = await self._silence.ask(self.endpoint, [request for _, request in asked], self._unusable)
-        refuse_lost(replies)
+        self._silence.refuse_lost(replies)
         read = [self._read(order, request, reply) for (order, request), reply in zip(asked, replies, strict=True)]
         each = len(_ORDERS) * len(self.samplings)
         return [self._judgement(pair, read[index * each : (index + 1) * each]) for index, pair in enumerate(pairs)]
