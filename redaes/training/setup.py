@@ -273,15 +273,21 @@ def _way_on(before: Mapping[str, Any], now: Mapping[str, Any], changed: list[str
     if not started:
         return f"no checkpoint is lost: delete its {SETTINGS} if it is not running, or choose another output_dir"
     if "n_processes" in changed and before.get("sharding") == now["sharding"]:
-        batch = before.get("global_batch")
-        alike = before.get("stage") in _ROWS_TAKEN_IN_TURN and now["sharding"] == "none" and batch is not None
+        batch, n_before, n_now = before.get("global_batch"), before.get("n_processes"), now["n_processes"]
+        alike = (
+            before.get("stage") in _ROWS_TAKEN_IN_TURN
+            and now["sharding"] == "none"
+            and isinstance(batch, int)
+            and batch % n_now == 0
+        )
         other = (
-            f", or make per_device_train_batch_size x gradient_accumulation_steps x {now['n_processes']} = {batch}, "
+            f", or make per_device_train_batch_size x gradient_accumulation_steps x {n_now} = {batch}, "
             "with which the same rows make a step"
             if alike
             else ""
         )
-        return f"start it on {before.get('n_processes')} processes again{other}, or choose another output_dir"
+        again = f"{n_before} process{'' if n_before == 1 else 'es'}"
+        return f"start it on {again} again{other}, or choose another output_dir"
     return "choose another output_dir"
 
 

@@ -191,8 +191,12 @@ def test_another_number_of_processes_is_refused_with_the_way_on(
     begun: Path, ask: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     on(monkeypatch, 2)
-    with pytest.raises(TrainingError, match=r"n_processes: 1 -> 2.*start it on 1 processes again, or make .* x 2 = 16"):
+    with pytest.raises(TrainingError, match=r"n_processes: 1 -> 2.*start it on 1 process again, or make .* x 2 = 16"):
         ask(begun)
+    on(monkeypatch, 3)  # among which 16 rows cannot be shared out
+    with pytest.raises(TrainingError, match=r"n_processes: 1 -> 3.*start it on 1 process again, or choose another"):
+        ask(begun)
+    on(monkeypatch, 2)
     # The same rows in every step.
     assert ask(begun, "--per_device_train_batch_size", "8").checkpoint == begun / "checkpoint-2"
 
@@ -208,7 +212,7 @@ def test_groups_of_stage3_do_not_move_between_processes(
     policy: Path, red_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     on(monkeypatch, 2)
-    with pytest.raises(TrainingError, match=r"n_processes: 1 -> 2.*start it on 1 processes again, or choose another"):
+    with pytest.raises(TrainingError, match=r"n_processes: 1 -> 2.*start it on 1 process again, or choose another"):
         claim(
             "stage3_grpo",
             *configured("stage3", options(red_folder, policy, *POLICY)),
