@@ -276,6 +276,8 @@ class ServerBackend:
         try:
             text = await self._endpoint.rendered(chat, **fields)
         except EndpointError as error:
+            if error.reason == "connection":
+                return  # it is down, as the question itself will show; or it cannot read this request alone
             if error.reason not in _NO_TOKENIZER:
                 raise
             text = None  # no vLLM: what it answers is all that can be looked at

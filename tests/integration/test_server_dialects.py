@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from openai_server import Call, Fault, OpenAIServer, Raw, Say
+from openai_server import Call, Drop, Fault, OpenAIServer, Raw, Say
 from PIL import Image
 
 from redaes import prompts
@@ -39,7 +39,7 @@ def own_machine(monkeypatch: pytest.MonkeyPatch) -> None:
 class NoTokenizer(OpenAIServer):
     """A server without vLLM's ``/tokenize``."""
 
-    def __init__(self, script: Any, tokenize: Fault | Raw) -> None:
+    def __init__(self, script: Any, tokenize: Fault | Raw | Drop) -> None:
         super().__init__(script)
         self.tokenize = tokenize
         self.n_tokenize = 0
@@ -193,3 +193,10 @@ def test_thoughts_without_end_have_a_reason(make: Making) -> None:
         make(server).generate([Request(REASONED, (RED, BLUE))], Sampling(max_new_tokens=9))
     (failure,) = caught.value.answers
     assert failure == Failure("cut_off", "the model still thinks after 9 tokens; raise max_new_tokens")
+
+
+def test_a_server_that_drops_what_it_cannot_tokenize_is_asked_all_the_same(make: Making) -> None:
+    with NoTokenizer(lambda call: Say(REASONS), Drop()) as server:
+        texts = make(server).generate([Request(REASONED, (RED, BLUE))], Sampling(max_new_tokens=99))
+    assert texts == [REASONS]
+    assert server.n_tokenize
