@@ -57,7 +57,7 @@ def settings(argv: Sequence[str], recipe: Path, classes: Sequence[str]) -> dict[
         InputError: a recipe that is missing, no YAML mapping, or has unknown keys.
         TrainingError: an unknown option.
     """
-    argv = list(argv)
+    argv = apart(argv)
     if "--config" in argv:
         position = argv.index("--config") + 1
         if position == len(argv):
@@ -82,6 +82,14 @@ def settings(argv: Sequence[str], recipe: Path, classes: Sequence[str]) -> dict[
     except SystemExit as error:
         raise InputError("an option has no value; see the line above") from error
     return {**values, **{name: value for name, value in vars(given).items() if value is not None}}
+
+
+def apart(argv: Sequence[str]) -> list[str]:
+    """A command line with ``--config=FILE`` as TRL's parser knows it: in two words."""
+    words: list[str] = []
+    for word in argv:
+        words += ["--config", word.removeprefix("--config=")] if word.startswith("--config=") else [word]
+    return words
 
 
 def _check_options(argv: Sequence[str], known: frozenset[str]) -> None:

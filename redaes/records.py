@@ -46,6 +46,10 @@ COLUMNS = (
 """What every row of a RED dataset has."""
 
 
+NAMELESS = "picture"
+"""What messages call a picture that came without the name of its file."""
+
+
 class PairRecord(BaseModel):
     """A pair with its pictures' bytes and its reasoning in both orders: one row of a RED dataset."""
 
@@ -230,7 +234,8 @@ def record_of(row: Mapping[str, Any], split: Split) -> PairRecord:
         return None if text is None else Rationale.model_validate_json(text)
 
     def image(value: Mapping[str, Any]) -> ImageRef:
-        return ImageRef(id=hashlib.sha256(value["bytes"]).hexdigest(), path=Path(value["path"]))
+        # Who writes pictures from memory has no names of files; the bytes are what counts.
+        return ImageRef(id=hashlib.sha256(value["bytes"]).hexdigest(), path=Path(value["path"] or NAMELESS))
 
     try:
         return PairRecord(
@@ -325,6 +330,33 @@ def check_shard(file: Path) -> pa.Schema:
     if version != str(SCHEMA_VERSION):
         raise RecordError(f"{file} has schema version {version}, this redaes reads {SCHEMA_VERSION}; rebuild it")
     return schema
+
+
+def check_columns(file: Path) -> None:
+    """Refuse a shard whose columns are not what rows are made of; further columns do not matter.
+
+    Raises:
+        RecordError: names the column and both types.
+    """
+    wanted = features().arrow_schema
+    import pyarrow.types as kinds
+
+    found = check_shard(file)
+    for name in COLUMNS:
+        place = found.get_field_index(name)
+        if place < 0:
+            continue  # `stream_rows` names those that are missing
+        has, wants = found.field(place).type, wanted.field(name).type
+        if kinds.is_struct(wants):
+            fits = kinds.is_null(has) or (kinds.is_struct(has) and {"bytes", "path"} <= {part.name for part in has})
+        elif kinds.is_floating(wants):
+            fits = any(kind(has) for kind in (kinds.is_floating, kinds.is_integer, kinds.is_null))
+        elif kinds.is_list(wants):
+            fits = kinds.is_list(has) or kinds.is_large_list(has) or kinds.is_null(has)
+        else:
+            fits = any(kind(has) for kind in (kinds.is_string, kinds.is_large_string, kinds.is_null))
+        if not fits:
+            raise RecordError(f"{file}: column {name} is {has} and has to be {wants}; write it so")
 
 
 def stream_rows(file: Path, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
@@ -435,7 +467,10 @@ def load_pairs(folder: Path, split: Split) -> datasets.Dataset:
         columns[column] = datasets.Image(decode=False)
     try:
         return datasets.Dataset.from_parquet(
-            [str(file) for file in files], features=columns, cache_dir=str(copies_of(files))
+            [str(file) for file in files],
+            features=columns,
+            columns=list(COLUMNS),  # people's own shards may have more
+            cache_dir=str(copies_of(files)),
         )
     except OSError as error:
         raise not_writable(error) from error

@@ -62,6 +62,10 @@ class AlignmentConfig(TrainingArguments):
         # Rows are turned into tensors by the collator, which needs all their columns.
         self.remove_unused_columns = False
         refuse_what_spoils(self, ALIGNMENT)
+        if self.objective != "relative":  # an option that was cut short, or a script of somebody's own
+            raise TrainingError(
+                f"objective is {self.objective!r}: write --objective dpo in full, or train with relative"
+            )
         for name in ("tau", "gamma"):
             if not getattr(self, name) > 0:
                 raise TrainingError(f"{name} is {getattr(self, name)}, it must be positive")

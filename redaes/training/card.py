@@ -137,9 +137,9 @@ def _validation(found: Mapping[str, Any] | None) -> str:
         metric=metric.removeprefix("eval_").replace("_", " ").capitalize(),
         n=len(history),
         first=history[0]["step"],
-        started=_figure(history[0][metric]),
+        started=_figure(history[0].get(metric, "none")),
         best=here["step"],
-        reached=_figure(here[metric]),
+        reached=_figure(here.get(metric, "none")),
         kept="the best, which is here" if found["kept_is_best"] else "the last, which is here",
         warning=f" It is {found['warning']}." if found["warning"] else "",
         stopped=f" The run ended early, at step {last['step']}: {found['stopped']}." if found["stopped"] else "",
@@ -185,6 +185,8 @@ def model_card(
     last: Mapping[str, Any] = next((entry for entry in reversed(history) if "loss" in entry), {})
     figures = {name: value for name, value in {**last, **record["metrics"]}.items() if isinstance(value, int | float)}
     settings = {**record["training_arguments"], **arguments}
+    if whole:  # a LoRA's settings have their defaults all the same
+        settings = {name: value for name, value in settings.items() if not name.startswith("lora_")}
     option = "--model THIS_FOLDER" if whole else f"--model {model} --adapter THIS_FOLDER"
     return _CARD.format(
         base=f"base_model: {model}\n" if base_on_hub else "",

@@ -16,27 +16,34 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
 from peft import PeftModel, get_peft_model_state_dict
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.integrations import deepspeed as integration
 from transformers.integrations import is_deepspeed_zero3_enabled
 
-from redaes.backends.loading import load_network
+from redaes.backends.loading import first_line, load_network
 from redaes.errors import RecordError, TrainingError
+from redaes.records import write_json
 
 POLICY = "default"
 """The adapter that is trained, as peft names it; TRL names its copy for the reference ``ref``."""
 
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
+SETTINGS = "settings.json"
+"""What a run was begun with, in its output folder and in each of its checkpoints."""
+
 WEIGHTS = "model.safetensors"
 """What a model's weights are called where they are one file."""
 
 _TRAINER_STATE = "trainer_state.json"
+_SCHEDULE = "scheduler.pt"
 _OPTIMIZER = ("optimizer.pt", "optimizer.bin", "optimizer_0", "global_step*")
 """Where an optimizer's state lies: the trainer's own, FSDP's two forms, DeepSpeed's."""
 
@@ -59,6 +66,12 @@ def checkpoint_step(folder: Path) -> int | None:
     except (OSError, json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError):
         return None
     return step if isinstance(step, int) else None
+
+
+def has_ended(checkpoint: Path) -> bool:
+    """Whether a whole checkpoint is of the last step of its run."""
+    state = json.loads((checkpoint / _TRAINER_STATE).read_text(encoding="utf-8"))
+    return 0 < state.get("max_steps", 0) <= state["global_step"]
 
 
 def _checkpoints(output_dir: Path) -> dict[Path, int | None]:
@@ -99,6 +112,12 @@ def checkpoint_to_resume(config: TrainingArguments) -> Path | None:
             f"{checkpoint} has no optimizer state (save_only_model leaves it out): a run that went on from there would "
             f"begin its schedule again; give --adapter {checkpoint} and another output_dir to begin a new run from "
             "its weights"
+        )
+    lost = checkpoint is not None and (checkpoint / "optimizer.pt").is_file() and not (checkpoint / _SCHEDULE).is_file()
+    if lost:  # transformers would load neither, without a word
+        raise RecordError(
+            f"{checkpoint} has no {_SCHEDULE}: a run that went on from there would begin with a new optimizer and "
+            "schedule; copy the checkpoint again, or delete it to go on from the one before"
         )
     return checkpoint
 
@@ -231,6 +250,20 @@ def _first_difference(held: Mapping[str, Tensor], saved: Mapping[str, Tensor]) -
     return f"{len(others)} of {len(held)} weights differ, such as {name}, by up to {distance:.3g}"
 
 
+@contextmanager
+def _readable(checkpoint: str | None) -> Iterator[None]:
+    """Name the checkpoint where a library says of one of its files only that it cannot be read."""
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise  # that is no fault of the file
+    except (SafetensorError, RuntimeError, OSError, EOFError, UnpicklingError, ValueError, LookupError) as error:
+        raise TrainingError(
+            f"{checkpoint} cannot be read ({first_line(error)}); copy it again, or delete it to go on from the one "
+            "before"
+        ) from error
+
+
 class ExactCheckpoints:
     """Mixin for a ``Trainer`` whose checkpoints hold the policy alone and are loaded whole or not at all."""
 
@@ -248,21 +281,39 @@ class ExactCheckpoints:
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         model = self.model if model is None else model
-        if isinstance(model, PeftModel):
-            model.load_adapter(resume_from_checkpoint, policy_of(model), is_trainable=True)
-        elif isinstance(model, PreTrainedModel):
-            model.load_state_dict(saved_weights(Path(resume_from_checkpoint), model))
-        else:
-            super()._load_from_checkpoint(resume_from_checkpoint, model)  # type: ignore[misc]  # the Trainer's
+        with _readable(resume_from_checkpoint):
+            if isinstance(model, PeftModel):
+                model.load_adapter(resume_from_checkpoint, policy_of(model), is_trainable=True)
+            elif isinstance(model, PreTrainedModel):
+                model.load_state_dict(saved_weights(Path(resume_from_checkpoint), model))
+            else:
+                super()._load_from_checkpoint(resume_from_checkpoint, model)  # type: ignore[misc]  # the Trainer's
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        with _readable(checkpoint):
+            super()._load_optimizer_and_scheduler(checkpoint)  # type: ignore[misc]  # the Trainer's
+
+
+def _refuse_not_finite(weights: Mapping[str, Tensor], where: str) -> None:
+    """A loss is looked at where it is logged; weights can be lost after that, or between two logs."""
+    lost = [
+        name for name in sorted(weights) if weights[name].is_floating_point() and not weights[name].isfinite().all()
+    ]
+    if lost:
+        raise TrainingError(
+            f"{where}: {len(lost)} of {len(weights)} weights are not finite, such as {lost[0]}; lower learning_rate "
+            "or max_grad_norm and choose another output_dir"
+        )
 
     def create_model_card(self, *_: Any, **__: Any) -> None:
         """Write none: TRL's, beside the checkpoints, names no base and no data. ``final/`` has a card of ours."""
 
 
 def _compare(trainer: Trainer, folder: Path, what: str) -> str:
-    """The digest of the weights in memory, which must be that of the file."""
+    """The digest of the weights in memory, which must be finite and that of the file."""
     model = trainer.accelerator.unwrap_model(trainer.model)
     held, saved = trained_weights(model), saved_weights(folder, model)
+    _refuse_not_finite(held, f"{what} {folder}")
     found = digest(held)
     if found != digest(saved):
         raise TrainingError(
@@ -305,10 +356,12 @@ class ProvenCheckpoints(TrainerCallback):
     Args:
         trainer: whose model it is.
         resumed_from: the checkpoint that the run goes on from; None: it starts.
+        settings: of the run, which each checkpoint keeps, so that it is known for its run's wherever it is copied.
     """
 
-    def __init__(self, trainer: Trainer, resumed_from: Path | None) -> None:
+    def __init__(self, trainer: Trainer, resumed_from: Path | None, settings: Mapping[str, Any]) -> None:
         self._trainer = trainer
+        self._settings = settings
         self._resumed_from = resumed_from
         self.resumed_digest: str | None = None
         """SHA-256 of the weights that the run went on from; see `digest`."""
@@ -328,4 +381,7 @@ class ProvenCheckpoints(TrainerCallback):
         Raises:
             TrainingError: the model's weights are not the checkpoint's.
         """
-        prove_saved(self._trainer, Path(str(args.output_dir)) / f"checkpoint-{state.global_step}")
+        folder = Path(str(args.output_dir)) / f"checkpoint-{state.global_step}"
+        prove_saved(self._trainer, folder)
+        if args.should_save:
+            write_json(folder / SETTINGS, dict(self._settings))

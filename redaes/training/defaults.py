@@ -83,7 +83,12 @@ IMITATION = (
 ALIGNMENT = (*EVERY_STAGE, *OURS)
 """Stage 2, and the warm-ups."""
 
-PREFERENCE = (*EVERY_STAGE, *OURS, *_TRL)
+PREFERENCE = (
+    *EVERY_STAGE,
+    *OURS,
+    *_TRL,
+    Rule("precompute_ref_log_probs", _OFF, "TRL does not for rows with pictures: leave it out"),
+)
 """Stage 2's other objective."""
 
 _SAMPLING = ("do_sample", "temperature", "top_p", "top_k", "min_p", "repetition_penalty", "max_new_tokens",
@@ -101,6 +106,10 @@ SAMPLING = (
          "the model is asked: leave it out"),
     Rule("generation_kwargs", lambda value: not set(value or {}) & set(_SAMPLING), "the trainer's own settings of "
          "the same meaning (temperature, top_p, max_completion_length and so on) decide: give those"),
+    Rule("enable_jit_checkpoint", _OFF, "a checkpoint would fall between the steps that make completions, which are no "
+         "part of it: leave it out"),
+    Rule("sync_ref_model", _OFF, "the reference as it has become is no part of a checkpoint, and a resumed run would "
+         "begin with the first one again: leave it out"),
     Rule("use_transformers_continuous_batching", _OFF, "it samples without the pictures: leave it out"),
 )  # fmt: skip
 """Stage 3."""
@@ -116,6 +125,11 @@ def refuse_what_spoils(config: TrainingArguments, rules: Collection[Rule] = EVER
         value = getattr(config, rule.name, None)
         if hasattr(config, rule.name) and not rule.fits(value):
             raise TrainingError(f"{rule.name} is {value!r}: {rule.why}")
+    if config.max_steps <= 0 and not config.num_train_epochs > 0:
+        raise TrainingError(
+            f"num_train_epochs is {config.num_train_epochs:g} and max_steps {config.max_steps}: nothing would be "
+            "trained, and a result be left: give a number above 0"
+        )
     accelerator = config.accelerator_config
     for name, fits in (("dispatch_batches", _OFF), ("split_batches", _OFF), ("even_batches", _ON)):
         value = getattr(accelerator, name)

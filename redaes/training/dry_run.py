@@ -26,9 +26,9 @@ def instead_of_a_run(argv: Sequence[str], config_class: type, folder: str) -> li
     names = {item.name for item in fields(config_class)}
     changes = {
         "use_cpu": "true", "output_dir": folder, "report_to": "none", "use_vllm": "false", "push_to_hub": "false",
-        "use_liger_kernel": "false", "dataloader_num_workers": "0", "resume_from_checkpoint": None,
+        "use_liger_kernel": "false", "dataloader_num_workers": "0", "resume_from_checkpoint": "true",
     }  # fmt: skip
-    changed = [f"--{name}={value}" for name, value in changes.items() if name in names and value is not None]
+    changed = [f"--{name}={value}" for name, value in changes.items() if name in names]
     return [*argv, *changed]
 
 

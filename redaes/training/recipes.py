@@ -15,6 +15,7 @@ from typing import Any, Protocol, TypeVar
 from transformers import TrainingArguments
 from trl import TrlParser
 
+from redaes.early_checks import apart
 from redaes.errors import InputError, MissingDependency, TrainingError
 from redaes.hub import check_repository
 from redaes.records import read_yaml
@@ -83,7 +84,7 @@ def parse_with(
         TrainingError: a value that no training can use, or settings that silently would not hold.
         MissingDependency: a package that the settings ask for is absent.
     """
-    argv = list(argv)
+    argv = apart(argv)
     if "--config" not in argv:
         argv = ["--config", str(recipe), *argv]
     position = argv.index("--config") + 1

@@ -1,6 +1,6 @@
 """Every row of a split, looked at once before a model is loaded: what would end or spoil a run hours later.
 
-One pass over the shards, a few rows in memory at a time, no picture decoded beyond its header. In a run of several
+One pass over the shards, a few rows in memory at a time, no picture decoded whose format says that it is whole. In a run of several
 processes one of them looks and tells the others.
 """
 
@@ -17,17 +17,14 @@ from accelerate.utils import broadcast_object_list
 
 from redaes.answers import parse
 from redaes.errors import ImageError, ParseError, RecordError
-from redaes.images import image_size
-from redaes.records import PairRecord, record_of, shards, stream_rows
+from redaes.images import check_usable
+from redaes.records import PairRecord, check_columns, record_of, shards, stream_rows
 from redaes.training.formatting import MODES, ORDERS, target
 from redaes.training.setup import StageArguments
 from redaes.types import MAX_DELTA, Split
 
 N_NAMED = 3
 """Rows that a message names for each kind of fault."""
-
-MAX_ASPECT = 200
-"""Longest side over shortest that Qwen's image processors accept."""
 
 
 @dataclass(frozen=True)
@@ -114,6 +111,7 @@ def faults(folder: Path, split: Split, needs: Needs, leave_out: frozenset[str] =
     ids: set[str] = set()
     n_rows = n_bad = 0
     for file in shards(folder, split):
+        check_columns(file)
         for number, row in enumerate(stream_rows(file)):
             n_rows += 1
             if leave_out and not leave_out.isdisjoint(_operations(row)):
@@ -166,7 +164,7 @@ def _faults(
         yield BAD_PICTURE, f"no {' and no '.join(lacking)}"
         return
     try:
-        record = record_of({**row, **{side: _named(row[side]) for side in ("first", "second")}}, split)
+        record = record_of(row, split)
     except RecordError as error:
         yield SCHEMA, " ".join(str(error).split())[:200]
         return
@@ -180,18 +178,11 @@ def _faults(
         yield from _answer_faults(record)
 
 
-def _named(picture: Mapping[str, Any]) -> dict[str, Any]:
-    """A picture that came without the name of its file."""
-    return {**picture, "path": picture.get("path") or "picture"}
-
-
 def _picture_fault(data: bytes, path: Path) -> str | None:
     try:
-        width, height = image_size(data, path)
+        check_usable(data, path)
     except ImageError as error:
         return str(error)
-    if max(width, height) > MAX_ASPECT * min(width, height):
-        return f"{path}: {width} x {height} pixels are too thin for the model"
     return None
 
 

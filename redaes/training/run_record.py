@@ -5,23 +5,87 @@ from __future__ import annotations
 import os
 import platform
 import sys
+from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 PACKAGES = ("redaes", "torch", "transformers", "trl", "peft", "accelerate", "deepspeed", "datasets", "numpy", "pillow")
 
 
-def environment() -> dict[str, Any]:
-    """Versions of what matters, the interpreter, the machine and the command line."""
-    versions: dict[str, str] = {}
+def versions() -> dict[str, str]:
+    """Of the packages that matter, those that are installed."""
+    found: dict[str, str] = {}
     for package in PACKAGES:
         try:
-            versions[package] = version(package)
+            found[package] = version(package)
         except PackageNotFoundError:
             continue  # an optional package that is not there is not part of the run
+    return found
+
+
+def environment() -> dict[str, Any]:
+    """Versions of what matters, the interpreter, the machine and the command line."""
     return {
-        "versions": versions,
+        "versions": versions(),
         "python": platform.python_version(),
         "machine": {"system": platform.platform(), "cpus": os.cpu_count()},
-        "command": [os.path.basename(sys.argv[0]), *sys.argv[1:]],
+        "command": without_secrets([os.path.basename(sys.argv[0]), *sys.argv[1:]]),
     }
+
+
+def without_secrets(words: Sequence[str]) -> list[str]:
+    """A command line without the values of options that end in ``token``: records go to the hub.
+
+    >>> without_secrets(["stage.py", "--hub_token", "hf_1", "--hub-token=hf_1", "--seed", "1"])
+    ['stage.py', '--hub_token', '***', '--hub-token=***', '--seed', '1']
+    """
+    shown: list[str] = []
+    hidden = False
+    for word in words:
+        name, given, _ = word.partition("=")
+        secret = name.startswith("--") and name.endswith("token")
+        shown.append("***" if hidden else f"{name}=***" if secret and given else word)
+        hidden = secret and not given
+    return shown
+
+
+_RATES = ("train_samples_per_second", "train_steps_per_second")
+
+
+def of_the_whole_run(
+    metrics: Mapping[str, Any], history: Sequence[Mapping[str, Any]], began_at: int, ended_at: int, planned: int
+) -> dict[str, Any]:
+    """The trainer's closing figures, put right for a run that went on from a checkpoint or ended early.
+
+    transformers divides the losses since the resume by all steps, and all steps that were planned by the seconds since
+    the resume.
+
+    Args:
+        metrics: transformers' own.
+        history: what was logged, with the losses before the resume.
+        began_at: step of the checkpoint that the run went on from; 0: it started.
+        ended_at: its last step.
+        planned: steps that it would have taken to its end.
+
+    Returns:
+        ``train_loss`` is the mean over all steps but those between the last log before a checkpoint and the checkpoint,
+        whose losses are gone; the rates are those of the steps since the resume.
+
+    >>> of_the_whole_run({"train_loss": 1.0, "train_steps_per_second": 4.0}, [{"step": 2, "loss": 5.0}], 2, 4, 4)
+    {'train_loss': 3.5, 'train_steps_per_second': 2.0}
+    """
+    done = ended_at - began_at
+    found = dict(metrics)
+    for name in _RATES:
+        if name in found and planned:
+            found[name] = round(found[name] * done / planned, 3)
+    if "train_loss" in found and began_at:
+        total, n, last = found["train_loss"] * ended_at, done, 0
+        for entry in history:
+            if "loss" in entry and entry["step"] <= began_at:
+                total += entry["loss"] * (entry["step"] - last)
+                n += entry["step"] - last
+                last = entry["step"]
+        if n:
+            found["train_loss"] = total / n
+    return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import sys
@@ -35,7 +36,16 @@ from redaes.hub import push
 from redaes.records import data_hash, read_json, write_atomically, write_json
 from redaes.training import lora
 from redaes.training.card import model_card
-from redaes.training.checkpoints import ProvenCheckpoints, checkpoint_to_resume, prove_saved, remove_cut_off
+from redaes.training.checkpoints import (
+    ADAPTER_WEIGHTS,
+    SETTINGS,
+    ProvenCheckpoints,
+    checkpoint_step,
+    checkpoint_to_resume,
+    has_ended,
+    prove_saved,
+    remove_cut_off,
+)
 from redaes.training.checks import probe
 from redaes.training.cpu import use_float32_attention, without_imitated_bfloat16
 from redaes.training.dry_run import show
@@ -45,7 +55,7 @@ from redaes.training.lora_reach import announce, lora_reach
 from redaes.training.model_files import loads_in, name_for_both_versions, save_processor
 from redaes.training.plan import Plan
 from redaes.training.preprocessing import check_max_pixels, size_record, training_processor
-from redaes.training.run_record import environment
+from redaes.training.run_record import environment, of_the_whole_run, versions
 from redaes.training.shapes import Shapes
 from redaes.training.validated import ValidatedTrainer
 from redaes.training.validation import ValidationArguments
@@ -57,9 +67,6 @@ _NOT_SETTINGS = frozenset(
     }
 )  # fmt: skip
 """Arguments that do not change what is learned, or that the stage's name tells already."""
-
-SETTINGS = "settings.json"
-"""What a run in this folder was begun with, inside its output folder."""
 
 FINAL = "final"
 """Folder of a stage's result inside its output folder."""
@@ -113,6 +120,8 @@ class StageArguments(ValidationArguments):
             raise TrainingError(f"full_training trains no LoRA: drop adapter {self.adapter!r} or full_training")
         if self.adapter:
             check_adapter(self.adapter)
+            if not (Path(self.adapter) / ADAPTER_WEIGHTS).is_file():
+                raise TrainingError(f"adapter {self.adapter!r} has no {ADAPTER_WEIGHTS}; copy or train the adapter again")
         lora.settle(self)
 
     @property
@@ -203,6 +212,7 @@ def claim(stage: str, arguments: StageArguments, config: TrainingArguments) -> R
     settings = {
         "stage": stage,
         "data_hash": data_hash(arguments.data_folder),
+        "prompts": [f"{name} {prompts.load(name).id}" for name in sorted(prompts.names())],
         **vars(arguments),
     }
     run = claim_folder(config, settings)
@@ -217,27 +227,85 @@ def claim_folder(config: TrainingArguments, settings: Mapping[str, Any]) -> Run:
     """As :func:`claim`, for a run whose settings, besides the trainer's, are given."""
     without_imitated_bfloat16(config)
     output_dir = Path(str(config.output_dir))
-    now = {**settings, **_plain(config.to_dict()), **processes_of(config)}
+    now = {**settings, **_plain(config.to_dict()), **_mappings(config.to_dict()), **processes_of(config)}
     now = {name: value for name, value in now.items() if name not in _NOT_SETTINGS}
     checkpoint = checkpoint_to_resume(config)
     check_writable(output_dir)
-    file = output_dir / SETTINGS
-    if file.exists():
+    file = _settings_of(output_dir, checkpoint)
+    if file is not None:
         before = read_json(file)
-        changed = [name for name in {*before, *now} if before.get(name) != now.get(name)]
+        changed = [name for name in {*before, *now} - {_VERSIONS} if before.get(name) != now.get(name)]
         if _same_batches(before, now):
             changed = [name for name in changed if name not in _SPLIT_OF_A_BATCH]
+        changed = [name for name in changed if name in before or name not in _NEWER]
+        _say_other_versions(output_dir, before.get(_VERSIONS), checkpoint)
         if changed:
             changes = ", ".join(f"{name}: {before.get(name)} -> {now.get(name)}" for name in sorted(changed))
             raise TrainingError(
-                f"{output_dir} holds a run with other settings ({changes}); "
+                f"{file.parent} holds a run with other settings ({changes}); "
                 f"{_way_on(before, now, changed, started=checkpoint is not None)}"
             )
-    return Run(output_dir, now, checkpoint)
+    return Run(output_dir, {**now, _VERSIONS: versions()}, checkpoint)
+
+
+_VERSIONS = "versions"
+"""In a run's settings, what it was begun with; another version is said, and not refused."""
+
+_NEWER = frozenset({"prompts"})
+"""Settings that runs do not have which an earlier version began."""
+
+
+def _say_other_versions(output_dir: Path, before: Mapping[str, str] | None, checkpoint: Path | None) -> None:
+    """Say where a run goes on with other packages than it began with: losses and answers may differ a little."""
+    if before is None or checkpoint is None or not PartialState().is_main_process:
+        return
+    now = versions()
+    other = [f"{name} {before.get(name, 'none')} -> {now.get(name, 'none')}" for name in sorted({*before, *now})
+             if before.get(name) != now.get(name)]  # fmt: skip
+    if other:
+        sys.stderr.write(
+            f"{output_dir}: the run goes on with other packages than it began with ({', '.join(other)}): not bit for "
+            "bit as it would have been\n"
+        )
+
+
+def _settings_of(output_dir: Path, checkpoint: Path | None) -> Path | None:
+    """What the run was begun with that is to go on: its checkpoint knows best, which may be another run's copy.
+
+    Raises:
+        TrainingError: a checkpoint of which nobody knows.
+    """
+    if checkpoint is not None and (checkpoint / SETTINGS).is_file():
+        return checkpoint / SETTINGS
+    if (output_dir / SETTINGS).is_file():
+        return output_dir / SETTINGS
+    if checkpoint is not None:
+        raise TrainingError(
+            f"{checkpoint} has no {SETTINGS}, nor has {output_dir}: with which settings it was trained is not known; "
+            f"copy the {SETTINGS} of its run too, or give --adapter {checkpoint} and another output_dir to begin a "
+            "new run from its weights"
+        )
+    return None
 
 
 def processes_of(config: TrainingArguments) -> dict[str, Any]:
-    """How many processes share a run and how: settings, for they decide which rows make a step."""
+    """How many processes share a run and how: settings, for they decide which rows make a step.
+
+    Raises:
+        TrainingError: in a way that the stages do not know.
+    """
+    if config.n_gpu > 1:
+        # The trainer would copy the model to each of them at every step (torch's DataParallel) and cut batches, and
+        # ranking groups, between the copies.
+        raise TrainingError(
+            f"one process sees {config.n_gpu} GPUs: start it with accelerate launch --num_processes {config.n_gpu} "
+            "(--config_file accelerate_configs/ddp.yaml), or show it one GPU: CUDA_VISIBLE_DEVICES=0"
+        )
+    if config.fsdp or os.environ.get("ACCELERATE_USE_FSDP") == "true":
+        raise TrainingError(
+            "FSDP is asked for, whose shared-out weights the checkpoints here do not gather: use DDP or DeepSpeed "
+            "(accelerate_configs/ddp.yaml, zero2.yaml, zero3.yaml)"
+        )
     n_processes = config.world_size
     deepspeed = os.environ.get("ACCELERATE_USE_DEEPSPEED") == "true"
     return {
@@ -307,7 +375,8 @@ class StopWhenNotFinite(TrainerCallback):
         Raises:
             TrainingError: the loss is NaN or infinite.
         """
-        loss = (logs or {}).get("loss", 0.0)
+        found = logs or {}
+        loss = found.get("loss", found.get("train_loss", 0.0))  # the latter at the end, whatever was logged before
         if not math.isfinite(loss):
             raise TrainingError(
                 f"the loss is {loss} at step {state.global_step}; lower learning_rate ({args.learning_rate}) "
@@ -392,7 +461,7 @@ def train(
 
 
 def base_of_run(run: Run, trainer: Trainer, arguments: StageArguments) -> dict[str, str] | None:
-    """Name and revision of the model that a run began with, kept in its output folder; in one process.
+    """Name and revision of the model that a run began with, and its adapter's; kept in its output folder. In one process.
 
     Raises:
         TrainingError: the run began with other weights than those that the model has now.
@@ -400,9 +469,18 @@ def base_of_run(run: Run, trainer: Trainer, arguments: StageArguments) -> dict[s
     if not trainer.is_world_process_zero():
         return None
     base = {"name": arguments.model, "revision": revision_of(model_folder(arguments.model))}
+    if arguments.adapter:
+        base["adapter"] = revision_of(Path(arguments.adapter))
     file = run.output_dir / RUN_BASE
     if run.checkpoint is not None and file.exists():
         before = read_json(file)
+        # What is trained comes from the checkpoint; the reference of stage 3 and of dpo is the adapter of the beginning.
+        if before.get("adapter", base.get("adapter")) != base.get("adapter"):
+            raise TrainingError(
+                f"{run.output_dir} holds a run that began with adapter {arguments.adapter}, whose weights have changed "
+                f"since (revision {before['adapter']}, now {base.get('adapter')}): put them back, or choose another "
+                "output_dir"
+            )
         if before["revision"] != base["revision"]:
             raise TrainingError(
                 f"{run.output_dir} holds a run that began with {before['name']} at revision "
@@ -434,12 +512,16 @@ def run_trainer(run: Run, trainer: Trainer) -> tuple[dict[str, Any], dict[str, A
         run.begin()
         remove_cut_off(run.output_dir)
     trainer.accelerator.wait_for_everyone()
+    began_at = 0 if run.checkpoint is None else checkpoint_step(run.checkpoint) or 0
     started = time.time()
     trainer.args.logging_nan_inf_filter = False  # it would log the mean of the other steps in place of a NaN
     trainer.add_callback(StopWhenNotFinite())
-    proof = ProvenCheckpoints(trainer, run.checkpoint)
+    proof = ProvenCheckpoints(trainer, run.checkpoint, run.settings)
     trainer.add_callback(proof)
     trainer.add_callback(OrderOfEpochs())
+    if run.checkpoint is not None and has_ended(run.checkpoint):
+        # transformers looks whether enough steps were taken after a step only, and would take another one.
+        trainer._run_epoch = _no_steps
     result = trainer.train(resume_from_checkpoint=None if run.checkpoint is None else str(run.checkpoint))
     about = {
         "training_arguments": _plain(trainer.args.to_dict()),
@@ -449,7 +531,16 @@ def run_trainer(run: Run, trainer: Trainer) -> tuple[dict[str, Any], dict[str, A
         "resumed_weights": proof.resumed_digest,
         "seconds": round(time.time() - started, 1),
     }
-    return about, dict(result.metrics)
+    state = trainer.state
+    metrics = of_the_whole_run(result.metrics, state.log_history, began_at, state.global_step, state.max_steps)
+    for entry in state.log_history[-2:]:  # a validation may follow
+        if "train_loss" in entry:
+            entry.update({name: value for name, value in metrics.items() if name in entry})
+    return about, metrics
+
+
+def _no_steps(*_: Any, **__: Any) -> None:
+    """An epoch of a run that took its last step before it was ended, such as while its result was written."""
 
 
 def _name_base_model(final: Path, model: str) -> None:
@@ -468,3 +559,16 @@ def _plain(values: dict[str, Any]) -> dict[str, Any]:
         for name, value in values.items()
         if isinstance(value, plain) or (isinstance(value, list) and value and all(isinstance(v, plain) for v in value))
     }
+
+
+def _mappings(values: dict[str, Any]) -> dict[str, str]:
+    """Settings that are mappings, such as ``lr_scheduler_kwargs``, each as JSON; empty ones are left out."""
+    return {
+        name: json.dumps(value, sort_keys=True, default=str)
+        for name, value in values.items()
+        if isinstance(value, dict) and value and name not in _MADE_BY_THE_TRAINER
+    }
+
+
+_MADE_BY_THE_TRAINER = frozenset({"accelerator_config", "fsdp_config", "parallelism_config"})
+"""Mappings that transformers fills in itself; what counts of them is refused or stands in the settings."""

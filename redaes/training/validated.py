@@ -215,6 +215,8 @@ class ValidatedTrainer(Trainer):
             validations(self.state.log_history), self.validation.min_parsed
         ):
             return False  # whatever the verdicts are worth, a model that has lost the form is not the best one
+        if self.validation is not None and self.args.metric_for_best_model not in metrics:
+            return False  # nothing was counted for it: a model that does not know the form yet names no factor
         return bool(super()._determine_best_metric(metrics, trial))
 
     def _load_best_model(self) -> None:

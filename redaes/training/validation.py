@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from transformers import TrainerState, TrainingArguments
-from transformers.trainer_utils import IntervalStrategy, SaveStrategy
+from transformers.trainer_utils import IntervalStrategy, SaveStrategy, SchedulerType
 
-from redaes.errors import TrainingError
+from redaes.errors import ImageError, RecordError, TrainingError
 from redaes.heldout import HeldOut, Proportion, place_drawn
+from redaes.images import check_usable
 from redaes.records import PairRecord, load_pairs, operations_in, read_json, record_of, without_operations
 from redaes.types import TIE_MARGIN
 
@@ -128,6 +129,12 @@ def check_settings(arguments: ValidationArguments, config: TrainingArguments) ->
             f"the fast mode ({', '.join(FIGURES[:2])})"
         )
     config.metric_for_best_model = f"eval_{figure}"
+    follows = config.lr_scheduler_type in (SchedulerType.REDUCE_ON_PLATEAU, SchedulerType.GREEDY)
+    if follows and (config.lr_scheduler_kwargs or {}).get("mode") != "max":
+        raise TrainingError(
+            f"lr_scheduler_type is {config.lr_scheduler_type.value}, which waits for {figure} to fall, and it is the "
+            'better the larger: set lr_scheduler_kwargs to {"mode": "max"}'
+        )
     if (
         config.load_best_model_at_end
         and config.save_strategy == SaveStrategy.STEPS
@@ -178,6 +185,7 @@ class Validation:
         labelled = [number for number, delta in enumerate(deltas) if delta is not None]
         numbers = nsmallest(arguments.validation_pairs, labelled, key=lambda number: place_drawn(SEED, names[number]))
         pairs = tuple(record_of(rows[number], "test") for number in numbers)
+        _check_pictures(folder, pairs)
         n_reasoned = min(arguments.validation_reasoned_pairs, len(pairs))
         for mode, n in (("fast", len(pairs)), ("reasoned", n_reasoned)):
             decided = [record for record in pairs[:n] if abs(record.pair.delta or 0.0) >= TIE_MARGIN]
@@ -195,6 +203,23 @@ class Validation:
             min_parsed=arguments.validation_min_parsed if n_reasoned else 0.0,
             patience=arguments.early_stopping_patience,
         )
+
+
+def _check_pictures(folder: Path, pairs: Sequence[PairRecord]) -> None:
+    """Refuse pairs whose pictures would end the run at its first validation.
+
+    Raises:
+        RecordError: names the first row.
+    """
+    for record in pairs:
+        for data, ref in ((record.first_bytes, record.pair.first), (record.second_bytes, record.pair.second)):
+            try:
+                check_usable(data, ref.path)
+            except ImageError as error:
+                raise RecordError(
+                    f"{folder}: row {record.pair.id!r} of the test split, which validation would ask, has a picture "
+                    f"that cannot be used ({error}): put in another or remove the row"
+                ) from error
 
 
 def proportions(found: HeldOut) -> dict[str, Proportion]:
@@ -264,7 +289,8 @@ def reason_to_stop(found: Sequence[Mapping[str, float]], metric: str, patience: 
             f"the form is lost: {last.get('eval_parsed', 0.0):.3f} of the reasoned answers follow the grammar at step "
             f"{last['step']}, less than validation_min_parsed {min_parsed:g}"
         )
-    values = [entry[metric] for entry in found]
+    # A figure that nothing was counted for, such as the factors of answers that cannot be read, is no best.
+    values = [entry.get(metric, -1.0) for entry in found]
     if not values:
         return None
     since = len(values) - 1 - values.index(max(values))
@@ -287,7 +313,7 @@ def no_better_than_start(found: Sequence[Mapping[str, float]], metric: str, kept
     >>> no_better_than_start(at, "eval_factor", 9)
     'no better than at the start: factor 0.400 at step 9, 0.500 at step 0'
     """
-    values = {entry["step"]: entry[metric] for entry in found}
+    values = {entry["step"]: entry[metric] for entry in found if metric in entry}
     if 0 not in values or kept not in values or values[kept] > values[0]:
         return None
     figure = metric.removeprefix("eval_").replace("_", " ")

@@ -35,12 +35,18 @@ REFUSED = {
                "assistant_only_loss": "true", "shuffle_dataset": "true", "eos_token": "<|endoftext|>",
                "chat_template_path": "other.jinja", "dataset_text_field": "prompt"},
     "stage2": {**EVERYWHERE, **ON_STAGES},
-    "stage2_dpo": {**EVERYWHERE, **ON_STAGES, **OF_TRL},
+    "stage2_dpo": {**EVERYWHERE, **ON_STAGES, **OF_TRL, "precompute_ref_log_probs": "true"},
     "stage3": {**EVERYWHERE, **ON_STAGES, "pad_to_multiple_of": "8", "model_init_kwargs": '{"dtype": "bfloat16"}',
                "temperature": "0", "repetition_penalty": "1.1", "chat_template_kwargs": '{"enable_thinking": true}',
-               "generation_kwargs": '{"temperature": 0.5}', "use_transformers_continuous_batching": "true"},
+               "generation_kwargs": '{"temperature": 0.5}', "sync_ref_model": "true", "enable_jit_checkpoint": "true",
+               "use_transformers_continuous_batching": "true"},
     "warmup_vision": {**EVERYWHERE, **ON_STAGES},
 }  # fmt: skip
+
+
+def test_a_run_of_no_steps_is_refused() -> None:
+    with pytest.raises(TrainingError, match="nothing would be trained"):
+        read("stage1", "--num_train_epochs", "0", "--max_steps", "-1")
 
 
 class _Ready(Exception):

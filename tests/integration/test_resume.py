@@ -181,6 +181,109 @@ def test_weights_alone_are_not_gone_on_from(begun: Path, ask: Callable[..., Any]
         ask(tmp_path / "run")
 
 
+def test_an_optimizer_without_its_schedule_is_not_gone_on_from(
+    begun: Path, ask: Callable[..., Any], tmp_path: Path
+) -> None:
+    shutil.copytree(begun, tmp_path / "run")
+    (tmp_path / "run" / "checkpoint-2" / "scheduler.pt").unlink()  # transformers would load neither
+    with pytest.raises(RecordError, match=r"has no scheduler\.pt: .* a new optimizer and schedule"):
+        ask(tmp_path / "run")
+
+
+def test_a_checkpoint_knows_its_run_wherever_it_is_copied(begun: Path, ask: Callable[..., Any], tmp_path: Path) -> None:
+    checkpoint = tmp_path / "run" / "checkpoint-2"
+    shutil.copytree(begun / "checkpoint-2", checkpoint)
+    assert ask(tmp_path / "run").checkpoint == checkpoint
+    with pytest.raises(TrainingError, match=r"checkpoint-2 holds a run with other settings \(learning_rate: 0.001 -> "):
+        ask(tmp_path / "run", "--learning_rate", "0.5")
+    (checkpoint / "settings.json").unlink()
+    with pytest.raises(TrainingError, match=r"has no settings\.json, nor has .*--adapter .*checkpoint-2"):
+        ask(tmp_path / "run")
+    shutil.copy(begun / "settings.json", tmp_path / "run")  # what a run of an earlier version left
+    assert ask(tmp_path / "run").checkpoint == checkpoint
+
+
+def test_settings_that_are_mappings_count(begun: Path, ask: Callable[..., Any]) -> None:
+    with pytest.raises(TrainingError, match=r'lr_scheduler_kwargs: None -> \{"num_cycles": 2\}'):
+        ask(begun, "--lr_scheduler_kwargs", '{"num_cycles": 2}')
+
+
+def test_other_prompts_and_versions(begun: Path, ask: Callable[..., Any], tmp_path: Path, capsys: Any) -> None:
+    shutil.copytree(begun, tmp_path / "run")
+    file = tmp_path / "run" / "checkpoint-2" / "settings.json"
+    settings = json.loads(file.read_text())
+    file.write_text(json.dumps({**settings, "versions": {**settings["versions"], "torch": "1.0"}}))
+    assert ask(tmp_path / "run").checkpoint == file.parent
+    assert "goes on with other packages than it began with (torch 1.0 -> " in capsys.readouterr().err
+    file.write_text(json.dumps({**settings, "prompts": ["score 0"]}))
+    with pytest.raises(TrainingError, match="prompts: "):
+        ask(tmp_path / "run")
+
+
+def test_a_run_that_ended_while_its_result_was_written_takes_no_further_step(
+    tiny_model: Path, red_folder: Path, tmp_path: Path
+) -> None:
+    more = ["--model", str(tiny_model), "--max_steps", "2", "--lr_scheduler_type", "constant"]
+    final = train("stage1", options(red_folder, tmp_path / "run", *more))
+    whole = json.loads((final / "run_record.json").read_text())
+    (final / "run_record.json").unlink()
+    again = json.loads((train("stage1", options(red_folder, final.parent, *more)) / "run_record.json").read_text())
+    assert again["weights"] == again["resumed_weights"] == whole["weights"]
+    assert again["metrics"]["train_loss"] == pytest.approx(whole["metrics"]["train_loss"])
+    assert again["metrics"]["train_steps_per_second"] == 0
+    for name in ("optimizer.pt", "adapter_model.safetensors"):
+        file = final.parent / "checkpoint-2" / name
+        (final / "run_record.json").unlink(missing_ok=True)
+        data = file.read_bytes()
+        file.write_bytes(data[: len(data) // 2])
+        with pytest.raises(TrainingError, match=r"checkpoint-2 cannot be read \(.*delete it to go on from the one"):
+            train("stage1", options(red_folder, final.parent, *more))
+        file.write_bytes(data)
+
+
+def test_figures_of_a_resumed_run_are_those_of_the_whole(policy: Path, red_folder: Path, tmp_path: Path) -> None:
+    cut = cut_off(policy, tmp_path / "cut")
+    found = [
+        json.loads((final / "run_record.json").read_text())["metrics"]
+        for final in (policy / "final", train("stage3", options(red_folder, cut, *POLICY)))
+    ]
+    assert found[1]["train_loss"] == pytest.approx(found[0]["train_loss"])
+    assert found[1]["train_steps_per_second"] == pytest.approx(2 / found[1]["train_runtime"], rel=0.05)
+
+
+def test_weights_that_are_lost_after_the_last_log_leave_no_result(
+    tiny_model: Path, red_folder: Path, tmp_path: Path
+) -> None:
+    more = ["--model", str(tiny_model), "--max_steps", "1", "--learning_rate", "1e38", "--max_grad_norm", "0"]
+    with pytest.raises(TrainingError, match=r"checkpoint-1: \d+ of \d+ weights are not finite"):
+        train("stage1", [*options(red_folder, tmp_path / "run"), *more])
+    assert not (tmp_path / "run" / "final").exists()
+
+
+def test_a_reference_that_was_replaced_is_refused(begun: Path, red_folder: Path, tmp_path: Path) -> None:
+    adapter = tmp_path / "adapter"
+    shutil.copytree(begun / "checkpoint-2", adapter)
+    more = ["--adapter", str(adapter), "--per_device_train_batch_size", "2", "--gradient_accumulation_steps", "1"]
+    model = json.loads((begun / "settings.json").read_text())["model"]
+    whole = train("stage2_dpo", options(red_folder, tmp_path / "whole", "--model", model, *more)).parent
+    file = adapter / "adapter_model.safetensors"
+    save_file({name: 2 * value for name, value in load_file(file).items()}, file, metadata={"format": "pt"})
+    cut = cut_off(whole, tmp_path / "cut")
+    with pytest.raises(TrainingError, match=r"began with adapter .*adapter, whose weights have changed since"):
+        train("stage2_dpo", options(red_folder, cut, "--model", model, *more))
+
+
+@pytest.mark.parametrize(("seen", "said"), [("_n_gpu", "one process sees 8 GPUs: start it with accelerate launch"),
+                                            ("fsdp", "FSDP is asked for")])  # fmt: skip
+def test_what_the_stages_do_not_know_of_several_gpus_is_refused(
+    seen: str, said: str, tiny_model: Path, red_folder: Path, tmp_path: Path
+) -> None:
+    stage, config = configured("stage1", options(red_folder, tmp_path / "run", "--model", str(tiny_model)))
+    setattr(config, seen, 8)
+    with pytest.raises(TrainingError, match=said):
+        claim("stage1_sft", stage, config)
+
+
 def on(monkeypatch: pytest.MonkeyPatch, n_processes: int) -> None:
     from transformers import TrainingArguments
 

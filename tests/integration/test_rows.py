@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import struct
 import zlib
@@ -13,13 +14,16 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 from test_stages import STAGES, arguments
 
-from redaes.errors import RecordError
-from redaes.records import check_shard, read_records, shards, stream_rows
+from redaes.errors import ImageError, RecordError
+from redaes.images import check_usable
+from redaes.records import check_shard, load_pairs, read_records, record_of, shards, stream_rows
 from redaes.training import rows
 from redaes.training.formatting import _drawn, drawn_answers, order_drawn
 from redaes.training.rows import Needs, faults
+from redaes.training.validation import Validation, ValidationArguments
 from redaes.types import Edit
 
 Row = dict[str, Any]
@@ -77,6 +81,10 @@ FAULTS: dict[str, tuple[Callable[[Row], Row], str]] = {
     "empty picture": (lambda row: {**row, "first": picture(b"")}, rows.BAD_PICTURE),
     "a web page": (lambda row: {**row, "first": picture(b"<html>not found</html>")}, rows.BAD_PICTURE),
     "half a header": (lambda row: {**row, "first": picture(row["first"]["bytes"][:10])}, rows.BAD_PICTURE),
+    "two thirds of a file": (
+        lambda row: {**row, "second": picture(row["second"]["bytes"][: len(row["second"]["bytes"]) * 2 // 3])},
+        rows.BAD_PICTURE,
+    ),
     "a bomb": (lambda row: {**row, "second": picture(png(60_000, 60_000))}, rows.BAD_PICTURE),
     "a line": (lambda row: {**row, "second": picture(png(9_000, 4))}, rows.BAD_PICTURE),
     "two conclusions": (
@@ -98,6 +106,69 @@ def test_each_fault_is_named_with_its_remedy(fault: str, good: list[Row], write:
         f"{folder}: 1 of the 3 rows of the train split cannot be trained on. 1 {kind} (train-00000.parquet row 1"
         in said
     )
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP"])
+def test_a_picture_that_ends_too_early_is_found_before_it_is_decoded(kind: str) -> None:
+    out = io.BytesIO()
+    Image.effect_noise((120, 80), 60).convert("RGB").save(out, kind)
+    whole = out.getvalue()
+    check_usable(whole, Path("whole"))
+    for share in (0.4, 0.7, 0.98):
+        with pytest.raises(ImageError, match="damaged or truncated"):
+            check_usable(whole[: int(len(whole) * share)], Path("cut"))
+
+
+def test_a_preview_in_the_header_does_not_end_a_picture() -> None:
+    preview, out = io.BytesIO(), io.BytesIO()
+    Image.new("RGB", (16, 16)).save(preview, "JPEG")
+    exif = b"Exif\0\0" + preview.getvalue()  # as cameras have it: a whole JPEG before the picture's first scan
+    Image.effect_noise((120, 80), 60).convert("RGB").save(out, "JPEG", exif=exif, progressive=True)
+    check_usable(out.getvalue(), Path("whole"))
+    with pytest.raises(ImageError, match="truncated"):
+        check_usable(out.getvalue()[:-900], Path("cut"))
+
+
+def test_a_picture_needs_no_name_of_a_file(good: list[Row], write: Callable[..., Path]) -> None:
+    nameless = {**good[1], "first": {**good[1]["first"], "path": None}}
+    folder = write(good[0], nameless)
+    assert faults(folder, "train", Needs()) is None
+    assert record_of(load_pairs(folder, "train")[1], "train").first_bytes == good[1]["first"]["bytes"]  # as trained on
+
+
+@pytest.mark.parametrize(
+    ("column", "kind", "value"),
+    [("first", pa.binary(), b"x"), ("delta", pa.string(), "1.5"), ("id", pa.int64(), 1), ("factors", pa.string(), "")],
+)
+def test_a_column_of_another_type_is_named(
+    column: str, kind: pa.DataType, value: Any, good: list[Row], write: Callable[..., Path]
+) -> None:
+    folder = write(*good)
+    (file,) = shards(folder, "train")
+    schema = check_shard(file)
+    other = schema.set(schema.get_field_index(column), pa.field(column, kind))
+    pq.write_table(pa.Table.from_pylist([{**row, column: value} for row in good], schema=other), file)
+    with pytest.raises(RecordError, match=rf"column {column} is {kind} and has to be"):
+        faults(folder, "train", Needs())
+
+
+def test_further_columns_do_not_matter(good: list[Row], write: Callable[..., Path]) -> None:
+    folder = write(*good)
+    (file,) = shards(folder, "train")
+    more = check_shard(file).append(pa.field("note", pa.string()))
+    pq.write_table(pa.Table.from_pylist([{**row, "note": "mine"} for row in good], schema=more), file)
+    assert faults(folder, "train", Needs()) is None
+    assert len(load_pairs(folder, "train")) == len(good)
+
+
+def test_a_picture_that_validation_could_not_show_is_named_at_the_start(
+    good: list[Row], write: Callable[..., Path]
+) -> None:
+    file = shards(write(*good), "train")[0]
+    cut = [{**row, "first": picture(row["first"]["bytes"][:-200])} for row in good]
+    pq.write_table(pa.Table.from_pylist(cut, schema=check_shard(file)), file.with_name("test-00000.parquet"))
+    with pytest.raises(RecordError, match=r"row .* of the test split, which validation would ask, has a picture"):
+        Validation.drawn(file.parents[1], ValidationArguments())
 
 
 def test_all_faults_are_counted_and_some_rows_named(good: list[Row], write: Callable[..., Path]) -> None:

@@ -26,7 +26,14 @@ from redaes.training.recipes import parse, parse_with
 from redaes.training.setup import StageArguments, load_model
 from redaes.training.sft import SFTConfig
 from redaes.training.validated import ValidatedTrainer, _Stops, share, without_autocast
-from redaes.training.validation import FIGURES, SEED, Validation, ValidationArguments, reason_to_stop
+from redaes.training.validation import (
+    FIGURES,
+    SEED,
+    Validation,
+    ValidationArguments,
+    no_better_than_start,
+    reason_to_stop,
+)
 from redaes.types import Sampling
 
 N_PAIRS, N_REASONED = 5, 1
@@ -234,6 +241,8 @@ def test_a_model_that_has_lost_the_form_is_never_the_best(tmp_path: Path) -> Non
         trainer.state = TrainerState(log_history=history, global_step=step, **best)
         assert trainer._determine_best_metric(found, None) is is_best
     assert (trainer.state.best_metric, trainer.state.best_global_step) == (0.6, 1)
+    trainer.args.metric_for_best_model = "eval_factor"  # of no answer, while none can be read
+    assert trainer._determine_best_metric(entry(3, 1.0, 0.9), None) is False
 
 
 def entry(step: int, parsed: float, accuracy: float = 0.5) -> dict[str, float]:
@@ -253,6 +262,10 @@ def test_what_ends_a_run_follows_from_its_log() -> None:
     assert reason(0.5, 0.6, 0.6, 0.55, patience=0) is None
     assert reason(0.5, 0.6, 0.5, 0.7, patience=2) is None
     assert reason(0.5, 0.6, patience=2, parsed=0.1) is None  # it never knew the form
+    unknown = [entry(0, 0.0), {**entry(1, 1.0), "eval_factor": 0.2}, entry(2, 0.0), entry(3, 0.0)]
+    assert reason_to_stop(unknown[:2], "eval_factor", 2, 0.0) is None  # no factor of answers that cannot be read
+    assert "no new best eval_factor in 2" in str(reason_to_stop(unknown, "eval_factor", 2, 0.0))
+    assert no_better_than_start(unknown[:2], "eval_factor", 1) is None
 
 
 def test_processes_share_all_of_the_work() -> None:
@@ -343,6 +356,8 @@ STEPS = ["--eval_strategy", "steps", "--eval_steps", "10"]
             [*STEPS, "--load_best_model_at_end", "true", "--save_steps", "20"],
             "eval_steps 10 and save_steps 20: the best step might have no checkpoint",
         ),
+        ([*STEPS, "--lr_scheduler_type", "reduce_lr_on_plateau"], 'set lr_scheduler_kwargs to {"mode": "max"}'),
+        ([*STEPS, "--lr_scheduler_type", "greedy"], 'set lr_scheduler_kwargs to {"mode": "max"}'),
         (["--eval_on_start", "true"], "eval_on_start is True, but nothing is validated"),
         (["--early_stopping_patience", "2"], "early_stopping_patience is 2, but nothing is validated"),
         (["--save_strategy", "best"], "save_strategy is best, but nothing is validated"),
