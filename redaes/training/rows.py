@@ -1,7 +1,7 @@
 """Every row of a split, looked at once before a model is loaded: what would end or spoil a run hours later.
 
-One pass over the shards, a few rows in memory at a time, no picture decoded whose format says that it is whole. In a run of several
-processes one of them looks and tells the others.
+One pass over the shards, a few rows in memory at a time, no picture decoded whose format says that it is whole. In a
+run of several processes one of them looks and tells the others.
 """
 
 from __future__ import annotations

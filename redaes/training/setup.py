@@ -461,7 +461,9 @@ def train(
 
 
 def base_of_run(run: Run, trainer: Trainer, arguments: StageArguments) -> dict[str, str] | None:
-    """Name and revision of the model that a run began with, and its adapter's; kept in its output folder. In one process.
+    """What a run began with, kept in its output folder: name and revision of the model, revision of the adapter.
+
+    For one process of a run.
 
     Raises:
         TrainingError: the run began with other weights than those that the model has now.
@@ -474,7 +476,7 @@ def base_of_run(run: Run, trainer: Trainer, arguments: StageArguments) -> dict[s
     file = run.output_dir / RUN_BASE
     if run.checkpoint is not None and file.exists():
         before = read_json(file)
-        # What is trained comes from the checkpoint; the reference of stage 3 and of dpo is the adapter of the beginning.
+        # What is trained comes from the checkpoint; the reference of stage 3 and of dpo is that of the beginning.
         if before.get("adapter", base.get("adapter")) != base.get("adapter"):
             raise TrainingError(
                 f"{run.output_dir} holds a run that began with adapter {arguments.adapter}, whose weights have changed "
