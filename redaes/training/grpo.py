@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ import datasets
 import torch
 from torch import Tensor
 from torch.utils.data import Sampler
-from transformers import ProcessorMixin, TrainerState
+from transformers import ProcessorMixin, TrainerCallback, TrainerControl, TrainerState
 from transformers.integrations import is_deepspeed_zero3_enabled
 from trl import GRPOConfig, GRPOTrainer
 
@@ -260,6 +261,45 @@ def length_reward_correlation(lengths: Tensor, rewards: Tensor, num_generations:
     return float((x * y).sum() / scale) if scale > 1e-9 else float("nan")
 
 
+class AllCutOff(TrainerCallback):
+    """Says so when every completion was cut off at its greatest length, and ends a run that learns nothing of it."""
+
+    MOST = 20
+    """Logs in a row without an answer that came to its end, nor two completions that earned different rewards."""
+
+    def __init__(self) -> None:
+        self._in_a_row = 0
+        self._said = False
+
+    def on_log(
+        self,
+        args: RankingConfig,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, float] | None = None,
+        **_: Any,
+    ) -> None:
+        """Called by the trainer, in every process.
+
+        Raises:
+            TrainingError: nothing was learned for long.
+        """
+        found = logs or {}
+        if "completions/clipped_ratio" not in found:
+            return
+        cut = found["completions/clipped_ratio"] >= 1
+        self._in_a_row = self._in_a_row + 1 if cut and found.get("frac_reward_zero_std", 0.0) >= 1 else 0
+        what = f"all completions were cut off at max_completion_length ({args.max_completion_length})"
+        if cut and not self._said and state.is_world_process_zero:
+            self._said = True
+            sys.stderr.write(f"step {state.global_step}: {what}: an answer that is cut off cannot be read\n")
+        if self._in_a_row >= self.MOST:
+            raise TrainingError(
+                f"{what} in {self._in_a_row} logs in a row, and earned the same: nothing is learned; raise "
+                "max_completion_length, or begin with a model that ends its answers (a stage 1 adapter)"
+            )
+
+
 class RankingTrainer(ExactCheckpoints, ValidatedTrainer, GRPOTrainer):
     """``GRPOTrainer`` whose batches hold whole ranking groups, and which says what it sees."""
 
@@ -361,6 +401,7 @@ def run_grpo(arguments: StageArguments, config: RankingConfig) -> Path:
         model=model,
         args=config,
         train_dataset=rows,
+        callbacks=[AllCutOff()],
         reward_funcs=[*reward_functions(config.rewards), *load_plugins(config.reward_plugin)],
         processing_class=processor,
     )

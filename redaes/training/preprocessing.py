@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -51,6 +53,15 @@ def training_processor(model: Path, adapter: Path | None, max_pixels: int | None
             "them\n"
         )
     return processor
+
+
+def preparation_digest(processor: Any) -> str:
+    """What a processor makes rows of: SHA-256, in hex, of its settings of pictures, chat template and vocabulary."""
+    pictures = processor.image_processor
+    names = ("image_mean", "image_std", "rescale_factor", "patch_size", "merge_size", "temporal_patch_size")
+    settings = {name: getattr(pictures, name, None) for name in names}
+    whole = [settings, dict(pictures.size), processor.chat_template, processor.tokenizer.get_vocab()]
+    return hashlib.sha256(json.dumps(whole, sort_keys=True, default=list).encode()).hexdigest()
 
 
 def size_record(processor: ProcessorMixin, model: Path, adapter: Path | None) -> dict[str, Any]:

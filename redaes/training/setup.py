@@ -54,7 +54,7 @@ from redaes.training.lengths import OrderOfEpochs
 from redaes.training.lora_reach import announce, lora_reach
 from redaes.training.model_files import loads_in, name_for_both_versions, save_processor
 from redaes.training.plan import Plan
-from redaes.training.preprocessing import check_max_pixels, size_record, training_processor
+from redaes.training.preprocessing import check_max_pixels, preparation_digest, size_record, training_processor
 from redaes.training.run_record import environment, of_the_whole_run, versions
 from redaes.training.shapes import Shapes
 from redaes.training.validated import ValidatedTrainer
@@ -411,7 +411,7 @@ def train(
     if arguments.plan is not None:
         return show(run, trainer, processor, arguments.model, arguments.plan)
     whole = trainer.accelerator.unwrap_model(trainer.model)
-    began_with = base_of_run(run, trainer, arguments)
+    began_with = base_of_run(run, trainer, arguments, processor)
     if isinstance(whole, PeftModel):
         announce(whole)
     about, result = run_trainer(run, trainer)
@@ -460,8 +460,11 @@ def train(
     return final
 
 
-def base_of_run(run: Run, trainer: Trainer, arguments: StageArguments) -> dict[str, str] | None:
-    """What a run began with, kept in its output folder: name and revision of the model, revision of the adapter.
+def base_of_run(
+    run: Run, trainer: Trainer, arguments: StageArguments, processor: ProcessorMixin
+) -> dict[str, str] | None:
+    """What a run began with, kept in its output folder: name and revision of the model, revision of the adapter, and
+    a digest of what rows are made with.
 
     For one process of a run.
 
@@ -471,6 +474,7 @@ def base_of_run(run: Run, trainer: Trainer, arguments: StageArguments) -> dict[s
     if not trainer.is_world_process_zero():
         return None
     base = {"name": arguments.model, "revision": revision_of(model_folder(arguments.model))}
+    base["preparation"] = preparation_digest(processor)
     if arguments.adapter:
         base["adapter"] = revision_of(Path(arguments.adapter))
     file = run.output_dir / RUN_BASE
@@ -482,6 +486,12 @@ def base_of_run(run: Run, trainer: Trainer, arguments: StageArguments) -> dict[s
                 f"{run.output_dir} holds a run that began with adapter {arguments.adapter}, whose weights have changed "
                 f"since (revision {before['adapter']}, now {base.get('adapter')}): put them back, or choose another "
                 "output_dir"
+            )
+        if before.get("preparation", base["preparation"]) != base["preparation"]:
+            raise TrainingError(
+                f"{run.output_dir} holds a run that began with other files of the processor (size of pictures, chat "
+                f"template or vocabulary) than {arguments.adapter or arguments.model} has now: put them back, or "
+                "choose another output_dir"
             )
         if before["revision"] != base["revision"]:
             raise TrainingError(

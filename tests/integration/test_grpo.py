@@ -11,19 +11,28 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from transformers import TrainerControl, TrainerState
 
 from redaes.errors import TrainingError
 from redaes.records import load_pairs
 from redaes.rewards import trl as rewards
 from redaes.training import grpo
 from redaes.training.completion_pages import write_page
-from redaes.training.grpo import RankingConfig, groups_of, length_reward_correlation, ranking_dataset, run_grpo
+from redaes.training.grpo import (
+    AllCutOff,
+    RankingConfig,
+    groups_of,
+    length_reward_correlation,
+    ranking_dataset,
+    run_grpo,
+)
 from redaes.training.recipes import parse
 from redaes.training.setup import StageArguments, base_processor, load_model
 
@@ -71,6 +80,21 @@ def history(final: Path) -> list[dict[str, Any]]:
 
 
 # --- prompts -----------------------------------------------------------------------------------------------
+
+
+def test_a_run_whose_answers_are_all_cut_off_says_so_and_ends(capsys: pytest.CaptureFixture[str]) -> None:
+    args, control = SimpleNamespace(max_completion_length=3), TrainerControl()
+    watch = AllCutOff()
+    for step in range(1, AllCutOff.MOST):
+        logs = {"completions/clipped_ratio": 1.0, "frac_reward_zero_std": 1.0}
+        watch.on_log(args, TrainerState(global_step=step, is_world_process_zero=True), control, logs)
+    assert capsys.readouterr().err.count("step 1: all completions were cut off at max_completion_length (3)") == 1
+    with pytest.raises(TrainingError, match="in 20 logs in a row, and earned the same: nothing is learned"):
+        watch.on_log(args, TrainerState(global_step=20), control, logs)
+    watch = AllCutOff()
+    for step in range(2 * AllCutOff.MOST):
+        learns = {"completions/clipped_ratio": 1.0, "frac_reward_zero_std": 0.9}
+        watch.on_log(args, TrainerState(global_step=step), control, learns)
 
 
 def test_a_group_asks_about_each_pair_in_both_orders_and_about_each_picture(red_folder: Path) -> None:

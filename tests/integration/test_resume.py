@@ -273,6 +273,24 @@ def test_a_reference_that_was_replaced_is_refused(begun: Path, red_folder: Path,
         train("stage2_dpo", options(red_folder, cut, "--model", model, *more))
 
 
+def test_a_processor_that_was_replaced_is_refused(
+    tiny_model: Path, red_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = tmp_path / "model"
+    shutil.copytree(tiny_model, model)
+    argv = options(red_folder, tmp_path / "run", "--model", str(model), "--max_steps", "2")
+    final = train("stage1", argv)
+    (final / "run_record.json").unlink()
+    for file in (model / "processor_config.json", model / "preprocessor_config.json"):
+        if file.is_file():
+            settings = json.loads(file.read_text())
+            pictures = settings.get("image_processor", settings)
+            pictures["size"] = {"shortest_edge": 1024, "longest_edge": 4096}
+            file.write_text(json.dumps(settings))
+    with pytest.raises(TrainingError, match=r"other files of the processor \(size of pictures, chat template or"):
+        train("stage1", argv)
+
+
 @pytest.mark.parametrize(("seen", "said"), [("_n_gpu", "one process sees 8 GPUs: start it with accelerate launch"),
                                             ("fsdp", "FSDP is asked for")])  # fmt: skip
 def test_what_the_stages_do_not_know_of_several_gpus_is_refused(
