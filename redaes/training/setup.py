@@ -121,7 +121,9 @@ class StageArguments(ValidationArguments):
         if self.adapter:
             check_adapter(self.adapter)
             if not (Path(self.adapter) / ADAPTER_WEIGHTS).is_file():
-                raise TrainingError(f"adapter {self.adapter!r} has no {ADAPTER_WEIGHTS}; copy or train the adapter again")
+                raise TrainingError(
+                    f"adapter {self.adapter!r} has no {ADAPTER_WEIGHTS}; copy or train the adapter again"
+                )
         lora.settle(self)
 
     @property
