@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import math
-import os
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -55,18 +53,11 @@ from redaes.training.lora_reach import announce, lora_reach
 from redaes.training.model_files import loads_in, name_for_both_versions, save_processor
 from redaes.training.plan import Plan
 from redaes.training.preprocessing import check_max_pixels, preparation_digest, size_record, training_processor
-from redaes.training.run_record import environment, of_the_whole_run, versions
+from redaes.training.run_record import environment, of_the_whole_run
+from redaes.training.settings import plain, refuse_other_settings, run_settings
 from redaes.training.shapes import Shapes
 from redaes.training.validated import ValidatedTrainer
 from redaes.training.validation import ValidationArguments
-
-_NOT_SETTINGS = frozenset(
-    {
-        "data", "output_dir", "logging_dir", "run_name", "local_rank", "ddp_backend", "disable_tqdm", "use_cpu",
-        "objective", "repository", "plan", "hub_model_id", "report_to", "resume_from_checkpoint",
-    }
-)  # fmt: skip
-"""Arguments that do not change what is learned, or that the stage's name tells already."""
 
 FINAL = "final"
 """Folder of a stage's result inside its output folder."""
@@ -229,136 +220,11 @@ def claim_folder(config: TrainingArguments, settings: Mapping[str, Any]) -> Run:
     """As :func:`claim`, for a run whose settings, besides the trainer's, are given."""
     without_imitated_bfloat16(config)
     output_dir = Path(str(config.output_dir))
-    now = {**settings, **_plain(config.to_dict()), **_mappings(config.to_dict()), **processes_of(config)}
-    now = {name: value for name, value in now.items() if name not in _NOT_SETTINGS}
+    now = run_settings(config, settings)
     checkpoint = checkpoint_to_resume(config)
     check_writable(output_dir)
-    file = _settings_of(output_dir, checkpoint)
-    if file is not None:
-        before = read_json(file)
-        changed = [name for name in {*before, *now} - {_VERSIONS} if before.get(name) != now.get(name)]
-        if _same_batches(before, now):
-            changed = [name for name in changed if name not in _SPLIT_OF_A_BATCH]
-        changed = [name for name in changed if name in before or name not in _NEWER]
-        _say_other_versions(output_dir, before.get(_VERSIONS), checkpoint)
-        if changed:
-            changes = ", ".join(f"{name}: {before.get(name)} -> {now.get(name)}" for name in sorted(changed))
-            raise TrainingError(
-                f"{file.parent} holds a run with other settings ({changes}); "
-                f"{_way_on(before, now, changed, started=checkpoint is not None)}"
-            )
-    return Run(output_dir, {**now, _VERSIONS: versions()}, checkpoint)
-
-
-_VERSIONS = "versions"
-"""In a run's settings, what it was begun with; another version is said, and not refused."""
-
-_NEWER = frozenset({"prompts"})
-"""Settings that runs do not have which an earlier version began."""
-
-
-def _say_other_versions(output_dir: Path, before: Mapping[str, str] | None, checkpoint: Path | None) -> None:
-    """Say where a run goes on with other packages than it began with: losses and answers may differ a little."""
-    if before is None or checkpoint is None or not PartialState().is_main_process:
-        return
-    now = versions()
-    other = [f"{name} {before.get(name, 'none')} -> {now.get(name, 'none')}" for name in sorted({*before, *now})
-             if before.get(name) != now.get(name)]  # fmt: skip
-    if other:
-        sys.stderr.write(
-            f"{output_dir}: the run goes on with other packages than it began with ({', '.join(other)}): not bit for "
-            "bit as it would have been\n"
-        )
-
-
-def _settings_of(output_dir: Path, checkpoint: Path | None) -> Path | None:
-    """What the run was begun with that is to go on: its checkpoint knows best, which may be another run's copy.
-
-    Raises:
-        TrainingError: a checkpoint of which nobody knows.
-    """
-    if checkpoint is not None and (checkpoint / SETTINGS).is_file():
-        return checkpoint / SETTINGS
-    if (output_dir / SETTINGS).is_file():
-        return output_dir / SETTINGS
-    if checkpoint is not None:
-        raise TrainingError(
-            f"{checkpoint} has no {SETTINGS}, nor has {output_dir}: with which settings it was trained is not known; "
-            f"copy the {SETTINGS} of its run too, or give --adapter {checkpoint} and another output_dir to begin a "
-            "new run from its weights"
-        )
-    return None
-
-
-def processes_of(config: TrainingArguments) -> dict[str, Any]:
-    """How many processes share a run and how: settings, for they decide which rows make a step.
-
-    Raises:
-        TrainingError: in a way that the stages do not know.
-    """
-    if config.n_gpu > 1:
-        # The trainer would copy the model to each of them at every step (torch's DataParallel) and cut batches, and
-        # ranking groups, between the copies.
-        raise TrainingError(
-            f"one process sees {config.n_gpu} GPUs: start it with accelerate launch --num_processes {config.n_gpu} "
-            "(--config_file accelerate_configs/ddp.yaml), or show it one GPU: CUDA_VISIBLE_DEVICES=0"
-        )
-    if config.fsdp or os.environ.get("ACCELERATE_USE_FSDP") == "true":
-        raise TrainingError(
-            "FSDP is asked for, whose shared-out weights the checkpoints here do not gather: use DDP or DeepSpeed "
-            "(accelerate_configs/ddp.yaml, zero2.yaml, zero3.yaml)"
-        )
-    n_processes = config.world_size
-    deepspeed = os.environ.get("ACCELERATE_USE_DEEPSPEED") == "true"
-    return {
-        "n_processes": n_processes,
-        "global_batch": n_processes * config.per_device_train_batch_size * config.gradient_accumulation_steps,
-        "sharding": f"zero{os.environ.get('ACCELERATE_DEEPSPEED_ZERO_STAGE', '2')}" if deepspeed else "none",
-    }
-
-
-_SPLIT_OF_A_BATCH = frozenset({"n_processes", "per_device_train_batch_size", "gradient_accumulation_steps"})
-"""How the rows of a step are dealt out to processes and accumulated batches."""
-
-
-def _same_batches(before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
-    """Whether a run sees the same rows in the same steps although they are dealt out otherwise.
-
-    Samplers order rows by seed and epoch alone and processes take turns, so the number of rows in a step is all that
-    counts. Not so in stage 3 and FGAesQ, where whole groups and series go to one process, nor under DeepSpeed, whose
-    checkpoints are in as many parts as there were processes.
-    """
-    return (
-        before.get("stage") in _ROWS_TAKEN_IN_TURN
-        and before.get("global_batch") == now.get("global_batch")
-        and before.get("sharding") == now.get("sharding") == "none"
-    )
-
-
-_ROWS_TAKEN_IN_TURN = ("stage1_sft", "stage2_align", "stage2_dpo")
-
-
-def _way_on(before: Mapping[str, Any], now: Mapping[str, Any], changed: list[str], *, started: bool) -> str:
-    """What to do about settings that have changed."""
-    if not started:
-        return f"no checkpoint is lost: delete its {SETTINGS} if it is not running, or choose another output_dir"
-    if "n_processes" in changed and before.get("sharding") == now["sharding"]:
-        batch, n_before, n_now = before.get("global_batch"), before.get("n_processes"), now["n_processes"]
-        alike = (
-            before.get("stage") in _ROWS_TAKEN_IN_TURN
-            and now["sharding"] == "none"
-            and isinstance(batch, int)
-            and batch % n_now == 0
-        )
-        other = (
-            f", or make per_device_train_batch_size x gradient_accumulation_steps x {n_now} = {batch}, "
-            "with which the same rows make a step"
-            if alike
-            else ""
-        )
-        again = f"{n_before} process{'' if n_before == 1 else 'es'}"
-        return f"start it on {again} again{other}, or choose another output_dir"
-    return "choose another output_dir"
+    refuse_other_settings(output_dir, checkpoint, now)
+    return Run(output_dir, now, checkpoint)
 
 
 class StopWhenNotFinite(TrainerCallback):
@@ -538,7 +404,7 @@ def run_trainer(run: Run, trainer: Trainer) -> tuple[dict[str, Any], dict[str, A
         trainer._run_epoch = _no_steps
     result = trainer.train(resume_from_checkpoint=None if run.checkpoint is None else str(run.checkpoint))
     about = {
-        "training_arguments": _plain(trainer.args.to_dict()),
+        "training_arguments": plain(trainer.args.to_dict()),
         **{name: run.settings[name] for name in ("n_processes", "global_batch", "sharding")},
         "seed": trainer.args.seed,
         "resumed_from": None if run.checkpoint is None else str(run.checkpoint),
@@ -563,26 +429,3 @@ def _name_base_model(final: Path, model: str) -> None:
     config = read_json(path)
     config["base_model_name_or_path"] = model
     write_json(path, config)
-
-
-def _plain(values: dict[str, Any]) -> dict[str, Any]:
-    """Settings that JSON can hold and that differ from nothing: None and empty lists are left out."""
-    plain = str | int | float | bool
-    return {
-        name: value
-        for name, value in values.items()
-        if isinstance(value, plain) or (isinstance(value, list) and value and all(isinstance(v, plain) for v in value))
-    }
-
-
-def _mappings(values: dict[str, Any]) -> dict[str, str]:
-    """Settings that are mappings, such as ``lr_scheduler_kwargs``, each as JSON; empty ones are left out."""
-    return {
-        name: json.dumps(value, sort_keys=True, default=str)
-        for name, value in values.items()
-        if isinstance(value, dict) and value and name not in _MADE_BY_THE_TRAINER
-    }
-
-
-_MADE_BY_THE_TRAINER = frozenset({"accelerator_config", "fsdp_config", "parallelism_config"})
-"""Mappings that transformers fills in itself; what counts of them is refused or stands in the settings."""
