@@ -16,6 +16,7 @@ from train_runs import POLICY, configured, train
 
 from redaes.errors import RecordError, TrainingError
 from redaes.training import checkpoints
+from redaes.training.run_record import environment
 from redaes.training.setup import claim
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
@@ -388,3 +389,27 @@ def test_several_processes_see_the_rows_that_are_left_of_a_later_epoch() -> None
     for process, batches in whole.items():
         assert rows(process, 1 + 2 / 6, 2) == batches[2:]
         assert rows(process, 2 / 6, 2) != batches[2:]
+
+
+def test_a_dry_run_asks_for_no_checkpoint() -> None:
+    from redaes.training.dry_run import instead_of_a_run
+    from redaes.training.sft import SFTConfig
+
+    argv = instead_of_a_run(["--resume_from_checkpoint", "/runs/a/checkpoint-5"], SFTConfig, "scratch")
+    assert "--resume_from_checkpoint=true" in argv[2:]
+
+
+def test_an_adapter_without_weights_is_refused_before_a_model_is_loaded(begun: Path, tmp_path: Path) -> None:
+    shutil.copy(begun / "checkpoint-2" / "adapter_config.json", tmp_path)
+    with pytest.raises(TrainingError, match=r"has no adapter_model\.safetensors; copy or train the adapter again"):
+        configured("stage2", ["--data", "x", "--adapter", str(tmp_path)])
+
+
+def test_an_objective_that_was_cut_short_is_refused() -> None:
+    with pytest.raises(TrainingError, match="write --objective dpo in full"):
+        configured("stage2", ["--data", "x", "--obj", "dpo"])
+
+
+def test_a_command_line_is_recorded_without_its_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["stage1_sft.py", "--hub_token", "hf_1", "--hub-token=hf_2", "--seed", "1"])
+    assert environment()["command"] == ["stage1_sft.py", "--hub_token", "***", "--hub-token=***", "--seed", "1"]
