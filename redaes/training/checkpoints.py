@@ -269,6 +269,9 @@ class ExactCheckpoints:
 
     model: Any
 
+    def create_model_card(self, *_: Any, **__: Any) -> None:
+        """Write none: TRL's, beside the checkpoints, names no base and no data. ``final/`` has a card of ours."""
+
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Tensor] | None = None) -> None:
         model = self.model
         if isinstance(model, PeftModel):
@@ -304,9 +307,6 @@ def _refuse_not_finite(weights: Mapping[str, Tensor], where: str) -> None:
             f"{where}: {len(lost)} of {len(weights)} weights are not finite, such as {lost[0]}; lower learning_rate "
             "or max_grad_norm and choose another output_dir"
         )
-
-    def create_model_card(self, *_: Any, **__: Any) -> None:
-        """Write none: TRL's, beside the checkpoints, names no base and no data. ``final/`` has a card of ours."""
 
 
 def _compare(trainer: Trainer, folder: Path, what: str) -> str:
