@@ -79,7 +79,7 @@ BAD = {
         "global random state of random",
     ),
     "global numpy": (
-        "import numpy\ndef f(completions, **_):\n    numpy.random.seed(0)\n    return [0.5 for _ in completions]",
+        "import numpy\ndef f(completions, **_):\n    numpy.random.rand()\n    return [0.5 for _ in completions]",
         "global random state of numpy",
     ),
     "global torch": (
