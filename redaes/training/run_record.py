@@ -50,37 +50,43 @@ def without_secrets(words: Sequence[str]) -> list[str]:
 
 
 _RATES = ("train_samples_per_second", "train_steps_per_second")
+_ROUNDING = 0.002
+"""Of the rates that transformers states, with three decimals, of seconds with four."""
 
 
 def of_the_whole_run(
-    metrics: Mapping[str, Any], history: Sequence[Mapping[str, Any]], began_at: int, ended_at: int, planned: int
+    metrics: Mapping[str, Any], history: Sequence[Mapping[str, Any]], began_at: int, ended_at: int, loss_sum: float
 ) -> dict[str, Any]:
     """The trainer's closing figures, put right for a run that went on from a checkpoint or ended early.
 
-    transformers divides the losses since the resume by all steps, and all steps that were planned by the seconds since
-    the resume.
+    Some versions of transformers divide the losses since the resume by all steps, and all steps that were planned by
+    the seconds since the resume.
 
     Args:
         metrics: transformers' own.
         history: what was logged, with the losses before the resume.
         began_at: step of the checkpoint that the run went on from; 0: it started.
         ended_at: its last step.
-        planned: steps that it would have taken to its end.
+        loss_sum: of the steps since the resume.
 
     Returns:
         ``train_loss`` is the mean over all steps but those between the last log before a checkpoint and the checkpoint,
         whose losses are gone; the rates are those of the steps since the resume.
 
-    >>> of_the_whole_run({"train_loss": 1.0, "train_steps_per_second": 4.0}, [{"step": 2, "loss": 5.0}], 2, 4, 4)
-    {'train_loss': 3.5, 'train_steps_per_second': 2.0}
+    >>> of_the_whole_run({"train_loss": 1.0, "train_runtime": 1.0}, [{"step": 2, "loss": 5.0}], 2, 4, 4.0)
+    {'train_loss': 3.5, 'train_runtime': 1.0}
     """
     done = ended_at - began_at
     found = dict(metrics)
-    for name in _RATES:
-        if name in found and planned:
-            found[name] = round(found[name] * done / planned, 3)
-    if "train_loss" in found and began_at:
-        total, n, last = found["train_loss"] * ended_at, done, 0
+    if found.get("train_runtime") and found.get("train_steps_per_second"):
+        rate, said = done / found["train_runtime"], found["train_steps_per_second"]
+        if abs(rate - said) > _ROUNDING:
+            # Samples to a step are as many in what is said as in what was done.
+            for name in _RATES:
+                if name in found:
+                    found[name] = round(found[name] * rate / said, 3)
+    if "train_loss" in found:
+        total, n, last = loss_sum, done, 0
         for entry in history:
             if "loss" in entry and entry["step"] <= began_at:
                 total += entry["loss"] * (entry["step"] - last)

@@ -412,7 +412,9 @@ def run_trainer(run: Run, trainer: Trainer) -> tuple[dict[str, Any], dict[str, A
         "seconds": round(time.time() - started, 1),
     }
     state = trainer.state
-    metrics = of_the_whole_run(result.metrics, state.log_history, began_at, state.global_step, state.max_steps)
+    # The trainer adds up the losses of the steps that it takes, over all of a run that was not resumed.
+    loss_sum = trainer._total_loss_scalar
+    metrics = of_the_whole_run(result.metrics, state.log_history, began_at, state.global_step, loss_sum)
     for entry in state.log_history[-2:]:  # a validation may follow
         if "train_loss" in entry:
             entry.update({name: value for name, value in metrics.items() if name in entry})

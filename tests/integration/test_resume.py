@@ -248,7 +248,8 @@ def test_figures_of_a_resumed_run_are_those_of_the_whole(policy: Path, red_folde
         json.loads((final / "run_record.json").read_text())["metrics"]
         for final in (policy / "final", train("stage3", options(red_folder, cut, *POLICY)))
     ]
-    assert found[1]["train_loss"] == pytest.approx(found[0]["train_loss"])
+    # Of the steps before the resume only what was logged is known, which some versions of transformers round.
+    assert found[1]["train_loss"] == pytest.approx(found[0]["train_loss"], abs=1e-4)
     assert found[1]["train_steps_per_second"] == pytest.approx(2 / found[1]["train_runtime"], rel=0.05)
 
 
@@ -323,11 +324,15 @@ def test_another_number_of_processes_is_refused_with_the_way_on(
     assert ask(begun, "--per_device_train_batch_size", "8").checkpoint == begun / "checkpoint-2"
 
 
-def test_another_sharding_is_refused(begun: Path, ask: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_sharding_is_refused(
+    begun: Path, tiny_model: Path, red_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage, config = configured("stage1", options(red_folder, begun, "--model", str(tiny_model)))
+    assert config.device.type == "cpu"  # settled first: DeepSpeed's state would stay with the tests that follow
     monkeypatch.setenv("ACCELERATE_USE_DEEPSPEED", "true")
     monkeypatch.setenv("ACCELERATE_DEEPSPEED_ZERO_STAGE", "3")
     with pytest.raises(TrainingError, match="sharding: none -> zero3"):
-        ask(begun, "--use_cpu", "false")
+        claim("stage1_sft", stage, config)
 
 
 def test_groups_of_stage3_do_not_move_between_processes(
