@@ -30,6 +30,7 @@ from redaes import Assessor
 from redaes.backends.base import Request
 from redaes.backends.local import LocalBackend
 from redaes.datagen.editors.tiny import text_to_image
+from redaes.errors import BackendError
 from redaes.images import content_id
 from redaes.rewards import as_reward
 from redaes.types import ImageRef, Sampling
@@ -62,7 +63,7 @@ class LikesRed:
         return np.array([(-np.logaddexp(0, -odd), -np.logaddexp(0, odd), -99.0) for odd in odds])
 
     def generate(self, requests: Sequence[Request], sampling: Sampling) -> list[str]:
-        raise NotImplementedError("it does not write: use the fast mode")
+        raise BackendError("likes-red writes no reasons; ask it in the fast mode")
 
 
 def denoised(pipeline: Any, step: int, noisy: Tensor, text: Tensor) -> tuple[Tensor, Tensor]:

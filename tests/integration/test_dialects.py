@@ -2,45 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
+from endpoint_requests import BLUE, RED, ask_many, endpoint, own_machine, request  # noqa: F401  # a fixture for all
 from openai_server import Call, Fault, OpenAIServer, Say
-from PIL import Image
 
-from redaes import prompts
 from redaes.backends.base import Failure
-from redaes.backends.endpoint import ChatRequest, Endpoint, Picture, Reply
-from redaes.types import Sampling
+from redaes.backends.endpoint import Reply
 
-RED, BLUE = (Picture(Image.new("RGB", (8, 6), colour)) for colour in ("red", "blue"))
 ANSWER = "<rationale>\nA is darker than B. Decisive: light, better in B.\n</rationale>\nWinner: B\nDifference: -3.4"
-
-
-@pytest.fixture(autouse=True)
-def own_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.delenv("REDAES_API_KEY", raising=False)
-
-
-def request(seed: int = 0, **settings: Any) -> ChatRequest:
-    return ChatRequest.of(prompts.load("compare/v1"), (RED, BLUE), Sampling(temperature=0.7, seed=seed), **settings)
-
-
-def endpoint(server: OpenAIServer, **settings: Any) -> Endpoint:
-    return Endpoint(server.base_url, "judge", **{"backoff_s": 0.01, "timeout_s": 10.0, **settings})
-
-
-def ask_many(asked: Endpoint, requests: Sequence[ChatRequest]) -> list[Reply | Failure]:
-    async def run() -> list[Reply | Failure]:
-        async with asked:
-            return await asked.ask_many(requests)
-
-    return asyncio.run(run())
 
 
 def gpt5(call: Call) -> Say | Fault:

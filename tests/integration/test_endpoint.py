@@ -11,11 +11,11 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from endpoint_requests import BLUE, RED, ask_many, endpoint, own_machine, request  # noqa: F401  # a fixture for all
 from openai_server import Call, Drop, Fault, OpenAIServer, Raw, Say, Script
 from PIL import Image
 
@@ -33,30 +33,7 @@ from redaes.errors import (
 )
 from redaes.types import Sampling
 
-RED, BLUE = (Picture(Image.new("RGB", (8, 6), colour)) for colour in ("red", "blue"))
 KEY = "sk-secret-0123456789"
-
-
-@pytest.fixture(autouse=True)
-def own_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.delenv("REDAES_API_KEY", raising=False)
-
-
-def request(seed: int = 0, **settings: Any) -> ChatRequest:
-    return ChatRequest.of(prompts.load("compare/v1"), (RED, BLUE), Sampling(temperature=0.7, seed=seed), **settings)
-
-
-def endpoint(server: OpenAIServer, **settings: Any) -> Endpoint:
-    return Endpoint(server.base_url, "judge", **{"backoff_s": 0.01, "timeout_s": 10.0, **settings})
-
-
-def ask_many(asked: Endpoint, requests: Sequence[ChatRequest]) -> list[Reply | Failure]:
-    async def run() -> list[Reply | Failure]:
-        async with asked:
-            return await asked.ask_many(requests)
-
-    return asyncio.run(run())
 
 
 def ask(asked: Endpoint, one: ChatRequest) -> Reply:
