@@ -335,6 +335,22 @@ def test_another_sharding_is_refused(
         claim("stage1_sft", stage, config)
 
 
+def test_parts_of_a_deepspeed_checkpoint_are_not_gone_on_from_by_other_processes(
+    begun: Path, tiny_model: Path, red_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Path(shutil.copytree(begun, tmp_path / "run"))
+    for file in (run / "settings.json", run / "checkpoint-2" / "settings.json"):
+        file.write_text(json.dumps({**json.loads(file.read_text()), "sharding": "zero2"}))
+    same_rows = ["--model", str(tiny_model), "--per_device_train_batch_size", "8"]
+    stage, config = configured("stage1", options(red_folder, run, *same_rows))
+    assert config.device.type == "cpu"
+    monkeypatch.setenv("ACCELERATE_USE_DEEPSPEED", "true")
+    monkeypatch.setenv("ACCELERATE_DEEPSPEED_ZERO_STAGE", "2")
+    on(monkeypatch, 2)
+    with pytest.raises(TrainingError, match=r"n_processes: 1 -> 2.*start it on 1 process again, or choose another"):
+        claim("stage1_sft", stage, config)
+
+
 def test_groups_of_stage3_do_not_move_between_processes(
     policy: Path, red_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
