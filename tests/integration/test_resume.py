@@ -131,6 +131,19 @@ def test_a_whole_model_is_resumed_whole(family: str, tiny_model: Path, red_folde
     assert history(final, "loss") == history(whole, "loss")
 
 
+def test_a_warm_up_that_is_a_share_of_the_steps_is_gone_on_with(
+    tiny_model: Path, red_folder: Path, tmp_path: Path
+) -> None:
+    """The recipes of real models say ``warmup_steps: 0.03``."""
+    more = ["--model", str(tiny_model), "--warmup_steps", "0.75", "--lr_scheduler_type", "cosine"]
+    whole = train("stage1", options(red_folder, tmp_path / "whole", *more))
+    rates = history(whole, "learning_rate")
+    assert rates == pytest.approx([0, 1e-3 / 3, 2e-3 / 3, 1e-3])
+    final = train("stage1", options(red_folder, cut_off(whole.parent, tmp_path / "cut"), *more))
+    assert history(final, "learning_rate") == rates
+    assert history(final, "loss") == history(whole, "loss")
+
+
 # --- what a run may go on with ------------------------------------------------------------------------------
 
 
