@@ -110,8 +110,8 @@ def checkpoint_to_resume(config: TrainingArguments) -> Path | None:
     if checkpoint is not None and not any(file for pattern in _OPTIMIZER for file in checkpoint.glob(pattern)):
         raise RecordError(
             f"{checkpoint} has no optimizer state (save_only_model leaves it out): a run that went on from there would "
-            f"begin its schedule again; give --adapter {checkpoint} and another output_dir to begin a new run from "
-            "its weights"
+            f"begin its schedule again; give {weights_option(checkpoint)} and another output_dir to begin a new run "
+            "from its weights"
         )
     lost = checkpoint is not None and (checkpoint / "optimizer.pt").is_file() and not (checkpoint / _SCHEDULE).is_file()
     if lost:  # transformers would load neither, without a word
@@ -142,10 +142,15 @@ def _named_checkpoint(config: TrainingArguments, output_dir: Path) -> Path | Non
     if checkpoint.resolve().parent != output_dir.resolve():
         raise RecordError(
             f"resume_from_checkpoint {checkpoint} belongs to another run than output_dir {output_dir}, whose settings "
-            f"are not known to be these; give output_dir {checkpoint.parent}, or --adapter {checkpoint} to begin a "
-            "new run from its weights"
+            f"are not known to be these; give output_dir {checkpoint.parent}, or {weights_option(checkpoint)} to "
+            "begin a new run from its weights"
         )
     return checkpoint
+
+
+def weights_option(checkpoint: Path) -> str:
+    """The option that begins with a checkpoint's weights: those of a whole model, or of an adapter."""
+    return f"--{'model' if any(checkpoint.glob('model*.safetensors')) else 'adapter'} {checkpoint}"
 
 
 def policy_of(model: Any) -> str:

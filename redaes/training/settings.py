@@ -14,7 +14,7 @@ from transformers import TrainingArguments
 
 from redaes.errors import TrainingError
 from redaes.records import read_json
-from redaes.training.checkpoints import SETTINGS
+from redaes.training.checkpoints import SETTINGS, weights_option
 from redaes.training.run_record import versions
 
 _NOT_SETTINGS = frozenset(
@@ -101,8 +101,8 @@ def _settings_of(output_dir: Path, checkpoint: Path | None) -> Path | None:
     if checkpoint is not None:
         raise TrainingError(
             f"{checkpoint} has no {SETTINGS}, nor has {output_dir}: with which settings it was trained is not known; "
-            f"copy the {SETTINGS} of its run too, or give --adapter {checkpoint} and another output_dir to begin a "
-            "new run from its weights"
+            f"copy the {SETTINGS} of its run too, or give {weights_option(checkpoint)} and another output_dir to begin "
+            "a new run from its weights"
         )
     return None
 
