@@ -191,9 +191,7 @@ def test_a_checkpoint_that_is_none_of_the_run_is_refused(
 def test_weights_alone_are_not_gone_on_from(begun: Path, ask: Callable[..., Any], tmp_path: Path) -> None:
     shutil.copytree(begun, tmp_path / "run")
     (tmp_path / "run" / "checkpoint-2" / "optimizer.pt").unlink()
-    with pytest.raises(
-        RecordError, match=r"has no optimizer state.* schedule again; give --adapter \S+-2 and"
-    ):
+    with pytest.raises(RecordError, match=r"has no optimizer state.* schedule again; give --adapter \S+-2 and"):
         ask(tmp_path / "run")
     (tmp_path / "run" / "checkpoint-2" / "model.safetensors").touch()
     with pytest.raises(RecordError, match=r"give --model \S+-2 and"):
