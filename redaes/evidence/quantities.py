@@ -115,7 +115,8 @@ _ALL: tuple[Quantity, ...] = (
         digits=0,
         more=("hazier",),
         less=("clearer",),
-        source="dark channel: He, Sun and Tang 2009, Single image haze removal using dark channel prior",
+        source="mean dark channel over the colour of the air, unclipped pixels: He, Sun and Tang 2009, "
+        "Single image haze removal using dark channel prior",
     ),
     Quantity(
         name="vignetting",
@@ -128,7 +129,20 @@ _ALL: tuple[Quantity, ...] = (
         digits=0,
         more=("darker in the corners",),
         less=("more even towards the corners",),
-        source="lightness of the centre less that of the corners",
+        source="ours: mean lightness of the middle less the mean of the corners' medians",
+    ),
+    Quantity(
+        name="unevenness",
+        spoken="unevenness of the light",
+        unit="L*",
+        factor="light",
+        better=None,
+        noise_floor=1.0,
+        visible=10.0,
+        digits=0,
+        more=("more unevenly lit",),
+        less=("more evenly lit",),
+        source="ours: rise over the frame of the plane that fits the lightness best",
     ),
     Quantity(
         name="colourfulness",
@@ -154,7 +168,7 @@ _ALL: tuple[Quantity, ...] = (
         digits=0,
         more=("warmer", "yellower"),
         less=("cooler", "bluer"),
-        source="mean CIELAB b*",
+        source="b* of the mean linear colour at the lightness of mid grey: grey world, Buchsbaum 1980",
     ),
     Quantity(
         name="magenta",
@@ -167,7 +181,7 @@ _ALL: tuple[Quantity, ...] = (
         digits=0,
         more=("more magenta",),
         less=("greener",),
-        source="mean CIELAB a*",
+        source="a* of the mean linear colour at the lightness of mid grey: grey world, Buchsbaum 1980",
     ),
     Quantity(
         name="cast",
@@ -180,7 +194,7 @@ _ALL: tuple[Quantity, ...] = (
         digits=0,
         more=("stronger in colour cast",),
         less=("more neutral",),
-        source="chroma of the mean of the near-neutral pixels",
+        source="chroma of a mid grey in the light of the scene: grey edge, van de Weijer, Gevers and Gijsenij 2007",
     ),
     Quantity(
         name="sharpness",
@@ -198,7 +212,7 @@ _ALL: tuple[Quantity, ...] = (
     Quantity(
         name="edge_width",
         spoken="width of edges",
-        unit="px",
+        unit="‰",
         factor="focus",
         better="less",
         noise_floor=0.2,
@@ -206,7 +220,8 @@ _ALL: tuple[Quantity, ...] = (
         digits=1,
         more=("wider at its edges",),
         less=("tighter at its edges",),
-        source="width of edges, in thousandths of the diagonal",
+        source="half width of edges in thousandths of the diagonal: Zhuo and Sim 2011, Defocus map "
+        "estimation from a single image",
     ),
     Quantity(
         name="motion",
@@ -219,7 +234,7 @@ _ALL: tuple[Quantity, ...] = (
         digits=2,
         more=("smeared by motion",),
         less=("steadier",),
-        source="imbalance of edge widths over directions",
+        source="ours: (widest - narrowest) / (widest + narrowest) of the edge widths over the directions",
     ),
     Quantity(
         name="halos",
@@ -298,6 +313,19 @@ _ALL: tuple[Quantity, ...] = (
         more=("more speckled",),
         less=("freer of speckles",),
         source="pixels far from the median of their neighbours",
+    ),
+    Quantity(
+        name="stripes",
+        spoken="stripes",
+        unit="L*",
+        factor="noise",
+        better="less",
+        noise_floor=0.1,
+        visible=0.4,
+        digits=1,
+        more=("more striped",),
+        less=("freer of stripes",),
+        source="ours: median step between neighbouring rows or columns",
     ),
     Quantity(
         name="pixelation",

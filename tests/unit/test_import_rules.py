@@ -82,7 +82,7 @@ LIGHT = (
 )  # fmt: skip
 """What must not load a heavy library on import; "" is the package itself."""
 
-HEAVY_AT_HOME = ("training", "nano", "backends.local", "backends.loading")
+HEAVY_AT_HOME = ("training", "nano", "backends.local", "backends.loading", "evidence.picture", "evidence.pair")
 """Where a heavy import may stand at module level although others of the layer do without."""
 
 DOORS = ("data_gen", "stages", "eval", "tests", "benchmarks", "examples")

@@ -1,0 +1,113 @@
+"""Tilt and converging verticals, from straight lines."""
+
+from __future__ import annotations
+
+import math
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from redaes.evidence.picture.planes import Planes
+
+FloatVector = NDArray[np.float64]
+
+SHORTEST = 0.04
+"""Least length of a line, as a share of the diagonal."""
+MOST_TILT = 24.0
+"""Degrees: beyond, a line is taken for the scene's."""
+WIDTH = 0.8
+"""Degrees within which lines agree."""
+LEAST_LENGTH = 0.8
+"""Total length of agreeing lines, in diagonals, without which no tilt is stated."""
+LEAST_SHARE = 0.3
+"""Share of the length of all lines within ``MOST_TILT`` that must agree."""
+RIVAL = 0.6
+"""Height of a second direction, over that of the first, at which the tilt is not stated."""
+
+
+def measure_geometry(planes: Planes) -> dict[str, float]:
+    """Tilt and keystone; empty without lines that tell them."""
+    lines = _segments(planes)
+    if lines is None:
+        return {}
+    length, angle, x = lines
+    values: dict[str, float] = {}
+    tilt = _tilt(length, angle)
+    if tilt is None:
+        return values
+    values["tilt"] = abs(tilt)
+    keystone = _keystone(length, angle, x)
+    if keystone is not None:
+        values["keystone"] = keystone
+    return values
+
+
+def _segments(planes: Planes) -> tuple[FloatVector, FloatVector, FloatVector] | None:
+    """Lengths in diagonals, angles in degrees in (-90, 90], anticlockwise from the horizontal, and x in shares of the
+    width, of the straight segments (LSD: von Gioi, Jakubowicz, Morel and Randall 2010)."""
+    grey = cv2.cvtColor(planes.view, cv2.COLOR_RGB2GRAY)
+    height, width = grey.shape
+    if min(grey.shape) < 48:
+        return None
+    found = cv2.createLineSegmentDetector(cv2.LSD_REFINE_STD).detect(grey)[0]
+    if found is None:
+        return None
+    ends = found.reshape(-1, 4).astype(np.float64)
+    dx, dy = ends[:, 2] - ends[:, 0], ends[:, 1] - ends[:, 3]
+    length = np.hypot(dx, dy) / math.hypot(height, width)
+    # What lies on the frame itself is a border's.
+    margin = 0.01 * max(height, width)
+    inside = ~(
+        (np.maximum(ends[:, 0], ends[:, 2]) < margin)
+        | (np.minimum(ends[:, 0], ends[:, 2]) > width - 1 - margin)
+        | (np.maximum(ends[:, 1], ends[:, 3]) < margin)
+        | (np.minimum(ends[:, 1], ends[:, 3]) > height - 1 - margin)
+    )
+    kept = (length >= SHORTEST) & inside
+    if not kept.any():
+        return None
+    angle = np.degrees(np.arctan2(dy[kept], dx[kept]))
+    angle = (angle + 90) % 180 - 90
+    return length[kept], angle, (ends[kept, 0] + ends[kept, 2]) / 2 / width
+
+
+def _tilt(length: FloatVector, angle: FloatVector) -> float | None:
+    """The deviation from level and upright that most of the length of lines agrees on, in degrees anticlockwise."""
+    deviation = (angle + 45) % 90 - 45
+    near = np.abs(deviation) <= MOST_TILT + 3 * WIDTH
+    if not near.any():
+        return None
+    deviation, weight = deviation[near], length[near]
+    at = np.arange(-MOST_TILT, MOST_TILT + 0.05, 0.1)
+    agreeing = np.exp(-0.5 * np.square((at[:, None] - deviation[None, :]) / WIDTH)) @ weight
+    best = int(agreeing.argmax())
+    apart = np.abs(at - at[best]) > 4 * WIDTH
+    if agreeing[best] < max(LEAST_LENGTH, LEAST_SHARE * weight.sum()) or agreeing[apart].max() > RIVAL * agreeing[best]:
+        return None
+    close = np.abs(deviation - at[best]) <= 2 * WIDTH
+    return float(np.average(deviation[close], weights=weight[close]))
+
+
+def _keystone(length: FloatVector, angle: FloatVector, x: FloatVector) -> float | None:
+    """By how many degrees lines near the vertical lean more at one side of the frame than at the other: the median
+    slope over pairs of lines (Theil 1950, Sen 1968), weighted by length and distance."""
+    lean = np.where(angle > 0, angle - 90, angle + 90)
+    upright = np.abs(lean) < 30
+    length, lean, x = length[upright], lean[upright], x[upright]
+    if len(x) > 150:
+        longest = np.argsort(-length, kind="stable")[:150]
+        length, lean, x = length[longest], lean[longest], x[longest]
+    if len(x) < 6 or np.ptp(x) < 0.4 or length.sum() < LEAST_LENGTH / 2:
+        return None
+    one, two = np.triu_indices(len(x), 1)
+    distance = np.abs(x[one] - x[two])
+    far = distance > 0.15
+    if far.sum() < 6:
+        return None
+    one, two, distance = one[far], two[far], distance[far]
+    slope = (lean[one] - lean[two]) / (x[one] - x[two])
+    weight = length[one] * length[two] * distance
+    order = np.argsort(slope, kind="stable")
+    running = np.cumsum(weight[order])
+    return abs(float(slope[order][int(np.searchsorted(running, running[-1] / 2))]))

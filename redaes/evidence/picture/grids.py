@@ -1,0 +1,139 @@
+"""What a grid leaves behind: borders of compressed blocks, and pixels that were enlarged."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from redaes.evidence.picture.planes import ByteImage, FloatArray, Planes, lightness
+
+Profile = NDArray[np.float64]
+
+N_STRIPS = 8
+STRIP = 96
+"""Rows, or columns, of the strips across a picture in which grids are looked for; a small one is taken whole."""
+LARGEST_STEP = 8.0
+"""L*: steps above this are the scene's, and count as this."""
+BLOCK_PERIODS = (6.0, 40.0)
+"""Periods, in pixels, of the grids that blocking is looked for at: 8 and its enlargements."""
+PIXEL_PERIODS = (2.0, 64.0)
+
+
+@dataclass(frozen=True)
+class Comb:
+    """A grid along one side."""
+
+    period: float
+    """In pixels."""
+    on: float
+    """Median of the profile on the grid."""
+    off: float
+    """Median of it elsewhere."""
+
+
+def _strips(image: ByteImage) -> list[FloatArray]:
+    """L* of strips across the whole width."""
+    height = image.shape[0]
+    if height <= N_STRIPS * STRIP:
+        return [lightness(np.ascontiguousarray(image))]
+    begins = [i * (height - STRIP) // (N_STRIPS - 1) for i in range(N_STRIPS)]
+    return [lightness(np.ascontiguousarray(image[begin : begin + STRIP])) for begin in begins]
+
+
+def _profiles(image: ByteImage) -> tuple[Profile, Profile]:
+    """(W - 1,) mean step between neighbouring columns, and (W - 1,) mean excess of it over the steps beside it."""
+    steps, excesses, total = 0.0, 0.0, 0
+    for light in _strips(image):
+        step = np.minimum(np.abs(np.diff(light, axis=1)), np.float32(LARGEST_STEP))
+        beside = cv2.filter2D(step, -1, np.array([[0.5, 0, 0.5]], np.float32), borderType=cv2.BORDER_REFLECT_101)
+        steps = steps + step.sum(axis=0, dtype=np.float64)
+        excesses = excesses + (step - beside).sum(axis=0, dtype=np.float64)
+        total += len(light)
+    return np.asarray(steps) / total, np.asarray(excesses) / total
+
+
+def find_comb(profile: Profile, periods: tuple[float, float]) -> Comb | None:
+    """The period at which a profile has equally spaced peaks; None where it is too short.
+
+    The spectrum of such a comb has peaks at its frequency and the multiples of it.
+    """
+    n = len(profile)
+    if n < 4 * periods[0] or n < 24:
+        return None
+    size = 8 * 2 ** math.ceil(math.log2(n))
+    centred = profile - np.median(profile)
+    centred = np.minimum(centred, 6 * float(np.abs(centred).mean()) + 1e-12)
+    spectrum = np.abs(np.fft.rfft((centred - centred.mean()) * np.hanning(n), size))
+    longest = min(periods[1], n / 4)
+    index = np.arange(math.ceil(size / longest), math.floor(size / periods[0]) + 1)
+    score = spectrum[index].copy()
+    for multiple in (2, 3):
+        at = index * multiple
+        # Beyond half a cycle a pixel the spectrum is its own mirror image.
+        at = np.abs((at + size // 2) % size - size // 2)
+        score += spectrum[at]
+    best = index[int(np.argmax(score >= 0.9 * score.max()))]
+    # The first that is nearly as good may lie on the slope of the peak.
+    near = np.abs(index - best) <= size / n
+    best = index[near][int(score[near].argmax())]
+    return _folded(profile, size / best)
+
+
+def _folded(profile: Profile, period: float) -> Comb:
+    """The comb of that period at its best offset."""
+    n = len(profile)
+    count = np.arange(int(n / period) + 1)
+    best: tuple[float, NDArray[np.int64]] | None = None
+    for offset in np.arange(0, period, 0.5):
+        at = np.rint(offset + count * period).astype(np.int64)
+        at = at[at < n]
+        height = float(np.median(profile[at]))
+        if best is None or height > best[0]:
+            best = height, at
+    if best is None:
+        raise AssertionError("no offset was tried")
+    off = np.ones(n, dtype=bool)
+    off[best[1]] = False
+    return Comb(period, best[0], float(np.median(profile[off])) if off.any() else best[0])
+
+
+def measure_grids(planes: Planes) -> dict[str, float]:
+    """Blocking and pixelation."""
+    if min(planes.height, planes.width) < 32:
+        return {}
+    across = _profiles(planes.image)
+    down = _profiles(planes.image.transpose(1, 0, 2))
+    values: dict[str, float] = {}
+    blocking = _blocking(across[1], down[1])
+    if blocking is not None:
+        values["blocking"] = blocking
+    pixelation = _pixelation(across[0], down[0])
+    if pixelation is not None:
+        values["pixelation"] = pixelation
+    return values
+
+
+def _blocking(across: Profile, down: Profile) -> float | None:
+    """Step across the borders of blocks beyond that beside them, in L*: of the grid of 8 pixels at any offset, or of
+    the grid of another period that both sides show. Geometric mean over the two directions: a fence has but one."""
+    grids = [(_folded(across, 8.0), _folded(down, 8.0))]
+    other = find_comb(across, BLOCK_PERIODS), find_comb(down, BLOCK_PERIODS)
+    if other[0] is not None and other[1] is not None and abs(math.log(other[0].period / other[1].period)) < 0.05:
+        grids.append((other[0], other[1]))
+    return max(math.sqrt(max(0.0, a.on - a.off) * max(0.0, b.on - b.off)) for a, b in grids)
+
+
+def _pixelation(across: Profile, down: Profile) -> float | None:
+    """Side of the squares of one colour that a picture is made of, in pixels; 1: none. Squares through which the scene
+    still shows count for less."""
+    one, two = find_comb(across, PIXEL_PERIODS), find_comb(down, PIXEL_PERIODS)
+    if one is None or two is None:
+        return None
+    if abs(math.log(one.period / two.period)) > 0.1 or min(one.on, two.on) < 0.1:
+        return 1.0
+    clear = 1 - max(one.off / one.on, two.off / two.on)
+    return 1 + (math.sqrt(one.period * two.period) - 1) * clear if clear > 0.5 else 1.0

@@ -1,0 +1,118 @@
+"""Lettering: rows of components that look like letters, such as date stamps, watermarks, captions and signs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from redaes.evidence.picture.planes import FloatArray, Planes, place_at
+from redaes.evidence.records import Place
+
+STROKE = 0.035
+"""Widest stroke, as a share of the longest side."""
+LEAST_CONTRAST = 9.0
+"""L* by which a stroke stands out from what is around it."""
+SMALLEST = 8
+"""Least height of a letter in pixels of the view."""
+TALLEST = 0.3
+"""Greatest height of a letter as a share of the height."""
+LEAST_LETTERS = 4
+MOST_COMPONENTS = 1500
+
+
+@dataclass(frozen=True)
+class Letters:
+    """Components that may be letters, one row each."""
+
+    box: NDArray[np.int64]
+    """(n, 4) left, top, width, height."""
+    stroke: FloatArray
+    """(n,) width of the stroke in pixels."""
+    light: FloatArray
+    """(n,) mean L*."""
+
+
+def measure_lettering(planes: Planes) -> tuple[dict[str, float], dict[str, Place]]:
+    """Lettering, in percent of the frame that its rows cover, and where the largest row is."""
+    light = np.ascontiguousarray(planes.view_lab[..., 0])
+    height, width = light.shape
+    if min(light.shape) < 48:
+        return {}, {}
+    covered = np.zeros((height, width), dtype=bool)
+    largest: tuple[int, Place] | None = None
+    side = max(5, round(STROKE * max(height, width))) | 1
+    kernel = np.ones((side, side), np.uint8)
+    for operation in (cv2.MORPH_TOPHAT, cv2.MORPH_BLACKHAT):
+        outstanding = cv2.morphologyEx(light, operation, kernel)
+        for left, top, right, bottom in _rows(_letters(outstanding, light)):
+            covered[top:bottom, left:right] = True
+            area = (right - left) * (bottom - top)
+            if largest is None or area > largest[0]:
+                largest = area, place_at((left + right) / 2 / width, (top + bottom) / 2 / height)
+    return {"lettering": 100 * float(covered.mean())}, {} if largest is None else {"lettering": largest[1]}
+
+
+def _letters(outstanding: FloatArray, light: FloatArray) -> Letters:
+    """Components of strokes of one width."""
+    mask = (outstanding > LEAST_CONTRAST).astype(np.uint8)
+    n, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+    box, area = stats[:, :4].astype(np.int64), stats[:, 4]
+    wide, tall = np.maximum(box[:, 2], 1), np.maximum(box[:, 3], 1)
+    fill = area / (wide * tall)
+    fits = (tall >= SMALLEST) & (tall <= TALLEST * mask.shape[0]) & (wide <= 2 * tall) & (fill > 0.12) & (fill < 0.9)
+    fits[0] = False
+    if not fits.any():
+        return Letters(np.zeros((0, 4), np.int64), np.zeros(0, np.float32), np.zeros(0, np.float32))
+    distance = cv2.distanceTransform(mask, cv2.DIST_L2, 3)
+    flat = labels.ravel()
+    count = np.maximum(np.bincount(flat, minlength=n), 1)
+    mean = np.bincount(flat, weights=distance.ravel(), minlength=n) / count
+    tone = np.bincount(flat, weights=light.ravel(), minlength=n) / count
+    squared = np.bincount(flat, weights=np.square(light.ravel(), dtype=np.float64), minlength=n) / count
+    spread = np.sqrt(np.maximum(squared - tone**2, 0))
+    deepest = np.zeros(n)
+    np.maximum.at(deepest, flat[mask.ravel() > 0], distance.ravel()[mask.ravel() > 0])
+    fits &= (deepest <= 2.9 * mean) & (4 * mean <= 0.45 * tall) & (spread < 12)
+    kept = np.nonzero(fits)[0]
+    if len(kept) > MOST_COMPONENTS:
+        kept = kept[np.argsort(-tall[kept], kind="stable")[:MOST_COMPONENTS]]
+    return Letters(box[kept], (4 * mean[kept]).astype(np.float32), tone[kept].astype(np.float32))
+
+
+def _rows(letters: Letters) -> list[tuple[int, int, int, int]]:
+    """Left, top, right and bottom of rows of at least ``LEAST_LETTERS``: neighbours of one height, stroke and tone."""
+    n = len(letters.box)
+    if n < LEAST_LETTERS:
+        return []
+    left, top, wide, tall = letters.box.T
+    right, middle = left + wide, top + tall / 2
+    smaller = np.minimum(tall[:, None], tall[None, :])
+    larger = np.maximum(tall[:, None], tall[None, :])
+    gap = left[None, :] - right[:, None]
+    joined = (
+        (larger <= 1.35 * smaller)
+        & (np.abs(middle[:, None] - middle[None, :]) < 0.22 * smaller)
+        & (gap > -0.15 * smaller)
+        & (gap < 1.0 * smaller)
+        & (np.maximum(letters.stroke[:, None], letters.stroke[None, :])
+           <= 1.5 * np.minimum(letters.stroke[:, None], letters.stroke[None, :]))
+        & (np.abs(letters.light[:, None] - letters.light[None, :]) < 14)
+    )  # fmt: skip
+    np.fill_diagonal(joined, False)
+    group = np.arange(n)
+    for one, two in zip(*np.nonzero(joined), strict=True):
+        a, b = group[one], group[two]
+        if a != b:
+            group[group == max(a, b)] = min(a, b)
+    rows = []
+    for index in np.unique(group):
+        members = group == index
+        if members.sum() >= LEAST_LETTERS:
+            rows.append(
+                (int(left[members].min()), int(top[members].min()), int(right[members].max()),
+                 int((top + tall)[members].max()))
+            )  # fmt: skip
+    return rows
