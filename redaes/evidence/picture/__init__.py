@@ -40,7 +40,6 @@ def measure(image: ByteImage) -> Measurements:
     inner = find_inner(planes)
     tone, tone_places = measure_tone(planes, inner)
     focus, focus_places = measure_focus(planes)
-    gradients, gradient_places = measure_gradients(planes)
     lettering, lettering_places = measure_lettering(planes)
     found = {
         **tone,
@@ -48,7 +47,7 @@ def measure(image: ByteImage) -> Measurements:
         **focus,
         **measure_noise(planes),
         **measure_grids(planes),
-        **gradients,
+        **measure_gradients(image),
         **measure_geometry(planes),
         **measure_frame(planes, inner),
         **lettering,
@@ -57,5 +56,5 @@ def measure(image: ByteImage) -> Measurements:
         width=planes.width,
         height=planes.height,
         values={name: float(found[name]) for name in QUANTITIES if name in found},
-        places={**tone_places, **focus_places, **gradient_places, **lettering_places},
+        places={**tone_places, **focus_places, **lettering_places},
     )

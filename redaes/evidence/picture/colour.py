@@ -8,22 +8,18 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from redaes.evidence.picture.planes import ByteImage, FloatArray, Planes, blur
+from redaes.evidence.picture.planes import ByteImage, FloatArray, Planes, blur, linear
 
 DARKEST = 0.002
 """Mean luminance, 1 at white, below which a picture has no colour to speak of."""
 MID_GREY = 0.1842
 """Luminance of L* 50, to which the colour of the light is brought before it is read in CIELAB."""
-GREY_EDGE_POWER = 6
-"""Minkowski norm over the derivatives, as van de Weijer, Gevers and Gijsenij have it."""
+MINKOWSKI = 6
+"""Norm over pixels and over edges: Finlayson and Trezzi 2004; van de Weijer, Gevers and Gijsenij 2007."""
+LEAST_PIXELS = 256
+MOST_APART = 12.0
+"""dE*ab between the two estimates of the light beyond which neither is believed."""
 _LUMA = np.array([0.2126, 0.7152, 0.0722])
-
-
-def _linear(image: ByteImage) -> FloatArray:
-    v = np.arange(256, dtype=np.float64) / 255
-    table = np.where(v <= 0.04045, v / 12.92, ((v + 0.055) / 1.055) ** 2.4).astype(np.float32)
-    linear: FloatArray = table[image]
-    return linear
 
 
 def _at_mid_grey(colour: NDArray[np.float64]) -> tuple[float, float]:
@@ -45,28 +41,38 @@ def measure_colour(planes: Planes) -> dict[str, float]:
         "colourfulness": math.hypot(float(rg.std()), float(yb.std()))
         + 0.3 * math.hypot(float(rg.mean()), float(yb.mean()))
     }
-    linear = _linear(planes.glance)
-    mean = linear.reshape(-1, 3).mean(axis=0, dtype=np.float64)
+    values_linear = linear(planes.glance)
+    mean = values_linear.reshape(-1, 3).mean(axis=0, dtype=np.float64)
     if float(mean @ _LUMA) < DARKEST:
         return values
     values["magenta"], values["warmth"] = _at_mid_grey(mean)
-    light = _illuminant(linear, planes.glance)
-    if light is not None:
-        values["cast"] = math.hypot(*_at_mid_grey(light))
+    cast = _cast(values_linear, planes.glance)
+    if cast is not None:
+        values["cast"] = cast
     return values
 
 
-def _illuminant(linear: FloatArray, image: ByteImage) -> NDArray[np.float64] | None:
-    """Colour of the light in linear RGB: grey edge of first order; None without edges in unclipped pixels."""
-    smooth = blur(linear, 1.0)
-    gx, gy = cv2.Sobel(smooth, cv2.CV_32F, 1, 0), cv2.Sobel(smooth, cv2.CV_32F, 0, 1)
-    slope = cv2.magnitude(gx.reshape(-1, 1), gy.reshape(-1, 1)).reshape(-1, 3)
+def _cast(values: FloatArray, image: ByteImage) -> float | None:
+    """Chroma of a mid grey in the light of the scene, which is estimated twice: from the brightest colours (shades of
+    grey) and from the strongest edges (grey edge). None: too little is unclipped, or the two disagree.
+
+    Args:
+        values: (H, W, 3) linear.
+        image: the same in bytes.
+    """
     clipped = cv2.dilate((image.max(axis=2) >= 252).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
-    usable = slope[~clipped.ravel()].astype(np.float64)
-    if len(usable) < 64:
+    usable = ~clipped.ravel()
+    if usable.sum() < LEAST_PIXELS:
         return None
-    edges = np.power(np.mean(usable**GREY_EDGE_POWER, axis=0), 1 / GREY_EDGE_POWER)
-    if edges.min() <= 0 or float(edges @ _LUMA) < 1e-3:
+    smooth = blur(values, 1.0)
+    slope = np.hypot(cv2.Sobel(smooth, cv2.CV_32F, 1, 0), cv2.Sobel(smooth, cv2.CV_32F, 0, 1))
+    estimates = []
+    for colours in (values, slope):
+        used = colours.reshape(-1, 3)[usable].astype(np.float64)
+        norm = np.power(np.mean(used**MINKOWSKI, axis=0), 1 / MINKOWSKI)
+        if norm.min() <= 0 or float(norm @ _LUMA) < 1e-3:
+            return None
+        estimates.append(np.array(_at_mid_grey(norm)))
+    if float(np.linalg.norm(estimates[0] - estimates[1])) > MOST_APART:
         return None
-    illuminant: NDArray[np.float64] = edges
-    return illuminant
+    return float(np.linalg.norm((estimates[0] + estimates[1]) / 2))

@@ -9,34 +9,31 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from redaes.evidence.picture.noise import BLOCK, LEAST_BLOCKS, SMOOTHEST, block_means, grain
-from redaes.evidence.picture.planes import FloatArray, Planes, blur, lightness, place_at, reduced, windows
+from redaes.evidence.picture.noise import LEAST_BLOCKS, SMOOTHEST, block_means, grain, open_blocks
+from redaes.evidence.picture.planes import PLACES, FloatArray, Planes, blur, lightness, reduced, windows
 from redaes.evidence.records import Place
 
-BAND = (0.7, 1.4)
+BAND = (1.0, 2.0)
 """Sigmas, in pixels, between whose blurs fine detail lies."""
-TILE = 64
-"""Side of the tiles that are compared for sharpness."""
-BEFORE, AGAIN = 1.0, 1.5
+TILE = 32
+"""Side, in pixels, of the tiles that are compared for sharpness."""
+SHARPEST = 10
+"""Share of the tiles, in percent, that stand for the sharpest part."""
+DARK_NOISE = 3.0
+"""L* that is added to the contrast of a tile, so that an empty one has no detail."""
+MOST_NOISE = 0.35
+"""Share of the power of the sharpest tiles above which it may all be noise."""
+BEFORE, AGAIN = 0.7, 1.5
 """Sigmas, in pixels, of the blur before edges are looked for and of the blur that is added to them."""
 WIDEST = 1.8
 """Sigma of an edge, in pixels of the level, above which the next coarser level measures it better."""
 LEVELS = 4
+DISTINCT = 2.0
+"""Power of the sharpest place over the softest from which both are named."""
 N_DIRECTIONS = 12
 LEAST_EDGES = 150
 """Edge pixels without which widths are not measured."""
 LEAST_IN_DIRECTION = 30
-
-
-def _band_gain() -> float:
-    """Standard deviation of white noise of 1 in the band."""
-    size = 21
-    point = np.zeros((size, size), dtype=np.float32)
-    point[size // 2, size // 2] = 1
-    return float(np.sqrt(np.square(blur(point, BAND[0]) - blur(point, BAND[1])).sum()))
-
-
-_GAIN = _band_gain()
 
 
 @dataclass(frozen=True)
@@ -49,7 +46,7 @@ class Edges:
     direction: FloatArray
     """Of the gradient, in [0, pi)."""
     sigma: FloatArray
-    """Blur, in pixels of the level."""
+    """Blur, in pixels of the level, that of ``BEFORE`` included."""
     level: int
 
 
@@ -71,33 +68,45 @@ def measure_focus(planes: Planes) -> tuple[dict[str, float], dict[str, Place]]:
 
 
 def _sharpness(planes: Planes, values: dict[str, float], places: dict[str, Place]) -> None:
-    """Adds the root mean square of the band in the sharpest tiles, less what noise adds to it."""
-    powers, xs, ys, noise = [], [], [], []
+    """Adds the detail of the sharpest tiles over their contrast, in percent, so that neither exposure nor contrast make
+    it, and the places that are sharpest and softest."""
+    detail, contrast, xs, ys, quiet = [], [], [], [], []
     for window in windows(planes.image):
-        light = window.light
-        if min(light.shape) < BLOCK:
+        if min(window.light.shape) < TILE:
             continue
-        band = blur(light, BAND[0]) - blur(light, BAND[1])
-        tile = min(TILE, *light.shape)
-        power = block_means(np.square(band), tile)
-        rows, columns = np.mgrid[0 : power.shape[0], 0 : power.shape[1]]
-        powers.append(power.ravel())
-        ys.append((window.top + (rows.ravel() + 0.5) * tile) / planes.height)
-        xs.append((window.left + (columns.ravel() + 0.5) * tile) / planes.width)
-        noise.append(grain(light))
-    if not powers:
+        fine = blur(window.light, BAND[0])
+        power = np.square(fine - blur(window.light, BAND[1]))
+        tiles = block_means(power, TILE)
+        mean, square = block_means(fine, TILE), block_means(np.square(fine), TILE)
+        rows, columns = np.mgrid[0 : tiles.shape[0], 0 : tiles.shape[1]]
+        detail.append(tiles.ravel())
+        contrast.append(np.maximum(square - np.square(mean), 0).ravel())
+        ys.append((window.top + (rows.ravel() + 0.5) * TILE) / planes.height)
+        xs.append((window.left + (columns.ravel() + 0.5) * TILE) / planes.width)
+        quiet.append(block_means(power)[open_blocks(window.light)])
+    if not detail:
         return
-    power, x, y = np.concatenate(powers), np.concatenate(xs), np.concatenate(ys)
-    deviations = np.concatenate(noise)
-    floor = float(np.percentile(deviations, SMOOTHEST)) * _GAIN if len(deviations) >= LEAST_BLOCKS else 0.0
-    detail = np.sqrt(np.maximum(power - floor**2, 0))
-    values["sharpness"] = float(np.percentile(detail, 95))
-    if values["sharpness"] > 0.3:
-        order = np.argsort(detail, kind="stable")
-        n = max(1, len(order) // 20)
-        sharpest, softest = order[-n:], order[:n]
-        places["sharpness"] = place_at(float(np.median(x[sharpest])), float(np.median(y[sharpest])))
-        places["softest"] = place_at(float(np.median(x[softest])), float(np.median(y[softest])))
+    power, variance, x, y = (np.concatenate(part).astype(np.float64) for part in (detail, contrast, xs, ys))
+    smooth = np.concatenate(quiet)
+    noise = float(np.percentile(smooth, SMOOTHEST / 2)) if len(smooth) >= LEAST_BLOCKS else 0.0
+    top = np.argsort(-power, kind="stable")[: max(3, len(power) * SHARPEST // 100)]
+    if noise > MOST_NOISE * power[top].mean() or variance[top].mean() < DARK_NOISE**2:
+        return
+    power = np.maximum(power - noise, 0)
+    floor = DARK_NOISE**2
+    values["sharpness"] = 100 * math.sqrt(power[top].sum() / (variance[top] + floor).sum())
+    cell = np.minimum((3 * y).astype(int), 2) * 3 + np.minimum((3 * x).astype(int), 2)
+    shares = {}
+    for index in range(9):
+        inside = np.nonzero((cell == index) & (variance > 2 * floor))[0]
+        if len(inside) >= 4:
+            best = inside[np.argsort(-power[inside], kind="stable")[: max(2, len(inside) // 4)]]
+            shares[index] = power[best].sum() / (variance[best] + floor).sum()
+    if len(shares) > 1:
+        sharpest, softest = max(shares, key=lambda i: shares[i]), min(shares, key=lambda i: shares[i])
+        if shares[sharpest] > DISTINCT * shares[softest]:
+            places["sharpness"] = PLACES[sharpest // 3][sharpest % 3]
+            places["softest"] = PLACES[softest // 3][softest % 3]
 
 
 def _edges(planes: Planes, level: int) -> Edges | None:
@@ -135,8 +144,7 @@ def _edges(planes: Planes, level: int) -> Edges | None:
         # Along the gradient before: across a corner the two differ.
         second = np.abs(ax[rows, columns] * x + ay[rows, columns] * y) / np.maximum(first, 1e-6)
         ratio = np.clip(first / np.maximum(second, 1e-6), 1.01, 10)
-        total = AGAIN**2 / (np.square(ratio) - 1)
-        sigma = np.sqrt(np.maximum(total - BEFORE**2, 0.01))
+        sigma = AGAIN / np.sqrt(np.square(ratio) - 1)
         parts.append(
             (
                 (columns + window.left).astype(np.float32) / np.float32(width),
@@ -248,9 +256,9 @@ def _halos(planes: Planes) -> float | None:
     dark, bright = profiles[:, : REACH - PLATEAU + 1], profiles[:, REACH + PLATEAU :]
     low, high = dark.mean(axis=1), bright.mean(axis=1)
     step = high - low
-    level = np.maximum(np.ptp(dark, axis=1), np.ptp(bright, axis=1)) < 0.25 * step
-    kept = level & (step > LEAST_STEP) & (low > 3) & (high < 97)
-    if kept.sum() < 100:
+    level = np.maximum(np.ptp(dark, axis=1), np.ptp(bright, axis=1)) < 0.35 * step
+    kept = level & (step > LEAST_STEP) & (low > 1) & (high < 99)
+    if kept.sum() < 60:
         return None
     shape = np.median((profiles[kept] - low[kept, None]) / step[kept, None], axis=0)
     over = max(0.0, float(shape[REACH:].max()) - 1) + max(0.0, -float(shape[: REACH + 1].min()))

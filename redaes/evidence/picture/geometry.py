@@ -22,6 +22,10 @@ LEAST_LENGTH = 0.8
 """Total length of agreeing lines, in diagonals, without which no tilt is stated."""
 LEAST_SHARE = 0.3
 """Share of the length of all lines within ``MOST_TILT`` that must agree."""
+MOST_LEAN = 30.0
+LEAST_VERTICALS = 6
+LEAST_SPREAD = 0.4
+"""Share of the width over which verticals must be found."""
 RIVAL = 0.6
 """Height of a second direction, over that of the first, at which the tilt is not stated."""
 
@@ -34,9 +38,8 @@ def measure_geometry(planes: Planes) -> dict[str, float]:
     length, angle, x = lines
     values: dict[str, float] = {}
     tilt = _tilt(length, angle)
-    if tilt is None:
-        return values
-    values["tilt"] = abs(tilt)
+    if tilt is not None:
+        values["tilt"] = abs(tilt)
     keystone = _keystone(length, angle, x)
     if keystone is not None:
         values["keystone"] = keystone
@@ -90,24 +93,26 @@ def _tilt(length: FloatVector, angle: FloatVector) -> float | None:
 
 
 def _keystone(length: FloatVector, angle: FloatVector, x: FloatVector) -> float | None:
-    """By how many degrees lines near the vertical lean more at one side of the frame than at the other: the median
-    slope over pairs of lines (Theil 1950, Sen 1968), weighted by length and distance."""
+    """By how many degrees lines near the vertical lean more at one side of the frame than at the other: the rise of the
+    lean over the width on which most of their length agrees."""
     lean = np.where(angle > 0, angle - 90, angle + 90)
-    upright = np.abs(lean) < 30
-    length, lean, x = length[upright], lean[upright], x[upright]
-    if len(x) > 150:
-        longest = np.argsort(-length, kind="stable")[:150]
+    upright = np.abs(lean) < MOST_LEAN
+    length, lean, x = length[upright], lean[upright], x[upright] - 0.5
+    if len(x) < LEAST_VERTICALS or np.ptp(x) < LEAST_SPREAD:
+        return None
+    if len(x) > 200:
+        longest = np.argsort(-length, kind="stable")[:200]
         length, lean, x = length[longest], lean[longest], x[longest]
-    if len(x) < 6 or np.ptp(x) < 0.4 or length.sum() < LEAST_LENGTH / 2:
+    rises, middles = np.arange(-60.0, 60.1, 1.0), np.arange(-12.0, 12.1, 1.0)
+    departure = lean - rises[:, None, None] * x - middles[None, :, None]
+    agreeing = np.exp(-0.5 * np.square(departure / (1.5 * WIDTH))) @ length
+    rise, middle = np.unravel_index(int(agreeing.argmax()), agreeing.shape)
+    close = np.abs(departure[rise, middle]) <= 3 * WIDTH
+    if close.sum() < LEAST_VERTICALS or np.ptp(x[close]) < LEAST_SPREAD or length[close].sum() < 0.5 * length.sum():
         return None
-    one, two = np.triu_indices(len(x), 1)
-    distance = np.abs(x[one] - x[two])
-    far = distance > 0.15
-    if far.sum() < 6:
+    best = agreeing.max(axis=1)
+    if best[np.abs(rises - rises[rise]) > 6].max() > RIVAL * best[rise]:
         return None
-    one, two, distance = one[far], two[far], distance[far]
-    slope = (lean[one] - lean[two]) / (x[one] - x[two])
-    weight = length[one] * length[two] * distance
-    order = np.argsort(slope, kind="stable")
-    running = np.cumsum(weight[order])
-    return abs(float(slope[order][int(np.searchsorted(running, running[-1] / 2))]))
+    weight = np.sqrt(length[close])
+    design = np.stack([np.ones(int(close.sum())), x[close]], axis=1)
+    return abs(float(np.linalg.lstsq(design * weight[:, None], lean[close] * weight, rcond=None)[0][1]))

@@ -1,42 +1,45 @@
-"""Smooth areas whose tones come in steps."""
+"""Tones that are left over where most were taken away."""
 
 from __future__ import annotations
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
-from redaes.evidence.picture.planes import Planes, place_at
-from redaes.evidence.records import Place
+from redaes.evidence.picture.planes import ByteImage
 
-FLAT_SIDE = 5
-FLAT_RANGE = 2
-"""Grey levels within which a square of ``FLAT_SIDE`` pixels counts as flat."""
-LEAST_STEP = 4
-"""Grey levels between two flat areas that meet in a contour."""
-NEAR = 9
-"""Side, in pixels, of the square in which two flat areas meet."""
+AROUND = 15
+"""Tones to either side of one among which it is outstanding."""
+OUTSTANDING = 4.0
+"""Times the mean around it that a tone must hold."""
+LEAST_TONES = 3
+"""Outstanding tones of a channel without which they are plain surfaces of the scene."""
+CLIPPED = (4, 251)
+"""Bytes beyond which a tone is clipped rather than left over."""
 
 
-def measure_gradients(planes: Planes) -> tuple[dict[str, float], dict[str, Place]]:
-    """Banding, in percent of the frame: flat areas beside another flat area of a tone some steps away, with nothing
-    between them. In a photograph, noise and the width of edges keep such areas apart."""
-    grey = cv2.cvtColor(planes.view, cv2.COLOR_RGB2GRAY)
-    if min(grey.shape) < 4 * NEAR:
-        return {}, {}
-    square = np.ones((FLAT_SIDE, FLAT_SIDE), np.uint8)
-    highest, lowest = cv2.dilate(grey, square), cv2.erode(grey, square)
-    flat = ((highest - lowest) <= FLAT_RANGE) & (grey > 3) & (grey < 252)
-    # A flat square's pixels all belong to the area, not only its centre.
-    flat = cv2.dilate(flat.astype(np.uint8), square) > 0
-    near = np.ones((NEAR, NEAR), np.uint8)
-    brightest = cv2.dilate(np.where(flat, grey, 0).astype(np.uint8), near)
-    darkest = cv2.erode(np.where(flat, grey, 255).astype(np.uint8), near)
-    contour = (brightest >= LEAST_STEP + darkest.astype(np.int16)) & (brightest > 0) & (darkest < 255)
-    banded = contour & flat
-    share = float(banded.mean())
-    values = {"banding": 100 * share}
-    if share < 0.005:
-        return values, {}
-    cells = cv2.resize(banded.astype(np.float32), (3, 3), interpolation=cv2.INTER_AREA)
-    row, column = np.unravel_index(int(cells.argmax()), cells.shape)
-    return values, {"banding": place_at((column + 0.5) / 3, (row + 0.5) / 3)}
+def measure_gradients(image: ByteImage) -> dict[str, float]:
+    """Banding, in percent: pixels whose tone is outstanding in the histogram of their channel, mean over the channels.
+
+    Steps of tone leave few tones, far apart, each in many pixels. A tone is counted with its two neighbours, as
+    compression spreads it, and only where the tones beside it are nearly empty: a stretched histogram has gaps of two
+    or three tones, and is not banded.
+    """
+    shares = []
+    for channel in range(3):
+        counts = cv2.calcHist([image], [channel], None, [256], [0, 256]).ravel().astype(np.float64)
+        shares.append(_outstanding(counts / counts.sum()))
+    return {"banding": 100 * float(np.mean(shares))}
+
+
+def _outstanding(share: NDArray[np.float64]) -> float:
+    """Share of the pixels in outstanding tones of one channel."""
+    inner = share.copy()
+    inner[: CLIPPED[0]] = 0
+    inner[CLIPPED[1] + 1 :] = 0
+    padded = np.pad(inner, AROUND)
+    three = np.convolve(padded, np.ones(3), mode="same")[AROUND:-AROUND]
+    mean = np.convolve(padded, np.ones(2 * AROUND + 1), mode="same")[AROUND:-AROUND] / (2 * AROUND + 1)
+    best = three >= np.array([three[max(0, i - 3) : i + 4].max() for i in range(256)])
+    tones = np.nonzero(best & (three > 3 * OUTSTANDING * mean) & (three > 0.005))[0]
+    return float(three[tones].sum()) if len(tones) >= LEAST_TONES else 0.0

@@ -33,6 +33,8 @@ class Comb:
     """Median of the profile on the grid."""
     off: float
     """Median of it elsewhere."""
+    rival: float
+    """The greatest median at another offset: a period of 6 in a pattern of 3 has one as great."""
 
 
 def _strips(image: ByteImage) -> list[FloatArray]:
@@ -44,16 +46,23 @@ def _strips(image: ByteImage) -> list[FloatArray]:
     return [lightness(np.ascontiguousarray(image[begin : begin + STRIP])) for begin in begins]
 
 
-def _profiles(image: ByteImage) -> tuple[Profile, Profile]:
-    """(W - 1,) mean step between neighbouring columns, and (W - 1,) mean excess of it over the steps beside it."""
-    steps, excesses, total = 0.0, 0.0, 0
+def _profiles(image: ByteImage) -> tuple[Profile, Profile, Profile]:
+    """(W - 1,) mean step between neighbouring columns; mean excess of it over the steps beside it; and the same of
+    steps over three columns, which grids that were enlarged show."""
+    sums = [np.zeros(image.shape[1] - 1) for _ in range(3)]
+    total = 0
+    one = np.array([[-0.5, 1, -0.5]], np.float32)
+    wide = np.array([[-0.5, 0, 0, 1, 0, 0, -0.5]], np.float32)
     for light in _strips(image):
         step = np.minimum(np.abs(np.diff(light, axis=1)), np.float32(LARGEST_STEP))
-        beside = cv2.filter2D(step, -1, np.array([[0.5, 0, 0.5]], np.float32), borderType=cv2.BORDER_REFLECT_101)
-        steps = steps + step.sum(axis=0, dtype=np.float64)
-        excesses = excesses + (step - beside).sum(axis=0, dtype=np.float64)
+        excess = cv2.filter2D(step, -1, one, borderType=cv2.BORDER_REFLECT_101)
+        around = np.zeros_like(step)
+        around[:, 1:-1] = np.minimum(np.abs(light[:, 3:] - light[:, :-3]), np.float32(LARGEST_STEP))
+        excess_around = cv2.filter2D(around, -1, wide, borderType=cv2.BORDER_REFLECT_101)
+        for total_of, values in zip(sums, (step, excess, excess_around), strict=True):
+            np.add(total_of, values.sum(axis=0, dtype=np.float64), out=total_of)
         total += len(light)
-    return np.asarray(steps) / total, np.asarray(excesses) / total
+    return sums[0] / total, sums[1] / total, sums[2] / total
 
 
 def find_comb(profile: Profile, periods: tuple[float, float]) -> Comb | None:
@@ -87,18 +96,18 @@ def _folded(profile: Profile, period: float) -> Comb:
     """The comb of that period at its best offset."""
     n = len(profile)
     count = np.arange(int(n / period) + 1)
-    best: tuple[float, NDArray[np.int64]] | None = None
-    for offset in np.arange(0, period, 0.5):
+    offsets = np.arange(0, period, 0.5)
+    heights, places = [], []
+    for offset in offsets:
         at = np.rint(offset + count * period).astype(np.int64)
-        at = at[at < n]
-        height = float(np.median(profile[at]))
-        if best is None or height > best[0]:
-            best = height, at
-    if best is None:
-        raise AssertionError("no offset was tried")
+        places.append(at[at < n])
+        heights.append(float(np.median(profile[places[-1]])))
+    best = int(np.argmax(heights))
     off = np.ones(n, dtype=bool)
-    off[best[1]] = False
-    return Comb(period, best[0], float(np.median(profile[off])) if off.any() else best[0])
+    off[places[best]] = False
+    apart = np.abs((offsets - offsets[best] + period / 2) % period - period / 2) >= min(2.0, period / 2)
+    rival = float(np.array(heights)[apart].max()) if apart.any() else heights[best]
+    return Comb(period, heights[best], float(np.median(profile[off])) if off.any() else heights[best], rival)
 
 
 def measure_grids(planes: Planes) -> dict[str, float]:
@@ -107,24 +116,22 @@ def measure_grids(planes: Planes) -> dict[str, float]:
         return {}
     across = _profiles(planes.image)
     down = _profiles(planes.image.transpose(1, 0, 2))
-    values: dict[str, float] = {}
-    blocking = _blocking(across[1], down[1])
-    if blocking is not None:
-        values["blocking"] = blocking
+    values = {"blocking": _blocking(across, down)}
     pixelation = _pixelation(across[0], down[0])
     if pixelation is not None:
         values["pixelation"] = pixelation
     return values
 
 
-def _blocking(across: Profile, down: Profile) -> float | None:
+def _blocking(across: tuple[Profile, Profile, Profile], down: tuple[Profile, Profile, Profile]) -> float:
     """Step across the borders of blocks beyond that beside them, in L*: of the grid of 8 pixels at any offset, or of
-    the grid of another period that both sides show. Geometric mean over the two directions: a fence has but one."""
-    grids = [(_folded(across, 8.0), _folded(down, 8.0))]
-    other = find_comb(across, BLOCK_PERIODS), find_comb(down, BLOCK_PERIODS)
-    if other[0] is not None and other[1] is not None and abs(math.log(other[0].period / other[1].period)) < 0.05:
-        grids.append((other[0], other[1]))
-    return max(math.sqrt(max(0.0, a.on - a.off) * max(0.0, b.on - b.off)) for a, b in grids)
+    a grid of another period that both directions show. Geometric mean over the two: a fence has but one."""
+    grids = [(_folded(across[1], 8.0), _folded(down[1], 8.0))]
+    for one, two in zip(across[1:], down[1:], strict=True):
+        found = find_comb(one, BLOCK_PERIODS), find_comb(two, BLOCK_PERIODS)
+        if found[0] is not None and found[1] is not None and abs(math.log(found[0].period / found[1].period)) < 0.02:
+            grids.append((found[0], found[1]))
+    return max(math.sqrt(max(0.0, a.on - max(a.off, a.rival)) * max(0.0, b.on - max(b.off, b.rival))) for a, b in grids)
 
 
 def _pixelation(across: Profile, down: Profile) -> float | None:

@@ -13,8 +13,8 @@ from redaes.evidence.records import Place
 
 STROKE = 0.035
 """Widest stroke, as a share of the longest side."""
-LEAST_CONTRAST = 9.0
-"""L* by which a stroke stands out from what is around it."""
+CONTRASTS = (8.0, 16.0, 32.0)
+"""L* by which a stroke stands out from what is around it; a glow or a shadow about it is below the higher ones."""
 SMALLEST = 8
 """Least height of a letter in pixels of the view."""
 TALLEST = 0.3
@@ -38,6 +38,7 @@ class Letters:
 def measure_lettering(planes: Planes) -> tuple[dict[str, float], dict[str, Place]]:
     """Lettering, in percent of the frame that its rows cover, and where the largest row is."""
     light = np.ascontiguousarray(planes.view_lab[..., 0])
+    yellow = np.ascontiguousarray(planes.view_lab[..., 2])
     height, width = light.shape
     if min(light.shape) < 48:
         return {}, {}
@@ -45,19 +46,24 @@ def measure_lettering(planes: Planes) -> tuple[dict[str, float], dict[str, Place
     largest: tuple[int, Place] | None = None
     side = max(5, round(STROKE * max(height, width))) | 1
     kernel = np.ones((side, side), np.uint8)
-    for operation in (cv2.MORPH_TOPHAT, cv2.MORPH_BLACKHAT):
-        outstanding = cv2.morphologyEx(light, operation, kernel)
-        for left, top, right, bottom in _rows(_letters(outstanding, light)):
-            covered[top:bottom, left:right] = True
-            area = (right - left) * (bottom - top)
-            if largest is None or area > largest[0]:
-                largest = area, place_at((left + right) / 2 / width, (top + bottom) / 2 / height)
+    for plane, operation in (
+        (light, cv2.MORPH_TOPHAT),
+        (light, cv2.MORPH_BLACKHAT),
+        (yellow, cv2.MORPH_TOPHAT),
+    ):
+        outstanding = cv2.morphologyEx(plane, operation, kernel)
+        for contrast in CONTRASTS:
+            for left, top, right, bottom in _rows(_letters(outstanding > contrast, plane)):
+                covered[top:bottom, left:right] = True
+                area = (right - left) * (bottom - top)
+                if largest is None or area > largest[0]:
+                    largest = area, place_at((left + right) / 2 / width, (top + bottom) / 2 / height)
     return {"lettering": 100 * float(covered.mean())}, {} if largest is None else {"lettering": largest[1]}
 
 
-def _letters(outstanding: FloatArray, light: FloatArray) -> Letters:
-    """Components of strokes of one width."""
-    mask = (outstanding > LEAST_CONTRAST).astype(np.uint8)
+def _letters(outstanding: NDArray[np.bool_], light: FloatArray) -> Letters:
+    """Components of strokes of one width and tone."""
+    mask = outstanding.astype(np.uint8)
     n, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
     box, area = stats[:, :4].astype(np.int64), stats[:, 4]
     wide, tall = np.maximum(box[:, 2], 1), np.maximum(box[:, 3], 1)
@@ -66,15 +72,21 @@ def _letters(outstanding: FloatArray, light: FloatArray) -> Letters:
     fits[0] = False
     if not fits.any():
         return Letters(np.zeros((0, 4), np.int64), np.zeros(0, np.float32), np.zeros(0, np.float32))
-    distance = cv2.distanceTransform(mask, cv2.DIST_L2, 3)
-    flat = labels.ravel()
+    # From here on only the pixels of components that fit so far.
+    inside = np.nonzero(fits[labels].ravel())[0]
+    flat = labels.ravel()[inside]
+    distance = cv2.distanceTransform(mask, cv2.DIST_L2, 3).ravel()[inside].astype(np.float64)
+    tones = light.ravel()[inside].astype(np.float64)
     count = np.maximum(np.bincount(flat, minlength=n), 1)
-    mean = np.bincount(flat, weights=distance.ravel(), minlength=n) / count
-    tone = np.bincount(flat, weights=light.ravel(), minlength=n) / count
-    squared = np.bincount(flat, weights=np.square(light.ravel(), dtype=np.float64), minlength=n) / count
-    spread = np.sqrt(np.maximum(squared - tone**2, 0))
+    mean = np.bincount(flat, weights=distance, minlength=n) / count
     deepest = np.zeros(n)
-    np.maximum.at(deepest, flat[mask.ravel() > 0], distance.ravel()[mask.ravel() > 0])
+    np.maximum.at(deepest, flat, distance)
+    # The tone of the core of the strokes: their edges are mixed with what is around them.
+    core = (distance >= np.minimum(1.2 * mean, deepest)[flat]).astype(np.float64)
+    cores = np.maximum(np.bincount(flat, weights=core, minlength=n), 1)
+    tone = np.bincount(flat, weights=core * tones, minlength=n) / cores
+    squared = np.bincount(flat, weights=core * np.square(tones), minlength=n) / cores
+    spread = np.sqrt(np.maximum(squared - tone**2, 0))
     fits &= (deepest <= 2.9 * mean) & (4 * mean <= 0.45 * tall) & (spread < 12)
     kept = np.nonzero(fits)[0]
     if len(kept) > MOST_COMPONENTS:
@@ -92,15 +104,15 @@ def _rows(letters: Letters) -> list[tuple[int, int, int, int]]:
     smaller = np.minimum(tall[:, None], tall[None, :])
     larger = np.maximum(tall[:, None], tall[None, :])
     gap = left[None, :] - right[:, None]
-    joined = (
-        (larger <= 1.35 * smaller)
-        & (np.abs(middle[:, None] - middle[None, :]) < 0.22 * smaller)
-        & (gap > -0.15 * smaller)
-        & (gap < 1.0 * smaller)
-        & (np.maximum(letters.stroke[:, None], letters.stroke[None, :])
-           <= 1.5 * np.minimum(letters.stroke[:, None], letters.stroke[None, :]))
-        & (np.abs(letters.light[:, None] - letters.light[None, :]) < 14)
-    )  # fmt: skip
+    apart = np.abs(middle[:, None] - middle[None, :]) / smaller
+    stroke = np.maximum(letters.stroke[:, None], letters.stroke[None, :]) / np.minimum(
+        letters.stroke[:, None], letters.stroke[None, :]
+    )
+    tone = np.abs(letters.light[:, None] - letters.light[None, :])
+    near = (larger <= 1.35 * smaller) & (apart < 0.22) & (stroke <= 1.5) & (tone < 14) & (gap < 1.0 * smaller)
+    # Across a space, only what is more alike.
+    spaced = (larger <= 1.15 * smaller) & (apart < 0.1) & (stroke <= 1.3) & (tone < 8) & (gap < 2.2 * smaller)
+    joined = (near | spaced) & (gap > -0.15 * smaller)
     np.fill_diagonal(joined, False)
     group = np.arange(n)
     for one, two in zip(*np.nonzero(joined), strict=True):
@@ -110,7 +122,8 @@ def _rows(letters: Letters) -> list[tuple[int, int, int, int]]:
     rows = []
     for index in np.unique(group):
         members = group == index
-        if members.sum() >= LEAST_LETTERS:
+        # Upright bars stand in rows too: most letters are wider than an I.
+        if members.sum() >= LEAST_LETTERS and (wide >= 0.35 * tall)[members].sum() >= max(3, members.sum() / 2):
             rows.append(
                 (int(left[members].min()), int(top[members].min()), int(right[members].max()),
                  int((top + tall)[members].max()))

@@ -6,6 +6,7 @@ import math
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from redaes.evidence.picture.planes import FloatArray, Planes, blur, peak, spans, windows
 
@@ -34,6 +35,13 @@ def block_means(values: FloatArray, side: int = BLOCK) -> FloatArray:
     return means
 
 
+def open_blocks(light: FloatArray) -> NDArray[np.bool_]:
+    """(H // BLOCK, W // BLOCK) whether a block is not clipped."""
+    clipped = ((light < CLIPPED_L[0]) | (light > CLIPPED_L[1])).astype(np.float32)
+    is_open: NDArray[np.bool_] = block_means(clipped) < 0.05
+    return is_open
+
+
 def grain(light: FloatArray) -> FloatArray:
     """(n,) standard deviations of noise in L*, one a block that is not clipped.
 
@@ -42,9 +50,7 @@ def grain(light: FloatArray) -> FloatArray:
     if min(light.shape) < BLOCK + 2:
         return np.zeros(0, dtype=np.float32)
     residual = np.abs(cv2.filter2D(light, -1, _IMMERKAER, borderType=cv2.BORDER_REFLECT_101))
-    clipped = ((light < CLIPPED_L[0]) | (light > CLIPPED_L[1])).astype(np.float32)
-    open_blocks = block_means(clipped) < 0.05
-    deviations: FloatArray = block_means(residual)[open_blocks] * np.float32(math.sqrt(math.pi / 2) / 6)
+    deviations: FloatArray = block_means(residual)[open_blocks(light)] * np.float32(math.sqrt(math.pi / 2) / 6)
     return deviations
 
 

@@ -74,6 +74,20 @@ def peak(image: ByteImage) -> ByteImage:
     return largest
 
 
+def _linear_table() -> FloatArray:
+    v = np.arange(256, dtype=np.float64) / 255
+    return np.where(v <= 0.04045, v / 12.92, ((v + 0.055) / 1.055) ** 2.4).astype(np.float32)
+
+
+_LINEAR = _linear_table()
+
+
+def linear(image: ByteImage) -> FloatArray:
+    """(H, W, 3) linear light in [0, 1] (IEC 61966-2-1)."""
+    values: FloatArray = _LINEAR[image]
+    return values
+
+
 def blur(values: FloatArray, sigma: float) -> FloatArray:
     """Gaussian blur, mirrored at the border; sigma in pixels."""
     blurred: FloatArray = cv2.GaussianBlur(values, (0, 0), sigma, borderType=cv2.BORDER_REFLECT_101)
