@@ -1,0 +1,96 @@
+"""Statements held against what was measured: supported, contradicted, or not measurable. docs/claims.md has the rules.
+
+Weak evidence never contradicts: what lies within a noise floor, what was not measured, and what two views that could
+not be laid over each other would show, leaves a statement not measurable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from redaes.evidence.claims import CheckedClaim, Claim, Claims
+from redaes.evidence.extraction import VERSION, extract
+from redaes.evidence.lexicon import says_clearly
+from redaes.evidence.presence import check_fault
+from redaes.evidence.quantities import QUANTITIES, Quantity
+from redaes.evidence.records import PairEvidence
+from redaes.evidence.values import decided, pair_of, wrong_figure
+
+WELL_BEYOND = 2.0
+"""Pictures called alike differ beyond doubt at this multiple of what is visible."""
+
+
+def check_rationale(text: str, evidence: PairEvidence) -> Claims:
+    """The statements of a reasoning, checked.
+
+    Args:
+        text: any text; the picture that it calls A is ``evidence.first``.
+        evidence: what was measured of the two pictures.
+    """
+    return check(extract(text), evidence)
+
+
+def check(claims: Iterable[Claim], evidence: PairEvidence) -> Claims:
+    """Statements with what was measured of each.
+
+    Args:
+        claims: as :func:`redaes.evidence.extraction.extract` reads them; their A is ``evidence.first``.
+        evidence: what was measured of the two pictures.
+    """
+    return Claims(checked=tuple(_checked(claim, evidence) for claim in claims), version=f"{evidence.version} {VERSION}")
+
+
+def _checked(claim: Claim, evidence: PairEvidence) -> CheckedClaim:
+    quantity = QUANTITIES.get(claim.quantity) if claim.quantity is not None else None
+    if claim.fault is not None:
+        found = check_fault(claim, evidence)
+    elif quantity is None:
+        found = CheckedClaim(claim=claim, status="not_measurable")
+    elif claim.relation in {"more", "less"}:
+        found = _comparative(claim, quantity, evidence)
+    elif claim.relation == "alike":
+        found = _alike(claim, quantity, evidence)
+    else:
+        found = CheckedClaim(claim=claim, status="not_measurable", measured=pair_of(evidence, quantity.name))
+    if quantity is None:
+        return found
+    # A figure that is wrong makes the statement wrong, whichever way it goes.
+    return wrong_figure(found, quantity, evidence) or found
+
+
+def _comparative(claim: Claim, quantity: Quantity, evidence: PairEvidence) -> CheckedClaim:
+    """More or less of a quantity than the other picture has."""
+    first, second = pair_of(evidence, quantity.name)
+    towards = (1 if claim.side == "A" else -1) * (1 if claim.relation == "more" else -1)
+    said_a, said_b = claim.stated
+    if said_a is not None and said_b is not None and (said_a - said_b) * towards <= 0:
+        own = (said_a - said_b) * towards / quantity.noise_floor
+        return decided(claim, "contradicted", (first, second), min(own, -1.0), "sign")
+    if first is None or second is None or claim.side == "both":
+        return decided(claim, "not_measurable", (first, second))
+    margin = (first - second) * towards / quantity.noise_floor
+    if margin >= 1:
+        return decided(claim, "supported", (first, second), margin)
+    if margin <= -1:
+        return decided(claim, "contradicted", (first, second), margin, "sign")
+    if says_clearly(claim.text):
+        return decided(claim, "contradicted", (first, second), min(margin, 0.0) - 1, "absent")
+    return decided(claim, "not_measurable", (first, second), margin)
+
+
+def _alike(claim: Claim, quantity: Quantity, evidence: PairEvidence) -> CheckedClaim:
+    """No difference in a quantity that one would see."""
+    first, second = pair_of(evidence, quantity.name)
+    said_a, said_b = claim.stated
+    if said_a is not None and said_b is not None and abs(said_a - said_b) >= quantity.visible:
+        own = (quantity.visible - abs(said_a - said_b)) / quantity.noise_floor
+        return decided(claim, "contradicted", (first, second), min(own, -1.0), "sign")
+    if first is None or second is None:
+        return decided(claim, "not_measurable", (first, second))
+    gap = abs(first - second)
+    margin = (quantity.visible - gap) / quantity.noise_floor
+    if gap <= quantity.visible:
+        return decided(claim, "supported", (first, second), margin)
+    if gap >= WELL_BEYOND * quantity.visible:
+        return decided(claim, "contradicted", (first, second), margin, "sign")
+    return decided(claim, "not_measurable", (first, second), margin)

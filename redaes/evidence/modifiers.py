@@ -1,0 +1,305 @@
+"""The words around a term that say which way it goes: more, less, better, not, hardly, alike, absent."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from dataclasses import dataclass, replace
+
+from redaes.evidence import lexicon as words
+from redaes.evidence.claims import Relation
+from redaes.evidence.clauses import Subject, Token
+from redaes.evidence.lexicon import Term
+from redaes.evidence.quantities import QUANTITIES
+
+REACH = 9
+"""Words that are looked at before a term, and behind it."""
+
+_SAYS = frozenset(
+    {
+        "is", "are", "looks", "look", "appears", "seems", "remains", "stays", "was", "were", "lies", "drops", "has",
+        "gets", "isn't", "aren't", "becomes", "feels",
+    }
+)  # fmt: skip
+"""Verbs that may stand between a noun and what is said of it."""
+_WINS = frozenset({"wins", "edge", "ahead", "excels", "leads", "best", "outperforms"})
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What the words around a term do to it."""
+
+    degree: int = 0
+    """1: more; -1: less."""
+    quality: int = 0
+    """1: better; -1: worse."""
+    amount: int = 0
+    """1: much of it, or good; -1: little of it."""
+    negative: bool = False
+    scarcely: bool = False
+    alike: bool = False
+    alike_between: bool = False
+    """There is "no difference" in it."""
+    unsaid: bool = False
+    """It is only said that there is a difference in it."""
+    neither: bool = False
+    """ "neither … nor", so that the next one is negated, too."""
+    article: bool = False
+    is_before: bool = False
+    is_after: bool = False
+    start: int | None = None
+    """Where the words that turn it begin."""
+    end: int | None = None
+
+    def __bool__(self) -> bool:
+        return bool(
+            self.degree or self.quality or self.amount or self.negative or self.scarcely or self.alike or self.unsaid
+        )
+
+    def negated(self) -> Turn:
+        """The same, denied."""
+        return replace(self, negative=not self.negative)
+
+    def joined_with(self, other: Turn) -> Turn:
+        """Both of two turns, the one before a term and the one behind it."""
+        if not other:
+            return self
+        return Turn(
+            degree=self.degree or other.degree,
+            quality=self.quality or other.quality,
+            amount=other.amount or self.amount,
+            negative=self.negative != other.negative,
+            scarcely=self.scarcely or other.scarcely,
+            alike=self.alike or other.alike,
+            alike_between=self.alike_between,
+            unsaid=self.unsaid,
+            neither=self.neither,
+            article=self.article,
+            is_before=self.is_before,
+            is_after=True,
+            start=self.start,
+            end=other.end,
+        )
+
+
+def _taken(turn: Turn, word: str) -> Turn | None:
+    """The turn with one more word, or None where the word turns nothing."""
+    if word in words.MORE or word in {"strongest", "highest", "heavier", "most"}:
+        return replace(turn, degree=turn.degree or 1)
+    if word in words.LESS or word in {"lowest", "least"}:
+        return replace(turn, degree=-1 if turn.degree == 0 else turn.degree)
+    if word in words.BETTER or word in _WINS:
+        return replace(turn, quality=turn.quality or 1)
+    if word in words.WORSE:
+        return replace(turn, quality=turn.quality or -1)
+    if word in words.SCARCELY:
+        return replace(turn, scarcely=True)
+    if word in words.GONE:
+        return replace(turn, negative=not turn.negative)
+    if word in words.NOT:
+        return replace(turn, negative=not turn.negative)
+    if word in words.ALIKE or word == "as":
+        return replace(turn, alike=True)
+    if word in words.LOW:
+        return replace(turn, amount=turn.amount or -1)
+    if word in words.HIGH:
+        return replace(turn, amount=turn.amount or 1)
+    return None
+
+
+def before(tokens: list[Token], start: int, floor: int, reach: int = REACH) -> Turn:
+    """What the words before a term do to it.
+
+    Args:
+        tokens: of the clause.
+        start: where the term begins, in characters.
+        floor: where the term before it ends.
+        reach: words looked at, at most.
+    """
+    at = bisect_left([token.start for token in tokens], start) - 1
+    turn, differs = Turn(), False
+    stop = max(-1, at - reach)
+    while at > stop and tokens[at].start >= floor:
+        token = tokens[at]
+        word = token.text
+        following = tokens[at + 1].text if at + 1 < len(tokens) else ""
+        if word in {"not", "no"} and following in {"only", "just", "merely", "doubt"}:
+            at -= 1
+            continue
+        if word == "least" and at and tokens[at - 1].text == "at":
+            at -= 2
+            continue
+        if word == "far" and following == "from":
+            turn = replace(turn.negated(), start=token.start)
+        elif word in {"difference", "differences", "differ", "differs"}:
+            differs = True
+        elif word == "little" and following != "bit" and (at == 0 or tokens[at - 1].text != "a"):
+            turn = replace(turn, amount=turn.amount or -1, start=token.start)
+        elif (taken := _taken(turn, word)) is not None:
+            turn = replace(taken, start=token.start, neither=taken.neither or word in {"neither", "nor"})
+        elif word in words.CLEARLY:
+            turn = replace(turn, start=token.start)
+        elif word not in words.FILLERS and word not in words.VERBS and word not in {"a", "b"}:
+            break
+        elif word in {"a", "an", "the"}:
+            turn = replace(turn, article=turn.article or not turn)
+        at -= 1
+    if differs:
+        known = turn.negative or turn.scarcely or turn.amount < 0
+        return replace(
+            turn, alike=known, alike_between=known, unsaid=not known, negative=False, amount=0, is_before=True
+        )
+    return replace(turn, is_before=bool(turn))
+
+
+def after(tokens: list[Token], end: int, stop: int, *, is_last: bool) -> Turn:
+    """What the words behind a noun or a fault do to it: "is higher", "are less visible", "is absent".
+
+    Args:
+        tokens: of the clause.
+        end: where the term ends, in characters.
+        stop: where the next term begins, or the clause ends.
+        is_last: no other term follows in the clause; where one does, the words may be its own, and count only when the
+            term is the next one's equal.
+    """
+    at = bisect_left([token.start for token in tokens], end)
+    turn, verb_seen = Turn(), False
+    for token in tokens[at : at + REACH + 3]:
+        if token.start >= stop or token.text == "than":
+            break
+        word = token.text
+        if word in _SAYS:
+            verb_seen = True
+        if not verb_seen:
+            if word in words.MORE - {"above", "exceeds"} or word in words.LESS:
+                break
+            if word in words.FILLERS or word in words.VERBS or word in {"of", "a", "b", "as", "two", "(", ")", "%"}:
+                continue
+            if word[0].isdigit():
+                continue
+            break
+        if word == "controlled":
+            turn = replace(turn, amount=-1, end=token.end)
+            continue
+        taken = _taken(turn, word)
+        if taken is not None:
+            turn = replace(taken, end=token.end)
+        elif word not in words.FILLERS and word not in words.VERBS and word not in {"as", "of", "to", "a", "b"}:
+            break
+    return replace(turn, is_after=bool(turn)) if is_last else Turn()
+
+
+def anywhere(tokens: list[Token]) -> Turn:
+    """What the words of a whole clause say of a topic that was named before it."""
+    turn = Turn()
+    for token in tokens:
+        turn = _taken(turn, token.text) or turn
+    return replace(turn, is_before=True)
+
+
+def joined(between: str, *, after_no: bool) -> bool:
+    """Whether two terms are of one list: "grain and blur", "no text or watermark".
+
+    Args:
+        between: the text between them, in lower case.
+        after_no: the first one is denied, which an article ends: "no noise and a watermark".
+    """
+    parts = between.replace(",", " , ").split()
+    if not parts or not any(part in {"and", "or", "nor", ",", "&"} for part in parts):
+        return False
+    allowed = {"and", "or", "nor", ",", "&", "any", "visible", "the", "colour", "color", "also"}
+    allowed |= set() if after_no else {"a", "an", "some", "all"}
+    return all(part in allowed for part in parts)
+
+
+# --- The statement that results ---------------------------------------------------------------------------------------
+
+_AS_A_WHOLE = frozenset(
+    {"light", "exposure", "colour", "colours", "color", "colors", "palette", "tones", "hues", "details"}
+)
+"""Nouns of which "good" and "better" judge the taste, not the amount."""
+
+
+def relation_of(term: Term, turn: Turn, side: Subject, said: str, *, wished: bool) -> tuple[Relation | None, bool]:
+    """What a term with its turn states, or None: nothing; and whether it states it of both pictures.
+
+    Args:
+        term: what is spoken of.
+        turn: what the words around it do to it.
+        side: whom it speaks of.
+        said: the term as it stands in the text, in lower case.
+        wished: it is what the picture would need, so that it has less of it.
+    """
+    if turn.unsaid:
+        return None, False
+    if term.form == "aesthetic":
+        return ("alike" if turn.alike else "absent" if turn.negative else "present"), False
+    if term.fault is not None and (term.form == "fault" or term.quantity == "tilt"):
+        return _of_fault(term, turn, side, said)
+    sign = _direction(term, turn, said)
+    if turn.alike and not turn.negative and sign is not None:
+        return "alike", True
+    if turn.alike and term.form == "noun":
+        return ("alike", True) if not turn.negative else (None, False)
+    if sign is None:
+        return None, False
+    if turn.scarcely and (said.endswith("er") or turn.degree):
+        return "alike", True
+    if wished:
+        sign = -sign
+    if side == "both":
+        if term.form == "adjective" and term.fault is not None and not turn.degree:
+            return ("present" if sign == _having(term) else "absent"), True
+        return "alike", True
+    return ("more" if sign > 0 else "less"), False
+
+
+def _having(term: Term) -> int:
+    """The sign of a term when the fault that it belongs to is there."""
+    return term.sign
+
+
+def _direction(term: Term, turn: Turn, said: str) -> int | None:
+    """1: more of the quantity, -1: less, None: not said."""
+    denied = -1 if turn.negative or (turn.scarcely and not turn.degree) else 1
+    if term.form == "adjective":
+        return term.sign * denied * (turn.degree if turn.degree < 0 else 1)
+    assert term.quantity is not None
+    better = -1 if QUANTITIES[term.quantity].better == "less" else 1
+    better *= term.sign if term.sign < 0 else 1
+    if turn.degree:
+        return term.sign * denied * turn.degree
+    if turn.quality:
+        return None if said in _AS_A_WHOLE and "detail" not in said else better * term.sign * denied * turn.quality
+    if turn.amount:
+        return None if said in _AS_A_WHOLE and turn.amount > 0 else term.sign * denied * turn.amount
+    if turn.negative or turn.scarcely:
+        return -term.sign
+    return 0 if turn.alike else None
+
+
+def _of_fault(term: Term, turn: Turn, side: Subject, said: str) -> tuple[Relation | None, bool]:
+    """A named fault: there, not there, or more of it than in the other picture."""
+    both = side == "both"
+    is_comparative = said.endswith("er") or said.startswith(("straighter", "tighter", "closer", "wider", "looser"))
+    if term.form == "adjective":  # level, straight
+        if turn.alike:
+            return "alike", True
+        if (turn.degree or is_comparative) and not both:
+            return ("less" if (turn.degree >= 0) != turn.negative else "more"), False
+        return ("present" if turn.negative else "absent"), both
+    if term.quantity is None and term.sign in {2, -1}:  # tighter, wider
+        towards = 1 if term.sign == 2 else -1
+        return (
+            ("alike", True)
+            if both or turn.alike
+            else ("more" if towards * (-1 if turn.negative else 1) > 0 else "less", False)
+        )
+    if turn.alike and not turn.negative:
+        return "alike", True
+    degree = turn.degree or -turn.quality or (-1 if turn.amount < 0 else 0)
+    if (turn.negative and not degree) or (turn.scarcely and not degree):
+        return "absent", both
+    if degree and not both:
+        degree = -degree if turn.negative else degree
+        return ("more" if degree * (term.sign if term.quantity else 1) > 0 else "less"), False
+    return ("alike" if degree else "present"), both

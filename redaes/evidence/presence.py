@@ -1,0 +1,256 @@
+"""Whether a picture has a fault: decided by its values, by what only it shows, and by how the two views lie."""
+
+from __future__ import annotations
+
+import math
+
+from redaes.evidence.claims import CheckedClaim, Claim
+from redaes.evidence.faults import FAULTS, Fault
+from redaes.evidence.lexicon import says_clearly
+from redaes.evidence.quantities import QUANTITIES
+from redaes.evidence.records import PairEvidence, Place, Registration
+from redaes.evidence.values import decided, pair_of
+
+MIN_POINTS = 30
+MIN_SHOWN = 0.5
+"""A registration of fewer points, or of less of either frame, is weak: it supports, and contradicts nothing."""
+
+CROP_FLOOR, CROP_VISIBLE = 2.0, 5.0
+"""Percent of the other's frame that a picture leaves out: the noise floor, and what one sees."""
+
+ABSOLUTE = frozenset({"tilt", "border", "lettering", "impulse", "clipped_shadows", "clipped_highlights"})
+"""Quantities of which none is the natural value: they tell of one picture without the other."""
+
+_GRID: dict[Place, tuple[int, int]] = {
+    "upper left": (0, 0), "top": (0, 1), "upper right": (0, 2),
+    "left": (1, 0), "centre": (1, 1), "right": (1, 2),
+    "lower left": (2, 0), "bottom": (2, 1), "lower right": (2, 2),
+}  # fmt: skip
+
+
+def check_fault(claim: Claim, evidence: PairEvidence) -> CheckedClaim:
+    """A statement that a fault is there, is not, or is stronger than in the other picture."""
+    fault = FAULTS.get(claim.fault or "")
+    if fault is None:
+        return decided(claim, "not_measurable")
+    if claim.side == "both":
+        return _of_both(claim, fault, evidence)
+    if claim.fault in {"tight_crop", "crop_off"}:
+        return _crop(claim, evidence)
+    if claim.fault in {"mirror", "stretch"}:
+        return _geometry(claim, evidence)
+    if fault.seen == "changes":
+        return _changes(claim, fault, evidence)
+    if claim.fault == "tilt":
+        return _tilt(claim, fault, evidence)
+    return _values(claim, fault, evidence)
+
+
+# --- Values -----------------------------------------------------------------------------------------------------------
+
+
+def _values(claim: Claim, fault: Fault, evidence: PairEvidence) -> CheckedClaim:
+    """Decided by how the fault's quantities differ between the two pictures.
+
+    Present: supported where one of them differs its way by the noise floor, the telling one does not differ the other
+    way, and none does so visibly; contradicted where the telling one differs the other way and none its way.
+    """
+    own = 0 if claim.side == "A" else 1
+    is_there = claim.relation in {"present", "more"}
+    telling: tuple[float | None, float | None] = (None, None)
+    margins: list[float] = []
+    opposed = False
+    for quantity, way in fault.shown_by:
+        known = QUANTITIES[quantity]
+        pair = pair_of(evidence, quantity)
+        value, other = pair[own], pair[1 - own]
+        if value is None or other is None:
+            continue
+        gap = (value - other) * (1 if way == "more" else -1)
+        if not margins:
+            telling = pair
+        margins.append(gap / known.noise_floor)
+        opposed = opposed or gap <= -known.visible
+    alone = _alone(claim, fault, evidence, own)
+    if not margins:
+        return alone or decided(claim, "not_measurable", telling)
+    first, best = margins[0], max(margins)
+    if is_there:
+        if best >= 1 and first > -1 and not opposed:
+            return decided(claim, "supported", telling, best)
+        if (first <= -1 and best < 1) or (opposed and fault.factor == "colour"):
+            if alone is not None and alone.status == "supported":
+                return alone
+            return decided(claim, "contradicted", telling, min(margins), "side")
+    else:
+        if first <= -1 and best < 1:
+            return decided(claim, "supported", telling, -first)
+        if opposed is False and first * QUANTITIES[fault.shown_by[0][0]].noise_floor >= _visible(fault):
+            if alone is not None and alone.status == "supported":
+                return alone
+            return decided(claim, "contradicted", telling, -first, "side")
+    if max(abs(margin) for margin in margins) < 1:
+        if alone is not None:
+            return alone
+        if is_there and says_clearly(claim.text):
+            return decided(claim, "contradicted", telling, -1.0, "absent")
+    return decided(claim, "not_measurable", telling, best if is_there else -best)
+
+
+def _visible(fault: Fault) -> float:
+    return QUANTITIES[fault.shown_by[0][0]].visible
+
+
+def _alone(claim: Claim, fault: Fault, evidence: PairEvidence, own: int) -> CheckedClaim | None:
+    """What the picture's own value says, for quantities of which none is natural; None: nothing."""
+    told = next((quantity for quantity, _ in fault.shown_by if quantity in ABSOLUTE), None)
+    if told is None or told != fault.shown_by[0][0]:
+        return None
+    pair = pair_of(evidence, told)
+    value, known = pair[own], QUANTITIES[told]
+    if value is None:
+        return None
+    if abs(value) >= known.visible:
+        return _told(claim, pair, abs(value) / known.noise_floor, holds=claim.relation == "present")
+    if abs(value) <= known.noise_floor:
+        return _told(claim, pair, 1.0, holds=claim.relation == "absent")
+    return None
+
+
+def _told(claim: Claim, pair: tuple[float | None, float | None], margin: float, *, holds: bool) -> CheckedClaim:
+    """Supported, or contradicted because what it says is or is not there is not so."""
+    if holds:
+        return decided(claim, "supported", pair, margin)
+    return decided(claim, "contradicted", pair, -margin, "absent")
+
+
+def _of_both(claim: Claim, fault: Fault, evidence: PairEvidence) -> CheckedClaim:
+    """Both pictures, or neither: decided where the two differ too far to be so alike, or each by itself."""
+    if not fault.shown_by:
+        return decided(claim, "not_measurable")
+    quantity = fault.shown_by[0][0]
+    known = QUANTITIES[quantity]
+    first, second = pair_of(evidence, quantity)
+    if first is None or second is None:
+        return decided(claim, "not_measurable", (first, second))
+    gap = abs(first - second)
+    if quantity in ABSOLUTE:
+        there = [abs(value) >= known.visible for value in (first, second)]
+        clear = [abs(value) <= known.noise_floor for value in (first, second)]
+        wanted, unwanted = (there, clear) if claim.relation == "present" else (clear, there)
+        if all(wanted):
+            return decided(claim, "supported", (first, second), 1.0)
+        if any(unwanted) and fault.seen == "values":
+            return decided(claim, "contradicted", (first, second), -1.0, "side")
+    elif gap >= 2 * known.visible and claim.relation in {"present", "absent", "alike"}:
+        return decided(claim, "contradicted", (first, second), -gap / known.noise_floor, "side")
+    return decided(claim, "not_measurable", (first, second))
+
+
+# --- How the views lie ------------------------------------------------------------------------------------------------
+
+
+def _is_good(registration: Registration | None) -> bool:
+    return (
+        registration is not None
+        and registration.n_points >= MIN_POINTS
+        and min(registration.shown_of_first, registration.shown_of_second) >= MIN_SHOWN
+    )
+
+
+def _crop(claim: Claim, evidence: PairEvidence) -> CheckedClaim:
+    """Tighter, wider, cut off: by the share of the other's frame that a picture does not show."""
+    registration = evidence.registration
+    if registration is None:
+        return decided(claim, "not_measurable")
+    left_out = (100 * (1 - registration.shown_of_second), 100 * (1 - registration.shown_of_first))
+    own = 0 if claim.side == "A" else 1
+    towards = -1 if claim.relation in {"less", "absent"} else 1
+    margin = (left_out[own] - left_out[1 - own]) * towards / CROP_FLOOR
+    if margin >= 1:
+        return decided(claim, "supported", left_out, margin)
+    if not _is_good(registration):
+        return decided(claim, "not_measurable", left_out, margin)
+    if margin <= -1:
+        return decided(claim, "contradicted", left_out, margin, "side")
+    if claim.relation in {"more", "less"} and says_clearly(claim.text):
+        return decided(claim, "contradicted", left_out, min(margin, 0.0) - 1, "absent")
+    return decided(claim, "not_measurable", left_out, margin)
+
+
+def _geometry(claim: Claim, evidence: PairEvidence) -> CheckedClaim:
+    """Mirrored or stretched: the registration tells whether the two differ so, but not which of them is the "
+    "true one."""
+    registration = evidence.registration
+    if registration is None or not _is_good(registration):
+        return decided(claim, "not_measurable")
+    if claim.fault == "mirror":
+        differs, same = registration.mirrored, not registration.mirrored
+    else:
+        stretch = abs(math.log(registration.stretch)) if registration.stretch > 0 else 0.0
+        differs, same = stretch >= 0.03, stretch < 0.01
+    if claim.relation != "present":
+        return decided(claim, "not_measurable")
+    if same:
+        return decided(claim, "contradicted", margin=-1.0, why="absent")
+    known = differs and claim.fault == "mirror"
+    return decided(claim, "supported", margin=1.0) if known else decided(claim, "not_measurable")
+
+
+def _tilt(claim: Claim, fault: Fault, evidence: PairEvidence) -> CheckedClaim:
+    """Tilted or level: by the lines of each picture and, where they are wanting, by how the two are turned."""
+    found = _values(claim, fault, evidence)
+    own = 0 if claim.side == "A" else 1
+    pair = pair_of(evidence, "tilt")
+    known = QUANTITIES["tilt"]
+    registration = evidence.registration
+    if pair[own] is not None or registration is None or claim.relation not in {"present", "absent"}:
+        alone = _alone(claim, fault, evidence, own)
+        return alone if found.status == "not_measurable" and alone is not None else found
+    turned = abs(registration.rotation_deg)
+    stated, other = claim.stated[own], pair[1 - own]
+    is_there = claim.relation == "present"
+    # The other picture is level, so what lies between them is this one's tilt; or the figure says so.
+    other_is_level = other is not None and abs(other) <= known.noise_floor
+    agrees = stated is not None and abs(abs(stated) - turned) <= max(0.2 * turned, known.noise_floor)
+    if turned >= known.visible and (other_is_level or agrees) and is_there:
+        return decided(claim, "supported", pair, turned / known.noise_floor)
+    if other_is_level and _is_good(registration):
+        if turned >= known.visible and not is_there:
+            return decided(claim, "contradicted", pair, -turned / known.noise_floor, "absent")
+        if turned <= known.noise_floor:
+            return _told(claim, pair, 1.0, holds=not is_there)
+    return found
+
+
+# --- What only one picture shows --------------------------------------------------------------------------------------
+
+
+def _changes(claim: Claim, fault: Fault, evidence: PairEvidence) -> CheckedClaim:
+    """Fingers, wires, dirt, lettering: a part of the scene that only this picture shows so."""
+    by_values = _values(claim, fault, evidence) if fault.shown_by else decided(claim, "not_measurable")
+    own = [change for change in evidence.changes if change.side == claim.side]
+    untold = [change for change in evidence.changes if change.side is None]
+    is_there = claim.relation in {"present", "more"}
+    if not is_there:
+        if by_values.status != "not_measurable":
+            return by_values
+        clear = _is_good(evidence.registration) and not own and not untold
+        return decided(claim, "supported", by_values.measured, 1.0) if clear else by_values
+    if own or by_values.status == "supported":
+        places = [change.place for change in own]
+        if claim.place is not None and places and all(_is_far(claim.place, place) for place in places):
+            return decided(claim, "contradicted", by_values.measured, -1.0, "place")
+        margin = max([by_values.margin or 0.0, *(change.area for change in own), 1.0])
+        return decided(claim, "supported", by_values.measured, margin)
+    # Lettering that only the other picture has is telling; that none was found may be a failure to find it.
+    others = by_values.why == "side" and fault.shown_by[0][0] in ABSOLUTE
+    if not others and (untold or not _is_good(evidence.registration)):
+        return decided(claim, "not_measurable", by_values.measured)
+    why = "side" if others or evidence.changes else "absent"
+    return decided(claim, "contradicted", by_values.measured, min(by_values.margin or -1.0, -1.0), why)
+
+
+def _is_far(one: Place, other: Place) -> bool:
+    """Whether two cells of the grid are no neighbours."""
+    return max(abs(a - b) for a, b in zip(_GRID[one], _GRID[other], strict=True)) > 1

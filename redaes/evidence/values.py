@@ -1,0 +1,52 @@
+"""Measured values beside a statement, and the figures that it quotes held against them."""
+
+from __future__ import annotations
+
+from redaes.evidence.claims import CheckedClaim, Claim, Status
+from redaes.evidence.quantities import Quantity
+from redaes.evidence.records import PairEvidence
+
+FIGURE_TOLERANCE = 0.2
+"""A quoted figure is wrong when it is off by more than this share of the measured value, and by more than the noise
+floor."""
+
+
+def pair_of(evidence: PairEvidence, quantity: str) -> tuple[float | None, float | None]:
+    """A quantity in the first and in the second picture; None: not measured there."""
+    return evidence.first.values.get(quantity), evidence.second.values.get(quantity)
+
+
+def decided(
+    claim: Claim,
+    status: Status,
+    measured: tuple[float | None, float | None] = (None, None),
+    margin: float | None = None,
+    why: str = "",
+) -> CheckedClaim:
+    """A statement with its finding."""
+    return CheckedClaim(claim=claim, status=status, measured=measured, margin=margin, why=why)
+
+
+def wrong_figure(found: CheckedClaim, quantity: Quantity, evidence: PairEvidence) -> CheckedClaim | None:
+    """The finding for a statement whose quoted figures are wrong or, where it states nothing else, right; None: they
+    decide nothing.
+
+    Args:
+        found: what is known of the statement without its figures.
+        quantity: of which the figures are.
+        evidence: what was measured of the two pictures.
+    """
+    claim = found.claim
+    measured = pair_of(evidence, quantity.name)
+    errors = [
+        (abs(stated - value), abs(value))
+        for stated, value in zip(claim.stated, measured, strict=True)
+        if stated is not None and value is not None
+    ]
+    if not errors or found.why == "sign":
+        return None
+    wrong = [error for error, value in errors if error > max(FIGURE_TOLERANCE * value, quantity.noise_floor)]
+    if wrong:
+        return decided(claim, "contradicted", measured, -max(wrong) / quantity.noise_floor, "figure")
+    states_more = claim.relation != "present" or claim.fault is not None
+    return None if states_more else decided(claim, "supported", measured, 1.0)
