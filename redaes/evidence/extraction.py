@@ -40,6 +40,7 @@ MAX_CHARACTERS = 20_000
 
 _SPOKEN_ONLY = frozenset({"brightness", "contrast", "warmth", "colourfulness", "magenta"})
 """Quantities of the whole picture: a statement about one of its parts is not decided by them."""
+_SPOKEN = {quantity.spoken: quantity.name for quantity in QUANTITIES.values()}
 _VERDICTS = ("decisive:", "winner:", "difference:", "score:")
 
 
@@ -109,7 +110,11 @@ def _hits(low: str, sentence: Sentence) -> list[_Hit]:
             continue
         if found and found[-1].term.form == "aesthetic" and term.form == "fault" and start - found[-1].end <= 2:
             found.pop()  # "a distracting lens flare"
-        found.append(_Hit(term, start, end, 0, Turn(), name=low[start:end]))
+        name = low[start:end]
+        spoken = _SPOKEN.get(name.replace("color", "colour"))
+        # A fault may be named as one of the quantities that show it is.
+        named = replace(term, quantity=spoken) if term.form == "fault" and spoken is not None else term
+        found.append(_Hit(named, start, end, 0, Turn(), name=name))
     divide(sentence, [(hit.start, hit.end) for hit in found])
     begins = [clause.start for clause in sentence.clauses]
     for hit in found:

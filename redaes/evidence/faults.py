@@ -275,7 +275,7 @@ _ALL: tuple[Fault, ...] = (
         "banding",
         "noise",
         (r"banding noise", r"(?:colou?r |tonal |visible )?banding", r"break(?:s|ing)? into (?:bands|steps)|stripes"),
-        (("stripes", "more"), ("banding", "more"), ("noise", "more")),
+        (("banding", "more"), ("stripes", "more"), ("noise", "more")),
     ),
     Fault(
         "impulse",

@@ -1,0 +1,296 @@
+"""Claims held against what was measured, with evidence made by hand."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from redaes.evidence.checking import check, check_rationale
+from redaes.evidence.claims import CheckedClaim, Claim
+from redaes.evidence.extraction import extract
+from redaes.evidence.faults import FAULTS
+from redaes.evidence.quantities import QUANTITIES
+from redaes.evidence.records import Change, Measurements, PairEvidence, Registration
+
+SAME_VIEW = Registration(
+    rotation_deg=0.0, scale=1.0, stretch=1.0, shown_of_first=1.0, shown_of_second=1.0, n_points=400
+)
+
+
+def evidence(
+    registration: Registration | None = None,
+    changes: tuple[Change, ...] = (),
+    **values: tuple[float | None, float | None],
+) -> PairEvidence:
+    sides = [
+        Measurements(
+            width=900, height=600, values={name: two[at] for name, two in values.items() if two[at] is not None}
+        )
+        for at in (0, 1)
+    ]
+    return PairEvidence(first=sides[0], second=sides[1], registration=registration, changes=changes)
+
+
+def only(text: str, known: PairEvidence) -> CheckedClaim:
+    (checked,) = check_rationale(text, known).checked
+    return checked
+
+
+def found(text: str, known: PairEvidence) -> str:
+    checked = only(text, known)
+    assert (checked.why != "") == (checked.status == "contradicted")
+    return checked.status + (f" {checked.why}" if checked.why else "")
+
+
+# --- More, less, alike -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("A is noisier than B.", "supported"),
+        ("B is noisier than A.", "contradicted sign"),
+        ("B is cleaner.", "supported"),
+        ("A is noisier: noise 6.1 against 0.9.", "supported"),
+        ("A is noisier: noise 9.0 against 0.9.", "contradicted figure"),
+        ("A is noisier: noise 6.0 against 1.3.", "contradicted figure"),
+        ("A is noisier: noise 6.0 against 1.0.", "supported"),  # off by a tenth of L*: within the noise floor
+        ("A is cleaner: noise 6.0 against 0.9.", "contradicted sign"),
+        ("A is noisier: noise 0.9 against 6.0.", "contradicted sign"),  # the adjective against its own figures
+        ("The noise is alike.", "contradicted sign"),
+        ("A is brighter.", "not_measurable"),
+        ("A is much brighter.", "contradicted absent"),
+        ("The light is alike.", "supported"),
+        ("Brightness 50 in A and 74 in B: the light is alike.", "contradicted sign"),
+        ("B is sharper.", "not_measurable"),  # not measured
+        ("The composition of A is more balanced.", "not_measurable"),
+        ("A's noise is 6.0.", "supported"),
+        ("A's noise is 2.0.", "contradicted figure"),
+    ],
+)
+def test_comparisons(text: str, expected: str) -> None:
+    assert found(text, evidence(noise=(6.0, 0.9), brightness=(50.0, 50.3))) == expected
+
+
+def test_alike_is_supported_within_what_one_sees_and_contradicted_well_beyond() -> None:
+    visible = QUANTITIES["brightness"].visible
+    for gap, status in ((0.9, "supported"), (1.5, "not_measurable"), (2.1, "contradicted")):
+        known = evidence(brightness=(50.0, 50.0 + gap * visible))
+        assert only("A is as bright as B.", known).status == status
+
+
+def test_an_adjective_that_contradicts_its_own_figures_needs_no_measurement() -> None:
+    assert found("A is flatter: contrast 17 against 11.", evidence()) == "contradicted sign"
+    assert found("A is softer, sharpness 1.9 to 1.9.", evidence()) == "contradicted sign"
+
+
+def test_the_margin_is_in_noise_floors_and_the_values_are_those_measured() -> None:
+    checked = only("A is noisier than B.", evidence(noise=(6.0, 0.9)))
+    assert checked.measured == (6.0, 0.9)
+    assert checked.margin == pytest.approx(5.1 / QUANTITIES["noise"].noise_floor)
+    assert only("B is noisier.", evidence(noise=(6.0, 0.9))).margin == pytest.approx(-(checked.margin or 0))
+
+
+@pytest.mark.parametrize("name", list(QUANTITIES))
+def test_every_quantity_both_ways_and_within_its_floor(name: str) -> None:
+    quantity = QUANTITIES[name]
+    more, less = quantity.more[0], quantity.less[0]
+    apart = evidence(**{name: (20 + 2 * quantity.noise_floor, 20.0)})
+    assert [one.status for one in check_rationale(f"A is {more}. B is {less}.", apart).checked] == ["supported"] * 2
+    assert [one.why for one in check_rationale(f"B is {more}. A is {less}.", apart).checked] == ["sign"] * 2
+    near = evidence(**{name: (20 + 0.4 * quantity.noise_floor, 20.0)})
+    assert found(f"A is {more}.", near) == found(f"B is {more}.", near) == "not_measurable"
+
+
+# --- Faults ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", [fault.name for fault in FAULTS.values() if fault.shown_by and fault.seen == "values"])
+def test_faults_that_values_show(name: str) -> None:
+    fault = FAULTS[name]
+    values = {}
+    for quantity, way in fault.shown_by:
+        step = 3 * QUANTITIES[quantity].visible
+        values[quantity] = (10 + step, 10.0) if way == "more" else (10.0, 10 + step)
+    claim = Claim(text="it", start=0, end=2, side="A", relation="present", quantity=fault.shown_by[0][0], fault=name)
+    other = claim.model_copy(update={"side": "B"})
+    absent = claim.model_copy(update={"relation": "absent"})
+    known = evidence(**values)
+    assert check([claim], known).checked[0].status == "supported"
+    assert check([absent], known).checked[0].status == "contradicted"
+    if fault.shown_by[0][0] not in {"impulse", "border", "clipped_shadows", "clipped_highlights"}:
+        assert check([other], known).checked[0].status == "contradicted"  # the others tell of a picture by itself
+    assert check([claim], evidence()).checked[0].status == "not_measurable"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("A has an orange colour cast.", "supported"),
+        ("A has a blue cast.", "contradicted side"),  # there is a cast, of another colour
+        ("B has a colour cast.", "contradicted side"),
+        ("B is overexposed.", "not_measurable"),
+        ("A has blown highlights.", "supported"),
+        ("B has blown highlights.", "contradicted side"),
+        ("B has no blown highlights.", "supported"),
+        ("About 12 % of the frame in A is blown out.", "supported"),
+        ("About 30 % of the frame in A is blown out.", "contradicted figure"),
+        ("Neither has blown highlights.", "contradicted side"),
+    ],
+)
+def test_faults(text: str, expected: str) -> None:
+    known = evidence(cast=(9.0, 2.0), warmth=(15.0, 2.0), clipped_highlights=(12.0, 0.1), brightness=(50.0, 50.1))
+    assert found(text, known) == expected
+
+
+def finger(side: str | None) -> tuple[Change, ...]:
+    return (Change(side=side, place="lower left", area=6.0),)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("registration", "changes", "expected"),
+    [
+        (SAME_VIEW, finger("A"), "supported"),
+        (SAME_VIEW, finger("B"), "contradicted side"),
+        (SAME_VIEW, finger(None), "not_measurable"),
+        (SAME_VIEW, (), "contradicted absent"),
+        (SAME_VIEW.model_copy(update={"n_points": 8}), (), "not_measurable"),
+        (SAME_VIEW.model_copy(update={"shown_of_second": 0.2}), (), "not_measurable"),
+        (None, (), "not_measurable"),
+    ],
+)
+def test_what_only_one_picture_shows(
+    registration: Registration | None, changes: tuple[Change, ...], expected: str
+) -> None:
+    known = evidence(registration, changes)
+    for name in ("A shows an obstruction by a finger.", "Power lines cross A.", "There are smudges on A."):
+        assert found(name, known) == expected
+
+
+def test_the_place_of_what_only_one_picture_shows() -> None:
+    known = evidence(SAME_VIEW, finger("A"))
+    assert found("A finger covers the lower left corner of A.", known) == "supported"
+    assert found("A finger covers the left of A.", known) == "supported"  # the next cell
+    assert found("A finger covers the upper right corner of A.", known) == "contradicted place"
+
+
+def test_that_nothing_is_there_is_supported_and_never_contradicted_by_a_change_of_unknown_kind() -> None:
+    assert found("There are no power lines in A.", evidence(SAME_VIEW)) == "supported"
+    assert found("There are no power lines in A.", evidence(SAME_VIEW, finger("A"))) == "not_measurable"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("A shows a watermark.", "supported"),
+        ("B shows a watermark.", "contradicted side"),
+        ("B is free of lettering.", "supported"),
+        ("A has no watermark.", "contradicted side"),
+    ],
+)
+def test_lettering(text: str, expected: str) -> None:
+    assert found(text, evidence(lettering=(3.0, 0.0))) == expected
+
+
+def test_lettering_that_was_not_found_contradicts_only_with_two_views_that_agree() -> None:
+    assert found("A shows a watermark.", evidence(lettering=(0.0, 0.0))) == "not_measurable"
+    assert found("A shows a watermark.", evidence(SAME_VIEW, lettering=(0.0, 0.0))) == "contradicted absent"
+
+
+# --- How the views lie -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("B has a tighter crop.", "supported"),
+        ("A shows more of the scene.", "supported"),
+        ("B shows more of the scene.", "contradicted side"),
+        ("B is cropped too tightly.", "supported"),
+        ("A is cropped too tightly.", "contradicted side"),
+        ("B shows an off-centre crop that cuts the subject.", "supported"),
+    ],
+)
+def test_crops(text: str, expected: str) -> None:
+    tighter = SAME_VIEW.model_copy(update={"scale": 1.3, "shown_of_first": 0.6})
+    assert found(text, evidence(tighter)) == expected
+    assert found(text, evidence()) == "not_measurable"
+    assert found(text, evidence(SAME_VIEW)) == "not_measurable"
+
+
+def test_mirrored_and_stretched() -> None:
+    assert found("B is mirrored.", evidence(SAME_VIEW.model_copy(update={"mirrored": True}))) == "supported"
+    assert found("B is mirrored.", evidence(SAME_VIEW)) == "contradicted absent"
+    assert found("B looks stretched.", evidence(SAME_VIEW)) == "contradicted absent"
+    # One of them is stretched, and nothing tells which.
+    assert found("B looks stretched.", evidence(SAME_VIEW.model_copy(update={"stretch": 1.2}))) == "not_measurable"
+
+
+@pytest.mark.parametrize(
+    ("tilts", "rotation", "text", "expected"),
+    [
+        ((3.0, 0.1), 0.0, "A is tilted by 3 degrees.", "supported"),
+        ((3.0, 0.1), 0.0, "A is tilted by 6 degrees.", "contradicted figure"),
+        ((3.0, 0.1), 0.0, "B's horizon is crooked.", "contradicted side"),
+        ((3.0, 0.1), 0.0, "B is more level.", "supported"),
+        ((3.0, 0.1), 0.0, "In B the horizon is level.", "supported"),
+        ((3.0, 3.1), 0.0, "A is tilted.", "supported"),
+        ((0.1, 0.1), 0.0, "A is tilted.", "contradicted absent"),
+        ((None, None), 3.0, "A is tilted by 3 degrees.", "supported"),
+        ((None, None), 3.0, "A is tilted.", "not_measurable"),  # which of the two is level cannot be told
+        ((None, 0.1), 3.0, "A is tilted.", "supported"),
+        ((None, 0.1), 0.0, "A is tilted.", "contradicted absent"),
+        ((None, None), 0.0, "A is tilted.", "not_measurable"),
+    ],
+)
+def test_tilt(tilts: tuple[float | None, float | None], rotation: float, text: str, expected: str) -> None:
+    known = evidence(SAME_VIEW.model_copy(update={"rotation_deg": rotation}), tilt=tilts)
+    assert found(text, known) == expected
+
+
+# --- As a whole ------------------------------------------------------------------------------------------------------
+
+
+def test_a_rationale_is_counted() -> None:
+    text = "A shows strong grain. A is noisier: noise 6.0 against 0.9. B is more balanced. So B is clearly better."
+    claims = check_rationale(text, evidence(noise=(6.0, 0.9)))
+    assert claims.version == "evidence/1 claims/1"
+    assert [claims.count(status) for status in ("supported", "contradicted", "not_measurable")] == [2, 0, 1]
+    assert claims.checked == check(extract(text), evidence(noise=(6.0, 0.9))).checked
+
+
+def test_nothing_read_is_nothing_claimed() -> None:
+    assert check_rationale("So A is better.", evidence(noise=(6.0, 0.9))).checked == ()
+
+
+_VALUE = st.none() | st.floats(-50, 150, allow_nan=False)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.data())
+def test_any_claim_against_any_evidence_has_a_finding(data: st.DataObject) -> None:
+    relation = data.draw(st.sampled_from(["more", "less", "alike", "present", "absent"]))
+    claim = Claim(
+        text=data.draw(st.sampled_from(["x", "clearly noisier"])),
+        start=0,
+        end=1,
+        side=data.draw(st.sampled_from(["A", "B", "both"])),
+        relation=relation,
+        quantity=data.draw(st.none() | st.sampled_from([*QUANTITIES, "no_such_quantity"])),
+        fault=data.draw(st.none() | st.sampled_from([*FAULTS, "no_such_fault"])),
+        stated=(data.draw(_VALUE), data.draw(_VALUE)),
+        place=data.draw(st.none() | st.sampled_from(["top", "lower right"])),
+    )
+    names = data.draw(st.lists(st.sampled_from(list(QUANTITIES)), max_size=12, unique=True))
+    known = evidence(
+        data.draw(
+            st.sampled_from([None, SAME_VIEW, SAME_VIEW.model_copy(update={"n_points": 3, "rotation_deg": 5.0})])
+        ),
+        data.draw(st.sampled_from([(), finger("A"), finger(None)])),
+        **{name: (data.draw(_VALUE), data.draw(_VALUE)) for name in names},
+    )
+    (checked,) = check([claim], known).checked
+    assert (checked.why != "") == (checked.status == "contradicted")
+    if checked.status == "contradicted" and checked.margin is not None:
+        assert checked.margin < 0
