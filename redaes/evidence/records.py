@@ -42,6 +42,9 @@ class Registration(Record):
     the tighter view."""
     stretch: FiniteFloat
     """Width over height of the second's contents, over that of the first's; 1: no stretch."""
+    keystone_deg: FiniteFloat = 0.0
+    """By how much the second's verticals converge upwards against the first's, from one side of what both show to the
+    other; negative: downwards."""
     shown_of_first: Annotated[FiniteFloat, Field(ge=0.0, le=1.0)]
     """Share of the first's frame that the second shows too."""
     shown_of_second: Annotated[FiniteFloat, Field(ge=0.0, le=1.0)]
@@ -49,6 +52,20 @@ class Registration(Record):
     mirrored: bool = False
     n_points: int
     """Matched points that agree with it."""
+
+    def swapped(self) -> Registration:
+        """How the first lies over the second."""
+        return Registration(
+            # A mirror image turns the other way round: exchanging the pictures as well keeps the sign.
+            rotation_deg=self.rotation_deg if self.mirrored else 0.0 - self.rotation_deg,
+            scale=1 / self.scale,
+            stretch=1 / self.stretch,
+            keystone_deg=0.0 - self.keystone_deg,
+            shown_of_first=self.shown_of_second,
+            shown_of_second=self.shown_of_first,
+            mirrored=self.mirrored,
+            n_points=self.n_points,
+        )
 
 
 class Change(Record):
@@ -58,8 +75,21 @@ class Change(Record):
     """The picture that has something there which the other has not; None: cannot be told."""
     place: Place
     """In that picture, or in the first."""
+    other_place: Place
+    """The same spot in the other picture."""
     area: Annotated[FiniteFloat, Field(ge=0.0, le=100.0)]
-    """In percent of the frame."""
+    """In percent of what both pictures show: of the frame, where they show the same."""
+    contrast: Annotated[FiniteFloat, Field(ge=0.0)]
+    """Mean difference there that light, colour and sharpness do not explain, in percent of the full range."""
+
+    def swapped(self) -> Change:
+        """The same with the pictures exchanged."""
+        if self.side is None:
+            return Change(
+                side=None, place=self.other_place, other_place=self.place, area=self.area, contrast=self.contrast
+            )
+        side: Side = "A" if self.side == "B" else "B"
+        return Change(side=side, place=self.place, other_place=self.other_place, area=self.area, contrast=self.contrast)
 
 
 class PairEvidence(Record):
@@ -72,3 +102,13 @@ class PairEvidence(Record):
     changes: tuple[Change, ...] = ()
     """Largest first; empty without a registration."""
     version: str = VERSION
+
+    def swapped(self) -> PairEvidence:
+        """The same with the pictures exchanged."""
+        return PairEvidence(
+            first=self.second,
+            second=self.first,
+            registration=self.registration.swapped() if self.registration else None,
+            changes=tuple(change.swapped() for change in self.changes),
+            version=self.version,
+        )

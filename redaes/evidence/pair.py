@@ -1,0 +1,136 @@
+"""What two photographs show of each other: how the one lies over the other, and what only one of them shows."""
+
+from __future__ import annotations
+
+import math
+from typing import cast, get_args
+
+import numpy as np
+
+from redaes.errors import InputError
+from redaes.evidence.pair_changes import compared, regions
+from redaes.evidence.pair_registration import ByteImage, Matrix, Overlay, inverse, lay_over, project, shrunk
+from redaes.evidence.pair_sides import added_in
+from redaes.evidence.pair_view import View, common_view
+from redaes.evidence.records import Change, Measurements, PairEvidence, Place, Registration
+
+_GRID = 256
+"""Points a side on which shares of a frame are counted."""
+
+MIN_CORRELATION_OF_CHANGES = 0.3
+"""Correlation of the two pictures' fine structure below which nothing is said about changes."""
+
+
+def _grid(width: int, height: int) -> Matrix:
+    """(n, 2) pixel positions spread evenly over a frame."""
+    steps = (np.arange(_GRID) + 0.5) / _GRID
+    x, y = np.meshgrid(steps * width - 0.5, steps * height - 0.5)
+    return np.stack([x.ravel(), y.ravel()], axis=1)
+
+
+def _shown(matrix: Matrix, size: tuple[int, int], other: tuple[int, int]) -> tuple[float, Matrix]:
+    """Share of a frame of (width, height) whose points the mapping puts into the other, and (n, 2) these points."""
+    points = _grid(*size)
+    mapped = project(matrix, points)
+    # Half a pixel and a rounding error more: the frame's own border lies in it.
+    inside = ((mapped > -0.5 - 1e-6) & (mapped < np.array(other) - 0.5 + 1e-6)).all(axis=1)
+    return float(inside.mean()), points[inside]
+
+
+def _registration(first: ByteImage, second: ByteImage, overlay: Overlay) -> Registration:
+    matrix = overlay.matrix
+    here, there = (first.shape[1], first.shape[0]), (second.shape[1], second.shape[0])
+    shown_of_first, common = _shown(matrix, here, there)
+    shown_of_second, _ = _shown(inverse(matrix), there, here)
+    x, y = common.mean(axis=0)
+    centre, right, below = project(matrix, np.array([[x, y], [x + 1, y], [x, y + 1]]))
+    local = np.stack([right - centre, below - centre], axis=1) * (math.hypot(*here) / math.hypot(*there))
+    if overlay.mirrored:
+        local[0] *= -1
+    turn = math.atan2(local[1, 0] - local[0, 1], local[0, 0] + local[1, 1])  # of the polar decomposition
+    cos, sin = math.cos(turn), math.sin(turn)
+    stretched = np.array([[cos, sin], [-sin, cos]]) @ local
+    (left, top), (right_end, bottom) = common.min(axis=0), common.max(axis=0)
+    keystone = 0.0
+    if matrix[2, 0] or matrix[2, 1]:  # else parallels stay parallel
+        leans = []
+        for at in (left, right_end):
+            low, high = project(matrix, np.array([[at, bottom], [at, top]]))
+            across, up = high[0] - low[0], low[1] - high[1]
+            leans.append(math.degrees(math.atan2(across * cos - up * sin, up * cos + across * sin)))
+        keystone = (leans[0] - leans[1]) * (-1 if overlay.mirrored else 1)
+    return Registration(
+        rotation_deg=-math.degrees(turn) + 0.0,  # rows count downwards; no negative zero
+        scale=float(abs(np.linalg.det(local))) ** 0.5,
+        stretch=float(stretched[0, 0] / stretched[1, 1]),
+        keystone_deg=keystone,
+        shown_of_first=shown_of_first,
+        shown_of_second=shown_of_second,
+        mirrored=overlay.mirrored,
+        n_points=overlay.n_points,
+    )
+
+
+def _place(matrix: Matrix, at: Matrix, image: ByteImage) -> Place:
+    """The cell of a picture in which a point of the view lies."""
+    x, y = project(matrix, at[None])[0]
+    column = min(2, max(0, int(3 * (x + 0.5) / image.shape[1])))
+    row = min(2, max(0, int(3 * (y + 0.5) / image.shape[0])))
+    return cast("Place", get_args(Place)[3 * row + column])
+
+
+def _changes(first: ByteImage, second: ByteImage, view: View) -> tuple[Change, ...]:
+    found = compared(view)
+    result = []
+    for region in regions(found, view.inside):
+        at = np.argwhere(region.mask).mean(axis=0)[::-1]
+        in_first, in_second = _place(view.to_first, at, first), _place(view.to_second, at, second)
+        side = added_in(region, found, view.inside)
+        if side == "B":
+            in_first, in_second = in_second, in_first
+        result.append(
+            Change(side=side, place=in_first, other_place=in_second, area=region.area, contrast=region.contrast)
+        )
+    return tuple(result)
+
+
+def _check(image: ByteImage) -> None:
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
+        raise InputError(f"expected (H, W, 3) bytes, got {image.shape} of {image.dtype}")
+
+
+def measure_pair(
+    first: ByteImage, second: ByteImage, *, measured: tuple[Measurements, Measurements] | None = None
+) -> PairEvidence:
+    """Measures two pictures, and if they show one scene, how they lie over each other and what only one shows.
+
+    ``measure_pair(b, a)`` is ``measure_pair(a, b).swapped()``: two pictures are always worked on in the same order.
+
+    Args:
+        first: (H, W, 3) sRGB bytes.
+        second: (H', W', 3) sRGB bytes.
+        measured: what :func:`redaes.evidence.picture.measure` gave for each, where it is there already.
+
+    Raises:
+        InputError: one of them is not an RGB byte picture.
+    """
+    _check(first)
+    _check(second)
+    if measured is None:
+        from redaes.evidence.picture import measure
+
+        measured = measure(first), measure(second)
+    here, there = shrunk(first), shrunk(second)
+    turned = (here.shape, here.tobytes()) > (there.shape, there.tobytes())
+    if turned:
+        here, there = there, here
+        measured = measured[::-1]
+    registration: Registration | None = None
+    changes: tuple[Change, ...] = ()
+    overlay = lay_over(here, there)
+    if overlay is not None:
+        registration = _registration(here, there, overlay)
+        view = common_view(here, there, overlay) if overlay.correlation >= MIN_CORRELATION_OF_CHANGES else None
+        changes = _changes(here, there, view) if view is not None else ()
+    evidence = PairEvidence(first=measured[0], second=measured[1], registration=registration, changes=changes)
+    return evidence.swapped() if turned else evidence

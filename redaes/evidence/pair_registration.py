@@ -1,0 +1,324 @@
+"""Laying one photograph over another of the same scene.
+
+Points that look alike in both (SIFT) propose perspective mappings, and so does the frame itself, for two pictures of
+one frame; a proposal holds if enough points agree with it in enough places and the fine structure of the two
+pictures, laid over each other, correlates. Light, colour, blur and noise change neither much, so that they may
+differ; two photographs of different things fail both. The simplest mapping that the points bear is kept: that of
+one frame onto the other, one of turn, scale and shift, an affine one, a perspective one.
+
+Nothing here draws from a generator of random numbers that is shared: OpenCV's RANSAC seeds one of its own.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+ByteImage = NDArray[np.uint8]
+FloatArray = NDArray[np.float32]
+Matrix = NDArray[np.float64]
+"""(3, 3), of a mapping in homogeneous pixel coordinates."""
+
+SIDE = 640
+"""Longest side at which pictures are laid over each other; smaller ones stay as they are."""
+
+MIN_SIDE = 48
+"""Shorter side, in pixels, below which nothing is laid over anything."""
+
+MIN_PLACES = 12
+"""Cells of 16 px in which points must agree, in either picture: a tight cluster of points proves little."""
+
+MIN_CORRELATION = 0.25
+"""Of the fine structure of the two pictures, for a mapping that points agree with ..."""
+
+MIN_FRAME_CORRELATION = 0.4
+"""... and for one that is proposed by the frame alone."""
+
+_TOLERANCE = 3.0
+_STRUCTURE_SIDE = 256
+
+
+@dataclass(frozen=True)
+class Overlay:
+    """How the second picture lies over the first."""
+
+    matrix: Matrix
+    """(3, 3): pixel centres of the first to those of the second, both as shrunk by :func:`shrunk`."""
+    n_points: int
+    correlation: float
+    """Of the fine structure of both where they overlap."""
+    mirrored: bool
+
+
+def shrunk(image: ByteImage) -> ByteImage:
+    """With the longest side at :data:`SIDE` pixels, or as it is."""
+    scale = SIDE / max(image.shape[:2])
+    if scale >= 1:
+        return image
+    size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
+    small: ByteImage = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    return small
+
+
+# --- Structure ----------------------------------------------------------------------------------------
+
+
+def structure(image: ByteImage) -> FloatArray:
+    """(H, W) lightness between two scales over its local strength: what is left without light and contrast."""
+    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    band = cv2.GaussianBlur(grey, (0, 0), 1.5) - cv2.GaussianBlur(grey, (0, 0), 6.0)
+    strength = np.sqrt(cv2.GaussianBlur(band * band, (0, 0), 10.0))
+    # Flat parts hold the noise of the file alone, and are not blown up to the strength of the rest.
+    least = 0.25 * float(strength.mean()) + 0.3
+    normal: FloatArray = band / (strength + least)
+    return normal
+
+
+def correlation(first: FloatArray, second: FloatArray, matrix: Matrix) -> float:
+    """Correlation of two :func:`structure` maps, the second laid over the first.
+
+    Args:
+        first: (H, W).
+        second: (H', W').
+        matrix: first to second, in their pixels.
+
+    Returns:
+        In [-1, 1]; 0 where less than a twentieth of either picture overlaps.
+    """
+    height, width = first.shape
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    laid = cv2.warpPerspective(second, matrix, (width, height), flags=flags)
+    inside = cv2.warpPerspective(np.ones_like(second), matrix, (width, height), flags=flags) > 0.99
+    if inside.sum() < 0.05 * inside.size:
+        return 0.0
+    here, there = first[inside], laid[inside]
+    here, there = here - here.mean(), there - there.mean()
+    norm = float(np.sqrt((here @ here) * (there @ there)))
+    return float(here @ there) / norm if norm > 0 else 0.0
+
+
+# --- Points -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _View:
+    """One picture, as it is laid over another."""
+
+    size: tuple[int, int]
+    """Width and height."""
+    points: FloatArray
+    """(n, 2), in pixels."""
+    descriptors: FloatArray
+    """(n, 128), unit length."""
+    structure: FloatArray
+    """(h, w), with the longest side at ``_STRUCTURE_SIDE``."""
+
+
+def _view(image: ByteImage) -> _View:
+    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    # Underexposure and haze would take the points' contrast, and with it the points.
+    grey = cv2.createCLAHE(clipLimit=4.0, tileGridSize=(4, 4)).apply(grey)
+    sift = cv2.SIFT.create(nfeatures=1500, contrastThreshold=0.01)
+    points, found = sift.detectAndCompute(cv2.GaussianBlur(grey, (0, 0), 0.8), None)
+    descriptors = np.zeros((0, 128), dtype=np.float32) if found is None else np.asarray(found, dtype=np.float32)
+    # The square root makes the distance of histograms Hellinger's, which heeds small entries more.
+    descriptors = np.sqrt(descriptors / np.maximum(descriptors.sum(axis=1, keepdims=True), 1e-6))
+    scale = min(1.0, _STRUCTURE_SIDE / max(grey.shape))
+    small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else image
+    return _View(
+        size=(image.shape[1], image.shape[0]),
+        points=np.array([point.pt for point in points], dtype=np.float32).reshape(-1, 2),
+        descriptors=descriptors,
+        structure=structure(small),
+    )
+
+
+def _matches(first: _View, second: _View) -> tuple[FloatArray, FloatArray]:
+    """(n, 2) points of each that look alike, and like nothing else in the other picture, best first."""
+    if len(first.points) < 8 or len(second.points) < 8:
+        return np.zeros((0, 2), dtype=np.float32), np.zeros((0, 2), dtype=np.float32)
+    likeness = first.descriptors @ second.descriptors.T  # (n, m), cosines
+    distance = np.sqrt(np.maximum(2 - 2 * likeness, 0.0))
+    rows = np.arange(len(distance))
+    best = distance.argmin(axis=1)
+    nearest = distance[rows, best]
+    distance[rows, best] = np.inf
+    ratio = nearest / np.maximum(distance.min(axis=1), 1e-6)
+    kept = np.flatnonzero(ratio < 0.85)
+    kept = kept[np.argsort(ratio[kept], kind="stable")]
+    # SIFT puts several points of different directions on one spot, which would count more than once.
+    start, end = first.points[kept], second.points[best[kept]]
+    _, once = np.unique(np.round(np.hstack([start, end])), axis=0, return_index=True)
+    once.sort()
+    return start[once], end[once]
+
+
+def _places(points: FloatArray) -> int:
+    return len(np.unique(points // 16, axis=0))
+
+
+def project(matrix: Matrix, points: NDArray[np.floating]) -> Matrix:
+    """(n, 2) points through a (3, 3) mapping."""
+    mapped = np.hstack([points, np.ones((len(points), 1))]) @ matrix.T
+    # A point on the mapping's horizon has no image: infinity, which no comparison below takes for near.
+    with np.errstate(divide="ignore", invalid="ignore"):
+        plane: Matrix = mapped[:, :2] / mapped[:, 2:]
+    return plane
+
+
+def inverse(matrix: Matrix) -> Matrix:
+    """The mapping back."""
+    back: Matrix = np.linalg.inv(matrix).astype(np.float64)
+    return back
+
+
+def _errors(matrix: Matrix, start: FloatArray, end: FloatArray) -> Matrix:
+    errors: Matrix = np.linalg.norm(project(matrix, start) - end, axis=1)
+    return np.nan_to_num(errors, nan=np.inf)
+
+
+# --- Mappings -----------------------------------------------------------------------------------------
+
+
+def frame_mapping(first: tuple[int, int], second: tuple[int, int]) -> Matrix:
+    """That lays one frame of (width, height) over the other, corner on corner."""
+    x, y = second[0] / first[0], second[1] / first[1]
+    # Pixel i covers [i, i + 1], so its centre is at i + 0.5.
+    return np.array([[x, 0, 0.5 * x - 0.5], [0, y, 0.5 * y - 0.5], [0, 0, 1.0]])
+
+
+def _linear(start: FloatArray, end: FloatArray, turn_only: bool) -> Matrix | None:
+    """Least squares: turn, scale and shift, or all of an affine mapping."""
+    x, y = start.astype(np.float64).T
+    one, none = np.ones_like(x), np.zeros_like(x)
+    if turn_only:
+        rows = np.vstack([np.stack([x, -y, one, none], axis=1), np.stack([y, x, none, one], axis=1)])
+        solved, _, rank, _ = np.linalg.lstsq(rows, end.T.ravel().astype(np.float64), rcond=None)
+        a, b, shift_x, shift_y = solved
+        return np.array([[a, -b, shift_x], [b, a, shift_y], [0, 0, 1.0]]) if rank == 4 else None
+    solved, _, rank, _ = np.linalg.lstsq(np.stack([x, y, one], axis=1), end.astype(np.float64), rcond=None)
+    return np.vstack([solved.T, [0, 0, 1.0]]) if rank == 3 else None
+
+
+def _candidates(start: FloatArray, end: FloatArray, frame: Matrix | None) -> Iterator[Matrix]:
+    """Mappings of the points, the simplest first."""
+    if frame is not None:
+        yield frame
+    for turn_only in (True, False):
+        fitted = _linear(start, end, turn_only)
+        if fitted is not None:
+            yield fitted
+    perspective, _ = cv2.findHomography(start, end, 0)
+    if perspective is not None:
+        yield perspective
+
+
+def _plausible(matrix: Matrix, first: tuple[int, int], second: tuple[int, int]) -> bool:
+    """Whether two photographs can lie so: no fold, no mirror image, no view from beside, some overlap."""
+    width, height = first
+    steps = np.linspace(0, 1, 9)
+    grid = np.stack(np.meshgrid(steps * (width - 1), steps * (height - 1)), axis=-1).reshape(-1, 2)
+    mapped = project(matrix, grid)
+    margin = 1.0
+    inside = ((mapped > -margin) & (mapped < np.array(second) - 1 + margin)).all(axis=1)
+    if inside.sum() < 4:
+        return False
+    depth = np.hstack([grid[inside], np.ones((int(inside.sum()), 1))]) @ matrix[2]
+    if (depth <= 0).any() and (depth >= 0).any():
+        return False
+    for x, y in grid[inside]:
+        # Size and proportion of a small square around the point, after the mapping.
+        here, right, below = project(matrix, np.array([[x, y], [x + 1, y], [x, y + 1]]))
+        along, down = right - here, below - here
+        area = float(along[0] * down[1] - along[1] * down[0])
+        longer = max(float(np.hypot(*along)), float(np.hypot(*down)))
+        if area <= 0 or longer * longer > 9 * area or not 1 / 10 < math.sqrt(area) < 10:
+            return False
+    return True
+
+
+def _fitted(start: FloatArray, end: FloatArray, first: _View, second: _View) -> tuple[Matrix, int] | None:
+    """The simplest mapping that agrees with the points, and how many do."""
+    if _places(start) < MIN_PLACES or _places(end) < MIN_PLACES:
+        return None
+    matrix, held = cv2.findHomography(start, end, cv2.RANSAC, _TOLERANCE, maxIters=2000, confidence=0.999)
+    if matrix is None:
+        return None
+    near = held.ravel() == 1
+    frame = _same_frame(first, second)
+    for _ in range(3):
+        if min(_places(start[near]), _places(end[near])) < MIN_PLACES:
+            return None
+        fits = [(one, _errors(one, start[near], end[near])) for one in _candidates(start[near], end[near], frame)]
+        if not fits:
+            return None
+        least = min(float(np.sqrt((np.minimum(errors, 2 * _TOLERANCE) ** 2).mean())) for _, errors in fits)
+        # Points are found to a fraction of a pixel; a mapping with more freedom always fits a little better.
+        matrix = next(
+            one
+            for one, errors in fits
+            if float(np.sqrt((np.minimum(errors, 2 * _TOLERANCE) ** 2).mean())) <= 1.1 * least + 0.1
+        )
+        near = _errors(matrix, start, end) < _TOLERANCE
+    places = min(_places(start[near]), _places(end[near]))
+    if places < MIN_PLACES or not _plausible(matrix, first.size, second.size):
+        return None
+    return matrix, int(near.sum())
+
+
+def _same_frame(first: _View, second: _View) -> Matrix | None:
+    """Corner on corner, where the two frames have one shape."""
+    ratio = (first.size[0] * second.size[1]) / (first.size[1] * second.size[0])
+    return frame_mapping(first.size, second.size) if abs(ratio - 1) < 0.02 else None
+
+
+def _correlation(first: _View, second: _View, matrix: Matrix) -> float:
+    """Of the structure maps, whose pixels are others than those of the mapping."""
+    into = frame_mapping(second.size, second.structure.shape[::-1])
+    out = frame_mapping(first.structure.shape[::-1], first.size)
+    return correlation(first.structure, second.structure, into @ matrix @ out)
+
+
+def _overlay(first: _View, second: _View, mirrored: bool) -> Overlay | None:
+    best: Overlay | None = None
+    start, end = _matches(first, second)
+    fitted = _fitted(start, end, first, second)
+    if fitted is not None:
+        matrix, n_points = fitted
+        agreement = _correlation(first, second, matrix)
+        if agreement >= MIN_CORRELATION:
+            best = Overlay(matrix, n_points, agreement, mirrored)
+    frame = _same_frame(first, second)
+    if frame is not None and (best is None or not np.array_equal(best.matrix, frame)):
+        agreement = _correlation(first, second, frame)
+        if agreement >= MIN_FRAME_CORRELATION and (best is None or agreement > best.correlation):
+            n_points = int((_errors(frame, start, end) < _TOLERANCE).sum()) if len(start) else 0
+            best = Overlay(frame, n_points, agreement, mirrored)
+    return best
+
+
+def lay_over(first: ByteImage, second: ByteImage) -> Overlay | None:
+    """The mapping between two pictures of one scene; None where they show different scenes or too little is found.
+
+    The mirror image of the second is tried where the second itself does not fit.
+
+    Args:
+        first: (H, W, 3) sRGB bytes, shrunk.
+        second: (H', W', 3) sRGB bytes, shrunk.
+    """
+    if min(*first.shape[:2], *second.shape[:2]) < MIN_SIDE:
+        return None
+    here = _view(first)
+    direct = _overlay(here, _view(second), False)
+    if direct is not None:
+        return direct
+    flipped = _overlay(here, _view(np.ascontiguousarray(second[:, ::-1])), True)
+    if flipped is None:
+        return None
+    turn = np.array([[-1.0, 0, second.shape[1] - 1], [0, 1, 0], [0, 0, 1]])
+    return Overlay(turn @ flipped.matrix, flipped.n_points, flipped.correlation, True)
