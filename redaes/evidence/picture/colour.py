@@ -17,7 +17,7 @@ MID_GREY = 0.1842
 MINKOWSKI = 6
 """Norm over pixels and over edges: Finlayson and Trezzi 2004; van de Weijer, Gevers and Gijsenij 2007."""
 LEAST_PIXELS = 256
-MOST_APART = 12.0
+MOST_APART = 9.0
 """dE*ab between the two estimates of the light beyond which neither is believed."""
 _LUMA = np.array([0.2126, 0.7152, 0.0722])
 

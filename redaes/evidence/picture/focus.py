@@ -16,7 +16,8 @@ from redaes.evidence.records import Place
 BAND = (1.0, 2.0)
 """Sigmas, in pixels, between whose blurs fine detail lies."""
 TILE = 32
-"""Side, in pixels, of the tiles that are compared for sharpness."""
+"""Side, in pixels, of the tiles that are compared for sharpness; they overlap, so that a shift changes nothing."""
+STRIDE = 6
 SHARPEST = 10
 """Share of the tiles, in percent, that stand for the sharpest part."""
 DARK_NOISE = 3.0
@@ -30,10 +31,14 @@ WIDEST = 1.8
 LEVELS = 4
 DISTINCT = 2.0
 """Power of the sharpest place over the softest from which both are named."""
+MOTION_LEVELS = 2
+"""Of the levels, for motion: at coarser ones, what is sharp and what is soft are of different parts of the picture."""
 N_DIRECTIONS = 12
 LEAST_EDGES = 150
 """Edge pixels without which widths are not measured."""
 LEAST_IN_DIRECTION = 30
+SHARP = 0.7
+"""Sigma, in pixels, that is added to the widths over the directions: what is below it is the pixel grid's."""
 
 
 @dataclass(frozen=True)
@@ -58,13 +63,19 @@ def measure_focus(planes: Planes) -> tuple[dict[str, float], dict[str, Place]]:
     found = [edges for level in range(LEVELS) if (edges := _edges(planes, level)) is not None]
     if found and sum(len(edges.x) for edges in found) >= LEAST_EDGES:
         _widths(planes, found, values)
-        motion = _motion(found)
+        motion = _motion(found[:MOTION_LEVELS])
         if motion is not None:
             values["motion"] = motion
     halos = _halos(planes)
     if halos is not None:
         values["halos"] = halos
     return values, places
+
+
+def _box(values: FloatArray) -> FloatArray:
+    """Means over a square of ``TILE`` pixels around every pixel."""
+    means: FloatArray = cv2.blur(values, (TILE, TILE), borderType=cv2.BORDER_REFLECT_101)
+    return means
 
 
 def _sharpness(planes: Planes, values: dict[str, float], places: dict[str, Place]) -> None:
@@ -76,13 +87,15 @@ def _sharpness(planes: Planes, values: dict[str, float], places: dict[str, Place
             continue
         fine = blur(window.light, BAND[0])
         power = np.square(fine - blur(window.light, BAND[1]))
-        tiles = block_means(power, TILE)
-        mean, square = block_means(fine, TILE), block_means(np.square(fine), TILE)
+        tiles, mean, square = (
+            np.ascontiguousarray(_box(values)[TILE // 2 :: STRIDE, TILE // 2 :: STRIDE])
+            for values in (power, fine, np.square(fine))
+        )
         rows, columns = np.mgrid[0 : tiles.shape[0], 0 : tiles.shape[1]]
         detail.append(tiles.ravel())
         contrast.append(np.maximum(square - np.square(mean), 0).ravel())
-        ys.append((window.top + (rows.ravel() + 0.5) * TILE) / planes.height)
-        xs.append((window.left + (columns.ravel() + 0.5) * TILE) / planes.width)
+        ys.append((window.top + TILE // 2 + rows.ravel() * STRIDE) / planes.height)
+        xs.append((window.left + TILE // 2 + columns.ravel() * STRIDE) / planes.width)
         quiet.append(block_means(power)[open_blocks(window.light)])
     if not detail:
         return
@@ -125,7 +138,7 @@ def _edges(planes: Planes, level: int) -> Edges | None:
         gx, gy = cv2.Sobel(before, cv2.CV_32F, 1, 0) / 8, cv2.Sobel(before, cv2.CV_32F, 0, 1) / 8
         deviations = grain(window.light)
         noise = float(np.percentile(deviations, SMOOTHEST)) if len(deviations) else 0.0
-        high = 1.5 + 0.8 * noise
+        high = 1.2 + 1.8 * noise
         scale = 32
         edge = cv2.Canny(
             np.clip(np.rint(gx * scale), -32767, 32767).astype(np.int16),
@@ -198,68 +211,67 @@ def _widths(planes: Planes, found: list[Edges], values: dict[str, float]) -> Non
 
 def _motion(found: list[Edges]) -> float | None:
     """How much wider edges are across one direction than across the other: (widest - narrowest) / (widest + narrowest)
-    of ``a + b cos 2 phi + c sin 2 phi``, fitted to the squared widths over the directions of the gradient. A texture of
+    of ``exp(a + b cos 2 phi + c sin 2 phi)``, fitted to the widths over the directions of the gradient. A texture of
     one direction has edges in that direction only, and gives nothing."""
-    angles, squares, weights = [], [], []
+    angles, sigmas, weights = [], [], []
     bins = [np.minimum((edges.direction / math.pi * N_DIRECTIONS).astype(int), N_DIRECTIONS - 1) for edges in found]
     for index in range(N_DIRECTIONS):
         measured = _at_best_level(found, [b == index for b in bins], LEAST_IN_DIRECTION)
         if measured is not None:
             angles.append((index + 0.5) * math.pi / N_DIRECTIONS)
-            squares.append(measured[0] ** 2)
+            sigmas.append(measured[0])
             weights.append(math.sqrt(measured[1]))
     if len(angles) < N_DIRECTIONS * 2 // 3:
         return None
-    phi, square, weight = np.array(angles), np.array(squares), np.sqrt(np.array(weights))
+    phi, weight = np.array(angles), np.sqrt(np.array(weights))
     design = np.stack([np.ones_like(phi), np.cos(2 * phi), np.sin(2 * phi)], axis=1)
-    a, b, c = np.linalg.lstsq(design * weight[:, None], square * weight, rcond=None)[0]
-    swing = min(math.hypot(b, c), float(a))
-    if a <= 0:
-        return None
-    wide, narrow = math.sqrt(a + swing), math.sqrt(max(a - swing, 0.0))
-    return (wide - narrow) / (wide + narrow)
+    _, b, c = np.linalg.lstsq(design * weight[:, None], np.log(np.hypot(sigmas, SHARP)) * weight, rcond=None)[0]
+    return math.tanh(math.hypot(b, c))
 
 
 HALO_SIDE = 768
 """Longest side at which halos are looked for."""
-REACH = 16
-PLATEAU = 12
-"""Distance from an edge, in pixels, from which its sides should be level."""
+BESIDE, BEYOND = (2, 4), (8, 10)
+"""Distances from an edge, in pixels, between which a halo lies and between which it is over."""
 LEAST_STEP = 10.0
 """L* between the two sides of an edge that is looked at."""
 MOST_PROFILES = 6000
+LEAST_PROFILES = 150
 
 
 def _halos(planes: Planes) -> float | None:
-    """Overshoot beside edges, in percent of their step: of the median profile across edges between level sides, how far
-    it rises above the bright and dips below the dark side."""
-    light = np.ascontiguousarray(lightness(reduced(planes.view, HALO_SIDE)))
-    if min(light.shape) < 2 * REACH + 8:
+    """How much brighter the bright side of edges is beside them than beyond, and how much darker the dark side, in
+    percent of the step: the median over the edges, mean of the sides. Edges of thin things have some of it
+    too; edges that are wide have none."""
+    light = lightness(np.ascontiguousarray(reduced(planes.view, HALO_SIDE)))
+    margin = BEYOND[1] + 2
+    if min(light.shape) < 2 * margin + 8:
         return None
     smooth = blur(light, 0.8)
     gx, gy = cv2.Sobel(smooth, cv2.CV_32F, 1, 0) / 8, cv2.Sobel(smooth, cv2.CV_32F, 0, 1) / 8
     edge = cv2.Canny((gx * 32).astype(np.int16), (gy * 32).astype(np.int16), 48, 96, L2gradient=True)
-    margin = REACH + 1
     edge[:margin], edge[-margin:], edge[:, :margin], edge[:, -margin:] = 0, 0, 0, 0
     rows, columns = np.nonzero(edge)
+    if len(rows) < LEAST_PROFILES:
+        return None
     if len(rows) > MOST_PROFILES:
         chosen = np.linspace(0, len(rows) - 1, MOST_PROFILES).astype(int)
         rows, columns = rows[chosen], columns[chosen]
     x, y = gx[rows, columns], gy[rows, columns]
     length = np.maximum(np.hypot(x, y), 1e-6)
-    offsets = np.arange(-REACH, REACH + 1, dtype=np.float32)
-    at_x = columns[:, None].astype(np.float32) + offsets * (x / length)[:, None]
-    at_y = rows[:, None].astype(np.float32) + offsets * (y / length)[:, None]
-    if not len(rows):
+
+    def level(distances: tuple[int, int], side: int) -> FloatArray:
+        """(n,) mean lightness between two distances on the bright (1) or dark (-1) side."""
+        offsets = side * np.arange(distances[0], distances[1] + 1, dtype=np.float32)
+        at_x = columns[:, None].astype(np.float32) + offsets * (x / length)[:, None]
+        at_y = rows[:, None].astype(np.float32) + offsets * (y / length)[:, None]
+        mean: FloatArray = cv2.remap(smooth, at_x, at_y, cv2.INTER_LINEAR).mean(axis=1)
+        return mean
+
+    bright, dark = level(BESIDE, 1), level(BESIDE, -1)
+    step = bright - dark
+    over = (bright - level(BEYOND, 1) + level(BEYOND, -1) - dark) / 2
+    kept = step > LEAST_STEP
+    if kept.sum() < LEAST_PROFILES:
         return None
-    profiles = cv2.remap(smooth, at_x, at_y, cv2.INTER_LINEAR)
-    dark, bright = profiles[:, : REACH - PLATEAU + 1], profiles[:, REACH + PLATEAU :]
-    low, high = dark.mean(axis=1), bright.mean(axis=1)
-    step = high - low
-    level = np.maximum(np.ptp(dark, axis=1), np.ptp(bright, axis=1)) < 0.35 * step
-    kept = level & (step > LEAST_STEP) & (low > 1) & (high < 99)
-    if kept.sum() < 60:
-        return None
-    shape = np.median((profiles[kept] - low[kept, None]) / step[kept, None], axis=0)
-    over = max(0.0, float(shape[REACH:].max()) - 1) + max(0.0, -float(shape[: REACH + 1].min()))
-    return 100 * over / 2
+    return max(0.0, 100 * float(np.median(over[kept] / step[kept])))

@@ -11,7 +11,7 @@ SAME = 10
 """Grey levels within which a pixel has the border's colour; compression leaves as much."""
 UNIFORM = 0.98
 """Share of a line that must have it."""
-OTHER = 0.6
+OTHER = 0.75
 """Share of a line inside that must not have it: a plain sky passes into the scene, a border ends at it."""
 TRANSITION = 3
 """Lines in which a border may end."""

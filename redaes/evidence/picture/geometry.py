@@ -20,12 +20,13 @@ WIDTH = 0.8
 """Degrees within which lines agree."""
 LEAST_LENGTH = 0.8
 """Total length of agreeing lines, in diagonals, without which no tilt is stated."""
-LEAST_SHARE = 0.3
+LEAST_SHARE = 0.2
 """Share of the length of all lines within ``MOST_TILT`` that must agree."""
 MOST_LEAN = 30.0
 LEAST_VERTICALS = 6
 LEAST_SPREAD = 0.4
 """Share of the width over which verticals must be found."""
+KEYSTONE_RIVAL = 0.8
 RIVAL = 0.6
 """Height of a second direction, over that of the first, at which the tilt is not stated."""
 
@@ -111,7 +112,7 @@ def _keystone(length: FloatVector, angle: FloatVector, x: FloatVector) -> float 
     if close.sum() < LEAST_VERTICALS or np.ptp(x[close]) < LEAST_SPREAD or length[close].sum() < 0.5 * length.sum():
         return None
     best = agreeing.max(axis=1)
-    if best[np.abs(rises - rises[rise]) > 6].max() > RIVAL * best[rise]:
+    if best[np.abs(rises - rises[rise]) > 6].max() > KEYSTONE_RIVAL * best[rise]:
         return None
     weight = np.sqrt(length[close])
     design = np.stack([np.ones(int(close.sum())), x[close]], axis=1)

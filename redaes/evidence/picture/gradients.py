@@ -12,8 +12,10 @@ AROUND = 15
 """Tones to either side of one among which it is outstanding."""
 OUTSTANDING = 4.0
 """Times the mean around it that a tone must hold."""
-LEAST_TONES = 3
-"""Outstanding tones of a channel without which they are plain surfaces of the scene."""
+LEAST_TONE = 0.005
+"""Least share of the pixels in an outstanding tone."""
+LEAST_TONES = 2
+"""Outstanding tones of a channel, clipped ones apart; a single one is a plain surface of the scene."""
 CLIPPED = (4, 251)
 """Bytes beyond which a tone is clipped rather than left over."""
 
@@ -40,6 +42,10 @@ def _outstanding(share: NDArray[np.float64]) -> float:
     padded = np.pad(inner, AROUND)
     three = np.convolve(padded, np.ones(3), mode="same")[AROUND:-AROUND]
     mean = np.convolve(padded, np.ones(2 * AROUND + 1), mode="same")[AROUND:-AROUND] / (2 * AROUND + 1)
-    best = three >= np.array([three[max(0, i - 3) : i + 4].max() for i in range(256)])
-    tones = np.nonzero(best & (three > 3 * OUTSTANDING * mean) & (three > 0.005))[0]
+    tones = []
+    for tone in np.argsort(-three, kind="stable"):
+        if three[tone] < LEAST_TONE:
+            break
+        if three[tone] > 3 * OUTSTANDING * mean[tone] and all(abs(int(tone) - other) > 3 for other in tones):
+            tones.append(int(tone))
     return float(three[tones].sum()) if len(tones) >= LEAST_TONES else 0.0

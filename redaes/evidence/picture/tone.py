@@ -110,8 +110,6 @@ def _vignetting(stops: FloatArray) -> float:
 
 
 def _unevenness(stops: FloatArray) -> float:
-    """Rise of the plane that fits best, from one side of the frame to the other, in its steepest direction."""
-    height, width = stops.shape
-    y, x = np.linspace(-1, 1, height), np.linspace(-1, 1, width)
-    rows, columns = stops.mean(axis=1, dtype=np.float64), stops.mean(axis=0, dtype=np.float64)
-    return 2 * math.hypot(float(rows @ y) / float(y @ y), float(columns @ x) / float(x @ x))
+    """Rise from left to right of the plane that fits best. From top to bottom, a sky makes one of its own."""
+    x = np.linspace(-1, 1, stops.shape[1])
+    return 2 * abs(float(stops.mean(axis=0, dtype=np.float64) @ x) / float(x @ x))

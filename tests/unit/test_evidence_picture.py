@@ -1,0 +1,300 @@
+"""Measurements of one picture: what they show of known edits, and what they leave out."""
+
+from __future__ import annotations
+
+import io
+import math
+from functools import lru_cache
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from redaes.datagen.editors.embedded import apply_edit
+from redaes.errors import InputError
+from redaes.evidence.picture import measure
+from redaes.evidence.picture.grids import find_comb
+from redaes.evidence.picture.jpeg import jpeg_quality
+from redaes.evidence.picture.planes import place_at
+from redaes.evidence.quantities import QUANTITIES
+from redaes.evidence.records import Measurements
+from redaes.images import load_image
+from redaes.samples import sample_photographs
+
+ByteImage = NDArray[np.uint8]
+
+
+@lru_cache(maxsize=8)
+def _photograph(name: str) -> ByteImage:
+    """A sample photograph, cut to at most 448 pixels a side."""
+    sample = next(one for one in sample_photographs() if one.name == name)
+    image = np.asarray(load_image(sample.path).image)
+    top, left = (max(0, (n - 448) // 2) for n in image.shape[:2])
+    cut = np.ascontiguousarray(image[top : top + 448, left : left + 448])
+    cut.setflags(write=False)
+    return cut
+
+
+@lru_cache(maxsize=8)
+def _measured(name: str) -> Measurements:
+    return measure(_photograph(name))
+
+
+def _facade(angle_deg: float = 0.0, converge_deg: float = 0.0, noise: int = 2) -> ByteImage:
+    """A wall of windows, turned by an angle, or with uprights that lean more at the right than at the left."""
+    height, width = 480, 640
+    image = np.full((height, width, 3), 150, np.uint8)
+
+    def at(x: float, y: float) -> tuple[int, int]:
+        lean = math.tan(math.radians(converge_deg * (x / width - 0.5)))
+        x, y = x - width / 2 + lean * (height / 2 - y), y - height / 2
+        cos, sin = math.cos(math.radians(angle_deg)), math.sin(math.radians(angle_deg))
+        return round((x * cos + y * sin + width / 2) * 16), round((-x * sin + y * cos + height / 2) * 16)
+
+    for column in range(-100, width + 100, 70):
+        for row in range(-100, height + 100, 80):
+            corners = [at(column, row), at(column + 40, row), at(column + 40, row + 55), at(column, row + 55)]
+            cv2.fillPoly(image, [np.array(corners, np.int32)], (60, 70, 90), cv2.LINE_AA, shift=4)
+    grain = np.random.default_rng(0).integers(-noise, noise + 1, image.shape)
+    return np.clip(image + grain, 0, 255).astype(np.uint8)
+
+
+def _jpeg(image: ByteImage, quality: int) -> ByteImage:
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, "JPEG", quality=quality)
+    return np.asarray(Image.open(buffer).convert("RGB"))
+
+
+def _change(after: Measurements, before: Measurements, name: str) -> float:
+    return after.values[name] - before.values[name]
+
+
+SHOWN = [
+    ("coffee", "exposure_up", 0.4, {"brightness": 1, "clipped_highlights": 1}),
+    ("coffee", "exposure_down", 0.4, {"brightness": -1}),
+    ("coffee", "contrast_up", 0.4, {"contrast": 1, "dynamic_range": 1}),
+    ("astronaut", "contrast_down", 0.4, {"contrast": -1, "dynamic_range": -1}),
+    ("coffee", "crushed_shadows", 0.6, {"clipped_shadows": 1}),
+    ("china", "haze", 0.5, {"haze": 1, "contrast": -1}),
+    ("astronaut", "vignette", 0.4, {"vignetting": 1}),
+    ("chelsea", "uneven_light", 0.8, {"unevenness": 1}),
+    ("china", "saturation_up", 0.4, {"colourfulness": 1}),
+    ("china", "saturation_down", 0.4, {"colourfulness": -1}),
+    ("astronaut", "cast_warm", 0.5, {"warmth": 1, "cast": 1}),
+    ("astronaut", "cast_cool", 0.6, {"warmth": -1, "cast": 1}),
+    ("astronaut", "cast_magenta", 0.5, {"magenta": 1, "cast": 1}),
+    ("astronaut", "cast_green", 0.5, {"magenta": -1, "cast": 1}),
+    ("china", "posterize", 0.6, {"banding": 1}),
+    ("china", "defocus", 0.4, {"sharpness": -1, "edge_width": 1}),
+    ("china", "motion_blur", 0.5, {"sharpness": -1, "edge_width": 1, "motion": 1}),
+    ("coffee", "soft_glow", 0.6, {"sharpness": -1}),
+    ("china", "oversharpen", 0.4, {"halos": 1}),
+    ("china", "noise_luma", 0.3, {"noise": 1}),
+    ("coffee", "noise_chroma", 0.3, {"chroma_noise": 1}),
+    ("coffee", "jpeg_blocks", 0.7, {"blocking": 1}),
+    ("coffee", "banding", 0.4, {"stripes": 1}),
+    ("coffee", "impulse", 0.4, {"impulse": 1}),
+    ("coffee", "pixelation", 0.7, {"pixelation": 1}),
+    ("coffee", "date_stamp", 0.8, {"lettering": 1}),
+    ("coffee", "watermark", 0.8, {"lettering": 1}),
+]
+
+
+@pytest.mark.parametrize(("name", "operation", "strength", "shown"), SHOWN, ids=[row[1] for row in SHOWN])
+def test_an_edit_is_shown(name: str, operation: str, strength: float, shown: dict[str, int]) -> None:
+    before, after = _measured(name), measure(apply_edit(_photograph(name), operation, strength, seed=3))
+    for quantity, sign in shown.items():
+        assert sign * _change(after, before, quantity) > QUANTITIES[quantity].visible, quantity
+
+
+def test_every_quantity_has_an_edit_that_shows_it() -> None:
+    tested = {quantity for row in SHOWN for quantity in row[3]} | {"tilt", "keystone", "border"}
+    assert tested == set(QUANTITIES)
+
+
+def test_exposure_and_contrast_are_not_taken_for_focus() -> None:
+    before = _measured("china")
+    for operation in ("exposure_down", "contrast_up", "contrast_down"):
+        after = measure(apply_edit(_photograph("china"), operation, 0.4, seed=0))
+        for quantity in ("sharpness", "motion"):
+            assert abs(_change(after, before, quantity)) < QUANTITIES[quantity].visible, (operation, quantity)
+
+
+def test_defocus_is_no_motion_and_a_texture_of_one_direction_neither() -> None:
+    before = _measured("china")
+    assert abs(_change(measure(apply_edit(_photograph("china"), "defocus", 0.5, 0)), before, "motion")) < 0.15
+    stripes = np.full((300, 300, 3), 90, np.uint8)
+    stripes[:, ::12] = stripes[:, 1::12] = stripes[:, 2::12] = 180
+    assert "motion" not in measure(stripes).values
+
+
+def test_what_nobody_sees_changes_nothing_visible() -> None:
+    for name in ("coffee", "china"):
+        image, before = _photograph(name), _measured(name)
+        smaller = cv2.resize(image, None, fx=0.98, fy=0.98, interpolation=cv2.INTER_AREA)
+        for after in (measure(_jpeg(image, 92)), measure(np.ascontiguousarray(image[1:, 1:])), measure(smaller)):
+            for quantity in before.values.keys() & after.values.keys():
+                assert abs(_change(after, before, quantity)) < QUANTITIES[quantity].visible, quantity
+
+
+def test_blocks_are_found_at_any_offset_and_enlarged() -> None:
+    clean = _photograph("astronaut")
+    strong = _jpeg(clean, 8)
+    shifted = np.ascontiguousarray(strong[3:, 5:])
+    enlarged = cv2.resize(strong, None, fx=1.5, fy=1.5, interpolation=cv2.INTER_LINEAR)
+    least = _measured("astronaut").values["blocking"] + QUANTITIES["blocking"].visible
+    for image in (strong, shifted, enlarged):
+        assert measure(image).values["blocking"] > least
+
+
+def test_the_side_of_enlarged_pixels_is_told() -> None:
+    small = cv2.resize(_photograph("coffee"), (64, 64), interpolation=cv2.INTER_AREA)
+    enlarged = cv2.resize(small, (448, 448), interpolation=cv2.INTER_NEAREST)
+    assert measure(enlarged).values["pixelation"] == pytest.approx(7, abs=0.5)
+    assert _measured("coffee").values["pixelation"] == 1
+
+
+def test_a_comb_is_found_at_a_period_that_is_no_whole_number() -> None:
+    profile = np.random.default_rng(0).random(500)
+    profile[np.rint(3 + 5.53 * np.arange(89)).astype(int)] += 4
+    comb = find_comb(profile, (2.0, 64.0))
+    assert comb is not None
+    assert comb.period == pytest.approx(5.53, abs=0.03)
+
+
+@pytest.mark.parametrize("angle", [0.0, 2.0, -6.0, 15.0])
+def test_tilt_is_told_in_degrees(angle: float) -> None:
+    assert measure(_facade(angle)).values["tilt"] == pytest.approx(abs(angle), abs=0.4)
+
+
+def test_converging_verticals_are_told_and_are_no_tilt() -> None:
+    upright, converging = measure(_facade()), measure(_facade(converge_deg=16))
+    assert upright.values["keystone"] < QUANTITIES["keystone"].noise_floor
+    assert converging.values["keystone"] == pytest.approx(16, abs=2)
+    assert converging.values["tilt"] < 1
+
+
+def test_without_lines_there_is_no_tilt() -> None:
+    assert not {"tilt", "keystone"} & _measured("chelsea").values.keys()
+
+
+def test_a_border_is_measured_and_its_black_is_no_shadow() -> None:
+    image = _photograph("coffee").copy()
+    before = measure(image)
+    image[:30] = image[-30:] = 0
+    after = measure(image)
+    assert before.values["border"] == 0
+    assert after.values["border"] == pytest.approx(100 * 60 / image.shape[0], abs=0.01)
+    assert after.values["clipped_shadows"] - before.values["clipped_shadows"] < QUANTITIES["clipped_shadows"].visible
+
+
+def test_a_plain_sky_is_no_border() -> None:
+    image = np.full((200, 300, 3), (120, 160, 220), np.uint8)
+    image[80:, 100:160] = (60, 50, 40)
+    assert measure(image).values["border"] == 0
+
+
+def test_places() -> None:
+    image = _photograph("china")
+    blurred = cv2.GaussianBlur(image, (0, 0), 6)
+    part = image.copy()
+    part[:, :300] = blurred[:, :300]
+    places = measure(part).places
+    assert "right" in places["sharpness"]
+    assert "right" not in places["softest"]
+    stamped = measure(apply_edit(_photograph("coffee"), "date_stamp", 0.3, seed=2))
+    assert stamped.places["lettering"] in ("bottom", "lower left", "lower right")
+    assert place_at(0.99, 0.01) == "upper right"
+    assert place_at(1.0, 1.0) == "lower right"
+
+
+def test_bars_are_no_lettering() -> None:
+    bars = np.full((240, 320, 3), 200, np.uint8)
+    for left in range(20, 300, 14):
+        bars[60:110, left : left + 5] = 60
+    assert measure(bars).values["lettering"] == 0
+
+
+def test_a_grey_picture_has_no_colour() -> None:
+    grey = np.repeat(_photograph("coffee").mean(axis=2, keepdims=True).astype(np.uint8), 3, axis=2)
+    values = measure(grey).values
+    for quantity in ("colourfulness", "warmth", "magenta", "cast", "chroma_noise"):
+        assert abs(values[quantity]) < 0.05, quantity
+
+
+def test_black_white_and_plain_pictures_are_measured() -> None:
+    black, white, plain = (measure(np.full((120, 160, 3), tone, np.uint8)).values for tone in (0, 255, 119))
+    assert (black["clipped_shadows"], black["brightness"], black["clipped_highlights"]) == (100, 0, 0)
+    assert (white["clipped_highlights"], round(white["brightness"]), white["clipped_shadows"]) == (100, 100, 0)
+    for values in (black, white):
+        # Nothing can be told of its colour, haze, noise or focus.
+        assert not {"warmth", "magenta", "haze", "noise", "sharpness", "edge_width"} & values.keys() - {
+            "warmth",
+            "magenta",
+        }
+    assert "warmth" not in black
+    assert plain["noise"] == 0
+    assert "sharpness" not in plain
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        (1, 1),
+        (1, 2),
+        (2, 1),
+        (3, 3),
+        (5, 7),
+        (1, 3000),
+        (3000, 1),
+        (7, 900),
+        (17, 31),
+        (33, 65),
+        (101, 203),
+        (40, 2500),
+    ],
+)
+def test_small_odd_and_long_pictures_are_measured(shape: tuple[int, int]) -> None:
+    rng = np.random.default_rng(0)
+    for image in (rng.integers(0, 256, (*shape, 3), dtype=np.uint8), np.full((*shape, 3), 200, np.uint8)):
+        measured = measure(image)
+        assert (measured.height, measured.width) == shape
+        assert all(math.isfinite(value) for value in measured.values.values())
+        assert {"brightness", "contrast", "colourfulness"} <= measured.values.keys()
+        assert set(measured.values) <= set(QUANTITIES)
+
+
+def test_measuring_again_gives_the_same_and_leaves_the_picture() -> None:
+    image = _photograph("china").copy()
+    first = measure(image)
+    assert np.array_equal(image, _photograph("china"))
+    assert first == measure(np.asfortranarray(image))
+    assert list(first.values) == [name for name in QUANTITIES if name in first.values]
+
+
+def test_a_large_picture_is_sampled_at_its_own_resolution() -> None:
+    large = np.tile(_photograph("coffee"), (6, 7, 1))
+    assert measure(large).values["noise"] == pytest.approx(_measured("coffee").values["noise"], abs=0.1)
+
+
+def test_other_arrays_are_refused() -> None:
+    for image in (np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3), np.float32), np.zeros((0, 4, 3), np.uint8)):
+        with pytest.raises(InputError, match="expected"):
+            measure(image)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("quality", [5, 30, 50, 75, 92, 100])
+def test_the_quality_of_a_jpeg_file_is_told(quality: int) -> None:
+    buffer = io.BytesIO()
+    Image.fromarray(_photograph("coffee")[:32, :32]).save(buffer, "JPEG", quality=quality)
+    assert jpeg_quality(buffer.getvalue()) == quality
+
+
+def test_other_files_have_no_jpeg_quality() -> None:
+    buffer = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(buffer, "PNG")
+    assert jpeg_quality(buffer.getvalue()) is None
+    assert jpeg_quality(b"\xff\xd8\xff damaged") is None
+    assert jpeg_quality(b"") is None
