@@ -7,7 +7,7 @@ order in which the pictures were shown.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from redaes.evidence.claims import CheckedClaim, Claims
 from redaes.evidence.faults import FAULTS, Fault
@@ -109,7 +109,7 @@ def symptom_reward(
         return 1.0 / (1 + sum(name not in true and status != "supported" for name, status in named.items()))
     fault, loser = FAULTS[decisive], _RIVAL[better]
     of_both = (decisive, better) in named and (decisive, better) not in true
-    if of_both or _turned_around(claims.checked, fault, loser):
+    if of_both or _turned_around(claims.checked, fault, loser, true):
         return 0.0
     # What is there may be named too, but not as one of several guesses at the deciding fault.
     wrong = sum(
@@ -236,12 +236,19 @@ def _shows(one: CheckedClaim, fault: Fault, loser: Side) -> bool:
     return _towards(one) in {(quantity, loser if way == "more" else _RIVAL[loser]) for quantity, way in fault.shown_by}
 
 
-def _turned_around(checked: Iterable[CheckedClaim], fault: Fault, loser: Side) -> bool:
-    """Whether the deciding fault is denied, or something that shows it is said the wrong way round."""
+def _turned_around(
+    checked: Iterable[CheckedClaim], fault: Fault, loser: Side, true: Collection[tuple[str, str]]
+) -> bool:
+    """Whether the deciding fault is denied, or something that shows it is said the wrong way round.
+
+    That a fault is where it is known to be (``true``) is no mistake, though the measurements may not find it.
+    """
     quantities = {quantity for quantity, _ in fault.shown_by}
     for one in checked:
         claim = one.claim
         denied = claim.fault == fault.name and claim.relation in ("absent", "less") and claim.side in (loser, "both")
+        if claim.relation in ("present", "more") and (claim.fault, claim.side) in true:
+            continue
         misread = one.status == "contradicted" and one.why in _MISREAD and claim.quantity in quantities
         if denied or misread:
             return True

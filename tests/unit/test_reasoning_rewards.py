@@ -9,7 +9,7 @@ import pytest
 from redaes.evidence.claims import CheckedClaim, Claim, Claims
 from redaes.evidence.faults import FAULTS
 from redaes.evidence.quantities import QUANTITIES
-from redaes.evidence.records import Change, Measurements, PairEvidence, Registration
+from redaes.evidence.records import Measurements, PairEvidence
 from redaes.rewards.reasoning import (
     GENERIC,
     NEAR,
@@ -118,6 +118,29 @@ def test_the_exact_fault_on_the_right_picture(said: tuple[CheckedClaim, ...], ea
         one.model_copy(update={"claim": one.claim.model_copy(update={"side": other[one.claim.side]})}) for one in said
     )
     assert symptom_reward(verdict("B", "focus"), claims(*turned), ("motion_blur", "watermark"), "B") == found
+
+
+def test_what_is_known_is_no_mistake_though_it_is_not_measured() -> None:
+    """Both are noisy, one more so; measured against each other, the better one is not."""
+    said = [
+        CheckedClaim(
+            claim=Claim(
+                text="noise", start=0, end=1, side=side, relation="present", quantity="noise", fault="noise_luma"
+            ),
+            status=status,
+            why=why,
+        )
+        for side, status, why in (
+            ("B", "supported", ""),
+            ("A", "contradicted", "side"),
+            ("B", "contradicted", "absent"),
+        )
+    ]
+    verdict_noise = verdict("A", "noise")
+    both = ("noise_luma", "noise_luma")
+    assert symptom_reward(verdict_noise, claims(*said[:2]), both, "A") == 1.0
+    assert symptom_reward(verdict_noise, claims(said[2]), (None, "noise_luma"), "A") == 1.0
+    assert symptom_reward(verdict_noise, claims(*said[:2]), (None, "noise_luma"), "A") == 0.0
 
 
 def test_both_have_it_and_one_has_more() -> None:
@@ -292,24 +315,3 @@ def test_a_wrong_reason_beside_a_right_verdict() -> None:
     assert reason_is_wrong(claims(true), NEAR)
     assert reason_is_wrong(claims(true, statement("A", "more", "tilt", "contradicted")), 1.0)
     assert not reason_is_wrong(claims(statement("A", "present", "finger", "not_measurable")), None)
-
-
-# --- the other order -----------------------------------------------------------------------------------------
-
-
-def test_evidence_in_the_other_order() -> None:
-    over = Registration(rotation_deg=3.0, scale=1.25, stretch=1.1, shown_of_first=0.6, shown_of_second=1.0, n_points=40)
-    changes = (Change(side="B", place="top", area=4.0), Change(side=None, place="left", area=1.0))
-    one = DIFFERENT.model_copy(update={"registration": over, "changes": changes})
-    other = one.swapped()
-    assert (other.first, other.second) == (one.second, one.first)
-    assert other.registration is not None
-    assert (other.registration.rotation_deg, other.registration.scale) == (-3.0, 0.8)
-    assert other.registration.stretch == pytest.approx(1 / 1.1)
-    assert (other.registration.shown_of_first, other.registration.shown_of_second) == (1.0, 0.6)
-    assert [change.side for change in other.changes] == ["A", None]
-    assert other.swapped() == one.model_copy(update={"registration": other.swapped().registration})
-    mirrored = over.model_copy(update={"mirrored": True}).swapped()
-    assert mirrored.rotation_deg == 3.0
-    assert mirrored.mirrored
-    assert DIFFERENT.swapped().registration is None
