@@ -54,6 +54,7 @@ VARIANTS = {
     "without stage 3": Variant(stages=("stage1", "stage2")),
     "without the consistency rewards": Variant(without=CONSISTENCY),
     "without the factor reward": Variant(without=("factor",)),
+    "without symptom and evidence": Variant(without=("symptom", "evidence")),
 }
 DOORS = {"stage1": "stage1_sft", "stage2": "stage2_align", "stage3": "stage3_grpo"}
 

@@ -2,7 +2,8 @@
 
     python benchmarks/reward_hacking.py --data red --model redaes/nano --groups 100 --samples 4
 
-Held-out ranking groups, both orders of every pair. Each policy answers all of them; the components are those of
+Held-out ranking groups, both orders of every pair. Each policy answers all of them, and so does each reasoning of
+``reasoning_attacks.py``, under a verdict that is true; the components are those of
 training, with a recipe's weights. A policy that needs no picture and earns more than the model is what training will
 find. For the model: shares of A, B and tie, and whether longer answers earn more than shorter ones to the same prompt.
 """
@@ -18,15 +19,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from reasoning_attacks import ATTACKS
 
 from redaes.answers import render_verdict, stated
 from redaes.backends.loading import load_adapter, load_network, load_processor, model_folder
 from redaes.errors import TrainingError
+from redaes.measured_pairs import measured_pairs
 from redaes.records import load_pairs, read_yaml, record_of
 from redaes.rewards.plugins import COLUMNS, load_plugins
 from redaes.rewards.trl import RewardFunction, observations, reward_functions
 from redaes.training.formatting import ORDERS, target
-from redaes.training.grpo import forbidden_tokens, groups_of, length_reward_correlation, ranking_dataset
+from redaes.training.grpo import forbidden_tokens, length_reward_correlation
+from redaes.training.ranking_rows import groups_of, ranking_dataset
 from redaes.types import FACTORS, Rationale, Verdict, winner_of
 
 RECIPE = Path(__file__).resolve().parent.parent / "stages" / "configs" / "stage3_nano.yaml"
@@ -100,7 +104,9 @@ def prompts_of(data: Path, recipe: dict[str, Any], n_groups: int) -> list[Row]:
     pairs = load_pairs(data, "test")
     groups = groups_of(pairs, recipe["pictures_per_group"])
     groups = groups[:: max(1, len(groups) // n_groups)][:n_groups]
-    dataset, numbers = ranking_dataset(pairs, groups, "reasoned", with_scores=False)
+    views = {pairs[group.pairs[0].row]["group"] for group in groups}
+    measured = measured_pairs(data, "test", only=views, workers=2, progress=_say)
+    dataset, numbers = ranking_dataset(pairs, groups, "reasoned", with_scores=False, measured=measured)
     rows: list[Row] = []
     for group, prompts in zip(groups, numbers, strict=True):
         for pair, ways in zip(group.pairs, prompts.pairs, strict=True):
@@ -110,6 +116,11 @@ def prompts_of(data: Path, recipe: dict[str, Any], n_groups: int) -> list[Row]:
             for way, number in enumerate(ways):
                 rows.append({**dataset[number], "rationale": said[way], "opposite": texts[1 - way]})
     return rows
+
+
+def _say(done: int, total: int) -> None:
+    if done % 20 < 3:
+        print(f"{done} of {total} pairs measured", file=sys.stderr, flush=True)
 
 
 def earned(
@@ -192,6 +203,8 @@ def main(args: argparse.Namespace) -> None:
 
     for name, answer in POLICIES.items():
         line(name, rows, [answer(row) for row in rows])
+    for name, answer in ATTACKS.items():
+        line(f"the truth, but the reasoning: {name}", rows, [answer(row) for row in rows])
     if args.model is None:
         return
     shown, texts, lengths = sampled(args, rows, recipe["max_completion_length"])

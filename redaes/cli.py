@@ -459,12 +459,18 @@ def data_inspect(
 
 
 @data.command("validate")
-def data_validate(folder: Annotated[Path, typer.Argument(help="A RED dataset.")]) -> None:
+def data_validate(
+    folder: Annotated[Path, typer.Argument(help="A RED dataset.")],
+    claims: Annotated[
+        bool, typer.Option("--claims", help="Hold what the rationales say against what is measured of the pictures.")
+    ] = False,
+    workers: Annotated[int, typer.Option(min=1, help="Threads that measure, with --claims.")] = 1,
+) -> None:
     """Check every row; ends with 2 and names the rows when something is wrong."""
     with _errors_reported(as_json=False):
         from redaes.datagen.commands import validate_dataset
 
-        found = validate_dataset(folder)
+        found = validate_dataset(folder, claims=claims, workers=workers)
     if found.wrong:
         raise typer.Exit(EXIT_INPUT)
 

@@ -1,4 +1,5 @@
-"""Where ``datasets`` keeps its Arrow copies of our Parquet shards: one folder for one content.
+"""Where ``datasets`` keeps its Arrow copies of our Parquet shards, and we what was measured of them: one folder for one
+content.
 
 ``datasets`` itself names a copy by path and time stamp. A file that was copied over another with its time stamp
 (``rsync -a``, ``cp -p``, ``tar x``) would be trained on as it was before, under the hash of what it is now.
@@ -44,10 +45,31 @@ def copies_of(files: Sequence[Path]) -> Path:
     return folder
 
 
+def results_of(file: Path, what: str) -> Path:
+    """The folder for what is made of a shard, made if need be. It depends on what is in the shard, not on its place.
+
+    Args:
+        file: the shard.
+        what: is made, with its version.
+
+    Raises:
+        RecordError: the folder cannot be written to.
+    """
+    root = _root()
+    folder = root / "results" / hashlib.sha256(f"{what} {content_hash(file)}".encode()).hexdigest()[:16]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / _USED).touch()
+    except OSError as error:
+        raise not_writable(error) from error
+    _delete_unused(root)
+    return folder
+
+
 def not_writable(error: OSError) -> RecordError:
     """What to say of an error that came of writing a copy."""
     return RecordError(
-        f"{_root().parent} cannot be written ({error.strerror or error}), where 'datasets' copies what it reads; set "
+        f"{_root().parent} cannot be written ({error.strerror or error}), where copies of datasets are kept; set "
         "the variable HF_DATASETS_CACHE (or HF_HOME) to a folder that can be written to and has room"
     )
 

@@ -4,8 +4,9 @@
     accelerate launch stages/stage3_grpo.py --adapter runs/stage2/final --data my_pairs --output_dir runs/stage3
 
 The paper names a "relative ranking consistency reward" without its formula. Ours has the components format,
-preference, difference, swap and group consistency, thurstone (single pictures) and factor (docs/rewards.md); all
-prompts of a ranking group are generated and rewarded together in one process. Rollouts by vLLM: docs/training.md.
+preference, verdict, difference, swap and group consistency, thurstone (single pictures), factor, and symptom and
+evidence, which hold the reasoning against the pixels (docs/rewards.md); all prompts of a ranking group are generated
+and rewarded together in one process. Rollouts by vLLM: docs/training.md.
 """
 
 from __future__ import annotations

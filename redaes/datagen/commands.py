@@ -14,10 +14,12 @@ from rich.table import Table
 from redaes.datagen.export import Format, export
 from redaes.datagen.inspection import inspect
 from redaes.datagen.pipeline import build
+from redaes.datagen.rationale_claims import Statements, check_claims
 from redaes.datagen.recipe import Recipe
 from redaes.datagen.validation import Validation, validate
 from redaes.hub import check_repository, push
 from redaes.samples import sample_photographs
+from redaes.types import Split
 
 N_REJECTED_SHOWN = 20
 """Photographs that were not used and are named in the terminal; report.json names all."""
@@ -69,15 +71,25 @@ def inspect_dataset(folder: Path, out: Path, *, n_pairs: int) -> None:
     _console().print(f"{out} shows up to {n_pairs} pairs of {folder}")
 
 
-def validate_dataset(folder: Path) -> Validation:
+def validate_dataset(folder: Path, *, claims: bool = False, workers: int = 1) -> Validation:
     """Check every row, and print counts and the rows that are wrong.
 
+    Args:
+        folder: the dataset.
+        claims: whether what the rationales say is held against the pixels.
+        workers: threads that measure for that.
+
     Raises:
-        RedaesError: as :func:`~redaes.datagen.validation.validate` does.
+        RedaesError: as :func:`~redaes.datagen.validation.validate` and
+            :func:`~redaes.datagen.rationale_claims.check_claims` do.
     """
     with _progress("checking rows") as progress:
         found = validate(folder, progress=progress)
-    _show_validation(found, folder)
+    statements: dict[Split, Statements] = {}
+    if claims:
+        with _progress("measuring pairs") as progress:
+            statements = check_claims(folder, found.wrong, workers=workers, progress=progress)
+    _show_validation(found, statements, folder)
     return found
 
 
@@ -150,12 +162,31 @@ def _show_report(report: Mapping[str, Any], out: Path) -> None:
             console.print(f"… and {len(rejected) - N_REJECTED_SHOWN} more, all named in {out / 'report.json'}")
 
 
-def _show_validation(found: Validation, folder: Path) -> None:
+def _statement_table(statements: Mapping[Split, Statements]) -> Table:
+    """Rationales and their statements by what came of them."""
+    headers = (
+        "supported",
+        "contradicted",
+        "not measurable",
+        "nothing measurable said",
+        "one contradicted",
+        "unmeasured",
+    )
+    table = _table("split", "rationales", *headers, title="statements of the rationales; rationales with")
+    for split, found in statements.items():
+        counts = (*found.by_status.values(), found.silent, found.contradicted, found.unmeasured)
+        table.add_row(split, str(found.rationales), *map(str, counts))
+    return table
+
+
+def _show_validation(found: Validation, statements: Mapping[Split, Statements], folder: Path) -> None:
     console = _console(soft_wrap=True)
     table = _table("split", "pairs", "groups", "photographs", title=f"RED dataset {folder}")
     for split, counts in found.counts.items():
         table.add_row(split, str(counts.pairs), str(counts.groups), str(counts.sources))
     console.print(table)
+    if statements:
+        console.print(_statement_table(statements))
     for heading, findings in (("wrong", found.wrong), ("worth a look", found.warnings)):
         for kind, rows in findings.items():
             console.print(f"{heading}: {kind}: {rows.n}")

@@ -117,7 +117,8 @@ def validate(folder: Path, *, progress: Callable[[int, int], None] = lambda done
     return found
 
 
-def _note(table: dict[str, Rows], kind: str, where: str, detail: str = "") -> None:
+def note(table: dict[str, Rows], kind: str, where: str, detail: str = "") -> None:
+    """Count a row with a finding, and name it where it is one of the first."""
     rows = table.setdefault(kind, Rows())
     rows.n += 1
     if len(rows.first) < N_NAMED:
@@ -133,16 +134,16 @@ def _check_shard(file: Path, split: Split, seen: _Seen, found: Validation) -> No
             try:
                 record = record_of(row, split)
             except RecordError as error:
-                _note(found.wrong, "breaks the schema", where, " ".join(str(error).split()))
+                note(found.wrong, "breaks the schema", where, " ".join(str(error).split()))
                 continue
             for kind, detail in _faults(record, split, seen, shard):
-                _note(found.wrong, kind, where, detail)
+                note(found.wrong, kind, where, detail)
             if record.pair.delta is None:
-                _note(found.warnings, "has no label", where)
+                note(found.warnings, "has no label", where)
             if not record.licence:
-                _note(found.warnings, "licence not stated", where)
+                note(found.warnings, "licence not stated", where)
     except RecordError as error:
-        _note(found.wrong, "unreadable shard", file.name, str(error))
+        note(found.wrong, "unreadable shard", file.name, str(error))
 
 
 def _faults(record: PairRecord, split: Split, seen: _Seen, shard: _Shard) -> Iterator[tuple[str, str]]:
@@ -229,4 +230,4 @@ def _check_report(folder: Path, found: Validation) -> None:
     stated = report.get("pairs") if isinstance(report, Mapping) else None
     counted = {split: counts.pairs for split, counts in found.counts.items()}
     if stated != counted:
-        _note(found.wrong, "report.json miscounts", file.name, f"says {stated}, the shards hold {counted}")
+        note(found.wrong, "report.json miscounts", file.name, f"says {stated}, the shards hold {counted}")

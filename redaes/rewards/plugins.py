@@ -33,9 +33,10 @@ from PIL import Image
 from redaes import prompts
 from redaes.answers import render_verdict, stated
 from redaes.errors import TrainingError
+from redaes.evidence.records import Measurements, PairEvidence
 from redaes.prompts import Mode
 from redaes.rewards.trl import REWARDS
-from redaes.types import Rationale, winner_of
+from redaes.types import Factor, Rationale, winner_of
 
 COLUMNS: dict[str, str] = {
     "mode": "form of the answer asked for: reasoned or fast (two pictures), score (one)",
@@ -46,6 +47,10 @@ COLUMNS: dict[str, str] = {
     "pair": "id of the pair",
     "delta": "label in the letters of the order shown: score of A minus score of B, in points; None: no label",
     "factors": "the factors that were edited",
+    "faults": "names of the fault of A and of that of B (redaes.evidence.faults), None: none that has a name; "
+    "None for a single picture",
+    "evidence": "what was measured of the two (redaes.evidence.records.PairEvidence), None unless 'symptom' or "
+    "'evidence' is among the rewards",
 }
 """The dataset's columns, as every component gets them."""
 
@@ -215,13 +220,16 @@ def load_plugins(specs: Sequence[str]) -> list[RewardPlugin]:
     return plugins
 
 
-def try_plugins(plugins: Sequence[RewardPlugin], mode: Mode, *, with_scores: bool, trainer_state: object) -> None:
+def try_plugins(
+    plugins: Sequence[RewardPlugin], mode: Mode, *, with_scores: bool, with_evidence: bool, trainer_state: object
+) -> None:
     """Call each plugin on a small made-up batch, so that what is wrong is known before a model is loaded.
 
     Args:
         plugins: as loaded.
         mode: form of the answers in this run.
         with_scores: whether this run also asks for scores of single pictures; ``delta`` is None for those.
+        with_evidence: whether this run measures its pairs.
         trainer_state: as TRL hands it over at the first step.
 
     Raises:
@@ -229,7 +237,7 @@ def try_plugins(plugins: Sequence[RewardPlugin], mode: Mode, *, with_scores: boo
     """
     if not plugins:
         return
-    batch = probe_batch(mode, with_scores=with_scores)
+    batch = probe_batch(mode, with_scores=with_scores, with_evidence=with_evidence)
     handed = {**batch, "trainer_state": trainer_state, "log_extra": _ignore, "log_metric": _ignore}
     for plugin in plugins:
         plugin.check_signature(handed)
@@ -237,13 +245,13 @@ def try_plugins(plugins: Sequence[RewardPlugin], mode: Mode, *, with_scores: boo
         plugin._tried = False  # of real completions it has not been tried yet
 
 
-def probe_batch(mode: Mode, *, with_scores: bool) -> dict[str, Any]:
-    """A ranking group of three flat pictures: to each prompt a true answer, the opposite, and one without form.
+def probe_batch(mode: Mode, *, with_scores: bool, with_evidence: bool = False) -> dict[str, Any]:
+    """A ranking group of three grey pictures: to each prompt a true answer, the opposite, and one without form.
 
     Returns:
         ``prompts``, ``completions``, ``completion_ids`` and all :data:`COLUMNS`, as lists of equal length.
     """
-    pictures = {name: Image.new("RGB", (64, 48), (grey,) * 3) for name, grey in (("p", 60), ("q", 120), ("r", 180))}
+    pictures = {name: Image.new("RGB", (64, 48), (grey,) * 3) for name, grey in (("p", 120), ("q", 60), ("r", 180))}
     deltas = {("p", "q"): 1.5, ("q", "r"): -3.0, ("p", "r"): 0.0}
     edges = [{"first": first, "second": second, "delta": delta} for (first, second), delta in deltas.items()]
     rows: list[tuple[dict[str, Any], list[dict[str, Any]], Sequence[str]]] = []
@@ -251,11 +259,13 @@ def probe_batch(mode: Mode, *, with_scores: bool) -> dict[str, Any]:
     for (first, second), label in deltas.items():
         for shown, delta in (([first, second], label), ([second, first], 0.0 - label)):
             row: dict[str, Any] = {"mode": mode, "shown": shown, "delta": delta, "pair": f"{first}{second}"}
+            row["faults"] = [None if delta > 0 else _DARK, _DARK if delta > 0 else None] if delta else [None, None]
+            row["evidence"] = _evidence(*(pictures[name] for name in shown)) if with_evidence else None
             answers = [_answer(value, mode) for value in (delta, -2.0 if delta > 0 else 2.0)]
             rows.append((row, prompts.load(prompts.COMPARE[mode]).messages(), answers))
     if with_scores:
         for name in pictures:
-            row = {"mode": "score", "shown": [name], "delta": None, "pair": "pq"}
+            row = {"mode": "score", "shown": [name], "delta": None, "pair": "pq", "faults": None, "evidence": None}
             rows.append((row, prompts.load(prompts.SCORE).messages(), ["Score: 6", "Score: 2"]))
     batch: dict[str, list[Any]] = {name: [] for name in ("prompts", "completions", "completion_ids", *COLUMNS)}
     for row, messages, texts in rows:
@@ -269,10 +279,22 @@ def probe_batch(mode: Mode, *, with_scores: bool) -> dict[str, Any]:
     return batch
 
 
+_DARK = "exposure_down"
+
+
+def _evidence(first: Image.Image, second: Image.Image) -> PairEvidence:
+    """Of two grey pictures no more than how bright they are, here from 0 to 100."""
+    values = [{"brightness": image.getpixel((0, 0))[0] / 2.55} for image in (first, second)]  # type: ignore[index]
+    width, height = first.size
+    measured = [Measurements(width=width, height=height, values=one) for one in values]
+    return PairEvidence(first=measured[0], second=measured[1], registration=None)
+
+
 def _answer(delta: float, mode: Mode) -> str:
     better = winner_of(delta)
-    factors = () if better == "tie" else ("light",)
-    rationale = Rationale(text="One is darker.", factors=factors, better=better) if mode == "reasoned" else None  # type: ignore[arg-type]
+    factors: tuple[Factor, ...] = () if better == "tie" else ("light",)
+    text = "Neither is better." if better == "tie" else f"{'A' if better == 'B' else 'B'} is underexposed."
+    rationale = Rationale(text=text, factors=factors, better=better) if mode == "reasoned" else None
     return render_verdict(stated(delta, rationale))
 
 

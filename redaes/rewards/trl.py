@@ -8,6 +8,9 @@ say where a completion belongs:
 * ``edges``: the group's pairs, each ``{"first": id, "second": id, "delta": points or None}``;
 * ``shown``: ids of the pictures, A then B, or the one.
 
+And those that say what is known of the pair: ``delta``, ``factors``, ``faults`` and ``evidence``, in the letters of the
+order shown (:data:`redaes.rewards.plugins.COLUMNS`).
+
 A component is computed from the completion itself and, for consistency, from those of its own group alone. A batch
 that lacks a part of a group is refused: a reward must never depend on how a group happened to be cut.
 """
@@ -16,10 +19,15 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Literal
 
 from redaes.answers import parse, parse_score
 from redaes.errors import ParseError, TrainingError
+from redaes.evidence.checking import check
+from redaes.evidence.claims import Claim, Claims
+from redaes.evidence.extraction import extract
+from redaes.evidence.records import PairEvidence
 from redaes.prompts import Mode
 from redaes.rewards.ranking_consistency import (
     closeness_to_scale,
@@ -32,6 +40,7 @@ from redaes.rewards.ranking_consistency import (
     thurstone_reward,
     verdict_reward,
 )
+from redaes.rewards.reasoning import evidence_reward, symptom_reward
 from redaes.types import Factor, Verdict, Winner, winner_of
 
 Completion = list[dict[str, Any]]
@@ -238,6 +247,48 @@ def reward_factor(
     ]
 
 
+@lru_cache(maxsize=4096)
+def _claims_of(text: str) -> tuple[Claim, ...]:
+    """Two components and the pages read the same reasonings."""
+    return extract(text)
+
+
+def checked(verdict: Verdict | None, evidence: PairEvidence | None) -> Claims | None:
+    """What the reasoning of an answer says, held against what was measured; None: one of them is not there."""
+    if verdict is None or verdict.rationale is None or evidence is None:
+        return None
+    return check(_claims_of(verdict.rationale.text), evidence)
+
+
+def reward_symptom(
+    completions: list[Completion],
+    mode: list[Form],
+    delta: list[float | None],
+    faults: list[Sequence[str | None] | None],
+    evidence: list[PairEvidence | None],
+    **_: Any,
+) -> list[float | None]:
+    """Whether the rationale names the very fault that decides, on the right picture; None for a single picture."""
+    return [
+        None
+        if form == "score" or measured is None
+        else symptom_reward(verdict, checked(verdict, measured), known, winner)
+        for form, verdict, known, measured, winner in zip(
+            mode, verdicts(completions, mode), faults, evidence, _winners(delta), strict=True
+        )
+    ]
+
+
+def reward_evidence(
+    completions: list[Completion], mode: list[Form], evidence: list[PairEvidence | None], **_: Any
+) -> list[float | None]:
+    """How far what the rationale says is what was measured; None for a single picture."""
+    return [
+        None if form == "score" else evidence_reward(checked(verdict, measured), measured)
+        for form, verdict, measured in zip(mode, verdicts(completions, mode), evidence, strict=True)
+    ]
+
+
 REWARDS: dict[str, RewardFunction] = {
     "format": reward_format,
     "preference": reward_preference,
@@ -247,8 +298,13 @@ REWARDS: dict[str, RewardFunction] = {
     "group_consistency": reward_group_consistency,
     "thurstone": reward_thurstone,
     "factor": reward_factor,
+    "symptom": reward_symptom,
+    "evidence": reward_evidence,
 }
 """All components by the name that recipes use."""
+
+MEASURED = frozenset({"symptom", "evidence"})
+"""Components that hold a reasoning against what was measured of the pair."""
 
 
 def reward_functions(names: Sequence[str]) -> list[RewardFunction]:

@@ -17,8 +17,12 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from PIL import Image
 
+from redaes.evidence.claims import CheckedClaim
+from redaes.evidence.quantities import QUANTITIES
 from redaes.records import write_atomically
-from redaes.rewards.trl import Completion, completion_text, read
+from redaes.rewards.reasoning import reason_is_wrong, symptom_reward
+from redaes.rewards.trl import Completion, checked, completion_text, read
+from redaes.types import Verdict, winner_of
 
 THUMBNAIL = 224
 """Longest side of a picture on a page, in pixels."""
@@ -64,6 +68,7 @@ def write_page(
                 "shown": [letters[name] for name in row["shown"]],
                 "delta": row["delta"],
                 "factors": row["factors"],
+                "faults": [f"{name} in {side}" for name, side in zip(row["faults"] or (), "AB", strict=False) if name],
                 "answers": [],
             },
         )
@@ -72,6 +77,7 @@ def write_page(
             {
                 "text": completion_text(completions[number]),
                 "failure": answer if isinstance(answer, str) else None,
+                **_reason(answer if isinstance(answer, Verdict) else None, row),
                 "parts": [_figure(values[number]) for values in components.values()],
                 "reward": _figure(rewards[number]),
             }
@@ -83,6 +89,30 @@ def write_page(
     path = folder / f"step-{step:06d}.html"
     write_atomically(path, page.encode("utf-8"))
     return path
+
+
+def _reason(verdict: Verdict | None, row: Mapping[str, Any]) -> dict[str, Any]:
+    """What is wrong with an answer's reasoning, where the pair was measured: ``contradicted`` statements in words, and
+    whether the reason is wrong although the verdict is right."""
+    claims = checked(verdict, row["evidence"])
+    if verdict is None or claims is None:
+        return {"contradicted": [], "reason_wrong": False}
+    better = None if row["delta"] is None else winner_of(row["delta"])
+    wrong = reason_is_wrong(claims, symptom_reward(verdict, claims, row["faults"], better))
+    return {
+        "contradicted": [_contradiction(one) for one in claims.checked if one.status == "contradicted"],
+        "reason_wrong": wrong and verdict.winner == better,
+    }
+
+
+def _contradiction(one: CheckedClaim) -> str:
+    quantity = QUANTITIES.get(one.claim.quantity or "")
+    figures = [value for value in one.measured if value is not None]
+    said = f"“{one.claim.text}” is contradicted ({one.why})"
+    if quantity is None or len(figures) < 2:
+        return said
+    first, second = (f"{value:.{quantity.digits}f}" for value in figures)
+    return f"{said}; {quantity.spoken} measured {first} in A and {second} in B"
 
 
 def _figure(value: float) -> str:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
 import sys
-from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
@@ -23,16 +21,19 @@ from trl import GRPOConfig, GRPOTrainer
 from redaes import prompts
 from redaes.backends.sampling import forget_sampling
 from redaes.errors import TrainingError
+from redaes.evidence.extraction import VERSION as CLAIMS_VERSION
+from redaes.evidence.records import VERSION as EVIDENCE_VERSION
 from redaes.prompts import Mode
-from redaes.records import load_pairs, record_of, without_operations
+from redaes.records import load_pairs, without_operations
 from redaes.rewards.plugins import load_plugins, try_plugins
-from redaes.rewards.trl import observations, reward_functions
+from redaes.rewards.trl import MEASURED, observations, reward_functions
 from redaes.training.checkpoints import ExactCheckpoints
 from redaes.training.completion_pages import write_page
 from redaes.training.defaults import SAMPLING, refuse_what_spoils
-from redaes.training.formatting import ORDERS, decode, ordered_delta, ordered_images
-from redaes.training.groups import GroupPrompts, GroupSampler, RankingGroup, check_batch, ranking_groups
+from redaes.training.groups import GroupSampler, check_batch
+from redaes.training.measuring import measure_training_pairs
 from redaes.training.pictures import LookedAtBefore, vision_tower
+from redaes.training.ranking_rows import groups_of, ranking_dataset
 from redaes.training.rows import Needs, check_rows
 from redaes.training.setup import (
     StageArguments,
@@ -44,10 +45,8 @@ from redaes.training.setup import (
 )
 from redaes.training.validated import ValidatedTrainer, prepare
 from redaes.training.vllm_rollouts import check_vllm, mended_vllm
-from redaes.types import Order
 
 SPECIAL_VISION_TOKENS = ("<|vision_start|>", "<|vision_end|>", "<|vision_pad|>", "<|image_pad|>", "<|video_pad|>")
-SIDES = ("first", "second")
 
 
 class _EachTime(argparse.Action):
@@ -112,8 +111,12 @@ class RankingConfig(GRPOConfig):
                 f"{len(self.reward_weights)} reward_weights for {len(self.components)} {what} "
                 f"({', '.join(self.components)}); give one for each"
             )
-        if self.mode == "fast" and "factor" in self.rewards:
-            raise TrainingError("fast answers name no factor: drop 'factor' from rewards, or use mode: reasoned")
+        of_reasons = [name for name in self.rewards if name == "factor" or name in MEASURED]
+        if self.mode == "fast" and of_reasons:
+            raise TrainingError(
+                f"fast answers name no factor and give no reason: drop {', '.join(of_reasons)} from rewards, or use "
+                "mode: reasoned"
+            )
         if self.accelerator_config.dispatch_batches or self.accelerator_config.split_batches:
             raise TrainingError(
                 "dispatch_batches and split_batches would cut ranking groups between processes: leave them off"
@@ -129,11 +132,19 @@ class RankingConfig(GRPOConfig):
         )
         """Prompts in one process's generation batch."""
         mode: Mode = "fast" if self.mode == "fast" else "reasoned"
-        try_plugins(plugins, mode, with_scores=self.scores_pictures, trainer_state=TrainerState())
+        try_plugins(
+            plugins,
+            mode,
+            with_scores=self.scores_pictures,
+            with_evidence=self.needs_evidence,
+            trainer_state=TrainerState(),
+        )
 
     def to_dict(self) -> dict[str, Any]:
-        """As transformers has it, with what the plugins' files held: settings and run records are made of this."""
-        return {**super().to_dict(), "reward_plugin_files": list(self.reward_plugin_files)}
+        """As transformers has it, with what the plugins' files held and what reasonings are held against: settings and
+        run records are made of this."""
+        measured = {"reward_evidence": f"{EVIDENCE_VERSION} {CLAIMS_VERSION}"} if self.needs_evidence else {}
+        return {**super().to_dict(), "reward_plugin_files": list(self.reward_plugin_files), **measured}
 
     def _check_resumable(self) -> None:
         """Completions are not part of a checkpoint, so one must fall where new ones are generated."""
@@ -162,81 +173,14 @@ class RankingConfig(GRPOConfig):
         return "thurstone" in self.rewards
 
     @property
+    def needs_evidence(self) -> bool:
+        """Whether a component holds reasonings against what is measured."""
+        return not MEASURED.isdisjoint(self.rewards)
+
+    @property
     def n_processes(self) -> int:
         """Processes that share a generation batch."""
         return self.generation_batch_size // (self.per_device_train_batch_size * self.steps_per_generation)
-
-
-def groups_of(pairs: datasets.Dataset, limit: int) -> list[RankingGroup]:
-    """The ranking groups of a split with undecoded pictures; see :func:`ranking_groups`."""
-    pictures: list[tuple[str, str]] = []
-    for batch in pairs.select_columns(list(SIDES)).iter(256):
-        ids = [[hashlib.sha256(image["bytes"]).hexdigest() for image in batch[side]] for side in SIDES]
-        pictures.extend(zip(*ids, strict=True))
-    return ranking_groups(pairs["group"], pictures, pairs["delta"], limit)
-
-
-@dataclass(frozen=True)
-class _PromptRows:
-    """Makes prompts of their numbers. Workers that are started afresh get it by its name: it is no local function."""
-
-    pairs: datasets.Dataset
-    """With undecoded pictures."""
-    groups: tuple[RankingGroup, ...]
-    mode: Mode
-
-    def __call__(self, batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
-        """Columns ``group``, ``pair`` and ``show`` to what TRL and the rewards take."""
-        rows = [self._row(*row) for row in zip(batch["group"], batch["pair"], batch["show"], strict=True)]
-        return {name: [row[name] for row in rows] for name in rows[0]}
-
-    def _row(self, number: int, index: int, show: str) -> dict[str, Any]:
-        group = self.groups[number]
-        pair = group.pairs[index]
-        record = record_of(self.pairs[pair.row], "train")
-        edges = [{"first": p.first, "second": p.second, "delta": p.delta} for p in group.pairs]
-        row: dict[str, Any] = {"group": group.id, "edges": edges, "pair": record.pair.id}
-        row["factors"] = list(record.pair.factors)
-        if show in SIDES:
-            row["prompt"] = prompts.load(prompts.SCORE).messages()
-            row["images"] = [decode(record, "first" if show == "first" else "second")]
-            return {**row, "mode": "score", "shown": [getattr(pair, show)], "delta": None}
-        order: Order = "forward" if show == "forward" else "swapped"
-        row["prompt"] = prompts.load(prompts.COMPARE[self.mode]).messages()
-        row["images"] = ordered_images(record, order)
-        shown = [pair.first, pair.second] if order == "forward" else [pair.second, pair.first]
-        return {**row, "mode": self.mode, "shown": shown, "delta": ordered_delta(record, order)}
-
-
-def ranking_dataset(
-    pairs: datasets.Dataset, groups: Sequence[RankingGroup], mode: Mode, *, with_scores: bool
-) -> tuple[datasets.Dataset, list[GroupPrompts]]:
-    """Prompts for stage 3, made when they are read.
-
-    Args:
-        pairs: the split, with undecoded pictures.
-        groups: of these pairs.
-        mode: form of the answers.
-        with_scores: whether each picture is asked about by itself too.
-
-    Returns:
-        The prompts, and for each group the numbers of its own.
-    """
-    table: dict[str, list[Any]] = {"group": [], "pair": [], "show": []}
-    numbers: list[GroupPrompts] = []
-
-    def add(group: int, pair: int, show: str) -> int:
-        for column, value in zip(table.values(), (group, pair, show), strict=True):
-            column.append(value)
-        return len(table["show"]) - 1
-
-    for number, group in enumerate(groups):
-        ways = tuple(tuple(add(number, pair, order) for order in ORDERS) for pair in range(len(group.pairs)))
-        shown_in = {getattr(pair, side): (index, side) for index, pair in enumerate(group.pairs) for side in SIDES}
-        singles = tuple(add(number, *shown_in[picture]) for picture in group.pictures) if with_scores else ()
-        numbers.append(GroupPrompts(ways, singles))  # type: ignore[arg-type]  # two orders each
-    rows = datasets.Dataset.from_dict(table).with_transform(_PromptRows(pairs, tuple(groups), mode))
-    return rows, numbers
 
 
 def length_reward_correlation(lengths: Tensor, rewards: Tensor, num_generations: int) -> float:
@@ -376,7 +320,10 @@ def run_grpo(arguments: StageArguments, config: RankingConfig) -> Path:
     pairs = without_operations(load_pairs(arguments.data_folder, "train"), arguments.leave_out)
     groups = groups_of(pairs, config.pictures_per_group)
     mode: Mode = "reasoned" if config.mode == "reasoned" else "fast"
-    rows, numbers = ranking_dataset(pairs, groups, mode, with_scores=config.scores_pictures)
+    measured = None
+    if config.needs_evidence and arguments.plan is None:  # a dry run gives no rewards, and writes nothing
+        measured = measure_training_pairs(arguments, max(1, config.dataloader_num_workers))
+    rows, numbers = ranking_dataset(pairs, groups, mode, with_scores=config.scores_pictures, measured=measured)
     sampler = GroupSampler(
         numbers,
         capacity=config.capacity,

@@ -20,21 +20,24 @@ import torch
 from safetensors.torch import load_file
 from transformers import TrainerControl, TrainerState
 
-from redaes.errors import TrainingError
-from redaes.records import load_pairs
+from redaes.answers import render_verdict, stated
+from redaes.errors import RecordError, TrainingError
+from redaes.evidence.records import Measurements, PairEvidence
+from redaes.measured_pairs import MeasuredPairs, measured_pairs
+from redaes.records import load_pairs, record_of
 from redaes.rewards import trl as rewards
 from redaes.training import grpo
 from redaes.training.completion_pages import write_page
 from redaes.training.grpo import (
     AllCutOff,
     RankingConfig,
-    groups_of,
     length_reward_correlation,
-    ranking_dataset,
     run_grpo,
 )
+from redaes.training.ranking_rows import groups_of, ranking_dataset
 from redaes.training.recipes import parse
 from redaes.training.setup import StageArguments, base_processor, load_model
+from redaes.types import Rationale
 
 ROOT = Path(__file__).parents[2]
 RECIPE = ROOT / "stages" / "configs" / "stage3_nano.yaml"
@@ -121,6 +124,30 @@ def test_a_group_asks_about_each_pair_in_both_orders_and_about_each_picture(red_
         assert all(images[row["shown"][0]] == row["images"][0].tobytes() for row in asked)
 
 
+def test_a_pair_brings_its_faults_and_what_was_measured_in_the_letters_of_the_order(few_folder: Path) -> None:
+    pairs = load_pairs(few_folder, "train")
+    groups = groups_of(pairs, 3)[:2]
+    measured = measured_pairs(few_folder, "train")
+    rows, numbers = ranking_dataset(pairs, groups, "reasoned", with_scores=True, measured=measured)
+    known = 0
+    for group, own in zip(groups, numbers, strict=True):
+        for pair, (forward, swapped) in zip(group.pairs, own.pairs, strict=True):
+            one, other = rows[forward], rows[swapped]
+            record = record_of(pairs[pair.row], "train")
+            assert one["evidence"] == measured.evidence(record.pair) == other["evidence"].swapped()
+            edits = (record.pair.edit_first, record.pair.edit_second)
+            assert one["faults"] == other["faults"][::-1] == [edit and edit.operation for edit in edits]
+            known += one["faults"] != [None, None]
+        alone = rows[own.singles[0]]
+        assert (alone["faults"], alone["evidence"]) == (None, None)
+    assert known
+    unmeasured, _ = ranking_dataset(pairs, groups, "reasoned", with_scores=False)
+    assert unmeasured[0]["evidence"] is None
+    broken, _ = ranking_dataset(pairs, groups, "reasoned", with_scores=False, measured=MeasuredPairs({}))
+    with pytest.raises(RecordError, match="was not measured"):
+        broken[0]
+
+
 def test_without_thurstone_there_are_pairs_only(red_folder: Path) -> None:
     pairs = load_pairs(red_folder, "train")
     rows, numbers = ranking_dataset(pairs, groups_of(pairs, 3), "fast", with_scores=False)
@@ -185,7 +212,9 @@ def test_log_probabilities_do_not_depend_on_who_shares_the_batch(
         (["--reward_weights", "1", "1"], "2 reward_weights for 3 rewards"),
         (["--completion_page_steps", "-1"], "completion_page_steps is -1"),
         (["--mode", "fast", "--rewards", "format", "factor", "--reward_weights", "1", "1"],
-         "fast answers name no factor"),
+         "fast answers name no factor .* drop factor from rewards"),
+        (["--mode", "fast", "--rewards", "format", "symptom", "evidence", "--reward_weights", "1", "1", "1"],
+         "give no reason: drop symptom, evidence from rewards"),
         (["--per_device_train_batch_size", "4"],
          "at least .* prompts × 2 generations = .* or set pictures_per_group lower"),
         (["--accelerator_config", '{"split_batches": true}'], "would cut ranking groups"),
@@ -429,6 +458,35 @@ def test_a_page_shows_pictures_answers_and_rewards(
     assert re.search(r"Score: 7.*?<td>0\.04</td><td>–</td><td>0\.04</td>", text, re.DOTALL)
     assert text == write_page(tmp_path / "pages", 12, rows, completions,
                               {"format": figures, "factor": [float("nan")] * 12}, figures).read_text()  # fmt: skip
+
+
+def test_a_page_marks_a_wrong_reason_beside_a_right_verdict(
+    page_rows: Callable[[], list[dict[str, Any]]], tmp_path: Path
+) -> None:
+    dark, bright = (Measurements(width=96, height=96, values={"brightness": value}) for value in (30.0, 60.0))
+    measured = {
+        "evidence": PairEvidence(first=bright, second=dark, registration=None), "faults": [None, "exposure_down"],
+        "delta": 2.0, "mode": "reasoned",
+    }  # fmt: skip
+    rows = [{**page_rows()[0], **measured} for _ in range(5)]
+
+    def said(text: str, delta: float = 2.0) -> list[dict[str, Any]]:
+        rationale = Rationale(text=text, factors=("light",), better="A" if delta > 0 else "B")
+        return [{"role": "assistant", "content": render_verdict(stated(delta, rationale))}]
+
+    completions = [
+        said("B suffers from underexposure."), said("B suffers from underexposure. B is brighter."),
+        said("B is hazy."), said("A suffers from underexposure.", -2.0), said("B is darker."),
+    ]  # fmt: skip
+    figures = [0.5] * len(rows)
+    text = write_page(tmp_path, 1, rows, completions, {"symptom": figures, "evidence": figures}, figures).read_text()
+    assert "exposure_down in B" in text
+    assert re.search(r"<th>symptom</th>\s*<th>evidence</th>", text)
+    cells = re.findall(r"<tr><td>(.*?)</td>", text, re.DOTALL)
+    assert ["verdict right, reason wrong" in cell for cell in cells] == [False, True, True, False, False]
+    assert "“B is brighter” is contradicted (sign); brightness measured 60 in A and 30 in B" in cells[1]
+    assert "contradicted" not in cells[0] + cells[4]
+    assert "contradicted" in cells[3]
 
 
 # --- looking once -------------------------------------------------------------------------------------------

@@ -11,10 +11,14 @@ from typing import Any
 import pytest
 
 from redaes.errors import TrainingError
+from redaes.evidence.extraction import VERSION as CLAIMS_VERSION
+from redaes.evidence.records import VERSION as EVIDENCE_VERSION
 from redaes.records import load_pairs
 from redaes.rewards.plugins import COLUMNS
 from redaes.training import grpo
-from redaes.training.grpo import RankingConfig, groups_of, ranking_dataset, run_grpo
+from redaes.training.grpo import RankingConfig, run_grpo
+from redaes.training.measuring import measure_training_pairs
+from redaes.training.ranking_rows import groups_of, ranking_dataset
 from redaes.training.recipes import parse
 from redaes.training.setup import StageArguments, claim
 
@@ -32,14 +36,16 @@ def redness(completions, images, mode, delta, **_):
 """
 
 
-def arguments(model: Path | str, data: Path, out: Path, *more: str) -> tuple[StageArguments, RankingConfig]:
+def arguments(
+    model: Path | str, data: Path, out: Path, *more: str, rewards: tuple[str, ...] = ()
+) -> tuple[StageArguments, RankingConfig]:
     return parse(
         RankingConfig,
         RECIPE,
         ["--model", str(model), "--data", str(data), "--output_dir", str(out), "--bf16", "false", "--disable_tqdm",
          "true", "--save_steps", "2", "--max_steps", "2", "--max_completion_length", "4", "--lora_r", "4",
          "--pictures_per_group", "2", "--per_device_train_batch_size", "8", "--num_generations", "2",
-         "--rewards", "format", "thurstone", "--completion_page_steps", "2", *more],
+         "--rewards", *(rewards or ("format", "thurstone")), "--completion_page_steps", "2", *more],
     )  # fmt: skip
 
 
@@ -50,34 +56,43 @@ def own(tmp_path: Path) -> Path:
     return file
 
 
-def test_a_run_with_own_components(own: Path, tiny_model: Path, red_folder: Path, tmp_path: Path) -> None:
+def test_a_run_with_own_components_and_what_is_measured(
+    own: Path, tiny_model: Path, red_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     given = ["--reward_plugin", f"{own}:length", "--reward_plugin", f"{own}:redness",
-             "--reward_weights", "1", "1", "0.5", "2"]  # fmt: skip
+             "--reward_weights", "1", "1", "1", "1", "0.5", "2"]  # fmt: skip
+    rewards = ("format", "thurstone", "symptom", "evidence")
     out = tmp_path / "run"
-    stage, config = arguments(tiny_model, red_folder, out, *given)
+    stage, config = arguments(tiny_model, red_folder, out, *given, rewards=rewards)
     pickle.dumps(config)  # as the trainer does
-    assert config.components == ["format", "thurstone", "length", "redness"]
+    assert config.components == [*rewards, "length", "redness"]
     final = run_grpo(stage, config)
+    n_pairs = len(load_pairs(red_folder, "train"))
+    assert f"evidence: {n_pairs} of {n_pairs} pairs measured" in capsys.readouterr().err
+    assert measure_training_pairs(stage, 1).places  # kept:
+    assert "evidence" not in capsys.readouterr().err
     logged = next(
         entry for entry in json.loads((final / "trainer_state.json").read_text())["log_history"] if "loss" in entry
     )
+    assert logged["rewards/reward_symptom/mean"] == logged["rewards/reward_evidence/mean"] == 0.0  # no answer parses
     assert 0 < logged["rewards/length/mean"] <= 1
     assert 0 < logged["rewards/redness/mean"] < 1
     assert logged["rewards/length/std"] >= 0
     page = next((out / "completions").glob("*.html")).read_text()
-    assert re.search(r"<th>length</th>\s*<th>redness</th>", page)
+    assert re.search(r"<th>symptom</th>\s*<th>evidence</th>\s*<th>length</th>\s*<th>redness</th>", page)
     record = json.loads((final / "run_record.json").read_text())["training_arguments"]
     assert record["reward_plugin"] == given[1:4:2]
+    assert record["reward_evidence"] == f"{EVIDENCE_VERSION} {CLAIMS_VERSION}"
     assert [line.split()[0] for line in record["reward_plugin_files"]] == ["length", "redness"]
     assert "length sha256:" in (final / "README.md").read_text()
     assert str(own) not in (final / "README.md").read_text()  # a path of this machine
     columns = next(iter(grpo.load_plugins(config.reward_plugin)))._function.__globals__["SEEN"]
     assert set(columns[-1]) == {"prompts", *COLUMNS, "trainer_state", "log_extra", "log_metric"}
 
-    assert claim("stage3_grpo", *arguments(tiny_model, red_folder, out, *given)).final == final
+    assert claim("stage3_grpo", *arguments(tiny_model, red_folder, out, *given, rewards=rewards)).final == final
     own.write_text(PLUGINS.replace("/ 8", "/ 9"))
     with pytest.raises(TrainingError, match=r"other settings .*reward_plugin_files"):
-        claim("stage3_grpo", *arguments(tiny_model, red_folder, out, *given))
+        claim("stage3_grpo", *arguments(tiny_model, red_folder, out, *given, rewards=rewards))
 
 
 def test_rows_have_the_columns_that_plugins_are_told_of(red_folder: Path) -> None:

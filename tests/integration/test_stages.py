@@ -15,9 +15,10 @@ from redaes.early_checks import chosen
 from redaes.errors import InputError, RecordError, TrainingError
 from redaes.records import data_hash, load_pairs
 from redaes.training.alignment import AlignmentCollator, AlignmentConfig, run_align
-from redaes.training.grpo import RankingConfig, groups_of, ranking_dataset, run_grpo
+from redaes.training.grpo import RankingConfig, run_grpo
 from redaes.training.pictures import LookedAtOnce, vision_tower
 from redaes.training.preferences import PreferenceConfig, run_preferences
+from redaes.training.ranking_rows import groups_of, ranking_dataset
 from redaes.training.recipes import parse
 from redaes.training.setup import StageArguments, base_processor, load_model
 from redaes.training.sft import SFTConfig, run_sft

@@ -94,7 +94,8 @@ def test_ablations_share_the_stages_that_they_share_and_go_on(red_folder: Path, 
     assert said[0] == said[1]
     assert {path.name for path in (tmp_path / "seed0").iterdir()} == {"1", "1-2", "1-2-3", "1-2-3-factor"}
     record = json.loads((tmp_path / "seed0" / "1-2-3-factor" / "settings.json").read_text())
-    assert record["reward_weights"][-1] == 0.0
+    weights = dict(zip(record["rewards"], record["reward_weights"], strict=True))
+    assert [name for name, weight in weights.items() if not weight] == ["factor"]
     rows = re.findall(r"^\| (fast|reasoned): .* \|$", said[0], re.MULTILINE)
     assert rows == (["fast"] * 3 + ["reasoned"] * 3) * 2  # values, then changes
     assert "| change against all three stages | without stage 3 | without the factor reward |" in said[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -317,6 +318,23 @@ def test_wrong_rows_end_with_2_and_are_named(red_folder: Path, tmp_path: Path) -
     assert done.exit_code == 2
     assert "wrong: id is not unique: 2" in done.stdout
     assert f"(id {rows[0]['id']})" in done.stdout
+    assert "rationales" not in done.stdout
+
+
+def test_rationales_that_the_pixels_contradict_end_with_2(red_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    for file in red_folder.glob("data/*.parquet"):
+        rows = list(stream_rows(file))[:1]
+        for name in ("rationale", "rationale_swapped"):
+            said = json.loads(rows[0][name])
+            rows[0][name] = json.dumps({**said, "text": "A is noisier: noise 99.0 against 0.1."})
+        pq.write_table(pa.Table.from_pylist(rows, schema=pq.read_schema(file)), tmp_path / "data" / file.name)
+    done = _run("validate", tmp_path, "--claims", "--workers", "2")
+    assert done.exit_code == 2
+    assert "wrong: rationale contradicted by the pixels: 2" in done.stdout
+    assert re.search(rf"\(id {rows[0]['id']}\): rationale: '.*noise 99.0 against 0.1", done.stdout)
+    assert re.search(r"rationale_swapped: '.*noise 99.0 against 0.1", done.stdout)
+    assert "statements of the rationales" in done.stdout
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "file_hashes",
         "records",
         "table_cache",
+        "measured_pairs",
         "hub",
         "backends",
         "nano",

@@ -28,7 +28,7 @@ def plugin(folder: Path, source: str, name: str = "f", file: str = "own.py") -> 
 
 
 def tried(one: RewardPlugin, *, with_scores: bool = False) -> None:
-    try_plugins([one], "reasoned", with_scores=with_scores, trainer_state=None)
+    try_plugins([one], "reasoned", with_scores=with_scores, with_evidence=False, trainer_state=None)
 
 
 def test_a_good_one_passes_and_keeps_none(tmp_path: Path) -> None:
@@ -43,12 +43,16 @@ def test_a_good_one_passes_and_keeps_none(tmp_path: Path) -> None:
 
 
 def test_the_probe_is_what_our_own_components_take() -> None:
-    batch = probe_batch("reasoned", with_scores=True)
+    batch = probe_batch("reasoned", with_scores=True, with_evidence=True)
     assert set(batch) == {"prompts", "completions", "completion_ids", *COLUMNS}
     rewards = {name: function(**batch) for name, function in zip(REWARDS, reward_functions(list(REWARDS)), strict=True)}
     assert rewards["format"] == [1.0, 1.0, 0.0] * 9
     assert rewards["verdict"][:9] == [1.0, 0.0, 0.0] * 3
     assert rewards["factor"][:3] == [1.0, 0.0, 0.0]
+    assert rewards["symptom"][:3] == [1.0, 0.0, 0.0]
+    assert rewards["evidence"][:3] == [0.5, 0.0, 0.0]
+    unmeasured = probe_batch("reasoned", with_scores=True)
+    assert unmeasured["evidence"] == [None] * len(unmeasured["mode"])
     fast = probe_batch("fast", with_scores=False)
     assert reward_functions(["format"])[0](**fast) == [1.0, 1.0, 0.0] * 6
 

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import math
 from itertools import permutations
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from scipy.stats import norm
 
 from redaes.answers import render_verdict, stated
 from redaes.errors import TrainingError
+from redaes.evidence.records import Measurements, PairEvidence
 from redaes.rewards.ranking_consistency import GAMMA, TAU, S
-from redaes.rewards.trl import REWARDS, Completion, observations, reward_functions
+from redaes.rewards.reasoning import NEAR, SHOWN, WITHOUT_FIGURE
+from redaes.rewards.trl import MEASURED, REWARDS, Completion, observations, reward_functions
 from redaes.types import Rationale, winner_of
 
 
@@ -21,10 +25,23 @@ def said(text: str) -> Completion:
     return [{"role": "assistant", "content": text}]
 
 
-def answer(delta: float, factor: str = "light") -> Completion:
+def answer(delta: float, factor: str = "light", text: str | None = None) -> Completion:
+    """An answer, whose reasoning says in true words and figures that the worse picture is dark."""
     better = winner_of(delta)
-    rationale = Rationale(text="A and B differ.", factors=() if better == "tie" else (factor,), better=better)
+    worse = "A" if better == "B" else "B"
+    told = f"{worse} suffers from underexposure, with brightness 30 against 60." if text is None else text
+    rationale = Rationale(text=told, factors=() if better == "tie" else (factor,), better=better)
     return said(render_verdict(stated(delta, rationale)))
+
+
+def dark(label: float | None) -> tuple[list[str | None], PairEvidence]:
+    """The faults of A and of B, of which the worse one is underexposed, and what was measured of them."""
+    worse = None if label is None or winner_of(label) == "tie" else "A" if label < 0 else "B"
+    pictures = [
+        Measurements(width=64, height=48, values={"brightness": 30.0 if side == worse else 60.0}) for side in "AB"
+    ]
+    faults = ["exposure_down" if side == worse else None for side in "AB"]
+    return faults, PairEvidence(first=pictures[0], second=pictures[1], registration=None)
 
 
 def joined(*batches: dict[str, Any]) -> dict[str, Any]:
@@ -43,6 +60,7 @@ def prompt(
     label = labels[shown] if shown in labels else labels.get(shown[::-1])  # type: ignore[index, call-overload]
     if label is not None and shown not in labels:
         label = -label
+    faults, evidence = dark(label) if len(shown) == 2 else (None, None)
     return {
         "completions": list(completions),
         "mode": ["reasoned" if len(shown) == 2 else "score"] * n,
@@ -51,6 +69,8 @@ def prompt(
         "edges": [[{"first": a, "second": b, "delta": delta} for (a, b), delta in labels.items()]] * n,
         "delta": [label] * n,
         "factors": [list(factors)] * n,
+        "faults": [faults] * n,
+        "evidence": [evidence] * n,
     }
 
 
@@ -78,7 +98,10 @@ GARBAGE = [
     "A" * 5000,
     "Score: 6",
 ]
-PAIRED = ["format", "preference", "verdict", "difference", "swap_consistency", "group_consistency", "factor"]
+PAIRED = [
+    "format", "preference", "verdict", "difference", "swap_consistency", "group_consistency", "factor", "symptom",
+    "evidence",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("garbage", GARBAGE)
@@ -296,3 +319,51 @@ def test_observations_by_hand() -> None:
             "swap/gap": (0.5 + 2.5) / 2,
         }
     )
+
+
+# --- what reasonings say ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "symptom", "evidence"),
+    [
+        ("B suffers from underexposure, with brightness 30 against 60.", 1.0, 1.0),
+        ("A suffers from underexposure, with brightness 30 against 60.", 0.0, 0.0),  # contradicted, figures and all
+        ("B suffers from underexposure. B is darker: brightness 60 against 30.", 0.0, 0.0),
+        ("B suffers from underexposure. B is darker: brightness 10 against 90.", 1.0, 0.0),
+        ("B is darker.", SHOWN, WITHOUT_FIGURE),
+        ("B suffers from a grey haze.", NEAR, 0.0),
+        ("B suffers from obstruction by a finger.", 0.0, 0.0),
+        ("They were looked at.", 0.0, 0.0),
+    ],
+)
+def test_what_is_said_is_held_against_the_pixels(text: str, symptom: float, evidence: float) -> None:
+    one = prompt(("x", "y"), answer(3.0, text=text), labels={("x", "y"): 3.0})
+    assert REWARDS["symptom"](**one) == [pytest.approx(symptom)]
+    assert REWARDS["evidence"](**one) == [pytest.approx(evidence)]
+
+
+def test_pairs_that_were_not_measured_or_not_labelled_have_no_such_reward() -> None:
+    one = prompt(("x", "y"), answer(3.0), said("?"), labels={("x", "y"): 3.0})
+    for name in MEASURED:
+        assert REWARDS[name](**{**one, "evidence": [None, None]}) == [None, None]
+    assert REWARDS["symptom"](**{**one, "delta": [None, None]}) == [None, None]
+    assert REWARDS["symptom"](**{**one, "faults": [[None, None]] * 2}) == [None, None]
+    assert REWARDS["evidence"](**{**one, "delta": [None, None], "faults": [[None, None]] * 2}) == [1.0, 0.0]
+
+
+def test_a_wrong_fault_of_the_right_factor_is_paid_little_and_by_the_factor_in_full() -> None:
+    """ "Obstruction by a finger", for power lines: all that the reason could earn before there was a symptom."""
+    evidence = dark(None)[1].model_copy(update={"changes": ()})
+    one = prompt(
+        ("x", "y"), answer(3.0, "content", "B suffers from obstruction by a finger."), labels={("x", "y"): 3.0},
+        factors=("content",),
+    )  # fmt: skip
+    one = {**one, "faults": [[None, "power_lines"]], "evidence": [evidence]}
+    assert REWARDS["factor"](**one) == [1.0]
+    assert REWARDS["symptom"](**one) == [pytest.approx(0.1)]
+    recipe = yaml.safe_load((Path(__file__).parents[2] / "stages" / "configs" / "stage3_nano.yaml").read_text())
+    weights = dict(zip(recipe["rewards"], recipe["reward_weights"], strict=True))
+    reasons = ("factor", "symptom", "evidence")
+    earned = sum(weights[name] * REWARDS[name](**one)[0] for name in reasons)  # type: ignore[operator]
+    assert earned <= 0.25 * sum(weights[name] for name in reasons)

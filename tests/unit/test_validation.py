@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import io
 import math
 import random
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
-from redaes.datagen.validation import POTENTIAL_TOLERANCE, Potential, validate
+from redaes.datagen.rationale_claims import CONTRADICTED, Statements, check_claims
+from redaes.datagen.validation import POTENTIAL_TOLERANCE, Potential, Rows, validate
 from redaes.errors import RecordError
 from redaes.records import read_json, stream_rows, write_json
+from redaes.types import Rationale
 
 Change = Callable[[list[dict[str, Any]]], None]
 
@@ -182,3 +188,58 @@ def test_a_potential_notices_what_does_not_add_up() -> None:
         first, second = rng.sample(sorted(scores), 2)
         assert potential.add(first, second, round(scores[first] - scores[second], 4)) < POTENTIAL_TOLERANCE
     assert potential.add("a", "b", scores["a"] - scores["b"] + 1) == pytest.approx(1, abs=0.01)
+
+
+# --- what the rationales say -----------------------------------------------------------------------------------------
+
+
+def test_statements_are_counted_and_rows_with_contradicted_ones_are_named(folder: Path, tmp_path: Path) -> None:
+    def how(rows: list[dict[str, Any]]) -> None:
+        texts = (
+            ("A is far noisier: noise 99.0 against 0.1.", "Nobody knows."),
+            ("A feels calm.", None),
+            (None, None),
+        )
+        del rows[len(texts) :]
+        for row, both in zip(rows, texts, strict=True):
+            for name, text in zip(("rationale", "rationale_swapped"), both, strict=True):
+                row[name] = None if text is None else Rationale(text=text, factors=(), better="tie").model_dump_json()
+        rows[2]["first"] = {**rows[2]["first"], "bytes": b"no picture"}
+        rows[2]["rationale"] = rows[0]["rationale"]
+
+    change(folder, how)
+    change(folder, lambda rows: rows.clear(), "test-00000")
+    wrong: dict[str, Rows] = {}
+    seen: list[tuple[int, int]] = []
+    found = check_claims(folder, wrong, progress=lambda done, total: seen.append((done, total)))
+    assert seen[-3:-1] == [(0, 3), (2, 3)]
+    assert found["test"] == Statements()
+    train = found["train"]
+    assert (train.rationales, train.silent, train.contradicted, train.unmeasured) == (3, 2, 1, 1)
+    assert train.by_status["contradicted"] == 1
+    assert train.by_status["supported"] == 0
+    (kind,) = wrong
+    assert kind == CONTRADICTED
+    assert wrong[kind].n == 1
+    assert "train-00000.parquet row 0" in wrong[kind].first[0]
+    assert re.search(
+        r"rationale: '.*noise 99.0 against 0.1.*' \(.*noise is [0-9.]+ in A and [0-9.]+ in B", wrong[kind].first[0]
+    )
+
+
+def test_the_second_order_is_held_against_the_pictures_in_that_order(folder: Path) -> None:
+    def how(rows: list[dict[str, Any]]) -> None:
+        del rows[1:]
+        pictures = [np.full((64, 96, 3), grey, np.uint8) for grey in (60, 160)]
+        for side, pixels in zip(("first", "second"), pictures, strict=True):
+            out = io.BytesIO()
+            Image.fromarray(pixels).save(out, "PNG")
+            rows[0][side] = {**rows[0][side], "bytes": out.getvalue()}
+        for name, text in (("rationale", "A is darker."), ("rationale_swapped", "B is darker.")):
+            rows[0][name] = Rationale(text=text, factors=(), better="tie").model_dump_json()
+
+    change(folder, how)
+    change(folder, lambda rows: rows.clear(), "test-00000")
+    wrong: dict[str, Rows] = {}
+    counts = check_claims(folder, wrong)["train"]
+    assert (wrong, counts.by_status["supported"], counts.by_status["contradicted"]) == ({}, 2, 0)

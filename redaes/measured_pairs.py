@@ -1,0 +1,226 @@
+"""What was measured of a dataset's pairs, measured once and kept beside the copies that ``datasets`` makes.
+
+A line is kept for each pair, its name (of the contents of the two pictures) and its evidence as JSON, in a folder
+that is named by the contents of the shard and the set of formulas: other pictures or formulas are measured anew, and
+what a killed process had measured is there for the next one. Processes of one run share the work.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+from collections.abc import Callable, Collection, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from redaes.errors import ImageError, RecordError
+from redaes.evidence.records import VERSION, Measurements, PairEvidence
+from redaes.images import decode_image
+from redaes.records import PairRecord, record_of, shards, stream_rows
+from redaes.table_cache import not_writable, results_of
+from redaes.types import Pair, Split
+
+_NAME_LENGTH = 32
+"""Letters of a pair's name; a space and its evidence follow."""
+
+GROUPS_AHEAD = 4
+"""Groups of pairs that are read before the first of them is measured, for each worker."""
+
+
+@dataclass(frozen=True)
+class MeasuredPairs:
+    """Where the evidence of each pair of a split stands. It is read when it is asked for."""
+
+    places: dict[str, tuple[Path, int]]
+    """Name of a pair to the file that has its line, and the byte at which that begins."""
+
+    def evidence(self, pair: Pair) -> PairEvidence | None:
+        """What was measured of a pair, in the order in which its row has it; None: nothing was.
+
+        Raises:
+            RecordError: it was there and is gone.
+        """
+        place = self.places.get(_name(pair))
+        if place is None:
+            return None
+        file, start = place
+        try:
+            with file.open("rb") as stream:
+                stream.seek(start + _NAME_LENGTH)
+                return PairEvidence.model_validate_json(stream.readline())
+        except (OSError, ValidationError) as error:
+            raise RecordError(f"{file} has lost what was measured ({error}); run again to measure it anew") from error
+
+
+def measured_pairs(
+    folder: Path,
+    split: Split,
+    *,
+    leave_out: Collection[str] = (),
+    only: Collection[str] | None = None,
+    share: tuple[int, int] = (0, 1),
+    workers: int = 1,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> MeasuredPairs:
+    """Measure the pairs of a split that were not measured before.
+
+    Rows that cannot be read, and pictures that do not decode, are passed over: to name them is others' work.
+
+    Args:
+        folder: of the dataset.
+        split: which part of it.
+        leave_out: edits; rows with one of them are not measured.
+        only: groups whose pairs are measured; None: all.
+        share: number of this process, and how many measure the split together; each takes the groups that are its own.
+            A last call with (0, 1), when all are done, finds everything.
+        workers: threads that measure.
+        progress: called with pairs of this share that are measured, and pairs in all of it.
+
+    Raises:
+        RecordError: no dataset, a shard that is no Parquet, or a cache that cannot be written to.
+    """
+    wanted = _Wanted(frozenset(leave_out), None if only is None else frozenset(only), share)
+    kept: dict[str, tuple[Path, int]] = {}
+    missing: list[tuple[Path, Path, set[str]]] = []
+    n_done = n_all = 0
+    for file in shards(folder, split):
+        place = results_of(file, VERSION)
+        there = _read(place)
+        kept |= there
+        own = {_row_name(row) for row in stream_rows(file) if wanted.has(row)}
+        n_all += len(own)
+        n_done += len(own & there.keys())
+        if own - there.keys():
+            missing.append((file, place, own - there.keys()))
+    progress(n_done, n_all)
+    for file, place, names in missing:
+        for n_new in _measure(file, split, place, names, workers):
+            n_done += n_new
+            progress(n_done, n_all)
+        kept |= _read(place)
+    return MeasuredPairs(kept)
+
+
+def _name(pair: Pair) -> str:
+    return _name_of(pair.first.id, pair.second.id)
+
+
+def _name_of(first: str, second: str) -> str:
+    return hashlib.sha256(f"{first} {second}".encode()).hexdigest()[:_NAME_LENGTH]
+
+
+def _read(place: Path) -> dict[str, tuple[Path, int]]:
+    """The pairs that are kept in a folder. A line that a killed process did not finish is none."""
+    found: dict[str, tuple[Path, int]] = {}
+    for file in sorted(place.glob("*.jsonl")):
+        start = 0
+        with file.open("rb") as stream:
+            for line in stream:
+                if line.endswith(b"\n"):
+                    found[line[:_NAME_LENGTH].decode()] = file, start
+                start += len(line)
+    return found
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """Which rows this process is to measure."""
+
+    leave_out: frozenset[str]
+    only: frozenset[str] | None
+    share: tuple[int, int]
+
+    def has(self, row: dict[str, Any]) -> bool:
+        """Whether a row is one of them."""
+        if not all((row[side] or {}).get("bytes") for side in ("first", "second")):
+            return False
+        group = str(row["group"])
+        if self.only is not None and group not in self.only:
+            return False
+        number, n_shares = self.share
+        if hashlib.sha256(group.encode()).digest()[0] % n_shares != number:
+            return False
+        return not self.leave_out or self.leave_out.isdisjoint(_operations(row))
+
+
+def _row_name(row: dict[str, Any]) -> str:
+    first, second = (hashlib.sha256(row[side]["bytes"]).hexdigest() for side in ("first", "second"))
+    return _name_of(first, second)
+
+
+def _operations(row: dict[str, Any]) -> set[str]:
+    edits = (row[column] for column in ("edit_first", "edit_second"))
+    return {json.loads(edit)["operation"] for edit in edits if edit}
+
+
+def _measure(file: Path, split: Split, place: Path, names: set[str], workers: int) -> Iterator[int]:
+    """Measure these pairs of a shard, line by line into a file of this process's own; how many came of each group."""
+    path = place / f"{secrets.token_hex(8)}.jsonl"
+    with ExitStack() as stack:
+        try:
+            stream = stack.enter_context(path.open("ab"))
+        except OSError as error:
+            raise not_writable(error) from error
+        pool = stack.enter_context(ThreadPoolExecutor(workers))
+        waiting: list[Future[list[bytes]]] = []
+        for records in _groups(file, split, names):
+            waiting.append(pool.submit(_lines, records))
+            if len(waiting) > GROUPS_AHEAD * workers:
+                yield _write(stream, waiting.pop(0).result())
+        for future in waiting:
+            yield _write(stream, future.result())
+
+
+def _write(stream: IO[bytes], lines: Sequence[bytes]) -> int:
+    try:
+        stream.write(b"".join(lines))
+        stream.flush()
+    except OSError as error:
+        raise not_writable(error) from error
+    return len(lines)
+
+
+def _groups(file: Path, split: Split, names: set[str]) -> Iterator[list[PairRecord]]:
+    """Records with these names, those of a ranking group together where they follow each other."""
+    for _, rows in groupby(stream_rows(file), key=lambda row: row["group"]):
+        records: list[PairRecord] = []
+        for row in rows:
+            try:
+                record = record_of(row, split)
+            except (RecordError, TypeError):
+                continue  # a fault of the row, which checks of the dataset name
+            if _name(record.pair) in names:
+                records.append(record)
+        if records:
+            yield records
+
+
+def _lines(records: Sequence[PairRecord]) -> list[bytes]:
+    """Measure the pairs of a group, each picture once, and write a line about each."""
+    from redaes.evidence.pair import measure_pair
+    from redaes.evidence.picture import measure
+
+    pictures: dict[str, tuple[NDArray[np.uint8], Measurements]] = {}
+    lines: list[bytes] = []
+    for record in records:
+        pair = record.pair
+        try:
+            for ref, data in ((pair.first, record.first_bytes), (pair.second, record.second_bytes)):
+                if ref.id not in pictures:
+                    pixels = np.asarray(decode_image(data, ref.path).image)
+                    pictures[ref.id] = pixels, measure(pixels)
+        except ImageError:
+            continue  # as above
+        (first, of_first), (second, of_second) = pictures[pair.first.id], pictures[pair.second.id]
+        evidence = measure_pair(first, second, measured=(of_first, of_second))
+        lines.append(f"{_name(pair)} {evidence.model_dump_json()}\n".encode())
+    return lines

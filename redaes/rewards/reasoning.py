@@ -1,0 +1,285 @@
+"""Rewards for what a reasoning says: the fault by its name, and every statement held against the pixels.
+
+Pure functions of a parsed answer, its checked statements (:mod:`redaes.evidence.claims`) and what is known of the pair.
+As everywhere among the rewards, a failed completion earns 0.0 and a missing label gives None. Letters are those of the
+order in which the pictures were shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+
+from redaes.evidence.claims import CheckedClaim, Claims
+from redaes.evidence.faults import FAULTS, Fault
+from redaes.evidence.quantities import QUANTITIES
+from redaes.evidence.records import PairEvidence, Side
+from redaes.types import Edit, Verdict, Winner
+
+SHOWN = 0.5
+"""What the decisive fault earns where it is not named but told by what is measured of it: "softer" for motion blur."""
+
+NEAR = 0.1
+"""What another fault of the same factor earns on the right picture: "a finger" for power lines."""
+
+WITHOUT_FIGURE = 0.5
+"""Weight of a statement that quotes no figure: the toss of a coin gets half of them right."""
+
+TRIVIAL = 0.25
+"""Weight of a statement that is true of nearly any two pictures. All such together earn it once."""
+
+SAME_FACT: Mapping[str, str] = {"edge_width": "sharpness", "dynamic_range": "contrast", "lettering": "changes"}
+"""Quantities that tell the same as another one, or as the parts of the scene that only one picture has; statements
+about both are one."""
+
+GENERIC = frozenset({"blown_highlights", "crushed_shadows", "colour_cast", "text_overlay"})
+"""Faults that several others show as: true of them, and not their names."""
+
+_RIVAL: Mapping[str, Side] = {"A": "B", "B": "A"}
+_MISREAD = ("sign", "side", "absent")
+"""Ways of being contradicted that turn a fault around, or make it one that is not there; a figure may be off."""
+
+
+def faults_shown(edit_first: Edit | None, edit_second: Edit | None) -> tuple[str | None, str | None]:
+    """The faults that two edits leave in the pictures, each by its name.
+
+    An edit that makes a picture worse is a fault of that picture. One that makes it better shows the fault that it
+    mends in the other picture, where nothing was done to that.
+
+    >>> noisy = Edit(factor="noise", operation="noise_luma", direction="degrade", strength=0.5, instruction="add noise",
+    ...              editor="embedded/2", seed=0)
+    >>> faults_shown(None, noisy)
+    (None, 'noise_luma')
+    >>> faults_shown(None, noisy.model_copy(update={"direction": "improve"}))
+    ('noise_luma', None)
+    """
+    edits = (edit_first, edit_second)
+    found: list[str | None] = [
+        edit.operation if edit is not None and edit.direction == "degrade" and edit.operation in FAULTS else None
+        for edit in edits
+    ]
+    for place, edit in enumerate(edits):
+        other = 1 - place
+        if edit is not None and edit.direction == "improve" and edits[other] is None and edit.operation in FAULTS:
+            found[other] = edit.operation
+    return found[0], found[1]
+
+
+def symptom_reward(
+    verdict: Verdict | None, claims: Claims | None, faults: Sequence[str | None] | None, better: Winner | None
+) -> float | None:
+    """Whether the reasoning names the very fault that decides, on the picture that has it; our definition.
+
+    1 for the fault's name, :data:`SHOWN` for what is measured of it, :data:`NEAR` for another fault of its factor,
+    over the number of faults named, those that are there left out. 0 if the fault is said of both pictures, if what is
+    said of the quantities that show it is the wrong way round, or if the rationale calls the wrong picture better.
+
+    >>> from redaes.evidence.claims import Claim
+    >>> from redaes.types import Rationale
+    >>> said = Rationale(text="B is noisy.", factors=("noise",), better="A")
+    >>> verdict = Verdict(winner="A", delta=2.0, rationale=said)
+    >>> named = Claim(text="B is noisy", start=0, end=10, side="B", relation="present", quantity=None,
+    ...               fault="noise_luma")
+    >>> claims = Claims(checked=(CheckedClaim(claim=named, status="supported"),), version="evidence/1 claims/1")
+    >>> symptom_reward(verdict, claims, (None, "noise_luma"), "A")
+    1.0
+    >>> symptom_reward(verdict, claims, ("noise_luma", None), "B")
+    0.0
+
+    Args:
+        verdict: the parsed completion; None: it failed. Without a rationale it earns 0.
+        claims: what its rationale says, checked; None: it failed.
+        faults: the fault of A and that of B, keys of :data:`redaes.evidence.faults.FAULTS`; None in place of one: none
+            that has a name; None: not known.
+        better: the picture that is better, in the letters shown; None: not labelled.
+
+    Returns:
+        The reward; None where the deciding fault is not known. For a tie, 1 over one more than the number of faults
+        that are named and not there.
+    """
+    if better is None or faults is None:
+        return None
+    true = {(fault, side) for fault, side in zip(faults, ("A", "B"), strict=True) if fault is not None}
+    decisive = None if better == "tie" else faults[0 if better == "B" else 1]
+    if better != "tie" and decisive is None:
+        return None
+    if verdict is None or claims is None or verdict.rationale is None or verdict.rationale.better != better:
+        return 0.0
+    named = _named(claims.checked)
+    if decisive is None or better == "tie":
+        return 1.0 / (1 + sum(name not in true and status != "supported" for name, status in named.items()))
+    fault, loser = FAULTS[decisive], _RIVAL[better]
+    of_both = (decisive, better) in named and (decisive, better) not in true
+    if of_both or _turned_around(claims.checked, fault, loser, true):
+        return 0.0
+    # What is there may be named too, but not as one of several guesses at the deciding fault.
+    wrong = sum(
+        name not in true and (status != "supported" or (_kin(name[0], fault) and name[0] not in GENERIC))
+        for name, status in named.items()
+    )
+    if (decisive, loser) in named:
+        return 1.0 / (1 + wrong)
+    if any(_shows(one, fault, loser) for one in claims.checked):
+        return SHOWN / (1 + wrong)
+    near = any(side == loser and _kin(name, fault) for name, side in named)
+    return NEAR / max(1, wrong) if near else 0.0
+
+
+def evidence_reward(claims: Claims | None, evidence: PairEvidence | None) -> float | None:
+    """How far what the reasoning says is what was measured; our definition.
+
+    (S - C) / max(1, N). S is the weight of the supported statements, C the number of contradicted ones, N the weight of
+    both. Statements about one quantity are one, and contradicted if one of them is. A supported statement weighs 1 with
+    a figure and :data:`WITHOUT_FIGURE` without; where the pictures do not visibly differ in it, :data:`TRIVIAL`, and
+    all of these count once in S and each in N. Not below 0; nothing measurable said earns 0.
+
+    >>> from redaes.evidence.claims import Claim
+    >>> from redaes.evidence.records import Measurements
+    >>> a, b = (Measurements(width=640, height=480, values={"noise": noise}) for noise in (0.9, 6.0))
+    >>> claim = Claim(text="B is noisier, 6.0 against 0.9", start=0, end=29, side="B", relation="more",
+    ...               quantity="noise", stated=(0.9, 6.0))
+    >>> true = CheckedClaim(claim=claim, status="supported", measured=(0.9, 6.0))
+    >>> false = CheckedClaim(claim=claim, status="contradicted", measured=(6.0, 0.9), why="sign")
+    >>> pair = PairEvidence(first=a, second=b, registration=None)
+    >>> [evidence_reward(Claims(checked=one, version=""), pair) for one in [(true,), (true, false), ()]]
+    [1.0, 0.0, 0.0]
+
+    Args:
+        claims: what the rationale says, checked; None: the completion failed.
+        evidence: what was measured of the pair; None: nothing was.
+    """
+    if evidence is None:
+        return None
+    if claims is None:
+        return 0.0
+    by_fact: dict[str, list[CheckedClaim]] = {}
+    for one in claims.checked:
+        if one.status != "not_measurable":
+            by_fact.setdefault(_fact(one), []).append(one)
+    n_contradicted = n_trivial = 0
+    supported = 0.0
+    differ = differences(evidence)
+    for statements in by_fact.values():
+        weights = [_weight(one, differ) for one in statements]
+        if any(one.status == "contradicted" for one in statements):
+            n_contradicted += 1
+        elif max(weights) > TRIVIAL:
+            supported += max(weights)
+        else:
+            n_trivial += 1
+    earned = supported + (TRIVIAL if n_trivial else 0.0) - n_contradicted
+    return max(0.0, earned) / max(1.0, supported + TRIVIAL * n_trivial + n_contradicted)
+
+
+def reason_is_wrong(claims: Claims, symptom: float | None) -> bool:
+    """Whether a reasoning is to be marked beside a verdict that is right.
+
+    Something that it says is contradicted, or the deciding fault is known and it names another one or none.
+
+    >>> reason_is_wrong(Claims(checked=(), version=""), NEAR), reason_is_wrong(Claims(checked=(), version=""), None)
+    (True, False)
+
+    Args:
+        claims: what it says, checked.
+        symptom: of :func:`symptom_reward`.
+    """
+    return claims.count("contradicted") > 0 or (symptom is not None and symptom <= NEAR)
+
+
+def differences(evidence: PairEvidence) -> frozenset[str]:
+    """The quantities in which two pictures differ so that a person sees it.
+
+    >>> from redaes.evidence.records import Measurements
+    >>> a, b = (Measurements(width=9, height=9, values={"noise": x, "brightness": 50}) for x in (1.0, 3.0))
+    >>> sorted(differences(PairEvidence(first=a, second=b, registration=None)))
+    ['noise']
+    """
+    first, second = evidence.first.values, evidence.second.values
+    return frozenset(
+        name
+        for name in first.keys() & second.keys() & QUANTITIES.keys()
+        if abs(first[name] - second[name]) >= QUANTITIES[name].visible
+    )
+
+
+def _named(checked: Iterable[CheckedClaim]) -> dict[tuple[str, str], str]:
+    """The faults said to be there, each with its picture, and how the statement came out; the best of several."""
+    named: dict[tuple[str, str], str] = {}
+    for one in checked:
+        claim = one.claim
+        if claim.fault is None or claim.fault not in FAULTS or claim.relation not in ("present", "more"):
+            continue
+        for side in ("A", "B") if claim.side == "both" else (claim.side,):
+            if named.get((claim.fault, side)) != "supported":
+                named[claim.fault, side] = one.status
+    return named
+
+
+def _towards(one: CheckedClaim) -> tuple[str, str] | None:
+    """The picture that a comparison gives more of its quantity, and the quantity; None: it is none."""
+    claim = one.claim
+    if claim.quantity is None or claim.side == "both" or claim.relation not in ("more", "less"):
+        return None
+    return claim.quantity, claim.side if claim.relation == "more" else _RIVAL[claim.side]
+
+
+def _kin(name: str, fault: Fault) -> bool:
+    return FAULTS[name].factor == fault.factor
+
+
+def _shows(one: CheckedClaim, fault: Fault, loser: Side) -> bool:
+    """Whether a supported statement tells what is measured of a fault in the picture that has it."""
+    if one.status != "supported":
+        return False
+    claim = one.claim
+    if claim.fault in GENERIC and claim.relation in ("present", "more") and claim.side == loser:
+        return FAULTS[claim.fault].shown_by[0] in fault.shown_by
+    return _towards(one) in {(quantity, loser if way == "more" else _RIVAL[loser]) for quantity, way in fault.shown_by}
+
+
+def _turned_around(
+    checked: Iterable[CheckedClaim], fault: Fault, loser: Side, true: Collection[tuple[str, str]]
+) -> bool:
+    """Whether the deciding fault is denied, or something that shows it is said the wrong way round.
+
+    That a fault is where it is known to be (``true``) is no mistake, though the measurements may not find it.
+    """
+    quantities = {quantity for quantity, _ in fault.shown_by}
+    for one in checked:
+        claim = one.claim
+        denied = claim.fault == fault.name and claim.relation in ("absent", "less") and claim.side in (loser, "both")
+        if claim.relation in ("present", "more") and (claim.fault, claim.side) in true:
+            continue
+        misread = one.status == "contradicted" and one.why in _MISREAD and claim.quantity in quantities
+        if denied or misread:
+            return True
+    return False
+
+
+def _fact(one: CheckedClaim) -> str:
+    """What a statement is about: its quantity, or the one that shows its fault best. Whatever covers a part of the
+    scene is one, and so is whatever moves the frame: that something is there can be measured, not what it is."""
+    claim = one.claim
+    fault = FAULTS.get(claim.fault or "")
+    if fault is not None and (fault.seen == "changes" or (fault.seen == "view" and not fault.shown_by)):
+        return fault.seen
+    about = claim.quantity
+    if about is None:
+        about = fault.shown_by[0][0] if fault is not None and fault.shown_by else claim.fault or claim.text
+    return SAME_FACT.get(about, about)
+
+
+def _weight(one: CheckedClaim, differ: frozenset[str]) -> float:
+    """What a statement counts if it is supported."""
+    claim = one.claim
+    full = 1.0 if any(figure is not None for figure in claim.stated) else WITHOUT_FIGURE
+    if claim.relation == "alike":
+        return TRIVIAL if differ else full  # of two pictures that do not differ it is all there is to say
+    if claim.side == "both":
+        return TRIVIAL
+    fault = FAULTS.get(claim.fault or "")
+    if fault is not None and fault.seen != "values":
+        return TRIVIAL if claim.relation == "absent" else full
+    quantities = (
+        {claim.quantity} if claim.quantity is not None else {name for name, _ in fault.shown_by} if fault else set()
+    )
+    return full if quantities & differ else TRIVIAL

@@ -1,0 +1,120 @@
+"""Stage 3's rows: prompts of ranking groups, with what the rewards need to know of each, made when they are read."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import datasets
+
+from redaes import prompts
+from redaes.errors import RecordError
+from redaes.evidence.records import PairEvidence
+from redaes.measured_pairs import MeasuredPairs
+from redaes.prompts import Mode
+from redaes.records import record_of
+from redaes.rewards.reasoning import faults_shown
+from redaes.training.formatting import ORDERS, decode, ordered_images
+from redaes.training.groups import GroupPrompts, RankingGroup, ranking_groups
+from redaes.types import Order, Pair
+
+SIDES = ("first", "second")
+
+
+def groups_of(pairs: datasets.Dataset, limit: int) -> list[RankingGroup]:
+    """The ranking groups of a split with undecoded pictures; see :func:`ranking_groups`."""
+    pictures: list[tuple[str, str]] = []
+    for batch in pairs.select_columns(list(SIDES)).iter(256):
+        ids = [[hashlib.sha256(image["bytes"]).hexdigest() for image in batch[side]] for side in SIDES]
+        pictures.extend(zip(*ids, strict=True))
+    return ranking_groups(pairs["group"], pictures, pairs["delta"], limit)
+
+
+@dataclass(frozen=True)
+class _PromptRows:
+    """Makes prompts of their numbers. Workers that are started afresh get it by its name: it is no local function."""
+
+    pairs: datasets.Dataset
+    """With undecoded pictures."""
+    groups: tuple[RankingGroup, ...]
+    mode: Mode
+    measured: MeasuredPairs | None
+    """None: no reward asks for it."""
+
+    def __call__(self, batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
+        """Columns ``group``, ``pair`` and ``show`` to what TRL and the rewards take."""
+        rows = [self._row(*row) for row in zip(batch["group"], batch["pair"], batch["show"], strict=True)]
+        return {name: [row[name] for row in rows] for name in rows[0]}
+
+    def _row(self, number: int, index: int, show: str) -> dict[str, Any]:
+        group = self.groups[number]
+        pair = group.pairs[index]
+        record = record_of(self.pairs[pair.row], "train")
+        edges = [{"first": p.first, "second": p.second, "delta": p.delta} for p in group.pairs]
+        row: dict[str, Any] = {"group": group.id, "edges": edges, "pair": record.pair.id}
+        row["factors"] = list(record.pair.factors)
+        if show in SIDES:
+            row["prompt"] = prompts.load(prompts.SCORE).messages()
+            row["images"] = [decode(record, "first" if show == "first" else "second")]
+            alone = {"mode": "score", "shown": [getattr(pair, show)], "delta": None, "faults": None, "evidence": None}
+            return {**row, **alone}
+        order: Order = "forward" if show == "forward" else "swapped"
+        row["prompt"] = prompts.load(prompts.COMPARE[self.mode]).messages()
+        row["images"] = ordered_images(record, order)
+        asked = record.pair if order == "forward" else record.pair.swapped()
+        row["faults"] = list(faults_shown(asked.edit_first, asked.edit_second))
+        row["evidence"] = None if self.measured is None else self._evidence(self.measured, record.pair, order)
+        shown = [asked.first.id, asked.second.id]
+        return {**row, "mode": self.mode, "shown": shown, "delta": asked.delta}
+
+    def _evidence(self, measured: MeasuredPairs, pair: Pair, order: Order) -> PairEvidence:
+        """What was measured of a pair, in the letters of the order.
+
+        Raises:
+            RecordError: nothing was.
+        """
+        found = measured.evidence(pair)
+        if found is None:
+            raise RecordError(
+                f"row {pair.id!r} was not measured; run again, or leave symptom and evidence out of rewards"
+            )
+        return found if order == "forward" else found.swapped()
+
+
+def ranking_dataset(
+    pairs: datasets.Dataset,
+    groups: Sequence[RankingGroup],
+    mode: Mode,
+    *,
+    with_scores: bool,
+    measured: MeasuredPairs | None = None,
+) -> tuple[datasets.Dataset, list[GroupPrompts]]:
+    """Prompts for stage 3, made when they are read.
+
+    Args:
+        pairs: the split, with undecoded pictures.
+        groups: of these pairs.
+        mode: form of the answers.
+        with_scores: whether each picture is asked about by itself too.
+        measured: what is known of the pairs; None: no reward asks for it.
+
+    Returns:
+        The prompts, and for each group the numbers of its own.
+    """
+    table: dict[str, list[Any]] = {"group": [], "pair": [], "show": []}
+    numbers: list[GroupPrompts] = []
+
+    def add(group: int, pair: int, show: str) -> int:
+        for column, value in zip(table.values(), (group, pair, show), strict=True):
+            column.append(value)
+        return len(table["show"]) - 1
+
+    for number, group in enumerate(groups):
+        ways = tuple(tuple(add(number, pair, order) for order in ORDERS) for pair in range(len(group.pairs)))
+        shown_in = {getattr(pair, side): (index, side) for index, pair in enumerate(group.pairs) for side in SIDES}
+        singles = tuple(add(number, *shown_in[picture]) for picture in group.pictures) if with_scores else ()
+        numbers.append(GroupPrompts(ways, singles))  # type: ignore[arg-type]  # two orders each
+    rows = datasets.Dataset.from_dict(table).with_transform(_PromptRows(pairs, tuple(groups), mode, measured))
+    return rows, numbers
