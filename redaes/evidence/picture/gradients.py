@@ -42,7 +42,7 @@ def _outstanding(share: NDArray[np.float64]) -> float:
     padded = np.pad(inner, AROUND)
     three = np.convolve(padded, np.ones(3), mode="same")[AROUND:-AROUND]
     mean = np.convolve(padded, np.ones(2 * AROUND + 1), mode="same")[AROUND:-AROUND] / (2 * AROUND + 1)
-    tones = []
+    tones: list[int] = []
     for tone in np.argsort(-three, kind="stable"):
         if three[tone] < LEAST_TONE:
             break

@@ -13,13 +13,15 @@ from redaes.evidence.records import Place
 
 STROKE = 0.035
 """Widest stroke, as a share of the longest side."""
-CONTRASTS = (8.0, 16.0, 32.0)
-"""L* by which a stroke stands out from what is around it; a glow or a shadow about it is below the higher ones."""
+LIGHT_CONTRASTS = ((8.0, 6), (16.0, 5), (32.0, 4))
+"""L* by which a stroke stands out from what is around it, and letters that make a row: the fainter, the more. A glow or
+a shadow about a stroke is below the higher ones."""
+YELLOW_CONTRASTS = ((8.0, 6), (16.0, 4), (32.0, 4))
+"""The same in b*: the orange of a date, which few scenes have in rows."""
 SMALLEST = 8
 """Least height of a letter in pixels of the view."""
 TALLEST = 0.3
 """Greatest height of a letter as a share of the height."""
-LEAST_LETTERS = 4
 MOST_COMPONENTS = 1500
 
 
@@ -46,14 +48,14 @@ def measure_lettering(planes: Planes) -> tuple[dict[str, float], dict[str, Place
     largest: tuple[int, Place] | None = None
     side = max(5, round(STROKE * max(height, width))) | 1
     kernel = np.ones((side, side), np.uint8)
-    for plane, operation in (
-        (light, cv2.MORPH_TOPHAT),
-        (light, cv2.MORPH_BLACKHAT),
-        (yellow, cv2.MORPH_TOPHAT),
+    for plane, operation, contrasts in (
+        (light, cv2.MORPH_TOPHAT, LIGHT_CONTRASTS),
+        (light, cv2.MORPH_BLACKHAT, LIGHT_CONTRASTS),
+        (yellow, cv2.MORPH_TOPHAT, YELLOW_CONTRASTS),
     ):
         outstanding = cv2.morphologyEx(plane, operation, kernel)
-        for contrast in CONTRASTS:
-            for left, top, right, bottom in _rows(_letters(outstanding > contrast, plane)):
+        for contrast, least in contrasts:
+            for left, top, right, bottom in _rows(_letters(outstanding > contrast, plane), least):
                 covered[top:bottom, left:right] = True
                 area = (right - left) * (bottom - top)
                 if largest is None or area > largest[0]:
@@ -70,6 +72,9 @@ def _letters(outstanding: NDArray[np.bool_], light: FloatArray) -> Letters:
     fill = area / (wide * tall)
     fits = (tall >= SMALLEST) & (tall <= TALLEST * mask.shape[0]) & (wide <= 2 * tall) & (fill > 0.12) & (fill < 0.9)
     fits[0] = False
+    # What the frame cuts is no letter.
+    height, width = mask.shape
+    fits &= (box[:, 0] > 0) & (box[:, 1] > 0) & (box[:, 0] + wide < width) & (box[:, 1] + tall < height)
     if not fits.any():
         return Letters(np.zeros((0, 4), np.int64), np.zeros(0, np.float32), np.zeros(0, np.float32))
     # From here on only the pixels of components that fit so far.
@@ -94,10 +99,10 @@ def _letters(outstanding: NDArray[np.bool_], light: FloatArray) -> Letters:
     return Letters(box[kept], (4 * mean[kept]).astype(np.float32), tone[kept].astype(np.float32))
 
 
-def _rows(letters: Letters) -> list[tuple[int, int, int, int]]:
-    """Left, top, right and bottom of rows of at least ``LEAST_LETTERS``: neighbours of one height, stroke and tone."""
+def _rows(letters: Letters, least: int) -> list[tuple[int, int, int, int]]:
+    """Left, top, right and bottom of rows of at least ``least``: neighbours of one height, stroke and tone."""
     n = len(letters.box)
-    if n < LEAST_LETTERS:
+    if n < least:
         return []
     left, top, wide, tall = letters.box.T
     right, middle = left + wide, top + tall / 2
@@ -123,7 +128,7 @@ def _rows(letters: Letters) -> list[tuple[int, int, int, int]]:
     for index in np.unique(group):
         members = group == index
         # Upright bars stand in rows too: most letters are wider than an I.
-        if members.sum() >= LEAST_LETTERS and (wide >= 0.35 * tall)[members].sum() >= max(3, members.sum() / 2):
+        if members.sum() >= least and (wide >= 0.35 * tall)[members].sum() >= max(3, members.sum() / 2):
             rows.append(
                 (int(left[members].min()), int(top[members].min()), int(right[members].max()),
                  int((top + tall)[members].max()))
