@@ -20,7 +20,7 @@ import random
 import resource
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import cv2
@@ -46,6 +46,7 @@ SHOWN: dict[str, dict[str, Sign]] = {
     "magenta": {"cast_magenta": 1, "cast_green": -1},
     "cast": {"cast_warm": 1, "cast_cool": 1, "cast_green": 1, "cast_magenta": 1},
     "sharpness": {"defocus": -1, "motion_blur": -1, "zoom_blur": -1, "soft_glow": -1},
+    "centre_sharpness": {"missed_focus": -1},
     "edge_width": {"defocus": 1, "motion_blur": 1, "zoom_blur": 1},
     "motion": {"motion_blur": 1},
     "halos": {"oversharpen": 1},
@@ -130,7 +131,12 @@ def _spearman(values: list[float]) -> float:
 class Tally:
     """What was seen of the photographs so far."""
 
-    def __init__(self) -> None:
+    def __init__(self, names: Iterable[str] = SHOWN) -> None:
+        """
+        Args:
+            names: quantities that are looked at.
+        """
+        self.shown = {name: SHOWN[name] for name in names}
         self.plain: list[dict[str, float]] = []
         self.quiet: dict[str, list[float]] = defaultdict(list)
         self.series: dict[tuple[str, str], list[list[float | None]]] = defaultdict(list)
@@ -141,9 +147,9 @@ class Tally:
         file.write_text(json.dumps({"plain": self.plain, "quiet": self.quiet, "series": series}), encoding="utf-8")
 
     @classmethod
-    def load(cls, file: Path) -> Tally:
+    def load(cls, file: Path, names: Iterable[str]) -> Tally:
         """What an earlier run saw."""
-        tally, read = cls(), json.loads(file.read_text(encoding="utf-8"))
+        tally, read = cls(names), json.loads(file.read_text(encoding="utf-8"))
         tally.plain = read["plain"]
         tally.quiet.update(read["quiet"])
         for name, edit, values in read["series"]:
@@ -156,13 +162,13 @@ class Tally:
         self.plain.append(plain)
         for change in QUIET.values():
             changed = measure(change(image)).values
-            for name in QUANTITIES:
+            for name in self.shown:
                 if name in plain and name in changed:
                     self.quiet[name].append(abs(changed[name] - plain[name]))
-        edits = {edit for shown in SHOWN.values() for edit in shown}
+        edits = {edit for shown in self.shown.values() for edit in shown}
         for edit in sorted(edits):
             measured = [measure(_edited(image, edit, strength, seed)).values for strength in strengths]
-            for name, shown in SHOWN.items():
+            for name, shown in self.shown.items():
                 if edit in shown:
                     self.series[name, edit].append([values.get(name) for values in (plain, *measured)])
 
@@ -172,7 +178,7 @@ class Tally:
         heads += [f"change at {strength:g}" for strength in strengths] + ["rank", "wrong"]
         yield "| " + " | ".join(heads) + " |"
         yield "|---" * len(heads) + "|"
-        for name, shown in SHOWN.items():
+        for name, shown in self.shown.items():
             quantity = QUANTITIES[name]
             plain = [values[name] for values in self.plain if name in values]
             calm = float(np.percentile(self.quiet[name], 95)) if self.quiet[name] else float("nan")
@@ -223,6 +229,7 @@ def main() -> None:
     parser.add_argument("--side", type=int, default=0, help="longest side in pixels; 0: as the photographs are")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--strengths", default="0.25,0.5,1")
+    parser.add_argument("--quantities", help="only these, separated by commas")
     parser.add_argument("--values", type=Path, help="JSON file that keeps what was measured")
     parser.add_argument("--large", action="store_true", help="seconds and memory of 12 megapixels only")
     args = parser.parse_args()
@@ -232,7 +239,8 @@ def main() -> None:
         _large(next(photographs))
         return
     strengths = [float(part) for part in args.strengths.split(",")]
-    tally = Tally.load(args.values) if args.values and args.values.exists() else Tally()
+    names = args.quantities.split(",") if args.quantities else list(SHOWN)
+    tally = Tally.load(args.values, names) if args.values and args.values.exists() else Tally(names)
     for seed, image in enumerate(photographs):
         if seed >= len(tally.plain):
             tally.add(image, strengths, seed)

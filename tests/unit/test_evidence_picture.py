@@ -89,6 +89,7 @@ SHOWN = [
     ("china", "posterize", 0.6, {"banding": 1}),
     ("china", "defocus", 0.4, {"sharpness": -1, "edge_width": 1}),
     ("chelsea", "motion_blur", 0.5, {"sharpness": -1, "edge_width": 1, "motion": 1}),
+    ("chelsea", "missed_focus", 0.6, {"centre_sharpness": -1}),
     ("coffee", "soft_glow", 0.6, {"sharpness": -1}),
     ("china", "oversharpen", 0.4, {"halos": 1}),
     ("china", "noise_luma", 0.3, {"noise": 1}),

@@ -18,6 +18,8 @@ BAND = (1.0, 2.0)
 TILE = 32
 """Side, in pixels, of the tiles that are compared for sharpness; they overlap, so that a shift changes nothing."""
 STRIDE = 6
+MIDDLE = 0.4
+"""Width and height of the middle of the frame, where the subject tends to be, as shares of the frame's."""
 SHARPEST = 10
 """Share of the tiles, in percent, that stand for the sharpest part."""
 DARK_NOISE = 3.0
@@ -108,6 +110,11 @@ def _sharpness(planes: Planes, values: dict[str, float], places: dict[str, Place
     power = np.maximum(power - noise, 0)
     floor = DARK_NOISE**2
     values["sharpness"] = 100 * math.sqrt(power[top].sum() / (variance[top] + floor).sum())
+    middle = np.nonzero((np.abs(x - 0.5) < MIDDLE / 2) & (np.abs(y - 0.5) < MIDDLE / 2))[0]
+    best = middle[np.argsort(-power[middle], kind="stable")[: max(3, len(middle) // 4)]]
+    detailed = len(best) >= 3 and noise <= MOST_NOISE * (power[best].mean() + noise)
+    if detailed and variance[best].mean() >= floor:
+        values["centre_sharpness"] = 100 * math.sqrt(power[best].sum() / (variance[best] + floor).sum())
     cell = np.minimum((3 * y).astype(int), 2) * 3 + np.minimum((3 * x).astype(int), 2)
     shares = {}
     for index in range(9):
