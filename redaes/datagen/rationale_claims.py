@@ -91,7 +91,11 @@ def _check(record: PairRecord, measured: MeasuredPairs, counts: Statements) -> l
 
 def _contradictions(claims: Claims) -> str:
     wrong = (one for one in claims.checked if one.status == "contradicted")
-    return "; ".join(f"{one.claim.text!r} ({one.why}{_figures(one)})" for one in wrong)
+    return "; ".join(f"{one.claim.text!r} of {_of(one)} ({one.why}{_figures(one)})" for one in wrong)
+
+
+def _of(one: CheckedClaim) -> str:
+    return "A and B" if one.claim.side == "both" else one.claim.side
 
 
 def _figures(one: CheckedClaim) -> str:

@@ -14,7 +14,7 @@ SETTINGS = (
     "lr_scheduler_type", "warmup_steps", "weight_decay", "max_pixels", "lora_r", "lora_alpha", "lora_dropout",
     "lora_targets", "full_training", "tau", "preference_weight", "antisymmetry_weight", "thurstone_weight",
     "nll_weight", "beta", "num_generations", "pairs_per_group", "temperature", "max_completion_length", "mode",
-    "rewards", "reward_weights", "reward_plugin_files", "bf16", "seed",
+    "rewards", "reward_weights", "reward_plugin_files", "evidence_version", "bf16", "seed",
 )  # fmt: skip
 """What of a run's arguments the card shows; paths of the machine stay out of it."""
 

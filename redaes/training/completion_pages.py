@@ -108,7 +108,8 @@ def _reason(verdict: Verdict | None, row: Mapping[str, Any]) -> dict[str, Any]:
 def _contradiction(one: CheckedClaim) -> str:
     quantity = QUANTITIES.get(one.claim.quantity or "")
     figures = [value for value in one.measured if value is not None]
-    said = f"“{one.claim.text}” is contradicted ({one.why})"
+    who = "A and B" if one.claim.side == "both" else one.claim.side
+    said = f"of {who}, “{one.claim.text}” is contradicted ({one.why})"
     if quantity is None or len(figures) < 2:
         return said
     first, second = (f"{value:.{quantity.digits}f}" for value in figures)

@@ -143,7 +143,7 @@ class RankingConfig(GRPOConfig):
     def to_dict(self) -> dict[str, Any]:
         """As transformers has it, with what the plugins' files held and what reasonings are held against: settings and
         run records are made of this."""
-        measured = {"reward_evidence": f"{EVIDENCE_VERSION} {CLAIMS_VERSION}"} if self.needs_evidence else {}
+        measured = {"evidence_version": f"{EVIDENCE_VERSION} {CLAIMS_VERSION}"} if self.needs_evidence else {}
         return {**super().to_dict(), "reward_plugin_files": list(self.reward_plugin_files), **measured}
 
     def _check_resumable(self) -> None:

@@ -82,7 +82,7 @@ def test_a_run_with_own_components_and_what_is_measured(
     assert re.search(r"<th>symptom</th>\s*<th>evidence</th>\s*<th>length</th>\s*<th>redness</th>", page)
     record = json.loads((final / "run_record.json").read_text())["training_arguments"]
     assert record["reward_plugin"] == given[1:4:2]
-    assert record["reward_evidence"] == f"{EVIDENCE_VERSION} {CLAIMS_VERSION}"
+    assert record["evidence_version"] == f"{EVIDENCE_VERSION} {CLAIMS_VERSION}"
     assert [line.split()[0] for line in record["reward_plugin_files"]] == ["length", "redness"]
     assert "length sha256:" in (final / "README.md").read_text()
     assert str(own) not in (final / "README.md").read_text()  # a path of this machine

@@ -223,7 +223,7 @@ def test_statements_are_counted_and_rows_with_contradicted_ones_are_named(folder
     assert wrong[kind].n == 1
     assert "train-00000.parquet row 0" in wrong[kind].first[0]
     assert re.search(
-        r"rationale: '.*noise 99.0 against 0.1.*' \(.*noise is [0-9.]+ in A and [0-9.]+ in B", wrong[kind].first[0]
+        r"rationale: '.*noise 99.0 against 0.1.*' of A \(.*noise is [0-9.]+ in A and [0-9.]+ in B", wrong[kind].first[0]
     )
 
 
