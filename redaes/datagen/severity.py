@@ -101,7 +101,8 @@ COUNTERPARTS: dict[str, Counterpart] = {
     "motion_blur": Counterpart(
         "motion_blur", {1: 1, 2: 2, 3: 4, 4: 6, 5: 10}, lambda p: math.sqrt(max(0.0, p * p - 3)) / _DIAGONAL
     ),
-    "oversharpen": Counterpart("high_sharpen", {1: 1, 2: 2, 3: 3, 4: 6, 5: 12}, float),
+    # Halos as wide as the database's in shares of the frame: half as many pixels, by the argument of ``_DIAGONAL``.
+    "oversharpen": Counterpart("high_sharpen", {1: 1, 2: 2, 3: 3, 4: 6, 5: 12}, lambda p: math.sqrt(2) * p),
     "noise_luma": Counterpart("white_noise", {1: 0.001, 2: 0.002, 3: 0.003, 4: 0.005, 5: 0.01}, math.sqrt),
     "noise_chroma": Counterpart(
         "white_noise_color_component", {1: 0.0001, 2: 0.0005, 3: 0.001, 4: 0.002, 5: 0.003}, math.sqrt
@@ -134,7 +135,7 @@ ARGUED: dict[str, Argument] = {
         (0.8, 2.8, 5.5), _USUAL, "leaves 0.86, 0.64 and 0.37 of the contrast; contrast_down costs that, and grey veils"
     ),
     "vignette": Argument(
-        (0.6, 1.6, 3.2), _TASTE, "2 stops in the mean at full strength (exposure_down: 3 points), the middle spared"
+        (0.6, 1.6, 3.2), _USUAL, "2 stops in the mean at full strength (exposure_down: 3 points), the middle spared"
     ),
     "uneven_light": Argument(
         (0.9, 2.3, 4.5), _USUAL, "at full strength a third of the frame 2 stops under, a third 2 over"
@@ -144,7 +145,7 @@ ARGUED: dict[str, Argument] = {
     "sunken_shadows": Argument((0.8, 2.0, 3.8), _USUAL, "3.2 stops, in the shadows only, and nothing is lost for good"),
     "dim_subject": Argument((0.8, 2.2, 4.2), _USUAL, "3 stops where the picture is busiest: more than its area"),
     "glare": Argument((1.2, 3.0, 5.2), _USUAL, "a sixth of the frame washed out near its middle"),
-    "cast_warm": Argument((0.7, 2.5, 5.2), _TASTE, "white moves as far as with the others, but warm light is liked"),
+    "cast_warm": Argument((0.7, 2.5, 5.2), _USUAL, "white moves as far as with the others, but warm light is liked"),
     "cast_cool": Argument((1.0, 3.0, 5.6), _USUAL, "moves colours as far as tripled saturation, which costs 5"),
     "cast_green": Argument((1.3, 3.4, 6.0), _USUAL, "as cast_cool; no light of nature looks like it"),
     "cast_magenta": Argument((1.3, 3.4, 6.0), _USUAL, "as cast_cool; no light of nature looks like it"),
@@ -175,10 +176,15 @@ COVERING = frozenset(
 """Operations whose own change is how much they cover (:mod:`redaes.datagen.judges.cover`)."""
 
 LIKED = frozenset(
-    {"contrast_up", "saturation_up", "oversharpen", "vignette", "cast_warm", "sunken_shadows", "crushed_shadows"}
-)
+    {
+        "contrast_up", "saturation_up", "saturation_down", "oversharpen", "vignette", "cast_warm", "sunken_shadows",
+        "crushed_shadows",
+    }
+)  # fmt: skip
 """What photographers do on purpose, a little of it. People who are asked how far a picture is from the clean one, as
 KADID-10k asked them, count it against the picture; people who are asked which one they like better may not."""
+TASTE = 1.5
+"""How much further, in points, the loss by one of :data:`LIKED` may be off."""
 LIKED_LOSS = 3.0
 """Points below which a loss by one of :data:`LIKED` may be a gain: about doubled colour, a slope of 1.6, or half of the
 detail added once more."""
@@ -351,4 +357,5 @@ def severity(operation: str, strength: float, change: float) -> Severity:
     if operation not in BY_STRENGTH:
         raise InputError(f"no severity is known of {operation!r}; known: {', '.join(sorted(BY_STRENGTH))}")
     planned, seen = BY_STRENGTH[operation](strength), BY_CHANGE[operation](change)
-    return Severity(math.sqrt(planned * seen), math.hypot(SPREAD[operation], TRANSFER, (planned - seen) / 2))
+    taste = TASTE if operation in LIKED else 0.0
+    return Severity(math.sqrt(planned * seen), math.hypot(SPREAD[operation], TRANSFER, taste, (planned - seen) / 2))

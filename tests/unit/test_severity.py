@@ -20,7 +20,9 @@ from redaes.datagen.severity import (
     CLEAN,
     COUNTERPARTS,
     COVERING,
+    LIKED,
     SPREAD,
+    TASTE,
     TRANSFER,
     Curve,
     points_of,
@@ -114,6 +116,13 @@ def test_the_loss_lies_between_both_readings_and_their_gap_makes_it_less_certain
     assert usual.uncertainty == pytest.approx(math.hypot(SPREAD["defocus"], TRANSFER))
     assert planned < odd.loss < BY_CHANGE["defocus"](3 * median)
     assert odd.uncertainty > usual.uncertainty + 0.1
+
+
+def test_what_photographers_like_is_less_certain() -> None:
+    liked = severity("saturation_down", 0.5, 0.0)
+    assert liked.uncertainty > math.hypot(SPREAD["saturation_down"], TASTE)
+    assert TASTE == 1.5
+    assert set(DEGRADE) > LIKED
 
 
 def test_an_operation_without_a_curve_is_named() -> None:
