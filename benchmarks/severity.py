@@ -1,6 +1,6 @@
 """Fit the curves of `redaes.datagen.severity` anew, from KADID-10k's mean opinions and from photographs, and compare.
 
-    python benchmarks/severity.py --opinions kadid10k_severity.csv PHOTOGRAPHS... [--print]
+    python benchmarks/severity.py --opinions kadid10k_severity.csv PHOTOGRAPHS... [--operations NAME...] [--print]
 
 The table of opinions has the columns ``name``, ``level``, ``dmos_mean`` and ``dmos_sd``: means over the reference
 pictures of KADID-10k (http://database.mmsp-kn.de/kadid-10k-database.html), which is free for research and not part of
@@ -88,7 +88,7 @@ def by_strength(table: dict[tuple[str, int], tuple[float, float]]) -> dict[str, 
     return found
 
 
-def changes(photographs: list[Path]) -> dict[str, NDArray[np.float64]]:
+def changes(photographs: list[Path], operations: list[str]) -> dict[str, NDArray[np.float64]]:
     """Each operation's change in each photograph, (photographs, strengths)."""
     found: dict[str, list[list[float]]] = defaultdict(list)
     for number, path in enumerate(photographs):
@@ -97,7 +97,7 @@ def changes(photographs: list[Path]) -> dict[str, NDArray[np.float64]]:
         scale = min(1.0, MAX_SIDE / max(full.shape[:2]))
         pixels = resized(full, round(full.shape[1] * scale), round(full.shape[0] * scale))
         reference = Reference(pixels)
-        for name in known.BY_STRENGTH or {**COUNTERPARTS, **ARGUED}:
+        for name in operations:
             row = []
             for strength in STRENGTHS:
                 if OPERATIONS[name].shows(strength) < 1:
@@ -126,16 +126,18 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("photographs", type=Path, nargs="*")
     parser.add_argument("--opinions", type=Path, required=True)
+    parser.add_argument("--operations", nargs="+", choices=sorted({*COUNTERPARTS, *ARGUED}), help="default: all")
     parser.add_argument("--print", action="store_true", help="the curves as Python")
     args = parser.parse_args()
-    planned = by_strength(opinions(args.opinions))
+    fitted = by_strength(opinions(args.opinions))
+    planned = {name: fitted[name] for name in args.operations or fitted}
     same = [
         compare("strength", name, curve, known.BY_STRENGTH, np.linspace(0, 1, 21))
         for name, (curve, _) in planned.items()
     ]
     seen: dict[str, Curve] = {}
     print("operation         points at .3 .6 1    change at .3 .6 1 (median), 10th and 90th percentile at .6")
-    measured = changes(args.photographs) if args.photographs else {}
+    measured = changes(args.photographs, list(planned)) if args.photographs else {}
     for name, (curve, _) in planned.items():
         line = f"{name:18}" + " ".join(f"{curve(s):5.2f}" for s in ARGUED_STRENGTHS)
         if name in measured:

@@ -960,7 +960,7 @@ _ALL = (
         "light",
         "degrade",
         "{amount} darken the shadows and leave the lights as they are",
-        "shadows too deep to show what is in them",
+        "sunken shadows",
         _sunken_shadows,
     ),
     Operation(
@@ -968,7 +968,7 @@ _ALL = (
         "light",
         "degrade",
         "{amount} darken the subject and leave its surroundings as they are",
-        "a subject left darker than its surroundings",
+        "a dimly lit subject",
         _dim_subject,
     ),
     Operation(
@@ -976,7 +976,7 @@ _ALL = (
         "light",
         "degrade",
         "{amount} wash out a part of the picture with glare",
-        "a patch of glare that washes out detail",
+        "a patch of glare",
         _glare,
     ),
     Operation(
@@ -1040,7 +1040,7 @@ _ALL = (
         "colour",
         "degrade",
         "{amount} flatten colour and tones as in ungraded log footage",
-        "a flat, ungraded look with pale blacks",
+        "an ungraded look",
         _ungraded,
     ),
     Operation(
