@@ -138,15 +138,15 @@ ARGUED: dict[str, Argument] = {
         (0.6, 1.6, 3.2), _USUAL, "2 stops in the mean at full strength (exposure_down: 3 points), the middle spared"
     ),
     "uneven_light": Argument(
-        (0.9, 2.3, 4.5), _USUAL, "at full strength a third of the frame 2 stops under, a third 2 over"
+        (0.9, 2.3, 4.5), _USUAL, "at full strength a third of the frame 2 to 3 stops under, a third 1 to 2 over"
     ),
     "backlight": Argument((1.0, 2.7, 5.0), _USUAL, "the middle, where the subject tends to be, 2.8 stops under"),
     "crushed_shadows": Argument((0.8, 2.4, 4.5), _USUAL, "darkens as a stop or two and loses what the shadows held"),
     "sunken_shadows": Argument((0.8, 2.0, 3.8), _USUAL, "3.2 stops, in the shadows only, and nothing is lost for good"),
     "dim_subject": Argument((0.8, 2.2, 4.2), _USUAL, "3 stops where the picture is busiest: more than its area"),
-    "glare": Argument((1.2, 3.0, 5.2), _USUAL, "a sixth of the frame washed out near its middle"),
+    "glare": Argument((1.2, 3.0, 5.2), _USUAL, "22 to 40 % of the frame paler, most of all in one patch"),
     "cast_warm": Argument((0.7, 2.5, 5.2), _USUAL, "white moves as far as with the others, but warm light is liked"),
-    "cast_cool": Argument((1.0, 3.0, 5.6), _USUAL, "moves colours as far as tripled saturation, which costs 5"),
+    "cast_cool": Argument((1.0, 3.0, 5.6), _USUAL, "differs by as much as tripled saturation, which costs 5"),
     "cast_green": Argument((1.3, 3.4, 6.0), _USUAL, "as cast_cool; no light of nature looks like it"),
     "cast_magenta": Argument((1.3, 3.4, 6.0), _USUAL, "as cast_cool; no light of nature looks like it"),
     "hue_shift": Argument((1.0, 2.8, 5.2), _USUAL, "50 degrees at full strength: faces and leaves look wrong"),
@@ -160,13 +160,17 @@ ARGUED: dict[str, Argument] = {
     "tight_crop": Argument((0.5, 1.8, 4.0), _TASTE, "0.85, 0.66 and 0.38 of each side are left, about the middle"),
     "stretch": Argument((0.8, 2.6, 5.0), _USUAL, "1.25, 1.6 and 2.2 times as wide or high as it should be"),
     "keystone": Argument((0.6, 1.8, 3.6), _TASTE, "one border shows 0.84, 0.69 and 0.48 of what the other does"),
-    "clutter": Argument((1.2, 3.2, 5.5), _USUAL, "up to a third of the frame, at its border, where less hangs on it"),
-    "date_stamp": Argument((0.8, 1.6, 2.6), _SURE, "2 % of the frame in its corner, in a colour that stands out"),
-    "watermark": Argument((2.5, 4.5, 6.5), _SURE, "lettering over all of the picture, its subject included"),
-    "lens_dirt": Argument((1.2, 3.0, 5.0), _USUAL, "a fifth of the frame smeared, wherever it falls"),
-    "lens_flare": Argument((0.9, 2.6, 4.8), _TASTE, "a veil over a third of the frame; a little of it may be liked"),
-    "power_lines": Argument((0.9, 2.2, 4.0), _USUAL, "few pixels, which cross the whole picture and draw the eye"),
-    "finger": Argument((1.5, 3.8, 6.5), _SURE, "a tenth to a quarter of the frame, up to its middle"),
+    "clutter": Argument((1.2, 3.2, 5.5), _USUAL, "10, 20 and 37 % of the frame, at its border, where less hangs on it"),
+    "date_stamp": Argument((0.8, 1.6, 2.6), _SURE, "1 to 3 % of the frame, in its corner, in a colour that stands out"),
+    "watermark": Argument((2.5, 4.5, 6.5), _SURE, "16 to 28 % of the frame, all over it, the subject included"),
+    "lens_dirt": Argument(
+        (1.2, 3.0, 5.0), _USUAL, "at full strength a seventh of the frame smeared, wherever it falls"
+    ),
+    "lens_flare": Argument((0.9, 2.6, 4.8), _TASTE, "a veil over most of the frame; a little of it may be liked"),
+    "power_lines": Argument(
+        (0.9, 2.2, 4.0), _USUAL, "5 to 10 % of the frame, in lines that cross all of it and draw the eye"
+    ),
+    "finger": Argument((1.5, 3.8, 6.5), _SURE, "5, 13 and 23 % of the frame, up to its middle"),
 }
 """By operation."""
 
