@@ -26,11 +26,13 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from redaes.datagen.editors.embedded import apply_edit
-from redaes.datagen.judges import measure, quality_loss
+from redaes.datagen.judges import measure, visible_difference
+from redaes.datagen.judges.cover import covered
 from redaes.datagen.measured import MIN_LOSS, might_improve
 from redaes.datagen.members import JPEG_QUALITY
 from redaes.datagen.plan import PlannedEdit, plan_view
 from redaes.datagen.rationales import write_rationale
+from redaes.datagen.severity import COVERING, severity
 from redaes.datagen.sources import Source, curate
 from redaes.types import Edit
 
@@ -91,9 +93,11 @@ def plain_picture(source: Source, rows: list[PlannedEdit], planned: PlannedEdit 
     if planned is None:
         return reference, 0.0
     pixels = _apply(reference, planned.edit)
-    loss = 0.0 if planned.role == "twin" else quality_loss(reference, pixels)
-    if planned.role == "member" and might_improve(planned.edit.operation, measure(reference), measure(pixels)):
-        loss = 0.0
+    loss = 0.0
+    done = planned.edit
+    if planned.role == "member" and not might_improve(done.operation, measure(reference), measure(pixels)):
+        change = covered if done.operation in COVERING else visible_difference
+        loss = severity(done.operation, done.strength, change(reference, pixels)).loss
     return (pixels if planned.cover is None else _apply(pixels, planned.cover)), loss
 
 

@@ -36,8 +36,9 @@ Pairs of photographs that differ by an edit, with a signed aesthetic difference 
 Made by redaes with the editor `{editor}`.
 
 `delta` is the score of `first` minus the score of `second` in points (scores run from 0 to 9): positive means
-that `first` is better. It is a perceptual distance between each picture and the group's least edited one. It
-orders edits and compares between them; it is **not calibrated to human scores**.
+that `first` is better. With the embedded editor it comes from what people said of such distortions (KADID-10k) and
+how much each picture changed, or from an argument where nobody was asked; pairs whose order that does not settle are
+left out. No person has judged these pictures: it is **not calibrated to human scores** of them.
 
 All pairs of one photograph are in one split. `group` is one view of a photograph with all its edits.
 `rationale` has `first` as picture A, `rationale_swapped` has `second` as picture A.

@@ -12,6 +12,7 @@ side of a pair is the one that was degraded less.
 
 from __future__ import annotations
 
+import math
 import random
 from collections import Counter
 from collections.abc import Sequence
@@ -24,22 +25,28 @@ from PIL import Image
 
 from redaes.datagen.editors.embedded import EDITOR, OPERATIONS, apply_edit
 from redaes.datagen.judges import Evidence, Reference, measure
+from redaes.datagen.judges.cover import covered
 from redaes.datagen.members import Counts, Member, Settings, encode, make_record, place, resized, show
 from redaes.datagen.plan import PlannedEdit
 from redaes.datagen.rationales import write_rationale
+from redaes.datagen.severity import COVERING, LIKED, LIKED_LOSS, severity
 from redaes.datagen.sources import Source
 from redaes.errors import RedaesError
 from redaes.records import PairRecord
 from redaes.types import Edit, Rationale
 
-MIN_LOSS = 0.4
+MIN_LOSS = 0.6
 """An edit that costs less than this many points is no visible edit."""
 
 MIN_DELTA = 0.8
 """Labelled differences below this many points, ties aside, are too uncertain to teach."""
 
-MIN_DELTA_ACROSS = 1.5
-"""The same for two different operations, whose losses compare less surely."""
+CERTAIN_CLEAN = 0.6
+"""How many standard deviations of its loss an edit must cost before the clean picture is surely the better one: what
+costs less may be a matter of taste."""
+
+CERTAIN_ACROSS = 1.75
+"""The same for the losses of two edits of different kind, whose order the edits themselves do not settle."""
 
 TIE_SHARE = 0.5
 """Views from which the reference and its twin are kept as a tie."""
@@ -54,6 +61,9 @@ TYPICAL: dict[str, tuple[str, float]] = {
     "contrast_down": ("contrast", 22.0),
     "contrast_up": ("contrast", 22.0),
     "haze": ("contrast", 22.0),
+    "ungraded": ("contrast", 22.0),
+    "sunken_shadows": ("brightness", 50.0),
+    "crushed_shadows": ("brightness", 50.0),
     "saturation_down": ("colourfulness", 35.0),
     "saturation_up": ("colourfulness", 35.0),
     "cast_warm": ("warm_cool", 4.0),
@@ -95,6 +105,12 @@ class _View:
             return _apply(self.pixels, edit)
         return resized(_apply(self.large, edit), self.pixels.shape[1], self.pixels.shape[0])
 
+    def change(self, edit: Edit, edited: NDArray[np.uint8]) -> float:
+        """How far the edit changed this picture, by the measure that :func:`severity` takes."""
+        if edit.operation in COVERING:
+            return covered(self.pixels, edited)
+        return self.reference.difference(edited)
+
 
 def _shows(edit: Edit) -> float:
     known = OPERATIONS.get(edit.operation)
@@ -129,8 +145,9 @@ def _member(planned: PlannedEdit, view: _View, rejected: Counter[str]) -> Member
     after = measure(edited)
     if planned.role == "twin":
         return Member(planned.id, encode(edited), None, 0.0, after)
-    loss = view.reference.loss(edited)
-    if loss < MIN_LOSS:
+    done = planned.edit
+    cost = severity(done.operation, done.strength, view.change(done, edited))
+    if cost.loss < MIN_LOSS:
         rejected["no_visible_effect"] += 1
         return None
     if might_improve(planned.edit.operation, view.evidence, after):
@@ -139,7 +156,7 @@ def _member(planned: PlannedEdit, view: _View, rejected: Counter[str]) -> Member
     if planned.cover is not None:
         edited = _apply(edited, planned.cover)
         after = measure(edited)
-    return Member(planned.id, encode(edited), planned.edit, loss, after)
+    return Member(planned.id, encode(edited), done, cost.loss, after, cost.uncertainty)
 
 
 def _why_not(first: Member, second: Member) -> str | None:
@@ -149,12 +166,18 @@ def _why_not(first: Member, second: Member) -> str | None:
         return "identical"
     if first.edit is None and second.edit is None:
         return None
-    if first.edit is not None and second.edit is not None:
-        if first.edit.operation == second.edit.operation:
-            if (second.edit.strength - first.edit.strength) * delta < 0:
-                return "direction_uncertain"
-        elif abs(delta) < MIN_DELTA_ACROSS:
-            return "indiscernible"
+    one, other = first.edit, second.edit
+    if one is not None and other is not None and (one.operation, one.seed) == (other.operation, other.seed):
+        # The same edit, less and more: whatever it costs, less of it is better.
+        if (other.strength - one.strength) * delta < 0:
+            return "direction_uncertain"
+    else:
+        certain = CERTAIN_CLEAN if one is None or other is None else CERTAIN_ACROSS
+        if abs(delta) < certain * math.hypot(first.uncertainty, second.uncertainty):
+            return "undecided"
+        loser = first if delta < 0 else second
+        if loser.edit is not None and loser.edit.operation in LIKED and loser.loss < LIKED_LOSS:
+            return "undecided"
     if abs(delta) < MIN_DELTA:
         return "indiscernible"
     return None

@@ -65,6 +65,8 @@ class Member:
     loss: float
     """What the edit cost, in points, against the group's reference: below 0 where it did good."""
     evidence: Evidence
+    uncertainty: float = 0.0
+    """How far ``loss`` may be off against edits of other kinds, in points; 0: known, or judged."""
 
 
 @dataclass

@@ -434,6 +434,32 @@ _ALL: tuple[Fault, ...] = (
     # --- What no eye can see
     Fault("tiny_tone", "light", (r"invisible change of brightness",)),
     Fault("reencode", "noise", (r"invisible change of file quality",)),
+    # --- What retouching would mend
+    Fault(
+        "sunken_shadows",
+        "light",
+        (r"sunken shadows", r"shadows (?:that are )?(?:too|overly) (?:deep|heavy|dense)"),
+        (("brightness", "less"), ("clipped_shadows", "more")),
+    ),
+    Fault(
+        "dim_subject",
+        "light",
+        (r"dim(?:ly lit)? subject", r"(?:subject|face)s? (?:is|are) (?:too dim|dimly lit|under-?lit)"),
+        (("brightness", "less"),),
+    ),
+    Fault(
+        "glare",
+        "light",
+        (r"patch(?:es)? of glare",),
+        (("haze", "more"), ("clipped_highlights", "more"), ("brightness", "more")),
+        "changes",
+    ),
+    Fault(
+        "ungraded",
+        "colour",
+        (r"ungraded (?:look|colou?rs?|footage|tones?)", r"log[- ]like (?:look|curve|tones?)"),
+        (("contrast", "less"), ("dynamic_range", "less"), ("colourfulness", "less")),
+    ),
 )
 
 FAULTS: dict[str, Fault] = {fault.name: fault for fault in _ALL}

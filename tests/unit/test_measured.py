@@ -14,10 +14,12 @@ from PIL import Image
 from redaes.datagen import measured
 from redaes.datagen.editors.embedded import OPERATIONS, apply_edit, make_edit
 from redaes.datagen.judges import measure
+from redaes.datagen.judges.cover import covered
 from redaes.datagen.measured import make_group, might_improve
-from redaes.datagen.members import Counts, Settings
+from redaes.datagen.members import Counts, Member, Settings
 from redaes.datagen.plan import DEGRADE, NEUTRAL, SHARED, Frame, PlannedEdit, plan_view
 from redaes.datagen.rationales import contradictions
+from redaes.datagen.severity import LIKED, Severity
 from redaes.datagen.sources import Source
 from redaes.errors import InputError
 from redaes.records import PairRecord
@@ -195,6 +197,69 @@ def test_two_edits_with_the_same_result_make_one_pair() -> None:
 def test_the_seed_changes_the_edits() -> None:
     one, other = (_group(_scene(), SOURCE, 0, Settings(max_side=160, seed=seed)) for seed in (0, 1))
     assert {r.pair.id for r in one}.isdisjoint(r.pair.id for r in other)
+
+
+def _member(
+    key: str, operation: str | None, strength: float, loss: float, uncertainty: float = 1.0, seed: int = 1
+) -> Member:
+    edit = None if operation is None else make_edit(operation, strength, seed)
+    evidence = measure(np.zeros((16, 16, 3), dtype=np.uint8))
+    return Member(key, key.encode(), edit, loss, evidence, uncertainty if edit else 0.0)
+
+
+def test_edits_of_two_kinds_whose_order_is_not_settled_get_no_label() -> None:
+    """1.75 standard deviations of the difference, 2.47 points where each loss has one of 1."""
+    blurred = _member("a", "defocus", 0.5, 5.0)
+    assert measured._why_not(blurred, _member("b", "tilt", 0.5, 2.51)) is None
+    assert measured._why_not(blurred, _member("b", "tilt", 0.5, 2.54)) == "undecided"
+    assert measured._why_not(_member("b", "tilt", 0.5, 2.54), blurred) == "undecided"
+    assert measured._why_not(blurred, _member("b", "tilt", 0.5, 2.51, uncertainty=1.1)) == "undecided"
+
+
+def test_the_same_edit_less_and_more_is_certain_and_one_drawn_anew_is_not() -> None:
+    strong = _member("a", "finger", 0.8, 3.0)
+    assert measured._why_not(strong, _member("b", "finger", 0.5, 2.19)) is None
+    assert measured._why_not(strong, _member("b", "finger", 0.5, 2.21)) == "indiscernible"
+    assert measured._why_not(strong, _member("b", "finger", 0.5, 2.19, seed=2)) == "undecided"
+    assert measured._why_not(strong, _member("b", "finger", 0.5, 4.0)) == "direction_uncertain"
+
+
+def test_the_clean_picture_wins_where_the_loss_is_larger_than_taste() -> None:
+    clean = _member("a", None, 0.0, 0.0)
+    assert measured._why_not(clean, _member("b", "tilt", 0.5, 1.21, uncertainty=2.0)) is None
+    assert measured._why_not(clean, _member("b", "tilt", 0.5, 1.19, uncertainty=2.0)) == "undecided"
+    assert measured._why_not(clean, _member("b", "jpeg_blocks", 0.3, 0.81, uncertainty=1.0)) is None
+    assert measured._why_not(clean, _member("b", "jpeg_blocks", 0.3, 0.79, uncertainty=1.0)) == "indiscernible"
+
+
+@pytest.mark.parametrize("operation", sorted(LIKED))
+def test_a_little_of_what_photographers_do_on_purpose_gets_no_label(operation: str) -> None:
+    clean = _member("a", None, 0.0, 0.0)
+    assert measured._why_not(clean, _member("b", operation, 0.5, 2.99)) == "undecided"
+    assert measured._why_not(_member("b", operation, 0.5, 2.99), clean) == "undecided"
+    assert measured._why_not(clean, _member("b", operation, 0.5, 3.01)) is None
+
+
+@pytest.mark.parametrize(("loss", "kept"), [(0.61, True), (0.59, False)])
+def test_an_edit_that_costs_less_than_six_tenths_of_a_point_is_not_seen(
+    loss: float, kept: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = PlannedEdit("row", "train", SOURCE.id, 0, "member", make_edit("defocus", 0.3, 3), None, Frame(0.0, 0.0, 1.0))
+    view = measured._view(_scene(), [row], 160)
+    monkeypatch.setattr(measured, "severity", lambda *_: Severity(loss, 1.0))
+    counts = Counts()
+    assert (measured._member(row, view, counts.rejected) is not None) == kept
+    assert counts.rejected["no_visible_effect"] == (not kept)
+
+
+def test_what_covers_a_picture_is_measured_by_what_it_covers() -> None:
+    edit = make_edit("power_lines", 0.9, 3)
+    row = PlannedEdit("row", "train", SOURCE.id, 0, "member", edit, None, Frame(0.0, 0.0, 1.0))
+    view = measured._view(_scene(), [row], 160)
+    edited = view.edited(edit)
+    assert view.change(edit, edited) == covered(view.pixels, edited) != view.reference.difference(edited)
+    blur = make_edit("defocus", 0.9, 3)
+    assert view.change(blur, edited) == view.reference.difference(edited)
 
 
 def test_what_may_do_good_is_no_degradation() -> None:

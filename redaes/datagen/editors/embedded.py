@@ -26,10 +26,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from redaes.datagen.editors import doses
 from redaes.errors import InputError
 from redaes.types import Direction, Edit, Factor
 
-EDITOR = "embedded/2"
+EDITOR = "embedded/3"
 """Name and version that edits of this module carry."""
 
 ByteImage = NDArray[np.uint8]
@@ -276,37 +277,41 @@ def _sign(rng: np.random.Generator) -> float:
 
 
 def _exposure_down(image: ByteImage, strength: float, rng: np.random.Generator) -> ByteImage:
-    return _bytes_from_linear(_linear(image) * np.float32(2.0 ** (-3.6 * strength)))
+    return _bytes_from_linear(_linear(image) * np.float32(2.0 ** -doses.exposure_down(strength)))
 
 
 def _exposure_up(image: ByteImage, strength: float, rng: np.random.Generator) -> ByteImage:
-    return _bytes_from_linear(_linear(image) * np.float32(2.0 ** (2.4 * strength)))
+    return _bytes_from_linear(_linear(image) * np.float32(2.0 ** doses.exposure_up(strength)))
 
 
 def _contrast_down(image: ByteImage, strength: float, rng: np.random.Generator) -> ByteImage:
     encoded = _encoded(image)
     middle = np.float32(0.5 * encoded.mean() + 0.25)
-    return _bytes(middle + (encoded - middle) * np.float32(1 - 0.85 * strength))
+    return _bytes(middle + (encoded - middle) * np.float32(1 - doses.contrast_down(strength)))
 
 
 def _contrast_up(image: ByteImage, strength: float, rng: np.random.Generator) -> ByteImage:
     encoded = _encoded(image)
     middle = np.float32(0.5 * encoded.mean() + 0.25)
-    return _bytes(middle + (encoded - middle) * np.float32(1 + 2.4 * strength**1.6))
+    return _bytes(middle + (encoded - middle) * np.float32(1 + doses.contrast_up(strength)))
 
 
 def _haze(image: ByteImage, strength: float, rng: np.random.Generator) -> ByteImage:
-    """Koschmieder's law, J t + A (1 - t) with t = exp(-beta depth); depth is guessed as growing upwards."""
+    """Koschmieder's law, J t + A (1 - t) with t = exp(-beta depth); depth is guessed as growing upwards.
+
+    The air is lit by the same light as the scene: at night it is dark.
+    """
     linear = _linear(image)
+    light = np.float32(min(1.0, 0.12 + 1.5 * float(np.percentile(_luma(linear), 90))))
     depth = np.linspace(1.3, 0.7, image.shape[0], dtype=np.float32)[:, None, None]
     transmission = np.exp(-1.0 * np.float32(strength**1.6) * depth)
-    air = np.array([0.52, 0.55, 0.58], dtype=np.float32)
+    air = light * np.array([0.52, 0.55, 0.58], dtype=np.float32)
     return _bytes_from_linear(linear * transmission + air * (1 - transmission))
 
 
 def _vignette(image: ByteImage, strength: float, rng: np.random.Generator) -> ByteImage:
     x, y = _plane(image)
-    stops = -8.0 * np.float32(strength) * (x * x + y * y)
+    stops = -6.0 * np.float32(strength) * (x * x + y * y)
     return _bytes_from_linear(_linear(image) * np.exp2(stops)[..., None])
 
 
@@ -321,13 +326,54 @@ def _backlight(image: ByteImage, strength: float, rng: np.random.Generator) -> B
     """The middle, where the subject tends to be, goes dark and the surroundings burn out."""
     x, y = _plane(image)
     surround = _smoothstep(np.hypot(x, y), 0.1, 1.0)
-    stops = np.float32(strength) * (6.0 * surround - 3.4)
+    stops = np.float32(strength) * (4.6 * surround - 2.8)
     return _bytes_from_linear(_linear(image) * np.exp2(stops)[..., None])
 
 
 def _crushed_shadows(image: ByteImage, strength: float, rng: np.random.Generator) -> ByteImage:
-    black = np.float32(0.5 * strength)
+    black = np.float32(0.32 * strength)
     return _bytes((_encoded(image) - black) / (1 - np.float32(0.7) * black))
+
+
+def _sunken_shadows(image: ByteImage, strength: float, rng: np.random.Generator) -> ByteImage:
+    """Shadows that nobody lifted: a tone curve that pulls down what is darker than the middle and leaves the lights."""
+    linear = _linear(image)
+    light = _luma(linear)
+    # The local light, not the pixel's own: detail within a shadow keeps its contrast, as in retouching.
+    around = 0.7 * _blur(light, 0.02 * _diagonal(image)) + 0.3 * light
+    shadow = 1 - _smoothstep(np.sqrt(around), 0.15, 0.75)
+    return _bytes_from_linear(linear * np.exp2(np.float32(-3.2 * strength) * shadow))
+
+
+def _dim_subject(image: ByteImage, strength: float, rng: np.random.Generator) -> ByteImage:
+    """A subject that nobody dodged: light is missing where the picture is busiest, all else stays."""
+    size = rng.uniform(0.8, 1.1)
+    x, y = _plane(image)
+    light = _luma(_encoded(image))[..., 0]
+    detail = _blur(np.abs(light - _blur(light, 0.01 * _diagonal(image))), 0.06 * _diagonal(image))
+    # Busy places near the middle: the border is rarely what a photograph is about.
+    weight = np.square(detail) * np.exp(-4.0 * (x * x + y * y)) + np.float32(1e-9)
+    total = float(weight.sum())
+    middle = float((weight * x).sum()) / total, float((weight * y).sum()) / total
+    distance = np.hypot(x - np.float32(middle[0]), y - np.float32(middle[1])) / np.float32(0.55 * size)
+    return _bytes_from_linear(_linear(image) * np.exp2(np.float32(-3.0 * strength) * np.exp(-(distance**2)))[..., None])
+
+
+def _glare(image: ByteImage, strength: float, rng: np.random.Generator) -> ByteImage:
+    """Light that falls on the glass and washes a part of the picture out, as from a window behind the photographer."""
+    u, v = rng.uniform(0.2, 0.8, size=2)
+    angle, long, short = rng.uniform(0, math.pi), rng.uniform(0.35, 0.6), rng.uniform(0.2, 0.32)
+    height, width = image.shape[:2]
+    half = _diagonal(image) / 2
+    x, y = _plane(image)
+    x, y = x - np.float32((u - 0.5) * width / half), y - np.float32((v - 0.5) * height / half)
+    cos, sin = np.float32(math.cos(angle)), np.float32(math.sin(angle))
+    along, across = (x * cos + y * sin) / np.float32(long), (y * cos - x * sin) / np.float32(short)
+    patch = np.exp(-(along**2 + across**2))
+    linear = _linear(image)
+    white = np.array([0.62, 0.61, 0.58], dtype=np.float32)
+    veil = (np.float32(0.95 * strength) * patch)[..., None]
+    return _bytes_from_linear(linear * (1 - np.float32(0.6) * veil) + white * veil)
 
 
 # --- Colour -------------------------------------------------------------------------------------------
@@ -363,16 +409,16 @@ def _saturate(image: ByteImage, factor: float) -> ByteImage:
 
 
 def _saturation_down(image: ByteImage, strength: float, rng: np.random.Generator) -> ByteImage:
-    return _saturate(image, 1 - strength)
+    return _saturate(image, 1 - doses.saturation_down(strength))
 
 
 def _saturation_up(image: ByteImage, strength: float, rng: np.random.Generator) -> ByteImage:
-    return _saturate(image, 1 + 3.2 * strength**1.3)
+    return _saturate(image, 1 + doses.saturation_up(strength))
 
 
 def _hue_shift(image: ByteImage, strength: float, rng: np.random.Generator) -> ByteImage:
     """Turns the colour differences about the grey axis (Rodrigues' rotation) and keeps the luma."""
-    angle = _sign(rng) * strength * math.radians(85)
+    angle = _sign(rng) * strength * math.radians(50)
     cos, third, sin = math.cos(angle), (1 - math.cos(angle)) / 3, math.sin(angle) / math.sqrt(3)
     matrix = np.array(
         [
@@ -387,31 +433,40 @@ def _hue_shift(image: ByteImage, strength: float, rng: np.random.Generator) -> B
     return _bytes(turned + _luma(encoded) - _luma(turned))
 
 
+def _ungraded(image: ByteImage, strength: float, rng: np.random.Generator) -> ByteImage:
+    """Footage as a camera records it for grading: logarithmic, blacks raised, lights held down, little colour."""
+    encoded = _encoded(image)
+    a = np.float32(12.0)
+    flat = np.float32(0.2) + np.float32(0.52) * np.log1p(a * _linear(image)) / np.log1p(a)
+    light = _luma(flat)
+    flat = light + (flat - light) * np.float32(0.55)
+    return _bytes(encoded + (flat - encoded) * np.float32(strength))
+
+
 def _posterize(image: ByteImage, strength: float, rng: np.random.Generator) -> ByteImage:
-    """A staircase of three steps whose treads widen with strength until the risers are almost upright."""
-    n_steps = np.float32(3)
-    scaled = _encoded(image) * n_steps
-    floor = np.floor(scaled)
-    riser = np.clip((scaled - floor - 0.5) / np.float32(1 - 0.97 * strength**0.8) + 0.5, 0.0, 1.0)
-    return _bytes((floor + riser) / n_steps)
+    """Even steps. Fading them in lets strength 0 be the input: 25 tones are a step away from 256."""
+    steps = np.float32(doses.posterize(strength) - 1)
+    encoded = _encoded(image)
+    stepped = np.minimum(np.rint(encoded * steps) / steps, 1.0)
+    return _bytes(encoded + (stepped - encoded) * np.float32(min(1.0, 5 * strength)))
 
 
 # --- Focus --------------------------------------------------------------------------------------------
 
 
 def _defocus(image: ByteImage, strength: float, rng: np.random.Generator) -> ByteImage:
-    return _bytes_from_linear(_filter(_linear(image), _disc(0.015 * strength**1.7 * _diagonal(image))))
+    return _bytes_from_linear(_filter(_linear(image), _disc(doses.defocus(strength) * _diagonal(image))))
 
 
 def _motion_blur(image: ByteImage, strength: float, rng: np.random.Generator) -> ByteImage:
     angle = rng.uniform(0, math.pi)
-    return _bytes_from_linear(_filter(_linear(image), _streak(0.06 * strength**1.7 * _diagonal(image), angle)))
+    return _bytes_from_linear(_filter(_linear(image), _streak(doses.motion_blur(strength) * _diagonal(image), angle)))
 
 
 def _oversharpen(image: ByteImage, strength: float, rng: np.random.Generator) -> ByteImage:
     encoded = _encoded(image)
-    blurred = _blur(encoded, 0.004 * _diagonal(image))
-    return _bytes(encoded + np.float32(5.0 * strength**1.5) * (encoded - blurred))
+    blurred = _blur(encoded, 0.0055 * _diagonal(image))
+    return _bytes(encoded + np.float32(doses.oversharpen(strength)) * (encoded - blurred))
 
 
 def _zoom_blur(image: ByteImage, strength: float, rng: np.random.Generator) -> ByteImage:
@@ -420,7 +475,7 @@ def _zoom_blur(image: ByteImage, strength: float, rng: np.random.Generator) -> B
     centre = rng.uniform(0.42, 0.58, size=2) * (image.shape[1], image.shape[0])
     linear = _linear(image)
     total = np.zeros_like(linear)
-    for scale in np.linspace(1.0, 1 - 0.22 * strength**1.7, n_views):
+    for scale in np.linspace(1.0, 1 - 0.14 * strength**1.7, n_views):
         matrix = np.array([[scale, 0, (1 - scale) * centre[0]], [0, scale, (1 - scale) * centre[1]]])
         total += _warp(linear, matrix, interpolation=cv2.INTER_LINEAR)
     return _bytes_from_linear(total / np.float32(n_views))
@@ -454,18 +509,21 @@ def _soft_glow(image: ByteImage, strength: float, rng: np.random.Generator) -> B
 
 def _noise_luma(image: ByteImage, strength: float, rng: np.random.Generator) -> ByteImage:
     """Shot noise: in encoded values it is strongest in the shadows."""
-    field = _noise(image, rng, 1, longest=512)
+    field = _noise(image, rng, 1, longest=doses.FULL_GRAIN)
     encoded = _encoded(image)
-    return _bytes(encoded + np.float32(0.17 * strength**1.4) * (1.15 - 0.6 * _luma(encoded)) * field)
+    return _bytes(encoded + np.float32(doses.noise_luma(strength)) * (1.35 - 0.7 * _luma(encoded)) * field)
 
 
 def _noise_chroma(image: ByteImage, strength: float, rng: np.random.Generator) -> ByteImage:
-    """Coloured blotches of a high-ISO file: noise in the colour differences, a few pixels wide."""
-    field = _blur(_noise(image, rng, 3, longest=512), 0.0025 * _diagonal(image))
-    field -= _luma(field)
-    field /= field.std()
+    """Colour noise of a high-ISO file: in Y', Cb and Cr (BT.601), the two of colour with a grain of two pixels."""
+    field = _noise(image, rng, 3, longest=doses.FULL_GRAIN)
+    grain = max(1.0, max(image.shape[:2]) / doses.FULL_GRAIN)
+    colour = _blur(np.ascontiguousarray(field[..., 1:]), 0.6 * grain)
+    blue, red = (colour[..., i] / colour[..., i].std() for i in (0, 1))
+    light = field[..., 0]
+    noise = np.stack([light + 1.402 * red, light - 0.344 * blue - 0.714 * red, light + 1.772 * blue], axis=2)
     encoded = _encoded(image)
-    return _bytes(encoded + np.float32(0.17 * strength**1.2) * (1.15 - 0.6 * _luma(encoded)) * field)
+    return _bytes(encoded + np.float32(doses.noise_chroma(strength)) * (1.35 - 0.7 * _luma(encoded)) * noise)
 
 
 def _through_jpeg(image: ByteImage, quality: int, full_colour: bool = False) -> ByteImage:
@@ -482,14 +540,14 @@ def _through_jpeg(image: ByteImage, quality: int, full_colour: bool = False) -> 
 
 
 def _jpeg_blocks(image: ByteImage, strength: float, rng: np.random.Generator) -> ByteImage:
-    """Strong JPEG. Beyond 512 px the error of a reduced copy is enlarged, so that blocks stay visible."""
+    """Strong JPEG. Beyond FULL_GRAIN the error of a reduced copy is enlarged, so that blocks stay visible."""
     height, width = image.shape[:2]
-    shrink = min(1.0, 512 / max(height, width))
+    shrink = min(1.0, doses.FULL_GRAIN / max(height, width))
     small = image
     if shrink < 1:
         size = (round(width * shrink), round(height * shrink))
         small = cv2.resize(image, size, interpolation=cv2.INTER_AREA).astype(np.uint8)
-    quality = round(4 + 32 * (1 - strength) ** 2)
+    quality = round(doses.jpeg_blocks(strength))
     # Fading the error in lets strength 0 be the input; the quality alone would start with a step.
     error = np.float32(min(1.0, 3 * strength)) * (_encoded(_through_jpeg(small, quality)) - _encoded(small))
     if shrink < 1:
@@ -498,7 +556,7 @@ def _jpeg_blocks(image: ByteImage, strength: float, rng: np.random.Generator) ->
 
 
 def _banding(image: ByteImage, strength: float, rng: np.random.Generator) -> ByteImage:
-    """Read-out noise of a sensor: whole rows are too bright or too dark, in the shadows most."""
+    """Read-out noise of a sensor: whole rows are too bright or too dark, in the shadows and hardly in the lights."""
     height = image.shape[0]
     n_rows = min(height, 384)
     rows = rng.standard_normal((n_rows, 1), dtype=np.float32) + _blur(
@@ -507,32 +565,35 @@ def _banding(image: ByteImage, strength: float, rng: np.random.Generator) -> Byt
     rows = cv2.resize(rows, (1, height), interpolation=cv2.INTER_LINEAR).reshape(height, 1, 1).astype(np.float32)
     rows /= rows.std()
     encoded = _encoded(image)
-    return _bytes(encoded + np.float32(0.14 * strength**1.3) * (1.15 - 0.6 * _luma(encoded)) * rows)
+    return _bytes(encoded + np.float32(0.08 * strength**1.2) * (1.25 - _luma(encoded)) * rows)
 
 
 def _impulse(image: ByteImage, strength: float, rng: np.random.Generator) -> ByteImage:
-    """Hot and dead pixels; a pixel that is hit at a low strength is hit at every higher one."""
+    """Hot and dead pixels, in one colour of the sensor's mosaic each; one that is hit at a low strength is hit at every
+    higher one."""
     height, width = image.shape[:2]
-    shrink = min(1.0, 512 / max(height, width))
+    shrink = min(1.0, doses.FULL_GRAIN / max(height, width))
     shape = (max(2, round(height * shrink)), max(2, round(width * shrink)))
-    order = rng.random(shape, dtype=np.float32)
+    order = rng.random((*shape, 3), dtype=np.float32)
     value = rng.integers(0, 2, size=(*shape, 3)).astype(np.float32)
-    hit = (order < 0.06 * strength**2).astype(np.float32)
+    hit = (order < doses.impulse(strength)).astype(np.float32)
     if shape != (height, width):
         hit = cv2.resize(hit, (width, height), interpolation=cv2.INTER_NEAREST).astype(np.float32)
         value = cv2.resize(value, (width, height), interpolation=cv2.INTER_NEAREST).astype(np.float32)
     encoded = _encoded(image)
-    return _bytes(encoded + (value - encoded) * hit[..., None])
+    return _bytes(encoded + (value - encoded) * hit)
 
 
 def _pixelation(image: ByteImage, strength: float, rng: np.random.Generator) -> ByteImage:
     height, width = image.shape[:2]
-    block = max(1.0, (0.006 + 0.018 * strength) * _diagonal(image))
+    block = doses.pixelation(strength) * max(1.0, max(height, width) / doses.FULL_GRAIN)
+    if strength == 0:
+        return image.copy()
     size = (max(1, round(width / block)), max(1, round(height / block)))
-    linear = _linear(image)
-    small = cv2.resize(linear, size, interpolation=cv2.INTER_AREA)
-    large: FloatImage = cv2.resize(small, (width, height), interpolation=cv2.INTER_NEAREST).astype(np.float32)
-    return _bytes_from_linear(linear + (large - linear) * np.float32(min(1.0, 1.3 * strength)))
+    # By nearest neighbour both ways, as KADID-10k does: the edges turn to stairs, which averaging would soften.
+    small = cv2.resize(image, size, interpolation=cv2.INTER_NEAREST)
+    large: ByteImage = cv2.resize(small, (width, height), interpolation=cv2.INTER_NEAREST).astype(np.uint8)
+    return large
 
 
 # --- Composition --------------------------------------------------------------------------------------
@@ -563,7 +624,7 @@ def _stretch_shows(strength: float) -> float:
 
 
 def _keystone_narrows(strength: float) -> float:
-    return 0.34 * strength
+    return 0.26 * strength
 
 
 def _keystone_shows(strength: float) -> float:
@@ -631,41 +692,32 @@ def _keystone(image: ByteImage, strength: float, rng: np.random.Generator) -> By
 
 
 def _clutter(image: ByteImage, strength: float, rng: np.random.Generator) -> ByteImage:
-    """Foreign objects at the border: turned, recoloured pieces of the picture in irregular outlines, with a
-    shadow. They grow with strength and stay where they are."""
-    n_objects = 6
-    sides = rng.permutation(np.arange(n_objects) % 4)
-    along = rng.uniform(0.08, 0.92, size=n_objects)
-    sizes = rng.uniform(0.7, 1.15, size=n_objects)
-    turns = rng.uniform(0.5 * math.pi, 1.5 * math.pi, size=n_objects)
-    sources = rng.uniform(0.3, 0.7, size=(n_objects, 2))
-    tints = (rng.uniform(0.5, 1.5, size=(n_objects, 1)) * rng.uniform(0.75, 1.25, size=(n_objects, 3))).astype(
-        np.float32
-    )
+    """Things that stand in the way at the border, near and out of focus: dark shapes with soft outlines, lit and
+    coloured as the scene is. They reach further in with strength and stay where they are."""
+    n_objects = 3
+    sides = rng.permutation(4)
+    along = rng.uniform(0.1, 0.9, size=n_objects)
+    sizes = rng.uniform(0.75, 1.2, size=n_objects)
+    shades = rng.uniform(0.12, 0.5, size=n_objects)
     wobbles = np.stack(
-        [rng.uniform(0.1, 0.5, size=(n_objects, 4)), rng.uniform(0, 2 * math.pi, size=(n_objects, 4))], axis=2
+        [rng.uniform(0.0, 0.35, size=(n_objects, 3)), rng.uniform(0, 2 * math.pi, size=(n_objects, 3))], axis=2
     )
     height, width = image.shape[:2]
     half = _diagonal(image) / 2
-    encoded = _encoded(image)
-    canvas = encoded.copy()
-    opacity = np.float32(min(1.0, 1.5 * strength))
+    linear = _linear(image)
+    # Far out of focus, an object shows the colours around it and none of its detail.
+    tone = 0.6 * _blur(linear, 0.08 * _diagonal(image)) + 0.4 * linear.mean(axis=(0, 1))
+    opacity = np.float32(min(1.0, 4 * strength))
     for i in range(n_objects):
-        u, v = ((along[i], 0.05), (0.95, along[i]), (along[i], 0.95), (0.05, along[i]))[sides[i]]
-        radius = 0.36 * sizes[i] * (0.4 + 0.6 * strength)
-        box = _box(image, u, v, 1.9 * radius)
-        x, y = _plane(image, box)
-        centre = ((u - 0.5) * width / half, (v - 0.5) * height / half)
-        cos, sin = math.cos(turns[i]), math.sin(turns[i])
-        turn = np.array([[cos, -sin], [sin, cos]])
-        place = np.array([u * width - box[1].start, v * height - box[0].start])
-        offset = sources[i] * (width, height) - turn @ place
-        piece = _warp(encoded, np.hstack([turn, offset[:, None]]), (x.shape[1], x.shape[0]), cv2.INTER_LINEAR)
-        shadow = 1 - _smoothstep(_blob(x, y, (centre[0] + 0.02, centre[1] + 0.03), radius, wobbles[i]), -0.25, 0.35)
-        inside = 1 - _smoothstep(_blob(x, y, centre, radius, wobbles[i]), -0.06, 0.06)
-        canvas[box] *= 1 - 0.55 * opacity * shadow[..., None]
-        canvas[box] += (np.clip(piece * tints[i], 0.0, 1.0) - canvas[box]) * (opacity * inside)[..., None]
-    return _bytes(canvas)
+        radius = 0.5 * sizes[i]
+        out = 0.5 - 0.36 * strength * sizes[i]  # how far the middle of the object lies beyond the border
+        u, v = ((along[i], 0.0), (1.0, along[i]), (along[i], 1.0), (0.0, along[i]))[sides[i]]
+        away = ((0, -1), (1, 0), (0, 1), (-1, 0))[sides[i]]
+        centre = ((u - 0.5) * width / half + away[0] * out, (v - 0.5) * height / half + away[1] * out)
+        x, y = _plane(image)
+        inside = 1 - _smoothstep(_blob(x, y, centre, radius, wobbles[i]), -0.12, 0.12)
+        linear = linear + (np.float32(shades[i]) * tone - linear) * (opacity * inside)[..., None]
+    return _bytes_from_linear(linear)
 
 
 def _text_mask(image: ByteImage, text: str, u: float, v: float, size: float, weight: float) -> FloatImage:
@@ -686,13 +738,13 @@ def _date_stamp(image: ByteImage, strength: float, rng: np.random.Generator) -> 
     day, month, year = rng.integers(1, 29), rng.integers(1, 13), rng.integers(96, 110) % 100
     left, low = rng.random() < 0.3, rng.random() < 0.85
     text = f"'{year:02d} {month:2d} {day:2d}"
-    size = 0.4 + 0.25 * strength
+    size = 0.2 + 0.14 * strength
     u = 0.04 + size / 2 if left else 0.96 - size / 2
-    mask = _text_mask(image, text, u, 0.87 if low else 0.13, size, 3.5)
-    glow = np.clip(mask + 0.8 * _blur(mask, 0.012 * _diagonal(image)), 0.0, 1.0)
+    mask = _text_mask(image, text, u, 0.92 if low else 0.08, size, 3.5)
+    glow = np.clip(mask + 0.8 * _blur(mask, 0.006 * _diagonal(image)), 0.0, 1.0)
     colour = np.array([1.0, 0.42, 0.08], dtype=np.float32)
     encoded = _encoded(image)
-    return _bytes(encoded + (colour - encoded) * (np.float32(min(1.0, 1.6 * strength)) * glow)[..., None])
+    return _bytes(encoded + (colour - encoded) * (np.float32(min(1.0, 2.5 * strength)) * glow)[..., None])
 
 
 def _watermark(image: ByteImage, strength: float, rng: np.random.Generator) -> ByteImage:
@@ -705,33 +757,35 @@ def _watermark(image: ByteImage, strength: float, rng: np.random.Generator) -> B
             mask += _text_mask(image, word, u + shift + (0.12 if row % 2 else -0.06), v, 0.42, 3.0)
     mask = np.clip(mask, 0.0, 1.0)
     outline = np.clip(2.5 * _blur(mask, 0.005 * _diagonal(image)), 0.0, 1.0)
-    encoded = _encoded(image) * (1 - np.float32(0.65 * strength) * outline[..., None])
-    return _bytes(encoded + (0.97 - encoded) * (np.float32(0.9 * strength) * mask)[..., None])
+    encoded = _encoded(image) * (1 - np.float32(0.5 * strength) * outline[..., None])
+    return _bytes(encoded + (0.97 - encoded) * (np.float32(0.8 * strength) * mask)[..., None])
 
 
 def _lens_dirt(image: ByteImage, strength: float, rng: np.random.Generator) -> ByteImage:
-    """Drops and dust on the lens: the picture behind them is smeared, mostly darker."""
-    n_spots = 18
+    """Drops on the lens, which smear and pale what is behind them, and dust on the sensor, small dark discs."""
+    n_drops, n_specks = 7, 14
+    n_spots = n_drops + n_specks
     places = rng.uniform(0.04, 0.96, size=(n_spots, 2))
-    radii = rng.uniform(0.06, 0.17, size=n_spots)
-    bright = rng.random(n_spots) < 0.35
+    radii = np.concatenate([rng.uniform(0.09, 0.2, size=n_drops), rng.uniform(0.014, 0.03, size=n_specks)])
     wobbles = np.stack(
-        [rng.uniform(0.0, 0.25, size=(n_spots, 3)), rng.uniform(0, 2 * math.pi, size=(n_spots, 3))], axis=2
+        [rng.uniform(0.0, 0.22, size=(n_spots, 3)), rng.uniform(0, 2 * math.pi, size=(n_spots, 3))], axis=2
     )
     height, width = image.shape[:2]
     half = _diagonal(image) / 2
-    stops = np.zeros((height, width), dtype=np.float32)
-    cover = np.zeros((height, width), dtype=np.float32)
-    for place, radius, is_bright, wobble in zip(places, radii, bright, wobbles, strict=True):
+    drops = np.zeros((height, width), dtype=np.float32)
+    dust = np.zeros((height, width), dtype=np.float32)
+    for i, (place, radius, wobble) in enumerate(zip(places, radii, wobbles, strict=True)):
         box = _box(image, place[0], place[1], 1.6 * radius)
         x, y = _plane(image, box)
         centre = ((place[0] - 0.5) * width / half, (place[1] - 0.5) * height / half)
-        spot = 1 - _smoothstep(_blob(x, y, centre, radius, wobble), -0.4, 0.2)
-        stops[box] += spot * np.float32(2.2 if is_bright else -3.2)
-        cover[box] = np.maximum(cover[box], spot)
+        spot = 1 - _smoothstep(_blob(x, y, centre, radius, wobble), -0.35, 0.15)
+        layer = drops if i < n_drops else dust
+        layer[box] = np.maximum(layer[box], spot)
     linear = _linear(image)
-    smeared = _blur(linear, 0.02 * _diagonal(image)) * np.exp2(np.clip(stops, -4.0, 2.8))[..., None]
-    return _bytes_from_linear(linear + (smeared - linear) * (np.float32(strength) * cover)[..., None])
+    # A drop gathers the light of a wide angle: behind it everything is blurred and a little lighter.
+    smeared = 0.7 * _blur(linear, 0.025 * _diagonal(image)) + 0.3 * linear.mean(axis=(0, 1)) + np.float32(0.02)
+    linear = linear + (smeared - linear) * (np.float32(min(1.0, 1.2 * strength)) * drops)[..., None]
+    return _bytes_from_linear(linear * np.exp2(-1.6 * np.float32(strength) * dust)[..., None])
 
 
 def _lens_flare(image: ByteImage, strength: float, rng: np.random.Generator) -> ByteImage:
@@ -749,7 +803,10 @@ def _lens_flare(image: ByteImage, strength: float, rng: np.random.Generator) -> 
         r = np.hypot(x - np.float32(t * corner[0]), y - np.float32(t * corner[1])) / radius
         disc = (1 - _smoothstep(r, 0.9, 1.05)) * (0.35 + 0.65 * r * r)
         light += 0.55 * disc[..., None] * colour
-    return _bytes_from_linear(_linear(image) + np.float32(strength) * light)
+    linear = _linear(image)
+    # A lamp at night is dimmer than the sun, or the veil would be brighter than anything in the scene.
+    light *= np.float32(min(1.0, 0.35 + 2.5 * float(linear.mean())))
+    return _bytes_from_linear(linear + np.float32(strength) * light)
 
 
 def _power_lines(image: ByteImage, strength: float, rng: np.random.Generator) -> ByteImage:
@@ -768,8 +825,8 @@ def _power_lines(image: ByteImage, strength: float, rng: np.random.Generator) ->
         half = 0.5 * wide * (0.003 + 0.006 * strength) * _diagonal(image)
         shade = np.maximum(shade, np.clip(np.float32(half + 0.5) - np.abs(rows - middle), 0.0, 1.0))
     encoded = _encoded(image)
-    # Against a dark scene cables show by the light that they reflect.
-    tone = np.float32(0.07 if encoded.mean() > 0.25 else 0.75)
+    # Against a dark scene cables show by the little light that they reflect.
+    tone = np.float32(0.07 if encoded.mean() > 0.25 else 0.42)
     return _bytes(encoded + (tone - encoded) * (np.float32(strength) * shade)[..., None])
 
 
@@ -790,6 +847,8 @@ def _finger(image: ByteImage, strength: float, rng: np.random.Generator) -> Byte
     cover = 1 - _smoothstep(distance, 0.14, 0.3)
     skin = np.array([0.42, 0.16, 0.1], dtype=np.float32) * (1.15 - 0.9 * np.clip(distance, 0, 0.5))[..., None]
     linear = _linear(image)
+    # It is lit by the scene's light, from behind: dim in a dim scene.
+    skin = skin * np.float32(np.clip(2.4 * float(linear.mean()), 0.12, 1.0))
     return _bytes_from_linear(linear + (skin - linear) * cover[..., None])
 
 
@@ -801,9 +860,14 @@ def _mirror(image: ByteImage, strength: float, rng: np.random.Generator) -> Byte
 
 
 def _tiny_crop(image: ByteImage, strength: float, rng: np.random.Generator) -> ByteImage:
-    corner = rng.uniform(-1, 1, size=2)
-    scale = 1 - 0.01 * strength
-    return _view(image, scale, scale, centre=(0.5 + corner[0] * (1 - scale) / 2, 0.5 + corner[1] * (1 - scale) / 2))
+    """The frame moves by whole pixels, at most 1.5 % of a side: a crop that is enlarged again would be softer than what
+    it is compared with. What comes in at the border mirrors what is beside it."""
+    height, width = image.shape[:2]
+    moves = [_sign(rng) * rng.uniform(0.4, 1.0) for _ in range(2)]
+    right, down = (round(0.015 * strength * n * move) for n, move in zip((width, height), moves, strict=True))
+    wide = cv2.copyMakeBorder(image, abs(down), abs(down), abs(right), abs(right), cv2.BORDER_REFLECT_101)
+    top, left = abs(down) + down, abs(right) + right
+    return np.ascontiguousarray(wide[top : top + height, left : left + width], dtype=np.uint8)
 
 
 def _tiny_tone(image: ByteImage, strength: float, rng: np.random.Generator) -> ByteImage:
@@ -892,6 +956,30 @@ _ALL = (
         _crushed_shadows,
     ),
     Operation(
+        "sunken_shadows",
+        "light",
+        "degrade",
+        "{amount} darken the shadows and leave the lights as they are",
+        "sunken shadows",
+        _sunken_shadows,
+    ),
+    Operation(
+        "dim_subject",
+        "light",
+        "degrade",
+        "{amount} darken the subject and leave its surroundings as they are",
+        "a dimly lit subject",
+        _dim_subject,
+    ),
+    Operation(
+        "glare",
+        "light",
+        "degrade",
+        "{amount} wash out a part of the picture with glare",
+        "a patch of glare",
+        _glare,
+    ),
+    Operation(
         "cast_warm",
         "colour",
         "degrade",
@@ -946,6 +1034,14 @@ _ALL = (
         "{amount} turn all hues away from their natural colours",
         "a shift to unnatural hues",
         _hue_shift,
+    ),
+    Operation(
+        "ungraded",
+        "colour",
+        "degrade",
+        "{amount} flatten colour and tones as in ungraded log footage",
+        "an ungraded look",
+        _ungraded,
     ),
     Operation(
         "posterize",
@@ -1015,7 +1111,7 @@ _ALL = (
         "noise_chroma",
         "noise",
         "degrade",
-        "{amount} add blotchy colour noise as at a very high ISO setting",
+        "{amount} add colour noise as at a very high ISO setting",
         "colour noise",
         _noise_chroma,
     ),
@@ -1100,7 +1196,7 @@ _ALL = (
         "clutter",
         "content",
         "degrade",
-        "{amount} clutter the borders with distracting objects",
+        "{amount} clutter the borders with out-of-focus objects that stand in the way",
         "clutter along the borders",
         _clutter,
     ),
@@ -1164,7 +1260,7 @@ _ALL = (
         "tiny_crop",
         "composition",
         "neutral",
-        "Crop a sliver off the border",
+        "Move the frame by a sliver",
         "a frame that is narrower by a sliver",
         _tiny_crop,
     ),

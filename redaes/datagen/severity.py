@@ -1,0 +1,365 @@
+"""What an edit costs, in points of the one scale, so that losses of different families can be compared.
+
+**The scale.** KADID-10k (Lin, Hosu and Saupe, "KADID-10k: A Large-scale Artificially Distorted IQA Database", QoMEX
+2019) has the mean opinion of people who saw 81 photographs with 25 distortions at 5 levels beside the clean one, from 1
+(very annoying) to 5 (imperceptible). One of its levels does nothing (mean shift by 0): people gave it 4.60, so that is
+what a clean picture gets. The difference from there to 1 is the whole scale of 9 points::
+
+    points = 9 * (CLEAN - opinion) / (CLEAN - WORST) = 2.5 * (4.6 - opinion)
+
+**From strength to points.** Operations with a counterpart in KADID-10k do what its code does, at the levels that
+:data:`COUNTERPARTS` names; one monotone curve goes through the opinions (:data:`BY_STRENGTH`). Operations without one
+have points at three strengths by an argument that is written beside them (:data:`ARGUED`), on the same scale.
+
+**From the picture's own change to points.** A level is not equally bad for every picture. Each edited picture's own
+change is measured (the perceptual difference; of things in front of the scene, how much they cover) and read on a
+second curve (:data:`BY_CHANGE`), on which the median photograph has the points of its strength. The loss is the
+geometric mean of both: it grows with either, and what cannot be seen in this picture costs nothing.
+
+**Uncertainty.** How far opinions of pictures at one level lie apart (KADID-10k's standard deviations), what it may cost
+to carry them over (:data:`TRANSFER`), and half of what the two curves disagree. Two edits of different kind whose
+losses lie closer than that have no known order.
+
+``benchmarks/severity.py`` fits all curves anew from the opinions and photographs and compares them with these.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from redaes.errors import InputError
+from redaes.types import MAX_DELTA
+
+CLEAN = 4.6
+"""Mean opinion of an undistorted picture in KADID-10k: distortion 18 (mean shift), level 3, a shift by 0."""
+WORST = 1.0
+TRANSFER = 0.8
+"""In points: other photographs, other screens, and people who compared with the clean picture rather than rated."""
+_DIAGONAL = math.hypot(512, 384) * math.sqrt(0.5)
+"""Of KADID-10k's pictures in pixels, for blurs. A picture half as large, blurred over the same share of its frame,
+is as bad seen at the same size, and half as bad seen pixel for pixel. Pictures of 256 pixels are seen both ways, so the
+middle is taken. Faults of the size of a pixel are counted in pixels."""
+
+
+def points_of(opinion: float) -> float:
+    """Points lost at a mean opinion of KADID-10k, at least 0."""
+    return max(0.0, MAX_DELTA * (CLEAN - opinion) / (CLEAN - WORST))
+
+
+@dataclass(frozen=True)
+class Curve:
+    """``9 * (1 - exp(-(x / scale) ** power))``: 0 at 0, growing, below 9."""
+
+    scale: float
+    power: float
+
+    def __call__(self, x: float) -> float:
+        """Points at ``x``, which is strength or change, at least 0."""
+        return MAX_DELTA * -math.expm1(-((max(x, 0.0) / self.scale) ** self.power))
+
+
+@dataclass(frozen=True)
+class Counterpart:
+    """A distortion of KADID-10k that an operation repeats."""
+
+    distortion: str
+    """Its name in the table of mean opinions."""
+    levels: dict[int, float]
+    """Level to parameter, as in the database's own code (``imdist_generator``)."""
+    dose: Callable[[float], float]
+    """Parameter to the dose of :mod:`redaes.datagen.editors.doses`."""
+
+
+def _linear(encoded: float) -> float:
+    return float(encoded / 12.92 if encoded <= 0.04045 else ((encoded + 0.055) / 1.055) ** 2.4)
+
+
+def _stops(amount: float) -> float:
+    """Stops by which the curve through (0.5, 0.5 + amount / 2) moves middle grey."""
+    return math.log2(_linear(0.5 + amount / 2) / _linear(0.5))
+
+
+def _slope(amount: float) -> float:
+    """Slope of the curve through (0.3, 0.25 - amount / 4) and (0.7, 0.75 + amount / 4) between the two."""
+    return (0.5 + amount / 2) / 0.4
+
+
+COUNTERPARTS: dict[str, Counterpart] = {
+    "exposure_down": Counterpart("darken", {1: 0.05, 2: 0.1, 3: 0.2, 4: 0.4, 5: 0.8}, lambda p: -_stops(-p)),
+    "exposure_up": Counterpart("brighten", {1: 0.1, 2: 0.2, 3: 0.4, 4: 0.7, 5: 1.1}, _stops),
+    # The database's one distortion of contrast goes both ways; at its amount of -0.2 it would do nothing.
+    "contrast_up": Counterpart("contrast_change", {1: 0.3, 2: 0.15, 3: 0.0}, lambda p: _slope(p) - 1),
+    "contrast_down": Counterpart("contrast_change", {4: -0.4, 5: -0.6}, lambda p: 1 - _slope(p)),
+    # Level 5 inverts the colours, which no strength of ours does.
+    "saturation_down": Counterpart("color_saturation_1", {1: 0.4, 2: 0.2, 3: 0.1, 4: 0.0}, lambda p: 1 - p),
+    "saturation_up": Counterpart("color_saturation_2", {1: 1, 2: 2, 3: 3, 4: 6, 5: 9}, lambda p: p - 1),
+    "posterize": Counterpart("quantization", {1: 20, 2: 16, 3: 13, 4: 10, 5: 7}, float),
+    "defocus": Counterpart("lens_blur", {1: 1, 2: 2, 3: 4, 4: 6, 5: 8}, lambda p: p / _DIAGONAL),
+    # The database's kernels are rows of whole pixels, ours are interpolated: these lengths have equal variance.
+    "motion_blur": Counterpart(
+        "motion_blur", {1: 1, 2: 2, 3: 4, 4: 6, 5: 10}, lambda p: math.sqrt(max(0.0, p * p - 3)) / _DIAGONAL
+    ),
+    # Halos as wide as the database's in shares of the frame: half as many pixels, by the argument of ``_DIAGONAL``.
+    "oversharpen": Counterpart("high_sharpen", {1: 1, 2: 2, 3: 3, 4: 6, 5: 12}, lambda p: math.sqrt(2) * p),
+    "noise_luma": Counterpart("white_noise", {1: 0.001, 2: 0.002, 3: 0.003, 4: 0.005, 5: 0.01}, math.sqrt),
+    "noise_chroma": Counterpart(
+        "white_noise_color_component", {1: 0.0001, 2: 0.0005, 3: 0.001, 4: 0.002, 5: 0.003}, math.sqrt
+    ),
+    # Level 5 is a quality of 4; ours ends at 6.
+    "jpeg_blocks": Counterpart("jpeg", {1: 43, 2: 36, 3: 24, 4: 7}, float),
+    "impulse": Counterpart("impulse_noise", {1: 0.001, 2: 0.005, 3: 0.01, 4: 0.02, 5: 0.03}, float),
+    "pixelation": Counterpart("pixelate", {1: 0.01, 2: 0.05, 3: 0.1, 4: 0.2, 5: 0.5}, lambda p: 1 / (0.95 - p**0.6)),
+}
+"""By operation."""
+
+
+@dataclass(frozen=True)
+class Argument:
+    """What an operation without a counterpart costs, and why."""
+
+    points: tuple[float, float, float]
+    """At strengths 0.3, 0.6 and 1."""
+    spread: float
+    """How far that may be off for one picture, in points."""
+    because: str
+
+
+ARGUED_STRENGTHS = (0.3, 0.6, 1.0)
+_SURE, _USUAL, _TASTE = 1.3, 1.6, 2.0
+"""Spreads, in points: a plain defect, the usual, and what may be a matter of taste or hang on the scene."""
+
+ARGUED: dict[str, Argument] = {
+    "haze": Argument(
+        (0.8, 2.8, 5.5), _USUAL, "leaves 0.86, 0.64 and 0.37 of the contrast; contrast_down costs that, and grey veils"
+    ),
+    "vignette": Argument(
+        (0.6, 1.6, 3.2), _USUAL, "2 stops in the mean at full strength (exposure_down: 3 points), the middle spared"
+    ),
+    "uneven_light": Argument(
+        (0.9, 2.3, 4.5), _USUAL, "at full strength a third of the frame 2 to 3 stops under, a third 1 to 2 over"
+    ),
+    "backlight": Argument((1.0, 2.7, 5.0), _USUAL, "the middle, where the subject tends to be, 2.8 stops under"),
+    "crushed_shadows": Argument((0.8, 2.4, 4.5), _USUAL, "darkens as a stop or two and loses what the shadows held"),
+    "sunken_shadows": Argument((0.8, 2.0, 3.8), _USUAL, "3.2 stops, in the shadows only, and nothing is lost for good"),
+    "dim_subject": Argument((0.8, 2.2, 4.2), _USUAL, "3 stops where the picture is busiest: more than its area"),
+    "glare": Argument((1.2, 3.0, 5.2), _USUAL, "22 to 40 % of the frame paler, most of all in one patch"),
+    "cast_warm": Argument((0.7, 2.5, 5.2), _USUAL, "white moves as far as with the others, but warm light is liked"),
+    "cast_cool": Argument((1.0, 3.0, 5.6), _USUAL, "differs by as much as tripled saturation, which costs 5"),
+    "cast_green": Argument((1.3, 3.4, 6.0), _USUAL, "as cast_cool; no light of nature looks like it"),
+    "cast_magenta": Argument((1.3, 3.4, 6.0), _USUAL, "as cast_cool; no light of nature looks like it"),
+    "hue_shift": Argument((1.0, 2.8, 5.2), _USUAL, "50 degrees at full strength: faces and leaves look wrong"),
+    "ungraded": Argument((0.8, 2.3, 4.5), _USUAL, "half the contrast (3) and half the colour (3), which go together"),
+    "zoom_blur": Argument((1.1, 3.6, 6.2), _USUAL, "half way out as long as motion_blur; the middle is sharp"),
+    "missed_focus": Argument((1.2, 3.8, 6.5), _USUAL, "defocus of its radius, where the subject tends to be"),
+    "soft_glow": Argument((1.2, 3.4, 6.2), _TASTE, "a blur of 0.8 % of the diagonal, alone worth 7, mixed in"),
+    "banding": Argument((1.2, 3.0, 5.0), _USUAL, "noise of 0.06 (4 points) that the eye finds at once, in the shadows"),
+    "tilt": Argument((1.0, 3.0, 5.0), _TASTE, "5, 12 and 22 degrees: 2 are seen, 10 are plainly wrong"),
+    "crop_off": Argument((0.6, 2.0, 4.2), _TASTE, "0.88, 0.72 and 0.48 of each side are left, in a corner"),
+    "tight_crop": Argument((0.5, 1.8, 4.0), _TASTE, "0.85, 0.66 and 0.38 of each side are left, about the middle"),
+    "stretch": Argument((0.8, 2.6, 5.0), _USUAL, "1.25, 1.6 and 2.2 times as wide or high as it should be"),
+    "keystone": Argument((0.6, 1.8, 3.6), _TASTE, "one border shows 0.84, 0.69 and 0.48 of what the other does"),
+    "clutter": Argument((1.2, 3.2, 5.5), _USUAL, "10, 20 and 37 % of the frame, at its border, where less hangs on it"),
+    "date_stamp": Argument((0.8, 1.6, 2.6), _SURE, "1 to 3 % of the frame, in its corner, in a colour that stands out"),
+    "watermark": Argument((2.5, 4.5, 6.5), _SURE, "16 to 28 % of the frame, all over it, the subject included"),
+    "lens_dirt": Argument(
+        (1.2, 3.0, 5.0), _USUAL, "at full strength a seventh of the frame smeared, wherever it falls"
+    ),
+    "lens_flare": Argument((0.9, 2.6, 4.8), _TASTE, "a veil over most of the frame; a little of it may be liked"),
+    "power_lines": Argument(
+        (0.9, 2.2, 4.0), _USUAL, "5 to 10 % of the frame, in lines that cross all of it and draw the eye"
+    ),
+    "finger": Argument((1.5, 3.8, 6.5), _SURE, "5, 13 and 23 % of the frame, up to its middle"),
+}
+"""By operation."""
+
+COVERING = frozenset(
+    {"glare", "clutter", "date_stamp", "watermark", "lens_dirt", "lens_flare", "power_lines", "finger"}
+)
+"""Operations whose own change is how much they cover (:mod:`redaes.datagen.judges.cover`)."""
+
+LIKED = frozenset(
+    {
+        "contrast_up", "saturation_up", "saturation_down", "oversharpen", "vignette", "cast_warm", "sunken_shadows",
+        "crushed_shadows",
+    }
+)  # fmt: skip
+"""What photographers do on purpose, a little of it. People who are asked how far a picture is from the clean one, as
+KADID-10k asked them, count it against the picture; people who are asked which one they like better may not."""
+TASTE = 1.5
+"""How much further, in points, the loss by one of :data:`LIKED` may be off."""
+LIKED_LOSS = 3.0
+"""Points below which a loss by one of :data:`LIKED` may be a gain: about doubled colour, a slope of 1.6, or half of the
+detail added once more."""
+
+BY_STRENGTH: dict[str, Curve] = {
+    "exposure_down": Curve(1.127, 1.2),
+    "exposure_up": Curve(0.8152, 1.95),
+    "contrast_up": Curve(0.9522, 2.55),
+    "contrast_down": Curve(1.083, 1.7),
+    "saturation_down": Curve(0.9901, 0.8),
+    "saturation_up": Curve(1.2, 1),
+    "posterize": Curve(1.335, 1.05),
+    "defocus": Curve(0.6009, 1.9),
+    "motion_blur": Curve(0.5637, 1.65),
+    "oversharpen": Curve(0.8513, 1.4),
+    "noise_luma": Curve(0.8842, 1.6),
+    "noise_chroma": Curve(0.9197, 1.7),
+    "jpeg_blocks": Curve(0.7403, 1.85),
+    "impulse": Curve(0.7923, 0.75),
+    "pixelation": Curve(0.3921, 0.95),
+    "haze": Curve(1.026, 1.9),
+    "vignette": Curve(1.706, 1.55),
+    "uneven_light": Curve(1.269, 1.6),
+    "backlight": Curve(1.136, 1.6),
+    "crushed_shadows": Curve(1.258, 1.6),
+    "sunken_shadows": Curve(1.499, 1.5),
+    "dim_subject": Curve(1.329, 1.6),
+    "glare": Curve(1.105, 1.5),
+    "cast_warm": Curve(1.075, 1.95),
+    "cast_cool": Curve(1.017, 1.75),
+    "cast_green": Curve(0.9443, 1.65),
+    "cast_magenta": Curve(0.9443, 1.65),
+    "hue_shift": Curve(1.095, 1.65),
+    "ungraded": Curve(1.246, 1.65),
+    "zoom_blur": Curve(0.9016, 1.75),
+    "missed_focus": Curve(0.8609, 1.75),
+    "soft_glow": Curve(0.9185, 1.75),
+    "banding": Curve(1.157, 1.4),
+    "tilt": Curve(1.136, 1.5),
+    "crop_off": Curve(1.293, 1.8),
+    "tight_crop": Curve(1.317, 1.9),
+    "stretch": Curve(1.126, 1.75),
+    "keystone": Curve(1.499, 1.65),
+    "clutter": Curve(1.036, 1.55),
+    "date_stamp": Curve(2.66, 1.1),
+    "watermark": Curve(0.8145, 1.15),
+    "lens_dirt": Curve(1.157, 1.4),
+    "lens_flare": Curve(1.179, 1.6),
+    "power_lines": Curve(1.445, 1.45),
+    "finger": Curve(0.8609, 1.65),
+}
+BY_CHANGE: dict[str, Curve] = {
+    "exposure_down": Curve(3.299, 1.1),
+    "exposure_up": Curve(2.675, 2.35),
+    "contrast_up": Curve(2.173, 2.05),
+    "contrast_down": Curve(3.203, 1.05),
+    "saturation_down": Curve(1.366, 0.6),
+    "saturation_up": Curve(3.267, 0.65),
+    "posterize": Curve(1.204, 0.95),
+    "defocus": Curve(1.794, 1.45),
+    "motion_blur": Curve(1.047, 1.1),
+    "oversharpen": Curve(2.34, 1.25),
+    "noise_luma": Curve(2.441, 2.35),
+    "noise_chroma": Curve(2.47, 1.95),
+    "jpeg_blocks": Curve(0.5327, 1.9),
+    "impulse": Curve(1.145, 0.6),
+    "pixelation": Curve(0.1565, 0.7),
+    "haze": Curve(3.414, 1.8),
+    "vignette": Curve(3.29, 1.4),
+    "uneven_light": Curve(2.47, 1.35),
+    "backlight": Curve(1.534, 1.15),
+    "crushed_shadows": Curve(2.341, 1.25),
+    "sunken_shadows": Curve(1.668, 1.1),
+    "dim_subject": Curve(1.816, 1.25),
+    "glare": Curve(0.2605, 2.8),
+    "cast_warm": Curve(2.922, 1.8),
+    "cast_cool": Curve(2.677, 1.55),
+    "cast_green": Curve(1.968, 1.3),
+    "cast_magenta": Curve(2.514, 1.3),
+    "hue_shift": Curve(1.281, 1.2),
+    "ungraded": Curve(2.132, 1.05),
+    "zoom_blur": Curve(1.927, 1.55),
+    "missed_focus": Curve(2.266, 1.35),
+    "soft_glow": Curve(2.898, 1.15),
+    "banding": Curve(2.025, 1),
+    "tilt": Curve(1.962, 1.7),
+    "crop_off": Curve(3.362, 2.4),
+    "tight_crop": Curve(3.264, 1.9),
+    "stretch": Curve(1.905, 2.2),
+    "keystone": Curve(2.834, 1.35),
+    "clutter": Curve(0.1359, 1.1),
+    "date_stamp": Curve(0.02047, 1.65),
+    "watermark": Curve(0.111, 1.55),
+    "lens_dirt": Curve(0.0905, 2.35),
+    "lens_flare": Curve(0.5042, 3.15),
+    "power_lines": Curve(0.1016, 1.2),
+    "finger": Curve(0.119, 0.9),
+}
+SPREAD: dict[str, float] = {
+    "exposure_down": 0.67,
+    "exposure_up": 0.83,
+    "contrast_up": 0.73,
+    "contrast_down": 0.82,
+    "saturation_down": 0.74,
+    "saturation_up": 0.86,
+    "posterize": 1.5,
+    "defocus": 0.79,
+    "motion_blur": 0.84,
+    "oversharpen": 0.89,
+    "noise_luma": 0.9,
+    "noise_chroma": 0.87,
+    "jpeg_blocks": 0.74,
+    "impulse": 0.69,
+    "pixelation": 1.16,
+    "haze": 1.6,
+    "vignette": 1.6,
+    "uneven_light": 1.6,
+    "backlight": 1.6,
+    "crushed_shadows": 1.6,
+    "sunken_shadows": 1.6,
+    "dim_subject": 1.6,
+    "glare": 1.6,
+    "cast_warm": 1.6,
+    "cast_cool": 1.6,
+    "cast_green": 1.6,
+    "cast_magenta": 1.6,
+    "hue_shift": 1.6,
+    "ungraded": 1.6,
+    "zoom_blur": 1.6,
+    "missed_focus": 1.6,
+    "soft_glow": 2,
+    "banding": 1.6,
+    "tilt": 2,
+    "crop_off": 2,
+    "tight_crop": 2,
+    "stretch": 1.6,
+    "keystone": 2,
+    "clutter": 1.6,
+    "date_stamp": 1.3,
+    "watermark": 1.3,
+    "lens_dirt": 1.6,
+    "lens_flare": 2,
+    "power_lines": 1.6,
+    "finger": 1.3,
+}
+
+
+@dataclass(frozen=True)
+class Severity:
+    """What one edit costs one picture."""
+
+    loss: float
+    """Points, in [0, 9)."""
+    uncertainty: float
+    """Standard deviation of the loss against edits of other kinds, in points."""
+
+
+def severity(operation: str, strength: float, change: float) -> Severity:
+    """What an edit costs.
+
+    Args:
+        operation: a degrading operation of the embedded editor.
+        strength: in [0, 1].
+        change: of this picture: :func:`redaes.datagen.judges.cover.covered` for :data:`COVERING`, else the perceptual
+            difference.
+
+    Raises:
+        InputError: no curve for the operation.
+    """
+    if operation not in BY_STRENGTH:
+        raise InputError(f"no severity is known of {operation!r}; known: {', '.join(sorted(BY_STRENGTH))}")
+    planned, seen = BY_STRENGTH[operation](strength), BY_CHANGE[operation](change)
+    taste = TASTE if operation in LIKED else 0.0
+    return Severity(math.sqrt(planned * seen), math.hypot(SPREAD[operation], TRANSFER, taste, (planned - seen) / 2))
