@@ -19,6 +19,8 @@ MINKOWSKI = 6
 LEAST_PIXELS = 256
 MOST_APART = 9.0
 """dE*ab between the two estimates of the light beyond which neither is believed."""
+MOST_CAST = 50.0
+"""dE*ab beyond which a picture's one colour is the subject's."""
 _LUMA = np.array([0.2126, 0.7152, 0.0722])
 
 
@@ -75,4 +77,5 @@ def _cast(values: FloatArray, image: ByteImage) -> float | None:
         estimates.append(np.array(_at_mid_grey(norm)))
     if float(np.linalg.norm(estimates[0] - estimates[1])) > MOST_APART:
         return None
-    return float(np.linalg.norm((estimates[0] + estimates[1]) / 2))
+    chroma = float(np.linalg.norm((estimates[0] + estimates[1]) / 2))
+    return chroma if chroma <= MOST_CAST else None

@@ -108,13 +108,18 @@ def _stripes(planes: Planes) -> float | None:
     """How much whole rows, or whole columns, differ in L* from those next to them, beyond what noise leaves of it.
 
     The median over the row of the difference to the row below: what a scene changes there averages out, a row that is
-    read out too bright does not. The larger of the deviations over rows and over columns.
+    read out too bright does not. The larger of the deviations over rows and over columns, less what a median of so many
+    differences deviates by itself.
     """
     light = planes.view_lab[..., 0]
     if min(light.shape) < 32:
         return None
     deviations = []
     for lines in (light, light.T):
-        steps = np.median(np.diff(lines, axis=0), axis=1)
-        deviations.append(1.4826 * float(np.median(np.abs(steps))))
+        differences = np.diff(lines, axis=0)
+        steps = np.median(differences, axis=1)
+        spread = 1.4826 * np.median(np.abs(differences - steps[:, None]), axis=1)
+        # Neighbours along a line are alike: half of them count.
+        chance = 1.2533 * float(np.median(spread)) / math.sqrt(lines.shape[1] / 2)
+        deviations.append(math.sqrt(max(0.0, (1.4826 * float(np.median(np.abs(steps)))) ** 2 - chance**2)))
     return max(deviations)
