@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from redaes.evidence.pair_changes import Comparison, Region, local_contrast
-from redaes.evidence.pair_tone import FloatArray, Mask
+from redaes.evidence.pair.changes import Comparison, Region, local_contrast
+from redaes.evidence.pair.tone import FloatArray, Mask
 from redaes.evidence.records import Side
 
 WEIGHTS = np.array([0.7, 1.1, 1.2, -3.2])

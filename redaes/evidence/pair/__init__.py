@@ -8,10 +8,10 @@ from typing import cast, get_args
 import numpy as np
 
 from redaes.errors import InputError
-from redaes.evidence.pair_changes import compared, regions
-from redaes.evidence.pair_registration import ByteImage, Matrix, Overlay, inverse, lay_over, project, shrunk
-from redaes.evidence.pair_sides import added_in
-from redaes.evidence.pair_view import View, common_view
+from redaes.evidence.pair.changes import compared, regions
+from redaes.evidence.pair.registration import ByteImage, Matrix, Overlay, inverse, lay_over, project, shrunk
+from redaes.evidence.pair.sides import added_in
+from redaes.evidence.pair.view import View, common_view
 from redaes.evidence.records import Change, Measurements, PairEvidence, Place, Registration
 
 _GRID = 256
