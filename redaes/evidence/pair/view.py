@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from redaes.evidence.pair_registration import ByteImage, Matrix, Overlay, frame_mapping, inverse, project
-from redaes.evidence.pair_tone import FloatArray, Mask
+from redaes.evidence.pair.registration import ByteImage, Matrix, Overlay, frame_mapping, inverse, project
+from redaes.evidence.pair.tone import FloatArray, Mask
 
 SIDE = 320
 """Longest side of the view."""
@@ -59,7 +59,7 @@ def common_view(first: ByteImage, second: ByteImage, overlay: Overlay) -> View |
     """Both in the pixels of the one that shows the scene more coarsely; None if too little is shown by both.
 
     Args:
-        first: (H, W, 3) as given to :func:`redaes.evidence.pair_registration.lay_over`.
+        first: (H, W, 3) as given to :func:`redaes.evidence.pair.registration.lay_over`.
         second: (H', W', 3).
         overlay: of the second over the first.
     """

@@ -8,10 +8,10 @@ from typing import cast, get_args
 import numpy as np
 
 from redaes.errors import InputError
-from redaes.evidence.pair_changes import compared, regions
-from redaes.evidence.pair_registration import ByteImage, Matrix, Overlay, inverse, lay_over, project, shrunk
-from redaes.evidence.pair_sides import added_in
-from redaes.evidence.pair_view import View, common_view
+from redaes.evidence.pair.changes import compared, regions
+from redaes.evidence.pair.registration import ByteImage, Matrix, Overlay, inverse, lay_over, project, shrunk
+from redaes.evidence.pair.sides import added_in
+from redaes.evidence.pair.view import View, common_view
 from redaes.evidence.records import Change, Measurements, PairEvidence, Place, Registration
 
 _GRID = 256
@@ -82,10 +82,10 @@ def _place(matrix: Matrix, at: Matrix, image: ByteImage) -> Place:
 def _changes(first: ByteImage, second: ByteImage, view: View) -> tuple[Change, ...]:
     found = compared(view)
     result = []
-    for region in regions(found, view.inside):
+    parts = regions(found, view.inside)
+    for region, side in zip(parts, added_in(parts, found, view.inside), strict=True):
         at = np.argwhere(region.mask).mean(axis=0)[::-1]
         in_first, in_second = _place(view.to_first, at, first), _place(view.to_second, at, second)
-        side = added_in(region, found, view.inside)
         if side == "B":
             in_first, in_second = in_second, in_first
         result.append(

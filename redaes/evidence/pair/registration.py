@@ -39,7 +39,15 @@ MIN_CORRELATION = 0.25
 MIN_FRAME_CORRELATION = 0.4
 """... and for one that is proposed by the frame alone."""
 
+MANY_POINTS = 40
+"""Points that agree from which the correlation is enough; fewer can lie on one overlay, such as a watermark, that two
+different photographs have in common ..."""
+
+MIN_OF_MOST = 0.5
+"""... so that then seven of ten cells must correlate by as much."""
+
 _TOLERANCE = 3.0
+_CELL = 16
 _STRUCTURE_SIDE = 256
 
 
@@ -79,8 +87,8 @@ def structure(image: ByteImage) -> FloatArray:
     return normal
 
 
-def correlation(first: FloatArray, second: FloatArray, matrix: Matrix) -> float:
-    """Correlation of two :func:`structure` maps, the second laid over the first.
+def agreement(first: FloatArray, second: FloatArray, matrix: Matrix) -> tuple[float, float]:
+    """How well two :func:`structure` maps agree, the second laid over the first.
 
     Args:
         first: (H, W).
@@ -88,18 +96,28 @@ def correlation(first: FloatArray, second: FloatArray, matrix: Matrix) -> float:
         matrix: first to second, in their pixels.
 
     Returns:
-        In [-1, 1]; 0 where less than a twentieth of either picture overlaps.
+        Correlation over all that overlaps, and the one that seven of ten cells of 16 px reach, both in [-1, 1]; 0
+        where less than a twentieth of the first overlaps.
     """
     height, width = first.shape
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     laid = cv2.warpPerspective(second, matrix, (width, height), flags=flags)
     inside = cv2.warpPerspective(np.ones_like(second), matrix, (width, height), flags=flags) > 0.99
     if inside.sum() < 0.05 * inside.size:
-        return 0.0
-    here, there = first[inside], laid[inside]
-    here, there = here - here.mean(), there - there.mean()
-    norm = float(np.sqrt((here @ here) * (there @ there)))
-    return float(here @ there) / norm if norm > 0 else 0.0
+        return 0.0, 0.0
+    products = [np.where(inside, product, 0) for product in (first * laid, first * first, laid * laid)]
+    both, own, other = (float(product.sum()) for product in products)
+    whole = both / math.sqrt(own * other) if own * other > 0 else 0.0
+    cells = (max(1, width // _CELL), max(1, height // _CELL))
+    both_in, own_in, other_in = (
+        cv2.resize(p.astype(np.float32), cells, interpolation=cv2.INTER_AREA) for p in products
+    )
+    least = np.minimum(own_in, other_in)
+    # What is even in one of them says nothing, such as a clear sky or a black border.
+    counted = least > 0.15 * float(np.median(least[least > 0])) if (least > 0).any() else least > 0
+    if not counted.any():
+        return whole, 0.0
+    return whole, float(np.quantile(both_in[counted] / np.sqrt(own_in[counted] * other_in[counted]), 0.3))
 
 
 # --- Points -------------------------------------------------------------------------------------------
@@ -277,11 +295,13 @@ def _same_frame(first: _View, second: _View) -> Matrix | None:
     return frame_mapping(first.size, second.size) if abs(ratio - 1) < 0.02 else None
 
 
-def _correlation(first: _View, second: _View, matrix: Matrix) -> float:
-    """Of the structure maps, whose pixels are others than those of the mapping."""
+def _held(first: _View, second: _View, matrix: Matrix, n_points: int, least: float) -> float | None:
+    """Correlation of the structure of both; None if that, or that of most of the cells, is too low."""
+    # The structure maps' pixels are others than those of the mapping.
     into = frame_mapping(second.size, second.structure.shape[::-1])
     out = frame_mapping(first.structure.shape[::-1], first.size)
-    return correlation(first.structure, second.structure, into @ matrix @ out)
+    whole, most = agreement(first.structure, second.structure, into @ matrix @ out)
+    return whole if whole >= least and (n_points >= MANY_POINTS or most >= MIN_OF_MOST) else None
 
 
 def _overlay(first: _View, second: _View, mirrored: bool) -> Overlay | None:
@@ -290,15 +310,15 @@ def _overlay(first: _View, second: _View, mirrored: bool) -> Overlay | None:
     fitted = _fitted(start, end, first, second)
     if fitted is not None:
         matrix, n_points = fitted
-        agreement = _correlation(first, second, matrix)
-        if agreement >= MIN_CORRELATION:
-            best = Overlay(matrix, n_points, agreement, mirrored)
+        found = _held(first, second, matrix, n_points, MIN_CORRELATION)
+        if found is not None:
+            best = Overlay(matrix, n_points, found, mirrored)
     frame = _same_frame(first, second)
     if frame is not None and (best is None or not np.array_equal(best.matrix, frame)):
-        agreement = _correlation(first, second, frame)
-        if agreement >= MIN_FRAME_CORRELATION and (best is None or agreement > best.correlation):
-            n_points = int((_errors(frame, start, end) < _TOLERANCE).sum()) if len(start) else 0
-            best = Overlay(frame, n_points, agreement, mirrored)
+        n_points = int((_errors(frame, start, end) < _TOLERANCE).sum()) if len(start) else 0
+        found = _held(first, second, frame, n_points, MIN_FRAME_CORRELATION)
+        if found is not None and (best is None or found > best.correlation):
+            best = Overlay(frame, n_points, found, mirrored)
     return best
 
 

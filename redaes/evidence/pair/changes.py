@@ -1,6 +1,6 @@
 """Where two photographs of one scene show different things.
 
-Each is predicted from the other (:mod:`redaes.evidence.pair_tone`), and a place is changed where neither predicts the
+Each is predicted from the other (:mod:`redaes.evidence.pair.tone`), and a place is changed where neither predicts the
 other: what light, colour, blur and noise explain, one direction or the other does. Both are first smoothed until they
 hold about the same detail, so that a blurred picture is compared by what it still shows. Misses that edges bring with
 them are allowed for by what is usual at edges of that strength in this pair. What remains in compact regions, and is
@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from redaes.evidence.pair_tone import FloatArray, Mask, predicted
-from redaes.evidence.pair_view import View
+from redaes.evidence.pair.tone import FloatArray, Mask, predicted
+from redaes.evidence.pair.view import View
 
 _SMOOTH = (0.8, 1.6, 3.2, 6.4)
 """In pixels of the view."""
