@@ -466,8 +466,11 @@ def _is_compared(tokens: list[Token], at: int) -> bool:
     back = at - 1
     while back >= 0 and at - back <= 5:
         word = tokens[back].text
-        if word in _COMPARED:
-            return True
+        if word in _COMPARED or (word == "what" and {tokens[back - 1].text, tokens[at - 2].text} & {"of", "not"}):
+            return True  # "of what B takes in", "what is not in B"
+        if word in {"is", "in", "not"} and tokens[back - 1].text in {"what", "is", "not"}:
+            back -= 1
+            continue
         if word in _COMPARED_TO:
             return any(token.text in {"to", "with", "from", "over"} for token in tokens[back + 1 : at])
         if word == "as" and at - back == 1:

@@ -10,6 +10,7 @@ what it cannot.
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
 from dataclasses import dataclass, replace
 
@@ -27,7 +28,7 @@ from redaes.evidence.clauses import (
     straight,
 )
 from redaes.evidence.figures import Figures, figures
-from redaes.evidence.lexicon import PLACES, REGIONS, Term, find, place_of
+from redaes.evidence.lexicon import FILLERS, PLACE_NOUNS, PLACES, REGIONS, VERBS, Term, find, place_of
 from redaes.evidence.modifiers import Turn, after, anywhere, before, joined, relation_of
 from redaes.evidence.quantities import QUANTITIES
 from redaes.evidence.records import Place
@@ -41,6 +42,11 @@ MAX_CHARACTERS = 20_000
 _SPOKEN_ONLY = frozenset({"brightness", "contrast", "warmth", "colourfulness", "magenta"})
 """Quantities of the whole picture: a statement about one of its parts is not decided by them."""
 _SPOKEN = {quantity.spoken: quantity.name for quantity in QUANTITIES.values()}
+_SETS_APART = re.compile(
+    r"\b(?:differs?|apart|difference|decides?|company|judged|settled|counts|matters|not (?:alike|equal))\b"
+)
+"""Sentences that name what differs, and not which way."""
+_SAID_ALIKE = re.compile(r"\b(?:no (?:real |visible )?difference|the same|alike|they are level|identical|equal)\b")
 _VERDICTS = ("decisive:", "winner:", "difference:", "score:")
 
 
@@ -92,7 +98,7 @@ def extract(text: str) -> tuple[Claim, ...]:
         _sides(sentence, hits, memory)
         _topics(sentence, hits)
         _relations(plain, low, sentence, hits)
-        _figures(plain, sentence, hits)
+        _figures(plain, low, sentence, hits)
         _places(low, sentence, hits)
         own = _claims(text, hits)
         own += _left_unsaid(text, sentence, own or claims[-1:])
@@ -125,17 +131,15 @@ def _hits(low: str, sentence: Sentence) -> list[_Hit]:
 
 
 def _is_adverb(low: str, start: int, end: int) -> bool:
-    """Whether "clear", "soft" or "dark" only colours what follows: "a clear tilt"."""
-    return (
-        low[start:end] in {"clear", "clean", "light"}
-        and low[end : end + 1] == " "
-        and low[end + 1 : end + 2].isalpha()
-        and (low[max(0, start - 2) : start] in {"a ", "e "} and low[start:end] == "clear")
-    )
+    """Whether "clear" only says how much of what follows there is: "a clear tilt"."""
+    following = re.match(r" ([a-z]+)", low[end : end + 12])
+    goes_on = {"and", "or", "than", "but", "while", "whereas"}
+    return low[start:end] == "clear" and following is not None and following[1] not in goes_on
 
 
 def _turns(low: str, clause: Clause, hits: list[_Hit]) -> None:
     """What turns each hit: the words before and behind it, and those of hits that it is joined with."""
+    nothing = clause.tokens[0].text in {"nothing", "none", "nowhere"}
     for at, hit in enumerate(hits):
         previous = hits[at - 1] if at else None
         following = hits[at + 1] if at + 1 < len(hits) else None
@@ -146,6 +150,8 @@ def _turns(low: str, clause: Clause, hits: list[_Hit]) -> None:
             hit.turn = hit.turn.joined_with(after(clause.tokens, hit.end, stop, is_last=following is None))
         elif _as_follows(clause.tokens, hit):
             hit.turn = replace(hit.turn, alike=True)
+        if nothing:
+            hit.turn = hit.turn.negated()
     for at in range(len(hits) - 1, 0, -1):  # "grain and blur are stronger"
         if hits[at].turn.is_after and not hits[at - 1].turn and _coordinated(low, hits[at - 1], hits[at]):
             hits[at - 1].turn = hits[at].turn
@@ -156,6 +162,10 @@ def _turns(low: str, clause: Clause, hits: list[_Hit]) -> None:
 
 def _coordinated(low: str, one: _Hit, other: _Hit) -> bool:
     forms = {one.term.form, other.term.form}
+    if "noun" in forms and one.key is not None and one.key == other.key:
+        return False
+    if forms == {"noun", "fault"} and not (one.turn.unlike_others or other.turn.unlike_others):
+        return False  # "strong grain, light and dark"
     same = forms <= {"noun", "fault"} or (forms == {"adjective"} and one.turn.neither)
     return same and joined(low[one.end : other.start], after_no=one.turn.negative and one.turn.is_before)
 
@@ -202,6 +212,11 @@ def _side_of(
     inside = [mention for mention in own if mention.start < hit.end and hit.start < mention.end]
     if inside:
         return inside[0].side, inside[0].negated
+    following = sentence.clauses[number + 1] if number + 1 < len(sentence.clauses) else None
+    if not own and words_of(clause)[:2] == ["it", "is"] and following and following.opening == "that":
+        troubled = [mention for mention in following.mentions if not mention.compared_with]
+        if troubled:  # "It is noise that troubles B"
+            return troubled[0].side, troubled[0].negated
     earlier = [mention for mention in own if mention.end <= hit.start]
     later = [mention for mention in own if mention.start >= hit.end]
     if earlier:
@@ -212,7 +227,8 @@ def _side_of(
     has_own_subject = any(token.text in {"it", "its", "this"} for token in clause.tokens)
     if compared and clause.opening not in {"which", "who", "whose"}:
         return RIVAL[compared[-1].side], False
-    if (not clause.has_verb() or subject is None) and not has_own_subject:
+    is_fronted = words_of(clause)[0] in {"with", "without", "despite", "thanks", "given"} and subject is None
+    if is_fronted or ((not clause.has_verb() or subject is None) and not has_own_subject):
         ahead = [m for c in sentence.clauses[number + 1 :] for m in c.mentions if not m.compared_with]
         known_before = number and any(m for c in sentence.clauses[:number] for m in c.mentions)
         if ahead and not known_before:
@@ -245,11 +261,7 @@ def _topics(sentence: Sentence, hits: list[_Hit]) -> None:
 
 
 def _relations(plain: str, low: str, sentence: Sentence, hits: list[_Hit]) -> None:
-    sets_apart = any(
-        token.text in {"differ", "differs", "apart", "hides", "hide", "difference"}
-        for c in sentence.clauses
-        for token in c.tokens
-    )
+    sets_apart = _SETS_APART.search(low, sentence.start, sentence.end) is not None
     for hit in hits:
         if hit.is_topic or hit.side is None:
             continue
@@ -258,12 +270,16 @@ def _relations(plain: str, low: str, sentence: Sentence, hits: list[_Hit]) -> No
             any(token.text in {"would", "could", "should", "needs"} for token in clause.tokens)
             or clause.opening == "if"
         )
+        if (hit.term.form in {"adjective", "aesthetic"} or hit.name == "light") and _of_a_place(clause.tokens, hit):
+            continue  # "the bright blue top"
         if hit.term.quantity in _SPOKEN_ONLY and hit.term.form == "adjective" and _of_a_region(low, clause, hit):
             hit.term = Term(hit.term.pattern, "aesthetic")
         hit.relation, both = relation_of(hit.term, hit.turn, hit.side, low[hit.start : hit.end], wished=wished)
         if words_of(clause)[:3] == ["it", "is", "not"] and hit.term.form == "fault":
             hit.relation = None
-        if hit.relation == "present" and sets_apart and hit.term.form == "fault" and not hit.turn:
+        if sets_apart and hit.side == "both" and not hit.turn.unlike_others:
+            hit.relation = None  # "they differ in noise", "sharp focus sets them apart"
+        if hit.term.form == "fault" and not {"hides", "hide", "masks"}.isdisjoint(words_of(clause)):
             hit.relation = None
         if hit.relation is not None and both:
             hit.side = "both"
@@ -272,6 +288,17 @@ def _relations(plain: str, low: str, sentence: Sentence, hits: list[_Hit]) -> No
 def words_of(clause: Clause) -> list[str]:
     """The words of a clause, in lower case."""
     return [token.text for token in clause.tokens]
+
+
+def _of_a_place(tokens: list[Token], hit: _Hit) -> bool:
+    """Whether an adjective only describes a place that the sentence names."""
+    behind = [token.text for token in tokens if token.start >= hit.end][:4]
+    for word in behind:
+        if word in PLACE_NOUNS:
+            return True
+        if word in FILLERS or word in VERBS or not word.isalpha() or word in {"than", "but", "to"}:
+            return False
+    return False
 
 
 def _of_a_region(low: str, clause: Clause, hit: _Hit) -> bool:
@@ -286,7 +313,7 @@ def _of_a_region(low: str, clause: Clause, hit: _Hit) -> bool:
     return False
 
 
-def _figures(plain: str, sentence: Sentence, hits: list[_Hit]) -> None:
+def _figures(plain: str, low: str, sentence: Sentence, hits: list[_Hit]) -> None:
     mentions = [mention for clause in sentence.clauses for mention in clause.mentions]
     for found in figures(plain, sentence.start, sentence.end, mentions):
         named = [hit for hit in hits if hit.term.form in {"noun", "fault"} and hit.end <= found.start]
@@ -297,9 +324,15 @@ def _figures(plain: str, sentence: Sentence, hits: list[_Hit]) -> None:
         if not near:
             continue
         hit = near[0]
-        if found.is_step and hit.key not in {"tilt", "keystone"}:
+        if found.is_step and hit.key not in {"tilt", "keystone"} and hit.term.fault not in {"turned", "stretch"}:
             continue
         _attach(hit, found, hits)
+    for hit in hits:  # "noise measures 1.2 in A and 1.3 in B, which is no difference"
+        told = hit.figures is not None and hit.relation is None and len(hit.figures.values) == 2
+        if told and _SAID_ALIKE.search(low, sentence.start, sentence.end):
+            hit.relation, hit.side = "alike", "both"
+            for level in (one for one in hits if one.name == "level"):
+                level.relation = None
 
 
 def _attach(hit: _Hit, found: Figures, hits: list[_Hit]) -> None:
@@ -333,6 +366,9 @@ def _attach(hit: _Hit, found: Figures, hits: list[_Hit]) -> None:
         hit.figures = None
     elif hit.figures is None:
         hit.figures = found
+        for one in same:  # "light and colour are close, brightness 55 against 54"
+            if one.clause == hit.clause and one.relation == hit.relation:
+                one.relation = None
         if bare:
             hit.relation = None
     elif len(hit.figures.values) == 1 and len(found.values) == 1:
@@ -421,7 +457,8 @@ def _stated(hit: _Hit) -> tuple[tuple[float | None, float | None], Relation | No
     sides = [side or (speaker if place == 0 else RIVAL[speaker]) for place, side in enumerate(found.sides)]
     if len(sides) == 2 and sides[0] == sides[1]:
         return (None, None), None, None
-    by_side = dict(zip(sides, found.values, strict=True))
+    shows = hit.name.startswith(("keeps only", "has only", "is left"))  # what it shows, where what it leaves out counts
+    by_side = dict(zip(sides, [100 - value if shows else value for value in found.values], strict=True))
     stated = (by_side.get("A"), by_side.get("B"))
     first: Subject = "A" if sides[0] == "A" else "B"
     if len(sides) == 1:

@@ -131,7 +131,8 @@ _ALL: tuple[Fault, ...] = (
         "light",
         (
             r"backlight that leaves the subject dark",
-            r"back[- ]?lit|back[- ]?light(?:ing|ed)?|against the light",
+            r"back[- ]?lit|back[- ]?light(?:ing|ed)?",
+            r"against the light(?! (?:upper|lower|left|right|top|bottom|cent|middle))",
             r"(?:subject|face)s? (?:is|are|falls?|lies?|left) (?:into|in) (?:the )?(?:shadow|darkness)",
         ),
     ),
@@ -256,7 +257,7 @@ _ALL: tuple[Fault, ...] = (
     Fault(
         "noise_chroma",
         "noise",
-        (r"(?:colou?r|chroma|chromatic)[- ]noise", r"colou?r(?:ed)? (?:blotches|speckles)"),
+        (r"(?:(?:blotchy|mottled) )?(?:colou?r|chroma|chromatic)[- ]noise", r"colou?r(?:ed)? (?:blotches|speckles)"),
         (("chroma_noise", "more"),),
     ),
     Fault(
@@ -274,7 +275,11 @@ _ALL: tuple[Fault, ...] = (
     Fault(
         "banding",
         "noise",
-        (r"banding noise", r"(?:colou?r |tonal |visible )?banding", r"break(?:s|ing)? into (?:bands|steps)|stripes"),
+        (
+            r"banding noise",
+            r"(?:colou?r |tonal |horizontal |vertical )?banding",
+            r"break(?:s|ing)? into (?:bands|steps)|stripes",
+        ),
         (("banding", "more"), ("stripes", "more"), ("noise", "more")),
     ),
     Fault(
@@ -352,6 +357,7 @@ _ALL: tuple[Fault, ...] = (
         ),
         (("keystone", "more"),),
     ),
+    Fault("turned", "composition", (r"turned(?= by| against)|rotated|turn of(?= \d)",), (), "view"),
     Fault("mirror", "composition", (r"mirrored(?: frame| version)?", r"flipped(?: horizontally)?"), (), "view"),
     Fault("tiny_crop", "composition", (r"frame that is narrower by a sliver",), (), "view"),
     # --- Content
@@ -361,6 +367,16 @@ _ALL: tuple[Fault, ...] = (
         (
             r"clutter (?:along|at|around) the (?:borders|edges)",
             r"clutter(?:ed)?|(?:distracting|foreign|stray) (?:object|pole|post|branch|person|people|element)s?",
+        ),
+        (),
+        "changes",
+    ),
+    Fault(
+        "covered",
+        "content",
+        (
+            r"takes up|takes(?= \d)|is covered by it|lies over(?= \d)",
+            r"shows what is not in(?= [ab]\b)|obstruct(?:ed|ion)|obscured",
         ),
         (),
         "changes",

@@ -28,7 +28,9 @@ _JOINT = re.compile(
 _NOT_A_FIGURE = re.compile(
     r"(?:[Ii]mages?|[Pp]hotos?|[Pp]ictures?|[Ss]tep|[Nn]o\.|ISO|f/|#|[Dd]ifference:|[Ss]core:?) ?$"
 )
-_MORE_FOLLOWS = re.compile(r" ?(?:more|less|higher|lower|brighter|darker|better|worse|times|people|\w+er )")
+_MORE_FOLLOWS = re.compile(
+    r" ?(?!\w+er for their)(?:more|less|higher|lower|brighter|darker|better|worse|times|people|\w+er )"
+)
 _BY = re.compile(r"\bby (?:about |around |roughly |some |approximately |nearly |almost )?$")
 
 

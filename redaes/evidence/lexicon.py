@@ -60,10 +60,13 @@ _CRITICS: tuple[Term, ...] = (
     *_nouns("brightness", "(?:overall )?brightness(?: levels?)?", "luminance", "lightness", "light"),
     *_nouns("brightness", "exposure(?: levels?)?"),
     *_nouns("brightness", "darkness", sign=-1),
-    *_more("contrast", "contrasty", "contrastier", "punchy", "punchier"),
+    *_more("contrast", "(?:higher|stronger|richer) in contrast", "contrasty", "contrastier", "punchy", "punchier"),
     *_less("contrast", "flat", "flatter", "flat[- ]looking"),
     *_nouns("contrast", "(?:tonal )?contrast", "punch(?:iness)?"),
     *_nouns("contrast", "flatness", sign=-1),
+    *_nouns("contrast", "light and (?:dark|shade)"),
+    *_nouns("clipped_shadows", "shadows? at plain black"),
+    *_nouns("clipped_highlights", "highlights? at plain white"),
     *_nouns("dynamic_range", "(?:dynamic|tonal) range", "range of tones"),
     *_less("clipped_shadows", r"open shadows", rf"{_HOLDS} (?:the |its )?(?:shadows|them) (?:more )?open"),
     *_less("clipped_shadows", r"shadows open"),
@@ -127,7 +130,7 @@ _CRITICS: tuple[Term, ...] = (
     *_more("banding", "banded", fault="banding"),
     *_more("impulse", "speckled", fault="impulse"),
     # --- Composition
-    Term("level(?! of)|straight|upright|straighter|horizontal", "adjective", "tilt", -1, "tilt"),
+    Term("level(?! of)|straight|upright|straighter", "adjective", "tilt", -1, "tilt"),
     Term(r"(?:wider|broader|larger) (?:view|framing|crop|field of view|frame)|framed (?:wider|more widely|more loosely)"
          r"|looser (?:crop|framing)|(?:shows?|includes?|captures?|reveals?|showing) (?:\d+ ?% )?more of the "
          r"(?:scene|surroundings?|surrounding\w*|landscape|environment|background|place|view)"
@@ -137,6 +140,10 @@ _CRITICS: tuple[Term, ...] = (
          r"|(?:shows?|includes?|captures?) less of the (?:scene|surroundings?|landscape|environment|background|view)"
          r"|(?:frame|framing|crop)(?: (?:in|of) [ab])? is (?:tighter|closer|narrower)|tighter",
          "fault", None, 2, "tight_crop"),
+    Term(r"keeps only|leaves out|has only(?= \d)|is left(?= in [ab]\b)|is cut off(?= in [ab]\b)",
+         "fault", None, 2, "tight_crop"),
+    Term(r"wider for their height|broadened|pulled out sideways", "fault", None, 2, "stretch"),
+    Term(r"narrower for their height|slimmed|squeezed sideways", "fault", None, -1, "stretch"),
     # --- Content
     Term("overlaid with text|lettered", "fault", None, 1, "text_overlay"),
 )  # fmt: skip
@@ -145,7 +152,7 @@ _CRITICS: tuple[Term, ...] = (
 _AESTHETIC = (
     r"well[- ](?:exposed|lit|composed|framed|balanced|timed)",
     r"(?:better|evenly|beautifully|nicely) (?:lit|exposed|composed)",
-    r"(?:more |better |less |un)?balanced(?: exposure| composition)?|balance|imbalanced",
+    r"(?:more |better |less |un)?balanced(?: exposure| composition)?|(?<!on )balance|imbalanced",
     r"compositions?|composed|framing|angle|perspective|viewpoint|depth of field",
     r"(?:sense of )?depth|bokeh|background blur",
     r"atmosphere|atmospheric|mood|moody|ambience|emotion(?:al|s)?|feeling|calm|serene|cosy|dramatic|drama|cinematic",
@@ -323,7 +330,13 @@ PLACES = re.compile(
     r"(?<!\w)(?:in|at|on|near|across|along|around|towards|over|covers?|covering|from|of|burns out|fills|,) "
     r"(?:the |its )?"
     r"(?:far |very |extreme )?(?:" + "|".join(f"(?P<p{i}>{words})" for i, (words, _) in enumerate(_PLACE_WORDS)) + r")"
-    r"(?![\w])(?! (?:of the (?!frame|picture|image|photo|scene)|image|photo|picture|one|shot|frame is))"
+    r"(?![\w])"
+    r"(?! (?:of (?:that|it|this)|of the (?!frame|picture|image|photo|scene)|image|photo|picture|one|shot|frame is))"
+)
+
+
+PLACE_NOUNS = _words(
+    "upper lower left right top bottom centre center middle corner corners side half part third edge edges"
 )
 
 

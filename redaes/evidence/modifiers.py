@@ -55,6 +55,11 @@ class Turn:
             self.degree or self.quality or self.amount or self.negative or self.scarcely or self.alike or self.unsaid
         )
 
+    @property
+    def unlike_others(self) -> bool:
+        """Whether it says which way a difference goes, or that there is none."""
+        return bool(self.degree or self.quality or self.alike or self.negative)
+
     def negated(self) -> Turn:
         """The same, denied."""
         return replace(self, negative=not self.negative)
@@ -162,10 +167,16 @@ def after(tokens: list[Token], end: int, stop: int, *, is_last: bool) -> Turn:
             term is the next one's equal.
     """
     at = bisect_left([token.start for token in tokens], end)
-    turn, verb_seen = Turn(), False
+    turn, verb_seen, before_it, reached = Turn(), False, "", False
     for token in tokens[at : at + REACH + 3]:
-        if token.start >= stop or token.text == "than":
+        if token.start >= stop:
+            reached = True
             break
+        if token.text == "than":
+            break
+        if before_it == "the" and token.text in words.LESS | words.MORE | words.BETTER | words.WORSE:
+            break  # "is the lesser evil"
+        before_it = token.text
         word = token.text
         if word in _SAYS:
             verb_seen = True
@@ -185,7 +196,7 @@ def after(tokens: list[Token], end: int, stop: int, *, is_last: bool) -> Turn:
             turn = replace(taken, end=token.end)
         elif word not in words.FILLERS and word not in words.VERBS and word not in {"as", "of", "to", "a", "b"}:
             break
-    return replace(turn, is_after=bool(turn)) if is_last else Turn()
+    return replace(turn, is_after=bool(turn)) if is_last or not reached else Turn()
 
 
 def anywhere(tokens: list[Token]) -> Turn:
@@ -234,7 +245,7 @@ def relation_of(term: Term, turn: Turn, side: Subject, said: str, *, wished: boo
     if term.form == "aesthetic":
         return ("alike" if turn.alike else "absent" if turn.negative else "present"), False
     if term.fault is not None and (term.form == "fault" or term.quantity == "tilt"):
-        return _of_fault(term, turn, side, said)
+        return _of_fault(term, turn, side, said, wished=wished)
     sign = _direction(term, turn, said)
     if turn.alike and not turn.negative and sign is not None:
         return "alike", True
@@ -277,7 +288,7 @@ def _direction(term: Term, turn: Turn, said: str) -> int | None:
     return 0 if turn.alike else None
 
 
-def _of_fault(term: Term, turn: Turn, side: Subject, said: str) -> tuple[Relation | None, bool]:
+def _of_fault(term: Term, turn: Turn, side: Subject, said: str, *, wished: bool) -> tuple[Relation | None, bool]:
     """A named fault: there, not there, or more of it than in the other picture."""
     both = side == "both"
     is_comparative = said.endswith("er") or said.startswith(("straighter", "tighter", "closer", "wider", "looser"))
@@ -286,7 +297,7 @@ def _of_fault(term: Term, turn: Turn, side: Subject, said: str) -> tuple[Relatio
             return "alike", True
         if (turn.degree or is_comparative) and not both:
             return ("less" if (turn.degree >= 0) != turn.negative else "more"), False
-        return ("present" if turn.negative else "absent"), both
+        return ("present" if turn.negative != wished else "absent"), both
     if term.quantity is None and term.sign in {2, -1}:  # tighter, wider
         towards = 1 if term.sign == 2 else -1
         return (

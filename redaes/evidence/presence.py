@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 
-from redaes.evidence.claims import CheckedClaim, Claim
+from redaes.evidence.claims import CheckedClaim, Claim, Status
 from redaes.evidence.faults import FAULTS, Fault
 from redaes.evidence.lexicon import says_clearly
 from redaes.evidence.quantities import QUANTITIES
 from redaes.evidence.records import PairEvidence, Place, Registration
-from redaes.evidence.values import decided, pair_of
+from redaes.evidence.values import decided, is_off, pair_of
 
 MIN_POINTS = 30
 MIN_SHOWN = 0.5
@@ -17,6 +17,11 @@ MIN_SHOWN = 0.5
 
 CROP_FLOOR, CROP_VISIBLE = 2.0, 5.0
 """Percent of the other's frame that a picture leaves out: the noise floor, and what one sees."""
+
+STRETCH_FLOOR = 1.0
+"""Percent by which shapes are wider or narrower: the noise floor."""
+AREA_FLOOR = 0.5
+"""Percent of the frame that a change covers: the noise floor."""
 
 ABSOLUTE = frozenset({"tilt", "border", "lettering", "impulse", "clipped_shadows", "clipped_highlights"})
 """Quantities of which none is the natural value: they tell of one picture without the other."""
@@ -33,6 +38,8 @@ def check_fault(claim: Claim, evidence: PairEvidence) -> CheckedClaim:
     fault = FAULTS.get(claim.fault or "")
     if fault is None:
         return decided(claim, "not_measurable")
+    if claim.fault == "turned":
+        return _turned(claim, evidence)
     if claim.side == "both":
         return _of_both(claim, fault, evidence)
     if claim.fault in {"tight_crop", "crop_off"}:
@@ -167,6 +174,9 @@ def _crop(claim: Claim, evidence: PairEvidence) -> CheckedClaim:
     own = 0 if claim.side == "A" else 1
     towards = -1 if claim.relation in {"less", "absent"} else 1
     margin = (left_out[own] - left_out[1 - own]) * towards / CROP_FLOOR
+    stated = claim.stated[own]
+    if stated is not None and _is_good(registration) and is_off(stated, left_out[own], CROP_FLOOR):
+        return decided(claim, "contradicted", left_out, -abs(stated - left_out[own]) / CROP_FLOOR, "figure")
     if margin >= 1:
         return decided(claim, "supported", left_out, margin)
     if not _is_good(registration):
@@ -184,6 +194,8 @@ def _geometry(claim: Claim, evidence: PairEvidence) -> CheckedClaim:
     registration = evidence.registration
     if registration is None or not _is_good(registration):
         return decided(claim, "not_measurable")
+    if claim.relation in {"more", "less"} and claim.fault == "stretch" and claim.side != "both":
+        return _broader(claim, registration)
     if claim.fault == "mirror":
         differs, same = registration.mirrored, not registration.mirrored
     else:
@@ -195,6 +207,38 @@ def _geometry(claim: Claim, evidence: PairEvidence) -> CheckedClaim:
         return decided(claim, "contradicted", margin=-1.0, why="absent")
     known = differs and claim.fault == "mirror"
     return decided(claim, "supported", margin=1.0) if known else decided(claim, "not_measurable")
+
+
+def _broader(claim: Claim, registration: Registration) -> CheckedClaim:
+    """Wider or narrower for its height than the other picture shows it, in percent."""
+    broader = 100 * (registration.stretch - 1 if claim.side == "B" else 1 / registration.stretch - 1)
+    towards = 1 if claim.relation == "more" else -1
+    own = 0 if claim.side == "A" else 1
+    measured = (broader, None) if own == 0 else (None, broader)
+    stated = claim.stated[own]
+    if broader * towards <= -STRETCH_FLOOR:
+        return decided(claim, "contradicted", measured, broader * towards / STRETCH_FLOOR, "sign")
+    if stated is not None and is_off(stated, abs(broader), STRETCH_FLOOR):
+        return decided(claim, "contradicted", measured, -abs(stated - abs(broader)) / STRETCH_FLOOR, "figure")
+    status: Status = "supported" if broader * towards >= STRETCH_FLOOR else "not_measurable"
+    return decided(claim, status, measured, broader * towards / STRETCH_FLOOR)
+
+
+def _turned(claim: Claim, evidence: PairEvidence) -> CheckedClaim:
+    """Turned against the other picture, by so many degrees."""
+    registration = evidence.registration
+    if registration is None or not _is_good(registration):
+        return decided(claim, "not_measurable")
+    turned, floor = abs(registration.rotation_deg), QUANTITIES["tilt"].noise_floor
+    stated = next((value for value in claim.stated if value is not None), None)
+    measured = (None, turned) if claim.side == "B" else (turned, None)
+    if claim.relation not in {"present", "more"}:
+        return decided(claim, "not_measurable", measured)
+    if turned < floor:
+        return decided(claim, "contradicted", measured, turned / floor - 1, "absent")
+    if stated is not None and is_off(abs(stated), turned, floor):
+        return decided(claim, "contradicted", measured, -abs(abs(stated) - turned) / floor, "figure")
+    return decided(claim, "supported", measured, turned / floor)
 
 
 def _tilt(claim: Claim, fault: Fault, evidence: PairEvidence) -> CheckedClaim:
@@ -241,6 +285,9 @@ def _changes(claim: Claim, fault: Fault, evidence: PairEvidence) -> CheckedClaim
         places = [change.place for change in own]
         if claim.place is not None and places and all(_is_far(claim.place, place) for place in places):
             return decided(claim, "contradicted", by_values.measured, -1.0, "place")
+        stated, area = claim.stated[0 if claim.side == "A" else 1], sum(change.area for change in own)
+        if claim.fault == "covered" and stated is not None and is_off(stated, area, AREA_FLOOR):
+            return decided(claim, "contradicted", (None, None), -abs(stated - area) / AREA_FLOOR, "figure")
         margin = max([by_values.margin or 0.0, *(change.area for change in own), 1.0])
         return decided(claim, "supported", by_values.measured, margin)
     # Lettering that only the other picture has is telling; that none was found may be a failure to find it.
