@@ -346,6 +346,8 @@ def divide(sentence: Sentence, whole: list[tuple[int, int]]) -> None:
             current.append(token)  # inside a mention, such as "A and B"
             continue
         following = tokens[at + 1 :]
+        if token.text in _JOINTS and not current and found:
+            continue  # ", and"
         if (token.text in _CONJUNCTIONS and not _is_pronoun(token, current, following)) or (
             token.text in _JOINTS and _new_clause(current, following, named)
         ):

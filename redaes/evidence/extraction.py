@@ -121,6 +121,8 @@ def _hits(low: str, sentence: Sentence) -> list[_Hit]:
         # A fault may be named as one of the quantities that show it is.
         named = replace(term, quantity=spoken) if term.form == "fault" and spoken is not None else term
         found.append(_Hit(named, start, end, 0, Turn(), name=name))
+        if name.startswith("shadow and highlight"):
+            found.append(_Hit(replace(named, quantity="clipped_highlights"), start, end, 0, Turn(), name=name))
     divide(sentence, [(hit.start, hit.end) for hit in found])
     begins = [clause.start for clause in sentence.clauses]
     for hit in found:
@@ -217,6 +219,9 @@ def _side_of(
         troubled = [mention for mention in following.mentions if not mention.compared_with]
         if troubled:  # "It is noise that troubles B"
             return troubled[0].side, troubled[0].negated
+    gone = [m for m in own if hit.turn.is_after and hit.turn.negative and m.start >= (hit.turn.end or hit.end)]
+    if gone:  # "the watermark in A is gone in B"
+        return gone[0].side, gone[0].negated
     earlier = [mention for mention in own if mention.end <= hit.start]
     later = [mention for mention in own if mention.start >= hit.end]
     if earlier:
@@ -274,7 +279,13 @@ def _relations(plain: str, low: str, sentence: Sentence, hits: list[_Hit]) -> No
             continue  # "the bright blue top"
         if hit.term.quantity in _SPOKEN_ONLY and hit.term.form == "adjective" and _of_a_region(low, clause, hit):
             hit.term = Term(hit.term.pattern, "aesthetic")
+            if not {"make", "makes", "making", "lets"}.isdisjoint(words_of(clause)):
+                continue  # "the blue cast makes the snow look cold"
         hit.relation, both = relation_of(hit.term, hit.turn, hit.side, low[hit.start : hit.end], wished=wished)
+        if hit.name in {"distracting", "distracts"} and any(
+            one.clause == hit.clause and one.term.form == "fault" and one.end <= hit.start for one in hits
+        ):
+            hit.relation = None  # "the lettering is distracting"
         if words_of(clause)[:3] == ["it", "is", "not"] and hit.term.form == "fault":
             hit.relation = None
         if sets_apart and hit.side == "both" and not hit.turn.unlike_others:
@@ -317,6 +328,8 @@ def _figures(plain: str, low: str, sentence: Sentence, hits: list[_Hit]) -> None
     mentions = [mention for clause in sentence.clauses for mention in clause.mentions]
     for found in figures(plain, sentence.start, sentence.end, mentions):
         named = [hit for hit in hits if hit.term.form in {"noun", "fault"} and hit.end <= found.start]
+        if len(named) > 1 and named[-1].term.fault == "covered" and named[-2].clause == named[-1].clause:
+            named.pop().relation = None  # "the border takes up 6 %"
         near = [named[-1]] if named else []
         if not near:
             rest = [hit for hit in hits if hit.term.form != "aesthetic"]

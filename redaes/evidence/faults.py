@@ -64,7 +64,7 @@ _ALL: tuple[Fault, ...] = (
             rf"(?:blown|burnt|burned|clipped|blocked|washed)(?:[- ]out)? {_LIGHTS}",
             rf"{_LIGHTS} (?:that )?{_BE} {_DEGREE}(?:blown|burnt|burned|clipped)(?:[- ]out)?",
             rf"(?:blows|burns|clips) (?:out )?(?:the |its )?{_LIGHTS}",
-            r"(?:highlight )?clipping|blown[- ]?out|burnt[- ]out|burned[- ]out|blow[- ]?outs?",
+            r"(?:highlight )?clipping|blown(?:[- ]?out)?|burnt[- ]out|burned[- ]out|blow[- ]?outs?",
             rf"(?:loses|losing|lacks) (?:all )?detail in (?:the|its) {_LIGHTS}",
             rf"details? in (?:the|its) {_LIGHTS} {_BE} {_LOST}",
             r"pure white",

@@ -115,7 +115,7 @@ _CRITICS: tuple[Term, ...] = (
         "soft", "softer", "blurry", "blurrier", "blurred", "fuzzy", "fuzzier", "mushy", "mushier", "unsharp", "smudgy",
         "poor(?:er)? in (?:fine )?detail", "smears? (?:\\w+ )?away", fault="defocus",
     ),
-    *_nouns("sharpness", "sharpness", "(?:fine |finer )?details?", "levels? of (?:fine )?detail", "(?:fine )?texture"),
+    *_nouns("sharpness", "sharpness", "(?:fine )?details?", "levels? of (?:fine )?detail", "(?:fine )?texture"),
     *_nouns("sharpness", "(?:edge )?definition", "clarity", "acuity"),
     *_more("edge_width", "edges(?: (?:in|of) [ab])? (?:are|look) wider", "wider edges"),
     *_less("motion", "steady", "steadier"),
@@ -272,7 +272,7 @@ HIGH = _words(
     "preserve preserving "
     "resolves resolve"
 )
-LOW = _words("low poor weak little minimal limited insufficient negligible few subdued faint-hearted scant")
+LOW = _words("low poor weak little minimal limited insufficient negligible few subdued slim scant")
 NOT = _words(
     "no not without lacks lack lacking never none nothing cannot isn't aren't doesn't don't didn't wasn't "
     "weren't hasn't "
@@ -292,7 +292,8 @@ FILLERS = _words(
     "moderate considerable "
     "substantial significant massive subject's image's overall fine image picture photo level levels amount "
     "amounts lot "
-    "lots by in on at both photograph 's this that these those all fully about roughly lightly heavily badly strongly "
+    "lots by in on at both photograph images pictures photos photographs "
+    "'s this that these those all fully about roughly lightly heavily badly strongly "
     "altogether otherwise only either such more-or-less not-so digital general full total plain"
 )
 """Words that stand between what turns a statement and what it turns."""
@@ -336,7 +337,8 @@ PLACES = re.compile(
 
 
 PLACE_NOUNS = _words(
-    "upper lower left right top bottom centre center middle corner corners side half part third edge edges"
+    "upper lower left right top bottom centre center middle corner corners side half part parts third edge edges "
+    "region regions area areas zone zones"
 )
 
 

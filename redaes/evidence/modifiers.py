@@ -172,7 +172,7 @@ def after(tokens: list[Token], end: int, stop: int, *, is_last: bool) -> Turn:
         if token.start >= stop:
             reached = True
             break
-        if token.text == "than":
+        if token.text == "than" or (token.text == "," and turn):
             break
         if before_it == "the" and token.text in words.LESS | words.MORE | words.BETTER | words.WORSE:
             break  # "is the lesser evil"
