@@ -11,27 +11,16 @@ what it cannot.
 from __future__ import annotations
 
 import re
-from bisect import bisect_right
-from dataclasses import dataclass, replace
 
 from redaes.evidence.claims import Claim, Relation
-from redaes.evidence.clauses import (
-    RIVAL,
-    Clause,
-    Mention,
-    Sentence,
-    Subject,
-    Token,
-    divide,
-    lowered,
-    sentences,
-    straight,
-)
+from redaes.evidence.clauses import RIVAL, Clause, Sentence, Subject, Token, lowered, sentences, straight
 from redaes.evidence.figures import Figures, figures
-from redaes.evidence.lexicon import FILLERS, PLACE_NOUNS, PLACES, REGIONS, VERBS, Term, find, place_of
-from redaes.evidence.modifiers import Turn, after, anywhere, before, joined, relation_of
+from redaes.evidence.hits import WHOLE_PICTURE, Hit, Memory, hits_of, set_sides, set_topics
+from redaes.evidence.lexicon import Term
+from redaes.evidence.modifiers import relation_of
+from redaes.evidence.places import PLACE_NOUNS, PLACES, REGIONS, place_of
 from redaes.evidence.quantities import QUANTITIES
-from redaes.evidence.records import Place
+from redaes.evidence.turning_words import FILLERS, VERBS, word_set
 
 VERSION = "claims/1"
 """Name of the rules of reading and checking; raised when a text can be read or judged otherwise."""
@@ -39,44 +28,14 @@ VERSION = "claims/1"
 MAX_CHARACTERS = 20_000
 """What is read of a text; the rest is left alone."""
 
-_SPOKEN_ONLY = frozenset({"brightness", "contrast", "warmth", "colourfulness", "magenta"})
-"""Quantities of the whole picture: a statement about one of its parts is not decided by them."""
-_SPOKEN = {quantity.spoken: quantity.name for quantity in QUANTITIES.values()}
 _SETS_APART = re.compile(
     r"\b(?:differs?|apart|difference|decides?|company|judged|settled|counts|matters|not (?:alike|equal))\b"
 )
 """Sentences that name what differs, and not which way."""
 _SAID_ALIKE = re.compile(r"\b(?:no (?:real |visible )?difference|the same|alike|they are level|identical|equal)\b")
+_BARE = word_set("lighting angle expression mood composition pose framing perspective")
+"""Of these, only what is said of them counts."""
 _VERDICTS = ("decisive:", "winner:", "difference:", "score:")
-
-
-@dataclass
-class _Hit:
-    """A term found in a clause."""
-
-    term: Term
-    start: int
-    end: int
-    clause: int
-    turn: Turn
-    side: Subject | None = None
-    relation: Relation | None = None
-    name: str = ""
-    """As it stands in the text, in lower case."""
-    figures: Figures | None = None
-    place: Place | None = None
-    is_topic: bool = False
-
-    @property
-    def key(self) -> str | None:
-        return self.term.quantity
-
-
-@dataclass
-class _Memory:
-    """What one sentence leaves to the next."""
-
-    subject: Subject | None = None
 
 
 def extract(text: str) -> tuple[Claim, ...]:
@@ -88,15 +47,15 @@ def extract(text: str) -> tuple[Claim, ...]:
     plain = straight(text[:MAX_CHARACTERS])
     low = lowered(plain)
     claims: list[Claim] = []
-    memory = _Memory()
+    memory = Memory()
     for sentence in sentences(plain):
         if low[sentence.start : sentence.end].lstrip("*#> -").startswith(_VERDICTS):
             continue
-        hits = _hits(low, sentence)
+        hits = hits_of(low, sentence)
         if not sentence.clauses:  # nothing but signs
             continue
-        _sides(sentence, hits, memory)
-        _topics(sentence, hits)
+        set_sides(sentence, hits, memory)
+        set_topics(sentence, hits)
         _relations(plain, low, sentence, hits)
         _figures(plain, low, sentence, hits)
         _places(low, sentence, hits)
@@ -106,166 +65,10 @@ def extract(text: str) -> tuple[Claim, ...]:
     return tuple(claims)
 
 
-# --- Finding ----------------------------------------------------------------------------------------------------------
-
-
-def _hits(low: str, sentence: Sentence) -> list[_Hit]:
-    found: list[_Hit] = []
-    for term, start, end in find(low, sentence.start, sentence.end):
-        if term.form != "aesthetic" and _is_adverb(low, start, end):
-            continue
-        if found and found[-1].term.form == "aesthetic" and term.form == "fault" and start - found[-1].end <= 2:
-            found.pop()  # "a distracting lens flare"
-        name = low[start:end]
-        spoken = _SPOKEN.get(name.replace("color", "colour"))
-        # A fault may be named as one of the quantities that show it is.
-        named = replace(term, quantity=spoken) if term.form == "fault" and spoken is not None else term
-        found.append(_Hit(named, start, end, 0, Turn(), name=name))
-        if name.startswith("shadow and highlight"):
-            found.append(_Hit(replace(named, quantity="clipped_highlights"), start, end, 0, Turn(), name=name))
-    divide(sentence, [(hit.start, hit.end) for hit in found])
-    begins = [clause.start for clause in sentence.clauses]
-    for hit in found:
-        hit.clause = max(0, bisect_right(begins, hit.start) - 1)
-    for number, clause in enumerate(sentence.clauses):
-        _turns(low, clause, [hit for hit in found if hit.clause == number])
-    return found
-
-
-def _is_adverb(low: str, start: int, end: int) -> bool:
-    """Whether "clear" only says how much of what follows there is: "a clear tilt"."""
-    following = re.match(r" ([a-z]+)", low[end : end + 12])
-    goes_on = {"and", "or", "than", "but", "while", "whereas"}
-    return low[start:end] == "clear" and following is not None and following[1] not in goes_on
-
-
-def _turns(low: str, clause: Clause, hits: list[_Hit]) -> None:
-    """What turns each hit: the words before and behind it, and those of hits that it is joined with."""
-    nothing = clause.tokens[0].text in {"nothing", "none", "nowhere"}
-    for at, hit in enumerate(hits):
-        previous = hits[at - 1] if at else None
-        following = hits[at + 1] if at + 1 < len(hits) else None
-        named = [mention.end for mention in clause.mentions if mention.end <= hit.start]
-        hit.turn = before(clause.tokens, hit.start, max([previous.end if previous else clause.start, *named[-1:]]))
-        if hit.term.form != "adjective":
-            stop = following.start if following else clause.end
-            hit.turn = hit.turn.joined_with(after(clause.tokens, hit.end, stop, is_last=following is None))
-        elif _as_follows(clause.tokens, hit):
-            hit.turn = replace(hit.turn, alike=True)
-        if nothing:
-            hit.turn = hit.turn.negated()
-    for at in range(len(hits) - 1, 0, -1):  # "grain and blur are stronger"
-        if hits[at].turn.is_after and not hits[at - 1].turn and _coordinated(low, hits[at - 1], hits[at]):
-            hits[at - 1].turn = hits[at].turn
-    for at in range(1, len(hits)):  # "no text or watermark"
-        if not hits[at].turn and hits[at - 1].turn.is_before and _coordinated(low, hits[at - 1], hits[at]):
-            hits[at].turn = hits[at - 1].turn
-
-
-def _coordinated(low: str, one: _Hit, other: _Hit) -> bool:
-    forms = {one.term.form, other.term.form}
-    if "noun" in forms and one.key is not None and one.key == other.key:
-        return False
-    if forms == {"noun", "fault"} and not (one.turn.unlike_others or other.turn.unlike_others):
-        return False  # "strong grain, light and dark"
-    same = forms <= {"noun", "fault"} or (forms == {"adjective"} and one.turn.neither)
-    return same and joined(low[one.end : other.start], after_no=one.turn.negative and one.turn.is_before)
-
-
-def _as_follows(tokens: list[Token], hit: _Hit) -> bool:
-    """Whether it stands in "as … as"."""
-    before_it = [token.text for token in tokens if token.end <= hit.start][-1:]
-    behind_it = [token.text for token in tokens if token.start >= hit.end][:3]
-    return before_it == ["as"] and "as" in behind_it
-
-
-# --- Who --------------------------------------------------------------------------------------------------------------
-
-
-def _sides(sentence: Sentence, hits: list[_Hit], memory: _Memory) -> None:
-    subject = memory.subject
-    for number, clause in enumerate(sentence.clauses):
-        own = [mention for mention in clause.mentions if not mention.compared_with]
-        if clause.opening in {"which", "who", "whose"} and number:
-            earlier = [m for c in sentence.clauses[:number] for m in c.mentions]
-            subject = earlier[-1].side if earlier else subject
-        for hit in (one for one in hits if one.clause == number):
-            hit.side, negated = _side_of(hit, sentence, number, own, subject)
-            if negated:
-                hit.turn = hit.turn.negated()
-            if (hit.turn.alike or hit.turn.alike_between) and hit.side is None:
-                hit.side = "both"
-        if own:
-            subject = own[-1].side if own[0].side == "both" or own[-1].side != "both" else own[0].side
-            subject = own[0].side if _is_subject(clause, own[0]) else subject
-    memory.subject = subject if subject != "both" else memory.subject
-
-
-def _is_subject(clause: Clause, mention: Mention) -> bool:
-    """Whether a clause begins with that mention."""
-    return mention.start - clause.start < 12 and mention.side != "both"
-
-
-def _side_of(
-    hit: _Hit, sentence: Sentence, number: int, own: list[Mention], subject: Subject | None
-) -> tuple[Subject | None, bool]:
-    """Of whom a hit speaks, and whether it says so of neither."""
-    clause = sentence.clauses[number]
-    inside = [mention for mention in own if mention.start < hit.end and hit.start < mention.end]
-    if inside:
-        return inside[0].side, inside[0].negated
-    following = sentence.clauses[number + 1] if number + 1 < len(sentence.clauses) else None
-    if not own and words_of(clause)[:2] == ["it", "is"] and following and following.opening == "that":
-        troubled = [mention for mention in following.mentions if not mention.compared_with]
-        if troubled:  # "It is noise that troubles B"
-            return troubled[0].side, troubled[0].negated
-    gone = [m for m in own if hit.turn.is_after and hit.turn.negative and m.start >= (hit.turn.end or hit.end)]
-    if gone:  # "the watermark in A is gone in B"
-        return gone[0].side, gone[0].negated
-    earlier = [mention for mention in own if mention.end <= hit.start]
-    later = [mention for mention in own if mention.start >= hit.end]
-    if earlier:
-        return earlier[-1].side, earlier[-1].negated
-    if later:
-        return later[0].side, later[0].negated
-    compared = [mention for mention in clause.mentions if mention.compared_with and mention.side != "both"]
-    has_own_subject = any(token.text in {"it", "its", "this"} for token in clause.tokens)
-    if compared and clause.opening not in {"which", "who", "whose"}:
-        return RIVAL[compared[-1].side], False
-    is_fronted = words_of(clause)[0] in {"with", "without", "despite", "thanks", "given"} and subject is None
-    if is_fronted or ((not clause.has_verb() or subject is None) and not has_own_subject):
-        ahead = [m for c in sentence.clauses[number + 1 :] for m in c.mentions if not m.compared_with]
-        known_before = number and any(m for c in sentence.clauses[:number] for m in c.mentions)
-        if ahead and not known_before:
-            return ahead[0].side, False
-    return subject, False
-
-
-def _topics(sentence: Sentence, hits: list[_Hit]) -> None:
-    """What a heading or "in terms of" names without saying anything of it, and what is then said."""
-    for number, clause in enumerate(sentence.clauses):
-        own = [hit for hit in hits if hit.clause == number]
-        words = [token.text for token in clause.tokens]
-        named = clause.closing in {":", "-", "–", "—"} and not clause.has_verb() and not clause.mentions
-        words = [word for word in words if word not in {"*", "#", "-"}]
-        named = named or words[:3] == ["in", "terms", "of"] or words[:1] == ["regarding"] or words[:2] == ["as", "for"]
-        if not named or any(hit.turn or hit.term.form == "adjective" for hit in own):
-            continue
-        for hit in own:
-            hit.is_topic = True
-        following = sentence.clauses[number + 1] if number + 1 < len(sentence.clauses) else None
-        if not own or following is None or any(hit.clause == number + 1 for hit in hits):
-            continue
-        turn = anywhere(following.tokens)
-        mentions = [mention for mention in following.mentions if not mention.compared_with]
-        if turn and mentions:
-            own[0].turn, own[0].side, own[0].is_topic = turn, mentions[0].side, False
-
-
 # --- What -------------------------------------------------------------------------------------------------------------
 
 
-def _relations(plain: str, low: str, sentence: Sentence, hits: list[_Hit]) -> None:
+def _relations(plain: str, low: str, sentence: Sentence, hits: list[Hit]) -> None:
     sets_apart = _SETS_APART.search(low, sentence.start, sentence.end) is not None
     for hit in hits:
         if hit.is_topic or hit.side is None:
@@ -277,31 +80,32 @@ def _relations(plain: str, low: str, sentence: Sentence, hits: list[_Hit]) -> No
         )
         if (hit.term.form in {"adjective", "aesthetic"} or hit.name == "light") and _of_a_place(clause.tokens, hit):
             continue  # "the bright blue top"
-        if hit.term.quantity in _SPOKEN_ONLY and hit.term.form == "adjective" and _of_a_region(low, clause, hit):
+        if hit.term.quantity in WHOLE_PICTURE and hit.term.form == "adjective" and _of_a_region(low, clause, hit):
             hit.term = Term(hit.term.pattern, "aesthetic")
-            if not {"make", "makes", "making", "lets"}.isdisjoint(words_of(clause)):
+            if not {"make", "makes", "making", "lets", "leaves", "leaving"}.isdisjoint(clause.words):
                 continue  # "the blue cast makes the snow look cold"
         hit.relation, both = relation_of(hit.term, hit.turn, hit.side, low[hit.start : hit.end], wished=wished)
         if hit.name in {"distracting", "distracts"} and any(
             one.clause == hit.clause and one.term.form == "fault" and one.end <= hit.start for one in hits
         ):
             hit.relation = None  # "the lettering is distracting"
-        if words_of(clause)[:3] == ["it", "is", "not"] and hit.term.form == "fault":
+        if (
+            hit.name in _BARE
+            and not hit.turn
+            and any(one.clause == hit.clause and one.start > hit.end and one.term.form != "aesthetic" for one in hits)
+        ):
+            hit.relation = None  # "the framing is too tight"
+        if clause.words[:3] == ["it", "is", "not"] and hit.term.form == "fault":
             hit.relation = None
         if sets_apart and hit.side == "both" and not hit.turn.unlike_others:
             hit.relation = None  # "they differ in noise", "sharp focus sets them apart"
-        if hit.term.form == "fault" and not {"hides", "hide", "masks"}.isdisjoint(words_of(clause)):
+        if hit.term.form == "fault" and not {"hides", "hide", "masks"}.isdisjoint(clause.words):
             hit.relation = None
         if hit.relation is not None and both:
             hit.side = "both"
 
 
-def words_of(clause: Clause) -> list[str]:
-    """The words of a clause, in lower case."""
-    return [token.text for token in clause.tokens]
-
-
-def _of_a_place(tokens: list[Token], hit: _Hit) -> bool:
+def _of_a_place(tokens: list[Token], hit: Hit) -> bool:
     """Whether an adjective only describes a place that the sentence names."""
     behind = [token.text for token in tokens if token.start >= hit.end][:4]
     for word in behind:
@@ -312,7 +116,7 @@ def _of_a_place(tokens: list[Token], hit: _Hit) -> bool:
     return False
 
 
-def _of_a_region(low: str, clause: Clause, hit: _Hit) -> bool:
+def _of_a_region(low: str, clause: Clause, hit: Hit) -> bool:
     """Whether an adjective speaks of a part of the picture, such as the sky."""
     behind = low[hit.end : min(clause.end, hit.end + 14)].strip()
     if REGIONS.match(behind):
@@ -324,7 +128,7 @@ def _of_a_region(low: str, clause: Clause, hit: _Hit) -> bool:
     return False
 
 
-def _figures(plain: str, low: str, sentence: Sentence, hits: list[_Hit]) -> None:
+def _figures(plain: str, low: str, sentence: Sentence, hits: list[Hit]) -> None:
     mentions = [mention for clause in sentence.clauses for mention in clause.mentions]
     for found in figures(plain, sentence.start, sentence.end, mentions):
         named = [hit for hit in hits if hit.term.form in {"noun", "fault"} and hit.end <= found.start]
@@ -348,7 +152,7 @@ def _figures(plain: str, low: str, sentence: Sentence, hits: list[_Hit]) -> None
                 level.relation = None
 
 
-def _attach(hit: _Hit, found: Figures, hits: list[_Hit]) -> None:
+def _attach(hit: Hit, found: Figures, hits: list[Hit]) -> None:
     """Gives figures to the statement about their quantity, or makes one of them."""
     if hit.key is None and hit.term.fault is None:
         return
@@ -391,7 +195,7 @@ def _attach(hit: _Hit, found: Figures, hits: list[_Hit]) -> None:
         )
 
 
-def _places(low: str, sentence: Sentence, hits: list[_Hit]) -> None:
+def _places(low: str, sentence: Sentence, hits: list[Hit]) -> None:
     told = [hit for hit in hits if hit.relation is not None and hit.term.form != "aesthetic"]
     mentions = [mention for clause in sentence.clauses for mention in clause.mentions]
     for match in PLACES.finditer(low, sentence.start, sentence.end):
@@ -411,7 +215,7 @@ def _places(low: str, sentence: Sentence, hits: list[_Hit]) -> None:
 # --- Statements -------------------------------------------------------------------------------------------------------
 
 
-def _claims(text: str, hits: list[_Hit]) -> list[Claim]:
+def _claims(text: str, hits: list[Hit]) -> list[Claim]:
     claims: list[Claim] = []
     unmeasured: set[Subject] = set()
     said: set[tuple[object, ...]] = set()
@@ -461,7 +265,7 @@ def _claims(text: str, hits: list[_Hit]) -> list[Claim]:
     return claims
 
 
-def _stated(hit: _Hit) -> tuple[tuple[float | None, float | None], Relation | None, Subject | None]:
+def _stated(hit: Hit) -> tuple[tuple[float | None, float | None], Relation | None, Subject | None]:
     """The figures for A and B, what they alone would say, and of which picture they speak first."""
     found = hit.figures
     if found is None:

@@ -31,6 +31,7 @@ class Fault:
 _COLOUR = r"(?:colou?r )?(?:cast|tint|tinge|tone|hue|bias)s?"
 _SHADOWS = r"(?:shadows?(?: (?:detail|area|region|part|tone)s?)?|blacks|dark(?:er)? (?:area|part|region|tone)s)"
 _LIGHTS = r"(?:highlights?(?: (?:detail|area|region)s?)?|whites|bright(?:er)? (?:area|part|region)s|sky|skies|clouds)"
+_OF = r"(?: (?:in|of) (?:the )?(?:image |photo |picture )?[ab])?"
 _BE = r"(?:is|are|look|looks|appear|appears|get|gets|become|becomes|seem|seems|being)"
 _DEGREE = r"(?:(?:slightly|partly|partially|completely|heavily|badly|severely|totally|a little|very|almost|all) )?"
 _LOST = r"(?:lost|swallowed|missing|blocked(?: up)?|crushed|clipped|plugged(?: up)?|gone)"
@@ -62,11 +63,12 @@ _ALL: tuple[Fault, ...] = (
         "light",
         (
             rf"(?:blown|burnt|burned|clipped|blocked|washed)(?:[- ]out)? {_LIGHTS}",
-            rf"{_LIGHTS} (?:that )?{_BE} {_DEGREE}(?:blown|burnt|burned|clipped)(?:[- ]out)?",
+            rf"{_LIGHTS}{_OF} (?:that )?{_BE} {_DEGREE}(?:blown|burnt|burned|clipped)(?:[- ]out)?",
             rf"(?:blows|burns|clips) (?:out )?(?:the |its )?{_LIGHTS}",
             r"(?:highlight )?clipping|blown(?:[- ]?out)?|burnt[- ]out|burned[- ]out|blow[- ]?outs?",
             rf"(?:loses|losing|lacks) (?:all )?detail in (?:the|its) {_LIGHTS}",
             rf"details? in (?:the|its) {_LIGHTS} {_BE} {_LOST}",
+            rf"details? (?:is|are|gets?) (?:lost|burnt out) in (?:the |its )?{_LIGHTS}",
             r"pure white",
         ),
         (("clipped_highlights", "more"),),
@@ -77,8 +79,9 @@ _ALL: tuple[Fault, ...] = (
         (
             r"crushing of the shadows",
             rf"(?:blocked|crushed|clipped|plugged|lost)(?:[- ]up)? {_SHADOWS}",
-            rf"{_SHADOWS}(?: in [AaBb])? {_BE} {_DEGREE}(?:blocked|crushed|clipped|plugged)(?:[- ]up)?",
-            rf"{_SHADOWS} (?:block|plug) up",
+            rf"{_SHADOWS}{_OF} {_BE} {_DEGREE}(?:blocked|crushed|clipped|plugged)(?:[- ]up)?",
+            rf"{_SHADOWS} (?:block|plug) up|(?:become|becomes|turn|turns|go|goes) (?:pitch|pure|solid) black",
+            rf"details? (?:is|are|gets?) (?:lost|swallowed|hidden) in (?:the |its )?{_SHADOWS}",
             rf"(?:loses|losing|lacks|loss of) (?:all )?details? in (?:the|its) {_SHADOWS}",
             rf"details? in (?:the|its) {_SHADOWS} {_BE} {_DEGREE}{_LOST}",
             r"pure black",
@@ -208,7 +211,8 @@ _ALL: tuple[Fault, ...] = (
         "focus",
         (
             r"motion blur from camera shake",
-            r"(?:motion|movement)[- ]blur(?:red)?|camera[- ](?:shake|movement|motion)|blurred by (?:motion|movement)",
+            r"(?:motion|movement)[- ]blur(?:red)?|camera[- ](?:shake|movement|motion)",
+            r"blurred by (?:camera )?(?:shake|motion|movement)",
             r"smear(?:ed|ing)? (?:by|from) (?:camera )?(?:shake|motion|movement)(?: of the camera)?",
         ),
         (("motion", "more"), ("sharpness", "less"), ("edge_width", "more")),
@@ -307,7 +311,8 @@ _ALL: tuple[Fault, ...] = (
             r"(?:tilted|crooked|slanted|slanting|sloping|leaning|skewed) (?:horizon|frame|framing)",
             r"horizon(?: line)?(?: (?:in|of) (?:image |picture |photo )?[AaBb])?(?: there)? "
             r"(?:visibly |clearly |slightly )?(?:tilts|leans|slopes|slants)",
-            r"(?:tilt|tilted|crooked|slanted|sloping)",
+            r"(?:camera |horizon )?tilt|tilted|crooked|slanted|sloping|lopsided|askew",
+            r"leans (?:to|towards) (?:the|one) (?:left|right|side)|leans(?= by)|tilts(?= by| to)|slopes (?:down|up|to)",
         ),
         (("tilt", "more"),),
         "view",
@@ -319,7 +324,7 @@ _ALL: tuple[Fault, ...] = (
             r"off[- ]cent(?:re|er) crop that cuts the subject",
             r"off[- ]cent(?:re|er) crop|(?:awkward|bad|poor|clumsy) crop(?:ping)?",
             r"(?:cut|cuts|cutting|chopped|chops) (?:off|into)(?! from)",
-            r"cropped off|pushed to the edge",
+            r"cropped off|pushed to the edge|crop(?:s|ped|ping)? out|cut(?:s|ting)? out",
         ),
         (),
         "view",
@@ -391,7 +396,7 @@ _ALL: tuple[Fault, ...] = (
     Fault(
         "watermark",
         "content",
-        (r"watermark across the picture", r"water[- ]?mark(?:s|ed|ing)?(?: lettering)?"),
+        (r"watermark across the picture", r"water[- ]?mark(?:s|ed|ing)?(?: lettering| text| logo)?"),
         (("lettering", "more"),),
         "changes",
     ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from dataclasses import dataclass, replace
 
-from redaes.evidence import lexicon as words
+from redaes.evidence import turning_words as words
 from redaes.evidence.claims import Relation
 from redaes.evidence.clauses import Subject, Token
 from redaes.evidence.lexicon import Term
@@ -14,14 +14,11 @@ from redaes.evidence.quantities import QUANTITIES
 REACH = 9
 """Words that are looked at before a term, and behind it."""
 
-_SAYS = frozenset(
-    {
-        "is", "are", "looks", "look", "appears", "seems", "remains", "stays", "was", "were", "lies", "drops", "has",
-        "gets", "isn't", "aren't", "becomes", "feels",
-    }
-)  # fmt: skip
+_SAYS = words.word_set(
+    "remains looks drops are were is gets feels lies was has seems look becomes aren't stays appears isn't"
+)
 """Verbs that may stand between a noun and what is said of it."""
-_WINS = frozenset({"wins", "edge", "ahead", "excels", "leads", "best", "outperforms"})
+_WINS = words.word_set("ahead excels best leads wins outperforms edge")
 
 
 @dataclass(frozen=True)
@@ -207,26 +204,22 @@ def anywhere(tokens: list[Token]) -> Turn:
     return replace(turn, is_before=True)
 
 
-def joined(between: str, *, after_no: bool) -> bool:
-    """Whether two terms are of one list: "grain and blur", "no text or watermark".
+def joined(between: str) -> bool:
+    """Whether two terms are of one list: "grain and blur", "no text or watermark", but not "no noise and a watermark".
 
     Args:
         between: the text between them, in lower case.
-        after_no: the first one is denied, which an article ends: "no noise and a watermark".
     """
     parts = between.replace(",", " , ").split()
     if not parts or not any(part in {"and", "or", "nor", ",", "&"} for part in parts):
         return False
     allowed = {"and", "or", "nor", ",", "&", "any", "visible", "the", "colour", "color", "also"}
-    allowed |= set() if after_no else {"a", "an", "some", "all"}
     return all(part in allowed for part in parts)
 
 
 # --- The statement that results ---------------------------------------------------------------------------------------
 
-_AS_A_WHOLE = frozenset(
-    {"light", "exposure", "colour", "colours", "color", "colors", "palette", "tones", "hues", "details"}
-)
+_AS_A_WHOLE = words.word_set("color exposure colors tones details colours hues colour light palette")
 """Nouns of which "good" and "better" judge the taste, not the amount."""
 
 
@@ -244,6 +237,8 @@ def relation_of(term: Term, turn: Turn, side: Subject, said: str, *, wished: boo
         return None, False
     if term.form == "aesthetic":
         return ("alike" if turn.alike else "absent" if turn.negative else "present"), False
+    if term.fault == "blown_highlights" and term.sign < 0:  # "highlights remain intact"
+        return ("present" if turn.negative else "absent"), False
     if term.fault is not None and (term.form == "fault" or term.quantity == "tilt"):
         return _of_fault(term, turn, side, said, wished=wished)
     sign = _direction(term, turn, said)

@@ -6,9 +6,9 @@ import math
 
 from redaes.evidence.claims import CheckedClaim, Claim, Status
 from redaes.evidence.faults import FAULTS, Fault
-from redaes.evidence.lexicon import says_clearly
 from redaes.evidence.quantities import QUANTITIES
 from redaes.evidence.records import PairEvidence, Place, Registration
+from redaes.evidence.turning_words import says_clearly
 from redaes.evidence.values import decided, is_off, pair_of
 
 MIN_POINTS = 30
