@@ -17,7 +17,7 @@ from redaes.evidence.clauses import RIVAL, Clause, Sentence, Subject, Token, low
 from redaes.evidence.figures import Figures, figures
 from redaes.evidence.hits import WHOLE_PICTURE, Hit, Memory, hits_of, set_sides, set_topics
 from redaes.evidence.lexicon import Term
-from redaes.evidence.modifiers import relation_of
+from redaes.evidence.modifiers import judges_taste, relation_of
 from redaes.evidence.places import PLACE_NOUNS, PLACES, REGIONS, place_of
 from redaes.evidence.quantities import QUANTITIES
 from redaes.evidence.turning_words import FILLERS, VERBS, word_set
@@ -29,7 +29,8 @@ MAX_CHARACTERS = 20_000
 """What is read of a text; the rest is left alone."""
 
 _SETS_APART = re.compile(
-    r"\b(?:differs?|apart|difference|decides?|company|judged|settled|counts|matters|not (?:alike|equal))\b"
+    r"\b(?:differs?|apart|difference|decides?|separates?|distinguish(?:es)?|company|judged|settled|counts|matters"
+    r"|not (?:alike|equal))\b"
 )
 """Sentences that name what differs, and not which way."""
 _SAID_ALIKE = re.compile(r"\b(?:no (?:real |visible )?difference|the same|alike|they are level|identical|equal)\b")
@@ -75,7 +76,8 @@ def _relations(plain: str, low: str, sentence: Sentence, hits: list[Hit]) -> Non
             continue
         clause = sentence.clauses[hit.clause]
         wished = (
-            any(token.text in {"would", "could", "should", "needs"} for token in clause.tokens)
+            not {"would", "could", "needs"}.isdisjoint(clause.words)
+            or any(token.text == "should" and token.end <= hit.start for token in clause.tokens)
             or clause.opening == "if"
         )
         if (hit.term.form in {"adjective", "aesthetic"} or hit.name == "light") and _of_a_place(clause.tokens, hit):
@@ -84,6 +86,8 @@ def _relations(plain: str, low: str, sentence: Sentence, hits: list[Hit]) -> Non
             hit.term = Term(hit.term.pattern, "aesthetic")
             if not {"make", "makes", "making", "lets", "leaves", "leaving"}.isdisjoint(clause.words):
                 continue  # "the blue cast makes the snow look cold"
+        if judges_taste(hit.term, hit.turn, hit.name) or _of_the_light(clause, hit):
+            hit.term = Term(hit.term.pattern, "aesthetic")
         hit.relation, both = relation_of(hit.term, hit.turn, hit.side, low[hit.start : hit.end], wished=wished)
         if hit.name in {"distracting", "distracts"} and any(
             one.clause == hit.clause and one.term.form == "fault" and one.end <= hit.start for one in hits
@@ -103,6 +107,24 @@ def _relations(plain: str, low: str, sentence: Sentence, hits: list[Hit]) -> Non
             hit.relation = None
         if hit.relation is not None and both:
             hit.side = "both"
+
+
+def _of_the_light(clause: Clause, hit: Hit) -> bool:
+    """Whether "soft" speaks of light, shadows or colours, and not of focus."""
+    before_it = {token.text for token in clause.tokens if token.end <= hit.start}
+    soft_things = {
+        "light",
+        "lighting",
+        "shadow",
+        "shadows",
+        "tones",
+        "colours",
+        "colors",
+        "glow",
+        "bokeh",
+        "background",
+    }
+    return hit.name in {"soft", "softer"} and not soft_things.isdisjoint(before_it)
 
 
 def _of_a_place(tokens: list[Token], hit: Hit) -> bool:

@@ -29,6 +29,7 @@ class Fault:
 
 
 _COLOUR = r"(?:colou?r )?(?:cast|tint|tinge|tone|hue|bias)s?"
+_TOWARDS = r"(?:colou?r )?(?:cast|tint|shift) (?:towards?|to)"
 _SHADOWS = r"(?:shadows?(?: (?:detail|area|region|part|tone)s?)?|blacks|dark(?:er)? (?:area|part|region|tone)s)"
 _LIGHTS = r"(?:highlights?(?: (?:detail|area|region)s?)?|whites|bright(?:er)? (?:area|part|region)s|sky|skies|clouds)"
 _OF = r"(?: (?:in|of) (?:the )?(?:image |photo |picture )?[ab])?"
@@ -143,25 +144,33 @@ _ALL: tuple[Fault, ...] = (
     Fault(
         "cast_warm",
         "colour",
-        (rf"(?:warm|orange|yellow|yellowish|amber|sepia|reddish|red) {_COLOUR}", r"jaundiced"),
+        (
+            rf"{_TOWARDS} (?:orange|yellow|amber|red|warm)",
+            rf"(?:warm|orange|yellow|yellowish|amber|sepia|reddish|red) {_COLOUR}",
+            r"jaundiced",
+        ),
         (("cast", "more"), ("warmth", "more")),
     ),
     Fault(
         "cast_cool",
         "colour",
-        (rf"(?:cool|cold|blue|bluish|cyan) {_COLOUR}",),
+        (
+            rf"{_TOWARDS} (?:blue|cyan|cold)",
+            rf"(?:cool|cold|blue|bluish|cyan) {_COLOUR}",
+        ),
         (("cast", "more"), ("warmth", "less")),
     ),
     Fault(
         "cast_green",
         "colour",
-        (rf"(?:green|greenish) {_COLOUR}", r"leans? (?:towards? )?green"),
+        (rf"{_TOWARDS} (?:green)", rf"(?:green|greenish) {_COLOUR}", r"leans? (?:towards? )?green"),
         (("cast", "more"), ("magenta", "less")),
     ),
     Fault(
         "cast_magenta",
         "colour",
         (
+            rf"{_TOWARDS} (?:magenta|pink|purple|violet)",
             rf"(?:magenta|pink|pinkish|purple|purplish|violet) {_COLOUR}",
             r"leans? towards? (?:magenta|pink|purple)",
         ),
@@ -201,7 +210,7 @@ _ALL: tuple[Fault, ...] = (
         "focus",
         (
             r"defocus blur|de[- ]?focus(?:ed)?",
-            r"out[- ]of[- ]focus|blurs?|blurring|blurriness",
+            r"out[- ]of[- ]focus|blurs?(?! (?:part|the|out))|blurring|blurriness",
             r"focus blur|lens blur|softness",
         ),
         (("sharpness", "less"), ("edge_width", "more")),
@@ -271,7 +280,7 @@ _ALL: tuple[Fault, ...] = (
             r"compression damage",
             r"(?:heavy |strong )?(?:jpe?g )?compression(?: arti?e?facts?| blocks)?",
             r"jpe?g (?:arti?e?facts?|blocks|blocking)",
-            r"block(?:y|ing) arti?e?facts?|macro[- ]?blocking|blockiness",
+            r"block(?:y|ing) arti?e?facts?|(?:visible|compression|square) blocks|macro[- ]?blocking|blockiness",
             r"arti?e?facts",
         ),
         (("blocking", "more"),),
@@ -282,7 +291,7 @@ _ALL: tuple[Fault, ...] = (
         (
             r"banding noise",
             r"(?:colou?r |tonal |horizontal |vertical )?banding",
-            r"break(?:s|ing)? into (?:bands|steps)|stripes",
+            r"break(?:s|ing)? into (?:bands|steps)|(?:(?:horizontal |vertical )?(?:stripes|bands) of noise)|stripes",
         ),
         (("banding", "more"), ("stripes", "more"), ("noise", "more")),
     ),
@@ -447,7 +456,7 @@ _ALL: tuple[Fault, ...] = (
         "content",
         (
             r"obstruction by a finger",
-            r"(?:finger|thumb)s?",
+            r"finger that reaches into the frame|(?:finger|thumb)s?",
         ),
         (),
         "changes",

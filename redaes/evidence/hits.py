@@ -11,6 +11,7 @@ from redaes.evidence.clauses import RIVAL, Clause, Mention, Sentence, Subject, T
 from redaes.evidence.figures import Figures
 from redaes.evidence.lexicon import Term, begins_term, find
 from redaes.evidence.modifiers import Turn, after, anywhere, before, joined
+from redaes.evidence.places import REGIONS
 from redaes.evidence.quantities import QUANTITIES
 from redaes.evidence.records import Place
 from redaes.evidence.turning_words import FILLERS, VERBS, word_set
@@ -95,12 +96,16 @@ def _describes_something(low: str, term: Term, end: int) -> bool:
     """Whether an adjective describes what is shown, "a bright red boat", or says how much: "a clear tilt"."""
     if term.form != "adjective" or term.quantity not in WHOLE_PICTURE | {"haze", "sharpness", "noise", "cast"}:
         return False
+    if term.quantity == "sharpness" and term.pattern not in {"soft", "softer"}:  # "crisp fur"
+        return False
     following = re.match(r" ([a-z]+)", low[end : end + 24])
     if following is not None and low[max(0, end - 5) : end] == "clear":
         return following[1] not in _GOES_ON
     if following is None or following[1] in _PICTURED or following[1].endswith("ly"):
         return False
     word = following[1]
+    if term.quantity in {"sharpness", "noise"} and REGIONS.match(word):
+        return False
     is_function = (word in FILLERS and word != "light") or word in VERBS or word in _GOES_ON
     return not is_function and not begins_term(low, end + 1)
 
@@ -118,7 +123,9 @@ def _turns(low: str, clause: Clause, hits: list[Hit]) -> None:
             hit.turn = hit.turn.joined_with(after(clause.tokens, hit.end, stop, is_last=following is None))
         elif _as_follows(clause.tokens, hit):
             hit.turn = replace(hit.turn, alike=True)
-        if nothing:
+        if previous is not None and previous.start == hit.start:  # two quantities in one phrase
+            hit.turn = previous.turn
+        elif nothing:
             hit.turn = hit.turn.negated()
     for at in range(len(hits) - 1, 0, -1):  # "grain and blur are stronger"
         if hits[at].turn.is_after and not hits[at - 1].turn and _coordinated(low, hits[at - 1], hits[at]):
@@ -190,6 +197,8 @@ def _side_of(
         return gone[0].side, gone[0].negated
     earlier = [mention for mention in own if mention.end <= hit.start]
     later = [mention for mention in own if mention.start >= hit.end]
+    if earlier and later and _stands_in(clause, earlier[-1].start) and _stands_in(clause, later[0].start, hit.end):
+        return later[0].side, later[0].negated  # "the warmer tones of A and the colder tones of B"
     if earlier:
         return earlier[-1].side, earlier[-1].negated
     if later:
@@ -205,6 +214,13 @@ def _side_of(
         if ahead and not known_before:
             return ahead[0].side, False
     return subject, False
+
+
+def _stands_in(clause: Clause, start: int, floor: int | None = None) -> bool:
+    """Whether a mention follows "of" or "in"; with ``floor``, no more than three words behind that place."""
+    before_it = [token for token in clause.tokens if token.end <= start][-1:]
+    near = floor is None or sum(floor <= token.start < start for token in clause.tokens) <= 3
+    return near and bool(before_it) and before_it[0].text in {"of", "in"}
 
 
 def set_topics(sentence: Sentence, hits: list[Hit]) -> None:

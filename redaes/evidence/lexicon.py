@@ -63,7 +63,7 @@ _CRITICS: tuple[Term, ...] = (
     *_nouns("brightness", "darkness", sign=-1),
     *_more("contrast", "(?:higher|stronger|richer) in contrast", "contrasty", "contrastier", "high[- ]contrast"),
     *_more("contrast", "punchy", "punchier"),
-    *_less("contrast", "flat", "flatter", "flat[- ]looking", "low[- ]contrast"),
+    *_less("contrast", "wash(?:es)? out", "flat", "flatter", "flat[- ]looking", "low[- ]contrast"),
     *_nouns("contrast", "(?:tonal )?contrast", "punch(?:iness)?"),
     *_nouns("contrast", "flatness", sign=-1),
     *_nouns("clipped_shadows", "shadows? at plain black"),
@@ -105,7 +105,7 @@ _CRITICS: tuple[Term, ...] = (
     *_nouns("warmth", "coolness", sign=-1),
     *_more("magenta", "pinkish", "pinker", "purplish"),
     *_less("magenta", "greener", "greenish"),
-    *_less("cast", "neutral", "neutral in colou?r"),
+    *_less("cast", "neutral", "neutrally", "neutral in colou?r"),
     *_nouns("cast", "white balance", "colou?r balance", "colou?r accuracy", sign=-1),
     # --- Focus
     *_more(
@@ -146,9 +146,12 @@ _CRITICS: tuple[Term, ...] = (
     Term(r"(?:wider|broader|larger) (?:view|framing|crop|field of view|frame)|framed (?:wider|more widely|more loosely)"
          r"|looser (?:crop|framing)|(?:shows?|includes?|captures?|reveals?|showing) (?:\d+ ?% )?more of the "
          r"(?:scene|surroundings?|surrounding\w*|landscape|environment|background|place|view)"
-         r"|wider (?:in its )?(?:framing|view)", "fault", None, -1, "tight_crop"),
+         r"|wider (?:in its )?(?:framing|view)"
+         r"|(?:more|extra) (?:room|space|headroom|breathing (?:room|space)) (?:around|above|for|on|to|at)",
+         "fault", None, -1, "tight_crop"),
     Term(r"(?:tighter|closer|narrower) (?:view|framing|crop|field of view|frame)|(?:tighter|closer) in (?:its )?framing"
          r"|framed (?:tighter|more tightly)|cropped (?:more tightly|tighter|closer)|zooms? in(?: closer)?|zoomed in"
+         r"|less (?:room|space) (?:around|above|for|on|to|at)"
          r"|(?:shows?|includes?|captures?) less of the (?:scene|surroundings?|landscape|environment|background|view)"
          r"|(?:frame|framing|crop)(?: (?:in|of) [ab])? is (?:tighter|closer|narrower)|tighter",
          "fault", None, 2, "tight_crop"),
@@ -170,7 +173,7 @@ _AESTHETIC = (
     r"atmosphere|atmospheric|mood|moody|ambience|emotion(?:al|s)?|feeling|calm|serene|serenity|cosy|dramatic|drama",
     r"cinematic|tranquil|peaceful|nostalgic|romantic|mysterious|energetic|gloomy|sombre|melancholic|evocative|intimate",
     r"appealing|pleasing|pleasant|engaging|dynamic|interesting|inviting|striking|captivating|compelling|beautiful"
-    r"|attractive|impactful|memorable|immersive|stunning|mesmeri[sz]ing|expressive|powerful",
+    r"|attractive|impactful|impact|memorable|immersive|stunning|mesmeri[sz]ing|expressive|powerful",
     r"eye[- ]catching|boring|bland|harmonious|harmony|elegant|artistic|flattering|unflattering|polished|professional"
     r"|refined|cohesive|coherent|sophisticated|tasteful|amateurish|snapshot[- ]like|unremarkable",
     r"distracting|distracts?|busy|busier|tidy|tidier|messy|untidy|uncluttered|chaotic|crowded|simpler"
@@ -197,7 +200,7 @@ _IGNORED = (
     r"(?:difference|distinction|contrast (?:to|with|between))s?",
     r"(?:striking|obvious|interesting|distracting|noticeable|glaring|main) "
     r"(?:flaw|problem|weakness|difference|feature|fault|issue|defect)s?",
-    r"at first (?:glance|sight)|still life|natural light|color photograph|colou?r photo",
+    r"contrasts? with|at first (?:glance|sight)|still life|natural light|color photograph|colou?r photo",
 )
 """Phrases with words that would claim something elsewhere."""
 

@@ -55,7 +55,7 @@ class Turn:
     @property
     def unlike_others(self) -> bool:
         """Whether it says which way a difference goes, or that there is none."""
-        return bool(self.degree or self.quality or self.alike or self.negative)
+        return bool(self.degree or self.quality or self.alike)
 
     def negated(self) -> Turn:
         """The same, denied."""
@@ -180,7 +180,11 @@ def after(tokens: list[Token], end: int, stop: int, *, is_last: bool) -> Turn:
         if not verb_seen:
             if word in words.MORE - {"above", "exceeds"} or word in words.LESS:
                 break
-            if word in words.FILLERS or word in words.VERBS or word in {"of", "a", "b", "as", "two", "(", ")", "%"}:
+            if (
+                word in words.FILLERS
+                or word in words.VERBS
+                or word in {"of", "a", "b", "as", "two", "(", ")", "%", "value", "score", "measure"}
+            ):
                 continue
             if word[0].isdigit():
                 continue
@@ -221,6 +225,12 @@ def joined(between: str) -> bool:
 
 _AS_A_WHOLE = words.word_set("color exposure colors tones details colours hues colour light palette")
 """Nouns of which "good" and "better" judge the taste, not the amount."""
+
+
+def judges_taste(term: Term, turn: Turn, said: str) -> bool:
+    """Whether a noun is only called good or better: "better colours"."""
+    good = turn.quality or (turn.amount > 0 and not turn.degree)
+    return term.form == "noun" and said in _AS_A_WHOLE and bool(good) and not turn.degree and "detail" not in said
 
 
 def relation_of(term: Term, turn: Turn, side: Subject, said: str, *, wished: bool) -> tuple[Relation | None, bool]:

@@ -9,7 +9,7 @@ def word_set(text: str) -> frozenset[str]:
 
 
 MORE = word_set(
-    "more greater higher stronger richer heavier deeper increased additional extra enhanced wider broader "
+    "more twice double greater higher stronger richer heavier deeper increased additional extra enhanced wider broader "
     "finer above exceeds larger gains gain adds increases boosts raises"
 )
 LESS = word_set(
