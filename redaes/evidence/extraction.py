@@ -34,6 +34,8 @@ _SETS_APART = re.compile(
 )
 """Sentences that name what differs, and not which way."""
 _SAID_ALIKE = re.compile(r"\b(?:no (?:real |visible )?difference|the same|alike|they are level|identical|equal)\b")
+_MOODS = word_set("cold cool warm bright dark dim dull flat pale")
+"""What light and colour may make a scene look like."""
 _BARE = word_set("lighting angle expression mood composition pose framing perspective")
 """Of these, only what is said of them counts."""
 _VERDICTS = ("decisive:", "winner:", "difference:", "score:")
@@ -84,8 +86,9 @@ def _relations(plain: str, low: str, sentence: Sentence, hits: list[Hit]) -> Non
             continue  # "the bright blue top"
         if hit.term.quantity in WHOLE_PICTURE and hit.term.form == "adjective" and _of_a_region(low, clause, hit):
             hit.term = Term(hit.term.pattern, "aesthetic")
-            if not {"make", "makes", "making", "lets", "leaves", "leaving"}.isdisjoint(clause.words):
-                continue  # "the blue cast makes the snow look cold"
+        causes = not {"make", "makes", "making", "lets", "leaves", "leaving"}.isdisjoint(clause.words)
+        if causes and (hit.term.form == "aesthetic" or "feel" in clause.words) and hit.name in _MOODS:
+            continue  # "the blue cast makes the snow look cold"
         if judges_taste(hit.term, hit.turn, hit.name) or _of_the_light(clause, hit):
             hit.term = Term(hit.term.pattern, "aesthetic")
         hit.relation, both = relation_of(hit.term, hit.turn, hit.side, low[hit.start : hit.end], wished=wished)

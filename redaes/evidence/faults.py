@@ -64,6 +64,7 @@ _ALL: tuple[Fault, ...] = (
         "light",
         (
             rf"(?:blown|burnt|burned|clipped|blocked|washed)(?:[- ]out)? {_LIGHTS}",
+            rf"{_LIGHTS} (?:lose|loses|lack) (?:all )?details?",
             rf"{_LIGHTS}{_OF} (?:that )?{_BE} {_DEGREE}(?:blown|burnt|burned|clipped)(?:[- ]out)?",
             rf"(?:blows|burns|clips) (?:out )?(?:the |its )?{_LIGHTS}",
             r"(?:highlight )?clipping|blown(?:[- ]?out)?|burnt[- ]out|burned[- ]out|blow[- ]?outs?",
@@ -81,13 +82,39 @@ _ALL: tuple[Fault, ...] = (
             r"crushing of the shadows",
             rf"(?:blocked|crushed|clipped|plugged|lost)(?:[- ]up)? {_SHADOWS}",
             rf"{_SHADOWS}{_OF} {_BE} {_DEGREE}(?:blocked|crushed|clipped|plugged)(?:[- ]up)?",
-            rf"{_SHADOWS} (?:block|plug) up|(?:become|becomes|turn|turns|go|goes) (?:pitch|pure|solid) black",
+            rf"{_SHADOWS} (?:block|plug) up|{_SHADOWS} (?:lose|loses|lack|lack all) (?:all )?details?",
+            r"(?:become|becomes|turn|turns|go|goes) (?:pitch|pure|solid) black",
             rf"details? (?:is|are|gets?) (?:lost|swallowed|hidden) in (?:the |its )?{_SHADOWS}",
             rf"(?:loses|losing|lacks|loss of) (?:all )?details? in (?:the|its) {_SHADOWS}",
             rf"details? in (?:the|its) {_SHADOWS} {_BE} {_DEGREE}{_LOST}",
             r"pure black",
         ),
         (("clipped_shadows", "more"),),
+    ),
+    Fault(
+        "sunken_shadows",
+        "light",
+        (
+            r"shadows too deep to show what is in them",
+            r"(?:sunken|impenetrable) shadows|shadows (?:are )?too deep",
+        ),
+        (("clipped_shadows", "more"), ("brightness", "less")),
+    ),
+    Fault(
+        "dim_subject",
+        "light",
+        (
+            r"subject left darker than its surroundings",
+            r"(?:dim|underlit|underexposed|dark) (?:subject|face)s?",
+            r"(?:subject|face)s? (?:is|are) (?:too dark|underlit)",
+        ),
+        (("brightness", "less"),),
+    ),
+    Fault(
+        "glare",
+        "light",
+        (r"patch of glare that washes out detail", r"(?:patch(?:es)? of )?glare|(?:window )?reflections? on the glass"),
+        (("haze", "more"), ("contrast", "less")),
     ),
     Fault(
         "contrast_down",
@@ -197,6 +224,12 @@ _ALL: tuple[Fault, ...] = (
             r"(?:unnatural|wrong|false|shifted) (?:hues|colou?rs)|hue shift|colou?r shift",
             rf"(?:hues|colou?rs)(?: (?:in|of) [AaBb])? {_BE} (?:unnatural|wrong|shifted|off)",
         ),
+    ),
+    Fault(
+        "ungraded",
+        "colour",
+        (r"flat, ungraded look with pale blacks", r"ungraded(?: look)?|flat profile|log footage|(?:pale|milky) blacks"),
+        (("dynamic_range", "less"), ("contrast", "less"), ("colourfulness", "less")),
     ),
     Fault(
         "posterize",
@@ -436,7 +469,7 @@ _ALL: tuple[Fault, ...] = (
     Fault(
         "lens_flare",
         "content",
-        (r"(?:lens |bright |sun )?flares?", r"glare"),
+        (r"(?:lens |bright |sun )?flares?",),
         (("haze", "more"),),
         "changes",
     ),

@@ -207,7 +207,9 @@ def _side_of(
     has_own_subject = any(token.text in {"it", "its", "this"} for token in clause.tokens)
     if compared and clause.opening not in {"which", "who", "whose"}:
         return RIVAL[compared[-1].side], False
-    is_fronted = clause.words[0] in {"with", "without", "despite", "thanks", "given"} and subject is None
+    starts = following is not None and bool(following.mentions) and following.mentions[0].start == following.start
+    is_fronted = clause.words[0] in {"with", "without", "despite", "thanks", "given", "by", "being"}
+    is_fronted = is_fronted and (subject is None or (number == 0 and starts))
     if is_fronted or ((not clause.has_verb() or subject is None) and not has_own_subject):
         ahead = [m for c in sentence.clauses[number + 1 :] for m in c.mentions if not m.compared_with]
         known_before = number and any(m for c in sentence.clauses[:number] for m in c.mentions)

@@ -223,14 +223,13 @@ def joined(between: str) -> bool:
 
 # --- The statement that results ---------------------------------------------------------------------------------------
 
-_AS_A_WHOLE = words.word_set("color exposure colors tones details colours hues colour light palette")
+_AS_A_WHOLE = words.word_set("light exposure colour colours color colors palette hues")
 """Nouns of which "good" and "better" judge the taste, not the amount."""
 
 
 def judges_taste(term: Term, turn: Turn, said: str) -> bool:
     """Whether a noun is only called good or better: "better colours"."""
-    good = turn.quality or (turn.amount > 0 and not turn.degree)
-    return term.form == "noun" and said in _AS_A_WHOLE and bool(good) and not turn.degree and "detail" not in said
+    return term.form == "noun" and said in _AS_A_WHOLE and bool(turn.quality) and not turn.degree
 
 
 def relation_of(term: Term, turn: Turn, side: Subject, said: str, *, wished: bool) -> tuple[Relation | None, bool]:
@@ -285,9 +284,9 @@ def _direction(term: Term, turn: Turn, said: str) -> int | None:
     if turn.degree:
         return term.sign * denied * turn.degree
     if turn.quality:
-        return None if said in _AS_A_WHOLE and "detail" not in said else better * term.sign * denied * turn.quality
+        return None if said in _AS_A_WHOLE else better * term.sign * denied * turn.quality
     if turn.amount:
-        return None if said in _AS_A_WHOLE and turn.amount > 0 else term.sign * denied * turn.amount
+        return term.sign * denied * turn.amount
     if turn.negative or turn.scarcely:
         return -term.sign
     return 0 if turn.alike else None

@@ -10,20 +10,20 @@ def word_set(text: str) -> frozenset[str]:
 
 MORE = word_set(
     "more twice double greater higher stronger richer heavier deeper increased additional extra enhanced wider broader "
-    "finer above exceeds larger gains gain adds increases boosts raises"
+    "finer above exceeds larger gains gain adds increases increasing boosts boosting raises raising"
 )
 LESS = word_set(
     "less lower weaker reduced fewer smaller decreased milder lighter diminished narrower thinner below "
     "shallower lesser"
 )
-BETTER = word_set("better superior improved best")
-WORSE = word_set("worse inferior poorer worst")
+BETTER = word_set("better superior improved best good great nice excellent impressive")
+WORSE = word_set("worse inferior poorer worst poor")
 HIGH = word_set(
-    "high strong good great rich nice excellent wide deep obvious pronounced visible noticeable evident heavy "
-    "prominent serious severe impressive clear apparent fine intense ample plenty retains retain retaining "
+    "high strong rich wide deep obvious pronounced visible noticeable evident heavy "
+    "prominent serious severe clear apparent fine intense ample plenty retains retain retaining "
     "preserves preserve preserving resolves resolve"
 )
-LOW = word_set("low poor weak little minimal limited insufficient negligible few subdued slim scant")
+LOW = word_set("low weak little minimal limited insufficient negligible few subdued slim scant")
 NOT = word_set(
     "no not without lacks lack lacking never none nothing cannot isn't aren't doesn't don't didn't wasn't "
     "weren't hasn't haven't can't won't neither nor devoid avoids avoid absence removes remove removed "
@@ -53,7 +53,6 @@ VERBS = word_set(
     "adds bring brings brought match affected marred spoiled by afflict afflicts plagued hurts there it"
 )
 """Verbs that a negation reaches across, and that show that a part of a sentence is a clause."""
-WISHES = word_set("would could should needs need if")
 CLEARLY = word_set(
     "clearly much far strongly significantly considerably substantially noticeably markedly distinctly "
     "obviously heavily badly severely vastly hugely greatly dramatically strong severe heavy serious obvious "

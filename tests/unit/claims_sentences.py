@@ -498,3 +498,69 @@ AFRESH: tuple[tuple[str, str], ...] = (
     ("Image B's only flaw is a mild colour cast towards green.", "B+cast_green"),
 )  # fmt: skip
 """60 more, written after the 80 had been looked at, and measured before anything was mended for them."""
+
+PARAGRAPHS: tuple[tuple[str, str], ...] = (
+    ("Image A displays a well-balanced composition with the lighthouse placed off-centre. The colors are rich and the "
+     "details are crisp. Image B, on the other hand, is noticeably blurry and the colors appear faded.",
+     "A?; A>colourfulness; A>sharpness; B<sharpness; B<colourfulness"),
+    ("Both images show a street at night. Image A has significantly more noise, especially in the dark sky, which "
+     "lowers "
+     "its quality. Image B is cleaner, although it is slightly darker overall.",
+     "A>noise; B<noise; B<brightness"),
+    ("The first image is overexposed, with the highlights on the dress completely blown out. The second image retains "
+     "those details and has a more natural color balance.",
+     "A+exposure_up; A+blown_highlights; B?"),
+    ("In terms of sharpness, Image B is clearly superior. In terms of color, Image A is more vibrant. Overall I "
+     "consider "
+     "Image B the better photograph.",
+     "B>sharpness; A>colourfulness"),
+    ("Image A suffers from a strong blue color cast that makes the scene feel cold and unnatural. Image B renders the "
+     "skin tones correctly.",
+     "A+cast_cool; A?; B?"),
+    ("The horizon in image A is tilted by several degrees, which is disturbing. In image B the horizon is straight and "
+     "the picture feels calmer.",
+     "A+tilt; B-tilt; B?"),
+    ("Image B is visibly compressed: blocking artifacts appear around the branches and the sky shows banding. Image A "
+     "does not have these problems.",
+     "B+jpeg_blocks; B+banding"),
+    ("A is a bit softer than B, but B has some noise. Since the noise is mild, I would give B a slight edge.",
+     "A<sharpness; B+noise_luma; B+noise_luma"),
+    ("The composition is the same in both images. The main difference lies in the exposure: A is well exposed "
+     "whereas B "
+     "is underexposed and the shadows lose all detail.",
+     "AB?; A?; B+exposure_down; B+crushed_shadows"),
+    ("Image A: good sharpness, vivid colors, no visible noise. Image B: hazy, low contrast, and a watermark in the "
+     "bottom right corner.",
+     "A>sharpness; A>colourfulness; A-noise_luma; B>haze; B<contrast; B+watermark @lower right"),
+    ("Image B includes a distracting date stamp in the lower left corner and the vignette is too heavy. Image A "
+     "is free "
+     "of such distractions.",
+     "B+date_stamp @lower left; B+vignette"),
+    ("The tighter crop in B brings the viewer closer to the bird, while A shows more of the surroundings. The bird is "
+     "equally sharp in both.",
+     "B>tight_crop; A<tight_crop; AB=sharpness"),
+    ("Sharpness is higher in A (52 % against 38 %). Noise is nearly identical at 0.9 and 1.0 L*. B is warmer.",
+     "A>sharpness [52,38]; AB=noise [0.9,1.0]; B>warmth"),
+    ("A has more contrast, measured at 27 versus 19, and its colourfulness of 44 beats B's 31.",
+     "A>contrast [27,19]; A>colourfulness [44,31]"),
+    ("The left image shows motion blur on the runner, so fine detail is missing. The right image freezes the "
+     "action and "
+     "is tack sharp.",
+     "A+motion_blur; A<sharpness; B>sharpness"),
+    ("Image A appears flat and slightly hazy due to its low contrast. By increasing contrast, image B gains depth, but "
+     "its shadows are a bit too dark.",
+     "A<contrast; A>haze; A<contrast; B>contrast; B?; B+exposure_down"),
+    ("Neither image is perfect. A is grainy in the shadows, and B has purple fringing. However, B's white balance "
+     "is more "
+     "accurate and its edges are crisper.",
+     "A>noise; B?; B<cast; B>sharpness"),
+    ("The telephone wires running across the sky in A are a serious distraction. They are absent in B, which makes B "
+     "the cleaner picture.",
+     "A+power_lines; B-power_lines; B<noise"),
+    ("Image B seems to have been shot through a dirty lens; soft spots are visible in the upper right. The colours of "
+     "image A are purer.",
+     "B+lens_dirt"),
+    ("A and B are almost identical. A is brighter by a small margin. I see no other differences.",
+     "A>brightness"),
+)  # fmt: skip
+"""20 longer texts, written last, and measured before anything was mended for them."""

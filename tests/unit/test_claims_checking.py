@@ -145,7 +145,7 @@ def test_faults(text: str, expected: str) -> None:
 
 
 def finger(side: str | None) -> tuple[Change, ...]:
-    return (Change(side=side, place="lower left", area=6.0),)  # type: ignore[arg-type]
+    return (Change(side=side, place="lower left", other_place="lower left", area=6.0, contrast=30.0),)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
