@@ -176,7 +176,7 @@ _ALL: tuple[Fault, ...] = (
             rf"(?:warm|orange|yellow|yellowish|amber|sepia|reddish|red) {_COLOUR}",
             r"jaundiced",
         ),
-        (("cast", "more"), ("warmth", "more")),
+        (("warmth", "more"), ("cast", "more")),
     ),
     Fault(
         "cast_cool",
@@ -185,13 +185,13 @@ _ALL: tuple[Fault, ...] = (
             rf"{_TOWARDS} (?:blue|cyan|cold)",
             rf"(?:cool|cold|blue|bluish|cyan) {_COLOUR}",
         ),
-        (("cast", "more"), ("warmth", "less")),
+        (("warmth", "less"), ("cast", "more")),
     ),
     Fault(
         "cast_green",
         "colour",
         (rf"{_TOWARDS} (?:green)", rf"(?:green|greenish) {_COLOUR}", r"leans? (?:towards? )?green"),
-        (("cast", "more"), ("magenta", "less")),
+        (("magenta", "less"), ("cast", "more")),
     ),
     Fault(
         "cast_magenta",
@@ -201,7 +201,7 @@ _ALL: tuple[Fault, ...] = (
             rf"(?:magenta|pink|pinkish|purple|purplish|violet) {_COLOUR}",
             r"leans? towards? (?:magenta|pink|purple)",
         ),
-        (("cast", "more"), ("magenta", "more")),
+        (("magenta", "more"), ("cast", "more")),
     ),
     Fault("colour_cast", "colour", (r"colou?r cast", r"colou?r tint"), (("cast", "more"),)),
     Fault(
@@ -285,7 +285,7 @@ _ALL: tuple[Fault, ...] = (
             r"focus of [AaBb] is (?:missed|off|inaccurate|wrong)|(?:wrong|inaccurate|missed) focus",
             r"misses (?:the )?focus",
         ),
-        (("sharpness", "less"), ("edge_width", "more")),
+        (("centre_sharpness", "less"), ("sharpness", "less"), ("edge_width", "more")),
     ),
     Fault(
         "soft_glow",
@@ -404,6 +404,7 @@ _ALL: tuple[Fault, ...] = (
         ),
         (("keystone", "more"),),
     ),
+    Fault("broadened", "composition", (), (), "view"),  # wider or narrower for its height than in the other picture
     Fault("turned", "composition", (r"turned(?= by| against)|rotated|turn of(?= \d)",), (), "view"),
     Fault("mirror", "composition", (r"mirrored(?: frame| version)?", r"flipped(?: horizontally)?"), (), "view"),
     Fault("tiny_crop", "composition", (r"frame that is narrower by a sliver",), (), "view"),
@@ -470,7 +471,7 @@ _ALL: tuple[Fault, ...] = (
         "lens_flare",
         "content",
         (r"(?:lens |bright |sun )?flares?",),
-        (("haze", "more"),),
+        (),
         "changes",
     ),
     Fault(

@@ -158,8 +158,8 @@ _CRITICS: tuple[Term, ...] = (
          "fault", None, 2, "tight_crop"),
     Term(r"keeps only|leaves out|has only(?= \d)|is left(?= in [ab]\b)|is cut off(?= in [ab]\b)",
          "fault", None, 2, "tight_crop"),
-    Term(r"wider for their height|broadened|pulled out sideways", "fault", None, 2, "stretch"),
-    Term(r"narrower for their height|slimmed|squeezed sideways", "fault", None, -1, "stretch"),
+    Term(r"wider for their height|broadened|pulled out sideways", "fault", None, 2, "broadened"),
+    Term(r"narrower for their height|slimmed|squeezed sideways", "fault", None, -1, "broadened"),
     # --- Content
     Term("overlaid with text|lettered", "fault", None, 1, "text_overlay"),
 )  # fmt: skip

@@ -26,6 +26,12 @@ AREA_FLOOR = 0.5
 ABSOLUTE = frozenset({"tilt", "border", "lettering", "impulse", "clipped_shadows", "clipped_highlights"})
 """Quantities of which none is the natural value: they tell of one picture without the other."""
 
+FAINT = frozenset({"lens_dirt", "lens_flare"})
+"""Faults that can be there without a part of the scene that is seen to have changed."""
+WEAK = frozenset({"unevenness"})
+"""Quantities that a scene has of its own, and that an edit the other way lowers: they support a visible difference, and
+contradict nothing."""
+
 _GRID: dict[Place, tuple[int, int]] = {
     "upper left": (0, 0), "top": (0, 1), "upper right": (0, 2),
     "left": (1, 0), "centre": (1, 1), "right": (1, 2),
@@ -40,6 +46,8 @@ def check_fault(claim: Claim, evidence: PairEvidence) -> CheckedClaim:
         return decided(claim, "not_measurable")
     if claim.fault == "turned":
         return _turned(claim, evidence)
+    if claim.fault == "broadened":
+        return _broader(claim, evidence)
     if claim.side == "both":
         return _of_both(claim, fault, evidence)
     if claim.fault in {"tight_crop", "crop_off"}:
@@ -57,55 +65,52 @@ def check_fault(claim: Claim, evidence: PairEvidence) -> CheckedClaim:
 
 
 def _values(claim: Claim, fault: Fault, evidence: PairEvidence) -> CheckedClaim:
-    """Decided by how the fault's quantities differ between the two pictures.
+    """Decided by how the fault's quantities differ between the two pictures, the telling one before the others.
 
-    Present: supported where one of them differs its way by the noise floor, the telling one does not differ the other
-    way, and none does so visibly; contradicted where the telling one differs the other way and none its way.
+    It is there where the telling one differs its way by the noise floor, or where that one is alike, another differs
+    and none visibly contradicts; it is on the other side where the telling one differs the other way, and no other
+    visibly differs its way.
     """
     own = 0 if claim.side == "A" else 1
-    is_there = claim.relation in {"present", "more"}
-    telling: tuple[float | None, float | None] = (None, None)
-    margins: list[float] = []
-    opposed = False
-    for quantity, way in fault.shown_by:
-        known = QUANTITIES[quantity]
-        pair = pair_of(evidence, quantity)
-        value, other = pair[own], pair[1 - own]
-        if value is None or other is None:
-            continue
-        gap = (value - other) * (1 if way == "more" else -1)
-        if not margins:
-            telling = pair
-        margins.append(gap / known.noise_floor)
-        opposed = opposed or gap <= -known.visible
+    measured = [
+        (pair_of(evidence, quantity), 1 if way == "more" else -1, QUANTITIES[quantity])
+        for quantity, way in fault.shown_by
+        if None not in pair_of(evidence, quantity)
+    ]
     alone = _alone(claim, fault, evidence, own)
-    if not margins:
-        return alone or decided(claim, "not_measurable", telling)
-    first, best = margins[0], max(margins)
-    if is_there:
-        if best >= 1 and first > -1 and not opposed:
-            return decided(claim, "supported", telling, best)
-        if (first <= -1 and best < 1) or (opposed and fault.factor == "colour"):
-            if alone is not None and alone.status == "supported":
-                return alone
-            return decided(claim, "contradicted", telling, min(margins), "side")
-    else:
-        if first <= -1 and best < 1:
-            return decided(claim, "supported", telling, -first)
-        if opposed is False and first * QUANTITIES[fault.shown_by[0][0]].noise_floor >= _visible(fault):
-            if alone is not None and alone.status == "supported":
-                return alone
-            return decided(claim, "contradicted", telling, -first, "side")
-    if max(abs(margin) for margin in margins) < 1:
-        if alone is not None:
-            return alone
-        if is_there and says_clearly(claim.text):
-            return decided(claim, "contradicted", telling, -1.0, "absent")
-    return decided(claim, "not_measurable", telling, best if is_there else -best)
+    if not measured:
+        return alone or decided(claim, "not_measurable")
+    telling = measured[0][0]
+    gaps = [((pair[own] or 0.0) - (pair[1 - own] or 0.0)) * way for pair, way, _ in measured]
+    margins = [gap / known.noise_floor for gap, (_, _, known) in zip(gaps, measured, strict=True)]
+    seen = [gap / known.visible for gap, (_, _, known) in zip(gaps, measured, strict=True)]
+    first, others = margins[0], margins[1:]
+    if abs(first) < 1 and others and max(others) >= 1 and min(seen) > -1:
+        first = max(others)
+    # The colour of a cast is what tells it: a strong cast of another colour does not make up for it.
+    excused = fault.factor != "colour" and max(seen[1:], default=0.0) >= 1
+    if fault.shown_by[0][0] in WEAK:
+        towards = seen[0] if claim.relation in {"present", "more"} else -seen[0]
+        return decided(claim, "supported" if towards >= 1 else "not_measurable", telling, towards)
+    if claim.relation in {"present", "more"}:
+        if first >= 1:
+            return decided(claim, "supported", telling, first)
+        if first <= -1 and not excused:
+            return _unless(alone, decided(claim, "contradicted", telling, first, "side"))
+    elif first <= -1:
+        return decided(claim, "supported", telling, -first)
+    elif seen[0] >= 1:
+        return _unless(alone, decided(claim, "contradicted", telling, -first, "side"))
+    if alone is not None and abs(first) < 1:
+        return alone
+    if abs(first) < 1 and claim.relation in {"present", "more"} and says_clearly(claim.text):
+        return decided(claim, "contradicted", telling, -1.0, "absent")
+    return decided(claim, "not_measurable", telling, first if claim.relation in {"present", "more"} else -first)
 
 
-def _visible(fault: Fault) -> float:
-    return QUANTITIES[fault.shown_by[0][0]].visible
+def _unless(alone: CheckedClaim | None, otherwise: CheckedClaim) -> CheckedClaim:
+    """What the picture by itself supports is not contradicted by the other."""
+    return alone if alone is not None and alone.status == "supported" else otherwise
 
 
 def _alone(claim: Claim, fault: Fault, evidence: PairEvidence, own: int) -> CheckedClaim | None:
@@ -194,8 +199,6 @@ def _geometry(claim: Claim, evidence: PairEvidence) -> CheckedClaim:
     registration = evidence.registration
     if registration is None or not _is_good(registration):
         return decided(claim, "not_measurable")
-    if claim.relation in {"more", "less"} and claim.fault == "stretch" and claim.side != "both":
-        return _broader(claim, registration)
     if claim.fault == "mirror":
         differs, same = registration.mirrored, not registration.mirrored
     else:
@@ -209,8 +212,13 @@ def _geometry(claim: Claim, evidence: PairEvidence) -> CheckedClaim:
     return decided(claim, "supported", margin=1.0) if known else decided(claim, "not_measurable")
 
 
-def _broader(claim: Claim, registration: Registration) -> CheckedClaim:
+def _broader(claim: Claim, evidence: PairEvidence) -> CheckedClaim:
     """Wider or narrower for its height than the other picture shows it, in percent."""
+    registration = evidence.registration
+    if registration is None or not _is_good(registration) or claim.relation not in {"more", "less"}:
+        return decided(claim, "not_measurable")
+    if claim.side == "both":
+        return decided(claim, "not_measurable")
     broader = 100 * (registration.stretch - 1 if claim.side == "B" else 1 / registration.stretch - 1)
     towards = 1 if claim.relation == "more" else -1
     own = 0 if claim.side == "A" else 1
@@ -292,7 +300,8 @@ def _changes(claim: Claim, fault: Fault, evidence: PairEvidence) -> CheckedClaim
         return decided(claim, "supported", by_values.measured, margin)
     # Lettering that only the other picture has is telling; that none was found may be a failure to find it.
     others = by_values.why == "side" and fault.shown_by[0][0] in ABSOLUTE
-    if not others and (untold or not _is_good(evidence.registration)):
+    missed = not evidence.changes and claim.fault in FAINT
+    if not others and (untold or missed or not _is_good(evidence.registration)):
         return decided(claim, "not_measurable", by_values.measured)
     why = "side" if others or evidence.changes else "absent"
     return decided(claim, "contradicted", by_values.measured, min(by_values.margin or -1.0, -1.0), why)
