@@ -21,6 +21,7 @@ from redaes.evidence.modifiers import judges_taste, relation_of
 from redaes.evidence.places import PLACE_NOUNS, PLACES, REGIONS, place_of
 from redaes.evidence.quantities import QUANTITIES
 from redaes.evidence.turning_words import FILLERS, VERBS, word_set
+from redaes.evidence.unsaid import left_unsaid
 
 VERSION = "claims/1"
 """Name of the rules of reading and checking; raised when a text can be read or judged otherwise."""
@@ -63,7 +64,7 @@ def extract(text: str) -> tuple[Claim, ...]:
         _figures(plain, low, sentence, hits)
         _places(low, sentence, hits)
         own = _claims(text, hits)
-        own += _left_unsaid(text, sentence, own or claims[-1:])
+        own += left_unsaid(plain, sentence, own, claims)
         claims = _completed(claims, own)
     return tuple(claims)
 
@@ -307,45 +308,6 @@ def _stated(hit: Hit) -> tuple[tuple[float | None, float | None], Relation | Non
         return stated, "present", first
     difference = by_side[first] - by_side["B" if first == "A" else "A"]
     return stated, "more" if difference > 0 else "less" if difference < 0 else "alike", first
-
-
-def _left_unsaid(text: str, sentence: Sentence, known: list[Claim]) -> list[Claim]:
-    """ "B is not", "B has none": the statement just made, denied of the other picture."""
-    last = next((claim for claim in reversed(known) if claim.side != "both" and claim.quantity != "figures"), None)
-    clause = sentence.clauses[-1]
-    words = [
-        token.text for token in clause.tokens if token.text not in {".", "!", "b", "a", "image", "picture", "photo"}
-    ]
-    if last is None or len(clause.mentions) != 1 or clause.mentions[0].side != RIVAL[last.side]:
-        return []
-    if words not in (
-        ["is", "not"],
-        ["has", "none"],
-        ["does", "not"],
-        ["isn't"],
-        ["doesn't"],
-        ["shows", "none"],
-        ["not"],
-    ):
-        return []
-    turned: dict[Relation, Relation] = {
-        "more": "less",
-        "less": "more",
-        "present": "absent",
-        "absent": "present",
-        "alike": "alike",
-    }
-    return [
-        Claim(
-            text=text[clause.start : clause.end],
-            start=clause.start,
-            end=clause.end,
-            side=RIVAL[last.side],
-            relation=turned[last.relation],
-            quantity=last.quantity,
-            fault=last.fault,
-        )
-    ]
 
 
 def _completed(claims: list[Claim], own: list[Claim]) -> list[Claim]:

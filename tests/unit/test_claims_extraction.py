@@ -121,6 +121,21 @@ def test_the_article_is_not_picture_a() -> None:
     assert extract("A dog sits on a red chair.") == ()
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("A is clean, B is not.", [("A", "less", "noise"), ("B", "more", "noise")]),
+        ("A has a watermark, and B has none.", [("A", "present", "watermark"), ("B", "absent", "watermark")]),
+        ("A is not tilted, unlike B.", [("A", "absent", "tilt"), ("B", "present", "tilt")]),
+        ("B is free of the blue cast seen in A.", [("B", "absent", "cast_cool"), ("A", "present", "cast_cool")]),
+        ("Wires cross A. They are absent in B.", [("A", "present", "power_lines"), ("B", "absent", "power_lines")]),
+        ("Both suffer from noise, B more so.", [("both", "present", "noise_luma"), ("B", "more", "noise")]),
+    ],
+)
+def test_what_is_left_unsaid(text: str, expected: list[tuple[str, str, str]]) -> None:
+    assert [(claim.side, claim.relation, claim.fault or claim.quantity) for claim in extract(text)] == expected
+
+
 # --- Any text at all ------------------------------------------------------------------------------------------------
 
 _PIECES = [
