@@ -167,7 +167,7 @@ def _figures(plain: str, low: str, sentence: Sentence, hits: list[Hit]) -> None:
         if not near:
             continue
         hit = near[0]
-        if found.is_step and hit.key not in {"tilt", "keystone"} and hit.term.fault not in {"turned", "stretch"}:
+        if found.is_step and hit.key not in {"tilt", "keystone"} and hit.term.fault not in {"turned", "broadened"}:
             continue
         _attach(hit, found, hits)
     for hit in hits:  # "noise measures 1.2 in A and 1.3 in B, which is no difference"

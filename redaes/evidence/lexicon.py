@@ -142,6 +142,7 @@ _CRITICS: tuple[Term, ...] = (
     *_more("blocking", "blocky", "blockier", fault="jpeg_blocks"),
     *_more("banding", "banded", fault="banding"),
     *_more("impulse", "speckled", fault="impulse"),
+    *_nouns("stripes", "striping"),
     # --- Composition
     Term("level(?! of)|straight|upright|straighter", "adjective", "tilt", -1, "tilt"),
     Term(r"(?:wider|broader|larger) (?:view|framing|crop|field of view|frame)|framed (?:wider|more widely|more loosely)"

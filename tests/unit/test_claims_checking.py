@@ -247,6 +247,31 @@ def test_mirrored_and_stretched() -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("What B shows is turned by 4.0 degrees against A.", "supported"),
+        ("Laid over A, B is turned by 9.0 degrees.", "contradicted figure"),
+        ("B keeps only 60 % of what A takes in.", "supported"),
+        ("B keeps only 90 % of what A takes in.", "contradicted figure"),
+        ("B leaves out 40 % of what A takes in.", "supported"),
+        ("Only 60 % of what is in A is left in B.", "supported"),
+        ("As much as 40 % of what A takes in is cut off in B.", "supported"),
+        ("A leaves out 40 % of what B takes in.", "contradicted figure"),
+        ("Shapes in B are 10 % wider for their height than in A.", "supported"),
+        ("Everything in B is broadened by 25 % against A.", "contradicted figure"),
+        ("Measured against B, A is squeezed sideways by 9 %.", "supported"),
+        ("Measured against A, B is squeezed sideways by 9 %.", "contradicted sign"),
+        ("Some 6.0 % of A is covered by it, in the lower left.", "supported"),
+        ("6 % of A, in the lower left, shows what is not in B.", "supported"),
+        ("In A it takes up 30 % of the frame.", "contradicted figure"),
+    ],
+)
+def test_figures_of_how_the_views_lie(text: str, expected: str) -> None:
+    lies = SAME_VIEW.model_copy(update={"rotation_deg": -4.1, "shown_of_first": 0.6, "stretch": 1.1})
+    assert found(text, evidence(lies, finger("A"))) == expected
+
+
+@pytest.mark.parametrize(
     ("tilts", "rotation", "text", "expected"),
     [
         ((3.0, 0.1), 0.0, "A is tilted by 3 degrees.", "supported"),
