@@ -26,7 +26,7 @@ AREA_FLOOR = 0.5
 ABSOLUTE = frozenset({"tilt", "border", "lettering", "impulse", "clipped_shadows", "clipped_highlights"})
 """Quantities of which none is the natural value: they tell of one picture without the other."""
 
-FAINT = frozenset({"lens_dirt", "lens_flare"})
+FAINT = frozenset({"lens_dirt", "lens_flare", "glare"})
 """Faults that can be there without a part of the scene that is seen to have changed."""
 WEAK = frozenset({"unevenness"})
 """Quantities that a scene has of its own, and that an edit the other way lowers: they support a visible difference, and

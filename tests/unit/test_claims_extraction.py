@@ -10,8 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from redaes.datagen.editors.embedded import OPERATIONS
+from redaes.evidence import faults
 from redaes.evidence.claims import Claim
 from redaes.evidence.extraction import MAX_CHARACTERS, extract
+from redaes.evidence.fault_words import WORDS
 from redaes.evidence.faults import FAULTS
 from redaes.evidence.quantities import QUANTITIES
 from tests.unit.claims_scoring import scores
@@ -56,6 +58,12 @@ def test_every_word_of_the_registry_is_read(name: str) -> None:
                     claim = one(text)
                     found = (claim.side, claim.relation, claim.quantity, claim.stated)
                     assert found == (side, relation, name, stated), text
+
+
+def test_a_fault_has_one_entry() -> None:
+    names = [fault.name for fault in faults._ALL]
+    assert len(names) == len(set(names))
+    assert set(names) == set(WORDS)
 
 
 @pytest.mark.parametrize("operation", list(OPERATIONS))
