@@ -10,10 +10,10 @@ from collections.abc import Iterable
 
 from redaes.evidence.claims import CheckedClaim, Claim, Claims
 from redaes.evidence.extraction import VERSION, extract
-from redaes.evidence.lexicon import says_clearly
 from redaes.evidence.presence import check_fault
 from redaes.evidence.quantities import QUANTITIES, Quantity
 from redaes.evidence.records import PairEvidence
+from redaes.evidence.turning_words import says_clearly
 from redaes.evidence.values import decided, pair_of, wrong_figure
 
 WELL_BEYOND = 2.0

@@ -27,7 +27,8 @@ class Claim(Record):
     """The picture that it speaks of, in the letters of the reasoning."""
     relation: Relation
     quantity: str | None
-    """Key of :data:`redaes.evidence.quantities.QUANTITIES`; None: nothing that is measured."""
+    """Key of :data:`redaes.evidence.quantities.QUANTITIES`; of a named fault, the one that tells it; None: nothing
+    that is measured."""
     fault: str | None = None
     """Key of :data:`redaes.evidence.faults.FAULTS`, for a named fault such as ``power_lines``."""
     stated: tuple[FiniteFloat | None, FiniteFloat | None] = (None, None)

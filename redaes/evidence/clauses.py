@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
-from redaes.evidence.lexicon import VERBS
+from redaes.evidence.turning_words import VERBS, word_set
 
 Subject = Literal["A", "B", "both"]
 RIVAL: dict[Subject, Subject] = {"A": "B", "B": "A", "both": "both"}
@@ -58,6 +58,11 @@ class Clause:
     def end(self) -> int:
         return self.tokens[-1].end
 
+    @property
+    def words(self) -> list[str]:
+        """Its words, in lower case."""
+        return [token.text for token in self.tokens]
+
     def has_verb(self) -> bool:
         """Whether it holds one of the common verbs."""
         return any(token.text in VERBS or token.text.endswith("n't") for token in self.tokens)
@@ -82,37 +87,12 @@ class Sentence:
 
 
 _TOKEN = re.compile(r"\d+(?:\.\d+)?|[^\W\d_]+(?:'[^\W\d_]+)?(?:-[^\W\d_]+)*|\S")
-_CONJUNCTIONS = frozenset(
-    [
-        "while",
-        "whereas",
-        "but",
-        "although",
-        "though",
-        "yet",
-        "however",
-        "because",
-        "since",
-        "where",
-        "which",
-        "who",
-        "whose",
-        "that",
-        "when",
-        "if",
-        "so",
-        "thus",
-        "hence",
-        "therefore",
-        ";",
-        ":",
-        "–",
-        "—",
-        "--",
-    ]
+_CONJUNCTIONS = word_set(
+    "while whereas but although though yet however because since where which who whose that when if so thus "
+    "hence therefore ; : – — --"
 )
-_JOINTS = frozenset({",", "and", "or"})
-_ABBREVIATIONS = frozenset({"vs", "approx", "ca", "e.g", "i.e", "etc", "cf", "no"})
+_JOINTS = word_set("and or ,")
+_ABBREVIATIONS = word_set("etc vs i.e e.g cf no ca approx")
 _PICTURE = r"(?:image|photo|picture|photograph|shot|frame|version|option|one|img)"
 _PICTURES = r"(?:images|photos|pictures|photographs|shots|frames|versions|of them)"
 _BOTH_GOES_ON = (
@@ -134,129 +114,21 @@ _MENTION = re.compile(
     r"|(?:[Bb]oth )?A and B|A or B))(?!\w)"
     rf"|(?P<letter>(?<![\w&/*])[AB](?![\w*&/-]))"
 )
-_AFTER_LETTER = frozenset(
-    [
-        "is",
-        "has",
-        "was",
-        "does",
-        "can",
-        "cannot",
-        "could",
-        "would",
-        "may",
-        "might",
-        "should",
-        "will",
-        "must",
-        "had",
-        "did",
-        "and",
-        "or",
-        "vs",
-        "versus",
-        "nor",
-        "but",
-        "than",
-        "while",
-        "whereas",
-        "also",
-        "too",
-        ",",
-        ".",
-        ";",
-        ":",
-        ")",
-        "!",
-        "?",
-        "-",
-        "–",
-        "—",
-        "(",
-        "=",
-        "isn't",
-        "hasn't",
-        "doesn't",
-        "can't",
-        "won't",
-        "wasn't",
-        "'s",
-        "at",
-        "wins",
-        "though",
-        "despite",
-        "because",
-    ]
+_AFTER_LETTER = word_set(
+    "is has was does can cannot could would may might should will must had did and or vs versus nor but than "
+    "while whereas also too , . ; : ) ! ? - – — ( = isn't hasn't doesn't can't won't wasn't 's at wins though "
+    "despite because"
 )
-_PASSED = frozenset(
-    [
-        "also",
-        "clearly",
-        "simply",
-        "slightly",
-        "then",
-        "just",
-        "still",
-        "really",
-        "never",
-        "therefore",
-        "only",
-        "even",
-        "already",
-        "thus",
-        "certainly",
-        "actually",
-        "generally",
-        "consistently",
-        "noticeably",
-        "again",
-    ]
+_PASSED = word_set(
+    "also clearly simply slightly then just still really never therefore only even already thus certainly "
+    "actually generally consistently noticeably again"
 )
-_COMPARED = frozenset(["than", "unlike", "against", "versus", "vs", "vs.", "beats", "outperforms", "surpasses", "like"])
-_COMPARED_TO = frozenset(
-    [
-        "compared",
-        "relative",
-        "comparison",
-        "superior",
-        "inferior",
-        "similar",
-        "equal",
-        "identical",
-        "contrary",
-        "opposed",
-        "next",
-        "contrast",
-        "comparable",
-        "preferred",
-        "preferable",
-        "advantage",
-        "prefer",
-        "edge",
-        "improvement",
-    ]
+_COMPARED = word_set("than unlike against versus vs vs. beats outperforms surpasses like")
+_COMPARED_TO = word_set(
+    "compared relative comparison superior inferior similar equal identical contrary opposed next contrast "
+    "comparable preferred preferable advantage prefer edge improvement"
 )
-_LINKS = frozenset(
-    [
-        "the",
-        "that",
-        "of",
-        "in",
-        "those",
-        "to",
-        "with",
-        "picture",
-        "image",
-        "photo",
-        "seen",
-        "what",
-        "on",
-        "for",
-        "as",
-        "from",
-        "over",
-    ]
-)
+_LINKS = word_set("the that of in those to with picture image photo seen what on for as from over")
 
 
 def straight(text: str) -> str:
@@ -346,6 +218,8 @@ def divide(sentence: Sentence, whole: list[tuple[int, int]]) -> None:
             current.append(token)  # inside a mention, such as "A and B"
             continue
         following = tokens[at + 1 :]
+        if token.text in _JOINTS and not current and found:
+            continue  # ", and"
         if (token.text in _CONJUNCTIONS and not _is_pronoun(token, current, following)) or (
             token.text in _JOINTS and _new_clause(current, following, named)
         ):
@@ -466,8 +340,11 @@ def _is_compared(tokens: list[Token], at: int) -> bool:
     back = at - 1
     while back >= 0 and at - back <= 5:
         word = tokens[back].text
-        if word in _COMPARED:
-            return True
+        if word in _COMPARED or (word == "what" and {tokens[back - 1].text, tokens[at - 2].text} & {"of", "not"}):
+            return True  # "of what B takes in", "what is not in B"
+        if word in {"is", "in", "not"} and tokens[back - 1].text in {"what", "is", "not"}:
+            back -= 1
+            continue
         if word in _COMPARED_TO:
             return any(token.text in {"to", "with", "from", "over"} for token in tokens[back + 1 : at])
         if word == "as" and at - back == 1:

@@ -10,27 +10,18 @@ what it cannot.
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from dataclasses import dataclass, replace
+import re
 
 from redaes.evidence.claims import Claim, Relation
-from redaes.evidence.clauses import (
-    RIVAL,
-    Clause,
-    Mention,
-    Sentence,
-    Subject,
-    Token,
-    divide,
-    lowered,
-    sentences,
-    straight,
-)
+from redaes.evidence.clauses import RIVAL, Clause, Sentence, Subject, Token, lowered, sentences, straight
 from redaes.evidence.figures import Figures, figures
-from redaes.evidence.lexicon import PLACES, REGIONS, Term, find, place_of
-from redaes.evidence.modifiers import Turn, after, anywhere, before, joined, relation_of
+from redaes.evidence.hits import WHOLE_PICTURE, Hit, Memory, hits_of, set_sides, set_topics
+from redaes.evidence.lexicon import Term
+from redaes.evidence.modifiers import judges_taste, relation_of
+from redaes.evidence.places import PLACE_NOUNS, PLACES, REGIONS, place_of
 from redaes.evidence.quantities import QUANTITIES
-from redaes.evidence.records import Place
+from redaes.evidence.turning_words import FILLERS, VERBS, word_set
+from redaes.evidence.unsaid import left_unsaid
 
 VERSION = "claims/1"
 """Name of the rules of reading and checking; raised when a text can be read or judged otherwise."""
@@ -38,39 +29,17 @@ VERSION = "claims/1"
 MAX_CHARACTERS = 20_000
 """What is read of a text; the rest is left alone."""
 
-_SPOKEN_ONLY = frozenset({"brightness", "contrast", "warmth", "colourfulness", "magenta"})
-"""Quantities of the whole picture: a statement about one of its parts is not decided by them."""
-_SPOKEN = {quantity.spoken: quantity.name for quantity in QUANTITIES.values()}
+_SETS_APART = re.compile(
+    r"\b(?:differs?|apart|difference|decides?|separates?|distinguish(?:es)?|company|judged|settled|counts|matters"
+    r"|not (?:alike|equal))\b"
+)
+"""Sentences that name what differs, and not which way."""
+_SAID_ALIKE = re.compile(r"\b(?:no (?:real |visible )?difference|the same|alike|they are level|identical|equal)\b")
+_MOODS = word_set("cold cool warm bright dark dim dull flat pale")
+"""What light and colour may make a scene look like."""
+_BARE = word_set("lighting angle expression mood composition pose framing perspective")
+"""Of these, only what is said of them counts."""
 _VERDICTS = ("decisive:", "winner:", "difference:", "score:")
-
-
-@dataclass
-class _Hit:
-    """A term found in a clause."""
-
-    term: Term
-    start: int
-    end: int
-    clause: int
-    turn: Turn
-    side: Subject | None = None
-    relation: Relation | None = None
-    name: str = ""
-    """As it stands in the text, in lower case."""
-    figures: Figures | None = None
-    place: Place | None = None
-    is_topic: bool = False
-
-    @property
-    def key(self) -> str | None:
-        return self.term.quantity
-
-
-@dataclass
-class _Memory:
-    """What one sentence leaves to the next."""
-
-    subject: Subject | None = None
 
 
 def extract(text: str) -> tuple[Claim, ...]:
@@ -82,199 +51,98 @@ def extract(text: str) -> tuple[Claim, ...]:
     plain = straight(text[:MAX_CHARACTERS])
     low = lowered(plain)
     claims: list[Claim] = []
-    memory = _Memory()
+    memory = Memory()
     for sentence in sentences(plain):
         if low[sentence.start : sentence.end].lstrip("*#> -").startswith(_VERDICTS):
             continue
-        hits = _hits(low, sentence)
+        hits = hits_of(low, sentence)
         if not sentence.clauses:  # nothing but signs
             continue
-        _sides(sentence, hits, memory)
-        _topics(sentence, hits)
+        set_sides(sentence, hits, memory)
+        set_topics(sentence, hits)
         _relations(plain, low, sentence, hits)
-        _figures(plain, sentence, hits)
+        _figures(plain, low, sentence, hits)
         _places(low, sentence, hits)
         own = _claims(text, hits)
-        own += _left_unsaid(text, sentence, own or claims[-1:])
+        own += left_unsaid(plain, sentence, own, claims)
         claims = _completed(claims, own)
     return tuple(claims)
-
-
-# --- Finding ----------------------------------------------------------------------------------------------------------
-
-
-def _hits(low: str, sentence: Sentence) -> list[_Hit]:
-    found: list[_Hit] = []
-    for term, start, end in find(low, sentence.start, sentence.end):
-        if term.form != "aesthetic" and _is_adverb(low, start, end):
-            continue
-        if found and found[-1].term.form == "aesthetic" and term.form == "fault" and start - found[-1].end <= 2:
-            found.pop()  # "a distracting lens flare"
-        name = low[start:end]
-        spoken = _SPOKEN.get(name.replace("color", "colour"))
-        # A fault may be named as one of the quantities that show it is.
-        named = replace(term, quantity=spoken) if term.form == "fault" and spoken is not None else term
-        found.append(_Hit(named, start, end, 0, Turn(), name=name))
-    divide(sentence, [(hit.start, hit.end) for hit in found])
-    begins = [clause.start for clause in sentence.clauses]
-    for hit in found:
-        hit.clause = max(0, bisect_right(begins, hit.start) - 1)
-    for number, clause in enumerate(sentence.clauses):
-        _turns(low, clause, [hit for hit in found if hit.clause == number])
-    return found
-
-
-def _is_adverb(low: str, start: int, end: int) -> bool:
-    """Whether "clear", "soft" or "dark" only colours what follows: "a clear tilt"."""
-    return (
-        low[start:end] in {"clear", "clean", "light"}
-        and low[end : end + 1] == " "
-        and low[end + 1 : end + 2].isalpha()
-        and (low[max(0, start - 2) : start] in {"a ", "e "} and low[start:end] == "clear")
-    )
-
-
-def _turns(low: str, clause: Clause, hits: list[_Hit]) -> None:
-    """What turns each hit: the words before and behind it, and those of hits that it is joined with."""
-    for at, hit in enumerate(hits):
-        previous = hits[at - 1] if at else None
-        following = hits[at + 1] if at + 1 < len(hits) else None
-        named = [mention.end for mention in clause.mentions if mention.end <= hit.start]
-        hit.turn = before(clause.tokens, hit.start, max([previous.end if previous else clause.start, *named[-1:]]))
-        if hit.term.form != "adjective":
-            stop = following.start if following else clause.end
-            hit.turn = hit.turn.joined_with(after(clause.tokens, hit.end, stop, is_last=following is None))
-        elif _as_follows(clause.tokens, hit):
-            hit.turn = replace(hit.turn, alike=True)
-    for at in range(len(hits) - 1, 0, -1):  # "grain and blur are stronger"
-        if hits[at].turn.is_after and not hits[at - 1].turn and _coordinated(low, hits[at - 1], hits[at]):
-            hits[at - 1].turn = hits[at].turn
-    for at in range(1, len(hits)):  # "no text or watermark"
-        if not hits[at].turn and hits[at - 1].turn.is_before and _coordinated(low, hits[at - 1], hits[at]):
-            hits[at].turn = hits[at - 1].turn
-
-
-def _coordinated(low: str, one: _Hit, other: _Hit) -> bool:
-    forms = {one.term.form, other.term.form}
-    same = forms <= {"noun", "fault"} or (forms == {"adjective"} and one.turn.neither)
-    return same and joined(low[one.end : other.start], after_no=one.turn.negative and one.turn.is_before)
-
-
-def _as_follows(tokens: list[Token], hit: _Hit) -> bool:
-    """Whether it stands in "as … as"."""
-    before_it = [token.text for token in tokens if token.end <= hit.start][-1:]
-    behind_it = [token.text for token in tokens if token.start >= hit.end][:3]
-    return before_it == ["as"] and "as" in behind_it
-
-
-# --- Who --------------------------------------------------------------------------------------------------------------
-
-
-def _sides(sentence: Sentence, hits: list[_Hit], memory: _Memory) -> None:
-    subject = memory.subject
-    for number, clause in enumerate(sentence.clauses):
-        own = [mention for mention in clause.mentions if not mention.compared_with]
-        if clause.opening in {"which", "who", "whose"} and number:
-            earlier = [m for c in sentence.clauses[:number] for m in c.mentions]
-            subject = earlier[-1].side if earlier else subject
-        for hit in (one for one in hits if one.clause == number):
-            hit.side, negated = _side_of(hit, sentence, number, own, subject)
-            if negated:
-                hit.turn = hit.turn.negated()
-            if (hit.turn.alike or hit.turn.alike_between) and hit.side is None:
-                hit.side = "both"
-        if own:
-            subject = own[-1].side if own[0].side == "both" or own[-1].side != "both" else own[0].side
-            subject = own[0].side if _is_subject(clause, own[0]) else subject
-    memory.subject = subject if subject != "both" else memory.subject
-
-
-def _is_subject(clause: Clause, mention: Mention) -> bool:
-    """Whether a clause begins with that mention."""
-    return mention.start - clause.start < 12 and mention.side != "both"
-
-
-def _side_of(
-    hit: _Hit, sentence: Sentence, number: int, own: list[Mention], subject: Subject | None
-) -> tuple[Subject | None, bool]:
-    """Of whom a hit speaks, and whether it says so of neither."""
-    clause = sentence.clauses[number]
-    inside = [mention for mention in own if mention.start < hit.end and hit.start < mention.end]
-    if inside:
-        return inside[0].side, inside[0].negated
-    earlier = [mention for mention in own if mention.end <= hit.start]
-    later = [mention for mention in own if mention.start >= hit.end]
-    if earlier:
-        return earlier[-1].side, earlier[-1].negated
-    if later:
-        return later[0].side, later[0].negated
-    compared = [mention for mention in clause.mentions if mention.compared_with and mention.side != "both"]
-    has_own_subject = any(token.text in {"it", "its", "this"} for token in clause.tokens)
-    if compared and clause.opening not in {"which", "who", "whose"}:
-        return RIVAL[compared[-1].side], False
-    if (not clause.has_verb() or subject is None) and not has_own_subject:
-        ahead = [m for c in sentence.clauses[number + 1 :] for m in c.mentions if not m.compared_with]
-        known_before = number and any(m for c in sentence.clauses[:number] for m in c.mentions)
-        if ahead and not known_before:
-            return ahead[0].side, False
-    return subject, False
-
-
-def _topics(sentence: Sentence, hits: list[_Hit]) -> None:
-    """What a heading or "in terms of" names without saying anything of it, and what is then said."""
-    for number, clause in enumerate(sentence.clauses):
-        own = [hit for hit in hits if hit.clause == number]
-        words = [token.text for token in clause.tokens]
-        named = clause.closing in {":", "-", "–", "—"} and not clause.has_verb() and not clause.mentions
-        words = [word for word in words if word not in {"*", "#", "-"}]
-        named = named or words[:3] == ["in", "terms", "of"] or words[:1] == ["regarding"] or words[:2] == ["as", "for"]
-        if not named or any(hit.turn or hit.term.form == "adjective" for hit in own):
-            continue
-        for hit in own:
-            hit.is_topic = True
-        following = sentence.clauses[number + 1] if number + 1 < len(sentence.clauses) else None
-        if not own or following is None or any(hit.clause == number + 1 for hit in hits):
-            continue
-        turn = anywhere(following.tokens)
-        mentions = [mention for mention in following.mentions if not mention.compared_with]
-        if turn and mentions:
-            own[0].turn, own[0].side, own[0].is_topic = turn, mentions[0].side, False
 
 
 # --- What -------------------------------------------------------------------------------------------------------------
 
 
-def _relations(plain: str, low: str, sentence: Sentence, hits: list[_Hit]) -> None:
-    sets_apart = any(
-        token.text in {"differ", "differs", "apart", "hides", "hide", "difference"}
-        for c in sentence.clauses
-        for token in c.tokens
-    )
+def _relations(plain: str, low: str, sentence: Sentence, hits: list[Hit]) -> None:
+    sets_apart = _SETS_APART.search(low, sentence.start, sentence.end) is not None
     for hit in hits:
         if hit.is_topic or hit.side is None:
             continue
         clause = sentence.clauses[hit.clause]
         wished = (
-            any(token.text in {"would", "could", "should", "needs"} for token in clause.tokens)
+            not {"would", "could", "needs"}.isdisjoint(clause.words)
+            or any(token.text == "should" and token.end <= hit.start for token in clause.tokens)
             or clause.opening == "if"
         )
-        if hit.term.quantity in _SPOKEN_ONLY and hit.term.form == "adjective" and _of_a_region(low, clause, hit):
+        if (hit.term.form in {"adjective", "aesthetic"} or hit.name == "light") and _of_a_place(clause.tokens, hit):
+            continue  # "the bright blue top"
+        if hit.term.quantity in WHOLE_PICTURE and hit.term.form == "adjective" and _of_a_region(low, clause, hit):
+            hit.term = Term(hit.term.pattern, "aesthetic")
+        causes = not {"make", "makes", "making", "lets", "leaves", "leaving"}.isdisjoint(clause.words)
+        if causes and (hit.term.form == "aesthetic" or "feel" in clause.words) and hit.name in _MOODS:
+            continue  # "the blue cast makes the snow look cold"
+        if judges_taste(hit.term, hit.turn, hit.name) or _of_the_light(clause, hit):
             hit.term = Term(hit.term.pattern, "aesthetic")
         hit.relation, both = relation_of(hit.term, hit.turn, hit.side, low[hit.start : hit.end], wished=wished)
-        if words_of(clause)[:3] == ["it", "is", "not"] and hit.term.form == "fault":
+        if hit.name in {"distracting", "distracts"} and any(
+            one.clause == hit.clause and one.term.form == "fault" and one.end <= hit.start for one in hits
+        ):
+            hit.relation = None  # "the lettering is distracting"
+        if (
+            hit.name in _BARE
+            and not hit.turn
+            and any(one.clause == hit.clause and one.start > hit.end and one.term.form != "aesthetic" for one in hits)
+        ):
+            hit.relation = None  # "the framing is too tight"
+        if clause.words[:3] == ["it", "is", "not"] and hit.term.form == "fault":
             hit.relation = None
-        if hit.relation == "present" and sets_apart and hit.term.form == "fault" and not hit.turn:
+        if sets_apart and hit.side == "both" and not hit.turn.unlike_others:
+            hit.relation = None  # "they differ in noise", "sharp focus sets them apart"
+        if hit.term.form == "fault" and not {"hides", "hide", "masks"}.isdisjoint(clause.words):
             hit.relation = None
         if hit.relation is not None and both:
             hit.side = "both"
 
 
-def words_of(clause: Clause) -> list[str]:
-    """The words of a clause, in lower case."""
-    return [token.text for token in clause.tokens]
+def _of_the_light(clause: Clause, hit: Hit) -> bool:
+    """Whether "soft" speaks of light, shadows or colours, and not of focus."""
+    before_it = {token.text for token in clause.tokens if token.end <= hit.start}
+    soft_things = {
+        "light",
+        "lighting",
+        "shadow",
+        "shadows",
+        "tones",
+        "colours",
+        "colors",
+        "glow",
+        "bokeh",
+        "background",
+    }
+    return hit.name in {"soft", "softer"} and not soft_things.isdisjoint(before_it)
 
 
-def _of_a_region(low: str, clause: Clause, hit: _Hit) -> bool:
+def _of_a_place(tokens: list[Token], hit: Hit) -> bool:
+    """Whether an adjective only describes a place that the sentence names."""
+    behind = [token.text for token in tokens if token.start >= hit.end][:4]
+    for word in behind:
+        if word in PLACE_NOUNS:
+            return True
+        if word in FILLERS or word in VERBS or not word.isalpha() or word in {"than", "but", "to"}:
+            return False
+    return False
+
+
+def _of_a_region(low: str, clause: Clause, hit: Hit) -> bool:
     """Whether an adjective speaks of a part of the picture, such as the sky."""
     behind = low[hit.end : min(clause.end, hit.end + 14)].strip()
     if REGIONS.match(behind):
@@ -286,10 +154,12 @@ def _of_a_region(low: str, clause: Clause, hit: _Hit) -> bool:
     return False
 
 
-def _figures(plain: str, sentence: Sentence, hits: list[_Hit]) -> None:
+def _figures(plain: str, low: str, sentence: Sentence, hits: list[Hit]) -> None:
     mentions = [mention for clause in sentence.clauses for mention in clause.mentions]
     for found in figures(plain, sentence.start, sentence.end, mentions):
         named = [hit for hit in hits if hit.term.form in {"noun", "fault"} and hit.end <= found.start]
+        if len(named) > 1 and named[-1].term.fault == "covered" and named[-2].clause == named[-1].clause:
+            named.pop().relation = None  # "the border takes up 6 %"
         near = [named[-1]] if named else []
         if not near:
             rest = [hit for hit in hits if hit.term.form != "aesthetic"]
@@ -297,12 +167,18 @@ def _figures(plain: str, sentence: Sentence, hits: list[_Hit]) -> None:
         if not near:
             continue
         hit = near[0]
-        if found.is_step and hit.key not in {"tilt", "keystone"}:
+        if found.is_step and hit.key not in {"tilt", "keystone"} and hit.term.fault not in {"turned", "broadened"}:
             continue
         _attach(hit, found, hits)
+    for hit in hits:  # "noise measures 1.2 in A and 1.3 in B, which is no difference"
+        told = hit.figures is not None and hit.relation is None and len(hit.figures.values) == 2
+        if told and _SAID_ALIKE.search(low, sentence.start, sentence.end):
+            hit.relation, hit.side = "alike", "both"
+            for level in (one for one in hits if one.name == "level"):
+                level.relation = None
 
 
-def _attach(hit: _Hit, found: Figures, hits: list[_Hit]) -> None:
+def _attach(hit: Hit, found: Figures, hits: list[Hit]) -> None:
     """Gives figures to the statement about their quantity, or makes one of them."""
     if hit.key is None and hit.term.fault is None:
         return
@@ -333,6 +209,9 @@ def _attach(hit: _Hit, found: Figures, hits: list[_Hit]) -> None:
         hit.figures = None
     elif hit.figures is None:
         hit.figures = found
+        for one in same:  # "light and colour are close, brightness 55 against 54"
+            if one.clause == hit.clause and one.relation == hit.relation:
+                one.relation = None
         if bare:
             hit.relation = None
     elif len(hit.figures.values) == 1 and len(found.values) == 1:
@@ -342,7 +221,7 @@ def _attach(hit: _Hit, found: Figures, hits: list[_Hit]) -> None:
         )
 
 
-def _places(low: str, sentence: Sentence, hits: list[_Hit]) -> None:
+def _places(low: str, sentence: Sentence, hits: list[Hit]) -> None:
     told = [hit for hit in hits if hit.relation is not None and hit.term.form != "aesthetic"]
     mentions = [mention for clause in sentence.clauses for mention in clause.mentions]
     for match in PLACES.finditer(low, sentence.start, sentence.end):
@@ -362,7 +241,7 @@ def _places(low: str, sentence: Sentence, hits: list[_Hit]) -> None:
 # --- Statements -------------------------------------------------------------------------------------------------------
 
 
-def _claims(text: str, hits: list[_Hit]) -> list[Claim]:
+def _claims(text: str, hits: list[Hit]) -> list[Claim]:
     claims: list[Claim] = []
     unmeasured: set[Subject] = set()
     said: set[tuple[object, ...]] = set()
@@ -412,7 +291,7 @@ def _claims(text: str, hits: list[_Hit]) -> list[Claim]:
     return claims
 
 
-def _stated(hit: _Hit) -> tuple[tuple[float | None, float | None], Relation | None, Subject | None]:
+def _stated(hit: Hit) -> tuple[tuple[float | None, float | None], Relation | None, Subject | None]:
     """The figures for A and B, what they alone would say, and of which picture they speak first."""
     found = hit.figures
     if found is None:
@@ -421,52 +300,14 @@ def _stated(hit: _Hit) -> tuple[tuple[float | None, float | None], Relation | No
     sides = [side or (speaker if place == 0 else RIVAL[speaker]) for place, side in enumerate(found.sides)]
     if len(sides) == 2 and sides[0] == sides[1]:
         return (None, None), None, None
-    by_side = dict(zip(sides, found.values, strict=True))
+    shows = hit.name.startswith(("keeps only", "has only", "is left"))  # what it shows, where what it leaves out counts
+    by_side = dict(zip(sides, [100 - value if shows else value for value in found.values], strict=True))
     stated = (by_side.get("A"), by_side.get("B"))
     first: Subject = "A" if sides[0] == "A" else "B"
     if len(sides) == 1:
         return stated, "present", first
     difference = by_side[first] - by_side["B" if first == "A" else "A"]
     return stated, "more" if difference > 0 else "less" if difference < 0 else "alike", first
-
-
-def _left_unsaid(text: str, sentence: Sentence, known: list[Claim]) -> list[Claim]:
-    """ "B is not", "B has none": the statement just made, denied of the other picture."""
-    last = next((claim for claim in reversed(known) if claim.side != "both" and claim.quantity != "figures"), None)
-    clause = sentence.clauses[-1]
-    words = [
-        token.text for token in clause.tokens if token.text not in {".", "!", "b", "a", "image", "picture", "photo"}
-    ]
-    if last is None or len(clause.mentions) != 1 or clause.mentions[0].side != RIVAL[last.side]:
-        return []
-    if words not in (
-        ["is", "not"],
-        ["has", "none"],
-        ["does", "not"],
-        ["isn't"],
-        ["doesn't"],
-        ["shows", "none"],
-        ["not"],
-    ):
-        return []
-    turned: dict[Relation, Relation] = {
-        "more": "less",
-        "less": "more",
-        "present": "absent",
-        "absent": "present",
-        "alike": "alike",
-    }
-    return [
-        Claim(
-            text=text[clause.start : clause.end],
-            start=clause.start,
-            end=clause.end,
-            side=RIVAL[last.side],
-            relation=turned[last.relation],
-            quantity=last.quantity,
-            fault=last.fault,
-        )
-    ]
 
 
 def _completed(claims: list[Claim], own: list[Claim]) -> list[Claim]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from redaes.evidence.fault_words import WORDS
 from redaes.types import Factor
 
 Seen = Literal["values", "changes", "view"]
@@ -28,438 +29,76 @@ class Fault:
     seen: Seen = "values"
 
 
-_COLOUR = r"(?:colou?r )?(?:cast|tint|tinge|tone|hue|bias)s?"
-_SHADOWS = r"(?:shadows?(?: (?:detail|area|region|part|tone)s?)?|blacks|dark(?:er)? (?:area|part|region|tone)s)"
-_LIGHTS = r"(?:highlights?(?: (?:detail|area|region)s?)?|whites|bright(?:er)? (?:area|part|region)s|sky|skies|clouds)"
-_BE = r"(?:is|are|look|looks|appear|appears|get|gets|become|becomes|seem|seems|being)"
-_DEGREE = r"(?:(?:slightly|partly|partially|completely|heavily|badly|severely|totally|a little|very|almost|all) )?"
-_LOST = r"(?:lost|swallowed|missing|blocked(?: up)?|crushed|clipped|plugged(?: up)?|gone)"
+def _fault(
+    name: str, factor: Factor, shown_by: tuple[tuple[str, Literal["more", "less"]], ...] = (), seen: Seen = "values"
+) -> Fault:
+    return Fault(name, factor, WORDS[name], shown_by, seen)
+
 
 _ALL: tuple[Fault, ...] = (
     # --- Light
-    Fault(
-        "exposure_down",
-        "light",
-        (
-            r"underexposure with (?:blocked|crushed) shadows",
-            r"under[- ]?expos(?:ure|ed)",
-            r"(?:too|overly|excessively) dark",
-        ),
-        (("brightness", "less"), ("clipped_shadows", "more")),
-    ),
-    Fault(
-        "exposure_up",
-        "light",
-        (
-            r"overexposure with (?:burnt|blown)(?:[- ]out)? highlights",
-            r"over[- ]?expos(?:ure|ed)",
-            r"(?:too|overly|excessively) bright",
-        ),
-        (("brightness", "more"), ("clipped_highlights", "more")),
-    ),
-    Fault(
-        "blown_highlights",
-        "light",
-        (
-            rf"(?:blown|burnt|burned|clipped|blocked|washed)(?:[- ]out)? {_LIGHTS}",
-            rf"{_LIGHTS} (?:that )?{_BE} {_DEGREE}(?:blown|burnt|burned|clipped)(?:[- ]out)?",
-            rf"(?:blows|burns|clips) (?:out )?(?:the |its )?{_LIGHTS}",
-            r"(?:highlight )?clipping|blown[- ]?out|burnt[- ]out|burned[- ]out|blow[- ]?outs?",
-            rf"(?:loses|losing|lacks) (?:all )?detail in (?:the|its) {_LIGHTS}",
-            rf"details? in (?:the|its) {_LIGHTS} {_BE} {_LOST}",
-            r"pure white",
-        ),
-        (("clipped_highlights", "more"),),
-    ),
-    Fault(
-        "crushed_shadows",
-        "light",
-        (
-            r"crushing of the shadows",
-            rf"(?:blocked|crushed|clipped|plugged|lost)(?:[- ]up)? {_SHADOWS}",
-            rf"{_SHADOWS}(?: in [AaBb])? {_BE} {_DEGREE}(?:blocked|crushed|clipped|plugged)(?:[- ]up)?",
-            rf"{_SHADOWS} (?:block|plug) up",
-            rf"(?:loses|losing|lacks|loss of) (?:all )?details? in (?:the|its) {_SHADOWS}",
-            rf"details? in (?:the|its) {_SHADOWS} {_BE} {_DEGREE}{_LOST}",
-            r"pure black",
-        ),
-        (("clipped_shadows", "more"),),
-    ),
-    Fault(
-        "contrast_down",
-        "light",
-        (r"loss of contrast", r"washed[- ]?out", r"(?:too|overly) flat"),
-        (("contrast", "less"), ("dynamic_range", "less"), ("haze", "more")),
-    ),
-    Fault(
-        "contrast_up",
-        "light",
-        (
-            r"excess of contrast",
-            r"(?:excessive|harsh|too much|exaggerated|overdone) contrast",
-            r"(?:too|overly) contrasty",
-        ),
-        (("contrast", "more"), ("dynamic_range", "more")),
-    ),
-    Fault(
-        "haze",
-        "light",
-        (
-            r"(?:grey|gray|milky|foggy|hazy|white) (?:haze|veil|fog|mist)",
-            r"haze|haziness|veiled|veil",
-        ),
-        (("haze", "more"), ("contrast", "less")),
-    ),
-    Fault(
-        "vignette",
-        "light",
-        (
-            r"darkening (?:of|in|at|towards) the corners",
-            r"darkened (?:corners|edges)|dark(?:ened)? vignette",
-            r"vignett(?:e|es|ing|ed)|light fall[- ]?off",
-        ),
-        (("vignetting", "more"),),
-    ),
-    Fault(
-        "uneven_light",
-        "light",
-        (r"unevenness of the light", r"uneven(?:ly)? (?:light|lighting|lit|exposure)", r"light falls unevenly"),
-        (("unevenness", "more"),),
-    ),
-    Fault(
-        "backlight",
-        "light",
-        (
-            r"backlight that leaves the subject dark",
-            r"back[- ]?lit|back[- ]?light(?:ing|ed)?|against the light",
-            r"(?:subject|face)s? (?:is|are|falls?|lies?|left) (?:into|in) (?:the )?(?:shadow|darkness)",
-        ),
-    ),
+    _fault("exposure_down", "light", (("brightness", "less"), ("clipped_shadows", "more"))),
+    _fault("exposure_up", "light", (("brightness", "more"), ("clipped_highlights", "more"))),
+    _fault("blown_highlights", "light", (("clipped_highlights", "more"),)),
+    _fault("crushed_shadows", "light", (("clipped_shadows", "more"),)),
+    _fault("sunken_shadows", "light", (("brightness", "less"), ("clipped_shadows", "more"))),
+    _fault("dim_subject", "light", (("brightness", "less"),)),
+    _fault("glare", "light", (("haze", "more"), ("clipped_highlights", "more"), ("brightness", "more")), "changes"),
+    _fault("contrast_down", "light", (("contrast", "less"), ("dynamic_range", "less"), ("haze", "more"))),
+    _fault("contrast_up", "light", (("contrast", "more"), ("dynamic_range", "more"))),
+    _fault("haze", "light", (("haze", "more"), ("contrast", "less"))),
+    _fault("vignette", "light", (("vignetting", "more"),)),
+    _fault("uneven_light", "light", (("unevenness", "more"),)),
+    _fault("backlight", "light"),
     # --- Colour
-    Fault(
-        "cast_warm",
-        "colour",
-        (rf"(?:warm|orange|yellow|yellowish|amber|sepia|reddish|red) {_COLOUR}", r"jaundiced"),
-        (("cast", "more"), ("warmth", "more")),
-    ),
-    Fault(
-        "cast_cool",
-        "colour",
-        (rf"(?:cool|cold|blue|bluish|cyan) {_COLOUR}",),
-        (("cast", "more"), ("warmth", "less")),
-    ),
-    Fault(
-        "cast_green",
-        "colour",
-        (rf"(?:green|greenish) {_COLOUR}", r"leans? (?:towards? )?green"),
-        (("cast", "more"), ("magenta", "less")),
-    ),
-    Fault(
-        "cast_magenta",
-        "colour",
-        (
-            rf"(?:magenta|pink|pinkish|purple|purplish|violet) {_COLOUR}",
-            r"leans? towards? (?:magenta|pink|purple)",
-        ),
-        (("cast", "more"), ("magenta", "more")),
-    ),
-    Fault("colour_cast", "colour", (r"colou?r cast", r"colou?r tint"), (("cast", "more"),)),
-    Fault(
-        "saturation_down",
-        "colour",
-        (r"loss of colou?r", r"de[- ]?saturat(?:ed|ion)|under[- ]?saturat(?:ed|ion)", r"drained|colou?rless"),
-        (("colourfulness", "less"),),
-    ),
-    Fault(
-        "saturation_up",
-        "colour",
-        (r"over[- ]?saturat(?:ed|ion)", r"(?:too|overly|excessively) saturated|excessive saturation", r"garish"),
-        (("colourfulness", "more"),),
-    ),
-    Fault(
-        "hue_shift",
-        "colour",
-        (
-            r"shift to unnatural hues",
-            r"(?:unnatural|wrong|false|shifted) (?:hues|colou?rs)|hue shift|colou?r shift",
-            rf"(?:hues|colou?rs)(?: (?:in|of) [AaBb])? {_BE} (?:unnatural|wrong|shifted|off)",
-        ),
-    ),
-    Fault(
-        "posterize",
-        "colour",
-        (r"posteri[sz]ation of the tones", r"posteri[sz](?:ation|ed)|too few tones"),
-        (("banding", "more"),),
-    ),
+    _fault("cast_warm", "colour", (("warmth", "more"), ("cast", "more"))),
+    _fault("cast_cool", "colour", (("warmth", "less"), ("cast", "more"))),
+    _fault("cast_green", "colour", (("magenta", "less"), ("cast", "more"))),
+    _fault("cast_magenta", "colour", (("magenta", "more"), ("cast", "more"))),
+    _fault("colour_cast", "colour", (("cast", "more"),)),
+    _fault("saturation_down", "colour", (("colourfulness", "less"),)),
+    _fault("saturation_up", "colour", (("colourfulness", "more"),)),
+    _fault("hue_shift", "colour"),
+    _fault("ungraded", "colour", (("contrast", "less"), ("dynamic_range", "less"), ("colourfulness", "less"))),
+    _fault("posterize", "colour", (("banding", "more"),)),
     # --- Focus
-    Fault(
-        "defocus",
-        "focus",
-        (
-            r"defocus blur|de[- ]?focus(?:ed)?",
-            r"out[- ]of[- ]focus|blurs?|blurring|blurriness",
-            r"focus blur|lens blur|softness",
-        ),
-        (("sharpness", "less"), ("edge_width", "more")),
-    ),
-    Fault(
-        "motion_blur",
-        "focus",
-        (
-            r"motion blur from camera shake",
-            r"(?:motion|movement)[- ]blur(?:red)?|camera[- ](?:shake|movement|motion)|blurred by (?:motion|movement)",
-            r"smear(?:ed|ing)? (?:by|from) (?:camera )?(?:shake|motion|movement)(?: of the camera)?",
-        ),
-        (("motion", "more"), ("sharpness", "less"), ("edge_width", "more")),
-    ),
-    Fault(
-        "oversharpen",
-        "focus",
-        (
-            r"oversharpening with halos",
-            r"over[- ]?sharpen(?:ed|ing)|sharpening halos|excessive sharpening",
-            r"sharpening(?: in [AaBb])? is (?:overdone|excessive|too strong)",
-            r"haloe?s",
-        ),
-        (("halos", "more"),),
-    ),
-    Fault(
-        "zoom_blur",
-        "focus",
-        (r"radial blur(?: towards (?:the|its) (?:borders|edges))?", r"zoom blur"),
-        (("sharpness", "less"), ("edge_width", "more")),
-    ),
-    Fault(
-        "missed_focus",
-        "focus",
-        (
-            r"misfocus that leaves the subject soft",
-            r"mis[- ]?focus(?:ed)?|missed focus|focus is (?:missed|off|inaccurate|wrong)",
-            r"focus of [AaBb] is (?:missed|off|inaccurate|wrong)|(?:wrong|inaccurate|missed) focus",
-            r"misses (?:the )?focus",
-        ),
-        (("sharpness", "less"), ("edge_width", "more")),
-    ),
-    Fault(
-        "soft_glow",
-        "focus",
-        (r"soft glow that swallows detail", r"(?:soft|dreamy|greasy|hazy) glow", r"soft[- ]focus (?:effect|filter)"),
-        (("sharpness", "less"), ("contrast", "less"), ("haze", "more")),
-    ),
+    _fault("defocus", "focus", (("sharpness", "less"), ("edge_width", "more"))),
+    _fault("motion_blur", "focus", (("motion", "more"), ("sharpness", "less"), ("edge_width", "more"))),
+    _fault("oversharpen", "focus", (("halos", "more"),)),
+    _fault("zoom_blur", "focus", (("sharpness", "less"), ("edge_width", "more"))),
+    _fault("missed_focus", "focus", (("centre_sharpness", "less"), ("sharpness", "less"), ("edge_width", "more"))),
+    _fault("soft_glow", "focus", (("sharpness", "less"), ("contrast", "less"), ("haze", "more"))),
     # --- Noise
-    Fault(
-        "noise_luma",
-        "noise",
-        (r"grain(?:iness)?", r"(?:image |luminance |digital )?noise(?: levels?)?", r"levels? of noise"),
-        (("noise", "more"),),
-    ),
-    Fault(
-        "noise_chroma",
-        "noise",
-        (r"(?:colou?r|chroma|chromatic)[- ]noise", r"colou?r(?:ed)? (?:blotches|speckles)"),
-        (("chroma_noise", "more"),),
-    ),
-    Fault(
-        "jpeg_blocks",
-        "noise",
-        (
-            r"compression damage",
-            r"(?:heavy |strong )?(?:jpe?g )?compression(?: arti?e?facts?| blocks)?",
-            r"jpe?g (?:arti?e?facts?|blocks|blocking)",
-            r"block(?:y|ing) arti?e?facts?|macro[- ]?blocking|blockiness",
-            r"arti?e?facts",
-        ),
-        (("blocking", "more"),),
-    ),
-    Fault(
-        "banding",
-        "noise",
-        (r"banding noise", r"(?:colou?r |tonal |visible )?banding", r"break(?:s|ing)? into (?:bands|steps)|stripes"),
-        (("banding", "more"), ("stripes", "more"), ("noise", "more")),
-    ),
-    Fault(
-        "impulse",
-        "noise",
-        (
-            r"speckling by hot and dead pixels",
-            r"(?:hot|dead|stray|stuck)(?: (?:and|or) (?:hot|dead))? pixels",
-            r"salt[- ]and[- ]pepper(?: noise| speckling)?|speckl(?:es|ing)",
-        ),
-        (("impulse", "more"),),
-    ),
-    Fault(
-        "pixelation",
-        "noise",
-        (r"pixel+[ai]tion|pixel+ated|pixeli[sz]ed", r"mosaic(?: blocks| effect)?|coarse pixels"),
-        (("pixelation", "more"), ("sharpness", "less")),
-    ),
+    _fault("noise_luma", "noise", (("noise", "more"),)),
+    _fault("noise_chroma", "noise", (("chroma_noise", "more"),)),
+    _fault("jpeg_blocks", "noise", (("blocking", "more"),)),
+    _fault("banding", "noise", (("banding", "more"), ("stripes", "more"), ("noise", "more"))),
+    _fault("impulse", "noise", (("impulse", "more"),)),
+    _fault("pixelation", "noise", (("pixelation", "more"), ("sharpness", "less"))),
     # --- Composition
-    Fault(
-        "tilt",
-        "composition",
-        (
-            r"tilt of the (?:frame|horizon)",
-            r"(?:tilted|crooked|slanted|slanting|sloping|leaning|skewed) (?:horizon|frame|framing)",
-            r"horizon(?: line)?(?: (?:in|of) (?:image |picture |photo )?[AaBb])?(?: there)? "
-            r"(?:visibly |clearly |slightly )?(?:tilts|leans|slopes|slants)",
-            r"(?:tilt|tilted|crooked|slanted|sloping)",
-        ),
-        (("tilt", "more"),),
-        "view",
-    ),
-    Fault(
-        "crop_off",
-        "composition",
-        (
-            r"off[- ]cent(?:re|er) crop that cuts the subject",
-            r"off[- ]cent(?:re|er) crop|(?:awkward|bad|poor|clumsy) crop(?:ping)?",
-            r"(?:cut|cuts|cutting|chopped|chops) (?:off|into)(?! from)",
-            r"cropped off|pushed to the edge",
-        ),
-        (),
-        "view",
-    ),
-    Fault(
-        "tight_crop",
-        "composition",
-        (
-            r"(?:overly|too) tight(?:ly)?(?: (?:crop|cropped|framed|framing))?",
-            r"cropped too (?:tightly|closely)|(?:cramped|claustrophobic)",
-            r"tight(?:ly)? (?:crop|cropped|framing|framed)",
-        ),
-        (),
-        "view",
-    ),
-    Fault(
-        "stretch",
-        "composition",
-        (
-            r"stretching of the proportions",
-            r"stretched|squashed|squeezed|compressed horizontally|compressed vertically",
-            r"(?:wrong|distorted) (?:proportions|aspect ratio)",
-        ),
-        (),
-        "view",
-    ),
-    Fault(
-        "keystone",
-        "composition",
-        (
-            r"distortion of the perspective",
-            r"converging (?:verticals|lines)|keystone(?: distortion)?|perspective distortion|distorted perspective",
-            r"verticals (?:clearly )?(?:converge|lean|are converging)|lean(?:s|ing)? (?:backwards?|inwards?)",
-            r"perspective(?: (?:in|of) [AaBb])? is (?:distorted|off|skewed)",
-        ),
-        (("keystone", "more"),),
-    ),
-    Fault("mirror", "composition", (r"mirrored(?: frame| version)?", r"flipped(?: horizontally)?"), (), "view"),
-    Fault("tiny_crop", "composition", (r"frame that is narrower by a sliver",), (), "view"),
+    _fault("tilt", "composition", (("tilt", "more"),), "view"),
+    _fault("crop_off", "composition", (), "view"),
+    _fault("tight_crop", "composition", (), "view"),
+    _fault("stretch", "composition", (), "view"),
+    _fault("keystone", "composition", (("keystone", "more"),)),
+    _fault("broadened", "composition", (), "view"),
+    _fault("turned", "composition", (), "view"),
+    _fault("mirror", "composition", (), "view"),
+    _fault("tiny_crop", "composition", (), "view"),
     # --- Content
-    Fault(
-        "clutter",
-        "content",
-        (
-            r"clutter (?:along|at|around) the (?:borders|edges)",
-            r"clutter(?:ed)?|(?:distracting|foreign|stray) (?:object|pole|post|branch|person|people|element)s?",
-        ),
-        (),
-        "changes",
-    ),
-    Fault(
-        "date_stamp",
-        "content",
-        (r"date stamp across the picture", r"(?:date|time)[- ]?stamps?|printed date"),
-        (("lettering", "more"),),
-        "changes",
-    ),
-    Fault(
-        "watermark",
-        "content",
-        (r"watermark across the picture", r"water[- ]?mark(?:s|ed|ing)?(?: lettering)?"),
-        (("lettering", "more"),),
-        "changes",
-    ),
-    Fault(
-        "text_overlay",
-        "content",
-        (r"(?:overlaid |superimposed )?(?:text|lettering|caption|logo)s?(?: overlays?)?",),
-        (("lettering", "more"),),
-        "changes",
-    ),
-    Fault(
-        "border",
-        "content",
-        (r"(?:black|white|grey|gray|thick|thin|coloured)(?: \w+)? (?:bar|border|frame)s?|letterbox(?:ed|ing)",),
-        (("border", "more"),),
-    ),
-    Fault(
-        "lens_dirt",
-        "content",
-        (
-            r"dirt spots from the lens",
-            r"(?:dirt|dust|water|sensor|lens)[- ](?:spot|drop|speck|mark)s?(?: on the lens)?",
-            r"dirty lens|dirt|dust|smudge[sd]?|smears? on the lens|rain ?drops|droplets",
-        ),
-        (),
-        "changes",
-    ),
-    Fault(
-        "lens_flare",
-        "content",
-        (r"(?:lens |bright |sun )?flares?", r"glare"),
-        (("haze", "more"),),
-        "changes",
-    ),
-    Fault(
-        "power_lines",
-        "content",
-        (
-            r"cluttering by power lines",
-            r"(?:power|telephone|electric|overhead)[- ](?:line|cable|wire)s?",
-            r"cables?|wires?",
-        ),
-        (),
-        "changes",
-    ),
-    Fault(
-        "finger",
-        "content",
-        (
-            r"obstruction by a finger",
-            r"(?:finger|thumb)s?",
-        ),
-        (),
-        "changes",
-    ),
+    _fault("clutter", "content", (), "changes"),
+    _fault("covered", "content", (), "changes"),
+    _fault("date_stamp", "content", (("lettering", "more"),), "changes"),
+    _fault("watermark", "content", (("lettering", "more"),), "changes"),
+    _fault("text_overlay", "content", (("lettering", "more"),), "changes"),
+    _fault("border", "content", (("border", "more"),)),
+    _fault("lens_dirt", "content", (), "changes"),
+    _fault("lens_flare", "content", (), "changes"),
+    _fault("power_lines", "content", (), "changes"),
+    _fault("finger", "content", (), "changes"),
     # --- What no eye can see
-    Fault("tiny_tone", "light", (r"invisible change of brightness",)),
-    Fault("reencode", "noise", (r"invisible change of file quality",)),
-    # --- What retouching would mend
-    Fault(
-        "sunken_shadows",
-        "light",
-        (r"sunken shadows", r"shadows (?:that are )?(?:too|overly) (?:deep|heavy|dense)"),
-        (("brightness", "less"), ("clipped_shadows", "more")),
-    ),
-    Fault(
-        "dim_subject",
-        "light",
-        (r"dim(?:ly lit)? subject", r"(?:subject|face)s? (?:is|are) (?:too dim|dimly lit|under-?lit)"),
-        (("brightness", "less"),),
-    ),
-    Fault(
-        "glare",
-        "light",
-        (r"patch(?:es)? of glare",),
-        (("haze", "more"), ("clipped_highlights", "more"), ("brightness", "more")),
-        "changes",
-    ),
-    Fault(
-        "ungraded",
-        "colour",
-        (r"ungraded (?:look|colou?rs?|footage|tones?)", r"log[- ]like (?:look|curve|tones?)"),
-        (("contrast", "less"), ("dynamic_range", "less"), ("colourfulness", "less")),
-    ),
+    _fault("tiny_tone", "light"),
+    _fault("reencode", "noise"),
 )
 
 FAULTS: dict[str, Fault] = {fault.name: fault for fault in _ALL}

@@ -6,12 +6,14 @@ import re
 from dataclasses import dataclass
 
 from redaes.evidence.clauses import Mention
+from redaes.evidence.quantities import QUANTITIES
 
 _NUMBERS = {
     "one": 1.0, "two": 2.0, "three": 3.0, "four": 4.0, "five": 5.0, "six": 6.0, "seven": 7.0, "eight": 8.0, "nine": 9.0,
     "ten": 10.0,
 }  # fmt: skip
-_UNIT = r"(?: ?(?:%|°|degrees?|deg|px|pixels?|percent|per cent|L\*|a\*|b\*|dE\*?(?:ab)?)(?!\w))?"
+_UNITS = sorted({re.escape(quantity.unit) for quantity in QUANTITIES.values() if quantity.unit}, reverse=True)
+_UNIT = rf"(?: ?(?:{'|'.join(_UNITS)}|°|degrees?|pixels?|percent|per cent|stops?)(?!\w))?"
 _FIGURE = re.compile(
     rf"(?<![\w.,])(?P<value>[-−+]?\d{{1,6}}(?:\.\d{{1,6}})?)(?P<unit>{_UNIT})(?!\.?\d)(?![A-Za-z])"
     rf"|(?<!\w)(?P<word>{'|'.join(_NUMBERS)}) (?=degrees?(?!\w))",
@@ -28,7 +30,9 @@ _JOINT = re.compile(
 _NOT_A_FIGURE = re.compile(
     r"(?:[Ii]mages?|[Pp]hotos?|[Pp]ictures?|[Ss]tep|[Nn]o\.|ISO|f/|#|[Dd]ifference:|[Ss]core:?) ?$"
 )
-_MORE_FOLLOWS = re.compile(r" ?(?:more|less|higher|lower|brighter|darker|better|worse|times|people|\w+er )")
+_MORE_FOLLOWS = re.compile(
+    r" ?(?!\w+er for their)(?:more|less|higher|lower|brighter|darker|better|worse|times|people|\w+er )"
+)
 _BY = re.compile(r"\bby (?:about |around |roughly |some |approximately |nearly |almost )?$")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from dataclasses import dataclass, replace
 
-from redaes.evidence import lexicon as words
+from redaes.evidence import turning_words as words
 from redaes.evidence.claims import Relation
 from redaes.evidence.clauses import Subject, Token
 from redaes.evidence.lexicon import Term
@@ -14,14 +14,11 @@ from redaes.evidence.quantities import QUANTITIES
 REACH = 9
 """Words that are looked at before a term, and behind it."""
 
-_SAYS = frozenset(
-    {
-        "is", "are", "looks", "look", "appears", "seems", "remains", "stays", "was", "were", "lies", "drops", "has",
-        "gets", "isn't", "aren't", "becomes", "feels",
-    }
-)  # fmt: skip
+_SAYS = words.word_set(
+    "remains looks drops are were is gets feels lies was has seems look becomes aren't stays appears isn't"
+)
 """Verbs that may stand between a noun and what is said of it."""
-_WINS = frozenset({"wins", "edge", "ahead", "excels", "leads", "best", "outperforms"})
+_WINS = words.word_set("ahead excels best leads wins outperforms edge")
 
 
 @dataclass(frozen=True)
@@ -54,6 +51,11 @@ class Turn:
         return bool(
             self.degree or self.quality or self.amount or self.negative or self.scarcely or self.alike or self.unsaid
         )
+
+    @property
+    def unlike_others(self) -> bool:
+        """Whether it says which way a difference goes, or that there is none."""
+        return bool(self.degree or self.quality or self.alike)
 
     def negated(self) -> Turn:
         """The same, denied."""
@@ -162,17 +164,27 @@ def after(tokens: list[Token], end: int, stop: int, *, is_last: bool) -> Turn:
             term is the next one's equal.
     """
     at = bisect_left([token.start for token in tokens], end)
-    turn, verb_seen = Turn(), False
+    turn, verb_seen, before_it, reached = Turn(), False, "", False
     for token in tokens[at : at + REACH + 3]:
-        if token.start >= stop or token.text == "than":
+        if token.start >= stop:
+            reached = True
             break
+        if token.text == "than" or (token.text == "," and turn):
+            break
+        if before_it == "the" and token.text in words.LESS | words.MORE | words.BETTER | words.WORSE:
+            break  # "is the lesser evil"
+        before_it = token.text
         word = token.text
         if word in _SAYS:
             verb_seen = True
         if not verb_seen:
             if word in words.MORE - {"above", "exceeds"} or word in words.LESS:
                 break
-            if word in words.FILLERS or word in words.VERBS or word in {"of", "a", "b", "as", "two", "(", ")", "%"}:
+            if (
+                word in words.FILLERS
+                or word in words.VERBS
+                or word in {"of", "a", "b", "as", "two", "(", ")", "%", "value", "score", "measure"}
+            ):
                 continue
             if word[0].isdigit():
                 continue
@@ -185,7 +197,7 @@ def after(tokens: list[Token], end: int, stop: int, *, is_last: bool) -> Turn:
             turn = replace(taken, end=token.end)
         elif word not in words.FILLERS and word not in words.VERBS and word not in {"as", "of", "to", "a", "b"}:
             break
-    return replace(turn, is_after=bool(turn)) if is_last else Turn()
+    return replace(turn, is_after=bool(turn)) if is_last or not reached else Turn()
 
 
 def anywhere(tokens: list[Token]) -> Turn:
@@ -196,27 +208,28 @@ def anywhere(tokens: list[Token]) -> Turn:
     return replace(turn, is_before=True)
 
 
-def joined(between: str, *, after_no: bool) -> bool:
-    """Whether two terms are of one list: "grain and blur", "no text or watermark".
+def joined(between: str) -> bool:
+    """Whether two terms are of one list: "grain and blur", "no text or watermark", but not "no noise and a watermark".
 
     Args:
         between: the text between them, in lower case.
-        after_no: the first one is denied, which an article ends: "no noise and a watermark".
     """
     parts = between.replace(",", " , ").split()
     if not parts or not any(part in {"and", "or", "nor", ",", "&"} for part in parts):
         return False
     allowed = {"and", "or", "nor", ",", "&", "any", "visible", "the", "colour", "color", "also"}
-    allowed |= set() if after_no else {"a", "an", "some", "all"}
     return all(part in allowed for part in parts)
 
 
 # --- The statement that results ---------------------------------------------------------------------------------------
 
-_AS_A_WHOLE = frozenset(
-    {"light", "exposure", "colour", "colours", "color", "colors", "palette", "tones", "hues", "details"}
-)
+_AS_A_WHOLE = words.word_set("light exposure colour colours color colors palette hues")
 """Nouns of which "good" and "better" judge the taste, not the amount."""
+
+
+def judges_taste(term: Term, turn: Turn, said: str) -> bool:
+    """Whether a noun is only called good or better: "better colours"."""
+    return term.form == "noun" and said in _AS_A_WHOLE and bool(turn.quality) and not turn.degree
 
 
 def relation_of(term: Term, turn: Turn, side: Subject, said: str, *, wished: bool) -> tuple[Relation | None, bool]:
@@ -233,8 +246,10 @@ def relation_of(term: Term, turn: Turn, side: Subject, said: str, *, wished: boo
         return None, False
     if term.form == "aesthetic":
         return ("alike" if turn.alike else "absent" if turn.negative else "present"), False
+    if term.fault == "blown_highlights" and term.sign < 0:  # "highlights remain intact"
+        return ("present" if turn.negative else "absent"), False
     if term.fault is not None and (term.form == "fault" or term.quantity == "tilt"):
-        return _of_fault(term, turn, side, said)
+        return _of_fault(term, turn, side, said, wished=wished)
     sign = _direction(term, turn, said)
     if turn.alike and not turn.negative and sign is not None:
         return "alike", True
@@ -269,15 +284,15 @@ def _direction(term: Term, turn: Turn, said: str) -> int | None:
     if turn.degree:
         return term.sign * denied * turn.degree
     if turn.quality:
-        return None if said in _AS_A_WHOLE and "detail" not in said else better * term.sign * denied * turn.quality
+        return None if said in _AS_A_WHOLE else better * term.sign * denied * turn.quality
     if turn.amount:
-        return None if said in _AS_A_WHOLE and turn.amount > 0 else term.sign * denied * turn.amount
+        return term.sign * denied * turn.amount
     if turn.negative or turn.scarcely:
         return -term.sign
     return 0 if turn.alike else None
 
 
-def _of_fault(term: Term, turn: Turn, side: Subject, said: str) -> tuple[Relation | None, bool]:
+def _of_fault(term: Term, turn: Turn, side: Subject, said: str, *, wished: bool) -> tuple[Relation | None, bool]:
     """A named fault: there, not there, or more of it than in the other picture."""
     both = side == "both"
     is_comparative = said.endswith("er") or said.startswith(("straighter", "tighter", "closer", "wider", "looser"))
@@ -286,7 +301,7 @@ def _of_fault(term: Term, turn: Turn, side: Subject, said: str) -> tuple[Relatio
             return "alike", True
         if (turn.degree or is_comparative) and not both:
             return ("less" if (turn.degree >= 0) != turn.negative else "more"), False
-        return ("present" if turn.negative else "absent"), both
+        return ("present" if turn.negative != wished else "absent"), both
     if term.quantity is None and term.sign in {2, -1}:  # tighter, wider
         towards = 1 if term.sign == 2 else -1
         return (

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 
-from redaes.evidence.claims import CheckedClaim, Claim
+from redaes.evidence.claims import CheckedClaim, Claim, Status
 from redaes.evidence.faults import FAULTS, Fault
-from redaes.evidence.lexicon import says_clearly
 from redaes.evidence.quantities import QUANTITIES
 from redaes.evidence.records import PairEvidence, Place, Registration
-from redaes.evidence.values import decided, pair_of
+from redaes.evidence.turning_words import says_clearly
+from redaes.evidence.values import decided, is_off, pair_of
 
 MIN_POINTS = 30
 MIN_SHOWN = 0.5
@@ -18,8 +18,19 @@ MIN_SHOWN = 0.5
 CROP_FLOOR, CROP_VISIBLE = 2.0, 5.0
 """Percent of the other's frame that a picture leaves out: the noise floor, and what one sees."""
 
+STRETCH_FLOOR = 1.0
+"""Percent by which shapes are wider or narrower: the noise floor."""
+AREA_FLOOR = 0.5
+"""Percent of the frame that a change covers: the noise floor."""
+
 ABSOLUTE = frozenset({"tilt", "border", "lettering", "impulse", "clipped_shadows", "clipped_highlights"})
 """Quantities of which none is the natural value: they tell of one picture without the other."""
+
+FAINT = frozenset({"lens_dirt", "lens_flare", "glare"})
+"""Faults that can be there without a part of the scene that is seen to have changed."""
+WEAK = frozenset({"unevenness"})
+"""Quantities that a scene has of its own, and that an edit the other way lowers: they support a visible difference, and
+contradict nothing."""
 
 _GRID: dict[Place, tuple[int, int]] = {
     "upper left": (0, 0), "top": (0, 1), "upper right": (0, 2),
@@ -33,6 +44,10 @@ def check_fault(claim: Claim, evidence: PairEvidence) -> CheckedClaim:
     fault = FAULTS.get(claim.fault or "")
     if fault is None:
         return decided(claim, "not_measurable")
+    if claim.fault == "turned":
+        return _turned(claim, evidence)
+    if claim.fault == "broadened":
+        return _broader(claim, evidence)
     if claim.side == "both":
         return _of_both(claim, fault, evidence)
     if claim.fault in {"tight_crop", "crop_off"}:
@@ -50,55 +65,52 @@ def check_fault(claim: Claim, evidence: PairEvidence) -> CheckedClaim:
 
 
 def _values(claim: Claim, fault: Fault, evidence: PairEvidence) -> CheckedClaim:
-    """Decided by how the fault's quantities differ between the two pictures.
+    """Decided by how the fault's quantities differ between the two pictures, the telling one before the others.
 
-    Present: supported where one of them differs its way by the noise floor, the telling one does not differ the other
-    way, and none does so visibly; contradicted where the telling one differs the other way and none its way.
+    It is there where the telling one differs its way by the noise floor, or where that one is alike, another differs
+    and none visibly contradicts; it is on the other side where the telling one differs the other way, and no other
+    visibly differs its way.
     """
     own = 0 if claim.side == "A" else 1
-    is_there = claim.relation in {"present", "more"}
-    telling: tuple[float | None, float | None] = (None, None)
-    margins: list[float] = []
-    opposed = False
-    for quantity, way in fault.shown_by:
-        known = QUANTITIES[quantity]
-        pair = pair_of(evidence, quantity)
-        value, other = pair[own], pair[1 - own]
-        if value is None or other is None:
-            continue
-        gap = (value - other) * (1 if way == "more" else -1)
-        if not margins:
-            telling = pair
-        margins.append(gap / known.noise_floor)
-        opposed = opposed or gap <= -known.visible
+    measured = [
+        (pair_of(evidence, quantity), 1 if way == "more" else -1, QUANTITIES[quantity])
+        for quantity, way in fault.shown_by
+        if None not in pair_of(evidence, quantity)
+    ]
     alone = _alone(claim, fault, evidence, own)
-    if not margins:
-        return alone or decided(claim, "not_measurable", telling)
-    first, best = margins[0], max(margins)
-    if is_there:
-        if best >= 1 and first > -1 and not opposed:
-            return decided(claim, "supported", telling, best)
-        if (first <= -1 and best < 1) or (opposed and fault.factor == "colour"):
-            if alone is not None and alone.status == "supported":
-                return alone
-            return decided(claim, "contradicted", telling, min(margins), "side")
-    else:
-        if first <= -1 and best < 1:
-            return decided(claim, "supported", telling, -first)
-        if opposed is False and first * QUANTITIES[fault.shown_by[0][0]].noise_floor >= _visible(fault):
-            if alone is not None and alone.status == "supported":
-                return alone
-            return decided(claim, "contradicted", telling, -first, "side")
-    if max(abs(margin) for margin in margins) < 1:
-        if alone is not None:
-            return alone
-        if is_there and says_clearly(claim.text):
-            return decided(claim, "contradicted", telling, -1.0, "absent")
-    return decided(claim, "not_measurable", telling, best if is_there else -best)
+    if not measured:
+        return alone or decided(claim, "not_measurable")
+    telling = measured[0][0]
+    gaps = [((pair[own] or 0.0) - (pair[1 - own] or 0.0)) * way for pair, way, _ in measured]
+    margins = [gap / known.noise_floor for gap, (_, _, known) in zip(gaps, measured, strict=True)]
+    seen = [gap / known.visible for gap, (_, _, known) in zip(gaps, measured, strict=True)]
+    first, others = margins[0], margins[1:]
+    if abs(first) < 1 and others and max(others) >= 1 and min(seen) > -1:
+        first = max(others)
+    # The colour of a cast is what tells it: a strong cast of another colour does not make up for it.
+    excused = fault.factor != "colour" and max(seen[1:], default=0.0) >= 1
+    if fault.shown_by[0][0] in WEAK:
+        towards = seen[0] if claim.relation in {"present", "more"} else -seen[0]
+        return decided(claim, "supported" if towards >= 1 else "not_measurable", telling, towards)
+    if claim.relation in {"present", "more"}:
+        if first >= 1:
+            return decided(claim, "supported", telling, first)
+        if first <= -1 and not excused:
+            return _unless(alone, decided(claim, "contradicted", telling, first, "side"))
+    elif first <= -1:
+        return decided(claim, "supported", telling, -first)
+    elif seen[0] >= 1:
+        return _unless(alone, decided(claim, "contradicted", telling, -first, "side"))
+    if alone is not None and abs(first) < 1:
+        return alone
+    if abs(first) < 1 and claim.relation in {"present", "more"} and says_clearly(claim.text):
+        return decided(claim, "contradicted", telling, -1.0, "absent")
+    return decided(claim, "not_measurable", telling, first if claim.relation in {"present", "more"} else -first)
 
 
-def _visible(fault: Fault) -> float:
-    return QUANTITIES[fault.shown_by[0][0]].visible
+def _unless(alone: CheckedClaim | None, otherwise: CheckedClaim) -> CheckedClaim:
+    """What the picture by itself supports is not contradicted by the other."""
+    return alone if alone is not None and alone.status == "supported" else otherwise
 
 
 def _alone(claim: Claim, fault: Fault, evidence: PairEvidence, own: int) -> CheckedClaim | None:
@@ -167,6 +179,9 @@ def _crop(claim: Claim, evidence: PairEvidence) -> CheckedClaim:
     own = 0 if claim.side == "A" else 1
     towards = -1 if claim.relation in {"less", "absent"} else 1
     margin = (left_out[own] - left_out[1 - own]) * towards / CROP_FLOOR
+    stated = claim.stated[own]
+    if stated is not None and _is_good(registration) and is_off(stated, left_out[own], CROP_FLOOR):
+        return decided(claim, "contradicted", left_out, -abs(stated - left_out[own]) / CROP_FLOOR, "figure")
     if margin >= 1:
         return decided(claim, "supported", left_out, margin)
     if not _is_good(registration):
@@ -195,6 +210,43 @@ def _geometry(claim: Claim, evidence: PairEvidence) -> CheckedClaim:
         return decided(claim, "contradicted", margin=-1.0, why="absent")
     known = differs and claim.fault == "mirror"
     return decided(claim, "supported", margin=1.0) if known else decided(claim, "not_measurable")
+
+
+def _broader(claim: Claim, evidence: PairEvidence) -> CheckedClaim:
+    """Wider or narrower for its height than the other picture shows it, in percent."""
+    registration = evidence.registration
+    if registration is None or not _is_good(registration) or claim.relation not in {"more", "less"}:
+        return decided(claim, "not_measurable")
+    if claim.side == "both":
+        return decided(claim, "not_measurable")
+    broader = 100 * (registration.stretch - 1 if claim.side == "B" else 1 / registration.stretch - 1)
+    towards = 1 if claim.relation == "more" else -1
+    own = 0 if claim.side == "A" else 1
+    measured = (broader, None) if own == 0 else (None, broader)
+    stated = claim.stated[own]
+    if broader * towards <= -STRETCH_FLOOR:
+        return decided(claim, "contradicted", measured, broader * towards / STRETCH_FLOOR, "sign")
+    if stated is not None and is_off(stated, abs(broader), STRETCH_FLOOR):
+        return decided(claim, "contradicted", measured, -abs(stated - abs(broader)) / STRETCH_FLOOR, "figure")
+    status: Status = "supported" if broader * towards >= STRETCH_FLOOR else "not_measurable"
+    return decided(claim, status, measured, broader * towards / STRETCH_FLOOR)
+
+
+def _turned(claim: Claim, evidence: PairEvidence) -> CheckedClaim:
+    """Turned against the other picture, by so many degrees."""
+    registration = evidence.registration
+    if registration is None or not _is_good(registration):
+        return decided(claim, "not_measurable")
+    turned, floor = abs(registration.rotation_deg), QUANTITIES["tilt"].noise_floor
+    stated = next((value for value in claim.stated if value is not None), None)
+    measured = (None, turned) if claim.side == "B" else (turned, None)
+    if claim.relation not in {"present", "more"}:
+        return decided(claim, "not_measurable", measured)
+    if turned < floor:
+        return decided(claim, "contradicted", measured, turned / floor - 1, "absent")
+    if stated is not None and is_off(abs(stated), turned, floor):
+        return decided(claim, "contradicted", measured, -abs(abs(stated) - turned) / floor, "figure")
+    return decided(claim, "supported", measured, turned / floor)
 
 
 def _tilt(claim: Claim, fault: Fault, evidence: PairEvidence) -> CheckedClaim:
@@ -241,11 +293,15 @@ def _changes(claim: Claim, fault: Fault, evidence: PairEvidence) -> CheckedClaim
         places = [change.place for change in own]
         if claim.place is not None and places and all(_is_far(claim.place, place) for place in places):
             return decided(claim, "contradicted", by_values.measured, -1.0, "place")
+        stated, area = claim.stated[0 if claim.side == "A" else 1], sum(change.area for change in own)
+        if claim.fault == "covered" and stated is not None and is_off(stated, area, AREA_FLOOR):
+            return decided(claim, "contradicted", (None, None), -abs(stated - area) / AREA_FLOOR, "figure")
         margin = max([by_values.margin or 0.0, *(change.area for change in own), 1.0])
         return decided(claim, "supported", by_values.measured, margin)
     # Lettering that only the other picture has is telling; that none was found may be a failure to find it.
     others = by_values.why == "side" and fault.shown_by[0][0] in ABSOLUTE
-    if not others and (untold or not _is_good(evidence.registration)):
+    missed = not evidence.changes and claim.fault in FAINT
+    if not others and (untold or missed or not _is_good(evidence.registration)):
         return decided(claim, "not_measurable", by_values.measured)
     why = "side" if others or evidence.changes else "absent"
     return decided(claim, "contradicted", by_values.measured, min(by_values.margin or -1.0, -1.0), why)

@@ -16,6 +16,11 @@ def pair_of(evidence: PairEvidence, quantity: str) -> tuple[float | None, float 
     return evidence.first.values.get(quantity), evidence.second.values.get(quantity)
 
 
+def is_off(stated: float, value: float, floor: float) -> bool:
+    """Whether a quoted figure is wrong: by more than :data:`FIGURE_TOLERANCE` and by more than the noise floor."""
+    return abs(stated - value) > max(FIGURE_TOLERANCE * abs(value), floor)
+
+
 def decided(
     claim: Claim,
     status: Status,
@@ -38,14 +43,14 @@ def wrong_figure(found: CheckedClaim, quantity: Quantity, evidence: PairEvidence
     """
     claim = found.claim
     measured = pair_of(evidence, quantity.name)
-    errors = [
-        (abs(stated - value), abs(value))
+    quoted = [
+        (stated, value)
         for stated, value in zip(claim.stated, measured, strict=True)
         if stated is not None and value is not None
     ]
-    if not errors or found.why == "sign":
+    if not quoted or found.why == "sign":
         return None
-    wrong = [error for error, value in errors if error > max(FIGURE_TOLERANCE * value, quantity.noise_floor)]
+    wrong = [abs(stated - value) for stated, value in quoted if is_off(stated, value, quantity.noise_floor)]
     if wrong:
         return decided(claim, "contradicted", measured, -max(wrong) / quantity.noise_floor, "figure")
     states_more = claim.relation != "present" or claim.fault is not None

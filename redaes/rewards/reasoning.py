@@ -34,6 +34,9 @@ about both are one."""
 GENERIC = frozenset({"blown_highlights", "crushed_shadows", "colour_cast", "text_overlay"})
 """Faults that several others show as: true of them, and not their names."""
 
+RELATIVE = frozenset({"turned", "covered", "broadened"})
+"""Statements on how one picture lies over the other, which name no fault."""
+
 _RIVAL: Mapping[str, Side] = {"A": "B", "B": "A"}
 _MISREAD = ("sign", "side", "absent")
 """Ways of being contradicted that turn a fault around, or make it one that is not there; a figure may be off."""
@@ -207,6 +210,8 @@ def _named(checked: Iterable[CheckedClaim]) -> dict[tuple[str, str], str]:
     for one in checked:
         claim = one.claim
         if claim.fault is None or claim.fault not in FAULTS or claim.relation not in ("present", "more"):
+            continue
+        if claim.fault in RELATIVE:
             continue
         for side in ("A", "B") if claim.side == "both" else (claim.side,):
             if named.get((claim.fault, side)) != "supported":

@@ -1,9 +1,10 @@
 """300 short texts in the manner of models that criticise pairs of photographs, with what they claim, read by hand.
 
-Written before the extractor was tuned. Each claim is ``side relation key [figures] @place``: ``A`` ``B`` ``AB``, then
+Written before the extractor was tuned. Every third text was held out until it was measured for the first time
+(docs/claims.md has the figures); the groups below the 300 were written later, and measured before anything was mended
+for them. Each claim is ``side relation key [figures] @place``: ``A`` ``B`` ``AB``, then
 ``>`` more, ``<`` less, ``=`` alike, ``+`` fault present, ``-`` fault absent, ``?`` not measurable (no key). Figures are
-those for A and B, ``_`` where none is quoted. An empty string: the text claims nothing. Every third text is held out:
-nobody looked at it while the extractor was tuned.
+those for A and B, ``_`` where none is quoted. An empty string: the text claims nothing.
 """
 
 SENTENCES: tuple[tuple[str, str], ...] = (
@@ -322,7 +323,7 @@ SENTENCES: tuple[tuple[str, str], ...] = (
     # --- paragraphs
     ("Image A presents a serene lake scene with good depth. However, the sky is noticeably noisy and the corners are "
      "darkened by vignetting. Image B, by contrast, is cleaner and more evenly lit.",
-     "A?; A>noise; A+vignette; B<noise; B?"),
+     "A?; A>noise; A+vignette; B<noise; B<unevenness"),
     ("Both images depict the same cat. In Image A, the fur is rendered with crisp texture, and the white balance looks "
      "neutral. In Image B, there is a pronounced yellow cast, and the cat's face is slightly blurred.",
      "A>sharpness; A<cast; B+cast_warm; B<sharpness"),
@@ -347,3 +348,220 @@ SENTENCES: tuple[tuple[str, str], ...] = (
 
 GOLD_HELD_OUT = tuple(one for number, one in enumerate(SENTENCES) if number % 3 == 2)
 GOLD_TUNING = tuple(one for number, one in enumerate(SENTENCES) if number % 3 != 2)
+
+FRESH: tuple[tuple[str, str], ...] = (
+    ("Image A has a noticeable tilt, whereas Image B is perfectly straight.", "A+tilt; B-tilt"),
+    ("Image B exhibits a heavy vignette that draws the eye to the centre.", "B+vignette"),
+    ("The overall exposure of Image A is darker, with deep shadows that hide detail.", "A<brightness"),
+    ("Image B appears sharper, with more clearly defined leaves.", "B>sharpness"),
+    ("In Image A, the colors are slightly oversaturated, giving it an artificial look.", "A+saturation_up; A?"),
+    ("B keeps more detail in the highlights, whereas in A the clouds are blown out.",
+     "B<clipped_highlights; A+blown_highlights"),
+    ("There is a clear difference in sharpness: A is crisp, B is soft.", "A>sharpness; B<sharpness"),
+    ("Both have similar brightness, but the contrast is higher in A.", "AB=brightness; A>contrast"),
+    ("A suffers from chromatic noise and a loss of fine detail.", "A+noise_chroma; A<sharpness"),
+    ("B was taken with a slight camera tilt to the right.", "B+tilt"),
+    ("The most striking flaw in B is the large text overlay at the bottom.", "B+text_overlay @bottom"),
+    ("Image A's colors look washed out and its blacks are lifted.", "A<colourfulness"),
+    ("I find B more pleasing because the light is warmer.", "B?; B>warmth"),
+    ("A has more vivid colours than B but is also noisier.", "A>colourfulness; A>noise"),
+    ("The two shots are equally noisy.", "AB=noise"),
+    ("B exhibits less noise than A, but it is softer.", "B<noise; B<sharpness"),
+    ("There are dust spots in the sky of image B.", "B+lens_dirt"),
+    ("A person's thumb blocks part of the lens in the upper right of A.", "A+finger @upper right"),
+    ("Unlike A, which is blurred by camera shake, B is tack-sharp.", "A+motion_blur; B>sharpness"),
+    ("The framing of A is too tight.", "A+tight_crop"),
+    ("A crops out the feet of the person, while B shows the whole body.", "A+crop_off; B?"),
+    ("Highlights in B are clipped; shadows in A are crushed.", "B+blown_highlights; A+crushed_shadows"),
+    ("The colour temperature of B is cooler.", "B<warmth"),
+    ("A's colour rendition is more faithful.", "A?"),
+    ("Noise of 4.1 in A compares with 0.7 in B.", "A>noise [4.1,0.7]"),
+    ("B's brightness of 71 is higher than A's 44.", "B>brightness [44,71]"),
+    ("The sharpness score is 2.8 for A and 1.4 for B.", "A>sharpness [2.8,1.4]"),
+    ("A leans by roughly 4°.", "A+tilt [4,_]"),
+    ("With 15 % of its pixels at pure white, A is overexposed.", "A+blown_highlights [15,_]; A+exposure_up"),
+    ("The blocking measure is 1.8 against 1.1, so A shows heavier JPEG artifacts.", "A>blocking [1.8,1.1]"),
+    ("Neither photo is particularly sharp, but B is at least free of noise.", "AB=sharpness; B-noise_luma"),
+    ("B is not overexposed.", "B-exposure_up"),
+    ("A doesn't have any distracting elements.", "A-clutter"),
+    ("It's clear that B is out of focus.", "B+defocus"),
+    ("A looks more natural and less processed.", "A?"),
+    ("B is a bit on the dark side.", "B<brightness"),
+    ("A is brighter overall, though its highlights remain intact.", "A>brightness; A-blown_highlights"),
+    ("The haze in A flattens the mountains.", "A+haze"),
+    ("A thin haze covers B.", "B+haze"),
+    ("Strong backlighting leaves the faces in B dark.", "B+backlight"),
+    ("Image A feels cluttered; Image B is simpler.", "A+clutter; B?"),
+    ("B crisply renders the feathers.", "B>sharpness"),
+    ("Fine textures are smeared in A.", "A<sharpness"),
+    ("Details are lost in the shadows of A.", "A+crushed_shadows"),
+    ("A has purple fringing along the branches.", "A?"),
+    ("The image on the left is grainy, the one on the right is smooth.", "A>noise; B<noise"),
+    ("Photo 1 is better exposed than photo 2.", "A?"),
+    ("Photo 2 has stronger colors.", "B>colourfulness"),
+    ("Both images suffer from noise, B more so.", "AB+noise_luma; B>noise"),
+    ("Compared with the first image, the second one has lower contrast and a bluish tint.", "B<contrast; B+cast_cool"),
+    ("A is the sharper of the two.", "A>sharpness"),
+    ("A has neither noise nor blur.", "A-noise_luma; A-defocus"),
+    ("Image B shows the same scene but with a date stamp in the corner.", "B+date_stamp"),
+    ("There's too much contrast in B; the shadows become pitch black.", "B+contrast_up; B+crushed_shadows"),
+    ("B has a low-contrast, faded appearance.", "B<contrast; B?"),
+    ("A's sky shows visible banding.", "A+banding"),
+    ("A is slightly overexposed, B slightly underexposed.", "A+exposure_up; B+exposure_down"),
+    ("What B gains in brightness it loses in contrast.", "B>brightness; B<contrast"),
+    ("The reduced saturation in A gives a melancholic mood.", "A<colourfulness; A?"),
+    ("The picture quality is the same in both.", ""),
+    ("Since the horizon in A is level, A is more stable.", "A-tilt; A?"),
+    ("The subject stands out better in B.", "B?"),
+    ("Edges in A look doubled because of oversharpening.", "A+oversharpen"),
+    ("White halos surround the roof in A.", "A+oversharpen"),
+    ("The watermark text across B ruins it.", "B+watermark"),
+    ("Wires in the upper part of A distract from the church.", "A+power_lines @top"),
+    ("A is warm, B is cool.", "A>warmth; B<warmth"),
+    ("Warmth is 12 in A and 3 in B; A is therefore yellower.", "A>warmth [12,3]; A>warmth"),
+    ("Tilt: 0.2 degrees in A, 3.4 degrees in B.", "B>tilt [0.2,3.4]"),
+    ("A is noticeably less sharp than B (1.1 vs 2.6).", "A<sharpness [1.1,2.6]"),
+    ("The green tint in A is stronger than in B.", "A>cast"),
+    ("Image A wins because of its better sharpness and lower noise.", "A>sharpness; A<noise"),
+    ("B would benefit from more contrast.", "B<contrast"),
+    ("I cannot see any difference between the two.", ""),
+    ("The scene looks muddy in B.", "B?"),
+    ("Overall the two are very close in quality, yet B's colours pop more.", "B>colourfulness"),
+    ("A has a wider field of view.", "A<tight_crop"),
+    ("B has been mirrored.", "B+mirror"),
+    ("The face is better lit in A.", "A?"),
+    ("Pixelation is visible along diagonal lines in B.", "B+pixelation"),
+)  # fmt: skip
+"""80 further texts, written after the extractor was tuned, and measured before anything was mended for them."""
+
+AFRESH: tuple[tuple[str, str], ...] = (
+    ("Photo A is razor sharp from front to back; photo B is a blurry mess.", "A>sharpness; B<sharpness"),
+    ("The second shot suffers from severe underexposure, and its shadows are completely blocked.",
+     "B+exposure_down; B+crushed_shadows"),
+    ("A shows slightly more noise, but this hardly matters.", "A>noise"),
+    ("Thanks to its higher contrast, B has more impact.", "B>contrast; B?"),
+    ("The horizon of A slopes down to the right by about 3 degrees.", "A+tilt [3,_]"),
+    ("There is a distracting logo in the lower right corner of image B.", "B+text_overlay @lower right"),
+    ("Image B looks dull and lifeless.", "B<colourfulness"),
+    ("A's whites have a yellow tint.", "A+cast_warm"),
+    ("B renders the whites more neutrally.", "B<cast"),
+    ("Both photos are well composed.", "AB?"),
+    ("The corners of A are darker than those of B.", "A>vignetting"),
+    ("A is free from vignetting and haze.", "A-vignette; A-haze"),
+    ("No noise can be seen in either picture.", "AB-noise_luma"),
+    ("B does not look as crisp as A.", "B<sharpness"),
+    ("A is marginally brighter; otherwise I see no difference.", "A>brightness"),
+    ("Blur is the main issue of image B.", "B+defocus"),
+    ("Motion blur ruins A.", "A+motion_blur"),
+    ("Image A was shot slightly out of focus.", "A+defocus"),
+    ("The JPEG artifacts in B are severe, and there are visible blocks in the sky.", "B+jpeg_blocks; B>blocking"),
+    ("The colors in A are more saturated than they should be.", "A>colourfulness"),
+    ("B's colours are more muted than A's.", "B<colourfulness"),
+    ("The left photo is tilted clockwise by 5°, the right one is straight.", "A+tilt [5,_]; B-tilt"),
+    ("A loses shadow detail, B loses highlight detail.", "A>clipped_shadows; B>clipped_highlights"),
+    ("B has more open shadows than A.", "B<clipped_shadows"),
+    ("With brightness 72 versus 48, A is the lighter image.", "A>brightness [72,48]"),
+    ("The noise level is 0.9 for A and 0.8 for B, practically identical.", "AB=noise [0.9,0.8]"),
+    ("B measures 3.2 in noise, A only 1.1.", "B>noise [1.1,3.2]"),
+    ("A is 20 % brighter than B.", "A>brightness"),
+    ("The haze value of B (44 %) is twice that of A (21 %).", "B>haze [21,44]"),
+    ("Contrast drops to 12 in B, while A has 23.", "B<contrast [23,12]"),
+    ("A gust of wind moves the flowers in both photos.", ""),
+    ("A tree on the left frames the scene in A.", ""),
+    ("The bright yellow jacket stands out in A.", "A?"),
+    ("The dark forest forms the background in both images.", ""),
+    ("B is preferable: its light is softer and the pose more relaxed.", "B?"),
+    ("A conveys a stronger sense of depth.", "A?"),
+    ("The crop of B is tighter and cuts off the tail.", "B>tight_crop; B+crop_off"),
+    ("A leaves more room around the subject.", "A<tight_crop"),
+    ("In A, a finger intrudes at the right edge.", "A+finger @right"),
+    ("Raindrops on the lens blur parts of B.", "B+lens_dirt"),
+    ("The sun causes flare in A, which washes out the contrast.", "A+lens_flare; A<contrast"),
+    ("A semi-transparent watermark covers the centre of B.", "B+watermark @centre"),
+    ("B's perspective distortion makes the tower lean.", "B+keystone"),
+    ("The portrait in A looks squashed.", "A+stretch"),
+    ("Moiré and banding disturb the facade in B.", "B+banding"),
+    ("There are hot pixels in the dark sky of A.", "A+impulse"),
+    ("Neither sharpness nor noise separates the two.", ""),
+    ("They are equally bright.", "AB=brightness"),
+    ("A and B do not differ in sharpness.", "AB=sharpness"),
+    ("A isn't as noisy as B, nor is it as flat.", "A<noise; A>contrast"),
+    ("B seems over-processed, with strong halos and harsh contrast.", "B?; B+oversharpen; B+contrast_up"),
+    ("Less grain, more detail: that is why I pick A.", "A<noise; A>sharpness"),
+    ("B's advantage is its cleaner shadows.", "B<noise"),
+    ("The drawback of A is a lack of sharpness.", "A<sharpness"),
+    ("A: sharp, clean, well exposed. B: soft, noisy, too dark.",
+     "A>sharpness; A<noise; A?; B<sharpness; B>noise; B+exposure_down"),
+    ("Although darker, B is sharper.", "B<brightness; B>sharpness"),
+    ("Being sharper than A, B wins.", "B>sharpness"),
+    ("It is A that has the better colours.", "A?"),
+    ("The warmer tones of A contrast with the colder tones of B.", "A>warmth; B<warmth"),
+    ("Image B's only flaw is a mild colour cast towards green.", "B+cast_green"),
+)  # fmt: skip
+"""60 more, written after the 80 had been looked at, and measured before anything was mended for them."""
+
+PARAGRAPHS: tuple[tuple[str, str], ...] = (
+    ("Image A displays a well-balanced composition with the lighthouse placed off-centre. The colors are rich and the "
+     "details are crisp. Image B, on the other hand, is noticeably blurry and the colors appear faded.",
+     "A?; A>colourfulness; A>sharpness; B<sharpness; B<colourfulness"),
+    ("Both images show a street at night. Image A has significantly more noise, especially in the dark sky, which "
+     "lowers "
+     "its quality. Image B is cleaner, although it is slightly darker overall.",
+     "A>noise; B<noise; B<brightness"),
+    ("The first image is overexposed, with the highlights on the dress completely blown out. The second image retains "
+     "those details and has a more natural color balance.",
+     "A+exposure_up; A+blown_highlights; B?"),
+    ("In terms of sharpness, Image B is clearly superior. In terms of color, Image A is more vibrant. Overall I "
+     "consider "
+     "Image B the better photograph.",
+     "B>sharpness; A>colourfulness"),
+    ("Image A suffers from a strong blue color cast that makes the scene feel cold and unnatural. Image B renders the "
+     "skin tones correctly.",
+     "A+cast_cool; A?; B?"),
+    ("The horizon in image A is tilted by several degrees, which is disturbing. In image B the horizon is straight and "
+     "the picture feels calmer.",
+     "A+tilt; B-tilt; B?"),
+    ("Image B is visibly compressed: blocking artifacts appear around the branches and the sky shows banding. Image A "
+     "does not have these problems.",
+     "B+jpeg_blocks; B+banding"),
+    ("A is a bit softer than B, but B has some noise. Since the noise is mild, I would give B a slight edge.",
+     "A<sharpness; B+noise_luma; B+noise_luma"),
+    ("The composition is the same in both images. The main difference lies in the exposure: A is well exposed "
+     "whereas B "
+     "is underexposed and the shadows lose all detail.",
+     "AB?; A?; B+exposure_down; B+crushed_shadows"),
+    ("Image A: good sharpness, vivid colors, no visible noise. Image B: hazy, low contrast, and a watermark in the "
+     "bottom right corner.",
+     "A>sharpness; A>colourfulness; A-noise_luma; B>haze; B<contrast; B+watermark @lower right"),
+    ("Image B includes a distracting date stamp in the lower left corner and the vignette is too heavy. Image A "
+     "is free "
+     "of such distractions.",
+     "B+date_stamp @lower left; B+vignette"),
+    ("The tighter crop in B brings the viewer closer to the bird, while A shows more of the surroundings. The bird is "
+     "equally sharp in both.",
+     "B>tight_crop; A<tight_crop; AB=sharpness"),
+    ("Sharpness is higher in A (52 % against 38 %). Noise is nearly identical at 0.9 and 1.0 L*. B is warmer.",
+     "A>sharpness [52,38]; AB=noise [0.9,1.0]; B>warmth"),
+    ("A has more contrast, measured at 27 versus 19, and its colourfulness of 44 beats B's 31.",
+     "A>contrast [27,19]; A>colourfulness [44,31]"),
+    ("The left image shows motion blur on the runner, so fine detail is missing. The right image freezes the "
+     "action and "
+     "is tack sharp.",
+     "A+motion_blur; A<sharpness; B>sharpness"),
+    ("Image A appears flat and slightly hazy due to its low contrast. By increasing contrast, image B gains depth, but "
+     "its shadows are a bit too dark.",
+     "A<contrast; A>haze; A<contrast; B>contrast; B?; B+exposure_down"),
+    ("Neither image is perfect. A is grainy in the shadows, and B has purple fringing. However, B's white balance "
+     "is more "
+     "accurate and its edges are crisper.",
+     "A>noise; B?; B<cast; B>sharpness"),
+    ("The telephone wires running across the sky in A are a serious distraction. They are absent in B, which makes B "
+     "the cleaner picture.",
+     "A+power_lines; B-power_lines; B<noise"),
+    ("Image B seems to have been shot through a dirty lens; soft spots are visible in the upper right. The colours of "
+     "image A are purer.",
+     "B+lens_dirt"),
+    ("A and B are almost identical. A is brighter by a small margin. I see no other differences.",
+     "A>brightness"),
+)  # fmt: skip
+"""20 longer texts, written last, and measured before anything was mended for them."""
