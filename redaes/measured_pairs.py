@@ -12,7 +12,7 @@ import json
 import secrets
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -170,6 +170,7 @@ def _measure(file: Path, split: Split, place: Path, names: set[str], workers: in
             stream = stack.enter_context(path.open("ab"))
         except OSError as error:
             raise not_writable(error) from error
+        stack.enter_context(_one_thread_each())
         pool = stack.enter_context(ThreadPoolExecutor(workers))
         waiting: list[Future[list[bytes]]] = []
         for records in _groups(file, split, names):
@@ -178,6 +179,19 @@ def _measure(file: Path, split: Split, place: Path, names: set[str], workers: in
                 yield _write(stream, waiting.pop(0).result())
         for future in waiting:
             yield _write(stream, future.result())
+
+
+@contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """Keep OpenCV from starting threads of its own beside those that measure."""
+    import cv2
+
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(before)
 
 
 def _write(stream: IO[bytes], lines: Sequence[bytes]) -> int:

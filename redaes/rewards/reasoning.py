@@ -31,7 +31,7 @@ SAME_FACT: Mapping[str, str] = {"edge_width": "sharpness", "dynamic_range": "con
 """Quantities that tell the same as another one, or as the parts of the scene that only one picture has; statements
 about both are one."""
 
-GENERIC = frozenset({"blown_highlights", "crushed_shadows", "colour_cast", "text_overlay"})
+GENERIC = frozenset({"blown_highlights", "crushed_shadows", "colour_cast", "text_overlay", "covered"})
 """Faults that several others show as: true of them, and not their names."""
 
 RELATIVE = frozenset({"turned", "covered", "broadened"})
@@ -109,14 +109,15 @@ def symptom_reward(
         return 0.0
     named = _named(claims.checked)
     if decisive is None or better == "tie":
-        return 1.0 / (1 + sum(name not in true and status != "supported" for name, status in named.items()))
+        return 1.0 / (1 + sum(name not in true and status not in _THERE for name, status in named.items()))
     fault, loser = FAULTS[decisive], _RIVAL[better]
     of_both = (decisive, better) in named and (decisive, better) not in true
     if of_both or _turned_around(claims.checked, fault, loser, true):
         return 0.0
     # What is there may be named too, but not as one of several guesses at the deciding fault.
     wrong = sum(
-        name not in true and (status != "supported" or (_kin(name[0], fault) and name[0] not in GENERIC))
+        name not in true
+        and (status not in _THERE or (status == "supported" and _kin(name[0], fault) and name[0] not in GENERIC))
         for name, status in named.items()
     )
     if (decisive, loser) in named:
@@ -204,8 +205,14 @@ def differences(evidence: PairEvidence) -> frozenset[str]:
     )
 
 
+_THERE = ("supported", "compared")
+
+
 def _named(checked: Iterable[CheckedClaim]) -> dict[tuple[str, str], str]:
-    """The faults said to be there, each with its picture, and how the statement came out; the best of several."""
+    """The faults said to be there, each with its picture, and how the statement came out; the best of several.
+
+    A supported comparison, such as a frame that shows less, is ``compared``: it measures, and is no guess at a name.
+    """
     named: dict[tuple[str, str], str] = {}
     for one in checked:
         claim = one.claim
@@ -215,7 +222,8 @@ def _named(checked: Iterable[CheckedClaim]) -> dict[tuple[str, str], str]:
             continue
         for side in ("A", "B") if claim.side == "both" else (claim.side,):
             if named.get((claim.fault, side)) != "supported":
-                named[claim.fault, side] = one.status
+                is_there = one.status == "supported" and claim.relation == "more"
+                named[claim.fault, side] = "compared" if is_there else one.status
     return named
 
 
@@ -237,7 +245,8 @@ def _shows(one: CheckedClaim, fault: Fault, loser: Side) -> bool:
         return False
     claim = one.claim
     if claim.fault in GENERIC and claim.relation in ("present", "more") and claim.side == loser:
-        return FAULTS[claim.fault].shown_by[0] in fault.shown_by
+        sign = FAULTS[claim.fault].shown_by[:1]
+        return sign[0] in fault.shown_by if sign else fault.seen == FAULTS[claim.fault].seen
     return _towards(one) in {(quantity, loser if way == "more" else _RIVAL[loser]) for quantity, way in fault.shown_by}
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
+import cv2
 import datasets
 import numpy as np
 import pyarrow as pa
@@ -18,6 +18,7 @@ from redaes.evidence.pair import measure_pair
 from redaes.images import decode_image
 from redaes.measured_pairs import MeasuredPairs, measured_pairs
 from redaes.records import read_records, shards, stream_rows
+from redaes.types import Edit
 
 Seen = list[tuple[int, int]]
 
@@ -57,7 +58,9 @@ def pixels(data: bytes) -> np.ndarray:
 
 def test_a_pair_is_measured_once_at_its_own_size_and_kept(folder: Path, cache: Path, tmp_path: Path) -> None:
     records = list(read_records(folder, "train"))
+    threads = cv2.getNumThreads()
     found, seen = measured(folder, workers=2)
+    assert cv2.getNumThreads() == threads
     assert seen[0] == (0, len(records))
     assert seen[-1] == (len(records), len(records))
     assert len(seen) == 3  # after each of the two groups
@@ -133,12 +136,15 @@ def test_rows_that_are_left_out_or_broken_are_passed_over(folder: Path, cache: P
     rows[0]["first"] = {**rows[0]["first"], "bytes": b"no picture"}
     rows[1]["delta"] = 99.0
     rows[2]["second"] = None
-    edit = rows[3]["edit_first"] or rows[3]["edit_second"]
+    edit = Edit(
+        factor="light", operation="haze", direction="degrade", strength=0.5, instruction="haze", editor="test", seed=0
+    )
+    rows[3]["edit_second"] = edit.model_dump_json()
     write(folder, rows, schema)
     found, seen = measured(folder)
     assert seen[-1] == (1, 3)
     assert len(found.places) == 1
-    assert measured(folder, leave_out=[json.loads(edit)["operation"]])[1][-1][1] < 3
+    assert measured(folder, leave_out=["haze"])[1][-1][1] < 3
     assert measured(folder, only=[rows[3]["group"]])[1][-1][1] == 1
     assert measured(folder, only=["another"])[1] == [(0, 0)]
 

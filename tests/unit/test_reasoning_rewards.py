@@ -30,7 +30,7 @@ def statement(
     side: str, relation: str, about: str, status: str = "supported", *, why: str = "", figures: bool = False
 ) -> CheckedClaim:
     """A statement: that a fault is present or absent, or how a quantity compares."""
-    of_fault = relation in ("present", "absent")
+    of_fault = about not in QUANTITIES or relation in ("present", "absent")
     claim = Claim(
         text=f"{side} {relation} {about}", start=0, end=1, side=side, relation=relation,
         quantity=None if of_fault else about, fault=about if of_fault else None,
@@ -55,9 +55,15 @@ def pair(**values: tuple[float, float]) -> PairEvidence:
     return PairEvidence(first=sides[0], second=sides[1], registration=None)
 
 
+def far(name: str, low: float = 1.0) -> tuple[float, float]:
+    """Two values that a person tells apart at once."""
+    return low, low + 10 * QUANTITIES[name].visible
+
+
 DIFFERENT = pair(
-    noise=(1.0, 6.0), sharpness=(3.0, 1.0), edge_width=(1.0, 5.0), brightness=(50.0, 51.0), tilt=(0.0, 0.0)
-)
+    noise=far("noise"), sharpness=far("sharpness")[::-1], edge_width=far("edge_width"), brightness=(50.0, 51.0),
+    tilt=(0.0, 0.0),
+)  # fmt: skip
 """In noise, sharpness and the width of edges; not in brightness and tilt."""
 
 
@@ -221,8 +227,26 @@ def test_the_faults_that_edits_leave() -> None:
 def test_generic_faults_are_how_others_show(name: str) -> None:
     from redaes.datagen.editors.embedded import OPERATIONS
 
-    sign = FAULTS[name].shown_by[0]
-    assert any(sign in FAULTS[other].shown_by for other in OPERATIONS if other != name)
+    sign, seen = FAULTS[name].shown_by[:1], FAULTS[name].seen
+    others = [FAULTS[other] for other in OPERATIONS if other != name]
+    assert any(sign[0] in other.shown_by if sign else other.seen == seen != "values" for other in others)
+
+
+def test_what_is_measured_of_a_fault_is_no_other_name_for_it() -> None:
+    wires = statement("B", "present", "power_lines")
+    covered = statement("B", "present", "covered")
+    said = verdict("A", "content")
+    assert symptom_reward(said, claims(wires, covered), (None, "power_lines"), "A") == 1.0
+    assert symptom_reward(said, claims(covered), (None, "power_lines"), "A") == SHOWN
+    assert symptom_reward(verdict("A", "focus"), claims(covered), (None, "defocus"), "A") == 0.0
+    # "Only 84 % of what is in A is left in B", beside the name and without it.
+    crop, shows_less = statement("B", "present", "crop_off"), statement("B", "more", "tight_crop")
+    said = verdict("A", "composition")
+    assert symptom_reward(said, claims(crop, shows_less), (None, "crop_off"), "A") == 1.0
+    assert symptom_reward(said, claims(shows_less), (None, "tight_crop"), "A") == 1.0
+    assert symptom_reward(said, claims(crop, statement("B", "present", "tight_crop")), (None, "crop_off"), "A") == 0.5
+    less = statement("B", "more", "tight_crop", "contradicted")
+    assert symptom_reward(said, claims(crop, less), (None, "crop_off"), "A") == 0.5
 
 
 # --- every statement against the pixels ----------------------------------------------------------------------
