@@ -186,4 +186,4 @@ def test_same_answer_twice_and_nobody_elses_dice(photographs: dict[str, ByteImag
 
 def test_refuses_what_is_no_picture(photographs: dict[str, ByteImage]) -> None:
     with pytest.raises(InputError, match=r"expected \(H, W, 3\) bytes"):
-        evidence(photographs["china"], np.zeros((9, 9, 3), dtype=np.float32))  # type: ignore[arg-type]
+        evidence(photographs["china"], np.zeros((9, 9, 3), dtype=np.float32))

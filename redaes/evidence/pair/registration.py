@@ -48,6 +48,9 @@ MIN_OF_MOST = 0.5
 
 _TOLERANCE = 3.0
 _CELL = 16
+_NOTHING = 1e-3
+"""Mean square of a structure map below which there is none: a flat picture's is rounding errors."""
+
 _STRUCTURE_SIDE = 256
 
 
@@ -107,7 +110,9 @@ def agreement(first: FloatArray, second: FloatArray, matrix: Matrix) -> tuple[fl
         return 0.0, 0.0
     products = [np.where(inside, product, 0) for product in (first * laid, first * first, laid * laid)]
     both, own, other = (float(product.sum()) for product in products)
-    whole = both / math.sqrt(own * other) if own * other > 0 else 0.0
+    if min(own, other) < _NOTHING * inside.sum():
+        return 0.0, 0.0
+    whole = both / math.sqrt(own * other)
     cells = (max(1, width // _CELL), max(1, height // _CELL))
     both_in, own_in, other_in = (
         cv2.resize(p.astype(np.float32), cells, interpolation=cv2.INTER_AREA) for p in products
