@@ -70,6 +70,7 @@ WORDS: dict[str, tuple[str, ...]] = {
         r"haze|haziness|veiled|veil",
     ),
     "vignette": (
+        rf"(?:edges|corners)(?: of the (?:frame|image|picture))?{_OF} {_BE} {_DEGREE}darkened",
         r"darkening (?:of|in|at|towards) the corners",
         r"darkened (?:corners|edges)|dark(?:ened)? vignette",
         r"vignett(?:e|es|ing|ed)|light fall[- ]?off",
@@ -87,15 +88,17 @@ WORDS: dict[str, tuple[str, ...]] = {
     ),
     # --- Colour
     "cast_warm": (
+        r"leans? towards? (?:orange|yellow|amber|red)",
         rf"{_TOWARDS} (?:orange|yellow|amber|red|warm)",
         rf"(?:warm|orange|yellow|yellowish|amber|sepia|reddish|red) {_COLOUR}",
         r"jaundiced",
     ),
     "cast_cool": (
+        r"leans? towards? (?:blue|cyan)",
         rf"{_TOWARDS} (?:blue|cyan|cold)",
         rf"(?:cool|cold|blue|bluish|cyan) {_COLOUR}",
     ),
-    "cast_green": (rf"{_TOWARDS} (?:green)", rf"(?:green|greenish) {_COLOUR}", r"leans? (?:towards? )?green"),
+    "cast_green": (rf"{_TOWARDS} (?:green)", rf"(?:green|greenish) {_COLOUR}", r"leans? towards? green"),
     "cast_magenta": (
         rf"{_TOWARDS} (?:magenta|pink|purple|violet)",
         rf"(?:magenta|pink|pinkish|purple|purplish|violet) {_COLOUR}",

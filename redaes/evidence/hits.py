@@ -104,7 +104,7 @@ def _describes_something(low: str, term: Term, end: int) -> bool:
     if following is None or following[1] in _PICTURED or following[1].endswith("ly"):
         return False
     word = following[1]
-    if term.quantity in {"sharpness", "noise"} and REGIONS.match(word):
+    if term.quantity == "noise" and REGIONS.match(word):
         return False
     is_function = (word in FILLERS and word != "light") or word in VERBS or word in _GOES_ON
     return not is_function and not begins_term(low, end + 1)

@@ -136,7 +136,8 @@ _CRITICS: tuple[Term, ...] = (
     *_more("halos", "haloed"),
     # --- Noise
     *_more("noise", "noisy", "noisier", "grainy", "grainier", fault="noise_luma"),
-    *_less("noise", "clean", "cleaner", "noise[- ]free", "smooth", "smoother"),
+    *_less("noise", "(?:handles?|controls?) noise (?:better|well)", "noise[- ]free"),
+    *_less("noise", "clean", "cleaner", "smooth", "smoother"),
     *_nouns("noise", "noise (?:control|handling|performance|suppression)", sign=-1),
     *_more("chroma_noise", "blotchy", "blotchier", fault="noise_chroma"),
     *_more("blocking", "blocky", "blockier", fault="jpeg_blocks"),
@@ -202,6 +203,7 @@ _IGNORED = (
     r"(?:difference|distinction|contrast (?:to|with|between))s?",
     r"(?:striking|obvious|interesting|distracting|noticeable|glaring|main) "
     r"(?:flaw|problem|weakness|difference|feature|fault|issue|defect)s?",
+    r"cable cars?|noise reduction|text (?:messages?|books?)|(?:reading|writing) a text|soft (?:toys?|drinks?)",
     r"contrasts? with|at first (?:glance|sight)|still life|natural light|color photograph|colou?r photo",
 )
 """Phrases with words that would claim something elsewhere."""

@@ -127,6 +127,9 @@ def before(tokens: list[Token], start: int, floor: int, reach: int = REACH) -> T
         if word in {"not", "no"} and following in {"only", "just", "merely", "doubt"}:
             at -= 1
             continue
+        if word == "strength" and following == "of":  # "strength of halos"
+            at -= 1
+            continue
         if word == "least" and at and tokens[at - 1].text == "at":
             at -= 2
             continue

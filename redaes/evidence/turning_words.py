@@ -16,7 +16,7 @@ LESS = word_set(
     "less lower weaker reduced fewer smaller decreased milder lighter diminished narrower thinner below "
     "shallower lesser"
 )
-BETTER = word_set("better superior improved best good great nice excellent impressive")
+BETTER = word_set("better superior improved best good great nice excellent impressive strength advantage virtue")
 WORSE = word_set("worse inferior poorer worst poor")
 HIGH = word_set(
     "high strong rich wide deep obvious pronounced visible noticeable evident heavy "
@@ -33,7 +33,7 @@ SCARCELY = word_set("hardly scarcely")
 GONE = word_set("absent gone missing removed nonexistent non-existent invisible nowhere eliminated")
 ALIKE = word_set("equally similarly similar same comparable identical equal alike close matching indistinguishable")
 FILLERS = word_set(
-    "a an the any its their his her of much very far quite rather slightly somewhat clearly visibly "
+    "a an the any well its their his her of much very far quite rather slightly somewhat clearly visibly "
     "noticeably considerably significantly marginally barely little bit touch overall generally and or , & - "
     "too so just almost nearly practically basically really even still also some certain obvious pronounced "
     "visible noticeable evident heavy serious severe slight mild subtle strong overly extremely fairly pretty "

@@ -55,7 +55,7 @@ def found(text: str, known: PairEvidence) -> str:
         ("B is cleaner.", "supported"),
         ("A is noisier: noise 6.1 against 0.9.", "supported"),
         ("A is noisier: noise 9.0 against 0.9.", "contradicted figure"),
-        ("A is noisier: noise 6.0 against 1.3.", "contradicted figure"),
+        ("A is noisier: noise 6.0 against 3.0.", "contradicted figure"),
         ("A is noisier: noise 6.0 against 1.0.", "supported"),  # off by a tenth of L*: within the noise floor
         ("A is cleaner: noise 6.0 against 0.9.", "contradicted sign"),
         ("A is noisier: noise 0.9 against 6.0.", "contradicted sign"),  # the adjective against its own figures
@@ -71,7 +71,7 @@ def found(text: str, known: PairEvidence) -> str:
     ],
 )
 def test_comparisons(text: str, expected: str) -> None:
-    assert found(text, evidence(noise=(6.0, 0.9), brightness=(50.0, 50.3))) == expected
+    assert found(text, evidence(noise=(6.0, 0.9), brightness=(50.0, 50.05))) == expected
 
 
 def test_alike_is_supported_within_what_one_sees_and_contradicted_well_beyond() -> None:
@@ -148,7 +148,7 @@ def test_faults_that_values_show(name: str) -> None:
     ],
 )
 def test_faults(text: str, expected: str) -> None:
-    known = evidence(cast=(9.0, 2.0), warmth=(15.0, 2.0), clipped_highlights=(12.0, 0.1), brightness=(50.0, 50.1))
+    known = evidence(cast=(9.0, 2.0), warmth=(15.0, 2.0), clipped_highlights=(12.0, 0.1), brightness=(50.0, 50.05))
     assert found(text, known) == expected
 
 
