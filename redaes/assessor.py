@@ -5,46 +5,34 @@ How an answer is read from a model is written down in docs/reading.md.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
-from statistics import NormalDist, fmean
-from typing import Annotated, Literal, TypeVar, cast, get_args
+from typing import Literal, cast, get_args
 
-import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
-from pydantic import Field, FiniteFloat
 
-from redaes import answers, lenient, prompts, ranking
-from redaes.backends.base import Backend, Failure, Request, changes_of, probabilities_of
-from redaes.errors import BackendError, ImageError, InputError, ParseError, PartlyAnswered
+from redaes import lenient, prompts, ranking
+from redaes.assessing import orders as both_orders
+from redaes.assessing import reasons
+from redaes.assessing.asking import Asked, Questions
+from redaes.assessing.measured import summary, table
+from redaes.assessing.points import delta_of, points_of, sigmoid
+from redaes.assessing.results import ReferenceSet, Result, Score, answer_of, own_probability
+from redaes.backends.base import Backend, Request
+from redaes.backends.temperatures import Temperature, temperature_of
+from redaes.errors import ImageError, InputError, ParseError
 from redaes.images import LoadedImage, content_id, load_image, picture_in_memory
-from redaes.lenient import Reader, Reading, known_reader
+from redaes.lenient import Reader, known_reader
 from redaes.prompts import Mode, Prompt
-from redaes.types import (
-    MAX_DELTA,
-    TAU,
-    Answer,
-    Comparison,
-    Delta,
-    Factor,
-    ImageRef,
-    Order,
-    Ranking,
-    Record,
-    Sampling,
-    Verdict,
-    Winner,
-    winner_of,
-)
+from redaes.types import MAX_DELTA, Answer, Comparison, ImageRef, Order, Ranking, Sampling
 
-_T = TypeVar("_T")
+__all__ = [
+    "Assessor", "Orders", "ReferenceSet", "Result", "Score", "answer_of", "delta_of", "known_mode", "known_prompt",
+    "points_of", "unchanged",
+]  # fmt: skip
 
 _ORDERS: tuple[Order, Order] = ("forward", "swapped")
-_CHOICES = tuple(f" {winner}" for winner in answers.WINNER_CHOICES)
 _BATCH = 32
 """Comparisons that are handed to the backend at once when ranking: bounds the pictures in memory."""
 
@@ -52,99 +40,6 @@ _CENTRE = MAX_DELTA / 2
 
 Orders = Literal["both", "random"]
 """How often each pair is asked: in both orders, or in one that is drawn."""
-
-_READ = Sampling(max_new_tokens=1)
-"""How a fast answer is drawn: the likeliest of the read tokens."""
-
-_WRITTEN = Sampling(max_new_tokens=32)
-"""How a fast answer is drawn where its tokens cannot be read: it is written, and states its difference."""
-
-
-class Result(Record):
-    """The answer about two pictures, from both orders. ``A`` is the first picture, ``B`` the second."""
-
-    winner: Winner | None
-    """None: the model gave no usable answer."""
-    probability: Annotated[FiniteFloat, Field(ge=0.0, le=1.0)] | None
-    """P(first is better), from the model's token probabilities, averaged over the orders."""
-    delta: Delta | None
-    """Score of the first minus score of the second, in points; averaged over the orders."""
-    failure: str | None
-    """Why there is no winner: the reason of each order; None when there is one."""
-    rationale: str | None
-    """The model's reasoning, untouched; its letters are those of ``rationale_order``. None in the fast mode,
-    and when no order's reasoning agrees with the winner."""
-    rationale_order: Order | None
-    """``forward``: A in the reasoning is the first picture; ``swapped``: A in it is the second picture."""
-    factors: tuple[Factor, ...]
-    """The factors that the reasoning calls decisive."""
-    order_consistent: bool | None
-    """Whether both orders name the same picture, or both a tie; None: fewer than two orders answered."""
-    comparisons: tuple[Comparison, ...]
-    """Forward, then swapped; empty when the model was not asked."""
-    first: ImageRef
-    second: ImageRef
-    model: str
-    revision: str
-    prompt_id: str
-    """``name/version@hash``."""
-    mode: Mode
-    notes: tuple[str, ...]
-    """What the reader of the result should know, as sentences; usually empty."""
-
-
-class ReferenceSet(Record):
-    """Pictures that others are scored against, with the strengths that one judge gave them."""
-
-    name: str
-    """``name@digest of the pictures``."""
-    pictures: tuple[ImageRef, ...]
-    ranking: Ranking
-    model: str
-    revision: str
-    prompt_id: str
-    mode: Mode
-
-
-class Score(Record):
-    """Where one picture stands among a reference set."""
-
-    image: ImageRef
-    score: Annotated[FiniteFloat, Field(ge=0.0, le=9.0)]
-    """In points of 0 to 9; 4.5: as good as the mean of the set; cut off at the ends [ours]."""
-    error: FiniteFloat
-    """Standard error of the score, in points; that of the references' own strengths is not in it."""
-    strength: FiniteFloat
-    """Bradley-Terry strength, in logits; 0 is the mean of the set."""
-    better_than: int
-    """References with a lower strength."""
-    references: str
-    """The set's name; scores against different sets cannot be compared."""
-    n_references: int
-    n_calls: int
-    n_failed: int
-    """Questions without a usable answer: counted, never guessed."""
-    model: str
-    revision: str
-    prompt_id: str
-    mode: Mode
-
-
-@dataclass(frozen=True)
-class _Judgement:
-    """A comparison with what its probability was made of."""
-
-    comparison: Comparison
-    log_odds: float | None
-    """Natural log-odds that the picture shown as A is better; None: the answer could not be read."""
-
-    @property
-    def verdict(self) -> Verdict | None:
-        """The verdict with the first picture as A, whatever the order."""
-        verdict = self.comparison.verdict
-        if verdict is None or self.comparison.order == "forward":
-            return verdict
-        return verdict.swapped()
 
 
 class Assessor:
@@ -174,6 +69,7 @@ class Assessor:
         """
         self.backend = backend
         self.reader = known_reader(reader)
+        self._questions = Questions(backend, self.reader)
         self.mode = known_mode(mode)
         self._prompts = {**prompts.COMPARE, self.mode: known_prompt(self.mode, prompt)}
         self.sampling = Sampling() if sampling is None else sampling
@@ -181,53 +77,124 @@ class Assessor:
     @property
     def prompt_id(self) -> str:
         """``name/version@hash`` of the question in the assessor's own mode."""
-        return prompts.load(self._prompts[self.mode]).id
+        return self._prompt(self.mode).id
 
-    def compare(self, first: str | Path | Image.Image, second: str | Path | Image.Image) -> Result:
+    def calibration(self, mode: Mode) -> Temperature | None:
+        """The temperature that counts for the model's probabilities in a mode; None: nothing is known of them."""
+        return temperature_of(self.backend, self._prompt("fast").id, mode)
+
+    def compare(
+        self,
+        first: str | Path | Image.Image,
+        second: str | Path | Image.Image,
+        *,
+        check: bool = True,
+        samples: int = 0,
+    ) -> Result:
         """Compare two pictures, given as files or as RGB (or grey) pictures in memory.
+
+        Args:
+            first: a picture.
+            second: another.
+            check: measure both pictures and hold the reasoning against that; only in the reasoned mode.
+            samples: as for :meth:`compare_many`.
 
         Raises:
             ImageError: a picture that cannot be used; names it and the remedy.
             BackendError: the model cannot be asked.
+            InputError: ``samples`` is negative, or asked for in the fast mode.
         """
-        return self.compare_many([(_loaded(first), _loaded(second))])[0]
+        pair = _loaded(first), _loaded(second)
+        in_memory = {
+            loaded.ref.id: given
+            for loaded, given in zip(pair, (first, second), strict=True)
+            if isinstance(given, Image.Image)
+        }
+
+        def pixels(picture: LoadedImage) -> Image.Image | None:
+            return in_memory.get(picture.ref.id) or reasons.from_file(picture)
+
+        return self.compare_many([pair], check=pixels if check else False, samples=samples)[0]
 
     def compare_many(
         self,
         pairs: Sequence[tuple[LoadedImage, LoadedImage]],
         mode: Mode | None = None,
         orders: Orders = "both",
+        *,
+        check: bool | reasons.Pixels = False,
+        samples: int = 0,
     ) -> list[Result]:
         """Compare many pairs of loaded pictures, in as few and as large batches as the backend makes of them.
+
+        In the reasoned mode the verdict is read without reasons, as in the fast one, and the reasons are written beside
+        it; where the model's probabilities cannot be read, the verdict is the written one.
 
         Args:
             pairs: pictures with their ids; pairs with equal ids are ties and cost nothing.
             mode: None: the assessor's.
             orders: ``both``, or ``random``: one, drawn from the two ids, at half the cost and not debiased.
+            check: measure the pictures of each pair and hold the reasoning against that, up to seconds a pair; only in
+                the reasoned mode. True: at their own resolution as far as their files are there; or what gives a
+                picture at its own resolution.
+            samples: further reasonings to draw for each pair that is decided; of those that agree with the verdict, the
+                best supported one is shown. It takes ``check``.
 
         Raises:
             BackendError: the model cannot be asked, or its probabilities are not numbers.
-            InputError: unknown mode.
+            InputError: unknown mode; or ``samples`` is negative, or asked for without ``check`` or in the fast mode.
         """
         mode = self.mode if mode is None else known_mode(mode)
-        prompt = prompts.load(self._prompts[mode])
-        asked: list[tuple[Order, Request]] = []
-        shown: list[tuple[Order, ...]] = []
+        pixels = reasons.from_file if check is True else (check or None)
+        check_samples(samples, mode)
+        if samples and pixels is None:
+            raise InputError(f"samples is {samples}, and nothing is measured to choose among them by; ask with check")
+        prompt = self._prompt(mode)
+        asked: list[list[Asked]] = []
         for first, second in pairs:
             chosen: tuple[Order, ...] = ()
             if first.ref.id != second.ref.id:
                 chosen = _ORDERS if orders == "both" else (_drawn_order(first.ref.id, second.ref.id),)
-            shown.append(chosen)
-            for order in chosen:
-                images = (first.image, second.image) if order == "forward" else (second.image, first.image)
-                asked.append((order, Request(prompt, images)))
-        judgements = iter(self._fast(asked) if mode == "fast" else self._reasoned(asked))
+            shown = {"forward": (first.image, second.image), "swapped": (second.image, first.image)}
+            asked.append([(order, Request(prompt, shown[order])) for order in chosen])
+        answered = self._asked(asked, mode)
+        draws = self._drawn(asked, answered, samples) if samples else [[] for _ in asked]
         return [
-            self._result(first, second, [next(judgements) for _ in chosen], mode, prompt)
-            if chosen
-            else self._same(first, second, mode, prompt)
-            for (first, second), chosen in zip(pairs, shown, strict=True)
+            self._result(pair, found, drawn, mode, pixels) if requests else self._same(*pair, mode, prompt)
+            for pair, requests, found, drawn in zip(pairs, asked, answered, draws, strict=True)
         ]
+
+    def _asked(self, asked: Sequence[Sequence[Asked]], mode: Mode) -> list[list[Comparison]]:
+        """The answers about each pair, one for each request."""
+        flat = [request for requests in asked for request in requests]
+        if mode == "fast":
+            return _by_pair(self._questions.fast(flat), asked)
+        written = _by_pair(self._questions.reasoned(flat, self.sampling), asked)
+        # Where no order says anything that can be used there are no reasons, and no verdict to look for.
+        usable = [number for number, found in enumerate(written) if any(one.verdict is not None for one in found)]
+        told, requests = [written[number] for number in usable], [asked[number] for number in usable]
+        read = self._questions.with_readings(
+            [one for found in told for one in found], [one for its in requests for one in its], self._prompt("fast")
+        )
+        for number, found in zip(usable, _by_pair(read, requests), strict=True):
+            written[number] = found
+        return written
+
+    def _drawn(
+        self, asked: Sequence[Sequence[Asked]], answered: Sequence[Sequence[Comparison]], samples: int
+    ) -> list[list[Comparison]]:
+        """Further reasonings about each pair that is decided."""
+        wanted: list[Sequence[Asked]] = []
+        for requests, found in zip(asked, answered, strict=True):
+            decision = both_orders.decide(found, "reasoned")
+            wanted.append(requests if decision is not None and decision.winner is not None else ())
+        places = [number for number, requests in enumerate(wanted) if requests]
+        drawn = reasons.draw(self._questions, [wanted[number] for number in places], samples, self.sampling)
+        given = dict(zip(places, drawn, strict=True))
+        return [given.get(number, []) for number in range(len(asked))]
+
+    def _prompt(self, mode: Mode) -> Prompt:
+        return prompts.load(self._prompts[mode])
 
     def rank(
         self,
@@ -310,10 +277,11 @@ class Assessor:
                 failed = sum(comparison.failure is not None for comparison in result.comparisons)
                 n_calls += len(result.comparisons)
                 n_failed += failed
-                if result.probability is not None:
+                won = own_probability(result)
+                if won is not None:
                     # A copy of a reference is a tie that nobody was asked about; it weighs as much as an asked one.
                     weight = len(result.comparisons) - failed if result.comparisons else len(_ORDERS)
-                    outcomes.append((references.ranking.scores[reference.id], result.probability, float(weight)))
+                    outcomes.append((references.ranking.scores[reference.id], won, float(weight)))
         if not outcomes:
             raise ParseError("no_usable_answer", f"{picture.ref.path}: none of {n_calls} answers could be used")
         strength, error = ranking.fit_one(outcomes)
@@ -370,116 +338,6 @@ class Assessor:
                 "scores of different judges cannot be compared: rank the set anew"
             )
 
-    def _fast(self, asked: Sequence[tuple[Order, Request]]) -> list[_Judgement]:
-        """Each request read at the verdict token; written out where the backend cannot read it."""
-        rows = self._read([replace(request, prefix=answers.WINNER_PREFIX) for _, request in asked])
-        source = probabilities_of(self.backend)
-        unread = [
-            request
-            for (_, request), row in zip(asked, rows, strict=True)
-            if isinstance(row, Failure) and row.reason == "no_logprob"
-        ]
-        texts = iter(_each(lambda: self.backend.generate(unread, _WRITTEN)) if unread else [])
-        judgements = []
-        for (order, request), row in zip(asked, rows, strict=True):
-            if isinstance(row, Failure):
-                text = next(texts) if row.reason == "no_logprob" else row
-                found = self._parsed(text, "fast")
-                # What does not follow the form is no reason to hide why the probability could not be read.
-                comparison = self._written(order, request, text, row if isinstance(found, Failure) else found, _WRITTEN)
-                if isinstance(found, Reading):
-                    comparison = comparison.model_copy(update={"probability_failure": row.reason})
-                judgements.append(_Judgement(comparison, None))
-                continue
-            log_odds = float(row[0] - row[1])
-            comparison = Comparison(
-                order=order,
-                verdict=answers.stated(delta_of(log_odds)),
-                failure=None,
-                raw=answers.WINNER_PREFIX + _CHOICES[int(row.argmax())],
-                probability=_sigmoid(log_odds),
-                model=self.backend.model,
-                revision=self.backend.revision,
-                prompt_id=request.prompt.id,
-                sampling=_READ,
-                probability_from=source,
-            )
-            judgements.append(_Judgement(comparison, log_odds))
-        return judgements
-
-    def _reasoned(self, asked: Sequence[tuple[Order, Request]]) -> list[_Judgement]:
-        """Each request written out, then read at the verdict token of that very text."""
-        requests = [request for _, request in asked]
-        texts = _each(lambda: self.backend.generate(requests, self.sampling)) if requests else []
-        parsed = [self._parsed(text, "reasoned") for text in texts]
-        prefixes = [
-            _up_to_verdict(text) if isinstance(found, Reading) and isinstance(text, str) else None
-            for text, found in zip(texts, parsed, strict=True)
-        ]
-        rows = iter(
-            self._read(
-                [
-                    replace(request, prefix=prefix)
-                    for request, prefix in zip(requests, prefixes, strict=True)
-                    if prefix is not None
-                ]
-            )
-        )
-        source = probabilities_of(self.backend)
-        judgements = []
-        for (order, request), text, found, prefix in zip(asked, texts, parsed, prefixes, strict=True):
-            comparison, log_odds = self._written(order, request, text, found, self.sampling), None
-            if isinstance(found, Reading):
-                row = (
-                    Failure("no_verdict_token", "the verdict is no token of its own") if prefix is None else next(rows)
-                )
-                if isinstance(row, Failure):  # the verdict stands all the same
-                    comparison = comparison.model_copy(update={"probability_failure": row.reason})
-                else:
-                    log_odds = float(row[0] - row[1])
-                    read = {"probability": _sigmoid(log_odds), "probability_from": source}
-                    comparison = comparison.model_copy(update=read)
-            judgements.append(_Judgement(comparison, log_odds))
-        return judgements
-
-    def _parsed(self, text: str | Failure, mode: Mode) -> Reading | Failure:
-        """What a written answer says, or the reason why it says nothing."""
-        if isinstance(text, Failure):
-            return text
-        try:
-            return lenient.read(text, mode, self.reader)
-        except ParseError as error:
-            return Failure(error.reason, str(error))
-
-    def _written(
-        self, order: Order, request: Request, text: str | Failure, found: Reading | Failure, sampling: Sampling
-    ) -> Comparison:
-        """The comparison that a text makes, its probability not read yet."""
-        return Comparison(
-            order=order,
-            verdict=found.verdict if isinstance(found, Reading) else None,
-            failure=None if isinstance(found, Reading) else found.reason,
-            raw="" if isinstance(text, Failure) else text,
-            probability=None,
-            model=self.backend.model,
-            revision=self.backend.revision,
-            prompt_id=request.prompt.id,
-            sampling=sampling,
-            reader=found.reader if isinstance(found, Reading) else lenient.STRICT,
-            changes=changes_of(self.backend),
-        )
-
-    def _read(self, requests: Sequence[Request]) -> list[NDArray[np.float64] | Failure]:
-        """Log-probabilities of " A", " B", " tie", shape (3,) for each request."""
-        if not requests:
-            return []
-        rows = _each(lambda: self.backend.read(requests, _CHOICES))
-        if not all(isinstance(row, Failure) or np.isfinite(row).all() for row in rows):
-            raise BackendError(
-                f"{self.backend.model} gives probabilities that are not numbers; its weights are damaged: copy it again"
-            )
-        return rows
-
     def _same(self, first: LoadedImage, second: LoadedImage, mode: Mode, prompt: Prompt) -> Result:
         """The result for two copies of one picture."""
         return Result(
@@ -506,72 +364,55 @@ class Assessor:
 
     def _result(
         self,
-        first: LoadedImage,
-        second: LoadedImage,
-        judgements: Sequence[_Judgement],
+        pair: tuple[LoadedImage, LoadedImage],
+        comparisons: Sequence[Comparison],
+        draws: Sequence[Comparison],
         mode: Mode,
-        prompt: Prompt,
+        pixels: reasons.Pixels | None,
     ) -> Result:
         """The orders put together, by the rules of docs/reading.md."""
-        notes = _notes(first, second)
-        answered = [judgement for judgement in judgements if judgement.verdict is not None]
-        read = [
-            -judgement.log_odds if judgement.comparison.order == "swapped" else judgement.log_odds
-            for judgement in answered
-            if judgement.log_odds is not None
-        ]
-        # Of one verdict out of two it would be debiased in one half only.
-        log_odds = _mean(read) if len(read) == len(answered) else None
-        verdicts = [verdict for judgement in judgements if (verdict := judgement.verdict) is not None]
-        if mode == "fast" and log_odds is not None:
-            delta: float | None = delta_of(log_odds)
-        else:
-            delta = _mean(verdict.delta for verdict in verdicts)
-        winner = None if delta is None else winner_of(delta)
-        probability = None if log_odds is None else _sigmoid(log_odds)
-        failures = [
-            f"{judgement.comparison.order}: {judgement.comparison.failure}"
-            for judgement in judgements
-            if judgement.comparison.failure is not None
-        ]
-        if len(judgements) == 1:
-            notes.append(f"asked in one order alone ({judgements[0].comparison.order}): the result is not debiased")
-        elif len(failures) == 1:
-            notes.append(f"only one order gave a usable answer ({failures[0]}): the result is not debiased")
-        unread = [
-            f"{judgement.comparison.order}: {judgement.comparison.probability_failure}"
-            for judgement in answered
-            if judgement.comparison.probability_failure is not None
-        ]
-        if unread:
-            notes.append(f"there is no probability, because it could not be read ({'; '.join(unread)})")
-        if any(judgement.comparison.probability_from == "listed" for judgement in answered):
-            notes.append("the probability is read from the few likeliest tokens that the server lists")
-        if any(judgement.comparison.reader != lenient.STRICT for judgement in answered):
-            notes.append(f"the model did not follow the form to the letter; read by {lenient.LENIENT}")
-        chosen = next((judgement for judgement in judgements if _supports(judgement, winner)), None)
+        first, second = pair
+        decision = both_orders.decide(comparisons, mode)
+        notes = [*_notes(first, second), *_told(comparisons, decision, mode)]
+        log_odds = None if decision is None else decision.log_odds
+        calibration = None if log_odds is None else self.calibration(mode)
+        evidence, shown = None, None
+        if mode == "reasoned" and decision is not None:
+            if pixels is not None:
+                evidence, about = reasons.evidence_of(first, second, pixels)
+                notes += about
+            candidates = both_orders.supporting([*comparisons, *draws], decision.winner)
+            # Without draws the forward reasoning goes before the swapped one, however well each is supported.
+            shown = reasons.best_supported(candidates if draws else candidates[:1], evidence)
+            if shown is None and decision.winner is not None:
+                notes.append("no reasoning agrees with the verdict, so none is shown")
         rationale = None
-        if chosen is not None and chosen.comparison.verdict is not None:
-            rationale = chosen.comparison.verdict.rationale
-        if mode == "reasoned" and verdicts and rationale is None:
-            notes.append("the two orders contradict each other, and no reasoning agrees with their mean")
-        if mode == "reasoned" and _disagree(winner, probability):
-            notes.append("the stated differences and the token probabilities favour different pictures")
+        if shown is not None and shown.comparison.verdict is not None:
+            rationale = shown.comparison.verdict.rationale
+        claims = None if shown is None else shown.claims
         return Result(
-            winner=winner,
-            probability=probability,
-            delta=delta,
-            failure="; ".join(failures) if winner is None else None,
+            winner=None if decision is None else decision.winner,
+            undecided=None if decision is None else decision.undecided,
+            probability=None if log_odds is None else _believed(log_odds, calibration),
+            delta=None if decision is None else decision.delta,
+            log_odds=log_odds,
+            calibration=calibration,
+            failure="; ".join(_failures(comparisons)) if decision is None else None,
             rationale=None if rationale is None else rationale.text,
-            rationale_order=None if rationale is None or chosen is None else chosen.comparison.order,
+            rationale_order=None if rationale is None or shown is None else shown.comparison.order,
             factors=() if rationale is None else rationale.factors,
-            order_consistent=verdicts[0].winner == verdicts[1].winner if len(verdicts) == len(_ORDERS) else None,
-            comparisons=tuple(judgement.comparison for judgement in judgements),
+            order_consistent=None if decision is None else decision.consistent,
+            comparisons=tuple(comparisons),
+            draws=tuple(draws),
+            claims=claims,
+            claims_summary=None if claims is None or shown is None else summary(claims, shown.comparison.order),
+            evidence=evidence,
+            measured=() if evidence is None else table(evidence, claims),
             first=first.ref,
             second=second.ref,
             model=self.backend.model,
             revision=self.backend.revision,
-            prompt_id=prompt.id,
+            prompt_id=self._prompt(mode).id,
             mode=mode,
             notes=tuple(notes),
         )
@@ -607,6 +448,23 @@ def known_prompt(mode: Mode, name: str | None) -> str:
     return name or known[0]
 
 
+def check_samples(samples: int, mode: Mode) -> None:
+    """
+    Raises:
+        InputError: there is no such number of further reasonings, or no reasoning in the mode.
+    """
+    if samples < 0:
+        raise InputError(f"samples is {samples}; give 0 or more")
+    if samples and mode == "fast":
+        raise InputError(f"samples is {samples}, and the fast mode gives no reasons; ask in the reasoned mode")
+
+
+def _by_pair(found: Sequence[Comparison], asked: Sequence[Sequence[Asked]]) -> list[list[Comparison]]:
+    """Answers one after another, cut into those about each pair."""
+    rest = iter(found)
+    return [[next(rest) for _ in requests] for requests in asked]
+
+
 def _drawn_order(first: str, second: str) -> Order:
     """One of the two orders, drawn from the ids: the same picture stands first however the pair is listed."""
     low, high = sorted((first, second))
@@ -632,84 +490,41 @@ def unchanged(picture: LoadedImage | ImageRef) -> LoadedImage:
     return loaded
 
 
-def answer_of(result: Result) -> Answer:
-    """What a ranking takes from a result about two different pictures. A verdict without a probability is nothing that
-    it can use, so the questions count as failed."""
-    n_failed = sum(comparison.failure is not None for comparison in result.comparisons)
-    return Answer(
-        first=result.first.id,
-        second=result.second.id,
-        probability=result.probability,
-        n_calls=len(result.comparisons),
-        n_failed=len(result.comparisons) if result.probability is None else n_failed,
-    )
+def _believed(log_odds: float, calibration: Temperature | None) -> float:
+    """The probability that is claimed."""
+    if calibration is None:
+        return sigmoid(log_odds)
+    most = calibration.ceiling
+    return min(most, max(1.0 - most, sigmoid(log_odds / calibration.temperature)))
 
 
-def delta_of(log_odds: float) -> float:
-    """The difference, in points, that stands for a preference: TAU times the probit of its probability.
-
-    >>> delta_of(0.0), round(delta_of(1.6684), 2), delta_of(1000.0)
-    (0.0, 2.0, 9.0)
-    """
-    return points_of(_sigmoid(log_odds))
+def _failures(comparisons: Sequence[Comparison]) -> list[str]:
+    return [f"{one.order}: {one.failure}" for one in comparisons if one.failure is not None]
 
 
-def points_of(probability: float) -> float:
-    """The same, of a probability.
-
-    >>> points_of(0.5), round(points_of(0.8413), 2), points_of(0.0)
-    (0.0, 2.0, -9.0)
-    """
-    probit = NormalDist()
-    limit = probit.cdf(MAX_DELTA / TAU)
-    # Compared before the probit is taken, because that of 0 and 1 does not exist.
-    if probability >= limit:
-        return MAX_DELTA
-    if probability <= 1.0 - limit:
-        return -MAX_DELTA
-    return TAU * probit.inv_cdf(probability)
-
-
-def _sigmoid(log_odds: float) -> float:
-    """1 / (1 + exp(-x)), in the form that does not overflow."""
-    return 0.5 * (1.0 + math.tanh(0.5 * log_odds))
-
-
-def _mean(values: Iterable[float]) -> float | None:
-    found = list(values)
-    return fmean(found) if found else None
-
-
-def _each(ask: Callable[[], Iterable[_T]]) -> list[_T | Failure]:
-    """The answers of a batch; a request that was lost loses only itself."""
-    try:
-        return list(ask())
-    except PartlyAnswered as partly:
-        return cast("list[_T | Failure]", list(partly.answers))
-
-
-def _up_to_verdict(text: str) -> str | None:
-    """An answer up to where its winner is named; None: the name does not follow as a choice has it.
-
-    >>> _up_to_verdict("Winner: B\\nDifference: -1.0"), _up_to_verdict("Winner: Picture B\\nDifference: -1.0")
-    ('Winner:', None)
-    """
-    # The last occurrence is the answer's: the reasoning itself may contain the word.
-    end = text.rfind(answers.WINNER_PREFIX) + len(answers.WINNER_PREFIX)
-    followed = end >= len(answers.WINNER_PREFIX) and text[end:].partition("\n")[0].rstrip() in _CHOICES
-    return text[:end] if followed else None
-
-
-def _supports(judgement: _Judgement, winner: Winner | None) -> bool:
-    verdict = judgement.verdict
-    return verdict is not None and verdict.winner == winner
-
-
-def _disagree(winner: Winner | None, probability: float | None) -> bool:
-    """Whether winner and probability name different pictures; a tie goes with every probability."""
-    if probability is None or winner is None or winner == "tie":
-        return False
-    return (probability < 0.5) if winner == "A" else (probability > 0.5)
+def _told(comparisons: Sequence[Comparison], decision: both_orders.Decision | None, mode: Mode) -> list[str]:
+    """What the reader of a result should know about how its verdict was found, as sentences."""
+    notes = []
+    failures = _failures(comparisons)
+    read = decision is not None and decision.log_odds is not None
+    if len(comparisons) == 1:
+        notes.append(f"asked in one order alone ({comparisons[0].order}): the result is not debiased")
+    elif len(failures) == 1 and mode == "reasoned" and read:
+        notes.append(f"only one order gave usable reasons ({failures[0]}); the verdict is that of both")
+    elif len(failures) == 1:
+        notes.append(f"only one order gave a usable answer ({failures[0]}): the result is not debiased")
+    unread = [
+        f"{one.order}: {one.probability_failure}"
+        for one in comparisons
+        if one.verdict is not None and one.probability_failure is not None
+    ]
+    if unread and decision is not None and not read:
+        notes.append(f"there is no probability, because it could not be read ({'; '.join(unread)})")
+    if any(one.probability_from == "listed" for one in comparisons):
+        notes.append("the probability is read from the few likeliest tokens that the server lists")
+    if any(one.reader != lenient.STRICT for one in comparisons):
+        notes.append(f"the model did not follow the form to the letter; read by {lenient.LENIENT}")
+    return notes
 
 
 def _notes(first: LoadedImage, second: LoadedImage) -> list[str]:

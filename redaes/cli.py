@@ -1,7 +1,7 @@
 """The command line: ``redaes compare``, ``score``, ``rank``, ``serve``, ``eval``, ``demo``, ``data``, ``doctor``.
 
-Exit status: 0 an answer; 2 the input is wrong; 3 the model gave no usable answer; 4 the model cannot be
-loaded or asked, or a package is missing; 5 finished, but some of the input could not be used, and is named.
+Exit status: 0 an answer, "undecided" among them; 2 the input is wrong; 3 the model gave no usable answer; 4 the model
+cannot be loaded or asked, or a package is missing; 5 finished, but some of the input could not be used, and is named.
 With ``--json``, standard output holds JSON Lines and nothing else. Nothing heavy is imported before a command
 needs it.
 """
@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from redaes import nano
+from redaes.assessing.words import printable
 from redaes.errors import BackendError, ImageError, InputError, MissingDependency, ParseError, RedaesError
 
 if TYPE_CHECKING:
@@ -96,26 +97,41 @@ def compare(
     reader: Annotated[
         str, typer.Option(help="strict; lenient: also unambiguous variants of the form, for models not trained on it.")
     ] = "strict",
+    samples: Annotated[
+        int,
+        typer.Option(
+            metavar="N",
+            help="Draw N further reasonings, and show the one that the pictures support best. The verdict stays.",
+        ),
+    ] = 0,
+    check: Annotated[
+        bool, typer.Option("--check/--no-check", help="Measure the pictures, and hold the reasoning against that.")
+    ] = True,
 ) -> None:
     """Say which of two pictures looks better, by how much, and why."""
     with _errors_reported(as_json):
-        from redaes.assessor import Assessor, known_mode
+        from redaes.assessor import Assessor, check_samples, known_mode
         from redaes.images import load_image
         from redaes.lenient import known_reader
 
         # What costs little is checked before a model is loaded.
         way, read_by = known_mode(mode), known_reader(reader)
+        check_samples(samples, way)
+        if samples and not check:
+            raise InputError("--samples chooses by what is measured; leave --no-check out")
         pair = load_image(first), load_image(second)
         with _quiet():
             assessor = Assessor(_backend(model, adapter, device), mode=way, reader=read_by)
-            (result,) = assessor.compare_many([pair])
+            (result,) = assessor.compare_many([pair], check=check, samples=samples)
     if as_json:
         typer.echo(json.dumps(result.as_json()))
-    if result.winner is None:
+    if result.failure is not None:
         _say_no_answer(result)
         raise typer.Exit(EXIT_NO_ANSWER)
     if not as_json:
-        _show(result)
+        from redaes.assessing.terminal import show
+
+        show(result, nano.limits(result.model, result.revision))
 
 
 @app.command()
@@ -134,6 +150,7 @@ def score(
 ) -> None:
     """Say where single pictures stand among a fixed set of others, in points of 0 to 9."""
     n_unusable = 0
+    limits = None
     with _errors_reported(as_json):
         from redaes.assessor import Assessor
         from redaes.images import load_image
@@ -156,10 +173,13 @@ def score(
                 if as_json:
                     typer.echo(json.dumps(given.as_json()))
                 else:
+                    limits = nano.limits(given.model, given.revision)
                     typer.echo(
-                        f"{given.score:.1f} ± {given.error:.1f}  {_printable(picture)}  (better than "
-                        f"{given.better_than} of {given.n_references} of {_printable(given.references)})"
+                        f"{given.score:.1f} ± {given.error:.1f}  {printable(picture)}  (better than "
+                        f"{given.better_than} of {given.n_references} of {printable(given.references)})"
                     )
+        if limits is not None:
+            typer.echo(limits, err=True)
     if n_unusable:
         raise typer.Exit(EXIT_PARTIAL)
 
@@ -231,9 +251,12 @@ def rank(
     for one in summary.unreadable:
         _say_unusable(str(one.path), one.reason, as_json)
     for reason in summary.failed:
-        typer.echo(f"redaes: {_printable(reason)}", err=True)
+        typer.echo(f"redaes: {printable(reason)}", err=True)
     if not as_json:
         _show_summary(summary, out, write_xmp)
+        limits = nano.limits(str(ranker.provenance["model"]), str(ranker.provenance["revision"]))
+        if limits is not None:
+            typer.echo(limits, err=True)
     if summary.unreadable or summary.failed:
         raise typer.Exit(EXIT_PARTIAL)
 
@@ -572,7 +595,7 @@ def _errors_reported(as_json: bool) -> Iterator[None]:
         if as_json:
             typer.echo(json.dumps({"error": type(error).__name__, "message": str(error)}), err=True)
         else:
-            typer.echo(f"redaes: {_printable(str(error))}", err=True)
+            typer.echo(f"redaes: {printable(str(error))}", err=True)
         if isinstance(error, BackendError | MissingDependency):
             status = EXIT_BACKEND
         else:
@@ -580,25 +603,12 @@ def _errors_reported(as_json: bool) -> Iterator[None]:
         raise typer.Exit(status) from error
 
 
-def _printable(text: str) -> str:
-    """Text from files or models without what would steer the terminal."""
-    return "".join(character if character.isprintable() or character == "\n" else "\ufffd" for character in text)
-
-
-def _names(result: Result) -> tuple[str, str]:
-    """What to call the pictures: file names, or whole paths where those are equal."""
-    first, second = result.first.path, result.second.path
-    if first.name == second.name:
-        return _printable(str(first)), _printable(str(second))
-    return _printable(first.name), _printable(second.name)
-
-
 def _say_unusable(path: str, reason: object, as_json: bool) -> None:
     """One input of many that could not be used: the rest goes on."""
     if as_json:
         typer.echo(json.dumps({"path": path, "error": str(reason)}))
     else:
-        typer.echo(f"redaes: {_printable(str(reason))}", err=True)
+        typer.echo(f"redaes: {printable(str(reason))}", err=True)
 
 
 def _show_summary(summary: Summary, out: Path, write_xmp: bool) -> None:
@@ -618,55 +628,4 @@ def _show_summary(summary: Summary, out: Path, write_xmp: bool) -> None:
 def _say_no_answer(result: Result) -> None:
     typer.echo(f"redaes: {result.model} gave no usable answer ({result.failure}). It wrote:", err=True)
     for comparison in result.comparisons:
-        typer.echo(f"--- {comparison.order}\n{_printable(comparison.raw)}", err=True)
-
-
-def _in_words(points: float) -> str:
-    """The size of a difference that is no tie, in points, in words of ours."""
-    if points < 1.0:
-        return "slightly"
-    return "clearly" if points < 3.0 else "far"
-
-
-def _show(result: Result) -> None:
-    """Print the result for reading."""
-    from rich.console import Console, Group
-    from rich.panel import Panel
-    from rich.text import Text
-
-    from redaes.types import TIE_MARGIN
-
-    first, second = _names(result)
-    winner, delta, probability = result.winner, result.delta, result.probability
-    if winner is None or delta is None or probability is None:
-        raise AssertionError("a result without a winner is reported elsewhere")
-    if winner == "tie":
-        title = "No visible difference"
-        lines = [
-            f"difference   below {TIE_MARGIN} points: a tie",
-            f"probability  {probability:.0%} that {first} is better",
-        ]
-    else:
-        better, worse, sure = (first, second, probability) if winner == "A" else (second, first, 1.0 - probability)
-        title = f"{better} is better"
-        lines = [
-            f"difference   {abs(delta):.1f} points: {_in_words(abs(delta))} better than {worse}",
-            f"probability  {sure:.0%}",
-        ]
-    if result.factors:
-        lines.append(f"decided by   {', '.join(result.factors)}")
-    if result.order_consistent is not None:
-        answer = "the same answer in both orders" if result.order_consistent else "the answer changes with the order"
-        lines.append(f"consistency  {answer}")
-    if result.rationale is not None:
-        letters = (first, second) if result.rationale_order == "forward" else (second, first)
-        lines += ["", _printable(result.rationale), f"(A is {letters[0]}, B is {letters[1]})"]
-    if result.notes:
-        lines += ["", *(f"note: {_printable(note)}" for note in result.notes)]
-    provenance = f"{_printable(result.model)} @ {result.revision}, {result.prompt_id}, {result.mode}"
-    console = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
-    text = Text("\n".join(lines))
-    if console.is_terminal:
-        console.print(Panel(Group(text, Text(f"\n{provenance}", style="dim")), title=Text(title, style="bold")))
-    else:
-        console.print(Text(f"{title}\n"), text, Text(f"\n{provenance}"), sep="\n")
+        typer.echo(f"--- {comparison.order}\n{printable(comparison.raw)}", err=True)

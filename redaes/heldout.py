@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike
 from pydantic import FiniteFloat
 
 from redaes import metrics, prompts
+from redaes.assessing.orders import stated, supporting
 from redaes.assessor import Assessor, Result
 from redaes.backends.base import Backend
 from redaes.errors import InputError
@@ -103,9 +104,10 @@ class Answer(Record):
 
 
 class Reasoned(Record):
-    """The outcome of one pair in the reasoned mode."""
+    """The outcome of one pair in the reasoned mode: what the model writes, not the verdict that is read beside it."""
 
     outcome: Outcome
+    """Difference and consistency of what was written; the probability is the result's, which is read."""
     winner: Winner | None
     rationale: str | None
     """The reasoning shown for the pair: the first that agrees with the winner."""
@@ -344,6 +346,16 @@ def _outcome(record: PairRecord, result: Result) -> Outcome:
     )
 
 
+def _written(record: PairRecord, result: Result) -> Outcome:
+    """What the model wrote of a pair, both orders together. The verdict of such a result is read without reasons, and
+    would say nothing of what the model says when it argues."""
+    if not result.comparisons:
+        return _outcome(record, result)
+    said = stated(result.comparisons)
+    delta, consistent = (None, None) if said is None else (said.delta, said.consistent)
+    return _outcome(record, result).model_copy(update={"delta": delta, "order_consistent": consistent})
+
+
 def _reasoned(record: PairRecord, result: Result) -> Reasoned:
     answers = []
     for comparison in result.comparisons:
@@ -363,11 +375,15 @@ def _reasoned(record: PairRecord, result: Result) -> Reasoned:
                 text=comparison.raw,
             )
         )
+    outcome = _written(record, result)
+    winner = None if outcome.delta is None else winner_of(outcome.delta)
+    shown = next(iter(supporting(result.comparisons, winner)), None)
+    verdict = None if shown is None else shown.verdict
     return Reasoned(
-        outcome=_outcome(record, result),
-        winner=result.winner,
-        rationale=result.rationale,
-        rationale_order=result.rationale_order,
+        outcome=outcome,
+        winner=winner,
+        rationale=None if verdict is None or verdict.rationale is None else verdict.rationale.text,
+        rationale_order=None if shown is None else shown.order,
         answers=tuple(answers),
     )
 

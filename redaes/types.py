@@ -224,7 +224,8 @@ class Comparison(Record):
     raw: str
     """The model's text, untouched."""
     probability: Annotated[FiniteFloat, Field(ge=0.0, le=1.0)] | None
-    """P(picture shown as A is better), read from token probabilities; None: not offered by the backend."""
+    """P(picture shown as A is better), read from token probabilities and not calibrated; None: not offered by the
+    backend."""
     model: str
     revision: str
     """What pins the model: a content hash or a hub revision."""
@@ -240,6 +241,11 @@ class Comparison(Record):
     """Why the probability of a verdict could not be read, where it was asked for."""
     changes: tuple[str, ...] = ()
     """What of the request a server could not use: ``without seed``, ``temperature=1``."""
+    log_odds: FiniteFloat | None = None
+    """Natural logarithm of the odds behind ``probability``, as the model has them."""
+    read_with: str | None = None
+    """``name/version@hash`` of the prompt with which the probability was read, where that is not ``prompt_id``: in the
+    reasoned mode the answer is written with one and the verdict is read with the other."""
 
     @model_validator(mode="after")
     def _verdict_or_failure(self) -> Comparison:

@@ -26,6 +26,7 @@ from redaes.backends.loading import (
 )
 from redaes.backends.preprocessing import at_size, picture_size, size_shown
 from redaes.backends.sampling import our_sampling
+from redaes.backends.temperatures import Temperature, read_temperatures
 from redaes.errors import BackendError, InputError, PromptError
 from redaes.images import MAX_ASPECT
 from redaes.prompts import Prompt
@@ -39,6 +40,9 @@ class LocalBackend:
     requests of a batch draw from one generator, so it is reproduced by the same requests with the same
     ``batch_size``.
     """
+
+    temperatures: tuple[Temperature, ...] = ()
+    """What is known of how far its probabilities can be believed: what lies beside its weights."""
 
     def __init__(
         self,
@@ -98,6 +102,7 @@ class LocalBackend:
         processor = load_processor(folder, max_pixels, adapter)
         network.eval()
         revision = revision_of(folder) if adapter is None else revision_of(folder, adapter)
+        self.temperatures = read_temperatures(folder if adapter is None else adapter)
         self._set_up(network, processor, name, at_size(revision, shown, picture_size(folder)), batch_size)
 
     @classmethod

@@ -32,6 +32,7 @@ from redaes.backends.base import Failure, Request
 from redaes.backends.chats import opens_thinking
 from redaes.backends.endpoint import ChatRequest, Endpoint, Picture, Reply, refuse_lost
 from redaes.backends.replies import N_LOGPROBS
+from redaes.backends.temperatures import Temperature
 from redaes.errors import BackendError, EndpointError, PartlyAnswered, PromptError
 from redaes.types import ProbabilitySource, Sampling
 
@@ -78,12 +79,15 @@ class ServerBackend:
     of a batch are lost for reasons that lie with the server.
     """
 
-    def __init__(self, endpoint: Endpoint, *, structured: bool = False) -> None:
+    def __init__(
+        self, endpoint: Endpoint, *, structured: bool = False, temperatures: tuple[Temperature, ...] = ()
+    ) -> None:
         """
         Args:
             endpoint: the server and the model's name there; not open. It is opened, and belongs to the backend.
             structured: hold reasoned comparisons to the grammar of answers while they are written. For models that
                 were not trained on it; answers then differ from those of a local backend where it would leave it.
+            temperatures: what is known of how far the model's probabilities can be believed.
 
         Raises:
             BackendError: the endpoint is open already.
@@ -91,6 +95,7 @@ class ServerBackend:
         """
         self.model = endpoint.model
         self.revision = endpoint.revision
+        self.temperatures = temperatures
         self._endpoint = endpoint
         self._structured = structured
         self._first_tokens: dict[tuple[str, ...], tuple[int, ...]] = {}

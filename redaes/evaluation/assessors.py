@@ -204,12 +204,14 @@ def _expected(question: Question, row: NDArray[np.float64]) -> Answer:
 
 def _asked_with(assessor: PairAssessor) -> dict[str, Any]:
     """What its answers depend on."""
+    calibration = assessor.calibration(assessor.mode)
     return {
         "model": assessor.backend.model,
         "revision": assessor.backend.revision,
         "prompt_ids": [assessor.prompt_id],
         "mode": assessor.mode,
         "sampling": assessor.sampling.model_dump(mode="json"),
+        **({} if calibration is None else {"temperature": calibration.temperature, "ceiling": calibration.ceiling}),
     }
 
 

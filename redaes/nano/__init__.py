@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from redaes.errors import BackendError
@@ -24,6 +25,9 @@ FILES = (
 )
 """What an embedded model cannot do without."""
 
+LIMITS = "limits.json"
+"""Beside the weights: what is to be said of them where they answer, with the revision that it was measured on."""
+
 
 def weights(name: str = NAME) -> Path:
     """The folder of an embedded model, as ``from_pretrained`` takes it.
@@ -41,3 +45,22 @@ def weights(name: str = NAME) -> Path:
             f"the embedded model at {folder} lacks {', '.join(missing)}; reinstall redaes, or name another model folder"
         )
     return folder
+
+
+def limits(name: str, revision: str) -> str | None:
+    """What a reader of an embedded model's answers is to know about it, as a sentence.
+
+    Args:
+        name: of the model that answers; any.
+        revision: of its weights.
+
+    Returns:
+        None: another model, or weights of which nothing was measured.
+    """
+    if name not in NAMES:
+        return None
+    file = weights(name) / LIMITS
+    if not file.is_file():
+        return None
+    found = json.loads(file.read_text(encoding="utf-8"))
+    return str(found["says"]) if found["revision"] == revision else None

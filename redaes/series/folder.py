@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
+from redaes.assessing.words import UNDECIDED as UNDECIDED_IN_WORDS
 from redaes.errors import InputError, ParseError, RecordError
 from redaes.images import list_images
 from redaes.ranking import Z_SETTLED
@@ -240,11 +241,15 @@ def _write_figures(page: TextIO, ranked: RankedSeries, folder: Path) -> None:
             letters = ("the next one", "the best")
         told = sheet.Told(
             winner=explanation.winner,
+            undecided=None if explanation.undecided is None else UNDECIDED_IN_WORDS[explanation.undecided],
             probability=explanation.probability,
             delta=explanation.delta,
             rationale=explanation.rationale or explanation.failure,
             letters=letters,
             notes=explanation.notes,
+            claims=explanation.claims,
+            claims_summary=explanation.claims_summary,
+            measured=explanation.measured,
         )
     page.write(sheet.series_head(ranked.name, len(ranked.pictures), ranked.failure, told))
     for picture in ranked.pictures:

@@ -346,6 +346,7 @@ def _settings(assessor: Assessor, orders: Orders) -> Iterable[str]:
         assessor.backend.model,
         assessor.backend.revision,
         *(prompts.load(prompts.COMPARE[mode]).id for mode in (assessor.mode, "reasoned")),
+        *((prompts.load(prompts.COMPARE["fast"]).id,) if assessor.mode == "reasoned" else ()),  # reads the verdict
         assessor.sampling.model_dump_json(),
         orders,
     )
@@ -384,8 +385,10 @@ class _Answers:
     def explained(self, assessor: Assessor, best: ImageRef, second: ImageRef) -> Result:
         """Why one picture is better than another; asked once."""
         known = self.explanation
-        if known is None or (known.first.id, known.second.id) != (best.id, second.id):
-            (known,) = assessor.compare_many([(unchanged(best), unchanged(second))], mode="reasoned")
+        # Of an earlier version, whose verdicts were written, not read, and were not held against the pictures.
+        old = known is not None and known.probability is not None and known.log_odds is None and bool(known.comparisons)
+        if known is None or old or (known.first.id, known.second.id) != (best.id, second.id):
+            (known,) = assessor.compare_many([(unchanged(best), unchanged(second))], mode="reasoned", check=True)
             self.explanation = known
             self._write()
         return known

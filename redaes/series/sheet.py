@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
+from redaes.assessing.measured import Measured, marked
 from redaes.errors import ImageError
+from redaes.evidence.claims import Claims
 from redaes.images import load_image
 
 THUMBNAIL_PIXELS = 76_800
@@ -28,6 +30,10 @@ figure.Green { border-color: var(--good); } figure.Yellow { border-color: var(--
 figure.alone { border-color: transparent; }
 img { width: 100%; height: 165px; object-fit: contain; background: #8882; display: block; }
 figcaption { font-size: .85rem; overflow-wrap: anywhere; padding-top: .25rem; }
+mark { background: none; color: #c33; text-decoration: underline wavy; }
+.measured { border-collapse: collapse; font-size: .85rem; margin-bottom: .8rem; }
+.measured th, .measured td { padding: .1rem .8rem .1rem 0; text-align: left; font-weight: normal; }
+.measured caption { text-align: left; opacity: .7; } meter { width: 6rem; margin-left: .5rem; }
 .told { max-width: 75ch; } .quiet { opacity: .7; } .bad { color: #c33; }
 """
 
@@ -37,7 +43,9 @@ class Told:
     """Why the best picture of a series is preferred to the next one."""
 
     winner: str | None
-    """``A``: the best one by the ranking, ``B``: the next one, ``tie``; None: no usable answer."""
+    """``A``: the best one by the ranking, ``B``: the next one, ``tie``; None: undecided, or no usable answer."""
+    undecided: str | None
+    """Why nothing is decided, in words."""
     probability: float | None
     delta: float | None
     rationale: str | None
@@ -45,6 +53,11 @@ class Told:
     letters: tuple[str, str]
     """What A and B in the text stand for."""
     notes: tuple[str, ...]
+    claims: Claims | None = None
+    """Statements of the text, checked; None: nobody did."""
+    claims_summary: str | None = None
+    measured: tuple[Measured, ...] = ()
+    """Of the best one, as first, and the next one."""
 
 
 def head(folder: Path, n_pictures: int, n_series: int) -> str:
@@ -67,7 +80,7 @@ def series_head(name: str, n_pictures: int, failure: str | None, told: Told | No
     if failure is not None:
         text += f"<p class=bad>Not ranked: {escape(failure)}</p>"
     if told is not None:
-        text += f"<p class=told>{_in_words(told)}</p>"
+        text += f"<p class=told>{_in_words(told)}</p>{_table(told.measured)}"
     return text + "<div class=row>\n"
 
 
@@ -99,7 +112,7 @@ def foot(unreadable: Sequence[tuple[str, str]]) -> str:
 
 def _in_words(told: Told) -> str:
     """The explanation as HTML."""
-    if told.winner is None:
+    if told.winner is None and told.undecided is None:
         return f"No usable explanation ({escape(told.rationale or '')})."
     facts = []
     if told.probability is not None:
@@ -107,12 +120,42 @@ def _in_words(told: Told) -> str:
     if told.delta is not None:
         facts.append(f"{told.delta:+.1f} points")
     text = f"<b>{escape(', '.join(facts))}.</b> "
+    if told.undecided is not None:
+        text = f"<b>{escape(told.undecided[:1].upper() + told.undecided[1:])}.</b> {escape(', '.join(facts))}. "
     if told.winner == "B":
         text += "Asked for reasons, the model prefers the next one. "
     if told.rationale is not None:
-        text += f"{escape(told.rationale)} <span class=quiet>(A is {told.letters[0]}, B is {told.letters[1]}.)</span>"
+        a, b = told.letters
+        text += f"{_reasons(told.rationale, told.claims)} <span class=quiet>(A is {a}, B is {b}.)</span>"
+    if told.claims_summary is not None:
+        text += f" <span>Held against the pictures: {escape(told.claims_summary)}.</span>"
     notes = (escape(note[:1].upper() + note[1:]) for note in told.notes)
     return text + "".join(f" <span class=quiet>{note}.</span>" for note in notes)
+
+
+def _reasons(text: str, claims: Claims | None) -> str:
+    """The reasoning as HTML, contradicted statements marked."""
+    return "".join(
+        f"<mark title='contradicted by what was measured'>{escape(piece)}</mark> [contradicted]"
+        if status == "contradicted"
+        else escape(piece)
+        for piece, status in marked(text, claims)
+    )
+
+
+def _table(rows: Sequence[Measured]) -> str:
+    """What was measured in the best one and the next one, with bars."""
+    if not rows:
+        return ""
+    text = "<table class=measured><caption>Measured by redaes</caption><tr><th><th>the best<th>the next one<th></tr>"
+    for row in rows:
+        cells = "".join(
+            f"<td>{escape(row.shown(value))}<meter value={share:.3f}></meter>"
+            for value, share in zip((row.first, row.second), row.shares(), strict=True)
+        )
+        remark = "contradicts the reasoning" if row.status == "contradicted" else ""
+        text += f"<tr><th>{escape(row.name)}{cells}<td class=bad>{remark}</tr>"
+    return text + "</table>"
 
 
 def _thumbnail(path: Path) -> str:

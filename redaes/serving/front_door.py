@@ -21,13 +21,15 @@ import PIL
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import FileResponse, JSONResponse
 from numpy.typing import NDArray
+from PIL import Image
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
-from redaes import prompts
+from redaes import nano, prompts
+from redaes.assessing.reasons import MEASURED_PIXELS
 from redaes.assessor import Assessor, ReferenceSet, Result, Score
-from redaes.backends.base import Backend
+from redaes.backends.base import Backend, changes_of, probabilities_of
 from redaes.backends.base import Request as Question
 from redaes.backends.endpoint import SERVER_REASONS
 from redaes.backends.server import ServerBackend
@@ -47,7 +49,7 @@ from redaes.serving.intake import (
     with_pixels_of_training,
 )
 from redaes.serving.limits import Limits
-from redaes.types import Ranking, Record, Sampling
+from redaes.types import ProbabilitySource, Ranking, Record, Sampling
 
 _PAGE = Path(__file__).with_name("page")
 _CACHE_FORMAT = "redaes-front-door-1"
@@ -183,16 +185,30 @@ def create_app(
         """Which of two pictures is better, by how much, and why; asked in both orders."""
         asked, uploads = await read_question(request, CompareRequest, limits)
 
+        if asked.samples and asked.mode == "fast":
+            raise HTTPException(422, "samples: the fast mode gives no reasons; ask in the reasoned mode")
+        if asked.samples and not asked.check:
+            raise HTTPException(422, "samples: they are chosen by what is measured; leave check out")
+
         def work(model: Backend) -> tuple[Result, list[str]]:
             first, second = _decoded(uploads)
-            result = Assessor(model, mode=asked.mode).compare_many([(first, second)])[0]
+            whole = {upload.id: upload for upload in uploads}
+
+            def pixels(picture: LoadedImage) -> Image.Image:
+                upload = whole[picture.ref.id]
+                return decode_image(upload.data, upload.name, max_pixels=MEASURED_PIXELS).image
+
+            assessor = Assessor(model, mode=asked.mode)
+            check = pixels if asked.check else False
+            (result,) = assessor.compare_many([(first, second)], check=check, samples=asked.samples)
             failures = [one.failure for one in result.comparisons if one.failure is not None]
             # What the model or its server cannot do stays a result without probability; what was lost is no result.
             lost = (one.probability_failure for one in result.comparisons)
             failures += [reason for reason in lost if reason in SERVER_REASONS or reason == "cancelled"]
             return result, failures
 
-        return await answered(request, ("compare", *_named(uploads)), asked.mode, work)
+        question = ("compare", str(asked.samples), str(asked.check), *_named(uploads))
+        return await answered(request, question, asked.mode, work)
 
     @app.post(
         "/v1/rank",
@@ -247,7 +263,12 @@ def create_app(
     async def health() -> JSONResponse:
         """200 while the model can be asked, else 503; needs no key."""
         alive = is_healthy is None or await asyncio.to_thread(is_healthy)
-        body = {"status": "ok" if alive else "unavailable", "model": backend.model, "revision": backend.revision}
+        body = {
+            "status": "ok" if alive else "unavailable",
+            "model": backend.model,
+            "revision": backend.revision,
+            "limits": nano.limits(backend.model, backend.revision),
+        }
         return JSONResponse(body, 200 if alive else 503)
 
     @app.get("/metrics", include_in_schema=False)
@@ -322,6 +343,17 @@ class _Task:
         self._cancelled = False
         self.model = backend.model
         self.revision = backend.revision
+        self.temperatures = getattr(backend, "temperatures", ())
+
+    @property
+    def probabilities(self) -> ProbabilitySource:
+        """How probabilities are read, as the backend has found out by now."""
+        return probabilities_of(self._backend)
+
+    @property
+    def changes(self) -> tuple[str, ...]:
+        """What of the requests the backend's server could not use."""
+        return changes_of(self._backend)
 
     def read(self, requests: Sequence[Question], choices: Sequence[str]) -> NDArray[np.float64]:
         self._check()

@@ -43,6 +43,9 @@ CHAT_FIELDS = frozenset(
 MAX_CHOICES = 8
 """Most completions of one request (``n``)."""
 
+MAX_SAMPLES = 16
+"""Most further reasonings of one comparison."""
+
 
 @dataclass(frozen=True)
 class Upload:
@@ -75,6 +78,10 @@ class CompareRequest(Asked):
     first: str
     second: str
     mode: Mode = "reasoned"
+    samples: Annotated[int, Field(ge=0, le=MAX_SAMPLES)] = 0
+    """Further reasonings to draw, in the reasoned mode; the best supported one is shown."""
+    check: bool = True
+    """Whether reasons are held against the pictures; it takes up to seconds for large ones."""
 
 
 class RankRequest(Asked):

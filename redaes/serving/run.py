@@ -21,6 +21,7 @@ from redaes.answers import WINNER_PREFIX
 from redaes.backends.base import Backend, Request
 from redaes.backends.endpoint import Endpoint
 from redaes.backends.server import ServerBackend
+from redaes.backends.temperatures import read_temperatures
 from redaes.errors import BackendError, InputError, MissingDependency
 from redaes.serving.vllm import LOG, Served, VllmServer, served_models
 
@@ -88,7 +89,8 @@ def vllm_backend(
     revision = served.revision()
     with VllmServer(served, python) as server:
         endpoint = _endpoint(server.base_url, served.name, revision, server.api_key, timeout_s)
-        with ServerBackend(endpoint, structured=structured) as backend:
+        known = read_temperatures(served.adapter or served.folder)
+        with ServerBackend(endpoint, structured=structured, temperatures=known) as backend:
             _ask_once(backend)
             yield backend, server
 

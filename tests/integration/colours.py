@@ -29,6 +29,11 @@ class Colours:
         self.entered = threading.Semaphore(0)
         self.error: Exception | None = None
         self.spoilt = False
+        self.lean = 0.0
+        """Towards the picture shown first, in log-odds."""
+        self.says = ""
+        """Said of every pair, before the rest."""
+        self.n_written = 0
 
     def read(self, requests: Sequence[Request], choices: Sequence[str]) -> NDArray[np.float64]:
         self.entered.release()
@@ -36,10 +41,14 @@ class Colours:
         if self.error is not None:
             raise self.error
         self.n_read += len(requests)
-        return np.array([[3 * odds - 1, -3 * odds - 1, -4.0][: len(choices)] for odds in map(_redder, requests)])
+        rows = [[3 * odds - 1 + self.lean, -3 * odds - 1, -4.0][: len(choices)] for odds in map(_redder, requests)]
+        return np.array(rows)
 
     def generate(self, requests: Sequence[Request], sampling: Sampling) -> list[str]:
-        return ["no answer in the form" if self.spoilt else _reasoned(_redder(request)) for request in requests]
+        self.n_written += len(requests)
+        if self.spoilt:
+            return ["no answer in the form"] * len(requests)
+        return [_reasoned(_redder(request), self.says) for request in requests]
 
 
 def _redder(request: Request) -> float:
@@ -48,11 +57,11 @@ def _redder(request: Request) -> float:
     return float(first - second)
 
 
-def _reasoned(odds: float) -> str:
+def _reasoned(odds: float, says: str) -> str:
     delta = round(4 * odds, 1)
     better: Winner = "tie" if delta == 0 else "A" if delta > 0 else "B"
     factors: tuple[Factor, ...] = () if better == "tie" else ("colour",)
-    rationale = Rationale(text=f"The redder one: {better}.", factors=factors, better=better)
+    rationale = Rationale(text=f"{says}The redder one: {better}.", factors=factors, better=better)
     return render_verdict(Verdict(winner=better, delta=delta, rationale=rationale))
 
 

@@ -126,6 +126,65 @@ def test_the_reasoned_mode_gives_reasons() -> None:
     assert "redder" in result["rationale"]
 
 
+def _grainy(seed: int, spread: float) -> str:
+    grey = np.random.default_rng(seed).normal(128, spread, (240, 320, 1))
+    pixels = np.clip(
+        np.broadcast_to(grey, (240, 320, 3)) + np.array([60 - spread, 0, 0]), 0, 255
+    )  # the cleaner one is redder
+    buffer = io.BytesIO()
+    Image.fromarray(pixels.astype(np.uint8)).save(buffer, "PNG")
+    return url(buffer.getvalue())
+
+
+def test_reasons_are_held_against_the_pictures() -> None:
+    door = Door()
+    door.model.says = "A is noisier. "  # in both orders: true of one of them
+    pair = {"first": _grainy(1, 2.0), "second": _grainy(2, 25.0)}
+    result = door.compare(mode="reasoned", **pair).json()
+    assert (result["winner"], result["rationale_order"]) == ("A", "forward")
+    assert [(one["status"], one["claim"]["side"]) for one in result["claims"]["checked"]] == [("contradicted", "A")]
+    assert "contradicted: “" in result["claims_summary"]
+    row = next(row for row in result["measured"] if row["quantity"] == "noise")
+    assert row["second"] > row["first"] + 2  # ours, in the order of the result
+    assert (row["status"], row["visible"]) == ("contradicted", True)
+    assert result["evidence"]["first"]["width"] == 320
+    unchecked = door.compare(mode="reasoned", check=False, **pair).json()
+    assert (unchecked["claims"], unchecked["measured"], unchecked["winner"]) == (None, [], "A")
+    again = door.compare(mode="reasoned", samples=2, **pair).json()
+    assert len(again["draws"]) == 2
+    assert again["rationale_order"] == "swapped"  # which is better supported
+    assert again["claims"]["checked"][0]["claim"]["side"] == "B"  # A is the first picture, whatever the order
+    assert again["claims"]["checked"][0]["status"] == "supported"
+    assert {name: again[name] for name in ("winner", "probability", "delta")} == {
+        name: result[name] for name in ("winner", "probability", "delta")
+    }
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"samples": 2},
+        {"samples": -1, "mode": "reasoned"},
+        {"samples": 99, "mode": "reasoned"},
+        {"samples": 1, "mode": "reasoned", "check": False},
+    ],
+)
+def test_samples_that_are_refused(body: dict[str, Any]) -> None:
+    door = Door()
+    answer = door.compare(**body)
+    assert answer.status_code == 422
+    assert "samples" in message(answer)
+    assert door.model.n_written == 0
+
+
+def test_an_answer_that_changes_with_the_order_is_undecided() -> None:
+    door = Door()
+    door.model.lean = 20.0
+    result = door.compare().json()
+    assert (result["winner"], result["undecided"], result["failure"]) == (None, "orders", None)
+    assert result["probability"] > 0.9  # what a ranking takes
+
+
 def test_an_answer_that_the_model_spoils_is_a_result() -> None:
     door = Door()
     door.model.spoilt = True
@@ -461,7 +520,9 @@ def test_score_against_the_references(tmp_path: Path) -> None:
 def test_health_follows_what_it_stands_on() -> None:
     healthy = True
     door = Door(is_healthy=lambda: healthy)
-    assert door.ask("GET", "/health").json() == {"status": "ok", "model": "colours", "revision": "1"}
+    assert door.ask("GET", "/health").json() == {
+        "status": "ok", "model": "colours", "revision": "1", "limits": None
+    }  # fmt: skip
     healthy = False
     assert door.ask("GET", "/health").status_code == 503
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from colours import Colours, running
 from PIL import Image
@@ -79,7 +80,49 @@ def test_two_pictures(page: Any, pictures: list[str]) -> None:
         assert page.locator("#consistency").inner_text() == "Both orders agree"
         width = page.locator("#share").evaluate("share => parseFloat(share.style.width)")
         assert 0 < width < 10
+        assert "not calibrated" in page.locator("#sure").inner_text()
+        assert "none of it is confirmed" in page.locator("#claims").inner_text()
+        assert page.locator("#limits").is_hidden()
         shot(page, "verdict")
+
+
+def test_what_is_false_is_marked_beside_what_was_measured(page: Any, tmp_path: Path) -> None:
+    files = []
+    for name, spread in (("clean.png", 2.0), ("grainy.png", 25.0)):
+        grey = np.random.default_rng(1).normal(128, spread, (240, 320, 1))
+        pixels = np.clip(np.broadcast_to(grey, (240, 320, 3)) + np.array([60 - spread, 0, 0]), 0, 255)
+        Image.fromarray(pixels.astype(np.uint8)).save(tmp_path / name)
+        files.append(str(tmp_path / name))
+    model = Colours()
+    model.says = "A is noisier, <i>by far</i>. "
+    with running(create_app(model)) as address:
+        page.goto(address)
+        page.set_input_files("#files", files)
+        page.click("#go")
+        sync_api.expect(page.locator("#title")).to_have_text("clean.png is better")
+        assert "noisier" in page.locator("#rationale mark").first.inner_text()
+        assert "<i>by far</i>" in page.locator("#rationale").inner_text()
+        assert "contradicted" in page.locator("#claims").inner_text()
+        row = page.locator("#measured tbody tr", has=page.get_by_role("rowheader", name="noise", exact=True))
+        assert "contradicts the reasoning" in row.inner_text()
+        bars = row.locator(".bar").evaluate_all("bars => bars.map(bar => parseFloat(bar.style.width))")
+        assert bars[0] < 50
+        assert bars[1] == 100
+        shot(page, "contradicted")
+
+
+def test_undecided_is_no_tie(page: Any, pictures: list[str]) -> None:
+    model = Colours()
+    model.lean = 20.0
+    with running(create_app(model)) as address:
+        page.goto(address)
+        page.set_input_files("#files", pictures[:2])
+        page.click("#go")
+        sync_api.expect(page.locator("#title")).to_have_text("undecided: the answer changes with the order")
+        assert page.locator("#consistency").inner_text() == "The answer changes with the order"
+        assert page.locator(".better").count() == 0
+        assert page.locator("#rationale").is_hidden()
+        shot(page, "undecided")
 
 
 def test_a_series_by_keyboard(page: Any, pictures: list[str]) -> None:

@@ -191,8 +191,9 @@ def test_the_assessor_on_it(make: Making, mode: str) -> None:
     assert (result.winner, result.order_consistent, result.revision) == ("A", True, "7")
     assert result.probability == pytest.approx(1 / (1 + np.exp(-255 / 64)))
     if mode == "reasoned":
-        # Read at the answer's own "Winner:", not at that of the reasoning.
-        assert server.calls[-1].body["messages"][-1]["content"].endswith("</rationale>\nWinner:")
+        # Read without the reasons that were written.
+        assert server.calls[-1].body["messages"][-1]["content"] == "Winner:"
+        assert result.comparisons[0].read_with == FAST.id
 
 
 @pytest.mark.parametrize(

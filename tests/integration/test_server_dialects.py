@@ -169,8 +169,8 @@ def test_a_model_that_was_not_trained_on_the_form(make: Making) -> None:
         lenient = Assessor(backend, reader="lenient").compare_many([PAIR])[0]  # type: ignore[list-item]
     assert strict.failure == "forward: not_the_form; swapped: not_the_form"
     assert [one.reader for one in lenient.comparisons] == ["lenient/v1"] * 2
-    assert [one.probability_failure for one in lenient.comparisons] == ["no_verdict_token"] * 2
-    assert lenient.delta == 0.0  # A in both orders
+    assert [one.probability_from for one in lenient.comparisons] == ["listed"] * 2
+    assert (lenient.delta, lenient.undecided) == (0.0, "orders")  # A in both orders
     assert any("lenient/v1" in note for note in lenient.notes)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +14,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from redaes.answers import WINNER_PREFIX, render_verdict
-from redaes.assessor import Assessor, Result, delta_of, known_mode
+from redaes.assessor import Assessor, Result, answer_of, delta_of, known_mode
+from redaes.backends.base import Failure, Request
 from redaes.backends.scripted import ScriptedBackend
-from redaes.errors import BackendError, ImageError, InputError
+from redaes.errors import BackendError, ImageError, InputError, PartlyAnswered
 from redaes.images import IN_MEMORY, LoadedImage
 from redaes.types import Factor, ImageRef, Rationale, Sampling, Verdict, Winner, winner_of
 
@@ -84,10 +86,29 @@ def test_fast_averages_log_odds_over_the_orders() -> None:
     assert result.notes == ()
 
 
-def test_fast_a_lean_to_one_position_cancels() -> None:
+def test_fast_a_lean_to_one_position_cancels_and_decides_nothing() -> None:
     result, _ = _fast(3.0, 3.0)
-    assert (result.winner, result.probability, result.delta) == ("tie", 0.5, 0.0)
+    assert (result.winner, result.probability, result.delta) == (None, 0.5, 0.0)
+    assert (result.undecided, result.failure) == ("orders", None)
     assert result.order_consistent is False
+
+
+def test_orders_that_contradict_each_other_are_neither_tie_nor_failure() -> None:
+    result, _ = _fast(4.0, 1.0)  # the first picture, and then the second
+    assert (result.winner, result.undecided, result.failure) == (None, "orders", None)
+    assert result.probability == pytest.approx(1 / (1 + math.exp(-1.5)))  # what a ranking takes
+    assert answer_of(result).probability == result.probability
+    assert answer_of(result).n_failed == 0
+
+
+def test_a_tie_is_not_undecided() -> None:
+    result, _ = _fast(0.1, -0.1)
+    assert (result.winner, result.undecided, result.order_consistent) == ("tie", None, True)
+
+
+def test_a_tie_in_one_order_contradicts_nothing() -> None:
+    result, _ = _fast(4.0, 0.1)
+    assert (result.winner, result.undecided, result.order_consistent) == ("A", None, False)
 
 
 def test_fast_each_order_is_recorded_as_it_was_read() -> None:
@@ -118,7 +139,8 @@ def test_fast_exchanging_the_pictures_exchanges_the_answer(forward: float, swapp
     assert turned.probability == pytest.approx(1 - result.probability)
     assert turned.delta == pytest.approx(-result.delta)
     assert abs(result.delta) <= 9.0
-    assert result.winner == winner_of(result.delta)
+    assert result.undecided == turned.undecided
+    assert result.winner == (None if result.undecided else winner_of(result.delta))
 
 
 def test_delta_of_is_the_thurstone_scale() -> None:
@@ -137,28 +159,33 @@ def test_delta_of_never_turns_the_order(one: float, other: float) -> None:
 # --- reasoned -----------------------------------------------------------------------------------------------
 
 
-def test_reasoned_averages_the_stated_differences() -> None:
+def test_reasoned_verdicts_are_read_and_their_reasons_written() -> None:
     result, backend = _reasoned(_answer(3.0, "B is dark."), _answer(-2.0, "A is dark."), 2.0, -4.0)
-    assert (result.winner, result.delta) == ("A", 2.5)
+    assert (result.winner, result.delta) == ("A", delta_of(3.0))
     assert result.probability == pytest.approx(1 / (1 + math.exp(-3.0)))
+    assert result.log_odds == 3.0
     assert result.order_consistent is True
     assert (result.rationale, result.rationale_order, result.factors) == ("B is dark.", "forward", ("light",))
-    assert {request.prompt.name for request in backend.asked} == {"compare/v1"}
-    assert (result.failure, result.notes) == (None, ())
+    assert [request.prompt.name for request in backend.asked] == ["compare/v1"] * 2 + ["compare_fast/v1"] * 2
+    assert (result.failure, result.undecided, result.notes) == (None, None, ())
 
 
-def test_reasoned_reads_at_the_verdict_of_its_own_text() -> None:
-    forward = _answer(3.0, "Winner: of what? B is dark.")
-    _, backend = _reasoned(forward, "\n" + _answer(-2.0), 2.0, -4.0)
+def test_reasoned_and_fast_mode_give_one_verdict() -> None:
+    reasoned, _ = _reasoned(_answer(3.0), _answer(-2.0), 2.0, -1.0)
+    fast, _ = _fast(2.0, -1.0)
+    assert (reasoned.winner, reasoned.probability, reasoned.delta) == (fast.winner, fast.probability, fast.delta)
+    assert reasoned.prompt_id != fast.prompt_id
+
+
+def test_reasoned_reads_without_the_reasons() -> None:
+    _, backend = _reasoned(_answer(3.0), "\n" + _answer(-2.0), 2.0, -4.0)
     generated, read = backend.asked[:2], backend.asked[2:]
     assert [request.prefix for request in generated] == ["", ""]
-    assert read[0].prefix == forward.removesuffix(" A\nDifference: +3.0")
-    assert read[1].prefix.startswith("\n<rationale>")
-    assert all(request.prefix.endswith("</rationale>\nWinner:") for request in read)
+    assert [request.prefix for request in read] == [WINNER_PREFIX] * 2
     assert read[1].images == (PAIR[1].image, PAIR[0].image)
 
 
-def test_reasoned_records_what_was_said() -> None:
+def test_reasoned_records_what_was_said_and_read() -> None:
     forward = _answer(3.0)
     sampling = Sampling(temperature=0.7, max_new_tokens=99, seed=5)
     backend = ScriptedBackend([forward, _answer(-2.0)], [_odds(2.0), _odds(-4.0)])
@@ -166,77 +193,94 @@ def test_reasoned_records_what_was_said() -> None:
     comparison = result.comparisons[0]
     assert comparison.raw == forward
     assert comparison.sampling == sampling
+    assert (comparison.prompt_id, comparison.read_with) == (backend.asked[0].prompt.id, backend.asked[2].prompt.id)
+    assert comparison.log_odds == 2.0
     assert comparison.probability == pytest.approx(1 / (1 + math.exp(-2.0)))
     assert comparison.verdict is not None
     assert comparison.verdict.delta == 3.0
 
 
 def test_the_swapped_reasoning_is_given_when_only_it_agrees() -> None:
-    # Forward says B by 1.0; swapped says B, which there is the first picture, by 4.0.
-    result, _ = _reasoned(_answer(-1.0, "A is dull."), _answer(-4.0, "A is noisy.", ("noise",)), -1.0, -3.0)
-    assert (result.winner, result.delta) == ("A", 1.5)
+    result, _ = _reasoned(_answer(0.0, "Alike."), _answer(-4.0, "A is noisy.", ("noise",)), 1.0, -3.0)
+    assert result.winner == "A"
     assert (result.rationale, result.rationale_order) == ("A is noisy.", "swapped")
     assert result.factors == ("noise",)
     assert result.order_consistent is False
 
 
-def test_contradicting_orders_of_equal_strength_show_no_reasoning() -> None:
-    result, _ = _reasoned(_answer(2.0), _answer(2.0), 1.0, 1.0)
-    assert (result.winner, result.delta, result.probability) == ("tie", 0.0, 0.5)
-    assert (result.rationale, result.rationale_order, result.factors) == (None, None, ())
-    assert result.order_consistent is False
-    assert any("contradict each other" in note for note in result.notes)
+@pytest.mark.parametrize(
+    ("written", "read", "why"),
+    [
+        ((2.0, 2.0), (1.0, -1.0), "orders"),  # what is written changes with the order
+        ((2.0, -2.0), (4.0, 1.0), "orders"),  # what is read does
+        ((-2.0, 2.0), (1.0, -1.0), "reasons"),  # both orders write against what is read
+        ((-2.0, 0.0), (1.0, -1.0), "reasons"),
+        ((0.0, 0.0), (1.0, -1.0), None),
+        ((-2.0, 2.0), (0.1, -0.1), None),  # read as a tie
+    ],
+)
+def test_what_is_undecided_shows_no_reasons_and_keeps_its_numbers(
+    written: tuple[float, float], read: tuple[float, float], why: str | None
+) -> None:
+    result, _ = _reasoned(_answer(written[0]), _answer(written[1]), *read)
+    turned, _ = _reasoned(_answer(written[1]), _answer(written[0]), *read[::-1])
+    mean = (read[0] - read[1]) / 2
+    assert (result.undecided, turned.undecided) == (why, why)
+    assert (result.winner is None) == (why is not None)
+    assert result.failure is None
+    assert (result.log_odds, result.delta) == (pytest.approx(mean), pytest.approx(delta_of(mean)))
+    if why is not None:
+        assert (result.rationale, result.rationale_order, result.factors) == (None, None, ())
+
+
+def test_reasons_for_another_verdict_are_not_shown() -> None:
+    result, _ = _reasoned(_answer(0.0, "Alike."), _answer(0.0, "Alike."), 2.0, -2.0)
+    assert (result.winner, result.undecided, result.rationale) == ("A", None, None)
+    assert "no reasoning agrees with the verdict, so none is shown" in result.notes
 
 
 def test_two_ties_agree() -> None:
-    result, _ = _reasoned(_answer(0.0, "Same."), _answer(0.0, "Same."), 0.2, 0.2)
-    assert (result.winner, result.delta, result.order_consistent) == ("tie", 0.0, True)
+    result, _ = _reasoned(_answer(0.0, "Same."), _answer(0.0, "Same."), 0.1, -0.1)
+    assert (result.winner, result.order_consistent) == ("tie", True)
     assert result.rationale == "Same."
 
 
-def test_a_tie_and_a_winner_do_not_agree() -> None:
-    result, _ = _reasoned(_answer(0.0, "Same."), _answer(-2.0), 0.2, -2.0)
-    assert (result.winner, result.delta, result.order_consistent) == ("A", 1.0, False)
-    assert result.rationale_order == "swapped"
-
-
-def test_a_probability_against_the_difference_is_noted() -> None:
-    result, _ = _reasoned(_answer(3.0), _answer(-2.0), -2.0, 4.0)
-    assert result.winner == "A"
-    assert result.probability is not None
-    assert result.probability < 0.5
-    assert any("favour different pictures" in note for note in result.notes)
-
-
-@pytest.mark.parametrize(
-    ("forward", "swapped", "delta", "kept"),
-    [(_answer(3.0), "Hm.", 3.0, "forward"), ("Hm.", _answer(-2.0), 2.0, "swapped")],
-)
-def test_one_usable_order(forward: str, swapped: str, delta: float, kept: str) -> None:
-    result, backend = _reasoned(forward, swapped, 2.0 if kept == "forward" else -2.0)
-    assert (result.winner, result.delta) == ("A", delta)
-    assert result.probability == pytest.approx(1 / (1 + math.exp(-2.0)))
-    assert result.order_consistent is None
-    assert result.rationale_order == kept
+@pytest.mark.parametrize(("forward", "swapped", "kept"), [(_answer(3.0), "Hm.", 0), ("Hm.", _answer(-2.0), 1)])
+def test_one_order_without_usable_reasons(forward: str, swapped: str, kept: int) -> None:
+    result, _ = _reasoned(forward, swapped, 2.0, -1.0)
+    assert (result.winner, result.delta) == ("A", delta_of(1.5))
+    assert result.order_consistent is True  # of the two that were read
+    assert result.rationale_order == ("forward", "swapped")[kept]
     assert result.failure is None
-    assert any("only one order" in note and "not_the_form" in note for note in result.notes)
-    failed = next(comparison for comparison in result.comparisons if comparison.order != kept)
-    assert (failed.verdict, failed.failure, failed.probability, failed.raw) == (
-        None,
-        "not_the_form",
-        None,
-        "Hm.",
-    )
-    assert len(backend.asked) == 3  # nothing is read from the failed answer
+    assert any("only one order gave usable reasons" in note and "not_the_form" in note for note in result.notes)
+    failed = result.comparisons[1 - kept]
+    assert (failed.verdict, failed.failure, failed.raw) == (None, "not_the_form", "Hm.")
+    assert failed.log_odds is not None
 
 
 def test_no_usable_order_is_a_failure_and_no_number() -> None:
     result, backend = _reasoned("Hm.", "")
     assert (result.winner, result.delta, result.probability, result.order_consistent) == (None,) * 4
-    assert (result.rationale, result.factors) == (None, ())
+    assert (result.rationale, result.factors, result.undecided) == (None, (), None)
     assert result.failure == "forward: not_the_form; swapped: empty"
     assert [comparison.raw for comparison in result.comparisons] == ["Hm.", ""]
-    assert len(backend.asked) == 2
+    assert len(backend.asked) == 2  # nothing is read where nothing is said
+
+
+class _Mute(ScriptedBackend):
+    """A model whose probabilities cannot be read."""
+
+    def read(self, requests: Sequence[Request], choices: Sequence[str]) -> NDArray[np.float64]:
+        raise PartlyAnswered("no probabilities", [Failure("no_logprob", "none") for _ in requests])
+
+
+def test_without_probabilities_the_written_verdict_counts() -> None:
+    (result,) = Assessor(_Mute([_answer(3.0), _answer(-2.0)])).compare_many([PAIR])
+    assert (result.winner, result.delta, result.probability, result.log_odds) == ("A", 2.5, None, None)
+    assert [one.probability_failure for one in result.comparisons] == ["no_logprob"] * 2
+    assert any("no probability" in note for note in result.notes)
+    (result,) = Assessor(_Mute([_answer(3.0), _answer(3.0)])).compare_many([PAIR])
+    assert (result.winner, result.undecided, result.delta, result.probability) == (None, "orders", 0.0, None)
 
 
 def test_answers_stay_with_their_pairs() -> None:
@@ -244,10 +288,11 @@ def test_answers_stay_with_their_pairs() -> None:
     pairs = [PAIR, same, (_picture("three"), _picture("four")), (_picture("five"), _picture("six"))]
     backend = ScriptedBackend(
         [_answer(1.0), _answer(-1.0), "Hm.", _answer(-2.0), _answer(-3.0), _answer(3.0)],
-        [_odds(1.0), _odds(-1.0), _odds(-2.0), _odds(-3.0), _odds(3.0)],
+        [_odds(1.0), _odds(-1.0), _odds(2.0), _odds(-2.0), _odds(-3.0), _odds(3.0)],
     )
     results = Assessor(backend).compare_many(pairs)
-    assert [result.delta for result in results] == [1.0, 0.0, 2.0, -3.0]
+    assert [result.log_odds for result in results] == [1.0, None, 2.0, -3.0]
+    assert [result.delta for result in results] == [delta_of(1.0), 0.0, delta_of(2.0), delta_of(-3.0)]
     assert [result.first.id for result in results] == ["one", "one", "three", "five"]
     assert results[3].probability == pytest.approx(1 / (1 + math.exp(3.0)))
 
@@ -336,7 +381,7 @@ def test_no_pairs_no_questions() -> None:
 
 
 def test_results_survive_json() -> None:
-    result, _ = _reasoned(_answer(3.0), "Hm.", 2.0)
+    result, _ = _reasoned(_answer(3.0), "Hm.", 2.0, -1.0)
     assert Result.model_validate_json(result.model_dump_json()) == result
 
 
@@ -376,9 +421,8 @@ def test_ranking_counts_every_unusable_answer_and_weighs_what_is_left() -> None:
     pictures = [_picture("a", "red"), _picture("b", "blue"), _picture("c", "green")]
     said = [_answer(1.0), "Hm.", _answer(1.0), _answer(-1.0), "Hm.", "Hm."]
     seen: list[int] = []
-    ranking = Assessor(ScriptedBackend(said, [_odds(2.0), _odds(2.0), _odds(-2.0)])).rank(
-        pictures, on_answers=lambda answers: seen.append(len(answers))
-    )
+    read = [_odds(2.0), _odds(-2.0), _odds(2.0), _odds(-2.0)]
+    ranking = Assessor(ScriptedBackend(said, read)).rank(pictures, on_answers=lambda answers: seen.append(len(answers)))
     assert ranking.order[0] == "a"
     assert (ranking.n_comparisons, ranking.n_calls, ranking.n_failed) == (3, 6, 3)
     assert seen == [3]

@@ -8,17 +8,21 @@ import re
 import subprocess
 import sys
 import types
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 from typer.testing import CliRunner
 
-from redaes import cli
-from redaes.backends.base import Backend
+from redaes import cli, nano
+from redaes.backends.base import Backend, Failure, Request, revision_of
 from redaes.backends.scripted import ScriptedBackend
-from redaes.errors import BackendError, InputError, MissingDependency, ParseError
+from redaes.backends.temperatures import read_temperatures
+from redaes.errors import BackendError, InputError, MissingDependency, ParseError, PartlyAnswered
 
 ROOT = Path(__file__).resolve().parents[2]
 FORWARD = "<rationale>\nB is blurred. Decisive: focus, better in A.\n</rationale>\nWinner: A\nDifference: +2.0"
@@ -59,8 +63,8 @@ def test_an_answer_to_read(pictures: tuple[str, str], asked: list[tuple]) -> Non
     assert done.exit_code == 0, done.output
     for expected in (
         "sharp.png is better",
-        "1.5 points: clearly better than soft.png",
-        "95%",
+        "3.3 points: far better than soft.png",
+        "95% (not calibrated)",
         "focus",
         "B is blurred.",
         "(A is sharp.png, B is soft.png)",
@@ -86,7 +90,7 @@ def test_json_is_one_object_alone(pictures: tuple[str, str], asked: list[tuple])
     assert done.exit_code == 0, done.output
     assert done.stdout.count("\n") == 1
     result = json.loads(done.stdout)
-    assert (result["winner"], result["delta"]) == ("A", 1.5)
+    assert (result["winner"], result["undecided"], result["log_odds"]) == ("A", None, 3.0)
     assert result["first"]["path"] == pictures[0]
     assert result["rationale_order"] == "forward"
     assert [comparison["order"] for comparison in result["comparisons"]] == ["forward", "swapped"]
@@ -96,13 +100,13 @@ def test_json_is_one_object_alone(pictures: tuple[str, str], asked: list[tuple])
 def test_letters_of_a_swapped_reasoning_are_explained(
     pictures: tuple[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _script(monkeypatch, ScriptedBackend(["Hm.", SWAPPED], [SECOND]))
+    _script(monkeypatch, ScriptedBackend(["Hm.", SWAPPED], [FIRST, SECOND]))
     done = runner.invoke(cli.app, ["compare", *pictures])
     assert done.exit_code == 0, done.output
     assert "sharp.png is better" in done.stdout
     assert "A is blurred." in done.stdout  # as the model wrote it
     assert "(A is soft.png, B is sharp.png)" in done.stdout
-    assert "note: only one order gave a usable answer" in done.stdout
+    assert "note: only one order gave usable reasons" in done.stdout
 
 
 def test_the_second_picture_wins_with_its_own_probability(
@@ -116,12 +120,83 @@ def test_the_second_picture_wins_with_its_own_probability(
 
 
 def test_a_tie(pictures: tuple[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
-    _script(monkeypatch, ScriptedBackend(log_probs=[FIRST, FIRST]))
+    _script(monkeypatch, ScriptedBackend(log_probs=[{" A": -1.0, " B": -1.0, " tie": -2.0}] * 2))
     done = runner.invoke(cli.app, ["compare", *pictures, "--mode", "fast"])
     assert done.exit_code == 0, done.output
-    assert "tie" in done.stdout
+    assert "No visible difference" in done.stdout
     assert "50%" in done.stdout
-    assert "the answer changes with the order" in done.stdout
+    assert "the same answer in both orders" in done.stdout
+
+
+@pytest.mark.parametrize("option", [[], ["--json"]])
+def test_what_the_embedded_model_cannot_do_is_said_once(
+    pictures: tuple[str, str], monkeypatch: pytest.MonkeyPatch, option: list[str]
+) -> None:
+    backend = ScriptedBackend(log_probs=[FIRST, SECOND], name="redaes/nano")
+    backend.revision = json.loads((nano.weights() / nano.LIMITS).read_text(encoding="utf-8"))["revision"]
+    _script(monkeypatch, backend)
+    done = runner.invoke(cli.app, ["compare", *pictures, "--mode", "fast", *option])
+    assert done.exit_code == 0, done.output
+    assert done.stdout.count("is a tiny demonstration model") == (0 if option else 1)
+
+
+def test_limits_are_those_of_the_weights_that_answer() -> None:
+    revision = revision_of(nano.weights())
+    assert "tiny demonstration model" in (nano.limits(nano.NAME, revision) or "")
+    assert nano.limits(nano.NAME, "other") is None
+    assert nano.limits("some/where", revision) is None
+    assert {one.revision for one in read_temperatures(nano.weights())} == {revision}
+    assert {one.mode for one in read_temperatures(nano.weights())} == {"fast", "reasoned"}
+
+
+@pytest.mark.parametrize("option", [[], ["--json"]])
+def test_an_answer_that_changes_with_the_order(
+    pictures: tuple[str, str], monkeypatch: pytest.MonkeyPatch, option: list[str]
+) -> None:
+    _script(monkeypatch, ScriptedBackend(log_probs=[FIRST, {" A": -1.0, " B": -2.0, " tie": -5.0}]))
+    done = runner.invoke(cli.app, ["compare", *pictures, "--mode", "fast", *option])
+    assert done.exit_code == 0, done.output  # it is an answer
+    if option:
+        result = json.loads(done.stdout)
+        assert (result["winner"], result["undecided"], result["failure"]) == (None, "orders", None)
+        return
+    assert done.stdout.startswith("undecided: the answer changes with the order")
+    assert "leaning      to sharp.png, 73%" in done.stdout
+    assert "better than" not in done.stdout
+    assert "No visible difference" not in done.stdout
+
+
+def test_reasons_against_the_verdict(pictures: tuple[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    _script(monkeypatch, ScriptedBackend([FORWARD, SWAPPED], [SECOND, FIRST]))
+    done = runner.invoke(cli.app, ["compare", *pictures])
+    assert done.exit_code == 0, done.output
+    assert done.stdout.startswith("undecided: the answer changes when reasons are asked for")
+    assert "blurred" not in done.stdout
+
+
+def test_an_undecided_answer_without_probabilities(pictures: tuple[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    class Mute(ScriptedBackend):
+        def read(self, requests: Sequence[Request], choices: Sequence[str]) -> NDArray[np.float64]:
+            raise PartlyAnswered("none", [Failure("no_logprob", "none") for _ in requests])
+
+    _script(monkeypatch, Mute([FORWARD, FORWARD]))
+    done = runner.invoke(cli.app, ["compare", *pictures])
+    assert done.exit_code == 0, done.output
+    assert done.stdout.startswith("undecided: the answer changes with the order")
+    _script(monkeypatch, Mute([FORWARD, SWAPPED]))
+    done = runner.invoke(cli.app, ["compare", *pictures])
+    assert "sharp.png is better" in done.stdout
+    assert "there is no probability" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "options", [["--mode", "fast", "--samples", "2"], ["--samples", "-1"], ["--samples", "2", "--no-check"]]
+)
+def test_samples_that_cannot_be(pictures: tuple[str, str], asked: list[tuple], options: list[str]) -> None:
+    done = runner.invoke(cli.app, ["compare", *pictures, *options])
+    assert done.exit_code == 2
+    assert "samples" in done.stderr
+    assert asked == []
 
 
 def test_pictures_of_one_name_are_told_apart(tmp_path: Path, asked: list[tuple]) -> None:

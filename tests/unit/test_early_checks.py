@@ -155,9 +155,12 @@ def test_options_read_are_the_options_there_are() -> None:
     assert names_of("redaes.datagen.members:Settings") == {item.name for item in dataclasses.fields(Settings)}
 
 
-def test_a_model_is_a_folder_or_a_name_of_the_hub(tmp_path: Path) -> None:
+def test_a_model_is_a_folder_or_a_name_of_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     early_checks.check_model("owner/name")
     early_checks.check_model("redaes/nano-base")
+    monkeypatch.chdir(tmp_path)  # in a checkout, the embedded model's name is that of a folder of sources
+    (tmp_path / "redaes" / "nano").mkdir(parents=True)
+    early_checks.check_model("redaes/nano")
     with pytest.raises(InputError, match=r"no config\.json"):
         early_checks.check_model(str(tmp_path))
     with pytest.raises(InputError, match="no such model folder"):

@@ -34,6 +34,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ),
     (
         "assessor",
+        "assessing",
         "heldout",
         "datagen",
         "training",
@@ -78,8 +79,8 @@ HEAVY = frozenset(
 )
 
 LIGHT = (
-    "", "types", "errors", *LAYERS[1], "option_sources", "backends.endpoint", "backends.server", "assessor", "serving",
-    "early_checks", "cli", "__main__",
+    "", "types", "errors", *LAYERS[1], "option_sources", "backends.endpoint", "backends.server", "assessor",
+    "assessing", "serving", "early_checks", "cli", "__main__",
 )  # fmt: skip
 """What must not load a heavy library on import; "" is the package itself."""
 

@@ -19,12 +19,16 @@ from PIL import ExifTags, Image, ImageChops, ImageEnhance
 from typer.testing import CliRunner
 
 from redaes import cli
+from redaes.assessing.measured import table
 from redaes.assessor import Assessor
 from redaes.backends.base import Request
 from redaes.backends.scripted import ScriptedBackend
 from redaes.errors import BackendError, ImageError, InputError, RecordError
+from redaes.evidence.claims import CheckedClaim, Claim, Claims
+from redaes.evidence.records import Measurements, PairEvidence
 from redaes.images import capture_time
 from redaes.references import read_reference_set, reference_pictures, write_reference_set
+from redaes.series import sheet
 from redaes.series.folder import rank_folder
 from redaes.series.grouping import group, likeness, scan
 from redaes.series.rankers import Comparing
@@ -246,6 +250,42 @@ def test_the_contact_sheet_is_one_safe_page(folder: Path, tmp_path: Path) -> Non
     assert "&lt;b&gt;Brighter&lt;/b&gt;" in page
     assert "2 files could not be used" in page
     assert not re.search(r"(?:src|href)=(?!\"data:)", page)
+
+
+def test_the_contact_sheet_says_what_is_undecided_and_what_is_false(tmp_path: Path) -> None:
+    one, other = (Measurements(width=9, height=9, values={"noise": value}) for value in (0.5, 6.25))
+    text = "A is <noisier> here."
+    claim = Claim(text="A is <noisier>", start=0, end=14, side="A", relation="more", quantity="noise")
+    claims = Claims(checked=(CheckedClaim(claim=claim, status="contradicted"),), version="test")
+    told = sheet.Told(
+        winner="A",
+        undecided=None,
+        probability=0.9,
+        delta=1.0,
+        rationale=text,
+        letters=("the best", "the next one"),
+        notes=(),
+        claims=claims,
+        claims_summary="none of 1 statement confirmed",
+        measured=table(PairEvidence(first=one, second=other, registration=None), claims),
+    )
+    page = sheet.series_head("0001", 2, None, told)
+    assert "A is &lt;noisier&gt;</mark> [contradicted] here." in page
+    assert "Held against the pictures: none of 1 statement confirmed." in page
+    assert "6.2 L*<meter value=1.000>" in page
+    assert "contradicts the reasoning" in page
+    undecided = sheet.Told(
+        winner=None,
+        undecided="undecided: the answer changes with the order",
+        probability=0.6,
+        delta=0.4,
+        rationale=None,
+        letters=("the best", "the next one"),
+        notes=(),
+    )
+    page = sheet.series_head("0001", 2, None, undecided)
+    assert "<b>Undecided: the answer changes with the order.</b>" in page
+    assert "No usable explanation" not in page
 
 
 def test_a_finished_run_asks_nothing_again(folder: Path, tmp_path: Path) -> None:

@@ -78,7 +78,9 @@ async function post(path, fields) {
 async function compare(first, second) {
   const mode = document.querySelector("input[name=mode]:checked").value;
   say(`Comparing ${first.name} with ${second.name} …`);
-  const result = await post("v1/compare", [["first", first.file], ["second", second.file], ["mode", mode]]);
+  const samples = mode === "fast" ? "0" : $("samples").value || "0";
+  const result = await post("v1/compare",
+    [["first", first.file], ["second", second.file], ["mode", mode], ["samples", samples]]);
   say("");
   showVerdict(result, first, second);
 }
@@ -113,11 +115,65 @@ async function guarded(work) {
 
 const percent = (share) => `${Math.round(100 * share)} %`;
 
+const UNDECIDED = {
+  orders: "undecided: the answer changes with the order",
+  reasons: "undecided: the answer changes when reasons are asked for",
+};
+
+function agreement({ order_consistent: consistent, undecided }) {
+  if (consistent === null) return "";
+  if (consistent) return "Both orders agree";
+  return undecided === "orders" ? "The answer changes with the order"
+    : "In one order the model sees a difference, in the other none";
+}
+
+function belief({ probability, log_odds: odds, calibration }) {
+  if (probability === null || odds === null) return "";
+  return calibration === null ? " (not calibrated)" : ` (calibrated on ${calibration.n_pairs} pairs)`;
+}
+
+// The reasoning with its contradicted statements marked; places count characters, not UTF-16 units.
+function reasons({ rationale, claims }) {
+  const letters = [...(rationale ?? "")];
+  const wrong = letters.map(() => false);
+  for (const { claim, status } of claims?.checked ?? []) {
+    if (status === "contradicted") wrong.fill(true, claim.start, claim.end);
+  }
+  const pieces = [];
+  for (let start = 0, end = 1; end <= letters.length; end++) {
+    if (end < letters.length && wrong[end] === wrong[start]) continue;
+    const text = letters.slice(start, end).join("");
+    if (wrong[start]) {
+      const mark = make("mark", text);
+      mark.title = "contradicted by what was measured";
+      pieces.push(mark, make("span", " [contradicted]", "quiet"));
+    } else pieces.push(document.createTextNode(text));
+    start = end;
+  }
+  return pieces;
+}
+
+function measuredRow(row) {
+  const line = make("tr");
+  const largest = Math.max(Math.abs(row.first), Math.abs(row.second));
+  const cells = [row.first, row.second].map((value) => {
+    const cell = make("td");
+    const bar = make("span", undefined, "bar");
+    bar.style.width = `${largest > 0 ? 100 * Math.abs(value) / largest : 0}%`;
+    cell.append(make("span", `${value.toFixed(row.digits).replace(/^-(0(\.0+)?)$/, "$1")} ${row.unit}`.trim(), "figure"), bar);
+    return cell;
+  });
+  const remark = row.status === "contradicted" ? "contradicts the reasoning"
+    : row.visible ? "" : "no visible difference";
+  line.append(make("th", row.name), ...cells, make("td", remark, row.status ?? ""));
+  return line;
+}
+
 function showVerdict(result, first, second) {
   const names = { A: first.name, B: second.name };
   const { winner, delta, probability } = result;
-  $("title").textContent = winner === null ? "No usable answer"
-    : winner === "tie" ? "No visible difference" : `${names[winner]} is better`;
+  $("title").textContent = result.undecided ? UNDECIDED[result.undecided]
+    : winner === null ? "No usable answer" : winner === "tie" ? "No visible difference" : `${names[winner]} is better`;
   for (const [id, file, letter] of [["first", first, "A"], ["second", second, "B"]]) {
     const figure = $(id);
     figure.replaceChildren(picture(file), make("figcaption", file.name + (winner === letter ? " ✓" : "")));
@@ -125,7 +181,8 @@ function showVerdict(result, first, second) {
   }
   $("bar").hidden = probability === null;
   if (probability !== null) {
-    const text = `${percent(probability)} that ${first.name} is better, ${percent(1 - probability)} that ${second.name} is`;
+    const text = `${percent(probability)} that ${first.name} is better, ${percent(1 - probability)} that ${second.name} ` +
+      `is${belief(result)}`;
     $("share").style.width = `${100 * probability}%`;
     $("bar").setAttribute("aria-label", text);
     $("bar").className = winner === "B" ? "second" : "";
@@ -134,9 +191,15 @@ function showVerdict(result, first, second) {
     $("sure").textContent = result.failure?.replaceAll("_", " ") ?? "";
   }
   $("rationale").hidden = result.rationale === null;
-  $("rationale").textContent = result.rationale ?? "";
+  $("rationale").replaceChildren(...reasons(result));
   const [a, b] = result.rationale_order === "swapped" ? [second, first] : [first, second];
   $("letters").textContent = result.rationale === null ? "" : `A is ${a.name}, B is ${b.name}`;
+  $("claims").textContent = result.claims_summary === null ? "" : `Held against the pictures: ${result.claims_summary}.` +
+    (result.draws.length ? ` The best supported of ${result.comparisons.length + result.draws.length} reasonings.` : "");
+  $("measured").hidden = result.measured.length === 0;
+  $("measured-first").textContent = first.name;
+  $("measured-second").textContent = second.name;
+  $("measured").tBodies[0].replaceChildren(...result.measured.map(measuredRow));
   $("factors").replaceChildren(...result.factors.map((factor) => make("li", factor)));
   $("orders").replaceChildren(...result.comparisons.map((one) => {
     const [shownA, shownB] = one.order === "forward" ? [first, second] : [second, first];
@@ -147,8 +210,7 @@ function showVerdict(result, first, second) {
       make("td", one.probability === null ? "" : percent(one.probability)));
     return row;
   }));
-  $("consistency").textContent = { true: "Both orders agree", false: "The answer changes with the order" }[
-    String(result.order_consistent)] ?? "";
+  $("consistency").textContent = agreement(result);
   $("notes").replaceChildren(...result.notes.map((note) => make("li", note)));
   $("provenance").textContent = `${result.model} @ ${result.revision}, ${result.prompt_id}, ${result.mode}`;
   $("verdict").hidden = false;
@@ -236,4 +298,6 @@ document.addEventListener("keydown", (event) => {
 });
 fetch("health").then((answer) => answer.json()).then((found) => {
   $("model").textContent = `${found.model} @ ${found.revision}`;
+  $("limits").textContent = found.limits ?? "";
+  $("limits").hidden = !found.limits;
 }).catch((error) => say("", `the service does not answer (${error.message})`));

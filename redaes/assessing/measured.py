@@ -1,0 +1,150 @@
+"""The small table of what was measured in two pictures, and what became of the statements of a reasoning, in words.
+
+Every figure here is measured by redaes in the pictures. What a model states is never among them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import islice
+
+from pydantic import FiniteFloat
+
+from redaes.evidence.claims import CheckedClaim, Claim, Claims, Status
+from redaes.evidence.quantities import QUANTITIES, Quantity
+from redaes.evidence.records import PairEvidence, Side
+from redaes.types import Order, Record
+
+MOST_ROWS = 6
+"""Of the table, beyond those that the reasoning speaks of."""
+
+_OTHER: dict[Side, Side] = {"A": "B", "B": "A"}
+
+_WHY = {
+    "sign": "it is the other way round",
+    "figure": "the figures are wrong",
+    "side": "it is the other picture",
+    "absent": "there is none",
+    "place": "it is elsewhere",
+}
+"""What is wrong with a contradicted statement, by :attr:`redaes.evidence.claims.CheckedClaim.why`."""
+
+
+class Measured(Record):
+    """One row: a quantity in both pictures."""
+
+    quantity: str
+    """Key of :data:`redaes.evidence.quantities.QUANTITIES`."""
+    name: str
+    """What a table calls it."""
+    unit: str
+    digits: int
+    """Decimals with which it is printed."""
+    first: FiniteFloat
+    second: FiniteFloat
+    visible: bool
+    """Whether the difference is one that a person sees."""
+    status: Status | None
+    """What became of the statement about it; None: the reasoning does not speak of it."""
+
+    def shown(self, value: float) -> str:
+        """A value as it is printed, with its unit.
+
+        >>> Measured(quantity="noise", name="noise", unit="L*", digits=1, first=6.04, second=0.9, visible=True,
+        ...          status=None).shown(6.04)
+        '6.0 L*'
+        """
+        return f"{round(value, self.digits) + 0.0:.{self.digits}f} {self.unit}".rstrip()  # no minus before a zero
+
+    def shares(self) -> tuple[float, float]:
+        """Lengths of the two bars, in [0, 1]: the larger size fills it."""
+        largest = max(abs(self.first), abs(self.second))
+        return (abs(self.first) / largest, abs(self.second) / largest) if largest > 0 else (0.0, 0.0)
+
+
+def table(evidence: PairEvidence, claims: Claims | None) -> tuple[Measured, ...]:
+    """What the reasoning speaks of, in its order, and then what differs most visibly."""
+    spoken: dict[str, Status] = {}
+    for one in () if claims is None else claims.checked:
+        name = one.claim.quantity
+        if name is not None and spoken.get(name) != "contradicted":  # that it is false once outweighs the rest
+            spoken[name] = one.status
+    known = [name for name in QUANTITIES if name in evidence.first.values and name in evidence.second.values]
+    steps = {name: _steps(QUANTITIES[name], evidence) for name in known}
+    differing = sorted((name for name in known if steps[name] >= 1.0), key=lambda name: -steps[name])
+    rest = islice((name for name in differing if name not in spoken), max(0, MOST_ROWS - len(spoken)))
+    return tuple(_row(QUANTITIES[name], evidence, spoken.get(name)) for name in (*spoken, *rest) if name in known)
+
+
+def swapped(claim: Claim) -> Claim:
+    """A statement of a reasoning whose A is the second picture, with the first picture as A; its words stay."""
+    side = claim.side if claim.side == "both" else _OTHER[claim.side]
+    return claim.model_copy(update={"side": side, "stated": claim.stated[::-1]})
+
+
+def summary(claims: Claims, order: Order) -> str:
+    """What became of a reasoning's statements.
+
+    Args:
+        claims: A is the first picture in them.
+        order: of the reasoning, whose letters the quoted words have; figures are named with the same letters.
+    """
+    n = len(claims.checked)
+    if n == 0:
+        return "it states nothing that can be measured: none of it is confirmed"
+    supported, contradicted = claims.count("supported"), claims.count("contradicted")
+    if not supported and not contradicted:
+        which = "its only statement cannot be measured" if n == 1 else f"none of its {n} statements can be measured"
+        return f"{which}: none of it is confirmed"
+    text = f"{supported or 'none'} of {n} {'statement' if n == 1 else 'statements'} confirmed"
+    if contradicted:
+        false = [one for one in claims.checked if one.status == "contradicted"]
+        text += "; contradicted: " + "; ".join(_quoted(one, order) for one in false)
+    unknown = n - supported - contradicted
+    return text + (f"; {unknown} cannot be measured" if unknown else "")
+
+
+def marked(text: str, claims: Claims | None) -> Sequence[tuple[str, Status | None]]:
+    """A reasoning cut into pieces, each with what became of the statement that it is; None: no statement.
+
+    Where statements overlap, the contradicted one counts.
+    """
+    of: list[Status | None] = [None] * len(text)
+    for status in ("not_measurable", "supported", "contradicted"):
+        for one in () if claims is None else claims.checked:
+            if one.status == status:
+                of[one.claim.start : one.claim.end] = [one.status] * len(of[one.claim.start : one.claim.end])
+    pieces: list[tuple[str, Status | None]] = []
+    start = 0
+    for end in range(1, len(text) + 1):
+        if end == len(text) or of[end] != of[start]:
+            pieces.append((text[start:end], of[start]))
+            start = end
+    return pieces
+
+
+def _quoted(one: CheckedClaim, order: Order) -> str:
+    a, b = one.measured if order == "forward" else one.measured[::-1]
+    quantity = QUANTITIES.get(one.claim.quantity or "")
+    about = [_WHY[one.why]] if one.why in _WHY else []
+    if quantity is not None and a is not None and b is not None:
+        about.append(f"measured {quantity.spoken} {a:.{quantity.digits}f} in A, {b:.{quantity.digits}f} in B")
+    return f"“{one.claim.text.strip()}”" + (f" ({': '.join(about)})" if about else "")
+
+
+def _steps(quantity: Quantity, evidence: PairEvidence) -> float:
+    """The difference in steps that a person sees."""
+    return abs(evidence.first.values[quantity.name] - evidence.second.values[quantity.name]) / quantity.visible
+
+
+def _row(quantity: Quantity, evidence: PairEvidence, status: Status | None) -> Measured:
+    return Measured(
+        quantity=quantity.name,
+        name=quantity.spoken,
+        unit=quantity.unit,
+        digits=quantity.digits,
+        first=evidence.first.values[quantity.name],
+        second=evidence.second.values[quantity.name],
+        visible=_steps(quantity, evidence) >= 1.0,
+        status=status,
+    )

@@ -1,0 +1,128 @@
+"""Both orders of a pair put together: the one place where that is done.
+
+Each order says two things of a pair: what was read at its verdict token (log-odds), and what it wrote (a stated
+difference). Both are turned so that they speak of the first picture, and averaged; the verdict is made of what was read
+wherever that is there (docs/reading.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Literal
+
+from redaes.assessing.points import delta_of
+from redaes.prompts import Mode
+from redaes.types import Comparison, Verdict, Winner, winner_of
+
+Undecided = Literal["orders", "reasons"]
+"""Why a pair is left undecided. ``orders``: shown in one order the model prefers one picture, shown in the other the
+other one. ``reasons``: what it writes with reasons prefers another picture than what is read without."""
+
+
+@dataclass(frozen=True)
+class Together:
+    """One way of answering, its orders put together; seen from the first picture."""
+
+    delta: float
+    """In points."""
+    log_odds: float | None
+    """Natural log-odds that the first picture is better, as the model has them; None: it was written, not read."""
+    orders: tuple[Winner, ...]
+    """The picture that each order prefers: A is the first one, whatever the order."""
+
+    @property
+    def winner(self) -> Winner:
+        """What follows from the difference."""
+        return winner_of(self.delta)
+
+    @property
+    def consistent(self) -> bool | None:
+        """Whether both orders name the same picture, or both a tie; None: fewer than two answered."""
+        return len(set(self.orders)) == 1 if len(self.orders) > 1 else None
+
+    @property
+    def opposed(self) -> bool:
+        """Whether the orders name different pictures; a tie opposes nothing."""
+        return set(self.orders) >= {"A", "B"}
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What becomes of a pair."""
+
+    winner: Winner | None
+    """None: undecided."""
+    undecided: Undecided | None
+    delta: float
+    log_odds: float | None
+    consistent: bool | None
+
+
+def about_first(comparison: Comparison) -> Verdict | None:
+    """The stated verdict with the first picture as A, whatever the order."""
+    verdict = comparison.verdict
+    return verdict if verdict is None or comparison.order == "forward" else verdict.swapped()
+
+
+def stated(comparisons: Sequence[Comparison]) -> Together | None:
+    """The stated differences put together; None: no order states one."""
+    verdicts = [verdict for comparison in comparisons if (verdict := about_first(comparison)) is not None]
+    if not verdicts:
+        return None
+    delta = fmean(verdict.delta for verdict in verdicts)
+    return Together(delta, None, tuple(verdict.winner for verdict in verdicts))
+
+
+def read(comparisons: Sequence[Comparison]) -> Together | None:
+    """What was read put together; None where an order was not read: what is left would carry its lean."""
+    found = [
+        -comparison.log_odds if comparison.order == "swapped" else comparison.log_odds
+        for comparison in comparisons
+        if comparison.log_odds is not None
+    ]
+    if not found or len(found) < len(comparisons):
+        return None
+    log_odds = fmean(found)
+    return Together(delta_of(log_odds), log_odds, tuple(winner_of(delta_of(odds)) for odds in found))
+
+
+def decide(comparisons: Sequence[Comparison], mode: Mode) -> Decision | None:
+    """The verdict on a pair; None: no order gave a usable answer.
+
+    Args:
+        comparisons: of one pair, one for each order that was asked.
+        mode: in the fast one an order that failed has nothing to be read; in the reasoned one each is read beside what
+            it wrote.
+    """
+    answered = [comparison for comparison in comparisons if comparison.verdict is not None]
+    said = stated(answered)
+    if said is None:
+        return None
+    seen = read(comparisons if mode == "reasoned" else answered)
+    basis = said if seen is None else seen
+    ways = [basis] if mode == "fast" or basis is said else [basis, said]
+    undecided: Undecided | None = None
+    if any(way.opposed for way in ways):
+        undecided = "orders"
+    elif {way.winner for way in ways} >= {"A", "B"}:
+        undecided = "reasons"
+    known = [way.consistent for way in ways if way.consistent is not None]
+    return Decision(
+        winner=None if undecided else basis.winner,
+        undecided=undecided,
+        delta=basis.delta,
+        log_odds=basis.log_odds,
+        consistent=all(known) if known else None,
+    )
+
+
+def supporting(comparisons: Sequence[Comparison], winner: Winner | None) -> list[Comparison]:
+    """The comparisons whose stated verdict names that winner (A: the first picture), in their order."""
+    found = []
+    for comparison in comparisons:
+        verdict = about_first(comparison)
+        if verdict is not None and winner is not None and verdict.winner == winner:
+            found.append(comparison)
+    return found

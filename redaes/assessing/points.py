@@ -1,0 +1,42 @@
+"""Log-odds, probabilities and points: the one scale between them (docs/reading.md)."""
+
+from __future__ import annotations
+
+import math
+from statistics import NormalDist
+
+from redaes.types import MAX_DELTA, TAU
+
+
+def delta_of(log_odds: float) -> float:
+    """The difference, in points, that stands for a preference: TAU times the probit of its probability.
+
+    >>> delta_of(0.0), round(delta_of(1.6684), 2), delta_of(1000.0)
+    (0.0, 2.0, 9.0)
+    """
+    return points_of(sigmoid(log_odds))
+
+
+def points_of(probability: float) -> float:
+    """The same, of a probability.
+
+    >>> points_of(0.5), round(points_of(0.8413), 2), points_of(0.0)
+    (0.0, 2.0, -9.0)
+    """
+    probit = NormalDist()
+    limit = probit.cdf(MAX_DELTA / TAU)
+    # Compared before the probit is taken, because that of 0 and 1 does not exist.
+    if probability >= limit:
+        return MAX_DELTA
+    if probability <= 1.0 - limit:
+        return -MAX_DELTA
+    return TAU * probit.inv_cdf(probability)
+
+
+def sigmoid(log_odds: float) -> float:
+    """1 / (1 + exp(-x)), in the form that does not overflow.
+
+    >>> sigmoid(0.0), sigmoid(-1e6)
+    (0.5, 0.0)
+    """
+    return 0.5 * (1.0 + math.tanh(0.5 * log_odds))

@@ -1,0 +1,142 @@
+"""Reasons held against the pictures: measuring them at their own resolution, checking statements, drawing further
+reasonings and choosing the one that is best supported. None of it changes a verdict.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from redaes.assessing.asking import Asked, Questions
+from redaes.assessing.measured import swapped
+from redaes.errors import ImageError
+from redaes.evidence.claims import Claims
+from redaes.evidence.records import PairEvidence
+from redaes.images import MAX_PIXELS, LoadedImage, load_image
+from redaes.types import Comparison, Sampling
+
+MEASURED_PIXELS = 50_000_000
+"""Largest area, in pixels, at which a picture is measured; what is larger is shrunk to it."""
+
+MIN_SIDE = 32
+"""Shortest side, in pixels, of a picture in which anything is measured."""
+
+SAMPLE_TEMPERATURE = 0.7
+"""At which further reasonings are drawn where the assessor's own answers are greedy [ours]."""
+
+FALSE_WEIGHS = 2
+"""A contradicted statement takes away as much as so many confirmed ones give [ours]."""
+
+_SHRUNK_SHARE = 0.9
+"""A picture above this share of the largest area may have been shrunk to it."""
+
+Pixels = Callable[[LoadedImage], Image.Image | None]
+"""Gives a picture at its own resolution; None: it is not to be had any more."""
+
+
+class Shown(NamedTuple):
+    """A reasoning that is shown, with its statements checked."""
+
+    comparison: Comparison
+    claims: Claims | None
+    """A is the first picture; None: nothing was measured."""
+
+
+def from_file(picture: LoadedImage) -> Image.Image | None:
+    """A picture at its own resolution, from the file that it was loaded from; None: it is gone, or another by now."""
+    width, height = picture.image.size
+    if width * height < _SHRUNK_SHARE * MAX_PIXELS:
+        return picture.image  # it was never shrunk
+    if not picture.ref.path.is_file():
+        return None
+    try:
+        again = load_image(picture.ref.path, max_pixels=MEASURED_PIXELS)
+    except ImageError:
+        return None
+    return again.image if again.ref.id == picture.ref.id else None
+
+
+def evidence_of(first: LoadedImage, second: LoadedImage, pixels: Pixels) -> tuple[PairEvidence | None, list[str]]:
+    """What can be measured of two pictures, and what is to be said about how it was.
+
+    Returns:
+        The evidence, None where a picture is too small; and notes.
+    """
+    arrays, notes = [], []
+    for picture in (first, second):
+        image = pixels(picture)
+        if image is None:
+            image = picture.image
+            width, height = image.size
+            notes.append(
+                f"{picture.ref.path.name}: measured at {width} x {height} pixels, because its file is no longer "
+                "to be had"
+            )
+        if min(image.size) < MIN_SIDE:
+            return None, [f"{picture.ref.path.name}: too small to be measured ({image.width} x {image.height} pixels)"]
+        arrays.append(np.asarray(image.convert("RGB"), dtype=np.uint8))
+    from redaes.evidence.pair import measure_pair
+
+    return measure_pair(*arrays), notes
+
+
+def draw(
+    questions: Questions, asked: Sequence[Sequence[Asked]], n_samples: int, sampling: Sampling
+) -> list[list[Comparison]]:
+    """Further reasonings, the orders of a pair by turns; the k-th round of both orders has the k-th seed after the
+    sampling's own.
+
+    Args:
+        questions: to the model.
+        asked: the requests of each pair, one for each order.
+        n_samples: reasonings for each pair.
+        sampling: of the assessor; greedy ones are drawn at :data:`SAMPLE_TEMPERATURE`.
+
+    Returns:
+        For each pair, in the order in which they were drawn.
+    """
+    found: list[list[Comparison]] = [[] for _ in asked]
+    rounds = max((-(-n_samples // len(requests)) for requests in asked), default=0)
+    for number in range(rounds):
+        one = sampling.model_copy(
+            update={"temperature": sampling.temperature or SAMPLE_TEMPERATURE, "seed": sampling.seed + 1 + number}
+        )
+        places: list[int] = []
+        batch: list[Asked] = []
+        for place, requests in enumerate(asked):
+            left = max(0, n_samples - number * len(requests))
+            batch += requests[:left]
+            places += [place] * len(requests[:left])
+        for place, comparison in zip(places, questions.reasoned(batch, one), strict=True):
+            found[place].append(comparison)
+    return found
+
+
+def best_supported(candidates: Sequence[Comparison], evidence: PairEvidence | None) -> Shown | None:
+    """The reasoning to show; of equals the earlier one. Without evidence it is the first.
+
+    Args:
+        candidates: comparisons whose stated verdict is that of the result.
+        evidence: of the two pictures in the order of the result.
+    """
+    shown = [Shown(one, _checked(one, evidence)) for one in candidates]
+    return max(shown, key=_support, default=None)
+
+
+def _support(shown: Shown) -> int:
+    claims = shown.claims
+    return 0 if claims is None else claims.count("supported") - FALSE_WEIGHS * claims.count("contradicted")
+
+
+def _checked(comparison: Comparison, evidence: PairEvidence | None) -> Claims | None:
+    """The statements of a reasoning against what was measured, with the first picture as A."""
+    if evidence is None or comparison.verdict is None or comparison.verdict.rationale is None:
+        return None
+    from redaes.evidence.checking import check
+    from redaes.evidence.extraction import extract
+
+    claims = extract(comparison.verdict.rationale.text)
+    return check(claims if comparison.order == "forward" else tuple(map(swapped, claims)), evidence)

@@ -1,0 +1,87 @@
+"""What was found out about how far a model's probabilities can be believed, kept in a file beside its weights.
+
+One number for each way of asking: the temperature by which log-odds are divided. It is fitted on pairs that the model
+has never seen (``eval/calibrate.py``) and counts for exactly these weights, this question and this mode; whatever else
+is asked is answered with the model's own probabilities, and results say so.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, FiniteFloat, ValidationError
+
+from redaes.backends.base import Backend
+from redaes.errors import BackendError
+from redaes.prompts import Mode
+from redaes.records import write_json
+from redaes.types import Record
+
+FILE = "calibration.json"
+"""Beside the weights of a model or an adapter."""
+
+
+class Temperature(Record):
+    """How one way of asking one model was calibrated."""
+
+    revision: str
+    """Of the weights."""
+    prompt_id: str
+    """``name/version@hash`` of the prompt at whose verdict token probabilities are read."""
+    mode: Mode
+    temperature: Annotated[FiniteFloat, Field(gt=0.0)]
+    """What the mean log-odds of both orders are divided by."""
+    ceiling: Annotated[FiniteFloat, Field(gt=0.5, le=1.0)] = 1.0
+    """Largest probability that is claimed: what the most confident answers of the fitted pairs were seen to deserve."""
+    data: str
+    """The pairs that it was fitted on, in words."""
+    n_pairs: Annotated[int, Field(ge=1)]
+    n_photographs: Annotated[int, Field(ge=1)]
+
+
+def temperature_of(backend: Backend, prompt_id: str, mode: Mode) -> Temperature | None:
+    """The temperature that counts for a question to a model; None: there is none."""
+    known: tuple[Temperature, ...] = getattr(backend, "temperatures", ())
+    return next((one for one in known if _key(one) == (backend.revision, prompt_id, mode)), None)
+
+
+def read_temperatures(folder: Path | None) -> tuple[Temperature, ...]:
+    """The temperatures that lie beside a model's weights; none where there is no file.
+
+    Args:
+        folder: of the adapter, or of the model where there is none; None: weights that lie nowhere here.
+
+    Raises:
+        BackendError: the file is damaged.
+    """
+    file = None if folder is None else folder / FILE
+    if file is None or not file.is_file():
+        return ()
+    try:
+        return tuple(Temperature.model_validate(one) for one in json.loads(file.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError, ValidationError) as error:
+        raise BackendError(
+            f"{file} is no list of temperatures ({error}); write it anew with eval/calibrate.py, or delete it to do "
+            "without"
+        ) from error
+
+
+def write_temperatures(folder: Path, new: Iterable[Temperature]) -> Path:
+    """Put temperatures beside a model's weights, in place of earlier ones for the same way of asking.
+
+    Returns:
+        The file.
+
+    Raises:
+        BackendError: what lies there is damaged.
+    """
+    kept = {_key(one): one for one in (*read_temperatures(folder), *new)}
+    write_json(folder / FILE, [one.model_dump(mode="json") for one in kept.values()])
+    return folder / FILE
+
+
+def _key(one: Temperature) -> tuple[str, str, Mode]:
+    return one.revision, one.prompt_id, one.mode

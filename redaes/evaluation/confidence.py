@@ -1,0 +1,158 @@
+"""How far a model's probabilities can be believed: a temperature fitted on some photographs, and what it is worth on
+others.
+
+The only thing that is fitted is one number by which log-odds are divided, so the order of answers, and which of two
+pictures is better, stay as they are. Where the most confident answers are right less often than they would claim even
+then, claims are cut off at what they deserve (:func:`ceiling_of`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from redaes.assessing.points import sigmoid
+from redaes.errors import InputError
+from redaes.evaluation.calibration import expected_calibration_error, reliability
+from redaes.metrics import bootstrap
+from redaes.prompts import Mode
+from redaes.types import Record
+
+SURE = 0.95
+"""Answers that claim more than this should be right that often."""
+
+MIN_SURE = 30
+"""Answers above :data:`SURE` that it takes to grant that such claims may be made."""
+
+_STEEPEST, _FLATTEST = 100.0, 0.001
+"""Bounds of one over the temperature: a model that is never wrong has no best one."""
+
+
+class Judged(Record):
+    """One answer to a pair whose better picture is known."""
+
+    photograph: str
+    factor: str
+    kind: str
+    mode: Mode
+    first_is_better: bool
+    log_odds: float
+    """That the first is better, both orders together, not calibrated."""
+    decided: bool
+    """Whether the answer calls one of them better."""
+
+
+class Group(Record):
+    """Answers of one group, as they are claimed and as they are."""
+
+    n: int
+    """That call one picture better; the others claim nothing."""
+    n_not: int
+    """Ties and undecided ones."""
+    claimed: float | None
+    """Mean probability given to the picture that is called better."""
+    right: float | None
+    low: float | None
+    high: float | None
+    """Share of right ones, with its 95 % interval by photograph."""
+    ece: float | None
+    """Expected calibration error over ten bins of P(first is better)."""
+    n_sure: int
+    """Answers that claim more than 95 %."""
+    n_sure_right: int
+
+
+def half_of(photograph: str) -> int:
+    """0: a photograph to fit on; 1: one to report on. By its hash, so that files that are added change nothing.
+
+    >>> half_of("a"), half_of("c")
+    (0, 0)
+    """
+    return hashlib.sha256(f"half {photograph}".encode()).digest()[0] % 2
+
+
+def fit_temperature(log_odds: Sequence[float], first_is_better: Sequence[bool]) -> float:
+    """The temperature with which the labels are likeliest.
+
+    >>> round(fit_temperature([2.0, 2.0, 2.0, -2.0], [True, True, False, False]), 2)
+    1.82
+
+    Args:
+        log_odds: that the first is better.
+        first_is_better: whether it is.
+
+    Raises:
+        InputError: different lengths, none, or a number that is not finite.
+    """
+    if len(log_odds) != len(first_is_better) or not log_odds:
+        raise InputError(f"{len(log_odds)} log-odds and {len(first_is_better)} labels; give one label for each")
+    odds = np.asarray(log_odds, dtype=np.float64)
+    if not np.isfinite(odds).all():
+        raise InputError("the log-odds hold a number that is not finite")
+    towards = np.where(np.asarray(first_is_better, dtype=bool), odds, -odds)
+    low, high = _FLATTEST, _STEEPEST
+    for _ in range(80):  # the likelihood is concave in one over the temperature: its slope has one zero
+        middle = math.sqrt(low * high)
+        if float((towards / (1.0 + np.exp(np.clip(middle * towards, -700, 700)))).sum()) > 0:
+            low = middle
+        else:
+            high = middle
+    return 1.0 / math.sqrt(low * high)
+
+
+def ceiling_of(answers: Sequence[Judged], temperature: float) -> float:
+    """The largest probability that may be claimed after a temperature; 1: any.
+
+    Where answers that would claim more than :data:`SURE` are too few, or too many of them wrong, nothing above it is
+    claimed at all.
+    """
+    claims = [(claim, right) for one in answers if one.decided for claim, right in [_claim(one, temperature, 1.0)]]
+    sure = [right for claim, right in claims if claim > SURE]
+    return 1.0 if len(sure) >= MIN_SURE and np.mean(sure) >= SURE else SURE
+
+
+def group_of(answers: Sequence[Judged], temperature: float, ceiling: float) -> Group:
+    """How a group of answers is claimed, and how it is."""
+    decided = [one for one in answers if one.decided]
+    claims = [_claim(one, temperature, ceiling) for one in decided]
+    right = [float(is_right) for _, is_right in claims]
+    interval = bootstrap(right, [one.photograph for one in decided], _mean) if decided else None
+    bins = reliability(
+        [believed(one.log_odds, temperature, ceiling) for one in decided],
+        [float(one.first_is_better) for one in decided],
+    )
+    sure = [is_right for claim, is_right in claims if claim > SURE]
+    return Group(
+        n=len(decided),
+        n_not=len(answers) - len(decided),
+        claimed=float(np.mean([claim for claim, _ in claims])) if claims else None,
+        right=None if interval is None else interval.estimate,
+        low=None if interval is None else interval.low,
+        high=None if interval is None else interval.high,
+        ece=expected_calibration_error(bins),
+        n_sure=len(sure),
+        n_sure_right=sum(sure),
+    )
+
+
+def believed(log_odds: float, temperature: float, ceiling: float) -> float:
+    """P(first is better) as it is claimed.
+
+    >>> believed(9.0, 1.0, 0.95), believed(0.0, 2.0, 0.95)
+    (0.95, 0.5)
+    """
+    return min(ceiling, max(1.0 - ceiling, sigmoid(log_odds / temperature)))
+
+
+def _claim(one: Judged, temperature: float, ceiling: float) -> tuple[float, bool]:
+    """The probability given to the picture that is called better, and whether it is."""
+    p = believed(one.log_odds, temperature, ceiling)
+    return max(p, 1.0 - p), (one.log_odds > 0) == one.first_is_better
+
+
+def _mean(rows: NDArray[np.float64]) -> float | None:
+    return float(rows.mean()) if len(rows) else None
