@@ -81,13 +81,20 @@ def _stops(amount: float) -> float:
     return math.log2(_linear(0.5 + amount / 2) / _linear(0.5))
 
 
+def _darker(amount: float) -> float:
+    """Stops of underexposure that lower the mean encoded value of even tones as much as the curve through
+    (0.5, 0.5 - amount / 2) does. That curve leaves white white, an exposure does not: at equal middle greys it would be
+    far darker. A stop is a factor of 2^(1 / 2.2) of encoded values."""
+    return -2.2 * math.log2(1 - 2 * amount / 3)
+
+
 def _slope(amount: float) -> float:
     """Slope of the curve through (0.3, 0.25 - amount / 4) and (0.7, 0.75 + amount / 4) between the two."""
     return (0.5 + amount / 2) / 0.4
 
 
 COUNTERPARTS: dict[str, Counterpart] = {
-    "exposure_down": Counterpart("darken", {1: 0.05, 2: 0.1, 3: 0.2, 4: 0.4, 5: 0.8}, lambda p: -_stops(-p)),
+    "exposure_down": Counterpart("darken", {1: 0.05, 2: 0.1, 3: 0.2, 4: 0.4, 5: 0.8}, _darker),
     "exposure_up": Counterpart("brighten", {1: 0.1, 2: 0.2, 3: 0.4, 4: 0.7, 5: 1.1}, _stops),
     # The database's one distortion of contrast goes both ways; at its amount of -0.2 it would do nothing.
     "contrast_up": Counterpart("contrast_change", {1: 0.3, 2: 0.15, 3: 0.0}, lambda p: _slope(p) - 1),
