@@ -142,7 +142,9 @@ ARGUED: dict[str, Argument] = {
         (0.8, 2.8, 5.5), _USUAL, "leaves 0.86, 0.64 and 0.37 of the contrast; contrast_down costs that, and grey veils"
     ),
     "vignette": Argument(
-        (0.6, 1.6, 3.2), _USUAL, "2 stops in the mean at full strength (exposure_down: 3 points), the middle spared"
+        (0.6, 1.6, 3.2),
+        _USUAL,
+        "2 stops in the mean at full strength (exposure_down: 5 points), but none in the middle",
     ),
     "uneven_light": Argument(
         (0.9, 2.3, 4.5), _USUAL, "at full strength a third of the frame 2 to 3 stops under, a third 1 to 2 over"
@@ -201,7 +203,7 @@ LIKED_LOSS = 3.0
 detail added once more."""
 
 BY_STRENGTH: dict[str, Curve] = {
-    "exposure_down": Curve(1.127, 1.2),
+    "exposure_down": Curve(0.6239, 1.35),
     "exposure_up": Curve(0.8152, 1.95),
     "contrast_up": Curve(0.9522, 2.55),
     "contrast_down": Curve(1.083, 1.7),
@@ -248,7 +250,7 @@ BY_STRENGTH: dict[str, Curve] = {
     "finger": Curve(0.8609, 1.65),
 }
 BY_CHANGE: dict[str, Curve] = {
-    "exposure_down": Curve(3.299, 1.1),
+    "exposure_down": Curve(1.736, 1.25),
     "exposure_up": Curve(2.675, 2.35),
     "contrast_up": Curve(2.173, 2.05),
     "contrast_down": Curve(3.203, 1.05),
@@ -295,7 +297,7 @@ BY_CHANGE: dict[str, Curve] = {
     "finger": Curve(0.119, 0.9),
 }
 SPREAD: dict[str, float] = {
-    "exposure_down": 0.67,
+    "exposure_down": 0.66,
     "exposure_up": 0.83,
     "contrast_up": 0.73,
     "contrast_down": 0.82,
