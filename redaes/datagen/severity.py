@@ -81,13 +81,20 @@ def _stops(amount: float) -> float:
     return math.log2(_linear(0.5 + amount / 2) / _linear(0.5))
 
 
+def _darker(amount: float) -> float:
+    """Stops of underexposure that lower the mean encoded value of even tones as much as the curve through
+    (0.5, 0.5 - amount / 2) does. That curve leaves white white, an exposure does not: at equal middle greys it would be
+    far darker. A stop is a factor of 2^(1 / 2.2) of encoded values."""
+    return -2.2 * math.log2(1 - 2 * amount / 3)
+
+
 def _slope(amount: float) -> float:
     """Slope of the curve through (0.3, 0.25 - amount / 4) and (0.7, 0.75 + amount / 4) between the two."""
     return (0.5 + amount / 2) / 0.4
 
 
 COUNTERPARTS: dict[str, Counterpart] = {
-    "exposure_down": Counterpart("darken", {1: 0.05, 2: 0.1, 3: 0.2, 4: 0.4, 5: 0.8}, lambda p: -_stops(-p)),
+    "exposure_down": Counterpart("darken", {1: 0.05, 2: 0.1, 3: 0.2, 4: 0.4, 5: 0.8}, _darker),
     "exposure_up": Counterpart("brighten", {1: 0.1, 2: 0.2, 3: 0.4, 4: 0.7, 5: 1.1}, _stops),
     # The database's one distortion of contrast goes both ways; at its amount of -0.2 it would do nothing.
     "contrast_up": Counterpart("contrast_change", {1: 0.3, 2: 0.15, 3: 0.0}, lambda p: _slope(p) - 1),
@@ -135,7 +142,9 @@ ARGUED: dict[str, Argument] = {
         (0.8, 2.8, 5.5), _USUAL, "leaves 0.86, 0.64 and 0.37 of the contrast; contrast_down costs that, and grey veils"
     ),
     "vignette": Argument(
-        (0.6, 1.6, 3.2), _USUAL, "2 stops in the mean at full strength (exposure_down: 3 points), the middle spared"
+        (0.6, 1.6, 3.2),
+        _USUAL,
+        "2 stops in the mean at full strength (exposure_down: 5 points), but none in the middle",
     ),
     "uneven_light": Argument(
         (0.9, 2.3, 4.5), _USUAL, "at full strength a third of the frame 2 to 3 stops under, a third 1 to 2 over"
@@ -194,7 +203,7 @@ LIKED_LOSS = 3.0
 detail added once more."""
 
 BY_STRENGTH: dict[str, Curve] = {
-    "exposure_down": Curve(1.127, 1.2),
+    "exposure_down": Curve(0.6239, 1.35),
     "exposure_up": Curve(0.8152, 1.95),
     "contrast_up": Curve(0.9522, 2.55),
     "contrast_down": Curve(1.083, 1.7),
@@ -241,7 +250,7 @@ BY_STRENGTH: dict[str, Curve] = {
     "finger": Curve(0.8609, 1.65),
 }
 BY_CHANGE: dict[str, Curve] = {
-    "exposure_down": Curve(3.299, 1.1),
+    "exposure_down": Curve(1.736, 1.25),
     "exposure_up": Curve(2.675, 2.35),
     "contrast_up": Curve(2.173, 2.05),
     "contrast_down": Curve(3.203, 1.05),
@@ -288,7 +297,7 @@ BY_CHANGE: dict[str, Curve] = {
     "finger": Curve(0.119, 0.9),
 }
 SPREAD: dict[str, float] = {
-    "exposure_down": 0.67,
+    "exposure_down": 0.66,
     "exposure_up": 0.83,
     "contrast_up": 0.73,
     "contrast_down": 0.82,
