@@ -26,14 +26,16 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from redaes.datagen.editors.embedded import apply_edit
-from redaes.datagen.judges import measure, visible_difference
+from redaes.datagen.judges import visible_difference
 from redaes.datagen.judges.cover import covered
 from redaes.datagen.measured import MIN_LOSS, might_improve
 from redaes.datagen.members import JPEG_QUALITY
 from redaes.datagen.plan import PlannedEdit, plan_view
-from redaes.datagen.rationales import write_rationale
+from redaes.datagen.rationales import Seen, look, write_rationale
 from redaes.datagen.severity import COVERING, severity
 from redaes.datagen.sources import Source, curate
+from redaes.evidence.pair import measure_pair
+from redaes.evidence.picture import measure
 from redaes.types import Edit
 
 MAX_SIDE = 256
@@ -118,10 +120,10 @@ def plain(sources: list[Source], out: Path) -> dict[str, float]:
             (first, loss), (second, other_loss) = (plain_picture(source, rows, planned) for planned in (one, other))
             if (one and loss < MIN_LOSS) or (other and other_loss < MIN_LOSS):
                 continue
-            edits = [None if planned is None else planned.edit for planned in (one, other)]
-            evidence = measure(first), measure(second)
-            write_rationale(*evidence, *edits, loss, other_loss, 0)
-            write_rationale(*evidence[::-1], *edits[::-1], other_loss, loss, 0)
+            one_edit, other_edit = (None if planned is None else planned.edit for planned in (one, other))
+            seen = Seen(measure_pair(first, second), (look(first), look(second)))
+            write_rationale(seen, (one_edit, other_edit), (loss, other_loss), 0)
+            write_rationale(seen.swapped(), (other_edit, one_edit), (other_loss, loss), 0)
             for side, pixels in enumerate((first, second)):
                 Image.fromarray(pixels).save(out / f"{n_pairs}-{side}.jpg", quality=JPEG_QUALITY, subsampling=0)
             n_pairs += 1

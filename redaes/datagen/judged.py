@@ -37,9 +37,8 @@ from redaes.datagen.judges import (
     ScorerJudge,
     VlmJudge,
     VlmScorer,
-    measure,
 )
-from redaes.datagen.members import Counts, Member, Placed, Settings, encode, make_record, place, show
+from redaes.datagen.members import Counts, Member, Placed, Settings, Stored, encode, make_record, place, seen_in, show
 from redaes.datagen.plan import PlannedEdit, draw_frame
 from redaes.datagen.planner import PlanTask, plan_instructions
 from redaes.datagen.rationales.vlm import RationaleTask, write_with_model
@@ -308,7 +307,7 @@ def make_judged_group(
         BackendError: a model cannot be asked at all, or its budget is spent; the view is to be made again.
     """
     pixels = show(image, rows[0].frame, settings.max_side)
-    reference = Member("reference", encode(pixels), None, 0.0, measure(pixels))
+    reference = Member("reference", Stored(encode(pixels)), None, 0.0)
     shown = {reference.key: Image.fromarray(pixels)}
     members = {reference.key: reference}
     for planned, edited in _edited(Image.fromarray(pixels), rows, workers, counts):
@@ -322,7 +321,8 @@ def make_judged_group(
             }
         )
         after = np.asarray(edited, dtype=np.uint8)
-        members[planned.id] = Member(planned.id, encode(after), done, 0.0, measure(after))
+        # What an editor did beside what it was told is not known.
+        members[planned.id] = Member(planned.id, Stored(encode(after)), done, 0.0, view=None)
         shown[planned.id] = edited
     pictures = {key: Picture(picture) for key, picture in shown.items()}
     found = _agreed(rows[0].group, list(members.values()), pictures, workers, counts)
@@ -447,8 +447,7 @@ def _explained(
             RationaleTask(
                 first=pictures[first.key],
                 second=pictures[second.key],
-                evidence_first=first.evidence,
-                evidence_second=second.evidence,
+                seen=seen_in(first, second),
                 delta=placed.delta,
                 factors=_factors(placed),
                 instruction_first=None if first.edit is None else first.edit.instruction,

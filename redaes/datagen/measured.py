@@ -24,16 +24,31 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from redaes.datagen.editors.embedded import EDITOR, OPERATIONS, apply_edit
-from redaes.datagen.judges import Evidence, Reference, measure
+from redaes.datagen.judges import Reference
 from redaes.datagen.judges.cover import covered
-from redaes.datagen.members import Counts, Member, Settings, encode, make_record, place, resized, show
+from redaes.datagen.members import (
+    Counts,
+    Member,
+    Settings,
+    Stored,
+    View,
+    encode,
+    make_record,
+    place,
+    resized,
+    seen_in,
+    show,
+)
+from redaes.datagen.overlays import covering, laid_over
 from redaes.datagen.plan import PlannedEdit
 from redaes.datagen.rationales import write_rationale
+from redaes.datagen.rationales.choosing import quantities_of
 from redaes.datagen.severity import COVERING, LIKED, LIKED_LOSS, severity
 from redaes.datagen.sources import Source
 from redaes.errors import RedaesError
+from redaes.evidence.records import Measurements
 from redaes.records import PairRecord
-from redaes.types import Edit, Rationale
+from redaes.types import Edit
 
 MIN_LOSS = 0.6
 """An edit that costs less than this many points is no visible edit."""
@@ -66,10 +81,10 @@ TYPICAL: dict[str, tuple[str, float]] = {
     "crushed_shadows": ("brightness", 50.0),
     "saturation_down": ("colourfulness", 35.0),
     "saturation_up": ("colourfulness", 35.0),
-    "cast_warm": ("warm_cool", 4.0),
-    "cast_cool": ("warm_cool", 4.0),
-    "cast_green": ("green_magenta", 1.0),
-    "cast_magenta": ("green_magenta", 1.0),
+    "cast_warm": ("warmth", 4.0),
+    "cast_cool": ("warmth", 4.0),
+    "cast_green": ("magenta", 1.0),
+    "cast_magenta": ("magenta", 1.0),
 }
 """Edits that could do a photograph good, with the measured quantity they move and its middle value.
 
@@ -77,12 +92,16 @@ Such an edit counts as a degradation only where it moves the quantity further fr
 """
 
 
-def might_improve(operation: str, before: Evidence, after: Evidence) -> bool:
+OF_TIES = frozenset({"brightness", "contrast", "colourfulness", "sharpness", "noise"})
+"""What is measured where no fault says what to look at."""
+
+
+def might_improve(operation: str, before: Measurements, after: Measurements) -> bool:
     """Whether an edit meant to degrade may have done the picture good, so that its direction is uncertain."""
     if operation not in TYPICAL:
         return False
-    field, middle = TYPICAL[operation]
-    return bool(abs(getattr(after, field) - middle) <= abs(getattr(before, field) - middle))
+    quantity, middle = TYPICAL[operation]
+    return abs(after.values[quantity] - middle) <= abs(before.values[quantity] - middle)
 
 
 def _apply(pixels: NDArray[np.uint8], edit: Edit) -> NDArray[np.uint8]:
@@ -97,7 +116,7 @@ class _View:
     large: NDArray[np.uint8] | None
     """The same at a larger size; None: no edit of the group enlarges."""
     reference: Reference
-    evidence: Evidence
+    stored: Stored
 
     def edited(self, edit: Edit) -> NDArray[np.uint8]:
         """The reference with an edit, at the reference's size."""
@@ -136,27 +155,39 @@ def _view(image: Image.Image, rows: Sequence[PlannedEdit], max_side: int) -> _Vi
     for edit in shared:
         pixels = _apply(pixels, edit)
         large = None if large is None else _apply(large, edit)
-    return _View(pixels, large, Reference(pixels), measure(pixels))
+    return _View(pixels, large, Reference(pixels), Stored(encode(pixels)))
+
+
+def _seen_as(planned: PlannedEdit, view: _View, edited: NDArray[np.uint8]) -> View:
+    """How a member differs in view; ``edited`` is without what lies on top, which may move it once more."""
+    moved_after = planned.cover is not None and planned.cover.factor == "composition"
+    if planned.edit.factor == "composition":
+        return View(moved=True, registration=laid_over(view.pixels, edited))
+    if planned.edit.factor == "content" and not moved_after:
+        return View(changes=covering(view.pixels, edited))
+    return View(moved=moved_after)
 
 
 def _member(planned: PlannedEdit, view: _View, rejected: Counter[str]) -> Member | None:
     """The picture of one row, made from its view, or None with the reason counted."""
     edited = view.edited(planned.edit)
-    after = measure(edited)
     if planned.role == "twin":
-        return Member(planned.id, encode(edited), None, 0.0, after)
+        return Member(planned.id, Stored(encode(edited)), None, 0.0, view=_seen_as(planned, view, edited))
     done = planned.edit
     cost = severity(done.operation, done.strength, view.change(done, edited))
     if cost.loss < MIN_LOSS:
         rejected["no_visible_effect"] += 1
         return None
-    if might_improve(planned.edit.operation, view.evidence, after):
-        rejected["might_improve"] += 1
-        return None
+    stored = Stored(encode(edited))
+    if done.operation in TYPICAL:
+        moved = frozenset({TYPICAL[done.operation][0]})
+        if might_improve(done.operation, view.stored.measurements(moved), stored.measurements(moved)):
+            rejected["might_improve"] += 1
+            return None
+    seen_as = _seen_as(planned, view, edited)
     if planned.cover is not None:
-        edited = _apply(edited, planned.cover)
-        after = measure(edited)
-    return Member(planned.id, encode(edited), done, cost.loss, after, cost.uncertainty)
+        stored = Stored(encode(_apply(edited, planned.cover)))
+    return Member(planned.id, stored, done, cost.loss, cost.uncertainty, seen_as)
 
 
 def _why_not(first: Member, second: Member) -> str | None:
@@ -183,21 +214,19 @@ def _why_not(first: Member, second: Member) -> str | None:
     return None
 
 
-def _rationale(a: Member, b: Member, seed: int) -> Rationale:
-    return write_rationale(a.evidence, b.evidence, a.edit, b.edit, a.loss, b.loss, seed)
-
-
 def _record(one: Member, other: Member, group: str, source: Source) -> PairRecord:
     placed = place(one, other, group, source, EDITOR)
     first, second = placed.first, placed.second
     loser = second if placed.delta > 0 else first
+    faults = [edit.operation for edit in (first.edit, second.edit) if edit is not None]
+    seen = seen_in(first, second, quantities_of(faults) if faults else OF_TIES)
     return make_record(
         placed,
         group,
         source,
         factors=() if placed.tie or loser.edit is None else (loser.edit.factor,),
-        rationale=_rationale(first, second, placed.seed),
-        swapped=_rationale(second, first, placed.seed + 1),
+        rationale=write_rationale(seen, (first.edit, second.edit), (first.loss, second.loss), placed.seed),
+        swapped=write_rationale(seen.swapped(), (second.edit, first.edit), (second.loss, first.loss), placed.seed + 1),
         writer="embedded",
     )
 
@@ -216,7 +245,7 @@ def make_group(
     """
     group = rows[0].group
     view = _view(image, rows, settings.max_side)
-    members = [Member("reference", encode(view.pixels), None, 0.0, view.evidence)]
+    members = [Member("reference", view.stored, None, 0.0)]
     for planned in rows:
         if planned.role == "shared":
             continue

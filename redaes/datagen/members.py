@@ -6,17 +6,21 @@ import hashlib
 import io
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from redaes.datagen.judges import Evidence
 from redaes.datagen.plan import Frame
-from redaes.datagen.rationales import contradictions
+from redaes.datagen.rationales import Look, Seen, contradictions, look
 from redaes.datagen.sources import Source
 from redaes.errors import InputError
+from redaes.evidence.pair import measure_pair
+from redaes.evidence.picture import measure
+from redaes.evidence.quantities import QUANTITIES
+from redaes.evidence.records import Change, Measurements, PairEvidence, Registration
 from redaes.records import PairRecord
 from redaes.types import MAX_DELTA, TIE_MARGIN, Agreement, Edit, Factor, ImageRef, Pair, Rationale
 
@@ -52,21 +56,84 @@ class Settings:
             raise InputError(f"test_fraction is {fraction!r}; give a number between 0 and 1")
 
 
+class Stored:
+    """A picture as it is stored, so that what is said of it holds for whoever opens it; measured when that is first
+    wanted, and once.
+    """
+
+    def __init__(self, data: bytes) -> None:
+        """
+        Args:
+            data: the encoded picture.
+        """
+        self.data = data
+        self._measured: Measurements | None = None
+        self._asked: frozenset[str] = frozenset()
+
+    @cached_property
+    def pixels(self) -> NDArray[np.uint8]:
+        """(H, W, 3) sRGB bytes."""
+        with Image.open(io.BytesIO(self.data)) as image:
+            return np.asarray(image.convert("RGB"))
+
+    def measurements(self, only: frozenset[str] | None = None) -> Measurements:
+        """What is measured in it.
+
+        Args:
+            only: quantities that are wanted, which saves the time that the others take; None: all. What was measured
+                before, or along with them, is there too.
+        """
+        missing = frozenset(QUANTITIES if only is None else only) - self._asked
+        if missing or self._measured is None:
+            new = measure(self.pixels, missing)
+            old = self._measured
+            self._asked |= missing | new.values.keys()
+            if old is not None:
+                values = {name: {**old.values, **new.values}[name] for name in QUANTITIES
+                          if name in old.values or name in new.values}  # fmt: skip
+                new = new.model_copy(update={"values": values, "places": {**old.places, **new.places}})
+            self._measured = new
+        return self._measured
+
+    @cached_property
+    def look(self) -> Look:
+        """What stands where in it."""
+        return look(self.pixels)
+
+
+@dataclass(frozen=True)
+class View:
+    """How a picture differs in view from its group's reference (:mod:`redaes.datagen.overlays`)."""
+
+    moved: bool = False
+    """Whether it may show another part of the scene, or the same from elsewhere."""
+    registration: Registration | None = None
+    """How it lies over the reference, if it is moved and that was found."""
+    changes: tuple[Change, ...] = ()
+    """What it (B) shows in front of the reference."""
+
+
 @dataclass(frozen=True)
 class Member:
     """One picture of a group."""
 
     key: str
     """Names it within the group."""
-    data: bytes
-    """The encoded picture."""
+    stored: Stored
+    """The picture."""
     edit: Edit | None
     """None: nothing that matters aesthetically was done to it."""
     loss: float
     """What the edit cost, in points, against the group's reference: below 0 where it did good."""
-    evidence: Evidence
     uncertainty: float = 0.0
     """How far ``loss`` may be off against edits of other kinds, in points; 0: known, or judged."""
+    view: View | None = field(default_factory=View)
+    """How it differs in view from the group's reference; None: not known."""
+
+    @property
+    def data(self) -> bytes:
+        """The encoded picture."""
+        return self.stored.data
 
 
 @dataclass
@@ -104,6 +171,33 @@ class Placed:
     def seed(self) -> int:
         """For the wording of the reasoning in the stored order; the other order takes the next."""
         return int(self.id[:12], 16)
+
+
+def seen_in(first: Member, second: Member, only: frozenset[str] | None = None) -> Seen:
+    """What the pixels of two pictures tell, ``first`` as A.
+
+    Args:
+        only: quantities that are wanted; None: all.
+    """
+    one, other = first.stored, second.stored
+    measured = one.measurements(only), other.measurements(only)
+    looks = one.look, other.look
+    here, there = first.view, second.view
+    if here is None or there is None:
+        return Seen(measure_pair(one.pixels, other.pixels, measured=measured), looks)
+    registration = None
+    if there.moved and not here.moved:
+        registration = there.registration
+    elif here.moved and not there.moved and here.registration is not None:
+        registration = here.registration.swapped()
+    changes = (*there.changes, *(change.swapped() for change in here.changes))
+    evidence = PairEvidence(
+        first=measured[0],
+        second=measured[1],
+        registration=registration,
+        changes=tuple(sorted(changes, key=lambda change: -change.area)),
+    )
+    return Seen(evidence, looks, same_frame=not (here.moved or there.moved))
 
 
 def encode(pixels: NDArray[np.uint8]) -> bytes:

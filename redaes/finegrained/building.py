@@ -31,10 +31,11 @@ import numpy as np
 
 from redaes import prompts
 from redaes.assessor import Assessor, Result, delta_of
-from redaes.datagen.judges import Evidence
-from redaes.datagen.judges.perceptual import measure
-from redaes.datagen.rationales import QUANTITIES, write_from_factors
+from redaes.datagen.rationales import Seen, write_from_factors
+from redaes.datagen.rationales.choosing import leading_factor
 from redaes.errors import InputError
+from redaes.evidence.picture import measure
+from redaes.evidence.records import VERSION, Measurements, PairEvidence
 from redaes.finegrained.calibration import (
     MARGIN,
     CalibratedSeries,
@@ -418,22 +419,22 @@ def _labelled(
     )
 
 
-def _evidence(item: _Refinement, names: Sequence[str], out: Path, files: Mapping[int, Path]) -> dict[str, Evidence]:
+def _evidence(item: _Refinement, names: Sequence[str], out: Path, files: Mapping[int, Path]) -> dict[str, Measurements]:
     """What is measured in each picture, kept like the other steps."""
     places = [item.names[name] for name in names]
-    file = _work(out, "measured", _identity(item.candidate, places))
+    file = _work(out, VERSION.replace("/", "-"), _identity(item.candidate, places))
     if not file.is_file():
         found = []
         for place in places:
             image = load_image(out / files[place], max_pixels=MAX_PIXELS).image
-            found.append(asdict(measure(np.asarray(image))))
+            found.append(measure(np.asarray(image)).as_json())
         write_json(file, found)
-    return {name: Evidence(**values) for name, values in zip(names, read_json(file), strict=True)}
+    return {name: Measurements.model_validate(values) for name, values in zip(names, read_json(file), strict=True)}
 
 
 def _text(
-    first: Evidence,
-    second: Evidence,
+    first: Measurements,
+    second: Measurements,
     told: tuple[Factor, ...],
     difference: float,
     candidate: Candidate,
@@ -444,20 +445,11 @@ def _text(
 
     What decides is what the assessor named, or else what differs most in measurement (of crops: the composition).
     """
-    factors = told or (("composition",) if candidate.category == "cropping" else _leading(first, second))
+    leading = "composition" if candidate.category == "cropping" else leading_factor(first, second)
+    factors = told or (() if leading is None else (leading,))
     delta = delta_of(difference)
     if not factors or abs(delta) < TIE_MARGIN:
         return comparative_text(factors, better=difference > 0)
     wording = random.Random("/".join(("text", str(seed), candidate.id, *names))).randrange(2**31)
-    return rationale_text(write_from_factors(first, second, factors, delta, wording))
-
-
-def _leading(first: Evidence, second: Evidence) -> tuple[Factor, ...]:
-    """The factor of the quantity that differs most, in units of what is worth a word; none below one."""
-    gaps = [
-        (abs(getattr(first, quantity.field) - getattr(second, quantity.field)) / quantity.threshold, factor)
-        for factor, quantities in QUANTITIES.items()
-        for quantity in quantities
-    ]
-    largest, factor = max(gaps, key=lambda gap: gap[0])
-    return (factor,) if largest >= 1 else ()
+    seen = Seen(PairEvidence(first=first, second=second, registration=None))
+    return rationale_text(write_from_factors(seen, factors, delta, wording))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,10 +17,10 @@ from redaes import prompts
 from redaes.backends.endpoint import Endpoint, Picture
 from redaes.datagen.filters import EditCheck, EditTask, Similarity, check_edits
 from redaes.datagen.instructions import Wish, draw_wishes
-from redaes.datagen.judges import Evidence
 from redaes.datagen.planner import Plan, PlanTask, plan_instructions
-from redaes.datagen.rationales import EXPLANATIONS, RationaleTask, Written, contradictions, write_with_model
+from redaes.datagen.rationales import EXPLANATIONS, RationaleTask, Seen, Written, contradictions, write_with_model
 from redaes.errors import BackendError, InputError
+from redaes.evidence.records import Measurements, PairEvidence
 from redaes.types import Rationale
 
 T = TypeVar("T")
@@ -191,10 +192,12 @@ def test_an_edit_that_could_not_be_checked_has_not_passed(answer: Any, failure: 
 
 # --- Rationales ---------------------------------------------------------------------------------------
 
-CLEAN = Evidence(52.4, 22, 0, 0, 35, 4, 1, 3, 0.8)
-DARK = Evidence(20.1, 9, 30, 0, 18, 3, 1, 1.1, 0.3)
+CLEAN = Measurements(width=256, height=192, values={"brightness": 52.4, "contrast": 22.0, "sharpness": 3.0})
+DARK = Measurements(width=256, height=192, values={"brightness": 20.1, "contrast": 9.0, "sharpness": 3.02})
+PAIR = Seen(PairEvidence(first=CLEAN, second=DARK, registration=None))
+SAME = Seen(PairEvidence(first=CLEAN, second=CLEAN, registration=None))
 TOLD = "Make the picture far too dark, with shadows that lose their detail."
-TASK = RationaleTask(RED, BLUE, CLEAN, DARK, 4.0, ("light",), None, TOLD, seed=3)
+TASK = RationaleTask(RED, BLUE, PAIR, 4.0, ("light",), None, TOLD, seed=3)
 BODY = (
     "In A the window light falls softly on the table and the shadows keep their detail. B lies in deep shadow: the cup "
     "is dark and its rim is lost. A is far better."
@@ -220,7 +223,7 @@ def test_good_reasoning_is_kept_and_signed() -> None:
     assert "A is far better, by 4.0 on a scale of 9." in call.text
     assert f'B is what an editor made on being told "{TOLD}"' in call.text
     assert "A is as it was taken" in call.text
-    assert "brightness: A 52, B 20\n" in call.text
+    assert "brightness: A 52, B 20 L*\n" in call.text
     assert '"Decisive: light, better in A."' in call.text
 
 
@@ -234,6 +237,20 @@ def test_a_rejected_text_goes_back_with_its_faults() -> None:
     assert EXPLANATIONS["mentions_editing"] in calls[1].text
     # The pictures are still there, in the first turn.
     assert sum(part["type"] == "image_url" for part in calls[1].body["messages"][0]["content"]) == 2
+
+
+def test_what_the_measurements_contradict_goes_back_with_the_figures() -> None:
+    wrong = GOOD.replace("A is far better.", "B is brighter than A, though. A is far better.")
+    one, calls = written(lambda call: Say(wrong if call.index == 0 else GOOD))
+    assert (one.writer, one.n_texts, one.rejected) == ("vlm", 2, {"contradicts_measurement": 1})
+    again = calls[1].body["messages"][2]["content"]
+    assert EXPLANATIONS["contradicts_measurement"] in str(again)
+    assert "brightness is 52 in A and 20 in B" in str(again)
+
+
+def test_the_model_is_told_what_does_not_differ() -> None:
+    _, (call, *_) = written(lambda call: Say(GOOD))
+    assert re.search(r"^sharpness: A \S+, B .*\(no difference\)$", call.text, re.MULTILINE)
 
 
 def test_after_the_last_rewrite_the_embedded_writer_signs() -> None:
@@ -269,13 +286,13 @@ def test_the_other_order_is_asked_for_anew() -> None:
     assert turned.swapped() == TASK
     one, (call,) = written(lambda call: Say(GOOD), turned, max_rewrites=0)
     assert "B is far better" in call.text
-    assert "brightness: A 20, B 52\n" in call.text
+    assert "brightness: A 20, B 52 L*\n" in call.text
     assert set(one.rejected) >= {"wrong_side", "concludes_otherwise"}
     assert one.rationale.better == "B"
 
 
 def test_a_tie_is_asked_for_as_one() -> None:
-    tie = RationaleTask(RED, BLUE, CLEAN, CLEAN, 0.0, (), None, None, seed=0)
+    tie = RationaleTask(RED, BLUE, SAME, 0.0, (), None, None, seed=0)
     text = (
         "The same cup stands in the same window light in A and in B, as bright and as sharp in one as in the other, "
         "and nothing tells them apart. Decisive: nothing."
@@ -287,7 +304,7 @@ def test_a_tie_is_asked_for_as_one() -> None:
 
 def test_tasks_and_settings_that_contradict_themselves() -> None:
     with pytest.raises(InputError, match="a tie has none"):
-        RationaleTask(RED, BLUE, CLEAN, DARK, 4.0, (), None, None, seed=0)
+        RationaleTask(RED, BLUE, PAIR, 4.0, (), None, None, seed=0)
     with pytest.raises(InputError, match="max_rewrites"):
         written(lambda call: Say(GOOD), max_rewrites=-1)
 

@@ -12,10 +12,11 @@ import pytest
 from numpy.typing import NDArray
 
 from redaes.datagen.editors.embedded import EDITOR, OPERATIONS, apply_edit, make_edit
-from redaes.datagen.judges import measure, quality_loss, visible_difference
+from redaes.datagen.judges import quality_loss, visible_difference
 from redaes.datagen.judges.cover import covered
 from redaes.datagen.severity import COVERING, severity
 from redaes.errors import InputError
+from redaes.evidence.picture import measure
 from redaes.types import FACTORS
 
 Image = NDArray[np.uint8]
@@ -161,7 +162,7 @@ def test_two_strengths_of_one_seed_resemble_each_other(name: str, photograph: Im
 
 
 @pytest.mark.parametrize(
-    ("name", "field", "sign"),
+    ("name", "quantity", "sign"),
     [
         ("exposure_down", "brightness", -1),
         ("exposure_up", "clipped_highlights", 1),
@@ -170,10 +171,10 @@ def test_two_strengths_of_one_seed_resemble_each_other(name: str, photograph: Im
         ("crushed_shadows", "clipped_shadows", 1),
         ("vignette", "brightness", -1),
         ("haze", "contrast", -1),
-        ("cast_warm", "warm_cool", 1),
-        ("cast_cool", "warm_cool", -1),
-        ("cast_green", "green_magenta", -1),
-        ("cast_magenta", "green_magenta", 1),
+        ("cast_warm", "warmth", 1),
+        ("cast_cool", "warmth", -1),
+        ("cast_green", "magenta", -1),
+        ("cast_magenta", "magenta", 1),
         ("saturation_down", "colourfulness", -1),
         ("saturation_up", "colourfulness", 1),
         ("defocus", "sharpness", -1),
@@ -183,9 +184,9 @@ def test_two_strengths_of_one_seed_resemble_each_other(name: str, photograph: Im
         ("noise_luma", "noise", 1),
     ],
 )
-def test_edit_moves_what_it_names(name: str, field: str, sign: int, photograph: Image) -> None:
-    before = getattr(measure(photograph), field)
-    after = getattr(measure(apply_edit(photograph, name, 0.8, seed=1)), field)
+def test_edit_moves_what_it_names(name: str, quantity: str, sign: int, photograph: Image) -> None:
+    before = measure(photograph).values[quantity]
+    after = measure(apply_edit(photograph, name, 0.8, seed=1)).values[quantity]
     assert sign * (after - before) > 0.1 * max(1.0, abs(before))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 
 import cv2
@@ -10,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from redaes.datagen.judges import NEUTRAL_LOSS, SCALE, measure, quality_loss, visible_difference
+from redaes.datagen.judges import NEUTRAL_LOSS, SCALE, quality_loss, visible_difference
 from redaes.errors import InputError
 from redaes.types import MAX_DELTA
 
@@ -133,65 +132,6 @@ def test_orientation_is_seen_by_itself() -> None:
     assert quality_loss(left, right) > 3
 
 
-def test_brightness_is_lightness_of_the_grey() -> None:
-    """L* of sRGB 119 is 50.03 (CIE 1976); OpenCV interpolates in a table."""
-    evidence = measure(flat(119, 119, 119))
-    assert evidence.brightness == pytest.approx(50.03, abs=0.3)
-    assert evidence.contrast == pytest.approx(0, abs=1e-3)
-    assert evidence.colourfulness == pytest.approx(0, abs=1e-3)
-    assert evidence.warm_cool == pytest.approx(0, abs=0.1)
-    assert evidence.green_magenta == pytest.approx(0, abs=0.1)
-    assert evidence.sharpness == pytest.approx(0, abs=1e-3)
-    assert evidence.noise == pytest.approx(0, abs=1e-3)
-
-
-def test_colourfulness_by_hand() -> None:
-    """Half red, half blue. rg: 255 and 0, so mean and std are 127.5; yb: 127.5 and -255, mean -63.75 and std
-    191.25. M3 = sqrt(127.5^2 + 191.25^2) + 0.3 sqrt(127.5^2 + 63.75^2) = 229.85 + 42.76."""
-    image = flat(255, 0, 0, height=256, width=256)
-    image[:, 128:] = (0, 0, 255)
-    assert measure(image).colourfulness == pytest.approx(272.62, abs=0.05)
-
-
-def test_clipped_pixels_are_counted() -> None:
-    image = flat(120, 110, 100, height=256, width=256)
-    image[:64] = 0
-    image[64:72] = (255, 180, 90)  # one channel burnt out is enough
-    evidence = measure(image)
-    assert evidence.clipped_shadows == pytest.approx(25)
-    assert evidence.clipped_highlights == pytest.approx(100 * 8 / 256)
-
-
-def test_colour_axes_have_their_signs() -> None:
-    assert measure(flat(220, 180, 90)).warm_cool > 20
-    assert measure(flat(90, 130, 220)).warm_cool < -20
-    assert measure(flat(190, 90, 190)).green_magenta > 20
-    assert measure(flat(90, 190, 90)).green_magenta < -20
-
-
-@pytest.mark.parametrize("sigma", [4.0, 8.0])
-def test_noise_estimate(sigma: float) -> None:
-    """Near sRGB 119 one grey level is 0.396 of L, so the noise of L is known."""
-    image = noisy(flat(119, 119, 119, height=256, width=256), sigma)
-    assert measure(image).noise == pytest.approx(0.396 * sigma, rel=0.06)
-
-
-def test_noise_estimate_is_not_fooled_by_an_edge() -> None:
-    image = flat(60, 60, 60, height=256, width=256)
-    image[:, 100:] = 200
-    assert measure(image).noise < 0.05
-
-
-def test_blur_lowers_sharpness(scene: Image) -> None:
-    values = [measure(blurred(scene, sigma)).sharpness for sigma in (0.5, 1.0, 2.0)]
-    assert values[0] > 1.3 * values[1] > 1.3 * 1.3 * values[2]
-
-
-def test_evidence_cannot_be_changed(scene: Image) -> None:
-    with pytest.raises(dataclasses.FrozenInstanceError):
-        measure(scene).noise = 0.0  # type: ignore[misc]
-
-
 @pytest.mark.parametrize(
     "image",
     [
@@ -202,7 +142,6 @@ def test_evidence_cannot_be_changed(scene: Image) -> None:
 )
 def test_not_an_rgb_byte_picture(image: NDArray[np.generic], scene: Image) -> None:
     for call in (
-        lambda: measure(image),
         lambda: quality_loss(scene, image),
         lambda: quality_loss(image, scene),
     ):

@@ -6,8 +6,8 @@ import pytest
 
 from redaes.answers import parse_rationale, render_rationale
 from redaes.datagen.instructions import templates
-from redaes.datagen.judges import Evidence
-from redaes.datagen.rationales import EXPLANATIONS, check_text, contradictions, write_from_factors
+from redaes.datagen.rationales import EXPLANATIONS, Seen, check_text, contradictions, write_from_factors
+from redaes.evidence.records import Measurements, PairEvidence
 from redaes.types import FACTORS, Factor
 
 BODY = (
@@ -132,17 +132,19 @@ def test_every_template_would_be_noticed() -> None:
         assert "quotes_instruction" in found
 
 
-EVIDENCE = (
-    Evidence(52, 22, 0, 0, 35, 4, 1, 3, 0.8),
-    Evidence(20, 9, 30, 0, 18, 3, 1, 1.1, 0.3),
-)
+def measured(brightness: float, contrast: float, sharpness: float) -> Measurements:
+    values = {"brightness": brightness, "contrast": contrast, "sharpness": sharpness}
+    return Measurements(width=256, height=192, values=values)
+
+
+EVIDENCE = PairEvidence(first=measured(52, 22, 3.0), second=measured(20, 9, 1.1), registration=None)
 
 
 @pytest.mark.parametrize("factors", [("light",), ("subject", "mood"), ("composition",)])
 def test_the_writer_for_known_factors_contradicts_nothing(factors: tuple[Factor, ...]) -> None:
     for seed in range(30):
         for delta in (-6.0, -0.8, 1.0, 4.0):
-            written = write_from_factors(*EVIDENCE, factors, delta, seed)
+            written = write_from_factors(Seen(EVIDENCE), factors, delta, seed)
             assert contradictions(written, delta, factors) == []
             found = check_text(render_rationale(written), delta, factors).reasons
             # It is brief, and its closing words already say all that is known.
@@ -150,9 +152,9 @@ def test_the_writer_for_known_factors_contradicts_nothing(factors: tuple[Factor,
 
 
 def test_the_writer_for_known_factors_and_ties() -> None:
-    tie = write_from_factors(*EVIDENCE, (), 0.1, 0)
+    tie = write_from_factors(Seen(EVIDENCE), (), 0.1, 0)
     assert (tie.better, tie.factors) == ("tie", ())
     with pytest.raises(ValueError, match="a tie has none"):
-        write_from_factors(*EVIDENCE, ("light",), 0.1, 0)
+        write_from_factors(Seen(EVIDENCE), ("light",), 0.1, 0)
     with pytest.raises(ValueError, match="a winner has some"):
-        write_from_factors(*EVIDENCE, (), 3.0, 0)
+        write_from_factors(Seen(EVIDENCE), (), 3.0, 0)

@@ -6,9 +6,7 @@ from redaes.datagen.judges.base import Judge, Judgement, PicturePair
 from redaes.datagen.judges.perceptual import (
     NEUTRAL_LOSS,
     SCALE,
-    Evidence,
     Reference,
-    measure,
     quality_loss,
     visible_difference,
 )
@@ -19,7 +17,6 @@ __all__ = [
     "NEUTRAL_LOSS",
     "SCALE",
     "AssessorJudge",
-    "Evidence",
     "Judge",
     "Judgement",
     "PicturePair",
@@ -29,7 +26,6 @@ __all__ = [
     "ScorerJudge",
     "VlmJudge",
     "VlmScorer",
-    "measure",
     "quality_loss",
     "visible_difference",
 ]

@@ -1,4 +1,4 @@
-"""The embedded judge: how different two versions of one picture look, and what can be measured in one.
+"""The embedded judge: how different two versions of one picture look.
 
 ``visible_difference`` compares statistics, not pixels, so that a shift by a pixel costs nothing. Both
 pictures are brought to a longest side of 256 px and to CIELAB. In every cell of four grids (1 x 1, 3 x 3,
@@ -32,7 +32,6 @@ is seen only through the statistics that it moves between cells. A mirrored pict
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from functools import lru_cache
 
 import cv2
@@ -242,63 +241,3 @@ def visible_difference(reference: ByteImage, edited: ByteImage) -> float:
 def quality_loss(reference: ByteImage, edited: ByteImage) -> float:
     """:meth:`Reference.loss` of two pictures."""
     return Reference(reference).loss(edited)
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """What can be measured in one picture, at a longest side of 256 px."""
-
-    brightness: float
-    """Mean L, 0-100."""
-    contrast: float
-    """Standard deviation of L."""
-    clipped_shadows: float
-    """Pixels at black, in percent."""
-    clipped_highlights: float
-    """Pixels at white in at least one channel, in percent."""
-    colourfulness: float
-    """Hasler and Suesstrunk 2003, "Measuring colourfulness in natural images", M3 on 0-255 values."""
-    warm_cool: float
-    """Mean b*: positive is yellow, negative blue."""
-    green_magenta: float
-    """Mean a*: positive is magenta, negative green."""
-    sharpness: float
-    """Root mean square of L between the blurs of 0.7 and 1.4 px."""
-    noise: float
-    """Standard deviation of noise in L: Immerkaer 1996, "Fast noise variance estimation", with the median in
-    place of the mean, which texture moves less."""
-
-
-_IMMERKAER = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], dtype=np.float32)
-
-
-def measure(image: ByteImage) -> Evidence:
-    """Measures one picture.
-
-    Args:
-        image: (H, W, 3) sRGB bytes.
-
-    Raises:
-        InputError: not an RGB byte picture.
-    """
-    _check(image)
-    encoded = _resized(image, _normal_size(image))
-    lab = _lab(encoded)
-    light, peak = np.ascontiguousarray(lab[..., 0]), _peak(encoded)
-    band = _blur(light, _BAND_SIGMAS[0]) - _blur(light, _BAND_SIGMAS[1])
-    red, green, blue = (255.0 * encoded[..., i] for i in range(3))
-    rg, yb = red - green, 0.5 * (red + green) - blue
-    residual = cv2.filter2D(light, -1, _IMMERKAER, borderType=cv2.BORDER_REFLECT_101)
-    return Evidence(
-        brightness=float(light.mean()),
-        contrast=float(light.std()),
-        clipped_shadows=100 * float((peak <= BLACK).mean()),
-        clipped_highlights=100 * float((peak >= WHITE).mean()),
-        colourfulness=math.hypot(float(rg.std()), float(yb.std()))
-        + 0.3 * math.hypot(float(rg.mean()), float(yb.mean())),
-        warm_cool=float(lab[..., 2].mean()),
-        green_magenta=float(lab[..., 1].mean()),
-        sharpness=float(np.sqrt(np.square(band).mean())),
-        # The kernel has norm 6; 0.6745 turns a median absolute value into a standard deviation.
-        noise=float(np.median(np.abs(residual))) / (6 * 0.6745),
-    )

@@ -1,4 +1,5 @@
-"""What a rationale must not do: contradict its pair, give away how the pair came about, or break the grammar.
+"""What a rationale must not do: contradict its pair or what was measured, give away how the pair came about, or break
+the grammar.
 
 :func:`contradictions` looks for what the embedded writer could get wrong. :func:`check_text` reads the free text of
 a model, which can get anything wrong; it looks for words, so it errs on both sides: it refuses some harmless
@@ -12,8 +13,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from redaes.answers import parse_rationale
-from redaes.datagen.rationales.embedded import CONCLUSIONS, SIZES
+from redaes.datagen.rationales.frames import SIZES
 from redaes.errors import ParseError
+from redaes.evidence.checking import check_rationale
+from redaes.evidence.quantities import QUANTITIES
+from redaes.evidence.records import PairEvidence
 from redaes.types import Factor, Rationale, winner_of
 
 MIN_WORDS, MAX_WORDS = 20, 140
@@ -39,8 +43,9 @@ EXPLANATIONS: dict[str, str] = {
     "mentions_editing": "it speaks of how the pictures came about (edits, originals, versions, instructions)",
     "names_position": "it calls a picture first, second, left or right instead of A or B",
     "quotes_instruction": "it repeats the wording of what was asked for",
+    "contradicts_measurement": "it says what the measurements contradict",
 }
-"""Every reason of :func:`check_text`, as it is told to the model that writes again."""
+"""Every reason for which a text is refused, as it is told to the model that writes again."""
 
 _PLAIN = re.compile(r"<|>|[{}]|\*\*|^#|\bWinner:|\bDifference:", re.MULTILINE)
 _SCORE = re.compile(
@@ -69,16 +74,18 @@ _CONCLUDES = re.compile(
 )
 _PREFERS = re.compile(
     r"\b(?:prefer|choose|winner is|favou?rs?) (?P<side>[AB])(?= (?:is|the|over|as|to)\b|[.,;:!])"
-    r"|\bmakes (?P<made>[AB]) (?:\w+ )?(?:the )?(?:better|stronger|superior|winner)\b"
+    r"|\b(?:makes|leaves) (?P<made>[AB]) (?:\w+ )?(?:the )?(?:better|stronger|superior|winner)\b"
 )
 
 _VOCABULARY: dict[Factor, str] = {
-    "light": "light lit bright dark expos shadow highlight contrast haz flat glar glow sun tonal harsh black white",
-    "colour": "colo hue satur warm cool cast tint tone red green blue yellow orange magenta vivid pale dull white",
+    "light": "light lit bright dark expos shadow highlight contrast haz flat glar glow sun tonal harsh black white "
+    "vignett corner veil mist dim shade",
+    "colour": "colo hue satur warm cool cast tint tone red green blue yellow orange magenta vivid pale dull white "
+    "posteri pink ting grad",
     "focus": "focus sharp blur soft crisp detail halo smear shak depth edge definition textur",
-    "noise": "nois grain artefact artifact compress block band pixel clean speck smooth blotch rough",
+    "noise": "nois grain artefact artifact compress block band pixel clean speck smooth blotch rough strip row",
     "composition": "compos fram crop tilt horizon balanc edge centr center level lean room cut perspective corner line "
-    "space stretch proportion",
+    "space stretch proportion keystone distort",
     "content": "background clutter distract object tidy mess litter stamp watermark dirt flare wire cable pole finger "
     "surround intru busy calm clean scene spot",
     "subject": "subject express pose eye face smil moment gaze look posture person animal head body fresh worn",
@@ -97,6 +104,8 @@ class Checked:
     """None: it does not follow the grammar."""
     reasons: tuple[str, ...]
     """Keys of :data:`EXPLANATIONS`; empty: it may be used."""
+    contradicted: tuple[str, ...] = ()
+    """Each statement that the measurements contradict, with what was measured."""
 
 
 def _words(text: str) -> list[str]:
@@ -122,7 +131,35 @@ def _size_is_wrong(conclusion: re.Match[str], delta: float) -> bool:
     return bool((conclusion["small"] and size >= SIZES[1][0]) or (conclusion["large"] and size < SIZES[0][0]))
 
 
-def check_text(text: str, delta: float, factors: Sequence[Factor], instructions: Sequence[str] = ()) -> Checked:
+def _concluded(text: str) -> set[str]:
+    """The pictures that a text concludes for."""
+    preferred = {match["side"] or match["made"] for match in _PREFERS.finditer(text)}
+    return preferred | {match["side"] for match in _CONCLUDES.finditer(text)}
+
+
+def _contradicted(text: str, evidence: PairEvidence) -> tuple[str, ...]:
+    """The statements of a text that the measurements contradict, with the figures."""
+    found = []
+    for one in check_rationale(text, evidence).checked:
+        if one.status != "contradicted":
+            continue
+        quantity = QUANTITIES.get(one.claim.quantity or "")
+        a, b = one.measured
+        told = f'"{one.claim.text}"'
+        if quantity is not None and a is not None and b is not None:
+            digits = quantity.digits + (round(a, quantity.digits) == round(b, quantity.digits))
+            told += f" ({quantity.spoken} is {a:.{digits}f} in A and {b:.{digits}f} in B)"
+        found.append(told)
+    return tuple(found)
+
+
+def check_text(
+    text: str,
+    delta: float,
+    factors: Sequence[Factor],
+    instructions: Sequence[str] = (),
+    evidence: PairEvidence | None = None,
+) -> Checked:
     """Read a model's reasoning with its closing sentence, and say what is wrong with it.
 
     Args:
@@ -130,6 +167,7 @@ def check_text(text: str, delta: float, factors: Sequence[Factor], instructions:
         delta: score of A minus score of B, in points.
         factors: what decides; empty for a tie.
         instructions: what the editors were told, of which nothing may be quoted.
+        evidence: what was measured of A and B; None: nothing is held against measurements.
     """
     text = " ".join(text.split())
     try:
@@ -139,15 +177,14 @@ def check_text(text: str, delta: float, factors: Sequence[Factor], instructions:
     expected = winner_of(delta)
     body = rationale.text
     n_words = len(_words(body))
+    contradicted = () if evidence is None else _contradicted(body, evidence)
     conclusions = list(_CONCLUDES.finditer(body))
-    preferred = [match["side"] or match["made"] for match in _PREFERS.finditer(body)]
-    concluded = {*preferred, *(match["side"] for match in conclusions)}
     tests = {
         "not_plain": _PLAIN.search(body) is not None,
         "too_short": n_words < MIN_WORDS,
         "too_long": n_words > MAX_WORDS,
         "wrong_side": rationale.better != expected,
-        "concludes_otherwise": bool(concluded - {expected}),
+        "concludes_otherwise": bool(_concluded(body) - {expected}),
         "wrong_size": any(_size_is_wrong(match, delta) for match in conclusions),
         "missing_factor": not set(factors) <= set(rationale.factors),
         "extra_factor": not set(rationale.factors) <= set(factors),
@@ -156,8 +193,9 @@ def check_text(text: str, delta: float, factors: Sequence[Factor], instructions:
         "mentions_editing": _EDITING.search(body) is not None,
         "names_position": _POSITION.search(body) is not None,
         "quotes_instruction": any(_quotes(body, instruction) for instruction in instructions),
+        "contradicts_measurement": bool(contradicted),
     }
-    return Checked(rationale, tuple(reason for reason, holds in tests.items() if holds))
+    return Checked(rationale, tuple(reason for reason, holds in tests.items() if holds), contradicted)
 
 
 def contradictions(rationale: Rationale, delta: float, factors: Sequence[Factor]) -> list[str]:
@@ -168,14 +206,7 @@ def contradictions(rationale: Rationale, delta: float, factors: Sequence[Factor]
         found.append(f"names {rationale.better} as better, the difference {delta:+.1f} says {expected}")
     if tuple(rationale.factors) != tuple(factors):
         found.append(f"names {rationale.factors}, decided by {tuple(factors)}")
-    concluded = {
-        side
-        for side in ("A", "B")
-        for template in CONCLUSIONS
-        for _, size in SIZES
-        # Datasets written earlier conclude without "So".
-        if template.removeprefix("So ").format(winner=side, size=size) in rationale.text
-    }
+    concluded = _concluded(rationale.text)
     if concluded - {expected}:
         found.append(f"its text concludes that {' and '.join(sorted(concluded))} is better")
     return found

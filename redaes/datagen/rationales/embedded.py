@@ -1,10 +1,10 @@
 """The embedded writer: a chain of thought written from what was measured on the two pictures.
 
-A rationale says which fault decides and where, what was measured of it on each side, what weighs less, and concludes.
-The fault comes first: a model that writes word by word commits itself with its first words, and those should be what
-is seen, not a figure's name that many faults share. Wording is drawn from a seed; the content never is: every
-statement follows from the measurements, the edits and the signed difference, and
-:func:`redaes.datagen.rationales.checks.contradictions` checks the result.
+A rationale says which fault decides and on which side, what of it was measured there against the other picture, where
+it shows, what weighs less, and concludes. The fault comes first: a model that writes word by word commits itself with
+its first words, and those should be what is seen, not a figure's name that many faults share. Wording is drawn from a
+seed; the content never is: what is measured is chosen by what it explains (:mod:`.choosing`), the words follow its sign
+and its size (:mod:`.words`), and :func:`redaes.evidence.checking.check_rationale` finds nothing against it.
 """
 
 from __future__ import annotations
@@ -13,184 +13,235 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from redaes.datagen.editors.embedded import OPERATIONS
-from redaes.datagen.judges import Evidence
+from redaes.datagen.rationales import choosing, frames, regions, words
+from redaes.datagen.rationales.looks import Look
+from redaes.datagen.rationales.symptoms import named, names
+from redaes.evidence.checking import check
+from redaes.evidence.claims import Claim
+from redaes.evidence.records import Measurements, PairEvidence, Side
 from redaes.types import Edit, Factor, Rationale, Winner, winner_of
+
+_RIVAL: dict[Side, Side] = {"A": "B", "B": "A"}
+
+MOST_MEASURED = 2
+"""Sentences on measured differences of the deciding fault."""
+FURTHER_SHARE = 0.55
+"""How often the second is said where there is one."""
+SEEN_SHARE = 0.6
+"""How often what a visible difference does is said too."""
+WHERE_SHARE = 0.75
+"""How often it is said where the fault shows, where that is known."""
+LESSER_MEASURED_SHARE = 0.3
+"""How often the lesser fault is measured too."""
 
 
 @dataclass(frozen=True)
-class Quantity:
-    """One measured quantity and how it is spoken of."""
+class Seen:
+    """What the pixels of two pictures tell, in one order."""
 
-    field: str
-    """Field of :class:`~redaes.datagen.judges.Evidence`."""
-    name: str
-    more: str
-    less: str
-    threshold: float
-    """Differences below this, in the field's unit, are not worth a word."""
-    digits: int = 0
-    """Decimals with which it is stated."""
+    evidence: PairEvidence
+    looks: tuple[Look, Look] | None = None
+    """Of A and of B; None: nothing is said of what stands where."""
+    same_frame: bool = False
+    """Whether both surely show the same part of the scene in the same place, where there is no registration."""
 
+    def swapped(self) -> Seen:
+        """The same pictures in the other order."""
+        looks = None if self.looks is None else (self.looks[1], self.looks[0])
+        return Seen(self.evidence.swapped(), looks, self.same_frame)
 
-QUANTITIES: dict[Factor, tuple[Quantity, ...]] = {
-    "light": (
-        Quantity("brightness", "brightness", "brighter", "darker", 4.0),
-        Quantity("contrast", "contrast", "more contrasty", "flatter", 2.5),
-    ),
-    "colour": (
-        Quantity("colourfulness", "colourfulness", "more colourful", "duller in colour", 4.0),
-        Quantity("warm_cool", "warmth", "warmer", "cooler", 3.0),
-        Quantity("green_magenta", "magenta", "more magenta", "greener", 2.5),
-    ),
-    "focus": (Quantity("sharpness", "sharpness", "crisper", "softer", 0.3, 1),),
-    "noise": (
-        Quantity("noise", "noise", "noisier", "cleaner", 0.5, 1),
-        Quantity("sharpness", "fine detail", "richer in fine detail", "poorer in fine detail", 0.3, 1),
-    ),
-    "composition": (),
-    "content": (),
-    "subject": (),
-    "mood": (),
-}
+    @property
+    def aligned(self) -> bool:
+        """Whether what stands where can be compared."""
+        known = self.evidence.registration
+        return self.same_frame if known is None else choosing.same_frame(known)
 
-_MEASURED = (
-    "{side} is {adjective}: {name} {this} against {other}.",
-    "Measured {name} is {this} in {side} and {other} in {rival}, so {side} is {adjective}.",
-    "{side} looks {adjective} than {rival}, {name} {this} to {other}.",
-)
-_ALIKE = (
-    "Brightness {a:.0f} in A and {b:.0f} in B: the light is alike.",
-    "Light and colour are close, brightness {a:.0f} against {b:.0f}.",
-)
-_FAULT = (
-    "{side} shows {fault}.",
-    "{side} suffers from {fault}.",
-    "What stands out in {side} is {fault}.",
-)
-_OTHER_FAULT = (
-    "{side} has {fault}, which weighs less.",
-    "Less harm comes to {side} from {fault}.",
-)
-# None begins with a picture, as the sentences before do: a small model that has named the fault of A and goes on with
-# "A is" has to mean "noisier" by it, and wrote "far better".
-CONCLUSIONS = (
-    "So {winner} is {size} better.",
-    "So {winner} is {size} the better picture.",
-    "That makes {winner} {size} better.",
-)
-_DECIDES = (
-    "What tells them apart is {factors}.",
-    "They differ in {factors}.",
-    "{factors} sets them apart.",
-)
-_TIE = (
-    "Nothing that matters differs between A and B.",
-    "A and B are equally good; what differs is not visible as a fault.",
-    "Neither picture gains anything over the other.",
-)
-_AMOUNTS = ((1.5, "slight"), (3.5, "clear"), (9.1, "strong"))
-_RIVAL = {"A": "B", "B": "A"}
-SIZES = ((1.5, "slightly"), (3.5, "clearly"), (9.1, "far"))
-"""Differences in points below which each word is used of a conclusion."""
+    def measured(self, side: Side) -> tuple[Measurements, Measurements]:
+        """What was measured in ``side`` and in the other."""
+        one, other = self.evidence.first, self.evidence.second
+        return (one, other) if side == "A" else (other, one)
 
 
 def word(table: Sequence[tuple[float, str]], points: float) -> str:
-    """The word for a size, in points, from :data:`SIZES` or a table like it."""
+    """The word for a size, in points, from :data:`redaes.datagen.rationales.frames.SIZES` or a table like it."""
     return next(word for bound, word in table if points < bound)
 
 
-def _fault(edit: Edit, loss: float) -> str:
-    """The edit's symptom with how bad it is: "a slight orange colour cast", "clear underexposure, …"."""
-    symptom = OPERATIONS[edit.operation].symptom
-    amount = word(_AMOUNTS, loss)
-    for article in ("an ", "a "):
-        if symptom.startswith(article):
-            return f"a {amount} {symptom.removeprefix(article)}"
-    return f"{amount} {symptom}"
+def _capital(sentence: str) -> str:
+    return sentence[0].upper() + sentence[1:]
 
 
-def _measured_sentence(
-    rng: random.Random, evidence: dict[str, Evidence], factors: Sequence[Factor], side: str
-) -> str | None:
-    """The largest measured difference among the factors' quantities, or None when none is worth a word.
+def _fault(rng: random.Random, seen: Seen, edit: Edit, loss: float, side: Side) -> str | None:
+    """The edit's fault with how bad it is ("a slight orange colour cast", "clear underexposure"), without where the
+    pixels do not bear that out; None: they speak against the fault itself, such as crushed shadows without black."""
+    amount = rng.choice(next(amounts for bound, amounts in frames.AMOUNTS if loss < bound))
+    name = rng.choice(names(edit.operation))
+    for adjective in (amount, ""):
+        told = named(name, adjective)
+        claim = Claim(
+            text=told, start=0, end=len(told), side=side, relation="present", quantity=None, fault=edit.operation
+        )
+        if not check((claim,), seen.evidence).count("contradicted"):
+            return told
+    return None
 
-    It is told of ``side``, the worse picture: a small model that has to find out anew which picture a sentence is about
-    mixes them up.
+
+def _united(template: str, difference: choosing.Difference, figures: tuple[str, str]) -> dict[str, str]:
+    """The figures with their unit: percent behind both, other units behind the one that comes first."""
+    unit = {"%": " %", "deg": " degrees", "px": " px"}.get(difference.quantity.unit, "")
+    this, other = figures
+    if unit == " %":
+        return {"this": this + unit, "other": other + unit}
+    if template.index("{this}") < template.index("{other}"):
+        return {"this": this + unit, "other": other}
+    return {"this": this, "other": other + unit}
+
+
+def _difference(rng: random.Random, difference: choosing.Difference, side: Side, *, further: bool = False) -> list[str]:
+    """What one measured difference is told as, of ``side``, and what one sees of it.
+
+    It is told of the worse picture: a small model that has to find out anew which picture a sentence is about mixes
+    them up.
     """
-    ranked: list[tuple[float, Quantity]] = []
-    for factor in factors:
-        for quantity in QUANTITIES[factor]:
-            gap = abs(getattr(evidence["A"], quantity.field) - getattr(evidence["B"], quantity.field))
-            if gap >= quantity.threshold:
-                ranked.append((gap / quantity.threshold, quantity))
-    if not ranked:
-        return None
-    quantity = max(ranked, key=lambda item: item[0])[1]
-    rival = _RIVAL[side]
-    this, other = (getattr(evidence[letter], quantity.field) for letter in (side, rival))
-    return rng.choice(_MEASURED).format(
-        side=side,
-        rival=rival,
-        name=quantity.name,
-        adjective=quantity.more if this > other else quantity.less,
-        this=f"{this:.{quantity.digits}f}",
-        other=f"{other:.{quantity.digits}f}",
+    figures = difference.figures()
+    degree = rng.choice(words.degrees(difference.size))
+    comparative = rng.choice(words.comparatives(difference.quantity, difference.more))
+    gaps = {
+        "side": side,
+        "rival": _RIVAL[side],
+        "adjective": f"{degree} {comparative}".strip(),
+        "noun": rng.choice(words.nouns(difference.quantity)),
+    }
+    if figures is None:
+        template = rng.choice(frames.FURTHER_WITHOUT if further else frames.WITHOUT_FIGURES)
+    else:
+        template = rng.choice(frames.FURTHER if further else frames.MEASURED)
+        gaps |= _united(template, difference, figures)
+    told = [_capital(template.format(**gaps))]
+    seen = words.seen(difference.quantity, difference.more)
+    if seen and difference.size >= 1 and rng.random() < SEEN_SHARE:
+        told.append(_capital(rng.choice(frames.SEEN).format(side=side, seen=rng.choice(seen))))
+    return told
+
+
+def _geometry(rng: random.Random, fact: choosing.Geometry, side: Side) -> str:
+    kind = fact.kind if fact.kind != "stretched" else "wider" if fact.amount > 0 else "narrower"
+    amount = abs(fact.amount)
+    digits = 1 if fact.kind in ("turned", "converging") or amount < 10 else 0
+    gaps = {"side": side, "rival": _RIVAL[side], "amount": f"{amount:.{digits}f}", "rest": f"{100 - amount:.{digits}f}"}
+    if fact.places:
+        gaps["places"] = regions.in_places(rng, fact.places)
+    return _capital(rng.choice(frames.GEOMETRY[kind]).format(**gaps))
+
+
+def _measured(
+    rng: random.Random,
+    seen: Seen,
+    differences: Sequence[choosing.Difference],
+    facts: Sequence[choosing.Geometry],
+    side: Side,
+) -> list[str]:
+    """The sentences on what was measured; geometry first, for it is the fault itself."""
+    told = [_geometry(rng, fact, side) for fact in facts[:1]]
+    for number, difference in enumerate(differences[: MOST_MEASURED - len(told)]):
+        further = bool(told)
+        if further and rng.random() >= FURTHER_SHARE:
+            break
+        told += _difference(rng, difference, side, further=further and number > 0)
+    return told
+
+
+def _where(rng: random.Random, seen: Seen, factor: Factor, side: Side) -> list[str]:
+    if seen.looks is None or rng.random() >= WHERE_SHARE:
+        return []
+    looks = seen.looks if side == "A" else (seen.looks[1], seen.looks[0])
+    sentence = regions.where(rng, *looks, factor, side, aligned=seen.aligned)
+    return [] if sentence is None else [sentence]
+
+
+def _conclusion(rng: random.Random, winner: Side, delta: float) -> str:
+    size = word(frames.SIZES, abs(delta))
+    return rng.choice(frames.CONCLUSIONS).format(
+        winner=winner, plain_size=size, size=rng.choice(frames.SIZE_WORDS[size])
     )
 
 
+def _tie(rng: random.Random, seen: Seen) -> Rationale:
+    told = [rng.choice(frames.TIE_OPENINGS)]
+    equal = choosing.alike(seen.evidence.first, seen.evidence.second)
+    for one in rng.sample(equal, min(2, len(equal))):
+        digits = one.quantity.digits
+        a, b = (f"{round(value, digits) + 0.0:.{digits}f}" for value in (one.here, one.there))
+        unit = " %" if one.quantity.unit == "%" else ""
+        noun = rng.choice(words.nouns(one.quantity))
+        told.append(_capital(rng.choice(frames.ALIKE).format(noun=noun, a=a + unit, b=b + unit)))
+    if seen.evidence.registration is not None and seen.evidence.registration.mirrored:
+        told.append(rng.choice(frames.TIE_MIRRORED))
+    told.append(rng.choice(frames.TIES))
+    return Rationale(text=" ".join(told), factors=(), better="tie")
+
+
 def write_rationale(
-    evidence_a: Evidence,
-    evidence_b: Evidence,
-    edit_a: Edit | None,
-    edit_b: Edit | None,
-    loss_a: float,
-    loss_b: float,
-    seed: int,
+    seen: Seen, edits: tuple[Edit | None, Edit | None], losses: tuple[float, float], seed: int
 ) -> Rationale:
     """Write the reasoning for a pair in one order.
 
     Args:
-        evidence_a: what was measured on the picture shown as A; likewise ``evidence_b``.
-        edit_a: the edit that A carries, None when it carries none that matters; likewise ``edit_b``.
-        loss_a: quality that A lost to its edit, in points; likewise ``loss_b``.
+        seen: what the pixels tell, the picture shown as A first.
+        edits: the edits that A and B carry; None where a picture carries none that matters.
+        losses: quality that A and B lost to their edits, in points.
         seed: draws the wording.
+
+    Raises:
+        ValueError: the worse picture carries no edit.
     """
     rng = random.Random(seed)
-    evidence = {"A": evidence_a, "B": evidence_b}
-    edits = {"A": edit_a, "B": edit_b}
-    losses = {"A": loss_a, "B": loss_b}
-    delta = loss_b - loss_a
+    delta = losses[1] - losses[0]
     better: Winner = winner_of(delta)
-    sentences: list[str] = []
     if better == "tie":
-        sentences.append(rng.choice(_ALIKE).format(a=evidence_a.brightness, b=evidence_b.brightness))
-        sentences.append(rng.choice(_TIE))
-        return Rationale(text=" ".join(sentences), factors=(), better="tie")
-    loser = _RIVAL[better]
-    fault = edits[loser]
+        return _tie(rng, seen)
+    worse = _RIVAL[better]
+    (fault, loss), (other, lesser) = ((edits[i], losses[i]) for i in ((1, 0) if better == "A" else (0, 1)))
     if fault is None:
         raise ValueError("the worse picture carries no edit: nothing explains the difference")
-    rival = edits[better]
-    sentences.append(rng.choice(_FAULT).format(side=loser, fault=_fault(fault, losses[loser])))
-    measured = _measured_sentence(rng, evidence, (fault.factor,), loser)
-    if measured is not None:
-        sentences.append(measured)
-    if rival is not None:
-        sentences.append(rng.choice(_OTHER_FAULT).format(side=better, fault=_fault(rival, losses[better])))
-    sentences.append(rng.choice(CONCLUSIONS).format(winner=better, size=word(SIZES, abs(delta))))
-    return Rationale(text=" ".join(sentences), factors=(fault.factor,), better=better)
+    gaps = {"side": worse, "rival": better}
+    called, opening = _fault(rng, seen, fault, loss, worse), rng.random()
+    if called is None:
+        template = frames.UNNAMED[int(opening * len(frames.UNNAMED))]
+        told = [_capital(template.format(noun=rng.choice(frames.WEAK_IN[fault.factor]), **gaps))]
+    else:
+        told = [_capital(frames.FAULT[int(opening * len(frames.FAULT))].format(fault=called, **gaps))]
+    facts = choosing.geometry(seen.evidence, worse, fault.operation)
+    told += _measured(rng, seen, choosing.of_fault(fault.operation, *seen.measured(worse)), facts, worse)
+    told += _where(rng, seen, fault.factor, worse)
+    if other is not None:
+        told += _lesser(rng, seen, other, lesser, better, same=other.operation == fault.operation)
+    told.append(_conclusion(rng, better, delta))
+    return Rationale(text=" ".join(told), factors=(fault.factor,), better=better)
 
 
-def write_from_factors(
-    evidence_a: Evidence, evidence_b: Evidence, factors: Sequence[Factor], delta: float, seed: int
-) -> Rationale:
+def _lesser(rng: random.Random, seen: Seen, edit: Edit, loss: float, side: Side, *, same: bool) -> list[str]:
+    """What is told of the better picture's own fault."""
+    gaps = {"side": side, "rival": _RIVAL[side]}
+    if same:
+        return [rng.choice(frames.SAME_FAULT).format(**gaps)]
+    called = _fault(rng, seen, edit, loss, side)
+    if called is None:
+        return []
+    told = [_capital(rng.choice(frames.LESSER).format(fault=called, **gaps))]
+    differences = choosing.of_fault(edit.operation, *seen.measured(side))
+    if differences and rng.random() < LESSER_MEASURED_SHARE:
+        told += _difference(rng, differences[0], side)[:1]
+    return told
+
+
+def write_from_factors(seen: Seen, factors: Sequence[Factor], delta: float, seed: int) -> Rationale:
     """Write the reasoning for a pair of which only the deciding factors are known, in one order.
 
     It can say less than :func:`write_rationale`, which knows what each edit does: for edits of other editors.
 
     Args:
-        evidence_a: what was measured on the picture shown as A; likewise ``evidence_b``.
+        seen: what the pixels tell, the picture shown as A first.
         factors: what decides; empty for a tie.
         delta: score of A minus score of B, in points.
         seed: draws the wording.
@@ -201,13 +252,14 @@ def write_from_factors(
     rng = random.Random(seed)
     better = winner_of(delta)
     if better == "tie":
-        sentences = [rng.choice(_ALIKE).format(a=evidence_a.brightness, b=evidence_b.brightness), rng.choice(_TIE)]
-        return Rationale(text=" ".join(sentences), factors=tuple(factors), better="tie")
-    named = " and ".join(factors)
-    decides = rng.choice(_DECIDES).format(factors=named)
-    measured = _measured_sentence(rng, {"A": evidence_a, "B": evidence_b}, factors, _RIVAL[better])
-    sentences = [decides[0].upper() + decides[1:]]
-    if measured is not None:
-        sentences.append(measured)
-    sentences.append(rng.choice(CONCLUSIONS).format(winner=better, size=word(SIZES, abs(delta))))
-    return Rationale(text=" ".join(sentences), factors=tuple(factors), better=better)
+        tie = _tie(rng, seen)
+        return Rationale(text=tie.text, factors=tuple(factors), better="tie")
+    worse = _RIVAL[better]
+    named = " and ".join(rng.choice(frames.FACTOR_NAMES[factor]) for factor in factors)
+    told = [_capital(rng.choice(frames.DECIDES).format(factors=named))]
+    facts = choosing.geometry(seen.evidence, worse, None) if {"composition", "content"} & set(factors) else []
+    told += _measured(rng, seen, choosing.of_factors(factors, *seen.measured(worse)), facts, worse)
+    if factors:
+        told += _where(rng, seen, factors[0], worse)
+    told.append(_conclusion(rng, better, delta))
+    return Rationale(text=" ".join(told), factors=tuple(factors), better=better)

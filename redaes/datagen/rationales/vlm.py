@@ -13,14 +13,16 @@ from typing import Any, Literal
 
 from redaes.backends.base import Failure
 from redaes.backends.endpoint import ChatRequest, Endpoint, Picture
-from redaes.datagen.judges import Evidence
-from redaes.datagen.rationales.checks import EXPLANATIONS, MAX_WORDS, MIN_WORDS, check_text
-from redaes.datagen.rationales.embedded import QUANTITIES, SIZES, word, write_from_factors
+from redaes.datagen.rationales.checks import EXPLANATIONS, MAX_WORDS, MIN_WORDS, Checked, check_text
+from redaes.datagen.rationales.choosing import same_frame
+from redaes.datagen.rationales.embedded import Seen, word, write_from_factors
+from redaes.datagen.rationales.frames import SIZES
 from redaes.errors import InputError
+from redaes.evidence.quantities import QUANTITIES
 from redaes.prompts import Prompt, load
 from redaes.types import Factor, Rationale, Record, Sampling, winner_of
 
-PROMPT = "rationale/v1"
+PROMPT = "rationale/v2"
 
 SAMPLING = Sampling(max_new_tokens=400)
 """Greedy; long enough for ``MAX_WORDS`` words."""
@@ -33,8 +35,8 @@ class RationaleTask:
     first: Picture
     """Shown as A."""
     second: Picture
-    evidence_first: Evidence
-    evidence_second: Evidence
+    seen: Seen
+    """What was measured, ``first`` as A."""
     delta: float
     """Score of ``first`` minus score of ``second``, in points."""
     factors: tuple[Factor, ...]
@@ -55,8 +57,7 @@ class RationaleTask:
             self,
             first=self.second,
             second=self.first,
-            evidence_first=self.evidence_second,
-            evidence_second=self.evidence_first,
+            seen=self.seen.swapped(),
             delta=0.0 - self.delta,
             instruction_first=self.instruction_second,
             instruction_second=self.instruction_first,
@@ -79,7 +80,7 @@ class Written(Record):
 
 
 def _embedded(task: RationaleTask) -> Rationale:
-    return write_from_factors(task.evidence_first, task.evidence_second, task.factors, task.delta, task.seed)
+    return write_from_factors(task.seen, task.factors, task.delta, task.seed)
 
 
 def _prompt(task: RationaleTask) -> Prompt:
@@ -92,21 +93,42 @@ def _prompt(task: RationaleTask) -> Prompt:
         factors = ", ".join(task.factors)
         closing = f"Decisive: {factors}, better in {winner}."
     background = (f"{side} is {_made(told)}" for side, told in zip("AB", _instructions(task), strict=True))
-    quantities = {quantity.field: quantity for several in QUANTITIES.values() for quantity in several}
-    evidence = (
-        f"{quantity.name}: A {getattr(task.evidence_first, field):.{quantity.digits}f}, "
-        f"B {getattr(task.evidence_second, field):.{quantity.digits}f}"
-        for field, quantity in quantities.items()
-    )
     return load(PROMPT).fill(
         verdict=verdict,
         factors=factors,
         background="; ".join(background) + ".",
-        evidence="\n".join(evidence),
+        evidence="\n".join(_evidence(task.seen)),
         closing=closing,
         min_words=str(MIN_WORDS),
         max_words=str(MAX_WORDS),
     )
+
+
+def _evidence(seen: Seen) -> list[str]:
+    """A line for each quantity that both pictures have, and for how they lie over each other."""
+    pair = seen.evidence
+    lines = []
+    for name, quantity in QUANTITIES.items():
+        if name not in pair.first.values or name not in pair.second.values:
+            continue
+        a, b = pair.first.values[name], pair.second.values[name]
+        unit = f" {quantity.unit}" if quantity.unit else ""
+        same = " (no difference)" if abs(a - b) < quantity.noise_floor else ""
+        lines.append(f"{quantity.spoken}: A {a:.{quantity.digits}f}, B {b:.{quantity.digits}f}{unit}{same}")
+    lies = pair.registration
+    if lies is not None and not same_frame(lies):
+        mirrored = "mirrored, " if lies.mirrored else ""
+        lines.append(
+            f"framing: B is {mirrored}turned by {lies.rotation_deg:.1f} degrees against A; "
+            f"B shows {100 * lies.shown_of_first:.0f} % of what A shows, "
+            f"A shows {100 * lies.shown_of_second:.0f} % of what B shows"
+        )
+    lines += [
+        f"only in {change.side}: something at {change.place}, {change.area:.1f} % of the frame"
+        for change in pair.changes
+        if change.side is not None
+    ]
+    return lines
 
 
 def _instructions(task: RationaleTask) -> tuple[str | None, str | None]:
@@ -117,9 +139,10 @@ def _made(instruction: str | None) -> str:
     return "as it was taken" if instruction is None else f'what an editor made on being told "{instruction}"'
 
 
-def _again(text: str, reasons: Sequence[str]) -> list[dict[str, Any]]:
-    """The turns that ask for another text."""
-    what = "; ".join(EXPLANATIONS[reason] for reason in reasons)
+def _again(text: str, checked: Checked) -> list[dict[str, Any]]:
+    """The turns that ask for another text; what was measured is told again where the text contradicts it."""
+    told = {"contradicts_measurement": f": {', '.join(checked.contradicted)}"}
+    what = "; ".join(EXPLANATIONS[reason] + told.get(reason, "") for reason in checked.reasons)
     return [
         {"role": "assistant", "content": text},
         {"role": "user", "content": f"This cannot be used: {what}. Write the whole text again without these faults."},
@@ -185,12 +208,12 @@ async def write_with_model(
                 draft.failure = "cut_off"
                 continue
             told = [instruction for instruction in _instructions(draft.task) if instruction is not None]
-            checked = check_text(reply.text, draft.task.delta, draft.task.factors, told)
+            checked = check_text(reply.text, draft.task.delta, draft.task.factors, told, draft.task.seen.evidence)
             draft.rejected.update(checked.reasons)
             if not checked.reasons:
                 draft.rationale = checked.rationale
             else:
-                messages = [*draft.request.messages, *_again(reply.text, checked.reasons)]
+                messages = [*draft.request.messages, *_again(reply.text, checked)]
                 draft.request = replace(draft.request, messages=messages)
     return [
         Written(

@@ -1,0 +1,116 @@
+"""What an edit did to the view, found in a picture and its reference: how one lies over the other, what covers it.
+
+:func:`redaes.evidence.pair.measure_pair` finds the same knowing nothing of the two, and takes a hundred times as
+long. Here the two are of one size and one of them was made from the other, so that ORB features at their own size and a
+plain difference are enough. Nothing is assumed of the edit: what the pixels do not show is not found.
+"""
+
+from __future__ import annotations
+
+import math
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from redaes.evidence.records import Change, Place, Registration
+
+ByteImage = NDArray[np.uint8]
+
+N_FEATURES = 700
+MIN_POINTS = 30
+"""Agreeing points without which nothing is said."""
+TOLERANCE = 1.5
+"""Pixels by which a point may miss its place."""
+COVERED = 12.0
+"""Grey levels of difference from which a pixel counts as covered."""
+MOST_COVERED = 60.0
+"""Percent of the frame beyond which a change is one of light, and covers nothing."""
+LEAST_COVERED = 0.3
+"""Percent of the frame that a cell's part needs to be named."""
+
+_PLACES: tuple[Place, ...] = (
+    "upper left", "top", "upper right", "left", "centre", "right", "lower left", "bottom", "lower right",
+)  # fmt: skip
+
+
+def laid_over(reference: ByteImage, edited: ByteImage) -> Registration | None:
+    """How the edited picture lies over its reference (the first); None: too few points agree.
+
+    Args:
+        reference: (H, W, 3) sRGB bytes; likewise ``edited``, of the same size.
+    """
+    orb = cv2.ORB.create(nfeatures=N_FEATURES, fastThreshold=7, edgeThreshold=15, patchSize=15)
+    found = [orb.detectAndCompute(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), None) for image in (reference, edited)]
+    (points, words), (others, other_words) = found
+    if words is None or other_words is None or min(len(points), len(others)) < MIN_POINTS:
+        return None
+    pairs = cv2.BFMatcher(cv2.NORM_HAMMING, crossCheck=True).match(words, other_words)
+    if len(pairs) < MIN_POINTS:
+        return None
+    here = np.array([points[pair.queryIdx].pt for pair in pairs], dtype=np.float32)
+    there = np.array([others[pair.trainIdx].pt for pair in pairs], dtype=np.float32)
+    cv2.setRNGSeed(0)
+    affine, agree = cv2.estimateAffine2D(here, there, method=cv2.RANSAC, ransacReprojThreshold=TOLERANCE)
+    if affine is None or int(agree.sum()) < MIN_POINTS:
+        return None
+    return _registration(affine.astype(np.float64), reference.shape[:2], int(agree.sum()))
+
+
+def _registration(affine: NDArray[np.float64], size: tuple[int, int], n_points: int) -> Registration | None:
+    """The record of a map from the first picture's pixels to the second's."""
+    linear = affine[:, :2]
+    determinant = float(np.linalg.det(linear))
+    if determinant <= 0.04:  # mirrored, or shrunk to a fifth: a wrong fit
+        return None
+    turn = math.atan2(linear[0, 1] - linear[1, 0], linear[0, 0] + linear[1, 1])
+    cos, sin = math.cos(turn), math.sin(turn)
+    upright = np.array([[cos, -sin], [sin, cos]]) @ linear
+    if upright[0, 0] <= 0 or upright[1, 1] <= 0:
+        return None
+    height, width = size
+    frame = np.array([[0, 0], [width, 0], [width, height], [0, height]], dtype=np.float64)
+    image = (frame @ linear.T + affine[:, 2]).astype(np.float32)
+    common, _ = cv2.intersectConvexConvex(image, frame.astype(np.float32))
+    return Registration(
+        rotation_deg=math.degrees(turn),
+        scale=math.sqrt(determinant),
+        stretch=float(upright[0, 0] / upright[1, 1]),
+        shown_of_first=min(1.0, common / (determinant * width * height)),
+        shown_of_second=min(1.0, common / (width * height)),
+        n_points=n_points,
+    )
+
+
+def covering(reference: ByteImage, edited: ByteImage) -> tuple[Change, ...]:
+    """What the edited picture (B) shows in front of its reference, by cells of the grid, the largest part first.
+
+    Args:
+        reference: (H, W, 3) sRGB bytes; likewise ``edited``, of the same size and view, both before they are encoded.
+    """
+    apart = cv2.absdiff(reference, edited).max(axis=2).astype(np.float32)
+    # What lies over a picture is darker or lighter by itself; whatever all pixels share is light.
+    apart = np.maximum(apart - float(np.median(apart)), 0.0)
+    covered = (apart >= COVERED).astype(np.float32)
+    area = 100 * float(covered.mean())
+    if not LEAST_COVERED <= area <= MOST_COVERED:
+        return ()
+    cells = 100 * cv2.resize(covered, (3, 3), interpolation=cv2.INTER_AREA).reshape(9) / 9
+    rows, columns = (np.array_split(np.arange(n), 3) for n in apart.shape)
+    found = []
+    for number in np.argsort(-cells, kind="stable"):
+        r, c = rows[number // 3], columns[number % 3]
+        if cells[number] < LEAST_COVERED or not r.size or not c.size:
+            continue
+        spot = apart[r[0] : r[-1] + 1, c[0] : c[-1] + 1]
+        if (spot >= COVERED).any():
+            found.append(
+                Change(
+                    side="B",
+                    place=_PLACES[number],
+                    other_place=_PLACES[number],
+                    area=float(cells[number]),
+                    contrast=float(spot[spot >= COVERED].mean()) / 2.55,
+                )
+            )
+    return tuple(found)

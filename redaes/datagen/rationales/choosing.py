@@ -1,0 +1,224 @@
+"""What explains why a picture is worse: of all that was measured, that which shows its fault and speaks against it.
+
+Nothing here is worded. A difference below its quantity's noise floor, one against the direction in which the fault
+shows, and one that would be a merit of the worse picture are no explanation, however large others are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from redaes.evidence.faults import FAULTS
+from redaes.evidence.quantities import QUANTITIES, Quantity
+from redaes.evidence.records import Measurements, PairEvidence, Place, Registration, Side
+from redaes.types import Factor
+
+Direction = Literal["more", "less"]
+
+USUAL: dict[str, float] = {
+    "brightness": 50.0,
+    "contrast": 22.0,
+    "colourfulness": 35.0,
+    "warmth": 4.0,
+    "magenta": 1.0,
+}
+"""Middle values of photographs, in each quantity's unit. Of a quantity that is not better in itself either way, the
+picture further from it is the worse, where nothing else is known."""
+
+_MOST_DIGITS = 2
+"""Decimals beyond a quantity's own that its figures may take to differ."""
+
+ENOUGH = 3.0
+"""Differences beyond this, in those that can be seen, explain no better: the fault's own order decides."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One quantity in the picture spoken of and in the other."""
+
+    quantity: Quantity
+    here: float
+    there: float
+
+    @property
+    def more(self) -> bool:
+        """Whether the picture spoken of has more of it."""
+        return self.here > self.there
+
+    @property
+    def size(self) -> float:
+        """In differences that can be seen."""
+        return abs(self.here - self.there) / self.quantity.visible
+
+    def figures(self) -> tuple[str, str] | None:
+        """Both values with as many decimals as it takes to tell them apart; None: they are too close for figures.
+
+        >>> Difference(QUANTITIES["sharpness"], 1.72, 1.95).figures()
+        ('1.7', '2.0')
+        >>> Difference(QUANTITIES["brightness"], 52.4, 51.7).figures()
+        ('52.4', '51.7')
+        """
+        for digits in range(self.quantity.digits, self.quantity.digits + _MOST_DIGITS + 1):
+            here, there = (f"{round(value, digits) + 0.0:.{digits}f}" for value in (self.here, self.there))
+            if here != there:
+                return here, there
+        return None
+
+
+BESIDES: dict[str, tuple[tuple[str, Direction], ...]] = {
+    "backlight": (("clipped_highlights", "more"), ("clipped_shadows", "more"), ("brightness", "less")),
+    "crushed_shadows": (("brightness", "less"),),
+    "uneven_light": (("clipped_highlights", "more"), ("clipped_shadows", "more")),
+    "hue_shift": (("warmth", "more"), ("warmth", "less"), ("magenta", "more"), ("magenta", "less")),
+    "posterize": (("noise", "more"),),
+    "oversharpen": (("noise", "more"),),
+    "lens_flare": (("contrast", "less"),),
+    "lens_dirt": (("contrast", "less"), ("haze", "more"), ("sharpness", "less")),
+    "finger": (("sharpness", "less"),),
+}
+"""What an embedded operation may move besides what proves its fault; said behind that, or where that is missing."""
+
+
+def _shown_by(operation: str) -> tuple[tuple[str, Direction], ...]:
+    fault = FAULTS.get(operation)
+    return (() if fault is None else fault.shown_by) + BESIDES.get(operation, ())
+
+
+def _differences(wanted: Iterable[tuple[str, Direction]], here: Measurements, there: Measurements) -> list[Difference]:
+    """Those of the quantities that differ in the wanted direction, the most telling first."""
+    found: list[Difference] = []
+    for name, direction in wanted:
+        quantity = QUANTITIES[name]
+        if name not in here.values or name not in there.values or direction == quantity.better:
+            continue
+        difference = Difference(quantity, here.values[name], there.values[name])
+        if abs(difference.here - difference.there) >= quantity.noise_floor and difference.more == (direction == "more"):
+            found.append(difference)
+    return sorted(found, key=lambda one: -min(one.size, ENOUGH))
+
+
+def quantities_of(operations: Iterable[str]) -> frozenset[str]:
+    """What :func:`of_fault` looks at for any of the operations."""
+    return frozenset(name for operation in operations for name, _ in _shown_by(operation))
+
+
+def of_fault(operation: str, here: Measurements, there: Measurements) -> list[Difference]:
+    """What shows the fault of an embedded operation in the picture that has it, against the other.
+
+    Args:
+        operation: its name.
+        here: of the picture with the fault.
+        there: of the other.
+    """
+    proof = len(FAULTS[operation].shown_by) if operation in FAULTS else 0
+    wanted = _shown_by(operation)
+    return _differences(wanted[:proof], here, there) + _differences(wanted[proof:], here, there)
+
+
+def of_factors(factors: Sequence[Factor], here: Measurements, there: Measurements) -> list[Difference]:
+    """What speaks against a picture where only the deciding factors are known."""
+    wanted: list[tuple[str, Direction]] = []
+    for name, quantity in QUANTITIES.items():
+        if quantity.factor not in factors:
+            continue
+        if quantity.better is not None:
+            wanted.append((name, "less" if quantity.better == "more" else "more"))
+        elif name in USUAL and name in here.values and name in there.values:
+            away, rival = (values[name] - USUAL[name] for values in (here.values, there.values))
+            if abs(away) > abs(rival):
+                wanted.append((name, "more" if away > 0 else "less"))
+    return _differences(wanted, here, there)
+
+
+def alike(here: Measurements, there: Measurements) -> list[Difference]:
+    """The quantities of which both pictures have the same, within the noise floor, in the order of tables."""
+    found = []
+    for name, quantity in QUANTITIES.items():
+        if name in here.values and name in there.values:
+            difference = Difference(quantity, here.values[name], there.values[name])
+            if abs(difference.here - difference.there) < quantity.noise_floor:
+                found.append(difference)
+    return found
+
+
+def leading_factor(first: Measurements, second: Measurements) -> Factor | None:
+    """The factor of the quantity that differs most, in differences that can be seen; None: none can be."""
+    size, factor = max(
+        (
+            (Difference(quantity, first.values[name], second.values[name]).size, quantity.factor)
+            for name, quantity in QUANTITIES.items()
+            if name in first.values and name in second.values
+        ),
+        key=lambda item: item[0],
+        default=(0.0, None),
+    )
+    return factor if size >= 1 else None
+
+
+# --- How one picture lies over the other ----------------------------------------------------------------
+
+LEAST_TURN = 0.5
+"""Degrees of rotation that are worth a word."""
+LEAST_CUT = 0.03
+"""The same for the share of a frame that the other leaves out."""
+LEAST_STRETCH = 0.02
+LEAST_KEYSTONE = 1.0
+"""In degrees."""
+LEAST_COVER = 0.3
+"""In percent of the frame."""
+
+GeometryKind = Literal["turned", "shown", "stretched", "converging", "covered"]
+
+_TELLING: dict[GeometryKind, tuple[str, ...]] = {
+    "turned": ("tilt",),
+    "shown": ("crop_off", "tight_crop"),
+    "stretched": ("stretch",),
+    "converging": ("keystone",),
+    "covered": ("clutter", "date_stamp", "watermark", "lens_dirt", "lens_flare", "power_lines", "finger"),
+}
+"""The faults that each shows."""
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """How the picture spoken of lies over the other."""
+
+    kind: GeometryKind
+    amount: float
+    """Degrees; percent of the other's frame that is shown too; percent by which shapes are wider for their height
+    (below 0: narrower); percent of the frame that shows something which the other has not."""
+    places: tuple[Place, ...] = ()
+    """Where that is, the largest part first."""
+
+
+def geometry(evidence: PairEvidence, side: Side, fault: str | None) -> list[Geometry]:
+    """What registration tells of a fault, or of any where it is None: then only what has a direction by itself."""
+    found: list[Geometry] = []
+    if evidence.registration is not None:
+        lies = evidence.registration if side == "B" else evidence.registration.swapped()
+        if abs(lies.rotation_deg) >= LEAST_TURN and fault is not None:
+            found.append(Geometry("turned", abs(lies.rotation_deg)))
+        if 1 - lies.shown_of_first >= LEAST_CUT and lies.scale > 1:
+            found.append(Geometry("shown", 100 * lies.shown_of_first))
+        if abs(lies.stretch - 1) >= LEAST_STRETCH and fault is not None:
+            found.append(Geometry("stretched", 100 * (lies.stretch - 1)))
+        if abs(lies.keystone_deg) >= LEAST_KEYSTONE and fault is not None:
+            found.append(Geometry("converging", abs(lies.keystone_deg)))
+    covering = [change for change in evidence.changes if change.side == side]
+    area = sum(change.area for change in covering)
+    if area >= LEAST_COVER:
+        places = tuple(dict.fromkeys(change.place for change in covering))
+        found.append(Geometry("covered", min(area, 100.0), places))
+    return [one for one in found if fault is None or fault in _TELLING[one.kind]]
+
+
+def same_frame(registration: Registration) -> bool:
+    """Whether both pictures show the same part of the scene in the same place."""
+    return (
+        not registration.mirrored
+        and abs(registration.rotation_deg) < LEAST_TURN
+        and abs(registration.stretch - 1) < LEAST_STRETCH
+        and min(registration.shown_of_first, registration.shown_of_second) > 1 - LEAST_CUT
+    )

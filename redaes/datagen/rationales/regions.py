@@ -1,0 +1,96 @@
+"""Sentences on where a difference shows, and on what stands there: light, colour and detail, never an object."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+from redaes.datagen.rationales import frames
+from redaes.datagen.rationales.looks import LIGHT_STEP, PLACES, Look, differences, hue_name, traits
+from redaes.evidence.records import Place, Side
+from redaes.types import Factor
+
+_KIND: dict[Factor, str] = {"light": "light", "colour": "colour", "focus": "detail", "noise": "detail"}
+"""What is compared cell by cell, by factor; the others have no place of this kind."""
+
+_LEAST = {"light": 3.0, "colour": 3.0, "detail": 0.15}
+"""Differences of a cell that are worth a word, in the units of :func:`redaes.datagen.rationales.looks.differences`."""
+
+LOCAL_FROM = 1.3
+"""A cell that differs so many times as much as the mean is where it shows."""
+EVEN_UPTO = 1.8
+"""Largest ratio between two cells for "all over"."""
+
+
+def in_places(rng: random.Random, places: Sequence[Place]) -> str:
+    """One place, or the two largest of several.
+
+    >>> in_places(random.Random(0), ["top"])
+    'along the top'
+    """
+    first, *others = (rng.choice(frames.IN_PLACE[place]) for place in places[:2])
+    return first if not others else f"{rng.choice(('mostly', 'above all'))} {first} and {others[0]}"
+
+
+def region(rng: random.Random, look: Look, cell: int) -> str:
+    """A cell with what sets it apart: "the bright blue top"."""
+    found = traits(look, cell)
+    told = [rng.choice(frames.TRAITS[found["light"]])] if "light" in found else []
+    told += [found["hue"]] if "hue" in found else []
+    if "detail" in found and len(told) < 2:
+        told.insert(0, rng.choice(frames.TRAITS[found["detail"]]))
+    return " ".join(["the", *told, rng.choice(frames.REGION[PLACES[cell]])])
+
+
+def _hues(rng: random.Random, here: Look, there: Look, cell: int, side: Side) -> str | None:
+    """That a cell has another hue in each picture; None: its names are the same, or it has none."""
+    before, after = (hue_name(one.a[cell], one.b[cell], one.lightness[cell]) for one in (there, here))
+    if before is None or after is None or before == after:
+        return None
+    place = rng.choice(frames.IN_PLACE[PLACES[cell]])
+    sentence = rng.choice(frames.HUES).format(
+        there=before, here=after, place=place, side=side, rival="B" if side == "A" else "A"
+    )
+    return sentence[0].upper() + sentence[1:]
+
+
+def _two(look: Look) -> tuple[int, int]:
+    """The lightest and the darkest cell."""
+    order = sorted(range(9), key=lambda cell: look.lightness[cell])
+    return order[-1], order[0]
+
+
+def where(rng: random.Random, here: Look, there: Look, factor: Factor, side: Side, *, aligned: bool) -> str | None:
+    """Where the picture spoken of differs, or what both show; None: nothing can be told.
+
+    Args:
+        here: of the worse picture, ``side``.
+        there: of the better one, in whose light and colour places are described.
+        factor: what decides.
+        aligned: whether cells can be compared.
+    """
+    rival: Side = "B" if side == "A" else "A"
+    kind = _KIND.get(factor)
+    if not aligned or kind is None:
+        if max(there.lightness) - min(there.lightness) < 2 * LIGHT_STEP:
+            return None
+        one, other = (region(rng, there, cell) for cell in _two(there))
+        template = rng.choice(frames.SCENE if aligned else frames.SCENE_OF_ONE)
+    else:
+        gaps = differences(here, there, kind)
+        order = sorted(range(9), key=lambda cell: -gaps[cell])
+        if gaps[order[0]] < _LEAST[kind]:
+            return None
+        if kind == "colour":
+            hues = _hues(rng, here, there, order[0], side)
+            if hues is not None:
+                return hues
+        one, other = region(rng, there, order[0]), region(rng, there, order[-1])
+        if gaps[order[0]] >= LOCAL_FROM * sum(gaps) / 9:
+            template = rng.choice(frames.WHERE)
+        elif gaps[order[0]] <= EVEN_UPTO * gaps[order[-1]]:
+            template = rng.choice(frames.EVENLY)
+        else:
+            return None
+    sentence = template.format(side=side, rival=rival, region=one, other=other)
+    return sentence[0].upper() + sentence[1:]
