@@ -127,6 +127,12 @@ def test_words_follow_the_sign_and_the_size() -> None:
         assert not any(re.search(r"B (?:is|looks)[^.]* (?:sharper|crisper)\b", text) for text in texts)
 
 
+def test_more_of_it_is_called_more() -> None:
+    for text in told(seen(CLEAN, measured(noise=4.0)), "noise_luma", 30):
+        assert re.search(r"\b(?:noisier|grainier)\b", text), text
+        assert not re.search(r"\b(?:cleaner|less noisy)\b", text)
+
+
 def test_figures_that_round_alike_get_another_decimal() -> None:
     assert Difference(QUANTITIES["sharpness"], 1.72, 1.68).figures() == ("1.72", "1.68")
     assert Difference(QUANTITIES["warmth"], -0.2, 3.6).figures() == ("0", "4")
@@ -325,7 +331,7 @@ def test_what_stands_where() -> None:
 def test_the_place_is_where_the_difference_is_largest() -> None:
     better, worse = halves((90, 90, 90), (200, 200, 200)), halves((90, 90, 90), (90, 90, 90))
     pair = Seen(PAIR.evidence, (better, worse), same_frame=True)
-    said = [text for text in told(pair) if re.search(r"right", text)]
+    said = [text for text in told(pair) if re.search(r"\bright\b", text)]
     assert len(said) > 20
     assert not any(re.search(r"\b(?:left|centre)\b", text) for text in said)
     # Without knowing that both show the same, nothing is said of where they differ.
