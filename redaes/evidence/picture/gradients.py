@@ -21,7 +21,8 @@ CLIPPED = (4, 251)
 
 
 def measure_gradients(image: ByteImage) -> dict[str, float]:
-    """Banding, in percent: pixels whose tone is outstanding in the histogram of their channel, mean over the channels.
+    """Banding, in percent of the range: the step between tones that are outstanding in the histogram of their channel,
+    times the share of the pixels in them, mean over the channels.
 
     Steps of tone leave few tones, far apart, each in many pixels. A tone is counted with its two neighbours, as
     compression spreads it, and only where the tones beside it are nearly empty: a stretched histogram has gaps of two
@@ -35,7 +36,7 @@ def measure_gradients(image: ByteImage) -> dict[str, float]:
 
 
 def _outstanding(share: NDArray[np.float64]) -> float:
-    """Share of the pixels in outstanding tones of one channel."""
+    """Share of the pixels in outstanding tones of one channel, times the median step between them over the range."""
     inner = share.copy()
     inner[: CLIPPED[0]] = 0
     inner[CLIPPED[1] + 1 :] = 0
@@ -48,4 +49,6 @@ def _outstanding(share: NDArray[np.float64]) -> float:
             break
         if three[tone] > 3 * OUTSTANDING * mean[tone] and all(abs(int(tone) - other) > 3 for other in tones):
             tones.append(int(tone))
-    return float(three[tones].sum()) if len(tones) >= LEAST_TONES else 0.0
+    if len(tones) < LEAST_TONES:
+        return 0.0
+    return float(three[tones].sum()) * float(np.median(np.diff(sorted(tones)))) / 255
