@@ -250,7 +250,7 @@ BY_STRENGTH: dict[str, Curve] = {
     "finger": Curve(0.8609, 1.65),
 }
 BY_CHANGE: dict[str, Curve] = {
-    "exposure_down": Curve(1.736, 1.25),
+    "exposure_down": Curve(1.743, 1.2),
     "exposure_up": Curve(2.675, 2.35),
     "contrast_up": Curve(2.173, 2.05),
     "contrast_down": Curve(3.203, 1.05),
