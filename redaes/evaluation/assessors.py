@@ -26,6 +26,7 @@ from PIL import Image
 from pydantic import FiniteFloat
 
 from redaes import answers, lenient, prompts
+from redaes.assessing.measured_question import with_evidence
 from redaes.assessor import Assessor as PairAssessor
 from redaes.assessor import known_mode, known_prompt
 from redaes.backends.base import Backend, Failure, Request
@@ -226,7 +227,8 @@ class LocalPairs:
         Args:
             backend: the model.
             mode: ``fast`` or ``reasoned``.
-            prompt: another wording of the question, of :data:`redaes.prompts.PARAPHRASES`; None: the usual one.
+            prompt: another question, of :func:`redaes.prompts.known`: in other words, or with measurements; None: the
+                usual one.
 
         Raises:
             InputError: unknown mode or prompt.
@@ -463,10 +465,11 @@ class EndpointPairs(_Servers):
         requests = []
         for question in questions:
             first, second = (SentPicture(shown.loaded.image) for shown in question.pictures)
-            for pictures in ((first, second), (second, first)):
+            asked = with_evidence(self._prompt, *(shown.loaded for shown in question.pictures))
+            for prompt, pictures in ((asked["forward"], (first, second)), (asked["swapped"], (second, first))):
                 requests.append(
                     ChatRequest.of(
-                        self._prompt,
+                        prompt,
                         pictures,
                         self._sampling,
                         n_logprobs=N_LOGPROBS if self._mode == "fast" else 0,
