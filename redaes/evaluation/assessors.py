@@ -34,6 +34,7 @@ from redaes.backends.endpoint import ChatRequest, Endpoint, Reply, refuse_lost
 from redaes.backends.endpoint import Picture as SentPicture
 from redaes.backends.replies import MIN_DIGIT_SHARE, N_LOGPROBS, expected_score, verdict_log_odds
 from redaes.errors import BackendError, InputError, MissingDependency, ParseError, RecordError
+from redaes.evidence.reasons import Reason
 from redaes.images import LoadedImage, fit_area
 from redaes.lenient import known_reader
 from redaes.types import Record, Sampling, winner_of
@@ -100,6 +101,8 @@ class Answer(Record):
     """What read what a model wrote, where that was not the form itself: ``lenient/v1``."""
     changes: tuple[str, ...] = ()
     """What of the request a server could not use: ``without seed``, ``temperature=1``."""
+    reason: Reason | None = None
+    """How true the reasoning is; None: none was asked for, or nothing was measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +118,7 @@ class Given:
         wrote: whether a model wrote anything.
         reader: what read it, where that was not the form itself.
         changes: what of the request a server could not use.
+        reason: statements of the reasoning that are supported, contradicted and not measured; None: as there.
     """
 
     value: float | None
@@ -125,6 +129,7 @@ class Given:
     wrote: bool
     reader: str | None = None
     changes: tuple[str, ...] = ()
+    reason: tuple[int, int, int] | None = None
 
     @classmethod
     def of(cls, answer: Answer) -> Given:
@@ -139,6 +144,7 @@ class Given:
             bool(answer.raw),
             answer.reader,
             tuple(map(sys.intern, answer.changes)),
+            None if answer.reason is None else answer.reason.counts,
         )
 
 

@@ -1,0 +1,295 @@
+"""Whether what written answers say is true: each statement held against the pixels of the pair.
+
+Two things are looked at: every answer, two for each pair (one per order), and what is shown to whoever asks, one
+reasoning for each pair. A statement counts once wherever it stands; intervals resample what those of the evaluation do.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import FiniteFloat
+
+from redaes import metrics
+from redaes.errors import InputError
+from redaes.evidence.claims import Claims
+from redaes.evidence.faults import FAULTS
+from redaes.evidence.reasons import TRUTHS, Reason, Truth, names_fault, reason_of
+from redaes.evidence.records import PairEvidence, Side
+from redaes.heldout import Estimate, HeldOut
+from redaes.records import PairRecord, picture_of
+from redaes.types import Order, Pair, Record, winner_of
+
+Progress = Callable[[int, int], None]
+
+
+class CheckedReason(Record):
+    """One reasoning about a pair, with its statements checked."""
+
+    pair: str
+    cluster: str
+    """What intervals resample."""
+    order: Order | None
+    """In which it was written; None: there is none."""
+    text: str | None
+    """None: no reasoning that could be read."""
+    claims: Claims | None
+    reason: Reason
+    right: bool | None
+    """Whether its verdict names the better picture; None: the label is a tie."""
+    symptom: bool | None
+    """Whether it names the fault that decides the pair, on the right side; None: no single known fault decides."""
+
+
+class CheckedPair(Record):
+    """A pair, what was measured of it, and what was said about it."""
+
+    pair: str
+    evidence: PairEvidence
+    """With the pair's first picture as A."""
+    answers: tuple[CheckedReason, ...]
+    """Forward, then swapped; as often as it was asked."""
+    shown: CheckedReason
+    """The one that is shown for the pair."""
+
+
+class ReasonTruth(Record):
+    """How true reasonings are."""
+
+    n: int
+    """Reasonings, those that could not be read included."""
+    n_claims: int
+    claims_true: Estimate
+    """Of the statements that can be measured, the share that the pixels support."""
+    measurable: Estimate
+    """Of all statements, the share that can be measured."""
+    claims_per_reason: FiniteFloat | None
+    symptom: Estimate
+    """Where one known fault decides the pair: reasonings that name it, on the right side."""
+    n_symptom: int
+    false_though_right: Estimate
+    """Of the reasonings whose verdict is right, the share that is false."""
+    confirmed_though_right: Estimate
+    """Of those, the share of which something is supported and nothing contradicted."""
+    n_right: int
+    truths: dict[Truth, Estimate]
+    """Shares of the reasonings."""
+    contradictions: dict[str, int]
+    """Why statements are contradicted: ``sign``, ``figure``, ``side``, ``absent``, ``place``."""
+    by_quantity: dict[str, tuple[int, int]]
+    """Supported and contradicted statements by what they speak of."""
+
+
+class RationaleTruth(Record):
+    """How true the reasoning of a model is."""
+
+    version: str
+    """Of the measurements and of the reader of claims."""
+    answers: ReasonTruth
+    shown: ReasonTruth
+
+
+def check_answers(
+    records: Sequence[PairRecord], evaluation: HeldOut, progress: Progress = lambda done, total: None
+) -> list[CheckedPair]:
+    """Measure the pairs of an evaluation that were answered with reasons, and check what the answers say.
+
+    Args:
+        records: the pairs, with their pictures; others are passed over.
+        evaluation: with reasoned outcomes.
+        progress: called with pairs done and pairs in all.
+
+    Raises:
+        InputError: a pair that was answered is not among the records.
+        RecordError: a picture does not decode.
+    """
+    by_id = {record.pair.id: record for record in records}
+    wanted = [item.outcome.pair for item in evaluation.reasoned_outcomes]
+    if absent := [name for name in wanted if name not in by_id]:
+        raise InputError(f"pair {absent[0]} was answered and is not in the dataset; give the one that was evaluated")
+    found = []
+    for done, name in enumerate(wanted):
+        progress(done, len(wanted))
+        found.append(measured_orders(by_id[name]))
+    progress(len(wanted), len(wanted))
+    return check_measured(records, evaluation, dict(zip(wanted, found, strict=True)))
+
+
+def measured_orders(record: PairRecord) -> dict[Order, PairEvidence]:
+    """What is measured of a row's pictures, with the first as A and with the second as A.
+
+    Raises:
+        RecordError: a picture does not decode.
+    """
+    from redaes.evidence.loaded import evidence_of
+
+    first, second = picture_of(record, "first"), picture_of(record, "second")
+    return {"forward": evidence_of(first, second), "swapped": evidence_of(second, first)}
+
+
+def check_measured(
+    records: Sequence[PairRecord], evaluation: HeldOut, evidence: Mapping[str, Mapping[Order, PairEvidence]]
+) -> list[CheckedPair]:
+    """The same, of pairs that were measured already.
+
+    Args:
+        records: as for :func:`check_answers`.
+        evaluation: likewise.
+        evidence: by pair, then by order: A is the picture that is shown first in it.
+    """
+    pairs = {record.pair.id: record.pair for record in records}
+    checked = []
+    for item in evaluation.reasoned_outcomes:
+        outcome = item.outcome
+        pair, measured = pairs[outcome.pair], evidence[outcome.pair]
+        cluster = outcome.source if evaluation.cluster == "photograph" else outcome.group
+        answers = tuple(
+            _checked(pair, cluster, measured, one.order, one.rationale, _right(outcome.label, one.winner, one.order))
+            for one in item.answers
+        )
+        right = outcome.right if outcome.decided else None
+        shown = _checked(pair, cluster, measured, item.rationale_order, item.rationale, right)
+        checked.append(CheckedPair(pair=outcome.pair, evidence=measured["forward"], answers=answers, shown=shown))
+    return checked
+
+
+def rationale_truth(checked: Sequence[CheckedPair], seed: int = 0) -> RationaleTruth:
+    """How true the reasonings of an evaluation are.
+
+    Args:
+        checked: from :func:`check_answers`.
+        seed: of the intervals.
+    """
+    versions = sorted({one.claims.version for pair in checked for one in pair.answers if one.claims is not None})
+    return RationaleTruth(
+        version="; ".join(versions),
+        answers=reason_truth([one for pair in checked for one in pair.answers], seed),
+        shown=reason_truth([pair.shown for pair in checked], seed),
+    )
+
+
+def reason_truth(reasons: Sequence[CheckedReason], seed: int = 0) -> ReasonTruth:
+    """How true reasonings are; see :class:`ReasonTruth`."""
+    counts = np.array(
+        [(one.reason.n_supported, one.reason.n_contradicted, one.reason.n_unmeasured) for one in reasons],
+        dtype=np.float64,
+    ).reshape(-1, 3)
+    clusters = [one.cluster for one in reasons]
+    right = [one for one in reasons if one.right]
+    symptoms = [one for one in reasons if one.symptom is not None]
+    told = [one for one in reasons if one.claims is not None]
+
+    def of(rows: NDArray[Any], statistic: metrics.Statistic) -> Estimate:
+        return _estimate(rows, clusters, statistic, seed)
+
+    def share(of: Sequence[CheckedReason], holds: Callable[[CheckedReason], bool | None]) -> Estimate:
+        flags = np.array([bool(holds(one)) for one in of], dtype=np.float64)
+        return _estimate(flags, [one.cluster for one in of], _mean, seed)
+
+    claims = [claim for one in told if one.claims is not None for claim in one.claims.checked]
+    measured = [claim for claim in claims if claim.status != "not_measurable"]
+    spoken: dict[str, tuple[int, int]] = {}
+    for claim in measured:
+        name = claim.claim.quantity or claim.claim.fault or ""
+        supported = claim.status == "supported"
+        before = spoken.get(name, (0, 0))
+        spoken[name] = (before[0] + supported, before[1] + (not supported))
+    return ReasonTruth(
+        n=len(reasons),
+        n_claims=len(claims),
+        claims_true=of(counts, lambda part: _ratio(part[:, 0].sum(), part[:, :2].sum())),
+        measurable=of(counts, lambda part: _ratio(part[:, :2].sum(), part.sum())),
+        claims_per_reason=len(claims) / len(told) if told else None,
+        symptom=share(symptoms, lambda one: one.symptom),
+        n_symptom=len(symptoms),
+        false_though_right=share(right, partial(_is, "false")),
+        confirmed_though_right=share(right, partial(_is, "true")),
+        n_right=len(right),
+        truths={truth: share(reasons, partial(_is, truth)) for truth in TRUTHS},
+        contradictions=dict(sorted(Counter(one.why for one in claims if one.status == "contradicted").items())),
+        by_quantity=dict(sorted(spoken.items(), key=lambda item: (-sum(item[1]), item[0]))),
+    )
+
+
+@dataclass(frozen=True)
+class Fault:
+    """The one known fault that decides a pair.
+
+    Attributes:
+        operation: that made it.
+        side: the picture that has it, with the pair's first as A.
+    """
+
+    operation: str
+    side: Side
+
+
+def deciding_fault(pair: Pair, label: float) -> Fault | None:
+    """The edit that makes the worse picture worse; None: a tie, or the worse picture carries no edit that is known as a
+    fault."""
+    winner = winner_of(label)
+    if winner == "tie":
+        return None
+    edit, side = (pair.edit_first, "A") if winner == "B" else (pair.edit_second, "B")
+    if edit is None or edit.direction != "degrade" or edit.operation not in FAULTS:
+        return None
+    return Fault(edit.operation, "A" if side == "A" else "B")
+
+
+def _checked(
+    pair: Pair,
+    cluster: str,
+    evidence: Mapping[Order, PairEvidence],
+    order: Order | None,
+    text: str | None,
+    right: bool | None,
+) -> CheckedReason:
+    from redaes.evidence.checking import check_rationale
+
+    fault = None if pair.delta is None else deciding_fault(pair, pair.delta)
+    claims = None if order is None or text is None else check_rationale(text, evidence[order])
+    symptom = None
+    if fault is not None:
+        side = fault.side if order != "swapped" else _EXCHANGED[fault.side]
+        symptom = claims is not None and names_fault(claims, fault.operation, side)
+    return CheckedReason(
+        pair=pair.id,
+        cluster=cluster,
+        order=order,
+        text=text,
+        claims=claims,
+        reason=reason_of(claims),
+        right=right,
+        symptom=symptom,
+    )
+
+
+_EXCHANGED: dict[Side, Side] = {"A": "B", "B": "A"}
+
+
+def _is(truth: Truth, one: CheckedReason) -> bool:
+    return one.reason.truth == truth
+
+
+def _right(label: float, winner: str | None, order: Order) -> bool | None:
+    true = winner_of(label if order == "forward" else -label)
+    return None if true == "tie" else winner == true
+
+
+def _estimate(rows: NDArray[Any], clusters: Sequence[str], statistic: metrics.Statistic, seed: int) -> Estimate:
+    interval = metrics.bootstrap(rows, clusters, statistic, seed=seed)
+    return Estimate(value=interval.estimate, low=interval.low, high=interval.high)
+
+
+def _ratio(part: float, whole: float) -> float | None:
+    return float(part / whole) if whole else None
+
+
+def _mean(rows: NDArray[Any]) -> float | None:
+    return float(rows.mean()) if len(rows) else None

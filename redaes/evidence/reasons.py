@@ -1,0 +1,100 @@
+"""What the checked statements of one reasoning come to: whether it is true, and whether it names a given fault."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from redaes.evidence.claims import CheckedClaim, Claims
+from redaes.evidence.faults import FAULTS
+from redaes.evidence.records import Side
+from redaes.types import Record
+
+Truth = Literal["true", "partly", "false", "unconfirmed", "none"]
+"""``true``: statements are supported and none is contradicted; ``partly``: more are supported than contradicted;
+``false``: at least as many are contradicted; ``unconfirmed``: nothing that it says can be measured; ``none``: there is
+no reasoning."""
+
+TRUTHS: tuple[Truth, ...] = ("true", "partly", "false", "unconfirmed", "none")
+
+_OTHER: dict[str, str] = {"A": "B", "B": "A"}
+_OPPOSITE = {"more": "less", "less": "more"}
+
+
+class Reason(Record):
+    """One reasoning, counted."""
+
+    truth: Truth
+    n_supported: int = 0
+    n_contradicted: int = 0
+    n_unmeasured: int = 0
+    """Statements about what is not measured."""
+
+    @property
+    def counts(self) -> tuple[int, int, int]:
+        """Statements that are supported, contradicted and not measured."""
+        return self.n_supported, self.n_contradicted, self.n_unmeasured
+
+
+def reason_of(claims: Claims | None) -> Reason:
+    """What a reasoning comes to; None: there was none that could be read.
+
+    >>> reason_of(None).truth, reason_of(Claims(checked=(), version="")).truth
+    ('none', 'unconfirmed')
+    """
+    if claims is None:
+        return Reason(truth="none")
+    return counted(claims.count("supported"), claims.count("contradicted"), claims.count("not_measurable"))
+
+
+def counted(supported: int, contradicted: int, unmeasured: int = 0) -> Reason:
+    """What a reasoning with so many statements comes to.
+
+    >>> [counted(s, c).truth for s, c in ((1, 0), (2, 1), (1, 1), (0, 0))]
+    ['true', 'partly', 'false', 'unconfirmed']
+    """
+    truth: Truth = "true"
+    if contradicted:
+        truth = "partly" if supported > contradicted else "false"
+    elif not supported:
+        truth = "unconfirmed"
+    return Reason(
+        truth=truth,
+        n_supported=supported,
+        n_contradicted=contradicted,
+        n_unmeasured=unmeasured,
+    )
+
+
+def names_fault(claims: Claims, operation: str, side: Side) -> bool:
+    """Whether a reasoning names the very fault that a picture has, and says that this picture has it.
+
+    The fault's own name does, and so does what first shows it, with the right direction: of a picture that was
+    darkened, ``darker``; the other being ``brighter`` is the same. A statement that the pixels contradict does not
+    count, unless it is only a figure of it that is off.
+
+    Args:
+        claims: checked, in the letters of the reasoning.
+        operation: key of :data:`redaes.evidence.faults.FAULTS`.
+        side: the picture that has the fault, in the letters of the reasoning.
+
+    Raises:
+        KeyError: an operation that is no fault.
+    """
+    shown_by = FAULTS[operation].shown_by[:1]
+    return any(_stands(one) and _says(one, operation, shown_by, side) for one in claims.checked)
+
+
+def _stands(one: CheckedClaim) -> bool:
+    return one.status != "contradicted" or one.why == "figure"
+
+
+def _says(
+    one: CheckedClaim, operation: str, shown_by: tuple[tuple[str, Literal["more", "less"]], ...], side: Side
+) -> bool:
+    claim = one.claim
+    ways: list[tuple[str, str]] = [(claim.side, claim.relation)]
+    if claim.relation in _OPPOSITE and claim.side in _OTHER:
+        ways.append((_OTHER[claim.side], _OPPOSITE[claim.relation]))
+    if claim.fault == operation and any(way in ((side, "more"), (side, "present")) for way in ways):
+        return True
+    return any(claim.quantity == name and (side, relation) in ways for name, relation in shown_by)
