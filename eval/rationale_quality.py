@@ -42,7 +42,7 @@ with importing("eval"):
 if TYPE_CHECKING:
     from redaes.backends.base import Backend
 
-MEASURES = ("claims_true", "measurable", "symptom", "false_though_right", "confirmed_though_right")
+MEASURES = ("claims_true", "measurable", "symptom", "told", "false_though_right", "confirmed_though_right")
 """Of :class:`redaes.evaluation.truth.ReasonTruth`, what is printed."""
 
 

@@ -20,7 +20,7 @@ from redaes import metrics
 from redaes.errors import InputError
 from redaes.evidence.claims import Claims
 from redaes.evidence.faults import FAULTS
-from redaes.evidence.reasons import TRUTHS, Reason, Truth, names_fault, reason_of
+from redaes.evidence.reasons import TRUTHS, Reason, Truth, names_fault, reason_of, tells_fault
 from redaes.evidence.records import PairEvidence, Side
 from redaes.heldout import Estimate, HeldOut
 from redaes.records import PairRecord, picture_of
@@ -45,6 +45,8 @@ class CheckedReason(Record):
     """Whether its verdict names the better picture; None: the label is a tie."""
     symptom: bool | None
     """Whether it names the fault that decides the pair, on the right side; None: no single known fault decides."""
+    told: bool | None
+    """Whether it names that fault or tells what is measured of it."""
 
 
 class CheckedPair(Record):
@@ -72,6 +74,8 @@ class ReasonTruth(Record):
     claims_per_reason: FiniteFloat | None
     symptom: Estimate
     """Where one known fault decides the pair: reasonings that name it, on the right side."""
+    told: Estimate
+    """Of those, the reasonings that name it or tell what is measured of it: "softer" for motion blur."""
     n_symptom: int
     false_though_right: Estimate
     """Of the reasonings whose verdict is right, the share that is false."""
@@ -207,6 +211,7 @@ def reason_truth(reasons: Sequence[CheckedReason], seed: int = 0) -> ReasonTruth
         measurable=of(counts, lambda part: _ratio(part[:, :2].sum(), part.sum())),
         claims_per_reason=len(claims) / len(told) if told else None,
         symptom=share(symptoms, lambda one: one.symptom),
+        told=share(symptoms, lambda one: one.told),
         n_symptom=len(symptoms),
         false_though_right=share(right, partial(_is, "false")),
         confirmed_though_right=share(right, partial(_is, "true")),
@@ -254,10 +259,11 @@ def _checked(
 
     fault = None if pair.delta is None else deciding_fault(pair, pair.delta)
     claims = None if order is None or text is None else check_rationale(text, evidence[order])
-    symptom = None
+    symptom = told = None
     if fault is not None:
         side = fault.side if order != "swapped" else _EXCHANGED[fault.side]
         symptom = claims is not None and names_fault(claims, fault.operation, side)
+        told = claims is not None and tells_fault(claims, fault.operation, side)
     return CheckedReason(
         pair=pair.id,
         cluster=cluster,
@@ -267,6 +273,7 @@ def _checked(
         reason=reason_of(claims),
         right=right,
         symptom=symptom,
+        told=told,
     )
 
 

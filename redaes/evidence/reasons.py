@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 from redaes.evidence.claims import CheckedClaim, Claims
@@ -16,8 +17,8 @@ no reasoning."""
 
 TRUTHS: tuple[Truth, ...] = ("true", "partly", "false", "unconfirmed", "none")
 
-_OTHER: dict[str, str] = {"A": "B", "B": "A"}
-_OPPOSITE = {"more": "less", "less": "more"}
+_OTHER: Mapping[str, str] = {"A": "B", "B": "A"}
+_OPPOSITE: Mapping[str, str] = {"more": "less", "less": "more"}
 
 
 class Reason(Record):
@@ -68,33 +69,43 @@ def counted(supported: int, contradicted: int, unmeasured: int = 0) -> Reason:
 def names_fault(claims: Claims, operation: str, side: Side) -> bool:
     """Whether a reasoning names the very fault that a picture has, and says that this picture has it.
 
-    The fault's own name does, and so does what first shows it, with the right direction: of a picture that was
-    darkened, ``darker``; the other being ``brighter`` is the same. A statement that the pixels contradict does not
-    count, unless it is only a figure of it that is off.
+    A statement that the pixels contradict does not count, unless it is only a figure of it that is off.
 
     Args:
         claims: checked, in the letters of the reasoning.
         operation: key of :data:`redaes.evidence.faults.FAULTS`.
         side: the picture that has the fault, in the letters of the reasoning.
+    """
+    said = {(side, "more"), (side, "present")}
+    return any(one.claim.fault == operation and said & _ways(one) for one in claims.checked)
+
+
+def tells_fault(claims: Claims, operation: str, side: Side) -> bool:
+    """Whether a reasoning names the fault, or tells what is measured of it, with the right direction: of a picture that
+    was darkened, ``darker``; the other being ``brighter`` is the same.
+
+    Args:
+        claims: as for :func:`names_fault`, like the rest.
+        operation: likewise.
+        side: likewise.
 
     Raises:
         KeyError: an operation that is no fault.
     """
-    shown_by = FAULTS[operation].shown_by[:1]
-    return any(_stands(one) and _says(one, operation, shown_by, side) for one in claims.checked)
+    shown_by = FAULTS[operation].shown_by
+    return names_fault(claims, operation, side) or any(
+        one.claim.quantity == name and (side, relation) in _ways(one)
+        for one in claims.checked
+        for name, relation in shown_by
+    )
 
 
-def _stands(one: CheckedClaim) -> bool:
-    return one.status != "contradicted" or one.why == "figure"
-
-
-def _says(
-    one: CheckedClaim, operation: str, shown_by: tuple[tuple[str, Literal["more", "less"]], ...], side: Side
-) -> bool:
-    claim = one.claim
-    ways: list[tuple[str, str]] = [(claim.side, claim.relation)]
-    if claim.relation in _OPPOSITE and claim.side in _OTHER:
-        ways.append((_OTHER[claim.side], _OPPOSITE[claim.relation]))
-    if claim.fault == operation and any(way in ((side, "more"), (side, "present")) for way in ways):
-        return True
-    return any(claim.quantity == name and (side, relation) in ways for name, relation in shown_by)
+def _ways(one: CheckedClaim) -> set[tuple[str, str]]:
+    """The pictures that a statement speaks of, each with what it says: a comparison says the opposite of the other."""
+    if one.status == "contradicted" and one.why != "figure":
+        return set()
+    side, relation = one.claim.side, one.claim.relation
+    ways: set[tuple[str, str]] = {(side, relation)}
+    if relation in _OPPOSITE and side in _OTHER:
+        ways.add((_OTHER[side], _OPPOSITE[relation]))
+    return ways

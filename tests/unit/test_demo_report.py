@@ -260,7 +260,7 @@ def _with_reasons(moment: Moment, *statuses: Status) -> Moment:
     for item in moment.evaluation.reasoned_outcomes:
         outcome = item.outcome
         one = CheckedReason(
-            pair=outcome.pair, cluster=outcome.group, order="forward", text="A", claims=claims, symptom=None,
+            pair=outcome.pair, cluster=outcome.group, order="forward", text="A", claims=claims, symptom=None, told=None,
             reason=reason_of(claims), right=outcome.right if outcome.decided else None,
         )  # fmt: skip
         checked[outcome.pair] = CheckedPair(pair=outcome.pair, evidence=evidence, answers=(one, one), shown=one)

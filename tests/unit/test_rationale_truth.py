@@ -17,7 +17,7 @@ from redaes.evaluation.rationales import rationale_quality
 from redaes.evaluation.truth import CheckedPair, CheckedReason, deciding_fault, rationale_truth, reason_truth
 from redaes.evidence import reasons
 from redaes.evidence.claims import CheckedClaim, Claim, Claims, Relation, Status
-from redaes.evidence.reasons import names_fault, reason_of
+from redaes.evidence.reasons import names_fault, reason_of, tells_fault
 from redaes.evidence.records import Measurements, PairEvidence
 from redaes.heldout import Answer, Estimate, FastSummary, HeldOut, Outcome, Proportion, Reasoned
 from redaes.images import content_id
@@ -67,25 +67,27 @@ def test_what_a_reasoning_comes_to(statuses: tuple[Status, ...], expected: str) 
 
 
 @pytest.mark.parametrize(
-    ("claim", "named"),
+    ("claim", "named", "told"),
     [
-        (_claim(S, fault="noise_luma"), True),
-        (_claim(S, relation="present", quantity=None, fault="noise_luma"), True),
-        (_claim(N, relation="present", quantity=None, fault="noise_luma"), True),
-        (_claim(S), True),  # the quantity that shows it
-        (_claim(S, "B", "less"), True),  # the other is cleaner: the same
-        (_claim(C, why="figure"), True),
-        (_claim(C, why="sign"), False),
-        (_claim(S, "B"), False),  # the wrong picture
-        (_claim(S, "both", "present", None, fault="noise_luma"), False),
-        (_claim(S, "A", "less"), False),
-        (_claim(S, "A", "absent", fault="noise_luma"), False),
-        (_claim(S, quantity="brightness"), False),
+        (_claim(S, fault="noise_luma"), True, True),
+        (_claim(S, relation="present", quantity=None, fault="noise_luma"), True, True),
+        (_claim(N, relation="present", quantity=None, fault="noise_luma"), True, True),
+        (_claim(S, "B", "less", fault="noise_luma"), True, True),  # the other has less of it: the same
+        (_claim(S), False, True),  # the quantity that shows it
+        (_claim(S, "B", "less"), False, True),
+        (_claim(C, why="figure", fault="noise_luma"), True, True),
+        (_claim(C, why="sign", fault="noise_luma"), False, False),
+        (_claim(S, "B", fault="noise_luma"), False, False),  # the wrong picture
+        (_claim(S, "both", "present", None, fault="noise_luma"), False, False),
+        (_claim(S, "A", "less", fault="noise_luma"), False, False),
+        (_claim(S, "A", "absent", None, fault="noise_luma"), False, False),
+        (_claim(S, quantity="brightness"), False, False),
     ],
 )
-def test_the_fault_is_named_on_the_picture_that_has_it(claim: CheckedClaim, named: bool) -> None:
+def test_the_fault_is_named_on_the_picture_that_has_it(claim: CheckedClaim, named: bool, told: bool) -> None:
     claims = Claims(checked=(_claim(N, quantity=None), claim), version="")
     assert names_fault(claims, "noise_luma", "A") is named
+    assert tells_fault(claims, "noise_luma", "A") is told
 
 
 def _row(
@@ -93,7 +95,7 @@ def _row(
 ) -> CheckedReason:
     return CheckedReason(
         pair="p", cluster=cluster, order="forward", text=None if claims is None else TEXT, claims=claims,
-        reason=reason_of(claims), right=right, symptom=symptom,
+        reason=reason_of(claims), right=right, symptom=symptom, told=symptom,
     )  # fmt: skip
 
 
