@@ -28,18 +28,21 @@ from redaes.errors import InputError, importing, run_door
 
 with importing("eval"):
     from redaes import nano, prompts
+    from redaes.assessing.measured_question import at_own_size
+    from redaes.assessor import Assessor, check_samples
     from redaes.backends.endpoint import Endpoint
     from redaes.evaluation.rationale_judge import judge_rationales, make_duels
     from redaes.evaluation.rationale_page import rationale_page
     from redaes.evaluation.rationales import rationale_quality
     from redaes.evaluation.report import cell
-    from redaes.evaluation.truth import RationaleTruth, check_answers, rationale_truth
-    from redaes.heldout import HeldOut, evaluate, place_drawn
+    from redaes.evaluation.truth import RationaleTruth, check_results, rationale_truth
+    from redaes.heldout import CHUNK_PAIRS, HeldOut, fast_outcomes, place_drawn, put_together, reasoned_of
     from redaes.lenient import known_reader
-    from redaes.records import PairRecord, read_json, read_records, write_atomically, write_json
+    from redaes.records import PairRecord, picture_of, read_json, read_records, write_atomically, write_json
     from redaes.types import Sampling
 
 if TYPE_CHECKING:
+    from redaes.assessor import Result
     from redaes.backends.base import Backend
 
 MEASURES = ("claims_true", "measurable", "symptom", "told", "false_though_right", "confirmed_though_right")
@@ -60,6 +63,9 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--reader", default="strict", help="strict, or lenient: also variants of the form")
     parser.add_argument("--prompt", help="another question of the reasoned mode, such as compare_measured/v1")
     parser.add_argument("--measured", action="store_true", help="tell the model what is measured: compare_measured/v1")
+    parser.add_argument(
+        "--samples", type=int, default=0, help="further reasonings drawn for a pair, the best supported is shown"
+    )
     parser.add_argument("--max-new-tokens", type=int, default=256, help="of an answer; default: %(default)s")
     parser.add_argument("--pairs", type=int, default=200, help="drawn from the test split; default: %(default)s")
     parser.add_argument("--seed", type=int, default=0, help="of the draw and the intervals; default: %(default)s")
@@ -90,30 +96,18 @@ def main(args: argparse.Namespace) -> None:
     prompt = prompts.MEASURED["reasoned"] if args.measured else args.prompt
     prompts.chosen("reasoned", prompt)
     reader = known_reader(args.reader)
+    check_samples(args.samples, "reasoned")
     labelled = (record for record in read_records(args.data, "test") if record.pair.delta is not None)
     records = heapq.nsmallest(args.pairs, labelled, key=lambda record: place_drawn(args.seed, record.pair.id))
-    began: dict[int, float] = {}
-
-    def progress(done: int, total: int) -> None:
-        began[done] = time.perf_counter()
-        print(f"\r{done}/{total} questions", end="", file=sys.stderr)
-
-    sampling = Sampling(max_new_tokens=args.max_new_tokens)
     with asked(args) as backend:
-        found = evaluate(
-            backend,
-            records,
-            n_reasoned=len(records),
-            sampling=sampling,
-            seed=args.seed,
-            prompt=prompt,
-            reader=reader,
-            progress=progress,
-        )
-    print(file=sys.stderr)
-    seconds = (began[2 * len(records)] - began[len(records)]) / len(records)
+        sampling = Sampling(max_new_tokens=args.max_new_tokens)
+        assessor = Assessor(backend, sampling=sampling, prompt=prompt, reader=reader)
+        outcomes = fast_outcomes(assessor, records, lambda done: say(done, "pairs asked without reasons"))
+        results, seconds = reasoned_results(assessor, records, args.samples)
+    reasoned = [reasoned_of(record, result) for record, result in zip(records, results, strict=True)]
+    found = put_together(assessor, outcomes, reasoned, args.seed)
     write_json(args.out / "heldout.json", found.model_dump(mode="json"))
-    report(args.out, records, found, seconds)
+    report(args.out, records, results, found, seconds)
     if args.judge_url is not None:
         judge(args, records, found)
 
@@ -133,15 +127,28 @@ def asked(args: argparse.Namespace) -> Iterator[Backend]:
         yield backend
 
 
-def report(out: Path, records: Sequence[PairRecord], found: HeldOut, seconds: float) -> None:
-    """Hold what the answers say against the pixels, write all of it, and print the measures."""
-
-    def progress(done: int, total: int) -> None:
-        print(f"\r{done}/{total} pairs measured", end="", file=sys.stderr)
-
-    quality = rationale_quality(found)
-    checked = check_answers(records, found, progress)
+def reasoned_results(assessor: Assessor, records: Sequence[PairRecord], samples: int) -> tuple[list[Result], float]:
+    """What the assessor answers with reasons, held against the pixels, and the seconds that a pair takes."""
+    results: list[Result] = []
+    began = time.perf_counter()
+    for start in range(0, len(records), CHUNK_PAIRS):
+        chunk = records[start : start + CHUNK_PAIRS]
+        pairs = [(picture_of(record, "first"), picture_of(record, "second")) for record in chunk]
+        results += assessor.compare_many(pairs, "reasoned", check=at_own_size, samples=samples)
+        say(len(results), "pairs asked for reasons")
     print(file=sys.stderr)
+    return results, (time.perf_counter() - began) / max(1, len(records))
+
+
+def say(done: int, what: str) -> None:
+    """Report progress."""
+    print(f"\r{done} {what}  ", end="", file=sys.stderr)
+
+
+def report(out: Path, records: Sequence[PairRecord], results: Sequence[Result], found: HeldOut, seconds: float) -> None:
+    """Count what the answers say of the pixels, write all of it, and print the measures."""
+    quality = rationale_quality(found)
+    checked = check_results(records, results, found)
     truth = rationale_truth(checked, found.seed)
     write_json(out / "rationales.json", quality.model_dump(mode="json"))
     write_json(out / "truth.json", {**truth.model_dump(mode="json"), "seconds_per_pair": round(seconds, 3)})
@@ -151,7 +158,7 @@ def report(out: Path, records: Sequence[PairRecord], found: HeldOut, seconds: fl
         print(f"{name:22} {cell(getattr(quality, name))}")
     show(truth)
     print(f"{quality.n_answers} answers, {quality.n_failed} unusable; {quality.n_distinct} different reasonings")
-    print(f"{seconds:.2f} s for the reasoned answers to a pair; {out / 'report.html'} shows the worst")
+    print(f"{seconds:.2f} s for a pair with reasons, measuring included; {out / 'report.html'} shows the worst")
 
 
 def show(truth: RationaleTruth) -> None:
@@ -161,6 +168,8 @@ def show(truth: RationaleTruth) -> None:
         print(f"{name:22} {cell(getattr(truth.answers, name)):24}{cell(getattr(truth.shown, name))}")
     for name, share in truth.answers.truths.items():
         print(f"{'reason ' + name:22} {cell(share):24}{cell(truth.shown.truths[name])}")
+    for name in ("undecided", "agreement"):
+        print(f"{name:22} {'':24}{cell(getattr(truth, name))}")
     print(
         f"{truth.answers.n_claims} statements, {truth.answers.n_symptom} answers to pairs that one known fault "
         f"decides; {truth.version or 'nothing to read'}\n"

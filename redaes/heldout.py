@@ -245,7 +245,7 @@ def reasoned_outcomes(
     Raises:
         BackendError: the model cannot be asked.
     """
-    return [_reasoned(record, result) for record, result in _ask(assessor, records, "reasoned", progress)]
+    return [reasoned_of(record, result) for record, result in _ask(assessor, records, "reasoned", progress)]
 
 
 def put_together(assessor: Assessor, outcomes: Sequence[Outcome], reasoned: Sequence[Reasoned], seed: int) -> HeldOut:
@@ -361,7 +361,8 @@ def _written(record: PairRecord, result: Result) -> Outcome:
     return _outcome(record, result).model_copy(update={"delta": delta, "order_consistent": consistent})
 
 
-def _reasoned(record: PairRecord, result: Result) -> Reasoned:
+def reasoned_of(record: PairRecord, result: Result) -> Reasoned:
+    """What became of a labelled pair in the reasoned mode."""
     answers = []
     for comparison in result.comparisons:
         verdict = comparison.verdict

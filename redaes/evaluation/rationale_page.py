@@ -21,6 +21,7 @@ from redaes.evidence.claims import CheckedClaim, Status
 from redaes.evidence.prompting import figures, told
 from redaes.evidence.quantities import QUANTITIES
 from redaes.evidence.reasons import Truth
+from redaes.evidence.records import PairEvidence
 from redaes.heldout import HeldOut, Reasoned, place_drawn
 from redaes.records import PairRecord, picture_of
 from redaes.types import Edit, winner_of
@@ -129,7 +130,6 @@ def _card(record: PairRecord, outcome: Reasoned, checked: CheckedPair) -> dict[s
     if swapped:
         sides, label = sides[::-1], 0.0 - label
     better = winner_of(label)
-    evidence = (checked.evidence.first, checked.evidence.second)
     said = {"A": "B", "B": "A"}.get(outcome.winner or "", outcome.winner) if swapped else outcome.winner
     return {
         "pair": pair.id,
@@ -152,21 +152,17 @@ def _card(record: PairRecord, outcome: Reasoned, checked: CheckedPair) -> dict[s
         "symptom": shown.symptom,
         "text": [] if shown.text is None else marked(shown.text, _claims(shown)),
         "claims": [_claim(one) for one in _claims(shown)],
-        "measured": [
-            {
-                "name": quantity.spoken,
-                "unit": quantity.unit,
-                "values": figures(
-                    quantity,
-                    (
-                        evidence[swapped].values[quantity.name],
-                        evidence[not swapped].values[quantity.name],
-                    ),
-                ),
-            }
-            for quantity in told(checked.evidence)
-        ],
+        "measured": [] if checked.evidence is None else _measured(checked.evidence, swapped),
     }
+
+
+def _measured(evidence: PairEvidence, swapped: bool) -> list[dict[str, Any]]:
+    first, second = evidence.first.values, evidence.second.values
+    a, b = (second, first) if swapped else (first, second)
+    return [
+        {"name": one.spoken, "unit": one.unit, "values": figures(one, (a[one.name], b[one.name]))}
+        for one in told(evidence)
+    ]
 
 
 def _claims(shown: CheckedReason) -> tuple[CheckedClaim, ...]:

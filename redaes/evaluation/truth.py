@@ -17,16 +17,18 @@ from numpy.typing import NDArray
 from pydantic import FiniteFloat
 
 from redaes import metrics
+from redaes.assessing.measured_question import at_own_size
+from redaes.assessing.orders import Undecided
+from redaes.assessing.reasons import evidence_of
+from redaes.assessing.results import Result
 from redaes.errors import InputError
 from redaes.evidence.claims import Claims
 from redaes.evidence.faults import FAULTS
 from redaes.evidence.reasons import TRUTHS, Reason, Truth, names_fault, reason_of, tells_fault
 from redaes.evidence.records import PairEvidence, Side
-from redaes.heldout import Estimate, HeldOut
+from redaes.heldout import Estimate, HeldOut, Reasoned
 from redaes.records import PairRecord, picture_of
 from redaes.types import Order, Pair, Record, winner_of
-
-Progress = Callable[[int, int], None]
 
 
 class CheckedReason(Record):
@@ -53,12 +55,14 @@ class CheckedPair(Record):
     """A pair, what was measured of it, and what was said about it."""
 
     pair: str
-    evidence: PairEvidence
-    """With the pair's first picture as A."""
+    evidence: PairEvidence | None
+    """With the pair's first picture as A; None: too small to be measured."""
     answers: tuple[CheckedReason, ...]
     """Forward, then swapped; as often as it was asked."""
     shown: CheckedReason
     """The one that is shown for the pair."""
+    undecided: Undecided | None = None
+    """Why the assessor calls neither picture better; None: it decides, or nobody asked it for more than texts."""
 
 
 class ReasonTruth(Record):
@@ -97,69 +101,75 @@ class RationaleTruth(Record):
     """Of the measurements and of the reader of claims."""
     answers: ReasonTruth
     shown: ReasonTruth
+    undecided: Estimate
+    """Pairs on which the assessor calls neither picture better although it answered."""
+    agreement: Estimate
+    """Of the others, those for which a reasoning is shown, which agrees with the verdict."""
 
 
-def check_answers(
-    records: Sequence[PairRecord], evaluation: HeldOut, progress: Progress = lambda done, total: None
-) -> list[CheckedPair]:
-    """Measure the pairs of an evaluation that were answered with reasons, and check what the answers say.
-
-    Args:
-        records: the pairs, with their pictures; others are passed over.
-        evaluation: with reasoned outcomes.
-        progress: called with pairs done and pairs in all.
-
-    Raises:
-        InputError: a pair that was answered is not among the records.
-        RecordError: a picture does not decode.
-    """
-    by_id = {record.pair.id: record for record in records}
-    wanted = [item.outcome.pair for item in evaluation.reasoned_outcomes]
-    if absent := [name for name in wanted if name not in by_id]:
-        raise InputError(f"pair {absent[0]} was answered and is not in the dataset; give the one that was evaluated")
-    found = []
-    for done, name in enumerate(wanted):
-        progress(done, len(wanted))
-        found.append(measured_orders(by_id[name]))
-    progress(len(wanted), len(wanted))
-    return check_measured(records, evaluation, dict(zip(wanted, found, strict=True)))
+Evidence = Mapping[Order, PairEvidence]
+"""What was measured of a pair, in both orders: A is the picture that is shown first."""
 
 
-def measured_orders(record: PairRecord) -> dict[Order, PairEvidence]:
-    """What is measured of a row's pictures, with the first as A and with the second as A.
+def measured_orders(record: PairRecord) -> Evidence | None:
+    """What is measured of a row's pictures; None: one of them is too small.
 
     Raises:
         RecordError: a picture does not decode.
     """
-    from redaes.evidence.loaded import evidence_of
-
     first, second = picture_of(record, "first"), picture_of(record, "second")
-    return {"forward": evidence_of(first, second), "swapped": evidence_of(second, first)}
+    evidence, _ = evidence_of(first, second, at_own_size)
+    return None if evidence is None else both_orders(evidence)
+
+
+def both_orders(evidence: PairEvidence) -> Evidence:
+    """The evidence of a pair, and of the same pair shown in the other order."""
+    return {"forward": evidence, "swapped": evidence.swapped()}
 
 
 def check_measured(
-    records: Sequence[PairRecord], evaluation: HeldOut, evidence: Mapping[str, Mapping[Order, PairEvidence]]
+    records: Sequence[PairRecord], evaluation: HeldOut, evidence: Mapping[str, Evidence | None]
 ) -> list[CheckedPair]:
-    """The same, of pairs that were measured already.
+    """Check what the answers of an evaluation say.
 
     Args:
-        records: as for :func:`check_answers`.
-        evaluation: likewise.
-        evidence: by pair, then by order: A is the picture that is shown first in it.
+        records: the pairs; others are passed over.
+        evaluation: with reasoned outcomes.
+        evidence: by pair.
+
+    Raises:
+        InputError: a pair that was answered is not among the records.
     """
     pairs = {record.pair.id: record.pair for record in records}
+    if absent := [one.outcome.pair for one in evaluation.reasoned_outcomes if one.outcome.pair not in pairs]:
+        raise InputError(f"pair {absent[0]} was answered and is not in the dataset; give the one that was evaluated")
     checked = []
     for item in evaluation.reasoned_outcomes:
-        outcome = item.outcome
-        pair, measured = pairs[outcome.pair], evidence[outcome.pair]
-        cluster = outcome.source if evaluation.cluster == "photograph" else outcome.group
-        answers = tuple(
-            _checked(pair, cluster, measured, one.order, one.rationale, _right(outcome.label, one.winner, one.order))
-            for one in item.answers
-        )
-        right = outcome.right if outcome.decided else None
+        pair, measured = pairs[item.outcome.pair], evidence[item.outcome.pair]
+        cluster = _cluster(pair, evaluation)
+        right = item.outcome.right if item.outcome.decided else None
         shown = _checked(pair, cluster, measured, item.rationale_order, item.rationale, right)
-        checked.append(CheckedPair(pair=outcome.pair, evidence=measured["forward"], answers=answers, shown=shown))
+        checked.append(_pair(pair, cluster, item, measured, shown, None))
+    return checked
+
+
+def check_results(records: Sequence[PairRecord], results: Sequence[Result], evaluation: HeldOut) -> list[CheckedPair]:
+    """Check what the answers say, and the reasoning that the assessor shows for each pair.
+
+    Args:
+        records: labelled pairs.
+        results: about them, in their order, with ``check``.
+        evaluation: made of the same results.
+    """
+    outcomes = {item.outcome.pair: item for item in evaluation.reasoned_outcomes}
+    checked = []
+    for record, result in zip(records, results, strict=True):
+        pair = record.pair
+        measured = None if result.evidence is None else both_orders(result.evidence)
+        cluster = _cluster(pair, evaluation)
+        right = _right(pair.delta or 0.0, result.winner, "forward")
+        shown = _checked(pair, cluster, measured, result.rationale_order, result.rationale, right)
+        checked.append(_pair(pair, cluster, outcomes[pair.id], measured, shown, result.undecided))
     return checked
 
 
@@ -175,6 +185,10 @@ def rationale_truth(checked: Sequence[CheckedPair], seed: int = 0) -> RationaleT
         version="; ".join(versions),
         answers=reason_truth([one for pair in checked for one in pair.answers], seed),
         shown=reason_truth([pair.shown for pair in checked], seed),
+        undecided=_share([(one.undecided is not None, one.shown.cluster) for one in checked], seed),
+        agreement=_share(
+            [(one.shown.text is not None, one.shown.cluster) for one in checked if one.undecided is None], seed
+        ),
     )
 
 
@@ -193,8 +207,7 @@ def reason_truth(reasons: Sequence[CheckedReason], seed: int = 0) -> ReasonTruth
         return _estimate(rows, clusters, statistic, seed)
 
     def share(of: Sequence[CheckedReason], holds: Callable[[CheckedReason], bool | None]) -> Estimate:
-        flags = np.array([bool(holds(one)) for one in of], dtype=np.float64)
-        return _estimate(flags, [one.cluster for one in of], _mean, seed)
+        return _share([(holds(one), one.cluster) for one in of], seed)
 
     claims = [claim for one in told if one.claims is not None for claim in one.claims.checked]
     measured = [claim for claim in claims if claim.status != "not_measurable"]
@@ -247,10 +260,35 @@ def deciding_fault(pair: Pair, label: float) -> Fault | None:
     return Fault(edit.operation, "A" if side == "A" else "B")
 
 
+def _cluster(pair: Pair, evaluation: HeldOut) -> str:
+    return pair.source if evaluation.cluster == "photograph" else pair.group
+
+
+def _pair(
+    pair: Pair,
+    cluster: str,
+    item: Reasoned,
+    evidence: Evidence | None,
+    shown: CheckedReason,
+    undecided: Undecided | None,
+) -> CheckedPair:
+    label = item.outcome.label
+    return CheckedPair(
+        pair=pair.id,
+        evidence=None if evidence is None else evidence["forward"],
+        answers=tuple(
+            _checked(pair, cluster, evidence, one.order, one.rationale, _right(label, one.winner, one.order))
+            for one in item.answers
+        ),
+        shown=shown,
+        undecided=undecided,
+    )
+
+
 def _checked(
     pair: Pair,
     cluster: str,
-    evidence: Mapping[Order, PairEvidence],
+    evidence: Evidence | None,
     order: Order | None,
     text: str | None,
     right: bool | None,
@@ -258,7 +296,9 @@ def _checked(
     from redaes.evidence.checking import check_rationale
 
     fault = None if pair.delta is None else deciding_fault(pair, pair.delta)
-    claims = None if order is None or text is None else check_rationale(text, evidence[order])
+    claims = None
+    if order is not None and text is not None and evidence is not None:
+        claims = check_rationale(text, evidence[order])
     symptom = told = None
     if fault is not None:
         side = fault.side if order != "swapped" else _EXCHANGED[fault.side]
@@ -287,6 +327,11 @@ def _is(truth: Truth, one: CheckedReason) -> bool:
 def _right(label: float, winner: str | None, order: Order) -> bool | None:
     true = winner_of(label if order == "forward" else -label)
     return None if true == "tie" else winner == true
+
+
+def _share(rows: Sequence[tuple[bool | None, str]], seed: int) -> Estimate:
+    flags = np.array([bool(flag) for flag, _ in rows], dtype=np.float64)
+    return _estimate(flags, [cluster for _, cluster in rows], _mean, seed)
 
 
 def _estimate(rows: NDArray[Any], clusters: Sequence[str], statistic: metrics.Statistic, seed: int) -> Estimate:
