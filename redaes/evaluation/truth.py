@@ -22,6 +22,7 @@ from redaes.assessing.orders import Undecided
 from redaes.assessing.reasons import evidence_of
 from redaes.assessing.results import Result
 from redaes.errors import InputError
+from redaes.evidence.checking import check_rationale
 from redaes.evidence.claims import Claims
 from redaes.evidence.faults import FAULTS
 from redaes.evidence.reasons import TRUTHS, Reason, Truth, names_fault, reason_of, tells_fault
@@ -293,8 +294,6 @@ def _checked(
     text: str | None,
     right: bool | None,
 ) -> CheckedReason:
-    from redaes.evidence.checking import check_rationale
-
     fault = None if pair.delta is None else deciding_fault(pair, pair.delta)
     claims = None
     if order is not None and text is not None and evidence is not None:
