@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import doctest
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image
+from PIL import Image, ImageEnhance
 
 from redaes import prompts
-from redaes.assessing.measured_question import with_evidence
+from redaes.assessing.measured_question import at_own_size, with_evidence
+from redaes.assessor import Assessor
+from redaes.backends.scripted import ScriptedBackend
+from redaes.errors import InputError
 from redaes.evidence import prompting
 from redaes.evidence.prompting import ALWAYS, MAX_CHANGES, MAX_ROWS, evidence_text, fill_in, told
 from redaes.evidence.quantities import QUANTITIES
 from redaes.evidence.records import Change, Measurements, PairEvidence, Registration
-from redaes.images import picture_in_memory
+from redaes.images import load_image, picture_in_memory
+from tests.conftest import synthetic_photograph
 
 VALUES = {"brightness": 52.0, "contrast": 17.0, "colourfulness": 30.0, "sharpness": 1.9, "noise": 0.9, "tilt": 0.1}
 
@@ -118,3 +124,52 @@ def test_other_questions_are_left_as_they_are() -> None:
     prompt = prompts.load("compare/v1")
     grey = picture_in_memory(Image.new("RGB", (8, 8), "grey"))
     assert with_evidence(prompt, grey, grey) == {"forward": prompt, "swapped": prompt}
+
+
+def _odds(log_odds: float) -> dict[str, float]:
+    return {" A": log_odds, " B": 0.0, " tie": -9.0}
+
+
+def _brightness(prompt: prompts.Prompt) -> list[str]:
+    found = re.search(r"brightness, L\* \| (\S+) \| (\S+)", prompt.text)
+    assert found is not None
+    return list(found.groups())
+
+
+def test_the_assessor_measures_each_pair_and_says_so_in_both_modes() -> None:
+    grey = synthetic_photograph(3, 96, 72)
+    pictures = [picture_in_memory(ImageEnhance.Brightness(grey).enhance(level)) for level in (1.0, 0.6, 0.3)]
+    pairs = [(pictures[0], pictures[1]), (pictures[0], pictures[2])]
+    texts = [
+        f"<rationale>\nSo. Decisive: light, better in {better}.\n</rationale>\nWinner: {better}\nDifference: {sign}2.0"
+        for better, sign in (("A", "+"), ("B", "-")) * 2
+    ]
+    backend = ScriptedBackend(texts, [_odds(2.0), _odds(-2.0)] * 2)
+    results = Assessor(backend, prompt="compare_measured/v1").compare_many(pairs)
+    written, read = backend.asked[:4], backend.asked[4:]
+    assert {request.prompt.name for request in written} == {"compare_measured/v1"}
+    assert {request.prompt.name for request in read} == {"compare_fast_measured/v1"}
+    told = [_brightness(request.prompt) for request in written]
+    assert told == [_brightness(request.prompt) for request in read]
+    for forward, swapped in (told[:2], told[2:]):
+        assert swapped == forward[::-1]
+        assert float(forward[0]) > float(forward[1])
+    assert told[0] != told[2]
+    assert {result.prompt_id for result in results} == {prompts.load("compare_measured/v1").id}
+    assert [result.winner for result in results] == ["A", "A"]
+
+
+def test_a_picture_is_measured_as_its_file_has_it(tmp_path: Path) -> None:
+    synthetic_photograph(3, 96, 72).save(tmp_path / "a.png")
+    small = load_image(tmp_path / "a.png", max_pixels=1000)
+    assert small.image.size < (96, 72)
+    assert at_own_size(small).size == (96, 72)
+    (tmp_path / "a.png").unlink()
+    assert at_own_size(small) is small.image
+    synthetic_photograph(4, 96, 72).save(tmp_path / "a.png")
+    assert at_own_size(small) is small.image  # another picture by now
+
+
+def test_a_prompt_belongs_to_its_mode() -> None:
+    with pytest.raises(InputError, match="none of the fast mode; known: compare_fast/v1, compare_fast_measured/v1"):
+        Assessor(ScriptedBackend(), mode="fast", prompt="compare_measured/v1")
