@@ -24,11 +24,11 @@ from redaes.assessing.results import Result
 from redaes.errors import InputError
 from redaes.evidence.checking import check_rationale
 from redaes.evidence.claims import Claims
-from redaes.evidence.faults import FAULTS
 from redaes.evidence.reasons import TRUTHS, Reason, Truth, names_fault, reason_of, tells_fault
 from redaes.evidence.records import PairEvidence, Side
 from redaes.heldout import Estimate, HeldOut, Reasoned
 from redaes.records import PairRecord, picture_of
+from redaes.rewards.reasoning import faults_shown
 from redaes.types import Order, Pair, Record, winner_of
 
 
@@ -250,15 +250,13 @@ class Fault:
 
 
 def deciding_fault(pair: Pair, label: float) -> Fault | None:
-    """The edit that makes the worse picture worse; None: a tie, or the worse picture carries no edit that is known as a
-    fault."""
+    """The fault of the worse picture (:func:`redaes.rewards.reasoning.faults_shown`); None: a tie, or none is known."""
     winner = winner_of(label)
     if winner == "tie":
         return None
-    edit, side = (pair.edit_first, "A") if winner == "B" else (pair.edit_second, "B")
-    if edit is None or edit.direction != "degrade" or edit.operation not in FAULTS:
-        return None
-    return Fault(edit.operation, "A" if side == "A" else "B")
+    of_first, of_second = faults_shown(pair.edit_first, pair.edit_second)
+    operation = of_first if winner == "B" else of_second
+    return None if operation is None else Fault(operation, "A" if winner == "B" else "B")
 
 
 def _cluster(pair: Pair, evaluation: HeldOut) -> str:

@@ -11,10 +11,19 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from redaes.errors import InputError
 from redaes.evaluation import truth
 from redaes.evaluation.rationale_page import marked, rationale_page, worst
 from redaes.evaluation.rationales import rationale_quality
-from redaes.evaluation.truth import CheckedPair, CheckedReason, deciding_fault, rationale_truth, reason_truth
+from redaes.evaluation.truth import (
+    CheckedPair,
+    CheckedReason,
+    both_orders,
+    check_measured,
+    deciding_fault,
+    rationale_truth,
+    reason_truth,
+)
 from redaes.evidence import reasons
 from redaes.evidence.claims import CheckedClaim, Claim, Claims, Relation, Status
 from redaes.evidence.reasons import names_fault, reason_of, tells_fault
@@ -164,6 +173,8 @@ def test_the_fault_that_decides_is_the_worse_pictures() -> None:
     noisy, other = _edit("noise_luma"), _edit("unheard_of")
     assert deciding_fault(_record(1, 2.0, None, noisy).pair, 2.0) == truth.Fault("noise_luma", "B")
     assert deciding_fault(_record(1, -2.0, noisy, other).pair, -2.0) == truth.Fault("noise_luma", "A")
+    mended = _record(1, 2.0, _edit("noise_luma", "improve"), None)
+    assert deciding_fault(mended.pair, 2.0) == truth.Fault("noise_luma", "B")
     for record, label in (
         (_record(1, 2.0, noisy, None), 2.0),
         (_record(1, 2.0, noisy, other), 2.0),
@@ -214,6 +225,37 @@ def _reasoned(record: PairRecord, delta: float, order: Order | None, text: str |
 def _checked(record: PairRecord, shown: CheckedReason) -> CheckedPair:
     own = shown.model_copy(update={"pair": record.pair.id})
     return CheckedPair(pair=record.pair.id, evidence=_evidence(6.0, 0.9), answers=(own, own), shown=own)
+
+
+def test_answers_of_both_orders_are_read_in_their_own_letters() -> None:
+    record = _record(1, 2.0, None, _edit("noise_luma"))
+    item = _reasoned(record, 2.0, "swapped")
+    said = ("B suffers from strong noise.", "A suffers from strong noise.")
+    answers = [
+        one.model_copy(update={"rationale": text, "winner": w})
+        for one, text, w in zip(item.answers, said, "AB", strict=True)
+    ]
+    item = item.model_copy(update={"answers": tuple(answers), "rationale": said[1]})
+    evidence = {"p1": both_orders(_evidence(0.9, 6.0))}
+    (checked,) = check_measured([record], _held_out(item), evidence)
+    for one in (*checked.answers, checked.shown):
+        assert (one.reason.truth, one.right, one.symptom) == ("true", True, True)
+    assert [one.claims.checked[0].measured for one in checked.answers] == [(0.9, 6.0), (6.0, 0.9)]  # type: ignore[union-attr]
+    turned = [one.model_copy(update={"rationale": text}) for one, text in zip(answers, said[::-1], strict=True)]
+    (checked,) = check_measured([record], _held_out(item.model_copy(update={"answers": tuple(turned)})), evidence)
+    for one in checked.answers:
+        assert (one.reason.truth, one.symptom) == ("false", False)
+    found = rationale_truth([checked])
+    assert found.version == "evidence/1 claims/1"
+    assert (found.answers.claims_true.value, found.shown.claims_true.value) == (0.0, 1.0)
+    with pytest.raises(InputError, match="p1 was answered and is not in the dataset"):
+        check_measured([], _held_out(item), evidence)
+
+
+def test_pictures_too_small_to_be_measured_confirm_nothing() -> None:
+    record = _record(1, 2.0, None, _edit("noise_luma"))
+    (checked,) = check_measured([record], _held_out(_reasoned(record, 2.0, "forward")), {"p1": None})
+    assert (checked.evidence, checked.shown.claims, checked.shown.reason.truth) == (None, None, "none")
 
 
 def test_a_right_verdict_for_a_false_reason_is_the_worst() -> None:
