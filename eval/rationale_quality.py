@@ -45,7 +45,16 @@ if TYPE_CHECKING:
     from redaes.assessor import Result
     from redaes.backends.base import Backend
 
-MEASURES = ("claims_true", "measurable", "symptom", "told", "false_though_right", "confirmed_though_right")
+MEASURES = (
+    "claims_true",
+    "true_but_for_figures",
+    "measurable",
+    "symptom",
+    "told",
+    "false_though_right",
+    "false_but_for_figures",
+    "confirmed_though_right",
+)
 """Of :class:`redaes.evaluation.truth.ReasonTruth`, what is printed."""
 
 

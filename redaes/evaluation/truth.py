@@ -74,6 +74,8 @@ class ReasonTruth(Record):
     n_claims: int
     claims_true: Estimate
     """Of the statements that can be measured, the share that the pixels support."""
+    true_but_for_figures: Estimate
+    """The same where a figure that is off is forgiven: who has more of what is right."""
     measurable: Estimate
     """Of all statements, the share that can be measured."""
     claims_per_reason: FiniteFloat | None
@@ -84,6 +86,8 @@ class ReasonTruth(Record):
     n_symptom: int
     false_though_right: Estimate
     """Of the reasonings whose verdict is right, the share that is false."""
+    false_but_for_figures: Estimate
+    """The same where a figure that is off is forgiven."""
     confirmed_though_right: Estimate
     """Of those, the share of which something is supported and nothing contradicted."""
     n_right: int
@@ -196,9 +200,9 @@ def rationale_truth(checked: Sequence[CheckedPair], seed: int = 0) -> RationaleT
 def reason_truth(reasons: Sequence[CheckedReason], seed: int = 0) -> ReasonTruth:
     """How true reasonings are; see :class:`ReasonTruth`."""
     counts = np.array(
-        [(one.reason.n_supported, one.reason.n_contradicted, one.reason.n_unmeasured) for one in reasons],
+        [(*one.reason.counts, one.reason.n_figures) for one in reasons],
         dtype=np.float64,
-    ).reshape(-1, 3)
+    ).reshape(-1, 4)
     clusters = [one.cluster for one in reasons]
     right = [one for one in reasons if one.right]
     symptoms = [one for one in reasons if one.symptom is not None]
@@ -222,12 +226,14 @@ def reason_truth(reasons: Sequence[CheckedReason], seed: int = 0) -> ReasonTruth
         n=len(reasons),
         n_claims=len(claims),
         claims_true=of(counts, lambda part: _ratio(part[:, 0].sum(), part[:, :2].sum())),
-        measurable=of(counts, lambda part: _ratio(part[:, :2].sum(), part.sum())),
+        true_but_for_figures=of(counts, lambda part: _ratio(part[:, [0, 3]].sum(), part[:, :2].sum())),
+        measurable=of(counts, lambda part: _ratio(part[:, :2].sum(), part[:, :3].sum())),
         claims_per_reason=len(claims) / len(told) if told else None,
         symptom=share(symptoms, lambda one: one.symptom),
         told=share(symptoms, lambda one: one.told),
         n_symptom=len(symptoms),
         false_though_right=share(right, partial(_is, "false")),
+        false_but_for_figures=share(right, lambda one: one.reason.but_for_figures == "false"),
         confirmed_though_right=share(right, partial(_is, "true")),
         n_right=len(right),
         truths={truth: share(reasons, partial(_is, truth)) for truth in TRUTHS},

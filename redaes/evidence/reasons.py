@@ -29,6 +29,15 @@ class Reason(Record):
     n_contradicted: int = 0
     n_unmeasured: int = 0
     """Statements about what is not measured."""
+    n_figures: int = 0
+    """Of the contradicted ones, those of which only a figure is off."""
+
+    @property
+    def but_for_figures(self) -> Truth:
+        """What it comes to where a figure that is off is forgiven."""
+        if self.truth == "none":
+            return "none"
+        return counted(self.n_supported + self.n_figures, self.n_contradicted - self.n_figures).truth
 
     @property
     def counts(self) -> tuple[int, int, int]:
@@ -44,10 +53,11 @@ def reason_of(claims: Claims | None) -> Reason:
     """
     if claims is None:
         return Reason(truth="none")
-    return counted(claims.count("supported"), claims.count("contradicted"), claims.count("not_measurable"))
+    off = sum(one.status == "contradicted" and one.why == "figure" for one in claims.checked)
+    return counted(claims.count("supported"), claims.count("contradicted"), claims.count("not_measurable"), off)
 
 
-def counted(supported: int, contradicted: int, unmeasured: int = 0) -> Reason:
+def counted(supported: int, contradicted: int, unmeasured: int = 0, figures: int = 0) -> Reason:
     """What a reasoning with so many statements comes to.
 
     >>> [counted(s, c).truth for s, c in ((1, 0), (2, 1), (1, 1), (0, 0))]
@@ -63,6 +73,7 @@ def counted(supported: int, contradicted: int, unmeasured: int = 0) -> Reason:
         n_supported=supported,
         n_contradicted=contradicted,
         n_unmeasured=unmeasured,
+        n_figures=figures,
     )
 
 

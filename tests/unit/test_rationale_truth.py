@@ -121,6 +121,7 @@ def test_statements_are_counted_over_all_reasonings_and_verdicts_over_the_right_
     assert (found.n, found.n_claims, found.claims_per_reason) == (5, 7, 7 / 4)
     assert found.claims_true.value == pytest.approx(3 / 5)
     assert found.measurable.value == pytest.approx(5 / 7)
+    assert found.true_but_for_figures == found.claims_true
     assert (found.symptom.value, found.n_symptom) == (pytest.approx(1 / 4), 4)
     assert (found.false_though_right.value, found.confirmed_though_right.value, found.n_right) == (0.5, 0.5, 2)
     assert {name: share.value for name, share in found.truths.items()} == {
@@ -130,6 +131,15 @@ def test_statements_are_counted_over_all_reasonings_and_verdicts_over_the_right_
     assert found.by_quantity == {"noise": (3, 2)}
     assert found.claims_true.low is not None
     assert found.claims_true.low < found.claims_true.value < found.claims_true.high  # type: ignore[operator]
+
+
+def test_figures_that_are_off_can_be_forgiven() -> None:
+    off = Claims(checked=(_claim(C, why="figure"), _claim(C, why="figure"), _claim(C, why="side")), version="")
+    found = reason_truth([_row(off), _row(_claims(C)), _row(None)])
+    assert (found.claims_true.value, found.true_but_for_figures.value) == (0.0, 0.5)
+    assert found.false_though_right.value == pytest.approx(2 / 3)
+    assert found.false_but_for_figures.value == pytest.approx(1 / 3)
+    assert reason_of(None).but_for_figures == "none"
 
 
 def test_intervals_resample_photographs() -> None:
