@@ -22,7 +22,7 @@ from redaes.evidence.records import Change, Measurements, PairEvidence, Registra
 from redaes.images import load_image, picture_in_memory
 from tests.conftest import synthetic_photograph
 
-VALUES = {"brightness": 52.0, "contrast": 17.0, "colourfulness": 30.0, "sharpness": 1.9, "noise": 0.9, "tilt": 0.1}
+VALUES = {"brightness": 52.0, "contrast": 17.0, "colourfulness": 30.0, "sharpness": 19.0, "noise": 0.9, "tilt": 0.1}
 
 
 def _evidence(registration: Registration | None = None, *changes: Change, **second: float | None) -> PairEvidence:
@@ -42,6 +42,10 @@ def _view(**values: Any) -> Registration:
     return Registration(**{**given, **values})
 
 
+def _change(side: Any, place: Any, area: float) -> Change:
+    return Change(side=side, place=place, other_place=place, area=area, contrast=9.0)
+
+
 @pytest.mark.parametrize("module", [prompting, prompts])
 def test_examples_in_docstrings(module: Any) -> None:
     assert doctest.testmod(module).failed == 0
@@ -53,7 +57,7 @@ def test_a_short_fixed_set_and_what_differs_is_told() -> None:
         "brightness, L* | 52 | 52",
         "contrast, L* | 17 | 17",
         "colourfulness | 30 | 30",
-        "sharpness (more is better) | 1.9 | 1.9",
+        "sharpness, % (more is better) | 19 | 19",
         "noise, L* (less is better) | 0.9 | 3.2",
     ]
     assert "tilt, deg (less is better) | 0.1 | 4.0" in evidence_text(_evidence(tilt=4.0))
@@ -86,8 +90,8 @@ def test_the_clearest_differences_fill_a_bounded_table() -> None:
 def test_views_and_what_was_added_are_told_in_letters() -> None:
     evidence = _evidence(
         _view(rotation_deg=2.04, shown_of_first=0.62),
-        Change(side="B", place="upper left", area=2.3),
-        Change(side=None, place="left", area=0.5),
+        _change("B", "upper left", 2.3),
+        _change(None, "left", 0.5),
     )
     assert evidence_text(evidence).splitlines()[-4:] == [
         "B shows 62 % of what A shows",
@@ -95,13 +99,13 @@ def test_views_and_what_was_added_are_told_in_letters() -> None:
         "B has something at the upper left that the other has not (2 % of the frame)",
         "one picture has something at the left side that the other has not (0.5 % of the frame)",
     ]
-    many = [Change(side="A", place="top", area=9.0)] * (MAX_CHANGES + 4)
+    many = [_change("A", "top", 9.0)] * (MAX_CHANGES + 4)
     assert evidence_text(_evidence(_view(), *many)).count("has something") == MAX_CHANGES
 
 
 def test_both_orders_carry_their_own_figures() -> None:
     evidence = _evidence(
-        _view(rotation_deg=-1.0, stretch=1.1, shown_of_second=0.8), Change(side="A", place="top", area=5.0), noise=3.2
+        _view(rotation_deg=-1.0, stretch=1.1, shown_of_second=0.8), _change("A", "top", 5.0), noise=3.2
     )
     asked = fill_in(prompts.load("compare_measured/v1"), evidence)
     assert "noise, L* (less is better) | 0.9 | 3.2" in asked["forward"].text
