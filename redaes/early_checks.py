@@ -14,6 +14,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
+from redaes import nano
 from redaes.errors import InputError, RecordError, TrainingError
 from redaes.option_sources import Unreadable, names_of, options_of
 from redaes.records import read_yaml
@@ -163,6 +164,8 @@ def check_model(model: str) -> None:
     Raises:
         InputError: no such folder, or one without ``config.json``.
     """
+    if model in nano.NAMES:
+        return  # in a checkout of redaes, a folder of sources has that name
     folder = Path(model)
     if folder.is_dir():
         if not (folder / "config.json").is_file():

@@ -62,7 +62,7 @@ def test_a_server_is_asked_and_its_reasons_are_measured(
         supported, contradicted = found["by_quantity"]["brightness"]
         # Where both are equally bright to the eye, nothing is brighter.
         assert (supported > contradicted) is honest
-        assert found["measurable"]["value"] > 0.5
+        assert found["measurable"]["value"] > 0.3
     claims = json.loads((tmp_path / "claims.json").read_text())
     assert len(claims) == 6
     page = (tmp_path / "report.html").read_text()
