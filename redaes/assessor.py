@@ -17,6 +17,7 @@ from redaes.assessing import orders as both_orders
 from redaes.assessing import reasons
 from redaes.assessing.asking import Asked, Questions
 from redaes.assessing.measured import summary, table
+from redaes.assessing.measured_question import with_evidence
 from redaes.assessing.points import delta_of, points_of, sigmoid
 from redaes.assessing.results import ReferenceSet, Result, Score, answer_of, own_probability
 from redaes.backends.base import Backend, Request
@@ -60,7 +61,8 @@ class Assessor:
             mode: ``reasoned``: the model writes its reasons and states the difference; ``fast``: one token is
                 read in each order.
             sampling: how reasoned answers are drawn; None: greedily.
-            prompt: another wording of the question, one of :data:`redaes.prompts.PARAPHRASES`; None: the usual one.
+            prompt: another question, one of :func:`redaes.prompts.known`: in other words, or with what was measured of
+                both pictures (``compare_measured/v1``, then in both modes); None: the usual one.
             reader: ``strict``: written answers are read in the form itself; ``lenient``: also in variants that can mean
                 one thing only (:mod:`redaes.lenient`), for models that were not trained on the form.
 
@@ -71,17 +73,17 @@ class Assessor:
         self.reader = known_reader(reader)
         self._questions = Questions(backend, self.reader)
         self.mode = known_mode(mode)
-        self._prompts = {**prompts.COMPARE, self.mode: known_prompt(self.mode, prompt)}
+        self._prompts = prompts.chosen(self.mode, prompt)
         self.sampling = Sampling() if sampling is None else sampling
 
     @property
     def prompt_id(self) -> str:
         """``name/version@hash`` of the question in the assessor's own mode."""
-        return self._prompt(self.mode).id
+        return self.prompt_of(self.mode).id
 
     def calibration(self, mode: Mode) -> Temperature | None:
         """The temperature that counts for the model's probabilities in a mode; None: nothing is known of them."""
-        return temperature_of(self.backend, self._prompt("fast").id, mode)
+        return temperature_of(self.backend, self.prompt_of("fast").id, mode)
 
     def compare(
         self,
@@ -149,14 +151,15 @@ class Assessor:
         check_samples(samples, mode)
         if samples and pixels is None:
             raise InputError(f"samples is {samples}, and nothing is measured to choose among them by; ask with check")
-        prompt = self._prompt(mode)
+        prompt = self.prompt_of(mode)
         asked: list[list[Asked]] = []
         for first, second in pairs:
             chosen: tuple[Order, ...] = ()
             if first.ref.id != second.ref.id:
                 chosen = _ORDERS if orders == "both" else (_drawn_order(first.ref.id, second.ref.id),)
             shown = {"forward": (first.image, second.image), "swapped": (second.image, first.image)}
-            asked.append([(order, Request(prompt, shown[order])) for order in chosen])
+            questions = with_evidence(prompt, first, second) if chosen else {}
+            asked.append([(order, Request(questions[order], shown[order])) for order in chosen])
         answered = self._asked(asked, mode)
         draws = self._drawn(asked, answered, samples) if samples else [[] for _ in asked]
         return [
@@ -174,7 +177,7 @@ class Assessor:
         usable = [number for number, found in enumerate(written) if any(one.verdict is not None for one in found)]
         told, requests = [written[number] for number in usable], [asked[number] for number in usable]
         read = self._questions.with_readings(
-            [one for found in told for one in found], [one for its in requests for one in its], self._prompt("fast")
+            [one for found in told for one in found], [one for its in requests for one in its], self.prompt_of("fast")
         )
         for number, found in zip(usable, _by_pair(read, requests), strict=True):
             written[number] = found
@@ -193,7 +196,8 @@ class Assessor:
         given = dict(zip(places, drawn, strict=True))
         return [given.get(number, []) for number in range(len(asked))]
 
-    def _prompt(self, mode: Mode) -> Prompt:
+    def prompt_of(self, mode: Mode) -> Prompt:
+        """The question that it asks in a mode."""
         return prompts.load(self._prompts[mode])
 
     def rank(
@@ -412,7 +416,7 @@ class Assessor:
             second=second.ref,
             model=self.backend.model,
             revision=self.backend.revision,
-            prompt_id=self._prompt(mode).id,
+            prompt_id=self.prompt_of(mode).id,
             mode=mode,
             notes=tuple(notes),
         )
@@ -442,10 +446,7 @@ def known_prompt(mode: Mode, name: str | None) -> str:
     Raises:
         InputError: there is no such prompt for the mode.
     """
-    known = (prompts.COMPARE[mode], *prompts.PARAPHRASES[mode])
-    if name is not None and name not in known:
-        raise InputError(f"prompt {name!r} is none of the {mode} mode; known: {', '.join(known)}")
-    return name or known[0]
+    return prompts.chosen(mode, name)[mode]
 
 
 def check_samples(samples: int, mode: Mode) -> None:

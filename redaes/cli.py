@@ -107,9 +107,13 @@ def compare(
     check: Annotated[
         bool, typer.Option("--check/--no-check", help="Measure the pictures, and hold the reasoning against that.")
     ] = True,
+    measured: Annotated[
+        bool, typer.Option("--measured", help="Tell the model what is measured in both pictures, in figures.")
+    ] = False,
 ) -> None:
     """Say which of two pictures looks better, by how much, and why."""
     with _errors_reported(as_json):
+        from redaes import prompts
         from redaes.assessor import Assessor, check_samples, known_mode
         from redaes.images import load_image
         from redaes.lenient import known_reader
@@ -121,7 +125,8 @@ def compare(
             raise InputError("--samples chooses by what is measured; leave --no-check out")
         pair = load_image(first), load_image(second)
         with _quiet():
-            assessor = Assessor(_backend(model, adapter, device), mode=way, reader=read_by)
+            prompt = prompts.MEASURED[way] if measured else None
+            assessor = Assessor(_backend(model, adapter, device), mode=way, prompt=prompt, reader=read_by)
             (result,) = assessor.compare_many([pair], check=check, samples=samples)
     if as_json:
         typer.echo(json.dumps(result.as_json()))

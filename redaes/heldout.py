@@ -18,11 +18,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 from pydantic import FiniteFloat
 
-from redaes import metrics, prompts
+from redaes import metrics
 from redaes.assessing.orders import stated, supporting
 from redaes.assessor import Assessor, Result
 from redaes.backends.base import Backend
 from redaes.errors import InputError
+from redaes.lenient import Reader
 from redaes.prompts import Mode
 from redaes.records import PairRecord, picture_of
 from redaes.types import TIE_MARGIN, Delta, Factor, Order, Record, Sampling, Winner, winner_of
@@ -185,6 +186,8 @@ def evaluate(
     n_reasoned: int,
     sampling: Sampling,
     seed: int,
+    prompt: str | None = None,
+    reader: Reader = "strict",
     progress: Progress = lambda done, total: None,
 ) -> HeldOut:
     """Ask a model about every pair, and sum up.
@@ -195,17 +198,19 @@ def evaluate(
         n_reasoned: pairs that are answered in the reasoned mode; all when there are fewer.
         sampling: how reasoned answers are drawn.
         seed: draws the reasoned pairs, and the resamples of the intervals.
+        prompt: another question of the reasoned mode (:func:`redaes.prompts.known`); None: the usual one.
+        reader: as for :class:`redaes.assessor.Assessor`.
         progress: called with pairs done and pairs in all, both modes together.
 
     Raises:
-        InputError: no pairs, pairs without labels, repeated pairs, or a negative ``n_reasoned``.
+        InputError: no pairs, pairs without labels, repeated pairs, a negative ``n_reasoned``, or an unknown prompt.
         BackendError: the model cannot be asked.
     """
     _check(records, n_reasoned)
     drawn = draw(records, n_reasoned, seed)
     total = len(records) + len(drawn)
     progress(0, total)
-    assessor = Assessor(backend, sampling=sampling)
+    assessor = Assessor(backend, sampling=sampling, prompt=prompt, reader=reader)
     outcomes = fast_outcomes(assessor, records, lambda done: progress(done, total))
     reasoned = reasoned_outcomes(assessor, drawn, lambda done: progress(len(records) + done, total))
     return put_together(assessor, outcomes, reasoned, seed)
@@ -240,7 +245,7 @@ def reasoned_outcomes(
     Raises:
         BackendError: the model cannot be asked.
     """
-    return [_reasoned(record, result) for record, result in _ask(assessor, records, "reasoned", progress)]
+    return [reasoned_of(record, result) for record, result in _ask(assessor, records, "reasoned", progress)]
 
 
 def put_together(assessor: Assessor, outcomes: Sequence[Outcome], reasoned: Sequence[Reasoned], seed: int) -> HeldOut:
@@ -258,7 +263,7 @@ def put_together(assessor: Assessor, outcomes: Sequence[Outcome], reasoned: Sequ
     return HeldOut(
         model=assessor.backend.model,
         revision=assessor.backend.revision,
-        prompt_ids=tuple(sorted(prompts.load(prompts.COMPARE[mode]).id for mode in modes)),
+        prompt_ids=tuple(sorted(assessor.prompt_of(mode).id for mode in modes)),
         sampling=assessor.sampling,
         seed=seed,
         n_pairs=len(outcomes),
@@ -356,7 +361,8 @@ def _written(record: PairRecord, result: Result) -> Outcome:
     return _outcome(record, result).model_copy(update={"delta": delta, "order_consistent": consistent})
 
 
-def _reasoned(record: PairRecord, result: Result) -> Reasoned:
+def reasoned_of(record: PairRecord, result: Result) -> Reasoned:
+    """What became of a labelled pair in the reasoned mode."""
     answers = []
     for comparison in result.comparisons:
         verdict = comparison.verdict

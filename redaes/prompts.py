@@ -29,6 +29,12 @@ PARAPHRASES: dict[Mode, tuple[str, ...]] = {
 }
 """The same question in other words: how far answers depend on the wording is measured with them."""
 
+MEASURED: dict[Mode, str] = {"reasoned": "compare_measured/v1", "fast": "compare_fast_measured/v1"}
+"""The question with what was measured of both pictures beside them (:mod:`redaes.evidence.prompting`)."""
+
+EVIDENCE = "evidence"
+"""The field of those prompts that the measurements are filled into."""
+
 SCORE = "score/v1"
 """The prompt for a single picture."""
 
@@ -39,6 +45,33 @@ _FIELD = re.compile(r"\{\{=(\w+)\}\}")
 _MARKUP = re.compile(r"\{\{|\}\}|<\|")
 
 
+def known(mode: Mode) -> tuple[str, ...]:
+    """All prompts that ask about two pictures in a mode, the usual one first."""
+    return (COMPARE[mode], MEASURED[mode], *PARAPHRASES[mode])
+
+
+def chosen(mode: Mode, name: str | None) -> dict[Mode, str]:
+    """The prompt of each mode where one is chosen for a mode: who asks with measurements does so in both modes.
+
+    >>> chosen("reasoned", "compare_measured/v1")
+    {'reasoned': 'compare_measured/v1', 'fast': 'compare_fast_measured/v1'}
+    >>> chosen("fast", "compare_fast_paraphrase/v4")
+    {'reasoned': 'compare/v1', 'fast': 'compare_fast_paraphrase/v4'}
+
+    Args:
+        mode: that the name belongs to.
+        name: one of :func:`known`; None: the usual one.
+
+    Raises:
+        PromptError: there is no such prompt for the mode.
+    """
+    if name is None:
+        return dict(COMPARE)
+    if name not in known(mode):
+        raise PromptError(f"prompt {name!r} is none of the {mode} mode; known: {', '.join(known(mode))}")
+    return {**(MEASURED if name == MEASURED[mode] else COMPARE), mode: name}
+
+
 @dataclass(frozen=True)
 class Prompt:
     """One version of one prompt."""
@@ -47,6 +80,8 @@ class Prompt:
     """``name/version``."""
     text: str
     sha256: str
+    words: tuple[tuple[str, str], ...] = ()
+    """What was filled in, by field."""
 
     @property
     def id(self) -> str:
@@ -75,7 +110,18 @@ class Prompt:
         for name, value in words.items():
             if _MARKUP.search(value):
                 raise PromptError(f"{self.name}: the words for {name} hold markup: {value[:80]!r}")
-        return replace(self, text=_FIELD.sub(lambda match: words[match[1]], self.text))
+        return replace(
+            self, text=_FIELD.sub(lambda match: words[match[1]], self.text), words=tuple(sorted(words.items()))
+        )
+
+    def filled_like(self, other: Prompt) -> Prompt:
+        """The prompt with the words of another in its fields, which asks the same in another mode.
+
+        Raises:
+            PromptError: as :meth:`fill`.
+        """
+        known = dict(other.words)
+        return self.fill(**{name: known[name] for name in self.fields if name in known}) if self.fields else self
 
     def messages(self) -> list[dict[str, Any]]:
         """The chat as ``transformers`` and TRL take it: one user turn of text parts and image slots.

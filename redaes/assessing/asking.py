@@ -86,7 +86,7 @@ class Questions:
         Raises:
             BackendError: the model cannot be asked, or its probabilities are not numbers.
         """
-        rows = self._read([replace(request, prompt=prompt) for _, request in asked])
+        rows = self._read([replace(request, prompt=prompt.filled_like(request.prompt)) for _, request in asked])
         source = probabilities_of(self._backend)
         found = []
         for comparison, row in zip(comparisons, rows, strict=True):

@@ -32,6 +32,9 @@ from redaes.images import MAX_ASPECT
 from redaes.prompts import Prompt
 from redaes.types import Sampling
 
+_CHATS = 64
+"""Rendered chats that are kept."""
+
 
 class LocalBackend:
     """A model loaded from a folder, from the hub, or from inside the package.
@@ -200,11 +203,14 @@ class LocalBackend:
         return self._chat(request.prompt) + request.prefix
 
     def _chat(self, prompt: Prompt) -> str:
-        if prompt.id not in self._chats:
-            self._chats[prompt.id] = self._processor.apply_chat_template(
+        # By its text: a prompt that was filled in keeps its id.
+        if prompt.text not in self._chats:
+            if len(self._chats) >= _CHATS:  # texts that hold measurements differ from pair to pair
+                self._chats.clear()
+            self._chats[prompt.text] = self._processor.apply_chat_template(
                 prompt.messages(), chat_template=self._template, add_generation_prompt=True, tokenize=False
             )
-        return self._chats[prompt.id]
+        return self._chats[prompt.text]
 
     def _inputs(self, batch: Sequence[Request], texts: Sequence[str]) -> Any:
         """What the model takes: left-padded tokens, patches of all pictures, and their grids."""

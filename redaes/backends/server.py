@@ -242,7 +242,7 @@ class ServerBackend:
         asked = []
         for request in requests:
             extra: dict[str, Any] = {}
-            if self._structured and request.prompt.name == prompts.COMPARE["reasoned"] and not request.prefix:
+            if self._structured and request.prompt.name in prompts.known("reasoned") and not request.prefix:
                 extra["structured_outputs"] = {"regex": answers.REASONED_PATTERN}
             asked.append(_chat(request, pictures, sampling, extra))
         replies = await self._ask(asked)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import Any
 
@@ -13,6 +13,8 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup, escape
 
 from redaes.demo.progress import in_words
+from redaes.evaluation.truth import CheckedPair, ReasonTruth, reason_truth
+from redaes.evidence.reasons import Reason
 from redaes.heldout import Change, Estimate, HeldOut, Reasoned, paired_change
 from redaes.records import PairRecord
 from redaes.types import FACTORS, TIE_MARGIN, Edit, Factor, winner_of
@@ -40,6 +42,20 @@ class Moment:
     evaluation: HeldOut
     curve: Curve | None
     """Of the stage before it; None before the first."""
+    checked: Mapping[str, CheckedPair] = field(default_factory=dict)
+    """Its reasonings held against the pixels, by pair; empty: nothing was measured."""
+
+    @property
+    def truth(self) -> ReasonTruth | None:
+        """How true all its answers are; None: nothing was measured."""
+        if not self.checked:
+            return None
+        return reason_truth([one for pair in self.checked.values() for one in pair.answers], self.evaluation.seed)
+
+    def reason(self, pair: str) -> Reason | None:
+        """How true the reasoning shown for a pair is; None: it was not measured."""
+        found = self.checked.get(pair)
+        return None if found is None else found.shown.reason
 
 
 @dataclass(frozen=True)

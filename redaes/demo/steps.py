@@ -446,10 +446,20 @@ def _compare(out: Path, model: str, adapter: Path | None) -> None:
 def _report(out: Path, report: Path, seconds: dict[str, float], credits: dict[Path, str]) -> None:
     """Gather everything and write the page."""
     from redaes.demo.report import Curve, Moment, Shown, gallery, render
+    from redaes.evaluation.truth import check_measured, measured_orders
     from redaes.training.run_record import environment
 
     data = out / "data"
-    moments = [Moment("before training", read_evaluation(out / "eval" / "before.json"), None)]
+    records = {split: list(read_records(data, split)) for split in SPLITS}
+    evaluation = read_evaluation(out / "eval" / "before.json")
+    asked = {item.outcome.pair for item in evaluation.reasoned_outcomes}  # the same at every moment
+    measured = {one.pair.id: measured_orders(one) for one in records["test"] if one.pair.id in asked}
+
+    def moment(name: str, evaluation: HeldOut, curve: Curve | None) -> Moment:
+        checked = check_measured(records["test"], evaluation, measured)
+        return Moment(name, evaluation, curve, {one.pair: one for one in checked})
+
+    moments = [moment("before training", evaluation, None)]
     runs: dict[str, Any] = {}
     for stage in STAGES:
         final = out / stage.key / "final"
@@ -462,7 +472,7 @@ def _report(out: Path, report: Path, seconds: dict[str, float], credits: dict[Pa
             points=tuple((entry["step"], float(entry[field])) for entry in history if field in entry),
         )
         name = f"after {stage.title.partition(':')[0]}"
-        moments.append(Moment(name, read_evaluation(out / "eval" / f"{stage.key}.json"), curve))
+        moments.append(moment(name, read_evaluation(out / "eval" / f"{stage.key}.json"), curve))
     shown = [
         Shown(
             title=item["title"],
@@ -474,7 +484,6 @@ def _report(out: Path, report: Path, seconds: dict[str, float], credits: dict[Pa
         )
         for item in read_json(out / "comparison" / "results.json")
     ]
-    records = {split: list(read_records(data, split)) for split in SPLITS}
     page = render(
         moments=moments,
         build=read_json(data / "report.json"),

@@ -26,6 +26,8 @@ from PIL import Image
 from pydantic import FiniteFloat
 
 from redaes import answers, lenient, prompts
+from redaes.assessing.measured_question import at_own_size, with_evidence
+from redaes.assessing.reasons import evidence_of
 from redaes.assessor import Assessor as PairAssessor
 from redaes.assessor import known_mode, known_prompt
 from redaes.backends.base import Backend, Failure, Request
@@ -33,9 +35,12 @@ from redaes.backends.endpoint import ChatRequest, Endpoint, Reply, refuse_lost
 from redaes.backends.endpoint import Picture as SentPicture
 from redaes.backends.replies import MIN_DIGIT_SHARE, N_LOGPROBS, expected_score, verdict_log_odds
 from redaes.errors import BackendError, InputError, MissingDependency, ParseError, RecordError
+from redaes.evidence.checking import check_rationale
+from redaes.evidence.reasons import Reason, reason_of
+from redaes.evidence.records import VERSION as EVIDENCE_VERSION
 from redaes.images import LoadedImage, fit_area
 from redaes.lenient import known_reader
-from redaes.types import Record, Sampling, winner_of
+from redaes.types import Order, Record, Sampling, Verdict, winner_of
 
 if TYPE_CHECKING:
     from redaes.finegrained.scorer import FineGrainedScorer
@@ -99,6 +104,8 @@ class Answer(Record):
     """What read what a model wrote, where that was not the form itself: ``lenient/v1``."""
     changes: tuple[str, ...] = ()
     """What of the request a server could not use: ``without seed``, ``temperature=1``."""
+    reason: Reason | None = None
+    """How true the reasoning is; None: none was asked for, or nothing was measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +121,7 @@ class Given:
         wrote: whether a model wrote anything.
         reader: what read it, where that was not the form itself.
         changes: what of the request a server could not use.
+        reason: statements of the reasoning that are supported, contradicted and not measured; None: as there.
     """
 
     value: float | None
@@ -124,6 +132,7 @@ class Given:
     wrote: bool
     reader: str | None = None
     changes: tuple[str, ...] = ()
+    reason: tuple[int, int, int] | None = None
 
     @classmethod
     def of(cls, answer: Answer) -> Given:
@@ -138,6 +147,7 @@ class Given:
             bool(answer.raw),
             answer.reader,
             tuple(map(sys.intern, answer.changes)),
+            None if answer.reason is None else answer.reason.counts,
         )
 
 
@@ -202,6 +212,11 @@ def _expected(question: Question, row: NDArray[np.float64]) -> Answer:
     return Answer(id=question.id, value=float(np.dot(shares, np.arange(len(shares)))) / total)
 
 
+def _checked_with(check: bool) -> dict[str, Any]:
+    """What reasons are held against, where they are."""
+    return {"evidence": EVIDENCE_VERSION} if check else {}
+
+
 def _asked_with(assessor: PairAssessor) -> dict[str, Any]:
     """What its answers depend on."""
     calibration = assessor.calibration(assessor.mode)
@@ -221,28 +236,32 @@ class LocalPairs:
     shows: Shows = "two"
     needs_pixels = True
 
-    def __init__(self, backend: Backend, mode: str = "fast", prompt: str | None = None) -> None:
+    def __init__(self, backend: Backend, mode: str = "fast", prompt: str | None = None, *, check: bool = True) -> None:
         """
         Args:
             backend: the model.
             mode: ``fast`` or ``reasoned``.
-            prompt: another wording of the question, of :data:`redaes.prompts.PARAPHRASES`; None: the usual one.
+            prompt: another question, of :func:`redaes.prompts.known`: in other words, or with measurements; None: the
+                usual one.
+            check: hold the reasons of the reasoned mode against the pixels.
 
         Raises:
             InputError: unknown mode or prompt.
         """
         self._assessor = PairAssessor(backend, mode=known_mode(mode), prompt=prompt)
+        self._check = check and self._assessor.mode == "reasoned"
 
     @property
     def identity(self) -> Mapping[str, Any]:
-        """Model, revision, prompt, mode and sampling."""
-        return _asked_with(self._assessor)
+        """Model, revision, prompt, mode and sampling, and what the reasons are held against."""
+        return {**_asked_with(self._assessor), **_checked_with(self._check)}
 
     def answer(self, questions: Sequence[Question]) -> list[Answer]:
         """Differences in points; the failure is the reason of each order."""
         pairs = [(question.pictures[0].loaded, question.pictures[1].loaded) for question in questions]
         found = []
-        for question, result in zip(questions, self._assessor.compare_many(pairs), strict=True):
+        check = at_own_size if self._check else False
+        for question, result in zip(questions, self._assessor.compare_many(pairs, check=check), strict=True):
             found.append(
                 Answer(
                     id=question.id,
@@ -251,6 +270,7 @@ class LocalPairs:
                     probability=result.probability,
                     order_consistent=result.order_consistent,
                     raw=tuple(comparison.raw for comparison in result.comparisons),
+                    reason=None if result.evidence is None else reason_of(result.claims),
                 )
             )
         return found
@@ -433,6 +453,8 @@ class EndpointPairs(_Servers):
         max_new_tokens: int = 512,
         prompt: str | None = None,
         reader: str = "strict",
+        *,
+        check: bool = True,
     ) -> None:
         """
         Args:
@@ -442,6 +464,7 @@ class EndpointPairs(_Servers):
             prompt: as for :class:`LocalPairs`.
             reader: ``strict``: the form itself; ``lenient``: also variants that can mean one thing only
                 (:mod:`redaes.lenient`).
+            check: as for :class:`LocalPairs`.
 
         Raises:
             InputError: unknown mode, prompt or reader, or no endpoints.
@@ -450,23 +473,26 @@ class EndpointPairs(_Servers):
         self._reader = known_reader(reader)
         self._mode = known_mode(mode)
         self._prompt = prompts.load(known_prompt(self._mode, prompt))
+        self._check = check and self._mode == "reasoned"
         self._sampling = Sampling(max_new_tokens=max_new_tokens)
 
     @property
     def identity(self) -> Mapping[str, Any]:
         """Model, revision, prompt, mode, sampling, and the reader where it is not the strict one."""
         reader = {} if self._reader == "strict" else {"reader": lenient.LENIENT}
-        return {**self._identity(self._prompt, self._sampling), "mode": self._mode, **reader}
+        asked = self._identity(self._prompt, self._sampling)
+        return {**asked, "mode": self._mode, **reader, **_checked_with(self._check)}
 
     def answer(self, questions: Sequence[Question]) -> list[Answer]:
         """Mean stated differences of the orders that answered; a failure has the reason of each order."""
         requests = []
         for question in questions:
             first, second = (SentPicture(shown.loaded.image) for shown in question.pictures)
-            for pictures in ((first, second), (second, first)):
+            asked = with_evidence(self._prompt, *(shown.loaded for shown in question.pictures))
+            for prompt, pictures in ((asked["forward"], (first, second)), (asked["swapped"], (second, first))):
                 requests.append(
                     ChatRequest.of(
-                        self._prompt,
+                        prompt,
                         pictures,
                         self._sampling,
                         n_logprobs=N_LOGPROBS if self._mode == "fast" else 0,
@@ -479,6 +505,7 @@ class EndpointPairs(_Servers):
 
     def _both(self, question: Question, forward: Reply | Failure, swapped: Reply | Failure) -> Answer:
         deltas, reasons, log_odds, readers = [], [], [], set()
+        written: list[tuple[Order, Verdict]] = []
         for sign, name, reply in ((1.0, "forward", forward), (-1.0, "swapped", swapped)):
             found = self._read(reply)
             if isinstance(found, str):
@@ -486,6 +513,7 @@ class EndpointPairs(_Servers):
                 continue
             readers.add(found.reader)
             deltas.append(sign * found.verdict.delta)
+            written.append(("forward" if sign > 0 else "swapped", found.verdict))
             odds = verdict_log_odds(reply) if isinstance(reply, Reply) else None
             if odds is not None:
                 log_odds.append(sign * odds)
@@ -500,7 +528,23 @@ class EndpointPairs(_Servers):
             tokens=_tokens(forward) + _tokens(swapped),
             reader=lenient.LENIENT if lenient.LENIENT in readers else None,
             changes=tuple(sorted({*_changes(forward), *_changes(swapped)})),
+            reason=self._reason(question, written, value) if self._check else None,
         )
+
+    def _reason(
+        self, question: Question, written: Sequence[tuple[Order, Verdict]], value: float | None
+    ) -> Reason | None:
+        """How true the first reasoning is that agrees with the mean; None: a picture is too small to be measured."""
+        first, second = (shown.loaded for shown in question.pictures)
+        evidence, _ = evidence_of(first, second, at_own_size)
+        if evidence is None:
+            return None
+        for order, verdict in written:
+            own = verdict if order == "forward" else verdict.swapped()
+            if value is not None and own.winner == winner_of(value) and verdict.rationale is not None:
+                shown = evidence if order == "forward" else evidence.swapped()
+                return reason_of(check_rationale(verdict.rationale.text, shown))
+        return reason_of(None)
 
     def _read(self, reply: Reply | Failure) -> lenient.Reading | str:
         if isinstance(reply, Failure):
@@ -758,6 +802,14 @@ def _whole(options: Options, name: str, default: Any) -> Any:
     return int(options[name])
 
 
+def _checks(options: Options) -> bool:
+    """Whether reasons are to be held against the pixels, which they are unless told otherwise."""
+    given = options.get("check", "yes")
+    if given not in ("yes", "no"):
+        raise InputError(f"option check is {given!r}; give yes or no")
+    return given == "yes"
+
+
 def _needed(options: Options, name: str, example: str) -> str:
     if name not in options:
         raise InputError(f"option {name} is missing; give {name}={example}")
@@ -770,8 +822,10 @@ _SERVER = ("url", "model", "revision", "concurrency", "max_calls", "max_tokens",
 ASSESSORS: dict[str, tuple[Callable[[Options], Assessor], tuple[str, ...]]] = {
     "vlm": (lambda options: LocalScores(_local_backend(options)), _LOCAL),
     "vlm_pairs": (
-        lambda options: LocalPairs(_local_backend(options), options.get("mode", "fast"), options.get("prompt")),
-        (*_LOCAL, "mode", "prompt"),
+        lambda options: LocalPairs(
+            _local_backend(options), options.get("mode", "fast"), options.get("prompt"), check=_checks(options)
+        ),
+        (*_LOCAL, "mode", "prompt", "check"),
     ),
     "vlm_tournament": (
         lambda options: Tournament(
@@ -789,8 +843,9 @@ ASSESSORS: dict[str, tuple[Callable[[Options], Assessor], tuple[str, ...]]] = {
             _whole(options, "max_new_tokens", 512),
             options.get("prompt"),
             options.get("reader", "strict"),
+            check=_checks(options),
         ),
-        (*_SERVER, "mode", "max_new_tokens", "prompt", "reader"),
+        (*_SERVER, "mode", "max_new_tokens", "prompt", "reader", "check"),
     ),
     "csv": (lambda options: ScoreFile(Path(_needed(options, "file", "scores.csv"))), ("file",)),
     "pyiqa": (

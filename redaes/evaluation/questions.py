@@ -228,8 +228,9 @@ def scores_of(loaded: Loaded, shows: Shows, plan: Plan, given: Mapping[str, Give
 
 def differences_of(
     loaded: Loaded, shows: Shows, plan: Plan, given: Mapping[str, Given], scores: Mapping[str, float | None]
-) -> Iterator[tuple[float | None, float | None]]:
-    """For each labelled pair whose pictures are there: the predicted difference, and P(first is better) if offered.
+) -> Iterator[tuple[float | None, float | None, tuple[int, int, int] | None]]:
+    """For each labelled pair whose pictures are there: the predicted difference, P(first is better) if offered, and the
+    statements of the reasoning (supported, contradicted, not measured) where there is one.
 
     The swapped question answers a pair as well, its signs turned.
     """
@@ -240,17 +241,18 @@ def differences_of(
             continue
         if shows == "one" or (shows == "series" and loaded.benchmark.kind == "series"):
             first, second = scores[pair.first], scores[pair.second]
-            yield (None if first is None or second is None else first - second), None
+            yield (None if first is None or second is None else first - second), None, None
             continue
         answer = given.get(question_id((pair.first, pair.second)))
         if answer is not None:
-            yield _difference(answer), answer.probability
+            yield _difference(answer), answer.probability, answer.reason
             continue
         turned = given[question_id((pair.second, pair.first))]
         value = _difference(turned)
         yield (
             None if value is None else 0.0 - value,
             None if turned.probability is None else 1.0 - turned.probability,
+            turned.reason,
         )
 
 

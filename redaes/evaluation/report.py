@@ -252,6 +252,13 @@ def _examples(loaded: Loaded, pictures: Sequence[Prediction], pairs: Sequence[Pr
             image.save(data, "JPEG", quality=80)
             url = "data:image/jpeg;base64," + base64.b64encode(data.getvalue()).decode("ascii")
             shown.append({"name": name, "url": url, "why": None})
-        return {"pictures": shown, "label": one.label, "predicted": one.predicted}
+        reason = one.reason
+        return {
+            "pictures": shown,
+            "label": one.label,
+            "predicted": one.predicted,
+            "reason": reason,
+            "wrong_reason": bool(one.right) and reason is not None and reason.truth == "false",
+        }
 
     return {"won": [show(one) for one in won[:N_EXAMPLES]], "lost": [show(one) for one in lost[:N_EXAMPLES]]}

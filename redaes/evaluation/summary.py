@@ -24,6 +24,7 @@ from redaes.evaluation.benchmarks import Loaded
 from redaes.evaluation.benchmarks.base import Picture
 from redaes.evaluation.questions import Plan, differences_of, scores_of
 from redaes.evaluation.resampling import Correlation, correlation_interval
+from redaes.evidence.reasons import Reason, counted
 from redaes.types import Record
 
 N_RESAMPLES = 1000
@@ -70,6 +71,9 @@ class Prediction:
         probability: P(first is better), if offered.
         source: what the group comes from, where several groups do.
         factor: what decides a pair, where that is known and one thing.
+        supported: statements of the reasoning that the pixels support; None: no reasoning was checked.
+        contradicted: likewise, contradict.
+        unmeasured: likewise, statements about what is not measured.
     """
 
     id: str
@@ -79,6 +83,23 @@ class Prediction:
     probability: FiniteFloat | None = None
     source: str | None = None
     factor: str | None = None
+    supported: int | None = None
+    contradicted: int | None = None
+    unmeasured: int | None = None
+
+    @property
+    def reason(self) -> Reason | None:
+        """How true the reasoning is; None: none was checked."""
+        if self.supported is None or self.contradicted is None:
+            return None
+        return counted(self.supported, self.contradicted, self.unmeasured or 0)
+
+    @property
+    def right(self) -> bool | None:
+        """Whether the verdict on a pair is; None: people split evenly."""
+        if self.label == 0.5:
+            return None
+        return self.predicted is not None and self.predicted * (self.label - 0.5) > 0
 
     @property
     def cluster(self) -> str:
@@ -146,8 +167,9 @@ def summarise(
             probability=probability,
             source=by_id[pair.first].source,
             factor=pair.factor,
+            **_statements(statements),
         )
-        for pair, (difference, probability) in zip(
+        for pair, (difference, probability, statements) in zip(
             labelled, differences_of(loaded, shows, plan, given, scores), strict=True
         )
     ]
@@ -156,7 +178,7 @@ def summarise(
     if kind == "scores":
         found |= score_metrics(pictures)
     if kind in ("pairs", "series"):
-        found |= pair_metrics(pairs)
+        found |= pair_metrics(pairs) | reason_metrics(pairs)
         bins = _reliability(pairs)
         if bins:
             error = calibration.expected_calibration_error(bins)
@@ -229,6 +251,42 @@ def pair_metrics(pairs: Sequence[Prediction]) -> dict[str, Metric]:
         "pair_accuracy": _mean_metric([float(one) for one in right], [one.cluster for one in decided]),
         "pair_f1": Metric(value=metrics.pair_f1(predicted, labels, tie_margin=0.0), n=len(decided)),
     }
+
+
+def reason_metrics(pairs: Sequence[Prediction]) -> dict[str, Metric]:
+    """How true the reasonings shown for pairs are; empty where none was checked.
+
+    ``claims_true``: of the statements that can be measured, those that the pixels support; ``claims_measurable``: of
+    all statements, those that can be; ``reason_false_though_right``: of the right verdicts, those whose reason is false
+    (:data:`redaes.evidence.reasons.Truth`).
+    """
+    told = [(one, one.reason) for one in pairs if one.reason is not None]
+    if not told:
+        return {}
+    counts = [reason.counts for _, reason in told]
+    clusters = [one.cluster for one, _ in told]
+    right = [(float(reason.truth == "false"), one.cluster) for one, reason in told if one.right]
+
+    def share(part: Callable[[NDArray[Any]], float], whole: Callable[[NDArray[Any]], float]) -> Metric:
+        interval = metrics.bootstrap(
+            counts, clusters, lambda rows: part(rows) / whole(rows) if whole(rows) else None, n=N_RESAMPLES, seed=SEED
+        )
+        return Metric(
+            value=interval.estimate, low=interval.low, high=interval.high, n=int(whole(np.array(counts)))
+        )  # fmt: skip
+
+    def measured(rows: NDArray[Any]) -> float:
+        return float(rows[:, :2].sum())
+
+    return {
+        "claims_true": share(lambda rows: float(rows[:, 0].sum()), measured),
+        "claims_measurable": share(measured, lambda rows: float(rows.sum())),
+        "reason_false_though_right": _mean_metric([value for value, _ in right], [cluster for _, cluster in right]),
+    }
+
+
+def _statements(counts: tuple[int, int, int] | None) -> dict[str, int]:
+    return {} if counts is None else dict(zip(("supported", "contradicted", "unmeasured"), counts, strict=True))
 
 
 def _by_factor(pairs: Sequence[Prediction], given: Mapping[str, Given]) -> dict[str, dict[str, Metric]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,11 +15,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from openai_server import Call, Fault, OpenAIServer, Say
-from PIL import Image
+from PIL import Image, ImageEnhance
 
 from redaes.errors import EndpointError
 from redaes.evaluation.questions import CHUNK
 from redaes.evaluation.runner import Results, Spec, read_predictions, run
+from tests.conftest import synthetic_photograph
 
 ROOT = Path(__file__).parents[2]
 
@@ -99,6 +101,44 @@ def test_pairs_of_a_server(photo_folder: Path, tmp_path: Path) -> None:
     assert metrics["swap_consistency"].value == 1.0
     assert metrics["expected_calibration_error"].n == 3
     assert results.run["identity"]["prompt_ids"][0].startswith("compare_fast/v1@")
+
+
+def test_reasons_of_a_server_are_held_against_the_pixels_that_it_is_told_of(tmp_path: Path) -> None:
+    grey = synthetic_photograph(3, 160, 120)
+    data = tmp_path / "data"
+    data.mkdir()
+    grey.save(data / "bright.png")
+    ImageEnhance.Brightness(grey).enhance(0.4).save(data / "dark.png")
+    (data / "pairs.csv").write_text("first,second,p\nbright.png,dark.png,0.9\n")
+    tables: list[list[tuple[str, str]]] = []
+
+    def say(call: Call) -> Say:
+        tables.append(re.findall(r"brightness, L\* \| (\d+) \| (\d+)", json.dumps(call.body["messages"])))
+        first, second = (level_of(picture) for picture in call.pictures())
+        better, sign, worse = ("A", "+", "B") if first > second else ("B", "-", "A")
+        said = f"{better} is darker than {worse}." if call.index < 2 else f"{better} is brighter than {worse}."
+        return Say(
+            f"<rationale>\n{said} Decisive: light, better in {better}.\n</rationale>\nWinner: {better}\n"
+            f"Difference: {sign}2.0"
+        )
+
+    found = {}
+    with OpenAIServer(say) as server:
+        for truth, prompt in (("false", "compare_measured/v1"), ("true", "compare/v1")):
+            options = {"url": server.base_url, "model": "judge", "concurrency": "1", "prompt": prompt}
+            spec = Spec(benchmark="pairs", data=data / "pairs.csv", assessor="endpoint_pairs", options=options)
+            found[truth] = finished(run(spec, tmp_path / truth, progress=quiet))
+    forward, swapped, *unmeasured = tables
+    assert len(forward) == 1
+    assert swapped == [forward[0][::-1]]
+    assert int(forward[0][0]) > 1.5 * int(forward[0][1])
+    assert unmeasured == [[], []]
+    for truth, results in found.items():
+        metrics = results.summary.metrics
+        assert metrics["pair_accuracy"].value == 1.0
+        assert metrics["claims_true"].value == float(truth == "true")
+        assert metrics["reason_false_though_right"].value == float(truth == "false")
+    assert found["false"].run["identity"]["prompt_ids"][0].startswith("compare_measured/v1@")
 
 
 def test_a_server_that_is_down_loses_nothing(photo_folder: Path, tmp_path: Path) -> None:

@@ -82,6 +82,13 @@ def test_read_is_what_the_model_says_alone(backend: LocalBackend, tiny_model: Pa
         assert rows[index] == pytest.approx(log_probs[ids].numpy(), abs=1e-4)
 
 
+def test_a_prompt_that_was_filled_in_is_read_with_its_own_words(backend: LocalBackend) -> None:
+    measured = prompts.load("compare_fast_measured/v1")
+    texts = [measured.fill(evidence=words) for words in ("noise | 0.9 | 3.2", "noise | 3.2 | 0.9")]
+    rows = backend.read([Request(text, (PICTURES[0], PICTURES[1]), WINNER_PREFIX) for text in texts], CHOICES)
+    assert abs(rows[0] - rows[1]).max() > 1e-3
+
+
 def test_read_does_not_depend_on_the_batch(tiny_model: Path) -> None:
     alone, together = (LocalBackend(tiny_model, device="cpu", batch_size=size) for size in (1, 7))
     expected = alone.read(REQUESTS, CHOICES)

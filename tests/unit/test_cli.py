@@ -85,6 +85,15 @@ def test_options_reach_the_model(pictures: tuple[str, str], asked: list[tuple], 
     assert "compare_fast/v1@" in done.stdout
 
 
+def test_measurements_are_told_when_asked_for(pictures: tuple[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    backend = ScriptedBackend([FORWARD, SWAPPED] * 2, [FIRST, SECOND] * 2)
+    _script(monkeypatch, backend)
+    for option in ([], ["--measured"]):
+        assert runner.invoke(cli.app, ["compare", *pictures, *option]).exit_code == 0
+    names = {request.prompt.name for request in backend.asked}
+    assert names == {"compare/v1", "compare_fast/v1", "compare_measured/v1", "compare_fast_measured/v1"}
+
+
 def test_json_is_one_object_alone(pictures: tuple[str, str], asked: list[tuple]) -> None:
     done = runner.invoke(cli.app, ["compare", *pictures, "--json"])
     assert done.exit_code == 0, done.output

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,10 @@ from redaes.demo.report import (
     render,
     signed,
 )
+from redaes.evaluation.truth import CheckedPair, CheckedReason
+from redaes.evidence.claims import CheckedClaim, Claim, Claims, Status
+from redaes.evidence.reasons import reason_of
+from redaes.evidence.records import Measurements, PairEvidence
 from redaes.heldout import Estimate, HeldOut, evaluate
 from redaes.images import content_id
 from redaes.records import PairRecord
@@ -240,6 +245,41 @@ def test_every_part_is_there() -> None:
     for moment in MOMENTS[1:]:
         assert moment.name in text
     assert text.count("model before training") == 9  # eight factors and a tie
+
+
+def _with_reasons(moment: Moment, *statuses: Status) -> Moment:
+    """As if every reasoning made these statements."""
+    claim = Claim(text="A", start=0, end=1, side="A", relation="more", quantity="noise")
+    claims = Claims(checked=tuple(CheckedClaim(claim=claim, status=one) for one in statuses), version="")
+    evidence = PairEvidence(
+        first=Measurements(width=9, height=9, values={}),
+        second=Measurements(width=9, height=9, values={}),
+        registration=None,
+    )
+    checked = {}
+    for item in moment.evaluation.reasoned_outcomes:
+        outcome = item.outcome
+        one = CheckedReason(
+            pair=outcome.pair, cluster=outcome.group, order="forward", text="A", claims=claims, symptom=None, told=None,
+            reason=reason_of(claims), right=outcome.right if outcome.decided else None,
+        )  # fmt: skip
+        checked[outcome.pair] = CheckedPair(pair=outcome.pair, evidence=evidence, answers=(one, one), shown=one)
+    return replace(moment, checked=checked)
+
+
+def test_a_right_verdict_for_a_false_reason_is_marked() -> None:
+    assert "reason wrong" not in _page()
+    before, *between, after = MOMENTS
+    moments = [before, *between, _with_reasons(after, "supported", "contradicted", "contradicted")]
+    shown = gallery(RECORDS, before.evaluation, after.evaluation)
+    right = [
+        one.after for one in shown if one.after.outcome.decided and one.after.outcome.right and one.after.rationale
+    ]
+    text = _checked(_page(moments=moments)).text
+    assert 0 < text.count("verdict right, reason wrong") == len(right)
+    assert "measuring confirms 1 and contradicts 2 statements." in text
+    assert f"33 % {interval(moments[-1].truth.claims_true)}" in text  # type: ignore[union-attr]
+    assert "reason wrong" not in _checked(_page(moments=[*MOMENTS[:-1], _with_reasons(after, "supported")])).text
 
 
 def test_one_group_and_no_reasons_still_make_a_page() -> None:

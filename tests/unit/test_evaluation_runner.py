@@ -24,6 +24,7 @@ from redaes.evaluation.comparison import Side
 from redaes.evaluation.questions import CHUNK, CHUNK_SERIES, FIELD, PictureReader, make_plan
 from redaes.evaluation.recipe import make_spec
 from redaes.evaluation.runner import Results, Spec, read_results, run, run_assessor
+from redaes.evidence.reasons import Reason
 from redaes.images import LoadedImage
 from redaes.types import ImageRef
 
@@ -279,6 +280,41 @@ def test_pairs_with_probabilities(tmp_path: Path) -> None:
     assert summary.metrics["pair_accuracy"].n == 2  # an even vote has no right answer
     assert summary.metrics["expected_calibration_error"].value == pytest.approx((2 * 0.35 + 0) / 3)
     assert sum(one.n for one in summary.reliability) == 3
+
+
+def test_right_verdicts_for_false_reasons_are_counted_and_marked(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    write_pictures(data, ["w.png", "x.png", "y.png", "z.png"])
+    rows = ["w.png,x.png,0.9", "x.png,y.png,0.1", "y.png,z.png,0.9"]
+    (data / "pairs.csv").write_text("\n".join(["first,second,p", *rows]) + "\n")
+    reasons = [
+        Reason(truth="false", n_supported=1, n_contradicted=2, n_unmeasured=1),
+        Reason(truth="true", n_supported=3),
+    ]
+
+    class Arguing(Told):
+        def answer(self, questions: Sequence[Question]) -> list[Answer]:
+            found = super().answer(questions)
+            return [one.model_copy(update={"reason": why}) for one, why in zip(found, [*reasons, None], strict=True)]
+
+    out = tmp_path / "out"
+    summary = run_told(
+        "pairs", data, Arguing("two", {"w.png": 3.0, "x.png": 2.0, "y.png": 1.0, "z.png": 0.0}), out
+    ).summary
+    assert {
+        name: (one.value, one.n) for name, one in summary.metrics.items() if "claims" in name or "reason" in name
+    } == {
+        "claims_true": (4 / 6, 6),
+        "claims_measurable": (6 / 7, 7),
+        "reason_false_though_right": (1.0, 1),  # the second verdict is wrong, the third has no reason
+    }
+    assert [one.reason for one in runner.read_predictions(out / "pairs.csv")] == [*reasons, None]
+    page = report.write_report(tmp_path / "report", [Side(name="it", results=read_results(out), changes=())], [out])[
+        2
+    ].read_text()
+    assert page.count("verdict right, reason wrong") == 1
+    assert "claims_true" in page
 
 
 def test_pairs_by_what_decides_them(tmp_path: Path) -> None:

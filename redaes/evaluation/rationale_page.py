@@ -1,0 +1,199 @@
+"""Reasonings beside their pictures and what was measured in them, as one HTML page that fetches nothing.
+
+First how true they are, in numbers; then the worst: a right verdict for a false reason before all else. A card shows
+the pictures as the reasoning's letters have them, the labelled answer framed; the text is behind a click.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import itertools
+from collections.abc import Sequence
+from importlib.resources import files
+from typing import Any
+
+from redaes.errors import MissingDependency
+from redaes.evaluation.rationales import RationaleQuality
+from redaes.evaluation.report import cell
+from redaes.evaluation.truth import CheckedPair, CheckedReason, RationaleTruth
+from redaes.evidence.claims import CheckedClaim, Status
+from redaes.evidence.prompting import figures, told
+from redaes.evidence.quantities import QUANTITIES
+from redaes.evidence.reasons import Truth
+from redaes.evidence.records import PairEvidence
+from redaes.heldout import HeldOut, Reasoned, place_drawn
+from redaes.records import PairRecord, picture_of
+from redaes.types import Edit, winner_of
+
+N_WORST = 24
+"""Cards of the worst reasonings."""
+
+N_DRAWN = 8
+"""Cards of reasonings that are drawn without looking at them."""
+
+_THUMBNAIL = 420
+"""Longest side of a picture, in pixels."""
+
+_RANK: dict[Status | None, int] = {"contradicted": 3, "supported": 2, "not_measurable": 1, None: 0}
+"""Of overlapping statements, which one colours the words."""
+
+WORDS: dict[Truth, str] = {
+    "true": "the pixels confirm the reason",
+    "partly": "the reason is partly contradicted by the pixels",
+    "false": "the reason is false: the pixels contradict it",
+    "unconfirmed": "nothing of the reason can be confirmed by measuring",
+    "none": "no reasoning that could be read",
+}
+
+
+def rationale_page(
+    records: Sequence[PairRecord],
+    evaluation: HeldOut,
+    checked: Sequence[CheckedPair],
+    quality: RationaleQuality,
+    truth: RationaleTruth,
+) -> str:
+    """The page.
+
+    Args:
+        records: the pairs, with their pictures.
+        evaluation: their answers.
+        checked: the statements of the answers, checked.
+        quality: what the reasoning is worth by factors.
+        truth: how true it is.
+
+    Raises:
+        RecordError: a picture does not decode.
+        MissingDependency: jinja2 is absent.
+    """
+    try:
+        from jinja2 import Environment, StrictUndefined
+    except ImportError as error:
+        raise MissingDependency("jinja2", "eval") from error
+    by_id = {record.pair.id: record for record in records}
+    outcomes = {item.outcome.pair: item for item in evaluation.reasoned_outcomes}
+
+    def cards(chosen: Sequence[CheckedPair]) -> list[dict[str, Any]]:
+        return [_card(by_id[one.pair], outcomes[one.pair], one) for one in chosen]
+
+    drawn = sorted(checked, key=lambda one: place_drawn(evaluation.seed, one.pair))[:N_DRAWN]
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["cell"] = cell
+    template = environment.from_string((files("redaes.evaluation") / "rationales.html.j2").read_text(encoding="utf-8"))
+    return template.render(
+        evaluation=evaluation,
+        quality=quality,
+        truth=truth,
+        words=WORDS,
+        sections=[
+            (
+                "The worst",
+                "A right verdict for a false reason first, then the most contradicted.",
+                cards(worst(checked)),
+            ),
+            ("Drawn by lot", "Without regard to what they say.", cards(drawn)),
+        ],
+    )
+
+
+def worst(checked: Sequence[CheckedPair]) -> list[CheckedPair]:
+    """The pairs whose shown reasoning is contradicted, worst first, at most :data:`N_WORST`."""
+
+    def rank(one: CheckedPair) -> tuple[bool, int, str]:
+        reason = one.shown.reason
+        return (
+            not (one.shown.right and reason.truth == "false"),
+            reason.n_supported - reason.n_contradicted,
+            one.pair,
+        )
+
+    return sorted((one for one in checked if one.shown.reason.n_contradicted), key=rank)[:N_WORST]
+
+
+def marked(text: str, claims: Sequence[CheckedClaim]) -> list[tuple[str, Status | None]]:
+    """A text in runs of words that make statements of one kind, and of words that make none."""
+    kinds: list[Status | None] = [None] * len(text)
+    for one in claims:
+        for place in range(max(0, one.claim.start), min(len(text), one.claim.end)):
+            if _RANK[one.status] > _RANK[kinds[place]]:
+                kinds[place] = one.status
+    runs = itertools.groupby(range(len(text)), key=lambda place: kinds[place])
+    return [(text[(places := list(run))[0] : places[-1] + 1], kind) for kind, run in runs]
+
+
+def _card(record: PairRecord, outcome: Reasoned, checked: CheckedPair) -> dict[str, Any]:
+    pair, shown = record.pair, checked.shown
+    swapped = shown.order == "swapped"
+    sides = [("first", pair.edit_first), ("second", pair.edit_second)]
+    label = outcome.outcome.label
+    if swapped:
+        sides, label = sides[::-1], 0.0 - label
+    better = winner_of(label)
+    said = {"A": "B", "B": "A"}.get(outcome.winner or "", outcome.winner) if swapped else outcome.winner
+    return {
+        "pair": pair.id,
+        "pictures": [
+            {
+                "letter": letter,
+                "url": _thumbnail(record, side),
+                "edit": _edit(edit),
+                "better": better == letter,
+            }
+            for letter, (side, edit) in zip("AB", sides, strict=True)
+        ],
+        "label": label,
+        "better": better,
+        "said": said,
+        "right": shown.right,
+        "swapped": swapped,
+        "truth": shown.reason.truth,
+        "reason": shown.reason,
+        "symptom": shown.symptom,
+        "text": [] if shown.text is None else marked(shown.text, _claims(shown)),
+        "claims": [_claim(one) for one in _claims(shown)],
+        "measured": [] if checked.evidence is None else _measured(checked.evidence, swapped),
+    }
+
+
+def _measured(evidence: PairEvidence, swapped: bool) -> list[dict[str, Any]]:
+    first, second = evidence.first.values, evidence.second.values
+    a, b = (second, first) if swapped else (first, second)
+    return [
+        {"name": one.spoken, "unit": one.unit, "values": figures(one, (a[one.name], b[one.name]))}
+        for one in told(evidence)
+    ]
+
+
+def _claims(shown: CheckedReason) -> tuple[CheckedClaim, ...]:
+    return () if shown.claims is None else shown.claims.checked
+
+
+def _claim(one: CheckedClaim) -> dict[str, Any]:
+    claim = one.claim
+    quantity = QUANTITIES.get(claim.quantity or "")
+    return {
+        "text": claim.text,
+        "about": quantity.spoken if quantity else (claim.fault or "").replace("_", " "),
+        "status": one.status,
+        "why": one.why,
+        "stated": [_figure(value) for value in claim.stated],
+        "measured": [_figure(value) for value in one.measured],
+        "unit": quantity.unit if quantity else "",
+    }
+
+
+def _figure(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3g}"
+
+
+def _edit(edit: Edit | None) -> str:
+    return "no edit" if edit is None else f"{edit.operation.replace('_', ' ')}, strength {edit.strength:.2f}"
+
+
+def _thumbnail(record: PairRecord, side: Any) -> str:
+    image = picture_of(record, side).image.copy()
+    image.thumbnail((_THUMBNAIL, _THUMBNAIL))
+    data = io.BytesIO()
+    image.save(data, "JPEG", quality=85)
+    return "data:image/jpeg;base64," + base64.b64encode(data.getvalue()).decode("ascii")

@@ -1,0 +1,138 @@
+"""What was measured of two pictures as text in a question, for models that are shown less than the pictures hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from redaes.evidence.quantities import QUANTITIES, Quantity
+from redaes.evidence.records import Measurements, PairEvidence, Registration
+from redaes.prompts import EVIDENCE, Prompt
+from redaes.types import Order
+
+ALWAYS = ("brightness", "contrast", "colourfulness", "sharpness", "noise")
+"""Quantities that are told of every pair, also where they are alike."""
+
+MAX_ROWS = 12
+"""Rows of the table at most: the clearest differences go before the others."""
+
+MAX_CHANGES = 3
+"""Parts of the scene that only one picture shows, told of at most, largest first."""
+
+NOTHING = "nothing that could be measured in both"
+"""Told in place of a table that would be empty."""
+
+_LETTERS: dict[Order, tuple[str, str]] = {"forward": ("A", "B"), "swapped": ("B", "A")}
+"""What the first and the second picture are called."""
+
+
+def fill_in(prompt: Prompt, evidence: PairEvidence | None) -> dict[Order, Prompt]:
+    """A question that has a place for measurements, in each order of a pair.
+
+    Args:
+        prompt: with the field :data:`redaes.prompts.EVIDENCE`.
+        evidence: of the first picture and the second; None: they are too small to be measured.
+
+    Raises:
+        PromptError: the prompt has other fields, or none for measurements.
+    """
+    orders: tuple[Order, Order] = ("forward", "swapped")
+    return {
+        order: prompt.fill(**{EVIDENCE: NOTHING if evidence is None else evidence_text(evidence, order)})
+        for order in orders
+    }
+
+
+def evidence_text(evidence: PairEvidence, order: Order = "forward") -> str:
+    """A compact table of what was measured, then how the one view lies over the other.
+
+    Told are :data:`ALWAYS`, and what differs by more than the noise floor; a row says which way is better where one
+    way is better in itself. What could be measured in one picture only cannot be compared and is left out.
+
+    Args:
+        evidence: of the first picture and the second.
+        order: ``swapped``: the second is called A.
+    """
+    letters = _LETTERS[order]
+    shown = (evidence.first, evidence.second) if order == "forward" else (evidence.second, evidence.first)
+    lines = ["quantity | A | B"]
+    lines += [_row(quantity, shown) for quantity in told(evidence)]
+    if len(lines) == 1:
+        lines = [NOTHING]
+    if evidence.registration is not None:
+        lines += _views(evidence.registration, *letters)
+    names = dict(zip(_LETTERS["forward"], letters, strict=True))
+    for change in evidence.changes[:MAX_CHANGES]:
+        area = f"{change.area:.0f} %" if change.area >= 1 else f"{change.area:.1f} %"
+        who = "one picture" if change.side is None else names[change.side]
+        lines.append(f"{who} has something at the {_at(change.place)} that the other has not ({area} of the frame)")
+    return "\n".join(lines)
+
+
+def told(evidence: PairEvidence) -> list[Quantity]:
+    """The quantities that a table of two pictures holds, in the order of the registry; the same in both orders."""
+    ranked = []
+    for place, quantity in enumerate(QUANTITIES.values()):
+        found = _both(quantity, (evidence.first, evidence.second))
+        if found is None:
+            continue
+        size = abs(found[0] - found[1])
+        if size >= quantity.noise_floor or quantity.name in ALWAYS:
+            # Within ALWAYS and outside it, the clearest first; what is told always is not crowded out.
+            ranked.append((quantity.name not in ALWAYS, -size / quantity.visible, place, quantity))
+    kept = sorted(ranked, key=lambda item: item[:3])[:MAX_ROWS]
+    return [quantity for _, _, _, quantity in sorted(kept, key=lambda item: item[2])]
+
+
+def figures(quantity: Quantity, values: tuple[float, float]) -> tuple[str, str]:
+    """Two values as they are told: with the quantity's decimals, and one or two more where a difference above the noise
+    floor would not be seen in them.
+
+    >>> figures(QUANTITIES["noise"], (3.21, 0.9)), figures(QUANTITIES["brightness"], (51.6, 52.4))
+    (('3.2', '0.9'), ('51.6', '52.4'))
+    """
+    for digits in range(quantity.digits, quantity.digits + 3):
+        one, other = (f"{value:.{digits}f}" for value in values)
+        if one != other or abs(values[0] - values[1]) < quantity.noise_floor:
+            break
+    return _plain(one), _plain(other)
+
+
+def _plain(text: str) -> str:
+    """Without the sign of a zero."""
+    return text.removeprefix("-") if float(text) == 0 else text
+
+
+def _both(quantity: Quantity, shown: tuple[Measurements, Measurements]) -> tuple[float, float] | None:
+    first, second = (one.values.get(quantity.name) for one in shown)
+    return None if first is None or second is None else (first, second)
+
+
+def _row(quantity: Quantity, shown: tuple[Measurements, Measurements]) -> str:
+    values = _both(quantity, shown)
+    if values is None:
+        raise AssertionError(f"{quantity.name} is told only where both have it")
+    unit = f", {quantity.unit}" if quantity.unit else ""
+    better = f" ({quantity.better} is better)" if quantity.better else ""
+    return " | ".join((f"{quantity.spoken}{unit}{better}", *figures(quantity, values)))
+
+
+def _views(registration: Registration, first: str, second: str) -> Iterator[str]:
+    """How the second picture lies over the first, in letters; nothing where both show the same view."""
+    if registration.mirrored:
+        yield f"{second} is {first} mirrored"
+    for one, other, share in (
+        (first, second, registration.shown_of_second),
+        (second, first, registration.shown_of_first),
+    ):
+        if share < 0.98:
+            yield f"{one} shows {100 * share:.0f} % of what {other} shows"
+    if abs(registration.rotation_deg) >= 0.3:
+        way = "anticlockwise" if registration.rotation_deg > 0 else "clockwise"
+        yield f"{second} is turned {abs(registration.rotation_deg):.1f} degrees {way} against {first}"
+    if abs(registration.stretch - 1) >= 0.03:
+        way = "wider" if registration.stretch > 1 else "narrower"
+        yield f"{second} is stretched {way} than {first}, {registration.stretch:.2f} to 1"
+
+
+def _at(place: str) -> str:
+    return {"left": "left side", "right": "right side"}.get(place, place)

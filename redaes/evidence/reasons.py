@@ -1,0 +1,122 @@
+"""What the checked statements of one reasoning come to: whether it is true, and whether it names a given fault."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+from redaes.evidence.claims import CheckedClaim, Claims
+from redaes.evidence.faults import FAULTS
+from redaes.evidence.records import Side
+from redaes.types import Record
+
+Truth = Literal["true", "partly", "false", "unconfirmed", "none"]
+"""``true``: statements are supported and none is contradicted; ``partly``: more are supported than contradicted;
+``false``: at least as many are contradicted; ``unconfirmed``: nothing that it says can be measured; ``none``: there is
+no reasoning."""
+
+TRUTHS: tuple[Truth, ...] = ("true", "partly", "false", "unconfirmed", "none")
+
+_OTHER: Mapping[str, str] = {"A": "B", "B": "A"}
+_OPPOSITE: Mapping[str, str] = {"more": "less", "less": "more"}
+
+
+class Reason(Record):
+    """One reasoning, counted."""
+
+    truth: Truth
+    n_supported: int = 0
+    n_contradicted: int = 0
+    n_unmeasured: int = 0
+    """Statements about what is not measured."""
+    n_figures: int = 0
+    """Of the contradicted ones, those of which only a figure is off."""
+
+    @property
+    def but_for_figures(self) -> Truth:
+        """What it comes to where a figure that is off is forgiven."""
+        if self.truth == "none":
+            return "none"
+        return counted(self.n_supported + self.n_figures, self.n_contradicted - self.n_figures).truth
+
+    @property
+    def counts(self) -> tuple[int, int, int]:
+        """Statements that are supported, contradicted and not measured."""
+        return self.n_supported, self.n_contradicted, self.n_unmeasured
+
+
+def reason_of(claims: Claims | None) -> Reason:
+    """What a reasoning comes to; None: there was none that could be read.
+
+    >>> reason_of(None).truth, reason_of(Claims(checked=(), version="")).truth
+    ('none', 'unconfirmed')
+    """
+    if claims is None:
+        return Reason(truth="none")
+    off = sum(one.status == "contradicted" and one.why == "figure" for one in claims.checked)
+    return counted(claims.count("supported"), claims.count("contradicted"), claims.count("not_measurable"), off)
+
+
+def counted(supported: int, contradicted: int, unmeasured: int = 0, figures: int = 0) -> Reason:
+    """What a reasoning with so many statements comes to.
+
+    >>> [counted(s, c).truth for s, c in ((1, 0), (2, 1), (1, 1), (0, 0))]
+    ['true', 'partly', 'false', 'unconfirmed']
+    """
+    truth: Truth = "true"
+    if contradicted:
+        truth = "partly" if supported > contradicted else "false"
+    elif not supported:
+        truth = "unconfirmed"
+    return Reason(
+        truth=truth,
+        n_supported=supported,
+        n_contradicted=contradicted,
+        n_unmeasured=unmeasured,
+        n_figures=figures,
+    )
+
+
+def names_fault(claims: Claims, operation: str, side: Side) -> bool:
+    """Whether a reasoning names the very fault that a picture has, and says that this picture has it.
+
+    A statement that the pixels contradict does not count, unless it is only a figure of it that is off.
+
+    Args:
+        claims: checked, in the letters of the reasoning.
+        operation: key of :data:`redaes.evidence.faults.FAULTS`.
+        side: the picture that has the fault, in the letters of the reasoning.
+    """
+    said = {(side, "more"), (side, "present")}
+    return any(one.claim.fault == operation and said & _ways(one) for one in claims.checked)
+
+
+def tells_fault(claims: Claims, operation: str, side: Side) -> bool:
+    """Whether a reasoning names the fault, or tells what is measured of it, with the right direction: of a picture that
+    was darkened, ``darker``; the other being ``brighter`` is the same.
+
+    Args:
+        claims: as for :func:`names_fault`, like the rest.
+        operation: likewise.
+        side: likewise.
+
+    Raises:
+        KeyError: an operation that is no fault.
+    """
+    shown_by = FAULTS[operation].shown_by
+    return names_fault(claims, operation, side) or any(
+        one.claim.quantity == name and (side, relation) in _ways(one)
+        for one in claims.checked
+        for name, relation in shown_by
+    )
+
+
+def _ways(one: CheckedClaim) -> set[tuple[str, str]]:
+    """The pictures that a statement speaks of, each with what it says: a comparison says the opposite of the other."""
+    if one.status == "contradicted" and one.why != "figure":
+        return set()
+    side, relation = one.claim.side, one.claim.relation
+    ways: set[tuple[str, str]] = {(side, relation)}
+    if relation in _OPPOSITE and side in _OTHER:
+        ways.add((_OTHER[side], _OPPOSITE[relation]))
+    return ways
