@@ -2,7 +2,7 @@
 
     python benchmarks/evidence_pairs.py PHOTOS [--photos 12] [--different 300] [--seed 0]
 
-Prints the tables of docs/evidence_pairs.md: turns, crops and stretches of known size, alone and with a
+Prints the tables of docs/evidence.md: turns, crops and stretches of known size, alone and with a
 fault of light, focus or noise on top; random pairs of different photographs; every embedded operation at strengths
 0.3, 0.6 and 1; time and memory for two pictures of 12 megapixels.
 """
