@@ -70,7 +70,7 @@ def half_of(photograph: str) -> int:
     """0: a photograph to fit on; 1: one to report on. By its hash, so that files that are added change nothing.
 
     >>> half_of("a"), half_of("c")
-    (0, 0)
+    (1, 0)
     """
     return hashlib.sha256(f"half {photograph}".encode()).digest()[0] % 2
 

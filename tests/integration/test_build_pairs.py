@@ -251,7 +251,7 @@ def test_an_output_that_is_a_file_is_named(photographs: Path, tmp_path: Path) ->
 
 def test_the_command_line_goes_before_the_recipe(photographs: Path, tmp_path: Path) -> None:
     recipe = tmp_path / "recipe.yaml"
-    recipe.write_text("views: 1\nvariants: 2\nmax_side: 96\nseed: 5\n")
+    recipe.write_text("views: 1\nvariants: 4\nmax_side: 96\nseed: 5\n")
     done = _run(
         photographs / "00.png", photographs / "01.png", "--config", recipe, "--seed", "6", "--out", tmp_path / "o"
     )

@@ -69,7 +69,9 @@ class Silence:
         """
         found: list[Reply | Failure] = []
         while len(found) < len(requests) and not self.over:
-            part = await endpoint.ask_many(requests[len(found) : len(found) + REFUSED_AFTER])
+            # No more than are still needed to know it, whatever came before.
+            size = REFUSED_AFTER - self._n % REFUSED_AFTER
+            part = await endpoint.ask_many(requests[len(found) : len(found) + size])
             found += part
             self.hear([each if isinstance(each, Failure) else failure_of(each) for each in part])
         if len(found) < len(requests):

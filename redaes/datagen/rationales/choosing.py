@@ -55,7 +55,7 @@ class Difference:
     def figures(self) -> tuple[str, str] | None:
         """Both values with as many decimals as it takes to tell them apart; None: they are too close for figures.
 
-        >>> Difference(QUANTITIES["sharpness"], 1.72, 1.95).figures()
+        >>> Difference(QUANTITIES["sharpness"], 1.72, 1.96).figures()
         ('1.7', '2.0')
         >>> Difference(QUANTITIES["brightness"], 52.4, 51.7).figures()
         ('52.4', '51.7')
