@@ -174,21 +174,6 @@ def evidence_reward(claims: Claims | None, evidence: PairEvidence | None) -> flo
     return max(0.0, earned) / max(1.0, supported + TRIVIAL * n_trivial + n_contradicted)
 
 
-def reason_is_wrong(claims: Claims, symptom: float | None) -> bool:
-    """Whether a reasoning is to be marked beside a verdict that is right.
-
-    Something that it says is contradicted, or the deciding fault is known and it names another one or none.
-
-    >>> reason_is_wrong(Claims(checked=(), version=""), NEAR), reason_is_wrong(Claims(checked=(), version=""), None)
-    (True, False)
-
-    Args:
-        claims: what it says, checked.
-        symptom: of :func:`symptom_reward`.
-    """
-    return claims.count("contradicted") > 0 or (symptom is not None and symptom <= NEAR)
-
-
 def differences(evidence: PairEvidence) -> frozenset[str]:
     """The quantities in which two pictures differ so that a person sees it.
 

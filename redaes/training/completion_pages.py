@@ -19,8 +19,8 @@ from PIL import Image
 
 from redaes.evidence.claims import CheckedClaim
 from redaes.evidence.quantities import QUANTITIES
+from redaes.evidence.reasons import reason_of
 from redaes.records import write_atomically
-from redaes.rewards.reasoning import reason_is_wrong, symptom_reward
 from redaes.rewards.trl import Completion, checked, completion_text, read
 from redaes.types import Verdict, winner_of
 
@@ -98,10 +98,9 @@ def _reason(verdict: Verdict | None, row: Mapping[str, Any]) -> dict[str, Any]:
     if verdict is None or claims is None:
         return {"contradicted": [], "reason_wrong": False}
     better = None if row["delta"] is None else winner_of(row["delta"])
-    wrong = reason_is_wrong(claims, symptom_reward(verdict, claims, row["faults"], better))
     return {
         "contradicted": [_contradiction(one) for one in claims.checked if one.status == "contradicted"],
-        "reason_wrong": wrong and verdict.winner == better,
+        "reason_wrong": reason_of(claims).truth == "false" and verdict.winner == better,
     }
 
 

@@ -6,6 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from redaes.torchvision_compat import make_torchvision_importable
+
+# Before any file of this folder imports transformers, so that each runs alone, whatever the others import.
+make_torchvision_importable()
+
 CORPUS = [
     "<rationale>\nA is darker than B; the shadows block up. Decisive: light, better in B.\n</rationale>\n",
     "<rationale>\nB is blurred and noisy. Decisive: focus, noise, better in A.\n</rationale>\n",

@@ -20,7 +20,6 @@ from redaes.rewards.reasoning import (
     differences,
     evidence_reward,
     faults_shown,
-    reason_is_wrong,
     symptom_reward,
 )
 from redaes.types import Edit, Rationale, Verdict, Winner
@@ -327,15 +326,3 @@ def test_what_a_person_sees_counts_as_a_difference() -> None:
     only_one = PairEvidence(first=DIFFERENT.first, second=pair(noise=(1.0, 1.0)).second, registration=None)
     assert differences(only_one) == frozenset()
     assert SAME_FACT.keys() <= QUANTITIES.keys()
-
-
-def test_a_wrong_reason_beside_a_right_verdict() -> None:
-    true = statement("B", "more", "noise")
-    assert not reason_is_wrong(claims(true), 1.0)
-    assert not reason_is_wrong(claims(true), SHOWN / 2)
-    assert not reason_is_wrong(claims(true), None)
-    assert not reason_is_wrong(claims(), None)
-    assert reason_is_wrong(claims(true), 0.0)
-    assert reason_is_wrong(claims(true), NEAR)
-    assert reason_is_wrong(claims(true, statement("A", "more", "tilt", "contradicted")), 1.0)
-    assert not reason_is_wrong(claims(statement("A", "present", "finger", "not_measurable")), None)
