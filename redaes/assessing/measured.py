@@ -126,10 +126,22 @@ def marked(text: str, claims: Claims | None) -> Sequence[tuple[str, Status | Non
 def _quoted(one: CheckedClaim, order: Order) -> str:
     a, b = one.measured if order == "forward" else one.measured[::-1]
     quantity = QUANTITIES.get(one.claim.quantity or "")
-    about = [_WHY[one.why]] if one.why in _WHY else []
+    about = [_why(one)] if one.why in _WHY else []
     if quantity is not None and a is not None and b is not None:
         about.append(f"measured {quantity.spoken} {a:.{quantity.digits}f} in A, {b:.{quantity.digits}f} in B")
     return f"“{one.claim.text.strip()}”" + (f" ({': '.join(about)})" if about else "")
+
+
+def _why(one: CheckedClaim) -> str:
+    """What is wrong with a contradicted statement, in words."""
+    a, b = one.measured
+    quantity = QUANTITIES.get(one.claim.quantity or "")
+    if one.why == "absent" and one.claim.relation == "absent":
+        return "there is some"
+    if one.why != "absent" or quantity is None or a is None or b is None:
+        return _WHY[one.why]
+    is_there = max(abs(a), abs(b)) > quantity.noise_floor
+    return "the two hardly differ in it" if is_there and abs(a - b) < quantity.visible else _WHY[one.why]
 
 
 def _steps(quantity: Quantity, evidence: PairEvidence) -> float:

@@ -139,4 +139,5 @@ def _checked(comparison: Comparison, evidence: PairEvidence | None) -> Claims | 
     from redaes.evidence.extraction import extract
 
     claims = extract(comparison.verdict.rationale.text)
-    return check(claims if comparison.order == "forward" else tuple(map(swapped, claims)), evidence)
+    own = claims if comparison.order == "forward" else tuple(map(swapped, claims))
+    return check(own, evidence, unrelated=evidence.registration is None)

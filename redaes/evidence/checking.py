@@ -10,7 +10,8 @@ from collections.abc import Iterable
 
 from redaes.evidence.claims import CheckedClaim, Claim, Claims
 from redaes.evidence.extraction import VERSION, extract
-from redaes.evidence.presence import check_fault
+from redaes.evidence.faults import FAULTS
+from redaes.evidence.presence import OF_THE_PICTURE, check_fault
 from redaes.evidence.quantities import QUANTITIES, Quantity
 from redaes.evidence.records import PairEvidence
 from redaes.evidence.turning_words import says_clearly
@@ -30,14 +31,30 @@ def check_rationale(text: str, evidence: PairEvidence) -> Claims:
     return check(extract(text), evidence)
 
 
-def check(claims: Iterable[Claim], evidence: PairEvidence) -> Claims:
+def check(claims: Iterable[Claim], evidence: PairEvidence, *, unrelated: bool = False) -> Claims:
     """Statements with what was measured of each.
 
     Args:
         claims: as :func:`redaes.evidence.extraction.extract` reads them; their A is ``evidence.first``.
         evidence: what was measured of the two pictures.
+        unrelated: they are known to show different scenes, so that differences of light, colour and focus tell of no
+            fault: a red hat is no colour cast.
     """
-    return Claims(checked=tuple(_checked(claim, evidence) for claim in claims), version=f"{evidence.version} {VERSION}")
+    checked = tuple(
+        CheckedClaim(claim=claim, status="not_measurable", measured=pair_of(evidence, claim.quantity or ""))
+        if unrelated and _is_of_the_scene(claim)
+        else _checked(claim, evidence)
+        for claim in claims
+    )
+    return Claims(checked=checked, version=f"{evidence.version} {VERSION}")
+
+
+def _is_of_the_scene(claim: Claim) -> bool:
+    """Whether a statement is of a fault that shows in quantities which another scene has otherwise."""
+    fault = FAULTS.get(claim.fault or "")
+    if fault is None or not fault.shown_by or claim.stated != (None, None):
+        return False
+    return fault.shown_by[0][0] not in OF_THE_PICTURE
 
 
 def _checked(claim: Claim, evidence: PairEvidence) -> CheckedClaim:
@@ -69,6 +86,8 @@ def _comparative(claim: Claim, quantity: Quantity, evidence: PairEvidence) -> Ch
     if first is None or second is None or claim.side == "both":
         return decided(claim, "not_measurable", (first, second))
     margin = (first - second) * towards / quantity.noise_floor
+    if margin >= 1 and abs(first - second) < quantity.visible and says_clearly(claim.text):
+        return decided(claim, "not_measurable", (first, second), margin)  # it has more, but not so that one sees it
     if margin >= 1:
         return decided(claim, "supported", (first, second), margin)
     if margin <= -1:

@@ -104,6 +104,7 @@ _MENTION = re.compile(
     rf"s? (?P<number>[AB12])(?![\w*&]))"
     rf"|(?P<nth>(?<!\w)[Tt]he (?P<word>first|second|former|latter|left|right|left-hand|right-hand)"
     rf"(?: {_PICTURE}(?!\w)| ?(?=is (?!side)|has |shows |looks |suffers |appears )"
+    r"|(?=,? (?:by contrast|in contrast|on the other hand|however|meanwhile)(?!\w))"
     r"|(?<=former)(?!\w)|(?<=latter)(?!\w)))"
     rf"|(?P<on>(?<!\w)(?:[Tt]he )?{_PICTURE} on the (?P<hand>left|right)(?!\w))"
     rf"|(?P<other>(?<!\w)(?:[Tt]he other(?: {_PICTURE}(?!\w)|(?= is| has| shows|'s))|[Ii]ts (?:counterpart|rival)))"

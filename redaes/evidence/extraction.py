@@ -37,6 +37,20 @@ _SETS_APART = re.compile(
 _SAID_ALIKE = re.compile(r"\b(?:no (?:real |visible )?difference|the same|alike|they are level|identical|equal)\b")
 _MOODS = word_set("cold cool warm bright dark dim dull flat pale")
 """What light and colour may make a scene look like."""
+_DENIED = re.compile(
+    r"\b(?:wouldn't|would not|don't|do not|can't|cannot|couldn't|could not) (?:really |quite |honestly )?"
+    r"(?:say|think|believe|call|claim|argue|agree)(?: that)? [^,.;:]{0,20}$"
+)
+"""What denies the statement that it leads to."""
+_INSIDE = re.compile(
+    r" (?:on|at|in|towards|to) (?:the|its) [a-z]+(?:[ -][a-z]+)? than (?:on|at|in|towards|to) (?:the|its) "
+    r"(?:left|right|top|bottom|upper|lower|middle|cent|other|edges|corners|foreground|background)"
+)
+"""What follows an adjective that compares two parts of one picture."""
+_PLANE = re.compile(
+    r"\b(?:background|foreground|backdrop) (?:is|are|looks?|stays?|remains?|appears?|was) (?:[a-z]+ )?$"
+)
+"""What makes "sharp" speak of another plane than the subject's."""
 _BARE = word_set("lighting angle expression mood composition pose framing perspective")
 """Of these, only what is said of them counts."""
 _VERDICTS = ("decisive:", "winner:", "difference:", "score:")
@@ -86,6 +100,13 @@ def _relations(plain: str, low: str, sentence: Sentence, hits: list[Hit]) -> Non
         if (hit.term.form in {"adjective", "aesthetic"} or hit.name == "light") and _of_a_place(clause.tokens, hit):
             continue  # "the bright blue top"
         if hit.term.quantity in WHOLE_PICTURE and hit.term.form == "adjective" and _of_a_region(low, clause, hit):
+            hit.term = Term(hit.term.pattern, "aesthetic")
+        denied = _DENIED.search(low, sentence.start, hit.start) is not None
+        if denied:
+            hit.turn, wished = hit.turn.negated(), False
+        if _INSIDE.match(low, hit.end):
+            continue  # "brighter on the left than on the right"
+        if hit.key == "sharpness" and hit.term.form == "adjective" and _PLANE.search(low, sentence.start, hit.start):
             hit.term = Term(hit.term.pattern, "aesthetic")
         causes = not {"make", "makes", "making", "lets", "leaves", "leaving"}.isdisjoint(clause.words)
         if causes and (hit.term.form == "aesthetic" or "feel" in clause.words) and hit.name in _MOODS:
@@ -326,7 +347,8 @@ def _completed(claims: list[Claim], own: list[Claim]) -> list[Claim]:
             claims = [*claims, claim]
             continue
         first = claims[half]
-        stated = (first.stated[0] or claim.stated[0], first.stated[1] or claim.stated[1])
+        of_a, of_b = (claim, first) if claim.side == "A" else (first, claim)
+        stated = (of_a.stated[0], of_b.stated[1])
         mine, others = stated if first.side == "A" else stated[::-1]
         relation: Relation = (
             "more" if (mine or 0) > (others or 0) else "less" if (mine or 0) < (others or 0) else "alike"

@@ -79,6 +79,7 @@ WORDS: dict[str, tuple[str, ...]] = {
         r"unevenness of the light",
         r"uneven(?:ly)? (?:light|lighting|lit|exposure)",
         r"light falls unevenly",
+        rf"(?:light|lighting|illumination|exposure){_OF} {_BE} {_DEGREE}uneven(?:ly)?",
     ),
     "backlight": (
         r"backlight that leaves the subject dark",
@@ -114,6 +115,9 @@ WORDS: dict[str, tuple[str, ...]] = {
         r"over[- ]?saturat(?:ed|ion)",
         r"(?:too|overly|excessively) saturated|excessive saturation",
         r"garish",
+        rf"(?:saturation|colou?rs?){_OF} (?:has|have|is|are|was|were)(?: been)? "
+        r"(?:pushed|boosted|cranked(?: up)?|turned up|dialled up|dialed up) "
+        r"(?:too|way too|much too) (?:far|high|much|hard)",
     ),
     "hue_shift": (
         r"shift to unnatural hues",
@@ -213,7 +217,10 @@ WORDS: dict[str, tuple[str, ...]] = {
     ),
     "broadened": (),
     "turned": (r"turned(?= by| against)|rotated|turn of(?= \d)",),
-    "mirror": (r"mirrored(?: frame| version)?", r"flipped(?: horizontally)?"),
+    "mirror": (
+        r"mirrored(?: frame| version)?|mirror image|mirror[- ]reversed|flopped",
+        r"flipped(?: horizontally)?",
+    ),
     "tiny_crop": (r"frame that is narrower by a sliver",),
     # --- Content
     "clutter": (

@@ -18,6 +18,8 @@ from redaes.evidence.turning_words import FILLERS, VERBS, word_set
 
 WHOLE_PICTURE = word_set("brightness warmth colourfulness magenta contrast")
 """Quantities of the whole picture: a statement about one of its parts is not decided by them."""
+_THING = re.compile(r" (?:finger|thumb|object|hand|figure|person|passer-?by|blob|smudge|spot)s?(?!\w)")
+"""What an adjective before it describes, and not the picture: "a blurry thumb"."""
 _SPOKEN = {quantity.spoken: quantity.name for quantity in QUANTITIES.values()}
 _PICTURED = word_set(
     "exposure shot impression details result palette frame color photo picture ones tone detail photograph "
@@ -94,6 +96,8 @@ def hits_of(low: str, sentence: Sentence) -> list[Hit]:
 
 def _describes_something(low: str, term: Term, end: int) -> bool:
     """Whether an adjective describes what is shown, "a bright red boat", or says how much: "a clear tilt"."""
+    if term.form == "adjective" and _THING.match(low, end):
+        return True
     if term.form != "adjective" or term.quantity not in WHOLE_PICTURE | {"haze", "sharpness", "noise", "cast"}:
         return False
     if term.quantity == "sharpness" and term.pattern not in {"soft", "softer"}:  # "crisp fur"

@@ -26,7 +26,7 @@ _PLACE_WORDS: tuple[tuple[str, Place], ...] = (
     (r"right", "right"),
 )
 PLACES = re.compile(
-    r"(?<!\w)(?:in|at|on|near|across|along|around|towards|over|covers?|covering|from|of|burns out|fills|,) "
+    r"(?<!\w)(?:in|into|onto|at|on|near|across|along|around|towards|over|covers?|covering|from|of|burns out|fills|,) "
     r"(?:the |its )?"
     r"(?:far |very |extreme )?(?:" + "|".join(f"(?P<p{i}>{words})" for i, (words, _) in enumerate(_PLACE_WORDS)) + r")"
     r"(?![\w])"

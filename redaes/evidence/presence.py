@@ -6,7 +6,7 @@ import math
 
 from redaes.evidence.claims import CheckedClaim, Claim, Status
 from redaes.evidence.faults import FAULTS, Fault
-from redaes.evidence.quantities import QUANTITIES
+from redaes.evidence.quantities import QUANTITIES, Quantity
 from redaes.evidence.records import PairEvidence, Place, Registration
 from redaes.evidence.turning_words import says_clearly
 from redaes.evidence.values import decided, is_off, pair_of
@@ -26,8 +26,14 @@ AREA_FLOOR = 0.5
 ABSOLUTE = frozenset({"tilt", "border", "lettering", "impulse", "clipped_shadows", "clipped_highlights"})
 """Quantities of which none is the natural value: they tell of one picture without the other."""
 
+OF_THE_PICTURE = ABSOLUTE | {"noise", "chroma_noise", "blocking", "banding", "stripes", "pixelation", "halos"}
+"""Quantities that the way a picture was made decides. The others, such as brightness or sharpness, are the scene's as
+well: between two scenes they tell which has more, but not that either has a fault."""
+
 FAINT = frozenset({"lens_dirt", "lens_flare", "glare"})
 """Faults that can be there without a part of the scene that is seen to have changed."""
+DARK, BRIGHT = 35.0, 70.0
+"""Mean L* up to which a picture may be called underexposed, and from which overexposed, though the other is like it."""
 WEAK = frozenset({"unevenness"})
 """Quantities that a scene has of its own, and that an edit the other way lowers: they support a visible difference, and
 contradict nothing."""
@@ -93,6 +99,8 @@ def _values(claim: Claim, fault: Fault, evidence: PairEvidence) -> CheckedClaim:
         towards = seen[0] if claim.relation in {"present", "more"} else -seen[0]
         return decided(claim, "supported" if towards >= 1 else "not_measurable", telling, towards)
     if claim.relation in {"present", "more"}:
+        if first >= 1 and max(seen) < 1 and says_clearly(claim.text) and alone is None:
+            return decided(claim, "not_measurable", telling, first)  # it is there, but it is not strong
         if first >= 1:
             return decided(claim, "supported", telling, first)
         if first <= -1 and not excused:
@@ -103,9 +111,19 @@ def _values(claim: Claim, fault: Fault, evidence: PairEvidence) -> CheckedClaim:
         return _unless(alone, decided(claim, "contradicted", telling, -first, "side"))
     if alone is not None and abs(first) < 1:
         return alone
-    if abs(first) < 1 and claim.relation in {"present", "more"} and says_clearly(claim.text):
+    may_be_in_both = claim.relation == "present" and _can_have(measured[0][2], measured[0][1], telling[own])
+    if abs(first) < 1 and claim.relation in {"present", "more"} and says_clearly(claim.text) and not may_be_in_both:
         return decided(claim, "contradicted", telling, -1.0, "absent")
     return decided(claim, "not_measurable", telling, first if claim.relation in {"present", "more"} else -first)
+
+
+def _can_have(known: Quantity, way: int, value: float | None) -> bool:
+    """Whether a picture that is like the other may have the fault all the same, as the other then has it, too."""
+    if value is None:
+        return False
+    if known.name == "brightness":
+        return value >= BRIGHT if way > 0 else value <= DARK
+    return known.better == "less" and way > 0 and value >= known.visible
 
 
 def _unless(alone: CheckedClaim | None, otherwise: CheckedClaim) -> CheckedClaim:
@@ -194,8 +212,7 @@ def _crop(claim: Claim, evidence: PairEvidence) -> CheckedClaim:
 
 
 def _geometry(claim: Claim, evidence: PairEvidence) -> CheckedClaim:
-    """Mirrored or stretched: the registration tells whether the two differ so, but not which of them is the "
-    "true one."""
+    """Mirrored or stretched: the registration tells whether the two differ so, but not which is the true one."""
     registration = evidence.registration
     if registration is None or not _is_good(registration):
         return decided(claim, "not_measurable")
@@ -289,6 +306,8 @@ def _changes(claim: Claim, fault: Fault, evidence: PairEvidence) -> CheckedClaim
             return by_values
         clear = _is_good(evidence.registration) and not own and not untold
         return decided(claim, "supported", by_values.measured, 1.0) if clear else by_values
+    if own and _is_something_else(fault, claim, pair_of(evidence, "lettering")):
+        return decided(claim, "not_measurable", by_values.measured)  # something is there, and it is something else
     if own or by_values.status == "supported":
         places = [change.place for change in own]
         if claim.place is not None and places and all(_is_far(claim.place, place) for place in places):
@@ -305,6 +324,18 @@ def _changes(claim: Claim, fault: Fault, evidence: PairEvidence) -> CheckedClaim
         return decided(claim, "not_measurable", by_values.measured)
     why = "side" if others or evidence.changes else "absent"
     return decided(claim, "contradicted", by_values.measured, min(by_values.margin or -1.0, -1.0), why)
+
+
+def _is_something_else(fault: Fault, claim: Claim, lettering: tuple[float | None, float | None]) -> bool:
+    """Whether the lettering speaks against what a changed part is said to be: a finger where text was found, a text
+    where none was."""
+    a, b = lettering
+    if fault.name == "covered" or a is None or b is None:
+        return False
+    more = (a - b) * (1 if claim.side == "A" else -1)
+    known = QUANTITIES["lettering"]
+    is_text = bool(fault.shown_by) and fault.shown_by[0][0] == "lettering"
+    return more < known.noise_floor if is_text else more >= known.visible
 
 
 def _is_far(one: Place, other: Place) -> bool:

@@ -41,7 +41,8 @@ FILLERS = word_set(
     "small big semi transparent light moderate considerable substantial significant massive subject's image's "
     "overall fine image picture photo level levels amount amounts lot lots by in on at both photograph images "
     "pictures photos photographs 's this that these those all fully about roughly lightly heavily badly "
-    "strongly altogether otherwise only either such more-or-less not-so digital general full total plain"
+    "strongly altogether otherwise only either such more-or-less not-so digital general full total plain "
+    "virtually essentially effectively"
 )
 """Words that stand between what turns a statement and what it turns."""
 VERBS = word_set(

@@ -20,6 +20,10 @@ _GONE_IN = re.compile(
 )
 _MORE_SO = re.compile(
     rf"(?<!\w){_PICTURE} (?:even )?more so|\b(?:especially|particularly) (?:in )?(?P<other>[AB])(?!\w)"
+    r"|\b(?:it|this|that|they)(?:'s|'re| is| are| looks?) "
+    r"(?:even |much |far |clearly |noticeably |somewhat |slightly |a bit )?"
+    r"(?:worse|stronger|heavier|more (?:obvious|visible|pronounced|noticeable|severe)) in (?:image |photo |picture )?"
+    r"(?P<worse>[AB])(?!\w)"
 )
 _DENIAL: dict[Relation, Relation] = {
     "more": "less", "less": "more", "present": "absent", "absent": "present", "alike": "alike",
@@ -54,7 +58,7 @@ def left_unsaid(plain: str, sentence: Sentence, own: Sequence[Claim], earlier: S
     match = _MORE_SO.search(plain, start, end)
     shared = [claim for claim in own if claim.side == "both" and claim.relation == "present" and claim.quantity]
     if match is not None and shared and shared[-1].end <= match.start():
-        side = match["side"] or match["other"]
+        side = match["side"] or match["other"] or match["worse"]
         found.append(
             Claim(
                 text=plain[match.start() : match.end()],

@@ -51,6 +51,10 @@ def wrong_figure(found: CheckedClaim, quantity: Quantity, evidence: PairEvidence
     if not quoted or found.why == "sign":
         return None
     wrong = [abs(stated - value) for stated, value in quoted if is_off(stated, value, quantity.noise_floor)]
+    if not wrong and len(quoted) == 2:  # each within a fifth, and yet a difference that is not there
+        said, true = (pair[0] - pair[1] for pair in zip(*quoted, strict=True))
+        if abs(said) >= 2 * quantity.visible and abs(true) < quantity.visible:
+            wrong = [abs(said - true)]
     if wrong:
         return decided(claim, "contradicted", measured, -max(wrong) / quantity.noise_floor, "figure")
     states_more = claim.relation != "present" or claim.fault is not None

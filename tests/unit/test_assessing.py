@@ -19,6 +19,7 @@ from redaes.backends.base import Request
 from redaes.backends.scripted import ScriptedBackend
 from redaes.backends.temperatures import FILE, Temperature, read_temperatures, write_temperatures
 from redaes.errors import BackendError, InputError
+from redaes.evidence.checking import check_rationale
 from redaes.evidence.claims import CheckedClaim, Claim, Claims, Status
 from redaes.evidence.quantities import QUANTITIES
 from redaes.evidence.records import Measurements, PairEvidence
@@ -105,6 +106,20 @@ def test_the_summary_counts_and_quotes_what_is_false() -> None:
 def test_where_nothing_is_confirmed_the_summary_says_so(statuses: tuple[Status, ...], says: str) -> None:
     claims = Claims(checked=tuple(_claim("A is noisier", "noise", one) for one in statuses), version="test")
     assert summary(claims, "forward").startswith(says)
+
+
+def test_what_is_alike_in_both_is_not_said_to_be_absent() -> None:
+    dark = _evidence({"vignetting": 1.1, "tilt": 4.0}, {"vignetting": 1.06, "tilt": 0.1})
+    for text, says in (
+        (
+            "A shows clearly more vignetting.",
+            "(the two hardly differ in it: measured darkening of the corners 1.1 in A",
+        ),
+        ("B is tilted.", "(there is none: measured tilt 4.0 in A, 0.1 in B"),
+    ):
+        assert says in summary(check_rationale(text, dark), "forward")
+    both = _evidence({"tilt": 4.0}, {"tilt": 4.0})
+    assert "(there is some: measured tilt 4.0 in A" in summary(check_rationale("A is level.", both), "forward")
 
 
 def test_contradicted_words_are_marked_and_none_is_lost() -> None:

@@ -217,6 +217,46 @@ def test_lettering_that_was_not_found_contradicts_only_with_two_views_that_agree
     assert found("A shows a watermark.", evidence(SAME_VIEW, lettering=(0.0, 0.0))) == "contradicted absent"
 
 
+def test_a_changed_part_is_no_finger_where_it_is_lettering_and_no_text_where_there_is_none() -> None:
+    text = evidence(SAME_VIEW, finger("A"), lettering=(6.0, 0.0))
+    none = evidence(SAME_VIEW, finger("A"), lettering=(0.0, 0.0))
+    for told in ("A shows an obstruction by a finger.", "A has clutter along the borders.", "Power lines cross A."):
+        assert found(told, text) == "not_measurable"
+        assert found(told, none) == "supported"
+    assert found("A shows a watermark.", text) == "supported"
+    assert found("A shows a watermark.", none) == "not_measurable"
+
+
+def test_what_both_may_have_is_not_contradicted_because_they_are_alike() -> None:
+    assert found("A suffers from strong grain.", evidence(noise=(6.0, 6.1))) == "not_measurable"
+    assert found("A suffers from strong grain.", evidence(noise=(0.3, 0.2))) == "contradicted absent"
+    assert found("A suffers from strong underexposure.", evidence(brightness=(15.0, 15.1))) == "not_measurable"
+    assert found("A suffers from strong underexposure.", evidence(brightness=(55.0, 55.1))) == "contradicted absent"
+    assert found("A is clearly noisier.", evidence(noise=(6.0, 6.1))) == "contradicted absent"
+
+
+def test_a_fault_that_is_called_strong_is_confirmed_only_where_one_sees_it() -> None:
+    assert found("A suffers from strong overexposure.", evidence(brightness=(53.0, 52.0))) == "not_measurable"
+    assert found("A is much brighter.", evidence(brightness=(53.0, 52.0))) == "not_measurable"
+    assert found("A is brighter.", evidence(brightness=(53.0, 52.0))) == "supported"
+    assert found("A is slightly overexposed.", evidence(brightness=(53.0, 52.0))) == "supported"
+    assert found("A suffers from strong overexposure.", evidence(brightness=(63.0, 52.0))) == "supported"
+
+
+def test_figures_that_make_a_difference_of_none() -> None:
+    near = evidence(brightness=(64.0, 61.0))  # each figure is within a fifth
+    assert found("A is brighter: brightness 70 against 53.", near) == "contradicted figure"
+    assert found("A is brighter: brightness 66 against 60.", near) == "supported"
+
+
+def test_faults_that_scenes_differ_in_are_not_told_from_two_scenes() -> None:
+    known = evidence(magenta=(4.0, 17.0), motion=(0.0, 0.3), noise=(1.0, 6.0))
+    claims = extract("B has a magenta cast. B shows motion blur. B shows grain. B is noisier. B is more magenta.")
+    statuses = [one.status for one in check(claims, known, unrelated=True).checked]
+    assert statuses == ["not_measurable", "not_measurable", "supported", "supported", "supported"]
+    assert {one.status for one in check(claims, known).checked} == {"supported"}
+
+
 # --- How the views lie -----------------------------------------------------------------------------------------------
 
 

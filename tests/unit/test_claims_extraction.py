@@ -193,3 +193,32 @@ def test_words_in_random_order_take_no_longer() -> None:
     begin = time.process_time()
     extract(text)
     assert time.process_time() - begin < 2.0
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("I wouldn't say A is sharper.", [("A", "less", "sharpness", None)]),
+        ("I don't think that B is noisier.", [("B", "less", "noise", None)]),
+        ("A blurry thumb intrudes into the lower left corner of B.", [("B", "present", None, "lower left")]),
+        ("The background is sharp in A.", [("A", "present", None, None)]),  # another plane than the subject's
+        ("B's lighting is uneven.", [("B", "present", "unevenness", None)]),
+        ("B is brighter on the left than on the right.", []),  # of parts of one picture
+        ("B is the mirror image of A.", [("B", "present", None, None)]),
+        ("In terms of brightness the two are virtually indistinguishable.", [("both", "alike", "brightness", None)]),
+        ("Saturation has been pushed too far in B.", [("B", "present", "colourfulness", None)]),
+        ("B is too dark; the first, by contrast, is sharp.", [
+            ("B", "present", "brightness", None), ("A", "more", "sharpness", None),
+        ]),
+        ("Both suffer from noise, but it's worse in A.", [
+            ("both", "present", "noise", None), ("A", "more", "noise", None),
+        ]),
+    ],
+)  # fmt: skip
+def test_manners_of_speaking(text: str, expected: list[tuple[str, str, str | None, str | None]]) -> None:
+    assert [(one.side, one.relation, one.quantity, one.place) for one in extract(text)] == expected
+
+
+def test_a_figure_of_nought_is_a_figure() -> None:
+    (claim,) = extract("A: noise 0. B: noise 4.2.")
+    assert (claim.side, claim.relation, claim.stated) == ("A", "less", (0.0, 4.2))
