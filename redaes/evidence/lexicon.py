@@ -83,6 +83,11 @@ _CRITICS: tuple[Term, ...] = (
     *_more("vignetting", "dark(?:er)? (?:corners|edges)"),
     *_more("vignetting", r"corners(?: (?:in|of) [ab])? (?:are|look|get) (?:much )?dark(?:er)?"),
     *_more("vignetting", "darkens (?:the|its) corners"),
+    *_more("vignetting", r"(?:corners|edges)(?: (?:in|of) [ab])? (?:are|look|get) (?:\w+ly )?dark(?:er)? than "
+           r"(?:the|its) (?:cent(?:re|er)|middle)"),
+    *_less("clipped_highlights", r"(?:handles?|controls?) (?:the |its )?highlights (?:better|well)"),
+    *_more("warmth", r"(?:looks?|appears?) (?:too|overly) yellow"),
+    *_less("warmth", r"(?:looks?|appears?) (?:too|overly) blue"),
     # --- Colour
     *_more(
         "colourfulness",

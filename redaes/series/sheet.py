@@ -10,6 +10,7 @@ from html import escape
 from pathlib import Path
 
 from redaes.assessing.measured import Measured, marked
+from redaes.assessing.words import NO_DIFFERENCE
 from redaes.errors import ImageError
 from redaes.evidence.claims import Claims
 from redaes.images import load_image
@@ -119,9 +120,13 @@ def _in_words(told: Told) -> str:
         facts.append(f"{told.probability:.0%} that the best is better than the next one")
     if told.delta is not None:
         facts.append(f"{told.delta:+.1f} points")
-    text = f"<b>{escape(', '.join(facts))}.</b> "
+    known = escape(", ".join(facts)) + ". " if facts else ""
     if told.undecided is not None:
-        text = f"<b>{escape(told.undecided[:1].upper() + told.undecided[1:])}.</b> {escape(', '.join(facts))}. "
+        text = f"<b>{escape(told.undecided[:1].upper() + told.undecided[1:])}.</b> {known}"
+    elif told.winner == "tie":
+        text = f"<b>{NO_DIFFERENCE}.</b> {known}"
+    else:
+        text = f"<b>{known.rstrip()}</b> " if known else ""
     if told.winner == "B":
         text += "Asked for reasons, the model prefers the next one. "
     if told.rationale is not None:

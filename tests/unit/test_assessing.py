@@ -81,6 +81,9 @@ CLAIMS = Claims(
 )
 
 
+CLAIMS_OF_WARMTH = check_rationale("A is warmer.", EVIDENCE)
+
+
 # --- words --------------------------------------------------------------------------------------------------
 
 
@@ -109,17 +112,10 @@ def test_where_nothing_is_confirmed_the_summary_says_so(statuses: tuple[Status, 
 
 
 def test_what_is_alike_in_both_is_not_said_to_be_absent() -> None:
-    dark = _evidence({"vignetting": 1.1, "tilt": 4.0}, {"vignetting": 1.06, "tilt": 0.1})
-    for text, says in (
-        (
-            "A shows clearly more vignetting.",
-            "(the two hardly differ in it: measured darkening of the corners 1.1 in A",
-        ),
-        ("B is tilted.", "(there is none: measured tilt 4.0 in A, 0.1 in B"),
-    ):
-        assert says in summary(check_rationale(text, dark), "forward")
-    both = _evidence({"tilt": 4.0}, {"tilt": 4.0})
-    assert "(there is some: measured tilt 4.0 in A" in summary(check_rationale("A is level.", both), "forward")
+    dark = _evidence({"vignetting": 1.1, "tilt": 4.0}, {"vignetting": 1.06, "tilt": 4.0})
+    said = summary(check_rationale("A shows clearly more vignetting.", dark), "forward")
+    assert "(the two hardly differ in it: measured darkening of the corners 1.1 in A" in said
+    assert "(there is some: measured tilt 4.0 in A" in summary(check_rationale("A is level.", dark), "forward")
 
 
 def test_contradicted_words_are_marked_and_none_is_lost() -> None:
@@ -137,6 +133,15 @@ def test_the_table_has_what_is_spoken_of_and_then_what_is_seen() -> None:
     ]  # fmt: skip
     assert [row.quantity for row in table(EVIDENCE, None)] == ["noise", "brightness"]  # the contrast is alike
     assert rows[0].shares() == (1.0, pytest.approx(0.15))
+    for first, second, bars in (
+        (-14.0, -7.0, (0.5, 1.0)),  # the less blue one has more warmth
+        (0.5, -0.3, (1.0, 0.0)),
+        (0.0, -3.0, (0.0, 0.0)),
+        (-2.0, -2.0, (1.0, 1.0)),
+        (0.0, 0.0, (0.0, 0.0)),
+    ):
+        (row,) = table(_evidence({"warmth": first}, {"warmth": second}), CLAIMS_OF_WARMTH)
+        assert row.shares() == bars
     many = {name: 99.0 for name in ("noise", "haze", "cast", "border", "tilt", "halos", "banding", "impulse")}
     assert len(table(_evidence(many, dict.fromkeys(many, 0.0)), None)) == MOST_ROWS
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 import os
 import re
@@ -286,6 +287,10 @@ def test_the_contact_sheet_says_what_is_undecided_and_what_is_false(tmp_path: Pa
     page = sheet.series_head("0001", 2, None, undecided)
     assert "<b>Undecided: the answer changes with the order.</b>" in page
     assert "No usable explanation" not in page
+    tie = dataclasses.replace(undecided, winner="tie", undecided=None, probability=None, delta=None)
+    page = sheet.series_head("0001", 2, None, tie)
+    assert "<b>No visible difference.</b>" in page
+    assert "<b>.</b>" not in page
 
 
 def test_a_finished_run_asks_nothing_again(folder: Path, tmp_path: Path) -> None:
