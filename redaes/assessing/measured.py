@@ -57,17 +57,9 @@ class Measured(Record):
         return f"{round(value, self.digits) + 0.0:.{self.digits}f} {self.unit}".rstrip()  # no minus before a zero
 
     def shares(self) -> tuple[float, float]:
-        """Lengths of the two bars, in [0, 1]; who has more has the longer one.
-
-        Of a value below zero and one above, such as corners lighter and darker than the middle, the one below has none.
-        """
-        smaller, larger = sorted((self.first, self.second))
-        if larger == 0.0:
-            return (0.0, 0.0)
-        if larger == smaller:
-            return (1.0, 1.0)
-        length = smaller / larger if smaller > 0 else larger / smaller if larger < 0 else 0.0
-        return (1.0, length) if self.first > self.second else (length, 1.0)
+        """Lengths of the two bars, in [0, 1]: the larger value fills it, and one below zero has none."""
+        largest = max(self.first, self.second)
+        return (max(0.0, self.first) / largest, max(0.0, self.second) / largest) if largest > 0 else (0.0, 0.0)
 
 
 def table(evidence: PairEvidence, claims: Claims | None) -> tuple[Measured, ...]:

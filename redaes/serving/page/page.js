@@ -155,13 +155,11 @@ function reasons({ rationale, claims }) {
 
 function measuredRow(row) {
   const line = make("tr");
-  // Who has more has the longer bar; of a value below zero and one above, the one below has none.
-  const [smaller, larger] = [Math.min(row.first, row.second), Math.max(row.first, row.second)];
-  const length = smaller > 0 ? smaller / larger : larger < 0 ? larger / smaller : 0;
+  const largest = Math.max(row.first, row.second);
   const cells = [row.first, row.second].map((value) => {
     const cell = make("td");
     const bar = make("span", undefined, "bar");
-    bar.style.width = `${100 * (value !== larger ? length : larger === 0 ? 0 : 1)}%`;
+    bar.style.width = `${largest > 0 ? 100 * Math.max(0, value) / largest : 0}%`;  // below zero there is none
     cell.append(make("span", `${value.toFixed(row.digits).replace(/^-(0(\.0+)?)$/, "$1")} ${row.unit}`.trim(), "figure"), bar);
     return cell;
   });
