@@ -14,6 +14,9 @@ from redaes.types import TIE_MARGIN
 if TYPE_CHECKING:
     from rich.text import Text
 
+EVEN = 0.505
+"""A probability below it is printed as 50 %: it leans nowhere."""
+
 _BAR = 12
 """Length of the longest bar, in characters."""
 
@@ -64,7 +67,8 @@ def _verdict(result: Result) -> tuple[str, list[str]]:
         title = UNDECIDED[result.undecided]
         if probability is not None:
             leaning, share = (first, probability) if probability >= 0.5 else (second, 1.0 - probability)
-            lines.append(f"leaning      to {leaning}, {share:.0%}: not enough to call it better")
+            towards = f"to {leaning}, {share:.0%}" if share >= EVEN else "to neither"
+            lines.append(f"leaning      {towards}; an answer that contradicts itself calls no picture better")
     elif winner == "tie":
         title = NO_DIFFERENCE
         lines.append(f"difference   below {TIE_MARGIN} points: a tie")
@@ -80,7 +84,7 @@ def _verdict(result: Result) -> tuple[str, list[str]]:
     if result.factors:
         lines.append(f"decided by   {', '.join(result.factors)}")
     agreed = consistency(result.order_consistent, result.undecided)
-    if agreed is not None:
+    if agreed is not None and result.undecided != "orders":  # then the title says it
         lines.append(f"consistency  {agreed}")
     return title, lines
 

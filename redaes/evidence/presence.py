@@ -140,6 +140,10 @@ def _alone(claim: Claim, fault: Fault, evidence: PairEvidence, own: int) -> Chec
     value, known = pair[own], QUANTITIES[told]
     if value is None:
         return None
+    other = pair[1 - own]
+    as_much = other is not None and abs(abs(value) - abs(other)) < known.noise_floor
+    if abs(value) >= known.visible and as_much and claim.relation != "absent" and says_clearly(claim.text):
+        return None  # the other has as much: nothing that stands out in one of the two
     if abs(value) >= known.visible:
         return _told(claim, pair, abs(value) / known.noise_floor, holds=claim.relation == "present")
     if abs(value) <= known.noise_floor:

@@ -14,6 +14,7 @@ from PIL import Image
 from redaes.answers import render_verdict
 from redaes.assessing import reasons
 from redaes.assessing.measured import MOST_ROWS, marked, summary, swapped, table
+from redaes.assessing.terminal import show
 from redaes.assessor import Assessor, Result
 from redaes.backends.base import Request
 from redaes.backends.scripted import ScriptedBackend
@@ -334,3 +335,16 @@ def test_the_same_picture_twice_is_not_checked() -> None:
 
 def load_array(array: NDArray[np.uint8]) -> LoadedImage:
     return LoadedImage(Image.fromarray(array), ImageRef(id="same", path=Path("same.png")), ())
+
+
+def test_an_undecided_answer_that_leans_nowhere_says_so_and_names_the_order_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Image.new("RGB", (64, 64), "gray").save(tmp_path / "p.png")
+    picture = load_image(tmp_path / "p.png")
+    backend = ScriptedBackend([_answer(2.0), _answer(2.0)], [_odds(2.0), _odds(2.0)])
+    (result,) = Assessor(backend).compare_many([(picture, picture)])
+    show(result)
+    said = capsys.readouterr().out
+    assert "leaning      to neither" in said
+    assert said.count("the answer changes with the order") == 1

@@ -235,6 +235,13 @@ def test_what_both_may_have_is_not_contradicted_because_they_are_alike() -> None
     assert found("A is clearly noisier.", evidence(noise=(6.0, 6.1))) == "contradicted absent"
 
 
+def test_what_the_other_has_as_much_of_confirms_nothing_of_one() -> None:
+    assert found("What stands out in B is a strong tilt.", evidence(SAME_VIEW, tilt=(5.5, 5.5))) == "not_measurable"
+    assert found("What stands out in B is a strong tilt.", evidence(SAME_VIEW, tilt=(0.2, 5.5))) == "supported"
+    assert found("Both are tilted.", evidence(SAME_VIEW, tilt=(5.5, 5.5))) == "supported"
+    assert found("B is level.", evidence(SAME_VIEW, tilt=(5.5, 5.5))) == "contradicted absent"
+
+
 def test_a_fault_that_is_called_strong_is_confirmed_only_where_one_sees_it() -> None:
     assert found("A suffers from strong overexposure.", evidence(brightness=(53.0, 52.0))) == "not_measurable"
     assert found("A is much brighter.", evidence(brightness=(53.0, 52.0))) == "not_measurable"
