@@ -109,7 +109,7 @@ WORDS: dict[str, tuple[str, ...]] = {
     "saturation_down": (
         r"loss of colou?r",
         r"de[- ]?saturat(?:ed|ion)|under[- ]?saturat(?:ed|ion)",
-        r"drained|colou?rless",
+        r"drained|colou?rless|monochrom(?:e|atic)|gr[ea]y[- ]?scale",
     ),
     "saturation_up": (
         r"over[- ]?saturat(?:ed|ion)",

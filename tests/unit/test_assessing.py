@@ -340,10 +340,11 @@ def load_array(array: NDArray[np.uint8]) -> LoadedImage:
 def test_an_undecided_answer_that_leans_nowhere_says_so_and_names_the_order_once(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    Image.new("RGB", (64, 64), "gray").save(tmp_path / "p.png")
-    picture = load_image(tmp_path / "p.png")
+    for name in ("gray", "brown"):
+        Image.new("RGB", (64, 64), name).save(tmp_path / f"{name}.png")
+    pair = load_image(tmp_path / "gray.png"), load_image(tmp_path / "brown.png")
     backend = ScriptedBackend([_answer(2.0), _answer(2.0)], [_odds(2.0), _odds(2.0)])
-    (result,) = Assessor(backend).compare_many([(picture, picture)])
+    (result,) = Assessor(backend).compare_many([pair])
     show(result)
     said = capsys.readouterr().out
     assert "leaning      to neither" in said

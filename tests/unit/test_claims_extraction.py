@@ -204,6 +204,7 @@ def test_words_in_random_order_take_no_longer() -> None:
         ("The background is sharp in A.", [("A", "present", None, None)]),  # another plane than the subject's
         ("B's lighting is uneven.", [("B", "present", "unevenness", None)]),
         ("B is brighter on the left than on the right.", []),  # of parts of one picture
+        ("B is monochrome.", [("B", "present", "colourfulness", None)]),
         ("B is the mirror image of A.", [("B", "present", None, None)]),
         ("In terms of brightness the two are virtually indistinguishable.", [("both", "alike", "brightness", None)]),
         ("Saturation has been pushed too far in B.", [("B", "present", "colourfulness", None)]),
