@@ -11,6 +11,7 @@ what it cannot.
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from redaes.evidence.claims import Claim, Relation
 from redaes.evidence.clauses import RIVAL, Clause, Sentence, Subject, Token, lowered, sentences, straight
@@ -39,9 +40,12 @@ _MOODS = word_set("cold cool warm bright dark dim dull flat pale")
 """What light and colour may make a scene look like."""
 _DENIED = re.compile(
     r"\b(?:wouldn't|would not|don't|do not|can't|cannot|couldn't|could not) (?:really |quite |honestly )?"
-    r"(?:say|think|believe|call|claim|argue|agree)(?: that)? [^,.;:]{0,20}$"
+    r"(?:say|think|believe|call|claim|argue|agree|be (?:called|said to be|described as|considered))(?: that)?"
+    r" [^,.;:]{0,20}$"
 )
 """What denies the statement that it leads to."""
+_FAVOURS = re.compile(r" (?:favou?rs|goes to|speaks for|is in favou?r of) ")
+"""What makes a quantity better in the picture that follows: "noise favours B"."""
 _INSIDE = re.compile(
     r" (?:on|at|in|towards|to) (?:the|its) [a-z]+(?:[ -][a-z]+)? than (?:on|at|in|towards|to) (?:the|its) "
     r"(?:left|right|top|bottom|upper|lower|middle|cent|other|edges|corners|foreground|background)"
@@ -101,6 +105,8 @@ def _relations(plain: str, low: str, sentence: Sentence, hits: list[Hit]) -> Non
             continue  # "the bright blue top"
         if hit.term.quantity in WHOLE_PICTURE and hit.term.form == "adjective" and _of_a_region(low, clause, hit):
             hit.term = Term(hit.term.pattern, "aesthetic")
+        if hit.term.form in {"noun", "fault"} and _FAVOURS.match(low, hit.end):
+            hit.turn = replace(hit.turn, quality=1)
         denied = _DENIED.search(low, sentence.start, hit.start) is not None
         if denied:
             hit.turn, wished = hit.turn.negated(), False

@@ -60,6 +60,7 @@ _CRITICS: tuple[Term, ...] = (
     *_less("brightness", "underlit", "dark[- ]looking"),
     *_nouns("brightness", "(?:overall )?brightness(?: levels?)?", "luminance", "lightness", "light"),
     *_nouns("brightness", "exposure(?: levels?)?"),
+    *_nouns("brightness", "(?<=similarly )exposed|(?<=equally )exposed|(?<=identically )exposed"),
     *_nouns("brightness", "darkness", sign=-1),
     *_more("contrast", "(?:higher|stronger|richer) in contrast", "contrasty", "contrastier", "high[- ]contrast"),
     *_more("contrast", "punchy", "punchier"),

@@ -34,6 +34,8 @@ class Turn:
     negative: bool = False
     scarcely: bool = False
     alike: bool = False
+    as_much: bool = False
+    """Likeness is said with "as": denied, it is less."""
     alike_between: bool = False
     """There is "no difference" in it."""
     unsaid: bool = False
@@ -72,6 +74,7 @@ class Turn:
             negative=self.negative != other.negative,
             scarcely=self.scarcely or other.scarcely,
             alike=self.alike or other.alike,
+            as_much=self.as_much or other.as_much,
             alike_between=self.alike_between,
             unsaid=self.unsaid,
             neither=self.neither,
@@ -100,7 +103,7 @@ def _taken(turn: Turn, word: str) -> Turn | None:
     if word in words.NOT:
         return replace(turn, negative=not turn.negative)
     if word in words.ALIKE or word == "as":
-        return replace(turn, alike=True)
+        return replace(turn, alike=True, as_much=turn.as_much or word == "as")
     if word in words.LOW:
         return replace(turn, amount=turn.amount or -1)
     if word in words.HIGH:
@@ -256,6 +259,8 @@ def relation_of(term: Term, turn: Turn, side: Subject, said: str, *, wished: boo
     sign = _direction(term, turn, said)
     if turn.alike and not turn.negative and sign is not None:
         return "alike", True
+    if turn.alike and turn.negative and turn.as_much and term.form == "noun":
+        return (None, False) if side == "both" else ("less" if term.sign > 0 else "more", False)
     if turn.alike and term.form == "noun":
         return ("alike", True) if not turn.negative else (None, False)
     if sign is None:
@@ -314,6 +319,8 @@ def _of_fault(term: Term, turn: Turn, side: Subject, said: str, *, wished: bool)
         )
     if turn.alike and not turn.negative:
         return "alike", True
+    if turn.alike and turn.as_much and not both:
+        return ("less" if term.quantity is None or term.sign > 0 else "more"), False
     degree = turn.degree or -turn.quality or (-1 if turn.amount < 0 else 0)
     if (turn.negative and not degree) or (turn.scarcely and not degree):
         return "absent", both

@@ -204,6 +204,13 @@ def test_words_in_random_order_take_no_longer() -> None:
         ("The background is sharp in A.", [("A", "present", None, None)]),  # another plane than the subject's
         ("B's lighting is uneven.", [("B", "present", "unevenness", None)]),
         ("B is brighter on the left than on the right.", []),  # of parts of one picture
+        ("A can't be called sharp.", [("A", "less", "sharpness", None)]),
+        ("A doesn't show nearly as much grain as B.", [("A", "less", "noise", None)]),
+        ("B doesn't have as much contrast as A.", [("B", "less", "contrast", None)]),
+        ("Both frames are similarly exposed.", [("both", "alike", "brightness", None)]),
+        ("Sharpness favors A, while noise favors B.", [
+            ("A", "more", "sharpness", None), ("B", "less", "noise", None),
+        ]),
         ("B is monochrome.", [("B", "present", "colourfulness", None)]),
         ("B is the mirror image of A.", [("B", "present", None, None)]),
         ("In terms of brightness the two are virtually indistinguishable.", [("both", "alike", "brightness", None)]),
