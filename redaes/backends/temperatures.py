@@ -61,7 +61,10 @@ def read_temperatures(folder: Path | None) -> tuple[Temperature, ...]:
     if file is None or not file.is_file():
         return ()
     try:
-        return tuple(Temperature.model_validate(one) for one in json.loads(file.read_text(encoding="utf-8")))
+        found = json.loads(file.read_text(encoding="utf-8"))
+        if not isinstance(found, list):
+            raise TypeError(f"it holds a {type(found).__name__}")
+        return tuple(Temperature.model_validate(one) for one in found)
     except (OSError, ValueError, TypeError, ValidationError) as error:
         raise BackendError(
             f"{file} is no list of temperatures ({error}); write it anew with eval/calibrate.py, or delete it to do "

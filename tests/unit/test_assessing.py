@@ -349,3 +349,10 @@ def test_an_undecided_answer_that_leans_nowhere_says_so_and_names_the_order_once
     said = capsys.readouterr().out
     assert "leaning      to neither" in said
     assert said.count("the answer changes with the order") == 1
+
+
+@pytest.mark.parametrize("content", ["{}", '""', "null", "3"])
+def test_temperatures_that_are_no_list_are_damaged(tmp_path: Path, content: str) -> None:
+    (tmp_path / FILE).write_text(content)
+    with pytest.raises(BackendError, match="is no list of temperatures"):
+        read_temperatures(tmp_path)
