@@ -217,7 +217,7 @@ def test_held_out_pairs_of_a_red_dataset(red_folder: Path, tmp_path: Path) -> No
         label = pairs.get(f"{first}\t{second}", 1 - pairs.get(f"{second}\t{first}", 0.5))
         if label != 0.5:
             agree.append((label > 0.5) == (one.label > 0.5))
-    assert len(agree) > 20
+    assert len(agree) > 15
     assert sum(agree) / len(agree) > 0.95  # the order of a series explains the labels of its pairs
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,9 @@ import pytest
 from redaes.errors import TrainingError
 from redaes.evidence.extraction import VERSION as CLAIMS_VERSION
 from redaes.evidence.records import VERSION as EVIDENCE_VERSION
-from redaes.records import load_pairs
+from redaes.records import load_pairs, shards
 from redaes.rewards.plugins import COLUMNS
+from redaes.table_cache import results_of
 from redaes.training import grpo
 from redaes.training.grpo import RankingConfig, run_grpo
 from redaes.training.measuring import measure_training_pairs
@@ -66,6 +68,8 @@ def test_a_run_with_own_components_and_what_is_measured(
     stage, config = arguments(tiny_model, red_folder, out, *given, rewards=rewards)
     pickle.dumps(config)  # as the trainer does
     assert config.components == [*rewards, "length", "redness"]
+    for shard in shards(red_folder, "train"):  # the same contents may have been measured before
+        shutil.rmtree(results_of(shard, EVIDENCE_VERSION), ignore_errors=True)
     final = run_grpo(stage, config)
     n_pairs = len(load_pairs(red_folder, "train"))
     assert f"evidence: {n_pairs} of {n_pairs} pairs measured" in capsys.readouterr().err
