@@ -92,8 +92,12 @@ Such an edit counts as a degradation only where it moves the quantity further fr
 """
 
 
-OF_TIES = frozenset({"brightness", "contrast", "colourfulness", "sharpness", "noise"})
-"""What is measured where no fault says what to look at."""
+OF_TIES = frozenset(
+    {"brightness", "contrast", "dynamic_range", "clipped_shadows", "clipped_highlights", "haze", "vignetting"}
+    | {"unevenness", "colourfulness", "warmth", "magenta", "cast", "sharpness", "centre_sharpness", "edge_width"}
+    | {"motion", "halos", "noise", "chroma_noise", "impulse", "stripes"}
+)
+"""What is measured where no fault says what to look at: what two pictures can have alike."""
 
 
 def might_improve(operation: str, before: Measurements, after: Measurements) -> bool:

@@ -18,7 +18,7 @@ from redaes.datagen.rationales import Look, Seen, contradictions, look
 from redaes.datagen.sources import Source
 from redaes.errors import InputError
 from redaes.evidence.pair import measure_pair
-from redaes.evidence.picture import measure
+from redaes.evidence.picture import Planes, measure, measured_along
 from redaes.evidence.quantities import QUANTITIES
 from redaes.evidence.records import Change, Measurements, PairEvidence, Registration
 from redaes.records import PairRecord
@@ -76,6 +76,10 @@ class Stored:
         with Image.open(io.BytesIO(self.data)) as image:
             return np.asarray(image.convert("RGB"))
 
+    @cached_property
+    def _planes(self) -> Planes:
+        return Planes(self.pixels)
+
     def measurements(self, only: frozenset[str] | None = None) -> Measurements:
         """What is measured in it.
 
@@ -85,9 +89,10 @@ class Stored:
         """
         missing = frozenset(QUANTITIES if only is None else only) - self._asked
         if missing or self._measured is None:
-            new = measure(self.pixels, missing)
+            new = measure(self._planes, missing)
             old = self._measured
-            self._asked |= missing | new.values.keys()
+            # What this picture does not show enough of is asked for in vain, once.
+            self._asked |= measured_along(missing)
             if old is not None:
                 values = {name: {**old.values, **new.values}[name] for name in QUANTITIES
                           if name in old.values or name in new.values}  # fmt: skip

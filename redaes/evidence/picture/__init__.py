@@ -9,20 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 
-from redaes.evidence.picture.colour import measure_colour
-from redaes.evidence.picture.focus import measure_focus
-from redaes.evidence.picture.frame import find_inner, measure_frame
+from redaes.evidence.picture.colour import measure_cast, measure_colourfulness, measure_tint
+from redaes.evidence.picture.focus import measure_halos, measure_motion, measure_sharpness, measure_widths
+from redaes.evidence.picture.frame import measure_frame
 from redaes.evidence.picture.geometry import measure_geometry
 from redaes.evidence.picture.gradients import measure_gradients
-from redaes.evidence.picture.grids import measure_grids
+from redaes.evidence.picture.grids import measure_blocking, measure_pixelation
 from redaes.evidence.picture.lettering import measure_lettering
-from redaes.evidence.picture.noise import measure_noise
+from redaes.evidence.picture.noise import measure_blotches, measure_grain, measure_impulse, measure_stripes
 from redaes.evidence.picture.planes import ByteImage, Planes
-from redaes.evidence.picture.tone import measure_tone
+from redaes.evidence.picture.tone import measure_clipping, measure_evenness, measure_haze, measure_light
 from redaes.evidence.quantities import QUANTITIES
 from redaes.evidence.records import Measurements, Place
 
-__all__ = ["measure"]
+__all__ = ["Planes", "measure", "measured_along"]
 
 
 Part = Callable[[Planes], tuple[dict[str, float], dict[str, Place]]]
@@ -37,28 +37,41 @@ def _placeless(part: Callable[[Planes], dict[str, float]]) -> Part:
 
 
 _PARTS: tuple[tuple[frozenset[str], Part], ...] = (
-    (
-        frozenset({"brightness", "contrast", "dynamic_range", "clipped_shadows", "clipped_highlights", "haze"})
-        | {"vignetting", "unevenness"},
-        lambda planes: measure_tone(planes, find_inner(planes)),
-    ),
-    (frozenset({"colourfulness", "warmth", "magenta", "cast"}), _placeless(measure_colour)),
-    (frozenset({"sharpness", "centre_sharpness", "edge_width", "motion", "halos"}), measure_focus),
-    (frozenset({"noise", "chroma_noise", "impulse", "stripes"}), _placeless(measure_noise)),
-    (frozenset({"blocking", "pixelation"}), _placeless(measure_grids)),
+    (frozenset({"brightness", "contrast", "dynamic_range"}), _placeless(measure_light)),
+    (frozenset({"clipped_shadows", "clipped_highlights"}), measure_clipping),
+    (frozenset({"haze"}), _placeless(measure_haze)),
+    (frozenset({"vignetting", "unevenness"}), _placeless(measure_evenness)),
+    (frozenset({"colourfulness"}), _placeless(measure_colourfulness)),
+    (frozenset({"warmth", "magenta"}), _placeless(measure_tint)),
+    (frozenset({"cast"}), _placeless(measure_cast)),
+    (frozenset({"sharpness", "centre_sharpness"}), measure_sharpness),
+    (frozenset({"edge_width"}), _placeless(measure_widths)),
+    (frozenset({"motion"}), _placeless(measure_motion)),
+    (frozenset({"halos"}), _placeless(measure_halos)),
+    (frozenset({"noise"}), _placeless(measure_grain)),
+    (frozenset({"chroma_noise"}), _placeless(measure_blotches)),
+    (frozenset({"impulse"}), _placeless(measure_impulse)),
+    (frozenset({"stripes"}), _placeless(measure_stripes)),
+    (frozenset({"blocking"}), _placeless(measure_blocking)),
+    (frozenset({"pixelation"}), _placeless(measure_pixelation)),
     (frozenset({"banding"}), _placeless(_gradients)),
     (frozenset({"tilt", "keystone"}), _placeless(measure_geometry)),
-    (frozenset({"border"}), _placeless(lambda planes: measure_frame(planes, find_inner(planes)))),
+    (frozenset({"border"}), _placeless(measure_frame)),
     (frozenset({"lettering"}), measure_lettering),
 )
 """What measures which quantities."""
 
 
-def measure(image: ByteImage, only: Collection[str] | None = None) -> Measurements:
+def measured_along(only: Collection[str]) -> frozenset[str]:
+    """Those quantities with the ones that are measured in one go with them."""
+    return frozenset().union(*(names for names, _ in _PARTS if not names.isdisjoint(only)))
+
+
+def measure(image: ByteImage | Planes, only: Collection[str] | None = None) -> Measurements:
     """Measures one picture, the same in every run.
 
     Args:
-        image: (H, W, 3) sRGB bytes.
+        image: (H, W, 3) sRGB bytes, or the planes of them, which keep what several quantities need.
         only: quantities that are wanted, which saves the time that the others take; None: all.
 
     Returns:
@@ -68,7 +81,7 @@ def measure(image: ByteImage, only: Collection[str] | None = None) -> Measuremen
     Raises:
         InputError: not an RGB byte picture.
     """
-    planes = Planes(image)
+    planes = image if isinstance(image, Planes) else Planes(image)
     found: dict[str, float] = {}
     places: dict[str, Place] = {}
     for names, part in _PARTS:

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from redaes.evidence.picture.planes import ByteImage, FloatArray, Planes, blur, linear
+from redaes.evidence.picture.planes import ByteImage, FloatArray, Planes, blur, peak
 
 DARKEST = 0.002
 """Mean luminance, 1 at white, below which a picture has no colour to speak of."""
@@ -35,23 +35,36 @@ def _at_mid_grey(colour: NDArray[np.float64]) -> tuple[float, float]:
     return 500 * (x - y), 200 * (y - z)
 
 
-def measure_colour(planes: Planes) -> dict[str, float]:
-    """Colourfulness, warmth, magenta and cast."""
-    red, green, blue = (planes.glance[..., i].astype(np.float64) for i in range(3))
-    rg, yb = red - green, 0.5 * (red + green) - blue
-    values = {
-        "colourfulness": math.hypot(float(rg.std()), float(yb.std()))
-        + 0.3 * math.hypot(float(rg.mean()), float(yb.mean()))
-    }
-    values_linear = linear(planes.glance)
-    mean = values_linear.reshape(-1, 3).mean(axis=0, dtype=np.float64)
-    if float(mean @ _LUMA) < DARKEST:
-        return values
-    values["magenta"], values["warmth"] = _at_mid_grey(mean)
-    cast = _cast(values_linear, planes.glance)
-    if cast is not None:
-        values["cast"] = cast
-    return values
+def measure_colourfulness(planes: Planes) -> dict[str, float]:
+    """Colourfulness."""
+    red, green, blue = cv2.split(planes.glance.astype(np.float32))
+    # Sums and halves of bytes: single precision holds them exactly, and OpenCV sums in double.
+    (rg, rg_spread), (yb, yb_spread) = (
+        (float(mean[0, 0]), float(spread[0, 0]))
+        for mean, spread in map(cv2.meanStdDev, (red - green, np.float32(0.5) * (red + green) - blue))
+    )
+    return {"colourfulness": math.hypot(rg_spread, yb_spread) + 0.3 * math.hypot(rg, yb)}
+
+
+def _mean(planes: Planes) -> NDArray[np.float64] | None:
+    """(3,) mean linear colour; None: the picture is too dark to have one."""
+    mean = np.array(cv2.mean(planes.glance_linear)[:3])
+    return None if float(mean @ _LUMA) < DARKEST else mean
+
+
+def measure_tint(planes: Planes) -> dict[str, float]:
+    """Warmth and magenta."""
+    mean = planes.once(_mean)
+    if mean is None:
+        return {}
+    magenta, warmth = _at_mid_grey(mean)
+    return {"warmth": warmth, "magenta": magenta}
+
+
+def measure_cast(planes: Planes) -> dict[str, float]:
+    """Cast, where there is enough to tell the light by."""
+    cast = None if planes.once(_mean) is None else _cast(planes.glance_linear, planes.glance)
+    return {} if cast is None else {"cast": cast}
 
 
 def _cast(values: FloatArray, image: ByteImage) -> float | None:
@@ -62,16 +75,17 @@ def _cast(values: FloatArray, image: ByteImage) -> float | None:
         values: (H, W, 3) linear.
         image: the same in bytes.
     """
-    clipped = cv2.dilate((image.max(axis=2) >= 252).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
-    usable = ~clipped.ravel()
-    if usable.sum() < LEAST_PIXELS:
+    clipped = cv2.dilate((peak(image) >= 252).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    usable = (~clipped).astype(np.uint8)
+    if int(usable.sum()) < LEAST_PIXELS:
         return None
     smooth = blur(values, 1.0)
-    slope = np.hypot(cv2.Sobel(smooth, cv2.CV_32F, 1, 0), cv2.Sobel(smooth, cv2.CV_32F, 0, 1))
+    x, y = cv2.Sobel(smooth, cv2.CV_32F, 1, 0), cv2.Sobel(smooth, cv2.CV_32F, 0, 1)
     estimates = []
-    for colours in (values, slope):
-        used = colours.reshape(-1, 3)[usable].astype(np.float64)
-        norm = np.power(np.mean(used**MINKOWSKI, axis=0), 1 / MINKOWSKI)
+    for squares in (values * values, x * x + y * y):
+        # Three products of squares, in double: the sixth power of a faint edge is too small for single precision.
+        wide = squares.astype(np.float64)
+        norm = np.power(np.array(cv2.mean(wide * wide * wide, usable)[:3]), 1 / MINKOWSKI)
         if norm.min() <= 0 or float(norm @ _LUMA) < 1e-3:
             return None
         estimates.append(np.array(_at_mid_grey(norm)))

@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from redaes.evidence.picture.noise import LEAST_BLOCKS, SMOOTHEST, block_means, grain, open_blocks
-from redaes.evidence.picture.planes import PLACES, FloatArray, Planes, blur, lightness, reduced, windows
+from redaes.evidence.picture.planes import PLACES, WHOLE, FloatArray, Planes, blur, lightness, median, reduced
+from redaes.evidence.picture.windows import LEAST_BLOCKS, SMOOTHEST, block_means, own_windows, windows
 from redaes.evidence.records import Place
 
 BAND = (1.0, 2.0)
@@ -57,21 +57,10 @@ class Edges:
     level: int
 
 
-def measure_focus(planes: Planes) -> tuple[dict[str, float], dict[str, Place]]:
-    """Sharpness, edge width, motion and halos, each where there is enough to measure it in."""
-    values: dict[str, float] = {}
-    places: dict[str, Place] = {}
-    _sharpness(planes, values, places)
+def _all_edges(planes: Planes) -> list[Edges]:
+    """Edges at each level that has some; empty where they are too few in all."""
     found = [edges for level in range(LEVELS) if (edges := _edges(planes, level)) is not None]
-    if found and sum(len(edges.x) for edges in found) >= LEAST_EDGES:
-        _widths(planes, found, values)
-        motion = _motion(found[:MOTION_LEVELS])
-        if motion is not None:
-            values["motion"] = motion
-    halos = _halos(planes)
-    if halos is not None:
-        values["halos"] = halos
-    return values, places
+    return found if sum(len(edges.x) for edges in found) >= LEAST_EDGES else []
 
 
 def _box(values: FloatArray) -> FloatArray:
@@ -80,11 +69,17 @@ def _box(values: FloatArray) -> FloatArray:
     return means
 
 
-def _sharpness(planes: Planes, values: dict[str, float], places: dict[str, Place]) -> None:
-    """Adds the detail of the sharpest tiles over their contrast, in percent, so that neither exposure nor contrast make
-    it, and the places that are sharpest and softest."""
+def measure_sharpness(planes: Planes) -> tuple[dict[str, float], dict[str, Place]]:
+    """Sharpness of the whole and of the middle, where there is enough to measure it in, and the places that are
+    sharpest and softest.
+
+    It is the detail of the sharpest tiles over their contrast, in percent, so that neither exposure nor contrast
+    make it.
+    """
+    values: dict[str, float] = {}
+    places: dict[str, Place] = {}
     detail, contrast, xs, ys, quiet = [], [], [], [], []
-    for window in windows(planes.image):
+    for window in planes.once(own_windows):
         if min(window.light.shape) < TILE:
             continue
         fine = blur(window.light, BAND[0])
@@ -98,15 +93,15 @@ def _sharpness(planes: Planes, values: dict[str, float], places: dict[str, Place
         contrast.append(np.maximum(square - np.square(mean), 0).ravel())
         ys.append((window.top + TILE // 2 + rows.ravel() * STRIDE) / planes.height)
         xs.append((window.left + TILE // 2 + columns.ravel() * STRIDE) / planes.width)
-        quiet.append(block_means(power)[open_blocks(window.light)])
+        quiet.append(block_means(power)[window.open_blocks])
     if not detail:
-        return
+        return values, places
     power, variance, x, y = (np.concatenate(part).astype(np.float64) for part in (detail, contrast, xs, ys))
     smooth = np.concatenate(quiet)
     noise = float(np.percentile(smooth, SMOOTHEST / 2)) if len(smooth) >= LEAST_BLOCKS else 0.0
     top = np.argsort(-power, kind="stable")[: max(3, len(power) * SHARPEST // 100)]
     if noise > MOST_NOISE * power[top].mean() or variance[top].mean() < DARK_NOISE**2:
-        return
+        return values, places
     power = np.maximum(power - noise, 0)
     floor = DARK_NOISE**2
     values["sharpness"] = 100 * math.sqrt(power[top].sum() / (variance[top] + floor).sum())
@@ -127,6 +122,7 @@ def _sharpness(planes: Planes, values: dict[str, float], places: dict[str, Place
         if shares[sharpest] > DISTINCT * shares[softest]:
             places["sharpness"] = PLACES[sharpest // 3][sharpest % 3]
             places["softest"] = PLACES[softest // 3][softest % 3]
+    return values, places
 
 
 def _edges(planes: Planes, level: int) -> Edges | None:
@@ -137,13 +133,13 @@ def _edges(planes: Planes, level: int) -> Edges | None:
         return None
     height, width = image.shape[:2]
     parts: list[tuple[FloatArray, ...]] = []
-    for window in windows(image):
+    for window in windows(image) if level else planes.once(own_windows):
         if min(window.light.shape) < 16:
             continue
         before = blur(window.light, BEFORE)
         again = blur(before, AGAIN)
         gx, gy = cv2.Sobel(before, cv2.CV_32F, 1, 0) / 8, cv2.Sobel(before, cv2.CV_32F, 0, 1) / 8
-        deviations = grain(window.light)
+        deviations = window.grain
         noise = float(np.percentile(deviations, SMOOTHEST)) if len(deviations) else 0.0
         high = 1.2 + 1.8 * noise
         scale = 32
@@ -179,64 +175,91 @@ def _edges(planes: Planes, level: int) -> Edges | None:
     return Edges(x, y, direction, sigma, level)
 
 
-def _at_best_level(found: list[Edges], masks: list[NDArray[np.bool_]], least: int) -> tuple[float, int] | None:
-    """Median sigma in pixels of the picture, and number of edges, at the finest level that can tell it."""
+class _Grouped:
+    """Sigmas of the edges of one level by group, such as the part of the frame or the direction."""
+
+    def __init__(self, edges: Edges, group: NDArray[np.int64], n_groups: int) -> None:
+        self.level = edges.level
+        self._sigma = edges.sigma[np.argsort(group.astype(np.uint8), kind="stable")]  # by radix, as these are bytes
+        self._ends = np.concatenate([[0], np.cumsum(np.bincount(group, minlength=n_groups))]).tolist()
+
+    def sigmas(self, group: int) -> FloatArray:
+        """(n,) those of one group."""
+        return self._sigma[self._ends[group] : self._ends[group + 1]]
+
+
+def _at_best_level(found: list[_Grouped], group: int, least: int) -> tuple[float, int] | None:
+    """Median sigma of a group in pixels of the picture, and number of edges, at the finest level that can tell it."""
     answer = None
-    for edges, mask in zip(found, masks, strict=True):
-        n = int(mask.sum())
-        if n < least:
+    for level in found:
+        sigmas = level.sigmas(group)
+        if len(sigmas) < least:
             continue
-        sigma = float(np.median(edges.sigma[mask]))
-        answer = sigma * 2**edges.level, n * 2**edges.level
+        sigma = float(median(sigmas))
+        answer = sigma * 2**level.level, len(sigmas) * 2**level.level
         if sigma <= WIDEST:
             break
     return answer
 
 
-def _widths(planes: Planes, found: list[Edges], values: dict[str, float]) -> None:
-    """Adds the full width at half maximum of the edges, in thousandths of the diagonal: the median over a grid of cells
-    weighted by their edges."""
+def measure_widths(planes: Planes) -> dict[str, float]:
+    """Edge width, where there are enough edges: their full width at half maximum, in thousandths of the diagonal, the
+    median over a grid of cells weighted by their edges."""
     n_cells = 6
     sigmas, weights = [], []
     cells = [
-        np.minimum((edges.y * n_cells).astype(int), n_cells - 1) * n_cells
-        + np.minimum((edges.x * n_cells).astype(int), n_cells - 1)
-        for edges in found
+        _Grouped(
+            edges,
+            np.minimum((edges.y * n_cells).astype(int), n_cells - 1) * n_cells
+            + np.minimum((edges.x * n_cells).astype(int), n_cells - 1),
+            n_cells * n_cells,
+        )
+        for edges in planes.once(_all_edges)
     ]
     for cell in range(n_cells * n_cells):
-        measured = _at_best_level(found, [index == cell for index in cells], LEAST_IN_DIRECTION)
+        measured = _at_best_level(cells, cell, LEAST_IN_DIRECTION)
         if measured is not None:
             sigmas.append(measured[0])
             weights.append(measured[1])
     if not sigmas:
-        return
+        return {}
     order = np.argsort(sigmas, kind="stable")
     running = np.cumsum(np.array(weights)[order])
     middle = np.array(sigmas)[order][int(np.searchsorted(running, running[-1] / 2))]
-    values["edge_width"] = 2.355 * float(middle) / planes.diagonal * 1000
+    return {"edge_width": 2.355 * float(middle) / planes.diagonal * 1000}
 
 
-def _motion(found: list[Edges]) -> float | None:
-    """How much wider edges are across one direction than across the other: (widest - narrowest) / (widest + narrowest)
+def measure_motion(planes: Planes) -> dict[str, float]:
+    """Motion, where edges of enough directions tell it.
+
+    How much wider edges are across one direction than across the other: (widest - narrowest) / (widest + narrowest)
     of ``exp(a + b cos 2 phi + c sin 2 phi)``, fitted to the widths over the directions of the gradient. A texture of
-    one direction has edges in that direction only, and gives nothing."""
+    one direction has edges in that direction only, and gives nothing.
+    """
     angles, sigmas, weights = [], [], []
-    bins = [np.minimum((edges.direction / math.pi * N_DIRECTIONS).astype(int), N_DIRECTIONS - 1) for edges in found]
+    bins = [
+        _Grouped(
+            edges,
+            np.minimum((edges.direction / math.pi * N_DIRECTIONS).astype(int), N_DIRECTIONS - 1),
+            N_DIRECTIONS,
+        )
+        for edges in planes.once(_all_edges)[:MOTION_LEVELS]
+    ]
     for index in range(N_DIRECTIONS):
-        measured = _at_best_level(found, [b == index for b in bins], LEAST_IN_DIRECTION)
+        measured = _at_best_level(bins, index, LEAST_IN_DIRECTION)
         if measured is not None:
             angles.append((index + 0.5) * math.pi / N_DIRECTIONS)
             sigmas.append(measured[0])
             weights.append(math.sqrt(measured[1]))
     if len(angles) < N_DIRECTIONS * 2 // 3:
-        return None
+        return {}
     phi, weight = np.array(angles), np.sqrt(np.array(weights))
     design = np.stack([np.ones_like(phi), np.cos(2 * phi), np.sin(2 * phi)], axis=1)
     _, b, c = np.linalg.lstsq(design * weight[:, None], np.log(np.hypot(sigmas, SHARP)) * weight, rcond=None)[0]
-    return math.tanh(math.hypot(b, c))
+    return {"motion": math.tanh(math.hypot(b, c))}
 
 
-HALO_SIDE = 768
+HALO_SIDE = WHOLE
 """Longest side at which halos are looked for."""
 BESIDE, BEYOND = (2, 4), (8, 10)
 """Distances from an edge, in pixels, between which a halo lies and between which it is over."""
@@ -246,21 +269,26 @@ MOST_PROFILES = 6000
 LEAST_PROFILES = 150
 
 
-def _halos(planes: Planes) -> float | None:
-    """How much brighter the bright side of edges is beside them than beyond, and how much darker the dark side, in
+def measure_halos(planes: Planes) -> dict[str, float]:
+    """Halos, where there are enough edges.
+
+    How much brighter the bright side of edges is beside them than beyond, and how much darker the dark side, in
     percent of the step: the median over the edges, mean of the sides. Edges of thin things have some of it
-    too; edges that are wide have none."""
-    light = lightness(np.ascontiguousarray(reduced(planes.view, HALO_SIDE)))
+    too; edges that are wide have none.
+    """
+    light = planes.light
+    if light is None:
+        light = lightness(np.ascontiguousarray(reduced(planes.view, HALO_SIDE)))
     margin = BEYOND[1] + 2
     if min(light.shape) < 2 * margin + 8:
-        return None
+        return {}
     smooth = blur(light, 0.8)
     gx, gy = cv2.Sobel(smooth, cv2.CV_32F, 1, 0) / 8, cv2.Sobel(smooth, cv2.CV_32F, 0, 1) / 8
     edge = cv2.Canny((gx * 32).astype(np.int16), (gy * 32).astype(np.int16), 48, 96, L2gradient=True)
     edge[:margin], edge[-margin:], edge[:, :margin], edge[:, -margin:] = 0, 0, 0, 0
     rows, columns = np.nonzero(edge)
     if len(rows) < LEAST_PROFILES:
-        return None
+        return {}
     if len(rows) > MOST_PROFILES:
         chosen = np.linspace(0, len(rows) - 1, MOST_PROFILES).astype(int)
         rows, columns = rows[chosen], columns[chosen]
@@ -280,5 +308,5 @@ def _halos(planes: Planes) -> float | None:
     over = (bright - level(BEYOND, 1) + level(BEYOND, -1) - dark) / 2
     kept = step > LEAST_STEP
     if kept.sum() < LEAST_PROFILES:
-        return None
-    return max(0.0, 100 * float(np.median(over[kept] / step[kept])))
+        return {}
+    return {"halos": max(0.0, 100 * float(median(over[kept] / step[kept])))}

@@ -27,11 +27,11 @@ def find_inner(planes: Planes) -> tuple[slice, slice]:
     return rows, slice(_depth(turned), image.shape[1] - _depth(turned[::-1]))
 
 
-def measure_frame(planes: Planes, inner: tuple[slice, slice]) -> dict[str, float]:
+def measure_frame(planes: Planes) -> dict[str, float]:
     """Border, in percent of the frame."""
     if min(planes.height, planes.width) < 16:
         return {}
-    rows, columns = inner
+    rows, columns = planes.once(find_inner)
     area = (rows.stop - rows.start) * (columns.stop - columns.start)
     return {"border": 100 * (1 - area / (planes.height * planes.width))}
 

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from redaes.evidence.picture.planes import ByteImage, FloatArray, Planes, lightness
+from redaes.evidence.picture.planes import ByteImage, FloatArray, Planes, lightness, median
 
 Profile = NDArray[np.float64]
 
@@ -46,21 +46,21 @@ def _strips(image: ByteImage) -> list[FloatArray]:
     return [lightness(np.ascontiguousarray(image[begin : begin + STRIP])) for begin in begins]
 
 
-def _profiles(image: ByteImage) -> tuple[Profile, Profile, Profile]:
+def _profiles(strips: list[FloatArray]) -> tuple[Profile, Profile, Profile]:
     """(W - 1,) mean step between neighbouring columns; mean excess of it over the steps beside it; and the same of
     steps over three columns, which grids that were enlarged show."""
-    sums = [np.zeros(image.shape[1] - 1) for _ in range(3)]
+    sums = [np.zeros(strips[0].shape[1] - 1) for _ in range(3)]
     total = 0
     one = np.array([[-0.5, 1, -0.5]], np.float32)
     wide = np.array([[-0.5, 0, 0, 1, 0, 0, -0.5]], np.float32)
-    for light in _strips(image):
-        step = np.minimum(np.abs(np.diff(light, axis=1)), np.float32(LARGEST_STEP))
+    for light in strips:
+        step = cv2.min(cv2.absdiff(light[:, 1:], light[:, :-1]), LARGEST_STEP)
         excess = cv2.filter2D(step, -1, one, borderType=cv2.BORDER_REFLECT_101)
         around = np.zeros_like(step)
-        around[:, 1:-1] = np.minimum(np.abs(light[:, 3:] - light[:, :-3]), np.float32(LARGEST_STEP))
+        around[:, 1:-1] = cv2.min(cv2.absdiff(light[:, 3:], light[:, :-3]), LARGEST_STEP)
         excess_around = cv2.filter2D(around, -1, wide, borderType=cv2.BORDER_REFLECT_101)
-        for total_of, values in zip(sums, (step, excess, excess_around), strict=True):
-            np.add(total_of, values.sum(axis=0, dtype=np.float64), out=total_of)
+        for index, values in enumerate((step, excess, excess_around)):
+            sums[index] += cv2.reduce(values, 0, cv2.REDUCE_SUM, dtype=cv2.CV_64F)[0]
         total += len(light)
     return sums[0] / total, sums[1] / total, sums[2] / total
 
@@ -74,7 +74,7 @@ def find_comb(profile: Profile, periods: tuple[float, float]) -> Comb | None:
     if n < 4 * periods[0] or n < 24:
         return None
     size = 8 * 2 ** math.ceil(math.log2(n))
-    centred = profile - np.median(profile)
+    centred = profile - median(profile)
     centred = np.minimum(centred, 6 * float(np.abs(centred).mean()) + 1e-12)
     spectrum = np.abs(np.fft.rfft((centred - centred.mean()) * np.hanning(n), size))
     longest = min(periods[1], n / 4)
@@ -97,30 +97,42 @@ def _folded(profile: Profile, period: float) -> Comb:
     n = len(profile)
     count = np.arange(int(n / period) + 1)
     offsets = np.arange(0, period, 0.5)
-    heights, places = [], []
-    for offset in offsets:
-        at = np.rint(offset + count * period).astype(np.int64)
-        places.append(at[at < n])
-        heights.append(float(np.median(profile[places[-1]])))
+    at = np.rint(offsets[:, None] + count * period).astype(np.int64)  # (offsets, teeth)
+    held = at < n
+    # Of each row the median of those that lie in the profile; the others are sorted behind them.
+    teeth = np.sort(np.where(held, profile[np.minimum(at, n - 1)], np.inf), axis=1)
+    number, row = held.sum(axis=1), np.arange(len(offsets))
+    heights = (teeth[row, (number - 1) // 2] + teeth[row, number // 2]) / 2
     best = int(np.argmax(heights))
     off = np.ones(n, dtype=bool)
-    off[places[best]] = False
+    off[at[best][held[best]]] = False
     apart = np.abs((offsets - offsets[best] + period / 2) % period - period / 2) >= min(2.0, period / 2)
-    rival = float(np.array(heights)[apart].max()) if apart.any() else heights[best]
-    return Comb(period, heights[best], float(np.median(profile[off])) if off.any() else heights[best], rival)
+    rival = float(heights[apart].max()) if apart.any() else float(heights[best])
+    on = float(heights[best])
+    return Comb(period, on, float(median(profile[off])) if off.any() else on, rival)
 
 
-def measure_grids(planes: Planes) -> dict[str, float]:
-    """Blocking and pixelation."""
+def _both_profiles(planes: Planes) -> tuple[tuple[Profile, Profile, Profile], tuple[Profile, Profile, Profile]]:
+    """Those along the rows and those along the columns."""
+    if planes.light is not None:
+        return _profiles([planes.light]), _profiles([np.ascontiguousarray(planes.light.T)])
+    return _profiles(_strips(planes.image)), _profiles(_strips(planes.image.transpose(1, 0, 2)))
+
+
+def measure_blocking(planes: Planes) -> dict[str, float]:
+    """Blocking."""
     if min(planes.height, planes.width) < 32:
         return {}
-    across = _profiles(planes.image)
-    down = _profiles(planes.image.transpose(1, 0, 2))
-    values = {"blocking": _blocking(across, down)}
+    return {"blocking": _blocking(*planes.once(_both_profiles))}
+
+
+def measure_pixelation(planes: Planes) -> dict[str, float]:
+    """Pixelation, where the picture is large enough to have some."""
+    if min(planes.height, planes.width) < 32:
+        return {}
+    across, down = planes.once(_both_profiles)
     pixelation = _pixelation(across[0], down[0])
-    if pixelation is not None:
-        values["pixelation"] = pixelation
-    return values
+    return {} if pixelation is None else {"pixelation": pixelation}
 
 
 def _blocking(across: tuple[Profile, Profile, Profile], down: tuple[Profile, Profile, Profile]) -> float:

@@ -55,7 +55,7 @@ def measure_lettering(planes: Planes) -> tuple[dict[str, float], dict[str, Place
     ):
         outstanding = cv2.morphologyEx(plane, operation, kernel)
         for contrast, least in contrasts:
-            for left, top, right, bottom in _rows(_letters(outstanding > contrast, plane), least):
+            for left, top, right, bottom in _rows(_letters(outstanding > contrast, plane, least), least):
                 covered[top:bottom, left:right] = True
                 area = (right - left) * (bottom - top)
                 if largest is None or area > largest[0]:
@@ -63,10 +63,11 @@ def measure_lettering(planes: Planes) -> tuple[dict[str, float], dict[str, Place
     return {"lettering": 100 * float(covered.mean())}, {} if largest is None else {"lettering": largest[1]}
 
 
-def _letters(outstanding: NDArray[np.bool_], light: FloatArray) -> Letters:
-    """Components of strokes of one width and tone."""
+def _letters(outstanding: NDArray[np.bool_], light: FloatArray, least: int) -> Letters:
+    """Components of strokes of one width and tone; none where they cannot be as many as ``least``."""
     mask = outstanding.astype(np.uint8)
-    n, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+    # Of OpenCV's algorithms the fastest by three times where statistics are wanted; all find the same components.
+    n, labels, stats, _ = cv2.connectedComponentsWithStatsWithAlgorithm(mask, 8, cv2.CV_32S, cv2.CCL_GRANA)
     box, area = stats[:, :4].astype(np.int64), stats[:, 4]
     wide, tall = np.maximum(box[:, 2], 1), np.maximum(box[:, 3], 1)
     fill = area / (wide * tall)
@@ -75,11 +76,13 @@ def _letters(outstanding: NDArray[np.bool_], light: FloatArray) -> Letters:
     # What the frame cuts is no letter.
     height, width = mask.shape
     fits &= (box[:, 0] > 0) & (box[:, 1] > 0) & (box[:, 0] + wide < width) & (box[:, 1] + tall < height)
-    if not fits.any():
+    if np.count_nonzero(fits) < least:
         return Letters(np.zeros((0, 4), np.int64), np.zeros(0, np.float32), np.zeros(0, np.float32))
     # From here on only the pixels of components that fit so far.
-    inside = np.nonzero(fits[labels].ravel())[0]
+    inside = np.flatnonzero(outstanding)
     flat = labels.ravel()[inside]
+    chosen = fits[flat]
+    inside, flat = inside[chosen], flat[chosen]
     distance = cv2.distanceTransform(mask, cv2.DIST_L2, 3).ravel()[inside].astype(np.float64)
     tones = light.ravel()[inside].astype(np.float64)
     count = np.maximum(np.bincount(flat, minlength=n), 1)

@@ -6,73 +6,25 @@ import math
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-from redaes.evidence.picture.planes import FloatArray, Planes, blur, peak, spans, windows
+from redaes.evidence.picture.planes import Planes, blur, median, peak
+from redaes.evidence.picture.windows import BLOCK, LEAST_BLOCKS, SMOOTHEST, block_means, own_windows, spans
 
-BLOCK = 16
-"""Side, in pixels, of the blocks whose smoothest show the noise."""
-SMOOTHEST = 20
-"""Percentile of the blocks, by their residual, that is read as noise: texture is in the others."""
-LEAST_BLOCKS = 12
-CLIPPED_L = (1.5, 98.5)
-"""L* beyond which clipping hides noise."""
 IMPULSE_STEP = 28
 """Grey levels from the median of the neighbours at which a pixel can be stray."""
 COLOUR_SIDE = 768
 """Longest side at which colour blotches, which are several pixels wide, are measured."""
 
-_IMMERKAER = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], dtype=np.float32)
+
+def measure_grain(planes: Planes) -> dict[str, float]:
+    """Noise, where enough blocks are not clipped."""
+    blocks = [window.grain for window in planes.once(own_windows)]
+    if sum(len(part) for part in blocks) < LEAST_BLOCKS:
+        return {}
+    return {"noise": float(np.percentile(np.concatenate(blocks), SMOOTHEST))}
 
 
-def block_means(values: FloatArray, side: int = BLOCK) -> FloatArray:
-    """(H // side, W // side) means over blocks; the remainder at the right and below is left out."""
-    height, width = (n // side for n in values.shape)
-    if not height or not width:
-        return np.zeros((0, 0), dtype=np.float32)
-    inner = np.ascontiguousarray(values[: height * side, : width * side])
-    means: FloatArray = cv2.resize(inner, (width, height), interpolation=cv2.INTER_AREA)
-    return means
-
-
-def open_blocks(light: FloatArray) -> NDArray[np.bool_]:
-    """(H // BLOCK, W // BLOCK) whether a block is not clipped."""
-    clipped = ((light < CLIPPED_L[0]) | (light > CLIPPED_L[1])).astype(np.float32)
-    is_open: NDArray[np.bool_] = block_means(clipped) < 0.05
-    return is_open
-
-
-def grain(light: FloatArray) -> FloatArray:
-    """(n,) standard deviations of noise in L*, one a block that is not clipped.
-
-    Immerkaer 1996: the mean absolute value of his second difference, times sqrt(pi / 2) / 6.
-    """
-    if min(light.shape) < BLOCK + 2:
-        return np.zeros(0, dtype=np.float32)
-    residual = np.abs(cv2.filter2D(light, -1, _IMMERKAER, borderType=cv2.BORDER_REFLECT_101))
-    deviations: FloatArray = block_means(residual)[open_blocks(light)] * np.float32(math.sqrt(math.pi / 2) / 6)
-    return deviations
-
-
-def measure_noise(planes: Planes) -> dict[str, float]:
-    """Noise, chroma noise, stray pixels and stripes."""
-    values: dict[str, float] = {}
-    blocks = [grain(window.light) for window in windows(planes.image)]
-    if sum(len(part) for part in blocks) >= LEAST_BLOCKS:
-        values["noise"] = float(np.percentile(np.concatenate(blocks), SMOOTHEST))
-    blotches = _blotches(planes)
-    if blotches is not None:
-        values["chroma_noise"] = blotches
-    stray = _impulse(planes)
-    if stray is not None:
-        values["impulse"] = stray
-    stripes = _stripes(planes)
-    if stripes is not None:
-        values["stripes"] = stripes
-    return values
-
-
-def _blotches(planes: Planes) -> float | None:
+def measure_blotches(planes: Planes) -> dict[str, float]:
     """Root mean square of a* and b* between blurs of 1 and 3 px in the smoothest blocks of the view."""
     colour = planes.view_lab[..., 1:]
     scale = COLOUR_SIDE / max(colour.shape[:2])
@@ -80,19 +32,20 @@ def _blotches(planes: Planes) -> float | None:
         size = (max(1, round(colour.shape[1] * scale)), max(1, round(colour.shape[0] * scale)))
         colour = cv2.resize(colour, size, interpolation=cv2.INTER_AREA)
     if min(colour.shape[:2]) < 2 * BLOCK:
-        return None
-    band = blur(np.ascontiguousarray(colour), 1.0) - blur(np.ascontiguousarray(colour), 3.0)
+        return {}
+    colour = np.ascontiguousarray(colour)
+    band = blur(colour, 1.0) - blur(colour, 3.0)
     power = block_means(np.square(band[..., 0]) + np.square(band[..., 1]))
     if power.size < LEAST_BLOCKS:
-        return None
-    return math.sqrt(max(0.0, float(np.percentile(power, SMOOTHEST))))
+        return {}
+    return {"chroma_noise": math.sqrt(max(0.0, float(np.percentile(power, SMOOTHEST))))}
 
 
-def _impulse(planes: Planes) -> float | None:
+def measure_impulse(planes: Planes) -> dict[str, float]:
     """Pixels, in percent, that differ from the median of the 3 x 3 pixels around them in some channel by
     ``IMPULSE_STEP`` and by several times what the pixels around them do."""
     if min(planes.height, planes.width) < 5:
-        return None
+        return {}
     stray = total = 0
     for rows in spans(planes.height):
         for columns in spans(planes.width):
@@ -101,10 +54,10 @@ def _impulse(planes: Planes) -> float | None:
             usual = cv2.blur(np.minimum(departure, 96), (9, 9), borderType=cv2.BORDER_REFLECT_101)
             stray += int((departure > IMPULSE_STEP + 5.0 * usual.astype(np.float32)).sum())
             total += departure.size
-    return 100 * stray / total
+    return {"impulse": 100 * stray / total}
 
 
-def _stripes(planes: Planes) -> float | None:
+def measure_stripes(planes: Planes) -> dict[str, float]:
     """How much whole rows, or whole columns, differ in L* from those next to them, beyond what noise leaves of it.
 
     The median over the row of the difference to the row below: what a scene changes there averages out, a row that is
@@ -113,13 +66,13 @@ def _stripes(planes: Planes) -> float | None:
     """
     light = planes.view_lab[..., 0]
     if min(light.shape) < 32:
-        return None
+        return {}
     deviations = []
-    for lines in (light, light.T):
+    for lines in (np.ascontiguousarray(light), np.ascontiguousarray(light.T)):
         differences = np.diff(lines, axis=0)
-        steps = np.median(differences, axis=1)
-        spread = 1.4826 * np.median(np.abs(differences - steps[:, None]), axis=1)
+        steps = median(differences)
+        spread = 1.4826 * median(np.abs(differences - steps[:, None]))
         # Neighbours along a line are alike: half of them count.
-        chance = 1.2533 * float(np.median(spread)) / math.sqrt(lines.shape[1] / 2)
-        deviations.append(math.sqrt(max(0.0, (1.4826 * float(np.median(np.abs(steps)))) ** 2 - chance**2)))
-    return max(deviations)
+        chance = 1.2533 * float(median(spread)) / math.sqrt(lines.shape[1] / 2)
+        deviations.append(math.sqrt(max(0.0, (1.4826 * float(median(np.abs(steps)))) ** 2 - chance**2)))
+    return {"stripes": max(deviations)}

@@ -1,10 +1,11 @@
-"""A picture in the forms in which it is measured: at a glance, as a view, and in windows at its own resolution."""
+"""A picture in the forms in which it is measured: at a glance, as a view, and at its own resolution."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any, TypeVar, cast
 
 import cv2
 import numpy as np
@@ -15,15 +16,15 @@ from redaes.evidence.records import Place
 
 ByteImage = NDArray[np.uint8]
 FloatArray = NDArray[np.float32]
+Floats = TypeVar("Floats", np.float32, np.float64)
+Made = TypeVar("Made")
 
 GLANCE = 256
 """Longest side, in pixels, at which light and colour of the whole are taken: noise is averaged out of them."""
 VIEW = 1024
 """Longest side at which lines, lettering and smooth areas are looked for."""
-WINDOW = 256
-"""Side, in pixels, of the windows in which detail is measured at the picture's own resolution."""
-MAX_WINDOWS = 8
-"""Windows along either side; a larger picture is sampled by as many, evenly spread."""
+WHOLE = 768
+"""Longest side up to which lightness at the picture's own resolution is made of the whole at once."""
 
 PLACES: tuple[tuple[Place, Place, Place], ...] = (
     ("upper left", "top", "upper right"),
@@ -74,6 +75,25 @@ def peak(image: ByteImage) -> ByteImage:
     return largest
 
 
+def least(values: FloatArray) -> FloatArray:
+    """(H, W) smallest channel."""
+    red, green, blue = cv2.split(values)
+    smallest: FloatArray = cv2.min(cv2.min(red, green), blue)
+    return smallest
+
+
+def median(values: NDArray[Floats]) -> NDArray[Floats]:
+    """Median over the last axis of numbers, none of them NaN.
+
+    As ``np.median``, which parts the values at three places where one and a maximum will do, and takes five times as
+    long.
+    """
+    n = values.shape[-1]
+    parted = np.partition(values, n // 2, axis=-1)
+    upper: NDArray[Floats] = parted[..., n // 2]
+    return upper if n % 2 else (parted[..., : n // 2].max(axis=-1) + upper) / 2
+
+
 def _linear_table() -> FloatArray:
     v = np.arange(256, dtype=np.float64) / 255
     return np.where(v <= 0.04045, v / 12.92, ((v + 0.055) / 1.055) ** 2.4).astype(np.float32)
@@ -84,7 +104,7 @@ _LINEAR = _linear_table()
 
 def linear(image: ByteImage) -> FloatArray:
     """(H, W, 3) linear light in [0, 1] (IEC 61966-2-1)."""
-    values: FloatArray = _LINEAR[image]
+    values: FloatArray = cv2.LUT(image, _LINEAR)
     return values
 
 
@@ -110,31 +130,8 @@ def lightness(image: ByteImage) -> FloatArray:
     red, green, blue = cv2.split(image)
     luma = cv2.addWeighted(red, 0.299 * 16, green, 0.587 * 16, 0.5, dtype=cv2.CV_32F)
     cv2.scaleAdd(blue.astype(np.float32), 0.114 * 16, luma, luma)
-    light: FloatArray = _LIGHTNESS[luma.astype(np.uint16)]
+    light: FloatArray = _LIGHTNESS.take(luma.astype(np.uint16))
     return light
-
-
-@dataclass(frozen=True)
-class Window:
-    """A part of a picture at its own resolution."""
-
-    top: int
-    left: int
-    light: FloatArray
-    """(h, w) L*."""
-
-
-def spans(size: int) -> list[slice]:
-    """Parts of a side of ``size`` pixels: edge to edge while ``MAX_WINDOWS`` of them cover it, else evenly spread.
-
-    >>> spans(600)
-    [slice(0, 200, None), slice(200, 400, None), slice(400, 600, None)]
-    """
-    if size <= WINDOW * MAX_WINDOWS:
-        n = -(-size // WINDOW)
-        return [slice(size * i // n, size * (i + 1) // n) for i in range(n)]
-    begins = [i * (size - WINDOW) // (MAX_WINDOWS - 1) for i in range(MAX_WINDOWS)]
-    return [slice(begin, begin + WINDOW) for begin in begins]
 
 
 class Planes:
@@ -152,10 +149,43 @@ class Planes:
         self.image = image
         self.height, self.width = image.shape[:2]
         self.diagonal = math.hypot(self.height, self.width)
-        self.view = reduced(image, VIEW)
-        self.glance = reduced(self.view, GLANCE) if max(image.shape) <= VIEW else reduced(image, GLANCE)
-        self.view_lab = lab(self.view)
-        self.glance_lab = lab(self.glance)
+        self._made: dict[Callable[[Planes], Any], Any] = {}
+
+    def once(self, make: Callable[[Planes], Made]) -> Made:
+        """What a function makes of this picture, made when it is first asked for and kept."""
+        if make not in self._made:
+            self._made[make] = make(self)
+        return cast("Made", self._made[make])
+
+    @cached_property
+    def view(self) -> ByteImage:
+        """With a longest side of ``VIEW``."""
+        return reduced(self.image, VIEW)
+
+    @cached_property
+    def glance(self) -> ByteImage:
+        """With a longest side of ``GLANCE``."""
+        return reduced(self.view if max(self.image.shape) <= VIEW else self.image, GLANCE)
+
+    @cached_property
+    def view_lab(self) -> FloatArray:
+        """(H, W, 3) CIELAB of the view."""
+        return lab(self.view)
+
+    @cached_property
+    def glance_lab(self) -> FloatArray:
+        """(H, W, 3) CIELAB of the glance."""
+        return self.view_lab if self.glance is self.view else lab(self.glance)
+
+    @cached_property
+    def glance_linear(self) -> FloatArray:
+        """(H, W, 3) linear light of the glance."""
+        return linear(self.glance)
+
+    @cached_property
+    def light(self) -> FloatArray | None:
+        """(H, W) L* of the picture itself; None: a side is longer than ``WHOLE``."""
+        return lightness(np.ascontiguousarray(self.image)) if max(self.height, self.width) <= WHOLE else None
 
     def halved(self, level: int) -> ByteImage:
         """The picture reduced ``level`` times by half; level 0 is the picture itself."""
@@ -164,11 +194,3 @@ class Planes:
         size = (max(1, self.width >> level), max(1, self.height >> level))
         smaller: ByteImage = cv2.resize(self.image, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
         return smaller
-
-
-def windows(image: ByteImage) -> Iterator[Window]:
-    """The windows of a picture in which detail is measured; together they cover it unless it is large."""
-    height, width = image.shape[:2]
-    for rows in spans(height):
-        for columns in spans(width):
-            yield Window(rows.start, columns.start, lightness(np.ascontiguousarray(image[rows, columns])))
