@@ -221,9 +221,11 @@ def _groups(file: Path, split: Split, names: set[str]) -> Iterator[list[PairReco
 def _lines(records: Sequence[PairRecord]) -> list[bytes]:
     """Measure the pairs of a group, each picture once, and write a line about each."""
     from redaes.evidence.pair import measure_pair
+    from redaes.evidence.pair.registration import Points
     from redaes.evidence.picture import measure
 
     pictures: dict[str, tuple[NDArray[np.uint8], Measurements]] = {}
+    points = Points()
     lines: list[bytes] = []
     for record in records:
         pair = record.pair
@@ -235,6 +237,6 @@ def _lines(records: Sequence[PairRecord]) -> list[bytes]:
         except ImageError:
             continue  # as above
         (first, of_first), (second, of_second) = pictures[pair.first.id], pictures[pair.second.id]
-        evidence = measure_pair(first, second, measured=(of_first, of_second))
+        evidence = measure_pair(first, second, measured=(of_first, of_second), points=points)
         lines.append(f"{_name(pair)} {evidence.model_dump_json()}\n".encode())
     return lines

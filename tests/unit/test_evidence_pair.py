@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from redaes.datagen.editors.embedded import apply_edit
 from redaes.errors import InputError
 from redaes.evidence.pair import measure_pair
+from redaes.evidence.pair.registration import Points
 from redaes.evidence.records import Change, Measurements, PairEvidence, Registration
 from redaes.images import load_image
 from redaes.samples import sample_photographs
@@ -187,3 +188,14 @@ def test_same_answer_twice_and_nobody_elses_dice(photographs: dict[str, ByteImag
 def test_refuses_what_is_no_picture(photographs: dict[str, ByteImage]) -> None:
     with pytest.raises(InputError, match=r"expected \(H, W, 3\) bytes"):
         evidence(photographs["china"], np.zeros((9, 9, 3), dtype=np.float32))
+
+
+def test_points_that_pairs_share_are_found_once_and_change_nothing(photographs: dict[str, ByteImage]) -> None:
+    first = photographs["china"]
+    second = stamped(first)
+    bare = tuple(Measurements(width=one.shape[1], height=one.shape[0], values={}) for one in (first, second))
+    points = Points()
+    assert points.of(first) is points.of(first.copy())
+    assert points.of(first) is not points.of(first[:, ::-1])
+    for _ in range(2):
+        assert measure_pair(first, second, measured=(bare[0], bare[1]), points=points) == evidence(first, second)

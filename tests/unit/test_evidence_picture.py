@@ -14,10 +14,10 @@ from PIL import Image
 
 from redaes.datagen.editors.embedded import apply_edit
 from redaes.errors import InputError
-from redaes.evidence.picture import measure
+from redaes.evidence.picture import Planes, measure, measured_along
 from redaes.evidence.picture.grids import find_comb
 from redaes.evidence.picture.jpeg import jpeg_quality
-from redaes.evidence.picture.planes import place_at
+from redaes.evidence.picture.planes import median, place_at
 from redaes.evidence.quantities import QUANTITIES
 from redaes.evidence.records import Measurements
 from redaes.images import load_image
@@ -299,3 +299,24 @@ def test_other_files_have_no_jpeg_quality() -> None:
     assert jpeg_quality(buffer.getvalue()) is None
     assert jpeg_quality(b"\xff\xd8\xff damaged") is None
     assert jpeg_quality(b"") is None
+
+
+def test_one_quantity_alone_has_the_value_that_it_has_among_all() -> None:
+    image = _facade(3.0)
+    everything, planes = measure(image), Planes(image)
+    for name in reversed(QUANTITIES):  # another order than that of the parts: what one leaves behind changes no other
+        alone = measure(planes, {name})
+        assert alone.values.keys() <= measured_along({name})
+        assert alone.values.get(name) == everything.values.get(name), name
+        assert alone.places.items() <= everything.places.items()
+
+
+def test_a_quantity_is_measured_without_those_that_it_does_not_need() -> None:
+    assert measure(_photograph("china"), {"noise"}).values.keys() == {"noise"}
+    assert measure(_photograph("china"), {"warmth"}).values.keys() == {"warmth", "magenta"}
+
+
+@pytest.mark.parametrize("shape", [(1,), (2,), (9,), (10,), (4, 7), (4, 8)])
+def test_medians_are_those_of_numpy(shape: tuple[int, ...]) -> None:
+    values = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+    assert np.array_equal(median(values), np.median(values, axis=-1))

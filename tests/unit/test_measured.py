@@ -18,7 +18,7 @@ from redaes.datagen import measured
 from redaes.datagen.editors.embedded import OPERATIONS, apply_edit, make_edit
 from redaes.datagen.judges.cover import covered
 from redaes.datagen.measured import make_group, might_improve
-from redaes.datagen.members import Counts, Member, Settings, Stored
+from redaes.datagen.members import Counts, Member, Settings, Stored, encode
 from redaes.datagen.plan import DEGRADE, NEUTRAL, SHARED, Frame, PlannedEdit, plan_view
 from redaes.datagen.rationales import contradictions
 from redaes.datagen.severity import LIKED, Severity
@@ -329,3 +329,11 @@ def test_an_edit_that_cannot_be_made_loses_only_itself() -> None:
     pictures = {ref.id for r in whole for ref in (r.pair.first, r.pair.second)}
     assert found
     assert {ref.id for r in found for ref in (r.pair.first, r.pair.second)} < pictures
+
+
+def test_what_a_picture_does_not_show_is_looked_for_once() -> None:
+    stored = Stored(encode(np.full((96, 96, 3), 128, np.uint8)))
+    found = stored.measurements(frozenset({"tilt"}))
+    assert not found.values
+    # Both come of the same lines: there is nothing left to measure.
+    assert stored.measurements(frozenset({"keystone"})) is found

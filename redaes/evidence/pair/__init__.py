@@ -9,7 +9,7 @@ import numpy as np
 
 from redaes.errors import InputError
 from redaes.evidence.pair.changes import compared, regions
-from redaes.evidence.pair.registration import ByteImage, Matrix, Overlay, inverse, lay_over, project, shrunk
+from redaes.evidence.pair.registration import ByteImage, Matrix, Overlay, Points, inverse, lay_over, project, shrunk
 from redaes.evidence.pair.sides import added_in
 from redaes.evidence.pair.view import View, common_view
 from redaes.evidence.records import Change, Measurements, PairEvidence, Place, Registration
@@ -100,7 +100,11 @@ def _check(image: ByteImage) -> None:
 
 
 def measure_pair(
-    first: ByteImage, second: ByteImage, *, measured: tuple[Measurements, Measurements] | None = None
+    first: ByteImage,
+    second: ByteImage,
+    *,
+    measured: tuple[Measurements, Measurements] | None = None,
+    points: Points | None = None,
 ) -> PairEvidence:
     """Measures two pictures, and if they show one scene, how they lie over each other and what only one shows.
 
@@ -110,6 +114,7 @@ def measure_pair(
         first: (H, W, 3) sRGB bytes.
         second: (H', W', 3) sRGB bytes.
         measured: what :func:`redaes.evidence.picture.measure` gave for each, where it is there already.
+        points: shared by the pairs of some pictures, so that each picture's points are found once; changes no result.
 
     Raises:
         InputError: one of them is not an RGB byte picture.
@@ -127,7 +132,7 @@ def measure_pair(
         measured = measured[::-1]
     registration: Registration | None = None
     changes: tuple[Change, ...] = ()
-    overlay = lay_over(here, there)
+    overlay = lay_over(here, there, points)
     if overlay is not None:
         registration = _registration(here, there, overlay)
         view = common_view(here, there, overlay) if overlay.correlation >= MIN_CORRELATION_OF_CHANGES else None

@@ -11,6 +11,7 @@ Nothing here draws from a generator of random numbers that is shared: OpenCV's R
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -159,6 +160,24 @@ def _view(image: ByteImage) -> _View:
         descriptors=descriptors,
         structure=structure(small),
     )
+
+
+class Points:
+    """The points of pictures that are laid over several others, each picture's found once.
+
+    Use one for the pictures of a group and let it go with them: nothing is dropped from it.
+    """
+
+    def __init__(self) -> None:
+        self._views: dict[tuple[tuple[int, ...], bytes], _View] = {}
+
+    def of(self, image: ByteImage) -> _View:
+        """Those of (H, W, 3) sRGB bytes, shrunk."""
+        # By content: a digest of the bytes, which are not kept.
+        key = image.shape, hashlib.sha256(image.tobytes()).digest()
+        if key not in self._views:
+            self._views[key] = _view(image)
+        return self._views[key]
 
 
 def _matches(first: _View, second: _View) -> tuple[FloatArray, FloatArray]:
@@ -327,7 +346,7 @@ def _overlay(first: _View, second: _View, mirrored: bool) -> Overlay | None:
     return best
 
 
-def lay_over(first: ByteImage, second: ByteImage) -> Overlay | None:
+def lay_over(first: ByteImage, second: ByteImage, points: Points | None = None) -> Overlay | None:
     """The mapping between two pictures of one scene; None where they show different scenes or too little is found.
 
     The mirror image of the second is tried where the second itself does not fit.
@@ -335,14 +354,16 @@ def lay_over(first: ByteImage, second: ByteImage) -> Overlay | None:
     Args:
         first: (H, W, 3) sRGB bytes, shrunk.
         second: (H', W', 3) sRGB bytes, shrunk.
+        points: what was found in pictures before; None: nothing.
     """
     if min(*first.shape[:2], *second.shape[:2]) < MIN_SIDE:
         return None
-    here = _view(first)
-    direct = _overlay(here, _view(second), False)
+    points = Points() if points is None else points
+    here = points.of(first)
+    direct = _overlay(here, points.of(second), False)
     if direct is not None:
         return direct
-    flipped = _overlay(here, _view(np.ascontiguousarray(second[:, ::-1])), True)
+    flipped = _overlay(here, points.of(np.ascontiguousarray(second[:, ::-1])), True)
     if flipped is None:
         return None
     turn = np.array([[-1.0, 0, second.shape[1] - 1], [0, 1, 0], [0, 0, 1]])

@@ -85,7 +85,9 @@ def _cast(values: FloatArray, image: ByteImage) -> float | None:
     for squares in (values * values, x * x + y * y):
         # Three products of squares, in double: the sixth power of a faint edge is too small for single precision.
         wide = squares.astype(np.float64)
-        norm = np.power(np.array(cv2.mean(wide * wide * wide, usable)[:3]), 1 / MINKOWSKI)
+        cubes = wide * wide
+        cubes *= wide
+        norm = np.power(np.array(cv2.mean(cubes, usable)[:3]), 1 / MINKOWSKI)
         if norm.min() <= 0 or float(norm @ _LUMA) < 1e-3:
             return None
         estimates.append(np.array(_at_mid_grey(norm)))
