@@ -75,9 +75,8 @@ def ensure_sample_dataset(folder: Path) -> Path:
         MissingDependency: a package that this needs is absent.
         RecordError: the folder holds another dataset, or cannot be written.
     """
-    for package, module in (("opencv-python-headless", "cv2"), ("datasets", "datasets")):
-        if find_spec(module) is None:
-            raise MissingDependency(package, "demo")
+    if find_spec("datasets") is None:
+        raise MissingDependency("datasets", "demo")
     from redaes.datagen.members import Settings
     from redaes.datagen.pipeline import build
 

@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
 PACKAGES = {
     "accelerate": "accelerate",
-    "cv2": "opencv-python-headless",
     "datasets": "datasets",
     "jinja2": "jinja2",
     "peft": "peft",
