@@ -42,7 +42,7 @@ PACKAGES = {
 """Module to the package that brings it, beyond what redaes always needs."""
 
 SEED = 0
-EVALUATION_SAMPLING = Sampling(temperature=0.0, max_new_tokens=160, seed=SEED)
+EVALUATION_SAMPLING = Sampling(seed=SEED)
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Scale:
     grpo_steps: int = 16
     grpo_completions: int = 12
     """Completions in one step; 2 steps hold a ranking group, at most 3 pairs x 2 orders x 4 generations = 24."""
-    max_completion_length: int = 112
+    max_completion_length: int = 224
 
 
 @dataclass(frozen=True)

@@ -172,3 +172,23 @@ def test_an_upload_needs_a_name(more: list[str]) -> None:
 def test_an_upload_is_not_left_to_the_trainer() -> None:
     stage, config = read("stage2_nano.yaml", "--push-to-hub", "true", "--hub_model_id", "me/model")
     assert (stage.repository, config.push_to_hub) == ("me/model", False)
+
+
+def test_stage_3_of_the_embedded_model_has_room_for_what_the_data_say(red_folder: Path) -> None:
+    """A true reasoning that the limit cuts off cannot be read, and would earn nothing."""
+    from transformers import AutoTokenizer
+
+    from redaes import nano
+    from redaes.answers import render_verdict, stated
+    from redaes.demo.steps import Scale
+    from redaes.records import read_records
+
+    tokenizer = AutoTokenizer.from_pretrained(str(nano.weights(nano.BASE)))
+    lengths = [
+        len(tokenizer(render_verdict(stated(record.pair.delta, record.rationale)))["input_ids"])
+        for record in read_records(red_folder, "train")
+        if record.rationale is not None and record.pair.delta is not None
+    ]
+    limit = yaml.safe_load((CONFIGS / "stage3_nano.yaml").read_text())["max_completion_length"]
+    assert Scale().max_completion_length == limit
+    assert 112 < max(lengths) < limit
