@@ -14,8 +14,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from redaes.evidence.pair.tone import FloatArray, Mask, predicted
+from redaes.evidence.pair.tone import Mask, predicted
 from redaes.evidence.pair.view import View
+from redaes.evidence.picture.planes import FloatArray
 
 _SMOOTH = (0.8, 1.6, 3.2, 6.4)
 """In pixels of the view."""

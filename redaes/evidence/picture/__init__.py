@@ -28,10 +28,6 @@ __all__ = ["Planes", "measure", "measured_along"]
 Part = Callable[[Planes], tuple[dict[str, float], dict[str, Place]]]
 
 
-def _gradients(planes: Planes) -> dict[str, float]:
-    return measure_gradients(planes.image)
-
-
 def _placeless(part: Callable[[Planes], dict[str, float]]) -> Part:
     return lambda planes: (part(planes), {})
 
@@ -54,7 +50,7 @@ _PARTS: tuple[tuple[frozenset[str], Part], ...] = (
     (frozenset({"stripes"}), _placeless(measure_stripes)),
     (frozenset({"blocking"}), _placeless(measure_blocking)),
     (frozenset({"pixelation"}), _placeless(measure_pixelation)),
-    (frozenset({"banding"}), _placeless(_gradients)),
+    (frozenset({"banding"}), _placeless(measure_gradients)),
     (frozenset({"tilt", "keystone"}), _placeless(measure_geometry)),
     (frozenset({"border"}), _placeless(measure_frame)),
     (frozenset({"lettering"}), measure_lettering),
