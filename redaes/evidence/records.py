@@ -83,7 +83,7 @@ class Change(Record):
     area: Annotated[FiniteFloat, Field(ge=0.0, le=100.0)]
     """In percent of what both pictures show: of the frame, where they show the same."""
     contrast: Annotated[FiniteFloat, Field(ge=0.0)]
-    """Mean difference there that light, colour and sharpness do not explain, in percent of the full range."""
+    """Mean difference there that light, colour and sharpness do not explain, in percent of that of black and white."""
 
     def swapped(self) -> Change:
         """The same with the pictures exchanged."""
