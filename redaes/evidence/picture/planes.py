@@ -22,7 +22,7 @@ Made = TypeVar("Made")
 GLANCE = 256
 """Longest side, in pixels, at which light and colour of the whole are taken: noise is averaged out of them."""
 VIEW = 1024
-"""Longest side at which lines, lettering and smooth areas are looked for."""
+"""Longest side at which lines, lettering and stripes are looked for."""
 WHOLE = 768
 """Longest side up to which lightness at the picture's own resolution is made of the whole at once."""
 
