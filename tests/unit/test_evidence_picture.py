@@ -115,6 +115,13 @@ def test_every_quantity_has_an_edit_that_shows_it() -> None:
     assert tested == set(QUANTITIES)
 
 
+def test_what_is_visible_is_above_the_noise_and_changes_a_digit() -> None:
+    for quantity in QUANTITIES.values():
+        assert 0 < quantity.noise_floor <= quantity.visible, quantity.name
+        assert quantity.visible >= 10**-quantity.digits, quantity.name
+        assert not set(quantity.more) & set(quantity.less), quantity.name
+
+
 def test_exposure_and_contrast_are_not_taken_for_focus() -> None:
     before = _measured("china")
     for operation in ("exposure_down", "contrast_up", "contrast_down"):
