@@ -42,7 +42,7 @@ def evidence(first: ByteImage, second: ByteImage) -> PairEvidence:
 
 
 def view(image: ByteImage, wide: float, high: float, turn_deg: float) -> ByteImage:
-    """The middle of the picture, ``wide`` x ``high`` of its frame, turned clockwise, at the picture's size."""
+    """The middle of the picture, ``wide`` x ``high`` of its frame, turned anticlockwise, at the picture's size."""
     height, width = image.shape[:2]
     cos, sin = math.cos(math.radians(turn_deg)), math.sin(math.radians(turn_deg))
     linear = np.array([[wide * cos, -high * sin], [wide * sin, high * cos]])

@@ -1,8 +1,8 @@
 """What an edit did to the view, found in a picture and its reference: how one lies over the other, what covers it.
 
-:func:`redaes.evidence.pair.measure_pair` finds the same knowing nothing of the two, and takes a hundred times as
-long. Here the two are of one size and one of them was made from the other, so that ORB features at their own size and a
-plain difference are enough. Nothing is assumed of the edit: what the pixels do not show is not found.
+:func:`redaes.evidence.pair.measure_pair` finds the same knowing nothing of the two, in 0.3 to 0.5 s at 512 px; this
+takes 6 to 20 ms. Here the two are of one size and one of them was made from the other, so that ORB features at their
+own size and a plain difference are enough. Nothing is assumed of the edit: what the pixels do not show is not found.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from redaes.evidence.records import Change, Place, Registration
+from redaes.evidence.records import PLACES, Change, Registration
 
 ByteImage = NDArray[np.uint8]
 
@@ -28,10 +28,6 @@ MOST_COVERED = 60.0
 """Percent of the frame beyond which a change is one of light, and covers nothing."""
 LEAST_COVERED = 0.3
 """Percent of the frame that a cell's part needs to be named."""
-
-_PLACES: tuple[Place, ...] = (
-    "upper left", "top", "upper right", "left", "centre", "right", "lower left", "bottom", "lower right",
-)  # fmt: skip
 
 
 def laid_over(reference: ByteImage, edited: ByteImage) -> Registration | None:
@@ -50,7 +46,6 @@ def laid_over(reference: ByteImage, edited: ByteImage) -> Registration | None:
         return None
     here = np.array([points[pair.queryIdx].pt for pair in pairs], dtype=np.float32)
     there = np.array([others[pair.trainIdx].pt for pair in pairs], dtype=np.float32)
-    cv2.setRNGSeed(0)
     affine, agree = cv2.estimateAffine2D(here, there, method=cv2.RANSAC, ransacReprojThreshold=TOLERANCE)
     if affine is None or int(agree.sum()) < MIN_POINTS:
         return None
@@ -107,8 +102,8 @@ def covering(reference: ByteImage, edited: ByteImage) -> tuple[Change, ...]:
             found.append(
                 Change(
                     side="B",
-                    place=_PLACES[number],
-                    other_place=_PLACES[number],
+                    place=PLACES[number],
+                    other_place=PLACES[number],
                     area=float(cells[number]),
                     contrast=float(spot[spot >= COVERED].mean()) / 2.55,
                 )

@@ -7,7 +7,7 @@ import math
 from redaes.evidence.claims import CheckedClaim, Claim, Status
 from redaes.evidence.faults import FAULTS, Fault
 from redaes.evidence.quantities import QUANTITIES, Quantity
-from redaes.evidence.records import PairEvidence, Place, Registration
+from redaes.evidence.records import PLACES, PairEvidence, Place, Registration
 from redaes.evidence.turning_words import says_clearly
 from redaes.evidence.values import decided, is_off, pair_of
 
@@ -38,11 +38,7 @@ WEAK = frozenset({"unevenness"})
 """Quantities that a scene has of its own, and that an edit the other way lowers: they support a visible difference, and
 contradict nothing."""
 
-_GRID: dict[Place, tuple[int, int]] = {
-    "upper left": (0, 0), "top": (0, 1), "upper right": (0, 2),
-    "left": (1, 0), "centre": (1, 1), "right": (1, 2),
-    "lower left": (2, 0), "bottom": (2, 1), "lower right": (2, 2),
-}  # fmt: skip
+_GRID: dict[Place, tuple[int, int]] = {place: divmod(number, 3) for number, place in enumerate(PLACES)}
 
 
 def check_fault(claim: Claim, evidence: PairEvidence) -> CheckedClaim:

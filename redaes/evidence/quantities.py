@@ -25,7 +25,7 @@ class Quantity:
     better: Literal["more", "less"] | None
     """Whether more of it is better in itself; None: it depends on the picture."""
     noise_floor: float
-    """Differences below this, in its unit, mean nothing: the spread between two encodings of one picture."""
+    """Differences below this, in its unit, mean nothing: at least the spread between two encodings of one picture."""
     visible: float
     """A difference that a person sees, in its unit; at least the noise floor."""
     digits: int
@@ -234,7 +234,7 @@ _ALL: tuple[Quantity, ...] = (
         digits=1,
         more=("wider at its edges",),
         less=("tighter at its edges",),
-        source="half width of edges in thousandths of the diagonal: Zhuo and Sim 2011, Defocus map "
+        source="full width of edges at half maximum in thousandths of the diagonal: Zhuo and Sim 2011, Defocus map "
         "estimation from a single image",
     ),
     Quantity(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field, FiniteFloat
 
@@ -18,6 +18,9 @@ Place = Literal[
     "upper left", "top", "upper right", "left", "centre", "right", "lower left", "bottom", "lower right"
 ]  # fmt: skip
 """A cell of a grid of three by three over the frame."""
+
+PLACES: tuple[Place, ...] = get_args(Place)
+"""All cells, row by row."""
 
 
 class Measurements(Record):
@@ -80,7 +83,7 @@ class Change(Record):
     area: Annotated[FiniteFloat, Field(ge=0.0, le=100.0)]
     """In percent of what both pictures show: of the frame, where they show the same."""
     contrast: Annotated[FiniteFloat, Field(ge=0.0)]
-    """Mean difference there that light, colour and sharpness do not explain, in percent of the full range."""
+    """Mean difference there that light, colour and sharpness do not explain, in percent of that of black and white."""
 
     def swapped(self) -> Change:
         """The same with the pictures exchanged."""

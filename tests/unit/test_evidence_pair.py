@@ -55,13 +55,21 @@ def stamped(image: ByteImage) -> ByteImage:
 
 
 class TestRegistration:
-    def test_turn(self, photographs: dict[str, ByteImage]) -> None:
-        found = registration(photographs["china"], view(photographs["china"], 0.8, 0.8, 5.0))
-        assert found.rotation_deg == pytest.approx(5.0, abs=0.1)
-        assert found.scale == pytest.approx(1.25, rel=0.01)
-        assert found.stretch == pytest.approx(1.0, abs=0.01)
-        assert found.keystone_deg == pytest.approx(0.0, abs=0.3)
-        assert not found.mirrored
+    @pytest.mark.parametrize("mirrored", [False, True])
+    def test_turn(self, photographs: dict[str, ByteImage], mirrored: bool) -> None:
+        first, second = photographs["china"], view(photographs["china"], 0.8, 0.8, 5.0)
+        if mirrored:
+            second = np.ascontiguousarray(second[:, ::-1])
+        forth, back = registration(first, second), registration(second, first)
+        assert forth.rotation_deg == pytest.approx(5.0, abs=0.1)
+        assert back.rotation_deg == pytest.approx(5.0 if mirrored else -5.0, abs=0.1)
+        assert forth.scale == pytest.approx(1.25, rel=0.01)
+        assert back.scale == pytest.approx(0.8, rel=0.01)
+        for found in (forth, back):
+            # The simplest mapping that the points bear has neither.
+            assert found.stretch == pytest.approx(1.0, abs=1e-6)
+            assert found.keystone_deg == 0.0
+            assert found.mirrored is mirrored
 
     def test_crop_says_which_shows_more_and_by_how_much(self, photographs: dict[str, ByteImage]) -> None:
         whole = photographs["coffee"]
@@ -78,7 +86,8 @@ class TestRegistration:
         assert found.stretch == pytest.approx(1 / 0.75, rel=0.02)
         assert found.rotation_deg == pytest.approx(0.0, abs=0.3)
 
-    def test_keystone_has_a_direction(self, photographs: dict[str, ByteImage]) -> None:
+    @pytest.mark.parametrize("mirrored", [False, True])
+    def test_keystone_has_a_direction(self, photographs: dict[str, ByteImage], mirrored: bool) -> None:
         image = photographs["china"]
         height, width = image.shape[:2]
         corners = np.array([[0, 0], [width, 0], [width, height], [0, height]], dtype=np.float32)
@@ -88,6 +97,8 @@ class TestRegistration:
         # The contents of the whole frame are pressed together at the top: verticals converge upwards.
         matrix = cv2.getPerspectiveTransform(corners, narrow)
         converging = cv2.warpPerspective(image, matrix, (width, height), borderMode=cv2.BORDER_REFLECT_101)
+        if mirrored:
+            converging = np.ascontiguousarray(converging[:, ::-1])
         lean = math.degrees(math.atan(0.12 * width / height))
         assert registration(image, converging).keystone_deg == pytest.approx(2 * lean, rel=0.15)
         assert registration(converging, image).keystone_deg == pytest.approx(-2 * lean, rel=0.15)
@@ -132,6 +143,42 @@ class TestChanges:
         found = evidence(stamped(other), photographs["coffee"]).changes
         assert [(change.side, change.place) for change in found[:1]] == [("A", "lower right")]
 
+    def test_the_place_is_that_in_the_picture_that_has_it(self, photographs: dict[str, ByteImage]) -> None:
+        whole = photographs["coffee"]
+        at = (252, 208)
+        lettered = cv2.putText(whole.copy(), "11:47", at, cv2.FONT_HERSHEY_DUPLEX, 1.4, (250, 250, 240), 4)
+        part = np.ascontiguousarray(lettered[:248, :372])
+        forth, back = evidence(whole, part).changes, evidence(part, whole).changes
+        assert [(one.side, one.place, one.other_place) for one in forth] == [("B", "lower right", "centre")]
+        assert [(one.side, one.place, one.other_place) for one in back] == [("A", "lower right", "centre")]
+
+    def test_area_and_contrast_are_in_percent_and_the_largest_is_first(self, photographs: dict[str, ByteImage]) -> None:
+        first, second = photographs["coffee"].copy(), photographs["coffee"].copy()
+        for image, tone in ((first, 20), (second, 220)):
+            image[40:80, 60:110] = image[300:360, 400:500] = tone
+        large, small = evidence(first, second).changes
+        assert (large.place, small.place) == ("lower right", "upper left")
+        # Smoothed, a thing is a little larger.
+        assert large.area == pytest.approx(100 * 60 * 100 / (400 * 600), rel=0.2)
+        assert large.contrast == pytest.approx(100 * 200 / 255, rel=0.15)
+
+    @pytest.mark.parametrize(
+        ("name", "operation", "sides"),
+        [("china", "clutter", ["B", None]), ("china", "finger", ["B"]), ("coffee", "finger", [None])],
+    )
+    def test_a_thick_thing_is_put_where_it_is_or_nowhere(
+        self, photographs: dict[str, ByteImage], name: str, operation: str, sides: list[str | None]
+    ) -> None:
+        image = photographs[name]
+        assert [one.side for one in evidence(image, apply_edit(image, operation, 0.7, 2)).changes] == sides
+
+    @pytest.mark.parametrize("operation", ["tilt", "keystone", "stretch", "tight_crop"])
+    def test_another_view_is_no_change(self, photographs: dict[str, ByteImage], operation: str) -> None:
+        image = photographs["china"]
+        found = evidence(image, apply_edit(image, operation, 0.7, 1))
+        assert found.registration is not None
+        assert found.changes == ()
+
     @pytest.mark.parametrize(
         "operation", ["exposure_down", "haze", "cast_cool", "defocus", "noise_luma", "jpeg_blocks"]
     )
@@ -160,6 +207,14 @@ class TestExchange:
         open_ = Change(side=None, place="left", other_place="centre", area=3.0, contrast=20.0)
         assert clear.swapped() == Change(side="A", place="left", other_place="centre", area=3.0, contrast=20.0)
         assert open_.swapped() == Change(side=None, place="centre", other_place="left", area=3.0, contrast=20.0)
+
+
+def test_each_picture_keeps_what_was_measured_in_it(photographs: dict[str, ByteImage]) -> None:
+    first, second = photographs["coffee"][:100, :150], photographs["china"][:120, :160]
+    of_first, of_second = (Measurements(width=150, height=100, values={"noise": value}) for value in (1.0, 2.0))
+    for one, other, measured in ((first, second, (of_first, of_second)), (second, first, (of_second, of_first))):
+        found = measure_pair(one, other, measured=measured)
+        assert (found.first, found.second) == measured
 
 
 def test_measures_each_picture_where_nobody_has(photographs: dict[str, ByteImage]) -> None:

@@ -115,6 +115,13 @@ def test_every_quantity_has_an_edit_that_shows_it() -> None:
     assert tested == set(QUANTITIES)
 
 
+def test_what_is_visible_is_above_the_noise_and_changes_a_digit() -> None:
+    for quantity in QUANTITIES.values():
+        assert 0 < quantity.noise_floor <= quantity.visible, quantity.name
+        assert quantity.visible >= 10**-quantity.digits, quantity.name
+        assert not set(quantity.more) & set(quantity.less), quantity.name
+
+
 def test_exposure_and_contrast_are_not_taken_for_focus() -> None:
     before = _measured("china")
     for operation in ("exposure_down", "contrast_up", "contrast_down"):
@@ -230,12 +237,9 @@ def test_black_white_and_plain_pictures_are_measured() -> None:
     assert (black["clipped_shadows"], black["brightness"], black["clipped_highlights"]) == (100, 0, 0)
     assert (white["clipped_highlights"], round(white["brightness"]), white["clipped_shadows"]) == (100, 100, 0)
     for values in (black, white):
-        # Nothing can be told of its colour, haze, noise or focus.
-        assert not {"warmth", "magenta", "haze", "noise", "sharpness", "edge_width"} & values.keys() - {
-            "warmth",
-            "magenta",
-        }
-    assert "warmth" not in black
+        # Nothing can be told of its haze, noise or focus.
+        assert not {"haze", "noise", "sharpness", "edge_width"} & values.keys()
+    assert not {"warmth", "magenta"} & black.keys()
     assert plain["noise"] == 0
     assert "sharpness" not in plain
 
@@ -320,3 +324,130 @@ def test_a_quantity_is_measured_without_those_that_it_does_not_need() -> None:
 def test_medians_are_those_of_numpy(shape: tuple[int, ...]) -> None:
     values = np.random.default_rng(0).normal(size=shape).astype(np.float32)
     assert np.array_equal(median(values), np.median(values, axis=-1))
+
+
+def _bytes(linear: NDArray[np.float64]) -> ByteImage:
+    """sRGB bytes of linear light in [0, 1]."""
+    encoded = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * np.maximum(linear, 0) ** (1 / 2.4) - 0.055)
+    return np.rint(255 * np.clip(encoded, 0, 1)).astype(np.uint8)
+
+
+def _grey(lightness: NDArray[np.float64]) -> ByteImage:
+    """(H, W, 3) greys of that L*, at least 8."""
+    return np.repeat(_bytes(((lightness + 16) / 116) ** 3)[..., None], 3, axis=2)
+
+
+class TestFormulas:
+    """Pictures of which the value is known."""
+
+    def test_light(self) -> None:
+        light = np.full((100, 200), 50.0)
+        light[:5], light[-5:] = 20, 80
+        values = measure(_grey(light), {"brightness"}).values
+        assert values["brightness"] == pytest.approx(50, abs=0.5)
+        assert values["contrast"] == pytest.approx(math.sqrt(0.1 * 30**2), abs=0.3)
+        assert values["dynamic_range"] == pytest.approx(60, abs=1)
+
+    def test_light_that_rises_is_uneven_whichever_way(self) -> None:
+        rise = np.broadcast_to(0.1 * 2 ** np.linspace(0, 2, 240)[None, :, None], (160, 240, 3))
+        for image in (_bytes(rise), _bytes(rise[:, ::-1])):
+            values = measure(image, {"unevenness"}).values
+            assert values["unevenness"] == pytest.approx(2, abs=0.05)
+            assert values["vignetting"] == pytest.approx(0, abs=0.1)
+
+    def test_one_dark_corner_of_four(self) -> None:
+        linear = np.full((200, 200, 3), 0.4)
+        linear[:60, :60] /= 2**4
+        assert measure(_bytes(linear), {"vignetting"}).values["vignetting"] == pytest.approx(1, abs=0.05)
+
+    def test_clipping_counts_areas_and_says_where(self) -> None:
+        image = np.full((120, 120, 3), 119, np.uint8)
+        image[60:72, :30] = 3
+        image[:12, 90:], image[20:32, 90:] = 252, 251
+        image[100:102, 60:62] = 0  # no area
+        found = measure(image, {"clipped_shadows"})
+        assert found.values["clipped_shadows"] == pytest.approx(100 * 12 * 30 / 120**2)
+        assert found.values["clipped_highlights"] == pytest.approx(100 * 12 * 30 / 120**2)
+        assert (found.places["clipped_shadows"], found.places["clipped_highlights"]) == ("left", "upper right")
+
+    def test_haze_is_what_the_air_adds(self) -> None:
+        scene = np.full((128, 128, 3), 0.6)
+        scene[:, ::8] = scene[:, 1::8] = scene[:, 2::8] = 0
+        hazy = 0.7 * scene + 0.3
+        hazy[:40] = 1  # a sky that is clipped is no haze
+        found = measure(np.rint(255 * hazy).astype(np.uint8), {"haze"}).values["haze"]
+        assert found == pytest.approx(30, abs=2)
+
+    def test_colourfulness(self) -> None:
+        image = np.random.default_rng(0).integers(0, 256, (60, 90, 3)) // np.array([1, 2, 3])
+        red, green, blue = image.astype(float).transpose(2, 0, 1)
+        rg, yb = red - green, (red + green) / 2 - blue
+        expected = math.hypot(rg.std(), yb.std()) + 0.3 * math.hypot(rg.mean(), yb.mean())
+        found = measure(image.astype(np.uint8), {"colourfulness"}).values["colourfulness"]
+        assert found == pytest.approx(expected, abs=0.01)
+
+    def test_tint_is_that_of_a_mid_grey_in_the_mean_light(self) -> None:
+        light = np.array([1.2, 0.95, 0.6])
+        light *= 0.1842 / float(light @ [0.2126, 0.7152, 0.0722])
+        _, a, b = cv2.cvtColor(_bytes(light[None, None]).astype(np.float32) / np.float32(255), cv2.COLOR_RGB2Lab)[0, 0]
+        for exposure in (0.5, 1.0, 2.0):
+            values = measure(np.tile(_bytes(exposure * light), (40, 60, 1)), {"warmth"}).values
+            assert values["warmth"] == pytest.approx(b, abs=1)
+            assert values["magenta"] == pytest.approx(a, abs=1)
+
+    def test_the_colour_of_the_subject_is_no_cast(self) -> None:
+        rng = np.random.default_rng(0)
+        grain = rng.uniform(0.3, 1.0, (120, 160, 1))
+        painted = _bytes(grain * np.array([0.6, 0.05, 0.03]))  # all of one strong colour
+        thing = np.repeat(_bytes(0.3 * grain), 3, axis=2)
+        thing[:, 60:] = _bytes(np.array([0.8, 0.4, 0.1]))  # bright, smooth, and of another colour than the edges
+        for image in (painted, thing):
+            assert "cast" not in measure(image, {"cast"}).values
+
+    @pytest.mark.parametrize("sigma", [1.5, 6.0])
+    def test_edge_width_is_the_full_width_at_half_maximum(self, sigma: float) -> None:
+        light = np.full((420, 560), 40.0)
+        light[:, 140:280] = light[:, 420:] = 65
+        light = np.where(np.arange(420)[:, None] // 105 % 2, light, 105 - light)
+        image = _grey(cv2.GaussianBlur(light, (0, 0), sigma))
+        expected = 2.355 * math.hypot(sigma, 0.7) / 700 * 1000
+        assert measure(image, {"edge_width"}).values["edge_width"] == pytest.approx(expected, rel=0.15)
+
+    def test_halos_are_in_percent_of_the_step(self) -> None:
+        profile = np.full(80, 30.0)
+        profile[40:] = 70
+        profile[40:46], profile[34:40] = 78, 26
+        image = _grey(np.tile(np.concatenate([profile, profile[::-1]]), (200, 2)))
+        assert measure(image, {"halos"}).values["halos"] == pytest.approx(100 * 6 / 52, abs=1.5)
+
+    def test_noise_is_the_standard_deviation(self) -> None:
+        grain = np.random.default_rng(0).normal(0, 2.0, (200, 300))
+        assert measure(_grey(50 + grain), {"noise"}).values["noise"] == pytest.approx(2, rel=0.08)
+
+
+def test_noise_is_not_taken_for_detail() -> None:
+    noisy = np.random.default_rng(0).integers(60, 180, (200, 300, 3), dtype=np.uint8)
+    assert not {"sharpness", "centre_sharpness"} & measure(noisy, {"sharpness"}).values.keys()
+    before = _measured("china")
+    after = measure(apply_edit(_photograph("china"), "noise_luma", 0.3, seed=0), {"sharpness"})
+    assert abs(_change(after, before, "sharpness")) < QUANTITIES["sharpness"].visible
+
+
+def test_the_middle_is_apart_from_the_rest() -> None:
+    image = _photograph("china")
+    height, width = image.shape[:2]
+    middle = np.ix_(*(np.arange(round(0.25 * n), round(0.75 * n)) for n in (height, width)))
+    soft = cv2.GaussianBlur(image, (0, 0), 5)
+    soft_middle, soft_rest = image.copy(), soft.copy()
+    soft_middle[middle], soft_rest[middle] = soft[middle], image[middle]
+    before = _measured("china")
+    visible = QUANTITIES["centre_sharpness"].visible
+    assert _change(measure(soft_middle, {"sharpness"}), before, "centre_sharpness") < -visible
+    assert abs(_change(measure(soft_rest, {"sharpness"}), before, "centre_sharpness")) < visible
+
+
+@pytest.mark.parametrize("flip", [False, True])
+def test_motion_is_seen_in_every_direction(flip: bool) -> None:
+    kernel = np.eye(15, dtype=np.float32)[:: -1 if flip else 1] / 15
+    after = measure(cv2.filter2D(_photograph("china"), -1, kernel), {"motion"})
+    assert _change(after, _measured("china"), "motion") > QUANTITIES["motion"].visible

@@ -8,12 +8,9 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from redaes.errors import InputError
-
-ByteImage = NDArray[np.uint8]
-FloatArray = NDArray[np.float32]
+from redaes.evidence.picture.planes import ByteImage, FloatArray, check, lab
 
 LONGEST_SIDE = 192
 VISIBLE = 35.0
@@ -26,9 +23,7 @@ DETAIL_SHARE = 0.5
 
 
 def _lab(image: ByteImage, size: tuple[int, int]) -> FloatArray:
-    smaller = cv2.resize(image, size, interpolation=cv2.INTER_AREA).astype(np.float32) / np.float32(255.0)
-    lab: FloatArray = cv2.cvtColor(smaller, cv2.COLOR_RGB2Lab)
-    return lab
+    return lab(cv2.resize(image, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False))
 
 
 def place_weights(light: FloatArray) -> FloatArray:
@@ -62,7 +57,9 @@ def covered(reference: ByteImage, edited: ByteImage) -> float:
     Raises:
         InputError: two shapes, or not RGB byte pictures.
     """
-    if reference.shape != edited.shape or reference.ndim != 3 or reference.shape[2] != 3 or not reference.size:
+    check(reference)
+    check(edited)
+    if reference.shape != edited.shape:
         raise InputError(f"expected two (H, W, 3) pictures of one shape, got {reference.shape} and {edited.shape}")
     height, width = reference.shape[:2]
     scale = min(1.0, LONGEST_SIDE / max(height, width))

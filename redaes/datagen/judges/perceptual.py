@@ -36,13 +36,9 @@ from functools import lru_cache
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-from redaes.errors import InputError
+from redaes.evidence.picture.planes import ByteImage, FloatArray, blur, check
 from redaes.types import MAX_DELTA
-
-ByteImage = NDArray[np.uint8]
-FloatArray = NDArray[np.float32]
 
 NEUTRAL_LOSS = 0.0
 """Loss of an edit whose direction is ``neutral``, in points: decided, not measured."""
@@ -72,11 +68,6 @@ SCALE = 2.0
 _BAND_SIGMAS = (0.7, 1.4, 2.8)
 
 
-def _check(image: ByteImage) -> None:
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
-        raise InputError(f"expected (H, W, 3) bytes, got {image.shape} of {image.dtype}")
-
-
 def _resized(image: ByteImage, size: tuple[int, int]) -> FloatArray:
     """(H, W, 3) encoded values in [0, 1] at ``size`` (width, height)."""
     values = image.astype(np.float32) / np.float32(255.0)
@@ -100,11 +91,6 @@ def _lab(encoded: FloatArray) -> FloatArray:
     return lab
 
 
-def _blur(values: FloatArray, sigma: float) -> FloatArray:
-    blurred: FloatArray = cv2.GaussianBlur(values, (0, 0), sigma, borderType=cv2.BORDER_REFLECT_101)
-    return blurred
-
-
 def _half(values: FloatArray) -> FloatArray:
     """Every second pixel, for values that are smooth enough not to alias."""
     return np.ascontiguousarray(values[::2, ::2])
@@ -120,14 +106,14 @@ def _moments(encoded: FloatArray) -> list[FloatArray]:
     """Maps, at full or half size, whose cell means give all statistics, in the order of ``_statistics``."""
     lab = _lab(encoded)
     light = np.ascontiguousarray(lab[..., 0])
-    colour = _half(_blur(np.ascontiguousarray(lab[..., 1:]), _BAND_SIGMAS[0]))
-    fine = _blur(light, _BAND_SIGMAS[0])
-    middle = _blur(light, _BAND_SIGMAS[1])
+    colour = _half(blur(np.ascontiguousarray(lab[..., 1:]), _BAND_SIGMAS[0]))
+    fine = blur(light, _BAND_SIGMAS[0])
+    middle = blur(light, _BAND_SIGMAS[1])
     # At half size: the blur that takes 1.4 px to 2.8 px, in pixels of twice the width.
     small = _half(middle)
-    coarse = _blur(small, math.sqrt(_BAND_SIGMAS[2] ** 2 - _BAND_SIGMAS[1] ** 2) / 2)
+    coarse = blur(small, math.sqrt(_BAND_SIGMAS[2] ** 2 - _BAND_SIGMAS[1] ** 2) / 2)
     band = light - fine
-    blotches = colour - _blur(colour, _BAND_SIGMAS[1])
+    blotches = colour - blur(colour, _BAND_SIGMAS[1])
     gx, gy = cv2.Sobel(fine, cv2.CV_32F, 1, 0) / 8, cv2.Sobel(fine, cv2.CV_32F, 0, 1) / 8
     xx, yy, xy = gx * gx, gy * gy, gx * gy
     peak = _peak(encoded)
@@ -201,7 +187,7 @@ class Reference:
         Raises:
             InputError: not an RGB byte picture.
         """
-        _check(image)
+        check(image)
         self._size = _normal_size(image)
         self._grids = self._look(image)
 
@@ -217,7 +203,7 @@ class Reference:
         Raises:
             InputError: not an RGB byte picture.
         """
-        _check(edited)
+        check(edited)
         total = 0.0
         for one, other in zip(self._grids, self._look(edited), strict=True):
             distance = np.sort(np.linalg.norm(one - other, axis=1))

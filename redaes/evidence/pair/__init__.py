@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import cast, get_args
 
 import numpy as np
 
-from redaes.errors import InputError
 from redaes.evidence.pair.changes import compared, regions
-from redaes.evidence.pair.registration import ByteImage, Matrix, Overlay, Points, inverse, lay_over, project, shrunk
+from redaes.evidence.pair.registration import Matrix, Overlay, Points, inverse, lay_over, project, shrunk
 from redaes.evidence.pair.sides import added_in
 from redaes.evidence.pair.view import View, common_view
+from redaes.evidence.picture import measure
+from redaes.evidence.picture.planes import ByteImage, check, place_at
 from redaes.evidence.records import Change, Measurements, PairEvidence, Place, Registration
 
 _GRID = 256
@@ -74,9 +74,7 @@ def _registration(first: ByteImage, second: ByteImage, overlay: Overlay) -> Regi
 def _place(matrix: Matrix, at: Matrix, image: ByteImage) -> Place:
     """The cell of a picture in which a point of the view lies."""
     x, y = project(matrix, at[None])[0]
-    column = min(2, max(0, int(3 * (x + 0.5) / image.shape[1])))
-    row = min(2, max(0, int(3 * (y + 0.5) / image.shape[0])))
-    return cast("Place", get_args(Place)[3 * row + column])
+    return place_at((x + 0.5) / image.shape[1], (y + 0.5) / image.shape[0])
 
 
 def _changes(first: ByteImage, second: ByteImage, view: View) -> tuple[Change, ...]:
@@ -92,11 +90,6 @@ def _changes(first: ByteImage, second: ByteImage, view: View) -> tuple[Change, .
             Change(side=side, place=in_first, other_place=in_second, area=region.area, contrast=region.contrast)
         )
     return tuple(result)
-
-
-def _check(image: ByteImage) -> None:
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
-        raise InputError(f"expected (H, W, 3) bytes, got {image.shape} of {image.dtype}")
 
 
 def measure_pair(
@@ -119,11 +112,9 @@ def measure_pair(
     Raises:
         InputError: one of them is not an RGB byte picture.
     """
-    _check(first)
-    _check(second)
+    check(first)
+    check(second)
     if measured is None:
-        from redaes.evidence.picture import measure
-
         measured = measure(first), measure(second)
     here, there = shrunk(first), shrunk(second)
     turned = (here.shape, here.tobytes()) > (there.shape, there.tobytes())

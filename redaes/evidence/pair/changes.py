@@ -9,13 +9,15 @@ large and strong enough for how alike the two pictures are elsewhere, is a chang
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
-from redaes.evidence.pair.tone import FloatArray, Mask, predicted
+from redaes.evidence.pair.tone import Mask, predicted
 from redaes.evidence.pair.view import View
+from redaes.evidence.picture.planes import FloatArray
 
 _SMOOTH = (0.8, 1.6, 3.2, 6.4)
 """In pixels of the view."""
@@ -26,7 +28,7 @@ _ALIKE = 0.1
 _TOO_UNLIKE = 0.5
 
 _FLOOR = 0.1
-"""Least difference that counts, in shares of the full range ..."""
+"""Least distance that counts ..."""
 
 _USUAL = 4.0
 """... and in multiples of what is missed as a rule."""
@@ -48,7 +50,7 @@ class Comparison:
     """From the second."""
     second_predicted: FloatArray
     missed: FloatArray
-    """(H, W), in shares of the full range: the distance of the better prediction."""
+    """(H, W) distance of the better prediction: up to sqrt(3), from black to white."""
     edges: FloatArray
     """(H, W) local contrast that both have."""
     sigma: float
@@ -66,7 +68,7 @@ class Region:
     area: float
     """In percent of what both pictures show."""
     contrast: float
-    """Mean miss there, in percent of the full range."""
+    """Mean miss there, in percent of the distance from black to white."""
 
 
 def local_contrast(image: FloatArray) -> FloatArray:
@@ -154,6 +156,6 @@ def regions(found: Comparison, inside: Mask) -> list[Region]:
         if found.lost > 1.2 * _ALIKE:
             needed *= 3
         if excess > 1.3 and area * (excess - 1) ** 2 > needed:
-            result.append(Region(mask, area, 100.0 * float(found.missed[mask].mean())))
+            result.append(Region(mask, area, 100.0 * float(found.missed[mask].mean()) / math.sqrt(3)))
     result.sort(key=lambda region: -region.area)
     return result

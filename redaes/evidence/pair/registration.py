@@ -20,8 +20,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-ByteImage = NDArray[np.uint8]
-FloatArray = NDArray[np.float32]
+from redaes.evidence.picture.planes import ByteImage, FloatArray, reduced
+
 Matrix = NDArray[np.float64]
 """(3, 3), of a mapping in homogeneous pixel coordinates."""
 
@@ -69,12 +69,7 @@ class Overlay:
 
 def shrunk(image: ByteImage) -> ByteImage:
     """With the longest side at :data:`SIDE` pixels, or as it is."""
-    scale = SIDE / max(image.shape[:2])
-    if scale >= 1:
-        return image
-    size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
-    small: ByteImage = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-    return small
+    return reduced(image, SIDE)
 
 
 # --- Structure ----------------------------------------------------------------------------------------

@@ -7,12 +7,15 @@ as predicted from the other, and the sum of the evidence must be clear.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from redaes.evidence.pair.changes import Comparison, Region, local_contrast
-from redaes.evidence.pair.tone import FloatArray, Mask
+from redaes.evidence.pair.tone import Mask
+from redaes.evidence.picture.planes import FloatArray
 from redaes.evidence.records import Side
 
 WEIGHTS = np.array([0.7, 1.1, 1.2, -3.2])
@@ -35,11 +38,40 @@ _OUTLINES = ((3.0, 5), (8.0, 9))
 """Width of the outline and of the gaps that it closes, in pixels of the view."""
 
 
-def _outline(image: FloatArray, across: tuple[FloatArray, FloatArray, FloatArray], sigma: float) -> float:
-    """Mean change of colour across the outline."""
+@dataclass(frozen=True)
+class Drawn:
+    """What all regions of a comparison are judged by, made once."""
+
+    slopes: tuple[tuple[tuple[FloatArray, FloatArray], ...], ...]
+    """For each width of ``_OUTLINES``, of the first, the first as predicted, the second, and that as predicted: (H, W,
+    3) changes of colour to the right and downwards."""
+    first_contrast: FloatArray
+    """(H, W) local contrast."""
+    second_contrast: FloatArray
+
+
+def _slopes(image: FloatArray, sigma: float) -> tuple[FloatArray, FloatArray]:
     smooth = cv2.GaussianBlur(image, (0, 0), sigma)
+    right: FloatArray = cv2.Sobel(smooth, cv2.CV_32F, 1, 0)
+    down: FloatArray = cv2.Sobel(smooth, cv2.CV_32F, 0, 1)
+    return right, down
+
+
+def drawn(found: Comparison) -> Drawn:
+    """That of both pictures of a comparison."""
+    pictures = (found.first, found.first_predicted, found.second, found.second_predicted)
+    return Drawn(
+        slopes=tuple(tuple(_slopes(image, sigma) for image in pictures) for sigma, _ in _OUTLINES),
+        first_contrast=local_contrast(found.first),
+        second_contrast=local_contrast(found.second),
+    )
+
+
+def _outline(slopes: tuple[FloatArray, FloatArray], across: tuple[FloatArray, FloatArray, FloatArray]) -> float:
+    """Mean change of colour across the outline."""
+    right, down = slopes
     x, y, weight = across
-    steps = cv2.Sobel(smooth, cv2.CV_32F, 1, 0) * x[..., None] + cv2.Sobel(smooth, cv2.CV_32F, 0, 1) * y[..., None]
+    steps = right * x[..., None] + down * y[..., None]
     return float((np.linalg.norm(steps, axis=2) * weight).sum() / (weight.sum() + 1e-9))
 
 
@@ -58,16 +90,13 @@ def _log_ratio(above: float, below: float, floor: float) -> float:
     return float(np.log((above + floor) / (below + floor)))
 
 
-def evidence(region: Region, found: Comparison, inside: Mask) -> NDArray[np.float64]:
+def evidence(region: Region, found: Comparison, shown: Drawn, inside: Mask) -> NDArray[np.float64]:
     """(4,) of what speaks for the second picture, positive, or the first, negative: outlines at two widths, texture
     inside over that around, variety of colour inside. Exchanging the pictures changes the signs."""
     result = []
-    for sigma, gap in _OUTLINES:
+    for (sigma, gap), slopes in zip(_OUTLINES, shown.slopes, strict=True):
         across = _across(region.mask, inside, sigma, gap)
-        first, expected_first, second, expected_second = (
-            _outline(image, across, sigma)
-            for image in (found.first, found.first_predicted, found.second, found.second_predicted)
-        )
+        first, expected_first, second, expected_second = (_outline(one, across) for one in slopes)
         result.append(_log_ratio(second, expected_second, 0.004) - _log_ratio(first, expected_first, 0.004))
     around = cv2.dilate(region.mask.astype(np.uint8), np.ones((15, 15), np.uint8)) > 0
     around &= inside & ~region.mask
@@ -76,7 +105,7 @@ def evidence(region: Region, found: Comparison, inside: Mask) -> NDArray[np.floa
         core = region.mask
     if not around.any():
         around = inside
-    here, there = local_contrast(found.first), local_contrast(found.second)
+    here, there = shown.first_contrast, shown.second_contrast
     result.append(
         _log_ratio(float(there[core].mean()), float(there[around].mean()), 0.003)
         - _log_ratio(float(here[core].mean()), float(here[around].mean()), 0.003)
@@ -96,7 +125,8 @@ def added_in(parts: list[Region], found: Comparison, inside: Mask) -> list[Side 
     """
     if not parts:
         return []
-    spoken = [evidence(part, found, inside) for part in parts]
+    shown = drawn(found)
+    spoken = [evidence(part, found, shown, inside) for part in parts]
     scores = np.array([float(one @ WEIGHTS) for one in spoken])
     areas = np.array([part.area for part in parts])
     mean, by_area = float(scores.mean()), float(scores @ areas / areas.sum())

@@ -12,7 +12,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-FloatArray = NDArray[np.float32]
+from redaes.evidence.picture.planes import FloatArray
+
 Mask = NDArray[np.bool_]
 
 _BLURS = (2.0, 5.0, 12.0)

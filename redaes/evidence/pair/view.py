@@ -8,8 +8,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from redaes.evidence.pair.registration import ByteImage, Matrix, Overlay, frame_mapping, inverse, project
-from redaes.evidence.pair.tone import FloatArray, Mask
+from redaes.evidence.pair.registration import Matrix, Overlay, frame_mapping, inverse, project
+from redaes.evidence.pair.tone import Mask
+from redaes.evidence.picture.planes import ByteImage, FloatArray
 
 SIDE = 320
 """Longest side of the view."""

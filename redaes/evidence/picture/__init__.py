@@ -1,8 +1,10 @@
 """What is measured in one picture.
 
 Light and colour of the whole are taken at a longest side of 256 px, where noise is averaged out of them; lines,
-lettering and smooth areas at up to 1024 px; detail, noise and grids at the picture's own resolution: everywhere up to
-four megapixels, beyond that in 64 windows spread evenly over the frame.
+lettering and stripes at up to 1024 px, halos and colour blotches at up to 768 px; the rest at the picture's own
+resolution. There, clipping, borders and tones are counted everywhere; detail, edges, noise and stray pixels everywhere
+up to 2048 px a side, beyond that in 8 windows of 256 px along it; grids in 8 strips of 96 px, each way, across a side
+of more than 768 px.
 """
 
 from __future__ import annotations
@@ -28,10 +30,6 @@ __all__ = ["Planes", "measure", "measured_along"]
 Part = Callable[[Planes], tuple[dict[str, float], dict[str, Place]]]
 
 
-def _gradients(planes: Planes) -> dict[str, float]:
-    return measure_gradients(planes.image)
-
-
 def _placeless(part: Callable[[Planes], dict[str, float]]) -> Part:
     return lambda planes: (part(planes), {})
 
@@ -54,7 +52,7 @@ _PARTS: tuple[tuple[frozenset[str], Part], ...] = (
     (frozenset({"stripes"}), _placeless(measure_stripes)),
     (frozenset({"blocking"}), _placeless(measure_blocking)),
     (frozenset({"pixelation"}), _placeless(measure_pixelation)),
-    (frozenset({"banding"}), _placeless(_gradients)),
+    (frozenset({"banding"}), _placeless(measure_gradients)),
     (frozenset({"tilt", "keystone"}), _placeless(measure_geometry)),
     (frozenset({"border"}), _placeless(measure_frame)),
     (frozenset({"lettering"}), measure_lettering),

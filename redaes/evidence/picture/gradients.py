@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from redaes.evidence.picture.planes import ByteImage
+from redaes.evidence.picture.planes import Planes
 
 AROUND = 15
 """Tones to either side of one among which it is outstanding."""
@@ -20,7 +20,7 @@ CLIPPED = (4, 251)
 """Bytes beyond which a tone is clipped rather than left over."""
 
 
-def measure_gradients(image: ByteImage) -> dict[str, float]:
+def measure_gradients(planes: Planes) -> dict[str, float]:
     """Banding, in percent of the range: the step between tones that are outstanding in the histogram of their channel,
     times the share of the pixels in them, mean over the channels.
 
@@ -30,7 +30,7 @@ def measure_gradients(image: ByteImage) -> dict[str, float]:
     """
     shares = []
     for channel in range(3):
-        counts = cv2.calcHist([image], [channel], None, [256], [0, 256]).ravel().astype(np.float64)
+        counts = cv2.calcHist([planes.image], [channel], None, [256], [0, 256]).ravel().astype(np.float64)
         shares.append(_outstanding(counts / counts.sum()))
     return {"banding": 100 * float(np.mean(shares))}
 

@@ -25,7 +25,7 @@ def measure_grain(planes: Planes) -> dict[str, float]:
 
 
 def measure_blotches(planes: Planes) -> dict[str, float]:
-    """Root mean square of a* and b* between blurs of 1 and 3 px in the smoothest blocks of the view."""
+    """Root mean square of a* and b* between blurs of 1 and 3 px in the smoothest blocks, at ``COLOUR_SIDE``."""
     colour = planes.view_lab[..., 1:]
     scale = COLOUR_SIDE / max(colour.shape[:2])
     if scale < 1:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from redaes.errors import InputError
-from redaes.evidence.records import Place
+from redaes.evidence.records import PLACES, Place
 
 ByteImage = NDArray[np.uint8]
 FloatArray = NDArray[np.float32]
@@ -22,15 +22,9 @@ Made = TypeVar("Made")
 GLANCE = 256
 """Longest side, in pixels, at which light and colour of the whole are taken: noise is averaged out of them."""
 VIEW = 1024
-"""Longest side at which lines, lettering and smooth areas are looked for."""
+"""Longest side at which lines, lettering and stripes are looked for."""
 WHOLE = 768
 """Longest side up to which lightness at the picture's own resolution is made of the whole at once."""
-
-PLACES: tuple[tuple[Place, Place, Place], ...] = (
-    ("upper left", "top", "upper right"),
-    ("left", "centre", "right"),
-    ("lower left", "bottom", "lower right"),
-)
 
 
 def place_at(x: float, y: float) -> Place:
@@ -40,7 +34,7 @@ def place_at(x: float, y: float) -> Place:
         x: share of the width, from the left.
         y: share of the height, from the top.
     """
-    return PLACES[min(2, max(0, int(3 * y)))][min(2, max(0, int(3 * x)))]
+    return PLACES[3 * min(2, max(0, int(3 * y))) + min(2, max(0, int(3 * x)))]
 
 
 def check(image: ByteImage) -> None:
@@ -165,7 +159,7 @@ class Planes:
     @cached_property
     def glance(self) -> ByteImage:
         """With a longest side of ``GLANCE``."""
-        return reduced(self.view if max(self.image.shape) <= VIEW else self.image, GLANCE)
+        return reduced(self.image, GLANCE)
 
     @cached_property
     def view_lab(self) -> FloatArray:
