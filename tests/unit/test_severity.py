@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ import pytest
 from redaes.datagen.editors.doses import DOSES
 from redaes.datagen.editors.embedded import OPERATIONS, apply_edit
 from redaes.datagen.judges.cover import covered, place_weights
+from redaes.datagen.measured import CERTAIN_ACROSS, CERTAIN_CLEAN, MIN_DELTA, MIN_LOSS
 from redaes.datagen.plan import DEGRADE
 from redaes.datagen.severity import (
     ARGUED,
@@ -21,6 +24,7 @@ from redaes.datagen.severity import (
     COUNTERPARTS,
     COVERING,
     LIKED,
+    LIKED_LOSS,
     SPREAD,
     TASTE,
     TRANSFER,
@@ -164,3 +168,49 @@ def test_what_covers_detail_counts_more_than_what_covers_emptiness() -> None:
 def test_cover_refuses_two_shapes() -> None:
     with pytest.raises(InputError, match="one shape"):
         covered(_card(), _card()[:100])
+
+
+def _documented(name: str) -> list[str]:
+    """The cells of an operation's first row in docs/labels.md, without its name."""
+    page = (Path(__file__).parents[2] / "docs" / "labels.md").read_text(encoding="utf-8")
+    row = next(line for line in page.splitlines() if line.startswith(f"| `{name}` |"))
+    return [cell.strip() for cell in row.strip("|").split("|")][1:]
+
+
+@pytest.mark.parametrize("name", DEGRADE)
+def test_the_page_on_labels_says_what_the_code_does(name: str) -> None:
+    spread = f"{math.hypot(SPREAD[name], TRANSFER, TASTE if name in LIKED else 0.0):.1f}"
+    if name in ARGUED:
+        argument = ARGUED[name]
+        assert _documented(name) == [", ".join(f"{p:g}" for p in argument.points), spread, argument.because]
+        return
+    known = COUNTERPARTS[name]
+    points = ", ".join(f"{BY_STRENGTH[name](strength):.1f}" for strength in ARGUED_STRENGTHS)
+    distortion, levels, *rest = _documented(name)
+    assert (distortion, rest) == (known.distortion, [points, spread])
+    told = dict(level.split(" → ") for level in levels.split(", "))
+    assert [float(parameter) for parameter in told] == list(known.levels.values())
+    for parameter, strength in told.items():
+        dose = known.dose(float(parameter))
+        if strength == "–":  # beyond twice what the editor does
+            assert DOSES[name](2.0) < dose
+        else:
+            assert DOSES[name](float(strength)) == pytest.approx(dose, rel=0.02, abs=0.02 * abs(DOSES[name](1.0)))
+
+
+def test_the_page_on_labels_has_the_rules() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "labels.md").read_text(encoding="utf-8")
+    rules = page.partition("## What gets no label")[2].partition("## Check")[0]
+    liked = next(line for line in rules.splitlines() if "photographers do a little of it" in line)
+    assert set(re.findall(r"`(\w+)`", liked)) == LIKED
+    for told in (
+        f"loss below {MIN_LOSS:g} points",
+        f"difference below {CERTAIN_ACROSS:g} standard deviations",
+        f"loss below {CERTAIN_CLEAN:g} standard deviations",
+        f"loss below {LIKED_LOSS:g} points, and {TASTE:g} points more uncertain",
+        f"difference below {MIN_DELTA:g} points",
+        f"{TRANSFER:g} points for carrying opinions over",
+    ):
+        assert told in rules
+    covering = page.partition("lies in front of the scene (")[2].partition(")")[0]
+    assert set(re.findall(r"`(\w+)`", covering)) == COVERING
