@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from redaes.answers import parse, render_rationale, render_verdict, stated
-from redaes.datagen.editors.embedded import OPERATIONS, make_edit
+from redaes.datagen.editors.embedded import make_edit
 from redaes.datagen.plan import DEGRADE
 from redaes.datagen.rationales import (
     Look,
@@ -24,7 +24,7 @@ from redaes.datagen.rationales import (
 )
 from redaes.datagen.rationales.choosing import Difference, alike, leading_factor, of_factors, of_fault
 from redaes.datagen.rationales.looks import hue_name, traits
-from redaes.datagen.rationales.symptoms import named, names
+from redaes.datagen.rationales.symptoms import SYMPTOMS, named
 from redaes.datagen.rationales.words import PLAIN, SLIGHT, STRONG, WORDS, degrees
 from redaes.evidence.checking import check_rationale
 from redaes.evidence.faults import FAULTS
@@ -152,7 +152,7 @@ def test_every_word_is_for_a_quantity_that_is_measured() -> None:
 
 @pytest.mark.parametrize("operation", DEGRADE)
 def test_a_fault_is_called_what_it_is_known_by(operation: str) -> None:
-    for name in names(operation):
+    for name in SYMPTOMS[operation]:
         called = named(name, "evident")
         known = "|".join(FAULTS[operation].words)
         assert re.search(rf"\b(?:{known})\b", called, re.IGNORECASE), called
@@ -354,5 +354,5 @@ def test_a_tie_names_nothing_and_calls_alike_only_what_is() -> None:
 
 
 def test_every_operation_has_names_of_its_own() -> None:
-    assert all(len(names(operation)) > 1 for operation in DEGRADE)
-    assert names("mirror") == (OPERATIONS["mirror"].symptom,)
+    assert set(SYMPTOMS) == set(DEGRADE)
+    assert all(len(names) > 1 for names in SYMPTOMS.values())

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from redaes.datagen.rationales import choosing, frames, regions, words
 from redaes.datagen.rationales.looks import Look
-from redaes.datagen.rationales.symptoms import named, names
+from redaes.datagen.rationales.symptoms import SYMPTOMS, named
 from redaes.evidence.checking import check
 from redaes.evidence.claims import Claim
 from redaes.evidence.records import Measurements, PairEvidence, Side
@@ -75,7 +75,7 @@ def _fault(rng: random.Random, seen: Seen, edit: Edit, loss: float, side: Side) 
     """The edit's fault with how bad it is ("a slight orange colour cast", "clear underexposure"), without where the
     pixels do not bear that out; None: they speak against the fault itself, such as crushed shadows without black."""
     amount = rng.choice(next(amounts for bound, amounts in frames.AMOUNTS if loss < bound))
-    name = rng.choice(names(edit.operation))
+    name = rng.choice(SYMPTOMS[edit.operation])
     for adjective in (amount, ""):
         told = named(name, adjective)
         claim = Claim(
@@ -255,8 +255,8 @@ def write_from_factors(seen: Seen, factors: Sequence[Factor], delta: float, seed
         tie = _tie(rng, seen)
         return Rationale(text=tie.text, factors=tuple(factors), better="tie")
     worse = _RIVAL[better]
-    named = " and ".join(rng.choice(frames.FACTOR_NAMES[factor]) for factor in factors)
-    told = [_capital(rng.choice(frames.DECIDES).format(factors=named))]
+    deciding = " and ".join(rng.choice(frames.FACTOR_NAMES[factor]) for factor in factors)
+    told = [_capital(rng.choice(frames.DECIDES).format(factors=deciding))]
     facts = choosing.geometry(seen.evidence, worse, None) if {"composition", "content"} & set(factors) else []
     told += _measured(rng, seen, choosing.of_factors(factors, *seen.measured(worse)), facts, worse)
     if factors:
