@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from redaes.evidence.records import Change, Place, Registration
+from redaes.evidence.records import PLACES, Change, Registration
 
 ByteImage = NDArray[np.uint8]
 
@@ -26,10 +26,6 @@ COVERED = 12.0
 """Grey levels of difference from which a pixel counts as covered."""
 LEAST_COVERED = 0.3
 """Percent of the frame that what covers it needs to be named, in all and in one cell."""
-
-_PLACES: tuple[Place, ...] = (
-    "upper left", "top", "upper right", "left", "centre", "right", "lower left", "bottom", "lower right",
-)  # fmt: skip
 
 
 def laid_over(reference: ByteImage, edited: ByteImage) -> Registration | None:
@@ -104,8 +100,8 @@ def covering(reference: ByteImage, edited: ByteImage) -> tuple[Change, ...]:
             found.append(
                 Change(
                     side="B",
-                    place=_PLACES[number],
-                    other_place=_PLACES[number],
+                    place=PLACES[number],
+                    other_place=PLACES[number],
                     area=float(cells[number]),
                     contrast=float(spot[spot >= COVERED].mean()) / 2.55,
                 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field, FiniteFloat
 
@@ -18,6 +18,9 @@ Place = Literal[
     "upper left", "top", "upper right", "left", "centre", "right", "lower left", "bottom", "lower right"
 ]  # fmt: skip
 """A cell of a grid of three by three over the frame."""
+
+PLACES: tuple[Place, ...] = get_args(Place)
+"""Row by row."""
 
 
 class Measurements(Record):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import doctest
 import itertools
 import re
 from collections import Counter
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -17,8 +19,12 @@ from redaes.datagen.rationales import (
     Look,
     Seen,
     check_text,
+    choosing,
     contradictions,
     look,
+    looks,
+    regions,
+    symptoms,
     write_from_factors,
     write_rationale,
 )
@@ -74,6 +80,11 @@ def told(pair: Seen = PAIR, operation: str = "exposure_down", n: int = 60) -> li
     """Texts on a pair whose second picture carries the edit."""
     draws = [hash_of(operation) + number for number in range(n)]
     return [write_rationale(pair, (None, _edit(operation)), (0.0, 4.0), seed).text for seed in draws]
+
+
+@pytest.mark.parametrize("module", [choosing, looks, regions, symptoms])
+def test_examples_in_docstrings(module: ModuleType) -> None:
+    assert doctest.testmod(module).failed == 0
 
 
 # --- What is chosen -------------------------------------------------------------------------------------
@@ -134,7 +145,7 @@ def test_more_of_it_is_called_more() -> None:
 
 
 def test_figures_that_round_alike_get_another_decimal() -> None:
-    assert Difference(QUANTITIES["sharpness"], 1.72, 1.68).figures() == ("1.72", "1.68")
+    assert Difference(QUANTITIES["brightness"], 52.4, 51.9).figures() == ("52.4", "51.9")
     assert Difference(QUANTITIES["warmth"], -0.2, 3.6).figures() == ("0", "4")
     assert Difference(QUANTITIES["brightness"], 52.0004, 52.0).figures() is None
 

@@ -4,16 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import get_args
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-
-from redaes.evidence.records import Place
-
-PLACES: tuple[Place, ...] = get_args(Place)
-"""Row by row, as the cells of a :class:`Look`."""
 
 _CELL = 32
 """Side of a cell of the reduced picture, in pixels."""
@@ -34,7 +28,7 @@ _HUES: tuple[tuple[float, str], ...] = (
 
 @dataclass(frozen=True)
 class Look:
-    """Nine cells, row by row."""
+    """Nine cells, as :data:`redaes.evidence.records.PLACES`."""
 
     lightness: tuple[float, ...]
     """Mean L*."""

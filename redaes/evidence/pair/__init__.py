@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import cast, get_args
 
 import numpy as np
 
@@ -12,7 +11,7 @@ from redaes.evidence.pair.changes import compared, regions
 from redaes.evidence.pair.registration import ByteImage, Matrix, Overlay, Points, inverse, lay_over, project, shrunk
 from redaes.evidence.pair.sides import added_in
 from redaes.evidence.pair.view import View, common_view
-from redaes.evidence.records import Change, Measurements, PairEvidence, Place, Registration
+from redaes.evidence.records import PLACES, Change, Measurements, PairEvidence, Place, Registration
 
 _GRID = 256
 """Points a side on which shares of a frame are counted."""
@@ -76,7 +75,7 @@ def _place(matrix: Matrix, at: Matrix, image: ByteImage) -> Place:
     x, y = project(matrix, at[None])[0]
     column = min(2, max(0, int(3 * (x + 0.5) / image.shape[1])))
     row = min(2, max(0, int(3 * (y + 0.5) / image.shape[0])))
-    return cast("Place", get_args(Place)[3 * row + column])
+    return PLACES[3 * row + column]
 
 
 def _changes(first: ByteImage, second: ByteImage, view: View) -> tuple[Change, ...]:

@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from redaes.evidence.picture.planes import PLACES, WHOLE, FloatArray, Planes, blur, lightness, median, reduced
+from redaes.evidence.picture.planes import WHOLE, FloatArray, Planes, blur, lightness, median, reduced
 from redaes.evidence.picture.windows import LEAST_BLOCKS, SMOOTHEST, block_means, own_windows, windows
-from redaes.evidence.records import Place
+from redaes.evidence.records import PLACES, Place
 
 BAND = (1.0, 2.0)
 """Sigmas, in pixels, between whose blurs fine detail lies."""
@@ -120,8 +120,8 @@ def measure_sharpness(planes: Planes) -> tuple[dict[str, float], dict[str, Place
     if len(shares) > 1:
         sharpest, softest = max(shares, key=lambda i: shares[i]), min(shares, key=lambda i: shares[i])
         if shares[sharpest] > DISTINCT * shares[softest]:
-            places["sharpness"] = PLACES[sharpest // 3][sharpest % 3]
-            places["softest"] = PLACES[softest // 3][softest % 3]
+            places["sharpness"] = PLACES[sharpest]
+            places["softest"] = PLACES[softest]
     return values, places
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from redaes.errors import InputError
-from redaes.evidence.records import Place
+from redaes.evidence.records import PLACES, Place
 
 ByteImage = NDArray[np.uint8]
 FloatArray = NDArray[np.float32]
@@ -26,12 +26,6 @@ VIEW = 1024
 WHOLE = 768
 """Longest side up to which lightness at the picture's own resolution is made of the whole at once."""
 
-PLACES: tuple[tuple[Place, Place, Place], ...] = (
-    ("upper left", "top", "upper right"),
-    ("left", "centre", "right"),
-    ("lower left", "bottom", "lower right"),
-)
-
 
 def place_at(x: float, y: float) -> Place:
     """The cell of the grid of three by three that holds a point.
@@ -40,7 +34,7 @@ def place_at(x: float, y: float) -> Place:
         x: share of the width, from the left.
         y: share of the height, from the top.
     """
-    return PLACES[min(2, max(0, int(3 * y)))][min(2, max(0, int(3 * x)))]
+    return PLACES[3 * min(2, max(0, int(3 * y))) + min(2, max(0, int(3 * x)))]
 
 
 def check(image: ByteImage) -> None:
