@@ -330,7 +330,7 @@ def test_what_is_measured_of_a_pair_is_what_its_faults_show_in() -> None:
     assert all(re.search(r"block(?:y|ier|ing|ed).*\d|\d.*block", one.text)
                for one in (record.rationale, record.rationale_swapped))  # fmt: skip
     # The other order is worded anew.
-    letters = record.rationale.text.translate(str.maketrans("AB", "BA"))
+    letters = re.sub(r"\b[AB]\b", lambda letter: "BA"["AB".index(letter[0])], record.rationale.text)
     assert record.rationale_swapped.text != letters
 
 

@@ -85,7 +85,7 @@ def _differences(wanted: Iterable[tuple[str, Direction]], here: Measurements, th
     found: list[Difference] = []
     for name, direction in wanted:
         quantity = QUANTITIES[name]
-        if name not in here.values or name not in there.values or direction == quantity.better:
+        if name not in here.values or name not in there.values:
             continue
         difference = Difference(quantity, here.values[name], there.values[name])
         if abs(difference.here - difference.there) >= quantity.noise_floor and difference.more == (direction == "more"):

@@ -87,15 +87,11 @@ def _fault(rng: random.Random, seen: Seen, edit: Edit, loss: float, side: Side) 
     return None
 
 
-def _united(template: str, difference: choosing.Difference, values: tuple[str, str]) -> dict[str, str]:
-    """The figures with their unit: percent behind both, other units behind the one that comes first."""
+def _united(difference: choosing.Difference, values: tuple[str, str]) -> dict[str, str]:
+    """The figures with their unit: percent behind both, other units behind the one of the picture spoken of."""
     unit = {"%": " %", "deg": " degrees", "px": " px"}.get(difference.quantity.unit, "")
     this, other = values
-    if unit == " %":
-        return {"this": this + unit, "other": other + unit}
-    if template.index("{this}") < template.index("{other}"):
-        return {"this": this + unit, "other": other}
-    return {"this": this, "other": other + unit}
+    return {"this": this + unit, "other": other + unit if unit == " %" else other}
 
 
 def _difference(rng: random.Random, difference: choosing.Difference, side: Side, *, further: bool = False) -> list[str]:
@@ -117,7 +113,7 @@ def _difference(rng: random.Random, difference: choosing.Difference, side: Side,
         template = rng.choice(frames.FURTHER_WITHOUT if further else frames.WITHOUT_FIGURES)
     else:
         template = rng.choice(frames.FURTHER if further else frames.MEASURED)
-        gaps |= _united(template, difference, values)
+        gaps |= _united(difference, values)
     told = [_capital(template.format(**gaps))]
     seen = words.seen(difference.quantity, difference.more)
     if seen and difference.size >= 1 and rng.random() < SEEN_SHARE:
