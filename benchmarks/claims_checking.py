@@ -16,7 +16,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from redaes.datagen.editors.embedded import OPERATIONS
+from redaes.datagen.editors.embedded import apply_edit
+from redaes.datagen.rationales.symptoms import SYMPTOMS, named
 from redaes.evidence.checking import check_rationale
 from redaes.evidence.pair import measure_pair
 from redaes.evidence.picture import measure
@@ -48,19 +49,19 @@ def main(args: argparse.Namespace) -> None:
         if shrink < 1:
             image = cv2.resize(image, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA)
         measured = measure(image)
-        for name, operation in OPERATIONS.items():
+        for name, (fault, *_) in SYMPTOMS.items():
             for strength in args.strengths:
-                edited = operation.apply(image, strength, np.random.default_rng(3))
+                edited = apply_edit(image, name, strength, seed=3)
                 evidence = measure_pair(edited, image, measured=(measure(edited), measured))
                 for side in ("A", "B"):
-                    claims = check_rationale(f"{side} shows {operation.symptom}.", evidence).checked
+                    claims = check_rationale(f"{side} shows {named(fault, '')}.", evidence).checked
                     found[name, side == "A"].update(one.status for one in claims)
     print("| edit | said of the edited picture: +/−/? | said of the other: +/−/? |\n|---|---|---|")
-    for name in OPERATIONS:
+    for name in SYMPTOMS:
         cells = [" / ".join(str(found[name, true][status]) for status in STATUSES) for true in (True, False)]
         print(f"| {name} | {cells[0]} | {cells[1]} |")
     for true in (True, False):
-        total: Counter[str] = sum((found[name, true] for name in OPERATIONS), Counter())
+        total: Counter[str] = sum((found[name, true] for name in SYMPTOMS), Counter())
         print(f"\n{'true' if true else 'false'}: " + ", ".join(f"{status} {total[status]}" for status in STATUSES))
 
 

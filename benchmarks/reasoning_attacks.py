@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from redaes.answers import render_verdict, stated
-from redaes.datagen.editors.embedded import OPERATIONS
+from redaes.datagen.rationales.symptoms import SYMPTOMS, named
 from redaes.evidence.faults import FAULTS
 from redaes.evidence.quantities import QUANTITIES, Quantity
 from redaes.evidence.records import PairEvidence
@@ -41,7 +41,7 @@ def loser(row: Row) -> str:
 
 def symptom(name: str) -> str:
     """A fault in the words of the writer of our own data."""
-    return OPERATIONS[name].symptom
+    return named(SYMPTOMS[name][0], "")
 
 
 def fixed(text: str) -> Said:
@@ -116,12 +116,12 @@ def only_what_is_alike(row: Row) -> str:
 
 def every_fault(row: Row) -> str:
     """All faults that have a name, of the worse picture."""
-    return f"{loser(row)} shows {', '.join(symptom(name) for name in OPERATIONS)}."
+    return f"{loser(row)} shows {', '.join(symptom(name) for name in SYMPTOMS)}."
 
 
 def every_fault_of_the_factor(row: Row) -> str:
     """All faults of the deciding factor, of the worse picture."""
-    names = [name for name, one in OPERATIONS.items() if one.factor in row["factors"]]
+    names = [name for name in SYMPTOMS if FAULTS[name].factor in row["factors"]]
     return f"{loser(row)} shows {', '.join(map(symptom, names)) or 'nothing'}."
 
 
@@ -130,7 +130,7 @@ def another_fault_of_the_factor(row: Row) -> str:
     true = _deciding(row)
     if true is None:
         return "Both were looked at."
-    kin = [name for name in OPERATIONS if FAULTS[name].factor == FAULTS[true].factor]
+    kin = [name for name in SYMPTOMS if FAULTS[name].factor == FAULTS[true].factor]
     return f"{loser(row)} suffers from {symptom(kin[(kin.index(true) + 1) % len(kin)])}."
 
 

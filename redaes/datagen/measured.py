@@ -42,7 +42,7 @@ from redaes.datagen.members import (
 from redaes.datagen.overlays import covering, laid_over
 from redaes.datagen.plan import PlannedEdit
 from redaes.datagen.rationales import write_rationale
-from redaes.datagen.rationales.choosing import quantities_of
+from redaes.datagen.rationales.choosing import USUAL, quantities_of
 from redaes.datagen.severity import COVERING, LIKED, LIKED_LOSS, severity
 from redaes.datagen.sources import Source
 from redaes.errors import RedaesError
@@ -70,25 +70,26 @@ SPARE = 1.25
 """How much larger than the largest enlargement asks for, both ways, a view is kept: enlarging and reducing again by
 nearly as much would cost some sharpness."""
 
-TYPICAL: dict[str, tuple[str, float]] = {
-    "exposure_down": ("brightness", 50.0),
-    "exposure_up": ("brightness", 50.0),
-    "contrast_down": ("contrast", 22.0),
-    "contrast_up": ("contrast", 22.0),
-    "haze": ("contrast", 22.0),
-    "ungraded": ("contrast", 22.0),
-    "sunken_shadows": ("brightness", 50.0),
-    "crushed_shadows": ("brightness", 50.0),
-    "saturation_down": ("colourfulness", 35.0),
-    "saturation_up": ("colourfulness", 35.0),
-    "cast_warm": ("warmth", 4.0),
-    "cast_cool": ("warmth", 4.0),
-    "cast_green": ("magenta", 1.0),
-    "cast_magenta": ("magenta", 1.0),
+TYPICAL: dict[str, str] = {
+    "exposure_down": "brightness",
+    "exposure_up": "brightness",
+    "contrast_down": "contrast",
+    "contrast_up": "contrast",
+    "haze": "contrast",
+    "ungraded": "contrast",
+    "sunken_shadows": "brightness",
+    "crushed_shadows": "brightness",
+    "saturation_down": "colourfulness",
+    "saturation_up": "colourfulness",
+    "cast_warm": "warmth",
+    "cast_cool": "warmth",
+    "cast_green": "magenta",
+    "cast_magenta": "magenta",
 }
-"""Edits that could do a photograph good, with the measured quantity they move and its middle value.
+"""Edits that could do a photograph good, with the measured quantity that they move.
 
-Such an edit counts as a degradation only where it moves the quantity further from that middle value.
+Such an edit counts as a degradation only where it moves the quantity further from its middle value
+(:data:`redaes.datagen.rationales.choosing.USUAL`).
 """
 
 
@@ -104,7 +105,8 @@ def might_improve(operation: str, before: Measurements, after: Measurements) -> 
     """Whether an edit meant to degrade may have done the picture good, so that its direction is uncertain."""
     if operation not in TYPICAL:
         return False
-    quantity, middle = TYPICAL[operation]
+    quantity = TYPICAL[operation]
+    middle = USUAL[quantity]
     return abs(after.values[quantity] - middle) <= abs(before.values[quantity] - middle)
 
 
@@ -184,7 +186,7 @@ def _member(planned: PlannedEdit, view: _View, rejected: Counter[str]) -> Member
         return None
     stored = Stored(encode(edited))
     if done.operation in TYPICAL:
-        moved = frozenset({TYPICAL[done.operation][0]})
+        moved = frozenset({TYPICAL[done.operation]})
         if might_improve(done.operation, view.stored.measurements(moved), stored.measurements(moved)):
             rejected["might_improve"] += 1
             return None

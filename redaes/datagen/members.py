@@ -94,9 +94,9 @@ class Stored:
             # What this picture does not show enough of is asked for in vain, once.
             self._asked |= measured_along(missing)
             if old is not None:
-                values = {name: {**old.values, **new.values}[name] for name in QUANTITIES
-                          if name in old.values or name in new.values}  # fmt: skip
-                new = new.model_copy(update={"values": values, "places": {**old.places, **new.places}})
+                both = old.values | new.values
+                values = {name: both[name] for name in QUANTITIES if name in both}
+                new = new.model_copy(update={"values": values, "places": old.places | new.places})
             self._measured = new
         return self._measured
 

@@ -24,10 +24,8 @@ TOLERANCE = 1.5
 """Pixels by which a point may miss its place."""
 COVERED = 12.0
 """Grey levels of difference from which a pixel counts as covered."""
-MOST_COVERED = 60.0
-"""Percent of the frame beyond which a change is one of light, and covers nothing."""
 LEAST_COVERED = 0.3
-"""Percent of the frame that a cell's part needs to be named."""
+"""Percent of the frame that what covers it needs to be named, in all and in one cell."""
 
 
 def laid_over(reference: ByteImage, edited: ByteImage) -> Registration | None:
@@ -84,11 +82,10 @@ def covering(reference: ByteImage, edited: ByteImage) -> tuple[Change, ...]:
         reference: (H, W, 3) sRGB bytes; likewise ``edited``, of the same size and view, both before they are encoded.
     """
     apart = cv2.absdiff(reference, edited).max(axis=2).astype(np.float32)
-    # What lies over a picture is darker or lighter by itself; whatever all pixels share is light.
+    # What lies over a picture is darker or lighter by itself; whatever half of all pixels share is light.
     apart = np.maximum(apart - float(np.median(apart)), 0.0)
     covered = (apart >= COVERED).astype(np.float32)
-    area = 100 * float(covered.mean())
-    if not LEAST_COVERED <= area <= MOST_COVERED:
+    if 100 * float(covered.mean()) < LEAST_COVERED:
         return ()
     cells = 100 * cv2.resize(covered, (3, 3), interpolation=cv2.INTER_AREA).reshape(9) / 9
     rows, columns = (np.array_split(np.arange(n), 3) for n in apart.shape)

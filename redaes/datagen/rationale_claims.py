@@ -11,7 +11,7 @@ from redaes.datagen.validation import Rows, note
 from redaes.errors import RecordError
 from redaes.evidence.checking import check_rationale
 from redaes.evidence.claims import CheckedClaim, Claims, Status
-from redaes.evidence.quantities import QUANTITIES
+from redaes.evidence.reasons import measured_words
 from redaes.measured_pairs import MeasuredPairs, measured_pairs
 from redaes.records import PairRecord, record_of, shards, stream_rows
 from redaes.types import SPLITS, Split
@@ -91,16 +91,10 @@ def _check(record: PairRecord, measured: MeasuredPairs, counts: Statements) -> l
 
 def _contradictions(claims: Claims) -> str:
     wrong = (one for one in claims.checked if one.status == "contradicted")
-    return "; ".join(f"{one.claim.text!r} of {_of(one)} ({one.why}{_figures(one)})" for one in wrong)
+    return "; ".join(
+        f"{one.claim.text!r} of {_of(one)} ({'; '.join(filter(None, (one.why, measured_words(one))))})" for one in wrong
+    )
 
 
 def _of(one: CheckedClaim) -> str:
     return "A and B" if one.claim.side == "both" else one.claim.side
-
-
-def _figures(one: CheckedClaim) -> str:
-    quantity = QUANTITIES.get(one.claim.quantity or "")
-    first, second = one.measured
-    if quantity is None or first is None or second is None:
-        return ""
-    return f"; {quantity.spoken} is {first:.{quantity.digits}f} in A and {second:.{quantity.digits}f} in B"

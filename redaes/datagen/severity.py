@@ -312,37 +312,9 @@ SPREAD: dict[str, float] = {
     "jpeg_blocks": 0.74,
     "impulse": 0.69,
     "pixelation": 1.16,
-    "haze": 1.6,
-    "vignette": 1.6,
-    "uneven_light": 1.6,
-    "backlight": 1.6,
-    "crushed_shadows": 1.6,
-    "sunken_shadows": 1.6,
-    "dim_subject": 1.6,
-    "glare": 1.6,
-    "cast_warm": 1.6,
-    "cast_cool": 1.6,
-    "cast_green": 1.6,
-    "cast_magenta": 1.6,
-    "hue_shift": 1.6,
-    "ungraded": 1.6,
-    "zoom_blur": 1.6,
-    "missed_focus": 1.6,
-    "soft_glow": 2,
-    "banding": 1.6,
-    "tilt": 2,
-    "crop_off": 2,
-    "tight_crop": 2,
-    "stretch": 1.6,
-    "keystone": 2,
-    "clutter": 1.6,
-    "date_stamp": 1.3,
-    "watermark": 1.3,
-    "lens_dirt": 1.6,
-    "lens_flare": 2,
-    "power_lines": 1.6,
-    "finger": 1.3,
-}
+} | {name: argument.spread for name, argument in ARGUED.items()}
+"""How far opinions of pictures at one level lie apart, with the misfit of the curve, or what the argument says, in
+points."""
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ from redaes.evaluation.rationales import RationaleQuality
 from redaes.evaluation.report import cell
 from redaes.evaluation.truth import CheckedPair, CheckedReason, RationaleTruth
 from redaes.evidence.claims import CheckedClaim, Status
-from redaes.evidence.prompting import figures, told
-from redaes.evidence.quantities import QUANTITIES
+from redaes.evidence.prompting import told
+from redaes.evidence.quantities import QUANTITIES, figures
 from redaes.evidence.reasons import Truth
 from redaes.evidence.records import PairEvidence
 from redaes.heldout import HeldOut, Reasoned, place_drawn

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from redaes.evidence.quantities import QUANTITIES, Quantity
+from redaes.evidence.quantities import QUANTITIES, Quantity, figures
 from redaes.evidence.records import Measurements, PairEvidence, Registration
 from redaes.prompts import EVIDENCE, Prompt
 from redaes.types import Order
@@ -81,25 +81,6 @@ def told(evidence: PairEvidence) -> list[Quantity]:
             ranked.append((quantity.name not in ALWAYS, -size / quantity.visible, place, quantity))
     kept = sorted(ranked, key=lambda item: item[:3])[:MAX_ROWS]
     return [quantity for _, _, _, quantity in sorted(kept, key=lambda item: item[2])]
-
-
-def figures(quantity: Quantity, values: tuple[float, float]) -> tuple[str, str]:
-    """Two values as they are told: with the quantity's decimals, and one or two more where a difference above the noise
-    floor would not be seen in them.
-
-    >>> figures(QUANTITIES["noise"], (3.21, 0.9)), figures(QUANTITIES["brightness"], (51.6, 52.4))
-    (('3.2', '0.9'), ('51.6', '52.4'))
-    """
-    for digits in range(quantity.digits, quantity.digits + 3):
-        one, other = (f"{value:.{digits}f}" for value in values)
-        if one != other or abs(values[0] - values[1]) < quantity.noise_floor:
-            break
-    return _plain(one), _plain(other)
-
-
-def _plain(text: str) -> str:
-    """Without the sign of a zero."""
-    return text.removeprefix("-") if float(text) == 0 else text
 
 
 def _both(quantity: Quantity, shown: tuple[Measurements, Measurements]) -> tuple[float, float] | None:

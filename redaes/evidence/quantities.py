@@ -412,3 +412,22 @@ _ALL: tuple[Quantity, ...] = (
 
 QUANTITIES: dict[str, Quantity] = {quantity.name: quantity for quantity in _ALL}
 """All of them by name, in the order in which tables list them."""
+
+
+def figures(quantity: Quantity, values: tuple[float, float]) -> tuple[str, str]:
+    """Two values as they are told: with the quantity's decimals, and one or two more where a difference above the noise
+    floor would not be seen in them.
+
+    >>> figures(QUANTITIES["noise"], (3.21, 0.9)), figures(QUANTITIES["brightness"], (51.6, 52.4))
+    (('3.2', '0.9'), ('51.6', '52.4'))
+    """
+    for digits in range(quantity.digits, quantity.digits + 3):
+        one, other = (f"{value:.{digits}f}" for value in values)
+        if one != other or abs(values[0] - values[1]) < quantity.noise_floor:
+            break
+    return _plain(one), _plain(other)
+
+
+def _plain(text: str) -> str:
+    """Without the sign of a zero."""
+    return text.removeprefix("-") if float(text) == 0 else text

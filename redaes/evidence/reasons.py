@@ -7,6 +7,7 @@ from typing import Literal
 
 from redaes.evidence.claims import CheckedClaim, Claims
 from redaes.evidence.faults import FAULTS
+from redaes.evidence.quantities import QUANTITIES, figures
 from redaes.evidence.records import Side
 from redaes.types import Record
 
@@ -75,6 +76,16 @@ def counted(supported: int, contradicted: int, unmeasured: int = 0, figures: int
         n_unmeasured=unmeasured,
         n_figures=figures,
     )
+
+
+def measured_words(one: CheckedClaim) -> str:
+    """What was measured of a statement's quantity, in words; empty: nothing, or of one picture only."""
+    quantity = QUANTITIES.get(one.claim.quantity or "")
+    a, b = one.measured
+    if quantity is None or a is None or b is None:
+        return ""
+    first, second = figures(quantity, (a, b))
+    return f"{quantity.spoken} is {first} in A and {second} in B"
 
 
 def names_fault(claims: Claims, operation: str, side: Side) -> bool:

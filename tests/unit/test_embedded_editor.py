@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from redaes.datagen.editors.embedded import EDITOR, OPERATIONS, apply_edit, make_edit
-from redaes.datagen.judges import quality_loss, visible_difference
+from redaes.datagen.judges import visible_difference
 from redaes.datagen.judges.cover import covered
 from redaes.datagen.severity import COVERING, severity
 from redaes.errors import InputError
@@ -72,8 +72,6 @@ def test_registry_is_consistent() -> None:
     for name, operation in OPERATIONS.items():
         assert operation.name == name
         assert ("{amount}" in operation.instruction) == (operation.direction == "degrade")
-        assert not operation.symptom.endswith(".")
-    assert len({operation.symptom for operation in OPERATIONS.values()}) == len(OPERATIONS)
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
@@ -110,7 +108,7 @@ def test_loss_grows_with_strength(name: str, photograph: Image) -> None:
 
 @pytest.mark.parametrize("name", ["tiny_crop", "tiny_tone", "reencode"])
 def test_neutral_edits_are_hardly_seen(name: str, photograph: Image) -> None:
-    assert quality_loss(photograph, apply_edit(photograph, name, 1.0, seed=6)) < 0.25
+    assert visible_difference(photograph, apply_edit(photograph, name, 1.0, seed=6)) < 0.056
 
 
 def test_a_moved_frame_is_as_sharp_as_it_was(photograph: Image) -> None:
@@ -211,7 +209,10 @@ def test_edits_look_alike_at_other_sizes() -> None:
     """Lengths follow the diagonal, so that the loss of a blur or a flare does not hang on the resolution."""
     small, large = synthetic_photograph(144, 192), synthetic_photograph(432, 576)
     for name in ("defocus", "vignette", "lens_flare", "crop_off"):
-        losses = [quality_loss(image, apply_edit(image, name, 1.0, seed=5)) for image in (small, large)]
+        change = covered if name in COVERING else visible_difference
+        losses = [
+            severity(name, 1.0, change(image, apply_edit(image, name, 1.0, seed=5))).loss for image in (small, large)
+        ]
         assert losses[0] == pytest.approx(losses[1], abs=1.6), name
 
 

@@ -15,7 +15,7 @@ from redaes.assessing.measured_question import at_own_size, with_evidence
 from redaes.assessor import Assessor
 from redaes.backends.scripted import ScriptedBackend
 from redaes.errors import InputError
-from redaes.evidence import prompting
+from redaes.evidence import prompting, quantities
 from redaes.evidence.prompting import ALWAYS, MAX_CHANGES, MAX_ROWS, evidence_text, fill_in, told
 from redaes.evidence.quantities import QUANTITIES
 from redaes.evidence.records import Change, Measurements, PairEvidence, Registration
@@ -46,7 +46,7 @@ def _change(side: Any, place: Any, area: float) -> Change:
     return Change(side=side, place=place, other_place=place, area=area, contrast=9.0)
 
 
-@pytest.mark.parametrize("module", [prompting, prompts])
+@pytest.mark.parametrize("module", [prompting, prompts, quantities])
 def test_examples_in_docstrings(module: Any) -> None:
     assert doctest.testmod(module).failed == 0
 

@@ -21,10 +21,12 @@ from redaes.datagen.measured import make_group, might_improve
 from redaes.datagen.members import Counts, Member, Settings, Stored, encode
 from redaes.datagen.plan import DEGRADE, NEUTRAL, SHARED, Frame, PlannedEdit, plan_view
 from redaes.datagen.rationales import contradictions
+from redaes.datagen.rationales.choosing import USUAL
 from redaes.datagen.severity import LIKED, Severity
 from redaes.datagen.sources import Source
 from redaes.errors import InputError
 from redaes.evidence.picture import measure
+from redaes.evidence.records import Measurements
 from redaes.records import PairRecord
 from redaes.types import MAX_DELTA, TIE_MARGIN, winner_of
 
@@ -275,6 +277,67 @@ def test_what_may_do_good_is_no_degradation() -> None:
     assert might_improve("exposure_up", dark, middle)
     assert not might_improve("exposure_down", middle, dark)
     assert not might_improve("motion_blur", dark, middle)
+
+
+USUAL_OF = {
+    "brightness": ("exposure_down", "exposure_up", "sunken_shadows", "crushed_shadows"),
+    "contrast": ("contrast_down", "contrast_up", "haze", "ungraded"),
+    "colourfulness": ("saturation_down", "saturation_up"),
+    "warmth": ("cast_warm", "cast_cool"),
+    "magenta": ("cast_green", "cast_magenta"),
+}
+
+
+@pytest.mark.parametrize(("quantity", "operation"), [(q, name) for q, names in USUAL_OF.items() for name in names])
+def test_a_move_towards_the_usual_may_do_good(quantity: str, operation: str) -> None:
+    usual, odd = (Measurements(width=64, height=64, values={quantity: value})
+                  for value in (USUAL[quantity], USUAL[quantity] + 9))  # fmt: skip
+    assert might_improve(operation, odd, usual)
+    assert might_improve(operation, odd, odd)
+    assert not might_improve(operation, usual, odd)
+
+
+def test_what_may_do_good_is_left_out_and_counted() -> None:
+    dark = np.asarray(_scene()) // 2
+    for operation, kept in (("exposure_up", False), ("exposure_down", True)):
+        row = PlannedEdit(
+            "row", "train", SOURCE.id, 0, "member", make_edit(operation, 0.6, 3), None, Frame(0.0, 0.0, 1.0)
+        )
+        counts = Counts()
+        found = measured._member(row, measured._view(Image.fromarray(dark), [row], 160), counts.rejected)
+        assert (found is not None) == kept
+        assert counts.rejected == ({} if kept else {"might_improve": 1})
+
+
+def test_what_lies_on_top_may_move_the_view() -> None:
+    whole = Frame(0.0, 0.0, 1.0)
+    for operation, mirrored, moved in (("defocus", False, False), ("defocus", True, True), ("finger", True, True)):
+        cover = make_edit("mirror", 0.5, 1) if mirrored else None
+        row = PlannedEdit("row", "train", SOURCE.id, 0, "member", make_edit(operation, 0.7, 3), cover, whole)
+        view = measured._view(_scene(), [row], 160)
+        seen_as = measured._seen_as(row, view, view.edited(row.edit))
+        assert (seen_as.moved, seen_as.registration, seen_as.changes) == (moved, None, ())
+
+
+def test_what_is_measured_of_a_pair_is_what_its_faults_show_in() -> None:
+    pixels = np.asarray(_scene())
+    clean = Member("reference", Stored(encode(pixels)), None, 0.0)
+    blocks = make_edit("jpeg_blocks", 1.0, 3)
+    worse = Member("row", Stored(encode(apply_edit(pixels, "jpeg_blocks", 1.0, 3))), blocks, 5.0)
+    record = measured._record(clean, worse, "group", SOURCE)
+    assert record.rationale is not None
+    assert record.rationale_swapped is not None
+    assert all(re.search(r"block(?:y|ier|ing|ed).*\d|\d.*block", one.text)
+               for one in (record.rationale, record.rationale_swapped))  # fmt: skip
+    # The other order is worded anew.
+    letters = re.sub(r"\b[AB]\b", lambda letter: "BA"["AB".index(letter[0])], record.rationale.text)
+    assert record.rationale_swapped.text != letters
+
+
+def test_half_of_the_clean_twins_are_ties(records: list[PairRecord]) -> None:
+    ties = [record.pair.group for record in records if not record.pair.factors]
+    assert len(set(ties)) == len(ties)
+    assert 6 <= len(ties) <= 18  # of 24 groups
 
 
 def test_operations_are_sorted_by_direction() -> None:

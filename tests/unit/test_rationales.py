@@ -2,29 +2,46 @@
 
 from __future__ import annotations
 
+import doctest
 import itertools
+import random
 import re
 from collections import Counter
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
 
 from redaes.answers import parse, render_rationale, render_verdict, stated
-from redaes.datagen.editors.embedded import OPERATIONS, make_edit
+from redaes.datagen.editors.embedded import make_edit
 from redaes.datagen.plan import DEGRADE
 from redaes.datagen.rationales import (
     Look,
     Seen,
     check_text,
+    choosing,
     contradictions,
+    frames,
     look,
+    looks,
+    regions,
+    symptoms,
+    vlm,
     write_from_factors,
     write_rationale,
 )
-from redaes.datagen.rationales.choosing import Difference, alike, leading_factor, of_factors, of_fault
+from redaes.datagen.rationales.choosing import (
+    BESIDES,
+    Difference,
+    alike,
+    geometry,
+    leading_factor,
+    of_factors,
+    of_fault,
+)
 from redaes.datagen.rationales.looks import hue_name, traits
-from redaes.datagen.rationales.symptoms import named, names
+from redaes.datagen.rationales.symptoms import SYMPTOMS, named
 from redaes.datagen.rationales.words import PLAIN, SLIGHT, STRONG, WORDS, degrees
 from redaes.evidence.checking import check_rationale
 from redaes.evidence.faults import FAULTS
@@ -76,6 +93,11 @@ def told(pair: Seen = PAIR, operation: str = "exposure_down", n: int = 60) -> li
     return [write_rationale(pair, (None, _edit(operation)), (0.0, 4.0), seed).text for seed in draws]
 
 
+@pytest.mark.parametrize("module", [choosing, looks, regions, symptoms])
+def test_examples_in_docstrings(module: ModuleType) -> None:
+    assert doctest.testmod(module).failed == 0
+
+
 # --- What is chosen -------------------------------------------------------------------------------------
 
 
@@ -91,6 +113,22 @@ def test_nothing_said_of_the_worse_picture_is_a_merit(operation: str) -> None:
         assert one.quantity.better is None
     for text in told(seen(CLEAN, measured(**better)), operation, 10):
         assert not re.search(r"B (?:is|looks|comes out)[^.]*(?:sharper|crisper|cleaner|less noisy|more level)", text)
+
+
+def test_no_fault_is_shown_by_what_would_be_a_merit() -> None:
+    for operation in DEGRADE:
+        shown_by = FAULTS[operation].shown_by + BESIDES.get(operation, ())
+        assert not [name for name, direction in shown_by if QUANTITIES[name].better == direction], operation
+
+
+def test_what_proves_a_fault_goes_before_what_goes_with_it_and_the_clearest_before_others() -> None:
+    worse = measured(banding=1.6, noise=9.0)
+    assert [one.quantity.name for one in of_fault("posterize", worse, CLEAN)] == ["banding", "noise"]
+    dimmed = measured(brightness=50.0, clipped_shadows=4.0)
+    assert [one.quantity.name for one in of_fault("exposure_down", dimmed, CLEAN)] == ["clipped_shadows", "brightness"]
+    # 3.5 visible differences explain as well as 15 do, and brightness is the fault itself.
+    very = measured(brightness=38.0, clipped_shadows=30.0)
+    assert next(iter(of_fault("exposure_down", very, CLEAN))).quantity.name == "brightness"
 
 
 def test_a_difference_below_the_noise_floor_is_none() -> None:
@@ -118,7 +156,7 @@ def test_where_only_the_factor_is_known_the_picture_further_from_the_usual_is_th
 
 def test_words_follow_the_sign_and_the_size() -> None:
     visible = QUANTITIES["sharpness"].visible
-    for factor, words in ((0.6, SLIGHT), (1.5, PLAIN), (6.0, STRONG)):
+    for factor, words in ((0.6, SLIGHT), (1.5, PLAIN), (3.5, PLAIN), (4.5, STRONG)):
         texts = told(seen(CLEAN, measured(sharpness=3.0 - factor * visible)), "defocus")
         said = [re.search(r"B (?:is|looks|comes out)((?: [a-z]+)*) (?:softer|blurrier|less)", text) for text in texts]
         found = {match[1].strip() for match in said if match is not None}
@@ -134,7 +172,7 @@ def test_more_of_it_is_called_more() -> None:
 
 
 def test_figures_that_round_alike_get_another_decimal() -> None:
-    assert Difference(QUANTITIES["sharpness"], 1.72, 1.68).figures() == ("1.72", "1.68")
+    assert Difference(QUANTITIES["brightness"], 52.4, 51.9).figures() == ("52.4", "51.9")
     assert Difference(QUANTITIES["warmth"], -0.2, 3.6).figures() == ("0", "4")
     assert Difference(QUANTITIES["brightness"], 52.0004, 52.0).figures() is None
 
@@ -152,7 +190,7 @@ def test_every_word_is_for_a_quantity_that_is_measured() -> None:
 
 @pytest.mark.parametrize("operation", DEGRADE)
 def test_a_fault_is_called_what_it_is_known_by(operation: str) -> None:
-    for name in names(operation):
+    for name in SYMPTOMS[operation]:
         called = named(name, "evident")
         known = "|".join(FAULTS[operation].words)
         assert re.search(rf"\b(?:{known})\b", called, re.IGNORECASE), called
@@ -193,15 +231,29 @@ def test_a_fault_that_the_pixels_speak_against_is_not_named() -> None:
             assert check_rationale(text, pair.evidence).count("contradicted") == 0
 
 
+def turned(text: str) -> str:
+    """The same with each picture's letter exchanged."""
+    return re.sub(r"\b[AB]\b", lambda letter: "BA"["AB".index(letter[0])], text)
+
+
 def test_the_order_turns_the_letters() -> None:
     views = Registration(rotation_deg=3.0, scale=1.3, stretch=1.0, shown_of_first=0.6, shown_of_second=1.0, n_points=90)
-    pair = seen(CLEAN, DARK, registration=views, changes=(change("B", "top", 4.0),))
+    evidence = seen(CLEAN, DARK, registration=views, changes=(change("B", "top", 4.0),)).evidence
+    pair = Seen(evidence, (halves((40, 60, 200), (200, 200, 200)), halves((90, 60, 20), (90, 90, 90))))
+    assert not pair.aligned
+    level = Seen(evidence.model_copy(update={"registration": None}), pair.looks, same_frame=True)
+    texts = {write_rationale(level, (None, _edit("cast_warm")), (0.0, 4.0), seed).text for seed in range(10)}
+    assert any(re.search(r"blue.* B", text) for text in texts)
+    for seed in range(10):
+        forward = write_rationale(level, (None, _edit("cast_warm")), (0.0, 4.0), seed)
+        swapped = write_rationale(level.swapped(), (_edit("cast_warm"), None), (4.0, 0.0), seed)
+        assert turned(forward.text) == swapped.text
     for operation, seed in itertools.product(("exposure_down", "tilt", "tight_crop", "finger"), range(10)):
         forward = write_rationale(pair, (None, _edit(operation)), (0.0, 4.0), seed)
         swapped = write_rationale(pair.swapped(), (_edit(operation), None), (4.0, 0.0), seed)
         assert (forward.better, swapped.better) == ("A", "B")
         assert forward.factors == swapped.factors
-        assert re.sub(r"\b[AB]\b", lambda letter: "BA"["AB".index(letter[0])], forward.text) == swapped.text
+        assert turned(forward.text) == swapped.text
 
 
 def test_both_faults_are_named_and_the_larger_decides() -> None:
@@ -209,6 +261,30 @@ def test_both_faults_are_named_and_the_larger_decides() -> None:
         written = write_rationale(PAIR, (_edit("motion_blur"), _edit()), (1.0, 4.0), seed)
         assert written.factors == ("light",)
         assert re.search(r"underexposure.*\b(?:motion blur|camera shake)\b", written.text)
+
+
+def test_the_lesser_fault_is_measured_on_the_picture_that_has_it() -> None:
+    pair = seen(measured(noise=4.0), DARK)
+    texts = [write_rationale(pair, (_edit("noise_luma"), _edit()), (1.0, 4.0), seed).text for seed in range(40)]
+    found = [text for text in texts if re.search(r"nois(?:e|ier)[^.]* 4\.0|grainier", text)]
+    assert 4 <= len(found) < 36
+    assert all(re.search(r"\bA\b[^.]*(?:noisier|grainier)|(?:noisier|grainier)", text) for text in found)
+
+
+def test_what_one_sees_is_told_only_of_what_can_be_seen() -> None:
+    visible = QUANTITIES["noise"].visible
+    clauses = "|".join(WORDS["noise"].seen_more)
+    for factor, often in ((0.9, 0), (2.0, 20)):
+        texts = told(seen(CLEAN, measured(noise=0.8 + factor * visible)), "noise_luma")
+        assert sum(bool(re.search(clauses, text)) for text in texts) >= often
+        assert factor > 1 or not any(re.search(clauses, text) for text in texts)
+
+
+def test_a_unit_stands_behind_the_first_figure_and_percent_behind_both() -> None:
+    tilted = " ".join(told(seen(CLEAN, measured(tilt=6.0)), "tilt"))
+    assert re.search(r"6\.0 degrees[^.]* 0\.2\b", tilted)
+    assert not re.search(r"0\.2 degrees", tilted)
+    assert re.search(r"30\.0 % .{1,30} 0\.0 %", " ".join(told()))
 
 
 def test_the_same_fault_twice_is_not_told_twice() -> None:
@@ -303,6 +379,44 @@ def test_composition_is_measured_by_how_the_pictures_lie_over_each_other() -> No
             assert re.search(rf"(?:{word}).*20 %|20 %.*(?:{word})", text), text
 
 
+def test_of_how_pictures_lie_over_each_other_only_what_shows_the_fault_is_told() -> None:
+    lies = Registration(
+        rotation_deg=6.0, scale=1.3, stretch=1.1, shown_of_first=0.7, shown_of_second=1.0, keystone_deg=3.0, n_points=99
+    )
+    evidence = seen(CLEAN, CLEAN, registration=lies, changes=(change("B", "top", 4.0),)).evidence
+    kinds = {name: [one.kind for one in geometry(evidence, "B", name)] for name in DEGRADE}
+    assert kinds["tilt"] == ["turned"]
+    assert kinds["crop_off"] == kinds["tight_crop"] == ["shown"]
+    assert (kinds["stretch"], kinds["keystone"], kinds["finger"]) == (["stretched"], ["converging"], ["covered"])
+    assert kinds["defocus"] == []
+    # Where no fault is known, only what has a direction by itself; and the wider view leaves nothing out.
+    assert [one.kind for one in geometry(evidence, "B", None)] == ["shown", "covered"]
+    wider = lies.model_copy(update={"scale": 0.9})
+    assert geometry(PairEvidence(first=CLEAN, second=CLEAN, registration=wider), "B", None) == []
+
+
+def test_a_model_is_told_how_the_pictures_lie_over_each_other_and_what_only_one_shows() -> None:
+    lies = Registration(rotation_deg=3.0, scale=1.3, stretch=1.0, shown_of_first=0.6, shown_of_second=0.9, n_points=90)
+    pair = seen(CLEAN, DARK, registration=lies, changes=(change("B", "top", 4.0),))
+    lines = vlm._evidence(pair)
+    assert "brightness: A 52, B 20 L*" in lines
+    assert "haze: A 10, B 10 % (no difference)" in lines
+    assert lines[-2:] == [
+        "framing: B is turned by 3.0 degrees against A; B shows 60 % of what A shows, A shows 90 % of what B shows",
+        "only in B: something at top, 4.0 % of the frame",
+    ]
+
+
+@pytest.mark.parametrize(
+    "differs",
+    [{"rotation_deg": 1.0}, {"stretch": 1.05}, {"shown_of_first": 0.9}, {"shown_of_second": 0.9}, {"mirrored": True}],
+)
+def test_pictures_of_another_frame_are_not_compared_by_place(differs: dict[str, Any]) -> None:
+    same = Registration(rotation_deg=0.1, scale=1.0, stretch=1.0, shown_of_first=1.0, shown_of_second=1.0, n_points=99)
+    assert seen(CLEAN, DARK, registration=same).aligned
+    assert not seen(CLEAN, DARK, registration=same.model_copy(update=differs)).aligned
+
+
 def test_what_covers_a_picture_is_told_with_area_and_place() -> None:
     same = Registration(rotation_deg=0.0, scale=1.0, stretch=1.0, shown_of_first=1.0, shown_of_second=1.0, n_points=99)
     changes = (change("B", "lower left", 11.0), change("A", "top", 30.0))
@@ -326,6 +440,24 @@ def test_what_stands_where() -> None:
     assert hue_name(60.0, 40.0, 50.0) == "red"
     assert hue_name(30.0, 45.0, 30.0) == "brown"
     assert hue_name(3.0, 3.0, 30.0) is None
+    assert "light" not in traits(light_of(*(60.0,) * 8, 68.0), 8)
+    assert traits(light_of(*(60.0,) * 8, 70.0), 8)["light"] == "bright"
+    grass = Look((60.0,) * 9, (0.0,) * 9, (0.0,) * 9, (1.0,) * 7 + (4.0, 0.2))
+    assert [traits(grass, cell).get("detail") for cell in (0, 7, 8)] == [None, "busy", "plain"]
+
+
+@pytest.mark.parametrize(
+    ("colour", "name"),
+    [
+        ((0, 0, 255), "blue"), ((20, 30, 110), "blue"), ((90, 140, 210), "blue"), ((138, 43, 226), "purple"),
+        ((128, 0, 128), "purple"), ((255, 150, 190), "pink"), ((255, 0, 0), "red"), ((255, 150, 0), "orange"),
+        ((110, 70, 30), "brown"), ((255, 230, 0), "yellow"), ((80, 140, 50), "green"), ((0, 220, 220), "turquoise"),
+        ((120, 125, 130), None),
+    ],
+)  # fmt: skip
+def test_a_colour_is_called_what_it_is(colour: tuple[int, int, int], name: str | None) -> None:
+    shown = halves(colour, colour)
+    assert hue_name(shown.a[4], shown.b[4], shown.lightness[4]) == name
 
 
 def test_the_place_is_where_the_difference_is_largest() -> None:
@@ -337,6 +469,30 @@ def test_the_place_is_where_the_difference_is_largest() -> None:
     # Without knowing that both show the same, nothing is said of where they differ.
     elsewhere = Seen(PAIR.evidence, (better, worse), same_frame=False)
     assert not any("most in" in text for text in told(elsewhere))
+
+
+def light_of(*lightness: float) -> Look:
+    return Look(lightness, (0.0,) * 9, (0.0,) * 9, (1.0,) * 9)
+
+
+@pytest.mark.parametrize(
+    ("darker_by", "templates"),
+    [
+        ((10.0,) * 9, frames.EVENLY),
+        ((10.0,) * 8 + (6.0,), frames.EVENLY),
+        ((10.0,) * 8 + (5.0,), ()),  # neither in one place nor all over
+        ((2.0,) * 8 + (10.0,), frames.WHERE),
+        ((2.9,) + (0.0,) * 8, ()),  # too little for a word
+    ],
+)
+def test_a_difference_lies_in_one_place_or_all_over(darker_by: tuple[float, ...], templates: tuple[str, ...]) -> None:
+    there = light_of(*(60.0,) * 9)
+    here = light_of(*(60.0 - step for step in darker_by))
+    patterns = [re.escape(one).replace(r"\{region\}", ".+").replace(r"\{other\}", ".+") for one in templates]
+    for seed in range(20):
+        said = regions.where(random.Random(seed), here, there, "light", "B", aligned=True)
+        assert (said is not None) == bool(templates)
+        assert said is None or any(re.fullmatch(one, said, re.IGNORECASE) for one in patterns), said
 
 
 # --- Ties and factors ---------------------------------------------------------------------------------------
@@ -353,6 +509,21 @@ def test_a_tie_names_nothing_and_calls_alike_only_what_is() -> None:
         assert parse(render_verdict(stated(0.0, written)), "reasoned").rationale == written
 
 
+def test_what_differs_by_more_than_the_noise_floor_is_not_called_alike() -> None:
+    floor = QUANTITIES["brightness"].noise_floor
+    for factor, same in ((0.9, True), (1.1, False)):
+        found = {one.quantity.name for one in alike(CLEAN, measured(brightness=52.0 + factor * floor))}
+        assert ("brightness" in found) == same
+
+
+def test_a_tie_is_called_mirrored_where_it_is() -> None:
+    lies = Registration(rotation_deg=0.0, scale=1.0, stretch=1.0, shown_of_first=1.0, shown_of_second=1.0, n_points=99)
+    for mirrored in (False, True):
+        pair = seen(CLEAN, CLEAN, registration=lies.model_copy(update={"mirrored": mirrored}))
+        text = write_rationale(pair, (None, None), (0.0, 0.0), 1).text
+        assert any(one in text for one in frames.TIE_MIRRORED) == mirrored
+
+
 def test_every_operation_has_names_of_its_own() -> None:
-    assert all(len(names(operation)) > 1 for operation in DEGRADE)
-    assert names("mirror") == (OPERATIONS["mirror"].symptom,)
+    assert set(SYMPTOMS) == set(DEGRADE)
+    assert all(len(names) > 1 for names in SYMPTOMS.values())

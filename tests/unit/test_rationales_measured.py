@@ -119,4 +119,28 @@ def test_what_covers_is_found_where_it_is() -> None:
     assert covering(pixels, pixels) == ()
     brighter = np.clip(pixels.astype(int) + 20, 0, 255).astype(np.uint8)
     assert covering(pixels, brighter) == ()  # light covers nothing
-    assert {OPERATIONS[name].factor for name in ("finger", "watermark")} == {"content"}
+    grey = np.full((90, 90, 3), 100, dtype=np.uint8)
+    for step, seen in ((11, False), (13, True)):
+        veiled = grey.copy()
+        veiled[:30, 30:60] += step
+        assert [(one.place, one.area) for one in covering(grey, veiled)] == (
+            [("top", pytest.approx(100 / 9))] if seen else []
+        )
+
+
+@pytest.mark.parametrize("operation", ["tilt", "crop_off", "finger", "defocus"])
+def test_which_of_two_is_the_first_changes_the_letters_alone(operation: str) -> None:
+    pixels = photograph(0)
+    clean, worse = Member("reference", Stored(encode(pixels)), None, 0.0), member(pixels, operation, 0.6)
+    forward, backward = seen_in(clean, worse), seen_in(worse, clean)
+    assert backward.looks == (worse.stored.look, clean.stored.look)
+    assert backward.same_frame is forward.same_frame is (OPERATIONS[operation].factor != "composition")
+    assert backward.evidence.first == forward.evidence.second
+    assert backward.evidence.changes == tuple(change.swapped() for change in forward.evidence.changes)
+    registrations = backward.evidence.registration, forward.evidence.registration
+    if OPERATIONS[operation].factor == "composition":
+        assert registrations[0] is not None
+        assert registrations[1] is not None
+        assert registrations[0] == registrations[1].swapped() != registrations[1]
+    else:
+        assert registrations == (None, None)

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from redaes.datagen.editors.doses import DOSES
 from redaes.datagen.editors.embedded import OPERATIONS, apply_edit
+from redaes.datagen.judges import Reference
 from redaes.datagen.judges.cover import covered, place_weights
+from redaes.datagen.measured import CERTAIN_ACROSS, CERTAIN_CLEAN, MIN_DELTA, MIN_LOSS
 from redaes.datagen.plan import DEGRADE
 from redaes.datagen.severity import (
     ARGUED,
@@ -21,6 +26,7 @@ from redaes.datagen.severity import (
     COUNTERPARTS,
     COVERING,
     LIKED,
+    LIKED_LOSS,
     SPREAD,
     TASTE,
     TRANSFER,
@@ -29,6 +35,7 @@ from redaes.datagen.severity import (
     severity,
 )
 from redaes.errors import InputError
+from redaes.samples import sample_photographs
 
 
 def test_every_degrading_operation_has_one_source_of_its_cost() -> None:
@@ -89,6 +96,22 @@ def test_an_argued_curve_passes_where_the_argument_says(name: str) -> None:
         assert BY_STRENGTH[name](strength) == pytest.approx(points, abs=0.4)
 
 
+def test_the_median_photograph_changes_by_what_its_strength_costs() -> None:
+    """Of six photographs, so roughly: an edit that was changed without its curve would show."""
+    changes: dict[str, list[float]] = {name: [] for name in DEGRADE}
+    for number, photograph in enumerate(sample_photographs()):
+        with Image.open(photograph.path) as image:
+            small = image.convert("RGB")
+            small.thumbnail((256, 256))
+            pixels = np.asarray(small)
+        reference = Reference(pixels)
+        for name in DEGRADE:
+            edited = apply_edit(pixels, name, 0.6, number)
+            changes[name].append(covered(pixels, edited) if name in COVERING else reference.difference(edited))
+    for name, found in changes.items():
+        assert BY_CHANGE[name](float(np.median(found))) == pytest.approx(BY_STRENGTH[name](0.6), abs=1.7), name
+
+
 def test_doses_are_what_the_editor_does() -> None:
     """Not only what the table says: noise, grain and hot pixels are measured on a grey card."""
     grey = np.full((400, 400, 3), 128, dtype=np.uint8)
@@ -115,7 +138,9 @@ def test_the_loss_lies_between_both_readings_and_their_gap_makes_it_less_certain
     assert usual.loss == pytest.approx(planned)
     assert usual.uncertainty == pytest.approx(math.hypot(SPREAD["defocus"], TRANSFER))
     assert planned < odd.loss < BY_CHANGE["defocus"](3 * median)
-    assert odd.uncertainty > usual.uncertainty + 0.1
+    gap = BY_CHANGE["defocus"](3 * median) - planned
+    assert odd.loss == pytest.approx(math.sqrt(planned * (planned + gap)))
+    assert odd.uncertainty == pytest.approx(math.hypot(SPREAD["defocus"], TRANSFER, gap / 2))
 
 
 def test_what_photographers_like_is_less_certain() -> None:
@@ -150,7 +175,8 @@ def test_cover_grows_with_area_contrast_and_nearness_to_the_middle() -> None:
     assert covered(clean, _card(wide)) > 3 * covered(clean, _card(middle))
     assert covered(clean, _card(middle)) > 2 * covered(clean, _card(middle, 110))
     assert covered(clean, _card(middle)) > 2 * covered(clean, _card(corner))
-    assert covered(clean, _card((slice(None), slice(None)))) < 1
+    # From L* 38.0 to 73.0, which is VISIBLE apart: 63 % of the picture is taken.
+    assert covered(clean, _card((slice(None), slice(None)), 178)) == pytest.approx(1 - math.exp(-1), abs=0.01)
 
 
 def test_what_covers_detail_counts_more_than_what_covers_emptiness() -> None:
@@ -164,3 +190,49 @@ def test_what_covers_detail_counts_more_than_what_covers_emptiness() -> None:
 def test_cover_refuses_two_shapes() -> None:
     with pytest.raises(InputError, match="one shape"):
         covered(_card(), _card()[:100])
+
+
+def _documented(name: str) -> list[str]:
+    """The cells of an operation's first row in docs/labels.md, without its name."""
+    page = (Path(__file__).parents[2] / "docs" / "labels.md").read_text(encoding="utf-8")
+    row = next(line for line in page.splitlines() if line.startswith(f"| `{name}` |"))
+    return [cell.strip() for cell in row.strip("|").split("|")][1:]
+
+
+@pytest.mark.parametrize("name", DEGRADE)
+def test_the_page_on_labels_says_what_the_code_does(name: str) -> None:
+    spread = f"{math.hypot(SPREAD[name], TRANSFER, TASTE if name in LIKED else 0.0):.1f}"
+    if name in ARGUED:
+        argument = ARGUED[name]
+        assert _documented(name) == [", ".join(f"{p:g}" for p in argument.points), spread, argument.because]
+        return
+    known = COUNTERPARTS[name]
+    points = ", ".join(f"{BY_STRENGTH[name](strength):.1f}" for strength in ARGUED_STRENGTHS)
+    distortion, levels, *rest = _documented(name)
+    assert (distortion, rest) == (known.distortion, [points, spread])
+    told = dict(level.split(" → ") for level in levels.split(", "))
+    assert [float(parameter) for parameter in told] == list(known.levels.values())
+    for parameter, strength in told.items():
+        dose = known.dose(float(parameter))
+        if strength == "–":  # beyond twice what the editor does
+            assert DOSES[name](2.0) < dose
+        else:
+            assert DOSES[name](float(strength)) == pytest.approx(dose, rel=0.02, abs=0.02 * abs(DOSES[name](1.0)))
+
+
+def test_the_page_on_labels_has_the_rules() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "labels.md").read_text(encoding="utf-8")
+    rules = page.partition("## What gets no label")[2].partition("## Check")[0]
+    liked = next(line for line in rules.splitlines() if "photographers do a little of it" in line)
+    assert set(re.findall(r"`(\w+)`", liked)) == LIKED
+    for told in (
+        f"loss below {MIN_LOSS:g} points",
+        f"difference below {CERTAIN_ACROSS:g} standard deviations",
+        f"loss below {CERTAIN_CLEAN:g} standard deviations",
+        f"loss below {LIKED_LOSS:g} points, and {TASTE:g} points more uncertain",
+        f"difference below {MIN_DELTA:g} points",
+        f"{TRANSFER:g} points for carrying opinions over",
+    ):
+        assert told in rules
+    covering = page.partition("lies in front of the scene (")[2].partition(")")[0]
+    assert set(re.findall(r"`(\w+)`", covering)) == COVERING

@@ -51,8 +51,6 @@ class Operation:
     """``degrade`` or ``neutral``: blind improvement is unreliable; improving pairs are made by inversion."""
     instruction: str
     """What an instruction-following editor would be told; ``{amount}`` is an adverb for strength."""
-    symptom: str
-    """Noun phrase for what one sees in the worse picture."""
     apply: Apply
     """(H, W, 3) sRGB bytes, strength in [0, 1], generator -> (H, W, 3) sRGB bytes."""
     shows: Callable[[float], float] = lambda strength: 1.0
@@ -888,7 +886,6 @@ _ALL = (
         "light",
         "degrade",
         "{amount} underexpose the picture so that it becomes too dark",
-        "underexposure with blocked shadows",
         _exposure_down,
     ),
     Operation(
@@ -896,7 +893,6 @@ _ALL = (
         "light",
         "degrade",
         "{amount} overexpose the picture so that the highlights burn out",
-        "overexposure with burnt highlights",
         _exposure_up,
     ),
     Operation(
@@ -904,7 +900,6 @@ _ALL = (
         "light",
         "degrade",
         "{amount} lower the contrast so that the picture looks flat",
-        "loss of contrast",
         _contrast_down,
     ),
     Operation(
@@ -912,7 +907,6 @@ _ALL = (
         "light",
         "degrade",
         "{amount} raise the contrast so that the light becomes harsh",
-        "excess of contrast",
         _contrast_up,
     ),
     Operation(
@@ -920,7 +914,6 @@ _ALL = (
         "light",
         "degrade",
         "{amount} veil the scene in grey haze",
-        "a grey haze",
         _haze,
     ),
     Operation(
@@ -928,7 +921,6 @@ _ALL = (
         "light",
         "degrade",
         "{amount} darken the corners with a heavy vignette",
-        "darkening of the corners",
         _vignette,
     ),
     Operation(
@@ -936,7 +928,6 @@ _ALL = (
         "light",
         "degrade",
         "{amount} light the scene unevenly, one side too bright and the other too dark",
-        "unevenness of the light",
         _uneven_light,
     ),
     Operation(
@@ -944,7 +935,6 @@ _ALL = (
         "light",
         "degrade",
         "{amount} darken the subject in the middle against a glaring background",
-        "backlight that leaves the subject dark",
         _backlight,
     ),
     Operation(
@@ -952,7 +942,6 @@ _ALL = (
         "light",
         "degrade",
         "{amount} crush the shadows to black",
-        "crushing of the shadows",
         _crushed_shadows,
     ),
     Operation(
@@ -960,7 +949,6 @@ _ALL = (
         "light",
         "degrade",
         "{amount} darken the shadows and leave the lights as they are",
-        "sunken shadows",
         _sunken_shadows,
     ),
     Operation(
@@ -968,7 +956,6 @@ _ALL = (
         "light",
         "degrade",
         "{amount} darken the subject and leave its surroundings as they are",
-        "a dimly lit subject",
         _dim_subject,
     ),
     Operation(
@@ -976,7 +963,6 @@ _ALL = (
         "light",
         "degrade",
         "{amount} wash out a part of the picture with glare",
-        "a patch of glare",
         _glare,
     ),
     Operation(
@@ -984,7 +970,6 @@ _ALL = (
         "colour",
         "degrade",
         "{amount} shift the white balance towards orange",
-        "an orange colour cast",
         _cast_warm,
     ),
     Operation(
@@ -992,7 +977,6 @@ _ALL = (
         "colour",
         "degrade",
         "{amount} shift the white balance towards blue",
-        "a blue colour cast",
         _cast_cool,
     ),
     Operation(
@@ -1000,7 +984,6 @@ _ALL = (
         "colour",
         "degrade",
         "{amount} tint the picture green",
-        "a green colour cast",
         _cast_green,
     ),
     Operation(
@@ -1008,7 +991,6 @@ _ALL = (
         "colour",
         "degrade",
         "{amount} tint the picture magenta",
-        "a magenta colour cast",
         _cast_magenta,
     ),
     Operation(
@@ -1016,7 +998,6 @@ _ALL = (
         "colour",
         "degrade",
         "{amount} drain the colours",
-        "loss of colour",
         _saturation_down,
     ),
     Operation(
@@ -1024,7 +1005,6 @@ _ALL = (
         "colour",
         "degrade",
         "{amount} oversaturate the colours",
-        "oversaturation",
         _saturation_up,
     ),
     Operation(
@@ -1032,7 +1012,6 @@ _ALL = (
         "colour",
         "degrade",
         "{amount} turn all hues away from their natural colours",
-        "a shift to unnatural hues",
         _hue_shift,
     ),
     Operation(
@@ -1040,7 +1019,6 @@ _ALL = (
         "colour",
         "degrade",
         "{amount} flatten colour and tones as in ungraded log footage",
-        "an ungraded look",
         _ungraded,
     ),
     Operation(
@@ -1048,7 +1026,6 @@ _ALL = (
         "colour",
         "degrade",
         "{amount} reduce the number of tones so that gradients break into steps",
-        "posterisation of the tones",
         _posterize,
     ),
     Operation(
@@ -1056,7 +1033,6 @@ _ALL = (
         "focus",
         "degrade",
         "{amount} blur the whole picture as if it were out of focus",
-        "defocus blur",
         _defocus,
     ),
     Operation(
@@ -1064,7 +1040,6 @@ _ALL = (
         "focus",
         "degrade",
         "{amount} smear the picture with camera shake in one direction",
-        "motion blur from camera shake",
         _motion_blur,
     ),
     Operation(
@@ -1072,7 +1047,6 @@ _ALL = (
         "focus",
         "degrade",
         "{amount} oversharpen the picture so that edges show halos",
-        "oversharpening with halos",
         _oversharpen,
     ),
     Operation(
@@ -1080,7 +1054,6 @@ _ALL = (
         "focus",
         "degrade",
         "{amount} blur the picture radially as if the lens had been zoomed during the exposure",
-        "radial blur towards the borders",
         _zoom_blur,
     ),
     Operation(
@@ -1088,7 +1061,6 @@ _ALL = (
         "focus",
         "degrade",
         "{amount} blur the subject in the middle and leave the surroundings sharp",
-        "misfocus that leaves the subject soft",
         _missed_focus,
     ),
     Operation(
@@ -1096,7 +1068,6 @@ _ALL = (
         "focus",
         "degrade",
         "{amount} soften the picture with a greasy glow",
-        "a soft glow that swallows detail",
         _soft_glow,
     ),
     Operation(
@@ -1104,7 +1075,6 @@ _ALL = (
         "noise",
         "degrade",
         "{amount} add coarse grain",
-        "grain",
         _noise_luma,
     ),
     Operation(
@@ -1112,7 +1082,6 @@ _ALL = (
         "noise",
         "degrade",
         "{amount} add colour noise as at a very high ISO setting",
-        "colour noise",
         _noise_chroma,
     ),
     Operation(
@@ -1120,7 +1089,6 @@ _ALL = (
         "noise",
         "degrade",
         "{amount} compress the picture so that blocks become visible",
-        "compression damage",
         _jpeg_blocks,
     ),
     Operation(
@@ -1128,7 +1096,6 @@ _ALL = (
         "noise",
         "degrade",
         "{amount} add horizontal banding noise",
-        "banding noise",
         _banding,
     ),
     Operation(
@@ -1136,7 +1103,6 @@ _ALL = (
         "noise",
         "degrade",
         "{amount} sprinkle the picture with hot and dead pixels",
-        "speckling by hot and dead pixels",
         _impulse,
     ),
     Operation(
@@ -1144,7 +1110,6 @@ _ALL = (
         "noise",
         "degrade",
         "{amount} pixelate the picture",
-        "pixelation",
         _pixelation,
     ),
     Operation(
@@ -1152,7 +1117,6 @@ _ALL = (
         "composition",
         "degrade",
         "{amount} tilt the camera so that the horizon is no longer level",
-        "a tilt of the frame",
         _tilt,
         _tilt_shows,
     ),
@@ -1161,7 +1125,6 @@ _ALL = (
         "composition",
         "degrade",
         "{amount} crop into a corner so that the subject is pushed to the edge",
-        "an off-centre crop that cuts the subject",
         _crop_off,
         _crop_off_shows,
     ),
@@ -1170,7 +1133,6 @@ _ALL = (
         "composition",
         "degrade",
         "{amount} crop in too tightly around the middle",
-        "an overly tight crop",
         _tight_crop,
         _tight_crop_shows,
     ),
@@ -1179,7 +1141,6 @@ _ALL = (
         "composition",
         "degrade",
         "{amount} stretch the picture along one axis",
-        "stretching of the proportions",
         _stretch,
         _stretch_shows,
     ),
@@ -1188,7 +1149,6 @@ _ALL = (
         "composition",
         "degrade",
         "{amount} distort the perspective so that upright lines converge",
-        "a distortion of the perspective",
         _keystone,
         _keystone_shows,
     ),
@@ -1197,7 +1157,6 @@ _ALL = (
         "content",
         "degrade",
         "{amount} clutter the borders with out-of-focus objects that stand in the way",
-        "clutter along the borders",
         _clutter,
     ),
     Operation(
@@ -1205,7 +1164,6 @@ _ALL = (
         "content",
         "degrade",
         "{amount} overlay a glowing date stamp",
-        "a date stamp across the picture",
         _date_stamp,
     ),
     Operation(
@@ -1213,7 +1171,6 @@ _ALL = (
         "content",
         "degrade",
         "{amount} overlay repeated watermark lettering",
-        "a watermark across the picture",
         _watermark,
     ),
     Operation(
@@ -1221,7 +1178,6 @@ _ALL = (
         "content",
         "degrade",
         "{amount} show dirt and drops on the lens",
-        "dirt spots from the lens",
         _lens_dirt,
     ),
     Operation(
@@ -1229,7 +1185,6 @@ _ALL = (
         "content",
         "degrade",
         "{amount} add glare and lens flare from a light outside the frame",
-        "lens flare",
         _lens_flare,
     ),
     Operation(
@@ -1237,7 +1192,6 @@ _ALL = (
         "content",
         "degrade",
         "{amount} run power lines across the picture",
-        "cluttering by power lines",
         _power_lines,
     ),
     Operation(
@@ -1245,7 +1199,6 @@ _ALL = (
         "content",
         "degrade",
         "{amount} let a finger in front of the lens reach into the picture",
-        "obstruction by a finger",
         _finger,
     ),
     Operation(
@@ -1253,7 +1206,6 @@ _ALL = (
         "composition",
         "neutral",
         "Mirror the picture left to right",
-        "a mirrored frame",
         _mirror,
     ),
     Operation(
@@ -1261,7 +1213,6 @@ _ALL = (
         "composition",
         "neutral",
         "Move the frame by a sliver",
-        "a frame that is narrower by a sliver",
         _tiny_crop,
     ),
     Operation(
@@ -1269,7 +1220,6 @@ _ALL = (
         "light",
         "neutral",
         "Change the brightness by an amount that nobody can see",
-        "an invisible change of brightness",
         _tiny_tone,
     ),
     Operation(
@@ -1277,7 +1227,6 @@ _ALL = (
         "noise",
         "neutral",
         "Save the picture again at a high quality",
-        "an invisible change of file quality",
         _reencode,
     ),
 )

@@ -4,18 +4,13 @@ from __future__ import annotations
 
 from redaes.datagen.judges.base import Judge, Judgement, PicturePair
 from redaes.datagen.judges.perceptual import (
-    NEUTRAL_LOSS,
-    SCALE,
     Reference,
-    quality_loss,
     visible_difference,
 )
 from redaes.datagen.judges.scorers import AssessorJudge, PyiqaScorer, Scorer, ScorerJudge, VlmScorer
 from redaes.datagen.judges.vlm import VlmJudge
 
 __all__ = [
-    "NEUTRAL_LOSS",
-    "SCALE",
     "AssessorJudge",
     "Judge",
     "Judgement",
@@ -26,6 +21,5 @@ __all__ = [
     "ScorerJudge",
     "VlmJudge",
     "VlmScorer",
-    "quality_loss",
     "visible_difference",
 ]

@@ -1,4 +1,4 @@
-"""The embedded judge: how different two versions of one picture look.
+"""How different two versions of one picture look.
 
 ``visible_difference`` compares statistics, not pixels, so that a shift by a pixel costs nothing. Both
 pictures are brought to a longest side of 256 px and to CIELAB. In every cell of four grids (1 x 1, 3 x 3,
@@ -20,13 +20,13 @@ clipped (2)          fraction of pixels at black, at white                      
 The distance of a cell is the Euclidean norm of its differences in these units. A grid's distance is
 ``(1 - WORST_SHARE) * mean + WORST_SHARE * mean of the worst sixth of the cells``, so that a local defect
 counts. M being the mean over the grids, ``D = sqrt(M^2 + THRESHOLD^2) - THRESHOLD``: what cannot be seen costs
-next to nothing. ``quality_loss`` is ``9 * (1 - exp(-D / SCALE))``.
+next to nothing. What it costs in points is not said here but in :mod:`redaes.datagen.severity`.
 
 The units are chosen by eye and on photographs so that the embedded edits at full strength cost about as much
 as each other. They are NOT calibrated to human scores, and the difference has no sign: it says how much the
 edited picture departs from its reference, which is a loss only where the edit is known to degrade. Geometry
-is seen only through the statistics that it moves between cells. A mirrored picture is neutral by decision
-(``NEUTRAL_LOSS``); the judge, which would see a difference, is not asked about neutral edits.
+is seen only through the statistics that it moves between cells. Of a mirrored picture, which is neutral by decision,
+it would see a difference: it is not asked about neutral edits.
 """
 
 from __future__ import annotations
@@ -38,10 +38,6 @@ import cv2
 import numpy as np
 
 from redaes.evidence.picture.planes import ByteImage, FloatArray, blur, check
-from redaes.types import MAX_DELTA
-
-NEUTRAL_LOSS = 0.0
-"""Loss of an edit whose direction is ``neutral``, in points: decided, not measured."""
 
 LONGEST_SIDE = 256
 GRIDS = (1, 3, 6, 12)
@@ -63,7 +59,6 @@ BLACK, WHITE = 3 / 255, 252 / 255
 WORST_SHARE = 0.6
 THRESHOLD = 0.5
 """Distances well below this are not seen."""
-SCALE = 2.0
 
 _BAND_SIGMAS = (0.7, 1.4, 2.8)
 
@@ -211,19 +206,7 @@ class Reference:
             total += (1 - WORST_SHARE) * float(distance.mean()) + WORST_SHARE * float(worst.mean())
         return math.hypot(total / len(GRIDS), THRESHOLD) - THRESHOLD
 
-    def loss(self, edited: ByteImage) -> float:
-        """Points lost by a degrading edit: ``9 * (1 - exp(-D / SCALE))`` in [0, 9).
-
-        For edits whose direction is ``neutral`` use :data:`NEUTRAL_LOSS` instead.
-        """
-        return MAX_DELTA * -math.expm1(-self.difference(edited) / SCALE)
-
 
 def visible_difference(reference: ByteImage, edited: ByteImage) -> float:
     """:meth:`Reference.difference` of two pictures; symmetric for equal shapes."""
     return Reference(reference).difference(edited)
-
-
-def quality_loss(reference: ByteImage, edited: ByteImage) -> float:
-    """:meth:`Reference.loss` of two pictures."""
-    return Reference(reference).loss(edited)

@@ -16,7 +16,7 @@ from redaes.answers import parse_rationale
 from redaes.datagen.rationales.frames import SIZES
 from redaes.errors import ParseError
 from redaes.evidence.checking import check_rationale
-from redaes.evidence.quantities import QUANTITIES
+from redaes.evidence.reasons import measured_words
 from redaes.evidence.records import PairEvidence
 from redaes.types import Factor, Rationale, winner_of
 
@@ -141,15 +141,9 @@ def _contradicted(text: str, evidence: PairEvidence) -> tuple[str, ...]:
     """The statements of a text that the measurements contradict, with the figures."""
     found = []
     for one in check_rationale(text, evidence).checked:
-        if one.status != "contradicted":
-            continue
-        quantity = QUANTITIES.get(one.claim.quantity or "")
-        a, b = one.measured
-        told = f'"{one.claim.text}"'
-        if quantity is not None and a is not None and b is not None:
-            digits = quantity.digits + (round(a, quantity.digits) == round(b, quantity.digits))
-            told += f" ({quantity.spoken} is {a:.{digits}f} in A and {b:.{digits}f} in B)"
-        found.append(told)
+        if one.status == "contradicted":
+            measured = measured_words(one)
+            found.append(f'"{one.claim.text}"' + (f" ({measured})" if measured else ""))
     return tuple(found)
 
 

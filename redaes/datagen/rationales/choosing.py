@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from redaes.evidence.faults import FAULTS
-from redaes.evidence.quantities import QUANTITIES, Quantity
+from redaes.evidence.quantities import QUANTITIES, Quantity, figures
 from redaes.evidence.records import Measurements, PairEvidence, Place, Registration, Side
 from redaes.types import Factor
 
@@ -26,9 +26,6 @@ USUAL: dict[str, float] = {
 }
 """Middle values of photographs, in each quantity's unit. Of a quantity that is not better in itself either way, the
 picture further from it is the worse, where nothing else is known."""
-
-_MOST_DIGITS = 2
-"""Decimals beyond a quantity's own that its figures may take to differ."""
 
 ENOUGH = 3.0
 """Differences beyond this, in those that can be seen, explain no better: the fault's own order decides."""
@@ -53,18 +50,15 @@ class Difference:
         return abs(self.here - self.there) / self.quantity.visible
 
     def figures(self) -> tuple[str, str] | None:
-        """Both values with as many decimals as it takes to tell them apart; None: they are too close for figures.
+        """Both values as they are told (:func:`redaes.evidence.quantities.figures`); None: they are told alike.
 
-        >>> Difference(QUANTITIES["sharpness"], 1.72, 1.96).figures()
-        ('1.7', '2.0')
+        >>> Difference(QUANTITIES["noise"], 3.21, 0.9).figures()
+        ('3.2', '0.9')
         >>> Difference(QUANTITIES["brightness"], 52.4, 51.7).figures()
         ('52.4', '51.7')
         """
-        for digits in range(self.quantity.digits, self.quantity.digits + _MOST_DIGITS + 1):
-            here, there = (f"{round(value, digits) + 0.0:.{digits}f}" for value in (self.here, self.there))
-            if here != there:
-                return here, there
-        return None
+        here, there = figures(self.quantity, (self.here, self.there))
+        return None if here == there else (here, there)
 
 
 BESIDES: dict[str, tuple[tuple[str, Direction], ...]] = {
@@ -91,7 +85,7 @@ def _differences(wanted: Iterable[tuple[str, Direction]], here: Measurements, th
     found: list[Difference] = []
     for name, direction in wanted:
         quantity = QUANTITIES[name]
-        if name not in here.values or name not in there.values or direction == quantity.better:
+        if name not in here.values or name not in there.values:
             continue
         difference = Difference(quantity, here.values[name], there.values[name])
         if abs(difference.here - difference.there) >= quantity.noise_floor and difference.more == (direction == "more"):

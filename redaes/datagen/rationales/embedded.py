@@ -15,9 +15,10 @@ from dataclasses import dataclass
 
 from redaes.datagen.rationales import choosing, frames, regions, words
 from redaes.datagen.rationales.looks import Look
-from redaes.datagen.rationales.symptoms import named, names
+from redaes.datagen.rationales.symptoms import SYMPTOMS, named
 from redaes.evidence.checking import check
 from redaes.evidence.claims import Claim
+from redaes.evidence.quantities import figures
 from redaes.evidence.records import Measurements, PairEvidence, Side
 from redaes.types import Edit, Factor, Rationale, Winner, winner_of
 
@@ -75,7 +76,7 @@ def _fault(rng: random.Random, seen: Seen, edit: Edit, loss: float, side: Side) 
     """The edit's fault with how bad it is ("a slight orange colour cast", "clear underexposure"), without where the
     pixels do not bear that out; None: they speak against the fault itself, such as crushed shadows without black."""
     amount = rng.choice(next(amounts for bound, amounts in frames.AMOUNTS if loss < bound))
-    name = rng.choice(names(edit.operation))
+    name = rng.choice(SYMPTOMS[edit.operation])
     for adjective in (amount, ""):
         told = named(name, adjective)
         claim = Claim(
@@ -86,15 +87,11 @@ def _fault(rng: random.Random, seen: Seen, edit: Edit, loss: float, side: Side) 
     return None
 
 
-def _united(template: str, difference: choosing.Difference, figures: tuple[str, str]) -> dict[str, str]:
-    """The figures with their unit: percent behind both, other units behind the one that comes first."""
+def _united(difference: choosing.Difference, values: tuple[str, str]) -> dict[str, str]:
+    """The figures with their unit: percent behind both, other units behind the one of the picture spoken of."""
     unit = {"%": " %", "deg": " degrees", "px": " px"}.get(difference.quantity.unit, "")
-    this, other = figures
-    if unit == " %":
-        return {"this": this + unit, "other": other + unit}
-    if template.index("{this}") < template.index("{other}"):
-        return {"this": this + unit, "other": other}
-    return {"this": this, "other": other + unit}
+    this, other = values
+    return {"this": this + unit, "other": other + unit if unit == " %" else other}
 
 
 def _difference(rng: random.Random, difference: choosing.Difference, side: Side, *, further: bool = False) -> list[str]:
@@ -103,7 +100,7 @@ def _difference(rng: random.Random, difference: choosing.Difference, side: Side,
     It is told of the worse picture: a small model that has to find out anew which picture a sentence is about mixes
     them up.
     """
-    figures = difference.figures()
+    values = difference.figures()
     degree = rng.choice(words.degrees(difference.size))
     comparative = rng.choice(words.comparatives(difference.quantity, difference.more))
     gaps = {
@@ -112,11 +109,11 @@ def _difference(rng: random.Random, difference: choosing.Difference, side: Side,
         "adjective": f"{degree} {comparative}".strip(),
         "noun": rng.choice(words.nouns(difference.quantity)),
     }
-    if figures is None:
+    if values is None:
         template = rng.choice(frames.FURTHER_WITHOUT if further else frames.WITHOUT_FIGURES)
     else:
         template = rng.choice(frames.FURTHER if further else frames.MEASURED)
-        gaps |= _united(template, difference, figures)
+        gaps |= _united(difference, values)
     told = [_capital(template.format(**gaps))]
     seen = words.seen(difference.quantity, difference.more)
     if seen and difference.size >= 1 and rng.random() < SEEN_SHARE:
@@ -170,8 +167,7 @@ def _tie(rng: random.Random, seen: Seen) -> Rationale:
     told = [rng.choice(frames.TIE_OPENINGS)]
     equal = choosing.alike(seen.evidence.first, seen.evidence.second)
     for one in rng.sample(equal, min(2, len(equal))):
-        digits = one.quantity.digits
-        a, b = (f"{round(value, digits) + 0.0:.{digits}f}" for value in (one.here, one.there))
+        a, b = figures(one.quantity, (one.here, one.there))
         unit = " %" if one.quantity.unit == "%" else ""
         noun = rng.choice(words.nouns(one.quantity))
         told.append(_capital(rng.choice(frames.ALIKE).format(noun=noun, a=a + unit, b=b + unit)))
@@ -255,8 +251,8 @@ def write_from_factors(seen: Seen, factors: Sequence[Factor], delta: float, seed
         tie = _tie(rng, seen)
         return Rationale(text=tie.text, factors=tuple(factors), better="tie")
     worse = _RIVAL[better]
-    named = " and ".join(rng.choice(frames.FACTOR_NAMES[factor]) for factor in factors)
-    told = [_capital(rng.choice(frames.DECIDES).format(factors=named))]
+    deciding = " and ".join(rng.choice(frames.FACTOR_NAMES[factor]) for factor in factors)
+    told = [_capital(rng.choice(frames.DECIDES).format(factors=deciding))]
     facts = choosing.geometry(seen.evidence, worse, None) if {"composition", "content"} & set(factors) else []
     told += _measured(rng, seen, choosing.of_factors(factors, *seen.measured(worse)), facts, worse)
     if factors:

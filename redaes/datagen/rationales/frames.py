@@ -118,7 +118,7 @@ MEASURED = (
     "No wonder {side} is {adjective}: {noun} {this} against {other}.",
     "As a result {side} is {adjective}, {noun} {this} against {other}.",
 )
-"""Each with the comparative and both figures."""
+"""Each with the comparative and both figures, that of the picture spoken of first."""
 
 WITHOUT_FIGURES = (
     "{side} is {adjective} than {rival}.",

@@ -21,9 +21,9 @@ DETAIL_STEP = 1.6
 
 _HUES: tuple[tuple[float, str], ...] = (
     (15.0, "pink"), (45.0, "red"), (70.0, "orange"), (105.0, "yellow"), (165.0, "green"), (220.0, "turquoise"),
-    (295.0, "blue"), (335.0, "purple"), (360.0, "pink"),
+    (307.0, "blue"), (335.0, "purple"), (360.0, "pink"),
 )  # fmt: skip
-"""Hue angles of CIELAB, in degrees, below which each name holds."""
+"""Hue angles of CIELAB, in degrees, below which each name holds. Pure sRGB blue lies at 306."""
 
 
 @dataclass(frozen=True)

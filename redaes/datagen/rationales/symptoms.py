@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import re
 
-from redaes.datagen.editors.embedded import OPERATIONS
-
 SYMPTOMS: dict[str, tuple[str, ...]] = {
     "exposure_down": ("{} underexposure", "a {} case of underexposure", "{} underexposure of the scene"),
     "exposure_up": ("{} overexposure", "a {} case of overexposure", "{} overexposure of the scene"),
@@ -132,11 +130,6 @@ SYMPTOMS: dict[str, tuple[str, ...]] = {
     ),
 }
 """By operation. Each holds the words by which :data:`redaes.evidence.faults.FAULTS` knows the fault."""
-
-
-def names(operation: str) -> tuple[str, ...]:
-    """What the fault of an embedded operation may be called; its own symptom where it has no other name."""
-    return SYMPTOMS.get(operation) or (OPERATIONS[operation].symptom,)
 
 
 def named(name: str, amount: str) -> str:
