@@ -292,12 +292,12 @@ def paired_change(before: HeldOut, after: HeldOut, mode: Mode = "fast") -> Chang
         [float(a.right) for a, _ in rows],
         [float(b.right) for _, b in rows],
         clusters,
-        _mean,
+        mean,
         seed=before.seed,
     )
     return Change(
         mode=mode,
-        points=Estimate(value=points.estimate, low=points.low, high=points.high),
+        points=_of_interval(points),
         n=len(rows),
         n_gained=sum(b.right and not a.right for a, b in rows),
         n_lost=sum(a.right and not b.right for a, b in rows),
@@ -404,7 +404,17 @@ def _clusters(outcomes: Sequence[Outcome], cluster: Cluster) -> list[str]:
     return [item.source if cluster == "photograph" else item.group for item in outcomes]
 
 
-def _mean(rows: ArrayLike) -> float | None:
+def estimate(rows: ArrayLike, clusters: Sequence[Hashable], statistic: metrics.Statistic, seed: int) -> Estimate:
+    """A statistic with its interval; see :func:`redaes.metrics.bootstrap`."""
+    return _of_interval(metrics.bootstrap(rows, clusters, statistic, seed=seed))
+
+
+def _of_interval(interval: metrics.Interval) -> Estimate:
+    return Estimate(value=interval.estimate, low=interval.low, high=interval.high)
+
+
+def mean(rows: ArrayLike) -> float | None:
+    """The mean of all values; None: there are none."""
     values = np.asarray(rows, dtype=np.float64)
     return float(values.mean()) if values.size else None
 
@@ -416,7 +426,7 @@ def _srcc(rows: ArrayLike) -> float | None:
 
 def _proportion(share: metrics.Share, right: Sequence[bool], clusters: Sequence[Hashable], seed: int) -> Proportion:
     """A share with its interval; ``right`` has one entry for each case that counts."""
-    interval = metrics.bootstrap([float(value) for value in right], clusters, _mean, seed=seed)
+    interval = metrics.bootstrap([float(value) for value in right], clusters, mean, seed=seed)
     if share.n != len(right) or share.n_right != sum(right):
         raise AssertionError(f"{share} was counted over other cases than its interval")
     return Proportion(value=share.value, low=interval.low, high=interval.high, **asdict(share))
@@ -443,7 +453,6 @@ def _order_consistency(outcomes: Sequence[Outcome], cluster: Cluster, seed: int)
 def _sum_up_fast(outcomes: Sequence[Outcome], cluster: Cluster, seed: int) -> FastSummary:
     answered = [item for item in outcomes if item.delta is not None]
     differences = np.array([(item.delta, item.label) for item in answered], dtype=np.float64)
-    correlation = metrics.bootstrap(differences, _clusters(answered, cluster), _srcc, seed=seed)
     factors = sorted({factor for item in outcomes for factor in item.factors})
     return FastSummary(
         accuracy=_accuracy(outcomes, cluster, seed),
@@ -451,7 +460,7 @@ def _sum_up_fast(outcomes: Sequence[Outcome], cluster: Cluster, seed: int) -> Fa
             factor: _accuracy([item for item in outcomes if factor in item.factors], cluster, seed)
             for factor in factors
         },
-        srcc=Estimate(value=correlation.estimate, low=correlation.low, high=correlation.high),
+        srcc=estimate(differences, _clusters(answered, cluster), _srcc, seed),
         order_consistency=_order_consistency(outcomes, cluster, seed),
     )
 
@@ -479,7 +488,7 @@ def _sum_up_reasoned(reasoned: Sequence[Reasoned], cluster: Cluster, seed: int) 
             seed,
         ),
         order_consistency=_order_consistency(outcomes, cluster, seed),
-        mean_words=_mean([len(text.split()) for text in texts]),
+        mean_words=mean([len(text.split()) for text in texts]),
         n_distinct=len(set(texts)),
         failures=dict(sorted(Counter(a.failure for a, _ in answers if a.failure is not None).items())),
     )

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import base64
 import io
-import itertools
 from collections.abc import Sequence
 from importlib.resources import files
 from typing import Any
 
+from redaes.assessing.measured import marked
 from redaes.errors import MissingDependency
 from redaes.evaluation.rationales import RationaleQuality
 from redaes.evaluation.report import cell
 from redaes.evaluation.truth import CheckedPair, CheckedReason, RationaleTruth
-from redaes.evidence.claims import CheckedClaim, Status
+from redaes.evidence.claims import CheckedClaim
 from redaes.evidence.prompting import figures, told
 from redaes.evidence.quantities import QUANTITIES
 from redaes.evidence.reasons import Truth
@@ -34,9 +34,6 @@ N_DRAWN = 8
 
 _THUMBNAIL = 420
 """Longest side of a picture, in pixels."""
-
-_RANK: dict[Status | None, int] = {"contradicted": 3, "supported": 2, "not_measurable": 1, None: 0}
-"""Of overlapping statements, which one colours the words."""
 
 WORDS: dict[Truth, str] = {
     "true": "the pixels confirm the reason",
@@ -111,17 +108,6 @@ def worst(checked: Sequence[CheckedPair]) -> list[CheckedPair]:
     return sorted((one for one in checked if one.shown.reason.n_contradicted), key=rank)[:N_WORST]
 
 
-def marked(text: str, claims: Sequence[CheckedClaim]) -> list[tuple[str, Status | None]]:
-    """A text in runs of words that make statements of one kind, and of words that make none."""
-    kinds: list[Status | None] = [None] * len(text)
-    for one in claims:
-        for place in range(max(0, one.claim.start), min(len(text), one.claim.end)):
-            if _RANK[one.status] > _RANK[kinds[place]]:
-                kinds[place] = one.status
-    runs = itertools.groupby(range(len(text)), key=lambda place: kinds[place])
-    return [(text[(places := list(run))[0] : places[-1] + 1], kind) for kind, run in runs]
-
-
 def _card(record: PairRecord, outcome: Reasoned, checked: CheckedPair) -> dict[str, Any]:
     pair, shown = record.pair, checked.shown
     swapped = shown.order == "swapped"
@@ -150,7 +136,7 @@ def _card(record: PairRecord, outcome: Reasoned, checked: CheckedPair) -> dict[s
         "truth": shown.reason.truth,
         "reason": shown.reason,
         "symptom": shown.symptom,
-        "text": [] if shown.text is None else marked(shown.text, _claims(shown)),
+        "text": [] if shown.text is None else marked(shown.text, shown.claims),
         "claims": [_claim(one) for one in _claims(shown)],
         "measured": [] if checked.evidence is None else _measured(checked.evidence, swapped),
     }

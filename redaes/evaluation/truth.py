@@ -22,11 +22,12 @@ from redaes.assessing.orders import Undecided
 from redaes.assessing.reasons import evidence_of
 from redaes.assessing.results import Result
 from redaes.errors import InputError
+from redaes.evaluation.rationales import ratio
 from redaes.evidence.checking import check_rationale
 from redaes.evidence.claims import Claims
 from redaes.evidence.reasons import TRUTHS, Reason, Truth, names_fault, reason_of, tells_fault
-from redaes.evidence.records import PairEvidence, Side
-from redaes.heldout import Estimate, HeldOut, Reasoned
+from redaes.evidence.records import OTHER_SIDE, PairEvidence, Side
+from redaes.heldout import Estimate, HeldOut, Reasoned, estimate, mean
 from redaes.records import PairRecord, picture_of
 from redaes.rewards.reasoning import faults_shown
 from redaes.types import Order, Pair, Record, winner_of
@@ -152,7 +153,7 @@ def check_measured(
     for item in evaluation.reasoned_outcomes:
         pair, measured = pairs[item.outcome.pair], evidence[item.outcome.pair]
         cluster = _cluster(pair, evaluation)
-        right = item.outcome.right if item.outcome.decided else None
+        right = _right(item.outcome.label, item.winner, "forward")
         shown = _checked(pair, cluster, measured, item.rationale_order, item.rationale, right)
         checked.append(_pair(pair, cluster, item, measured, shown, None))
     return checked
@@ -209,7 +210,7 @@ def reason_truth(reasons: Sequence[CheckedReason], seed: int = 0) -> ReasonTruth
     told = [one for one in reasons if one.claims is not None]
 
     def of(rows: NDArray[Any], statistic: metrics.Statistic) -> Estimate:
-        return _estimate(rows, clusters, statistic, seed)
+        return estimate(rows, clusters, statistic, seed)
 
     def share(of: Sequence[CheckedReason], holds: Callable[[CheckedReason], bool | None]) -> Estimate:
         return _share([(holds(one), one.cluster) for one in of], seed)
@@ -225,9 +226,9 @@ def reason_truth(reasons: Sequence[CheckedReason], seed: int = 0) -> ReasonTruth
     return ReasonTruth(
         n=len(reasons),
         n_claims=len(claims),
-        claims_true=of(counts, lambda part: _ratio(part[:, 0].sum(), part[:, :2].sum())),
-        true_but_for_figures=of(counts, lambda part: _ratio(part[:, [0, 3]].sum(), part[:, :2].sum())),
-        measurable=of(counts, lambda part: _ratio(part[:, :2].sum(), part[:, :3].sum())),
+        claims_true=of(counts, lambda part: ratio(part[:, 0].sum(), part[:, :2].sum())),
+        true_but_for_figures=of(counts, lambda part: ratio(part[:, [0, 3]].sum(), part[:, :2].sum())),
+        measurable=of(counts, lambda part: ratio(part[:, :2].sum(), part[:, :3].sum())),
         claims_per_reason=len(claims) / len(told) if told else None,
         symptom=share(symptoms, lambda one: one.symptom),
         told=share(symptoms, lambda one: one.told),
@@ -304,7 +305,7 @@ def _checked(
         claims = check_rationale(text, evidence[order])
     symptom = told = None
     if fault is not None:
-        side = fault.side if order != "swapped" else _EXCHANGED[fault.side]
+        side = fault.side if order != "swapped" else OTHER_SIDE[fault.side]
         symptom = claims is not None and names_fault(claims, fault.operation, side)
         told = claims is not None and tells_fault(claims, fault.operation, side)
     return CheckedReason(
@@ -320,9 +321,6 @@ def _checked(
     )
 
 
-_EXCHANGED: dict[Side, Side] = {"A": "B", "B": "A"}
-
-
 def _is(truth: Truth, one: CheckedReason) -> bool:
     return one.reason.truth == truth
 
@@ -334,17 +332,4 @@ def _right(label: float, winner: str | None, order: Order) -> bool | None:
 
 def _share(rows: Sequence[tuple[bool | None, str]], seed: int) -> Estimate:
     flags = np.array([bool(flag) for flag, _ in rows], dtype=np.float64)
-    return _estimate(flags, [cluster for _, cluster in rows], _mean, seed)
-
-
-def _estimate(rows: NDArray[Any], clusters: Sequence[str], statistic: metrics.Statistic, seed: int) -> Estimate:
-    interval = metrics.bootstrap(rows, clusters, statistic, seed=seed)
-    return Estimate(value=interval.estimate, low=interval.low, high=interval.high)
-
-
-def _ratio(part: float, whole: float) -> float | None:
-    return float(part / whole) if whole else None
-
-
-def _mean(rows: NDArray[Any]) -> float | None:
-    return float(rows.mean()) if len(rows) else None
+    return estimate(flags, [cluster for _, cluster in rows], mean, seed)

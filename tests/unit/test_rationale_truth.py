@@ -13,7 +13,7 @@ from PIL import Image
 
 from redaes.errors import InputError
 from redaes.evaluation import truth
-from redaes.evaluation.rationale_page import marked, rationale_page, worst
+from redaes.evaluation.rationale_page import rationale_page, worst
 from redaes.evaluation.rationales import rationale_quality
 from redaes.evaluation.truth import (
     CheckedPair,
@@ -273,19 +273,6 @@ def test_a_right_verdict_for_a_false_reason_is_the_worst() -> None:
     rows = [_row(_claims(S)), _row(_claims(C, C, C), False), _row(_claims(S, C)), _row(_claims(S, S, C))]
     found = worst([_checked(record, row) for record, row in zip(records, rows, strict=True)])
     assert [one.pair for one in found] == ["p2", "p1", "p3"]
-
-
-def test_words_are_marked_by_their_worst_statement() -> None:
-    supported = CheckedClaim(
-        claim=Claim(text="B", start=2, end=6, side="B", relation="more", quantity=None), status="supported"
-    )
-    contradicted = CheckedClaim(
-        claim=Claim(text="C", start=4, end=99, side="B", relation="more", quantity=None), status="contradicted"
-    )
-    assert marked("abcdefgh", [contradicted, supported]) == [
-        ("ab", None), ("cd", "supported"), ("efgh", "contradicted")
-    ]  # fmt: skip
-    assert marked("", []) == []
 
 
 def test_the_page_shows_pictures_in_the_reasonings_letters_and_escapes_texts() -> None:
