@@ -12,7 +12,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from redaes.evidence.claims import CheckedClaim, Claims
 from redaes.evidence.faults import FAULTS, Fault
 from redaes.evidence.quantities import QUANTITIES
-from redaes.evidence.records import PairEvidence, Side
+from redaes.evidence.reasons import shows
+from redaes.evidence.records import OTHER_SIDE, PairEvidence, Side
 from redaes.types import Edit, Verdict, Winner
 
 SHOWN = 0.5
@@ -37,7 +38,6 @@ GENERIC = frozenset({"blown_highlights", "crushed_shadows", "colour_cast", "text
 RELATIVE = frozenset({"turned", "covered", "broadened"})
 """Statements on how one picture lies over the other, which name no fault."""
 
-_RIVAL: Mapping[str, Side] = {"A": "B", "B": "A"}
 _MISREAD = ("sign", "side", "absent")
 """Ways of being contradicted that turn a fault around, or make it one that is not there; a figure may be off."""
 
@@ -110,7 +110,7 @@ def symptom_reward(
     named = _named(claims.checked)
     if decisive is None or better == "tie":
         return 1.0 / (1 + sum(name not in true and status not in _THERE for name, status in named.items()))
-    fault, loser = FAULTS[decisive], _RIVAL[better]
+    fault, loser = FAULTS[decisive], OTHER_SIDE[better]
     of_both = (decisive, better) in named and (decisive, better) not in true
     if of_both or _turned_around(claims.checked, fault, loser, true):
         return 0.0
@@ -212,14 +212,6 @@ def _named(checked: Iterable[CheckedClaim]) -> dict[tuple[str, str], str]:
     return named
 
 
-def _towards(one: CheckedClaim) -> tuple[str, str] | None:
-    """The picture that a comparison gives more of its quantity, and the quantity; None: it is none."""
-    claim = one.claim
-    if claim.quantity is None or claim.side == "both" or claim.relation not in ("more", "less"):
-        return None
-    return claim.quantity, claim.side if claim.relation == "more" else _RIVAL[claim.side]
-
-
 def _kin(name: str, fault: Fault) -> bool:
     return FAULTS[name].factor == fault.factor
 
@@ -232,7 +224,7 @@ def _shows(one: CheckedClaim, fault: Fault, loser: Side) -> bool:
     if claim.fault in GENERIC and claim.relation in ("present", "more") and claim.side == loser:
         sign = FAULTS[claim.fault].shown_by[:1]
         return sign[0] in fault.shown_by if sign else fault.seen == FAULTS[claim.fault].seen
-    return _towards(one) in {(quantity, loser if way == "more" else _RIVAL[loser]) for quantity, way in fault.shown_by}
+    return shows(claim, fault, loser)
 
 
 def _turned_around(
