@@ -21,8 +21,8 @@ from redaes.evidence.claims import CheckedClaim
 from redaes.evidence.prompting import figures, told
 from redaes.evidence.quantities import QUANTITIES
 from redaes.evidence.reasons import Truth
-from redaes.evidence.records import PairEvidence
-from redaes.heldout import HeldOut, Reasoned, place_drawn
+from redaes.evidence.records import OTHER_SIDE, PairEvidence
+from redaes.heldout import HeldOut, place_drawn
 from redaes.records import PairRecord, picture_of
 from redaes.types import Edit, winner_of
 
@@ -69,10 +69,9 @@ def rationale_page(
     except ImportError as error:
         raise MissingDependency("jinja2", "eval") from error
     by_id = {record.pair.id: record for record in records}
-    outcomes = {item.outcome.pair: item for item in evaluation.reasoned_outcomes}
 
     def cards(chosen: Sequence[CheckedPair]) -> list[dict[str, Any]]:
-        return [_card(by_id[one.pair], outcomes[one.pair], one) for one in chosen]
+        return [_card(by_id[one.pair], one) for one in chosen]
 
     drawn = sorted(checked, key=lambda one: place_drawn(evaluation.seed, one.pair))[:N_DRAWN]
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
@@ -108,15 +107,17 @@ def worst(checked: Sequence[CheckedPair]) -> list[CheckedPair]:
     return sorted((one for one in checked if one.shown.reason.n_contradicted), key=rank)[:N_WORST]
 
 
-def _card(record: PairRecord, outcome: Reasoned, checked: CheckedPair) -> dict[str, Any]:
+def _card(record: PairRecord, checked: CheckedPair) -> dict[str, Any]:
     pair, shown = record.pair, checked.shown
     swapped = shown.order == "swapped"
     sides = [("first", pair.edit_first), ("second", pair.edit_second)]
-    label = outcome.outcome.label
+    label = pair.delta or 0.0
     if swapped:
         sides, label = sides[::-1], 0.0 - label
     better = winner_of(label)
-    said = {"A": "B", "B": "A"}.get(outcome.winner or "", outcome.winner) if swapped else outcome.winner
+    said = checked.winner
+    if swapped and said is not None and said != "tie":
+        said = OTHER_SIDE[said]
     return {
         "pair": pair.id,
         "pictures": [
@@ -131,7 +132,8 @@ def _card(record: PairRecord, outcome: Reasoned, checked: CheckedPair) -> dict[s
         "label": label,
         "better": better,
         "said": said,
-        "right": shown.right,
+        "undecided": checked.undecided is not None,
+        "right": None if checked.undecided else shown.right,
         "swapped": swapped,
         "truth": shown.reason.truth,
         "reason": shown.reason,

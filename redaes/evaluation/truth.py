@@ -30,7 +30,7 @@ from redaes.evidence.records import OTHER_SIDE, PairEvidence, Side
 from redaes.heldout import Estimate, HeldOut, Reasoned, estimate, mean
 from redaes.records import PairRecord, picture_of
 from redaes.rewards.reasoning import faults_shown
-from redaes.types import Order, Pair, Record, winner_of
+from redaes.types import Order, Pair, Record, Winner, winner_of
 
 
 class CheckedReason(Record):
@@ -63,6 +63,8 @@ class CheckedPair(Record):
     """Forward, then swapped; as often as it was asked."""
     shown: CheckedReason
     """The one that is shown for the pair."""
+    winner: Winner | None
+    """The picture that is called better, the pair's first as A; None: undecided, or no usable answer."""
     undecided: Undecided | None = None
     """Why the assessor calls neither picture better; None: it decides, or nobody asked it for more than texts."""
 
@@ -155,7 +157,7 @@ def check_measured(
         cluster = _cluster(pair, evaluation)
         right = _right(item.outcome.label, item.winner, "forward")
         shown = _checked(pair, cluster, measured, item.rationale_order, item.rationale, right)
-        checked.append(_pair(pair, cluster, item, measured, shown, None))
+        checked.append(_pair(pair, cluster, item, measured, shown, item.winner))
     return checked
 
 
@@ -175,7 +177,8 @@ def check_results(records: Sequence[PairRecord], results: Sequence[Result], eval
         cluster = _cluster(pair, evaluation)
         right = _right(pair.delta or 0.0, result.winner, "forward")
         shown = _checked(pair, cluster, measured, result.rationale_order, result.rationale, right)
-        checked.append(_pair(pair, cluster, outcomes[pair.id], measured, shown, result.undecided))
+        item = outcomes[pair.id]
+        checked.append(_pair(pair, cluster, item, measured, shown, result.winner, result.undecided))
     return checked
 
 
@@ -276,7 +279,8 @@ def _pair(
     item: Reasoned,
     evidence: Evidence | None,
     shown: CheckedReason,
-    undecided: Undecided | None,
+    winner: Winner | None,
+    undecided: Undecided | None = None,
 ) -> CheckedPair:
     label = item.outcome.label
     return CheckedPair(
@@ -287,6 +291,7 @@ def _pair(
             for one in item.answers
         ),
         shown=shown,
+        winner=winner,
         undecided=undecided,
     )
 

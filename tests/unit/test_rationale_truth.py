@@ -31,7 +31,7 @@ from redaes.evidence.records import Measurements, PairEvidence
 from redaes.heldout import Answer, Estimate, FastSummary, HeldOut, Outcome, Proportion, Reasoned
 from redaes.images import content_id
 from redaes.records import PairRecord
-from redaes.types import Edit, ImageRef, Order, Pair, Sampling
+from redaes.types import Edit, ImageRef, Order, Pair, Sampling, Winner
 
 TEXT = "A is noisier: noise 6.0 against 0.9. B is brighter."
 
@@ -232,9 +232,9 @@ def _reasoned(record: PairRecord, delta: float, order: Order | None, text: str |
     return Reasoned(outcome=outcome, winner=winner, rationale=text, rationale_order=order, answers=answers)
 
 
-def _checked(record: PairRecord, shown: CheckedReason) -> CheckedPair:
+def _checked(record: PairRecord, shown: CheckedReason, winner: Winner | None = "A") -> CheckedPair:
     own = shown.model_copy(update={"pair": record.pair.id})
-    return CheckedPair(pair=record.pair.id, evidence=_evidence(6.0, 0.9), answers=(own, own), shown=own)
+    return CheckedPair(pair=record.pair.id, evidence=_evidence(6.0, 0.9), answers=(own, own), shown=own, winner=winner)
 
 
 def test_answers_of_both_orders_are_read_in_their_own_letters() -> None:
@@ -279,7 +279,7 @@ def test_the_page_shows_pictures_in_the_reasonings_letters_and_escapes_texts() -
     record = _record(1, -2.0, _edit("noise_luma"), None)
     hostile = "<script>alert(1)</script>"
     shown = _row(_claims(C), True, False).model_copy(update={"order": "swapped", "text": hostile})
-    checked = [_checked(record, shown)]
+    checked = [_checked(record, shown, "B")]
     evaluation = _held_out(_reasoned(record, -1.0, "swapped", hostile))
     page = rationale_page([record], evaluation, checked, rationale_quality(evaluation), rationale_truth(checked))
     assert "<script" not in page
@@ -289,6 +289,20 @@ def test_the_page_shows_pictures_in_the_reasonings_letters_and_escapes_texts() -
     assert framed is not None
     assert framed.groups() == ("A", "no edit")
     assert "Picture B: noise luma, strength 0.50" in page
-    assert "It says: A is better" in page
+    assert re.search(r'It says: A is better, <span class="good">right</span>', page)
     assert re.search(r"<td>noise, L\*</td><td>0\.9</td><td>6\.0</td>", page)
     assert "http" not in page.replace("http-equiv", "")
+
+
+@pytest.mark.parametrize(
+    ("winner", "undecided", "says"),
+    [(None, "reasons", "undecided;"), ("tie", None, 'a tie, <span class="bad">wrong</span>;')],
+)
+def test_the_page_tells_the_verdict_and_not_what_was_written_beside_it(
+    winner: Winner | None, undecided: Any, says: str
+) -> None:
+    record = _record(1, -2.0, _edit("noise_luma"), None)
+    evaluation = _held_out(_reasoned(record, -1.0, None))  # it writes that the second is better, and it is
+    checked = [_checked(record, _row(None, False), winner).model_copy(update={"undecided": undecided})]
+    page = rationale_page([record], evaluation, checked, rationale_quality(evaluation), rationale_truth(checked))
+    assert f"It says: {says}" in page
