@@ -17,8 +17,8 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from PIL import Image
 
+from redaes.assessing.measured import quoted
 from redaes.evidence.claims import CheckedClaim
-from redaes.evidence.quantities import QUANTITIES
 from redaes.evidence.reasons import reason_of
 from redaes.records import write_atomically
 from redaes.rewards.trl import Completion, checked, completion_text, read
@@ -105,14 +105,8 @@ def _reason(verdict: Verdict | None, row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _contradiction(one: CheckedClaim) -> str:
-    quantity = QUANTITIES.get(one.claim.quantity or "")
-    figures = [value for value in one.measured if value is not None]
     who = "A and B" if one.claim.side == "both" else one.claim.side
-    said = f"of {who}, “{one.claim.text}” is contradicted ({one.why})"
-    if quantity is None or len(figures) < 2:
-        return said
-    first, second = (f"{value:.{quantity.digits}f}" for value in figures)
-    return f"{said}; {quantity.spoken} measured {first} in A and {second} in B"
+    return f"contradicted of {who}: {quoted(one)}"
 
 
 def _figure(value: float) -> str:
