@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -26,10 +25,10 @@ from redaes.evaluation.rationales import ratio
 from redaes.evidence.checking import check_rationale
 from redaes.evidence.claims import Claims
 from redaes.evidence.reasons import TRUTHS, Reason, Truth, names_fault, reason_of, tells_fault
-from redaes.evidence.records import OTHER_SIDE, PairEvidence, Side
+from redaes.evidence.records import OTHER_SIDE, PairEvidence
 from redaes.heldout import Estimate, HeldOut, Reasoned, estimate, mean
 from redaes.records import PairRecord, picture_of
-from redaes.rewards.reasoning import faults_shown
+from redaes.rewards.reasoning import deciding, faults_shown
 from redaes.types import Order, Pair, Record, Winner, winner_of
 
 
@@ -246,29 +245,6 @@ def reason_truth(reasons: Sequence[CheckedReason], seed: int = 0) -> ReasonTruth
     )
 
 
-@dataclass(frozen=True)
-class Fault:
-    """The one known fault that decides a pair.
-
-    Attributes:
-        operation: that made it.
-        side: the picture that has it, with the pair's first as A.
-    """
-
-    operation: str
-    side: Side
-
-
-def deciding_fault(pair: Pair, label: float) -> Fault | None:
-    """The fault of the worse picture (:func:`redaes.rewards.reasoning.faults_shown`); None: a tie, or none is known."""
-    winner = winner_of(label)
-    if winner == "tie":
-        return None
-    of_first, of_second = faults_shown(pair.edit_first, pair.edit_second)
-    operation = of_first if winner == "B" else of_second
-    return None if operation is None else Fault(operation, "A" if winner == "B" else "B")
-
-
 def _cluster(pair: Pair, evaluation: HeldOut) -> str:
     return pair.source if evaluation.cluster == "photograph" else pair.group
 
@@ -304,15 +280,15 @@ def _checked(
     text: str | None,
     right: bool | None,
 ) -> CheckedReason:
-    fault = None if pair.delta is None else deciding_fault(pair, pair.delta)
+    fault = deciding(faults_shown(pair.edit_first, pair.edit_second), winner_of(pair.delta or 0.0))
     claims = None
     if order is not None and text is not None and evidence is not None:
         claims = check_rationale(text, evidence[order])
     symptom = told = None
     if fault is not None:
-        side = fault.side if order != "swapped" else OTHER_SIDE[fault.side]
-        symptom = claims is not None and names_fault(claims, fault.operation, side)
-        told = claims is not None and tells_fault(claims, fault.operation, side)
+        name, side = fault if order != "swapped" else (fault[0], OTHER_SIDE[fault[1]])
+        symptom = claims is not None and names_fault(claims, name, side)
+        told = claims is not None and tells_fault(claims, name, side)
     return CheckedReason(
         pair=pair.id,
         cluster=cluster,

@@ -67,6 +67,19 @@ def faults_shown(edit_first: Edit | None, edit_second: Edit | None) -> tuple[str
     return found[0], found[1]
 
 
+def deciding(faults: Sequence[str | None], better: Winner) -> tuple[str, Side] | None:
+    """The fault of the worse picture, by its name, and that picture; None: a tie, or none that has a name.
+
+    >>> deciding((None, "noise_luma"), "A"), deciding((None, "noise_luma"), "B")
+    (('noise_luma', 'B'), None)
+    """
+    if better == "tie":
+        return None
+    worse = OTHER_SIDE[better]
+    name = faults["AB".index(worse)]
+    return None if name is None else (name, worse)
+
+
 def symptom_reward(
     verdict: Verdict | None, claims: Claims | None, faults: Sequence[str | None] | None, better: Winner | None
 ) -> float | None:
@@ -102,16 +115,16 @@ def symptom_reward(
     if better is None or faults is None:
         return None
     true = {(fault, side) for fault, side in zip(faults, ("A", "B"), strict=True) if fault is not None}
-    decisive = None if better == "tie" else faults[0 if better == "B" else 1]
-    if better != "tie" and decisive is None:
+    decisive = deciding(faults, better)
+    if decisive is None and better != "tie":
         return None
     if verdict is None or claims is None or verdict.rationale is None or verdict.rationale.better != better:
         return 0.0
     named = _named(claims.checked)
-    if decisive is None or better == "tie":
+    if decisive is None:
         return 1.0 / (1 + sum(name not in true and status not in _THERE for name, status in named.items()))
-    fault, loser = FAULTS[decisive], OTHER_SIDE[better]
-    of_both = (decisive, better) in named and (decisive, better) not in true
+    fault, loser = FAULTS[decisive[0]], decisive[1]
+    of_both = (fault.name, better) in named and (fault.name, better) not in true
     if of_both or _turned_around(claims.checked, fault, loser, true):
         return 0.0
     # What is there may be named too, but not as one of several guesses at the deciding fault.
@@ -120,7 +133,7 @@ def symptom_reward(
         and (status not in _THERE or (status == "supported" and _kin(name[0], fault) and name[0] not in GENERIC))
         for name, status in named.items()
     )
-    if (decisive, loser) in named:
+    if decisive in named:
         return 1.0 / (1 + wrong)
     if any(_shows(one, fault, loser) for one in claims.checked):
         return SHOWN / (1 + wrong)

@@ -20,7 +20,6 @@ from redaes.evaluation.truth import (
     CheckedReason,
     both_orders,
     check_measured,
-    deciding_fault,
     rationale_truth,
     reason_truth,
 )
@@ -179,19 +178,27 @@ def _record(number: int, delta: float, first: Edit | None, second: Edit | None) 
     )  # fmt: skip
 
 
-def test_the_fault_that_decides_is_the_worse_pictures() -> None:
-    noisy, other = _edit("noise_luma"), _edit("unheard_of")
-    assert deciding_fault(_record(1, 2.0, None, noisy).pair, 2.0) == truth.Fault("noise_luma", "B")
-    assert deciding_fault(_record(1, -2.0, noisy, other).pair, -2.0) == truth.Fault("noise_luma", "A")
-    mended = _record(1, 2.0, _edit("noise_luma", "improve"), None)
-    assert deciding_fault(mended.pair, 2.0) == truth.Fault("noise_luma", "B")
-    for record, label in (
-        (_record(1, 2.0, noisy, None), 2.0),
-        (_record(1, 2.0, noisy, other), 2.0),
-        (_record(1, 0.0, noisy, noisy), 0.0),
-        (_record(1, 2.0, None, _edit("noise_luma", "improve")), 2.0),
-    ):
-        assert deciding_fault(record.pair, label) is None
+@pytest.mark.parametrize(
+    ("delta", "first", "second", "expected"),
+    [
+        (2.0, None, _edit("noise_luma"), True),
+        (-2.0, _edit("noise_luma"), _edit("unheard_of"), True),
+        (2.0, _edit("noise_luma", "improve"), None, True),
+        (2.0, _edit("noise_luma"), None, None),
+        (2.0, _edit("noise_luma"), _edit("unheard_of"), None),
+        (0.0, _edit("noise_luma"), _edit("noise_luma"), None),
+        (2.0, None, _edit("noise_luma", "improve"), None),
+    ],
+)
+def test_the_fault_that_decides_is_the_worse_pictures(
+    delta: float, first: Edit | None, second: Edit | None, expected: bool | None
+) -> None:
+    record = _record(1, delta, first, second)
+    text = "A suffers from strong noise." if delta < 0 else "B suffers from strong noise."
+    evidence = {"p1": both_orders(_evidence(6.0, 0.9) if delta < 0 else _evidence(0.9, 6.0))}
+    (checked,) = check_measured([record], _held_out(_reasoned(record, delta, "forward", text)), evidence)
+    assert checked.shown.symptom is expected
+    assert checked.shown.told is expected
 
 
 def _evidence(first: float, second: float) -> PairEvidence:
