@@ -23,7 +23,6 @@ from redaes.assessing.orders import stated, supporting
 from redaes.assessor import Assessor, Result
 from redaes.backends.base import Backend
 from redaes.errors import InputError
-from redaes.lenient import Reader
 from redaes.prompts import Mode
 from redaes.records import PairRecord, picture_of
 from redaes.types import TIE_MARGIN, Delta, Factor, Order, Record, Sampling, Winner, winner_of
@@ -186,8 +185,6 @@ def evaluate(
     n_reasoned: int,
     sampling: Sampling,
     seed: int,
-    prompt: str | None = None,
-    reader: Reader = "strict",
     progress: Progress = lambda done, total: None,
 ) -> HeldOut:
     """Ask a model about every pair, and sum up.
@@ -198,19 +195,17 @@ def evaluate(
         n_reasoned: pairs that are answered in the reasoned mode; all when there are fewer.
         sampling: how reasoned answers are drawn.
         seed: draws the reasoned pairs, and the resamples of the intervals.
-        prompt: another question of the reasoned mode (:func:`redaes.prompts.known`); None: the usual one.
-        reader: as for :class:`redaes.assessor.Assessor`.
         progress: called with pairs done and pairs in all, both modes together.
 
     Raises:
-        InputError: no pairs, pairs without labels, repeated pairs, a negative ``n_reasoned``, or an unknown prompt.
+        InputError: no pairs, pairs without labels, repeated pairs, or a negative ``n_reasoned``.
         BackendError: the model cannot be asked.
     """
     _check(records, n_reasoned)
     drawn = draw(records, n_reasoned, seed)
     total = len(records) + len(drawn)
     progress(0, total)
-    assessor = Assessor(backend, sampling=sampling, prompt=prompt, reader=reader)
+    assessor = Assessor(backend, sampling=sampling)
     outcomes = fast_outcomes(assessor, records, lambda done: progress(done, total))
     reasoned = reasoned_outcomes(assessor, drawn, lambda done: progress(len(records) + done, total))
     return put_together(assessor, outcomes, reasoned, seed)
