@@ -218,10 +218,10 @@ def _named(checked: Iterable[CheckedClaim]) -> dict[tuple[str, str], str]:
             continue
         if claim.fault in RELATIVE:
             continue
+        status = "compared" if one.status == "supported" and claim.relation == "more" else one.status
         for side in ("A", "B") if claim.side == "both" else (claim.side,):
-            if named.get((claim.fault, side)) != "supported":
-                is_there = one.status == "supported" and claim.relation == "more"
-                named[claim.fault, side] = "compared" if is_there else one.status
+            if named.get((claim.fault, side)) not in _THERE or status == "supported":
+                named[claim.fault, side] = status
     return named
 
 
