@@ -13,14 +13,13 @@ from redaes.answers import render_verdict, stated
 from redaes.datagen.rationales.symptoms import SYMPTOMS, named
 from redaes.evidence.faults import FAULTS
 from redaes.evidence.quantities import QUANTITIES, Quantity
-from redaes.evidence.records import PairEvidence
-from redaes.rewards.reasoning import differences
+from redaes.evidence.records import OTHER_SIDE, PairEvidence, Side
+from redaes.rewards.reasoning import deciding, differences
 from redaes.types import Rationale, winner_of
 
 Row = dict[str, Any]
 Said = Callable[[Row], str]
 
-_RIVAL = {"A": "B", "B": "A"}
 _SPOKEN = tuple(QUANTITIES.values())
 
 
@@ -34,7 +33,7 @@ def with_truth(say: Said) -> Callable[[Row], str]:
     return answer
 
 
-def loser(row: Row) -> str:
+def loser(row: Row) -> Side:
     """The worse picture; of a tie, B."""
     return "A" if winner_of(row["delta"]) == "B" else "B"
 
@@ -46,7 +45,7 @@ def symptom(name: str) -> str:
 
 def fixed(text: str) -> Said:
     """The same whatever is shown; ``{loser}`` and ``{winner}`` are the letters of the two."""
-    return lambda row: text.format(loser=loser(row), winner=_RIVAL[loser(row)])
+    return lambda row: text.format(loser=loser(row), winner=OTHER_SIDE[loser(row)])
 
 
 def _figures(row: Row, quantity: Quantity) -> tuple[float, float] | None:
@@ -137,7 +136,7 @@ def another_fault_of_the_factor(row: Row) -> str:
 def on_the_other_picture(row: Row) -> str:
     """The deciding fault, of the better picture."""
     true = _deciding(row)
-    return f"{_RIVAL[loser(row)]} suffers from {symptom(true) if true else 'noise'}."
+    return f"{OTHER_SIDE[loser(row)]} suffers from {symptom(true) if true else 'noise'}."
 
 
 def on_both_pictures(row: Row) -> str:
@@ -147,10 +146,8 @@ def on_both_pictures(row: Row) -> str:
 
 
 def _deciding(row: Row) -> str | None:
-    if winner_of(row["delta"]) == "tie":
-        return None
-    name: str | None = row["faults"]["AB".index(loser(row))]
-    return name
+    found = deciding(row["faults"], winner_of(row["delta"]))
+    return None if found is None else found[0]
 
 
 ATTACKS: dict[str, Callable[[Row], str]] = {

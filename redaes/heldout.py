@@ -23,7 +23,6 @@ from redaes.assessing.orders import stated, supporting
 from redaes.assessor import Assessor, Result
 from redaes.backends.base import Backend
 from redaes.errors import InputError
-from redaes.lenient import Reader
 from redaes.prompts import Mode
 from redaes.records import PairRecord, picture_of
 from redaes.types import TIE_MARGIN, Delta, Factor, Order, Record, Sampling, Winner, winner_of
@@ -186,8 +185,6 @@ def evaluate(
     n_reasoned: int,
     sampling: Sampling,
     seed: int,
-    prompt: str | None = None,
-    reader: Reader = "strict",
     progress: Progress = lambda done, total: None,
 ) -> HeldOut:
     """Ask a model about every pair, and sum up.
@@ -198,19 +195,17 @@ def evaluate(
         n_reasoned: pairs that are answered in the reasoned mode; all when there are fewer.
         sampling: how reasoned answers are drawn.
         seed: draws the reasoned pairs, and the resamples of the intervals.
-        prompt: another question of the reasoned mode (:func:`redaes.prompts.known`); None: the usual one.
-        reader: as for :class:`redaes.assessor.Assessor`.
         progress: called with pairs done and pairs in all, both modes together.
 
     Raises:
-        InputError: no pairs, pairs without labels, repeated pairs, a negative ``n_reasoned``, or an unknown prompt.
+        InputError: no pairs, pairs without labels, repeated pairs, or a negative ``n_reasoned``.
         BackendError: the model cannot be asked.
     """
     _check(records, n_reasoned)
     drawn = draw(records, n_reasoned, seed)
     total = len(records) + len(drawn)
     progress(0, total)
-    assessor = Assessor(backend, sampling=sampling, prompt=prompt, reader=reader)
+    assessor = Assessor(backend, sampling=sampling)
     outcomes = fast_outcomes(assessor, records, lambda done: progress(done, total))
     reasoned = reasoned_outcomes(assessor, drawn, lambda done: progress(len(records) + done, total))
     return put_together(assessor, outcomes, reasoned, seed)
@@ -292,12 +287,12 @@ def paired_change(before: HeldOut, after: HeldOut, mode: Mode = "fast") -> Chang
         [float(a.right) for a, _ in rows],
         [float(b.right) for _, b in rows],
         clusters,
-        _mean,
+        mean,
         seed=before.seed,
     )
     return Change(
         mode=mode,
-        points=Estimate(value=points.estimate, low=points.low, high=points.high),
+        points=_of_interval(points),
         n=len(rows),
         n_gained=sum(b.right and not a.right for a, b in rows),
         n_lost=sum(a.right and not b.right for a, b in rows),
@@ -404,7 +399,17 @@ def _clusters(outcomes: Sequence[Outcome], cluster: Cluster) -> list[str]:
     return [item.source if cluster == "photograph" else item.group for item in outcomes]
 
 
-def _mean(rows: ArrayLike) -> float | None:
+def estimate(rows: ArrayLike, clusters: Sequence[Hashable], statistic: metrics.Statistic, seed: int) -> Estimate:
+    """A statistic with its interval; see :func:`redaes.metrics.bootstrap`."""
+    return _of_interval(metrics.bootstrap(rows, clusters, statistic, seed=seed))
+
+
+def _of_interval(interval: metrics.Interval) -> Estimate:
+    return Estimate(value=interval.estimate, low=interval.low, high=interval.high)
+
+
+def mean(rows: ArrayLike) -> float | None:
+    """The mean of all values; None: there are none."""
     values = np.asarray(rows, dtype=np.float64)
     return float(values.mean()) if values.size else None
 
@@ -416,7 +421,7 @@ def _srcc(rows: ArrayLike) -> float | None:
 
 def _proportion(share: metrics.Share, right: Sequence[bool], clusters: Sequence[Hashable], seed: int) -> Proportion:
     """A share with its interval; ``right`` has one entry for each case that counts."""
-    interval = metrics.bootstrap([float(value) for value in right], clusters, _mean, seed=seed)
+    interval = metrics.bootstrap([float(value) for value in right], clusters, mean, seed=seed)
     if share.n != len(right) or share.n_right != sum(right):
         raise AssertionError(f"{share} was counted over other cases than its interval")
     return Proportion(value=share.value, low=interval.low, high=interval.high, **asdict(share))
@@ -443,7 +448,6 @@ def _order_consistency(outcomes: Sequence[Outcome], cluster: Cluster, seed: int)
 def _sum_up_fast(outcomes: Sequence[Outcome], cluster: Cluster, seed: int) -> FastSummary:
     answered = [item for item in outcomes if item.delta is not None]
     differences = np.array([(item.delta, item.label) for item in answered], dtype=np.float64)
-    correlation = metrics.bootstrap(differences, _clusters(answered, cluster), _srcc, seed=seed)
     factors = sorted({factor for item in outcomes for factor in item.factors})
     return FastSummary(
         accuracy=_accuracy(outcomes, cluster, seed),
@@ -451,7 +455,7 @@ def _sum_up_fast(outcomes: Sequence[Outcome], cluster: Cluster, seed: int) -> Fa
             factor: _accuracy([item for item in outcomes if factor in item.factors], cluster, seed)
             for factor in factors
         },
-        srcc=Estimate(value=correlation.estimate, low=correlation.low, high=correlation.high),
+        srcc=estimate(differences, _clusters(answered, cluster), _srcc, seed),
         order_consistency=_order_consistency(outcomes, cluster, seed),
     )
 
@@ -479,7 +483,7 @@ def _sum_up_reasoned(reasoned: Sequence[Reasoned], cluster: Cluster, seed: int) 
             seed,
         ),
         order_consistency=_order_consistency(outcomes, cluster, seed),
-        mean_words=_mean([len(text.split()) for text in texts]),
+        mean_words=mean([len(text.split()) for text in texts]),
         n_distinct=len(set(texts)),
         failures=dict(sorted(Counter(a.failure for a, _ in answers if a.failure is not None).items())),
     )

@@ -35,14 +35,7 @@ def copies_of(files: Sequence[Path]) -> Path:
     root = _root()
     place = hashlib.sha256("\n".join(str(file.absolute()) for file in files).encode()).hexdigest()[:16]
     content = hashlib.sha256("".join(map(content_hash, files)).encode()).hexdigest()[:16]
-    folder = root / place / content
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / _USED).touch()
-    except OSError as error:
-        raise not_writable(error) from error
-    _delete_unused(root)
-    return folder
+    return _asked_for(root / place / content, root)
 
 
 def results_of(file: Path, what: str) -> Path:
@@ -56,7 +49,11 @@ def results_of(file: Path, what: str) -> Path:
         RecordError: the folder cannot be written to.
     """
     root = _root()
-    folder = root / "results" / hashlib.sha256(f"{what} {content_hash(file)}".encode()).hexdigest()[:16]
+    return _asked_for(root / "results" / hashlib.sha256(f"{what} {content_hash(file)}".encode()).hexdigest()[:16], root)
+
+
+def _asked_for(folder: Path, root: Path) -> Path:
+    """The folder, made if need be and marked as used; those that nobody asks for any more are deleted."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / _USED).touch()

@@ -99,7 +99,7 @@ def summary(claims: Claims, order: Order) -> str:
     text = f"{supported or 'none'} of {n} {'statement' if n == 1 else 'statements'} confirmed"
     if contradicted:
         false = [one for one in claims.checked if one.status == "contradicted"]
-        text += "; contradicted: " + "; ".join(_quoted(one, order) for one in false)
+        text += "; contradicted: " + "; ".join(quoted(one, order) for one in false)
     unknown = n - supported - contradicted
     return text + (f"; {unknown} cannot be measured" if unknown else "")
 
@@ -123,7 +123,8 @@ def marked(text: str, claims: Claims | None) -> Sequence[tuple[str, Status | Non
     return pieces
 
 
-def _quoted(one: CheckedClaim, order: Order) -> str:
+def quoted(one: CheckedClaim, order: Order = "forward") -> str:
+    """A contradicted statement, with what is wrong with it and what was measured; ``order`` as for :func:`summary`."""
     a, b = one.measured if order == "forward" else one.measured[::-1]
     quantity = QUANTITIES.get(one.claim.quantity or "")
     about = [_why(one)] if one.why in _WHY else []

@@ -16,7 +16,7 @@ from redaes.errors import ImageError
 from redaes.evidence.claims import Claims
 from redaes.evidence.records import PairEvidence
 from redaes.images import MAX_PIXELS, LoadedImage, load_image
-from redaes.types import Comparison, Sampling
+from redaes.types import Comparison, Order, Sampling
 
 MEASURED_PIXELS = 50_000_000
 """Largest area, in pixels, at which a picture is measured; what is larger is shrunk to it."""
@@ -132,12 +132,25 @@ def _support(shown: Shown) -> int:
 
 
 def _checked(comparison: Comparison, evidence: PairEvidence | None) -> Claims | None:
-    """The statements of a reasoning against what was measured, with the first picture as A."""
     if evidence is None or comparison.verdict is None or comparison.verdict.rationale is None:
         return None
+    return checked(comparison.verdict.rationale.text, comparison.order, evidence)
+
+
+def checked(text: str, order: Order, evidence: PairEvidence) -> Claims:
+    """The statements of a reasoning against what was measured.
+
+    Args:
+        text: the reasoning.
+        order: in which the pictures were shown, that its letters mean.
+        evidence: of the first picture and the second.
+
+    Returns:
+        With the first picture as A, whatever the order.
+    """
     from redaes.evidence.checking import check
     from redaes.evidence.extraction import extract
 
-    claims = extract(comparison.verdict.rationale.text)
-    own = claims if comparison.order == "forward" else tuple(map(swapped, claims))
+    claims = extract(text)
+    own = claims if order == "forward" else tuple(map(swapped, claims))
     return check(own, evidence, unrelated=evidence.registration is None)

@@ -27,7 +27,7 @@ from pydantic import FiniteFloat
 
 from redaes import answers, lenient, prompts
 from redaes.assessing.measured_question import at_own_size, with_evidence
-from redaes.assessing.reasons import evidence_of
+from redaes.assessing.reasons import checked, evidence_of
 from redaes.assessor import Assessor as PairAssessor
 from redaes.assessor import known_mode, known_prompt
 from redaes.backends.base import Backend, Failure, Request
@@ -35,7 +35,6 @@ from redaes.backends.endpoint import ChatRequest, Endpoint, Reply, refuse_lost
 from redaes.backends.endpoint import Picture as SentPicture
 from redaes.backends.replies import MIN_DIGIT_SHARE, N_LOGPROBS, expected_score, verdict_log_odds
 from redaes.errors import BackendError, InputError, MissingDependency, ParseError, RecordError
-from redaes.evidence.checking import check_rationale
 from redaes.evidence.reasons import Reason, reason_of
 from redaes.evidence.records import VERSION as EVIDENCE_VERSION
 from redaes.images import LoadedImage, fit_area
@@ -542,8 +541,7 @@ class EndpointPairs(_Servers):
         for order, verdict in written:
             own = verdict if order == "forward" else verdict.swapped()
             if value is not None and own.winner == winner_of(value) and verdict.rationale is not None:
-                shown = evidence if order == "forward" else evidence.swapped()
-                return reason_of(check_rationale(verdict.rationale.text, shown))
+                return reason_of(checked(verdict.rationale.text, order, evidence))
         return reason_of(None)
 
     def _read(self, reply: Reply | Failure) -> lenient.Reading | str:

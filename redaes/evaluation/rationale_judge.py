@@ -11,16 +11,13 @@ import asyncio
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
-from redaes import metrics, prompts
+from redaes import prompts
 from redaes.backends.base import Failure
 from redaes.backends.endpoint import ChatRequest, Endpoint, Picture, Reply, refuse_lost
 from redaes.errors import InputError, PromptError
-from redaes.heldout import Estimate, HeldOut
+from redaes.heldout import Estimate, HeldOut, estimate, mean
 from redaes.records import PairRecord, picture_of
 from redaes.types import Record, Sampling
 
@@ -219,8 +216,4 @@ def _sum_up(endpoint: Endpoint, prompt_id: str, judged: Sequence[Judged], seed: 
 
 
 def _mean_of(rows: Sequence[tuple[float, str]], seed: int) -> Estimate:
-    def mean(values: NDArray[Any]) -> float | None:
-        return float(np.mean(values)) if len(values) else None
-
-    interval = metrics.bootstrap([value for value, _ in rows], [cluster for _, cluster in rows], mean, seed=seed)
-    return Estimate(value=interval.estimate, low=interval.low, high=interval.high)
+    return estimate([value for value, _ in rows], [cluster for _, cluster in rows], mean, seed)

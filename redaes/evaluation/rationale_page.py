@@ -8,21 +8,21 @@ from __future__ import annotations
 
 import base64
 import io
-import itertools
 from collections.abc import Sequence
 from importlib.resources import files
 from typing import Any
 
+from redaes.assessing.measured import marked
 from redaes.errors import MissingDependency
 from redaes.evaluation.rationales import RationaleQuality
 from redaes.evaluation.report import cell
 from redaes.evaluation.truth import CheckedPair, CheckedReason, RationaleTruth
-from redaes.evidence.claims import CheckedClaim, Status
+from redaes.evidence.claims import CheckedClaim
 from redaes.evidence.prompting import told
 from redaes.evidence.quantities import QUANTITIES, figures
 from redaes.evidence.reasons import Truth
-from redaes.evidence.records import PairEvidence
-from redaes.heldout import HeldOut, Reasoned, place_drawn
+from redaes.evidence.records import OTHER_SIDE, PairEvidence
+from redaes.heldout import HeldOut, place_drawn
 from redaes.records import PairRecord, picture_of
 from redaes.types import Edit, winner_of
 
@@ -34,9 +34,6 @@ N_DRAWN = 8
 
 _THUMBNAIL = 420
 """Longest side of a picture, in pixels."""
-
-_RANK: dict[Status | None, int] = {"contradicted": 3, "supported": 2, "not_measurable": 1, None: 0}
-"""Of overlapping statements, which one colours the words."""
 
 WORDS: dict[Truth, str] = {
     "true": "the pixels confirm the reason",
@@ -72,10 +69,9 @@ def rationale_page(
     except ImportError as error:
         raise MissingDependency("jinja2", "eval") from error
     by_id = {record.pair.id: record for record in records}
-    outcomes = {item.outcome.pair: item for item in evaluation.reasoned_outcomes}
 
     def cards(chosen: Sequence[CheckedPair]) -> list[dict[str, Any]]:
-        return [_card(by_id[one.pair], outcomes[one.pair], one) for one in chosen]
+        return [_card(by_id[one.pair], one) for one in chosen]
 
     drawn = sorted(checked, key=lambda one: place_drawn(evaluation.seed, one.pair))[:N_DRAWN]
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
@@ -111,26 +107,17 @@ def worst(checked: Sequence[CheckedPair]) -> list[CheckedPair]:
     return sorted((one for one in checked if one.shown.reason.n_contradicted), key=rank)[:N_WORST]
 
 
-def marked(text: str, claims: Sequence[CheckedClaim]) -> list[tuple[str, Status | None]]:
-    """A text in runs of words that make statements of one kind, and of words that make none."""
-    kinds: list[Status | None] = [None] * len(text)
-    for one in claims:
-        for place in range(max(0, one.claim.start), min(len(text), one.claim.end)):
-            if _RANK[one.status] > _RANK[kinds[place]]:
-                kinds[place] = one.status
-    runs = itertools.groupby(range(len(text)), key=lambda place: kinds[place])
-    return [(text[(places := list(run))[0] : places[-1] + 1], kind) for kind, run in runs]
-
-
-def _card(record: PairRecord, outcome: Reasoned, checked: CheckedPair) -> dict[str, Any]:
+def _card(record: PairRecord, checked: CheckedPair) -> dict[str, Any]:
     pair, shown = record.pair, checked.shown
     swapped = shown.order == "swapped"
     sides = [("first", pair.edit_first), ("second", pair.edit_second)]
-    label = outcome.outcome.label
+    label = pair.delta or 0.0
     if swapped:
         sides, label = sides[::-1], 0.0 - label
     better = winner_of(label)
-    said = {"A": "B", "B": "A"}.get(outcome.winner or "", outcome.winner) if swapped else outcome.winner
+    said = checked.winner
+    if swapped and said is not None and said != "tie":
+        said = OTHER_SIDE[said]
     return {
         "pair": pair.id,
         "pictures": [
@@ -145,12 +132,13 @@ def _card(record: PairRecord, outcome: Reasoned, checked: CheckedPair) -> dict[s
         "label": label,
         "better": better,
         "said": said,
-        "right": shown.right,
+        "undecided": checked.undecided is not None,
+        "right": None if checked.undecided else shown.right,
         "swapped": swapped,
         "truth": shown.reason.truth,
         "reason": shown.reason,
         "symptom": shown.symptom,
-        "text": [] if shown.text is None else marked(shown.text, _claims(shown)),
+        "text": [] if shown.text is None else marked(shown.text, shown.claims),
         "claims": [_claim(one) for one in _claims(shown)],
         "measured": [] if checked.evidence is None else _measured(checked.evidence, swapped),
     }

@@ -10,13 +10,10 @@ import itertools
 import re
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from redaes import metrics
-from redaes.heldout import Answer, Estimate, HeldOut, Reasoned
+from redaes.heldout import Answer, Estimate, HeldOut, Reasoned, estimate, mean
 from redaes.types import Factor, Record, winner_of
 
 
@@ -64,7 +61,7 @@ def rationale_quality(evaluation: HeldOut) -> RationaleQuality:
     seed = evaluation.seed
 
     def share(flags: Sequence[bool], of: Sequence[str]) -> Estimate:
-        return _estimate(np.array(flags, dtype=np.float64), of, _mean, seed)
+        return estimate(np.array(flags, dtype=np.float64), of, mean, seed)
 
     texts = [answer.rationale for _, answer in rows if answer.rationale is not None]
     words = [re.findall(r"[\w']+", text.lower()) for text in texts]
@@ -73,8 +70,8 @@ def rationale_quality(evaluation: HeldOut) -> RationaleQuality:
     return RationaleQuality(
         n_answers=len(rows),
         n_failed=sum(answer.failure is not None for _, answer in rows),
-        factor_precision=_estimate(hits, clusters, lambda part: _ratio(part[:, 0].sum(), part[:, 1].sum()), seed),
-        factor_recall=_estimate(hits, clusters, lambda part: _ratio(part[:, 0].sum(), part[:, 2].sum()), seed),
+        factor_precision=estimate(hits, clusters, lambda part: ratio(part[:, 0].sum(), part[:, 1].sum()), seed),
+        factor_recall=estimate(hits, clusters, lambda part: ratio(part[:, 0].sum(), part[:, 2].sum()), seed),
         side=share([_right_side(*rows[index]) for index in decided], [clusters[index] for index in decided]),
         hallucination=share([bool(named - true) for named, true in sets], clusters),
         contradiction=share([answer.failure == "contradiction" for _, answer in rows], clusters),
@@ -99,14 +96,6 @@ def _counts(factor: Factor, sets: Sequence[tuple[set[Factor], set[Factor]]]) -> 
     )
 
 
-def _estimate(rows: NDArray[Any], clusters: Sequence[str], statistic: metrics.Statistic, seed: int) -> Estimate:
-    interval = metrics.bootstrap(rows, clusters, statistic, seed=seed)
-    return Estimate(value=interval.estimate, low=interval.low, high=interval.high)
-
-
-def _ratio(part: float, whole: float) -> float | None:
+def ratio(part: float, whole: float) -> float | None:
+    """A share; None: of nothing."""
     return float(part / whole) if whole else None
-
-
-def _mean(rows: NDArray[Any]) -> float | None:
-    return float(rows.mean()) if len(rows) else None

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -22,14 +21,15 @@ from redaes.assessing.orders import Undecided
 from redaes.assessing.reasons import evidence_of
 from redaes.assessing.results import Result
 from redaes.errors import InputError
+from redaes.evaluation.rationales import ratio
 from redaes.evidence.checking import check_rationale
 from redaes.evidence.claims import Claims
 from redaes.evidence.reasons import TRUTHS, Reason, Truth, names_fault, reason_of, tells_fault
-from redaes.evidence.records import PairEvidence, Side
-from redaes.heldout import Estimate, HeldOut, Reasoned
+from redaes.evidence.records import OTHER_SIDE, PairEvidence
+from redaes.heldout import Estimate, HeldOut, Reasoned, estimate, mean
 from redaes.records import PairRecord, picture_of
-from redaes.rewards.reasoning import faults_shown
-from redaes.types import Order, Pair, Record, winner_of
+from redaes.rewards.reasoning import deciding, faults_shown
+from redaes.types import Order, Pair, Record, Winner, winner_of
 
 
 class CheckedReason(Record):
@@ -62,6 +62,8 @@ class CheckedPair(Record):
     """Forward, then swapped; as often as it was asked."""
     shown: CheckedReason
     """The one that is shown for the pair."""
+    winner: Winner | None
+    """The picture that is called better, the pair's first as A; None: undecided, or no usable answer."""
     undecided: Undecided | None = None
     """Why the assessor calls neither picture better; None: it decides, or nobody asked it for more than texts."""
 
@@ -152,9 +154,9 @@ def check_measured(
     for item in evaluation.reasoned_outcomes:
         pair, measured = pairs[item.outcome.pair], evidence[item.outcome.pair]
         cluster = _cluster(pair, evaluation)
-        right = item.outcome.right if item.outcome.decided else None
+        right = _right(item.outcome.label, item.winner, "forward")
         shown = _checked(pair, cluster, measured, item.rationale_order, item.rationale, right)
-        checked.append(_pair(pair, cluster, item, measured, shown, None))
+        checked.append(_pair(pair, cluster, item, measured, shown, item.winner))
     return checked
 
 
@@ -174,7 +176,8 @@ def check_results(records: Sequence[PairRecord], results: Sequence[Result], eval
         cluster = _cluster(pair, evaluation)
         right = _right(pair.delta or 0.0, result.winner, "forward")
         shown = _checked(pair, cluster, measured, result.rationale_order, result.rationale, right)
-        checked.append(_pair(pair, cluster, outcomes[pair.id], measured, shown, result.undecided))
+        item = outcomes[pair.id]
+        checked.append(_pair(pair, cluster, item, measured, shown, result.winner, result.undecided))
     return checked
 
 
@@ -209,7 +212,7 @@ def reason_truth(reasons: Sequence[CheckedReason], seed: int = 0) -> ReasonTruth
     told = [one for one in reasons if one.claims is not None]
 
     def of(rows: NDArray[Any], statistic: metrics.Statistic) -> Estimate:
-        return _estimate(rows, clusters, statistic, seed)
+        return estimate(rows, clusters, statistic, seed)
 
     def share(of: Sequence[CheckedReason], holds: Callable[[CheckedReason], bool | None]) -> Estimate:
         return _share([(holds(one), one.cluster) for one in of], seed)
@@ -225,9 +228,9 @@ def reason_truth(reasons: Sequence[CheckedReason], seed: int = 0) -> ReasonTruth
     return ReasonTruth(
         n=len(reasons),
         n_claims=len(claims),
-        claims_true=of(counts, lambda part: _ratio(part[:, 0].sum(), part[:, :2].sum())),
-        true_but_for_figures=of(counts, lambda part: _ratio(part[:, [0, 3]].sum(), part[:, :2].sum())),
-        measurable=of(counts, lambda part: _ratio(part[:, :2].sum(), part[:, :3].sum())),
+        claims_true=of(counts, lambda part: ratio(part[:, 0].sum(), part[:, :2].sum())),
+        true_but_for_figures=of(counts, lambda part: ratio(part[:, [0, 3]].sum(), part[:, :2].sum())),
+        measurable=of(counts, lambda part: ratio(part[:, :2].sum(), part[:, :3].sum())),
         claims_per_reason=len(claims) / len(told) if told else None,
         symptom=share(symptoms, lambda one: one.symptom),
         told=share(symptoms, lambda one: one.told),
@@ -242,29 +245,6 @@ def reason_truth(reasons: Sequence[CheckedReason], seed: int = 0) -> ReasonTruth
     )
 
 
-@dataclass(frozen=True)
-class Fault:
-    """The one known fault that decides a pair.
-
-    Attributes:
-        operation: that made it.
-        side: the picture that has it, with the pair's first as A.
-    """
-
-    operation: str
-    side: Side
-
-
-def deciding_fault(pair: Pair, label: float) -> Fault | None:
-    """The fault of the worse picture (:func:`redaes.rewards.reasoning.faults_shown`); None: a tie, or none is known."""
-    winner = winner_of(label)
-    if winner == "tie":
-        return None
-    of_first, of_second = faults_shown(pair.edit_first, pair.edit_second)
-    operation = of_first if winner == "B" else of_second
-    return None if operation is None else Fault(operation, "A" if winner == "B" else "B")
-
-
 def _cluster(pair: Pair, evaluation: HeldOut) -> str:
     return pair.source if evaluation.cluster == "photograph" else pair.group
 
@@ -275,7 +255,8 @@ def _pair(
     item: Reasoned,
     evidence: Evidence | None,
     shown: CheckedReason,
-    undecided: Undecided | None,
+    winner: Winner | None,
+    undecided: Undecided | None = None,
 ) -> CheckedPair:
     label = item.outcome.label
     return CheckedPair(
@@ -286,6 +267,7 @@ def _pair(
             for one in item.answers
         ),
         shown=shown,
+        winner=winner,
         undecided=undecided,
     )
 
@@ -298,15 +280,15 @@ def _checked(
     text: str | None,
     right: bool | None,
 ) -> CheckedReason:
-    fault = None if pair.delta is None else deciding_fault(pair, pair.delta)
+    fault = deciding(faults_shown(pair.edit_first, pair.edit_second), winner_of(pair.delta or 0.0))
     claims = None
     if order is not None and text is not None and evidence is not None:
         claims = check_rationale(text, evidence[order])
     symptom = told = None
     if fault is not None:
-        side = fault.side if order != "swapped" else _EXCHANGED[fault.side]
-        symptom = claims is not None and names_fault(claims, fault.operation, side)
-        told = claims is not None and tells_fault(claims, fault.operation, side)
+        name, side = fault if order != "swapped" else (fault[0], OTHER_SIDE[fault[1]])
+        symptom = claims is not None and names_fault(claims, name, side)
+        told = claims is not None and tells_fault(claims, name, side)
     return CheckedReason(
         pair=pair.id,
         cluster=cluster,
@@ -320,9 +302,6 @@ def _checked(
     )
 
 
-_EXCHANGED: dict[Side, Side] = {"A": "B", "B": "A"}
-
-
 def _is(truth: Truth, one: CheckedReason) -> bool:
     return one.reason.truth == truth
 
@@ -334,17 +313,4 @@ def _right(label: float, winner: str | None, order: Order) -> bool | None:
 
 def _share(rows: Sequence[tuple[bool | None, str]], seed: int) -> Estimate:
     flags = np.array([bool(flag) for flag, _ in rows], dtype=np.float64)
-    return _estimate(flags, [cluster for _, cluster in rows], _mean, seed)
-
-
-def _estimate(rows: NDArray[Any], clusters: Sequence[str], statistic: metrics.Statistic, seed: int) -> Estimate:
-    interval = metrics.bootstrap(rows, clusters, statistic, seed=seed)
-    return Estimate(value=interval.estimate, low=interval.low, high=interval.high)
-
-
-def _ratio(part: float, whole: float) -> float | None:
-    return float(part / whole) if whole else None
-
-
-def _mean(rows: NDArray[Any]) -> float | None:
-    return float(rows.mean()) if len(rows) else None
+    return estimate(flags, [cluster for _, cluster in rows], mean, seed)

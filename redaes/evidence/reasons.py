@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
-from redaes.evidence.claims import CheckedClaim, Claims
-from redaes.evidence.faults import FAULTS
+from redaes.evidence.claims import CheckedClaim, Claim, Claims
+from redaes.evidence.faults import FAULTS, Fault
 from redaes.evidence.quantities import QUANTITIES, figures
-from redaes.evidence.records import Side
+from redaes.evidence.records import OTHER_SIDE, Side
 from redaes.types import Record
 
 Truth = Literal["true", "partly", "false", "unconfirmed", "none"]
@@ -18,7 +18,6 @@ no reasoning."""
 
 TRUTHS: tuple[Truth, ...] = ("true", "partly", "false", "unconfirmed", "none")
 
-_OTHER: Mapping[str, str] = {"A": "B", "B": "A"}
 _OPPOSITE: Mapping[str, str] = {"more": "less", "less": "more"}
 
 
@@ -99,7 +98,7 @@ def names_fault(claims: Claims, operation: str, side: Side) -> bool:
         side: the picture that has the fault, in the letters of the reasoning.
     """
     said = {(side, "more"), (side, "present")}
-    return any(one.claim.fault == operation and said & _ways(one) for one in claims.checked)
+    return any(one.claim.fault == operation and said & _ways(one.claim) for one in _standing(claims))
 
 
 def tells_fault(claims: Claims, operation: str, side: Side) -> bool:
@@ -114,20 +113,29 @@ def tells_fault(claims: Claims, operation: str, side: Side) -> bool:
     Raises:
         KeyError: an operation that is no fault.
     """
-    shown_by = FAULTS[operation].shown_by
-    return names_fault(claims, operation, side) or any(
-        one.claim.quantity == name and (side, relation) in _ways(one)
-        for one in claims.checked
-        for name, relation in shown_by
-    )
+    fault = FAULTS[operation]
+    return names_fault(claims, operation, side) or any(shows(one.claim, fault, side) for one in _standing(claims))
 
 
-def _ways(one: CheckedClaim) -> set[tuple[str, str]]:
+def shows(claim: Claim, fault: Fault, side: Side) -> bool:
+    """Whether a statement says of a picture what would be measured of it if it had a fault.
+
+    Args:
+        claim: whether it is true is not asked.
+        fault: that the picture may have.
+        side: the picture.
+    """
+    return any(claim.quantity == name and (side, relation) in _ways(claim) for name, relation in fault.shown_by)
+
+
+def _standing(claims: Claims) -> list[CheckedClaim]:
+    """The statements that the pixels do not contradict, but for a figure that is off."""
+    return [one for one in claims.checked if one.status != "contradicted" or one.why == "figure"]
+
+
+def _ways(claim: Claim) -> set[tuple[str, str]]:
     """The pictures that a statement speaks of, each with what it says: a comparison says the opposite of the other."""
-    if one.status == "contradicted" and one.why != "figure":
-        return set()
-    side, relation = one.claim.side, one.claim.relation
-    ways: set[tuple[str, str]] = {(side, relation)}
-    if relation in _OPPOSITE and side in _OTHER:
-        ways.add((_OTHER[side], _OPPOSITE[relation]))
+    ways: set[tuple[str, str]] = {(claim.side, claim.relation)}
+    if claim.relation in _OPPOSITE and claim.side != "both":
+        ways.add((OTHER_SIDE[claim.side], _OPPOSITE[claim.relation]))
     return ways

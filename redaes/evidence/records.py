@@ -14,6 +14,8 @@ VERSION = "evidence/1"
 Side = Literal["A", "B"]
 """A is the picture shown first."""
 
+OTHER_SIDE: dict[Side, Side] = {"A": "B", "B": "A"}
+
 Place = Literal[
     "upper left", "top", "upper right", "left", "centre", "right", "lower left", "bottom", "lower right"
 ]  # fmt: skip
@@ -91,8 +93,13 @@ class Change(Record):
             return Change(
                 side=None, place=self.other_place, other_place=self.place, area=self.area, contrast=self.contrast
             )
-        side: Side = "A" if self.side == "B" else "B"
-        return Change(side=side, place=self.place, other_place=self.other_place, area=self.area, contrast=self.contrast)
+        return Change(
+            side=OTHER_SIDE[self.side],
+            place=self.place,
+            other_place=self.other_place,
+            area=self.area,
+            contrast=self.contrast,
+        )
 
 
 class PairEvidence(Record):

@@ -12,7 +12,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from redaes.evidence.claims import CheckedClaim, Claims
 from redaes.evidence.faults import FAULTS, Fault
 from redaes.evidence.quantities import QUANTITIES
-from redaes.evidence.records import PairEvidence, Side
+from redaes.evidence.reasons import shows
+from redaes.evidence.records import OTHER_SIDE, PairEvidence, Side
 from redaes.types import Edit, Verdict, Winner
 
 SHOWN = 0.5
@@ -37,7 +38,6 @@ GENERIC = frozenset({"blown_highlights", "crushed_shadows", "colour_cast", "text
 RELATIVE = frozenset({"turned", "covered", "broadened"})
 """Statements on how one picture lies over the other, which name no fault."""
 
-_RIVAL: Mapping[str, Side] = {"A": "B", "B": "A"}
 _MISREAD = ("sign", "side", "absent")
 """Ways of being contradicted that turn a fault around, or make it one that is not there; a figure may be off."""
 
@@ -65,6 +65,19 @@ def faults_shown(edit_first: Edit | None, edit_second: Edit | None) -> tuple[str
         if edit is not None and edit.direction == "improve" and edits[other] is None and edit.operation in FAULTS:
             found[other] = edit.operation
     return found[0], found[1]
+
+
+def deciding(faults: Sequence[str | None], better: Winner) -> tuple[str, Side] | None:
+    """The fault of the worse picture, by its name, and that picture; None: a tie, or none that has a name.
+
+    >>> deciding((None, "noise_luma"), "A"), deciding((None, "noise_luma"), "B")
+    (('noise_luma', 'B'), None)
+    """
+    if better == "tie":
+        return None
+    worse = OTHER_SIDE[better]
+    name = faults["AB".index(worse)]
+    return None if name is None else (name, worse)
 
 
 def symptom_reward(
@@ -102,16 +115,16 @@ def symptom_reward(
     if better is None or faults is None:
         return None
     true = {(fault, side) for fault, side in zip(faults, ("A", "B"), strict=True) if fault is not None}
-    decisive = None if better == "tie" else faults[0 if better == "B" else 1]
-    if better != "tie" and decisive is None:
+    decisive = deciding(faults, better)
+    if decisive is None and better != "tie":
         return None
     if verdict is None or claims is None or verdict.rationale is None or verdict.rationale.better != better:
         return 0.0
     named = _named(claims.checked)
-    if decisive is None or better == "tie":
+    if decisive is None:
         return 1.0 / (1 + sum(name not in true and status not in _THERE for name, status in named.items()))
-    fault, loser = FAULTS[decisive], _RIVAL[better]
-    of_both = (decisive, better) in named and (decisive, better) not in true
+    fault, loser = FAULTS[decisive[0]], decisive[1]
+    of_both = (fault.name, better) in named and (fault.name, better) not in true
     if of_both or _turned_around(claims.checked, fault, loser, true):
         return 0.0
     # What is there may be named too, but not as one of several guesses at the deciding fault.
@@ -120,7 +133,7 @@ def symptom_reward(
         and (status not in _THERE or (status == "supported" and _kin(name[0], fault) and name[0] not in GENERIC))
         for name, status in named.items()
     )
-    if (decisive, loser) in named:
+    if decisive in named:
         return 1.0 / (1 + wrong)
     if any(_shows(one, fault, loser) for one in claims.checked):
         return SHOWN / (1 + wrong)
@@ -205,19 +218,11 @@ def _named(checked: Iterable[CheckedClaim]) -> dict[tuple[str, str], str]:
             continue
         if claim.fault in RELATIVE:
             continue
+        status = "compared" if one.status == "supported" and claim.relation == "more" else one.status
         for side in ("A", "B") if claim.side == "both" else (claim.side,):
-            if named.get((claim.fault, side)) != "supported":
-                is_there = one.status == "supported" and claim.relation == "more"
-                named[claim.fault, side] = "compared" if is_there else one.status
+            if named.get((claim.fault, side)) not in _THERE or status == "supported":
+                named[claim.fault, side] = status
     return named
-
-
-def _towards(one: CheckedClaim) -> tuple[str, str] | None:
-    """The picture that a comparison gives more of its quantity, and the quantity; None: it is none."""
-    claim = one.claim
-    if claim.quantity is None or claim.side == "both" or claim.relation not in ("more", "less"):
-        return None
-    return claim.quantity, claim.side if claim.relation == "more" else _RIVAL[claim.side]
 
 
 def _kin(name: str, fault: Fault) -> bool:
@@ -232,7 +237,7 @@ def _shows(one: CheckedClaim, fault: Fault, loser: Side) -> bool:
     if claim.fault in GENERIC and claim.relation in ("present", "more") and claim.side == loser:
         sign = FAULTS[claim.fault].shown_by[:1]
         return sign[0] in fault.shown_by if sign else fault.seen == FAULTS[claim.fault].seen
-    return _towards(one) in {(quantity, loser if way == "more" else _RIVAL[loser]) for quantity, way in fault.shown_by}
+    return shows(claim, fault, loser)
 
 
 def _turned_around(

@@ -17,8 +17,9 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from PIL import Image
 
+from redaes.assessing.measured import quoted
 from redaes.evidence.claims import CheckedClaim
-from redaes.evidence.reasons import measured_words, reason_of
+from redaes.evidence.reasons import reason_of
 from redaes.records import write_atomically
 from redaes.rewards.trl import Completion, checked, completion_text, read
 from redaes.types import Verdict, winner_of
@@ -105,8 +106,7 @@ def _reason(verdict: Verdict | None, row: Mapping[str, Any]) -> dict[str, Any]:
 
 def _contradiction(one: CheckedClaim) -> str:
     who = "A and B" if one.claim.side == "both" else one.claim.side
-    said = f"of {who}, “{one.claim.text}” is contradicted ({one.why})"
-    return "; ".join(filter(None, (said, measured_words(one))))
+    return f"contradicted of {who}: {quoted(one)}"
 
 
 def _figure(value: float) -> str:

@@ -141,6 +141,29 @@ def test_reasons_of_a_server_are_held_against_the_pixels_that_it_is_told_of(tmp_
     assert found["false"].run["identity"]["prompt_ids"][0].startswith("compare_measured/v1@")
 
 
+def test_of_two_scenes_a_server_is_not_told_that_their_light_is_a_fault(tmp_path: Path) -> None:
+    """As a local model is not: another scene may be dark."""
+    data = tmp_path / "data"
+    data.mkdir()
+    synthetic_photograph(3, 160, 120).save(data / "bright.png")
+    ImageEnhance.Brightness(synthetic_photograph(9, 160, 120)).enhance(0.4).save(data / "dark.png")
+    (data / "pairs.csv").write_text("first,second,p\nbright.png,dark.png,0.9\n")
+
+    def say(call: Call) -> Say:
+        first, second = (level_of(picture) for picture in call.pictures())
+        better, sign, worse = ("A", "+", "B") if first > second else ("B", "-", "A")
+        return Say(
+            f"<rationale>\n{worse} is underexposed. {worse} is darker. Decisive: light, better in {better}.\n"
+            f"</rationale>\nWinner: {better}\nDifference: {sign}2.0"
+        )
+
+    with OpenAIServer(say) as server:
+        options = {"url": server.base_url, "model": "judge", "mode": "reasoned"}
+        spec = Spec(benchmark="pairs", data=data / "pairs.csv", assessor="endpoint_pairs", options=options)
+        metrics = finished(run(spec, tmp_path / "out", progress=quiet)).summary.metrics
+    assert (metrics["claims_true"].value, metrics["claims_measurable"].value) == (1.0, 0.5)
+
+
 def test_a_server_that_is_down_loses_nothing(photo_folder: Path, tmp_path: Path) -> None:
     data = folder_of(photo_folder, tmp_path / "data")
     with OpenAIServer(lambda call: Fault(404)) as server:

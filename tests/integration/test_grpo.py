@@ -484,7 +484,7 @@ def test_a_page_marks_a_wrong_reason_beside_a_right_verdict(
     assert re.search(r"<th>symptom</th>\s*<th>evidence</th>", text)
     cells = re.findall(r"<tr><td>(.*?)</td>", text, re.DOTALL)
     assert ["verdict right, reason wrong" in cell for cell in cells] == [False, True, False, False, False]
-    assert "of B, “brighter” is contradicted (sign); brightness is 60 in A and 30 in B" in cells[1]
+    assert "contradicted of B: “brighter” (it is the other way round: measured brightness 60 in A, 30 in B)" in cells[1]
     assert "contradicted" not in cells[0] + cells[4]
     assert "contradicted" in cells[3]
 

@@ -26,7 +26,8 @@ def record(**changes: Any) -> dict[str, Any]:
     return {
         "stage": "stage2_align",
         "arguments": arguments,
-        "training_arguments": {"learning_rate": 5e-5, "output_dir": "/home/me/r", "seed": 3, "hub_token": "<TOKEN>"},
+        "training_arguments": {"learning_rate": 5e-5, "output_dir": "/home/me/r", "seed": 3, "hub_token": "<TOKEN>",
+                               "evidence_version": "evidence/1 claims/1"},
         "data_hash": "d" * 64,
         "metrics": {"train_loss": 0.123456, "note": "no number"},
         "versions": {"torch": "2.13.0", "trl": "1.16.0"},
@@ -39,7 +40,8 @@ HISTORY = [{"loss": 9.0, "step": 1}, {"loss": 0.5, "preference": 0.25, "step": 2
 def test_the_card_carries_data_prompts_and_figures() -> None:
     text = model_card(record(), PROMPTS, HISTORY, base_on_hub=True)
     for expected in ("d" * 64, *PROMPTS.values(), "| preference | 0.25 |", "| train_loss | 0.1235 |", "| seed | 3 |",
-                     "| learning_rate | 5e-05 |", "torch 2.13.0", "not calibrated"):  # fmt: skip
+                     "| learning_rate | 5e-05 |", "| evidence_version | evidence/1 claims/1 |",
+                     "torch 2.13.0", "not calibrated"):  # fmt: skip
         assert expected in text
     assert "| loss | 0.5 |" in text
     assert "/home/me" not in text

@@ -127,6 +127,16 @@ def test_contradicted_words_are_marked_and_none_is_lost() -> None:
     assert marked("", None) == []
 
 
+def test_where_statements_overlap_the_worst_marks_the_words() -> None:
+    one = CLAIMS.checked[0].claim
+    overlapping = [
+        CheckedClaim(claim=one.model_copy(update={"start": start, "end": end}), status=status)
+        for status, start, end in (("contradicted", 4, 99), ("supported", 2, 6), ("not_measurable", 0, 99))
+    ]
+    claims = Claims(checked=tuple(overlapping), version="test")
+    assert marked("abcdefgh", claims) == [("ab", "not_measurable"), ("cd", "supported"), ("efgh", "contradicted")]
+
+
 def test_the_table_has_what_is_spoken_of_and_then_what_is_seen() -> None:
     rows = table(EVIDENCE, CLAIMS)
     assert [(row.quantity, row.status, row.visible) for row in rows] == [

@@ -263,7 +263,9 @@ def _with_reasons(moment: Moment, *statuses: Status) -> Moment:
             pair=outcome.pair, cluster=outcome.group, order="forward", text="A", claims=claims, symptom=None, told=None,
             reason=reason_of(claims), right=outcome.right if outcome.decided else None,
         )  # fmt: skip
-        checked[outcome.pair] = CheckedPair(pair=outcome.pair, evidence=evidence, answers=(one, one), shown=one)
+        checked[outcome.pair] = CheckedPair(
+            pair=outcome.pair, evidence=evidence, answers=(one, one), shown=one, winner=item.winner
+        )
     return replace(moment, checked=checked)
 
 

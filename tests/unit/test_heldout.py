@@ -135,6 +135,17 @@ def test_reasoned_answers_are_taken_apart() -> None:
     assert texts[f"{1:016x}"] == answers[1]
 
 
+def test_the_reasoned_mode_is_what_is_written_though_something_else_is_read() -> None:
+    backend = ScriptedBackend([_answer(2.0), _answer(-3.0)], [*_both(-1.0), *_both(-1.0)])
+    found = evaluate(backend, [_record(0, 3.0)], n_reasoned=1, sampling=SAMPLING, seed=0)
+    (item,) = found.reasoned_outcomes
+    assert (found.fast.accuracy.value, found.reasoned and found.reasoned.accuracy.value) == (0.0, 1.0)
+    assert (item.outcome.delta, item.outcome.order_consistent, item.winner) == (2.5, True, "A")
+    assert (item.rationale, item.rationale_order) == ("They differ.", "forward")
+    assert item.outcome.probability is not None
+    assert item.outcome.probability < 0.5
+
+
 def _drawn(records: Sequence[PairRecord], seed: int = 0) -> tuple[object, ...]:
     """The reasoned outcomes, for their order, from a model that never gives a usable answer."""
     backend = ScriptedBackend([""] * 2 * len(records), [row for _ in records for row in _both(1.0)])

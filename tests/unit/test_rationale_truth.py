@@ -13,14 +13,13 @@ from PIL import Image
 
 from redaes.errors import InputError
 from redaes.evaluation import truth
-from redaes.evaluation.rationale_page import marked, rationale_page, worst
+from redaes.evaluation.rationale_page import rationale_page, worst
 from redaes.evaluation.rationales import rationale_quality
 from redaes.evaluation.truth import (
     CheckedPair,
     CheckedReason,
     both_orders,
     check_measured,
-    deciding_fault,
     rationale_truth,
     reason_truth,
 )
@@ -31,7 +30,7 @@ from redaes.evidence.records import Measurements, PairEvidence
 from redaes.heldout import Answer, Estimate, FastSummary, HeldOut, Outcome, Proportion, Reasoned
 from redaes.images import content_id
 from redaes.records import PairRecord
-from redaes.types import Edit, ImageRef, Order, Pair, Sampling
+from redaes.types import Edit, ImageRef, Order, Pair, Sampling, Winner
 
 TEXT = "A is noisier: noise 6.0 against 0.9. B is brighter."
 
@@ -179,19 +178,27 @@ def _record(number: int, delta: float, first: Edit | None, second: Edit | None) 
     )  # fmt: skip
 
 
-def test_the_fault_that_decides_is_the_worse_pictures() -> None:
-    noisy, other = _edit("noise_luma"), _edit("unheard_of")
-    assert deciding_fault(_record(1, 2.0, None, noisy).pair, 2.0) == truth.Fault("noise_luma", "B")
-    assert deciding_fault(_record(1, -2.0, noisy, other).pair, -2.0) == truth.Fault("noise_luma", "A")
-    mended = _record(1, 2.0, _edit("noise_luma", "improve"), None)
-    assert deciding_fault(mended.pair, 2.0) == truth.Fault("noise_luma", "B")
-    for record, label in (
-        (_record(1, 2.0, noisy, None), 2.0),
-        (_record(1, 2.0, noisy, other), 2.0),
-        (_record(1, 0.0, noisy, noisy), 0.0),
-        (_record(1, 2.0, None, _edit("noise_luma", "improve")), 2.0),
-    ):
-        assert deciding_fault(record.pair, label) is None
+@pytest.mark.parametrize(
+    ("delta", "first", "second", "expected"),
+    [
+        (2.0, None, _edit("noise_luma"), True),
+        (-2.0, _edit("noise_luma"), _edit("unheard_of"), True),
+        (2.0, _edit("noise_luma", "improve"), None, True),
+        (2.0, _edit("noise_luma"), None, None),
+        (2.0, _edit("noise_luma"), _edit("unheard_of"), None),
+        (0.0, _edit("noise_luma"), _edit("noise_luma"), None),
+        (2.0, None, _edit("noise_luma", "improve"), None),
+    ],
+)
+def test_the_fault_that_decides_is_the_worse_pictures(
+    delta: float, first: Edit | None, second: Edit | None, expected: bool | None
+) -> None:
+    record = _record(1, delta, first, second)
+    text = "A suffers from strong noise." if delta < 0 else "B suffers from strong noise."
+    evidence = {"p1": both_orders(_evidence(6.0, 0.9) if delta < 0 else _evidence(0.9, 6.0))}
+    (checked,) = check_measured([record], _held_out(_reasoned(record, delta, "forward", text)), evidence)
+    assert checked.shown.symptom is expected
+    assert checked.shown.told is expected
 
 
 def _evidence(first: float, second: float) -> PairEvidence:
@@ -232,9 +239,9 @@ def _reasoned(record: PairRecord, delta: float, order: Order | None, text: str |
     return Reasoned(outcome=outcome, winner=winner, rationale=text, rationale_order=order, answers=answers)
 
 
-def _checked(record: PairRecord, shown: CheckedReason) -> CheckedPair:
+def _checked(record: PairRecord, shown: CheckedReason, winner: Winner | None = "A") -> CheckedPair:
     own = shown.model_copy(update={"pair": record.pair.id})
-    return CheckedPair(pair=record.pair.id, evidence=_evidence(6.0, 0.9), answers=(own, own), shown=own)
+    return CheckedPair(pair=record.pair.id, evidence=_evidence(6.0, 0.9), answers=(own, own), shown=own, winner=winner)
 
 
 def test_answers_of_both_orders_are_read_in_their_own_letters() -> None:
@@ -275,24 +282,11 @@ def test_a_right_verdict_for_a_false_reason_is_the_worst() -> None:
     assert [one.pair for one in found] == ["p2", "p1", "p3"]
 
 
-def test_words_are_marked_by_their_worst_statement() -> None:
-    supported = CheckedClaim(
-        claim=Claim(text="B", start=2, end=6, side="B", relation="more", quantity=None), status="supported"
-    )
-    contradicted = CheckedClaim(
-        claim=Claim(text="C", start=4, end=99, side="B", relation="more", quantity=None), status="contradicted"
-    )
-    assert marked("abcdefgh", [contradicted, supported]) == [
-        ("ab", None), ("cd", "supported"), ("efgh", "contradicted")
-    ]  # fmt: skip
-    assert marked("", []) == []
-
-
 def test_the_page_shows_pictures_in_the_reasonings_letters_and_escapes_texts() -> None:
     record = _record(1, -2.0, _edit("noise_luma"), None)
     hostile = "<script>alert(1)</script>"
     shown = _row(_claims(C), True, False).model_copy(update={"order": "swapped", "text": hostile})
-    checked = [_checked(record, shown)]
+    checked = [_checked(record, shown, "B")]
     evaluation = _held_out(_reasoned(record, -1.0, "swapped", hostile))
     page = rationale_page([record], evaluation, checked, rationale_quality(evaluation), rationale_truth(checked))
     assert "<script" not in page
@@ -302,6 +296,20 @@ def test_the_page_shows_pictures_in_the_reasonings_letters_and_escapes_texts() -
     assert framed is not None
     assert framed.groups() == ("A", "no edit")
     assert "Picture B: noise luma, strength 0.50" in page
-    assert "It says: A is better" in page
+    assert re.search(r'It says: A is better, <span class="good">right</span>', page)
     assert re.search(r"<td>noise, L\*</td><td>0\.9</td><td>6\.0</td>", page)
     assert "http" not in page.replace("http-equiv", "")
+
+
+@pytest.mark.parametrize(
+    ("winner", "undecided", "says"),
+    [(None, "reasons", "undecided;"), ("tie", None, 'a tie, <span class="bad">wrong</span>;')],
+)
+def test_the_page_tells_the_verdict_and_not_what_was_written_beside_it(
+    winner: Winner | None, undecided: Any, says: str
+) -> None:
+    record = _record(1, -2.0, _edit("noise_luma"), None)
+    evaluation = _held_out(_reasoned(record, -1.0, None))  # it writes that the second is better, and it is
+    checked = [_checked(record, _row(None, False), winner).model_copy(update={"undecided": undecided})]
+    page = rationale_page([record], evaluation, checked, rationale_quality(evaluation), rationale_truth(checked))
+    assert f"It says: {says}" in page

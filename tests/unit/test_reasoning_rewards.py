@@ -103,6 +103,8 @@ DIFFERENT = pair(
         ((statement("B", "present", "motion_blur"), statement("B", "present", "defocus")), 1 / 2),
         ((statement("B", "present", "motion_blur"), statement("B", "present", "haze")), 1.0),
         ((statement("B", "present", "motion_blur"), statement("B", "present", "haze", "not_measurable")), 1 / 2),
+        ((statement("B", "present", "motion_blur"), statement("B", "present", "haze"),
+          statement("B", "present", "haze", "contradicted")), 1.0),
         ((statement("B", "less", "sharpness"), statement("B", "present", "defocus")), SHOWN / 2),
         (
             tuple(statement("B", "present", name, "not_measurable") for name in ("defocus", "zoom_blur", "haze")),
@@ -246,6 +248,11 @@ def test_what_is_measured_of_a_fault_is_no_other_name_for_it() -> None:
     assert symptom_reward(said, claims(crop, statement("B", "present", "tight_crop")), (None, "crop_off"), "A") == 0.5
     less = statement("B", "more", "tight_crop", "contradicted")
     assert symptom_reward(said, claims(crop, less), (None, "crop_off"), "A") == 0.5
+    for several in ((crop, shows_less, less), (crop, less, shows_less)):
+        assert symptom_reward(said, claims(*several), (None, "crop_off"), "A") == 1.0
+    # How one picture lies over the other is no name either, though it is not so.
+    turned = statement("B", "present", "turned", "contradicted")
+    assert symptom_reward(said, claims(crop, turned), (None, "crop_off"), "A") == 1.0
 
 
 # --- every statement against the pixels ----------------------------------------------------------------------
@@ -290,6 +297,7 @@ def test_what_is_measured_of_a_fault_is_no_other_name_for_it() -> None:
         ((statement("B", "present", "finger"), statement("B", "more", "lettering")), WITHOUT_FIGURE),
         (tuple(statement("B", "present", name) for name in ("crop_off", "tight_crop", "stretch")), WITHOUT_FIGURE),
         ((statement("B", "present", "tight_crop"), statement("B", "present", "finger")), 1.0),
+        ((statement("B", "present", "tight_crop"), statement("B", "present", "tilt")), 1.0),  # tilt is measured
     ],
 )  # fmt: skip
 def test_the_share_of_statements_that_are_so(said: tuple[CheckedClaim, ...], earned: float) -> None:
