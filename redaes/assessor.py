@@ -18,7 +18,7 @@ from redaes.assessing import reasons
 from redaes.assessing.asking import Asked, Questions
 from redaes.assessing.measured import summary, table
 from redaes.assessing.measured_question import with_evidence
-from redaes.assessing.points import delta_of, points_of, sigmoid
+from redaes.assessing.points import believed, delta_of, points_of, sigmoid
 from redaes.assessing.results import ReferenceSet, Result, Score, answer_of, own_probability
 from redaes.backends.base import Backend, Request
 from redaes.backends.temperatures import Temperature, temperature_of
@@ -395,7 +395,9 @@ class Assessor:
         decision = both_orders.decide(comparisons, mode)
         notes = [*_notes(first, second), *_told(comparisons, decision, mode)]
         log_odds = None if decision is None else decision.log_odds
-        calibration = None if log_odds is None else self.calibration(mode)
+        # Fitted on the mean of both orders: says nothing of one alone, with whatever it leans to.
+        both = sum(comparison.log_odds is not None for comparison in comparisons) == len(_ORDERS)
+        calibration = self.calibration(mode) if both and log_odds is not None else None
         evidence, shown = None, None
         if mode == "reasoned" and decision is not None:
             if measuring is not None:
@@ -511,8 +513,7 @@ def _believed(log_odds: float, calibration: Temperature | None) -> float:
     """The probability that is claimed."""
     if calibration is None:
         return sigmoid(log_odds)
-    most = calibration.ceiling
-    return min(most, max(1.0 - most, sigmoid(log_odds / calibration.temperature)))
+    return believed(log_odds, calibration.temperature, calibration.ceiling)
 
 
 def _failures(comparisons: Sequence[Comparison]) -> list[str]:
