@@ -28,7 +28,6 @@ from redaes.errors import InputError, importing, run_door
 
 with importing("eval"):
     from redaes import nano, prompts
-    from redaes.assessing.measured_question import at_own_size
     from redaes.assessor import Assessor, check_samples
     from redaes.backends.endpoint import Endpoint
     from redaes.evaluation.rationale_judge import judge_rationales, make_duels
@@ -143,7 +142,7 @@ def reasoned_results(assessor: Assessor, records: Sequence[PairRecord], samples:
     for start in range(0, len(records), CHUNK_PAIRS):
         chunk = records[start : start + CHUNK_PAIRS]
         pairs = [(picture_of(record, "first"), picture_of(record, "second")) for record in chunk]
-        results += assessor.compare_many(pairs, "reasoned", check=at_own_size, samples=samples)
+        results += assessor.compare_many(pairs, "reasoned", check=True, samples=samples)
         say(len(results), "pairs asked for reasons")
     print(file=sys.stderr)
     return results, (time.perf_counter() - began) / max(1, len(records))

@@ -18,7 +18,7 @@ from redaes.assessing import reasons
 from redaes.assessing.asking import Asked, Questions
 from redaes.assessing.measured import summary, table
 from redaes.assessing.measured_question import with_evidence
-from redaes.assessing.points import delta_of, points_of, sigmoid
+from redaes.assessing.points import believed, delta_of, points_of, sigmoid
 from redaes.assessing.results import ReferenceSet, Result, Score, answer_of, own_probability
 from redaes.backends.base import Backend, Request
 from redaes.backends.temperatures import Temperature, temperature_of
@@ -116,7 +116,7 @@ class Assessor:
         def pixels(picture: LoadedImage) -> Image.Image | None:
             return in_memory.get(picture.ref.id) or reasons.from_file(picture)
 
-        return self.compare_many([pair], check=pixels if check else False, samples=samples)[0]
+        return self._compared([pair], self.mode, "both", pixels, check=check, samples=samples)[0]
 
     def compare_many(
         self,
@@ -147,24 +147,40 @@ class Assessor:
             InputError: unknown mode; or ``samples`` is negative, or asked for without ``check`` or in the fast mode.
         """
         mode = self.mode if mode is None else known_mode(mode)
-        pixels = reasons.from_file if check is True else (check or None)
+        pixels = check if callable(check) else reasons.from_file
+        return self._compared(pairs, mode, orders, pixels, check=check is not False, samples=samples)
+
+    def _compared(
+        self,
+        pairs: Sequence[tuple[LoadedImage, LoadedImage]],
+        mode: Mode,
+        orders: Orders,
+        pixels: reasons.Pixels,
+        *,
+        check: bool,
+        samples: int,
+    ) -> list[Result]:
+        """As :meth:`compare_many`; what is measured, for the question or for the check, is measured once."""
         check_samples(samples, mode)
-        if samples and pixels is None:
+        if samples and not check:
             raise InputError(f"samples is {samples}, and nothing is measured to choose among them by; ask with check")
         prompt = self.prompt_of(mode)
         asked: list[list[Asked]] = []
-        for first, second in pairs:
+        measured = [reasons.Measuring(first, second, pixels) for first, second in pairs]
+        for (first, second), measuring in zip(pairs, measured, strict=True):
             chosen: tuple[Order, ...] = ()
             if first.ref.id != second.ref.id:
                 chosen = _ORDERS if orders == "both" else (_drawn_order(first.ref.id, second.ref.id),)
             shown = {"forward": (first.image, second.image), "swapped": (second.image, first.image)}
-            questions = with_evidence(prompt, first, second) if chosen else {}
+            questions = with_evidence(prompt, measuring) if chosen else {}
             asked.append([(order, Request(questions[order], shown[order])) for order in chosen])
         answered = self._asked(asked, mode)
         draws = self._drawn(asked, answered, samples) if samples else [[] for _ in asked]
         return [
-            self._result(pair, found, drawn, mode, pixels) if requests else self._same(*pair, mode, prompt)
-            for pair, requests, found, drawn in zip(pairs, asked, answered, draws, strict=True)
+            self._result(pair, found, drawn, mode, measuring if check else None)
+            if requests
+            else self._same(*pair, mode, prompt)
+            for pair, requests, found, drawn, measuring in zip(pairs, asked, answered, draws, measured, strict=True)
         ]
 
     def _asked(self, asked: Sequence[Sequence[Asked]], mode: Mode) -> list[list[Comparison]]:
@@ -372,18 +388,20 @@ class Assessor:
         comparisons: Sequence[Comparison],
         draws: Sequence[Comparison],
         mode: Mode,
-        pixels: reasons.Pixels | None,
+        measuring: reasons.Measuring | None,
     ) -> Result:
         """The orders put together, by the rules of docs/reading.md."""
         first, second = pair
         decision = both_orders.decide(comparisons, mode)
         notes = [*_notes(first, second), *_told(comparisons, decision, mode)]
         log_odds = None if decision is None else decision.log_odds
-        calibration = None if log_odds is None else self.calibration(mode)
+        # Fitted on the mean of both orders: says nothing of one alone, with whatever it leans to.
+        both = sum(comparison.log_odds is not None for comparison in comparisons) == len(_ORDERS)
+        calibration = self.calibration(mode) if both and log_odds is not None else None
         evidence, shown = None, None
         if mode == "reasoned" and decision is not None:
-            if pixels is not None:
-                evidence, about = reasons.evidence_of(first, second, pixels)
+            if measuring is not None:
+                evidence, about = measuring.found
                 notes += about
             candidates = both_orders.supporting([*comparisons, *draws], decision.winner)
             # Without draws the forward reasoning goes before the swapped one, however well each is supported.
@@ -495,8 +513,7 @@ def _believed(log_odds: float, calibration: Temperature | None) -> float:
     """The probability that is claimed."""
     if calibration is None:
         return sigmoid(log_odds)
-    most = calibration.ceiling
-    return min(most, max(1.0 - most, sigmoid(log_odds / calibration.temperature)))
+    return believed(log_odds, calibration.temperature, calibration.ceiling)
 
 
 def _failures(comparisons: Sequence[Comparison]) -> list[str]:

@@ -16,7 +16,7 @@ from redaes.evidence.records import PairEvidence, Side
 from redaes.types import Order, Record
 
 MOST_ROWS = 6
-"""Of the table, beyond those that the reasoning speaks of."""
+"""Of the table, unless the reasoning speaks of more."""
 
 _OTHER: dict[Side, Side] = {"A": "B", "B": "A"}
 

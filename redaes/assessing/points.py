@@ -33,6 +33,15 @@ def points_of(probability: float) -> float:
     return TAU * probit.inv_cdf(probability)
 
 
+def believed(log_odds: float, temperature: float, ceiling: float) -> float:
+    """The probability that is claimed of log-odds after calibration.
+
+    >>> believed(9.0, 1.0, 0.95), believed(0.0, 2.0, 0.95)
+    (0.95, 0.5)
+    """
+    return min(ceiling, max(1.0 - ceiling, sigmoid(log_odds / temperature)))
+
+
 def sigmoid(log_odds: float) -> float:
     """1 / (1 + exp(-x)), in the form that does not overflow.
 

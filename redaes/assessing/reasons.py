@@ -5,6 +5,7 @@ reasonings and choosing the one that is best supported. None of it changes a ver
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -15,7 +16,7 @@ from redaes.assessing.measured import swapped
 from redaes.errors import ImageError
 from redaes.evidence.claims import Claims
 from redaes.evidence.records import PairEvidence
-from redaes.images import MAX_PIXELS, LoadedImage, load_image
+from redaes.images import IN_MEMORY, MAX_PIXELS, LoadedImage, content_id, decode_image, image_size, read_image_file
 from redaes.types import Comparison, Order, Sampling
 
 MEASURED_PIXELS = 50_000_000
@@ -45,18 +46,55 @@ class Shown(NamedTuple):
     """A is the first picture; None: nothing was measured."""
 
 
+class Measuring:
+    """What is measured of two pictures: once, when it is first wanted."""
+
+    def __init__(self, first: LoadedImage, second: LoadedImage, pixels: Pixels) -> None:
+        """
+        Args:
+            first: the picture that is A in the evidence.
+            second: the other one.
+            pixels: gives both at their own resolution.
+        """
+        self._pair = first, second
+        self._pixels = pixels
+
+    @cached_property
+    def found(self) -> tuple[PairEvidence | None, list[str]]:
+        """As of :func:`evidence_of`."""
+        return evidence_of(*self._pair, self._pixels)
+
+
 def from_file(picture: LoadedImage) -> Image.Image | None:
-    """A picture at its own resolution, from the file that it was loaded from; None: it is gone, or another by now."""
+    """A picture at its own resolution, from the file that it was loaded from; None: it was shrunk, and its file is gone
+    or another by now. Pictures in memory have none, nor have those of datasets, which are stored in tables.
+    """
+    path = picture.ref.path
+    if path != IN_MEMORY and path.is_file():
+        try:
+            data = read_image_file(path)
+            if content_id(data) == picture.ref.id:
+                return whole(picture, data)
+        except ImageError:  # it can no longer be read: as if it were gone
+            pass
     width, height = picture.image.size
-    if width * height < _SHRUNK_SHARE * MAX_PIXELS:
-        return picture.image  # it was never shrunk
-    if not picture.ref.path.is_file():
-        return None
-    try:
-        again = load_image(picture.ref.path, max_pixels=MEASURED_PIXELS)
-    except ImageError:
-        return None
-    return again.image if again.ref.id == picture.ref.id else None
+    return picture.image if width * height < _SHRUNK_SHARE * MAX_PIXELS else None
+
+
+def whole(picture: LoadedImage, data: bytes) -> Image.Image:
+    """A picture at its own resolution, up to :data:`MEASURED_PIXELS`; as it was loaded, where it was not shrunk.
+
+    Args:
+        picture: as it was loaded.
+        data: its file.
+
+    Raises:
+        ImageError: a file that was good when it was loaded no longer decodes.
+    """
+    width, height = image_size(data, picture.ref.path)
+    if width * height <= picture.image.width * picture.image.height:
+        return picture.image
+    return decode_image(data, picture.ref.path, max_pixels=MEASURED_PIXELS).image
 
 
 def evidence_of(first: LoadedImage, second: LoadedImage, pixels: Pixels) -> tuple[PairEvidence | None, list[str]]:

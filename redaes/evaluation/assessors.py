@@ -26,8 +26,8 @@ from PIL import Image
 from pydantic import FiniteFloat
 
 from redaes import answers, lenient, prompts
-from redaes.assessing.measured_question import at_own_size, with_evidence
-from redaes.assessing.reasons import checked, evidence_of
+from redaes.assessing.measured_question import with_evidence
+from redaes.assessing.reasons import Measuring, checked, from_file
 from redaes.assessor import Assessor as PairAssessor
 from redaes.assessor import known_mode, known_prompt
 from redaes.backends.base import Backend, Failure, Request
@@ -259,8 +259,7 @@ class LocalPairs:
         """Differences in points; the failure is the reason of each order."""
         pairs = [(question.pictures[0].loaded, question.pictures[1].loaded) for question in questions]
         found = []
-        check = at_own_size if self._check else False
-        for question, result in zip(questions, self._assessor.compare_many(pairs, check=check), strict=True):
+        for question, result in zip(questions, self._assessor.compare_many(pairs, check=self._check), strict=True):
             found.append(
                 Answer(
                     id=question.id,
@@ -485,9 +484,10 @@ class EndpointPairs(_Servers):
     def answer(self, questions: Sequence[Question]) -> list[Answer]:
         """Mean stated differences of the orders that answered; a failure has the reason of each order."""
         requests = []
-        for question in questions:
+        measured = [Measuring(*(shown.loaded for shown in question.pictures), from_file) for question in questions]
+        for question, measuring in zip(questions, measured, strict=True):
             first, second = (SentPicture(shown.loaded.image) for shown in question.pictures)
-            asked = with_evidence(self._prompt, *(shown.loaded for shown in question.pictures))
+            asked = with_evidence(self._prompt, measuring)
             for prompt, pictures in ((asked["forward"], (first, second)), (asked["swapped"], (second, first))):
                 requests.append(
                     ChatRequest.of(
@@ -499,10 +499,13 @@ class EndpointPairs(_Servers):
                 )
         replies = self._ask(requests)
         return [
-            self._both(question, replies[2 * index], replies[2 * index + 1]) for index, question in enumerate(questions)
+            self._both(question, measuring, replies[2 * index], replies[2 * index + 1])
+            for index, (question, measuring) in enumerate(zip(questions, measured, strict=True))
         ]
 
-    def _both(self, question: Question, forward: Reply | Failure, swapped: Reply | Failure) -> Answer:
+    def _both(
+        self, question: Question, measuring: Measuring, forward: Reply | Failure, swapped: Reply | Failure
+    ) -> Answer:
         deltas, reasons, log_odds, readers = [], [], [], set()
         written: list[tuple[Order, Verdict]] = []
         for sign, name, reply in ((1.0, "forward", forward), (-1.0, "swapped", swapped)):
@@ -527,15 +530,14 @@ class EndpointPairs(_Servers):
             tokens=_tokens(forward) + _tokens(swapped),
             reader=lenient.LENIENT if lenient.LENIENT in readers else None,
             changes=tuple(sorted({*_changes(forward), *_changes(swapped)})),
-            reason=self._reason(question, written, value) if self._check else None,
+            reason=self._reason(measuring, written, value) if self._check else None,
         )
 
     def _reason(
-        self, question: Question, written: Sequence[tuple[Order, Verdict]], value: float | None
+        self, measuring: Measuring, written: Sequence[tuple[Order, Verdict]], value: float | None
     ) -> Reason | None:
         """How true the first reasoning is that agrees with the mean; None: a picture is too small to be measured."""
-        first, second = (shown.loaded for shown in question.pictures)
-        evidence, _ = evidence_of(first, second, at_own_size)
+        evidence, _ = measuring.found
         if evidence is None:
             return None
         for order, verdict in written:

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from redaes.assessing.points import sigmoid
+from redaes.assessing.points import believed
 from redaes.errors import InputError
 from redaes.evaluation.calibration import expected_calibration_error, reliability
 from redaes.metrics import bootstrap
@@ -137,15 +137,6 @@ def group_of(answers: Sequence[Judged], temperature: float, ceiling: float) -> G
         n_sure=len(sure),
         n_sure_right=sum(sure),
     )
-
-
-def believed(log_odds: float, temperature: float, ceiling: float) -> float:
-    """P(first is better) as it is claimed.
-
-    >>> believed(9.0, 1.0, 0.95), believed(0.0, 2.0, 0.95)
-    (0.95, 0.5)
-    """
-    return min(ceiling, max(1.0 - ceiling, sigmoid(log_odds / temperature)))
 
 
 def _claim(one: Judged, temperature: float, ceiling: float) -> tuple[float, bool]:

@@ -16,9 +16,8 @@ from numpy.typing import NDArray
 from pydantic import FiniteFloat
 
 from redaes import metrics
-from redaes.assessing.measured_question import at_own_size
 from redaes.assessing.orders import Undecided
-from redaes.assessing.reasons import evidence_of
+from redaes.assessing.reasons import evidence_of, from_file
 from redaes.assessing.results import Result
 from redaes.errors import InputError
 from redaes.evaluation.rationales import ratio
@@ -125,7 +124,7 @@ def measured_orders(record: PairRecord) -> Evidence | None:
         RecordError: a picture does not decode.
     """
     first, second = picture_of(record, "first"), picture_of(record, "second")
-    evidence, _ = evidence_of(first, second, at_own_size)
+    evidence, _ = evidence_of(first, second, from_file)
     return None if evidence is None else both_orders(evidence)
 
 

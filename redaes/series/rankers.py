@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from pydantic import ValidationError
 
-from redaes import prompts
 from redaes.assessor import Assessor, Orders, Result, answer_of, delta_of, points_of, unchanged
 from redaes.errors import ImageError, InputError, RecordError
 from redaes.images import LoadedImage, content_id
@@ -335,7 +334,7 @@ def _provenance(assessor: Assessor) -> dict[str, Any]:
     return {
         "model": assessor.backend.model,
         "revision": assessor.backend.revision,
-        "prompt_id": prompts.load(prompts.COMPARE[assessor.mode]).id,
+        "prompt_id": assessor.prompt_id,
         "mode": assessor.mode,
     }
 
@@ -345,8 +344,8 @@ def _settings(assessor: Assessor, orders: Orders) -> Iterable[str]:
     return (
         assessor.backend.model,
         assessor.backend.revision,
-        *(prompts.load(prompts.COMPARE[mode]).id for mode in (assessor.mode, "reasoned")),
-        *((prompts.load(prompts.COMPARE["fast"]).id,) if assessor.mode == "reasoned" else ()),  # reads the verdict
+        *(assessor.prompt_of(mode).id for mode in (assessor.mode, "reasoned")),
+        *((assessor.prompt_of("fast").id,) if assessor.mode == "reasoned" else ()),  # reads the verdict
         assessor.sampling.model_dump_json(),
         orders,
     )
@@ -385,9 +384,7 @@ class _Answers:
     def explained(self, assessor: Assessor, best: ImageRef, second: ImageRef) -> Result:
         """Why one picture is better than another; asked once."""
         known = self.explanation
-        # Of an earlier version, whose verdicts were written, not read, and were not held against the pictures.
-        old = known is not None and known.probability is not None and known.log_odds is None and bool(known.comparisons)
-        if known is None or old or (known.first.id, known.second.id) != (best.id, second.id):
+        if known is None or _is_old(known, assessor) or (known.first.id, known.second.id) != (best.id, second.id):
             (known,) = assessor.compare_many([(unchanged(best), unchanged(second))], mode="reasoned", check=True)
             self.explanation = known
             self._write()
@@ -397,6 +394,14 @@ class _Answers:
         explanation = None if self.explanation is None else self.explanation.as_json()
         answers = [answer.as_json() for answer in self.answers]
         write_json(self._file, {"answers": answers, "explanation": explanation})
+
+
+def _is_old(known: Result, assessor: Assessor) -> bool:
+    """Whether a kept result would be another one today: of an earlier version, whose verdicts were written, not read,
+    and were not held against the pictures; or claimed before the model was calibrated as it is now."""
+    if known.probability is None or not known.comparisons:
+        return False
+    return known.log_odds is None or known.calibration != assessor.calibration("reasoned")
 
 
 def _file(folder: Path, parts: list[str]) -> Path:

@@ -27,7 +27,7 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from redaes import nano, prompts
-from redaes.assessing.reasons import MEASURED_PIXELS
+from redaes.assessing.reasons import whole
 from redaes.assessor import Assessor, ReferenceSet, Result, Score
 from redaes.backends.base import Backend, changes_of, probabilities_of
 from redaes.backends.base import Request as Question
@@ -192,11 +192,10 @@ def create_app(
 
         def work(model: Backend) -> tuple[Result, list[str]]:
             first, second = _decoded(uploads)
-            whole = {upload.id: upload for upload in uploads}
+            files = {upload.id: upload.data for upload in uploads}
 
             def pixels(picture: LoadedImage) -> Image.Image:
-                upload = whole[picture.ref.id]
-                return decode_image(upload.data, upload.name, max_pixels=MEASURED_PIXELS).image
+                return whole(picture, files[picture.ref.id])
 
             assessor = Assessor(model, mode=asked.mode)
             check = pixels if asked.check else False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -325,6 +326,30 @@ def test_what_was_fitted_on_something_else_does_not_count(other: dict[str, str])
 def test_each_mode_has_its_own() -> None:
     known = _temperature(), _temperature(mode="reasoned", temperature=3.0)
     assert _calibrated(*known, mode="reasoned").probability == pytest.approx(1 / (1 + math.exp(-1.0)))
+
+
+def test_one_order_alone_is_not_calibrated() -> None:
+    backend = ScriptedBackend(log_probs=[_odds(4.0)])
+    backend.temperatures = (_temperature(),)  # type: ignore[attr-defined]
+    (result,) = Assessor(backend, mode="fast").compare_many([PAIR], orders="random")
+    assert result.log_odds is not None
+    assert result.calibration is None
+    assert result.probability == pytest.approx(1 / (1 + math.exp(-result.log_odds)))
+
+
+def test_all_that_a_result_holds_is_read_back_as_it_was(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for name, spread in (("clean", 2), ("grainy", 40)):
+        grain = rng.normal(128, spread, (64, 96, 1)) + np.zeros(3)
+        Image.fromarray(np.clip(grain, 0, 255).astype(np.uint8)).save(tmp_path / f"{name}.png")
+    pair = load_image(tmp_path / "clean.png"), load_image(tmp_path / "grainy.png")
+    texts = [_answer(2.0, "B is noisier."), _answer(-2.0, "A is noisier."), _answer(2.0, "B is noisier: noise 99 L*.")]
+    backend = ScriptedBackend(texts, [_odds(2.0), _odds(-2.0)])
+    backend.temperatures = (_temperature(mode="reasoned"),)  # type: ignore[attr-defined]
+    (result,) = Assessor(backend).compare_many([pair], check=True, samples=1)
+    assert all((result.claims, result.claims_summary, result.evidence, result.measured, result.draws))
+    assert result.calibration is not None
+    assert Result.model_validate_json(json.dumps(result.as_json())) == result
 
 
 def test_temperatures_lie_beside_the_weights(tmp_path: Path) -> None:

@@ -158,6 +158,25 @@ def test_limits_are_those_of_the_weights_that_answer() -> None:
     assert {one.mode for one in read_temperatures(nano.weights())} == {"fast", "reasoned"}
 
 
+def test_what_is_said_of_the_embedded_model_was_measured() -> None:
+    """Its limits have the figures of the tables in docs/confidence.md, and the README shows them as they are."""
+    said = nano.limits(nano.NAME, revision_of(nano.weights())) or ""
+    page = (ROOT / "docs" / "confidence.md").read_text(encoding="utf-8")
+
+    def cells(row: str) -> list[str]:
+        (line,) = [line for line in page.partition("| reasoned, by factor")[0].splitlines() if line.startswith(row)]
+        return [cell.strip() for cell in line.split("|")[2:]]
+
+    _, n, _, right, _, _, rest, _ = cells("| fast, calibrated |")
+    assert f"On {int(n) + int(rest)} unseen pairs" in said
+    assert f"in {n} and was right in {100 * float(right[:4]):.0f} % of them" in said
+    for factor, words in (("composition", "where the composition"), ("content", "where the content")):
+        assert f"{100 * float(cells(f'| **{factor}** |')[2][:4]):.0f} % {words}" in said
+    for one in read_temperatures(nano.weights()):
+        assert cells(f"| {one.mode}, calibrated |")[0] == f"{one.temperature:.2f}"
+    assert said in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize("option", [[], ["--json"]])
 def test_an_answer_that_changes_with_the_order(
     pictures: tuple[str, str], monkeypatch: pytest.MonkeyPatch, option: list[str]

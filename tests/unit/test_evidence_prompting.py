@@ -11,7 +11,9 @@ import pytest
 from PIL import Image, ImageEnhance
 
 from redaes import prompts
-from redaes.assessing.measured_question import at_own_size, with_evidence
+from redaes.assessing import reasons
+from redaes.assessing.measured_question import with_evidence
+from redaes.assessing.reasons import Measuring, from_file
 from redaes.assessor import Assessor
 from redaes.backends.scripted import ScriptedBackend
 from redaes.errors import InputError
@@ -127,7 +129,7 @@ def test_both_orders_carry_their_own_figures() -> None:
 def test_other_questions_are_left_as_they_are() -> None:
     prompt = prompts.load("compare/v1")
     grey = picture_in_memory(Image.new("RGB", (8, 8), "grey"))
-    assert with_evidence(prompt, grey, grey) == {"forward": prompt, "swapped": prompt}
+    assert with_evidence(prompt, Measuring(grey, grey, from_file)) == {"forward": prompt, "swapped": prompt}
 
 
 def _odds(log_odds: float) -> dict[str, float]:
@@ -163,15 +165,40 @@ def test_the_assessor_measures_each_pair_and_says_so_in_both_modes() -> None:
     assert [result.winner for result in results] == ["A", "A"]
 
 
+@pytest.mark.parametrize(("prompt", "check", "n"), [
+    ("compare_measured/v1", True, 1), ("compare_measured/v1", False, 1), (None, True, 1), (None, False, 0),
+    ("compare_fast_measured/v1", True, 1), ("fast", True, 0),
+])  # fmt: skip
+def test_a_pair_is_measured_once_and_only_where_it_is_wanted(
+    prompt: str | None, check: bool, n: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured: list[object] = []
+    measure = reasons.evidence_of
+    monkeypatch.setattr(reasons, "evidence_of", lambda *pair: (measured.append(pair), measure(*pair))[1])
+    grey = synthetic_photograph(3, 96, 72)
+    fast = prompt is not None and "fast" in prompt
+    texts = [
+        f"<rationale>\nSo. Decisive: light, better in {better}.\n</rationale>\nWinner: {better}\nDifference: {sign}2.0"
+        for better, sign in (("A", "+"), ("B", "-"))
+    ]
+    backend = ScriptedBackend([] if fast else texts, [_odds(2.0), _odds(-2.0)])
+    assessor = Assessor(backend, mode="fast" if fast else "reasoned", prompt=None if prompt == "fast" else prompt)
+    result = assessor.compare(grey, ImageEnhance.Brightness(grey).enhance(0.6), check=check)
+    assert len(measured) == n
+    assert (result.evidence is not None) == (check and not fast)  # what was told is no check
+
+
 def test_a_picture_is_measured_as_its_file_has_it(tmp_path: Path) -> None:
     synthetic_photograph(3, 96, 72).save(tmp_path / "a.png")
     small = load_image(tmp_path / "a.png", max_pixels=1000)
     assert small.image.size < (96, 72)
-    assert at_own_size(small).size == (96, 72)
+    whole = from_file(small)
+    assert whole is not None
+    assert whole.size == (96, 72)
     (tmp_path / "a.png").unlink()
-    assert at_own_size(small) is small.image
+    assert from_file(small) is small.image
     synthetic_photograph(4, 96, 72).save(tmp_path / "a.png")
-    assert at_own_size(small) is small.image  # another picture by now
+    assert from_file(small) is small.image  # another picture by now
 
 
 def test_a_prompt_belongs_to_its_mode() -> None:

@@ -9,9 +9,10 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -298,6 +299,58 @@ def test_a_finished_run_asks_nothing_again(folder: Path, tmp_path: Path) -> None
     first = (tmp_path / "out" / "ranking.jsonl").read_bytes()
     rank_folder(folder, tmp_path / "out", Comparing(_fast(ScriptedNamed())))
     assert (tmp_path / "out" / "ranking.jsonl").read_bytes() == first
+
+
+def _of_an_earlier_version(explanation: dict[str, Any]) -> None:
+    """The verdict as it was written, its probability read behind its own reasons; nothing measured."""
+    for one in (explanation, *explanation["comparisons"]):
+        for name in (
+            "undecided",
+            "log_odds",
+            "calibration",
+            "draws",
+            "claims",
+            "claims_summary",
+            "evidence",
+            "measured",
+        ):
+            one.pop(name, None)
+    for one in explanation["comparisons"]:
+        one.pop("read_with")
+    explanation["delta"] = 1.0
+
+
+def _before_the_model_was_calibrated_anew(explanation: dict[str, Any]) -> None:
+    explanation["calibration"] = {
+        "revision": "1", "prompt_id": "compare_fast/v1@dd4c65ed84c9", "mode": "reasoned", "temperature": 2.0,
+        "data": "other pairs", "n_pairs": 9, "n_photographs": 3,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("change", [_of_an_earlier_version, _before_the_model_was_calibrated_anew])
+def test_an_explanation_that_would_be_another_today_is_asked_for_anew(
+    change: Callable[[dict[str, Any]], None], folder: Path, tmp_path: Path
+) -> None:
+    rank_folder(folder, tmp_path / "out", Comparing(_fast()))
+    first = (tmp_path / "out" / "ranking.jsonl").read_bytes()
+    for file in (tmp_path / "out" / "answers").iterdir():
+        kept = json.loads(file.read_text())
+        if kept["explanation"] is not None:
+            change(kept["explanation"])
+        file.write_text(json.dumps(kept))
+    judge = Brighter()
+    rank_folder(folder, tmp_path / "out", Comparing(_fast(judge)))
+    assert (tmp_path / "out" / "ranking.jsonl").read_bytes() == first
+    assert (judge.n_written, judge.n_read) == (4, 4)  # two series, in both orders; the comparisons are kept
+
+
+def test_another_question_is_asked_anew_and_named(folder: Path, tmp_path: Path) -> None:
+    rank_folder(folder, tmp_path / "out", Comparing(_fast()))
+    other = Brighter()
+    assessor = Assessor(other, mode="fast", prompt="compare_fast_paraphrase/v1")
+    rank_folder(folder, tmp_path / "out", Comparing(assessor))
+    assert other.n_read > 4
+    assert {line["prompt_id"] for line in _lines(tmp_path / "out") if "series" in line} == {assessor.prompt_id}
 
 
 class ScriptedNamed(ScriptedBackend):
