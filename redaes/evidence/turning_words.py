@@ -60,8 +60,18 @@ CLEARLY = word_set(
     "pronounced massive clear significant"
 )
 """Words that claim a difference which nobody could miss."""
+SLIGHTLY = word_set(
+    "slightly slight faintly faint mildly mild subtle marginally marginal somewhat modest minor lightly touch bit "
+    "little shade"
+)
+"""Words that claim no more than a trace."""
 
 
 def says_clearly(text: str) -> bool:
     """Whether the words of a statement claim a clear difference."""
     return any(word in CLEARLY for word in text.lower().split())
+
+
+def says_slightly(text: str) -> bool:
+    """Whether the words of a statement claim a trace only."""
+    return any(word in SLIGHTLY for word in text.lower().split())

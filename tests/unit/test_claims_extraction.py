@@ -118,6 +118,12 @@ def test_a_claim_points_at_its_words() -> None:
     assert (watermark.side, watermark.place) == ("B", "upper left")
 
 
+def test_a_claim_holds_the_words_that_say_how_much() -> None:
+    for amount in ("slight", "faint", "minor", "strong", "clear"):
+        assert one(f"A shows a {amount} haze.").text == f"{amount} haze"
+    assert one("A is a little overexposed.").text == "little overexposed"
+
+
 def test_curly_apostrophes_and_odd_blanks_are_read_alike() -> None:
     assert one("B’s horizon isn’t level.").fault == "tilt"
     assert one("A\u00a0is\u00a0noisier, noise 3.0 against 1.0.").stated == (3.0, 1.0)
@@ -218,6 +224,10 @@ def test_words_in_random_order_take_no_longer() -> None:
         ("B is too dark; the first, by contrast, is sharp.", [
             ("B", "present", "brightness", None), ("A", "more", "sharpness", None),
         ]),
+        ("A is a little overexposed.", [("A", "present", "brightness", None)]),
+        ("B shows a little bit of grain.", [("B", "present", "noise", None)]),
+        ("B shows only a little grain.", [("B", "less", "noise", None)]),
+        ("B shows little grain.", [("B", "less", "noise", None)]),
         ("Both suffer from noise, but it's worse in A.", [
             ("both", "present", "noise", None), ("A", "more", "noise", None),
         ]),
