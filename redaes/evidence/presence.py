@@ -9,7 +9,7 @@ from redaes.evidence.claims import CheckedClaim, Claim, Status
 from redaes.evidence.faults import FAULTS, Fault
 from redaes.evidence.quantities import QUANTITIES, Quantity
 from redaes.evidence.records import PairEvidence, Place, Registration
-from redaes.evidence.turning_words import says_clearly
+from redaes.evidence.turning_words import says_clearly, says_slightly
 from redaes.evidence.values import decided, is_off, pair_of
 
 MIN_POINTS = 30
@@ -114,8 +114,10 @@ def _values(claim: Claim, fault: Fault, evidence: PairEvidence) -> CheckedClaim:
         towards = seen[0] if claim.relation in {"present", "more"} else -seen[0]
         return decided(claim, "supported" if towards >= 1 else "not_measurable", telling, towards)
     if claim.relation in {"present", "more"}:
-        if first >= 1 and max(seen) < 1 and says_clearly(claim.text) and alone is None:
-            return decided(claim, "not_measurable", telling, first)  # it is there, but it is not strong
+        # More of it is a difference; that it is there at all is to be seen, unless only a trace of it is claimed.
+        to_be_seen = says_clearly(claim.text) if claim.relation == "more" else not says_slightly(claim.text)
+        if first >= 1 and max(seen) < 1 and to_be_seen and alone is None:
+            return decided(claim, "not_measurable", telling, first)
         if first >= 1:
             return decided(claim, "supported", telling, first)
         if first <= -1 and not excused:

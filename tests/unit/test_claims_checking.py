@@ -250,6 +250,19 @@ def test_a_fault_that_is_called_strong_is_confirmed_only_where_one_sees_it() -> 
     assert found("A suffers from strong overexposure.", evidence(brightness=(63.0, 52.0))) == "supported"
 
 
+def test_that_a_fault_is_there_is_confirmed_only_where_one_sees_it_or_a_trace_is_claimed() -> None:
+    floor, visible = QUANTITIES["warmth"].noise_floor, QUANTITIES["warmth"].visible
+    near, apart = evidence(warmth=(1.1 * floor, 0.0)), evidence(warmth=(1.1 * visible, 0.0))
+    for amount in ("an", "a faint", "a slight"):
+        assert found(f"A has {amount} orange cast.", apart) == "supported"
+    assert found("A has an orange cast.", near) == "not_measurable"
+    assert found("A has a slight orange cast.", near) == "supported"
+    assert found("A is warmer.", near) == "supported"  # a comparison claims no more than a difference
+    assert found("B has an orange cast.", near) == "contradicted side"
+    claim = Claim(text="more haze", start=0, end=9, side="A", relation="more", quantity="haze", fault="haze")
+    assert check([claim], evidence(haze=(12.0, 10.0))).checked[0].status == "supported"
+
+
 def test_figures_that_make_a_difference_of_none() -> None:
     near = evidence(brightness=(64.0, 61.0))  # each figure is within a fifth
     assert found("A is brighter: brightness 70 against 53.", near) == "contradicted figure"
