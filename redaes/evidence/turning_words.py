@@ -39,7 +39,7 @@ FILLERS = word_set(
     "visible noticeable evident heavy serious severe slight mild subtle strong overly extremely fairly pretty "
     "relatively perceptibly perfectly partly partially faint unpleasant apparent distracting clear ugly large "
     "small big semi transparent light moderate considerable substantial significant massive subject's image's "
-    "overall fine image picture photo level levels amount amounts lot lots by in on at both photograph images "
+    "fine image picture photo level levels amount amounts lot lots by in on at both photograph images "
     "pictures photos photographs 's this that these those all fully about roughly lightly heavily badly "
     "strongly altogether otherwise only either such more-or-less not-so digital general full total plain "
     "virtually essentially effectively"

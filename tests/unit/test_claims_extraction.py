@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from redaes.datagen.editors.embedded import OPERATIONS
-from redaes.evidence import faults
+from redaes.evidence import faults, lexicon
 from redaes.evidence.claims import Claim
 from redaes.evidence.extraction import MAX_CHARACTERS, extract
 from redaes.evidence.fault_words import WORDS
@@ -58,6 +58,13 @@ def test_every_word_of_the_registry_is_read(name: str) -> None:
                     claim = one(text)
                     found = (claim.side, claim.relation, claim.quantity, claim.stated)
                     assert found == (side, relation, name, stated), text
+
+
+def test_a_word_of_the_registry_stands_in_no_other_list() -> None:
+    registry = {term.pattern for term in lexicon._registry()}
+    others = [branch for term in lexicon._CRITICS for branch in lexicon._branches(term.pattern)]
+    assert registry.isdisjoint(others)
+    assert len(others) == len(set(others))
 
 
 def test_a_fault_has_one_entry() -> None:
