@@ -41,14 +41,10 @@ class Mention:
 
 
 @dataclass
-class Clause:
-    """A part of a sentence with at most one subject."""
+class _Run:
+    """Tokens that follow each other."""
 
     tokens: list[Token]
-    opening: str
-    """What stands before it: a conjunction, a sign, or nothing at the beginning of a sentence."""
-    closing: str = ""
-    mentions: list[Mention] = field(default_factory=list)
 
     @property
     def start(self) -> int:
@@ -57,6 +53,16 @@ class Clause:
     @property
     def end(self) -> int:
         return self.tokens[-1].end
+
+
+@dataclass
+class Clause(_Run):
+    """A part of a sentence with at most one subject."""
+
+    opening: str
+    """What stands before it: a conjunction, a sign, or nothing at the beginning of a sentence."""
+    closing: str = ""
+    mentions: list[Mention] = field(default_factory=list)
 
     @property
     def words(self) -> list[str]:
@@ -69,21 +75,12 @@ class Clause:
 
 
 @dataclass
-class Sentence:
+class Sentence(_Run):
     """A sentence with the pictures that it names."""
 
-    tokens: list[Token]
     mentions: list[Mention]
     clauses: list[Clause] = field(default_factory=list)
     """Empty until :func:`divide`."""
-
-    @property
-    def start(self) -> int:
-        return self.tokens[0].start
-
-    @property
-    def end(self) -> int:
-        return self.tokens[-1].end
 
 
 _TOKEN = re.compile(r"\d+(?:\.\d+)?|[^\W\d_]+(?:'[^\W\d_]+)?(?:-[^\W\d_]+)*|\S")

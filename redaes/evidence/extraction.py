@@ -78,7 +78,7 @@ def extract(text: str) -> tuple[Claim, ...]:
             continue
         set_sides(sentence, hits, memory)
         set_topics(sentence, hits)
-        _relations(plain, low, sentence, hits)
+        _relations(low, sentence, hits)
         _figures(plain, low, sentence, hits)
         _places(low, sentence, hits)
         own = _claims(text, hits)
@@ -90,7 +90,7 @@ def extract(text: str) -> tuple[Claim, ...]:
 # --- What -------------------------------------------------------------------------------------------------------------
 
 
-def _relations(plain: str, low: str, sentence: Sentence, hits: list[Hit]) -> None:
+def _relations(low: str, sentence: Sentence, hits: list[Hit]) -> None:
     sets_apart = _SETS_APART.search(low, sentence.start, sentence.end) is not None
     for hit in hits:
         if hit.is_topic or hit.side is None:

@@ -1,7 +1,7 @@
 """The English of critiques: which words name a measured quantity, a fault, or nothing that is measured.
 
 The registry (:mod:`redaes.evidence.quantities`) and the faults (:mod:`redaes.evidence.faults`) bring their own words;
-here stand the others that critics use for the same things, and the words that turn a statement: more, less, not, alike.
+here stand the others that critics use for the same things.
 Every pattern is a choice of short phrases without open repetition, so that reading takes
 time in proportion to the text.
 """
@@ -55,16 +55,16 @@ _HOLDS = r"(?:holds?|retains?|preserves?|keeps?|holding|retaining|preserving|kee
 
 _CRITICS: tuple[Term, ...] = (
     # --- Light
-    *_more("brightness", "bright", "brighter", "luminous", "lighter", "brightly lit", "high[- ]key"),
-    *_less("brightness", "dark", "darker", "dim", "dimmer", "dimly lit", "low[- ]key", "on the dark side"),
+    *_more("brightness", "bright", "luminous", "brightly lit", "high[- ]key"),
+    *_less("brightness", "dark", "dim", "dimly lit", "low[- ]key", "on the dark side"),
     *_less("brightness", "underlit", "dark[- ]looking"),
     *_nouns("brightness", "(?:overall )?brightness(?: levels?)?", "luminance", "lightness", "light"),
     *_nouns("brightness", "exposure(?: levels?)?"),
     *_nouns("brightness", "(?<=similarly )exposed|(?<=equally )exposed|(?<=identically )exposed"),
     *_nouns("brightness", "darkness", sign=-1),
     *_more("contrast", "(?:higher|stronger|richer) in contrast", "contrasty", "contrastier", "high[- ]contrast"),
-    *_more("contrast", "punchy", "punchier"),
-    *_less("contrast", "wash(?:es)? out", "flat", "flatter", "flat[- ]looking", "low[- ]contrast"),
+    *_more("contrast", "punchy"),
+    *_less("contrast", "wash(?:es)? out", "flat", "flat[- ]looking", "low[- ]contrast"),
     *_nouns("contrast", "(?:tonal )?contrast", "punch(?:iness)?"),
     *_nouns("contrast", "flatness", sign=-1),
     *_nouns("clipped_shadows", "shadows? at plain black"),
@@ -79,8 +79,8 @@ _CRITICS: tuple[Term, ...] = (
     Term(r"highlights?(?: (?:in|of) [ab])? (?:remain|are|stay) (?:all )?(?:intact|preserved|well[- ]preserved|held|"
          r"(?:well[- ])?controlled|under control|retained)", "fault", "clipped_highlights", -1, "blown_highlights"),
     *_less("clipped_highlights", rf"{_HOLDS} (?:the |its )?highlights"),
-    *_more("haze", "hazy", "hazier", "foggy", "foggier", "misty", "mistier", "milky", fault="haze"),
-    *_less("haze", "clear", "clearer"),
+    *_more("haze", "hazy", "foggy", "foggier", "misty", "mistier", "milky", fault="haze"),
+    *_less("haze", "clear"),
     *_more("vignetting", "dark(?:er)? (?:corners|edges)"),
     *_more("vignetting", r"corners(?: (?:in|of) [ab])? (?:are|look|get) (?:much )?dark(?:er)?"),
     *_more("vignetting", "darkens (?:the|its) corners"),
@@ -104,20 +104,19 @@ _CRITICS: tuple[Term, ...] = (
         r"(?:faded|weak|dim|lifeless|washed[- ]out)",
         rf"washed[- ]out {_COLOURS}", "less colou?r",
     ),
-    *_nouns("colourfulness", "(?:colou?r )?saturation", "colou?rfulness", "vibrancy", "vividness", "colou?r intensity"),
+    *_nouns("colourfulness", "(?:colou?r )?saturation", "vibrancy", "vividness", "colou?r intensity"),
     *_nouns("colourfulness", "colou?rs?(?: palette| tones?)?", "palette", "hues"),
-    *_more("warmth", "warm", "warmer", "golden", "reddish", "yellower", "yellowish", "orange-ish"),
-    *_less("warmth", "cool", "cooler", "cold", "colder", "bluer", "bluish"),
-    *_nouns("warmth", "warmth"),
+    *_more("warmth", "warm", "golden", "reddish", "yellowish", "orange-ish"),
+    *_less("warmth", "cool", "cold", "colder", "bluish"),
     *_nouns("warmth", "coolness", sign=-1),
     *_more("magenta", "pinkish", "pinker", "purplish"),
-    *_less("magenta", "greener", "greenish"),
+    *_less("magenta", "greenish"),
     *_less("cast", "neutral", "neutrally", "neutral in colou?r"),
     *_nouns("cast", "white balance", "colou?r balance", "colou?r accuracy", sign=-1),
     # --- Focus
     *_more(
         "sharpness",
-        "sharp", "sharper", "crisp", "crisper", "crisply", "sharply",
+        "sharp", "crisp", "crisply", "sharply",
         "razor[- ]sharp", "pin[- ]sharp", "in[- ]focus", "tack[- ]sharp",
         "sharply focus(?:ed|sed)",
         "well[- ]defined",
@@ -126,7 +125,7 @@ _CRITICS: tuple[Term, ...] = (
     ),
     *_less(
         "sharpness",
-        "soft", "softer", "blurry", "blurrier", "blurred", "fuzzy", "fuzzier", "mushy", "mushier", "unsharp",
+        "soft", "blurry", "blurred", "fuzzy", "fuzzier", "mushy", "mushier", "unsharp",
         "smudgy", "smeary", "indistinct", "softened",
         "not in focus", "lost detail", "loss of (?:fine )?(?:detail|texture|sharpness|clarity)",
         "(?:fine )?(?:textures?|details?)(?: (?:in|of) [ab])? (?:is|are|get|look) "
@@ -134,19 +133,19 @@ _CRITICS: tuple[Term, ...] = (
         "smears? (?:fine )?(?:texture|detail)s?",
         "poor(?:er)? in (?:fine )?detail", "smears? (?:\\w+ )?away", fault="defocus",
     ),
-    *_nouns("sharpness", "sharpness", "(?:fine )?details?", "levels? of (?:fine )?detail", "(?:fine )?texture"),
+    *_nouns("sharpness", "(?:fine )?details?", "levels? of (?:fine )?detail", "(?:fine )?texture"),
     *_nouns("sharpness", "(?:edge )?definition", "clarity", "acuity", "crispness", "focus", "resolving power"),
     *_more("edge_width", "edges(?: (?:in|of) [ab])? (?:are|look) wider", "wider edges"),
-    *_less("motion", "steady", "steadier"),
+    *_less("motion", "steady"),
     *_more("motion", "shaky", "shakier", "smeared", fault="motion_blur"),
     *_more("halos", "haloed"),
     # --- Noise
-    *_more("noise", "noisy", "noisier", "grainy", "grainier", fault="noise_luma"),
+    *_more("noise", "noisy", "grainy", fault="noise_luma"),
     *_less("noise", "(?:handles?|controls?) noise (?:better|well)", "noise[- ]free"),
-    *_less("noise", "clean", "cleaner", "smooth", "smoother"),
+    *_less("noise", "clean", "smooth", "smoother"),
     *_nouns("noise", "noise (?:control|handling|performance|suppression)", sign=-1),
     *_more("chroma_noise", "blotchy", "blotchier", fault="noise_chroma"),
-    *_more("blocking", "blocky", "blockier", fault="jpeg_blocks"),
+    *_more("blocking", "blocky", fault="jpeg_blocks"),
     *_more("banding", "banded", fault="banding"),
     *_more("impulse", "speckled", fault="impulse"),
     *_nouns("stripes", "striping"),

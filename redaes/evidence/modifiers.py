@@ -111,6 +111,12 @@ def _taken(turn: Turn, word: str) -> Turn | None:
     return None
 
 
+def _is_a_trace(tokens: list[Token], at: int) -> bool:
+    """Whether "little" is "a little", which is some of it: "only a little" and "little" are hardly any."""
+    ahead = [token.text for token in tokens[max(0, at - 2) : at]]
+    return ahead[-1:] == ["a"] and not {"only", "just", "but"} & set(ahead)
+
+
 def before(tokens: list[Token], start: int, floor: int, reach: int = REACH) -> Turn:
     """What the words before a term do to it.
 
@@ -140,11 +146,11 @@ def before(tokens: list[Token], start: int, floor: int, reach: int = REACH) -> T
             turn = replace(turn.negated(), start=token.start)
         elif word in {"difference", "differences", "differ", "differs"}:
             differs = True
-        elif word == "little" and following != "bit" and (at == 0 or tokens[at - 1].text != "a"):
-            turn = replace(turn, amount=turn.amount or -1, start=token.start)
+        elif word == "little" and (following == "bit" or _is_a_trace(tokens, at)):
+            turn = replace(turn, start=token.start)
         elif (taken := _taken(turn, word)) is not None:
             turn = replace(taken, start=token.start, neither=taken.neither or word in {"neither", "nor"})
-        elif word in words.CLEARLY:
+        elif word in words.CLEARLY or word in words.SLIGHTLY:
             turn = replace(turn, start=token.start)
         elif word not in words.FILLERS and word not in words.VERBS and word not in {"a", "b"}:
             break
@@ -271,14 +277,9 @@ def relation_of(term: Term, turn: Turn, side: Subject, said: str, *, wished: boo
         sign = -sign
     if side == "both":
         if term.form == "adjective" and term.fault is not None and not turn.degree:
-            return ("present" if sign == _having(term) else "absent"), True
+            return ("present" if sign == term.sign else "absent"), True
         return "alike", True
     return ("more" if sign > 0 else "less"), False
-
-
-def _having(term: Term) -> int:
-    """The sign of a term when the fault that it belongs to is there."""
-    return term.sign
 
 
 def _direction(term: Term, turn: Turn, said: str) -> int | None:
@@ -288,11 +289,10 @@ def _direction(term: Term, turn: Turn, said: str) -> int | None:
         return term.sign * denied * (turn.degree if turn.degree < 0 else 1)
     assert term.quantity is not None
     better = -1 if QUANTITIES[term.quantity].better == "less" else 1
-    better *= term.sign if term.sign < 0 else 1
     if turn.degree:
         return term.sign * denied * turn.degree
     if turn.quality:
-        return None if said in _AS_A_WHOLE else better * term.sign * denied * turn.quality
+        return None if said in _AS_A_WHOLE else better * denied * turn.quality
     if turn.amount:
         return term.sign * denied * turn.amount
     if turn.negative or turn.scarcely:

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 from redaes.evidence.claims import CheckedClaim, Claim, Status
 from redaes.evidence.faults import FAULTS, Fault
 from redaes.evidence.quantities import QUANTITIES, Quantity
 from redaes.evidence.records import PLACES, PairEvidence, Place, Registration
-from redaes.evidence.turning_words import says_clearly
+from redaes.evidence.turning_words import says_clearly, says_slightly
 from redaes.evidence.values import decided, is_off, pair_of
 
 MIN_POINTS = 30
 MIN_SHOWN = 0.5
 """A registration of fewer points, or of less of either frame, is weak: it supports, and contradicts nothing."""
 
-CROP_FLOOR, CROP_VISIBLE = 2.0, 5.0
-"""Percent of the other's frame that a picture leaves out: the noise floor, and what one sees."""
+CROP_FLOOR = 2.0
+"""Percent of the other's frame that a picture leaves out: the noise floor."""
 
 STRETCH_FLOOR = 1.0
 """Percent by which shapes are wider or narrower: the noise floor."""
@@ -37,6 +38,16 @@ DARK, BRIGHT = 35.0, 70.0
 WEAK = frozenset({"unevenness"})
 """Quantities that a scene has of its own, and that an edit the other way lowers: they support a visible difference, and
 contradict nothing."""
+
+CASTS = ("cast_warm", "cast_cool", "cast_green", "cast_magenta")
+BESIDE: Mapping[str, frozenset[str]] = {
+    **dict.fromkeys(CASTS, frozenset({"cast"})),
+    "motion_blur": frozenset({"sharpness", "edge_width"}),
+    "banding": frozenset({"noise"}),
+    "pixelation": frozenset({"sharpness"}),
+}
+"""Quantities that go with a fault, and by themselves do not show it, as others move them, too: grain is no banding, a
+blur is no coarse pixels, and a cast is of one colour."""
 
 _GRID: dict[Place, tuple[int, int]] = {place: divmod(number, 3) for number, place in enumerate(PLACES)}
 
@@ -71,7 +82,7 @@ def _values(claim: Claim, fault: Fault, evidence: PairEvidence) -> CheckedClaim:
 
     It is there where the telling one differs its way by the noise floor, or where that one is alike, another differs
     and none visibly contradicts; it is on the other side where the telling one differs the other way, and no other
-    visibly differs its way.
+    visibly differs its way. Of a cast, the picture that is visibly more neutral tells nothing: the other has it.
     """
     own = 0 if claim.side == "A" else 1
     measured = [
@@ -80,23 +91,29 @@ def _values(claim: Claim, fault: Fault, evidence: PairEvidence) -> CheckedClaim:
         if None not in pair_of(evidence, quantity)
     ]
     alone = _alone(claim, fault, evidence, own)
-    if not measured:
+    beside = BESIDE.get(fault.name, frozenset())
+    if not measured or measured[0][2].name in beside:
         return alone or decided(claim, "not_measurable")
     telling = measured[0][0]
     gaps = [((pair[own] or 0.0) - (pair[1 - own] or 0.0)) * way for pair, way, _ in measured]
     margins = [gap / known.noise_floor for gap, (_, _, known) in zip(gaps, measured, strict=True)]
     seen = [gap / known.visible for gap, (_, _, known) in zip(gaps, measured, strict=True)]
-    first, others = margins[0], margins[1:]
+    first = margins[0]
+    others = [margin for margin, (_, _, known) in zip(margins, measured, strict=True) if known.name not in beside][1:]
     if abs(first) < 1 and others and max(others) >= 1 and min(seen) > -1:
         first = max(others)
+    if fault.name in CASTS and first >= 1 and min(seen) <= -1:
+        return decided(claim, "not_measurable", telling, first)
     # The colour of a cast is what tells it: a strong cast of another colour does not make up for it.
     excused = fault.factor != "colour" and max(seen[1:], default=0.0) >= 1
     if fault.shown_by[0][0] in WEAK:
         towards = seen[0] if claim.relation in {"present", "more"} else -seen[0]
         return decided(claim, "supported" if towards >= 1 else "not_measurable", telling, towards)
     if claim.relation in {"present", "more"}:
-        if first >= 1 and max(seen) < 1 and says_clearly(claim.text) and alone is None:
-            return decided(claim, "not_measurable", telling, first)  # it is there, but it is not strong
+        # More of it is a difference; that it is there at all is to be seen, unless only a trace of it is claimed.
+        to_be_seen = says_clearly(claim.text) if claim.relation == "more" else not says_slightly(claim.text)
+        if first >= 1 and max(seen) < 1 and to_be_seen and alone is None:
+            return decided(claim, "not_measurable", telling, first)
         if first >= 1:
             return decided(claim, "supported", telling, first)
         if first <= -1 and not excused:
@@ -136,15 +153,24 @@ def _alone(claim: Claim, fault: Fault, evidence: PairEvidence, own: int) -> Chec
     value, known = pair[own], QUANTITIES[told]
     if value is None:
         return None
-    other = pair[1 - own]
-    as_much = other is not None and abs(abs(value) - abs(other)) < known.noise_floor
-    if abs(value) >= known.visible and as_much and claim.relation != "absent" and says_clearly(claim.text):
-        return None  # the other has as much: nothing that stands out in one of the two
+    if _is_in_both(pair, known) and claim.relation != "absent" and says_clearly(claim.text):
+        return None  # nothing that stands out in one of the two
     if abs(value) >= known.visible:
         return _told(claim, pair, abs(value) / known.noise_floor, holds=claim.relation == "present")
     if abs(value) <= known.noise_floor:
         return _told(claim, pair, 1.0, holds=claim.relation == "absent")
     return None
+
+
+def _is_in_both(pair: tuple[float | None, float | None], known: Quantity) -> bool:
+    """Whether both pictures have as much of a quantity, and so that one sees it."""
+    a, b = pair
+    return (
+        a is not None
+        and b is not None
+        and max(abs(a), abs(b)) >= known.visible
+        and (abs(abs(a) - abs(b)) < known.noise_floor)
+    )
 
 
 def _told(claim: Claim, pair: tuple[float | None, float | None], margin: float, *, holds: bool) -> CheckedClaim:
@@ -300,6 +326,9 @@ def _changes(claim: Claim, fault: Fault, evidence: PairEvidence) -> CheckedClaim
     by_values = _values(claim, fault, evidence) if fault.shown_by else decided(claim, "not_measurable")
     own = [change for change in evidence.changes if change.side == claim.side]
     untold = [change for change in evidence.changes if change.side is None]
+    told = fault.shown_by[0][0] if fault.shown_by else None
+    if told in ABSOLUTE and not own and _is_in_both(pair_of(evidence, told), QUANTITIES[told]):
+        return decided(claim, "not_measurable", by_values.measured)  # a sign in the scene, or laid over both
     is_there = claim.relation in {"present", "more"}
     if not is_there:
         if by_values.status != "not_measurable":

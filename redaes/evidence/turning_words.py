@@ -39,7 +39,7 @@ FILLERS = word_set(
     "visible noticeable evident heavy serious severe slight mild subtle strong overly extremely fairly pretty "
     "relatively perceptibly perfectly partly partially faint unpleasant apparent distracting clear ugly large "
     "small big semi transparent light moderate considerable substantial significant massive subject's image's "
-    "overall fine image picture photo level levels amount amounts lot lots by in on at both photograph images "
+    "fine image picture photo level levels amount amounts lot lots by in on at both photograph images "
     "pictures photos photographs 's this that these those all fully about roughly lightly heavily badly "
     "strongly altogether otherwise only either such more-or-less not-so digital general full total plain "
     "virtually essentially effectively"
@@ -60,8 +60,18 @@ CLEARLY = word_set(
     "pronounced massive clear significant"
 )
 """Words that claim a difference which nobody could miss."""
+SLIGHTLY = word_set(
+    "slightly slight faintly faint mildly mild subtle marginally marginal somewhat modest minor lightly touch bit "
+    "little shade"
+)
+"""Words that claim no more than a trace."""
 
 
 def says_clearly(text: str) -> bool:
     """Whether the words of a statement claim a clear difference."""
     return any(word in CLEARLY for word in text.lower().split())
+
+
+def says_slightly(text: str) -> bool:
+    """Whether the words of a statement claim a trace only."""
+    return any(word in SLIGHTLY for word in text.lower().split())

@@ -250,6 +250,19 @@ def test_a_fault_that_is_called_strong_is_confirmed_only_where_one_sees_it() -> 
     assert found("A suffers from strong overexposure.", evidence(brightness=(63.0, 52.0))) == "supported"
 
 
+def test_that_a_fault_is_there_is_confirmed_only_where_one_sees_it_or_a_trace_is_claimed() -> None:
+    floor, visible = QUANTITIES["warmth"].noise_floor, QUANTITIES["warmth"].visible
+    near, apart = evidence(warmth=(1.1 * floor, 0.0)), evidence(warmth=(1.1 * visible, 0.0))
+    for amount in ("an", "a faint", "a slight"):
+        assert found(f"A has {amount} orange cast.", apart) == "supported"
+    assert found("A has an orange cast.", near) == "not_measurable"
+    assert found("A has a slight orange cast.", near) == "supported"
+    assert found("A is warmer.", near) == "supported"  # a comparison claims no more than a difference
+    assert found("B has an orange cast.", near) == "contradicted side"
+    claim = Claim(text="more haze", start=0, end=9, side="A", relation="more", quantity="haze", fault="haze")
+    assert check([claim], evidence(haze=(12.0, 10.0))).checked[0].status == "supported"
+
+
 def test_figures_that_make_a_difference_of_none() -> None:
     near = evidence(brightness=(64.0, 61.0))  # each figure is within a fifth
     assert found("A is brighter: brightness 70 against 53.", near) == "contradicted figure"
@@ -262,6 +275,122 @@ def test_faults_that_scenes_differ_in_are_not_told_from_two_scenes() -> None:
     statuses = [one.status for one in check(claims, known, unrelated=True).checked]
     assert statuses == ["not_measurable", "not_measurable", "supported", "supported", "supported"]
     assert {one.status for one in check(claims, known).checked} == {"supported"}
+
+
+@pytest.mark.parametrize(
+    ("name", "beside"),
+    [("cast_cool", "cast"), ("cast_green", "cast"), ("motion_blur", "sharpness"), ("banding", "noise"),
+     ("pixelation", "sharpness")],
+)  # fmt: skip
+def test_what_goes_with_a_fault_does_not_show_it_by_itself(name: str, beside: str) -> None:
+    telling, way = FAULTS[name].shown_by[0][0], dict(FAULTS[name].shown_by)[beside]
+    pair = (90.0, 10.0) if way == "more" else (10.0, 90.0)
+    claim = Claim(text="it", start=0, end=2, side="A", relation="present", quantity=telling, fault=name)
+    for known in (evidence(**{telling: (1.0, 1.0), beside: pair}), evidence(**{beside: pair})):
+        assert check([claim], known).checked[0].status == "not_measurable"
+
+
+def test_another_quantity_shows_a_fault_where_the_telling_one_is_alike() -> None:
+    floor, visible = QUANTITIES["edge_width"].noise_floor, QUANTITIES["edge_width"].visible
+    for rise, expected in ((1.1 * visible, "supported"), (0.9 * floor, "not_measurable")):
+        assert found("A is out of focus.", evidence(sharpness=(40.0, 41.0), edge_width=(2 + rise, 2.0))) == expected
+    # What the telling quantity denies is no fault of the picture, unless another visibly differs its way.
+    assert found("A is out of focus.", evidence(sharpness=(60.0, 40.0), edge_width=(2.0, 2.0))) == "contradicted side"
+    torn = evidence(sharpness=(60.0, 40.0), edge_width=(2 + 2 * visible, 2.0))
+    assert found("A is out of focus.", torn) == "not_measurable"
+    # One that visibly denies it outweighs one that shows it.
+    split = evidence(brightness=(50.0, 50.0), haze=(40.0, 40.0), clipped_highlights=(9.0, 0.0))
+    assert found("A is overexposed.", split) == "supported"
+    veiled = evidence(contrast=(20.0, 20.0), dynamic_range=(90.0, 70.0), haze=(50.0, 40.0))
+    assert found("A shows a loss of contrast.", veiled) == "not_measurable"
+
+
+def test_the_more_neutral_picture_has_no_cast_though_the_other_is_of_the_opposite_colour() -> None:
+    warmed = evidence(warmth=(19.0, 2.0), cast=(16.0, 2.0))
+    assert found("A has an orange cast.", warmed) == "supported"
+    assert found("B has a blue cast.", warmed) == "not_measurable"
+    assert found("B has no blue cast.", warmed) == "not_measurable"
+
+
+def test_lettering_that_both_show_tells_of_neither() -> None:
+    sign = evidence(SAME_VIEW, lettering=(3.0, 3.2))
+    for text in ("B shows a watermark.", "A has a date stamp.", "A has no watermark."):
+        assert found(text, sign) == "not_measurable"
+    assert found("A shows a watermark.", evidence(SAME_VIEW, lettering=(9.0, 3.2))) == "supported"
+
+
+def test_a_weak_registration_contradicts_nothing() -> None:
+    lies = SAME_VIEW.model_copy(
+        update={"n_points": 8, "rotation_deg": -4.1, "shown_of_first": 0.6, "stretch": 1.1, "scale": 1.3}
+    )
+    for text in (
+        "B is mirrored.",
+        "B looks stretched.",
+        "A has a tighter crop.",
+        "B leaves out 80 % of what A takes in.",
+        "Measured against A, B is squeezed sideways by 9 %.",
+        "Laid over A, B is turned by 9.0 degrees.",
+    ):
+        assert "contradicted" not in found(text, evidence(lies)), text
+        assert "contradicted" in found(text, evidence(lies.model_copy(update={"n_points": 400}))) or "stretched" in text
+    level = evidence(lies.model_copy(update={"rotation_deg": 0.0}), tilt=(None, 0.1))
+    assert found("A is tilted.", level) == "not_measurable"
+
+
+def test_views_that_are_not_turned_are_said_to_be_turned() -> None:
+    assert found("Laid over A, B is turned by 4.0 degrees.", evidence(SAME_VIEW)) == "contradicted absent"
+
+
+def test_a_level_picture_that_the_other_is_turned_against() -> None:
+    turned = SAME_VIEW.model_copy(update={"rotation_deg": 3.0})
+    assert found("A is level.", evidence(turned, tilt=(None, 0.1))) == "contradicted absent"
+    assert found("A is level.", evidence(SAME_VIEW, tilt=(None, 0.1))) == "supported"
+    assert found("A is tilted.", evidence(turned, tilt=(None, 2.0))) == "not_measurable"  # the other is not level
+    assert found("A is tilted by 9 degrees.", evidence(turned, tilt=(None, None))) == "not_measurable"
+
+
+def test_faults_of_both() -> None:
+    visible = QUANTITIES["noise"].visible
+    assert found("Both suffer from grain.", evidence(noise=(1.0 + 2.1 * visible, 1.0))) == "contradicted side"
+    assert found("Both suffer from grain.", evidence(noise=(1.0 + 1.9 * visible, 1.0))) == "not_measurable"
+    assert found("Neither has blown highlights.", evidence(clipped_highlights=(0.1, 0.2))) == "supported"
+    assert found("Both have blown highlights.", evidence(clipped_highlights=(0.1, 5.0))) == "contradicted side"
+    assert found("Both have blown highlights.", evidence(clipped_highlights=(1.0, 5.0))) == "not_measurable"
+
+
+def test_what_an_own_value_between_floor_and_visible_leaves_open() -> None:
+    middle = (QUANTITIES["tilt"].noise_floor + QUANTITIES["tilt"].visible) / 2
+    assert found("A is tilted.", evidence(tilt=(middle, middle))) == "not_measurable"
+    assert found("A is level.", evidence(tilt=(middle, middle))) == "not_measurable"
+
+
+def test_strong_overexposure_of_two_bright_pictures_may_be_in_both() -> None:
+    assert found("A suffers from strong overexposure.", evidence(brightness=(80.0, 80.1))) == "not_measurable"
+    assert found("A suffers from strong overexposure.", evidence(brightness=(60.0, 60.1))) == "contradicted absent"
+
+
+def test_a_figure_is_wrong_by_more_than_a_fifth_and_by_more_than_the_floor() -> None:
+    for quoted, expected in ((59.0, "supported"), (61.0, "contradicted figure"), (39.0, "contradicted figure")):
+        assert found(f"A's brightness is {quoted}.", evidence(brightness=(50.0, 9.0))) == expected
+    for quoted, expected in ((0.55, "supported"), (0.75, "contradicted figure")):  # the floor is half a step of L*
+        assert found(f"A's noise is {quoted}.", evidence(noise=(0.1, 0.1))) == expected
+    for quoted, expected in ((4.7, "supported"), (5.0, "contradicted figure")):
+        turned = SAME_VIEW.model_copy(update={"rotation_deg": 4.0})
+        assert found(f"Laid over A, B is turned by {quoted} degrees.", evidence(turned)) == expected
+    for quoted, expected in ((42.0, "supported"), (55.0, "contradicted figure")):
+        cut = SAME_VIEW.model_copy(update={"shown_of_first": 0.6})
+        assert found(f"B leaves out {quoted} % of what A takes in.", evidence(cut)) == expected
+
+
+def test_figures_that_say_the_same_of_both_make_them_alike() -> None:
+    known = evidence(brightness=(64.0, 63.0))
+    assert found("Brightness 64 in A and 63 in B: the light is alike.", known) == "supported"
+
+
+def test_what_only_one_of_two_pictures_was_measured_for_is_not_compared() -> None:
+    for noise in ((6.0, None), (None, 6.0)):
+        for text in ("A is noisier than B.", "B is noisier.", "The noise is alike.", "Both suffer from grain."):
+            assert found(text, evidence(noise=noise)) == "not_measurable"
 
 
 # --- How the views lie -----------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from redaes.datagen.editors.embedded import OPERATIONS
 from redaes.datagen.rationales.symptoms import SYMPTOMS, named
-from redaes.evidence import faults
+from redaes.evidence import faults, lexicon
 from redaes.evidence.claims import Claim
 from redaes.evidence.extraction import MAX_CHARACTERS, extract
 from redaes.evidence.fault_words import WORDS
@@ -59,6 +59,13 @@ def test_every_word_of_the_registry_is_read(name: str) -> None:
                     claim = one(text)
                     found = (claim.side, claim.relation, claim.quantity, claim.stated)
                     assert found == (side, relation, name, stated), text
+
+
+def test_a_word_of_the_registry_stands_in_no_other_list() -> None:
+    registry = {term.pattern for term in lexicon._registry()}
+    others = [branch for term in lexicon._CRITICS for branch in lexicon._branches(term.pattern)]
+    assert registry.isdisjoint(others)
+    assert len(others) == len(set(others))
 
 
 def test_a_fault_has_one_entry() -> None:
@@ -122,6 +129,12 @@ def test_a_claim_points_at_its_words() -> None:
     assert "6.0 against 0.9" in noise.text
     assert watermark.text == "watermark"
     assert (watermark.side, watermark.place) == ("B", "upper left")
+
+
+def test_a_claim_holds_the_words_that_say_how_much() -> None:
+    for amount in ("slight", "faint", "minor", "strong", "clear"):
+        assert one(f"A shows a {amount} haze.").text == f"{amount} haze"
+    assert one("A is a little overexposed.").text == "little overexposed"
 
 
 def test_curly_apostrophes_and_odd_blanks_are_read_alike() -> None:
@@ -224,6 +237,10 @@ def test_words_in_random_order_take_no_longer() -> None:
         ("B is too dark; the first, by contrast, is sharp.", [
             ("B", "present", "brightness", None), ("A", "more", "sharpness", None),
         ]),
+        ("A is a little overexposed.", [("A", "present", "brightness", None)]),
+        ("B shows a little bit of grain.", [("B", "present", "noise", None)]),
+        ("B shows only a little grain.", [("B", "less", "noise", None)]),
+        ("B shows little grain.", [("B", "less", "noise", None)]),
         ("Both suffer from noise, but it's worse in A.", [
             ("both", "present", "noise", None), ("A", "more", "noise", None),
         ]),
