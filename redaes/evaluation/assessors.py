@@ -484,9 +484,11 @@ class EndpointPairs(_Servers):
     def answer(self, questions: Sequence[Question]) -> list[Answer]:
         """Mean stated differences of the orders that answered; a failure has the reason of each order."""
         requests = []
-        measured = [Measuring(*(shown.loaded for shown in question.pictures), from_file) for question in questions]
-        for question, measuring in zip(questions, measured, strict=True):
-            first, second = (SentPicture(shown.loaded.image) for shown in question.pictures)
+        measured = []
+        for question in questions:
+            loaded, other = (shown.loaded for shown in question.pictures)
+            measured.append(measuring := Measuring(loaded, other, from_file))
+            first, second = SentPicture(loaded.image), SentPicture(other.image)
             asked = with_evidence(self._prompt, measuring)
             for prompt, pictures in ((asked["forward"], (first, second)), (asked["swapped"], (second, first))):
                 requests.append(
