@@ -23,7 +23,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from redaes import nano
 from redaes.backends.local import LocalBackend
 from redaes.evaluation import benchmarks
 from redaes.evaluation.assessors import BASELINES, Answer, Assessor, LocalPairs, Question, make_baseline
@@ -34,6 +33,7 @@ from redaes.evaluation.benchmarks.red import RED, probability_of
 from redaes.evaluation.comparison import Change, compare
 from redaes.evaluation.report import cell
 from redaes.evaluation.runner import Results, Spec, read_predictions, read_timing, run_assessor
+from redaes.models import nano
 from redaes.records import load_pairs, write_atomically, write_json
 from redaes.types import Split
 

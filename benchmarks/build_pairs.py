@@ -28,9 +28,9 @@ from PIL import Image, ImageOps
 from redaes.datagen.editors.embedded import apply_edit
 from redaes.datagen.judges import visible_difference
 from redaes.datagen.judges.cover import covered
-from redaes.datagen.measured import MIN_LOSS, might_improve
-from redaes.datagen.members import JPEG_QUALITY
+from redaes.datagen.parametric_groups import MIN_LOSS, might_improve
 from redaes.datagen.plan import PlannedEdit, plan_view
+from redaes.datagen.ranking_group import JPEG_QUALITY
 from redaes.datagen.rationales import Seen, look, write_rationale
 from redaes.datagen.severity import COVERING, severity
 from redaes.datagen.sources import Source, curate
@@ -42,7 +42,7 @@ MAX_SIDE = 256
 BUILD = """
 import json, resource, sys, time
 from pathlib import Path
-from redaes.datagen.members import Settings
+from redaes.datagen.ranking_group import Settings
 from redaes.datagen.pipeline import build
 if __name__ == "__main__":
     photographs, out, views, workers = sys.argv[1].split("|"), Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])

@@ -16,7 +16,7 @@ from pathlib import Path
 import choix
 import numpy as np
 
-from redaes.finegrained.calibration import PSEUDO_COUNT, Votes, calibrate, read_csv
+from redaes.datagen.series.votes import PSEUDO_COUNT, Votes, calibrate, read_csv
 
 
 def _reference(votes: list[Votes], names: list[str], pseudo_count: float) -> np.ndarray:

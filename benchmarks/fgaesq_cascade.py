@@ -27,13 +27,13 @@ from pathlib import Path
 
 import numpy as np
 
-from redaes.finegrained.cascade import Judge, cascade
-from redaes.finegrained.difftoken import seeded
-from redaes.finegrained.scorer import FineGrainedScorer
-from redaes.finegrained.series import Series, read_series
 from redaes.images import load_image
 from redaes.metrics import Interval, bootstrap, paired_bootstrap
+from redaes.models.fgaesq.difftoken import seeded
+from redaes.models.fgaesq.scorer import FineGrainedScorer
 from redaes.ranking import components, fit_potential
+from redaes.ranking.cascade import Judge, cascade
+from redaes.series_records import Series, read_series
 
 Item = tuple[Path, float]
 """A picture's file and its true score."""

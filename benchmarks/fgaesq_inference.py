@@ -26,13 +26,13 @@ import torch
 from PIL import Image
 from skimage.metrics import structural_similarity
 
-from redaes.finegrained import difftoken
-from redaes.finegrained.difftoken import BLOCK, PATCH, TokenSettings
-from redaes.finegrained.losses import expected_score
-from redaes.finegrained.model import FGAesQ, ModelSettings
-from redaes.finegrained.scorer import FineGrainedScorer
-from redaes.finegrained.tiny import TINY_TOKENS
 from redaes.images import IMAGE_SUFFIXES, LoadedImage, load_image
+from redaes.models.fgaesq import difftoken
+from redaes.models.fgaesq.difftoken import BLOCK, PATCH, TokenSettings
+from redaes.models.fgaesq.losses import expected_score
+from redaes.models.fgaesq.network import FGAesQ, ModelSettings
+from redaes.models.fgaesq.scorer import FineGrainedScorer
+from redaes.models.fgaesq.tiny_clip import TINY_TOKENS
 
 MODELS = {
     "tiny": (

@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from PIL import Image
 
-from redaes.finegrained.difftoken import TokenSettings, n_patches, pair_tokens, single_tokens
-from redaes.finegrained.model import FGAesQ, ModelSettings
 from redaes.images import LoadedImage, content_id
+from redaes.models.fgaesq.difftoken import TokenSettings, n_patches, pair_tokens, single_tokens
+from redaes.models.fgaesq.network import FGAesQ, ModelSettings
 from redaes.types import ImageRef
 
 VIT_B_16 = {

@@ -6,7 +6,7 @@ FOLDER... hold photographs; 15 % of them are held out as the dataset builder doe
 that the embedded language model has not seen them either. First a small CLIP learns to match pictures with captions
 of what is wrong with them; then every variant starts from it. Variants differ in one part each: without DiffToken
 every picture is seen alone; without CTAlign or RankReg that loss has no weight. All share data, seed and steps.
-Series are synthetic (`redaes.finegrained.synthetic`): one photograph made worse step by step; nobody judged them. A
+Series are synthetic (`redaes.datagen.series.synthetic`): one photograph made worse step by step; nobody judged them. A
 run that is started again goes on where it stopped.
 
 Intervals: 95 %, resampling photographs with all their series. Chance: expected value of a random order.
@@ -29,18 +29,18 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
+from redaes.datagen.series.synthetic import FAULTS, SyntheticSeries, make_series, write_series
 from redaes.datagen.sources import Source, curate
-from redaes.evaluation.series import best_found, chance_series_accuracy, series_srcc
-from redaes.finegrained.difftoken import MEAN, STD
-from redaes.finegrained.scorer import FineGrainedScorer
-from redaes.finegrained.series import CATEGORIES, Series, read_series
-from redaes.finegrained.synthetic import FAULTS, SyntheticSeries, make_series, write_series
-from redaes.finegrained.texts import comparative_text
-from redaes.finegrained.tiny import TINY_TOKENS, build_tiny_clip
-from redaes.finegrained.training import FineGrainedArguments, run_fgaesq
+from redaes.evaluation.series_measures import best_found, chance_series_accuracy, series_srcc
 from redaes.images import load_image
 from redaes.metrics import Interval, bootstrap, pair_accuracy, pair_f1, paired_bootstrap
+from redaes.models.fgaesq.difftoken import MEAN, STD
+from redaes.models.fgaesq.scorer import FineGrainedScorer
+from redaes.models.fgaesq.texts import comparative_text
+from redaes.models.fgaesq.tiny_clip import TINY_TOKENS, build_tiny_clip
 from redaes.records import read_json, write_json
+from redaes.series_records import CATEGORIES, Series, read_series
+from redaes.training.fgaesq import FineGrainedArguments, run_fgaesq
 from redaes.training.setup import claim_folder, run_trainer
 from redaes.types import FACTORS
 

@@ -22,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
-from redaes.datagen.members import Stored
+from redaes.datagen.ranking_group import Stored
 from redaes.evidence.checking import check
 from redaes.evidence.claims import Claim
 from redaes.evidence.extraction import extract

@@ -38,7 +38,7 @@ import httpx
 import numpy as np
 from PIL import Image
 
-from redaes import nano, prompts
+from redaes import prompts
 from redaes.answers import WINNER_PREFIX
 from redaes.assessor import Assessor
 from redaes.backends.base import Backend, Request
@@ -47,6 +47,7 @@ from redaes.backends.local import LocalBackend
 from redaes.backends.server import ServerBackend
 from redaes.datagen.editors.embedded import OPERATIONS, apply_edit
 from redaes.images import LoadedImage, data_url, decode_image
+from redaes.models import nano
 from redaes.serving.vllm import Served, VllmServer
 
 CHOICES = (" A", " B", " tie")

@@ -26,7 +26,7 @@ from redaes.datagen.editors.doses import DOSES
 from redaes.datagen.editors.embedded import OPERATIONS, apply_edit
 from redaes.datagen.judges import Reference
 from redaes.datagen.judges.cover import covered
-from redaes.datagen.members import resized
+from redaes.datagen.ranking_group import resized
 from redaes.datagen.severity import ARGUED, ARGUED_STRENGTHS, COUNTERPARTS, COVERING, Curve, points_of
 
 STRENGTHS = tuple(round(0.1 * n, 1) for n in range(1, 11))

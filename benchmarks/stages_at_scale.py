@@ -87,7 +87,7 @@ def build(folder: Path, shape: dict[str, dict[str, Any]]) -> None:
     """Write the model with random weights, in bfloat16, and a processor with the embedded model's vocabulary."""
     import torch
 
-    from redaes import nano
+    from redaes.models import nano
     from redaes.torchvision_compat import make_torchvision_importable
 
     make_torchvision_importable()
@@ -145,7 +145,7 @@ def meter(result: Path) -> Any:
     import torch
     from transformers import TrainerCallback
 
-    from redaes.training.pictures import vision_tower
+    from redaes.training.vision_cache import vision_tower
 
     class Meter(TrainerCallback):
         def on_train_begin(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:

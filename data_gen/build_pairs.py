@@ -25,7 +25,7 @@ from redaes.records import read_yaml
 
 def parse_args(argv: Sequence[str]) -> argparse.Namespace:
     """The command line; options that were not given are None, because a recipe may give them."""
-    default = defaults_of("redaes.datagen.members:Settings")
+    default = defaults_of("redaes.datagen.ranking_group:Settings")
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument(
         "photographs",
@@ -56,8 +56,8 @@ def main(args: argparse.Namespace) -> None:
     if args.config is not None:
         read_yaml(args.config)
     with importing("edit"):
+        from redaes.datagen.build_recipe import make_recipe
         from redaes.datagen.commands import build_dataset
-        from redaes.datagen.recipe import make_recipe
 
     build_dataset(args.photographs, args.out, make_recipe(args.config, vars(args)))
 

@@ -59,10 +59,10 @@ def main(args: argparse.Namespace) -> None:
         if place is not None:
             check_exists(place)
     check_writable(args.out)
-    from redaes.finegrained import candidates
-    from redaes.finegrained.building import BuildSettings, build
-    from redaes.finegrained.calibration import read_votes
-    from redaes.finegrained.refinement import Check
+    from redaes.datagen.series import candidates
+    from redaes.datagen.series.building import BuildSettings, build
+    from redaes.datagen.series.refinement import Check
+    from redaes.datagen.series.votes import read_votes
 
     if not (args.natural or args.aigc or args.cropping):
         from redaes.samples import sample_photographs
@@ -73,12 +73,12 @@ def main(args: argparse.Namespace) -> None:
     found.append(candidates.cropping(args.cropping, n=args.crops, seed=args.seed))
     checks: list[Check] = []
     if args.alignment is not None:
-        from redaes.finegrained.checks import Alignment
+        from redaes.datagen.series.model_checks import Alignment
 
         checks.append(Alignment(args.alignment, args.least_alignment))
     if args.plausibility is not None:
         from redaes.backends.endpoint import Endpoint
-        from redaes.finegrained.checks import Plausibility
+        from redaes.datagen.series.model_checks import Plausibility
 
         endpoint = Endpoint(args.plausibility, args.plausibility_model, cache=args.out / "work" / "answers")
         checks.append(Plausibility(endpoint))

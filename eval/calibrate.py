@@ -21,12 +21,12 @@ from redaes.early_checks import check_adapter, check_exists, check_model, check_
 from redaes.errors import InputError, importing, run_door
 
 with importing("eval"):
-    from redaes import nano
     from redaes.assessor import Assessor, known_mode
     from redaes.backends.temperatures import Temperature, write_temperatures
     from redaes.evaluation.benchmarks.base import read_rows
     from redaes.evaluation.confidence import Group, Judged, ceiling_of, fit_temperature, group_of, half_of
     from redaes.images import load_image
+    from redaes.models import nano
     from redaes.prompts import Mode
     from redaes.records import write_json
 

@@ -27,7 +27,7 @@ from redaes.early_checks import check_adapter, check_dataset, check_exists, chec
 from redaes.errors import InputError, importing, run_door
 
 with importing("eval"):
-    from redaes import nano, prompts
+    from redaes import prompts
     from redaes.assessor import Assessor, check_samples
     from redaes.backends.endpoint import Endpoint
     from redaes.evaluation.rationale_judge import judge_rationales, make_duels
@@ -37,6 +37,7 @@ with importing("eval"):
     from redaes.evaluation.truth import RationaleTruth, check_results, rationale_truth
     from redaes.heldout import CHUNK_PAIRS, HeldOut, fast_outcomes, place_drawn, put_together, reasoned_of
     from redaes.lenient import known_reader
+    from redaes.models import nano
     from redaes.records import PairRecord, picture_of, read_json, read_records, write_atomically, write_json
     from redaes.types import Sampling
 

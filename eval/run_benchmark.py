@@ -21,7 +21,7 @@ from redaes.errors import InputError, importing, run_door
 with importing("eval"):
     from redaes.evaluation.assessors import ASSESSORS
     from redaes.evaluation.commands import list_benchmarks, parse_options, parse_shard, run_benchmark
-    from redaes.evaluation.recipe import make_spec
+    from redaes.evaluation.eval_recipe import make_spec
 
 
 def parse_args(argv: Sequence[str]) -> argparse.Namespace:

@@ -20,15 +20,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from redaes import nano
 from redaes.assessing.words import printable
 from redaes.errors import BackendError, ImageError, InputError, MissingDependency, ParseError, RedaesError
+from redaes.models import nano
 
 if TYPE_CHECKING:
     from redaes.assessor import Result
     from redaes.backends.base import Backend
-    from redaes.series.folder import Summary
-    from redaes.series.rankers import Ranker
+    from redaes.culling.folder import Summary
+    from redaes.culling.rankers import Ranker
 
 FGAESQ = "fgaesq"
 """As --model of ``redaes rank``: the series ranker in place of a language model."""
@@ -224,8 +224,8 @@ def rank(
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+        from redaes.culling.folder import rank_folder
         from redaes.images import list_images
-        from redaes.series.folder import rank_folder
 
         _check_ranker(model, mode=mode, adapter=adapter, weights=weights, judge=judge, one_order=one_order)
         list_images(folder, recursive=True)  # what costs little is checked before a model is loaded
@@ -428,7 +428,7 @@ def evaluate(
     given = {**locals(), "data": data_}
     with _errors_reported(as_json=False):
         from redaes.evaluation.commands import list_benchmarks, parse_options, parse_shard, run_benchmark
-        from redaes.evaluation.recipe import make_spec
+        from redaes.evaluation.eval_recipe import make_spec
 
         if list_:
             list_benchmarks()
@@ -467,8 +467,8 @@ def data_build(
     """Build pairs from photographs, or go on with a build that was stopped."""
     given = {name: value for name, value in locals().items() if name not in ("photographs", "out", "config")}
     with _errors_reported(as_json=False):
+        from redaes.datagen.build_recipe import make_recipe
         from redaes.datagen.commands import build_dataset
-        from redaes.datagen.recipe import make_recipe
 
         build_dataset(photographs or [], out, make_recipe(config, given), push_to=push_to_hub)
 
@@ -569,12 +569,12 @@ def _ranker(
 ) -> Ranker:
     """What the checked options of ``redaes rank`` ask for."""
     from redaes.assessor import Assessor, Orders, known_mode
-    from redaes.series.rankers import Cascaded, Comparing, FineGrained
+    from redaes.culling.rankers import Cascaded, Comparing, FineGrained
 
     orders: Orders = "random" if one_order else "both"
     scorer = None
     if weights is not None:
-        from redaes.finegrained.scorer import FineGrainedScorer
+        from redaes.models.fgaesq.scorer import FineGrainedScorer
 
         scorer = FineGrainedScorer.load(weights, device)
         if judge is None:

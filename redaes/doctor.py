@@ -9,8 +9,8 @@ from importlib import metadata
 
 from packaging.requirements import Requirement
 
-from redaes import nano
 from redaes.errors import BackendError, InputError, install_line
+from redaes.models import nano
 
 CORE = ""
 """The name under which what redaes always needs is listed."""

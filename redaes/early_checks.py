@@ -14,8 +14,8 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
-from redaes import nano
 from redaes.errors import InputError, RecordError, TrainingError
+from redaes.models import nano
 from redaes.option_sources import Unreadable, names_of, options_of
 from redaes.records import read_yaml
 

@@ -77,8 +77,8 @@ def ensure_sample_dataset(folder: Path) -> Path:
     """
     if find_spec("datasets") is None:
         raise MissingDependency("datasets", "demo")
-    from redaes.datagen.members import Settings
     from redaes.datagen.pipeline import build
+    from redaes.datagen.ranking_group import Settings
 
     samples = sample_photographs()
     build(

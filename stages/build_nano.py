@@ -28,8 +28,8 @@ def main(args: argparse.Namespace) -> None:
     """Build, and say where."""
     check_dataset(args.data)
     check_writable(args.out)
-    from redaes.nano.builder import build
-    from redaes.nano.corpus import corpus
+    from redaes.models.nano.builder import build
+    from redaes.models.nano.corpus import corpus
 
     build(args.out, corpus(args.data), seed=args.seed)
     print(f"built: {args.out}")

@@ -33,7 +33,7 @@ def main(args: argparse.Namespace) -> None:
     if args.merged is not None:
         check_exists(args.merged)
     with importing("train"):
-        from redaes.training.checks import check_result
+        from redaes.training.result_checks import check_result
 
     checks = check_result(args.final, args.data, n_pairs=args.pairs, merged=args.merged)
     for check in checks:

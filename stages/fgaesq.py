@@ -19,9 +19,9 @@ from redaes.errors import importing, run_door
 if TYPE_CHECKING:
     from transformers import TrainingArguments
 
-    from redaes.finegrained.training import FineGrainedArguments
+    from redaes.training.fgaesq import FineGrainedArguments
 
-CLASSES = ("redaes.finegrained.training:FineGrainedArguments", "transformers:TrainingArguments")
+CLASSES = ("redaes.training.fgaesq:FineGrainedArguments", "transformers:TrainingArguments")
 RECIPE = Path(__file__).with_name("configs") / "fgaesq_tiny.yaml"
 
 
@@ -29,7 +29,7 @@ def parse_args(argv: list[str]) -> tuple[FineGrainedArguments, TrainingArguments
     """The door's and the trainer's arguments; what cannot be right is refused before transformers is imported."""
     check_stage(argv, RECIPE, *CLASSES, about=__doc__)
     with importing("train"):
-        from redaes.finegrained.training import FineGrainedArguments
+        from redaes.training.fgaesq import FineGrainedArguments
         from redaes.training.recipes import parse_with
 
         # isort: split
@@ -41,7 +41,7 @@ def parse_args(argv: list[str]) -> tuple[FineGrainedArguments, TrainingArguments
 def main(arguments: FineGrainedArguments, config: TrainingArguments) -> None:
     """Train, and say where the result is."""
     with importing("train"):
-        from redaes.finegrained.training import run_fgaesq
+        from redaes.training.fgaesq import run_fgaesq
 
     print(f"FGAesQ finished: {run_fgaesq(arguments, config)}")
 

@@ -11,9 +11,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from redaes import nano
 from redaes.backends.base import ADAPTER_CONFIG, revision_of
 from redaes.errors import BackendError
+from redaes.models import nano
 
 RUN_RECORD = "run_record.json"
 """What a stage writes beside its adapter; other people's adapters have none."""

@@ -15,10 +15,10 @@ from typing import Any
 
 import torch
 
-from redaes import nano
 from redaes.backends.chats import one_rendering
 from redaes.backends.preprocessing import TOKENIZER_CONFIG, PictureSize, image_settings
 from redaes.errors import BackendError, MissingDependency
+from redaes.models import nano
 from redaes.torchvision_compat import make_torchvision_importable
 
 

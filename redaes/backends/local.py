@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from redaes import nano
 from redaes.backends.adapters import check_base
 from redaes.backends.base import ADAPTER_CONFIG, Request, base_of, revision_of
 from redaes.backends.chats import one_rendering
@@ -29,6 +28,7 @@ from redaes.backends.sampling import our_sampling
 from redaes.backends.temperatures import Temperature, read_temperatures
 from redaes.errors import BackendError, InputError, PromptError
 from redaes.images import MAX_ASPECT
+from redaes.models import nano
 from redaes.prompts import Prompt
 from redaes.types import Sampling
 

@@ -11,11 +11,11 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from redaes.datagen.build_recipe import Recipe
 from redaes.datagen.export import Format, export
 from redaes.datagen.inspection import inspect
 from redaes.datagen.pipeline import build
 from redaes.datagen.rationale_claims import Statements, check_claims
-from redaes.datagen.recipe import Recipe
 from redaes.datagen.validation import Validation, validate
 from redaes.hub import check_repository, push
 from redaes.samples import sample_photographs
@@ -29,7 +29,7 @@ def build_dataset(photographs: Sequence[Path], out: Path, recipe: Recipe, *, pus
     """Build a RED dataset and print what was kept and what was rejected.
 
     Args:
-        photographs: as :func:`~redaes.datagen.locations.find` takes them; none: the sample photographs.
+        photographs: as :func:`~redaes.datagen.photograph_files.find` takes them; none: the sample photographs.
         out: folder of the dataset.
         recipe: how.
         push_to: dataset on the hub to upload it to; None: nowhere.

@@ -5,8 +5,8 @@ a time: each chunk's Parquet shard is written whole or not at all, followed by a
 with both is done. A run that is interrupted and started again with the same settings redoes only what is missing
 and ends with the same bytes, whichever engine ran it.
 
-How a view's pictures are made and their differences found is in `redaes.datagen.measured`, for the embedded editor, and
-in `redaes.datagen.judged`, for editors that follow instructions and a panel of judges.
+How a view's pictures are made and their differences found is in `redaes.datagen.parametric_groups`, for the embedded
+editor, and in `redaes.datagen.panel_groups`, for editors that follow instructions and a panel of judges.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from filelock import FileLock
 from redaes.datagen.card import write_card
 from redaes.datagen.editors.embedded import EDITOR
 from redaes.datagen.engine import ENGINES
-from redaes.datagen.judged import Crew, Panel, crew_of, make_judged_group, plan_judged_views
 from redaes.datagen.judges.silence import hardly_read
-from redaes.datagen.measured import make_group
-from redaes.datagen.members import Counts, Settings
+from redaes.datagen.panel_groups import Crew, Panel, crew_of, make_judged_group, plan_judged_views
+from redaes.datagen.parametric_groups import make_group
 from redaes.datagen.plan import CROP_SCALE, PlannedEdit, plan_view, read_plan, write_plan
+from redaes.datagen.ranking_group import Counts, Settings
 from redaes.datagen.sources import NO_RULES, Curation, Rules, Scorer, Source, curate
 from redaes.errors import InputError, RecordError, RedaesError
 from redaes.images import MAX_PIXELS, LoadedImage
@@ -160,7 +160,8 @@ def build(
     Of several processes that build the same folder one works and the others wait.
 
     Args:
-        photographs: files, folders, lists, shards and tables, as :func:`~redaes.datagen.locations.find` takes them.
+        photographs: files, folders, lists, shards and tables, as
+            :func:`~redaes.datagen.photograph_files.find` takes them.
         folder: the dataset; created, or continued when made with the same settings and photographs.
         settings: what to make.
         workers: processes, or Ray actors.

@@ -14,7 +14,7 @@ from typing import Protocol, TypeVar
 
 from PIL import Image
 
-from redaes.datagen.locations import Candidate, Cell, Location, Span, find, read_licences
+from redaes.datagen.photograph_files import Candidate, Cell, Location, Span, find, read_licences
 from redaes.errors import ImageError, InputError
 from redaes.images import MAX_PIXELS, LoadedImage, content_id, decode_image, fit_area, hamming, image_size, phash
 from redaes.types import Split
@@ -242,7 +242,7 @@ def curate(
     out, at least one, so that the same files give the same split on every machine.
 
     Args:
-        paths: as :func:`~redaes.datagen.locations.find` takes them.
+        paths: as :func:`~redaes.datagen.photograph_files.find` takes them.
         test_fraction: share of photographs held out, in (0, 1).
         seed: of the split, and of the draw.
         licences: by path, for photographs that lie in a folder without ``LICENCES.csv``.

@@ -22,9 +22,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from redaes import nano
 from redaes.demo.progress import Advance, Steps, claim, in_words
 from redaes.errors import InputError, MissingDependency, RecordError
+from redaes.models import nano
 from redaes.records import PairRecord, data_hash, read_json, read_records, write_atomically, write_json
 from redaes.types import SPLITS, Sampling
 
@@ -196,8 +196,8 @@ def _quieten() -> None:
 
 
 def _build(files: list[Path], credits: dict[Path, str], data: Path, scale: Scale, advance: Advance) -> None:
-    from redaes.datagen.members import Settings
     from redaes.datagen.pipeline import build
+    from redaes.datagen.ranking_group import Settings
 
     settings = Settings(
         views=max(1, min(scale.max_views, round(scale.n_groups / len(files)))),

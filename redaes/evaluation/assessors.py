@@ -42,7 +42,7 @@ from redaes.lenient import known_reader
 from redaes.types import Order, Record, Sampling, Verdict, winner_of
 
 if TYPE_CHECKING:
-    from redaes.finegrained.scorer import FineGrainedScorer
+    from redaes.models.fgaesq.scorer import FineGrainedScorer
 
 Shows = Literal["one", "two", "series"]
 
@@ -748,7 +748,7 @@ Options = Mapping[str, str]
 
 
 def _fine_grained(options: Options, shows: Literal["one", "series"]) -> Assessor:
-    from redaes.finegrained.scorer import FineGrainedScorer
+    from redaes.models.fgaesq.scorer import FineGrainedScorer
 
     folder = Path(_needed(options, "model", "runs/fgaesq"))
     return FineGrained(FineGrainedScorer.load(folder, options.get("device", "cpu")), shows=shows)
@@ -767,8 +767,8 @@ def _server_or_local(options: Options) -> Backend:
 
 
 def _local_backend(options: Options) -> Backend:
-    from redaes import nano
     from redaes.backends.local import LocalBackend
+    from redaes.models import nano
 
     adapter = options.get("adapter")
     return LocalBackend(

@@ -13,7 +13,8 @@ from pydantic import FiniteFloat
 
 from redaes import metrics
 from redaes.errors import InputError
-from redaes.evaluation import resampling, series
+from redaes.evaluation import resampling
+from redaes.evaluation import series_measures as series
 from redaes.evaluation.runner import Results, read_predictions, read_results
 from redaes.evaluation.summary import N_RESAMPLES, SEED, Prediction, SeriesMeasure
 from redaes.records import read_json

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from pydantic import Field, FiniteFloat
 
 from redaes import metrics
-from redaes.evaluation import calibration, series
+from redaes.evaluation import calibration
+from redaes.evaluation import series_measures as series
 from redaes.evaluation.assessors import Given, Shows
 from redaes.evaluation.benchmarks import Loaded
 from redaes.evaluation.benchmarks.base import Picture

@@ -139,8 +139,8 @@ def serve(
     try:
         import uvicorn
 
-        from redaes.serving.front_door import create_app
-        from redaes.serving.guard import LOOPBACK_HOSTS
+        from redaes.serving.admission import LOOPBACK_HOSTS
+        from redaes.serving.app import create_app
     except ImportError as error:
         raise MissingDependency(error.name or "fastapi", "serve") from error
 

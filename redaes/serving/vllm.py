@@ -21,7 +21,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from redaes import nano
 from redaes.backends.adapters import check_base
 from redaes.backends.base import ADAPTER_CONFIG, base_of, revision_of
 from redaes.backends.endpoint import API_KEY_VARIABLE
@@ -35,6 +34,7 @@ from redaes.backends.preprocessing import (
     size_shown,
 )
 from redaes.errors import BackendError, InputError, MissingDependency
+from redaes.models import nano
 from redaes.serving.adapters import check_patches, room_for
 
 LOG = logging.getLogger("redaes.serving")

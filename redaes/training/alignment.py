@@ -19,11 +19,7 @@ from redaes import prompts
 from redaes.answers import SCORE_CHOICES, SCORE_PREFIX, WINNER_PREFIX
 from redaes.errors import TrainingError
 from redaes.records import PairRecord, load_pairs, record_of, without_operations
-from redaes.training.checkpoints import ExactCheckpoints
-from redaes.training.defaults import ALIGNMENT, refuse_what_spoils
-from redaes.training.formatting import MODES, chat_text
-from redaes.training.groups import ShuffledGroups
-from redaes.training.losses import (
+from redaes.training.alignment_losses import (
     antisymmetry_loss,
     expected_score,
     fidelity_loss,
@@ -31,7 +27,10 @@ from redaes.training.losses import (
     target_probability,
     thurstone_probability,
 )
-from redaes.training.pictures import LookedAtOnce, Pictures, vision_tower
+from redaes.training.checkpoints import ExactCheckpoints
+from redaes.training.defaults import ALIGNMENT, refuse_what_spoils
+from redaes.training.formatting import MODES, chat_text
+from redaes.training.group_batches import ShuffledGroups
 from redaes.training.rows import Needs, check_rows
 from redaes.training.setup import (
     StageArguments,
@@ -42,6 +41,7 @@ from redaes.training.setup import (
     training_dtype,
 )
 from redaes.training.validated import ValidatedTrainer, prepare
+from redaes.training.vision_cache import LookedAtOnce, Pictures, vision_tower
 from redaes.types import TAU
 
 

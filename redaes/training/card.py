@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
-from redaes import nano
+from redaes.models import nano
 from redaes.training.lora_reach import describe
 
 SETTINGS = (

@@ -30,9 +30,8 @@ from redaes.rewards.trl import MEASURED, observations, reward_functions
 from redaes.training.checkpoints import ExactCheckpoints
 from redaes.training.completion_pages import write_page
 from redaes.training.defaults import SAMPLING, refuse_what_spoils
-from redaes.training.groups import GroupSampler, check_batch
+from redaes.training.group_batches import GroupSampler, check_batch
 from redaes.training.measuring import measure_training_pairs
-from redaes.training.pictures import LookedAtBefore, vision_tower
 from redaes.training.ranking_rows import groups_of, ranking_dataset
 from redaes.training.rows import Needs, check_rows
 from redaes.training.setup import (
@@ -44,6 +43,7 @@ from redaes.training.setup import (
     training_dtype,
 )
 from redaes.training.validated import ValidatedTrainer, prepare
+from redaes.training.vision_cache import LookedAtBefore, vision_tower
 from redaes.training.vllm_rollouts import check_vllm, mended_vllm
 
 SPECIAL_VISION_TOKENS = ("<|vision_start|>", "<|vision_end|>", "<|vision_pad|>", "<|image_pad|>", "<|video_pad|>")

@@ -12,7 +12,7 @@ from transformers import ProcessorMixin, Trainer, TrainingArguments
 
 from redaes.records import load_pairs, operations_in, without_operations
 from redaes.training.checkpoints import ExactCheckpoints
-from redaes.training.groups import ShuffledGroups
+from redaes.training.group_batches import ShuffledGroups
 from redaes.training.rows import Needs, check_rows
 from redaes.training.setup import StageArguments, base_processor, claim, load_model, train
 from redaes.training.validation import refuse_validation

@@ -18,9 +18,9 @@ from redaes.backends.loading import load_adapter, load_network, load_processor, 
 from redaes.errors import RecordError, TrainingError
 from redaes.records import write_atomically
 from redaes.training.card import merged_card
-from redaes.training.checks import TOLERANCE
 from redaes.training.formatting import chat_text, encode
 from redaes.training.model_files import loads_in, name_for_both_versions, save_processor
+from redaes.training.result_checks import TOLERANCE
 
 KEPT = ("prompts.json", "run_record.json")
 """What goes along from the adapter's folder, where it is there."""

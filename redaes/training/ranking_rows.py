@@ -17,7 +17,7 @@ from redaes.prompts import Mode
 from redaes.records import record_of
 from redaes.rewards.reasoning import faults_shown
 from redaes.training.formatting import ORDERS, decode, ordered_images
-from redaes.training.groups import GroupPrompts, RankingGroup, ranking_groups
+from redaes.training.group_batches import GroupPrompts, RankingGroup, ranking_groups
 from redaes.types import Order, Pair
 
 SIDES = ("first", "second")

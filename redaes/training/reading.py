@@ -20,11 +20,11 @@ from transformers import ProcessorMixin, TrainingArguments
 from redaes import prompts
 from redaes.answers import WINNER_PREFIX
 from redaes.records import record_of
+from redaes.training.alignment_losses import preference_loss, target_probability
 from redaes.training.formatting import IGNORED, chat_text, order_drawn
 from redaes.training.heads import NO_EDIT, HeadTrainer, run_with_heads
-from redaes.training.losses import preference_loss, target_probability
-from redaes.training.pictures import LookedAtOnce, Pictures, vision_tower
 from redaes.training.setup import StageArguments
+from redaes.training.vision_cache import LookedAtOnce, Pictures, vision_tower
 from redaes.types import TAU
 
 TOWER_RATE = 0.5

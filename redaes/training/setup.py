@@ -24,13 +24,14 @@ from transformers import (
 )
 from transformers.integrations import is_deepspeed_zero3_enabled
 
-from redaes import nano, prompts
+from redaes import prompts
 from redaes.backends.adapters import RUN_BASE, check_base
 from redaes.backends.base import revision_of
 from redaes.backends.loading import load_network, model_folder, weights_left_out
 from redaes.early_checks import check_adapter, check_dataset, check_writable
 from redaes.errors import TrainingError
 from redaes.hub import push
+from redaes.models import nano
 from redaes.records import data_hash, read_json, write_atomically, write_json
 from redaes.training import lora
 from redaes.training.card import model_card
@@ -44,7 +45,6 @@ from redaes.training.checkpoints import (
     prove_saved,
     remove_cut_off,
 )
-from redaes.training.checks import probe
 from redaes.training.cpu import use_float32_attention, without_imitated_bfloat16
 from redaes.training.dry_run import show
 from redaes.training.formatting import check_chat
@@ -53,6 +53,7 @@ from redaes.training.lora_reach import announce, lora_reach
 from redaes.training.model_files import loads_in, name_for_both_versions, save_processor
 from redaes.training.plan import Plan
 from redaes.training.preprocessing import check_max_pixels, preparation_digest, size_record, training_processor
+from redaes.training.result_checks import probe
 from redaes.training.run_record import environment, of_the_whole_run
 from redaes.training.settings import plain, refuse_other_settings, run_settings
 from redaes.training.shapes import Shapes

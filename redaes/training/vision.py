@@ -16,10 +16,10 @@ from torch import Tensor, nn
 from transformers import TrainingArguments
 
 from redaes.records import record_of
+from redaes.training.alignment_losses import preference_loss, target_probability
 from redaes.training.heads import NO_EDIT, HeadTrainer, run_with_heads
-from redaes.training.losses import preference_loss, target_probability
-from redaes.training.pictures import Pictures
 from redaes.training.setup import StageArguments
+from redaes.training.vision_cache import Pictures
 from redaes.types import TAU
 
 

@@ -91,7 +91,7 @@ def test_a_result_is_merged_checked_and_asked(workplace: Path, photo_folder: Pat
     checked = launch([*check, "--merged", "runs/merged", "--pairs", "0"], workplace)
     assert checked.returncode == 0, checked.stdout + checked.stderr[-3000:]
     assert [line.split()[:2] for line in checked.stdout.splitlines()] == [["ok", "result:"], ["ok", "merged:"]]
-    base = launch([*check, "--merged", str(ROOT / "redaes/nano/weights"), "--pairs", "0"], workplace)
+    base = launch([*check, "--merged", str(ROOT / "redaes/models/nano/weights"), "--pairs", "0"], workplace)
     assert base.returncode == 2
     assert "FAILED merged" in base.stdout
     asked = compare(workplace, photo_folder, "--model", "runs/merged")

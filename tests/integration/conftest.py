@@ -25,7 +25,7 @@ CORPUS = [
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of a random Qwen3-VL whose text and probabilities vary with what it is shown."""
-    from redaes.nano.builder import build
+    from redaes.models.nano.builder import build
 
     folder = tmp_path_factory.mktemp("model") / "tiny"
     build(

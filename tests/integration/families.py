@@ -20,7 +20,7 @@ def build(family: str, folder: Path, *, max_pixels: int = 96 * 96) -> Path:
     """
     import torch
 
-    from redaes import nano
+    from redaes.models import nano
     from redaes.torchvision_compat import make_torchvision_importable
 
     make_torchvision_importable()

@@ -21,14 +21,14 @@ from PIL import ExifTags, Image, ImageChops, ImageEnhance
 from redaes.assessor import Assessor
 from redaes.backends.base import Request
 from redaes.backends.endpoint import Endpoint
+from redaes.datagen.series.building import BuildSettings, build
+from redaes.datagen.series.candidates import Candidate, Candidates, aigc, cropping, natural
+from redaes.datagen.series.model_checks import Alignment, Plausibility
+from redaes.datagen.series.votes import Votes
 from redaes.errors import BackendError, InputError
-from redaes.finegrained.building import BuildSettings, build
-from redaes.finegrained.calibration import Votes
-from redaes.finegrained.candidates import Candidate, Candidates, aigc, cropping, natural
-from redaes.finegrained.checks import Alignment, Plausibility
-from redaes.finegrained.series import Series, read_series
-from redaes.finegrained.texts import text_embeddings
-from redaes.finegrained.tiny import build_tiny_clip
+from redaes.models.fgaesq.texts import text_embeddings
+from redaes.models.fgaesq.tiny_clip import build_tiny_clip
+from redaes.series_records import Series, read_series
 from redaes.types import FACTORS, Sampling
 
 # isort: split

@@ -31,7 +31,7 @@ from redaes.backends.chats import opens_thinking
 from redaes.backends.loading import load_processor
 from redaes.backends.local import LocalBackend
 from redaes.errors import BackendError, TrainingError
-from redaes.nano.builder import make_processor
+from redaes.models.nano.builder import make_processor
 from redaes.records import PairRecord, read_records
 from redaes.training.alignment import choice_ids
 from redaes.training.formatting import (

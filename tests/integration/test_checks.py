@@ -13,9 +13,9 @@ from safetensors.torch import load_file, save_file
 
 from redaes.errors import RecordError, TrainingError
 from redaes.training.alignment import AlignmentConfig, run_align
-from redaes.training.checks import Check, check_result, language
 from redaes.training.merging import merge
 from redaes.training.recipes import parse
+from redaes.training.result_checks import Check, check_result, language
 from redaes.types import Rationale
 
 RECIPES = Path(__file__).parents[2] / "stages" / "configs"
@@ -130,7 +130,7 @@ def test_collapsed_language_is_seen(answers: list[Any], passed: bool) -> None:
 
 def test_a_dataset_without_answers_is_not_probed(red_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from redaes.records import read_records
-    from redaes.training import checks
+    from redaes.training import result_checks as checks
 
     bare = [
         record.model_copy(update={"rationale": None, "rationale_swapped": None})

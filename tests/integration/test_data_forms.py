@@ -9,7 +9,7 @@ import datasets
 import pytest
 
 from redaes.datagen.export import export
-from redaes.datagen.locations import find
+from redaes.datagen.photograph_files import find
 from redaes.datagen.sources import curate
 from redaes.errors import InputError
 from redaes.images import content_id
@@ -99,8 +99,8 @@ def test_the_preferred_answer_is_what_stage_1_learns(preferences: datasets.Datas
 def test_trl_collates_the_preferences(preferences: datasets.DatasetDict) -> None:
     from trl.trainer.dpo_trainer import DataCollatorForVisionPreference
 
-    from redaes import nano
     from redaes.backends.loading import load_processor
+    from redaes.models import nano
 
     rows = [preferences["train"][n] for n in range(2)]
     batch = DataCollatorForVisionPreference(load_processor(nano.weights(), None))(rows)

@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 
 from redaes.datagen.engine import run_local
-from redaes.datagen.members import Settings
 from redaes.datagen.pipeline import PLAN, build
 from redaes.datagen.plan import PlannedEdit, read_plan, write_plan
+from redaes.datagen.ranking_group import Settings
 from redaes.errors import InputError
 from redaes.records import data_hash, read_records
 from redaes.types import SPLITS
@@ -29,7 +29,7 @@ ROOT = Path(__file__).resolve().parents[2]
 BUILD = """
 import sys
 from pathlib import Path
-from redaes.datagen.members import Settings
+from redaes.datagen.ranking_group import Settings
 from redaes.datagen.pipeline import build
 if __name__ == "__main__":
     settings = Settings(views=1, variants=2, max_side=96, test_fraction=0.2, seed=3)

@@ -198,9 +198,9 @@ def test_a_real_model(kind: str, tiny_model: Path, photo_folder: Path, tmp_path:
 
 @pytest.mark.parametrize("kind", ["fgaesq", "fgaesq_series"])
 def test_fgaesq(kind: str, photo_folder: Path, tmp_path: Path) -> None:
-    from redaes.finegrained import model
-    from redaes.finegrained.scorer import FineGrainedScorer
-    from redaes.finegrained.tiny import TINY_TOKENS, build_tiny_clip
+    from redaes.models.fgaesq import network as model
+    from redaes.models.fgaesq.scorer import FineGrainedScorer
+    from redaes.models.fgaesq.tiny_clip import TINY_TOKENS, build_tiny_clip
 
     build_tiny_clip(tmp_path / "clip", ["a photo"], seed=0)
     model.save(model.from_clip(tmp_path / "clip", tokens=TINY_TOKENS, seed=0), tmp_path / "model")

@@ -16,8 +16,8 @@ from redaes.backends.local import LocalBackend
 from redaes.records import load_pairs, record_of
 from redaes.training.alignment import AlignmentCollator, AlignmentConfig
 from redaes.training.formatting import chat_text, ordered_images
-from redaes.training.pictures import LookedAtBefore, LookedAtOnce, vision_tower
 from redaes.training.setup import StageArguments, base_processor, load_model
+from redaes.training.vision_cache import LookedAtBefore, LookedAtOnce, vision_tower
 from redaes.types import Sampling
 
 OTHER_THAN_NANO = [family for family in FAMILIES if family != "qwen3_vl"]

@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy.special import expit, logsumexp, softmax
 
-from redaes.finegrained.losses import align_loss, emd_loss, expected_score, listmle_loss, pair_loss
+from redaes.models.fgaesq.losses import align_loss, emd_loss, expected_score, listmle_loss, pair_loss
 
 RNG = np.random.default_rng(0)
 

@@ -15,8 +15,10 @@ from PIL import Image
 from skimage.metrics import structural_similarity
 
 from redaes.errors import BackendError, InputError
-from redaes.finegrained import difftoken, model
-from redaes.finegrained.difftoken import (
+from redaes.images import LoadedImage, content_id
+from redaes.models.fgaesq import difftoken
+from redaes.models.fgaesq import network as model
+from redaes.models.fgaesq.difftoken import (
     BLOCK,
     BlockedPicture,
     TokenSettings,
@@ -29,9 +31,8 @@ from redaes.finegrained.difftoken import (
     pair_tokens,
     single_tokens,
 )
-from redaes.finegrained.scorer import FineGrainedScorer, rank_files
-from redaes.finegrained.tiny import TINY_TOKENS, build_tiny_clip
-from redaes.images import LoadedImage, content_id
+from redaes.models.fgaesq.scorer import FineGrainedScorer, rank_files
+from redaes.models.fgaesq.tiny_clip import TINY_TOKENS, build_tiny_clip
 from redaes.types import ImageRef
 
 PUBLISHED = TokenSettings()

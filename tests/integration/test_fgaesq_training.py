@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 import torch
 
+from redaes.datagen.series.synthetic import write_series
 from redaes.errors import InputError, TrainingError
-from redaes.finegrained import model
-from redaes.finegrained.difftoken import TokenSettings
-from redaes.finegrained.series import read_histograms, read_series, write_records
-from redaes.finegrained.synthetic import write_series
-from redaes.finegrained.texts import text_embeddings
-from redaes.finegrained.tiny import TINY_TOKENS, build_tiny_clip
-from redaes.finegrained.training import (
+from redaes.models.fgaesq import network as model
+from redaes.models.fgaesq.difftoken import TokenSettings
+from redaes.models.fgaesq.texts import text_embeddings
+from redaes.models.fgaesq.tiny_clip import TINY_TOKENS, build_tiny_clip
+from redaes.series_records import read_histograms, read_series, write_records
+from redaes.training.fgaesq import (
     FineGrainedArguments,
     FineGrainedCollator,
     FineGrainedData,

@@ -21,7 +21,7 @@ from PIL import Image
 from redaes.assessor import Assessor
 from redaes.errors import EndpointError, InputError
 from redaes.images import content_id
-from redaes.serving.front_door import cache_key, create_app
+from redaes.serving.app import cache_key, create_app
 from redaes.serving.limits import Limits
 from redaes.types import ImageRef
 

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
 
-from redaes.serving.front_door import create_app
+from redaes.serving.app import create_app
 from redaes.serving.limits import Limits
 
 EXAMPLES = int(os.environ.get("REDAES_FUZZ_EXAMPLES", "12"))

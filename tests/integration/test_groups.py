@@ -11,8 +11,8 @@ from accelerate.data_loader import BatchSamplerShard
 from torch.utils.data import BatchSampler
 
 from redaes.errors import TrainingError
-from redaes.training import groups
-from redaes.training.groups import GroupPrompts, GroupSampler, check_batch, pack, ranking_groups
+from redaes.training import group_batches as groups
+from redaes.training.group_batches import GroupPrompts, GroupSampler, check_batch, pack, ranking_groups
 
 # Two views: all pairs among four pictures, and a chain of three.
 PICTURES = [*combinations("abcd", 2), ("p", "q"), ("q", "r")]

@@ -18,10 +18,10 @@ from redaes.datagen.consensus import Rules
 from redaes.datagen.editors.embedded import OPERATIONS, make_edit
 from redaes.datagen.editors.tiny import build as build_tiny
 from redaes.datagen.instructions import STRENGTHS
-from redaes.datagen.judged import Crew, Panel, make_judged_group, plan_judged_views
 from redaes.datagen.judges import PicturePair
-from redaes.datagen.members import Counts, Settings
+from redaes.datagen.panel_groups import Crew, Panel, make_judged_group, plan_judged_views
 from redaes.datagen.pipeline import build
+from redaes.datagen.ranking_group import Counts, Settings
 from redaes.datagen.sources import Source
 from redaes.datagen.validation import validate
 from redaes.errors import BackendError, BudgetExhausted, InputError, RecordError

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from redaes import nano
 from redaes.errors import BackendError, InputError, MissingDependency
+from redaes.models import nano
 from redaes.serving.vllm import Served, VllmServer, is_healthy, served_models
 
 FAKE = """

@@ -13,12 +13,13 @@ import pytest
 import torch
 from PIL import Image
 
-from redaes import nano, prompts
+from redaes import prompts
 from redaes.answers import SCORE_CHOICES, SCORE_PREFIX, WINNER_CHOICES, WINNER_PREFIX
 from redaes.assessor import Assessor
 from redaes.backends.base import Request
 from redaes.backends.local import LocalBackend
 from redaes.errors import BackendError, InputError, PromptError
+from redaes.models import nano
 from redaes.types import Sampling
 
 CHOICES = [f" {winner}" for winner in WINNER_CHOICES]

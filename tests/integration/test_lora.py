@@ -17,10 +17,10 @@ from train_runs import configured, train
 from redaes.backends.loading import load_adapter, load_network
 from redaes.backends.local import LocalBackend
 from redaes.errors import BackendError, TrainingError
-from redaes.training.checks import check_result
 from redaes.training.lora import find_targets
 from redaes.training.lora_reach import describe, lora_reach
 from redaes.training.merging import merge
+from redaes.training.result_checks import check_result
 from redaes.training.setup import StageArguments, load_model
 
 MOE = ("qwen3_vl_moe", "qwen3_5_moe")

@@ -8,7 +8,7 @@ import torch
 from scipy.special import expit
 from scipy.stats import norm
 
-from redaes.training.losses import (
+from redaes.training.alignment_losses import (
     antisymmetry_loss,
     expected_score,
     fidelity_loss,

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from redaes import nano
+from redaes.models import nano
 from redaes.torchvision_compat import make_torchvision_importable
 
 make_torchvision_importable()
@@ -54,7 +54,7 @@ def test_digits_and_verdicts_are_tokens_of_their_own() -> None:
 
 
 def test_patch_filters_tell_fine_structure_from_brightness() -> None:
-    from redaes.nano.builder import frequency_filters
+    from redaes.models.nano.builder import frequency_filters
 
     filters = frequency_filters(128).sum(2)  # both frames
     assert filters.shape == (128, 3, 16, 16)

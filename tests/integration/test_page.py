@@ -15,7 +15,7 @@ import pytest
 from colours import Colours, running
 from PIL import Image
 
-from redaes.serving.front_door import create_app
+from redaes.serving.app import create_app
 from redaes.serving.limits import Limits
 
 pytestmark = pytest.mark.browser

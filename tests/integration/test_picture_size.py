@@ -23,13 +23,13 @@ from redaes.assessor import Assessor
 from redaes.backends.loading import load_processor
 from redaes.backends.local import LocalBackend
 from redaes.backends.preprocessing import PictureSize, picture_size, size_shown
+from redaes.culling.rankers import Comparing
 from redaes.errors import BackendError, InputError, TrainingError
 from redaes.evaluation.assessors import ASSESSORS, Question, Shown
 from redaes.heldout import evaluate
 from redaes.images import data_url, load_image
 from redaes.records import PairRecord, read_records, write_shard
-from redaes.series.rankers import Comparing
-from redaes.serving.front_door import create_app
+from redaes.serving.app import create_app
 from redaes.serving.vllm import Served
 from redaes.training.alignment import AlignmentConfig, run_align
 from redaes.training.grpo import RankingConfig, run_grpo

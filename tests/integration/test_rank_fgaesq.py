@@ -16,13 +16,14 @@ from typer.testing import CliRunner
 from redaes import cli
 from redaes.assessor import Assessor
 from redaes.backends.base import Request
+from redaes.culling import rankers
+from redaes.culling.folder import rank_folder
 from redaes.errors import BackendError, ImageError
-from redaes.finegrained import model, scorer
-from redaes.finegrained.scorer import FineGrainedScorer, rank_files
-from redaes.finegrained.tiny import TINY_TOKENS, build_tiny_clip
 from redaes.images import LoadedImage, load_image
-from redaes.series import rankers
-from redaes.series.folder import rank_folder
+from redaes.models.fgaesq import network as model
+from redaes.models.fgaesq import scorer
+from redaes.models.fgaesq.scorer import FineGrainedScorer, rank_files
+from redaes.models.fgaesq.tiny_clip import TINY_TOKENS, build_tiny_clip
 from redaes.types import ImageRef, Sampling
 
 runner = CliRunner()

@@ -26,13 +26,13 @@ from own_pairs import write_own_pairs
 from safetensors.torch import load_file
 from test_recipes import CONFIGS, door
 
-from redaes import nano
 from redaes.assessor import Assessor
 from redaes.backends.local import LocalBackend
-from redaes.finegrained.synthetic import write_series
+from redaes.datagen.series.synthetic import write_series
+from redaes.models import nano
 from redaes.records import read_records
-from redaes.training.checks import check_result
 from redaes.training.merging import merge
+from redaes.training.result_checks import check_result
 
 FAMILIES = ("nano", "qwen2_5_vl", "qwen3_vl", "qwen3_5")
 """What recipes are for, as the end of their names says; sizes of a family differ in batches alone."""

@@ -178,9 +178,9 @@ def test_stage_3_of_the_embedded_model_has_room_for_what_the_data_say(red_folder
     """A true reasoning that the limit cuts off cannot be read, and would earn nothing."""
     from transformers import AutoTokenizer
 
-    from redaes import nano
     from redaes.answers import render_verdict, stated
     from redaes.demo.steps import Scale
+    from redaes.models import nano
     from redaes.records import read_records
 
     tokenizer = AutoTokenizer.from_pretrained(str(nano.weights(nano.BASE)))

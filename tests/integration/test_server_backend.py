@@ -28,7 +28,7 @@ from redaes.backends.server import ServerBackend
 from redaes.errors import BackendError, EndpointError, PartlyAnswered, PromptError
 from redaes.images import LoadedImage, decode_image
 from redaes.images import data_url as as_url
-from redaes.serving.front_door import create_app
+from redaes.serving.app import create_app
 from redaes.serving.limits import Limits
 from redaes.types import ImageRef, Rationale, Sampling, Verdict
 

@@ -16,12 +16,12 @@ from redaes.errors import InputError, RecordError, TrainingError
 from redaes.records import data_hash, load_pairs
 from redaes.training.alignment import AlignmentCollator, AlignmentConfig, run_align
 from redaes.training.grpo import RankingConfig, run_grpo
-from redaes.training.pictures import LookedAtOnce, vision_tower
 from redaes.training.preferences import PreferenceConfig, run_preferences
 from redaes.training.ranking_rows import groups_of, ranking_dataset
 from redaes.training.recipes import parse
 from redaes.training.setup import StageArguments, base_processor, load_model
 from redaes.training.sft import SFTConfig, run_sft
+from redaes.training.vision_cache import LookedAtOnce, vision_tower
 from redaes.types import winner_of
 
 Trained = tuple[str, Path]
@@ -348,7 +348,7 @@ def test_looking_once_at_each_picture_changes_nothing(tiny_model: Path, red_fold
 
 def test_pictures_that_were_looked_at_before_are_not_looked_at_again(tiny_model: Path, red_folder: Path) -> None:
     """The same answer as the tower's own, whatever is asked together; what is not kept is looked at again."""
-    from redaes.training.pictures import LookedAtBefore
+    from redaes.training.vision_cache import LookedAtBefore
 
     stage = StageArguments(model=str(tiny_model))
     rows = load_pairs(red_folder, "train")

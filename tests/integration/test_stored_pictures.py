@@ -21,9 +21,9 @@ from redaes.errors import RecordError
 from redaes.heldout import evaluate
 from redaes.images import content_id
 from redaes.records import PairRecord, read_records
-from redaes.serving.front_door import create_app
+from redaes.serving.app import create_app
 from redaes.training.formatting import ordered_images, sft_example
-from redaes.training.pictures import Pictures
+from redaes.training.vision_cache import Pictures
 from redaes.types import ImageRef, Sampling
 
 

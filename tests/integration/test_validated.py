@@ -19,9 +19,8 @@ from transformers import TrainerControl, TrainerState, TrainingArguments
 from redaes import heldout
 from redaes.backends.local import LocalBackend
 from redaes.errors import RecordError, TrainingError
-from redaes.finegrained.training import FineGrainedArguments
 from redaes.records import PairRecord, read_records, write_shard
-from redaes.training.pictures import LookedAtBefore, vision_tower
+from redaes.training.fgaesq import FineGrainedArguments
 from redaes.training.recipes import parse, parse_with
 from redaes.training.setup import StageArguments, load_model
 from redaes.training.sft import SFTConfig
@@ -34,6 +33,7 @@ from redaes.training.validation import (
     no_better_than_start,
     reason_to_stop,
 )
+from redaes.training.vision_cache import LookedAtBefore, vision_tower
 from redaes.types import Sampling
 
 N_PAIRS, N_REASONED = 5, 1

@@ -22,7 +22,7 @@ import regex
 from colours import running
 from PIL import Image, ImageEnhance, ImageFilter
 
-from redaes import nano, prompts
+from redaes import prompts
 from redaes.answers import REASONED_PATTERN
 from redaes.assessor import Assessor, Result
 from redaes.backends.base import Request
@@ -30,8 +30,9 @@ from redaes.backends.endpoint import Endpoint
 from redaes.backends.server import ServerBackend
 from redaes.errors import EndpointError
 from redaes.images import LoadedImage, content_id, data_url
+from redaes.models import nano
 from redaes.prompts import Mode
-from redaes.serving.front_door import create_app
+from redaes.serving.app import create_app
 from redaes.serving.limits import Limits
 from redaes.serving.vllm import Served, VllmServer
 from redaes.types import ImageRef

@@ -20,7 +20,7 @@ from test_fgaesq_training import settings
 from test_stages import RECIPES, STAGES, arguments
 from transformers import Trainer, TrainingArguments
 
-from redaes.finegrained.training import run_fgaesq
+from redaes.training.fgaesq import run_fgaesq
 from redaes.training.reading import run_reading
 from redaes.training.recipes import parse
 from redaes.training.vision import run_vision

@@ -107,7 +107,7 @@ def test_every_source_prompt_and_weight_is_in_the_wheel(wheel: Path) -> None:
         if path.is_file():
             expected.add("redaes/_prompts/" + path.relative_to(ROOT / "prompts").as_posix())
     assert expected - names == set()
-    assert {"redaes/nano/weights/model.safetensors", "redaes/nano/base/model.safetensors"} <= names
+    assert {"redaes/models/nano/weights/model.safetensors", "redaes/models/nano/base/model.safetensors"} <= names
     assert "redaes/_prompts/checksums.json" in names
 
 

@@ -9,8 +9,8 @@ import choix
 import numpy as np
 import pytest
 
+from redaes.datagen.series.votes import RefusedSeries, Votes, calibrate, read_votes
 from redaes.errors import InputError, RecordError
-from redaes.finegrained.calibration import RefusedSeries, Votes, calibrate, read_votes
 
 
 def votes(*rows: tuple[str, str, float, float], series: str = "s") -> list[Votes]:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from redaes.errors import InputError
-from redaes.finegrained.cascade import cascade
+from redaes.ranking.cascade import cascade
 
 SERIES = [["a", "b", "c"], ["d", "e", "f", "g"]]
 SCORES = [[5.0, 4.9, 1.0], [2.0, 9.0, 8.8, 8.7]]

@@ -18,11 +18,12 @@ from numpy.typing import NDArray
 from PIL import Image
 from typer.testing import CliRunner
 
-from redaes import cli, nano
+from redaes import cli
 from redaes.backends.base import Backend, Failure, Request, revision_of
 from redaes.backends.scripted import ScriptedBackend
 from redaes.backends.temperatures import read_temperatures
 from redaes.errors import BackendError, InputError, MissingDependency, ParseError, PartlyAnswered
+from redaes.models import nano
 
 ROOT = Path(__file__).resolve().parents[2]
 FORWARD = "<rationale>\nB is blurred. Decisive: focus, better in A.\n</rationale>\nWinner: A\nDifference: +2.0"

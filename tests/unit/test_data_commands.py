@@ -16,9 +16,9 @@ from huggingface_hub.errors import OfflineModeIsEnabled
 from typer.testing import CliRunner
 
 from redaes import answers, cli, hub
+from redaes.datagen.build_recipe import make_recipe
 from redaes.datagen.export import FORMATS, export, preference
 from redaes.datagen.inspection import funnel_svg, histogram_svg, inspect
-from redaes.datagen.recipe import make_recipe
 from redaes.datagen.statistics import Judged, statistics
 from redaes.errors import InputError, RecordError, RedaesError
 from redaes.images import content_id

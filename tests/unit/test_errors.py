@@ -81,7 +81,7 @@ def test_a_script_that_is_refused_ends_with_one_line(capsys: pytest.CaptureFixtu
 
 
 SCRIPTS = sorted(path for folder in ("stages", "data_gen", "eval") for path in (ROOT / folder).glob("*.py"))
-OPTIONAL = re.compile(r"redaes\.(training|finegrained|datagen|evaluation)\b|transformers|trl|datasets")
+OPTIONAL = re.compile(r"redaes\.(training|models|datagen|evaluation)\b|transformers|trl|datasets")
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)

@@ -16,7 +16,8 @@ from sklearn.metrics import f1_score, root_mean_squared_error
 
 from redaes import metrics
 from redaes.errors import InputError
-from redaes.evaluation import calibration, ceilings, resampling, series
+from redaes.evaluation import calibration, ceilings, resampling
+from redaes.evaluation import series_measures as series
 from redaes.metrics import Share
 from redaes.ranking import count_cycles
 

@@ -21,8 +21,8 @@ from redaes.evaluation.assessors import Answer, Question, make_assessor
 from redaes.evaluation.benchmarks.base import Labels, Picture
 from redaes.evaluation.commands import parse_options, parse_shard
 from redaes.evaluation.comparison import Side
+from redaes.evaluation.eval_recipe import make_spec
 from redaes.evaluation.questions import CHUNK, CHUNK_SERIES, FIELD, PictureReader, make_plan
-from redaes.evaluation.recipe import make_spec
 from redaes.evaluation.runner import Results, Spec, read_results, run, run_assessor
 from redaes.evidence.reasons import Reason
 from redaes.images import LoadedImage

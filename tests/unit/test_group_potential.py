@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from redaes.datagen.groups import Difference, components, fit_potential
+from redaes.datagen.group_potential import Difference, components, fit_potential
 from redaes.errors import InputError
 
 POINTS = st.floats(-9, 9, allow_nan=False)

@@ -27,7 +27,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "measured_pairs",
         "hub",
         "backends",
-        "nano",
+        "models",
+        "series_records",
         "torchvision_compat",
         "processes",
         "option_sources",
@@ -38,12 +39,11 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "heldout",
         "datagen",
         "training",
-        "finegrained",
         "evaluation",
         "serving",
         "samples",
         "references",
-        "series",
+        "culling",
         "doctor",
         "demo",
         "early_checks",
@@ -84,7 +84,7 @@ LIGHT = (
 )  # fmt: skip
 """What must not load a heavy library on import; "" is the package itself."""
 
-HEAVY_AT_HOME = ("training", "nano", "backends.local", "backends.loading", "evidence.picture", "evidence.pair")
+HEAVY_AT_HOME = ("training", "models", "backends.local", "backends.loading", "evidence.picture", "evidence.pair")
 """Where a heavy import may stand at module level although others of the layer do without."""
 
 DOORS = ("data_gen", "stages", "eval", "tests", "benchmarks", "examples")
@@ -250,9 +250,9 @@ LAWFUL = {
         "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import trl\ndef f():\n    import torch\n"
     ),
     "redaes/backends/__init__.py": "",
-    "redaes/backends/local.py": "import torch\nfrom redaes.nano import model\n",
-    "redaes/nano/__init__.py": "",
-    "redaes/nano/model.py": "import transformers\n",
+    "redaes/backends/local.py": "import torch\nfrom redaes.models.nano import model\n",
+    "redaes/models/nano/__init__.py": "",
+    "redaes/models/nano/model.py": "import transformers\n",
     "redaes/assessor.py": "from redaes import metrics\ndef f():\n    from redaes.backends import local\n",
     "redaes/datagen/__init__.py": "import cv2\nfrom redaes.assessor import A\n",
     "redaes/training/__init__.py": "import torch, trl\nfrom ..rewards import trl\n",
@@ -315,7 +315,7 @@ def test_a_lawful_tree_is_accepted(tmp_path: Path) -> None:
         ("redaes/cli.py", "import redaes.training", "redaes.cli -> redaes.training -> torch"),
         ("redaes/cli.py", "from redaes import demo", "redaes.cli -> redaes.demo -> redaes.datagen -> cv2"),
         ("redaes/news.py", "", "redaes/news.py: has no place in LAYERS yet"),
-        ("redaes/finegrained/model.py", "", "redaes/finegrained: has modules and no __init__.py"),
+        ("redaes/models/fgaesq/network.py", "", "redaes/models/fgaesq: has modules and no __init__.py"),
     ],
 )
 def test_each_violation_is_found(tmp_path: Path, name: str, source: str, expected: str) -> None:
@@ -351,7 +351,7 @@ def test_import_redaes_is_light() -> None:
 
 def test_the_front_door_before_a_server_is_light() -> None:
     """Its container has no torch (Dockerfile)."""
-    assert _loaded_after("import redaes.serving.front_door, redaes.serving.run, redaes.references") == set()
+    assert _loaded_after("import redaes.serving.app, redaes.serving.run, redaes.references") == set()
 
 
 def test_help_is_light() -> None:

@@ -14,12 +14,12 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from redaes.datagen import measured
+from redaes.datagen import parametric_groups as measured
 from redaes.datagen.editors.embedded import OPERATIONS, apply_edit, make_edit
 from redaes.datagen.judges.cover import covered
-from redaes.datagen.measured import make_group, might_improve
-from redaes.datagen.members import Counts, Member, Settings, Stored, encode
+from redaes.datagen.parametric_groups import make_group, might_improve
 from redaes.datagen.plan import DEGRADE, NEUTRAL, SHARED, Frame, PlannedEdit, plan_view
+from redaes.datagen.ranking_group import Counts, Member, Settings, Stored, encode
 from redaes.datagen.rationales import contradictions
 from redaes.datagen.rationales.choosing import USUAL
 from redaes.datagen.severity import LIKED, Severity

@@ -12,7 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from redaes import ranking
 from redaes.errors import InputError, ParseError
 from redaes.ranking import (
     Edge,
@@ -25,6 +24,7 @@ from redaes.ranking import (
     fit_potential,
     fit_strengths,
     rank,
+    strengths,
 )
 from redaes.types import Answer
 
@@ -94,7 +94,7 @@ def test_strengths_agree_with_choix() -> None:
     rng = np.random.default_rng(1)
     votes = [tuple(int(item) for item in rng.choice(7, 2, replace=False)) for _ in range(120)]
     # choix adds alpha times the sum of squares to the loss.
-    expected = choix.opt_pairwise(7, votes, alpha=1 / (2 * ranking.PRIOR_SD**2), tol=1e-12)
+    expected = choix.opt_pairwise(7, votes, alpha=1 / (2 * strengths.PRIOR_SD**2), tol=1e-12)
     found = fit_strengths(7, [(winner, loser, 1.0, 1.0) for winner, loser in votes])
     assert found.values == pytest.approx(expected - expected.mean(), abs=1e-5)
     whole = [(i, j, votes.count((i, j)) / n, float(n)) for i, j in itertools.combinations(range(7), 2)
@@ -328,6 +328,6 @@ def test_an_answer_has_a_probability_or_failed() -> None:
 
 
 def test_doctests() -> None:
-    result = doctest.testmod(ranking)
+    result = doctest.testmod(strengths)
     assert result.failed == 0
     assert result.attempted >= 5

@@ -12,9 +12,9 @@ from PIL import Image
 
 from redaes.answers import render_rationale
 from redaes.datagen.editors.embedded import OPERATIONS, apply_edit, make_edit
-from redaes.datagen.members import Member, Stored, View, encode, seen_in
 from redaes.datagen.overlays import covering, laid_over
 from redaes.datagen.plan import DEGRADE
+from redaes.datagen.ranking_group import Member, Stored, View, encode, seen_in
 from redaes.datagen.rationales import check_text, write_rationale
 from redaes.evidence.checking import check_rationale
 from redaes.evidence.pair import measure_pair

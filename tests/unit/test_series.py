@@ -25,15 +25,15 @@ from redaes.assessing.measured import table
 from redaes.assessor import Assessor
 from redaes.backends.base import Request
 from redaes.backends.scripted import ScriptedBackend
+from redaes.culling import sheet
+from redaes.culling.folder import rank_folder
+from redaes.culling.grouping import group, likeness, scan
+from redaes.culling.rankers import Comparing
 from redaes.errors import BackendError, ImageError, InputError, RecordError
 from redaes.evidence.claims import CheckedClaim, Claim, Claims
 from redaes.evidence.records import Measurements, PairEvidence
 from redaes.images import capture_time
 from redaes.references import read_reference_set, reference_pictures, write_reference_set
-from redaes.series import sheet
-from redaes.series.folder import rank_folder
-from redaes.series.grouping import group, likeness, scan
-from redaes.series.rankers import Comparing
 from redaes.types import Sampling
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from redaes.errors import RecordError
-from redaes.finegrained.series import (
+from redaes.series_records import (
     Histogram,
     SeriesPair,
     ordered_series,

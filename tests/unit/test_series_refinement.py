@@ -11,9 +11,9 @@ import pytest
 from PIL import ExifTags, Image, ImageChops, ImageEnhance, ImageFilter
 from skimage.metrics import structural_similarity
 
+from redaes.datagen.series.candidates import Candidate, CandidatePicture, aigc, cropping, natural
+from redaes.datagen.series.refinement import Limits, iou, load_candidate, refine, ssim
 from redaes.errors import InputError
-from redaes.finegrained.candidates import Candidate, CandidatePicture, aigc, cropping, natural
-from redaes.finegrained.refinement import Limits, iou, load_candidate, refine, ssim
 
 START = datetime(2024, 5, 1, 12, 0, 0)
 

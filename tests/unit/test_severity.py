@@ -15,7 +15,7 @@ from redaes.datagen.editors.doses import DOSES
 from redaes.datagen.editors.embedded import OPERATIONS, apply_edit
 from redaes.datagen.judges import Reference
 from redaes.datagen.judges.cover import covered, place_weights
-from redaes.datagen.measured import CERTAIN_ACROSS, CERTAIN_CLEAN, MIN_DELTA, MIN_LOSS
+from redaes.datagen.parametric_groups import CERTAIN_ACROSS, CERTAIN_CLEAN, MIN_DELTA, MIN_LOSS
 from redaes.datagen.plan import DEGRADE
 from redaes.datagen.severity import (
     ARGUED,

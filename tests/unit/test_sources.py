@@ -18,9 +18,9 @@ import pytest
 from PIL import Image
 
 from redaes.datagen import pipeline
-from redaes.datagen.locations import Location, find
-from redaes.datagen.members import Settings
+from redaes.datagen.photograph_files import Location, find
 from redaes.datagen.pipeline import build
+from redaes.datagen.ranking_group import Settings
 from redaes.datagen.sources import DUPLICATE_BITS, Fingerprints, Rules, curate, draw
 from redaes.errors import ImageError, InputError
 from redaes.images import content_id, hamming

@@ -10,8 +10,8 @@ from xml.dom import minidom
 
 import pytest
 
+from redaes.culling.xmp import Mark, plan, sidecar_path
 from redaes.errors import RecordError
-from redaes.series.xmp import Mark, plan, sidecar_path
 
 BEST, REST = Mark(5, "Green", 3), Mark(1, "Red", 1)
 RDF = 'xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"'

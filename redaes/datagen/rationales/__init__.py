@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from redaes.datagen.rationales.checks import EXPLANATIONS, Checked, check_text, contradictions
 from redaes.datagen.rationales.embedded import Seen, write_from_factors, write_rationale
 from redaes.datagen.rationales.looks import Look, look
+from redaes.datagen.rationales.rules import EXPLANATIONS, Checked, check_text, contradictions
 from redaes.datagen.rationales.vlm import RationaleTask, Written, write_with_model
 
 __all__ = [

@@ -13,10 +13,10 @@ from typing import Any, Literal
 
 from redaes.backends.base import Failure
 from redaes.backends.endpoint import ChatRequest, Endpoint, Picture
-from redaes.datagen.rationales.checks import EXPLANATIONS, MAX_WORDS, MIN_WORDS, Checked, check_text
 from redaes.datagen.rationales.choosing import same_frame
 from redaes.datagen.rationales.embedded import Seen, word, write_from_factors
 from redaes.datagen.rationales.frames import SIZES
+from redaes.datagen.rationales.rules import EXPLANATIONS, MAX_WORDS, MIN_WORDS, Checked, check_text
 from redaes.errors import InputError
 from redaes.evidence.quantities import QUANTITIES
 from redaes.prompts import Prompt, load
@@ -72,7 +72,7 @@ class Written(Record):
     writer: Literal["vlm", "embedded"]
     """``embedded``: the model's texts were all rejected, or it gave none."""
     rejected: dict[str, int]
-    """How often each reason of :data:`redaes.datagen.rationales.checks.EXPLANATIONS` was met on the way."""
+    """How often each reason of :data:`redaes.datagen.rationales.rules.EXPLANATIONS` was met on the way."""
     failure: str | None
     """The endpoint's reason, where it gave no answer; ``cut_off`` where the answer ended too early."""
     n_texts: int

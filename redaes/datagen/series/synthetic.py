@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from redaes.datagen.editors.embedded import OPERATIONS, apply_edit
-from redaes.finegrained.series import CATEGORIES, Histogram, Series, ordered_series, write_records
-from redaes.finegrained.texts import comparative_text
 from redaes.images import load_image
+from redaes.models.fgaesq.texts import comparative_text
 from redaes.samples import sample_photographs
+from redaes.series_records import CATEGORIES, Histogram, Series, ordered_series, write_records
 from redaes.types import Factor
 
 FAULTS: dict[str, tuple[str, ...]] = {

@@ -26,7 +26,9 @@ from PIL import Image
 from redaes.datagen.editors.embedded import EDITOR, OPERATIONS, apply_edit
 from redaes.datagen.judges import Reference
 from redaes.datagen.judges.cover import covered
-from redaes.datagen.members import (
+from redaes.datagen.overlays import covering, laid_over
+from redaes.datagen.plan import PlannedEdit
+from redaes.datagen.ranking_group import (
     Counts,
     Member,
     Settings,
@@ -39,8 +41,6 @@ from redaes.datagen.members import (
     seen_in,
     show,
 )
-from redaes.datagen.overlays import covering, laid_over
-from redaes.datagen.plan import PlannedEdit
 from redaes.datagen.rationales import write_rationale
 from redaes.datagen.rationales.choosing import USUAL, quantities_of
 from redaes.datagen.severity import COVERING, LIKED, LIKED_LOSS, severity

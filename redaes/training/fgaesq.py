@@ -19,18 +19,26 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from redaes.datagen.series.synthetic import ensure_sample_series
 from redaes.errors import TrainingError
-from redaes.finegrained import losses
-from redaes.finegrained.difftoken import TokenBatch, Tokens, TokenSettings, collate, pair_tokens, seeded, single_tokens
-from redaes.finegrained.model import FGAesQ, from_clip, revision, save
-from redaes.finegrained.scorer import MAX_SERIES, FineGrainedScorer
-from redaes.finegrained.series import Histogram, Series, read_histograms, read_series
-from redaes.finegrained.synthetic import ensure_sample_series
-from redaes.finegrained.texts import comparative_text, text_embeddings
-from redaes.finegrained.tiny import TINY_TOKENS, build_tiny_clip
 from redaes.images import load_image
 from redaes.metrics import pair_accuracy
+from redaes.models.fgaesq import losses
+from redaes.models.fgaesq.difftoken import (
+    TokenBatch,
+    Tokens,
+    TokenSettings,
+    collate,
+    pair_tokens,
+    seeded,
+    single_tokens,
+)
+from redaes.models.fgaesq.network import FGAesQ, from_clip, revision, save
+from redaes.models.fgaesq.scorer import MAX_SERIES, FineGrainedScorer
+from redaes.models.fgaesq.texts import comparative_text, text_embeddings
+from redaes.models.fgaesq.tiny_clip import TINY_TOKENS, build_tiny_clip
 from redaes.records import write_json
+from redaes.series_records import Histogram, Series, read_histograms, read_series
 from redaes.training.checkpoints import ExactCheckpoints
 from redaes.training.run_record import environment
 from redaes.training.setup import FINAL, claim_folder, run_trainer

@@ -2,7 +2,7 @@
 
 The output folder::
 
-    series.jsonl    what training takes (redaes.finegrained.series); written last but for the report
+    series.jsonl    what training takes (redaes.series_records); written last but for the report
     report.json     what was kept, and what was dropped for which reason
     dropped.csv     every dropped picture and series with its reason
     ballots.csv     every pair of the refined series, to be filled in by people
@@ -33,22 +33,22 @@ from redaes import prompts
 from redaes.assessor import Assessor, Result, delta_of
 from redaes.datagen.rationales import Seen, write_from_factors
 from redaes.datagen.rationales.choosing import leading_factor
-from redaes.errors import InputError
-from redaes.evidence.picture import measure
-from redaes.evidence.records import VERSION, Measurements, PairEvidence
-from redaes.finegrained.calibration import (
+from redaes.datagen.series.candidates import Candidate, Dropped
+from redaes.datagen.series.refinement import MAX_PIXELS, Check, Limits, Refined, load_candidate, refine
+from redaes.datagen.series.votes import (
     MARGIN,
     CalibratedSeries,
     RefusedSeries,
     Votes,
     calibrate,
 )
-from redaes.finegrained.candidates import Candidate, Dropped
-from redaes.finegrained.refinement import MAX_PIXELS, Check, Limits, Refined, load_candidate, refine
-from redaes.finegrained.series import Series, SeriesPair, write_records
-from redaes.finegrained.texts import comparative_text, rationale_text
+from redaes.errors import InputError
+from redaes.evidence.picture import measure
+from redaes.evidence.records import VERSION, Measurements, PairEvidence
 from redaes.images import LoadedImage, load_image
+from redaes.models.fgaesq.texts import comparative_text, rationale_text
 from redaes.records import read_json, write_atomically, write_json
+from redaes.series_records import Series, SeriesPair, write_records
 from redaes.types import TIE_MARGIN, Factor, ImageRef
 
 N_VOTERS = 10

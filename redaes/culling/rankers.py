@@ -21,8 +21,8 @@ from redaes.records import read_json, write_json
 from redaes.types import Answer, ImageRef
 
 if TYPE_CHECKING:
-    from redaes.finegrained.cascade import CascadeOrder
-    from redaes.finegrained.scorer import FineGrainedScorer
+    from redaes.models.fgaesq.scorer import FineGrainedScorer
+    from redaes.ranking.cascade import CascadeOrder
 
 AT_ONCE = 32
 """Comparisons of the cascade after which the answers are written down."""
@@ -191,7 +191,7 @@ class FineGrained:
 class Cascaded:
     """FGAesQ ranks all series, an assessor is asked where its answer can change a first place, and for reasons there.
 
-    See :func:`redaes.finegrained.cascade.cascade`.
+    See :func:`redaes.ranking.cascade.cascade`.
     """
 
     def __init__(self, scorer: FineGrainedScorer, judge: Assessor, *, share: float, orders: Orders = "both") -> None:
@@ -223,7 +223,7 @@ class Cascaded:
         self, series: Sequence[Mapping[str, ImageRef]], kept: Path, on_prepared: OnPrepared | None = None
     ) -> None:
         """Score all series, and ask the judge about those that are worth it."""
-        from redaes.finegrained.cascade import cascade, n_questions
+        from redaes.ranking.cascade import cascade, n_questions
 
         listed: list[list[ImageRef]] = []
         scores: list[list[float]] = []

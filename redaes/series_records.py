@@ -16,8 +16,8 @@ from typing import Annotated, Any
 
 from pydantic import Field, FiniteFloat, ValidationError, model_validator
 
+from redaes.datagen.series.votes import read_csv
 from redaes.errors import RecordError
-from redaes.finegrained.calibration import read_csv
 from redaes.records import read_json, write_atomically
 from redaes.types import Record
 

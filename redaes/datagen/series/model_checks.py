@@ -1,6 +1,6 @@
 """Plug-ins of series refinement that need a model: agreement of picture and prompt, and plausibility.
 
-Both are :class:`~redaes.finegrained.refinement.Check`. Neither has a default model or limit: which ones are right
+Both are :class:`~redaes.datagen.series.refinement.Check`. Neither has a default model or limit: which ones are right
 depends on the pictures, and no figure of ours says.
 """
 
@@ -20,8 +20,8 @@ from redaes import prompts
 from redaes.backends.base import Failure
 from redaes.backends.endpoint import ChatRequest, Endpoint, Picture, Reply, refuse_lost
 from redaes.errors import BackendError, InputError, ParseError
-from redaes.finegrained.model import revision
-from redaes.finegrained.texts import text_embeddings
+from redaes.models.fgaesq.network import revision
+from redaes.models.fgaesq.texts import text_embeddings
 from redaes.torchvision_compat import make_torchvision_importable
 from redaes.types import Record, Sampling
 
@@ -65,7 +65,7 @@ class Alignment:
         self.name = f"alignment {revision(clip)} >= {least}"
 
     def __call__(self, pictures: Sequence[Image.Image], prompts: Sequence[str | None]) -> list[str | None]:
-        """See :class:`~redaes.finegrained.refinement.Check`.
+        """See :class:`~redaes.datagen.series.refinement.Check`.
 
         Raises:
             BackendError: the model has no tokenizer.
@@ -115,7 +115,7 @@ class Plausibility:
         self.name = f"plausibility {endpoint.model} {pinned} {prompt.id}"
 
     def __call__(self, pictures: Sequence[Image.Image], prompts: Sequence[str | None]) -> list[str | None]:
-        """See :class:`~redaes.finegrained.refinement.Check`; not to be called from a running event loop.
+        """See :class:`~redaes.datagen.series.refinement.Check`; not to be called from a running event loop.
 
         Raises:
             EndpointError: no question at all was answered, for reasons that lie with the server.

@@ -1,6 +1,6 @@
 """What may become a series: bursts in folders of photographs, folders of one prompt's pictures, crops of a photograph.
 
-Nothing is judged here, and hardly anything refused; :mod:`redaes.finegrained.refinement` does that.
+Nothing is judged here, and hardly anything refused; :mod:`redaes.datagen.series.refinement` does that.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from redaes.culling.grouping import group, scan
 from redaes.errors import ImageError, InputError
 from redaes.images import content_id, list_images, read_image_file
-from redaes.series.grouping import group, scan
 
 PROMPT_FILE = "prompt.txt"
 """In a folder of generated pictures: what they were generated from."""
@@ -74,7 +74,7 @@ class Candidates:
 
 
 def natural(folders: Sequence[Path]) -> Candidates:
-    """Bursts: photographs of a folder that were taken together and look alike (:mod:`redaes.series.grouping`).
+    """Bursts: photographs of a folder that were taken together and look alike (:mod:`redaes.culling.grouping`).
 
     Dropped: ``unreadable``, and ``single`` photographs that nothing belongs to.
 
@@ -143,7 +143,7 @@ def _prompt(folder: Path) -> str | None:
 def cropping(paths: Sequence[Path], *, n: int = 5, seed: int = 0) -> Candidates:
     """Crops of photographs: windows drawn at random, ``N_WINDOWS`` times as many as wanted.
 
-    Which of them make a series, their overlaps decide (:class:`~redaes.finegrained.refinement.Limits`).
+    Which of them make a series, their overlaps decide (:class:`~redaes.datagen.series.refinement.Limits`).
 
     Args:
         paths: photographs, and folders of them.

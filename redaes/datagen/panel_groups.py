@@ -1,9 +1,9 @@
 """Groups whose differences are judged: editors that follow instructions, a panel of judges, a model that explains.
 
-The other way to make a group beside `redaes.datagen.measured`. Here the editor may do anything, so every edit is
-checked, every two pictures of a view are judged by everyone in both orders, and only what the judges agree on is kept.
-The group's differences are then made consistent (`redaes.datagen.groups`): ``Member.loss`` is the reference's score
-less the member's.
+The other way to make a group beside `redaes.datagen.parametric_groups`. Here the editor may do anything, so every
+edit is checked, every two pictures of a view are judged by everyone in both orders, and only what the judges agree on
+is kept. The group's differences are then made consistent (`redaes.datagen.group_potential`): ``Member.loss`` is the
+reference's score less the member's.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from redaes.datagen.consensus import Rules, consensus
 from redaes.datagen.editors import load_editor
 from redaes.datagen.editors.base import EditJob, Editor
 from redaes.datagen.filters import EditTask, Similarity, check_edits, rejections
-from redaes.datagen.groups import Difference, components, fit_potential
+from redaes.datagen.group_potential import Difference, components, fit_potential
 from redaes.datagen.instructions import STRENGTHS, Instruction, draw, draw_wishes
 from redaes.datagen.judges import (
     AssessorJudge,
@@ -38,9 +38,20 @@ from redaes.datagen.judges import (
     VlmJudge,
     VlmScorer,
 )
-from redaes.datagen.members import Counts, Member, Placed, Settings, Stored, encode, make_record, place, seen_in, show
 from redaes.datagen.plan import PlannedEdit, draw_frame
 from redaes.datagen.planner import PlanTask, plan_instructions
+from redaes.datagen.ranking_group import (
+    Counts,
+    Member,
+    Placed,
+    Settings,
+    Stored,
+    encode,
+    make_record,
+    place,
+    seen_in,
+    show,
+)
 from redaes.datagen.rationales.vlm import RationaleTask, write_with_model
 from redaes.datagen.sources import Source
 from redaes.errors import BackendError, BudgetExhausted, InputError

@@ -32,8 +32,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from redaes.datagen.filters import MIN_CELL_CHANGE, MIN_MEAN_CHANGE, MIN_PLACES, colour_change, shared_places
+from redaes.datagen.series.candidates import Candidate, CandidatePicture, Window
 from redaes.errors import ImageError, InputError
-from redaes.finegrained.candidates import Candidate, CandidatePicture, Window
 from redaes.images import load_image
 from redaes.ranking import Edge, components
 

@@ -26,7 +26,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
-from redaes import nano, prompts
+from redaes import prompts
 from redaes.assessing.reasons import whole
 from redaes.assessor import Assessor, ReferenceSet, Result, Score
 from redaes.backends.base import Backend, changes_of, probabilities_of
@@ -35,9 +35,11 @@ from redaes.backends.endpoint import SERVER_REASONS
 from redaes.backends.server import ServerBackend
 from redaes.errors import BackendError, EndpointError, InputError, ParseError
 from redaes.images import MAX_PIXELS, LoadedImage, decode_image
+from redaes.models import nano
 from redaes.prompts import Mode
-from redaes.serving.guard import LOOPBACK_HOSTS, Guard, Metrics, error_body
-from redaes.serving.intake import (
+from redaes.serving.admission import LOOPBACK_HOSTS, Guard, Metrics, error_body
+from redaes.serving.limits import Limits
+from redaes.serving.request_parsing import (
     CHAT_FIELDS,
     Asked,
     CompareRequest,
@@ -48,7 +50,6 @@ from redaes.serving.intake import (
     read_question,
     with_pixels_of_training,
 )
-from redaes.serving.limits import Limits
 from redaes.types import ProbabilitySource, Ranking, Record, Sampling
 
 _PAGE = Path(__file__).with_name("page")

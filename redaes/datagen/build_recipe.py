@@ -10,8 +10,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from redaes.datagen.consensus import Rules as ConsensusRules
-from redaes.datagen.judged import Panel
-from redaes.datagen.members import Settings
+from redaes.datagen.panel_groups import Panel
+from redaes.datagen.ranking_group import Settings
 from redaes.datagen.sources import Rules
 from redaes.errors import InputError
 from redaes.records import read_yaml

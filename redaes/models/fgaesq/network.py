@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from redaes.errors import BackendError, InputError
-from redaes.finegrained.difftoken import PATCH, Grid, TokenBatch, TokenSettings
-from redaes.finegrained.losses import N_SCORES
+from redaes.models.fgaesq.difftoken import PATCH, Grid, TokenBatch, TokenSettings
+from redaes.models.fgaesq.losses import N_SCORES
 from redaes.records import read_json, write_json, writing
 from redaes.torchvision_compat import make_torchvision_importable
 

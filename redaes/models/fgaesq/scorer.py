@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from redaes.backends.loading import find_device
 from redaes.errors import InputError
-from redaes.finegrained import model as network
-from redaes.finegrained.difftoken import Tokens, collate, pair_tokens, single_tokens
-from redaes.finegrained.losses import expected_score
 from redaes.images import LoadedImage, load_image
+from redaes.models.fgaesq import network
+from redaes.models.fgaesq.difftoken import Tokens, collate, pair_tokens, single_tokens
+from redaes.models.fgaesq.losses import expected_score
 from redaes.ranking import Edge, count_cycles
 
 MAX_SERIES = 64

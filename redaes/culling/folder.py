@@ -18,13 +18,13 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from redaes.assessing.words import UNDECIDED as UNDECIDED_IN_WORDS
+from redaes.culling import sheet, xmp
+from redaes.culling.grouping import Photograph, Unreadable, group, scan
+from redaes.culling.rankers import OnPrepared, Ranked, Ranker
 from redaes.errors import InputError, ParseError, RecordError
 from redaes.images import list_images
 from redaes.ranking import Z_SETTLED
 from redaes.records import write_atomically, writing
-from redaes.series import sheet, xmp
-from redaes.series.grouping import Photograph, Unreadable, group, scan
-from redaes.series.rankers import OnPrepared, Ranked, Ranker
 from redaes.types import TIE_MARGIN, ImageRef
 
 CSV_COLUMNS = ("series", "place", "file", "taken", "score", "error", "rating", "label", "pick")
