@@ -16,8 +16,9 @@ from typer.testing import CliRunner
 
 from redaes import cli
 from redaes.errors import BackendError, InputError, RecordError
-from redaes.evaluation import assessors, benchmarks, report, runner
-from redaes.evaluation.assessors import Answer, Question, make_assessor
+from redaes.evaluation import benchmarks, report, runner
+from redaes.evaluation.assessors import servers as assessors
+from redaes.evaluation.assessors.servers import Answer, Question, make_assessor
 from redaes.evaluation.benchmarks.base import Labels, Picture
 from redaes.evaluation.commands import parse_options, parse_shard
 from redaes.evaluation.comparison import Side

@@ -1,0 +1,1 @@
+"""Who gives the answers that a benchmark asks for."""
