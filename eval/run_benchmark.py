@@ -19,7 +19,7 @@ from redaes.early_checks import check_exists, check_writable
 from redaes.errors import InputError, importing, run_door
 
 with importing("eval"):
-    from redaes.evaluation.assessors.servers import ASSESSORS
+    from redaes.evaluation.assessors import ASSESSORS
     from redaes.evaluation.commands import list_benchmarks, parse_options, parse_shard, run_benchmark
     from redaes.evaluation.eval_recipe import make_spec
 
