@@ -24,7 +24,14 @@ with importing("eval"):
     from redaes.assessor import Assessor, known_mode
     from redaes.backends.temperatures import Temperature, write_temperatures
     from redaes.evaluation.benchmarks.base import read_rows
-    from redaes.evaluation.confidence import Group, Judged, ceiling_of, fit_temperature, group_of, half_of
+    from redaes.evaluation.confidence import (
+        CalibrationAnswer,
+        CalibrationGroup,
+        ceiling_of,
+        fit_temperature,
+        group_of,
+        half_of,
+    )
     from redaes.images import load_image
     from redaes.models import nano
     from redaes.prompts import Mode
@@ -81,7 +88,7 @@ def main(args: argparse.Namespace) -> None:
         print(f"written to {write_temperatures(place, found)}")
 
 
-def ask(backend: Backend, folder: Path, rows: Sequence[Mapping[str, str]], mode: Mode) -> Iterator[Judged]:
+def ask(backend: Backend, folder: Path, rows: Sequence[Mapping[str, str]], mode: Mode) -> Iterator[CalibrationAnswer]:
     """The model's answers to the pairs that have a better picture; those without a probability are left out."""
     assessor = Assessor(backend, mode=mode)
     decided = [row for row in rows if float(row["p"]) != 0.5]
@@ -91,7 +98,7 @@ def ask(backend: Backend, folder: Path, rows: Sequence[Mapping[str, str]], mode:
         pairs = [(load_image(folder / row["first"]), load_image(folder / row["second"])) for row in part]
         for row, result in zip(part, assessor.compare_many(pairs), strict=True):
             if result.log_odds is not None:
-                yield Judged(
+                yield CalibrationAnswer(
                     photograph=row["group"],
                     factor=row.get("factor") or "",
                     kind=row.get("kind") or "",
@@ -106,8 +113,8 @@ def ask(backend: Backend, folder: Path, rows: Sequence[Mapping[str, str]], mode:
 
 
 def calibrate(
-    answers: Sequence[Judged], backend: Backend, mode: Mode, says: str
-) -> tuple[Temperature, dict[str, Group]]:
+    answers: Sequence[CalibrationAnswer], backend: Backend, mode: Mode, says: str
+) -> tuple[Temperature, dict[str, CalibrationGroup]]:
     """The temperature of the first half of the photographs, and what becomes of the other half with it.
 
     Raises:
@@ -130,7 +137,7 @@ def calibrate(
         n_photographs=len({one.photograph for one in fitted}),
     )
     tables = {"all, not calibrated": group_of(rest, 1.0, 1.0), "all": group_of(rest, temperature, ceiling)}
-    keys: tuple[Callable[[Judged], str], ...] = (lambda one: one.factor, lambda one: one.kind)
+    keys: tuple[Callable[[CalibrationAnswer], str], ...] = (lambda one: one.factor, lambda one: one.kind)
     for key in keys:
         for name in sorted({key(one) for one in rest} - {""}):
             tables[name] = group_of([one for one in rest if key(one) == name], temperature, ceiling)
@@ -151,7 +158,7 @@ def _place_of(model: str, adapter: Path | None) -> Path:
     return place
 
 
-def _print(temperature: Temperature, tables: Mapping[str, Group]) -> None:
+def _print(temperature: Temperature, tables: Mapping[str, CalibrationGroup]) -> None:
     print(
         f"{temperature.mode}: temperature {temperature.temperature:.2f}, claims up to {temperature.ceiling:.2f}, from "
         f"{temperature.n_pairs} pairs of {temperature.n_photographs} photographs"

@@ -17,7 +17,7 @@ from redaes.early_checks import check_writable
 from redaes.errors import importing, run_door
 
 with importing("eval"):
-    from redaes.evaluation.comparison import Side, compare
+    from redaes.evaluation.comparison import ComparedRun, compare
     from redaes.evaluation.report import write_report
     from redaes.evaluation.runner import read_results
 
@@ -35,7 +35,7 @@ def main(args: argparse.Namespace) -> None:
     """Compare, and write the report."""
     check_writable(args.out)
     if len(args.runs) == 1:
-        sides = [Side(name=args.runs[0].name, results=read_results(args.runs[0]), changes=())]
+        sides = [ComparedRun(name=args.runs[0].name, results=read_results(args.runs[0]), changes=())]
     else:
         sides = compare(args.runs)
     for file in write_report(args.out, sides, args.runs, examples=not args.no_pictures):

@@ -11,11 +11,11 @@ from rich.table import Table
 
 from redaes.errors import InputError
 from redaes.evaluation.benchmarks import BENCHMARKS
-from redaes.evaluation.runner import Results, Spec, Timing, read_timing, run
+from redaes.evaluation.runner import RunResults, RunSpec, RunTiming, read_timing, run
 from redaes.evaluation.summary import Metric
 
 
-def run_benchmark(spec: Spec, out: Path, *, workers: int = 1, shard: tuple[int, int] = (0, 1)) -> Results | None:
+def run_benchmark(spec: RunSpec, out: Path, *, workers: int = 1, shard: tuple[int, int] = (0, 1)) -> RunResults | None:
     """Run, and print the numbers.
 
     Raises:
@@ -83,7 +83,7 @@ def parse_shard(text: str) -> tuple[int, int]:
     return int(first), int(second)
 
 
-def results_table(results: Results, out: Path) -> Table:
+def results_table(results: RunResults, out: Path) -> Table:
     """The metrics of a run."""
     table = Table(
         "metric", "value", "95 % interval", "over", title=f"{results.run['title']}: {out}", title_justify="left"
@@ -100,7 +100,7 @@ def shown(metric: Metric) -> tuple[str, str, str]:
     return value, interval, str(metric.n)
 
 
-def in_words(results: Results, timing: Timing) -> str:
+def in_words(results: RunResults, timing: RunTiming) -> str:
     """What else a reader of the numbers must know."""
     summary, identity = results.summary, results.run["identity"]
     lines = [
