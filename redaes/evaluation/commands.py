@@ -10,9 +10,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from redaes.errors import InputError
+from redaes.estimates import Estimate
 from redaes.evaluation.benchmarks import BENCHMARKS
 from redaes.evaluation.runner import RunResults, RunSpec, RunTiming, read_timing, run
-from redaes.evaluation.summary import Metric
 
 
 def run_benchmark(spec: RunSpec, out: Path, *, workers: int = 1, shard: tuple[int, int] = (0, 1)) -> RunResults | None:
@@ -93,7 +93,7 @@ def results_table(results: RunResults, out: Path) -> Table:
     return table
 
 
-def shown(metric: Metric) -> tuple[str, str, str]:
+def shown(metric: Estimate) -> tuple[str, str, str]:
     """Value, interval and number of a metric, to be read."""
     value = "undefined" if metric.value is None else f"{metric.value:.4f}"
     interval = "" if metric.low is None or metric.high is None else f"[{metric.low:.4f}, {metric.high:.4f}]"

@@ -17,7 +17,8 @@ from transformers import TrainerState, TrainingArguments
 from transformers.trainer_utils import IntervalStrategy, SaveStrategy, SchedulerType
 
 from redaes.errors import ImageError, RecordError, TrainingError
-from redaes.heldout import HeldOut, Proportion, place_drawn
+from redaes.estimates import Proportion
+from redaes.heldout import HeldOut, place_drawn
 from redaes.images import check_usable
 from redaes.records import PairRecord, load_pairs, operations_in, read_json, record_of, without_operations
 from redaes.types import TIE_MARGIN
