@@ -19,7 +19,6 @@ from redaes.backends.chats import one_rendering
 from redaes.backends.preprocessing import TOKENIZER_CONFIG, PictureSize, image_settings
 from redaes.errors import BackendError, MissingDependency
 from redaes.models import nano
-from redaes.torchvision_compat import make_torchvision_importable
 
 
 class PatchProjection(torch.nn.Conv3d):
@@ -104,8 +103,6 @@ def load_network(folder: Path, dtype: torch.dtype) -> Any:
         BackendError: not a vision-language model, or not a whole one.
     """
     from safetensors import SafetensorError
-
-    make_torchvision_importable()
     from transformers import AutoConfig, AutoModelForImageTextToText
 
     if _WEIGHTS_LEFT_OUT.get():
@@ -192,7 +189,6 @@ def load_processor(folder: Path, max_pixels: int | None, adapter: Path | None = 
     Raises:
         BackendError: there is none, it does not work, or its chat template has two renderings.
     """
-    make_torchvision_importable()
     from transformers import AutoImageProcessor, AutoProcessor
 
     pictures_of = None
