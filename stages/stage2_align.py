@@ -17,9 +17,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from redaes.datagen.sample_data import ensure_sample_dataset
 from redaes.early_checks import check_stage, chosen
 from redaes.errors import importing, run_door
-from redaes.samples import ensure_sample_dataset
 
 if TYPE_CHECKING:
     from redaes.training.alignment import AlignmentConfig

@@ -38,28 +38,6 @@ _WEIGHTS_LEFT_OUT: ContextVar[bool] = ContextVar("weights_left_out", default=Fal
 _SAMPLE = "Winner: A\nDifference: +1.5"
 
 
-def find_device(name: str | None) -> torch.device:
-    """The device of this name; None: the best there is.
-
-    Raises:
-        BackendError: unknown, or this torch has none.
-    """
-    present = {
-        "cuda": torch.cuda.is_available(),
-        "mps": torch.backends.mps.is_available(),
-        "cpu": True,
-    }  # best first
-    if name is None:
-        name = next(kind for kind, there in present.items() if there)
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise BackendError(f"unknown device {name!r}; give cpu, cuda, cuda:1 or mps") from error
-    if not present.get(device.type, False):
-        raise BackendError(f"this torch has no device {name!r}; use --device cpu, or install torch for it")
-    return device
-
-
 def model_folder(model: str | Path) -> Path:
     """The folder of a model: an embedded one, one on disk, or a snapshot of a hub repository.
 
