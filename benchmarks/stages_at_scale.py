@@ -203,7 +203,7 @@ def meter(result: Path) -> Any:
 
 def run_with(make_callback: Callable[[], Any], door: str, argv: list[str]) -> None:
     """Run a stage's door in this process; its trainer gets a callback, made once transformers can be imported."""
-    from redaes.errors import run_door
+    from redaes.cli.running import reporting_errors
     from redaes.torchvision_compat import make_torchvision_importable
 
     make_torchvision_importable()
@@ -212,7 +212,8 @@ def run_with(make_callback: Callable[[], Any], door: str, argv: list[str]) -> No
     transformers.trainer.DEFAULT_CALLBACKS.append(make_callback())
     sys.path.insert(0, str(ROOT / "stages"))
     module = importlib.import_module(door)
-    run_door(lambda: module.main(*module.parse_args(argv)))
+    with reporting_errors():
+        module.main(*module.parse_args(argv))
 
 
 def launch(args: argparse.Namespace, stage: str, model: Path) -> dict[str, Any]:

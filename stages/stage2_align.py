@@ -17,8 +17,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from redaes.cli.running import reporting_errors
 from redaes.early_checks import check_stage, chosen
-from redaes.errors import importing, run_door
+from redaes.errors import importing
 from redaes.samples import ensure_sample_dataset
 
 if TYPE_CHECKING:
@@ -57,4 +58,5 @@ def main(stage: StageArguments, config: AlignmentConfig | PreferenceConfig) -> N
 
 
 if __name__ == "__main__":
-    run_door(lambda: main(*parse_args(sys.argv[1:])))
+    with reporting_errors():
+        main(*parse_args(sys.argv[1:]))
