@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from redaes.cli.running import reporting_errors
+from redaes.datagen.sample_data import ensure_sample_series
 from redaes.early_checks import check_stage
 from redaes.errors import importing
-from redaes.samples import ensure_sample_series
 
 if TYPE_CHECKING:
     from transformers import TrainingArguments
