@@ -23,7 +23,7 @@ from PIL import Image
 
 from redaes.datagen import severity as known
 from redaes.datagen.editors.doses import DOSES
-from redaes.datagen.editors.embedded import OPERATIONS, apply_edit
+from redaes.datagen.editors.parametric import OPERATIONS, apply_edit
 from redaes.datagen.judges import Reference
 from redaes.datagen.judges.cover import covered
 from redaes.datagen.ranking_group import resized

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from redaes.datagen.editors.embedded import EDITOR, OPERATIONS, apply_edit
+from redaes.datagen.editors.parametric import EDITOR, OPERATIONS, apply_edit
 from redaes.datagen.judges import Reference
 from redaes.datagen.judges.cover import covered
 from redaes.datagen.overlays import covering, laid_over

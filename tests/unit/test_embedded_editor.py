@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from redaes.datagen.editors.embedded import EDITOR, OPERATIONS, apply_edit, make_edit
+from redaes.datagen.editors.parametric import EDITOR, OPERATIONS, apply_edit, make_edit
 from redaes.datagen.judges import visible_difference
 from redaes.datagen.judges.cover import covered
 from redaes.datagen.severity import COVERING, severity

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from redaes.datagen import parametric_groups as measured
-from redaes.datagen.editors.embedded import OPERATIONS, apply_edit, make_edit
+from redaes.datagen.editors.parametric import OPERATIONS, apply_edit, make_edit
 from redaes.datagen.judges.cover import covered
 from redaes.datagen.parametric_groups import make_group, might_improve
 from redaes.datagen.plan import DEGRADE, NEUTRAL, SHARED, Frame, PlannedEdit, plan_view

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from redaes.datagen.editors.doses import DOSES
-from redaes.datagen.editors.embedded import OPERATIONS, apply_edit
+from redaes.datagen.editors.parametric import OPERATIONS, apply_edit
 from redaes.datagen.judges import Reference
 from redaes.datagen.judges.cover import covered, place_weights
 from redaes.datagen.parametric_groups import CERTAIN_ACROSS, CERTAIN_CLEAN, MIN_DELTA, MIN_LOSS
