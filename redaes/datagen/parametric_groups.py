@@ -139,7 +139,7 @@ class _View:
 
 def _shows(edit: Edit) -> float:
     known = OPERATIONS.get(edit.operation)
-    return 1.0 if known is None else known.shows(edit.strength)  # an unknown one fails by itself when it is made
+    return 1.0 if known is None else known.frame_share(edit.strength)  # an unknown one fails by itself when it is made
 
 
 def _view(image: Image.Image, rows: Sequence[PlannedEdit], max_side: int) -> _View:
