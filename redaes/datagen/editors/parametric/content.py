@@ -13,6 +13,7 @@ from redaes.datagen.editors.parametric.pixels import (
     blur,
     box_around,
     coordinates,
+    coordinates_of,
     diagonal_of,
     encoded_values,
     linear_to_bytes,
@@ -27,7 +28,7 @@ def _blob(
 ) -> FloatArray:
     """Distance-like map (H, W) of an irregular closed outline: negative inside, in units of ``radius``.
 
-    ``wobble`` holds amplitude and phase (n, 2) of the outline's harmonics 2, 3, ...
+    ``wobble`` is one of :func:`_wobbles`.
     """
     dx, dy = x - centre[0], y - centre[1]
     angle = np.arctan2(dy, dx)
@@ -36,6 +37,16 @@ def _blob(
         outline += np.float32(amplitude / k) * np.cos(k * angle + np.float32(phase))
     distance: FloatArray = np.hypot(dx, dy) / radius - outline
     return distance
+
+
+def _wobbles(rng: np.random.Generator, n: int, largest: float) -> NDArray[np.float64]:
+    """(n, 3, 2) amplitude and phase of the harmonics 2, 3, 4 of n outlines."""
+    return np.stack([rng.uniform(0.0, largest, size=(n, 3)), rng.uniform(0, 2 * math.pi, size=(n, 3))], axis=2)
+
+
+def _border_point(side: int, along: float) -> tuple[float, float]:
+    """Fractions of the frame: top, right, bottom or left, and how far along it."""
+    return ((along, 0.0), (1.0, along), (along, 1.0), (0.0, along))[side]
 
 
 @operation("content", "{amount} clutter the borders with out-of-focus objects that stand in the way")
@@ -47,11 +58,7 @@ def clutter(image: ByteImage, strength: float, rng: np.random.Generator) -> Byte
     along = rng.uniform(0.1, 0.9, size=n_objects)
     sizes = rng.uniform(0.75, 1.2, size=n_objects)
     shades = rng.uniform(0.12, 0.5, size=n_objects)
-    wobbles = np.stack(
-        [rng.uniform(0.0, 0.35, size=(n_objects, 3)), rng.uniform(0, 2 * math.pi, size=(n_objects, 3))], axis=2
-    )
-    height, width = image.shape[:2]
-    half = diagonal_of(image) / 2
+    wobbles = _wobbles(rng, n_objects, 0.35)
     linear = linear_light(image)
     # Far out of focus, an object shows the colours around it and none of its detail.
     tone = 0.6 * blur(linear, 0.08 * diagonal_of(image)) + 0.4 * linear.mean(axis=(0, 1))
@@ -59,9 +66,10 @@ def clutter(image: ByteImage, strength: float, rng: np.random.Generator) -> Byte
     for i in range(n_objects):
         radius = 0.5 * sizes[i]
         out = 0.5 - 0.36 * strength * sizes[i]  # how far the middle of the object lies beyond the border
-        u, v = ((along[i], 0.0), (1.0, along[i]), (along[i], 1.0), (0.0, along[i]))[sides[i]]
+        u, v = _border_point(sides[i], along[i])
         away = ((0, -1), (1, 0), (0, 1), (-1, 0))[sides[i]]
-        centre = ((u - 0.5) * width / half + away[0] * out, (v - 0.5) * height / half + away[1] * out)
+        border_x, border_y = coordinates_of(image, u, v)
+        centre = (border_x + away[0] * out, border_y + away[1] * out)
         x, y = coordinates(image)
         inside = 1 - smoothstep(_blob(x, y, centre, radius, wobbles[i]), -0.12, 0.12)
         linear = linear + (np.float32(shades[i]) * tone - linear) * (opacity * inside)[..., None]
@@ -118,18 +126,12 @@ def lens_dirt(image: ByteImage, strength: float, rng: np.random.Generator) -> By
     n_spots = n_drops + n_specks
     places = rng.uniform(0.04, 0.96, size=(n_spots, 2))
     radii = np.concatenate([rng.uniform(0.09, 0.2, size=n_drops), rng.uniform(0.014, 0.03, size=n_specks)])
-    wobbles = np.stack(
-        [rng.uniform(0.0, 0.22, size=(n_spots, 3)), rng.uniform(0, 2 * math.pi, size=(n_spots, 3))], axis=2
-    )
-    height, width = image.shape[:2]
-    half = diagonal_of(image) / 2
-    drops = np.zeros((height, width), dtype=np.float32)
-    dust = np.zeros((height, width), dtype=np.float32)
+    wobbles = _wobbles(rng, n_spots, 0.22)
+    drops, dust = np.zeros((2, *image.shape[:2]), dtype=np.float32)
     for i, (place, radius, wobble) in enumerate(zip(places, radii, wobbles, strict=True)):
         box = box_around(image, place[0], place[1], 1.6 * radius)
         x, y = coordinates(image, box)
-        centre = ((place[0] - 0.5) * width / half, (place[1] - 0.5) * height / half)
-        spot = 1 - smoothstep(_blob(x, y, centre, radius, wobble), -0.35, 0.15)
+        spot = 1 - smoothstep(_blob(x, y, coordinates_of(image, *place), radius, wobble), -0.35, 0.15)
         layer = drops if i < n_drops else dust
         layer[box] = np.maximum(layer[box], spot)
     linear = linear_light(image)
@@ -187,11 +189,8 @@ def power_lines(image: ByteImage, strength: float, rng: np.random.Generator) -> 
 def finger(image: ByteImage, strength: float, rng: np.random.Generator) -> ByteImage:
     """A finger in front of the lens: an unsharp, reddish shape that enters from the border."""
     side, along, lean = int(rng.integers(4)), rng.uniform(0.2, 0.8), rng.uniform(-0.5, 0.5)
-    height, width = image.shape[:2]
-    half = diagonal_of(image) / 2
-    u, v = ((along, 0.0), (1.0, along), (along, 1.0), (0.0, along))[side]
-    x, y = coordinates(image)
-    x, y = x - np.float32((u - 0.5) * width / half), y - np.float32((v - 0.5) * height / half)
+    (x, y), (start_x, start_y) = coordinates(image), coordinates_of(image, *_border_point(side, along))
+    x, y = x - np.float32(start_x), y - np.float32(start_y)
     inward = (math.pi / 2, math.pi, -math.pi / 2, 0.0)[side] + lean
     cos, sin = np.float32(math.cos(inward)), np.float32(math.sin(inward))
     ahead, across = x * cos + y * sin, y * cos - x * sin

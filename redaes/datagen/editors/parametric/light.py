@@ -10,6 +10,7 @@ from redaes.datagen.editors.parametric.operation import operation
 from redaes.datagen.editors.parametric.pixels import (
     blur,
     coordinates,
+    coordinates_of,
     diagonal_of,
     encoded_values,
     linear_to_bytes,
@@ -17,7 +18,12 @@ from redaes.datagen.editors.parametric.pixels import (
     smoothstep,
     to_bytes,
 )
-from redaes.evidence.picture.planes import ByteImage, linear_light
+from redaes.evidence.picture.planes import ByteImage, FloatArray, linear_light
+
+
+def _exposed(image: ByteImage, stops: FloatArray) -> ByteImage:
+    """The picture with so many stops (H, W) more light."""
+    return linear_to_bytes(linear_light(image) * np.exp2(stops)[..., None])
 
 
 def _stops_under(strength: float) -> float:
@@ -40,6 +46,13 @@ def exposure_up(image: ByteImage, strength: float, rng: np.random.Generator) -> 
     return linear_to_bytes(linear_light(image) * np.float32(2.0 ** _stops_over(strength)))
 
 
+def _with_slope(image: ByteImage, slope: float) -> ByteImage:
+    """A straight tone curve about the picture's own middle tone."""
+    encoded = encoded_values(image)
+    middle = np.float32(0.5 * encoded.mean() + 0.25)
+    return to_bytes(middle + (encoded - middle) * np.float32(slope))
+
+
 def _slope_missing(strength: float) -> float:
     """What is missing from the slope of the tone curve: 0 leaves it, 1 would leave a flat grey."""
     return 0.75 * strength
@@ -47,9 +60,7 @@ def _slope_missing(strength: float) -> float:
 
 @operation("light", "{amount} lower the contrast so that the picture looks flat", dose=_slope_missing)
 def contrast_down(image: ByteImage, strength: float, rng: np.random.Generator) -> ByteImage:
-    encoded = encoded_values(image)
-    middle = np.float32(0.5 * encoded.mean() + 0.25)
-    return to_bytes(middle + (encoded - middle) * np.float32(1 - _slope_missing(strength)))
+    return _with_slope(image, 1 - _slope_missing(strength))
 
 
 def _slope_added(strength: float) -> float:
@@ -59,9 +70,7 @@ def _slope_added(strength: float) -> float:
 
 @operation("light", "{amount} raise the contrast so that the light becomes harsh", dose=_slope_added)
 def contrast_up(image: ByteImage, strength: float, rng: np.random.Generator) -> ByteImage:
-    encoded = encoded_values(image)
-    middle = np.float32(0.5 * encoded.mean() + 0.25)
-    return to_bytes(middle + (encoded - middle) * np.float32(1 + _slope_added(strength)))
+    return _with_slope(image, 1 + _slope_added(strength))
 
 
 @operation("light", "{amount} veil the scene in grey haze")
@@ -81,8 +90,7 @@ def haze(image: ByteImage, strength: float, rng: np.random.Generator) -> ByteIma
 @operation("light", "{amount} darken the corners with a heavy vignette")
 def vignette(image: ByteImage, strength: float, rng: np.random.Generator) -> ByteImage:
     x, y = coordinates(image)
-    stops = -6.0 * np.float32(strength) * (x * x + y * y)
-    return linear_to_bytes(linear_light(image) * np.exp2(stops)[..., None])
+    return _exposed(image, -6.0 * np.float32(strength) * (x * x + y * y))
 
 
 @operation("light", "{amount} light the scene unevenly, one side too bright and the other too dark")
@@ -90,7 +98,7 @@ def uneven_light(image: ByteImage, strength: float, rng: np.random.Generator) ->
     angle = rng.uniform(0, 2 * math.pi)
     x, y = coordinates(image)
     ramp = np.tanh(2.0 * (x * np.float32(math.cos(angle)) + y * np.float32(math.sin(angle))))
-    return linear_to_bytes(linear_light(image) * np.exp2(np.float32(strength) * (3.2 * ramp - 0.6))[..., None])
+    return _exposed(image, np.float32(strength) * (3.2 * ramp - 0.6))
 
 
 @operation("light", "{amount} darken the subject in the middle against a glaring background")
@@ -98,8 +106,7 @@ def backlight(image: ByteImage, strength: float, rng: np.random.Generator) -> By
     """The middle, where the subject tends to be, goes dark and the surroundings burn out."""
     x, y = coordinates(image)
     surround = smoothstep(np.hypot(x, y), 0.1, 1.0)
-    stops = np.float32(strength) * (4.6 * surround - 2.8)
-    return linear_to_bytes(linear_light(image) * np.exp2(stops)[..., None])
+    return _exposed(image, np.float32(strength) * (4.6 * surround - 2.8))
 
 
 @operation("light", "{amount} crush the shadows to black")
@@ -130,10 +137,8 @@ def dim_subject(image: ByteImage, strength: float, rng: np.random.Generator) -> 
     weight = np.square(detail) * np.exp(-4.0 * (x * x + y * y)) + np.float32(1e-9)
     total = float(weight.sum())
     middle = float((weight * x).sum()) / total, float((weight * y).sum()) / total
-    distance = np.hypot(x - np.float32(middle[0]), y - np.float32(middle[1])) / np.float32(0.55 * size)
-    return linear_to_bytes(
-        linear_light(image) * np.exp2(np.float32(-3.0 * strength) * np.exp(-(distance**2)))[..., None]
-    )
+    distance: FloatArray = np.hypot(x - np.float32(middle[0]), y - np.float32(middle[1])) / np.float32(0.55 * size)
+    return _exposed(image, np.float32(-3.0 * strength) * np.exp(-(distance**2)))
 
 
 @operation("light", "{amount} wash out a part of the picture with glare")
@@ -141,10 +146,8 @@ def glare(image: ByteImage, strength: float, rng: np.random.Generator) -> ByteIm
     """Light that falls on the glass and washes a part of the picture out, as from a window behind the photographer."""
     u, v = rng.uniform(0.2, 0.8, size=2)
     angle, long, short = rng.uniform(0, math.pi), rng.uniform(0.35, 0.6), rng.uniform(0.2, 0.32)
-    height, width = image.shape[:2]
-    half = diagonal_of(image) / 2
-    x, y = coordinates(image)
-    x, y = x - np.float32((u - 0.5) * width / half), y - np.float32((v - 0.5) * height / half)
+    (x, y), (middle_x, middle_y) = coordinates(image), coordinates_of(image, u, v)
+    x, y = x - np.float32(middle_x), y - np.float32(middle_y)
     cos, sin = np.float32(math.cos(angle)), np.float32(math.sin(angle))
     along, across = (x * cos + y * sin) / np.float32(long), (y * cos - x * sin) / np.float32(short)
     patch = np.exp(-(along**2 + across**2))

@@ -78,6 +78,13 @@ def coordinates(image: ByteImage, box: Box = (slice(None), slice(None))) -> tupl
     return x, y
 
 
+def coordinates_of(image: ByteImage, u: float, v: float) -> tuple[float, float]:
+    """The coordinates x, y of the fractions u, v of the frame."""
+    height, width = image.shape[:2]
+    half = diagonal_of(image) / 2
+    return (u - 0.5) * width / half, (v - 0.5) * height / half
+
+
 def smoothstep(x: FloatArray, low: float, high: float) -> FloatArray:
     """0 up to ``low``, 1 from ``high``, and a smooth rise between."""
     t = np.clip((x - low) / (high - low), 0.0, 1.0)
