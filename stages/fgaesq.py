@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from redaes.early_checks import check_stage
 from redaes.errors import importing, run_door
+from redaes.samples import ensure_sample_series
 
 if TYPE_CHECKING:
     from transformers import TrainingArguments
@@ -43,6 +44,10 @@ def main(arguments: FineGrainedArguments, config: TrainingArguments) -> None:
     with importing("train"):
         from redaes.training.fgaesq import run_fgaesq
 
+    if arguments.series is None:
+        with config.main_process_first(local=False):
+            series, coarse = ensure_sample_series(Path(str(config.output_dir)) / "sample_series")
+        arguments.series, arguments.coarse = str(series), arguments.coarse or str(coarse)
     print(f"FGAesQ finished: {run_fgaesq(arguments, config)}")
 
 

@@ -25,7 +25,8 @@ from redaes.backends.local import LocalBackend
 from redaes.backends.preprocessing import PictureSize, picture_size, size_shown
 from redaes.culling.rankers import Comparing
 from redaes.errors import BackendError, InputError, TrainingError
-from redaes.evaluation.assessors import ASSESSORS, Question, Shown
+from redaes.evaluation.assessors import ASSESSORS
+from redaes.evaluation.assessors.base import Question, Shown
 from redaes.heldout import evaluate
 from redaes.images import data_url, load_image
 from redaes.records import PairRecord, read_records, write_shard

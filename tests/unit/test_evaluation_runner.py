@@ -16,8 +16,10 @@ from typer.testing import CliRunner
 
 from redaes import cli
 from redaes.errors import BackendError, InputError, RecordError
-from redaes.evaluation import assessors, benchmarks, report, runner
-from redaes.evaluation.assessors import Answer, Question, make_assessor
+from redaes.evaluation import benchmarks, report, runner
+from redaes.evaluation.assessors import make_assessor
+from redaes.evaluation.assessors.base import Answer, Question, Shown
+from redaes.evaluation.assessors.baselines import BASELINES, Baseline
 from redaes.evaluation.benchmarks.base import Labels, Picture
 from redaes.evaluation.commands import parse_options, parse_shard
 from redaes.evaluation.comparison import Side
@@ -131,14 +133,14 @@ def test_a_stopped_run_goes_on_and_ends_in_the_same_bytes(tmp_path: Path) -> Non
     out = tmp_path / "stopped"
     asked: list[str] = []
 
-    class Stops(assessors.Baseline):
+    class Stops(Baseline):
         def answer(self, questions: Sequence[Question]) -> list[Answer]:
             if asked:
                 raise BackendError("the server is gone")
             asked.extend(question.id for question in questions)
             return super().answer(questions)
 
-    measure, _ = assessors.BASELINES["luma"]
+    measure, _ = BASELINES["luma"]
     loaded = benchmarks.load("scores", data)
     with pytest.raises(BackendError):
         run_assessor(loaded, Stops("luma", measure, needs_pixels=True), out, spec=luma(data))
@@ -443,14 +445,14 @@ def test_baselines_turn_round_fail_by_name_and_are_drawn_by_name() -> None:
     def shown(name: str, level: int) -> Question:
         image = Image.new("RGB", (8, 8), (level, level, level))
         ref = ImageRef(id=f"{level:064d}", path=Path(name))
-        return Question(name, (assessors.Shown(name, Path(name), LoadedImage(image, ref, ())),))
+        return Question(name, (Shown(name, Path(name), LoadedImage(image, ref, ())),))
 
     questions = [shown("a", 10), shown("b", 200)]
     larger, smaller = (make_assessor("baseline", {"measure": "luma", "better": way}) for way in ("larger", "smaller"))
     assert [answer.value for answer in larger.answer(questions)] == pytest.approx([10, 200])
     assert [answer.value for answer in smaller.answer(questions)] == pytest.approx([-10, -200])
     assert larger.identity != smaller.identity
-    flat = assessors.Baseline("flat", lambda shown: float("nan"), needs_pixels=True)
+    flat = Baseline("flat", lambda shown: float("nan"), needs_pixels=True)
     assert [answer.failure for answer in flat.answer(questions)] == ["not_finite", "not_finite"]
     drawn = make_assessor("baseline", {"measure": "random"})
     first = [answer.value for answer in drawn.answer([shown(f"{k}", 0) for k in range(200)])]
@@ -466,7 +468,7 @@ def test_brisque_has_no_answer_for_a_flat_picture() -> None:
     questions = []
     for name, one in (("blurred", image.filter(ImageFilter.GaussianBlur(3))), ("flat", Image.new("RGB", (96, 96)))):
         ref = ImageRef(id=f"{len(name):064d}", path=Path(name))
-        questions.append(Question(name, (assessors.Shown(name, Path(name), LoadedImage(one, ref, ())),)))
+        questions.append(Question(name, (Shown(name, Path(name), LoadedImage(one, ref, ())),)))
     blurred, flat = measure.answer(questions)
     assert blurred.value is not None
     assert flat.failure == "not_finite"
