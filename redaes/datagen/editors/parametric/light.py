@@ -97,7 +97,7 @@ def vignette(image: ByteImage, strength: float, rng: np.random.Generator) -> Byt
 def uneven_light(image: ByteImage, strength: float, rng: np.random.Generator) -> ByteImage:
     angle = rng.uniform(0, 2 * math.pi)
     x, y = coordinates(image)
-    ramp = np.tanh(2.0 * (x * np.float32(math.cos(angle)) + y * np.float32(math.sin(angle))))
+    ramp: FloatArray = np.tanh(2.0 * (x * np.float32(math.cos(angle)) + y * np.float32(math.sin(angle))))
     return _exposed(image, np.float32(strength) * (3.2 * ramp - 0.6))
 
 
@@ -137,7 +137,7 @@ def dim_subject(image: ByteImage, strength: float, rng: np.random.Generator) -> 
     weight = np.square(detail) * np.exp(-4.0 * (x * x + y * y)) + np.float32(1e-9)
     total = float(weight.sum())
     middle = float((weight * x).sum()) / total, float((weight * y).sum()) / total
-    distance: FloatArray = np.hypot(x - np.float32(middle[0]), y - np.float32(middle[1])) / np.float32(0.55 * size)
+    distance = np.hypot(x - np.float32(middle[0]), y - np.float32(middle[1])) / np.float32(0.55 * size)
     return _exposed(image, np.float32(-3.0 * strength) * np.exp(-(distance**2)))
 
 
