@@ -32,6 +32,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "torchvision_compat",
         "processes",
         "option_sources",
+        "recipe_files",
     ),
     (
         "assessor",
@@ -79,8 +80,8 @@ HEAVY = frozenset(
 )
 
 LIGHT = (
-    "", "types", "errors", *LAYERS[1], "option_sources", "backends.endpoint", "backends.server", "assessor",
-    "assessing", "serving", "early_checks", "cli", "__main__",
+    "", "types", "errors", *LAYERS[1], "option_sources", "recipe_files", "backends.endpoint", "backends.server",
+    "assessor", "assessing", "serving", "early_checks", "cli", "__main__",
 )  # fmt: skip
 """What must not load a heavy library on import; "" is the package itself."""
 
