@@ -340,8 +340,8 @@ def serve(
         from redaes.assessor import Assessor
         from redaes.references import references_of
         from redaes.serving import run
-        from redaes.serving.limits import Limits
-        from redaes.serving.vllm import Served, is_healthy
+        from redaes.serving.limits import ServiceLimits
+        from redaes.serving.vllm import ServedModel, is_healthy
 
         if vllm is not None and attach is not None:
             raise InputError("--vllm starts a server and --attach uses one that runs; give one of them")
@@ -350,14 +350,16 @@ def serve(
         if attach is not None and max_pixels is not None:
             raise InputError("--max-pixels goes with a model that is loaded here; the server of --attach has its own")
         keys = run.read_api_keys(api_keys) if api_keys is not None else ()
-        address = run.Address(host, port, keys, tuple(allow_host or ()))
-        limits = Limits(workers=run.SERVER_WORKERS if vllm or attach else 1, max_waiting=max_waiting, timeout_s=timeout)
+        address = run.ServiceAddress(host, port, keys, tuple(allow_host or ()))
+        limits = ServiceLimits(
+            workers=run.SERVER_WORKERS if vllm or attach else 1, max_waiting=max_waiting, timeout_s=timeout
+        )
         ranked = None if references is None else references_of(references)
         backend: Backend
         healthy = None
         with run.orderly_end(), ExitStack() as stack:
             if vllm is not None:
-                served = Served(
+                served = ServedModel(
                     model,
                     adapter,
                     max_pixels=max_pixels,

@@ -13,9 +13,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from redaes.datagen.sample_data import ensure_sample_series
 from redaes.early_checks import check_stage
 from redaes.errors import importing, run_door
-from redaes.samples import ensure_sample_series
 
 if TYPE_CHECKING:
     from transformers import TrainingArguments

@@ -23,8 +23,10 @@ if TYPE_CHECKING:
 
 RECIPE = Path(__file__).with_name("configs") / "warmup_reading_nano.yaml"
 CLASSES = (
-    "redaes.training.setup:StageArguments", "redaes.training.plan:PlanArguments", "transformers:TrainingArguments"
-)  # fmt: skip
+    "redaes.training.setup:StageArguments",
+    "redaes.training.dry_run.plan:DryRunArguments",
+    "transformers:TrainingArguments",
+)
 
 
 def parse_args(argv: list[str]) -> tuple[StageArguments, TrainingArguments]:
@@ -42,7 +44,7 @@ def parse_args(argv: list[str]) -> tuple[StageArguments, TrainingArguments]:
 def main(stage: StageArguments, config: TrainingArguments) -> None:
     """Train, and say where the result is."""
     with importing("train"):
-        from redaes.training.reading import run_reading
+        from redaes.training.warmup_reading import run_reading
 
     result = run_reading(stage, config)
     if stage.plan is None:

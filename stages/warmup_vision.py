@@ -24,8 +24,10 @@ if TYPE_CHECKING:
 
 RECIPE = Path(__file__).with_name("configs") / "warmup_vision_nano.yaml"
 CLASSES = (
-    "redaes.training.setup:StageArguments", "redaes.training.plan:PlanArguments", "transformers:TrainingArguments"
-)  # fmt: skip
+    "redaes.training.setup:StageArguments",
+    "redaes.training.dry_run.plan:DryRunArguments",
+    "transformers:TrainingArguments",
+)
 
 
 def parse_args(argv: list[str]) -> tuple[StageArguments, TrainingArguments]:
@@ -43,7 +45,7 @@ def parse_args(argv: list[str]) -> tuple[StageArguments, TrainingArguments]:
 def main(stage: StageArguments, config: TrainingArguments) -> None:
     """Train, and say where the result is."""
     with importing("train"):
-        from redaes.training.vision import run_vision
+        from redaes.training.warmup_vision import run_vision
 
     result = run_vision(stage, config)
     if stage.plan is None:
