@@ -202,12 +202,13 @@ def run_with(make_callback: Callable[[], Any], door: str, argv: list[str]) -> No
     """Run a stage's door in this process; its trainer gets a callback, made once transformers can be imported."""
     import transformers.trainer
 
-    from redaes.errors import run_door
+    from redaes.cli.running import reporting_errors
 
     transformers.trainer.DEFAULT_CALLBACKS.append(make_callback())
     sys.path.insert(0, str(ROOT / "stages"))
     module = importlib.import_module(door)
-    run_door(lambda: module.main(*module.parse_args(argv)))
+    with reporting_errors():
+        module.main(*module.parse_args(argv))
 
 
 def launch(args: argparse.Namespace, stage: str, model: Path) -> dict[str, Any]:

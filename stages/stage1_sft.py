@@ -14,9 +14,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from redaes.cli.running import reporting_errors
 from redaes.datagen.sample_data import ensure_sample_dataset
 from redaes.early_checks import check_stage
-from redaes.errors import importing, run_door
+from redaes.errors import importing
 
 if TYPE_CHECKING:
     from redaes.training.setup import StageArguments
@@ -52,4 +53,5 @@ def main(stage: StageArguments, config: PairSFTConfig) -> None:
 
 
 if __name__ == "__main__":
-    run_door(lambda: main(*parse_args(sys.argv[1:])))
+    with reporting_errors():
+        main(*parse_args(sys.argv[1:]))

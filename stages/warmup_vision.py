@@ -14,8 +14,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from redaes.cli.running import reporting_errors
 from redaes.early_checks import check_stage
-from redaes.errors import importing, run_door
+from redaes.errors import importing
 
 if TYPE_CHECKING:
     from transformers import TrainingArguments
@@ -53,4 +54,5 @@ def main(stage: StageArguments, config: TrainingArguments) -> None:
 
 
 if __name__ == "__main__":
-    run_door(lambda: main(*parse_args(sys.argv[1:])))
+    with reporting_errors():
+        main(*parse_args(sys.argv[1:]))

@@ -18,11 +18,11 @@ from colours import running
 from PIL import Image
 from typer.testing import CliRunner
 
-from redaes import cli
 from redaes.assessor import Assessor
 from redaes.backends.loading import load_processor
 from redaes.backends.local import LocalBackend
 from redaes.backends.preprocessing import PictureSize, picture_size, size_shown
+from redaes.cli.app import app
 from redaes.culling.rankers import Comparing
 from redaes.errors import BackendError, InputError, TrainingError
 from redaes.evaluation.assessors import ASSESSORS
@@ -215,7 +215,7 @@ def test_evaluation_ranking_and_the_front_door_show_what_training_did(
 def test_the_command_shows_what_training_did(tiny_model: Path, adapter: Path, wanted: Looks, files: list[Path]) -> None:
     options = ["--model", str(tiny_model), "--adapter", str(adapter), "--device", "cpu"]
     with looking() as looks:
-        done = CliRunner().invoke(cli.app, ["compare", *map(str, files), "--mode", "fast", *options])
+        done = CliRunner().invoke(app, ["compare", *map(str, files), "--mode", "fast", *options])
     assert done.exit_code == 0, done.output
     assert_same(looks, wanted)
 
@@ -259,7 +259,7 @@ def test_another_size_is_refused_by_name(tiny_model: Path, adapter: Path, tmp_pa
     with pytest.raises(InputError, match=r"merged was trained on pictures of at most 2,304"):
         LocalBackend(merged, max_pixels=96 * 96, device="cpu")
     done = CliRunner().invoke(
-        cli.app, ["serve", "--model", str(tiny_model), "--adapter", str(adapter), "--max-pixels", "9216"]
+        app, ["serve", "--model", str(tiny_model), "--adapter", str(adapter), "--max-pixels", "9216"]
     )
     assert (done.exit_code, "was trained on pictures of at most 2,304" in done.stderr) == (2, True)
     assert LocalBackend(tiny_model, adapter=adapter, max_pixels=CAP, device="cpu").revision.endswith("-2304px")
@@ -268,13 +268,13 @@ def test_another_size_is_refused_by_name(tiny_model: Path, adapter: Path, tmp_pa
 def test_an_evaluation_shows_no_smaller_pictures(tiny_model: Path, adapter: Path, data: Path, tmp_path: Path) -> None:
     command = ["eval", "red", "--data", str(data), "--assessor", "vlm_pairs", "--out", str(tmp_path / "out")]
     options = [f"--option={name}={value}" for name, value in (("model", tiny_model), ("adapter", adapter))]
-    done = CliRunner().invoke(cli.app, [*command, *options, "--option=device=cpu", "--max-pixels", "2000"])
+    done = CliRunner().invoke(app, [*command, *options, "--option=device=cpu", "--max-pixels", "2000"])
     assert (done.exit_code, "max_pixels is 2,000, but" in done.stderr, "up to 2,304" in done.stderr) == (2, True, True)
     assert not (tmp_path / "out" / "run.json").exists()
 
 
 def test_a_server_that_runs_has_a_size_of_its_own() -> None:
-    done = CliRunner().invoke(cli.app, ["serve", "--attach", "http://127.0.0.1:9/v1", "--max-pixels", "9216"])
+    done = CliRunner().invoke(app, ["serve", "--attach", "http://127.0.0.1:9/v1", "--max-pixels", "9216"])
     assert (done.exit_code, "--max-pixels goes with" in done.stderr) == (2, True)
 
 

@@ -10,8 +10,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from redaes import cli
 from redaes.answers import REASONED_PATTERN, parse, render_verdict
+from redaes.cli.app import app
 from redaes.errors import InputError, ParseError
 from redaes.serving.limits import ServiceLimits
 from redaes.serving.run import ServiceAddress, read_api_keys
@@ -98,6 +98,6 @@ def test_ordinary_answers_follow_the_pattern(winner: str, size: float, body: str
     ],
 )
 def test_what_cannot_work_is_said_before_a_model_is_loaded(options: list[str], words: str) -> None:
-    done = CliRunner().invoke(cli.app, ["serve", *options])
+    done = CliRunner().invoke(app, ["serve", *options])
     assert done.exit_code == 2, done.output
     assert words in done.stderr
