@@ -13,9 +13,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from redaes.cli.running import reporting_errors
+from redaes.datagen.sample_data import ensure_sample_series
 from redaes.early_checks import check_stage
-from redaes.errors import importing, run_door
-from redaes.samples import ensure_sample_series
+from redaes.errors import importing
 
 if TYPE_CHECKING:
     from transformers import TrainingArguments
@@ -52,4 +53,5 @@ def main(arguments: FineGrainedArguments, config: TrainingArguments) -> None:
 
 
 if __name__ == "__main__":
-    run_door(lambda: main(*parse_args(sys.argv[1:])))
+    with reporting_errors():
+        main(*parse_args(sys.argv[1:]))

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from redaes import file_hashes, records, table_cache
-from redaes.datagen.editors.embedded import make_edit
+from redaes.datagen.editors.parametric import make_edit
 from redaes.errors import RecordError
 from redaes.images import content_id
 from redaes.records import (
