@@ -137,9 +137,7 @@ def test_a_build_begun_with_the_schema_before_is_not_gone_on_with(tmp_path: Path
     place = _source(tmp_path, "csv")
     before = {"editor": "embedded", "panel": None, "settings": {}, "sources": []}
     write_json(tmp_path / "out" / "plan.json", before)
-    with pytest.raises(
-        RecordError, match=r"out holds a dataset of schema version 2, .* writes version 3; choose another"
-    ):
+    with pytest.raises(RecordError, match=r"out holds a dataset of schema version 2.* choose another output folder"):
         build([place], tmp_path / "out", FAST)
     assert read_json(tmp_path / "out" / "plan.json") == before
 
