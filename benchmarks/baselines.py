@@ -25,7 +25,9 @@ from numpy.typing import NDArray
 
 from redaes.backends.local import LocalBackend
 from redaes.evaluation import benchmarks
-from redaes.evaluation.assessors import BASELINES, Answer, Assessor, LocalPairs, Question, make_baseline
+from redaes.evaluation.assessors.base import Answer, Assessor, Question
+from redaes.evaluation.assessors.baselines import BASELINES, make_baseline
+from redaes.evaluation.assessors.local import LocalPairs
 from redaes.evaluation.benchmarks import Loaded
 from redaes.evaluation.benchmarks.base import LabelledPair, Labels, Picture
 from redaes.evaluation.benchmarks.manifest import entries_of

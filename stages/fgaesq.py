@@ -13,8 +13,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from redaes.cli.running import reporting_errors
+from redaes.datagen.sample_data import ensure_sample_series
 from redaes.early_checks import check_stage
-from redaes.errors import importing, run_door
+from redaes.errors import importing
 
 if TYPE_CHECKING:
     from transformers import TrainingArguments
@@ -43,8 +45,13 @@ def main(arguments: FineGrainedArguments, config: TrainingArguments) -> None:
     with importing("train"):
         from redaes.training.fgaesq import run_fgaesq
 
+    if arguments.series is None:
+        with config.main_process_first(local=False):
+            series, coarse = ensure_sample_series(Path(str(config.output_dir)) / "sample_series")
+        arguments.series, arguments.coarse = str(series), arguments.coarse or str(coarse)
     print(f"FGAesQ finished: {run_fgaesq(arguments, config)}")
 
 
 if __name__ == "__main__":
-    run_door(lambda: main(*parse_args(sys.argv[1:])))
+    with reporting_errors():
+        main(*parse_args(sys.argv[1:]))

@@ -26,7 +26,7 @@ import numpy as np
 
 from redaes import ranking
 from redaes.errors import InputError
-from redaes.evaluation.assessors import Given, Shown, Shows
+from redaes.evaluation.assessors.base import Given, Shown, Shows
 from redaes.evaluation.benchmarks import Loaded
 from redaes.evaluation.benchmarks.base import Box, Picture
 from redaes.images import MAX_FILE_PIXELS, MAX_PIXELS, LoadedImage, content_id, fit_area, list_images, load_image

@@ -19,7 +19,6 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from redaes.datagen.series.synthetic import ensure_sample_series
 from redaes.errors import TrainingError
 from redaes.images import load_image
 from redaes.metrics import pair_accuracy
@@ -97,6 +96,17 @@ class FineGrainedArguments:
                 raise TrainingError(f"{name} is {getattr(self, name)}; give 0 or more")
         if not self.align_weight and not self.rank_weight and self.joint_epochs:
             raise TrainingError("align_weight and rank_weight are both 0: series have nothing to teach; give one")
+
+    @property
+    def series_file(self) -> Path:
+        """The list of series, which the door has seen to by now.
+
+        Raises:
+            TrainingError: none was given.
+        """
+        if self.series is None:
+            raise TrainingError("no series: give --series FILE")
+        return Path(self.series)
 
     def tokens(self) -> TokenSettings:
         """DiffToken's settings: what was given, and else what fits the CLIP model.
@@ -376,8 +386,9 @@ def run_fgaesq(arguments: FineGrainedArguments, config: TrainingArguments) -> Pa
         BackendError: no CLIP model in the folder.
     """
     arguments.check()
+    series_file, coarse_file = arguments.series_file, None if arguments.coarse is None else Path(arguments.coarse)
     with config.main_process_first(local=False):
-        series_file, coarse_file, clip = _prepare(arguments, Path(str(config.output_dir)))
+        clip = _clip(arguments, Path(str(config.output_dir)))
     series = read_series(series_file)
     coarse = [] if coarse_file is None else read_histograms(coarse_file)
     train = [item for item in series if item.split == "train" and item.pairs]
@@ -436,21 +447,15 @@ def run_fgaesq(arguments: FineGrainedArguments, config: TrainingArguments) -> Pa
     return final
 
 
-def _prepare(arguments: FineGrainedArguments, output_dir: Path) -> tuple[Path, Path | None, Path]:
-    """The lists of series and of coarse pictures, and the CLIP model: given, or made."""
-    coarse = None if arguments.coarse is None else Path(arguments.coarse)
-    if arguments.series is None:
-        series, sample = ensure_sample_series(output_dir / "sample_series")
-        coarse = coarse or sample
-    else:
-        series = Path(arguments.series)
+def _clip(arguments: FineGrainedArguments, output_dir: Path) -> Path:
+    """The CLIP model: given, or a tiny one that is made."""
     if arguments.clip is not None:
-        return series, coarse, Path(arguments.clip)
+        return Path(arguments.clip)
     clip = output_dir / "tiny_clip"
     if not (clip / "tokenizer.json").is_file():  # written last
         corpus = [comparative_text([factor], better) for factor in FACTORS for better in (True, False)]
         build_tiny_clip(clip, corpus, seed=0)
-    return series, coarse, clip
+    return clip
 
 
 def _check_data(path: Path, train: Sequence[Series], series: Sequence[Series]) -> None:

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from PIL import Image, ImageEnhance
 from typer.testing import CliRunner
 
-from redaes import cli
 from redaes.assessor import Assessor
 from redaes.backends.base import Request
+from redaes.cli import loading, running
+from redaes.cli.app import app
 from redaes.culling import rankers
 from redaes.culling.folder import rank_folder
 from redaes.errors import BackendError, ImageError
@@ -55,7 +56,7 @@ def photos(tmp_path: Path) -> Path:
 
 
 def rank(photos: Path, out: Path, *options: str) -> tuple[int, str, list[dict]]:
-    done = runner.invoke(cli.app, ["rank", str(photos), "--out", str(out), *options])
+    done = runner.invoke(app, ["rank", str(photos), "--out", str(out), *options])
     results = out / "ranking.jsonl"
     lines = [json.loads(line) for line in results.read_text().splitlines()] if results.exists() else []
     return done.exit_code, done.stderr, lines
@@ -90,7 +91,7 @@ def test_a_series_too_long_for_it_is_named_and_the_rest_is_done(
 ) -> None:
     monkeypatch.setattr(scorer, "MAX_SERIES", 3)
     status, said, lines = rank(photos, tmp_path / "out", "--model", "fgaesq", "--weights", str(weights))
-    assert status == cli.EXIT_PARTIAL
+    assert status == running.EXIT_PARTIAL
     assert "series 0001: a series has 4 pictures; give 1 to 3" in said
     assert [line["failure"] is None for line in lines] == [False, True, True]
 
@@ -123,7 +124,7 @@ def images(request: Request) -> tuple[Image.Image, ...]:
 @pytest.fixture
 def judge(monkeypatch: pytest.MonkeyPatch) -> Brighter:
     found = Brighter()
-    monkeypatch.setattr(cli, "_backend", lambda *_: found)
+    monkeypatch.setattr(loading, "load_model", lambda *_: found)
     return found
 
 
@@ -181,7 +182,7 @@ def test_a_cascade_whose_judge_dies_goes_on_where_it_stopped(
     n_whole, judge.n_read = judge.n_read, 0
     judge.limit = 4
     status, said, _ = rank(photos, tmp_path / "out", *cascade(weights, "--share", "1"))
-    assert (status, "the judge is gone" in said) == (cli.EXIT_BACKEND, True)
+    assert (status, "the judge is gone" in said) == (running.EXIT_BACKEND, True)
     judge.limit = None
     assert rank(photos, tmp_path / "out", *cascade(weights, "--share", "1")) == whole
     assert judge.n_read == n_whole
@@ -192,7 +193,7 @@ def test_a_series_that_the_cascade_cannot_take_is_named_and_the_rest_is_done(
 ) -> None:
     monkeypatch.setattr(scorer, "MAX_SERIES", 3)
     status, said, lines = rank(photos, tmp_path / "out", *cascade(weights, "--share", "1"))
-    assert (status, [line["failure"] is None for line in lines]) == (cli.EXIT_PARTIAL, [False, True, True])
+    assert (status, [line["failure"] is None for line in lines]) == (running.EXIT_PARTIAL, [False, True, True])
     assert "series 0001: a series has 4 pictures; give 1 to 3" in said
 
 
@@ -206,7 +207,7 @@ def test_a_picture_that_changes_before_the_judge_sees_it_is_named(
 
     monkeypatch.setattr(rankers, "unchanged", changed)
     status, said, lines = rank(photos, tmp_path / "out", *cascade(weights, "--share", "1"))
-    assert (status, [line["failure"] is None for line in lines]) == (cli.EXIT_PARTIAL, [False, True, True])
+    assert (status, [line["failure"] is None for line in lines]) == (running.EXIT_PARTIAL, [False, True, True])
     assert "1_0.png: was changed" in said
 
 
@@ -223,10 +224,10 @@ def test_a_picture_that_changes_before_the_judge_sees_it_is_named(
 )
 def test_what_does_not_go_together_is_refused(photos: Path, tmp_path: Path, options: list[str], message: str) -> None:
     status, said, _ = rank(photos, tmp_path / "out", *options)
-    assert (status, message in said) == (cli.EXIT_INPUT, True), said
+    assert (status, message in said) == (running.EXIT_INPUT, True), said
 
 
 def test_a_folder_without_such_a_model_is_named(photos: Path, tmp_path: Path) -> None:
     status, said, _ = rank(photos, tmp_path / "out", "--model", "fgaesq", "--weights", str(tmp_path / "none"))
-    assert status == cli.EXIT_BACKEND
+    assert status == running.EXIT_BACKEND
     assert str(tmp_path / "none") in said

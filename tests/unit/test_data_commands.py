@@ -15,7 +15,8 @@ import pytest
 from huggingface_hub.errors import OfflineModeIsEnabled
 from typer.testing import CliRunner
 
-from redaes import answers, cli, hub
+from redaes import answers, hub
+from redaes.cli.app import app
 from redaes.datagen.build_recipe import make_recipe
 from redaes.datagen.export import FORMATS, export, preference
 from redaes.datagen.inspection import funnel_svg, histogram_svg, inspect
@@ -284,7 +285,7 @@ def test_names_that_are_none_are_refused(tmp_path: Path, name: str, fake_hub: ty
 
 
 def _run(*arguments: object) -> Any:
-    return runner.invoke(cli.app, ["data", *map(str, arguments)])
+    return runner.invoke(app, ["data", *map(str, arguments)])
 
 
 def test_the_commands_end_to_end(photo_folder: Path, tmp_path: Path, fake_hub: type[FakeHub]) -> None:

@@ -20,11 +20,12 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageChops, ImageEnhance
 from typer.testing import CliRunner
 
-from redaes import cli
 from redaes.assessing.measured import table
 from redaes.assessor import Assessor
 from redaes.backends.base import Request
 from redaes.backends.scripted import ScriptedBackend
+from redaes.cli import loading
+from redaes.cli.app import app
 from redaes.culling import sheet
 from redaes.culling.folder import rank_folder
 from redaes.culling.grouping import group, likeness, scan
@@ -504,12 +505,12 @@ def test_a_file_that_is_no_reference_set(tmp_path: Path) -> None:
 @pytest.fixture
 def judge(monkeypatch: pytest.MonkeyPatch) -> Brighter:
     found = Brighter()
-    monkeypatch.setattr(cli, "_backend", lambda *_: found)
+    monkeypatch.setattr(loading, "load_model", lambda *_: found)
     return found
 
 
 def test_rank_reports_what_could_not_be_used_and_ends_with_5(folder: Path, tmp_path: Path, judge: Brighter) -> None:
-    done = runner.invoke(cli.app, ["rank", str(folder), "--out", str(tmp_path / "out")])
+    done = runner.invoke(app, ["rank", str(folder), "--out", str(tmp_path / "out")])
     assert done.exit_code == 5, done.output
     assert "6 pictures in 3 series, 1 of them alone" in done.stdout
     assert "sidecars to write with --write-xmp: 5" in done.stdout
@@ -519,7 +520,7 @@ def test_rank_reports_what_could_not_be_used_and_ends_with_5(folder: Path, tmp_p
 
 
 def test_rank_as_json_lines(folder: Path, tmp_path: Path, judge: Brighter) -> None:
-    done = runner.invoke(cli.app, ["rank", str(folder), "--out", str(tmp_path / "out"), "--json"])
+    done = runner.invoke(app, ["rank", str(folder), "--out", str(tmp_path / "out"), "--json"])
     assert done.exit_code == 5, done.output
     assert [json.loads(line) for line in done.stdout.splitlines()] == _lines(tmp_path / "out")
     assert done.stderr == ""
@@ -530,13 +531,13 @@ def test_rank_writes_sidecars_when_asked(folder: Path, tmp_path: Path, judge: Br
         (folder / name).unlink()
     (folder / "s1_0.jpg.xmp").write_text("<html/>")
     options = ["rank", str(folder), "--out", str(tmp_path / "out"), "--write-xmp"]
-    done = runner.invoke(cli.app, options)
+    done = runner.invoke(app, options)
     assert done.exit_code == 5, done.output
     assert "s1_0.jpg.xmp: is XML but not XMP" in done.stderr
     assert (folder / "s1_0.jpg.xmp").read_text() == "<html/>"
     assert "sidecars written: 4, of which 0 merged" in done.stdout
     (folder / "s1_0.jpg.xmp").unlink()
-    again = runner.invoke(cli.app, options)
+    again = runner.invoke(app, options)
     assert again.exit_code == 0, again.output
     assert "sidecars written: 1" in again.stdout
 
@@ -548,9 +549,9 @@ def test_rank_refuses_wrong_input_before_a_model_is_loaded(
     def fail(*_: object) -> object:
         raise AssertionError
 
-    monkeypatch.setattr(cli, "_backend", fail)
+    monkeypatch.setattr(loading, "load_model", fail)
     monkeypatch.chdir(tmp_path)
-    assert runner.invoke(cli.app, arguments).exit_code == 2
+    assert runner.invoke(app, arguments).exit_code == 2
 
 
 def test_score_goes_on_past_an_unusable_picture(tmp_path: Path, judge: Brighter) -> None:
@@ -559,14 +560,14 @@ def test_score_goes_on_past_an_unusable_picture(tmp_path: Path, judge: Brighter)
     _refs(place, 4)
     arguments = ["score", str(place / "00.png"), str(tmp_path / "no.jpg"), str(place / "03.png")]
     options = ["--references", str(place), "--save", str(tmp_path / "set.json"), "--json"]
-    done = runner.invoke(cli.app, arguments + options)
+    done = runner.invoke(app, arguments + options)
     assert done.exit_code == 5, done.output
     dark, absent, bright = (json.loads(line) for line in done.stdout.splitlines())
     assert dark["score"] < bright["score"]
     assert dark["references"].startswith("set@")
     assert "no such file" in absent["error"]
     read = judge.n_read
-    done = runner.invoke(cli.app, ["score", str(place / "03.png"), "--references", str(tmp_path / "set.json")])
+    done = runner.invoke(app, ["score", str(place / "03.png"), "--references", str(tmp_path / "set.json")])
     assert done.exit_code == 0, done.output
     assert re.search(r"\d\.\d ± \d\.\d  .*03\.png  \(better than \d of 4 of set@", done.stdout)
     assert judge.n_read == read + 6  # the set itself was not ranked again; the picture is one of it
@@ -581,19 +582,19 @@ def test_doctor_names_what_is_missing_and_the_line_that_mends_it(monkeypatch: py
               "other ; python_version < '3' and extra == 'edit'", "redaes[edit] ; extra == 'all'"]  # fmt: skip
     monkeypatch.setattr(metadata, "requires", lambda _: wanted)
     monkeypatch.setattr(doctor, "_device", lambda: "cpu")
-    done = runner.invoke(cli.app, ["doctor"])
+    done = runner.invoke(app, ["doctor"])
     assert done.exit_code == 0, done.output
     assert "core       complete" in done.stdout
     assert "nowhere-to-be-found absent (wanted >=1)" in done.stdout
     assert "mend it: pip install 'redaes[demo]'" in done.stdout
     assert re.search(r"edit +pillow \S+ \(wanted >=900\)\n +mend it: pip install 'redaes\[edit\]'", done.stdout)
-    report = json.loads(runner.invoke(cli.app, ["doctor", "--json"]).stdout)
+    report = json.loads(runner.invoke(app, ["doctor", "--json"]).stdout)
     assert report["healthy"] is True
     assert {part["name"]: part["remedy"] for part in report["parts"]} == {
         "": None, "demo": "pip install 'redaes[demo]'", "edit": "pip install 'redaes[edit]'",
     }  # fmt: skip
     wanted[0] = "numpy>=900"
-    broken = runner.invoke(cli.app, ["doctor"])
+    broken = runner.invoke(app, ["doctor"])
     assert broken.exit_code == 4
     assert "mend it: pip install --upgrade redaes" in broken.stdout
 

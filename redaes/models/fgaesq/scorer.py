@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from redaes.backends.loading import find_device
 from redaes.errors import InputError
 from redaes.images import LoadedImage, load_image
+from redaes.models.device import find_device
 from redaes.models.fgaesq import network
 from redaes.models.fgaesq.difftoken import Tokens, collate, pair_tokens, single_tokens
 from redaes.models.fgaesq.losses import expected_score

@@ -20,7 +20,7 @@ Sharding = Literal["single", "ddp", "zero1", "zero2", "zero3"]
 
 
 @dataclass
-class PlanArguments:
+class DryRunArguments:
     """Options of a dry run. They are no part of a recipe: a run does not know them."""
 
     dry_run: bool = field(
@@ -45,10 +45,10 @@ class PlanArguments:
 
 
 @dataclass(frozen=True)
-class Plan:
+class DryRunPlan:
     """A run that is only reckoned."""
 
-    arguments: PlanArguments
+    arguments: DryRunArguments
     on_gpu: bool
     """The recipe's ``use_cpu: false``; whether there is a GPU here does not matter."""
     bf16: bool
@@ -67,7 +67,7 @@ class Plan:
 _TRUE = ("true", "1", "yes", "y", "t")
 
 
-def read_plan(argv: Sequence[str], recipe: Path) -> tuple[Plan | None, list[str]]:
+def read_dry_run(argv: Sequence[str], recipe: Path) -> tuple[DryRunPlan | None, list[str]]:
     """Take a dry run's options out of a command line.
 
     Args:
@@ -96,7 +96,7 @@ def read_plan(argv: Sequence[str], recipe: Path) -> tuple[Plan | None, list[str]
     values = {name: value for name, value in vars(given).items() if value is not None}
     for name in ("dry_run", "plan_json"):
         values[name] = str(values[name]).lower() in _TRUE
-    arguments = PlanArguments(**values)
+    arguments = DryRunArguments(**values)
     if not arguments.dry_run:
         named = [item.name for item in fields(arguments) if getattr(arguments, item.name) != item.default]
         if named:
@@ -110,7 +110,7 @@ def read_plan(argv: Sequence[str], recipe: Path) -> tuple[Plan | None, list[str]
         sys.exit(0)
     launched = _launch(arguments, os.environ)
     wanted = _settings(rest, recipe)
-    plan = Plan(
+    plan = DryRunPlan(
         arguments=arguments,
         on_gpu=not _is_true(wanted.get("use_cpu")),
         bf16=_is_true(wanted.get("bf16")),
@@ -138,7 +138,7 @@ def _settings(argv: Sequence[str], recipe: Path) -> dict[str, Any]:
     return {**read_yaml(given.config), **said}
 
 
-def _launch(arguments: PlanArguments, environment: Mapping[str, str]) -> dict[str, Any]:
+def _launch(arguments: DryRunArguments, environment: Mapping[str, str]) -> dict[str, Any]:
     """Processes and sharding: the named configuration's, else those that this process was launched with."""
     if arguments.plan_for is not None:
         file = read_yaml(Path(arguments.plan_for), "accelerate configuration")

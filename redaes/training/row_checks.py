@@ -27,7 +27,7 @@ N_NAMED = 3
 
 
 @dataclass(frozen=True)
-class Needs:
+class RowNeeds:
     """What a stage asks of a row, beyond the schema."""
 
     delta: bool = True
@@ -36,7 +36,7 @@ class Needs:
     """A rationale in both orders."""
 
 
-WHOLE = Needs()
+WHOLE = RowNeeds()
 """All that an answer is made of."""
 
 
@@ -67,7 +67,7 @@ SCHEMA = "break the schema: correct or remove them"
 BAD_ANSWER = "have an answer that redaes itself could not read: correct delta and rationale, or remove them"
 
 
-def check_rows(arguments: StageArguments, needs: Needs = WHOLE, split: Split = "train") -> None:
+def check_rows(arguments: StageArguments, needs: RowNeeds = WHOLE, split: Split = "train") -> None:
     """Refuse a dataset with rows that cannot be trained on; called by all processes, before a model is loaded.
 
     Args:
@@ -91,7 +91,7 @@ def check_rows(arguments: StageArguments, needs: Needs = WHOLE, split: Split = "
         raise RecordError(verdict[0])
 
 
-def faults(folder: Path, split: Split, needs: Needs, leave_out: frozenset[str] = frozenset()) -> str | None:
+def faults(folder: Path, split: Split, needs: RowNeeds, leave_out: frozenset[str] = frozenset()) -> str | None:
     """What is wrong with the rows of a split.
 
     Args:
@@ -133,7 +133,7 @@ def faults(folder: Path, split: Split, needs: Needs, leave_out: frozenset[str] =
 
 
 def _faults(
-    row: dict[str, Any], split: Split, needs: Needs, ids: set[str], pictures: dict[str, str | None]
+    row: dict[str, Any], split: Split, needs: RowNeeds, ids: set[str], pictures: dict[str, str | None]
 ) -> Iterator[_Fault]:
     """What is wrong with a row. ``ids`` and ``pictures`` remember what was seen."""
     if not row["id"]:
