@@ -99,7 +99,7 @@ def first_of_all_pairs(items: Sequence[Item], answers: Sequence[float | None]) -
     edges = [(i, j, delta, 1.0) for (i, j), delta in zip(pairs, answers, strict=True) if delta is not None]
     if len(components(len(items), edges)) > 1:
         return -1
-    return int(np.argmax(fit_potential(len(items), edges)))
+    return int(np.argmax(fit_potential(len(items), edges).values))
 
 
 def judges(args: argparse.Namespace) -> Iterator[tuple[str, Judge[Item]]]:

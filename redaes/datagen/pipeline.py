@@ -23,7 +23,7 @@ from typing import Any
 from filelock import FileLock
 
 from redaes.datagen.card import write_card
-from redaes.datagen.editors.embedded import EDITOR
+from redaes.datagen.editors.parametric import EDITOR
 from redaes.datagen.engine import ENGINES
 from redaes.datagen.judges.silence import hardly_read
 from redaes.datagen.panel_groups import Crew, Panel, crew_of, make_judged_group, plan_judged_views

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from redaes import file_hashes, records, table_cache
-from redaes.datagen.editors.embedded import make_edit
+from redaes.datagen.editors.parametric import make_edit
 from redaes.datagen.statistics import statistics
 from redaes.datagen.validation import validate
 from redaes.errors import RecordError

@@ -82,7 +82,7 @@ def read_red_series(folder: Path, pictures: Path) -> Labels:
         ]  # fmt: skip
         if len(names) < MIN_SERIES or len(components(len(names), edges)) > 1:
             continue
-        scores = fit_potential(len(names), edges).round(_DECIMALS)
+        scores = fit_potential(len(names), edges).values.round(_DECIMALS)
         # The bytes of two views can be equal; within the benchmark a picture's id is unique.
         members = [
             Picture(f"{group}/{name}", name, group, float(scores[place[name]]) + 0.0, source=rows[0].source)
