@@ -37,7 +37,6 @@ from redaes.backends.base import Failure
 from redaes.backends.endpoint import ChatRequest, Endpoint, Picture, Reply
 from redaes.errors import BackendError, InputError, MissingDependency, ParseError
 from redaes.prompts import load
-from redaes.torchvision_compat import make_torchvision_importable
 from redaes.types import Factor, Record, Sampling
 
 ByteImage = NDArray[np.uint8]
@@ -272,7 +271,6 @@ class Similarity:
         if not folder.is_dir():
             raise BackendError(f"{folder}: no such model folder; check the spelling")
         try:
-            make_torchvision_importable()
             from transformers import AutoImageProcessor, AutoModel
         except ImportError as error:
             raise MissingDependency("transformers", "edit") from error

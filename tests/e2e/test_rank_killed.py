@@ -18,6 +18,7 @@ CODE = """
 import sys, time
 import numpy as np
 from redaes import cli
+from redaes.cli import loading
 
 class Brighter:
     model, revision = "brighter", "1"
@@ -32,7 +33,7 @@ class Brighter:
     def generate(self, requests, sampling):
         return ["Hm."] * len(requests)
 
-cli._backend = lambda *_: Brighter()
+loading.load_model = lambda *_: Brighter()
 cli.main()
 """
 

@@ -14,7 +14,7 @@ from PIL import Image, ImageFilter
 from scipy import stats
 from typer.testing import CliRunner
 
-from redaes import cli
+from redaes.cli.app import app
 from redaes.errors import BackendError, InputError, RecordError
 from redaes.evaluation import benchmarks, report, runner
 from redaes.evaluation.assessors import make_assessor
@@ -531,14 +531,14 @@ def test_results_of_another_version_are_refused(tmp_path: Path) -> None:
 def test_the_command(tmp_path: Path) -> None:
     data = scores_folder(tmp_path / "data", 12)
     command = ["eval", "scores", "--data", str(data), "--assessor", "baseline", "--option", "measure=luma"]
-    done = CliRunner().invoke(cli.app, [*command, "--out", str(tmp_path / "out")])
+    done = CliRunner().invoke(app, [*command, "--out", str(tmp_path / "out")])
     assert done.exit_code == 0, done.output
     assert "srcc" in done.output
     assert "12 questions, 0 without a usable answer" in done.output
-    part = CliRunner().invoke(cli.app, [*command, "--out", str(tmp_path / "part"), "--shard", "1/2"])
+    part = CliRunner().invoke(app, [*command, "--out", str(tmp_path / "part"), "--shard", "1/2"])
     assert part.exit_code == 0
     assert "waits for the others" in part.output
-    listed = CliRunner().invoke(cli.app, ["eval", "--list"])
+    listed = CliRunner().invoke(app, ["eval", "--list"])
     assert listed.exit_code == 0
     assert "phototriage" in listed.output
     for arguments, message in (
@@ -548,6 +548,6 @@ def test_the_command(tmp_path: Path) -> None:
         ([*command, "--option", "measure=beauty"], "each name once"),
         (["eval", "scores", "--data", str(data), "--assessor", "pyiqa", "--option", "metric=nima"], "pip install"),
     ):
-        failed = CliRunner().invoke(cli.app, [*arguments, "--out", str(tmp_path / "failed")])
+        failed = CliRunner().invoke(app, [*arguments, "--out", str(tmp_path / "failed")])
         assert failed.exit_code == (4 if message == "pip install" else 2)
         assert message in failed.output

@@ -25,10 +25,10 @@ Options = Mapping[str, str]
 
 
 def _fine_grained(options: Options, arity: Literal["one", "series"]) -> BenchmarkAssessor:
-    from redaes.models.fgaesq.scorer import FineGrainedScorer
+    from redaes.models.fgaesq.scorer import FGAesQScorer
 
     folder = Path(_needed(options, "model", "runs/fgaesq"))
-    return FGAesQAssessor(FineGrainedScorer.load(folder, options.get("device", "cpu")), arity=arity)
+    return FGAesQAssessor(FGAesQScorer.load(folder, options.get("device", "cpu")), arity=arity)
 
 
 def _server_or_local(options: Options) -> Backend:

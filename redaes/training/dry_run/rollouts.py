@@ -8,15 +8,15 @@ import torch
 from torch import Tensor
 from transformers import ProcessorMixin
 
-from redaes.training.plan import Plan
-from redaes.training.shapes import Allocations, Shapes
+from redaes.training.dry_run.fake_tensors import Allocations, Shapes
+from redaes.training.dry_run.plan import DryRunPlan
 
 N_SAMPLED = 4
 """Sequences that the prompts' pass is counted with; memory is proportional to them."""
 
 
 def sampling(
-    trainer: Any, processor: ProcessorMixin, rows: list[dict[str, Any]], shapes: Shapes, plan: Plan
+    trainer: Any, processor: ProcessorMixin, rows: list[dict[str, Any]], shapes: Shapes, plan: DryRunPlan
 ) -> tuple[int, int, dict[str, Any]]:
     """What a process's generation batch needs.
 

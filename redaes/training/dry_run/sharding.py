@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from redaes.training.plan import Plan
+from redaes.training.dry_run.plan import DryRunPlan
 
 REDUCE_BUCKET = 500_000_000
 """Elements; DeepSpeed's default ``reduce_bucket_size``, which accelerate leaves as it is."""
@@ -31,7 +31,7 @@ class Weight:
 
 
 @dataclass(frozen=True)
-class Held:
+class HeldMemory:
     """Bytes on one GPU, and on the machine for one GPU."""
 
     weights: int
@@ -60,7 +60,7 @@ def state_bytes(optimizer: str) -> float | None:
     return {"sgd": 0.0, "lion_32bit": 1.0, "rmsprop": 1.0, "adagrad": 1.0, "adafactor": 0.0}.get(optimizer)
 
 
-def held(weights: list[Weight], plan: Plan, optimizer: str) -> Held:
+def held(weights: list[Weight], plan: DryRunPlan, optimizer: str) -> HeldMemory:
     """Shares of one process.
 
     Args:
@@ -76,7 +76,7 @@ def held(weights: list[Weight], plan: Plan, optimizer: str) -> Held:
     state = round(gradients * (2.0 if states is None else states))
     if not plan.sharding.startswith("zero"):
         buckets = gradients if plan.sharding == "ddp" else 0
-        return Held(whole, 0, gradients, buckets, state, 0)
+        return HeldMemory(whole, 0, gradients, buckets, state, 0)
     size = 2 if plan.bf16 else 4  # DeepSpeed turns all weights to the number type of its configuration
     n_trained = sum(weight.n for weight in trained)
     n_all = sum(weight.n for weight in weights)
@@ -86,11 +86,11 @@ def held(weights: list[Weight], plan: Plan, optimizer: str) -> Held:
         # Gradients of ZeRO-1 are whole; those of ZeRO-2 are shared out once a bucket is full.
         gradient = n_trained * size if plan.sharding == "zero1" else -(-n_trained // n) * size
         on_gpu = 0 if plan.offload_optimizer else optimizer_share
-        return Held(n_all * size, 0, gradient, bucket, on_gpu, optimizer_share - on_gpu)
+        return HeldMemory(n_all * size, 0, gradient, bucket, on_gpu, optimizer_share - on_gpu)
     persistent = sum(weight.n for weight in weights if weight.n <= PERSISTENT) * size
     share = -(-n_all // n) * size
     gathered = min(n_all, MAX_LIVE) * size if n > 1 or plan.offload_weights else 0
     on_gpu = 0 if plan.offload_optimizer else optimizer_share
     weights_here = persistent if plan.offload_weights else share + persistent
     host = (optimizer_share - on_gpu) + (share if plan.offload_weights else 0)
-    return Held(weights_here, gathered, -(-n_trained // n) * size, bucket, on_gpu, host)
+    return HeldMemory(weights_here, gathered, -(-n_trained // n) * size, bucket, on_gpu, host)

@@ -15,16 +15,16 @@ from trl import DPOConfig, DPOTrainer
 
 from redaes.errors import TrainingError
 from redaes.training.checkpoints import ExactCheckpoints
-from redaes.training.defaults import PREFERENCE, refuse_what_spoils
 from redaes.training.formatting import preference_dataset
-from redaes.training.lengths import LikeLengths
-from redaes.training.rows import check_rows
+from redaes.training.length_batches import LikeLengths
+from redaes.training.refused_settings import PREFERENCE, refuse_what_spoils
+from redaes.training.row_checks import check_rows
 from redaes.training.setup import StageArguments, base_processor, claim, load_model, train, training_dtype
-from redaes.training.validated import ValidatedTrainer, prepare
+from redaes.training.validated_trainer import ValidatedTrainer, prepare
 
 
 @dataclass
-class PreferenceConfig(DPOConfig):
+class PairDPOConfig(DPOConfig):
     """``DPOConfig`` with defaults that two pictures need."""
 
     objective: str = field(default="dpo", metadata={"help": "what tells this recipe from stage 2's own"})
@@ -47,7 +47,7 @@ class PairDPOTrainer(ExactCheckpoints, ValidatedTrainer, DPOTrainer):
         return LikeLengths.of_run(self._lengths, self.args)
 
 
-def run_preferences(arguments: StageArguments, config: PreferenceConfig) -> Path:
+def run_dpo(arguments: StageArguments, config: PairDPOConfig) -> Path:
     """Train stage 2 on preferences.
 
     Returns:

@@ -2,7 +2,7 @@
 
 The pairs are drawn from the test split once and for all: every run on a dataset, whatever its seed, is asked the same
 ones. They are asked as `redaes compare` asks and counted as :mod:`redaes.heldout` counts. What the asking takes of a
-trainer is in :mod:`redaes.training.validated`.
+trainer is in :mod:`redaes.training.validated_trainer`.
 """
 
 from __future__ import annotations
@@ -148,7 +148,7 @@ def check_settings(arguments: ValidationArguments, config: TrainingArguments) ->
 
 
 @dataclass(frozen=True)
-class Validation:
+class RunValidation:
     """What a run is asked on the way, and what ends it."""
 
     pairs: tuple[PairRecord, ...]
@@ -168,7 +168,7 @@ class Validation:
         return self.pairs[: self.n_reasoned]
 
     @classmethod
-    def drawn(cls, folder: Path, arguments: ValidationArguments, leave_out: Sequence[str] = ()) -> Validation:
+    def drawn(cls, folder: Path, arguments: ValidationArguments, leave_out: Sequence[str] = ()) -> RunValidation:
         """Draw the pairs from a dataset's test split.
 
         Args:
@@ -326,7 +326,7 @@ def answers_file(output_dir: Path, step: int) -> Path:
     return output_dir / "validation" / f"step-{step:06d}.json"
 
 
-def summary(validation: Validation, state: TrainerState, config: TrainingArguments) -> dict[str, Any]:
+def summary(validation: RunValidation, state: TrainerState, config: TrainingArguments) -> dict[str, Any]:
     """What the run record keeps of a run's validations; for the process that writes it."""
     found = validations(state.log_history)
     metric = str(config.metric_for_best_model)

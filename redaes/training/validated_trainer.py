@@ -27,10 +27,10 @@ from redaes.errors import TrainingError
 from redaes.heldout import HeldOut, fast_outcomes, put_together, reasoned_outcomes
 from redaes.records import PairRecord, write_json
 from redaes.training.checkpoints import prove_loaded
-from redaes.training.validation import (
+from redaes.training.validation_figures import (
     SECONDS,
     SEED,
-    Validation,
+    RunValidation,
     ValidationArguments,
     answers_file,
     check_settings,
@@ -50,16 +50,16 @@ T = TypeVar("T")
 
 def prepare(
     folder: Path, arguments: ValidationArguments, config: TrainingArguments, leave_out: Sequence[str]
-) -> Validation | None:
+) -> RunValidation | None:
     """Draw a run's validation pairs; None where the run is not validated. Pairs without a label are named.
 
     Raises:
-        RecordError, TrainingError: as `check_settings` and `Validation.drawn`.
+        RecordError, TrainingError: as `check_settings` and `RunValidation.drawn`.
     """
     check_settings(arguments, config)  # whoever reads a recipe has done so already
     if not is_validated(config):
         return None
-    validation = Validation.drawn(folder, arguments, leave_out)
+    validation = RunValidation.drawn(folder, arguments, leave_out)
     if validation.unlabelled and config.process_index == 0:
         sys.stderr.write(
             f"{folder}: {len(validation.unlabelled)} test pairs have no label, such as {validation.unlabelled[0]}; "
@@ -127,7 +127,7 @@ class ValidatedTrainer(Trainer):
 
     control: TrainerControl
 
-    def __init__(self, *, validation: Validation | None = None, **kwargs: Any) -> None:
+    def __init__(self, *, validation: RunValidation | None = None, **kwargs: Any) -> None:
         # The libraries want rows of their own kind to evaluate on, and would prepare them like training rows.
         config = kwargs["args"]
         strategy, config.eval_strategy = config.eval_strategy, IntervalStrategy.NO
@@ -149,12 +149,12 @@ class ValidatedTrainer(Trainer):
         """Ask the held-out pairs, log the figures, keep the answers. All processes call this and get the same.
 
         Args:
-            eval_dataset: transformers' own; as are the others. Without a `Validation` they mean what they mean there.
+            eval_dataset: transformers' own; as are the others. Without a validation they mean what they mean there.
             ignore_keys: likewise.
             metric_key_prefix: likewise.
 
         Returns:
-            `redaes.training.validation.logged`, and the seconds that it took.
+            `redaes.training.validation_figures.logged`, and the seconds that it took.
         """
         if self.validation is None:
             found: dict[str, float] = super().evaluate(eval_dataset, ignore_keys, metric_key_prefix)
@@ -175,7 +175,7 @@ class ValidatedTrainer(Trainer):
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, figures)
         return figures
 
-    def _ask(self, validation: Validation) -> HeldOut:
+    def _ask(self, validation: RunValidation) -> HeldOut:
         model = self.accelerator.unwrap_model(self.model_wrapped)
         with self.while_validating(), whole_weights(self.model_wrapped), without_autocast(model):
             backend = LocalBackend.from_model(
@@ -236,7 +236,7 @@ class ValidatedTrainer(Trainer):
 class _Stops(TrainerCallback):
     """Ends a run by what its validations say, and sees to it that there is a best checkpoint to go back to."""
 
-    def __init__(self, validation: Validation) -> None:
+    def __init__(self, validation: RunValidation) -> None:
         self._validation = validation
 
     def _reason(self, args: TrainingArguments, state: TrainerState) -> str | None:

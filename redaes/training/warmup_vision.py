@@ -17,9 +17,9 @@ from transformers import TrainingArguments
 
 from redaes.records import record_of
 from redaes.training.alignment_losses import preference_loss, target_probability
-from redaes.training.heads import NO_EDIT, HeadTrainer, run_with_heads
 from redaes.training.setup import StageArguments
-from redaes.training.vision_cache import Pictures
+from redaes.training.vision_cache import PictureBatch
+from redaes.training.warmup_heads import NO_EDIT, HeadTrainer, run_with_heads
 from redaes.types import TAU
 
 
@@ -64,7 +64,7 @@ class VisionCollator:
             What the vision tower takes, ``operation`` (P,), ``singles`` (2, B) and ``delta`` (B,) in points.
         """
         records = [record_of(row, "train") for row in rows]
-        pictures = Pictures(self.processor, records)
+        pictures = PictureBatch(self.processor, records)
         carried = [NO_EDIT] * len(pictures.place)
         for record in records:
             for ref, edit in (

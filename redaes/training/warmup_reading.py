@@ -1,10 +1,10 @@
 """The embedded model's second warm-up: teach it to look at both pictures, and to write what it sees.
 
-With a tower that sees (`redaes.training.vision`), stage 1's loss alone still finds it easier to write the same text for
-every pair than to attend to the pictures (docs/log.md). Here the whole model is trained with that loss on reasoned
-answers, and with three heads that are thrown away: at the token where the fast mode gives its verdict, and at the token
-from which the reasoning begins, they name the edit that A carries, name the edit that B carries, and say which is
-better. The fast verdict itself is left to the stages. Real base models skip this.
+With a tower that sees (`redaes.training.warmup_vision`), stage 1's loss alone still finds it easier to write the same
+text for every pair than to attend to the pictures (docs/log.md). Here the whole model is trained with that loss on
+reasoned answers, and with three heads that are thrown away: at the token where the fast mode gives its verdict, and at
+the token from which the reasoning begins, they name the edit that A carries, name the edit that B carries, and say
+which is better. The fast verdict itself is left to the stages. Real base models skip this.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from redaes.answers import WINNER_PREFIX
 from redaes.records import record_of
 from redaes.training.alignment_losses import preference_loss, target_probability
 from redaes.training.formatting import IGNORED, chat_text, order_drawn
-from redaes.training.heads import NO_EDIT, HeadTrainer, run_with_heads
 from redaes.training.setup import StageArguments
-from redaes.training.vision_cache import LookedAtOnce, Pictures, vision_tower
+from redaes.training.vision_cache import BatchVisionCache, PictureBatch, vision_tower
+from redaes.training.warmup_heads import NO_EDIT, HeadTrainer, run_with_heads
 from redaes.types import TAU
 
 TOWER_RATE = 0.5
@@ -53,15 +53,15 @@ class ReadingWithHeads(nn.Module):
         """What is read of A and of B, which is better, and how unlikely the answers are.
 
         Args:
-            pictures: of a batch, as `Pictures` has them.
-            prompts: N of them, as `Pictures.prompts` makes them.
-            answers: M of them, as `Pictures.answers` makes them.
+            pictures: of a batch, as `PictureBatch` has them.
+            prompts: N of them, as `PictureBatch.prompts` makes them.
+            answers: M of them, as `PictureBatch.answers` makes them.
 
         Returns:
             (N + M, n_operations) logits for picture A, the same for B, (N + M,) log-odds that A is better, and the mean
             negative log-likelihood of a token.
         """
-        with LookedAtOnce(self.network.visual, pictures) as once:
+        with BatchVisionCache(self.network.visual, pictures) as once:
             last = self.network(**once.showing(prompts)).last_hidden_state[:, -1]  # (N, hidden)
             labels = answers["labels"][:, 1:]
             shown = {name: value for name, value in answers.items() if name != "labels"}
@@ -90,7 +90,7 @@ class ReadingCollator:
             B's edit; ``delta``: (2B,) in points. Edits and differences are of the prompts, then of the answers.
         """
         records = [record_of(row, "train") for row in rows]
-        pictures = Pictures(self.processor, records)
+        pictures = PictureBatch(self.processor, records)
         answered = [r.pair if order_drawn(r) == "forward" else r.pair.swapped() for r in records]
         pairs = [*(pair.swapped() for pair in answered), *answered]
         carried = [

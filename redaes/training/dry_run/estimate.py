@@ -1,7 +1,7 @@
 """A stage's trainer, made as for a run but without weights, taken through a step: what it needs of memory and time.
 
-The step is the trainer's own, on real rows, with fake tensors (`redaes.training.shapes`); what is shared out between
-processes is reckoned (`redaes.training.sharding`). docs/training.md says what is left out.
+The step is the trainer's own, on real rows, with fake tensors (`.fake_tensors`); what is shared out between processes
+is reckoned (`.sharding`). docs/training.md says what is left out.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from torch import Tensor
 from transformers import ProcessorMixin, Trainer
 
 from redaes.errors import TrainingError
-from redaes.training.plan import Plan
-from redaes.training.shapes import Allocations, Shapes
-from redaes.training.sharding import Held, Weight, held, state_bytes
+from redaes.training.dry_run.fake_tensors import Allocations, Shapes
+from redaes.training.dry_run.plan import DryRunPlan
+from redaes.training.dry_run.sharding import HeldMemory, Weight, held, state_bytes
 
 
 @dataclass(frozen=True)
-class Step:
+class StepMemory:
     """What one process allocates for a micro-batch, in bytes; weights are not in it."""
 
     inputs: int
@@ -35,7 +35,7 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Lengths:
+class BatchLengths:
     """Of the looked-at batches, means for one process and micro-batch."""
 
     tokens: float
@@ -47,7 +47,7 @@ class Lengths:
 
 
 @dataclass(frozen=True)
-class Estimate:
+class RunEstimate:
     """Everything that a dry run says."""
 
     stage: str
@@ -55,8 +55,8 @@ class Estimate:
     parameters: int
     trainable: int
     plan: dict[str, Any]
-    held: Held
-    step: Step
+    held: HeldMemory
+    step: StepMemory
     generation: int
     """Bytes at the peak of sampling, in stage 3: cache, activations; 0 elsewhere."""
     kept: int
@@ -66,7 +66,7 @@ class Estimate:
     gradient_checkpointing: bool
     optimizer: str
     optimizer_known: bool
-    lengths: Lengths
+    lengths: BatchLengths
     samples_per_step: float
     """Rows; pairs in stage 2; completions in stage 3."""
     tokens_per_step: float
@@ -81,7 +81,7 @@ class Estimate:
         return asdict(self)
 
 
-def estimate(stage: str, model: str, trainer: Trainer, processor: ProcessorMixin, plan: Plan) -> Estimate:
+def estimate(stage: str, model: str, trainer: Trainer, processor: ProcessorMixin, plan: DryRunPlan) -> RunEstimate:
     """Take a trainer without weights through a step.
 
     Args:
@@ -103,7 +103,7 @@ def estimate(stage: str, model: str, trainer: Trainer, processor: ProcessorMixin
         raise TrainingError("the dataset has not one batch for a step; use more data or a smaller batch")
     generation = kept = 0
     if hasattr(trainer, "num_generations"):
-        from redaes.training.estimate_rollouts import micro_batch, sampling
+        from redaes.training.dry_run.rollouts import micro_batch, sampling
 
         kept, generation, whole = sampling(trainer, processor, batches[0], shapes, plan)
         batches = [micro_batch(trainer, whole)]
@@ -116,11 +116,11 @@ def estimate(stage: str, model: str, trainer: Trainer, processor: ProcessorMixin
     training = step.activations + share.gradients if accumulates else step.with_gradients
     # A first step has no optimizer state yet; all others do.
     peak = share.on_gpu - share.gradients + max(training + step.inputs, share.gradients, generation) + kept
-    mean = Lengths(*(sum(values) / len(batches) for values in zip(*(asdict(one).values() for one in lengths))))  # noqa: B905
+    mean = BatchLengths(*(sum(values) / len(batches) for values in zip(*(asdict(one).values() for one in lengths))))  # noqa: B905
     per_step = args.gradient_accumulation_steps * plan.n_processes
     per_epoch, steps = _steps(trainer, plan)
     samples, tokens = float(args.per_device_train_batch_size * per_step), mean.tokens * per_step
-    return Estimate(
+    return RunEstimate(
         stage=stage,
         model=model,
         parameters=sum(weight.n for weight in weights),
@@ -160,7 +160,7 @@ def _batches(trainer: Trainer) -> Iterator[Any]:
     yield from loader
 
 
-def _steps(trainer: Trainer, plan: Plan) -> tuple[float, int]:
+def _steps(trainer: Trainer, plan: DryRunPlan) -> tuple[float, int]:
     """Optimizer steps of an epoch, and of the run, over all processes."""
     args = trainer.args
     batches = len(trainer.get_train_dataloader())
@@ -173,7 +173,7 @@ def _steps(trainer: Trainer, plan: Plan) -> tuple[float, int]:
     return float(per_epoch), int(steps)
 
 
-def _hours(plan: Plan, samples: float, tokens: float, steps: int) -> float | None:
+def _hours(plan: DryRunPlan, samples: float, tokens: float, steps: int) -> float | None:
     asked = plan.arguments
     if asked.assume_tokens_per_s is not None:
         return tokens * steps / asked.assume_tokens_per_s / 3600
@@ -196,17 +196,17 @@ def _named(batch: Any, name: str) -> Iterator[Tensor]:
                 yield from _named(value, name)
 
 
-def _lengths(batch: Any, processor: ProcessorMixin) -> Lengths:
+def _lengths(batch: Any, processor: ProcessorMixin) -> BatchLengths:
     ids = [*_named(batch, "input_ids")]
     if "prompt_ids" in batch:
         ids = [torch.cat([batch["prompt_ids"], batch["completion_ids"]], dim=1)]
     tokens = sum(one.numel() for one in ids)
     pictures = sum(int((one == processor.image_token_id).sum()) for one in ids)
     patches = sum(one.shape[0] for one in _named(batch, "pixel_values"))
-    return Lengths(tokens, pictures, patches)
+    return BatchLengths(tokens, pictures, patches)
 
 
-def _step(trainer: Trainer, batch: Any, shapes: Shapes) -> Step:
+def _step(trainer: Trainer, batch: Any, shapes: Shapes) -> StepMemory:
     model = trainer.model
     model.train()
     trainer.current_gradient_accumulation_steps = trainer.args.gradient_accumulation_steps  # as a run sets it
@@ -238,7 +238,7 @@ def _step(trainer: Trainer, batch: Any, shapes: Shapes) -> Step:
         hook.remove()
     model.zero_grad(set_to_none=True)
     size = sum(one.numel() * one.element_size() for one in _tensors(batch))
-    return Step(size, activations.peak, everything.peak, logits[0])
+    return StepMemory(size, activations.peak, everything.peak, logits[0])
 
 
 def _tensors(batch: Any) -> Iterator[Tensor]:

@@ -10,13 +10,13 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from redaes.training.plan import Plan
+from redaes.training.dry_run.plan import DryRunPlan
 
 if TYPE_CHECKING:
     from transformers import ProcessorMixin, Trainer
 
-    from redaes.training.estimate import Estimate
-    from redaes.training.setup import Run
+    from redaes.training.dry_run.estimate import RunEstimate
+    from redaes.training.setup import StageRun
 
 GIB = 2**30
 
@@ -37,20 +37,20 @@ def scratch() -> tempfile.TemporaryDirectory[str]:
     return tempfile.TemporaryDirectory(prefix="redaes-dry-run-")
 
 
-def show(run: Run, trainer: Trainer, processor: ProcessorMixin, model: str, plan: Plan) -> Path:
+def show(run: StageRun, trainer: Trainer, processor: ProcessorMixin, model: str, plan: DryRunPlan) -> Path:
     """Print the estimate, where a run would begin.
 
     Returns:
         The folder that a result would be in, which nothing has been written to.
     """
-    from redaes.training.estimate import estimate
+    from redaes.training.dry_run.estimate import estimate
 
     found = estimate(str(run.settings["stage"]), model, trainer, processor, plan)
     sys.stdout.write(json.dumps(found.as_json(), indent=2) + "\n" if plan.arguments.plan_json else table(found, plan))
     return run.output_dir
 
 
-def table(found: Estimate, plan: Plan) -> str:
+def table(found: RunEstimate, plan: DryRunPlan) -> str:
     """The estimate for people."""
 
     def size(value: float) -> str:

@@ -13,9 +13,9 @@ from transformers import ProcessorMixin, Trainer, TrainingArguments
 from redaes.records import load_pairs, operations_in, without_operations
 from redaes.training.checkpoints import ExactCheckpoints
 from redaes.training.group_batches import ShuffledGroups
-from redaes.training.rows import Needs, check_rows
+from redaes.training.row_checks import RowNeeds, check_rows
 from redaes.training.setup import StageArguments, base_processor, claim, load_model, train
-from redaes.training.validation import refuse_validation
+from redaes.training.validation_figures import refuse_validation
 from redaes.types import SPLITS
 
 NO_EDIT = "none"
@@ -66,7 +66,7 @@ def run_with_heads(
     run = claim(name, arguments, config)
     if run.final is not None:
         return run.final
-    check_rows(arguments, Needs(reasoning=reasoning))
+    check_rows(arguments, RowNeeds(reasoning=reasoning))
     torch.manual_seed(config.seed)
     config.remove_unused_columns = False
     config.label_names = []
