@@ -18,13 +18,13 @@ from redaes.assessing import reasons
 from redaes.assessing.asking import Asked, Questions
 from redaes.assessing.measured import summary, table
 from redaes.assessing.measured_question import with_evidence
-from redaes.assessing.points import believed, delta_of, points_of, sigmoid
 from redaes.assessing.results import ReferenceSet, Result, Score, answer_of, own_probability
 from redaes.backends.base import Backend, Request
 from redaes.backends.temperatures import Temperature, temperature_of
 from redaes.errors import ImageError, InputError, ParseError
 from redaes.images import LoadedImage, content_id, load_image, picture_in_memory
 from redaes.lenient import Reader, known_reader
+from redaes.points import believed, delta_of, points_of, sigmoid
 from redaes.prompts import Mode, Prompt
 from redaes.types import MAX_DELTA, Answer, Comparison, ImageRef, Order, Ranking, Sampling
 

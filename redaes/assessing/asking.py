@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from redaes import answers, lenient
-from redaes.assessing.points import delta_of, sigmoid
 from redaes.backends.base import Backend, Failure, Request, changes_of, probabilities_of
 from redaes.errors import BackendError, ParseError, PartlyAnswered
 from redaes.lenient import Reader, Reading
+from redaes.points import delta_of, sigmoid
 from redaes.prompts import Mode, Prompt
 from redaes.types import Comparison, Order, Sampling
 

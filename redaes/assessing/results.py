@@ -8,10 +8,10 @@ from pydantic import Field, FiniteFloat
 
 from redaes.assessing.measured import Measured
 from redaes.assessing.orders import Undecided
-from redaes.assessing.points import sigmoid
 from redaes.backends.temperatures import Temperature
 from redaes.evidence.claims import Claims
 from redaes.evidence.records import PairEvidence
+from redaes.points import sigmoid
 from redaes.prompts import Mode
 from redaes.types import Answer, Comparison, Delta, Factor, ImageRef, Order, Ranking, Record, Winner
 

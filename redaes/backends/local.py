@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from redaes.backends.adapters import check_base
 from redaes.backends.base import ADAPTER_CONFIG, Request, base_of, revision_of
-from redaes.backends.chats import one_rendering
+from redaes.backends.chat_templates import one_rendering
 from redaes.backends.loading import (
     find_device,
     first_line,

@@ -29,9 +29,9 @@ from PIL import Image
 
 from redaes import answers, prompts
 from redaes.backends.base import Failure, Request
-from redaes.backends.chats import opens_thinking
+from redaes.backends.chat_templates import opens_thinking
 from redaes.backends.endpoint import ChatRequest, Endpoint, Picture, Reply, refuse_lost
-from redaes.backends.replies import N_LOGPROBS
+from redaes.backends.next_token import N_LOGPROBS
 from redaes.backends.temperatures import Temperature
 from redaes.errors import BackendError, EndpointError, PartlyAnswered, PromptError
 from redaes.types import ProbabilitySource, Sampling

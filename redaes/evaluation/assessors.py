@@ -33,7 +33,7 @@ from redaes.assessor import known_mode, known_prompt
 from redaes.backends.base import Backend, Failure, Request
 from redaes.backends.endpoint import ChatRequest, Endpoint, Reply, refuse_lost
 from redaes.backends.endpoint import Picture as SentPicture
-from redaes.backends.replies import MIN_DIGIT_SHARE, N_LOGPROBS, expected_score, verdict_log_odds
+from redaes.backends.next_token import MIN_DIGIT_SHARE, N_LOGPROBS, expected_score, verdict_log_odds
 from redaes.errors import BackendError, InputError, MissingDependency, ParseError, RecordError
 from redaes.evidence.reasons import Reason, reason_of
 from redaes.evidence.records import VERSION as EVIDENCE_VERSION

@@ -35,7 +35,7 @@ from redaes.backends.preprocessing import (
 )
 from redaes.errors import BackendError, InputError, MissingDependency
 from redaes.models import nano
-from redaes.serving.adapters import check_patches, room_for
+from redaes.serving.adapter_limits import check_patches, room_for
 
 LOG = logging.getLogger("redaes.serving")
 

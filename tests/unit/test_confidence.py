@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from redaes.assessing.points import believed
 from redaes.backends.base import Request
 from redaes.backends.scripted import ScriptedBackend
 from redaes.errors import InputError
 from redaes.evaluation.confidence import Judged, ceiling_of, fit_temperature, group_of, half_of
+from redaes.points import believed
 
 ROOT = Path(__file__).resolve().parents[2]
 

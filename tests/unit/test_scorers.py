@@ -16,7 +16,7 @@ from PIL import Image
 from redaes.assessor import Assessor
 from redaes.backends.base import Failure
 from redaes.backends.endpoint import Picture, Reply, TokenLogprob
-from redaes.backends.replies import MAX_SCORE_ERROR, verdict_log_odds
+from redaes.backends.next_token import MAX_SCORE_ERROR, verdict_log_odds
 from redaes.backends.scripted import ScriptedBackend
 from redaes.datagen.judges import AssessorJudge, PicturePair, PyiqaScorer, ScorerJudge
 from redaes.datagen.judges.scorers import expected_score

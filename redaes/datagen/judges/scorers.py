@@ -24,7 +24,7 @@ from redaes import prompts
 from redaes.assessor import Assessor
 from redaes.backends.base import Failure
 from redaes.backends.endpoint import ChatRequest, Endpoint, Picture, Reply
-from redaes.backends.replies import N_LOGPROBS, expected_score
+from redaes.backends.next_token import N_LOGPROBS, expected_score
 from redaes.datagen.judges.base import Judgement, PicturePair
 from redaes.datagen.judges.silence import Silence
 from redaes.errors import BackendError, InputError, MissingDependency

@@ -17,7 +17,7 @@ from statistics import fmean
 from redaes import lenient, prompts
 from redaes.backends.base import Failure
 from redaes.backends.endpoint import ChatRequest, Endpoint, Reply
-from redaes.backends.replies import N_LOGPROBS, verdict_log_odds
+from redaes.backends.next_token import N_LOGPROBS, verdict_log_odds
 from redaes.datagen.judges.base import Judgement, PicturePair
 from redaes.datagen.judges.silence import Silence
 from redaes.errors import InputError, ParseError
