@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from redaes import Assessor
-from redaes.backends.base import Request
+from redaes.backends.base import BatchBackend, Request
 from redaes.backends.local import LocalBackend
 from redaes.datagen.editors.tiny import text_to_image
 from redaes.errors import BackendError
@@ -51,7 +51,7 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-class LikesRed:
+class LikesRed(BatchBackend):
     """A judge of known taste in the place of a model, to see whether the loop climbs where the aim is plain."""
 
     model, revision = "likes-red", "1"

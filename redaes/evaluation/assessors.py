@@ -30,15 +30,19 @@ from redaes.assessing.measured_question import with_evidence
 from redaes.assessing.reasons import Measuring, checked, from_file
 from redaes.assessor import Assessor as PairAssessor
 from redaes.assessor import known_mode, known_prompt
-from redaes.backends.base import Backend, Failure, Request
-from redaes.backends.endpoint import ChatRequest, Endpoint, Reply, refuse_lost
-from redaes.backends.endpoint import Picture as SentPicture
-from redaes.backends.next_token import MIN_DIGIT_SHARE, N_LOGPROBS, expected_score, verdict_log_odds
+from redaes.backends.base import Backend, Request, read_of
+from redaes.backends.chat_replies import Reply
+from redaes.backends.chat_requests import N_LOGPROBS, ChatRequest
+from redaes.backends.endpoint import Endpoint
+from redaes.backends.failures import Failure, refuse_lost
+from redaes.backends.next_token import NextToken, expected_score, verdict_log_odds
+from redaes.backends.pictures import EncodedPicture
 from redaes.errors import BackendError, InputError, MissingDependency, ParseError, RecordError
 from redaes.evidence.reasons import Reason, reason_of
 from redaes.evidence.records import VERSION as EVIDENCE_VERSION
 from redaes.images import LoadedImage, fit_area
 from redaes.lenient import known_reader
+from redaes.points import sigmoid
 from redaes.types import Order, Record, Sampling, Verdict, winner_of
 
 if TYPE_CHECKING:
@@ -192,23 +196,24 @@ class LocalScores:
     def answer(self, questions: Sequence[Question]) -> list[Answer]:
         """Scores in [0, 9]; ``no_score``: the model was about to write something other than a digit."""
         requests = [
-            Request(self._prompt, (question.pictures[0].loaded.image,), prefix=answers.SCORE_PREFIX)
+            Request(
+                self._prompt, (question.pictures[0].loaded.image,), answers.SCORE_PREFIX, answers.SCORE_CHOICES, None
+            )
             for question in questions
         ]
-        rows = self._backend.read(requests, answers.SCORE_CHOICES)
-        if np.isnan(rows).any():
-            raise BackendError(
-                f"{self._backend.model} gives probabilities that are not numbers; copy its weights again"
-            )
-        return [_expected(question, row) for question, row in zip(questions, rows, strict=True)]
-
-
-def _expected(question: Question, row: NDArray[np.float64]) -> Answer:
-    shares = np.exp(row)
-    total = float(shares.sum())
-    if total < MIN_DIGIT_SHARE:
-        return Answer(id=question.id, failure="no_score", detail=f"digits have a probability of {total:.2f}")
-    return Answer(id=question.id, value=float(np.dot(shares, np.arange(len(shares)))) / total)
+        found = []
+        for question, answer in zip(questions, self._backend.answer(requests), strict=True):
+            token = read_of(answer)
+            if isinstance(token, NextToken) and any(map(math.isnan, token.log_probs.values())):
+                raise BackendError(
+                    f"{self._backend.model} gives probabilities that are not numbers; copy its weights again"
+                )
+            score = expected_score(token)
+            if isinstance(score, Failure):
+                found.append(Answer(id=question.id, failure=score.reason, detail=score.detail))
+            else:
+                found.append(Answer(id=question.id, value=score))
+        return found
 
 
 def _checked_with(check: bool) -> dict[str, Any]:
@@ -414,7 +419,7 @@ class EndpointScores(_Servers):
             [
                 ChatRequest.of(
                     self._prompt,
-                    (SentPicture(question.pictures[0].loaded.image),),
+                    (EncodedPicture(question.pictures[0].loaded.image),),
                     self._sampling,
                     n_logprobs=N_LOGPROBS,
                 )
@@ -423,7 +428,8 @@ class EndpointScores(_Servers):
         )
         found = []
         for question, reply in zip(questions, replies, strict=True):
-            score = reply if isinstance(reply, Failure) else expected_score(reply)
+            token = reply if isinstance(reply, Failure) else reply.read_after(answers.SCORE_PREFIX)
+            score = expected_score(token)
             failed = isinstance(score, Failure)
             found.append(
                 Answer(
@@ -488,7 +494,7 @@ class EndpointPairs(_Servers):
         for question in questions:
             loaded, other = (shown.loaded for shown in question.pictures)
             measured.append(measuring := Measuring(loaded, other, from_file))
-            first, second = SentPicture(loaded.image), SentPicture(other.image)
+            first, second = EncodedPicture(loaded.image), EncodedPicture(other.image)
             asked = with_evidence(self._prompt, measuring)
             for prompt, pictures in ((asked["forward"], (first, second)), (asked["swapped"], (second, first))):
                 requests.append(
@@ -518,7 +524,8 @@ class EndpointPairs(_Servers):
             readers.add(found.reader)
             deltas.append(sign * found.verdict.delta)
             written.append(("forward" if sign > 0 else "swapped", found.verdict))
-            odds = verdict_log_odds(reply) if isinstance(reply, Reply) else None
+            token = reply if isinstance(reply, Failure) else reply.read_after(answers.WINNER_PREFIX)
+            odds = verdict_log_odds(token)
             if odds is not None:
                 log_odds.append(sign * odds)
         value = fmean(deltas) + 0.0 if deltas else None
@@ -526,7 +533,7 @@ class EndpointPairs(_Servers):
             id=question.id,
             value=value,
             failure="; ".join(reasons) if value is None else None,
-            probability=_sigmoid(fmean(log_odds)) if len(log_odds) == 2 else None,
+            probability=sigmoid(fmean(log_odds)) if len(log_odds) == 2 else None,
             order_consistent=winner_of(deltas[0]) == winner_of(deltas[1]) if len(deltas) == 2 else None,
             raw=tuple(reply.text if isinstance(reply, Reply) else "" for reply in (forward, swapped)),
             tokens=_tokens(forward) + _tokens(swapped),
@@ -927,7 +934,3 @@ def _tokens(reply: Reply | Failure) -> int:
 
 def _changes(reply: Reply | Failure) -> tuple[str, ...]:
     return reply.changes if isinstance(reply, Reply) else ()
-
-
-def _sigmoid(log_odds: float) -> float:
-    return 0.5 * (1.0 + math.tanh(0.5 * log_odds))

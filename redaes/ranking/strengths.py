@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from redaes.errors import InputError, ParseError
-from redaes.types import Answer, Ranking
+from redaes.points import sigmoid
+from redaes.types import PairAnswer, Ranking
 
 Edge = tuple[int, int, float, float]
 """First item, second item, score of the first minus score of the second, weight."""
@@ -150,7 +151,7 @@ def fit_strengths(n: int, outcomes: Sequence[Outcome]) -> Strengths:
     won, weight = table[:, 2], table[:, 3]
     strength: NDArray[np.float64] = np.zeros(n)
     for _ in range(100):  # Newton's method; the logarithm of the posterior is concave
-        expected = _sigmoid(strength[first] - strength[second])
+        expected = sigmoid(strength[first] - strength[second])
         residual = weight * (won - expected)
         gradient = np.bincount(first, residual, n) - np.bincount(second, residual, n) - strength / PRIOR_SD**2
         step = np.linalg.solve(_curvature(n, first, second, weight * expected * (1.0 - expected)), gradient)
@@ -158,7 +159,7 @@ def fit_strengths(n: int, outcomes: Sequence[Outcome]) -> Strengths:
         strength = strength + step / max(1.0, largest)  # far from the maximum a full step can overshoot
         if largest < 1e-10:
             break
-    expected = _sigmoid(strength[first] - strength[second])
+    expected = sigmoid(strength[first] - strength[second])
     spread = weight * expected * (1.0 - expected)
     covariance = np.linalg.inv(_curvature(n, first, second, spread))
     n_free, n_fitted = max(0, len(table) - (n - 1)), max(1, n - 1)
@@ -275,7 +276,7 @@ def fit_one(outcomes: Sequence[tuple[float, float, float]]) -> tuple[float, floa
     other, won, weight = np.array(outcomes, dtype=np.float64).T
     strength = 0.0
     for _ in range(100):
-        expected = _sigmoid(np.asarray(strength - other))
+        expected = sigmoid(np.asarray(strength - other))
         spread = weight * expected * (1.0 - expected)
         curvature = float(spread.sum()) + 1.0 / PRIOR_SD**2
         step = (float((weight * (won - expected)).sum()) - strength / PRIOR_SD**2) / curvature
@@ -353,7 +354,7 @@ class Schedule:
         return list(itertools.pairwise(chain))
 
     def _most_telling(self, fitted: Strengths) -> list[tuple[int, int]]:
-        expected = _sigmoid(fitted.values[:, None] - fitted.values[None, :])
+        expected = sigmoid(fitted.values[:, None] - fitted.values[None, :])
         worth = expected * (1.0 - expected) * _difference_variance(fitted.covariance)
         rows, columns = np.nonzero(np.triu(self._open))
         # Rounded, so that equal pairs keep their order on every machine.
@@ -381,11 +382,11 @@ def default_pairs(n: int) -> int:
     return everything if n <= ROUND_ROBIN else min(everything, 7 * n)
 
 
-def rank(ids: Sequence[str], answers: Sequence[Answer], top_k: int | None = None) -> Ranking:
+def rank(ids: Sequence[str], answers: Sequence[PairAnswer], top_k: int | None = None) -> Ranking:
     """Order pictures by the Bradley-Terry strengths that fit the answers best.
 
     >>> said = [("x", "y", 0.2), ("y", "z", 0.6), ("x", "z", 0.3)]
-    >>> ranking = rank(["x", "y", "z"], [Answer(first=a, second=b, probability=p) for a, b, p in said])
+    >>> ranking = rank(["x", "y", "z"], [PairAnswer(first=a, second=b, probability=p) for a, b, p in said])
     >>> ranking.order, ranking.n_calls, ranking.n_failed
     (('y', 'z', 'x'), 6, 0)
 
@@ -435,10 +436,6 @@ def rank(ids: Sequence[str], answers: Sequence[Answer], top_k: int | None = None
         n_cycles=count_cycles(len(ids), [(i, j, p - 0.5, weight) for i, j, p, weight in outcomes]),
         settled=None if top_k is None or top_k >= len(ids) else fitted.settled(top_k),
     )
-
-
-def _sigmoid(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    return 0.5 * (1.0 + np.tanh(0.5 * x))  # the form that does not overflow
 
 
 def _curvature(

@@ -18,8 +18,9 @@ CODE = """
 import sys, time
 import numpy as np
 from redaes import cli
+from redaes.backends.base import BatchBackend
 
-class Brighter:
+class Brighter(BatchBackend):
     model, revision = "brighter", "1"
     def read(self, requests, choices):
         rows = []

@@ -9,8 +9,8 @@ import pytest
 from endpoint_requests import BLUE, RED, ask_many, endpoint, own_machine, request  # noqa: F401  # a fixture for all
 from openai_server import Call, Fault, OpenAIServer, Say
 
-from redaes.backends.base import Failure
-from redaes.backends.endpoint import Reply
+from redaes.backends.chat_replies import Reply
+from redaes.backends.failures import Failure
 
 ANSWER = "<rationale>\nA is darker than B. Decisive: light, better in B.\n</rationale>\nWinner: B\nDifference: -3.4"
 

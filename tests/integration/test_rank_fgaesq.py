@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from redaes import cli
 from redaes.assessor import Assessor
-from redaes.backends.base import Request
+from redaes.backends.base import BatchBackend, Request
 from redaes.culling import rankers
 from redaes.culling.folder import rank_folder
 from redaes.errors import BackendError, ImageError
@@ -95,7 +95,7 @@ def test_a_series_too_long_for_it_is_named_and_the_rest_is_done(
     assert [line["failure"] is None for line in lines] == [False, True, True]
 
 
-class Brighter:
+class Brighter(BatchBackend):
     """A judge that prefers the brighter picture; ``limit`` ends it after so many questions."""
 
     model, revision = "brighter", "1"
