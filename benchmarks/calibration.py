@@ -16,7 +16,8 @@ from pathlib import Path
 import choix
 import numpy as np
 
-from redaes.datagen.series.votes import PSEUDO_COUNT, Votes, calibrate, read_csv
+from redaes.datagen.series.votes import PSEUDO_COUNT, Votes, calibrate
+from redaes.series_records import read_csv
 
 
 def _reference(votes: list[Votes], names: list[str], pseudo_count: float) -> np.ndarray:

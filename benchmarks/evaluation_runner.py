@@ -31,7 +31,7 @@ from PIL import Image
 from redaes import answers, prompts
 from redaes.backends.base import Request
 from redaes.backends.scripted import ScriptedBackend
-from redaes.evaluation.assessors import LocalScores
+from redaes.evaluation.assessors.local import LocalScores
 from redaes.evaluation.benchmarks import load
 from redaes.evaluation.questions import CHUNK
 from redaes.evaluation.runner import Spec, run_assessor

@@ -24,7 +24,7 @@ from redaes.records import load_pairs, picture_of, record_of
 from redaes.training.alignment import AlignmentCollator, AlignmentConfig
 from redaes.training.formatting import MODES, chat_text, ordered_images
 from redaes.training.setup import StageArguments, base_processor, load_model
-from redaes.training.vision_cache import LookedAtOnce, Pictures, vision_tower
+from redaes.training.vision_cache import BatchVisionCache, PictureBatch, vision_tower
 
 
 def parse_args() -> argparse.Namespace:
@@ -46,7 +46,7 @@ def plain_batches(processor: Any, rows: list[dict[str, Any]]) -> list[dict[str, 
     both = [ordered_images(record, order) for order in ("forward", "swapped") for record in records]
     fast = chat_text(processor, prompts.load(prompts.COMPARE["fast"]), WINNER_PREFIX)
     score = chat_text(processor, prompts.load(prompts.SCORE), SCORE_PREFIX)
-    answers = Pictures(processor, records).answers(MODES)
+    answers = PictureBatch(processor, records).answers(MODES)
     run = re.compile(f"(?:{re.escape(processor.image_token)})+")
     texts = [
         run.sub(processor.image_token, processor.tokenizer.decode(ids[mask.bool()]))
@@ -80,7 +80,7 @@ def main(args: argparse.Namespace) -> None:
                 model(**inputs, logits_to_keep=1).logits.sum().backward()
         between = time.perf_counter()
         made = collate(batch)
-        with LookedAtOnce(vision_tower(model), made["pictures"]) as once, torch.autocast("cpu", torch.bfloat16):
+        with BatchVisionCache(vision_tower(model), made["pictures"]) as once, torch.autocast("cpu", torch.bfloat16):
             total = torch.zeros(())
             for kind in ("compare", "score", "answer"):
                 inputs = {name: value for name, value in made[kind].items() if name != "labels"}

@@ -30,11 +30,9 @@ from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageFont, ImageOps
 
 from redaes.datagen.sources import curate
 from redaes.images import content_id, load_image
-from redaes.torchvision_compat import make_torchvision_importable
 
-make_torchvision_importable()
-
-from torchvision.transforms.v2 import functional as tv  # noqa: E402
+# isort: split
+from torchvision.transforms.v2 import functional as tv
 
 MAX_PIXELS = 768 * 768
 Picture = Image.Image

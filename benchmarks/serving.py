@@ -45,10 +45,10 @@ from redaes.backends.base import Backend, Request
 from redaes.backends.endpoint import Endpoint
 from redaes.backends.local import LocalBackend
 from redaes.backends.server import ServerBackend
-from redaes.datagen.editors.embedded import OPERATIONS, apply_edit
+from redaes.datagen.editors.parametric import OPERATIONS, apply_edit
 from redaes.images import LoadedImage, data_url, decode_image
 from redaes.models import nano
-from redaes.serving.vllm import Served, VllmServer
+from redaes.serving.vllm import ServedModel, VllmServer
 
 CHOICES = (" A", " B", " tie")
 CONCURRENCY = 8
@@ -225,7 +225,7 @@ def main() -> None:
             server = Address(settings.attach, settings.model, os.environ.get("REDAES_API_KEY"))
         else:
             started = stack.enter_context(
-                VllmServer(Served(settings.model, cpu=settings.device == "cpu"), settings.vllm)
+                VllmServer(ServedModel(settings.model, cpu=settings.device == "cpu"), settings.vllm)
             )
             server = Address(started.base_url, settings.model, started.api_key)
 

@@ -86,11 +86,6 @@ def parse_args() -> argparse.Namespace:
 def build(folder: Path, shape: dict[str, dict[str, Any]]) -> None:
     """Write the model with random weights, in bfloat16, and a processor with the embedded model's vocabulary."""
     import torch
-
-    from redaes.models import nano
-    from redaes.torchvision_compat import make_torchvision_importable
-
-    make_torchvision_importable()
     from transformers import (
         AutoTokenizer,
         Qwen2_5_VLConfig,
@@ -100,6 +95,8 @@ def build(folder: Path, shape: dict[str, dict[str, Any]]) -> None:
         Qwen2VLVideoProcessor,
     )
     from trl.chat_template_utils import qwen2_5_vl_chat_template
+
+    from redaes.models import nano
 
     tokenizer = AutoTokenizer.from_pretrained(nano.weights(nano.BASE))
     tokenizer.chat_template = qwen2_5_vl_chat_template
@@ -203,16 +200,15 @@ def meter(result: Path) -> Any:
 
 def run_with(make_callback: Callable[[], Any], door: str, argv: list[str]) -> None:
     """Run a stage's door in this process; its trainer gets a callback, made once transformers can be imported."""
-    from redaes.errors import run_door
-    from redaes.torchvision_compat import make_torchvision_importable
-
-    make_torchvision_importable()
     import transformers.trainer
+
+    from redaes.cli.running import reporting_errors
 
     transformers.trainer.DEFAULT_CALLBACKS.append(make_callback())
     sys.path.insert(0, str(ROOT / "stages"))
     module = importlib.import_module(door)
-    run_door(lambda: module.main(*module.parse_args(argv)))
+    with reporting_errors():
+        module.main(*module.parse_args(argv))
 
 
 def launch(args: argparse.Namespace, stage: str, model: Path) -> dict[str, Any]:

@@ -17,8 +17,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from redaes.cli.running import reporting_errors
 from redaes.early_checks import check_exists, check_writable
-from redaes.errors import importing, run_door
+from redaes.errors import importing
 from redaes.option_sources import defaults_of
 from redaes.records import read_yaml
 
@@ -63,4 +64,5 @@ def main(args: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    run_door(lambda: main(parse_args(sys.argv[1:])), resumable=True)
+    with reporting_errors(resumable=True):
+        main(parse_args(sys.argv[1:]))

@@ -17,8 +17,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from redaes.cli.running import reporting_errors
 from redaes.early_checks import check_exists, check_writable
-from redaes.errors import InputError, run_door
+from redaes.errors import InputError
 
 MODES = ("fast", "reasoned")
 
@@ -120,4 +121,5 @@ def print_report(report: dict[str, object], out: Path) -> None:
 
 
 if __name__ == "__main__":
-    run_door(lambda: main(parse_args(sys.argv[1:])), resumable=True)
+    with reporting_errors(resumable=True):
+        main(parse_args(sys.argv[1:]))

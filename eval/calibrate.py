@@ -17,8 +17,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from redaes.cli.running import reporting_errors
 from redaes.early_checks import check_adapter, check_exists, check_model, check_writable
-from redaes.errors import InputError, importing, run_door
+from redaes.errors import InputError, importing
 
 with importing("eval"):
     from redaes.assessor import Assessor, known_mode
@@ -165,4 +166,5 @@ def _print(temperature: Temperature, tables: Mapping[str, Group]) -> None:
 
 
 if __name__ == "__main__":
-    run_door(lambda: main(parse_args(sys.argv[1:])))
+    with reporting_errors():
+        main(parse_args(sys.argv[1:]))

@@ -13,8 +13,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from redaes.cli.running import reporting_errors
 from redaes.early_checks import check_exists, check_writable
-from redaes.errors import importing, run_door
+from redaes.errors import importing
 
 with importing("eval"):
     from redaes.evaluation.benchmarks import load
@@ -61,4 +62,5 @@ def main(args: argparse.Namespace) -> LeakReport:
 
 
 if __name__ == "__main__":
-    run_door(lambda: sys.exit(1 if main(parse_args(sys.argv[1:])).leaks else 0))
+    with reporting_errors():
+        sys.exit(1 if main(parse_args(sys.argv[1:])).leaks else 0)

@@ -17,8 +17,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from redaes.cli.running import reporting_errors
 from redaes.early_checks import check_exists, check_writable
-from redaes.errors import importing, run_door
+from redaes.errors import importing
 
 with importing("eval"):
     from redaes.evaluation.probes import build_probes, summarise_paraphrases, summarise_probes
@@ -74,4 +75,5 @@ def main(args: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    run_door(lambda: main(parse_args(sys.argv[1:])))
+    with reporting_errors():
+        main(parse_args(sys.argv[1:]))

@@ -23,8 +23,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from redaes.cli.running import reporting_errors
 from redaes.early_checks import check_adapter, check_dataset, check_exists, check_model, check_writable
-from redaes.errors import InputError, importing, run_door
+from redaes.errors import InputError, importing
 
 with importing("eval"):
     from redaes import prompts
@@ -199,4 +200,5 @@ def judge(args: argparse.Namespace, records: Sequence[PairRecord], found: HeldOu
 
 
 if __name__ == "__main__":
-    run_door(lambda: main(parse_args(sys.argv[1:])))
+    with reporting_errors():
+        main(parse_args(sys.argv[1:]))

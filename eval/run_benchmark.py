@@ -15,8 +15,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from redaes.cli.running import reporting_errors
 from redaes.early_checks import check_exists, check_writable
-from redaes.errors import InputError, importing, run_door
+from redaes.errors import InputError, importing
 
 with importing("eval"):
     from redaes.evaluation.assessors import ASSESSORS
@@ -61,4 +62,5 @@ def main(args: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    run_door(lambda: main(parse_args(sys.argv[1:])), resumable=True)
+    with reporting_errors(resumable=True):
+        main(parse_args(sys.argv[1:]))

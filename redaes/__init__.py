@@ -12,6 +12,8 @@ import importlib
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
+from redaes.torchvision_compat import make_torchvision_importable
+
 if TYPE_CHECKING:
     from redaes.assessor import Assessor, Result
     from redaes.errors import (
@@ -53,6 +55,8 @@ __all__ = [
     "Verdict",
     "__version__",
 ]
+
+make_torchvision_importable()
 
 try:
     __version__ = version("redaes")

@@ -17,7 +17,7 @@ CORE = ""
 
 
 @dataclass(frozen=True)
-class Package:
+class RequiredPackage:
     """A required package."""
 
     name: str
@@ -35,12 +35,12 @@ class Package:
 
 
 @dataclass(frozen=True)
-class Part:
+class PackageGroup:
     """The core, or an extra, with the packages that it brings itself."""
 
     name: str
     """The extra's name; ``CORE``: what is always needed."""
-    packages: tuple[Package, ...]
+    packages: tuple[RequiredPackage, ...]
 
     @property
     def fits(self) -> bool:
@@ -56,12 +56,12 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Report:
+class InstallationReport:
     """The state of an installation."""
 
     version: str
     python: str
-    parts: tuple[Part, ...]
+    parts: tuple[PackageGroup, ...]
     device: str
     """Where models would run, or why that cannot be said."""
     model: str | None
@@ -73,7 +73,7 @@ class Report:
         return self.parts[0].fits and self.model is None
 
 
-def examine() -> Report:
+def examine() -> InstallationReport:
     """Look at this installation.
 
     Raises:
@@ -88,14 +88,18 @@ def examine() -> Report:
     for extra in (CORE, *extras):
         needed = [one for one in requirements if _belongs(one, extra) and one.name != "redaes"]
         if needed:  # an extra that only names others is the sum of them
-            parts.append(Part(extra, tuple(Package(one.name, str(one.specifier), _found(one.name)) for one in needed)))
+            parts.append(
+                PackageGroup(
+                    extra, tuple(RequiredPackage(one.name, str(one.specifier), _found(one.name)) for one in needed)
+                )
+            )
     try:
         nano.weights()
     except BackendError as error:
         wrong: str | None = str(error)
     else:
         wrong = None
-    return Report(
+    return InstallationReport(
         version=metadata.version("redaes"),
         python=f"{platform.python_version()} ({sys.executable})",
         parts=tuple(parts),

@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 
 class RedaesError(Exception):
@@ -141,21 +141,3 @@ def refuse(error: RedaesError) -> NoReturn:
     """One line on stderr, and exit code 2."""
     sys.stderr.write(f"error: {error}\n")
     sys.exit(2)
-
-
-def run_door(main: Callable[[], None], *, resumable: bool = False) -> None:
-    """Run a script's ``main``: errors raised on purpose become one line on stderr and exit code 2.
-
-    Args:
-        main: what to run.
-        resumable: whether a run that is interrupted says that the same command goes on, and exits with 130.
-    """
-    try:
-        main()
-    except RedaesError as error:
-        refuse(error)
-    except KeyboardInterrupt:
-        if not resumable:
-            raise
-        sys.stderr.write("interrupted; the same command goes on from here\n")
-        sys.exit(130)

@@ -61,30 +61,3 @@ def sample_photographs() -> list[Sample]:
                 raise MissingDependency(f"{package} with its pictures ({path} is missing)", "demo")
             samples.append(Sample(name, path, licence, attribution))
     return samples
-
-
-def ensure_sample_dataset(folder: Path) -> Path:
-    """A small RED dataset of the sample photographs, built unless it is there already.
-
-    Several processes may ask at once: one builds, the others wait.
-
-    Returns:
-        ``folder``.
-
-    Raises:
-        MissingDependency: a package that this needs is absent.
-        RecordError: the folder holds another dataset, or cannot be written.
-    """
-    if find_spec("datasets") is None:
-        raise MissingDependency("datasets", "demo")
-    from redaes.datagen.pipeline import build
-    from redaes.datagen.ranking_group import Settings
-
-    samples = sample_photographs()
-    build(
-        [sample.path for sample in samples],
-        folder,
-        Settings(),
-        licences={sample.path: sample.credit for sample in samples},
-    )
-    return folder

@@ -7,6 +7,7 @@ al. 2012: ``AVA.txt``).
 
 from __future__ import annotations
 
+import csv
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,7 +17,6 @@ from typing import Annotated, Any
 
 from pydantic import Field, FiniteFloat, ValidationError, model_validator
 
-from redaes.datagen.series.votes import read_csv
 from redaes.errors import RecordError
 from redaes.records import read_json, write_atomically
 from redaes.types import Record
@@ -358,6 +358,30 @@ def ordered_series(
     return Series(
         id=name, category=category, split=split, images=tuple(images), scores=tuple(scores), pairs=tuple(pairs)
     )
+
+
+def read_csv(path: Path, columns: Sequence[str]) -> list[tuple[int, dict[str, str]]]:
+    """Rows of a CSV file with a header line, with their line numbers.
+
+    Raises:
+        RecordError: it cannot be read, lacks a column, or a line is incomplete.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file, strict=True)
+            missing = [column for column in columns if column not in (reader.fieldnames or ())]
+            if missing:
+                raise RecordError(f"{path} lacks the columns {', '.join(missing)}; its first line must name them")
+            rows = []
+            for row in reader:
+                if any(not row[column] for column in columns):
+                    raise RecordError(f"{path}, line {reader.line_num}: a value of {', '.join(columns)} is missing")
+                rows.append((reader.line_num, {column: row[column] for column in columns}))
+            return rows
+    except OSError as error:
+        raise RecordError(f"{path} cannot be read: {error.strerror}; check the path") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise RecordError(f"{path} is not CSV in UTF-8: {error}") from error
 
 
 def _number(text: str, where: str) -> float:

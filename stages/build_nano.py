@@ -11,8 +11,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from redaes.cli.running import reporting_errors
 from redaes.early_checks import check_dataset, check_writable
-from redaes.errors import run_door
 
 
 def parse_args() -> argparse.Namespace:
@@ -36,4 +36,5 @@ def main(args: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    run_door(lambda: main(parse_args()))
+    with reporting_errors():
+        main(parse_args())

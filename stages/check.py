@@ -12,8 +12,9 @@ import argparse
 import sys
 from pathlib import Path
 
+from redaes.cli.running import reporting_errors
 from redaes.early_checks import check_dataset, check_exists, check_result_folder
-from redaes.errors import importing, run_door
+from redaes.errors import importing
 
 
 def parse_args() -> argparse.Namespace:
@@ -43,4 +44,5 @@ def main(args: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    run_door(lambda: main(parse_args()))
+    with reporting_errors():
+        main(parse_args())

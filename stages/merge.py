@@ -8,8 +8,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from redaes.cli.running import reporting_errors
 from redaes.early_checks import check_adapter, check_model, check_writable
-from redaes.errors import importing, run_door
+from redaes.errors import importing
 
 
 def parse_args() -> argparse.Namespace:
@@ -35,4 +36,5 @@ def main(args: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    run_door(lambda: main(parse_args()))
+    with reporting_errors():
+        main(parse_args())

@@ -14,33 +14,34 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from redaes.cli.running import reporting_errors
+from redaes.datagen.sample_data import ensure_sample_dataset
 from redaes.early_checks import check_stage
-from redaes.errors import importing, run_door
-from redaes.samples import ensure_sample_dataset
+from redaes.errors import importing
 
 if TYPE_CHECKING:
     from redaes.training.setup import StageArguments
-    from redaes.training.sft import SFTConfig
+    from redaes.training.sft import PairSFTConfig
 
 RECIPE = Path(__file__).with_name("configs") / "stage1_nano.yaml"
 CLASSES = (
     "redaes.training.setup:StageArguments",
-    "redaes.training.plan:PlanArguments",
-    "redaes.training.sft:SFTConfig",
+    "redaes.training.dry_run.plan:DryRunArguments",
+    "redaes.training.sft:PairSFTConfig",
 )
 
 
-def parse_args(argv: list[str]) -> tuple[StageArguments, SFTConfig]:
+def parse_args(argv: list[str]) -> tuple[StageArguments, PairSFTConfig]:
     """The stage's and the trainer's arguments; what cannot be right is refused before TRL is imported."""
     check_stage(argv, RECIPE, *CLASSES, about=__doc__)
     with importing("train"):
         from redaes.training.recipes import parse
-        from redaes.training.sft import SFTConfig
+        from redaes.training.sft import PairSFTConfig
 
-    return parse(SFTConfig, RECIPE, argv)
+    return parse(PairSFTConfig, RECIPE, argv)
 
 
-def main(stage: StageArguments, config: SFTConfig) -> None:
+def main(stage: StageArguments, config: PairSFTConfig) -> None:
     """Train, and say where the result is."""
     with importing("train"):
         from redaes.training.sft import run_sft
@@ -52,4 +53,5 @@ def main(stage: StageArguments, config: SFTConfig) -> None:
 
 
 if __name__ == "__main__":
-    run_door(lambda: main(*parse_args(sys.argv[1:])))
+    with reporting_errors():
+        main(*parse_args(sys.argv[1:]))

@@ -17,25 +17,26 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from redaes.cli.running import reporting_errors
+from redaes.datagen.sample_data import ensure_sample_dataset
 from redaes.early_checks import check_stage, chosen
-from redaes.errors import importing, run_door
-from redaes.samples import ensure_sample_dataset
+from redaes.errors import importing
 
 if TYPE_CHECKING:
     from redaes.training.alignment import AlignmentConfig
-    from redaes.training.preferences import PreferenceConfig
+    from redaes.training.dpo import PairDPOConfig
     from redaes.training.setup import StageArguments
 
 OBJECTIVES = {
     "relative": ("redaes.training.alignment", "AlignmentConfig", "run_align", "stage2_nano.yaml"),
-    "dpo": ("redaes.training.preferences", "PreferenceConfig", "run_preferences", "stage2_dpo_nano.yaml"),
+    "dpo": ("redaes.training.dpo", "PairDPOConfig", "run_dpo", "stage2_dpo_nano.yaml"),
 }
 """Name to a module, its arguments and its training, and the recipe that is taken when none is named."""
 
-CLASSES = ("redaes.training.setup:StageArguments", "redaes.training.plan:PlanArguments")
+CLASSES = ("redaes.training.setup:StageArguments", "redaes.training.dry_run.plan:DryRunArguments")
 
 
-def parse_args(argv: list[str]) -> tuple[StageArguments, AlignmentConfig | PreferenceConfig]:
+def parse_args(argv: list[str]) -> tuple[StageArguments, AlignmentConfig | PairDPOConfig]:
     """The stage's and the trainer's arguments; what cannot be right is refused before TRL is imported."""
     module, config_class, _, recipe = OBJECTIVES[chosen("objective", OBJECTIVES, argv)]
     file = Path(__file__).with_name("configs") / recipe
@@ -47,7 +48,7 @@ def parse_args(argv: list[str]) -> tuple[StageArguments, AlignmentConfig | Prefe
     return parse(options, file, argv)
 
 
-def main(stage: StageArguments, config: AlignmentConfig | PreferenceConfig) -> None:
+def main(stage: StageArguments, config: AlignmentConfig | PairDPOConfig) -> None:
     """Train, and say where the result is."""
     module, _, train, _ = OBJECTIVES[config.objective]
     stage.data = stage.data or str(ensure_sample_dataset(Path("runs/sample_pairs")))
@@ -57,4 +58,5 @@ def main(stage: StageArguments, config: AlignmentConfig | PreferenceConfig) -> N
 
 
 if __name__ == "__main__":
-    run_door(lambda: main(*parse_args(sys.argv[1:])))
+    with reporting_errors():
+        main(*parse_args(sys.argv[1:]))

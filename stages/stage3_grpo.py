@@ -15,33 +15,34 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from redaes.cli.running import reporting_errors
+from redaes.datagen.sample_data import ensure_sample_dataset
 from redaes.early_checks import check_stage
-from redaes.errors import importing, run_door
-from redaes.samples import ensure_sample_dataset
+from redaes.errors import importing
 
 if TYPE_CHECKING:
-    from redaes.training.grpo import RankingConfig
+    from redaes.training.grpo import RankingGRPOConfig
     from redaes.training.setup import StageArguments
 
 RECIPE = Path(__file__).with_name("configs") / "stage3_nano.yaml"
 CLASSES = (
     "redaes.training.setup:StageArguments",
-    "redaes.training.plan:PlanArguments",
-    "redaes.training.grpo:RankingConfig",
+    "redaes.training.dry_run.plan:DryRunArguments",
+    "redaes.training.grpo:RankingGRPOConfig",
 )
 
 
-def parse_args(argv: list[str]) -> tuple[StageArguments, RankingConfig]:
+def parse_args(argv: list[str]) -> tuple[StageArguments, RankingGRPOConfig]:
     """The stage's and the trainer's arguments; what cannot be right is refused before TRL is imported."""
     check_stage(argv, RECIPE, *CLASSES, about=__doc__)
     with importing("train"):
-        from redaes.training.grpo import RankingConfig
+        from redaes.training.grpo import RankingGRPOConfig
         from redaes.training.recipes import parse
 
-    return parse(RankingConfig, RECIPE, argv)
+    return parse(RankingGRPOConfig, RECIPE, argv)
 
 
-def main(stage: StageArguments, config: RankingConfig) -> None:
+def main(stage: StageArguments, config: RankingGRPOConfig) -> None:
     """Train, and say where the result is."""
     with importing("train"):
         from redaes.training.grpo import run_grpo
@@ -53,4 +54,5 @@ def main(stage: StageArguments, config: RankingConfig) -> None:
 
 
 if __name__ == "__main__":
-    run_door(lambda: main(*parse_args(sys.argv[1:])))
+    with reporting_errors():
+        main(*parse_args(sys.argv[1:]))

@@ -14,8 +14,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from redaes.cli.running import reporting_errors
 from redaes.early_checks import check_stage
-from redaes.errors import importing, run_door
+from redaes.errors import importing
 
 if TYPE_CHECKING:
     from transformers import TrainingArguments
@@ -24,8 +25,10 @@ if TYPE_CHECKING:
 
 RECIPE = Path(__file__).with_name("configs") / "warmup_vision_nano.yaml"
 CLASSES = (
-    "redaes.training.setup:StageArguments", "redaes.training.plan:PlanArguments", "transformers:TrainingArguments"
-)  # fmt: skip
+    "redaes.training.setup:StageArguments",
+    "redaes.training.dry_run.plan:DryRunArguments",
+    "transformers:TrainingArguments",
+)
 
 
 def parse_args(argv: list[str]) -> tuple[StageArguments, TrainingArguments]:
@@ -43,7 +46,7 @@ def parse_args(argv: list[str]) -> tuple[StageArguments, TrainingArguments]:
 def main(stage: StageArguments, config: TrainingArguments) -> None:
     """Train, and say where the result is."""
     with importing("train"):
-        from redaes.training.vision import run_vision
+        from redaes.training.warmup_vision import run_vision
 
     result = run_vision(stage, config)
     if stage.plan is None:
@@ -51,4 +54,5 @@ def main(stage: StageArguments, config: TrainingArguments) -> None:
 
 
 if __name__ == "__main__":
-    run_door(lambda: main(*parse_args(sys.argv[1:])))
+    with reporting_errors():
+        main(*parse_args(sys.argv[1:]))

@@ -16,7 +16,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from redaes.errors import run_door
+from redaes.cli.running import reporting_errors
 from redaes.evaluation.benchmarks import load
 from redaes.evaluation.lmms_tasks import rows_of
 from redaes.records import write_atomically
@@ -41,4 +41,5 @@ def main(args: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    run_door(lambda: main(parse_args(sys.argv[1:])))
+    with reporting_errors():
+        main(parse_args(sys.argv[1:]))

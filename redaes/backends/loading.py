@@ -19,7 +19,6 @@ from redaes.backends.chat_templates import one_rendering
 from redaes.backends.preprocessing import TOKENIZER_CONFIG, PictureSize, image_settings
 from redaes.errors import BackendError, MissingDependency
 from redaes.models import nano
-from redaes.torchvision_compat import make_torchvision_importable
 
 
 class PatchProjection(torch.nn.Conv3d):
@@ -37,28 +36,6 @@ class PatchProjection(torch.nn.Conv3d):
 _HUB_FILES = ("*.json", "*.safetensors", "*.jinja", "*.txt", "*.model")
 _WEIGHTS_LEFT_OUT: ContextVar[bool] = ContextVar("weights_left_out", default=False)
 _SAMPLE = "Winner: A\nDifference: +1.5"
-
-
-def find_device(name: str | None) -> torch.device:
-    """The device of this name; None: the best there is.
-
-    Raises:
-        BackendError: unknown, or this torch has none.
-    """
-    present = {
-        "cuda": torch.cuda.is_available(),
-        "mps": torch.backends.mps.is_available(),
-        "cpu": True,
-    }  # best first
-    if name is None:
-        name = next(kind for kind, there in present.items() if there)
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise BackendError(f"unknown device {name!r}; give cpu, cuda, cuda:1 or mps") from error
-    if not present.get(device.type, False):
-        raise BackendError(f"this torch has no device {name!r}; use --device cpu, or install torch for it")
-    return device
 
 
 def model_folder(model: str | Path) -> Path:
@@ -104,8 +81,6 @@ def load_network(folder: Path, dtype: torch.dtype) -> Any:
         BackendError: not a vision-language model, or not a whole one.
     """
     from safetensors import SafetensorError
-
-    make_torchvision_importable()
     from transformers import AutoConfig, AutoModelForImageTextToText
 
     if _WEIGHTS_LEFT_OUT.get():
@@ -192,7 +167,6 @@ def load_processor(folder: Path, max_pixels: int | None, adapter: Path | None = 
     Raises:
         BackendError: there is none, it does not work, or its chat template has two renderings.
     """
-    make_torchvision_importable()
     from transformers import AutoImageProcessor, AutoProcessor
 
     pictures_of = None

@@ -16,7 +16,6 @@ from redaes.backends.adapters import check_base
 from redaes.backends.base import BatchBackend, Request
 from redaes.backends.chat_templates import one_rendering
 from redaes.backends.loading import (
-    find_device,
     first_line,
     load_adapter,
     load_network,
@@ -30,6 +29,7 @@ from redaes.backends.weights import ADAPTER_CONFIG, base_of, revision_of
 from redaes.errors import BackendError, InputError, PromptError
 from redaes.images import MAX_ASPECT
 from redaes.models import nano
+from redaes.models.device import find_device
 from redaes.prompts import Prompt
 from redaes.types import Sampling
 

@@ -40,7 +40,6 @@ from redaes.backends.failures import Failure
 from redaes.backends.pictures import EncodedPicture
 from redaes.errors import BackendError, InputError, MissingDependency, ParseError
 from redaes.prompts import load
-from redaes.torchvision_compat import make_torchvision_importable
 from redaes.types import Factor, Record, Sampling
 
 ByteImage = NDArray[np.uint8]
@@ -275,7 +274,6 @@ class Similarity:
         if not folder.is_dir():
             raise BackendError(f"{folder}: no such model folder; check the spelling")
         try:
-            make_torchvision_importable()
             from transformers import AutoImageProcessor, AutoModel
         except ImportError as error:
             raise MissingDependency("transformers", "edit") from error

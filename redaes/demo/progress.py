@@ -51,7 +51,7 @@ class _LogFile(io.TextIOBase):
         return len(text)
 
 
-class Steps:
+class DemoSteps:
     """Runs the steps in order; what is finished is not done again.
 
     Attributes:

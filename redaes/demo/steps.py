@@ -22,7 +22,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from redaes.demo.progress import Advance, Steps, claim, in_words
+from redaes.demo.progress import Advance, DemoSteps, claim, in_words
 from redaes.errors import InputError, MissingDependency, RecordError
 from redaes.models import nano
 from redaes.records import PairRecord, data_hash, read_json, read_records, write_atomically, write_json
@@ -46,7 +46,7 @@ EVALUATION_SAMPLING = Sampling(seed=SEED)
 
 
 @dataclass(frozen=True)
-class Scale:
+class DemoScale:
     """How much of everything; the defaults fit two CPU cores and a quarter of an hour."""
 
     n_groups: int = 160
@@ -72,18 +72,18 @@ class Scale:
 
 
 @dataclass(frozen=True)
-class StageStep:
+class DemoStage:
     """One training stage and the evaluation after it."""
 
     key: str
     title: str
-    run: Callable[[Path, Path, str, str | None, Scale], Path]
+    run: Callable[[Path, Path, str, str | None, DemoScale], Path]
     """(output folder, dataset, model, adapter to go on from, scale) -> folder of the result."""
-    n_logs: Callable[[Scale], int]
+    n_logs: Callable[[DemoScale], int]
     expected_s: float
 
 
-def run(photos: Path | None, out: Path, *, model: str = nano.BASE, scale: Scale | None = None) -> Path:
+def run(photos: Path | None, out: Path, *, model: str = nano.BASE, scale: DemoScale | None = None) -> Path:
     """Run the demonstration, or go on with one that was stopped.
 
     Args:
@@ -104,11 +104,11 @@ def run(photos: Path | None, out: Path, *, model: str = nano.BASE, scale: Scale 
     for module, package in PACKAGES.items():
         if find_spec(module) is None:
             raise MissingDependency(package, "demo")
-    scale = Scale() if scale is None else scale
+    scale = DemoScale() if scale is None else scale
     files, credits = photographs(photos)
     out = out.resolve()  # a stage compares the adapter's path with that of the run it continues
     claim(out, {"model": model, "scale": asdict(scale)})
-    steps = Steps(out, n_steps=4 + 2 * len(STAGES))
+    steps = DemoSteps(out, n_steps=4 + 2 * len(STAGES))
     _quieten()
 
     data = out / "data"
@@ -128,7 +128,7 @@ def run(photos: Path | None, out: Path, *, model: str = nano.BASE, scale: Scale 
         final = folder / "final"
         previous = None if adapter is None else str(adapter)
 
-        def train(_: Advance, stage: StageStep = stage, folder: Path = folder, previous: str | None = previous) -> None:
+        def train(_: Advance, stage: DemoStage = stage, folder: Path = folder, previous: str | None = previous) -> None:
             steps.count_lines_with("'loss':", stage.n_logs(scale))
             stage.run(folder, data, model, previous, scale)
 
@@ -195,7 +195,7 @@ def _quieten() -> None:
     logging.set_verbosity_error()  # advice; errors are raised as ever
 
 
-def _build(files: list[Path], credits: dict[Path, str], data: Path, scale: Scale, advance: Advance) -> None:
+def _build(files: list[Path], credits: dict[Path, str], data: Path, scale: DemoScale, advance: Advance) -> None:
     from redaes.datagen.pipeline import build
     from redaes.datagen.ranking_group import Settings
 
@@ -210,14 +210,14 @@ def _build(files: list[Path], credits: dict[Path, str], data: Path, scale: Scale
 
 
 def _evaluation_step(
-    steps: Steps,
+    steps: DemoSteps,
     key: str,
     title: str,
     out: Path,
     model: str,
     adapter: Path | None,
     used: str,
-    scale: Scale,
+    scale: DemoScale,
 ) -> None:
     file = out / "eval" / f"{key}.json"
 
@@ -285,7 +285,7 @@ def _common(folder: Path, n_steps: int, every: int) -> dict[str, Any]:
     }
 
 
-def _stage_arguments(data: Path, model: str, adapter: str | None, scale: Scale) -> Any:
+def _stage_arguments(data: Path, model: str, adapter: str | None, scale: DemoScale) -> Any:
     from redaes.training.setup import StageArguments
 
     return StageArguments(
@@ -296,10 +296,10 @@ def _stage_arguments(data: Path, model: str, adapter: str | None, scale: Scale) 
 SFT_LOG_EVERY = 2
 
 
-def _sft(folder: Path, data: Path, model: str, adapter: str | None, scale: Scale) -> Path:
-    from redaes.training.sft import SFTConfig, run_sft
+def _sft(folder: Path, data: Path, model: str, adapter: str | None, scale: DemoScale) -> Path:
+    from redaes.training.sft import PairSFTConfig, run_sft
 
-    config = SFTConfig(
+    config = PairSFTConfig(
         **_common(folder, scale.sft_steps, SFT_LOG_EVERY),
         per_device_train_batch_size=scale.sft_batch,
         learning_rate=5e-4,
@@ -308,7 +308,7 @@ def _sft(folder: Path, data: Path, model: str, adapter: str | None, scale: Scale
     return run_sft(_stage_arguments(data, model, adapter, scale), config)
 
 
-def _align(folder: Path, data: Path, model: str, adapter: str | None, scale: Scale) -> Path:
+def _align(folder: Path, data: Path, model: str, adapter: str | None, scale: DemoScale) -> Path:
     from redaes.training.alignment import AlignmentConfig, run_align
 
     config = AlignmentConfig(
@@ -320,10 +320,10 @@ def _align(folder: Path, data: Path, model: str, adapter: str | None, scale: Sca
     return run_align(_stage_arguments(data, model, adapter, scale), config)
 
 
-def _grpo(folder: Path, data: Path, model: str, adapter: str | None, scale: Scale) -> Path:
-    from redaes.training.grpo import RankingConfig, run_grpo
+def _grpo(folder: Path, data: Path, model: str, adapter: str | None, scale: DemoScale) -> Path:
+    from redaes.training.grpo import RankingGRPOConfig, run_grpo
 
-    config = RankingConfig(
+    config = RankingGRPOConfig(
         **{**_common(folder, scale.grpo_steps, 1), "warmup_steps": 0},
         per_device_train_batch_size=scale.grpo_completions,
         steps_per_generation=2,
@@ -341,22 +341,22 @@ def _grpo(folder: Path, data: Path, model: str, adapter: str | None, scale: Scal
     return run_grpo(_stage_arguments(data, model, adapter, scale), config)
 
 
-STAGES: tuple[StageStep, ...] = (
-    StageStep(
+STAGES: tuple[DemoStage, ...] = (
+    DemoStage(
         "stage1",
         "stage 1: imitate reasoning, winner and difference",
         _sft,
         lambda scale: scale.sft_steps // SFT_LOG_EVERY,
         120,
     ),
-    StageStep(
+    DemoStage(
         "stage2",
         "stage 2: align preferences with differences, in both orders",
         _align,
         lambda scale: scale.align_steps // SFT_LOG_EVERY,
         120,
     ),
-    StageStep(
+    DemoStage(
         "stage3",
         "stage 3: GRPO with the ranking-consistency reward",
         _grpo,

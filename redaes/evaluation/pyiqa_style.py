@@ -15,7 +15,8 @@ from PIL import Image
 
 from redaes.backends.base import Backend
 from redaes.errors import InputError, ParseError
-from redaes.evaluation.assessors import LocalScores, Question, Shown
+from redaes.evaluation.assessors.base import Question, Shown
+from redaes.evaluation.assessors.local import LocalScores
 from redaes.images import IN_MEMORY, LoadedImage, content_id, load_image
 from redaes.types import ImageRef
 

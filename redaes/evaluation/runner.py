@@ -31,7 +31,8 @@ from pydantic import Field, TypeAdapter, ValidationError
 from redaes.backends.preprocessing import refuse_smaller
 from redaes.errors import ImageError, InputError, RecordError
 from redaes.evaluation import benchmarks
-from redaes.evaluation.assessors import Answer, Assessor, Given, Question, Shown, make_assessor
+from redaes.evaluation.assessors import make_assessor
+from redaes.evaluation.assessors.base import Answer, Assessor, Given, Question, Shown
 from redaes.evaluation.benchmarks import Loaded
 from redaes.evaluation.questions import PictureReader, Plan, make_plan, question_id
 from redaes.evaluation.summary import Prediction, Summary, summarise

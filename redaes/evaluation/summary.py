@@ -20,7 +20,7 @@ from pydantic import Field, FiniteFloat
 from redaes import metrics
 from redaes.evaluation import calibration
 from redaes.evaluation import series_measures as series
-from redaes.evaluation.assessors import Given, Shows
+from redaes.evaluation.assessors.base import Given, Shows
 from redaes.evaluation.benchmarks import Loaded
 from redaes.evaluation.benchmarks.base import Picture
 from redaes.evaluation.questions import Plan, differences_of, scores_of

@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from redaes.serving.limits import Limits
+from redaes.serving.limits import ServiceLimits
 
 LOG = logging.getLogger("redaes.serving")
 """One JSON object a request: what was asked, how it ended, how long it took; never what a picture shows."""
@@ -36,7 +36,7 @@ _KNOWN_PATHS = frozenset(
 """What metrics and logs name; all else is "other", so that callers cannot fill either with words of theirs."""
 
 
-class Metrics:
+class ServiceMetrics:
     """What ``/metrics`` reports; a registry of its own, so that several apps may live in one process."""
 
     def __init__(self) -> None:
@@ -54,15 +54,15 @@ class Metrics:
         )
 
 
-class Guard:
+class Admission:
     """The middleware."""
 
     def __init__(
         self,
         app: ASGIApp,
         *,
-        limits: Limits,
-        metrics: Metrics,
+        limits: ServiceLimits,
+        metrics: ServiceMetrics,
         api_keys: Iterable[str] = (),
         hosts: Iterable[str] = LOOPBACK_HOSTS,
     ) -> None:
@@ -219,7 +219,7 @@ async def _body(receive: Receive, limit: int) -> bytes:
             return b"".join(parts)
 
 
-async def _discard(receive: Receive, limits: Limits) -> None:
+async def _discard(receive: Receive, limits: ServiceLimits) -> None:
     """Read what is still coming, and forget it: a connection closed on a client that is still sending takes the
     answer with it. Whoever sends more than twice what is allowed is cut off all the same."""
 

@@ -35,17 +35,17 @@ from redaes.errors import BackendError, EndpointError, InputError, ParseError
 from redaes.images import MAX_PIXELS, LoadedImage, decode_image
 from redaes.models import nano
 from redaes.prompts import Mode
-from redaes.serving.admission import LOOPBACK_HOSTS, Guard, Metrics, error_body
-from redaes.serving.limits import Limits
+from redaes.serving.admission import LOOPBACK_HOSTS, Admission, ServiceMetrics, error_body
+from redaes.serving.limits import ServiceLimits
 from redaes.serving.request_parsing import (
     CHAT_FIELDS,
-    Asked,
     CompareRequest,
+    PictureRequest,
     RankRequest,
     ScoreRequest,
     Upload,
     chat_request,
-    read_question,
+    read_request,
     with_pixels_of_training,
 )
 from redaes.types import Ranking, Record, Sampling
@@ -112,7 +112,7 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
 def create_app(
     backend: Backend,
     *,
-    limits: Limits | None = None,
+    limits: ServiceLimits | None = None,
     references: ReferenceSet | None = None,
     api_keys: Iterable[str] = (),
     hosts: Iterable[str] = LOOPBACK_HOSTS,
@@ -125,16 +125,16 @@ def create_app(
         limits: None: the defaults.
         references: what ``/v1/score`` compares with, ranked by this very model; None: it is not offered.
         api_keys: any of them opens ``/v1``; none: no key is asked for.
-        hosts: names under which the service may be addressed; see :class:`Guard`.
+        hosts: names under which the service may be addressed; see :class:`Admission`.
         is_healthy: whether what the backend stands on is alive, for ``/health``; None: it is.
 
     Raises:
         InputError: several workers for a model that is not behind a server.
     """
-    limits = Limits() if limits is None else limits
+    limits = ServiceLimits() if limits is None else limits
     if limits.workers > 1 and not isinstance(backend, ServerBackend):
         raise InputError(f"workers is {limits.workers}; a model in this process answers one request at a time: give 1")
-    metrics = Metrics()
+    metrics = ServiceMetrics()
     desk = _Desk(backend, limits)
     cache = _Cache(limits.cache_entries)
 
@@ -146,7 +146,7 @@ def create_app(
             await asyncio.to_thread(desk.close)
 
     app = FastAPI(title="redaes", lifespan=lifespan, docs_url=None, redoc_url=None)
-    app.add_middleware(Guard, limits=limits, metrics=metrics, api_keys=tuple(api_keys), hosts=tuple(hosts))
+    app.add_middleware(Admission, limits=limits, metrics=metrics, api_keys=tuple(api_keys), hosts=tuple(hosts))
 
     @app.exception_handler(HTTPException)
     async def refused(_request: Request, error: HTTPException) -> JSONResponse:
@@ -182,7 +182,7 @@ def create_app(
     )
     async def compare(request: Request) -> Response:
         """Which of two pictures is better, by how much, and why; asked in both orders."""
-        asked, uploads = await read_question(request, CompareRequest, limits)
+        asked, uploads = await read_request(request, CompareRequest, limits)
 
         if asked.samples and asked.mode == "fast":
             raise HTTPException(422, "samples: the fast mode gives no reasons; ask in the reasoned mode")
@@ -215,7 +215,7 @@ def create_app(
     )
     async def rank(request: Request) -> Response:
         """Order several pictures with few comparisons."""
-        asked, uploads = await read_question(request, RankRequest, limits)
+        asked, uploads = await read_request(request, RankRequest, limits)
 
         def work(model: Backend) -> tuple[RankAnswer, list[str]]:
             pictures = _decoded(uploads)
@@ -243,7 +243,7 @@ def create_app(
         )
         async def score(request: Request) -> Response:
             """Where one picture stands among the service's references, in points of 0 to 9."""
-            _, uploads = await read_question(request, ScoreRequest, limits)
+            _, uploads = await read_request(request, ScoreRequest, limits)
 
             def work(model: Backend) -> tuple[Score, list[str]]:
                 (picture,) = _decoded(uploads)
@@ -357,7 +357,7 @@ class _Task:
 class _Desk:
     """Where requests wait for the model, and where they end when it takes too long or nobody waits any more."""
 
-    def __init__(self, backend: Backend, limits: Limits) -> None:
+    def __init__(self, backend: Backend, limits: ServiceLimits) -> None:
         self._backend = backend
         self._limits = limits
         self._workers: ThreadPoolExecutor | None = None
@@ -432,7 +432,7 @@ def _refuse_lost(reasons: Sequence[str]) -> None:
             raise _unavailable(EndpointError(reason, "one order was lost"))
 
 
-def _body_of(schema: type[Asked]) -> dict[str, Any]:
+def _body_of(schema: type[PictureRequest]) -> dict[str, Any]:
     """The body of a question as OpenAPI writes it, for both content types: FastAPI is not asked to parse it."""
     as_json = schema.model_json_schema()
     file = {"type": "string", "format": "binary"}
@@ -455,7 +455,7 @@ def _add_page(app: FastAPI, path: str, file: Path) -> None:
         return FileResponse(file, headers={"Content-Security-Policy": _CSP, "Referrer-Policy": "no-referrer"})
 
 
-def _add_chat(app: FastAPI, backend: ServerBackend, desk: _Desk, limits: Limits) -> None:
+def _add_chat(app: FastAPI, backend: ServerBackend, desk: _Desk, limits: ServiceLimits) -> None:
     """The pass-through: one address of the server behind, with the fields that are harmless."""
     body = {
         "type": "object",

@@ -9,7 +9,7 @@ from redaes.errors import InputError
 
 
 @dataclass(frozen=True)
-class Limits:
+class ServiceLimits:
     """What one front door takes at most."""
 
     max_body_bytes: int = 32 * 2**20

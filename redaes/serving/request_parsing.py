@@ -23,7 +23,7 @@ from starlette.requests import Request
 from redaes.errors import ImageError
 from redaes.images import IMAGE_SUFFIXES, content_id, data_url, decode_image, image_size
 from redaes.prompts import Mode
-from redaes.serving.limits import Limits
+from redaes.serving.limits import ServiceLimits
 
 _DATA_URL = re.compile(r"data:image/([A-Za-z0-9.+-]{1,32});base64,")
 _SPECIAL = re.compile(r"<\|[^<>|]{0,64}\|>")
@@ -61,7 +61,7 @@ class Upload:
         return content_id(self.data)
 
 
-class Asked(BaseModel):
+class PictureRequest(BaseModel):
     """What all questions have in common: pictures as ``data:image/…;base64,…`` URLs, and nothing unknown."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
@@ -70,7 +70,7 @@ class Asked(BaseModel):
     """The fields that hold pictures; in a multipart request they are files."""
 
 
-class CompareRequest(Asked):
+class CompareRequest(PictureRequest):
     """Two pictures."""
 
     picture_fields = ("first", "second")
@@ -84,7 +84,7 @@ class CompareRequest(Asked):
     """Whether reasons are held against the pictures; it takes up to seconds for large ones."""
 
 
-class RankRequest(Asked):
+class RankRequest(PictureRequest):
     """Several pictures, to be ordered."""
 
     picture_fields = ("pictures",)
@@ -97,7 +97,7 @@ class RankRequest(Asked):
     """Budget of questions to the model."""
 
 
-class ScoreRequest(Asked):
+class ScoreRequest(PictureRequest):
     """One picture, to be placed among the service's references."""
 
     picture_fields = ("picture",)
@@ -105,7 +105,7 @@ class ScoreRequest(Asked):
     picture: str
 
 
-_AskedT = TypeVar("_AskedT", bound=Asked)
+_RequestT = TypeVar("_RequestT", bound=PictureRequest)
 
 
 def refused(status: int, message: str) -> HTTPException:
@@ -113,7 +113,9 @@ def refused(status: int, message: str) -> HTTPException:
     return HTTPException(status, message)
 
 
-async def read_question(request: Request, schema: type[_AskedT], limits: Limits) -> tuple[_AskedT, list[Upload]]:
+async def read_request(
+    request: Request, schema: type[_RequestT], limits: ServiceLimits
+) -> tuple[_RequestT, list[Upload]]:
     """The question of a request and its pictures in the order of the fields, their sizes checked.
 
     Raises:
@@ -148,7 +150,7 @@ def from_data_url(url: str, field: str) -> Upload:
     return Upload(data, Path(field + _SUFFIX.get(kind, f".{kind}")))
 
 
-def check_size(upload: Upload, limits: Limits) -> None:
+def check_size(upload: Upload, limits: ServiceLimits) -> None:
     """Refuse a picture by its header.
 
     Raises:
@@ -164,7 +166,7 @@ def check_size(upload: Upload, limits: Limits) -> None:
         )
 
 
-def chat_request(body: bytes, model: str, limits: Limits) -> bytes:
+def chat_request(body: bytes, model: str, limits: ServiceLimits) -> bytes:
     """A chat request that may be handed to the server, written anew.
 
     Args:
@@ -229,7 +231,7 @@ def with_pixels_of_training(body: bytes) -> bytes:
     return json.dumps(asked).encode()
 
 
-def _content(content: Any, limits: Limits, n_before: int) -> int:
+def _content(content: Any, limits: ServiceLimits, n_before: int) -> int:
     """Check one message's content; its number of pictures."""
     parts = [{"type": "text", "text": content}] if isinstance(content, str) else content
     if not isinstance(parts, list):
@@ -260,7 +262,7 @@ def _bounded(asked: Mapping[str, Any], field: str, most: int) -> None:
         raise refused(422, f"{field}: give a whole number from 0 to {most}")
 
 
-def _from_json(body: bytes, schema: type[_AskedT], limits: Limits) -> tuple[_AskedT, list[Upload]]:
+def _from_json(body: bytes, schema: type[_RequestT], limits: ServiceLimits) -> tuple[_RequestT, list[Upload]]:
     try:
         asked = schema.model_validate_json(body)
     except ValidationError as error:
@@ -273,7 +275,9 @@ def _from_json(body: bytes, schema: type[_AskedT], limits: Limits) -> tuple[_Ask
     return asked, [from_data_url(url, name) for name, url in named]
 
 
-async def _from_form(request: Request, schema: type[_AskedT], limits: Limits) -> tuple[_AskedT, list[Upload]]:
+async def _from_form(
+    request: Request, schema: type[_RequestT], limits: ServiceLimits
+) -> tuple[_RequestT, list[Upload]]:
     async with request.form(
         max_files=limits.max_images + 1, max_fields=len(schema.model_fields), max_part_size=64 * 1024
     ) as form:
@@ -303,7 +307,7 @@ async def _from_form(request: Request, schema: type[_AskedT], limits: Limits) ->
     return asked, uploads
 
 
-def _few(n_images: int, limits: Limits) -> None:
+def _few(n_images: int, limits: ServiceLimits) -> None:
     if n_images > limits.max_images:
         raise refused(413, f"more than {limits.max_images} pictures in one request")
 

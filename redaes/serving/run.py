@@ -24,18 +24,18 @@ from redaes.backends.failures import Failure
 from redaes.backends.server import ServerBackend
 from redaes.backends.temperatures import read_temperatures
 from redaes.errors import BackendError, EndpointError, InputError, MissingDependency
-from redaes.serving.vllm import LOG, Served, VllmServer, served_models
+from redaes.serving.vllm import LOG, ServedModel, VllmServer, served_models
 
 if TYPE_CHECKING:
     from redaes.assessor import ReferenceSet
-    from redaes.serving.limits import Limits
+    from redaes.serving.limits import ServiceLimits
 
 SERVER_WORKERS = 16
 """Requests worked on at once when the model is behind vLLM, which batches them."""
 
 
 @dataclass(frozen=True)
-class Address:
+class ServiceAddress:
     """Where the service is to be found."""
 
     host: str = "127.0.0.1"
@@ -80,7 +80,7 @@ def read_api_keys(file: Path) -> tuple[str, ...]:
 
 @contextmanager
 def vllm_backend(
-    served: Served, python: Path, *, structured: bool, timeout_s: float
+    served: ServedModel, python: Path, *, structured: bool, timeout_s: float
 ) -> Iterator[tuple[ServerBackend, VllmServer]]:
     """A vLLM server of our own, and the backend on it, asked once so that a wrong set-up shows now.
 
@@ -116,8 +116,8 @@ def attached_backend(
 
 def serve(
     backend: Backend,
-    address: Address,
-    limits: Limits,
+    address: ServiceAddress,
+    limits: ServiceLimits,
     *,
     references: ReferenceSet | None = None,
     is_healthy: Callable[[], bool] | None = None,

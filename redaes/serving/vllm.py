@@ -35,7 +35,7 @@ from redaes.backends.preprocessing import (
 from redaes.backends.weights import ADAPTER_CONFIG, base_of, revision_of
 from redaes.errors import BackendError, InputError, MissingDependency
 from redaes.models import nano
-from redaes.serving.adapter_limits import check_patches, room_for
+from redaes.serving.vllm_adapters import check_patches, room_for
 
 LOG = logging.getLogger("redaes.serving")
 
@@ -45,7 +45,7 @@ _LOG_TAIL = 2000
 
 
 @dataclass(frozen=True)
-class Served:
+class ServedModel:
     """A model as vLLM is to offer it."""
 
     model: str
@@ -188,7 +188,7 @@ class Served:
 class VllmServer:
     """A vLLM process that is kept alive. A context manager: entered, it answers; left, it is gone."""
 
-    def __init__(self, served: Served, python: Path, *, start_s: float = 900.0) -> None:
+    def __init__(self, served: ServedModel, python: Path, *, start_s: float = 900.0) -> None:
         """
         Args:
             served: what it offers.

@@ -28,10 +28,10 @@ from redaes.training.alignment_losses import (
     thurstone_probability,
 )
 from redaes.training.checkpoints import ExactCheckpoints
-from redaes.training.defaults import ALIGNMENT, refuse_what_spoils
 from redaes.training.formatting import MODES, chat_text
 from redaes.training.group_batches import ShuffledGroups
-from redaes.training.rows import Needs, check_rows
+from redaes.training.refused_settings import ALIGNMENT, refuse_what_spoils
+from redaes.training.row_checks import RowNeeds, check_rows
 from redaes.training.setup import (
     StageArguments,
     base_processor,
@@ -40,8 +40,8 @@ from redaes.training.setup import (
     train,
     training_dtype,
 )
-from redaes.training.validated import ValidatedTrainer, prepare
-from redaes.training.vision_cache import LookedAtOnce, Pictures, vision_tower
+from redaes.training.validated_trainer import ValidatedTrainer, prepare
+from redaes.training.vision_cache import BatchVisionCache, PictureBatch, vision_tower
 from redaes.types import TAU
 
 
@@ -117,7 +117,7 @@ class AlignmentCollator:
             ``answer``: B full answers with ``labels`` on the answer only.
         """
         records = [record_of(row, "train") for row in rows]
-        pictures = Pictures(self.processor, records)
+        pictures = PictureBatch(self.processor, records)
         shown = [(record.pair.first.id, record.pair.second.id) for record in records]
         batch: dict[str, Any] = {
             "delta": torch.tensor([_label(record) for record in records]),
@@ -167,7 +167,7 @@ class AlignmentTrainer(ExactCheckpoints, ValidatedTrainer):
         config: AlignmentConfig = self.args
         wanted = target_probability(inputs["delta"], config.tau)  # (B,)
         parts: dict[str, Tensor] = {}
-        with LookedAtOnce(self._visual, inputs["pictures"]) as once:
+        with BatchVisionCache(self._visual, inputs["pictures"]) as once:
             if "compare" in inputs:
                 verdicts = model(**once.showing(inputs["compare"]), logits_to_keep=1).logits[:, -1].float()  # (2B, V)
                 log_odds = verdicts[:, self._verdict_ids[0]] - verdicts[:, self._verdict_ids[1]]  # (2B,)
@@ -210,7 +210,7 @@ def run_align(arguments: StageArguments, config: AlignmentConfig) -> Path:
     run = claim("stage2_align", arguments, config)
     if run.final is not None:
         return run.final
-    check_rows(arguments, Needs(reasoning=config.nll_weight > 0))
+    check_rows(arguments, RowNeeds(reasoning=config.nll_weight > 0))
     validation = prepare(arguments.data_folder, arguments, config, arguments.leave_out)
     torch.manual_seed(config.seed)
     if config.use_liger_kernel:

@@ -19,7 +19,6 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from redaes.datagen.series.synthetic import ensure_sample_series
 from redaes.errors import TrainingError
 from redaes.images import load_image
 from redaes.metrics import pair_accuracy
@@ -34,7 +33,7 @@ from redaes.models.fgaesq.difftoken import (
     single_tokens,
 )
 from redaes.models.fgaesq.network import FGAesQ, from_clip, revision, save
-from redaes.models.fgaesq.scorer import MAX_SERIES, FineGrainedScorer
+from redaes.models.fgaesq.scorer import MAX_SERIES, FGAesQScorer
 from redaes.models.fgaesq.texts import comparative_text, text_embeddings
 from redaes.models.fgaesq.tiny_clip import TINY_TOKENS, build_tiny_clip
 from redaes.records import write_json
@@ -53,7 +52,7 @@ Kind = Literal["fine", "coarse"]
 
 
 @dataclass
-class FineGrainedArguments:
+class FGAesQArguments:
     """What the door takes besides the trainer's own arguments. Batches are per process."""
 
     series: str | None = field(
@@ -98,6 +97,17 @@ class FineGrainedArguments:
         if not self.align_weight and not self.rank_weight and self.joint_epochs:
             raise TrainingError("align_weight and rank_weight are both 0: series have nothing to teach; give one")
 
+    @property
+    def series_file(self) -> Path:
+        """The list of series, which the door has seen to by now.
+
+        Raises:
+            TrainingError: none was given.
+        """
+        if self.series is None:
+            raise TrainingError("no series: give --series FILE")
+        return Path(self.series)
+
     def tokens(self) -> TokenSettings:
         """DiffToken's settings: what was given, and else what fits the CLIP model.
 
@@ -120,7 +130,7 @@ class Key:
 
 
 def plan(
-    n_series: int, n_coarse: int, arguments: FineGrainedArguments, *, n_processes: int = 1, seed: int = 0
+    n_series: int, n_coarse: int, arguments: FGAesQArguments, *, n_processes: int = 1, seed: int = 0
 ) -> list[list[Key]]:
     """The batches of a run, over all processes: process p takes every ``n_processes``-th item from p on.
 
@@ -186,7 +196,7 @@ class CoarseItem:
     distribution: tuple[float, ...]
 
 
-class FineGrainedData(Dataset[FineItem | CoarseItem]):
+class FGAesQData(Dataset[FineItem | CoarseItem]):
     """Series and coarse pictures, tokenised when they are asked for."""
 
     def __init__(
@@ -194,7 +204,7 @@ class FineGrainedData(Dataset[FineItem | CoarseItem]):
         series: Sequence[Series],
         coarse: Sequence[Histogram],
         tokens: TokenSettings,
-        arguments: FineGrainedArguments,
+        arguments: FGAesQArguments,
     ) -> None:
         self.series = series
         self.coarse = coarse
@@ -240,8 +250,8 @@ class FineGrainedData(Dataset[FineItem | CoarseItem]):
         )
 
 
-class FineGrainedCollator:
-    """Items of one kind to what :class:`FineGrainedTrainer` takes."""
+class FGAesQCollator:
+    """Items of one kind to what :class:`FGAesQTrainer` takes."""
 
     def __init__(self, embeddings: dict[str, Tensor]) -> None:
         """
@@ -291,10 +301,10 @@ class FineGrainedCollator:
         }
 
 
-class FineGrainedTrainer(ExactCheckpoints, Trainer):
+class FGAesQTrainer(ExactCheckpoints, Trainer):
     """``Trainer`` that follows a plan and has FGAesQ's losses."""
 
-    def __init__(self, *, batches: PlannedBatches, arguments: FineGrainedArguments, **kwargs: Any) -> None:
+    def __init__(self, *, batches: PlannedBatches, arguments: FGAesQArguments, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.batches = batches
         self.weights = arguments.align_weight, arguments.rank_weight
@@ -349,7 +359,7 @@ class FineGrainedTrainer(ExactCheckpoints, Trainer):
 @torch.no_grad()
 def look(model: FGAesQ, series: Iterable[Series], difference_tokens: bool = True) -> dict[str, Any]:
     """Accuracy of a model on the labelled pairs of series: by each picture's mean over the pairs that it is in."""
-    scorer = FineGrainedScorer(model, name=STAGE, revision="")
+    scorer = FGAesQScorer(model, name=STAGE, revision="")
     predicted: list[float | None] = []
     labels: list[float] = []
     n_series = 0
@@ -363,7 +373,7 @@ def look(model: FGAesQ, series: Iterable[Series], difference_tokens: bool = True
     return {"held_out_series": n_series, "held_out_pairs": accuracy.n, "held_out_pair_accuracy": accuracy.value}
 
 
-def run_fgaesq(arguments: FineGrainedArguments, config: TrainingArguments) -> Path:
+def run_fgaesq(arguments: FGAesQArguments, config: TrainingArguments) -> Path:
     """Train FGAesQ, and leave the model in ``final/``. A finished run is not repeated.
 
     Returns:
@@ -376,8 +386,9 @@ def run_fgaesq(arguments: FineGrainedArguments, config: TrainingArguments) -> Pa
         BackendError: no CLIP model in the folder.
     """
     arguments.check()
+    series_file, coarse_file = arguments.series_file, None if arguments.coarse is None else Path(arguments.coarse)
     with config.main_process_first(local=False):
-        series_file, coarse_file, clip = _prepare(arguments, Path(str(config.output_dir)))
+        clip = _clip(arguments, Path(str(config.output_dir)))
     series = read_series(series_file)
     coarse = [] if coarse_file is None else read_histograms(coarse_file)
     train = [item for item in series if item.split == "train" and item.pairs]
@@ -404,11 +415,11 @@ def run_fgaesq(arguments: FineGrainedArguments, config: TrainingArguments) -> Pa
     model = from_clip(clip, tokens, seed=config.seed)
     texts = {pair.text for item in train for pair in item.pairs if pair.text is not None}
     embeddings = text_embeddings(clip, texts) if arguments.align_weight else {}
-    trainer = FineGrainedTrainer(
+    trainer = FGAesQTrainer(
         model=model,
         args=config,
-        train_dataset=FineGrainedData(train, coarse, tokens, arguments),
-        data_collator=FineGrainedCollator(embeddings),
+        train_dataset=FGAesQData(train, coarse, tokens, arguments),
+        data_collator=FGAesQCollator(embeddings),
         batches=PlannedBatches(batches, config.process_index, config.world_size),
         arguments=arguments,
     )
@@ -436,21 +447,15 @@ def run_fgaesq(arguments: FineGrainedArguments, config: TrainingArguments) -> Pa
     return final
 
 
-def _prepare(arguments: FineGrainedArguments, output_dir: Path) -> tuple[Path, Path | None, Path]:
-    """The lists of series and of coarse pictures, and the CLIP model: given, or made."""
-    coarse = None if arguments.coarse is None else Path(arguments.coarse)
-    if arguments.series is None:
-        series, sample = ensure_sample_series(output_dir / "sample_series")
-        coarse = coarse or sample
-    else:
-        series = Path(arguments.series)
+def _clip(arguments: FGAesQArguments, output_dir: Path) -> Path:
+    """The CLIP model: given, or a tiny one that is made."""
     if arguments.clip is not None:
-        return series, coarse, Path(arguments.clip)
+        return Path(arguments.clip)
     clip = output_dir / "tiny_clip"
     if not (clip / "tokenizer.json").is_file():  # written last
         corpus = [comparative_text([factor], better) for factor in FACTORS for better in (True, False)]
         build_tiny_clip(clip, corpus, seed=0)
-    return series, coarse, clip
+    return clip
 
 
 def _check_data(path: Path, train: Sequence[Series], series: Sequence[Series]) -> None:

@@ -29,11 +29,11 @@ from redaes.rewards.plugins import load_plugins, try_plugins
 from redaes.rewards.trl import MEASURED, observations, reward_functions
 from redaes.training.checkpoints import ExactCheckpoints
 from redaes.training.completion_pages import write_page
-from redaes.training.defaults import SAMPLING, refuse_what_spoils
 from redaes.training.group_batches import GroupSampler, check_batch
-from redaes.training.measuring import measure_training_pairs
+from redaes.training.pair_evidence import measure_training_pairs
 from redaes.training.ranking_rows import groups_of, ranking_dataset
-from redaes.training.rows import Needs, check_rows
+from redaes.training.refused_settings import SAMPLING, refuse_what_spoils
+from redaes.training.row_checks import RowNeeds, check_rows
 from redaes.training.setup import (
     StageArguments,
     base_processor,
@@ -42,8 +42,8 @@ from redaes.training.setup import (
     train,
     training_dtype,
 )
-from redaes.training.validated import ValidatedTrainer, prepare
-from redaes.training.vision_cache import LookedAtBefore, vision_tower
+from redaes.training.validated_trainer import ValidatedTrainer, prepare
+from redaes.training.vision_cache import FrozenVisionCache, vision_tower
 from redaes.training.vllm_rollouts import check_vllm, mended_vllm
 
 SPECIAL_VISION_TOKENS = ("<|vision_start|>", "<|vision_end|>", "<|vision_pad|>", "<|image_pad|>", "<|video_pad|>")
@@ -60,7 +60,7 @@ class _EachTime(argparse.Action):
 
 
 @dataclass
-class RankingConfig(GRPOConfig):
+class RankingGRPOConfig(GRPOConfig):
     """``GRPOConfig`` with the ranking groups and the reward's components."""
 
     pictures_per_group: int = field(
@@ -217,7 +217,7 @@ class AllCutOff(TrainerCallback):
 
     def on_log(
         self,
-        args: RankingConfig,
+        args: RankingGRPOConfig,
         state: TrainerState,
         control: TrainerControl,
         logs: dict[str, float] | None = None,
@@ -244,18 +244,18 @@ class AllCutOff(TrainerCallback):
             )
 
 
-class RankingTrainer(ExactCheckpoints, ValidatedTrainer, GRPOTrainer):
+class RankingGRPOTrainer(ExactCheckpoints, ValidatedTrainer, GRPOTrainer):
     """``GRPOTrainer`` whose batches hold whole ranking groups, and which says what it sees."""
 
     def __init__(self, *, sampler: GroupSampler, **kwargs: Any) -> None:
         self._sampler = sampler
         super().__init__(**kwargs)
-        self._memory: LookedAtBefore | None = None
+        self._memory: FrozenVisionCache | None = None
         visual = vision_tower(self.model)
         frozen = not any(parameter.requires_grad for parameter in visual.parameters())
         # Under ZeRO-3 all processes gather a layer's weights together, so none may leave the tower out.
         if frozen and not is_deepspeed_zero3_enabled():
-            self._memory = LookedAtBefore(visual, n_kept=2 * self.args.capacity)  # two pictures a prompt
+            self._memory = FrozenVisionCache(visual, n_kept=2 * self.args.capacity)  # two pictures a prompt
 
     def while_validating(self) -> AbstractContextManager[None]:
         """Keep what the tower has looked at for the training, and let it meet the held-out pictures apart from that."""
@@ -291,7 +291,7 @@ class RankingTrainer(ExactCheckpoints, ValidatedTrainer, GRPOTrainer):
         return parts
 
     def _page_is_due(self) -> bool:
-        config: RankingConfig = self.args
+        config: RankingGRPOConfig = self.args
         if not config.completion_page_steps:
             return False
         # Steps between generations; a rule that looks at the step alone gives a resumed run the same pages.
@@ -305,7 +305,7 @@ def forbidden_tokens(processor: ProcessorMixin) -> list[int]:
     return [tokenizer.convert_tokens_to_ids(token) for token in SPECIAL_VISION_TOKENS]
 
 
-def run_grpo(arguments: StageArguments, config: RankingConfig) -> Path:
+def run_grpo(arguments: StageArguments, config: RankingGRPOConfig) -> Path:
     """Train stage 3.
 
     Returns:
@@ -314,7 +314,7 @@ def run_grpo(arguments: StageArguments, config: RankingConfig) -> Path:
     run = claim("stage3_grpo", arguments, config)
     if run.final is not None:
         return run.final
-    check_rows(arguments, Needs(delta=False, reasoning=False))
+    check_rows(arguments, RowNeeds(delta=False, reasoning=False))
     validation = prepare(arguments.data_folder, arguments, config, arguments.leave_out)
     torch.manual_seed(config.seed)
     pairs = without_operations(load_pairs(arguments.data_folder, "train"), arguments.leave_out)
@@ -342,7 +342,7 @@ def run_grpo(arguments: StageArguments, config: RankingConfig) -> Path:
     model = load_model(arguments, training_dtype(config))
     forget_sampling(model)
     make = partial(
-        RankingTrainer,
+        RankingGRPOTrainer,
         validation=validation,
         sampler=sampler,
         model=model,

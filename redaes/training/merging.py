@@ -17,8 +17,8 @@ from redaes.backends.loading import load_adapter, load_network, load_processor, 
 from redaes.backends.weights import ADAPTER_CONFIG, base_of
 from redaes.errors import RecordError, TrainingError
 from redaes.records import write_atomically
-from redaes.training.card import merged_card
 from redaes.training.formatting import chat_text, encode
+from redaes.training.model_card import merged_card
 from redaes.training.model_files import loads_in, name_for_both_versions, save_processor
 from redaes.training.result_checks import TOLERANCE
 

@@ -19,12 +19,12 @@ from redaes.early_checks import apart
 from redaes.errors import InputError, MissingDependency, TrainingError
 from redaes.hub import check_repository
 from redaes.records import read_yaml
-from redaes.training.defaults import ALIGNMENT, refuse_what_spoils
-from redaes.training.dry_run import instead_of_a_run, scratch
+from redaes.training.dry_run.plan import read_dry_run
+from redaes.training.dry_run.report import instead_of_a_run, scratch
 from redaes.training.overrides import with_what_follows
-from redaes.training.plan import read_plan
+from redaes.training.refused_settings import ALIGNMENT, refuse_what_spoils
 from redaes.training.setup import StageArguments
-from redaes.training.validation import ValidationArguments, check_settings, refuse_validation
+from redaes.training.validation_figures import ValidationArguments, check_settings, refuse_validation
 
 ConfigT = TypeVar("ConfigT", bound=TrainingArguments)
 
@@ -42,12 +42,12 @@ ArgumentsT = TypeVar("ArgumentsT", bound=Arguments)
 def parse(config_class: type[ConfigT], recipe: Path, argv: Sequence[str]) -> tuple[StageArguments, ConfigT]:
     """Read a stage's arguments, as :func:`parse_with` does, and where its result goes.
 
-    ``--dry_run`` and what belongs to it (`redaes.training.plan.PlanArguments`) make ``stage.plan``.
+    ``--dry_run`` and what belongs to it (`redaes.training.dry_run.plan.DryRunArguments`) make ``stage.plan``.
 
     Raises:
         InputError: a dry run without a dataset; it would have to build one.
     """
-    plan, argv = read_plan(argv, recipe)
+    plan, argv = read_dry_run(argv, recipe)
     if plan is not None:
         folder = scratch()
         argv = instead_of_a_run(argv, config_class, folder.name)

@@ -47,7 +47,7 @@ LENGTHS = (0.5, 2.0)
 
 
 @dataclass(frozen=True)
-class Check:
+class ResultCheck:
     """One thing that was looked at."""
 
     name: str
@@ -102,10 +102,10 @@ def probe(model: Any, processor: ProcessorMixin, folder: Path) -> dict[str, Any]
     }
 
 
-def _agreement(name: str, wanted: Sequence[float], got: Sequence[float], dtype: str, what: str) -> Check:
+def _agreement(name: str, wanted: Sequence[float], got: Sequence[float], dtype: str, what: str) -> ResultCheck:
     difference = max(abs(a - b) for a, b in zip(wanted, got, strict=True))
     tolerance = TOLERANCE[dtype]
-    return Check(
+    return ResultCheck(
         name,
         difference <= tolerance,
         f"{what} differ by {difference:.1e} per token at most over {len(got)} answers ({dtype}: up to {tolerance:g} is "
@@ -113,7 +113,7 @@ def _agreement(name: str, wanted: Sequence[float], got: Sequence[float], dtype: 
     )
 
 
-def language(rationales: Sequence[Rationale | None], written: Sequence[Rationale]) -> Check:
+def language(rationales: Sequence[Rationale | None], written: Sequence[Rationale]) -> ResultCheck:
     """Whether the reasoning is still language: it parses, differs between pairs, and is about as long as it was taught.
 
     Args:
@@ -123,7 +123,7 @@ def language(rationales: Sequence[Rationale | None], written: Sequence[Rationale
     texts = [rationale.text for rationale in rationales if rationale is not None]
     n, n_parsed = len(rationales), len(texts)
     if not n_parsed:
-        return Check("language", False, f"none of {n} answers follows the grammar")
+        return ResultCheck("language", False, f"none of {n} answers follows the grammar")
     n_most = Counter(texts).most_common(1)[0][1]
     words = sum(len(text.split()) for text in texts) / n_parsed
     taught = sum(len(rationale.text.split()) for rationale in written) / len(written)
@@ -132,7 +132,7 @@ def language(rationales: Sequence[Rationale | None], written: Sequence[Rationale
         and n_most <= max(1.0, MAX_REPEATED * n_parsed)
         and LENGTHS[0] * taught <= words <= LENGTHS[1] * taught
     )
-    return Check(
+    return ResultCheck(
         "language",
         passed,
         f"{n_parsed} of {n} answers follow the grammar, {len(set(texts))} different, the most frequent {n_most} times, "
@@ -160,7 +160,7 @@ def _coarser(dtype: str, folder: Path) -> str:
     return max(dtype, name, key=lambda one: TOLERANCE[one])
 
 
-def check_result(final: Path, data: Path, *, n_pairs: int, merged: Path | None = None) -> list[Check]:
+def check_result(final: Path, data: Path, *, n_pairs: int, merged: Path | None = None) -> list[ResultCheck]:
     """Run all checks on a stage's result.
 
     Args:

@@ -34,7 +34,6 @@ from redaes.hub import push
 from redaes.models import nano
 from redaes.records import data_hash, read_json, write_atomically, write_json
 from redaes.training import lora
-from redaes.training.card import model_card
 from redaes.training.checkpoints import (
     ADAPTER_WEIGHTS,
     SETTINGS,
@@ -46,19 +45,20 @@ from redaes.training.checkpoints import (
     remove_cut_off,
 )
 from redaes.training.cpu import use_float32_attention, without_imitated_bfloat16
-from redaes.training.dry_run import show
+from redaes.training.dry_run.fake_tensors import Shapes
+from redaes.training.dry_run.plan import DryRunPlan
+from redaes.training.dry_run.report import show
 from redaes.training.formatting import check_chat
-from redaes.training.lengths import OrderOfEpochs
+from redaes.training.length_batches import OrderOfEpochs
 from redaes.training.lora_reach import announce, lora_reach
+from redaes.training.model_card import model_card
 from redaes.training.model_files import loads_in, name_for_both_versions, save_processor
-from redaes.training.plan import Plan
-from redaes.training.preprocessing import check_max_pixels, preparation_digest, size_record, training_processor
+from redaes.training.processor import check_max_pixels, preparation_digest, size_record, training_processor
 from redaes.training.result_checks import probe
 from redaes.training.run_record import environment, of_the_whole_run
-from redaes.training.settings import plain, refuse_other_settings, run_settings
-from redaes.training.shapes import Shapes
-from redaes.training.validated import ValidatedTrainer
-from redaes.training.validation import ValidationArguments
+from redaes.training.run_settings import plain, refuse_other_settings, run_settings
+from redaes.training.validated_trainer import ValidatedTrainer
+from redaes.training.validation_figures import ValidationArguments
 
 FINAL = "final"
 """Folder of a stage's result inside its output folder."""
@@ -96,7 +96,7 @@ class StageArguments(ValidationArguments):
     repository: str | None = field(default=None, init=False)
     """Where on the hub the result goes: hub_model_id, when push_to_hub is set."""
 
-    plan: Plan | None = field(default=None, init=False)
+    plan: DryRunPlan | None = field(default=None, init=False)
     """What a dry run reckons for; None: a run is wanted."""
 
     def check(self) -> None:
@@ -166,14 +166,14 @@ def _load_model(arguments: StageArguments, dtype: torch.dtype) -> PreTrainedMode
 
 def training_dtype(arguments: TrainingArguments) -> torch.dtype:
     """Weights are float32 on a CPU (autocast does the rest), bfloat16 where ``bf16`` is asked for on a GPU."""
-    plan: Plan | None = getattr(arguments, "plan", None)
+    plan: DryRunPlan | None = getattr(arguments, "plan", None)
     if plan is not None:
         return torch.bfloat16 if plan.half_weights else torch.float32
     return torch.bfloat16 if arguments.bf16 and not arguments.use_cpu and torch.cuda.is_available() else torch.float32
 
 
 @dataclass(frozen=True)
-class Run:
+class StageRun:
     """A run that may begin, or go on, in its output folder; nothing is written there yet."""
 
     output_dir: Path
@@ -194,7 +194,7 @@ class Run:
         write_json(self.output_dir / SETTINGS, dict(self.settings))
 
 
-def claim(stage: str, arguments: StageArguments, config: TrainingArguments) -> Run:
+def claim(stage: str, arguments: StageArguments, config: TrainingArguments) -> StageRun:
     """Look whether a stage may run in its output folder. A finished one is uploaded where the arguments ask for it.
 
     Raises:
@@ -217,7 +217,7 @@ def claim(stage: str, arguments: StageArguments, config: TrainingArguments) -> R
     return run
 
 
-def claim_folder(config: TrainingArguments, settings: Mapping[str, Any]) -> Run:
+def claim_folder(config: TrainingArguments, settings: Mapping[str, Any]) -> StageRun:
     """As :func:`claim`, for a run whose settings, besides the trainer's, are given."""
     without_imitated_bfloat16(config)
     output_dir = Path(str(config.output_dir))
@@ -225,7 +225,7 @@ def claim_folder(config: TrainingArguments, settings: Mapping[str, Any]) -> Run:
     checkpoint = checkpoint_to_resume(config)
     check_writable(output_dir)
     refuse_other_settings(output_dir, checkpoint, now)
-    return Run(output_dir, now, checkpoint)
+    return StageRun(output_dir, now, checkpoint)
 
 
 class StopWhenNotFinite(TrainerCallback):
@@ -254,7 +254,7 @@ class StopWhenNotFinite(TrainerCallback):
 
 
 def train(
-    run: Run,
+    run: StageRun,
     trainer: Trainer,
     processor: ProcessorMixin,
     arguments: StageArguments,
@@ -330,7 +330,7 @@ def train(
 
 
 def base_of_run(
-    run: Run, trainer: Trainer, arguments: StageArguments, processor: ProcessorMixin
+    run: StageRun, trainer: Trainer, arguments: StageArguments, processor: ProcessorMixin
 ) -> dict[str, str] | None:
     """What a run began with, kept in its output folder: name and revision of the model, revision of the adapter, and
     a digest of what rows are made with.
@@ -378,7 +378,7 @@ def _publish(final: Path, arguments: StageArguments) -> None:
         sys.stdout.write(f"uploaded: {push(final, arguments.repository, 'model')}\n")
 
 
-def run_trainer(run: Run, trainer: Trainer) -> tuple[dict[str, Any], dict[str, Any]]:
+def run_trainer(run: StageRun, trainer: Trainer) -> tuple[dict[str, Any], dict[str, Any]]:
     """Train, going on from the last checkpoint that was written whole, and prove that each one holds the weights.
 
     Returns:

@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import trl
-from trl import SFTTrainer
+from trl import SFTConfig, SFTTrainer
 
 from redaes.training.checkpoints import ExactCheckpoints
-from redaes.training.defaults import IMITATION, refuse_what_spoils
 from redaes.training.formatting import sft_dataset
-from redaes.training.lengths import LikeLengths
-from redaes.training.rows import check_rows
+from redaes.training.length_batches import LikeLengths
+from redaes.training.refused_settings import IMITATION, refuse_what_spoils
+from redaes.training.row_checks import check_rows
 from redaes.training.setup import (
     StageArguments,
     base_processor,
@@ -23,11 +22,11 @@ from redaes.training.setup import (
     train,
     training_dtype,
 )
-from redaes.training.validated import ValidatedTrainer, prepare
+from redaes.training.validated_trainer import ValidatedTrainer, prepare
 
 
 @dataclass
-class SFTConfig(trl.SFTConfig):
+class PairSFTConfig(SFTConfig):
     """TRL's, with defaults that rows with two pictures need."""
 
     max_length: int | None = field(default=None, metadata={"help": "tokens; a number is refused, for it would cut"})
@@ -53,7 +52,7 @@ class PairSFTTrainer(ExactCheckpoints, ValidatedTrainer, SFTTrainer):
         return LikeLengths.of_run(self._lengths, self.args)
 
 
-def run_sft(arguments: StageArguments, config: SFTConfig) -> Path:
+def run_sft(arguments: StageArguments, config: PairSFTConfig) -> Path:
     """Train stage 1, or the full warm-up when ``arguments.full_training`` says so.
 
     Returns:

@@ -17,11 +17,12 @@ from torch import Tensor
 from transformers import ProcessorMixin
 
 from redaes.prompts import Mode
-from redaes.records import PairRecord, Side
+from redaes.records import PairRecord
 from redaes.training.formatting import decode, drawn_answers, labels_at_end
+from redaes.types import Side
 
 
-class Pictures:
+class PictureBatch:
     """The different pictures of some pairs, in order of appearance, and prompts that show them.
 
     Args:
@@ -93,12 +94,12 @@ def vision_tower(model: torch.nn.Module) -> torch.nn.Module:
     return next(module for name, module in model.named_modules() if name.rpartition(".")[2] == "visual")
 
 
-class LookedAtOnce:
-    """While this is entered, a vision tower answers for prompts of `Pictures` from one look at each picture.
+class BatchVisionCache:
+    """While this is entered, a vision tower answers for prompts of `PictureBatch` from one look at each picture.
 
     Args:
         visual: the vision tower.
-        pictures: `Pictures.tensors`.
+        pictures: `PictureBatch.tensors`.
     """
 
     def __init__(self, visual: Any, pictures: dict[str, Tensor]) -> None:
@@ -157,7 +158,7 @@ def _answer_of(kind: type, pictures: Sequence[PictureTokens]) -> Any:
 
 
 @dataclass(frozen=True)
-class _Known:
+class _CachedPicture:
     """A picture that a tower has looked at."""
 
     key: tuple[Any, ...]
@@ -166,7 +167,7 @@ class _Known:
     tokens: PictureTokens
 
 
-class LookedAtBefore:
+class FrozenVisionCache:
     """Lets a vision tower that is not trained answer from memory about pictures that it has looked at lately.
 
     In stage 3 every completion brings its pictures along: a group of three pictures in six prompts of four completions
@@ -186,7 +187,7 @@ class LookedAtBefore:
         self._look = visual.forward
         self._merge: int = visual.spatial_merge_size
         self._n_kept = n_kept
-        self._known: list[_Known] = []  # those asked about last come last
+        self._known: list[_CachedPicture] = []  # those asked about last come last
         self._kind: Any = None
         self.n_shown = 0
         """Pictures that were asked about."""
@@ -214,13 +215,13 @@ class LookedAtBefore:
         pictures = torch.split(pixel_values, grid_thw.prod(-1).tolist())
         sums = torch.stack([patches.double().sum() for patches in pictures]).tolist()
         known = [*self._known]  # a look that fails leaves nothing half known
-        shown: list[_Known] = []
+        shown: list[_CachedPicture] = []
         new: list[int] = []
         for number, (patches, grid, total) in enumerate(zip(pictures, grid_thw.tolist(), sums, strict=True)):
             key = (*grid, number_type, total)
             place = _find(known, key, patches)
             if place is None:
-                known.append(_Known(key, patches.clone(), []))
+                known.append(_CachedPicture(key, patches.clone(), []))
                 new.append(number)
             else:
                 known.append(known.pop(place))
@@ -236,7 +237,7 @@ class LookedAtBefore:
         return _answer_of(self._kind, [picture.tokens for picture in shown])
 
 
-def _find(known: Sequence[_Known], key: tuple[Any, ...], patches: Tensor) -> int | None:
+def _find(known: Sequence[_CachedPicture], key: tuple[Any, ...], patches: Tensor) -> int | None:
     for place, picture in enumerate(known):
         if picture.key == key and torch.equal(picture.patches, patches):
             return place

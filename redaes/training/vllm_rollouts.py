@@ -35,7 +35,7 @@ from redaes.errors import TrainingError
 if TYPE_CHECKING:
     from transformers import ProcessorMixin
 
-    from redaes.training.grpo import RankingConfig
+    from redaes.training.grpo import RankingGRPOConfig
 
 VLLM = "vllm==0.31.0"
 """The version whose insides the mends were tested with; TRL 1.16 supports none later."""
@@ -43,7 +43,7 @@ VLLM = "vllm==0.31.0"
 TrainerT = TypeVar("TrainerT")
 
 
-def check_vllm(config: RankingConfig) -> None:
+def check_vllm(config: RankingGRPOConfig) -> None:
     """Refuse settings that vLLM cannot work with, before anything is loaded.
 
     Raises:
@@ -59,7 +59,7 @@ def check_vllm(config: RankingConfig) -> None:
         raise TrainingError(f"vllm_mode is {config.vllm_mode!r}; give colocate or server")
 
 
-def _check_server(config: RankingConfig) -> None:
+def _check_server(config: RankingGRPOConfig) -> None:
     if config.use_cpu or not torch.cuda.is_available():
         raise TrainingError(
             "vllm_mode server sends the weights to the server over NCCL, which needs GPUs on both sides; "
@@ -70,7 +70,7 @@ def _check_server(config: RankingConfig) -> None:
         raise TrainingError(f"vllm_server_base_url is {url!r}; give an address such as http://127.0.0.1:8000")
 
 
-def _check_colocate(config: RankingConfig) -> None:
+def _check_colocate(config: RankingGRPOConfig) -> None:
     length = config.vllm_max_model_length
     if length is None or length <= config.max_completion_length:
         raise TrainingError(

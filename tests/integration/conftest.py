@@ -6,10 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from redaes.torchvision_compat import make_torchvision_importable
-
-# Before any file of this folder imports transformers, so that each runs alone, whatever the others import.
-make_torchvision_importable()
+import redaes  # noqa: F401  # before a file of this folder imports transformers, which may need torchvision
 
 CORPUS = [
     "<rationale>\nA is darker than B; the shadows block up. Decisive: light, better in B.\n</rationale>\n",

@@ -19,14 +19,11 @@ def build(family: str, folder: Path, *, max_pixels: int = 96 * 96) -> Path:
     Qwen3.5 has three layers of linear attention to one of the usual kind, as the real ones have.
     """
     import torch
-
-    from redaes.models import nano
-    from redaes.torchvision_compat import make_torchvision_importable
-
-    make_torchvision_importable()
     import transformers
     from transformers import AutoTokenizer
     from trl import chat_template_utils
+
+    from redaes.models import nano
 
     tokenizer = AutoTokenizer.from_pretrained(nano.weights(nano.BASE))
     templates = {"qwen2_5_vl": "qwen2_5_vl", "qwen3_5": "qwen3_5_nothink", "qwen3_5_moe": "qwen3_5_nothink"}

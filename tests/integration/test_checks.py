@@ -15,7 +15,7 @@ from redaes.errors import RecordError, TrainingError
 from redaes.training.alignment import AlignmentConfig, run_align
 from redaes.training.merging import merge
 from redaes.training.recipes import parse
-from redaes.training.result_checks import Check, check_result, language
+from redaes.training.result_checks import ResultCheck, check_result, language
 from redaes.types import Rationale
 
 RECIPES = Path(__file__).parents[2] / "stages" / "configs"
@@ -46,7 +46,7 @@ def spoilt(final: Path, folder: Path, factor: float) -> Path:
     return folder
 
 
-def by_name(checks: list[Check]) -> dict[str, Check]:
+def by_name(checks: list[ResultCheck]) -> dict[str, ResultCheck]:
     return {check.name: check for check in checks}
 
 

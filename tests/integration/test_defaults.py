@@ -17,10 +17,10 @@ from redaes.backends.base import Request
 from redaes.backends.local import LocalBackend
 from redaes.backends.sampling import our_sampling
 from redaes.errors import TrainingError
-from redaes.training.defaults import EVERY_STAGE, IMITATION, OURS, PREFERENCE, SAMPLING
 from redaes.training.recipes import parse
+from redaes.training.refused_settings import EVERY_STAGE, IMITATION, OURS, PREFERENCE, SAMPLING
 from redaes.training.setup import StageArguments
-from redaes.training.sft import SFTConfig, run_sft
+from redaes.training.sft import PairSFTConfig, run_sft
 from redaes.types import Sampling
 
 EVERYWHERE = {
@@ -96,7 +96,7 @@ def test_every_rule_is_tried() -> None:
 
 
 def test_without_a_word_in_the_recipe_nothing_is_cut(tmp_path: Path) -> None:
-    config = SFTConfig(output_dir=str(tmp_path), use_cpu=True, bf16=False)
+    config = PairSFTConfig(output_dir=str(tmp_path), use_cpu=True, bf16=False)
     assert config.max_length is None
     assert not config.remove_unused_columns
     assert ALIGNMENT.ignore_data_skip is False
@@ -115,12 +115,12 @@ def test_a_recipe_of_ones_own_learns_whole_answers(
     recipe.write_text("max_steps: 1\nuse_cpu: true\nbf16: false\ngradient_checkpointing: false\nreport_to: none\n")
     argv = ["--config", str(recipe), "--data", str(red_folder), "--model", str(tiny_model), "--max_pixels", "4096"]
     with pytest.raises(_Ready):
-        run_sft(*parse(SFTConfig, recipe, [*argv, "--output_dir", str(tmp_path / "run")]))
+        run_sft(*parse(PairSFTConfig, recipe, [*argv, "--output_dir", str(tmp_path / "run")]))
     collator = ready[0].data_collator
     assert collator.max_length is None
     assert collator.completion_only_loss
     with pytest.raises(TrainingError, match=r"max_length is 300: .* cut"):
-        parse(SFTConfig, recipe, [*argv, "--output_dir", str(tmp_path / "run"), "--max_length", "300"])
+        parse(PairSFTConfig, recipe, [*argv, "--output_dir", str(tmp_path / "run"), "--max_length", "300"])
 
 
 REQUEST = Request(prompts.load("compare_fast/v1"), (Image.new("RGB", (64, 64)), Image.new("RGB", (64, 64), "red")))

@@ -12,8 +12,8 @@ import pytest
 from torch.profiler import ProfilerActivity, profile
 
 from redaes.errors import InputError, TrainingError
-from redaes.training.plan import Plan, PlanArguments, read_plan
-from redaes.training.sharding import Held, Weight, held
+from redaes.training.dry_run.plan import DryRunArguments, DryRunPlan, read_dry_run
+from redaes.training.dry_run.sharding import HeldMemory, Weight, held
 
 ROOT = Path(__file__).parents[2]
 SMALL = ["--max_steps", "2", "--bf16", "false", "--save_steps", "2", "--logging_steps", "1", "--disable_tqdm", "true"]
@@ -133,30 +133,32 @@ def test_zero_shares_out_what_its_documentation_says() -> None:
     weights = [Weight(8_000_000, 2, True), Weight(800, 2, True)]
     n = 8_000_800
 
-    def share(sharding: str, **more: Any) -> Held:
-        plan = Plan(PlanArguments(dry_run=True), on_gpu=True, bf16=True, n_processes=8, sharding=sharding, **more)
+    def share(sharding: str, **more: Any) -> HeldMemory:
+        plan = DryRunPlan(
+            DryRunArguments(dry_run=True), on_gpu=True, bf16=True, n_processes=8, sharding=sharding, **more
+        )
         return held(weights, plan, "adamw_torch_fused")
 
     # bfloat16 weights and gradients of 2 bytes; float32 weights and two moments of 12 bytes, shared by 8.
-    assert share("zero1") == Held(2 * n, 0, 2 * n, 2 * n, 12 * n // 8, 0)
-    assert share("zero2") == Held(2 * n, 0, 2 * n // 8, 2 * n, 12 * n // 8, 0)
-    assert share("zero2", offload_optimizer=True) == Held(2 * n, 0, 2 * n // 8, 2 * n, 0, 12 * n // 8)
+    assert share("zero1") == HeldMemory(2 * n, 0, 2 * n, 2 * n, 12 * n // 8, 0)
+    assert share("zero2") == HeldMemory(2 * n, 0, 2 * n // 8, 2 * n, 12 * n // 8, 0)
+    assert share("zero2", offload_optimizer=True) == HeldMemory(2 * n, 0, 2 * n // 8, 2 * n, 0, 12 * n // 8)
     # The small weight stays everywhere, the layers at work are gathered.
-    assert share("zero3") == Held(2 * n // 8 + 1600, 2 * n, 2 * n // 8, 2 * n, 12 * n // 8, 0)
+    assert share("zero3") == HeldMemory(2 * n // 8 + 1600, 2 * n, 2 * n // 8, 2 * n, 12 * n // 8, 0)
     moved = share("zero3", offload_optimizer=True, offload_weights=True)
-    assert moved == Held(1600, 2 * n, 2 * n // 8, 2 * n, 0, 14 * n // 8)
+    assert moved == HeldMemory(1600, 2 * n, 2 * n // 8, 2 * n, 0, 14 * n // 8)
     # DDP: whole, and the gradients once more as buckets; Adam's moments in the weights' number type.
-    assert share("ddp") == Held(2 * n, 0, 2 * n, 2 * n, 4 * n, 0)
+    assert share("ddp") == HeldMemory(2 * n, 0, 2 * n, 2 * n, 4 * n, 0)
 
 
 def test_a_dry_run_refuses_what_it_cannot_reckon(tmp_path: Path) -> None:
     recipe = ROOT / "stages" / "configs" / "stage1_nano.yaml"
     with pytest.raises(TrainingError, match="only a dry run"):
-        read_plan(["--plan_for", "x.yaml"], recipe)
+        read_dry_run(["--plan_for", "x.yaml"], recipe)
     with pytest.raises(TrainingError, match="give a positive number"):
-        read_plan(["--dry_run", "--assume_tokens_per_s", "0"], recipe)
+        read_dry_run(["--dry_run", "--assume_tokens_per_s", "0"], recipe)
     with pytest.raises(InputError, match=r"x\.yaml"):
-        read_plan(["--dry_run", "true", "--plan_for", "x.yaml"], recipe)
+        read_dry_run(["--dry_run", "true", "--plan_for", "x.yaml"], recipe)
     with pytest.raises(InputError, match="give --data"):
         door("stage1_sft").parse_args(["--dry_run"])
-    assert read_plan(["--dry_run", "false", "--lora_r", "4"], recipe) == (None, ["--lora_r", "4"])
+    assert read_dry_run(["--dry_run", "false", "--lora_r", "4"], recipe) == (None, ["--lora_r", "4"])

@@ -17,7 +17,7 @@ from redaes.records import load_pairs, record_of
 from redaes.training.alignment import AlignmentCollator, AlignmentConfig
 from redaes.training.formatting import chat_text, ordered_images
 from redaes.training.setup import StageArguments, base_processor, load_model
-from redaes.training.vision_cache import LookedAtBefore, LookedAtOnce, vision_tower
+from redaes.training.vision_cache import BatchVisionCache, FrozenVisionCache, vision_tower
 from redaes.types import Sampling
 
 OTHER_THAN_NANO = [family for family in FAMILIES if family != "qwen3_vl"]
@@ -54,9 +54,9 @@ def test_looking_once_or_before_changes_nothing(model: Path, rows: list[dict[str
     plain = AutoModelForImageTextToText.from_pretrained(model, dtype=torch.float32).eval()
     with torch.no_grad():
         logits = plain(**wanted).logits[:, -1]
-        with LookedAtOnce(vision_tower(ours), batch["pictures"]) as once:
+        with BatchVisionCache(vision_tower(ours), batch["pictures"]) as once:
             seen_once = ours(**once.showing(batch["compare"]), logits_to_keep=1).logits[:, -1]
-        before = LookedAtBefore(vision_tower(ours), n_kept=64)
+        before = FrozenVisionCache(vision_tower(ours), n_kept=64)
         seen_before = [ours(**wanted, logits_to_keep=1).logits[:, -1] for _ in range(2)]
     torch.testing.assert_close(seen_once, logits, atol=1e-4, rtol=1e-4)
     for found in seen_before:

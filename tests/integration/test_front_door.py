@@ -22,7 +22,7 @@ from redaes.assessor import Assessor
 from redaes.errors import EndpointError, InputError
 from redaes.images import content_id
 from redaes.serving.app import cache_key, create_app
-from redaes.serving.limits import Limits
+from redaes.serving.limits import ServiceLimits
 from redaes.types import ImageRef
 
 KEY = "a-key-of-the-tests-0123"
@@ -64,7 +64,7 @@ class Door:
 
     def __init__(self, model: Colours | None = None, **settings: Any) -> None:
         self.model = model or Colours()
-        limits = Limits(**{"timeout_s": 20.0, **settings.pop("limits", {})})
+        limits = ServiceLimits(**{"timeout_s": 20.0, **settings.pop("limits", {})})
         self.app = create_app(self.model, limits=limits, hosts=("door",), **settings)
 
     def client(self, **settings: Any) -> httpx.AsyncClient:

@@ -20,12 +20,12 @@ from PIL import Image
 from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
 
 from redaes.serving.app import create_app
-from redaes.serving.limits import Limits
+from redaes.serving.limits import ServiceLimits
 
 EXAMPLES = int(os.environ.get("REDAES_FUZZ_EXAMPLES", "12"))
 APP = create_app(
     Colours(),
-    limits=Limits(max_body_bytes=200_000, max_pixels=1_000_000, timeout_s=20.0),
+    limits=ServiceLimits(max_body_bytes=200_000, max_pixels=1_000_000, timeout_s=20.0),
     hosts=("127.0.0.1", "testserver"),
 )
 SCHEMA = schemathesis.openapi.from_asgi("/openapi.json", APP)

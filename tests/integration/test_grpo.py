@@ -30,7 +30,7 @@ from redaes.training import grpo
 from redaes.training.completion_pages import write_page
 from redaes.training.grpo import (
     AllCutOff,
-    RankingConfig,
+    RankingGRPOConfig,
     length_reward_correlation,
     run_grpo,
 )
@@ -45,9 +45,9 @@ FILLED = ["--per_device_train_batch_size", "36", "--steps_per_generation", "2", 
 """36 prompts at once."""
 
 
-def arguments(model: Path | str, data: Path, out: Path, *more: str) -> tuple[StageArguments, RankingConfig]:
+def arguments(model: Path | str, data: Path, out: Path, *more: str) -> tuple[StageArguments, RankingGRPOConfig]:
     return parse(
-        RankingConfig,
+        RankingGRPOConfig,
         RECIPE,
         ["--model", str(model), "--data", str(data), "--output_dir", str(out), "--bf16", "false", "--disable_tqdm",
          "true", "--save_steps", "2", "--max_completion_length", "5", "--lora_r", "4", "--pictures_per_group", "0",
@@ -169,7 +169,7 @@ def test_log_probabilities_do_not_depend_on_who_shares_the_batch(
     two_shapes = list(shapes.values())[:2]
     assert len(two_shapes) == 2
     chosen = [row for own in two_shapes for row in (own.singles[0], *own.pairs[0])]
-    trainer = grpo.RankingTrainer(
+    trainer = grpo.RankingGRPOTrainer(
         sampler=grpo.GroupSampler(numbers, capacity=36, num_generations=2, n_processes=1, repeat_count=2, seed=0),
         model=load_model(stage, torch.float32), args=config, train_dataset=rows, processing_class=processor,
         reward_funcs=rewards.reward_functions(config.rewards),
@@ -287,13 +287,13 @@ def test_a_resumed_run_is_the_uninterrupted_one_beyond_the_first_epoch(
     wordy: None, tiny_model: Path, few_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[tuple[str, ...]] = []
-    real = grpo.RankingTrainer._calculate_rewards
+    real = grpo.RankingGRPOTrainer._calculate_rewards
 
     def watched(self: Any, inputs: list[dict[str, Any]], *rest: Any) -> Any:
         seen.append(tuple(f"{row['group']}:{'-'.join(row['shown'])}" for row in inputs))
         return real(self, inputs, *rest)
 
-    monkeypatch.setattr(grpo.RankingTrainer, "_calculate_rewards", watched)
+    monkeypatch.setattr(grpo.RankingGRPOTrainer, "_calculate_rewards", watched)
     more = ["--max_steps", "14", "--learning_rate", "1e-2", "--completion_page_steps", "4", "--save_total_limit", "9",
             "--per_device_train_batch_size", "16", "--max_completion_length", "3"]  # fmt: skip
     whole = run_grpo(*arguments(tiny_model, few_folder, tmp_path / "whole", *more))
@@ -367,7 +367,7 @@ def noted(*args, **columns):
         yield one
 grpo.observations = noted
 recipe, out, *argv = sys.argv[1:]
-grpo.run_grpo(*parse(grpo.RankingConfig, Path(recipe), argv))
+grpo.run_grpo(*parse(grpo.RankingGRPOConfig, Path(recipe), argv))
 Path(out, f"told{os.environ['RANK']}.json").write_text(json.dumps(told))
 """
 
@@ -497,14 +497,14 @@ def test_looking_once_at_each_picture_changes_no_loss_and_no_weight(
 ) -> None:
     looked: list[Any] = []
 
-    class Counted(grpo.LookedAtBefore):
+    class Counted(grpo.FrozenVisionCache):
         def __init__(self, *arguments: Any, **named: Any) -> None:
             super().__init__(*arguments, **named)
             looked.append(self)
 
     runs = {}
     for name in ("once", "each time"):
-        monkeypatch.setattr(grpo, "LookedAtBefore", Counted if name == "once" else lambda *_, **__: None)
+        monkeypatch.setattr(grpo, "FrozenVisionCache", Counted if name == "once" else lambda *_, **__: None)
         final = run_grpo(
             *arguments(tiny_model, few_folder, tmp_path / name, "--max_steps", "4", "--learning_rate", "0.01")
         )

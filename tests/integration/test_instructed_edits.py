@@ -339,9 +339,6 @@ def siglip(folder: Path) -> None:
 def test_features_of_a_real_model(make: Callable[[Path], None], tmp_path: Path, photo_folder: Path) -> None:
     import torch
 
-    from redaes.torchvision_compat import make_torchvision_importable
-
-    make_torchvision_importable()
     torch.manual_seed(0)
     make(tmp_path)
     similarity = Similarity(tmp_path)

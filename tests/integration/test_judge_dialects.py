@@ -17,7 +17,8 @@ from redaes.backends.pictures import EncodedPicture
 from redaes.datagen.judges import Judgement, PicturePair, ScorerJudge, VlmJudge, VlmScorer
 from redaes.datagen.judges.silence import REFUSED_AFTER, UNREADABLE_AFTER
 from redaes.errors import EndpointError, InputError
-from redaes.evaluation.assessors import Answer, EndpointPairs, EndpointScores, Question, Shown
+from redaes.evaluation.assessors.base import Answer, Question, Shown
+from redaes.evaluation.assessors.servers import EndpointPairs, EndpointScores
 from redaes.images import LoadedImage
 from redaes.types import ImageRef
 

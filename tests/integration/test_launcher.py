@@ -17,7 +17,7 @@ from safetensors.numpy import save_file
 
 from redaes.errors import BackendError, InputError, MissingDependency
 from redaes.models import nano
-from redaes.serving.vllm import Served, VllmServer, is_healthy, served_models
+from redaes.serving.vllm import ServedModel, VllmServer, is_healthy, served_models
 
 FAKE = """
 import http.server, json, os, sys
@@ -68,7 +68,7 @@ def gone(pid: int) -> bool:
 
 
 def test_it_answers_while_entered_and_is_gone_afterwards(vllm: Path) -> None:
-    with VllmServer(Served(nano.NAME), vllm) as server:
+    with VllmServer(ServedModel(nano.NAME), vllm) as server:
         assert server.is_healthy()
         assert served_models(server.base_url) == ["m"]
         pid = server.pid
@@ -80,7 +80,7 @@ def test_it_answers_while_entered_and_is_gone_afterwards(vllm: Path) -> None:
 
 
 def test_it_is_started_again_when_it_is_killed(vllm: Path) -> None:
-    with VllmServer(Served(nano.NAME), vllm) as server:
+    with VllmServer(ServedModel(nano.NAME), vllm) as server:
         pid = server.pid
         assert pid is not None
         os.kill(pid, signal.SIGKILL)
@@ -92,20 +92,20 @@ def test_it_is_started_again_when_it_is_killed(vllm: Path) -> None:
 
 def test_one_that_does_not_start_says_why(vllm: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FAKE_VLLM_FAILS", "1")
-    with pytest.raises(BackendError, match="no room for the key-value cache"), VllmServer(Served(nano.NAME), vllm):
+    with pytest.raises(BackendError, match="no room for the key-value cache"), VllmServer(ServedModel(nano.NAME), vllm):
         pass
 
 
 def test_an_environment_without_vllm_is_told_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", "")
-    server = VllmServer(Served(nano.NAME), Path(sys.executable))
+    server = VllmServer(ServedModel(nano.NAME), Path(sys.executable))
     with pytest.raises(MissingDependency, match=r"vllm==0\.31\.0"), server:
         pass
 
 
 def test_no_python_at_all(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no program"):
-        VllmServer(Served(nano.NAME), tmp_path / "python")
+        VllmServer(ServedModel(nano.NAME), tmp_path / "python")
 
 
 def test_a_server_that_is_none() -> None:
@@ -116,13 +116,13 @@ def test_a_server_that_is_none() -> None:
 # --- arguments --------------------------------------------------------------------------------------------------
 
 
-def arguments(served: Served) -> dict[str, str]:
+def arguments(served: ServedModel) -> dict[str, str]:
     found = served.arguments(8123)
     return {name: value for name, value in zip(found, [*found[1:], ""], strict=True) if name.startswith("--")}
 
 
 def test_what_vllm_is_told() -> None:
-    found = arguments(Served(nano.NAME, max_pixels=50_176, data_parallel=2, tensor_parallel=4))
+    found = arguments(ServedModel(nano.NAME, max_pixels=50_176, data_parallel=2, tensor_parallel=4))
     assert found["--model"] == str(nano.weights())
     assert found["--served-model-name"] == nano.NAME
     assert (found["--host"], found["--port"]) == ("127.0.0.1", "8123")
@@ -136,19 +136,19 @@ def test_what_vllm_is_told() -> None:
 
 
 def test_no_more_tokens_than_the_model_knows_positions_for(tmp_path: Path) -> None:
-    assert arguments(Served(nano.NAME))["--max-model-len"] == "4096"  # vLLM refuses more, and does not start
-    assert arguments(Served("owner/name"))["--max-model-len"] == "8192"
+    assert arguments(ServedModel(nano.NAME))["--max-model-len"] == "4096"  # vLLM refuses more, and does not start
+    assert arguments(ServedModel("owner/name"))["--max-model-len"] == "8192"
     (tmp_path / "config.json").write_text(json.dumps({"text_config": {"max_position_embeddings": 262_144}}))
-    assert arguments(Served(str(tmp_path)))["--max-model-len"] == "8192"
+    assert arguments(ServedModel(str(tmp_path)))["--max-model-len"] == "8192"
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(BackendError, match=r"config\.json cannot be read"):
-        Served(str(tmp_path)).arguments(1)
+        ServedModel(str(tmp_path)).arguments(1)
 
 
 def test_a_cpu_gets_a_small_cache_and_exact_numbers() -> None:
-    found = arguments(Served(nano.NAME, cpu=True, extra=("--dtype", "bfloat16")))
+    found = arguments(ServedModel(nano.NAME, cpu=True, extra=("--dtype", "bfloat16")))
     assert "--kv-cache-memory-bytes" in found
-    assert Served(nano.NAME, cpu=True, extra=("--x",)).arguments(1)[-1] == "--x"
+    assert ServedModel(nano.NAME, cpu=True, extra=("--x",)).arguments(1)[-1] == "--x"
 
 
 def adapter(folder: Path, tensor: str = "base.model.language_model.layers.0.q_proj.lora_A", **config: object) -> Path:
@@ -159,20 +159,20 @@ def adapter(folder: Path, tensor: str = "base.model.language_model.layers.0.q_pr
 
 
 def test_an_adapter_has_its_own_name_and_room(tmp_path: Path) -> None:
-    served = Served(nano.NAME, adapter(tmp_path / "a"))
+    served = ServedModel(nano.NAME, adapter(tmp_path / "a"))
     found = arguments(served)
     assert json.loads(found["--lora-modules"]) == {"name": served.name, "path": str(tmp_path / "a")}
     assert found["--max-lora-rank"] == "16"
     assert served.name == f"{nano.NAME} + {tmp_path / 'a'}"
-    assert served.revision() != Served(nano.NAME).revision()
+    assert served.revision() != ServedModel(nano.NAME).revision()
 
 
 def test_an_adapter_of_the_embedded_base_goes_on_the_base(tmp_path: Path) -> None:
-    served = Served(nano.NAME, adapter(tmp_path / "a", base_model_name_or_path=nano.BASE))
+    served = ServedModel(nano.NAME, adapter(tmp_path / "a", base_model_name_or_path=nano.BASE))
     assert served.name == f"{nano.BASE} + {tmp_path / 'a'}"
     assert arguments(served)["--model"] == str(nano.weights(nano.BASE))
     # A model that was named on purpose is taken at its word.
-    assert Served("owner/name", tmp_path / "a").name.startswith("owner/name + ")
+    assert ServedModel("owner/name", tmp_path / "a").name.startswith("owner/name + ")
 
 
 @pytest.mark.parametrize(
@@ -188,12 +188,12 @@ def test_an_adapter_of_the_embedded_base_goes_on_the_base(tmp_path: Path) -> Non
 def test_adapters_that_vllm_would_not_serve_as_trained(tmp_path: Path, settings: dict[str, object], words: str) -> None:
     folder = adapter(tmp_path / "a", **settings)  # type: ignore[arg-type]
     with pytest.raises(BackendError, match=words):
-        Served(nano.NAME, folder).arguments(1)
+        ServedModel(nano.NAME, folder).arguments(1)
 
 
 def test_what_pins_the_weights_is_what_a_local_backend_says() -> None:
     from redaes.backends.weights import revision_of
 
-    assert Served(nano.NAME).revision() == revision_of(nano.weights())
-    assert Served("owner/name").revision() == "unpinned"
-    assert Served("owner/name").arguments(1)[1] == "owner/name"
+    assert ServedModel(nano.NAME).revision() == revision_of(nano.weights())
+    assert ServedModel("owner/name").revision() == "unpinned"
+    assert ServedModel("owner/name").arguments(1)[1] == "owner/name"

@@ -52,9 +52,7 @@ def backend(tiny_model: Path) -> LocalBackend:
 
 def _parts(folder: Path) -> tuple[Any, Any]:
     """The model and processor as a trainer holds them."""
-    from redaes.torchvision_compat import make_torchvision_importable
 
-    make_torchvision_importable()
     from transformers import AutoModelForImageTextToText, AutoProcessor
 
     return AutoModelForImageTextToText.from_pretrained(folder), AutoProcessor.from_pretrained(folder)

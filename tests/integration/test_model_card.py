@@ -12,9 +12,9 @@ from huggingface_hub import ModelCard
 from huggingface_hub.errors import OfflineModeIsEnabled
 
 from redaes.errors import RedaesError
-from redaes.training.card import model_card
+from redaes.training.model_card import model_card
 from redaes.training.recipes import parse
-from redaes.training.sft import SFTConfig, run_sft
+from redaes.training.sft import PairSFTConfig, run_sft
 
 RECIPE = Path(__file__).parents[2] / "stages" / "configs" / "stage1_nano.yaml"
 PROMPTS = {"compare/v1": "compare/v1@0123456789ab", "score/v1": "score/v1@ba9876543210"}
@@ -88,11 +88,11 @@ def test_a_result_goes_to_the_hub_when_it_is_whole(
             "--max_steps", "1", "--bf16", "false", "--per_device_train_batch_size", "2"]  # fmt: skip
     upload = ["--push_to_hub", "true", "--hub_model_id", "me/model"]
     with pytest.raises(RedaesError, match=r"not uploaded to me/model .*hf upload me/model .*--repo-type model"):
-        run_sft(*parse(SFTConfig, RECIPE, argv + upload))
+        run_sft(*parse(PairSFTConfig, RECIPE, argv + upload))
     final = tmp_path / "run" / "final"
     made = (final / "run_record.json").read_bytes()
     FakeHub.fails = False
-    assert run_sft(*parse(SFTConfig, RECIPE, argv + upload)) == final  # nothing is trained again
+    assert run_sft(*parse(PairSFTConfig, RECIPE, argv + upload)) == final  # nothing is trained again
     (sent,) = FakeHub.uploads
     assert (sent["folder_path"], sent["repo_type"], sent["repo_id"]) == (final, "model", "me/model")
     assert "uploaded: https://example.org/me/model" in capsys.readouterr().out
@@ -100,5 +100,5 @@ def test_a_result_goes_to_the_hub_when_it_is_whole(
     card = (final / "README.md").read_text()
     assert json.loads(made)["data_hash"] in card
     assert "compare/v1@" in card
-    assert run_sft(*parse(SFTConfig, RECIPE, argv)) == final
+    assert run_sft(*parse(PairSFTConfig, RECIPE, argv)) == final
     assert len(FakeHub.uploads) == 1

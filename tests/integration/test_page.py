@@ -16,7 +16,7 @@ from colours import Colours, running
 from PIL import Image
 
 from redaes.serving.app import create_app
-from redaes.serving.limits import Limits
+from redaes.serving.limits import ServiceLimits
 
 pytestmark = pytest.mark.browser
 
@@ -158,7 +158,7 @@ def test_what_goes_wrong_is_said(page: Any, pictures: list[str], tmp_path: Path)
     broken = tmp_path / "broken.png"
     broken.write_bytes(b"\x89PNG\r\n\x1a\nnonsense")
     model = Colours()
-    with running(create_app(model, limits=Limits(max_images=3), api_keys=(KEY,))) as address:
+    with running(create_app(model, limits=ServiceLimits(max_images=3), api_keys=(KEY,))) as address:
         page.goto(address)
         page.set_input_files("#files", pictures[:2])
         page.click("#go")

@@ -18,24 +18,25 @@ from colours import running
 from PIL import Image
 from typer.testing import CliRunner
 
-from redaes import cli
 from redaes.assessor import Assessor
 from redaes.backends.loading import load_processor
 from redaes.backends.local import LocalBackend
 from redaes.backends.preprocessing import PictureSize, picture_size, size_shown
-from redaes.culling.rankers import Comparing
+from redaes.cli.app import app
+from redaes.culling.rankers import AssessorRanker
 from redaes.errors import BackendError, InputError, TrainingError
-from redaes.evaluation.assessors import ASSESSORS, Question, Shown
+from redaes.evaluation.assessors import ASSESSORS
+from redaes.evaluation.assessors.base import Question, Shown
 from redaes.heldout import evaluate
 from redaes.images import data_url, load_image
 from redaes.records import PairRecord, read_records, write_shard
 from redaes.serving.app import create_app
-from redaes.serving.vllm import Served
+from redaes.serving.vllm import ServedModel
 from redaes.training.alignment import AlignmentConfig, run_align
-from redaes.training.grpo import RankingConfig, run_grpo
-from redaes.training.preferences import PreferenceConfig, run_preferences
+from redaes.training.dpo import PairDPOConfig, run_dpo
+from redaes.training.grpo import RankingGRPOConfig, run_grpo
 from redaes.training.recipes import parse
-from redaes.training.sft import SFTConfig, run_sft
+from redaes.training.sft import PairSFTConfig, run_sft
 from redaes.training.vllm_rollouts import picture_settings
 from redaes.types import Sampling
 
@@ -43,11 +44,11 @@ CAP = 48 * 48
 """Area in pixels at which the adapter is trained; the base's own is four times that."""
 RECIPES = Path(__file__).parents[2] / "stages" / "configs"
 STAGES: dict[str, tuple[type, Any, list[str]]] = {
-    "stage1": (SFTConfig, run_sft, ["--per_device_train_batch_size", "2"]),
+    "stage1": (PairSFTConfig, run_sft, ["--per_device_train_batch_size", "2"]),
     "stage2": (AlignmentConfig, run_align, ["--per_device_train_batch_size", "1"]),
-    "stage2_dpo": (PreferenceConfig, run_preferences, ["--per_device_train_batch_size", "2"]),
+    "stage2_dpo": (PairDPOConfig, run_dpo, ["--per_device_train_batch_size", "2"]),
     "stage3": (
-        RankingConfig,
+        RankingGRPOConfig,
         run_grpo,
         ["--per_device_train_batch_size", "8", "--steps_per_generation", "1", "--num_generations", "2",
          "--max_completion_length", "4", "--completion_page_steps", "0"],
@@ -202,7 +203,9 @@ def test_evaluation_ranking_and_the_front_door_show_what_training_did(
     assert_same(looks, wanted)
     with looking() as looks:
         pictures = [load_image(file).ref for file in files]
-        Comparing(Assessor(backend, mode="fast")).rank({ref.id: ref for ref in pictures}, tmp_path)  # as culling does
+        AssessorRanker(Assessor(backend, mode="fast")).rank(
+            {ref.id: ref for ref in pictures}, tmp_path
+        )  # as culling does
     assert_same(looks, wanted)
     urls = ["data:image/jpeg;base64," + base64.b64encode(file.read_bytes()).decode() for file in files]
     with looking() as looks, running(create_app(backend)) as address:
@@ -214,7 +217,7 @@ def test_evaluation_ranking_and_the_front_door_show_what_training_did(
 def test_the_command_shows_what_training_did(tiny_model: Path, adapter: Path, wanted: Looks, files: list[Path]) -> None:
     options = ["--model", str(tiny_model), "--adapter", str(adapter), "--device", "cpu"]
     with looking() as looks:
-        done = CliRunner().invoke(cli.app, ["compare", *map(str, files), "--mode", "fast", *options])
+        done = CliRunner().invoke(app, ["compare", *map(str, files), "--mode", "fast", *options])
     assert done.exit_code == 0, done.output
     assert_same(looks, wanted)
 
@@ -226,7 +229,7 @@ def test_vllm_is_told_what_training_did(
     if way == "rollouts":
         settings = picture_settings(load_processor(tiny_model, None, adapter))
     else:
-        served = Served(str(tiny_model), adapter) if way == "beside its base" else Served(str(adapter))
+        served = ServedModel(str(tiny_model), adapter) if way == "beside its base" else ServedModel(str(adapter))
         told = served.arguments(8000)
         assert told[told.index("--model") + 1] == str(tiny_model)
         assert "--chat-template" not in told  # it is the base's own
@@ -251,14 +254,14 @@ def test_another_size_is_refused_by_name(tiny_model: Path, adapter: Path, tmp_pa
     for ask in (
         lambda: LocalBackend(tiny_model, adapter=adapter, max_pixels=96 * 96, device="cpu"),
         lambda: LocalBackend(adapter, max_pixels=96 * 96, device="cpu"),
-        lambda: Served(str(tiny_model), adapter, max_pixels=96 * 96).arguments(1),
+        lambda: ServedModel(str(tiny_model), adapter, max_pixels=96 * 96).arguments(1),
     ):
         with pytest.raises(InputError, match=words):
             ask()
     with pytest.raises(InputError, match=r"merged was trained on pictures of at most 2,304"):
         LocalBackend(merged, max_pixels=96 * 96, device="cpu")
     done = CliRunner().invoke(
-        cli.app, ["serve", "--model", str(tiny_model), "--adapter", str(adapter), "--max-pixels", "9216"]
+        app, ["serve", "--model", str(tiny_model), "--adapter", str(adapter), "--max-pixels", "9216"]
     )
     assert (done.exit_code, "was trained on pictures of at most 2,304" in done.stderr) == (2, True)
     assert LocalBackend(tiny_model, adapter=adapter, max_pixels=CAP, device="cpu").revision.endswith("-2304px")
@@ -267,13 +270,13 @@ def test_another_size_is_refused_by_name(tiny_model: Path, adapter: Path, tmp_pa
 def test_an_evaluation_shows_no_smaller_pictures(tiny_model: Path, adapter: Path, data: Path, tmp_path: Path) -> None:
     command = ["eval", "red", "--data", str(data), "--assessor", "vlm_pairs", "--out", str(tmp_path / "out")]
     options = [f"--option={name}={value}" for name, value in (("model", tiny_model), ("adapter", adapter))]
-    done = CliRunner().invoke(cli.app, [*command, *options, "--option=device=cpu", "--max-pixels", "2000"])
+    done = CliRunner().invoke(app, [*command, *options, "--option=device=cpu", "--max-pixels", "2000"])
     assert (done.exit_code, "max_pixels is 2,000, but" in done.stderr, "up to 2,304" in done.stderr) == (2, True, True)
     assert not (tmp_path / "out" / "run.json").exists()
 
 
 def test_a_server_that_runs_has_a_size_of_its_own() -> None:
-    done = CliRunner().invoke(cli.app, ["serve", "--attach", "http://127.0.0.1:9/v1", "--max-pixels", "9216"])
+    done = CliRunner().invoke(app, ["serve", "--attach", "http://127.0.0.1:9/v1", "--max-pixels", "9216"])
     assert (done.exit_code, "--max-pixels goes with" in done.stderr) == (2, True)
 
 
@@ -329,10 +332,10 @@ def test_vllm_serves_no_adapter_whose_patches_are_not_the_models(
     whole["image_processor"]["image_mean"] = [0.4, 0.4, 0.4]
     (odd / "processor_config.json").write_text(json.dumps(whole))
     with pytest.raises(BackendError, match=r"image_mean \[0\.4, 0\.4, 0\.4\].*merge the adapter"):
-        Served(str(tiny_model), odd).arguments(1)
+        ServedModel(str(tiny_model), odd).arguments(1)
     (odd / "processor_config.json").write_text((adapter / "processor_config.json").read_text())
     (odd / "chat_template.jinja").write_text("{{ messages[0]['content'] }}")
-    told = Served(str(tiny_model), odd).arguments(1)
+    told = ServedModel(str(tiny_model), odd).arguments(1)
     assert told[told.index("--chat-template") + 1] == str(odd / "chat_template.jinja")
 
 

@@ -8,12 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-
-from redaes.torchvision_compat import make_torchvision_importable
-
-make_torchvision_importable()
-
-from qwen_vl_utils import process_vision_info, smart_resize  # noqa: E402
+from qwen_vl_utils import process_vision_info, smart_resize
 
 BOUNDS = [(3136, 200_704), (1024, 50_176), (65_536, 262_144), (12_544, 12_544)]
 """Smallest and largest area: of Qwen2.5-VL, of the embedded model, of Qwen3-VL, of one that is capped below its own."""

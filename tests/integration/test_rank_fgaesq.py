@@ -13,16 +13,16 @@ from numpy.typing import NDArray
 from PIL import Image, ImageEnhance
 from typer.testing import CliRunner
 
-from redaes import cli
 from redaes.assessor import Assessor
 from redaes.backends.base import BatchBackend, Request
+from redaes.cli import loading, running
+from redaes.cli.app import app
 from redaes.culling import rankers
 from redaes.culling.folder import rank_folder
 from redaes.errors import BackendError, ImageError
 from redaes.images import LoadedImage, load_image
-from redaes.models.fgaesq import network as model
-from redaes.models.fgaesq import scorer
-from redaes.models.fgaesq.scorer import FineGrainedScorer, rank_files
+from redaes.models.fgaesq import network, scorer
+from redaes.models.fgaesq.scorer import FGAesQScorer, rank_files
 from redaes.models.fgaesq.tiny_clip import TINY_TOKENS, build_tiny_clip
 from redaes.types import ImageRef, Sampling
 
@@ -33,9 +33,9 @@ runner = CliRunner()
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("fgaesq")
     build_tiny_clip(folder / "clip", ["the first photo is better"], seed=0, layers=2)
-    network = model.from_clip(folder / "clip", TINY_TOKENS)
-    network.head[-1].weight.data *= 20  # a random head hardly tells pictures apart
-    model.save(network, folder / "final")
+    model = network.from_clip(folder / "clip", TINY_TOKENS)
+    model.head[-1].weight.data *= 20  # a random head hardly tells pictures apart
+    network.save(model, folder / "final")
     return folder / "final"
 
 
@@ -55,7 +55,7 @@ def photos(tmp_path: Path) -> Path:
 
 
 def rank(photos: Path, out: Path, *options: str) -> tuple[int, str, list[dict]]:
-    done = runner.invoke(cli.app, ["rank", str(photos), "--out", str(out), *options])
+    done = runner.invoke(app, ["rank", str(photos), "--out", str(out), *options])
     results = out / "ranking.jsonl"
     lines = [json.loads(line) for line in results.read_text().splitlines()] if results.exists() else []
     return done.exit_code, done.stderr, lines
@@ -90,7 +90,7 @@ def test_a_series_too_long_for_it_is_named_and_the_rest_is_done(
 ) -> None:
     monkeypatch.setattr(scorer, "MAX_SERIES", 3)
     status, said, lines = rank(photos, tmp_path / "out", "--model", "fgaesq", "--weights", str(weights))
-    assert status == cli.EXIT_PARTIAL
+    assert status == running.EXIT_PARTIAL
     assert "series 0001: a series has 4 pictures; give 1 to 3" in said
     assert [line["failure"] is None for line in lines] == [False, True, True]
 
@@ -123,7 +123,7 @@ def images(request: Request) -> tuple[Image.Image, ...]:
 @pytest.fixture
 def judge(monkeypatch: pytest.MonkeyPatch) -> Brighter:
     found = Brighter()
-    monkeypatch.setattr(cli, "_backend", lambda *_: found)
+    monkeypatch.setattr(loading, "load_model", lambda *_: found)
     return found
 
 
@@ -156,7 +156,7 @@ def test_the_judge_is_asked_about_its_share_and_explains_what_it_judged(
 
 def test_the_work_before_the_first_series_is_told(weights: Path, photos: Path, tmp_path: Path) -> None:
     told: list[tuple[str, int, int]] = []
-    ranker = rankers.Cascaded(FineGrainedScorer.load(weights), Assessor(Brighter(), mode="fast"), share=0.6)
+    ranker = rankers.CascadeRanker(FGAesQScorer.load(weights), Assessor(Brighter(), mode="fast"), share=0.6)
     rank_folder(photos, tmp_path / "out", ranker, on_prepared=lambda *now: told.append(now))
     assert told[:2] == [("scoring", 1, 2), ("scoring", 2, 2)]
     assert [now[0] for now in told[2:]] == ["comparing"] * len(told[2:])
@@ -181,7 +181,7 @@ def test_a_cascade_whose_judge_dies_goes_on_where_it_stopped(
     n_whole, judge.n_read = judge.n_read, 0
     judge.limit = 4
     status, said, _ = rank(photos, tmp_path / "out", *cascade(weights, "--share", "1"))
-    assert (status, "the judge is gone" in said) == (cli.EXIT_BACKEND, True)
+    assert (status, "the judge is gone" in said) == (running.EXIT_BACKEND, True)
     judge.limit = None
     assert rank(photos, tmp_path / "out", *cascade(weights, "--share", "1")) == whole
     assert judge.n_read == n_whole
@@ -192,7 +192,7 @@ def test_a_series_that_the_cascade_cannot_take_is_named_and_the_rest_is_done(
 ) -> None:
     monkeypatch.setattr(scorer, "MAX_SERIES", 3)
     status, said, lines = rank(photos, tmp_path / "out", *cascade(weights, "--share", "1"))
-    assert (status, [line["failure"] is None for line in lines]) == (cli.EXIT_PARTIAL, [False, True, True])
+    assert (status, [line["failure"] is None for line in lines]) == (running.EXIT_PARTIAL, [False, True, True])
     assert "series 0001: a series has 4 pictures; give 1 to 3" in said
 
 
@@ -206,7 +206,7 @@ def test_a_picture_that_changes_before_the_judge_sees_it_is_named(
 
     monkeypatch.setattr(rankers, "unchanged", changed)
     status, said, lines = rank(photos, tmp_path / "out", *cascade(weights, "--share", "1"))
-    assert (status, [line["failure"] is None for line in lines]) == (cli.EXIT_PARTIAL, [False, True, True])
+    assert (status, [line["failure"] is None for line in lines]) == (running.EXIT_PARTIAL, [False, True, True])
     assert "1_0.png: was changed" in said
 
 
@@ -223,10 +223,10 @@ def test_a_picture_that_changes_before_the_judge_sees_it_is_named(
 )
 def test_what_does_not_go_together_is_refused(photos: Path, tmp_path: Path, options: list[str], message: str) -> None:
     status, said, _ = rank(photos, tmp_path / "out", *options)
-    assert (status, message in said) == (cli.EXIT_INPUT, True), said
+    assert (status, message in said) == (running.EXIT_INPUT, True), said
 
 
 def test_a_folder_without_such_a_model_is_named(photos: Path, tmp_path: Path) -> None:
     status, said, _ = rank(photos, tmp_path / "out", "--model", "fgaesq", "--weights", str(tmp_path / "none"))
-    assert status == cli.EXIT_BACKEND
+    assert status == running.EXIT_BACKEND
     assert str(tmp_path / "none") in said

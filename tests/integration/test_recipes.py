@@ -179,7 +179,7 @@ def test_stage_3_of_the_embedded_model_has_room_for_what_the_data_say(red_folder
     from transformers import AutoTokenizer
 
     from redaes.answers import render_verdict, stated
-    from redaes.demo.steps import Scale
+    from redaes.demo.steps import DemoScale
     from redaes.models import nano
     from redaes.records import read_records
 
@@ -190,5 +190,5 @@ def test_stage_3_of_the_embedded_model_has_room_for_what_the_data_say(red_folder
         if record.rationale is not None and record.pair.delta is not None
     ]
     limit = yaml.safe_load((CONFIGS / "stage3_nano.yaml").read_text())["max_completion_length"]
-    assert Scale().max_completion_length == limit
+    assert DemoScale().max_completion_length == limit
     assert 112 < max(lengths) < limit

@@ -407,7 +407,7 @@ def test_several_processes_see_the_rows_that_are_left_of_a_later_epoch() -> None
     from torch.utils.data import BatchSampler
     from transformers import TrainerState
 
-    from redaes.training.lengths import LikeLengths, OrderOfEpochs
+    from redaes.training.length_batches import LikeLengths, OrderOfEpochs
 
     def loader(process: int) -> DataLoaderShard:
         sampler = LikeLengths([1] * 24, batch_size=4, seed=0)
@@ -429,10 +429,10 @@ def test_several_processes_see_the_rows_that_are_left_of_a_later_epoch() -> None
 
 
 def test_a_dry_run_asks_for_no_checkpoint() -> None:
-    from redaes.training.dry_run import instead_of_a_run
-    from redaes.training.sft import SFTConfig
+    from redaes.training.dry_run.report import instead_of_a_run
+    from redaes.training.sft import PairSFTConfig
 
-    argv = instead_of_a_run(["--resume_from_checkpoint", "/runs/a/checkpoint-5"], SFTConfig, "scratch")
+    argv = instead_of_a_run(["--resume_from_checkpoint", "/runs/a/checkpoint-5"], PairSFTConfig, "scratch")
     assert "--resume_from_checkpoint=true" in argv[2:]
 
 

@@ -18,8 +18,8 @@ from redaes.records import load_pairs, shards
 from redaes.rewards.plugins import COLUMNS
 from redaes.table_cache import results_of
 from redaes.training import grpo
-from redaes.training.grpo import RankingConfig, run_grpo
-from redaes.training.measuring import measure_training_pairs
+from redaes.training.grpo import RankingGRPOConfig, run_grpo
+from redaes.training.pair_evidence import measure_training_pairs
 from redaes.training.ranking_rows import groups_of, ranking_dataset
 from redaes.training.recipes import parse
 from redaes.training.setup import StageArguments, claim
@@ -40,9 +40,9 @@ def redness(completions, images, mode, delta, **_):
 
 def arguments(
     model: Path | str, data: Path, out: Path, *more: str, rewards: tuple[str, ...] = ()
-) -> tuple[StageArguments, RankingConfig]:
+) -> tuple[StageArguments, RankingGRPOConfig]:
     return parse(
-        RankingConfig,
+        RankingGRPOConfig,
         RECIPE,
         ["--model", str(model), "--data", str(data), "--output_dir", str(out), "--bf16", "false", "--disable_tqdm",
          "true", "--save_steps", "2", "--max_steps", "2", "--max_completion_length", "4", "--lora_r", "4",
@@ -130,7 +130,7 @@ def test_the_command_line_replaces_the_recipe(own: Path, red_folder: Path, tmp_p
     lines = [line for line in RECIPE.read_text().splitlines() if not line.startswith("reward_weights")]
     recipe.write_text("\n".join([*lines, f"reward_plugin: ['{own}:length']"]))
     common = ["--output_dir", str(tmp_path / "run"), "--data", str(red_folder)]
-    assert parse(RankingConfig, recipe, ["--config", str(recipe), *common])[1].components[-1] == "length"
+    assert parse(RankingGRPOConfig, recipe, ["--config", str(recipe), *common])[1].components[-1] == "length"
     other = ["--reward_plugin", f"{own}:redness"]
-    config = parse(RankingConfig, recipe, ["--config", str(recipe), *common, *other])[1]
+    config = parse(RankingGRPOConfig, recipe, ["--config", str(recipe), *common, *other])[1]
     assert config.reward_plugin == [f"{own}:redness"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
+import re
 import struct
 import zlib
 from collections.abc import Callable
@@ -19,11 +19,11 @@ from test_stages import STAGES, arguments
 
 from redaes.errors import ImageError, RecordError
 from redaes.images import check_usable
-from redaes.records import check_shard, load_pairs, read_records, record_of, shards, stream_rows
-from redaes.training import rows
+from redaes.records import load_pairs, read_records, record_of, shards, stream_rows
+from redaes.training import row_checks
 from redaes.training.formatting import _drawn, drawn_answers, order_drawn
-from redaes.training.rows import Needs, faults
-from redaes.training.validation import Validation, ValidationArguments
+from redaes.training.row_checks import RowNeeds, faults
+from redaes.training.validation_figures import RunValidation, ValidationArguments
 from redaes.types import Edit
 
 Row = dict[str, Any]
@@ -39,7 +39,7 @@ def good(red_folder: Path) -> list[Row]:
 @pytest.fixture
 def write(red_folder: Path, tmp_path: Path) -> Callable[..., Path]:
     """Writes rows as a dataset, whatever is in them."""
-    schema = check_shard(shards(red_folder, "train")[0])
+    schema = pq.read_schema(shards(red_folder, "train")[0])
 
     def written(*found: Row) -> Path:
         file = tmp_path / "data" / "train-00000.parquet"
@@ -61,38 +61,41 @@ def png(width: int, height: int) -> bytes:
 
 
 def changed(row: Row, column: str, **fields: Any) -> Row:
-    """With something else in a column that holds JSON."""
-    return {**row, column: json.dumps({**json.loads(row[column]), **fields})}
+    """With something else in a column that holds a record."""
+    return {**row, column: {**row[column], **fields}}
 
 
 FAULTS: dict[str, tuple[Callable[[Row], Row], str]] = {
-    "no delta": (lambda row: {**row, "delta": None}, rows.NO_DELTA),
-    "nan": (lambda row: {**row, "delta": float("nan")}, rows.BAD_DELTA),
-    "infinite": (lambda row: {**row, "delta": float("-inf")}, rows.BAD_DELTA),
-    "beyond the scale": (lambda row: {**row, "delta": 12.0}, rows.BAD_DELTA),
-    "no reasoning": (lambda row: {**row, "rationale": None, "rationale_swapped": None}, rows.NO_REASONING),
-    "reasoning for one order": (lambda row: {**row, "rationale_swapped": None}, rows.NO_REASONING),
-    "no JSON": (lambda row: {**row, "rationale": "{'text': 1}"}, rows.SCHEMA),
-    "unknown factor": (lambda row: changed(row, "rationale", factors=["charm"]), rows.SCHEMA),
-    "no JSON edit": (lambda row: {**row, "edit_first": "blur"}, rows.SCHEMA),
-    "no group": (lambda row: {**row, "group": None}, rows.SCHEMA),
-    "no id": (lambda row: {**row, "id": ""}, rows.NO_ID),
-    "no picture": (lambda row: {**row, "second": None}, rows.BAD_PICTURE),
-    "empty picture": (lambda row: {**row, "first": picture(b"")}, rows.BAD_PICTURE),
-    "a web page": (lambda row: {**row, "first": picture(b"<html>not found</html>")}, rows.BAD_PICTURE),
-    "half a header": (lambda row: {**row, "first": picture(row["first"]["bytes"][:10])}, rows.BAD_PICTURE),
+    "no delta": (lambda row: {**row, "delta": None}, row_checks.NO_DELTA),
+    "nan": (lambda row: {**row, "delta": float("nan")}, row_checks.BAD_DELTA),
+    "infinite": (lambda row: {**row, "delta": float("-inf")}, row_checks.BAD_DELTA),
+    "beyond the scale": (lambda row: {**row, "delta": 12.0}, row_checks.BAD_DELTA),
+    "no reasoning": (lambda row: {**row, "rationale": None, "rationale_swapped": None}, row_checks.NO_REASONING),
+    "reasoning for one order": (lambda row: {**row, "rationale_swapped": None}, row_checks.NO_REASONING),
+    "no better side": (lambda row: changed(row, "rationale", better=None), row_checks.SCHEMA),
+    "unknown factor": (lambda row: changed(row, "rationale", factors=["charm"]), row_checks.SCHEMA),
+    "half an edit": (lambda row: {**row, "edit_first": {"operation": "blur"}}, row_checks.SCHEMA),
+    "judged without judges": (lambda row: {**row, "label_source": "judges"}, row_checks.SCHEMA),
+    "votes of nobody": (lambda row: {**row, "n_votes": 3}, row_checks.SCHEMA),
+    "another picture's id": (lambda row: {**row, "second_id": row["first_id"]}, row_checks.BAD_ID),
+    "no group": (lambda row: {**row, "group": None}, row_checks.SCHEMA),
+    "no id": (lambda row: {**row, "id": ""}, row_checks.NO_ID),
+    "no picture": (lambda row: {**row, "second": None}, row_checks.BAD_PICTURE),
+    "empty picture": (lambda row: {**row, "first": picture(b"")}, row_checks.BAD_PICTURE),
+    "a web page": (lambda row: {**row, "first": picture(b"<html>not found</html>")}, row_checks.BAD_PICTURE),
+    "half a header": (lambda row: {**row, "first": picture(row["first"]["bytes"][:10])}, row_checks.BAD_PICTURE),
     "two thirds of a file": (
         lambda row: {**row, "second": picture(row["second"]["bytes"][: len(row["second"]["bytes"]) * 2 // 3])},
-        rows.BAD_PICTURE,
+        row_checks.BAD_PICTURE,
     ),
-    "a bomb": (lambda row: {**row, "second": picture(png(60_000, 60_000))}, rows.BAD_PICTURE),
-    "a line": (lambda row: {**row, "second": picture(png(9_000, 4))}, rows.BAD_PICTURE),
+    "a bomb": (lambda row: {**row, "second": picture(png(60_000, 60_000))}, row_checks.BAD_PICTURE),
+    "a line": (lambda row: {**row, "second": picture(png(9_000, 4))}, row_checks.BAD_PICTURE),
     "two conclusions": (
         lambda row: changed(row, "rationale", text="It is. Decisive: light, better in A."),
-        rows.BAD_ANSWER,
+        row_checks.BAD_ANSWER,
     ),
-    "says the contrary": (lambda row: {**row, "delta": -row["delta"]}, rows.BAD_ANSWER),
-    "says nothing": (lambda row: changed(row, "rationale_swapped", text=" "), rows.BAD_ANSWER),
+    "says the contrary": (lambda row: {**row, "delta": -row["delta"]}, row_checks.BAD_ANSWER),
+    "says nothing": (lambda row: changed(row, "rationale_swapped", text=" "), row_checks.BAD_ANSWER),
 }
 
 
@@ -100,7 +103,7 @@ FAULTS: dict[str, tuple[Callable[[Row], Row], str]] = {
 def test_each_fault_is_named_with_its_remedy(fault: str, good: list[Row], write: Callable[..., Path]) -> None:
     spoil, kind = FAULTS[fault]
     folder = write(good[0], spoil(good[1]), good[2])
-    said = faults(folder, "train", Needs())
+    said = faults(folder, "train", RowNeeds())
     assert said is not None
     assert (
         f"{folder}: 1 of the 3 rows of the train split cannot be trained on. 1 {kind} (train-00000.parquet row 1"
@@ -132,32 +135,40 @@ def test_a_preview_in_the_header_does_not_end_a_picture() -> None:
 def test_a_picture_needs_no_name_of_a_file(good: list[Row], write: Callable[..., Path]) -> None:
     nameless = {**good[1], "first": {**good[1]["first"], "path": None}}
     folder = write(good[0], nameless)
-    assert faults(folder, "train", Needs()) is None
+    assert faults(folder, "train", RowNeeds()) is None
     assert record_of(load_pairs(folder, "train")[1], "train").first_bytes == good[1]["first"]["bytes"]  # as trained on
 
 
 @pytest.mark.parametrize(
     ("column", "kind", "value"),
-    [("first", pa.binary(), b"x"), ("delta", pa.string(), "1.5"), ("id", pa.int64(), 1), ("factors", pa.string(), "")],
+    [
+        ("first", pa.binary(), b"x"),
+        ("delta", pa.string(), "1.5"),
+        ("id", pa.int64(), 1),
+        ("factors", pa.string(), ""),
+        ("n_votes", pa.string(), "3"),
+        ("edit_first", pa.string(), "{}"),
+        ("rationale", pa.struct([("text", pa.string())]), {"text": ""}),
+    ],
 )
 def test_a_column_of_another_type_is_named(
     column: str, kind: pa.DataType, value: Any, good: list[Row], write: Callable[..., Path]
 ) -> None:
     folder = write(*good)
     (file,) = shards(folder, "train")
-    schema = check_shard(file)
+    schema = pq.read_schema(file)
     other = schema.set(schema.get_field_index(column), pa.field(column, kind))
     pq.write_table(pa.Table.from_pylist([{**row, column: value} for row in good], schema=other), file)
-    with pytest.raises(RecordError, match=rf"column {column} is {kind} and has to be"):
-        faults(folder, "train", Needs())
+    with pytest.raises(RecordError, match=rf"column {column} is {re.escape(str(kind))} and has to be"):
+        faults(folder, "train", RowNeeds())
 
 
 def test_further_columns_do_not_matter(good: list[Row], write: Callable[..., Path]) -> None:
     folder = write(*good)
     (file,) = shards(folder, "train")
-    more = check_shard(file).append(pa.field("note", pa.string()))
+    more = pq.read_schema(file).append(pa.field("note", pa.string()))
     pq.write_table(pa.Table.from_pylist([{**row, "note": "mine"} for row in good], schema=more), file)
-    assert faults(folder, "train", Needs()) is None
+    assert faults(folder, "train", RowNeeds()) is None
     assert len(load_pairs(folder, "train")) == len(good)
 
 
@@ -166,42 +177,42 @@ def test_a_picture_that_validation_could_not_show_is_named_at_the_start(
 ) -> None:
     file = shards(write(*good), "train")[0]
     cut = [{**row, "first": picture(row["first"]["bytes"][:-200])} for row in good]
-    pq.write_table(pa.Table.from_pylist(cut, schema=check_shard(file)), file.with_name("test-00000.parquet"))
+    pq.write_table(pa.Table.from_pylist(cut, schema=pq.read_schema(file)), file.with_name("test-00000.parquet"))
     with pytest.raises(RecordError, match=r"row .* of the test split, which validation would ask, has a picture"):
-        Validation.drawn(file.parents[1], ValidationArguments())
+        RunValidation.drawn(file.parents[1], ValidationArguments())
 
 
 def test_all_faults_are_counted_and_some_rows_named(good: list[Row], write: Callable[..., Path]) -> None:
     unlabelled = [{**good[0], "id": f"pair-{n}", "delta": None} for n in range(5)]
-    said = faults(write(*unlabelled, {**good[1], "id": "x", "rationale": None}, good[2], good[2]), "train", Needs())
+    said = faults(write(*unlabelled, {**good[1], "id": "x", "rationale": None}, good[2], good[2]), "train", RowNeeds())
     assert said is not None
     assert "7 of the 8 rows" in said
-    assert f"5 {rows.NO_DELTA} (train-00000.parquet row 0, id 'pair-0'; " in said
+    assert f"5 {row_checks.NO_DELTA} (train-00000.parquet row 0, id 'pair-0'; " in said
     assert "id 'pair-2' and 2 more)" in said
-    assert f"1 {rows.NO_REASONING} (train-00000.parquet row 5" in said
-    assert f"1 {rows.TWICE} (train-00000.parquet row 7" in said
+    assert f"1 {row_checks.NO_REASONING} (train-00000.parquet row 5" in said
+    assert f"1 {row_checks.TWICE} (train-00000.parquet row 7" in said
 
 
 def test_good_rows_have_no_faults(red_folder: Path) -> None:
-    assert faults(red_folder, "train", Needs()) is None
-    assert faults(red_folder, "test", Needs()) is None
+    assert faults(red_folder, "train", RowNeeds()) is None
+    assert faults(red_folder, "test", RowNeeds()) is None
 
 
 def test_a_split_without_rows_is_named(write: Callable[..., Path]) -> None:
-    assert "has no rows in its train split" in str(faults(write(), "train", Needs()))
+    assert "has no rows in its train split" in str(faults(write(), "train", RowNeeds()))
 
 
 def test_a_stage_asks_for_no_more_than_it_needs(good: list[Row], write: Callable[..., Path]) -> None:
     bare = {**good[0], "delta": None, "rationale": None, "rationale_swapped": None}
-    assert faults(write(bare), "train", Needs(delta=False, reasoning=False)) is None
-    assert rows.NO_REASONING not in str(faults(write(bare), "train", Needs(reasoning=False)))
+    assert faults(write(bare), "train", RowNeeds(delta=False, reasoning=False)) is None
+    assert row_checks.NO_REASONING not in str(faults(write(bare), "train", RowNeeds(reasoning=False)))
 
 
 def test_rows_that_are_left_out_may_be_anything(good: list[Row], write: Callable[..., Path]) -> None:
     edit = Edit(factor="light", operation="tilt", direction="degrade", strength=0.5, instruction="", editor="e", seed=0)
-    row = {**good[0], "delta": None, "edit_second": edit.model_dump_json()}
-    assert faults(write(row, good[1]), "train", Needs(), frozenset({"tilt"})) is None
-    assert faults(write(row, good[1]), "train", Needs(), frozenset({"vignette"})) is not None
+    row = {**good[0], "delta": None, "edit_second": edit.model_dump()}
+    assert faults(write(row, good[1]), "train", RowNeeds(), frozenset({"tilt"})) is None
+    assert faults(write(row, good[1]), "train", RowNeeds(), frozenset({"vignette"})) is not None
 
 
 @pytest.mark.parametrize("stage", STAGES)

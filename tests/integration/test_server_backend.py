@@ -31,7 +31,7 @@ from redaes.errors import BackendError, EndpointError, PromptError
 from redaes.images import LoadedImage, decode_image
 from redaes.images import data_url as as_url
 from redaes.serving.app import create_app
-from redaes.serving.limits import Limits
+from redaes.serving.limits import ServiceLimits
 from redaes.types import ImageRef, Rationale, Sampling, Verdict
 
 CHOICES = (" A", " B", " tie")
@@ -333,7 +333,7 @@ def test_a_closed_backend_says_so(make: Making) -> None:
 
 
 def ask_door(backend: ServerBackend, path: str, body: Any, **limits: Any) -> httpx.Response:
-    app = create_app(backend, limits=Limits(**{"workers": 4, "timeout_s": 5.0, **limits}), hosts=("door",))
+    app = create_app(backend, limits=ServiceLimits(**{"workers": 4, "timeout_s": 5.0, **limits}), hosts=("door",))
 
     async def run() -> httpx.Response:
         transport = httpx.ASGITransport(app)

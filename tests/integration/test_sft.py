@@ -11,10 +11,10 @@ import torch
 from redaes.answers import parse as read_answer
 from redaes.records import read_records
 from redaes.training.formatting import MODES, ORDERS, sft_dataset, target
-from redaes.training.lengths import LikeLengths
+from redaes.training.length_batches import LikeLengths
 from redaes.training.recipes import parse
 from redaes.training.setup import base_processor, load_model
-from redaes.training.sft import PairSFTTrainer, SFTConfig
+from redaes.training.sft import PairSFTConfig, PairSFTTrainer
 
 RECIPE = Path(__file__).parents[2] / "stages" / "configs" / "stage1_nano.yaml"
 
@@ -23,7 +23,7 @@ RECIPE = Path(__file__).parents[2] / "stages" / "configs" / "stage1_nano.yaml"
 def trainer(tiny_model: Path, red_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> PairSFTTrainer:
     argv = ["--model", str(tiny_model), "--data", str(red_folder), "--bf16", "false",
             "--per_device_train_batch_size", "4", "--output_dir", str(tmp_path_factory.mktemp("sft"))]  # fmt: skip
-    stage, config = parse(SFTConfig, RECIPE, argv)
+    stage, config = parse(PairSFTConfig, RECIPE, argv)
     dataset, lengths = sft_dataset(red_folder, "train")
     return PairSFTTrainer(
         lengths=lengths,

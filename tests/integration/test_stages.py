@@ -15,24 +15,24 @@ from redaes.early_checks import chosen
 from redaes.errors import InputError, RecordError, TrainingError
 from redaes.records import data_hash, load_pairs
 from redaes.training.alignment import AlignmentCollator, AlignmentConfig, run_align
-from redaes.training.grpo import RankingConfig, run_grpo
-from redaes.training.preferences import PreferenceConfig, run_preferences
+from redaes.training.dpo import PairDPOConfig, run_dpo
+from redaes.training.grpo import RankingGRPOConfig, run_grpo
 from redaes.training.ranking_rows import groups_of, ranking_dataset
 from redaes.training.recipes import parse
 from redaes.training.setup import StageArguments, base_processor, load_model
-from redaes.training.sft import SFTConfig, run_sft
-from redaes.training.vision_cache import LookedAtOnce, vision_tower
+from redaes.training.sft import PairSFTConfig, run_sft
+from redaes.training.vision_cache import BatchVisionCache, vision_tower
 from redaes.types import winner_of
 
 Trained = tuple[str, Path]
 RECIPES = Path(__file__).parents[2] / "stages" / "configs"
 ALIGNMENT = AlignmentConfig(output_dir="unused", use_cpu=True, bf16=False)
 STAGES: dict[str, tuple[type, Callable[[StageArguments, Any], Path], list[str]]] = {
-    "stage1": (SFTConfig, run_sft, ["--per_device_train_batch_size", "4"]),
+    "stage1": (PairSFTConfig, run_sft, ["--per_device_train_batch_size", "4"]),
     "stage2": (AlignmentConfig, run_align, ["--per_device_train_batch_size", "2"]),
-    "stage2_dpo": (PreferenceConfig, run_preferences, ["--per_device_train_batch_size", "4"]),
+    "stage2_dpo": (PairDPOConfig, run_dpo, ["--per_device_train_batch_size", "4"]),
     "stage3": (
-        RankingConfig,
+        RankingGRPOConfig,
         run_grpo,
         [
             "--per_device_train_batch_size",
@@ -153,7 +153,7 @@ def test_base_weights_do_not_move(tiny_model: Path, red_folder: Path, tmp_path: 
 
 def verdicts(model: Any, batch: dict[str, Any]) -> torch.Tensor:
     """Logits at the verdict token, every picture looked at once."""
-    with LookedAtOnce(vision_tower(model), batch["pictures"]) as once:
+    with BatchVisionCache(vision_tower(model), batch["pictures"]) as once:
         return model(**once.showing(batch["compare"])).logits[:, -1]
 
 
@@ -189,7 +189,7 @@ def test_full_training_moves_the_vision_tower(tiny_model: Path, red_folder: Path
 def test_the_vision_warm_up_moves_the_vision_tower_alone(tiny_model: Path, red_folder: Path, tmp_path: Path) -> None:
     from transformers import TrainingArguments
 
-    from redaes.training.vision import run_vision
+    from redaes.training.warmup_vision import run_vision
 
     stage, config = parse(
         TrainingArguments,
@@ -229,7 +229,7 @@ def test_bfloat16_is_for_cpus_that_have_it(
 def test_the_reading_warm_up_trains_all_that_reads(tiny_model: Path, red_folder: Path, tmp_path: Path) -> None:
     from transformers import TrainingArguments
 
-    from redaes.training.reading import run_reading
+    from redaes.training.warmup_reading import run_reading
 
     stage, config = parse(
         TrainingArguments,
@@ -254,25 +254,25 @@ def test_the_tower_learns_more_slowly_in_the_reading_warm_up(
 ) -> None:
     from transformers import TrainingArguments
 
-    from redaes.training import reading
+    from redaes.training import warmup_reading
 
-    network = reading.ReadingWithHeads(
+    network = warmup_reading.ReadingWithHeads(
         load_model(StageArguments(model=str(tiny_model), full_training=True), torch.float32), 3
     )
     config = TrainingArguments(output_dir=str(tmp_path), learning_rate=0.5, use_cpu=True, report_to="none")
-    optimizer = reading.ReadingTrainer(model=network, args=config).create_optimizer()
+    optimizer = warmup_reading.ReadingTrainer(model=network, args=config).create_optimizer()
     tower = {id(parameter) for parameter in network.network.visual.parameters()}
     rates = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
     assert rates.keys() == {id(parameter) for parameter in network.parameters()}
-    assert {rates[p] for p in tower} == {0.5 * reading.TOWER_RATE}
+    assert {rates[p] for p in tower} == {0.5 * warmup_reading.TOWER_RATE}
     assert {rate for p, rate in rates.items() if p not in tower} == {0.5}
 
 
 def test_what_is_answered_in_one_order_is_asked_fast_in_the_other(tiny_model: Path, red_folder: Path) -> None:
     from redaes.records import load_pairs, operations_in, record_of
     from redaes.training.formatting import order_drawn
-    from redaes.training.heads import NO_EDIT
-    from redaes.training.reading import ReadingCollator
+    from redaes.training.warmup_heads import NO_EDIT
+    from redaes.training.warmup_reading import ReadingCollator
 
     rows = load_pairs(red_folder, "train")
     classes = [NO_EDIT, *sorted(operations_in(rows))]
@@ -348,7 +348,7 @@ def test_looking_once_at_each_picture_changes_nothing(tiny_model: Path, red_fold
 
 def test_pictures_that_were_looked_at_before_are_not_looked_at_again(tiny_model: Path, red_folder: Path) -> None:
     """The same answer as the tower's own, whatever is asked together; what is not kept is looked at again."""
-    from redaes.training.vision_cache import LookedAtBefore
+    from redaes.training.vision_cache import FrozenVisionCache
 
     stage = StageArguments(model=str(tiny_model))
     rows = load_pairs(red_folder, "train")
@@ -362,7 +362,7 @@ def test_pictures_that_were_looked_at_before_are_not_looked_at_again(tiny_model:
         return visual(torch.cat([pictures[number] for number in numbers]), grid_thw=grid[list(numbers)])
 
     alone = {number: ask(number) for number in range(4)}
-    once = LookedAtBefore(visual, n_kept=3)
+    once = FrozenVisionCache(visual, n_kept=3)
     for numbers, n_new in (((0, 1, 0, 0), 2), ((1, 2, 0), 1), ((3,), 1), ((0, 2, 3), 0), ((1,), 1)):
         before = once.n_looked_at
         found = ask(*numbers)
@@ -383,7 +383,7 @@ def test_pictures_that_were_looked_at_before_are_not_looked_at_again(tiny_model:
         ask(1)
         assert once.n_looked_at == before + 1
     with pytest.raises(AssertionError, match="look again"):
-        LookedAtBefore(
+        FrozenVisionCache(
             vision_tower(load_model(StageArguments(model=str(tiny_model), full_training=True), torch.float32)), 1
         )
 
@@ -395,7 +395,7 @@ def test_prompts_other_than_those_shown_are_an_error(tiny_model: Path, red_folde
     stage = StageArguments(model=str(tiny_model))
     batch = AlignmentCollator(base_processor(stage), ALIGNMENT)([rows[0]])
     model = load_model(stage, torch.float32)
-    with LookedAtOnce(vision_tower(model), batch["pictures"]) as once:
+    with BatchVisionCache(vision_tower(model), batch["pictures"]) as once:
         once.showing(batch["compare"])
         score = {name: value for name, value in batch["score"].items() if name != "place"}
         with pytest.raises(AssertionError, match="other prompts"):
@@ -404,10 +404,10 @@ def test_prompts_other_than_those_shown_are_an_error(tiny_model: Path, red_folde
 
 
 def test_settled_picture_tokens_have_the_spread_of_text_tokens(tiny_model: Path, red_folder: Path) -> None:
-    from redaes.datagen.editors.embedded import OPERATIONS
+    from redaes.datagen.editors.parametric import OPERATIONS
     from redaes.records import load_pairs
-    from redaes.training.heads import NO_EDIT
-    from redaes.training.vision import VisionCollator, settle
+    from redaes.training.warmup_heads import NO_EDIT
+    from redaes.training.warmup_vision import VisionCollator, settle
 
     stage = StageArguments(model=str(tiny_model))
     model = load_model(StageArguments(model=str(tiny_model), full_training=True), torch.float32)
@@ -463,11 +463,11 @@ def test_preferences_go_on_from_an_adapter_and_are_measured_against_it(
 def test_preferences_are_learned(
     tiny_model: Path, red_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from redaes.training import preferences
+    from redaes.training import dpo
 
-    rows, lengths, _ = preferences.preference_dataset(red_folder, "train")
+    rows, lengths, _ = dpo.preference_dataset(red_folder, "train")
     few = rows.select(range(4)), lengths[:4], 0
-    monkeypatch.setattr(preferences, "preference_dataset", lambda *_, **__: few)
+    monkeypatch.setattr(dpo, "preference_dataset", lambda *_, **__: few)
     more = ["--max_steps", "6", "--learning_rate", "5e-3", "--lr_scheduler_type", "constant"]
     final = run("stage2_dpo", tiny_model, red_folder, tmp_path / "run", *more)
     history = json.loads((final / "trainer_state.json").read_text())["log_history"]
@@ -611,12 +611,12 @@ def test_bad_recipes(tmp_path: Path, recipe: str, error: type[Exception], match:
     if recipe.startswith("a:"):
         file.write_text(recipe)
     with pytest.raises(error, match=match):
-        parse(SFTConfig, RECIPES / "stage1_nano.yaml", ["--config", str(file)])
+        parse(PairSFTConfig, RECIPES / "stage1_nano.yaml", ["--config", str(file)])
 
 
 def test_missing_recipe_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"nowhere\.yaml cannot be read"):
-        parse(SFTConfig, RECIPES / "stage1_nano.yaml", ["--config", str(tmp_path / "nowhere.yaml")])
+        parse(PairSFTConfig, RECIPES / "stage1_nano.yaml", ["--config", str(tmp_path / "nowhere.yaml")])
 
 
 def test_no_dataset_there(tiny_model: Path, tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from redaes.images import content_id
 from redaes.records import PairRecord, read_records
 from redaes.serving.app import create_app
 from redaes.training.formatting import ordered_images, sft_example
-from redaes.training.vision_cache import Pictures
+from redaes.training.vision_cache import PictureBatch
 from redaes.types import ImageRef, Sampling
 
 
@@ -161,7 +161,7 @@ def test_patches_of_stored_pictures(row: PairRecord, tiny_model: Path) -> None:
     processor = load_processor(tiny_model, None)
     record = with_pictures(row, _turned(_photo(1)), _transparent(_photo(2)))
     wanted = processor.image_processor(images=ordered_images(record, "forward"), return_tensors="pt")
-    found = Pictures(processor, [record]).tensors
+    found = PictureBatch(processor, [record]).tensors
     assert all((found[name] == wanted[name]).all() for name in ("pixel_values", "image_grid_thw"))
 
 
@@ -192,4 +192,4 @@ def test_a_row_that_cannot_be_trained_on_is_named(data: bytes, words: str, row: 
     with pytest.raises(RecordError, match=wanted):
         ordered_images(record, "swapped")
     with pytest.raises(RecordError, match=wanted):
-        Pictures(None, [record])  # type: ignore[arg-type]  # not reached
+        PictureBatch(None, [record])  # type: ignore[arg-type]  # not reached

@@ -20,20 +20,20 @@ from redaes import heldout
 from redaes.backends.local import LocalBackend
 from redaes.errors import RecordError, TrainingError
 from redaes.records import PairRecord, read_records, write_shard
-from redaes.training.fgaesq import FineGrainedArguments
+from redaes.training.fgaesq import FGAesQArguments
 from redaes.training.recipes import parse, parse_with
 from redaes.training.setup import StageArguments, load_model
-from redaes.training.sft import SFTConfig
-from redaes.training.validated import ValidatedTrainer, _Stops, share, without_autocast
-from redaes.training.validation import (
+from redaes.training.sft import PairSFTConfig
+from redaes.training.validated_trainer import ValidatedTrainer, _Stops, share, without_autocast
+from redaes.training.validation_figures import (
     FIGURES,
     SEED,
-    Validation,
+    RunValidation,
     ValidationArguments,
     no_better_than_start,
     reason_to_stop,
 )
-from redaes.training.vision_cache import LookedAtBefore, vision_tower
+from redaes.training.vision_cache import FrozenVisionCache, vision_tower
 from redaes.types import Sampling
 
 N_PAIRS, N_REASONED = 5, 1
@@ -210,8 +210,8 @@ def test_a_best_checkpoint_that_is_gone_is_named(spoilt: Path, red_folder: Path,
         train("stage1", spoiling(red_folder, out))
 
 
-def validation_of(records: Sequence[PairRecord] = (), patience: int = 0) -> Validation:
-    return Validation(tuple(records), 0, len(records), (), 0.5, patience)
+def validation_of(records: Sequence[PairRecord] = (), patience: int = 0) -> RunValidation:
+    return RunValidation(tuple(records), 0, len(records), (), 0.5, patience)
 
 
 def test_a_spoilt_run_without_a_better_checkpoint_leaves_no_result(tmp_path: Path) -> None:
@@ -290,7 +290,7 @@ def test_a_model_is_asked_without_the_autocast_of_its_training() -> None:
 
 def test_what_the_tower_is_asked_apart_leaves_no_trace(tiny_model: Path) -> None:
     visual = vision_tower(load_model(StageArguments(model=str(tiny_model)), torch.float32))
-    memory = LookedAtBefore(visual, n_kept=2)
+    memory = FrozenVisionCache(visual, n_kept=2)
     width = visual.patch_embed.proj.weight[0].numel()
     grid = torch.tensor([[1, 2, 2]])
     pictures = [torch.randn(4, width) for _ in range(4)]
@@ -306,8 +306,8 @@ def test_what_the_tower_is_asked_apart_leaves_no_trace(tiny_model: Path) -> None
 
 
 def test_the_pairs_are_the_same_for_every_run_and_all_have_a_label(red_folder: Path, tmp_path: Path) -> None:
-    few = Validation.drawn(red_folder, ValidationArguments(validation_pairs=8, validation_reasoned_pairs=3))
-    more = Validation.drawn(red_folder, ValidationArguments(validation_pairs=12, validation_reasoned_pairs=3))
+    few = RunValidation.drawn(red_folder, ValidationArguments(validation_pairs=8, validation_reasoned_pairs=3))
+    more = RunValidation.drawn(red_folder, ValidationArguments(validation_pairs=12, validation_reasoned_pairs=3))
     assert more.pairs[:8] == few.pairs
     assert few.reasoned == few.pairs[:3]
     everything = list(read_records(red_folder, "test"))
@@ -317,14 +317,14 @@ def test_the_pairs_are_the_same_for_every_run_and_all_have_a_label(red_folder: P
     without = [record.model_copy(update={"pair": record.pair.model_copy(update={"delta": None, "factors": ()})})
                for record in everything[:4]]  # fmt: skip
     write_shard(tmp_path / "data" / "test-00000.parquet", [*without, *everything[4:]])
-    found = Validation.drawn(tmp_path, ValidationArguments(validation_pairs=1000, validation_reasoned_pairs=0))
+    found = RunValidation.drawn(tmp_path, ValidationArguments(validation_pairs=1000, validation_reasoned_pairs=0))
     assert len(found.pairs) == found.n_held_out == len(everything) - 4
     assert found.unlabelled == tuple(record.pair.id for record in without)
     assert found.min_parsed == 0.0
 
     edits = {edit.operation for record in everything[:1] for edit in (record.pair.edit_first, record.pair.edit_second)
              if edit is not None}  # fmt: skip
-    seen = Validation.drawn(red_folder, ValidationArguments(validation_pairs=1000), leave_out=[*edits, "not there"])
+    seen = RunValidation.drawn(red_folder, ValidationArguments(validation_pairs=1000), leave_out=[*edits, "not there"])
     carried = {edit.operation for record in seen.pairs for edit in (record.pair.edit_first, record.pair.edit_second)
                if edit is not None}  # fmt: skip
     assert edits
@@ -337,9 +337,9 @@ def test_pairs_without_a_winner_are_refused(red_folder: Path, tmp_path: Path) ->
             for record in list(read_records(red_folder, "test"))[:3]]  # fmt: skip
     write_shard(tmp_path / "data" / "test-00000.parquet", ties)
     with pytest.raises(TrainingError, match="none of the 3 held-out pairs drawn for the fast mode has a winner"):
-        Validation.drawn(tmp_path, ValidationArguments())
+        RunValidation.drawn(tmp_path, ValidationArguments())
     with pytest.raises(RecordError, match="test-"):
-        Validation.drawn(tmp_path / "nowhere", ValidationArguments())
+        RunValidation.drawn(tmp_path / "nowhere", ValidationArguments())
 
 
 STEPS = ["--eval_strategy", "steps", "--eval_steps", "10"]
@@ -388,14 +388,14 @@ def test_a_checkpoint_of_stage_3_falls_where_new_answers_are_made() -> None:
 
 
 def test_a_warm_up_says_that_it_is_not_validated(tiny_model: Path, red_folder: Path, tmp_path: Path) -> None:
-    from redaes.training.reading import run_reading
+    from redaes.training.warmup_reading import run_reading
 
     arguments = parse(
-        SFTConfig, RECIPES / "warmup_reading_nano.yaml",
+        PairSFTConfig, RECIPES / "warmup_reading_nano.yaml",
         ["--model", str(tiny_model), "--data", str(red_folder), "--output_dir", str(tmp_path / "run"), *STEPS],
     )  # fmt: skip
     with pytest.raises(TrainingError, match="warm-up warmup_reading is not validated during training"):
         run_reading(*arguments)
     assert not (tmp_path / "run").exists()
-    with pytest.raises(TrainingError, match=r"FineGrainedArguments is not validated during training"):
-        parse_with(FineGrainedArguments, TrainingArguments, RECIPES / "fgaesq_tiny.yaml", STEPS)
+    with pytest.raises(TrainingError, match=r"FGAesQArguments is not validated during training"):
+        parse_with(FGAesQArguments, TrainingArguments, RECIPES / "fgaesq_tiny.yaml", STEPS)

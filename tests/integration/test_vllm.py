@@ -33,8 +33,8 @@ from redaes.images import LoadedImage, content_id, data_url
 from redaes.models import nano
 from redaes.prompts import Mode
 from redaes.serving.app import create_app
-from redaes.serving.limits import Limits
-from redaes.serving.vllm import Served, VllmServer
+from redaes.serving.limits import ServiceLimits
+from redaes.serving.vllm import ServedModel, VllmServer
 from redaes.types import ImageRef
 from tests.conftest import synthetic_photograph
 
@@ -92,7 +92,7 @@ def server(adapter: Path) -> Iterator[VllmServer]:
     if python is None:  # a tier that is asked for and cannot run has not passed
         pytest.fail("REDAES_VLLM_PYTHON names no environment with vLLM; docs/serving.md says how to make one")
     os.environ["NO_PROXY"] = "127.0.0.1"
-    with VllmServer(Served(nano.NAME, adapter, cpu=True), Path(python)) as found:
+    with VllmServer(ServedModel(nano.NAME, adapter, cpu=True), Path(python)) as found:
         yield found
 
 
@@ -198,7 +198,7 @@ def test_the_plain_openai_client_and_curl(server: VllmServer, base: ServerBacken
     row = list(read.read.log_probs.values())
     for n, picture in enumerate(PAIRS[0]):
         picture.image.save(tmp_path / f"{n}.png")
-    app = create_app(base, limits=Limits(workers=4, timeout_s=300.0), api_keys=(KEY,))
+    app = create_app(base, limits=ServiceLimits(workers=4, timeout_s=300.0), api_keys=(KEY,))
     with running(app) as address:
         for base_url, key in ((server.base_url, server.api_key), (f"{address}/v1", KEY)):
             client = openai.OpenAI(base_url=base_url, api_key=key, max_retries=0)

@@ -25,7 +25,7 @@ import sys
 import torch
 from redaes.errors import TrainingError
 from redaes.training import vllm_rollouts
-from redaes.training.grpo import RankingConfig, run_grpo
+from redaes.training.grpo import RankingGRPOConfig, run_grpo
 from redaes.training.recipes import parse
 from pathlib import Path
 how, recipe, *argv = sys.argv[1:]
@@ -33,7 +33,7 @@ if how == "expanded":
     vllm_rollouts.collapse = lambda ids, image_token: ids
 if how == "never_synced":
     vllm_rollouts.merged_weights = lambda generation: iter(())
-stage, config = parse(RankingConfig, Path(recipe), argv)
+stage, config = parse(RankingGRPOConfig, Path(recipe), argv)
 try:
     run_grpo(stage, config)
 except TrainingError as error:

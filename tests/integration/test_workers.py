@@ -21,9 +21,9 @@ from test_stages import RECIPES, STAGES, arguments
 from transformers import Trainer, TrainingArguments
 
 from redaes.training.fgaesq import run_fgaesq
-from redaes.training.reading import run_reading
 from redaes.training.recipes import parse
-from redaes.training.vision import run_vision
+from redaes.training.warmup_reading import run_reading
+from redaes.training.warmup_vision import run_vision
 
 METHODS = ("spawn", "forkserver")
 

@@ -15,19 +15,19 @@ from pathlib import Path
 from typing import Any
 
 from redaes.training.alignment import AlignmentConfig, run_align
-from redaes.training.grpo import RankingConfig, run_grpo
-from redaes.training.preferences import PreferenceConfig, run_preferences
+from redaes.training.dpo import PairDPOConfig, run_dpo
+from redaes.training.grpo import RankingGRPOConfig, run_grpo
 from redaes.training.recipes import parse
-from redaes.training.sft import SFTConfig, run_sft
+from redaes.training.sft import PairSFTConfig, run_sft
 
 RECIPES = Path(__file__).parents[2] / "stages" / "configs"
 STAGES = {
-    "stage1": (SFTConfig, run_sft),
+    "stage1": (PairSFTConfig, run_sft),
     "stage2": (AlignmentConfig, run_align),
-    "stage2_dpo": (PreferenceConfig, run_preferences),
+    "stage2_dpo": (PairDPOConfig, run_dpo),
 }
 """Stages whose batches can be dealt out to processes in any way."""
-GROUPED = {"stage3": (RankingConfig, run_grpo)}
+GROUPED = {"stage3": (RankingGRPOConfig, run_grpo)}
 
 POLICY = [
     "--model", "redaes/nano", "--mode", "fast", "--rewards", "format", "preference", "verdict", "difference",

@@ -16,12 +16,13 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from redaes import cli
 from redaes.backends.base import Answer, Backend, Request
 from redaes.backends.failures import Failure
 from redaes.backends.scripted import ScriptedBackend
 from redaes.backends.temperatures import read_temperatures
 from redaes.backends.weights import revision_of
+from redaes.cli import loading
+from redaes.cli.app import app
 from redaes.errors import BackendError, InputError, MissingDependency, ParseError
 from redaes.models import nano
 
@@ -49,7 +50,7 @@ def _script(monkeypatch: pytest.MonkeyPatch, backend: Backend) -> list[tuple]:
         calls.append(arguments)
         return backend
 
-    monkeypatch.setattr(cli, "_backend", make)
+    monkeypatch.setattr(loading, "load_model", make)
     return calls
 
 
@@ -60,7 +61,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple]:
 
 
 def test_an_answer_to_read(pictures: tuple[str, str], asked: list[tuple]) -> None:
-    done = runner.invoke(cli.app, ["compare", *pictures])
+    done = runner.invoke(app, ["compare", *pictures])
     assert done.exit_code == 0, done.output
     for expected in (
         "sharp.png is better",
@@ -79,7 +80,7 @@ def test_an_answer_to_read(pictures: tuple[str, str], asked: list[tuple]) -> Non
 
 def test_options_reach_the_model(pictures: tuple[str, str], asked: list[tuple], tmp_path: Path) -> None:
     options = ["--model", "some/where", "--adapter", str(tmp_path), "--device", "cpu", "--mode", "fast"]
-    done = runner.invoke(cli.app, ["compare", *pictures, *options])
+    done = runner.invoke(app, ["compare", *pictures, *options])
     assert done.exit_code == 0, done.output
     assert asked == [("some/where", tmp_path, "cpu")]
     assert ", fast" in done.stdout
@@ -90,13 +91,13 @@ def test_measurements_are_told_when_asked_for(pictures: tuple[str, str], monkeyp
     backend = ScriptedBackend([FORWARD, SWAPPED] * 2, [FIRST, SECOND] * 2)
     _script(monkeypatch, backend)
     for option in ([], ["--measured"]):
-        assert runner.invoke(cli.app, ["compare", *pictures, *option]).exit_code == 0
+        assert runner.invoke(app, ["compare", *pictures, *option]).exit_code == 0
     names = {request.prompt.name for request in backend.asked}
     assert names == {"compare/v1", "compare_fast/v1", "compare_measured/v1", "compare_fast_measured/v1"}
 
 
 def test_json_is_one_object_alone(pictures: tuple[str, str], asked: list[tuple]) -> None:
-    done = runner.invoke(cli.app, ["compare", *pictures, "--json"])
+    done = runner.invoke(app, ["compare", *pictures, "--json"])
     assert done.exit_code == 0, done.output
     assert done.stdout.count("\n") == 1
     result = json.loads(done.stdout)
@@ -111,7 +112,7 @@ def test_letters_of_a_swapped_reasoning_are_explained(
     pictures: tuple[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _script(monkeypatch, ScriptedBackend(["Hm.", SWAPPED], [FIRST, SECOND]))
-    done = runner.invoke(cli.app, ["compare", *pictures])
+    done = runner.invoke(app, ["compare", *pictures])
     assert done.exit_code == 0, done.output
     assert "sharp.png is better" in done.stdout
     assert "A is blurred." in done.stdout  # as the model wrote it
@@ -123,7 +124,7 @@ def test_the_second_picture_wins_with_its_own_probability(
     pictures: tuple[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _script(monkeypatch, ScriptedBackend(log_probs=[SECOND, FIRST]))
-    done = runner.invoke(cli.app, ["compare", *pictures, "--mode", "fast"])
+    done = runner.invoke(app, ["compare", *pictures, "--mode", "fast"])
     assert "soft.png is better" in done.stdout
     assert "95%" in done.stdout
     assert "better than sharp.png" in done.stdout
@@ -131,7 +132,7 @@ def test_the_second_picture_wins_with_its_own_probability(
 
 def test_a_tie(pictures: tuple[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     _script(monkeypatch, ScriptedBackend(log_probs=[{" A": -1.0, " B": -1.0, " tie": -2.0}] * 2))
-    done = runner.invoke(cli.app, ["compare", *pictures, "--mode", "fast"])
+    done = runner.invoke(app, ["compare", *pictures, "--mode", "fast"])
     assert done.exit_code == 0, done.output
     assert "No visible difference" in done.stdout
     assert "50%" in done.stdout
@@ -145,7 +146,7 @@ def test_what_the_embedded_model_cannot_do_is_said_once(
     backend = ScriptedBackend(log_probs=[FIRST, SECOND], name="redaes/nano")
     backend.revision = json.loads((nano.weights() / nano.LIMITS).read_text(encoding="utf-8"))["revision"]
     _script(monkeypatch, backend)
-    done = runner.invoke(cli.app, ["compare", *pictures, "--mode", "fast", *option])
+    done = runner.invoke(app, ["compare", *pictures, "--mode", "fast", *option])
     assert done.exit_code == 0, done.output
     assert done.stdout.count("is a tiny demonstration model") == (0 if option else 1)
 
@@ -183,7 +184,7 @@ def test_an_answer_that_changes_with_the_order(
     pictures: tuple[str, str], monkeypatch: pytest.MonkeyPatch, option: list[str]
 ) -> None:
     _script(monkeypatch, ScriptedBackend(log_probs=[FIRST, {" A": -1.0, " B": -2.0, " tie": -5.0}]))
-    done = runner.invoke(cli.app, ["compare", *pictures, "--mode", "fast", *option])
+    done = runner.invoke(app, ["compare", *pictures, "--mode", "fast", *option])
     assert done.exit_code == 0, done.output  # it is an answer
     if option:
         result = json.loads(done.stdout)
@@ -197,7 +198,7 @@ def test_an_answer_that_changes_with_the_order(
 
 def test_reasons_against_the_verdict(pictures: tuple[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     _script(monkeypatch, ScriptedBackend([FORWARD, SWAPPED], [SECOND, FIRST]))
-    done = runner.invoke(cli.app, ["compare", *pictures])
+    done = runner.invoke(app, ["compare", *pictures])
     assert done.exit_code == 0, done.output
     assert done.stdout.startswith("undecided: the answer changes when reasons are asked for")
     assert "blurred" not in done.stdout
@@ -211,11 +212,11 @@ def test_an_undecided_answer_without_probabilities(pictures: tuple[str, str], mo
             return super().answer(requests)
 
     _script(monkeypatch, Mute([FORWARD, FORWARD]))
-    done = runner.invoke(cli.app, ["compare", *pictures])
+    done = runner.invoke(app, ["compare", *pictures])
     assert done.exit_code == 0, done.output
     assert done.stdout.startswith("undecided: the answer changes with the order")
     _script(monkeypatch, Mute([FORWARD, SWAPPED]))
-    done = runner.invoke(cli.app, ["compare", *pictures])
+    done = runner.invoke(app, ["compare", *pictures])
     assert "sharp.png is better" in done.stdout
     assert "there is no probability" in done.stdout
 
@@ -224,7 +225,7 @@ def test_an_undecided_answer_without_probabilities(pictures: tuple[str, str], mo
     "options", [["--mode", "fast", "--samples", "2"], ["--samples", "-1"], ["--samples", "2", "--no-check"]]
 )
 def test_samples_that_cannot_be(pictures: tuple[str, str], asked: list[tuple], options: list[str]) -> None:
-    done = runner.invoke(cli.app, ["compare", *pictures, *options])
+    done = runner.invoke(app, ["compare", *pictures, *options])
     assert done.exit_code == 2
     assert "samples" in done.stderr
     assert asked == []
@@ -234,13 +235,13 @@ def test_pictures_of_one_name_are_told_apart(tmp_path: Path, asked: list[tuple])
     for name in ("x", "y"):
         (tmp_path / name).mkdir()
         Image.new("RGB", (8, 6), "red" if name == "x" else "blue").save(tmp_path / name / "p.png")
-    done = runner.invoke(cli.app, ["compare", str(tmp_path / "x/p.png"), str(tmp_path / "y/p.png")])
+    done = runner.invoke(app, ["compare", str(tmp_path / "x/p.png"), str(tmp_path / "y/p.png")])
     assert f"{tmp_path / 'x/p.png'} is better" in done.stdout
 
 
 def test_no_usable_answer_ends_with_3_and_shows_it(pictures: tuple[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     _script(monkeypatch, ScriptedBackend(["I like\x1b[31m both.", ""]))
-    done = runner.invoke(cli.app, ["compare", *pictures])
+    done = runner.invoke(app, ["compare", *pictures])
     assert done.exit_code == 3
     assert done.stdout == ""
     assert "no usable answer (forward: not_the_form; swapped: empty)" in done.stderr
@@ -249,7 +250,7 @@ def test_no_usable_answer_ends_with_3_and_shows_it(pictures: tuple[str, str], mo
 
 def test_no_usable_answer_as_json(pictures: tuple[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     _script(monkeypatch, ScriptedBackend(["I like both.", ""]))
-    done = runner.invoke(cli.app, ["compare", *pictures, "--json"])
+    done = runner.invoke(app, ["compare", *pictures, "--json"])
     assert done.exit_code == 3
     result = json.loads(done.stdout)
     assert (result["winner"], result["delta"], result["probability"]) == (None, None, None)
@@ -284,7 +285,7 @@ def test_bad_pictures_end_with_2_and_are_named(
 ) -> None:
     arguments = list(pictures)
     arguments[place] = _bad_picture(kind, tmp_path)
-    done = runner.invoke(cli.app, ["compare", *arguments])
+    done = runner.invoke(app, ["compare", *arguments])
     assert done.exit_code == 2
     assert done.stdout == ""
     assert arguments[place] in done.stderr
@@ -293,7 +294,7 @@ def test_bad_pictures_end_with_2_and_are_named(
 
 
 def test_errors_as_json_leave_stdout_alone(tmp_path: Path, asked: list[tuple]) -> None:
-    done = runner.invoke(cli.app, ["compare", str(tmp_path / "x.jpg"), str(tmp_path / "y.jpg"), "--json"])
+    done = runner.invoke(app, ["compare", str(tmp_path / "x.jpg"), str(tmp_path / "y.jpg"), "--json"])
     assert done.exit_code == 2
     assert done.stdout == ""
     error = json.loads(done.stderr)
@@ -302,7 +303,7 @@ def test_errors_as_json_leave_stdout_alone(tmp_path: Path, asked: list[tuple]) -
 
 
 def test_an_unknown_mode_lists_the_known(pictures: tuple[str, str], asked: list[tuple]) -> None:
-    done = runner.invoke(cli.app, ["compare", *pictures, "--mode", "slow"])
+    done = runner.invoke(app, ["compare", *pictures, "--mode", "slow"])
     assert done.exit_code == 2
     assert "known: reasoned, fast" in done.stderr
     assert asked == []
@@ -310,7 +311,7 @@ def test_an_unknown_mode_lists_the_known(pictures: tuple[str, str], asked: list[
 
 @pytest.mark.parametrize("arguments", [["compare"], ["compare", "a.jpg"], ["rank"], ["compare", "a", "b", "--x"]])
 def test_wrong_usage_ends_with_2(arguments: list[str]) -> None:
-    assert runner.invoke(cli.app, arguments).exit_code == 2
+    assert runner.invoke(app, arguments).exit_code == 2
 
 
 @pytest.mark.parametrize(
@@ -328,8 +329,8 @@ def test_each_error_has_its_status(
     def fail(*_: object) -> Backend:
         raise error
 
-    monkeypatch.setattr(cli, "_backend", fail)
-    done = runner.invoke(cli.app, ["compare", *pictures])
+    monkeypatch.setattr(loading, "load_model", fail)
+    done = runner.invoke(app, ["compare", *pictures])
     assert (done.exit_code, done.stdout) == (status, "")
     assert done.stderr.startswith("redaes: ")
     assert "bad" in done.stderr
@@ -339,15 +340,15 @@ def test_a_bug_keeps_its_traceback(pictures: tuple[str, str], monkeypatch: pytes
     def fail(*_: object) -> Backend:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(cli, "_backend", fail)
-    assert isinstance(runner.invoke(cli.app, ["compare", *pictures]).exception, ZeroDivisionError)
+    monkeypatch.setattr(loading, "load_model", fail)
+    assert isinstance(runner.invoke(app, ["compare", *pictures]).exception, ZeroDivisionError)
 
 
 def test_file_names_do_not_steer_the_terminal(tmp_path: Path, asked: list[tuple]) -> None:
     evil = tmp_path / "a\x1b[2J[bold].png"
     Image.new("RGB", (8, 6), "red").save(evil)
     Image.new("RGB", (8, 6), "blue").save(tmp_path / "b.png")
-    done = runner.invoke(cli.app, ["compare", str(evil), str(tmp_path / "b.png")])
+    done = runner.invoke(app, ["compare", str(evil), str(tmp_path / "b.png")])
     assert done.exit_code == 0, done.output
     assert "\x1b" not in done.stdout
     assert "a\ufffd[2J[bold].png is better" in done.stdout
@@ -359,7 +360,7 @@ def test_file_names_that_are_no_text(tmp_path: Path, asked: list[tuple], option:
     odd = os.fsdecode(os.fsencode(str(tmp_path)) + b"/a\xff.png")
     Image.new("RGB", (8, 6), "red").save(odd)
     Image.new("RGB", (8, 6), "blue").save(tmp_path / "b.png")
-    done = runner.invoke(cli.app, ["compare", odd, str(tmp_path / "b.png"), *option])
+    done = runner.invoke(app, ["compare", odd, str(tmp_path / "b.png"), *option])
     assert done.exit_code == 0, done.output
     if option:
         assert json.loads(done.stdout)["first"]["path"] == odd
@@ -372,9 +373,9 @@ def test_demo_is_handed_its_options(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     fake = types.ModuleType("redaes.demo")
     fake.run = lambda **options: seen.append(options)  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "redaes.demo", fake)
-    done = runner.invoke(cli.app, ["demo", "--photos", str(tmp_path), "--out", str(tmp_path / "o")])
+    done = runner.invoke(app, ["demo", "--photos", str(tmp_path), "--out", str(tmp_path / "o")])
     assert done.exit_code == 0, done.output
-    assert runner.invoke(cli.app, ["demo"]).exit_code == 0
+    assert runner.invoke(app, ["demo"]).exit_code == 0
     assert seen == [
         {"photos": tmp_path, "out": tmp_path / "o"},
         {"photos": None, "out": Path("demo_out")},
@@ -383,7 +384,7 @@ def test_demo_is_handed_its_options(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 def test_version(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(metadata, "version", {"redaes": "1.2.3"}.__getitem__)
-    done = runner.invoke(cli.app, ["--version"])
+    done = runner.invoke(app, ["--version"])
     assert (done.exit_code, done.stdout) == (0, "redaes 1.2.3\n")
 
 
@@ -392,15 +393,15 @@ def test_version_of_a_bare_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
         raise metadata.PackageNotFoundError(name)
 
     monkeypatch.setattr(metadata, "version", absent)
-    done = runner.invoke(cli.app, ["--version"])
+    done = runner.invoke(app, ["--version"])
     assert (done.exit_code, done.stdout) == (0, "redaes (run from a checkout that is not installed)\n")
 
 
 def test_a_terminal_that_knows_only_ascii_gets_an_answer(pictures: tuple[str, str]) -> None:
     script = [FORWARD.replace("blurred", "blurred \u2717"), SWAPPED], [FIRST, SECOND]
     code = (
-        "from redaes import cli; from redaes.backends.scripted import ScriptedBackend\n"
-        f"cli._backend = lambda *_: ScriptedBackend(*{script!r})\n"
+        "from redaes import cli; from redaes.cli import loading; from redaes.backends.scripted import ScriptedBackend\n"
+        f"loading.load_model = lambda *_: ScriptedBackend(*{script!r})\n"
         "cli.main()"
     )
     done = subprocess.run(

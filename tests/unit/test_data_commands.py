@@ -15,7 +15,8 @@ import pytest
 from huggingface_hub.errors import OfflineModeIsEnabled
 from typer.testing import CliRunner
 
-from redaes import answers, cli, hub
+from redaes import answers, hub
+from redaes.cli.app import app
 from redaes.datagen.build_recipe import make_recipe
 from redaes.datagen.export import FORMATS, export, preference
 from redaes.datagen.inspection import funnel_svg, histogram_svg, inspect
@@ -185,12 +186,12 @@ def test_judges_are_shown_where_there_are_some(red_folder: Path, tmp_path: Path)
     agreed = Agreement(
         judges=("a@1", "b@2"), n_answers=4, n_failed=1, spread=0.5, disagreement=0.1, sign_agreement=1.0, residual=0.0
     )
-    divided = agreed.model_copy(update={"sign_agreement": 0.5, "judges": ("a@1", "c@3")}).model_dump_json()
+    divided = agreed.model_copy(update={"sign_agreement": 0.5, "judges": ("a@1", "c@3")})
     for split in SPLITS:
         for file in shards(red_folder, split):
             rows = list(stream_rows(file))
-            for row, text in zip(rows, (agreed.model_dump_json(), divided), strict=False):
-                row["agreement"] = text
+            for row, agreement in zip(rows, (agreed, divided), strict=False):
+                row |= {"label_source": "judges", "agreement": agreement.model_dump()}
             table = pa.Table.from_pylist(rows, schema=pq.read_schema(file))
             pq.write_table(table.append_column("note", pa.array(["x"] * len(rows))), folder / "data" / file.name)
     judged = statistics(folder).judged
@@ -199,7 +200,7 @@ def test_judges_are_shown_where_there_are_some(red_folder: Path, tmp_path: Path)
     page = (tmp_path / "page.html").read_text()
     assert "Agreement of the judges which side is better: a@1, b@2, c@3; median spread 0.5 points; 4 unusable" in page
     assert "red&lt;b&gt;" in page
-    rows[0]["agreement"] = "{}"
+    rows[0]["agreement"] = {}
     pq.write_table(pa.Table.from_pylist(rows, schema=pq.read_schema(file)), folder / "data" / file.name)
     with pytest.raises(RecordError, match="breaks the schema"):
         statistics(folder)
@@ -284,7 +285,7 @@ def test_names_that_are_none_are_refused(tmp_path: Path, name: str, fake_hub: ty
 
 
 def _run(*arguments: object) -> Any:
-    return runner.invoke(cli.app, ["data", *map(str, arguments)])
+    return runner.invoke(app, ["data", *map(str, arguments)])
 
 
 def test_the_commands_end_to_end(photo_folder: Path, tmp_path: Path, fake_hub: type[FakeHub]) -> None:
@@ -326,8 +327,7 @@ def test_rationales_that_the_pixels_contradict_end_with_2(red_folder: Path, tmp_
     for file in red_folder.glob("data/*.parquet"):
         rows = list(stream_rows(file))[:1]
         for name in ("rationale", "rationale_swapped"):
-            said = json.loads(rows[0][name])
-            rows[0][name] = json.dumps({**said, "text": "A is noisier: noise 99.0 against 0.1."})
+            rows[0][name]["text"] = "A is noisier: noise 99.0 against 0.1."
         pq.write_table(pa.Table.from_pylist(rows, schema=pq.read_schema(file)), tmp_path / "data" / file.name)
     done = _run("validate", tmp_path, "--claims", "--workers", "2")
     assert done.exit_code == 2

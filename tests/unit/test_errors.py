@@ -13,7 +13,8 @@ from types import SimpleNamespace
 import pytest
 
 from redaes import errors
-from redaes.errors import MIN_PYTHON, InputError, MissingDependency, importing, run_door
+from redaes.cli.running import reporting_errors
+from redaes.errors import MIN_PYTHON, InputError, MissingDependency, importing
 
 ROOT = Path(__file__).parents[2]
 
@@ -71,13 +72,19 @@ def test_a_fault_of_our_own_is_no_missing_package() -> None:
 
 
 def test_a_script_that_is_refused_ends_with_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    def main() -> None:
+    with pytest.raises(SystemExit) as left, reporting_errors():
         raise InputError("no such folder")
-
-    with pytest.raises(SystemExit) as left:
-        run_door(main)
     assert left.value.code == 2
-    assert capsys.readouterr().err == "error: no such folder\n"
+    assert capsys.readouterr().err == "redaes: no such folder\n"
+
+
+def test_an_interrupt_says_that_the_same_command_goes_on(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left, reporting_errors(resumable=True):
+        raise KeyboardInterrupt
+    assert left.value.code == 130
+    assert capsys.readouterr().err == "interrupted; the same command goes on from here\n"
+    with pytest.raises(KeyboardInterrupt), reporting_errors():
+        raise KeyboardInterrupt
 
 
 SCRIPTS = sorted(path for folder in ("stages", "data_gen", "eval") for path in (ROOT / folder).glob("*.py"))

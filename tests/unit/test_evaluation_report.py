@@ -165,4 +165,4 @@ def test_the_door(data: Path, tmp_path: Path) -> None:
     assert done.stdout.splitlines()[-1].endswith("report.html")
     done = subprocess.run([*command, str(tmp_path)], env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 2
-    assert done.stderr.startswith("error: ")
+    assert done.stderr.startswith("redaes: ")

@@ -11,8 +11,8 @@ import pytest
 from redaes import heldout
 from redaes.errors import InputError, RecordError
 from redaes.evaluation import benchmarks
-from redaes.evaluation.assessors import Answer as Given
-from redaes.evaluation.assessors import Question
+from redaes.evaluation.assessors.base import Answer as Given
+from redaes.evaluation.assessors.base import Question
 from redaes.evaluation.probes import LEVELS, PROBES, ProbeResult, build_probes, summarise_paraphrases, summarise_probes
 from redaes.evaluation.rationales import rationale_quality
 from redaes.evaluation.runner import Spec, run, run_assessor

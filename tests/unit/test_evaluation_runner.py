@@ -14,10 +14,12 @@ from PIL import Image, ImageFilter
 from scipy import stats
 from typer.testing import CliRunner
 
-from redaes import cli
+from redaes.cli.app import app
 from redaes.errors import BackendError, InputError, RecordError
-from redaes.evaluation import assessors, benchmarks, report, runner
-from redaes.evaluation.assessors import Answer, Question, make_assessor
+from redaes.evaluation import benchmarks, report, runner
+from redaes.evaluation.assessors import make_assessor
+from redaes.evaluation.assessors.base import Answer, Question, Shown
+from redaes.evaluation.assessors.baselines import BASELINES, Baseline
 from redaes.evaluation.benchmarks.base import Labels, Picture
 from redaes.evaluation.commands import parse_options, parse_shard
 from redaes.evaluation.comparison import Side
@@ -131,14 +133,14 @@ def test_a_stopped_run_goes_on_and_ends_in_the_same_bytes(tmp_path: Path) -> Non
     out = tmp_path / "stopped"
     asked: list[str] = []
 
-    class Stops(assessors.Baseline):
+    class Stops(Baseline):
         def answer(self, questions: Sequence[Question]) -> list[Answer]:
             if asked:
                 raise BackendError("the server is gone")
             asked.extend(question.id for question in questions)
             return super().answer(questions)
 
-    measure, _ = assessors.BASELINES["luma"]
+    measure, _ = BASELINES["luma"]
     loaded = benchmarks.load("scores", data)
     with pytest.raises(BackendError):
         run_assessor(loaded, Stops("luma", measure, needs_pixels=True), out, spec=luma(data))
@@ -443,14 +445,14 @@ def test_baselines_turn_round_fail_by_name_and_are_drawn_by_name() -> None:
     def shown(name: str, level: int) -> Question:
         image = Image.new("RGB", (8, 8), (level, level, level))
         ref = ImageRef(id=f"{level:064d}", path=Path(name))
-        return Question(name, (assessors.Shown(name, Path(name), LoadedImage(image, ref, ())),))
+        return Question(name, (Shown(name, Path(name), LoadedImage(image, ref, ())),))
 
     questions = [shown("a", 10), shown("b", 200)]
     larger, smaller = (make_assessor("baseline", {"measure": "luma", "better": way}) for way in ("larger", "smaller"))
     assert [answer.value for answer in larger.answer(questions)] == pytest.approx([10, 200])
     assert [answer.value for answer in smaller.answer(questions)] == pytest.approx([-10, -200])
     assert larger.identity != smaller.identity
-    flat = assessors.Baseline("flat", lambda shown: float("nan"), needs_pixels=True)
+    flat = Baseline("flat", lambda shown: float("nan"), needs_pixels=True)
     assert [answer.failure for answer in flat.answer(questions)] == ["not_finite", "not_finite"]
     drawn = make_assessor("baseline", {"measure": "random"})
     first = [answer.value for answer in drawn.answer([shown(f"{k}", 0) for k in range(200)])]
@@ -466,7 +468,7 @@ def test_brisque_has_no_answer_for_a_flat_picture() -> None:
     questions = []
     for name, one in (("blurred", image.filter(ImageFilter.GaussianBlur(3))), ("flat", Image.new("RGB", (96, 96)))):
         ref = ImageRef(id=f"{len(name):064d}", path=Path(name))
-        questions.append(Question(name, (assessors.Shown(name, Path(name), LoadedImage(one, ref, ())),)))
+        questions.append(Question(name, (Shown(name, Path(name), LoadedImage(one, ref, ())),)))
     blurred, flat = measure.answer(questions)
     assert blurred.value is not None
     assert flat.failure == "not_finite"
@@ -529,14 +531,14 @@ def test_results_of_another_version_are_refused(tmp_path: Path) -> None:
 def test_the_command(tmp_path: Path) -> None:
     data = scores_folder(tmp_path / "data", 12)
     command = ["eval", "scores", "--data", str(data), "--assessor", "baseline", "--option", "measure=luma"]
-    done = CliRunner().invoke(cli.app, [*command, "--out", str(tmp_path / "out")])
+    done = CliRunner().invoke(app, [*command, "--out", str(tmp_path / "out")])
     assert done.exit_code == 0, done.output
     assert "srcc" in done.output
     assert "12 questions, 0 without a usable answer" in done.output
-    part = CliRunner().invoke(cli.app, [*command, "--out", str(tmp_path / "part"), "--shard", "1/2"])
+    part = CliRunner().invoke(app, [*command, "--out", str(tmp_path / "part"), "--shard", "1/2"])
     assert part.exit_code == 0
     assert "waits for the others" in part.output
-    listed = CliRunner().invoke(cli.app, ["eval", "--list"])
+    listed = CliRunner().invoke(app, ["eval", "--list"])
     assert listed.exit_code == 0
     assert "phototriage" in listed.output
     for arguments, message in (
@@ -546,6 +548,6 @@ def test_the_command(tmp_path: Path) -> None:
         ([*command, "--option", "measure=beauty"], "each name once"),
         (["eval", "scores", "--data", str(data), "--assessor", "pyiqa", "--option", "metric=nima"], "pip install"),
     ):
-        failed = CliRunner().invoke(cli.app, [*arguments, "--out", str(tmp_path / "failed")])
+        failed = CliRunner().invoke(app, [*arguments, "--out", str(tmp_path / "failed")])
         assert failed.exit_code == (4 if message == "pip install" else 2)
         assert message in failed.output

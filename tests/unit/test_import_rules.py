@@ -18,7 +18,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("types", "errors"),
+    ("types", "errors", "torchvision_compat"),
     ("answers", "lenient", "thinking", "points", "ranking", "metrics", "prompts", "images", "evidence", "rewards"),
     (
         "file_hashes",
@@ -29,9 +29,9 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "backends",
         "models",
         "series_records",
-        "torchvision_compat",
         "processes",
         "option_sources",
+        "recipe_files",
     ),
     (
         "assessor",
@@ -79,7 +79,7 @@ HEAVY = frozenset(
 )
 
 LIGHT = (
-    "", "types", "errors", *LAYERS[1], "option_sources", "backends.endpoint", "backends.server", "assessor",
+    "", *LAYERS[0], *LAYERS[1], "option_sources", "recipe_files", "backends.endpoint", "backends.server", "assessor",
     "assessing", "serving", "early_checks", "cli", "__main__",
 )  # fmt: skip
 """What must not load a heavy library on import; "" is the package itself."""
@@ -170,7 +170,7 @@ def _layer_violations(module: str, item: Import) -> Iterator[str]:
     here, there = _room(module), _room(item.target)
     if here == there and here:
         return
-    if here == "":  # redaes/__init__.py: the records and errors; all else lazily
+    if here == "":  # redaes/__init__.py: the ground alone; all else lazily
         if item.on_import and there not in LAYERS[0]:
             yield f"imports {item.target} before anyone asked for it"
         return

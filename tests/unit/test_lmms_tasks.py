@@ -16,7 +16,6 @@ from redaes import answers, prompts
 from redaes.errors import InputError
 from redaes.evaluation.benchmarks import load
 from redaes.evaluation.lmms_tasks import rows_of
-from redaes.torchvision_compat import make_torchvision_importable
 
 TASKS = Path(__file__).parents[2] / "eval" / "lmms_eval"
 
@@ -128,7 +127,6 @@ def test_the_door_writes_what_the_task_reads(pictures: Path) -> None:
 
 
 def test_lmms_eval_itself_reads_and_runs_them(pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    make_torchvision_importable()
     pytest.importorskip("lmms_eval")
     from lmms_eval.api.task import ConfigurableTask
     from lmms_eval.utils import load_yaml_config

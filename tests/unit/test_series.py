@@ -20,15 +20,16 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageChops, ImageEnhance
 from typer.testing import CliRunner
 
-from redaes import cli
 from redaes.assessing.measured import table
 from redaes.assessor import Assessor
 from redaes.backends.base import BatchBackend, Request
 from redaes.backends.scripted import ScriptedBackend
+from redaes.cli import loading
+from redaes.cli.app import app
 from redaes.culling import sheet
 from redaes.culling.folder import rank_folder
 from redaes.culling.grouping import group, likeness, scan
-from redaes.culling.rankers import Comparing
+from redaes.culling.rankers import AssessorRanker
 from redaes.errors import BackendError, ImageError, InputError, RecordError
 from redaes.evidence.claims import CheckedClaim, Claim, Claims
 from redaes.evidence.records import Measurements, PairEvidence
@@ -212,7 +213,7 @@ def test_damaged_exif_is_no_time() -> None:
 
 def test_each_series_is_ranked_explained_and_written(folder: Path, tmp_path: Path) -> None:
     before = {path: path.read_bytes() for path in folder.iterdir()}
-    summary = rank_folder(folder, tmp_path / "out", Comparing(_fast()))
+    summary = rank_folder(folder, tmp_path / "out", AssessorRanker(_fast()))
     lines = _lines(tmp_path / "out")
     assert [_names(line) for line in lines[:3]] == [
         ["s1_1.jpg", "s1_2.jpg", "s1_0.jpg"], ["s2_1.jpg", "s2_0.jpg"], ["s3_0.jpg"],
@@ -235,7 +236,7 @@ def test_each_series_is_ranked_explained_and_written(folder: Path, tmp_path: Pat
 def test_folders_in_the_folder_are_searched_and_a_burst_may_lie_in_two(folder: Path, tmp_path: Path) -> None:
     (folder / "card 2").mkdir()
     (folder / "s1_1.jpg").rename(folder / "card 2" / "s1_0.jpg")  # a name that is there already
-    summary = rank_folder(folder, tmp_path / "out", Comparing(_fast()))
+    summary = rank_folder(folder, tmp_path / "out", AssessorRanker(_fast()))
     assert (summary.n_pictures, summary.n_series) == (6, 3)
     page = (tmp_path / "out" / "contact_sheet.html").read_text()
     assert "</b> card 2/s1_0.jpg" in page
@@ -244,7 +245,7 @@ def test_folders_in_the_folder_are_searched_and_a_burst_may_lie_in_two(folder: P
 
 def test_the_contact_sheet_is_one_safe_page(folder: Path, tmp_path: Path) -> None:
     (folder / "s3_0.jpg").rename(folder / "s3<script>&.jpg")
-    rank_folder(folder, tmp_path / "out", Comparing(_fast()))
+    rank_folder(folder, tmp_path / "out", AssessorRanker(_fast()))
     page = (tmp_path / "out" / "contact_sheet.html").read_text()
     assert page.count("<figure") == page.count("data:image/jpeg;base64,") == 6
     assert "<script" not in page
@@ -295,9 +296,9 @@ def test_the_contact_sheet_says_what_is_undecided_and_what_is_false(tmp_path: Pa
 
 
 def test_a_finished_run_asks_nothing_again(folder: Path, tmp_path: Path) -> None:
-    rank_folder(folder, tmp_path / "out", Comparing(_fast()))
+    rank_folder(folder, tmp_path / "out", AssessorRanker(_fast()))
     first = (tmp_path / "out" / "ranking.jsonl").read_bytes()
-    rank_folder(folder, tmp_path / "out", Comparing(_fast(ScriptedNamed())))
+    rank_folder(folder, tmp_path / "out", AssessorRanker(_fast(ScriptedNamed())))
     assert (tmp_path / "out" / "ranking.jsonl").read_bytes() == first
 
 
@@ -331,7 +332,7 @@ def _before_the_model_was_calibrated_anew(explanation: dict[str, Any]) -> None:
 def test_an_explanation_that_would_be_another_today_is_asked_for_anew(
     change: Callable[[dict[str, Any]], None], folder: Path, tmp_path: Path
 ) -> None:
-    rank_folder(folder, tmp_path / "out", Comparing(_fast()))
+    rank_folder(folder, tmp_path / "out", AssessorRanker(_fast()))
     first = (tmp_path / "out" / "ranking.jsonl").read_bytes()
     for file in (tmp_path / "out" / "answers").iterdir():
         kept = json.loads(file.read_text())
@@ -339,16 +340,16 @@ def test_an_explanation_that_would_be_another_today_is_asked_for_anew(
             change(kept["explanation"])
         file.write_text(json.dumps(kept))
     judge = Brighter()
-    rank_folder(folder, tmp_path / "out", Comparing(_fast(judge)))
+    rank_folder(folder, tmp_path / "out", AssessorRanker(_fast(judge)))
     assert (tmp_path / "out" / "ranking.jsonl").read_bytes() == first
     assert (judge.n_written, judge.n_read) == (4, 4)  # two series, in both orders; the comparisons are kept
 
 
 def test_another_question_is_asked_anew_and_named(folder: Path, tmp_path: Path) -> None:
-    rank_folder(folder, tmp_path / "out", Comparing(_fast()))
+    rank_folder(folder, tmp_path / "out", AssessorRanker(_fast()))
     other = Brighter()
     assessor = Assessor(other, mode="fast", prompt="compare_fast_paraphrase/v1")
-    rank_folder(folder, tmp_path / "out", Comparing(assessor))
+    rank_folder(folder, tmp_path / "out", AssessorRanker(assessor))
     assert other.n_read > 4
     assert {line["prompt_id"] for line in _lines(tmp_path / "out") if "series" in line} == {assessor.prompt_id}
 
@@ -363,21 +364,21 @@ class ScriptedNamed(ScriptedBackend):
 
 def test_a_run_whose_judge_dies_goes_on_where_it_stopped(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(BackendError, match="gone"):
-        rank_folder(folder, tmp_path / "out", Comparing(_fast(Brighter(limit=9))))
+        rank_folder(folder, tmp_path / "out", AssessorRanker(_fast(Brighter(limit=9))))
     assert not (tmp_path / "out" / "ranking.jsonl").exists()
     again, whole = Brighter(), Brighter()
-    rank_folder(folder, tmp_path / "out", Comparing(_fast(again)))
-    rank_folder(folder, tmp_path / "other", Comparing(_fast(whole)))
+    rank_folder(folder, tmp_path / "out", AssessorRanker(_fast(again)))
+    rank_folder(folder, tmp_path / "other", AssessorRanker(_fast(whole)))
     assert again.n_read < whole.n_read
     assert _lines(tmp_path / "out") == _lines(tmp_path / "other")
     assert [path.name for path in (tmp_path / "out").glob(".*")] == []
 
 
 def test_another_judge_is_asked_anew(folder: Path, tmp_path: Path) -> None:
-    rank_folder(folder, tmp_path / "out", Comparing(_fast()))
+    rank_folder(folder, tmp_path / "out", AssessorRanker(_fast()))
     other = Brighter()
     other.revision = "2"  # type: ignore[misc]
-    rank_folder(folder, tmp_path / "out", Comparing(_fast(other)))
+    rank_folder(folder, tmp_path / "out", AssessorRanker(_fast(other)))
     assert other.n_read > 0
 
 
@@ -385,7 +386,7 @@ def test_without_a_visible_lead_nobody_wins(tmp_path: Path) -> None:
     _save(_photograph(1), tmp_path / "a.png")
     _save(ImageEnhance.Brightness(_photograph(1)).enhance(1.005), tmp_path / "b.png")
     _save(ImageEnhance.Brightness(_photograph(1)).enhance(0.2), tmp_path / "c.png")
-    rank_folder(tmp_path, tmp_path / "out", Comparing(_fast()), write_xmp=True)
+    rank_folder(tmp_path, tmp_path / "out", AssessorRanker(_fast()), write_xmp=True)
     labels = [re.findall(r'Label="(\w+)"', (tmp_path / f"{name}.png.xmp").read_text())[0] for name in "abc"]
     assert labels[:2] == ["Yellow", "Yellow"]
     with (tmp_path / "out" / "ranking.csv").open(newline="") as file:
@@ -396,7 +397,7 @@ def test_copies_share_a_place(tmp_path: Path) -> None:
     _save(_photograph(1), tmp_path / "a.png")
     _save(ImageEnhance.Brightness(_photograph(1)).enhance(0.8), tmp_path / "b.png")
     (tmp_path / "c.png").write_bytes((tmp_path / "a.png").read_bytes())
-    rank_folder(tmp_path, tmp_path / "out", Comparing(_fast()))
+    rank_folder(tmp_path, tmp_path / "out", AssessorRanker(_fast()))
     (line,) = _lines(tmp_path / "out")
     assert [(Path(one["path"]).name, one["place"]) for one in line["pictures"]] == [
         ("a.png", 1), ("c.png", 1), ("b.png", 2),
@@ -404,7 +405,7 @@ def test_copies_share_a_place(tmp_path: Path) -> None:
 
 
 def test_a_judge_without_usable_answers_fails_the_series_by_name(folder: Path, tmp_path: Path) -> None:
-    summary = rank_folder(folder, tmp_path / "out", Comparing(Assessor(Brighter(mute=True), mode="reasoned")))
+    summary = rank_folder(folder, tmp_path / "out", AssessorRanker(Assessor(Brighter(mute=True), mode="reasoned")))
     assert len(summary.failed) == 2
     assert "series 0001" in summary.failed[0]
     assert "3 of 3 comparisons failed" in summary.failed[0]
@@ -416,7 +417,7 @@ def test_a_judge_without_usable_answers_fails_the_series_by_name(folder: Path, t
 
 
 def test_a_mute_explanation_leaves_the_ranking(folder: Path, tmp_path: Path) -> None:
-    summary = rank_folder(folder, tmp_path / "out", Comparing(_fast(Brighter(mute=True))))
+    summary = rank_folder(folder, tmp_path / "out", AssessorRanker(_fast(Brighter(mute=True))))
     assert summary.failed == ()
     line = _lines(tmp_path / "out")[0]
     assert (line["failure"], line["explanation"]["winner"]) == (None, None)
@@ -424,11 +425,11 @@ def test_a_mute_explanation_leaves_the_ranking(folder: Path, tmp_path: Path) -> 
 
 
 def test_damaged_answers_are_named(folder: Path, tmp_path: Path) -> None:
-    rank_folder(folder, tmp_path / "out", Comparing(_fast()))
+    rank_folder(folder, tmp_path / "out", AssessorRanker(_fast()))
     for file in (tmp_path / "out" / "answers").iterdir():
         file.write_text('{"answers": [{"first": 1}]}')
     with pytest.raises(RecordError, match="delete it"):
-        rank_folder(folder, tmp_path / "out", Comparing(_fast()))
+        rank_folder(folder, tmp_path / "out", AssessorRanker(_fast()))
 
 
 # --- ranking and scoring by the assessor ------------------------------------------------------------------------
@@ -504,12 +505,12 @@ def test_a_file_that_is_no_reference_set(tmp_path: Path) -> None:
 @pytest.fixture
 def judge(monkeypatch: pytest.MonkeyPatch) -> Brighter:
     found = Brighter()
-    monkeypatch.setattr(cli, "_backend", lambda *_: found)
+    monkeypatch.setattr(loading, "load_model", lambda *_: found)
     return found
 
 
 def test_rank_reports_what_could_not_be_used_and_ends_with_5(folder: Path, tmp_path: Path, judge: Brighter) -> None:
-    done = runner.invoke(cli.app, ["rank", str(folder), "--out", str(tmp_path / "out")])
+    done = runner.invoke(app, ["rank", str(folder), "--out", str(tmp_path / "out")])
     assert done.exit_code == 5, done.output
     assert "6 pictures in 3 series, 1 of them alone" in done.stdout
     assert "sidecars to write with --write-xmp: 5" in done.stdout
@@ -519,7 +520,7 @@ def test_rank_reports_what_could_not_be_used_and_ends_with_5(folder: Path, tmp_p
 
 
 def test_rank_as_json_lines(folder: Path, tmp_path: Path, judge: Brighter) -> None:
-    done = runner.invoke(cli.app, ["rank", str(folder), "--out", str(tmp_path / "out"), "--json"])
+    done = runner.invoke(app, ["rank", str(folder), "--out", str(tmp_path / "out"), "--json"])
     assert done.exit_code == 5, done.output
     assert [json.loads(line) for line in done.stdout.splitlines()] == _lines(tmp_path / "out")
     assert done.stderr == ""
@@ -530,13 +531,13 @@ def test_rank_writes_sidecars_when_asked(folder: Path, tmp_path: Path, judge: Br
         (folder / name).unlink()
     (folder / "s1_0.jpg.xmp").write_text("<html/>")
     options = ["rank", str(folder), "--out", str(tmp_path / "out"), "--write-xmp"]
-    done = runner.invoke(cli.app, options)
+    done = runner.invoke(app, options)
     assert done.exit_code == 5, done.output
     assert "s1_0.jpg.xmp: is XML but not XMP" in done.stderr
     assert (folder / "s1_0.jpg.xmp").read_text() == "<html/>"
     assert "sidecars written: 4, of which 0 merged" in done.stdout
     (folder / "s1_0.jpg.xmp").unlink()
-    again = runner.invoke(cli.app, options)
+    again = runner.invoke(app, options)
     assert again.exit_code == 0, again.output
     assert "sidecars written: 1" in again.stdout
 
@@ -548,9 +549,9 @@ def test_rank_refuses_wrong_input_before_a_model_is_loaded(
     def fail(*_: object) -> object:
         raise AssertionError
 
-    monkeypatch.setattr(cli, "_backend", fail)
+    monkeypatch.setattr(loading, "load_model", fail)
     monkeypatch.chdir(tmp_path)
-    assert runner.invoke(cli.app, arguments).exit_code == 2
+    assert runner.invoke(app, arguments).exit_code == 2
 
 
 def test_score_goes_on_past_an_unusable_picture(tmp_path: Path, judge: Brighter) -> None:
@@ -559,14 +560,14 @@ def test_score_goes_on_past_an_unusable_picture(tmp_path: Path, judge: Brighter)
     _refs(place, 4)
     arguments = ["score", str(place / "00.png"), str(tmp_path / "no.jpg"), str(place / "03.png")]
     options = ["--references", str(place), "--save", str(tmp_path / "set.json"), "--json"]
-    done = runner.invoke(cli.app, arguments + options)
+    done = runner.invoke(app, arguments + options)
     assert done.exit_code == 5, done.output
     dark, absent, bright = (json.loads(line) for line in done.stdout.splitlines())
     assert dark["score"] < bright["score"]
     assert dark["references"].startswith("set@")
     assert "no such file" in absent["error"]
     read = judge.n_read
-    done = runner.invoke(cli.app, ["score", str(place / "03.png"), "--references", str(tmp_path / "set.json")])
+    done = runner.invoke(app, ["score", str(place / "03.png"), "--references", str(tmp_path / "set.json")])
     assert done.exit_code == 0, done.output
     assert re.search(r"\d\.\d ± \d\.\d  .*03\.png  \(better than \d of 4 of set@", done.stdout)
     assert judge.n_read == read + 6  # the set itself was not ranked again; the picture is one of it
@@ -581,19 +582,19 @@ def test_doctor_names_what_is_missing_and_the_line_that_mends_it(monkeypatch: py
               "other ; python_version < '3' and extra == 'edit'", "redaes[edit] ; extra == 'all'"]  # fmt: skip
     monkeypatch.setattr(metadata, "requires", lambda _: wanted)
     monkeypatch.setattr(doctor, "_device", lambda: "cpu")
-    done = runner.invoke(cli.app, ["doctor"])
+    done = runner.invoke(app, ["doctor"])
     assert done.exit_code == 0, done.output
     assert "core       complete" in done.stdout
     assert "nowhere-to-be-found absent (wanted >=1)" in done.stdout
     assert "mend it: pip install 'redaes[demo]'" in done.stdout
     assert re.search(r"edit +pillow \S+ \(wanted >=900\)\n +mend it: pip install 'redaes\[edit\]'", done.stdout)
-    report = json.loads(runner.invoke(cli.app, ["doctor", "--json"]).stdout)
+    report = json.loads(runner.invoke(app, ["doctor", "--json"]).stdout)
     assert report["healthy"] is True
     assert {part["name"]: part["remedy"] for part in report["parts"]} == {
         "": None, "demo": "pip install 'redaes[demo]'", "edit": "pip install 'redaes[edit]'",
     }  # fmt: skip
     wanted[0] = "numpy>=900"
-    broken = runner.invoke(cli.app, ["doctor"])
+    broken = runner.invoke(app, ["doctor"])
     assert broken.exit_code == 4
     assert "mend it: pip install --upgrade redaes" in broken.stdout
 

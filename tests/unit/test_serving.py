@@ -10,11 +10,11 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from redaes import cli
 from redaes.answers import REASONED_PATTERN, parse, render_verdict
+from redaes.cli.app import app
 from redaes.errors import InputError, ParseError
-from redaes.serving.limits import Limits
-from redaes.serving.run import Address, read_api_keys
+from redaes.serving.limits import ServiceLimits
+from redaes.serving.run import ServiceAddress, read_api_keys
 from redaes.types import Rationale, Verdict
 
 KEYS = ("a-key-of-the-tests-0123",)
@@ -22,7 +22,7 @@ KEYS = ("a-key-of-the-tests-0123",)
 
 def test_loopback_needs_nothing() -> None:
     for host in ("127.0.0.1", "::1", "localhost", "127.0.0.2"):
-        assert Address(host).api_keys == ()
+        assert ServiceAddress(host).api_keys == ()
 
 
 @pytest.mark.parametrize(
@@ -37,8 +37,8 @@ def test_loopback_needs_nothing() -> None:
 )
 def test_other_machines_come_in_on_purpose_only(settings: dict[str, object], words: str) -> None:
     with pytest.raises(InputError, match=words):
-        Address(**settings)  # type: ignore[arg-type]
-    assert Address("0.0.0.0", api_keys=KEYS, allowed_hosts=("photos.example",)).port == 8080
+        ServiceAddress(**settings)  # type: ignore[arg-type]
+    assert ServiceAddress("0.0.0.0", api_keys=KEYS, allowed_hosts=("photos.example",)).port == 8080
 
 
 def test_keys_of_a_file(tmp_path: Path) -> None:
@@ -62,7 +62,7 @@ def test_keys_that_protect_nothing(tmp_path: Path, text: str) -> None:
 )
 def test_limits_that_make_no_sense(settings: dict[str, float]) -> None:
     with pytest.raises(InputError, match=next(iter(settings))):
-        Limits(**settings)  # type: ignore[arg-type]
+        ServiceLimits(**settings)  # type: ignore[arg-type]
 
 
 @given(st.from_regex(REASONED_PATTERN, fullmatch=True))
@@ -98,6 +98,6 @@ def test_ordinary_answers_follow_the_pattern(winner: str, size: float, body: str
     ],
 )
 def test_what_cannot_work_is_said_before_a_model_is_loaded(options: list[str], words: str) -> None:
-    done = CliRunner().invoke(cli.app, ["serve", *options])
+    done = CliRunner().invoke(app, ["serve", *options])
     assert done.exit_code == 2, done.output
     assert words in done.stderr

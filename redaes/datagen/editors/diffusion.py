@@ -27,7 +27,6 @@ from PIL import Image
 from redaes.backends.loading import first_line
 from redaes.datagen.editors.base import EditJob, EditOutcome, Failure, check_source
 from redaes.errors import BackendError, InputError, MissingDependency
-from redaes.torchvision_compat import make_torchvision_importable
 
 DEFAULT_MODEL = "black-forest-labs/FLUX.2-klein-4B"
 """Apache-2.0, four steps, 13 GB."""
@@ -318,7 +317,6 @@ class DiffusionEditor:
             BackendError: the model or LoRA cannot be had, is incomplete, or does not fit the device.
             MissingDependency: diffusers, or what a setting needs, is not installed.
         """
-        make_torchvision_importable()
         try:
             from diffusers import DiffusionPipeline
         except ImportError as error:

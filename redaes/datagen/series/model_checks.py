@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 from PIL import Image
 from pydantic import ValidationError
+from transformers import CLIPImageProcessor, CLIPModel
 
 from redaes import prompts
 from redaes.backends.chat_replies import Reply
@@ -25,12 +26,7 @@ from redaes.backends.pictures import EncodedPicture
 from redaes.errors import BackendError, InputError, ParseError
 from redaes.models.fgaesq.network import revision
 from redaes.models.fgaesq.texts import text_embeddings
-from redaes.torchvision_compat import make_torchvision_importable
 from redaes.types import Record, Sampling
-
-make_torchvision_importable()
-
-from transformers import CLIPImageProcessor, CLIPModel  # noqa: E402
 
 PLAUSIBILITY = "picture_check/v1"
 

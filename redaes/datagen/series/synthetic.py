@@ -18,10 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from redaes.datagen.editors.embedded import OPERATIONS, apply_edit
+from redaes.datagen.editors.parametric import OPERATIONS, apply_edit
 from redaes.images import load_image
 from redaes.models.fgaesq.texts import comparative_text
-from redaes.samples import sample_photographs
 from redaes.series_records import CATEGORIES, Histogram, Series, ordered_series, write_records
 from redaes.types import Factor
 
@@ -197,28 +196,3 @@ def _write_jpeg(path: Path, pixels: NDArray[np.uint8]) -> None:
     Image.fromarray(pixels).save(buffer, "JPEG", quality=_QUALITY)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(buffer.getvalue())  # the lists are written last, so half a picture is in none of them
-
-
-def ensure_sample_series(folder: Path) -> tuple[Path, Path]:
-    """Small lists of series and coarse pictures of the sample photographs, made unless they are there already.
-
-    The last photograph is held out. For one process at a time.
-
-    Raises:
-        MissingDependency: a package that ships photographs is absent.
-        RecordError: the folder cannot be written to.
-    """
-    lists = folder / "series.jsonl", folder / "coarse.jsonl"
-    if all(path.is_file() for path in lists):
-        return lists
-    samples = sample_photographs()
-    return write_series(
-        {sample.name: sample.path for sample in samples},
-        folder,
-        per_category=2,
-        lengths=(3, 4),
-        n_coarse=8,
-        side=128,
-        split_of={sample.name: "test" if sample is samples[-1] else "train" for sample in samples},
-        seed=0,
-    )

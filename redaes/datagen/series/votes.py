@@ -7,7 +7,6 @@ with votes from which no order follows: the series is refused by name, never gue
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ import numpy as np
 
 from redaes.errors import InputError, RecordError
 from redaes.ranking import Edge, bradley_terry, components, unconnected
+from redaes.series_records import read_csv
 
 MARGIN = 0.05
 """Pairs whose probability is closer to 0.5 than this are dropped."""
@@ -173,27 +173,3 @@ def read_votes(path: Path) -> list[Votes]:
         except (ValueError, InputError) as error:
             raise RecordError(f"{path}, line {number}: {error}") from error
     return votes
-
-
-def read_csv(path: Path, columns: Sequence[str]) -> list[tuple[int, dict[str, str]]]:
-    """Rows of a CSV file with a header line, with their line numbers.
-
-    Raises:
-        RecordError: it cannot be read, lacks a column, or a line is incomplete.
-    """
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file, strict=True)
-            missing = [column for column in columns if column not in (reader.fieldnames or ())]
-            if missing:
-                raise RecordError(f"{path} lacks the columns {', '.join(missing)}; its first line must name them")
-            rows = []
-            for row in reader:
-                if any(not row[column] for column in columns):
-                    raise RecordError(f"{path}, line {reader.line_num}: a value of {', '.join(columns)} is missing")
-                rows.append((reader.line_num, {column: row[column] for column in columns}))
-            return rows
-    except OSError as error:
-        raise RecordError(f"{path} cannot be read: {error.strerror}; check the path") from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise RecordError(f"{path} is not CSV in UTF-8: {error}") from error

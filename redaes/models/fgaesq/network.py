@@ -14,16 +14,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional
+from transformers import CLIPConfig, CLIPVisionConfig, CLIPVisionModelWithProjection
 
 from redaes.errors import BackendError, InputError
 from redaes.models.fgaesq.difftoken import PATCH, Grid, TokenBatch, TokenSettings
 from redaes.models.fgaesq.losses import N_SCORES
 from redaes.records import read_json, write_json, writing
-from redaes.torchvision_compat import make_torchvision_importable
-
-make_torchvision_importable()
-
-from transformers import CLIPConfig, CLIPVisionConfig, CLIPVisionModelWithProjection  # noqa: E402
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"

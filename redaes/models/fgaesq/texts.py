@@ -8,14 +8,10 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
+from transformers import AutoTokenizer, CLIPModel
 
 from redaes.errors import BackendError
-from redaes.torchvision_compat import make_torchvision_importable
 from redaes.types import Factor, Rationale
-
-make_torchvision_importable()
-
-from transformers import AutoTokenizer, CLIPModel  # noqa: E402
 
 _QUALITY: dict[Factor, str] = {
     "light": "light",

@@ -11,16 +11,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import torch
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
+from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
 
-from redaes.torchvision_compat import make_torchvision_importable
-
-make_torchvision_importable()
-
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers  # noqa: E402
-from transformers import CLIPConfig, CLIPModel, CLIPTokenizer  # noqa: E402
-
-from redaes.models.fgaesq.difftoken import PATCH, TokenSettings  # noqa: E402
-from redaes.models.nano.builder import frequency_filters  # noqa: E402
+from redaes.models.fgaesq.difftoken import PATCH, TokenSettings
+from redaes.models.nano.builder import frequency_filters
 
 TINY_TOKENS = TokenSettings(budget=80, fine_blocks=5, candidates=0.5, min_side=0)
 """DiffToken for pictures of about 160 pixels: some 24 blocks for a pair, 5 of them fine."""

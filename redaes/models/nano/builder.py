@@ -13,13 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-
-from redaes.torchvision_compat import make_torchvision_importable
-
-make_torchvision_importable()
-
-from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers  # noqa: E402
-from transformers import (  # noqa: E402
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import (
     Qwen2Tokenizer,
     Qwen2VLImageProcessor,
     Qwen3VLConfig,

@@ -1,0 +1,79 @@
+"""``redaes compare``: which of two pictures is better."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from redaes.assessing.words import printable
+from redaes.cli import loading
+from redaes.cli.options import Adapter, Device, Model
+from redaes.cli.running import EXIT_NO_ANSWER, quiet, reporting_errors
+from redaes.errors import InputError
+from redaes.models import nano
+
+if TYPE_CHECKING:
+    from redaes.assessor import Result
+
+
+def compare(
+    first: Annotated[str, typer.Argument(metavar="A", help="A picture file.")],
+    second: Annotated[str, typer.Argument(metavar="B", help="Another picture file.")],
+    model: Model = nano.NAME,
+    adapter: Adapter = None,
+    mode: Annotated[
+        str, typer.Option(help="reasoned: difference and reasons; fast: probability only, much quicker.")
+    ] = "reasoned",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the whole result as one JSON object.")] = False,
+    device: Device = None,
+    reader: Annotated[
+        str, typer.Option(help="strict; lenient: also unambiguous variants of the form, for models not trained on it.")
+    ] = "strict",
+    samples: Annotated[
+        int,
+        typer.Option(
+            metavar="N",
+            help="Draw N further reasonings, and show the one that the pictures support best. The verdict stays.",
+        ),
+    ] = 0,
+    check: Annotated[
+        bool, typer.Option("--check/--no-check", help="Measure the pictures, and hold the reasoning against that.")
+    ] = True,
+    measured: Annotated[
+        bool, typer.Option("--measured", help="Tell the model what is measured in both pictures, in figures.")
+    ] = False,
+) -> None:
+    """Say which of two pictures looks better, by how much, and why."""
+    with reporting_errors(as_json):
+        from redaes import prompts
+        from redaes.assessor import Assessor, check_samples, known_mode
+        from redaes.images import load_image
+        from redaes.lenient import known_reader
+
+        # What costs little is checked before a model is loaded.
+        way, read_by = known_mode(mode), known_reader(reader)
+        check_samples(samples, way)
+        if samples and not check:
+            raise InputError("--samples chooses by what is measured; leave --no-check out")
+        pair = load_image(first), load_image(second)
+        with quiet():
+            prompt = prompts.MEASURED[way] if measured else None
+            assessor = Assessor(loading.load_model(model, adapter, device), mode=way, prompt=prompt, reader=read_by)
+            (result,) = assessor.compare_many([pair], check=check, samples=samples)
+    if as_json:
+        typer.echo(json.dumps(result.as_json()))
+    if result.failure is not None:
+        _say_no_answer(result)
+        raise typer.Exit(EXIT_NO_ANSWER)
+    if not as_json:
+        from redaes.assessing.terminal import show
+
+        show(result, nano.limits(result.model, result.revision))
+
+
+def _say_no_answer(result: Result) -> None:
+    typer.echo(f"redaes: {result.model} gave no usable answer ({result.failure}). It wrote:", err=True)
+    for comparison in result.comparisons:
+        typer.echo(f"--- {comparison.order}\n{printable(comparison.raw)}", err=True)

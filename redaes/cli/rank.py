@@ -1,0 +1,167 @@
+"""``redaes rank``: a folder grouped into series, and each series ranked."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from redaes.assessing.words import printable
+from redaes.cli import loading
+from redaes.cli.options import Adapter, Device, OneOrder
+from redaes.cli.running import EXIT_PARTIAL, quiet, reporting_errors, say_unusable
+from redaes.errors import InputError
+from redaes.models import nano
+
+if TYPE_CHECKING:
+    from redaes.culling.folder import Summary
+    from redaes.culling.rankers import Ranker
+
+FGAESQ = "fgaesq"
+"""As --model of ``redaes rank``: the series ranker in place of a language model."""
+
+
+def rank(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder of pictures; its folders are searched.")],
+    out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("ranking_out"),
+    write_xmp: Annotated[
+        bool,
+        typer.Option("--write-xmp", help="Write sidecars (rating, label, pick). Without it they are only counted."),
+    ] = False,
+    mode: Annotated[str, typer.Option(help="How the comparisons are made: fast, or reasoned (much slower).")] = "fast",
+    model: Annotated[
+        str, typer.Option(help=f"{nano.NAME}, a folder, a hub name; or {FGAESQ}, the series ranker, with --weights.")
+    ] = nano.NAME,
+    adapter: Adapter = None,
+    weights: Annotated[
+        Path | None, typer.Option(help=f"With --model {FGAESQ}: its folder, as stages/fgaesq.py leaves it in final/.")
+    ] = None,
+    judge: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODEL",
+            help=f"With --model {FGAESQ}: a language model, such as {nano.NAME}, asked about first places in doubt.",
+        ),
+    ] = None,
+    share: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="With --judge: most pairs it compares, as a share of all pairs.")
+    ] = 0.3,
+    one_order: OneOrder = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON Lines: one object per series.")] = False,
+    device: Device = None,
+) -> None:
+    """Group a folder's pictures into series and rank each. Run it again to go on where it was stopped."""
+    with reporting_errors(as_json):
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        from redaes.culling.folder import rank_folder
+        from redaes.images import list_images
+
+        _check_ranker(model, mode=mode, adapter=adapter, weights=weights, judge=judge, one_order=one_order)
+        list_images(folder, recursive=True)  # what costs little is checked before a model is loaded
+        # To a file or a pipe, standard error gets no bars.
+        columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+        console = Console(stderr=True)
+        with quiet(), Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+            ranker = _ranker(model, adapter, weights, judge, share, mode=mode, one_order=one_order, device=device)
+            looking = progress.add_task("looking", total=None)
+            works = () if judge is None else ("scoring", "comparing")
+            before = {work: progress.add_task(work, total=None) for work in works}
+            ranking = progress.add_task("series", total=None)
+
+            def show(done: int, total: int, line: dict[str, object]) -> None:
+                progress.update(ranking, completed=done, total=total)
+                if as_json:
+                    typer.echo(json.dumps(line))
+
+            summary = rank_folder(
+                folder,
+                out,
+                ranker,
+                write_xmp=write_xmp,
+                on_scanned=lambda done, total: progress.update(looking, completed=done, total=total),
+                on_prepared=lambda work, done, total: progress.update(before[work], completed=done, total=total),
+                on_series=show,
+            )
+    for one in summary.unreadable:
+        say_unusable(str(one.path), one.reason, as_json)
+    for reason in summary.failed:
+        typer.echo(f"redaes: {printable(reason)}", err=True)
+    if not as_json:
+        _show_summary(summary, out, write_xmp)
+        limits = nano.limits(str(ranker.provenance["model"]), str(ranker.provenance["revision"]))
+        if limits is not None:
+            typer.echo(limits, err=True)
+    if summary.unreadable or summary.failed:
+        raise typer.Exit(EXIT_PARTIAL)
+
+
+def _check_ranker(
+    model: str, *, mode: str, adapter: Path | None, weights: Path | None, judge: str | None, one_order: bool
+) -> None:
+    """Refuse options of ``redaes rank`` that do not go together, before anything is loaded."""
+    from redaes.assessor import known_mode
+
+    if model != FGAESQ and weights is not None:
+        raise InputError(f"--weights goes with --model {FGAESQ}; a language model's folder is given as --model")
+    if model != FGAESQ and judge is not None:
+        raise InputError(f"--judge goes with --model {FGAESQ}; without it, --model is the judge")
+    if model == FGAESQ and weights is None:
+        raise InputError(
+            f"{FGAESQ} comes without weights: give --weights FOLDER, as stages/fgaesq.py leaves it in final/"
+        )
+    if known_mode(mode) == "reasoned" and weights is not None and judge is None:
+        raise InputError(f"{FGAESQ} gives scores and no reasons; leave --mode out, or give it a --judge")
+    if weights is not None and judge is None and (adapter is not None or one_order):
+        raise InputError(
+            f"--adapter and --one-order are for language models; leave them out with --model {FGAESQ}, "
+            "or give it a --judge"
+        )
+
+
+def _ranker(
+    model: str,
+    adapter: Path | None,
+    weights: Path | None,
+    judge: str | None,
+    share: float,
+    *,
+    mode: str,
+    one_order: bool,
+    device: str | None,
+) -> Ranker:
+    """What the checked options of ``redaes rank`` ask for."""
+    from redaes.assessor import Assessor, Orders, known_mode
+    from redaes.culling.rankers import AssessorRanker, CascadeRanker, FGAesQRanker
+
+    orders: Orders = "random" if one_order else "both"
+    scorer = None
+    if weights is not None:
+        from redaes.models.fgaesq.scorer import FGAesQScorer
+
+        scorer = FGAesQScorer.load(weights, device)
+        if judge is None:
+            return FGAesQRanker(scorer)
+    assessor = Assessor(loading.load_model(judge or model, adapter, device), mode=known_mode(mode))
+    return (
+        AssessorRanker(assessor, orders)
+        if scorer is None
+        else CascadeRanker(scorer, assessor, share=share, orders=orders)
+    )
+
+
+def _show_summary(summary: Summary, out: Path, write_xmp: bool) -> None:
+    typer.echo(
+        f"{summary.n_pictures} pictures in {summary.n_series} series, {summary.n_singles} of them alone; "
+        f"{summary.n_calls} questions asked in all"
+    )
+    written = "written" if write_xmp else "to write with --write-xmp"
+    typer.echo(
+        f"sidecars {written}: {summary.n_sidecars}, of which {summary.n_merged} merged into existing ones; "
+        f"{summary.n_kept} ratings, labels and picks of others kept"
+    )
+    for name in ("contact_sheet.html", "ranking.csv", "ranking.jsonl"):
+        typer.echo(str(out / name))

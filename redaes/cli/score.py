@@ -1,0 +1,65 @@
+"""``redaes score``: where single pictures stand among others."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from redaes.assessing.words import printable
+from redaes.cli import loading
+from redaes.cli.options import Adapter, Device, Model, OneOrder
+from redaes.cli.running import EXIT_PARTIAL, quiet, reporting_errors, say_unusable
+from redaes.errors import ImageError, ParseError
+from redaes.models import nano
+
+
+def score(
+    pictures: Annotated[list[str], typer.Argument(metavar="PICTURE...", help="Picture files.")],
+    references: Annotated[
+        Path | None,
+        typer.Option(help="Folder of pictures to compare with, or a file that --save wrote; default: six public ones."),
+    ] = None,
+    save: Annotated[Path | None, typer.Option(help="Keep the ranked references in this file for other times.")] = None,
+    model: Model = nano.NAME,
+    adapter: Adapter = None,
+    one_order: OneOrder = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON Lines: one object per picture.")] = False,
+    device: Device = None,
+) -> None:
+    """Say where single pictures stand among a fixed set of others, in points of 0 to 9."""
+    n_unusable = 0
+    limits = None
+    with reporting_errors(as_json):
+        from redaes.assessor import Assessor
+        from redaes.images import load_image
+        from redaes.references import references_of, write_reference_set
+
+        with quiet():
+            # What costs little is checked before a model is loaded.
+            ranked = references_of(references)
+            assessor = Assessor(loading.load_model(model, adapter, device), mode="fast")
+            found = ranked(assessor)
+            if save is not None:
+                write_reference_set(save, found)
+            for picture in pictures:
+                try:
+                    given = assessor.score(load_image(picture), found, orders="random" if one_order else "both")
+                except (ImageError, ParseError) as error:
+                    n_unusable += 1
+                    say_unusable(picture, error, as_json)
+                    continue
+                if as_json:
+                    typer.echo(json.dumps(given.as_json()))
+                else:
+                    limits = nano.limits(given.model, given.revision)
+                    typer.echo(
+                        f"{given.score:.1f} ± {given.error:.1f}  {printable(picture)}  (better than "
+                        f"{given.better_than} of {given.n_references} of {printable(given.references)})"
+                    )
+        if limits is not None:
+            typer.echo(limits, err=True)
+    if n_unusable:
+        raise typer.Exit(EXIT_PARTIAL)

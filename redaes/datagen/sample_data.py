@@ -1,0 +1,63 @@
+"""What the stages train on without data of one's own: a dataset and series of the sample photographs."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+
+from redaes.errors import MissingDependency
+from redaes.samples import sample_photographs
+
+
+def ensure_sample_dataset(folder: Path) -> Path:
+    """A small RED dataset of the sample photographs, built unless it is there already.
+
+    Several processes may ask at once: one builds, the others wait.
+
+    Returns:
+        ``folder``.
+
+    Raises:
+        MissingDependency: a package that this needs is absent.
+        RecordError: the folder holds another dataset, or cannot be written.
+    """
+    if find_spec("datasets") is None:
+        raise MissingDependency("datasets", "demo")
+    from redaes.datagen.pipeline import build
+    from redaes.datagen.ranking_group import Settings
+
+    samples = sample_photographs()
+    build(
+        [sample.path for sample in samples],
+        folder,
+        Settings(),
+        licences={sample.path: sample.credit for sample in samples},
+    )
+    return folder
+
+
+def ensure_sample_series(folder: Path) -> tuple[Path, Path]:
+    """Small lists of series and coarse pictures of the sample photographs, made unless they are there already.
+
+    The last photograph is held out. For one process at a time.
+
+    Raises:
+        MissingDependency: a package that ships photographs is absent.
+        RecordError: the folder cannot be written to.
+    """
+    lists = folder / "series.jsonl", folder / "coarse.jsonl"
+    if all(path.is_file() for path in lists):
+        return lists
+    from redaes.datagen.series.synthetic import write_series
+
+    samples = sample_photographs()
+    return write_series(
+        {sample.name: sample.path for sample in samples},
+        folder,
+        per_category=2,
+        lengths=(3, 4),
+        n_coarse=8,
+        side=128,
+        split_of={sample.name: "test" if sample is samples[-1] else "train" for sample in samples},
+        seed=0,
+    )

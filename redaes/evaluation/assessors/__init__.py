@@ -1,0 +1,156 @@
+"""Who gives the answers: models, servers, somebody's scores in a file, and baselines that look at nothing but a number.
+
+An assessor answers questions, which show one picture, two, or a series. :data:`ASSESSORS` makes one from its kind and
+options; a new kind is one more entry. The identity of an assessor says all that decides its answers, because a run may
+only be continued by the same one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from redaes.backends.base import Backend
+from redaes.backends.endpoint import Endpoint
+from redaes.errors import InputError
+from redaes.evaluation.assessors.base import Assessor
+from redaes.evaluation.assessors.baselines import PyiqaScores, make_baseline
+from redaes.evaluation.assessors.fgaesq import FineGrained
+from redaes.evaluation.assessors.local import LocalPairs, LocalScores, Tournament
+from redaes.evaluation.assessors.score_file import ScoreFile
+from redaes.evaluation.assessors.servers import EndpointPairs, EndpointScores
+
+Options = Mapping[str, str]
+
+
+def _fine_grained(options: Options, shows: Literal["one", "series"]) -> Assessor:
+    from redaes.models.fgaesq.scorer import FGAesQScorer
+
+    folder = Path(_needed(options, "model", "runs/fgaesq"))
+    return FineGrained(FGAesQScorer.load(folder, options.get("device", "cpu")), shows=shows)
+
+
+def _server_or_local(options: Options) -> Backend:
+    """A model on a vLLM server where an address is given, else one on this machine."""
+    if "url" not in options:
+        return _local_backend(options)
+    from redaes.backends.server import ServerBackend
+
+    endpoint, *more = _endpoints(options)
+    if more:
+        raise InputError("a tournament asks one server; give one url, and more workers to ask it more at once")
+    return ServerBackend(endpoint)
+
+
+def _local_backend(options: Options) -> Backend:
+    from redaes.backends.local import LocalBackend
+    from redaes.models import nano
+
+    adapter = options.get("adapter")
+    return LocalBackend(
+        options.get("model", nano.NAME),
+        adapter=Path(adapter) if adapter else None,
+        device=options.get("device"),
+    )
+
+
+def _endpoints(options: Options) -> list[Endpoint]:
+    if "url" not in options or "model" not in options:
+        raise InputError("a server needs the options url=… (several separated by commas) and model=…")
+    cache = options.get("cache")
+    return [
+        Endpoint(
+            url,
+            options["model"],
+            revision=options.get("revision", ""),
+            concurrency=_whole(options, "concurrency", 8),
+            max_calls=_whole(options, "max_calls", None),
+            max_tokens=_whole(options, "max_tokens", None),
+            cache=Path(cache) if cache else None,
+        )
+        for url in options["url"].split(",")
+    ]
+
+
+def _whole(options: Options, name: str, default: Any) -> Any:
+    if name not in options:
+        return default
+    if not options[name].isdecimal():
+        raise InputError(f"option {name} is {options[name]!r}; give a whole number")
+    return int(options[name])
+
+
+def _checks(options: Options) -> bool:
+    """Whether reasons are to be held against the pixels, which they are unless told otherwise."""
+    given = options.get("check", "yes")
+    if given not in ("yes", "no"):
+        raise InputError(f"option check is {given!r}; give yes or no")
+    return given == "yes"
+
+
+def _needed(options: Options, name: str, example: str) -> str:
+    if name not in options:
+        raise InputError(f"option {name} is missing; give {name}={example}")
+    return options[name]
+
+
+_LOCAL = ("model", "adapter", "device")
+_SERVER = ("url", "model", "revision", "concurrency", "max_calls", "max_tokens", "cache")
+
+ASSESSORS: dict[str, tuple[Callable[[Options], Assessor], tuple[str, ...]]] = {
+    "vlm": (lambda options: LocalScores(_local_backend(options)), _LOCAL),
+    "vlm_pairs": (
+        lambda options: LocalPairs(
+            _local_backend(options), options.get("mode", "fast"), options.get("prompt"), check=_checks(options)
+        ),
+        (*_LOCAL, "mode", "prompt", "check"),
+    ),
+    "vlm_tournament": (
+        lambda options: Tournament(
+            _server_or_local(options), options.get("mode", "fast"), _whole(options, "tournament_seed", 0)
+        ),
+        (*dict.fromkeys((*_LOCAL, *_SERVER)), "mode", "tournament_seed"),
+    ),
+    "fgaesq": (lambda options: _fine_grained(options, "one"), ("model", "device")),
+    "fgaesq_series": (lambda options: _fine_grained(options, "series"), ("model", "device")),
+    "endpoint": (lambda options: EndpointScores(_endpoints(options)), _SERVER),
+    "endpoint_pairs": (
+        lambda options: EndpointPairs(
+            _endpoints(options),
+            options.get("mode", "reasoned"),
+            _whole(options, "max_new_tokens", 512),
+            options.get("prompt"),
+            options.get("reader", "strict"),
+            check=_checks(options),
+        ),
+        (*_SERVER, "mode", "max_new_tokens", "prompt", "reader", "check"),
+    ),
+    "csv": (lambda options: ScoreFile(Path(_needed(options, "file", "scores.csv"))), ("file",)),
+    "pyiqa": (
+        lambda options: PyiqaScores(_needed(options, "metric", "nima"), options.get("device", "cpu")),
+        ("metric", "device"),
+    ),
+    "baseline": (
+        lambda options: make_baseline(_needed(options, "measure", "sharpness"), options.get("better", "larger")),
+        ("measure", "better"),
+    ),
+}
+"""Kind of assessor: how it is made, and the options that it knows."""
+
+
+def make_assessor(kind: str, options: Options) -> Assessor:
+    """The assessor of a kind.
+
+    Raises:
+        InputError: unknown kind or option, or an option that is missing.
+        BackendError: the model cannot be loaded.
+        MissingDependency: a package is absent.
+    """
+    if kind not in ASSESSORS:
+        raise InputError(f"unknown assessor {kind!r}; known: {', '.join(ASSESSORS)}")
+    make, known = ASSESSORS[kind]
+    unknown = sorted(set(options) - set(known))
+    if unknown:
+        raise InputError(f"assessor {kind} has no option {', '.join(unknown)}; it has {', '.join(known)}")
+    return make(options)

@@ -1,0 +1,146 @@
+"""What an assessor is asked, what it answers, and what it has to offer."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from pydantic import FiniteFloat
+
+from redaes.evidence.reasons import Reason
+from redaes.evidence.records import VERSION as EVIDENCE_VERSION
+from redaes.images import LoadedImage
+from redaes.types import Record
+
+Shows = Literal["one", "two", "series"]
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A picture of a question.
+
+    Attributes:
+        id: as the benchmark names it.
+        path: its file.
+        image: its pixels; None for assessors that do not look at them.
+    """
+
+    id: str
+    path: Path
+    image: LoadedImage | None
+
+    @property
+    def loaded(self) -> LoadedImage:
+        """The pixels, where the assessor asked for them."""
+        if self.image is None:
+            raise AssertionError("an assessor without needs_pixels looked at pixels")
+        return self.image
+
+
+@dataclass(frozen=True)
+class Question:
+    """What an assessor is asked: how good one picture is, how much better the first of two, or each of a series."""
+
+    id: str
+    pictures: tuple[Shown, ...]
+
+
+class Answer(Record):
+    """What became of one question."""
+
+    id: str
+    """The question's."""
+    value: FiniteFloat | None = None
+    """Score of the picture, larger is better; or score of the first less that of the second. None: a failure, or a
+    series."""
+    values: tuple[FiniteFloat, ...] = ()
+    """Of a series: the score of each picture, larger is better; compared within the series alone."""
+    failure: str | None = None
+    """Reason, fit for counting, when there is no value."""
+    detail: str | None = None
+    """The failure in words."""
+    probability: FiniteFloat | None = None
+    """P(first is better); None: one picture, or not offered."""
+    order_consistent: bool | None = None
+    """Whether both orders name the same picture; None: not asked in both."""
+    raw: tuple[str, ...] = ()
+    """What a model wrote, forward and swapped; empty where it wrote nothing."""
+    tokens: int = 0
+    """What a server reports to have read and written for it."""
+    reader: str | None = None
+    """What read what a model wrote, where that was not the form itself: ``lenient/v1``."""
+    changes: tuple[str, ...] = ()
+    """What of the request a server could not use: ``without seed``, ``temperature=1``."""
+    reason: Reason | None = None
+    """How true the reasoning is; None: none was asked for, or nothing was measured."""
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What the numbers of a run need of an answer: a run may have hundreds of thousands, and long texts on disk.
+
+    Attributes:
+        value: as in :class:`Answer`, like the rest.
+        values: likewise.
+        failure: likewise.
+        probability: likewise.
+        order_consistent: likewise.
+        wrote: whether a model wrote anything.
+        reader: what read it, where that was not the form itself.
+        changes: what of the request a server could not use.
+        reason: statements of the reasoning that are supported, contradicted and not measured; None: as there.
+    """
+
+    value: float | None
+    values: tuple[float, ...]
+    failure: str | None
+    probability: float | None
+    order_consistent: bool | None
+    wrote: bool
+    reader: str | None = None
+    changes: tuple[str, ...] = ()
+    reason: tuple[int, int, int] | None = None
+
+    @classmethod
+    def of(cls, answer: Answer) -> Given:
+        """The little of an answer that is kept in memory."""
+        failure = None if answer.failure is None else sys.intern(answer.failure)
+        return cls(
+            answer.value,
+            answer.values,
+            failure,
+            answer.probability,
+            answer.order_consistent,
+            bool(answer.raw),
+            answer.reader,
+            tuple(map(sys.intern, answer.changes)),
+            None if answer.reason is None else answer.reason.counts,
+        )
+
+
+class Assessor(Protocol):
+    """Answers questions."""
+
+    shows: Shows
+    needs_pixels: bool
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        """All that decides the answers, as JSON types."""
+        ...
+
+    def answer(self, questions: Sequence[Question]) -> list[Answer]:
+        """One answer per question, in their order.
+
+        Raises:
+            BackendError: nothing can be answered at all; a question that fails alone is an answer with a failure.
+        """
+        ...
+
+
+def checked_with(check: bool) -> dict[str, Any]:
+    """What reasons are held against, where they are."""
+    return {"evidence": EVIDENCE_VERSION} if check else {}

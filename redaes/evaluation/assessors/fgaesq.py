@@ -1,0 +1,52 @@
+"""FGAesQ as an assessor."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+from PIL import Image
+
+from redaes.evaluation.assessors.base import Answer, Question, Shows
+from redaes.images import LoadedImage, fit_area
+
+if TYPE_CHECKING:
+    from redaes.models.fgaesq.scorer import FGAesQScorer
+
+
+class FineGrained:
+    """FGAesQ: each picture alone, or the pictures of a series beside each other."""
+
+    needs_pixels = True
+
+    def __init__(self, scorer: FGAesQScorer, *, shows: Literal["one", "series"]) -> None:
+        """
+        Args:
+            scorer: a trained model.
+            shows: ``one``: each picture alone; ``series``: with tokens chosen for each pair of a series.
+        """
+        self.shows: Shows = shows
+        self._scorer = scorer
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        """The model's folder and revision."""
+        return {"model": self._scorer.name, "revision": self._scorer.revision}
+
+    def answer(self, questions: Sequence[Question]) -> list[Answer]:
+        """Scores in [1, 10]."""
+        pictures = [[self._shrunk(shown.loaded) for shown in question.pictures] for question in questions]
+        if self.shows == "one":
+            scores = self._scorer.score([members[0] for members in pictures])
+            return [Answer(id=one.id, value=float(score)) for one, score in zip(questions, scores, strict=True)]
+        return [
+            Answer(id=question.id, values=tuple(map(float, found.scores)))
+            for question, found in zip(questions, self._scorer.series(pictures), strict=True)
+        ]
+
+    def _shrunk(self, picture: LoadedImage) -> LoadedImage:
+        """So far that the model has to leave out none of its blocks."""
+        size = fit_area(picture.image.size, self._scorer.settings.max_pixels)
+        if size == picture.image.size:
+            return picture
+        return LoadedImage(picture.image.resize(size, Image.Resampling.LANCZOS), picture.ref, picture.notes)

@@ -1,0 +1,71 @@
+"""Somebody's scores in a file."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from redaes.errors import RecordError
+from redaes.evaluation.assessors.base import Answer, Question, Shows
+
+
+class ScoreFile:
+    """Somebody's scores: a CSV file with ``image`` and ``score``; empty or absent means that there was no answer."""
+
+    shows: Shows = "one"
+    needs_pixels = False
+
+    def __init__(self, file: Path) -> None:
+        """
+        Args:
+            file: its names are those of the benchmark's pictures.
+
+        Raises:
+            RecordError: it cannot be read, lacks a column, repeats a picture, or holds something that is no number.
+        """
+        self._file = file
+        self._scores: dict[str, float | None] = {}
+        try:
+            data = file.read_bytes()
+            rows = list(csv.DictReader(io.StringIO(data.decode("utf-8-sig"))))
+        except OSError as error:
+            raise RecordError(f"{file} cannot be read: {error.strerror}") from error
+        except UnicodeDecodeError as error:
+            raise RecordError(f"{file} is not UTF-8 text: {error}") from error
+        self._sha256 = hashlib.sha256(data).hexdigest()
+        for number, row in enumerate(rows, start=2):
+            name, text = row.get("image"), row.get("score")
+            if name is None or text is None:
+                raise RecordError(f"{file}, line {number}: expected the columns image and score")
+            if name in self._scores:
+                raise RecordError(f"{file}, line {number}: {name!r} comes twice")
+            self._scores[name] = None if not text.strip() else _finite(text, file, number)
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        """The file's name and content."""
+        return {"model": self._file.name, "revision": self._sha256}
+
+    def answer(self, questions: Sequence[Question]) -> list[Answer]:
+        """The scores; ``not_in_file`` and ``empty`` are failures."""
+        found = []
+        for question in questions:
+            value = self._scores.get(question.id)
+            reason = "empty" if question.id in self._scores else "not_in_file"
+            found.append(Answer(id=question.id, value=value, failure=reason if value is None else None))
+        return found
+
+
+def _finite(text: str, file: Path, number: int) -> float:
+    try:
+        value = float(text)
+    except ValueError as error:
+        raise RecordError(f"{file}, line {number}: {text!r} is not a number") from error
+    if not math.isfinite(value):
+        raise RecordError(f"{file}, line {number}: {text!r} is not a finite number")
+    return value

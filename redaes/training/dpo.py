@@ -1,0 +1,78 @@
+"""Stage 2's other objective: prefer the right answer to the wrong one, with TRL's ``DPOTrainer``.
+
+The wrong answer is the right one for the other order (`redaes.training.formatting.preference_example`). DPO: Rafailov
+et al., NeurIPS 2023; that the answers are about relative differences is all that is ours.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from trl import DPOConfig, DPOTrainer
+
+from redaes.errors import TrainingError
+from redaes.training.checkpoints import ExactCheckpoints
+from redaes.training.formatting import preference_dataset
+from redaes.training.length_batches import LikeLengths
+from redaes.training.refused_settings import PREFERENCE, refuse_what_spoils
+from redaes.training.row_checks import check_rows
+from redaes.training.setup import StageArguments, base_processor, claim, load_model, train, training_dtype
+from redaes.training.validated_trainer import ValidatedTrainer, prepare
+
+
+@dataclass
+class PairDPOConfig(DPOConfig):
+    """``DPOConfig`` with defaults that two pictures need."""
+
+    objective: str = field(default="dpo", metadata={"help": "what tells this recipe from stage 2's own"})
+    max_length: int | None = field(default=None, metadata={"help": "tokens; a cut would take picture tokens away"})
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.remove_unused_columns = False
+        refuse_what_spoils(self, PREFERENCE)
+
+
+class PairDPOTrainer(ExactCheckpoints, ValidatedTrainer, DPOTrainer):
+    """``DPOTrainer`` whose batches hold answers of like length."""
+
+    def __init__(self, *, lengths: list[int], **kwargs: Any) -> None:
+        self._lengths = lengths
+        super().__init__(**kwargs)
+
+    def _get_train_sampler(self, train_dataset: object = None) -> LikeLengths:
+        return LikeLengths.of_run(self._lengths, self.args)
+
+
+def run_dpo(arguments: StageArguments, config: PairDPOConfig) -> Path:
+    """Train stage 2 on preferences.
+
+    Returns:
+        The folder with the result. A finished stage is not trained again.
+
+    Raises:
+        TrainingError: full training is asked for, or as `redaes.training.setup.train` says.
+        RecordError: the dataset has nothing to prefer.
+    """
+    if arguments.full_training:
+        raise TrainingError("objective dpo trains a LoRA, against the model without it: drop full_training")
+    run = claim("stage2_dpo", arguments, config)
+    if run.final is not None:
+        return run.final
+    check_rows(arguments)
+    validation = prepare(arguments.data_folder, arguments, config, arguments.leave_out)
+    torch.manual_seed(config.seed)
+    dataset, lengths, n_ties = preference_dataset(arguments.data_folder, "train", leave_out=arguments.leave_out)
+    processor = base_processor(arguments)
+    trainer = PairDPOTrainer(
+        validation=validation,
+        lengths=lengths,
+        model=load_model(arguments, training_dtype(config)),
+        args=config,
+        train_dataset=dataset,
+        processing_class=processor,
+    )
+    return train(run, trainer, processor, arguments, lambda: {"ties_left_out": n_ties})

@@ -1,0 +1,179 @@
+"""What a dry run is told: for which processes and sharding a run is planned, and the rate to reckon time with.
+
+Nothing heavy is imported here: a script reads these options before it imports TRL.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal
+
+from redaes import recipe_files
+from redaes.errors import TrainingError
+from redaes.records import read_yaml
+
+Sharding = Literal["single", "ddp", "zero1", "zero2", "zero3"]
+
+
+@dataclass
+class DryRunArguments:
+    """Options of a dry run. They are no part of a recipe: a run does not know them."""
+
+    dry_run: bool = field(
+        default=False, metadata={"help": "say what a run would need of memory and time, and write nothing"}
+    )
+    plan_for: str | None = field(
+        default=None, metadata={"help": "accelerate configuration to plan for, such as zero3, or a file"}
+    )
+    plan_processes: int | None = field(
+        default=None, metadata={"help": "processes (GPUs) to plan for; default: the configuration's, else one"}
+    )
+    plan_batches: int = field(
+        default=4, metadata={"help": "batches of real rows that lengths and memory are taken from"}
+    )
+    plan_json: bool = field(default=False, metadata={"help": "print the estimate as JSON"})
+    assume_tokens_per_s: float | None = field(
+        default=None, metadata={"help": "measured rate of all processes together, text and picture tokens"}
+    )
+    assume_samples_per_s: float | None = field(
+        default=None, metadata={"help": "measured rate of all processes together, rows (stage 3: completions)"}
+    )
+
+
+@dataclass(frozen=True)
+class DryRunPlan:
+    """A run that is only reckoned."""
+
+    arguments: DryRunArguments
+    on_gpu: bool
+    """The recipe's ``use_cpu: false``; whether there is a GPU here does not matter."""
+    bf16: bool
+    n_processes: int
+    sharding: Sharding
+    offload_optimizer: bool = False
+    offload_weights: bool = False
+    uses_vllm: bool = False
+
+    @property
+    def half_weights(self) -> bool:
+        """Whether the frozen weights are bfloat16; see `redaes.training.setup.training_dtype`."""
+        return self.on_gpu and self.bf16
+
+
+_TRUE = ("true", "1", "yes", "y", "t")
+
+
+def is_dry(argv: Sequence[str]) -> bool:
+    """Whether a command line asks for a dry run."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    _add_flags(parser, "dry_run")
+    return _is_true(parser.parse_known_args(list(argv))[0].dry_run)
+
+
+def read_dry_run(argv: Sequence[str], recipe: Path) -> tuple[DryRunPlan | None, list[str]]:
+    """Take a dry run's options out of a command line.
+
+    Args:
+        argv: without the program's name.
+        recipe: what is read where ``argv`` names no ``--config``.
+
+    Returns:
+        The plan, None where no dry run is asked for; and the rest of the command line.
+
+    Raises:
+        TrainingError: impossible values, or options of a dry run without one.
+        InputError: a recipe or a configuration that cannot be read.
+        SystemExit: in the processes of a launched dry run other than the first, which says everything.
+    """
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    _add_flags(parser, "dry_run", "plan_json")
+    for name, kind in (("plan_for", str), ("plan_processes", int), ("plan_batches", int)):
+        parser.add_argument(f"--{name}", f"--{name.replace('_', '-')}", type=kind)
+    for name in ("assume_tokens_per_s", "assume_samples_per_s"):
+        parser.add_argument(f"--{name}", f"--{name.replace('_', '-')}", type=float)
+    try:
+        given, rest = parser.parse_known_args(list(argv))
+    except SystemExit as error:
+        raise TrainingError("an option of the dry run has no usable value; see the line above") from error
+    values = {name: value for name, value in vars(given).items() if value is not None}
+    for name in ("dry_run", "plan_json"):
+        values[name] = _is_true(values.get(name))
+    arguments = DryRunArguments(**values)
+    if not arguments.dry_run:
+        named = [item.name for item in fields(arguments) if getattr(arguments, item.name) != item.default]
+        if named:
+            raise TrainingError(f"{', '.join(named)}: only a dry run has a use for this; add --dry_run or leave it out")
+        return None, rest
+    for name in ("plan_processes", "plan_batches", "assume_tokens_per_s", "assume_samples_per_s"):
+        value = getattr(arguments, name)
+        if value is not None and not value > 0:
+            raise TrainingError(f"{name} is {value}; give a positive number")
+    if os.environ.get("RANK", "0") != "0":
+        sys.exit(0)
+    launched = _launch(arguments, os.environ)
+    wanted = _settings(rest, recipe)
+    plan = DryRunPlan(
+        arguments=arguments,
+        on_gpu=not _is_true(wanted.get("use_cpu")),
+        bf16=_is_true(wanted.get("bf16")),
+        uses_vllm=_is_true(wanted.get("use_vllm")),
+        **launched,
+    )
+    for name in list(os.environ):  # the estimate itself is made by one process on the CPU
+        if name.startswith("ACCELERATE_") or name in ("WORLD_SIZE", "RANK", "LOCAL_RANK", "LOCAL_WORLD_SIZE"):
+            del os.environ[name]
+    return plan, rest
+
+
+def _add_flags(parser: argparse.ArgumentParser, *names: str) -> None:
+    """Options that may stand without a value, which then is true."""
+    for name in names:
+        parser.add_argument(f"--{name}", f"--{name.replace('_', '-')}", nargs="?", const="true")
+
+
+def _is_true(value: Any) -> bool:
+    return str(value).lower() in _TRUE
+
+
+def _settings(argv: Sequence[str], recipe: Path) -> dict[str, Any]:
+    """What decides about number types, from recipe and command line."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--config", type=Path, default=recipe)
+    _add_flags(parser, "use_cpu", "bf16", "use_vllm")
+    given, _ = parser.parse_known_args(list(argv))
+    said = {name: value for name, value in vars(given).items() if value is not None and name != "config"}
+    return {**read_yaml(given.config), **said}
+
+
+def _launch(arguments: DryRunArguments, environment: Mapping[str, str]) -> dict[str, Any]:
+    """Processes and sharding: the named configuration's, else those that this process was launched with."""
+    if arguments.plan_for is not None:
+        file = read_yaml(recipe_files.find(arguments.plan_for, "accelerate"), "accelerate configuration")
+        deepspeed = file.get("deepspeed_config") or {}
+        stage = deepspeed.get("zero_stage") if file.get("distributed_type") == "DEEPSPEED" else None
+        offloads = (deepspeed.get("offload_optimizer_device"), deepspeed.get("offload_param_device"))
+        processes = file.get("num_processes", 1)
+    else:
+        used = environment.get("ACCELERATE_USE_DEEPSPEED") == "true"
+        stage = environment.get("ACCELERATE_DEEPSPEED_ZERO_STAGE", "2") if used else None
+        offloads = (
+            environment.get("ACCELERATE_DEEPSPEED_OFFLOAD_OPTIMIZER_DEVICE"),
+            environment.get("ACCELERATE_DEEPSPEED_OFFLOAD_PARAM_DEVICE"),
+        )
+        processes = environment.get("WORLD_SIZE", "1")
+    n_processes = arguments.plan_processes or int(processes)
+    sharding: Sharding = "single" if n_processes == 1 else "ddp"
+    if stage is not None and int(stage) > 0:
+        sharding = {1: "zero1", 2: "zero2", 3: "zero3"}[int(stage)]  # type: ignore[assignment]
+    off = [device not in (None, "", "none") for device in offloads]
+    return {
+        "n_processes": n_processes,
+        "sharding": sharding,
+        "offload_optimizer": off[0] and stage is not None,
+        "offload_weights": off[1] and sharding == "zero3",
+    }

@@ -1,0 +1,194 @@
+"""Every row of a split, looked at once before a model is loaded: what would end or spoil a run hours later.
+
+One pass over the shards, a few rows in memory at a time, no picture decoded whose format says that it is whole. In a
+run of several processes one of them looks and tells the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from accelerate import PartialState
+from accelerate.utils import broadcast_object_list
+
+from redaes.answers import parse
+from redaes.errors import ImageError, ParseError, RecordError
+from redaes.images import check_usable, content_id
+from redaes.records import PairRecord, check_columns, operations_of, record_of, shards, stream_rows
+from redaes.training.formatting import MODES, ORDERS, target
+from redaes.training.setup import StageArguments
+from redaes.types import MAX_DELTA, SIDES, Split
+
+N_NAMED = 3
+"""Rows that a message names for each kind of fault."""
+
+
+@dataclass(frozen=True)
+class RowNeeds:
+    """What a stage asks of a row, beyond the schema."""
+
+    delta: bool = True
+    """A labelled difference."""
+    reasoning: bool = True
+    """A rationale in both orders."""
+
+
+WHOLE = RowNeeds()
+"""All that an answer is made of."""
+
+
+@dataclass
+class _Found:
+    """Rows with one kind of fault."""
+
+    remedy: str
+    n: int = 0
+    named: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        more = f" and {self.n - len(self.named)} more" if self.n > len(self.named) else ""
+        return f"{self.n} {self.remedy} ({'; '.join(self.named)}{more})"
+
+
+_Fault = tuple[str, str]
+"""What is wrong, with the remedy, and what was found; the latter may be empty."""
+
+NO_ID = "have no id: give each an id of its own"
+TWICE = "repeat the id of a row before: remove them, or give each an id of its own"
+NO_DELTA = "have no delta: label them or leave them out"
+BAD_DELTA = f"have a delta that is no number within ±{MAX_DELTA:g}: correct or remove them"
+NO_REASONING = "lack a rationale for one order or both: write them (data_gen/build_pairs.py), or leave the rows out"
+BAD_PICTURE = "have a picture that cannot be used: put in another or remove them"
+BAD_ID = "have a first_id or second_id that is not the SHA-256 of the picture: correct it"
+SCHEMA = "break the schema: correct or remove them"
+BAD_ANSWER = "have an answer that redaes itself could not read: correct delta and rationale, or remove them"
+
+
+def check_rows(arguments: StageArguments, needs: RowNeeds = WHOLE, split: Split = "train") -> None:
+    """Refuse a dataset with rows that cannot be trained on; called by all processes, before a model is loaded.
+
+    Args:
+        arguments: the stage's.
+        needs: what the stage asks of a row.
+        split: which part of the dataset.
+
+    Raises:
+        RecordError: counts all faults by their kind, and names the first rows of each.
+    """
+    state = PartialState()
+    verdict: list[str | None] = [None]
+    if state.is_main_process:
+        try:
+            verdict = [faults(arguments.data_folder, split, needs, frozenset(arguments.leave_out))]
+        except RecordError as error:
+            verdict = [str(error)]
+    if state.num_processes > 1:
+        broadcast_object_list(verdict)
+    if verdict[0] is not None:
+        raise RecordError(verdict[0])
+
+
+def faults(folder: Path, split: Split, needs: RowNeeds, leave_out: frozenset[str] = frozenset()) -> str | None:
+    """What is wrong with the rows of a split.
+
+    Args:
+        folder: of the dataset.
+        split: which part of it.
+        needs: what is asked of a row.
+        leave_out: edits; rows with one of them are not trained on and may be anything.
+
+    Returns:
+        All faults by their kind, in one sentence; None: there are none.
+
+    Raises:
+        RecordError: no dataset, or one that cannot be read.
+    """
+    found: dict[str, _Found] = {}
+    pictures: dict[str, str | None] = {}
+    ids: set[str] = set()
+    n_rows = n_bad = 0
+    for file in shards(folder, split):
+        check_columns(file)
+        for number, row in enumerate(stream_rows(file)):
+            n_rows += 1
+            if leave_out and not leave_out.isdisjoint(operations_of(row)):
+                continue
+            bad = False
+            for kind, detail in _faults(row, split, needs, ids, pictures):
+                bad = True
+                one = found.setdefault(kind, _Found(kind))
+                one.n += 1
+                if len(one.named) < N_NAMED:
+                    one.named.append(f"{file.name} row {number}, id {row.get('id')!r}{detail and f': {detail}'}")
+            n_bad += bad
+    if not n_rows:
+        return f"{folder} has no rows in its {split} split; build it with more photographs or another split"
+    if not n_bad:
+        return None
+    kinds = ". ".join(map(str, sorted(found.values(), key=lambda one: -one.n)))
+    return f"{folder}: {n_bad} of the {n_rows} rows of the {split} split cannot be trained on. {kinds}"
+
+
+def _faults(
+    row: dict[str, Any], split: Split, needs: RowNeeds, ids: set[str], pictures: dict[str, str | None]
+) -> Iterator[_Fault]:
+    """What is wrong with a row. ``ids`` and ``pictures`` remember what was seen."""
+    if not row["id"]:
+        yield NO_ID, ""
+    elif row["id"] in ids:
+        yield TWICE, ""
+    ids.add(row["id"])
+    delta = row["delta"]
+    if delta is None and needs.delta:
+        yield NO_DELTA, ""
+    if delta is not None and not abs(delta) <= MAX_DELTA:  # NaN is no number within anything
+        yield BAD_DELTA, f"{delta:g}"
+        return
+    if needs.reasoning and (row["rationale"] is None or row["rationale_swapped"] is None):
+        yield NO_REASONING, ""
+    lacking = [side for side in SIDES if not (row[side] or {}).get("bytes")]
+    if lacking:
+        yield BAD_PICTURE, f"no {' and no '.join(lacking)}"
+        return
+    try:
+        record = record_of(row, split)
+    except RecordError as error:
+        yield SCHEMA, " ".join(str(error).split())[:200]
+        return
+    for side in SIDES:
+        ref, data = record.pair.of(side), record.bytes_of(side)
+        identity = content_id(data)
+        if identity not in pictures:
+            pictures[identity] = _picture_fault(data, ref.path)
+        fault = pictures[identity]
+        if fault is not None:
+            yield BAD_PICTURE, fault
+        elif identity != ref.id:
+            yield BAD_ID, f"{side}_id"
+    if delta is not None and needs.reasoning:
+        yield from _answer_faults(record)
+
+
+def _picture_fault(data: bytes, path: Path) -> str | None:
+    try:
+        check_usable(data, path)
+    except ImageError as error:
+        return str(error)
+    return None
+
+
+def _answer_faults(record: PairRecord) -> Iterator[_Fault]:
+    """Answers that would be taught and could not be read."""
+    for order in ORDERS:
+        for mode in MODES:
+            reasoning = record.rationale if order == "forward" else record.rationale_swapped
+            if mode == "reasoned" and reasoning is None:
+                continue
+            try:
+                parse(target(record, order, mode), mode)
+            except (ParseError, ValueError) as error:
+                yield BAD_ANSWER, f"{order}, {mode}: {' '.join(str(error).split())[:160]}"
+                return

@@ -1,0 +1,93 @@
+"""What the embedded model's warm-ups share: heads that are thrown away, edits as classes, a look at held-out pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import ProcessorMixin, Trainer, TrainingArguments
+
+from redaes.records import load_pairs, operations_in, without_operations
+from redaes.training.checkpoints import ExactCheckpoints
+from redaes.training.group_batches import ShuffledGroups
+from redaes.training.row_checks import RowNeeds, check_rows
+from redaes.training.setup import StageArguments, base_processor, claim, load_model, train
+from redaes.training.validation_figures import refuse_validation
+from redaes.types import SPLITS
+
+NO_EDIT = "none"
+N_LOOKED_AT = 1024
+"""Held-out pairs, at most, on which the record's accuracies are taken."""
+SEEN_AT_ONCE = 32
+"""Pairs in a batch when nothing is trained."""
+
+Collator = Callable[[list[dict[str, Any]]], dict[str, Any]]
+
+
+class HeadTrainer(ExactCheckpoints, Trainer):
+    """``Trainer`` that keeps the pairs of a view together, and whose loss a subclass defines."""
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> ShuffledGroups:
+        return ShuffledGroups(self.train_dataset["group"], seed=self.args.seed)
+
+
+def run_with_heads(
+    name: str,
+    arguments: StageArguments,
+    config: TrainingArguments,
+    *,
+    network: Callable[[Any, int], nn.Module],
+    collator: Callable[[ProcessorMixin, list[str]], Collator],
+    trainer_class: type[HeadTrainer],
+    look: Callable[[Any, Iterator[dict[str, Any]]], dict[str, float]],
+    settle: Callable[[Any, dict[str, Tensor]], None] = lambda model, batch: None,
+    reasoning: bool = False,
+) -> Path:
+    """Train a model through heads and leave it without them.
+
+    Args:
+        name: of the warm-up, for the record.
+        arguments: the stage's; training is always full.
+        config: the trainer's.
+        network: makes the model with its heads, from the model and the number of classes.
+        collator: makes the batches, from the processor and the classes' names.
+        trainer_class: has the loss.
+        look: takes accuracies of the network on held-out batches.
+        settle: changes the trained model before it is saved, having looked at a batch.
+        reasoning: whether the rows must have rationales.
+
+    Returns:
+        The folder with the model. A finished run is not repeated.
+    """
+    refuse_validation(config, f"the warm-up {name}")
+    run = claim(name, arguments, config)
+    if run.final is not None:
+        return run.final
+    check_rows(arguments, RowNeeds(reasoning=reasoning))
+    torch.manual_seed(config.seed)
+    config.remove_unused_columns = False
+    config.label_names = []
+    pairs, held_out = (load_pairs(arguments.data_folder, split) for split in SPLITS)
+    pairs = without_operations(pairs, arguments.leave_out)
+    held_out = without_operations(held_out, operations_in(held_out).intersection(arguments.leave_out))
+    classes = [NO_EDIT, *sorted(operations_in(pairs) | operations_in(held_out))]
+    model = load_model(arguments, torch.float32)
+    processor = base_processor(arguments)
+    collate = collator(processor, classes)
+    trainer = trainer_class(model=network(model, len(classes)), args=config, train_dataset=pairs, data_collator=collate)
+
+    def settled() -> Any:
+        spread = range(0, len(pairs), -(-len(pairs) // SEEN_AT_ONCE))
+        settle(model, collate([pairs[number] for number in spread]))
+        return model
+
+    def measure() -> dict[str, float]:
+        rows = held_out.shuffle(seed=config.seed).select(range(min(N_LOOKED_AT, len(held_out))))
+        starts = range(0, len(rows), SEEN_AT_ONCE)
+        parts = ([rows[n] for n in range(start, min(start + SEEN_AT_ONCE, len(rows)))] for start in starts)
+        return look(trainer.model, map(collate, parts))
+
+    return train(run, trainer, processor, arguments, measure, result_model=settled)

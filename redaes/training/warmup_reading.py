@@ -1,0 +1,177 @@
+"""The embedded model's second warm-up: teach it to look at both pictures, and to write what it sees.
+
+With a tower that sees (`redaes.training.warmup_vision`), stage 1's loss alone still finds it easier to write the same
+text for every pair than to attend to the pictures (docs/log.md). Here the whole model is trained with that loss on
+reasoned answers, and with three heads that are thrown away: at the token where the fast mode gives its verdict, and at
+the token from which the reasoning begins, they name the edit that A carries, name the edit that B carries, and say
+which is better. The fast verdict itself is left to the stages. Real base models skip this.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import ProcessorMixin, TrainingArguments
+
+from redaes import prompts
+from redaes.answers import WINNER_PREFIX
+from redaes.records import record_of
+from redaes.training.alignment_losses import preference_loss, target_probability
+from redaes.training.formatting import IGNORED, chat_text, order_drawn
+from redaes.training.setup import StageArguments
+from redaes.training.vision_cache import BatchVisionCache, PictureBatch, vision_tower
+from redaes.training.warmup_heads import NO_EDIT, HeadTrainer, run_with_heads
+from redaes.types import TAU
+
+TOWER_RATE = 0.5
+"""The vision tower's learning rate, relative to the rest's: it has learned already, and the rest begins."""
+
+
+class ReadingWithHeads(nn.Module):
+    """A whole model with two classifiers of edits and a comparison, on the hidden state before an answer's first token.
+
+    Args:
+        model: the whole model, its embeddings tied; trained in place.
+        n_operations: classes, "none" included.
+    """
+
+    def __init__(self, model: Any, n_operations: int) -> None:
+        super().__init__()
+        self.network = model.model
+        width = model.config.text_config.hidden_size
+        self.first = nn.Linear(width, n_operations)
+        self.second = nn.Linear(width, n_operations)
+        self.better = nn.Linear(width, 1)
+
+    def forward(
+        self, pictures: dict[str, Tensor], prompts: dict[str, Tensor], answers: dict[str, Tensor]
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """What is read of A and of B, which is better, and how unlikely the answers are.
+
+        Args:
+            pictures: of a batch, as `PictureBatch` has them.
+            prompts: N of them, as `PictureBatch.prompts` makes them.
+            answers: M of them, as `PictureBatch.answers` makes them.
+
+        Returns:
+            (N + M, n_operations) logits for picture A, the same for B, (N + M,) log-odds that A is better, and the mean
+            negative log-likelihood of a token.
+        """
+        with BatchVisionCache(self.network.visual, pictures) as once:
+            last = self.network(**once.showing(prompts)).last_hidden_state[:, -1]  # (N, hidden)
+            labels = answers["labels"][:, 1:]
+            shown = {name: value for name, value in answers.items() if name != "labels"}
+            states = self.network(**once.showing(shown)).last_hidden_state[:, :-1]  # (M, T - 1, hidden)
+        begins = (labels != IGNORED).int().argmax(-1)  # (M,): where the answer's first token is to be said
+        read = torch.cat([last, states[torch.arange(len(states)), begins]])
+        hidden = states[labels != IGNORED]  # (tokens, hidden)
+        logits = nn.functional.linear(hidden, self.network.get_input_embeddings().weight)
+        nll = nn.functional.cross_entropy(logits.float(), labels[labels != IGNORED])
+        return self.first(read), self.second(read), self.better(read).squeeze(-1), nll
+
+
+class ReadingCollator:
+    """Rows of a RED dataset to reasoned answers in one order, and to fast prompts, before the verdict, in the other."""
+
+    def __init__(self, processor: ProcessorMixin, operations: list[str]) -> None:
+        self.processor = processor
+        self.classes = {name: number for number, name in enumerate(operations)}
+        self.text = chat_text(processor, prompts.load(prompts.COMPARE["fast"]), WINNER_PREFIX)
+
+    def __call__(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
+        """Batch B rows.
+
+        Returns:
+            ``pictures``: their tensors; ``prompts`` and ``answers``: B of each; ``edits``: (2, 2B) classes of A's and
+            B's edit; ``delta``: (2B,) in points. Edits and differences are of the prompts, then of the answers.
+        """
+        records = [record_of(row, "train") for row in rows]
+        pictures = PictureBatch(self.processor, records)
+        answered = [r.pair if order_drawn(r) == "forward" else r.pair.swapped() for r in records]
+        pairs = [*(pair.swapped() for pair in answered), *answered]
+        carried = [
+            [self.classes[NO_EDIT if edit is None else edit.operation] for edit in edits]
+            for edits in ([pair.edit_first for pair in pairs], [pair.edit_second for pair in pairs])
+        ]
+        return {
+            "pictures": pictures.tensors,
+            "prompts": pictures.prompts(
+                [self.text] * len(rows), [(pair.first.id, pair.second.id) for pair in pairs[: len(rows)]]
+            ),
+            "answers": pictures.answers(["reasoned"]),
+            "edits": torch.tensor(carried),
+            "delta": torch.tensor([pair.delta for pair in pairs], dtype=torch.float32),
+        }
+
+
+class ReadingTrainer(HeadTrainer):
+    """``Trainer`` whose loss is that of the heads and of the answers."""
+
+    def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
+        """The trainer's own, with the vision tower in groups of their own rate."""
+        optimizer = super().create_optimizer(model)
+        tower = {id(parameter) for parameter in vision_tower(self.model).parameters()}
+        groups = []
+        for group in optimizer.param_groups:
+            for rate, inside in ((1.0, False), (TOWER_RATE, True)):
+                parameters = [parameter for parameter in group["params"] if (id(parameter) in tower) is inside]
+                groups.append({**group, "params": parameters, "lr": group["lr"] * rate})
+        optimizer.param_groups = groups
+        return optimizer
+
+    def compute_loss(self, model: nn.Module, inputs: dict[str, Any], return_outputs: bool = False, **_: Any) -> Any:
+        """Mean cross-entropy of A's edit and of B's, that of the comparison, and that of the answers' tokens."""
+        first, second, better, nll = model(inputs["pictures"], inputs["prompts"], inputs["answers"])
+        cross_entropy = nn.functional.cross_entropy
+        edits = cross_entropy(first.float(), inputs["edits"][0]) + cross_entropy(second.float(), inputs["edits"][1])
+        loss = edits / 2 + preference_loss(better.float(), target_probability(inputs["delta"], TAU)) + nll
+        return (loss, first) if return_outputs else loss
+
+
+@torch.no_grad()
+def look(network: ReadingWithHeads, batches: Iterator[dict[str, Any]]) -> dict[str, float]:
+    """What the heads see before a fast and before a reasoned answer, and how unlikely the answers are.
+
+    Returns:
+        For either mode the share of edits that are named, of both places, and that of decided pairs in the right order.
+    """
+    network.eval()
+    named: dict[str, list[Tensor]] = {"fast": [], "reasoned": []}
+    ordered: dict[str, list[Tensor]] = {"fast": [], "reasoned": []}
+    nll: list[Tensor] = []
+    for batch in batches:
+        first, second, better, unlikely = network(batch["pictures"], batch["prompts"], batch["answers"])
+        nll.append(unlikely)
+        right = torch.stack([first.argmax(-1), second.argmax(-1)]) == batch["edits"]  # (2, 2B)
+        for mode, its in zip(named, right.chunk(2, dim=1), strict=True):
+            named[mode].append(its.flatten())
+        for mode, odds, delta in zip(ordered, better.chunk(2), batch["delta"].chunk(2), strict=True):
+            ordered[mode].append((odds * delta > 0)[delta != 0])
+    return {
+        "held_out_pairs": sum(map(len, named["fast"])) // 2,
+        **{f"held_out_edit_accuracy_{mode}": torch.cat(seen).float().mean().item() for mode, seen in named.items()},
+        **{f"held_out_pair_accuracy_{mode}": torch.cat(seen).float().mean().item() for mode, seen in ordered.items()},
+        "held_out_nll": torch.stack(nll).mean().item(),
+    }
+
+
+def run_reading(arguments: StageArguments, config: TrainingArguments) -> Path:
+    """Train all of ``arguments.model`` and leave it without the heads.
+
+    Returns:
+        The folder with the model. A finished run is not repeated.
+    """
+    return run_with_heads(
+        "warmup_reading",
+        arguments,
+        config,
+        network=ReadingWithHeads,
+        collator=ReadingCollator,
+        trainer_class=ReadingTrainer,
+        look=look,
+        reasoning=True,
+    )
