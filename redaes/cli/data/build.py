@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from redaes import recipe_files
 from redaes.cli.data.upload import PushToHub, upload
 from redaes.cli.progress import progress_bars
 from redaes.cli.running import reporting_errors
@@ -31,7 +32,10 @@ def build(
         ),
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder of the dataset.")] = Path("runs/sample_pairs"),
-    config: Annotated[Path | None, typer.Option(help="YAML recipe; the options below go before it.")] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(help="YAML recipe, or the name of one that comes with redaes; the options below go before it."),
+    ] = None,
     views: Annotated[
         int | None, typer.Option(help=f"Views (crops) per photograph; default: {DEFAULTS['views']}.")
     ] = None,
@@ -84,7 +88,7 @@ def build(
         if config is not None:
             from redaes.records import read_yaml
 
-            read_yaml(config)
+            read_yaml(recipe_files.find(config, "data_gen"))
         if push_to_hub is not None:
             check_repository(push_to_hub)
         with importing("edit"):

@@ -46,7 +46,10 @@ def run(
     ] = None,
     workers: Annotated[int, typer.Option(help="Processes.")] = 1,
     shard: Annotated[str, typer.Option(help="k/n: only this part, on one of n machines.")] = "0/1",
-    config: Annotated[Path | None, typer.Option(help="YAML recipe; the options go before it.")] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(help="YAML recipe, or the name of one that comes with redaes; the options go before it."),
+    ] = None,
     list_: Annotated[bool, typer.Option("--list", help="Show the benchmarks and stop.")] = False,
 ) -> None:
     """Run an assessor over a public benchmark, or over labels of your own."""
