@@ -32,7 +32,6 @@ from redaes.backends.local import LocalBackend
 from redaes.errors import BackendError
 from redaes.images import content_id
 from redaes.rewards import as_reward
-from redaes.torchvision_compat import make_torchvision_importable
 from redaes.types import ImageRef, Sampling
 
 PROMPTS = ("a red cup", "a lake at dawn")
@@ -68,7 +67,6 @@ class LikesRed(BatchBackend):
 
 def text_to_image() -> Any:
     """The DeepFloyd IF that is trained; its weights follow torch's global seed."""
-    make_torchvision_importable()
     from diffusers import DDIMScheduler, IFPipeline, UNet2DConditionModel
     from transformers import T5Config, T5EncoderModel, T5Tokenizer
 
