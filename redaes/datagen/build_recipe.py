@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from redaes import recipe_files
 from redaes.datagen.consensus import Rules as ConsensusRules
 from redaes.datagen.panel_groups import Panel
 from redaes.datagen.ranking_group import Settings
@@ -44,12 +45,13 @@ class Recipe:
 
 
 def read_recipe(path: Path) -> dict[str, Any]:
-    """The options in a YAML file.
+    """The options in a YAML file, or in the recipe of that name that comes with redaes.
 
     Raises:
-        InputError: it cannot be read, is no mapping, or has an unknown key.
+        InputError: it cannot be read, is no mapping, or the name or a key is unknown.
         MissingDependency: PyYAML is absent.
     """
+    path = recipe_files.find(path, "data_gen")
     values = read_yaml(path)
     unknown = sorted(str(key) for key in values if key not in OPTIONS)
     if unknown:

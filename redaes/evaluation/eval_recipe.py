@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from redaes import recipe_files
 from redaes.errors import InputError
 from redaes.evaluation.runner import Spec
 from redaes.records import read_yaml
@@ -17,14 +18,16 @@ def make_spec(recipe: Path | None, given: Mapping[str, Any]) -> Spec:
     """The settings of a run: what was given goes before the recipe, the recipe before the defaults.
 
     Args:
-        recipe: a YAML file with fields of :class:`~redaes.evaluation.runner.Spec`; None: none.
+        recipe: a YAML file with fields of :class:`~redaes.evaluation.runner.Spec`, or the name of one that comes with
+            redaes; None: none.
         given: the command line; None means not given, and what is no field of a run is left alone.
 
     Raises:
-        InputError: an unknown key, or a value that cannot be.
+        InputError: an unknown name or key, or a value that cannot be.
     """
     values: dict[str, Any] = {"assessor": "vlm"}
     if recipe is not None:
+        recipe = recipe_files.find(recipe, "eval")
         read = read_yaml(recipe)
         unknown = sorted(str(key) for key in set(read) - set(Spec.model_fields))
         if unknown:

@@ -97,15 +97,26 @@ def test_what_must_not_be_in_the_wheel_would_be_seen() -> None:
     assert _unwanted(dict.fromkeys([*wanted, *unwanted], 1)) == unwanted
 
 
-def test_every_source_prompt_and_weight_is_in_the_wheel(wheel: Path) -> None:
+PLACED = {
+    "prompts": "_prompts",
+    "stages/configs": "_configs/stages",
+    "data_gen/configs": "_configs/data_gen",
+    "eval/configs": "_configs/eval",
+    "accelerate_configs": "_configs/accelerate",
+}
+"""Folders of the checkout that are in the wheel, and where in the package."""
+
+
+def test_every_source_prompt_recipe_and_weight_is_in_the_wheel(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
     expected = {path.relative_to(ROOT).as_posix() for path in (ROOT / "redaes").rglob("*.py")}
-    weights = [path for name in ("weights", "base") for path in (ROOT / "redaes" / "nano" / name).iterdir()]
+    nano = ROOT / "redaes" / "models" / "nano"
+    weights = [path for name in ("weights", "base") for path in (nano / name).iterdir()]
     expected |= {path.relative_to(ROOT).as_posix() for path in weights if not path.name.startswith(".")}
-    for path in (ROOT / "prompts").rglob("*"):
-        if path.is_file():
-            expected.add("redaes/_prompts/" + path.relative_to(ROOT / "prompts").as_posix())
+    for source, place in PLACED.items():
+        files = [path for path in (ROOT / source).rglob("*") if path.is_file()]
+        expected |= {f"redaes/{place}/{path.relative_to(ROOT / source).as_posix()}" for path in files}
     assert expected - names == set()
     assert {"redaes/models/nano/weights/model.safetensors", "redaes/models/nano/base/model.safetensors"} <= names
     assert "redaes/_prompts/checksums.json" in names

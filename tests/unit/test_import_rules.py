@@ -31,6 +31,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "series_records",
         "processes",
         "option_sources",
+        "recipe_files",
     ),
     (
         "assessor",
@@ -78,7 +79,7 @@ HEAVY = frozenset(
 )
 
 LIGHT = (
-    "", *LAYERS[0], *LAYERS[1], "option_sources", "backends.endpoint", "backends.server", "assessor",
+    "", *LAYERS[0], *LAYERS[1], "option_sources", "recipe_files", "backends.endpoint", "backends.server", "assessor",
     "assessing", "serving", "early_checks", "cli", "__main__",
 )  # fmt: skip
 """What must not load a heavy library on import; "" is the package itself."""

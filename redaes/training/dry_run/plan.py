@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
+from redaes import recipe_files
 from redaes.errors import TrainingError
 from redaes.records import read_yaml
 
@@ -29,7 +30,7 @@ class DryRunArguments:
         default=False, metadata={"help": "say what a run would need of memory and time, and write nothing"}
     )
     plan_for: str | None = field(
-        default=None, metadata={"help": "accelerate configuration to plan for, such as accelerate_configs/zero3.yaml"}
+        default=None, metadata={"help": "accelerate configuration to plan for, such as zero3, or a file"}
     )
     plan_processes: int | None = field(
         default=None, metadata={"help": "processes (GPUs) to plan for; default: the configuration's, else one"}
@@ -73,6 +74,13 @@ class DryRunPlan:
 _TRUE = ("true", "1", "yes", "y", "t")
 
 
+def is_dry(argv: Sequence[str]) -> bool:
+    """Whether a command line asks for a dry run."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    _add_flags(parser, "dry_run")
+    return _is_true(parser.parse_known_args(list(argv))[0].dry_run)
+
+
 def read_dry_run(argv: Sequence[str], recipe: Path) -> tuple[DryRunPlan | None, list[str]]:
     """Take a dry run's options out of a command line.
 
@@ -89,8 +97,7 @@ def read_dry_run(argv: Sequence[str], recipe: Path) -> tuple[DryRunPlan | None, 
         SystemExit: in the processes of a launched dry run other than the first, which says everything.
     """
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument("--dry_run", "--dry-run", nargs="?", const="true", default="false")
-    parser.add_argument("--plan_json", "--plan-json", nargs="?", const="true", default="false")
+    _add_flags(parser, "dry_run", "plan_json")
     for name, kind in (("plan_for", str), ("plan_processes", int), ("plan_batches", int)):
         parser.add_argument(f"--{name}", f"--{name.replace('_', '-')}", type=kind)
     for name in ("assume_tokens_per_s", "assume_samples_per_s"):
@@ -101,7 +108,7 @@ def read_dry_run(argv: Sequence[str], recipe: Path) -> tuple[DryRunPlan | None, 
         raise TrainingError("an option of the dry run has no usable value; see the line above") from error
     values = {name: value for name, value in vars(given).items() if value is not None}
     for name in ("dry_run", "plan_json"):
-        values[name] = str(values[name]).lower() in _TRUE
+        values[name] = _is_true(values.get(name))
     arguments = DryRunArguments(**values)
     if not arguments.dry_run:
         named = [item.name for item in fields(arguments) if getattr(arguments, item.name) != item.default]
@@ -129,6 +136,12 @@ def read_dry_run(argv: Sequence[str], recipe: Path) -> tuple[DryRunPlan | None, 
     return plan, rest
 
 
+def _add_flags(parser: argparse.ArgumentParser, *names: str) -> None:
+    """Options that may stand without a value, which then is true."""
+    for name in names:
+        parser.add_argument(f"--{name}", f"--{name.replace('_', '-')}", nargs="?", const="true")
+
+
 def _is_true(value: Any) -> bool:
     return str(value).lower() in _TRUE
 
@@ -137,8 +150,7 @@ def _settings(argv: Sequence[str], recipe: Path) -> dict[str, Any]:
     """What decides about number types, from recipe and command line."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--config", type=Path, default=recipe)
-    for name in ("use_cpu", "bf16", "use_vllm"):
-        parser.add_argument(f"--{name}", f"--{name.replace('_', '-')}", nargs="?", const="true")
+    _add_flags(parser, "use_cpu", "bf16", "use_vllm")
     given, _ = parser.parse_known_args(list(argv))
     said = {name: value for name, value in vars(given).items() if value is not None and name != "config"}
     return {**read_yaml(given.config), **said}
@@ -147,7 +159,7 @@ def _settings(argv: Sequence[str], recipe: Path) -> dict[str, Any]:
 def _launch(arguments: DryRunArguments, environment: Mapping[str, str]) -> dict[str, Any]:
     """Processes and sharding: the named configuration's, else those that this process was launched with."""
     if arguments.plan_for is not None:
-        file = read_yaml(Path(arguments.plan_for), "accelerate configuration")
+        file = read_yaml(recipe_files.find(arguments.plan_for, "accelerate"), "accelerate configuration")
         deepspeed = file.get("deepspeed_config") or {}
         stage = deepspeed.get("zero_stage") if file.get("distributed_type") == "DEEPSPEED" else None
         offloads = (deepspeed.get("offload_optimizer_device"), deepspeed.get("offload_param_device"))
