@@ -65,7 +65,7 @@ class Proportion(Estimate):
         return cls(value=value, n_right=n_right, n=n, n_failed=n_failed, n_excluded=n_excluded)
 
 
-class Change(Estimate):
+class MeasureChange(Estimate):
     """How a measure differs between two systems on the same cases: that of the second less that of the first."""
 
     measure: str
@@ -181,7 +181,7 @@ def mean_change(
     *,
     n_resamples: int = 2000,
     seed: int = 0,
-) -> Change:
+) -> MeasureChange:
     """How a mean over the same cases changes; where all values are 0 or 1, with McNemar's exact test.
 
     With several cases per cluster, trust the interval rather than the test.
@@ -193,7 +193,7 @@ def mean_change(
         InputError: as :func:`paired_bootstrap`.
     """
     found = paired_bootstrap(before, after, clusters, mean, n_resamples=n_resamples, seed=seed)
-    change = Change(value=found.value, low=found.low, high=found.high, measure=measure, n=len(before))
+    change = MeasureChange(value=found.value, low=found.low, high=found.high, measure=measure, n=len(before))
     if not set(before) | set(after) <= {0.0, 1.0}:
         return change
     gained = sum(new > old for old, new in zip(before, after, strict=True))

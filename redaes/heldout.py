@@ -22,7 +22,7 @@ from redaes.assessing.orders import stated, supporting
 from redaes.assessor import Assessor, Result
 from redaes.backends.base import Backend
 from redaes.errors import InputError
-from redaes.estimates import Change, Estimate, Proportion, bootstrap, mean, mean_change, proportion
+from redaes.estimates import Estimate, MeasureChange, Proportion, bootstrap, mean, mean_change, proportion
 from redaes.prompts import Mode
 from redaes.records import PairRecord, picture_of
 from redaes.types import TIE_MARGIN, Delta, Factor, Order, Pair, Record, Sampling, Winner, winner_of
@@ -247,7 +247,7 @@ def put_together(
     )
 
 
-def paired_change(before: HeldOut, after: HeldOut, mode: Mode = "fast") -> Change:
+def paired_change(before: HeldOut, after: HeldOut, mode: Mode = "fast") -> MeasureChange:
     """How the accuracy changed, with the interval of the change: both sides resample the same pairs.
 
     Raises:

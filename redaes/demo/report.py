@@ -13,7 +13,7 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup, escape
 
 from redaes.demo.progress import in_words
-from redaes.estimates import Change, Estimate
+from redaes.estimates import Estimate, MeasureChange
 from redaes.evaluation.truth import CheckedPair, ReasonTruth, reason_truth
 from redaes.evidence.reasons import Reason
 from redaes.heldout import HeldOut, ReasonedOutcome, paired_change
@@ -121,7 +121,7 @@ def interval(estimate: Estimate, scale: float = 100.0, digits: int = 0) -> str:
     return f"[{number(scale * estimate.low, digits)}, {number(scale * estimate.high, digits)}]"
 
 
-def settled(change: Change) -> bool:
+def settled(change: MeasureChange) -> bool:
     """Whether the interval of a change lies on one side of zero."""
     return change.low is not None and change.high is not None and (change.low > 0 or change.high < 0)
 
@@ -307,9 +307,9 @@ def render(
     )
 
 
-def _changes(moments: Sequence[Moment], mode: Any) -> list[tuple[Change, Change] | None]:
+def _changes(moments: Sequence[Moment], mode: Any) -> list[tuple[MeasureChange, MeasureChange] | None]:
     """For each moment the change against the first and against the one before; None for the first."""
-    changes: list[tuple[Change, Change] | None] = [None]
+    changes: list[tuple[MeasureChange, MeasureChange] | None] = [None]
     for previous, moment in itertools.pairwise(moments):
         changes.append(
             (

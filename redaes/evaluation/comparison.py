@@ -9,7 +9,7 @@ from pathlib import Path
 from pydantic import FiniteFloat
 
 from redaes.errors import InputError
-from redaes.estimates import Change, mean_change
+from redaes.estimates import MeasureChange, mean_change
 from redaes.evaluation import resampling
 from redaes.evaluation.runner import RunResults, read_predictions, read_results
 from redaes.evaluation.series_measures import best_found, series_srcc
@@ -28,7 +28,7 @@ class ComparedRun(Record):
 
     name: str
     results: RunResults
-    changes: tuple[Change, ...]
+    changes: tuple[MeasureChange, ...]
     """Against the first run; empty for it."""
 
 
@@ -102,7 +102,7 @@ def mean_over_categories(values: Sequence[tuple[float, float, float, float]]) ->
     return pair, whole
 
 
-def _changes(kind: str, before: Path, after: Path) -> list[Change]:
+def _changes(kind: str, before: Path, after: Path) -> list[MeasureChange]:
     if kind == "scores":
         old, new = (read_predictions(folder / "pictures.csv") for folder in (before, after))
         return [_correlation_change(old, new, "srcc"), _correlation_change(old, new, "plcc")]
@@ -130,7 +130,9 @@ def _changes(kind: str, before: Path, after: Path) -> list[Change]:
     return found
 
 
-def _correlation_change(old: Sequence[Prediction], new: Sequence[Prediction], kind: resampling.Correlation) -> Change:
+def _correlation_change(
+    old: Sequence[Prediction], new: Sequence[Prediction], kind: resampling.Correlation
+) -> MeasureChange:
     others = {one.id: one.predicted for one in new}
     rows = []
     for one in old:
@@ -146,10 +148,10 @@ def _correlation_change(old: Sequence[Prediction], new: Sequence[Prediction], ki
         n_resamples=N_RESAMPLES,
         seed=SEED,
     )
-    return Change(measure=f"{kind}_answered", value=found.value, low=found.low, high=found.high, n=len(rows))
+    return MeasureChange(measure=f"{kind}_answered", value=found.value, low=found.low, high=found.high, n=len(rows))
 
 
-def _mean_change(measure: str, rows: Sequence[tuple[float, float, str]]) -> Change:
+def _mean_change(measure: str, rows: Sequence[tuple[float, float, str]]) -> MeasureChange:
     """From values before, values after and clusters."""
     before, after, clusters = [a for a, _, _ in rows], [b for _, b, _ in rows], [cluster for _, _, cluster in rows]
     return mean_change(measure, before, after, clusters, n_resamples=N_RESAMPLES, seed=SEED)

@@ -14,10 +14,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from redaes.assessing.points import believed
 from redaes.errors import InputError
 from redaes.estimates import bootstrap_mean, mean
 from redaes.evaluation.calibration import expected_calibration_error, reliability
+from redaes.points import believed
 from redaes.prompts import Mode
 from redaes.types import Record
 

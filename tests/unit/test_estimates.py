@@ -13,8 +13,8 @@ from scipy import stats
 from redaes import estimates
 from redaes.errors import InputError
 from redaes.estimates import (
-    Change,
     Estimate,
+    MeasureChange,
     Proportion,
     bootstrap,
     bootstrap_mean,
@@ -130,7 +130,7 @@ def test_what_is_not_told_has_no_key_and_old_files_are_read() -> None:
     assert Estimate.model_validate({"value": 0.5, "low": None, "high": None}) == Estimate(value=0.5)
     share = {"value": 0.5, "low": None, "high": None, "n_right": 1, "n": 2, "n_failed": 0, "n_excluded": 1}
     assert Proportion.model_validate(share).model_dump() == share
-    change = Change(measure="m", value=0.5, n=2, n_gained=1, n_lost=0)
+    change = MeasureChange(measure="m", value=0.5, n=2, n_gained=1, n_lost=0)
     assert set(change.model_dump()) == {"measure", "value", "low", "high", "n", "p"}
 
 
