@@ -15,6 +15,7 @@ from redaes.cli.eval import evaluate
 from redaes.cli.rank import rank
 from redaes.cli.score import score
 from redaes.cli.serve import serve
+from redaes.cli.train import train
 
 app = typer.Typer(
     help="Says which of two pictures looks better, by how much, and why.",
@@ -47,3 +48,4 @@ for _command in (compare, score, rank, doctor, serve, demo):
     app.command()(_command)
 app.command("eval")(evaluate)
 app.add_typer(data, name="data")
+app.add_typer(train, name="train")
