@@ -37,7 +37,7 @@ from redaes.evaluation.report import cell
 from redaes.evaluation.runner import Results, Spec, read_predictions, read_timing, run_assessor
 from redaes.models import nano
 from redaes.records import load_pairs, write_atomically, write_json
-from redaes.types import Split
+from redaes.types import SIDES, Split
 
 ALL = "all measures"
 
@@ -104,11 +104,10 @@ def drawn_pairs(data: Path, split: Split, n: int, folder: Path) -> Loaded:
     pairs: dict[frozenset[str], LabelledPair] = {}
     for row in (rows[place[name]] for name in by_hash(list(place), n)):
         names = []
-        for side in ("first", "second"):
-            content = row[side]["bytes"]
-            name = f"{hashlib.sha256(content).hexdigest()[:24]}.jpg"
+        for side in SIDES:
+            name = f"{row[f'{side}_id'][:24]}.jpg"
             if not (folder / name).exists():
-                write_atomically(folder / name, content)
+                write_atomically(folder / name, row[side]["bytes"])
             pictures.setdefault(name, Picture(name, name, row["source"]))
             names.append(name)
         if names[0] != names[1]:

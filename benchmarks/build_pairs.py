@@ -25,7 +25,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from redaes.datagen.editors.embedded import apply_edit
+from redaes.datagen.editors.parametric import apply_edit
 from redaes.datagen.judges import visible_difference
 from redaes.datagen.judges.cover import covered
 from redaes.datagen.parametric_groups import MIN_LOSS, might_improve

@@ -16,7 +16,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from redaes.datagen.editors.embedded import apply_edit
+from redaes.datagen.editors.parametric import apply_edit
 from redaes.datagen.rationales.symptoms import SYMPTOMS, named
 from redaes.evidence.checking import check_rationale
 from redaes.evidence.pair import measure_pair

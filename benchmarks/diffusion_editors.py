@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import gc
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -26,7 +27,9 @@ from rich.table import Table
 
 from redaes.datagen.editors.base import EditJob
 from redaes.datagen.editors.diffusion import ADAPTERS, DiffusionEditor
-from redaes.datagen.editors.tiny import BUILDERS, build, qwen_tokenizer, small_area
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the tiny pipelines are the tests'
+from tests.integration.tiny_pipelines import BUILDERS, build, qwen_tokenizer, small_area
 
 TINY_SIDE = 64
 """Of the picture for the tiny pipelines; they also work at about that size."""

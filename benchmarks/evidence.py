@@ -26,8 +26,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from redaes.datagen.editors.embedded import ByteImage, apply_edit
+from redaes.datagen.editors.parametric import apply_edit
 from redaes.evidence.picture import measure
+from redaes.evidence.picture.planes import ByteImage
 from redaes.evidence.quantities import QUANTITIES
 from redaes.images import IMAGE_SUFFIXES, load_image
 

@@ -21,7 +21,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from redaes.datagen.editors.embedded import OPERATIONS, apply_edit
+from redaes.datagen.editors.parametric import OPERATIONS, apply_edit
 from redaes.evidence.pair import measure_pair
 from redaes.evidence.records import Measurements, PairEvidence
 from redaes.images import IMAGE_SUFFIXES, load_image

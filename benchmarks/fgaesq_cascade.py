@@ -30,7 +30,7 @@ import numpy as np
 from redaes.images import load_image
 from redaes.metrics import Interval, bootstrap, paired_bootstrap
 from redaes.models.fgaesq.difftoken import seeded
-from redaes.models.fgaesq.scorer import FineGrainedScorer
+from redaes.models.fgaesq.scorer import FGAesQScorer
 from redaes.ranking import components, fit_potential
 from redaes.ranking.cascade import Judge, cascade
 from redaes.series_records import Series, read_series
@@ -99,7 +99,7 @@ def first_of_all_pairs(items: Sequence[Item], answers: Sequence[float | None]) -
     edges = [(i, j, delta, 1.0) for (i, j), delta in zip(pairs, answers, strict=True) if delta is not None]
     if len(components(len(items), edges)) > 1:
         return -1
-    return int(np.argmax(fit_potential(len(items), edges)))
+    return int(np.argmax(fit_potential(len(items), edges).values))
 
 
 def judges(args: argparse.Namespace) -> Iterator[tuple[str, Judge[Item]]]:
@@ -166,7 +166,7 @@ def main() -> None:
                 for items in series
             ]
     else:
-        scorer = FineGrainedScorer.load(args.model)
+        scorer = FGAesQScorer.load(args.model)
         loaded = ([scorer.load_picture(path) for path, _ in items] for items in series)
         rankers[f"FGAesQ {scorer.revision}"] = [found.scores for found in scorer.series(loaded)]
     print(f"\n{len(series)} series, {len(set(clusters))} clusters; best picture first:")

@@ -21,7 +21,7 @@ import numpy as np
 from PIL import Image
 
 from redaes.datagen import filters
-from redaes.datagen.editors.embedded import OPERATIONS, apply_edit
+from redaes.datagen.editors.parametric import OPERATIONS, apply_edit
 from redaes.images import IMAGE_SUFFIXES, load_image
 
 STRENGTHS = (0.3, 0.6, 1.0)

@@ -27,7 +27,7 @@ from pathlib import Path
 import numpy as np
 from PIL import ExifTags, Image
 
-from redaes.datagen.editors.embedded import OPERATIONS, apply_edit
+from redaes.datagen.editors.parametric import OPERATIONS, apply_edit
 from redaes.images import list_images, load_image
 
 START = datetime(2024, 1, 1)

@@ -183,7 +183,7 @@ def read_series(votes: Path) -> list[tuple[int, dict[tuple[int, int], float], ND
         names = sorted({int(row[side]) for row in group for side in "ab"})
         share = {(names.index(int(row["a"])), names.index(int(row["b"]))): float(row["pref_a"]) for row in group}
         edges = [(i, j, NORMAL.inv_cdf(min(0.99, max(0.01, p))), 1.0) for (i, j), p in share.items()]
-        found.append((len(names), share, fit_potential(len(names), edges)))
+        found.append((len(names), share, fit_potential(len(names), edges).values))
     return found
 
 

@@ -45,7 +45,7 @@ from redaes.backends.base import Backend, Request
 from redaes.backends.endpoint import Endpoint
 from redaes.backends.local import LocalBackend
 from redaes.backends.server import ServerBackend
-from redaes.datagen.editors.embedded import OPERATIONS, apply_edit
+from redaes.datagen.editors.parametric import OPERATIONS, apply_edit
 from redaes.images import LoadedImage, data_url, decode_image
 from redaes.models import nano
 from redaes.serving.vllm import ServedModel, VllmServer

@@ -22,8 +22,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from redaes.datagen import severity as known
-from redaes.datagen.editors.doses import DOSES
-from redaes.datagen.editors.embedded import OPERATIONS, apply_edit
+from redaes.datagen.editors.parametric import OPERATIONS, apply_edit
 from redaes.datagen.judges import Reference
 from redaes.datagen.judges.cover import covered
 from redaes.datagen.ranking_group import resized
@@ -47,7 +46,9 @@ def opinions(path: Path) -> dict[tuple[str, int], tuple[float, float]]:
 
 def strength_of(operation: str, dose: float) -> float | None:
     """The strength at which an operation has a dose; None: at none up to ``FURTHEST``, where the dose is monotone."""
-    of = DOSES[operation]
+    of = OPERATIONS[operation].dose
+    if of is None:
+        raise ValueError(f"{operation} has no dose")
     top = 1.0 if operation == "jpeg_blocks" else FURTHEST
     sign = 1.0 if of(top) > of(0.0) else -1.0
     if not sign * of(0.0) - 1e-9 <= sign * dose <= sign * of(top) + 1e-9:
@@ -101,7 +102,7 @@ def changes(photographs: list[Path], operations: list[str]) -> dict[str, NDArray
         for name in operations:
             row = []
             for strength in STRENGTHS:
-                if OPERATIONS[name].shows(strength) < 1:
+                if OPERATIONS[name].frame_share(strength) < 1:
                     edited = resized(apply_edit(full, name, strength, number), pixels.shape[1], pixels.shape[0])
                 else:
                     edited = apply_edit(pixels, name, strength, number)

@@ -29,10 +29,10 @@ from torch import Tensor
 from redaes import Assessor
 from redaes.backends.base import Request
 from redaes.backends.local import LocalBackend
-from redaes.datagen.editors.tiny import text_to_image
 from redaes.errors import BackendError
 from redaes.images import content_id
 from redaes.rewards import as_reward
+from redaes.torchvision_compat import make_torchvision_importable
 from redaes.types import ImageRef, Sampling
 
 PROMPTS = ("a red cup", "a lake at dawn")
@@ -64,6 +64,30 @@ class LikesRed:
 
     def generate(self, requests: Sequence[Request], sampling: Sampling) -> list[str]:
         raise BackendError("likes-red writes no reasons; ask it in the fast mode")
+
+
+def text_to_image() -> Any:
+    """The DeepFloyd IF that is trained; its weights follow torch's global seed."""
+    make_torchvision_importable()
+    from diffusers import DDIMScheduler, IFPipeline, UNet2DConditionModel
+    from transformers import T5Config, T5EncoderModel, T5Tokenizer
+
+    pieces = ["<pad>", "</s>", "<unk>", "▁", *"abcdefghijklmnopqrstuvwxyz0123456789,.;-"]
+    encoder = T5Config(vocab_size=64, d_model=16, d_kv=8, d_ff=16, num_layers=1, num_heads=2, pad_token_id=0)
+    return IFPipeline(
+        tokenizer=T5Tokenizer(vocab=[(piece, -1.0) for piece in pieces], extra_ids=0, model_max_length=512),
+        text_encoder=T5EncoderModel(encoder),
+        unet=UNet2DConditionModel(
+            block_out_channels=(16, 16), layers_per_block=1, cross_attention_dim=16, attention_head_dim=2,
+            down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"), norm_num_groups=2, in_channels=3, out_channels=3,
+            up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+        ),
+        scheduler=DDIMScheduler(prediction_type="v_prediction", clip_sample=False, set_alpha_to_one=False),
+        safety_checker=None,
+        feature_extractor=None,
+        watermarker=None,
+        requires_safety_checker=False,
+    )  # fmt: skip
 
 
 def denoised(pipeline: Any, step: int, noisy: Tensor, text: Tensor) -> tuple[Tensor, Tensor]:

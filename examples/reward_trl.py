@@ -17,8 +17,10 @@ from trl import GRPOConfig, GRPOTrainer
 
 from redaes import Assessor
 from redaes.backends.local import LocalBackend
-from redaes.datagen.editors.tiny import qwen_tokenizer
+from redaes.models.nano.builder import train_tokenizer
 from redaes.rewards import as_reward
+
+PROMPTS = ["Paint a lake:", "Paint a cup:"]
 
 
 def painted(completion: str, **_: Any) -> Image.Image:
@@ -29,7 +31,7 @@ def painted(completion: str, **_: Any) -> Image.Image:
 
 def main(output_dir: str, steps: int = 4) -> list[dict[str, float]]:
     """Train, and return what was logged."""
-    tokenizer = qwen_tokenizer()
+    tokenizer = train_tokenizer(PROMPTS, 320, chat_template="")
     size = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
     policy = Qwen2ForCausalLM(Qwen2Config(vocab_size=len(tokenizer), num_key_value_heads=2, **size))
     reward = as_reward(Assessor(LocalBackend(), mode="fast"), pictures=painted, group_size=4)
@@ -38,7 +40,7 @@ def main(output_dir: str, steps: int = 4) -> list[dict[str, float]]:
         logging_steps=1, use_cpu=True, bf16=False, gradient_checkpointing=False, save_strategy="no", report_to="none",
         disable_tqdm=True,
     )  # fmt: skip
-    rows = datasets.Dataset.from_dict({"prompt": ["Paint a lake:", "Paint a cup:"]})
+    rows = datasets.Dataset.from_dict({"prompt": PROMPTS})
     trainer = GRPOTrainer(policy, reward, config, train_dataset=rows, processing_class=tokenizer)
     trainer.train()
     print(reward.report())

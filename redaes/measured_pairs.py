@@ -8,7 +8,6 @@ what a killed process had measured is there for the next one. Processes of one r
 from __future__ import annotations
 
 import hashlib
-import json
 import secrets
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -25,12 +24,15 @@ from pydantic import ValidationError
 from redaes.errors import ImageError, RecordError
 from redaes.evidence.records import VERSION, Measurements, PairEvidence
 from redaes.images import decode_image
-from redaes.records import PairRecord, record_of, shards, stream_rows
+from redaes.records import PairRecord, operations_of, record_of, shards, stream_rows
 from redaes.table_cache import not_writable, results_of
 from redaes.types import Pair, Split
 
 _NAME_LENGTH = 32
 """Letters of a pair's name; a space and its evidence follow."""
+
+_LIGHT = ("first_id", "second_id", "group", "edit_first", "edit_second")
+"""What is read of a row to know whether it is measured."""
 
 GROUPS_AHEAD = 4
 """Groups of pairs that are read before the first of them is measured, for each worker."""
@@ -96,7 +98,7 @@ def measured_pairs(
         place = results_of(file, VERSION)
         there = _read(place)
         kept |= there
-        own = {_row_name(row) for row in stream_rows(file) if wanted.has(row)}
+        own = {_name_of(row["first_id"], row["second_id"]) for row in stream_rows(file, _LIGHT) if wanted.has(row)}
         n_all += len(own)
         n_done += len(own & there.keys())
         if own - there.keys():
@@ -141,7 +143,7 @@ class _Wanted:
 
     def has(self, row: dict[str, Any]) -> bool:
         """Whether a row is one of them."""
-        if not all((row[side] or {}).get("bytes") for side in ("first", "second")):
+        if row["first_id"] is None or row["second_id"] is None:
             return False
         group = str(row["group"])
         if self.only is not None and group not in self.only:
@@ -149,17 +151,7 @@ class _Wanted:
         number, n_shares = self.share
         if hashlib.sha256(group.encode()).digest()[0] % n_shares != number:
             return False
-        return not self.leave_out or self.leave_out.isdisjoint(_operations(row))
-
-
-def _row_name(row: dict[str, Any]) -> str:
-    first, second = (hashlib.sha256(row[side]["bytes"]).hexdigest() for side in ("first", "second"))
-    return _name_of(first, second)
-
-
-def _operations(row: dict[str, Any]) -> set[str]:
-    edits = (row[column] for column in ("edit_first", "edit_second"))
-    return {json.loads(edit)["operation"] for edit in edits if edit}
+        return not self.leave_out or self.leave_out.isdisjoint(operations_of(row))
 
 
 def _measure(file: Path, split: Split, place: Path, names: set[str], workers: int) -> Iterator[int]:

@@ -8,7 +8,8 @@ A RED dataset is a folder::
     report.json                   what was kept, what was rejected and why
 
 A row holds a :class:`~redaes.types.Pair` and its rationale in both orders. The schema's version is in the
-Parquet metadata; a reader refuses a version that it does not know.
+Parquet metadata. Shards of version 2 are read through a copy in the form of today, which is made once and kept where
+``datasets`` keeps its own; a reader refuses a version that it does not know.
 """
 
 from __future__ import annotations
@@ -20,30 +21,31 @@ import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from redaes.errors import ImageError, InputError, MissingDependency, RecordError
 from redaes.file_hashes import content_hash
-from redaes.images import LoadedImage, decode_image
-from redaes.table_cache import comes_of_writing, copies_of, not_writable
-from redaes.types import SPLITS, Agreement, Edit, ImageRef, Pair, Rationale, Split
+from redaes.images import LoadedImage, content_id, decode_image
+from redaes.table_cache import comes_of_writing, copies_of, not_writable, results_of
+from redaes.types import SIDES, SPLITS, Agreement, Edit, Pair, Rationale, Side, Split
 
 if TYPE_CHECKING:
     import datasets
     import pyarrow as pa
 
-SCHEMA_VERSION = 2
-Side = Literal["first", "second"]
-"""Which picture of a pair."""
+SCHEMA_VERSION = 3
 _VERSION_KEY = b"redaes.schema_version"
 
 COLUMNS = (
-    "id", "first", "second", "delta", "factors", "rationale", "rationale_swapped", "edit_first", "edit_second", "group",
-    "source", "licence", "agreement", "writer",
+    "id", "first", "second", "first_id", "second_id", "delta", "factors", "rationale", "rationale_swapped",
+    "edit_first", "edit_second", "group", "source", "licence", "label_source", "n_votes", "agreement", "writer",
 )  # fmt: skip
 """What every row of a RED dataset has."""
+
+LabelSource = Literal["edits", "judges", "people"]
+"""What a difference comes from: what was done to the pictures and measured, the answers of a panel, people's votes."""
 
 
 NAMELESS = "picture"
@@ -53,9 +55,11 @@ NAMELESS = "picture"
 class PairRecord(BaseModel):
     """A pair with its pictures' bytes and its reasoning in both orders: one row of a RED dataset."""
 
-    model_config = {"frozen": True, "extra": "forbid"}
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     pair: Pair
+    """Its pictures' ids are the SHA-256 of the bytes: checked when the row is written, and by ``redaes data validate``
+    and the training stages, not at every reading."""
     first_bytes: bytes
     """The encoded picture: any kind of file that `redaes.images` reads."""
     second_bytes: bytes
@@ -65,10 +69,25 @@ class PairRecord(BaseModel):
     """Reasoning with ``pair.second`` as A. Kept apart because letters cannot be exchanged in free text."""
     licence: str
     """Licence of the source photograph, empty when not known."""
+    label_source: LabelSource = "edits"
+    n_votes: Annotated[int, Field(ge=1)] | None = None
+    """People's votes behind the difference; None: it does not come from people, or they were not counted."""
     agreement: Agreement | None = None
-    """How far the judges agreed; None: measured, not judged."""
+    """How far the judges agreed; None: there were none."""
     writer: str = ""
     """Who wrote the reasoning: ``embedded``, or a model's name; empty when there is none."""
+
+    @model_validator(mode="after")
+    def _label_of_one_source(self) -> PairRecord:
+        if (self.agreement is None) == (self.label_source == "judges"):
+            raise ValueError(f"label_source is {self.label_source!r}: judges, and only they, have an agreement")
+        if self.n_votes is not None and self.label_source != "people":
+            raise ValueError(f"n_votes is {self.n_votes} and label_source {self.label_source!r}: only people vote")
+        return self
+
+    def bytes_of(self, side: Side) -> bytes:
+        """The encoded picture of a side."""
+        return self.first_bytes if side == "first" else self.second_bytes
 
 
 def picture_of(record: PairRecord, side: Side) -> LoadedImage:
@@ -77,11 +96,8 @@ def picture_of(record: PairRecord, side: Side) -> LoadedImage:
     Raises:
         RecordError: it cannot be used; names the row, the side, the picture's file and the remedy.
     """
-    data, ref = (
-        (record.first_bytes, record.pair.first) if side == "first" else (record.second_bytes, record.pair.second)
-    )
     try:
-        return decode_image(data, ref.path)
+        return decode_image(record.bytes_of(side), record.pair.of(side).path)
     except ImageError as error:
         raise RecordError(
             f"row {record.pair.id!r}, {side} picture does not decode: {error}, or take the row out; "
@@ -174,50 +190,37 @@ def features() -> datasets.Features:
     except ImportError as error:
         raise MissingDependency("datasets", "train") from error
 
-    text = datasets.Value("string")
-    return datasets.Features(
-        {
-            "id": text,
-            "first": datasets.Image(),
-            "second": datasets.Image(),
-            "delta": datasets.Value("float64"),
-            "factors": datasets.List(text),
-            "rationale": text,
-            "rationale_swapped": text,
-            "edit_first": text,
-            "edit_second": text,
-            "group": text,
-            "source": text,
-            "licence": text,
-            "agreement": text,
-            "writer": text,
-        }
-    )
-
-
-def _json_or_none(record: BaseModel | None) -> str | None:
-    return None if record is None else record.model_dump_json()
+    text, number, count = (datasets.Value(kind) for kind in ("string", "float64", "int64"))
+    rationale = {"text": text, "factors": datasets.List(text), "better": text}
+    edit = dict.fromkeys(("factor", "operation", "direction"), text) | {"strength": number}
+    edit |= dict.fromkeys(("instruction", "editor"), text) | {"seed": count, "revision": text, "licence": text}
+    edit |= {"commercial": datasets.Value("bool")}
+    agreement = {"judges": datasets.List(text)} | dict.fromkeys(("n_answers", "n_failed"), count)
+    agreement |= dict.fromkeys(("spread", "disagreement", "sign_agreement", "residual"), number)
+    kinds = {"delta": number, "factors": datasets.List(text), "n_votes": count, "agreement": agreement}
+    kinds |= dict.fromkeys(SIDES, datasets.Image()) | dict.fromkeys(("rationale", "rationale_swapped"), rationale)
+    kinds |= dict.fromkeys(("edit_first", "edit_second"), edit)
+    return datasets.Features({column: kinds.get(column, text) for column in COLUMNS})
 
 
 def row_of(record: PairRecord) -> dict[str, Any]:
-    """The record as a Parquet row; the split is the file's."""
-    pair = record.pair
-    return {
-        "id": pair.id,
-        "first": {"bytes": record.first_bytes, "path": str(pair.first.path)},
-        "second": {"bytes": record.second_bytes, "path": str(pair.second.path)},
-        "delta": pair.delta,
-        "factors": list(pair.factors),
-        "rationale": _json_or_none(record.rationale),
-        "rationale_swapped": _json_or_none(record.rationale_swapped),
-        "edit_first": _json_or_none(pair.edit_first),
-        "edit_second": _json_or_none(pair.edit_second),
-        "group": pair.group,
-        "source": pair.source,
-        "licence": record.licence,
-        "agreement": _json_or_none(record.agreement),
-        "writer": record.writer,
-    }
+    """The record as a Parquet row; the split is the file's.
+
+    Raises:
+        RecordError: a picture's id is not the SHA-256 of its bytes.
+    """
+    values = record.pair.model_dump(exclude={*SIDES, "split"})
+    values |= record.model_dump(exclude={"pair", "first_bytes", "second_bytes"})
+    for side in SIDES:
+        ref, data = record.pair.of(side), record.bytes_of(side)
+        if ref.id != content_id(data):
+            raise RecordError(f"row {record.pair.id!r}: the id of its {side} picture is not the SHA-256 of its bytes")
+        values |= {side: {"bytes": data, "path": str(ref.path)}, f"{side}_id": ref.id}
+    return {column: values[column] for column in COLUMNS}
+
+
+_OF_PAIR = ("id", "delta", "edit_first", "edit_second", "factors", "group", "source")
+_OF_RECORD = ("rationale", "rationale_swapped", "licence", "label_source", "n_votes", "agreement", "writer")
 
 
 def record_of(row: Mapping[str, Any], split: Split) -> PairRecord:
@@ -226,41 +229,21 @@ def record_of(row: Mapping[str, Any], split: Split) -> PairRecord:
     Raises:
         RecordError: the row breaks the schema; names its id.
     """
-
-    def edit(text: str | None) -> Edit | None:
-        return None if text is None else Edit.model_validate_json(text)
-
-    def rationale(text: str | None) -> Rationale | None:
-        return None if text is None else Rationale.model_validate_json(text)
-
-    def image(value: Mapping[str, Any]) -> ImageRef:
-        # Who writes pictures from memory has no names of files; the bytes are what counts.
-        return ImageRef(id=hashlib.sha256(value["bytes"]).hexdigest(), path=Path(value["path"] or NAMELESS))
-
     try:
-        return PairRecord(
-            pair=Pair(
-                id=row["id"],
-                first=image(row["first"]),
-                second=image(row["second"]),
-                delta=row["delta"],
-                edit_first=edit(row["edit_first"]),
-                edit_second=edit(row["edit_second"]),
-                factors=tuple(row["factors"]),
-                group=row["group"],
-                source=row["source"],
-                split=split,
-            ),
-            first_bytes=row["first"]["bytes"],
-            second_bytes=row["second"]["bytes"],
-            rationale=rationale(row["rationale"]),
-            rationale_swapped=rationale(row["rationale_swapped"]),
-            licence=row["licence"],
-            agreement=None if row["agreement"] is None else Agreement.model_validate_json(row["agreement"]),
-            writer=row["writer"],
+        # Who writes pictures from memory has no names of files; the bytes are what counts.
+        refs = {side: {"id": row[f"{side}_id"], "path": row[side]["path"] or NAMELESS} for side in SIDES}
+        return PairRecord.model_validate(
+            {name: row[name] for name in _OF_RECORD}
+            | {f"{side}_bytes": row[side]["bytes"] for side in SIDES}
+            | {"pair": {name: row[name] for name in _OF_PAIR} | refs | {"split": split}}
         )
     except (ValidationError, KeyError, TypeError) as error:
         raise RecordError(f"row {row.get('id')!r} breaks the schema: {error}") from error
+
+
+def operations_of(row: Mapping[str, Any]) -> set[str]:
+    """The edits that a row's two pictures carry."""
+    return {edit["operation"] for edit in (row["edit_first"], row["edit_second"]) if edit}
 
 
 ROW_GROUP = 100
@@ -278,24 +261,27 @@ def write_shard(path: Path, records: Iterable[PairRecord]) -> int:
         The number of rows.
 
     Raises:
-        RecordError: the folder cannot be written to.
+        RecordError: the folder cannot be written to, or a picture's id is not the SHA-256 of its bytes.
     """
+    rows = map(row_of, records)
+    first = next(rows, None)
+    if first is None:
+        raise ValueError(f"{path}: a shard needs at least one record")
+    return _write_rows(path, itertools.chain([first], rows))
+
+
+def _write_rows(path: Path, rows: Iterator[dict[str, Any]]) -> int:
     columns = features()  # first: it names what to install when Arrow is absent
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     schema: pa.Schema = columns.arrow_schema
     schema = schema.with_metadata({**(schema.metadata or {}), _VERSION_KEY: str(SCHEMA_VERSION).encode()})
-    rows = map(row_of, records)
-    batch = list(itertools.islice(rows, ROW_GROUP))
-    if not batch:
-        raise ValueError(f"{path}: a shard needs at least one record")
     total = 0
     with writing(path) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
-        while batch:
+        while batch := list(itertools.islice(rows, ROW_GROUP)):
             writer.write_table(pa.Table.from_pylist(batch, schema=schema))
             total += len(batch)
-            batch = list(itertools.islice(rows, ROW_GROUP))
     return total
 
 
@@ -313,23 +299,50 @@ def shards(folder: Path, split: Split) -> list[Path]:
     return found
 
 
-def check_shard(file: Path) -> pa.Schema:
-    """The columns of a shard, from its footer.
+def current_shard(file: Path) -> Path:
+    """A shard as this version has it: itself, or of schema version 2 a copy, which is made when it is first wanted.
 
     Raises:
-        RecordError: no Parquet, or an unknown schema version.
+        RecordError: no Parquet, an unknown schema version, or an old row that breaks its schema.
+        MissingDependency: pyarrow is absent.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ImportError as error:
+        raise MissingDependency("pyarrow", "edit") from error
 
     try:
-        schema = pq.read_schema(file)
+        metadata = pq.read_schema(file).metadata or {}
     except (pa.ArrowInvalid, OSError) as error:
         raise RecordError(f"{file} is not readable Parquet: {error}; delete it and build again") from error
-    version = (schema.metadata or {}).get(_VERSION_KEY, b"none").decode()
-    if version != str(SCHEMA_VERSION):
-        raise RecordError(f"{file} has schema version {version}, this redaes reads {SCHEMA_VERSION}; rebuild it")
-    return schema
+    version = metadata.get(_VERSION_KEY, b"none").decode()
+    if version == str(SCHEMA_VERSION):
+        return file
+    if version != "2":
+        raise RecordError(f"{file} has schema version {version}, this redaes reads 2 and {SCHEMA_VERSION}; rebuild it")
+    copy = results_of(file, f"schema {SCHEMA_VERSION}") / file.name
+    if not copy.exists():
+        _write_rows(copy, (_upgraded(row, file) for row in _rows(file)))
+    return copy
+
+
+def _upgraded(row: Mapping[str, Any], file: Path) -> dict[str, Any]:
+    """A row of schema version 2, whose records were JSON text and whose pictures had no ids."""
+    kinds: dict[str, type[BaseModel]] = dict.fromkeys(("rationale", "rationale_swapped"), Rationale)
+    kinds |= {"edit_first": Edit, "edit_second": Edit, "agreement": Agreement}
+    try:
+        records = {
+            name: None if row[name] is None else kind.model_validate_json(row[name]).model_dump()
+            for name, kind in kinds.items()
+        }
+        ids = {f"{side}_id": content_id(row[side]["bytes"]) for side in SIDES if (row[side] or {}).get("bytes")}
+        label = {"label_source": "edits" if row["agreement"] is None else "judges"}
+        return {name: row.get(name) for name in COLUMNS} | records | ids | label
+    except (ValidationError, KeyError) as error:
+        raise RecordError(
+            f"{file}: row {row.get('id')!r} breaks the schema: {error}; build the dataset again"
+        ) from error
 
 
 def check_columns(file: Path) -> None:
@@ -339,23 +352,26 @@ def check_columns(file: Path) -> None:
         RecordError: names the column and both types.
     """
     wanted = features().arrow_schema
+    import pyarrow.parquet as pq
     import pyarrow.types as kinds
 
-    found = check_shard(file)
+    found = pq.read_schema(current_shard(file))
     for name in COLUMNS:
         place = found.get_field_index(name)
         if place < 0:
             continue  # `stream_rows` names those that are missing
         has, wants = found.field(place).type, wanted.field(name).type
         if kinds.is_struct(wants):
-            fits = kinds.is_null(has) or (kinds.is_struct(has) and {"bytes", "path"} <= {part.name for part in has})
+            fits = kinds.is_struct(has) and {part.name for part in wants} <= {part.name for part in has}
         elif kinds.is_floating(wants):
-            fits = any(kind(has) for kind in (kinds.is_floating, kinds.is_integer, kinds.is_null))
+            fits = kinds.is_floating(has) or kinds.is_integer(has)
         elif kinds.is_list(wants):
-            fits = kinds.is_list(has) or kinds.is_large_list(has) or kinds.is_null(has)
+            fits = kinds.is_list(has) or kinds.is_large_list(has)
+        elif kinds.is_integer(wants):
+            fits = kinds.is_integer(has)
         else:
-            fits = any(kind(has) for kind in (kinds.is_string, kinds.is_large_string, kinds.is_null))
-        if not fits:
+            fits = kinds.is_string(has) or kinds.is_large_string(has)
+        if not (fits or kinds.is_null(has)):
             raise RecordError(f"{file}: column {name} is {has} and has to be {wants}; write it so")
 
 
@@ -363,23 +379,26 @@ def stream_rows(file: Path, columns: Sequence[str] | None = None) -> Iterator[di
     """Rows of a shard with undecoded pictures, a few in memory at a time and nothing written to a cache.
 
     Args:
-        file: a shard.
+        file: a shard. (Of schema version 2 the copy in the form of today is read, and written to the cache if need be.)
         columns: which to read; None: all. Without the pictures it is quick.
 
     Raises:
         RecordError: no Parquet, an unknown schema version, or a column that is missing.
         MissingDependency: pyarrow is absent.
     """
-    try:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-    except ImportError as error:
-        raise MissingDependency("pyarrow", "edit") from error
+    current = current_shard(file)
+    import pyarrow.parquet as pq
 
-    names = check_shard(file).names
-    missing = sorted({*COLUMNS, *(columns or ())} - set(names))
+    missing = sorted({*COLUMNS, *(columns or ())} - set(pq.read_schema(current).names))
     if missing:
         raise RecordError(f"{file} lacks the columns {', '.join(missing)}; rebuild it")
+    yield from _rows(current, columns)
+
+
+def _rows(file: Path, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     try:
         with pq.ParquetFile(file) as shard:
             for batch in shard.iter_batches(batch_size=32, columns=None if columns is None else list(columns)):
@@ -394,13 +413,13 @@ def pick_rows(file: Path, numbers: Sequence[int]) -> dict[int, dict[str, Any]]:
     Raises:
         RecordError: no Parquet, an unknown schema version, or a number beyond the end.
     """
-    check_shard(file)
+    current = current_shard(file)
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     found: dict[int, dict[str, Any]] = {}
     try:
-        with pq.ParquetFile(file) as shard:
+        with pq.ParquetFile(current) as shard:
             start = 0
             for group in range(shard.num_row_groups):
                 end = start + shard.metadata.row_group(group).num_rows
@@ -419,11 +438,7 @@ def pick_rows(file: Path, numbers: Sequence[int]) -> dict[int, dict[str, Any]]:
 
 
 def _operations(rows: datasets.Dataset) -> list[set[str]]:
-    """The edits of each row's two pictures."""
-    return [
-        {json.loads(edit)["operation"] for edit in edits if edit}
-        for edits in zip(rows["edit_first"], rows["edit_second"], strict=True)
-    ]
+    return [operations_of(row) for row in rows.select_columns(["edit_first", "edit_second"])]
 
 
 def operations_in(rows: datasets.Dataset) -> set[str]:
@@ -459,16 +474,12 @@ def load_pairs(folder: Path, split: Split) -> datasets.Dataset:
     except ImportError as error:
         raise MissingDependency("datasets", "train") from error
 
-    files = shards(folder, split)
-    for file in files:
-        check_shard(file)
-    columns = features()
-    for column in ("first", "second"):
-        columns[column] = datasets.Image(decode=False)
+    files = [current_shard(file) for file in shards(folder, split)]
+    columns = features() | dict.fromkeys(SIDES, datasets.Image(decode=False))
     try:
         return datasets.Dataset.from_parquet(
             [str(file) for file in files],
-            features=columns,
+            features=datasets.Features(columns),
             columns=list(COLUMNS),  # people's own shards may have more
             cache_dir=str(copies_of(files)),
         )

@@ -35,6 +35,9 @@ Direction = Literal["degrade", "improve", "neutral"]
 Order = Literal["forward", "swapped"]
 Split = Literal["train", "test"]
 SPLITS: tuple[Split, ...] = ("train", "test")
+Side = Literal["first", "second"]
+"""Which picture of a pair."""
+SIDES: tuple[Side, ...] = ("first", "second")
 Delta = Annotated[FiniteFloat, Field(ge=-MAX_DELTA, le=MAX_DELTA)]
 
 _WINNER_SWAPPED: dict[Winner, Winner] = {"A": "B", "B": "A", "tie": "tie"}
@@ -122,6 +125,10 @@ class Pair(Record):
     source: str
     """Id of the photograph: what must stay within one split."""
     split: Split
+
+    def of(self, side: Side) -> ImageRef:
+        """The picture of a side."""
+        return self.first if side == "first" else self.second
 
     def swapped(self) -> Pair:
         """The same pair shown in the other order. The id stays: it is the same pair."""

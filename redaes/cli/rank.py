@@ -135,18 +135,22 @@ def _ranker(
 ) -> Ranker:
     """What the checked options of ``redaes rank`` ask for."""
     from redaes.assessor import Assessor, Orders, known_mode
-    from redaes.culling.rankers import Cascaded, Comparing, FineGrained
+    from redaes.culling.rankers import AssessorRanker, CascadeRanker, FGAesQRanker
 
     orders: Orders = "random" if one_order else "both"
     scorer = None
     if weights is not None:
-        from redaes.models.fgaesq.scorer import FineGrainedScorer
+        from redaes.models.fgaesq.scorer import FGAesQScorer
 
-        scorer = FineGrainedScorer.load(weights, device)
+        scorer = FGAesQScorer.load(weights, device)
         if judge is None:
-            return FineGrained(scorer)
+            return FGAesQRanker(scorer)
     assessor = Assessor(loading.load_model(judge or model, adapter, device), mode=known_mode(mode))
-    return Comparing(assessor, orders) if scorer is None else Cascaded(scorer, assessor, share=share, orders=orders)
+    return (
+        AssessorRanker(assessor, orders)
+        if scorer is None
+        else CascadeRanker(scorer, assessor, share=share, orders=orders)
+    )
 
 
 def _show_summary(summary: Summary, out: Path, write_xmp: bool) -> None:

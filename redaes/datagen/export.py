@@ -28,7 +28,7 @@ from redaes.answers import render_verdict, stated
 from redaes.datagen.card import write_export_card
 from redaes.errors import InputError, MissingDependency, RecordError
 from redaes.records import PairRecord, record_of, shards, stream_rows
-from redaes.types import SPLITS, Rationale, Split, winner_of
+from redaes.types import SIDES, SPLITS, Rationale, Split, winner_of
 
 Format = Literal["preference", "jsonl", "webdataset"]
 FORMATS: tuple[Format, ...] = get_args(Format)
@@ -193,7 +193,7 @@ def _plain(record: PairRecord) -> dict[str, Any]:
     """The record as JSON types, without its pictures."""
     pair = record.pair.model_dump(mode="json", exclude={"first", "second"})
     rest = record.model_dump(mode="json", exclude={"pair", "first_bytes", "second_bytes"})
-    return {**pair, **rest}
+    return {**pair, **rest, "first_id": record.pair.first.id, "second_id": record.pair.second.id}
 
 
 def _ending(record: PairRecord, data: bytes) -> str:
@@ -208,28 +208,22 @@ def _write_jsonl(folder: Path, split: Split, records: Iterable[PairRecord], done
     with (folder / f"{split}.jsonl").open("w", encoding="utf-8") as lines:
         for record in records:
             names = {}
-            for position, ref, data in _pictures(record):
-                names[position] = f"images/{ref}{_ending(record, data)}"
-                file = folder / names[position]
+            for side in SIDES:
+                data = record.bytes_of(side)
+                names[side] = f"images/{record.pair.of(side).id}{_ending(record, data)}"
+                file = folder / names[side]
                 if not file.exists():  # named by content: the pairs of a group share pictures
                     file.write_bytes(data)
             lines.write(json.dumps({**_plain(record), **names}, ensure_ascii=False) + "\n")
             done.written[split] += 1
 
 
-def _pictures(record: PairRecord) -> tuple[tuple[str, str, bytes], ...]:
-    """Position, id and bytes of both."""
-    return (
-        ("first", record.pair.first.id, record.first_bytes),
-        ("second", record.pair.second.id, record.second_bytes),
-    )
-
-
 def _write_tars(folder: Path, split: Split, records: Iterable[PairRecord], done: Exported) -> None:
     for number, batch in enumerate(_batches(iter(records), PAIRS_PER_SHARD)):
         with tarfile.open(folder / f"{split}-{number:05d}.tar", "w") as shard:
             for record in batch:
-                members = {f"{position}{_ending(record, data)}": data for position, _, data in _pictures(record)}
+                pictures = {side: record.bytes_of(side) for side in SIDES}
+                members = {f"{side}{_ending(record, data)}": data for side, data in pictures.items()}
                 members["json"] = json.dumps(_plain(record), ensure_ascii=False).encode()
                 for ending, data in members.items():
                     member = tarfile.TarInfo(f"{record.pair.id}.{ending}")  # dated 1970: equal data, equal shards

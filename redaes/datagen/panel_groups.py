@@ -2,7 +2,7 @@
 
 The other way to make a group beside `redaes.datagen.parametric_groups`. Here the editor may do anything, so every
 edit is checked, every two pictures of a view are judged by everyone in both orders, and only what the judges agree on
-is kept. The group's differences are then made consistent (`redaes.datagen.group_potential`): ``Member.loss`` is the
+is kept. The group's differences are then made consistent (`redaes.ranking.potential`): ``Member.loss`` is the
 reference's score less the member's.
 """
 
@@ -13,7 +13,7 @@ import hashlib
 import itertools
 import json
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cache
 from pathlib import Path
@@ -27,7 +27,6 @@ from redaes.datagen.consensus import Rules, consensus
 from redaes.datagen.editors import load_editor
 from redaes.datagen.editors.base import EditJob, Editor
 from redaes.datagen.filters import EditTask, Similarity, check_edits, rejections
-from redaes.datagen.group_potential import Difference, components, fit_potential
 from redaes.datagen.instructions import STRENGTHS, Instruction, draw, draw_wishes
 from redaes.datagen.judges import (
     AssessorJudge,
@@ -56,6 +55,7 @@ from redaes.datagen.rationales.vlm import RationaleTask, write_with_model
 from redaes.datagen.sources import Source
 from redaes.errors import BackendError, BudgetExhausted, InputError
 from redaes.lenient import Reader, known_reader
+from redaes.ranking import Edge, components, fit_potential
 from redaes.records import PairRecord
 from redaes.types import Agreement, Edit, Factor
 
@@ -338,17 +338,16 @@ def make_judged_group(
     pictures = {key: Picture(picture) for key, picture in shown.items()}
     found = _agreed(rows[0].group, list(members.values()), pictures, workers, counts)
     records: list[PairRecord] = []
-    for part in components([row for row, _ in found]):
-        potential = fit_potential(part)
+    for scores in _scales(found):
         # Points lost against the reference; a part that does not hold it has no better zero than its own mean.
-        base = potential.scores.get(reference.key, 0.0)
-        scored = {key: replace(members[key], loss=base - score) for key, score in potential.scores.items()}
-        kept = [(row, agreement) for row, agreement in found if row.first in scored]
+        base = scores.get(reference.key, 0.0)
+        scored = {key: replace(members[key], loss=base - score) for key, score in scores.items()}
+        kept = [row for row in found if row.first in scored]
         records += _explained(
-            [(scored[row.first], scored[row.second]) for row, _ in kept],
+            [(scored[row.first], scored[row.second]) for row in kept],
             [
-                agreement.model_copy(update={"residual": row.delta - potential.delta(row.first, row.second)})
-                for row, agreement in kept
+                row.agreement.model_copy(update={"residual": row.delta - (scores[row.first] - scores[row.second])})
+                for row in kept
             ],
             source,
             rows[0].group,
@@ -396,9 +395,23 @@ def _edited(
     return [item for item, check in zip(made, checks, strict=True) if check.passed]
 
 
+@dataclass(frozen=True)
+class _Agreed:
+    """A difference of two members, in points, on which the judges agree."""
+
+    first: str
+    second: str
+    delta: float
+    agreement: Agreement
+
+    def edge(self, item: Mapping[str, int]) -> Edge:
+        """As the comparison graph has it; each answer counts."""
+        return item[self.first], item[self.second], self.delta, float(self.agreement.n_answers)
+
+
 def _agreed(
     group: str, members: Sequence[Member], pictures: dict[str, Picture], workers: Crew, counts: Counts
-) -> list[tuple[Difference, Agreement]]:
+) -> list[_Agreed]:
     """The differences on which the judges agree; residuals are still 0, for there is no potential yet."""
     compared = [(one.key, other.key) for one, other in itertools.combinations(members, 2) if one.data != other.data]
     if not compared:
@@ -406,7 +419,7 @@ def _agreed(
     asked = [PicturePair(f"{group}:{one}:{other}", pictures[one], pictures[other]) for one, other in compared]
     answers = [judge.judge(asked) for judge in workers.judges]
     rules = workers.panel.rules
-    found: list[tuple[Difference, Agreement]] = []
+    found: list[_Agreed] = []
     for (one, other), judgements in zip(compared, zip(*answers, strict=True), strict=True):
         label = consensus(judgements, rules)
         if label.delta is None or label.spread is None or label.disagreement is None or label.sign_agreement is None:
@@ -422,8 +435,18 @@ def _agreed(
             sign_agreement=label.sign_agreement,
             residual=0.0,
         )
-        found.append((Difference(one, other, label.delta, float(label.n_answers)), agreement))
+        found.append(_Agreed(one, other, label.delta, agreement))
     return found
+
+
+def _scales(found: Sequence[_Agreed]) -> Iterator[dict[str, float]]:
+    """Consistent scores in points, by member, of each part that comparisons connect, even by way of others."""
+    names = list(dict.fromkeys(name for row in found for name in (row.first, row.second)))
+    item = {name: number for number, name in enumerate(names)}
+    for part in components(len(names), [row.edge(item) for row in found]):
+        within = {name: number for number, name in enumerate(sorted(names[number] for number in part))}
+        fitted = fit_potential(len(within), [row.edge(within) for row in found if row.first in within])
+        yield dict(zip(within, map(float, fitted.values), strict=True))
 
 
 def _factors(placed: Placed) -> tuple[Factor, ...]:

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from redaes.datagen.editors.embedded import EDITOR, OPERATIONS, apply_edit
+from redaes.datagen.editors.parametric import EDITOR, OPERATIONS, apply_edit
 from redaes.datagen.judges import Reference
 from redaes.datagen.judges.cover import covered
 from redaes.datagen.overlays import covering, laid_over
@@ -139,7 +139,7 @@ class _View:
 
 def _shows(edit: Edit) -> float:
     known = OPERATIONS.get(edit.operation)
-    return 1.0 if known is None else known.shows(edit.strength)  # an unknown one fails by itself when it is made
+    return 1.0 if known is None else known.frame_share(edit.strength)  # an unknown one fails by itself when it is made
 
 
 def _view(image: Image.Image, rows: Sequence[PlannedEdit], max_side: int) -> _View:

@@ -23,7 +23,7 @@ from typing import Any
 from filelock import FileLock
 
 from redaes.datagen.card import write_card
-from redaes.datagen.editors.embedded import EDITOR
+from redaes.datagen.editors.parametric import EDITOR
 from redaes.datagen.engine import ENGINES
 from redaes.datagen.judges.silence import hardly_read
 from redaes.datagen.panel_groups import Crew, Panel, crew_of, make_judged_group, plan_judged_views
@@ -33,7 +33,7 @@ from redaes.datagen.ranking_group import Counts, Settings
 from redaes.datagen.sources import NO_RULES, Curation, Rules, Scorer, Source, curate
 from redaes.errors import InputError, RecordError, RedaesError
 from redaes.images import MAX_PIXELS, LoadedImage
-from redaes.records import PairRecord, read_json, write_json, write_shard
+from redaes.records import SCHEMA_VERSION, PairRecord, read_json, write_json, write_shard
 from redaes.types import SPLITS
 
 PLAN = "plan.parquet"
@@ -271,6 +271,7 @@ def _claim(folder: Path, sources: list[Source], settings: Settings, panel: Panel
         RecordError: it holds another dataset; says what differs.
     """
     plan: dict[str, Any] = {
+        "schema": SCHEMA_VERSION,
         "editor": EDITOR if panel is None else ", ".join(panel.editors),
         "panel": None if panel is None else panel.identity(),
         "settings": asdict(settings),
@@ -285,6 +286,11 @@ def _claim(folder: Path, sources: list[Source], settings: Settings, panel: Panel
     before = read_json(file)
     if before == plan:
         return
+    if isinstance(before, dict) and before.get("schema", 2) != SCHEMA_VERSION:
+        raise RecordError(
+            f"{folder} holds a dataset of schema version {before.get('schema', 2)}, which can be read, but not gone on "
+            f"with: this redaes writes version {SCHEMA_VERSION}; choose another output folder"
+        )
     if not isinstance(before, dict) or set(before) != set(plan):
         raise RecordError(f"{file} is damaged; delete {folder} and build again")
     # The split follows from the settings, so only the photographs themselves are compared.

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from redaes.datagen.editors.embedded import EDITOR, OPERATIONS, make_edit
+from redaes.datagen.editors.parametric import EDITOR, OPERATIONS, make_edit
 from redaes.errors import MissingDependency, RecordError
 from redaes.records import writing
 from redaes.types import Edit, Split

@@ -286,6 +286,7 @@ def make_record(
         rationale=rationale,
         rationale_swapped=swapped,
         licence=source.licence,
+        label_source="edits" if agreement is None else "judges",
         agreement=agreement,
         writer=writer,
     )

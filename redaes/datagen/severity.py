@@ -69,7 +69,7 @@ class Counterpart:
     levels: dict[int, float]
     """Level to parameter, as in the database's own code (``imdist_generator``)."""
     dose: Callable[[float], float]
-    """Parameter to the dose of :mod:`redaes.datagen.editors.doses`."""
+    """Parameter to the operation's dose (:attr:`redaes.datagen.editors.parametric.operation.Operation.dose`)."""
 
 
 def _linear(encoded: float) -> float:

@@ -14,12 +14,14 @@ from pydantic import ValidationError
 
 from redaes.errors import RecordError
 from redaes.records import shards, stream_rows
-from redaes.types import SPLITS, TIE_MARGIN, Agreement, Split
+from redaes.types import SPLITS, TIE_MARGIN, Agreement, Split, winner_of
 
 LIGHT = ("id", "delta", "factors", "group", "source", "licence", "agreement")
 """Columns that are read."""
 
 TIE = "tie"
+NOT_STATED = "not stated"
+"""What decides a pair of which only the better side is known."""
 MOSTLY = 0.75
 
 
@@ -35,8 +37,9 @@ class Row:
 
     @property
     def decided_by(self) -> str:
-        """The factors, or ``tie``."""
-        return ", ".join(self.values["factors"] or ()) or TIE
+        """The factors, ``tie``, or that they are not stated."""
+        tie = winner_of(self.values["delta"] or 0.0) == "tie"
+        return ", ".join(self.values["factors"] or ()) or (TIE if tie else NOT_STATED)
 
 
 @dataclass(frozen=True)
@@ -112,7 +115,7 @@ def statistics(folder: Path) -> Statistics:
         licences[row.values["source"]] = row.values["licence"] or "not stated"
         if row.values["agreement"] is not None:
             try:
-                agreements.append(Agreement.model_validate_json(row.values["agreement"]))
+                agreements.append(Agreement.model_validate(row.values["agreement"]))
             except ValidationError as error:
                 raise RecordError(f"row {row.values['id']!r} breaks the schema: {error}; see validate") from error
     return Statistics(

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from redaes.datagen.rationales import contradictions
 from redaes.errors import ImageError, RecordError
-from redaes.images import MAX_FILE_PIXELS, decode_image
+from redaes.images import MAX_FILE_PIXELS, content_id, decode_image
 from redaes.records import PairRecord, read_json, record_of, shards, stream_rows
-from redaes.types import MAX_DELTA, SPLITS, Rationale, Split, winner_of
+from redaes.types import MAX_DELTA, SIDES, SPLITS, Rationale, Split, winner_of
 
 N_NAMED = 5
 """Rows named for each kind of finding; the others are counted."""
@@ -161,29 +161,31 @@ def _faults(record: PairRecord, split: Split, seen: _Seen, shard: _Shard) -> Ite
         yield "group of two photographs", f"group {pair.group} is of {known_source}, here of {pair.source}"
     yield from _picture_faults(record, shard)
     yield from _label_faults(record)
-    # A difference at the end of the scale was cut off there, so it says only "at least".
-    if pair.delta is not None and abs(pair.delta) < MAX_DELTA:
+    # A difference at the end of the scale was cut off there, so it says only "at least"; people's need not add up.
+    if pair.delta is not None and abs(pair.delta) < MAX_DELTA and record.label_source != "people":
         missed = shard.potentials[pair.group].add(pair.first.id, pair.second.id, pair.delta)
         if missed > POTENTIAL_TOLERANCE:
             yield "contradicts its group", f"misses what the group's other pairs imply by {missed:.2f} points"
 
 
 def _picture_faults(record: PairRecord, shard: _Shard) -> Iterator[tuple[str, str]]:
-    sizes = []
-    for position, (identity, path), data in (
-        ("first", (record.pair.first.id, record.pair.first.path), record.first_bytes),
-        ("second", (record.pair.second.id, record.pair.second.path), record.second_bytes),
-    ):
+    sizes, identities = [], []
+    for side in SIDES:
+        ref, data = record.pair.of(side), record.bytes_of(side)
+        identity = content_id(data)
+        identities.append(identity)
+        if identity != ref.id:
+            yield "id is not its picture's", f"{side}_id is {ref.id}, the SHA-256 of {side} is {identity}"
         if identity not in shard.sizes:
-            shard.sizes[identity] = _decoded_size(data, path)
+            shard.sizes[identity] = _decoded_size(data, ref.path)
         size = shard.sizes[identity]
         if isinstance(size, str):
-            yield "picture does not decode", f"{position}: {size}"
+            yield "picture does not decode", f"{side}: {size}"
         else:
             sizes.append(size)
     if len(set(sizes)) == 2:
         yield "pictures differ in size", " and ".join(f"{width}x{height}" for width, height in sizes)
-    if record.pair.first.id == record.pair.second.id:
+    if len(set(identities)) == 1:
         yield "pictures are identical", ""
 
 
@@ -201,19 +203,25 @@ def _label_faults(record: PairRecord) -> Iterator[tuple[str, str]]:
         ("rationale", record.rationale, 1),
         ("rationale_swapped", record.rationale_swapped, -1),
     )
+    # People say which they prefer: neither why nor what was done to the pictures is known.
+    built = record.label_source != "people"
     for name, rationale, _ in orders:
-        if rationale is None:
+        if rationale is None and built:
             yield "rationale missing", name
     if pair.delta is None:
         return
     better = winner_of(pair.delta)
-    if (better == "tie") != (not pair.factors):
+    if (better == "tie") != (not pair.factors) and (built or pair.factors):
         yield "factors contradict the difference", f"{pair.delta:+.2f} with factors {', '.join(pair.factors) or 'none'}"
     worse = {"A": pair.edit_second, "B": pair.edit_first, "tie": None}[better]
     gained = {"A": pair.edit_first, "B": pair.edit_second, "tie": None}[better]
     # Judges may find that an edit did the opposite of what was asked for; a measured difference cannot.
-    measured = record.agreement is None
-    if measured and better != "tie" and worse is None and (gained is None or gained.direction != "improve"):
+    if (
+        record.label_source == "edits"
+        and better != "tie"
+        and worse is None
+        and (gained is None or gained.direction != "improve")
+    ):
         yield "edits contradict the difference", f"{better} is better, but the other carries no edit"
     for name, rationale, sign in orders:
         if rationale is not None:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from redaes.errors import ImageError, InputError
 from redaes.images import decode_image, list_images, phash, read_image_file
 from redaes.records import shards, stream_rows
-from redaes.types import SPLITS, Record
+from redaes.types import SIDES, SPLITS, Record
 
 MAX_DISTANCE = 6
 """Bits of 64 by which the hashes of two copies may differ."""
@@ -125,13 +125,11 @@ def training_pictures(place: Path) -> Iterator[tuple[str, bytes | Path]]:
             if not any((place / "data").glob(f"{split}-*.parquet")):
                 continue
             for file in shards(place, split):
-                for row in stream_rows(file, ("id", "first", "second")):
-                    for side in ("first", "second"):
-                        data = row[side]["bytes"]
-                        digest = hashlib.sha256(data).hexdigest()
-                        if digest not in seen:
-                            seen.add(digest)
-                            yield f"{place}/{split}/{row['id']}/{side}", data
+                for row in stream_rows(file, ("id", *SIDES, "first_id", "second_id")):
+                    for side in SIDES:
+                        if row[f"{side}_id"] not in seen:
+                            seen.add(row[f"{side}_id"])
+                            yield f"{place}/{split}/{row['id']}/{side}", row[side]["bytes"]
         return
     folders = [place, *sorted(path for path in place.rglob("*") if path.is_dir())] if place.is_dir() else [place]
     found = False

@@ -219,7 +219,7 @@ def scores_of(loaded: Loaded, shows: Shows, plan: Plan, given: Mapping[str, Give
             value = given[question_id((first, second))].value
             if value is not None:
                 edges.append((places[first], places[second], value, 1.0))
-        scores = ranking.fit_potential(len(names), edges)
+        scores = ranking.fit_potential(len(names), edges).values
         # Scores of parts that no comparison joins mean nothing to each other.
         whole = len(ranking.components(len(names), edges)) == 1
         found |= {name: float(scores[place]) if whole else None for name, place in places.items()}

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
+from redaes.ranking.graph import Edge, Outcome, components, count_cycles
+from redaes.ranking.order import rank
+from redaes.ranking.potential import Potential, fit_potential
+from redaes.ranking.schedule import ROUND_ROBIN, Schedule, default_pairs
 from redaes.ranking.strengths import (
     PRIOR_SD,
-    ROUND_ROBIN,
     Z_SETTLED,
-    Edge,
-    Outcome,
-    Schedule,
     Strengths,
     bradley_terry,
-    components,
-    count_cycles,
-    default_pairs,
     fit_one,
-    fit_potential,
     fit_strengths,
-    rank,
     unconnected,
 )
 
@@ -27,6 +22,7 @@ __all__ = [
     "Z_SETTLED",
     "Edge",
     "Outcome",
+    "Potential",
     "Schedule",
     "Strengths",
     "bradley_terry",

@@ -176,7 +176,8 @@ def group_scale(
 
     Each edge's predictions are averaged, and scores are fitted to the averages by least squares.
 
-    >>> group_scale([("x", "y"), ("y", "x")], {("x", "y"): [3.0, None], ("y", "x"): [-1.0]})
+    >>> scale = group_scale([("x", "y"), ("y", "x")], {("x", "y"): [3.0, None], ("y", "x"): [-1.0]})
+    >>> {edge: round(delta, 9) for edge, delta in scale.items()}
     {('x', 'y'): 2.0, ('y', 'x'): -2.0}
 
     Args:
@@ -202,7 +203,7 @@ def group_scale(
     means = {edge: _mean(predicted[edge]) for edge in expected}
     fitted: list[Edge] = [(index[a], index[b], mean, 1.0) for (a, b), mean in means.items() if mean is not None]
     part = {item: number for number, items in enumerate(components(len(index), fitted)) for item in items}
-    scores = [float(score) for score in fit_potential(len(index), fitted)]
+    scores = [float(score) for score in fit_potential(len(index), fitted).values]
     return {
         (a, b): scores[index[a]] - scores[index[b]] if part[index[a]] == part[index[b]] else None for a, b in expected
     }

@@ -24,8 +24,8 @@ from redaes.backends.chats import two_renderings, what_differs
 from redaes.errors import RecordError, TrainingError
 from redaes.images import MAX_ASPECT
 from redaes.prompts import Mode, Prompt
-from redaes.records import PairRecord, Side, load_pairs, picture_of, record_of, without_operations
-from redaes.types import Order, Split, winner_of
+from redaes.records import PairRecord, load_pairs, picture_of, record_of, without_operations
+from redaes.types import Order, Rationale, Side, Split, winner_of
 
 ORDERS: tuple[Order, ...] = ("forward", "swapped")
 MODES: tuple[Mode, ...] = ("reasoned", "fast")
@@ -270,7 +270,7 @@ def _made_when_read(
     """Examples of expanded rows, made when read, and the length of each one's answer in characters."""
     # Only reasoned answers differ in length by much; the rationale's stored text is a fair measure of it.
     lengths = [
-        0 if mode == "fast" else len(rationale or "")
+        0 if mode == "fast" or rationale is None else len(Rationale.model_validate(rationale).model_dump_json())
         for mode, rationale in zip(rows["mode"], rows["rationale"], strict=True)
     ]
     return rows.with_transform(_Made(split, make)), lengths

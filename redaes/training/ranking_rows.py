@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,17 +17,12 @@ from redaes.records import record_of
 from redaes.rewards.reasoning import faults_shown
 from redaes.training.formatting import ORDERS, decode, ordered_images
 from redaes.training.group_batches import GroupPrompts, RankingGroup, ranking_groups
-from redaes.types import Order, Pair
-
-SIDES = ("first", "second")
+from redaes.types import SIDES, Order, Pair
 
 
 def groups_of(pairs: datasets.Dataset, limit: int) -> list[RankingGroup]:
     """The ranking groups of a split with undecoded pictures; see :func:`ranking_groups`."""
-    pictures: list[tuple[str, str]] = []
-    for batch in pairs.select_columns(list(SIDES)).iter(256):
-        ids = [[hashlib.sha256(image["bytes"]).hexdigest() for image in batch[side]] for side in SIDES]
-        pictures.extend(zip(*ids, strict=True))
+    pictures = list(zip(pairs["first_id"], pairs["second_id"], strict=True))
     return ranking_groups(pairs["group"], pictures, pairs["delta"], limit)
 
 

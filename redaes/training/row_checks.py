@@ -6,8 +6,7 @@ run of several processes one of them looks and tells the others.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,11 +16,11 @@ from accelerate.utils import broadcast_object_list
 
 from redaes.answers import parse
 from redaes.errors import ImageError, ParseError, RecordError
-from redaes.images import check_usable
-from redaes.records import PairRecord, check_columns, record_of, shards, stream_rows
+from redaes.images import check_usable, content_id
+from redaes.records import PairRecord, check_columns, operations_of, record_of, shards, stream_rows
 from redaes.training.formatting import MODES, ORDERS, target
 from redaes.training.setup import StageArguments
-from redaes.types import MAX_DELTA, Split
+from redaes.types import MAX_DELTA, SIDES, Split
 
 N_NAMED = 3
 """Rows that a message names for each kind of fault."""
@@ -63,6 +62,7 @@ NO_DELTA = "have no delta: label them or leave them out"
 BAD_DELTA = f"have a delta that is no number within ±{MAX_DELTA:g}: correct or remove them"
 NO_REASONING = "lack a rationale for one order or both: write them (data_gen/build_pairs.py), or leave the rows out"
 BAD_PICTURE = "have a picture that cannot be used: put in another or remove them"
+BAD_ID = "have a first_id or second_id that is not the SHA-256 of the picture: correct it"
 SCHEMA = "break the schema: correct or remove them"
 BAD_ANSWER = "have an answer that redaes itself could not read: correct delta and rationale, or remove them"
 
@@ -114,7 +114,7 @@ def faults(folder: Path, split: Split, needs: RowNeeds, leave_out: frozenset[str
         check_columns(file)
         for number, row in enumerate(stream_rows(file)):
             n_rows += 1
-            if leave_out and not leave_out.isdisjoint(_operations(row)):
+            if leave_out and not leave_out.isdisjoint(operations_of(row)):
                 continue
             bad = False
             for kind, detail in _faults(row, split, needs, ids, pictures):
@@ -130,16 +130,6 @@ def faults(folder: Path, split: Split, needs: RowNeeds, leave_out: frozenset[str
         return None
     kinds = ". ".join(map(str, sorted(found.values(), key=lambda one: -one.n)))
     return f"{folder}: {n_bad} of the {n_rows} rows of the {split} split cannot be trained on. {kinds}"
-
-
-def _operations(row: Mapping[str, Any]) -> set[str]:
-    names = set()
-    for column in ("edit_first", "edit_second"):
-        try:
-            names.add(json.loads(row[column])["operation"])
-        except (TypeError, ValueError, KeyError):
-            continue  # there is none, or it is no edit, which is a fault of the schema
-    return names
 
 
 def _faults(
@@ -159,7 +149,7 @@ def _faults(
         return
     if needs.reasoning and (row["rationale"] is None or row["rationale_swapped"] is None):
         yield NO_REASONING, ""
-    lacking = [side for side in ("first", "second") if not (row[side] or {}).get("bytes")]
+    lacking = [side for side in SIDES if not (row[side] or {}).get("bytes")]
     if lacking:
         yield BAD_PICTURE, f"no {' and no '.join(lacking)}"
         return
@@ -168,12 +158,16 @@ def _faults(
     except RecordError as error:
         yield SCHEMA, " ".join(str(error).split())[:200]
         return
-    for ref, data in ((record.pair.first, record.first_bytes), (record.pair.second, record.second_bytes)):
-        if ref.id not in pictures:
-            pictures[ref.id] = _picture_fault(data, ref.path)
-        fault = pictures[ref.id]
+    for side in SIDES:
+        ref, data = record.pair.of(side), record.bytes_of(side)
+        identity = content_id(data)
+        if identity not in pictures:
+            pictures[identity] = _picture_fault(data, ref.path)
+        fault = pictures[identity]
         if fault is not None:
             yield BAD_PICTURE, fault
+        elif identity != ref.id:
+            yield BAD_ID, f"{side}_id"
     if delta is not None and needs.reasoning:
         yield from _answer_faults(record)
 

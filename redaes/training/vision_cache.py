@@ -17,8 +17,9 @@ from torch import Tensor
 from transformers import ProcessorMixin
 
 from redaes.prompts import Mode
-from redaes.records import PairRecord, Side
+from redaes.records import PairRecord
 from redaes.training.formatting import decode, drawn_answers, labels_at_end
+from redaes.types import Side
 
 
 class PictureBatch:

@@ -17,6 +17,8 @@ from safetensors.torch import load_file, save_file
 
 pytest.importorskip("diffusers", reason="the extra 'diffusion' is not installed")
 
+from tiny_pipelines import BUILDERS, build, small_area
+
 from redaes.datagen.editors import load_editor
 from redaes.datagen.editors.base import EditJob, EditOutcome
 from redaes.datagen.editors.diffusion import (
@@ -26,7 +28,6 @@ from redaes.datagen.editors.diffusion import (
     checkpoint_of,
     working_size,
 )
-from redaes.datagen.editors.tiny import BUILDERS, build, small_area
 from redaes.errors import BackendError, InputError, MissingDependency
 
 KLEIN = "Flux2KleinPipeline"

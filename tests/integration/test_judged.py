@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from openai_server import Call, Fault, OpenAIServer, Say
 from PIL import Image
+from tiny_pipelines import build as build_tiny
 
 from redaes import answers
 from redaes.backends.endpoint import Picture
 from redaes.datagen.consensus import Rules
-from redaes.datagen.editors.embedded import OPERATIONS, make_edit
-from redaes.datagen.editors.tiny import build as build_tiny
+from redaes.datagen.editors.parametric import OPERATIONS, make_edit
 from redaes.datagen.instructions import STRENGTHS
 from redaes.datagen.judges import PicturePair
 from redaes.datagen.panel_groups import Crew, Panel, make_judged_group, plan_judged_views

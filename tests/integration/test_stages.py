@@ -403,7 +403,7 @@ def test_prompts_other_than_those_shown_are_an_error(tiny_model: Path, red_folde
 
 
 def test_settled_picture_tokens_have_the_spread_of_text_tokens(tiny_model: Path, red_folder: Path) -> None:
-    from redaes.datagen.editors.embedded import OPERATIONS
+    from redaes.datagen.editors.parametric import OPERATIONS
     from redaes.records import load_pairs
     from redaes.training.warmup_heads import NO_EDIT
     from redaes.training.warmup_vision import VisionCollator, settle

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from redaes.datagen.editors.embedded import OPERATIONS
+from redaes.datagen.editors.parametric import OPERATIONS
 from redaes.datagen.rationales.symptoms import SYMPTOMS, named
 from redaes.evidence import faults, lexicon
 from redaes.evidence.claims import Claim

@@ -186,12 +186,12 @@ def test_judges_are_shown_where_there_are_some(red_folder: Path, tmp_path: Path)
     agreed = Agreement(
         judges=("a@1", "b@2"), n_answers=4, n_failed=1, spread=0.5, disagreement=0.1, sign_agreement=1.0, residual=0.0
     )
-    divided = agreed.model_copy(update={"sign_agreement": 0.5, "judges": ("a@1", "c@3")}).model_dump_json()
+    divided = agreed.model_copy(update={"sign_agreement": 0.5, "judges": ("a@1", "c@3")})
     for split in SPLITS:
         for file in shards(red_folder, split):
             rows = list(stream_rows(file))
-            for row, text in zip(rows, (agreed.model_dump_json(), divided), strict=False):
-                row["agreement"] = text
+            for row, agreement in zip(rows, (agreed, divided), strict=False):
+                row |= {"label_source": "judges", "agreement": agreement.model_dump()}
             table = pa.Table.from_pylist(rows, schema=pq.read_schema(file))
             pq.write_table(table.append_column("note", pa.array(["x"] * len(rows))), folder / "data" / file.name)
     judged = statistics(folder).judged
@@ -200,7 +200,7 @@ def test_judges_are_shown_where_there_are_some(red_folder: Path, tmp_path: Path)
     page = (tmp_path / "page.html").read_text()
     assert "Agreement of the judges which side is better: a@1, b@2, c@3; median spread 0.5 points; 4 unusable" in page
     assert "red&lt;b&gt;" in page
-    rows[0]["agreement"] = "{}"
+    rows[0]["agreement"] = {}
     pq.write_table(pa.Table.from_pylist(rows, schema=pq.read_schema(file)), folder / "data" / file.name)
     with pytest.raises(RecordError, match="breaks the schema"):
         statistics(folder)
@@ -327,8 +327,7 @@ def test_rationales_that_the_pixels_contradict_end_with_2(red_folder: Path, tmp_
     for file in red_folder.glob("data/*.parquet"):
         rows = list(stream_rows(file))[:1]
         for name in ("rationale", "rationale_swapped"):
-            said = json.loads(rows[0][name])
-            rows[0][name] = json.dumps({**said, "text": "A is noisier: noise 99.0 against 0.1."})
+            rows[0][name]["text"] = "A is noisier: noise 99.0 against 0.1."
         pq.write_table(pa.Table.from_pylist(rows, schema=pq.read_schema(file)), tmp_path / "data" / file.name)
     done = _run("validate", tmp_path, "--claims", "--workers", "2")
     assert done.exit_code == 2

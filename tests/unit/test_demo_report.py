@@ -17,7 +17,7 @@ pytest.importorskip("jinja2")
 
 from redaes.answers import render_verdict
 from redaes.backends.base import Request
-from redaes.datagen.editors.embedded import make_edit
+from redaes.datagen.editors.parametric import make_edit
 from redaes.demo.report import (
     Curve,
     Moment,

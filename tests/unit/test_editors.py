@@ -8,7 +8,7 @@ from PIL import Image
 
 from redaes.datagen.editors import EDITORS, load_editor
 from redaes.datagen.editors.base import EditJob, Editor, EditOutcome
-from redaes.datagen.editors.embedded import EDITOR, OPERATIONS, apply_edit, make_edit
+from redaes.datagen.editors.parametric import EDITOR, OPERATIONS, apply_edit, make_edit
 from redaes.errors import InputError
 
 

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from redaes.datagen.editors.embedded import EDITOR, OPERATIONS, apply_edit, make_edit
+from redaes.datagen import plan
+from redaes.datagen.editors.parametric import EDITOR, OPERATIONS, apply_edit, make_edit
 from redaes.datagen.judges import visible_difference
 from redaes.datagen.judges.cover import covered
 from redaes.datagen.severity import COVERING, severity
@@ -69,9 +70,15 @@ def test_every_factor_has_choices() -> None:
 
 
 def test_registry_is_consistent() -> None:
-    for name, operation in OPERATIONS.items():
-        assert operation.name == name
+    for operation in OPERATIONS.values():
         assert ("{amount}" in operation.instruction) == (operation.direction == "degrade")
+    # Tables list them in this order: the factors', what costs nothing last.
+    order = [(operation.direction, operation.factor) for operation in OPERATIONS.values()]
+    degrading = [("degrade", factor) for factor in FACTORS if ("degrade", factor) in order]
+    assert [kind for kind, _ in itertools.groupby(order)][: len(degrading)] == degrading
+    assert [name for name in OPERATIONS if name in NEUTRAL] == list(OPERATIONS)[-len(NEUTRAL) :]
+    # Draws do not follow it: sorted, one more operation moves none of the others.
+    assert (tuple(sorted(DEGRADING)), tuple(sorted(NEUTRAL))) == (plan.DEGRADE, plan.NEUTRAL)
 
 
 @pytest.mark.parametrize("name", OPERATIONS)

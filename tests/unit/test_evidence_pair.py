@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from redaes.datagen.editors.embedded import apply_edit
+from redaes.datagen.editors.parametric import apply_edit
 from redaes.errors import InputError
 from redaes.evidence.pair import measure_pair
 from redaes.evidence.pair.registration import Points

@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from redaes.datagen.editors.embedded import apply_edit
+from redaes.datagen.editors.parametric import apply_edit
 from redaes.errors import InputError
 from redaes.evidence.picture import Planes, measure, measured_along
 from redaes.evidence.picture.grids import find_comb

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from redaes.datagen import filters
-from redaes.datagen.editors.embedded import OPERATIONS, apply_edit
+from redaes.datagen.editors.parametric import OPERATIONS, apply_edit
 from redaes.errors import InputError
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from redaes.datagen import parametric_groups as measured
-from redaes.datagen.editors.embedded import OPERATIONS, apply_edit, make_edit
+from redaes.datagen.editors.parametric import OPERATIONS, apply_edit, make_edit
 from redaes.datagen.judges.cover import covered
 from redaes.datagen.parametric_groups import make_group, might_improve
 from redaes.datagen.plan import DEGRADE, NEUTRAL, SHARED, Frame, PlannedEdit, plan_view
@@ -154,7 +154,7 @@ def test_softness_gives_no_composition_away(operation: str) -> None:
 def test_a_photograph_with_few_pixels_gives_a_smaller_group() -> None:
     edit = make_edit("tight_crop", 1.0, 3)
     row = PlannedEdit("row", "train", SOURCE.id, 0, "member", edit, None, Frame(0.0, 0.0, 1.0))
-    shown = OPERATIONS["tight_crop"].shows(1.0)
+    shown = OPERATIONS["tight_crop"].frame_share(1.0)
     view = measured._view(_scene(size=(400, 300)), [row], 160)
     assert view.pixels.shape[1] == round(400 * shown / measured.SPARE) < 160
     assert view.large is not None

@@ -87,7 +87,8 @@ def test_other_contents_and_other_formulas_are_measured_anew(
     assert measured(folder)[1][0] == (0, n)
     file = shards(folder, "train")[0]
     rows, schema = list(stream_rows(file)), pq.read_schema(file)
-    rows[0]["first"], rows[0]["second"] = rows[0]["second"], rows[0]["first"]
+    sides = {"first": "second", "second": "first", "first_id": "second_id", "second_id": "first_id"}
+    rows[0] |= {name: rows[0][other] for name, other in sides.items()}
     write(folder, rows, schema)
     assert measured(folder)[1][0] == (0, n)
 
@@ -135,11 +136,11 @@ def test_rows_that_are_left_out_or_broken_are_passed_over(folder: Path, cache: P
     rows, schema = list(stream_rows(file)), pq.read_schema(file)
     rows[0]["first"] = {**rows[0]["first"], "bytes": b"no picture"}
     rows[1]["delta"] = 99.0
-    rows[2]["second"] = None
+    rows[2] |= {"second": None, "second_id": None}
     edit = Edit(
         factor="light", operation="haze", direction="degrade", strength=0.5, instruction="haze", editor="test", seed=0
     )
-    rows[3]["edit_second"] = edit.model_dump_json()
+    rows[3]["edit_second"] = edit.model_dump()
     write(folder, rows, schema)
     found, seen = measured(folder)
     assert seen[-1] == (1, 3)

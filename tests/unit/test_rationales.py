@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from redaes.answers import parse, render_rationale, render_verdict, stated
-from redaes.datagen.editors.embedded import make_edit
+from redaes.datagen.editors.parametric import make_edit
 from redaes.datagen.plan import DEGRADE
 from redaes.datagen.rationales import (
     Look,

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from redaes.answers import render_rationale
-from redaes.datagen.editors.embedded import OPERATIONS, apply_edit, make_edit
+from redaes.datagen.editors.parametric import OPERATIONS, apply_edit, make_edit
 from redaes.datagen.overlays import covering, laid_over
 from redaes.datagen.plan import DEGRADE
 from redaes.datagen.ranking_group import Member, Stored, View, encode, seen_in

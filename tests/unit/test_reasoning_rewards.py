@@ -226,7 +226,7 @@ def test_the_faults_that_edits_leave() -> None:
 
 @pytest.mark.parametrize("name", sorted(GENERIC))
 def test_generic_faults_are_how_others_show(name: str) -> None:
-    from redaes.datagen.editors.embedded import OPERATIONS
+    from redaes.datagen.editors.parametric import OPERATIONS
 
     sign, seen = FAULTS[name].shown_by[:1], FAULTS[name].seen
     others = [FAULTS[other] for other in OPERATIONS if other != name]

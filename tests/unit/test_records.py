@@ -7,13 +7,18 @@ import io
 import json
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
 from redaes import file_hashes, records, table_cache
-from redaes.datagen.editors.embedded import make_edit
+from redaes.datagen.editors.parametric import make_edit
+from redaes.datagen.statistics import statistics
+from redaes.datagen.validation import validate
 from redaes.errors import RecordError
 from redaes.images import content_id
 from redaes.records import (
@@ -26,7 +31,7 @@ from redaes.records import (
     write_json,
     write_shard,
 )
-from redaes.types import ImageRef, Pair, Rationale
+from redaes.types import SPLITS, Agreement, Edit, ImageRef, Pair, Rationale
 
 
 @pytest.fixture(autouse=True)
@@ -185,8 +190,12 @@ def test_damaged_pages_are_named(tmp_path: Path) -> None:
         ("delta", 11.0),
         ("delta", float("nan")),
         ("factors", ["hue"]),
-        ("edit_first", "{"),
-        ("rationale", json.dumps({"text": "x"})),
+        ("edit_first", {"operation": "blur"}),
+        ("rationale", {"text": "x"}),
+        ("first_id", None),
+        ("n_votes", 3),
+        ("label_source", "judges"),
+        ("label_source", "hearsay"),
         ("first", {"bytes": None, "path": "x"}),
     ],
 )
@@ -259,3 +268,83 @@ def test_a_disk_that_is_full_is_no_damaged_shard(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(datasets.arrow_writer.ArrowWriter, "finalize", full)
     with pytest.raises(RecordError, match=r"cannot be written \(No space left on device\)"):
         load_pairs(tmp_path, "train")
+
+
+def test_a_picture_under_another_id_is_not_written(tmp_path: Path) -> None:
+    record = _record(0)
+    swapped = record.model_copy(update={"second_bytes": record.first_bytes})
+    with pytest.raises(RecordError, match=r"the id of its second picture is not the SHA-256 of its bytes"):
+        write_shard(_shard(tmp_path), [record, swapped])
+    assert not _shard(tmp_path).exists()
+
+
+def test_reading_a_row_hashes_no_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    row = records.row_of(_record(0))
+    monkeypatch.setattr(records, "content_id", None)
+    assert records.record_of(row, "train") == _record(0)
+
+
+def test_a_preference_of_people_needs_no_edit_and_no_reasons(tmp_path: Path) -> None:
+    bare = {"edit_second": None, "factors": ()}
+    known = _record(0, reasoned=False)
+    asked = known.model_copy(
+        update={"label_source": "people", "n_votes": 7, "pair": known.pair.model_copy(update=bare), "licence": "CC0"}
+    )
+    for split in SPLITS:
+        pair = asked.pair.model_copy(update={"id": f"{split}-0", "source": split, "group": split, "split": split})
+        write_shard(_shard(tmp_path, f"{split}-00000"), [asked.model_copy(update={"pair": pair})])
+    (read,) = read_records(tmp_path, "train")
+    assert (read.label_source, read.n_votes, read.pair.edit_second) == ("people", 7, None)
+    assert validate(tmp_path).wrong == {}
+    assert set(statistics(tmp_path).by_factor) == {"not stated"}
+
+
+def test_the_columns_hold_every_field_of_the_records() -> None:
+    columns = records.features()
+    for name, kind in (("edit_first", Edit), ("rationale", Rationale), ("agreement", Agreement)):
+        assert list(columns[name]) == list(kind.model_fields)
+    assert list(columns) == list(records.COLUMNS) == list(records.row_of(_record(0)))
+
+
+# --- schema version 2 ------------------------------------------------------------------------------------------------
+
+
+def _as_version_2(path: Path, found: Sequence[PairRecord], **damage: object) -> None:
+    """A shard as the version before wrote it: records as JSON text, pictures without ids."""
+    rows = []
+    for record in found:
+        row = records.row_of(record) | damage
+        for name in ("rationale", "rationale_swapped", "edit_first", "edit_second", "agreement"):
+            row[name] = json.dumps(row[name]) if isinstance(row[name], dict) else row[name]
+        rows.append(
+            {name: row[name] for name in row if name not in {"first_id", "second_id", "label_source", "n_votes"}}
+        )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    table = pa.Table.from_pylist(rows)
+    pq.write_table(table.replace_schema_metadata({"redaes.schema_version": "2"}), path)
+
+
+def test_a_dataset_of_the_version_before_reads_as_if_it_were_written_now(tmp_path: Path) -> None:
+    agreement = Agreement(
+        judges=("a@1",), n_answers=4, n_failed=1, spread=0.5, disagreement=0.0, sign_agreement=1.0, residual=0.25
+    )
+    judged = _record(2).model_copy(update={"label_source": "judges", "agreement": agreement})
+    found = [_record(0), _record(1, delta=None, reasoned=False), judged]
+    _as_version_2(_shard(tmp_path / "old"), found)
+    write_shard(_shard(tmp_path / "new"), found)
+    file = _shard(tmp_path / "old")
+    before, hashed = file.read_bytes(), data_hash(tmp_path / "old")
+    assert list(read_records(tmp_path / "old", "train")) == found
+    assert list(records.stream_rows(file)) == list(records.stream_rows(_shard(tmp_path / "new")))
+    assert records.pick_rows(file, [2]) == records.pick_rows(_shard(tmp_path / "new"), [2])
+    assert next(records.stream_rows(file, ["first_id"])) == {"first_id": found[0].pair.first.id}
+    records.check_columns(file)
+    assert (file.read_bytes(), data_hash(tmp_path / "old")) == (before, hashed)  # nothing is changed in place
+
+
+def test_what_was_broken_in_the_version_before_is_named(tmp_path: Path) -> None:
+    file = _shard(tmp_path)
+    _as_version_2(file, [_record(0)], edit_first="{")
+    with pytest.raises(RecordError, match=r"train-00000\.parquet: row '0{16}' breaks the schema"):
+        records.load_pairs(tmp_path, "train")
+    assert not list((tmp_path / "cache").rglob("*.parquet"))

@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from redaes.datagen.editors.doses import DOSES
-from redaes.datagen.editors.embedded import OPERATIONS, apply_edit
+from redaes.datagen.editors.parametric import OPERATIONS, apply_edit
 from redaes.datagen.judges import Reference
 from redaes.datagen.judges.cover import covered, place_weights
 from redaes.datagen.parametric_groups import CERTAIN_ACROSS, CERTAIN_CLEAN, MIN_DELTA, MIN_LOSS
@@ -36,6 +35,8 @@ from redaes.datagen.severity import (
 )
 from redaes.errors import InputError
 from redaes.samples import sample_photographs
+
+DOSES = {name: operation.dose for name, operation in OPERATIONS.items() if operation.dose is not None}
 
 
 def test_every_degrading_operation_has_one_source_of_its_cost() -> None:

@@ -22,9 +22,9 @@ from redaes.datagen.photograph_files import Location, find
 from redaes.datagen.pipeline import build
 from redaes.datagen.ranking_group import Settings
 from redaes.datagen.sources import DUPLICATE_BITS, Fingerprints, Rules, curate, draw
-from redaes.errors import ImageError, InputError
+from redaes.errors import ImageError, InputError, RecordError
 from redaes.images import content_id, hamming
-from redaes.records import read_records
+from redaes.records import read_json, read_records, write_json
 from redaes.types import SPLITS
 
 FAST = Settings(views=1, variants=2, max_side=96)
@@ -131,6 +131,15 @@ def test_a_dataset_is_built_by_workers_from_any_of_them(tmp_path: Path, kind: st
     sources = {record.pair.source: record.licence for s in SPLITS for record in read_records(tmp_path / "out", s)}
     assert ("a" if kind == "csv" else content_id(PICTURES[0])) in sources
     assert set(sources.values()) <= {"CC0", ""}
+
+
+def test_a_build_begun_with_the_schema_before_is_not_gone_on_with(tmp_path: Path) -> None:
+    place = _source(tmp_path, "csv")
+    before = {"editor": "embedded", "panel": None, "settings": {}, "sources": []}
+    write_json(tmp_path / "out" / "plan.json", before)
+    with pytest.raises(RecordError, match=r"out holds a dataset of schema version 2.* choose another output folder"):
+        build([place], tmp_path / "out", FAST)
+    assert read_json(tmp_path / "out" / "plan.json") == before
 
 
 def test_a_folder_is_all_that_lies_directly_in_it(tmp_path: Path) -> None:

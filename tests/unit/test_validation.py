@@ -19,6 +19,7 @@ from PIL import Image
 from redaes.datagen.rationale_claims import CONTRADICTED, Statements, check_claims
 from redaes.datagen.validation import POTENTIAL_TOLERANCE, Potential, Rows, validate
 from redaes.errors import RecordError
+from redaes.images import content_id
 from redaes.records import read_json, stream_rows, write_json
 from redaes.types import Rationale
 
@@ -131,7 +132,9 @@ def _regroup(rows: list[dict[str, Any]]) -> None:
         (_set("rationale_swapped", None), "rationale missing"),
         (_set("delta", math.nan), "breaks the schema"),
         (_set("delta", 12.0), "breaks the schema"),
-        (_set("edit_first", "{"), "breaks the schema"),
+        (_set("edit_first", {"operation": "blur"}), "breaks the schema"),
+        (_set("label_source", "judges"), "breaks the schema"),
+        (_set("first_id", "0" * 64), "id is not its picture's"),
         (lambda rows: decided(rows).update(edit_first=None, edit_second=None), "edits contradict the difference"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
@@ -203,8 +206,8 @@ def test_statements_are_counted_and_rows_with_contradicted_ones_are_named(folder
         del rows[len(texts) :]
         for row, both in zip(rows, texts, strict=True):
             for name, text in zip(("rationale", "rationale_swapped"), both, strict=True):
-                row[name] = None if text is None else Rationale(text=text, factors=(), better="tie").model_dump_json()
-        rows[2]["first"] = {**rows[2]["first"], "bytes": b"no picture"}
+                row[name] = None if text is None else Rationale(text=text, factors=(), better="tie").model_dump()
+        rows[2] |= {"first": {**rows[2]["first"], "bytes": b"no picture"}, "first_id": content_id(b"no picture")}
         rows[2]["rationale"] = rows[0]["rationale"]
 
     change(folder, how)
@@ -236,7 +239,7 @@ def test_the_second_order_is_held_against_the_pictures_in_that_order(folder: Pat
             Image.fromarray(pixels).save(out, "PNG")
             rows[0][side] = {**rows[0][side], "bytes": out.getvalue()}
         for name, text in (("rationale", "A is darker."), ("rationale_swapped", "B is darker.")):
-            rows[0][name] = Rationale(text=text, factors=(), better="tie").model_dump_json()
+            rows[0][name] = Rationale(text=text, factors=(), better="tie").model_dump()
 
     change(folder, how)
     change(folder, lambda rows: rows.clear(), "test-00000")

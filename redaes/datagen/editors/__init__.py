@@ -12,7 +12,7 @@ from redaes.errors import InputError
 
 
 def _embedded(**options: Any) -> Editor:
-    from redaes.datagen.editors.instructed import EmbeddedEditor
+    from redaes.datagen.editors.parametric.instructed import EmbeddedEditor
 
     if options:
         raise InputError(f"the embedded editor has no options, got {', '.join(sorted(options))}")

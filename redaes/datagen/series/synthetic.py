@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from redaes.datagen.editors.embedded import OPERATIONS, apply_edit
+from redaes.datagen.editors.parametric import OPERATIONS, apply_edit
 from redaes.images import load_image
 from redaes.models.fgaesq.texts import comparative_text
 from redaes.series_records import CATEGORIES, Histogram, Series, ordered_series, write_records

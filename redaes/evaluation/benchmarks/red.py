@@ -9,7 +9,6 @@ The pictures lie in the dataset's shards; they are written out once, beside the 
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ from statistics import NormalDist
 from redaes.evaluation.benchmarks.base import Benchmark, LabelledPair, Labels, Picture
 from redaes.ranking import Edge, components, fit_potential
 from redaes.records import shards, stream_rows, write_atomically
-from redaes.types import TAU, winner_of
+from redaes.types import SIDES, TAU, winner_of
 
 MIN_SERIES = 3
 """Fewest pictures of a series: two make a pair."""
@@ -83,7 +82,7 @@ def read_red_series(folder: Path, pictures: Path) -> Labels:
         ]  # fmt: skip
         if len(names) < MIN_SERIES or len(components(len(names), edges)) > 1:
             continue
-        scores = fit_potential(len(names), edges).round(_DECIMALS)
+        scores = fit_potential(len(names), edges).values.round(_DECIMALS)
         # The bytes of two views can be equal; within the benchmark a picture's id is unique.
         members = [
             Picture(f"{group}/{name}", name, group, float(scores[place[name]]) + 0.0, source=rows[0].source)
@@ -105,11 +104,10 @@ def _labelled(folder: Path, pictures: Path) -> Iterator[_Labelled]:
             if row["delta"] is None:
                 continue
             names = []
-            for side in ("first", "second"):
-                data = row[side]["bytes"]
-                name = f"{hashlib.sha256(data).hexdigest()[:24]}.jpg"
+            for side in SIDES:
+                name = f"{row[f'{side}_id'][:24]}.jpg"
                 if not (pictures / name).exists():
-                    write_atomically(pictures / name, data)
+                    write_atomically(pictures / name, row[side]["bytes"])
                 names.append(name)
             factor = row["factors"][0] if len(row["factors"]) == 1 else None
             yield _Labelled((names[0], names[1]), row["delta"], row["group"], row["source"], factor)

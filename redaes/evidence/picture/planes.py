@@ -96,7 +96,7 @@ def _linear_table() -> FloatArray:
 _LINEAR = _linear_table()
 
 
-def linear(image: ByteImage) -> FloatArray:
+def linear_light(image: ByteImage) -> FloatArray:
     """(H, W, 3) linear light in [0, 1] (IEC 61966-2-1)."""
     values: FloatArray = cv2.LUT(image, _LINEAR)
     return values
@@ -174,7 +174,7 @@ class Planes:
     @cached_property
     def glance_linear(self) -> FloatArray:
         """(H, W, 3) linear light of the glance."""
-        return linear(self.glance)
+        return linear_light(self.glance)
 
     @cached_property
     def light(self) -> FloatArray | None:

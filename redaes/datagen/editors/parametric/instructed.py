@@ -1,7 +1,7 @@
 """The embedded editor behind the protocol of instruction-following ones.
 
-Its own way in is :func:`redaes.datagen.editors.embedded.apply_edit`, with an operation and a strength. Here it is
-asked with the sentences that :func:`~redaes.datagen.editors.embedded.make_edit` writes, and with no others.
+Its own way in is :func:`redaes.datagen.editors.parametric.apply_edit`, with an operation and a strength. Here it is
+asked with the sentences that :func:`~redaes.datagen.editors.parametric.make_edit` writes, and with no others.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from redaes.datagen.editors import embedded
 from redaes.datagen.editors.base import EditJob, EditOutcome, check_source
+from redaes.datagen.editors.parametric import EDITOR, OPERATIONS, apply_edit, make_edit
+from redaes.evidence.picture.planes import ByteImage
 
 _STRENGTHS = (1 / 6, 1 / 2, 5 / 6)
 """What "slightly", "noticeably" and "strongly" stand for: the middle of the third that each of them names."""
@@ -23,17 +24,16 @@ _STRENGTHS = (1 / 6, 1 / 2, 5 / 6)
 class EmbeddedEditor:
     """The parametric edits, asked for by sentence; needs no model."""
 
-    name = embedded.EDITOR
+    name = EDITOR
     licence = "Apache-2.0"
     commercial = True
 
     def __init__(self) -> None:
         self.settings: dict[str, str | int | float | bool | None] = {}
-        self.revision = hashlib.sha256(Path(embedded.__file__).read_bytes()).hexdigest()[:12]
+        sources = sorted(Path(__file__).parent.glob("*.py"))
+        self.revision = hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()[:12]
         self._known = {
-            embedded.make_edit(name, strength, 0).instruction: (name, strength)
-            for name in embedded.OPERATIONS
-            for strength in _STRENGTHS
+            make_edit(name, strength, 0).instruction: (name, strength) for name in OPERATIONS for strength in _STRENGTHS
         }
 
     def edit(self, source: Image.Image, jobs: Sequence[EditJob]) -> list[EditOutcome]:
@@ -46,10 +46,10 @@ class EmbeddedEditor:
         pixels = np.asarray(source, dtype=np.uint8)  # (H, W, 3)
         return [self._one(pixels, job) for job in jobs]
 
-    def _one(self, pixels: embedded.ByteImage, job: EditJob) -> EditOutcome:
+    def _one(self, pixels: ByteImage, job: EditJob) -> EditOutcome:
         if job.instruction not in self._known:
             return EditOutcome(
                 failure="unknown_instruction", detail=f"not a sentence of {self.name}: {job.instruction!r}"
             )
         operation, strength = self._known[job.instruction]
-        return EditOutcome(image=Image.fromarray(embedded.apply_edit(pixels, operation, strength, job.seed)))
+        return EditOutcome(image=Image.fromarray(apply_edit(pixels, operation, strength, job.seed)))

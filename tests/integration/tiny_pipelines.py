@@ -204,54 +204,32 @@ def _flux_kontext() -> Any:
     )
 
 
-def _unet(n_in: int, n_out: int, *, width: int) -> Any:
-    from diffusers import UNet2DConditionModel
-
-    return UNet2DConditionModel(
-        in_channels=n_in,
-        out_channels=n_out,
-        block_out_channels=(width, width),
-        layers_per_block=1,
-        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
-        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
-        cross_attention_dim=16,
-        attention_head_dim=2,
-        norm_num_groups=2,
-    )
-
-
 def _instruct_pix2pix() -> Any:
-    from diffusers import EulerAncestralDiscreteScheduler, StableDiffusionInstructPix2PixPipeline
+    from diffusers import (
+        EulerAncestralDiscreteScheduler,
+        StableDiffusionInstructPix2PixPipeline,
+        UNet2DConditionModel,
+    )
 
     clip, tokenizer = _clip()
     return StableDiffusionInstructPix2PixPipeline(
         vae=_vae(4, 4),
         text_encoder=clip,
         tokenizer=tokenizer,
-        unet=_unet(8, 4, width=8),
+        unet=UNet2DConditionModel(
+            in_channels=8,
+            out_channels=4,
+            block_out_channels=(8, 8),
+            layers_per_block=1,
+            down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+            up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+            cross_attention_dim=16,
+            attention_head_dim=2,
+            norm_num_groups=2,
+        ),
         scheduler=EulerAncestralDiscreteScheduler(),
         safety_checker=None,
         feature_extractor=None,
-        requires_safety_checker=False,
-    )
-
-
-def text_to_image() -> Any:
-    """A DeepFloyd IF of random weights, which draws pixels from text: what a reward for pictures is tried on.
-
-    Not an editor, so not among :data:`BUILDERS`. The weights follow torch's global seed.
-    """
-    from diffusers import DDIMScheduler, IFPipeline
-
-    t5, tokenizer = _t5()
-    return IFPipeline(
-        tokenizer=tokenizer,
-        text_encoder=t5,
-        unet=_unet(3, 3, width=16),
-        scheduler=DDIMScheduler(prediction_type="v_prediction", clip_sample=False, set_alpha_to_one=False),
-        safety_checker=None,
-        feature_extractor=None,
-        watermarker=None,
         requires_safety_checker=False,
     )
 

@@ -1,0 +1,70 @@
+"""The potential of a group: scores whose differences cannot contradict each other.
+
+Comparisons two by two need not agree: A over B by 2, B over C by 1, A over C by 1. The scores that minimise
+``sum of w * (s_first - s_second - delta)^2`` are their potential; its differences are consistent by construction. What
+no potential explains (the residuals) measures how much the answers contradict each other: it is exactly the cyclic part
+of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from redaes.ranking.graph import Edge, check_edge, components
+
+
+@dataclass(frozen=True)
+class Potential:
+    """Scores of a group's items, and how well they explain what was measured."""
+
+    values: NDArray[np.float64]
+    """Shape (n,), in the unit of the deltas, with zero mean in every connected component; only differences mean
+    anything, and those of different components nothing."""
+    residuals: NDArray[np.float64]
+    """Measured minus fitted difference of every edge."""
+    inconsistency: float
+    """Weighted share of the measured differences' squares that no scores explain: 0 consistent, 1 all cycles."""
+
+
+def fit_potential(n: int, edges: Sequence[Edge]) -> Potential:
+    """Scores whose differences fit the edges best: weighted least squares on the comparison graph.
+
+    >>> found = fit_potential(3, [(0, 1, 2.0, 1.0), (1, 2, 1.0, 1.0), (0, 2, 1.0, 1.0)])
+    >>> found.values.round(3).tolist(), found.residuals.round(3).tolist(), round(found.inconsistency, 3)
+    ([1.0, -0.333, -0.667], [0.667, 0.667, -0.667], 0.222)
+
+    Args:
+        n: number of items.
+        edges: comparisons between items ``0 .. n-1``, in any order; several of the same two items are fine, and an item
+            without any gets 0.
+
+    Raises:
+        InputError: as in :func:`~redaes.ranking.graph.check_edge`.
+    """
+    for edge in edges:
+        check_edge(n, *edge)
+    # In a fixed order, because sums of floats depend on it and the answer shall not.
+    rows = sorted(edges)
+    design = np.zeros((len(rows), n))
+    root_weight = np.sqrt([weight for *_, weight in rows])
+    for number, (i, j, _, _) in enumerate(rows):
+        design[number, i] = root_weight[number]
+        design[number, j] = -root_weight[number]
+    target = root_weight * np.array([delta for _, _, delta, _ in rows])
+    # The smallest of all solutions: a constant added to a component's scores changes no difference, so they have zero
+    # mean, up to rounding.
+    scores = np.linalg.lstsq(design, target, rcond=None)[0]
+    for part in components(n, edges):
+        scores[part] -= scores[part].mean()
+    total = float(target @ target)
+    unexplained = target - design @ scores
+    return Potential(
+        values=scores,
+        residuals=np.array([delta - (scores[i] - scores[j]) for i, j, delta, _ in edges]),
+        # Rounding can leave a hair above 1 where everything is cyclic.
+        inconsistency=min(1.0, float(unexplained @ unexplained) / total) if total > 0 else 0.0,
+    )
