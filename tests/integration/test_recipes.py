@@ -11,7 +11,7 @@ from accelerate.commands.config.config_args import ClusterConfig
 
 from redaes.errors import InputError, MissingDependency, TrainingError
 from redaes.training import recipes
-from redaes.training.stages import STAGES
+from redaes.training.stages import STAGES, Stage, imported
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = ROOT / "stages" / "configs"
@@ -36,6 +36,11 @@ def test_every_recipe_is_read_by_its_stage(recipe: str) -> None:
     for name in ("model", "output_dir", "learning_rate", "max_pixels", "lora_r", "objective"):
         if name in written:
             assert getattr(stage, name, getattr(config, name, None)) == written[name]
+
+
+@pytest.mark.parametrize("stage", STAGES.values(), ids=lambda stage: stage.name)
+def test_what_a_stage_names_is_there(stage: Stage) -> None:
+    assert all(callable(imported(place)) for place in (stage.run, stage.config, stage.arguments))
 
 
 def test_there_is_a_recipe_for_every_model_and_stage() -> None:
