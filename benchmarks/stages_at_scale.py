@@ -202,7 +202,7 @@ def run_with(make_callback: Callable[[], Any], stage: str, argv: list[str]) -> N
     import transformers.trainer
 
     from redaes.cli.running import reporting_errors
-    from redaes.cli.train import run_stage
+    from redaes.cli.train.stages import run_stage
 
     transformers.trainer.DEFAULT_CALLBACKS.append(make_callback())
     with reporting_errors():

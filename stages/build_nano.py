@@ -5,8 +5,7 @@
 The same as ``redaes train nano-build``.
 """
 
-from redaes.cli.running import run_alone
-from redaes.cli.train import nano_build
+from redaes.cli import main
 
 if __name__ == "__main__":
-    run_alone(nano_build)
+    main("train", "nano-build")

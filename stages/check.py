@@ -5,8 +5,7 @@
 The same as ``redaes train check``.
 """
 
-from redaes.cli.running import run_alone
-from redaes.cli.train import check
+from redaes.cli import main
 
 if __name__ == "__main__":
-    run_alone(check)
+    main("train", "check")

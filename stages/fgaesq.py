@@ -6,11 +6,7 @@
 The same as ``redaes train fgaesq``.
 """
 
-import sys
-
-from redaes.cli.running import reporting_errors
-from redaes.cli.train import run_stage
+from redaes.cli import main
 
 if __name__ == "__main__":
-    with reporting_errors():
-        run_stage("fgaesq", sys.argv[1:])
+    main("train", "fgaesq")

@@ -5,8 +5,7 @@
 The same as ``redaes train merge``.
 """
 
-from redaes.cli.running import run_alone
-from redaes.cli.train import merge
+from redaes.cli import main
 
 if __name__ == "__main__":
-    run_alone(merge)
+    main("train", "merge")

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import typer
@@ -73,19 +72,3 @@ def say_unusable(path: str, reason: object, as_json: bool) -> None:
         typer.echo(json.dumps({"path": path, "error": str(reason)}))
     else:
         typer.echo(f"redaes: {printable(str(reason))}", err=True)
-
-
-def run(app: typer.Typer) -> None:
-    """Run commands on the words of the command line."""
-    for stream in (sys.stdout, sys.stderr):
-        # A terminal that cannot show a character gets its code: an answer must not die of its printing.
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")
-    app()
-
-
-def run_alone(command: Callable[..., None]) -> None:
-    """Run one command on the words of the command line: what a script does."""
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    app.command()(command)
-    run(app)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from redaes import recipe_files
+from redaes.early_checks import apart, check_stage, chosen
 from redaes.errors import InputError, importing
 
 _STAGE_ARGUMENTS = "redaes.training.setup:StageArguments"
@@ -66,8 +67,6 @@ class Stage:
         Raises:
             InputError: a name that is none of the stage's recipes, or none after ``--config``.
         """
-        from redaes.early_checks import apart
-
         argv = apart(argv)
         if "--config" not in argv:
             return ["--config", str(self.recipe), *argv]
@@ -90,8 +89,6 @@ class Stage:
         Raises:
             InputError, RecordError, TrainingError, SystemExit: as `redaes.early_checks.check_stage` says.
         """
-        from redaes.early_checks import check_stage
-
         shown = _SHOWN if self.can_be_planned else _SHOWN[1:]
         classes = (self.arguments, *shown, self.config)
         return check_stage(argv, self.recipe, *classes, command=f"redaes train {self.name}", about=self.about)
@@ -104,7 +101,7 @@ class Stage:
 
         Raises:
             InputError, RecordError, TrainingError, MissingDependency: what cannot be right.
-            SystemExit: ``--help`` was answered, or a package is absent.
+            SystemExit: ``--help`` was answered.
         """
         argv = self.with_recipe(argv)
         self.check(argv)
@@ -144,8 +141,6 @@ def stage_of(name: str, argv: Sequence[str]) -> tuple[Stage, list[str]]:
     Raises:
         InputError: an unknown objective, or a name that is none of the stage's recipes.
     """
-    from redaes.early_checks import chosen
-
     known = {"align": OBJECTIVES, "dpo": {"dpo": "dpo"}}.get(name)
     if known is None:
         return STAGES[name], STAGES[name].with_recipe(argv)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from torch.profiler import ProfilerActivity, profile
 
-from redaes.cli.train import run_stage
+from redaes.cli.train.stages import run_stage
 from redaes.errors import InputError, TrainingError
 from redaes.training.dry_run.plan import DryRunArguments, DryRunPlan, read_dry_run
 from redaes.training.dry_run.sharding import HeldMemory, Weight, held

@@ -29,7 +29,7 @@ from test_recipes import command as command_of
 
 from redaes.assessor import Assessor
 from redaes.backends.local import LocalBackend
-from redaes.cli.train import run_stage
+from redaes.cli.train.stages import run_stage
 from redaes.datagen.series.synthetic import write_series
 from redaes.models import nano
 from redaes.records import read_records
