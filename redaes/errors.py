@@ -8,8 +8,7 @@ RedaesError
 ├── ParseError            a model's answer does not follow the grammar (see redaes.answers)
 ├── BackendError          a model could not be loaded or reached
 │   └── EndpointError     a server gave no usable answer to one request (carries a countable reason)
-│       ├── BudgetExhausted   the calls or tokens that were granted are spent; nothing more is asked
-│       └── PartlyAnswered    some requests of a batch have no answer (carries the answers to the others)
+│       └── BudgetExhausted   the calls or tokens that were granted are spent; nothing more is asked
 ├── MissingDependency     an optional package is absent (also an ImportError)
 └── TrainingError         a setting or state in which training would be wrong
 """
@@ -18,10 +17,10 @@ from __future__ import annotations
 
 import sys
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
 
 class RedaesError(Exception):
@@ -79,19 +78,6 @@ class BudgetExhausted(EndpointError):
         super().__init__("budget_exhausted", detail)
 
 
-class PartlyAnswered(EndpointError):
-    """Some requests of a batch have no answer.
-
-    Attributes:
-        answers: what the call would have returned, as a sequence with one element for each request: its answer, or
-            a :class:`redaes.backends.base.Failure`.
-    """
-
-    def __init__(self, detail: str, answers: Sequence[object]) -> None:
-        super().__init__("partly_answered", detail)
-        self.answers = answers
-
-
 MIN_PYTHON = {extra: (3, 11) for extra in ("all", "demo", "diffusion", "train")}
 """Extras that ask for a later Python than the core does, because trl and diffusers do."""
 
@@ -132,10 +118,13 @@ class TrainingError(RedaesError):
 
 @contextmanager
 def importing(extra: str) -> Iterator[None]:
-    """Around a script's imports: a package that is absent becomes one line on stderr and exit code 2.
+    """Around imports that a command stands on: a package that is absent is one that an installation brings.
 
     Args:
-        extra: the extra of redaes that brings what the script stands on.
+        extra: the extra of redaes that brings it.
+
+    Raises:
+        MissingDependency: a package is absent.
     """
     try:
         yield
@@ -146,12 +135,4 @@ def importing(extra: str) -> Iterator[None]:
         package = (named.name or "").partition(".")[0]
         if package in ("", "redaes"):
             raise  # nothing that an installation would mend
-        refuse(MissingDependency(package, extra))
-    except MissingDependency as error:
-        refuse(error)
-
-
-def refuse(error: RedaesError) -> NoReturn:
-    """One line on stderr, and exit code 2."""
-    sys.stderr.write(f"error: {error}\n")
-    sys.exit(2)
+        raise MissingDependency(package, extra) from error

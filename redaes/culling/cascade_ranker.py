@@ -15,7 +15,7 @@ from redaes.culling.rankers import FGAesQRanker, OnPrepared, Pictures, Ranked, U
 from redaes.errors import ImageError
 from redaes.images import LoadedImage
 from redaes.ranking.cascade import CascadeOrder, cascade, n_questions
-from redaes.types import Answer, ImageRef
+from redaes.types import ImageRef, PairAnswer
 
 if TYPE_CHECKING:
     from redaes.models.fgaesq.scorer import FGAesQScorer
@@ -144,7 +144,7 @@ class CascadeRanker:
             else:
                 pairs.append((number, pair))
         shown = [(loaded[first.id], loaded[second.id]) for _, (first, second) in pairs]
-        new: defaultdict[int, list[Answer]] = defaultdict(list)
+        new: defaultdict[int, list[PairAnswer]] = defaultdict(list)
         for (number, _), result in zip(pairs, self._assessor.compare_many(shown, orders=self._orders), strict=True):
             new[number].append(answer_of(result))
         for number, its in new.items():
@@ -157,7 +157,7 @@ class CascadeRanker:
         return KeptAnswers(file_of(kept, ["cascade", *settings_of(self._assessor, self._orders), *ids]))
 
 
-def _points(answer: Answer | None, first: ImageRef) -> float | None:
+def _points(answer: PairAnswer | None, first: ImageRef) -> float | None:
     """What the judge said of the first of two pictures, in points; None: nothing usable."""
     if answer is None or answer.probability is None:
         return None

@@ -13,7 +13,7 @@ from redaes.assessor import Assessor, Orders, Result, unchanged
 from redaes.errors import RecordError
 from redaes.images import content_id
 from redaes.records import read_json, write_json
-from redaes.types import Answer, ImageRef
+from redaes.types import ImageRef, PairAnswer
 
 
 class KeptAnswers:
@@ -25,24 +25,24 @@ class KeptAnswers:
             RecordError: the file is there and damaged.
         """
         self._file = file
-        self.answers: tuple[Answer, ...] = ()
+        self.answers: tuple[PairAnswer, ...] = ()
         self.explanation: Result | None = None
         if not file.exists():
             return
         try:
             found = read_json(file)
-            self.answers = tuple(Answer.model_validate(answer) for answer in found["answers"])
+            self.answers = tuple(PairAnswer.model_validate(answer) for answer in found["answers"])
             if found["explanation"] is not None:
                 self.explanation = Result.model_validate(found["explanation"])
         except (ValidationError, KeyError, TypeError) as error:
             raise RecordError(f"{file}: does not hold a series' answers ({error}); delete it") from error
 
-    def keep(self, answers: Sequence[Answer]) -> None:
+    def keep(self, answers: Sequence[PairAnswer]) -> None:
         """Take these for all answers, and write them down."""
         self.answers = tuple(answers)
         self._write()
 
-    def about(self, first: ImageRef, second: ImageRef) -> Answer | None:
+    def about(self, first: ImageRef, second: ImageRef) -> PairAnswer | None:
         """The answer about two pictures, in either order; None: not asked yet."""
         wanted = {first.id, second.id}
         return next((answer for answer in self.answers if {answer.first, answer.second} == wanted), None)
