@@ -26,7 +26,7 @@ from redaes.cli.app import app
 from redaes.culling.rankers import AssessorRanker
 from redaes.errors import BackendError, InputError, TrainingError
 from redaes.evaluation.assessors import ASSESSORS
-from redaes.evaluation.assessors.base import Question, Shown
+from redaes.evaluation.assessors.base import Question, QuestionPicture
 from redaes.heldout import evaluate
 from redaes.images import data_url, load_image
 from redaes.records import PairRecord, read_records, write_shard
@@ -179,7 +179,7 @@ def test_asking_shows_what_training_did(
         if way == "an assessor of the benchmarks":
             made, _ = ASSESSORS["vlm_pairs"]
             assessor = made({"model": str(tiny_model), "adapter": str(adapter), "device": "cpu"})
-            shown = tuple(Shown(file.name, file, load_image(file)) for file in files)
+            shown = tuple(QuestionPicture(file.name, file, load_image(file)) for file in files)
             assessor.answer([Question("0", shown)])
         elif way == "merged":
             from redaes.training.merging import merge
