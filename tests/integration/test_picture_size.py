@@ -203,9 +203,8 @@ def test_evaluation_ranking_and_the_front_door_show_what_training_did(
     assert_same(looks, wanted)
     with looking() as looks:
         pictures = [load_image(file).ref for file in files]
-        AssessorRanker(Assessor(backend, mode="fast")).rank(
-            {ref.id: ref for ref in pictures}, tmp_path
-        )  # as culling does
+        ranker = AssessorRanker(Assessor(backend, mode="fast"))
+        list(ranker.rank([{ref.id: ref for ref in pictures}], tmp_path))  # as culling does
     assert_same(looks, wanted)
     urls = ["data:image/jpeg;base64," + base64.b64encode(file.read_bytes()).decode() for file in files]
     with looking() as looks, running(create_app(backend)) as address:
