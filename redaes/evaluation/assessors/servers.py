@@ -12,12 +12,11 @@ from redaes.assessing.measured_question import with_evidence
 from redaes.assessing.reasons import Measuring, checked, from_file
 from redaes.assessing.scores import SCORE_SAMPLING, expected_scores
 from redaes.assessor import known_mode, known_prompt
-from redaes.backends.base import Answer as Said
-from redaes.backends.base import Backend
+from redaes.backends.base import Answer, Backend
 from redaes.backends.chat import ChatBackend
 from redaes.backends.endpoint import Endpoint
 from redaes.backends.failures import Failure
-from redaes.evaluation.assessors.base import Answer, Question, Shows, checked_with
+from redaes.evaluation.assessors.base import Arity, Question, QuestionAnswer, checked_with
 from redaes.evidence.reasons import Reason, reason_of
 from redaes.lenient import known_reader
 from redaes.points import sigmoid
@@ -38,7 +37,7 @@ def _identity(backend: Backend, prompt: Prompt, sampling: Sampling) -> dict[str,
 class EndpointScores:
     """A model behind a server: each picture alone, read at its score token."""
 
-    shows: Shows = "one"
+    arity: Arity = "one"
     needs_pixels = True
 
     def __init__(self, endpoints: Sequence[Endpoint]) -> None:
@@ -56,7 +55,7 @@ class EndpointScores:
         """Model, revision, prompt and sampling."""
         return _identity(self._backend, prompts.load(prompts.SCORE), SCORE_SAMPLING)
 
-    def answer(self, questions: Sequence[Question]) -> list[Answer]:
+    def answer(self, questions: Sequence[Question]) -> list[QuestionAnswer]:
         """Scores in [0, 9]; failures are the endpoint's, or those of reading its reply."""
         pictures = [question.pictures[0].loaded.image for question in questions]
         found = []
@@ -65,14 +64,14 @@ class EndpointScores:
         ):
             failure = score if isinstance(score, Failure) else None
             found.append(
-                Answer(
+                QuestionAnswer(
                     id=question.id,
                     value=None if isinstance(score, Failure) else score,
                     failure=None if failure is None else failure.reason,
                     detail=None if failure is None else failure.detail,
-                    raw=(said.text or "",) if failure is not None and isinstance(said, Said) else (),
-                    tokens=said.tokens if isinstance(said, Said) else 0,
-                    changes=said.changes if isinstance(said, Said) else (),
+                    raw=(said.text or "",) if failure is not None and isinstance(said, Answer) else (),
+                    tokens=said.tokens if isinstance(said, Answer) else 0,
+                    changes=said.changes if isinstance(said, Answer) else (),
                 )
             )
         return found
@@ -81,7 +80,7 @@ class EndpointScores:
 class EndpointPairs:
     """A model behind a server: two pictures in both orders, as docs/judges.md has it."""
 
-    shows: Shows = "two"
+    arity: Arity = "two"
     needs_pixels = True
 
     def __init__(
@@ -122,7 +121,7 @@ class EndpointPairs:
         asked = _identity(self._backend, self._prompt, self._sampling)
         return {**asked, "mode": self._mode, **reader, **checked_with(self._check)}
 
-    def answer(self, questions: Sequence[Question]) -> list[Answer]:
+    def answer(self, questions: Sequence[Question]) -> list[QuestionAnswer]:
         """Mean stated differences of the orders that answered; a failure has the reason of each order."""
         choices = VERDICT_CHOICES if self._mode == "fast" else ()
         measured: list[Measuring] = []
@@ -143,23 +142,23 @@ class EndpointPairs:
         self,
         question: Question,
         measuring: Measuring,
-        said: Sequence[Said | Failure],
+        said: Sequence[Answer | Failure],
         comparisons: Sequence[Comparison],
-    ) -> Answer:
+    ) -> QuestionAnswer:
         together = both_orders.stated(comparisons)
         verdicts = [verdict for one in comparisons if (verdict := both_orders.about_first(one)) is not None]
         value = None if together is None else together.delta + 0.0
         log_odds = both_orders.fair_log_odds(comparisons)
         # To the margin of ties, which differences that are stated to a tenth may lie within.
         winners = [winner_of(verdict.delta) for verdict in verdicts]
-        return Answer(
+        return QuestionAnswer(
             id=question.id,
             value=value,
             failure="; ".join(both_orders.failures(comparisons)) if value is None else None,
             probability=None if log_odds is None else sigmoid(log_odds),
             order_consistent=winners[0] == winners[1] if len(winners) == 2 else None,
             raw=tuple(one.raw for one in comparisons),
-            tokens=sum(one.tokens for one in said if isinstance(one, Said)),
+            tokens=sum(one.tokens for one in said if isinstance(one, Answer)),
             reader=lenient.LENIENT if any(one.reader == lenient.LENIENT for one in comparisons) else None,
             changes=tuple(sorted({change for one in comparisons for change in one.changes})),
             reason=self._reason(measuring, comparisons, value) if self._check else None,
