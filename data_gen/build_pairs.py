@@ -26,7 +26,7 @@ from redaes.records import read_yaml
 
 def parse_args(argv: Sequence[str]) -> argparse.Namespace:
     """The command line; options that were not given are None, because a recipe may give them."""
-    default = defaults_of("redaes.datagen.ranking_group:Settings")
+    default = defaults_of("redaes.datagen.dataset_settings:DatasetSettings")
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument(
         "photographs",

@@ -16,7 +16,7 @@ from redaes.datagen.export import Format, export
 from redaes.datagen.inspection import inspect
 from redaes.datagen.pipeline import build
 from redaes.datagen.rationale_claims import Statements, check_claims
-from redaes.datagen.validation import Validation, validate
+from redaes.datagen.validation import DatasetValidation, validate
 from redaes.hub import check_repository, push
 from redaes.samples import sample_photographs
 from redaes.types import Split
@@ -71,7 +71,7 @@ def inspect_dataset(folder: Path, out: Path, *, n_pairs: int) -> None:
     _console().print(f"{out} shows up to {n_pairs} pairs of {folder}")
 
 
-def validate_dataset(folder: Path, *, claims: bool = False, workers: int = 1) -> Validation:
+def validate_dataset(folder: Path, *, claims: bool = False, workers: int = 1) -> DatasetValidation:
     """Check every row, and print counts and the rows that are wrong.
 
     Args:
@@ -179,7 +179,7 @@ def _statement_table(statements: Mapping[Split, Statements]) -> Table:
     return table
 
 
-def _show_validation(found: Validation, statements: Mapping[Split, Statements], folder: Path) -> None:
+def _show_validation(found: DatasetValidation, statements: Mapping[Split, Statements], folder: Path) -> None:
     console = _console(soft_wrap=True)
     table = _table("split", "pairs", "groups", "photographs", title=f"RED dataset {folder}")
     for split, counts in found.counts.items():
