@@ -29,8 +29,8 @@ from redaes.datagen.editors.parametric import apply_edit
 from redaes.datagen.judges import visible_difference
 from redaes.datagen.judges.cover import covered
 from redaes.datagen.parametric_groups import MIN_LOSS, might_improve
+from redaes.datagen.picture_groups import JPEG_QUALITY
 from redaes.datagen.plan import PlannedEdit, plan_view
-from redaes.datagen.ranking_group import JPEG_QUALITY
 from redaes.datagen.rationales import Seen, look, write_rationale
 from redaes.datagen.severity import COVERING, severity
 from redaes.datagen.sources import Source, curate

@@ -22,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
-from redaes.datagen.ranking_group import StoredPicture
+from redaes.datagen.picture_groups import StoredPicture
 from redaes.evidence.checking import check
 from redaes.evidence.claims import Claim
 from redaes.evidence.extraction import extract

@@ -38,9 +38,7 @@ from redaes.datagen.judges import (
     VlmJudge,
     VlmScorer,
 )
-from redaes.datagen.plan import PlannedEdit, draw_frame
-from redaes.datagen.planner import PlanTask, plan_instructions
-from redaes.datagen.ranking_group import (
+from redaes.datagen.picture_groups import (
     BuildCounts,
     GroupPicture,
     OrderedPair,
@@ -51,6 +49,8 @@ from redaes.datagen.ranking_group import (
     render_view,
     seen_in,
 )
+from redaes.datagen.plan import PlannedEdit, draw_frame
+from redaes.datagen.planner import PlanTask, plan_instructions
 from redaes.datagen.rationales.vlm import RationaleTask, write_with_model
 from redaes.datagen.sources import Source
 from redaes.errors import BackendError, BudgetExhausted, InputError

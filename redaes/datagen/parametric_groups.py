@@ -28,8 +28,7 @@ from redaes.datagen.editors.parametric import EDITOR, OPERATIONS, apply_edit
 from redaes.datagen.judges import Reference
 from redaes.datagen.judges.cover import covered
 from redaes.datagen.overlays import covering, laid_over
-from redaes.datagen.plan import PlannedEdit
-from redaes.datagen.ranking_group import (
+from redaes.datagen.picture_groups import (
     BuildCounts,
     GroupPicture,
     StoredPicture,
@@ -41,6 +40,7 @@ from redaes.datagen.ranking_group import (
     resized,
     seen_in,
 )
+from redaes.datagen.plan import PlannedEdit
 from redaes.datagen.rationales import write_rationale
 from redaes.datagen.rationales.choosing import USUAL, quantities_of
 from redaes.datagen.severity import COVERING, LIKED, LIKED_LOSS, severity

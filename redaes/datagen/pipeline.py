@@ -29,8 +29,8 @@ from redaes.datagen.engine import ENGINES
 from redaes.datagen.judges.silence import hardly_read
 from redaes.datagen.panel_groups import Panel, PanelModels, make_judged_group, panel_models, plan_judged_views
 from redaes.datagen.parametric_groups import make_group
+from redaes.datagen.picture_groups import BuildCounts
 from redaes.datagen.plan import CROP_SCALE, PlannedEdit, plan_view, read_plan, write_plan
-from redaes.datagen.ranking_group import BuildCounts
 from redaes.datagen.sources import ANY_PHOTOGRAPH, Curation, PhotographRules, PhotographScorer, Source, curate
 from redaes.errors import InputError, RecordError, RedaesError
 from redaes.images import MAX_PIXELS, LoadedImage

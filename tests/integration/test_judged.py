@@ -21,8 +21,8 @@ from redaes.datagen.editors.parametric import OPERATIONS, make_edit
 from redaes.datagen.instructions import STRENGTHS
 from redaes.datagen.judges import PicturePair
 from redaes.datagen.panel_groups import Panel, PanelModels, make_judged_group, plan_judged_views
+from redaes.datagen.picture_groups import BuildCounts
 from redaes.datagen.pipeline import build
-from redaes.datagen.ranking_group import BuildCounts
 from redaes.datagen.sources import Source
 from redaes.datagen.validation import validate
 from redaes.errors import BackendError, BudgetExhausted, InputError, RecordError

@@ -19,8 +19,8 @@ from redaes.datagen.dataset_settings import DatasetSettings
 from redaes.datagen.editors.parametric import OPERATIONS, apply_edit, make_edit
 from redaes.datagen.judges.cover import covered
 from redaes.datagen.parametric_groups import make_group, might_improve
+from redaes.datagen.picture_groups import BuildCounts, GroupPicture, StoredPicture, encode
 from redaes.datagen.plan import DEGRADE, NEUTRAL, SHARED, Frame, PlannedEdit, plan_view
-from redaes.datagen.ranking_group import BuildCounts, GroupPicture, StoredPicture, encode
 from redaes.datagen.rationales import contradictions
 from redaes.datagen.rationales.choosing import USUAL
 from redaes.datagen.severity import LIKED, Severity

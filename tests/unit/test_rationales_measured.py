@@ -13,8 +13,8 @@ from PIL import Image
 from redaes.answers import render_rationale
 from redaes.datagen.editors.parametric import OPERATIONS, apply_edit, make_edit
 from redaes.datagen.overlays import covering, laid_over
+from redaes.datagen.picture_groups import GroupPicture, StoredPicture, ViewChange, encode, seen_in
 from redaes.datagen.plan import DEGRADE
-from redaes.datagen.ranking_group import GroupPicture, StoredPicture, ViewChange, encode, seen_in
 from redaes.datagen.rationales import check_text, write_rationale
 from redaes.evidence.checking import check_rationale
 from redaes.evidence.pair import measure_pair
