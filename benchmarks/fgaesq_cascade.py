@@ -30,7 +30,7 @@ import numpy as np
 from redaes.images import load_image
 from redaes.metrics import Interval, bootstrap, paired_bootstrap
 from redaes.models.fgaesq.difftoken import seeded
-from redaes.models.fgaesq.scorer import FineGrainedScorer
+from redaes.models.fgaesq.scorer import FGAesQScorer
 from redaes.ranking import components, fit_potential
 from redaes.ranking.cascade import Judge, cascade
 from redaes.series_records import Series, read_series
@@ -166,7 +166,7 @@ def main() -> None:
                 for items in series
             ]
     else:
-        scorer = FineGrainedScorer.load(args.model)
+        scorer = FGAesQScorer.load(args.model)
         loaded = ([scorer.load_picture(path) for path, _ in items] for items in series)
         rankers[f"FGAesQ {scorer.revision}"] = [found.scores for found in scorer.series(loaded)]
     print(f"\n{len(series)} series, {len(set(clusters))} clusters; best picture first:")

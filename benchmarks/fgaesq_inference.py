@@ -31,7 +31,7 @@ from redaes.models.fgaesq import difftoken
 from redaes.models.fgaesq.difftoken import BLOCK, PATCH, TokenSettings
 from redaes.models.fgaesq.losses import expected_score
 from redaes.models.fgaesq.network import FGAesQ, ModelSettings
-from redaes.models.fgaesq.scorer import FineGrainedScorer
+from redaes.models.fgaesq.scorer import FGAesQScorer
 from redaes.models.fgaesq.tiny_clip import TINY_TOKENS
 
 MODELS = {
@@ -183,7 +183,7 @@ def main() -> None:
             torch.nn.init.normal_(parameter, std=1.5 * parameter[0].numel() ** -0.5)
     side = args.side or (160 if args.model == "tiny" else 512)
     photos = sorted(file for file in args.photos.rglob("*") if file.suffix.lower() in IMAGE_SUFFIXES)
-    scorer = FineGrainedScorer(model, name=args.model, revision="random")
+    scorer = FGAesQScorer(model, name=args.model, revision="random")
     loop = PairLoop(model)
     lengths: list[int] = []  # of our sequences; with the class token, and the one that stands for the padding
     model.register_forward_pre_hook(lambda _, inputs: lengths.extend((inputs[0].n_tokens + 2).tolist()))

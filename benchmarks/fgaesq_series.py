@@ -35,12 +35,12 @@ from redaes.evaluation.series_measures import best_found, chance_series_accuracy
 from redaes.images import load_image
 from redaes.metrics import Interval, bootstrap, pair_accuracy, pair_f1, paired_bootstrap
 from redaes.models.fgaesq.difftoken import MEAN, STD
-from redaes.models.fgaesq.scorer import FineGrainedScorer
+from redaes.models.fgaesq.scorer import FGAesQScorer
 from redaes.models.fgaesq.texts import comparative_text
 from redaes.models.fgaesq.tiny_clip import TINY_TOKENS, build_tiny_clip
 from redaes.records import read_json, write_json
 from redaes.series_records import CATEGORIES, Series, read_series
-from redaes.training.fgaesq import FineGrainedArguments, run_fgaesq
+from redaes.training.fgaesq import FGAesQArguments, run_fgaesq
 from redaes.training.setup import claim_folder, run_trainer
 from redaes.types import FACTORS
 
@@ -207,7 +207,7 @@ def train_clip(photos: Sequence[Path], folder: Path, steps: int, series_per_batc
 # --- Measures ---------------------------------------------------------------------------------------------
 
 
-def scores_of(scorer: FineGrainedScorer, series: Sequence[Series], difference_tokens: bool) -> list[list[float]]:
+def scores_of(scorer: FGAesQScorer, series: Sequence[Series], difference_tokens: bool) -> list[list[float]]:
     """Scores of every test series."""
     loaded = ([scorer.load_picture(path) for path in item.images] for item in series)
     if difference_tokens:
@@ -297,7 +297,7 @@ def main() -> None:
     report: dict[str, Any] = {"n_test_series": len(test), "settings": vars(args), "chance": chance(test)}
     found: dict[str, dict[str, Measure]] = {}
     for variant in args.variants:
-        arguments = FineGrainedArguments(
+        arguments = FGAesQArguments(
             series=str(train_file), coarse=str(train_file.with_name("coarse.jsonl")), clip=str(clip),
             coarse_epochs=0, joint_epochs=1000, series_per_batch=8, pictures_per_batch=32, max_pairs=4,
             budget=TINY_TOKENS.budget, fine_blocks=TINY_TOKENS.fine_blocks, min_side=TINY_TOKENS.min_side,
@@ -309,7 +309,7 @@ def main() -> None:
             save_total_limit=1, report_to="none", disable_tqdm=True, seed=0,
         )  # fmt: skip
         final = run_fgaesq(arguments, config)
-        scorer = FineGrainedScorer.load(final)
+        scorer = FGAesQScorer.load(final)
         known = args.out / variant / "scores.json"
         if not known.is_file():
             write_json(known, scores_of(scorer, test, arguments.difference_tokens))

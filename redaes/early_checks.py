@@ -17,7 +17,6 @@ from typing import Any
 from redaes.errors import InputError, RecordError, TrainingError
 from redaes.models import nano
 from redaes.option_sources import Unreadable, names_of, options_of
-from redaes.records import read_yaml
 
 
 def check_stage(argv: Sequence[str], recipe: Path, *classes: str, about: str | None) -> None:
@@ -64,6 +63,8 @@ def settings(argv: Sequence[str], recipe: Path, classes: Sequence[str]) -> dict[
         if position == len(argv):
             raise InputError("--config needs a file")
         recipe = Path(argv[position])
+    from redaes.records import read_yaml
+
     values = read_yaml(recipe)
     try:
         known = frozenset[str]().union(*map(names_of, classes))
@@ -120,6 +121,8 @@ def chosen(option: str, known: Collection[str], argv: Sequence[str]) -> str:
     given, _ = parser.parse_known_args(argv)
     value = getattr(given, option)
     if value is None and given.config is not None:
+        from redaes.records import read_yaml
+
         value = read_yaml(given.config).get(option)
     if value is None:
         return next(iter(known))
@@ -135,7 +138,7 @@ def check_dataset(folder: Path) -> None:
         RecordError: there is no ``data/`` in the folder.
     """
     if not (folder / "data").is_dir():
-        raise RecordError(f"{folder} is not a RED dataset (no data/ in it); see data_gen/build_pairs.py")
+        raise RecordError(f"{folder} is not a RED dataset (no data/ in it); build one with: redaes data build")
 
 
 def check_adapter(adapter: str) -> None:

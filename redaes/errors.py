@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -132,10 +132,13 @@ class TrainingError(RedaesError):
 
 @contextmanager
 def importing(extra: str) -> Iterator[None]:
-    """Around a script's imports: a package that is absent becomes one line on stderr and exit code 2.
+    """Around imports that a command stands on: a package that is absent is one that an installation brings.
 
     Args:
-        extra: the extra of redaes that brings what the script stands on.
+        extra: the extra of redaes that brings it.
+
+    Raises:
+        MissingDependency: a package is absent.
     """
     try:
         yield
@@ -146,12 +149,4 @@ def importing(extra: str) -> Iterator[None]:
         package = (named.name or "").partition(".")[0]
         if package in ("", "redaes"):
             raise  # nothing that an installation would mend
-        refuse(MissingDependency(package, extra))
-    except MissingDependency as error:
-        refuse(error)
-
-
-def refuse(error: RedaesError) -> NoReturn:
-    """One line on stderr, and exit code 2."""
-    sys.stderr.write(f"error: {error}\n")
-    sys.exit(2)
+        raise MissingDependency(package, extra) from error

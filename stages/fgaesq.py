@@ -21,26 +21,26 @@ from redaes.errors import importing
 if TYPE_CHECKING:
     from transformers import TrainingArguments
 
-    from redaes.training.fgaesq import FineGrainedArguments
+    from redaes.training.fgaesq import FGAesQArguments
 
-CLASSES = ("redaes.training.fgaesq:FineGrainedArguments", "transformers:TrainingArguments")
+CLASSES = ("redaes.training.fgaesq:FGAesQArguments", "transformers:TrainingArguments")
 RECIPE = Path(__file__).with_name("configs") / "fgaesq_tiny.yaml"
 
 
-def parse_args(argv: list[str]) -> tuple[FineGrainedArguments, TrainingArguments]:
+def parse_args(argv: list[str]) -> tuple[FGAesQArguments, TrainingArguments]:
     """The door's and the trainer's arguments; what cannot be right is refused before transformers is imported."""
     check_stage(argv, RECIPE, *CLASSES, about=__doc__)
     with importing("train"):
-        from redaes.training.fgaesq import FineGrainedArguments
+        from redaes.training.fgaesq import FGAesQArguments
         from redaes.training.recipes import parse_with
 
         # isort: split
         from transformers import TrainingArguments
 
-    return parse_with(FineGrainedArguments, TrainingArguments, RECIPE, argv)
+    return parse_with(FGAesQArguments, TrainingArguments, RECIPE, argv)
 
 
-def main(arguments: FineGrainedArguments, config: TrainingArguments) -> None:
+def main(arguments: FGAesQArguments, config: TrainingArguments) -> None:
     """Train, and say where the result is."""
     with importing("train"):
         from redaes.training.fgaesq import run_fgaesq

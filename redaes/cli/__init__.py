@@ -3,15 +3,27 @@
 Exit status: 0 an answer, "undecided" among them; 2 the input is wrong; 3 the model gave no usable answer; 4 the model
 cannot be loaded or asked, or a package is missing; 5 finished, but some of the input could not be used, and is named;
 130 interrupted. With ``--json``, standard output holds JSON Lines and nothing else. Nothing heavy is imported before a
-command needs it. Each command has a file; the scripts in ``data_gen/`` and ``eval/`` run the same functions.
+command needs it. Each command has a file; the scripts in ``data_gen/`` and ``eval/`` start the same commands.
 """
 
 from __future__ import annotations
 
+import sys
 
-def main() -> None:
-    """Entry point of the ``redaes`` command."""
+
+def main(*command: str) -> None:
+    """Entry point of the ``redaes`` command, and of the scripts.
+
+    Args:
+        command: words that go before those of the command line, such as ``"data", "build"``.
+    """
     from redaes.cli.app import app
-    from redaes.cli.running import run
 
-    run(app)
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal that cannot show a character gets its code: an answer must not die of its printing.
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    if command:
+        app([*command, *sys.argv[1:]], prog_name="redaes")
+    else:
+        app()

@@ -2,25 +2,53 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib import metadata
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
-from redaes.cli.compare import compare
-from redaes.cli.data import data
-from redaes.cli.demo import demo
-from redaes.cli.doctor import doctor
-from redaes.cli.eval import evaluate
-from redaes.cli.rank import rank
-from redaes.cli.score import score
-from redaes.cli.serve import serve
+from redaes.cli import compare, demo, doctor, rank, score, serve
+from redaes.cli.data import build, export, inspect, series, validate
+from redaes.cli.eval import benchmark, calibrate, leaks, probes, rationales
+from redaes.cli.eval import compare as compare_runs
+
+COMMANDS: tuple[Callable[..., None], ...] = (
+    compare.compare,
+    score.score,
+    rank.rank,
+    doctor.doctor,
+    serve.serve,
+    demo.demo,
+)
+DATA: tuple[Callable[..., None], ...] = (build.build, inspect.inspect, validate.validate, export.export)
+EVAL: dict[str, Callable[..., None]] = {
+    "compare": compare_runs.compare,
+    "rationales": rationales.rationales,
+    "calibrate": calibrate.calibrate,
+    "leaks": leaks.leaks,
+}
+"""What ``redaes eval`` can do besides running a benchmark and building probes."""
+
+
+class BenchmarkByDefault(TyperGroup):
+    """Commands one of which, ``run``, need not be named: ``redaes eval ava`` is ``redaes eval run ava``."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Put ``run`` before what is no command's name."""
+        if (args and args[0] not in self.commands) or not (args or ctx.resilient_parsing):
+            args = ["run", *args]
+        return super().parse_args(ctx, args)
+
 
 app = typer.Typer(
     help="Says which of two pictures looks better, by how much, and why.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,  # an error that is not ours is a bug, and its plain traceback is wanted
 )
+data = typer.Typer(help="Build RED datasets, look at them, check them, hand them on.", no_args_is_help=True)
+evaluation = typer.Typer(cls=BenchmarkByDefault, help=benchmark.run.__doc__)
 
 
 def _show_version(wanted: bool) -> None:
@@ -43,7 +71,15 @@ def _root(
     pass
 
 
-for _command in (compare, score, rank, doctor, serve, demo):
+for _command in COMMANDS:
     app.command()(_command)
-app.command("eval")(evaluate)
+for _command in DATA:
+    data.command()(_command)
+data.command(cls=series.SeveralWords)(series.series)
+_others = ", ".join(f"redaes eval {name}" for name in (*EVAL, "probes"))
+evaluation.command("run", epilog=f"Also: {_others}; each says with --help what it does.")(benchmark.run)
+for _name, _function in EVAL.items():
+    evaluation.command(_name)(_function)
+evaluation.add_typer(probes.probes, name="probes")
+app.add_typer(evaluation, name="eval")
 app.add_typer(data, name="data")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +12,7 @@ import typer
 from redaes.assessing.words import printable
 from redaes.cli import loading
 from redaes.cli.options import Adapter, Device, OneOrder
+from redaes.cli.progress import progress_bars
 from redaes.cli.running import EXIT_PARTIAL, quiet, reporting_errors, say_unusable
 from redaes.errors import InputError
 from redaes.models import nano
@@ -53,27 +55,18 @@ def rank(
     device: Device = None,
 ) -> None:
     """Group a folder's pictures into series and rank each. Run it again to go on where it was stopped."""
-    with reporting_errors(as_json):
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
+    with reporting_errors(as_json, resumable=True):
         from redaes.culling.folder import rank_folder
         from redaes.images import list_images
 
         _check_ranker(model, mode=mode, adapter=adapter, weights=weights, judge=judge, one_order=one_order)
         list_images(folder, recursive=True)  # what costs little is checked before a model is loaded
-        # To a file or a pipe, standard error gets no bars.
-        columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-        console = Console(stderr=True)
-        with quiet(), Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+        works = () if judge is None else ("scoring", "comparing")
+        with quiet(), progress_bars("looking", *works, "series") as update:
             ranker = _ranker(model, adapter, weights, judge, share, mode=mode, one_order=one_order, device=device)
-            looking = progress.add_task("looking", total=None)
-            works = () if judge is None else ("scoring", "comparing")
-            before = {work: progress.add_task(work, total=None) for work in works}
-            ranking = progress.add_task("series", total=None)
 
             def show(done: int, total: int, line: dict[str, object]) -> None:
-                progress.update(ranking, completed=done, total=total)
+                update("series", done, total)
                 if as_json:
                     typer.echo(json.dumps(line))
 
@@ -82,8 +75,8 @@ def rank(
                 out,
                 ranker,
                 write_xmp=write_xmp,
-                on_scanned=lambda done, total: progress.update(looking, completed=done, total=total),
-                on_prepared=lambda work, done, total: progress.update(before[work], completed=done, total=total),
+                on_scanned=partial(update, "looking"),
+                on_prepared=update,
                 on_series=show,
             )
     for one in summary.unreadable:
@@ -135,18 +128,22 @@ def _ranker(
 ) -> Ranker:
     """What the checked options of ``redaes rank`` ask for."""
     from redaes.assessor import Assessor, Orders, known_mode
-    from redaes.culling.rankers import Cascaded, Comparing, FineGrained
+    from redaes.culling.rankers import AssessorRanker, CascadeRanker, FGAesQRanker
 
     orders: Orders = "random" if one_order else "both"
     scorer = None
     if weights is not None:
-        from redaes.models.fgaesq.scorer import FineGrainedScorer
+        from redaes.models.fgaesq.scorer import FGAesQScorer
 
-        scorer = FineGrainedScorer.load(weights, device)
+        scorer = FGAesQScorer.load(weights, device)
         if judge is None:
-            return FineGrained(scorer)
+            return FGAesQRanker(scorer)
     assessor = Assessor(loading.load_model(judge or model, adapter, device), mode=known_mode(mode))
-    return Comparing(assessor, orders) if scorer is None else Cascaded(scorer, assessor, share=share, orders=orders)
+    return (
+        AssessorRanker(assessor, orders)
+        if scorer is None
+        else CascadeRanker(scorer, assessor, share=share, orders=orders)
+    )
 
 
 def _show_summary(summary: Summary, out: Path, write_xmp: bool) -> None:

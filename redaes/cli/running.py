@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -73,12 +72,3 @@ def say_unusable(path: str, reason: object, as_json: bool) -> None:
         typer.echo(json.dumps({"path": path, "error": str(reason)}))
     else:
         typer.echo(f"redaes: {printable(str(reason))}", err=True)
-
-
-def run(app: typer.Typer) -> None:
-    """Run commands on the words of the command line."""
-    for stream in (sys.stdout, sys.stderr):
-        # A terminal that cannot show a character gets its code: an answer must not die of its printing.
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")
-    app()

@@ -21,7 +21,7 @@ from redaes.records import read_json, write_json
 from redaes.types import Answer, ImageRef
 
 if TYPE_CHECKING:
-    from redaes.models.fgaesq.scorer import FineGrainedScorer
+    from redaes.models.fgaesq.scorer import FGAesQScorer
     from redaes.ranking.cascade import CascadeOrder
 
 AT_ONCE = 32
@@ -96,7 +96,7 @@ class Ranker(Protocol):
         """
 
 
-class Comparing:
+class AssessorRanker:
     """An assessor, which is asked about pairs, and for reasons at the end."""
 
     def __init__(self, assessor: Assessor, orders: Orders = "both") -> None:
@@ -140,10 +140,10 @@ class Comparing:
         )
 
 
-class FineGrained:
+class FGAesQRanker:
     """FGAesQ, which looks at all pairs of a series, and gives no reasons."""
 
-    def __init__(self, scorer: FineGrainedScorer) -> None:
+    def __init__(self, scorer: FGAesQScorer) -> None:
         self._scorer = scorer
 
     @property
@@ -188,13 +188,13 @@ class FineGrained:
         return loaded
 
 
-class Cascaded:
+class CascadeRanker:
     """FGAesQ ranks all series, an assessor is asked where its answer can change a first place, and for reasons there.
 
     See :func:`redaes.ranking.cascade.cascade`.
     """
 
-    def __init__(self, scorer: FineGrainedScorer, judge: Assessor, *, share: float, orders: Orders = "both") -> None:
+    def __init__(self, scorer: FGAesQScorer, judge: Assessor, *, share: float, orders: Orders = "both") -> None:
         """
         Args:
             scorer: the ranker.
@@ -202,7 +202,7 @@ class Cascaded:
             share: most comparisons to ask for, as a share of all pairs within the series.
             orders: as for :meth:`~redaes.assessor.Assessor.compare_many`.
         """
-        self._ranker = FineGrained(scorer)
+        self._ranker = FGAesQRanker(scorer)
         self._assessor = judge
         self._share = share
         self._orders: Orders = orders

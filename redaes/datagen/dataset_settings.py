@@ -38,8 +38,6 @@ class WrittenSettings(Record):
             return f"unknown keys: {', '.join(unknown)}; known: {', '.join(cls.model_fields)}"
         if kind == "missing":
             return f"{name} is missing; give it"
-        if kind == "value_error":
-            return str(first["ctx"]["error"])
         # Recipes and JSON know lists and mappings; tuples and models are ours.
         wanted = "it should be a mapping" if kind == "model_type" else first["msg"].replace("Input", "it", 1)
         return f"{name or 'it'} is {value!r}; {wanted.replace('Tuple', 'it').replace('tuple', 'list')}"

@@ -113,9 +113,9 @@ class Panel(WrittenSettings):
     @model_validator(mode="after")
     def _complete(self) -> Panel:
         if len(set(self.judges)) != len(self.judges):
-            raise ValueError(f"judges are {self.judges}; name each once")
+            raise InputError(f"panel: judges are {self.judges}; name each once")
         if (self.similarity is None) != (self.min_similarity is None):
-            raise ValueError("similarity and min_similarity go together: give both, or neither")
+            raise InputError("panel: similarity and min_similarity go together: give both, or neither")
         return self
 
     def identity(self) -> dict[str, Any]:

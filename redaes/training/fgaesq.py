@@ -33,7 +33,7 @@ from redaes.models.fgaesq.difftoken import (
     single_tokens,
 )
 from redaes.models.fgaesq.network import FGAesQ, from_clip, revision, save
-from redaes.models.fgaesq.scorer import MAX_SERIES, FineGrainedScorer
+from redaes.models.fgaesq.scorer import MAX_SERIES, FGAesQScorer
 from redaes.models.fgaesq.texts import comparative_text, text_embeddings
 from redaes.models.fgaesq.tiny_clip import TINY_TOKENS, build_tiny_clip
 from redaes.records import write_json
@@ -52,7 +52,7 @@ Kind = Literal["fine", "coarse"]
 
 
 @dataclass
-class FineGrainedArguments:
+class FGAesQArguments:
     """What the door takes besides the trainer's own arguments. Batches are per process."""
 
     series: str | None = field(
@@ -130,7 +130,7 @@ class Key:
 
 
 def plan(
-    n_series: int, n_coarse: int, arguments: FineGrainedArguments, *, n_processes: int = 1, seed: int = 0
+    n_series: int, n_coarse: int, arguments: FGAesQArguments, *, n_processes: int = 1, seed: int = 0
 ) -> list[list[Key]]:
     """The batches of a run, over all processes: process p takes every ``n_processes``-th item from p on.
 
@@ -196,7 +196,7 @@ class CoarseItem:
     distribution: tuple[float, ...]
 
 
-class FineGrainedData(Dataset[FineItem | CoarseItem]):
+class FGAesQData(Dataset[FineItem | CoarseItem]):
     """Series and coarse pictures, tokenised when they are asked for."""
 
     def __init__(
@@ -204,7 +204,7 @@ class FineGrainedData(Dataset[FineItem | CoarseItem]):
         series: Sequence[Series],
         coarse: Sequence[Histogram],
         tokens: TokenSettings,
-        arguments: FineGrainedArguments,
+        arguments: FGAesQArguments,
     ) -> None:
         self.series = series
         self.coarse = coarse
@@ -250,8 +250,8 @@ class FineGrainedData(Dataset[FineItem | CoarseItem]):
         )
 
 
-class FineGrainedCollator:
-    """Items of one kind to what :class:`FineGrainedTrainer` takes."""
+class FGAesQCollator:
+    """Items of one kind to what :class:`FGAesQTrainer` takes."""
 
     def __init__(self, embeddings: dict[str, Tensor]) -> None:
         """
@@ -301,10 +301,10 @@ class FineGrainedCollator:
         }
 
 
-class FineGrainedTrainer(ExactCheckpoints, Trainer):
+class FGAesQTrainer(ExactCheckpoints, Trainer):
     """``Trainer`` that follows a plan and has FGAesQ's losses."""
 
-    def __init__(self, *, batches: PlannedBatches, arguments: FineGrainedArguments, **kwargs: Any) -> None:
+    def __init__(self, *, batches: PlannedBatches, arguments: FGAesQArguments, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.batches = batches
         self.weights = arguments.align_weight, arguments.rank_weight
@@ -359,7 +359,7 @@ class FineGrainedTrainer(ExactCheckpoints, Trainer):
 @torch.no_grad()
 def look(model: FGAesQ, series: Iterable[Series], difference_tokens: bool = True) -> dict[str, Any]:
     """Accuracy of a model on the labelled pairs of series: by each picture's mean over the pairs that it is in."""
-    scorer = FineGrainedScorer(model, name=STAGE, revision="")
+    scorer = FGAesQScorer(model, name=STAGE, revision="")
     predicted: list[float | None] = []
     labels: list[float] = []
     n_series = 0
@@ -373,7 +373,7 @@ def look(model: FGAesQ, series: Iterable[Series], difference_tokens: bool = True
     return {"held_out_series": n_series, "held_out_pairs": accuracy.n, "held_out_pair_accuracy": accuracy.value}
 
 
-def run_fgaesq(arguments: FineGrainedArguments, config: TrainingArguments) -> Path:
+def run_fgaesq(arguments: FGAesQArguments, config: TrainingArguments) -> Path:
     """Train FGAesQ, and leave the model in ``final/``. A finished run is not repeated.
 
     Returns:
@@ -415,11 +415,11 @@ def run_fgaesq(arguments: FineGrainedArguments, config: TrainingArguments) -> Pa
     model = from_clip(clip, tokens, seed=config.seed)
     texts = {pair.text for item in train for pair in item.pairs if pair.text is not None}
     embeddings = text_embeddings(clip, texts) if arguments.align_weight else {}
-    trainer = FineGrainedTrainer(
+    trainer = FGAesQTrainer(
         model=model,
         args=config,
-        train_dataset=FineGrainedData(train, coarse, tokens, arguments),
-        data_collator=FineGrainedCollator(embeddings),
+        train_dataset=FGAesQData(train, coarse, tokens, arguments),
+        data_collator=FGAesQCollator(embeddings),
         batches=PlannedBatches(batches, config.process_index, config.world_size),
         arguments=arguments,
     )
@@ -447,7 +447,7 @@ def run_fgaesq(arguments: FineGrainedArguments, config: TrainingArguments) -> Pa
     return final
 
 
-def _clip(arguments: FineGrainedArguments, output_dir: Path) -> Path:
+def _clip(arguments: FGAesQArguments, output_dir: Path) -> Path:
     """The CLIP model: given, or a tiny one that is made."""
     if arguments.clip is not None:
         return Path(arguments.clip)

@@ -198,12 +198,12 @@ def test_a_real_model(kind: str, tiny_model: Path, photo_folder: Path, tmp_path:
 
 @pytest.mark.parametrize("kind", ["fgaesq", "fgaesq_series"])
 def test_fgaesq(kind: str, photo_folder: Path, tmp_path: Path) -> None:
-    from redaes.models.fgaesq import network as model
-    from redaes.models.fgaesq.scorer import FineGrainedScorer
+    from redaes.models.fgaesq import network
+    from redaes.models.fgaesq.scorer import FGAesQScorer
     from redaes.models.fgaesq.tiny_clip import TINY_TOKENS, build_tiny_clip
 
     build_tiny_clip(tmp_path / "clip", ["a photo"], seed=0)
-    model.save(model.from_clip(tmp_path / "clip", tokens=TINY_TOKENS, seed=0), tmp_path / "model")
+    network.save(network.from_clip(tmp_path / "clip", tokens=TINY_TOKENS, seed=0), tmp_path / "model")
     files = sorted(photo_folder.glob("*.png"))
     rows = [f"{'a' if number < 4 else 'b'},{file},{number}" for number, file in enumerate(files)]
     (tmp_path / "series.csv").write_text("\n".join(["series,image,score", *rows]) + "\n")
@@ -214,7 +214,7 @@ def test_fgaesq(kind: str, photo_folder: Path, tmp_path: Path) -> None:
         options={"model": str(tmp_path / "model")},
     )
     results = finished(run(spec, tmp_path / "out", progress=quiet))
-    scorer = FineGrainedScorer.load(tmp_path / "model")
+    scorer = FGAesQScorer.load(tmp_path / "model")
     pictures = [scorer.load_picture(file) for file in files]
     if kind == "fgaesq":
         expected = scorer.score(pictures)

@@ -16,8 +16,7 @@ from skimage.metrics import structural_similarity
 
 from redaes.errors import BackendError, InputError
 from redaes.images import LoadedImage, content_id
-from redaes.models.fgaesq import difftoken
-from redaes.models.fgaesq import network as model
+from redaes.models.fgaesq import difftoken, network
 from redaes.models.fgaesq.difftoken import (
     BLOCK,
     BlockedPicture,
@@ -31,7 +30,7 @@ from redaes.models.fgaesq.difftoken import (
     pair_tokens,
     single_tokens,
 )
-from redaes.models.fgaesq.scorer import FineGrainedScorer, rank_files
+from redaes.models.fgaesq.scorer import FGAesQScorer, rank_files
 from redaes.models.fgaesq.tiny_clip import TINY_TOKENS, build_tiny_clip
 from redaes.types import ImageRef
 
@@ -205,8 +204,8 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def tiny(clip: Path) -> model.FGAesQ:
-    return model.from_clip(clip, TINY_TOKENS).eval()
+def tiny(clip: Path) -> network.FGAesQ:
+    return network.from_clip(clip, TINY_TOKENS).eval()
 
 
 def test_the_tables_of_parity_are_those_in_the_documentation() -> None:
@@ -223,12 +222,12 @@ def test_the_tables_of_parity_are_those_in_the_documentation() -> None:
 
 def test_vit_b_16_has_the_published_number_of_parameters() -> None:
     with torch.device("meta"):
-        network = model.FGAesQ(model.ModelSettings(VIT_B_16, attend_padding=True))
-    assert network.n_parameters() == 86_343_370  # published: 86.3M
+        model = network.FGAesQ(network.ModelSettings(VIT_B_16, attend_padding=True))
+    assert model.n_parameters() == 86_343_370  # published: 86.3M
 
 
 @torch.no_grad()
-def test_batching_does_not_change_scores(tiny: model.FGAesQ) -> None:
+def test_batching_does_not_change_scores(tiny: network.FGAesQ) -> None:
     views = [single_tokens(picture(seed, size), TINY_TOKENS) for seed, size in enumerate(((64, 64), (160, 128)))]
     together = tiny(collate(views))[1]
     alone = torch.cat([tiny(collate([view]))[1] for view in views])
@@ -236,29 +235,29 @@ def test_batching_does_not_change_scores(tiny: model.FGAesQ) -> None:
 
 
 @torch.no_grad()
-def test_one_weighted_token_stands_for_all_the_padding(tiny: model.FGAesQ) -> None:
-    settings = model.ModelSettings(tiny.settings.vision, TINY_TOKENS, attend_padding=True)
-    network = model.FGAesQ(settings).eval()
-    network.load_state_dict(tiny.state_dict(), strict=False)
-    assert network.mask_token is not None
-    network.mask_token.copy_(torch.randn(network.mask_token.shape, generator=torch.Generator().manual_seed(0)))
+def test_one_weighted_token_stands_for_all_the_padding(tiny: network.FGAesQ) -> None:
+    settings = network.ModelSettings(tiny.settings.vision, TINY_TOKENS, attend_padding=True)
+    model = network.FGAesQ(settings).eval()
+    model.load_state_dict(tiny.state_dict(), strict=False)
+    assert model.mask_token is not None
+    model.mask_token.copy_(torch.randn(model.mask_token.shape, generator=torch.Generator().manual_seed(0)))
     view = single_tokens(picture(0, (64, 48)), TINY_TOKENS)
-    found = network.features(collate([view]))
+    found = model.features(collate([view]))
     # The published way: as many padding tokens as there is room for, attended to by all.
-    vision = network.tower.vision_model
+    vision = model.tower.vision_model
     embedded = vision.embeddings.patch_embedding(view.patches).flatten(1)
-    embedded = embedded + network._positions(view.grid) + network.scale_embedding[0]
-    padding = (network.mask_token + network.scale_embedding[0]).expand(TINY_TOKENS.budget - 1 - view.n, -1)
+    embedded = embedded + model._positions(view.grid) + model.scale_embedding[0]
+    padding = (model.mask_token + model.scale_embedding[0]).expand(TINY_TOKENS.budget - 1 - view.n, -1)
     first = vision.embeddings.class_embedding + vision.embeddings.position_embedding.weight[0]
     sequence = vision.pre_layrnorm(torch.cat([first[None], embedded, padding])[None])
     assert sequence.shape[1] == TINY_TOKENS.budget
     hidden = vision.encoder(inputs_embeds=sequence).last_hidden_state
-    reference = network.tower.visual_projection(vision.post_layernorm(hidden[:, 0]))
+    reference = model.tower.visual_projection(vision.post_layernorm(hidden[:, 0]))
     torch.testing.assert_close(found, reference, atol=1e-5, rtol=1e-4)
     assert not torch.allclose(found, tiny.features(collate([view])), atol=1e-3)
 
 
-def test_clips_weights_are_taken_over(clip: Path, tiny: model.FGAesQ) -> None:
+def test_clips_weights_are_taken_over(clip: Path, tiny: network.FGAesQ) -> None:
     from transformers import CLIPModel
 
     reference = CLIPModel.from_pretrained(clip).visual_projection.weight
@@ -268,35 +267,35 @@ def test_clips_weights_are_taken_over(clip: Path, tiny: model.FGAesQ) -> None:
 # --- Checkpoints ---
 
 
-def test_a_saved_model_comes_back_whole(tiny: model.FGAesQ, tmp_path: Path) -> None:
-    model.save(tiny, tmp_path / "m")
-    again = model.load(tmp_path / "m")
+def test_a_saved_model_comes_back_whole(tiny: network.FGAesQ, tmp_path: Path) -> None:
+    network.save(tiny, tmp_path / "m")
+    again = network.load(tmp_path / "m")
     assert again.settings == tiny.settings
     assert not again.training
     for name, value in tiny.state_dict().items():
         assert torch.equal(again.state_dict()[name], value)
 
 
-def test_what_is_not_a_whole_model_is_refused(tiny: model.FGAesQ, clip: Path, tmp_path: Path) -> None:
+def test_what_is_not_a_whole_model_is_refused(tiny: network.FGAesQ, clip: Path, tmp_path: Path) -> None:
     with pytest.raises(BackendError, match="no FGAesQ model"):
-        model.load(clip)
+        network.load(clip)
     with pytest.raises(BackendError, match="no CLIP model"):
-        model.from_clip(tmp_path)
-    model.save(tiny, tmp_path / "m")
+        network.from_clip(tmp_path)
+    network.save(tiny, tmp_path / "m")
     weights = (tmp_path / "m" / "model.safetensors").read_bytes()
     (tmp_path / "m" / "model.safetensors").write_bytes(weights[: len(weights) // 2])
     with pytest.raises(BackendError, match="not readable safetensors"):
-        model.load(tmp_path / "m")
+        network.load(tmp_path / "m")
     from safetensors.torch import save_file
 
     state = dict(tiny.state_dict())
     lost = state.pop("head.0.bias")
     save_file(state, tmp_path / "m" / "model.safetensors")
     with pytest.raises(BackendError, match=r"lacks weights: 1, such as head\.0\.bias"):
-        model.load(tmp_path / "m")
+        network.load(tmp_path / "m")
     save_file({**state, "head.0.bias": lost[:3].clone()}, tmp_path / "m" / "model.safetensors")
     with pytest.raises(BackendError, match="misshapen"):
-        model.load(tmp_path / "m")
+        network.load(tmp_path / "m")
 
 
 @pytest.fixture(scope="module")
@@ -308,8 +307,8 @@ def published() -> dict[str, torch.Tensor]:
 @torch.no_grad()
 def test_a_published_checkpoint_is_converted_exactly(published: dict[str, torch.Tensor], tmp_path: Path) -> None:
     torch.save(published, tmp_path / "best.pt")
-    network = model.convert_published(tmp_path / "best.pt", tmp_path / "m")
-    assert model.load(tmp_path / "m").settings.attend_padding
+    model = network.convert_published(tmp_path / "best.pt", tmp_path / "m")
+    assert network.load(tmp_path / "m").settings.attend_padding
     # One residual block by hand, in OpenAI's layout.
     x = torch.randn(1, 5, 64, generator=torch.Generator().manual_seed(0))
     p = {name.removeprefix("clip_model.visual.transformer.resblocks.0."): v for name, v in published.items()}
@@ -322,17 +321,17 @@ def test_a_published_checkpoint_is_converted_exactly(published: dict[str, torch.
     y = x + attended.transpose(0, 1)
     hidden = norm(y, (64,), p["ln_2.weight"], p["ln_2.bias"]) @ p["mlp.c_fc.weight"].T + p["mlp.c_fc.bias"]
     y = y + (hidden * torch.sigmoid(1.702 * hidden)) @ p["mlp.c_proj.weight"].T + p["mlp.c_proj.bias"]
-    found = network.tower.vision_model.encoder.layers[0](x, None)
+    found = model.tower.vision_model.encoder.layers[0](x, None)
     torch.testing.assert_close(found, y, atol=1e-5, rtol=1e-4)
-    assert torch.equal(network.tower.visual_projection.weight, published["proj"].T)
-    assert torch.equal(network.head[6].bias, published["iqa_head.6.bias"])
+    assert torch.equal(model.tower.visual_projection.weight, published["proj"].T)
+    assert torch.equal(model.head[6].bias, published["iqa_head.6.bias"])
 
 
 def test_other_checkpoints_are_refused(published: dict[str, torch.Tensor], tmp_path: Path) -> None:
     def refused(state: object, message: str) -> None:
         torch.save(state, tmp_path / "x.pt")
         with pytest.raises(BackendError, match=message):
-            model.convert_published(tmp_path / "x.pt", tmp_path / "m")
+            network.convert_published(tmp_path / "x.pt", tmp_path / "m")
 
     refused({**published, "surprise": torch.zeros(1)}, "unknown weights: 1, such as head.surprise")
     refused({**published, "proj": published["proj"] + 1}, "proj differs from")
@@ -341,7 +340,7 @@ def test_other_checkpoints_are_refused(published: dict[str, torch.Tensor], tmp_p
     refused({"model": published}, "something else than named tensors")
     (tmp_path / "x.pt").write_bytes(pickle.dumps(Path))
     with pytest.raises(BackendError, match="holds more than plain weights"):
-        model.convert_published(tmp_path / "x.pt", tmp_path / "m")
+        network.convert_published(tmp_path / "x.pt", tmp_path / "m")
     assert not (tmp_path / "m").exists()
 
 
@@ -349,11 +348,11 @@ def test_other_checkpoints_are_refused(published: dict[str, torch.Tensor], tmp_p
 
 
 @pytest.fixture(scope="module")
-def scorer(tiny: model.FGAesQ) -> FineGrainedScorer:
-    return FineGrainedScorer(tiny, name="tiny", revision="0")
+def scorer(tiny: network.FGAesQ) -> FGAesQScorer:
+    return FGAesQScorer(tiny, name="tiny", revision="0")
 
 
-def test_single_scores_are_the_same_every_time(scorer: FineGrainedScorer) -> None:
+def test_single_scores_are_the_same_every_time(scorer: FGAesQScorer) -> None:
     pictures = [picture(seed, (320, 256)) for seed in range(3)]
     first = scorer.score(pictures)
     assert np.array_equal(first, scorer.score(pictures))
@@ -361,7 +360,7 @@ def test_single_scores_are_the_same_every_time(scorer: FineGrainedScorer) -> Non
     assert scorer.score(pictures[::-1])[::-1] == pytest.approx(first, abs=1e-5)
 
 
-def test_a_series_is_the_mean_over_its_pairs(scorer: FineGrainedScorer) -> None:
+def test_a_series_is_the_mean_over_its_pairs(scorer: FGAesQScorer) -> None:
     pictures = [picture(seed) for seed in range(4)]
     whole, pair, alone = scorer.series([pictures, pictures[:2], pictures[:1]])
     assert len(whole.pairs) == 6
@@ -373,9 +372,7 @@ def test_a_series_is_the_mean_over_its_pairs(scorer: FineGrainedScorer) -> None:
     assert sorted(whole.order) == [0, 1, 2, 3]
 
 
-def test_a_ranking_has_what_the_other_ranker_gives(
-    scorer: FineGrainedScorer, tiny: model.FGAesQ, tmp_path: Path
-) -> None:
+def test_a_ranking_has_what_the_other_ranker_gives(scorer: FGAesQScorer, tiny: network.FGAesQ, tmp_path: Path) -> None:
     pictures = [picture(seed) for seed in range(3)]
     ranking = scorer.rank(pictures)
     assert ranking.n_comparisons == 3
@@ -386,7 +383,7 @@ def test_a_ranking_has_what_the_other_ranker_gives(
         scorer.rank([pictures[0], pictures[0]])
     with pytest.raises(InputError, match="a series has 0 pictures"):
         next(iter(scorer.series([[]])))
-    model.save(tiny, tmp_path / "m")
+    network.save(tiny, tmp_path / "m")
     for number, item in enumerate(pictures):
         item.image.save(tmp_path / f"{number}.png")
     files = [tmp_path / f"{number}.png" for number in range(3)]

@@ -12,15 +12,15 @@ import torch
 
 from redaes.datagen.series.synthetic import write_series
 from redaes.errors import InputError, TrainingError
-from redaes.models.fgaesq import network as model
+from redaes.models.fgaesq import network
 from redaes.models.fgaesq.difftoken import TokenSettings
 from redaes.models.fgaesq.texts import text_embeddings
 from redaes.models.fgaesq.tiny_clip import TINY_TOKENS, build_tiny_clip
 from redaes.series_records import read_histograms, read_series, write_records
 from redaes.training.fgaesq import (
-    FineGrainedArguments,
-    FineGrainedCollator,
-    FineGrainedData,
+    FGAesQArguments,
+    FGAesQCollator,
+    FGAesQData,
     Key,
     PlannedBatches,
     look,
@@ -33,7 +33,7 @@ from redaes.training.recipes import parse_with
 from transformers import TrainingArguments
 
 RECIPE = Path(__file__).parents[2] / "stages" / "configs" / "fgaesq_tiny.yaml"
-SMALL = FineGrainedArguments(coarse_epochs=1, joint_epochs=2, series_per_batch=2, pictures_per_batch=3, max_pairs=2)
+SMALL = FGAesQArguments(coarse_epochs=1, joint_epochs=2, series_per_batch=2, pictures_per_batch=3, max_pairs=2)
 
 
 @pytest.fixture(scope="module")
@@ -54,9 +54,9 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def settings(data: Path, out: Path, *more: str) -> tuple[FineGrainedArguments, TrainingArguments]:
+def settings(data: Path, out: Path, *more: str) -> tuple[FGAesQArguments, TrainingArguments]:
     return parse_with(
-        FineGrainedArguments, TrainingArguments, RECIPE,
+        FGAesQArguments, TrainingArguments, RECIPE,
         ["--series", str(data / "series.jsonl"), "--coarse", str(data / "coarse.jsonl"), "--output_dir", str(out),
          "--series_per_batch", "2", "--pictures_per_batch", "3", "--save_steps", "2", "--logging_steps", "1", *more],
     )  # fmt: skip
@@ -97,9 +97,9 @@ def test_without_coarse_data_only_series_are_planned() -> None:
 
 def test_a_fine_batch_knows_views_pictures_and_texts(data: Path, clip: Path) -> None:
     series = read_series(data / "series.jsonl")
-    items = FineGrainedData(series, read_histograms(data / "coarse.jsonl"), TINY_TOKENS, SMALL)
+    items = FGAesQData(series, read_histograms(data / "coarse.jsonl"), TINY_TOKENS, SMALL)
     texts = {pair.text for item in series for pair in item.pairs if pair.text}
-    collate = FineGrainedCollator(text_embeddings(clip, texts))
+    collate = FGAesQCollator(text_embeddings(clip, texts))
     batch = collate([items[Key("fine", 0, 0)], items[Key("fine", 1, 0)]])
     assert batch["views"].n_tokens.shape == (8,)  # two series, two pairs each, both pictures of a pair
     assert batch["pairs"].tolist() == [[0, 2, 4, 6], [1, 3, 5, 7]]
@@ -110,21 +110,21 @@ def test_a_fine_batch_knows_views_pictures_and_texts(data: Path, clip: Path) -> 
     assert torch.equal(batch["has_text"], better), "texts that say worse are left out"
     assert 0 < int(better.sum()) < 4
     assert batch["text"].norm(dim=-1).tolist() == pytest.approx(better.float().tolist(), abs=1e-5)
-    without = FineGrainedCollator({})([items[Key("fine", 0, 0)]])
+    without = FGAesQCollator({})([items[Key("fine", 0, 0)]])
     assert not without["has_text"].any()
     coarse = collate([items[Key("coarse", 0, 0)]])
     assert coarse["target"].sum().item() == pytest.approx(1)
 
 
 def test_epochs_draw_other_pairs_and_tokens(data: Path) -> None:
-    items = FineGrainedData(read_series(data / "series.jsonl"), [], TINY_TOKENS, SMALL)
+    items = FGAesQData(read_series(data / "series.jsonl"), [], TINY_TOKENS, SMALL)
     drawn = [items[Key("fine", 0, epoch)] for epoch in range(6)]
     assert len({item.image for item in drawn}) > 1
     assert drawn[0].image == items[Key("fine", 0, 0)].image
 
 
 def test_without_difference_tokens_every_picture_has_one_view(data: Path) -> None:
-    items = FineGrainedData(
+    items = FGAesQData(
         read_series(data / "series.jsonl"), [], TINY_TOKENS, replace(SMALL, difference_tokens=False, max_pairs=9)
     )
     item = items[Key("fine", 0, 0)]
@@ -142,19 +142,19 @@ def trained(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_run_leaves_a_model_and_a_record(trained: Path, data: Path) -> None:
     record = json.loads((trained / "run_record.json").read_text())
     assert record["stage"] == "fgaesq"
-    assert record["revision"] == model.revision(trained)
+    assert record["revision"] == network.revision(trained)
     assert record["training_arguments"]["max_steps"] == 6
     assert record["metrics"]["held_out_series"] == 3
     assert record["metrics"]["views_per_second"] > 0
     held_out = [item for item in read_series(data / "series.jsonl") if item.split == "test"]
-    assert look(model.load(trained), held_out)["held_out_pair_accuracy"] == pytest.approx(
+    assert look(network.load(trained), held_out)["held_out_pair_accuracy"] == pytest.approx(
         record["metrics"]["held_out_pair_accuracy"]
     )
 
 
 def test_every_part_of_the_network_learns(trained: Path, data: Path) -> None:
-    start = model.from_clip(trained.parent / "tiny_clip", TINY_TOKENS, seed=0).state_dict()
-    end = model.load(trained).state_dict()
+    start = network.from_clip(trained.parent / "tiny_clip", TINY_TOKENS, seed=0).state_dict()
+    end = network.load(trained).state_dict()
     still = {name for name in start if torch.equal(start[name], end[name])}
     assert not {name for name in still if "position_ids" not in name}
 
@@ -170,7 +170,7 @@ def test_it_learns_the_order_of_series_that_it_sees(data: Path, tmp_path: Path) 
             "--logging_steps", "60", "--save_steps", "60",
         )
     )  # fmt: skip
-    assert look(model.load(final), known)["held_out_pair_accuracy"] > 0.8
+    assert look(network.load(final), known)["held_out_pair_accuracy"] > 0.8
 
 
 def test_a_run_cut_off_goes_on_from_its_checkpoint(data: Path, tmp_path: Path) -> None:
@@ -180,18 +180,18 @@ def test_a_run_cut_off_goes_on_from_its_checkpoint(data: Path, tmp_path: Path) -
     (tmp_path / "b" / "checkpoint-4" / "trainer_state.json").write_text("{cut off")
     final = run_fgaesq(*settings(data, tmp_path / "b", "--max_steps", "4", "--save_total_limit", "3"))
     assert json.loads((final / "run_record.json").read_text())["resumed_from"].endswith("checkpoint-2")
-    expected = model.load(whole).state_dict()
-    for name, value in model.load(final).state_dict().items():
+    expected = network.load(whole).state_dict()
+    for name, value in network.load(final).state_dict().items():
         torch.testing.assert_close(value, expected[name], atol=1e-6, rtol=1e-5)
 
 
 def test_tokens_follow_the_clip_model_unless_they_are_given() -> None:
-    assert FineGrainedArguments().tokens() == TINY_TOKENS
-    assert FineGrainedArguments(clip="folder").tokens() == TokenSettings()
-    given = FineGrainedArguments(clip="folder", budget=80, fine_blocks=5, min_side=0)
+    assert FGAesQArguments().tokens() == TINY_TOKENS
+    assert FGAesQArguments(clip="folder").tokens() == TokenSettings()
+    given = FGAesQArguments(clip="folder", budget=80, fine_blocks=5, min_side=0)
     assert given.tokens() == TINY_TOKENS
     with pytest.raises(InputError, match="fine_blocks is 40"):
-        FineGrainedArguments(fine_blocks=40).tokens()
+        FGAesQArguments(fine_blocks=40).tokens()
 
 
 def test_wrong_settings_and_data_are_refused(data: Path, trained: Path, tmp_path: Path) -> None:
@@ -200,13 +200,13 @@ def test_wrong_settings_and_data_are_refused(data: Path, trained: Path, tmp_path
     with pytest.raises(TrainingError, match="series_per_batch is 0"):
         settings(data, tmp_path, "--series_per_batch", "0")
     with pytest.raises(TrainingError, match="give --series FILE"):
-        run_fgaesq(FineGrainedArguments(), settings(data, tmp_path / "none")[1])
+        run_fgaesq(FGAesQArguments(), settings(data, tmp_path / "none")[1])
     with pytest.raises(TrainingError, match="have nothing to teach"):
         settings(data, tmp_path, "--align_weight", "0", "--rank_weight", "0")
     recipe = tmp_path / "bad.yaml"
     recipe.write_text("serie: x\n")
     with pytest.raises(InputError, match="unknown keys: serie"):
-        parse_with(FineGrainedArguments, TrainingArguments, RECIPE, ["--config", str(recipe)])
+        parse_with(FGAesQArguments, TrainingArguments, RECIPE, ["--config", str(recipe)])
     series = read_series(data / "series.jsonl")
     held_out = [item for item in series if item.split == "test"]
     write_records(tmp_path / "series.jsonl", held_out)

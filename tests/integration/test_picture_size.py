@@ -23,7 +23,7 @@ from redaes.backends.loading import load_processor
 from redaes.backends.local import LocalBackend
 from redaes.backends.preprocessing import PictureSize, picture_size, size_shown
 from redaes.cli.app import app
-from redaes.culling.rankers import Comparing
+from redaes.culling.rankers import AssessorRanker
 from redaes.errors import BackendError, InputError, TrainingError
 from redaes.evaluation.assessors import ASSESSORS
 from redaes.evaluation.assessors.base import Question, Shown
@@ -203,7 +203,9 @@ def test_evaluation_ranking_and_the_front_door_show_what_training_did(
     assert_same(looks, wanted)
     with looking() as looks:
         pictures = [load_image(file).ref for file in files]
-        Comparing(Assessor(backend, mode="fast")).rank({ref.id: ref for ref in pictures}, tmp_path)  # as culling does
+        AssessorRanker(Assessor(backend, mode="fast")).rank(
+            {ref.id: ref for ref in pictures}, tmp_path
+        )  # as culling does
     assert_same(looks, wanted)
     urls = ["data:image/jpeg;base64," + base64.b64encode(file.read_bytes()).decode() for file in files]
     with looking() as looks, running(create_app(backend)) as address:

@@ -21,9 +21,8 @@ from redaes.culling import rankers
 from redaes.culling.folder import rank_folder
 from redaes.errors import BackendError, ImageError
 from redaes.images import LoadedImage, load_image
-from redaes.models.fgaesq import network as model
-from redaes.models.fgaesq import scorer
-from redaes.models.fgaesq.scorer import FineGrainedScorer, rank_files
+from redaes.models.fgaesq import network, scorer
+from redaes.models.fgaesq.scorer import FGAesQScorer, rank_files
 from redaes.models.fgaesq.tiny_clip import TINY_TOKENS, build_tiny_clip
 from redaes.types import ImageRef, Sampling
 
@@ -34,9 +33,9 @@ runner = CliRunner()
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("fgaesq")
     build_tiny_clip(folder / "clip", ["the first photo is better"], seed=0, layers=2)
-    network = model.from_clip(folder / "clip", TINY_TOKENS)
-    network.head[-1].weight.data *= 20  # a random head hardly tells pictures apart
-    model.save(network, folder / "final")
+    model = network.from_clip(folder / "clip", TINY_TOKENS)
+    model.head[-1].weight.data *= 20  # a random head hardly tells pictures apart
+    network.save(model, folder / "final")
     return folder / "final"
 
 
@@ -157,7 +156,7 @@ def test_the_judge_is_asked_about_its_share_and_explains_what_it_judged(
 
 def test_the_work_before_the_first_series_is_told(weights: Path, photos: Path, tmp_path: Path) -> None:
     told: list[tuple[str, int, int]] = []
-    ranker = rankers.Cascaded(FineGrainedScorer.load(weights), Assessor(Brighter(), mode="fast"), share=0.6)
+    ranker = rankers.CascadeRanker(FGAesQScorer.load(weights), Assessor(Brighter(), mode="fast"), share=0.6)
     rank_folder(photos, tmp_path / "out", ranker, on_prepared=lambda *now: told.append(now))
     assert told[:2] == [("scoring", 1, 2), ("scoring", 2, 2)]
     assert [now[0] for now in told[2:]] == ["comparing"] * len(told[2:])

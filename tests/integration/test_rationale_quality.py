@@ -1,30 +1,18 @@
-"""The script that holds a model's reasons against the pixels: a server that argues with the pixels, or against them."""
+"""``redaes eval rationales``: a server whose reasons agree with the pixels, or argue against them."""
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
 from openai_server import Call, OpenAIServer, Say
 from PIL import Image
+from typer.testing import CliRunner
 
-from redaes.errors import InputError
-
-ROOT = Path(__file__).parents[2]
-
-
-def _script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("rationale_quality", ROOT / "eval" / "rationale_quality.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+from redaes.cli.app import app
 
 
 def _level(image: Image.Image) -> float:
@@ -32,9 +20,7 @@ def _level(image: Image.Image) -> float:
 
 
 @pytest.mark.parametrize("honest", [True, False])
-def test_a_server_is_asked_and_its_reasons_are_measured(
-    red_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], honest: bool
-) -> None:
+def test_a_server_is_asked_and_its_reasons_are_measured(red_folder: Path, tmp_path: Path, honest: bool) -> None:
     def say(call: Call) -> Say:
         """The brighter picture is better, and is said to be brighter, or darker."""
         asked = replace(call, body={"messages": call.body["messages"][:1]})  # without the answer that is begun
@@ -48,12 +34,13 @@ def test_a_server_is_asked_and_its_reasons_are_measured(
             f"Difference: {sign}2.0"
         )
 
-    script = _script()
     with OpenAIServer(say) as server:
-        words = [str(red_folder), "--url", server.base_url, "--model", "judge", "--pairs", "6", "--out", str(tmp_path)]
-        script.main(script.parse_args(words))
+        words = ["eval", "rationales", str(red_folder), "--url", server.base_url, "--model", "judge", "--pairs", "6"]
+        words += ["--out", str(tmp_path)]
+        done = CliRunner().invoke(app, words)
+        assert done.exit_code == 0, done.output
         n_calls = len(server.calls)
-        script.main(script.parse_args(words))
+        assert CliRunner().invoke(app, words).exit_code == 0
         assert len(server.calls) == n_calls  # every answer was kept
     truth = json.loads((tmp_path / "truth.json").read_text())
     for level in ("answers", "shown"):
@@ -67,23 +54,13 @@ def test_a_server_is_asked_and_its_reasons_are_measured(
     assert len(claims) == 6
     page = (tmp_path / "report.html").read_text()
     assert page.count("<details") >= 6
-    printed = capsys.readouterr().out
-    assert "claims_true" in printed
-    assert "undecided" in printed
+    assert "claims_true" in done.stdout
+    assert "undecided" in done.stdout
+    assert done.stderr == ""
 
 
 def test_a_server_and_an_adapter_are_refused(red_folder: Path, tmp_path: Path) -> None:
-    script = _script()
-    words = [
-        str(red_folder),
-        "--url",
-        "http://127.0.0.1:1/v1",
-        "--model",
-        "m",
-        "--adapter",
-        "x",
-        "--out",
-        str(tmp_path),
-    ]
-    with pytest.raises(InputError, match="and no --adapter"):
-        script.main(script.parse_args(words))
+    words = ["--url", "http://127.0.0.1:1/v1", "--model", "m", "--adapter", "x", "--out", str(tmp_path)]
+    done = CliRunner().invoke(app, ["eval", "rationales", str(red_folder), *words])
+    assert done.exit_code == 2
+    assert "and no --adapter" in done.stderr

@@ -20,7 +20,7 @@ from redaes import heldout
 from redaes.backends.local import LocalBackend
 from redaes.errors import RecordError, TrainingError
 from redaes.records import PairRecord, read_records, write_shard
-from redaes.training.fgaesq import FineGrainedArguments
+from redaes.training.fgaesq import FGAesQArguments
 from redaes.training.recipes import parse, parse_with
 from redaes.training.setup import StageArguments, load_model
 from redaes.training.sft import PairSFTConfig
@@ -397,5 +397,5 @@ def test_a_warm_up_says_that_it_is_not_validated(tiny_model: Path, red_folder: P
     with pytest.raises(TrainingError, match="warm-up warmup_reading is not validated during training"):
         run_reading(*arguments)
     assert not (tmp_path / "run").exists()
-    with pytest.raises(TrainingError, match=r"FineGrainedArguments is not validated during training"):
-        parse_with(FineGrainedArguments, TrainingArguments, RECIPES / "fgaesq_tiny.yaml", STEPS)
+    with pytest.raises(TrainingError, match=r"FGAesQArguments is not validated during training"):
+        parse_with(FGAesQArguments, TrainingArguments, RECIPES / "fgaesq_tiny.yaml", STEPS)

@@ -5,10 +5,8 @@ from __future__ import annotations
 import csv
 import math
 import random
-import runpy
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -22,8 +20,7 @@ from redaes.backends.base import Request
 from redaes.backends.scripted import ScriptedBackend
 from redaes.errors import InputError
 from redaes.evaluation.confidence import Judged, ceiling_of, fit_temperature, group_of, half_of
-
-ROOT = Path(__file__).resolve().parents[2]
+from redaes.evaluation.temperature_fitting import ask, fit_half
 
 
 def _judged(log_odds: float, first_is_better: bool, number: int = 0, decided: bool = True) -> Judged:
@@ -109,7 +106,7 @@ class _Brightest(ScriptedBackend):
         return np.array(rows)
 
 
-def test_the_door_fits_on_one_half_and_reports_on_the_other(tmp_path: Path, capsys: Any) -> None:
+def test_one_half_is_fitted_and_the_other_reported(tmp_path: Path) -> None:
     rows = []
     for number in range(12):
         for name, grey in (("a", 90), ("b", 90 + 4 * (number + 1))):
@@ -117,18 +114,17 @@ def test_the_door_fits_on_one_half_and_reports_on_the_other(tmp_path: Path, caps
         rows.append((f"{number}a.png", f"{number}b.png", 0 if number % 4 else 1, f"photograph {number}"))
     with (tmp_path / "pairs.csv").open("w", newline="") as file:
         csv.writer(file).writerows([("first", "second", "p", "group"), *rows, ("0a.png", "1b.png", 0.5, "x")])
-    door = runpy.run_path(str(ROOT / "eval" / "calibrate.py"))
     read = [dict(zip(("first", "second", "p", "group"), map(str, row), strict=True)) for row in rows]
     backend = _Brightest()
-    answers = list(door["ask"](backend, tmp_path, [*read, {**read[0], "p": "0.5"}], "fast"))
+    answers = list(ask(backend, tmp_path, [*read, {**read[0], "p": "0.5"}], "fast"))
     assert len(answers) == 12  # a tie decides nothing
     assert all(one.log_odds < 0 for one in answers)
     assert sum(one.first_is_better for one in answers) == 3
-    temperature, tables = door["calibrate"](answers, backend, "fast", "pairs of the tests")
+    temperature, tables = fit_half(answers, backend, "fast", "pairs of the tests")
     halves = {half_of(one.photograph) for one in answers}
     assert halves == {0, 1}
     fitted = [one for one in answers if half_of(one.photograph) == 0 and one.decided]
     assert (temperature.n_pairs, temperature.revision) == (len(fitted), "script")
     assert tables["all"].n + tables["all"].n_not == 12 - sum(half_of(one.photograph) == 0 for one in answers)
     with pytest.raises(InputError, match="one half"):
-        door["calibrate"]([one for one in answers if half_of(one.photograph) == 0], backend, "fast", "x")
+        fit_half([one for one in answers if half_of(one.photograph) == 0], backend, "fast", "x")

@@ -15,13 +15,13 @@ from scipy import stats
 from typer.testing import CliRunner
 
 from redaes.cli.app import app
+from redaes.cli.eval.benchmark import parse_options, parse_shard
 from redaes.errors import BackendError, InputError, RecordError
 from redaes.evaluation import benchmarks, report, runner
 from redaes.evaluation.assessors import make_assessor
 from redaes.evaluation.assessors.base import Answer, Question, Shown
 from redaes.evaluation.assessors.baselines import BASELINES, Baseline
 from redaes.evaluation.benchmarks.base import Labels, Picture
-from redaes.evaluation.commands import parse_options, parse_shard
 from redaes.evaluation.comparison import Side
 from redaes.evaluation.eval_recipe import make_spec
 from redaes.evaluation.questions import CHUNK, CHUNK_SERIES, FIELD, PictureReader, make_plan

@@ -29,7 +29,7 @@ from redaes.cli.app import app
 from redaes.culling import sheet
 from redaes.culling.folder import rank_folder
 from redaes.culling.grouping import group, likeness, scan
-from redaes.culling.rankers import Comparing
+from redaes.culling.rankers import AssessorRanker
 from redaes.errors import BackendError, ImageError, InputError, RecordError
 from redaes.evidence.claims import CheckedClaim, Claim, Claims
 from redaes.evidence.records import Measurements, PairEvidence
@@ -213,7 +213,7 @@ def test_damaged_exif_is_no_time() -> None:
 
 def test_each_series_is_ranked_explained_and_written(folder: Path, tmp_path: Path) -> None:
     before = {path: path.read_bytes() for path in folder.iterdir()}
-    summary = rank_folder(folder, tmp_path / "out", Comparing(_fast()))
+    summary = rank_folder(folder, tmp_path / "out", AssessorRanker(_fast()))
     lines = _lines(tmp_path / "out")
     assert [_names(line) for line in lines[:3]] == [
         ["s1_1.jpg", "s1_2.jpg", "s1_0.jpg"], ["s2_1.jpg", "s2_0.jpg"], ["s3_0.jpg"],
@@ -236,7 +236,7 @@ def test_each_series_is_ranked_explained_and_written(folder: Path, tmp_path: Pat
 def test_folders_in_the_folder_are_searched_and_a_burst_may_lie_in_two(folder: Path, tmp_path: Path) -> None:
     (folder / "card 2").mkdir()
     (folder / "s1_1.jpg").rename(folder / "card 2" / "s1_0.jpg")  # a name that is there already
-    summary = rank_folder(folder, tmp_path / "out", Comparing(_fast()))
+    summary = rank_folder(folder, tmp_path / "out", AssessorRanker(_fast()))
     assert (summary.n_pictures, summary.n_series) == (6, 3)
     page = (tmp_path / "out" / "contact_sheet.html").read_text()
     assert "</b> card 2/s1_0.jpg" in page
@@ -245,7 +245,7 @@ def test_folders_in_the_folder_are_searched_and_a_burst_may_lie_in_two(folder: P
 
 def test_the_contact_sheet_is_one_safe_page(folder: Path, tmp_path: Path) -> None:
     (folder / "s3_0.jpg").rename(folder / "s3<script>&.jpg")
-    rank_folder(folder, tmp_path / "out", Comparing(_fast()))
+    rank_folder(folder, tmp_path / "out", AssessorRanker(_fast()))
     page = (tmp_path / "out" / "contact_sheet.html").read_text()
     assert page.count("<figure") == page.count("data:image/jpeg;base64,") == 6
     assert "<script" not in page
@@ -296,9 +296,9 @@ def test_the_contact_sheet_says_what_is_undecided_and_what_is_false(tmp_path: Pa
 
 
 def test_a_finished_run_asks_nothing_again(folder: Path, tmp_path: Path) -> None:
-    rank_folder(folder, tmp_path / "out", Comparing(_fast()))
+    rank_folder(folder, tmp_path / "out", AssessorRanker(_fast()))
     first = (tmp_path / "out" / "ranking.jsonl").read_bytes()
-    rank_folder(folder, tmp_path / "out", Comparing(_fast(ScriptedNamed())))
+    rank_folder(folder, tmp_path / "out", AssessorRanker(_fast(ScriptedNamed())))
     assert (tmp_path / "out" / "ranking.jsonl").read_bytes() == first
 
 
@@ -332,7 +332,7 @@ def _before_the_model_was_calibrated_anew(explanation: dict[str, Any]) -> None:
 def test_an_explanation_that_would_be_another_today_is_asked_for_anew(
     change: Callable[[dict[str, Any]], None], folder: Path, tmp_path: Path
 ) -> None:
-    rank_folder(folder, tmp_path / "out", Comparing(_fast()))
+    rank_folder(folder, tmp_path / "out", AssessorRanker(_fast()))
     first = (tmp_path / "out" / "ranking.jsonl").read_bytes()
     for file in (tmp_path / "out" / "answers").iterdir():
         kept = json.loads(file.read_text())
@@ -340,16 +340,16 @@ def test_an_explanation_that_would_be_another_today_is_asked_for_anew(
             change(kept["explanation"])
         file.write_text(json.dumps(kept))
     judge = Brighter()
-    rank_folder(folder, tmp_path / "out", Comparing(_fast(judge)))
+    rank_folder(folder, tmp_path / "out", AssessorRanker(_fast(judge)))
     assert (tmp_path / "out" / "ranking.jsonl").read_bytes() == first
     assert (judge.n_written, judge.n_read) == (4, 4)  # two series, in both orders; the comparisons are kept
 
 
 def test_another_question_is_asked_anew_and_named(folder: Path, tmp_path: Path) -> None:
-    rank_folder(folder, tmp_path / "out", Comparing(_fast()))
+    rank_folder(folder, tmp_path / "out", AssessorRanker(_fast()))
     other = Brighter()
     assessor = Assessor(other, mode="fast", prompt="compare_fast_paraphrase/v1")
-    rank_folder(folder, tmp_path / "out", Comparing(assessor))
+    rank_folder(folder, tmp_path / "out", AssessorRanker(assessor))
     assert other.n_read > 4
     assert {line["prompt_id"] for line in _lines(tmp_path / "out") if "series" in line} == {assessor.prompt_id}
 
@@ -364,21 +364,21 @@ class ScriptedNamed(ScriptedBackend):
 
 def test_a_run_whose_judge_dies_goes_on_where_it_stopped(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(BackendError, match="gone"):
-        rank_folder(folder, tmp_path / "out", Comparing(_fast(Brighter(limit=9))))
+        rank_folder(folder, tmp_path / "out", AssessorRanker(_fast(Brighter(limit=9))))
     assert not (tmp_path / "out" / "ranking.jsonl").exists()
     again, whole = Brighter(), Brighter()
-    rank_folder(folder, tmp_path / "out", Comparing(_fast(again)))
-    rank_folder(folder, tmp_path / "other", Comparing(_fast(whole)))
+    rank_folder(folder, tmp_path / "out", AssessorRanker(_fast(again)))
+    rank_folder(folder, tmp_path / "other", AssessorRanker(_fast(whole)))
     assert again.n_read < whole.n_read
     assert _lines(tmp_path / "out") == _lines(tmp_path / "other")
     assert [path.name for path in (tmp_path / "out").glob(".*")] == []
 
 
 def test_another_judge_is_asked_anew(folder: Path, tmp_path: Path) -> None:
-    rank_folder(folder, tmp_path / "out", Comparing(_fast()))
+    rank_folder(folder, tmp_path / "out", AssessorRanker(_fast()))
     other = Brighter()
     other.revision = "2"  # type: ignore[misc]
-    rank_folder(folder, tmp_path / "out", Comparing(_fast(other)))
+    rank_folder(folder, tmp_path / "out", AssessorRanker(_fast(other)))
     assert other.n_read > 0
 
 
@@ -386,7 +386,7 @@ def test_without_a_visible_lead_nobody_wins(tmp_path: Path) -> None:
     _save(_photograph(1), tmp_path / "a.png")
     _save(ImageEnhance.Brightness(_photograph(1)).enhance(1.005), tmp_path / "b.png")
     _save(ImageEnhance.Brightness(_photograph(1)).enhance(0.2), tmp_path / "c.png")
-    rank_folder(tmp_path, tmp_path / "out", Comparing(_fast()), write_xmp=True)
+    rank_folder(tmp_path, tmp_path / "out", AssessorRanker(_fast()), write_xmp=True)
     labels = [re.findall(r'Label="(\w+)"', (tmp_path / f"{name}.png.xmp").read_text())[0] for name in "abc"]
     assert labels[:2] == ["Yellow", "Yellow"]
     with (tmp_path / "out" / "ranking.csv").open(newline="") as file:
@@ -397,7 +397,7 @@ def test_copies_share_a_place(tmp_path: Path) -> None:
     _save(_photograph(1), tmp_path / "a.png")
     _save(ImageEnhance.Brightness(_photograph(1)).enhance(0.8), tmp_path / "b.png")
     (tmp_path / "c.png").write_bytes((tmp_path / "a.png").read_bytes())
-    rank_folder(tmp_path, tmp_path / "out", Comparing(_fast()))
+    rank_folder(tmp_path, tmp_path / "out", AssessorRanker(_fast()))
     (line,) = _lines(tmp_path / "out")
     assert [(Path(one["path"]).name, one["place"]) for one in line["pictures"]] == [
         ("a.png", 1), ("c.png", 1), ("b.png", 2),
@@ -405,7 +405,7 @@ def test_copies_share_a_place(tmp_path: Path) -> None:
 
 
 def test_a_judge_without_usable_answers_fails_the_series_by_name(folder: Path, tmp_path: Path) -> None:
-    summary = rank_folder(folder, tmp_path / "out", Comparing(Assessor(Brighter(mute=True), mode="reasoned")))
+    summary = rank_folder(folder, tmp_path / "out", AssessorRanker(Assessor(Brighter(mute=True), mode="reasoned")))
     assert len(summary.failed) == 2
     assert "series 0001" in summary.failed[0]
     assert "3 of 3 comparisons failed" in summary.failed[0]
@@ -417,7 +417,7 @@ def test_a_judge_without_usable_answers_fails_the_series_by_name(folder: Path, t
 
 
 def test_a_mute_explanation_leaves_the_ranking(folder: Path, tmp_path: Path) -> None:
-    summary = rank_folder(folder, tmp_path / "out", Comparing(_fast(Brighter(mute=True))))
+    summary = rank_folder(folder, tmp_path / "out", AssessorRanker(_fast(Brighter(mute=True))))
     assert summary.failed == ()
     line = _lines(tmp_path / "out")[0]
     assert (line["failure"], line["explanation"]["winner"]) == (None, None)
@@ -425,11 +425,11 @@ def test_a_mute_explanation_leaves_the_ranking(folder: Path, tmp_path: Path) -> 
 
 
 def test_damaged_answers_are_named(folder: Path, tmp_path: Path) -> None:
-    rank_folder(folder, tmp_path / "out", Comparing(_fast()))
+    rank_folder(folder, tmp_path / "out", AssessorRanker(_fast()))
     for file in (tmp_path / "out" / "answers").iterdir():
         file.write_text('{"answers": [{"first": 1}]}')
     with pytest.raises(RecordError, match="delete it"):
-        rank_folder(folder, tmp_path / "out", Comparing(_fast()))
+        rank_folder(folder, tmp_path / "out", AssessorRanker(_fast()))
 
 
 # --- ranking and scoring by the assessor ------------------------------------------------------------------------

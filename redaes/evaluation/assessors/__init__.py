@@ -25,10 +25,10 @@ Options = Mapping[str, str]
 
 
 def _fine_grained(options: Options, shows: Literal["one", "series"]) -> Assessor:
-    from redaes.models.fgaesq.scorer import FineGrainedScorer
+    from redaes.models.fgaesq.scorer import FGAesQScorer
 
     folder = Path(_needed(options, "model", "runs/fgaesq"))
-    return FineGrained(FineGrainedScorer.load(folder, options.get("device", "cpu")), shows=shows)
+    return FineGrained(FGAesQScorer.load(folder, options.get("device", "cpu")), shows=shows)
 
 
 def _server_or_local(options: Options) -> Backend:

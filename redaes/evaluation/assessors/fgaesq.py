@@ -11,7 +11,7 @@ from redaes.evaluation.assessors.base import Answer, Question, Shows
 from redaes.images import LoadedImage, fit_area
 
 if TYPE_CHECKING:
-    from redaes.models.fgaesq.scorer import FineGrainedScorer
+    from redaes.models.fgaesq.scorer import FGAesQScorer
 
 
 class FineGrained:
@@ -19,7 +19,7 @@ class FineGrained:
 
     needs_pixels = True
 
-    def __init__(self, scorer: FineGrainedScorer, *, shows: Literal["one", "series"]) -> None:
+    def __init__(self, scorer: FGAesQScorer, *, shows: Literal["one", "series"]) -> None:
         """
         Args:
             scorer: a trained model.

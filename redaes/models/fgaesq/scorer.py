@@ -55,7 +55,7 @@ class SeriesScores:
         return tuple(int(i) for i in np.argsort(-np.round(self.scores, _DECIMALS), kind="stable"))
 
 
-class FineGrainedScorer:
+class FGAesQScorer:
     """A trained FGAesQ, ready to score."""
 
     def __init__(self, model: network.FGAesQ, *, name: str, revision: str, device: str = "cpu") -> None:
@@ -73,7 +73,7 @@ class FineGrainedScorer:
         self.settings = model.settings.tokens
 
     @classmethod
-    def load(cls, folder: str | Path, device: str | None = "cpu") -> FineGrainedScorer:
+    def load(cls, folder: str | Path, device: str | None = "cpu") -> FGAesQScorer:
         """The model saved in a folder.
 
         Args:
@@ -186,5 +186,5 @@ def rank_files(paths: Sequence[str | Path], folder: str | Path, device: str = "c
         InputError: the same picture twice, or a number of pictures that is no series.
         BackendError: the model cannot be loaded.
     """
-    scorer = FineGrainedScorer.load(folder, device)
+    scorer = FGAesQScorer.load(folder, device)
     return scorer.rank([scorer.load_picture(path) for path in paths])

@@ -1,0 +1,27 @@
+"""``redaes data inspect``: a dataset as a page to look at."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from redaes.cli.running import reporting_errors
+from redaes.early_checks import check_dataset
+from redaes.errors import importing
+
+
+def inspect(
+    folder: Annotated[Path, typer.Argument(help="A RED dataset.")],
+    out: Annotated[Path, typer.Option(help="The page to write.")] = Path("inspect.html"),
+    pairs: Annotated[int, typer.Option(help="Pairs to show, at most.")] = 24,
+) -> None:
+    """Write one HTML page with pairs to look at and plots of what is in a dataset."""
+    with reporting_errors():
+        check_dataset(folder)
+        with importing("edit"):
+            from redaes.datagen.inspection import inspect as write_page
+
+        write_page(folder, out, n_pairs=pairs)
+        typer.echo(f"{out} shows up to {pairs} pairs of {folder}")

@@ -1,0 +1,160 @@
+"""``redaes data series``: bursts, folders of one prompt's pictures, and crops, to labelled series for FGAesQ."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperCommand
+
+from redaes.cli.progress import progress_bars
+from redaes.cli.running import reporting_errors
+from redaes.early_checks import check_exists, check_writable
+from redaes.errors import InputError
+from redaes.models import nano
+
+if TYPE_CHECKING:
+    from redaes.datagen.series.refinement import Check
+
+SEVERAL = ("--natural", "--aigc", "--cropping")
+"""Options that take several words, as ``--cropping *.jpg`` gives them."""
+
+
+class SeveralWords(TyperCommand):
+    """A command whose options in :data:`SEVERAL` take all words up to the next option."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Give each word its own option, which is how click reads several."""
+        return super().parse_args(ctx, spread(args))
+
+
+def spread(words: Sequence[str]) -> list[str]:
+    """The words of a command line with one option for each value.
+
+    >>> spread(["--natural", "a", "b", "--crops", "3"])
+    ['--natural', 'a', '--natural', 'b', '--crops', '3']
+    """
+    found: list[str] = []
+    option, n_values = "", 0
+    for word in words:
+        if word.startswith("--"):
+            option, n_values = word, 0
+        elif option in SEVERAL:
+            if n_values:
+                found.append(option)
+            n_values += 1
+        found.append(word)
+    return found
+
+
+def series(
+    natural: Annotated[
+        list[Path] | None, typer.Option(metavar="DIR...", help="Folders of photographs, with bursts among them.")
+    ] = None,
+    aigc: Annotated[
+        list[Path] | None, typer.Option(metavar="DIR...", help="Folders that hold a folder for each prompt.")
+    ] = None,
+    cropping: Annotated[
+        list[Path] | None, typer.Option(metavar="PATH...", help="Photographs to be cropped, or folders of them.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder of the series.")] = Path("runs/sample_series_built"),
+    crops: Annotated[int, typer.Option(help="Crops of each photograph.")] = 5,
+    votes: Annotated[
+        Path | None, typer.Option(metavar="CSV", help="Votes of people: series, first, second, n_first, n_second.")
+    ] = None,
+    assessor: Annotated[
+        str | None, typer.Option(metavar="MODEL", help=f"Model that votes; default for the samples: {nano.NAME}.")
+    ] = None,
+    mode: Annotated[str, typer.Option(help="How the assessor is asked: fast or reasoned.")] = "fast",
+    margin: Annotated[
+        float | None, typer.Option(help="Pairs whose probability is this close to 0.5 are dropped; default: 0.05.")
+    ] = None,
+    test_fraction: Annotated[
+        float | None, typer.Option(help="Share of the sources that is held out; default: 0.2.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of crops, split and wording.")] = 0,
+    alignment: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Folder of a CLIP model that compares pictures with prompts.")
+    ] = None,
+    least_alignment: Annotated[float | None, typer.Option(help="Smallest cosine, with --alignment.")] = None,
+    plausibility: Annotated[
+        str | None, typer.Option(metavar="URL", help="OpenAI-compatible server that is asked about every picture.")
+    ] = None,
+    plausibility_model: Annotated[str | None, typer.Option(help="The model's name on that server.")] = None,
+) -> None:
+    """Build series for FGAesQ, or go on with a build that was stopped.
+
+    The first call for one's own pictures writes ballots.csv, with a line for every pair and two empty columns for the
+    votes of people. A second one reads them with --votes; or a model votes, with --assessor. Without pictures, the
+    sample photographs are cropped, and the embedded model votes. docs/fgaesq.md describes the files.
+    """
+    with reporting_errors(resumable=True):
+        if (alignment is None) != (least_alignment is None):
+            raise InputError("--alignment and --least-alignment go together; give both")
+        if (plausibility is None) != (plausibility_model is None):
+            raise InputError("--plausibility and --plausibility-model go together; give both")
+        if votes is not None and assessor is not None:
+            raise InputError("give --votes or --assessor, not both")
+        for place in (*(natural or ()), *(aigc or ()), *(cropping or ()), votes, alignment):
+            if place is not None:
+                check_exists(place)
+        check_writable(out)
+        from redaes.assessor import Assessor, known_mode
+
+        way = known_mode(mode)
+        from redaes.datagen.series import candidates
+        from redaes.datagen.series.building import BuildSettings, build
+        from redaes.datagen.series.votes import read_votes
+
+        if not (natural or aigc or cropping):
+            from redaes.samples import sample_photographs
+
+            cropping = [sample.path for sample in sample_photographs()]
+            assessor = assessor or (None if votes else nano.NAME)
+        found = [
+            candidates.natural(natural or []),
+            candidates.aigc(aigc or []),
+            candidates.cropping(cropping or [], n=crops, seed=seed),
+        ]
+        checks: list[Check] = []
+        if alignment is not None and least_alignment is not None:
+            from redaes.datagen.series.model_checks import Alignment
+
+            checks.append(Alignment(alignment, least_alignment))
+        if plausibility is not None and plausibility_model is not None:
+            from redaes.backends.endpoint import Endpoint
+            from redaes.datagen.series.model_checks import Plausibility
+
+            endpoint = Endpoint(plausibility, plausibility_model, cache=out / "work" / "answers")
+            checks.append(Plausibility(endpoint))
+        voter = None
+        if assessor is not None:
+            from redaes.backends.local import LocalBackend
+
+            voter = Assessor(LocalBackend(assessor), mode=way)
+        given: dict[str, Any] = {"margin": margin, "test_fraction": test_fraction, "seed": seed}
+        with progress_bars() as update:
+            report = build(
+                [candidate for part in found for candidate in part.found],
+                out,
+                settings=BuildSettings(**{name: value for name, value in given.items() if value is not None}),
+                dropped=[loss for part in found for loss in part.dropped],
+                checks=checks,
+                votes=None if votes is None else read_votes(votes),
+                assessor=voter,
+                on_progress=lambda step, done, total: update(f"series {step}", done, total),
+            )
+        _show_report(report, out)
+
+
+def _show_report(report: Mapping[str, object], out: Path) -> None:
+    """What became of everything."""
+    for name in ("candidates", "refined", "votes", "series", "dropped"):
+        if name in report:
+            typer.echo(f"{name}: {report[name]}")
+    if "votes" in report:
+        typer.echo(f"series: {out / 'series.jsonl'}; reasons: {out / 'dropped.csv'}")
+    else:
+        typer.echo(f"fill in n_first and n_second in a copy of {out / 'ballots.csv'}, and give it as --votes")

@@ -1,0 +1,25 @@
+"""``--push-to-hub`` of the commands that write a dataset."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+PushToHub = Annotated[
+    str | None,
+    typer.Option(metavar="REPO", help="Upload the result to this dataset on the hub (owner/name), created as private."),
+]
+
+
+def upload(folder: Path, repository: str | None) -> None:
+    """Upload a dataset and say where to; None: nowhere.
+
+    Raises:
+        RedaesError: as :func:`~redaes.hub.push` does.
+    """
+    if repository is not None:
+        from redaes.hub import push
+
+        typer.echo(f"uploaded to {push(folder, repository)}; it is private until you change that there")

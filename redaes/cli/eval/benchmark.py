@@ -1,0 +1,173 @@
+"""``redaes eval``: an assessor over a benchmark."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from redaes.cli.progress import progress_bars
+from redaes.cli.running import reporting_errors
+from redaes.cli.tables import plain_console, table_of
+from redaes.early_checks import check_exists, check_writable
+from redaes.errors import InputError, importing
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from redaes.evaluation.runner import Results, Timing
+    from redaes.evaluation.summary import Metric
+
+ASSESSORS = "vlm, vlm_pairs, vlm_tournament, fgaesq, fgaesq_series, endpoint, endpoint_pairs, csv, pyiqa or baseline"
+
+
+def run(
+    benchmark: Annotated[str, typer.Argument(help="A benchmark; see --list.")] = "",
+    data: Annotated[Path | None, typer.Option("--data", help="Its folder, or its label file.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder of the run; the same command goes on with it.")] = Path("runs/eval"),
+    assessor: Annotated[str | None, typer.Option(help=f"{ASSESSORS}; default: vlm.")] = None,
+    option: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=VALUE", help="Of the assessor; may be repeated.")
+    ] = None,
+    pictures: Annotated[
+        Path | None, typer.Option(help="Folder of the pictures; default: where their owners put them.")
+    ] = None,
+    references: Annotated[Path | None, typer.Option(help="Folder of reference pictures, for scores in pairs.")] = None,
+    n_references: Annotated[
+        int | None, typer.Option(help="Otherwise so many of the benchmark's own; default: 8.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Of their draw; default: 0.")] = None,
+    max_pixels: Annotated[int | None, typer.Option(help="Largest area that is shown, in pixels.")] = None,
+    allow_missing: Annotated[
+        bool | None, typer.Option("--allow-missing", help="Go on without pictures that are missing.")
+    ] = None,
+    workers: Annotated[int, typer.Option(help="Processes.")] = 1,
+    shard: Annotated[str, typer.Option(help="k/n: only this part, on one of n machines.")] = "0/1",
+    config: Annotated[
+        Path | None,
+        typer.Option(help="YAML recipe, or the name of one that comes with redaes; the options go before it."),
+    ] = None,
+    list_: Annotated[bool, typer.Option("--list", help="Show the benchmarks and stop.")] = False,
+) -> None:
+    """Run an assessor over a public benchmark, or over labels of your own."""
+    with reporting_errors(resumable=True):
+        if list_:
+            _list_benchmarks()
+            return
+        if not benchmark or data is None:
+            raise InputError("name a benchmark (see --list) and its folder with --data")
+        for place in (pictures, references):
+            if place is not None:
+                check_exists(place)
+        check_writable(out)
+        given = {
+            "benchmark": benchmark,
+            "data": data,
+            "assessor": assessor,
+            "options": parse_options(option or []),
+            "pictures": pictures,
+            "references": references,
+            "n_references": n_references,
+            "seed": seed,
+            "max_pixels": max_pixels,
+            "allow_missing": allow_missing,
+        }
+        with importing("eval"):
+            from redaes.evaluation.eval_recipe import make_spec
+            from redaes.evaluation.runner import read_timing
+            from redaes.evaluation.runner import run as run_benchmark
+
+        spec = make_spec(config, given)
+        work = f"{spec.assessor} on {spec.benchmark}"
+        with progress_bars(work) as update:
+            results = run_benchmark(
+                spec,
+                out,
+                workers=workers,
+                shard=parse_shard(shard),
+                progress=partial(update, work),
+            )
+        console = plain_console(soft_wrap=True)
+        if results is None:
+            console.print(f"this shard is done; {out} waits for the others")
+        else:
+            console.print(results_table(results, out))
+            console.print(in_words(results, read_timing(out)))
+
+
+def _list_benchmarks() -> None:
+    """Print every benchmark with where it comes from."""
+    with importing("eval"):
+        from redaes.evaluation.benchmarks import BENCHMARKS
+
+    table = table_of("name", "benchmark", "labels from", "licence", title="benchmarks")
+    for benchmark in BENCHMARKS.values():
+        table.add_row(benchmark.name, benchmark.title, benchmark.source, benchmark.licence)
+    plain_console().print(table)
+
+
+def parse_options(given: Sequence[str]) -> dict[str, str]:
+    """``["model=x", …]`` as a mapping.
+
+    >>> parse_options(["model=nano", "mode=fast"])
+    {'model': 'nano', 'mode': 'fast'}
+
+    Raises:
+        InputError: something without ``=``, or a name that comes twice.
+    """
+    options: dict[str, str] = {}
+    for text in given:
+        name, found, value = text.partition("=")
+        if not found or not name or name in options:
+            raise InputError(f"option {text!r}: give name=value, each name once")
+        options[name] = value
+    return options
+
+
+def parse_shard(text: str) -> tuple[int, int]:
+    """``"0/4"`` as (0, 4).
+
+    Raises:
+        InputError: it is something else.
+    """
+    first, found, second = text.partition("/")
+    if not found or not first.isdecimal() or not second.isdecimal():
+        raise InputError(f"shard is {text!r}; give k/n, such as 0/4")
+    return int(first), int(second)
+
+
+def results_table(results: Results, out: Path) -> Table:
+    """The metrics of a run."""
+    table = table_of("metric", "value", "95 % interval", "over", title=f"{results.run['title']}: {out}")
+    for name, metric in results.summary.metrics.items():
+        table.add_row(name, *shown(metric))
+    return table
+
+
+def shown(metric: Metric) -> tuple[str, str, str]:
+    """Value, interval and number of a metric, to be read."""
+    value = "undefined" if metric.value is None else f"{metric.value:.4f}"
+    interval = "" if metric.low is None or metric.high is None else f"[{metric.low:.4f}, {metric.high:.4f}]"
+    return value, interval, str(metric.n)
+
+
+def in_words(results: Results, timing: Timing) -> str:
+    """What else a reader of the numbers must know."""
+    summary, identity = results.summary, results.run["identity"]
+    lines = [
+        f"{identity['model']} @ {identity['revision']}; labels {results.run['labels_sha256'][:12]}",
+        f"{summary.n_questions} questions, {summary.n_failed} without a usable answer"
+        + "".join(f"; {count} x {reason}" for reason, count in summary.failures.items()),
+    ]
+    if summary.n_missing:
+        lines.append(f"{summary.n_missing} pictures are missing: these are not the numbers of the whole benchmark")
+    if summary.n_unlabelled:
+        lines.append(f"{summary.n_unlabelled} listed pictures have no label and do not count")
+    if timing.milliseconds_per_question is not None:
+        tokens = f", {timing.tokens} tokens" if timing.tokens else ""
+        lines.append(f"{timing.milliseconds_per_question:.1f} ms per question{tokens}")
+    lines += [f"note: {note}" for note in results.run["notes"]]
+    return "\n".join(lines)

@@ -1,0 +1,106 @@
+"""``redaes eval calibrate``: how far a model's probabilities can be believed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from redaes.cli.options import Adapter, Device, Model
+from redaes.cli.progress import progress_bars
+from redaes.cli.running import reporting_errors
+from redaes.early_checks import check_adapter, check_exists, check_model, check_writable
+from redaes.errors import InputError, importing
+from redaes.models import nano
+
+if TYPE_CHECKING:
+    from redaes.backends.temperatures import Temperature
+    from redaes.evaluation.confidence import Group
+
+
+def calibrate(
+    data: Annotated[Path, typer.Argument(help="Folder with pairs.csv, such as benchmarks/other_edits.py makes.")],
+    model: Model = nano.NAME,
+    adapter: Adapter = None,
+    device: Device = None,
+    mode: Annotated[list[str] | None, typer.Option(help="fast or reasoned; may be repeated; default: both.")] = None,
+    says: Annotated[str | None, typer.Option(help="What the pairs are, in words; default: the folder's name.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder for answers.jsonl and report.json.")] = Path("runs/calibration"),
+    write: Annotated[bool, typer.Option("--write", help="Put calibration.json beside the weights.")] = False,
+) -> None:
+    """Fit how far a model's probabilities can be believed, on pairs whose better picture is known.
+
+    The folder holds the pictures, none of which the model was trained on, and pairs.csv with first, second, p (1 or 0),
+    group (the photograph) and, for the tables, factor and kind. One temperature is fitted for each mode on half of the
+    photographs and reported on the other half. With --write it goes beside the weights (of the adapter, if there is
+    one), where whoever loads the model finds it. See docs/confidence.md.
+    """
+    with reporting_errors():
+        check_exists(data)
+        check_model(model)
+        check_writable(out)
+        if adapter is not None:
+            check_adapter(str(adapter))
+        with importing("eval"):
+            from redaes.assessor import known_mode
+            from redaes.backends.temperatures import write_temperatures
+            from redaes.evaluation.benchmarks.base import read_rows
+            from redaes.evaluation.temperature_fitting import ask, fit_half
+            from redaes.records import write_json
+
+        modes = [known_mode(name) for name in mode or ("fast", "reasoned")]
+        rows = read_rows(data / "pairs.csv", ("first", "second", "p", "group"))
+        place = _place_of(model, adapter) if write else None
+        from redaes.backends.local import LocalBackend
+
+        backend = LocalBackend(model, adapter=adapter, device=device, batch_size=16)
+        found: list[Temperature] = []
+        report = {}
+        out.mkdir(parents=True, exist_ok=True)
+        with (out / "answers.jsonl").open("w", encoding="utf-8") as file:
+            for way in modes:
+                answers = []
+                work = f"{way}: pairs"
+                with progress_bars(work) as update:
+                    for answer in ask(backend, data, rows, way, partial(update, work)):
+                        answers.append(answer)
+                        file.write(answer.model_dump_json() + "\n")
+                temperature, tables = fit_half(answers, backend, way, says or data.name)
+                found.append(temperature)
+                report[way] = {name: group.model_dump(mode="json") for name, group in tables.items()}
+                _show(temperature, tables)
+        write_json(out / "report.json", {"temperatures": [one.as_json() for one in found], "groups": report})
+        if place is not None:
+            typer.echo(f"written to {write_temperatures(place, found)}")
+
+
+def _place_of(model: str, adapter: Path | None) -> Path:
+    """The folder beside whose weights the file belongs.
+
+    Raises:
+        InputError: the weights lie in no folder here.
+    """
+    if adapter is not None:
+        return adapter
+    place = nano.weights(model) if model in nano.NAMES else Path(model)
+    if not place.is_dir():
+        raise InputError(f"{model} is no folder; download it and give the folder, so that --write has a place")
+    return place
+
+
+def _show(temperature: Temperature, tables: Mapping[str, Group]) -> None:
+    typer.echo(
+        f"{temperature.mode}: temperature {temperature.temperature:.2f}, claims up to {temperature.ceiling:.2f}, from "
+        f"{temperature.n_pairs} pairs of {temperature.n_photographs} photographs"
+    )
+    typer.echo(f"{'':22} {'n':>5} {'claimed':>8} {'right':>22} {'ECE':>6} {'above 95 %':>12} {'undecided, tie':>15}")
+    for name, one in tables.items():
+        numbers = (one.claimed, one.right, one.low, one.high, one.ece)
+        claimed, right, low, high, ece = ("-" if value is None else f"{value:.3f}" for value in numbers)
+        sure = f"{one.n_sure_right} of {one.n_sure}"
+        typer.echo(
+            f"{name:22} {one.n:5} {claimed:>8} {right:>6} [{low:>6}, {high:>6}] {ece:>6} {sure:>12} {one.n_not:>15}"
+        )

@@ -1,0 +1,62 @@
+"""``redaes eval leaks``: pictures of a benchmark in training sets."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from redaes.cli.running import reporting_errors
+from redaes.early_checks import check_exists, check_writable
+from redaes.errors import importing
+
+N_SHOWN = 20
+"""Pictures that are named in the terminal; the report names all."""
+
+EXIT_LEAKS = 1
+
+
+def leaks(
+    training: Annotated[list[Path], typer.Argument(help="RED datasets, or folders of photographs.")],
+    benchmark: Annotated[str, typer.Option(help="A benchmark; see redaes eval --list.")],
+    data: Annotated[Path, typer.Option(help="Its folder, or its label file.")],
+    pictures: Annotated[Path | None, typer.Option(help="Folder of its pictures, if elsewhere.")] = None,
+    max_distance: Annotated[
+        int | None, typer.Option(help="Bits of 64 in which the hashes of two copies may differ; default: 6.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="The report.")] = Path("leaks.json"),
+) -> None:
+    """Look for pictures of a benchmark in training sets; ends with 1 and names them when there are any.
+
+    Found are equal bytes, and copies that were scaled, recompressed or brightened; a crop or a mirror image is not.
+    """
+    with reporting_errors():
+        for place in training:
+            check_exists(place)
+        check_writable(out.parent)
+        with importing("eval"):
+            from redaes.evaluation.benchmarks import load
+            from redaes.evaluation.leaks import MAX_DISTANCE, find_leaks, training_pictures
+            from redaes.records import write_json
+
+        loaded = load(benchmark, data, pictures=pictures, scratch=out.with_suffix(".pictures"))
+        absent = set(loaded.missing)
+        files = dict.fromkeys(picture.file for picture in loaded.labels.pictures if picture.file not in absent)
+        report = find_leaks(
+            ((name, loaded.pictures / name) for name in files),
+            itertools.chain.from_iterable(training_pictures(place) for place in training),
+            max_distance=MAX_DISTANCE if max_distance is None else max_distance,
+        )
+        write_json(out, report.model_dump(mode="json"))
+        typer.echo(
+            f"{report.n_benchmark} pictures of {loaded.benchmark.title} against {report.n_training} of training: "
+            f"{len({leak.benchmark for leak in report.leaks})} may have been seen, "
+            f"{len(report.unreadable)} unreadable, {len(absent)} missing; see {out}"
+        )
+        for leak in report.leaks[:N_SHOWN]:
+            how = "same file" if leak.same_bytes else f"{leak.distance} bits"
+            typer.echo(f"  {leak.benchmark} = {leak.training} ({how})")
+    if report.leaks:
+        raise typer.Exit(EXIT_LEAKS)

@@ -1,0 +1,218 @@
+"""``redaes eval rationales``: how good a model's reasoning is where the edit is known, and whether it is true."""
+
+from __future__ import annotations
+
+import heapq
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from redaes.cli.options import Adapter, Device
+from redaes.cli.progress import UpdateBar, progress_bars
+from redaes.cli.running import reporting_errors
+from redaes.early_checks import check_adapter, check_dataset, check_exists, check_model, check_writable
+from redaes.errors import InputError, importing
+from redaes.models import nano
+
+if TYPE_CHECKING:
+    from redaes.assessor import Assessor, Result
+    from redaes.backends.base import Backend
+    from redaes.backends.endpoint import Endpoint
+    from redaes.evaluation.truth import RationaleTruth
+    from redaes.heldout import HeldOut
+    from redaes.records import PairRecord
+
+MEASURES = (
+    "claims_true",
+    "true_but_for_figures",
+    "measurable",
+    "symptom",
+    "told",
+    "false_though_right",
+    "false_but_for_figures",
+    "confirmed_though_right",
+)
+"""Of :class:`redaes.evaluation.truth.ReasonTruth`, what is printed."""
+
+
+def rationales(
+    data: Annotated[Path, typer.Argument(help="A RED dataset; its test split is asked about.")],
+    model: Annotated[
+        str, typer.Option(help=f"{nano.NAME}, a folder, a name on the hub; with --url: its name there.")
+    ] = nano.NAME,
+    adapter: Adapter = None,
+    device: Device = None,
+    url: Annotated[str | None, typer.Option(help="Of an OpenAI-compatible server that has the model.")] = None,
+    revision: Annotated[str, typer.Option(help="With --url: what pins the weights.")] = "",
+    reader: Annotated[str, typer.Option(help="strict; lenient: also unambiguous variants of the form.")] = "strict",
+    prompt: Annotated[
+        str | None, typer.Option(help="Another question of the reasoned mode, such as compare_measured/v1.")
+    ] = None,
+    measured: Annotated[
+        bool, typer.Option("--measured", help="Tell the model what is measured: --prompt compare_measured/v1.")
+    ] = False,
+    samples: Annotated[
+        int,
+        typer.Option(metavar="N", help="Draw N further reasonings for a pair; the one supported best is shown."),
+    ] = 0,
+    max_new_tokens: Annotated[int, typer.Option(help="Longest answer, in tokens.")] = 256,
+    pairs: Annotated[int, typer.Option(help="Pairs to ask about, drawn from the test split.")] = 200,
+    seed: Annotated[int, typer.Option(help="Of the draw and the intervals.")] = 0,
+    judge_url: Annotated[
+        str | None, typer.Option(help="Of an OpenAI-compatible server that judges, such as http://127.0.0.1:8000/v1.")
+    ] = None,
+    judge_model: Annotated[str | None, typer.Option(help="The judge's name on that server.")] = None,
+    judge_revision: Annotated[str, typer.Option(help="What pins the judge's weights.")] = "",
+    against: Annotated[
+        Path | None,
+        typer.Option(help="heldout.json of another run to judge against; default: the dataset's reasoning."),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("runs/rationales"),
+) -> None:
+    """Say how good a model's reasoning is on held-out pairs of a RED dataset, and whether it is true.
+
+    Every statement of every answer is held against what is measured in the two pictures. Writes heldout.json (every
+    answer), rationales.json and truth.json (the measures), claims.json (every statement with what was measured) and
+    report.html (the measures, and the worst reasonings beside their pictures), and prints the measures. With a judge, a
+    vision-language model on a server, each explanation is also set against the dataset's own, or against those of
+    another run, in both orders: judged.json. The keys of servers are in REDAES_API_KEY.
+    """
+    with reporting_errors():
+        if (judge_url is None) != (judge_model is None):
+            raise InputError("a judge needs both --judge-url and --judge-model")
+        check_dataset(data)
+        if url is None:
+            check_model(model)
+        elif model == nano.NAME or adapter is not None:
+            raise InputError("with --url, give the server's name of the model as --model, and no --adapter")
+        check_writable(out)
+        if adapter is not None:
+            check_adapter(str(adapter))
+        if against is not None:
+            check_exists(against)
+        if measured and prompt is not None:
+            raise InputError("--measured is --prompt compare_measured/v1; give one of them")
+        with importing("eval"):
+            from redaes import prompts
+            from redaes.assessor import Assessor, check_samples
+            from redaes.backends.endpoint import Endpoint
+            from redaes.heldout import fast_outcomes, place_drawn, put_together, reasoned_of
+            from redaes.lenient import known_reader
+            from redaes.records import read_records, write_json
+            from redaes.types import Sampling
+
+        prompt = prompts.MEASURED["reasoned"] if measured else prompt
+        prompts.chosen("reasoned", prompt)
+        read_by = known_reader(reader)
+        check_samples(samples, "reasoned")
+        labelled = (record for record in read_records(data, "test") if record.pair.delta is not None)
+        records = heapq.nsmallest(pairs, labelled, key=lambda record: place_drawn(seed, record.pair.id))
+        server = None if url is None else Endpoint(url, model, revision=revision, cache=out / "model_answers")
+        with _asked(server, model, adapter, device) as backend, progress_bars() as update:
+            assessor = Assessor(
+                backend, sampling=Sampling(max_new_tokens=max_new_tokens), prompt=prompt, reader=read_by
+            )
+            outcomes = fast_outcomes(
+                assessor, records, lambda done: update("pairs asked without reasons", done, len(records))
+            )
+            results, seconds = _reasoned_results(assessor, records, samples, update)
+        reasoned = [reasoned_of(record, result) for record, result in zip(records, results, strict=True)]
+        found = put_together(assessor, outcomes, reasoned, seed)
+        write_json(out / "heldout.json", found.model_dump(mode="json"))
+        _report(out, records, results, found, seconds)
+        if judge_url is not None and judge_model is not None:
+            cache = out / "judge_answers"
+            _judge(Endpoint(judge_url, judge_model, revision=judge_revision, cache=cache), records, found, against, out)
+
+
+@contextmanager
+def _asked(server: Endpoint | None, model: str, adapter: Path | None, device: str | None) -> Iterator[Backend]:
+    """The model: behind a server, whose answers are kept, or on this machine."""
+    if server is None:
+        from redaes.backends.local import LocalBackend
+
+        yield LocalBackend(model, adapter=adapter, device=device)
+        return
+    from redaes.backends.server import ServerBackend
+
+    with ServerBackend(server) as backend:
+        yield backend
+
+
+def _reasoned_results(
+    assessor: Assessor, records: Sequence[PairRecord], samples: int, update: UpdateBar
+) -> tuple[list[Result], float]:
+    """What the assessor answers with reasons, held against the pixels, and the seconds that a pair takes."""
+    from redaes.heldout import CHUNK_PAIRS
+    from redaes.records import picture_of
+
+    results: list[Result] = []
+    began = time.perf_counter()
+    for start in range(0, len(records), CHUNK_PAIRS):
+        chunk = records[start : start + CHUNK_PAIRS]
+        pairs = [(picture_of(record, "first"), picture_of(record, "second")) for record in chunk]
+        results += assessor.compare_many(pairs, "reasoned", check=True, samples=samples)
+        update("pairs asked for reasons", len(results), len(records))
+    return results, (time.perf_counter() - began) / max(1, len(records))
+
+
+def _report(
+    out: Path, records: Sequence[PairRecord], results: Sequence[Result], found: HeldOut, seconds: float
+) -> None:
+    """Count what the answers say of the pixels, write all of it, and print the measures."""
+    from redaes.evaluation.rationale_page import rationale_page
+    from redaes.evaluation.rationales import rationale_quality
+    from redaes.evaluation.report import cell
+    from redaes.evaluation.truth import check_results, rationale_truth
+    from redaes.records import write_atomically, write_json
+
+    quality = rationale_quality(found)
+    checked = check_results(records, results, found)
+    truth = rationale_truth(checked, found.seed)
+    write_json(out / "rationales.json", quality.model_dump(mode="json"))
+    write_json(out / "truth.json", {**truth.model_dump(mode="json"), "seconds_per_pair": round(seconds, 3)})
+    write_json(out / "claims.json", [one.model_dump(mode="json") for one in checked])
+    write_atomically(out / "report.html", rationale_page(records, found, checked, quality, truth).encode())
+    for name in ("factor_precision", "factor_recall", "side", "hallucination", "contradiction"):
+        typer.echo(f"{name:22} {cell(getattr(quality, name))}")
+    _show_truth(truth)
+    typer.echo(f"{quality.n_answers} answers, {quality.n_failed} unusable; {quality.n_distinct} different reasonings")
+    typer.echo(f"{seconds:.2f} s for a pair with reasons, measuring included; {out / 'report.html'} shows the worst")
+
+
+def _show_truth(truth: RationaleTruth) -> None:
+    """Print how true the reasoning is: of every answer, and of the one that is shown for a pair."""
+    from redaes.evaluation.report import cell
+
+    typer.echo(f"\n{'':22} {'every answer':24}the one shown")
+    for name in MEASURES:
+        typer.echo(f"{name:22} {cell(getattr(truth.answers, name)):24}{cell(getattr(truth.shown, name))}")
+    for name, share in truth.answers.truths.items():
+        typer.echo(f"{'reason ' + name:22} {cell(share):24}{cell(truth.shown.truths[name])}")
+    for name in ("undecided", "agreement"):
+        typer.echo(f"{name:22} {'':24}{cell(getattr(truth, name))}")
+    typer.echo(
+        f"{truth.answers.n_claims} statements, {truth.answers.n_symptom} answers to pairs that one known fault "
+        f"decides; {truth.version or 'nothing to read'}\n"
+    )
+
+
+def _judge(endpoint: Endpoint, records: Sequence[PairRecord], found: HeldOut, against: Path | None, out: Path) -> None:
+    """Set the explanations against others before the judge."""
+    from redaes.evaluation.rationale_judge import judge_rationales, make_duels
+    from redaes.evaluation.report import cell
+    from redaes.heldout import HeldOut
+    from redaes.records import read_json, write_json
+
+    other = None if against is None else HeldOut.model_validate(read_json(against))
+    judged = judge_rationales(endpoint, make_duels(records, found, other), seed=found.seed)
+    write_json(out / "judged.json", judged.model_dump(mode="json"))
+    typer.echo(f"{'wins before judge':18} {cell(judged.share_one)}, draws counted half")
+    typer.echo(f"{'both orders agree':18} {cell(judged.order_consistency)}")
+    typer.echo(
+        f"{judged.n} duels, {judged.n_failed} without a usable answer, {judged.n_unasked} lost for want of reasoning"
+    )
