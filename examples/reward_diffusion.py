@@ -27,12 +27,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from redaes import Assessor
-from redaes.backends.base import Request
+from redaes.backends.base import BatchBackend, Request
 from redaes.backends.local import LocalBackend
 from redaes.errors import BackendError
 from redaes.images import content_id
 from redaes.rewards import as_reward
-from redaes.torchvision_compat import make_torchvision_importable
 from redaes.types import ImageRef, Sampling
 
 PROMPTS = ("a red cup", "a lake at dawn")
@@ -51,7 +50,7 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-class LikesRed:
+class LikesRed(BatchBackend):
     """A judge of known taste in the place of a model, to see whether the loop climbs where the aim is plain."""
 
     model, revision = "likes-red", "1"
@@ -68,7 +67,6 @@ class LikesRed:
 
 def text_to_image() -> Any:
     """The DeepFloyd IF that is trained; its weights follow torch's global seed."""
-    make_torchvision_importable()
     from diffusers import DDIMScheduler, IFPipeline, UNet2DConditionModel
     from transformers import T5Config, T5EncoderModel, T5Tokenizer
 

@@ -22,7 +22,8 @@ import numpy as np
 from PIL import Image
 from pydantic import BeforeValidator, Field, FiniteFloat, model_validator
 
-from redaes.backends.endpoint import Endpoint, Picture
+from redaes.backends.endpoint import Endpoint
+from redaes.backends.pictures import EncodedPicture
 from redaes.datagen.consensus import ConsensusRules, consensus
 from redaes.datagen.dataset_settings import DatasetSettings, WrittenSettings, whole_number
 from redaes.datagen.editors import load_editor
@@ -267,7 +268,7 @@ def plan_judged_views(
     else:
         tasks = [
             PlanTask(
-                Picture(Image.fromarray(render_view(image, frame, settings.max_side))),
+                EncodedPicture(Image.fromarray(render_view(image, frame, settings.max_side))),
                 tuple(draw_wishes(settings.variants, seed)),
             )
             for frame, seed in views
@@ -339,7 +340,7 @@ def make_judged_group(
         # What an editor did beside what it was told is not known.
         members[planned.id] = GroupPicture(planned.id, StoredPicture(encode(after)), done, 0.0, view=None)
         shown[planned.id] = edited
-    pictures = {key: Picture(picture) for key, picture in shown.items()}
+    pictures = {key: EncodedPicture(picture) for key, picture in shown.items()}
     found = _agreed(rows[0].group, list(members.values()), pictures, models, counts)
     records: list[PairRecord] = []
     for scores in _scales(found):
@@ -390,8 +391,8 @@ def _edited(
             made.append((planned, outcome.image))
     if models.panel.checker is None or not made:
         return made
-    source = Picture(reference)
-    tasks = [EditTask(source, Picture(edited), planned.edit.instruction) for planned, edited in made]
+    source = EncodedPicture(reference)
+    tasks = [EditTask(source, EncodedPicture(edited), planned.edit.instruction) for planned, edited in made]
     checks = models.ask(models.panel.checker, lambda endpoint: check_edits(endpoint, tasks))
     for check in checks:
         for reason in check.rejected or ([f"check: {check.failure}"] if check.failure else []):
@@ -414,7 +415,11 @@ class _Agreed:
 
 
 def _agreed(
-    group: str, members: Sequence[GroupPicture], pictures: dict[str, Picture], models: PanelModels, counts: BuildCounts
+    group: str,
+    members: Sequence[GroupPicture],
+    pictures: dict[str, EncodedPicture],
+    models: PanelModels,
+    counts: BuildCounts,
 ) -> list[_Agreed]:
     """The differences on which the judges agree; residuals are still 0, for there is no potential yet."""
     compared = [(one.key, other.key) for one, other in itertools.combinations(members, 2) if one.data != other.data]
@@ -472,7 +477,7 @@ def _explained(
     agreements: Sequence[Agreement],
     source: Source,
     group: str,
-    pictures: dict[str, Picture],
+    pictures: dict[str, EncodedPicture],
     models: PanelModels,
     counts: BuildCounts,
 ) -> list[PairRecord]:

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from redaes.errors import InputError
-from redaes.models.nano.builder import train_tokenizer  # makes torchvision importable, so it comes before diffusers
+from redaes.models.nano.builder import train_tokenizer
 
 _CHAT = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"

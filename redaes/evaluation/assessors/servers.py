@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
-from redaes import lenient, prompts
+from redaes import answers, lenient, prompts
 from redaes.assessing.measured_question import with_evidence
 from redaes.assessing.reasons import Measuring, checked, from_file
 from redaes.assessor import known_mode, known_prompt
-from redaes.backends.base import Failure
-from redaes.backends.endpoint import ChatRequest, Endpoint, Reply, refuse_lost
-from redaes.backends.endpoint import Picture as SentPicture
-from redaes.backends.replies import N_LOGPROBS, expected_score, verdict_log_odds
+from redaes.backends.chat_replies import Reply
+from redaes.backends.chat_requests import N_LOGPROBS, ChatRequest
+from redaes.backends.endpoint import Endpoint
+from redaes.backends.failures import Failure, refuse_lost
+from redaes.backends.next_token import expected_score, verdict_log_odds
+from redaes.backends.pictures import EncodedPicture
 from redaes.errors import InputError, ParseError
-from redaes.evaluation.assessors.base import Answer, Question, Shows, checked_with
+from redaes.evaluation.assessors.base import Arity, Question, QuestionAnswer, checked_with
 from redaes.evidence.reasons import Reason, reason_of
 from redaes.lenient import known_reader
+from redaes.points import sigmoid
 from redaes.types import Order, Sampling, Verdict, winner_of
 
 
@@ -63,7 +65,7 @@ class _Servers:
 class EndpointScores(_Servers):
     """A model behind a server: each picture alone, read at its score token."""
 
-    shows: Shows = "one"
+    arity: Arity = "one"
 
     def __init__(self, endpoints: Sequence[Endpoint]) -> None:
         """
@@ -82,13 +84,13 @@ class EndpointScores(_Servers):
         """Model, revision, prompt and sampling."""
         return self._identity(self._prompt, self._sampling)
 
-    def answer(self, questions: Sequence[Question]) -> list[Answer]:
+    def answer(self, questions: Sequence[Question]) -> list[QuestionAnswer]:
         """Scores in [0, 9]; failures are the endpoint's, or those of reading its reply."""
         replies = self._ask(
             [
                 ChatRequest.of(
                     self._prompt,
-                    (SentPicture(question.pictures[0].loaded.image),),
+                    (EncodedPicture(question.pictures[0].loaded.image),),
                     self._sampling,
                     n_logprobs=N_LOGPROBS,
                 )
@@ -97,10 +99,11 @@ class EndpointScores(_Servers):
         )
         found = []
         for question, reply in zip(questions, replies, strict=True):
-            score = reply if isinstance(reply, Failure) else expected_score(reply)
+            token = reply if isinstance(reply, Failure) else reply.read_after(answers.SCORE_PREFIX)
+            score = expected_score(token)
             failed = isinstance(score, Failure)
             found.append(
-                Answer(
+                QuestionAnswer(
                     id=question.id,
                     value=None if isinstance(score, Failure) else score,
                     failure=score.reason if isinstance(score, Failure) else None,
@@ -116,7 +119,7 @@ class EndpointScores(_Servers):
 class EndpointPairs(_Servers):
     """A model behind a server: two pictures in both orders, as docs/judges.md has it."""
 
-    shows: Shows = "two"
+    arity: Arity = "two"
 
     def __init__(
         self,
@@ -155,14 +158,14 @@ class EndpointPairs(_Servers):
         asked = self._identity(self._prompt, self._sampling)
         return {**asked, "mode": self._mode, **reader, **checked_with(self._check)}
 
-    def answer(self, questions: Sequence[Question]) -> list[Answer]:
+    def answer(self, questions: Sequence[Question]) -> list[QuestionAnswer]:
         """Mean stated differences of the orders that answered; a failure has the reason of each order."""
         requests = []
         measured = []
         for question in questions:
             loaded, other = (shown.loaded for shown in question.pictures)
             measured.append(measuring := Measuring(loaded, other, from_file))
-            first, second = SentPicture(loaded.image), SentPicture(other.image)
+            first, second = EncodedPicture(loaded.image), EncodedPicture(other.image)
             asked = with_evidence(self._prompt, measuring)
             for prompt, pictures in ((asked["forward"], (first, second)), (asked["swapped"], (second, first))):
                 requests.append(
@@ -181,7 +184,7 @@ class EndpointPairs(_Servers):
 
     def _both(
         self, question: Question, measuring: Measuring, forward: Reply | Failure, swapped: Reply | Failure
-    ) -> Answer:
+    ) -> QuestionAnswer:
         deltas, reasons, log_odds, readers = [], [], [], set()
         written: list[tuple[Order, Verdict]] = []
         for sign, name, reply in ((1.0, "forward", forward), (-1.0, "swapped", swapped)):
@@ -192,15 +195,16 @@ class EndpointPairs(_Servers):
             readers.add(found.reader)
             deltas.append(sign * found.verdict.delta)
             written.append(("forward" if sign > 0 else "swapped", found.verdict))
-            odds = verdict_log_odds(reply) if isinstance(reply, Reply) else None
+            token = reply if isinstance(reply, Failure) else reply.read_after(answers.WINNER_PREFIX)
+            odds = verdict_log_odds(token)
             if odds is not None:
                 log_odds.append(sign * odds)
         value = fmean(deltas) + 0.0 if deltas else None
-        return Answer(
+        return QuestionAnswer(
             id=question.id,
             value=value,
             failure="; ".join(reasons) if value is None else None,
-            probability=_sigmoid(fmean(log_odds)) if len(log_odds) == 2 else None,
+            probability=sigmoid(fmean(log_odds)) if len(log_odds) == 2 else None,
             order_consistent=winner_of(deltas[0]) == winner_of(deltas[1]) if len(deltas) == 2 else None,
             raw=tuple(reply.text if isinstance(reply, Reply) else "" for reply in (forward, swapped)),
             tokens=_tokens(forward) + _tokens(swapped),
@@ -237,7 +241,3 @@ def _tokens(reply: Reply | Failure) -> int:
 
 def _changes(reply: Reply | Failure) -> tuple[str, ...]:
     return reply.changes if isinstance(reply, Reply) else ()
-
-
-def _sigmoid(log_odds: float) -> float:
-    return 0.5 * (1.0 + math.tanh(0.5 * log_odds))

@@ -1,0 +1,169 @@
+"""A pipeline from a folder or the hub: whole, pinned, and where it shall compute."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import torch
+
+from redaes.backends.loading import first_line
+from redaes.datagen.editors.diffusion.adapters import Adapter
+from redaes.errors import BackendError, InputError, MissingDependency
+from redaes.file_hashes import content_hash
+
+Offload = Literal["none", "model", "sequential"]
+Cache = Literal["none", "first_block"]
+
+_HASH_DIGITS = 12
+_INDEX = "model_index.json"
+_PINS = frozenset({".safetensors", ".json", ".txt", ".model", ".jinja"})
+"""Endings of the files that decide what a pipeline draws."""
+
+
+def check_loading(
+    kind: str, adapter: Adapter, place: torch.device, *, offload: str, compile: bool, cache: str, lora: str | None
+) -> None:
+    """Refuse what the pipeline or the device does not have.
+
+    Raises:
+        InputError: a setting that is unknown, or not to be had here.
+        MissingDependency: what a setting needs is not installed.
+    """
+    for name, value, choices in (("offload", offload, get_args(Offload)), ("cache", cache, get_args(Cache))):
+        if value not in choices:
+            raise InputError(f"{name} is {value!r}; give one of {', '.join(choices)}")
+    if offload != "none" and place.type == "cpu":
+        raise InputError(f"offload={offload} moves models between a GPU and main memory; the device is the CPU")
+    if offload == "sequential" and compile:
+        raise InputError("compiled blocks cannot be offloaded layer by layer; choose offload=model, or compile=False")
+    if cache == "first_block" and not adapter.first_block:
+        raise InputError(f"the first-block cache does not know {kind}; leave cache at none")
+    if lora is not None and not adapter.lora:
+        raise InputError(f"{kind} takes no LoRA; leave lora out")
+    if offload != "none":
+        _need("accelerate")
+    if lora is not None:
+        _need("peft")
+
+
+def _need(package: str) -> None:
+    if importlib.util.find_spec(package) is None:
+        raise MissingDependency(package, "diffusion")
+
+
+def pipeline_index(model: str | Path, revision: str | None) -> Mapping[str, Any]:
+    """What ``model_index.json`` says: the classes of the pipeline and of its parts."""
+    from diffusers import DiffusionPipeline
+
+    if Path(model).is_dir():
+        if revision is not None:
+            raise InputError(f"{model} is a folder, which has no revisions; leave revision out")
+        if not (Path(model) / _INDEX).is_file():
+            raise BackendError(f"{model} has no {_INDEX}; give the folder of a diffusers pipeline")
+    try:
+        found = DiffusionPipeline.load_config(str(model), revision=revision)
+    except (OSError, ValueError) as error:
+        raise BackendError(
+            f"{model}: neither the folder of a pipeline nor to be had from the hub ({first_line(error)}); "
+            "check the spelling"
+        ) from error
+    index: Mapping[str, Any] = found[0] if isinstance(found, tuple) else found
+    return index
+
+
+def pipeline_folder(model: str | Path, revision: str | None) -> tuple[Path, str]:
+    """Where the files are, and what pins them: the commit on the hub, or a hash of all files that matter."""
+    from diffusers import DiffusionPipeline
+
+    if Path(model).is_dir():
+        folder = Path(model)
+        return folder, hash_of(sorted(file for file in folder.rglob("*") if file.suffix in _PINS))
+    try:
+        folder = Path(
+            DiffusionPipeline.download(str(model), revision=revision, use_safetensors=True, trust_remote_code=False)
+        )
+    except (OSError, ValueError) as error:
+        raise BackendError(f"{model} cannot be fetched from the hub: {first_line(error)}") from error
+    return folder, folder.name  # the cache names a snapshot by its commit
+
+
+def hash_of(files: Sequence[Path]) -> str:
+    """First digits of the SHA-256 over the names and contents of files; reads all of them."""
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(f"{file.parent.name}/{file.name}:{content_hash(file)}\n".encode())
+    return digest.hexdigest()[:_HASH_DIGITS]
+
+
+def load_whole(pipeline_class: Any, folder: Path, index: Mapping[str, Any], dtype: torch.dtype) -> Any:
+    """The pipeline, on the CPU, with every weight from the files.
+
+    Raises:
+        BackendError: files or weights are missing.
+    """
+    import diffusers
+    import transformers
+    from safetensors import SafetensorError
+
+    libraries = {"diffusers": diffusers, "transformers": transformers}
+    modules: dict[str, Any] = {}
+    try:
+        for part, entry in index.items():
+            if part.startswith("_") or not isinstance(entry, list | tuple) or entry[0] not in libraries:
+                continue
+            kind = getattr(libraries[entry[0]], entry[1])
+            if not issubclass(kind, torch.nn.Module):
+                continue
+            module, loading = kind.from_pretrained(
+                folder / part, dtype=dtype, use_safetensors=True, local_files_only=True, output_loading_info=True
+            )
+            if loading["missing_keys"]:
+                missing = sorted(loading["missing_keys"])
+                raise BackendError(
+                    f"{folder / part} lacks {len(missing)} weights, such as {missing[0]}; copy the model again"
+                )
+            modules[part] = module
+        pipeline = pipeline_class.from_pretrained(
+            folder, dtype=dtype, use_safetensors=True, local_files_only=True, trust_remote_code=False, **modules
+        )
+    except (OSError, ValueError, TypeError, LookupError, AttributeError, RuntimeError, SafetensorError) as error:
+        raise BackendError(f"{folder} cannot be loaded ({first_line(error)}); copy the model again") from error
+    _check_tokenizers(pipeline, folder)
+    return pipeline
+
+
+def _check_tokenizers(pipeline: Any, folder: Path) -> None:
+    """Where the vocabulary is absent, transformers makes an empty tokenizer and says nothing."""
+    for part, component in pipeline.components.items():
+        if part.startswith("tokenizer"):
+            text = component.decode(component("picture")["input_ids"], skip_special_tokens=True)
+            if text.replace(" ", "").lower() != "picture":
+                raise BackendError(f"{folder / part} is no working tokenizer; copy the model again")
+
+
+def place_pipeline(pipeline: Any, place: torch.device, offload: Offload) -> None:
+    """Bring the models to where they compute, or have them brought when they are needed.
+
+    Raises:
+        BackendError: they do not fit.
+    """
+    try:
+        if offload == "model":
+            pipeline.enable_model_cpu_offload(device=place)
+        elif offload == "sequential":
+            pipeline.enable_sequential_cpu_offload(device=place)
+        else:
+            pipeline.to(place)
+    except RuntimeError as error:
+        raise BackendError(
+            f"the pipeline cannot be moved to {place}: {first_line(error)}; try offload=model"
+        ) from error
+
+
+def denoiser_of(pipeline: Any) -> Any:
+    """The model that takes the noise away step by step."""
+    return pipeline.transformer if "transformer" in pipeline.components else pipeline.unet
