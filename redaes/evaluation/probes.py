@@ -171,7 +171,7 @@ def summarise_probes(run: Path) -> list[ProbeResult]:
         file = pair.id.split("\t")[1].rsplit("/", 1)[-1].removesuffix(".png")
         probe, _, text = ("original", "", "0") if file == "original" else file.rpartition("_")
         if (probe != "original" and probe not in PROBES) or not text.isdecimal():
-            raise RecordError(f"{run} is not over probes: {pair.id!r}; build them with eval/probe_robustness.py")
+            raise RecordError(f"{run} is not over probes: {pair.id!r}; build them with: redaes eval probes build")
         by_probe.setdefault((probe, int(text)), []).append(pair)
     others = [one.predicted for one in by_probe.get(("original", 0), []) if one.predicted is not None]
     yardstick = float(np.sqrt(np.mean(np.square(others)))) if others else 0.0
