@@ -18,8 +18,8 @@ from redaes.errors import InputError, importing
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from redaes.estimates import Estimate
     from redaes.evaluation.runner import RunResults, RunTiming
-    from redaes.evaluation.summary import Metric
 
 ASSESSORS = "vlm, vlm_pairs, vlm_tournament, fgaesq, fgaesq_series, endpoint, endpoint_pairs, csv, pyiqa or baseline"
 
@@ -149,7 +149,7 @@ def results_table(results: RunResults, out: Path) -> Table:
     return table
 
 
-def shown(metric: Metric) -> tuple[str, str, str]:
+def shown(metric: Estimate) -> tuple[str, str, str]:
     """Value, interval and number of a metric, to be read."""
     value = "undefined" if metric.value is None else f"{metric.value:.4f}"
     interval = "" if metric.low is None or metric.high is None else f"[{metric.low:.4f}, {metric.high:.4f}]"
