@@ -29,6 +29,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "metrics",
         "prompts",
         "images",
+        "html_pages",
         "evidence",
         "rewards",
     ),
