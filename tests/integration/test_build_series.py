@@ -22,7 +22,7 @@ from redaes.assessor import Assessor
 from redaes.backends.base import BatchBackend, Request
 from redaes.backends.endpoint import Endpoint
 from redaes.datagen.series.building import BuildSettings, build
-from redaes.datagen.series.candidates import Candidate, Candidates, aigc, cropping, natural
+from redaes.datagen.series.candidates import SeriesCandidate, SeriesCandidates, aigc, cropping, natural
 from redaes.datagen.series.model_checks import Alignment, Plausibility
 from redaes.datagen.series.votes import Votes
 from redaes.errors import BackendError, InputError
@@ -100,8 +100,8 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def _candidates(pictures: Path) -> list[Candidate]:
-    parts: list[Candidates] = [
+def _candidates(pictures: Path) -> list[SeriesCandidate]:
+    parts: list[SeriesCandidates] = [
         natural([pictures / "bursts"]),
         aigc([pictures / "prompts"]),
         cropping([pictures / "photos"], n=3),
