@@ -11,7 +11,7 @@ from redaes.assessing.orders import Undecided
 from redaes.assessing.points import sigmoid
 from redaes.backends.temperatures import Temperature
 from redaes.evidence.claims import Claims
-from redaes.evidence.records import PairEvidence
+from redaes.evidence.measurements import PairEvidence
 from redaes.prompts import Mode
 from redaes.types import Answer, Comparison, Delta, Factor, ImageRef, Order, Ranking, Record, Winner
 

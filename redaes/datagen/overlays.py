@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from redaes.evidence.records import PLACES, Change, Registration
+from redaes.evidence.measurements import PLACES, Change, Registration
 
 ByteImage = NDArray[np.uint8]
 

@@ -51,7 +51,7 @@ from redaes.datagen.ranking_group import (
     seen_in,
     show,
 )
-from redaes.datagen.rationales.vlm import RationaleTask, write_with_model
+from redaes.datagen.rationales.model_writer import RationaleTask, write_with_model
 from redaes.datagen.sources import Source
 from redaes.errors import BackendError, BudgetExhausted, InputError
 from redaes.lenient import Reader, known_reader

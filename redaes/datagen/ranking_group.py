@@ -17,10 +17,10 @@ from redaes.datagen.plan import Frame
 from redaes.datagen.rationales import Look, Seen, contradictions, look
 from redaes.datagen.sources import Source
 from redaes.errors import InputError
+from redaes.evidence.measurements import Change, Measurements, PairEvidence, Registration
 from redaes.evidence.pair import measure_pair
 from redaes.evidence.picture import Planes, measure, measured_along
 from redaes.evidence.quantities import QUANTITIES
-from redaes.evidence.records import Change, Measurements, PairEvidence, Registration
 from redaes.records import PairRecord
 from redaes.types import MAX_DELTA, TIE_MARGIN, Agreement, Edit, Factor, ImageRef, Pair, Rationale
 

@@ -14,7 +14,7 @@ from markupsafe import Markup, escape
 
 from redaes.demo.progress import in_words
 from redaes.evaluation.truth import CheckedPair, ReasonTruth, reason_truth
-from redaes.evidence.reasons import Reason
+from redaes.evidence.truth import Reason
 from redaes.heldout import Change, Estimate, HeldOut, Reasoned, paired_change
 from redaes.records import PairRecord
 from redaes.types import FACTORS, TIE_MARGIN, Edit, Factor, winner_of

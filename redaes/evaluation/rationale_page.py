@@ -18,10 +18,10 @@ from redaes.evaluation.rationales import RationaleQuality
 from redaes.evaluation.report import cell
 from redaes.evaluation.truth import CheckedPair, CheckedReason, RationaleTruth
 from redaes.evidence.claims import CheckedClaim
+from redaes.evidence.measurements import OTHER_SIDE, PairEvidence
 from redaes.evidence.prompting import told
 from redaes.evidence.quantities import QUANTITIES, figures
-from redaes.evidence.reasons import Truth
-from redaes.evidence.records import OTHER_SIDE, PairEvidence
+from redaes.evidence.truth import Truth
 from redaes.heldout import HeldOut, place_drawn
 from redaes.records import PairRecord, picture_of
 from redaes.types import Edit, winner_of

@@ -25,7 +25,7 @@ from redaes.evaluation.benchmarks import Loaded
 from redaes.evaluation.benchmarks.base import Picture
 from redaes.evaluation.questions import Plan, differences_of, scores_of
 from redaes.evaluation.resampling import Correlation, correlation_interval
-from redaes.evidence.reasons import Reason, counted
+from redaes.evidence.truth import Reason, counted
 from redaes.types import Record
 
 N_RESAMPLES = 1000
@@ -259,7 +259,7 @@ def reason_metrics(pairs: Sequence[Prediction]) -> dict[str, Metric]:
 
     ``claims_true``: of the statements that can be measured, those that the pixels support; ``claims_measurable``: of
     all statements, those that can be; ``reason_false_though_right``: of the right verdicts, those whose reason is false
-    (:data:`redaes.evidence.reasons.Truth`).
+    (:data:`redaes.evidence.truth.Truth`).
     """
     told = [(one, one.reason) for one in pairs if one.reason is not None]
     if not told:

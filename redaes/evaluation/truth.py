@@ -23,8 +23,8 @@ from redaes.errors import InputError
 from redaes.evaluation.rationales import ratio
 from redaes.evidence.checking import check_rationale
 from redaes.evidence.claims import Claims
-from redaes.evidence.reasons import TRUTHS, Reason, Truth, names_fault, reason_of, tells_fault
-from redaes.evidence.records import OTHER_SIDE, PairEvidence
+from redaes.evidence.measurements import OTHER_SIDE, PairEvidence
+from redaes.evidence.truth import TRUTHS, Reason, Truth, names_fault, reason_of, tells_fault
 from redaes.heldout import Estimate, HeldOut, Reasoned, estimate, mean
 from redaes.records import PairRecord, picture_of
 from redaes.rewards.reasoning import deciding, faults_shown

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 from redaes.evidence.claims import CheckedClaim, Claim, Status
 from redaes.evidence.faults import FAULTS, Fault
+from redaes.evidence.measurements import PLACES, PairEvidence, Place, Registration
 from redaes.evidence.quantities import QUANTITIES, Quantity
-from redaes.evidence.records import PLACES, PairEvidence, Place, Registration
 from redaes.evidence.turning_words import says_clearly, says_slightly
 from redaes.evidence.values import decided, is_off, pair_of
 

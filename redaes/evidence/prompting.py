@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from redaes.evidence.measurements import Measurements, PairEvidence, Registration
 from redaes.evidence.quantities import QUANTITIES, Quantity, figures
-from redaes.evidence.records import Measurements, PairEvidence, Registration
 from redaes.prompts import EVIDENCE, Prompt
 from redaes.types import Order
 

@@ -11,9 +11,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from redaes.evidence.claims import CheckedClaim, Claims
 from redaes.evidence.faults import FAULTS, Fault
+from redaes.evidence.measurements import OTHER_SIDE, PairEvidence, Side
 from redaes.evidence.quantities import QUANTITIES
-from redaes.evidence.reasons import shows
-from redaes.evidence.records import OTHER_SIDE, PairEvidence, Side
+from redaes.evidence.truth import shows
 from redaes.types import Edit, Verdict, Winner
 
 SHOWN = 0.5
@@ -150,7 +150,7 @@ def evidence_reward(claims: Claims | None, evidence: PairEvidence | None) -> flo
     all of these count once in S and each in N. Not below 0; nothing measurable said earns 0.
 
     >>> from redaes.evidence.claims import Claim
-    >>> from redaes.evidence.records import Measurements
+    >>> from redaes.evidence.measurements import Measurements
     >>> a, b = (Measurements(width=640, height=480, values={"noise": noise}) for noise in (0.9, 6.0))
     >>> claim = Claim(text="B is noisier, 6.0 against 0.9", start=0, end=29, side="B", relation="more",
     ...               quantity="noise", stated=(0.9, 6.0))
@@ -190,7 +190,7 @@ def evidence_reward(claims: Claims | None, evidence: PairEvidence | None) -> flo
 def differences(evidence: PairEvidence) -> frozenset[str]:
     """The quantities in which two pictures differ so that a person sees it.
 
-    >>> from redaes.evidence.records import Measurements
+    >>> from redaes.evidence.measurements import Measurements
     >>> a, b = (Measurements(width=9, height=9, values={"noise": x, "brightness": 50}) for x in (1.0, 3.0))
     >>> sorted(differences(PairEvidence(first=a, second=b, registration=None)))
     ['noise']

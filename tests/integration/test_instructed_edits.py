@@ -20,7 +20,7 @@ from redaes.datagen.instructions import Wish, draw_wishes
 from redaes.datagen.planner import Plan, PlanTask, plan_instructions
 from redaes.datagen.rationales import EXPLANATIONS, RationaleTask, Seen, Written, contradictions, write_with_model
 from redaes.errors import BackendError, InputError
-from redaes.evidence.records import Measurements, PairEvidence
+from redaes.evidence.measurements import Measurements, PairEvidence
 from redaes.types import Rationale
 
 T = TypeVar("T")

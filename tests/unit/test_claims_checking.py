@@ -10,9 +10,9 @@ from redaes.evidence.checking import check, check_rationale
 from redaes.evidence.claims import CheckedClaim, Claim
 from redaes.evidence.extraction import extract
 from redaes.evidence.faults import FAULTS
+from redaes.evidence.measurements import Change, Measurements, PairEvidence, Registration
 from redaes.evidence.presence import WEAK
 from redaes.evidence.quantities import QUANTITIES
-from redaes.evidence.records import Change, Measurements, PairEvidence, Registration
 
 SAME_VIEW = Registration(
     rotation_deg=0.0, scale=1.0, stretch=1.0, shown_of_first=1.0, shown_of_second=1.0, n_points=400

@@ -34,8 +34,8 @@ from redaes.demo.report import (
 )
 from redaes.evaluation.truth import CheckedPair, CheckedReason
 from redaes.evidence.claims import CheckedClaim, Claim, Claims, Status
-from redaes.evidence.reasons import reason_of
-from redaes.evidence.records import Measurements, PairEvidence
+from redaes.evidence.measurements import Measurements, PairEvidence
+from redaes.evidence.truth import reason_of
 from redaes.heldout import Estimate, HeldOut, evaluate
 from redaes.images import content_id
 from redaes.records import PairRecord

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from redaes.datagen.editors.parametric import apply_edit
 from redaes.errors import InputError
+from redaes.evidence.measurements import Change, Measurements, PairEvidence, Registration
 from redaes.evidence.pair import measure_pair
 from redaes.evidence.pair.registration import Points
-from redaes.evidence.records import Change, Measurements, PairEvidence, Registration
 from redaes.images import load_image
 from redaes.samples import sample_photographs
 

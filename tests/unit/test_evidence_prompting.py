@@ -18,9 +18,9 @@ from redaes.assessor import Assessor
 from redaes.backends.scripted import ScriptedBackend
 from redaes.errors import InputError
 from redaes.evidence import prompting, quantities
+from redaes.evidence.measurements import Change, Measurements, PairEvidence, Registration
 from redaes.evidence.prompting import ALWAYS, MAX_CHANGES, MAX_ROWS, evidence_text, fill_in, told
 from redaes.evidence.quantities import QUANTITIES
-from redaes.evidence.records import Change, Measurements, PairEvidence, Registration
 from redaes.images import load_image, picture_in_memory
 from tests.conftest import synthetic_photograph
 

@@ -7,7 +7,7 @@ import pytest
 from redaes.answers import parse_rationale, render_rationale
 from redaes.datagen.instructions import templates
 from redaes.datagen.rationales import EXPLANATIONS, Seen, check_text, contradictions, write_from_factors
-from redaes.evidence.records import Measurements, PairEvidence
+from redaes.evidence.measurements import Measurements, PairEvidence
 from redaes.types import FACTORS, Factor
 
 BODY = (

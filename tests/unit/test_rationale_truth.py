@@ -25,8 +25,8 @@ from redaes.evaluation.truth import (
 )
 from redaes.evidence import reasons
 from redaes.evidence.claims import CheckedClaim, Claim, Claims, Relation, Status
-from redaes.evidence.reasons import names_fault, reason_of, tells_fault
-from redaes.evidence.records import Measurements, PairEvidence
+from redaes.evidence.measurements import Measurements, PairEvidence
+from redaes.evidence.truth import names_fault, reason_of, tells_fault
 from redaes.heldout import Answer, Estimate, FastSummary, HeldOut, Outcome, Proportion, Reasoned
 from redaes.images import content_id
 from redaes.records import PairRecord

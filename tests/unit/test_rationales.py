@@ -41,12 +41,12 @@ from redaes.datagen.rationales.choosing import (
     of_fault,
 )
 from redaes.datagen.rationales.looks import hue_name, traits
+from redaes.datagen.rationales.quantity_words import PLAIN, SLIGHT, STRONG, WORDS, degrees
 from redaes.datagen.rationales.symptoms import SYMPTOMS, named
-from redaes.datagen.rationales.words import PLAIN, SLIGHT, STRONG, WORDS, degrees
 from redaes.evidence.checking import check_rationale
 from redaes.evidence.faults import FAULTS
+from redaes.evidence.measurements import Change, Measurements, PairEvidence, Place, Registration, Side
 from redaes.evidence.quantities import QUANTITIES
-from redaes.evidence.records import Change, Measurements, PairEvidence, Place, Registration, Side
 from redaes.types import Edit, Rationale
 
 USUAL = {

@@ -11,7 +11,7 @@ import pytest
 
 from redaes.answers import render_verdict, stated
 from redaes.evidence.faults import FAULTS
-from redaes.evidence.records import Change, Measurements, PairEvidence, Registration
+from redaes.evidence.measurements import Change, Measurements, PairEvidence, Registration
 from redaes.rewards.trl import MEASURED, REWARDS
 from redaes.types import Rationale
 

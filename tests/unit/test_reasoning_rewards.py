@@ -8,8 +8,8 @@ import pytest
 
 from redaes.evidence.claims import CheckedClaim, Claim, Claims
 from redaes.evidence.faults import FAULTS
+from redaes.evidence.measurements import Measurements, PairEvidence
 from redaes.evidence.quantities import QUANTITIES
-from redaes.evidence.records import Measurements, PairEvidence
 from redaes.rewards.reasoning import (
     GENERIC,
     NEAR,

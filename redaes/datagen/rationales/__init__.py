@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from redaes.datagen.rationales.embedded import Seen, write_from_factors, write_rationale
 from redaes.datagen.rationales.looks import Look, look
+from redaes.datagen.rationales.measured_writer import Seen, write_from_factors, write_rationale
+from redaes.datagen.rationales.model_writer import RationaleTask, Written, write_with_model
 from redaes.datagen.rationales.rules import EXPLANATIONS, Checked, check_text, contradictions
-from redaes.datagen.rationales.vlm import RationaleTask, Written, write_with_model
 
 __all__ = [
     "EXPLANATIONS",

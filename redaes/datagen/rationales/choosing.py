@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from redaes.evidence.faults import FAULTS
+from redaes.evidence.measurements import Measurements, PairEvidence, Place, Registration, Side
 from redaes.evidence.quantities import QUANTITIES, Quantity, figures
-from redaes.evidence.records import Measurements, PairEvidence, Place, Registration, Side
 from redaes.types import Factor
 
 Direction = Literal["more", "less"]

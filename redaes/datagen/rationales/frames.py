@@ -7,7 +7,7 @@ everything.
 
 from __future__ import annotations
 
-from redaes.evidence.records import Place
+from redaes.evidence.measurements import Place
 from redaes.types import Factor
 
 # --- The fault ----------------------------------------------------------------------------------------

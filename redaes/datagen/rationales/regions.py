@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from redaes.datagen.rationales import frames
 from redaes.datagen.rationales.looks import LIGHT_STEP, Look, differences, hue_name, traits
-from redaes.evidence.records import PLACES, Place, Side
+from redaes.evidence.measurements import PLACES, Place, Side
 from redaes.types import Factor
 
 _KIND: dict[Factor, str] = {"light": "light", "colour": "colour", "focus": "detail", "noise": "detail"}

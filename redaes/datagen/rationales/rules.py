@@ -16,8 +16,8 @@ from redaes.answers import parse_rationale
 from redaes.datagen.rationales.frames import SIZES
 from redaes.errors import ParseError
 from redaes.evidence.checking import check_rationale
-from redaes.evidence.reasons import measured_words
-from redaes.evidence.records import PairEvidence
+from redaes.evidence.measurements import PairEvidence
+from redaes.evidence.truth import measured_words
 from redaes.types import Factor, Rationale, winner_of
 
 MIN_WORDS, MAX_WORDS = 20, 140

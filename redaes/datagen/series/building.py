@@ -43,8 +43,8 @@ from redaes.datagen.series.votes import (
     calibrate,
 )
 from redaes.errors import InputError
+from redaes.evidence.measurements import VERSION, Measurements, PairEvidence
 from redaes.evidence.picture import measure
-from redaes.evidence.records import VERSION, Measurements, PairEvidence
 from redaes.images import LoadedImage, load_image
 from redaes.models.fgaesq.texts import comparative_text, rationale_text
 from redaes.records import read_json, write_atomically, write_json

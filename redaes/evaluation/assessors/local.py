@@ -15,7 +15,7 @@ from redaes.backends.base import Backend, Request
 from redaes.backends.replies import MIN_DIGIT_SHARE
 from redaes.errors import BackendError, ParseError
 from redaes.evaluation.assessors.base import Answer, Question, Shows, checked_with
-from redaes.evidence.reasons import reason_of
+from redaes.evidence.truth import reason_of
 
 
 class LocalScores:

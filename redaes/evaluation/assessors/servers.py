@@ -18,7 +18,7 @@ from redaes.backends.endpoint import Picture as SentPicture
 from redaes.backends.replies import N_LOGPROBS, expected_score, verdict_log_odds
 from redaes.errors import InputError, ParseError
 from redaes.evaluation.assessors.base import Answer, Question, Shows, checked_with
-from redaes.evidence.reasons import Reason, reason_of
+from redaes.evidence.truth import Reason, reason_of
 from redaes.lenient import known_reader
 from redaes.types import Order, Sampling, Verdict, winner_of
 

@@ -6,13 +6,13 @@ import math
 
 import numpy as np
 
+from redaes.evidence.measurements import Change, Measurements, PairEvidence, Place, Registration
 from redaes.evidence.pair.changes import compared, regions
 from redaes.evidence.pair.registration import Matrix, Overlay, Points, inverse, lay_over, project, shrunk
 from redaes.evidence.pair.sides import added_in
 from redaes.evidence.pair.view import View, common_view
 from redaes.evidence.picture import measure
 from redaes.evidence.picture.planes import ByteImage, check, place_at
-from redaes.evidence.records import Change, Measurements, PairEvidence, Place, Registration
 
 _GRID = 256
 """Points a side on which shares of a frame are counted."""

@@ -13,10 +13,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from redaes.evidence.measurements import Side
 from redaes.evidence.pair.changes import Comparison, Region, local_contrast
 from redaes.evidence.pair.tone import Mask
 from redaes.evidence.picture.planes import FloatArray
-from redaes.evidence.records import Side
 
 WEIGHTS = np.array([0.7, 1.1, 1.2, -3.2])
 """Of the evidence of :func:`evidence`: fitted (logistic, without a constant) to regions of the embedded edits of 30

@@ -14,8 +14,8 @@ from typing import Any, Literal
 from redaes.backends.base import Failure
 from redaes.backends.endpoint import ChatRequest, Endpoint, Picture
 from redaes.datagen.rationales.choosing import same_frame
-from redaes.datagen.rationales.embedded import Seen, word, write_from_factors
 from redaes.datagen.rationales.frames import SIZES
+from redaes.datagen.rationales.measured_writer import Seen, word, write_from_factors
 from redaes.datagen.rationales.rules import EXPLANATIONS, MAX_WORDS, MIN_WORDS, Checked, check_text
 from redaes.errors import InputError
 from redaes.evidence.quantities import QUANTITIES
@@ -181,7 +181,7 @@ async def write_with_model(
         max_rewrites: how often a rejected text is sent back with its faults.
         sampling: greedy by default.
         otherwise: the embedded writer where the model did not manage; hand over one that knows the edits
-            (:func:`redaes.datagen.rationales.embedded.write_rationale`) where they are the embedded editor's.
+            (:func:`redaes.datagen.rationales.measured_writer.write_rationale`) where they are the embedded editor's.
 
     Raises:
         BackendError: the endpoint is not open.

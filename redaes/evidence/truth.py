@@ -7,8 +7,8 @@ from typing import Literal
 
 from redaes.evidence.claims import CheckedClaim, Claim, Claims
 from redaes.evidence.faults import FAULTS, Fault
+from redaes.evidence.measurements import OTHER_SIDE, Side
 from redaes.evidence.quantities import QUANTITIES, figures
-from redaes.evidence.records import OTHER_SIDE, Side
 from redaes.types import Record
 
 Truth = Literal["true", "partly", "false", "unconfirmed", "none"]

@@ -4,7 +4,7 @@ A rationale says which fault decides and on which side, what of it was measured 
 it shows, what weighs less, and concludes. The fault comes first: a model that writes word by word commits itself with
 its first words, and those should be what is seen, not a figure's name that many faults share. Wording is drawn from a
 seed; the content never is: what is measured is chosen by what it explains (:mod:`.choosing`), the words follow its sign
-and its size (:mod:`.words`), and :func:`redaes.evidence.checking.check_rationale` finds nothing against it.
+and its size (:mod:`.quantity_words`), and :func:`redaes.evidence.checking.check_rationale` finds nothing against it.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from redaes.datagen.rationales import choosing, frames, regions, words
+from redaes.datagen.rationales import choosing, frames, quantity_words, regions
 from redaes.datagen.rationales.looks import Look
 from redaes.datagen.rationales.symptoms import SYMPTOMS, named
 from redaes.evidence.checking import check
 from redaes.evidence.claims import Claim
+from redaes.evidence.measurements import Measurements, PairEvidence, Side
 from redaes.evidence.quantities import figures
-from redaes.evidence.records import Measurements, PairEvidence, Side
 from redaes.types import Edit, Factor, Rationale, Winner, winner_of
 
 _RIVAL: dict[Side, Side] = {"A": "B", "B": "A"}
@@ -101,13 +101,13 @@ def _difference(rng: random.Random, difference: choosing.Difference, side: Side,
     them up.
     """
     values = difference.figures()
-    degree = rng.choice(words.degrees(difference.size))
-    comparative = rng.choice(words.comparatives(difference.quantity, difference.more))
+    degree = rng.choice(quantity_words.degrees(difference.size))
+    comparative = rng.choice(quantity_words.comparatives(difference.quantity, difference.more))
     gaps = {
         "side": side,
         "rival": _RIVAL[side],
         "adjective": f"{degree} {comparative}".strip(),
-        "noun": rng.choice(words.nouns(difference.quantity)),
+        "noun": rng.choice(quantity_words.nouns(difference.quantity)),
     }
     if values is None:
         template = rng.choice(frames.FURTHER_WITHOUT if further else frames.WITHOUT_FIGURES)
@@ -115,7 +115,7 @@ def _difference(rng: random.Random, difference: choosing.Difference, side: Side,
         template = rng.choice(frames.FURTHER if further else frames.MEASURED)
         gaps |= _united(difference, values)
     told = [_capital(template.format(**gaps))]
-    seen = words.seen(difference.quantity, difference.more)
+    seen = quantity_words.seen(difference.quantity, difference.more)
     if seen and difference.size >= 1 and rng.random() < SEEN_SHARE:
         told.append(_capital(rng.choice(frames.SEEN).format(side=side, seen=rng.choice(seen))))
     return told
@@ -169,7 +169,7 @@ def _tie(rng: random.Random, seen: Seen) -> Rationale:
     for one in rng.sample(equal, min(2, len(equal))):
         a, b = figures(one.quantity, (one.here, one.there))
         unit = " %" if one.quantity.unit == "%" else ""
-        noun = rng.choice(words.nouns(one.quantity))
+        noun = rng.choice(quantity_words.nouns(one.quantity))
         told.append(_capital(rng.choice(frames.ALIKE).format(noun=noun, a=a + unit, b=b + unit)))
     if seen.evidence.registration is not None and seen.evidence.registration.mirrored:
         told.append(rng.choice(frames.TIE_MIRRORED))
