@@ -167,21 +167,22 @@ class AlignmentTrainer(ExactCheckpoints, ValidatedTrainer):
         config: AlignmentConfig = self.args
         wanted = target_probability(inputs["delta"], config.tau)  # (B,)
         parts: dict[str, Tensor] = {}
-        with BatchVisionCache(self._visual, inputs["pictures"]) as once:
+        with BatchVisionCache(self._visual, inputs["pictures"]) as cache:
             if "compare" in inputs:
-                verdicts = model(**once.showing(inputs["compare"]), logits_to_keep=1).logits[:, -1].float()  # (2B, V)
+                found = cache.forward(model, inputs["compare"], logits_to_keep=1)
+                verdicts = found.logits[:, -1].float()  # (2B, V)
                 log_odds = verdicts[:, self._verdict_ids[0]] - verdicts[:, self._verdict_ids[1]]  # (2B,)
                 parts["preference"] = preference_loss(log_odds, torch.cat([wanted, 1 - wanted]))
                 parts["antisymmetry"] = antisymmetry_loss(*log_odds.chunk(2))
             if "score" in inputs:
-                answers = model(**once.showing(inputs["score"]), logits_to_keep=1).logits[:, -1]  # (P, V)
+                answers = cache.forward(model, inputs["score"], logits_to_keep=1).logits[:, -1]  # (P, V)
                 mean, variance = expected_score(answers[:, self._score_ids].float())  # (P,)
                 first, second = ((mean[side], variance[side]) for side in inputs["singles"])
                 parts["thurstone"] = fidelity_loss(thurstone_probability(first, second, config.gamma), wanted)
             if "answer" in inputs:
                 # The mean over the answer tokens of all processes: gradients, and losses, are averaged over processes.
                 n_tokens = (inputs["answer"]["labels"] >= 0).sum().float()
-                nll = model(**once.showing(inputs["answer"])).loss
+                nll = cache.forward(model, inputs["answer"]).loss
                 parts["nll"] = nll * n_tokens / self.accelerator.reduce(n_tokens, "mean")
         for name, value in parts.items():
             self._parts.setdefault(name, []).append(value.item())
@@ -220,7 +221,7 @@ def run_align(arguments: StageArguments, config: AlignmentConfig) -> Path:
     trainer = AlignmentTrainer(
         validation=validation,
         processor=processor,
-        model=load_model(arguments, training_dtype(config)),
+        model=load_model(arguments, training_dtype(config, arguments.plan)),
         args=config,
         train_dataset=without_operations(load_pairs(arguments.data_folder, "train"), arguments.leave_out),
     )

@@ -48,9 +48,6 @@ def has_bfloat16_units() -> bool:
 
 def without_imitated_bfloat16(config: TrainingArguments) -> None:
     """Turn ``bf16`` off, and say so, where training would be on a CPU that can only imitate it."""
-    plan = getattr(config, "plan", None)
-    if plan is not None and plan.on_gpu:
-        return  # a dry run for another machine
     if config.bf16 and config.device.type == "cpu" and not has_bfloat16_units():
         config.bf16 = False
         config.mixed_precision = "no"

@@ -70,7 +70,7 @@ def run_dpo(arguments: StageArguments, config: PairDPOConfig) -> Path:
     trainer = PairDPOTrainer(
         validation=validation,
         lengths=lengths,
-        model=load_model(arguments, training_dtype(config)),
+        model=load_model(arguments, training_dtype(config, arguments.plan)),
         args=config,
         train_dataset=dataset,
         processing_class=processor,

@@ -159,7 +159,7 @@ def fill(groups: Sequence[GroupPrompts], capacity: int) -> list[int]:
     return rows
 
 
-def check_batch(*, local_completions: int, num_generations: int, with_singles: bool) -> int:
+def check_batch(*, local_completions: int, num_generations: int, with_singles: bool) -> None:
     """Refuse a batch that would cut the completions of a prompt, or a pair; called before anything is loaded.
 
     Args:
@@ -167,9 +167,6 @@ def check_batch(*, local_completions: int, num_generations: int, with_singles: b
             (``per_device_train_batch_size`` × ``steps_per_generation``).
         num_generations: completions per prompt.
         with_singles: whether pictures are scored by themselves too.
-
-    Returns:
-        Prompts in a process's generation batch.
 
     Raises:
         TrainingError: with the next size that fits.
@@ -181,7 +178,6 @@ def check_batch(*, local_completions: int, num_generations: int, with_singles: b
             f"{'a prompt' if with_singles else 'both orders of a pair'} with {num_generations} generations each; "
             f"make the product a multiple of {unit}, for example {-(-local_completions // unit) * unit}"
         )
-    return local_completions // num_generations
 
 
 class GroupSampler(Sampler[int]):

@@ -125,12 +125,11 @@ class RankingGRPOConfig(GRPOConfig):
         self._check_resumable()
         if self.use_vllm:
             check_vllm(self)
-        self.capacity = check_batch(
+        check_batch(
             local_completions=self.per_device_train_batch_size * self.steps_per_generation,
             num_generations=self.num_generations,
             with_singles=self.scores_pictures,
         )
-        """Prompts in one process's generation batch."""
         mode: Mode = "fast" if self.mode == "fast" else "reasoned"
         try_plugins(
             plugins,
@@ -166,6 +165,11 @@ class RankingGRPOConfig(GRPOConfig):
                     f"saved: a run could not go on from there as if nothing had happened; "
                     f"make {steps} a multiple of {every}"
                 )
+
+    @property
+    def capacity(self) -> int:
+        """Prompts in one process's generation batch."""
+        return int(self.per_device_train_batch_size * self.steps_per_generation // self.num_generations)
 
     @property
     def scores_pictures(self) -> bool:
@@ -250,16 +254,16 @@ class RankingGRPOTrainer(ExactCheckpoints, ValidatedTrainer, GRPOTrainer):
     def __init__(self, *, sampler: GroupSampler, **kwargs: Any) -> None:
         self._sampler = sampler
         super().__init__(**kwargs)
-        self._memory: FrozenVisionCache | None = None
+        self._vision_cache: FrozenVisionCache | None = None
         visual = vision_tower(self.model)
         frozen = not any(parameter.requires_grad for parameter in visual.parameters())
         # Under ZeRO-3 all processes gather a layer's weights together, so none may leave the tower out.
         if frozen and not is_deepspeed_zero3_enabled():
-            self._memory = FrozenVisionCache(visual, n_kept=2 * self.args.capacity)  # two pictures a prompt
+            self._vision_cache = FrozenVisionCache(visual, n_kept=2 * self.args.capacity)  # two pictures a prompt
 
     def while_validating(self) -> AbstractContextManager[None]:
         """Keep what the tower has looked at for the training, and let it meet the held-out pictures apart from that."""
-        return nullcontext() if self._memory is None else self._memory.apart()
+        return nullcontext() if self._vision_cache is None else self._vision_cache.apart()
 
     def _get_train_sampler(self, dataset: datasets.Dataset | None = None) -> Sampler[int]:
         return self._sampler
@@ -339,7 +343,7 @@ def run_grpo(arguments: StageArguments, config: RankingGRPOConfig) -> Path:
     forbidden = forbidden_tokens(processor)
     avoid = {"logit_bias": dict.fromkeys(forbidden, -100.0)} if config.use_vllm else {"suppress_tokens": forbidden}
     config.generation_kwargs = {**(config.generation_kwargs or {}), **avoid}
-    model = load_model(arguments, training_dtype(config))
+    model = load_model(arguments, training_dtype(config, arguments.plan))
     forget_sampling(model)
     make = partial(
         RankingGRPOTrainer,

@@ -20,11 +20,11 @@ from redaes.errors import InputError, MissingDependency, TrainingError
 from redaes.hub import check_repository
 from redaes.records import read_yaml
 from redaes.training.dry_run.plan import read_dry_run
-from redaes.training.dry_run.report import instead_of_a_run, scratch
+from redaes.training.dry_run.report import instead_of_a_run
 from redaes.training.overrides import with_what_follows
 from redaes.training.refused_settings import ALIGNMENT, refuse_what_spoils
 from redaes.training.setup import StageArguments
-from redaes.training.validation_figures import ValidationArguments, check_settings, refuse_validation
+from redaes.training.validation_pairs import ValidationArguments, check_settings, refuse_validation
 
 ConfigT = TypeVar("ConfigT", bound=TrainingArguments)
 
@@ -40,7 +40,7 @@ ArgumentsT = TypeVar("ArgumentsT", bound=Arguments)
 
 
 def parse(config_class: type[ConfigT], recipe: Path, argv: Sequence[str]) -> tuple[StageArguments, ConfigT]:
-    """Read a stage's arguments, as :func:`parse_with` does, and where its result goes.
+    """Read a stage's arguments, as :func:`parse_with` does.
 
     ``--dry_run`` and what belongs to it (`redaes.training.dry_run.plan.DryRunArguments`) make ``stage.plan``.
 
@@ -49,8 +49,7 @@ def parse(config_class: type[ConfigT], recipe: Path, argv: Sequence[str]) -> tup
     """
     plan, argv = read_dry_run(argv, recipe)
     if plan is not None:
-        folder = scratch()
-        argv = instead_of_a_run(argv, config_class, folder.name)
+        argv = instead_of_a_run(argv, config_class, plan.scratch.name)
     stage, config = parse_with(StageArguments, config_class, recipe, argv)
     refuse_what_spoils(config, ALIGNMENT)  # configurations of the stages' own have looked at more
     check_settings(stage, config)
@@ -59,12 +58,9 @@ def parse(config_class: type[ConfigT], recipe: Path, argv: Sequence[str]) -> tup
             raise InputError(
                 "a dry run needs a dataset and builds none: give --data DIR, which data_gen/build_pairs.py makes"
             )
-        stage.plan = config.plan = plan
-        config.scratch = folder  # is deleted with it
+        stage.plan = plan
     if config.push_to_hub:
         check_repository(config.hub_model_id or "")
-        stage.repository = config.hub_model_id
-        config.push_to_hub = False  # the trainer itself would upload checkpoints too, and a card that says less
     return stage, config
 
 

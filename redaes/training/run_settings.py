@@ -20,7 +20,7 @@ from redaes.training.run_record import versions
 _NOT_SETTINGS = frozenset(
     {
         "data", "output_dir", "logging_dir", "run_name", "local_rank", "ddp_backend", "disable_tqdm", "use_cpu",
-        "objective", "repository", "plan", "hub_model_id", "report_to", "resume_from_checkpoint",
+        "objective", "plan", "hub_model_id", "report_to", "resume_from_checkpoint",
     }
 )  # fmt: skip
 """Arguments that do not change what is learned, or that the stage's name tells already."""

@@ -6,7 +6,7 @@ import math
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +26,8 @@ from transformers.integrations import is_deepspeed_zero3_enabled
 
 from redaes import prompts
 from redaes.backends.adapters import RUN_BASE, check_base
-from redaes.backends.base import revision_of
 from redaes.backends.loading import load_network, model_folder, weights_left_out
+from redaes.backends.weights import revision_of
 from redaes.early_checks import check_adapter, check_dataset, check_writable
 from redaes.errors import TrainingError
 from redaes.hub import push
@@ -58,7 +58,7 @@ from redaes.training.result_checks import probe
 from redaes.training.run_record import environment, of_the_whole_run
 from redaes.training.run_settings import plain, refuse_other_settings, run_settings
 from redaes.training.validated_trainer import ValidatedTrainer
-from redaes.training.validation_figures import ValidationArguments
+from redaes.training.validation_pairs import ValidationArguments
 
 FINAL = "final"
 """Folder of a stage's result inside its output folder."""
@@ -93,9 +93,6 @@ class StageArguments(ValidationArguments):
         default_factory=list,
         metadata={"help": "edits never to train on, to see how far learning carries"},
     )
-    repository: str | None = field(default=None, init=False)
-    """Where on the hub the result goes: hub_model_id, when push_to_hub is set."""
-
     plan: DryRunPlan | None = field(default=None, init=False)
     """What a dry run reckons for; None: a run is wanted."""
 
@@ -164,12 +161,11 @@ def _load_model(arguments: StageArguments, dtype: torch.dtype) -> PreTrainedMode
     return lora.put_on(model, arguments, autocast_adapter_dtype=autocast)
 
 
-def training_dtype(arguments: TrainingArguments) -> torch.dtype:
+def training_dtype(config: TrainingArguments, plan: DryRunPlan | None = None) -> torch.dtype:
     """Weights are float32 on a CPU (autocast does the rest), bfloat16 where ``bf16`` is asked for on a GPU."""
-    plan: DryRunPlan | None = getattr(arguments, "plan", None)
     if plan is not None:
         return torch.bfloat16 if plan.half_weights else torch.float32
-    return torch.bfloat16 if arguments.bf16 and not arguments.use_cpu and torch.cuda.is_available() else torch.float32
+    return torch.bfloat16 if config.bf16 and not config.use_cpu and torch.cuda.is_available() else torch.float32
 
 
 @dataclass(frozen=True)
@@ -181,6 +177,8 @@ class StageRun:
     """What decides about the result, as ``settings.json`` keeps it."""
     checkpoint: Path | None
     """Where the run goes on from; None: it starts."""
+    repository: str | None = None
+    """Where on the hub the result goes; None: nowhere."""
 
     @property
     def final(self) -> Path | None:
@@ -193,9 +191,14 @@ class StageRun:
         """Claim the folder for these settings; for one process, when everything else has been checked."""
         write_json(self.output_dir / SETTINGS, dict(self.settings))
 
+    def publish(self) -> None:
+        """Upload the result where that is asked for, from one process."""
+        if self.repository is not None and PartialState().is_main_process:
+            sys.stdout.write(f"uploaded: {push(self.output_dir / FINAL, self.repository, 'model')}\n")
+
 
 def claim(stage: str, arguments: StageArguments, config: TrainingArguments) -> StageRun:
-    """Look whether a stage may run in its output folder. A finished one is uploaded where the arguments ask for it.
+    """Look whether a stage may run in its output folder. A finished one is uploaded where ``push_to_hub`` asks for it.
 
     Raises:
         RecordError: no dataset, or a checkpoint is named that is none.
@@ -209,17 +212,20 @@ def claim(stage: str, arguments: StageArguments, config: TrainingArguments) -> S
         "prompts": [f"{name} {prompts.load(name).id}" for name in sorted(prompts.names())],
         **vars(arguments),
     }
-    run = claim_folder(config, settings)
+    repository = config.hub_model_id if config.push_to_hub else None
+    config.push_to_hub = False  # the trainer itself would upload checkpoints too, and a card that says less
+    run = replace(claim_folder(config, settings, arguments.plan), repository=repository)
     if run.final is not None:
         if PartialState().is_main_process:
             sys.stdout.write(f"{run.final} is finished; nothing is trained again\n")
-        _publish(run.final, arguments)
+        run.publish()
     return run
 
 
-def claim_folder(config: TrainingArguments, settings: Mapping[str, Any]) -> StageRun:
-    """As :func:`claim`, for a run whose settings, besides the trainer's, are given."""
-    without_imitated_bfloat16(config)
+def claim_folder(config: TrainingArguments, settings: Mapping[str, Any], plan: DryRunPlan | None = None) -> StageRun:
+    """As :func:`claim`, for a run whose settings, besides the trainer's, are given; in a dry run there is a plan."""
+    if plan is None or not plan.on_gpu:
+        without_imitated_bfloat16(config)
     output_dir = Path(str(config.output_dir))
     now = run_settings(config, settings)
     checkpoint = checkpoint_to_resume(config)
@@ -325,7 +331,7 @@ def train(
         write_atomically(final / "README.md", card.encode())
         write_json(final / "run_record.json", record)
     trainer.accelerator.wait_for_everyone()
-    _publish(final, arguments)
+    run.publish()
     return final
 
 
@@ -370,12 +376,6 @@ def base_of_run(
             )
     write_json(file, base)
     return base
-
-
-def _publish(final: Path, arguments: StageArguments) -> None:
-    """Upload a result where the arguments ask for it, from one process."""
-    if arguments.repository is not None and PartialState().is_main_process:
-        sys.stdout.write(f"uploaded: {push(final, arguments.repository, 'model')}\n")
 
 
 def run_trainer(run: StageRun, trainer: Trainer) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -29,20 +29,22 @@ from redaes.records import PairRecord, write_json
 from redaes.training.checkpoints import prove_loaded
 from redaes.training.validation_figures import (
     SECONDS,
-    SEED,
-    RunValidation,
-    ValidationArguments,
     answers_file,
-    check_settings,
     form_is_lost,
     in_words,
-    is_validated,
     kept_step,
     logged,
     no_better_than_start,
     reason_to_stop,
-    summary,
     validations,
+)
+from redaes.training.validation_pairs import (
+    SEED,
+    RunValidation,
+    ValidationArguments,
+    check_settings,
+    is_validated,
+    summary,
 )
 
 T = TypeVar("T")

@@ -1,4 +1,4 @@
-"""The different pictures of a batch, each decoded, processed and looked at once however often it is shown.
+"""Caches of a vision tower's tokens: within a batch, where pairs share pictures, and from call to call.
 
 A pair is shown in two orders, each of its pictures alone as well, and pairs of a group share pictures. Left to the
 model, a vision tower would look at a picture some eight times in a batch of stage 2; its tokens are the same each time.
@@ -95,7 +95,7 @@ def vision_tower(model: torch.nn.Module) -> torch.nn.Module:
 
 
 class BatchVisionCache:
-    """While this is entered, a vision tower answers for prompts of `PictureBatch` from one look at each picture.
+    """While this is entered, each picture of a batch passes the vision tower once, however many prompts hold it.
 
     Args:
         visual: the vision tower.
@@ -105,12 +105,12 @@ class BatchVisionCache:
     def __init__(self, visual: Any, pictures: dict[str, Tensor]) -> None:
         self._visual = visual
         self._pictures = pictures
-        self._seen: Any = None
+        self._tokens: Any = None
         self._place: list[int] = []
 
     def __enter__(self) -> Self:
         self._before = vars(self._visual).get("forward")  # where another library has put its own
-        self._look = self._visual.forward
+        self._tower = self._visual.forward
         self._visual.forward = self._answer
         return self
 
@@ -120,31 +120,34 @@ class BatchVisionCache:
         else:
             self._visual.forward = self._before
 
-    def showing(self, prompts: dict[str, Tensor]) -> dict[str, Tensor]:
-        """The model's arguments for these prompts; to be used before the next call."""
-        self._place = prompts["place"].tolist()
+    def forward(self, model: Any, prompts: dict[str, Tensor], **more: Any) -> Any:
+        """What the model, to which the tower belongs, gives for prompts of the `PictureBatch`."""
         arguments = {name: value for name, value in prompts.items() if name != "place"}
-        # The model asks its tower where there are pixels, and hands them on unread.
-        return {**arguments, "pixel_values": self._pictures["pixel_values"]}
+        self._place = prompts["place"].tolist()
+        try:
+            # The model asks its tower where there are pixels, and hands them on unread.
+            return model(**arguments, pixel_values=self._pictures["pixel_values"], **more)
+        finally:
+            self._place = []
 
     def _answer(self, pixel_values: Tensor, grid_thw: Tensor, **kwargs: Any) -> Any:
         grid = self._pictures["image_grid_thw"]
         if not torch.equal(grid_thw, grid[self._place]):
-            raise AssertionError("the model was called with other prompts than those last given to showing()")
-        if self._seen is None:
-            self._seen = self._look(pixel_values, grid_thw=grid, **kwargs)
-        pictures = _tokens_by_picture(self._seen, grid, self._visual.spatial_merge_size)
-        return _answer_of(type(self._seen), [pictures[number] for number in self._place])
+            raise AssertionError("the model was called otherwise than by BatchVisionCache.forward")
+        if self._tokens is None:
+            self._tokens = self._tower(pixel_values, grid_thw=grid, **kwargs)
+        pictures = _tokens_by_picture(self._tokens, grid, self._visual.spatial_merge_size)
+        return _answer_of(type(self._tokens), [pictures[number] for number in self._place])
 
 
 PictureTokens = list[Tensor]
 """A picture's tokens, and those of each deepstack level where the tower has some."""
 
 
-def _tokens_by_picture(seen: Any, grid_thw: Tensor, merge: int) -> list[PictureTokens]:
+def _tokens_by_picture(computed: Any, grid_thw: Tensor, merge: int) -> list[PictureTokens]:
     """A tower's answer about P pictures, picture by picture."""
     counts = (grid_thw.prod(-1) // merge**2).tolist()
-    levels = [seen.pooler_output, *(seen.deepstack_features if "deepstack_features" in seen else ())]
+    levels = [computed.pooler_output, *(computed.deepstack_features if "deepstack_features" in computed else ())]
     return [list(tokens) for tokens in zip(*(torch.split(level, counts) for level in levels), strict=True)]
 
 
@@ -159,7 +162,7 @@ def _answer_of(kind: type, pictures: Sequence[PictureTokens]) -> Any:
 
 @dataclass(frozen=True)
 class _CachedPicture:
-    """A picture that a tower has looked at."""
+    """A picture whose tokens are kept."""
 
     key: tuple[Any, ...]
     """What equal pictures share: shape, number type, sum."""
@@ -168,14 +171,14 @@ class _CachedPicture:
 
 
 class FrozenVisionCache:
-    """Lets a vision tower that is not trained answer from memory about pictures that it has looked at lately.
+    """Keeps the tokens of the pictures that passed a vision tower lately, which is not trained.
 
     In stage 3 every completion brings its pictures along: a group of three pictures in six prompts of four completions
     shows each of them 16 times when answers are sampled, and again when they are trained on.
 
     Args:
         visual: the vision tower, all of it frozen. Its ``forward`` is replaced for good.
-        n_kept: most pictures that are remembered from call to call.
+        n_kept: most pictures that are kept from call to call.
 
     Raises:
         AssertionError: part of the tower is trained; its answers would not stay true.
@@ -183,30 +186,30 @@ class FrozenVisionCache:
 
     def __init__(self, visual: Any, n_kept: int) -> None:
         if any(parameter.requires_grad for parameter in visual.parameters()):
-            raise AssertionError("a vision tower that is trained has to look again")
-        self._look = visual.forward
+            raise AssertionError("the tokens of a vision tower that is trained cannot be kept")
+        self._tower = visual.forward
         self._merge: int = visual.spatial_merge_size
         self._n_kept = n_kept
-        self._known: list[_CachedPicture] = []  # those asked about last come last
+        self._cached: list[_CachedPicture] = []  # those asked about last come last
         self._kind: Any = None
-        self.n_shown = 0
-        """Pictures that were asked about."""
-        self.n_looked_at = 0
-        """Pictures that the tower has looked at."""
+        self.n_asked = 0
+        """Pictures whose tokens were asked for."""
+        self.n_computed = 0
+        """Pictures that have passed the tower."""
         visual.forward = self._answer
 
     @contextmanager
     def apart(self) -> Iterator[None]:
-        """Begin without memory, and have the old one back afterwards: what is asked meanwhile leaves no trace.
+        """Begin with nothing kept, and have it all back afterwards: what is asked meanwhile leaves no trace.
 
-        A picture's tokens depend, in the last digits, on those that it was looked at with.
+        A picture's tokens depend, in the last digits, on the pictures that it passed the tower with.
         """
-        before = self._known, self.n_shown, self.n_looked_at
-        self._known = []
+        before = self._cached, self.n_asked, self.n_computed
+        self._cached = []
         try:
             yield
         finally:
-            self._known, self.n_shown, self.n_looked_at = before
+            self._cached, self.n_asked, self.n_computed = before
 
     @torch.no_grad()
     def _answer(self, pixel_values: Tensor, grid_thw: Tensor, **kwargs: Any) -> Any:
@@ -214,31 +217,31 @@ class FrozenVisionCache:
         number_type = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
         pictures = torch.split(pixel_values, grid_thw.prod(-1).tolist())
         sums = torch.stack([patches.double().sum() for patches in pictures]).tolist()
-        known = [*self._known]  # a look that fails leaves nothing half known
-        shown: list[_CachedPicture] = []
+        cached = [*self._cached]  # a pass that fails leaves nothing half kept
+        asked: list[_CachedPicture] = []
         new: list[int] = []
         for number, (patches, grid, total) in enumerate(zip(pictures, grid_thw.tolist(), sums, strict=True)):
             key = (*grid, number_type, total)
-            place = _find(known, key, patches)
+            place = _find(cached, key, patches)
             if place is None:
-                known.append(_CachedPicture(key, patches.clone(), []))
+                cached.append(_CachedPicture(key, patches.clone(), []))
                 new.append(number)
             else:
-                known.append(known.pop(place))
-            shown.append(known[-1])
+                cached.append(cached.pop(place))
+            asked.append(cached[-1])
         if new:
-            seen = self._look(torch.cat([pictures[number] for number in new]), grid_thw=grid_thw[new], **kwargs)
-            self._kind = type(seen)
-            for number, tokens in zip(new, _tokens_by_picture(seen, grid_thw[new], self._merge), strict=True):
-                shown[number].tokens.extend(tokens)
-        self.n_shown += len(shown)
-        self.n_looked_at += len(new)
-        self._known = known[-self._n_kept :]
-        return _answer_of(self._kind, [picture.tokens for picture in shown])
+            computed = self._tower(torch.cat([pictures[number] for number in new]), grid_thw=grid_thw[new], **kwargs)
+            self._kind = type(computed)
+            for number, tokens in zip(new, _tokens_by_picture(computed, grid_thw[new], self._merge), strict=True):
+                asked[number].tokens.extend(tokens)
+        self.n_asked += len(asked)
+        self.n_computed += len(new)
+        self._cached = cached[-self._n_kept :]
+        return _answer_of(self._kind, [picture.tokens for picture in asked])
 
 
-def _find(known: Sequence[_CachedPicture], key: tuple[Any, ...], patches: Tensor) -> int | None:
-    for place, picture in enumerate(known):
+def _find(cached: Sequence[_CachedPicture], key: tuple[Any, ...], patches: Tensor) -> int | None:
+    for place, picture in enumerate(cached):
         if picture.key == key and torch.equal(picture.patches, patches):
             return place
     return None

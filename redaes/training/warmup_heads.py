@@ -15,7 +15,7 @@ from redaes.training.checkpoints import ExactCheckpoints
 from redaes.training.group_batches import ShuffledGroups
 from redaes.training.row_checks import RowNeeds, check_rows
 from redaes.training.setup import StageArguments, base_processor, claim, load_model, train
-from redaes.training.validation_figures import refuse_validation
+from redaes.training.validation_pairs import refuse_validation
 from redaes.types import SPLITS
 
 NO_EDIT = "none"

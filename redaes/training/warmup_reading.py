@@ -61,11 +61,11 @@ class ReadingWithHeads(nn.Module):
             (N + M, n_operations) logits for picture A, the same for B, (N + M,) log-odds that A is better, and the mean
             negative log-likelihood of a token.
         """
-        with BatchVisionCache(self.network.visual, pictures) as once:
-            last = self.network(**once.showing(prompts)).last_hidden_state[:, -1]  # (N, hidden)
+        with BatchVisionCache(self.network.visual, pictures) as cache:
+            last = cache.forward(self.network, prompts).last_hidden_state[:, -1]  # (N, hidden)
             labels = answers["labels"][:, 1:]
-            shown = {name: value for name, value in answers.items() if name != "labels"}
-            states = self.network(**once.showing(shown)).last_hidden_state[:, :-1]  # (M, T - 1, hidden)
+            unlabelled = {name: value for name, value in answers.items() if name != "labels"}
+            states = cache.forward(self.network, unlabelled).last_hidden_state[:, :-1]  # (M, T - 1, hidden)
         begins = (labels != IGNORED).int().argmax(-1)  # (M,): where the answer's first token is to be said
         read = torch.cat([last, states[torch.arange(len(states)), begins]])
         hidden = states[labels != IGNORED]  # (tokens, hidden)

@@ -130,11 +130,11 @@ def test_collapsed_language_is_seen(answers: list[Any], passed: bool) -> None:
 
 def test_a_dataset_without_answers_is_not_probed(red_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from redaes.records import read_records
-    from redaes.training import result_checks as checks
+    from redaes.training import result_checks
 
     bare = [
         record.model_copy(update={"rationale": None, "rationale_swapped": None})
         for record in list(read_records(red_folder, "train"))[:3]
     ]
-    monkeypatch.setattr(checks, "read_records", lambda *_: bare)
-    assert checks.probe(torch.nn.Linear(1, 1), None, red_folder) is None
+    monkeypatch.setattr(result_checks, "read_records", lambda *_: bare)
+    assert result_checks.probe(torch.nn.Linear(1, 1), None, red_folder) is None

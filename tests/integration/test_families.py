@@ -54,14 +54,14 @@ def test_looking_once_or_before_changes_nothing(model: Path, rows: list[dict[str
     plain = AutoModelForImageTextToText.from_pretrained(model, dtype=torch.float32).eval()
     with torch.no_grad():
         logits = plain(**wanted).logits[:, -1]
-        with BatchVisionCache(vision_tower(ours), batch["pictures"]) as once:
-            seen_once = ours(**once.showing(batch["compare"]), logits_to_keep=1).logits[:, -1]
+        with BatchVisionCache(vision_tower(ours), batch["pictures"]) as cache:
+            seen_once = cache.forward(ours, batch["compare"], logits_to_keep=1).logits[:, -1]
         before = FrozenVisionCache(vision_tower(ours), n_kept=64)
         seen_before = [ours(**wanted, logits_to_keep=1).logits[:, -1] for _ in range(2)]
     torch.testing.assert_close(seen_once, logits, atol=1e-4, rtol=1e-4)
     for found in seen_before:
         torch.testing.assert_close(found, logits, atol=1e-4, rtol=1e-4)
-    assert before.n_looked_at == len(batch["pictures"]["image_grid_thw"])
+    assert before.n_computed == len(batch["pictures"]["image_grid_thw"])
 
 
 def test_answers_do_not_depend_on_the_batch(model: Path, rows: list[dict[str, Any]]) -> None:

@@ -512,7 +512,7 @@ def test_looking_once_at_each_picture_changes_no_loss_and_no_weight(
         runs[name] = steps, load_file(final / "adapter_model.safetensors")
     assert len(looked) == 1
     # Two generation batches of 36 prompts' completions, each shown when it is sampled and when it is trained on.
-    assert 0 < looked[0].n_looked_at < looked[0].n_shown / 8
+    assert 0 < looked[0].n_computed < looked[0].n_asked / 8
     np.testing.assert_allclose(runs["once"][0], runs["each time"][0], rtol=1e-4, atol=1e-6)
     for key, value in runs["each time"][1].items():
         torch.testing.assert_close(runs["once"][1][key], value, atol=1e-5, rtol=1e-3)

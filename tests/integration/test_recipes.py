@@ -13,6 +13,7 @@ from accelerate.commands.config.config_args import ClusterConfig
 
 from redaes.errors import InputError, MissingDependency, TrainingError
 from redaes.training import recipes
+from redaes.training.setup import claim
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = ROOT / "stages" / "configs"
@@ -169,9 +170,11 @@ def test_an_upload_needs_a_name(more: list[str]) -> None:
         read("stage1_nano.yaml", "--push_to_hub", "true", *more)
 
 
-def test_an_upload_is_not_left_to_the_trainer() -> None:
-    stage, config = read("stage2_nano.yaml", "--push-to-hub", "true", "--hub_model_id", "me/model")
-    assert (stage.repository, config.push_to_hub) == ("me/model", False)
+def test_an_upload_is_not_left_to_the_trainer(red_folder: Path, tmp_path: Path) -> None:
+    upload = ["--push-to-hub", "true", "--hub_model_id", "me/model"]
+    stage, config = read("stage2_nano.yaml", *upload, "--data", str(red_folder), "--output_dir", str(tmp_path / "run"))
+    run = claim("stage2_align", stage, config)
+    assert (run.repository, config.push_to_hub, "push_to_hub" in run.settings) == ("me/model", False, True)
 
 
 def test_stage_3_of_the_embedded_model_has_room_for_what_the_data_say(red_folder: Path) -> None:

@@ -23,7 +23,7 @@ from redaes.records import load_pairs, read_records, record_of, shards, stream_r
 from redaes.training import row_checks
 from redaes.training.formatting import _drawn, drawn_answers, order_drawn
 from redaes.training.row_checks import RowNeeds, faults
-from redaes.training.validation_figures import RunValidation, ValidationArguments
+from redaes.training.validation_pairs import RunValidation, ValidationArguments
 from redaes.types import Edit
 
 Row = dict[str, Any]

@@ -153,8 +153,8 @@ def test_base_weights_do_not_move(tiny_model: Path, red_folder: Path, tmp_path: 
 
 def verdicts(model: Any, batch: dict[str, Any]) -> torch.Tensor:
     """Logits at the verdict token, every picture looked at once."""
-    with BatchVisionCache(vision_tower(model), batch["pictures"]) as once:
-        return model(**once.showing(batch["compare"])).logits[:, -1]
+    with BatchVisionCache(vision_tower(model), batch["pictures"]) as cache:
+        return cache.forward(model, batch["compare"]).logits[:, -1]
 
 
 def test_saved_and_reloaded_adapter_gives_equal_logits(
@@ -364,25 +364,25 @@ def test_pictures_that_were_looked_at_before_are_not_looked_at_again(tiny_model:
     alone = {number: ask(number) for number in range(4)}
     once = FrozenVisionCache(visual, n_kept=3)
     for numbers, n_new in (((0, 1, 0, 0), 2), ((1, 2, 0), 1), ((3,), 1), ((0, 2, 3), 0), ((1,), 1)):
-        before = once.n_looked_at
+        before = once.n_computed
         found = ask(*numbers)
-        assert once.n_looked_at - before == n_new, numbers
+        assert once.n_computed - before == n_new, numbers
         torch.testing.assert_close(
             found.pooler_output, torch.cat([alone[number].pooler_output for number in numbers]), atol=1e-5, rtol=1e-5
         )
         for level, tokens in enumerate(found.deepstack_features):
             wanted = torch.cat([alone[number].deepstack_features[level] for number in numbers])
             torch.testing.assert_close(tokens, wanted, atol=1e-5, rtol=1e-5)
-    assert once.n_shown == 12
-    known = once._known
+    assert once.n_asked == 12
+    known = once._cached
     with pytest.raises(RuntimeError):
         visual(pictures[1][:, :-1] + 1, grid_thw=grid[[1]])  # the tower fails: nothing is half known
-    assert once._known is known
+    assert once._cached is known
     with torch.autocast("cpu", dtype=torch.bfloat16):  # other numbers than those that are known
-        before = once.n_looked_at
+        before = once.n_computed
         ask(1)
-        assert once.n_looked_at == before + 1
-    with pytest.raises(AssertionError, match="look again"):
+        assert once.n_computed == before + 1
+    with pytest.raises(AssertionError, match="cannot be kept"):
         FrozenVisionCache(
             vision_tower(load_model(StageArguments(model=str(tiny_model), full_training=True), torch.float32)), 1
         )
@@ -395,10 +395,10 @@ def test_prompts_other_than_those_shown_are_an_error(tiny_model: Path, red_folde
     stage = StageArguments(model=str(tiny_model))
     batch = AlignmentCollator(base_processor(stage), ALIGNMENT)([rows[0]])
     model = load_model(stage, torch.float32)
-    with BatchVisionCache(vision_tower(model), batch["pictures"]) as once:
-        once.showing(batch["compare"])
+    with BatchVisionCache(vision_tower(model), batch["pictures"]) as cache:
+        cache.forward(model, batch["compare"])
         score = {name: value for name, value in batch["score"].items() if name != "place"}
-        with pytest.raises(AssertionError, match="other prompts"):
+        with pytest.raises(AssertionError, match="otherwise than by"):
             model(**score, pixel_values=batch["pictures"]["pixel_values"])
     assert "forward" not in vars(vision_tower(model))
 

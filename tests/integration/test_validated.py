@@ -25,14 +25,8 @@ from redaes.training.recipes import parse, parse_with
 from redaes.training.setup import StageArguments, load_model
 from redaes.training.sft import PairSFTConfig
 from redaes.training.validated_trainer import ValidatedTrainer, _Stops, share, without_autocast
-from redaes.training.validation_figures import (
-    FIGURES,
-    SEED,
-    RunValidation,
-    ValidationArguments,
-    no_better_than_start,
-    reason_to_stop,
-)
+from redaes.training.validation_figures import FIGURES, no_better_than_start, reason_to_stop
+from redaes.training.validation_pairs import SEED, RunValidation, ValidationArguments
 from redaes.training.vision_cache import FrozenVisionCache, vision_tower
 from redaes.types import Sampling
 
@@ -299,10 +293,10 @@ def test_what_the_tower_is_asked_apart_leaves_no_trace(tiny_model: Path) -> None
     with memory.apart():
         for patches in pictures[2:]:
             visual(patches, grid_thw=grid)
-    before = memory.n_looked_at
+    before = memory.n_computed
     for patches in pictures[:2]:
         visual(patches, grid_thw=grid)
-    assert (before, memory.n_looked_at) == (2, 2)
+    assert (before, memory.n_computed) == (2, 2)
 
 
 def test_the_pairs_are_the_same_for_every_run_and_all_have_a_label(red_folder: Path, tmp_path: Path) -> None:

@@ -25,9 +25,9 @@ from redaes.datagen.rationales import (
     frames,
     look,
     looks,
+    model_writer,
     regions,
     symptoms,
-    vlm,
     write_from_factors,
     write_rationale,
 )
@@ -398,7 +398,7 @@ def test_of_how_pictures_lie_over_each_other_only_what_shows_the_fault_is_told()
 def test_a_model_is_told_how_the_pictures_lie_over_each_other_and_what_only_one_shows() -> None:
     lies = Registration(rotation_deg=3.0, scale=1.3, stretch=1.0, shown_of_first=0.6, shown_of_second=0.9, n_points=90)
     pair = seen(CLEAN, DARK, registration=lies, changes=(change("B", "top", 4.0),))
-    lines = vlm._evidence(pair)
+    lines = model_writer._evidence(pair)
     assert "brightness: A 52, B 20 L*" in lines
     assert "haze: A 10, B 10 % (no difference)" in lines
     assert lines[-2:] == [

@@ -8,8 +8,10 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -58,6 +60,10 @@ class DryRunPlan:
     offload_optimizer: bool = False
     offload_weights: bool = False
     uses_vllm: bool = False
+    scratch: tempfile.TemporaryDirectory[str] = field(
+        default_factory=partial(tempfile.TemporaryDirectory, prefix="redaes-dry-run-"), repr=False, compare=False
+    )
+    """Stands for the output folder, which trainers make when they are made; it vanishes with the plan."""
 
     @property
     def half_weights(self) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-import tempfile
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -30,11 +29,6 @@ def instead_of_a_run(argv: Sequence[str], config_class: type, folder: str) -> li
     }  # fmt: skip
     changed = [f"--{name}={value}" for name, value in changes.items() if name in names]
     return [*argv, *changed]
-
-
-def scratch() -> tempfile.TemporaryDirectory[str]:
-    """The folder that stands for the output folder; trainers make theirs when they are made."""
-    return tempfile.TemporaryDirectory(prefix="redaes-dry-run-")
 
 
 def show(run: StageRun, trainer: Trainer, processor: ProcessorMixin, model: str, plan: DryRunPlan) -> Path:

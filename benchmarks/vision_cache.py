@@ -1,6 +1,6 @@
 """Stage 2 with each different picture looked at once, against the plain way, in the same run.
 
-    python benchmarks/looking_once.py --data red --model redaes/nano-base --pairs 12 --rounds 5
+    python benchmarks/vision_cache.py --data red --model redaes/nano-base --pairs 12 --rounds 5
 
 The plain way hands every showing of a picture to the processor and to the model, as their own documentation does. Both
 make the same batches of pairs in both orders, of single pictures and of whole answers, and the same gradients
@@ -80,11 +80,11 @@ def main(args: argparse.Namespace) -> None:
                 model(**inputs, logits_to_keep=1).logits.sum().backward()
         between = time.perf_counter()
         made = collate(batch)
-        with BatchVisionCache(vision_tower(model), made["pictures"]) as once, torch.autocast("cpu", torch.bfloat16):
+        with BatchVisionCache(vision_tower(model), made["pictures"]) as cache, torch.autocast("cpu", torch.bfloat16):
             total = torch.zeros(())
             for kind in ("compare", "score", "answer"):
                 inputs = {name: value for name, value in made[kind].items() if name != "labels"}
-                total = total + model(**once.showing(inputs), logits_to_keep=1).logits.sum()
+                total = total + cache.forward(model, inputs, logits_to_keep=1).logits.sum()
         total.backward()
         if number:  # the first round warms up
             seconds["plain"].append(between - started)
