@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from redaes.backends.local import LocalBackend
-from redaes.heldout import Estimate, HeldOut, Outcome, evaluate, paired_change
+from redaes.heldout import Estimate, HeldOut, PairOutcome, evaluate, paired_change
 from redaes.metrics import bootstrap
 from redaes.records import PairRecord, data_hash, read_records, write_json
 from redaes.types import Sampling
@@ -63,7 +63,7 @@ def unseen_accuracy(found: HeldOut, records: Sequence[PairRecord]) -> str:
     return resampled([item for item in found.outcomes if item.pair in unseen and item.decided], lambda item: item.right)
 
 
-def resampled(rows: Sequence[Outcome], holds: Callable[[Outcome], bool | None]) -> str:
+def resampled(rows: Sequence[PairOutcome], holds: Callable[[PairOutcome], bool | None]) -> str:
     """In how many of the rows something holds, resampled by photograph."""
     values = [float(holds(item) is True) for item in rows]
     interval = bootstrap(values, [item.source for item in rows], lambda x: float(sum(x) / len(x)), seed=0)

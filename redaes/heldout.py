@@ -58,7 +58,7 @@ class Proportion(Estimate):
     """Can be neither right nor wrong (labelled ties); not in ``n``."""
 
 
-class Outcome(Record):
+class PairOutcome(Record):
     """What became of one pair in one mode."""
 
     pair: str
@@ -88,7 +88,7 @@ class Outcome(Record):
         return self.delta is not None and self.delta * self.label > 0
 
 
-class Answer(Record):
+class WrittenAnswer(Record):
     """One written answer to a pair, in one order and in that order's letters."""
 
     order: Order
@@ -103,16 +103,16 @@ class Answer(Record):
     """As the model wrote it."""
 
 
-class Reasoned(Record):
+class ReasonedOutcome(Record):
     """The outcome of one pair in the reasoned mode: what the model writes, not the verdict that is read beside it."""
 
-    outcome: Outcome
+    outcome: PairOutcome
     """Difference and consistency of what was written; the probability is the result's, which is read."""
     winner: Winner | None
     rationale: str | None
     """The reasoning shown for the pair: the first that agrees with the winner."""
     rationale_order: Order | None
-    answers: tuple[Answer, ...]
+    answers: tuple[WrittenAnswer, ...]
 
 
 class FastSummary(Record):
@@ -158,9 +158,9 @@ class HeldOut(Record):
     fast: FastSummary
     reasoned: ReasonedSummary | None
     """None: no pair was asked for."""
-    outcomes: tuple[Outcome, ...]
+    outcomes: tuple[PairOutcome, ...]
     """Of the fast mode, in the order of the pairs."""
-    reasoned_outcomes: tuple[Reasoned, ...]
+    reasoned_outcomes: tuple[ReasonedOutcome, ...]
 
 
 class Change(Record):
@@ -223,7 +223,7 @@ def draw(records: Sequence[PairRecord], n: int, seed: int) -> list[PairRecord]:
 
 def fast_outcomes(
     assessor: Assessor, records: Sequence[PairRecord], progress: Callable[[int], None] = lambda done: None
-) -> list[Outcome]:
+) -> list[PairOutcome]:
     """What becomes of labelled pairs in the fast mode, in their order.
 
     Raises:
@@ -234,7 +234,7 @@ def fast_outcomes(
 
 def reasoned_outcomes(
     assessor: Assessor, records: Sequence[PairRecord], progress: Callable[[int], None] = lambda done: None
-) -> list[Reasoned]:
+) -> list[ReasonedOutcome]:
     """What becomes of labelled pairs in the reasoned mode, in their order.
 
     Raises:
@@ -243,7 +243,9 @@ def reasoned_outcomes(
     return [reasoned_of(record, result) for record, result in _ask(assessor, records, "reasoned", progress)]
 
 
-def put_together(assessor: Assessor, outcomes: Sequence[Outcome], reasoned: Sequence[Reasoned], seed: int) -> HeldOut:
+def put_together(
+    assessor: Assessor, outcomes: Sequence[PairOutcome], reasoned: Sequence[ReasonedOutcome], seed: int
+) -> HeldOut:
     """An evaluation from what became of its pairs.
 
     Args:
@@ -332,8 +334,8 @@ def _label(record: PairRecord) -> float:
     return delta
 
 
-def _outcome(record: PairRecord, result: Result) -> Outcome:
-    return Outcome(
+def _outcome(record: PairRecord, result: Result) -> PairOutcome:
+    return PairOutcome(
         pair=record.pair.id,
         group=record.pair.group,
         source=record.pair.source,
@@ -346,7 +348,7 @@ def _outcome(record: PairRecord, result: Result) -> Outcome:
     )
 
 
-def _written(record: PairRecord, result: Result) -> Outcome:
+def _written(record: PairRecord, result: Result) -> PairOutcome:
     """What the model wrote of a pair, both orders together. The verdict of such a result is read without reasons, and
     would say nothing of what the model says when it argues."""
     if not result.comparisons:
@@ -356,7 +358,7 @@ def _written(record: PairRecord, result: Result) -> Outcome:
     return _outcome(record, result).model_copy(update={"delta": delta, "order_consistent": consistent})
 
 
-def reasoned_of(record: PairRecord, result: Result) -> Reasoned:
+def reasoned_of(record: PairRecord, result: Result) -> ReasonedOutcome:
     """What became of a labelled pair in the reasoned mode."""
     answers = []
     for comparison in result.comparisons:
@@ -364,7 +366,7 @@ def reasoned_of(record: PairRecord, result: Result) -> Reasoned:
         rationale = None if verdict is None else verdict.rationale
         pair = record.pair if comparison.order == "forward" else record.pair.swapped()
         answers.append(
-            Answer(
+            WrittenAnswer(
                 order=comparison.order,
                 failure=comparison.failure,
                 winner=None if verdict is None else verdict.winner,
@@ -380,7 +382,7 @@ def reasoned_of(record: PairRecord, result: Result) -> Reasoned:
     winner = None if outcome.delta is None else winner_of(outcome.delta)
     shown = next(iter(supporting(result.comparisons, winner)), None)
     verdict = None if shown is None else shown.verdict
-    return Reasoned(
+    return ReasonedOutcome(
         outcome=outcome,
         winner=winner,
         rationale=None if verdict is None or verdict.rationale is None else verdict.rationale.text,
@@ -389,13 +391,13 @@ def reasoned_of(record: PairRecord, result: Result) -> Reasoned:
     )
 
 
-def _outcomes(evaluation: HeldOut, mode: Mode) -> list[Outcome]:
+def _outcomes(evaluation: HeldOut, mode: Mode) -> list[PairOutcome]:
     if mode == "fast":
         return list(evaluation.outcomes)
     return [item.outcome for item in evaluation.reasoned_outcomes]
 
 
-def _clusters(outcomes: Sequence[Outcome], cluster: Cluster) -> list[str]:
+def _clusters(outcomes: Sequence[PairOutcome], cluster: Cluster) -> list[str]:
     return [item.source if cluster == "photograph" else item.group for item in outcomes]
 
 
@@ -427,13 +429,13 @@ def _proportion(share: metrics.Share, right: Sequence[bool], clusters: Sequence[
     return Proportion(value=share.value, low=interval.low, high=interval.high, **asdict(share))
 
 
-def _accuracy(outcomes: Sequence[Outcome], cluster: Cluster, seed: int) -> Proportion:
+def _accuracy(outcomes: Sequence[PairOutcome], cluster: Cluster, seed: int) -> Proportion:
     share = metrics.pair_accuracy([item.delta for item in outcomes], [item.label for item in outcomes])
     decided = [item for item in outcomes if item.decided]
     return _proportion(share, [item.right for item in decided], _clusters(decided, cluster), seed)
 
 
-def _order_consistency(outcomes: Sequence[Outcome], cluster: Cluster, seed: int) -> Proportion:
+def _order_consistency(outcomes: Sequence[PairOutcome], cluster: Cluster, seed: int) -> Proportion:
     asked = [item for item in outcomes if item.asked]
     right = [item.order_consistent is True for item in asked]
     share = metrics.Share(
@@ -445,7 +447,7 @@ def _order_consistency(outcomes: Sequence[Outcome], cluster: Cluster, seed: int)
     return _proportion(share, right, _clusters(asked, cluster), seed)
 
 
-def _sum_up_fast(outcomes: Sequence[Outcome], cluster: Cluster, seed: int) -> FastSummary:
+def _sum_up_fast(outcomes: Sequence[PairOutcome], cluster: Cluster, seed: int) -> FastSummary:
     answered = [item for item in outcomes if item.delta is not None]
     differences = np.array([(item.delta, item.label) for item in answered], dtype=np.float64)
     factors = sorted({factor for item in outcomes for factor in item.factors})
@@ -460,7 +462,7 @@ def _sum_up_fast(outcomes: Sequence[Outcome], cluster: Cluster, seed: int) -> Fa
     )
 
 
-def _sum_up_reasoned(reasoned: Sequence[Reasoned], cluster: Cluster, seed: int) -> ReasonedSummary:
+def _sum_up_reasoned(reasoned: Sequence[ReasonedOutcome], cluster: Cluster, seed: int) -> ReasonedSummary:
     outcomes = [item.outcome for item in reasoned]
     answers = [(answer, item.outcome) for item in reasoned for answer in item.answers]
     clusters = _clusters([outcome for _, outcome in answers], cluster)

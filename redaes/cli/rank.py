@@ -18,7 +18,7 @@ from redaes.errors import InputError
 from redaes.models import nano
 
 if TYPE_CHECKING:
-    from redaes.culling.folder import Summary
+    from redaes.culling.folder import FolderSummary
     from redaes.culling.rankers import Ranker
 
 FGAESQ = "fgaesq"
@@ -128,7 +128,8 @@ def _ranker(
 ) -> Ranker:
     """What the checked options of ``redaes rank`` ask for."""
     from redaes.assessor import Assessor, Orders, known_mode
-    from redaes.culling.rankers import AssessorRanker, CascadeRanker, FGAesQRanker
+    from redaes.culling.cascade_ranker import CascadeRanker
+    from redaes.culling.rankers import AssessorRanker, FGAesQRanker
 
     orders: Orders = "random" if one_order else "both"
     scorer = None
@@ -146,7 +147,7 @@ def _ranker(
     )
 
 
-def _show_summary(summary: Summary, out: Path, write_xmp: bool) -> None:
+def _show_summary(summary: FolderSummary, out: Path, write_xmp: bool) -> None:
     typer.echo(
         f"{summary.n_pictures} pictures in {summary.n_series} series, {summary.n_singles} of them alone; "
         f"{summary.n_calls} questions asked in all"

@@ -14,8 +14,8 @@ from markupsafe import Markup, escape
 
 from redaes.demo.progress import in_words
 from redaes.evaluation.truth import CheckedPair, ReasonTruth, reason_truth
-from redaes.evidence.truth import Reason
-from redaes.heldout import Change, Estimate, HeldOut, Reasoned, paired_change
+from redaes.evidence.rationale_truth import Reason
+from redaes.heldout import Change, Estimate, HeldOut, ReasonedOutcome, paired_change
 from redaes.records import PairRecord
 from redaes.types import FACTORS, TIE_MARGIN, Edit, Factor, winner_of
 
@@ -24,7 +24,7 @@ MISSING = "–"
 
 
 @dataclass(frozen=True)
-class Curve:
+class LearningCurve:
     """What a stage logged."""
 
     title: str
@@ -40,7 +40,7 @@ class Moment:
 
     name: str
     evaluation: HeldOut
-    curve: Curve | None
+    curve: LearningCurve | None
     """Of the stage before it; None before the first."""
     checked: Mapping[str, CheckedPair] = field(default_factory=dict)
     """Its reasonings held against the pixels, by pair; empty: nothing was measured."""
@@ -68,12 +68,12 @@ class GalleryItem:
     factors: tuple[Factor, ...]
     reasoning: str
     """The data's, with the first picture as A."""
-    before: Reasoned
-    after: Reasoned
+    before: ReasonedOutcome
+    after: ReasonedOutcome
 
 
 @dataclass(frozen=True)
-class Shown:
+class DemoComparison:
     """A comparison by the trained model."""
 
     title: str
@@ -186,7 +186,7 @@ def gallery(records: Sequence[PairRecord], before: HeldOut, after: HeldOut) -> l
     return [chosen[key] for key in sorted(chosen, key=lambda key: order.get(key, len(order)))]
 
 
-def curve_svg(curve: Curve) -> Markup:
+def curve_svg(curve: LearningCurve) -> Markup:
     """A learning curve with its extremes written on the axes."""
     width, height, left, bottom, top, right = 320, 170, 46, 28, 12, 12
     steps = [step for step, _ in curve.points]
@@ -258,7 +258,7 @@ def render(
     moments: Sequence[Moment],
     build: Mapping[str, Any],
     gallery: Sequence[GalleryItem],
-    comparisons: Sequence[Shown],
+    comparisons: Sequence[DemoComparison],
     seconds: Mapping[str, float],
     provenance: Mapping[str, Any],
     credits: Sequence[str],

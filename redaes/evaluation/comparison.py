@@ -15,7 +15,7 @@ from redaes import metrics
 from redaes.errors import InputError
 from redaes.evaluation import resampling
 from redaes.evaluation import series_measures as series
-from redaes.evaluation.runner import Results, read_predictions, read_results
+from redaes.evaluation.runner import RunResults, read_predictions, read_results
 from redaes.evaluation.summary import N_RESAMPLES, SEED, Prediction, SeriesMeasure
 from redaes.records import read_json
 from redaes.types import Record
@@ -40,16 +40,16 @@ class Change(Record):
     """For shares of right answers: McNemar's exact test, which takes the cases for independent."""
 
 
-class Side(Record):
+class ComparedRun(Record):
     """One run in a comparison."""
 
     name: str
-    results: Results
+    results: RunResults
     changes: tuple[Change, ...]
     """Against the first run; empty for it."""
 
 
-class Published(Record):
+class PublishedResult(Record):
     """A number that somebody else printed."""
 
     benchmark: str
@@ -60,7 +60,7 @@ class Published(Record):
     """What is known of how it was got, as far as it can be compared."""
 
 
-def compare(folders: Sequence[Path]) -> list[Side]:
+def compare(folders: Sequence[Path]) -> list[ComparedRun]:
     """Runs of one benchmark, the first of which the others are compared with.
 
     In a correlation, only pictures that both runs answered are compared; the number is reported.
@@ -84,20 +84,22 @@ def compare(folders: Sequence[Path]) -> list[Side]:
             if results.run[key] != first[key]:
                 values = f"{results.run[key]} and {first[key]}"
                 raise InputError(f"{folder} and {folders[0]} are not of the same labels: {key} is {values}")
-    sides = [Side(name=names[0], results=found[0], changes=())]
+    sides = [ComparedRun(name=names[0], results=found[0], changes=())]
     for name, folder, results in zip(names[1:], folders[1:], found[1:], strict=True):
-        sides.append(Side(name=name, results=results, changes=tuple(_changes(first["kind"], folders[0], folder))))
+        sides.append(
+            ComparedRun(name=name, results=results, changes=tuple(_changes(first["kind"], folders[0], folder)))
+        )
     return sides
 
 
-def published(benchmark: str) -> list[Published]:
+def published(benchmark: str) -> list[PublishedResult]:
     """What others printed for a benchmark; never mixed with what was measured here.
 
     Raises:
         RecordError: the packaged file is damaged.
     """
     found = read_json(Path(str(files("redaes.evaluation") / "published.json")))
-    return [Published.model_validate(entry) for entry in found if entry["benchmark"] == benchmark]
+    return [PublishedResult.model_validate(entry) for entry in found if entry["benchmark"] == benchmark]
 
 
 def mean_over_categories(values: Sequence[tuple[float, float, float, float]]) -> tuple[float, float]:

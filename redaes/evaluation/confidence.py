@@ -32,7 +32,7 @@ _STEEPEST, _FLATTEST = 100.0, 0.001
 """Bounds of one over the temperature: a model that is never wrong has no best one."""
 
 
-class Judged(Record):
+class CalibrationAnswer(Record):
     """One answer to a pair whose better picture is known."""
 
     photograph: str
@@ -46,7 +46,7 @@ class Judged(Record):
     """Whether the answer calls one of them better."""
 
 
-class Group(Record):
+class CalibrationGroup(Record):
     """Answers of one group, as they are claimed and as they are."""
 
     n: int
@@ -104,7 +104,7 @@ def fit_temperature(log_odds: Sequence[float], first_is_better: Sequence[bool]) 
     return 1.0 / math.sqrt(low * high)
 
 
-def ceiling_of(answers: Sequence[Judged], temperature: float) -> float:
+def ceiling_of(answers: Sequence[CalibrationAnswer], temperature: float) -> float:
     """The largest probability that may be claimed after a temperature; 1: any.
 
     Where answers that would claim more than :data:`SURE` are too few, or too many of them wrong, nothing above it is
@@ -115,7 +115,7 @@ def ceiling_of(answers: Sequence[Judged], temperature: float) -> float:
     return 1.0 if len(sure) >= MIN_SURE and np.mean(sure) >= SURE else SURE
 
 
-def group_of(answers: Sequence[Judged], temperature: float, ceiling: float) -> Group:
+def group_of(answers: Sequence[CalibrationAnswer], temperature: float, ceiling: float) -> CalibrationGroup:
     """How a group of answers is claimed, and how it is."""
     decided = [one for one in answers if one.decided]
     claims = [_claim(one, temperature, ceiling) for one in decided]
@@ -126,7 +126,7 @@ def group_of(answers: Sequence[Judged], temperature: float, ceiling: float) -> G
         [float(one.first_is_better) for one in decided],
     )
     sure = [is_right for claim, is_right in claims if claim > SURE]
-    return Group(
+    return CalibrationGroup(
         n=len(decided),
         n_not=len(answers) - len(decided),
         claimed=float(np.mean([claim for claim, _ in claims])) if claims else None,
@@ -139,7 +139,7 @@ def group_of(answers: Sequence[Judged], temperature: float, ceiling: float) -> G
     )
 
 
-def _claim(one: Judged, temperature: float, ceiling: float) -> tuple[float, bool]:
+def _claim(one: CalibrationAnswer, temperature: float, ceiling: float) -> tuple[float, bool]:
     """The probability given to the picture that is called better, and whether it is."""
     p = believed(one.log_odds, temperature, ceiling)
     return max(p, 1.0 - p), (one.log_odds > 0) == one.first_is_better

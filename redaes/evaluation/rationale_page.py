@@ -21,7 +21,7 @@ from redaes.evidence.claims import CheckedClaim
 from redaes.evidence.measurements import OTHER_SIDE, PairEvidence
 from redaes.evidence.prompting import told
 from redaes.evidence.quantities import QUANTITIES, figures
-from redaes.evidence.truth import Truth
+from redaes.evidence.rationale_truth import Truth
 from redaes.heldout import HeldOut, place_drawn
 from redaes.records import PairRecord, picture_of
 from redaes.types import Edit, winner_of

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from redaes.heldout import Answer, Estimate, HeldOut, Reasoned, estimate, mean
+from redaes.heldout import Estimate, HeldOut, ReasonedOutcome, WrittenAnswer, estimate, mean
 from redaes.types import Factor, Record, winner_of
 
 
@@ -82,7 +82,7 @@ def rationale_quality(evaluation: HeldOut) -> RationaleQuality:
     )
 
 
-def _right_side(item: Reasoned, answer: Answer) -> bool:
+def _right_side(item: ReasonedOutcome, answer: WrittenAnswer) -> bool:
     label = item.outcome.label if answer.order == "forward" else -item.outcome.label
     return answer.winner == winner_of(label)
 

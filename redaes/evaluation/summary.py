@@ -20,12 +20,12 @@ from pydantic import Field, FiniteFloat
 from redaes import metrics
 from redaes.evaluation import calibration
 from redaes.evaluation import series_measures as series
-from redaes.evaluation.assessors.base import Given, Shows
-from redaes.evaluation.benchmarks import Loaded
-from redaes.evaluation.benchmarks.base import Picture
-from redaes.evaluation.questions import Plan, differences_of, scores_of
+from redaes.evaluation.assessors.base import Arity, CompactAnswer
+from redaes.evaluation.benchmarks import LoadedBenchmark
+from redaes.evaluation.benchmarks.base import BenchmarkPicture
+from redaes.evaluation.questions import QuestionPlan, differences_of, scores_of
 from redaes.evaluation.resampling import Correlation, correlation_interval
-from redaes.evidence.truth import Reason, counted
+from redaes.evidence.rationale_truth import Reason, counted
 from redaes.types import Record
 
 N_RESAMPLES = 1000
@@ -108,7 +108,7 @@ class Prediction:
         return self.group if self.source is None else self.source
 
 
-class Summary(Record):
+class RunSummary(Record):
     """What a run found."""
 
     n_questions: int
@@ -132,18 +132,18 @@ class Summary(Record):
 
 
 def summarise(
-    loaded: Loaded, shows: Shows, plan: Plan, given: Mapping[str, Given]
-) -> tuple[Summary, list[Prediction], list[Prediction]]:
+    loaded: LoadedBenchmark, arity: Arity, plan: QuestionPlan, given: Mapping[str, CompactAnswer]
+) -> tuple[RunSummary, list[Prediction], list[Prediction]]:
     """The numbers of a run, the predictions for pictures, and those for pairs.
 
     Args:
         loaded: the benchmark.
-        shows: how many pictures the assessor was shown.
+        arity: how many pictures the assessor was shown.
         plan: what it was asked.
         given: its answers by question; one for each question.
     """
     kind = loaded.benchmark.kind
-    scores = {} if kind == "pairs" and shows != "one" else scores_of(loaded, shows, plan, given)
+    scores = {} if kind == "pairs" and arity != "one" else scores_of(loaded, arity, plan, given)
     pictures = [
         Prediction(
             id=picture.id,
@@ -171,7 +171,7 @@ def summarise(
             **_statements(statements),
         )
         for pair, (difference, probability, statements) in zip(
-            labelled, differences_of(loaded, shows, plan, given, scores), strict=True
+            labelled, differences_of(loaded, arity, plan, given, scores), strict=True
         )
     ]
     found: dict[str, Metric] = {}
@@ -188,13 +188,13 @@ def summarise(
         found |= series_metrics(pictures)
     if kind == "crops":
         found |= crop_metrics(pictures)
-    if shows == "two":
+    if arity == "two":
         found |= _consistency(plan, given, by_id)
     failed = Counter(answer.failure for answer in given.values() if answer.failure is not None)
     n_failed = sum(failed.values())
     found["failure_rate"] = Metric(value=n_failed / len(given) if given else None, n=len(given))
     return (
-        Summary(
+        RunSummary(
             n_questions=len(given),
             n_failed=n_failed,
             failures={str(reason): count for reason, count in sorted(failed.items(), key=lambda item: str(item[0]))},
@@ -259,7 +259,7 @@ def reason_metrics(pairs: Sequence[Prediction]) -> dict[str, Metric]:
 
     ``claims_true``: of the statements that can be measured, those that the pixels support; ``claims_measurable``: of
     all statements, those that can be; ``reason_false_though_right``: of the right verdicts, those whose reason is false
-    (:data:`redaes.evidence.truth.Truth`).
+    (:data:`redaes.evidence.rationale_truth.Truth`).
     """
     told = [(one, one.reason) for one in pairs if one.reason is not None]
     if not told:
@@ -290,7 +290,7 @@ def _statements(counts: tuple[int, int, int] | None) -> dict[str, int]:
     return {} if counts is None else dict(zip(("supported", "contradicted", "unmeasured"), counts, strict=True))
 
 
-def _by_factor(pairs: Sequence[Prediction], given: Mapping[str, Given]) -> dict[str, dict[str, Metric]]:
+def _by_factor(pairs: Sequence[Prediction], given: Mapping[str, CompactAnswer]) -> dict[str, dict[str, Metric]]:
     found: dict[str, dict[str, Metric]] = {}
     for factor in sorted({one.factor for one in pairs if one.factor is not None}):
         members = [one for one in pairs if one.factor == factor and one.label != 0.5]
@@ -338,7 +338,9 @@ def _series_means(groups: Groups, measures: Mapping[str, SeriesMeasure]) -> dict
     return found
 
 
-def _consistency(plan: Plan, given: Mapping[str, Given], by_id: Mapping[str, Picture]) -> dict[str, Metric]:
+def _consistency(
+    plan: QuestionPlan, given: Mapping[str, CompactAnswer], by_id: Mapping[str, BenchmarkPicture]
+) -> dict[str, Metric]:
     """How often both orders name the same picture, and how often three pictures form no cycle."""
     found = {}
     asked = [

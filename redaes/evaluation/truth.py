@@ -24,8 +24,8 @@ from redaes.evaluation.rationales import ratio
 from redaes.evidence.checking import check_rationale
 from redaes.evidence.claims import Claims
 from redaes.evidence.measurements import OTHER_SIDE, PairEvidence
-from redaes.evidence.truth import TRUTHS, Reason, Truth, names_fault, reason_of, tells_fault
-from redaes.heldout import Estimate, HeldOut, Reasoned, estimate, mean
+from redaes.evidence.rationale_truth import TRUTHS, Reason, Truth, names_fault, reason_of, tells_fault
+from redaes.heldout import Estimate, HeldOut, ReasonedOutcome, estimate, mean
 from redaes.records import PairRecord, picture_of
 from redaes.rewards.reasoning import deciding, faults_shown
 from redaes.types import Order, Pair, Record, Winner, winner_of
@@ -251,7 +251,7 @@ def _cluster(pair: Pair, evaluation: HeldOut) -> str:
 def _pair(
     pair: Pair,
     cluster: str,
-    item: Reasoned,
+    item: ReasonedOutcome,
     evidence: Evidence | None,
     shown: CheckedReason,
     winner: Winner | None,

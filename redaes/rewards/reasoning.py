@@ -13,7 +13,7 @@ from redaes.evidence.claims import CheckedClaim, Claims
 from redaes.evidence.faults import FAULTS, Fault
 from redaes.evidence.measurements import OTHER_SIDE, PairEvidence, Side
 from redaes.evidence.quantities import QUANTITIES
-from redaes.evidence.truth import shows
+from redaes.evidence.rationale_truth import shows
 from redaes.types import Edit, Verdict, Winner
 
 SHOWN = 0.5

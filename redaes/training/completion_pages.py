@@ -19,7 +19,7 @@ from PIL import Image
 
 from redaes.assessing.measured import quoted
 from redaes.evidence.claims import CheckedClaim
-from redaes.evidence.truth import reason_of
+from redaes.evidence.rationale_truth import reason_of
 from redaes.records import write_atomically
 from redaes.rewards.trl import Completion, checked, completion_text, read
 from redaes.types import Verdict, winner_of

@@ -19,7 +19,7 @@ from redaes.errors import InputError, RecordError
 from redaes.evaluation import comparison, report
 from redaes.evaluation.comparison import compare, mean_over_categories, published
 from redaes.evaluation.report import write_report
-from redaes.evaluation.runner import Spec, read_predictions, run
+from redaes.evaluation.runner import RunSpec, read_predictions, run
 
 ROOT = Path(__file__).parents[2]
 
@@ -47,7 +47,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def runs(data: Path, benchmark: str, out: Path) -> list[Path]:
     folders = []
     for measure in ("luma", "colourfulness", "constant"):
-        spec = Spec(
+        spec = RunSpec(
             benchmark=benchmark,
             data=data / f"{benchmark}.csv",
             assessor="baseline",

@@ -18,7 +18,7 @@ from redaes.errors import InputError, importing
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from redaes.evaluation.runner import Results, Timing
+    from redaes.evaluation.runner import RunResults, RunTiming
     from redaes.evaluation.summary import Metric
 
 ASSESSORS = "vlm, vlm_pairs, vlm_tournament, fgaesq, fgaesq_series, endpoint, endpoint_pairs, csv, pyiqa or baseline"
@@ -139,7 +139,7 @@ def parse_shard(text: str) -> tuple[int, int]:
     return int(first), int(second)
 
 
-def results_table(results: Results, out: Path) -> Table:
+def results_table(results: RunResults, out: Path) -> Table:
     """The metrics of a run."""
     table = table_of("metric", "value", "95 % interval", "over", title=f"{results.run['title']}: {out}")
     for name, metric in results.summary.metrics.items():
@@ -154,7 +154,7 @@ def shown(metric: Metric) -> tuple[str, str, str]:
     return value, interval, str(metric.n)
 
 
-def in_words(results: Results, timing: Timing) -> str:
+def in_words(results: RunResults, timing: RunTiming) -> str:
     """What else a reader of the numbers must know."""
     summary, identity = results.summary, results.run["identity"]
     lines = [

@@ -17,7 +17,7 @@ from redaes.datagen.rationales.frames import SIZES
 from redaes.errors import ParseError
 from redaes.evidence.checking import check_rationale
 from redaes.evidence.measurements import PairEvidence
-from redaes.evidence.truth import measured_words
+from redaes.evidence.rationale_truth import measured_words
 from redaes.types import Factor, Rationale, winner_of
 
 MIN_WORDS, MAX_WORDS = 20, 140

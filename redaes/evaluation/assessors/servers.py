@@ -18,8 +18,8 @@ from redaes.backends.failures import Failure, refuse_lost
 from redaes.backends.next_token import expected_score, verdict_log_odds
 from redaes.backends.pictures import EncodedPicture
 from redaes.errors import InputError, ParseError
-from redaes.evaluation.assessors.base import Answer, Question, Shows, checked_with
-from redaes.evidence.truth import Reason, reason_of
+from redaes.evaluation.assessors.base import Arity, Question, QuestionAnswer, checked_with
+from redaes.evidence.rationale_truth import Reason, reason_of
 from redaes.lenient import known_reader
 from redaes.points import sigmoid
 from redaes.types import Order, Sampling, Verdict, winner_of
@@ -65,7 +65,7 @@ class _Servers:
 class EndpointScores(_Servers):
     """A model behind a server: each picture alone, read at its score token."""
 
-    shows: Shows = "one"
+    arity: Arity = "one"
 
     def __init__(self, endpoints: Sequence[Endpoint]) -> None:
         """
@@ -84,7 +84,7 @@ class EndpointScores(_Servers):
         """Model, revision, prompt and sampling."""
         return self._identity(self._prompt, self._sampling)
 
-    def answer(self, questions: Sequence[Question]) -> list[Answer]:
+    def answer(self, questions: Sequence[Question]) -> list[QuestionAnswer]:
         """Scores in [0, 9]; failures are the endpoint's, or those of reading its reply."""
         replies = self._ask(
             [
@@ -103,7 +103,7 @@ class EndpointScores(_Servers):
             score = expected_score(token)
             failed = isinstance(score, Failure)
             found.append(
-                Answer(
+                QuestionAnswer(
                     id=question.id,
                     value=None if isinstance(score, Failure) else score,
                     failure=score.reason if isinstance(score, Failure) else None,
@@ -119,7 +119,7 @@ class EndpointScores(_Servers):
 class EndpointPairs(_Servers):
     """A model behind a server: two pictures in both orders, as docs/judges.md has it."""
 
-    shows: Shows = "two"
+    arity: Arity = "two"
 
     def __init__(
         self,
@@ -158,7 +158,7 @@ class EndpointPairs(_Servers):
         asked = self._identity(self._prompt, self._sampling)
         return {**asked, "mode": self._mode, **reader, **checked_with(self._check)}
 
-    def answer(self, questions: Sequence[Question]) -> list[Answer]:
+    def answer(self, questions: Sequence[Question]) -> list[QuestionAnswer]:
         """Mean stated differences of the orders that answered; a failure has the reason of each order."""
         requests = []
         measured = []
@@ -184,7 +184,7 @@ class EndpointPairs(_Servers):
 
     def _both(
         self, question: Question, measuring: Measuring, forward: Reply | Failure, swapped: Reply | Failure
-    ) -> Answer:
+    ) -> QuestionAnswer:
         deltas, reasons, log_odds, readers = [], [], [], set()
         written: list[tuple[Order, Verdict]] = []
         for sign, name, reply in ((1.0, "forward", forward), (-1.0, "swapped", swapped)):
@@ -200,7 +200,7 @@ class EndpointPairs(_Servers):
             if odds is not None:
                 log_odds.append(sign * odds)
         value = fmean(deltas) + 0.0 if deltas else None
-        return Answer(
+        return QuestionAnswer(
             id=question.id,
             value=value,
             failure="; ".join(reasons) if value is None else None,
