@@ -24,8 +24,9 @@ from nano_quality import drawn
 from numpy.typing import ArrayLike, NDArray
 
 from redaes.backends.local import LocalBackend
+from redaes.estimates import Estimate, Statistic, bootstrap, mean, paired_bootstrap
 from redaes.heldout import HeldOut, PairOutcome, evaluate
-from redaes.metrics import Interval, Statistic, bootstrap, paired_bootstrap, srcc
+from redaes.metrics import srcc
 from redaes.records import PairRecord, read_json, read_yaml, write_json
 from redaes.types import Sampling
 
@@ -162,11 +163,6 @@ def named(found: HeldOut) -> list[tuple[PairOutcome, tuple[float, ...]]]:
     ]
 
 
-def mean(values: NDArray[np.float64]) -> float | None:
-    """Of the one column."""
-    return float(values.mean()) if values.size else None
-
-
 def reasoned(found: HeldOut) -> list[PairOutcome]:
     """Of the reasoned mode."""
     return [item.outcome for item in found.reasoned_outcomes]
@@ -200,11 +196,11 @@ def over_seeds(measure: Measure, runs: Sequence[HeldOut]) -> tuple[NDArray[np.fl
     )
 
 
-def cell(interval: Interval, sign: str = "") -> str:
+def cell(interval: Estimate, sign: str = "") -> str:
     """As a table has it."""
-    if interval.estimate is None or interval.low is None or interval.high is None:
+    if interval.value is None or interval.low is None or interval.high is None:
         return "undefined"
-    return f"{interval.estimate:{sign}.3f} [{interval.low:{sign}.2f}, {interval.high:{sign}.2f}]"
+    return f"{interval.value:{sign}.3f} [{interval.low:{sign}.2f}, {interval.high:{sign}.2f}]"
 
 
 def main(args: argparse.Namespace) -> None:

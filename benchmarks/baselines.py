@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from redaes.backends.local import LocalBackend
+from redaes.estimates import MeasureChange
 from redaes.evaluation import benchmarks
 from redaes.evaluation.assessors.base import BenchmarkAssessor, Question, QuestionAnswer
 from redaes.evaluation.assessors.baselines import BASELINES, make_baseline
@@ -32,7 +33,7 @@ from redaes.evaluation.benchmarks import LoadedBenchmark
 from redaes.evaluation.benchmarks.base import BenchmarkPicture, LabelledPair, Labels
 from redaes.evaluation.benchmarks.manifest import entries_of
 from redaes.evaluation.benchmarks.red import RED, probability_of
-from redaes.evaluation.comparison import Change, compare
+from redaes.evaluation.comparison import compare
 from redaes.evaluation.report import cell
 from redaes.evaluation.runner import RunResults, RunSpec, read_predictions, read_timing, run_assessor
 from redaes.models import nano
@@ -194,7 +195,7 @@ def folder_of(name: str, assessor: BenchmarkAssessor) -> str:
     return f"{name}-{hashlib.sha256(identity.encode()).hexdigest()[:8]}"
 
 
-def lead(base: Path, other: Path) -> dict[str, Change]:
+def lead(base: Path, other: Path) -> dict[str, MeasureChange]:
     """What the second run has more than the first, by measure."""
     return {change.measure: change for change in compare([base, other])[1].changes}
 

@@ -10,12 +10,11 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterator, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Literal
 
 import numpy as np
-from numpy.typing import ArrayLike
 from pydantic import FiniteFloat
 
 from redaes import metrics
@@ -23,9 +22,10 @@ from redaes.assessing.orders import stated, supporting
 from redaes.assessor import Assessor, Result
 from redaes.backends.base import Backend
 from redaes.errors import InputError
+from redaes.estimates import Estimate, MeasureChange, Proportion, bootstrap, mean, mean_change, proportion
 from redaes.prompts import Mode
 from redaes.records import PairRecord, picture_of
-from redaes.types import TIE_MARGIN, Delta, Factor, Order, Record, Sampling, Winner, winner_of
+from redaes.types import TIE_MARGIN, Delta, Factor, Order, Pair, Record, Sampling, Winner, winner_of
 
 Progress = Callable[[int, int], None]
 Cluster = Literal["photograph", "group"]
@@ -36,26 +36,6 @@ photograph), which makes them narrower than new photographs would: the record sa
 
 CHUNK_PAIRS = 16
 """Pairs handed to the model between two reports of progress."""
-
-
-class Estimate(Record):
-    """A number with its 95 % bootstrap interval; None where it is undefined."""
-
-    value: FiniteFloat | None
-    low: FiniteFloat | None
-    high: FiniteFloat | None
-
-
-class Proportion(Estimate):
-    """A share of right answers."""
-
-    n_right: int
-    n: int
-    """What counts, failures included."""
-    n_failed: int
-    """Without a usable answer; wrong."""
-    n_excluded: int
-    """Can be neither right nor wrong (labelled ties); not in ``n``."""
 
 
 class PairOutcome(Record):
@@ -162,20 +142,13 @@ class HeldOut(Record):
     """Of the fast mode, in the order of the pairs."""
     reasoned_outcomes: tuple[ReasonedOutcome, ...]
 
+    def cluster_of(self, one: PairOutcome | Pair) -> str:
+        """What intervals resample a pair with."""
+        return _cluster_of(one, self.cluster)
 
-class Change(Record):
-    """How an accuracy changed between two evaluations of the same pairs."""
-
-    mode: Mode
-    points: Estimate
-    """Difference of the accuracies, in [-1, 1]."""
-    n: int
-    """Pairs that count: those that are no ties."""
-    n_gained: int
-    """Wrong before, right after."""
-    n_lost: int
-    cluster: Cluster
-    n_clusters: int
+    def outcomes_of(self, mode: Mode) -> list[PairOutcome]:
+        """In one of the modes, in the order of the pairs."""
+        return list(self.outcomes) if mode == "fast" else [item.outcome for item in self.reasoned_outcomes]
 
 
 def evaluate(
@@ -266,7 +239,7 @@ def put_together(
         n_pairs=len(outcomes),
         n_photographs=n_photographs,
         cluster=cluster,
-        n_clusters=len(set(_clusters(outcomes, cluster))),
+        n_clusters=len({_cluster_of(item, cluster) for item in outcomes}),
         fast=_sum_up_fast(outcomes, cluster, seed),
         reasoned=_sum_up_reasoned(reasoned, cluster, seed) if reasoned else None,
         outcomes=tuple(outcomes),
@@ -274,32 +247,22 @@ def put_together(
     )
 
 
-def paired_change(before: HeldOut, after: HeldOut, mode: Mode = "fast") -> Change:
+def paired_change(before: HeldOut, after: HeldOut, mode: Mode = "fast") -> MeasureChange:
     """How the accuracy changed, with the interval of the change: both sides resample the same pairs.
 
     Raises:
         InputError: the evaluations are not of the same labelled pairs.
     """
-    old, new = (_outcomes(side, mode) for side in (before, after))
+    old, new = (side.outcomes_of(mode) for side in (before, after))
     if [(item.pair, item.label) for item in old] != [(item.pair, item.label) for item in new]:
         raise InputError("the two evaluations are of different pairs; evaluate both on the same dataset and seed")
     rows = [(a, b) for a, b in zip(old, new, strict=True) if a.decided]
-    clusters = _clusters([a for a, _ in rows], before.cluster)
-    points = metrics.paired_bootstrap(
+    return mean_change(
+        f"{mode} accuracy",
         [float(a.right) for a, _ in rows],
         [float(b.right) for _, b in rows],
-        clusters,
-        mean,
+        [before.cluster_of(a) for a, _ in rows],
         seed=before.seed,
-    )
-    return Change(
-        mode=mode,
-        points=_of_interval(points),
-        n=len(rows),
-        n_gained=sum(b.right and not a.right for a, b in rows),
-        n_lost=sum(a.right and not b.right for a, b in rows),
-        cluster=before.cluster,
-        n_clusters=points.n_clusters,
     )
 
 
@@ -391,60 +354,30 @@ def reasoned_of(record: PairRecord, result: Result) -> ReasonedOutcome:
     )
 
 
-def _outcomes(evaluation: HeldOut, mode: Mode) -> list[PairOutcome]:
-    if mode == "fast":
-        return list(evaluation.outcomes)
-    return [item.outcome for item in evaluation.reasoned_outcomes]
-
-
-def _clusters(outcomes: Sequence[PairOutcome], cluster: Cluster) -> list[str]:
-    return [item.source if cluster == "photograph" else item.group for item in outcomes]
-
-
-def estimate(rows: ArrayLike, clusters: Sequence[Hashable], statistic: metrics.Statistic, seed: int) -> Estimate:
-    """A statistic with its interval; see :func:`redaes.metrics.bootstrap`."""
-    return _of_interval(metrics.bootstrap(rows, clusters, statistic, seed=seed))
-
-
-def _of_interval(interval: metrics.Interval) -> Estimate:
-    return Estimate(value=interval.estimate, low=interval.low, high=interval.high)
-
-
-def mean(rows: ArrayLike) -> float | None:
-    """The mean of all values; None: there are none."""
-    values = np.asarray(rows, dtype=np.float64)
-    return float(values.mean()) if values.size else None
-
-
-def _srcc(rows: ArrayLike) -> float | None:
-    values = np.asarray(rows, dtype=np.float64)
-    return metrics.srcc(values[:, 0], values[:, 1])
-
-
-def _proportion(share: metrics.Share, right: Sequence[bool], clusters: Sequence[Hashable], seed: int) -> Proportion:
-    """A share with its interval; ``right`` has one entry for each case that counts."""
-    interval = metrics.bootstrap([float(value) for value in right], clusters, mean, seed=seed)
-    if share.n != len(right) or share.n_right != sum(right):
-        raise AssertionError(f"{share} was counted over other cases than its interval")
-    return Proportion(value=share.value, low=interval.low, high=interval.high, **asdict(share))
+def _cluster_of(one: PairOutcome | Pair, cluster: Cluster) -> str:
+    return one.source if cluster == "photograph" else one.group
 
 
 def _accuracy(outcomes: Sequence[PairOutcome], cluster: Cluster, seed: int) -> Proportion:
-    share = metrics.pair_accuracy([item.delta for item in outcomes], [item.label for item in outcomes])
     decided = [item for item in outcomes if item.decided]
-    return _proportion(share, [item.right for item in decided], _clusters(decided, cluster), seed)
+    return proportion(
+        [item.right for item in decided],
+        [_cluster_of(item, cluster) for item in decided],
+        n_failed=sum(item.delta is None for item in decided),
+        n_excluded=len(outcomes) - len(decided),
+        seed=seed,
+    )
 
 
 def _order_consistency(outcomes: Sequence[PairOutcome], cluster: Cluster, seed: int) -> Proportion:
     asked = [item for item in outcomes if item.asked]
-    right = [item.order_consistent is True for item in asked]
-    share = metrics.Share(
-        n_right=sum(right),
-        n=len(asked),
+    return proportion(
+        [item.order_consistent is True for item in asked],
+        [_cluster_of(item, cluster) for item in asked],
         n_failed=sum(item.order_consistent is None for item in asked),
         n_excluded=len(outcomes) - len(asked),
+        seed=seed,
     )
-    return _proportion(share, right, _clusters(asked, cluster), seed)
 
 
 def _sum_up_fast(outcomes: Sequence[PairOutcome], cluster: Cluster, seed: int) -> FastSummary:
@@ -457,35 +390,29 @@ def _sum_up_fast(outcomes: Sequence[PairOutcome], cluster: Cluster, seed: int) -
             factor: _accuracy([item for item in outcomes if factor in item.factors], cluster, seed)
             for factor in factors
         },
-        srcc=estimate(differences, _clusters(answered, cluster), _srcc, seed),
+        srcc=bootstrap(
+            differences,
+            [_cluster_of(item, cluster) for item in answered],
+            lambda rows: metrics.srcc(rows[:, 0], rows[:, 1]),
+            seed=seed,
+        ),
         order_consistency=_order_consistency(outcomes, cluster, seed),
     )
 
 
 def _sum_up_reasoned(reasoned: Sequence[ReasonedOutcome], cluster: Cluster, seed: int) -> ReasonedSummary:
     outcomes = [item.outcome for item in reasoned]
-    answers = [(answer, item.outcome) for item in reasoned for answer in item.answers]
-    clusters = _clusters([outcome for _, outcome in answers], cluster)
-    parsed = [answer.failure is None for answer, _ in answers]
-    right_factor = [answer.right_factor for answer, _ in answers]
-    texts = [answer.rationale for answer, _ in answers if answer.rationale is not None]
-    n_failed = len(parsed) - sum(parsed)
+    answers = [answer for item in reasoned for answer in item.answers]
+    clusters = [_cluster_of(item.outcome, cluster) for item in reasoned for _ in item.answers]
+    texts = [answer.rationale for answer in answers if answer.rationale is not None]
+    failures = Counter(answer.failure for answer in answers if answer.failure is not None)
+    of_answers = partial(proportion, clusters=clusters, n_failed=failures.total(), seed=seed)
     return ReasonedSummary(
         accuracy=_accuracy(outcomes, cluster, seed),
-        parse_rate=_proportion(
-            metrics.Share(n_right=sum(parsed), n=len(parsed), n_failed=n_failed, n_excluded=0),
-            parsed,
-            clusters,
-            seed,
-        ),
-        factor_accuracy=_proportion(
-            metrics.Share(n_right=sum(right_factor), n=len(parsed), n_failed=n_failed, n_excluded=0),
-            right_factor,
-            clusters,
-            seed,
-        ),
+        parse_rate=of_answers([answer.failure is None for answer in answers]),
+        factor_accuracy=of_answers([answer.right_factor for answer in answers]),
         order_consistency=_order_consistency(outcomes, cluster, seed),
         mean_words=mean([len(text.split()) for text in texts]),
         n_distinct=len(set(texts)),
-        failures=dict(sorted(Counter(a.failure for a, _ in answers if a.failure is not None).items())),
+        failures=dict(sorted(failures.items())),
     )

@@ -13,11 +13,10 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from redaes.errors import InputError
+from redaes.estimates import bootstrap_mean, mean
 from redaes.evaluation.calibration import expected_calibration_error, reliability
-from redaes.metrics import bootstrap
 from redaes.points import believed
 from redaes.prompts import Mode
 from redaes.types import Record
@@ -119,8 +118,7 @@ def group_of(answers: Sequence[CalibrationAnswer], temperature: float, ceiling: 
     """How a group of answers is claimed, and how it is."""
     decided = [one for one in answers if one.decided]
     claims = [_claim(one, temperature, ceiling) for one in decided]
-    right = [float(is_right) for _, is_right in claims]
-    interval = bootstrap(right, [one.photograph for one in decided], _mean) if decided else None
+    right = bootstrap_mean([(is_right, one.photograph) for (_, is_right), one in zip(claims, decided, strict=True)])
     bins = reliability(
         [believed(one.log_odds, temperature, ceiling) for one in decided],
         [float(one.first_is_better) for one in decided],
@@ -129,10 +127,10 @@ def group_of(answers: Sequence[CalibrationAnswer], temperature: float, ceiling: 
     return CalibrationGroup(
         n=len(decided),
         n_not=len(answers) - len(decided),
-        claimed=float(np.mean([claim for claim, _ in claims])) if claims else None,
-        right=None if interval is None else interval.estimate,
-        low=None if interval is None else interval.low,
-        high=None if interval is None else interval.high,
+        claimed=mean([claim for claim, _ in claims]),
+        right=right.value,
+        low=right.low,
+        high=right.high,
         ece=expected_calibration_error(bins),
         n_sure=len(sure),
         n_sure_right=sum(sure),
@@ -143,7 +141,3 @@ def _claim(one: CalibrationAnswer, temperature: float, ceiling: float) -> tuple[
     """The probability given to the picture that is called better, and whether it is."""
     p = believed(one.log_odds, temperature, ceiling)
     return max(p, 1.0 - p), (one.log_odds > 0) == one.first_is_better
-
-
-def _mean(rows: NDArray[np.float64]) -> float | None:
-    return float(rows.mean()) if len(rows) else None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -20,7 +21,8 @@ from redaes.backends.endpoint import Endpoint
 from redaes.backends.failures import Failure, refuse_lost
 from redaes.backends.pictures import EncodedPicture
 from redaes.errors import InputError, PromptError
-from redaes.heldout import Estimate, HeldOut, estimate, mean
+from redaes.estimates import Estimate, bootstrap_mean
+from redaes.heldout import HeldOut
 from redaes.records import PairRecord, picture_of
 from redaes.types import Record, Sampling
 
@@ -201,9 +203,6 @@ def _sum_up(endpoint: Endpoint, prompt_id: str, judged: Sequence[JudgedDuel], se
         for one in judged
         if one.forward is not None and one.swapped is not None
     ]
-    failures: dict[str, int] = {}
-    for reason in sorted(reason for one in judged for reason in one.failures):
-        failures[reason] = failures.get(reason, 0) + 1
     return RationaleJudgement(
         judge=endpoint.model,
         revision=endpoint.revision,
@@ -211,12 +210,8 @@ def _sum_up(endpoint: Endpoint, prompt_id: str, judged: Sequence[JudgedDuel], se
         n=len(judged),
         n_failed=sum(one.winner is None for one in judged),
         n_unasked=sum(one.winner is not None and one.forward is None for one in judged),
-        failures=failures,
-        share_one=_mean_of(won, seed),
-        order_consistency=_mean_of(both, seed),
+        failures=dict(sorted(Counter(reason for one in judged for reason in one.failures).items())),
+        share_one=bootstrap_mean(won, seed=seed),
+        order_consistency=bootstrap_mean(both, seed=seed),
         duels=tuple(judged),
     )
-
-
-def _mean_of(rows: Sequence[tuple[float, str]], seed: int) -> Estimate:
-    return estimate([value for value, _ in rows], [cluster for _, cluster in rows], mean, seed)

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from redaes.errors import InputError, MissingDependency
+from redaes.estimates import Estimate
 from redaes.evaluation import calibration
 from redaes.evaluation.benchmarks import LoadedBenchmark
-from redaes.evaluation.comparison import Change, ComparedRun, PublishedResult, published
+from redaes.evaluation.comparison import ComparedRun, PublishedResult, published
 from redaes.evaluation.questions import PictureReader
 from redaes.evaluation.runner import RunResults, RunTiming, load_again, read_predictions, read_timing
-from redaes.evaluation.summary import Metric, Prediction
-from redaes.heldout import Estimate
+from redaes.evaluation.summary import Prediction
 from redaes.records import write_atomically
 
 N_POINTS = 2000
@@ -95,10 +95,10 @@ def markdown(sides: Sequence[ComparedRun], timings: Sequence[RunTiming], others:
     return "\n".join(lines) + "\n"
 
 
-def cell(metric: Metric | Change | Estimate | None) -> str:
+def cell(metric: Estimate | None) -> str:
     """A value with its interval, to be read; None: not measured.
 
-    >>> cell(Metric(value=0.5, low=0.4, high=0.6, n=9)), cell(None)
+    >>> cell(Estimate(value=0.5, low=0.4, high=0.6)), cell(None)
     ('0.500 [0.400, 0.600]', '–')
     """
     if metric is None or metric.value is None:

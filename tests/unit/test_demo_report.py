@@ -32,11 +32,12 @@ from redaes.demo.report import (
     render,
     signed,
 )
+from redaes.estimates import Estimate
 from redaes.evaluation.truth import CheckedPair, CheckedReason
 from redaes.evidence.claims import CheckedClaim, Claim, Claims, Status
 from redaes.evidence.measurements import Measurements, PairEvidence
 from redaes.evidence.rationale_truth import reason_of
-from redaes.heldout import Estimate, HeldOut, evaluate
+from redaes.heldout import HeldOut, evaluate
 from redaes.images import content_id
 from redaes.records import PairRecord
 from redaes.types import FACTORS, Factor, ImageRef, Pair, Rationale, Sampling, Verdict
@@ -334,5 +335,5 @@ def test_curves_with_little_in_them() -> None:
 def test_numbers_as_they_are_written() -> None:
     assert (number(None), percent(None), signed(None)) == ("–", "–", "–")
     assert (number(-0.5), signed(0.54), signed(-0.5), signed(0.01)) == ("−0.50", "+0.5", "−0.5", "0.0")
-    assert interval(Estimate(value=0.5, low=None, high=None)) == "[no interval]"
-    assert interval(Estimate(value=None, low=None, high=None)) == ""
+    assert interval(Estimate(value=0.5)) == "[no interval]"
+    assert interval(Estimate(value=None)) == ""

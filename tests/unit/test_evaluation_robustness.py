@@ -10,6 +10,7 @@ import pytest
 
 from redaes import heldout
 from redaes.errors import InputError, RecordError
+from redaes.estimates import Estimate, Proportion
 from redaes.evaluation import benchmarks
 from redaes.evaluation.assessors.base import Question, QuestionAnswer
 from redaes.evaluation.probes import LEVELS, PROBES, ProbeResult, build_probes, summarise_paraphrases, summarise_probes
@@ -172,8 +173,8 @@ def reasoned(
 
 
 def evaluation(*items: ReasonedOutcome) -> HeldOut:
-    empty = heldout.Proportion(value=None, low=None, high=None, n_right=0, n=0, n_failed=0, n_excluded=0)
-    nothing = heldout.Estimate(value=None, low=None, high=None)
+    empty = Proportion.counted(0, 0)
+    nothing = Estimate(value=None)
     return HeldOut(
         model="m",
         revision="r",

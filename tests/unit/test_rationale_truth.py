@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from redaes.errors import InputError
+from redaes.estimates import Estimate, Proportion
 from redaes.evaluation import truth
 from redaes.evaluation.rationale_page import rationale_page, worst
 from redaes.evaluation.rationales import rationale_quality
@@ -27,7 +28,7 @@ from redaes.evidence import reasons
 from redaes.evidence.claims import CheckedClaim, Claim, Claims, Relation, Status
 from redaes.evidence.measurements import Measurements, PairEvidence
 from redaes.evidence.rationale_truth import names_fault, reason_of, tells_fault
-from redaes.heldout import Estimate, FastSummary, HeldOut, PairOutcome, Proportion, ReasonedOutcome, WrittenAnswer
+from redaes.heldout import FastSummary, HeldOut, PairOutcome, ReasonedOutcome, WrittenAnswer
 from redaes.images import content_id
 from redaes.records import PairRecord
 from redaes.types import Edit, ImageRef, Order, Pair, Sampling, Winner
@@ -209,11 +210,11 @@ def _evidence(first: float, second: float) -> PairEvidence:
 
 
 def _share() -> Proportion:
-    return Proportion(value=None, low=None, high=None, n_right=0, n=0, n_failed=0, n_excluded=0)
+    return Proportion.counted(0, 0)
 
 
 def _held_out(*items: ReasonedOutcome) -> HeldOut:
-    none = Estimate(value=None, low=None, high=None)
+    none = Estimate(value=None)
     fast = FastSummary(accuracy=_share(), by_factor={}, srcc=none, order_consistency=_share())
     return HeldOut(
         model="<model>", revision="r", prompt_ids=("compare/v1@0",), sampling=Sampling(), seed=0, n_pairs=len(items),
