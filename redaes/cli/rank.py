@@ -38,7 +38,8 @@ def rank(
     ] = nano.NAME,
     adapter: Adapter = None,
     weights: Annotated[
-        Path | None, typer.Option(help=f"With --model {FGAESQ}: its folder, as stages/fgaesq.py leaves it in final/.")
+        Path | None,
+        typer.Option(help=f"With --model {FGAESQ}: its folder, as redaes train fgaesq leaves it in final/."),
     ] = None,
     judge: Annotated[
         str | None,
@@ -104,7 +105,7 @@ def _check_ranker(
         raise InputError(f"--judge goes with --model {FGAESQ}; without it, --model is the judge")
     if model == FGAESQ and weights is None:
         raise InputError(
-            f"{FGAESQ} comes without weights: give --weights FOLDER, as stages/fgaesq.py leaves it in final/"
+            f"{FGAESQ} comes without weights: give --weights FOLDER, as redaes train fgaesq leaves it in final/"
         )
     if known_mode(mode) == "reasoned" and weights is not None and judge is None:
         raise InputError(f"{FGAESQ} gives scores and no reasons; leave --mode out, or give it a --judge")

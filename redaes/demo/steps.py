@@ -196,10 +196,10 @@ def _quieten() -> None:
 
 
 def _build(files: list[Path], credits: dict[Path, str], data: Path, scale: DemoScale, advance: Advance) -> None:
+    from redaes.datagen.dataset_settings import DatasetSettings
     from redaes.datagen.pipeline import build
-    from redaes.datagen.ranking_group import Settings
 
-    settings = Settings(
+    settings = DatasetSettings(
         views=max(1, min(scale.max_views, round(scale.n_groups / len(files)))),
         variants=scale.variants,
         max_side=scale.max_side,

@@ -1,1 +1,1 @@
-"""Training: what the three stages are made of. The doors in ``stages/`` wire it together."""
+"""Training: what the three stages are made of. The commands of ``redaes train`` wire it together."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import subprocess
 import sys
@@ -165,9 +164,9 @@ def test_bases_named_by_their_library_are_followed(tmp_path: Path, monkeypatch: 
 
 
 def test_options_read_are_the_options_there_are() -> None:
-    from redaes.datagen.ranking_group import Settings
+    from redaes.datagen.dataset_settings import DatasetSettings
 
-    assert names_of("redaes.datagen.ranking_group:Settings") == {item.name for item in dataclasses.fields(Settings)}
+    assert names_of("redaes.datagen.dataset_settings:DatasetSettings") == set(DatasetSettings.model_fields)
 
 
 def test_a_model_is_a_folder_or_a_name_of_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,7 @@ from redaes.errors import importing
 from redaes.hub import check_repository
 from redaes.option_sources import defaults_of
 
-DEFAULTS = defaults_of("redaes.datagen.ranking_group:Settings")
+DEFAULTS = defaults_of("redaes.datagen.dataset_settings:DatasetSettings")
 N_REJECTED_SHOWN = 20
 """Photographs that were not used and are named in the terminal; report.json names all."""
 

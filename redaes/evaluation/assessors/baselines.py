@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from redaes.errors import InputError, MissingDependency
 from redaes.evaluation.assessors.base import Arity, Question, QuestionAnswer, QuestionPicture
+from redaes.models.pyiqa_metric import PyiqaMetric
 
 
 class PyiqaScores:
@@ -30,30 +31,20 @@ class PyiqaScores:
         Raises:
             MissingDependency: pyiqa is absent.
         """
-        try:
-            import pyiqa
-        except ImportError as error:
-            raise MissingDependency("pyiqa", None) from error
-        self._name, self._revision = metric, str(pyiqa.__version__)
-        self._metric: Any = pyiqa.create_metric(metric, device=device)
+        self._metric = PyiqaMetric(metric, device)
         self._sign = -1.0 if self._metric.lower_better else 1.0
 
     @property
     def identity(self) -> Mapping[str, Any]:
         """The metric and the package's version."""
-        return {"model": f"pyiqa {self._name}", "revision": self._revision}
+        return {"model": self._metric.name, "revision": self._metric.revision}
 
     def answer(self, questions: Sequence[Question]) -> list[QuestionAnswer]:
         """The metric's numbers, turned round where smaller is better; ``not_finite`` is a failure."""
-        import torch
-
-        found = []
-        for question in questions:
-            pixels = np.asarray(question.pictures[0].loaded.image, dtype=np.float32) / 255.0  # (H, W, 3)
-            with torch.inference_mode():
-                value = self._sign * float(self._metric(torch.from_numpy(pixels).permute(2, 0, 1)[None]))
-            found.append(_finite_answer(question.id, value))
-        return found
+        return [
+            _finite_answer(question.id, self._sign * self._metric(question.pictures[0].loaded.image))
+            for question in questions
+        ]
 
 
 class Baseline:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from redaes import answers, prompts
+from redaes import prompts
+from redaes.assessing.scores import expected_scores
 from redaes.assessor import Assessor, known_mode
-from redaes.backends.base import Backend, Request, read_of
+from redaes.backends.base import Backend
 from redaes.backends.failures import Failure
-from redaes.backends.next_token import NextToken, expected_score
-from redaes.errors import BackendError, ParseError
+from redaes.errors import ParseError
 from redaes.evaluation.assessors.base import Arity, Question, QuestionAnswer, checked_with
 from redaes.evidence.rationale_truth import reason_of
 
@@ -28,34 +27,22 @@ class LocalScores:
             backend: the model.
         """
         self._backend = backend
-        self._prompt = prompts.load(prompts.SCORE)
 
     @property
     def identity(self) -> Mapping[str, Any]:
         """Model, revision and prompt."""
-        return {"model": self._backend.model, "revision": self._backend.revision, "prompt_ids": [self._prompt.id]}
+        prompt = prompts.load(prompts.SCORE)
+        return {"model": self._backend.model, "revision": self._backend.revision, "prompt_ids": [prompt.id]}
 
     def answer(self, questions: Sequence[Question]) -> list[QuestionAnswer]:
         """Scores in [0, 9]; ``no_score``: the model was about to write something other than a digit."""
-        requests = [
-            Request(
-                self._prompt, (question.pictures[0].loaded.image,), answers.SCORE_PREFIX, answers.SCORE_CHOICES, None
-            )
-            for question in questions
+        pictures = [question.pictures[0].loaded.image for question in questions]
+        return [
+            QuestionAnswer(id=question.id, failure=score.reason, detail=score.detail)
+            if isinstance(score, Failure)
+            else QuestionAnswer(id=question.id, value=score)
+            for question, (_, score) in zip(questions, expected_scores(self._backend, pictures), strict=True)
         ]
-        found = []
-        for question, answer in zip(questions, self._backend.answer(requests), strict=True):
-            token = read_of(answer)
-            if isinstance(token, NextToken) and any(map(math.isnan, token.log_probs.values())):
-                raise BackendError(
-                    f"{self._backend.model} gives probabilities that are not numbers; copy its weights again"
-                )
-            score = expected_score(token)
-            if isinstance(score, Failure):
-                found.append(QuestionAnswer(id=question.id, failure=score.reason, detail=score.detail))
-            else:
-                found.append(QuestionAnswer(id=question.id, value=score))
-        return found
 
 
 def _asked_with(assessor: Assessor) -> dict[str, Any]:
