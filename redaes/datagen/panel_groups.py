@@ -52,7 +52,7 @@ from redaes.datagen.picture_groups import (
 )
 from redaes.datagen.plan import PlannedEdit, draw_frame
 from redaes.datagen.planner import PlanTask, plan_instructions
-from redaes.datagen.rationales.vlm import RationaleTask, write_with_model
+from redaes.datagen.rationales.model_writer import RationaleTask, write_with_model
 from redaes.datagen.sources import Source
 from redaes.errors import BackendError, BudgetExhausted, InputError
 from redaes.lenient import Reader
