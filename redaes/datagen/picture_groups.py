@@ -16,6 +16,7 @@ from PIL import Image
 from redaes.datagen.plan import Frame
 from redaes.datagen.rationales import Look, Seen, contradictions, look
 from redaes.datagen.sources import Source
+from redaes.evidence.measurements import Change, Measurements, PairEvidence, Registration
 from redaes.evidence.pair import measure_pair
 from redaes.evidence.picture import Planes, measure, measured_along
 from redaes.evidence.quantities import QUANTITIES
