@@ -490,7 +490,7 @@ def _explained(
             RationaleTask(
                 first=pictures[first.key],
                 second=pictures[second.key],
-                seen=seen_in(first, second),
+                observed=seen_in(first, second),
                 delta=ordered.delta,
                 factors=_factors(ordered),
                 instruction_first=None if first.edit is None else first.edit.instruction,

@@ -13,7 +13,7 @@ from redaes.evidence.claims import CheckedClaim, Claims
 from redaes.evidence.faults import FAULTS, Fault
 from redaes.evidence.measurements import OTHER_SIDE, PairEvidence, Side
 from redaes.evidence.quantities import QUANTITIES
-from redaes.evidence.rationale_truth import shows
+from redaes.evidence.rationale_truth import implies_fault
 from redaes.types import Edit, Verdict, Winner
 
 SHOWN = 0.5
@@ -236,8 +236,8 @@ def _shows(one: CheckedClaim, fault: Fault, loser: Side) -> bool:
     claim = one.claim
     if claim.fault in GENERIC and claim.relation in ("present", "more") and claim.side == loser:
         sign = FAULTS[claim.fault].shown_by[:1]
-        return sign[0] in fault.shown_by if sign else fault.seen == FAULTS[claim.fault].seen
-    return shows(claim, fault, loser)
+        return sign[0] in fault.shown_by if sign else fault.found_in == FAULTS[claim.fault].found_in
+    return implies_fault(claim, fault, loser)
 
 
 def _turned_around(
@@ -264,8 +264,8 @@ def _fact(one: CheckedClaim) -> str:
     scene is one, and so is whatever moves the frame: that something is there can be measured, not what it is."""
     claim = one.claim
     fault = FAULTS.get(claim.fault or "")
-    if fault is not None and (fault.seen == "changes" or (fault.seen == "view" and not fault.shown_by)):
-        return fault.seen
+    if fault is not None and (fault.found_in == "changes" or (fault.found_in == "view" and not fault.shown_by)):
+        return fault.found_in
     about = claim.quantity
     if about is None:
         about = fault.shown_by[0][0] if fault is not None and fault.shown_by else claim.fault or claim.text
@@ -281,7 +281,7 @@ def _weight(one: CheckedClaim, differ: frozenset[str]) -> float:
     if claim.side == "both":
         return TRIVIAL
     fault = FAULTS.get(claim.fault or "")
-    if fault is not None and fault.seen != "values":
+    if fault is not None and fault.found_in != "values":
         return TRIVIAL if claim.relation == "absent" else full
     quantities = (
         {claim.quantity} if claim.quantity is not None else {name for name, _ in fault.shown_by} if fault else set()
