@@ -117,7 +117,7 @@ class StageArguments(ValidationArguments):
 
     @property
     def data_folder(self) -> Path:
-        """The dataset, which the door has seen to by now."""
+        """The dataset, which the command has seen to by now."""
         if self.data is None:
             raise TrainingError("no dataset: give --data DIR")
         return Path(self.data)
@@ -284,7 +284,8 @@ def train(
         TrainingError: the loss became non-finite, or weights were not saved or loaded as they are.
     """
     if arguments.plan is not None:
-        return show(run, trainer, processor, arguments.model, arguments.plan)
+        show(str(run.settings["stage"]), trainer, processor, arguments.model, arguments.plan)
+        return run.output_dir  # which nothing has been written to
     whole = trainer.accelerator.unwrap_model(trainer.model)
     began_with = base_of_run(run, trainer, arguments, processor)
     if isinstance(whole, PeftModel):
