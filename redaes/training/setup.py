@@ -117,7 +117,7 @@ class StageArguments(ValidationArguments):
 
     @property
     def data_folder(self) -> Path:
-        """The dataset, which the door has seen to by now."""
+        """The dataset; whoever reads the arguments has seen to it that there is one."""
         if self.data is None:
             raise TrainingError("no dataset: give --data DIR")
         return Path(self.data)

@@ -133,7 +133,7 @@ class ReadingTrainer(HeadTrainer):
 
 
 @torch.no_grad()
-def look(network: ReadingWithHeads, batches: Iterator[dict[str, Any]]) -> dict[str, float]:
+def held_out_figures(network: ReadingWithHeads, batches: Iterator[dict[str, Any]]) -> dict[str, float]:
     """What the heads see before a fast and before a reasoned answer, and how unlikely the answers are.
 
     Returns:
@@ -172,6 +172,6 @@ def run_reading(arguments: StageArguments, config: TrainingArguments) -> Path:
         network=ReadingWithHeads,
         collator=ReadingCollator,
         trainer_class=ReadingTrainer,
-        look=look,
+        evaluate=held_out_figures,
         reasoning=True,
     )

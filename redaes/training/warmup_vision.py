@@ -121,7 +121,7 @@ def settle(model: Any, batch: dict[str, Tensor]) -> None:
 
 
 @torch.no_grad()
-def look(network: VisionWithHeads, batches: Iterator[dict[str, Tensor]]) -> dict[str, float]:
+def held_out_figures(network: VisionWithHeads, batches: Iterator[dict[str, Tensor]]) -> dict[str, float]:
     """How well the heads see: share of edits named, and of decided pairs put in the right order."""
     named: list[Tensor] = []
     right: list[Tensor] = []
@@ -153,6 +153,6 @@ def run_vision(arguments: StageArguments, config: TrainingArguments) -> Path:
         network=VisionWithHeads,
         collator=VisionCollator,
         trainer_class=VisionTrainer,
-        look=look,
+        evaluate=held_out_figures,
         settle=settle,
     )
