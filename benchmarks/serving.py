@@ -257,10 +257,10 @@ def main() -> None:
                 images = [loaded(data).image for data in pictures(settings.pictures)]
                 shown = [pair for a, b in combinations(images, 2) for pair in ((a, b), (b, a))]
                 shuffler.shuffle(shown)
-                requests = [Request(FAST, pair, WINNER_PREFIX) for pair in shown]
+                requests = [Request(FAST, pair, WINNER_PREFIX, CHOICES, None) for pair in shown]
                 began = time.perf_counter()
                 for batch in [requests] if arm == "ordered" else [[request] for request in requests]:
-                    one.read(batch, CHOICES)
+                    one.answer(batch)
                 seconds.append(time.perf_counter() - began)
         ratio("order", arms, settings.pictures * (settings.pictures - 1), "requests")
 

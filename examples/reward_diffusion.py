@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from redaes import Assessor
-from redaes.backends.base import Request
+from redaes.backends.base import BatchBackend, Request
 from redaes.backends.local import LocalBackend
 from redaes.errors import BackendError
 from redaes.images import content_id
@@ -50,7 +50,7 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-class LikesRed:
+class LikesRed(BatchBackend):
     """A judge of known taste in the place of a model, to see whether the loop climbs where the aim is plain."""
 
     model, revision = "likes-red", "1"

@@ -15,25 +15,24 @@ from PIL import Image
 from redaes import lenient, prompts, ranking
 from redaes.assessing import orders as both_orders
 from redaes.assessing import reasons
-from redaes.assessing.asking import Asked, Questions
+from redaes.assessing.asking import ORDERS, Asked, Questions, in_orders
 from redaes.assessing.measured import summary, table
 from redaes.assessing.measured_question import with_evidence
-from redaes.assessing.points import believed, delta_of, points_of, sigmoid
 from redaes.assessing.results import ReferenceSet, Result, Score, answer_of, own_probability
-from redaes.backends.base import Backend, Request
+from redaes.backends.base import Backend
 from redaes.backends.temperatures import Temperature, temperature_of
 from redaes.errors import ImageError, InputError, ParseError
 from redaes.images import LoadedImage, content_id, load_image, picture_in_memory
 from redaes.lenient import Reader, known_reader
+from redaes.points import believed, delta_of, points_of, sigmoid
 from redaes.prompts import Mode, Prompt
-from redaes.types import MAX_DELTA, Answer, Comparison, ImageRef, Order, Ranking, Sampling
+from redaes.types import MAX_DELTA, Comparison, ImageRef, Order, PairAnswer, Ranking, Sampling
 
 __all__ = [
     "Assessor", "Orders", "ReferenceSet", "Result", "Score", "answer_of", "delta_of", "known_mode", "known_prompt",
     "points_of", "unchanged",
 ]  # fmt: skip
 
-_ORDERS: tuple[Order, Order] = ("forward", "swapped")
 _BATCH = 32
 """Comparisons that are handed to the backend at once when ranking: bounds the pictures in memory."""
 
@@ -170,10 +169,9 @@ class Assessor:
         for (first, second), measuring in zip(pairs, measured, strict=True):
             chosen: tuple[Order, ...] = ()
             if first.ref.id != second.ref.id:
-                chosen = _ORDERS if orders == "both" else (_drawn_order(first.ref.id, second.ref.id),)
-            shown = {"forward": (first.image, second.image), "swapped": (second.image, first.image)}
+                chosen = ORDERS if orders == "both" else (_drawn_order(first.ref.id, second.ref.id),)
             questions = with_evidence(prompt, measuring) if chosen else {}
-            asked.append([(order, Request(questions[order], shown[order])) for order in chosen])
+            asked.append(in_orders(questions, first.image, second.image, self.sampling, orders=chosen))
         answered = self._asked(asked, mode)
         draws = self._drawn(asked, answered, samples) if samples else [[] for _ in asked]
         return [
@@ -188,7 +186,7 @@ class Assessor:
         flat = [request for requests in asked for request in requests]
         if mode == "fast":
             return _by_pair(self._questions.fast(flat), asked)
-        written = _by_pair(self._questions.reasoned(flat, self.sampling), asked)
+        written = _by_pair(self._questions.written(flat, "reasoned"), asked)
         # Where no order says anything that can be used there are no reasons, and no verdict to look for.
         usable = [number for number, found in enumerate(written) if any(one.verdict is not None for one in found)]
         told, requests = [written[number] for number in usable], [asked[number] for number in usable]
@@ -224,8 +222,8 @@ class Assessor:
         max_calls: int | None = None,
         orders: Orders = "both",
         seed: int = 0,
-        known: Sequence[Answer] = (),
-        on_answers: Callable[[Sequence[Answer]], None] | None = None,
+        known: Sequence[PairAnswer] = (),
+        on_answers: Callable[[Sequence[PairAnswer]], None] | None = None,
     ) -> Ranking:
         """Order pictures, best first, with few comparisons (:class:`redaes.ranking.Schedule`).
 
@@ -247,10 +245,10 @@ class Assessor:
         """
         found = {_ref(picture).id: picture for picture in pictures}
         ids = sorted(found)  # the answer does not depend on the order in which the pictures were listed
-        n_orders = len(_ORDERS) if orders == "both" else 1
+        n_orders = len(ORDERS) if orders == "both" else 1
         n_pairs = None if max_calls is None else max_calls // n_orders
         schedule = ranking.Schedule(len(ids), max_pairs=n_pairs, top_k=top_k, seed=seed)
-        answered: list[Answer] = []
+        answered: list[PairAnswer] = []
         remembered = {frozenset((answer.first, answer.second)): answer for answer in known}
         load = lru_cache(maxsize=2 * _BATCH)(lambda picture_id: unchanged(found[picture_id]))
         while pairs := schedule.next_round():
@@ -300,7 +298,7 @@ class Assessor:
                 won = own_probability(result)
                 if won is not None:
                     # A copy of a reference is a tie that nobody was asked about; it weighs as much as an asked one.
-                    weight = len(result.comparisons) - failed if result.comparisons else len(_ORDERS)
+                    weight = len(result.comparisons) - failed if result.comparisons else len(ORDERS)
                     outcomes.append((references.ranking.scores[reference.id], won, float(weight)))
         if not outcomes:
             raise ParseError("no_usable_answer", f"{picture.ref.path}: none of {n_calls} answers could be used")
@@ -322,7 +320,11 @@ class Assessor:
         )
 
     def reference_set(
-        self, name: str, pictures: Sequence[ImageRef], *, on_answers: Callable[[Sequence[Answer]], None] | None = None
+        self,
+        name: str,
+        pictures: Sequence[ImageRef],
+        *,
+        on_answers: Callable[[Sequence[PairAnswer]], None] | None = None,
     ) -> ReferenceSet:
         """Rank pictures, so that others can be scored against them.
 
@@ -396,7 +398,7 @@ class Assessor:
         notes = [*_notes(first, second), *_told(comparisons, decision, mode)]
         log_odds = None if decision is None else decision.log_odds
         # Fitted on the mean of both orders: says nothing of one alone, with whatever it leans to.
-        both = sum(comparison.log_odds is not None for comparison in comparisons) == len(_ORDERS)
+        both = sum(comparison.log_odds is not None for comparison in comparisons) == len(ORDERS)
         calibration = self.calibration(mode) if both and log_odds is not None else None
         evidence, shown = None, None
         if mode == "reasoned" and decision is not None:

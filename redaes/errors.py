@@ -8,8 +8,7 @@ RedaesError
 ├── ParseError            a model's answer does not follow the grammar (see redaes.answers)
 ├── BackendError          a model could not be loaded or reached
 │   └── EndpointError     a server gave no usable answer to one request (carries a countable reason)
-│       ├── BudgetExhausted   the calls or tokens that were granted are spent; nothing more is asked
-│       └── PartlyAnswered    some requests of a batch have no answer (carries the answers to the others)
+│       └── BudgetExhausted   the calls or tokens that were granted are spent; nothing more is asked
 ├── MissingDependency     an optional package is absent (also an ImportError)
 └── TrainingError         a setting or state in which training would be wrong
 """
@@ -21,7 +20,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
 
 class RedaesError(Exception):
@@ -77,19 +76,6 @@ class BudgetExhausted(EndpointError):
 
     def __init__(self, detail: str) -> None:
         super().__init__("budget_exhausted", detail)
-
-
-class PartlyAnswered(EndpointError):
-    """Some requests of a batch have no answer.
-
-    Attributes:
-        answers: what the call would have returned, as a sequence with one element for each request: its answer, or
-            a :class:`redaes.backends.base.Failure`.
-    """
-
-    def __init__(self, detail: str, answers: Sequence[object]) -> None:
-        super().__init__("partly_answered", detail)
-        self.answers = answers
 
 
 MIN_PYTHON = {extra: (3, 11) for extra in ("all", "demo", "diffusion", "train")}

@@ -261,7 +261,7 @@ class Comparison(Record):
         return self
 
 
-class Answer(Record):
+class PairAnswer(Record):
     """What a ranking takes from one comparison of two pictures."""
 
     first: str
@@ -275,7 +275,7 @@ class Answer(Record):
     """Of those, the ones without a usable answer."""
 
     @model_validator(mode="after")
-    def _probability_from_usable_answers(self) -> Answer:
+    def _probability_from_usable_answers(self) -> PairAnswer:
         if (self.probability is None) != (self.n_failed >= self.n_calls):
             raise ValueError(f"probability {self.probability} from {self.n_calls} answers, {self.n_failed} unusable")
         return self

@@ -1,33 +1,62 @@
-"""Questions to a model, and what becomes of each: a comparison with a verdict, or with the reason why there is none."""
+"""Questions to a model, and what becomes of each: a comparison with a verdict, or with the reason why there is none.
+
+Everything that shows a model two pictures, in one order or in both, asks here: the assessor, judges and evaluation.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TypeVar, cast
+from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
+from PIL import Image
 
 from redaes import answers, lenient
-from redaes.assessing.points import delta_of, sigmoid
-from redaes.backends.base import Backend, Failure, Request, changes_of, probabilities_of
-from redaes.errors import BackendError, ParseError, PartlyAnswered
+from redaes.backends.base import Answer, Backend, Request, read_of
+from redaes.backends.failures import Failure, refuse_lost
+from redaes.backends.next_token import NextToken, verdict_log_odds
+from redaes.backends.pictures import EncodedPicture
+from redaes.errors import BackendError, ParseError
 from redaes.lenient import Reader, Reading
+from redaes.points import delta_of, sigmoid
 from redaes.prompts import Mode, Prompt
 from redaes.types import Comparison, Order, Sampling
 
-_T = TypeVar("_T")
-
 Asked = tuple[Order, Request]
 
-_CHOICES = tuple(f" {winner}" for winner in answers.WINNER_CHOICES)
+ORDERS: tuple[Order, Order] = ("forward", "swapped")
+
+VERDICT_CHOICES = tuple(f" {winner}" for winner in answers.WINNER_CHOICES)
 
 _READ = Sampling(max_new_tokens=1)
 """How a fast answer is drawn: the likeliest of the read tokens."""
 
 _WRITTEN = Sampling(max_new_tokens=32)
 """How a fast answer is drawn where its tokens cannot be read: it is written, and states its difference."""
+
+
+def in_orders(
+    prompt: Mapping[Order, Prompt],
+    first: Image.Image | EncodedPicture,
+    second: Image.Image | EncodedPicture,
+    sampling: Sampling,
+    *,
+    orders: Sequence[Order] = ORDERS,
+    choices: tuple[str, ...] = (),
+) -> list[Asked]:
+    """The question about two pictures in each order: the one place where they change places.
+
+    Args:
+        prompt: in each order, because it may hold what was measured.
+        first: shown as A in the forward order.
+        second: shown as A in the swapped one.
+        sampling: how answers are drawn.
+        orders: those to ask in.
+        choices: winners whose probabilities are to be read in what is written; empty: none are.
+    """
+    prefix = answers.WINNER_PREFIX if choices else ""
+    shown = {"forward": (first, second), "swapped": (second, first)}
+    return [(order, Request(prompt[order], shown[order], prefix, choices, sampling)) for order in orders]
 
 
 class Questions:
@@ -41,36 +70,46 @@ class Questions:
         """Each request read at the verdict token; written out where the backend cannot read it.
 
         Raises:
+            EndpointError: all were lost, for reasons that lie with a server, or a budget is spent.
             BackendError: the model cannot be asked, or its probabilities are not numbers.
         """
-        rows = self._read([request for _, request in asked])
-        unread = [request for (_, request), row in zip(asked, rows, strict=True) if _is_unread(row)]
-        texts = iter(_each(lambda: self._backend.generate(unread, _WRITTEN)) if unread else [])
+        read = self._read([request for _, request in asked])
+        unread = [
+            (order, replace(request, prefix="", choices=(), sampling=_WRITTEN))
+            for (order, request), token in zip(asked, read, strict=True)
+            if _is_unread(token)
+        ]
+        texts = iter(self._answers([request for _, request in unread]))
         found = []
-        for (order, request), row in zip(asked, rows, strict=True):
-            if not isinstance(row, Failure):
-                found.append(self._seen(order, request, row))
+        for (order, request), token in zip(asked, read, strict=True):
+            if isinstance(token, NextToken):
+                found.append(self._seen(order, request, token))
                 continue
-            text = next(texts) if _is_unread(row) else row
-            parsed = self._parsed(text, "fast")
+            text = next(texts) if _is_unread(token) else token
+            parsed = self.parsed(text, "fast")
             # What does not follow the form is no reason to hide why the probability could not be read.
-            comparison = self._written(order, request, text, row if isinstance(parsed, Failure) else parsed, _WRITTEN)
+            reason = token if isinstance(parsed, Failure) else parsed
+            comparison = self._comparison(order, replace(request, sampling=_WRITTEN), text, reason)
             if isinstance(parsed, Reading):
-                comparison = comparison.model_copy(update={"probability_failure": row.reason})
+                comparison = comparison.model_copy(update={"probability_failure": token.reason})
             found.append(comparison)
         return found
 
-    def reasoned(self, asked: Sequence[Asked], sampling: Sampling) -> list[Comparison]:
-        """Each request written out, with its reasons. Nothing is read yet: :meth:`with_readings` does that.
+    def written(self, asked: Sequence[Asked], mode: Mode) -> list[Comparison]:
+        """Each request written out, in the form of a mode; with its log-odds where it gives choices and the backend can
+        read them in the answer.
 
         Raises:
+            EndpointError: all were lost, for reasons that lie with a server, or a budget is spent.
             BackendError: the model cannot be asked.
         """
-        requests = [request for _, request in asked]
-        texts = _each(lambda: self._backend.generate(requests, sampling)) if requests else []
+        return self.heard(asked, self._answers([request for _, request in asked]), mode)
+
+    def heard(self, asked: Sequence[Asked], found: Sequence[Answer | Failure], mode: Mode) -> list[Comparison]:
+        """What answers to written requests say."""
         return [
-            self._written(order, request, text, self._parsed(text, "reasoned"), sampling)
-            for (order, request), text in zip(asked, texts, strict=True)
+            self._comparison(order, request, answer, self.parsed(answer, mode))
+            for (order, request), answer in zip(asked, found, strict=True)
         ]
 
     def with_readings(
@@ -84,90 +123,97 @@ class Questions:
             prompt: of the fast mode.
 
         Raises:
+            EndpointError: all were lost, for reasons that lie with a server, or a budget is spent.
             BackendError: the model cannot be asked, or its probabilities are not numbers.
         """
-        rows = self._read([replace(request, prompt=prompt.filled_like(request.prompt)) for _, request in asked])
-        source = probabilities_of(self._backend)
+        read = self._read([replace(request, prompt=prompt.filled_like(request.prompt)) for _, request in asked])
         found = []
-        for comparison, row in zip(comparisons, rows, strict=True):
-            if isinstance(row, Failure):  # what was written stands all the same
-                found.append(comparison.model_copy(update={"probability_failure": row.reason}))
-                continue
-            odds = float(row[0] - row[1])
-            read = {
-                "probability": sigmoid(odds),
-                "log_odds": odds,
-                "probability_from": source,
-                "read_with": prompt.id,
-            }
-            found.append(comparison.model_copy(update=read))
+        for comparison, token in zip(comparisons, read, strict=True):
+            if isinstance(token, Failure):  # what was written stands all the same
+                found.append(comparison.model_copy(update={"probability_failure": token.reason}))
+            else:
+                found.append(comparison.model_copy(update={**_probability(token), "read_with": prompt.id}))
         return found
 
-    def _seen(self, order: Order, request: Request, row: NDArray[np.float64]) -> Comparison:
-        """The comparison that three log-probabilities make."""
-        log_odds = float(row[0] - row[1])
+    def parsed(self, answer: Answer | Failure, mode: Mode) -> Reading | Failure:
+        """What a written answer says, or the reason why it says nothing."""
+        if isinstance(answer, Failure):
+            return answer
+        text = answer.text or ""
+        try:
+            return lenient.read(text, mode, self._reader)
+        except ParseError as error:
+            if answer.cut_off:
+                return Failure("cut_off", f"the answer ends at max_new_tokens: …{text[-40:]!r}")
+            return Failure(error.reason, str(error))
+
+    def _seen(self, order: Order, request: Request, token: NextToken) -> Comparison:
+        """The comparison that the probabilities of three choices make."""
+        read = _probability(token)
         return Comparison(
             order=order,
-            verdict=answers.stated(delta_of(log_odds)),
+            verdict=answers.stated(delta_of(read["log_odds"])),
             failure=None,
-            raw=answers.WINNER_PREFIX + _CHOICES[int(row.argmax())],
-            probability=sigmoid(log_odds),
-            log_odds=log_odds,
+            raw=answers.WINNER_PREFIX + token.likeliest,
             model=self._backend.model,
             revision=self._backend.revision,
             prompt_id=request.prompt.id,
             sampling=_READ,
-            probability_from=probabilities_of(self._backend),
+            **read,
         )
 
-    def _parsed(self, text: str | Failure, mode: Mode) -> Reading | Failure:
-        """What a written answer says, or the reason why it says nothing."""
-        if isinstance(text, Failure):
-            return text
-        try:
-            return lenient.read(text, mode, self._reader)
-        except ParseError as error:
-            return Failure(error.reason, str(error))
-
-    def _written(
-        self, order: Order, request: Request, text: str | Failure, found: Reading | Failure, sampling: Sampling
+    def _comparison(
+        self, order: Order, request: Request, answer: Answer | Failure, found: Reading | Failure
     ) -> Comparison:
-        """The comparison that a text makes, its probability not read yet."""
+        """The comparison that a text makes."""
+        read = answer.read if isinstance(answer, Answer) and isinstance(found, Reading) else None
+        assert request.sampling is not None
         return Comparison(
             order=order,
             verdict=found.verdict if isinstance(found, Reading) else None,
             failure=None if isinstance(found, Reading) else found.reason,
-            raw="" if isinstance(text, Failure) else text,
-            probability=None,
+            raw="" if isinstance(answer, Failure) else answer.text or "",
             model=self._backend.model,
             revision=self._backend.revision,
             prompt_id=request.prompt.id,
-            sampling=sampling,
+            sampling=request.sampling,
             reader=found.reader if isinstance(found, Reading) else lenient.STRICT,
-            changes=changes_of(self._backend),
+            changes=() if isinstance(answer, Failure) else answer.changes,
+            **(_probability(read) if isinstance(read, NextToken) else {"probability": None}),
         )
 
-    def _read(self, requests: Sequence[Request]) -> list[NDArray[np.float64] | Failure]:
-        """Log-probabilities of " A", " B", " tie" where the answer begins, shape (3,) for each request."""
+    def _read(self, requests: Sequence[Request]) -> list[NextToken | Failure]:
+        """What could follow where the answer names the winner."""
+        begun = [
+            replace(request, prefix=answers.WINNER_PREFIX, choices=VERDICT_CHOICES, sampling=None)
+            for request in requests
+        ]
+        found: list[NextToken | Failure] = []
+        for answer in self._answers(begun):
+            token = read_of(answer)
+            if isinstance(token, NextToken) and not token.is_finite:
+                raise BackendError(
+                    f"{self._backend.model} gives probabilities that are not numbers; its weights are damaged: copy it "
+                    "again"
+                )
+            found.append(token)
+        return found
+
+    def _answers(self, requests: Sequence[Request]) -> list[Answer | Failure]:
         if not requests:
             return []
-        begun = [replace(request, prefix=answers.WINNER_PREFIX) for request in requests]
-        rows = _each(lambda: self._backend.read(begun, _CHOICES))
-        if not all(isinstance(row, Failure) or np.isfinite(row).all() for row in rows):
-            raise BackendError(
-                f"{self._backend.model} gives probabilities that are not numbers; its weights are damaged: copy it "
-                "again"
-            )
-        return rows
+        found = self._backend.answer(requests)
+        refuse_lost(found)
+        return found
 
 
-def _is_unread(row: NDArray[np.float64] | Failure) -> bool:
-    return isinstance(row, Failure) and row.reason == "no_logprob"
+def _probability(token: NextToken) -> dict[str, Any]:
+    """What the place of a verdict says, as fields of a comparison."""
+    odds = verdict_log_odds(token)
+    if odds is None:
+        return {"probability": None}
+    return {"probability": sigmoid(odds), "log_odds": odds, "probability_from": token.source}
 
 
-def _each(ask: Callable[[], Iterable[_T]]) -> list[_T | Failure]:
-    """The answers of a batch; a request that was lost loses only itself."""
-    try:
-        return list(ask())
-    except PartlyAnswered as partly:
-        return cast("list[_T | Failure]", list(partly.answers))
+def _is_unread(token: NextToken | Failure) -> bool:
+    return isinstance(token, Failure) and token.reason == "no_logprob"

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Literal
 
-from redaes.assessing.points import delta_of
+from redaes.points import delta_of
 from redaes.prompts import Mode
 from redaes.types import Comparison, Verdict, Winner, winner_of
 

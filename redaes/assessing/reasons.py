@@ -5,6 +5,7 @@ reasonings and choosing the one that is best supported. None of it changes a ver
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import NamedTuple
 
@@ -38,7 +39,7 @@ Pixels = Callable[[LoadedImage], Image.Image | None]
 """Gives a picture at its own resolution; None: it is not to be had any more."""
 
 
-class Shown(NamedTuple):
+class CheckedReasoning(NamedTuple):
     """A reasoning that is shown, with its statements checked."""
 
     comparison: Comparison
@@ -148,23 +149,24 @@ def draw(
             left = max(0, n_samples - number * len(requests))
             batch += requests[:left]
             places += [place] * len(requests[:left])
-        for place, comparison in zip(places, questions.reasoned(batch, one), strict=True):
+        drawn = [(order, replace(request, sampling=one)) for order, request in batch]
+        for place, comparison in zip(places, questions.written(drawn, "reasoned"), strict=True):
             found[place].append(comparison)
     return found
 
 
-def best_supported(candidates: Sequence[Comparison], evidence: PairEvidence | None) -> Shown | None:
+def best_supported(candidates: Sequence[Comparison], evidence: PairEvidence | None) -> CheckedReasoning | None:
     """The reasoning to show; of equals the earlier one. Without evidence it is the first.
 
     Args:
         candidates: comparisons whose stated verdict is that of the result.
         evidence: of the two pictures in the order of the result.
     """
-    shown = [Shown(one, _checked(one, evidence)) for one in candidates]
+    shown = [CheckedReasoning(one, _checked(one, evidence)) for one in candidates]
     return max(shown, key=_support, default=None)
 
 
-def _support(shown: Shown) -> int:
+def _support(shown: CheckedReasoning) -> int:
     claims = shown.claims
     return 0 if claims is None else claims.count("supported") - FALSE_WEIGHS * claims.count("contradicted")
 

@@ -8,12 +8,12 @@ from pydantic import Field, FiniteFloat
 
 from redaes.assessing.measured import Measured
 from redaes.assessing.orders import Undecided
-from redaes.assessing.points import sigmoid
 from redaes.backends.temperatures import Temperature
 from redaes.evidence.claims import Claims
 from redaes.evidence.records import PairEvidence
+from redaes.points import sigmoid
 from redaes.prompts import Mode
-from redaes.types import Answer, Comparison, Delta, Factor, ImageRef, Order, Ranking, Record, Winner
+from redaes.types import Comparison, Delta, Factor, ImageRef, Order, PairAnswer, Ranking, Record, Winner
 
 
 class Result(Record):
@@ -113,12 +113,12 @@ def own_probability(result: Result) -> float | None:
     return result.probability if result.log_odds is None else sigmoid(result.log_odds)
 
 
-def answer_of(result: Result) -> Answer:
+def answer_of(result: Result) -> PairAnswer:
     """What a ranking takes from a result about two different pictures. A verdict without a probability is nothing that
     it can use, so the questions count as failed; one that is undecided has a probability."""
     n_failed = sum(comparison.failure is not None for comparison in result.comparisons)
     probability = own_probability(result)
-    return Answer(
+    return PairAnswer(
         first=result.first.id,
         second=result.second.id,
         probability=probability,

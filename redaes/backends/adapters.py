@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from redaes.backends.base import ADAPTER_CONFIG, revision_of
+from redaes.backends.weights import ADAPTER_CONFIG, revision_of
 from redaes.errors import BackendError
 from redaes.models import nano
 

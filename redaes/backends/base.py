@@ -1,118 +1,170 @@
-"""What the assessor asks of a model: log-probabilities of a few continuations, and text."""
+"""What a model is asked, and what it answers: a text, what could stand at one place of it, or why there is neither."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Protocol
+from abc import ABC, abstractmethod
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from redaes.errors import BackendError
-from redaes.file_hashes import content_hash
+from redaes.backends.failures import Failure
+from redaes.backends.next_token import NextToken
+from redaes.backends.pictures import EncodedPicture
+from redaes.errors import InputError
 from redaes.prompts import Prompt
-from redaes.types import ProbabilitySource, Sampling
+from redaes.types import Sampling
 
-ADAPTER_CONFIG = "adapter_config.json"
-"""What tells a folder with an adapter from one with a model."""
+GREEDY = Sampling()
 
-_REVISION_DIGITS = 12
-
-
-@dataclass(frozen=True)
-class Failure:
-    """One request without an answer."""
-
-    reason: str
-    """Identifier fit for counting: ``http_<status>``, ``timeout``, ``connection``, ``not_json``,
-    ``not_a_completion``, ``no_choices``, ``no_content``, ``refused``, ``no_usage``, ``retry_after_too_long``,
-    ``budget_exhausted``, ``no_logprob``, ``cut_off``, ``unclosed_thinking``, ``unknown_part``,
-    and those of answers that cannot be read."""
-    detail: str
+_Key = TypeVar("_Key", bound=Hashable)
 
 
 @dataclass(frozen=True)
 class Request:
-    """One question: a prompt, the pictures for its slots, and how the answer already begins."""
+    """One question: a prompt, the pictures for its slots, how the answer begins, and what is wanted of it."""
 
     prompt: Prompt
-    images: tuple[Image.Image, ...]
-    """RGB, in the order of the prompt's slots."""
+    images: tuple[Image.Image | EncodedPicture, ...]
+    """RGB, in the order of the prompt's slots; encoded ones are for several requests to a server."""
     prefix: str = ""
-    """The assistant's turn so far."""
+    """The assistant's turn up to the place that matters. A backend that can begin an answer for the model begins it
+    with this; one that cannot has the model write it."""
+    choices: tuple[str, ...] = ()
+    """What may follow the prefix, beginning with distinct tokens: their probabilities are wanted. Empty: none are."""
+    sampling: Sampling | None = GREEDY
+    """How the text is drawn; None: no text is wanted."""
+
+    def __post_init__(self) -> None:
+        if self.sampling is None and not self.choices:
+            raise InputError(f"prompt {self.prompt.name} is asked for nothing; give choices or a sampling")
+
+    @property
+    def pixels(self) -> tuple[Image.Image, ...]:
+        """The pictures as pixels."""
+        return tuple(image.image if isinstance(image, EncodedPicture) else image for image in self.images)
 
 
-def revision_of(*folders: Path) -> str:
-    """What pins a model's weights: first digits of the SHA-256 over the names and contents of their files.
+@dataclass(frozen=True)
+class Answer:
+    """What a model says to one request."""
 
-    Args:
-        folders: of the model, then of an adapter on it; only safetensors directly in them count.
-
-    Raises:
-        RecordError: a file cannot be read.
-    """
-    digest = hashlib.sha256()
-    for folder in folders:
-        for file in sorted(folder.glob("*.safetensors")):
-            digest.update(f"{file.name}:{content_hash(file)}\n".encode())
-    return digest.hexdigest()[:_REVISION_DIGITS]
-
-
-def base_of(adapter: Path) -> str:
-    """The name of the model that an adapter was trained on.
-
-    Raises:
-        BackendError: the folder holds no adapter, or one that names none.
-    """
-    try:
-        settings = json.loads((adapter / ADAPTER_CONFIG).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise BackendError(f"{adapter / ADAPTER_CONFIG} cannot be read: {error}") from error
-    base = settings.get("base_model_name_or_path") if isinstance(settings, dict) else None
-    if not isinstance(base, str) or not base:
-        raise BackendError(f"{adapter / ADAPTER_CONFIG} names no base model; give the base and the adapter apart")
-    return base
-
-
-def probabilities_of(backend: Backend) -> ProbabilitySource:
-    """How a backend reads probabilities; one that does not say reads them exactly."""
-    source: ProbabilitySource = getattr(backend, "probabilities", "exact")
-    return source
-
-
-def changes_of(backend: Backend) -> tuple[str, ...]:
-    """What of the requests for texts a backend's server could not use; nothing, where a backend does not say."""
-    changes: tuple[str, ...] = getattr(backend, "changes", ())
-    return changes
+    text: str | None
+    """Including the request's prefix, without special tokens; None: nothing was written."""
+    read: NextToken | Failure | None = None
+    """What could follow the prefix, or why that could not be read; None: no choices were given."""
+    cut_off: bool = False
+    """Whether the text is known to end at the limit on tokens."""
+    tokens: int = 0
+    """Read and written, as far as a server reports them."""
+    changes: tuple[str, ...] = ()
+    """What of the request a server could not use: ``without seed``, ``temperature=1``."""
 
 
 class Backend(Protocol):
-    """A model that can be asked.
+    """A model that can be asked."""
 
-    Where a backend loses single requests of a batch, ``read`` and ``generate`` raise
-    :class:`~redaes.errors.PartlyAnswered`, which carries the answers to the others.
-    """
+    @property
+    def model(self) -> str:
+        """Name, as a result reports it."""
+        ...
 
-    model: str
-    """Name, as a result reports it."""
-    revision: str
-    """What pins the weights."""
+    @property
+    def revision(self) -> str:
+        """What pins the weights."""
+        ...
 
-    def read(self, requests: Sequence[Request], choices: Sequence[str]) -> NDArray[np.float64]:
-        """Log-probability that the answer goes on with each choice, read at the choice's first token.
+    def answer(self, requests: Sequence[Request]) -> list[Answer | Failure]:
+        """An answer to each request, in their order, or why there is none: a request that is lost loses only itself.
 
-        The choices must begin with distinct tokens.
+        Where no text is wanted and the choices cannot be read, that is the failure.
 
-        Returns:
-            Shape (len(requests), len(choices)); over the whole vocabulary, not renormalised.
+        Raises:
+            BackendError: the model cannot be asked at all.
         """
         ...
 
+
+def read_of(answer: Answer | Failure) -> NextToken | Failure:
+    """What was read for a request with choices."""
+    found = answer if isinstance(answer, Failure) else answer.read
+    if found is None:
+        raise AssertionError("a backend was given choices and says nothing about them")
+    return found
+
+
+def grouped(keys: Iterable[_Key]) -> dict[_Key, list[int]]:
+    """The places of equal keys, in order.
+
+    >>> grouped("abba")
+    {'a': [0, 3], 'b': [1, 2]}
+    """
+    found: dict[_Key, list[int]] = {}
+    for place, key in enumerate(keys):
+        found.setdefault(key, []).append(place)
+    return found
+
+
+def joined(
+    written: Sequence[Answer | Failure | None], read: Sequence[NextToken | Failure | None]
+) -> list[Answer | Failure]:
+    """What was written to each request and what was read for it as one answer; None: it was not asked for."""
+    found: list[Answer | Failure] = []
+    for text, token in zip(written, read, strict=True):
+        if isinstance(text, Answer):
+            found.append(replace(text, read=token))
+        elif isinstance(text, Failure):
+            found.append(text)
+        else:
+            found.append(token if isinstance(token, Failure) else Answer(None, token))
+    return found
+
+
+class BatchBackend(ABC):
+    """A backend that answers a whole batch or raises, and reads and writes in two ways."""
+
+    model: str
+    revision: str
+
+    def answer(self, requests: Sequence[Request]) -> list[Answer | Failure]:
+        """As :class:`Backend` has it; no single request is lost.
+
+        Raises:
+            BackendError: as for :meth:`read` and :meth:`generate`.
+        """
+        written: list[Answer | Failure | None] = [None] * len(requests)
+        read: list[NextToken | Failure | None] = [None] * len(requests)
+        for sampling, places in grouped(request.sampling for request in requests).items():
+            if sampling is not None:
+                texts = self.generate([requests[place] for place in places], sampling)
+                for place, text in zip(places, texts, strict=True):
+                    written[place] = Answer(text)
+        for choices, places in grouped(request.choices for request in requests).items():
+            if choices:
+                rows = self.read([requests[place] for place in places], choices)
+                for place, row in zip(places, rows.tolist(), strict=True):
+                    read[place] = NextToken.exactly(dict(zip(choices, row, strict=True)))
+        return joined(written, read)
+
+    @abstractmethod
+    def read(self, requests: Sequence[Request], choices: Sequence[str]) -> NDArray[np.float64]:
+        """Log-probability that the answer goes on with each choice after the request's prefix, read at the choice's
+        first token.
+
+        Returns:
+            Shape (len(requests), len(choices)); over the whole vocabulary, not renormalised.
+
+        Raises:
+            BackendError: the model cannot be asked.
+        """
+
+    @abstractmethod
     def generate(self, requests: Sequence[Request], sampling: Sampling) -> list[str]:
-        """The answers, each including its request's prefix, without special tokens."""
-        ...
+        """The answers, each including its request's prefix, without special tokens.
+
+        Raises:
+            BackendError: the model cannot be asked.
+        """

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict
 
-from redaes.backends.base import Failure
+from redaes.backends.failures import Failure
 from redaes.thinking import CLOSING, split_thinking
 
 

@@ -24,44 +24,27 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import copy
 import email.utils
-import hashlib
 import json
-import math
 import os
 import random
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
-from PIL import Image
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
-from redaes.backends.base import Failure
-from redaes.backends.contents import Content, said
+from redaes.backends.chat_replies import Completion, Reply
+from redaes.backends.chat_requests import ChatRequest
 from redaes.backends.dialect import Dialect, changes, kind_of
+from redaes.backends.failures import Failure
 from redaes.backends.refusals import OPTIONAL, refusals
-from redaes.errors import (
-    BackendError,
-    BudgetExhausted,
-    EndpointError,
-    InputError,
-    MissingDependency,
-    ParseError,
-    RecordError,
-)
-from redaes.images import content_id, data_url
-from redaes.prompts import Prompt
-from redaes.records import write_atomically
-from redaes.thinking import split_thinking
-from redaes.types import Record, Sampling
+from redaes.backends.reply_cache import ReplyCache
+from redaes.errors import BackendError, BudgetExhausted, EndpointError, InputError, MissingDependency
 
 if TYPE_CHECKING:
     import httpx
@@ -82,226 +65,17 @@ FIRST_ALONE_S = 2.0
 """How long requests wait for the first of their kind, in seconds: what a server cannot use it refuses at once, and then
 is asked once more, not once more for each of them."""
 
-_CACHE_FORMAT = "redaes-endpoint-1"
-"""First part of every key: answers stored by another format are not found."""
-
 _RETRIED = frozenset({"http_429", "http_502", "http_503", "http_504", "connection", "timeout"})
 _RETRIED_A_LITTLE = frozenset({"http_500", "not_json", "not_a_completion", "no_choices"})
-
-SERVER_REASONS = frozenset(
-    {"connection", "timeout", "retry_after_too_long"}
-    | {f"http_{status}" for status in (401, 403, 404, 429, 502, 503, 504)}
-)
-"""Reasons of failures that speak of the server and not of the question."""
 
 _T = TypeVar("_T")
 
 
-class Picture:
-    """A picture on its way to a server: hashed and encoded once, however many requests show it."""
-
-    def __init__(self, image: Image.Image) -> None:
-        """
-        Args:
-            image: RGB or grey, as :func:`redaes.images.load_image` gives it.
-
-        Raises:
-            InputError: another mode, whose treatment is not defined here.
-        """
-        if image.mode not in ("RGB", "L"):
-            raise InputError(f"a picture for a server has mode {image.mode}; hand over RGB")
-        self.image = image.convert("RGB")
-
-    @cached_property
-    def id(self) -> str:
-        """SHA-256 of size and pixels, in hex."""
-        width, height = self.image.size
-        return content_id(f"RGB {width}x{height}\n".encode() + self.image.tobytes())
-
-    @cached_property
-    def url(self) -> str:
-        """The pixels as a ``data:`` URL: no server is ever handed an address to fetch."""
-        return data_url(self.image)
-
-
-@dataclass(frozen=True)
-class ChatRequest:
-    """One question to a chat model."""
-
-    messages: Sequence[Mapping[str, Any]]
-    """As :meth:`redaes.prompts.Prompt.messages` renders them: ``{"type": "image"}`` marks where a picture goes."""
-    images: tuple[Picture, ...]
-    """In the order of the marks."""
-    prompt_id: str
-    """``name/version@hash``."""
-    sampling: Sampling
-    schema: Mapping[str, Any] | None = None
-    """JSON schema that the answer is to follow. A server may ignore it, so the answer is still to be checked."""
-    n_logprobs: int = 0
-    """Likeliest tokens to be reported at each position; 0: none. vLLM and OpenAI offer up to 20."""
-    extra: Mapping[str, Any] | None = None
-    """Fields of the body beyond the OpenAI protocol. A server that does not know them ignores them silently."""
-
-    def __post_init__(self) -> None:
-        marks = sum(
-            part["type"] == "image"
-            for message in self.messages
-            if not isinstance(message["content"], str)
-            for part in message["content"]
-        )
-        if marks != len(self.images):
-            raise InputError(f"{self.prompt_id} has {marks} places for pictures, and {len(self.images)} were given")
-
-    @classmethod
-    def of(
-        cls,
-        prompt: Prompt,
-        images: Sequence[Picture],
-        sampling: Sampling,
-        *,
-        schema: Mapping[str, Any] | None = None,
-        n_logprobs: int = 0,
-    ) -> ChatRequest:
-        """The request that a prompt makes, with pictures for its slots.
-
-        Raises:
-            InputError: the number of pictures is not that of the slots.
-        """
-        return cls(prompt.messages(), tuple(images), prompt.id, sampling, schema, n_logprobs)
-
-
-class Usage(Record):
-    """Tokens that one answer cost."""
-
-    prompt_tokens: int = Field(ge=0)
-    completion_tokens: int = Field(ge=0)
-
-    @property
-    def total_tokens(self) -> int:
-        """Prompt and completion together."""
-        return self.prompt_tokens + self.completion_tokens
-
-
-class TokenLogprob(Record):
-    """One token of an answer with what else could have stood there."""
-
-    token: str
-    logprob: FiniteFloat
-    top: tuple[tuple[str, FiniteFloat], ...]
-    """Likeliest tokens with their log-probabilities, best first."""
-
-    @property
-    def listed(self) -> dict[str, float]:
-        """Log-probabilities by token: the likeliest, and the one that was taken."""
-        return {self.token: self.logprob, **dict(self.top)}
-
-    def log_probability_of(self, word: str) -> float | None:
-        """Log of the share of the whole vocabulary that is ``word``, with or without white space around it.
-
-        None: it is not listed, so it is at most as likely as :attr:`least`.
-        """
-        found = [logprob for token, logprob in self.listed.items() if token.strip() == word]
-        if not found:
-            return None
-        most = max(found)
-        return most + math.log(math.fsum(math.exp(logprob - most) for logprob in found))
-
-    @property
-    def least(self) -> float:
-        """Log-probability of the least likely token that is listed."""
-        return min([logprob for _, logprob in self.top], default=self.logprob)
-
-
-class Reply(Record):
-    """One answer."""
-
-    text: str
-    finish_reason: str | None
-    """``stop``: complete; ``length``: cut off by ``max_new_tokens``."""
-    logprobs: tuple[TokenLogprob, ...] | None
-    """None: not asked for, or not offered."""
-    usage: Usage | None
-    """None: not reported."""
-    thinking: str = ""
-    """What the model wrote before its answer, where that is told apart."""
-    from_thinking: bool = False
-    """Whether the server put the answer where thoughts belong, and left its own place empty."""
-    changes: tuple[str, ...] = ()
-    """What of the request the server could not use, as :func:`redaes.backends.dialect.changes` words it:
-    ``without seed``, ``temperature=1``."""
-    cached: bool = False
-    """Whether it was read from the cache rather than asked for."""
-
-    def token_after(self, prefix: str) -> TokenLogprob | None:
-        """The first visible token after ``prefix``, which the answer must begin with; None: there is none.
-
-        White space around the prefix is ignored, so it does not matter whether the tokenizer joins a space to what
-        follows it.
-        """
-        before = ""
-        for token in self.logprobs or ():
-            if before.strip() == prefix.strip() and token.token.strip():
-                return token
-            before += token.token
-        return None
-
-    def decoded(self) -> Any:
-        """The text read as JSON, for requests with a schema.
-
-        Raises:
-            ParseError: ``cut_off`` or ``not_json``.
-        """
-        if self.finish_reason == "length":
-            raise ParseError("cut_off", f"the answer ends at max_new_tokens: …{self.text[-40:]!r}")
-        try:
-            return json.loads(self.text)
-        except (ValueError, RecursionError) as error:
-            raise ParseError("not_json", f"{self.text[:80]!r}… is not JSON ({error})") from error
-
-
-class _Lenient(BaseModel):
-    """What is read of a server's answer; servers add fields of their own."""
+class _Tokens(BaseModel):
+    """What ``/tokenize`` answers; servers add fields of their own."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", strict=False)
 
-
-class _TopToken(_Lenient):
-    token: str
-    logprob: FiniteFloat
-
-
-class _Token(_TopToken):
-    top_logprobs: tuple[_TopToken, ...] = ()
-
-
-class _Logprobs(_Lenient):
-    content: tuple[_Token, ...] | None = None
-
-
-class _Message(_Lenient):
-    content: Content = None
-    reasoning_content: str | None = None
-    reasoning: str | None = None
-    refusal: str | None = None
-
-
-class _Choice(_Lenient):
-    message: _Message
-    finish_reason: str | None = None
-    logprobs: _Logprobs | None = None
-
-
-class _Usage(_Lenient):
-    prompt_tokens: int = Field(ge=0)
-    completion_tokens: int = Field(default=0, ge=0)
-
-
-class _Completion(_Lenient):
-    choices: tuple[_Choice, ...]
-    usage: _Usage | None = None
-
-
-class _Tokens(_Lenient):
     tokens: tuple[int, ...]
     token_strs: tuple[str, ...] | None = None
 
@@ -370,7 +144,7 @@ class Endpoint:
         self.backoff_s = backoff_s
         self.max_calls = max_calls
         self.max_tokens = max_tokens
-        self.cache = cache
+        self._cache = ReplyCache(cache)
         self.seed = seed
         self.counts: Counter[str] = Counter()
         """``calls`` sent, ``tokens`` reported, and requests that ended ``ok``, ``cached`` or
@@ -424,7 +198,7 @@ class Endpoint:
         key = self.key(request)
         async with self._slots:
             # Looked up with a slot in hand: an equal request that went before may be answered by now.
-            reply = self._stored(key)
+            reply = self._cache.find(key)
             if reply is not None:
                 self.counts["cached"] += 1
                 self.counts.update(f"answered {change}" for change in reply.changes)
@@ -436,7 +210,7 @@ class Endpoint:
                 raise
             self.counts["ok"] += 1
             self.counts.update(f"answered {change}" for change in reply.changes)
-            return self._store(key, reply)
+            return self._cache.keep(key, reply)
 
     async def ask_many(self, requests: Sequence[ChatRequest]) -> list[Reply | Failure]:
         """The answers in the order of the requests; a request that fails loses only itself.
@@ -457,25 +231,8 @@ class Endpoint:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     def key(self, request: ChatRequest) -> str:
-        """The name of an answer: SHA-256 of everything that decides it, in hex. The server's address does not,
-        and the API key is no part of it."""
-        parts = (
-            _CACHE_FORMAT,
-            self.model,
-            self.revision,
-            request.prompt_id,
-            _canonical(request.messages),
-            *(picture.id for picture in request.images),
-            request.sampling.model_dump_json(),
-            _canonical(request.schema),
-            str(request.n_logprobs),
-            *(() if request.extra is None else (_canonical(request.extra),)),
-        )
-        digest = hashlib.sha256()
-        for part in parts:
-            data = part.encode()
-            digest.update(len(data).to_bytes(8, "big") + data)  # lengths keep ("ab", "c") apart from ("a", "bc")
-        return digest.hexdigest()
+        """The name under which an answer of this model is kept."""
+        return request.key(self.model, self.revision)
 
     async def tokenize(self, text: str) -> list[int]:
         """The tokens of a text, by vLLM's ``/tokenize`` beside ``/v1``; not stored, and no call of the budget.
@@ -542,7 +299,7 @@ class Endpoint:
             return Failure(error.reason, str(error))
 
     async def _answer(self, request: ChatRequest, key: str) -> Reply:
-        body = await asyncio.to_thread(self._body, request)  # encoding pictures would hold up the other requests
+        body = await asyncio.to_thread(request.body, self.model)  # encoding pictures would hold up the other requests
 
         async def attempt() -> Reply:
             return await self._adapted(body)
@@ -623,31 +380,6 @@ class Endpoint:
             raise BudgetExhausted(f"{self.counts['tokens']} of {self.max_tokens} tokens are spent; raise max_tokens")
         self.counts["calls"] += 1
 
-    def _body(self, request: ChatRequest) -> dict[str, Any]:
-        """The request as the protocol has it, before the server has refused anything of it."""
-        pictures = iter(request.images)
-        messages = copy.deepcopy([dict(message) for message in request.messages])
-        for message in messages:
-            if not isinstance(message["content"], str):
-                message["content"] = [
-                    {"type": "image_url", "image_url": {"url": next(pictures).url}} if part["type"] == "image" else part
-                    for part in message["content"]
-                ]
-        body: dict[str, Any] = {
-            "model": self.model,
-            "messages": messages,
-            "temperature": request.sampling.temperature,
-            # The older name, max_tokens, is refused by OpenAI's newer models; vLLM and SGLang take both.
-            "max_completion_tokens": request.sampling.max_new_tokens,
-            "seed": request.sampling.seed,
-        }
-        if request.n_logprobs:
-            body |= {"logprobs": True, "top_logprobs": request.n_logprobs}
-        if request.schema is not None:
-            schema = {"name": "answer", "schema": request.schema, "strict": True}
-            body["response_format"] = {"type": "json_schema", "json_schema": schema}
-        return body | dict(request.extra or {})
-
     async def _send(self, url: str, body: bytes) -> bytes:
         """One try.
 
@@ -692,49 +424,19 @@ class Endpoint:
         except (ValueError, RecursionError) as error:  # the latter: brackets within brackets without end
             raise _Rejected("not_json", f"{self.base_url} answers {self._shown(data)}") from error
         try:
-            completion = _Completion.model_validate(decoded)
+            completion = Completion.model_validate(decoded)
         except ValidationError as error:
             raise _Rejected("not_a_completion", f"{self.base_url} answers {self._shown(data)}") from error
-        usage = None
         if completion.usage is not None:
-            usage = Usage(**dict(completion.usage))
-            self.counts["tokens"] += usage.total_tokens
+            self.counts["tokens"] += completion.usage.prompt_tokens + completion.usage.completion_tokens
         elif self.max_tokens is not None:
             raise _Rejected("no_usage", "the server reports no tokens; use max_calls instead of max_tokens")
-        if not completion.choices:
+        reply = completion.reply(made)
+        if not isinstance(reply, Failure):
+            return reply
+        if reply.reason == "no_choices":
             raise _Rejected("no_choices", f"{self.base_url} answers without a choice")
-        choice = completion.choices[0]
-        message = choice.message
-        if message.content is None and message.refusal is not None:
-            raise _Rejected("refused", self._shown(message.refusal.encode()))
-        listed = () if choice.logprobs is None else choice.logprobs.content or ()
-        heard = said(
-            message.content,
-            message.reasoning_content or message.reasoning or "",
-            cut_off=choice.finish_reason == "length",
-            tokens=[token.token for token in listed],
-        )
-        if isinstance(heard, Failure):
-            raise _Rejected(heard.reason, f"{heard.detail} (finish_reason {choice.finish_reason})")
-        offered = choice.logprobs is not None and choice.logprobs.content is not None and heard.first_token is not None
-        return Reply(
-            text=heard.text,
-            finish_reason=choice.finish_reason,
-            logprobs=None
-            if not offered
-            else tuple(
-                TokenLogprob(
-                    token=token.token,
-                    logprob=token.logprob,
-                    top=tuple((other.token, other.logprob) for other in token.top_logprobs),
-                )
-                for token in listed[heard.first_token :]
-            ),
-            usage=usage,
-            thinking=heard.thinking,
-            from_thinking=heard.from_thinking,
-            changes=made,
-        )
+        raise _Rejected(reply.reason, self._shown(reply.detail.encode()) if reply.reason == "refused" else reply.detail)
 
     def _shown(self, data: bytes) -> str:
         """The beginning of a server's words, fit for a message: servers repeat keys in their complaints."""
@@ -742,66 +444,6 @@ class Endpoint:
         if self._api_key:
             text = text.replace(self._api_key, "***")
         return repr(text[:200])
-
-    def _path(self, key: str) -> Path | None:
-        return None if self.cache is None else self.cache / key[:2] / f"{key}.json"
-
-    def _stored(self, key: str) -> Reply | None:
-        path = self._path(key)
-        if path is None:
-            return None
-        try:
-            reply = Reply.model_validate_json(path.read_bytes())
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            raise RecordError(f"{path} cannot be read: {error.strerror}") from error
-        except ValidationError as error:  # files appear whole: this one was altered
-            raise RecordError(f"{path} is no stored answer; delete it") from error
-        # Answers that were stored before thoughts were told apart still hold them, and their tokens.
-        split = split_thinking(reply.text)
-        if not split.thinking or not split.closed:
-            return reply.model_copy(update={"cached": True})
-        apart = {"text": split.answer, "thinking": split.thinking, "logprobs": None}
-        return reply.model_copy(update={**apart, "cached": True})
-
-    def _store(self, key: str, reply: Reply) -> Reply:
-        """Store an answer, and return the one that counts: the first, should another process have been faster."""
-        path = self._path(key)
-        if path is None:
-            return reply
-        temporary = path.with_name(f".{key}.{os.getpid()}.new")
-        write_atomically(temporary, reply.model_dump_json(exclude={"cached"}).encode())
-        try:
-            os.link(temporary, path)  # unlike a renaming, a link never replaces what is there
-        except FileExistsError:
-            return self._stored(key) or reply
-        except OSError as error:
-            raise RecordError(
-                f"{path} cannot be made: {error.strerror}; put the cache on a file system with hard links"
-            ) from error
-        finally:
-            temporary.unlink(missing_ok=True)
-        return reply
-
-
-def refuse_lost(answers: Sequence[object]) -> None:
-    """Go on only if the answers say something about the questions.
-
-    Args:
-        answers: of one batch; those that are a :class:`Failure` count.
-
-    Raises:
-        BudgetExhausted: not all could be asked.
-        EndpointError: all failed for reasons that lie with the server.
-    """
-    failures = [answer for answer in answers if isinstance(answer, Failure)]
-    for failure in failures:
-        if failure.reason == "budget_exhausted":
-            raise BudgetExhausted(failure.detail)
-    if answers and len(failures) == len(answers) and all(failure.reason in SERVER_REASONS for failure in failures):
-        most = Counter(failure.reason for failure in failures).most_common(1)[0][0]
-        raise EndpointError(most, f"none of {len(answers)} questions was answered; the last: {failures[-1].detail}")
 
 
 class _Rejected(Exception):
@@ -828,10 +470,6 @@ def _httpx() -> Any:
 
 def _json(value: Mapping[str, Any]) -> bytes:
     return json.dumps(value, allow_nan=False).encode()
-
-
-def _canonical(value: Any) -> str:
-    return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 
 def _retry_after_s(header: str | None) -> float | None:

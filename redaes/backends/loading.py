@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from redaes.backends.chats import one_rendering
+from redaes.backends.chat_templates import one_rendering
 from redaes.backends.preprocessing import TOKENIZER_CONFIG, PictureSize, image_settings
 from redaes.errors import BackendError, MissingDependency
 from redaes.models import nano
@@ -157,7 +157,7 @@ def load_adapter(network: Any, adapter: Path, *, trainable: bool = False, autoca
 def load_processor(folder: Path, max_pixels: int | None, adapter: Path | None = None) -> Any:
     """The processor for pictures and text: the adapter's own, where it has one, else the model's.
 
-    Its chat template has one rendering (`redaes.backends.chats`).
+    Its chat template has one rendering (`redaes.backends.chat_templates`).
 
     Args:
         folder: of the model.

@@ -13,8 +13,8 @@ import torch
 from numpy.typing import NDArray
 
 from redaes.backends.adapters import check_base
-from redaes.backends.base import ADAPTER_CONFIG, Request, base_of, revision_of
-from redaes.backends.chats import one_rendering
+from redaes.backends.base import BatchBackend, Request
+from redaes.backends.chat_templates import one_rendering
 from redaes.backends.loading import (
     first_line,
     load_adapter,
@@ -25,6 +25,7 @@ from redaes.backends.loading import (
 from redaes.backends.preprocessing import at_size, picture_size, size_shown
 from redaes.backends.sampling import our_sampling
 from redaes.backends.temperatures import Temperature, read_temperatures
+from redaes.backends.weights import ADAPTER_CONFIG, base_of, revision_of
 from redaes.errors import BackendError, InputError, PromptError
 from redaes.images import MAX_ASPECT
 from redaes.models import nano
@@ -36,7 +37,7 @@ _CHATS = 64
 """Rendered chats that are kept."""
 
 
-class LocalBackend:
+class LocalBackend(BatchBackend):
     """A model loaded from a folder, from the hub, or from inside the package.
 
     Answers do not depend on how requests are batched, up to rounding; sampled text does, because all
@@ -215,13 +216,13 @@ class LocalBackend:
     def _inputs(self, batch: Sequence[Request], texts: Sequence[str]) -> Any:
         """What the model takes: left-padded tokens, patches of all pictures, and their grids."""
         for request in batch:
-            for image in request.images:
+            for image in request.pixels:
                 if max(image.size) > MAX_ASPECT * min(image.size):
                     width, height = image.size
                     raise InputError(f"a picture of {width} x {height} pixels is too thin for the model; crop it")
         inputs = self._processor(
             text=list(texts),
-            images=[list(request.images) for request in batch],
+            images=[list(request.pixels) for request in batch],
             padding=True,
             padding_side="left",
             return_tensors="pt",

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from redaes.backends.base import ADAPTER_CONFIG
+from redaes.backends.weights import ADAPTER_CONFIG
 from redaes.errors import BackendError, InputError
 from redaes.images import MAX_PIXELS
 

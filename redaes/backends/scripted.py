@@ -7,12 +7,12 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from redaes.backends.base import Request
+from redaes.backends.base import BatchBackend, Request
 from redaes.errors import BackendError
 from redaes.types import Sampling
 
 
-class ScriptedBackend:
+class ScriptedBackend(BatchBackend):
     """Gives prepared answers in order, one for each request; running out is an error.
 
     >>> backend = ScriptedBackend(["Winner: A\\nDifference: +1.0"], [{" A": -0.1, " B": -2.5}])

@@ -6,9 +6,9 @@ looked up once (``/tokenize``), and the server reports the log-probabilities of 
 by their absence, which fails the request as ``no_logprob``; it is never read as an answer.
 
 Where nothing was ever read in that way, because the server has no ``/tokenize`` or knows no such field, the likeliest
-tokens that it lists are read instead, and :attr:`ServerBackend.probabilities` says ``listed`` from then on. Only tokens
-that are a choice to the letter, space included, count: a server that does not go on with a begun answer, but begins
-another, starts it with no space.
+tokens that it lists are read instead, and answers say ``listed`` from then on. Only tokens that are a choice to the
+letter, space included, count: a server that does not go on with a begun answer, but begins another, starts it with no
+space.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ import concurrent.futures
 import copy
 import math
 import threading
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
-
 from redaes import answers, prompts
-from redaes.backends.base import Failure, Request
-from redaes.backends.chats import opens_thinking
-from redaes.backends.endpoint import ChatRequest, Endpoint, Picture, Reply, refuse_lost
-from redaes.backends.replies import N_LOGPROBS
+from redaes.backends.base import Answer, Request, grouped, joined
+from redaes.backends.chat_replies import Reply
+from redaes.backends.chat_requests import N_LOGPROBS, ChatRequest
+from redaes.backends.chat_templates import opens_thinking
+from redaes.backends.endpoint import Endpoint
+from redaes.backends.failures import Failure
+from redaes.backends.next_token import NextToken
+from redaes.backends.pictures import Encoder
 from redaes.backends.temperatures import Temperature
-from redaes.errors import BackendError, EndpointError, PartlyAnswered, PromptError
+from redaes.errors import BackendError, EndpointError, PromptError
 from redaes.types import ProbabilitySource, Sampling
 
 _READ = Sampling(max_new_tokens=1)
@@ -52,7 +52,7 @@ MIN_CHOICE_SHARE = 0.5
 # Templates of models that think leave the thinking to a switch, or else to the server's template (`_check_rendering`).
 _NO_THINKING = {"chat_template_kwargs": {"enable_thinking": False}}
 
-_Answer = TypeVar("_Answer")
+_T = TypeVar("_T")
 
 
 @dataclass
@@ -64,8 +64,6 @@ class _Reading:
     """Whether something was read in that way."""
     offered: bool = True
     """Whether the server reports any log-probabilities."""
-    changes: frozenset[str] = frozenset()
-    """What of the requests for texts it could not use."""
 
 
 _NOT_OFFERED = Failure("no_logprob", "the server reports no log-probabilities")
@@ -75,8 +73,7 @@ class ServerBackend:
     """A model on a vLLM server. May be used from several threads at once; they share its connections and the
     endpoint's bound on concurrency.
 
-    A request that the server does not answer loses only itself (:class:`~redaes.errors.PartlyAnswered`), unless all
-    of a batch are lost for reasons that lie with the server.
+    A request that the server does not answer loses only itself.
     """
 
     def __init__(
@@ -113,16 +110,6 @@ class ServerBackend:
             self._stop()
             raise
 
-    @property
-    def probabilities(self) -> ProbabilitySource:
-        """How probabilities are read from this server, as far as is known."""
-        return self._reading.source
-
-    @property
-    def changes(self) -> tuple[str, ...]:
-        """What of the requests for texts the server could not use so far: ``without seed``, ``temperature=1``."""
-        return tuple(sorted(self._reading.changes))
-
     def __enter__(self) -> ServerBackend:
         """The backend itself: it is open from its making."""
         return self
@@ -154,30 +141,15 @@ class ServerBackend:
         for future in list(self._asked):
             future.cancel()
 
-    def read(self, requests: Sequence[Request], choices: Sequence[str]) -> NDArray[np.float64]:
-        """Log-probability that the answer goes on with each choice, read at the choice's first token.
-
-        Returns:
-            Shape (len(requests), len(choices)); natural logarithms over the whole vocabulary.
+    def answer(self, requests: Sequence[Request]) -> list[Answer | Failure]:
+        """As :class:`~redaes.backends.base.Backend` has it.
 
         Raises:
-            PartlyAnswered: some requests were lost.
-            EndpointError: all were, or the server cannot tokenize.
+            EndpointError: the server cannot tokenize.
             BackendError: the tokenizer joins a prefix and a choice, or begins two choices with one token.
             PromptError: not one picture per slot.
         """
-        rows = self._run(self._read(requests, choices))
-        return np.array(_whole(rows)) if rows else np.empty((0, len(choices)))
-
-    def generate(self, requests: Sequence[Request], sampling: Sampling) -> list[str]:
-        """The answers, each including its request's prefix, without special tokens.
-
-        Raises:
-            PartlyAnswered: some requests were lost.
-            EndpointError: all were.
-            PromptError: not one picture per slot.
-        """
-        return _whole(self._run(self._generate(requests, sampling)))
+        return self._run(self._answer(requests))
 
     def forward(self, body: bytes) -> concurrent.futures.Future[tuple[int, bytes]]:
         """Hand a chat request that somebody else wrote to the server (:meth:`Endpoint.forward`).
@@ -190,64 +162,77 @@ class ServerBackend:
         """
         return self._submit(self._endpoint.forward(body))
 
-    async def _read(self, requests: Sequence[Request], choices: Sequence[str]) -> list[NDArray[np.float64] | Failure]:
+    async def _answer(self, requests: Sequence[Request]) -> list[Answer | Failure]:
+        encoder = Encoder()
+        written: list[Answer | Failure | None] = [None] * len(requests)
+        read: list[NextToken | Failure | None] = [None] * len(requests)
+        for sampling, places in grouped(request.sampling for request in requests).items():
+            if sampling is not None:
+                texts = await self._write([requests[place] for place in places], sampling, encoder)
+                for place, text in zip(places, texts, strict=True):
+                    written[place] = text
+        for choices, places in grouped(request.choices for request in requests).items():
+            if choices:
+                tokens = await self._read([requests[place] for place in places], choices, encoder)
+                for place, token in zip(places, tokens, strict=True):
+                    read[place] = token
+        return joined(written, read)
+
+    async def _read(
+        self, requests: Sequence[Request], choices: Sequence[str], encoder: Encoder
+    ) -> list[NextToken | Failure]:
         if not self._reading.offered:
             return [_NOT_OFFERED for _ in requests]
         if self._reading.source == "exact":
             try:
-                rows = await self._read_exactly(requests, choices)
+                found = await self._read_exactly(requests, choices, encoder)
             except EndpointError as error:
                 if self._reading.settled or error.reason not in _NO_TOKENIZER:
                     raise
             else:
-                self._reading.settled |= any(not isinstance(row, Failure) for row in rows)
-                if self._reading.settled or not any(_unread(row) for row in rows):
-                    return rows
-        rows = await self._read_listed(requests, choices)
-        if any(not isinstance(row, Failure) for row in rows):
+                self._reading.settled |= any(isinstance(one, NextToken) for one in found)
+                if self._reading.settled or not any(_unread(one) for one in found):
+                    return found
+        found = await self._read_listed(requests, choices, encoder)
+        if any(isinstance(one, NextToken) for one in found):
             self._reading.source, self._reading.settled = "listed", True
-        return rows
+        return found
 
     async def _read_listed(
-        self, requests: Sequence[Request], choices: Sequence[str]
-    ) -> list[NDArray[np.float64] | Failure]:
-        pictures = _Pictures()
-        replies = await self._ask([_chat(request, pictures, _READ, {}, n_logprobs=N_LOGPROBS) for request in requests])
+        self, requests: Sequence[Request], choices: Sequence[str], encoder: Encoder
+    ) -> list[NextToken | Failure]:
+        replies = await self._ask([_chat(request, encoder, _READ, {}, n_logprobs=N_LOGPROBS) for request in requests])
         heard = [reply for reply in replies if isinstance(reply, Reply)]
         if heard and not any(reply.logprobs for reply in heard):
             self._reading.offered = False
-        return [reply if isinstance(reply, Failure) else _listed_row(reply, choices) for reply in replies]
+        return [reply if isinstance(reply, Failure) else _listed(reply, choices) for reply in replies]
 
     async def _read_exactly(
-        self, requests: Sequence[Request], choices: Sequence[str]
-    ) -> list[NDArray[np.float64] | Failure]:
+        self, requests: Sequence[Request], choices: Sequence[str], encoder: Encoder
+    ) -> list[NextToken | Failure]:
         for prefix in {request.prefix for request in requests}:
             await self._check_rendering(prefix)
-        pictures = _Pictures()
         asked = []
         for request in requests:
             tokens = await self._tokens_of(request.prefix, choices)
             extra = {"logprob_token_ids": list(tokens), "return_tokens_as_token_ids": True}
-            asked.append((_chat(request, pictures, _READ, extra, n_logprobs=1), tokens))
+            asked.append((_chat(request, encoder, _READ, extra, n_logprobs=1), tokens))
         replies = await self._ask([chat for chat, _ in asked])
         return [
-            reply if isinstance(reply, Failure) else _row(reply, tokens)
+            reply if isinstance(reply, Failure) else _exactly(reply, dict(zip(choices, tokens, strict=True)))
             for reply, (_, tokens) in zip(replies, asked, strict=True)
         ]
 
-    async def _generate(self, requests: Sequence[Request], sampling: Sampling) -> list[str | Failure]:
+    async def _write(self, requests: Sequence[Request], sampling: Sampling, encoder: Encoder) -> list[Answer | Failure]:
         for prefix in {request.prefix for request in requests}:
             await self._check_rendering(prefix)
-        pictures = _Pictures()
         asked = []
         for request in requests:
             extra: dict[str, Any] = {}
             if self._structured and request.prompt.name in prompts.known("reasoned") and not request.prefix:
                 extra["structured_outputs"] = {"regex": answers.REASONED_PATTERN}
-            asked.append(_chat(request, pictures, sampling, extra))
+            asked.append(_chat(request, encoder, sampling, extra))
         replies = await self._ask(asked)
-        changed = (reply.changes for reply in replies if isinstance(reply, Reply))
-        self._reading.changes = self._reading.changes.union(*changed)
         return [
             reply if isinstance(reply, Failure) else _text(request, reply, sampling)
             for reply, request in zip(replies, requests, strict=True)
@@ -323,13 +308,13 @@ class ServerBackend:
             self._first_tokens[key] = tuple(first)
         return self._first_tokens[key]
 
-    def _submit(self, work: Coroutine[Any, Any, _Answer]) -> concurrent.futures.Future[_Answer]:
+    def _submit(self, work: Coroutine[Any, Any, _T]) -> concurrent.futures.Future[_T]:
         if not self._thread.is_alive():
             work.close()
             raise BackendError(f"the connection to {self._endpoint.base_url} was closed; make another ServerBackend")
         return asyncio.run_coroutine_threadsafe(work, self._loop)
 
-    def _run(self, work: Coroutine[Any, Any, _Answer]) -> _Answer:
+    def _run(self, work: Coroutine[Any, Any, _T]) -> _T:
         future = self._submit(work)
         self._asked.add(future)
         try:
@@ -348,21 +333,8 @@ class ServerBackend:
         self._loop.close()
 
 
-class _Pictures:
-    """Pictures of one batch, each hashed and encoded once however many requests show it."""
-
-    def __init__(self) -> None:
-        self._known: dict[int, Picture] = {}
-
-    def of(self, image: Image.Image) -> Picture:
-        # The requests keep the pictures alive, so identities are not given anew meanwhile.
-        if id(image) not in self._known:
-            self._known[id(image)] = Picture(image)
-        return self._known[id(image)]
-
-
 def _chat(
-    request: Request, pictures: _Pictures, sampling: Sampling, extra: dict[str, Any], n_logprobs: int = 0
+    request: Request, encoder: Encoder, sampling: Sampling, extra: dict[str, Any], n_logprobs: int = 0
 ) -> ChatRequest:
     slots = len(request.prompt.slots)
     if len(request.images) != slots:
@@ -372,29 +344,29 @@ def _chat(
     if request.prefix:
         messages.append({"role": "assistant", "content": request.prefix})
         extra |= _CONTINUED
-    images = tuple(pictures.of(image) for image in request.images)
+    images = tuple(encoder.of(image) for image in request.images)
     return ChatRequest(messages, images, request.prompt.id, sampling, n_logprobs=n_logprobs, extra=extra)
 
 
-def _row(reply: Reply, tokens: Sequence[int]) -> NDArray[np.float64] | Failure:
-    """The log-probabilities of these tokens where the answer goes on, shape (len(tokens),)."""
+def _exactly(reply: Reply, tokens: Mapping[str, int]) -> NextToken | Failure:
+    """The choices where the answer goes on, whose tokens were asked for by number."""
     if not reply.logprobs:
         return Failure("no_logprob", "the server reports no log-probabilities; this takes vLLM 0.31 or later")
-    listed = dict(reply.logprobs[0].top) | {reply.logprobs[0].token: reply.logprobs[0].logprob}
-    names = [f"token_id:{token}" for token in tokens]
-    absent = [name for name in names if name not in listed]
+    listed = reply.logprobs[0].place.log_probs
+    names = {choice: f"token_id:{token}" for choice, token in tokens.items()}
+    absent = [name for name in names.values() if name not in listed]
     if absent:
         return Failure("no_logprob", f"the server does not report {', '.join(absent)}; this takes vLLM 0.31 or later")
-    return np.array([listed[name] for name in names])
+    return NextToken.exactly({choice: listed[name] for choice, name in names.items()})
 
 
-def _listed_row(reply: Reply, choices: Sequence[str]) -> NDArray[np.float64] | Failure:
+def _listed(reply: Reply, choices: Sequence[str]) -> NextToken | Failure:
     """The same, as far as the listed tokens tell; a choice that is not listed is as likely as the last of them, at
     most, and is taken to be."""
     if not reply.logprobs:
         return _NOT_OFFERED
-    token = reply.logprobs[0]
-    found = [token.listed.get(choice) for choice in choices]
+    place = reply.logprobs[0].place
+    found = [place.log_probs.get(choice) for choice in choices]
     share = math.fsum(math.exp(logprob) for logprob in found if logprob is not None)
     if share < MIN_CHOICE_SHARE:
         return Failure(
@@ -402,31 +374,17 @@ def _listed_row(reply: Reply, choices: Sequence[str]) -> NDArray[np.float64] | F
             f"{', '.join(map(repr, choices))} have a probability of {share:.2f} among the tokens that are listed: the "
             "server does not go on with an answer that is begun for the model, or the model does not follow the form",
         )
-    return np.array([token.least if logprob is None else logprob for logprob in found])
+    known = {choice: place.log_probs.get(choice, place.least) for choice in choices}
+    return NextToken(known, place.least, "listed")
 
 
-def _unread(row: NDArray[np.float64] | Failure) -> bool:
-    return isinstance(row, Failure) and row.reason == "no_logprob"
+def _unread(found: NextToken | Failure) -> bool:
+    return isinstance(found, Failure) and found.reason == "no_logprob"
 
 
-def _text(request: Request, reply: Reply, sampling: Sampling) -> str | Failure:
-    if reply.finish_reason == "length" and reply.thinking and not reply.text:
+def _text(request: Request, reply: Reply, sampling: Sampling) -> Answer | Failure:
+    if reply.cut_off and reply.thinking and not reply.text:
         return Failure(
             "cut_off", f"the model still thinks after {sampling.max_new_tokens} tokens; raise max_new_tokens"
         )
-    return request.prefix + reply.text
-
-
-def _whole(found: Sequence[_Answer | Failure]) -> list[_Answer]:
-    """The answers, if all are there.
-
-    Raises:
-        PartlyAnswered, EndpointError: they are not.
-    """
-    refuse_lost(found)
-    failures = [answer for answer in found if isinstance(answer, Failure)]
-    if failures:
-        raise PartlyAnswered(
-            f"{len(failures)} of {len(found)} requests have no answer; the first: {failures[0].detail}", found
-        )
-    return [answer for answer in found if not isinstance(answer, Failure)]
+    return Answer(request.prefix + reply.text, tokens=reply.tokens, changes=reply.changes)

@@ -18,7 +18,7 @@ from redaes.assessor import Assessor, Orders, Result, answer_of, delta_of, point
 from redaes.errors import ImageError, InputError, RecordError
 from redaes.images import LoadedImage, content_id
 from redaes.records import read_json, write_json
-from redaes.types import Answer, ImageRef
+from redaes.types import ImageRef, PairAnswer
 
 if TYPE_CHECKING:
     from redaes.models.fgaesq.scorer import FGAesQScorer
@@ -306,7 +306,7 @@ class CascadeRanker:
             else:
                 pairs.append((number, pair))
         shown = [(loaded[first.id], loaded[second.id]) for _, (first, second) in pairs]
-        new: defaultdict[int, list[Answer]] = defaultdict(list)
+        new: defaultdict[int, list[PairAnswer]] = defaultdict(list)
         for (number, _), result in zip(pairs, self._assessor.compare_many(shown, orders=self._orders), strict=True):
             new[number].append(answer_of(result))
         for number, its in new.items():
@@ -322,7 +322,7 @@ def _key(ids: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted(ids))
 
 
-def _points(answer: Answer | None, first: ImageRef) -> float | None:
+def _points(answer: PairAnswer | None, first: ImageRef) -> float | None:
     """What the judge said of the first of two pictures, in points; None: nothing usable."""
     if answer is None or answer.probability is None:
         return None
@@ -360,23 +360,23 @@ class _Answers:
             RecordError: the file is there and damaged.
         """
         self._file = file
-        self.answers: tuple[Answer, ...] = ()
+        self.answers: tuple[PairAnswer, ...] = ()
         self.explanation: Result | None = None
         if not file.exists():
             return
         try:
             found = read_json(file)
-            self.answers = tuple(Answer.model_validate(answer) for answer in found["answers"])
+            self.answers = tuple(PairAnswer.model_validate(answer) for answer in found["answers"])
             if found["explanation"] is not None:
                 self.explanation = Result.model_validate(found["explanation"])
         except (ValidationError, KeyError, TypeError) as error:
             raise RecordError(f"{file}: does not hold a series' answers ({error}); delete it") from error
 
-    def keep(self, answers: Sequence[Answer]) -> None:
+    def keep(self, answers: Sequence[PairAnswer]) -> None:
         self.answers = tuple(answers)
         self._write()
 
-    def about(self, first: ImageRef, second: ImageRef) -> Answer | None:
+    def about(self, first: ImageRef, second: ImageRef) -> PairAnswer | None:
         """The answer about two pictures, in either order; None: not asked yet."""
         wanted = {first.id, second.id}
         return next((answer for answer in self.answers if {answer.first, answer.second} == wanted), None)

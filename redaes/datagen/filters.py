@@ -33,8 +33,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydantic import ValidationError
 
-from redaes.backends.base import Failure
-from redaes.backends.endpoint import ChatRequest, Endpoint, Picture, Reply
+from redaes.backends.chat_replies import Reply
+from redaes.backends.chat_requests import ChatRequest
+from redaes.backends.endpoint import Endpoint
+from redaes.backends.failures import Failure
+from redaes.backends.pictures import EncodedPicture
 from redaes.errors import BackendError, InputError, MissingDependency, ParseError
 from redaes.prompts import load
 from redaes.types import Factor, Record, Sampling
@@ -308,8 +311,8 @@ class Similarity:
 class EditTask:
     """An edit to be looked at."""
 
-    source: Picture
-    edited: Picture
+    source: EncodedPicture
+    edited: EncodedPicture
     instruction: str
 
 

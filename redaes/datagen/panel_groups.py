@@ -22,7 +22,8 @@ from typing import Any, TypeVar
 import numpy as np
 from PIL import Image
 
-from redaes.backends.endpoint import Endpoint, Picture
+from redaes.backends.endpoint import Endpoint
+from redaes.backends.pictures import EncodedPicture
 from redaes.datagen.consensus import Rules, consensus
 from redaes.datagen.editors import load_editor
 from redaes.datagen.editors.base import EditJob, Editor
@@ -265,7 +266,7 @@ def plan_judged_views(
     else:
         tasks = [
             PlanTask(
-                Picture(Image.fromarray(show(image, frame, settings.max_side))),
+                EncodedPicture(Image.fromarray(show(image, frame, settings.max_side))),
                 tuple(draw_wishes(settings.variants, seed)),
             )
             for frame, seed in views
@@ -335,7 +336,7 @@ def make_judged_group(
         # What an editor did beside what it was told is not known.
         members[planned.id] = Member(planned.id, Stored(encode(after)), done, 0.0, view=None)
         shown[planned.id] = edited
-    pictures = {key: Picture(picture) for key, picture in shown.items()}
+    pictures = {key: EncodedPicture(picture) for key, picture in shown.items()}
     found = _agreed(rows[0].group, list(members.values()), pictures, workers, counts)
     records: list[PairRecord] = []
     for scores in _scales(found):
@@ -386,8 +387,8 @@ def _edited(
             made.append((planned, outcome.image))
     if workers.panel.checker is None or not made:
         return made
-    source = Picture(reference)
-    tasks = [EditTask(source, Picture(edited), planned.edit.instruction) for planned, edited in made]
+    source = EncodedPicture(reference)
+    tasks = [EditTask(source, EncodedPicture(edited), planned.edit.instruction) for planned, edited in made]
     checks = workers.ask(workers.panel.checker, lambda endpoint: check_edits(endpoint, tasks))
     for check in checks:
         for reason in check.rejected or ([f"check: {check.failure}"] if check.failure else []):
@@ -410,7 +411,7 @@ class _Agreed:
 
 
 def _agreed(
-    group: str, members: Sequence[Member], pictures: dict[str, Picture], workers: Crew, counts: Counts
+    group: str, members: Sequence[Member], pictures: dict[str, EncodedPicture], workers: Crew, counts: Counts
 ) -> list[_Agreed]:
     """The differences on which the judges agree; residuals are still 0, for there is no potential yet."""
     compared = [(one.key, other.key) for one, other in itertools.combinations(members, 2) if one.data != other.data]
@@ -468,7 +469,7 @@ def _explained(
     agreements: Sequence[Agreement],
     source: Source,
     group: str,
-    pictures: dict[str, Picture],
+    pictures: dict[str, EncodedPicture],
     workers: Crew,
     counts: Counts,
 ) -> list[PairRecord]:

@@ -16,8 +16,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from redaes.backends.base import Failure
-from redaes.backends.endpoint import ChatRequest, Endpoint, Picture, Reply
+from redaes.backends.chat_replies import Reply
+from redaes.backends.chat_requests import ChatRequest
+from redaes.backends.endpoint import Endpoint
+from redaes.backends.failures import Failure
+from redaes.backends.pictures import EncodedPicture
 from redaes.datagen.instructions import AIMS, STRENGTHS, Aim, Instruction, Strength, Wish
 from redaes.errors import InputError, ParseError
 from redaes.prompts import load
@@ -38,7 +41,7 @@ _NOT_PLAIN = re.compile(r"[\n\r<>{}|\[\]]|https?:")
 class PlanTask:
     """A photograph, and what it is to be changed in."""
 
-    picture: Picture
+    picture: EncodedPicture
     wishes: tuple[Wish, ...]
 
     def __post_init__(self) -> None:

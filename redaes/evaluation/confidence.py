@@ -15,10 +15,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from redaes.assessing.points import believed
 from redaes.errors import InputError
 from redaes.evaluation.calibration import expected_calibration_error, reliability
 from redaes.metrics import bootstrap
+from redaes.points import believed
 from redaes.prompts import Mode
 from redaes.types import Record
 

@@ -14,8 +14,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from redaes import prompts
-from redaes.backends.base import Failure
-from redaes.backends.endpoint import ChatRequest, Endpoint, Picture, Reply, refuse_lost
+from redaes.backends.chat_replies import Reply
+from redaes.backends.chat_requests import ChatRequest
+from redaes.backends.endpoint import Endpoint
+from redaes.backends.failures import Failure, refuse_lost
+from redaes.backends.pictures import EncodedPicture
 from redaes.errors import InputError, PromptError
 from redaes.heldout import Estimate, HeldOut, estimate, mean
 from redaes.records import PairRecord, picture_of
@@ -43,7 +46,7 @@ class Duel:
 
     pair: str
     cluster: str
-    pictures: tuple[Picture, Picture]
+    pictures: tuple[EncodedPicture, EncodedPicture]
     one: str | None
     two: str | None
 
@@ -108,7 +111,7 @@ def make_duels(records: Sequence[PairRecord], one: HeldOut, two: HeldOut | None)
         if name in mine and name in theirs:
             first = picture_of(record, "first").image
             second = picture_of(record, "second").image
-            pictures = (Picture(first), Picture(second))
+            pictures = (EncodedPicture(first), EncodedPicture(second))
             found.append(Duel(name, record.pair.source, pictures, mine[name], theirs[name]))
     if not found:
         raise InputError("no pair has reasoning on both sides; ask in the reasoned mode, on a dataset with rationales")

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from redaes.errors import InputError, ParseError
 from redaes.ranking.graph import DECIMALS, Outcome, components, count_cycles
 from redaes.ranking.strengths import fit_strengths
-from redaes.types import Answer, Ranking
+from redaes.types import PairAnswer, Ranking
 
 
-def rank(ids: Sequence[str], answers: Sequence[Answer], top_k: int | None = None) -> Ranking:
+def rank(ids: Sequence[str], answers: Sequence[PairAnswer], top_k: int | None = None) -> Ranking:
     """Order pictures by the Bradley-Terry strengths that fit the answers best.
 
     >>> said = [("x", "y", 0.2), ("y", "z", 0.6), ("x", "z", 0.3)]
-    >>> ranking = rank(["x", "y", "z"], [Answer(first=a, second=b, probability=p) for a, b, p in said])
+    >>> ranking = rank(["x", "y", "z"], [PairAnswer(first=a, second=b, probability=p) for a, b, p in said])
     >>> ranking.order, ranking.n_calls, ranking.n_failed
     (('y', 'z', 'x'), 6, 0)
 

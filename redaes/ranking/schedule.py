@@ -7,8 +7,9 @@ import itertools
 import numpy as np
 
 from redaes.errors import InputError
+from redaes.points import sigmoid
 from redaes.ranking.graph import DECIMALS, Outcome
-from redaes.ranking.strengths import Strengths, fit_strengths, sigmoid
+from redaes.ranking.strengths import Strengths, fit_strengths
 
 ROUND_ROBIN = 8
 """Largest number of items of which all pairs are compared."""

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from redaes.errors import InputError
+from redaes.points import sigmoid
 from redaes.ranking.graph import Outcome, check_edge
 
 PRIOR_SD = 3.0
@@ -190,11 +191,6 @@ def unconnected(wins: NDArray[np.float64]) -> tuple[int, int] | None:
         return None
     start, end = np.argwhere(~reach)[0]
     return int(start), int(end)
-
-
-def sigmoid(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    """1 / (1 + exp(-x)), of any shape."""
-    return 0.5 * (1.0 + np.tanh(0.5 * x))  # the form that does not overflow
 
 
 def _curvature(

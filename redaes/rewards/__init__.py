@@ -1,6 +1,6 @@
 """Rewards for reinforcement learning: pure functions of parsed answers, each in [0, 1]; and :func:`as_reward`, an
 assessor as a reward for others' training of what makes pictures."""
 
-from redaes.rewards.assessor_reward import AssessorReward, Judged, RewardReport, as_reward
+from redaes.rewards.assessor_reward import AssessorReward, PictureReward, RewardReport, as_reward
 
-__all__ = ["AssessorReward", "Judged", "RewardReport", "as_reward"]
+__all__ = ["AssessorReward", "PictureReward", "RewardReport", "as_reward"]

@@ -25,7 +25,7 @@ from typing import Any, Literal, get_args
 from redaes.errors import ImageError, InputError, RedaesError
 from redaes.images import MAX_PIXELS, LoadedImage, fit_area, load_image
 from redaes.ranking import Outcome, fit_one
-from redaes.rewards.comparisons import N_ORDERS, Judge, References, Tally, ask, fitted, rounds, win_rate
+from redaes.rewards.comparisons import N_ORDERS, PairAssessor, References, Tally, ask, fitted, rounds, win_rate
 from redaes.rewards.image_inputs import Unusable, picture_of
 from redaes.types import ImageRef
 
@@ -37,7 +37,7 @@ Place = str | Callable[..., Any] | None
 
 
 @dataclass(frozen=True)
-class Judged:
+class PictureReward:
     """What one picture is worth."""
 
     value: float | None
@@ -71,7 +71,7 @@ class RewardReport:
 
 
 def as_reward(
-    judge: Judge,
+    judge: PairAssessor,
     *,
     references: References | None = None,
     scale: Scale = "win_rate",
@@ -141,7 +141,7 @@ class AssessorReward:
 
     def __init__(
         self,
-        judge: Judge,
+        judge: PairAssessor,
         *,
         references: Sequence[tuple[LoadedImage, float]],
         method: str,
@@ -198,7 +198,7 @@ class AssessorReward:
         """What the pictures of one prompt are worth; None where there is no value. Raises as :meth:`judge_groups`."""
         return [one.value for one in self.judge_groups([pictures])[0]]
 
-    def judge_groups(self, groups: Sequence[Sequence[Any]]) -> list[list[Judged]]:
+    def judge_groups(self, groups: Sequence[Sequence[Any]]) -> list[list[PictureReward]]:
         """What the pictures of several prompts are worth.
 
         Args:
@@ -214,7 +214,7 @@ class AssessorReward:
         tally = Tally()
         usable = [
             [
-                one if isinstance(one, Judged) else picture_of(one, max_pixels=self._max_pixels)
+                one if isinstance(one, PictureReward) else picture_of(one, max_pixels=self._max_pixels)
                 for one in group
             ]
             for group in groups
@@ -265,7 +265,7 @@ class AssessorReward:
                 try:
                     found.append(self._pictures(**row))
                 except (ValueError, OSError, RedaesError) as error:
-                    found.append(Judged(None, "render_failed", f"{type(error).__name__}: {error}"))
+                    found.append(PictureReward(None, "render_failed", f"{type(error).__name__}: {error}"))
             return found
         if self._pictures is not None:
             if self._pictures not in columns:
@@ -298,7 +298,9 @@ class AssessorReward:
                 )
         return groups
 
-    def _tournament(self, members: Sequence[LoadedImage | Unusable | Judged], tally: Tally) -> list[Judged]:
+    def _tournament(
+        self, members: Sequence[LoadedImage | Unusable | PictureReward], tally: Tally
+    ) -> list[PictureReward]:
         by_id = {one.ref.id: one for one in members if isinstance(one, LoadedImage)}
         if sum(isinstance(one, LoadedImage) for one in members) < 2:
             return [_verdict(one, {}, "alone", "no other picture of this prompt is usable") for one in members]
@@ -327,7 +329,9 @@ class AssessorReward:
             for one in members
         ]
 
-    def _against_references(self, members: Sequence[LoadedImage | Unusable | Judged], tally: Tally) -> list[Judged]:
+    def _against_references(
+        self, members: Sequence[LoadedImage | Unusable | PictureReward], tally: Tally
+    ) -> list[PictureReward]:
         values: dict[str, float] = {}
         why: Counter[str] = Counter()
         for one in members:
@@ -345,7 +349,7 @@ class AssessorReward:
                 values[one.ref.id] = strength if self._scale == "strength" else win_rate(strength, known)
         return [_verdict(one, values, "no_usable_answer", _told(why)) for one in members]
 
-    def _count(self, judged: Sequence[Sequence[Judged]], tally: Tally) -> None:
+    def _count(self, judged: Sequence[Sequence[PictureReward]], tally: Tally) -> None:
         everyone = [one for group in judged for one in group]
         reasons = Counter(one.failure for one in everyone if one.failure is not None)
         n_values = sum(one.value is not None for one in everyone)
@@ -379,14 +383,16 @@ def _in_message(completion: Any) -> Any:
     return completion
 
 
-def _verdict(one: LoadedImage | Unusable | Judged, values: Mapping[str, float], otherwise: str, detail: str) -> Judged:
-    if isinstance(one, Judged):
+def _verdict(
+    one: LoadedImage | Unusable | PictureReward, values: Mapping[str, float], otherwise: str, detail: str
+) -> PictureReward:
+    if isinstance(one, PictureReward):
         return one
     if isinstance(one, Unusable):
-        return Judged(None, one.reason, one.detail)
+        return PictureReward(None, one.reason, one.detail)
     if one.ref.id in values:
-        return Judged(values[one.ref.id])
-    return Judged(None, otherwise, detail)
+        return PictureReward(values[one.ref.id])
+    return PictureReward(None, otherwise, detail)
 
 
 def _told(why: Counter[Any]) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 
 from redaes.errors import BudgetExhausted, EndpointError
 from redaes.images import LoadedImage
+from redaes.points import sigmoid
 from redaes.ranking import Outcome, Schedule, components, default_pairs, fit_strengths
 from redaes.types import Comparison, ImageRef, Ranking, Sampling
 
@@ -30,7 +31,7 @@ class ModelName(Protocol):
     def revision(self) -> str: ...
 
 
-class Judgement(Protocol):
+class PairResult(Protocol):
     """What is read of :class:`redaes.assessor.Result`."""
 
     @property
@@ -50,7 +51,7 @@ class References(Protocol):
     def ranking(self) -> Ranking: ...
 
 
-class Judge(Protocol):
+class PairAssessor(Protocol):
     """What is used of :class:`redaes.Assessor`: rewards are below it and do not import it."""
 
     sampling: Sampling
@@ -61,7 +62,7 @@ class Judge(Protocol):
     def mode(self) -> str: ...
     @property
     def prompt_id(self) -> str: ...
-    def compare_many(self, pairs: Sequence[tuple[LoadedImage, LoadedImage]]) -> Sequence[Judgement]: ...
+    def compare_many(self, pairs: Sequence[tuple[LoadedImage, LoadedImage]]) -> Sequence[PairResult]: ...
     def check_references(self, references: Any) -> None: ...
 
 
@@ -84,7 +85,7 @@ class Tally:
 
 
 def ask(
-    judge: Judge, pairs: Sequence[tuple[LoadedImage, LoadedImage]], tally: Tally, why: Counter[str]
+    judge: PairAssessor, pairs: Sequence[tuple[LoadedImage, LoadedImage]], tally: Tally, why: Counter[str]
 ) -> list[float | None]:
     """P(first is better) of each pair; None where not both orders were answered: the result would favour a place.
 
@@ -167,4 +168,4 @@ def fitted(ids: Sequence[str], outcomes: Sequence[Outcome]) -> tuple[dict[str, f
 def win_rate(strength: float, others: Sequence[float]) -> float:
     """Expected share of comparisons with these that a picture of this strength wins."""
     gaps = strength - np.asarray(others, dtype=np.float64)
-    return float(np.mean(0.5 * (1.0 + np.tanh(0.5 * gaps))))
+    return float(np.mean(sigmoid(gaps)))

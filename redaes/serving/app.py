@@ -16,11 +16,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
 import PIL
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import FileResponse, JSONResponse
-from numpy.typing import NDArray
 from PIL import Image
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel
@@ -29,9 +27,9 @@ from starlette.exceptions import HTTPException
 from redaes import prompts
 from redaes.assessing.reasons import whole
 from redaes.assessor import Assessor, ReferenceSet, Result, Score
-from redaes.backends.base import Backend, changes_of, probabilities_of
+from redaes.backends.base import Answer, Backend
 from redaes.backends.base import Request as Question
-from redaes.backends.endpoint import SERVER_REASONS
+from redaes.backends.failures import SERVER_REASONS, Failure
 from redaes.backends.server import ServerBackend
 from redaes.errors import BackendError, EndpointError, InputError, ParseError
 from redaes.images import MAX_PIXELS, LoadedImage, decode_image
@@ -50,7 +48,7 @@ from redaes.serving.request_parsing import (
     read_request,
     with_pixels_of_training,
 )
-from redaes.types import ProbabilitySource, Ranking, Record, Sampling
+from redaes.types import Ranking, Record, Sampling
 
 _PAGE = Path(__file__).with_name("page")
 _CACHE_FORMAT = "redaes-service-1"
@@ -61,7 +59,7 @@ _CSP = (
 )
 
 _LOST = {"not_json", "not_a_completion", "no_choices", "no_content", "no_logprob", "refused", "cancelled"}
-"""Reasons of :class:`redaes.backends.base.Failure` that are no statement of the model's."""
+"""Reasons of :class:`redaes.backends.failures.Failure` that are no statement of the model's."""
 
 _Answer = TypeVar("_Answer")
 
@@ -345,32 +343,15 @@ class _Task:
         self.revision = backend.revision
         self.temperatures = getattr(backend, "temperatures", ())
 
-    @property
-    def probabilities(self) -> ProbabilitySource:
-        """How probabilities are read, as the backend has found out by now."""
-        return probabilities_of(self._backend)
-
-    @property
-    def changes(self) -> tuple[str, ...]:
-        """What of the requests the backend's server could not use."""
-        return changes_of(self._backend)
-
-    def read(self, requests: Sequence[Question], choices: Sequence[str]) -> NDArray[np.float64]:
-        self._check()
-        return self._backend.read(requests, choices)
-
-    def generate(self, requests: Sequence[Question], sampling: Sampling) -> list[str]:
-        self._check()
-        return self._backend.generate(requests, sampling)
+    def answer(self, requests: Sequence[Question]) -> list[Answer | Failure]:
+        if self._cancelled:
+            raise EndpointError("cancelled", "whoever asked no longer waits")
+        return self._backend.answer(requests)
 
     def cancel(self) -> None:
         self._cancelled = True
         if isinstance(self._backend, ServerBackend):
             self._backend.cancel()
-
-    def _check(self) -> None:
-        if self._cancelled:
-            raise EndpointError("cancelled", "whoever asked no longer waits")
 
 
 class _Desk:

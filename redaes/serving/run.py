@@ -20,9 +20,10 @@ from redaes import prompts
 from redaes.answers import WINNER_PREFIX
 from redaes.backends.base import Backend, Request
 from redaes.backends.endpoint import Endpoint
+from redaes.backends.failures import Failure
 from redaes.backends.server import ServerBackend
 from redaes.backends.temperatures import read_temperatures
-from redaes.errors import BackendError, InputError, MissingDependency
+from redaes.errors import BackendError, EndpointError, InputError, MissingDependency
 from redaes.serving.vllm import LOG, ServedModel, VllmServer, served_models
 
 if TYPE_CHECKING:
@@ -207,8 +208,10 @@ def _endpoint(base_url: str, model: str, revision: str, api_key: str | None, tim
 def _ask_once(backend: ServerBackend) -> None:
     """A server that is healthy may still be unable to answer: its engine first runs with the first request."""
     grey = Image.new("RGB", (64, 64), "grey")
-    request = Request(prompts.load(prompts.COMPARE["fast"]), (grey, grey), WINNER_PREFIX)
-    backend.read([request], (" A", " B"))
+    request = Request(prompts.load(prompts.COMPARE["fast"]), (grey, grey), WINNER_PREFIX, (" A", " B"), None)
+    (answer,) = backend.answer([request])
+    if isinstance(answer, Failure):
+        raise EndpointError(answer.reason, answer.detail)
 
 
 class _JsonLines(logging.Formatter):

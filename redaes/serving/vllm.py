@@ -22,7 +22,6 @@ from types import TracebackType
 from typing import Any
 
 from redaes.backends.adapters import check_base
-from redaes.backends.base import ADAPTER_CONFIG, base_of, revision_of
 from redaes.backends.endpoint import API_KEY_VARIABLE
 from redaes.backends.preprocessing import (
     IMAGE_CONFIG,
@@ -33,6 +32,7 @@ from redaes.backends.preprocessing import (
     picture_size,
     size_shown,
 )
+from redaes.backends.weights import ADAPTER_CONFIG, base_of, revision_of
 from redaes.errors import BackendError, InputError, MissingDependency
 from redaes.models import nano
 from redaes.serving.vllm_adapters import check_patches, room_for

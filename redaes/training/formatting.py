@@ -20,7 +20,7 @@ from transformers import ProcessorMixin
 
 from redaes import prompts
 from redaes.answers import SCORE_PREFIX, WINNER_PREFIX, render_verdict, stated
-from redaes.backends.chats import two_renderings, what_differs
+from redaes.backends.chat_templates import two_renderings, what_differs
 from redaes.errors import RecordError, TrainingError
 from redaes.images import MAX_ASPECT
 from redaes.prompts import Mode, Prompt

@@ -13,8 +13,8 @@ from transformers import AutoConfig, ProcessorMixin
 
 from redaes import prompts
 from redaes.backends.adapters import check_base
-from redaes.backends.base import ADAPTER_CONFIG, base_of
 from redaes.backends.loading import load_adapter, load_network, load_processor, model_folder
+from redaes.backends.weights import ADAPTER_CONFIG, base_of
 from redaes.errors import RecordError, TrainingError
 from redaes.records import write_atomically
 from redaes.training.formatting import chat_text, encode

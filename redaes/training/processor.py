@@ -11,9 +11,9 @@ from typing import Any
 from accelerate import PartialState
 from transformers import ProcessorMixin
 
-from redaes.backends.base import ADAPTER_CONFIG
 from redaes.backends.loading import load_processor
 from redaes.backends.preprocessing import RUN_RECORD, picture_size
+from redaes.backends.weights import ADAPTER_CONFIG
 from redaes.errors import TrainingError
 from redaes.images import MAX_PIXELS
 

@@ -21,10 +21,11 @@ from transformers import AutoConfig, ProcessorMixin
 from redaes import prompts
 from redaes.answers import parse
 from redaes.backends.adapters import check_base
-from redaes.backends.base import ADAPTER_CONFIG, Request
+from redaes.backends.base import Request
 from redaes.backends.loading import load_adapter, load_network, load_processor, model_folder
 from redaes.backends.local import LocalBackend
 from redaes.backends.preprocessing import image_settings
+from redaes.backends.weights import ADAPTER_CONFIG
 from redaes.errors import ParseError, RecordError
 from redaes.records import PairRecord, data_hash, read_json, read_records
 from redaes.training.formatting import answer_batch, ordered_images

@@ -26,8 +26,8 @@ from transformers.integrations import is_deepspeed_zero3_enabled
 
 from redaes import prompts
 from redaes.backends.adapters import RUN_BASE, check_base
-from redaes.backends.base import revision_of
 from redaes.backends.loading import load_network, model_folder, weights_left_out
+from redaes.backends.weights import revision_of
 from redaes.early_checks import check_adapter, check_dataset, check_writable
 from redaes.errors import TrainingError
 from redaes.hub import push

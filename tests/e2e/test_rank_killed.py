@@ -18,9 +18,10 @@ CODE = """
 import sys, time
 import numpy as np
 from redaes import cli
+from redaes.backends.base import BatchBackend
 from redaes.cli import loading
 
-class Brighter:
+class Brighter(BatchBackend):
     model, revision = "brighter", "1"
     def read(self, requests, choices):
         rows = []

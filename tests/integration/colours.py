@@ -13,11 +13,11 @@ from fastapi import FastAPI
 from numpy.typing import NDArray
 
 from redaes.answers import render_verdict
-from redaes.backends.base import Request
+from redaes.backends.base import BatchBackend, Request
 from redaes.types import Factor, Rationale, Sampling, Verdict, Winner
 
 
-class Colours:
+class Colours(BatchBackend):
     """A model that likes red, in both orders; it may be told to wait, and counts."""
 
     model, revision = "colours", "1"

@@ -11,11 +11,14 @@ from openai_server import OpenAIServer
 from PIL import Image
 
 from redaes import prompts
-from redaes.backends.base import Failure
-from redaes.backends.endpoint import ChatRequest, Endpoint, Picture, Reply
+from redaes.backends.chat_replies import Reply
+from redaes.backends.chat_requests import ChatRequest
+from redaes.backends.endpoint import Endpoint
+from redaes.backends.failures import Failure
+from redaes.backends.pictures import EncodedPicture
 from redaes.types import Sampling
 
-RED, BLUE = (Picture(Image.new("RGB", (8, 6), colour)) for colour in ("red", "blue"))
+RED, BLUE = (EncodedPicture(Image.new("RGB", (8, 6), colour)) for colour in ("red", "blue"))
 
 
 @pytest.fixture(autouse=True)

@@ -19,7 +19,7 @@ from openai_server import Call, Fault, OpenAIServer, Raw, Say
 from PIL import ExifTags, Image, ImageChops, ImageEnhance
 
 from redaes.assessor import Assessor
-from redaes.backends.base import Request
+from redaes.backends.base import BatchBackend, Request
 from redaes.backends.endpoint import Endpoint
 from redaes.datagen.series.building import BuildSettings, build
 from redaes.datagen.series.candidates import Candidate, Candidates, aigc, cropping, natural
@@ -45,7 +45,7 @@ def own_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
 
 
-class Brighter:
+class Brighter(BatchBackend):
     """Prefers the brighter picture; gone after ``limit`` questions."""
 
     model, revision = "brighter", "1"

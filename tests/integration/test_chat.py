@@ -27,7 +27,7 @@ from trl.trainer.sft_trainer import DataCollatorForVisionLanguageModeling
 from redaes import prompts
 from redaes.answers import SCORE_CHOICES, SCORE_PREFIX, WINNER_PREFIX
 from redaes.backends.base import Request
-from redaes.backends.chats import opens_thinking
+from redaes.backends.chat_templates import opens_thinking
 from redaes.backends.loading import load_processor
 from redaes.backends.local import LocalBackend
 from redaes.errors import BackendError, TrainingError

@@ -9,8 +9,9 @@ import pytest
 from endpoint_requests import BLUE, RED, ask_many, endpoint, own_machine, request  # noqa: F401  # a fixture for all
 from openai_server import Call, Fault, OpenAIServer, Say
 
-from redaes.backends.base import Failure
-from redaes.backends.endpoint import Reply
+from redaes.backends.chat_replies import Reply
+from redaes.backends.failures import Failure
+from redaes.backends.next_token import NextToken
 
 ANSWER = "<rationale>\nA is darker than B. Decisive: light, better in B.\n</rationale>\nWinner: B\nDifference: -3.4"
 
@@ -174,6 +175,6 @@ def test_listed_tokens_begin_with_the_answer() -> None:
     with OpenAIServer(lambda call: Say("".join(words), top=[{word: -0.5} for word in words])) as server:
         (reply,) = ask_many(endpoint(server), [request(n_logprobs=5)])
     assert isinstance(reply, Reply)
-    token = reply.token_after("Winner:")
-    assert token is not None
-    assert token.token == " B"
+    token = reply.read_after("Winner:")
+    assert isinstance(token, NextToken)
+    assert token.likeliest == " B"

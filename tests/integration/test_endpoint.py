@@ -20,8 +20,11 @@ from openai_server import Call, Drop, Fault, OpenAIServer, Raw, Say, Script
 from PIL import Image
 
 from redaes import prompts
-from redaes.backends.base import Failure
-from redaes.backends.endpoint import ChatRequest, Endpoint, Picture, Reply
+from redaes.backends.chat_replies import Reply
+from redaes.backends.chat_requests import ChatRequest
+from redaes.backends.endpoint import Endpoint
+from redaes.backends.failures import Failure
+from redaes.backends.pictures import EncodedPicture
 from redaes.errors import (
     BackendError,
     BudgetExhausted,
@@ -278,7 +281,7 @@ def test_everything_that_decides_an_answer_is_in_its_key() -> None:
     keys += [Endpoint("http://127.0.0.1:1/v1", "judge", revision="2").key(base)]
     assert len(set(keys)) == len(keys)
     elsewhere = Endpoint("http://127.0.0.1:2/v1", "judge", api_key=KEY, timeout_s=1, max_calls=1)
-    twin = Picture(Image.new("RGB", (8, 6), "red"))
+    twin = EncodedPicture(Image.new("RGB", (8, 6), "red"))
     assert elsewhere.key(ChatRequest.of(prompt, (twin, BLUE), base.sampling)) == keys[0]
 
 
@@ -400,7 +403,7 @@ def test_pictures_that_do_not_fit() -> None:
     with pytest.raises(InputError, match="2 places"):
         ChatRequest.of(prompts.load("compare/v1"), (RED,), Sampling())
     with pytest.raises(InputError, match="RGBA"):
-        Picture(Image.new("RGBA", (1, 1)))
+        EncodedPicture(Image.new("RGBA", (1, 1)))
 
 
 def test_without_httpx_the_message_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

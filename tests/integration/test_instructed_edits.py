@@ -14,7 +14,8 @@ from openai_server import Call, Drop, Fault, OpenAIServer, Say, Script
 from PIL import Image
 
 from redaes import prompts
-from redaes.backends.endpoint import Endpoint, Picture
+from redaes.backends.endpoint import Endpoint
+from redaes.backends.pictures import EncodedPicture
 from redaes.datagen.filters import EditCheck, EditTask, Similarity, check_edits
 from redaes.datagen.instructions import Wish, draw_wishes
 from redaes.datagen.planner import Plan, PlanTask, plan_instructions
@@ -24,7 +25,7 @@ from redaes.evidence.records import Measurements, PairEvidence
 from redaes.types import Rationale
 
 T = TypeVar("T")
-RED, BLUE = (Picture(Image.new("RGB", (16, 12), colour)) for colour in ("red", "blue"))
+RED, BLUE = (EncodedPicture(Image.new("RGB", (16, 12), colour)) for colour in ("red", "blue"))
 WISHES = (Wish("light", "degrade", "strong"), Wish("mood", "improve", "slight"), Wish("focus", "degrade", "clear"))
 
 
@@ -59,7 +60,7 @@ def planned(*answers: Any, **settings: Any) -> tuple[list[Plan], list[Call]]:
         answer = answers[call.pictures()[0].width - 16]
         return Say(json.dumps({"instructions": answer})) if isinstance(answer, list) else answer
 
-    tasks = [PlanTask(Picture(Image.new("RGB", (16 + n, 12))), WISHES) for n in range(len(answers))]
+    tasks = [PlanTask(EncodedPicture(Image.new("RGB", (16 + n, 12))), WISHES) for n in range(len(answers))]
     return served(script, lambda endpoint: plan_instructions(endpoint, tasks), **settings)
 
 

@@ -12,7 +12,8 @@ import pytest
 from openai_server import Call, Fault, OpenAIServer, Say
 from PIL import Image
 
-from redaes.backends.endpoint import Endpoint, Picture
+from redaes.backends.endpoint import Endpoint
+from redaes.backends.pictures import EncodedPicture
 from redaes.datagen.judges import Judgement, PicturePair, ScorerJudge, VlmJudge, VlmScorer
 from redaes.datagen.judges.silence import REFUSED_AFTER, UNREADABLE_AFTER
 from redaes.errors import EndpointError, InputError
@@ -21,7 +22,7 @@ from redaes.evaluation.assessors.servers import EndpointPairs, EndpointScores
 from redaes.images import LoadedImage
 from redaes.types import ImageRef
 
-PICTURES = [Picture(Image.new("RGB", (6, 6), (level,) * 3)) for level in range(0, 240, 30)]
+PICTURES = [EncodedPicture(Image.new("RGB", (6, 6), (level,) * 3)) for level in range(0, 240, 30)]
 PAIRS = [PicturePair(f"{n}", *two) for n, two in enumerate(itertools.combinations(PICTURES, 2))]
 ANSWER = "<rationale>\nA is darker than B. Decisive: light, better in B.\n</rationale>\nWinner: B\nDifference: -3.4"
 CHATTY = ANSWER.replace("Winner: B", "**Winner: Picture B**").replace("-3.4", "\u22123.4")
@@ -38,7 +39,7 @@ def endpoint(server: OpenAIServer) -> Endpoint:
     return Endpoint(server.base_url, "m", timeout_s=10, max_retries=1, backoff_s=0.01)
 
 
-def shown(picture: Picture) -> Shown:
+def shown(picture: EncodedPicture) -> Shown:
     path = Path("x.png")
     return Shown(picture.id, path, LoadedImage(picture.image, ImageRef(id=picture.id, path=path), ()))
 

@@ -14,7 +14,7 @@ from PIL import Image
 from tiny_pipelines import build as build_tiny
 
 from redaes import answers
-from redaes.backends.endpoint import Picture
+from redaes.backends.pictures import EncodedPicture
 from redaes.datagen.consensus import Rules
 from redaes.datagen.editors.parametric import OPERATIONS, make_edit
 from redaes.datagen.instructions import STRENGTHS
@@ -149,7 +149,7 @@ def test_our_own_model_and_a_scorer_judge_beside_a_model(photographs: Path, tiny
     with OpenAIServer(scoring) as server:
         crew = Crew(panel(server, judges=judges), tmp_path)
         names = [judge.name for judge in crew.judges]
-        pairs = [PicturePair("p", *(Picture(synthetic_photograph(seed, 96, 64)) for seed in (0, 1)))]
+        pairs = [PicturePair("p", *(EncodedPicture(synthetic_photograph(seed, 96, 64)) for seed in (0, 1)))]
         answers_ = [judge.judge(pairs)[0] for judge in crew.judges]
     assert names[:2] == ["judge-1", "scorer (score)"]
     assert len({(answer.judge, answer.revision) for answer in answers_}) == 3

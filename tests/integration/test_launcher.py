@@ -192,7 +192,7 @@ def test_adapters_that_vllm_would_not_serve_as_trained(tmp_path: Path, settings:
 
 
 def test_what_pins_the_weights_is_what_a_local_backend_says() -> None:
-    from redaes.backends.base import revision_of
+    from redaes.backends.weights import revision_of
 
     assert ServedModel(nano.NAME).revision() == revision_of(nano.weights())
     assert ServedModel("owner/name").revision() == "unpinned"

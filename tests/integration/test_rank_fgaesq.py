@@ -14,7 +14,7 @@ from PIL import Image, ImageEnhance
 from typer.testing import CliRunner
 
 from redaes.assessor import Assessor
-from redaes.backends.base import Request
+from redaes.backends.base import BatchBackend, Request
 from redaes.cli import loading, running
 from redaes.cli.app import app
 from redaes.culling import rankers
@@ -95,7 +95,7 @@ def test_a_series_too_long_for_it_is_named_and_the_rest_is_done(
     assert [line["failure"] is None for line in lines] == [False, True, True]
 
 
-class Brighter:
+class Brighter(BatchBackend):
     """A judge that prefers the brighter picture; ``limit`` ends it after so many questions."""
 
     model, revision = "brighter", "1"

@@ -10,7 +10,8 @@ import pytest
 from openai_server import Call, Fault, OpenAIServer, Say
 from PIL import Image
 
-from redaes.backends.endpoint import Endpoint, Picture
+from redaes.backends.endpoint import Endpoint
+from redaes.backends.pictures import EncodedPicture
 from redaes.backends.scripted import ScriptedBackend
 from redaes.errors import EndpointError, InputError
 from redaes.evaluation.rationale_judge import Duel, judge_rationales, make_duels
@@ -20,7 +21,7 @@ from redaes.types import Sampling
 
 
 def duel(pair: str, one: str | None, two: str | None) -> Duel:
-    pictures = tuple(Picture(Image.new("RGB", (8, 8), (shade, 0, 0))) for shade in (10, 200))
+    pictures = tuple(EncodedPicture(Image.new("RGB", (8, 8), (shade, 0, 0))) for shade in (10, 200))
     return Duel(pair, pair, (pictures[0], pictures[1]), one, two)
 
 

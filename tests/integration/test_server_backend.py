@@ -10,6 +10,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,11 @@ from PIL import Image
 from redaes import prompts
 from redaes.answers import WINNER_PREFIX, render_verdict
 from redaes.assessor import Assessor
-from redaes.backends.base import Failure, Request
+from redaes.backends.base import Answer, Request
 from redaes.backends.endpoint import Endpoint
+from redaes.backends.failures import Failure
 from redaes.backends.server import ServerBackend
-from redaes.errors import BackendError, EndpointError, PartlyAnswered, PromptError
+from redaes.errors import BackendError, EndpointError, PromptError
 from redaes.images import LoadedImage, decode_image
 from redaes.images import data_url as as_url
 from redaes.serving.app import create_app
@@ -108,8 +110,18 @@ def make() -> Iterator[Making]:
         backend.close()
 
 
+def asked(*images: Image.Image, choices: tuple[str, ...] = CHOICES) -> Request:
+    return Request(FAST, images, WINNER_PREFIX, choices, None)
+
+
 def read(backend: ServerBackend, *pairs: tuple[Image.Image, Image.Image]) -> np.ndarray:
-    return backend.read([Request(FAST, pair, WINNER_PREFIX) for pair in pairs], CHOICES)
+    found = backend.answer([asked(*pair) for pair in pairs])
+    return np.array([list(one.read.log_probs.values()) for one in found]).reshape(-1, 3)
+
+
+def written(backend: ServerBackend, *requests: Request, **sampling: Any) -> list[str]:
+    found = backend.answer([replace(request, sampling=Sampling(**sampling)) for request in requests])
+    return [one.text for one in found]
 
 
 def test_what_is_asked_to_read(make: Making) -> None:
@@ -131,19 +143,19 @@ def test_a_server_that_lets_a_model_think_is_refused(make: Making) -> None:
     with OpenAIServer(lambda call: Say("Winner: A")) as server:
         server.chat_end += "<think>Ċ"
         with pytest.raises(BackendError, match=r"with an open <think>.* --chat-template"):
-            make(server).generate([request], Sampling())
+            written(make(server), request)
         server.chat_end += "Ċ</think>ĊĊ"
-        assert make(server).generate([request], Sampling()) == ["Winner: A"]
+        assert written(make(server), request) == ["Winner: A"]
     assert server.calls[0].body["chat_template_kwargs"] == {"enable_thinking": False}
 
 
 def test_a_template_that_cuts_what_an_answer_begins_with_is_refused(make: Making) -> None:
     request = Request(FAST, (RED, BLUE), "Score: ")
     with OpenAIServer(lambda call: Say("6")) as server:
-        assert make(server).generate([request], Sampling()) == ["Score: 6"]
+        assert written(make(server), request) == ["Score: 6"]
         server.trims = True
         with pytest.raises(BackendError, match="cuts the white space at the end of 'Score: '"):
-            make(server).generate([request], Sampling())
+            written(make(server), request)
 
 
 def test_rows_come_in_the_order_of_the_requests_though_asked_in_another(make: Making) -> None:
@@ -162,14 +174,14 @@ def test_nothing_asked_is_nothing_answered(make: Making) -> None:
     with OpenAIServer(reddest) as server:
         backend = make(server)
         assert read(backend).shape == (0, 3)
-        assert backend.generate([], Sampling()) == []
+        assert backend.answer([]) == []
 
 
 def test_texts_carry_their_prefix(make: Making) -> None:
     with OpenAIServer(lambda call: Say(" A")) as server:
         backend = make(server)
-        whole = backend.generate([Request(REASONED, (RED, BLUE))], Sampling(max_new_tokens=9))
-        begun = backend.generate([Request(REASONED, (RED, BLUE), "Winner:")], Sampling())
+        whole = written(backend, Request(REASONED, (RED, BLUE)), max_new_tokens=9)
+        begun = written(backend, Request(REASONED, (RED, BLUE), "Winner:"))
     assert (whole, begun) == ([" A"], ["Winner: A"])
     assert "continue_final_message" not in server.calls[0].body
     assert server.calls[0].body["max_completion_tokens"] == 9
@@ -179,7 +191,7 @@ def test_texts_carry_their_prefix(make: Making) -> None:
 def test_answers_may_be_held_to_the_grammar(make: Making) -> None:
     with OpenAIServer(lambda call: Say("x")) as server:
         backend = make(server, structured=True)
-        backend.generate([Request(REASONED, (RED, BLUE)), Request(FAST, (RED, BLUE))], Sampling())
+        written(backend, Request(REASONED, (RED, BLUE)), Request(FAST, (RED, BLUE)))
     constrained = ["structured_outputs" in call.body for call in server.calls]
     assert sorted(constrained) == [False, True]
 
@@ -212,13 +224,11 @@ def test_a_request_that_is_lost_loses_only_itself(make: Making, answer: Any, rea
 
     with OpenAIServer(script) as server:
         backend = make(server)
-        with pytest.raises(PartlyAnswered) as caught:
-            read(backend, (RED, BLUE), (BLUE, RED))
+        lost, kept = backend.answer([asked(RED, BLUE), asked(BLUE, RED)])
         result = Assessor(backend, mode="fast").compare_many([PAIR])[0]
-    lost, kept = caught.value.answers
     assert isinstance(lost, Failure)
     assert lost.reason == reason
-    assert isinstance(kept, np.ndarray)
+    assert isinstance(kept, Answer)
     assert [comparison.failure for comparison in result.comparisons] == [reason, None]
     assert result.winner == "A"
     assert result.order_consistent is None
@@ -243,23 +253,23 @@ def test_a_lost_probability_leaves_the_verdict(make: Making) -> None:
 def test_a_server_that_is_gone_is_an_error(make: Making, answer: Any) -> None:
     with OpenAIServer(lambda call: answer) as server:
         backend = make(server)
-        with pytest.raises(EndpointError) as caught:
-            read(backend, (RED, BLUE), (BLUE, RED))
-        assert not isinstance(caught.value, PartlyAnswered)
+        assert all(isinstance(one, Failure) for one in backend.answer([asked(RED, BLUE), asked(BLUE, RED)]))
+        with pytest.raises(EndpointError, match="none of 2 questions was answered"):
+            Assessor(backend, mode="fast").compare_many([PAIR])
 
 
 def test_choices_that_cannot_be_told_apart(make: Making) -> None:
     with OpenAIServer(reddest) as server:
         backend = make(server)
         with pytest.raises(BackendError, match="same token"):
-            backend.read([Request(FAST, (RED, BLUE), WINNER_PREFIX)], (" A", " A"))
+            backend.answer([asked(RED, BLUE, choices=(" A", " A"))])
         with pytest.raises(BackendError, match="starts no token"):
-            backend.read([Request(FAST, (RED, BLUE), WINNER_PREFIX)], ("A", "B"))
+            backend.answer([asked(RED, BLUE, choices=("A", "B"))])
 
 
 def test_one_picture_for_each_slot(make: Making) -> None:
     with OpenAIServer(reddest) as server, pytest.raises(PromptError, match="takes 2 pictures, not 1"):
-        make(server).read([Request(FAST, (RED,), WINNER_PREFIX)], CHOICES)
+        make(server).answer([asked(RED)])
 
 
 def test_threads_share_the_bound_on_concurrency(make: Making) -> None:

@@ -14,10 +14,10 @@ from PIL import Image
 from redaes import prompts
 from redaes.answers import WINNER_PREFIX
 from redaes.assessor import Assessor, answer_of
-from redaes.backends.base import Failure, Request
+from redaes.backends.base import Request
 from redaes.backends.endpoint import Endpoint
+from redaes.backends.failures import Failure
 from redaes.backends.server import ServerBackend
-from redaes.errors import PartlyAnswered
 from redaes.images import LoadedImage
 from redaes.types import ImageRef, Sampling
 
@@ -28,6 +28,10 @@ PAIR = tuple(
     LoadedImage(image, ImageRef(id=name, path=Path(name)), ()) for image, name in ((RED, "red"), (BLUE, "blue"))
 )
 REASONS = "<rationale>\nSeen. Decisive: light, better in A.\n</rationale>\nWinner: A\nDifference: +2.0"
+
+
+def asked(*images: Image.Image) -> Request:
+    return Request(FAST, images, WINNER_PREFIX, CHOICES, None)
 
 
 @pytest.fixture(autouse=True)
@@ -97,14 +101,13 @@ def begins_anew(call: Call) -> Say:
 def test_without_a_tokenizer_the_listed_tokens_are_read(make: Making, tokenize: Fault | Raw) -> None:
     with NoTokenizer(goes_on, tokenize) as server:
         backend = make(server)
-        requests = [Request(FAST, (RED, BLUE), WINNER_PREFIX)]
-        rows = [backend.read(requests, CHOICES) for _ in range(3)]
-        asked = server.n_tokenize
+        found = [backend.answer([asked(RED, BLUE)])[0] for _ in range(3)]
+        n_asked = server.n_tokenize
         result = Assessor(backend, mode="reasoned").compare_many([PAIR])[0]  # type: ignore[list-item]
     # The tie is not listed: at most as likely as the last token that is.
-    assert [row.tolist() for row in rows] == [[[-0.3, -1.7, -4.0]]] * 3
-    assert asked <= 2  # found out once
-    assert backend.probabilities == "listed"
+    assert [list(one.read.log_probs.values()) for one in found] == [[-0.3, -1.7, -4.0]] * 3
+    assert n_asked <= 2  # found out once
+    assert {one.read.source for one in found} == {"listed"}
     assert [one.probability_from for one in result.comparisons] == ["listed"] * 2
     assert result.probability == pytest.approx(0.5)  # the first in both orders
     assert any("lists" in note for note in result.notes)
@@ -113,21 +116,18 @@ def test_without_a_tokenizer_the_listed_tokens_are_read(make: Making, tokenize: 
 def test_a_server_that_ignores_the_ids_is_read_by_its_list(make: Making) -> None:
     with OpenAIServer(goes_on) as server:
         backend = make(server)
-        row = backend.read([Request(FAST, (RED, BLUE), WINNER_PREFIX)], CHOICES)
-        assert row.tolist() == [[-0.3, -1.7, -4.0]]
+        (found,) = backend.answer([asked(RED, BLUE)])
+        assert list(found.read.log_probs.values()) == [-0.3, -1.7, -4.0]
         assert [("logprob_token_ids" in call.body, call.body["top_logprobs"]) for call in server.calls] == [
             (True, 1), (False, 20)
         ]  # fmt: skip
-        backend.read([Request(FAST, (BLUE, RED), WINNER_PREFIX)], CHOICES)
+        backend.answer([asked(BLUE, RED)])
         assert len(server.calls) == 3
 
 
 def test_a_new_turn_is_not_taken_for_the_answers_continuation(make: Making) -> None:
     with NoTokenizer(begins_anew, TOKENIZE["ollama"]) as server:
-        backend = make(server)
-        with pytest.raises(PartlyAnswered) as caught:
-            backend.read([Request(FAST, (RED, BLUE), WINNER_PREFIX)], CHOICES)
-    (failure,) = caught.value.answers
+        (failure,) = make(server).answer([asked(RED, BLUE)])
     assert isinstance(failure, Failure)
     assert failure.reason == "no_logprob"
     assert "does not go on" in failure.detail
@@ -188,15 +188,13 @@ def test_what_the_server_could_not_use_stands_in_the_comparison(make: Making) ->
 
 
 def test_thoughts_without_end_have_a_reason(make: Making) -> None:
-    endless = OpenAIServer(lambda call: Say("<think>\nhm", finish_reason="length"))
-    with endless as server, pytest.raises(PartlyAnswered) as caught:
-        make(server).generate([Request(REASONED, (RED, BLUE))], Sampling(max_new_tokens=9))
-    (failure,) = caught.value.answers
+    with OpenAIServer(lambda call: Say("<think>\nhm", finish_reason="length")) as server:
+        (failure,) = make(server).answer([Request(REASONED, (RED, BLUE), sampling=Sampling(max_new_tokens=9))])
     assert failure == Failure("cut_off", "the model still thinks after 9 tokens; raise max_new_tokens")
 
 
 def test_a_server_that_drops_what_it_cannot_tokenize_is_asked_all_the_same(make: Making) -> None:
     with NoTokenizer(lambda call: Say(REASONS), Drop()) as server:
-        texts = make(server).generate([Request(REASONED, (RED, BLUE))], Sampling(max_new_tokens=99))
-    assert texts == [REASONS]
+        (answer,) = make(server).answer([Request(REASONED, (RED, BLUE), sampling=Sampling(max_new_tokens=99))])
+    assert answer.text == REASONS
     assert server.n_tokenize

@@ -193,7 +193,9 @@ def test_the_plain_openai_client_and_curl(server: VllmServer, base: ServerBacken
     expected = Assessor(base).compare_many([PAIRS[0]])[0].comparisons[0]
     begun = expected.raw[: expected.raw.rindex("Winner:")] + "Winner:"
     images = (PAIRS[0][0].image, PAIRS[0][1].image)
-    (row,) = base.read([Request(prompts.load(prompts.COMPARE["reasoned"]), images, begun)], (" A", " B"))
+    asked = Request(prompts.load(prompts.COMPARE["reasoned"]), images, begun, (" A", " B"), None)
+    (read,) = base.answer([asked])
+    row = list(read.read.log_probs.values())
     for n, picture in enumerate(PAIRS[0]):
         picture.image.save(tmp_path / f"{n}.png")
     app = create_app(base, limits=ServiceLimits(workers=4, timeout_s=300.0), api_keys=(KEY,))

@@ -12,14 +12,15 @@ from openai_server import Call, Drop, Fault, OpenAIServer, Raw, Say
 from PIL import Image
 
 from redaes import answers
-from redaes.backends.endpoint import Endpoint, Picture
+from redaes.backends.endpoint import Endpoint
+from redaes.backends.pictures import EncodedPicture
 from redaes.datagen.consensus import consensus
 from redaes.datagen.judges import Judgement, PicturePair, ScorerJudge, VlmJudge, VlmScorer
 from redaes.errors import BudgetExhausted, EndpointError, InputError
 from redaes.types import Rationale
 
 LEVELS = (40, 90, 140, 210)
-PICTURES = [Picture(Image.new("RGB", (6, 6), (level,) * 3)) for level in LEVELS]
+PICTURES = [EncodedPicture(Image.new("RGB", (6, 6), (level,) * 3)) for level in LEVELS]
 PAIRS = [
     PicturePair("up", PICTURES[3], PICTURES[1]),
     PicturePair("down", PICTURES[0], PICTURES[2]),

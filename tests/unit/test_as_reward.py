@@ -15,15 +15,16 @@ from PIL import Image
 
 from redaes import rewards
 from redaes.assessor import Assessor
-from redaes.backends.base import Failure, Request
-from redaes.errors import BudgetExhausted, EndpointError, ImageError, InputError, PartlyAnswered
+from redaes.backends.base import Answer, BatchBackend, Request
+from redaes.backends.failures import Failure
+from redaes.errors import BudgetExhausted, EndpointError, ImageError, InputError
 from redaes.images import content_id
 from redaes.rewards import as_reward
 from redaes.rewards.image_inputs import Unusable, picture_of
 from redaes.types import ImageRef, Sampling
 
 
-class Red:
+class Red(BatchBackend):
     """Likes red, and the place A a little; fails as it is told."""
 
     model, revision = "red", "1"
@@ -43,11 +44,15 @@ class Red:
         for request in requests:
             first, second = (redness(image) for image in request.images)
             odds = (first - second) / 20 + 0.3
-            reason = self.fails(request)
-            rows.append(np.array([odds - 1, -odds - 1, -4.0]) if reason is None else Failure(reason, "told to"))
-        if any(isinstance(row, Failure) for row in rows):
-            raise PartlyAnswered("some", rows)
+            rows.append(np.array([odds - 1, -odds - 1, -4.0]))
         return np.array(rows)
+
+    def answer(self, requests: Sequence[Request]) -> list[Answer | Failure]:
+        reasons = map(self.fails, requests)
+        return [
+            answer if reason is None else Failure(reason, "told to")
+            for answer, reason in zip(super().answer(requests), reasons, strict=True)
+        ]
 
     def generate(self, requests: Sequence[Request], sampling: Sampling) -> list[str]:
         raise AssertionError("the fast mode reads")
@@ -78,7 +83,7 @@ pytestmark = pytest.mark.filterwarnings("error::RuntimeWarning")
 
 
 def test_what_is_offered() -> None:
-    assert sorted(rewards.__all__) == ["AssessorReward", "Judged", "RewardReport", "as_reward"]
+    assert sorted(rewards.__all__) == ["AssessorReward", "PictureReward", "RewardReport", "as_reward"]
 
 
 def test_the_pictures_of_a_prompt_meet_each_other(judge: Assessor, backend: Red) -> None:

@@ -15,9 +15,10 @@ from PIL import Image
 
 from redaes.answers import WINNER_PREFIX, render_verdict
 from redaes.assessor import Assessor, Result, answer_of, delta_of, known_mode
-from redaes.backends.base import Failure, Request
+from redaes.backends.base import Answer, Request
+from redaes.backends.failures import Failure
 from redaes.backends.scripted import ScriptedBackend
-from redaes.errors import BackendError, ImageError, InputError, PartlyAnswered
+from redaes.errors import BackendError, ImageError, InputError
 from redaes.images import IN_MEMORY, LoadedImage
 from redaes.types import Factor, ImageRef, Rationale, Sampling, Verdict, Winner, winner_of
 
@@ -270,8 +271,10 @@ def test_no_usable_order_is_a_failure_and_no_number() -> None:
 class _Mute(ScriptedBackend):
     """A model whose probabilities cannot be read."""
 
-    def read(self, requests: Sequence[Request], choices: Sequence[str]) -> NDArray[np.float64]:
-        raise PartlyAnswered("no probabilities", [Failure("no_logprob", "none") for _ in requests])
+    def answer(self, requests: Sequence[Request]) -> list[Answer | Failure]:
+        if requests[0].choices:
+            return [Failure("no_logprob", "none") for _ in requests]
+        return super().answer(requests)
 
 
 def test_without_probabilities_the_written_verdict_counts() -> None:

@@ -12,18 +12,18 @@ from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 
-import numpy as np
 import pytest
-from numpy.typing import NDArray
 from PIL import Image
 from typer.testing import CliRunner
 
-from redaes.backends.base import Backend, Failure, Request, revision_of
+from redaes.backends.base import Answer, Backend, Request
+from redaes.backends.failures import Failure
 from redaes.backends.scripted import ScriptedBackend
 from redaes.backends.temperatures import read_temperatures
+from redaes.backends.weights import revision_of
 from redaes.cli import loading
 from redaes.cli.app import app
-from redaes.errors import BackendError, InputError, MissingDependency, ParseError, PartlyAnswered
+from redaes.errors import BackendError, InputError, MissingDependency, ParseError
 from redaes.models import nano
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -206,8 +206,10 @@ def test_reasons_against_the_verdict(pictures: tuple[str, str], monkeypatch: pyt
 
 def test_an_undecided_answer_without_probabilities(pictures: tuple[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     class Mute(ScriptedBackend):
-        def read(self, requests: Sequence[Request], choices: Sequence[str]) -> NDArray[np.float64]:
-            raise PartlyAnswered("none", [Failure("no_logprob", "none") for _ in requests])
+        def answer(self, requests: Sequence[Request]) -> list[Answer | Failure]:
+            if requests[0].choices:
+                return [Failure("no_logprob", "none") for _ in requests]
+            return super().answer(requests)
 
     _script(monkeypatch, Mute([FORWARD, FORWARD]))
     done = runner.invoke(app, ["compare", *pictures])

@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from redaes.assessing.points import believed
 from redaes.backends.base import Request
 from redaes.backends.scripted import ScriptedBackend
 from redaes.errors import InputError
 from redaes.evaluation.confidence import Judged, ceiling_of, fit_temperature, group_of, half_of
 from redaes.evaluation.temperature_fitting import ask, fit_half
+from redaes.points import believed
 
 
 def _judged(log_odds: float, first_is_better: bool, number: int = 0, decided: bool = True) -> Judged:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from redaes.backends.base import Failure
 from redaes.backends.contents import Content, Part, Said, said
+from redaes.backends.failures import Failure
 from redaes.thinking import split_thinking
 
 

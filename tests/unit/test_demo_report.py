@@ -16,7 +16,7 @@ from PIL import Image
 pytest.importorskip("jinja2")
 
 from redaes.answers import render_verdict
-from redaes.backends.base import Request
+from redaes.backends.base import BatchBackend, Request
 from redaes.datagen.editors.parametric import make_edit
 from redaes.demo.report import (
     Curve,
@@ -77,7 +77,7 @@ def _record(number: int, factor: Factor | None) -> PairRecord:
 RECORDS = [_record(n, ([*FACTORS, None])[n % 9]) for n in range(27)]
 
 
-class _Model:
+class _Model(BatchBackend):
     """Answers from the pictures' colour: wrong on every third pair, silent on every fifth."""
 
     model = "invented <model>"

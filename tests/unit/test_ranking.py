@@ -29,7 +29,7 @@ from redaes.ranking import (
     schedule,
     strengths,
 )
-from redaes.types import Answer
+from redaes.types import PairAnswer
 
 scores_lists = st.lists(st.floats(-9, 9), min_size=2, max_size=7)
 
@@ -217,10 +217,10 @@ def test_repeated_comparisons_count_by_their_sum() -> None:
     assert count_cycles(3, [*circle, (0, 2, 1.0, 1.0)]) == 0  # a tie closes no cycle
 
 
-def _said(a: str, b: str, probability: float | None, n_calls: int = 2, n_failed: int = 0) -> Answer:
+def _said(a: str, b: str, probability: float | None, n_calls: int = 2, n_failed: int = 0) -> PairAnswer:
     if probability is None:
         n_failed = n_calls
-    return Answer(first=a, second=b, probability=probability, n_calls=n_calls, n_failed=n_failed)
+    return PairAnswer(first=a, second=b, probability=probability, n_calls=n_calls, n_failed=n_failed)
 
 
 def test_rank_orders_counts_and_keeps_failures_apart() -> None:
@@ -289,7 +289,7 @@ def test_malformed_answers(ids: list[str], answer: tuple[str, str, float | None]
 def test_an_answer_has_a_probability_or_failed() -> None:
     for probability, n_failed in ((None, 1), (0.5, 2)):
         with pytest.raises(ValidationError, match="unusable"):
-            Answer(first="a", second="b", probability=probability, n_failed=n_failed)
+            PairAnswer(first="a", second="b", probability=probability, n_failed=n_failed)
 
 
 @pytest.mark.parametrize("module", [graph, order, schedule, strengths])

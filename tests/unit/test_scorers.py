@@ -13,16 +13,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from redaes.answers import SCORE_PREFIX, WINNER_PREFIX
 from redaes.assessor import Assessor
-from redaes.backends.base import Failure
-from redaes.backends.endpoint import Picture, Reply, TokenLogprob
-from redaes.backends.replies import MAX_SCORE_ERROR, verdict_log_odds
+from redaes.backends.chat_replies import Reply, TokenLogprob
+from redaes.backends.failures import Failure
+from redaes.backends.next_token import MAX_SCORE_ERROR, expected_score, verdict_log_odds
+from redaes.backends.pictures import EncodedPicture
 from redaes.backends.scripted import ScriptedBackend
 from redaes.datagen.judges import AssessorJudge, PicturePair, PyiqaScorer, ScorerJudge
-from redaes.datagen.judges.scorers import expected_score
 from redaes.errors import BackendError, InputError, MissingDependency
 
-DARK, GREY, LIGHT = (Picture(Image.new("RGB", (4, 4), (level,) * 3)) for level in (0, 100, 200))
+DARK, GREY, LIGHT = (EncodedPicture(Image.new("RGB", (4, 4), (level,) * 3)) for level in (0, 100, 200))
 PAIRS = [PicturePair("1", LIGHT, DARK), PicturePair("2", GREY, LIGHT), PicturePair("3", GREY, GREY)]
 
 
@@ -36,7 +37,7 @@ class Brightness:
         self.worst, self.best = worst, best
         self.asked: list[str] = []
 
-    def score(self, pictures: Sequence[Picture]) -> list[float | Failure]:
+    def score(self, pictures: Sequence[EncodedPicture]) -> list[float | Failure]:
         self.asked += [picture.id for picture in pictures]
         return [float(picture.image.getpixel((0, 0))[0]) for picture in pictures]  # type: ignore[index]
 
@@ -63,7 +64,7 @@ def test_a_range_without_extent(best: float) -> None:
 
 def test_a_failed_score_is_no_difference() -> None:
     class Failing(Brightness):
-        def score(self, pictures: Sequence[Picture]) -> list[float | Failure]:
+        def score(self, pictures: Sequence[EncodedPicture]) -> list[float | Failure]:
             return [Failure("timeout", ""), math.nan, 1.0][: len(pictures)]
 
     (judgement,) = ScorerJudge(Failing()).judge(PAIRS[:1])
@@ -73,11 +74,15 @@ def test_a_failed_score_is_no_difference() -> None:
 
 def test_a_scorer_that_drops_a_picture() -> None:
     class Dropping(Brightness):
-        def score(self, pictures: Sequence[Picture]) -> list[float | Failure]:
+        def score(self, pictures: Sequence[EncodedPicture]) -> list[float | Failure]:
             return [1.0]
 
     with pytest.raises(BackendError, match="1 scores for 2 pictures"):
         ScorerJudge(Dropping()).judge(PAIRS[:1])
+
+
+def score_of(reply: Reply) -> float | Failure:
+    return expected_score(reply.read_after(SCORE_PREFIX))
 
 
 def reply(*tokens: tuple[str, dict[str, float]], text: str | None = None) -> Reply:
@@ -107,8 +112,8 @@ SCORE = [("Score", {"Score": 1.0}), (":", {":": 1.0})]
         [(" 6", {" 6": 0.4, "6": 0.1, " 7": 0.3, " x": 0.2})],
     ],
 )
-def test_the_expected_score(rest: list[tuple[str, dict[str, float]]]) -> None:
-    assert expected_score(reply(*SCORE, *rest)) == pytest.approx((6 * 0.5 + 7 * 0.3) / 0.8)
+def test_the_score_of(rest: list[tuple[str, dict[str, float]]]) -> None:
+    assert score_of(reply(*SCORE, *rest)) == pytest.approx((6 * 0.5 + 7 * 0.3) / 0.8)
 
 
 @given(st.lists(st.floats(0.001, 1.0), min_size=13, max_size=13), st.integers(1, 12))
@@ -120,7 +125,7 @@ def test_the_expected_score_is_as_near_as_it_says(weights: list[float], n: int) 
     listed = sorted(shares, key=lambda name: -shares[name])[:n]
     digits = {int(name): share for name, share in shares.items() if name.isdecimal()}
     whole = sum(digit * share for digit, share in digits.items()) / sum(digits.values())
-    found = expected_score(reply(*SCORE, (listed[0], {name: shares[name] / total for name in listed})))
+    found = score_of(reply(*SCORE, (listed[0], {name: shares[name] / total for name in listed})))
     if not isinstance(found, Failure):
         assert abs(found - whole) <= MAX_SCORE_ERROR + 1e-9
 
@@ -137,7 +142,7 @@ def test_the_expected_score_is_as_near_as_it_says(weights: list[float], n: int) 
     ],
 )
 def test_no_score_is_a_reason(answer: Reply, reason: str) -> None:
-    found = expected_score(answer)
+    found = score_of(answer)
     assert isinstance(found, Failure)
     assert found.reason == reason
 
@@ -147,16 +152,16 @@ WINNER = [("Winner", {"Winner": 1.0}), (":", {":": 1.0})]
 
 def test_the_verdict_is_read_where_it_stands() -> None:
     answer = reply(*WINNER, (" B", {" B": 0.6, "B": 0.1, " A": 0.2, " tie": 0.1}), ("\n", {"\n": 1.0}))
-    assert verdict_log_odds(answer) == pytest.approx(math.log(0.2 / 0.7))
+    assert verdict_log_odds(answer.read_after(WINNER_PREFIX)) == pytest.approx(math.log(0.2 / 0.7))
     split = reply(*WINNER, (" t", {" t": 0.5, " A": 0.3, " B": 0.1}), ("ie", {"ie": 1.0}))
-    assert verdict_log_odds(split) == pytest.approx(math.log(3))
+    assert verdict_log_odds(split.read_after(WINNER_PREFIX)) == pytest.approx(math.log(3))
 
 
 def test_a_letter_that_is_not_listed_is_bounded() -> None:
     answer = reply(*WINNER, (" A", {" A": 0.99, " tie": 0.004, " a": 0.001}))
-    assert verdict_log_odds(answer) == pytest.approx(math.log(0.99 / 0.001))
-    assert verdict_log_odds(reply(*WINNER, (" tie", {" tie": 1.0}))) is None
-    assert verdict_log_odds(reply(("A wins", {"A wins": 1.0}))) is None
+    assert verdict_log_odds(answer.read_after(WINNER_PREFIX)) == pytest.approx(math.log(0.99 / 0.001))
+    assert verdict_log_odds(reply(*WINNER, (" tie", {" tie": 1.0})).read_after(WINNER_PREFIX)) is None
+    assert verdict_log_odds(reply(("A wins", {"A wins": 1.0})).read_after(WINNER_PREFIX)) is None
 
 
 ANSWER = "<rationale>\nA is darker. Decisive: light, better in {}.\n</rationale>\nWinner: {}\nDifference: {}"

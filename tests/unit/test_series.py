@@ -22,7 +22,7 @@ from typer.testing import CliRunner
 
 from redaes.assessing.measured import table
 from redaes.assessor import Assessor
-from redaes.backends.base import Request
+from redaes.backends.base import BatchBackend, Request
 from redaes.backends.scripted import ScriptedBackend
 from redaes.cli import loading
 from redaes.cli.app import app
@@ -42,7 +42,7 @@ START = datetime(2024, 5, 1, 12, 0, 0)
 runner = CliRunner()
 
 
-class Brighter:
+class Brighter(BatchBackend):
     """Prefers the brighter picture; ``mute`` makes its written answers unusable, ``limit`` ends it after so many."""
 
     model, revision = "brighter", "1"

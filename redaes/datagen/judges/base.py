@@ -8,7 +8,7 @@ from typing import Annotated, Protocol
 
 from pydantic import Field, FiniteFloat
 
-from redaes.backends.endpoint import Picture
+from redaes.backends.pictures import EncodedPicture
 from redaes.types import Comparison, Delta, Order, Record
 
 _OTHER_ORDER: dict[Order, Order] = {"forward": "swapped", "swapped": "forward"}
@@ -19,8 +19,8 @@ class PicturePair:
     """Two pictures to be judged."""
 
     id: str
-    first: Picture
-    second: Picture
+    first: EncodedPicture
+    second: EncodedPicture
 
 
 class Judgement(Record):

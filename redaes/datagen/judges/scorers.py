@@ -20,11 +20,14 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from redaes import prompts
+from redaes import answers, prompts
 from redaes.assessor import Assessor
-from redaes.backends.base import Failure
-from redaes.backends.endpoint import ChatRequest, Endpoint, Picture, Reply
-from redaes.backends.replies import N_LOGPROBS, expected_score
+from redaes.backends.chat_replies import Reply
+from redaes.backends.chat_requests import N_LOGPROBS, ChatRequest
+from redaes.backends.endpoint import Endpoint
+from redaes.backends.failures import Failure
+from redaes.backends.next_token import expected_score
+from redaes.backends.pictures import EncodedPicture
 from redaes.datagen.judges.base import Judgement, PicturePair
 from redaes.datagen.judges.silence import Silence
 from redaes.errors import BackendError, InputError, MissingDependency
@@ -43,7 +46,7 @@ class Scorer(Protocol):
     best: float
     """The score that stands for 9 points."""
 
-    def score(self, pictures: Sequence[Picture]) -> list[float | Failure]:
+    def score(self, pictures: Sequence[EncodedPicture]) -> list[float | Failure]:
         """One score, or the reason why there is none, per picture, in their order.
 
         Raises:
@@ -119,7 +122,7 @@ class VlmScorer:
         self.revision = endpoint.revision
         self._silence = Silence(self.name, endpoint, {"": "compare in pairs, or use another model"})
 
-    def score(self, pictures: Sequence[Picture]) -> list[float | Failure]:
+    def score(self, pictures: Sequence[EncodedPicture]) -> list[float | Failure]:
         """As :meth:`score_open`, opening and closing the endpoint; not to be called from a running event loop."""
 
         async def run() -> list[float | Failure]:
@@ -128,7 +131,7 @@ class VlmScorer:
 
         return asyncio.run(run())
 
-    async def score_open(self, pictures: Sequence[Picture]) -> list[float | Failure]:
+    async def score_open(self, pictures: Sequence[EncodedPicture]) -> list[float | Failure]:
         """One score in [0, 9], or the reason why there is none, per picture, in their order.
 
         Reasons are those of the endpoint, ``no_logprobs``, ``not_the_form``, ``no_score`` and ``score_uncertain``.
@@ -147,7 +150,7 @@ class VlmScorer:
             _unusable,
         )
         self._silence.refuse_lost(replies)
-        return [reply if isinstance(reply, Failure) else expected_score(reply) for reply in replies]
+        return [reply if isinstance(reply, Failure) else _score(reply) for reply in replies]
 
 
 class AssessorJudge:
@@ -224,7 +227,7 @@ class PyiqaScorer:
         self.best = best
         self._metric: Any = pyiqa.create_metric(metric, device=device)
 
-    def score(self, pictures: Sequence[Picture]) -> list[float | Failure]:
+    def score(self, pictures: Sequence[EncodedPicture]) -> list[float | Failure]:
         """The metric's own number per picture, one picture at a time because sizes differ."""
         import torch
 
@@ -237,8 +240,12 @@ class PyiqaScorer:
         return scores
 
 
+def _score(reply: Reply) -> float | Failure:
+    return expected_score(reply.read_after(answers.SCORE_PREFIX))
+
+
 def _unusable(reply: Reply) -> Failure | None:
-    score = expected_score(reply)
+    score = _score(reply)
     return score if isinstance(score, Failure) else None
 
 
@@ -248,5 +255,5 @@ def _checked(score: float | Failure) -> float | Failure:
     return Failure("not_finite", f"the score is {score}")
 
 
-def _loaded(picture: Picture) -> LoadedImage:
+def _loaded(picture: EncodedPicture) -> LoadedImage:
     return LoadedImage(image=picture.image, ref=ImageRef(id=picture.id, path=Path("(in memory)")), notes=())

@@ -11,8 +11,10 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 
-from redaes.backends.base import Failure
-from redaes.backends.endpoint import ChatRequest, Endpoint, Reply, refuse_lost
+from redaes.backends.chat_replies import Reply
+from redaes.backends.chat_requests import ChatRequest
+from redaes.backends.endpoint import Endpoint
+from redaes.backends.failures import Failure, refuse_lost
 from redaes.errors import BudgetExhausted, EndpointError
 
 REFUSED_AFTER = 8

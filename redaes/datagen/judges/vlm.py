@@ -8,20 +8,22 @@ server, so nothing can be put before its answer: the verdict's probability is re
 from __future__ import annotations
 
 import asyncio
-import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from redaes import lenient, prompts
-from redaes.backends.base import Failure
-from redaes.backends.endpoint import ChatRequest, Endpoint, Reply
-from redaes.backends.replies import N_LOGPROBS, verdict_log_odds
+from redaes import answers, lenient, prompts
+from redaes.backends.chat_replies import Reply
+from redaes.backends.chat_requests import N_LOGPROBS, ChatRequest
+from redaes.backends.endpoint import Endpoint
+from redaes.backends.failures import Failure
+from redaes.backends.next_token import verdict_log_odds
 from redaes.datagen.judges.base import Judgement, PicturePair
 from redaes.datagen.judges.silence import Silence
 from redaes.errors import InputError, ParseError
 from redaes.lenient import Reader, Reading, known_reader
+from redaes.points import sigmoid
 from redaes.prompts import Mode
 from redaes.types import Comparison, Order, Sampling
 
@@ -128,13 +130,14 @@ class VlmJudge:
     def _read(self, order: Order, request: ChatRequest, reply: Reply | Failure) -> _Read:
         found = self._reading(reply)
         self.counts[f"unreadable: {found.reason}" if isinstance(found, Failure) else f"read: {found.reader}"] += 1
-        log_odds = verdict_log_odds(reply) if isinstance(reply, Reply) and isinstance(found, Reading) else None
+        token = reply if isinstance(reply, Failure) else reply.read_after(answers.WINNER_PREFIX)
+        log_odds = None if isinstance(found, Failure) else verdict_log_odds(token)
         comparison = Comparison(
             order=order,
             verdict=found.verdict if isinstance(found, Reading) else None,
             failure=None if isinstance(found, Reading) else found.reason,
             raw=reply.text if isinstance(reply, Reply) else "",
-            probability=None if log_odds is None else _sigmoid(log_odds),
+            probability=None if log_odds is None else sigmoid(log_odds),
             model=self.name,
             revision=self.revision,
             prompt_id=request.prompt_id,
@@ -171,7 +174,7 @@ class VlmJudge:
                 log_odds[order].append(one.log_odds if order == "forward" else 0.0 - one.log_odds)
         probability = None
         if all(log_odds.values()):  # of one order alone it would carry the lean towards a position
-            probability = _sigmoid(fmean(fmean(values) for values in log_odds.values()))
+            probability = sigmoid(fmean(fmean(values) for values in log_odds.values()))
         comparisons = tuple(one.comparison for one in read)
         return Judgement(
             pair=pair.id,
@@ -183,8 +186,3 @@ class VlmJudge:
             failures=tuple(comparison.failure for comparison in comparisons if comparison.failure is not None),
             comparisons=comparisons,
         )
-
-
-def _sigmoid(log_odds: float) -> float:
-    """1 / (1 + exp(-x)), in the form that does not overflow."""
-    return 0.5 * (1.0 + math.tanh(0.5 * log_odds))

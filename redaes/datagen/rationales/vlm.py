@@ -11,8 +11,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from redaes.backends.base import Failure
-from redaes.backends.endpoint import ChatRequest, Endpoint, Picture
+from redaes.backends.chat_requests import ChatRequest
+from redaes.backends.endpoint import Endpoint
+from redaes.backends.failures import Failure
+from redaes.backends.pictures import EncodedPicture
 from redaes.datagen.rationales.choosing import same_frame
 from redaes.datagen.rationales.embedded import Seen, word, write_from_factors
 from redaes.datagen.rationales.frames import SIZES
@@ -32,9 +34,9 @@ SAMPLING = Sampling(max_new_tokens=400)
 class RationaleTask:
     """A pair in one order, with all that its writer may know."""
 
-    first: Picture
+    first: EncodedPicture
     """Shown as A."""
-    second: Picture
+    second: EncodedPicture
     seen: Seen
     """What was measured, ``first`` as A."""
     delta: float

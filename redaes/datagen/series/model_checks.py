@@ -18,8 +18,11 @@ from pydantic import ValidationError
 from transformers import CLIPImageProcessor, CLIPModel
 
 from redaes import prompts
-from redaes.backends.base import Failure
-from redaes.backends.endpoint import ChatRequest, Endpoint, Picture, Reply, refuse_lost
+from redaes.backends.chat_replies import Reply
+from redaes.backends.chat_requests import ChatRequest
+from redaes.backends.endpoint import Endpoint
+from redaes.backends.failures import Failure, refuse_lost
+from redaes.backends.pictures import EncodedPicture
 from redaes.errors import BackendError, InputError, ParseError
 from redaes.models.fgaesq.network import revision
 from redaes.models.fgaesq.texts import text_embeddings
@@ -129,7 +132,7 @@ class Plausibility:
 
 def _question(picture: Image.Image) -> ChatRequest:
     prompt = prompts.load(PLAUSIBILITY)
-    return ChatRequest.of(prompt, (Picture(picture),), Sampling(), schema=Seen.model_json_schema())
+    return ChatRequest.of(prompt, (EncodedPicture(picture),), Sampling(), schema=Seen.model_json_schema())
 
 
 def _reason(reply: Reply | Failure) -> str | None:

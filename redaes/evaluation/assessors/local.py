@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from redaes import answers, prompts
 from redaes.assessor import Assessor as PairAssessor
 from redaes.assessor import known_mode
-from redaes.backends.base import Backend, Request
-from redaes.backends.replies import MIN_DIGIT_SHARE
+from redaes.backends.base import Backend, Request, read_of
+from redaes.backends.failures import Failure
+from redaes.backends.next_token import NextToken, expected_score
 from redaes.errors import BackendError, ParseError
 from redaes.evaluation.assessors.base import Answer, Question, Shows, checked_with
 from redaes.evidence.reasons import reason_of
@@ -40,23 +39,24 @@ class LocalScores:
     def answer(self, questions: Sequence[Question]) -> list[Answer]:
         """Scores in [0, 9]; ``no_score``: the model was about to write something other than a digit."""
         requests = [
-            Request(self._prompt, (question.pictures[0].loaded.image,), prefix=answers.SCORE_PREFIX)
+            Request(
+                self._prompt, (question.pictures[0].loaded.image,), answers.SCORE_PREFIX, answers.SCORE_CHOICES, None
+            )
             for question in questions
         ]
-        rows = self._backend.read(requests, answers.SCORE_CHOICES)
-        if np.isnan(rows).any():
-            raise BackendError(
-                f"{self._backend.model} gives probabilities that are not numbers; copy its weights again"
-            )
-        return [_expected(question, row) for question, row in zip(questions, rows, strict=True)]
-
-
-def _expected(question: Question, row: NDArray[np.float64]) -> Answer:
-    shares = np.exp(row)
-    total = float(shares.sum())
-    if total < MIN_DIGIT_SHARE:
-        return Answer(id=question.id, failure="no_score", detail=f"digits have a probability of {total:.2f}")
-    return Answer(id=question.id, value=float(np.dot(shares, np.arange(len(shares)))) / total)
+        found = []
+        for question, answer in zip(questions, self._backend.answer(requests), strict=True):
+            token = read_of(answer)
+            if isinstance(token, NextToken) and any(map(math.isnan, token.log_probs.values())):
+                raise BackendError(
+                    f"{self._backend.model} gives probabilities that are not numbers; copy its weights again"
+                )
+            score = expected_score(token)
+            if isinstance(score, Failure):
+                found.append(Answer(id=question.id, failure=score.reason, detail=score.detail))
+            else:
+                found.append(Answer(id=question.id, value=score))
+        return found
 
 
 def _asked_with(assessor: PairAssessor) -> dict[str, Any]:

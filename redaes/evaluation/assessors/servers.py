@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
-from redaes import lenient, prompts
+from redaes import answers, lenient, prompts
 from redaes.assessing.measured_question import with_evidence
 from redaes.assessing.reasons import Measuring, checked, from_file
 from redaes.assessor import known_mode, known_prompt
-from redaes.backends.base import Failure
-from redaes.backends.endpoint import ChatRequest, Endpoint, Reply, refuse_lost
-from redaes.backends.endpoint import Picture as SentPicture
-from redaes.backends.replies import N_LOGPROBS, expected_score, verdict_log_odds
+from redaes.backends.chat_replies import Reply
+from redaes.backends.chat_requests import N_LOGPROBS, ChatRequest
+from redaes.backends.endpoint import Endpoint
+from redaes.backends.failures import Failure, refuse_lost
+from redaes.backends.next_token import expected_score, verdict_log_odds
+from redaes.backends.pictures import EncodedPicture
 from redaes.errors import InputError, ParseError
 from redaes.evaluation.assessors.base import Answer, Question, Shows, checked_with
 from redaes.evidence.reasons import Reason, reason_of
 from redaes.lenient import known_reader
+from redaes.points import sigmoid
 from redaes.types import Order, Sampling, Verdict, winner_of
 
 
@@ -88,7 +90,7 @@ class EndpointScores(_Servers):
             [
                 ChatRequest.of(
                     self._prompt,
-                    (SentPicture(question.pictures[0].loaded.image),),
+                    (EncodedPicture(question.pictures[0].loaded.image),),
                     self._sampling,
                     n_logprobs=N_LOGPROBS,
                 )
@@ -97,7 +99,8 @@ class EndpointScores(_Servers):
         )
         found = []
         for question, reply in zip(questions, replies, strict=True):
-            score = reply if isinstance(reply, Failure) else expected_score(reply)
+            token = reply if isinstance(reply, Failure) else reply.read_after(answers.SCORE_PREFIX)
+            score = expected_score(token)
             failed = isinstance(score, Failure)
             found.append(
                 Answer(
@@ -162,7 +165,7 @@ class EndpointPairs(_Servers):
         for question in questions:
             loaded, other = (shown.loaded for shown in question.pictures)
             measured.append(measuring := Measuring(loaded, other, from_file))
-            first, second = SentPicture(loaded.image), SentPicture(other.image)
+            first, second = EncodedPicture(loaded.image), EncodedPicture(other.image)
             asked = with_evidence(self._prompt, measuring)
             for prompt, pictures in ((asked["forward"], (first, second)), (asked["swapped"], (second, first))):
                 requests.append(
@@ -192,7 +195,8 @@ class EndpointPairs(_Servers):
             readers.add(found.reader)
             deltas.append(sign * found.verdict.delta)
             written.append(("forward" if sign > 0 else "swapped", found.verdict))
-            odds = verdict_log_odds(reply) if isinstance(reply, Reply) else None
+            token = reply if isinstance(reply, Failure) else reply.read_after(answers.WINNER_PREFIX)
+            odds = verdict_log_odds(token)
             if odds is not None:
                 log_odds.append(sign * odds)
         value = fmean(deltas) + 0.0 if deltas else None
@@ -200,7 +204,7 @@ class EndpointPairs(_Servers):
             id=question.id,
             value=value,
             failure="; ".join(reasons) if value is None else None,
-            probability=_sigmoid(fmean(log_odds)) if len(log_odds) == 2 else None,
+            probability=sigmoid(fmean(log_odds)) if len(log_odds) == 2 else None,
             order_consistent=winner_of(deltas[0]) == winner_of(deltas[1]) if len(deltas) == 2 else None,
             raw=tuple(reply.text if isinstance(reply, Reply) else "" for reply in (forward, swapped)),
             tokens=_tokens(forward) + _tokens(swapped),
@@ -237,7 +241,3 @@ def _tokens(reply: Reply | Failure) -> int:
 
 def _changes(reply: Reply | Failure) -> tuple[str, ...]:
     return reply.changes if isinstance(reply, Reply) else ()
-
-
-def _sigmoid(log_odds: float) -> float:
-    return 0.5 * (1.0 + math.tanh(0.5 * log_odds))

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import math
 from statistics import NormalDist
+from typing import overload
+
+import numpy as np
+from numpy.typing import NDArray
 
 from redaes.types import MAX_DELTA, TAU
 
@@ -42,10 +46,16 @@ def believed(log_odds: float, temperature: float, ceiling: float) -> float:
     return min(ceiling, max(1.0 - ceiling, sigmoid(log_odds / temperature)))
 
 
-def sigmoid(log_odds: float) -> float:
-    """1 / (1 + exp(-x)), in the form that does not overflow.
+@overload
+def sigmoid(log_odds: float) -> float: ...
+@overload
+def sigmoid(log_odds: NDArray[np.float64]) -> NDArray[np.float64]: ...
+def sigmoid(log_odds: float | NDArray[np.float64]) -> float | NDArray[np.float64]:
+    """1 / (1 + exp(-x)) of a number or of each in an array, in the form that does not overflow.
 
     >>> sigmoid(0.0), sigmoid(-1e6)
     (0.5, 0.0)
     """
+    if isinstance(log_odds, np.ndarray):
+        return 0.5 * (1.0 + np.tanh(0.5 * log_odds))
     return 0.5 * (1.0 + math.tanh(0.5 * log_odds))

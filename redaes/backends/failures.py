@@ -1,0 +1,46 @@
+"""Requests without an answer: a reason that can be counted, and when so many fail that nothing can be said."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from redaes.errors import BudgetExhausted, EndpointError
+
+SERVER_REASONS = frozenset(
+    {"connection", "timeout", "retry_after_too_long"}
+    | {f"http_{status}" for status in (401, 403, 404, 429, 502, 503, 504)}
+)
+"""Reasons of failures that speak of the server and not of the question."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """One request without an answer."""
+
+    reason: str
+    """Identifier fit for counting: ``http_<status>``, ``timeout``, ``connection``, ``not_json``,
+    ``not_a_completion``, ``no_choices``, ``no_content``, ``refused``, ``no_usage``, ``retry_after_too_long``,
+    ``budget_exhausted``, ``no_logprob``, ``cut_off``, ``unclosed_thinking``, ``unknown_part``,
+    and those of answers that cannot be read."""
+    detail: str
+
+
+def refuse_lost(answers: Sequence[object]) -> None:
+    """Go on only if the answers say something about the questions.
+
+    Args:
+        answers: of one batch; those that are a :class:`Failure` count.
+
+    Raises:
+        BudgetExhausted: not all could be asked.
+        EndpointError: all failed for reasons that lie with the server.
+    """
+    failures = [answer for answer in answers if isinstance(answer, Failure)]
+    for failure in failures:
+        if failure.reason == "budget_exhausted":
+            raise BudgetExhausted(failure.detail)
+    if answers and len(failures) == len(answers) and all(failure.reason in SERVER_REASONS for failure in failures):
+        most = Counter(failure.reason for failure in failures).most_common(1)[0][0]
+        raise EndpointError(most, f"none of {len(answers)} questions was answered; the last: {failures[-1].detail}")

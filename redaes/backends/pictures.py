@@ -1,0 +1,52 @@
+"""Pictures on their way to a model: as they are for one in this process, encoded once for a server."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+from PIL import Image
+
+from redaes.errors import InputError
+from redaes.images import content_id, data_url
+
+
+class EncodedPicture:
+    """A picture for a server: hashed and encoded once, however many requests show it."""
+
+    def __init__(self, image: Image.Image) -> None:
+        """
+        Args:
+            image: RGB or grey, as :func:`redaes.images.load_image` gives it.
+
+        Raises:
+            InputError: another mode, whose treatment is not defined here.
+        """
+        if image.mode not in ("RGB", "L"):
+            raise InputError(f"a picture for a server has mode {image.mode}; hand over RGB")
+        self.image = image.convert("RGB")
+
+    @cached_property
+    def id(self) -> str:
+        """SHA-256 of size and pixels, in hex."""
+        width, height = self.image.size
+        return content_id(f"RGB {width}x{height}\n".encode() + self.image.tobytes())
+
+    @cached_property
+    def url(self) -> str:
+        """The pixels as a ``data:`` URL: no server is ever handed an address to fetch."""
+        return data_url(self.image)
+
+
+class Encoder:
+    """Encodes the pictures of one batch, each once however many requests show it."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, EncodedPicture] = {}
+
+    def of(self, image: Image.Image | EncodedPicture) -> EncodedPicture:
+        """The picture for a server; it must be kept alive as long as the encoder is."""
+        if isinstance(image, EncodedPicture):
+            return image
+        if id(image) not in self._known:
+            self._known[id(image)] = EncodedPicture(image)
+        return self._known[id(image)]

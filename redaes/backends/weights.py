@@ -1,0 +1,47 @@
+"""What weights lie in a folder: what pins them, and which base an adapter was trained on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+from redaes.errors import BackendError
+from redaes.file_hashes import content_hash
+
+ADAPTER_CONFIG = "adapter_config.json"
+"""What tells a folder with an adapter from one with a model."""
+
+_REVISION_DIGITS = 12
+
+
+def revision_of(*folders: Path) -> str:
+    """What pins a model's weights: first digits of the SHA-256 over the names and contents of their files.
+
+    Args:
+        folders: of the model, then of an adapter on it; only safetensors directly in them count.
+
+    Raises:
+        RecordError: a file cannot be read.
+    """
+    digest = hashlib.sha256()
+    for folder in folders:
+        for file in sorted(folder.glob("*.safetensors")):
+            digest.update(f"{file.name}:{content_hash(file)}\n".encode())
+    return digest.hexdigest()[:_REVISION_DIGITS]
+
+
+def base_of(adapter: Path) -> str:
+    """The name of the model that an adapter was trained on.
+
+    Raises:
+        BackendError: the folder holds no adapter, or one that names none.
+    """
+    try:
+        settings = json.loads((adapter / ADAPTER_CONFIG).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BackendError(f"{adapter / ADAPTER_CONFIG} cannot be read: {error}") from error
+    base = settings.get("base_model_name_or_path") if isinstance(settings, dict) else None
+    if not isinstance(base, str) or not base:
+        raise BackendError(f"{adapter / ADAPTER_CONFIG} names no base model; give the base and the adapter apart")
+    return base
