@@ -20,12 +20,12 @@ from redaes.early_checks import check_stage
 from redaes.errors import importing
 
 if TYPE_CHECKING:
-    from redaes.training.setup import StageArguments
     from redaes.training.sft import PairSFTConfig
+    from redaes.training.stage_arguments import StageArguments
 
 RECIPE = Path(__file__).with_name("configs") / "stage1_nano.yaml"
 CLASSES = (
-    "redaes.training.setup:StageArguments",
+    "redaes.training.stage_arguments:StageArguments",
     "redaes.training.dry_run.plan:DryRunArguments",
     "redaes.training.sft:PairSFTConfig",
 )

@@ -25,7 +25,7 @@ from redaes.errors import importing
 if TYPE_CHECKING:
     from redaes.training.alignment import AlignmentConfig
     from redaes.training.dpo import PairDPOConfig
-    from redaes.training.setup import StageArguments
+    from redaes.training.stage_arguments import StageArguments
 
 OBJECTIVES = {
     "relative": ("redaes.training.alignment", "AlignmentConfig", "run_align", "stage2_nano.yaml"),
@@ -33,7 +33,7 @@ OBJECTIVES = {
 }
 """Name to a module, its arguments and its training, and the recipe that is taken when none is named."""
 
-CLASSES = ("redaes.training.setup:StageArguments", "redaes.training.dry_run.plan:DryRunArguments")
+CLASSES = ("redaes.training.stage_arguments:StageArguments", "redaes.training.dry_run.plan:DryRunArguments")
 
 
 def parse_args(argv: list[str]) -> tuple[StageArguments, AlignmentConfig | PairDPOConfig]:

@@ -22,11 +22,11 @@ from redaes.errors import importing
 
 if TYPE_CHECKING:
     from redaes.training.grpo import RankingGRPOConfig
-    from redaes.training.setup import StageArguments
+    from redaes.training.stage_arguments import StageArguments
 
 RECIPE = Path(__file__).with_name("configs") / "stage3_nano.yaml"
 CLASSES = (
-    "redaes.training.setup:StageArguments",
+    "redaes.training.stage_arguments:StageArguments",
     "redaes.training.dry_run.plan:DryRunArguments",
     "redaes.training.grpo:RankingGRPOConfig",
 )

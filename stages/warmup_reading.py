@@ -20,11 +20,11 @@ from redaes.errors import importing
 if TYPE_CHECKING:
     from transformers import TrainingArguments
 
-    from redaes.training.setup import StageArguments
+    from redaes.training.stage_arguments import StageArguments
 
 RECIPE = Path(__file__).with_name("configs") / "warmup_reading_nano.yaml"
 CLASSES = (
-    "redaes.training.setup:StageArguments",
+    "redaes.training.stage_arguments:StageArguments",
     "redaes.training.dry_run.plan:DryRunArguments",
     "transformers:TrainingArguments",
 )

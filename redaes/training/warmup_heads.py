@@ -14,7 +14,9 @@ from redaes.records import load_pairs, operations_in, without_operations
 from redaes.training.checkpoints import ExactCheckpoints
 from redaes.training.group_batches import ShuffledGroups
 from redaes.training.row_checks import RowNeeds, check_rows
-from redaes.training.setup import StageArguments, base_processor, claim, load_model, train
+from redaes.training.stage_arguments import StageArguments
+from redaes.training.stage_model import base_processor, load_model
+from redaes.training.stage_run import claim, train
 from redaes.training.validation_pairs import refuse_validation
 from redaes.types import SPLITS
 

@@ -22,7 +22,7 @@ from redaes.answers import WINNER_PREFIX
 from redaes.records import record_of
 from redaes.training.alignment_losses import preference_loss, target_probability
 from redaes.training.formatting import IGNORED, chat_text, order_drawn
-from redaes.training.setup import StageArguments
+from redaes.training.stage_arguments import StageArguments
 from redaes.training.vision_cache import BatchVisionCache, PictureBatch, vision_tower
 from redaes.training.warmup_heads import NO_EDIT, HeadTrainer, run_with_heads
 from redaes.types import TAU

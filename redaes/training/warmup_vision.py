@@ -17,7 +17,7 @@ from transformers import TrainingArguments
 
 from redaes.records import record_of
 from redaes.training.alignment_losses import preference_loss, target_probability
-from redaes.training.setup import StageArguments
+from redaes.training.stage_arguments import StageArguments
 from redaes.training.vision_cache import PictureBatch
 from redaes.training.warmup_heads import NO_EDIT, HeadTrainer, run_with_heads
 from redaes.types import TAU

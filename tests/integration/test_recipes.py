@@ -13,7 +13,7 @@ from accelerate.commands.config.config_args import ClusterConfig
 
 from redaes.errors import InputError, MissingDependency, TrainingError
 from redaes.training import recipes
-from redaes.training.setup import claim
+from redaes.training.stage_run import claim
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = ROOT / "stages" / "configs"
