@@ -24,8 +24,9 @@ from nano_quality import drawn
 from numpy.typing import ArrayLike, NDArray
 
 from redaes.backends.local import LocalBackend
-from redaes.heldout import HeldOut, Outcome, evaluate
-from redaes.metrics import Interval, Statistic, bootstrap, paired_bootstrap, srcc
+from redaes.estimates import Estimate, Statistic, bootstrap, mean, paired_bootstrap
+from redaes.heldout import HeldOut, PairOutcome, evaluate
+from redaes.metrics import srcc
 from redaes.records import PairRecord, read_json, read_yaml, write_json
 from redaes.types import Sampling
 
@@ -129,23 +130,23 @@ def evaluated(args: argparse.Namespace, adapter: Path, records: Sequence[PairRec
 class Measure:
     """One row of the tables."""
 
-    rows: Callable[[HeldOut], list[tuple[Outcome, tuple[float, ...]]]]
+    rows: Callable[[HeldOut], list[tuple[PairOutcome, tuple[float, ...]]]]
     """What counts, each with its pair's outcome, which has the photograph."""
     of: Callable[[NDArray[np.float64]], float | None]
     """(n, columns) of one seed to the value."""
 
 
-def right(outcomes: Sequence[Outcome]) -> list[tuple[Outcome, tuple[float, ...]]]:
+def right(outcomes: Sequence[PairOutcome]) -> list[tuple[PairOutcome, tuple[float, ...]]]:
     """Of the pairs that are no ties, whether they are in the right order."""
     return [(item, (float(item.right),)) for item in outcomes if item.decided]
 
 
-def consistent(outcomes: Sequence[Outcome]) -> list[tuple[Outcome, tuple[float, ...]]]:
+def consistent(outcomes: Sequence[PairOutcome]) -> list[tuple[PairOutcome, tuple[float, ...]]]:
     """Whether both orders give the same answer; an answer that fails is none."""
     return [(item, (float(item.order_consistent is True),)) for item in outcomes if item.asked]
 
 
-def differences(found: HeldOut) -> list[tuple[Outcome, tuple[float, ...]]]:
+def differences(found: HeldOut) -> list[tuple[PairOutcome, tuple[float, ...]]]:
     """The model's difference and the label's."""
     failed = [item.pair for item in found.outcomes if item.delta is None]
     if failed:
@@ -153,7 +154,7 @@ def differences(found: HeldOut) -> list[tuple[Outcome, tuple[float, ...]]]:
     return [(item, (item.delta, item.label)) for item in found.outcomes if item.delta is not None]
 
 
-def named(found: HeldOut) -> list[tuple[Outcome, tuple[float, ...]]]:
+def named(found: HeldOut) -> list[tuple[PairOutcome, tuple[float, ...]]]:
     """Share of a pair's two answers that name the factors and the side."""
     return [
         (item.outcome, (sum(a.right_factor for a in item.answers) / len(item.answers),))
@@ -162,12 +163,7 @@ def named(found: HeldOut) -> list[tuple[Outcome, tuple[float, ...]]]:
     ]
 
 
-def mean(values: NDArray[np.float64]) -> float | None:
-    """Of the one column."""
-    return float(values.mean()) if values.size else None
-
-
-def reasoned(found: HeldOut) -> list[Outcome]:
+def reasoned(found: HeldOut) -> list[PairOutcome]:
     """Of the reasoned mode."""
     return [item.outcome for item in found.reasoned_outcomes]
 
@@ -200,11 +196,11 @@ def over_seeds(measure: Measure, runs: Sequence[HeldOut]) -> tuple[NDArray[np.fl
     )
 
 
-def cell(interval: Interval, sign: str = "") -> str:
+def cell(interval: Estimate, sign: str = "") -> str:
     """As a table has it."""
-    if interval.estimate is None or interval.low is None or interval.high is None:
+    if interval.value is None or interval.low is None or interval.high is None:
         return "undefined"
-    return f"{interval.estimate:{sign}.3f} [{interval.low:{sign}.2f}, {interval.high:{sign}.2f}]"
+    return f"{interval.value:{sign}.3f} [{interval.low:{sign}.2f}, {interval.high:{sign}.2f}]"
 
 
 def main(args: argparse.Namespace) -> None:

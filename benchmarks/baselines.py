@@ -24,17 +24,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from redaes.backends.local import LocalBackend
+from redaes.estimates import MeasureChange
 from redaes.evaluation import benchmarks
-from redaes.evaluation.assessors.base import Answer, Assessor, Question
+from redaes.evaluation.assessors.base import BenchmarkAssessor, Question, QuestionAnswer
 from redaes.evaluation.assessors.baselines import BASELINES, make_baseline
 from redaes.evaluation.assessors.local import LocalPairs
-from redaes.evaluation.benchmarks import Loaded
-from redaes.evaluation.benchmarks.base import LabelledPair, Labels, Picture
+from redaes.evaluation.benchmarks import LoadedBenchmark
+from redaes.evaluation.benchmarks.base import BenchmarkPicture, LabelledPair, Labels
 from redaes.evaluation.benchmarks.manifest import entries_of
 from redaes.evaluation.benchmarks.red import RED, probability_of
-from redaes.evaluation.comparison import Change, compare
+from redaes.evaluation.comparison import compare
 from redaes.evaluation.report import cell
-from redaes.evaluation.runner import Results, Spec, read_predictions, read_timing, run_assessor
+from redaes.evaluation.runner import RunResults, RunSpec, read_predictions, read_timing, run_assessor
 from redaes.models import nano
 from redaes.records import load_pairs, write_atomically, write_json
 from redaes.types import SIDES, Split
@@ -45,7 +46,7 @@ ALL = "all measures"
 class Weighted:
     """A weighted sum of baselines."""
 
-    shows = "one"
+    arity = "one"
     needs_pixels = True
 
     def __init__(self, parts: Mapping[str, float]) -> None:
@@ -61,7 +62,7 @@ class Weighted:
         """The weights."""
         return {"model": f"baseline {ALL}", "revision": "1", "weights": self._weights}
 
-    def answer(self, questions: Sequence[Question]) -> list[Answer]:
+    def answer(self, questions: Sequence[Question]) -> list[QuestionAnswer]:
         """The sums; a failure of one part is one of the whole."""
         columns = [(assessor.answer(questions), weight) for assessor, weight in self._parts]
         found = []
@@ -69,9 +70,11 @@ class Weighted:
             rows = [(answers[number], weight) for answers, weight in columns]
             failed = next((answer for answer, _ in rows if answer.value is None), None)
             if failed is not None:
-                found.append(Answer(id=question.id, failure=failed.failure))
+                found.append(QuestionAnswer(id=question.id, failure=failed.failure))
             else:
-                found.append(Answer(id=question.id, value=sum(a.value * w for a, w in rows if a.value is not None)))
+                found.append(
+                    QuestionAnswer(id=question.id, value=sum(a.value * w for a, w in rows if a.value is not None))
+                )
         return found
 
 
@@ -92,7 +95,7 @@ def by_hash(names: Sequence[str], n: int) -> list[str]:
     return sorted(names, key=lambda name: hashlib.sha256(name.encode()).digest())[:n]
 
 
-def drawn_pairs(data: Path, split: Split, n: int, folder: Path) -> Loaded:
+def drawn_pairs(data: Path, split: Split, n: int, folder: Path) -> LoadedBenchmark:
     """``n`` labelled pairs of a split, their pictures written to a folder."""
     rows = load_pairs(data, split)
     place = {
@@ -100,7 +103,7 @@ def drawn_pairs(data: Path, split: Split, n: int, folder: Path) -> Loaded:
         for number, (name, delta) in enumerate(zip(rows["id"], rows["delta"], strict=True))
         if delta is not None
     }
-    pictures: dict[str, Picture] = {}
+    pictures: dict[str, BenchmarkPicture] = {}
     pairs: dict[frozenset[str], LabelledPair] = {}
     for row in (rows[place[name]] for name in by_hash(list(place), n)):
         names = []
@@ -108,7 +111,7 @@ def drawn_pairs(data: Path, split: Split, n: int, folder: Path) -> Loaded:
             name = f"{row[f'{side}_id'][:24]}.jpg"
             if not (folder / name).exists():
                 write_atomically(folder / name, row[side]["bytes"])
-            pictures.setdefault(name, Picture(name, name, row["source"]))
+            pictures.setdefault(name, BenchmarkPicture(name, name, row["source"]))
             names.append(name)
         if names[0] != names[1]:
             factor = row["factors"][0] if len(row["factors"]) == 1 else None
@@ -117,7 +120,7 @@ def drawn_pairs(data: Path, split: Split, n: int, folder: Path) -> Loaded:
     return ready(RED, Labels(tuple(pictures.values()), tuple(pairs.values())), folder)
 
 
-def drawn_series(data: Path, n: int, folder: Path) -> Loaded:
+def drawn_series(data: Path, n: int, folder: Path) -> LoadedBenchmark:
     """``n`` series of the test split."""
     loaded = benchmarks.load("red_series", data, scratch=folder)
     groups = list(dict.fromkeys(picture.group for picture in loaded.labels.pictures))
@@ -128,19 +131,19 @@ def drawn_series(data: Path, n: int, folder: Path) -> Loaded:
     return ready(loaded.benchmark, replace(loaded.labels, pictures=pictures, pairs=pairs), folder)
 
 
-def ready(benchmark: benchmarks.Benchmark, labels: Labels, folder: Path) -> Loaded:
+def ready(benchmark: benchmarks.Benchmark, labels: Labels, folder: Path) -> LoadedBenchmark:
     """Labels that were drawn, as the runner takes them."""
     lines = sorted(entries_of(labels, benchmark.decimals))
-    return Loaded(benchmark, labels, hashlib.sha256("\n".join(lines).encode()).hexdigest(), folder, ())
+    return LoadedBenchmark(benchmark, labels, hashlib.sha256("\n".join(lines).encode()).hexdigest(), folder, ())
 
 
-def assess(loaded: Loaded, assessor: Assessor, name: str, data: Path, out: Path) -> Results:
+def assess(loaded: LoadedBenchmark, assessor: BenchmarkAssessor, name: str, data: Path, out: Path) -> RunResults:
     """One run, with progress."""
 
     def progress(done: int, total: int) -> None:
         print(f"\r{out}: {done}/{total} questions ", end="", file=sys.stderr, flush=True)
 
-    spec = Spec(benchmark=loaded.benchmark.name, data=data, assessor=name)
+    spec = RunSpec(benchmark=loaded.benchmark.name, data=data, assessor=name)
     found = run_assessor(loaded, assessor, out, spec=spec, progress=progress)
     print(file=sys.stderr)
     if found is None:
@@ -186,13 +189,13 @@ def learn(data: Path, out: Path, n: int, measures: Sequence[str]) -> tuple[dict[
     return better, dict(zip(measures, map(float, weights), strict=True))
 
 
-def folder_of(name: str, assessor: Assessor) -> str:
+def folder_of(name: str, assessor: BenchmarkAssessor) -> str:
     """Of its runs: another model, other weights, another folder."""
     identity = json.dumps(dict(assessor.identity), sort_keys=True)
     return f"{name}-{hashlib.sha256(identity.encode()).hexdigest()[:8]}"
 
 
-def lead(base: Path, other: Path) -> dict[str, Change]:
+def lead(base: Path, other: Path) -> dict[str, MeasureChange]:
     """What the second run has more than the first, by measure."""
     return {change.measure: change for change in compare([base, other])[1].changes}
 
@@ -205,11 +208,11 @@ def main(args: argparse.Namespace) -> None:
     pairs = drawn_pairs(args.data, "test", args.pairs, args.out / "pictures")
     series = drawn_series(args.data, args.series, args.out / "pictures")
     model = LocalPairs(LocalBackend(args.model, adapter=args.adapter))
-    assessors: dict[str, tuple[str, Assessor]] = {
+    assessors: dict[str, tuple[str, BenchmarkAssessor]] = {
         name: ("baseline", make_baseline(name, better.get(name, "larger"))) for name in measures
     }
     assessors |= {ALL: ("weighted", Weighted(weights)), "model": ("vlm_pairs", model)}
-    found: dict[str, tuple[Results, Results]] = {}
+    found: dict[str, tuple[RunResults, RunResults]] = {}
     folders = {name: folder_of(name, assessor) for name, (_, assessor) in assessors.items()}
     for name, (kind, assessor) in assessors.items():
         both = [assess(loaded, assessor, kind, args.data, args.out / part / folders[name]) for part, loaded in

@@ -31,7 +31,7 @@ def main(items: int, resamples: int) -> None:
         low, high = np.percentile(values, [2.5, 97.5])
 
         start = time.perf_counter()
-        found = correlation_interval(scores, labels, range(items), n=resamples, seed=1)
+        found = correlation_interval(scores, labels, range(items), n_resamples=resamples, seed=1)
         own_s = time.perf_counter() - start
         if found.low is None or found.high is None:
             raise AssertionError("there is no interval")

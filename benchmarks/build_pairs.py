@@ -29,8 +29,8 @@ from redaes.datagen.editors.parametric import apply_edit
 from redaes.datagen.judges import visible_difference
 from redaes.datagen.judges.cover import covered
 from redaes.datagen.parametric_groups import MIN_LOSS, might_improve
+from redaes.datagen.picture_groups import JPEG_QUALITY
 from redaes.datagen.plan import PlannedEdit, plan_view
-from redaes.datagen.ranking_group import JPEG_QUALITY
 from redaes.datagen.rationales import Seen, look, write_rationale
 from redaes.datagen.severity import COVERING, severity
 from redaes.datagen.sources import Source, curate
@@ -42,12 +42,12 @@ MAX_SIDE = 256
 BUILD = """
 import json, resource, sys, time
 from pathlib import Path
-from redaes.datagen.ranking_group import Settings
+from redaes.datagen.dataset_settings import DatasetSettings
 from redaes.datagen.pipeline import build
 if __name__ == "__main__":
     photographs, out, views, workers = sys.argv[1].split("|"), Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
     started = time.perf_counter()
-    report = build([Path(p) for p in photographs], out, Settings(views=views), workers=workers)
+    report = build([Path(p) for p in photographs], out, DatasetSettings(views=views), workers=workers)
     seconds = time.perf_counter() - started
     peak = {who: resource.getrusage(getattr(resource, f"RUSAGE_{who}")).ru_maxrss for who in ("SELF", "CHILDREN")}
     print(json.dumps({"pairs": sum(report["pairs"].values()), "seconds": seconds, "peak_kib": peak}))

@@ -34,7 +34,7 @@ from redaes.backends.scripted import ScriptedBackend
 from redaes.evaluation.assessors.local import LocalScores
 from redaes.evaluation.benchmarks import load
 from redaes.evaluation.questions import CHUNK
-from redaes.evaluation.runner import Spec, run_assessor
+from redaes.evaluation.runner import RunSpec, run_assessor
 from redaes.images import load_image
 
 FILES = ("results.json", "pictures.csv", "run.json")
@@ -69,7 +69,7 @@ def make_pictures(folder: Path, n: int) -> None:
 
 def child(data: Path, out: Path) -> None:
     """One run, in a process of its own; prints processor seconds, and MiB: at a tenth, after the answers, the peak."""
-    spec = Spec(benchmark="scores", data=data, assessor="scripted")
+    spec = RunSpec(benchmark="scores", data=data, assessor="scripted")
     seen: list[float] = []
 
     def progress(done: int, total: int) -> None:

@@ -27,8 +27,8 @@ from pathlib import Path
 
 import numpy as np
 
+from redaes.estimates import Estimate, bootstrap, paired_bootstrap
 from redaes.images import load_image
-from redaes.metrics import Interval, bootstrap, paired_bootstrap
 from redaes.models.fgaesq.difftoken import seeded
 from redaes.models.fgaesq.scorer import FGAesQScorer
 from redaes.ranking import components, fit_potential
@@ -121,9 +121,9 @@ def simulated(n: int) -> list[list[Item]]:
     return found
 
 
-def cell(interval: Interval, sign: str = "") -> str:
+def cell(interval: Estimate, sign: str = "") -> str:
     """As a table has it."""
-    return f"{interval.estimate:{sign}.3f} [{interval.low:{sign}.3f}, {interval.high:{sign}.3f}]"
+    return f"{interval.value:{sign}.3f} [{interval.low:{sign}.3f}, {interval.high:{sign}.3f}]"
 
 
 def main() -> None:

@@ -31,9 +31,10 @@ from torch.utils.data import Dataset
 
 from redaes.datagen.series.synthetic import FAULTS, SyntheticSeries, make_series, write_series
 from redaes.datagen.sources import Source, curate
+from redaes.estimates import Estimate, bootstrap, paired_bootstrap
 from redaes.evaluation.series_measures import best_found, chance_series_accuracy, series_srcc
 from redaes.images import load_image
-from redaes.metrics import Interval, bootstrap, pair_accuracy, pair_f1, paired_bootstrap
+from redaes.metrics import pair_accuracy, pair_f1
 from redaes.models.fgaesq.difftoken import MEAN, STD
 from redaes.models.fgaesq.scorer import FGAesQScorer
 from redaes.models.fgaesq.texts import comparative_text
@@ -228,13 +229,13 @@ class Measure:
     photographs: list[str]
     statistic: Callable[[NDArray[np.float64]], float | None]
 
-    def interval(self) -> Interval:
+    def interval(self) -> Estimate:
         """The metric with its interval."""
-        return bootstrap(self.rows, self.photographs, self.statistic, n=RESAMPLES)
+        return bootstrap(self.rows, self.photographs, self.statistic, n_resamples=RESAMPLES)
 
-    def change_to(self, other: Measure) -> Interval:
+    def change_to(self, other: Measure) -> Estimate:
         """The other one less this one, over the same rows."""
-        return paired_bootstrap(self.rows, other.rows, self.photographs, self.statistic, n=RESAMPLES)
+        return paired_bootstrap(self.rows, other.rows, self.photographs, self.statistic, n_resamples=RESAMPLES)
 
 
 def measures(series: Sequence[Series], scores: Sequence[Sequence[float]]) -> dict[str, Measure]:
@@ -268,9 +269,9 @@ def chance(series: Sequence[Series]) -> dict[str, float | None]:
     return {"pair accuracy": 0.5, "pair F1": 0.5, "s-Acc": best, "s-SRCC": 0.0}
 
 
-def cell(interval: Interval, sign: str = "") -> str:
+def cell(interval: Estimate, sign: str = "") -> str:
     """As a table has it."""
-    return f"{interval.estimate:{sign}.3f} [{interval.low:{sign}.3f}, {interval.high:{sign}.3f}]"
+    return f"{interval.value:{sign}.3f} [{interval.low:{sign}.3f}, {interval.high:{sign}.3f}]"
 
 
 def main() -> None:

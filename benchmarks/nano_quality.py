@@ -19,8 +19,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from redaes.backends.local import LocalBackend
-from redaes.heldout import Estimate, HeldOut, Outcome, evaluate, paired_change
-from redaes.metrics import bootstrap
+from redaes.estimates import Estimate, bootstrap, mean
+from redaes.heldout import HeldOut, PairOutcome, evaluate, paired_change
 from redaes.records import PairRecord, data_hash, read_records, write_json
 from redaes.types import Sampling
 
@@ -63,11 +63,10 @@ def unseen_accuracy(found: HeldOut, records: Sequence[PairRecord]) -> str:
     return resampled([item for item in found.outcomes if item.pair in unseen and item.decided], lambda item: item.right)
 
 
-def resampled(rows: Sequence[Outcome], holds: Callable[[Outcome], bool | None]) -> str:
+def resampled(rows: Sequence[PairOutcome], holds: Callable[[PairOutcome], bool | None]) -> str:
     """In how many of the rows something holds, resampled by photograph."""
     values = [float(holds(item) is True) for item in rows]
-    interval = bootstrap(values, [item.source for item in rows], lambda x: float(sum(x) / len(x)), seed=0)
-    return shown(Estimate(value=interval.estimate, low=interval.low, high=interval.high)) + f" of {len(rows)}"
+    return shown(bootstrap(values, [item.source for item in rows], mean)) + f" of {len(rows)}"
 
 
 def table(evaluations: dict[str, HeldOut], records: Sequence[PairRecord]) -> str:
@@ -113,7 +112,7 @@ def main(args: argparse.Namespace) -> None:
     names = list(evaluations)
     for before, after in itertools.pairwise(names):
         change = paired_change(evaluations[before], evaluations[after])
-        print(f"{before} -> {after}: accuracy {shown(change.points)}, {change.n_gained} gained, {change.n_lost} lost")
+        print(f"{before} -> {after}: accuracy {shown(change)}, {change.n_gained} gained, {change.n_lost} lost")
     if args.out is not None:
         found = {name: json.loads(item.model_dump_json()) for name, item in evaluations.items()}
         write_json(args.out, {"data_hash": data_hash(args.data), "evaluations": found})

@@ -4,8 +4,8 @@
 
 Nothing of redaes' own editor is used: Pillow's ImageEnhance, ImageFilter and ImageDraw, torchvision's transforms, and a
 few lines of numpy. Photographs are those that a build of the same folder with ``--test-fraction 0.15`` holds out
-(``--all``: every one of them). The result is read by ``eval/calibrate.py`` and, as a benchmark of one's own pairs, by
-``redaes eval pairs``: pairs.csv with the columns first, second, p, group (the photograph), factor, kind and decided
+(``--all``: every one of them). The result is read by ``redaes eval calibrate`` and, as a benchmark of one's own pairs,
+by ``redaes eval pairs``: pairs.csv with the columns first, second, p, group (the photograph), factor, kind and decided
 (how the label is known), and the pictures as PNG.
 
 A pair is decided by what was done to it, in one of three ways: the photograph as it is against an edit of it at 0.5,

@@ -22,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
-from redaes.datagen.ranking_group import Stored
+from redaes.datagen.picture_groups import StoredPicture
 from redaes.evidence.checking import check
 from redaes.evidence.claims import Claim
 from redaes.evidence.extraction import extract
@@ -112,11 +112,11 @@ def _records(folder: Path) -> Iterator[PairRecord]:
 def study(folder: Path, limit: int | None) -> Found:
     """All rationales of a dataset."""
     found = Found()
-    known: dict[str, Stored] = {}
+    known: dict[str, StoredPicture] = {}
     for record in itertools.islice(_records(folder), limit):
         pair = record.pair
         one, other = (
-            known.setdefault(ref.id, Stored(data))
+            known.setdefault(ref.id, StoredPicture(data))
             for ref, data in ((pair.first, record.first_bytes), (pair.second, record.second_bytes))
         )
         evidence = measure_pair(one.pixels, other.pixels, measured=(one.measurements(), other.measurements()))

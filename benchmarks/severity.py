@@ -25,7 +25,7 @@ from redaes.datagen import severity as known
 from redaes.datagen.editors.parametric import OPERATIONS, apply_edit
 from redaes.datagen.judges import Reference
 from redaes.datagen.judges.cover import covered
-from redaes.datagen.ranking_group import resized
+from redaes.datagen.picture_groups import resized
 from redaes.datagen.severity import ARGUED, ARGUED_STRENGTHS, COUNTERPARTS, COVERING, Curve, points_of
 
 STRENGTHS = tuple(round(0.1 * n, 1) for n in range(1, 11))

@@ -3,7 +3,7 @@
     python benchmarks/stages_at_scale.py --work runs/scale --shape 7b --accelerate accelerate_configs/zero2.yaml \\
         --processes 1 --steps 12 --peak_tflops 989
 
-Builds a Qwen2.5-VL from configuration (no download; nothing it says means anything), then runs each stage's door on it
+Builds a Qwen2.5-VL from configuration (no download; nothing it says means anything), then runs each stage on it
 through ``accelerate launch`` with that stage's recipe for the 7B model: LoRA, bfloat16. ``--shape tiny`` runs the same
 code on a CPU in a minute.
 
@@ -16,7 +16,6 @@ writes ``--completion`` tokens.
 from __future__ import annotations
 
 import argparse
-import importlib
 import json
 import os
 import resource
@@ -28,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-DOORS = {"1": "stage1_sft", "2": "stage2_align", "3": "stage3_grpo"}
+STAGES = {"1": "sft", "2": "align", "3": "grpo"}
 
 # Qwen2.5-VL-7B-Instruct's own config.json (Apache-2.0, huggingface.co/Qwen/Qwen2.5-VL-7B-Instruct), and a tiny one.
 SHAPES: dict[str, dict[str, dict[str, Any]]] = {
@@ -65,7 +64,7 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--work", type=Path, required=True, help="folder for the model, the data and the runs")
     parser.add_argument("--shape", choices=SHAPES, default="7b")
-    parser.add_argument("--stages", nargs="+", choices=DOORS, default=list(DOORS))
+    parser.add_argument("--stages", nargs="+", choices=STAGES, default=list(STAGES))
     parser.add_argument("--accelerate", type=Path, default=ROOT / "accelerate_configs" / "zero2.yaml")
     parser.add_argument("--processes", type=int, default=1, help="one for each GPU")
     parser.add_argument("--steps", type=int, default=12, help="optimizer steps; the first two are not timed")
@@ -74,10 +73,10 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--peak_tflops", type=float, help="of one device in bfloat16, dense; without it no MFU")
     parser.add_argument("--rollouts", choices=("transformers", "vllm"), default="transformers", help="in stage 3")
     parser.add_argument("--json", type=Path, help="file that a line of JSON is added to for each stage")
-    parser.add_argument("--measure", choices=DOORS, help=argparse.SUPPRESS)  # how the launched process is called
-    args, args.door = parser.parse_known_args()
-    if args.measure is None and args.door:
-        parser.error(f"unknown arguments {args.door}")
+    parser.add_argument("--measure", choices=STAGES, help=argparse.SUPPRESS)  # how the launched process is called
+    args, args.options = parser.parse_known_args()
+    if args.measure is None and args.options:
+        parser.error(f"unknown arguments {args.options}")
     if args.steps < 3:
         parser.error(f"--steps is {args.steps}; give 3 or more, the first two are not timed")
     return args
@@ -198,27 +197,26 @@ def meter(result: Path) -> Any:
     return Meter()
 
 
-def run_with(make_callback: Callable[[], Any], door: str, argv: list[str]) -> None:
-    """Run a stage's door in this process; its trainer gets a callback, made once transformers can be imported."""
+def run_with(make_callback: Callable[[], Any], stage: str, argv: list[str]) -> None:
+    """Run a stage in this process; its trainer gets a callback, made once transformers can be imported."""
     import transformers.trainer
 
     from redaes.cli.running import reporting_errors
+    from redaes.cli.train.stages import run_stage
 
     transformers.trainer.DEFAULT_CALLBACKS.append(make_callback())
-    sys.path.insert(0, str(ROOT / "stages"))
-    module = importlib.import_module(door)
     with reporting_errors():
-        module.main(*module.parse_args(argv))
+        run_stage(stage, argv)
 
 
 def launch(args: argparse.Namespace, stage: str, model: Path) -> dict[str, Any]:
     """Run one stage and read what its first process measured, which is of one process."""
-    recipe = ROOT / "stages" / "configs" / f"{DOORS[stage].partition('_')[0]}_qwen2_5_vl_7b.yaml"
     result = args.work / f"stage{stage}.json"
     result.unlink(missing_ok=True)
     command = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(args.accelerate)]
     command += ["--num_processes", str(args.processes), str(Path(__file__).resolve()), "--measure", stage]
-    command += ["--work", str(args.work), "--steps", str(args.steps), "--config", str(recipe), "--model", str(model)]
+    command += ["--work", str(args.work), "--steps", str(args.steps), "--model", str(model)]
+    command += ["--config", "qwen2_5_vl_7b"]
     command += ["--output_dir", str(args.work / f"run{stage}-{time.time_ns()}"), "--max_steps", str(args.steps)]
     command += ["--save_strategy", "no", "--logging_steps", "1"]
     command += ["--eval_strategy", "no", "--eval_on_start", "false", "--load_best_model_at_end", "false"]
@@ -271,7 +269,7 @@ def main(args: argparse.Namespace) -> None:
     args.work = args.work.resolve()
     args.work.mkdir(parents=True, exist_ok=True)
     if args.measure is not None:
-        run_with(lambda: meter(args.work / f"stage{args.measure}.json"), DOORS[args.measure], args.door)
+        run_with(lambda: meter(args.work / f"stage{args.measure}.json"), STAGES[args.measure], args.options)
         return
     model = args.work / args.shape
     if not (model / "processor_config.json").is_file():

@@ -21,11 +21,11 @@ from stages_at_scale import run_with
 
 SMALL = ["--per_device_train_batch_size", "2"]
 STAGES = {
-    "stage1_sft": SMALL,
-    "stage2_align": SMALL,
-    "stage3_grpo": ["--pictures_per_group", "2", "--num_generations", "2", "--per_device_train_batch_size", "4",
-                    "--steps_per_generation", "1", "--max_completion_length", "8",
-                    "--completion_page_steps", "0"],
+    "sft": SMALL,
+    "align": SMALL,
+    "grpo": ["--pictures_per_group", "2", "--num_generations", "2", "--per_device_train_batch_size", "4",
+             "--steps_per_generation", "1", "--max_completion_length", "8",
+             "--completion_page_steps", "0"],
 }  # fmt: skip
 EVERY = 10
 """Steps between two samples."""
@@ -39,10 +39,10 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--stages", nargs="+", choices=STAGES, default=list(STAGES))
     parser.add_argument("--measure", choices=STAGES, help=argparse.SUPPRESS)  # how each stage's process is called
-    args, args.door = parser.parse_known_args()
-    if args.measure is None and args.door:
-        parser.error(f"unknown arguments {args.door}")
-    args.door += ["--data", str(args.data)]
+    args, args.options = parser.parse_known_args()
+    if args.measure is None and args.options:
+        parser.error(f"unknown arguments {args.options}")
+    args.options += ["--data", str(args.data)]
     return args
 
 
@@ -67,7 +67,7 @@ def sampler(samples: list[tuple[int, float]]) -> Any:
 def measure(args: argparse.Namespace) -> None:
     """In a stage's own process: train, and write what was sampled."""
     samples: list[tuple[int, float]] = []
-    run_with(lambda: sampler(samples), args.measure, args.door)
+    run_with(lambda: sampler(samples), args.measure, args.options)
     (args.work / f"{args.measure}.json").write_text(json.dumps(samples))
 
 

@@ -15,7 +15,7 @@ from PIL import Image
 from redaes import lenient, prompts, ranking
 from redaes.assessing import orders as both_orders
 from redaes.assessing import reasons
-from redaes.assessing.asking import ORDERS, Asked, Questions, in_orders
+from redaes.assessing.asking import Asked, Questions, in_orders
 from redaes.assessing.measured import summary, table
 from redaes.assessing.measured_question import with_evidence
 from redaes.assessing.results import ReferenceSet, Result, Score, answer_of, own_probability
@@ -169,7 +169,7 @@ class Assessor:
         for (first, second), measuring in zip(pairs, measured, strict=True):
             chosen: tuple[Order, ...] = ()
             if first.ref.id != second.ref.id:
-                chosen = ORDERS if orders == "both" else (_drawn_order(first.ref.id, second.ref.id),)
+                chosen = both_orders.ORDERS if orders == "both" else (_drawn_order(first.ref.id, second.ref.id),)
             questions = with_evidence(prompt, measuring) if chosen else {}
             asked.append(in_orders(questions, first.image, second.image, self.sampling, orders=chosen))
         answered = self._asked(asked, mode)
@@ -245,7 +245,7 @@ class Assessor:
         """
         found = {_ref(picture).id: picture for picture in pictures}
         ids = sorted(found)  # the answer does not depend on the order in which the pictures were listed
-        n_orders = len(ORDERS) if orders == "both" else 1
+        n_orders = len(both_orders.ORDERS) if orders == "both" else 1
         n_pairs = None if max_calls is None else max_calls // n_orders
         schedule = ranking.Schedule(len(ids), max_pairs=n_pairs, top_k=top_k, seed=seed)
         answered: list[PairAnswer] = []
@@ -298,7 +298,7 @@ class Assessor:
                 won = own_probability(result)
                 if won is not None:
                     # A copy of a reference is a tie that nobody was asked about; it weighs as much as an asked one.
-                    weight = len(result.comparisons) - failed if result.comparisons else len(ORDERS)
+                    weight = len(result.comparisons) - failed if result.comparisons else len(both_orders.ORDERS)
                     outcomes.append((references.ranking.scores[reference.id], won, float(weight)))
         if not outcomes:
             raise ParseError("no_usable_answer", f"{picture.ref.path}: none of {n_calls} answers could be used")
@@ -398,7 +398,7 @@ class Assessor:
         notes = [*_notes(first, second), *_told(comparisons, decision, mode)]
         log_odds = None if decision is None else decision.log_odds
         # Fitted on the mean of both orders: says nothing of one alone, with whatever it leans to.
-        both = sum(comparison.log_odds is not None for comparison in comparisons) == len(ORDERS)
+        both = sum(comparison.log_odds is not None for comparison in comparisons) == len(both_orders.ORDERS)
         calibration = self.calibration(mode) if both and log_odds is not None else None
         evidence, shown = None, None
         if mode == "reasoned" and decision is not None:
@@ -421,7 +421,7 @@ class Assessor:
             delta=None if decision is None else decision.delta,
             log_odds=log_odds,
             calibration=calibration,
-            failure="; ".join(_failures(comparisons)) if decision is None else None,
+            failure="; ".join(both_orders.failures(comparisons)) if decision is None else None,
             rationale=None if rationale is None else rationale.text,
             rationale_order=None if rationale is None or shown is None else shown.comparison.order,
             factors=() if rationale is None else rationale.factors,
@@ -518,14 +518,10 @@ def _believed(log_odds: float, calibration: Temperature | None) -> float:
     return believed(log_odds, calibration.temperature, calibration.ceiling)
 
 
-def _failures(comparisons: Sequence[Comparison]) -> list[str]:
-    return [f"{one.order}: {one.failure}" for one in comparisons if one.failure is not None]
-
-
 def _told(comparisons: Sequence[Comparison], decision: both_orders.Decision | None, mode: Mode) -> list[str]:
     """What the reader of a result should know about how its verdict was found, as sentences."""
     notes = []
-    failures = _failures(comparisons)
+    failures = both_orders.failures(comparisons)
     read = decision is not None and decision.log_odds is not None
     if len(comparisons) == 1:
         notes.append(f"asked in one order alone ({comparisons[0].order}): the result is not debiased")

@@ -19,14 +19,18 @@ from redaes.models import nano
 from redaes.option_sources import Unreadable, names_of, options_of
 
 
-def check_stage(argv: Sequence[str], recipe: Path, *classes: str, about: str | None) -> None:
+def check_stage(argv: Sequence[str], recipe: Path, *classes: str, command: str, about: str) -> dict[str, Any]:
     """The early checks of a stage: recipe, unknown options, dataset, adapter, output folder. Answers ``--help``.
 
     Args:
         argv: without the program's name.
         recipe: taken when ``argv`` names no ``--config``.
         classes: the dataclasses of the options, each as ``"package.module:Class"``.
-        about: what ``--help`` begins with, usually the script's docstring.
+        command: what the user types before the options.
+        about: what ``--help`` begins with.
+
+    Returns:
+        What `settings` does.
 
     Raises:
         InputError: a recipe or a file that is missing, or unknown keys in a recipe.
@@ -34,7 +38,7 @@ def check_stage(argv: Sequence[str], recipe: Path, *classes: str, about: str | N
         TrainingError: an unknown option, or no adapter where one is named.
         SystemExit: ``--help`` was answered.
     """
-    if {"-h", "--help"} & set(argv) and _print_help(classes, recipe, about):
+    if {"-h", "--help"} & set(argv) and _print_help(classes, recipe, command, about):
         sys.exit(0)
     values = settings(argv, recipe, classes)
     if values.get("data") is not None:
@@ -48,10 +52,11 @@ def check_stage(argv: Sequence[str], recipe: Path, *classes: str, about: str | N
             check_exists(Path(str(values[name])))
     if values.get("output_dir") is not None:
         check_writable(Path(str(values["output_dir"])))
+    return values
 
 
 def settings(argv: Sequence[str], recipe: Path, classes: Sequence[str]) -> dict[str, Any]:
-    """A recipe's values with the command line's over them; those of the command line are text.
+    """A recipe's values with those of the command line over them that are looked at before a run, as text.
 
     Raises:
         InputError: a recipe that is missing, no YAML mapping, or has unknown keys.
@@ -79,6 +84,7 @@ def settings(argv: Sequence[str], recipe: Path, classes: Sequence[str]) -> dict[
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     for name in wanted:
         parser.add_argument(f"--{name}", f"--{name.replace('_', '-')}", dest=name)
+    parser.add_argument("--use_cpu", "--use-cpu", nargs="?", const="true")
     try:
         given, _ = parser.parse_known_args(argv)
     except SystemExit as error:
@@ -104,26 +110,26 @@ def _check_options(argv: Sequence[str], known: frozenset[str]) -> None:
             raise TrainingError(f"unknown option {word}; --help lists those that there are")
 
 
-def chosen(option: str, known: Collection[str], argv: Sequence[str]) -> str:
-    """What a command line, or else its recipe, says for an option that decides which arguments there are.
+def chosen(option: str, known: Collection[str], argv: Sequence[str], recipe: Path | None = None) -> str:
+    """What a command line, or else a recipe, says for an option that decides which arguments there are.
 
     Args:
         option: name, for example ``"objective"``.
         known: its values; the first is taken where nothing is said.
         argv: without the program's name.
+        recipe: looked into where the command line says nothing.
 
     Raises:
         InputError: a recipe that is missing or no YAML mapping, or an unknown value.
     """
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument(f"--{option}")
-    parser.add_argument("--config", type=Path)
     given, _ = parser.parse_known_args(argv)
     value = getattr(given, option)
-    if value is None and given.config is not None:
+    if value is None and recipe is not None:
         from redaes.records import read_yaml
 
-        value = read_yaml(given.config).get(option)
+        value = read_yaml(recipe).get(option)
     if value is None:
         return next(iter(known))
     if str(value) not in known:
@@ -206,7 +212,7 @@ _EMPTY = {"list": "none", "dict": "none"}
 """What the factories of empty values stand for."""
 
 
-def _print_help(classes: Sequence[str], recipe: Path, about: str | None) -> bool:
+def _print_help(classes: Sequence[str], recipe: Path, command: str, about: str) -> bool:
     """Print the options, grouped by who brings them; False where the sources do not show them."""
     groups: dict[str, list[str]] = {}
     try:
@@ -219,8 +225,11 @@ def _print_help(classes: Sequence[str], recipe: Path, about: str | None) -> bool
                 )
     except Unreadable:
         return False
-    lines = [f"usage: {Path(sys.argv[0]).name} [--config RECIPE] [--option VALUE ...]", "", (about or "").strip(), ""]
-    lines.append(f"  --config (default: {recipe})\n      YAML recipe; the command line goes before it")
+    lines = [f"usage: {command} [--config RECIPE] [--option VALUE ...]", "", about, ""]
+    lines.append(
+        f"  --config (default: {recipe.stem})\n      name of a recipe (--list shows them) or a YAML file; "
+        "the command line goes before it"
+    )
     for owner, rows in groups.items():
         if rows:
             lines += ["", f"{owner.replace(':', '.')}:", *rows]

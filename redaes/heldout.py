@@ -10,12 +10,11 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterator, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Literal
 
 import numpy as np
-from numpy.typing import ArrayLike
 from pydantic import FiniteFloat
 
 from redaes import metrics
@@ -23,9 +22,10 @@ from redaes.assessing.orders import stated, supporting
 from redaes.assessor import Assessor, Result
 from redaes.backends.base import Backend
 from redaes.errors import InputError
+from redaes.estimates import Estimate, MeasureChange, Proportion, bootstrap, mean, mean_change, proportion
 from redaes.prompts import Mode
 from redaes.records import PairRecord, picture_of
-from redaes.types import TIE_MARGIN, Delta, Factor, Order, Record, Sampling, Winner, winner_of
+from redaes.types import TIE_MARGIN, Delta, Factor, Order, Pair, Record, Sampling, Winner, winner_of
 
 Progress = Callable[[int, int], None]
 Cluster = Literal["photograph", "group"]
@@ -38,27 +38,7 @@ CHUNK_PAIRS = 16
 """Pairs handed to the model between two reports of progress."""
 
 
-class Estimate(Record):
-    """A number with its 95 % bootstrap interval; None where it is undefined."""
-
-    value: FiniteFloat | None
-    low: FiniteFloat | None
-    high: FiniteFloat | None
-
-
-class Proportion(Estimate):
-    """A share of right answers."""
-
-    n_right: int
-    n: int
-    """What counts, failures included."""
-    n_failed: int
-    """Without a usable answer; wrong."""
-    n_excluded: int
-    """Can be neither right nor wrong (labelled ties); not in ``n``."""
-
-
-class Outcome(Record):
+class PairOutcome(Record):
     """What became of one pair in one mode."""
 
     pair: str
@@ -88,7 +68,7 @@ class Outcome(Record):
         return self.delta is not None and self.delta * self.label > 0
 
 
-class Answer(Record):
+class WrittenAnswer(Record):
     """One written answer to a pair, in one order and in that order's letters."""
 
     order: Order
@@ -103,16 +83,16 @@ class Answer(Record):
     """As the model wrote it."""
 
 
-class Reasoned(Record):
+class ReasonedOutcome(Record):
     """The outcome of one pair in the reasoned mode: what the model writes, not the verdict that is read beside it."""
 
-    outcome: Outcome
+    outcome: PairOutcome
     """Difference and consistency of what was written; the probability is the result's, which is read."""
     winner: Winner | None
     rationale: str | None
     """The reasoning shown for the pair: the first that agrees with the winner."""
     rationale_order: Order | None
-    answers: tuple[Answer, ...]
+    answers: tuple[WrittenAnswer, ...]
 
 
 class FastSummary(Record):
@@ -158,24 +138,17 @@ class HeldOut(Record):
     fast: FastSummary
     reasoned: ReasonedSummary | None
     """None: no pair was asked for."""
-    outcomes: tuple[Outcome, ...]
+    outcomes: tuple[PairOutcome, ...]
     """Of the fast mode, in the order of the pairs."""
-    reasoned_outcomes: tuple[Reasoned, ...]
+    reasoned_outcomes: tuple[ReasonedOutcome, ...]
 
+    def cluster_of(self, one: PairOutcome | Pair) -> str:
+        """What intervals resample a pair with."""
+        return _cluster_of(one, self.cluster)
 
-class Change(Record):
-    """How an accuracy changed between two evaluations of the same pairs."""
-
-    mode: Mode
-    points: Estimate
-    """Difference of the accuracies, in [-1, 1]."""
-    n: int
-    """Pairs that count: those that are no ties."""
-    n_gained: int
-    """Wrong before, right after."""
-    n_lost: int
-    cluster: Cluster
-    n_clusters: int
+    def outcomes_of(self, mode: Mode) -> list[PairOutcome]:
+        """In one of the modes, in the order of the pairs."""
+        return list(self.outcomes) if mode == "fast" else [item.outcome for item in self.reasoned_outcomes]
 
 
 def evaluate(
@@ -223,7 +196,7 @@ def draw(records: Sequence[PairRecord], n: int, seed: int) -> list[PairRecord]:
 
 def fast_outcomes(
     assessor: Assessor, records: Sequence[PairRecord], progress: Callable[[int], None] = lambda done: None
-) -> list[Outcome]:
+) -> list[PairOutcome]:
     """What becomes of labelled pairs in the fast mode, in their order.
 
     Raises:
@@ -234,7 +207,7 @@ def fast_outcomes(
 
 def reasoned_outcomes(
     assessor: Assessor, records: Sequence[PairRecord], progress: Callable[[int], None] = lambda done: None
-) -> list[Reasoned]:
+) -> list[ReasonedOutcome]:
     """What becomes of labelled pairs in the reasoned mode, in their order.
 
     Raises:
@@ -243,7 +216,9 @@ def reasoned_outcomes(
     return [reasoned_of(record, result) for record, result in _ask(assessor, records, "reasoned", progress)]
 
 
-def put_together(assessor: Assessor, outcomes: Sequence[Outcome], reasoned: Sequence[Reasoned], seed: int) -> HeldOut:
+def put_together(
+    assessor: Assessor, outcomes: Sequence[PairOutcome], reasoned: Sequence[ReasonedOutcome], seed: int
+) -> HeldOut:
     """An evaluation from what became of its pairs.
 
     Args:
@@ -264,7 +239,7 @@ def put_together(assessor: Assessor, outcomes: Sequence[Outcome], reasoned: Sequ
         n_pairs=len(outcomes),
         n_photographs=n_photographs,
         cluster=cluster,
-        n_clusters=len(set(_clusters(outcomes, cluster))),
+        n_clusters=len({_cluster_of(item, cluster) for item in outcomes}),
         fast=_sum_up_fast(outcomes, cluster, seed),
         reasoned=_sum_up_reasoned(reasoned, cluster, seed) if reasoned else None,
         outcomes=tuple(outcomes),
@@ -272,32 +247,22 @@ def put_together(assessor: Assessor, outcomes: Sequence[Outcome], reasoned: Sequ
     )
 
 
-def paired_change(before: HeldOut, after: HeldOut, mode: Mode = "fast") -> Change:
+def paired_change(before: HeldOut, after: HeldOut, mode: Mode = "fast") -> MeasureChange:
     """How the accuracy changed, with the interval of the change: both sides resample the same pairs.
 
     Raises:
         InputError: the evaluations are not of the same labelled pairs.
     """
-    old, new = (_outcomes(side, mode) for side in (before, after))
+    old, new = (side.outcomes_of(mode) for side in (before, after))
     if [(item.pair, item.label) for item in old] != [(item.pair, item.label) for item in new]:
         raise InputError("the two evaluations are of different pairs; evaluate both on the same dataset and seed")
     rows = [(a, b) for a, b in zip(old, new, strict=True) if a.decided]
-    clusters = _clusters([a for a, _ in rows], before.cluster)
-    points = metrics.paired_bootstrap(
+    return mean_change(
+        f"{mode} accuracy",
         [float(a.right) for a, _ in rows],
         [float(b.right) for _, b in rows],
-        clusters,
-        mean,
+        [before.cluster_of(a) for a, _ in rows],
         seed=before.seed,
-    )
-    return Change(
-        mode=mode,
-        points=_of_interval(points),
-        n=len(rows),
-        n_gained=sum(b.right and not a.right for a, b in rows),
-        n_lost=sum(a.right and not b.right for a, b in rows),
-        cluster=before.cluster,
-        n_clusters=points.n_clusters,
     )
 
 
@@ -332,8 +297,8 @@ def _label(record: PairRecord) -> float:
     return delta
 
 
-def _outcome(record: PairRecord, result: Result) -> Outcome:
-    return Outcome(
+def _outcome(record: PairRecord, result: Result) -> PairOutcome:
+    return PairOutcome(
         pair=record.pair.id,
         group=record.pair.group,
         source=record.pair.source,
@@ -346,7 +311,7 @@ def _outcome(record: PairRecord, result: Result) -> Outcome:
     )
 
 
-def _written(record: PairRecord, result: Result) -> Outcome:
+def _written(record: PairRecord, result: Result) -> PairOutcome:
     """What the model wrote of a pair, both orders together. The verdict of such a result is read without reasons, and
     would say nothing of what the model says when it argues."""
     if not result.comparisons:
@@ -356,7 +321,7 @@ def _written(record: PairRecord, result: Result) -> Outcome:
     return _outcome(record, result).model_copy(update={"delta": delta, "order_consistent": consistent})
 
 
-def reasoned_of(record: PairRecord, result: Result) -> Reasoned:
+def reasoned_of(record: PairRecord, result: Result) -> ReasonedOutcome:
     """What became of a labelled pair in the reasoned mode."""
     answers = []
     for comparison in result.comparisons:
@@ -364,7 +329,7 @@ def reasoned_of(record: PairRecord, result: Result) -> Reasoned:
         rationale = None if verdict is None else verdict.rationale
         pair = record.pair if comparison.order == "forward" else record.pair.swapped()
         answers.append(
-            Answer(
+            WrittenAnswer(
                 order=comparison.order,
                 failure=comparison.failure,
                 winner=None if verdict is None else verdict.winner,
@@ -380,7 +345,7 @@ def reasoned_of(record: PairRecord, result: Result) -> Reasoned:
     winner = None if outcome.delta is None else winner_of(outcome.delta)
     shown = next(iter(supporting(result.comparisons, winner)), None)
     verdict = None if shown is None else shown.verdict
-    return Reasoned(
+    return ReasonedOutcome(
         outcome=outcome,
         winner=winner,
         rationale=None if verdict is None or verdict.rationale is None else verdict.rationale.text,
@@ -389,63 +354,33 @@ def reasoned_of(record: PairRecord, result: Result) -> Reasoned:
     )
 
 
-def _outcomes(evaluation: HeldOut, mode: Mode) -> list[Outcome]:
-    if mode == "fast":
-        return list(evaluation.outcomes)
-    return [item.outcome for item in evaluation.reasoned_outcomes]
+def _cluster_of(one: PairOutcome | Pair, cluster: Cluster) -> str:
+    return one.source if cluster == "photograph" else one.group
 
 
-def _clusters(outcomes: Sequence[Outcome], cluster: Cluster) -> list[str]:
-    return [item.source if cluster == "photograph" else item.group for item in outcomes]
-
-
-def estimate(rows: ArrayLike, clusters: Sequence[Hashable], statistic: metrics.Statistic, seed: int) -> Estimate:
-    """A statistic with its interval; see :func:`redaes.metrics.bootstrap`."""
-    return _of_interval(metrics.bootstrap(rows, clusters, statistic, seed=seed))
-
-
-def _of_interval(interval: metrics.Interval) -> Estimate:
-    return Estimate(value=interval.estimate, low=interval.low, high=interval.high)
-
-
-def mean(rows: ArrayLike) -> float | None:
-    """The mean of all values; None: there are none."""
-    values = np.asarray(rows, dtype=np.float64)
-    return float(values.mean()) if values.size else None
-
-
-def _srcc(rows: ArrayLike) -> float | None:
-    values = np.asarray(rows, dtype=np.float64)
-    return metrics.srcc(values[:, 0], values[:, 1])
-
-
-def _proportion(share: metrics.Share, right: Sequence[bool], clusters: Sequence[Hashable], seed: int) -> Proportion:
-    """A share with its interval; ``right`` has one entry for each case that counts."""
-    interval = metrics.bootstrap([float(value) for value in right], clusters, mean, seed=seed)
-    if share.n != len(right) or share.n_right != sum(right):
-        raise AssertionError(f"{share} was counted over other cases than its interval")
-    return Proportion(value=share.value, low=interval.low, high=interval.high, **asdict(share))
-
-
-def _accuracy(outcomes: Sequence[Outcome], cluster: Cluster, seed: int) -> Proportion:
-    share = metrics.pair_accuracy([item.delta for item in outcomes], [item.label for item in outcomes])
+def _accuracy(outcomes: Sequence[PairOutcome], cluster: Cluster, seed: int) -> Proportion:
     decided = [item for item in outcomes if item.decided]
-    return _proportion(share, [item.right for item in decided], _clusters(decided, cluster), seed)
+    return proportion(
+        [item.right for item in decided],
+        [_cluster_of(item, cluster) for item in decided],
+        n_failed=sum(item.delta is None for item in decided),
+        n_excluded=len(outcomes) - len(decided),
+        seed=seed,
+    )
 
 
-def _order_consistency(outcomes: Sequence[Outcome], cluster: Cluster, seed: int) -> Proportion:
+def _order_consistency(outcomes: Sequence[PairOutcome], cluster: Cluster, seed: int) -> Proportion:
     asked = [item for item in outcomes if item.asked]
-    right = [item.order_consistent is True for item in asked]
-    share = metrics.Share(
-        n_right=sum(right),
-        n=len(asked),
+    return proportion(
+        [item.order_consistent is True for item in asked],
+        [_cluster_of(item, cluster) for item in asked],
         n_failed=sum(item.order_consistent is None for item in asked),
         n_excluded=len(outcomes) - len(asked),
+        seed=seed,
     )
-    return _proportion(share, right, _clusters(asked, cluster), seed)
 
 
-def _sum_up_fast(outcomes: Sequence[Outcome], cluster: Cluster, seed: int) -> FastSummary:
+def _sum_up_fast(outcomes: Sequence[PairOutcome], cluster: Cluster, seed: int) -> FastSummary:
     answered = [item for item in outcomes if item.delta is not None]
     differences = np.array([(item.delta, item.label) for item in answered], dtype=np.float64)
     factors = sorted({factor for item in outcomes for factor in item.factors})
@@ -455,35 +390,29 @@ def _sum_up_fast(outcomes: Sequence[Outcome], cluster: Cluster, seed: int) -> Fa
             factor: _accuracy([item for item in outcomes if factor in item.factors], cluster, seed)
             for factor in factors
         },
-        srcc=estimate(differences, _clusters(answered, cluster), _srcc, seed),
+        srcc=bootstrap(
+            differences,
+            [_cluster_of(item, cluster) for item in answered],
+            lambda rows: metrics.srcc(rows[:, 0], rows[:, 1]),
+            seed=seed,
+        ),
         order_consistency=_order_consistency(outcomes, cluster, seed),
     )
 
 
-def _sum_up_reasoned(reasoned: Sequence[Reasoned], cluster: Cluster, seed: int) -> ReasonedSummary:
+def _sum_up_reasoned(reasoned: Sequence[ReasonedOutcome], cluster: Cluster, seed: int) -> ReasonedSummary:
     outcomes = [item.outcome for item in reasoned]
-    answers = [(answer, item.outcome) for item in reasoned for answer in item.answers]
-    clusters = _clusters([outcome for _, outcome in answers], cluster)
-    parsed = [answer.failure is None for answer, _ in answers]
-    right_factor = [answer.right_factor for answer, _ in answers]
-    texts = [answer.rationale for answer, _ in answers if answer.rationale is not None]
-    n_failed = len(parsed) - sum(parsed)
+    answers = [answer for item in reasoned for answer in item.answers]
+    clusters = [_cluster_of(item.outcome, cluster) for item in reasoned for _ in item.answers]
+    texts = [answer.rationale for answer in answers if answer.rationale is not None]
+    failures = Counter(answer.failure for answer in answers if answer.failure is not None)
+    of_answers = partial(proportion, clusters=clusters, n_failed=failures.total(), seed=seed)
     return ReasonedSummary(
         accuracy=_accuracy(outcomes, cluster, seed),
-        parse_rate=_proportion(
-            metrics.Share(n_right=sum(parsed), n=len(parsed), n_failed=n_failed, n_excluded=0),
-            parsed,
-            clusters,
-            seed,
-        ),
-        factor_accuracy=_proportion(
-            metrics.Share(n_right=sum(right_factor), n=len(parsed), n_failed=n_failed, n_excluded=0),
-            right_factor,
-            clusters,
-            seed,
-        ),
+        parse_rate=of_answers([answer.failure is None for answer in answers]),
+        factor_accuracy=of_answers([answer.right_factor for answer in answers]),
         order_consistency=_order_consistency(outcomes, cluster, seed),
         mean_words=mean([len(text.split()) for text in texts]),
         n_distinct=len(set(texts)),
-        failures=dict(sorted(Counter(a.failure for a, _ in answers if a.failure is not None).items())),
+        failures=dict(sorted(failures.items())),
     )

@@ -44,7 +44,7 @@ def options_of(place: str) -> dict[str, tuple[Option, ...]]:
     module, node = _find_class(module, name)
     found = {f"{module}:{name}": tuple(_own_options(node))}
     for base in node.bases:
-        if ast.unparse(base) != "object":
+        if ast.unparse(base) not in {"object", "BaseModel"}:
             found.update(options_of(_place_of(base, module)))
     return found
 

@@ -294,7 +294,7 @@ def shards(folder: Path, split: Split) -> list[Path]:
     found = sorted((folder / "data").glob(f"{split}-*.parquet"))
     if not found:
         raise RecordError(
-            f"{folder} has no data/{split}-*.parquet: not a RED dataset; build one with data_gen/build_pairs.py"
+            f"{folder} has no data/{split}-*.parquet: not a RED dataset; build one with: redaes data build"
         )
     return found
 

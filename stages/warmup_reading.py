@@ -1,57 +1,11 @@
-"""The embedded model's second warm-up: it learns to look at both pictures and to write. Only a new model needs it.
+"""The embedded model's second warm-up: it learns to look at both pictures and to write.
 
     accelerate launch stages/warmup_reading.py --model runs/nano_vision/final --data pairs --output_dir runs/nano_read
 
-Full training on reasoned answers, and with two heads that are thrown away: which edit picture A carries, and which
-picture B. The paper starts from models that can read pictures; this is ours. Before it: ``stages/warmup_vision.py``;
-after it: the stages.
+The same as ``redaes train nano-reading``.
 """
 
-from __future__ import annotations
-
-import sys
-from pathlib import Path
-from typing import TYPE_CHECKING
-
-from redaes.cli.running import reporting_errors
-from redaes.early_checks import check_stage
-from redaes.errors import importing
-
-if TYPE_CHECKING:
-    from transformers import TrainingArguments
-
-    from redaes.training.stage_arguments import StageArguments
-
-RECIPE = Path(__file__).with_name("configs") / "warmup_reading_nano.yaml"
-CLASSES = (
-    "redaes.training.stage_arguments:StageArguments",
-    "redaes.training.dry_run.plan:DryRunArguments",
-    "transformers:TrainingArguments",
-)
-
-
-def parse_args(argv: list[str]) -> tuple[StageArguments, TrainingArguments]:
-    """The stage's and the trainer's arguments; what cannot be right is refused before transformers is imported."""
-    check_stage(argv, RECIPE, *CLASSES, about=__doc__)
-    with importing("train"):
-        from redaes.training.recipes import parse
-
-        # isort: split
-        from transformers import TrainingArguments
-
-    return parse(TrainingArguments, RECIPE, argv)
-
-
-def main(stage: StageArguments, config: TrainingArguments) -> None:
-    """Train, and say where the result is."""
-    with importing("train"):
-        from redaes.training.warmup_reading import run_reading
-
-    result = run_reading(stage, config)
-    if stage.plan is None:
-        print(f"reading warm-up finished: {result}")
-
+from redaes.cli import main
 
 if __name__ == "__main__":
-    with reporting_errors():
-        main(*parse_args(sys.argv[1:]))
+    main("train", "nano-reading")

@@ -173,9 +173,9 @@ def photo_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def red_folder(photo_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small RED dataset built from the synthetic photographs."""
+    from redaes.datagen.dataset_settings import DatasetSettings
     from redaes.datagen.pipeline import build
-    from redaes.datagen.ranking_group import Settings
 
     folder = tmp_path_factory.mktemp("red") / "pairs"
-    build([photo_folder], folder, Settings(views=4, variants=3, max_side=96, test_fraction=0.34, seed=1))
+    build([photo_folder], folder, DatasetSettings(views=4, variants=3, max_side=96, test_fraction=0.34, seed=1))
     return folder

@@ -12,6 +12,7 @@ from typing import Any
 from PIL import Image
 
 from redaes import answers, lenient
+from redaes.assessing.orders import ORDERS
 from redaes.backends.base import Answer, Backend, Request, read_of
 from redaes.backends.failures import Failure, refuse_lost
 from redaes.backends.next_token import NextToken, verdict_log_odds
@@ -23,8 +24,6 @@ from redaes.prompts import Mode, Prompt
 from redaes.types import Comparison, Order, Sampling
 
 Asked = tuple[Order, Request]
-
-ORDERS: tuple[Order, Order] = ("forward", "swapped")
 
 VERDICT_CHOICES = tuple(f" {winner}" for winner in answers.WINNER_CHOICES)
 
@@ -73,24 +72,24 @@ class Questions:
             EndpointError: all were lost, for reasons that lie with a server, or a budget is spent.
             BackendError: the model cannot be asked, or its probabilities are not numbers.
         """
-        read = self._read([request for _, request in asked])
+        read = self._read(asked)
         unread = [
             (order, replace(request, prefix="", choices=(), sampling=_WRITTEN))
             for (order, request), token in zip(asked, read, strict=True)
             if _is_unread(token)
         ]
-        texts = iter(self._answers([request for _, request in unread]))
+        texts = iter(self.answers(unread))
         found = []
         for (order, request), token in zip(asked, read, strict=True):
             if isinstance(token, NextToken):
                 found.append(self._seen(order, request, token))
                 continue
             text = next(texts) if _is_unread(token) else token
-            parsed = self.parsed(text, "fast")
+            said = parsed(text, "fast", self._reader)
             # What does not follow the form is no reason to hide why the probability could not be read.
-            reason = token if isinstance(parsed, Failure) else parsed
+            reason = token if isinstance(said, Failure) else said
             comparison = self._comparison(order, replace(request, sampling=_WRITTEN), text, reason)
-            if isinstance(parsed, Reading):
+            if isinstance(said, Reading):
                 comparison = comparison.model_copy(update={"probability_failure": token.reason})
             found.append(comparison)
         return found
@@ -103,12 +102,18 @@ class Questions:
             EndpointError: all were lost, for reasons that lie with a server, or a budget is spent.
             BackendError: the model cannot be asked.
         """
-        return self.heard(asked, self._answers([request for _, request in asked]), mode)
+        return self.heard(asked, self.answers(asked), mode)
+
+    def answers(self, asked: Sequence[Asked]) -> list[Answer | Failure]:
+        """What the backend answers; raises as :meth:`written`."""
+        found = self._backend.answer([request for _, request in asked]) if asked else []
+        refuse_lost(found)
+        return found
 
     def heard(self, asked: Sequence[Asked], found: Sequence[Answer | Failure], mode: Mode) -> list[Comparison]:
         """What answers to written requests say."""
         return [
-            self._comparison(order, request, answer, self.parsed(answer, mode))
+            self._comparison(order, request, answer, parsed(answer, mode, self._reader))
             for (order, request), answer in zip(asked, found, strict=True)
         ]
 
@@ -126,7 +131,9 @@ class Questions:
             EndpointError: all were lost, for reasons that lie with a server, or a budget is spent.
             BackendError: the model cannot be asked, or its probabilities are not numbers.
         """
-        read = self._read([replace(request, prompt=prompt.filled_like(request.prompt)) for _, request in asked])
+        read = self._read(
+            [(order, replace(request, prompt=prompt.filled_like(request.prompt))) for order, request in asked]
+        )
         found = []
         for comparison, token in zip(comparisons, read, strict=True):
             if isinstance(token, Failure):  # what was written stands all the same
@@ -134,18 +141,6 @@ class Questions:
             else:
                 found.append(comparison.model_copy(update={**_probability(token), "read_with": prompt.id}))
         return found
-
-    def parsed(self, answer: Answer | Failure, mode: Mode) -> Reading | Failure:
-        """What a written answer says, or the reason why it says nothing."""
-        if isinstance(answer, Failure):
-            return answer
-        text = answer.text or ""
-        try:
-            return lenient.read(text, mode, self._reader)
-        except ParseError as error:
-            if answer.cut_off:
-                return Failure("cut_off", f"the answer ends at max_new_tokens: …{text[-40:]!r}")
-            return Failure(error.reason, str(error))
 
     def _seen(self, order: Order, request: Request, token: NextToken) -> Comparison:
         """The comparison that the probabilities of three choices make."""
@@ -182,29 +177,33 @@ class Questions:
             **(_probability(read) if isinstance(read, NextToken) else {"probability": None}),
         )
 
-    def _read(self, requests: Sequence[Request]) -> list[NextToken | Failure]:
+    def _read(self, asked: Sequence[Asked]) -> list[NextToken | Failure]:
         """What could follow where the answer names the winner."""
         begun = [
-            replace(request, prefix=answers.WINNER_PREFIX, choices=VERDICT_CHOICES, sampling=None)
-            for request in requests
+            (order, replace(request, prefix=answers.WINNER_PREFIX, choices=VERDICT_CHOICES, sampling=None))
+            for order, request in asked
         ]
-        found: list[NextToken | Failure] = []
-        for answer in self._answers(begun):
-            token = read_of(answer)
+        found = [read_of(answer) for answer in self.answers(begun)]
+        for token in found:
             if isinstance(token, NextToken) and not token.is_finite:
                 raise BackendError(
                     f"{self._backend.model} gives probabilities that are not numbers; its weights are damaged: copy it "
                     "again"
                 )
-            found.append(token)
         return found
 
-    def _answers(self, requests: Sequence[Request]) -> list[Answer | Failure]:
-        if not requests:
-            return []
-        found = self._backend.answer(requests)
-        refuse_lost(found)
-        return found
+
+def parsed(answer: Answer | Failure, mode: Mode, reader: Reader) -> Reading | Failure:
+    """What a written answer says, or the reason why it says nothing."""
+    if isinstance(answer, Failure):
+        return answer
+    text = answer.text or ""
+    try:
+        return lenient.read(text, mode, reader)
+    except ParseError as error:
+        if answer.cut_off:
+            return Failure("cut_off", f"the answer ends at max_new_tokens: …{text[-40:]!r}")
+        return Failure(error.reason, str(error))
 
 
 def _probability(token: NextToken) -> dict[str, Any]:

@@ -14,7 +14,9 @@ from typing import Literal
 
 from redaes.points import delta_of
 from redaes.prompts import Mode
-from redaes.types import Comparison, Verdict, Winner, winner_of
+from redaes.types import Comparison, Order, Verdict, Winner, winner_of
+
+ORDERS: tuple[Order, Order] = ("forward", "swapped")
 
 Undecided = Literal["orders", "reasons"]
 """Why a pair is left undecided. ``orders``: shown in one order the model prefers one picture, shown in the other the
@@ -66,6 +68,12 @@ def about_first(comparison: Comparison) -> Verdict | None:
     return verdict if verdict is None or comparison.order == "forward" else verdict.swapped()
 
 
+def _odds_of_first(comparison: Comparison) -> float | None:
+    """The log-odds that were read, of the first picture, whatever the order."""
+    log_odds = comparison.log_odds
+    return log_odds if log_odds is None or comparison.order == "forward" else -log_odds
+
+
 def stated(comparisons: Sequence[Comparison]) -> Together | None:
     """The stated differences put together; None: no order states one."""
     verdicts = [verdict for comparison in comparisons if (verdict := about_first(comparison)) is not None]
@@ -77,15 +85,26 @@ def stated(comparisons: Sequence[Comparison]) -> Together | None:
 
 def read(comparisons: Sequence[Comparison]) -> Together | None:
     """What was read put together; None where an order was not read: what is left would carry its lean."""
-    found = [
-        -comparison.log_odds if comparison.order == "swapped" else comparison.log_odds
-        for comparison in comparisons
-        if comparison.log_odds is not None
-    ]
+    found = [odds for comparison in comparisons if (odds := _odds_of_first(comparison)) is not None]
     if not found or len(found) < len(comparisons):
         return None
     log_odds = fmean(found)
     return Together(delta_of(log_odds), log_odds, tuple(winner_of(delta_of(odds)) for odds in found))
+
+
+def fair_log_odds(comparisons: Sequence[Comparison]) -> float | None:
+    """What several answers in each order were read to say, its orders with equal say; None where an order says nothing:
+    what is left would carry its lean."""
+    each = [
+        [odds for one in comparisons if one.order == order and (odds := _odds_of_first(one)) is not None]
+        for order in ORDERS
+    ]
+    return fmean(map(fmean, each)) if all(each) else None
+
+
+def failures(comparisons: Sequence[Comparison]) -> list[str]:
+    """The order and the reason of each answer that could not be used."""
+    return [f"{one.order}: {one.failure}" for one in comparisons if one.failure is not None]
 
 
 def decide(comparisons: Sequence[Comparison], mode: Mode) -> Decision | None:

@@ -1,8 +1,8 @@
 """What was found out about how far a model's probabilities can be believed, kept in a file beside its weights.
 
 One number for each way of asking: the temperature by which log-odds are divided. It is fitted on pairs that the model
-has never seen (``eval/calibrate.py``) and counts for exactly these weights, this question and this mode; whatever else
-is asked is answered with the model's own probabilities, and results say so.
+has never seen (``redaes eval calibrate``) and counts for exactly these weights, this question and this mode; whatever
+else is asked is answered with the model's own probabilities, and results say so.
 """
 
 from __future__ import annotations
@@ -67,8 +67,8 @@ def read_temperatures(folder: Path | None) -> tuple[Temperature, ...]:
         return tuple(Temperature.model_validate(one) for one in found)
     except (OSError, ValueError, TypeError, ValidationError) as error:
         raise BackendError(
-            f"{file} is no list of temperatures ({error}); write it anew with eval/calibrate.py, or delete it to do "
-            "without"
+            f"{file} is no list of temperatures ({error}); write it anew with redaes eval calibrate, or delete it "
+            "to do without"
         ) from error
 
 

@@ -13,6 +13,8 @@ from redaes.cli import compare, demo, doctor, rank, score, serve
 from redaes.cli.data import build, export, inspect, series, validate
 from redaes.cli.eval import benchmark, calibrate, leaks, probes, rationales
 from redaes.cli.eval import compare as compare_runs
+from redaes.cli.train import build_nano, check, merge, stages
+from redaes.training.stages import STAGES
 
 COMMANDS: tuple[Callable[..., None], ...] = (
     compare.compare,
@@ -30,6 +32,12 @@ EVAL: dict[str, Callable[..., None]] = {
     "leaks": leaks.leaks,
 }
 """What ``redaes eval`` can do besides running a benchmark and building probes."""
+TRAIN: dict[str, Callable[..., None]] = {
+    "nano-build": build_nano.build_nano,
+    "check": check.check,
+    "merge": merge.merge,
+}
+"""What ``redaes train`` can do besides training."""
 
 
 class BenchmarkByDefault(TyperGroup):
@@ -49,6 +57,7 @@ app = typer.Typer(
 )
 data = typer.Typer(help="Build RED datasets, look at them, check them, hand them on.", no_args_is_help=True)
 evaluation = typer.Typer(cls=BenchmarkByDefault, help=benchmark.run.__doc__)
+training = typer.Typer()
 
 
 def _show_version(wanted: bool) -> None:
@@ -83,3 +92,11 @@ for _name, _function in EVAL.items():
 evaluation.add_typer(probes.probes, name="probes")
 app.add_typer(evaluation, name="eval")
 app.add_typer(data, name="data")
+training.callback(invoke_without_command=True, no_args_is_help=True)(stages.root)
+_UNREAD = {"allow_extra_args": True, "ignore_unknown_options": True}
+for _stage in STAGES.values():
+    # The stage answers --help, too, with every option that it has.
+    training.command(_stage.name, add_help_option=False, context_settings=_UNREAD)(stages.command_of(_stage))
+for _name, _function in TRAIN.items():
+    training.command(_name)(_function)
+app.add_typer(training, name="train")

@@ -18,7 +18,7 @@ from redaes.errors import InputError
 from redaes.models import nano
 
 if TYPE_CHECKING:
-    from redaes.culling.folder import Summary
+    from redaes.culling.folder import FolderSummary
     from redaes.culling.rankers import Ranker
 
 FGAESQ = "fgaesq"
@@ -38,7 +38,8 @@ def rank(
     ] = nano.NAME,
     adapter: Adapter = None,
     weights: Annotated[
-        Path | None, typer.Option(help=f"With --model {FGAESQ}: its folder, as stages/fgaesq.py leaves it in final/.")
+        Path | None,
+        typer.Option(help=f"With --model {FGAESQ}: its folder, as redaes train fgaesq leaves it in final/."),
     ] = None,
     judge: Annotated[
         str | None,
@@ -104,7 +105,7 @@ def _check_ranker(
         raise InputError(f"--judge goes with --model {FGAESQ}; without it, --model is the judge")
     if model == FGAESQ and weights is None:
         raise InputError(
-            f"{FGAESQ} comes without weights: give --weights FOLDER, as stages/fgaesq.py leaves it in final/"
+            f"{FGAESQ} comes without weights: give --weights FOLDER, as redaes train fgaesq leaves it in final/"
         )
     if known_mode(mode) == "reasoned" and weights is not None and judge is None:
         raise InputError(f"{FGAESQ} gives scores and no reasons; leave --mode out, or give it a --judge")
@@ -128,7 +129,8 @@ def _ranker(
 ) -> Ranker:
     """What the checked options of ``redaes rank`` ask for."""
     from redaes.assessor import Assessor, Orders, known_mode
-    from redaes.culling.rankers import AssessorRanker, CascadeRanker, FGAesQRanker
+    from redaes.culling.cascade_ranker import CascadeRanker
+    from redaes.culling.rankers import AssessorRanker, FGAesQRanker
 
     orders: Orders = "random" if one_order else "both"
     scorer = None
@@ -146,7 +148,7 @@ def _ranker(
     )
 
 
-def _show_summary(summary: Summary, out: Path, write_xmp: bool) -> None:
+def _show_summary(summary: FolderSummary, out: Path, write_xmp: bool) -> None:
     typer.echo(
         f"{summary.n_pictures} pictures in {summary.n_series} series, {summary.n_singles} of them alone; "
         f"{summary.n_calls} questions asked in all"

@@ -19,13 +19,13 @@ from typing import Any, TextIO
 
 from redaes.assessing.words import UNDECIDED as UNDECIDED_IN_WORDS
 from redaes.culling import sheet, xmp
-from redaes.culling.grouping import Photograph, Unreadable, group, scan
-from redaes.culling.rankers import OnPrepared, Ranked, Ranker
-from redaes.errors import InputError, ParseError, RecordError
+from redaes.culling.grouping import Photograph, UnreadableFile, group, scan
+from redaes.culling.rankers import OnPrepared, Ranked, Ranker, Unranked
+from redaes.errors import RecordError
 from redaes.images import list_images
 from redaes.ranking import Z_SETTLED
 from redaes.records import write_atomically, writing
-from redaes.types import TIE_MARGIN, ImageRef
+from redaes.types import TIE_MARGIN
 
 CSV_COLUMNS = ("series", "place", "file", "taken", "score", "error", "rating", "label", "pick")
 
@@ -36,7 +36,7 @@ REST = xmp.Mark(rating=1, label="Red", pick=1)
 
 
 @dataclass(frozen=True)
-class Placed:
+class PlacedPhotograph:
     """A picture with its place in its series."""
 
     photograph: Photograph
@@ -54,7 +54,7 @@ class RankedSeries:
     """A series with its result."""
 
     name: str
-    pictures: tuple[Placed, ...]
+    pictures: tuple[PlacedPhotograph, ...]
     """Best first."""
     ranking: Ranked | None
     """None: see ``failure``."""
@@ -62,7 +62,7 @@ class RankedSeries:
 
 
 @dataclass
-class Summary:
+class FolderSummary:
     """What a run did."""
 
     n_pictures: int = 0
@@ -75,7 +75,7 @@ class Summary:
     """Of those, ones that were there before."""
     n_kept: int = 0
     """Ratings, labels and picks that somebody else had set, and that stay."""
-    unreadable: tuple[Unreadable, ...] = ()
+    unreadable: tuple[UnreadableFile, ...] = ()
     failed: tuple[str, ...] = ()
     """Series without a ranking, and sidecars that cannot be merged, each with the reason."""
 
@@ -89,7 +89,7 @@ def rank_folder(
     on_scanned: Callable[[int, int], None] | None = None,
     on_prepared: OnPrepared | None = None,
     on_series: Callable[[int, int, dict[str, Any]], None] | None = None,
-) -> Summary:
+) -> FolderSummary:
     """Group the pictures of a folder into series, rank each, and write the results.
 
     Args:
@@ -119,8 +119,8 @@ def rank_folder(
     photographs, unreadable = scan(files, count)
     series = group(photographs)
     references = [{picture.ref.id: picture.ref for picture in pictures} for pictures in series]
-    ranker.prepare(references, out / "answers", on_prepared)
-    summary = Summary(n_pictures=len(photographs), n_series=len(series), unreadable=tuple(unreadable))
+    results = ranker.rank(references, out / "answers", on_prepared)
+    summary = FolderSummary(n_pictures=len(photographs), n_series=len(series), unreadable=tuple(unreadable))
     failed: list[str] = []
     with (
         writing(out / "ranking.jsonl") as lines_path,
@@ -133,8 +133,8 @@ def rank_folder(
         rows = csv.writer(table)
         rows.writerow(CSV_COLUMNS)
         page.write(sheet.head(folder, len(photographs), len(series)))
-        for number, (pictures, refs) in enumerate(zip(series, references, strict=True), 1):
-            ranked = _rank_series(f"{number:04d}", pictures, refs, out / "answers", ranker)
+        for number, (pictures, result) in enumerate(zip(series, results, strict=True), 1):
+            ranked = _with_places(f"{number:04d}", pictures, result)
             line = _line(ranked, ranker.provenance)
             summary.n_singles += len(pictures) == 1
             if ranked.ranking is not None:
@@ -154,21 +154,14 @@ def rank_folder(
     return summary
 
 
-def _rank_series(
-    name: str, pictures: Sequence[Photograph], refs: Mapping[str, ImageRef], kept: Path, ranker: Ranker
-) -> RankedSeries:
-    try:
-        ranked = ranker.rank(refs, kept)
-    except RecordError:
-        raise
-    except (InputError, ParseError) as error:
-        # One series must not stop the others. What the model cannot be asked at all, stops the run.
-        unplaced = tuple(Placed(picture, 0, 0.0, None, None) for picture in pictures)
-        return RankedSeries(name, unplaced, None, str(error))
-    return RankedSeries(name, tuple(_placed(pictures, ranked)), ranked, None)
+def _with_places(name: str, pictures: Sequence[Photograph], result: Ranked | Unranked) -> RankedSeries:
+    if isinstance(result, Unranked):
+        unplaced = tuple(PlacedPhotograph(picture, 0, 0.0, None, None) for picture in pictures)
+        return RankedSeries(name, unplaced, None, result.reason)
+    return RankedSeries(name, tuple(_placed(pictures, result)), result, None)
 
 
-def _placed(pictures: Sequence[Photograph], ranking: Ranked) -> Iterator[Placed]:
+def _placed(pictures: Sequence[Photograph], ranking: Ranked) -> Iterator[PlacedPhotograph]:
     place = {picture: number for number, picture in enumerate(ranking.order, 1)}
     best = ranking.order[0]
     alone = len(ranking.order) == 1
@@ -178,7 +171,7 @@ def _placed(pictures: Sequence[Photograph], ranking: Ranked) -> Iterator[Placed]
         own = photograph.ref.id
         error = None if ranking.errors is None else ranking.errors[own]
         mark = BEST if own == best and leads else (REST if _is_worse(ranking, best, own) else UNDECIDED)
-        yield Placed(photograph, place[own], ranking.scores[own], error, None if alone else mark)
+        yield PlacedPhotograph(photograph, place[own], ranking.scores[own], error, None if alone else mark)
 
 
 def _is_worse(ranking: Ranked, best: str, own: str) -> bool:
@@ -267,7 +260,7 @@ def _write_figures(page: TextIO, ranked: RankedSeries, folder: Path) -> None:
     page.write(sheet.SERIES_FOOT)
 
 
-def _mark(ranked: RankedSeries, write: bool, summary: Summary) -> Iterator[str]:
+def _mark(ranked: RankedSeries, write: bool, summary: FolderSummary) -> Iterator[str]:
     """Plan, and on demand write, the sidecars of a series; yields what went wrong."""
     for picture in ranked.pictures:
         if picture.mark is None:

@@ -18,6 +18,7 @@ from PIL import Image
 
 from redaes.errors import ImageError
 from redaes.images import capture_time, decode_image, read_image_file
+from redaes.ranking import Edge, components
 from redaes.types import ImageRef
 
 MAX_GAP_S = 60.0
@@ -46,24 +47,26 @@ class Photograph:
 
 
 @dataclass(frozen=True)
-class Unreadable:
+class UnreadableFile:
     """A file that cannot be used."""
 
     path: Path
     reason: str
 
 
-def scan(paths: Iterable[Path], on_file: Callable[[], None] | None = None) -> tuple[list[Photograph], list[Unreadable]]:
+def scan(
+    paths: Iterable[Path], on_file: Callable[[], None] | None = None
+) -> tuple[list[Photograph], list[UnreadableFile]]:
     """Look at each file once; what cannot be used is reported, and the rest goes on."""
     photographs: list[Photograph] = []
-    unreadable: list[Unreadable] = []
+    unreadable: list[UnreadableFile] = []
     for path in paths:
         try:
             data = read_image_file(path)
             loaded = decode_image(data, path, max_pixels=_SCAN_PIXELS)
             taken = capture_time(data, path)
         except ImageError as error:
-            unreadable.append(Unreadable(path, str(error)))
+            unreadable.append(UnreadableFile(path, str(error)))
         else:
             grey = loaded.image.convert("L").resize((_SIDE, _SIDE), Image.Resampling.BOX)
             photographs.append(Photograph(loaded.ref, taken, np.asarray(grey)))
@@ -79,28 +82,13 @@ def group(photographs: Sequence[Photograph]) -> list[list[Photograph]]:
     within ``MAX_GAP_S``; so do those that a third one joins. Photographs without a time come last, by name.
     """
     ordered = sorted(photographs, key=_by_time)
-    series: list[list[Photograph]] = []
-    place: list[int] = []  # of each photograph, the index of its series
-    for index, photograph in enumerate(ordered):
-        joined = sorted(
-            {
-                place[other]
-                for other in range(max(0, index - N_BEFORE), index)
-                if _belong_together(ordered[other], photograph)
-            }
-        )
-        if not joined:
-            place.append(len(series))
-            series.append([photograph])
-            continue
-        target = joined[0]
-        place.append(target)
-        series[target].append(photograph)
-        for other in joined[1:]:
-            series[target] += series[other]
-            series[other] = []
-            place = [target if home == other else home for home in place]
-    return [sorted(found, key=_by_time) for found in series if found]
+    edges: list[Edge] = [
+        (other, index, 0.0, 1.0)
+        for index, photograph in enumerate(ordered)
+        for other in range(max(0, index - N_BEFORE), index)
+        if _belong_together(ordered[other], photograph)
+    ]
+    return [[ordered[index] for index in part] for part in components(len(ordered), edges)]
 
 
 def likeness(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> float:

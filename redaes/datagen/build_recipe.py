@@ -3,45 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
-
-from pydantic import ValidationError
+from typing import Annotated, Any
 
 from redaes import recipe_files
-from redaes.datagen.consensus import Rules as ConsensusRules
+from redaes.datagen.dataset_settings import DatasetSettings, WrittenSettings, whole_number
 from redaes.datagen.panel_groups import Panel
-from redaes.datagen.ranking_group import Settings
-from redaes.datagen.sources import Rules
+from redaes.datagen.sources import PhotographRules
 from redaes.errors import InputError
 from redaes.records import read_yaml
 
-_SETTINGS = tuple(field.name for field in fields(Settings))
-_RULES = tuple(field.name for field in fields(Rules))
 
-_PANEL_TYPES: dict[str, type] = {
-    "endpoint": str, "judges": list, "writer": str, "editors": list, "editor_options": dict, "planner": str,
-    "checker": str, "similarity": str, "min_similarity": float, "samples": int, "max_rewrites": int,
-    "concurrency": int, "max_calls": int, "rules": dict,
-    "max_new_tokens": int, "reader": str,
-}  # fmt: skip
-
-OPTIONS = (*_SETTINGS, *_RULES, "workers", "engine", "panel")
-"""What a recipe may set."""
-
-
-@dataclass(frozen=True)
-class Recipe:
+class Recipe(WrittenSettings):
     """Everything about a build but the photographs and the folder."""
 
-    settings: Settings
-    rules: Rules
-    workers: int
-    engine: str
+    settings: DatasetSettings
+    rules: PhotographRules
+    workers: Annotated[int, whole_number(1)] = 1
+    engine: str = "local"
     """One of `redaes.datagen.engine.ENGINES`."""
-    panel: Panel | None
+    panel: Panel | None = None
     """None: the embedded editor, measured."""
+
+
+OPTIONS = (*DatasetSettings.model_fields, *PhotographRules.model_fields, "workers", "engine", "panel")
+"""What a recipe may set."""
 
 
 def read_recipe(path: Path) -> dict[str, Any]:
@@ -56,9 +42,6 @@ def read_recipe(path: Path) -> dict[str, Any]:
     unknown = sorted(str(key) for key in values if key not in OPTIONS)
     if unknown:
         raise InputError(f"recipe {path} has unknown keys: {', '.join(unknown)}; known: {', '.join(OPTIONS)}")
-    workers = values.get("workers", 1)
-    if type(workers) is not int:
-        raise InputError(f"recipe {path}: workers is {workers!r}; give a whole number")
     return values
 
 
@@ -74,37 +57,8 @@ def make_recipe(path: Path | None, given: Mapping[str, Any]) -> Recipe:
     """
     values = {} if path is None else read_recipe(path)
     values |= {name: given[name] for name in OPTIONS if given.get(name) is not None}
-    return Recipe(
-        settings=Settings(**{name: values[name] for name in _SETTINGS if name in values}),
-        rules=Rules(**{name: values[name] for name in _RULES if name in values}),
-        workers=values.get("workers", 1),
-        engine=values.get("engine", "local"),
-        panel=None if values.get("panel") is None else make_panel(values["panel"]),
-    )
-
-
-def make_panel(values: Any) -> Panel:
-    """The panel of a recipe: a mapping with the fields of `Panel`; lists for tuples, mappings for options and rules.
-
-    Raises:
-        InputError: no mapping, an unknown key, or an impossible value.
-    """
-    if not isinstance(values, dict):
-        raise InputError(f"panel is {values!r}; give a mapping with endpoint, judges and writer")
-    known = [field.name for field in fields(Panel)]
-    unknown = sorted(str(key) for key in values if key not in known)
-    if unknown:
-        raise InputError(f"panel has unknown keys: {', '.join(unknown)}; known: {', '.join(known)}")
-    for name, kind in _PANEL_TYPES.items():
-        if name in values and not isinstance(values[name], kind):
-            raise InputError(f"panel: {name} is {values[name]!r}; give a {kind.__name__}")
-    given = {**values}
-    for name in ("judges", "editors"):
-        if name in given:
-            given[name] = tuple(given[name])
-    given["editor_options"] = tuple(sorted(values.get("editor_options", {}).items()))
-    try:
-        given["rules"] = ConsensusRules(**values.get("rules", {}))
-        return Panel(**given)
-    except (TypeError, ValidationError) as error:
-        raise InputError(f"panel: {' '.join(str(error).split())}") from error
+    parts: dict[str, type[WrittenSettings]] = {"settings": DatasetSettings, "rules": PhotographRules}
+    of_parts = {
+        part: {name: values.pop(name) for name in kind.model_fields if name in values} for part, kind in parts.items()
+    }
+    return Recipe.model_validate({**values, **of_parts})

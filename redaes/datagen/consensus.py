@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, FiniteFloat
 
+from redaes.datagen.dataset_settings import WrittenSettings
 from redaes.datagen.judges.base import Judgement
 from redaes.errors import InputError
 from redaes.types import Delta, Record, winner_of
@@ -22,8 +23,10 @@ Rejection = Literal["too_few_answers", "sign_disagreement", "order_inconsistent"
 _Points = Annotated[FiniteFloat, Field(ge=0.0)]
 
 
-class Rules(Record):
+class ConsensusRules(WrittenSettings):
     """When a pair is kept."""
+
+    where = "rules"
 
     min_judges: Annotated[int, Field(ge=1)] = 1
     """Judges that must have answered; a data set should ask for 2 or more."""
@@ -62,10 +65,10 @@ class Consensus(Record):
     """Unusable answers of all judges."""
 
 
-_DEFAULT = Rules()
+_DEFAULT = ConsensusRules()
 
 
-def consensus(judgements: Sequence[Judgement], rules: Rules = _DEFAULT) -> Consensus:
+def consensus(judgements: Sequence[Judgement], rules: ConsensusRules = _DEFAULT) -> Consensus:
     """One label from the judgements of one pair.
 
     Per judge, the mean of the forward answers and the mean of the swapped ones are averaged. Both are

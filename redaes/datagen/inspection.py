@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from redaes.datagen.statistics import Judged, Row, Statistics, light_rows, statistics
+from redaes.datagen.statistics import PanelAgreement, Row, Statistics, light_rows, statistics
 from redaes.errors import InputError, MissingDependency, RecordError
 from redaes.images import LoadedImage
 from redaes.records import PairRecord, pick_rows, picture_of, read_json, record_of, write_atomically
@@ -30,7 +30,7 @@ BIN = 2 * TIE_MARGIN
 
 
 @dataclass(frozen=True)
-class Shown:
+class InspectedPair:
     """A pair on the page."""
 
     record: PairRecord
@@ -72,7 +72,7 @@ def inspect(folder: Path, out: Path, *, n_pairs: int = 24) -> None:
     write_atomically(out, page.encode())
 
 
-def _shown(folder: Path, n_pairs: int) -> list[Shown]:
+def _shown(folder: Path, n_pairs: int) -> list[InspectedPair]:
     """The pairs to show, by factor."""
     rows: defaultdict[str, list[Row]] = defaultdict(list)
     for row in light_rows(folder):
@@ -101,12 +101,12 @@ def _rank(decided_by: str) -> tuple[int, str]:
     return (FACTORS.index(first) if first in FACTORS else len(FACTORS), decided_by)
 
 
-def _show(record: PairRecord, decided_by: str) -> Shown:
+def _show(record: PairRecord, decided_by: str) -> InspectedPair:
     pair = record.pair
     better = "" if pair.delta is None else winner_of(pair.delta)
     size = f"{abs(pair.delta or 0.0):.1f} points"
     label = {"": "Not labelled", "tie": "No difference that matters"}.get(better, f"{better} is better by {size}")
-    return Shown(
+    return InspectedPair(
         record=record,
         decided_by=decided_by,
         pictures=(
@@ -145,7 +145,7 @@ def _template() -> Any:
     return environment.from_string(text)
 
 
-def render(*, name: str, found: Statistics, report: Mapping[str, Any] | None, shown: Sequence[Shown]) -> str:
+def render(*, name: str, found: Statistics, report: Mapping[str, Any] | None, shown: Sequence[InspectedPair]) -> str:
     """The page.
 
     Args:
@@ -180,7 +180,7 @@ def render(*, name: str, found: Statistics, report: Mapping[str, Any] | None, sh
     )
 
 
-def agreement_svg(judged: Judged) -> Markup:
+def agreement_svg(judged: PanelAgreement) -> Markup:
     """Judged pairs by how far the judges agree which side is better."""
     divided = judged.pairs - judged.unanimous - judged.mostly
     rows = [("all agree", judged.unanimous), ("most agree", judged.mostly), ("divided", divided)]

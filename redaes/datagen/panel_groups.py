@@ -2,7 +2,7 @@
 
 The other way to make a group beside `redaes.datagen.parametric_groups`. Here the editor may do anything, so every
 edit is checked, every two pictures of a view are judged by everyone in both orders, and only what the judges agree on
-is kept. The group's differences are then made consistent (`redaes.ranking.potential`): ``Member.loss`` is the
+is kept. The group's differences are then made consistent (`redaes.ranking.potential`): ``GroupPicture.loss`` is the
 reference's score less the member's.
 """
 
@@ -11,20 +11,21 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import itertools
-import json
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import numpy as np
 from PIL import Image
+from pydantic import BeforeValidator, Field, FiniteFloat, model_validator
 
 from redaes.backends.endpoint import Endpoint
 from redaes.backends.pictures import EncodedPicture
-from redaes.datagen.consensus import Rules, consensus
+from redaes.datagen.consensus import ConsensusRules, consensus
+from redaes.datagen.dataset_settings import DatasetSettings, WrittenSettings, whole_number
 from redaes.datagen.editors import load_editor
 from redaes.datagen.editors.base import EditJob, Editor
 from redaes.datagen.filters import EditTask, Similarity, check_edits, rejections
@@ -38,24 +39,23 @@ from redaes.datagen.judges import (
     VlmJudge,
     VlmScorer,
 )
-from redaes.datagen.plan import PlannedEdit, draw_frame
-from redaes.datagen.planner import PlanTask, plan_instructions
-from redaes.datagen.ranking_group import (
-    Counts,
-    Member,
-    Placed,
-    Settings,
-    Stored,
+from redaes.datagen.picture_groups import (
+    BuildCounts,
+    GroupPicture,
+    OrderedPair,
+    StoredPicture,
     encode,
     make_record,
-    place,
+    ordered_pair,
+    render_view,
     seen_in,
-    show,
 )
+from redaes.datagen.plan import PlannedEdit, draw_frame
+from redaes.datagen.planner import PlanTask, plan_instructions
 from redaes.datagen.rationales.vlm import RationaleTask, write_with_model
 from redaes.datagen.sources import Source
 from redaes.errors import BackendError, BudgetExhausted, InputError
-from redaes.lenient import Reader, known_reader
+from redaes.lenient import Reader
 from redaes.ranking import Edge, components, fit_potential
 from redaes.records import PairRecord
 from redaes.types import Agreement, Edit, Factor
@@ -66,91 +66,88 @@ DECISIVE_SHARE = 0.5
 """Of two edits, the lesser one decides as well when its effect is at least this share of the greater one's."""
 
 
-@dataclass(frozen=True)
-class Panel:
-    """Who edits, judges and explains: what determines a judged dataset, besides `Settings` and the photographs."""
+def _as_items(value: Any) -> Any:
+    """The items of a mapping, in the order of their names; anything else as it is."""
+    return tuple(sorted(value.items())) if isinstance(value, dict) else value
+
+
+class Panel(WrittenSettings):
+    """Who edits, judges and explains: what determines a judged dataset, besides `DatasetSettings` and the
+    photographs."""
+
+    where = "panel"
 
     endpoint: str
     """OpenAI-compatible server of all models below, such as ``http://127.0.0.1:8000/v1``."""
-    judges: tuple[str, ...]
-    """Who judges, as `JUDGES` makes them: a model's name, or ``kind:argument`` such as ``score:Qwen/Qwen3-VL-8B``,
-    ``redaes:models/ours`` and ``pyiqa:musiq:0:100``."""
+    judges: Annotated[tuple[str, ...], Field(min_length=1)]
+    """Who judges, each once, as `JUDGES` makes them: a model's name, or ``kind:argument`` such as
+    ``score:Qwen/Qwen3-VL-8B``, ``redaes:models/ours`` and ``pyiqa:musiq:0:100``."""
     writer: str
     """Model that writes the reasoning."""
-    editors: tuple[str, ...] = ("diffusers",)
-    """Names for `redaes.datagen.editors.load_editor`; a view's edits take them in turn."""
-    editor_options: tuple[tuple[str, str | int | float | bool], ...] = ()
-    """For every editor, such as ``("steps", 4)`` and ``("offload", "model")``."""
+    editors: Annotated[tuple[str, ...], Field(min_length=1)] = ("diffusers",)
+    """Names for `redaes.datagen.editors.load_editor`; a group's edits take them in turn."""
+    editor_options: Annotated[tuple[tuple[str, str | int | float | bool], ...], BeforeValidator(_as_items)] = ()
+    """For every editor, such as ``("steps", 4)`` and ``("offload", "model")``; a mapping in a recipe."""
     planner: str | None = None
     """Model that looks at a view and words fitting instructions; None: they are drawn from the templates."""
     checker: str | None = None
     """Model that looks whether an instruction was executed; None: measurements alone decide."""
     similarity: str | None = None
     """Folder of a DINOv2, SigLIP or CLIP model that compares each edit with its view; None: not asked."""
-    min_similarity: float | None = None
+    min_similarity: Annotated[FiniteFloat, Field(strict=True)] | None = None
     """Least cosine of its features; depends on the model, so there is no default."""
-    samples: int = 2
+    samples: Annotated[int, whole_number(1)] = 2
     """Answers of each judging model in each order."""
-    max_new_tokens: int = 512
+    max_new_tokens: Annotated[int, whole_number(1)] = 512
     """Longest answer of a judging model, in tokens, thoughts included: models that think need thousands."""
     reader: Reader = "strict"
     """What is read of a judging model's answers: the form itself, or (``lenient``) unambiguous variants of it too."""
-    max_rewrites: int = 2
+    max_rewrites: Annotated[int, whole_number(0)] = 2
     """How often a text with faults is sent back to its writer."""
-    concurrency: int = 8
+    concurrency: Annotated[int, whole_number(1)] = 8
     """Requests to each model under way at once, in each worker."""
-    max_calls: int | None = None
+    max_calls: Annotated[int, whole_number(0)] | None = None
     """Most requests to each model in each worker's life; None: no limit."""
-    rules: Rules = field(default_factory=Rules)
+    rules: ConsensusRules = ConsensusRules()
     """When the judges agree."""
+
+    @model_validator(mode="after")
+    def _complete(self) -> Panel:
+        if len(set(self.judges)) != len(self.judges):
+            raise InputError(f"panel: judges are {self.judges}; name each once")
+        if (self.similarity is None) != (self.min_similarity is None):
+            raise InputError("panel: similarity and min_similarity go together: give both, or neither")
+        return self
 
     def identity(self) -> dict[str, Any]:
         """What of it decides the dataset: not where the server stands, nor how hard it is worked."""
-        left_out = {"endpoint", "concurrency", "max_calls", "rules"}
+        left_out = {"endpoint", "concurrency", "max_calls"}
         # Datasets from before these could be chosen have the defaults.
         left_out |= {
             name for name, usual in (("max_new_tokens", 512), ("reader", "strict")) if getattr(self, name) == usual
         }
-        plain = {item.name: getattr(self, item.name) for item in fields(self) if item.name not in left_out}
-        # As JSON gives it back.
-        return {**json.loads(json.dumps(plain)), "rules": self.rules.model_dump(mode="json")}
-
-    def __post_init__(self) -> None:
-        if not self.judges or len(set(self.judges)) != len(self.judges):
-            raise InputError(f"judges are {self.judges}; name at least one, each once")
-        if not self.editors:
-            raise InputError("no editors; name at least one")
-        if (self.similarity is None) != (self.min_similarity is None):
-            raise InputError("similarity and min_similarity go together: give both, or neither")
-        known_reader(self.reader)
-        if self.max_new_tokens < 1:
-            raise InputError(f"max_new_tokens is {self.max_new_tokens}; give at least 1")
-        if self.samples < 1 or self.concurrency < 1 or self.max_rewrites < 0:
-            raise InputError(
-                f"samples {self.samples}, concurrency {self.concurrency}, max_rewrites {self.max_rewrites}: "
-                "the first two must be at least 1, the last at least 0"
-            )
+        return self.model_dump(mode="json", exclude=left_out)
 
 
-def _vlm(model: str, workers: Crew) -> Judge:
-    panel = workers.panel
+def _vlm(model: str, models: PanelModels) -> Judge:
+    panel = models.panel
     return VlmJudge(
-        workers.endpoint(model), samples=panel.samples, max_new_tokens=panel.max_new_tokens, reader=panel.reader
+        models.endpoint(model), samples=panel.samples, max_new_tokens=panel.max_new_tokens, reader=panel.reader
     )
 
 
-def _score(model: str, workers: Crew) -> Judge:
-    return ScorerJudge(VlmScorer(workers.endpoint(model)))
+def _score(model: str, models: PanelModels) -> Judge:
+    return ScorerJudge(VlmScorer(models.endpoint(model)))
 
 
-def _redaes(model: str, _: Crew) -> Judge:
+def _redaes(model: str, _: PanelModels) -> Judge:
     from redaes.assessor import Assessor
     from redaes.backends.local import LocalBackend
 
     return AssessorJudge(Assessor(LocalBackend(model), mode="reasoned"))
 
 
-def _pyiqa(argument: str, _: Crew) -> Judge:
+def _pyiqa(argument: str, _: PanelModels) -> Judge:
     metric, *bounds = argument.split(":")
     try:
         worst, best = map(float, bounds)
@@ -159,12 +156,17 @@ def _pyiqa(argument: str, _: Crew) -> Judge:
     return ScorerJudge(PyiqaScorer(metric, worst=worst, best=best))
 
 
-JUDGES: dict[str, Callable[[str, Crew], Judge]] = {"vlm": _vlm, "score": _score, "redaes": _redaes, "pyiqa": _pyiqa}
+JUDGES: dict[str, Callable[[str, PanelModels], Judge]] = {
+    "vlm": _vlm,
+    "score": _score,
+    "redaes": _redaes,
+    "pyiqa": _pyiqa,
+}
 """Makers of judges by kind: a model asked to compare; one read at its score token; our own; a metric of the optional,
 non-commercial package ``pyiqa``. A judge named without a kind is a ``vlm``."""
 
 
-class Crew:
+class PanelModels:
     """A panel at work in one process: editors are loaded once, answers are kept in the dataset's folder."""
 
     def __init__(self, panel: Panel, folder: Path) -> None:
@@ -242,13 +244,13 @@ class Crew:
 
 
 @cache
-def crew_of(panel: Panel, folder: Path) -> Crew:
-    """The crew of this process: loading an editor takes minutes, so it is done once."""
-    return Crew(panel, folder)
+def panel_models(panel: Panel, folder: Path) -> PanelModels:
+    """The models of this process: loading an editor takes minutes, so it is done once."""
+    return PanelModels(panel, folder)
 
 
 def plan_judged_views(
-    image: Image.Image | None, source: Source, settings: Settings, workers: Crew, counts: Counts
+    image: Image.Image | None, source: Source, settings: DatasetSettings, models: PanelModels, counts: BuildCounts
 ) -> Iterator[PlannedEdit]:
     """The rows of one photograph: instructions for each view, worded by the planner or drawn from the templates.
 
@@ -256,22 +258,22 @@ def plan_judged_views(
         image: the photograph; None where there is no planner to look at it.
         source: what is known about it.
         settings: of the dataset.
-        workers: whose planner is asked, and among whose editors the rows are shared out.
+        models: whose planner is asked, and among whose editors the rows are shared out.
         counts: where unusable proposals are counted, under ``plan: <reason>``.
     """
-    panel = workers.panel
+    panel = models.panel
     views = [draw_frame(source.id, view, settings.seed) for view in range(settings.views)]
     if panel.planner is None or image is None:
         wanted = [tuple(draw(settings.variants, seed)) for _, seed in views]
     else:
         tasks = [
             PlanTask(
-                EncodedPicture(Image.fromarray(show(image, frame, settings.max_side))),
+                EncodedPicture(Image.fromarray(render_view(image, frame, settings.max_side))),
                 tuple(draw_wishes(settings.variants, seed)),
             )
             for frame, seed in views
         ]
-        wanted = _proposed(tasks, workers, panel.planner, counts)
+        wanted = _proposed(tasks, models, panel.planner, counts)
     for view, ((frame, seed), instructions) in enumerate(zip(views, wanted, strict=True)):
         for number, instruction in enumerate(instructions):
             identity = hashlib.sha256(f"{settings.seed}|{source.id}|{view}|{number}|{instruction.text}".encode())
@@ -287,9 +289,11 @@ def plan_judged_views(
             yield PlannedEdit(identity.hexdigest()[:16], source.split, source.id, view, "member", edit, None, frame)
 
 
-def _proposed(tasks: Sequence[PlanTask], workers: Crew, planner: str, counts: Counts) -> list[tuple[Instruction, ...]]:
+def _proposed(
+    tasks: Sequence[PlanTask], models: PanelModels, planner: str, counts: BuildCounts
+) -> list[tuple[Instruction, ...]]:
     """The planner's usable instructions for each task; the others are counted."""
-    plans = workers.ask(planner, lambda endpoint: plan_instructions(endpoint, tasks))
+    plans = models.ask(planner, lambda endpoint: plan_instructions(endpoint, tasks))
     for plan in plans:
         counts.rejected.update({f"plan: {reason}": n for reason, n in plan.rejected.items()})
         if plan.failure is not None:
@@ -301,9 +305,9 @@ def make_judged_group(
     image: Image.Image,
     source: Source,
     rows: Sequence[PlannedEdit],
-    settings: Settings,
-    workers: Crew,
-    counts: Counts,
+    settings: DatasetSettings,
+    models: PanelModels,
+    counts: BuildCounts,
 ) -> list[PairRecord]:
     """All kept pairs of one view of a photograph.
 
@@ -312,18 +316,18 @@ def make_judged_group(
         source: what is known about it.
         rows: the view's rows of the plan.
         settings: of the dataset.
-        workers: who edits, judges and writes.
+        models: who edits, judges and writes.
         counts: where rejections and failures are counted.
 
     Raises:
         BackendError: a model cannot be asked at all, or its budget is spent; the view is to be made again.
     """
-    pixels = show(image, rows[0].frame, settings.max_side)
-    reference = Member("reference", Stored(encode(pixels)), None, 0.0)
+    pixels = render_view(image, rows[0].frame, settings.max_side)
+    reference = GroupPicture("reference", StoredPicture(encode(pixels)), None, 0.0)
     shown = {reference.key: Image.fromarray(pixels)}
     members = {reference.key: reference}
-    for planned, edited in _edited(Image.fromarray(pixels), rows, workers, counts):
-        editor = workers.editor(planned.edit.editor)
+    for planned, edited in _edited(Image.fromarray(pixels), rows, models, counts):
+        editor = models.editor(planned.edit.editor)
         done = planned.edit.model_copy(
             update={
                 "editor": editor.name,
@@ -334,10 +338,10 @@ def make_judged_group(
         )
         after = np.asarray(edited, dtype=np.uint8)
         # What an editor did beside what it was told is not known.
-        members[planned.id] = Member(planned.id, Stored(encode(after)), done, 0.0, view=None)
+        members[planned.id] = GroupPicture(planned.id, StoredPicture(encode(after)), done, 0.0, view=None)
         shown[planned.id] = edited
     pictures = {key: EncodedPicture(picture) for key, picture in shown.items()}
-    found = _agreed(rows[0].group, list(members.values()), pictures, workers, counts)
+    found = _agreed(rows[0].group, list(members.values()), pictures, models, counts)
     records: list[PairRecord] = []
     for scores in _scales(found):
         # Points lost against the reference; a part that does not hold it has no better zero than its own mean.
@@ -353,21 +357,21 @@ def make_judged_group(
             source,
             rows[0].group,
             pictures,
-            workers,
+            models,
             counts,
         )
     return records
 
 
 def _edited(
-    reference: Image.Image, rows: Sequence[PlannedEdit], workers: Crew, counts: Counts
+    reference: Image.Image, rows: Sequence[PlannedEdit], models: PanelModels, counts: BuildCounts
 ) -> list[tuple[PlannedEdit, Image.Image]]:
     """The edits that were made and passed all checks; the others are counted."""
     made: list[tuple[PlannedEdit, Image.Image]] = []
     for name in dict.fromkeys(planned.edit.editor for planned in rows):
         mine = [planned for planned in rows if planned.edit.editor == name]
         jobs = [EditJob(planned.edit.instruction, planned.edit.seed) for planned in mine]
-        for planned, outcome in zip(mine, workers.editor(name).edit(reference, jobs), strict=True):
+        for planned, outcome in zip(mine, models.editor(name).edit(reference, jobs), strict=True):
             if outcome.image is None:
                 counts.rejected["edit_failed"] += 1
                 counts.failed.append({"row": planned.id, "error": f"{outcome.failure}: {outcome.detail}"})
@@ -379,17 +383,17 @@ def _edited(
             if reasons:
                 counts.rejected[reasons[0]] += 1
                 continue
-            if workers.similarity is not None and workers.panel.min_similarity is not None:
-                likeness = workers.similarity(reference, outcome.image)
-                if likeness < workers.panel.min_similarity:
+            if models.similarity is not None and models.panel.min_similarity is not None:
+                likeness = models.similarity(reference, outcome.image)
+                if likeness < models.panel.min_similarity:
                     counts.rejected["dissimilar"] += 1
                     continue
             made.append((planned, outcome.image))
-    if workers.panel.checker is None or not made:
+    if models.panel.checker is None or not made:
         return made
     source = EncodedPicture(reference)
     tasks = [EditTask(source, EncodedPicture(edited), planned.edit.instruction) for planned, edited in made]
-    checks = workers.ask(workers.panel.checker, lambda endpoint: check_edits(endpoint, tasks))
+    checks = models.ask(models.panel.checker, lambda endpoint: check_edits(endpoint, tasks))
     for check in checks:
         for reason in check.rejected or ([f"check: {check.failure}"] if check.failure else []):
             counts.rejected[reason] += 1
@@ -411,15 +415,19 @@ class _Agreed:
 
 
 def _agreed(
-    group: str, members: Sequence[Member], pictures: dict[str, EncodedPicture], workers: Crew, counts: Counts
+    group: str,
+    members: Sequence[GroupPicture],
+    pictures: dict[str, EncodedPicture],
+    models: PanelModels,
+    counts: BuildCounts,
 ) -> list[_Agreed]:
     """The differences on which the judges agree; residuals are still 0, for there is no potential yet."""
     compared = [(one.key, other.key) for one, other in itertools.combinations(members, 2) if one.data != other.data]
     if not compared:
         return []
     asked = [PicturePair(f"{group}:{one}:{other}", pictures[one], pictures[other]) for one, other in compared]
-    answers = [judge.judge(asked) for judge in workers.judges]
-    rules = workers.panel.rules
+    answers = [judge.judge(asked) for judge in models.judges]
+    rules = models.panel.rules
     found: list[_Agreed] = []
     for (one, other), judgements in zip(compared, zip(*answers, strict=True), strict=True):
         label = consensus(judgements, rules)
@@ -450,60 +458,58 @@ def _scales(found: Sequence[_Agreed]) -> Iterator[dict[str, float]]:
         yield dict(zip(within, map(float, fitted.values), strict=True))
 
 
-def _factors(placed: Placed) -> tuple[Factor, ...]:
+def _factors(ordered: OrderedPair) -> tuple[Factor, ...]:
     """What decides: the factor of the edit with the larger effect, and that of the other where it has a like one."""
-    if placed.tie:
+    if ordered.tie:
         return ()
-    effects = {member.key: abs(member.loss) for member in (placed.first, placed.second) if member.edit is not None}
+    effects = {member.key: abs(member.loss) for member in (ordered.first, ordered.second) if member.edit is not None}
     largest = max(effects.values())
     edits = [
         member.edit
-        for member in (placed.first, placed.second)
+        for member in (ordered.first, ordered.second)
         if member.edit is not None and effects[member.key] >= DECISIVE_SHARE * largest
     ]
     return tuple(dict.fromkeys(edit.factor for edit in edits))
 
 
 def _explained(
-    pairs: Sequence[tuple[Member, Member]],
+    pairs: Sequence[tuple[GroupPicture, GroupPicture]],
     agreements: Sequence[Agreement],
     source: Source,
     group: str,
     pictures: dict[str, EncodedPicture],
-    workers: Crew,
-    counts: Counts,
+    models: PanelModels,
+    counts: BuildCounts,
 ) -> list[PairRecord]:
     """The records, with reasoning in both orders."""
-    every = [place(one, other, group, source, "judged/1") for one, other in pairs]
+    every = [ordered_pair(one, other, group, source, "judged/1") for one, other in pairs]
     tasks: list[RationaleTask] = []
-    for placed in every:
-        first, second = placed.first, placed.second
+    for ordered in every:
+        first, second = ordered.first, ordered.second
         tasks.append(
             RationaleTask(
                 first=pictures[first.key],
                 second=pictures[second.key],
                 seen=seen_in(first, second),
-                delta=placed.delta,
-                factors=_factors(placed),
+                delta=ordered.delta,
+                factors=_factors(ordered),
                 instruction_first=None if first.edit is None else first.edit.instruction,
                 instruction_second=None if second.edit is None else second.edit.instruction,
-                seed=placed.seed,
+                seed=ordered.seed,
             )
         )
     both = [*tasks, *(task.swapped() for task in tasks)]
-    panel = workers.panel
-    texts = workers.ask(
-        panel.writer, lambda endpoint: write_with_model(endpoint, both, max_rewrites=panel.max_rewrites)
-    )
+    panel = models.panel
+    texts = models.ask(panel.writer, lambda endpoint: write_with_model(endpoint, both, max_rewrites=panel.max_rewrites))
     records: list[PairRecord] = []
-    for number, (placed, task, agreement) in enumerate(zip(every, tasks, agreements, strict=True)):
+    for number, (ordered, task, agreement) in enumerate(zip(every, tasks, agreements, strict=True)):
         written, swapped = texts[number], texts[number + len(tasks)]
         for text in (written, swapped):
             counts.rejected.update({f"text: {reason}": n for reason, n in text.rejected.items()})
         writers = {panel.writer if text.writer == "vlm" else "embedded" for text in (written, swapped)}
         records.append(
             make_record(
-                placed,
+                ordered,
                 group,
                 source,
                 factors=task.factors,

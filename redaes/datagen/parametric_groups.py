@@ -23,24 +23,24 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from redaes.datagen.dataset_settings import DatasetSettings
 from redaes.datagen.editors.parametric import EDITOR, OPERATIONS, apply_edit
 from redaes.datagen.judges import Reference
 from redaes.datagen.judges.cover import covered
 from redaes.datagen.overlays import covering, laid_over
-from redaes.datagen.plan import PlannedEdit
-from redaes.datagen.ranking_group import (
-    Counts,
-    Member,
-    Settings,
-    Stored,
-    View,
+from redaes.datagen.picture_groups import (
+    BuildCounts,
+    GroupPicture,
+    StoredPicture,
+    ViewChange,
     encode,
     make_record,
-    place,
+    ordered_pair,
+    render_view,
     resized,
     seen_in,
-    show,
 )
+from redaes.datagen.plan import PlannedEdit
 from redaes.datagen.rationales import write_rationale
 from redaes.datagen.rationales.choosing import USUAL, quantities_of
 from redaes.datagen.severity import COVERING, LIKED, LIKED_LOSS, severity
@@ -122,7 +122,7 @@ class _View:
     large: NDArray[np.uint8] | None
     """The same at a larger size; None: no edit of the group enlarges."""
     reference: Reference
-    stored: Stored
+    stored: StoredPicture
 
     def edited(self, edit: Edit) -> NDArray[np.uint8]:
         """The reference with an edit, at the reference's size."""
@@ -152,39 +152,39 @@ def _view(image: Image.Image, rows: Sequence[PlannedEdit], max_side: int) -> _Vi
     least = min(_shows(planned.edit) for planned in rows)
     large = None
     if least == 1:
-        pixels = show(image, frame, max_side)
+        pixels = render_view(image, frame, max_side)
     else:
-        large = show(image, frame, round(SPARE * max_side / least))
+        large = render_view(image, frame, round(SPARE * max_side / least))
         height, width = large.shape[:2]
         factor = min(1.0, max_side / max(width, height), least / SPARE)
         pixels = resized(large, max(1, round(width * factor)), max(1, round(height * factor)))
     for edit in shared:
         pixels = _apply(pixels, edit)
         large = None if large is None else _apply(large, edit)
-    return _View(pixels, large, Reference(pixels), Stored(encode(pixels)))
+    return _View(pixels, large, Reference(pixels), StoredPicture(encode(pixels)))
 
 
-def _seen_as(planned: PlannedEdit, view: _View, edited: NDArray[np.uint8]) -> View:
+def _seen_as(planned: PlannedEdit, view: _View, edited: NDArray[np.uint8]) -> ViewChange:
     """How a member differs in view; ``edited`` is without what lies on top, which may move it once more."""
     moved_after = planned.cover is not None and planned.cover.factor == "composition"
     if planned.edit.factor == "composition":
-        return View(moved=True, registration=laid_over(view.pixels, edited))
+        return ViewChange(moved=True, registration=laid_over(view.pixels, edited))
     if planned.edit.factor == "content" and not moved_after:
-        return View(changes=covering(view.pixels, edited))
-    return View(moved=moved_after)
+        return ViewChange(changes=covering(view.pixels, edited))
+    return ViewChange(moved=moved_after)
 
 
-def _member(planned: PlannedEdit, view: _View, rejected: Counter[str]) -> Member | None:
+def _member(planned: PlannedEdit, view: _View, rejected: Counter[str]) -> GroupPicture | None:
     """The picture of one row, made from its view, or None with the reason counted."""
     edited = view.edited(planned.edit)
     if planned.role == "twin":
-        return Member(planned.id, Stored(encode(edited)), None, 0.0, view=_seen_as(planned, view, edited))
+        return GroupPicture(planned.id, StoredPicture(encode(edited)), None, 0.0, view=_seen_as(planned, view, edited))
     done = planned.edit
     cost = severity(done.operation, done.strength, view.change(done, edited))
     if cost.loss < MIN_LOSS:
         rejected["no_visible_effect"] += 1
         return None
-    stored = Stored(encode(edited))
+    stored = StoredPicture(encode(edited))
     if done.operation in TYPICAL:
         moved = frozenset({TYPICAL[done.operation]})
         if might_improve(done.operation, view.stored.measurements(moved), stored.measurements(moved)):
@@ -192,11 +192,11 @@ def _member(planned: PlannedEdit, view: _View, rejected: Counter[str]) -> Member
             return None
     seen_as = _seen_as(planned, view, edited)
     if planned.cover is not None:
-        stored = Stored(encode(_apply(edited, planned.cover)))
-    return Member(planned.id, stored, done, cost.loss, cost.uncertainty, seen_as)
+        stored = StoredPicture(encode(_apply(edited, planned.cover)))
+    return GroupPicture(planned.id, stored, done, cost.loss, cost.uncertainty, seen_as)
 
 
-def _why_not(first: Member, second: Member) -> str | None:
+def _why_not(first: GroupPicture, second: GroupPicture) -> str | None:
     """The reason to reject a pair, or None to keep it."""
     delta = second.loss - first.loss
     if first.data == second.data:  # a neutral edit may change nothing; equal files are no question
@@ -220,25 +220,25 @@ def _why_not(first: Member, second: Member) -> str | None:
     return None
 
 
-def _record(one: Member, other: Member, group: str, source: Source) -> PairRecord:
-    placed = place(one, other, group, source, EDITOR)
-    first, second = placed.first, placed.second
-    loser = second if placed.delta > 0 else first
+def _record(one: GroupPicture, other: GroupPicture, group: str, source: Source) -> PairRecord:
+    ordered = ordered_pair(one, other, group, source, EDITOR)
+    first, second = ordered.first, ordered.second
+    loser = second if ordered.delta > 0 else first
     faults = [edit.operation for edit in (first.edit, second.edit) if edit is not None]
     seen = seen_in(first, second, quantities_of(faults) if faults else OF_TIES)
     return make_record(
-        placed,
+        ordered,
         group,
         source,
-        factors=() if placed.tie or loser.edit is None else (loser.edit.factor,),
-        rationale=write_rationale(seen, (first.edit, second.edit), (first.loss, second.loss), placed.seed),
-        swapped=write_rationale(seen.swapped(), (second.edit, first.edit), (second.loss, first.loss), placed.seed + 1),
+        factors=() if ordered.tie or loser.edit is None else (loser.edit.factor,),
+        rationale=write_rationale(seen, (first.edit, second.edit), (first.loss, second.loss), ordered.seed),
+        swapped=write_rationale(seen.swapped(), (second.edit, first.edit), (second.loss, first.loss), ordered.seed + 1),
         writer="embedded",
     )
 
 
 def make_group(
-    image: Image.Image, source: Source, rows: Sequence[PlannedEdit], settings: Settings, counts: Counts
+    image: Image.Image, source: Source, rows: Sequence[PlannedEdit], settings: DatasetSettings, counts: BuildCounts
 ) -> list[PairRecord]:
     """All kept pairs of one view of a photograph.
 
@@ -251,7 +251,7 @@ def make_group(
     """
     group = rows[0].group
     view = _view(image, rows, settings.max_side)
-    members = [Member("reference", view.stored, None, 0.0)]
+    members = [GroupPicture("reference", view.stored, None, 0.0)]
     for planned in rows:
         if planned.role == "shared":
             continue

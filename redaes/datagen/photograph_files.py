@@ -120,7 +120,7 @@ class Location:
 
 
 @dataclass(frozen=True)
-class Candidate:
+class FoundPhotograph:
     """A picture that was found, before anyone looked at it."""
 
     location: Location
@@ -130,7 +130,7 @@ class Candidate:
     """Stated id of what was photographed; pictures that share one stay in one split. Empty: not stated."""
 
 
-def find(paths: Sequence[Path]) -> list[Candidate]:
+def find(paths: Sequence[Path]) -> list[FoundPhotograph]:
     """All pictures at the given places, in the order given.
 
     * a folder: the pictures, tar shards and tables directly in it (for a folder saved by ``datasets``, or laid out
@@ -147,7 +147,7 @@ def find(paths: Sequence[Path]) -> list[Candidate]:
         InputError: a path that does not exist, or a list, shard or table that cannot be used.
         MissingDependency: a table needs pyarrow, which is absent.
     """
-    found: list[Candidate] = []
+    found: list[FoundPhotograph] = []
     for path in paths:
         if not path.exists():  # a slip of the user's, unlike a damaged file among good ones
             raise InputError(f"{path}: no such file or folder; check the spelling")
@@ -210,7 +210,7 @@ def _saved_tables(state: Path) -> list[Path]:
         raise InputError(f"{state} cannot be read ({error}); save the dataset again") from error
 
 
-def _candidates(file: Path) -> Iterator[Candidate]:
+def _candidates(file: Path) -> Iterator[FoundPhotograph]:
     suffix = file.suffix.lower()
     if suffix in LISTS:
         return _of_list(file)
@@ -220,7 +220,7 @@ def _candidates(file: Path) -> Iterator[Candidate]:
         return _of_table(file)
     if suffix in COMPRESSED:
         raise InputError(f"{file}: compressed archives cannot be read in place; unpack it, or make it a plain .tar")
-    return iter([Candidate(Location(file), _licence_of(file))])
+    return iter([FoundPhotograph(Location(file), _licence_of(file))])
 
 
 def _stated(row: Mapping[str, Any]) -> tuple[str, str]:
@@ -265,7 +265,7 @@ def _lines(path: Path) -> list[str]:
         raise InputError(f"{path} cannot be read ({error}); save it as text in UTF-8") from error
 
 
-def _of_list(path: Path) -> Iterator[Candidate]:
+def _of_list(path: Path) -> Iterator[FoundPhotograph]:
     if path.suffix.lower() == ".txt":
         rows: list[dict[str, Any]] = [{"file": line.strip()} for line in _lines(path)]
     else:
@@ -276,10 +276,10 @@ def _of_list(path: Path) -> Iterator[Candidate]:
     for row in rows:
         file = path.parent / row["file"]
         licence, origin = _stated(row)
-        yield Candidate(Location(file), licence or _licence_of(file), origin)
+        yield FoundPhotograph(Location(file), licence or _licence_of(file), origin)
 
 
-def _of_tar(path: Path) -> Iterator[Candidate]:
+def _of_tar(path: Path) -> Iterator[FoundPhotograph]:
     pictures: list[tuple[str, Span]] = []
     stated: dict[str, tuple[str, str]] = {}
     try:
@@ -308,7 +308,7 @@ def _of_tar(path: Path) -> Iterator[Candidate]:
     default = _licence_of(path)
     for key, span in pictures:
         licence, origin = stated.get(key, ("", ""))
-        yield Candidate(Location(path, span), licence or default, origin)
+        yield FoundPhotograph(Location(path, span), licence or default, origin)
 
 
 def _arrow() -> Any:
@@ -319,7 +319,7 @@ def _arrow() -> Any:
     return pa
 
 
-def _of_table(path: Path) -> Iterator[Candidate]:
+def _of_table(path: Path) -> Iterator[FoundPhotograph]:
     pa = _arrow()
     default = _licence_of(path)
     try:
@@ -347,7 +347,7 @@ def _of_table(path: Path) -> Iterator[Candidate]:
         rows = values.to_pylist() if values.num_columns else [{}] * n
         for index, row in enumerate(rows):
             licence, origin = _stated(row)
-            yield Candidate(Location(path, Cell(column, index, group)), licence or default, origin)
+            yield FoundPhotograph(Location(path, Cell(column, index, group)), licence or default, origin)
 
 
 def _columns(schema: pa.Schema) -> list[str]:

@@ -16,21 +16,22 @@ import itertools
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
 
 from redaes.datagen.card import write_card
+from redaes.datagen.dataset_settings import DatasetSettings
 from redaes.datagen.editors.parametric import EDITOR
 from redaes.datagen.engine import ENGINES
 from redaes.datagen.judges.silence import hardly_read
-from redaes.datagen.panel_groups import Crew, Panel, crew_of, make_judged_group, plan_judged_views
+from redaes.datagen.panel_groups import Panel, PanelModels, make_judged_group, panel_models, plan_judged_views
 from redaes.datagen.parametric_groups import make_group
+from redaes.datagen.picture_groups import BuildCounts
 from redaes.datagen.plan import CROP_SCALE, PlannedEdit, plan_view, read_plan, write_plan
-from redaes.datagen.ranking_group import Counts, Settings
-from redaes.datagen.sources import NO_RULES, Curation, Rules, Scorer, Source, curate
+from redaes.datagen.sources import ANY_PHOTOGRAPH, Curation, PhotographRules, PhotographScorer, Source, curate
 from redaes.errors import InputError, RecordError, RedaesError
 from redaes.images import MAX_PIXELS, LoadedImage
 from redaes.records import SCHEMA_VERSION, PairRecord, read_json, write_json, write_shard
@@ -50,13 +51,17 @@ class Chunk:
     sources: tuple[Source, ...]
 
 
-def _load(source: Source, settings: Settings) -> LoadedImage:
+def _load(source: Source, settings: DatasetSettings) -> LoadedImage:
     """A photograph as large as its views need: the smallest crop still has ``max_side`` pixels, where there are any."""
     return source.load(max_pixels=min(MAX_PIXELS, round(settings.max_side / CROP_SCALE[0]) ** 2))
 
 
 def _photograph(
-    source: Source, rows: Sequence[PlannedEdit], settings: Settings, workers: Crew | None, counts: Counts
+    source: Source,
+    rows: Sequence[PlannedEdit],
+    settings: DatasetSettings,
+    models: PanelModels | None,
+    counts: BuildCounts,
 ) -> list[PairRecord]:
     """All kept pairs of one photograph, which is decoded once."""
     try:
@@ -69,14 +74,16 @@ def _photograph(
         return []
     records: list[PairRecord] = []
     for _, view in itertools.groupby(rows, key=lambda planned: planned.view):
-        if workers is None:
+        if models is None:
             records.extend(make_group(loaded.image, source, list(view), settings, counts))
         else:
-            records.extend(make_judged_group(loaded.image, source, list(view), settings, workers, counts))
+            records.extend(make_judged_group(loaded.image, source, list(view), settings, models, counts))
     return records
 
 
-def write_chunk(folder: Path, settings: Settings, panel: Panel | None, task: tuple[int, Chunk]) -> dict[str, Any]:
+def write_chunk(
+    folder: Path, settings: DatasetSettings, panel: Panel | None, task: tuple[int, Chunk]
+) -> dict[str, Any]:
     """Make one shard and its counts; runs in a worker process.
 
     Args:
@@ -86,18 +93,18 @@ def write_chunk(folder: Path, settings: Settings, panel: Panel | None, task: tup
         task: number of the chunk in the plan, and the chunk.
     """
     number, chunk = task
-    counts = Counts()
+    counts = BuildCounts()
     rows = {
         source: list(planned)
         for source, planned in itertools.groupby(read_plan(folder / PLAN, number), key=lambda planned: planned.source)
     }
-    workers = None if panel is None else crew_of(panel, folder)
-    asked = Counter[str]() if workers is None else workers.counts()
+    models = None if panel is None else panel_models(panel, folder)
+    asked = Counter[str]() if models is None else models.counts()
 
     def records() -> Iterator[PairRecord]:
         for source in chunk.sources:
             # A planner may have found nothing to do to a photograph.
-            for record in _photograph(source, rows.get(source.id, []), settings, workers, counts):
+            for record in _photograph(source, rows.get(source.id, []), settings, models, counts):
                 counts.kept[", ".join(record.pair.factors) or "tie"] += 1
                 yield record
 
@@ -111,7 +118,7 @@ def write_chunk(folder: Path, settings: Settings, panel: Panel | None, task: tup
         "kept": dict(sorted(counts.kept.items())),
         "rejected": dict(sorted(counts.rejected.items())),
         "failed": counts.failed,
-        "asked": {} if workers is None else dict(sorted((workers.counts() - asked).items())),
+        "asked": {} if models is None else dict(sorted((models.counts() - asked).items())),
     }
     write_json(folder / "shards" / f"{chunk.name}.json", result)
     return result
@@ -124,7 +131,9 @@ def _chunks(sources: list[Source]) -> Iterator[Chunk]:
             yield Chunk(f"{split}-{number:05d}", tuple(mine[start : start + PHOTOGRAPHS_PER_SHARD]))
 
 
-def _rows(folder: Path, chunk: Chunk, settings: Settings, panel: Panel | None, counts: Counts) -> list[PlannedEdit]:
+def _rows(
+    folder: Path, chunk: Chunk, settings: DatasetSettings, panel: Panel | None, counts: BuildCounts
+) -> list[PlannedEdit]:
     """A chunk's rows of the plan."""
     rows: list[PlannedEdit] = []
     for source in chunk.sources:
@@ -138,22 +147,22 @@ def _rows(folder: Path, chunk: Chunk, settings: Settings, panel: Panel | None, c
             counts.rejected["source_failed"] += 1
             counts.failed.append({"source": source.id, "error": f"{type(error).__name__}: {error}"})
             continue
-        rows += plan_judged_views(image, source, settings, crew_of(panel, folder), counts)
+        rows += plan_judged_views(image, source, settings, panel_models(panel, folder), counts)
     return rows
 
 
 def build(
     photographs: list[Path],
     folder: Path,
-    settings: Settings,
+    settings: DatasetSettings,
     *,
     workers: int = 1,
     engine: str = "local",
     panel: Panel | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
     licences: Mapping[Path, str] | None = None,
-    rules: Rules = NO_RULES,
-    scorer: Scorer | None = None,
+    rules: PhotographRules = ANY_PHOTOGRAPH,
+    scorer: PhotographScorer | None = None,
 ) -> dict[str, Any]:
     """Build a RED dataset, or finish one that was interrupted.
 
@@ -217,14 +226,14 @@ def _locked(folder: Path) -> Iterator[None]:
 def _build(
     curation: Curation,
     folder: Path,
-    settings: Settings,
+    settings: DatasetSettings,
     panel: Panel | None,
     run: Callable[..., Iterator[tuple[tuple[int, Chunk], dict[str, Any]]]],
     progress: Callable[[int, int], None],
 ) -> dict[str, Any]:
     chunks = list(_chunks(curation.sources))
     _claim(folder, curation.sources, settings, panel)
-    planning = Counts()
+    planning = BuildCounts()
     if not (folder / PLAN).exists():
         plan = [_rows(folder, chunk, settings, panel, planning) for chunk in chunks] if panel else None
         # The counts first: a plan that is there is complete.
@@ -260,11 +269,13 @@ def _build(
             )
         )
     write_json(folder / "report.json", report)
-    write_card(folder, report, settings=asdict(settings), editor=EDITOR if panel is None else ", ".join(panel.editors))
+    write_card(
+        folder, report, settings=settings.model_dump(), editor=EDITOR if panel is None else ", ".join(panel.editors)
+    )
     return report
 
 
-def _claim(folder: Path, sources: list[Source], settings: Settings, panel: Panel | None) -> None:
+def _claim(folder: Path, sources: list[Source], settings: DatasetSettings, panel: Panel | None) -> None:
     """Write down what the folder is going to hold, or compare with what it holds.
 
     Raises:
@@ -274,7 +285,7 @@ def _claim(folder: Path, sources: list[Source], settings: Settings, panel: Panel
         "schema": SCHEMA_VERSION,
         "editor": EDITOR if panel is None else ", ".join(panel.editors),
         "panel": None if panel is None else panel.identity(),
-        "settings": asdict(settings),
+        "settings": settings.model_dump(),
         "sources": [f"{source.split}:{source.id}" for source in sources],
     }
     file = folder / "plan.json"
@@ -299,7 +310,7 @@ def _claim(folder: Path, sources: list[Source], settings: Settings, panel: Panel
     changes += [f"{name}: {before[name]} -> {plan[name]}" for name in ("editor", "panel") if before[name] != plan[name]]
     old = before["settings"]
     changes += [
-        f"{name}: {old.get(name)} -> {value}" for name, value in asdict(settings).items() if old.get(name) != value
+        f"{name}: {old.get(name)} -> {value}" for name, value in settings.model_dump().items() if old.get(name) != value
     ]
     raise RecordError(f"{folder} holds a dataset made differently ({', '.join(changes)}); choose another output folder")
 

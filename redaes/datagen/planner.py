@@ -49,7 +49,7 @@ class PlanTask:
             raise InputError(f"a plan needs wishes, each once; got {self.wishes}")
 
 
-class Plan(Record):
+class InstructionPlan(Record):
     """What came of one photograph."""
 
     instructions: tuple[Instruction, ...]
@@ -112,9 +112,9 @@ def _why_not(item: _Item, wishes: Sequence[Wish], taken: Sequence[Instruction]) 
     return None
 
 
-def _plan(task: PlanTask, reply: Reply | Failure, prompt_id: str) -> Plan:
-    def failed(reason: str) -> Plan:
-        return Plan(instructions=(), missing=task.wishes, rejected={}, failure=reason)
+def _plan(task: PlanTask, reply: Reply | Failure, prompt_id: str) -> InstructionPlan:
+    def failed(reason: str) -> InstructionPlan:
+        return InstructionPlan(instructions=(), missing=task.wishes, rejected={}, failure=reason)
 
     if isinstance(reply, Failure):
         return failed(reply.reason)
@@ -138,7 +138,7 @@ def _plan(task: PlanTask, reply: Reply | Failure, prompt_id: str) -> Plan:
             continue
         taken.append(Instruction.model_validate({**dict(item), "text": item.text.strip(), "template_id": prompt_id}))
     met = {instruction.wish for instruction in taken}
-    return Plan(
+    return InstructionPlan(
         instructions=tuple(taken),
         missing=tuple(wish for wish in task.wishes if wish not in met),
         rejected=dict(rejected),
@@ -148,7 +148,7 @@ def _plan(task: PlanTask, reply: Reply | Failure, prompt_id: str) -> Plan:
 
 async def plan_instructions(
     endpoint: Endpoint, tasks: Sequence[PlanTask], *, sampling: Sampling = SAMPLING
-) -> list[Plan]:
+) -> list[InstructionPlan]:
     """Ask a vision-language model for instructions that suit each photograph, in the tasks' order.
 
     Args:

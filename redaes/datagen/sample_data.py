@@ -23,14 +23,14 @@ def ensure_sample_dataset(folder: Path) -> Path:
     """
     if find_spec("datasets") is None:
         raise MissingDependency("datasets", "demo")
+    from redaes.datagen.dataset_settings import DatasetSettings
     from redaes.datagen.pipeline import build
-    from redaes.datagen.ranking_group import Settings
 
     samples = sample_photographs()
     build(
         [sample.path for sample in samples],
         folder,
-        Settings(),
+        DatasetSettings(),
         licences={sample.path: sample.credit for sample in samples},
     )
     return folder

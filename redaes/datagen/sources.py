@@ -10,16 +10,18 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Annotated, Protocol, TypeVar
 
 from PIL import Image
+from pydantic import Field, FiniteFloat
 
-from redaes.datagen.photograph_files import Candidate, Cell, Location, Span, find, read_licences
+from redaes.datagen.dataset_settings import WrittenSettings, whole_number
+from redaes.datagen.photograph_files import Cell, FoundPhotograph, Location, Span, find, read_licences
 from redaes.errors import ImageError, InputError
 from redaes.images import MAX_PIXELS, LoadedImage, content_id, decode_image, fit_area, hamming, image_size, phash
 from redaes.types import Split
 
-__all__ = ["Curation", "Rules", "Scorer", "Source", "curate", "draw", "read_licences"]
+__all__ = ["Curation", "PhotographRules", "PhotographScorer", "Source", "curate", "draw", "read_licences"]
 
 MIN_SIDE = 128
 """Photographs with a shorter side below this many pixels are rejected."""
@@ -71,36 +73,26 @@ class Source:
         return decode_image(location.read_bytes(), location.shown, max_pixels=max_pixels)
 
 
-class Scorer(Protocol):
+class PhotographScorer(Protocol):
     """What gives a photograph a number for its quality as it is, on any scale."""
 
     def __call__(self, image: Image.Image, /) -> float:
         """The score of an upright 8-bit RGB picture of at most ``MAX_PIXELS``; larger is better."""
 
 
-@dataclass(frozen=True)
-class Rules:
+class PhotographRules(WrittenSettings):
     """Which photographs to use."""
 
-    min_side: int = MIN_SIDE
-    """Shortest side of the picture as the editor sees it, that is at most ``MAX_PIXELS`` in area, in pixels."""
-    max_aspect: float | None = None
+    min_side: Annotated[int, whole_number(MIN_SIDE, 1024)] = MIN_SIDE
+    """Shortest side of the picture as the editor sees it, that is at most ``MAX_PIXELS`` in area, in pixels. Edits need
+    ``MIN_SIDE``."""
+    max_aspect: Annotated[FiniteFloat, Field(strict=True, ge=1)] | None = None
     """Largest ratio of the longer to the shorter side; None: any."""
-    max_photographs: int | None = None
+    max_photographs: Annotated[int, whole_number(2)] | None = None
     """Draw so many when there are more; None: use all."""
 
-    def __post_init__(self) -> None:
-        # A recipe may hold anything: True and 4.0 count as integers elsewhere. Edits need MIN_SIDE.
-        if type(self.min_side) is not int or not MIN_SIDE <= self.min_side <= 1024:
-            raise InputError(f"min_side is {self.min_side!r}; give a whole number from {MIN_SIDE} to 1024")
-        aspect: object = self.max_aspect
-        if aspect is not None and (type(aspect) not in (int, float) or not 1 <= self.max_aspect < math.inf):  # type: ignore[operator]
-            raise InputError(f"max_aspect is {aspect!r}; give a number from 1")
-        if self.max_photographs is not None and (type(self.max_photographs) is not int or self.max_photographs < 2):
-            raise InputError(f"max_photographs is {self.max_photographs!r}; give a whole number from 2")
 
-
-NO_RULES = Rules()
+ANY_PHOTOGRAPH = PhotographRules()
 
 
 @dataclass
@@ -163,7 +155,7 @@ class _Look:
     """None: not looked at, because of a problem or because the same bytes were met before."""
 
 
-def _look(candidate: Candidate, rules: Rules, met: set[str]) -> _Look:
+def _look(candidate: FoundPhotograph, rules: PhotographRules, met: set[str]) -> _Look:
     """Read once; decode only what was not met before and passes the header's checks. Runs in a thread."""
     location = candidate.location
     identity = ""
@@ -232,8 +224,8 @@ def curate(
     test_fraction: float,
     seed: int,
     licences: Mapping[Path, str] | None = None,
-    rules: Rules = NO_RULES,
-    scorer: Scorer | None = None,
+    rules: PhotographRules = ANY_PHOTOGRAPH,
+    scorer: PhotographScorer | None = None,
     workers: int = 1,
 ) -> Curation:
     """Look at every photograph once and decide which to use.
@@ -294,9 +286,11 @@ def curate(
     return curation
 
 
-def _distinct(candidates: list[Candidate], rules: Rules, workers: int, curation: Curation) -> dict[str, Candidate]:
+def _distinct(
+    candidates: list[FoundPhotograph], rules: PhotographRules, workers: int, curation: Curation
+) -> dict[str, FoundPhotograph]:
     """The usable photographs by id, without copies; says of the others why not."""
-    usable: dict[str, Candidate] = {}
+    usable: dict[str, FoundPhotograph] = {}
     first: dict[str, str] = {}
     names: list[str] = []
     fingerprints = Fingerprints()
@@ -324,10 +318,12 @@ def _distinct(candidates: list[Candidate], rules: Rules, workers: int, curation:
     return usable
 
 
-def _scored(usable: Mapping[str, Candidate], scorer: Scorer, workers: int, curation: Curation) -> dict[str, float]:
+def _scored(
+    usable: Mapping[str, FoundPhotograph], scorer: PhotographScorer, workers: int, curation: Curation
+) -> dict[str, float]:
     """Scores by id; a photograph without a finite score is rejected."""
 
-    def load(candidate: Candidate) -> LoadedImage:
+    def load(candidate: FoundPhotograph) -> LoadedImage:
         return decode_image(candidate.location.read_bytes(), candidate.location.shown)
 
     scores: dict[str, float] = {}

@@ -56,7 +56,7 @@ class Sizes:
 
 
 @dataclass(frozen=True)
-class Judged:
+class PanelAgreement:
     """How far the judges of the judged pairs agree."""
 
     judges: tuple[str, ...]
@@ -82,7 +82,7 @@ class Statistics:
     """Labelled differences in points."""
     licences: Mapping[str, int]
     """Photographs per licence."""
-    judged: Judged | None
+    judged: PanelAgreement | None
     """None: no pair was judged, all were measured."""
 
 
@@ -127,10 +127,10 @@ def statistics(folder: Path) -> Statistics:
     )
 
 
-def _judged(agreements: Sequence[Agreement]) -> Judged:
+def _judged(agreements: Sequence[Agreement]) -> PanelAgreement:
     """Of at least one pair."""
     shares = [agreement.sign_agreement for agreement in agreements]
-    return Judged(
+    return PanelAgreement(
         judges=tuple(sorted({judge for agreement in agreements for judge in agreement.judges})),
         pairs=len(agreements),
         unanimous=sum(share == 1.0 for share in shares),

@@ -30,7 +30,7 @@ class Rows:
 
 
 @dataclass
-class Counts:
+class SplitCounts:
     """What one split holds."""
 
     pairs: int = 0
@@ -39,16 +39,16 @@ class Counts:
 
 
 @dataclass
-class Validation:
+class DatasetValidation:
     """What came of checking a dataset."""
 
-    counts: dict[Split, Counts]
+    counts: dict[Split, SplitCounts]
     wrong: dict[str, Rows] = field(default_factory=dict)
     """By kind of fault; empty: the dataset is sound."""
     warnings: dict[str, Rows] = field(default_factory=dict)
 
 
-class Potential:
+class PotentialCheck:
     """Whether signed differences between pictures can all come from one number per picture."""
 
     def __init__(self) -> None:
@@ -87,10 +87,10 @@ class _Shard:
 
     sizes: dict[str, tuple[int, int] | str] = field(default_factory=dict)
     """Picture -> width and height, or why it does not decode."""
-    potentials: defaultdict[str, Potential] = field(default_factory=lambda: defaultdict(Potential))
+    potentials: defaultdict[str, PotentialCheck] = field(default_factory=lambda: defaultdict(PotentialCheck))
 
 
-def validate(folder: Path, *, progress: Callable[[int, int], None] = lambda done, total: None) -> Validation:
+def validate(folder: Path, *, progress: Callable[[int, int], None] = lambda done, total: None) -> DatasetValidation:
     """Check a dataset. Memory holds one row with its pictures, and the names of all.
 
     Differences are checked against each other within a group and a shard.
@@ -104,7 +104,7 @@ def validate(folder: Path, *, progress: Callable[[int, int], None] = lambda done
         MissingDependency: pyarrow is absent.
     """
     files = [(split, file) for split in SPLITS for file in shards(folder, split)]
-    found = Validation(counts={split: Counts() for split in SPLITS})
+    found = DatasetValidation(counts={split: SplitCounts() for split in SPLITS})
     seen = _Seen()
     progress(0, len(files))
     for number, (split, file) in enumerate(files, start=1):
@@ -125,7 +125,7 @@ def note(table: dict[str, Rows], kind: str, where: str, detail: str = "") -> Non
         rows.first.append(f"{where}: {detail}" if detail else where)
 
 
-def _check_shard(file: Path, split: Split, seen: _Seen, found: Validation) -> None:
+def _check_shard(file: Path, split: Split, seen: _Seen, found: DatasetValidation) -> None:
     shard = _Shard()
     try:
         for number, row in enumerate(stream_rows(file)):
@@ -229,7 +229,7 @@ def _label_faults(record: PairRecord) -> Iterator[tuple[str, str]]:
                 yield "rationale contradicts the pair", f"{name} {wrong}"
 
 
-def _check_report(folder: Path, found: Validation) -> None:
+def _check_report(folder: Path, found: DatasetValidation) -> None:
     """``report.json``, where there is one, must count what is there."""
     file = folder / "report.json"
     if not file.is_file():

@@ -13,9 +13,10 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup, escape
 
 from redaes.demo.progress import in_words
+from redaes.estimates import Estimate, MeasureChange
 from redaes.evaluation.truth import CheckedPair, ReasonTruth, reason_truth
 from redaes.evidence.reasons import Reason
-from redaes.heldout import Change, Estimate, HeldOut, Reasoned, paired_change
+from redaes.heldout import HeldOut, ReasonedOutcome, paired_change
 from redaes.records import PairRecord
 from redaes.types import FACTORS, TIE_MARGIN, Edit, Factor, winner_of
 
@@ -24,7 +25,7 @@ MISSING = "–"
 
 
 @dataclass(frozen=True)
-class Curve:
+class LearningCurve:
     """What a stage logged."""
 
     title: str
@@ -40,7 +41,7 @@ class Moment:
 
     name: str
     evaluation: HeldOut
-    curve: Curve | None
+    curve: LearningCurve | None
     """Of the stage before it; None before the first."""
     checked: Mapping[str, CheckedPair] = field(default_factory=dict)
     """Its reasonings held against the pixels, by pair; empty: nothing was measured."""
@@ -68,12 +69,12 @@ class GalleryItem:
     factors: tuple[Factor, ...]
     reasoning: str
     """The data's, with the first picture as A."""
-    before: Reasoned
-    after: Reasoned
+    before: ReasonedOutcome
+    after: ReasonedOutcome
 
 
 @dataclass(frozen=True)
-class Shown:
+class DemoComparison:
     """A comparison by the trained model."""
 
     title: str
@@ -120,10 +121,9 @@ def interval(estimate: Estimate, scale: float = 100.0, digits: int = 0) -> str:
     return f"[{number(scale * estimate.low, digits)}, {number(scale * estimate.high, digits)}]"
 
 
-def settled(change: Change) -> bool:
+def settled(change: MeasureChange) -> bool:
     """Whether the interval of a change lies on one side of zero."""
-    low, high = change.points.low, change.points.high
-    return low is not None and high is not None and (low > 0 or high < 0)
+    return change.low is not None and change.high is not None and (change.low > 0 or change.high < 0)
 
 
 def picture(data: bytes) -> str:
@@ -154,9 +154,9 @@ def headline(moments: Sequence[Moment]) -> str:
         f"Of {new.n} held-out pairs of {photographs} that it was not trained on, the model picked the better "
         f"picture in {old.n_right} before training ({percent(old.value)} {interval(old)}) and in {new.n_right} "
         f"after the three stages ({percent(new.value)} {interval(new)}), a change of "
-        f"{signed(_hundredfold(change.points.value))} points {interval(change.points)}"
+        f"{signed(_hundredfold(change.value))} points {interval(change)}"
     )
-    if change.points.low is None:
+    if change.low is None:
         return sentence + "; with one group only, nothing can be said about chance."
     if not settled(change):
         return sentence + "; the interval holds zero, so this is not a proven change."
@@ -186,7 +186,7 @@ def gallery(records: Sequence[PairRecord], before: HeldOut, after: HeldOut) -> l
     return [chosen[key] for key in sorted(chosen, key=lambda key: order.get(key, len(order)))]
 
 
-def curve_svg(curve: Curve) -> Markup:
+def curve_svg(curve: LearningCurve) -> Markup:
     """A learning curve with its extremes written on the axes."""
     width, height, left, bottom, top, right = 320, 170, 46, 28, 12, 12
     steps = [step for step, _ in curve.points]
@@ -258,7 +258,7 @@ def render(
     moments: Sequence[Moment],
     build: Mapping[str, Any],
     gallery: Sequence[GalleryItem],
-    comparisons: Sequence[Shown],
+    comparisons: Sequence[DemoComparison],
     seconds: Mapping[str, float],
     provenance: Mapping[str, Any],
     credits: Sequence[str],
@@ -307,9 +307,9 @@ def render(
     )
 
 
-def _changes(moments: Sequence[Moment], mode: Any) -> list[tuple[Change, Change] | None]:
+def _changes(moments: Sequence[Moment], mode: Any) -> list[tuple[MeasureChange, MeasureChange] | None]:
     """For each moment the change against the first and against the one before; None for the first."""
-    changes: list[tuple[Change, Change] | None] = [None]
+    changes: list[tuple[MeasureChange, MeasureChange] | None] = [None]
     for previous, moment in itertools.pairwise(moments):
         changes.append(
             (

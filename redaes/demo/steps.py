@@ -196,10 +196,10 @@ def _quieten() -> None:
 
 
 def _build(files: list[Path], credits: dict[Path, str], data: Path, scale: DemoScale, advance: Advance) -> None:
+    from redaes.datagen.dataset_settings import DatasetSettings
     from redaes.datagen.pipeline import build
-    from redaes.datagen.ranking_group import Settings
 
-    settings = Settings(
+    settings = DatasetSettings(
         views=max(1, min(scale.max_views, round(scale.n_groups / len(files)))),
         variants=scale.variants,
         max_side=scale.max_side,
@@ -444,7 +444,7 @@ def _compare(out: Path, model: str, adapter: Path | None) -> None:
 
 def _report(out: Path, report: Path, seconds: dict[str, float], credits: dict[Path, str]) -> None:
     """Gather everything and write the page."""
-    from redaes.demo.report import Curve, Moment, Shown, gallery, render
+    from redaes.demo.report import DemoComparison, LearningCurve, Moment, gallery, render
     from redaes.evaluation.truth import check_measured, measured_orders
     from redaes.training.run_record import environment
 
@@ -454,7 +454,7 @@ def _report(out: Path, report: Path, seconds: dict[str, float], credits: dict[Pa
     asked = {item.outcome.pair for item in evaluation.reasoned_outcomes}  # the same at every moment
     measured = {one.pair.id: measured_orders(one) for one in records["test"] if one.pair.id in asked}
 
-    def moment(name: str, evaluation: HeldOut, curve: Curve | None) -> Moment:
+    def moment(name: str, evaluation: HeldOut, curve: LearningCurve | None) -> Moment:
         checked = check_measured(records["test"], evaluation, measured)
         return Moment(name, evaluation, curve, {one.pair: one for one in checked})
 
@@ -465,7 +465,7 @@ def _report(out: Path, report: Path, seconds: dict[str, float], credits: dict[Pa
         runs[stage.key] = read_json(final / "run_record.json")
         field, label = ("reward", "mean reward") if stage.key == "stage3" else ("loss", "loss")
         history = read_json(final / "trainer_state.json")["log_history"]
-        curve = Curve(
+        curve = LearningCurve(
             title=stage.title,
             label=label,
             points=tuple((entry["step"], float(entry[field])) for entry in history if field in entry),
@@ -473,7 +473,7 @@ def _report(out: Path, report: Path, seconds: dict[str, float], credits: dict[Pa
         name = f"after {stage.title.partition(':')[0]}"
         moments.append(moment(name, read_evaluation(out / "eval" / f"{stage.key}.json"), curve))
     shown = [
-        Shown(
+        DemoComparison(
             title=item["title"],
             about=item["about"],
             label=item["label"],

@@ -7,31 +7,28 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from pydantic import FiniteFloat
 
 from redaes.errors import InputError, MissingDependency
 from redaes.metrics import plcc
+from redaes.types import Record
 
 
-@dataclass(frozen=True)
-class Bin:
-    """Answers of about the same probability.
-
-    Attributes:
-        n: how many.
-        predicted: mean probability given to "the first is better".
-        observed: share of them in which the first is better.
-    """
+class ReliabilityBin(Record):
+    """Answers of about the same probability: one bin of the reliability diagram."""
 
     n: int
-    predicted: float
-    observed: float
+    predicted: FiniteFloat
+    """Mean probability given to "the first is better"."""
+    observed: FiniteFloat
+    """Share of them in which the first is better."""
 
 
-def reliability(probabilities: Sequence[float], outcomes: Sequence[float], n_bins: int = 10) -> list[Bin]:
+def reliability(probabilities: Sequence[float], outcomes: Sequence[float], n_bins: int = 10) -> list[ReliabilityBin]:
     """The bins of a reliability diagram, of equal width in [0, 1]; empty ones are left out.
 
     >>> reliability([0.1, 0.9, 0.9], [0.0, 1.0, 0.0], n_bins=2)
-    [Bin(n=1, predicted=0.1, observed=0.0), Bin(n=2, predicted=0.9, observed=0.5)]
+    [ReliabilityBin(n=1, predicted=0.1, observed=0.0), ReliabilityBin(n=2, predicted=0.9, observed=0.5)]
 
     Args:
         probabilities: P(first is better), in [0, 1].
@@ -51,13 +48,13 @@ def reliability(probabilities: Sequence[float], outcomes: Sequence[float], n_bin
             raise InputError(f"the {name} hold a number outside [0, 1]")
     places = np.clip(np.ceil(p * n_bins).astype(int) - 1, 0, n_bins - 1)
     return [
-        Bin(int(inside.sum()), float(p[inside].mean()), float(y[inside].mean()))
+        ReliabilityBin(n=int(inside.sum()), predicted=float(p[inside].mean()), observed=float(y[inside].mean()))
         for place in range(n_bins)
         if (inside := places == place).any()
     ]
 
 
-def expected_calibration_error(bins: Sequence[Bin]) -> float | None:
+def expected_calibration_error(bins: Sequence[ReliabilityBin]) -> float | None:
     """Mean distance of predicted and observed over the bins, weighted by their size; ``None`` without answers.
 
     Both sides of a pair are one question here, so each pair is binned by P(first is better) rather than by the
@@ -117,12 +114,6 @@ def fit_logistic(x: ArrayLike, y: ArrayLike) -> Logistic | None:
     return Logistic(
         high=low + top * (high - low), low=low + bottom * (high - low), centre=centre + at * width, width=steep * width
     )
-
-
-def mapped_plcc(x: ArrayLike, y: ArrayLike) -> float | None:
-    """Pearson's correlation after :func:`fit_logistic`; ``None`` where that or the correlation is undefined."""
-    fitted = fit_logistic(x, y)
-    return None if fitted is None else plcc(fitted(x), y)
 
 
 def _logistic(x: NDArray[np.float64], high: float, low: float, centre: float, width: float) -> NDArray[np.float64]:

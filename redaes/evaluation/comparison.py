@@ -5,51 +5,34 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import FiniteFloat
 
-from redaes import metrics
 from redaes.errors import InputError
+from redaes.estimates import MeasureChange, mean_change
 from redaes.evaluation import resampling
-from redaes.evaluation import series_measures as series
-from redaes.evaluation.runner import Results, read_predictions, read_results
+from redaes.evaluation.runner import RunResults, read_predictions, read_results
+from redaes.evaluation.series_measures import best_found, series_srcc
 from redaes.evaluation.summary import N_RESAMPLES, SEED, Prediction, SeriesMeasure
 from redaes.records import read_json
 from redaes.types import Record
 
 _SERIES_MEASURES: dict[str, dict[str, SeriesMeasure]] = {
-    "series": {"s_acc": series.best_found, "s_srcc": series.series_srcc},
-    "crops": {"mean_srcc": series.series_srcc},
+    "series": {"s_acc": best_found, "s_srcc": series_srcc},
+    "crops": {"mean_srcc": series_srcc},
 }
 
 
-class Change(Record):
-    """How a measure differs between two runs, on the questions that both were asked."""
-
-    measure: str
-    value: FiniteFloat | None
-    """Of the run less that of the first one."""
-    low: FiniteFloat | None
-    high: FiniteFloat | None
-    """95 % percentile bootstrap over groups, both runs on the same resamples."""
-    n: int
-    p: FiniteFloat | None
-    """For shares of right answers: McNemar's exact test, which takes the cases for independent."""
-
-
-class Side(Record):
+class ComparedRun(Record):
     """One run in a comparison."""
 
     name: str
-    results: Results
-    changes: tuple[Change, ...]
+    results: RunResults
+    changes: tuple[MeasureChange, ...]
     """Against the first run; empty for it."""
 
 
-class Published(Record):
+class PublishedResult(Record):
     """A number that somebody else printed."""
 
     benchmark: str
@@ -60,7 +43,7 @@ class Published(Record):
     """What is known of how it was got, as far as it can be compared."""
 
 
-def compare(folders: Sequence[Path]) -> list[Side]:
+def compare(folders: Sequence[Path]) -> list[ComparedRun]:
     """Runs of one benchmark, the first of which the others are compared with.
 
     In a correlation, only pictures that both runs answered are compared; the number is reported.
@@ -84,20 +67,22 @@ def compare(folders: Sequence[Path]) -> list[Side]:
             if results.run[key] != first[key]:
                 values = f"{results.run[key]} and {first[key]}"
                 raise InputError(f"{folder} and {folders[0]} are not of the same labels: {key} is {values}")
-    sides = [Side(name=names[0], results=found[0], changes=())]
+    sides = [ComparedRun(name=names[0], results=found[0], changes=())]
     for name, folder, results in zip(names[1:], folders[1:], found[1:], strict=True):
-        sides.append(Side(name=name, results=results, changes=tuple(_changes(first["kind"], folders[0], folder))))
+        sides.append(
+            ComparedRun(name=name, results=results, changes=tuple(_changes(first["kind"], folders[0], folder)))
+        )
     return sides
 
 
-def published(benchmark: str) -> list[Published]:
+def published(benchmark: str) -> list[PublishedResult]:
     """What others printed for a benchmark; never mixed with what was measured here.
 
     Raises:
         RecordError: the packaged file is damaged.
     """
     found = read_json(Path(str(files("redaes.evaluation") / "published.json")))
-    return [Published.model_validate(entry) for entry in found if entry["benchmark"] == benchmark]
+    return [PublishedResult.model_validate(entry) for entry in found if entry["benchmark"] == benchmark]
 
 
 def mean_over_categories(values: Sequence[tuple[float, float, float, float]]) -> tuple[float, float]:
@@ -117,33 +102,37 @@ def mean_over_categories(values: Sequence[tuple[float, float, float, float]]) ->
     return pair, whole
 
 
-def _changes(kind: str, before: Path, after: Path) -> list[Change]:
+def _changes(kind: str, before: Path, after: Path) -> list[MeasureChange]:
     if kind == "scores":
         old, new = (read_predictions(folder / "pictures.csv") for folder in (before, after))
         return [_correlation_change(old, new, "srcc"), _correlation_change(old, new, "plcc")]
     found = []
     if kind in ("pairs", "series"):
         old, new = (read_predictions(folder / "pairs.csv") for folder in (before, after))
-        both = [(a, b) for a, b in zip(old, new, strict=True) if a.label != 0.5]
-        right = [[_right(pair) for pair in side] for side in ([a for a, _ in both], [b for _, b in both])]
-        found.append(_mean_change("pair_accuracy", right[0], right[1], [a.cluster for a, _ in both]))
+        rows = [
+            (float(a.right), float(b.right or False), a.cluster)
+            for a, b in zip(old, new, strict=True)
+            if a.right is not None
+        ]
+        found.append(_mean_change("pair_accuracy", rows))
     if kind in ("series", "crops"):
         old, new = (read_predictions(folder / "pictures.csv") for folder in (before, after))
         groups = {one.group: one.cluster for one in sorted(old, key=lambda one: one.group)}
         for name, measure in _SERIES_MEASURES[kind].items():
             sides = [[_measured(measure, side, group) for group in groups] for side in (_by_group(old), _by_group(new))]
             # Undefined by the labels, which are the same on both sides.
-            kept = [
+            rows = [
                 (a, b, cluster)
                 for a, b, cluster in zip(*sides, groups.values(), strict=True)
                 if a is not None and b is not None
             ]
-            rows = [a for a, _, _ in kept], [b for _, b, _ in kept], [cluster for _, _, cluster in kept]
-            found.append(_mean_change(name, *rows))
+            found.append(_mean_change(name, rows))
     return found
 
 
-def _correlation_change(old: Sequence[Prediction], new: Sequence[Prediction], kind: resampling.Correlation) -> Change:
+def _correlation_change(
+    old: Sequence[Prediction], new: Sequence[Prediction], kind: resampling.Correlation
+) -> MeasureChange:
     others = {one.id: one.predicted for one in new}
     rows = []
     for one in old:
@@ -156,21 +145,16 @@ def _correlation_change(old: Sequence[Prediction], new: Sequence[Prediction], ki
         [row[2] for row in rows],
         [row[3] for row in rows],
         kind,
-        n=N_RESAMPLES,
+        n_resamples=N_RESAMPLES,
         seed=SEED,
     )
-    return Change(measure=f"{kind}_answered", value=found.estimate, low=found.low, high=found.high, n=len(rows), p=None)
+    return MeasureChange(measure=f"{kind}_answered", value=found.value, low=found.low, high=found.high, n=len(rows))
 
 
-def _mean_change(measure: str, old: Sequence[float], new: Sequence[float], groups: Sequence[str]) -> Change:
-    found = metrics.paired_bootstrap(old, new, groups, _mean, n=N_RESAMPLES, seed=SEED)
-    shares = set(old) | set(new) <= {0.0, 1.0}
-    p = resampling.mcnemar([bool(a) for a in old], [bool(b) for b in new]).p if shares else None
-    return Change(measure=measure, value=found.estimate, low=found.low, high=found.high, n=len(old), p=p)
-
-
-def _right(pair: Prediction) -> float:
-    return float(pair.predicted is not None and pair.predicted * (pair.label - 0.5) > 0)
+def _mean_change(measure: str, rows: Sequence[tuple[float, float, str]]) -> MeasureChange:
+    """From values before, values after and clusters."""
+    before, after, clusters = [a for a, _, _ in rows], [b for _, b, _ in rows], [cluster for _, _, cluster in rows]
+    return mean_change(measure, before, after, clusters, n_resamples=N_RESAMPLES, seed=SEED)
 
 
 def _by_group(pictures: Sequence[Prediction]) -> dict[str, list[Prediction]]:
@@ -184,7 +168,3 @@ def _measured(measure: SeriesMeasure, groups: dict[str, list[Prediction]], group
     members = groups.get(group, [])
     value = measure([one.predicted for one in members], [one.label for one in members])
     return None if value is None else float(value)
-
-
-def _mean(rows: NDArray[Any]) -> float | None:
-    return float(np.mean(rows)) if len(rows) else None

@@ -13,11 +13,10 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from redaes.errors import InputError
+from redaes.estimates import bootstrap_mean, mean
 from redaes.evaluation.calibration import expected_calibration_error, reliability
-from redaes.metrics import bootstrap
 from redaes.points import believed
 from redaes.prompts import Mode
 from redaes.types import Record
@@ -32,7 +31,7 @@ _STEEPEST, _FLATTEST = 100.0, 0.001
 """Bounds of one over the temperature: a model that is never wrong has no best one."""
 
 
-class Judged(Record):
+class CalibrationAnswer(Record):
     """One answer to a pair whose better picture is known."""
 
     photograph: str
@@ -46,7 +45,7 @@ class Judged(Record):
     """Whether the answer calls one of them better."""
 
 
-class Group(Record):
+class CalibrationGroup(Record):
     """Answers of one group, as they are claimed and as they are."""
 
     n: int
@@ -104,7 +103,7 @@ def fit_temperature(log_odds: Sequence[float], first_is_better: Sequence[bool]) 
     return 1.0 / math.sqrt(low * high)
 
 
-def ceiling_of(answers: Sequence[Judged], temperature: float) -> float:
+def ceiling_of(answers: Sequence[CalibrationAnswer], temperature: float) -> float:
     """The largest probability that may be claimed after a temperature; 1: any.
 
     Where answers that would claim more than :data:`SURE` are too few, or too many of them wrong, nothing above it is
@@ -115,35 +114,30 @@ def ceiling_of(answers: Sequence[Judged], temperature: float) -> float:
     return 1.0 if len(sure) >= MIN_SURE and np.mean(sure) >= SURE else SURE
 
 
-def group_of(answers: Sequence[Judged], temperature: float, ceiling: float) -> Group:
+def group_of(answers: Sequence[CalibrationAnswer], temperature: float, ceiling: float) -> CalibrationGroup:
     """How a group of answers is claimed, and how it is."""
     decided = [one for one in answers if one.decided]
     claims = [_claim(one, temperature, ceiling) for one in decided]
-    right = [float(is_right) for _, is_right in claims]
-    interval = bootstrap(right, [one.photograph for one in decided], _mean) if decided else None
+    right = bootstrap_mean([(is_right, one.photograph) for (_, is_right), one in zip(claims, decided, strict=True)])
     bins = reliability(
         [believed(one.log_odds, temperature, ceiling) for one in decided],
         [float(one.first_is_better) for one in decided],
     )
     sure = [is_right for claim, is_right in claims if claim > SURE]
-    return Group(
+    return CalibrationGroup(
         n=len(decided),
         n_not=len(answers) - len(decided),
-        claimed=float(np.mean([claim for claim, _ in claims])) if claims else None,
-        right=None if interval is None else interval.estimate,
-        low=None if interval is None else interval.low,
-        high=None if interval is None else interval.high,
+        claimed=mean([claim for claim, _ in claims]),
+        right=right.value,
+        low=right.low,
+        high=right.high,
         ece=expected_calibration_error(bins),
         n_sure=len(sure),
         n_sure_right=sum(sure),
     )
 
 
-def _claim(one: Judged, temperature: float, ceiling: float) -> tuple[float, bool]:
+def _claim(one: CalibrationAnswer, temperature: float, ceiling: float) -> tuple[float, bool]:
     """The probability given to the picture that is called better, and whether it is."""
     p = believed(one.log_odds, temperature, ceiling)
     return max(p, 1.0 - p), (one.log_odds > 0) == one.first_is_better
-
-
-def _mean(rows: NDArray[np.float64]) -> float | None:
-    return float(rows.mean()) if len(rows) else None

@@ -10,16 +10,16 @@ from pydantic import ValidationError
 
 from redaes import recipe_files
 from redaes.errors import InputError
-from redaes.evaluation.runner import Spec
+from redaes.evaluation.runner import RunSpec
 from redaes.records import read_yaml
 
 
-def make_spec(recipe: Path | None, given: Mapping[str, Any]) -> Spec:
+def make_spec(recipe: Path | None, given: Mapping[str, Any]) -> RunSpec:
     """The settings of a run: what was given goes before the recipe, the recipe before the defaults.
 
     Args:
-        recipe: a YAML file with fields of :class:`~redaes.evaluation.runner.Spec`, or the name of one that comes with
-            redaes; None: none.
+        recipe: a YAML file with fields of :class:`~redaes.evaluation.runner.RunSpec`, or the name of one that comes
+            with redaes; None: none.
         given: the command line; None means not given, and what is no field of a run is left alone.
 
     Raises:
@@ -29,17 +29,17 @@ def make_spec(recipe: Path | None, given: Mapping[str, Any]) -> Spec:
     if recipe is not None:
         recipe = recipe_files.find(recipe, "eval")
         read = read_yaml(recipe)
-        unknown = sorted(str(key) for key in set(read) - set(Spec.model_fields))
+        unknown = sorted(str(key) for key in set(read) - set(RunSpec.model_fields))
         if unknown:
             raise InputError(
-                f"recipe {recipe} has unknown keys {', '.join(unknown)}; known: {', '.join(Spec.model_fields)}"
+                f"recipe {recipe} has unknown keys {', '.join(unknown)}; known: {', '.join(RunSpec.model_fields)}"
             )
         values |= read
     options = {**(values.get("options") or {}), **(given.get("options") or {})}
-    values |= {key: value for key, value in given.items() if key in Spec.model_fields and value is not None}
+    values |= {key: value for key, value in given.items() if key in RunSpec.model_fields and value is not None}
     values["options"] = {str(key): str(value) for key, value in options.items()}
     try:
-        return Spec.model_validate(values)
+        return RunSpec.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
         raise InputError(f"setting {'.'.join(map(str, first['loc']))}: {first['msg']}") from error

@@ -14,7 +14,7 @@ from typing import Any
 
 from redaes import answers, metrics, prompts
 from redaes.errors import InputError, ParseError
-from redaes.evaluation.benchmarks import Loaded
+from redaes.evaluation.benchmarks import LoadedBenchmark
 from redaes.images import load_image
 from redaes.prompts import Prompt
 
@@ -23,7 +23,7 @@ _IMAGE_TOKEN = "<image>"  # where lmms-eval's models without interleaved chats p
 Doc = Mapping[str, Any]
 
 
-def rows_of(loaded: Loaded) -> Iterator[dict[str, Any]]:
+def rows_of(loaded: LoadedBenchmark) -> Iterator[dict[str, Any]]:
     """The rows of a data file: ``id, image, score`` for scores; ``pair, order, first, second, p`` for pairs and series.
 
     Pictures are named by absolute paths; ``p`` is the share of people, or probability, that ``first`` is better.

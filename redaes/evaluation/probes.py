@@ -15,17 +15,15 @@ import csv
 import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageOps
 
-from redaes import metrics
 from redaes.errors import InputError, RecordError
+from redaes.estimates import Estimate, bootstrap, bootstrap_mean
 from redaes.evaluation.runner import read_predictions, read_results
 from redaes.evaluation.summary import N_RESAMPLES, SEED, Prediction
-from redaes.heldout import Estimate
 from redaes.images import decode_image, load_image
 from redaes.records import write_atomically
 from redaes.types import Record
@@ -171,7 +169,7 @@ def summarise_probes(run: Path) -> list[ProbeResult]:
         file = pair.id.split("\t")[1].rsplit("/", 1)[-1].removesuffix(".png")
         probe, _, text = ("original", "", "0") if file == "original" else file.rpartition("_")
         if (probe != "original" and probe not in PROBES) or not text.isdecimal():
-            raise RecordError(f"{run} is not over probes: {pair.id!r}; build them with eval/probe_robustness.py")
+            raise RecordError(f"{run} is not over probes: {pair.id!r}; build them with: redaes eval probes build")
         by_probe.setdefault((probe, int(text)), []).append(pair)
     others = [one.predicted for one in by_probe.get(("original", 0), []) if one.predicted is not None]
     yardstick = float(np.sqrt(np.mean(np.square(others)))) if others else 0.0
@@ -182,14 +180,15 @@ def summarise_probes(run: Path) -> list[ProbeResult]:
         expectation = PROBES[probe][0]
         preferred = relative = None
         if expectation == "worse":
-            right = [float(one.predicted is not None and one.predicted > 0) for one in members]
-            preferred = _estimate(right, [one.cluster for one in members], lambda rows: float(np.mean(rows)))
+            preferred = _mean_of([(one.predicted is not None and one.predicted > 0, one.cluster) for one in members])
         elif yardstick > 0:
             answered = [(one.predicted, one.cluster) for one in members if one.predicted is not None]
-            relative = _estimate(
+            relative = bootstrap(
                 [value for value, _ in answered],
-                [group for _, group in answered],
+                [cluster for _, cluster in answered],
                 lambda rows: float(np.sqrt(np.mean(np.square(rows)))) / yardstick,
+                n_resamples=N_RESAMPLES,
+                seed=SEED,
             )
         found.append(
             ProbeResult(
@@ -234,7 +233,10 @@ def summarise_paraphrases(base: Path, others: Sequence[Path]) -> list[Paraphrase
         after = {one.id: one for one in _read_pairs(folder)}
         both = [(one, after[one.id]) for one in before]
         kept = [
-            float(a.predicted is not None and b.predicted is not None and np.sign(a.predicted) == np.sign(b.predicted))
+            (
+                a.predicted is not None and b.predicted is not None and np.sign(a.predicted) == np.sign(b.predicted),
+                a.cluster,
+            )
             for a, b in both
         ]
         changes = [
@@ -247,12 +249,8 @@ def summarise_paraphrases(base: Path, others: Sequence[Path]) -> list[Paraphrase
                 prompt_id=run["identity"]["prompt_ids"][0],
                 n=len(both),
                 n_failed=sum(a.predicted is None or b.predicted is None for a, b in both),
-                kept=_estimate(kept, [a.cluster for a, _ in both], lambda rows: float(np.mean(rows))),
-                mean_change=_estimate(
-                    [value for value, _ in changes],
-                    [cluster for _, cluster in changes],
-                    lambda rows: float(np.mean(rows)),
-                ),
+                kept=_mean_of(kept),
+                mean_change=_mean_of(changes),
             )
         )
     return found
@@ -264,9 +262,5 @@ def _read_pairs(run: Path) -> list[Prediction]:
     return read_predictions(run / "pairs.csv")
 
 
-def _estimate(values: Sequence[float], groups: Sequence[str], statistic: Callable[[NDArray[Any]], float]) -> Estimate:
-    def defined(rows: NDArray[Any]) -> float | None:
-        return statistic(rows) if len(rows) else None
-
-    found = metrics.bootstrap(values, groups, defined, n=N_RESAMPLES, seed=SEED)
-    return Estimate(value=found.estimate, low=found.low, high=found.high)
+def _mean_of(rows: Sequence[tuple[float, str]]) -> Estimate:
+    return bootstrap_mean(rows, n_resamples=N_RESAMPLES, seed=SEED)

@@ -15,7 +15,7 @@ from PIL import Image
 
 from redaes.backends.base import Backend
 from redaes.errors import InputError, ParseError
-from redaes.evaluation.assessors.base import Question, Shown
+from redaes.evaluation.assessors.base import Question, QuestionPicture
 from redaes.evaluation.assessors.local import LocalScores
 from redaes.images import IN_MEMORY, LoadedImage, content_id, load_image
 from redaes.types import ImageRef
@@ -71,7 +71,9 @@ class AestheticMetric:
             images = [_in_memory(target.convert("RGB"))]
         else:
             images = _pictures(target)
-        questions = [Question(str(k), (Shown(str(k), image.ref.path, image),)) for k, image in enumerate(images)]
+        questions = [
+            Question(str(k), (QuestionPicture(str(k), image.ref.path, image),)) for k, image in enumerate(images)
+        ]
         scores = []
         for answer in self._scores.answer(questions):
             if answer.value is None:

@@ -26,9 +26,9 @@ import numpy as np
 
 from redaes import ranking
 from redaes.errors import InputError
-from redaes.evaluation.assessors.base import Given, Shown, Shows
-from redaes.evaluation.benchmarks import Loaded
-from redaes.evaluation.benchmarks.base import Box, Picture
+from redaes.evaluation.assessors.base import Arity, CompactAnswer, QuestionPicture
+from redaes.evaluation.benchmarks import LoadedBenchmark
+from redaes.evaluation.benchmarks.base import BenchmarkPicture, Box
 from redaes.images import MAX_FILE_PIXELS, MAX_PIXELS, LoadedImage, content_id, fit_area, list_images, load_image
 from redaes.types import ImageRef
 
@@ -49,7 +49,7 @@ PictureKey = tuple[str, Path, Box | None]
 
 
 @dataclass(frozen=True)
-class Plan:
+class QuestionPlan:
     """The questions of a run, in their order.
 
     Attributes:
@@ -91,13 +91,13 @@ def question_id(names: Sequence[str]) -> str:
 
 
 def make_plan(
-    loaded: Loaded, shows: Shows, *, references: Path | None = None, n_references: int = 8, seed: int = 0
-) -> Plan:
+    loaded: LoadedBenchmark, arity: Arity, *, references: Path | None = None, n_references: int = 8, seed: int = 0
+) -> QuestionPlan:
     """The questions that a benchmark needs answered; pictures that are missing are left out.
 
     Args:
         loaded: the benchmark.
-        shows: how many pictures the assessor is shown.
+        arity: how many pictures the assessor is shown.
         references: folder of reference pictures for ``scores`` in pairs; None: ``n_references`` of the benchmark's own
             pictures, drawn by a hash of their ids, which knows nothing of their labels.
         n_references: how many.
@@ -111,25 +111,27 @@ def make_plan(
     if not pictures:
         raise InputError(f"none of the {len(loaded.labels.pictures)} pictures is in {loaded.pictures}; give --pictures")
     root = loaded.pictures
-    if shows == "one":
-        return Plan(tuple(((picture.id, picture.file, picture.box),) for picture in pictures), (), root)
+    if arity == "one":
+        return QuestionPlan(tuple(((picture.id, picture.file, picture.box),) for picture in pictures), (), root)
     keys = {picture.id: (picture.id, picture.file, picture.box) for picture in pictures}
     if loaded.benchmark.kind == "crops":
         raise InputError(
             f"{loaded.benchmark.name} has thousands of pairs per photograph; give an assessor of one picture"
         )
-    chunk = CHUNK_SERIES if shows == "series" else CHUNK
+    chunk = CHUNK_SERIES if arity == "series" else CHUNK
     if loaded.benchmark.kind == "pairs":
         pairs = [(pair.first, pair.second) for pair in loaded.labels.pairs]
-        return Plan(tuple((keys[a], keys[b]) for a, b in pairs if a in keys and b in keys), (), root, chunk)
+        return QuestionPlan(tuple((keys[a], keys[b]) for a, b in pairs if a in keys and b in keys), (), root, chunk)
     if loaded.benchmark.kind == "series":
-        groups: dict[str, list[Picture]] = {}
+        groups: dict[str, list[BenchmarkPicture]] = {}
         for picture in pictures:
             groups.setdefault(picture.group, []).append(picture)
-        if shows == "series":
-            return Plan(tuple(tuple(keys[one.id] for one in members) for members in groups.values()), (), root, chunk)
+        if arity == "series":
+            return QuestionPlan(
+                tuple(tuple(keys[one.id] for one in members) for members in groups.values()), (), root, chunk
+            )
         both = [pair for members in groups.values() for pair in itertools.combinations(members, 2)]
-        return Plan(tuple((keys[a.id], keys[b.id]) for a, b in both), (), root)
+        return QuestionPlan(tuple((keys[a.id], keys[b.id]) for a, b in both), (), root)
     if n_references < 1:
         raise InputError(f"n_references is {n_references}; give at least 1")
     if references is not None:
@@ -140,15 +142,15 @@ def make_plan(
         drawn = sorted(pictures, key=lambda picture: hashlib.sha256(f"{seed}:{picture.id}".encode()).digest())
         shown = [keys[picture.id] for picture in drawn[:n_references]]
     names = tuple(key[0] for key in shown)
-    if shows == "series":
+    if arity == "series":
         own = set(names)
         dealt = sorted(
             (picture.id for picture in pictures if picture.id not in own),
             key=lambda name: hashlib.sha256(f"{seed} field:{name}".encode()).digest(),
         )
         fields = [dealt[start : start + FIELD] for start in range(0, len(dealt), FIELD)] or [[]]
-        return Plan(tuple((*(keys[name] for name in field), *shown) for field in fields), names, root, chunk)
-    return Plan(
+        return QuestionPlan(tuple((*(keys[name] for name in field), *shown) for field in fields), names, root, chunk)
+    return QuestionPlan(
         tuple((keys[picture.id], key) for picture in pictures for key in shown if key[0] != picture.id),
         names,
         root,
@@ -166,7 +168,7 @@ class PictureReader:
         self._max_pixels = max_pixels
         self._last: tuple[Path, LoadedImage] | None = None
 
-    def show(self, key: PictureKey, *, pixels: bool) -> Shown:
+    def show(self, key: PictureKey, *, pixels: bool) -> QuestionPicture:
         """A picture of a question, decoded if ``pixels``.
 
         Raises:
@@ -175,9 +177,9 @@ class PictureReader:
         """
         name, path, box = key
         if not pixels:
-            return Shown(name, path, None)
+            return QuestionPicture(name, path, None)
         if box is None:
-            return Shown(name, path, load_image(path, max_pixels=self._max_pixels))
+            return QuestionPicture(name, path, load_image(path, max_pixels=self._max_pixels))
         if self._last is None or self._last[0] != path:
             self._last = path, load_image(path, max_pixels=MAX_FILE_PIXELS)
         whole = self._last[1]
@@ -188,21 +190,23 @@ class PictureReader:
         crop = whole.image.crop(box)
         crop = crop.resize(fit_area(crop.size, self._max_pixels))
         ref = ImageRef(id=content_id(f"{whole.ref.id} {box}".encode()), path=path)
-        return Shown(name, path, LoadedImage(crop, ref, whole.notes))
+        return QuestionPicture(name, path, LoadedImage(crop, ref, whole.notes))
 
 
-def scores_of(loaded: Loaded, shows: Shows, plan: Plan, given: Mapping[str, Given]) -> dict[str, float | None]:
+def scores_of(
+    loaded: LoadedBenchmark, arity: Arity, plan: QuestionPlan, given: Mapping[str, CompactAnswer]
+) -> dict[str, float | None]:
     """The score of every picture that was asked about; None where there is no usable answer.
 
     Args:
         loaded: the benchmark.
-        shows: how many pictures the assessor was shown.
+        arity: how many pictures the assessor was shown.
         plan: what was asked.
         given: answers by question.
     """
-    if shows == "one":
+    if arity == "one":
         return {keys[0][0]: given[keys[0][0]].value for keys in plan.keys}
-    if shows == "series":
+    if arity == "series":
         return _within_series(plan, given)
     if plan.references:
         return _against_references(plan, given)
@@ -227,7 +231,11 @@ def scores_of(loaded: Loaded, shows: Shows, plan: Plan, given: Mapping[str, Give
 
 
 def differences_of(
-    loaded: Loaded, shows: Shows, plan: Plan, given: Mapping[str, Given], scores: Mapping[str, float | None]
+    loaded: LoadedBenchmark,
+    arity: Arity,
+    plan: QuestionPlan,
+    given: Mapping[str, CompactAnswer],
+    scores: Mapping[str, float | None],
 ) -> Iterator[tuple[float | None, float | None, tuple[int, int, int] | None]]:
     """For each labelled pair whose pictures are there: the predicted difference, P(first is better) if offered, and the
     statements of the reasoning (supported, contradicted, not measured) where there is one.
@@ -239,7 +247,7 @@ def differences_of(
     for pair in loaded.labels.pairs:
         if files[pair.first] in absent or files[pair.second] in absent:
             continue
-        if shows == "one" or (shows == "series" and loaded.benchmark.kind == "series"):
+        if arity == "one" or (arity == "series" and loaded.benchmark.kind == "series"):
             first, second = scores[pair.first], scores[pair.second]
             yield (None if first is None or second is None else first - second), None, None
             continue
@@ -256,16 +264,16 @@ def differences_of(
         )
 
 
-def _difference(answer: Given) -> float | None:
+def _difference(answer: CompactAnswer) -> float | None:
     """Score of the first less that of the second; two pictures may have been a series as well."""
     return answer.values[0] - answer.values[1] if answer.values else answer.value
 
 
-def _pairs(plan: Plan) -> Iterator[tuple[str, str]]:
+def _pairs(plan: QuestionPlan) -> Iterator[tuple[str, str]]:
     return ((keys[0][0], keys[1][0]) for keys in plan.keys)
 
 
-def _within_series(plan: Plan, given: Mapping[str, Given]) -> dict[str, float | None]:
+def _within_series(plan: QuestionPlan, given: Mapping[str, CompactAnswer]) -> dict[str, float | None]:
     """Scores as they were given for each series; in fields, from the mean of the references. A reference of the
     benchmark's own has the mean of its scores over the fields."""
     own = set(plan.references)
@@ -287,7 +295,7 @@ def _within_series(plan: Plan, given: Mapping[str, Given]) -> dict[str, float | 
     return found | {name: fmean(values) if values else None for name, values in levels.items()}
 
 
-def _against_references(plan: Plan, given: Mapping[str, Given]) -> dict[str, float | None]:
+def _against_references(plan: QuestionPlan, given: Mapping[str, CompactAnswer]) -> dict[str, float | None]:
     """Least-squares scores on the graph of pictures and references, so that a failed comparison with a poor reference
     does not make a picture look worse. Eliminating the pictures leaves one equation per reference."""
     columns = {name: place for place, name in enumerate(plan.references)}

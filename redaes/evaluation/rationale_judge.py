@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -20,7 +21,8 @@ from redaes.backends.endpoint import Endpoint
 from redaes.backends.failures import Failure, refuse_lost
 from redaes.backends.pictures import EncodedPicture
 from redaes.errors import InputError, PromptError
-from redaes.heldout import Estimate, HeldOut, estimate, mean
+from redaes.estimates import Estimate, bootstrap_mean
+from redaes.heldout import HeldOut
 from redaes.records import PairRecord, picture_of
 from redaes.types import Record, Sampling
 
@@ -51,7 +53,7 @@ class Duel:
     two: str | None
 
 
-class Judged(Record):
+class JudgedDuel(Record):
     """What became of one duel."""
 
     pair: str
@@ -66,7 +68,7 @@ class Judged(Record):
     got no usable answer."""
 
 
-class Judgement(Record):
+class RationaleJudgement(Record):
     """One side's explanations against the other's."""
 
     judge: str
@@ -83,7 +85,7 @@ class Judgement(Record):
     """Share that the one side wins, draws counted half."""
     order_consistency: Estimate
     """Of the duels asked and answered in both orders, those in which both orders say the same."""
-    duels: tuple[Judged, ...]
+    duels: tuple[JudgedDuel, ...]
 
 
 def make_duels(records: Sequence[PairRecord], one: HeldOut, two: HeldOut | None) -> list[Duel]:
@@ -118,7 +120,7 @@ def make_duels(records: Sequence[PairRecord], one: HeldOut, two: HeldOut | None)
     return found
 
 
-def judge_rationales(endpoint: Endpoint, duels: Sequence[Duel], *, seed: int = 0) -> Judgement:
+def judge_rationales(endpoint: Endpoint, duels: Sequence[Duel], *, seed: int = 0) -> RationaleJudgement:
     """Ask the judge about every duel in both orders, and sum up.
 
     Args:
@@ -131,7 +133,7 @@ def judge_rationales(endpoint: Endpoint, duels: Sequence[Duel], *, seed: int = 0
     """
     prompt = prompts.load(PROMPT)
     requests: list[ChatRequest] = []
-    found: list[Judged | tuple[Duel, int]] = []  # or where the answers to a duel will be
+    found: list[JudgedDuel | tuple[Duel, int]] = []  # or where the answers to a duel will be
     for duel in duels:
         if duel.one is None or duel.two is None:
             winner: Side = "tie" if duel.one == duel.two else "two" if duel.one is None else "one"
@@ -152,7 +154,7 @@ def judge_rationales(endpoint: Endpoint, duels: Sequence[Duel], *, seed: int = 0
     replies = asyncio.run(ask()) if requests else []
     refuse_lost(replies)
     judged = [
-        one if isinstance(one, Judged) else _judged(one[0], replies[one[1]], replies[one[1] + 1]) for one in found
+        one if isinstance(one, JudgedDuel) else _judged(one[0], replies[one[1]], replies[one[1] + 1]) for one in found
     ]
     return _sum_up(endpoint, prompt.id, judged, seed)
 
@@ -164,17 +166,17 @@ def _explanations(evaluation: HeldOut) -> dict[str, str | None]:
     }
 
 
-def _unasked(duel: Duel, failures: tuple[str, ...], winner: Side | None) -> Judged:
-    return Judged(
+def _unasked(duel: Duel, failures: tuple[str, ...], winner: Side | None) -> JudgedDuel:
+    return JudgedDuel(
         pair=duel.pair, cluster=duel.cluster, forward=None, swapped=None, failures=failures, winner=winner
     )  # fmt: skip
 
 
-def _judged(duel: Duel, forward: Reply | Failure, swapped: Reply | Failure) -> Judged:
+def _judged(duel: Duel, forward: Reply | Failure, swapped: Reply | Failure) -> JudgedDuel:
     said = [_read(forward, ("one", "two")), _read(swapped, ("two", "one"))]
     sides: list[Side | None] = [None if reason else side for side, reason in said]
     winner = None if None in sides else sides[0] if sides[0] == sides[1] else "tie"
-    return Judged(
+    return JudgedDuel(
         pair=duel.pair,
         cluster=duel.cluster,
         forward=sides[0],
@@ -194,29 +196,22 @@ def _read(reply: Reply | Failure, shown: tuple[Side, Side]) -> tuple[Side, str]:
     return {"first": shown[0], "second": shown[1], "tie": "tie"}[match[1]], ""
 
 
-def _sum_up(endpoint: Endpoint, prompt_id: str, judged: Sequence[Judged], seed: int) -> Judgement:
+def _sum_up(endpoint: Endpoint, prompt_id: str, judged: Sequence[JudgedDuel], seed: int) -> RationaleJudgement:
     won = [({"one": 1.0, "tie": 0.5, "two": 0.0}[one.winner], one.cluster) for one in judged if one.winner is not None]
     both = [
         (float(one.forward == one.swapped), one.cluster)
         for one in judged
         if one.forward is not None and one.swapped is not None
     ]
-    failures: dict[str, int] = {}
-    for reason in sorted(reason for one in judged for reason in one.failures):
-        failures[reason] = failures.get(reason, 0) + 1
-    return Judgement(
+    return RationaleJudgement(
         judge=endpoint.model,
         revision=endpoint.revision,
         prompt_id=prompt_id,
         n=len(judged),
         n_failed=sum(one.winner is None for one in judged),
         n_unasked=sum(one.winner is not None and one.forward is None for one in judged),
-        failures=failures,
-        share_one=_mean_of(won, seed),
-        order_consistency=_mean_of(both, seed),
+        failures=dict(sorted(Counter(reason for one in judged for reason in one.failures).items())),
+        share_one=bootstrap_mean(won, seed=seed),
+        order_consistency=bootstrap_mean(both, seed=seed),
         duels=tuple(judged),
     )
-
-
-def _mean_of(rows: Sequence[tuple[float, str]], seed: int) -> Estimate:
-    return estimate([value for value, _ in rows], [cluster for _, cluster in rows], mean, seed)

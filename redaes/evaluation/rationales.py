@@ -13,7 +13,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from redaes.heldout import Answer, Estimate, HeldOut, Reasoned, estimate, mean
+from redaes.estimates import Estimate, bootstrap, bootstrap_mean
+from redaes.heldout import HeldOut, ReasonedOutcome, WrittenAnswer
 from redaes.types import Factor, Record, winner_of
 
 
@@ -52,16 +53,15 @@ class RationaleQuality(Record):
 def rationale_quality(evaluation: HeldOut) -> RationaleQuality:
     """The quality of the reasoning in an evaluation, with intervals over what its own intervals resample."""
     rows = [(item, answer) for item in evaluation.reasoned_outcomes for answer in item.answers]
-    clusters = [item.outcome.source if evaluation.cluster == "photograph" else item.outcome.group for item, _ in rows]
+    clusters = [evaluation.cluster_of(item.outcome) for item, _ in rows]
     sets = [(set(answer.factors), set(item.outcome.factors)) for item, answer in rows]
     hits = np.array([[len(named & true), len(named), len(true)] for named, true in sets], dtype=np.float64).reshape(
         -1, 3
     )
-    decided = [index for index, (item, _) in enumerate(rows) if item.outcome.decided]
     seed = evaluation.seed
 
-    def share(flags: Sequence[bool], of: Sequence[str]) -> Estimate:
-        return estimate(np.array(flags, dtype=np.float64), of, mean, seed)
+    def share(flags: Sequence[bool]) -> Estimate:
+        return bootstrap_mean(list(zip(flags, clusters, strict=True)), seed=seed)
 
     texts = [answer.rationale for _, answer in rows if answer.rationale is not None]
     words = [re.findall(r"[\w']+", text.lower()) for text in texts]
@@ -70,11 +70,18 @@ def rationale_quality(evaluation: HeldOut) -> RationaleQuality:
     return RationaleQuality(
         n_answers=len(rows),
         n_failed=sum(answer.failure is not None for _, answer in rows),
-        factor_precision=estimate(hits, clusters, lambda part: ratio(part[:, 0].sum(), part[:, 1].sum()), seed),
-        factor_recall=estimate(hits, clusters, lambda part: ratio(part[:, 0].sum(), part[:, 2].sum()), seed),
-        side=share([_right_side(*rows[index]) for index in decided], [clusters[index] for index in decided]),
-        hallucination=share([bool(named - true) for named, true in sets], clusters),
-        contradiction=share([answer.failure == "contradiction" for _, answer in rows], clusters),
+        factor_precision=bootstrap(hits, clusters, lambda part: ratio(part[:, 0].sum(), part[:, 1].sum()), seed=seed),
+        factor_recall=bootstrap(hits, clusters, lambda part: ratio(part[:, 0].sum(), part[:, 2].sum()), seed=seed),
+        side=bootstrap_mean(
+            [
+                (_right_side(item, answer), cluster)
+                for (item, answer), cluster in zip(rows, clusters, strict=True)
+                if item.outcome.decided
+            ],
+            seed=seed,
+        ),
+        hallucination=share([bool(named - true) for named, true in sets]),
+        contradiction=share([answer.failure == "contradiction" for _, answer in rows]),
         distinct_words=len(set(pairs)) / len(pairs) if pairs else None,
         n_distinct=len(set(texts)),
         mean_words=sum(map(len, words)) / len(words) if words else None,
@@ -82,7 +89,7 @@ def rationale_quality(evaluation: HeldOut) -> RationaleQuality:
     )
 
 
-def _right_side(item: Reasoned, answer: Answer) -> bool:
+def _right_side(item: ReasonedOutcome, answer: WrittenAnswer) -> bool:
     label = item.outcome.label if answer.order == "forward" else -item.outcome.label
     return answer.winner == winner_of(label)
 

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from redaes.errors import InputError, MissingDependency
+from redaes.estimates import Estimate
 from redaes.evaluation import calibration
-from redaes.evaluation.benchmarks import Loaded
-from redaes.evaluation.comparison import Change, Published, Side, published
+from redaes.evaluation.benchmarks import LoadedBenchmark
+from redaes.evaluation.comparison import ComparedRun, PublishedResult, published
 from redaes.evaluation.questions import PictureReader
-from redaes.evaluation.runner import Results, Timing, load_again, read_predictions, read_timing
-from redaes.evaluation.summary import Metric, Prediction
-from redaes.heldout import Estimate
+from redaes.evaluation.runner import RunResults, RunTiming, load_again, read_predictions, read_timing
+from redaes.evaluation.summary import Prediction
 from redaes.records import write_atomically
 
 N_POINTS = 2000
@@ -29,7 +29,9 @@ N_EXAMPLES = 6
 _THUMBNAIL_PIXELS = 240 * 180
 
 
-def write_report(out: Path, sides: Sequence[Side], folders: Sequence[Path], *, examples: bool = True) -> list[Path]:
+def write_report(
+    out: Path, sides: Sequence[ComparedRun], folders: Sequence[Path], *, examples: bool = True
+) -> list[Path]:
     """Write ``report.md``, ``report.json`` and ``report.html``.
 
     Args:
@@ -62,7 +64,7 @@ def write_report(out: Path, sides: Sequence[Side], folders: Sequence[Path], *, e
     return [out / name for name in written]
 
 
-def markdown(sides: Sequence[Side], timings: Sequence[Timing], others: Sequence[Published]) -> str:
+def markdown(sides: Sequence[ComparedRun], timings: Sequence[RunTiming], others: Sequence[PublishedResult]) -> str:
     """The numbers as Markdown tables; published ones in a table of their own."""
     run = sides[0].results.run
     lines = [
@@ -93,10 +95,10 @@ def markdown(sides: Sequence[Side], timings: Sequence[Timing], others: Sequence[
     return "\n".join(lines) + "\n"
 
 
-def cell(metric: Metric | Change | Estimate | None) -> str:
+def cell(metric: Estimate | None) -> str:
     """A value with its interval, to be read; None: not measured.
 
-    >>> cell(Metric(value=0.5, low=0.4, high=0.6, n=9)), cell(None)
+    >>> cell(Estimate(value=0.5, low=0.4, high=0.6)), cell(None)
     ('0.500 [0.400, 0.600]', '–')
     """
     if metric is None or metric.value is None:
@@ -110,7 +112,7 @@ def _row(*cells: str) -> str:
     return "| " + " | ".join(text.replace("|", "\\|") for text in cells) + " |"
 
 
-def _about(side: Side, timing: Timing) -> str:
+def _about(side: ComparedRun, timing: RunTiming) -> str:
     summary, identity = side.results.summary, side.results.run["identity"]
     failed = ", ".join(f"{count} × {reason}" for reason, count in summary.failures.items())
     cost = "" if timing.milliseconds_per_question is None else f"; {timing.milliseconds_per_question:.1f} ms each"
@@ -126,7 +128,7 @@ def _about(side: Side, timing: Timing) -> str:
     )
 
 
-def _json(sides: Sequence[Side], timings: Sequence[Timing], others: Sequence[Published]) -> str:
+def _json(sides: Sequence[ComparedRun], timings: Sequence[RunTiming], others: Sequence[PublishedResult]) -> str:
     content = {
         "schema_version": 1,
         "measured": [
@@ -139,7 +141,10 @@ def _json(sides: Sequence[Side], timings: Sequence[Timing], others: Sequence[Pub
 
 
 def _html(
-    sides: Sequence[Side], timings: Sequence[Timing], others: Sequence[Published], plots: Sequence[Mapping[str, Any]]
+    sides: Sequence[ComparedRun],
+    timings: Sequence[RunTiming],
+    others: Sequence[PublishedResult],
+    plots: Sequence[Mapping[str, Any]],
 ) -> str:
     try:
         from jinja2 import Environment, StrictUndefined
@@ -159,7 +164,7 @@ def _html(
     )
 
 
-def _plots(results: Results, folder: Path, loaded: Loaded | None) -> dict[str, Any]:
+def _plots(results: RunResults, folder: Path, loaded: LoadedBenchmark | None) -> dict[str, Any]:
     """Points of the plots in a square of 100, and examples."""
     pictures = read_predictions(folder / "pictures.csv") if (folder / "pictures.csv").exists() else []
     pairs = read_predictions(folder / "pairs.csv") if (folder / "pairs.csv").exists() else []
@@ -173,7 +178,7 @@ def _plots(results: Results, folder: Path, loaded: Loaded | None) -> dict[str, A
     }
 
 
-def _bars(results: Results) -> list[dict[str, Any]]:
+def _bars(results: RunResults) -> list[dict[str, Any]]:
     """Bars of shares with their intervals: of all pairs, and by what decides them."""
     summary = results.summary
     found = []
@@ -221,7 +226,7 @@ def _scatter(pictures: Sequence[Prediction]) -> dict[str, Any] | None:
     }
 
 
-def _examples(loaded: Loaded, pictures: Sequence[Prediction], pairs: Sequence[Prediction]) -> dict[str, Any]:
+def _examples(loaded: LoadedBenchmark, pictures: Sequence[Prediction], pairs: Sequence[Prediction]) -> dict[str, Any]:
     """The clearest pairs won and lost; without pairs, the pictures that are placed best and worst."""
     if pairs:
         decided = [(one.predicted, one) for one in pairs if one.predicted is not None and one.label != 0.5]

@@ -32,10 +32,10 @@ from redaes.backends.preprocessing import refuse_smaller
 from redaes.errors import ImageError, InputError, RecordError
 from redaes.evaluation import benchmarks
 from redaes.evaluation.assessors import make_assessor
-from redaes.evaluation.assessors.base import Answer, Assessor, Given, Question, Shown
-from redaes.evaluation.benchmarks import Loaded
-from redaes.evaluation.questions import PictureReader, Plan, make_plan, question_id
-from redaes.evaluation.summary import Prediction, Summary, summarise
+from redaes.evaluation.assessors.base import BenchmarkAssessor, CompactAnswer, Question, QuestionAnswer, QuestionPicture
+from redaes.evaluation.benchmarks import LoadedBenchmark
+from redaes.evaluation.questions import PictureReader, QuestionPlan, make_plan, question_id
+from redaes.evaluation.summary import Prediction, RunSummary, summarise
 from redaes.images import MAX_PIXELS
 from redaes.processes import run_in_processes
 from redaes.records import read_json, write_atomically, write_json
@@ -49,7 +49,7 @@ Progress = Callable[[int, int], None]
 _PREDICTION = TypeAdapter(Prediction)
 
 
-class Spec(Record):
+class RunSpec(Record):
     """A run, in words that another process can be told."""
 
     benchmark: str
@@ -64,7 +64,7 @@ class Spec(Record):
     allow_missing: bool = False
 
 
-class Timing(Record):
+class RunTiming(Record):
     """What a run cost on the machines that did it, as far as they could write it down."""
 
     n_questions: int
@@ -75,18 +75,18 @@ class Timing(Record):
     milliseconds_per_question: float | None
 
 
-class Results(Record):
+class RunResults(Record):
     """``results.json``."""
 
     schema_version: Literal[1]
     run: dict[str, Any]
     """``run.json``."""
-    summary: Summary
+    summary: RunSummary
 
 
 def run(
-    spec: Spec, out: Path, *, workers: int = 1, shard: tuple[int, int] = (0, 1), progress: Progress
-) -> Results | None:
+    spec: RunSpec, out: Path, *, workers: int = 1, shard: tuple[int, int] = (0, 1), progress: Progress
+) -> RunResults | None:
     """Answer what is not answered yet, and sum up when all is.
 
     Args:
@@ -119,14 +119,14 @@ def run(
 
 
 def run_assessor(
-    loaded: Loaded,
-    assessor: Assessor,
+    loaded: LoadedBenchmark,
+    assessor: BenchmarkAssessor,
     out: Path,
     *,
-    spec: Spec,
+    spec: RunSpec,
     shard: tuple[int, int] = (0, 1),
     progress: Progress = lambda done, total: None,
-) -> Results | None:
+) -> RunResults | None:
     """As :func:`run`, in this process, with an assessor that is at hand.
 
     Raises:
@@ -139,7 +139,7 @@ def run_assessor(
     return _finish(loaded, plan, out)
 
 
-def begin(loaded: Loaded, assessor: Assessor, plan: Plan, out: Path, spec: Spec) -> None:
+def begin(loaded: LoadedBenchmark, assessor: BenchmarkAssessor, plan: QuestionPlan, out: Path, spec: RunSpec) -> None:
     """Write what is run, or make sure that it is what was begun here.
 
     Raises:
@@ -159,7 +159,7 @@ def begin(loaded: Loaded, assessor: Assessor, plan: Plan, out: Path, spec: Spec)
         "labels_sha256": loaded.labels_sha256,
         "notes": list(benchmark.notes),
         "assessor": spec.assessor,
-        "shows": assessor.shows,
+        "shows": assessor.arity,
         "identity": dict(assessor.identity),
         "questions_sha256": plan.sha256,
         "n_questions": len(plan.keys),
@@ -179,7 +179,7 @@ def begin(loaded: Loaded, assessor: Assessor, plan: Plan, out: Path, spec: Spec)
     write_json(out / "spec.json", spec.model_dump(mode="json"))
 
 
-def answer_chunk(plan: Plan, chunk: int, assessor: Assessor, reader: PictureReader, out: Path) -> None:
+def answer_chunk(plan: QuestionPlan, chunk: int, assessor: BenchmarkAssessor, reader: PictureReader, out: Path) -> None:
     """Answer the questions of one chunk and write them down.
 
     A picture that cannot be read is a failure of its questions, and the rest goes on.
@@ -189,18 +189,18 @@ def answer_chunk(plan: Plan, chunk: int, assessor: Assessor, reader: PictureRead
         RecordError: the folder cannot be written to.
     """
     started = time.perf_counter()
-    found: dict[str, Answer] = {}
+    found: dict[str, QuestionAnswer] = {}
     questions = []
     keys = plan.part(chunk)
     for pictures in keys:
         name = question_id([key[0] for key in pictures])
-        shown: list[Shown] = []
+        shown: list[QuestionPicture] = []
         try:
             for key in pictures:
                 shown.append(reader.show(key, pixels=assessor.needs_pixels))
         except InputError as error:
             reason = "unreadable_picture" if isinstance(error, ImageError) else "crop_outside_picture"
-            found[name] = Answer(id=name, failure=reason, detail=str(error))
+            found[name] = QuestionAnswer(id=name, failure=reason, detail=str(error))
             continue
         questions.append(Question(name, tuple(shown)))
     if questions:
@@ -225,29 +225,31 @@ def answer_chunk(plan: Plan, chunk: int, assessor: Assessor, reader: PictureRead
         file.write(f"\n{json.dumps(timing)}\n")
 
 
-def read_answers(plan: Plan, out: Path) -> dict[str, Given]:
+def read_answers(plan: QuestionPlan, out: Path) -> dict[str, CompactAnswer]:
     """All answers of a finished run, by question.
 
     Raises:
         RecordError: a file is missing or was altered.
     """
-    given: dict[str, Given] = {}
+    given: dict[str, CompactAnswer] = {}
     for chunk in range(plan.n_chunks):
         file = _answer_file(out, chunk)
         expected = [question_id([key[0] for key in keys]) for keys in plan.part(chunk)]
         try:
-            answers = [Answer.model_validate_json(line) for line in file.read_text(encoding="utf-8").splitlines()]
+            answers = [
+                QuestionAnswer.model_validate_json(line) for line in file.read_text(encoding="utf-8").splitlines()
+            ]
         except OSError as error:
             raise RecordError(f"{file} cannot be read: {error.strerror}") from error
         except (ValidationError, UnicodeDecodeError) as error:
             raise RecordError(f"{file} was altered; delete it and run again") from error
         if [answer.id for answer in answers] != expected:
             raise RecordError(f"{file} does not hold the answers to its questions; delete it and run again")
-        given.update(zip(expected, map(Given.of, answers), strict=True))
+        given.update(zip(expected, map(CompactAnswer.of, answers), strict=True))
     return given
 
 
-def read_timing(out: Path) -> Timing:
+def read_timing(out: Path) -> RunTiming:
     """What the run cost; chunks whose process was killed between answer and note are not in it."""
     latest: dict[int, Mapping[str, Any]] = {}
     file = out / "timing.jsonl"
@@ -260,7 +262,7 @@ def read_timing(out: Path) -> Timing:
             latest[entry["chunk"]] = entry
     n = sum(entry["n_questions"] for entry in latest.values())
     seconds = sum(entry["seconds"] for entry in latest.values())
-    return Timing(
+    return RunTiming(
         n_questions=n,
         seconds=seconds,
         tokens=sum(entry["tokens"] for entry in latest.values()),
@@ -268,7 +270,7 @@ def read_timing(out: Path) -> Timing:
     )
 
 
-def read_results(out: Path) -> Results:
+def read_results(out: Path) -> RunResults:
     """``results.json`` of a run.
 
     Raises:
@@ -279,7 +281,7 @@ def read_results(out: Path) -> Results:
     if version != SCHEMA_VERSION:
         raise RecordError(f"{out} has results of schema version {version}, this redaes reads {SCHEMA_VERSION}")
     try:
-        return Results.model_validate(found)
+        return RunResults.model_validate(found)
     except ValidationError as error:
         raise RecordError(f"{out / 'results.json'} was altered; delete it and run again") from error
 
@@ -299,7 +301,7 @@ def read_predictions(file: Path) -> list[Prediction]:
         raise RecordError(f"{file} was altered; delete it and run again") from error
 
 
-def _finish(loaded: Loaded, plan: Plan, out: Path) -> Results | None:
+def _finish(loaded: LoadedBenchmark, plan: QuestionPlan, out: Path) -> RunResults | None:
     if any(not _answer_file(out, chunk).exists() for chunk in range(plan.n_chunks)):
         return None
     identity = read_json(out / "run.json")
@@ -307,7 +309,7 @@ def _finish(loaded: Loaded, plan: Plan, out: Path) -> Results | None:
     for name, predictions in (("pictures.csv", pictures), ("pairs.csv", pairs)):
         if predictions:
             write_atomically(out / name, _csv_of(predictions))
-    results = Results(schema_version=SCHEMA_VERSION, run=identity, summary=summary)
+    results = RunResults(schema_version=SCHEMA_VERSION, run=identity, summary=summary)
     write_json(out / "results.json", results.model_dump(mode="json"))
     return results
 
@@ -323,7 +325,7 @@ def _csv_of(predictions: Sequence[Prediction]) -> bytes:
 
 
 def _work_off(
-    plan: Plan,
+    plan: QuestionPlan,
     out: Path,
     shard: tuple[int, int],
     workers: int,
@@ -346,21 +348,21 @@ def _chunk_in_process(spec: str, out: str, chunk: int) -> None:
 
 
 @lru_cache(maxsize=1)
-def _prepared(text: str, out: str) -> tuple[Plan, Assessor, PictureReader]:
+def _prepared(text: str, out: str) -> tuple[QuestionPlan, BenchmarkAssessor, PictureReader]:
     """Once in every process."""
-    spec = Spec.model_validate_json(text)
+    spec = RunSpec.model_validate_json(text)
     assessor = make_assessor(spec.assessor, spec.options)
     return _plan(_loaded(spec, Path(out)), assessor, spec), assessor, PictureReader(spec.max_pixels)
 
 
-def load_again(out: Path) -> Loaded:
+def load_again(out: Path) -> LoadedBenchmark:
     """The benchmark of a run, from where it was found last.
 
     Raises:
         RecordError: it is no longer there, or no longer what was run.
     """
     try:
-        spec = Spec.model_validate(read_json(out / "spec.json"))
+        spec = RunSpec.model_validate(read_json(out / "spec.json"))
     except ValidationError as error:
         raise RecordError(f"{out / 'spec.json'} was altered; run again") from error
     loaded = _loaded(spec, out)
@@ -369,15 +371,15 @@ def load_again(out: Path) -> Loaded:
     return loaded
 
 
-def _loaded(spec: Spec, out: Path) -> Loaded:
+def _loaded(spec: RunSpec, out: Path) -> LoadedBenchmark:
     return benchmarks.load(spec.benchmark, spec.data, pictures=spec.pictures, scratch=out / "pictures")
 
 
-def _plan(loaded: Loaded, assessor: Assessor, spec: Spec) -> Plan:
-    return make_plan(loaded, assessor.shows, references=spec.references, n_references=spec.n_references, seed=spec.seed)
+def _plan(loaded: LoadedBenchmark, assessor: BenchmarkAssessor, spec: RunSpec) -> QuestionPlan:
+    return make_plan(loaded, assessor.arity, references=spec.references, n_references=spec.n_references, seed=spec.seed)
 
 
-def _refuse_missing(loaded: Loaded, allowed: bool, out: Path) -> None:
+def _refuse_missing(loaded: LoadedBenchmark, allowed: bool, out: Path) -> None:
     if not loaded.missing:
         return
     write_atomically(out / "missing.txt", ("\n".join(loaded.missing) + "\n").encode())

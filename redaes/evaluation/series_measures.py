@@ -12,7 +12,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from redaes.errors import InputError
-from redaes.metrics import Share, srcc
+from redaes.estimates import Proportion
+from redaes.metrics import srcc
 from redaes.ranking import Edge
 
 Predicted = Sequence["float | None"]
@@ -23,7 +24,8 @@ def best_found(predicted: Predicted, labels: Labels, k: int = 1) -> bool | None:
     """Whether a best picture is among the ``k`` that are predicted best; ``None`` where all labels are equal.
 
     Pictures that tie with it in the prediction count as placed before it, unless they are best as well. A failure
-    anywhere in the series means that it was not sorted.
+    anywhere in the series means that it was not sorted. The share of series in which it holds is s-Acc, which
+    FGAesthetics names without defining it; this is our reading of it.
 
     >>> best_found([0.2, 0.9, 0.4], [1.0, 3.0, 2.0]), best_found([0.5, 0.5], [1.0, 3.0])
     (True, False)
@@ -43,28 +45,6 @@ def best_found(predicted: Predicted, labels: Labels, k: int = 1) -> bool | None:
     best = max(value for value, label in zip(answered, labels, strict=True) if label == top)
     ahead = sum(value >= best and label < top for value, label in zip(answered, labels, strict=True))
     return ahead < k
-
-
-def series_accuracy(series: Sequence[tuple[Predicted, Labels]], k: int = 1) -> Share:
-    """s-Acc: in how many series a best picture is found, or is among the first ``k``.
-
-    FGAesthetics names the measure without defining it; this is our reading of it. Series whose labels are all equal
-    are excluded and counted.
-
-    >>> series_accuracy([([0.2, 0.9], [1.0, 2.0]), ([0.2, None], [1.0, 2.0])])
-    Share(n_right=1, n=2, n_failed=1, n_excluded=0)
-
-    Raises:
-        InputError: as in :func:`best_found`.
-    """
-    found = [best_found(predicted, labels, k) for predicted, labels in series]
-    counted = [item for item, right in zip(series, found, strict=True) if right is not None]
-    return Share(
-        n_right=sum(right is True for right in found),
-        n=len(counted),
-        n_failed=sum(None in predicted for predicted, _ in counted),
-        n_excluded=len(series) - len(counted),
-    )
 
 
 def chance_series_accuracy(labels: Sequence[Labels], k: int = 1) -> float | None:
@@ -106,12 +86,6 @@ def series_srcc(predicted: Predicted, labels: Labels) -> float | None:
     return srcc(answered, labels) or 0.0
 
 
-def mean_series_srcc(series: Sequence[tuple[Predicted, Labels]]) -> float | None:
-    """s-SRCC: the mean of :func:`series_srcc` over the series that count; ``None`` without any."""
-    values = [value for predicted, labels in series if (value := series_srcc(predicted, labels)) is not None]
-    return sum(values) / len(values) if values else None
-
-
 def top_crops_accuracy(predicted: Predicted, labels: Labels, k: int, n: int) -> float | None:
     """Acc_k/n: which share of the ``k`` crops predicted best is among the ``n`` with the best labels.
 
@@ -138,13 +112,13 @@ def top_crops_accuracy(predicted: Predicted, labels: Labels, k: int, n: int) -> 
     return sum(label >= needed for _, label in order[:k]) / k
 
 
-def acyclic_triples(n: int, edges: Sequence[Edge]) -> Share:
+def acyclic_triples(n: int, edges: Sequence[Edge]) -> Proportion:
     """How many triples of pictures, all three pairs of which are compared and no tie, form no cycle.
 
     One less its value is the cycle rate. Several edges of one pair count by the sign of their weighted sum.
 
-    >>> acyclic_triples(3, [(0, 1, 1.0, 1.0), (1, 2, 0.5, 1.0), (2, 0, 2.0, 1.0)])
-    Share(n_right=0, n=1, n_failed=0, n_excluded=0)
+    >>> acyclic_triples(3, [(0, 1, 1.0, 1.0), (1, 2, 0.5, 1.0), (2, 0, 2.0, 1.0)]).value
+    0.0
 
     Raises:
         InputError: an edge leaves the range.
@@ -159,7 +133,7 @@ def acyclic_triples(n: int, edges: Sequence[Edge]) -> Share:
     decided = beats + beats.T
     complete = int(np.trace(decided @ decided @ decided)) // 6
     cycles = int(np.trace(beats @ beats @ beats)) // 3
-    return Share(n_right=complete - cycles, n=complete, n_failed=0, n_excluded=n * (n - 1) * (n - 2) // 6 - complete)
+    return Proportion.counted(complete - cycles, complete, n_excluded=n * (n - 1) * (n - 2) // 6 - complete)
 
 
 def _check(predicted: Predicted, labels: Labels) -> None:

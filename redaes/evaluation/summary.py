@@ -8,7 +8,7 @@ series and crops it is wrong.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -18,17 +18,28 @@ from numpy.typing import NDArray
 from pydantic import Field, FiniteFloat
 
 from redaes import metrics
+from redaes.estimates import Estimate, bootstrap, bootstrap_mean
 from redaes.evaluation import calibration
-from redaes.evaluation import series_measures as series
-from redaes.evaluation.assessors.base import Given, Shows
-from redaes.evaluation.benchmarks import Loaded
-from redaes.evaluation.benchmarks.base import Picture
-from redaes.evaluation.questions import Plan, differences_of, scores_of
+from redaes.evaluation.assessors.base import Arity, CompactAnswer
+from redaes.evaluation.benchmarks import LoadedBenchmark
+from redaes.evaluation.benchmarks.base import BenchmarkPicture
+from redaes.evaluation.questions import QuestionPlan, differences_of, scores_of
 from redaes.evaluation.resampling import Correlation, correlation_interval
+from redaes.evaluation.series_measures import (
+    Labels,
+    Predicted,
+    acyclic_triples,
+    best_found,
+    chance_series_accuracy,
+    series_srcc,
+    top_crops_accuracy,
+)
 from redaes.evidence.reasons import Reason, counted
 from redaes.types import Record
 
 N_RESAMPLES = 1000
+"""Of the intervals: 95 % percentile bootstrap over sources, or groups that have none."""
+
 SEED = 0
 CROP_RANKS = ((1, 5), (2, 5), (3, 5), (4, 5), (1, 10), (2, 10), (3, 10), (4, 10))
 """k and n of Acc_k/n, as GAIC's papers report them."""
@@ -37,27 +48,7 @@ CROP_RANKS = ((1, 5), (2, 5), (3, 5), (4, 5), (1, 10), (2, 10), (3, 10), (4, 10)
 Groups = dict[str, tuple[list[float | None], list[float], str]]
 """Predictions, labels and cluster by series."""
 
-SeriesMeasure = Callable[[series.Predicted, series.Labels], "float | None"]
-
-
-class Metric(Record):
-    """One number of a report."""
-
-    value: FiniteFloat | None
-    """None: undefined for this data."""
-    low: FiniteFloat | None = None
-    """95 % percentile bootstrap over sources, or groups that have none; None: no interval is given."""
-    high: FiniteFloat | None = None
-    n: int
-    """What it is computed over: pictures, pairs, series or triples."""
-
-
-class Bin(Record):
-    """One bin of the reliability diagram."""
-
-    n: int
-    predicted: FiniteFloat
-    observed: FiniteFloat
+SeriesMeasure = Callable[[Predicted, Labels], "float | None"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +99,7 @@ class Prediction:
         return self.group if self.source is None else self.source
 
 
-class Summary(Record):
+class RunSummary(Record):
     """What a run found."""
 
     n_questions: int
@@ -124,26 +115,26 @@ class Summary(Record):
     """Pictures whose files are not there."""
     n_unlabelled: int
     n_groups: int
-    metrics: dict[str, Metric]
-    reliability: tuple[Bin, ...] = ()
+    metrics: dict[str, Estimate]
+    reliability: tuple[calibration.ReliabilityBin, ...] = ()
     """Empty where no probabilities are offered."""
-    by_factor: dict[str, dict[str, Metric]] = Field(default_factory=dict)
+    by_factor: dict[str, dict[str, Estimate]] = Field(default_factory=dict)
     """``pair_accuracy``, and ``swap_consistency`` where both orders were asked, by what decides the pair."""
 
 
 def summarise(
-    loaded: Loaded, shows: Shows, plan: Plan, given: Mapping[str, Given]
-) -> tuple[Summary, list[Prediction], list[Prediction]]:
+    loaded: LoadedBenchmark, arity: Arity, plan: QuestionPlan, given: Mapping[str, CompactAnswer]
+) -> tuple[RunSummary, list[Prediction], list[Prediction]]:
     """The numbers of a run, the predictions for pictures, and those for pairs.
 
     Args:
         loaded: the benchmark.
-        shows: how many pictures the assessor was shown.
+        arity: how many pictures the assessor was shown.
         plan: what it was asked.
         given: its answers by question; one for each question.
     """
     kind = loaded.benchmark.kind
-    scores = {} if kind == "pairs" and shows != "one" else scores_of(loaded, shows, plan, given)
+    scores = {} if kind == "pairs" and arity != "one" else scores_of(loaded, arity, plan, given)
     pictures = [
         Prediction(
             id=picture.id,
@@ -171,11 +162,11 @@ def summarise(
             **_statements(statements),
         )
         for pair, (difference, probability, statements) in zip(
-            labelled, differences_of(loaded, shows, plan, given, scores), strict=True
+            labelled, differences_of(loaded, arity, plan, given, scores), strict=True
         )
     ]
-    found: dict[str, Metric] = {}
-    bins: list[calibration.Bin] = []
+    found: dict[str, Estimate] = {}
+    bins: list[calibration.ReliabilityBin] = []
     if kind == "scores":
         found |= score_metrics(pictures)
     if kind in ("pairs", "series"):
@@ -183,18 +174,18 @@ def summarise(
         bins = _reliability(pairs)
         if bins:
             error = calibration.expected_calibration_error(bins)
-            found["expected_calibration_error"] = Metric(value=error, n=sum(one.n for one in bins))
+            found["expected_calibration_error"] = Estimate(value=error, n=sum(one.n for one in bins))
     if kind == "series":
         found |= series_metrics(pictures)
     if kind == "crops":
         found |= crop_metrics(pictures)
-    if shows == "two":
+    if arity == "two":
         found |= _consistency(plan, given, by_id)
     failed = Counter(answer.failure for answer in given.values() if answer.failure is not None)
     n_failed = sum(failed.values())
-    found["failure_rate"] = Metric(value=n_failed / len(given) if given else None, n=len(given))
+    found["failure_rate"] = Estimate(value=n_failed / len(given) if given else None, n=len(given))
     return (
-        Summary(
+        RunSummary(
             n_questions=len(given),
             n_failed=n_failed,
             failures={str(reason): count for reason, count in sorted(failed.items(), key=lambda item: str(item[0]))},
@@ -205,7 +196,7 @@ def summarise(
             n_groups=len({picture.group for picture in loaded.labels.pictures}),
             metrics=found,
             by_factor=_by_factor(pairs, given) if kind == "pairs" else {},
-            reliability=tuple(Bin(n=one.n, predicted=one.predicted, observed=one.observed) for one in bins),
+            reliability=tuple(bins),
         ),
         pictures,
         pairs,
@@ -216,45 +207,42 @@ def _counted(names: Iterable[str]) -> dict[str, int]:
     return dict(sorted(Counter(names).items()))
 
 
-def score_metrics(pictures: Sequence[Prediction]) -> dict[str, Metric]:
+def score_metrics(pictures: Sequence[Prediction]) -> dict[str, Estimate]:
     """Correlations over pictures. ``…_answered`` is over the answered ones; ``…_mapped`` after the logistic map."""
     answered = [(one.predicted, one.label, one.cluster) for one in pictures if one.predicted is not None]
     x, y = [row[0] for row in answered], [row[1] for row in answered]
     clusters = [row[2] for row in answered]
     n, share = len(pictures), len(answered) / len(pictures) if pictures else 0.0
-    found: dict[str, Metric] = {}
+    found: dict[str, Estimate] = {}
     kinds: tuple[Correlation, ...] = ("srcc", "plcc")
     for kind in kinds:
-        interval = correlation_interval(x, y, clusters, kind, n=N_RESAMPLES, seed=SEED)
-        bounds = {"low": interval.low, "high": interval.high}
-        found[kind] = Metric(
-            value=_times(interval.estimate, share), **{k: _times(v, share) for k, v in bounds.items()}, n=n
-        )
-        found[f"{kind}_answered"] = Metric(value=interval.estimate, **bounds, n=len(answered))
+        interval = correlation_interval(x, y, clusters, kind, n_resamples=N_RESAMPLES, seed=SEED)
+        low, high = _times(interval.low, share), _times(interval.high, share)
+        found[kind] = Estimate(value=_times(interval.value, share), low=low, high=high, n=n)
+        found[f"{kind}_answered"] = interval.over(len(answered))
     fitted = calibration.fit_logistic(x, y)
-    found["plcc_mapped_answered"] = Metric(
+    found["plcc_mapped_answered"] = Estimate(
         value=None if fitted is None else metrics.plcc(fitted(x), y), n=len(answered)
     )
-    found["rmse_mapped_answered"] = Metric(
+    found["rmse_mapped_answered"] = Estimate(
         value=None if fitted is None else metrics.rmse(fitted(x), y), n=len(answered)
     )
-    found["krcc"] = Metric(value=_times(metrics.krcc(x, y), share), n=n)
+    found["krcc"] = Estimate(value=_times(metrics.krcc(x, y), share), n=n)
     return found
 
 
-def pair_metrics(pairs: Sequence[Prediction]) -> dict[str, Metric]:
+def pair_metrics(pairs: Sequence[Prediction]) -> dict[str, Estimate]:
     """Accuracy and F1 over the pairs on which people do not split evenly; a predicted tie is wrong."""
     decided = [one for one in pairs if one.label != 0.5]
     labels = [one.label - 0.5 for one in decided]
     predicted = [one.predicted for one in decided]
-    right = [value is not None and value * label > 0 for value, label in zip(predicted, labels, strict=True)]
     return {
-        "pair_accuracy": _mean_metric([float(one) for one in right], [one.cluster for one in decided]),
-        "pair_f1": Metric(value=metrics.pair_f1(predicted, labels, tie_margin=0.0), n=len(decided)),
+        "pair_accuracy": _mean_of([(float(one.right or False), one.cluster) for one in decided]),
+        "pair_f1": Estimate(value=metrics.pair_f1(predicted, labels, tie_margin=0.0), n=len(decided)),
     }
 
 
-def reason_metrics(pairs: Sequence[Prediction]) -> dict[str, Metric]:
+def reason_metrics(pairs: Sequence[Prediction]) -> dict[str, Estimate]:
     """How true the reasonings shown for pairs are; empty where none was checked.
 
     ``claims_true``: of the statements that can be measured, those that the pixels support; ``claims_measurable``: of
@@ -268,13 +256,12 @@ def reason_metrics(pairs: Sequence[Prediction]) -> dict[str, Metric]:
     clusters = [one.cluster for one, _ in told]
     right = [(float(reason.truth == "false"), one.cluster) for one, reason in told if one.right]
 
-    def share(part: Callable[[NDArray[Any]], float], whole: Callable[[NDArray[Any]], float]) -> Metric:
-        interval = metrics.bootstrap(
-            counts, clusters, lambda rows: part(rows) / whole(rows) if whole(rows) else None, n=N_RESAMPLES, seed=SEED
-        )
-        return Metric(
-            value=interval.estimate, low=interval.low, high=interval.high, n=int(whole(np.array(counts)))
-        )  # fmt: skip
+    def share(part: Callable[[NDArray[Any]], float], whole: Callable[[NDArray[Any]], float]) -> Estimate:
+        def ratio(rows: NDArray[Any]) -> float | None:
+            return part(rows) / whole(rows) if whole(rows) else None
+
+        found = bootstrap(counts, clusters, ratio, n_resamples=N_RESAMPLES, seed=SEED)
+        return found.over(int(whole(np.array(counts))))
 
     def measured(rows: NDArray[Any]) -> float:
         return float(rows[:, :2].sum())
@@ -282,7 +269,7 @@ def reason_metrics(pairs: Sequence[Prediction]) -> dict[str, Metric]:
     return {
         "claims_true": share(lambda rows: float(rows[:, 0].sum()), measured),
         "claims_measurable": share(measured, lambda rows: float(rows.sum())),
-        "reason_false_though_right": _mean_metric([value for value, _ in right], [cluster for _, cluster in right]),
+        "reason_false_though_right": _mean_of(right),
     }
 
 
@@ -290,8 +277,8 @@ def _statements(counts: tuple[int, int, int] | None) -> dict[str, int]:
     return {} if counts is None else dict(zip(("supported", "contradicted", "unmeasured"), counts, strict=True))
 
 
-def _by_factor(pairs: Sequence[Prediction], given: Mapping[str, Given]) -> dict[str, dict[str, Metric]]:
-    found: dict[str, dict[str, Metric]] = {}
+def _by_factor(pairs: Sequence[Prediction], given: Mapping[str, CompactAnswer]) -> dict[str, dict[str, Estimate]]:
+    found: dict[str, dict[str, Estimate]] = {}
     for factor in sorted({one.factor for one in pairs if one.factor is not None}):
         members = [one for one in pairs if one.factor == factor and one.label != 0.5]
         found[factor] = {"pair_accuracy": pair_metrics(members)["pair_accuracy"]}
@@ -302,30 +289,35 @@ def _by_factor(pairs: Sequence[Prediction], given: Mapping[str, Given]) -> dict[
             if answer is not None and (answer.wrote or answer.order_consistent is not None)
         ]
         if orders:
-            found[factor]["swap_consistency"] = _mean_metric([value for value, _ in orders], [one for _, one in orders])
+            found[factor]["swap_consistency"] = _mean_of(orders)
     return found
 
 
-def series_metrics(pictures: Sequence[Prediction]) -> dict[str, Metric]:
+def series_metrics(pictures: Sequence[Prediction]) -> dict[str, Estimate]:
     """s-Acc, whether a best picture is among the first two, s-SRCC, and the chance level of s-Acc."""
     groups = _grouped(pictures)
     found = _series_means(
-        groups, {"s_acc": series.best_found, "s_top2": partial(series.best_found, k=2), "s_srcc": series.series_srcc}
+        groups,
+        {
+            "s_acc": best_found,
+            "s_top2": partial(best_found, k=2),
+            "s_srcc": series_srcc,
+        },
     )
-    chance = series.chance_series_accuracy([labels for _, labels, _ in groups.values()])
-    found["s_acc_chance"] = Metric(value=chance, n=found["s_acc"].n)
+    chance = chance_series_accuracy([labels for _, labels, _ in groups.values()])
+    found["s_acc_chance"] = Estimate(value=chance, n=found["s_acc"].n)
     return found
 
 
-def crop_metrics(pictures: Sequence[Prediction]) -> dict[str, Metric]:
+def crop_metrics(pictures: Sequence[Prediction]) -> dict[str, Estimate]:
     """SRCC within each photograph, averaged, and Acc_k/n."""
-    measures: dict[str, SeriesMeasure] = {"mean_srcc": series.series_srcc}
+    measures: dict[str, SeriesMeasure] = {"mean_srcc": series_srcc}
     for k, n in CROP_RANKS:
-        measures[f"acc_{k}_{n}"] = partial(series.top_crops_accuracy, k=k, n=n)
+        measures[f"acc_{k}_{n}"] = partial(top_crops_accuracy, k=k, n=n)
     return _series_means(_grouped(pictures), measures)
 
 
-def _series_means(groups: Groups, measures: Mapping[str, SeriesMeasure]) -> dict[str, Metric]:
+def _series_means(groups: Groups, measures: Mapping[str, SeriesMeasure]) -> dict[str, Estimate]:
     """The mean of each measure over the series in which it is defined."""
     found = {}
     for name, measure in measures.items():
@@ -334,11 +326,13 @@ def _series_means(groups: Groups, measures: Mapping[str, SeriesMeasure]) -> dict
             for predicted, labels, cluster in groups.values()
             if (value := measure(predicted, labels)) is not None
         ]
-        found[name] = _mean_metric([value for value, _ in values], [cluster for _, cluster in values])
+        found[name] = _mean_of(values)
     return found
 
 
-def _consistency(plan: Plan, given: Mapping[str, Given], by_id: Mapping[str, Picture]) -> dict[str, Metric]:
+def _consistency(
+    plan: QuestionPlan, given: Mapping[str, CompactAnswer], by_id: Mapping[str, BenchmarkPicture]
+) -> dict[str, Estimate]:
     """How often both orders name the same picture, and how often three pictures form no cycle."""
     found = {}
     asked = [
@@ -347,7 +341,7 @@ def _consistency(plan: Plan, given: Mapping[str, Given], by_id: Mapping[str, Pic
         if (answer := given["\t".join(key[0] for key in keys)]).wrote or answer.order_consistent is not None
     ]
     if asked:
-        found["swap_consistency"] = _mean_metric([value for value, _ in asked], [cluster for _, cluster in asked])
+        found["swap_consistency"] = _mean_of(asked)
     edges: dict[str, list[tuple[str, str, float]]] = {}
     for keys in plan.keys:
         first, second = keys[0][0], keys[1][0]
@@ -357,14 +351,14 @@ def _consistency(plan: Plan, given: Mapping[str, Given], by_id: Mapping[str, Pic
     right = total = 0
     for members in edges.values():
         places = {name: place for place, name in enumerate({name: None for a, b, _ in members for name in (a, b)})}
-        share = series.acyclic_triples(len(places), [(places[a], places[b], delta, 1.0) for a, b, delta in members])
+        share = acyclic_triples(len(places), [(places[a], places[b], delta, 1.0) for a, b, delta in members])
         right, total = right + share.n_right, total + share.n
     if total:
-        found["cycle_rate"] = Metric(value=1.0 - right / total, n=total)
+        found["cycle_rate"] = Estimate(value=1.0 - right / total, n=total)
     return found
 
 
-def _reliability(pairs: Sequence[Prediction]) -> list[calibration.Bin]:
+def _reliability(pairs: Sequence[Prediction]) -> list[calibration.ReliabilityBin]:
     offered = [(one.probability, one.label) for one in pairs if one.probability is not None]
     if not offered:
         return []
@@ -380,13 +374,8 @@ def _grouped(pictures: Iterable[Prediction]) -> Groups:
     return groups
 
 
-def _mean_metric(values: Sequence[float], clusters: Sequence[Hashable]) -> Metric:
-    interval = metrics.bootstrap(values, clusters, _mean, n=N_RESAMPLES, seed=SEED)
-    return Metric(value=interval.estimate, low=interval.low, high=interval.high, n=len(values))
-
-
-def _mean(rows: NDArray[Any]) -> float | None:
-    return float(np.mean(rows)) if len(rows) else None
+def _mean_of(rows: Sequence[tuple[float, str]]) -> Estimate:
+    return bootstrap_mean(rows, n_resamples=N_RESAMPLES, seed=SEED).over(len(rows))
 
 
 def _times(value: float | None, share: float) -> float | None:

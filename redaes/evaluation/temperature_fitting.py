@@ -12,7 +12,14 @@ from redaes.assessor import Assessor
 from redaes.backends.base import Backend
 from redaes.backends.temperatures import Temperature
 from redaes.errors import InputError
-from redaes.evaluation.confidence import Group, Judged, ceiling_of, fit_temperature, group_of, half_of
+from redaes.evaluation.confidence import (
+    CalibrationAnswer,
+    CalibrationGroup,
+    ceiling_of,
+    fit_temperature,
+    group_of,
+    half_of,
+)
 from redaes.images import load_image
 from redaes.prompts import Mode
 
@@ -26,7 +33,7 @@ def ask(
     rows: Sequence[Mapping[str, str]],
     mode: Mode,
     progress: Callable[[int, int], None] = lambda done, total: None,
-) -> Iterator[Judged]:
+) -> Iterator[CalibrationAnswer]:
     """The model's answers to the pairs that have a better picture; those without a probability are left out.
 
     Args:
@@ -48,7 +55,7 @@ def ask(
         pairs = [(load_image(folder / row["first"]), load_image(folder / row["second"])) for row in part]
         for row, result in zip(part, assessor.compare_many(pairs), strict=True):
             if result.log_odds is not None:
-                yield Judged(
+                yield CalibrationAnswer(
                     photograph=row["group"],
                     factor=row.get("factor") or "",
                     kind=row.get("kind") or "",
@@ -62,8 +69,8 @@ def ask(
 
 
 def fit_half(
-    answers: Sequence[Judged], backend: Backend, mode: Mode, says: str
-) -> tuple[Temperature, dict[str, Group]]:
+    answers: Sequence[CalibrationAnswer], backend: Backend, mode: Mode, says: str
+) -> tuple[Temperature, dict[str, CalibrationGroup]]:
     """The temperature of the first half of the photographs, and what becomes of the other half with it.
 
     Args:
@@ -92,7 +99,7 @@ def fit_half(
         n_photographs=len({one.photograph for one in fitted}),
     )
     tables = {"all, not calibrated": group_of(rest, 1.0, 1.0), "all": group_of(rest, temperature, ceiling)}
-    keys: tuple[Callable[[Judged], str], ...] = (lambda one: one.factor, lambda one: one.kind)
+    keys: tuple[Callable[[CalibrationAnswer], str], ...] = (lambda one: one.factor, lambda one: one.kind)
     for key in keys:
         for name in sorted({key(one) for one in rest} - {""}):
             tables[name] = group_of([one for one in rest if key(one) == name], temperature, ceiling)

@@ -9,23 +9,21 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import FiniteFloat
 
-from redaes import metrics
 from redaes.assessing.orders import Undecided
 from redaes.assessing.reasons import evidence_of, from_file
 from redaes.assessing.results import Result
 from redaes.errors import InputError
+from redaes.estimates import Estimate, Statistic, bootstrap, bootstrap_mean
 from redaes.evaluation.rationales import ratio
 from redaes.evidence.checking import check_rationale
 from redaes.evidence.claims import Claims
 from redaes.evidence.reasons import TRUTHS, Reason, Truth, names_fault, reason_of, tells_fault
 from redaes.evidence.records import OTHER_SIDE, PairEvidence
-from redaes.heldout import Estimate, HeldOut, Reasoned, estimate, mean
+from redaes.heldout import HeldOut, ReasonedOutcome
 from redaes.records import PairRecord, picture_of
 from redaes.rewards.reasoning import deciding, faults_shown
 from redaes.types import Order, Pair, Record, Winner, winner_of
@@ -152,7 +150,7 @@ def check_measured(
     checked = []
     for item in evaluation.reasoned_outcomes:
         pair, measured = pairs[item.outcome.pair], evidence[item.outcome.pair]
-        cluster = _cluster(pair, evaluation)
+        cluster = evaluation.cluster_of(pair)
         right = _right(item.outcome.label, item.winner, "forward")
         shown = _checked(pair, cluster, measured, item.rationale_order, item.rationale, right)
         checked.append(_pair(pair, cluster, item, measured, shown, item.winner))
@@ -172,7 +170,7 @@ def check_results(records: Sequence[PairRecord], results: Sequence[Result], eval
     for record, result in zip(records, results, strict=True):
         pair = record.pair
         measured = None if result.evidence is None else both_orders(result.evidence)
-        cluster = _cluster(pair, evaluation)
+        cluster = evaluation.cluster_of(pair)
         right = _right(pair.delta or 0.0, result.winner, "forward")
         shown = _checked(pair, cluster, measured, result.rationale_order, result.rationale, right)
         item = outcomes[pair.id]
@@ -192,9 +190,9 @@ def rationale_truth(checked: Sequence[CheckedPair], seed: int = 0) -> RationaleT
         version="; ".join(versions),
         answers=reason_truth([one for pair in checked for one in pair.answers], seed),
         shown=reason_truth([pair.shown for pair in checked], seed),
-        undecided=_share([(one.undecided is not None, one.shown.cluster) for one in checked], seed),
-        agreement=_share(
-            [(one.shown.text is not None, one.shown.cluster) for one in checked if one.undecided is None], seed
+        undecided=bootstrap_mean([(one.undecided is not None, one.shown.cluster) for one in checked], seed=seed),
+        agreement=bootstrap_mean(
+            [(one.shown.text is not None, one.shown.cluster) for one in checked if one.undecided is None], seed=seed
         ),
     )
 
@@ -210,11 +208,11 @@ def reason_truth(reasons: Sequence[CheckedReason], seed: int = 0) -> ReasonTruth
     symptoms = [one for one in reasons if one.symptom is not None]
     told = [one for one in reasons if one.claims is not None]
 
-    def of(rows: NDArray[Any], statistic: metrics.Statistic) -> Estimate:
-        return estimate(rows, clusters, statistic, seed)
+    def of(statistic: Statistic) -> Estimate:
+        return bootstrap(counts, clusters, statistic, seed=seed)
 
     def share(of: Sequence[CheckedReason], holds: Callable[[CheckedReason], bool | None]) -> Estimate:
-        return _share([(holds(one), one.cluster) for one in of], seed)
+        return bootstrap_mean([(bool(holds(one)), one.cluster) for one in of], seed=seed)
 
     claims = [claim for one in told if one.claims is not None for claim in one.claims.checked]
     measured = [claim for claim in claims if claim.status != "not_measurable"]
@@ -227,9 +225,9 @@ def reason_truth(reasons: Sequence[CheckedReason], seed: int = 0) -> ReasonTruth
     return ReasonTruth(
         n=len(reasons),
         n_claims=len(claims),
-        claims_true=of(counts, lambda part: ratio(part[:, 0].sum(), part[:, :2].sum())),
-        true_but_for_figures=of(counts, lambda part: ratio(part[:, [0, 3]].sum(), part[:, :2].sum())),
-        measurable=of(counts, lambda part: ratio(part[:, :2].sum(), part[:, :3].sum())),
+        claims_true=of(lambda part: ratio(part[:, 0].sum(), part[:, :2].sum())),
+        true_but_for_figures=of(lambda part: ratio(part[:, [0, 3]].sum(), part[:, :2].sum())),
+        measurable=of(lambda part: ratio(part[:, :2].sum(), part[:, :3].sum())),
         claims_per_reason=len(claims) / len(told) if told else None,
         symptom=share(symptoms, lambda one: one.symptom),
         told=share(symptoms, lambda one: one.told),
@@ -244,14 +242,10 @@ def reason_truth(reasons: Sequence[CheckedReason], seed: int = 0) -> ReasonTruth
     )
 
 
-def _cluster(pair: Pair, evaluation: HeldOut) -> str:
-    return pair.source if evaluation.cluster == "photograph" else pair.group
-
-
 def _pair(
     pair: Pair,
     cluster: str,
-    item: Reasoned,
+    item: ReasonedOutcome,
     evidence: Evidence | None,
     shown: CheckedReason,
     winner: Winner | None,
@@ -308,8 +302,3 @@ def _is(truth: Truth, one: CheckedReason) -> bool:
 def _right(label: float, winner: str | None, order: Order) -> bool | None:
     true = winner_of(label if order == "forward" else -label)
     return None if true == "tie" else winner == true
-
-
-def _share(rows: Sequence[tuple[bool | None, str]], seed: int) -> Estimate:
-    flags = np.array([bool(flag) for flag, _ in rows], dtype=np.float64)
-    return estimate(flags, [cluster for _, cluster in rows], mean, seed)

@@ -20,7 +20,7 @@ def check_patches(adapter: Path, model: Path) -> None:
         if name in theirs and name in own and theirs[name] != own[name]:
             raise BackendError(
                 f"{adapter} was trained with {name} {theirs[name]}, {model} has {own[name]}, which vLLM would use; "
-                "merge the adapter (stages/merge.py) and serve that, or give the base of its training"
+                "merge the adapter (redaes train merge) and serve that, or give the base of its training"
             )
 
 
@@ -33,7 +33,7 @@ def room_for(adapter: Path) -> int:
     settings = adapter_settings(adapter)
     limits = vllm_limits(settings, _tensors(adapter / "adapter_model.safetensors"))
     if limits:
-        raise BackendError(f"{adapter}: {'; '.join(limits)}; merge it (stages/merge.py) and serve the merged model")
+        raise BackendError(f"{adapter}: {'; '.join(limits)}; merge it (redaes train merge) and serve the merged model")
     return vllm_room(int(settings["r"]))
 
 

@@ -1,1 +1,1 @@
-"""Training: what the three stages are made of. ``redaes train`` and the scripts in ``stages/`` wire it together."""
+"""Training: what the three stages are made of. The commands of ``redaes train`` wire it together."""

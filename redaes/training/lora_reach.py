@@ -84,5 +84,5 @@ def announce(model: PeftModel) -> None:
     if reach["vllm"]:
         sys.stderr.write(
             f"vLLM would not serve this adapter as it is trained: {'; '.join(reach['vllm'])}; its merged model "
-            "(stages/merge.py) it would\n"
+            "(redaes train merge) it would\n"
         )

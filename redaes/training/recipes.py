@@ -56,7 +56,7 @@ def parse(config_class: type[ConfigT], recipe: Path, argv: Sequence[str]) -> tup
     if plan is not None:
         if stage.data is None:
             raise InputError(
-                "a dry run needs a dataset and builds none: give --data DIR, which data_gen/build_pairs.py makes"
+                "a dry run needs a dataset and builds none: give --data DIR, which redaes data build makes"
             )
         stage.plan = plan
     if config.push_to_hub:

@@ -2,7 +2,7 @@
 
 Every stage ends by measuring its model, as it is in memory, on a few answers (:func:`probe`), and the run record keeps
 the figures. Whoever loads the result later must get them again; an adapter that was applied twice, or to another base,
-or not saved as it was, gives others. ``stages/check.py`` runs all checks on a result.
+or not saved as it was, gives others. ``redaes train check`` runs all checks on a result.
 """
 
 from __future__ import annotations

@@ -117,13 +117,13 @@ def processes_of(config: TrainingArguments) -> dict[str, Any]:
         # The trainer would copy the model to each of them at every step (torch's DataParallel) and cut batches, and
         # ranking groups, between the copies.
         raise TrainingError(
-            f"one process sees {config.n_gpu} GPUs: start it with accelerate launch --num_processes {config.n_gpu} "
-            "(--config_file accelerate_configs/ddp.yaml), or show it one GPU: CUDA_VISIBLE_DEVICES=0"
+            f"one process sees {config.n_gpu} GPUs: give --num_processes {config.n_gpu}, or show it one GPU: "
+            "CUDA_VISIBLE_DEVICES=0"
         )
     if config.fsdp or os.environ.get("ACCELERATE_USE_FSDP") == "true":
         raise TrainingError(
             "FSDP is asked for, whose shared-out weights the checkpoints here do not gather: use DDP or DeepSpeed "
-            "(accelerate_configs/ddp.yaml, zero2.yaml, zero3.yaml)"
+            "(--accelerate_config ddp, zero2, zero3)"
         )
     n_processes = config.world_size
     deepspeed = os.environ.get("ACCELERATE_USE_DEEPSPEED") == "true"

@@ -12,7 +12,8 @@ from typing import Any
 
 from transformers import TrainerState, TrainingArguments
 
-from redaes.heldout import HeldOut, Proportion
+from redaes.estimates import Proportion
+from redaes.heldout import HeldOut
 
 FIGURES = (
     "fast_accuracy", "fast_order_agreement", "reasoned_accuracy", "reasoned_order_agreement", "parsed", "factor"

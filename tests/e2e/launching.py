@@ -10,6 +10,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 ACCELERATE = [str(Path(sys.executable).with_name("accelerate")), "launch"]
 TORCHRUN = [str(Path(sys.executable).with_name("torchrun")), "--nproc_per_node", "2"]
+REDAES = [sys.executable, "-m", "redaes", "train"]
 DOORS = {
     "stage1": "stage1_sft.py",
     "stage2": "stage2_align.py",

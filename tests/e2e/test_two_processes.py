@@ -1,4 +1,4 @@
-"""A door launched with two processes."""
+"""A stage in two processes, which the command starts itself, and which accelerate's launcher does."""
 
 from __future__ import annotations
 
@@ -7,14 +7,13 @@ from pathlib import Path
 
 from safetensors.numpy import load_file
 
-from tests.e2e.launching import TORCHRUN, door, launch
+from tests.e2e.launching import ACCELERATE, REDAES, ROOT, launch
 
 
 def test_two_processes_keep_ranking_groups_whole_and_resume(red_folder: Path, tmp_path: Path) -> None:
     # The consistency rewards raise when a group is cut, so that the run ends well is the proof.
-    command = [*TORCHRUN, door("stage3"), "--output_dir", "runs/two", "--max_steps", "4", "--save_steps", "2"]
-    command += ["--data", str(red_folder)]
-    first = launch(command, tmp_path, ACCELERATE_USE_CPU="true")
+    stage = ["grpo", "--output_dir", "runs/two", "--max_steps", "4", "--save_steps", "2", "--data", str(red_folder)]
+    first = launch([*REDAES, *stage, "--num_processes", "2"], tmp_path)
     assert first.returncode == 0, first.stderr[-3000:]
     final = tmp_path / "runs/two/final"
     weights = (final / "adapter_model.safetensors").read_bytes()
@@ -23,6 +22,8 @@ def test_two_processes_keep_ranking_groups_whole_and_resume(red_folder: Path, tm
     for file in final.iterdir():
         file.unlink()
     (tmp_path / "runs/two/checkpoint-4/trainer_state.json").write_text("{cut off")
+    ddp = ["--config_file", str(ROOT / "accelerate_configs" / "ddp.yaml"), "--num_processes", "2"]
+    command = [*ACCELERATE, *ddp, "--main_process_port", "0", "-m", "redaes", "train", *stage]
     again = launch(command, tmp_path, ACCELERATE_USE_CPU="true")
     assert again.returncode == 0, again.stderr[-3000:]
     assert json.loads((final / "run_record.json").read_text())["resumed_from"].endswith("checkpoint-2")

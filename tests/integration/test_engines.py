@@ -15,24 +15,24 @@ from typing import Any
 
 import pytest
 
+from redaes.datagen.dataset_settings import DatasetSettings
 from redaes.datagen.engine import run_local
 from redaes.datagen.pipeline import PLAN, build
 from redaes.datagen.plan import PlannedEdit, read_plan, write_plan
-from redaes.datagen.ranking_group import Settings
 from redaes.errors import InputError
 from redaes.records import data_hash, read_records
 from redaes.types import SPLITS
 from tests.conftest import synthetic_photograph
 
-SETTINGS = Settings(views=1, variants=2, max_side=96, test_fraction=0.2, seed=3)
+SETTINGS = DatasetSettings(views=1, variants=2, max_side=96, test_fraction=0.2, seed=3)
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = """
 import sys
 from pathlib import Path
-from redaes.datagen.ranking_group import Settings
+from redaes.datagen.dataset_settings import DatasetSettings
 from redaes.datagen.pipeline import build
 if __name__ == "__main__":
-    settings = Settings(views=1, variants=2, max_side=96, test_fraction=0.2, seed=3)
+    settings = DatasetSettings(views=1, variants=2, max_side=96, test_fraction=0.2, seed=3)
     build([Path(sys.argv[1])], Path(sys.argv[2]), settings, workers=2, engine=sys.argv[3])
 """
 

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 from torch.profiler import ProfilerActivity, profile
 
+from redaes.cli.train.stages import run_stage
 from redaes.errors import InputError, TrainingError
 from redaes.training.dry_run.plan import DryRunArguments, DryRunPlan, read_dry_run
 from redaes.training.dry_run.sharding import HeldMemory, Weight, held
+from redaes.training.stages import STAGES
 
 ROOT = Path(__file__).parents[2]
 SMALL = ["--max_steps", "2", "--bf16", "false", "--save_steps", "2", "--logging_steps", "1", "--disable_tqdm", "true"]
@@ -25,18 +25,18 @@ BATCH = ["--per_device_train_batch_size", "4"]
 CHECKPOINTED = ["--gradient_checkpointing", "true"]
 FULL = ["--full_training", "true"]
 CASES = {
-    "stage1": ("stage1_sft", BATCH),
-    "stage1-checkpointed": ("stage1_sft", [*BATCH, *CHECKPOINTED]),
-    "stage1-full": ("stage1_sft", [*BATCH, *FULL]),
+    "stage1": ("sft", BATCH),
+    "stage1-checkpointed": ("sft", [*BATCH, *CHECKPOINTED]),
+    "stage1-full": ("sft", [*BATCH, *FULL]),
     "stage1-full-checkpointed-accumulated": (
-        "stage1_sft", [*BATCH, *FULL, *CHECKPOINTED, "--gradient_accumulation_steps", "2"],
+        "sft", [*BATCH, *FULL, *CHECKPOINTED, "--gradient_accumulation_steps", "2"],
     ),
-    "stage2": ("stage2_align", BATCH),
-    "stage2-full-checkpointed": ("stage2_align", [*BATCH, *FULL, *CHECKPOINTED]),
-    "dpo": ("stage2_align", ["--objective", "dpo", *BATCH]),
-    "dpo-checkpointed": ("stage2_align", ["--objective", "dpo", *BATCH, *CHECKPOINTED]),
-    "stage3": ("stage3_grpo", GROUPS),
-    "stage3-reference-checkpointed": ("stage3_grpo", [*GROUPS, *CHECKPOINTED, "--beta", "0.01"]),
+    "stage2": ("align", BATCH),
+    "stage2-full-checkpointed": ("align", [*BATCH, *FULL, *CHECKPOINTED]),
+    "dpo": ("dpo", [*BATCH]),
+    "dpo-checkpointed": ("dpo", [*BATCH, *CHECKPOINTED]),
+    "stage3": ("grpo", GROUPS),
+    "stage3-reference-checkpointed": ("grpo", [*GROUPS, *CHECKPOINTED, "--beta", "0.01"]),
 }  # fmt: skip
 
 REST = ("stage1-checkpointed", "stage1-full", "dpo-checkpointed", "stage3")
@@ -44,28 +44,17 @@ REST = ("stage1-checkpointed", "stage1-full", "dpo-checkpointed", "stage3")
 SLOW = pytest.mark.slow
 
 
-def door(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, ROOT / "stages" / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def estimated(name: str, argv: list[str], capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
-    module = door(name)
     capsys.readouterr()
-    module.main(*module.parse_args([*argv, "--dry_run", "--plan_json"]))
+    run_stage(name, [*argv, "--dry_run", "--plan_json"])
     text = capsys.readouterr().out
     return json.loads(text[text.index("{") :])
 
 
 def measured(name: str, argv: list[str]) -> int:
     """The most bytes that torch's CPU allocator had handed out in a run of two steps, model and all."""
-    module = door(name)
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as watched:
-        module.main(*module.parse_args(argv))
+        run_stage(name, argv)
     events = [event for event in watched.profiler.kineto_results.events() if event.name() == "[memory]"]
     now = peak = 0
     for event in sorted(events, key=lambda event: event.start_ns()):
@@ -99,7 +88,7 @@ def test_a_dry_run_for_many_gpus_says_what_each_holds(
     nano: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     argv = [*nano, "--output_dir", str(tmp_path / "run"), "--use_cpu", "false", "--bf16", "true", "--plan_batches", "1"]
-    one = estimated("stage1_sft", [*argv, "--assume_tokens_per_s", "1000"], capsys)
+    one = estimated("sft", [*argv, "--assume_tokens_per_s", "1000"], capsys)
     assert one["plan"] == {
         "processes": 1, "sharding": "single", "offload_optimizer": False, "offload_weights": False, "device": "gpu",
         "bf16": True,
@@ -109,7 +98,7 @@ def test_a_dry_run_for_many_gpus_says_what_each_holds(
     assert one["held"]["optimizer"] == 8 * trained
     assert one["hours"] == pytest.approx(one["tokens_per_step"] * one["steps"] / 1000 / 3600)
     # Eight times the samples in a step, an eighth of the steps in an epoch.
-    eight = estimated("stage1_sft", [*argv, "--plan_for", str(ROOT / "accelerate_configs" / "zero3.yaml")], capsys)
+    eight = estimated("sft", [*argv, "--accelerate_config", "zero3"], capsys)
     assert (eight["plan"]["processes"], eight["plan"]["sharding"]) == (8, "zero3")
     assert eight["samples_per_step"] == 8 * one["samples_per_step"]
     assert eight["steps_per_epoch"] == -(-one["steps_per_epoch"] // 8)
@@ -119,9 +108,8 @@ def test_a_dry_run_for_many_gpus_says_what_each_holds(
 
 
 def test_a_dry_run_is_read_by_people(nano: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    module = door("stage2_align")
     capsys.readouterr()
-    module.main(*module.parse_args([*nano, "--output_dir", str(tmp_path / "run"), "--dry-run", "--plan-batches=1"]))
+    run_stage("align", [*nano, "--output_dir", str(tmp_path / "run"), "--dry-run", "--plan-batches=1"])
     text = capsys.readouterr().out
     for told in ("dry run of stage2_align", "activations", "peak", "tokens", "an epoch", "give --assume_tokens_per_s"):
         assert told in text
@@ -160,5 +148,5 @@ def test_a_dry_run_refuses_what_it_cannot_reckon(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"x\.yaml"):
         read_dry_run(["--dry_run", "true", "--plan_for", "x.yaml"], recipe)
     with pytest.raises(InputError, match="give --data"):
-        door("stage1_sft").parse_args(["--dry_run"])
+        STAGES["sft"].parse(["--dry_run"])
     assert read_dry_run(["--dry_run", "false", "--lora_r", "4"], recipe) == (None, ["--lora_r", "4"])

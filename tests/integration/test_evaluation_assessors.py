@@ -19,7 +19,7 @@ from PIL import Image, ImageEnhance
 
 from redaes.errors import EndpointError
 from redaes.evaluation.questions import CHUNK
-from redaes.evaluation.runner import Results, Spec, read_predictions, run
+from redaes.evaluation.runner import RunResults, RunSpec, read_predictions, run
 from tests.conftest import synthetic_photograph
 
 ROOT = Path(__file__).parents[2]
@@ -29,7 +29,7 @@ def quiet(done: int, total: int) -> None:
     pass
 
 
-def finished(found: Results | None) -> Results:
+def finished(found: RunResults | None) -> RunResults:
     assert found is not None
     return found
 
@@ -68,7 +68,7 @@ def test_scores_of_a_server_and_its_replica(photo_folder: Path, tmp_path: Path) 
     data = folder_of(photo_folder, tmp_path / "data")
     with OpenAIServer(say_score) as one, OpenAIServer(say_score) as other:
         options = {"url": f"{one.base_url},{other.base_url}", "model": "judge", "concurrency": "1"}
-        spec = Spec(benchmark="scores", data=data, assessor="endpoint", options=options)
+        spec = RunSpec(benchmark="scores", data=data, assessor="endpoint", options=options)
         results = finished(run(spec, tmp_path / "out", progress=quiet))
         assert (len(one.calls), len(other.calls)) == (3, 3)
     summary = results.summary
@@ -95,7 +95,7 @@ def test_pairs_of_a_server(photo_folder: Path, tmp_path: Path) -> None:
 
     with OpenAIServer(say) as server:
         options = {"url": server.base_url, "model": "judge", "mode": "fast"}
-        spec = Spec(benchmark="pairs", data=data / "pairs.csv", assessor="endpoint_pairs", options=options)
+        spec = RunSpec(benchmark="pairs", data=data / "pairs.csv", assessor="endpoint_pairs", options=options)
         results = finished(run(spec, tmp_path / "out", progress=quiet))
     metrics = results.summary.metrics
     assert metrics["swap_consistency"].value == 1.0
@@ -126,7 +126,7 @@ def test_reasons_of_a_server_are_held_against_the_pixels_that_it_is_told_of(tmp_
     with OpenAIServer(say) as server:
         for truth, prompt in (("false", "compare_measured/v1"), ("true", "compare/v1")):
             options = {"url": server.base_url, "model": "judge", "concurrency": "1", "prompt": prompt}
-            spec = Spec(benchmark="pairs", data=data / "pairs.csv", assessor="endpoint_pairs", options=options)
+            spec = RunSpec(benchmark="pairs", data=data / "pairs.csv", assessor="endpoint_pairs", options=options)
             found[truth] = finished(run(spec, tmp_path / truth, progress=quiet))
     forward, swapped, *unmeasured = tables
     assert len(forward) == 1
@@ -159,7 +159,7 @@ def test_of_two_scenes_a_server_is_not_told_that_their_light_is_a_fault(tmp_path
 
     with OpenAIServer(say) as server:
         options = {"url": server.base_url, "model": "judge", "mode": "reasoned"}
-        spec = Spec(benchmark="pairs", data=data / "pairs.csv", assessor="endpoint_pairs", options=options)
+        spec = RunSpec(benchmark="pairs", data=data / "pairs.csv", assessor="endpoint_pairs", options=options)
         metrics = finished(run(spec, tmp_path / "out", progress=quiet)).summary.metrics
     assert (metrics["claims_true"].value, metrics["claims_measurable"].value) == (1.0, 0.5)
 
@@ -168,7 +168,7 @@ def test_a_server_that_is_down_loses_nothing(photo_folder: Path, tmp_path: Path)
     data = folder_of(photo_folder, tmp_path / "data")
     with OpenAIServer(lambda call: Fault(404)) as server:
         options = {"url": server.base_url, "model": "judge"}
-        spec = Spec(benchmark="scores", data=data, assessor="endpoint", options=options)
+        spec = RunSpec(benchmark="scores", data=data, assessor="endpoint", options=options)
         with pytest.raises(EndpointError, match="http_404"):
             run(spec, tmp_path / "out", progress=quiet)
     assert not list((tmp_path / "out").glob("answers/*"))  # nobody was wrong: nobody was asked
@@ -177,7 +177,7 @@ def test_a_server_that_is_down_loses_nothing(photo_folder: Path, tmp_path: Path)
 @pytest.mark.parametrize("kind", ["vlm", "vlm_pairs", "vlm_tournament"])
 def test_a_real_model(kind: str, tiny_model: Path, photo_folder: Path, tmp_path: Path) -> None:
     data = folder_of(photo_folder, tmp_path / "data")
-    spec = Spec(
+    spec = RunSpec(
         benchmark="scores",
         data=data,
         assessor=kind,
@@ -207,7 +207,7 @@ def test_fgaesq(kind: str, photo_folder: Path, tmp_path: Path) -> None:
     files = sorted(photo_folder.glob("*.png"))
     rows = [f"{'a' if number < 4 else 'b'},{file},{number}" for number, file in enumerate(files)]
     (tmp_path / "series.csv").write_text("\n".join(["series,image,score", *rows]) + "\n")
-    spec = Spec(
+    spec = RunSpec(
         benchmark="series",
         data=tmp_path / "series.csv",
         assessor=kind,
@@ -227,7 +227,7 @@ def test_fgaesq(kind: str, photo_folder: Path, tmp_path: Path) -> None:
 
 
 def test_held_out_pairs_of_a_red_dataset(red_folder: Path, tmp_path: Path) -> None:
-    spec = Spec(benchmark="red", data=red_folder, assessor="baseline", options={"measure": "sharpness"})
+    spec = RunSpec(benchmark="red", data=red_folder, assessor="baseline", options={"measure": "sharpness"})
     results = finished(run(spec, tmp_path / "out", progress=quiet))
     assert results.summary.metrics["pair_accuracy"].n > 0
     assert results.summary.n_missing == 0

@@ -59,12 +59,12 @@ def arguments(model: Path | str, data: Path, out: Path, *more: str) -> tuple[Sta
 @pytest.fixture(scope="module")
 def few_folder(photo_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A dataset so small that epochs are short."""
+    from redaes.datagen.dataset_settings import DatasetSettings
     from redaes.datagen.pipeline import build
-    from redaes.datagen.ranking_group import Settings
 
     folder = tmp_path_factory.mktemp("few") / "pairs"
     photographs = [photo_folder / f"photo{number}.png" for number in range(3)]
-    build(photographs, folder, Settings(views=2, variants=2, max_side=96, test_fraction=0.34, seed=2))
+    build(photographs, folder, DatasetSettings(views=2, variants=2, max_side=96, test_fraction=0.34, seed=2))
     return folder
 
 

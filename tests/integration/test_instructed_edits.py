@@ -18,7 +18,7 @@ from redaes.backends.endpoint import Endpoint
 from redaes.backends.pictures import EncodedPicture
 from redaes.datagen.filters import EditCheck, EditTask, Similarity, check_edits
 from redaes.datagen.instructions import Wish, draw_wishes
-from redaes.datagen.planner import Plan, PlanTask, plan_instructions
+from redaes.datagen.planner import InstructionPlan, PlanTask, plan_instructions
 from redaes.datagen.rationales import EXPLANATIONS, RationaleTask, Seen, Written, contradictions, write_with_model
 from redaes.errors import BackendError, InputError
 from redaes.evidence.records import Measurements, PairEvidence
@@ -53,7 +53,7 @@ def item(wish: Wish, text: str = "Darken the red wall.", **changes: Any) -> dict
     return {**wish._asdict(), "text": text, **changes}
 
 
-def planned(*answers: Any, **settings: Any) -> tuple[list[Plan], list[Call]]:
+def planned(*answers: Any, **settings: Any) -> tuple[list[InstructionPlan], list[Call]]:
     """One task per answer, told apart by their pictures' widths; an answer is a list of items, or what is sent."""
 
     def script(call: Call) -> Any:

@@ -17,7 +17,7 @@ from redaes.backends.pictures import EncodedPicture
 from redaes.datagen.judges import Judgement, PicturePair, ScorerJudge, VlmJudge, VlmScorer
 from redaes.datagen.judges.silence import REFUSED_AFTER, UNREADABLE_AFTER
 from redaes.errors import EndpointError, InputError
-from redaes.evaluation.assessors.base import Answer, Question, Shown
+from redaes.evaluation.assessors.base import Question, QuestionAnswer, QuestionPicture
 from redaes.evaluation.assessors.servers import EndpointPairs, EndpointScores
 from redaes.images import LoadedImage
 from redaes.types import ImageRef
@@ -39,9 +39,9 @@ def endpoint(server: OpenAIServer) -> Endpoint:
     return Endpoint(server.base_url, "m", timeout_s=10, max_retries=1, backoff_s=0.01)
 
 
-def shown(picture: EncodedPicture) -> Shown:
+def shown(picture: EncodedPicture) -> QuestionPicture:
     path = Path("x.png")
-    return Shown(picture.id, path, LoadedImage(picture.image, ImageRef(id=picture.id, path=path), ()))
+    return QuestionPicture(picture.id, path, LoadedImage(picture.image, ImageRef(id=picture.id, path=path), ()))
 
 
 def judged(
@@ -202,7 +202,7 @@ def test_pairs_of_an_evaluation() -> None:
             return Fault(400, message="Unrecognized request argument supplied: seed")
         return Say(CHATTY)
 
-    def asked(**settings: Any) -> Answer:
+    def asked(**settings: Any) -> QuestionAnswer:
         return EndpointPairs([endpoint(server)], **settings).answer([Question("q", (first, second))])[0]
 
     with OpenAIServer(script) as server:

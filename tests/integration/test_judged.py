@@ -15,13 +15,14 @@ from tiny_pipelines import build as build_tiny
 
 from redaes import answers
 from redaes.backends.pictures import EncodedPicture
-from redaes.datagen.consensus import Rules
+from redaes.datagen.consensus import ConsensusRules
+from redaes.datagen.dataset_settings import DatasetSettings
 from redaes.datagen.editors.parametric import OPERATIONS, make_edit
 from redaes.datagen.instructions import STRENGTHS
 from redaes.datagen.judges import PicturePair
-from redaes.datagen.panel_groups import Crew, Panel, make_judged_group, plan_judged_views
+from redaes.datagen.panel_groups import Panel, PanelModels, make_judged_group, plan_judged_views
+from redaes.datagen.picture_groups import BuildCounts
 from redaes.datagen.pipeline import build
-from redaes.datagen.ranking_group import Counts, Settings
 from redaes.datagen.sources import Source
 from redaes.datagen.validation import validate
 from redaes.errors import BackendError, BudgetExhausted, InputError, RecordError
@@ -29,7 +30,7 @@ from redaes.records import data_hash, read_records
 from redaes.types import SPLITS, Rationale
 from tests.conftest import synthetic_photograph
 
-SETTINGS = Settings(views=1, variants=6, max_side=96, test_fraction=0.34, seed=5)
+SETTINGS = DatasetSettings(views=1, variants=6, max_side=96, test_fraction=0.34, seed=5)
 SENTENCES = {
     (operation.factor, word): make_edit(name, strength, 0).instruction
     for name, operation in sorted(OPERATIONS.items(), reverse=True)
@@ -147,10 +148,10 @@ def test_our_own_model_and_a_scorer_judge_beside_a_model(photographs: Path, tiny
 
     judges = ("judge-1", "score:scorer", f"redaes:{tiny_model}")
     with OpenAIServer(scoring) as server:
-        crew = Crew(panel(server, judges=judges), tmp_path)
-        names = [judge.name for judge in crew.judges]
+        models = PanelModels(panel(server, judges=judges), tmp_path)
+        names = [judge.name for judge in models.judges]
         pairs = [PicturePair("p", *(EncodedPicture(synthetic_photograph(seed, 96, 64)) for seed in (0, 1)))]
-        answers_ = [judge.judge(pairs)[0] for judge in crew.judges]
+        answers_ = [judge.judge(pairs)[0] for judge in models.judges]
     assert names[:2] == ["judge-1", "scorer (score)"]
     assert len({(answer.judge, answer.revision) for answer in answers_}) == 3
     assert answers_[0].forward
@@ -166,13 +167,13 @@ def test_edits_unlike_their_view_are_turned_down(photographs: Path, tmp_path: Pa
     ViTImageProcessor(size={"height": 28, "width": 28}).save_pretrained(tmp_path / "dino")
     with OpenAIServer(script) as server:
         changes = {"similarity": str(tmp_path / "dino"), "min_similarity": 1.01}
-        crew = Crew(panel(server, **changes), tmp_path)
+        models = PanelModels(panel(server, **changes), tmp_path)
         source = Source(id="a" * 64, path=tmp_path / "a.png", licence="CC0", split="train")
-        image, counts = synthetic_photograph(1, 200, 150), Counts()
-        rows = list(plan_judged_views(image, source, SETTINGS, crew, counts))
+        image, counts = synthetic_photograph(1, 200, 150), BuildCounts()
+        rows = list(plan_judged_views(image, source, SETTINGS, models, counts))
         assert rows
         before = sum(counts.rejected.values())
-        assert make_judged_group(image, source, rows, SETTINGS, crew, counts) == []
+        assert make_judged_group(image, source, rows, SETTINGS, models, counts) == []
     assert counts.rejected["dissimilar"] > 0
     assert sum(counts.rejected.values()) - before == len(rows)
 
@@ -180,7 +181,7 @@ def test_edits_unlike_their_view_are_turned_down(photographs: Path, tmp_path: Pa
 @pytest.mark.parametrize("name", ["oracle:x", "pyiqa:musiq", "pyiqa:musiq:a:b"])
 def test_judges_that_are_none_are_named(name: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=name.split(":", maxsplit=1)[0]):
-        Crew(Panel("http://127.0.0.1:1/v1", (name,), "w"), tmp_path)
+        PanelModels(Panel(endpoint="http://127.0.0.1:1/v1", judges=(name,), writer="w"), tmp_path)
 
 
 def test_another_panel_in_the_same_folder_is_refused(photographs: Path, tmp_path: Path) -> None:
@@ -277,7 +278,7 @@ def test_a_judge_whose_answers_cannot_be_read_is_named_where_no_pair_is_kept(pho
 
     words = r"judge-2: \d+ of \d+ answers could not be read \(not_the_form \d+\)"
     with OpenAIServer(chatty) as server, pytest.raises(InputError, match=words):
-        build([photographs], tmp_path / "pairs", SETTINGS, panel=panel(server, rules=Rules(min_judges=2)))
+        build([photographs], tmp_path / "pairs", SETTINGS, panel=panel(server, rules=ConsensusRules(min_judges=2)))
 
 
 def test_a_judge_that_is_not_there_is_named(photographs: Path, tmp_path: Path) -> None:
@@ -303,12 +304,14 @@ def test_a_diffusion_editor_fills_a_group_or_says_why_not(tmp_path: Path) -> Non
     build_tiny("StableDiffusionInstructPix2PixPipeline", folder)
     image = synthetic_photograph(1, 96, 64)
     source = Source(id="a" * 64, path=tmp_path / "a.png", licence="CC0", split="train")
-    settings, counts = Settings(views=1, variants=3, max_side=96), Counts()
+    settings, counts = DatasetSettings(views=1, variants=3, max_side=96), BuildCounts()
     with OpenAIServer(script) as server:
-        crew = Crew(panel(server, editors=(str(folder),), editor_options=(("steps", 2),), planner=None), tmp_path)
-        rows = list(plan_judged_views(None, source, settings, crew, counts))
+        models = PanelModels(
+            panel(server, editors=(str(folder),), editor_options=(("steps", 2),), planner=None), tmp_path
+        )
+        rows = list(plan_judged_views(None, source, settings, models, counts))
         assert [row.edit.editor for row in rows] == [str(folder)] * 3
-        records = make_judged_group(image, source, rows, settings, crew, counts)
+        records = make_judged_group(image, source, rows, settings, models, counts)
     # Random weights paint something else: every edit is made, and turned down by name.
     assert records == []
     assert sum(counts.rejected.values()) == 3

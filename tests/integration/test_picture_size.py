@@ -26,7 +26,7 @@ from redaes.cli.app import app
 from redaes.culling.rankers import AssessorRanker
 from redaes.errors import BackendError, InputError, TrainingError
 from redaes.evaluation.assessors import ASSESSORS
-from redaes.evaluation.assessors.base import Question, Shown
+from redaes.evaluation.assessors.base import Question, QuestionPicture
 from redaes.heldout import evaluate
 from redaes.images import data_url, load_image
 from redaes.records import PairRecord, read_records, write_shard
@@ -179,7 +179,7 @@ def test_asking_shows_what_training_did(
         if way == "an assessor of the benchmarks":
             made, _ = ASSESSORS["vlm_pairs"]
             assessor = made({"model": str(tiny_model), "adapter": str(adapter), "device": "cpu"})
-            shown = tuple(Shown(file.name, file, load_image(file)) for file in files)
+            shown = tuple(QuestionPicture(file.name, file, load_image(file)) for file in files)
             assessor.answer([Question("0", shown)])
         elif way == "merged":
             from redaes.training.merging import merge
@@ -203,9 +203,8 @@ def test_evaluation_ranking_and_the_service_show_what_training_did(
     assert_same(looks, wanted)
     with looking() as looks:
         pictures = [load_image(file).ref for file in files]
-        AssessorRanker(Assessor(backend, mode="fast")).rank(
-            {ref.id: ref for ref in pictures}, tmp_path
-        )  # as culling does
+        ranker = AssessorRanker(Assessor(backend, mode="fast"))
+        list(ranker.rank([{ref.id: ref for ref in pictures}], tmp_path))  # as culling does
     assert_same(looks, wanted)
     urls = ["data:image/jpeg;base64," + base64.b64encode(file.read_bytes()).decode() for file in files]
     with looking() as looks, running(create_app(backend)) as address:

@@ -17,7 +17,7 @@ from redaes.assessor import Assessor
 from redaes.backends.base import BatchBackend, Request
 from redaes.cli import loading, running
 from redaes.cli.app import app
-from redaes.culling import rankers
+from redaes.culling import cascade_ranker
 from redaes.culling.folder import rank_folder
 from redaes.errors import BackendError, ImageError
 from redaes.images import LoadedImage, load_image
@@ -156,7 +156,7 @@ def test_the_judge_is_asked_about_its_share_and_explains_what_it_judged(
 
 def test_the_work_before_the_first_series_is_told(weights: Path, photos: Path, tmp_path: Path) -> None:
     told: list[tuple[str, int, int]] = []
-    ranker = rankers.CascadeRanker(FGAesQScorer.load(weights), Assessor(Brighter(), mode="fast"), share=0.6)
+    ranker = cascade_ranker.CascadeRanker(FGAesQScorer.load(weights), Assessor(Brighter(), mode="fast"), share=0.6)
     rank_folder(photos, tmp_path / "out", ranker, on_prepared=lambda *now: told.append(now))
     assert told[:2] == [("scoring", 1, 2), ("scoring", 2, 2)]
     assert [now[0] for now in told[2:]] == ["comparing"] * len(told[2:])
@@ -176,7 +176,7 @@ def test_a_judge_that_is_asked_about_everything_has_the_first_word(
 def test_a_cascade_whose_judge_dies_goes_on_where_it_stopped(
     weights: Path, photos: Path, tmp_path: Path, judge: Brighter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rankers, "AT_ONCE", 1)
+    monkeypatch.setattr(cascade_ranker, "AT_ONCE", 1)
     whole = rank(photos, tmp_path / "whole", *cascade(weights, "--share", "1"))
     n_whole, judge.n_read = judge.n_read, 0
     judge.limit = 4
@@ -204,7 +204,7 @@ def test_a_picture_that_changes_before_the_judge_sees_it_is_named(
             raise ImageError(f"{ref.path}: was changed")
         return load_image(ref.path)
 
-    monkeypatch.setattr(rankers, "unchanged", changed)
+    monkeypatch.setattr(cascade_ranker, "unchanged", changed)
     status, said, lines = rank(photos, tmp_path / "out", *cascade(weights, "--share", "1"))
     assert (status, [line["failure"] is None for line in lines]) == (running.EXIT_PARTIAL, [False, True, True])
     assert "1_0.png: was changed" in said

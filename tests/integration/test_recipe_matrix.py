@@ -24,10 +24,12 @@ import yaml
 from families import build
 from own_pairs import write_own_pairs
 from safetensors.torch import load_file
-from test_recipes import CONFIGS, door
+from test_recipes import CONFIGS, read
+from test_recipes import command as command_of
 
 from redaes.assessor import Assessor
 from redaes.backends.local import LocalBackend
+from redaes.cli.train.stages import run_stage
 from redaes.datagen.series.synthetic import write_series
 from redaes.models import nano
 from redaes.records import read_records
@@ -137,7 +139,7 @@ def distinct() -> dict[tuple[str, str], list[str]]:
 def test_every_recipe_is_in_the_matrix_with_every_option() -> None:
     defaults: dict[str, Any] = {}
     for same in distinct().values():
-        stage, config = door(same[0]).parse_args(["--config", str(CONFIGS / same[0]), "--use_cpu", "true"])
+        stage, config = read(same[0], "--use_cpu", "true")
         for recipe in same:
             defaults[recipe] = {item.name: item.default for values in (stage, config) for item in fields(values)}
         assert len({json.dumps(settings_of(recipe), sort_keys=True) for recipe in same}) == 1, same
@@ -170,8 +172,7 @@ def command(recipe: str, places: dict[str, Any], **more: Any) -> list[str]:
 
 
 def run(recipe: str, places: dict[str, Any], **more: Any) -> Path:
-    module = door(recipe)
-    module.main(*module.parse_args(command(recipe, places, **more)))
+    run_stage(command_of(recipe), command(recipe, places, **more))
     return Path(places["output_dir"]) / "final"
 
 
@@ -224,12 +225,11 @@ class Family:
     def _taught(self) -> Path:
         """Full training on the form of the answers; that, too, is an option of stage 1."""
         tiny = build(self.name, self.folder / "random")
-        module = door("stage1_nano.yaml")
         out = self.folder / "taught"
         argv = ["--model", str(tiny), "--data", str(self.data), "--output_dir", str(out), "--full_training", "true",
                 "--max_steps", "40", "--learning_rate", "5e-3", "--per_device_train_batch_size", "12", "--bf16",
                 "false", "--save_strategy", "no", "--disable_tqdm", "true"]  # fmt: skip
-        module.main(*module.parse_args(argv))
+        run_stage("sft", argv)
         return out / "final"
 
 
@@ -313,11 +313,10 @@ def test_series_start_kill_go_on_and_finish(recipe: str, photo_folder: Path, tmp
     places = {"series": tmp_path / "series.jsonl", "coarse": tmp_path / "coarse.jsonl"}
 
     def main(out: Path) -> Path:
-        module = door(recipe)
         argv = ["--config", str(CONFIGS / recipe)]
         for name, value in {**given, **places, "output_dir": out}.items():
             argv += [f"--{name}", str(value).lower() if isinstance(value, bool) else str(value)]
-        module.main(*module.parse_args(argv))
+        run_stage("fgaesq", argv)
         return out / "final"
 
     die_after_a_checkpoint(lambda: main(tmp_path / "cut"))

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -14,43 +12,36 @@ from accelerate.commands.config.config_args import ClusterConfig
 from redaes.errors import InputError, MissingDependency, TrainingError
 from redaes.training import recipes
 from redaes.training.stage_run import claim
+from redaes.training.stages import STAGES, Stage, imported
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = ROOT / "stages" / "configs"
-DOORS = {
-    "stage1": "stage1_sft",
-    "stage2": "stage2_align",
-    "stage3": "stage3_grpo",
-    "warmup_vision": "warmup_vision",
-    "warmup_reading": "warmup_reading",
-    "fgaesq": "fgaesq",
-}
-"""Beginning of a recipe's name to the door that reads it; longer ones first."""
 REAL = sorted(path.name for path in CONFIGS.glob("*_qwen*.yaml"))
 CPU = ["--use_cpu", "true", "--bf16", "false"]  # what this machine has
 
 
-def door(recipe: str) -> ModuleType:
-    name = next(DOORS[start] for start in sorted(DOORS, key=len, reverse=True) if recipe.startswith(start))
-    spec = importlib.util.spec_from_file_location(name, ROOT / "stages" / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def command(recipe: str) -> str:
+    """The name of the stage that a recipe is for."""
+    (name,) = [name for name, stage in STAGES.items() if recipe.removesuffix(".yaml") in stage.recipe_names]
+    return name
 
 
 def read(recipe: str, *more: str) -> tuple[Any, Any]:
-    return door(recipe).parse_args(["--config", str(CONFIGS / recipe), *more])
+    return STAGES[command(recipe)].parse(["--config", str(CONFIGS / recipe), *more])
 
 
 @pytest.mark.parametrize("recipe", sorted(path.name for path in CONFIGS.glob("*.yaml")))
-def test_every_recipe_is_read_by_its_door(recipe: str) -> None:
+def test_every_recipe_is_read_by_its_stage(recipe: str) -> None:
     stage, config = read(recipe, *CPU)
     written = yaml.safe_load((CONFIGS / recipe).read_text())
     for name in ("model", "output_dir", "learning_rate", "max_pixels", "lora_r", "objective"):
         if name in written:
             assert getattr(stage, name, getattr(config, name, None)) == written[name]
+
+
+@pytest.mark.parametrize("stage", STAGES.values(), ids=lambda stage: stage.name)
+def test_what_a_stage_names_is_there(stage: Stage) -> None:
+    assert all(callable(imported(place)) for place in (stage.run, stage.config, stage.arguments))
 
 
 def test_there_is_a_recipe_for_every_model_and_stage() -> None:

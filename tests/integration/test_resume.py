@@ -309,7 +309,7 @@ def test_a_processor_that_was_replaced_is_refused(
         train("stage1", argv)
 
 
-@pytest.mark.parametrize(("seen", "said"), [("_n_gpu", "one process sees 8 GPUs: start it with accelerate launch"),
+@pytest.mark.parametrize(("seen", "said"), [("_n_gpu", "one process sees 8 GPUs: give --num_processes 8, or"),
                                             ("fsdp", "FSDP is asked for")])  # fmt: skip
 def test_what_the_stages_do_not_know_of_several_gpus_is_refused(
     seen: str, said: str, tiny_model: Path, red_folder: Path, tmp_path: Path

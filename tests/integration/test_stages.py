@@ -11,7 +11,6 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from redaes.early_checks import chosen
 from redaes.errors import InputError, RecordError, TrainingError
 from redaes.records import data_hash, load_pairs
 from redaes.training.alignment import AlignmentCollator, AlignmentConfig, run_align
@@ -501,26 +500,6 @@ def test_a_rejected_answer_is_well_formed_and_wrong(red_folder: Path) -> None:
         if way["mode"] == "reasoned":
             assert rejected.rationale.better == rejected.winner
             assert rejected.rationale.text != chosen_one.rationale.text
-
-
-@pytest.mark.parametrize(
-    ("argv", "expected"),
-    [
-        ([], "relative"),
-        (["--objective", "dpo"], "dpo"),
-        (["--objective=dpo", "--seed", "1"], "dpo"),
-        (["--config", str(RECIPES / "stage2_dpo_nano.yaml")], "dpo"),
-        (["--config", str(RECIPES / "stage2_nano.yaml")], "relative"),
-        (["--config", str(RECIPES / "stage2_nano.yaml"), "--objective", "dpo"], "dpo"),
-    ],
-)
-def test_the_objective_is_read_from_command_line_or_recipe(argv: list[str], expected: str) -> None:
-    assert chosen("objective", ("relative", "dpo"), argv) == expected
-
-
-def test_an_unknown_objective_is_refused() -> None:
-    with pytest.raises(InputError, match="objective 'ppo' is unknown; known: relative, dpo"):
-        chosen("objective", ("relative", "dpo"), ["--objective", "ppo"])
 
 
 def test_preferences_refuse_what_they_cannot_do(tiny_model: Path, red_folder: Path, tmp_path: Path) -> None:

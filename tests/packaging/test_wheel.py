@@ -10,6 +10,7 @@ import os
 import re
 import subprocess
 import sys
+import sysconfig
 import venv
 import zipfile
 from collections.abc import Mapping
@@ -152,3 +153,82 @@ def test_compare_out_of_the_box(scripts: Path, pictures: tuple[Path, Path], tmp_
     assert answer["winner"] in ("A", "B", "tie")
     assert 0.0 <= answer["probability"] <= 1.0
     assert -9.0 <= answer["delta"] <= 9.0
+
+
+@pytest.fixture(scope="module")
+def trainer(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The interpreter of an environment with the wheel in it, and all else as it is here: the ``train`` extra too."""
+    folder = tmp_path_factory.mktemp("trainer") / "venv"
+    venv.create(folder, with_pip=False, symlinks=os.name != "nt")
+    python = folder / ("Scripts" if os.name == "nt" else "bin") / "python"
+    install = ("-m", "pip", "--python", python, "install", "--no-deps", "--no-compile", wheel)
+    _run(sys.executable, *install, cwd=folder, timeout_s=300)
+    show = "import sysconfig; print(sysconfig.get_path('purelib'))"
+    own = Path(_run(python, "-c", show, cwd=folder, timeout_s=60).stdout.strip())
+    # A line of a .pth file comes after the folder that it lies in, and the .pth files of that folder are not read: an
+    # editable installation of redaes in it does not count.
+    (own / "others.pth").write_text(f"{sysconfig.get_path('purelib')}\n{sysconfig.get_path('platlib')}\n")
+    return python
+
+
+SMALL = (
+    *("--max_steps", "2", "--logging_steps", "1", "--save_strategy", "no", "--disable_tqdm", "true"),
+    *("--use_cpu", "true", "--bf16", "false", "--per_device_train_batch_size"),
+)
+TRAINED = {
+    "sft": ("--config", "nano", *SMALL, "2"),
+    "align": (*SMALL, "2"),
+    "dpo": (*SMALL, "2"),
+    "grpo": (*SMALL, "12", "--steps_per_generation", "1", "--num_generations", "2", "--max_completion_length", "8"),
+    "fgaesq": ("--coarse_epochs", "0", "--joint_epochs", "1", *SMALL[:-1]),
+    "nano-vision": (*SMALL, "2", "--leave_out", "tilt"),
+    "nano-reading": (*SMALL, "2", "--leave_out", "tilt"),
+}
+"""Stages to options that make two small steps of them."""
+
+ONE_AFTER_THE_OTHER = """
+import json, sys
+import redaes
+from redaes.cli import main
+for arguments in json.loads(sys.argv[1]):
+    sys.argv = ["redaes", *arguments]
+    try:
+        main()
+    except SystemExit as left:
+        if left.code:
+            raise
+print(redaes.__file__)
+"""
+"""Loading the libraries is most of the time of a small run: one process makes them all."""
+
+
+def test_every_recipe_is_listed(trainer: Path, tmp_path: Path) -> None:
+    listed = _run(trainer.with_name("redaes"), "train", "--list", cwd=tmp_path, timeout_s=120).stdout
+    for file in [*(ROOT / "stages" / "configs").iterdir(), *(ROOT / "accelerate_configs").iterdir()]:
+        assert file.read_text().partition("\n")[0].removeprefix("# ") in listed
+    found = _run(trainer, "-m", "redaes", "train", "grpo", "--list", cwd=tmp_path, timeout_s=120).stdout
+    assert "  qwen3_vl_8b      Stage 3 on Qwen3-VL-8B-Instruct" in found
+
+
+def test_two_steps_of_every_stage(trainer: Path, red_folder: Path, tmp_path: Path) -> None:
+    commands = [
+        [
+            "train",
+            name,
+            "--output_dir",
+            f"runs/{name}",
+            *options,
+            *(() if name == "fgaesq" else ("--data", str(red_folder))),
+        ]
+        for name, options in TRAINED.items()
+    ]
+    planned = [*commands[0], "--dry_run", "--plan_batches", "1", "--accelerate_config", "zero3"]
+    given = json.dumps([planned, *commands])
+    done = _run(trainer, "-c", ONE_AFTER_THE_OTHER, given, cwd=tmp_path, timeout_s=900, HF_HUB_OFFLINE="1")
+    assert Path(done.stdout.splitlines()[-1]).is_relative_to(trainer.parents[1])
+    assert "dry run of stage1_sft on redaes/nano-base: 8 x CPU, zero3; nothing was loaded or written" in done.stdout
+    assert done.stdout.count(" finished: runs/") == len(TRAINED)
+    for name in TRAINED:
+        record = json.loads((tmp_path / "runs" / name / "final" / "run_record.json").read_text())
+        assert record["training_arguments"]["max_steps"] == 2
+        assert record["command"][:3] == ["redaes", "train", name]

@@ -357,7 +357,7 @@ class TestPublishedFiles:
             for top, left, bottom, right, score in entry["crops"] if entry["image"].startswith("test/") else ():
                 box = (left, top, right, bottom)
                 name = f"{entry['image']}#{','.join(map(str, box))}"
-                published.append(benchmarks.base.Picture(name, entry["image"], entry["image"], score, box))
+                published.append(benchmarks.base.BenchmarkPicture(name, entry["image"], entry["image"], score, box))
         labels = benchmarks.Labels(tuple(published))
         assert verify(BENCHMARKS["gaic"], labels, load_manifest("gaic"), self.folder())
         with pytest.raises(RecordError, match="1 published ones are missing"):

@@ -18,13 +18,13 @@ from PIL import Image
 from redaes.backends.base import Request
 from redaes.backends.scripted import ScriptedBackend
 from redaes.errors import InputError
-from redaes.evaluation.confidence import Judged, ceiling_of, fit_temperature, group_of, half_of
+from redaes.evaluation.confidence import CalibrationAnswer, ceiling_of, fit_temperature, group_of, half_of
 from redaes.evaluation.temperature_fitting import ask, fit_half
 from redaes.points import believed
 
 
-def _judged(log_odds: float, first_is_better: bool, number: int = 0, decided: bool = True) -> Judged:
-    return Judged(
+def _judged(log_odds: float, first_is_better: bool, number: int = 0, decided: bool = True) -> CalibrationAnswer:
+    return CalibrationAnswer(
         photograph=f"photograph {number}",
         factor="light",
         kind="dark",
@@ -35,7 +35,7 @@ def _judged(log_odds: float, first_is_better: bool, number: int = 0, decided: bo
     )
 
 
-def _drawn(n: int, temperature: float, seed: int = 0) -> list[Judged]:
+def _drawn(n: int, temperature: float, seed: int = 0) -> list[CalibrationAnswer]:
     """Answers that would be calibrated after division by ``temperature``."""
     chance = random.Random(seed)
     found = []

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from redaes.datagen.consensus import Consensus, Rules, consensus
+from redaes.datagen.consensus import Consensus, ConsensusRules, consensus
 from redaes.datagen.judges import Judgement
 from redaes.errors import InputError
 
@@ -33,8 +33,8 @@ def judgements(draw: st.DrawFn) -> list[Judgement]:
 
 
 @st.composite
-def rules(draw: st.DrawFn) -> Rules:
-    return Rules(
+def rules(draw: st.DrawFn) -> ConsensusRules:
+    return ConsensusRules(
         min_judges=draw(st.integers(1, 3)),
         min_answers=draw(st.integers(1, 3)),
         min_sign_agreement=draw(st.floats(0, 1)),
@@ -44,7 +44,7 @@ def rules(draw: st.DrawFn) -> Rules:
 
 
 @given(judgements(), rules())
-def test_exchanging_the_pictures_turns_the_sign_and_nothing_else(given_: list[Judgement], by: Rules) -> None:
+def test_exchanging_the_pictures_turns_the_sign_and_nothing_else(given_: list[Judgement], by: ConsensusRules) -> None:
     there = consensus(given_, by)
     back = consensus([each.swapped_pictures() for each in given_], by)
     expected = None if there.delta is None else -there.delta
@@ -52,7 +52,9 @@ def test_exchanging_the_pictures_turns_the_sign_and_nothing_else(given_: list[Ju
 
 
 @given(judgements(), rules(), st.randoms())
-def test_the_order_of_judges_and_answers_does_not_matter(given_: list[Judgement], by: Rules, random: object) -> None:
+def test_the_order_of_judges_and_answers_does_not_matter(
+    given_: list[Judgement], by: ConsensusRules, random: object
+) -> None:
     def shuffled(values: tuple[float, ...]) -> list[float]:
         mixed = list(values)
         random.shuffle(mixed)  # type: ignore[attr-defined]
@@ -64,7 +66,7 @@ def test_the_order_of_judges_and_answers_does_not_matter(given_: list[Judgement]
 
 
 @given(judgements(), rules())
-def test_a_label_or_a_reason(given_: list[Judgement], by: Rules) -> None:
+def test_a_label_or_a_reason(given_: list[Judgement], by: ConsensusRules) -> None:
     found = consensus(given_, by)
     assert (found.delta is None) == (found.rejected is not None)
     assert (found.spread is None) == (found.rejected == "too_few_answers")
@@ -97,7 +99,9 @@ def test_by_hand() -> None:
 
 
 def test_the_median_of_three_bears_one_that_is_far_off() -> None:
-    found = consensus([judgement(str(value), [value], [value]) for value in (1.0, 1.2, 4.0)], Rules(max_spread=3))
+    found = consensus(
+        [judgement(str(value), [value], [value]) for value in (1.0, 1.2, 4.0)], ConsensusRules(max_spread=3)
+    )
     assert found.delta == 1.2
 
 
@@ -138,11 +142,11 @@ def test_what_is_kept(given_: list[Judgement], delta: float) -> None:
 
 def test_rules_ask_for_more() -> None:
     one = [judgement("a", [2.0, 2.0], [2.0])]
-    assert consensus(one, Rules(min_judges=2)).rejected == "too_few_answers"
-    assert consensus(one, Rules(min_answers=2)).rejected == "too_few_answers"
+    assert consensus(one, ConsensusRules(min_judges=2)).rejected == "too_few_answers"
+    assert consensus(one, ConsensusRules(min_answers=2)).rejected == "too_few_answers"
     three = [judgement(str(value), [value], [value]) for value in (1.0, 1.5, -0.5)]
     assert consensus(three).rejected == "sign_disagreement"
-    kept = consensus(three, Rules(min_sign_agreement=0.6))
+    kept = consensus(three, ConsensusRules(min_sign_agreement=0.6))
     assert kept.delta == 1.0
     assert kept.sign_agreement == pytest.approx(2 / 3)
 

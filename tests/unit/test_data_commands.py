@@ -20,7 +20,7 @@ from redaes.cli.app import app
 from redaes.datagen.build_recipe import make_recipe
 from redaes.datagen.export import FORMATS, export, preference
 from redaes.datagen.inspection import funnel_svg, histogram_svg, inspect
-from redaes.datagen.statistics import Judged, statistics
+from redaes.datagen.statistics import PanelAgreement, statistics
 from redaes.errors import InputError, RecordError, RedaesError
 from redaes.images import content_id
 from redaes.records import pick_rows, read_json, record_of, shards, stream_rows
@@ -195,7 +195,7 @@ def test_judges_are_shown_where_there_are_some(red_folder: Path, tmp_path: Path)
             table = pa.Table.from_pylist(rows, schema=pq.read_schema(file))
             pq.write_table(table.append_column("note", pa.array(["x"] * len(rows))), folder / "data" / file.name)
     judged = statistics(folder).judged
-    assert judged == Judged(("a@1", "b@2", "c@3"), 4, unanimous=2, mostly=0, spread=0.5, failed=4)
+    assert judged == PanelAgreement(("a@1", "b@2", "c@3"), 4, unanimous=2, mostly=0, spread=0.5, failed=4)
     inspect(folder, tmp_path / "page.html", n_pairs=2)
     page = (tmp_path / "page.html").read_text()
     assert "Agreement of the judges which side is better: a@1, b@2, c@3; median spread 0.5 points; 4 unusable" in page

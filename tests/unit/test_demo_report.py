@@ -19,9 +19,9 @@ from redaes.answers import render_verdict
 from redaes.backends.base import BatchBackend, Request
 from redaes.datagen.editors.parametric import make_edit
 from redaes.demo.report import (
-    Curve,
+    DemoComparison,
+    LearningCurve,
     Moment,
-    Shown,
     accuracy_svg,
     curve_svg,
     gallery,
@@ -32,11 +32,12 @@ from redaes.demo.report import (
     render,
     signed,
 )
+from redaes.estimates import Estimate
 from redaes.evaluation.truth import CheckedPair, CheckedReason
 from redaes.evidence.claims import CheckedClaim, Claim, Claims, Status
 from redaes.evidence.reasons import reason_of
 from redaes.evidence.records import Measurements, PairEvidence
-from redaes.heldout import Estimate, HeldOut, evaluate
+from redaes.heldout import HeldOut, evaluate
 from redaes.images import content_id
 from redaes.records import PairRecord
 from redaes.types import FACTORS, Factor, ImageRef, Pair, Rationale, Sampling, Verdict
@@ -110,7 +111,7 @@ def _evaluation(skill: int, n_reasoned: int = 27) -> HeldOut:
     return evaluate(_Model(skill), RECORDS, n_reasoned=n_reasoned, sampling=Sampling(), seed=0)
 
 
-CURVE = Curve("stage 1: imitate", "loss", ((2, 1.5), (4, 0.75), (6, 0.5)))
+CURVE = LearningCurve("stage 1: imitate", "loss", ((2, 1.5), (4, 0.75), (6, 0.5)))
 MOMENTS = [
     Moment("before training", _evaluation(2), None),
     Moment("after stage 1", _evaluation(3), CURVE),
@@ -146,7 +147,7 @@ PROVENANCE = {
 
 
 def _page(**changes: Any) -> str:
-    shown = Shown("One photograph", "about", 3.2, (_jpeg(1), _jpeg(2)), ("clean", "dark"), RESULT)
+    shown = DemoComparison("One photograph", "about", 3.2, (_jpeg(1), _jpeg(2)), ("clean", "dark"), RESULT)
     arguments: dict[str, Any] = {
         "moments": MOMENTS,
         "build": BUILD,
@@ -306,7 +307,7 @@ def test_one_group_and_no_reasons_still_make_a_page() -> None:
 
 def test_a_silent_model_makes_a_page() -> None:
     silent = {**RESULT, "winner": None, "delta": None, "probability": None, "failure": "forward: empty"}
-    shown = Shown("Two", "about", None, (_jpeg(1), _jpeg(2)), ("a", "b"), silent)
+    shown = DemoComparison("Two", "about", None, (_jpeg(1), _jpeg(2)), ("a", "b"), silent)
     assert "no usable answer (forward: empty)" in _checked(_page(comparisons=[shown])).text
 
 
@@ -323,9 +324,9 @@ def test_the_gallery_takes_the_first_of_each_kind() -> None:
 
 
 def test_curves_with_little_in_them() -> None:
-    assert "nothing was logged" in curve_svg(Curve("s", "loss", ()))
+    assert "nothing was logged" in curve_svg(LearningCurve("s", "loss", ()))
     for points in (((1, 2.0),), ((1, 2.0), (2, 2.0))):
-        svg = str(curve_svg(Curve("s", "loss", points)))
+        svg = str(curve_svg(LearningCurve("s", "loss", points)))
         _checked(svg)
         assert "nan" not in svg
     _checked(str(accuracy_svg(MOMENTS)))
@@ -334,5 +335,5 @@ def test_curves_with_little_in_them() -> None:
 def test_numbers_as_they_are_written() -> None:
     assert (number(None), percent(None), signed(None)) == ("–", "–", "–")
     assert (number(-0.5), signed(0.54), signed(-0.5), signed(0.01)) == ("−0.50", "+0.5", "−0.5", "0.0")
-    assert interval(Estimate(value=0.5, low=None, high=None)) == "[no interval]"
-    assert interval(Estimate(value=None, low=None, high=None)) == ""
+    assert interval(Estimate(value=0.5)) == "[no interval]"
+    assert interval(Estimate(value=None)) == ""

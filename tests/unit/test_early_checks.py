@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import subprocess
 import sys
@@ -63,6 +62,11 @@ REFUSED = [
     ("stages/warmup_reading.py", ["--config", "unknown.yaml"], "learning_rat"),
     ("stages/fgaesq.py", ["--series", "none.jsonl"], "none.jsonl"),
     ("stages/fgaesq.py", ["--config", "unknown.yaml"], "learning_rat"),
+    ("redaes/__main__.py", ["train", "grpo", "--config", "nowhere"], "recipe 'nowhere' is unknown"),
+    ("redaes/__main__.py", ["train", "sft", "--config", "qwen3_vl_8b", "--data", "none"], "none is not a RED dataset"),
+    ("redaes/__main__.py", ["train", "sft", "--data", "none", "--num_processes", "2"], "none is not a RED dataset"),
+    ("redaes/__main__.py", ["train", "sft", "--accelerate_config", "zero9"], "cpu, ddp, multi_node, single_gpu, zero2"),
+    ("redaes/__main__.py", ["train", "merge", "none", "--out", "merged"], "adapter_config.json"),
     ("stages/check.py", ["none", "--data", "data"], "run_record.json"),
     ("stages/merge.py", ["none", "--out", "merged"], "adapter_config.json"),
     ("stages/build_nano.py", ["--data", "none", "--out", "nano"], "none is not a RED dataset"),
@@ -82,14 +86,20 @@ REFUSED = [
     ("eval/rationale_quality.py", ["data", "--measured", "--prompt", "compare/v1"], "give one of them"),
     ("eval/rationale_quality.py", ["data", "--samples", "-1"], "samples is -1"),
 ]
-ANSWERED = ["stages/stage1_sft.py", "stages/stage2_align.py", "stages/stage3_grpo.py", "stages/fgaesq.py"]
+ANSWERED = [
+    ("stages/stage1_sft.py", []),
+    ("stages/stage2_align.py", []),
+    ("stages/stage3_grpo.py", []),
+    ("stages/fgaesq.py", []),
+    ("redaes/__main__.py", ["train", "dpo", "--config", "qwen3_5_2b"]),
+]
 
 
 @pytest.fixture(scope="module")
 def outcomes(folder: Path) -> list[tuple[object, str, str, list[str]]]:
     """What one new interpreter says to all cases, one after the other."""
     cases = [(str(ROOT / script), arguments) for script, arguments, _ in REFUSED]
-    cases += [(str(ROOT / script), ["--help"]) for script in ANSWERED]
+    cases += [(str(ROOT / script), [*arguments, "--help"]) for script, arguments in ANSWERED]
     done = subprocess.run(
         [sys.executable, "-c", RUN_ALL, json.dumps(cases)], cwd=folder, capture_output=True, text=True, timeout=120
     )
@@ -109,12 +119,12 @@ def test_nothing_was_written_by_refused_runs(outcomes: list[tuple], folder: Path
     assert {path.name for path in folder.iterdir()} == {"unknown.yaml", "list.yaml", "data", "file"}
 
 
-@pytest.mark.parametrize("number", range(len(ANSWERED)), ids=lambda n: Path(ANSWERED[n]).stem)
+@pytest.mark.parametrize("number", range(len(ANSWERED)), ids=lambda n: Path(ANSWERED[n][0]).stem)
 def test_help_lists_every_option_without_a_heavy_library(number: int, outcomes: list[tuple]) -> None:
     code, error, text, heavy = outcomes[len(REFUSED) + number]
     assert code == 0, error
     assert heavy == []
-    for option in ("--output_dir", "--learning_rate", "--gradient_checkpointing"):
+    for option in ("--output_dir", "--learning_rate", "--gradient_checkpointing", "--num_processes"):
         assert option in text
     assert "config" in text
 
@@ -154,9 +164,9 @@ def test_bases_named_by_their_library_are_followed(tmp_path: Path, monkeypatch: 
 
 
 def test_options_read_are_the_options_there_are() -> None:
-    from redaes.datagen.ranking_group import Settings
+    from redaes.datagen.dataset_settings import DatasetSettings
 
-    assert names_of("redaes.datagen.ranking_group:Settings") == {item.name for item in dataclasses.fields(Settings)}
+    assert names_of("redaes.datagen.dataset_settings:DatasetSettings") == set(DatasetSettings.model_fields)
 
 
 def test_a_model_is_a_folder_or_a_name_of_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,10 +16,11 @@ from PIL import Image
 
 from redaes import metrics
 from redaes.errors import InputError, RecordError
+from redaes.estimates import paired_bootstrap
 from redaes.evaluation import comparison, report
 from redaes.evaluation.comparison import compare, mean_over_categories, published
 from redaes.evaluation.report import write_report
-from redaes.evaluation.runner import Spec, read_predictions, run
+from redaes.evaluation.runner import RunSpec, read_predictions, run
 
 ROOT = Path(__file__).parents[2]
 
@@ -47,7 +48,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def runs(data: Path, benchmark: str, out: Path) -> list[Path]:
     folders = []
     for measure in ("luma", "colourfulness", "constant"):
-        spec = Spec(
+        spec = RunSpec(
             benchmark=benchmark,
             data=data / f"{benchmark}.csv",
             assessor="baseline",
@@ -72,8 +73,13 @@ def test_changes_are_paired(data: Path, tmp_path: Path) -> None:
     assert change.value == pytest.approx(value)
     old, new = (read_predictions(folder / "pictures.csv") for folder in folders[:2])
     rows = np.array([(a.predicted, b.predicted, a.label) for a, b in zip(old, new, strict=True)], dtype=float)
-    plain = metrics.paired_bootstrap(
-        rows[:, [0, 2]], rows[:, [1, 2]], range(40), lambda part: metrics.srcc(part[:, 0], part[:, 1]), n=1000, seed=0
+    plain = paired_bootstrap(
+        rows[:, [0, 2]],
+        rows[:, [1, 2]],
+        range(40),
+        lambda part: metrics.srcc(part[:, 0], part[:, 1]),
+        n_resamples=1000,
+        seed=0,
     )
     assert (change.low, change.high) == pytest.approx((plain.low, plain.high))
     assert constant.changes[0].value is None  # a constant has no correlation, so no change either

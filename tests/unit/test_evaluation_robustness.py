@@ -10,13 +10,13 @@ import pytest
 
 from redaes import heldout
 from redaes.errors import InputError, RecordError
+from redaes.estimates import Estimate, Proportion
 from redaes.evaluation import benchmarks
-from redaes.evaluation.assessors.base import Answer as Given
-from redaes.evaluation.assessors.base import Question
+from redaes.evaluation.assessors.base import Question, QuestionAnswer
 from redaes.evaluation.probes import LEVELS, PROBES, ProbeResult, build_probes, summarise_paraphrases, summarise_probes
 from redaes.evaluation.rationales import rationale_quality
-from redaes.evaluation.runner import Spec, run, run_assessor
-from redaes.heldout import Answer, HeldOut, Outcome, Reasoned
+from redaes.evaluation.runner import RunSpec, run, run_assessor
+from redaes.heldout import HeldOut, PairOutcome, ReasonedOutcome, WrittenAnswer
 from redaes.types import Factor, Order, Sampling
 from tests.conftest import synthetic_photograph
 
@@ -36,7 +36,7 @@ def probes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def judged(probes: Path, out: Path, measure: str) -> dict[tuple[str, int], ProbeResult]:
-    spec = Spec(benchmark="pairs", data=probes, assessor="baseline", options={"measure": measure})
+    spec = RunSpec(benchmark="pairs", data=probes, assessor="baseline", options={"measure": measure})
     assert run(spec, out, progress=quiet) is not None
     return {(one.probe, one.level): one for one in summarise_probes(out)}
 
@@ -81,7 +81,7 @@ def test_building_again_writes_nothing_anew(probes: Path) -> None:
 class Worded:
     """An assessor whose probabilities are told, one for each pair, and whose prompt has a name."""
 
-    shows = "two"
+    arity = "two"
     needs_pixels = False
 
     def __init__(self, prompt: str, probabilities: Sequence[float | None], model: str = "m") -> None:
@@ -92,12 +92,14 @@ class Worded:
     def identity(self) -> Mapping[str, Any]:
         return {"model": self.model, "revision": "1", "prompt_ids": [self.prompt]}
 
-    def answer(self, questions: Sequence[Question]) -> list[Given]:
+    def answer(self, questions: Sequence[Question]) -> list[QuestionAnswer]:
         found = []
         for question in questions:
             p = next(self.probabilities)
             value = None if p is None else p - 0.5
-            found.append(Given(id=question.id, value=value, probability=p, failure="silent" if p is None else None))
+            found.append(
+                QuestionAnswer(id=question.id, value=value, probability=p, failure="silent" if p is None else None)
+            )
         return found
 
 
@@ -109,7 +111,7 @@ def test_wordings_are_compared_pair_by_pair(tmp_path: Path) -> None:
 
     def asked(prompt: str, probabilities: Sequence[float | None], model: str = "m") -> Path:
         out = tmp_path / f"{model} {prompt}"
-        spec = Spec(benchmark="pairs", data=tmp_path / "pairs.csv", assessor="worded")
+        spec = RunSpec(benchmark="pairs", data=tmp_path / "pairs.csv", assessor="worded")
         worded: Any = Worded(prompt, probabilities, model)
         assert run_assessor(loaded, worded, out, spec=spec) is not None
         return out
@@ -129,7 +131,7 @@ def test_a_run_over_something_else_is_refused(tmp_path: Path) -> None:
     for seed in range(2):
         synthetic_photograph(seed, 32, 24).save(tmp_path / f"{seed}.png")
     (tmp_path / "pairs.csv").write_text("first,second,p\n0.png,1.png,0.5\n")
-    spec = Spec(benchmark="pairs", data=tmp_path / "pairs.csv", assessor="baseline", options={"measure": "luma"})
+    spec = RunSpec(benchmark="pairs", data=tmp_path / "pairs.csv", assessor="baseline", options={"measure": "luma"})
     run(spec, tmp_path / "out", progress=quiet)
     with pytest.raises(RecordError, match="is not over probes"):
         summarise_probes(tmp_path / "out")
@@ -137,9 +139,9 @@ def test_a_run_over_something_else_is_refused(tmp_path: Path) -> None:
 
 def reasoned(
     number: int, label: float, true: tuple[Factor, ...], *answers: tuple[Order, str | None, tuple[Factor, ...]]
-) -> Reasoned:
+) -> ReasonedOutcome:
     """A pair with its answers: order, winner (None: contradiction), named factors."""
-    outcome = Outcome(
+    outcome = PairOutcome(
         pair=str(number),
         group=f"g{number}",
         source=f"s{number}",
@@ -150,13 +152,13 @@ def reasoned(
         order_consistent=None,
         asked=True,
     )
-    return Reasoned(
+    return ReasonedOutcome(
         outcome=outcome,
         winner=None,
         rationale=None,
         rationale_order=None,
         answers=tuple(
-            Answer(
+            WrittenAnswer(
                 order=order,
                 failure=None if winner else "contradiction",
                 winner=winner,  # type: ignore[arg-type]
@@ -170,9 +172,9 @@ def reasoned(
     )
 
 
-def evaluation(*items: Reasoned) -> HeldOut:
-    empty = heldout.Proportion(value=None, low=None, high=None, n_right=0, n=0, n_failed=0, n_excluded=0)
-    nothing = heldout.Estimate(value=None, low=None, high=None)
+def evaluation(*items: ReasonedOutcome) -> HeldOut:
+    empty = Proportion.counted(0, 0)
+    nothing = Estimate(value=None)
     return HeldOut(
         model="m",
         revision="r",

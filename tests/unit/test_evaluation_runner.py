@@ -19,13 +19,13 @@ from redaes.cli.eval.benchmark import parse_options, parse_shard
 from redaes.errors import BackendError, InputError, RecordError
 from redaes.evaluation import benchmarks, report, runner
 from redaes.evaluation.assessors import make_assessor
-from redaes.evaluation.assessors.base import Answer, Question, Shown
+from redaes.evaluation.assessors.base import Question, QuestionAnswer, QuestionPicture
 from redaes.evaluation.assessors.baselines import BASELINES, Baseline
-from redaes.evaluation.benchmarks.base import Labels, Picture
-from redaes.evaluation.comparison import Side
+from redaes.evaluation.benchmarks.base import BenchmarkPicture, Labels
+from redaes.evaluation.comparison import ComparedRun
 from redaes.evaluation.eval_recipe import make_spec
 from redaes.evaluation.questions import CHUNK, CHUNK_SERIES, FIELD, PictureReader, make_plan
-from redaes.evaluation.runner import Results, Spec, read_results, run, run_assessor
+from redaes.evaluation.runner import RunResults, RunSpec, read_results, run, run_assessor
 from redaes.evidence.reasons import Reason
 from redaes.images import LoadedImage
 from redaes.types import ImageRef
@@ -48,15 +48,15 @@ def scores_folder(folder: Path, n: int) -> Path:
     return folder
 
 
-def luma(data: Path) -> Spec:
-    return Spec(benchmark="scores", data=data, assessor="baseline", options={"measure": "luma"})
+def luma(data: Path) -> RunSpec:
+    return RunSpec(benchmark="scores", data=data, assessor="baseline", options={"measure": "luma"})
 
 
 def quiet(done: int, total: int) -> None:
     pass
 
 
-def finished(found: Results | None) -> Results:
+def finished(found: RunResults | None) -> RunResults:
     assert found is not None
     return found
 
@@ -67,35 +67,35 @@ class Told:
     needs_pixels = False
 
     def __init__(
-        self, shows: str, values: Mapping[str, float | None], probabilities: Mapping[str, float] | None = None
+        self, arity: str, values: Mapping[str, float | None], probabilities: Mapping[str, float] | None = None
     ):
-        self.shows, self.values, self.probabilities = shows, values, probabilities or {}
+        self.arity, self.values, self.probabilities = arity, values, probabilities or {}
         self.asked: list[str] = []
 
     @property
     def identity(self) -> Mapping[str, Any]:
         return {"model": "told", "revision": "1"}
 
-    def answer(self, questions: Sequence[Question]) -> list[Answer]:
+    def answer(self, questions: Sequence[Question]) -> list[QuestionAnswer]:
         found = []
         for question in questions:
             self.asked.append(question.id)
-            if self.shows == "series":
+            if self.arity == "series":
                 told = [self.values[shown.id.removeprefix("reference ")] for shown in question.pictures]
                 level = float(len(self.asked))  # scores mean nothing from one series to the next
                 known = tuple(value + level for value in told if value is not None)
                 silent = len(known) < len(told)
                 found.append(
-                    Answer(id=question.id, values=() if silent else known, failure="silent" if silent else None)
+                    QuestionAnswer(id=question.id, values=() if silent else known, failure="silent" if silent else None)
                 )
                 continue
-            if self.shows == "two":
+            if self.arity == "two":
                 a, b = (self.values[shown.id.removeprefix("reference ")] for shown in question.pictures)
                 value = None if a is None or b is None else a - b
             else:
                 value = self.values[question.id]
             found.append(
-                Answer(
+                QuestionAnswer(
                     id=question.id,
                     value=value,
                     failure="silent" if value is None else None,
@@ -105,8 +105,8 @@ class Told:
         return found
 
 
-def run_told(name: str, data: Path, told: Told, out: Path, **settings: Any) -> Results:
-    spec = Spec(benchmark=name, data=data, assessor="told", **settings)
+def run_told(name: str, data: Path, told: Told, out: Path, **settings: Any) -> RunResults:
+    spec = RunSpec(benchmark=name, data=data, assessor="told", **settings)
     return finished(run_assessor(benchmarks.load(name, data), told, out, spec=spec))  # type: ignore[arg-type]
 
 
@@ -134,7 +134,7 @@ def test_a_stopped_run_goes_on_and_ends_in_the_same_bytes(tmp_path: Path) -> Non
     asked: list[str] = []
 
     class Stops(Baseline):
-        def answer(self, questions: Sequence[Question]) -> list[Answer]:
+        def answer(self, questions: Sequence[Question]) -> list[QuestionAnswer]:
             if asked:
                 raise BackendError("the server is gone")
             asked.extend(question.id for question in questions)
@@ -225,24 +225,24 @@ def series_folder(folder: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("shows", ["one", "two", "series"])
-def test_series_by_pictures_by_pairs_and_whole(tmp_path: Path, shows: str) -> None:
+@pytest.mark.parametrize("arity", ["one", "two", "series"])
+def test_series_by_pictures_by_pairs_and_whole(tmp_path: Path, arity: str) -> None:
     data = series_folder(tmp_path / "data")
-    told = Told(shows, {"a1.png": 0.0, "a2.png": 1.0, "a3.png": 5.0, "b1.png": 3.0, "b2.png": 4.0})
+    told = Told(arity, {"a1.png": 0.0, "a2.png": 1.0, "a3.png": 5.0, "b1.png": 3.0, "b2.png": 4.0})
     metrics = run_told("series", data, told, tmp_path / "out").summary.metrics
     assert metrics["s_acc"].value == 0.5
     assert metrics["s_top2"].value == 1.0
     assert metrics["s_srcc"].value == pytest.approx(0.0)
     assert metrics["s_acc_chance"].value == pytest.approx((1 / 3 + 1 / 2) / 2)
     assert metrics["pair_accuracy"].value == 0.75
-    assert (metrics["cycle_rate"].value == 0.0) if shows == "two" else ("cycle_rate" not in metrics)
-    assert len(told.asked) == {"one": 5, "two": 4, "series": 2}[shows]
+    assert (metrics["cycle_rate"].value == 0.0) if arity == "two" else ("cycle_rate" not in metrics)
+    assert len(told.asked) == {"one": 5, "two": 4, "series": 2}[arity]
 
 
-@pytest.mark.parametrize("shows", ["one", "two", "series"])
-def test_a_failure_in_a_series_is_wrong(tmp_path: Path, shows: str) -> None:
+@pytest.mark.parametrize("arity", ["one", "two", "series"])
+def test_a_failure_in_a_series_is_wrong(tmp_path: Path, arity: str) -> None:
     data = series_folder(tmp_path / "data")
-    told = Told(shows, {"a1.png": 0.0, "a2.png": 1.0, "a3.png": 5.0, "b1.png": 3.0, "b2.png": None})
+    told = Told(arity, {"a1.png": 0.0, "a2.png": 1.0, "a3.png": 5.0, "b1.png": 3.0, "b2.png": None})
     summary = run_told("series", data, told, tmp_path / "out").summary
     assert summary.metrics["s_acc"].value == 0.5
     assert summary.metrics["pair_accuracy"].value == 0.75
@@ -296,7 +296,7 @@ def test_right_verdicts_for_false_reasons_are_counted_and_marked(tmp_path: Path)
     ]
 
     class Arguing(Told):
-        def answer(self, questions: Sequence[Question]) -> list[Answer]:
+        def answer(self, questions: Sequence[Question]) -> list[QuestionAnswer]:
             found = super().answer(questions)
             return [one.model_copy(update={"reason": why}) for one, why in zip(found, [*reasons, None], strict=True)]
 
@@ -312,9 +312,9 @@ def test_right_verdicts_for_false_reasons_are_counted_and_marked(tmp_path: Path)
         "reason_false_though_right": (1.0, 1),  # the second verdict is wrong, the third has no reason
     }
     assert [one.reason for one in runner.read_predictions(out / "pairs.csv")] == [*reasons, None]
-    page = report.write_report(tmp_path / "report", [Side(name="it", results=read_results(out), changes=())], [out])[
-        2
-    ].read_text()
+    page = report.write_report(
+        tmp_path / "report", [ComparedRun(name="it", results=read_results(out), changes=())], [out]
+    )[2].read_text()
     assert page.count("verdict right, reason wrong") == 1
     assert "claims_true" in page
 
@@ -327,7 +327,7 @@ def test_pairs_by_what_decides_them(tmp_path: Path) -> None:
     (data / "pairs.csv").write_text("\n".join(["first,second,p,factor", *rows]) + "\n")
 
     class Both(Told):
-        def answer(self, questions: Sequence[Question]) -> list[Answer]:
+        def answer(self, questions: Sequence[Question]) -> list[QuestionAnswer]:
             return [
                 one.model_copy(update={"order_consistent": not one.id.startswith("x.png"), "raw": ("a", "b")})
                 for one in super().answer(questions)
@@ -341,7 +341,7 @@ def test_pairs_by_what_decides_them(tmp_path: Path) -> None:
     }
     file = report.write_report(
         tmp_path / "report",
-        [Side(name="told", results=read_results(tmp_path / "out"), changes=())],
+        [ComparedRun(name="told", results=read_results(tmp_path / "out"), changes=())],
         [tmp_path / "out"],
     )[2]
     bars = re.findall(r'class="bar"[^>]* width="([0-9.]+)"', file.read_text())
@@ -353,10 +353,10 @@ def test_scores_against_references_do_not_suffer_from_a_failed_comparison(tmp_pa
     strengths = {f"{index:03d}.png": float(index) for index in range(12)}
 
     class Deaf(Told):
-        def answer(self, questions: Sequence[Question]) -> list[Answer]:
+        def answer(self, questions: Sequence[Question]) -> list[QuestionAnswer]:
             found = super().answer(questions)
             return [
-                Answer(id=one.id, failure="silent") if one.id.startswith("003.png\t") and index % 2 else one
+                QuestionAnswer(id=one.id, failure="silent") if one.id.startswith("003.png\t") and index % 2 else one
                 for index, one in enumerate(found)
             ]
 
@@ -386,15 +386,15 @@ def test_crops_are_shown_as_crops(tmp_path: Path) -> None:
 
 def test_crops_are_measured_within_their_photograph(tmp_path: Path) -> None:
     pictures = tuple(
-        benchmarks.base.Picture(f"{g}#{k}", f"{g}.png", g, score=float(k), box=(0, 0, k + 1, 8))
+        benchmarks.base.BenchmarkPicture(f"{g}#{k}", f"{g}.png", g, score=float(k), box=(0, 0, k + 1, 8))
         for g in ("a", "b")
         for k in range(6)
     )
     write_pictures(tmp_path, ["a.png", "b.png"])
     labels = benchmarks.Labels(pictures)
-    loaded = benchmarks.Loaded(benchmarks.BENCHMARKS["gaic"], labels, "0", tmp_path, ())
+    loaded = benchmarks.LoadedBenchmark(benchmarks.BENCHMARKS["gaic"], labels, "0", tmp_path, ())
     told = Told("one", {p.id: (p.score if p.group == "a" else -p.score) for p in pictures})  # type: ignore[operator]
-    spec = Spec(benchmark="gaic", data=tmp_path, assessor="told")
+    spec = RunSpec(benchmark="gaic", data=tmp_path, assessor="told")
     metrics = finished(run_assessor(loaded, told, tmp_path / "out", spec=spec)).summary.metrics  # type: ignore[arg-type]
     assert metrics["mean_srcc"].value == pytest.approx(0.0)
     assert metrics["acc_1_5"].value == 0.5
@@ -408,7 +408,7 @@ def test_somebody_elses_scores(tmp_path: Path) -> None:
     data = scores_folder(tmp_path / "data", 5)
     file = tmp_path / "theirs.csv"
     file.write_text("image,score\n000.png,1\n001.png,2\n002.png,\n003.png,2.5\nother.png,9\n")
-    spec = Spec(benchmark="scores", data=data, assessor="csv", options={"file": str(file)})
+    spec = RunSpec(benchmark="scores", data=data, assessor="csv", options={"file": str(file)})
     summary = finished(run(spec, tmp_path / "out", progress=quiet)).summary
     assert summary.failures == {"empty": 1, "not_in_file": 1}
     for text, message in (
@@ -445,7 +445,7 @@ def test_baselines_turn_round_fail_by_name_and_are_drawn_by_name() -> None:
     def shown(name: str, level: int) -> Question:
         image = Image.new("RGB", (8, 8), (level, level, level))
         ref = ImageRef(id=f"{level:064d}", path=Path(name))
-        return Question(name, (Shown(name, Path(name), LoadedImage(image, ref, ())),))
+        return Question(name, (QuestionPicture(name, Path(name), LoadedImage(image, ref, ())),))
 
     questions = [shown("a", 10), shown("b", 200)]
     larger, smaller = (make_assessor("baseline", {"measure": "luma", "better": way}) for way in ("larger", "smaller"))
@@ -468,7 +468,7 @@ def test_brisque_has_no_answer_for_a_flat_picture() -> None:
     questions = []
     for name, one in (("blurred", image.filter(ImageFilter.GaussianBlur(3))), ("flat", Image.new("RGB", (96, 96)))):
         ref = ImageRef(id=f"{len(name):064d}", path=Path(name))
-        questions.append(Question(name, (Shown(name, Path(name), LoadedImage(one, ref, ())),)))
+        questions.append(Question(name, (QuestionPicture(name, Path(name), LoadedImage(one, ref, ())),)))
     blurred, flat = measure.answer(questions)
     assert blurred.value is not None
     assert flat.failure == "not_finite"
@@ -477,7 +477,7 @@ def test_brisque_has_no_answer_for_a_flat_picture() -> None:
 def test_intervals_resample_the_photographs_of_series(tmp_path: Path) -> None:
     labels = Labels(
         tuple(
-            Picture(f"{photo}{view}{k}", f"{photo}{view}{k}", f"{photo}{view}", float(k), source=photo)
+            BenchmarkPicture(f"{photo}{view}{k}", f"{photo}{view}{k}", f"{photo}{view}", float(k), source=photo)
             for photo in "pq"
             for view in "xyz"
             for k in range(3)
@@ -486,8 +486,8 @@ def test_intervals_resample_the_photographs_of_series(tmp_path: Path) -> None:
     told = Told(
         "one", {picture.id: (1 if picture.source == "p" else -1) * picture.score for picture in labels.pictures}
     )
-    loaded = benchmarks.Loaded(benchmarks.BENCHMARKS["red_series"], labels, "0", tmp_path, ())
-    spec = Spec(benchmark="red_series", data=tmp_path, assessor="told")
+    loaded = benchmarks.LoadedBenchmark(benchmarks.BENCHMARKS["red_series"], labels, "0", tmp_path, ())
+    spec = RunSpec(benchmark="red_series", data=tmp_path, assessor="told")
     s_acc = finished(run_assessor(loaded, told, tmp_path / "out", spec=spec)).summary.metrics["s_acc"]
     assert (s_acc.value, s_acc.low, s_acc.high, s_acc.n) == (0.5, 0.0, 1.0, 6)  # two photographs, not six series
     assert {one.source for one in runner.read_predictions(tmp_path / "out" / "pictures.csv")} == {"p", "q"}

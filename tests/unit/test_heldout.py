@@ -187,11 +187,12 @@ def test_the_change_is_paired() -> None:
     after = _fast(records, [1.0, 1.0, 1.0, -1.0, -1.0, 1.0, 1.0])
     change = paired_change(before, after)
     assert (change.n, change.n_gained, change.n_lost) == (6, 2, 1)
-    assert change.points.value == pytest.approx(1 / 6)
-    assert change.points.low is not None
-    assert change.points.low <= 1 / 6 <= (change.points.high or 0)
-    assert paired_change(before, before).points == paired_change(before, before).points
-    nothing = paired_change(before, before).points
+    assert change.value == pytest.approx(1 / 6)
+    assert change.low is not None
+    assert change.low <= 1 / 6 <= (change.high or 0)
+    assert change.measure == "fast accuracy"
+    nothing = paired_change(before, before)
+    assert nothing == paired_change(before, before)
     assert (nothing.value, nothing.low, nothing.high) == (0.0, 0.0, 0.0)
 
 

@@ -19,7 +19,19 @@ ROOT = Path(__file__).resolve().parents[2]
 
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("types", "errors", "torchvision_compat"),
-    ("answers", "lenient", "thinking", "points", "ranking", "metrics", "prompts", "images", "evidence", "rewards"),
+    (
+        "answers",
+        "lenient",
+        "thinking",
+        "points",
+        "ranking",
+        "estimates",
+        "metrics",
+        "prompts",
+        "images",
+        "evidence",
+        "rewards",
+    ),
     (
         "file_hashes",
         "records",

@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from redaes.datagen import parametric_groups as measured
+from redaes.datagen.dataset_settings import DatasetSettings
 from redaes.datagen.editors.parametric import OPERATIONS, apply_edit, make_edit
 from redaes.datagen.judges.cover import covered
 from redaes.datagen.parametric_groups import make_group, might_improve
+from redaes.datagen.picture_groups import BuildCounts, GroupPicture, StoredPicture, encode
 from redaes.datagen.plan import DEGRADE, NEUTRAL, SHARED, Frame, PlannedEdit, plan_view
-from redaes.datagen.ranking_group import Counts, Member, Settings, Stored, encode
 from redaes.datagen.rationales import contradictions
 from redaes.datagen.rationales.choosing import USUAL
 from redaes.datagen.severity import LIKED, Severity
@@ -44,10 +45,10 @@ def _scene(seed: int = 0, size: tuple[int, int] = (240, 160)) -> Image.Image:
 
 
 def _group(
-    image: Image.Image, source: Source, view: int, settings: Settings, counts: Counts | None = None
+    image: Image.Image, source: Source, view: int, settings: DatasetSettings, counts: BuildCounts | None = None
 ) -> list[PairRecord]:
     rows = plan_view(source.id, source.split, view, settings.variants, settings.seed)
-    return make_group(image, source, rows, settings, Counts() if counts is None else counts)
+    return make_group(image, source, rows, settings, BuildCounts() if counts is None else counts)
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +58,7 @@ def records() -> list[PairRecord]:
     for number in range(8):
         source = replace(SOURCE, id=f"{number:x}" * 64)
         for index in range(3):
-            found += _group(_scene(number, (400, 300)), source, index, Settings(max_side=160))
+            found += _group(_scene(number, (400, 300)), source, index, DatasetSettings(max_side=160))
     assert len(found) > 60
     return found
 
@@ -192,12 +193,12 @@ def test_differences_stay_on_the_scale(records: list[PairRecord]) -> None:
 def test_ids_are_unique_and_the_same_again(records: list[PairRecord]) -> None:
     assert len({r.pair.id for r in records}) == len(records)
     source = replace(SOURCE, id="0" * 64)
-    again = _group(_scene(0, (400, 300)), source, 0, Settings(max_side=160))
+    again = _group(_scene(0, (400, 300)), source, 0, DatasetSettings(max_side=160))
     assert again == [r for r in records if r.pair.group == again[0].pair.group]
 
 
 def test_two_edits_with_the_same_result_make_one_pair() -> None:
-    counts, settings = Counts(), Settings(max_side=160)
+    counts, settings = BuildCounts(), DatasetSettings(max_side=160)
     for view in range(6):
         rows = plan_view(SOURCE.id, "train", view, 3, 0)
         found = make_group(_scene(), SOURCE, [*rows, replace(rows[-1], id="again")], settings, counts)
@@ -206,15 +207,15 @@ def test_two_edits_with_the_same_result_make_one_pair() -> None:
 
 
 def test_the_seed_changes_the_edits() -> None:
-    one, other = (_group(_scene(), SOURCE, 0, Settings(max_side=160, seed=seed)) for seed in (0, 1))
+    one, other = (_group(_scene(), SOURCE, 0, DatasetSettings(max_side=160, seed=seed)) for seed in (0, 1))
     assert {r.pair.id for r in one}.isdisjoint(r.pair.id for r in other)
 
 
 def _member(
     key: str, operation: str | None, strength: float, loss: float, uncertainty: float = 1.0, seed: int = 1
-) -> Member:
+) -> GroupPicture:
     edit = None if operation is None else make_edit(operation, strength, seed)
-    return Member(key, Stored(key.encode()), edit, loss, uncertainty if edit else 0.0)
+    return GroupPicture(key, StoredPicture(key.encode()), edit, loss, uncertainty if edit else 0.0)
 
 
 def test_edits_of_two_kinds_whose_order_is_not_settled_get_no_label() -> None:
@@ -257,7 +258,7 @@ def test_an_edit_that_costs_less_than_six_tenths_of_a_point_is_not_seen(
     row = PlannedEdit("row", "train", SOURCE.id, 0, "member", make_edit("defocus", 0.3, 3), None, Frame(0.0, 0.0, 1.0))
     view = measured._view(_scene(), [row], 160)
     monkeypatch.setattr(measured, "severity", lambda *_: Severity(loss, 1.0))
-    counts = Counts()
+    counts = BuildCounts()
     assert (measured._member(row, view, counts.rejected) is not None) == kept
     assert counts.rejected["no_visible_effect"] == (not kept)
 
@@ -303,7 +304,7 @@ def test_what_may_do_good_is_left_out_and_counted() -> None:
         row = PlannedEdit(
             "row", "train", SOURCE.id, 0, "member", make_edit(operation, 0.6, 3), None, Frame(0.0, 0.0, 1.0)
         )
-        counts = Counts()
+        counts = BuildCounts()
         found = measured._member(row, measured._view(Image.fromarray(dark), [row], 160), counts.rejected)
         assert (found is not None) == kept
         assert counts.rejected == ({} if kept else {"might_improve": 1})
@@ -321,9 +322,9 @@ def test_what_lies_on_top_may_move_the_view() -> None:
 
 def test_what_is_measured_of_a_pair_is_what_its_faults_show_in() -> None:
     pixels = np.asarray(_scene())
-    clean = Member("reference", Stored(encode(pixels)), None, 0.0)
+    clean = GroupPicture("reference", StoredPicture(encode(pixels)), None, 0.0)
     blocks = make_edit("jpeg_blocks", 1.0, 3)
-    worse = Member("row", Stored(encode(apply_edit(pixels, "jpeg_blocks", 1.0, 3))), blocks, 5.0)
+    worse = GroupPicture("row", StoredPicture(encode(apply_edit(pixels, "jpeg_blocks", 1.0, 3))), blocks, 5.0)
     record = measured._record(clean, worse, "group", SOURCE)
     assert record.rationale is not None
     assert record.rationale_swapped is not None
@@ -347,14 +348,14 @@ def test_operations_are_sorted_by_direction() -> None:
 
 
 def test_small_photographs_are_not_enlarged() -> None:
-    found = _group(_scene(size=(140, 130)), SOURCE, 0, Settings(max_side=256))
+    found = _group(_scene(size=(140, 130)), SOURCE, 0, DatasetSettings(max_side=256))
     assert all(Image.open(io.BytesIO(r.first_bytes)).size == (140, 130) for r in found)
 
 
 @pytest.mark.parametrize("size", [(900, 129), (129, 900), (1000, 128)])
 def test_thin_photographs_work(size: tuple[int, int]) -> None:
     for index in range(4):
-        _group(_scene(size=size), SOURCE, index, Settings(max_side=64))
+        _group(_scene(size=size), SOURCE, index, DatasetSettings(max_side=64))
 
 
 @pytest.mark.parametrize(
@@ -374,18 +375,18 @@ def test_thin_photographs_work(size: tuple[int, int]) -> None:
     ],
 )
 def test_wrong_settings_are_named(name: str, value: object) -> None:
-    with pytest.raises(InputError, match=name):
-        Settings(**{name: value})  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=rf"^{name} is .*; it should be "):
+        DatasetSettings(**{name: value})  # type: ignore[arg-type]
 
 
 def test_an_edit_that_cannot_be_made_loses_only_itself() -> None:
-    settings = Settings(max_side=160)
+    settings = DatasetSettings(max_side=160)
     rows = plan_view(SOURCE.id, "train", 1, 3, 0)
     member = next(number for number, planned in enumerate(rows) if planned.role == "member")
     broken = replace(rows[member], edit=rows[member].edit.model_copy(update={"operation": "no_such"}))
-    counts = Counts()
+    counts = BuildCounts()
     found = make_group(_scene(), SOURCE, [*rows[:member], broken, *rows[member + 1 :]], settings, counts)
-    whole = make_group(_scene(), SOURCE, rows, settings, Counts())
+    whole = make_group(_scene(), SOURCE, rows, settings, BuildCounts())
     assert counts.rejected["edit_failed"] == 1
     assert [item["row"] for item in counts.failed] == [broken.id]
     assert "no_such" in counts.failed[0]["error"]
@@ -395,7 +396,7 @@ def test_an_edit_that_cannot_be_made_loses_only_itself() -> None:
 
 
 def test_what_a_picture_does_not_show_is_looked_for_once() -> None:
-    stored = Stored(encode(np.full((96, 96, 3), 128, np.uint8)))
+    stored = StoredPicture(encode(np.full((96, 96, 3), 128, np.uint8)))
     found = stored.measurements(frozenset({"tilt"}))
     assert not found.values
     # Both come of the same lines: there is nothing left to measure.

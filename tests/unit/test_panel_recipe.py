@@ -8,7 +8,7 @@ import pytest
 
 pytest.importorskip("yaml")
 
-from redaes.datagen.build_recipe import make_panel, make_recipe
+from redaes.datagen.build_recipe import make_recipe
 from redaes.datagen.panel_groups import Panel
 from redaes.errors import InputError
 
@@ -23,7 +23,7 @@ def test_every_recipe_that_comes_along_is_read(path: Path) -> None:
 
 
 def test_a_panel_is_read_whole() -> None:
-    panel = make_panel(
+    panel = Panel.model_validate(
         {**LEAST, "editors": ["x/y", "embedded"], "editor_options": {"steps": 4, "offload": "model"},
          "rules": {"min_judges": 1, "max_spread": 1.0}}
     )  # fmt: skip
@@ -35,24 +35,24 @@ def test_a_panel_is_read_whole() -> None:
 
 
 def test_what_does_not_decide_the_dataset_is_not_in_its_identity() -> None:
-    one, other = (Panel("http://a/v1", ("j",), "w", concurrency=n) for n in (1, 9))
+    one, other = (Panel(endpoint="http://a/v1", judges=("j",), writer="w", concurrency=n) for n in (1, 9))
     assert one.identity() == other.identity()
-    assert one.identity() != Panel("http://a/v1", ("j", "k"), "w").identity()
+    assert one.identity() != Panel(endpoint="http://a/v1", judges=("j", "k"), writer="w").identity()
 
 
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ([], "give a mapping"),
-        ({**LEAST, "judge": ["a"]}, "unknown keys: judge"),
-        ({**LEAST, "judges": "a"}, "judges is 'a'; give a list"),
-        ({**LEAST, "judges": []}, "name at least one"),
-        ({**LEAST, "samples": 0}, "samples 0"),
-        ({**LEAST, "rules": {"max_spread": -1}}, "max_spread"),
-        ({**LEAST, "rules": {"spread": 1}}, "spread"),
-        ({"judges": ["a"], "writer": "w"}, "endpoint"),
+        ([], r"panel: it is \[\]; it should be a mapping"),
+        ({**LEAST, "judge": ["a"]}, "panel: unknown keys: judge; known: endpoint, judges, "),
+        ({**LEAST, "judges": "a"}, "panel: judges is 'a'; it should be a valid list"),
+        ({**LEAST, "judges": []}, r"judges is \[\]; it should have at least 1 item"),
+        ({**LEAST, "samples": 0}, "samples is 0; it should be greater than or equal to 1"),
+        ({**LEAST, "rules": {"max_spread": -1}}, "rules: max_spread is -1; it should be greater than or equal to 0"),
+        ({**LEAST, "rules": {"spread": 1}}, "rules: unknown keys: spread; known: min_judges, "),
+        ({"judges": ["a"], "writer": "w"}, "panel: endpoint is missing"),
     ],
 )
 def test_wrong_panels_are_named(values: object, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        make_panel(values)
+        Panel.model_validate(values)

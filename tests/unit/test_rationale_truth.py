@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from redaes.errors import InputError
+from redaes.estimates import Estimate, Proportion
 from redaes.evaluation import truth
 from redaes.evaluation.rationale_page import rationale_page, worst
 from redaes.evaluation.rationales import rationale_quality
@@ -27,7 +28,7 @@ from redaes.evidence import reasons
 from redaes.evidence.claims import CheckedClaim, Claim, Claims, Relation, Status
 from redaes.evidence.reasons import names_fault, reason_of, tells_fault
 from redaes.evidence.records import Measurements, PairEvidence
-from redaes.heldout import Answer, Estimate, FastSummary, HeldOut, Outcome, Proportion, Reasoned
+from redaes.heldout import FastSummary, HeldOut, PairOutcome, ReasonedOutcome, WrittenAnswer
 from redaes.images import content_id
 from redaes.records import PairRecord
 from redaes.types import Edit, ImageRef, Order, Pair, Sampling, Winner
@@ -209,11 +210,11 @@ def _evidence(first: float, second: float) -> PairEvidence:
 
 
 def _share() -> Proportion:
-    return Proportion(value=None, low=None, high=None, n_right=0, n=0, n_failed=0, n_excluded=0)
+    return Proportion.counted(0, 0)
 
 
-def _held_out(*items: Reasoned) -> HeldOut:
-    none = Estimate(value=None, low=None, high=None)
+def _held_out(*items: ReasonedOutcome) -> HeldOut:
+    none = Estimate(value=None)
     fast = FastSummary(accuracy=_share(), by_factor={}, srcc=none, order_consistency=_share())
     return HeldOut(
         model="<model>", revision="r", prompt_ids=("compare/v1@0",), sampling=Sampling(), seed=0, n_pairs=len(items),
@@ -222,21 +223,21 @@ def _held_out(*items: Reasoned) -> HeldOut:
     )  # fmt: skip
 
 
-def _reasoned(record: PairRecord, delta: float, order: Order | None, text: str | None = TEXT) -> Reasoned:
+def _reasoned(record: PairRecord, delta: float, order: Order | None, text: str | None = TEXT) -> ReasonedOutcome:
     pair = record.pair
     answers = tuple(
-        Answer(
+        WrittenAnswer(
             order=one, failure=None if text else "not_the_form", winner=None, factors=(), right_factor=False,
             rationale=text, text=text or "",
         )
         for one in ("forward", "swapped")
     )  # fmt: skip
-    outcome = Outcome(
+    outcome = PairOutcome(
         pair=pair.id, group=pair.group, source=pair.source, factors=pair.factors, label=pair.delta or 0.0, delta=delta,
         probability=None, order_consistent=True, asked=True,
     )  # fmt: skip
     winner: Any = "A" if delta > 0 else "B"
-    return Reasoned(outcome=outcome, winner=winner, rationale=text, rationale_order=order, answers=answers)
+    return ReasonedOutcome(outcome=outcome, winner=winner, rationale=text, rationale_order=order, answers=answers)
 
 
 def _checked(record: PairRecord, shown: CheckedReason, winner: Winner | None = "A") -> CheckedPair:

@@ -13,8 +13,8 @@ from PIL import Image
 from redaes.answers import render_rationale
 from redaes.datagen.editors.parametric import OPERATIONS, apply_edit, make_edit
 from redaes.datagen.overlays import covering, laid_over
+from redaes.datagen.picture_groups import GroupPicture, StoredPicture, ViewChange, encode, seen_in
 from redaes.datagen.plan import DEGRADE
-from redaes.datagen.ranking_group import Member, Stored, View, encode, seen_in
 from redaes.datagen.rationales import check_text, write_rationale
 from redaes.evidence.checking import check_rationale
 from redaes.evidence.pair import measure_pair
@@ -33,20 +33,20 @@ def photograph(number: int) -> NDArray[np.uint8]:
         return np.asarray(small)
 
 
-def member(pixels: NDArray[np.uint8], operation: str, strength: float) -> Member:
+def member(pixels: NDArray[np.uint8], operation: str, strength: float) -> GroupPicture:
     edit = make_edit(operation, strength, seed=7)
     edited = apply_edit(pixels, operation, strength, seed=7)
-    view = View()
+    view = ViewChange()
     if edit.factor == "composition":
-        view = View(moved=True, registration=laid_over(pixels, edited))
+        view = ViewChange(moved=True, registration=laid_over(pixels, edited))
     elif edit.factor == "content":
-        view = View(changes=covering(pixels, edited))
-    return Member(f"{operation}-{strength}", Stored(encode(edited)), edit, 8 * strength, view=view)
+        view = ViewChange(changes=covering(pixels, edited))
+    return GroupPicture(f"{operation}-{strength}", StoredPicture(encode(edited)), edit, 8 * strength, view=view)
 
 
 def claims_of(pixels: NDArray[np.uint8], operations: tuple[str, ...]) -> Counter[str]:
     """How the statements on every fault stand, with a text that the checks refuse as a failure."""
-    clean = Member("reference", Stored(encode(pixels)), None, 0.0)
+    clean = GroupPicture("reference", StoredPicture(encode(pixels)), None, 0.0)
     found: Counter[str] = Counter()
     for operation in operations:
         for strength in STRENGTHS:
@@ -82,7 +82,7 @@ def test_nothing_written_of_any_sample_is_contradicted(number: int) -> None:
 def test_only_what_is_wanted_is_measured_and_it_is_the_same() -> None:
     pixels = photograph(0)
     whole = measure(pixels)
-    stored = Stored(encode(pixels))
+    stored = StoredPicture(encode(pixels))
     assert set(stored.measurements(frozenset({"noise"})).values) < set(whole.values)
     both = stored.measurements(frozenset({"noise", "tilt", "brightness"})).values
     assert {"noise", "brightness"} <= set(both)
@@ -131,7 +131,7 @@ def test_what_covers_is_found_where_it_is() -> None:
 @pytest.mark.parametrize("operation", ["tilt", "crop_off", "finger", "defocus"])
 def test_which_of_two_is_the_first_changes_the_letters_alone(operation: str) -> None:
     pixels = photograph(0)
-    clean, worse = Member("reference", Stored(encode(pixels)), None, 0.0), member(pixels, operation, 0.6)
+    clean, worse = GroupPicture("reference", StoredPicture(encode(pixels)), None, 0.0), member(pixels, operation, 0.6)
     forward, backward = seen_in(clean, worse), seen_in(worse, clean)
     assert backward.looks == (worse.stored.look, clean.stored.look)
     assert backward.same_frame is forward.same_frame is (OPERATIONS[operation].factor != "composition")

@@ -148,7 +148,7 @@ def test_missing_json_is_named(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_shards_is_no_dataset(tmp_path: Path) -> None:
-    with pytest.raises(RecordError, match=r"build_pairs\.py"):
+    with pytest.raises(RecordError, match=r"redaes data build"):
         records.load_pairs(tmp_path, "train")
 
 

@@ -18,16 +18,16 @@ import pytest
 from PIL import Image
 
 from redaes.datagen import pipeline
+from redaes.datagen.dataset_settings import DatasetSettings
 from redaes.datagen.photograph_files import Location, find
 from redaes.datagen.pipeline import build
-from redaes.datagen.ranking_group import Settings
-from redaes.datagen.sources import DUPLICATE_BITS, Fingerprints, Rules, curate, draw
+from redaes.datagen.sources import DUPLICATE_BITS, Fingerprints, PhotographRules, curate, draw
 from redaes.errors import ImageError, InputError, RecordError
 from redaes.images import content_id, hamming
 from redaes.records import read_json, read_records, write_json
 from redaes.types import SPLITS
 
-FAST = Settings(views=1, variants=2, max_side=96)
+FAST = DatasetSettings(views=1, variants=2, max_side=96)
 
 
 def picture(seed: int, size: tuple[int, int] = (180, 140), kind: str = "JPEG") -> bytes:
@@ -185,7 +185,7 @@ def test_copies_and_unfit_pictures_are_named(tmp_path: Path) -> None:
             [folder, tmp_path / "list.txt"],
             test_fraction=0.25,
             seed=0,
-            rules=Rules(min_side=135, max_aspect=3),
+            rules=PhotographRules(min_side=135, max_aspect=3),
             workers=workers,
         )
         assert [source.id for source in curation.sources] == IDS
@@ -237,7 +237,7 @@ def test_a_scorer_balances_what_is_drawn(tmp_path: Path) -> None:
         mean = float(np.asarray(image).mean())
         return math.nan if mean > 180 else mean
 
-    rules = Rules(max_photographs=10)
+    rules = PhotographRules(max_photographs=10)
     curation = curate([tmp_path], test_fraction=0.2, seed=0, rules=rules, scorer=brightness, workers=2)
     assert len(curation.sources) == 10
     reasons = Counter(reason.partition(":")[0] for _, reason in curation.rejected)
@@ -365,5 +365,5 @@ def test_nothing_is_kept_in_memory(tmp_path: Path) -> None:
      ("max_photographs", 1), ("max_photographs", 2.0)],
 )  # fmt: skip
 def test_wrong_rules_are_named(name: str, value: object) -> None:
-    with pytest.raises(InputError, match=name):
-        Rules(**{name: value})  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=rf"^{name} is .*; it should be "):
+        PhotographRules(**{name: value})  # type: ignore[arg-type]

@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 from redaes.datagen.rationale_claims import CONTRADICTED, Statements, check_claims
-from redaes.datagen.validation import POTENTIAL_TOLERANCE, Potential, Rows, validate
+from redaes.datagen.validation import POTENTIAL_TOLERANCE, PotentialCheck, Rows, validate
 from redaes.errors import RecordError
 from redaes.images import content_id
 from redaes.records import read_json, stream_rows, write_json
@@ -186,7 +186,7 @@ def test_what_is_no_dataset_is_refused(tmp_path: Path) -> None:
 def test_a_potential_notices_what_does_not_add_up() -> None:
     rng = random.Random(0)
     scores = {name: rng.uniform(0, 9) for name in "abcdefgh"}
-    potential = Potential()
+    potential = PotentialCheck()
     for _ in range(100):
         first, second = rng.sample(sorted(scores), 2)
         assert potential.add(first, second, round(scores[first] - scores[second], 4)) < POTENTIAL_TOLERANCE

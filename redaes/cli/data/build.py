@@ -19,7 +19,7 @@ from redaes.errors import importing
 from redaes.hub import check_repository
 from redaes.option_sources import defaults_of
 
-DEFAULTS = defaults_of("redaes.datagen.ranking_group:Settings")
+DEFAULTS = defaults_of("redaes.datagen.dataset_settings:DatasetSettings")
 N_REJECTED_SHOWN = 20
 """Photographs that were not used and are named in the terminal; report.json names all."""
 
@@ -49,7 +49,9 @@ def build(
         float | None,
         typer.Option(help=f"Share of photographs that is held out; default: {DEFAULTS['test_fraction']}."),
     ] = None,
-    seed: Annotated[int | None, typer.Option(help=f"Of everything that is drawn; default: {DEFAULTS['seed']}.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(help=f"Seed of everything that is drawn; default: {DEFAULTS['seed']}.")
+    ] = None,
     min_side: Annotated[
         int | None,
         typer.Option(help="Shortest side of a photograph, in pixels; default: what the editor needs."),
@@ -57,7 +59,9 @@ def build(
     max_aspect: Annotated[
         float | None, typer.Option(help="Largest ratio of a photograph's sides; default: any.")
     ] = None,
-    max_photographs: Annotated[int | None, typer.Option(help="Draw so many photographs; default: all.")] = None,
+    max_photographs: Annotated[
+        int | None, typer.Option(help="Use so many photographs, drawn at random; default: all.")
+    ] = None,
     workers: Annotated[int | None, typer.Option(help="Processes or actors; default: 1.")] = None,
     engine: Annotated[str | None, typer.Option(help="local (processes) or ray (Ray Data); default: local.")] = None,
     push_to_hub: PushToHub = None,

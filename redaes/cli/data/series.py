@@ -74,11 +74,13 @@ def series(
     test_fraction: Annotated[
         float | None, typer.Option(help="Share of the sources that is held out; default: 0.2.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of crops, split and wording.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of crops, split and wording.")] = 0,
     alignment: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Folder of a CLIP model that compares pictures with prompts.")
     ] = None,
-    least_alignment: Annotated[float | None, typer.Option(help="Smallest cosine, with --alignment.")] = None,
+    least_alignment: Annotated[
+        float | None, typer.Option(help="With --alignment: smallest cosine that is kept.")
+    ] = None,
     plausibility: Annotated[
         str | None, typer.Option(metavar="URL", help="OpenAI-compatible server that is asked about every picture.")
     ] = None,

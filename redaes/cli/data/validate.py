@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from redaes.datagen.rationale_claims import Statements
-    from redaes.datagen.validation import Validation
+    from redaes.datagen.validation import DatasetValidation
     from redaes.types import Split
 
 
@@ -52,7 +52,7 @@ def validate(
         raise typer.Exit(EXIT_INPUT)
 
 
-def _show_validation(found: Validation, statements: Mapping[Split, Statements], folder: Path) -> None:
+def _show_validation(found: DatasetValidation, statements: Mapping[Split, Statements], folder: Path) -> None:
     console = plain_console(soft_wrap=True)
     table = table_of("split", "pairs", "groups", "photographs", title=f"RED dataset {folder}")
     for split, counts in found.counts.items():

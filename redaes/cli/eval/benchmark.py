@@ -18,33 +18,35 @@ from redaes.errors import InputError, importing
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from redaes.evaluation.runner import Results, Timing
-    from redaes.evaluation.summary import Metric
+    from redaes.estimates import Estimate
+    from redaes.evaluation.runner import RunResults, RunTiming
 
 ASSESSORS = "vlm, vlm_pairs, vlm_tournament, fgaesq, fgaesq_series, endpoint, endpoint_pairs, csv, pyiqa or baseline"
 
 
 def run(
-    benchmark: Annotated[str, typer.Argument(help="A benchmark; see --list.")] = "",
-    data: Annotated[Path | None, typer.Option("--data", help="Its folder, or its label file.")] = None,
+    benchmark: Annotated[str, typer.Argument(help="Name of a benchmark; see --list.")] = "",
+    data: Annotated[Path | None, typer.Option("--data", help="The benchmark's folder, or its label file.")] = None,
     out: Annotated[Path, typer.Option(help="Folder of the run; the same command goes on with it.")] = Path("runs/eval"),
     assessor: Annotated[str | None, typer.Option(help=f"{ASSESSORS}; default: vlm.")] = None,
     option: Annotated[
-        list[str] | None, typer.Option(metavar="NAME=VALUE", help="Of the assessor; may be repeated.")
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help="An option of the assessor, such as model=…; may be repeated."),
     ] = None,
     pictures: Annotated[
         Path | None, typer.Option(help="Folder of the pictures; default: where their owners put them.")
     ] = None,
     references: Annotated[Path | None, typer.Option(help="Folder of reference pictures, for scores in pairs.")] = None,
     n_references: Annotated[
-        int | None, typer.Option(help="Otherwise so many of the benchmark's own; default: 8.")
+        int | None,
+        typer.Option(help="Without that folder: how many of the benchmark's own are references; default: 8."),
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Of their draw; default: 0.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed by which those are drawn; default: 0.")] = None,
     max_pixels: Annotated[int | None, typer.Option(help="Largest area that is shown, in pixels.")] = None,
     allow_missing: Annotated[
         bool | None, typer.Option("--allow-missing", help="Go on without pictures that are missing.")
     ] = None,
-    workers: Annotated[int, typer.Option(help="Processes.")] = 1,
+    workers: Annotated[int, typer.Option(help="Processes that answer.")] = 1,
     shard: Annotated[str, typer.Option(help="k/n: only this part, on one of n machines.")] = "0/1",
     config: Annotated[
         Path | None,
@@ -139,7 +141,7 @@ def parse_shard(text: str) -> tuple[int, int]:
     return int(first), int(second)
 
 
-def results_table(results: Results, out: Path) -> Table:
+def results_table(results: RunResults, out: Path) -> Table:
     """The metrics of a run."""
     table = table_of("metric", "value", "95 % interval", "over", title=f"{results.run['title']}: {out}")
     for name, metric in results.summary.metrics.items():
@@ -147,14 +149,14 @@ def results_table(results: Results, out: Path) -> Table:
     return table
 
 
-def shown(metric: Metric) -> tuple[str, str, str]:
+def shown(metric: Estimate) -> tuple[str, str, str]:
     """Value, interval and number of a metric, to be read."""
     value = "undefined" if metric.value is None else f"{metric.value:.4f}"
     interval = "" if metric.low is None or metric.high is None else f"[{metric.low:.4f}, {metric.high:.4f}]"
     return value, interval, str(metric.n)
 
 
-def in_words(results: Results, timing: Timing) -> str:
+def in_words(results: RunResults, timing: RunTiming) -> str:
     """What else a reader of the numbers must know."""
     summary, identity = results.summary, results.run["identity"]
     lines = [

@@ -18,7 +18,7 @@ from redaes.models import nano
 
 if TYPE_CHECKING:
     from redaes.backends.temperatures import Temperature
-    from redaes.evaluation.confidence import Group
+    from redaes.evaluation.confidence import CalibrationGroup
 
 
 def calibrate(
@@ -91,7 +91,7 @@ def _place_of(model: str, adapter: Path | None) -> Path:
     return place
 
 
-def _show(temperature: Temperature, tables: Mapping[str, Group]) -> None:
+def _show(temperature: Temperature, tables: Mapping[str, CalibrationGroup]) -> None:
     typer.echo(
         f"{temperature.mode}: temperature {temperature.temperature:.2f}, claims up to {temperature.ceiling:.2f}, from "
         f"{temperature.n_pairs} pairs of {temperature.n_photographs} photographs"

@@ -26,13 +26,13 @@ def compare(
     with reporting_errors():
         check_writable(out)
         with importing("eval"):
-            from redaes.evaluation.comparison import Side
+            from redaes.evaluation.comparison import ComparedRun
             from redaes.evaluation.comparison import compare as compare_runs
             from redaes.evaluation.report import write_report
             from redaes.evaluation.runner import read_results
 
         if len(runs) == 1:
-            sides = [Side(name=runs[0].name, results=read_results(runs[0]), changes=())]
+            sides = [ComparedRun(name=runs[0].name, results=read_results(runs[0]), changes=())]
         else:
             sides = compare_runs(runs)
         for file in write_report(out, sides, runs, examples=not no_pictures):

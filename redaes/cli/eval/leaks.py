@@ -21,12 +21,12 @@ EXIT_LEAKS = 1
 def leaks(
     training: Annotated[list[Path], typer.Argument(help="RED datasets, or folders of photographs.")],
     benchmark: Annotated[str, typer.Option(help="A benchmark; see redaes eval --list.")],
-    data: Annotated[Path, typer.Option(help="Its folder, or its label file.")],
+    data: Annotated[Path, typer.Option(help="The benchmark's folder, or its label file.")],
     pictures: Annotated[Path | None, typer.Option(help="Folder of its pictures, if elsewhere.")] = None,
     max_distance: Annotated[
         int | None, typer.Option(help="Bits of 64 in which the hashes of two copies may differ; default: 6.")
     ] = None,
-    out: Annotated[Path, typer.Option(help="The report.")] = Path("leaks.json"),
+    out: Annotated[Path, typer.Option(help="File for the report.")] = Path("leaks.json"),
 ) -> None:
     """Look for pictures of a benchmark in training sets; ends with 1 and names them when there are any.
 

@@ -46,7 +46,7 @@ def rationales(
     ] = nano.NAME,
     adapter: Adapter = None,
     device: Device = None,
-    url: Annotated[str | None, typer.Option(help="Of an OpenAI-compatible server that has the model.")] = None,
+    url: Annotated[str | None, typer.Option(help="An OpenAI-compatible server that has the model.")] = None,
     revision: Annotated[str, typer.Option(help="With --url: what pins the weights.")] = "",
     reader: Annotated[str, typer.Option(help="strict; lenient: also unambiguous variants of the form.")] = "strict",
     prompt: Annotated[
@@ -61,9 +61,9 @@ def rationales(
     ] = 0,
     max_new_tokens: Annotated[int, typer.Option(help="Longest answer, in tokens.")] = 256,
     pairs: Annotated[int, typer.Option(help="Pairs to ask about, drawn from the test split.")] = 200,
-    seed: Annotated[int, typer.Option(help="Of the draw and the intervals.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the draw and of the intervals.")] = 0,
     judge_url: Annotated[
-        str | None, typer.Option(help="Of an OpenAI-compatible server that judges, such as http://127.0.0.1:8000/v1.")
+        str | None, typer.Option(help="An OpenAI-compatible server that judges, such as http://127.0.0.1:8000/v1.")
     ] = None,
     judge_model: Annotated[str | None, typer.Option(help="The judge's name on that server.")] = None,
     judge_revision: Annotated[str, typer.Option(help="What pins the judge's weights.")] = "",

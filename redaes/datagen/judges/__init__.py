@@ -7,7 +7,7 @@ from redaes.datagen.judges.perceptual import (
     Reference,
     visible_difference,
 )
-from redaes.datagen.judges.scorers import AssessorJudge, PyiqaScorer, Scorer, ScorerJudge, VlmScorer
+from redaes.datagen.judges.scorers import AssessorJudge, PictureScorer, PyiqaScorer, ScorerJudge, VlmScorer
 from redaes.datagen.judges.vlm import VlmJudge
 
 __all__ = [
@@ -15,9 +15,9 @@ __all__ = [
     "Judge",
     "Judgement",
     "PicturePair",
+    "PictureScorer",
     "PyiqaScorer",
     "Reference",
-    "Scorer",
     "ScorerJudge",
     "VlmJudge",
     "VlmScorer",

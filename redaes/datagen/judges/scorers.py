@@ -12,30 +12,28 @@ Such a judge knows no order, so its difference stands for both.
 
 from __future__ import annotations
 
-import asyncio
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
-import numpy as np
-
-from redaes import answers, prompts
+from redaes.assessing.orders import about_first
+from redaes.assessing.scores import SCORE_SAMPLING, expected_scores
 from redaes.assessor import Assessor
-from redaes.backends.chat_replies import Reply
-from redaes.backends.chat_requests import N_LOGPROBS, ChatRequest
+from redaes.backends.base import Answer, read_of
 from redaes.backends.endpoint import Endpoint
 from redaes.backends.failures import Failure
 from redaes.backends.next_token import expected_score
 from redaes.backends.pictures import EncodedPicture
 from redaes.datagen.judges.base import Judgement, PicturePair
 from redaes.datagen.judges.silence import Silence
-from redaes.errors import BackendError, InputError, MissingDependency
+from redaes.errors import BackendError, InputError
 from redaes.images import LoadedImage
-from redaes.types import MAX_DELTA, ImageRef, Sampling
+from redaes.models.pyiqa_metric import PyiqaMetric
+from redaes.types import MAX_DELTA, ImageRef
 
 
-class Scorer(Protocol):
+class PictureScorer(Protocol):
     """Something that gives one picture a number."""
 
     name: str
@@ -58,7 +56,7 @@ class Scorer(Protocol):
 class ScorerJudge:
     """A pointwise scorer as a judge of pairs."""
 
-    def __init__(self, scorer: Scorer) -> None:
+    def __init__(self, scorer: PictureScorer) -> None:
         """
         Raises:
             InputError: a range without extent.
@@ -120,37 +118,20 @@ class VlmScorer:
         self.endpoint = endpoint
         self.name = f"{endpoint.model} (score)"
         self.revision = endpoint.revision
-        self._silence = Silence(self.name, endpoint, {"": "compare in pairs, or use another model"})
+        self._silence = Silence(self.name, endpoint, _unusable, {"": "compare in pairs, or use another model"})
 
     def score(self, pictures: Sequence[EncodedPicture]) -> list[float | Failure]:
-        """As :meth:`score_open`, opening and closing the endpoint; not to be called from a running event loop."""
+        """One score in [0, 9], or the reason why there is none, per picture, in their order; not to be called from a
+        running event loop.
 
-        async def run() -> list[float | Failure]:
-            async with self.endpoint:
-                return await self.score_open(pictures)
-
-        return asyncio.run(run())
-
-    async def score_open(self, pictures: Sequence[EncodedPicture]) -> list[float | Failure]:
-        """One score in [0, 9], or the reason why there is none, per picture, in their order.
-
-        Reasons are those of the endpoint, ``no_logprobs``, ``not_the_form``, ``no_score`` and ``score_uncertain``.
+        Reasons are those of :func:`redaes.assessing.scores.expected_scores`.
 
         Raises:
             BudgetExhausted: not all could be asked.
             EndpointError: no question at all was answered, for reasons that lie with the server; or the model has never
                 given an answer that could be used.
-            BackendError: the endpoint is not open.
         """
-        prompt = prompts.load(prompts.SCORE)
-        sampling = Sampling(max_new_tokens=8)
-        replies = await self._silence.ask(
-            self.endpoint,
-            [ChatRequest.of(prompt, (picture,), sampling, n_logprobs=N_LOGPROBS) for picture in pictures],
-            _unusable,
-        )
-        self._silence.refuse_lost(replies)
-        return [reply if isinstance(reply, Failure) else _score(reply) for reply in replies]
+        return [score for _, score in expected_scores(self._silence, pictures, SCORE_SAMPLING)]
 
 
 class AssessorJudge:
@@ -175,9 +156,9 @@ class AssessorJudge:
         judgements = []
         for pair, result in zip(pairs, results, strict=True):
             found = {
-                comparison.order: comparison.verdict if comparison.order == "forward" else comparison.verdict.swapped()
+                comparison.order: verdict
                 for comparison in result.comparisons
-                if comparison.verdict is not None
+                if (verdict := about_first(comparison)) is not None
             }
             same = (0.0,) if pair.first.id == pair.second.id else ()  # the model was not asked
             judgements.append(
@@ -197,12 +178,8 @@ class AssessorJudge:
 
 
 class PyiqaScorer:
-    """A metric of the ``pyiqa`` package.
-
-    NOT for commercial use: the package's licence, and those of most weights it fetches, are non-commercial, and
-    labels made with it may inherit that. It is therefore no part of any extra. Its weights are fetched from the
-    network when the metric is made.
-    """
+    """A metric of the ``pyiqa`` package (:mod:`redaes.models.pyiqa_metric`). Labels made with it may inherit that they
+    are NOT for commercial use."""
 
     non_commercial = True
 
@@ -217,35 +194,19 @@ class PyiqaScorer:
         Raises:
             MissingDependency: pyiqa is absent.
         """
-        try:
-            import pyiqa
-        except ImportError as error:
-            raise MissingDependency("pyiqa", None) from error
-        self.name = f"pyiqa {metric}"
-        self.revision = str(pyiqa.__version__)
+        self._metric = PyiqaMetric(metric, device)
+        self.name = self._metric.name
+        self.revision = self._metric.revision
         self.worst = worst
         self.best = best
-        self._metric: Any = pyiqa.create_metric(metric, device=device)
 
     def score(self, pictures: Sequence[EncodedPicture]) -> list[float | Failure]:
-        """The metric's own number per picture, one picture at a time because sizes differ."""
-        import torch
-
-        scores: list[float | Failure] = []
-        for picture in pictures:
-            pixels = np.asarray(picture.image, dtype=np.float32) / 255.0  # (H, W, 3)
-            with torch.inference_mode():
-                value = self._metric(torch.from_numpy(pixels).permute(2, 0, 1)[None])  # (1, 3, H, W)
-            scores.append(float(value))
-        return scores
+        """The metric's own number per picture."""
+        return [self._metric(picture.image) for picture in pictures]
 
 
-def _score(reply: Reply) -> float | Failure:
-    return expected_score(reply.read_after(answers.SCORE_PREFIX))
-
-
-def _unusable(reply: Reply) -> Failure | None:
-    score = _score(reply)
+def _unusable(answer: Answer) -> Failure | None:
+    score = expected_score(read_of(answer))
     return score if isinstance(score, Failure) else None
 
 

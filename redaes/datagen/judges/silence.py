@@ -11,8 +11,8 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 
-from redaes.backends.chat_replies import Reply
-from redaes.backends.chat_requests import ChatRequest
+from redaes.backends.base import Answer, Request
+from redaes.backends.chat import ChatBackend
 from redaes.backends.endpoint import Endpoint
 from redaes.backends.failures import Failure, refuse_lost
 from redaes.errors import BudgetExhausted, EndpointError
@@ -40,54 +40,57 @@ _OF_THE_PICTURE = re.compile(r"content[_ ](?:filter|policy|management)|safety|mo
 
 
 class Silence:
-    """How a judge has begun."""
+    """The model behind an endpoint, asked carefully until it has answered: a backend that ends a run of failures."""
 
-    def __init__(self, judge: str, endpoint: Endpoint, remedies: dict[str, str]) -> None:
+    def __init__(
+        self,
+        judge: str,
+        endpoint: Endpoint,
+        failure_of: Callable[[Answer], Failure | None],
+        remedies: Mapping[str, str],
+    ) -> None:
         """
         Args:
             judge: its name.
             endpoint: whom it asks.
+            failure_of: why an answer cannot be used; None: it can.
             remedies: what helps, by reason; ``""``: against all others that come from reading an answer.
         """
+        self._backend = ChatBackend([endpoint])
+        self.model = self._backend.model
+        self.revision = self._backend.revision
         self._who = f"judge {judge} (model {endpoint.model} at {endpoint.base_url})"
+        self._failure_of = failure_of
         self._remedies = remedies
         self._reason: str | None = None
         self._n = 0
         self.over = False
         """Whether an answer could be used, or failures differ: then nothing more is decided here."""
 
-    async def ask(
-        self, endpoint: Endpoint, requests: Sequence[ChatRequest], failure_of: Callable[[Reply], Failure | None]
-    ) -> list[Reply | Failure]:
-        """As :meth:`Endpoint.ask_many`, in parts until the silence is over.
-
-        Args:
-            endpoint: open.
-            requests: all of them.
-            failure_of: why an answer cannot be used; None: it can.
+    def answer(self, requests: Sequence[Request]) -> list[Answer | Failure]:
+        """As :meth:`ChatBackend.answer`, in parts until the silence is over.
 
         Raises:
-            EndpointError: the judge answers nothing; names it, its model, what the server says and what helps.
+            BudgetExhausted: not all could be asked.
+            EndpointError: the judge answers nothing, or nothing of this batch for reasons that lie with the server;
+                names it, its model, what the server says and what helps.
         """
-        found: list[Reply | Failure] = []
+        found: list[Answer | Failure] = []
         while len(found) < len(requests) and not self.over:
             # No more than are still needed to know it, whatever came before.
             size = REFUSED_AFTER - self._n % REFUSED_AFTER
-            part = await endpoint.ask_many(requests[len(found) : len(found) + size])
+            part = self._backend.answer(requests[len(found) : len(found) + size])
             found += part
-            self.hear([each if isinstance(each, Failure) else failure_of(each) for each in part])
+            self.hear([each if isinstance(each, Failure) else self._failure_of(each) for each in part])
         if len(found) < len(requests):
-            found += await endpoint.ask_many(requests[len(found) :])
+            found += self._backend.answer(requests[len(found) :])
+        self._refuse_lost(found)
         return found
 
-    def refuse_lost(self, outcomes: Sequence[object]) -> None:
-        """As :func:`redaes.backends.endpoint.refuse_lost`; an error names the judge and what helps.
-
-        Raises:
-            BudgetExhausted, EndpointError: as that function.
-        """
+    def _refuse_lost(self, answers: Sequence[Answer | Failure]) -> None:
+        """As :func:`redaes.backends.failures.refuse_lost`; an error names the judge and what helps."""
         try:
-            refuse_lost(outcomes)
+            refuse_lost(answers)
         except BudgetExhausted:
             raise
         except EndpointError as error:
@@ -99,7 +102,7 @@ class Silence:
         """Take note of answers in the order of the requests; None stands for one that can be used.
 
         Raises:
-            EndpointError: as for :meth:`ask`.
+            EndpointError: as for :meth:`answer`.
         """
         if self.over:
             return

@@ -7,35 +7,23 @@ server, so nothing can be put before its answer: the verdict's probability is re
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
-from statistics import fmean
+from dataclasses import replace
 
-from redaes import answers, lenient, prompts
-from redaes.backends.chat_replies import Reply
-from redaes.backends.chat_requests import N_LOGPROBS, ChatRequest
+from redaes import prompts
+from redaes.assessing import orders as both_orders
+from redaes.assessing.asking import VERDICT_CHOICES, Asked, Questions, in_orders, parsed
+from redaes.backends.base import Answer
 from redaes.backends.endpoint import Endpoint
 from redaes.backends.failures import Failure
-from redaes.backends.next_token import verdict_log_odds
 from redaes.datagen.judges.base import Judgement, PicturePair
 from redaes.datagen.judges.silence import Silence
-from redaes.errors import InputError, ParseError
-from redaes.lenient import Reader, Reading, known_reader
+from redaes.errors import InputError
+from redaes.lenient import Reader, known_reader
 from redaes.points import sigmoid
 from redaes.prompts import Mode
 from redaes.types import Comparison, Order, Sampling
-
-_ORDERS: tuple[Order, Order] = ("forward", "swapped")
-
-
-@dataclass(frozen=True)
-class _Read:
-    """One answer, and its log-odds of A, which the comparison's probability would round to certainty."""
-
-    comparison: Comparison
-    log_odds: float | None
 
 
 class VlmJudge:
@@ -83,106 +71,65 @@ class VlmJudge:
             Sampling(temperature=temperature, max_new_tokens=max_new_tokens, seed=seed + index)
             for index in range(samples)
         ]
-        self._silence = Silence(
+        silence = Silence(
             self.name,
             endpoint,
+            self._unusable,
             {
                 "cut_off": f"raise max_new_tokens, now {max_new_tokens}: models that think need thousands",
                 "": "use another model"
                 + ("" if reader == "lenient" else ", or reader: lenient, which takes variants of the form"),
             },
         )
+        self._questions = Questions(silence, self.reader)
 
     def judge(self, pairs: Sequence[PicturePair]) -> list[Judgement]:
-        """As :meth:`judge_open`, opening and closing the endpoint; not to be called from a running event loop."""
-
-        async def run() -> list[Judgement]:
-            async with self.endpoint:
-                return await self.judge_open(pairs)
-
-        return asyncio.run(run())
-
-    async def judge_open(self, pairs: Sequence[PicturePair]) -> list[Judgement]:
-        """One judgement per pair, in their order.
+        """One judgement per pair, in their order; not to be called from a running event loop.
 
         Raises:
             BudgetExhausted: not all could be asked. What was answered is in the endpoint's cache, if it has one.
             EndpointError: no question at all was answered, for reasons that lie with the server: pairs are not
                 rejected because a server is down. Or the model has never given an answer that could be used
                 (:mod:`redaes.datagen.judges.silence`).
-            BackendError: the endpoint is not open.
             RecordError: the endpoint's cache cannot be used.
         """
-        prompt = prompts.load(prompts.COMPARE[self.mode])
-        n_logprobs = N_LOGPROBS if self.mode == "fast" else 0
-        asked = [
-            (order, ChatRequest.of(prompt, pictures, sampling, n_logprobs=n_logprobs))
-            for pair in pairs
-            for order, pictures in zip(_ORDERS, ((pair.first, pair.second), (pair.second, pair.first)), strict=True)
-            for sampling in self.samplings
-        ]
-        replies = await self._silence.ask(self.endpoint, [request for _, request in asked], self._unusable)
-        self._silence.refuse_lost(replies)
-        read = [self._read(order, request, reply) for (order, request), reply in zip(asked, replies, strict=True)]
-        each = len(_ORDERS) * len(self.samplings)
-        return [self._judgement(pair, read[index * each : (index + 1) * each]) for index, pair in enumerate(pairs)]
-
-    def _read(self, order: Order, request: ChatRequest, reply: Reply | Failure) -> _Read:
-        found = self._reading(reply)
-        self.counts[f"unreadable: {found.reason}" if isinstance(found, Failure) else f"read: {found.reader}"] += 1
-        token = reply if isinstance(reply, Failure) else reply.read_after(answers.WINNER_PREFIX)
-        log_odds = None if isinstance(found, Failure) else verdict_log_odds(token)
-        comparison = Comparison(
-            order=order,
-            verdict=found.verdict if isinstance(found, Reading) else None,
-            failure=None if isinstance(found, Reading) else found.reason,
-            raw=reply.text if isinstance(reply, Reply) else "",
-            probability=None if log_odds is None else sigmoid(log_odds),
-            model=self.name,
-            revision=self.revision,
-            prompt_id=request.prompt_id,
-            sampling=request.sampling,
-            reader=found.reader if isinstance(found, Reading) else lenient.STRICT,
-            probability_from=None if log_odds is None else "listed",
-            changes=reply.changes if isinstance(reply, Reply) else (),
+        asked = [self._asked(pair) for pair in pairs]
+        comparisons = self._questions.written([one for its in asked for one in its], self.mode)
+        self.counts.update(
+            f"read: {one.reader}" if one.failure is None else f"unreadable: {one.failure}" for one in comparisons
         )
-        return _Read(comparison, log_odds)
+        rest = iter(comparisons)
+        return [self._judgement(pair, tuple(next(rest) for _ in its)) for pair, its in zip(pairs, asked, strict=True)]
 
-    def _reading(self, reply: Reply | Failure) -> Reading | Failure:
-        """The verdict of an answer, or the reason why there is none."""
-        if isinstance(reply, Failure):
-            return reply
-        try:
-            return lenient.read(reply.text, self.mode, self.reader)
-        except ParseError as error:
-            if reply.finish_reason == "length":
-                return Failure("cut_off", f"the answer ends at max_new_tokens: …{reply.text[-40:]!r}")
-            return Failure(error.reason, str(error))
+    def _asked(self, pair: PicturePair) -> list[Asked]:
+        """The question in both orders, with every sample of one order before those of the other."""
+        prompt = prompts.load(prompts.COMPARE[self.mode])
+        asked = in_orders(
+            {"forward": prompt, "swapped": prompt},
+            pair.first,
+            pair.second,
+            self.samplings[0],
+            choices=VERDICT_CHOICES if self.mode == "fast" else (),
+        )
+        return [(order, replace(request, sampling=one)) for order, request in asked for one in self.samplings]
 
-    def _unusable(self, reply: Reply) -> Failure | None:
-        found = self._reading(reply)
+    def _unusable(self, answer: Answer) -> Failure | None:
+        found = parsed(answer, self.mode, self.reader)
         return found if isinstance(found, Failure) else None
 
-    def _judgement(self, pair: PicturePair, read: Sequence[_Read]) -> Judgement:
-        deltas: dict[Order, list[float]] = {order: [] for order in _ORDERS}
-        log_odds: dict[Order, list[float]] = {order: [] for order in _ORDERS}
-        for one in read:
-            order, verdict = one.comparison.order, one.comparison.verdict
-            if verdict is not None:
-                deltas[order].append(verdict.delta if order == "forward" else verdict.swapped().delta)
-            if one.log_odds is not None:
-                log_odds[order].append(one.log_odds if order == "forward" else 0.0 - one.log_odds)
-        probability = None
-        if all(log_odds.values()):  # of one order alone it would carry the lean towards a position
-            probability = sigmoid(fmean(fmean(values) for values in log_odds.values()))
-        comparisons = tuple(one.comparison for one in read)
+    def _judgement(self, pair: PicturePair, comparisons: tuple[Comparison, ...]) -> Judgement:
+        def deltas(order: Order) -> tuple[float, ...]:
+            verdicts = (both_orders.about_first(one) for one in comparisons if one.order == order)
+            return tuple(verdict.delta for verdict in verdicts if verdict is not None)
+
+        log_odds = both_orders.fair_log_odds(comparisons)
         return Judgement(
             pair=pair.id,
             judge=self.name,
             revision=self.revision,
-            forward=tuple(deltas["forward"]),
-            swapped=tuple(deltas["swapped"]),
-            probability=probability,
-            failures=tuple(comparison.failure for comparison in comparisons if comparison.failure is not None),
+            forward=deltas("forward"),
+            swapped=deltas("swapped"),
+            probability=None if log_odds is None else sigmoid(log_odds),
+            failures=tuple(one.failure for one in comparisons if one.failure is not None),
             comparisons=comparisons,
         )

@@ -14,9 +14,9 @@ from typing import Any, Literal
 from redaes.backends.base import Backend
 from redaes.backends.endpoint import Endpoint
 from redaes.errors import InputError
-from redaes.evaluation.assessors.base import Assessor
+from redaes.evaluation.assessors.base import BenchmarkAssessor
 from redaes.evaluation.assessors.baselines import PyiqaScores, make_baseline
-from redaes.evaluation.assessors.fgaesq import FineGrained
+from redaes.evaluation.assessors.fgaesq import FGAesQAssessor
 from redaes.evaluation.assessors.local import LocalPairs, LocalScores, Tournament
 from redaes.evaluation.assessors.score_file import ScoreFile
 from redaes.evaluation.assessors.servers import EndpointPairs, EndpointScores
@@ -24,11 +24,11 @@ from redaes.evaluation.assessors.servers import EndpointPairs, EndpointScores
 Options = Mapping[str, str]
 
 
-def _fine_grained(options: Options, shows: Literal["one", "series"]) -> Assessor:
+def _fine_grained(options: Options, arity: Literal["one", "series"]) -> BenchmarkAssessor:
     from redaes.models.fgaesq.scorer import FGAesQScorer
 
     folder = Path(_needed(options, "model", "runs/fgaesq"))
-    return FineGrained(FGAesQScorer.load(folder, options.get("device", "cpu")), shows=shows)
+    return FGAesQAssessor(FGAesQScorer.load(folder, options.get("device", "cpu")), arity=arity)
 
 
 def _server_or_local(options: Options) -> Backend:
@@ -98,7 +98,7 @@ def _needed(options: Options, name: str, example: str) -> str:
 _LOCAL = ("model", "adapter", "device")
 _SERVER = ("url", "model", "revision", "concurrency", "max_calls", "max_tokens", "cache")
 
-ASSESSORS: dict[str, tuple[Callable[[Options], Assessor], tuple[str, ...]]] = {
+ASSESSORS: dict[str, tuple[Callable[[Options], BenchmarkAssessor], tuple[str, ...]]] = {
     "vlm": (lambda options: LocalScores(_local_backend(options)), _LOCAL),
     "vlm_pairs": (
         lambda options: LocalPairs(
@@ -139,7 +139,7 @@ ASSESSORS: dict[str, tuple[Callable[[Options], Assessor], tuple[str, ...]]] = {
 """Kind of assessor: how it is made, and the options that it knows."""
 
 
-def make_assessor(kind: str, options: Options) -> Assessor:
+def make_assessor(kind: str, options: Options) -> BenchmarkAssessor:
     """The assessor of a kind.
 
     Raises:

@@ -15,11 +15,12 @@ from redaes.evidence.records import VERSION as EVIDENCE_VERSION
 from redaes.images import LoadedImage
 from redaes.types import Record
 
-Shows = Literal["one", "two", "series"]
+Arity = Literal["one", "two", "series"]
+"""How many pictures a question shows."""
 
 
 @dataclass(frozen=True)
-class Shown:
+class QuestionPicture:
     """A picture of a question.
 
     Attributes:
@@ -45,10 +46,10 @@ class Question:
     """What an assessor is asked: how good one picture is, how much better the first of two, or each of a series."""
 
     id: str
-    pictures: tuple[Shown, ...]
+    pictures: tuple[QuestionPicture, ...]
 
 
-class Answer(Record):
+class QuestionAnswer(Record):
     """What became of one question."""
 
     id: str
@@ -79,11 +80,11 @@ class Answer(Record):
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
+class CompactAnswer:
     """What the numbers of a run need of an answer: a run may have hundreds of thousands, and long texts on disk.
 
     Attributes:
-        value: as in :class:`Answer`, like the rest.
+        value: as in :class:`QuestionAnswer`, like the rest.
         values: likewise.
         failure: likewise.
         probability: likewise.
@@ -105,7 +106,7 @@ class Given:
     reason: tuple[int, int, int] | None = None
 
     @classmethod
-    def of(cls, answer: Answer) -> Given:
+    def of(cls, answer: QuestionAnswer) -> CompactAnswer:
         """The little of an answer that is kept in memory."""
         failure = None if answer.failure is None else sys.intern(answer.failure)
         return cls(
@@ -121,10 +122,10 @@ class Given:
         )
 
 
-class Assessor(Protocol):
+class BenchmarkAssessor(Protocol):
     """Answers questions."""
 
-    shows: Shows
+    arity: Arity
     needs_pixels: bool
 
     @property
@@ -132,7 +133,7 @@ class Assessor(Protocol):
         """All that decides the answers, as JSON types."""
         ...
 
-    def answer(self, questions: Sequence[Question]) -> list[Answer]:
+    def answer(self, questions: Sequence[Question]) -> list[QuestionAnswer]:
         """One answer per question, in their order.
 
         Raises:

@@ -12,13 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from redaes.errors import InputError, MissingDependency
-from redaes.evaluation.assessors.base import Answer, Question, Shown, Shows
+from redaes.evaluation.assessors.base import Arity, Question, QuestionAnswer, QuestionPicture
+from redaes.models.pyiqa_metric import PyiqaMetric
 
 
 class PyiqaScores:
     """A metric of the ``pyiqa`` package, which is not for commercial use and therefore no part of any extra."""
 
-    shows: Shows = "one"
+    arity: Arity = "one"
     needs_pixels = True
 
     def __init__(self, metric: str, device: str = "cpu") -> None:
@@ -30,41 +31,31 @@ class PyiqaScores:
         Raises:
             MissingDependency: pyiqa is absent.
         """
-        try:
-            import pyiqa
-        except ImportError as error:
-            raise MissingDependency("pyiqa", None) from error
-        self._name, self._revision = metric, str(pyiqa.__version__)
-        self._metric: Any = pyiqa.create_metric(metric, device=device)
+        self._metric = PyiqaMetric(metric, device)
         self._sign = -1.0 if self._metric.lower_better else 1.0
 
     @property
     def identity(self) -> Mapping[str, Any]:
         """The metric and the package's version."""
-        return {"model": f"pyiqa {self._name}", "revision": self._revision}
+        return {"model": self._metric.name, "revision": self._metric.revision}
 
-    def answer(self, questions: Sequence[Question]) -> list[Answer]:
+    def answer(self, questions: Sequence[Question]) -> list[QuestionAnswer]:
         """The metric's numbers, turned round where smaller is better; ``not_finite`` is a failure."""
-        import torch
-
-        found = []
-        for question in questions:
-            pixels = np.asarray(question.pictures[0].loaded.image, dtype=np.float32) / 255.0  # (H, W, 3)
-            with torch.inference_mode():
-                value = self._sign * float(self._metric(torch.from_numpy(pixels).permute(2, 0, 1)[None]))
-            found.append(_finite_answer(question.id, value))
-        return found
+        return [
+            _finite_answer(question.id, self._sign * self._metric(question.pictures[0].loaded.image))
+            for question in questions
+        ]
 
 
 class Baseline:
     """One number of each picture that knows nothing of beauty: what every model has to beat."""
 
-    shows: Shows = "one"
+    arity: Arity = "one"
 
     def __init__(
         self,
         name: str,
-        measure: Callable[[Shown], float],
+        measure: Callable[[QuestionPicture], float],
         *,
         needs_pixels: bool,
         better: Literal["larger", "smaller"] = "larger",
@@ -88,18 +79,18 @@ class Baseline:
         small = "" if self._sign > 0 else ", smaller is better"
         return {"model": f"baseline {self._name}{small}", "revision": self._revision}
 
-    def answer(self, questions: Sequence[Question]) -> list[Answer]:
+    def answer(self, questions: Sequence[Question]) -> list[QuestionAnswer]:
         """The numbers, turned round where smaller is better; ``not_finite`` is a failure."""
         return [_finite_answer(question.id, self._sign * self._measure(question.pictures[0])) for question in questions]
 
 
-def _finite_answer(name: str, value: float) -> Answer:
+def _finite_answer(name: str, value: float) -> QuestionAnswer:
     if not math.isfinite(value):
-        return Answer(id=name, failure="not_finite")
-    return Answer(id=name, value=value + 0.0)  # never -0.0, which would be another byte in a file
+        return QuestionAnswer(id=name, failure="not_finite")
+    return QuestionAnswer(id=name, value=value + 0.0)  # never -0.0, which would be another byte in a file
 
 
-def _pixels(shown: Shown) -> NDArray[np.float64]:
+def _pixels(shown: QuestionPicture) -> NDArray[np.float64]:
     return np.asarray(shown.loaded.image, dtype=np.float64)
 
 
@@ -108,7 +99,7 @@ def _luma(pixels: NDArray[np.float64]) -> NDArray[np.float64]:
     return luma
 
 
-def _colourfulness(shown: Shown) -> float:
+def _colourfulness(shown: QuestionPicture) -> float:
     """Hasler and Süsstrunk (2003): spread and mean of the opponent colours, in 8-bit units."""
     red, green, blue = np.moveaxis(_pixels(shown), -1, 0)
     first, second = red - green, 0.5 * (red + green) - blue
@@ -116,7 +107,7 @@ def _colourfulness(shown: Shown) -> float:
     return float(spread + 0.3 * mean)
 
 
-def _sharpness(shown: Shown) -> float:
+def _sharpness(shown: QuestionPicture) -> float:
     """Variance of the Laplacian (4-neighbour) of the luma; 0 for pictures below 3 x 3 pixels."""
     luma = _luma(_pixels(shown))
     if min(luma.shape) < 3:
@@ -127,12 +118,12 @@ def _sharpness(shown: Shown) -> float:
     return float(laplacian.var())
 
 
-def _random(shown: Shown) -> float:
+def _random(shown: QuestionPicture) -> float:
     """In [0, 1), drawn by the picture's name, so that a run is repeated to the byte."""
     return int.from_bytes(hashlib.sha256(shown.id.encode()).digest()[:6], "big") / 2.0**48
 
 
-BASELINES: dict[str, tuple[Callable[[Shown], float], bool]] = {
+BASELINES: dict[str, tuple[Callable[[QuestionPicture], float], bool]] = {
     "constant": (lambda shown: 0.0, False),
     "random": (_random, False),
     "file_size": (lambda shown: float(shown.path.stat().st_size), False),
@@ -182,7 +173,7 @@ def _brisque(better: Literal["larger", "smaller"]) -> Baseline:
         raise MissingDependency("'brisque[opencv-python-headless]'", None) from error
     metric = BRISQUE(url=False)
 
-    def measure(shown: Shown) -> float:
+    def measure(shown: QuestionPicture) -> float:
         # A flat picture has no statistics: the package divides by zero, and the answer is a failure.
         with np.errstate(divide="ignore", invalid="ignore"):
             return -float(metric.score(np.asarray(shown.loaded.image)))

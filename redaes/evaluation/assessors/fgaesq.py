@@ -7,25 +7,25 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from PIL import Image
 
-from redaes.evaluation.assessors.base import Answer, Question, Shows
+from redaes.evaluation.assessors.base import Arity, Question, QuestionAnswer
 from redaes.images import LoadedImage, fit_area
 
 if TYPE_CHECKING:
     from redaes.models.fgaesq.scorer import FGAesQScorer
 
 
-class FineGrained:
+class FGAesQAssessor:
     """FGAesQ: each picture alone, or the pictures of a series beside each other."""
 
     needs_pixels = True
 
-    def __init__(self, scorer: FGAesQScorer, *, shows: Literal["one", "series"]) -> None:
+    def __init__(self, scorer: FGAesQScorer, *, arity: Literal["one", "series"]) -> None:
         """
         Args:
             scorer: a trained model.
-            shows: ``one``: each picture alone; ``series``: with tokens chosen for each pair of a series.
+            arity: ``one``: each picture alone; ``series``: with tokens chosen for each pair of a series.
         """
-        self.shows: Shows = shows
+        self.arity: Arity = arity
         self._scorer = scorer
 
     @property
@@ -33,14 +33,14 @@ class FineGrained:
         """The model's folder and revision."""
         return {"model": self._scorer.name, "revision": self._scorer.revision}
 
-    def answer(self, questions: Sequence[Question]) -> list[Answer]:
+    def answer(self, questions: Sequence[Question]) -> list[QuestionAnswer]:
         """Scores in [1, 10]."""
         pictures = [[self._shrunk(shown.loaded) for shown in question.pictures] for question in questions]
-        if self.shows == "one":
+        if self.arity == "one":
             scores = self._scorer.score([members[0] for members in pictures])
-            return [Answer(id=one.id, value=float(score)) for one, score in zip(questions, scores, strict=True)]
+            return [QuestionAnswer(id=one.id, value=float(score)) for one, score in zip(questions, scores, strict=True)]
         return [
-            Answer(id=question.id, values=tuple(map(float, found.scores)))
+            QuestionAnswer(id=question.id, values=tuple(map(float, found.scores)))
             for question, found in zip(questions, self._scorer.series(pictures), strict=True)
         ]
 

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from redaes import answers, prompts
-from redaes.assessor import Assessor as PairAssessor
-from redaes.assessor import known_mode
-from redaes.backends.base import Backend, Request, read_of
+from redaes import prompts
+from redaes.assessing.scores import expected_scores
+from redaes.assessor import Assessor, known_mode
+from redaes.backends.base import Backend
 from redaes.backends.failures import Failure
-from redaes.backends.next_token import NextToken, expected_score
-from redaes.errors import BackendError, ParseError
-from redaes.evaluation.assessors.base import Answer, Question, Shows, checked_with
+from redaes.errors import ParseError
+from redaes.evaluation.assessors.base import Arity, Question, QuestionAnswer, checked_with
 from redaes.evidence.reasons import reason_of
 
 
 class LocalScores:
     """A vision-language model on this machine: each picture alone, as the expected value over the score tokens."""
 
-    shows: Shows = "one"
+    arity: Arity = "one"
     needs_pixels = True
 
     def __init__(self, backend: Backend) -> None:
@@ -29,37 +27,25 @@ class LocalScores:
             backend: the model.
         """
         self._backend = backend
-        self._prompt = prompts.load(prompts.SCORE)
 
     @property
     def identity(self) -> Mapping[str, Any]:
         """Model, revision and prompt."""
-        return {"model": self._backend.model, "revision": self._backend.revision, "prompt_ids": [self._prompt.id]}
+        prompt = prompts.load(prompts.SCORE)
+        return {"model": self._backend.model, "revision": self._backend.revision, "prompt_ids": [prompt.id]}
 
-    def answer(self, questions: Sequence[Question]) -> list[Answer]:
+    def answer(self, questions: Sequence[Question]) -> list[QuestionAnswer]:
         """Scores in [0, 9]; ``no_score``: the model was about to write something other than a digit."""
-        requests = [
-            Request(
-                self._prompt, (question.pictures[0].loaded.image,), answers.SCORE_PREFIX, answers.SCORE_CHOICES, None
-            )
-            for question in questions
+        pictures = [question.pictures[0].loaded.image for question in questions]
+        return [
+            QuestionAnswer(id=question.id, failure=score.reason, detail=score.detail)
+            if isinstance(score, Failure)
+            else QuestionAnswer(id=question.id, value=score)
+            for question, (_, score) in zip(questions, expected_scores(self._backend, pictures), strict=True)
         ]
-        found = []
-        for question, answer in zip(questions, self._backend.answer(requests), strict=True):
-            token = read_of(answer)
-            if isinstance(token, NextToken) and any(map(math.isnan, token.log_probs.values())):
-                raise BackendError(
-                    f"{self._backend.model} gives probabilities that are not numbers; copy its weights again"
-                )
-            score = expected_score(token)
-            if isinstance(score, Failure):
-                found.append(Answer(id=question.id, failure=score.reason, detail=score.detail))
-            else:
-                found.append(Answer(id=question.id, value=score))
-        return found
 
 
-def _asked_with(assessor: PairAssessor) -> dict[str, Any]:
+def _asked_with(assessor: Assessor) -> dict[str, Any]:
     """What its answers depend on."""
     calibration = assessor.calibration(assessor.mode)
     return {
@@ -75,7 +61,7 @@ def _asked_with(assessor: PairAssessor) -> dict[str, Any]:
 class LocalPairs:
     """A vision-language model on this machine: two pictures in both orders."""
 
-    shows: Shows = "two"
+    arity: Arity = "two"
     needs_pixels = True
 
     def __init__(self, backend: Backend, mode: str = "fast", prompt: str | None = None, *, check: bool = True) -> None:
@@ -90,7 +76,7 @@ class LocalPairs:
         Raises:
             InputError: unknown mode or prompt.
         """
-        self._assessor = PairAssessor(backend, mode=known_mode(mode), prompt=prompt)
+        self._assessor = Assessor(backend, mode=known_mode(mode), prompt=prompt)
         self._check = check and self._assessor.mode == "reasoned"
 
     @property
@@ -98,13 +84,13 @@ class LocalPairs:
         """Model, revision, prompt, mode and sampling, and what the reasons are held against."""
         return {**_asked_with(self._assessor), **checked_with(self._check)}
 
-    def answer(self, questions: Sequence[Question]) -> list[Answer]:
+    def answer(self, questions: Sequence[Question]) -> list[QuestionAnswer]:
         """Differences in points; the failure is the reason of each order."""
         pairs = [(question.pictures[0].loaded, question.pictures[1].loaded) for question in questions]
         found = []
         for question, result in zip(questions, self._assessor.compare_many(pairs, check=self._check), strict=True):
             found.append(
-                Answer(
+                QuestionAnswer(
                     id=question.id,
                     value=result.delta,
                     failure=None if result.delta is not None else result.failure,
@@ -120,7 +106,7 @@ class LocalPairs:
 class Tournament:
     """A vision-language model that orders a series by comparing chosen pairs of it in both orders."""
 
-    shows: Shows = "series"
+    arity: Arity = "series"
     needs_pixels = True
 
     def __init__(self, backend: Backend, mode: str = "fast", seed: int = 0) -> None:
@@ -133,14 +119,14 @@ class Tournament:
         Raises:
             InputError: unknown mode.
         """
-        self._assessor, self._seed = PairAssessor(backend, mode=known_mode(mode)), seed
+        self._assessor, self._seed = Assessor(backend, mode=known_mode(mode)), seed
 
     @property
     def identity(self) -> Mapping[str, Any]:
         """Model, revision, prompt, mode, sampling and seed."""
         return {**_asked_with(self._assessor), "seed": self._seed}
 
-    def answer(self, questions: Sequence[Question]) -> list[Answer]:
+    def answer(self, questions: Sequence[Question]) -> list[QuestionAnswer]:
         """Strengths in logits; ``not_connected``: so many comparisons failed that there is no common order."""
         found = []
         for question in questions:
@@ -148,7 +134,9 @@ class Tournament:
             try:
                 scores = self._assessor.rank(pictures, seed=self._seed).scores
             except ParseError as error:
-                found.append(Answer(id=question.id, failure=error.reason, detail=str(error)))
+                found.append(QuestionAnswer(id=question.id, failure=error.reason, detail=str(error)))
                 continue
-            found.append(Answer(id=question.id, values=tuple(scores[picture.ref.id] + 0.0 for picture in pictures)))
+            found.append(
+                QuestionAnswer(id=question.id, values=tuple(scores[picture.ref.id] + 0.0 for picture in pictures))
+            )
         return found

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from redaes.errors import RecordError
-from redaes.evaluation.assessors.base import Answer, Question, Shows
+from redaes.evaluation.assessors.base import Arity, Question, QuestionAnswer
 
 
 class ScoreFile:
     """Somebody's scores: a CSV file with ``image`` and ``score``; empty or absent means that there was no answer."""
 
-    shows: Shows = "one"
+    arity: Arity = "one"
     needs_pixels = False
 
     def __init__(self, file: Path) -> None:
@@ -51,13 +51,13 @@ class ScoreFile:
         """The file's name and content."""
         return {"model": self._file.name, "revision": self._sha256}
 
-    def answer(self, questions: Sequence[Question]) -> list[Answer]:
+    def answer(self, questions: Sequence[Question]) -> list[QuestionAnswer]:
         """The scores; ``not_in_file`` and ``empty`` are failures."""
         found = []
         for question in questions:
             value = self._scores.get(question.id)
             reason = "empty" if question.id in self._scores else "not_in_file"
-            found.append(Answer(id=question.id, value=value, failure=reason if value is None else None))
+            found.append(QuestionAnswer(id=question.id, value=value, failure=reason if value is None else None))
         return found
 
 

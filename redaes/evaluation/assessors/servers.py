@@ -2,70 +2,43 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
-from statistics import fmean
 from typing import Any
 
-from redaes import answers, lenient, prompts
+from redaes import lenient, prompts
+from redaes.assessing import orders as both_orders
+from redaes.assessing.asking import VERDICT_CHOICES, Asked, Questions, in_orders
 from redaes.assessing.measured_question import with_evidence
 from redaes.assessing.reasons import Measuring, checked, from_file
+from redaes.assessing.scores import SCORE_SAMPLING, expected_scores
 from redaes.assessor import known_mode, known_prompt
-from redaes.backends.chat_replies import Reply
-from redaes.backends.chat_requests import N_LOGPROBS, ChatRequest
+from redaes.backends.base import Answer, Backend
+from redaes.backends.chat import ChatBackend
 from redaes.backends.endpoint import Endpoint
-from redaes.backends.failures import Failure, refuse_lost
-from redaes.backends.next_token import expected_score, verdict_log_odds
-from redaes.backends.pictures import EncodedPicture
-from redaes.errors import InputError, ParseError
-from redaes.evaluation.assessors.base import Answer, Question, Shows, checked_with
+from redaes.backends.failures import Failure
+from redaes.evaluation.assessors.base import Arity, Question, QuestionAnswer, checked_with
 from redaes.evidence.reasons import Reason, reason_of
 from redaes.lenient import known_reader
 from redaes.points import sigmoid
-from redaes.types import Order, Sampling, Verdict, winner_of
+from redaes.prompts import Prompt
+from redaes.types import Comparison, Sampling, winner_of
 
 
-class _Servers:
-    """Replicas of one model, among which questions are dealt out in turn."""
-
-    needs_pixels = True
-
-    def __init__(self, endpoints: Sequence[Endpoint]) -> None:
-        if not endpoints:
-            raise InputError("no server is named; give its url, such as http://127.0.0.1:8000/v1")
-        self._endpoints = list(endpoints)
-
-    def _ask(self, requests: Sequence[ChatRequest]) -> list[Reply | Failure]:
-        async def run() -> list[Reply | Failure]:
-            n = len(self._endpoints)
-            found: list[Reply | Failure | None] = [None] * len(requests)
-
-            async def ask(place: int, endpoint: Endpoint) -> None:
-                async with endpoint:
-                    for index, reply in enumerate(await endpoint.ask_many(requests[place::n])):
-                        found[place + index * n] = reply
-
-            await asyncio.gather(*(ask(place, endpoint) for place, endpoint in enumerate(self._endpoints)))
-            return [reply for reply in found if reply is not None]
-
-        replies = asyncio.run(run())
-        refuse_lost(replies)
-        return replies
-
-    def _identity(self, prompt: prompts.Prompt, sampling: Sampling) -> dict[str, Any]:
-        # Not the addresses: replicas may come and go between two parts of a run.
-        return {
-            "model": self._endpoints[0].model,
-            "revision": self._endpoints[0].revision,
-            "prompt_ids": [prompt.id],
-            "sampling": sampling.model_dump(mode="json"),
-        }
+def _identity(backend: Backend, prompt: Prompt, sampling: Sampling) -> dict[str, Any]:
+    """What answers depend on; not the addresses: replicas may come and go between two parts of a run."""
+    return {
+        "model": backend.model,
+        "revision": backend.revision,
+        "prompt_ids": [prompt.id],
+        "sampling": sampling.model_dump(mode="json"),
+    }
 
 
-class EndpointScores(_Servers):
+class EndpointScores:
     """A model behind a server: each picture alone, read at its score token."""
 
-    shows: Shows = "one"
+    arity: Arity = "one"
+    needs_pixels = True
 
     def __init__(self, endpoints: Sequence[Endpoint]) -> None:
         """
@@ -75,51 +48,40 @@ class EndpointScores(_Servers):
         Raises:
             InputError: there are none.
         """
-        super().__init__(endpoints)
-        self._prompt = prompts.load(prompts.SCORE)
-        self._sampling = Sampling(max_new_tokens=8)
+        self._backend = ChatBackend(endpoints)
 
     @property
     def identity(self) -> Mapping[str, Any]:
         """Model, revision, prompt and sampling."""
-        return self._identity(self._prompt, self._sampling)
+        return _identity(self._backend, prompts.load(prompts.SCORE), SCORE_SAMPLING)
 
-    def answer(self, questions: Sequence[Question]) -> list[Answer]:
+    def answer(self, questions: Sequence[Question]) -> list[QuestionAnswer]:
         """Scores in [0, 9]; failures are the endpoint's, or those of reading its reply."""
-        replies = self._ask(
-            [
-                ChatRequest.of(
-                    self._prompt,
-                    (EncodedPicture(question.pictures[0].loaded.image),),
-                    self._sampling,
-                    n_logprobs=N_LOGPROBS,
-                )
-                for question in questions
-            ]
-        )
+        pictures = [question.pictures[0].loaded.image for question in questions]
         found = []
-        for question, reply in zip(questions, replies, strict=True):
-            token = reply if isinstance(reply, Failure) else reply.read_after(answers.SCORE_PREFIX)
-            score = expected_score(token)
-            failed = isinstance(score, Failure)
+        for question, (said, score) in zip(
+            questions, expected_scores(self._backend, pictures, SCORE_SAMPLING), strict=True
+        ):
+            failure = score if isinstance(score, Failure) else None
             found.append(
-                Answer(
+                QuestionAnswer(
                     id=question.id,
                     value=None if isinstance(score, Failure) else score,
-                    failure=score.reason if isinstance(score, Failure) else None,
-                    detail=score.detail if isinstance(score, Failure) else None,
-                    raw=(reply.text,) if failed and isinstance(reply, Reply) else (),
-                    tokens=_tokens(reply),
-                    changes=_changes(reply),
+                    failure=None if failure is None else failure.reason,
+                    detail=None if failure is None else failure.detail,
+                    raw=(said.text or "",) if failure is not None and isinstance(said, Answer) else (),
+                    tokens=said.tokens if isinstance(said, Answer) else 0,
+                    changes=said.changes if isinstance(said, Answer) else (),
                 )
             )
         return found
 
 
-class EndpointPairs(_Servers):
+class EndpointPairs:
     """A model behind a server: two pictures in both orders, as docs/judges.md has it."""
 
-    shows: Shows = "two"
+    arity: Arity = "two"
+    needs_pixels = True
 
     def __init__(
         self,
@@ -144,100 +106,70 @@ class EndpointPairs(_Servers):
         Raises:
             InputError: unknown mode, prompt or reader, or no endpoints.
         """
-        super().__init__(endpoints)
+        self._backend = ChatBackend(endpoints)
         self._reader = known_reader(reader)
         self._mode = known_mode(mode)
         self._prompt = prompts.load(known_prompt(self._mode, prompt))
         self._check = check and self._mode == "reasoned"
         self._sampling = Sampling(max_new_tokens=max_new_tokens)
+        self._questions = Questions(self._backend, self._reader)
 
     @property
     def identity(self) -> Mapping[str, Any]:
         """Model, revision, prompt, mode, sampling, and the reader where it is not the strict one."""
         reader = {} if self._reader == "strict" else {"reader": lenient.LENIENT}
-        asked = self._identity(self._prompt, self._sampling)
+        asked = _identity(self._backend, self._prompt, self._sampling)
         return {**asked, "mode": self._mode, **reader, **checked_with(self._check)}
 
-    def answer(self, questions: Sequence[Question]) -> list[Answer]:
+    def answer(self, questions: Sequence[Question]) -> list[QuestionAnswer]:
         """Mean stated differences of the orders that answered; a failure has the reason of each order."""
-        requests = []
-        measured = []
+        choices = VERDICT_CHOICES if self._mode == "fast" else ()
+        measured: list[Measuring] = []
+        asked: list[Asked] = []
         for question in questions:
-            loaded, other = (shown.loaded for shown in question.pictures)
-            measured.append(measuring := Measuring(loaded, other, from_file))
-            first, second = EncodedPicture(loaded.image), EncodedPicture(other.image)
-            asked = with_evidence(self._prompt, measuring)
-            for prompt, pictures in ((asked["forward"], (first, second)), (asked["swapped"], (second, first))):
-                requests.append(
-                    ChatRequest.of(
-                        prompt,
-                        pictures,
-                        self._sampling,
-                        n_logprobs=N_LOGPROBS if self._mode == "fast" else 0,
-                    )
-                )
-        replies = self._ask(requests)
+            first, second = (shown.loaded for shown in question.pictures)
+            measured.append(Measuring(first, second, from_file))
+            prompt = with_evidence(self._prompt, measured[-1])
+            asked += in_orders(prompt, first.image, second.image, self._sampling, choices=choices)
+        said = self._questions.answers(asked)
+        comparisons = self._questions.heard(asked, said, self._mode)
         return [
-            self._both(question, measuring, replies[2 * index], replies[2 * index + 1])
+            self._both(question, measuring, said[2 * index : 2 * index + 2], comparisons[2 * index : 2 * index + 2])
             for index, (question, measuring) in enumerate(zip(questions, measured, strict=True))
         ]
 
     def _both(
-        self, question: Question, measuring: Measuring, forward: Reply | Failure, swapped: Reply | Failure
-    ) -> Answer:
-        deltas, reasons, log_odds, readers = [], [], [], set()
-        written: list[tuple[Order, Verdict]] = []
-        for sign, name, reply in ((1.0, "forward", forward), (-1.0, "swapped", swapped)):
-            found = self._read(reply)
-            if isinstance(found, str):
-                reasons.append(f"{name}: {found}")
-                continue
-            readers.add(found.reader)
-            deltas.append(sign * found.verdict.delta)
-            written.append(("forward" if sign > 0 else "swapped", found.verdict))
-            token = reply if isinstance(reply, Failure) else reply.read_after(answers.WINNER_PREFIX)
-            odds = verdict_log_odds(token)
-            if odds is not None:
-                log_odds.append(sign * odds)
-        value = fmean(deltas) + 0.0 if deltas else None
-        return Answer(
+        self,
+        question: Question,
+        measuring: Measuring,
+        said: Sequence[Answer | Failure],
+        comparisons: Sequence[Comparison],
+    ) -> QuestionAnswer:
+        together = both_orders.stated(comparisons)
+        verdicts = [verdict for one in comparisons if (verdict := both_orders.about_first(one)) is not None]
+        value = None if together is None else together.delta + 0.0
+        log_odds = both_orders.fair_log_odds(comparisons)
+        # To the margin of ties, which differences that are stated to a tenth may lie within.
+        winners = [winner_of(verdict.delta) for verdict in verdicts]
+        return QuestionAnswer(
             id=question.id,
             value=value,
-            failure="; ".join(reasons) if value is None else None,
-            probability=sigmoid(fmean(log_odds)) if len(log_odds) == 2 else None,
-            order_consistent=winner_of(deltas[0]) == winner_of(deltas[1]) if len(deltas) == 2 else None,
-            raw=tuple(reply.text if isinstance(reply, Reply) else "" for reply in (forward, swapped)),
-            tokens=_tokens(forward) + _tokens(swapped),
-            reader=lenient.LENIENT if lenient.LENIENT in readers else None,
-            changes=tuple(sorted({*_changes(forward), *_changes(swapped)})),
-            reason=self._reason(measuring, written, value) if self._check else None,
+            failure="; ".join(both_orders.failures(comparisons)) if value is None else None,
+            probability=None if log_odds is None else sigmoid(log_odds),
+            order_consistent=winners[0] == winners[1] if len(winners) == 2 else None,
+            raw=tuple(one.raw for one in comparisons),
+            tokens=sum(one.tokens for one in said if isinstance(one, Answer)),
+            reader=lenient.LENIENT if any(one.reader == lenient.LENIENT for one in comparisons) else None,
+            changes=tuple(sorted({change for one in comparisons for change in one.changes})),
+            reason=self._reason(measuring, comparisons, value) if self._check else None,
         )
 
-    def _reason(
-        self, measuring: Measuring, written: Sequence[tuple[Order, Verdict]], value: float | None
-    ) -> Reason | None:
+    def _reason(self, measuring: Measuring, comparisons: Sequence[Comparison], value: float | None) -> Reason | None:
         """How true the first reasoning is that agrees with the mean; None: a picture is too small to be measured."""
         evidence, _ = measuring.found
         if evidence is None:
             return None
-        for order, verdict in written:
-            own = verdict if order == "forward" else verdict.swapped()
-            if value is not None and own.winner == winner_of(value) and verdict.rationale is not None:
-                return reason_of(checked(verdict.rationale.text, order, evidence))
+        for one in both_orders.supporting(comparisons, None if value is None else winner_of(value)):
+            if one.verdict is not None and one.verdict.rationale is not None:
+                return reason_of(checked(one.verdict.rationale.text, one.order, evidence))
         return reason_of(None)
-
-    def _read(self, reply: Reply | Failure) -> lenient.Reading | str:
-        if isinstance(reply, Failure):
-            return reply.reason
-        try:
-            return lenient.read(reply.text, self._mode, self._reader)
-        except ParseError as error:
-            return "cut_off" if reply.finish_reason == "length" else error.reason
-
-
-def _tokens(reply: Reply | Failure) -> int:
-    return reply.usage.total_tokens if isinstance(reply, Reply) and reply.usage is not None else 0
-
-
-def _changes(reply: Reply | Failure) -> tuple[str, ...]:
-    return reply.changes if isinstance(reply, Reply) else ()

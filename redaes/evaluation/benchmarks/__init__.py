@@ -48,7 +48,7 @@ BENCHMARKS: dict[str, Benchmark] = {
 
 
 @dataclass(frozen=True)
-class Loaded:
+class LoadedBenchmark:
     """A benchmark that is ready to be run.
 
     Attributes:
@@ -77,7 +77,7 @@ def find_benchmark(name: str) -> Benchmark:
     return BENCHMARKS[name]
 
 
-def load(name: str, data: Path, *, pictures: Path | None = None, scratch: Path | None = None) -> Loaded:
+def load(name: str, data: Path, *, pictures: Path | None = None, scratch: Path | None = None) -> LoadedBenchmark:
     """Read a benchmark and compare its labels with the pinned ones.
 
     Args:
@@ -111,4 +111,4 @@ def load(name: str, data: Path, *, pictures: Path | None = None, scratch: Path |
     folder = data if data.is_dir() else data.parent
     root = pictures or labels.folder or folder / benchmark.pictures
     missing = sorted({picture.file for picture in labels.pictures if not (root / picture.file).is_file()})
-    return Loaded(benchmark, labels, sha256, root, tuple(missing))
+    return LoadedBenchmark(benchmark, labels, sha256, root, tuple(missing))

@@ -14,8 +14,8 @@ from pathlib import Path
 from redaes.errors import RecordError
 from redaes.evaluation.benchmarks.base import (
     Benchmark,
+    BenchmarkPicture,
     Labels,
-    Picture,
     read_scores_json,
     read_text,
     whole,
@@ -46,7 +46,7 @@ def read_ava(file: Path) -> Labels:
             found[columns[1]] = mean
     return Labels(
         pictures=tuple(
-            Picture(id=f"{name}.jpg", file=f"{name}.jpg", group=name, score=found[name])
+            BenchmarkPicture(id=f"{name}.jpg", file=f"{name}.jpg", group=name, score=found[name])
             for name in listed
             if name in found
         ),
@@ -56,7 +56,7 @@ def read_ava(file: Path) -> Labels:
 
 def _read_json(file: Path) -> Labels:
     labels = read_scores_json(file)
-    return Labels(tuple(Picture(p.id, p.file, p.id.removesuffix(".jpg"), p.score) for p in labels.pictures))
+    return Labels(tuple(BenchmarkPicture(p.id, p.file, p.id.removesuffix(".jpg"), p.score) for p in labels.pictures))
 
 
 AVA = Benchmark(

@@ -27,7 +27,7 @@ Box = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class BenchmarkPicture:
     """Something that is to be judged.
 
     Attributes:
@@ -80,7 +80,7 @@ class Labels:
         folder: of the pictures, where the labels bring them themselves; None: the caller names it.
     """
 
-    pictures: tuple[Picture, ...]
+    pictures: tuple[BenchmarkPicture, ...]
     pairs: tuple[LabelledPair, ...] = ()
     unlabelled: tuple[str, ...] = ()
     folder: Path | None = None
@@ -283,7 +283,7 @@ def share(value: Any, file: Path, where: object) -> float:
 
 def scored(names: Iterable[tuple[str, float]]) -> Labels:
     """Pictures with one score each, every picture a group of its own."""
-    return Labels(tuple(Picture(id=name, file=name, group=name, score=score) for name, score in names))
+    return Labels(tuple(BenchmarkPicture(id=name, file=name, group=name, score=score) for name, score in names))
 
 
 def read_scores_json(file: Path) -> Labels:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from redaes.errors import RecordError
-from redaes.evaluation.benchmarks.base import Benchmark, LabelledPair, Labels, Picture, read_json_list, whole
+from redaes.evaluation.benchmarks.base import Benchmark, BenchmarkPicture, LabelledPair, Labels, read_json_list, whole
 
 
 def read_ranking(file: Path) -> Labels:
@@ -19,7 +19,7 @@ def read_ranking(file: Path) -> Labels:
     Raises:
         RecordError: it is laid out otherwise.
     """
-    pictures: dict[str, Picture] = {}
+    pictures: dict[str, BenchmarkPicture] = {}
     votes: dict[tuple[str, str], list[int]] = {}
     for entry in read_json_list(file, ("url", "crops")):
         name = str(entry["url"]).rsplit("/", 1)[-1]
@@ -46,11 +46,11 @@ def read_ranking(file: Path) -> Labels:
     return Labels(tuple(pictures.values()), tuple(pairs))
 
 
-def _crop(box: Any, name: str, file: Path) -> Picture:
+def _crop(box: Any, name: str, file: Path) -> BenchmarkPicture:
     if not isinstance(box, list) or len(box) != 4:
         raise RecordError(f"{file}, {name}: {box!r} is not [left, top, width, height]")
     left, top, width, height = (whole(side, file, name) for side in box)
-    return Picture(
+    return BenchmarkPicture(
         id=f"{name}#{left},{top},{left + width},{top + height}",
         file=name,
         group=name,

@@ -12,7 +12,16 @@ from functools import partial
 from pathlib import Path
 
 from redaes.errors import RecordError
-from redaes.evaluation.benchmarks.base import Benchmark, LabelledPair, Labels, Picture, number, read_text, share, whole
+from redaes.evaluation.benchmarks.base import (
+    Benchmark,
+    BenchmarkPicture,
+    LabelledPair,
+    Labels,
+    number,
+    read_text,
+    share,
+    whole,
+)
 
 PUBLISHED = {"natural": (403, 996, 824), "aigc": (339, 995, 847), "cropping": (168, 990, 2088)}
 """Series, pictures and pairs of each category's test split."""
@@ -27,7 +36,7 @@ def read_fgaesthetics(file: Path) -> Labels:
     Raises:
         RecordError: it is laid out otherwise, a probability contradicts the values, or a picture has two values.
     """
-    pictures: dict[str, Picture] = {}
+    pictures: dict[str, BenchmarkPicture] = {}
     pairs = []
     for line_number, line in enumerate(read_text(file).splitlines(), start=1):
         columns = line.replace(",", " ").split()
@@ -44,7 +53,7 @@ def read_fgaesthetics(file: Path) -> Labels:
         names = []
         for index, value in zip(columns[1:3], values, strict=True):
             name = f"{series:06d}-{whole(index, file, where):02d}"
-            picture = Picture(name, f"{name}.jpg", f"{series:06d}", value)
+            picture = BenchmarkPicture(name, f"{name}.jpg", f"{series:06d}", value)
             if pictures.setdefault(name, picture) != picture:
                 raise RecordError(f"{file}, {where}: {name} has another value than before")
             names.append(name)

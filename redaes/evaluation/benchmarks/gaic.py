@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from redaes.errors import RecordError
-from redaes.evaluation.benchmarks.base import Benchmark, Labels, Picture, number, read_mat, whole
+from redaes.evaluation.benchmarks.base import Benchmark, BenchmarkPicture, Labels, number, read_mat, whole
 
 _PREFIX = "dataset/GAIC/images/"
 
@@ -38,7 +38,7 @@ def read_imdb(file: Path) -> Labels:
         for (top, left, bottom, right), value in zip(sides, values, strict=True):
             box = tuple(whole(side, file, short) for side in (left, top, right, bottom))
             pictures.append(
-                Picture(
+                BenchmarkPicture(
                     id=f"{short}#{','.join(map(str, box))}",
                     file=short,
                     group=short,

@@ -16,10 +16,10 @@ from pathlib import Path
 
 from redaes.evaluation.benchmarks.base import (
     Benchmark,
+    BenchmarkPicture,
     Kind,
     LabelledPair,
     Labels,
-    Picture,
     Reader,
     number,
     read_rows,
@@ -35,11 +35,13 @@ def read_pairs(file: Path) -> Labels:
     Raises:
         RecordError: it is laid out otherwise.
     """
-    pictures: dict[str, Picture] = {}
+    pictures: dict[str, BenchmarkPicture] = {}
     pairs = []
     for row in read_rows(file, ("first", "second", "p")):
         for name in (row["first"], row["second"]):
-            pictures.setdefault(name, Picture(name, name, row.get("group") or f"{row['first']} {row['second']}"))
+            pictures.setdefault(
+                name, BenchmarkPicture(name, name, row.get("group") or f"{row['first']} {row['second']}")
+            )
         p = share(row["p"], file, row["first"])
         pairs.append(LabelledPair(row["first"], row["second"], p, row.get("factor") or None))
     return Labels(tuple(pictures.values()), tuple(pairs))
@@ -51,9 +53,9 @@ def read_series(file: Path) -> Labels:
     Raises:
         RecordError: it is laid out otherwise.
     """
-    series: dict[str, list[Picture]] = {}
+    series: dict[str, list[BenchmarkPicture]] = {}
     for row in read_rows(file, ("series", "image", "score")):
-        picture = Picture(row["image"], row["image"], row["series"], number(row["score"], file, row["image"]))
+        picture = BenchmarkPicture(row["image"], row["image"], row["series"], number(row["score"], file, row["image"]))
         series.setdefault(row["series"], []).append(picture)
     pairs = (
         LabelledPair(a.id, b.id, 1.0 if a.score > b.score else 0.0)

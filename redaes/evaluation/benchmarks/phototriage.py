@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from redaes.errors import RecordError
-from redaes.evaluation.benchmarks.base import Benchmark, LabelledPair, Labels, Picture, read_text, share, whole
+from redaes.evaluation.benchmarks.base import Benchmark, BenchmarkPicture, LabelledPair, Labels, read_text, share, whole
 
 _COLUMNS = 6
 
@@ -20,7 +20,7 @@ def read_pairlist(file: Path) -> Labels:
     Raises:
         RecordError: it is laid out otherwise, or gives one photograph two ranks.
     """
-    pictures: dict[str, Picture] = {}
+    pictures: dict[str, BenchmarkPicture] = {}
     pairs = []
     for line_number, line in enumerate(read_text(file).splitlines(), start=1):
         columns = line.split()
@@ -31,7 +31,7 @@ def read_pairlist(file: Path) -> Labels:
         names = []
         for photograph, rank in ((columns[1], columns[4]), (columns[2], columns[5])):
             name = f"{series:06d}-{whole(photograph, file, where):02d}"
-            picture = Picture(name, f"{name}.JPG", f"{series:06d}", -float(whole(rank, file, where)))
+            picture = BenchmarkPicture(name, f"{name}.JPG", f"{series:06d}", -float(whole(rank, file, where)))
             if pictures.setdefault(name, picture) != picture:
                 raise RecordError(f"{file}, {where}: {name} has another rank than before")
             names.append(name)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import NormalDist
 
-from redaes.evaluation.benchmarks.base import Benchmark, LabelledPair, Labels, Picture
+from redaes.evaluation.benchmarks.base import Benchmark, BenchmarkPicture, LabelledPair, Labels
 from redaes.ranking import Edge, components, fit_potential
 from redaes.records import shards, stream_rows, write_atomically
 from redaes.types import SIDES, TAU, winner_of
@@ -48,11 +48,11 @@ def read_red(folder: Path, pictures: Path) -> Labels:
     Raises:
         RecordError: no such dataset, or a folder that cannot be written to.
     """
-    found: dict[str, Picture] = {}
+    found: dict[str, BenchmarkPicture] = {}
     pairs: dict[tuple[str, str], LabelledPair] = {}
     for row in _labelled(folder, pictures):
         for name in row.names:
-            found.setdefault(name, Picture(name, name, row.source))
+            found.setdefault(name, BenchmarkPicture(name, name, row.source))
         first, second = row.names
         if first != second and (second, first) not in pairs:
             pairs.setdefault((first, second), LabelledPair(first, second, probability_of(row.delta), row.factor))
@@ -72,7 +72,7 @@ def read_red_series(folder: Path, pictures: Path) -> Labels:
     views: dict[str, list[_Labelled]] = {}
     for row in _labelled(folder, pictures):
         views.setdefault(row.group, []).append(row)
-    found: list[Picture] = []
+    found: list[BenchmarkPicture] = []
     pairs: list[LabelledPair] = []
     for group, rows in views.items():
         names = list(dict.fromkeys(name for row in rows for name in row.names))
@@ -85,7 +85,7 @@ def read_red_series(folder: Path, pictures: Path) -> Labels:
         scores = fit_potential(len(names), edges).values.round(_DECIMALS)
         # The bytes of two views can be equal; within the benchmark a picture's id is unique.
         members = [
-            Picture(f"{group}/{name}", name, group, float(scores[place[name]]) + 0.0, source=rows[0].source)
+            BenchmarkPicture(f"{group}/{name}", name, group, float(scores[place[name]]) + 0.0, source=rows[0].source)
             for name in names
         ]
         found += members

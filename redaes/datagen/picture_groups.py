@@ -16,7 +16,6 @@ from PIL import Image
 from redaes.datagen.plan import Frame
 from redaes.datagen.rationales import Look, Seen, contradictions, look
 from redaes.datagen.sources import Source
-from redaes.errors import InputError
 from redaes.evidence.pair import measure_pair
 from redaes.evidence.picture import Planes, measure, measured_along
 from redaes.evidence.quantities import QUANTITIES
@@ -26,37 +25,8 @@ from redaes.types import MAX_DELTA, TIE_MARGIN, Agreement, Edit, Factor, ImageRe
 
 JPEG_QUALITY = 92
 
-_LIMITS = {"views": (1, 1000), "variants": (1, 100), "max_side": (64, 1024), "seed": (0, 2**32 - 1)}
-"""Smallest and largest value of each whole-number setting. Pictures are shrunk to one megapixel on loading, so
-a longer side than 1024 would not hold more detail."""
 
-
-@dataclass(frozen=True)
-class Settings:
-    """What determines a dataset, besides the photographs."""
-
-    views: int = 4
-    """Groups per photograph: the whole frame, then random crops."""
-    variants: int = 3
-    """Degraded pictures per group."""
-    max_side: int = 256
-    """Longest side of the stored pictures, in pixels; smaller ones are not enlarged."""
-    test_fraction: float = 0.2
-    """Share of the photographs that is held out."""
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        for name, (least, most) in _LIMITS.items():
-            value = getattr(self, name)
-            # A recipe may hold anything: True and 4.0 count as integers elsewhere.
-            if type(value) is not int or not least <= value <= most:
-                raise InputError(f"{name} is {value!r}; give a whole number from {least} to {most}")
-        fraction: object = self.test_fraction
-        if not isinstance(fraction, float) or not 0 < fraction < 1:
-            raise InputError(f"test_fraction is {fraction!r}; give a number between 0 and 1")
-
-
-class Stored:
+class StoredPicture:
     """A picture as it is stored, so that what is said of it holds for whoever opens it; measured when that is first
     wanted, and once.
     """
@@ -107,7 +77,7 @@ class Stored:
 
 
 @dataclass(frozen=True)
-class View:
+class ViewChange:
     """How a picture differs in view from its group's reference (:mod:`redaes.datagen.overlays`)."""
 
     moved: bool = False
@@ -119,12 +89,12 @@ class View:
 
 
 @dataclass(frozen=True)
-class Member:
+class GroupPicture:
     """One picture of a group."""
 
     key: str
     """Names it within the group."""
-    stored: Stored
+    stored: StoredPicture
     """The picture."""
     edit: Edit | None
     """None: nothing that matters aesthetically was done to it."""
@@ -132,7 +102,7 @@ class Member:
     """What the edit cost, in points, against the group's reference: below 0 where it did good."""
     uncertainty: float = 0.0
     """How far ``loss`` may be off against edits of other kinds, in points; 0: known, or judged."""
-    view: View | None = field(default_factory=View)
+    view: ViewChange | None = field(default_factory=ViewChange)
     """How it differs in view from the group's reference; None: not known."""
 
     @property
@@ -142,7 +112,7 @@ class Member:
 
 
 @dataclass
-class Counts:
+class BuildCounts:
     """What became of a chunk's rows and pairs."""
 
     kept: Counter[str] = field(default_factory=Counter)
@@ -154,13 +124,13 @@ class Counts:
 
 
 @dataclass(frozen=True)
-class Placed:
+class OrderedPair:
     """Two members in the places in which they are stored."""
 
     id: str
     """Of the pair: follows from the pictures' bytes, their group and their editors."""
-    first: Member
-    second: Member
+    first: GroupPicture
+    second: GroupPicture
 
     @property
     def delta(self) -> float:
@@ -178,7 +148,7 @@ class Placed:
         return int(self.id[:12], 16)
 
 
-def seen_in(first: Member, second: Member, only: frozenset[str] | None = None) -> Seen:
+def seen_in(first: GroupPicture, second: GroupPicture, only: frozenset[str] | None = None) -> Seen:
     """What the pixels of two pictures tell, ``first`` as A.
 
     Args:
@@ -212,7 +182,7 @@ def encode(pixels: NDArray[np.uint8]) -> bytes:
     return buffer.getvalue()
 
 
-def show(image: Image.Image, frame: Frame, max_side: int) -> NDArray[np.uint8]:
+def render_view(image: Image.Image, frame: Frame, max_side: int) -> NDArray[np.uint8]:
     """What the frame shows, with the longest side at most ``max_side`` pixels."""
     image = image.crop(frame.box(*image.size))
     factor = min(1.0, max_side / max(image.size))  # enlarged, the reference itself would look soft
@@ -224,17 +194,17 @@ def resized(pixels: NDArray[np.uint8], width: int, height: int) -> NDArray[np.ui
     return np.asarray(Image.fromarray(pixels).resize((width, height), Image.Resampling.LANCZOS), dtype=np.uint8)
 
 
-def place(first: Member, second: Member, group: str, source: Source, editor: str) -> Placed:
+def ordered_pair(first: GroupPicture, second: GroupPicture, group: str, source: Source, editor: str) -> OrderedPair:
     """Draw from the pair's id which member is stored first, so that the place tells nothing."""
     contents = [hashlib.sha256(member.data).hexdigest() for member in (first, second)]
     identity = hashlib.sha256("|".join([editor, source.id, group, *contents]).encode()).hexdigest()
     if int(identity[-1], 16) % 2:
         first, second = second, first
-    return Placed(identity[:16], first, second)
+    return OrderedPair(identity[:16], first, second)
 
 
 def make_record(
-    placed: Placed,
+    ordered: OrderedPair,
     group: str,
     source: Source,
     *,
@@ -247,33 +217,33 @@ def make_record(
     """The row of a pair.
 
     Args:
-        placed: the pair.
+        ordered: the pair.
         group: id of the view with all its edits.
         source: the photograph.
         factors: what decides; empty for a tie.
-        rationale: with ``placed.first`` as A.
-        swapped: with ``placed.second`` as A.
+        rationale: with ``ordered.first`` as A.
+        swapped: with ``ordered.second`` as A.
         writer: who wrote both.
         agreement: how far the judges agreed; None: measured.
 
     Raises:
         AssertionError: the reasoning contradicts the difference. Writers are checked before: it is a fault of ours.
     """
-    delta = placed.delta
+    delta = ordered.delta
     wrong = contradictions(rationale, delta, factors) + contradictions(swapped, -delta, factors)
     if wrong:
-        raise AssertionError(f"pair {placed.id}: {wrong}")
+        raise AssertionError(f"pair {ordered.id}: {wrong}")
 
-    def ref(member: Member, position: str) -> ImageRef:
-        return ImageRef(id=hashlib.sha256(member.data).hexdigest(), path=Path(f"{placed.id}-{position}.jpg"))
+    def ref(member: GroupPicture, position: str) -> ImageRef:
+        return ImageRef(id=hashlib.sha256(member.data).hexdigest(), path=Path(f"{ordered.id}-{position}.jpg"))
 
     pair = Pair(
-        id=placed.id,
-        first=ref(placed.first, "first"),
-        second=ref(placed.second, "second"),
+        id=ordered.id,
+        first=ref(ordered.first, "first"),
+        second=ref(ordered.second, "second"),
         delta=round(delta, 4),
-        edit_first=placed.first.edit,
-        edit_second=placed.second.edit,
+        edit_first=ordered.first.edit,
+        edit_second=ordered.second.edit,
         factors=factors,
         group=group,
         source=source.origin or source.id,
@@ -281,8 +251,8 @@ def make_record(
     )
     return PairRecord(
         pair=pair,
-        first_bytes=placed.first.data,
-        second_bytes=placed.second.data,
+        first_bytes=ordered.first.data,
+        second_bytes=ordered.second.data,
         rationale=rationale,
         rationale_swapped=swapped,
         licence=source.licence,

@@ -1,0 +1,85 @@
+"""A model behind any server of the OpenAI protocol, which writes its answers from their first word.
+
+Nothing can be put before an answer there, so what could follow a request's prefix is read where the model itself has
+written the prefix, from the likeliest tokens that the server lists.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+
+from redaes.backends.base import Answer, Request
+from redaes.backends.chat_replies import Reply
+from redaes.backends.chat_requests import N_LOGPROBS, ChatRequest
+from redaes.backends.endpoint import Endpoint
+from redaes.backends.failures import Failure
+from redaes.backends.pictures import Encoder
+from redaes.errors import InputError
+from redaes.types import Sampling
+
+_UP_TO_THE_PLACE = Sampling(max_new_tokens=32)
+"""How an answer is drawn of which no text is wanted."""
+
+
+class ChatBackend:
+    """One model behind one server, or behind replicas among which requests are dealt out in turn."""
+
+    def __init__(self, endpoints: Sequence[Endpoint]) -> None:
+        """
+        Args:
+            endpoints: of one model; not open: they are opened for each batch.
+
+        Raises:
+            InputError: there are none.
+        """
+        if not endpoints:
+            raise InputError("no server is named; give its url, such as http://127.0.0.1:8000/v1")
+        self._endpoints = list(endpoints)
+        self.model = endpoints[0].model
+        self.revision = endpoints[0].revision
+
+    def answer(self, requests: Sequence[Request]) -> list[Answer | Failure]:
+        """As :class:`~redaes.backends.base.Backend` has it; not to be called from a running event loop.
+
+        Once a budget is spent, what is not in the cache fails as ``budget_exhausted``.
+
+        Raises:
+            InputError: not one picture per slot.
+            RecordError: the cache cannot be read or written.
+            MissingDependency: httpx is absent.
+        """
+        encoder = Encoder()
+        replies = asyncio.run(self._ask([_chat(request, encoder) for request in requests]))
+        return [
+            reply if isinstance(reply, Failure) else _answer(request, reply)
+            for request, reply in zip(requests, replies, strict=True)
+        ]
+
+    async def _ask(self, chats: Sequence[ChatRequest]) -> list[Reply | Failure]:
+        n = len(self._endpoints)
+
+        async def ask(place: int, endpoint: Endpoint) -> list[Reply | Failure]:
+            async with endpoint:
+                return await endpoint.ask_many(chats[place::n])
+
+        dealt = await asyncio.gather(*(ask(place, endpoint) for place, endpoint in enumerate(self._endpoints)))
+        return [dealt[place % n][place // n] for place in range(len(chats))]
+
+
+def _chat(request: Request, encoder: Encoder) -> ChatRequest:
+    return ChatRequest.of(
+        request.prompt,
+        [encoder.of(image) for image in request.images],
+        request.sampling or _UP_TO_THE_PLACE,
+        n_logprobs=N_LOGPROBS if request.choices else 0,
+    )
+
+
+def _answer(request: Request, reply: Reply) -> Answer | Failure:
+    read = reply.read_after(request.prefix) if request.choices else None
+    answer = Answer(reply.text, read, reply.cut_off, reply.tokens, reply.changes)
+    if request.sampling is not None:
+        return answer
+    return read if isinstance(read, Failure) else replace(answer, text=None)

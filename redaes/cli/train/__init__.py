@@ -1,0 +1,1 @@
+"""``redaes train``: the stages, the embedded model's warm-ups, what checks and merges their results."""

@@ -1,0 +1,97 @@
+"""What a language model said about a series, kept in a file per series, model and settings."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from redaes.assessor import Assessor, Orders, Result, unchanged
+from redaes.errors import RecordError
+from redaes.images import content_id
+from redaes.records import read_json, write_json
+from redaes.types import ImageRef, PairAnswer
+
+
+class KeptAnswers:
+    """What a language model said about one series, on disk."""
+
+    def __init__(self, file: Path) -> None:
+        """
+        Raises:
+            RecordError: the file is there and damaged.
+        """
+        self._file = file
+        self.answers: tuple[PairAnswer, ...] = ()
+        self.explanation: Result | None = None
+        if not file.exists():
+            return
+        try:
+            found = read_json(file)
+            self.answers = tuple(PairAnswer.model_validate(answer) for answer in found["answers"])
+            if found["explanation"] is not None:
+                self.explanation = Result.model_validate(found["explanation"])
+        except (ValidationError, KeyError, TypeError) as error:
+            raise RecordError(f"{file}: does not hold a series' answers ({error}); delete it") from error
+
+    def keep(self, answers: Sequence[PairAnswer]) -> None:
+        """Take these for all answers, and write them down."""
+        self.answers = tuple(answers)
+        self._write()
+
+    def about(self, first: ImageRef, second: ImageRef) -> PairAnswer | None:
+        """The answer about two pictures, in either order; None: not asked yet."""
+        wanted = {first.id, second.id}
+        return next((answer for answer in self.answers if {answer.first, answer.second} == wanted), None)
+
+    def explained(self, assessor: Assessor, best: ImageRef, second: ImageRef) -> Result:
+        """Why one picture is better than another; asked once."""
+        known = self.explanation
+        if known is None or _is_old(known, assessor) or (known.first.id, known.second.id) != (best.id, second.id):
+            (known,) = assessor.compare_many([(unchanged(best), unchanged(second))], mode="reasoned", check=True)
+            self.explanation = known
+            self._write()
+        return known
+
+    def _write(self) -> None:
+        explanation = None if self.explanation is None else self.explanation.as_json()
+        answers = [answer.as_json() for answer in self.answers]
+        write_json(self._file, {"answers": answers, "explanation": explanation})
+
+
+def _is_old(known: Result, assessor: Assessor) -> bool:
+    """Whether a kept result would be another one today: of an earlier version, whose verdicts were written, not read,
+    and were not held against the pictures; or claimed before the model was calibrated as it is now."""
+    if known.probability is None or not known.comparisons:
+        return False
+    return known.log_odds is None or known.calibration != assessor.calibration("reasoned")
+
+
+def provenance_of(assessor: Assessor) -> dict[str, Any]:
+    """Model, revision, prompt and mode of an assessor."""
+    return {
+        "model": assessor.backend.model,
+        "revision": assessor.backend.revision,
+        "prompt_id": assessor.prompt_id,
+        "mode": assessor.mode,
+    }
+
+
+def settings_of(assessor: Assessor, orders: Orders) -> Iterable[str]:
+    """What answers depend on, besides the pictures."""
+    return (
+        assessor.backend.model,
+        assessor.backend.revision,
+        *(assessor.prompt_of(mode).id for mode in (assessor.mode, "reasoned")),
+        *((assessor.prompt_of("fast").id,) if assessor.mode == "reasoned" else ()),  # reads the verdict
+        assessor.sampling.model_dump_json(),
+        orders,
+    )
+
+
+def file_of(folder: Path, parts: list[str]) -> Path:
+    """The file of what depends on these parts."""
+    return folder / f"{content_id(json.dumps(parts).encode())[:32]}.json"

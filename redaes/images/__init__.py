@@ -1,0 +1,45 @@
+"""Pictures from disk: recognised by content, bounded before decoding, upright, 8-bit sRGB.
+
+What happens to each kind of picture is listed in docs/images.md.
+"""
+
+from __future__ import annotations
+
+from redaes.images.files import IMAGE_SUFFIXES, MAX_FILE_BYTES, list_images, read_image_file
+from redaes.images.formats import DAMAGE, MAX_FILE_PIXELS, capture_time, image_size
+from redaes.images.hashes import content_id, hamming, phash
+from redaes.images.loading import (
+    IN_MEMORY,
+    MAX_PIXELS,
+    LoadedImage,
+    data_url,
+    decode_image,
+    load_image,
+    picture_in_memory,
+)
+from redaes.images.pixels import fit_area
+from redaes.images.whole import MAX_ASPECT, check_usable
+
+__all__ = [
+    "DAMAGE",
+    "IMAGE_SUFFIXES",
+    "IN_MEMORY",
+    "MAX_ASPECT",
+    "MAX_FILE_BYTES",
+    "MAX_FILE_PIXELS",
+    "MAX_PIXELS",
+    "LoadedImage",
+    "capture_time",
+    "check_usable",
+    "content_id",
+    "data_url",
+    "decode_image",
+    "fit_area",
+    "hamming",
+    "image_size",
+    "list_images",
+    "load_image",
+    "phash",
+    "picture_in_memory",
+    "read_image_file",
+]

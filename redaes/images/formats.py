@@ -1,0 +1,212 @@
+"""What a file is, by its first bytes and its header: no pixel is decoded here."""
+
+from __future__ import annotations
+
+import importlib
+import io
+import struct
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import cast
+
+from PIL import ExifTags, Image, ImageFile
+from PIL.BmpImagePlugin import BmpImageFile
+from PIL.GifImagePlugin import GifImageFile
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
+from PIL.TiffImagePlugin import TiffImageFile
+from PIL.WebPImagePlugin import WebPImageFile
+
+from redaes.errors import ImageError
+
+MAX_FILE_PIXELS = 200_000_000
+"""Largest picture that is decoded at all, in pixels; the largest phone sensors stay just below."""
+
+CONVERT = "convert the picture to JPEG or PNG"
+
+SUFFIXES: dict[str, tuple[str, ...]] = {
+    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
+    "PNG": (".png", ".apng"),
+    "WebP": (".webp",),
+    "TIFF": (".tif", ".tiff"),
+    "GIF": (".gif",),
+    "BMP": (".bmp",),
+    "AVIF": (".avif", ".avifs"),
+    "HEIF": (".heic", ".heif", ".hif"),
+}
+
+# They sit on C decoders and hand-written parsers, which report damage in their own ways; found by mutating files of
+# every kind.
+DAMAGE = (
+    OSError,  # truncated data, decoder errors; includes PIL.UnidentifiedImageError
+    SyntaxError,  # how Pillow says "not this format"
+    ValueError,
+    TypeError,
+    LookupError,
+    EOFError,
+    ArithmeticError,
+    RuntimeError,
+    struct.error,
+)
+"""What Pillow's readers raise on damaged data."""
+
+_HEIF_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
+_AVIF_BRANDS = frozenset({b"avif", b"avis"})
+
+# Beginnings of files that are often handed over by mistake; named so that the message can help.
+_FOREIGN: tuple[tuple[bytes, str], ...] = (
+    (b"%PDF", "a PDF document"),
+    (b"<svg", "an SVG drawing"),
+    (b"<?xml", "an XML or SVG file"),
+    (b"<!DOCTYPE", "a web page"),
+    (b"<html", "a web page"),
+    (b"8BPS", "a Photoshop document"),
+    (b"\x00\x00\x00\x0cjP  ", "a JPEG 2000 picture"),
+    (b"\xff\x0a", "a JPEG XL picture"),
+    (b"\x00\x00\x00\x0cJXL ", "a JPEG XL picture"),
+    (b"FUJIFILMCCD-RAW", "a camera raw file"),
+    (b"IIRO", "a camera raw file"),
+    (b"IIU\x00", "a camera raw file"),
+    (b"version https://git-lfs", "a Git LFS pointer, not the picture itself"),
+)
+
+# Formats whose reader may be absent: module, class, and what to install.
+_OPTIONAL = {
+    "AVIF": ("PIL.AvifImagePlugin", "AvifImageFile", "pillow>=11.3"),
+    "HEIF": ("pillow_heif", "HeifImageFile", "pillow-heif"),
+}
+
+
+def recognise(data: bytes, path: Path) -> str:
+    """The format by its signature: a key of ``SUFFIXES``.
+
+    Raises:
+        ImageError: none that can be read.
+    """
+    head = data[:16]
+    if head.startswith(b"\xff\xd8\xff"):
+        return "JPEG"
+    if head.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "PNG"
+    if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
+        return "WebP"
+    if head.startswith((b"GIF87a", b"GIF89a")):
+        return "GIF"
+    if head.startswith((b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")):
+        if head[8:10] == b"CR":
+            raise foreign(path, "a camera raw file")
+        return "TIFF"
+    if head.startswith(b"BM"):
+        return "BMP"
+    if head[4:8] == b"ftyp":
+        # The box holds the main brand, a version, and the compatible brands, four bytes each.
+        box = data[8 : min(int.from_bytes(data[:4], "big"), 256)]
+        brands = {box[:4]} | {box[at : at + 4] for at in range(8, len(box), 4)}
+        if brands & _AVIF_BRANDS:
+            return "AVIF"
+        if brands & _HEIF_BRANDS:
+            return "HEIF"
+        raise foreign(path, "a camera raw file" if box[:4] == b"crx " else "a video")
+    start = data[:256].removeprefix(b"\xef\xbb\xbf").lstrip()
+    for signature, what in _FOREIGN:
+        if data.startswith(signature) or start[: len(signature)].lower() == signature.lower():
+            raise foreign(path, what)
+    raise foreign(path, f"not a known picture format (it begins with {data[:8]!r})")
+
+
+def foreign(path: Path, what: str) -> ImageError:
+    """The error that says what a file is instead of a readable picture."""
+    return ImageError(f"{path}: {what}; readable are {', '.join(SUFFIXES)}: {CONVERT}")
+
+
+def damaged(kind: str, path: Path, error: Exception) -> ImageError:
+    """The error for a file of a known format that its reader gives up on."""
+    return ImageError(f"{path}: damaged or truncated {kind} ({error}); copy or download it again")
+
+
+def open_header(kind: str, data: bytes, path: Path) -> ImageFile.ImageFile:
+    """The picture with only its header read, of an admissible size.
+
+    The reader is called directly instead of ``Image.open``: that would apply Pillow's own, lower and
+    globally adjustable, limit of pixels.
+
+    Args:
+        kind: as :func:`recognise` gives it.
+        data: the whole file.
+        path: names it in messages.
+
+    Raises:
+        ImageError: a reader that is not installed, a damaged header, or too many pixels.
+    """
+    readers: dict[str, Callable[[io.BytesIO], ImageFile.ImageFile]] = {
+        "JPEG": JpegImageFile,
+        "PNG": PngImageFile,
+        "WebP": WebPImageFile,
+        "TIFF": TiffImageFile,
+        "GIF": GifImageFile,
+        "BMP": BmpImageFile,
+    }
+    reader = readers.get(kind) or _optional_reader(kind, path)
+    try:
+        image = reader(io.BytesIO(data))
+        width, height = image.size
+    except Image.DecompressionBombError as error:
+        raise ImageError(f"{path}: {error}; shrink the picture before use") from error
+    except DAMAGE as error:
+        raise damaged(kind, path, error) from error
+    if width * height > MAX_FILE_PIXELS:
+        raise ImageError(
+            f"{path}: {width} x {height} pixels exceed the limit of {MAX_FILE_PIXELS:,}; shrink the picture"
+        )
+    return image
+
+
+def _optional_reader(kind: str, path: Path) -> Callable[[io.BytesIO], ImageFile.ImageFile]:
+    """The reader of a format that not every installation has."""
+    module, name, requirement = _OPTIONAL[kind]
+    try:
+        found = getattr(importlib.import_module(module), name)
+    except ImportError as error:
+        raise ImageError(
+            f"{path}: {kind} needs another package; run: pip install '{requirement}', or {CONVERT}"
+        ) from error
+    return cast("Callable[[io.BytesIO], ImageFile.ImageFile]", found)
+
+
+def image_size(data: bytes, path: Path) -> tuple[int, int]:
+    """Width and height in pixels by the header alone, before EXIF rotation.
+
+    Args:
+        data: the whole file; no pixel of it is decoded.
+        path: names it in messages.
+
+    Raises:
+        ImageError: no readable format, a damaged header, or too many pixels.
+    """
+    size: tuple[int, int] = open_header(recognise(data, path), data, path).size
+    return size
+
+
+def capture_time(data: bytes, path: Path) -> datetime | None:
+    """When a picture was taken, by the camera's clock: EXIF DateTimeOriginal with its fraction of a second.
+
+    Args:
+        data: the whole file, in a readable format; no pixel of it is decoded.
+        path: names it in messages.
+
+    Returns:
+        Without a time zone; None: not recorded, or not in the form that EXIF prescribes.
+
+    Raises:
+        ImageError: as for :func:`image_size`.
+    """
+    header = open_header(recognise(data, path), data, path)
+    try:
+        details = header.getexif().get_ifd(ExifTags.IFD.Exif)
+        stated = str(details.get(ExifTags.Base.DateTimeOriginal, "")).strip(" \0")
+        fraction = str(details.get(ExifTags.Base.SubsecTimeOriginal, "")).strip(" \0")
+        taken = datetime.strptime(stated, "%Y:%m:%d %H:%M:%S")
+        return taken + timedelta(seconds=float(f"0.{fraction}") if fraction.isdecimal() else 0.0)
+    except DAMAGE:  # the picture is whole; what stands beside it is not
+        return None

@@ -1,0 +1,120 @@
+"""Pictures ready for use, from a file, from bytes or from memory."""
+
+from __future__ import annotations
+
+import base64
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from redaes.errors import ImageError
+from redaes.images.files import read_image_file
+from redaes.images.formats import DAMAGE, SUFFIXES, damaged, open_header, recognise
+from redaes.images.hashes import content_id
+from redaes.images.pixels import fit_area, upright_srgb
+from redaes.types import ImageRef
+
+MAX_PIXELS = 1_048_576
+"""Default area, in pixels, to which larger pictures are shrunk on loading."""
+
+IN_MEMORY = Path("(in memory)")
+"""Path of a picture that came without a file."""
+
+
+@dataclass(frozen=True)
+class LoadedImage:
+    """A picture that is ready for use.
+
+    Attributes:
+        image: upright 8-bit RGB in sRGB, at most ``max_pixels`` in area.
+        ref: content hash and path.
+        notes: what the user may want to know about the treatment, as sentences; usually empty.
+    """
+
+    image: Image.Image
+    ref: ImageRef
+    notes: tuple[str, ...]
+
+
+def load_image(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> LoadedImage:
+    """Read a picture as upright 8-bit sRGB, shrunk to at most ``max_pixels``.
+
+    The format is recognised from the content; the size is checked from the header, before any pixel is
+    decoded. Pillow's global settings are neither changed nor relied upon, except that a program which sets
+    ``ImageFile.LOAD_TRUNCATED_IMAGES`` gets what it asked for.
+
+    Args:
+        path: a file on disk.
+        max_pixels: largest area of the result, in pixels.
+
+    Raises:
+        ImageError: the file cannot be used; the message names the file, what is wrong, and the remedy.
+        InputError: ``max_pixels`` is below 1.
+    """
+    fit_area((1, 1), max_pixels)  # a wrong setting is reported as such, not as a fault of the picture
+    return decode_image(read_image_file(path), Path(path), max_pixels=max_pixels)
+
+
+def decode_image(data: bytes, path: Path, *, max_pixels: int = MAX_PIXELS) -> LoadedImage:
+    """As :func:`load_image`, for a picture that was read from wherever it lies.
+
+    Args:
+        data: the bytes of a picture file.
+        path: names it in messages and in the result; need not exist.
+        max_pixels: largest area of the result, in pixels. A small value makes JPEG quick: its decoder leaves out
+            what the result would not show.
+
+    Raises:
+        ImageError: the picture cannot be used.
+        InputError: ``max_pixels`` is below 1.
+    """
+    fit_area((1, 1), max_pixels)
+    if not data:
+        raise ImageError(f"{path}: the file is empty (0 bytes); copy or download it again")
+    kind = recognise(data, path)
+    notes: list[str] = []
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES[kind]:
+        notes.append(f"the content is {kind} although the name ends in {suffix!r}; read as {kind}")
+    header = open_header(kind, data, path)
+    try:
+        image = upright_srgb(header, max_pixels, notes, path)
+    except ImageError:
+        raise
+    except Image.DecompressionBombError as error:
+        raise ImageError(f"{path}: {error}; shrink the picture before use") from error
+    except DAMAGE as error:
+        raise damaged(kind, path, error) from error
+    return LoadedImage(image=image, ref=ImageRef(id=content_id(data), path=path), notes=tuple(notes))
+
+
+def picture_in_memory(image: Image.Image, *, max_pixels: int = MAX_PIXELS) -> LoadedImage:
+    """An RGB or grey picture that came without a file: named by its pixels, then shrunk to at most ``max_pixels``.
+
+    Raises:
+        ImageError: another mode, or no pixels.
+        InputError: ``max_pixels`` is below 1.
+    """
+    if image.mode not in ("RGB", "L"):
+        # Transparency, palettes and colour profiles are treated by load_image alone.
+        raise ImageError(f"a picture in memory has mode {image.mode}; hand over RGB, or the path of its file")
+    if 0 in image.size:
+        raise ImageError(f"a picture in memory has no pixels (size {image.size}); hand over another")
+    image = image.convert("RGB")
+    width, height = image.size
+    name = content_id(f"RGB {width}x{height}\n".encode() + image.tobytes())
+    image = image.resize(fit_area(image.size, max_pixels), Image.Resampling.LANCZOS)
+    return LoadedImage(image=image, ref=ImageRef(id=name, path=IN_MEMORY), notes=())
+
+
+def data_url(image: Image.Image) -> str:
+    """The picture as a ``data:`` URL in PNG, so that a remote model sees the same pixels as a local one.
+
+    >>> data_url(Image.new("RGB", (1, 1)))[:30]
+    'data:image/png;base64,iVBORw0K'
+    """
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", compress_level=1)  # speed matters more than size on the way to a server
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")

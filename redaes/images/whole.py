@@ -1,0 +1,64 @@
+"""Whether a picture can be shown to a model, found out as far as possible without decoding it."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+from redaes.errors import ImageError
+from redaes.images.formats import image_size, recognise
+from redaes.images.loading import decode_image
+
+MAX_ASPECT = 200
+"""Longest side over shortest that Qwen's image processors accept."""
+
+
+def check_usable(data: bytes, path: Path) -> None:
+    """Refuse a picture that a model could not be shown. It is decoded only where its format does not say that it ends.
+
+    Args:
+        data: the whole file.
+        path: names it in messages.
+
+    Raises:
+        ImageError: as for :func:`image_size`; too thin for a model; or cut off.
+    """
+    width, height = image_size(data, path)
+    if max(width, height) > MAX_ASPECT * min(width, height):
+        raise ImageError(f"{path}: {width} x {height} pixels are too thin for the model")
+    ends = _ENDS.get(recognise(data, path))
+    if ends is None or not ends(data):
+        decode_image(data, path, max_pixels=4096)
+
+
+def _jpeg_ends(data: bytes) -> bool:
+    """Whether the mark of the end follows the first scan; a preview before it has one of its own."""
+    at = 2
+    while at + 4 <= len(data) and data[at] == 0xFF:
+        marker = data[at + 1]
+        if marker == 0xDA:
+            return data.find(b"\xff\xd9", at) >= 0
+        at += 1 if marker == 0xFF else 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    return False
+
+
+def _png_ends(data: bytes) -> bool:
+    """Whether all chunks up to the last are there, as they were written."""
+    at = 8
+    while at + 12 <= len(data):
+        end = at + 8 + int.from_bytes(data[at : at + 4], "big")
+        if zlib.crc32(data[at + 4 : end]) != int.from_bytes(data[end : end + 4], "big"):
+            return False
+        if data[at + 4 : at + 8] == b"IEND":
+            return True
+        at = end + 4
+    return False
+
+
+def _webp_ends(data: bytes) -> bool:
+    return 8 + int.from_bytes(data[4:8], "little") <= len(data)
+
+
+_ENDS: dict[str, Callable[[bytes], bool]] = {"JPEG": _jpeg_ends, "PNG": _png_ends, "WebP": _webp_ends}
+"""Formats that tell by their structure that a file is whole."""

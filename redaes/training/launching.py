@@ -1,0 +1,142 @@
+"""Several processes from one command: the options are accelerate's own, and its launcher starts them.
+
+Nothing heavy is imported here before a launch begins.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from redaes import recipe_files
+from redaes.errors import InputError, TrainingError, importing
+from redaes.records import read_yaml
+
+
+@dataclass(frozen=True)
+class LaunchArguments:
+    """Options that start processes. They are no part of a recipe: a run does not know them."""
+
+    num_processes: int | None = field(
+        default=None, metadata={"help": "processes (GPUs) to start, of all machines together; default: this one alone"}
+    )
+    accelerate_config: str | None = field(
+        default=None,
+        metadata={
+            "help": "how they share the work: ddp, zero2, zero3 … (redaes train --list), or a file of accelerate"
+        },
+    )
+    num_machines: int | None = field(default=None, metadata={"help": "machines, on each of which the command is given"})
+    machine_rank: int | None = field(default=None, metadata={"help": "which of them this is, from 0"})
+    main_process_ip: str | None = field(default=None, metadata={"help": "address of the first machine"})
+    main_process_port: int | None = field(default=None, metadata={"help": "port on it; one machine takes a free one"})
+
+    @property
+    def asked(self) -> bool:
+        """Whether processes are to be started."""
+        return any(getattr(self, item.name) is not None for item in fields(self))
+
+    def as_plan(self) -> list[str]:
+        """The same for a dry run, which starts none: options of `redaes.training.dry_run.plan.DryRunArguments`."""
+        plan = [] if self.accelerate_config is None else ["--plan_for", self.accelerate_config]
+        return plan if self.num_processes is None else [*plan, "--plan_processes", str(self.num_processes)]
+
+
+def read_launch(argv: Sequence[str]) -> tuple[LaunchArguments, list[str]]:
+    """Take the options of a launch out of a command line.
+
+    Args:
+        argv: without the program's name.
+
+    Returns:
+        The options, and the rest of the command line.
+
+    Raises:
+        InputError: an impossible value, an unknown configuration, or a launch within a launch.
+    """
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    for item in fields(LaunchArguments):
+        kind = int if "int" in str(item.type) else str
+        parser.add_argument(f"--{item.name}", f"--{item.name.replace('_', '-')}", dest=item.name, type=kind)
+    try:
+        given, rest = parser.parse_known_args(list(argv))
+    except SystemExit as error:
+        raise InputError("an option of the launch has no usable value; see the line above") from error
+    arguments = LaunchArguments(**vars(given))
+    if not arguments.asked:
+        return arguments, rest
+    for name in ("num_processes", "num_machines"):
+        value = getattr(arguments, name)
+        if value is not None and value < 1:
+            raise InputError(f"{name} is {value}; give a positive number")
+    if {"LOCAL_RANK", "ACCELERATE_MIXED_PRECISION"} & os.environ.keys():
+        raise InputError("this process was started by a launcher: --num_processes and the like are its options")
+    return arguments, rest
+
+
+def launcher_words(arguments: LaunchArguments, *, on_cpu: bool) -> list[str]:
+    """What accelerate's launcher is given before the command.
+
+    Raises:
+        InputError: an unknown configuration, or one that starts a single process where several are asked for.
+    """
+    alone = arguments.num_processes == 1
+    usual = ("cpu" if on_cpu else "single_gpu") if alone else "ddp"
+    file = recipe_files.find(arguments.accelerate_config or usual, "accelerate")
+    values = read_yaml(file, "accelerate configuration")
+    n_processes = arguments.num_processes or int(values.get("num_processes") or 1)
+    if n_processes > 1 and values.get("distributed_type") == "NO":
+        raise InputError(f"{file} starts one process, not {n_processes}; leave --accelerate_config out, or take ddp")
+    words = ["--config_file", str(file)]
+    for item in fields(arguments):
+        value = getattr(arguments, item.name)
+        if value is not None and item.name != "accelerate_config":
+            words += [f"--{item.name}", str(value)]
+    n_machines = arguments.num_machines or values.get("num_machines", 1)
+    if n_machines == 1 and arguments.main_process_port is None:
+        words += ["--main_process_port", "0"]  # any that is free: another run may have accelerate's usual one
+    return words
+
+
+def launch(arguments: LaunchArguments, command: Sequence[str], settings: Mapping[str, Any]) -> None:
+    """Start the processes, and wait for them.
+
+    Args:
+        arguments: how many and how.
+        command: what each of them does: the arguments of ``python -m redaes``.
+        settings: the run's, of which ``use_cpu`` decides about the processes.
+
+    Raises:
+        InputError: as `launcher_words` says.
+        TrainingError: accelerate cannot start such processes.
+        SystemExit: a process failed, and has said why; with its exit code.
+    """
+    on_cpu = str(settings.get("use_cpu")).lower() in ("true", "1")
+    words = launcher_words(arguments, on_cpu=on_cpu)
+    with importing("train"):
+        from accelerate.commands.launch import launch_command, launch_command_parser
+        from torch.distributed.elastic.multiprocessing.api import SignalException
+        from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+
+    if on_cpu:
+        os.environ["ACCELERATE_USE_CPU"] = "true"  # its launcher of several processes takes GPUs for granted
+    try:
+        launch_command(launch_command_parser().parse_args([*words, "--module", "redaes", *command]))
+    except ChildFailedError as error:
+        sys.exit(_status(error.get_first_failure()[1].exitcode))
+    except subprocess.CalledProcessError as error:
+        sys.exit(_status(error.returncode))
+    except SignalException as error:
+        sys.exit(_status(-error.sigval))
+    except (ValueError, ConnectionError) as error:
+        raise TrainingError(f"accelerate starts no such processes: {error}") from error
+
+
+def _status(code: int) -> int:
+    """An exit status as shells have it: a signal is negative where Python counts."""
+    return code if code >= 0 else 128 - code
