@@ -184,9 +184,9 @@ def evaluate(
     return put_together(assessor, outcomes, reasoned, seed)
 
 
-def place_drawn(seed: int, pair: str) -> bytes:
-    """What sorts pairs, given by their ids, into an order that depends on the seed and the ids alone."""
-    return hashlib.sha256(f"{seed}:{pair}".encode()).digest()
+def place_drawn(seed: int, name: str) -> bytes:
+    """What sorts pairs or pictures, given by their ids, into an order that depends on the seed and the ids alone."""
+    return hashlib.sha256(f"{seed}:{name}".encode()).digest()
 
 
 def draw(records: Sequence[PairRecord], n: int, seed: int) -> list[PairRecord]:

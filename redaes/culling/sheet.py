@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
@@ -13,6 +11,7 @@ from redaes.assessing.measured import Measured, marked
 from redaes.assessing.words import NO_DIFFERENCE
 from redaes.errors import ImageError
 from redaes.evidence.claims import Claims
+from redaes.html_pages import jpeg_bytes, jpeg_url
 from redaes.images import load_image
 
 THUMBNAIL_PIXELS = 76_800
@@ -164,6 +163,4 @@ def _table(rows: Sequence[Measured]) -> str:
 
 
 def _thumbnail(path: Path) -> str:
-    buffer = io.BytesIO()
-    load_image(path, max_pixels=THUMBNAIL_PIXELS).image.save(buffer, "JPEG", quality=75)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+    return jpeg_url(jpeg_bytes(load_image(path, max_pixels=THUMBNAIL_PIXELS).image, 75))

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from redaes.datagen.statistics import PanelAgreement, Row, Statistics, light_rows, statistics
-from redaes.errors import InputError, MissingDependency, RecordError
+from redaes.errors import InputError, RecordError
+from redaes.html_pages import jpeg_bytes, jpeg_url, page_template
 from redaes.images import LoadedImage
 from redaes.records import PairRecord, pick_rows, picture_of, read_json, record_of, write_atomically
 from redaes.types import FACTORS, MAX_DELTA, SPLITS, TIE_MARGIN, Edit, winner_of
@@ -60,7 +58,7 @@ def inspect(folder: Path, out: Path, *, n_pairs: int = 24) -> None:
         raise InputError(f"{n_pairs} pairs cannot be shown on a page; give 1 to 1000")
     if out.exists():
         raise RecordError(f"{out} exists; choose another --out, nothing is overwritten")
-    _template()  # before the work: says what to install
+    page_template("redaes.datagen", "inspect.html.j2", extra="demo")  # before the work: says what to install
     found = statistics(folder)
     report = folder / "report.json"
     page = render(
@@ -128,21 +126,8 @@ def _data_url(picture: LoadedImage, data: bytes) -> str:
     small = picture.image
     if not data.startswith(b"\xff\xd8") or picture.notes or max(small.size) > SHOWN_SIDE:
         small.thumbnail((SHOWN_SIDE, SHOWN_SIDE))
-        buffer = io.BytesIO()
-        small.save(buffer, "JPEG", quality=88)
-        data = buffer.getvalue()
-    return "data:image/jpeg;base64," + base64.b64encode(data).decode("ascii")
-
-
-def _template() -> Any:
-    try:
-        from jinja2 import Environment, StrictUndefined
-    except ImportError as error:
-        raise MissingDependency("jinja2", "demo") from error
-
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    text = files("redaes.datagen").joinpath("inspect.html.j2").read_text(encoding="utf-8")
-    return environment.from_string(text)
+        data = jpeg_bytes(small, 88)
+    return jpeg_url(data)
 
 
 def render(*, name: str, found: Statistics, report: Mapping[str, Any] | None, shown: Sequence[InspectedPair]) -> str:
@@ -158,25 +143,20 @@ def render(*, name: str, found: Statistics, report: Mapping[str, Any] | None, sh
         MissingDependency: jinja2 is absent.
     """
     splits = ", ".join(f"{found.by_split[split].pairs:,} {split}" for split in SPLITS)
-    return str(
-        _template().render(
-            name=name,
-            splits=splits,
-            found=found,
-            n_pairs=sum(sizes.pairs for sizes in found.by_split.values()),
-            report=report,
-            shown=shown,
-            histogram=histogram_svg(found.deltas),
-            factors=bars_svg(
-                [
-                    (name, found.by_factor[name].pairs, _typical(found, name))
-                    for name in sorted(found.by_factor, key=_rank)
-                ],
-                "Pairs by what decides them",
-            ),
-            funnel=None if report is None else funnel_svg(report),
-            agreement=None if found.judged is None else agreement_svg(found.judged),
-        )
+    return page_template("redaes.datagen", "inspect.html.j2", extra="demo").render(
+        name=name,
+        splits=splits,
+        found=found,
+        n_pairs=sum(sizes.pairs for sizes in found.by_split.values()),
+        report=report,
+        shown=shown,
+        histogram=histogram_svg(found.deltas),
+        factors=bars_svg(
+            [(name, found.by_factor[name].pairs, _typical(found, name)) for name in sorted(found.by_factor, key=_rank)],
+            "Pairs by what decides them",
+        ),
+        funnel=None if report is None else funnel_svg(report),
+        agreement=None if found.judged is None else agreement_svg(found.judged),
     )
 
 

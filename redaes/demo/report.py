@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import base64
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.resources import files
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup, escape
 
 from redaes.demo.progress import in_words
@@ -17,6 +14,7 @@ from redaes.estimates import Estimate, MeasureChange
 from redaes.evaluation.truth import CheckedPair, ReasonTruth, reason_truth
 from redaes.evidence.reasons import Reason
 from redaes.heldout import HeldOut, ReasonedOutcome, paired_change
+from redaes.html_pages import jpeg_url, page_template
 from redaes.records import PairRecord
 from redaes.types import FACTORS, TIE_MARGIN, Edit, Factor, winner_of
 
@@ -124,11 +122,6 @@ def interval(estimate: Estimate, scale: float = 100.0, digits: int = 0) -> str:
 def settled(change: MeasureChange) -> bool:
     """Whether the interval of a change lies on one side of zero."""
     return change.low is not None and change.high is not None and (change.low > 0 or change.high < 0)
-
-
-def picture(data: bytes) -> str:
-    """A stored JPEG as a ``data:`` URL."""
-    return "data:image/jpeg;base64," + base64.b64encode(data).decode("ascii")
 
 
 def truth(label: float | None) -> str:
@@ -278,21 +271,27 @@ def render(
     Raises:
         InputError: the evaluations are of different pairs.
     """
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters.update(
-        number=number, percent=percent, signed=signed, picture=picture, truth=truth, in_words=in_words
-    )
-    template = environment.from_string(files("redaes.demo").joinpath("report.html.j2").read_text(encoding="utf-8"))
     base = moments[0].evaluation
-    factors = sorted(base.fast.by_factor, key=FACTORS.index)
-    return template.render(
+    return page_template(
+        "redaes.demo",
+        "report.html.j2",
+        extra="demo",
+        filters={
+            "number": number,
+            "percent": percent,
+            "signed": signed,
+            "picture": jpeg_url,
+            "truth": truth,
+            "in_words": in_words,
+        },
+    ).render(
         headline=headline(moments),
         moments=moments,
         base=base,
         last=moments[-1].evaluation,
         changes=_changes(moments, "fast"),
         reasoned_changes=_changes(moments, "reasoned") if base.reasoned is not None else [],
-        factors=factors,
+        factors=sorted(base.fast.by_factor, key=FACTORS.index),
         interval=interval,
         settled=settled,
         curve_svg=curve_svg,

@@ -13,7 +13,7 @@ from redaes.estimates import MeasureChange, mean_change
 from redaes.evaluation import resampling
 from redaes.evaluation.runner import RunResults, read_predictions, read_results
 from redaes.evaluation.series_measures import best_found, series_srcc
-from redaes.evaluation.summary import N_RESAMPLES, SEED, Prediction, SeriesMeasure
+from redaes.evaluation.summary import N_RESAMPLES, SEED, Prediction, SeriesMeasure, by_group
 from redaes.records import read_json
 from redaes.types import Record
 
@@ -117,15 +117,13 @@ def _changes(kind: str, before: Path, after: Path) -> list[MeasureChange]:
         found.append(_mean_change("pair_accuracy", rows))
     if kind in ("series", "crops"):
         old, new = (read_predictions(folder / "pictures.csv") for folder in (before, after))
-        groups = {one.group: one.cluster for one in sorted(old, key=lambda one: one.group)}
+        first, second = by_group(sorted(old, key=lambda one: one.group)), by_group(new)
         for name, measure in _SERIES_MEASURES[kind].items():
-            sides = [[_measured(measure, side, group) for group in groups] for side in (_by_group(old), _by_group(new))]
-            # Undefined by the labels, which are the same on both sides.
-            rows = [
-                (a, b, cluster)
-                for a, b, cluster in zip(*sides, groups.values(), strict=True)
-                if a is not None and b is not None
-            ]
+            rows = []
+            for group, (predicted, labels, cluster) in first.items():
+                values = measure(predicted, labels), measure(*second.get(group, ([], []))[:2])
+                if values[0] is not None and values[1] is not None:  # undefined by the labels, the same on both sides
+                    rows.append((float(values[0]), float(values[1]), cluster))
             found.append(_mean_change(name, rows))
     return found
 
@@ -155,16 +153,3 @@ def _mean_change(measure: str, rows: Sequence[tuple[float, float, str]]) -> Meas
     """From values before, values after and clusters."""
     before, after, clusters = [a for a, _, _ in rows], [b for _, b, _ in rows], [cluster for _, _, cluster in rows]
     return mean_change(measure, before, after, clusters, n_resamples=N_RESAMPLES, seed=SEED)
-
-
-def _by_group(pictures: Sequence[Prediction]) -> dict[str, list[Prediction]]:
-    groups: dict[str, list[Prediction]] = {}
-    for one in pictures:
-        groups.setdefault(one.group, []).append(one)
-    return groups
-
-
-def _measured(measure: SeriesMeasure, groups: dict[str, list[Prediction]], group: str) -> float | None:
-    members = groups.get(group, [])
-    value = measure([one.predicted for one in members], [one.label for one in members])
-    return None if value is None else float(value)

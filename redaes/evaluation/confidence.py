@@ -1,5 +1,5 @@
 """How far a model's probabilities can be believed: a temperature fitted on some photographs, and what it is worth on
-others.
+others; docs/confidence.md.
 
 The only thing that is fitted is one number by which log-odds are divided, so the order of answers, and which of two
 pictures is better, stay as they are. Where the most confident answers are right less often than they would claim even
@@ -10,13 +10,18 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 
+from redaes.assessor import Assessor
+from redaes.backends.base import Backend
+from redaes.backends.temperatures import Temperature
 from redaes.errors import InputError
 from redaes.estimates import bootstrap_mean, mean
 from redaes.evaluation.calibration import expected_calibration_error, reliability
+from redaes.images import load_image
 from redaes.points import believed
 from redaes.prompts import Mode
 from redaes.types import Record
@@ -26,6 +31,9 @@ SURE = 0.95
 
 MIN_SURE = 30
 """Answers above :data:`SURE` that it takes to grant that such claims may be made."""
+
+AT_ONCE = 32
+"""Pairs that are asked in one batch."""
 
 _STEEPEST, _FLATTEST = 100.0, 0.001
 """Bounds of one over the temperature: a model that is never wrong has no best one."""
@@ -63,6 +71,85 @@ class CalibrationGroup(Record):
     n_sure: int
     """Answers that claim more than 95 %."""
     n_sure_right: int
+
+
+def ask(
+    backend: Backend,
+    folder: Path,
+    rows: Sequence[Mapping[str, str]],
+    mode: Mode,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Iterator[CalibrationAnswer]:
+    """The model's answers to the pairs that have a better picture; those without a probability are left out.
+
+    Args:
+        backend: the model.
+        folder: where the pictures of the rows are.
+        rows: with first, second, p (1 or 0) and group (the photograph); for the tables, also factor and kind.
+        mode: how the model is asked.
+        progress: called with pairs asked and in all.
+
+    Raises:
+        ImageError: a picture cannot be used.
+        BackendError: the model cannot be asked.
+    """
+    assessor = Assessor(backend, mode=mode)
+    decided = [row for row in rows if float(row["p"]) != 0.5]
+    done = 0
+    for start in range(0, len(decided), AT_ONCE):
+        part = decided[start : start + AT_ONCE]
+        pairs = [(load_image(folder / row["first"]), load_image(folder / row["second"])) for row in part]
+        for row, result in zip(part, assessor.compare_many(pairs), strict=True):
+            if result.log_odds is not None:
+                yield CalibrationAnswer(
+                    photograph=row["group"],
+                    factor=row.get("factor") or "",
+                    kind=row.get("kind") or "",
+                    mode=mode,
+                    first_is_better=float(row["p"]) > 0.5,
+                    log_odds=result.log_odds,
+                    decided=result.winner in ("A", "B"),
+                )
+        done += len(part)
+        progress(done, len(decided))
+
+
+def fit_half(
+    answers: Sequence[CalibrationAnswer], backend: Backend, mode: Mode, says: str
+) -> tuple[Temperature, dict[str, CalibrationGroup]]:
+    """The temperature of the first half of the photographs, and what becomes of the other half with it.
+
+    Args:
+        answers: of :func:`ask`.
+        backend: the model that gave them.
+        mode: how it was asked.
+        says: what the pairs are, in words.
+
+    Raises:
+        InputError: a half holds no answer that calls a picture better.
+    """
+    fitted = [one for one in answers if half_of(one.photograph) == 0 and one.decided]
+    rest = [one for one in answers if half_of(one.photograph) == 1]
+    if not fitted or not any(one.decided for one in rest):
+        raise InputError(f"{mode}: one half of the photographs has no answer that decides; give more photographs")
+    temperature = fit_temperature([one.log_odds for one in fitted], [one.first_is_better for one in fitted])
+    ceiling = ceiling_of(fitted, temperature)
+    entry = Temperature(
+        revision=backend.revision,
+        prompt_id=Assessor(backend, mode="fast").prompt_id,
+        mode=mode,
+        temperature=temperature,
+        ceiling=ceiling,
+        data=says,
+        n_pairs=len(fitted),
+        n_photographs=len({one.photograph for one in fitted}),
+    )
+    tables = {"all, not calibrated": group_of(rest, 1.0, 1.0), "all": group_of(rest, temperature, ceiling)}
+    keys: tuple[Callable[[CalibrationAnswer], str], ...] = (lambda one: one.factor, lambda one: one.kind)
+    for key in keys:
+        for name in sorted({key(one) for one in rest} - {""}):
+            tables[name] = group_of([one for one in rest if key(one) == name], temperature, ceiling)
+    return entry, tables
 
 
 def half_of(photograph: str) -> int:

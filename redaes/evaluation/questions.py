@@ -29,6 +29,7 @@ from redaes.errors import InputError
 from redaes.evaluation.assessors.base import Arity, CompactAnswer, QuestionPicture
 from redaes.evaluation.benchmarks import LoadedBenchmark
 from redaes.evaluation.benchmarks.base import BenchmarkPicture, Box
+from redaes.heldout import place_drawn
 from redaes.images import MAX_FILE_PIXELS, MAX_PIXELS, LoadedImage, content_id, fit_area, list_images, load_image
 from redaes.types import ImageRef
 
@@ -139,7 +140,7 @@ def make_plan(
             (f"reference {path.name}", str(path.absolute()), None) for path in list_images(references)
         ]
     else:
-        drawn = sorted(pictures, key=lambda picture: hashlib.sha256(f"{seed}:{picture.id}".encode()).digest())
+        drawn = sorted(pictures, key=lambda picture: place_drawn(seed, picture.id))
         shown = [keys[picture.id] for picture in drawn[:n_references]]
     names = tuple(key[0] for key in shown)
     if arity == "series":
@@ -168,7 +169,7 @@ class PictureReader:
         self._max_pixels = max_pixels
         self._last: tuple[Path, LoadedImage] | None = None
 
-    def show(self, key: PictureKey, *, pixels: bool) -> QuestionPicture:
+    def read(self, key: PictureKey, *, pixels: bool) -> QuestionPicture:
         """A picture of a question, decoded if ``pixels``.
 
         Raises:

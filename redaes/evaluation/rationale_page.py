@@ -6,14 +6,10 @@ the pictures as the reasoning's letters have them, the labelled answer framed; t
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Sequence
-from importlib.resources import files
 from typing import Any
 
 from redaes.assessing.measured import marked
-from redaes.errors import MissingDependency
 from redaes.evaluation.rationales import RationaleQuality
 from redaes.evaluation.report import cell
 from redaes.evaluation.truth import CheckedPair, CheckedReason, RationaleTruth
@@ -23,6 +19,7 @@ from redaes.evidence.quantities import QUANTITIES, figures
 from redaes.evidence.reasons import Truth
 from redaes.evidence.records import OTHER_SIDE, PairEvidence
 from redaes.heldout import HeldOut, place_drawn
+from redaes.html_pages import jpeg_bytes, jpeg_url, page_template
 from redaes.records import PairRecord, picture_of
 from redaes.types import Edit, winner_of
 
@@ -64,20 +61,13 @@ def rationale_page(
         RecordError: a picture does not decode.
         MissingDependency: jinja2 is absent.
     """
-    try:
-        from jinja2 import Environment, StrictUndefined
-    except ImportError as error:
-        raise MissingDependency("jinja2", "eval") from error
     by_id = {record.pair.id: record for record in records}
 
     def cards(chosen: Sequence[CheckedPair]) -> list[dict[str, Any]]:
         return [_card(by_id[one.pair], one) for one in chosen]
 
     drawn = sorted(checked, key=lambda one: place_drawn(evaluation.seed, one.pair))[:N_DRAWN]
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters["cell"] = cell
-    template = environment.from_string((files("redaes.evaluation") / "rationales.html.j2").read_text(encoding="utf-8"))
-    return template.render(
+    return page_template("redaes.evaluation", "rationales.html.j2", extra="eval", filters={"cell": cell}).render(
         evaluation=evaluation,
         quality=quality,
         truth=truth,
@@ -182,6 +172,4 @@ def _edit(edit: Edit | None) -> str:
 def _thumbnail(record: PairRecord, side: Any) -> str:
     image = picture_of(record, side).image.copy()
     image.thumbnail((_THUMBNAIL, _THUMBNAIL))
-    data = io.BytesIO()
-    image.save(data, "JPEG", quality=85)
-    return "data:image/jpeg;base64," + base64.b64encode(data.getvalue()).decode("ascii")
+    return jpeg_url(jpeg_bytes(image, 85))

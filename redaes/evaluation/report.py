@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import json
 from collections.abc import Mapping, Sequence
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from redaes.errors import InputError, MissingDependency
+from redaes.errors import InputError
 from redaes.estimates import Estimate
 from redaes.evaluation import calibration
 from redaes.evaluation.benchmarks import LoadedBenchmark
@@ -18,6 +15,7 @@ from redaes.evaluation.comparison import ComparedRun, PublishedResult, published
 from redaes.evaluation.questions import PictureReader
 from redaes.evaluation.runner import RunResults, RunTiming, load_again, read_predictions, read_timing
 from redaes.evaluation.summary import Prediction
+from redaes.html_pages import jpeg_bytes, jpeg_url, page_template
 from redaes.records import write_atomically
 
 N_POINTS = 2000
@@ -146,18 +144,10 @@ def _html(
     others: Sequence[PublishedResult],
     plots: Sequence[Mapping[str, Any]],
 ) -> str:
-    try:
-        from jinja2 import Environment, StrictUndefined
-    except ImportError as error:
-        raise MissingDependency("jinja2", "eval") from error
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters["cell"] = cell
-    template = environment.from_string((files("redaes.evaluation") / "report.html.j2").read_text(encoding="utf-8"))
-    names = list(dict.fromkeys(name for side in sides for name in side.results.summary.metrics))
-    return template.render(
+    return page_template("redaes.evaluation", "report.html.j2", extra="eval", filters={"cell": cell}).render(
         run=sides[0].results.run,
         sides=sides,
-        names=names,
+        names=list(dict.fromkeys(name for side in sides for name in side.results.summary.metrics)),
         about=[_about(side, timing) for side, timing in zip(sides, timings, strict=True)],
         plots=plots,
         published=others,
@@ -249,14 +239,11 @@ def _examples(loaded: LoadedBenchmark, pictures: Sequence[Prediction], pairs: Se
         shown = []
         for name in one.id.split("\t"):
             try:
-                image = reader.show(known[name], pixels=True).loaded.image
+                image = reader.read(known[name], pixels=True).loaded.image
             except InputError as error:  # named instead: the page is about numbers
                 shown.append({"name": name, "url": None, "why": str(error)})
                 continue
-            data = io.BytesIO()
-            image.save(data, "JPEG", quality=80)
-            url = "data:image/jpeg;base64," + base64.b64encode(data.getvalue()).decode("ascii")
-            shown.append({"name": name, "url": url, "why": None})
+            shown.append({"name": name, "url": jpeg_url(jpeg_bytes(image, 80)), "why": None})
         reason = one.reason
         return {
             "pictures": shown,

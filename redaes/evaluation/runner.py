@@ -197,7 +197,7 @@ def answer_chunk(plan: QuestionPlan, chunk: int, assessor: BenchmarkAssessor, re
         shown: list[QuestionPicture] = []
         try:
             for key in pictures:
-                shown.append(reader.show(key, pixels=assessor.needs_pixels))
+                shown.append(reader.read(key, pixels=assessor.needs_pixels))
         except InputError as error:
             reason = "unreadable_picture" if isinstance(error, ImageError) else "crop_outside_picture"
             found[name] = QuestionAnswer(id=name, failure=reason, detail=str(error))

@@ -295,7 +295,7 @@ def _by_factor(pairs: Sequence[Prediction], given: Mapping[str, CompactAnswer]) 
 
 def series_metrics(pictures: Sequence[Prediction]) -> dict[str, Estimate]:
     """s-Acc, whether a best picture is among the first two, s-SRCC, and the chance level of s-Acc."""
-    groups = _grouped(pictures)
+    groups = by_group(pictures)
     found = _series_means(
         groups,
         {
@@ -314,7 +314,7 @@ def crop_metrics(pictures: Sequence[Prediction]) -> dict[str, Estimate]:
     measures: dict[str, SeriesMeasure] = {"mean_srcc": series_srcc}
     for k, n in CROP_RANKS:
         measures[f"acc_{k}_{n}"] = partial(top_crops_accuracy, k=k, n=n)
-    return _series_means(_grouped(pictures), measures)
+    return _series_means(by_group(pictures), measures)
 
 
 def _series_means(groups: Groups, measures: Mapping[str, SeriesMeasure]) -> dict[str, Estimate]:
@@ -365,7 +365,8 @@ def _reliability(pairs: Sequence[Prediction]) -> list[calibration.ReliabilityBin
     return calibration.reliability([p for p, _ in offered], [label for _, label in offered])
 
 
-def _grouped(pictures: Iterable[Prediction]) -> Groups:
+def by_group(pictures: Iterable[Prediction]) -> Groups:
+    """Predictions, labels and cluster of each series or photograph."""
     groups: Groups = {}
     for one in pictures:
         predicted, labels, _ = groups.setdefault(one.group, ([], [], one.cluster))

@@ -147,14 +147,10 @@ def check_measured(
     pairs = {record.pair.id: record.pair for record in records}
     if absent := [one.outcome.pair for one in evaluation.reasoned_outcomes if one.outcome.pair not in pairs]:
         raise InputError(f"pair {absent[0]} was answered and is not in the dataset; give the one that was evaluated")
-    checked = []
-    for item in evaluation.reasoned_outcomes:
-        pair, measured = pairs[item.outcome.pair], evidence[item.outcome.pair]
-        cluster = evaluation.cluster_of(pair)
-        right = _right(item.outcome.label, item.winner, "forward")
-        shown = _checked(pair, cluster, measured, item.rationale_order, item.rationale, right)
-        checked.append(_pair(pair, cluster, item, measured, shown, item.winner))
-    return checked
+    return [
+        _pair(pairs[item.outcome.pair], evaluation, item, evidence[item.outcome.pair], item)
+        for item in evaluation.reasoned_outcomes
+    ]
 
 
 def check_results(records: Sequence[PairRecord], results: Sequence[Result], evaluation: HeldOut) -> list[CheckedPair]:
@@ -166,16 +162,17 @@ def check_results(records: Sequence[PairRecord], results: Sequence[Result], eval
         evaluation: made of the same results.
     """
     outcomes = {item.outcome.pair: item for item in evaluation.reasoned_outcomes}
-    checked = []
-    for record, result in zip(records, results, strict=True):
-        pair = record.pair
-        measured = None if result.evidence is None else both_orders(result.evidence)
-        cluster = evaluation.cluster_of(pair)
-        right = _right(pair.delta or 0.0, result.winner, "forward")
-        shown = _checked(pair, cluster, measured, result.rationale_order, result.rationale, right)
-        item = outcomes[pair.id]
-        checked.append(_pair(pair, cluster, item, measured, shown, result.winner, result.undecided))
-    return checked
+    return [
+        _pair(
+            record.pair,
+            evaluation,
+            outcomes[record.pair.id],
+            None if result.evidence is None else both_orders(result.evidence),
+            result,
+            result.undecided,
+        )
+        for record, result in zip(records, results, strict=True)
+    ]
 
 
 def rationale_truth(checked: Sequence[CheckedPair], seed: int = 0) -> RationaleTruth:
@@ -244,14 +241,14 @@ def reason_truth(reasons: Sequence[CheckedReason], seed: int = 0) -> ReasonTruth
 
 def _pair(
     pair: Pair,
-    cluster: str,
+    evaluation: HeldOut,
     item: ReasonedOutcome,
     evidence: Evidence | None,
-    shown: CheckedReason,
-    winner: Winner | None,
+    shown: ReasonedOutcome | Result,
     undecided: Undecided | None = None,
 ) -> CheckedPair:
-    label = item.outcome.label
+    label, cluster = item.outcome.label, evaluation.cluster_of(pair)
+    right = _right(label, shown.winner, "forward")
     return CheckedPair(
         pair=pair.id,
         evidence=None if evidence is None else evidence["forward"],
@@ -259,19 +256,14 @@ def _pair(
             _checked(pair, cluster, evidence, one.order, one.rationale, _right(label, one.winner, one.order))
             for one in item.answers
         ),
-        shown=shown,
-        winner=winner,
+        shown=_checked(pair, cluster, evidence, shown.rationale_order, shown.rationale, right),
+        winner=shown.winner,
         undecided=undecided,
     )
 
 
 def _checked(
-    pair: Pair,
-    cluster: str,
-    evidence: Evidence | None,
-    order: Order | None,
-    text: str | None,
-    right: bool | None,
+    pair: Pair, cluster: str, evidence: Evidence | None, order: Order | None, text: str | None, right: bool | None
 ) -> CheckedReason:
     fault = deciding(faults_shown(pair.edit_first, pair.edit_second), winner_of(pair.delta or 0.0))
     claims = None

@@ -7,27 +7,23 @@ sees pictures beside texts, which no plot of a mean replaces. (For a table that 
 
 from __future__ import annotations
 
-import base64
-import io
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
 from PIL import Image
 
 from redaes.assessing.measured import quoted
 from redaes.evidence.claims import CheckedClaim
 from redaes.evidence.reasons import reason_of
+from redaes.html_pages import jpeg_bytes, jpeg_url, page_template
 from redaes.records import write_atomically
 from redaes.rewards.trl import Completion, checked, completion_text, read
 from redaes.types import Verdict, winner_of
 
 THUMBNAIL = 224
 """Longest side of a picture on a page, in pixels."""
-
-_TEMPLATE = Path(__file__).with_name("completions.html.j2")
 
 
 def write_page(
@@ -82,9 +78,12 @@ def write_page(
                 "reward": _figure(rewards[number]),
             }
         )
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    page = environment.from_string(_TEMPLATE.read_text(encoding="utf-8")).render(
-        step=step, group=group, pictures=pictures, prompts=list(prompts.values()), names=list(components)
+    page = page_template("redaes.training", "completions.html.j2", extra="train").render(
+        step=step,
+        group=group,
+        pictures=pictures,
+        prompts=list(prompts.values()),
+        names=list(components),
     )
     path = folder / f"step-{step:06d}.html"
     write_atomically(path, page.encode("utf-8"))
@@ -116,6 +115,4 @@ def _figure(value: float) -> str:
 def _thumbnail(image: Image.Image) -> str:
     small = image.copy()
     small.thumbnail((THUMBNAIL, THUMBNAIL))
-    buffer = io.BytesIO()
-    small.save(buffer, "JPEG", quality=85)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+    return jpeg_url(jpeg_bytes(small, 85))

@@ -119,7 +119,7 @@ class RankingGRPOConfig(GRPOConfig):
         refuse_what_spoils(self, SAMPLING)
         self._check_resumable()
         if self.use_vllm:
-            check_vllm(self)
+            check_vllm(self, self.n_processes)
         check_batch(
             local_completions=self.per_device_train_batch_size * self.steps_per_generation,
             num_generations=self.num_generations,

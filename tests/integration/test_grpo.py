@@ -257,10 +257,10 @@ def test_a_server_address_must_be_one(monkeypatch: pytest.MonkeyPatch, red_folde
     config.use_cpu = False  # as on a machine with a GPU
     monkeypatch.setattr(vllm_rollouts, "find_spec", lambda name: object())
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    vllm_rollouts.check_vllm(config)
+    vllm_rollouts.check_vllm(config, 1)
     config.vllm_server_base_url = "localhost:8000"
     with pytest.raises(TrainingError, match="vllm_server_base_url is 'localhost:8000'"):
-        vllm_rollouts.check_vllm(config)
+        vllm_rollouts.check_vllm(config, 1)
 
 
 def test_without_vllm_the_install_line_is_named(

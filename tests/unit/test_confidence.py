@@ -18,8 +18,15 @@ from PIL import Image
 from redaes.backends.base import Request
 from redaes.backends.scripted import ScriptedBackend
 from redaes.errors import InputError
-from redaes.evaluation.confidence import CalibrationAnswer, ceiling_of, fit_temperature, group_of, half_of
-from redaes.evaluation.temperature_fitting import ask, fit_half
+from redaes.evaluation.confidence import (
+    CalibrationAnswer,
+    ask,
+    ceiling_of,
+    fit_half,
+    fit_temperature,
+    group_of,
+    half_of,
+)
 from redaes.points import believed
 
 

@@ -376,12 +376,12 @@ def test_scores_against_references_do_not_suffer_from_a_failed_comparison(tmp_pa
 def test_crops_are_shown_as_crops(tmp_path: Path) -> None:
     pixels = np.arange(10 * 12 * 3, dtype=np.uint8).reshape(10, 12, 3)
     Image.fromarray(pixels).save(tmp_path / "a.png")
-    shown = PictureReader().show(("a#1", tmp_path / "a.png", (2, 1, 9, 7)), pixels=True)
+    shown = PictureReader().read(("a#1", tmp_path / "a.png", (2, 1, 9, 7)), pixels=True)
     assert np.array_equal(np.asarray(shown.loaded.image), pixels[1:7, 2:9])
-    whole = PictureReader().show(("a", tmp_path / "a.png", None), pixels=True)
+    whole = PictureReader().read(("a", tmp_path / "a.png", None), pixels=True)
     assert whole.loaded.ref.id != shown.loaded.ref.id  # two crops of one file are two pictures
     with pytest.raises(InputError, match="does not lie in the picture of 12 x 10"):
-        PictureReader().show(("a#2", tmp_path / "a.png", (2, 1, 13, 7)), pixels=True)
+        PictureReader().read(("a#2", tmp_path / "a.png", (2, 1, 13, 7)), pixels=True)
 
 
 def test_crops_are_measured_within_their_photograph(tmp_path: Path) -> None:

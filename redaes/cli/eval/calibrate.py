@@ -48,7 +48,7 @@ def calibrate(
             from redaes.assessor import known_mode
             from redaes.backends.temperatures import write_temperatures
             from redaes.evaluation.benchmarks.base import read_rows
-            from redaes.evaluation.temperature_fitting import ask, fit_half
+            from redaes.evaluation.confidence import ask, fit_half
             from redaes.records import write_json
 
         modes = [known_mode(name) for name in mode or ("fast", "reasoned")]

@@ -5,13 +5,13 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from redaes.errors import RecordError
 from redaes.evaluation.assessors.base import Arity, Question, QuestionAnswer
+from redaes.evaluation.benchmarks.base import number
 
 
 class ScoreFile:
@@ -38,13 +38,13 @@ class ScoreFile:
         except UnicodeDecodeError as error:
             raise RecordError(f"{file} is not UTF-8 text: {error}") from error
         self._sha256 = hashlib.sha256(data).hexdigest()
-        for number, row in enumerate(rows, start=2):
+        for line, row in enumerate(rows, start=2):
             name, text = row.get("image"), row.get("score")
             if name is None or text is None:
-                raise RecordError(f"{file}, line {number}: expected the columns image and score")
+                raise RecordError(f"{file}, line {line}: expected the columns image and score")
             if name in self._scores:
-                raise RecordError(f"{file}, line {number}: {name!r} comes twice")
-            self._scores[name] = None if not text.strip() else _finite(text, file, number)
+                raise RecordError(f"{file}, line {line}: {name!r} comes twice")
+            self._scores[name] = None if not text.strip() else number(text, file, f"line {line}")
 
     @property
     def identity(self) -> Mapping[str, Any]:
@@ -59,13 +59,3 @@ class ScoreFile:
             reason = "empty" if question.id in self._scores else "not_in_file"
             found.append(QuestionAnswer(id=question.id, value=value, failure=reason if value is None else None))
         return found
-
-
-def _finite(text: str, file: Path, number: int) -> float:
-    try:
-        value = float(text)
-    except ValueError as error:
-        raise RecordError(f"{file}, line {number}: {text!r} is not a number") from error
-    if not math.isfinite(value):
-        raise RecordError(f"{file}, line {number}: {text!r} is not a finite number")
-    return value

@@ -1,0 +1,51 @@
+"""Pages for a browser that fetch nothing: templates of the package, and pictures as text inside them."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Callable, Mapping
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+from PIL import Image
+
+from redaes.errors import MissingDependency
+
+if TYPE_CHECKING:
+    from jinja2 import Template
+
+
+def page_template(
+    package: str, name: str, *, extra: str, filters: Mapping[str, Callable[..., Any]] | None = None
+) -> Template:
+    """A template that escapes what is put in, and takes a value that is missing for an error.
+
+    Args:
+        package: that holds the template, such as ``redaes.demo``.
+        name: its file.
+        extra: of redaes, which installs jinja2.
+        filters: the template's own, by name.
+
+    Raises:
+        MissingDependency: jinja2 is absent.
+    """
+    try:
+        from jinja2 import Environment, StrictUndefined
+    except ImportError as error:
+        raise MissingDependency("jinja2", extra) from error
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters.update(filters or {})
+    return environment.from_string(files(package).joinpath(name).read_text(encoding="utf-8"))
+
+
+def jpeg_bytes(image: Image.Image, quality: int) -> bytes:
+    """The picture as a JPEG file."""
+    data = io.BytesIO()
+    image.save(data, "JPEG", quality=quality)
+    return data.getvalue()
+
+
+def jpeg_url(data: bytes) -> str:
+    """A JPEG file as a ``data:`` URL."""
+    return "data:image/jpeg;base64," + base64.b64encode(data).decode("ascii")
