@@ -40,7 +40,7 @@ from redaes.records import write_json
 from redaes.series_records import Histogram, Series, read_histograms, read_series
 from redaes.training.checkpoints import ExactCheckpoints
 from redaes.training.run_record import environment
-from redaes.training.setup import FINAL, claim_folder, run_trainer
+from redaes.training.stage_run import FINAL, claim_folder, run_trainer
 from redaes.types import FACTORS
 
 # isort: split
@@ -53,7 +53,7 @@ Kind = Literal["fine", "coarse"]
 
 @dataclass
 class FGAesQArguments:
-    """What the door takes besides the trainer's own arguments. Batches are per process."""
+    """What the stage takes besides the trainer's own arguments. Batches are per process."""
 
     series: str | None = field(
         default=None, metadata={"help": "series as JSON lines; without them, small ones are made from samples"}
@@ -99,7 +99,7 @@ class FGAesQArguments:
 
     @property
     def series_file(self) -> Path:
-        """The list of series, which the door has seen to by now.
+        """The list of series, which the command has seen to by now.
 
         Raises:
             TrainingError: none was given.

@@ -34,8 +34,7 @@ from redaes.errors import TrainingError
 
 if TYPE_CHECKING:
     from transformers import ProcessorMixin
-
-    from redaes.training.grpo import RankingGRPOConfig
+    from trl import GRPOConfig
 
 VLLM = "vllm==0.31.0"
 """The version whose insides the mends were tested with; TRL 1.16 supports none later."""
@@ -43,8 +42,12 @@ VLLM = "vllm==0.31.0"
 TrainerT = TypeVar("TrainerT")
 
 
-def check_vllm(config: RankingGRPOConfig) -> None:
+def check_vllm(config: GRPOConfig, n_processes: int) -> None:
     """Refuse settings that vLLM cannot work with, before anything is loaded.
+
+    Args:
+        config: the trainer's.
+        n_processes: that share a generation batch.
 
     Raises:
         TrainingError: names the setting, its value and the remedy.
@@ -54,12 +57,12 @@ def check_vllm(config: RankingGRPOConfig) -> None:
     if config.vllm_mode == "server":
         _check_server(config)
     elif config.vllm_mode == "colocate":
-        _check_colocate(config)
+        _check_colocate(config, n_processes)
     else:
         raise TrainingError(f"vllm_mode is {config.vllm_mode!r}; give colocate or server")
 
 
-def _check_server(config: RankingGRPOConfig) -> None:
+def _check_server(config: GRPOConfig) -> None:
     if config.use_cpu or not torch.cuda.is_available():
         raise TrainingError(
             "vllm_mode server sends the weights to the server over NCCL, which needs GPUs on both sides; "
@@ -70,7 +73,7 @@ def _check_server(config: RankingGRPOConfig) -> None:
         raise TrainingError(f"vllm_server_base_url is {url!r}; give an address such as http://127.0.0.1:8000")
 
 
-def _check_colocate(config: RankingGRPOConfig) -> None:
+def _check_colocate(config: GRPOConfig, n_processes: int) -> None:
     length = config.vllm_max_model_length
     if length is None or length <= config.max_completion_length:
         raise TrainingError(
@@ -78,10 +81,10 @@ def _check_colocate(config: RankingGRPOConfig) -> None:
             f"answer ({config.max_completion_length}) together: vLLM reserves memory for it, and would for the "
             "model's whole context"
         )
-    if config.n_processes % config.vllm_tensor_parallel_size:
+    if n_processes % config.vllm_tensor_parallel_size:
         raise TrainingError(
             f"vllm_tensor_parallel_size is {config.vllm_tensor_parallel_size}, which does not divide the "
-            f"{config.n_processes} processes"
+            f"{n_processes} processes"
         )
     if not 0 < config.vllm_gpu_memory_utilization < 1:
         raise TrainingError(

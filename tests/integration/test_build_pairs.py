@@ -20,7 +20,7 @@ from redaes.records import read_records
 from redaes.types import SPLITS
 
 ROOT = Path(__file__).resolve().parents[2]
-DOOR = ROOT / "data_gen" / "build_pairs.py"
+SCRIPT = ROOT / "data_gen" / "build_pairs.py"
 FAST = ("--views", "1", "--variants", "2", "--max-side", "96")
 
 
@@ -53,7 +53,7 @@ def _environment() -> dict[str, str]:
 
 def _run(*arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, str(DOOR), *map(str, arguments)],
+        [sys.executable, str(SCRIPT), *map(str, arguments)],
         capture_output=True,
         text=True,
         timeout=300,
@@ -146,7 +146,7 @@ def test_a_lost_shard_is_made_again(photographs: Path, dataset: Path, tmp_path: 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
 def test_a_killed_build_goes_on(photographs: Path, dataset: Path, tmp_path: Path) -> None:
     out = tmp_path / "pairs"
-    command = [sys.executable, str(DOOR), str(photographs), "--out", str(out), *FAST]
+    command = [sys.executable, str(SCRIPT), str(photographs), "--out", str(out), *FAST]
     with subprocess.Popen(command, env=_environment(), stderr=subprocess.DEVNULL) as process:
         deadline = time.monotonic() + 120
         while not list(out.glob("shards/*.json")) and time.monotonic() < deadline:
@@ -211,7 +211,6 @@ def _arguments(folder: Path, case: str) -> Sequence[object]:
         "missing": (folder / "gone", *out),
         "one": (folder / "one", *out),
         "fraction": ("--test-fraction", "nan", *out),
-        "views": ("--views", "nan", *out),
         "zero": ("--workers", "0", *out),
         "csv": (folder / "badcsv", *out),
         "recipe": ("--config", folder / "gone.yaml", *out),
@@ -229,7 +228,6 @@ def _arguments(folder: Path, case: str) -> Sequence[object]:
         ("missing", "no such file or folder"),
         ("one", "give at least two"),
         ("fraction", "test_fraction"),
-        ("views", "--views"),
         ("zero", "workers is 0"),
         ("csv", "LICENCES.csv"),
         ("recipe", "gone.yaml cannot be read"),
@@ -242,6 +240,12 @@ def _arguments(folder: Path, case: str) -> Sequence[object]:
 )
 def test_bad_input_is_one_clear_line(tmp_path: Path, case: str, says: str) -> None:
     assert says in _refused(*_arguments(tmp_path, case))
+
+
+def test_a_value_that_is_no_number_is_said_of_its_option(tmp_path: Path) -> None:
+    done = _run("--views", "nan", "--out", tmp_path / "out")
+    assert done.returncode == 2
+    assert "Invalid value for '--views'" in done.stderr
 
 
 def test_an_output_that_is_a_file_is_named(photographs: Path, tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """Who may import whom, read from the sources; the picture is in CONTRIBUTING.md.
 
-Every import counts for the layers, wherever it stands. For weight, only what runs on import counts: from a
-light module, no chain of such imports may end at a heavy library.
+Every import counts for the layers and for cycles, wherever it stands. For weight, only what runs on import counts:
+from a light module, no chain of such imports may end at a heavy library.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ LIGHT = (
 HEAVY_AT_HOME = ("training", "models", "backends.local", "backends.loading", "evidence.picture", "evidence.pair")
 """Where a heavy import may stand at module level although others of the layer do without."""
 
-DOORS = ("data_gen", "stages", "eval", "tests", "benchmarks", "examples")
+OUTSIDE = ("data_gen", "stages", "eval", "tests", "benchmarks", "examples")
 
 
 @dataclass(frozen=True)
@@ -176,8 +176,8 @@ def _layer(room: str) -> int | None:
 
 def _layer_violations(module: str, item: Import) -> Iterator[str]:
     top = item.target.split(".")[0]
-    if top in DOORS:
-        yield f"imports the door {item.target}"
+    if top in OUTSIDE:
+        yield f"imports {item.target}, which is not part of the package"
     if top != "redaes":
         return
     here, there = _room(module), _room(item.target)
@@ -198,7 +198,7 @@ def _layer_violations(module: str, item: Import) -> Iterator[str]:
     if there == "demo" and here not in LAYERS[-1]:
         yield "imports redaes.demo, which is for the command line only"
     if there in LAYERS[-1] and here not in LAYERS[-1]:
-        yield f"imports {item.target}, a door"
+        yield f"imports {item.target}, which is for users"
 
 
 def _runs_first(module: str) -> list[str]:
@@ -229,6 +229,40 @@ def _heavy_chains(imports: Mapping[str, list[Import]], start: str) -> Iterator[t
             waiting += [(*chain, name) for name in _runs_first(item.target) if name in imports]
 
 
+def _cycles(arrows: Mapping[str, set[str]]) -> Iterator[tuple[str, ...]]:
+    """A shortest way from each name back to itself, where it is the first name of that way."""
+    for start in sorted(arrows):
+        seen: set[str] = set()
+        waiting: list[tuple[str, ...]] = [(start,)]
+        while waiting:
+            way = waiting.pop(0)
+            follow = arrows.get(way[-1], set())
+            if start in follow and len(way) > 1:
+                if start == min(way):
+                    yield (*way, start)
+                break
+            waiting += [(*way, name) for name in sorted(follow - seen - {start})]
+            seen |= follow
+
+
+def _cycle_violations(imports: Mapping[str, list[Import]]) -> list[str]:
+    """Cycles of modules and, within each package, of its parts: a part is a module, or a folder with all in it."""
+    arrows = {name: {item.target for item in items} & imports.keys() for name, items in imports.items()}
+    found = set(_cycles(arrows))
+    for package in {name.rpartition(".")[0] for name in imports} - {""}:
+
+        def part(name: str, depth: int = package.count(".") + 2) -> str:
+            return ".".join(name.split(".")[:depth])
+
+        parts: dict[str, set[str]] = {}
+        for name, targets in arrows.items():
+            if name.startswith(f"{package}."):
+                others = {part(target) for target in targets if target.startswith(f"{package}.")}
+                parts.setdefault(part(name), set()).update(others - {part(name)})
+        found.update(_cycles(parts))
+    return [f"a cycle: {' -> '.join(way)}" for way in sorted(found)]
+
+
 def violations(root: Path) -> list[str]:
     """What breaks a rule in the tree at ``root``, as readable lines."""
     imports, files = _read(root)
@@ -241,6 +275,7 @@ def violations(root: Path) -> list[str]:
             found += [f"{where}:{item.line} {text}" for text in _layer_violations(module, item)]
         if _matches(module, LIGHT) and not _matches(module, HEAVY_AT_HOME):
             found += [f"{where}: loads {' -> '.join(chain)}" for chain in _heavy_chains(imports, module)]
+    found += _cycle_violations(imports)
     for folder in sorted({path.parent for path in files.values()}):
         if not (folder / "__init__.py").exists():
             found.append(f"{folder.relative_to(root).as_posix()}: has modules and no __init__.py")
@@ -306,7 +341,7 @@ def test_a_lawful_tree_is_accepted(tmp_path: Path) -> None:
         ("redaes/assessor.py", "from redaes.demo import main", "for the command line only"),
         ("redaes/demo.py", "from redaes.cli import main", "redaes.cli; it is above"),
         ("redaes/metrics.py", "from redaes import Assessor", "a name from redaes itself"),
-        ("redaes/demo.py", "import stages.stage1_sft", "the door stages.stage1_sft"),
+        ("redaes/demo.py", "import stages.stage1_sft", "stages.stage1_sft, which is not part of the package"),
         ("redaes/__init__.py", "from redaes.assessor import Assessor", "before anyone asked"),
         ("redaes/metrics.py", "import torch", "redaes/metrics.py: loads redaes.metrics -> torch"),
         (
@@ -327,6 +362,21 @@ def test_a_lawful_tree_is_accepted(tmp_path: Path) -> None:
         ),
         ("redaes/cli.py", "import redaes.training", "redaes.cli -> redaes.training -> torch"),
         ("redaes/cli.py", "from redaes import demo", "redaes.cli -> redaes.demo -> redaes.datagen -> cv2"),
+        (
+            "redaes/errors.py",
+            "def f():\n    from redaes.types import Pair",
+            "a cycle: redaes.errors -> redaes.types -> redaes.errors",
+        ),
+        (
+            "redaes/rewards/trl.py",
+            "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from redaes.rewards import adapt",
+            "a cycle: redaes.rewards -> redaes.rewards.trl -> redaes.rewards",
+        ),
+        (
+            "redaes/models/nano/more.py",
+            "import redaes.backends",
+            "a cycle: redaes.backends -> redaes.models -> redaes.backends",
+        ),
         ("redaes/news.py", "", "redaes/news.py: has no place in LAYERS yet"),
         ("redaes/models/fgaesq/network.py", "", "redaes/models/fgaesq: has modules and no __init__.py"),
     ],
@@ -362,7 +412,7 @@ def test_import_redaes_is_light() -> None:
     assert _loaded_after("import redaes, redaes.types, redaes.errors") == set()
 
 
-def test_the_front_door_before_a_server_is_light() -> None:
+def test_the_service_before_a_server_is_light() -> None:
     """Its container has no torch (Dockerfile)."""
     assert _loaded_after("import redaes.serving.app, redaes.serving.run, redaes.references") == set()
 

@@ -11,8 +11,8 @@ import pytest
 from PIL import ExifTags, Image, ImageChops, ImageEnhance, ImageFilter
 from skimage.metrics import structural_similarity
 
-from redaes.datagen.series.candidates import Candidate, CandidatePicture, aigc, cropping, natural
-from redaes.datagen.series.refinement import Limits, iou, load_candidate, refine, ssim
+from redaes.datagen.series.candidates import CandidatePicture, SeriesCandidate, aigc, cropping, natural
+from redaes.datagen.series.refinement import RefinementLimits, iou, load_candidate, refine, ssim
 from redaes.errors import InputError
 
 START = datetime(2024, 5, 1, 12, 0, 0)
@@ -37,9 +37,9 @@ def save(picture: Image.Image, path: Path, taken: datetime | None = None) -> Pat
     return path
 
 
-def candidate(category: str, paths: Sequence[Path], **more: object) -> Candidate:
+def candidate(category: str, paths: Sequence[Path], **more: object) -> SeriesCandidate:
     pictures = tuple(CandidatePicture(path, path.name) for path in paths)
-    return Candidate("one", category, "one", pictures, **more)  # type: ignore[arg-type]
+    return SeriesCandidate("one", category, "one", pictures, **more)  # type: ignore[arg-type]
 
 
 def reasons(found: tuple[tuple[int, str], ...]) -> dict[int, str]:
@@ -85,7 +85,7 @@ def test_a_folder_is_one_prompts_pictures(tmp_path: Path) -> None:
 
 def test_crops_keep_the_limits_of_their_overlap(tmp_path: Path) -> None:
     file = save(photograph(1), tmp_path / "a.png")
-    limits = Limits()
+    limits = RefinementLimits()
     (one,) = cropping([file], n=4, seed=1).found
     assert one == cropping([tmp_path], n=4, seed=1).found[0]
     assert one.pictures != cropping([file], n=4, seed=2).found[0].pictures
@@ -130,7 +130,7 @@ def test_copies_and_flat_pictures_and_damage_are_dropped(tmp_path: Path) -> None
         save(Image.new("RGB", (240, 180), "grey"), tmp_path / "3.png"),
         tmp_path / "4.png",
     ]
-    refined = refine(candidate("aigc", paths), Limits())
+    refined = refine(candidate("aigc", paths), RefinementLimits())
     assert refined.kept == (0, 2)
     assert reasons(refined.dropped) == {1: "indiscernible", 3: "empty", 4: "unreadable"}
 
@@ -143,10 +143,10 @@ def test_a_burst_shows_one_scene(tmp_path: Path) -> None:
         save(ImageChops.offset(first, 9, 6), tmp_path / "2.png"),
         save(ImageEnhance.Brightness(first).enhance(0.6), tmp_path / "3.png"),
     ]
-    refined = refine(candidate("natural", paths), Limits())
+    refined = refine(candidate("natural", paths), RefinementLimits())
     assert refined.kept == (1, 2, 3)
     assert reasons(refined.dropped) == {0: "dissimilar"}
-    assert refine(candidate("aigc", paths), Limits()).kept == (0, 1, 2, 3), "a prompt has more than one scene"
+    assert refine(candidate("aigc", paths), RefinementLimits()).kept == (0, 1, 2, 3), "a prompt has more than one scene"
 
 
 class NoRed:
@@ -181,22 +181,22 @@ def test_checks_see_what_the_measurements_left(tmp_path: Path) -> None:
         save(Image.new("RGB", (64, 64)), tmp_path / "3.png"),
     ]
     check = NoRed()
-    refined = refine(candidate("aigc", paths), Limits(), [check])
+    refined = refine(candidate("aigc", paths), RefinementLimits(), [check])
     assert (refined.kept, check.n_seen) == ((0, 2), 3)
     assert reasons(refined.dropped) == {1: "reddish", 3: "empty"}
-    lost = refine(candidate("aigc", paths, prompt="red"), Limits(), [check])
+    lost = refine(candidate("aigc", paths, prompt="red"), RefinementLimits(), [check])
     assert (lost.kept, lost.reason) == ((), "too_few")
 
 
 def test_long_series_are_cut_and_short_ones_refused(tmp_path: Path) -> None:
     paths = [save(photograph(number), tmp_path / f"{number}.png") for number in range(4)]
-    assert refine(candidate("aigc", paths), Limits(max_pictures=3)).dropped == ((3, "too_many"),)
-    assert refine(candidate("aigc", paths, wanted=2), Limits()).kept == (0, 1)
-    alone = refine(candidate("aigc", paths[:1]), Limits())
+    assert refine(candidate("aigc", paths), RefinementLimits(max_pictures=3)).dropped == ((3, "too_many"),)
+    assert refine(candidate("aigc", paths, wanted=2), RefinementLimits()).kept == (0, 1)
+    alone = refine(candidate("aigc", paths[:1]), RefinementLimits())
     assert (alone.kept, alone.dropped, alone.reason) == ((), (), "too_few")
 
 
 @pytest.mark.parametrize("wrong", [{"min_iou": 0.9}, {"max_ssim": 1.5}, {"max_pictures": 1}, {"min_places": 0}])
 def test_impossible_limits_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(InputError):
-        Limits(**wrong)  # type: ignore[arg-type]
+        RefinementLimits(**wrong)  # type: ignore[arg-type]

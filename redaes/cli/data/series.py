@@ -16,7 +16,7 @@ from redaes.errors import InputError
 from redaes.models import nano
 
 if TYPE_CHECKING:
-    from redaes.datagen.series.refinement import Check
+    from redaes.datagen.series.refinement import PictureCheck
 
 SEVERAL = ("--natural", "--aigc", "--cropping")
 """Options that take several words, as ``--cropping *.jpg`` gives them."""
@@ -120,7 +120,7 @@ def series(
             candidates.aigc(aigc or []),
             candidates.cropping(cropping or [], n=crops, seed=seed),
         ]
-        checks: list[Check] = []
+        checks: list[PictureCheck] = []
         if alignment is not None and least_alignment is not None:
             from redaes.datagen.series.model_checks import Alignment
 

@@ -31,10 +31,10 @@ import numpy as np
 
 from redaes import prompts
 from redaes.assessor import Assessor, Result, delta_of
-from redaes.datagen.rationales import Seen, write_from_factors
+from redaes.datagen.rationales import PairObservation, write_from_factors
 from redaes.datagen.rationales.choosing import leading_factor
-from redaes.datagen.series.candidates import Candidate, Dropped
-from redaes.datagen.series.refinement import MAX_PIXELS, Check, Limits, Refined, load_candidate, refine
+from redaes.datagen.series.candidates import Dropped, SeriesCandidate
+from redaes.datagen.series.refinement import MAX_PIXELS, PictureCheck, Refined, RefinementLimits, load_candidate, refine
 from redaes.datagen.series.votes import (
     MARGIN,
     CalibratedSeries,
@@ -43,8 +43,8 @@ from redaes.datagen.series.votes import (
     calibrate,
 )
 from redaes.errors import InputError
+from redaes.evidence.measurements import VERSION, Measurements, PairEvidence
 from redaes.evidence.picture import measure
-from redaes.evidence.records import VERSION, Measurements, PairEvidence
 from redaes.images import LoadedImage, load_image
 from redaes.models.fgaesq.texts import comparative_text, rationale_text
 from redaes.records import read_json, write_atomically, write_json
@@ -64,7 +64,7 @@ Progress = Callable[[str, int, int], None]
 class BuildSettings:
     """What decides the result, besides pictures, votes and checks."""
 
-    limits: Limits = field(default_factory=Limits)
+    limits: RefinementLimits = field(default_factory=RefinementLimits)
     margin: float = MARGIN
     """Pairs whose probability is closer to 0.5 are dropped."""
     test_fraction: float = 0.2
@@ -81,7 +81,7 @@ class BuildSettings:
 class _Refinement:
     """A candidate and what is left of it."""
 
-    candidate: Candidate
+    candidate: SeriesCandidate
     refined: Refined
 
     @property
@@ -91,7 +91,7 @@ class _Refinement:
 
 
 @dataclass(frozen=True)
-class Judged:
+class JudgedSeries:
     """The votes on one series by an assessor."""
 
     votes: tuple[Votes, ...]
@@ -102,12 +102,12 @@ class Judged:
 
 
 def build(
-    candidates: Sequence[Candidate],
+    candidates: Sequence[SeriesCandidate],
     out: Path,
     *,
     settings: BuildSettings | None = None,
     dropped: Iterable[Dropped] = (),
-    checks: Sequence[Check] = (),
+    checks: Sequence[PictureCheck] = (),
     votes: Sequence[Votes] | None = None,
     assessor: Assessor | None = None,
     on_progress: Progress | None = None,
@@ -226,7 +226,7 @@ def _work(out: Path, step: str, *parts: object) -> Path:
     return out / "work" / f"{step}-{hashlib.sha256(text.encode()).hexdigest()[:24]}.json"
 
 
-def _identity(candidate: Candidate, places: Iterable[int]) -> list[Any]:
+def _identity(candidate: SeriesCandidate, places: Iterable[int]) -> list[Any]:
     chosen = [(place, candidate.pictures[place]) for place in places]
     return [
         candidate.category,
@@ -236,7 +236,9 @@ def _identity(candidate: Candidate, places: Iterable[int]) -> list[Any]:
     ]
 
 
-def _refined(candidate: Candidate, out: Path, limits: Limits, checks: Sequence[Check]) -> Refined:
+def _refined(
+    candidate: SeriesCandidate, out: Path, limits: RefinementLimits, checks: Sequence[PictureCheck]
+) -> Refined:
     names = [check.name for check in checks]
     file = _work(out, "refined", _identity(candidate, range(len(candidate.pictures))), asdict(limits), names)
     if file.is_file():
@@ -248,7 +250,7 @@ def _refined(candidate: Candidate, out: Path, limits: Limits, checks: Sequence[C
     return refined
 
 
-def _judged(item: _Refinement, out: Path, assessor: Assessor) -> Judged:
+def _judged(item: _Refinement, out: Path, assessor: Assessor) -> JudgedSeries:
     pairs = list(itertools.combinations(item.names, 2))
     asked = [assessor.backend.model, assessor.backend.revision, prompts.load(prompts.COMPARE[assessor.mode]).id]
     file = _work(out, "judged", _identity(item.candidate, item.refined.kept), asked)
@@ -266,14 +268,14 @@ def _judged(item: _Refinement, out: Path, assessor: Assessor) -> Judged:
         n_first = N_VOTERS * row["probability"]
         votes.append(Votes(item.candidate.id, first, second, n_first, N_VOTERS - n_first))
         factors[first, second] = tuple(row["factors"])
-    return Judged(tuple(votes), factors, tuple(failures))
+    return JudgedSeries(tuple(votes), factors, tuple(failures))
 
 
 def _kept(result: Result) -> dict[str, Any]:
     return {"probability": result.probability, "factors": result.factors, "failure": result.failure}
 
 
-def _loaded(candidate: Candidate, place: int) -> LoadedImage:
+def _loaded(candidate: SeriesCandidate, place: int) -> LoadedImage:
     """What the assessor is shown; two crops of one photograph are two pictures."""
     picture = candidate.pictures[place]
     parts = json.dumps([picture.content, picture.window])
@@ -328,14 +330,16 @@ def _table(losses: Iterable[Dropped]) -> str:
     return text.getvalue()
 
 
-def _shown(candidate: Candidate, place: int) -> str:
+def _shown(candidate: SeriesCandidate, place: int) -> str:
     picture = candidate.pictures[place]
     if picture.window is None:
         return str(picture.path)
     return f"{picture.path} [{', '.join(f'{edge:.3f}' for edge in picture.window)}]"
 
 
-def _counts(items: Sequence[Candidate] | Sequence[Series], n_pictures: Mapping[str, int]) -> dict[str, dict[str, int]]:
+def _counts(
+    items: Sequence[SeriesCandidate] | Sequence[Series], n_pictures: Mapping[str, int]
+) -> dict[str, dict[str, int]]:
     """Series and pictures by category."""
     found: dict[str, dict[str, int]] = {}
     for item in items:
@@ -437,7 +441,7 @@ def _text(
     second: Measurements,
     told: tuple[Factor, ...],
     difference: float,
-    candidate: Candidate,
+    candidate: SeriesCandidate,
     names: tuple[str, str],
     seed: int,
 ) -> str:
@@ -451,5 +455,5 @@ def _text(
     if not factors or abs(delta) < TIE_MARGIN:
         return comparative_text(factors, better=difference > 0)
     wording = random.Random("/".join(("text", str(seed), candidate.id, *names))).randrange(2**31)
-    seen = Seen(PairEvidence(first=first, second=second, registration=None))
+    seen = PairObservation(PairEvidence(first=first, second=second, registration=None))
     return rationale_text(write_from_factors(seen, factors, delta, wording))

@@ -39,7 +39,7 @@ class CandidatePicture:
 
 
 @dataclass(frozen=True)
-class Candidate:
+class SeriesCandidate:
     """Pictures that may become a series."""
 
     id: str
@@ -66,14 +66,14 @@ class Dropped:
 
 
 @dataclass
-class Candidates:
+class SeriesCandidates:
     """What a builder found."""
 
-    found: list[Candidate] = field(default_factory=list)
+    found: list[SeriesCandidate] = field(default_factory=list)
     dropped: list[Dropped] = field(default_factory=list)
 
 
-def natural(folders: Sequence[Path]) -> Candidates:
+def natural(folders: Sequence[Path]) -> SeriesCandidates:
     """Bursts: photographs of a folder that were taken together and look alike (:mod:`redaes.culling.grouping`).
 
     Dropped: ``unreadable``, and ``single`` photographs that nothing belongs to.
@@ -81,7 +81,7 @@ def natural(folders: Sequence[Path]) -> Candidates:
     Raises:
         InputError: a folder is missing or holds no pictures.
     """
-    result = Candidates()
+    result = SeriesCandidates()
     for folder in folders:
         photographs, unreadable = scan(list_images(folder))
         result.dropped += [Dropped("natural", "", str(item.path), "unreadable") for item in unreadable]
@@ -91,11 +91,11 @@ def natural(folders: Sequence[Path]) -> Candidates:
                 continue
             name = f"natural-{members[0].ref.id[:12]}"
             pictures = tuple(CandidatePicture(member.ref.path, member.ref.id) for member in members)
-            result.found.append(Candidate(name, "natural", name, pictures))
+            result.found.append(SeriesCandidate(name, "natural", name, pictures))
     return _checked(result)
 
 
-def aigc(folders: Sequence[Path]) -> Candidates:
+def aigc(folders: Sequence[Path]) -> SeriesCandidates:
     """Same-prompt folders: every folder directly inside those given holds the pictures of one prompt.
 
     Its ``prompt.txt``, if there is one, holds the prompt. Dropped: ``no_pictures``, ``single``, ``unreadable``.
@@ -103,7 +103,7 @@ def aigc(folders: Sequence[Path]) -> Candidates:
     Raises:
         InputError: a folder is missing or has no folders in it, or a prompt cannot be read.
     """
-    result = Candidates()
+    result = SeriesCandidates()
     for root in folders:
         if not root.is_dir():
             raise InputError(f"{root}: no such folder; give the folder that holds a folder for each prompt")
@@ -126,7 +126,7 @@ def aigc(folders: Sequence[Path]) -> Candidates:
             if len(pictures) < 2:
                 result.dropped.append(Dropped("aigc", name, "", "single"))
                 continue
-            result.found.append(Candidate(name, "aigc", name, tuple(pictures), _prompt(folder)))
+            result.found.append(SeriesCandidate(name, "aigc", name, tuple(pictures), _prompt(folder)))
     return _checked(result)
 
 
@@ -140,10 +140,10 @@ def _prompt(folder: Path) -> str | None:
         raise InputError(f"{file} cannot be read ({error}); give the prompt as UTF-8 text") from error
 
 
-def cropping(paths: Sequence[Path], *, n: int = 5, seed: int = 0) -> Candidates:
+def cropping(paths: Sequence[Path], *, n: int = 5, seed: int = 0) -> SeriesCandidates:
     """Crops of photographs: windows drawn at random, ``N_WINDOWS`` times as many as wanted.
 
-    Which of them make a series, their overlaps decide (:class:`~redaes.datagen.series.refinement.Limits`).
+    Which of them make a series, their overlaps decide (:class:`~redaes.datagen.series.refinement.RefinementLimits`).
 
     Args:
         paths: photographs, and folders of them.
@@ -155,7 +155,7 @@ def cropping(paths: Sequence[Path], *, n: int = 5, seed: int = 0) -> Candidates:
     """
     if n < 2:
         raise InputError(f"{n} crops of a photograph make no series; give at least 2")
-    result = Candidates()
+    result = SeriesCandidates()
     for given in paths:
         for path in list_images(given) if given.is_dir() else [given]:
             try:
@@ -165,7 +165,7 @@ def cropping(paths: Sequence[Path], *, n: int = 5, seed: int = 0) -> Candidates:
                 continue
             windows = [window for window, _ in zip(_windows(content, seed), range(N_WINDOWS * n), strict=False)]
             pictures = tuple(CandidatePicture(path, content, window) for window in windows)
-            result.found.append(Candidate(f"cropping-{content[:12]}", "cropping", content, pictures, wanted=n))
+            result.found.append(SeriesCandidate(f"cropping-{content[:12]}", "cropping", content, pictures, wanted=n))
     return _checked(result)
 
 
@@ -178,7 +178,7 @@ def _windows(content: str, seed: int) -> Iterator[Window]:
         yield (left, top, left + width, top + height)
 
 
-def _checked(result: Candidates) -> Candidates:
+def _checked(result: SeriesCandidates) -> SeriesCandidates:
     """Without series that are there twice, because the same pictures lie in two folders."""
     seen: set[str] = set()
     kept = []

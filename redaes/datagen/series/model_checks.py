@@ -1,7 +1,7 @@
 """Plug-ins of series refinement that need a model: agreement of picture and prompt, and plausibility.
 
-Both are :class:`~redaes.datagen.series.refinement.Check`. Neither has a default model or limit: which ones are right
-depends on the pictures, and no figure of ours says.
+Both are :class:`~redaes.datagen.series.refinement.PictureCheck`. Neither has a default model or limit: which ones are
+right depends on the pictures, and no figure of ours says.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class Alignment:
         self.name = f"alignment {revision(clip)} >= {least}"
 
     def __call__(self, pictures: Sequence[Image.Image], prompts: Sequence[str | None]) -> list[str | None]:
-        """See :class:`~redaes.datagen.series.refinement.Check`.
+        """See :class:`~redaes.datagen.series.refinement.PictureCheck`.
 
         Raises:
             BackendError: the model has no tokenizer.
@@ -89,7 +89,7 @@ class Alignment:
         return embedded
 
 
-class Seen(Record):
+class PlausibilityAnswer(Record):
     """A model's answer about one picture."""
 
     subject: bool
@@ -114,7 +114,7 @@ class Plausibility:
         self.name = f"plausibility {endpoint.model} {pinned} {prompt.id}"
 
     def __call__(self, pictures: Sequence[Image.Image], prompts: Sequence[str | None]) -> list[str | None]:
-        """See :class:`~redaes.datagen.series.refinement.Check`; not to be called from a running event loop.
+        """See :class:`~redaes.datagen.series.refinement.PictureCheck`; not to be called from a running event loop.
 
         Raises:
             EndpointError: no question at all was answered, for reasons that lie with the server.
@@ -132,14 +132,14 @@ class Plausibility:
 
 def _question(picture: Image.Image) -> ChatRequest:
     prompt = prompts.load(PLAUSIBILITY)
-    return ChatRequest.of(prompt, (EncodedPicture(picture),), Sampling(), schema=Seen.model_json_schema())
+    return ChatRequest.of(prompt, (EncodedPicture(picture),), Sampling(), schema=PlausibilityAnswer.model_json_schema())
 
 
 def _reason(reply: Reply | Failure) -> str | None:
     if isinstance(reply, Failure):
         return f"unanswered_{reply.reason}"
     try:
-        seen = Seen.model_validate(reply.decoded(), strict=True)
+        seen = PlausibilityAnswer.model_validate(reply.decoded(), strict=True)
     except ParseError as error:
         return f"unanswered_{error.reason}"
     except ValidationError:

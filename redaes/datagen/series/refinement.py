@@ -15,7 +15,7 @@ Ours: all thresholds, ORB in place of SIFT, and the words for the reasons.
 ``too_few``        (a whole series) fewer than two pictures are left
 =================  ===================================================================================
 
-What a :class:`Check` holds against a picture has the check's own words.
+What a :class:`PictureCheck` holds against a picture has the check's own words.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from redaes.datagen.filters import MIN_CELL_CHANGE, MIN_MEAN_CHANGE, MIN_PLACES, colour_change, shared_places
-from redaes.datagen.series.candidates import Candidate, CandidatePicture, Window
+from redaes.datagen.series.candidates import CandidatePicture, SeriesCandidate, Window
 from redaes.errors import ImageError, InputError
 from redaes.images import load_image
 from redaes.ranking import Edge, components
@@ -45,7 +45,7 @@ _WINDOW = 7  # of SSIM, in pixels
 
 
 @dataclass(frozen=True)
-class Limits:
+class RefinementLimits:
     """What a series may be like."""
 
     max_ssim: float = 0.98
@@ -75,7 +75,7 @@ class Limits:
             )
 
 
-class Check(Protocol):
+class PictureCheck(Protocol):
     """A plug-in that looks at single pictures: agreement with the prompt, plausibility, or something of one's own."""
 
     @property
@@ -125,7 +125,7 @@ def load_candidate(picture: CandidatePicture) -> Image.Image:
     return image.crop((x, y, max(x + 1, round(right * width)), max(y + 1, round(bottom * height))))
 
 
-def refine(candidate: Candidate, limits: Limits, checks: Sequence[Check] = ()) -> Refined:
+def refine(candidate: SeriesCandidate, limits: RefinementLimits, checks: Sequence[PictureCheck] = ()) -> Refined:
     """Measure the pictures of a candidate, then ask the checks about what is left.
 
     Pictures come in their order, and the earlier one of two that are too much alike stays.
@@ -185,7 +185,7 @@ def _unlike(
     other: NDArray[np.uint8],
     window: Window | None,
     other_window: Window | None,
-    limits: Limits,
+    limits: RefinementLimits,
 ) -> str | None:
     """Why a picture may not stand beside another one that is kept."""
     if window is not None and other_window is not None:
@@ -199,7 +199,7 @@ def _unlike(
     return "indiscernible" if mean < MIN_MEAN_CHANGE and cell < MIN_CELL_CHANGE else None
 
 
-def _one_scene(pictures: Sequence[NDArray[np.uint8]], limits: Limits) -> list[int]:
+def _one_scene(pictures: Sequence[NDArray[np.uint8]], limits: RefinementLimits) -> list[int]:
     """Positions of the largest part whose pictures are tied together by pairs of one scene; of equal ones the first."""
     edges: list[Edge] = [
         (i, j, 0.0, 1.0)

@@ -44,7 +44,7 @@ _QUALITY = 92  # of the JPEG files
 
 
 @dataclass(frozen=True)
-class Member:
+class SyntheticPicture:
     """One picture of a synthetic series."""
 
     pixels: NDArray[np.uint8]
@@ -58,7 +58,7 @@ class SyntheticSeries:
     """A series in random order."""
 
     category: str
-    members: tuple[Member, ...]
+    members: tuple[SyntheticPicture, ...]
     factor: Factor
     """What its pictures differ in."""
     operation: str
@@ -92,7 +92,9 @@ def make_series(photo: Image.Image, category: str, n: int, side: int, seed: str)
         else:
             window = (0.0, 0.0, 1.0, 1.0)
         pixels = _window(photo, window, side)
-        members.append(Member(apply_edit(pixels, operation, strength, edit_seed) if operation else pixels, -strength))
+        members.append(
+            SyntheticPicture(apply_edit(pixels, operation, strength, edit_seed) if operation else pixels, -strength)
+        )
     factor: Factor = OPERATIONS[operation].factor if operation else "composition"
     return SyntheticSeries(category, tuple(members), factor, operation)
 

@@ -6,7 +6,6 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import fields
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from redaes.training.dry_run.plan import DryRunPlan
@@ -15,7 +14,6 @@ if TYPE_CHECKING:
     from transformers import ProcessorMixin, Trainer
 
     from redaes.training.dry_run.estimate import RunEstimate
-    from redaes.training.setup import StageRun
 
 GIB = 2**30
 
@@ -31,17 +29,12 @@ def instead_of_a_run(argv: Sequence[str], config_class: type, folder: str) -> li
     return [*argv, *changed]
 
 
-def show(run: StageRun, trainer: Trainer, processor: ProcessorMixin, model: str, plan: DryRunPlan) -> Path:
-    """Print the estimate, where a run would begin.
-
-    Returns:
-        The folder that a result would be in, which nothing has been written to.
-    """
+def print_estimate(stage: str, model: str, trainer: Trainer, processor: ProcessorMixin, plan: DryRunPlan) -> None:
+    """Print the estimate, where a run would begin."""
     from redaes.training.dry_run.estimate import estimate
 
-    found = estimate(str(run.settings["stage"]), model, trainer, processor, plan)
+    found = estimate(stage, model, trainer, processor, plan)
     sys.stdout.write(json.dumps(found.as_json(), indent=2) + "\n" if plan.arguments.plan_json else table(found, plan))
-    return run.output_dir
 
 
 def table(found: RunEstimate, plan: DryRunPlan) -> str:
