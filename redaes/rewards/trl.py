@@ -27,7 +27,7 @@ from redaes.errors import ParseError, TrainingError
 from redaes.evidence.checking import check
 from redaes.evidence.claims import Claim, Claims
 from redaes.evidence.extraction import extract
-from redaes.evidence.records import PairEvidence
+from redaes.evidence.measurements import PairEvidence
 from redaes.prompts import Mode
 from redaes.rewards.ranking_consistency import (
     closeness_to_scale,

@@ -22,7 +22,7 @@ from redaes import prompts
 from redaes.backends.sampling import forget_sampling
 from redaes.errors import TrainingError
 from redaes.evidence.extraction import VERSION as CLAIMS_VERSION
-from redaes.evidence.records import VERSION as EVIDENCE_VERSION
+from redaes.evidence.measurements import VERSION as EVIDENCE_VERSION
 from redaes.prompts import Mode
 from redaes.records import load_pairs, without_operations
 from redaes.rewards.plugins import load_plugins, try_plugins

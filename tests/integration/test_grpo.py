@@ -22,7 +22,7 @@ from transformers import TrainerControl, TrainerState
 
 from redaes.answers import render_verdict, stated
 from redaes.errors import RecordError, TrainingError
-from redaes.evidence.records import Measurements, PairEvidence
+from redaes.evidence.measurements import Measurements, PairEvidence
 from redaes.measured_pairs import MeasuredPairs, measured_pairs
 from redaes.records import load_pairs, record_of
 from redaes.rewards import trl as rewards

@@ -13,7 +13,7 @@ import pytest
 
 from redaes.errors import TrainingError
 from redaes.evidence.extraction import VERSION as CLAIMS_VERSION
-from redaes.evidence.records import VERSION as EVIDENCE_VERSION
+from redaes.evidence.measurements import VERSION as EVIDENCE_VERSION
 from redaes.records import load_pairs, shards
 from redaes.rewards.plugins import COLUMNS
 from redaes.table_cache import results_of
