@@ -2,8 +2,8 @@
 
     python benchmarks/ablations.py --data red --work runs/ablations [--steps 80 240 120] [--seeds 0 1 2] [-- STAGE ARGS]
 
-For every seed the doors run from the embedded base: stage 1, stage 2, stage 3, and stage 3 again with a part left out.
-What follows ``--`` goes to all doors (as ``--model`` and ``--leave_out``). All answer the same held-out pairs, in both
+For every seed the stages run from the embedded base: stage 1, stage 2, stage 3, and stage 3 again with a part left out.
+What follows ``--`` goes to all stages (as ``--model`` and ``--leave_out``). All answer the same held-out pairs, in both
 orders. Values are means over the seeds; intervals are 95 %, resampling photographs, so they speak of other photographs
 and not of other seeds: for those the least and the largest value stand beside them. A run that is started again goes on
 where it stopped, and seeds that were trained elsewhere count when their folders are put into ``--work``.
@@ -57,7 +57,7 @@ VARIANTS = {
     "without the factor reward": Variant(without=("factor",)),
     "without symptom and evidence": Variant(without=("symptom", "evidence")),
 }
-DOORS = {"stage1": "stage1_sft", "stage2": "stage2_align", "stage3": "stage3_grpo"}
+SCRIPTS = {"stage1": "stage1_sft", "stage2": "stage2_align", "stage3": "stage3_grpo"}
 
 
 def parse_args() -> argparse.Namespace:
@@ -70,7 +70,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
     parser.add_argument("--pairs", type=int, default=600, help="held-out pairs asked in the fast mode")
     parser.add_argument("--reasoned", type=int, default=150, help="of these, pairs asked in the reasoned mode")
-    parser.add_argument("door", nargs="*", help="after --: arguments of all doors")
+    parser.add_argument("options", nargs="*", help="after --: arguments of all stages")
     args = parser.parse_args()
     if args.reasoned < 1:
         parser.error(f"--reasoned is {args.reasoned}; give at least 1")
@@ -101,14 +101,14 @@ def train(args: argparse.Namespace, variant: Variant, seed: int) -> Path:
         so_far = Variant(variant.stages[: number + 1], variant.without if name == "stage3" else ())
         out = args.work / f"seed{seed}" / so_far.folder
         recipe = RECIPES / f"{name}_nano.yaml"
-        command = [sys.executable, str(ROOT / "stages" / f"{DOORS[name]}.py"), "--data", str(args.data)]
+        command = [sys.executable, str(ROOT / "stages" / f"{SCRIPTS[name]}.py"), "--data", str(args.data)]
         command += ["--output_dir", str(out), "--seed", str(seed), "--disable_tqdm", "true", *adapter]
-        command += ["--max_steps", str(args.steps[list(DOORS).index(name)]), *args.door]
+        command += ["--max_steps", str(args.steps[list(SCRIPTS).index(name)]), *args.options]
         command += weights(recipe, variant.without) if name == "stage3" else []
         with (args.work / "log.txt").open("a", encoding="utf-8") as log:
             done = subprocess.run(command, check=False, stdout=log, stderr=log)
         if done.returncode != 0:
-            sys.exit(f"{DOORS[name]} ended with exit code {done.returncode}; see {args.work / 'log.txt'}")
+            sys.exit(f"{SCRIPTS[name]} ended with exit code {done.returncode}; see {args.work / 'log.txt'}")
         final = out / "final"
         adapter = ["--adapter", str(final)]
     return final

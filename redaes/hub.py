@@ -1,7 +1,10 @@
-"""Upload a finished folder to the Hugging Face hub, as a dataset or as a model."""
+"""The Hugging Face hub: datasets of photographs that come from it, finished folders that go to it."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Literal
 
@@ -32,6 +35,57 @@ def check_repository(name: str) -> None:
         raise InputError(f"{name!r} is no name on the hub ({error}); give owner/name") from error
     if name.count("/") != 1:
         raise InputError(f"{name!r} is no name on the hub; give owner/name")
+
+
+def on_hub(place: Path) -> bool:
+    """Whether a place is on the hub: ``hf:owner/name``, ``hf:owner/name@revision``, ``hf:owner/name/data/train-*``."""
+    return str(place).startswith("hf:")
+
+
+def dataset_files(place: Path, suffixes: Sequence[str]) -> tuple[list[Path], str]:
+    """The files of a dataset on the hub, fetched into the hub's cache where they are not yet in it.
+
+    Args:
+        place: as :func:`on_hub` says; a pattern behind the name picks files, otherwise all of these kinds are taken.
+        suffixes: kinds of files, as endings in lower case.
+
+    Returns:
+        The files, by path, and the licence that the dataset's card states; empty: none.
+
+    Raises:
+        InputError: no such dataset or files, or neither in the cache nor to be had.
+        MissingDependency: huggingface_hub is absent.
+    """
+    written = re.fullmatch(r"hf:(?:/+datasets/)?([^/@]+/[^/@]+)(?:@([^/]+))?(?:/(.+))?", str(place))
+    if written is None:
+        raise InputError(f"{place} is no dataset on the hub; give hf:owner/name, hf:owner/name@revision or …/pattern")
+    repository, revision, pattern = written.groups()
+    check_repository(repository)
+    import httpx
+    from huggingface_hub import constants, snapshot_download
+    from huggingface_hub.repocard import metadata_load
+
+    kinds = [f"*{written}" for suffix in suffixes for written in (suffix, suffix.upper())]
+    try:
+        wanted = [*([pattern] if pattern else kinds), "README.md"]
+        folder = Path(snapshot_download(repository, repo_type="dataset", revision=revision, allow_patterns=wanted))
+    except (OSError, httpx.HTTPError) as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise InputError(
+            f"{place} is not in {constants.HF_HUB_CACHE} and cannot be fetched ({reason}); check the name, and "
+            "`hf auth login` if it is not public, or where there is a connection: "
+            f"hf download {repository} --repo-type dataset"
+        ) from error
+    files = sorted(
+        file
+        for file in folder.rglob("*")
+        if file.suffix.lower() in suffixes and (not pattern or fnmatch(file.relative_to(folder).as_posix(), pattern))
+    )
+    if not files:
+        raise InputError(f"{place} holds no files that end in {', '.join(suffixes)}; look at what is in {folder}")
+    card = folder / "README.md"
+    licence = (metadata_load(card) or {}).get("license") if card.is_file() else None
+    return files, licence if isinstance(licence, str) else ""
 
 
 def push(folder: Path, repository: str, kind: Kind = "dataset") -> str:

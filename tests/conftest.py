@@ -88,7 +88,7 @@ def _block(patch: pytest.MonkeyPatch, names: tuple[str, ...], allowed: Callable[
 
 
 LONG = (
-    "e2e/test_doors.py",  # 280
+    "e2e/test_stage_scripts.py",  # 280
     "packaging/test_wheel.py",  # most of it waits for the package index
     "e2e/test_two_processes.py",  # 85
     "packaging/test_versions.py",  # waits for it too

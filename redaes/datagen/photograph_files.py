@@ -14,12 +14,13 @@ import csv
 import json
 import tarfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from redaes.errors import ImageError, InputError, MissingDependency
+from redaes.hub import dataset_files, on_hub
 from redaes.images import IMAGE_SUFFIXES, MAX_FILE_BYTES, list_images, read_image_file
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ LISTS = (".txt", ".csv", ".jsonl")
 TABLES = (".parquet", ".arrow")
 SHARDS = (".tar",)
 COMPRESSED = (".gz", ".tgz", ".bz2", ".xz", ".zst", ".zip")
+KINDS = (*IMAGE_SUFFIXES, *SHARDS, *TABLES)
+"""What a folder and a dataset on the hub are looked through for."""
 LICENCE_COLUMNS = ("licence", "license")
 ORIGIN_COLUMN = "source_id"
 MAX_SIDECAR_BYTES = 1_000_000
@@ -133,6 +136,8 @@ class FoundPhotograph:
 def find(paths: Sequence[Path]) -> list[FoundPhotograph]:
     """All pictures at the given places, in the order given.
 
+    * ``hf:owner/name``: the pictures, tar shards and tables of a dataset on the hub, or some of them
+      (:func:`~redaes.hub.dataset_files`); what states no licence has that of the dataset's card
     * a folder: the pictures, tar shards and tables directly in it (for a folder saved by ``datasets``, or laid out
       for the hub: its tables, wherever they are)
     * ``.txt``: one path per line; ``.csv`` and ``.jsonl``: ``file``, ``licence`` and, if there is one, ``source_id``.
@@ -144,11 +149,17 @@ def find(paths: Sequence[Path]) -> list[FoundPhotograph]:
     A file's licence may also stand in ``LICENCES.csv`` beside it; for a container, there it holds for all in it.
 
     Raises:
-        InputError: a path that does not exist, or a list, shard or table that cannot be used.
+        InputError: a path that does not exist, a dataset that cannot be had from the hub, or a list, shard or table
+            that cannot be used.
         MissingDependency: a table needs pyarrow, which is absent.
     """
     found: list[FoundPhotograph] = []
     for path in paths:
+        if on_hub(path):
+            files, licence = dataset_files(path, KINDS)
+            every = (one for file in files for one in _candidates(file))
+            found.extend(replace(one, licence=one.licence or licence) for one in every)
+            continue
         if not path.exists():  # a slip of the user's, unlike a damaged file among good ones
             raise InputError(f"{path}: no such file or folder; check the spelling")
         for file in _files(path) if path.is_dir() else [path]:
@@ -194,7 +205,7 @@ def _files(folder: Path) -> list[Path]:
     tables = sorted((folder / "data").glob("*.parquet"))
     builders = folder / "plan.parquet" if (folder / "plan.json").is_file() else None
     try:
-        found = list_images(folder, (*IMAGE_SUFFIXES, *SHARDS, *TABLES))
+        found = list_images(folder, KINDS)
     except InputError:
         if not tables:
             raise

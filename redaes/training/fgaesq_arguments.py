@@ -13,7 +13,7 @@ from redaes.models.fgaesq.tiny_clip import TINY_TOKENS
 
 @dataclass
 class FGAesQArguments:
-    """What the door takes besides the trainer's own arguments. Batches are per process."""
+    """What the stage takes besides the trainer's own arguments. Batches are per process."""
 
     series: str | None = field(
         default=None, metadata={"help": "series as JSON lines; without them, small ones are made from samples"}
@@ -59,7 +59,7 @@ class FGAesQArguments:
 
     @property
     def series_file(self) -> Path:
-        """The list of series, which the door has seen to by now.
+        """The list of series, which the command has seen to by now.
 
         Raises:
             TrainingError: none was given.

@@ -30,7 +30,7 @@ ConfigT = TypeVar("ConfigT", bound=TrainingArguments)
 
 
 class Arguments(Protocol):
-    """What a door takes besides its trainer's own arguments: a dataclass."""
+    """What a stage takes besides its trainer's own arguments: a dataclass."""
 
     def check(self) -> None:
         """Refuse impossible settings before anything is loaded."""
@@ -70,7 +70,7 @@ def parse_with(
     """Read a stage's arguments: ``--config FILE`` (or the default recipe), then the command line over it.
 
     Args:
-        arguments_class: what the door takes besides.
+        arguments_class: what the stage takes besides.
         config_class: the trainer's arguments.
         recipe: what to take when ``argv`` names no ``--config``.
         argv: without the program's name.

@@ -117,7 +117,7 @@ class StageArguments(ValidationArguments):
 
     @property
     def data_folder(self) -> Path:
-        """The dataset, which the door has seen to by now."""
+        """The dataset, which the command has seen to by now."""
         if self.data is None:
             raise TrainingError("no dataset: give --data DIR")
         return Path(self.data)

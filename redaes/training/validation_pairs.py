@@ -85,7 +85,7 @@ def is_validated(config: TrainingArguments) -> bool:
 
 
 def refuse_validation(config: TrainingArguments, what: str) -> None:
-    """For doors whose training is not validated.
+    """For stages whose training is not validated.
 
     Raises:
         TrainingError: it is asked for.

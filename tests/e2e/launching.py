@@ -1,4 +1,4 @@
-"""The doors of the stages, as they are launched."""
+"""The scripts of the stages, as they are launched."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[2]
 ACCELERATE = [str(Path(sys.executable).with_name("accelerate")), "launch"]
 TORCHRUN = [str(Path(sys.executable).with_name("torchrun")), "--nproc_per_node", "2"]
 REDAES = [sys.executable, "-m", "redaes", "train"]
-DOORS = {
+SCRIPTS = {
     "stage1": "stage1_sft.py",
     "stage2": "stage2_align.py",
     "stage3": "stage3_grpo.py",
@@ -20,8 +20,8 @@ DOORS = {
 ENVIRONMENT = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "OMP_NUM_THREADS": "1"}
 
 
-def door(name: str) -> str:
-    return str(ROOT / "stages" / DOORS[name])
+def script(name: str) -> str:
+    return str(ROOT / "stages" / SCRIPTS[name])
 
 
 def launch(command: list[str], cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:

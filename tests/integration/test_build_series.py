@@ -35,7 +35,7 @@ from redaes.types import FACTORS, Sampling
 from transformers import CLIPImageProcessor, CLIPModel
 
 ROOT = Path(__file__).resolve().parents[2]
-DOOR = ROOT / "data_gen" / "build_series.py"
+SCRIPT = ROOT / "data_gen" / "build_series.py"
 START = datetime(2024, 5, 1, 12, 0, 0)
 LIGHTS = (0.5, 1.3, 0.9)
 
@@ -161,12 +161,12 @@ def test_a_run_whose_judge_dies_goes_on_where_it_stopped(pictures: Path, tmp_pat
 
 def _launch(*arguments: object) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
-    command = [sys.executable, str(DOOR), *map(str, arguments)]
+    command = [sys.executable, str(SCRIPT), *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, timeout=600, env=environment, check=False)
 
 
 def test_people_fill_in_ballots(pictures: Path, tmp_path: Path) -> None:
-    """Through the door: ballots, then votes, with one pair that nobody voted on and one series without votes."""
+    """By the script: ballots, then votes, with one pair that nobody voted on and one series without votes."""
     out = tmp_path / "out"
     where = ("--natural", pictures / "bursts", "--aigc", pictures / "prompts", "--out", out, "--seed", 3)
     first = _launch(*where)

@@ -1,4 +1,4 @@
-"""Assessors over a real server, a real model, a RED dataset; and the door with processes, killed and resumed."""
+"""Assessors over a real server, a real model, a RED dataset; and runs with processes, killed and resumed."""
 
 from __future__ import annotations
 
@@ -255,12 +255,12 @@ def test_processes_and_kill_9(tmp_path: Path) -> None:
         Image.fromarray(pixels).save(data / f"{index}.png", compress_level=0)
         rows.append(f"{index}.png,{index % 17}")
     (data / "scores.csv").write_text("\n".join(["image,score", *rows]) + "\n")
-    door = [sys.executable, str(ROOT / "eval/run_benchmark.py"), "scores", "--data", str(data)]
-    door += ["--assessor", "baseline", "--option", "measure=sharpness"]
+    script = [sys.executable, str(ROOT / "eval/run_benchmark.py"), "scores", "--data", str(data)]
+    script += ["--assessor", "baseline", "--option", "measure=sharpness"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
 
     def launch(out: Path, *more: str) -> subprocess.Popen[str]:
-        command = [*door, "--out", str(out), *more]
+        command = [*script, "--out", str(out), *more]
         return subprocess.Popen(command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
     whole = launch(tmp_path / "whole")
@@ -303,7 +303,7 @@ def test_the_model_as_a_metric(tiny_model: Path, photo_folder: Path) -> None:
     with pytest.raises(ParseError, match="no_score"):
         metric(file)  # this model's weights are random: it was not about to write a digit
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("redaes.evaluation.assessors.local.MIN_DIGIT_SHARE", 0.0)
+        patch.setattr("redaes.backends.next_token.MIN_DIGIT_SHARE", 0.0)
         scores = metric(pixels.repeat(2, 1, 1, 1))
         assert scores.shape == (2,)
         assert 0 <= float(scores[0]) <= 9

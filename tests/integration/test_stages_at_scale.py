@@ -1,4 +1,4 @@
-"""The benchmark for GPUs, on a tiny Qwen2.5-VL: the second family that the recipes name, through all three doors."""
+"""The benchmark for GPUs, on a tiny Qwen2.5-VL: the second family that the recipes name, through all three stages."""
 
 from __future__ import annotations
 

@@ -162,7 +162,7 @@ def test_published_numbers_name_source_and_protocol_and_agree() -> None:
         mean_over_categories([])
 
 
-def test_the_door(data: Path, tmp_path: Path) -> None:
+def test_runs_are_put_side_by_side(data: Path, tmp_path: Path) -> None:
     folders = runs(data, "scores", tmp_path)
     command = [sys.executable, str(ROOT / "eval/compare_runs.py"), "--out", str(tmp_path / "report")]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}

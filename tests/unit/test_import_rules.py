@@ -100,7 +100,7 @@ LIGHT = (
 HEAVY_AT_HOME = ("training", "models", "backends.local", "backends.loading", "evidence.picture", "evidence.pair")
 """Where a heavy import may stand at module level although others of the layer do without."""
 
-DOORS = ("data_gen", "stages", "eval", "tests", "benchmarks", "examples")
+OUTSIDE = ("data_gen", "stages", "eval", "tests", "benchmarks", "examples")
 
 
 @dataclass(frozen=True)
@@ -176,8 +176,8 @@ def _layer(room: str) -> int | None:
 
 def _layer_violations(module: str, item: Import) -> Iterator[str]:
     top = item.target.split(".")[0]
-    if top in DOORS:
-        yield f"imports the door {item.target}"
+    if top in OUTSIDE:
+        yield f"imports {item.target}, which is not part of the package"
     if top != "redaes":
         return
     here, there = _room(module), _room(item.target)
@@ -198,7 +198,7 @@ def _layer_violations(module: str, item: Import) -> Iterator[str]:
     if there == "demo" and here not in LAYERS[-1]:
         yield "imports redaes.demo, which is for the command line only"
     if there in LAYERS[-1] and here not in LAYERS[-1]:
-        yield f"imports {item.target}, a door"
+        yield f"imports {item.target}, which is for users"
 
 
 def _runs_first(module: str) -> list[str]:
@@ -341,7 +341,7 @@ def test_a_lawful_tree_is_accepted(tmp_path: Path) -> None:
         ("redaes/assessor.py", "from redaes.demo import main", "for the command line only"),
         ("redaes/demo.py", "from redaes.cli import main", "redaes.cli; it is above"),
         ("redaes/metrics.py", "from redaes import Assessor", "a name from redaes itself"),
-        ("redaes/demo.py", "import stages.stage1_sft", "the door stages.stage1_sft"),
+        ("redaes/demo.py", "import stages.stage1_sft", "stages.stage1_sft, which is not part of the package"),
         ("redaes/__init__.py", "from redaes.assessor import Assessor", "before anyone asked"),
         ("redaes/metrics.py", "import torch", "redaes/metrics.py: loads redaes.metrics -> torch"),
         (

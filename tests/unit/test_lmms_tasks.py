@@ -112,14 +112,14 @@ def test_what_cannot_be_shown_is_refused(pictures: Path) -> None:
         list(rows_of(load("scores", pictures / "scores.csv")))
 
 
-def test_the_door_writes_what_the_task_reads(pictures: Path) -> None:
+def test_the_script_writes_what_the_task_reads(pictures: Path) -> None:
     spec = importlib.util.spec_from_file_location("prepare", TASKS / "prepare.py")
     assert spec is not None
     assert spec.loader is not None
-    door = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(door)
+    prepare = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(prepare)
     out = pictures / "redaes_ava_score.jsonl"
-    door.main(door.parse_args(["scores", "--data", str(pictures / "scores.csv"), "--out", str(out)]))
+    prepare.main(prepare.parse_args(["scores", "--data", str(pictures / "scores.csv"), "--out", str(out)]))
     assert read_task("redaes_ava_score")["dataset_kwargs"]["data_files"]["test"] == out.name
     docs = [json.loads(line) for line in out.read_text().splitlines()]
     assert [(doc["id"], doc["score"]) for doc in docs] == [("a.png", 1), ("b.png", 2), ("c.png", 3), ("d.png", 4)]

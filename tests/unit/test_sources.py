@@ -133,6 +133,60 @@ def test_a_dataset_is_built_by_workers_from_any_of_them(tmp_path: Path, kind: st
     assert set(sources.values()) <= {"CC0", ""}
 
 
+# --- the hub ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def hub_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The hub's cache with a dataset of four photographs in it: two in a table, two as files."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    dataset = tmp_path / "hub" / "datasets--me--photos"
+    snapshot = dataset / "snapshots" / ("0" * 40)
+    (snapshot / "data").mkdir(parents=True)
+    (dataset / "refs").mkdir()
+    (dataset / "refs" / "main").write_text("0" * 40)
+    (snapshot / "README.md").write_text("---\nlicense: cc-by-4.0\n---\n")
+    rows = [
+        {"image": {"bytes": data, "path": None}, "licence": licence}
+        for data, licence in zip(PICTURES, ("CC0", ""), strict=False)
+    ]
+    pq.write_table(pa.Table.from_pylist(rows), snapshot / "data" / "train-0.parquet")
+    for number, data in enumerate(PICTURES[2:]):
+        (snapshot / "data" / f"test-{number}.PNG").write_bytes(data)
+    (snapshot / "notes.txt").write_text("no picture")
+    return tmp_path / "hub"
+
+
+def test_a_dataset_of_the_hub_is_read_from_its_cache(hub_cache: Path) -> None:
+    curation = curate([Path("hf:me/photos")], test_fraction=0.25, seed=0)
+    assert [source.id for source in curation.sources] == IDS
+    licences = {source.id: source.licence for source in curation.sources}
+    assert licences[content_id(PICTURES[0])] == "CC0"
+    assert [licences[content_id(data)] for data in PICTURES[1:]] == ["cc-by-4.0"] * 3
+    assert all(content_id(source.read_bytes()) == source.id for source in curation.sources)
+    for name, n in (("hf:me/photos/data/train-*", 2), ("hf://datasets/me/photos@main", 4), ("hf:me/photos/*.PNG", 2)):
+        assert len(find([Path(name)])) == n
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        (
+            "hf:me/others",
+            r"hf:me/others is not in .*hub and cannot be fetched .* hf download me/others --repo-type",
+        ),
+        ("hf:photos", "is no dataset on the hub; give hf:owner/name"),
+        ("hf:me/photos/validation-*", "holds no files that end in"),
+    ],
+)
+def test_a_dataset_that_the_hub_cannot_give_is_named_with_what_to_do(hub_cache: Path, name: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        find([Path(name)])
+
+
+# --- building --------------------------------------------------------------------------------------------------------
+
+
 def test_a_build_begun_with_the_schema_before_is_not_gone_on_with(tmp_path: Path) -> None:
     place = _source(tmp_path, "csv")
     before = {"editor": "embedded", "panel": None, "settings": {}, "sources": []}

@@ -16,7 +16,7 @@ from redaes.cli.running import reporting_errors
 from redaes.cli.tables import count_table, plain_console, table_of
 from redaes.early_checks import check_exists, check_writable
 from redaes.errors import importing
-from redaes.hub import check_repository
+from redaes.hub import check_repository, on_hub
 from redaes.option_sources import defaults_of
 
 DEFAULTS = defaults_of("redaes.datagen.dataset_settings:DatasetSettings")
@@ -28,7 +28,8 @@ def build(
     photographs: Annotated[
         list[Path] | None,
         typer.Argument(
-            help="Files, folders, lists (.txt .csv .jsonl), .tar shards, tables (.parquet .arrow); none: samples."
+            help="Files, folders, lists (.txt .csv .jsonl), .tar shards, tables (.parquet .arrow), "
+            "datasets on the hub (hf:owner/name); none: samples."
         ),
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder of the dataset.")] = Path("runs/sample_pairs"),
@@ -87,7 +88,8 @@ def build(
     with reporting_errors(resumable=True):
         # What cannot be right is refused before OpenCV is imported, and before hours of work.
         for place in photographs or ():
-            check_exists(place)
+            if not on_hub(place):
+                check_exists(place)
         check_writable(out)
         if config is not None:
             from redaes.records import read_yaml

@@ -1,4 +1,4 @@
-"""The real doors in subprocesses, as a user launches them: no arguments, killed, started again, chained."""
+"""The real scripts in subprocesses, as a user launches them: no arguments, killed, started again, chained."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.launching import ACCELERATE, DOORS, ENVIRONMENT, ROOT, TORCHRUN, door, launch
+from tests.e2e.launching import ACCELERATE, ENVIRONMENT, ROOT, SCRIPTS, TORCHRUN, launch, script
 
 
 @pytest.fixture(scope="module")
 def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder outside the checkout; the doors leave ``runs/`` in it."""
+    """A folder outside the checkout; they leave ``runs/`` in it."""
     return tmp_path_factory.mktemp("workplace")
 
 
@@ -26,10 +26,10 @@ def whole_checkpoints(folder: Path) -> list[Path]:
     return [state.parent for state in folder.glob("checkpoint-*/trainer_state.json")]
 
 
-@pytest.mark.parametrize("stage", list(DOORS))
-def test_a_door_without_arguments_survives_kill_9(stage: str, workplace: Path) -> None:
+@pytest.mark.parametrize("stage", list(SCRIPTS))
+def test_a_stage_without_arguments_survives_kill_9(stage: str, workplace: Path) -> None:
     out = workplace / "runs" / stage
-    command = [*ACCELERATE, door(stage)]
+    command = [*ACCELERATE, script(stage)]
     log = workplace / f"{stage}.log"
     with log.open("w") as file:
         killed = subprocess.Popen(
@@ -54,9 +54,9 @@ def test_a_door_without_arguments_survives_kill_9(stage: str, workplace: Path) -
     assert steps[-1] == record["training_arguments"]["max_steps"]
 
 
-def test_a_finished_door_says_so_at_once(workplace: Path) -> None:
+def test_a_finished_stage_says_so_at_once(workplace: Path) -> None:
     before = (workplace / "runs/stage1/final/run_record.json").read_bytes()
-    done = launch([*ACCELERATE, door("stage1")], workplace)
+    done = launch([*ACCELERATE, script("stage1")], workplace)
     assert done.returncode == 0, done.stderr[-3000:]
     assert "stage 1 finished" in done.stdout
     assert (workplace / "runs/stage1/final/run_record.json").read_bytes() == before
@@ -99,7 +99,7 @@ def test_a_result_is_merged_checked_and_asked(workplace: Path, photo_folder: Pat
 
 
 def test_two_processes_train_fgaesq_in_step(workplace: Path) -> None:
-    command = [*TORCHRUN, door("fgaesq"), "--output_dir", "runs/two_fgaesq", "--max_steps", "4", "--save_steps", "2"]
+    command = [*TORCHRUN, script("fgaesq"), "--output_dir", "runs/two_fgaesq", "--max_steps", "4", "--save_steps", "2"]
     command += ["--coarse_epochs", "0", "--logging_steps", "1"]
     done = launch(command, workplace, ACCELERATE_USE_CPU="true")
     assert done.returncode == 0, done.stderr[-3000:]
@@ -145,7 +145,7 @@ def refusals(red_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict
     folder = tmp_path_factory.mktemp("refused")
     (folder / "file").touch()
     launches = [["--data", str(red_folder), "--output_dir", "runs/bad", *more] for more in BAD_INPUT.values()]
-    done = launch([sys.executable, "-c", ONE_AFTER_THE_OTHER, door("stage2"), json.dumps(launches)], folder)
+    done = launch([sys.executable, "-c", ONE_AFTER_THE_OTHER, script("stage2"), json.dumps(launches)], folder)
     assert done.returncode == 0, done.stderr[-3000:]
     return {message: (code, said) for message, (code, said) in zip(
         BAD_INPUT, json.loads(done.stdout.splitlines()[-1]), strict=True)}  # fmt: skip
@@ -161,7 +161,8 @@ def test_bad_input_is_one_line_and_an_exit_code(refusals: dict[str, tuple[int, s
 
 def test_a_batch_that_would_cut_a_group_is_refused_before_the_model_loads(workplace: Path) -> None:
     run = launch(
-        [sys.executable, door("stage3"), "--per_device_train_batch_size", "10", "--model", "nowhere/at-all"], workplace
+        [sys.executable, script("stage3"), "--per_device_train_batch_size", "10", "--model", "nowhere/at-all"],
+        workplace,
     )
     assert run.returncode == 2
     assert "multiple of 8, for example 24" in run.stderr
