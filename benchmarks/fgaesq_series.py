@@ -43,7 +43,7 @@ from redaes.records import read_json, write_json
 from redaes.series_records import CATEGORIES, Series, read_series
 from redaes.training.fgaesq import run_fgaesq
 from redaes.training.fgaesq_arguments import FGAesQArguments
-from redaes.training.setup import claim_folder, run_trainer
+from redaes.training.stage_run import claim_folder, run_trainer
 from redaes.types import FACTORS
 
 # isort: split

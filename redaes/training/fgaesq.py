@@ -30,7 +30,7 @@ from redaes.training.checkpoints import ExactCheckpoints
 from redaes.training.fgaesq_arguments import FGAesQArguments
 from redaes.training.fgaesq_batches import FGAesQCollator, FGAesQData, PlannedBatches, plan
 from redaes.training.run_record import environment
-from redaes.training.setup import FINAL, claim_folder, run_trainer
+from redaes.training.stage_run import FINAL, claim_folder, run_trainer
 from redaes.types import FACTORS
 
 # isort: split

@@ -26,8 +26,8 @@ from redaes.datagen.rationales.choosing import USUAL
 from redaes.datagen.severity import LIKED, Severity
 from redaes.datagen.sources import Source
 from redaes.errors import InputError
+from redaes.evidence.measurements import Measurements
 from redaes.evidence.picture import measure
-from redaes.evidence.records import Measurements
 from redaes.records import PairRecord
 from redaes.types import MAX_DELTA, TIE_MARGIN, winner_of
 

@@ -19,8 +19,8 @@ from redaes.assessor import Assessor
 from redaes.datagen.series.candidates import SeriesCandidate
 from redaes.datagen.series.refinement import MAX_PIXELS, PictureCheck, Refined, RefinementLimits, load_candidate, refine
 from redaes.datagen.series.votes import Votes
+from redaes.evidence.measurements import VERSION, Measurements
 from redaes.evidence.picture import measure
-from redaes.evidence.records import VERSION, Measurements
 from redaes.images import LoadedImage, load_image
 from redaes.records import read_json, write_json
 from redaes.types import Factor, ImageRef

@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from redaes.assessor import delta_of
-from redaes.datagen.rationales import Seen, write_from_factors
+from redaes.datagen.rationales import PairObservation, write_from_factors
 from redaes.datagen.rationales.choosing import leading_factor
 from redaes.datagen.series.candidates import Dropped, SeriesCandidate
 from redaes.datagen.series.kept_steps import Refinement, measured_series
 from redaes.datagen.series.votes import CalibratedSeries, RefusedSeries, Votes
 from redaes.errors import InputError
-from redaes.evidence.records import Measurements, PairEvidence
+from redaes.evidence.measurements import Measurements, PairEvidence
 from redaes.models.fgaesq.texts import comparative_text, rationale_text
 from redaes.series_records import Series, SeriesPair
 from redaes.types import TIE_MARGIN, Factor
@@ -107,5 +107,5 @@ def _text(
     if not factors or abs(delta) < TIE_MARGIN:
         return comparative_text(factors, better=difference > 0)
     wording = random.Random("/".join(("text", str(seed), candidate.id, *names))).randrange(2**31)
-    seen = Seen(PairEvidence(first=first, second=second, registration=None))
+    seen = PairObservation(PairEvidence(first=first, second=second, registration=None))
     return rationale_text(write_from_factors(seen, factors, delta, wording))
