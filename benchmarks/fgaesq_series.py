@@ -42,7 +42,7 @@ from redaes.models.fgaesq.tiny_clip import TINY_TOKENS, build_tiny_clip
 from redaes.records import read_json, write_json
 from redaes.series_records import CATEGORIES, Series, read_series
 from redaes.training.fgaesq import FGAesQArguments, run_fgaesq
-from redaes.training.setup import claim_folder, run_trainer
+from redaes.training.stage_run import claim_folder, run_trainer
 from redaes.types import FACTORS
 
 # isort: split

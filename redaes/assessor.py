@@ -12,11 +12,11 @@ from typing import Literal, cast, get_args
 
 from PIL import Image
 
-from redaes import lenient, prompts, ranking
+from redaes import prompts, ranking
 from redaes.assessing import orders as both_orders
 from redaes.assessing import reasons
 from redaes.assessing.asking import Asked, Questions, in_orders
-from redaes.assessing.measured import summary, table
+from redaes.assessing.conclusions import AskedAs, of_answers, of_same
 from redaes.assessing.measured_question import with_evidence
 from redaes.assessing.results import ReferenceSet, Result, Score, answer_of, own_probability
 from redaes.backends.base import Backend
@@ -24,7 +24,7 @@ from redaes.backends.temperatures import Temperature, temperature_of
 from redaes.errors import ImageError, InputError, ParseError
 from redaes.images import LoadedImage, content_id, load_image, picture_in_memory
 from redaes.lenient import Reader, known_reader
-from redaes.points import believed, delta_of, points_of, sigmoid
+from redaes.points import delta_of, points_of
 from redaes.prompts import Mode, Prompt
 from redaes.types import MAX_DELTA, Comparison, ImageRef, Order, PairAnswer, Ranking, Sampling
 
@@ -174,10 +174,11 @@ class Assessor:
             asked.append(in_orders(questions, first.image, second.image, self.sampling, orders=chosen))
         answered = self._asked(asked, mode)
         draws = self._drawn(asked, answered, samples) if samples else [[] for _ in asked]
+        asked_as = AskedAs(self.backend.model, self.backend.revision, prompt.id, mode, self.calibration(mode))
         return [
-            self._result(pair, found, drawn, mode, measuring if check else None)
+            of_answers(pair, found, drawn, asked_as, measuring if check else None)
             if requests
-            else self._same(*pair, mode, prompt)
+            else of_same(*pair, asked_as)
             for pair, requests, found, drawn, measuring in zip(pairs, asked, answered, draws, measured, strict=True)
         ]
 
@@ -360,87 +361,6 @@ class Assessor:
                 "scores of different judges cannot be compared: rank the set anew"
             )
 
-    def _same(self, first: LoadedImage, second: LoadedImage, mode: Mode, prompt: Prompt) -> Result:
-        """The result for two copies of one picture."""
-        return Result(
-            winner="tie",
-            probability=0.5,
-            delta=0.0,
-            failure=None,
-            rationale=None,
-            rationale_order=None,
-            factors=(),
-            order_consistent=None,
-            comparisons=(),
-            first=first.ref,
-            second=second.ref,
-            model=self.backend.model,
-            revision=self.backend.revision,
-            prompt_id=prompt.id,
-            mode=mode,
-            notes=(
-                *_notes(first, second),
-                "both are the same picture, byte for byte; the model was not asked",
-            ),
-        )
-
-    def _result(
-        self,
-        pair: tuple[LoadedImage, LoadedImage],
-        comparisons: Sequence[Comparison],
-        draws: Sequence[Comparison],
-        mode: Mode,
-        measuring: reasons.Measuring | None,
-    ) -> Result:
-        """The orders put together, by the rules of docs/reading.md."""
-        first, second = pair
-        decision = both_orders.decide(comparisons, mode)
-        notes = [*_notes(first, second), *_told(comparisons, decision, mode)]
-        log_odds = None if decision is None else decision.log_odds
-        # Fitted on the mean of both orders: says nothing of one alone, with whatever it leans to.
-        both = sum(comparison.log_odds is not None for comparison in comparisons) == len(both_orders.ORDERS)
-        calibration = self.calibration(mode) if both and log_odds is not None else None
-        evidence, shown = None, None
-        if mode == "reasoned" and decision is not None:
-            if measuring is not None:
-                evidence, about = measuring.found
-                notes += about
-            candidates = both_orders.supporting([*comparisons, *draws], decision.winner)
-            # Without draws the forward reasoning goes before the swapped one, however well each is supported.
-            shown = reasons.best_supported(candidates if draws else candidates[:1], evidence)
-            if shown is None and decision.winner is not None:
-                notes.append("no reasoning agrees with the verdict, so none is shown")
-        rationale = None
-        if shown is not None and shown.comparison.verdict is not None:
-            rationale = shown.comparison.verdict.rationale
-        claims = None if shown is None else shown.claims
-        return Result(
-            winner=None if decision is None else decision.winner,
-            undecided=None if decision is None else decision.undecided,
-            probability=None if log_odds is None else _believed(log_odds, calibration),
-            delta=None if decision is None else decision.delta,
-            log_odds=log_odds,
-            calibration=calibration,
-            failure="; ".join(both_orders.failures(comparisons)) if decision is None else None,
-            rationale=None if rationale is None else rationale.text,
-            rationale_order=None if rationale is None or shown is None else shown.comparison.order,
-            factors=() if rationale is None else rationale.factors,
-            order_consistent=None if decision is None else decision.consistent,
-            comparisons=tuple(comparisons),
-            draws=tuple(draws),
-            claims=claims,
-            claims_summary=None if claims is None or shown is None else summary(claims, shown.comparison.order),
-            evidence=evidence,
-            measured=() if evidence is None else table(evidence, claims),
-            first=first.ref,
-            second=second.ref,
-            model=self.backend.model,
-            revision=self.backend.revision,
-            prompt_id=self.prompt_of(mode).id,
-            mode=mode,
-            notes=tuple(notes),
-        )
-
 
 def known_mode(name: str) -> Mode:
     """The mode of that name.
@@ -509,43 +429,6 @@ def unchanged(picture: LoadedImage | ImageRef) -> LoadedImage:
     if loaded.ref.id != picture.id:
         raise ImageError(f"{picture.path}: was changed while it was being ranked; start again")
     return loaded
-
-
-def _believed(log_odds: float, calibration: Temperature | None) -> float:
-    """The probability that is claimed."""
-    if calibration is None:
-        return sigmoid(log_odds)
-    return believed(log_odds, calibration.temperature, calibration.ceiling)
-
-
-def _told(comparisons: Sequence[Comparison], decision: both_orders.Decision | None, mode: Mode) -> list[str]:
-    """What the reader of a result should know about how its verdict was found, as sentences."""
-    notes = []
-    failures = both_orders.failures(comparisons)
-    read = decision is not None and decision.log_odds is not None
-    if len(comparisons) == 1:
-        notes.append(f"asked in one order alone ({comparisons[0].order}): the result is not debiased")
-    elif len(failures) == 1 and mode == "reasoned" and read:
-        notes.append(f"only one order gave usable reasons ({failures[0]}); the verdict is that of both")
-    elif len(failures) == 1:
-        notes.append(f"only one order gave a usable answer ({failures[0]}): the result is not debiased")
-    unread = [
-        f"{one.order}: {one.probability_failure}"
-        for one in comparisons
-        if one.verdict is not None and one.probability_failure is not None
-    ]
-    if unread and decision is not None and not read:
-        notes.append(f"there is no probability, because it could not be read ({'; '.join(unread)})")
-    if any(one.probability_from == "listed" for one in comparisons):
-        notes.append("the probability is read from the few likeliest tokens that the server lists")
-    if any(one.reader != lenient.STRICT for one in comparisons):
-        notes.append(f"the model did not follow the form to the letter; read by {lenient.LENIENT}")
-    return notes
-
-
-def _notes(first: LoadedImage, second: LoadedImage) -> list[str]:
-    """What loading had to say, with the file's name before it."""
-    return [f"{image.ref.path.name}: {note}" for image in (first, second) for note in image.notes]
 
 
 def _loaded(picture: str | Path | Image.Image) -> LoadedImage:

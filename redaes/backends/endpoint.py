@@ -24,11 +24,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import email.utils
 import json
 import os
 import random
-import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
@@ -44,6 +42,7 @@ from redaes.backends.dialect import Dialect, changes, kind_of
 from redaes.backends.failures import Failure
 from redaes.backends.refusals import OPTIONAL, refusals
 from redaes.backends.reply_cache import ReplyCache
+from redaes.backends.retrying import Rejected, retry_after_s, with_retries
 from redaes.errors import BackendError, BudgetExhausted, EndpointError, InputError, MissingDependency
 
 if TYPE_CHECKING:
@@ -52,21 +51,9 @@ if TYPE_CHECKING:
 API_KEY_VARIABLE = "REDAES_API_KEY"
 """Environment variable of the key. Not ``OPENAI_API_KEY``: that one must not travel to whatever server is named."""
 
-FEW_RETRIES = 1
-"""How often a request is repeated that may itself be at fault."""
-
-MAX_BACKOFF_S = 60.0
-"""Longest delay of our own choosing between two tries, in seconds."""
-
-MAX_RETRY_AFTER_S = 600.0
-"""Longest delay that a server may ask for, in seconds; a longer one fails the request."""
-
 FIRST_ALONE_S = 2.0
 """How long requests wait for the first of their kind, in seconds: what a server cannot use it refuses at once, and then
 is asked once more, not once more for each of them."""
-
-_RETRIED = frozenset({"http_429", "http_502", "http_503", "http_504", "connection", "timeout"})
-_RETRIED_A_LITTLE = frozenset({"http_500", "not_json", "not_a_completion", "no_choices"})
 
 _T = TypeVar("_T")
 
@@ -266,14 +253,14 @@ class Endpoint:
             try:
                 found = _Tokens.model_validate_json(data)
             except ValidationError as error:
-                raise _Rejected("not_tokens", f"{url} answers {self._shown(data)}") from error
+                raise Rejected("not_tokens", f"{url} answers {self._shown(data)}") from error
             if not found.tokens and asked.get("prompt") != "":
                 # llama.cpp's server reads another field than "prompt", and finds it empty
-                raise _Rejected("not_tokens", f"{url} finds no token in {what!r}: it is not vLLM's")
+                raise Rejected("not_tokens", f"{url} finds no token in {what!r}: it is not vLLM's")
             return found
 
         async with self._slots:
-            return await self._with_retries(attempt, f"tokenize {what}")
+            return await self._retried(attempt, f"tokenize {what}")
 
     async def forward(self, body: bytes) -> tuple[int, bytes]:
         """Status and content of the server's answer to a chat request that somebody else wrote; one try, and
@@ -288,7 +275,7 @@ class Endpoint:
         async with self._slots:
             try:
                 response = await self._post(f"{self.base_url}/chat/completions", body)
-            except _Rejected as rejected:
+            except Rejected as rejected:
                 raise EndpointError(rejected.reason, rejected.detail) from rejected
         return response.status_code, bytes(response.content)
 
@@ -305,13 +292,13 @@ class Endpoint:
             return await self._adapted(body)
 
         # The delays are of the request's own: they do not depend on what else is under way.
-        return await self._with_retries(attempt, key)
+        return await self._retried(attempt, key)
 
     async def _adapted(self, body: Mapping[str, Any]) -> Reply:
         """One try, and one more whenever the server names fields that it cannot use.
 
         Raises:
-            _Rejected: no usable answer.
+            Rejected: no usable answer.
             BudgetExhausted: no call is left.
         """
         written = self.dialect.written(body)
@@ -330,7 +317,7 @@ class Endpoint:
                         f"{self.base_url}/chat/completions", await asyncio.to_thread(_json, written)
                     )
                     return self._reply(data, changes(body, written))
-                except _Rejected as rejected:
+                except Rejected as rejected:
                     refused = refusals(rejected.status, rejected.content, written)
                     if not refused:
                         raise
@@ -342,35 +329,11 @@ class Endpoint:
         finally:
             first.set()
 
-    async def _with_retries(self, attempt: Callable[[], Awaitable[_T]], key: str) -> _T:
-        """What the first try that succeeds gives.
-
-        Raises:
-            EndpointError: none does, by the module's table.
-        """
+    async def _retried(self, attempt: Callable[[], Awaitable[_T]], key: str) -> _T:
         rng = random.Random(f"{self.seed}:{key}")
-        tries = 0
-        while True:
-            try:
-                return await attempt()
-            except _Rejected as rejected:
-                if tries >= self._retries(rejected.reason):
-                    raise EndpointError(rejected.reason, f"{rejected.detail} (tried {tries + 1} times)") from rejected
-                delay_s = rejected.retry_after_s
-                if delay_s is not None and delay_s > MAX_RETRY_AFTER_S:
-                    raise EndpointError(
-                        "retry_after_too_long", f"the server asks to wait {delay_s:.0f} s; start again later"
-                    ) from rejected
-                if delay_s is None:
-                    delay_s = min(MAX_BACKOFF_S, self.backoff_s * 2.0**tries) * rng.uniform(0.5, 1.5)
-                self.counts[f"retried: {rejected.reason}"] += 1
-            tries += 1
-            await asyncio.sleep(delay_s)
-
-    def _retries(self, reason: str) -> int:
-        if reason in _RETRIED:
-            return self.max_retries
-        return min(FEW_RETRIES, self.max_retries) if reason in _RETRIED_A_LITTLE else 0
+        return await with_retries(
+            attempt, rng, max_retries=self.max_retries, backoff_s=self.backoff_s, counts=self.counts
+        )
 
     def _spend(self) -> None:
         """Take one call off the budget, or refuse it."""
@@ -384,14 +347,14 @@ class Endpoint:
         """One try.
 
         Raises:
-            _Rejected: no connection, no answer in time, or a status that is not 200.
+            Rejected: no connection, no answer in time, or a status that is not 200.
         """
         response = await self._post(url, body)
         if response.status_code != 200:
-            raise _Rejected(
+            raise Rejected(
                 f"http_{response.status_code}",
                 f"{self.base_url} answers {response.status_code}: {self._shown(response.content)}",
-                _retry_after_s(response.headers.get("Retry-After")),
+                retry_after_s(response.headers.get("Retry-After")),
                 response.status_code,
                 bytes(response.content),
             )
@@ -401,7 +364,7 @@ class Endpoint:
         """One try, whatever its status.
 
         Raises:
-            _Rejected: no connection, or no answer in time.
+            Rejected: no connection, or no answer in time.
         """
         httpx = _httpx()
         assert self._client is not None
@@ -409,34 +372,34 @@ class Endpoint:
         try:
             return await asyncio.wait_for(post, self.timeout_s)
         except asyncio.TimeoutError as error:
-            raise _Rejected("timeout", f"no answer from {self.base_url} within {self.timeout_s:g} s") from error
+            raise Rejected("timeout", f"no answer from {self.base_url} within {self.timeout_s:g} s") from error
         except httpx.HTTPError as error:
-            raise _Rejected("connection", f"{self.base_url}: {error or type(error).__name__}") from error
+            raise Rejected("connection", f"{self.base_url}: {error or type(error).__name__}") from error
 
     def _reply(self, data: bytes, made: tuple[str, ...]) -> Reply:
         """The answer in a response; its tokens are counted whether it is usable or not.
 
         Raises:
-            _Rejected: there is none.
+            Rejected: there is none.
         """
         try:
             decoded = json.loads(data)
         except (ValueError, RecursionError) as error:  # the latter: brackets within brackets without end
-            raise _Rejected("not_json", f"{self.base_url} answers {self._shown(data)}") from error
+            raise Rejected("not_json", f"{self.base_url} answers {self._shown(data)}") from error
         try:
             completion = Completion.model_validate(decoded)
         except ValidationError as error:
-            raise _Rejected("not_a_completion", f"{self.base_url} answers {self._shown(data)}") from error
+            raise Rejected("not_a_completion", f"{self.base_url} answers {self._shown(data)}") from error
         if completion.usage is not None:
             self.counts["tokens"] += completion.usage.prompt_tokens + completion.usage.completion_tokens
         elif self.max_tokens is not None:
-            raise _Rejected("no_usage", "the server reports no tokens; use max_calls instead of max_tokens")
+            raise Rejected("no_usage", "the server reports no tokens; use max_calls instead of max_tokens")
         reply = completion.reply(made)
         if not isinstance(reply, Failure):
             return reply
         if reply.reason == "no_choices":
-            raise _Rejected("no_choices", f"{self.base_url} answers without a choice")
-        raise _Rejected(reply.reason, self._shown(reply.detail.encode()) if reply.reason == "refused" else reply.detail)
+            raise Rejected("no_choices", f"{self.base_url} answers without a choice")
+        raise Rejected(reply.reason, self._shown(reply.detail.encode()) if reply.reason == "refused" else reply.detail)
 
     def _shown(self, data: bytes) -> str:
         """The beginning of a server's words, fit for a message: servers repeat keys in their complaints."""
@@ -444,20 +407,6 @@ class Endpoint:
         if self._api_key:
             text = text.replace(self._api_key, "***")
         return repr(text[:200])
-
-
-class _Rejected(Exception):
-    """One try that gave no answer."""
-
-    def __init__(
-        self, reason: str, detail: str, retry_after_s: float | None = None, status: int = 0, content: bytes = b""
-    ) -> None:
-        super().__init__(detail)
-        self.reason = reason
-        self.detail = detail
-        self.retry_after_s = retry_after_s
-        self.status = status
-        self.content = content
 
 
 def _httpx() -> Any:
@@ -470,16 +419,3 @@ def _httpx() -> Any:
 
 def _json(value: Mapping[str, Any]) -> bytes:
     return json.dumps(value, allow_nan=False).encode()
-
-
-def _retry_after_s(header: str | None) -> float | None:
-    """Seconds that a server asks to wait, given as a number or as a date; None: it does not say, or nonsense."""
-    if header is None:
-        return None
-    if header.strip().isdecimal():
-        return float(header)
-    try:
-        moment = email.utils.parsedate_to_datetime(header)
-    except ValueError:
-        return None
-    return max(0.0, moment.timestamp() - time.time())

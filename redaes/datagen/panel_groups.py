@@ -37,7 +37,7 @@ from redaes.datagen.picture_groups import (
 )
 from redaes.datagen.plan import PlannedEdit, draw_frame
 from redaes.datagen.planner import PlanTask, plan_instructions
-from redaes.datagen.rationales.vlm import RationaleTask, write_with_model
+from redaes.datagen.rationales.model_writer import RationaleTask, write_with_model
 from redaes.datagen.sources import Source
 from redaes.ranking import Edge, components, fit_potential
 from redaes.records import PairRecord
@@ -288,7 +288,7 @@ def _explained(
             RationaleTask(
                 first=pictures[first.key],
                 second=pictures[second.key],
-                seen=seen_in(first, second),
+                observed=seen_in(first, second),
                 delta=ordered.delta,
                 factors=_factors(ordered),
                 instruction_first=None if first.edit is None else first.edit.instruction,

@@ -46,7 +46,7 @@ from redaes.datagen.rationales.choosing import USUAL, quantities_of
 from redaes.datagen.severity import COVERING, LIKED, LIKED_LOSS, severity
 from redaes.datagen.sources import Source
 from redaes.errors import RedaesError
-from redaes.evidence.records import Measurements
+from redaes.evidence.measurements import Measurements
 from redaes.records import PairRecord
 from redaes.types import Edit
 

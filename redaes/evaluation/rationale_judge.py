@@ -7,7 +7,6 @@ position, and the pair counts as a draw. Explanations are those of forward answe
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -15,8 +14,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from redaes import prompts
-from redaes.backends.chat_replies import Reply
-from redaes.backends.chat_requests import ChatRequest
+from redaes.backends.base import Answer, Request
+from redaes.backends.chat import ChatBackend
 from redaes.backends.endpoint import Endpoint
 from redaes.backends.failures import Failure, refuse_lost
 from redaes.backends.pictures import EncodedPicture
@@ -132,7 +131,7 @@ def judge_rationales(endpoint: Endpoint, duels: Sequence[Duel], *, seed: int = 0
         BudgetExhausted, EndpointError: not everything could be asked; what was answered is in the cache.
     """
     prompt = prompts.load(PROMPT)
-    requests: list[ChatRequest] = []
+    requests: list[Request] = []
     found: list[JudgedDuel | tuple[Duel, int]] = []  # or where the answers to a duel will be
     for duel in duels:
         if duel.one is None or duel.two is None:
@@ -145,16 +144,11 @@ def judge_rationales(endpoint: Endpoint, duels: Sequence[Duel], *, seed: int = 0
             found.append(_unasked(duel, ("markup",), None))
             continue
         found.append((duel, len(requests)))
-        requests += [ChatRequest.of(one, duel.pictures, _SAMPLING) for one in pair]
-
-    async def ask() -> list[Reply | Failure]:
-        async with endpoint:
-            return await endpoint.ask_many(requests)
-
-    replies = asyncio.run(ask()) if requests else []
-    refuse_lost(replies)
+        requests += [Request(one, duel.pictures, sampling=_SAMPLING) for one in pair]
+    answers = ChatBackend([endpoint]).answer(requests) if requests else []
+    refuse_lost(answers)
     judged = [
-        one if isinstance(one, JudgedDuel) else _judged(one[0], replies[one[1]], replies[one[1] + 1]) for one in found
+        one if isinstance(one, JudgedDuel) else _judged(one[0], answers[one[1]], answers[one[1] + 1]) for one in found
     ]
     return _sum_up(endpoint, prompt.id, judged, seed)
 
@@ -172,7 +166,7 @@ def _unasked(duel: Duel, failures: tuple[str, ...], winner: Side | None) -> Judg
     )  # fmt: skip
 
 
-def _judged(duel: Duel, forward: Reply | Failure, swapped: Reply | Failure) -> JudgedDuel:
+def _judged(duel: Duel, forward: Answer | Failure, swapped: Answer | Failure) -> JudgedDuel:
     said = [_read(forward, ("one", "two")), _read(swapped, ("two", "one"))]
     sides: list[Side | None] = [None if reason else side for side, reason in said]
     winner = None if None in sides else sides[0] if sides[0] == sides[1] else "tie"
@@ -186,13 +180,13 @@ def _judged(duel: Duel, forward: Reply | Failure, swapped: Reply | Failure) -> J
     )
 
 
-def _read(reply: Reply | Failure, shown: tuple[Side, Side]) -> tuple[Side, str]:
+def _read(answer: Answer | Failure, shown: tuple[Side, Side]) -> tuple[Side, str]:
     """The side that an answer names, and the reason if it names none."""
-    if isinstance(reply, Failure):
-        return "tie", reply.reason
-    match = _ANSWER.fullmatch(reply.text.strip())
+    if isinstance(answer, Failure):
+        return "tie", answer.reason
+    match = _ANSWER.fullmatch((answer.text or "").strip())
     if match is None:
-        return "tie", "cut_off" if reply.finish_reason == "length" else "not_the_form"
+        return "tie", "cut_off" if answer.cut_off else "not_the_form"
     return {"first": shown[0], "second": shown[1], "tie": "tie"}[match[1]], ""
 
 

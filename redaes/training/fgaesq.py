@@ -40,7 +40,7 @@ from redaes.records import write_json
 from redaes.series_records import Histogram, Series, read_histograms, read_series
 from redaes.training.checkpoints import ExactCheckpoints
 from redaes.training.run_record import environment
-from redaes.training.setup import FINAL, claim_folder, run_trainer
+from redaes.training.stage_run import FINAL, claim_folder, run_trainer
 from redaes.types import FACTORS
 
 # isort: split

@@ -15,7 +15,7 @@ from redaes import recipe_files
 from redaes.early_checks import apart, check_stage, chosen
 from redaes.errors import InputError, importing
 
-_STAGE_ARGUMENTS = "redaes.training.setup:StageArguments"
+_STAGE_ARGUMENTS = "redaes.training.stage_arguments:StageArguments"
 _SHOWN = ("redaes.training.dry_run.plan:DryRunArguments", "redaes.training.launching:LaunchArguments")
 """What ``--help`` lists besides; neither is part of a recipe."""
 

@@ -303,7 +303,7 @@ def test_the_model_as_a_metric(tiny_model: Path, photo_folder: Path) -> None:
     with pytest.raises(ParseError, match="no_score"):
         metric(file)  # this model's weights are random: it was not about to write a digit
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("redaes.evaluation.assessors.local.MIN_DIGIT_SHARE", 0.0)
+        patch.setattr("redaes.backends.next_token.MIN_DIGIT_SHARE", 0.0)
         scores = metric(pixels.repeat(2, 1, 1, 1))
         assert scores.shape == (2,)
         assert 0 <= float(scores[0]) <= 9

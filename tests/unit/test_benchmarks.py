@@ -20,8 +20,8 @@ from scipy.io import savemat
 from redaes.errors import InputError, RecordError
 from redaes.evaluation import benchmarks
 from redaes.evaluation.benchmarks import BENCHMARKS, find_benchmark, load, red
-from redaes.evaluation.benchmarks.fgaesthetics import read_fgaesthetics
 from redaes.evaluation.benchmarks.manifest import load_manifest, make_manifest, verify
+from redaes.evaluation.benchmarks.series_lists import read_fgaesthetics
 
 
 def cells(values: list[object]) -> np.ndarray:

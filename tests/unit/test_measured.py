@@ -26,8 +26,8 @@ from redaes.datagen.rationales.choosing import USUAL
 from redaes.datagen.severity import LIKED, Severity
 from redaes.datagen.sources import Source
 from redaes.errors import InputError
+from redaes.evidence.measurements import Measurements
 from redaes.evidence.picture import measure
-from redaes.evidence.records import Measurements
 from redaes.records import PairRecord
 from redaes.types import MAX_DELTA, TIE_MARGIN, winner_of
 
@@ -401,3 +401,17 @@ def test_what_a_picture_does_not_show_is_looked_for_once() -> None:
     assert not found.values
     # Both come of the same lines: there is nothing left to measure.
     assert stored.measurements(frozenset({"keystone"})) is found
+
+
+@pytest.mark.parametrize("size", [(240, 160), (160, 240)])
+def test_a_view_is_kept_larger_for_the_edits_that_enlarge_and_for_no_other(size: tuple[int, int]) -> None:
+    tilt, blur = make_edit("tilt", 0.9, 3), make_edit("defocus", 0.5, 3)
+    rows = [
+        PlannedEdit(edit.operation, "train", SOURCE.id, 0, "member", edit, None, Frame(0.0, 0.0, 1.0))
+        for edit in (blur, tilt)
+    ]
+    view = measured._view(_scene(size=size), rows, 60)
+    assert max(view.pixels.shape[:2]) == 60
+    assert view.large is not None
+    assert np.array_equal(view.edited(blur), measured._apply(view.pixels, blur))
+    assert not np.array_equal(view.edited(tilt), measured._apply(view.pixels, tilt))

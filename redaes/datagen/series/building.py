@@ -31,7 +31,7 @@ import numpy as np
 
 from redaes import prompts
 from redaes.assessor import Assessor, Result, delta_of
-from redaes.datagen.rationales import Seen, write_from_factors
+from redaes.datagen.rationales import PairObservation, write_from_factors
 from redaes.datagen.rationales.choosing import leading_factor
 from redaes.datagen.series.candidates import Dropped, SeriesCandidate
 from redaes.datagen.series.refinement import MAX_PIXELS, PictureCheck, Refined, RefinementLimits, load_candidate, refine
@@ -43,8 +43,8 @@ from redaes.datagen.series.votes import (
     calibrate,
 )
 from redaes.errors import InputError
+from redaes.evidence.measurements import VERSION, Measurements, PairEvidence
 from redaes.evidence.picture import measure
-from redaes.evidence.records import VERSION, Measurements, PairEvidence
 from redaes.images import LoadedImage, load_image
 from redaes.models.fgaesq.texts import comparative_text, rationale_text
 from redaes.records import read_json, write_atomically, write_json
@@ -455,5 +455,5 @@ def _text(
     if not factors or abs(delta) < TIE_MARGIN:
         return comparative_text(factors, better=difference > 0)
     wording = random.Random("/".join(("text", str(seed), candidate.id, *names))).randrange(2**31)
-    seen = Seen(PairEvidence(first=first, second=second, registration=None))
+    seen = PairObservation(PairEvidence(first=first, second=second, registration=None))
     return rationale_text(write_from_factors(seen, factors, delta, wording))

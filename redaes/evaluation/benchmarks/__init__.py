@@ -8,21 +8,17 @@ from pathlib import Path
 
 from redaes.errors import InputError, RecordError
 from redaes.evaluation.benchmarks.aadb import AADB
-from redaes.evaluation.benchmarks.artimuse10k import ARTIMUSE10K
 from redaes.evaluation.benchmarks.ava import AVA
-from redaes.evaluation.benchmarks.baid import BAID
 from redaes.evaluation.benchmarks.base import Benchmark, Labels, check_labels
 from redaes.evaluation.benchmarks.fcdb import FCDB
-from redaes.evaluation.benchmarks.fgaesthetics import FGAESTHETICS
-from redaes.evaluation.benchmarks.flickr_aes import FLICKR_AES
 from redaes.evaluation.benchmarks.gaic import GAIC
 from redaes.evaluation.benchmarks.icaa17k import ICAA17K, ICAA17K_MOS
 from redaes.evaluation.benchmarks.manifest import entries_of, load_manifest, verify
 from redaes.evaluation.benchmarks.own_files import OWN_FILES
 from redaes.evaluation.benchmarks.para import PARA
-from redaes.evaluation.benchmarks.phototriage import PHOTOTRIAGE
 from redaes.evaluation.benchmarks.red import RED, RED_SERIES, read_red, read_red_series
-from redaes.evaluation.benchmarks.tad66k import TAD66K
+from redaes.evaluation.benchmarks.score_lists import ARTIMUSE10K, BAID, FLICKR_AES, TAD66K
+from redaes.evaluation.benchmarks.series_lists import FGAESTHETICS, PHOTOTRIAGE
 
 BENCHMARKS: dict[str, Benchmark] = {
     benchmark.name: benchmark
