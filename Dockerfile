@@ -1,4 +1,4 @@
-# The front door alone, for a model behind vLLM (compose.yaml): no torch and no model in it.
+# The service alone, for a model behind vLLM (compose.yaml): no torch and no model in it.
 FROM python:3.12-slim-bookworm
 
 WORKDIR /src

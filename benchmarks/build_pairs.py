@@ -31,7 +31,7 @@ from redaes.datagen.judges.cover import covered
 from redaes.datagen.parametric_groups import MIN_LOSS, might_improve
 from redaes.datagen.picture_groups import JPEG_QUALITY
 from redaes.datagen.plan import PlannedEdit, plan_view
-from redaes.datagen.rationales import Seen, look, write_rationale
+from redaes.datagen.rationales import PairObservation, look, write_rationale
 from redaes.datagen.severity import COVERING, severity
 from redaes.datagen.sources import Source, curate
 from redaes.evidence.pair import measure_pair
@@ -121,7 +121,7 @@ def plain(sources: list[Source], out: Path) -> dict[str, float]:
             if (one and loss < MIN_LOSS) or (other and other_loss < MIN_LOSS):
                 continue
             one_edit, other_edit = (None if planned is None else planned.edit for planned in (one, other))
-            seen = Seen(measure_pair(first, second), (look(first), look(second)))
+            seen = PairObservation(measure_pair(first, second), (look(first), look(second)))
             write_rationale(seen, (one_edit, other_edit), (loss, other_loss), 0)
             write_rationale(seen.swapped(), (other_edit, one_edit), (other_loss, loss), 0)
             for side, pixels in enumerate((first, second)):

@@ -27,7 +27,7 @@ from rich.table import Table
 
 from redaes.datagen.editors.base import EditJob
 from redaes.datagen.editors.diffusion import DiffusionEditor
-from redaes.datagen.editors.diffusion.adapters import ADAPTERS
+from redaes.datagen.editors.diffusion.pipelines import ADAPTERS
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the tiny pipelines are the tests'
 from tests.integration.tiny_pipelines import BUILDERS, build, qwen_tokenizer, small_area

@@ -22,8 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from redaes.datagen.editors.parametric import OPERATIONS, apply_edit
+from redaes.evidence.measurements import Measurements, PairEvidence
 from redaes.evidence.pair import measure_pair
-from redaes.evidence.records import Measurements, PairEvidence
 from redaes.images import IMAGE_SUFFIXES, load_image
 
 ByteImage = NDArray[np.uint8]

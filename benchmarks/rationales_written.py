@@ -27,9 +27,9 @@ from redaes.evidence.checking import check
 from redaes.evidence.claims import Claim
 from redaes.evidence.extraction import extract
 from redaes.evidence.faults import FAULTS
+from redaes.evidence.measurements import PairEvidence
 from redaes.evidence.pair import measure_pair
 from redaes.evidence.quantities import QUANTITIES
-from redaes.evidence.records import PairEvidence
 from redaes.records import PairRecord, read_records
 from redaes.types import SPLITS, Rationale, Split
 

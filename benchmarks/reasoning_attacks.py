@@ -12,8 +12,8 @@ from typing import Any
 from redaes.answers import render_verdict, stated
 from redaes.datagen.rationales.symptoms import SYMPTOMS, named
 from redaes.evidence.faults import FAULTS
+from redaes.evidence.measurements import OTHER_SIDE, PairEvidence, Side
 from redaes.evidence.quantities import QUANTITIES, Quantity
-from redaes.evidence.records import OTHER_SIDE, PairEvidence, Side
 from redaes.rewards.reasoning import deciding, differences
 from redaes.types import Rationale, winner_of
 

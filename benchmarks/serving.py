@@ -1,4 +1,4 @@
-"""What the front door costs, and what asking in a good order and in the fast mode saves, on a vLLM server.
+"""What the service costs, and what asking in a good order and in the fast mode saves, on a vLLM server.
 
     python benchmarks/serving.py --vllm /path/to/vllm/bin/python --device cpu
     python benchmarks/serving.py --attach http://127.0.0.1:8000/v1 --model NAME
@@ -8,7 +8,7 @@ picture and an edit of it. Then three ratios, each of two arms that take turns i
 printed):
 
 * overhead: comparisons as plain requests to vLLM's own port (pictures read, shrunk and encoded just the same) against
-  the same comparisons sent to the front door as files; 8 at once;
+  the same comparisons sent to the service as files; 8 at once;
 * order: a round robin of pictures asked in the order in which ``ServerBackend`` asks, against a random order;
 * fast: pairs compared in the fast mode against the reasoned mode.
 
@@ -138,7 +138,7 @@ async def straight(server: Address, pairs: Sequence[tuple[bytes, bytes]]) -> flo
         return await at_once([lambda pair=pair: ask(pair) for pair in pairs])  # type: ignore[misc]
 
 
-async def through_the_door(address: str, pairs: Sequence[tuple[bytes, bytes]]) -> float:
+async def through_the_service(address: str, pairs: Sequence[tuple[bytes, bytes]]) -> float:
     async with httpx.AsyncClient(timeout=600, trust_env=False) as client:
 
         async def ask(pair: tuple[bytes, bytes]) -> None:
@@ -178,7 +178,7 @@ def edited_pairs(rng: np.random.Generator, n: int, side: int) -> list[tuple[Load
 
 
 @contextmanager
-def front_door(server: Address) -> Iterator[str]:
+def service_before(server: Address) -> Iterator[str]:
     """``redaes serve`` in a process of its own; its address."""
     command = [sys.executable, "-c", "from redaes.cli import main; main()", "serve", "--port", "0"]
     command += ["--attach", server.url, "--model", server.model, "--timeout", "600"]
@@ -243,11 +243,11 @@ def main() -> None:
                 many, LocalBackend(settings.model, device="cpu"), edited_pairs(rng, settings.pairs, settings.side)
             )
 
-        address = stack.enter_context(front_door(server))
-        arms: dict[str, list[float]] = {"straight": [], "front door": []}
+        address = stack.enter_context(service_before(server))
+        arms: dict[str, list[float]] = {"straight": [], "service": []}
         for _ in range(settings.rounds):
             arms["straight"].append(asyncio.run(straight(server, pairs())))
-            arms["front door"].append(asyncio.run(through_the_door(address, pairs())))
+            arms["service"].append(asyncio.run(through_the_service(address, pairs())))
         ratio("overhead", arms, settings.pairs, "comparisons")
 
         # One request after another: what is in the server's caches is what went before.

@@ -26,7 +26,7 @@ from redaes.datagen.editors.parametric import OPERATIONS, apply_edit
 from redaes.datagen.judges import Reference
 from redaes.datagen.judges.cover import covered
 from redaes.datagen.picture_groups import resized
-from redaes.datagen.severity import ARGUED, ARGUED_STRENGTHS, COUNTERPARTS, COVERING, Curve, points_of
+from redaes.datagen.severity import ARGUED, ARGUED_STRENGTHS, COUNTERPARTS, COVERING, SeverityCurve, points_of
 
 STRENGTHS = tuple(round(0.1 * n, 1) for n in range(1, 11))
 MAX_SIDE = 256
@@ -60,18 +60,18 @@ def strength_of(operation: str, dose: float) -> float | None:
     return (low + high) / 2
 
 
-def fit(xs: NDArray[np.float64], points: NDArray[np.float64]) -> Curve:
+def fit(xs: NDArray[np.float64], points: NDArray[np.float64]) -> SeverityCurve:
     """The curve with the least mean squared distance in points."""
     scales = np.geomspace(xs[xs > 0].min() / 2, 6 * xs.max(), 400)[:, None, None]
     powers = POWERS[None, :, None]
     error = np.square(9 * -np.expm1(-((xs / scales) ** powers)) - points).mean(axis=2)
     best = np.unravel_index(error.argmin(), error.shape)
-    return Curve(float(f"{scales[best[0], 0, 0]:.4g}"), round(float(POWERS[best[1]]), 3))
+    return SeverityCurve(float(f"{scales[best[0], 0, 0]:.4g}"), round(float(POWERS[best[1]]), 3))
 
 
-def by_strength(table: dict[tuple[str, int], tuple[float, float]]) -> dict[str, tuple[Curve, float]]:
+def by_strength(table: dict[tuple[str, int], tuple[float, float]]) -> dict[str, tuple[SeverityCurve, float]]:
     """Curve and spread of each operation."""
-    found: dict[str, tuple[Curve, float]] = {}
+    found: dict[str, tuple[SeverityCurve, float]] = {}
     for name, counterpart in COUNTERPARTS.items():
         xs, points, spreads = [0.0], [0.0], []
         for level, parameter in counterpart.levels.items():
@@ -111,7 +111,9 @@ def changes(photographs: list[Path], operations: list[str]) -> dict[str, NDArray
     return {name: np.array(rows) for name, rows in found.items()}
 
 
-def compare(what: str, name: str, fitted: Curve, curves: dict[str, Curve], xs: NDArray[np.float64]) -> bool:
+def compare(
+    what: str, name: str, fitted: SeverityCurve, curves: dict[str, SeverityCurve], xs: NDArray[np.float64]
+) -> bool:
     """Print a curve that is not the known one; True: it is."""
     if name in curves:
         gap = max(abs(fitted(x) - curves[name](x)) for x in xs)
@@ -146,7 +148,7 @@ def main() -> int:
         for name, (curve, _) in planned.items()
     ]
     same += [compare_spread(name, spread) for name, (_, spread) in planned.items()]
-    seen: dict[str, Curve] = {}
+    seen: dict[str, SeverityCurve] = {}
     print("operation         points at .3 .6 1    change at .3 .6 1 (median), 10th and 90th percentile at .6")
     measured = changes(args.photographs, list(planned)) if args.photographs else {}
     for name, (curve, _) in planned.items():
@@ -159,11 +161,11 @@ def main() -> int:
             line += "   " + " ".join(f"{median[n]:5.3f}" for n in (2, 5, 9)) + f"   {low:5.3f} {high:5.3f}"
         print(line)
     if args.print:
-        for title, curves in (("BY_STRENGTH", {n: c for n, (c, _) in planned.items()}), ("BY_CHANGE", seen)):
-            print(f"{title}: dict[str, Curve] = {{")
-            for name, curve in curves.items():
-                print(f'    "{name}": Curve({curve.scale:g}, {curve.power:g}),')
-            print("}")
+        print("_SCALES_AND_POWERS: dict[str, tuple[float, float, float, float]] = {")
+        for name, (curve, _) in planned.items():
+            both = [curve, *([seen[name]] if name in seen else [])]
+            print(f'    "{name}": ({", ".join(f"{one.scale:g}, {one.power:g}" for one in both)}),')
+        print("}")
         print("SPREAD: dict[str, float] = {")
         for name, (_, spread) in planned.items():
             if name in COUNTERPARTS:

@@ -23,7 +23,8 @@ from redaes.answers import SCORE_PREFIX, WINNER_PREFIX
 from redaes.records import load_pairs, picture_of, record_of
 from redaes.training.alignment import AlignmentCollator, AlignmentConfig
 from redaes.training.formatting import MODES, chat_text, ordered_images
-from redaes.training.setup import StageArguments, base_processor, load_model
+from redaes.training.stage_arguments import StageArguments
+from redaes.training.stage_model import base_processor, load_model
 from redaes.training.vision_cache import BatchVisionCache, PictureBatch, vision_tower
 
 

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from redaes.errors import ImageError, RecordError
-from redaes.evidence.records import VERSION, Measurements, PairEvidence
+from redaes.evidence.measurements import VERSION, Measurements, PairEvidence
 from redaes.images import decode_image
 from redaes.records import PairRecord, operations_of, record_of, shards, stream_rows
 from redaes.table_cache import not_writable, results_of

@@ -11,8 +11,8 @@ from itertools import islice
 from pydantic import FiniteFloat
 
 from redaes.evidence.claims import CheckedClaim, Claim, Claims, Status
+from redaes.evidence.measurements import PairEvidence, Side
 from redaes.evidence.quantities import QUANTITIES, Quantity
-from redaes.evidence.records import PairEvidence, Side
 from redaes.types import Order, Record
 
 MOST_ROWS = 6

@@ -16,7 +16,7 @@ from redaes.assessing.asking import Asked, Questions
 from redaes.assessing.measured import swapped
 from redaes.errors import ImageError
 from redaes.evidence.claims import Claims
-from redaes.evidence.records import PairEvidence
+from redaes.evidence.measurements import PairEvidence
 from redaes.images import IN_MEMORY, MAX_PIXELS, LoadedImage, content_id, decode_image, image_size, read_image_file
 from redaes.types import Comparison, Order, Sampling
 

@@ -10,7 +10,7 @@ from redaes.assessing.measured import Measured
 from redaes.assessing.orders import Undecided
 from redaes.backends.temperatures import Temperature
 from redaes.evidence.claims import Claims
-from redaes.evidence.records import PairEvidence
+from redaes.evidence.measurements import PairEvidence
 from redaes.points import sigmoid
 from redaes.prompts import Mode
 from redaes.types import Comparison, Delta, Factor, ImageRef, Order, PairAnswer, Ranking, Record, Winner

@@ -49,6 +49,10 @@ class BenchmarkByDefault(TyperGroup):
             args = ["run", *args]
         return super().parse_args(ctx, args)
 
+    def shell_complete(self, ctx: Any, incomplete: str) -> list[Any]:
+        """Complete the options of ``run``, too."""
+        return [*super().shell_complete(ctx, incomplete), *self.commands["run"].shell_complete(ctx, incomplete)]
+
 
 app = typer.Typer(
     help="Says which of two pictures looks better, by how much, and why.",

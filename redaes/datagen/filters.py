@@ -31,19 +31,17 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from pydantic import ValidationError
+from pydantic import ConfigDict, ValidationError
 
 from redaes.backends.chat_replies import Reply
 from redaes.backends.chat_requests import ChatRequest
 from redaes.backends.endpoint import Endpoint
 from redaes.backends.failures import Failure
 from redaes.backends.pictures import EncodedPicture
-from redaes.errors import BackendError, InputError, MissingDependency, ParseError
+from redaes.errors import BackendError, MissingDependency, ParseError
+from redaes.evidence.picture.planes import ByteImage, FloatArray, check
 from redaes.prompts import load
 from redaes.types import Factor, Record, Sampling
-
-ByteImage = NDArray[np.uint8]
-FloatArray = NDArray[np.float32]
 
 MIN_PLACES = 10
 """Places of the source that must be found again."""
@@ -73,11 +71,6 @@ _SCENE_SIDE = 320
 _COLOUR_SIDE = 256
 _EXPLAINS: dict[str, tuple[Factor, ...]] = {"jpeg_grid": ("noise",), "neon": ("colour", "light")}
 """Marks that are no leak where the instruction itself is about them."""
-
-
-def _check(image: ByteImage) -> None:
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
-        raise InputError(f"expected (H, W, 3) bytes, got {image.shape} of {image.dtype}")
 
 
 def _shrunk(image: NDArray[Any], side: int) -> NDArray[Any]:
@@ -115,8 +108,8 @@ def shared_places(source: ByteImage, edited: ByteImage) -> int:
     Raises:
         InputError: one of them is not an RGB byte picture.
     """
-    _check(source)
-    _check(edited)
+    check(source)
+    check(edited)
     here, known = _features(source)
     there, found = _features(edited)
     least = 8
@@ -159,8 +152,8 @@ def colour_change(source: ByteImage, edited: ByteImage) -> tuple[float, float]:
     Raises:
         InputError: one of them is not an RGB byte picture.
     """
-    _check(source)
-    _check(edited)
+    check(source)
+    check(edited)
     before = _shrunk(source.astype(np.float32) / np.float32(255), _COLOUR_SIDE)
     size = (before.shape[1], before.shape[0])
     after = cv2.resize(edited.astype(np.float32) / np.float32(255), size, interpolation=cv2.INTER_AREA)
@@ -222,8 +215,8 @@ def leaks(source: ByteImage, edited: ByteImage, factor: Factor) -> tuple[str, ..
     Raises:
         InputError: one of them is not an RGB byte picture.
     """
-    _check(source)
-    _check(edited)
+    check(source)
+    check(edited)
     found: list[str] = []
     if source.shape != edited.shape:
         found.append("size_differs")
@@ -316,8 +309,10 @@ class EditTask:
     instruction: str
 
 
-class Seen(Record):
+class EditAnswer(Record):
     """A model's answer about one edit."""
+
+    model_config = ConfigDict(title="Seen")  # goes to the server with the question: answers that are kept stay valid
 
     executed: bool
     """What the instruction asks can be seen."""
@@ -337,7 +332,7 @@ class EditCheck(Record):
     failure: str | None
     """Why there is no answer: the endpoint's reason, ``cut_off``, ``not_json`` or ``not_the_schema``. An edit
     that could not be checked has not passed."""
-    seen: Seen | None
+    answer: EditAnswer | None
 
     @property
     def passed(self) -> bool:
@@ -347,19 +342,19 @@ class EditCheck(Record):
 
 def _edit_check(reply: Reply | Failure) -> EditCheck:
     if isinstance(reply, Failure):
-        return EditCheck(rejected=(), failure=reply.reason, seen=None)
+        return EditCheck(rejected=(), failure=reply.reason, answer=None)
     try:
-        seen = Seen.model_validate(reply.decoded(), strict=True)
+        answer = EditAnswer.model_validate(reply.decoded(), strict=True)
     except ParseError as error:
-        return EditCheck(rejected=(), failure=error.reason, seen=None)
+        return EditCheck(rejected=(), failure=error.reason, answer=None)
     except ValidationError:
-        return EditCheck(rejected=(), failure="not_the_schema", seen=None)
+        return EditCheck(rejected=(), failure="not_the_schema", answer=None)
     reasons = {
-        "not_executed": not seen.executed,
-        "content_changed": not seen.content_kept,
-        "artefacts": seen.artefacts,
+        "not_executed": not answer.executed,
+        "content_changed": not answer.content_kept,
+        "artefacts": answer.artefacts,
     }
-    return EditCheck(rejected=tuple(name for name, holds in reasons.items() if holds), failure=None, seen=seen)
+    return EditCheck(rejected=tuple(name for name, holds in reasons.items() if holds), failure=None, answer=answer)
 
 
 async def check_edits(endpoint: Endpoint, tasks: Sequence[EditTask], sampling: Sampling = GREEDY) -> list[EditCheck]:
@@ -375,7 +370,7 @@ async def check_edits(endpoint: Endpoint, tasks: Sequence[EditTask], sampling: S
         PromptError: an instruction holds markup.
         RecordError: the endpoint's cache cannot be read or written.
     """
-    schema = Seen.model_json_schema()
+    schema = EditAnswer.model_json_schema()
     requests = [
         ChatRequest.of(
             load(CHECK).fill(instruction=task.instruction), (task.source, task.edited), sampling, schema=schema

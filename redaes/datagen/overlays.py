@@ -13,9 +13,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from redaes.evidence.records import PLACES, Change, Registration
-
-ByteImage = NDArray[np.uint8]
+from redaes.evidence.measurements import PLACES, Registration, SceneChange
+from redaes.evidence.picture.planes import ByteImage
 
 N_FEATURES = 700
 MIN_POINTS = 30
@@ -75,7 +74,7 @@ def _registration(affine: NDArray[np.float64], size: tuple[int, int], n_points: 
     )
 
 
-def covering(reference: ByteImage, edited: ByteImage) -> tuple[Change, ...]:
+def covering(reference: ByteImage, edited: ByteImage) -> tuple[SceneChange, ...]:
     """What the edited picture (B) shows in front of its reference, by cells of the grid, the largest part first.
 
     Args:
@@ -97,7 +96,7 @@ def covering(reference: ByteImage, edited: ByteImage) -> tuple[Change, ...]:
         spot = apart[r[0] : r[-1] + 1, c[0] : c[-1] + 1]
         if (spot >= COVERED).any():
             found.append(
-                Change(
+                SceneChange(
                     side="B",
                     place=PLACES[number],
                     other_place=PLACES[number],

@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from redaes.datagen.plan import Frame
-from redaes.datagen.rationales import Look, Seen, contradictions, look
+from redaes.datagen.rationales import Look, PairObservation, contradictions, look
 from redaes.datagen.sources import Source
+from redaes.evidence.measurements import Measurements, PairEvidence, Registration, SceneChange
 from redaes.evidence.pair import measure_pair
 from redaes.evidence.picture import Planes, measure, measured_along
 from redaes.evidence.quantities import QUANTITIES
-from redaes.evidence.records import Change, Measurements, PairEvidence, Registration
 from redaes.records import PairRecord
 from redaes.types import MAX_DELTA, TIE_MARGIN, Agreement, Edit, Factor, ImageRef, Pair, Rationale
 
@@ -84,7 +84,7 @@ class ViewChange:
     """Whether it may show another part of the scene, or the same from elsewhere."""
     registration: Registration | None = None
     """How it lies over the reference, if it is moved and that was found."""
-    changes: tuple[Change, ...] = ()
+    changes: tuple[SceneChange, ...] = ()
     """What it (B) shows in front of the reference."""
 
 
@@ -102,7 +102,7 @@ class GroupPicture:
     """What the edit cost, in points, against the group's reference: below 0 where it did good."""
     uncertainty: float = 0.0
     """How far ``loss`` may be off against edits of other kinds, in points; 0: known, or judged."""
-    view: ViewChange | None = field(default_factory=ViewChange)
+    view_change: ViewChange | None = field(default_factory=ViewChange)
     """How it differs in view from the group's reference; None: not known."""
 
     @property
@@ -148,7 +148,7 @@ class OrderedPair:
         return int(self.id[:12], 16)
 
 
-def seen_in(first: GroupPicture, second: GroupPicture, only: frozenset[str] | None = None) -> Seen:
+def seen_in(first: GroupPicture, second: GroupPicture, only: frozenset[str] | None = None) -> PairObservation:
     """What the pixels of two pictures tell, ``first`` as A.
 
     Args:
@@ -157,9 +157,9 @@ def seen_in(first: GroupPicture, second: GroupPicture, only: frozenset[str] | No
     one, other = first.stored, second.stored
     measured = one.measurements(only), other.measurements(only)
     looks = one.look, other.look
-    here, there = first.view, second.view
+    here, there = first.view_change, second.view_change
     if here is None or there is None:
-        return Seen(measure_pair(one.pixels, other.pixels, measured=measured), looks)
+        return PairObservation(measure_pair(one.pixels, other.pixels, measured=measured), looks)
     registration = None
     if there.moved and not here.moved:
         registration = there.registration
@@ -172,7 +172,7 @@ def seen_in(first: GroupPicture, second: GroupPicture, only: frozenset[str] | No
         registration=registration,
         changes=tuple(sorted(changes, key=lambda change: -change.area)),
     )
-    return Seen(evidence, looks, same_frame=not (here.moved or there.moved))
+    return PairObservation(evidence, looks, same_frame=not (here.moved or there.moved))
 
 
 def encode(pixels: NDArray[np.uint8]) -> bytes:

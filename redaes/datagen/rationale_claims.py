@@ -11,7 +11,7 @@ from redaes.datagen.validation import Rows, note
 from redaes.errors import RecordError
 from redaes.evidence.checking import check_rationale
 from redaes.evidence.claims import CheckedClaim, Claims, Status
-from redaes.evidence.reasons import measured_words
+from redaes.evidence.rationale_truth import measured_words
 from redaes.measured_pairs import MeasuredPairs, measured_pairs
 from redaes.records import PairRecord, record_of, shards, stream_rows
 from redaes.types import SPLITS, Split

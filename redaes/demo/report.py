@@ -12,7 +12,7 @@ from markupsafe import Markup, escape
 from redaes.demo.progress import in_words
 from redaes.estimates import Estimate, MeasureChange
 from redaes.evaluation.truth import CheckedPair, ReasonTruth, reason_truth
-from redaes.evidence.reasons import Reason
+from redaes.evidence.rationale_truth import Reason
 from redaes.heldout import HeldOut, ReasonedOutcome, paired_change
 from redaes.html_pages import jpeg_url, page_template
 from redaes.records import PairRecord

@@ -286,7 +286,7 @@ def _common(folder: Path, n_steps: int, every: int) -> dict[str, Any]:
 
 
 def _stage_arguments(data: Path, model: str, adapter: str | None, scale: DemoScale) -> Any:
-    from redaes.training.setup import StageArguments
+    from redaes.training.stage_arguments import StageArguments
 
     return StageArguments(
         data=str(data), model=model, adapter=adapter, lora_r=scale.lora_r, lora_alpha=2 * scale.lora_r

@@ -14,10 +14,10 @@ from redaes.evaluation.rationales import RationaleQuality
 from redaes.evaluation.report import cell
 from redaes.evaluation.truth import CheckedPair, CheckedReason, RationaleTruth
 from redaes.evidence.claims import CheckedClaim
+from redaes.evidence.measurements import OTHER_SIDE, PairEvidence
 from redaes.evidence.prompting import told
 from redaes.evidence.quantities import QUANTITIES, figures
-from redaes.evidence.reasons import Truth
-from redaes.evidence.records import OTHER_SIDE, PairEvidence
+from redaes.evidence.rationale_truth import Truth
 from redaes.heldout import HeldOut, place_drawn
 from redaes.html_pages import jpeg_bytes, jpeg_url, page_template
 from redaes.records import PairRecord, picture_of

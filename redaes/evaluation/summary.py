@@ -34,7 +34,7 @@ from redaes.evaluation.series_measures import (
     series_srcc,
     top_crops_accuracy,
 )
-from redaes.evidence.reasons import Reason, counted
+from redaes.evidence.rationale_truth import Reason, counted
 from redaes.types import Record
 
 N_RESAMPLES = 1000
@@ -247,7 +247,7 @@ def reason_metrics(pairs: Sequence[Prediction]) -> dict[str, Estimate]:
 
     ``claims_true``: of the statements that can be measured, those that the pixels support; ``claims_measurable``: of
     all statements, those that can be; ``reason_false_though_right``: of the right verdicts, those whose reason is false
-    (:data:`redaes.evidence.reasons.Truth`).
+    (:data:`redaes.evidence.rationale_truth.Truth`).
     """
     told = [(one, one.reason) for one in pairs if one.reason is not None]
     if not told:

@@ -21,8 +21,8 @@ from redaes.estimates import Estimate, Statistic, bootstrap, bootstrap_mean
 from redaes.evaluation.rationales import ratio
 from redaes.evidence.checking import check_rationale
 from redaes.evidence.claims import Claims
-from redaes.evidence.reasons import TRUTHS, Reason, Truth, names_fault, reason_of, tells_fault
-from redaes.evidence.records import OTHER_SIDE, PairEvidence
+from redaes.evidence.measurements import OTHER_SIDE, PairEvidence
+from redaes.evidence.rationale_truth import TRUTHS, Reason, Truth, names_fault, reason_of, tells_fault
 from redaes.heldout import HeldOut, ReasonedOutcome
 from redaes.records import PairRecord, picture_of
 from redaes.rewards.reasoning import deciding, faults_shown

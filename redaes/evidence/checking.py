@@ -11,9 +11,9 @@ from collections.abc import Iterable
 from redaes.evidence.claims import CheckedClaim, Claim, Claims
 from redaes.evidence.extraction import VERSION, extract
 from redaes.evidence.faults import FAULTS
+from redaes.evidence.measurements import PairEvidence
 from redaes.evidence.presence import OF_THE_PICTURE, check_fault
 from redaes.evidence.quantities import QUANTITIES, Quantity
-from redaes.evidence.records import PairEvidence
 from redaes.evidence.turning_words import says_clearly
 from redaes.evidence.values import decided, pair_of, wrong_figure
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import FiniteFloat
 
-from redaes.evidence.records import Place, Side
+from redaes.evidence.measurements import Place, Side
 from redaes.types import Record
 
 Relation = Literal["more", "less", "alike", "present", "absent"]

@@ -327,8 +327,8 @@ def _stated(hit: Hit) -> tuple[tuple[float | None, float | None], Relation | Non
     sides = [side or (speaker if place == 0 else RIVAL[speaker]) for place, side in enumerate(found.sides)]
     if len(sides) == 2 and sides[0] == sides[1]:
         return (None, None), None, None
-    shows = hit.name.startswith(("keeps only", "has only", "is left"))  # what it shows, where what it leaves out counts
-    by_side = dict(zip(sides, [100 - value if shows else value for value in found.values], strict=True))
+    kept = hit.name.startswith(("keeps only", "has only", "is left"))  # what it shows, where what it leaves out counts
+    by_side = dict(zip(sides, [100 - value if kept else value for value in found.values], strict=True))
     stated = (by_side.get("A"), by_side.get("B"))
     first: Subject = "A" if sides[0] == "A" else "B"
     if len(sides) == 1:

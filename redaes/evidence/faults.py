@@ -8,7 +8,7 @@ from typing import Literal
 from redaes.evidence.fault_words import WORDS
 from redaes.types import Factor
 
-Seen = Literal["values", "changes", "view"]
+FoundIn = Literal["values", "changes", "view"]
 """What decides whether a picture has it: its measured values; a part of the scene that only it has; how the two
 pictures lie over each other."""
 
@@ -26,13 +26,16 @@ class Fault:
     shown_by: tuple[tuple[str, Literal["more", "less"]], ...] = ()
     """Quantities that differ in the picture that has it, the telling one first; empty: nothing measured shows it.
     One of them is enough."""
-    seen: Seen = "values"
+    found_in: FoundIn = "values"
 
 
 def _fault(
-    name: str, factor: Factor, shown_by: tuple[tuple[str, Literal["more", "less"]], ...] = (), seen: Seen = "values"
+    name: str,
+    factor: Factor,
+    shown_by: tuple[tuple[str, Literal["more", "less"]], ...] = (),
+    found_in: FoundIn = "values",
 ) -> Fault:
-    return Fault(name, factor, WORDS[name], shown_by, seen)
+    return Fault(name, factor, WORDS[name], shown_by, found_in)
 
 
 _ALL: tuple[Fault, ...] = (

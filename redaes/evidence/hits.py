@@ -10,10 +10,10 @@ from redaes.evidence.claims import Relation
 from redaes.evidence.clauses import RIVAL, Clause, Mention, Sentence, Subject, Token, divide
 from redaes.evidence.figures import Figures
 from redaes.evidence.lexicon import Term, begins_term, find
+from redaes.evidence.measurements import Place
 from redaes.evidence.modifiers import Turn, after, anywhere, before, joined
 from redaes.evidence.places import REGIONS
 from redaes.evidence.quantities import QUANTITIES
-from redaes.evidence.records import Place
 from redaes.evidence.turning_words import FILLERS, VERBS, word_set
 
 WHOLE_PICTURE = word_set("brightness warmth colourfulness magenta contrast")

@@ -232,9 +232,9 @@ def _plain(phrase: str) -> str:
 def _faults() -> list[Term]:
     terms = []
     for fault in FAULTS.values():
-        shown = fault.shown_by[0] if fault.shown_by else (None, "more")
-        sign = 1 if shown[1] == "more" else -1
-        terms += [Term(pattern, "fault", shown[0], sign, fault.name) for pattern in fault.words]
+        telling = fault.shown_by[0] if fault.shown_by else (None, "more")
+        sign = 1 if telling[1] == "more" else -1
+        terms += [Term(pattern, "fault", telling[0], sign, fault.name) for pattern in fault.words]
     return terms
 
 

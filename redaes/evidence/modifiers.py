@@ -5,20 +5,36 @@ from __future__ import annotations
 from bisect import bisect_left
 from dataclasses import dataclass, replace
 
-from redaes.evidence import turning_words as words
 from redaes.evidence.claims import Relation
 from redaes.evidence.clauses import Subject, Token
 from redaes.evidence.lexicon import Term
 from redaes.evidence.quantities import QUANTITIES
+from redaes.evidence.turning_words import (
+    ALIKE,
+    BETTER,
+    CLEARLY,
+    FILLERS,
+    GONE,
+    HIGH,
+    LESS,
+    LOW,
+    MORE,
+    NOT,
+    SCARCELY,
+    SLIGHTLY,
+    VERBS,
+    WORSE,
+    word_set,
+)
 
 REACH = 9
 """Words that are looked at before a term, and behind it."""
 
-_SAYS = words.word_set(
+_SAYS = word_set(
     "remains looks drops are were is gets feels lies was has seems look becomes aren't stays appears isn't"
 )
 """Verbs that may stand between a noun and what is said of it."""
-_WINS = words.word_set("ahead excels best leads wins outperforms edge")
+_WINS = word_set("ahead excels best leads wins outperforms edge")
 
 
 @dataclass(frozen=True)
@@ -88,25 +104,25 @@ class Turn:
 
 def _taken(turn: Turn, word: str) -> Turn | None:
     """The turn with one more word, or None where the word turns nothing."""
-    if word in words.MORE or word in {"strongest", "highest", "heavier", "most"}:
+    if word in MORE or word in {"strongest", "highest", "heavier", "most"}:
         return replace(turn, degree=turn.degree or 1)
-    if word in words.LESS or word in {"lowest", "least"}:
+    if word in LESS or word in {"lowest", "least"}:
         return replace(turn, degree=-1 if turn.degree == 0 else turn.degree)
-    if word in words.BETTER or word in _WINS:
+    if word in BETTER or word in _WINS:
         return replace(turn, quality=turn.quality or 1)
-    if word in words.WORSE:
+    if word in WORSE:
         return replace(turn, quality=turn.quality or -1)
-    if word in words.SCARCELY:
+    if word in SCARCELY:
         return replace(turn, scarcely=True)
-    if word in words.GONE:
+    if word in GONE:
         return replace(turn, negative=not turn.negative)
-    if word in words.NOT:
+    if word in NOT:
         return replace(turn, negative=not turn.negative)
-    if word in words.ALIKE or word == "as":
+    if word in ALIKE or word == "as":
         return replace(turn, alike=True, as_much=turn.as_much or word == "as")
-    if word in words.LOW:
+    if word in LOW:
         return replace(turn, amount=turn.amount or -1)
-    if word in words.HIGH:
+    if word in HIGH:
         return replace(turn, amount=turn.amount or 1)
     return None
 
@@ -150,9 +166,9 @@ def before(tokens: list[Token], start: int, floor: int, reach: int = REACH) -> T
             turn = replace(turn, start=token.start)
         elif (taken := _taken(turn, word)) is not None:
             turn = replace(taken, start=token.start, neither=taken.neither or word in {"neither", "nor"})
-        elif word in words.CLEARLY or word in words.SLIGHTLY:
+        elif word in CLEARLY or word in SLIGHTLY:
             turn = replace(turn, start=token.start)
-        elif word not in words.FILLERS and word not in words.VERBS and word not in {"a", "b"}:
+        elif word not in FILLERS and word not in VERBS and word not in {"a", "b"}:
             break
         elif word in {"a", "an", "the"}:
             turn = replace(turn, article=turn.article or not turn)
@@ -183,18 +199,18 @@ def after(tokens: list[Token], end: int, stop: int, *, is_last: bool) -> Turn:
             break
         if token.text == "than" or (token.text == "," and turn):
             break
-        if before_it == "the" and token.text in words.LESS | words.MORE | words.BETTER | words.WORSE:
+        if before_it == "the" and token.text in LESS | MORE | BETTER | WORSE:
             break  # "is the lesser evil"
         before_it = token.text
         word = token.text
         if word in _SAYS:
             verb_seen = True
         if not verb_seen:
-            if word in words.MORE - {"above", "exceeds"} or word in words.LESS:
+            if word in MORE - {"above", "exceeds"} or word in LESS:
                 break
             if (
-                word in words.FILLERS
-                or word in words.VERBS
+                word in FILLERS
+                or word in VERBS
                 or word in {"of", "a", "b", "as", "two", "(", ")", "%", "value", "score", "measure"}
             ):
                 continue
@@ -207,7 +223,7 @@ def after(tokens: list[Token], end: int, stop: int, *, is_last: bool) -> Turn:
         taken = _taken(turn, word)
         if taken is not None:
             turn = replace(taken, end=token.end)
-        elif word not in words.FILLERS and word not in words.VERBS and word not in {"as", "of", "to", "a", "b"}:
+        elif word not in FILLERS and word not in VERBS and word not in {"as", "of", "to", "a", "b"}:
             break
     return replace(turn, is_after=bool(turn)) if is_last or not reached else Turn()
 
@@ -235,7 +251,7 @@ def joined(between: str) -> bool:
 
 # --- The statement that results ---------------------------------------------------------------------------------------
 
-_AS_A_WHOLE = words.word_set("light exposure colour colours color colors palette hues")
+_AS_A_WHOLE = word_set("light exposure colour colours color colors palette hues")
 """Nouns of which "good" and "better" judge the taste, not the amount."""
 
 

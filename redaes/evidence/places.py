@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from redaes.evidence.records import Place
+from redaes.evidence.measurements import Place
 from redaes.evidence.turning_words import word_set
 
 REGIONS = re.compile(

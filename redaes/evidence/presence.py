@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 from redaes.evidence.claims import CheckedClaim, Claim, Status
 from redaes.evidence.faults import FAULTS, Fault
+from redaes.evidence.measurements import PLACES, PairEvidence, Place, Registration
 from redaes.evidence.quantities import QUANTITIES, Quantity
-from redaes.evidence.records import PLACES, PairEvidence, Place, Registration
 from redaes.evidence.turning_words import says_clearly, says_slightly
 from redaes.evidence.values import decided, is_off, pair_of
 
@@ -67,7 +67,7 @@ def check_fault(claim: Claim, evidence: PairEvidence) -> CheckedClaim:
         return _crop(claim, evidence)
     if claim.fault in {"mirror", "stretch"}:
         return _geometry(claim, evidence)
-    if fault.seen == "changes":
+    if fault.found_in == "changes":
         return _changes(claim, fault, evidence)
     if claim.fault == "tilt":
         return _tilt(claim, fault, evidence)
@@ -196,7 +196,7 @@ def _of_both(claim: Claim, fault: Fault, evidence: PairEvidence) -> CheckedClaim
         wanted, unwanted = (there, clear) if claim.relation == "present" else (clear, there)
         if all(wanted):
             return decided(claim, "supported", (first, second), 1.0)
-        if any(unwanted) and fault.seen == "values":
+        if any(unwanted) and fault.found_in == "values":
             return decided(claim, "contradicted", (first, second), -1.0, "side")
     elif gap >= 2 * known.visible and claim.relation in {"present", "absent", "alike"}:
         return decided(claim, "contradicted", (first, second), -gap / known.noise_floor, "side")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from redaes.evidence.measurements import Measurements, PairEvidence, Registration
 from redaes.evidence.quantities import QUANTITIES, Quantity, figures
-from redaes.evidence.records import Measurements, PairEvidence, Registration
 from redaes.prompts import EVIDENCE, Prompt
 from redaes.types import Order
 
@@ -53,9 +53,9 @@ def evidence_text(evidence: PairEvidence, order: Order = "forward") -> str:
         order: ``swapped``: the second is called A.
     """
     letters = _LETTERS[order]
-    shown = (evidence.first, evidence.second) if order == "forward" else (evidence.second, evidence.first)
+    pair = (evidence.first, evidence.second) if order == "forward" else (evidence.second, evidence.first)
     lines = ["quantity | A | B"]
-    lines += [_row(quantity, shown) for quantity in told(evidence)]
+    lines += [_row(quantity, pair) for quantity in told(evidence)]
     if len(lines) == 1:
         lines = [NOTHING]
     if evidence.registration is not None:
@@ -83,13 +83,13 @@ def told(evidence: PairEvidence) -> list[Quantity]:
     return [quantity for _, _, _, quantity in sorted(kept, key=lambda item: item[2])]
 
 
-def _both(quantity: Quantity, shown: tuple[Measurements, Measurements]) -> tuple[float, float] | None:
-    first, second = (one.values.get(quantity.name) for one in shown)
+def _both(quantity: Quantity, pair: tuple[Measurements, Measurements]) -> tuple[float, float] | None:
+    first, second = (one.values.get(quantity.name) for one in pair)
     return None if first is None or second is None else (first, second)
 
 
-def _row(quantity: Quantity, shown: tuple[Measurements, Measurements]) -> str:
-    values = _both(quantity, shown)
+def _row(quantity: Quantity, pair: tuple[Measurements, Measurements]) -> str:
+    values = _both(quantity, pair)
     if values is None:
         raise AssertionError(f"{quantity.name} is told only where both have it")
     unit = f", {quantity.unit}" if quantity.unit else ""

@@ -15,7 +15,7 @@ class Quantity:
     """One measured quantity."""
 
     name: str
-    """Its key in :class:`redaes.evidence.records.Measurements`."""
+    """Its key in :class:`redaes.evidence.measurements.Measurements`."""
     spoken: str
     """What a sentence and a table call it."""
     unit: str

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from redaes.evidence.claims import CheckedClaim, Claim, Status
+from redaes.evidence.measurements import PairEvidence
 from redaes.evidence.quantities import Quantity
-from redaes.evidence.records import PairEvidence
 
 FIGURE_TOLERANCE = 0.2
 """A quoted figure is wrong when it is off by more than this share of the measured value, and by more than the noise

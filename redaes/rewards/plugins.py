@@ -33,7 +33,7 @@ from PIL import Image
 from redaes import prompts
 from redaes.answers import render_verdict, stated
 from redaes.errors import TrainingError
-from redaes.evidence.records import Measurements, PairEvidence
+from redaes.evidence.measurements import Measurements, PairEvidence
 from redaes.prompts import Mode
 from redaes.rewards.trl import REWARDS
 from redaes.types import Factor, Rationale, winner_of
@@ -49,7 +49,7 @@ COLUMNS: dict[str, str] = {
     "factors": "the factors that were edited",
     "faults": "names of the fault of A and of that of B (redaes.evidence.faults), None: none that has a name; "
     "None for a single picture",
-    "evidence": "what was measured of the two (redaes.evidence.records.PairEvidence), None unless 'symptom' or "
+    "evidence": "what was measured of the two (redaes.evidence.measurements.PairEvidence), None unless 'symptom' or "
     "'evidence' is among the rewards",
 }
 """The dataset's columns, as every component gets them."""

@@ -11,9 +11,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from redaes.evidence.claims import CheckedClaim, Claims
 from redaes.evidence.faults import FAULTS, Fault
+from redaes.evidence.measurements import OTHER_SIDE, PairEvidence, Side
 from redaes.evidence.quantities import QUANTITIES
-from redaes.evidence.reasons import shows
-from redaes.evidence.records import OTHER_SIDE, PairEvidence, Side
+from redaes.evidence.rationale_truth import implies_fault
 from redaes.types import Edit, Verdict, Winner
 
 SHOWN = 0.5
@@ -150,7 +150,7 @@ def evidence_reward(claims: Claims | None, evidence: PairEvidence | None) -> flo
     all of these count once in S and each in N. Not below 0; nothing measurable said earns 0.
 
     >>> from redaes.evidence.claims import Claim
-    >>> from redaes.evidence.records import Measurements
+    >>> from redaes.evidence.measurements import Measurements
     >>> a, b = (Measurements(width=640, height=480, values={"noise": noise}) for noise in (0.9, 6.0))
     >>> claim = Claim(text="B is noisier, 6.0 against 0.9", start=0, end=29, side="B", relation="more",
     ...               quantity="noise", stated=(0.9, 6.0))
@@ -190,7 +190,7 @@ def evidence_reward(claims: Claims | None, evidence: PairEvidence | None) -> flo
 def differences(evidence: PairEvidence) -> frozenset[str]:
     """The quantities in which two pictures differ so that a person sees it.
 
-    >>> from redaes.evidence.records import Measurements
+    >>> from redaes.evidence.measurements import Measurements
     >>> a, b = (Measurements(width=9, height=9, values={"noise": x, "brightness": 50}) for x in (1.0, 3.0))
     >>> sorted(differences(PairEvidence(first=a, second=b, registration=None)))
     ['noise']
@@ -236,8 +236,8 @@ def _shows(one: CheckedClaim, fault: Fault, loser: Side) -> bool:
     claim = one.claim
     if claim.fault in GENERIC and claim.relation in ("present", "more") and claim.side == loser:
         sign = FAULTS[claim.fault].shown_by[:1]
-        return sign[0] in fault.shown_by if sign else fault.seen == FAULTS[claim.fault].seen
-    return shows(claim, fault, loser)
+        return sign[0] in fault.shown_by if sign else fault.found_in == FAULTS[claim.fault].found_in
+    return implies_fault(claim, fault, loser)
 
 
 def _turned_around(
@@ -264,8 +264,8 @@ def _fact(one: CheckedClaim) -> str:
     scene is one, and so is whatever moves the frame: that something is there can be measured, not what it is."""
     claim = one.claim
     fault = FAULTS.get(claim.fault or "")
-    if fault is not None and (fault.seen == "changes" or (fault.seen == "view" and not fault.shown_by)):
-        return fault.seen
+    if fault is not None and (fault.found_in == "changes" or (fault.found_in == "view" and not fault.shown_by)):
+        return fault.found_in
     about = claim.quantity
     if about is None:
         about = fault.shown_by[0][0] if fault is not None and fault.shown_by else claim.fault or claim.text
@@ -281,7 +281,7 @@ def _weight(one: CheckedClaim, differ: frozenset[str]) -> float:
     if claim.side == "both":
         return TRIVIAL
     fault = FAULTS.get(claim.fault or "")
-    if fault is not None and fault.seen != "values":
+    if fault is not None and fault.found_in != "values":
         return TRIVIAL if claim.relation == "absent" else full
     quantities = (
         {claim.quantity} if claim.quantity is not None else {name for name, _ in fault.shown_by} if fault else set()

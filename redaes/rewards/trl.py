@@ -27,7 +27,7 @@ from redaes.errors import ParseError, TrainingError
 from redaes.evidence.checking import check
 from redaes.evidence.claims import Claim, Claims
 from redaes.evidence.extraction import extract
-from redaes.evidence.records import PairEvidence
+from redaes.evidence.measurements import PairEvidence
 from redaes.prompts import Mode
 from redaes.rewards.ranking_consistency import (
     closeness_to_scale,
@@ -48,7 +48,8 @@ Form = Mode | Literal["score"]
 """Form of the answer that a prompt asks for."""
 EdgeRow = Mapping[str, Any]
 """``first``, ``second`` and ``delta`` of a pair of the group."""
-Shown = tuple[str, str]
+PictureOrder = tuple[str, str]
+"""Ids of the pictures shown as A and as B."""
 RewardFunction = Callable[..., list[float | None]]
 
 
@@ -127,9 +128,9 @@ def reward_difference(
 
 def _by_group(
     stated: Sequence[float | None], mode: Sequence[Form], group: Sequence[str], shown: Sequence[Sequence[str]]
-) -> dict[str, dict[Shown, list[float | None]]]:
+) -> dict[str, dict[PictureOrder, list[float | None]]]:
     """What the completions of each group's pairs state, by the pictures shown as A and as B."""
-    predicted: dict[str, dict[Shown, list[float | None]]] = defaultdict(lambda: defaultdict(list))
+    predicted: dict[str, dict[PictureOrder, list[float | None]]] = defaultdict(lambda: defaultdict(list))
     for value, form, name, pictures in zip(stated, mode, group, shown, strict=True):
         if form != "score":
             predicted[name][pictures[0], pictures[1]].append(value)
@@ -212,7 +213,7 @@ def reward_thurstone(
     for value, form, name, pictures in zip(stated, mode, group, shown, strict=True):
         if form == "score":
             said[name][pictures[0]].append(value)
-    labels: dict[str, dict[Shown, float]] = {}
+    labels: dict[str, dict[PictureOrder, float]] = {}
     for name, pairs in dict(zip(group, edges, strict=True)).items():
         labels[name] = {}
         for edge in pairs:

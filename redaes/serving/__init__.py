@@ -1,1 +1,1 @@
-"""The assessor as a service: vLLM started and watched, the front door before a model, and its page."""
+"""The assessor as a service: vLLM started and watched, the HTTP service before a model, and its page."""

@@ -51,7 +51,7 @@ from redaes.serving.request_parsing import (
 from redaes.types import Ranking, Record, Sampling
 
 _PAGE = Path(__file__).with_name("page")
-_CACHE_FORMAT = "redaes-front-door-1"
+_CACHE_FORMAT = "redaes-service-1"
 
 _CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src blob:; connect-src 'self'; "

@@ -1,4 +1,4 @@
-"""What one front door takes at most."""
+"""What the service takes at most."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from redaes.errors import InputError
 
 @dataclass(frozen=True)
 class ServiceLimits:
-    """What one front door takes at most."""
+    """What the service takes at most."""
 
     max_body_bytes: int = 32 * 2**20
     """Of one request."""

@@ -1,4 +1,4 @@
-"""``redaes serve``: a model, the front door before it, and an orderly end."""
+"""``redaes serve``: a model, the HTTP service before it, and an orderly end."""
 
 from __future__ import annotations
 

@@ -263,7 +263,7 @@ class VllmServer:
             # Otherwise the first request waits for a C++ compiler, minutes if busy, and its failure ends the engine.
             environment.setdefault("TORCHDYNAMO_DISABLE", "1")
         with self.log.open("ab") as log:
-            # In a group of its own: an interrupt at the terminal reaches the front door, which drains first.
+            # In a group of its own: an interrupt at the terminal reaches this process, which drains first.
             return subprocess.Popen(
                 self._command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, start_new_session=True
             )

@@ -32,14 +32,9 @@ from redaes.training.formatting import MODES, chat_text
 from redaes.training.group_batches import ShuffledGroups
 from redaes.training.refused_settings import ALIGNMENT, refuse_what_spoils
 from redaes.training.row_checks import RowNeeds, check_rows
-from redaes.training.setup import (
-    StageArguments,
-    base_processor,
-    claim,
-    load_model,
-    train,
-    training_dtype,
-)
+from redaes.training.stage_arguments import StageArguments
+from redaes.training.stage_model import base_processor, load_model, training_dtype
+from redaes.training.stage_run import claim, train
 from redaes.training.validated_trainer import ValidatedTrainer, prepare
 from redaes.training.vision_cache import BatchVisionCache, PictureBatch, vision_tower
 from redaes.types import TAU

@@ -19,7 +19,9 @@ from redaes.training.formatting import preference_dataset
 from redaes.training.length_batches import LikeLengths
 from redaes.training.refused_settings import PREFERENCE, refuse_what_spoils
 from redaes.training.row_checks import check_rows
-from redaes.training.setup import StageArguments, base_processor, claim, load_model, train, training_dtype
+from redaes.training.stage_arguments import StageArguments
+from redaes.training.stage_model import base_processor, load_model, training_dtype
+from redaes.training.stage_run import claim, train
 from redaes.training.validated_trainer import ValidatedTrainer, prepare
 
 
@@ -54,7 +56,7 @@ def run_dpo(arguments: StageArguments, config: PairDPOConfig) -> Path:
         The folder with the result. A finished stage is not trained again.
 
     Raises:
-        TrainingError: full training is asked for, or as `redaes.training.setup.train` says.
+        TrainingError: full training is asked for, or as `redaes.training.stage_run.train` says.
         RecordError: the dataset has nothing to prefer.
     """
     if arguments.full_training:

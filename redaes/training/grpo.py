@@ -22,7 +22,7 @@ from redaes import prompts
 from redaes.backends.sampling import forget_sampling
 from redaes.errors import TrainingError
 from redaes.evidence.extraction import VERSION as CLAIMS_VERSION
-from redaes.evidence.records import VERSION as EVIDENCE_VERSION
+from redaes.evidence.measurements import VERSION as EVIDENCE_VERSION
 from redaes.prompts import Mode
 from redaes.records import load_pairs, without_operations
 from redaes.rewards.plugins import load_plugins, try_plugins
@@ -34,14 +34,9 @@ from redaes.training.pair_evidence import measure_training_pairs
 from redaes.training.ranking_rows import groups_of, ranking_dataset
 from redaes.training.refused_settings import SAMPLING, refuse_what_spoils
 from redaes.training.row_checks import RowNeeds, check_rows
-from redaes.training.setup import (
-    StageArguments,
-    base_processor,
-    claim,
-    load_model,
-    train,
-    training_dtype,
-)
+from redaes.training.stage_arguments import StageArguments
+from redaes.training.stage_model import base_processor, load_model, training_dtype
+from redaes.training.stage_run import claim, train
 from redaes.training.validated_trainer import ValidatedTrainer, prepare
 from redaes.training.vision_cache import FrozenVisionCache, vision_tower
 from redaes.training.vllm_rollouts import check_vllm, mended_vllm

@@ -120,13 +120,15 @@ def launch(arguments: LaunchArguments, command: Sequence[str], settings: Mapping
     words = launcher_words(arguments, on_cpu=on_cpu)
     with importing("train"):
         from accelerate.commands.launch import launch_command, launch_command_parser
+        from accelerate.utils import patch_environment
         from torch.distributed.elastic.multiprocessing.api import SignalException
         from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
-    if on_cpu:
-        os.environ["ACCELERATE_USE_CPU"] = "true"  # its launcher of several processes takes GPUs for granted
+    # Its launcher of several processes takes GPUs for granted.
+    surroundings = {"ACCELERATE_USE_CPU": "true"} if on_cpu else {}
     try:
-        launch_command(launch_command_parser().parse_args([*words, "--module", "redaes", *command]))
+        with patch_environment(**surroundings):
+            launch_command(launch_command_parser().parse_args([*words, "--module", "redaes", *command]))
     except ChildFailedError as error:
         sys.exit(_status(error.get_first_failure()[1].exitcode))
     except subprocess.CalledProcessError as error:

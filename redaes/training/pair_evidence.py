@@ -8,7 +8,7 @@ import time
 from accelerate import PartialState
 
 from redaes.measured_pairs import MeasuredPairs, measured_pairs
-from redaes.training.setup import StageArguments
+from redaes.training.stage_arguments import StageArguments
 
 EVERY_S = 10.0
 """Seconds between lines about how far measuring is."""

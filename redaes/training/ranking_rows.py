@@ -10,7 +10,7 @@ import datasets
 
 from redaes import prompts
 from redaes.errors import RecordError
-from redaes.evidence.records import PairEvidence
+from redaes.evidence.measurements import PairEvidence
 from redaes.measured_pairs import MeasuredPairs
 from redaes.prompts import Mode
 from redaes.records import record_of

@@ -23,7 +23,7 @@ from redaes.training.dry_run.plan import read_dry_run
 from redaes.training.dry_run.report import instead_of_a_run
 from redaes.training.overrides import with_what_follows
 from redaes.training.refused_settings import ALIGNMENT, refuse_what_spoils
-from redaes.training.setup import StageArguments
+from redaes.training.stage_arguments import StageArguments
 from redaes.training.validation_pairs import ValidationArguments, check_settings, refuse_validation
 
 ConfigT = TypeVar("ConfigT", bound=TrainingArguments)

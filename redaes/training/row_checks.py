@@ -19,7 +19,7 @@ from redaes.errors import ImageError, ParseError, RecordError
 from redaes.images import check_usable, content_id
 from redaes.records import PairRecord, check_columns, operations_of, record_of, shards, stream_rows
 from redaes.training.formatting import MODES, ORDERS, target
-from redaes.training.setup import StageArguments
+from redaes.training.stage_arguments import StageArguments
 from redaes.types import MAX_DELTA, SIDES, Split
 
 N_NAMED = 3

@@ -14,14 +14,9 @@ from redaes.training.formatting import sft_dataset
 from redaes.training.length_batches import LikeLengths
 from redaes.training.refused_settings import IMITATION, refuse_what_spoils
 from redaes.training.row_checks import check_rows
-from redaes.training.setup import (
-    StageArguments,
-    base_processor,
-    claim,
-    load_model,
-    train,
-    training_dtype,
-)
+from redaes.training.stage_arguments import StageArguments
+from redaes.training.stage_model import base_processor, load_model, training_dtype
+from redaes.training.stage_run import claim, train
 from redaes.training.validated_trainer import ValidatedTrainer, prepare
 
 

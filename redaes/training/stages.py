@@ -15,7 +15,7 @@ from redaes import recipe_files
 from redaes.early_checks import apart, check_stage, chosen
 from redaes.errors import InputError, importing
 
-_STAGE_ARGUMENTS = "redaes.training.setup:StageArguments"
+_STAGE_ARGUMENTS = "redaes.training.stage_arguments:StageArguments"
 _SHOWN = ("redaes.training.dry_run.plan:DryRunArguments", "redaes.training.launching:LaunchArguments")
 """What ``--help`` lists besides; neither is part of a recipe."""
 
@@ -228,7 +228,7 @@ and rewarded together in one process. Rollouts by vLLM: docs/training.md.""",
         title="FGAesQ",
         recipes="fgaesq",
         usual="tiny",
-        arguments="redaes.training.fgaesq:FGAesQArguments",
+        arguments="redaes.training.fgaesq_arguments:FGAesQArguments",
         samples="series",
         run="redaes.training.fgaesq:run_fgaesq",
         config="transformers:TrainingArguments",

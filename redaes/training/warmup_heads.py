@@ -1,4 +1,4 @@
-"""What the embedded model's warm-ups share: heads that are thrown away, edits as classes, a look at held-out pairs."""
+"""What the embedded model's warm-ups share: heads that are thrown away, edits as classes, figures on held-out pairs."""
 
 from __future__ import annotations
 
@@ -14,14 +14,16 @@ from redaes.records import load_pairs, operations_in, without_operations
 from redaes.training.checkpoints import ExactCheckpoints
 from redaes.training.group_batches import ShuffledGroups
 from redaes.training.row_checks import RowNeeds, check_rows
-from redaes.training.setup import StageArguments, base_processor, claim, load_model, train
+from redaes.training.stage_arguments import StageArguments
+from redaes.training.stage_model import base_processor, load_model
+from redaes.training.stage_run import claim, train
 from redaes.training.validation_pairs import refuse_validation
 from redaes.types import SPLITS
 
 NO_EDIT = "none"
-N_LOOKED_AT = 1024
+N_HELD_OUT = 1024
 """Held-out pairs, at most, on which the record's accuracies are taken."""
-SEEN_AT_ONCE = 32
+EVALUATION_BATCH = 32
 """Pairs in a batch when nothing is trained."""
 
 Collator = Callable[[list[dict[str, Any]]], dict[str, Any]]
@@ -42,7 +44,7 @@ def run_with_heads(
     network: Callable[[Any, int], nn.Module],
     collator: Callable[[ProcessorMixin, list[str]], Collator],
     trainer_class: type[HeadTrainer],
-    look: Callable[[Any, Iterator[dict[str, Any]]], dict[str, float]],
+    evaluate: Callable[[Any, Iterator[dict[str, Any]]], dict[str, float]],
     settle: Callable[[Any, dict[str, Tensor]], None] = lambda model, batch: None,
     reasoning: bool = False,
 ) -> Path:
@@ -55,8 +57,8 @@ def run_with_heads(
         network: makes the model with its heads, from the model and the number of classes.
         collator: makes the batches, from the processor and the classes' names.
         trainer_class: has the loss.
-        look: takes accuracies of the network on held-out batches.
-        settle: changes the trained model before it is saved, having looked at a batch.
+        evaluate: takes accuracies of the network on held-out batches.
+        settle: changes the trained model before it is saved, given a batch.
         reasoning: whether the rows must have rationales.
 
     Returns:
@@ -80,14 +82,14 @@ def run_with_heads(
     trainer = trainer_class(model=network(model, len(classes)), args=config, train_dataset=pairs, data_collator=collate)
 
     def settled() -> Any:
-        spread = range(0, len(pairs), -(-len(pairs) // SEEN_AT_ONCE))
+        spread = range(0, len(pairs), -(-len(pairs) // EVALUATION_BATCH))
         settle(model, collate([pairs[number] for number in spread]))
         return model
 
     def measure() -> dict[str, float]:
-        rows = held_out.shuffle(seed=config.seed).select(range(min(N_LOOKED_AT, len(held_out))))
-        starts = range(0, len(rows), SEEN_AT_ONCE)
-        parts = ([rows[n] for n in range(start, min(start + SEEN_AT_ONCE, len(rows)))] for start in starts)
-        return look(trainer.model, map(collate, parts))
+        rows = held_out.shuffle(seed=config.seed).select(range(min(N_HELD_OUT, len(held_out))))
+        starts = range(0, len(rows), EVALUATION_BATCH)
+        parts = ([rows[n] for n in range(start, min(start + EVALUATION_BATCH, len(rows)))] for start in starts)
+        return evaluate(trainer.model, map(collate, parts))
 
     return train(run, trainer, processor, arguments, measure, result_model=settled)

@@ -22,7 +22,7 @@ from redaes.answers import WINNER_PREFIX
 from redaes.records import record_of
 from redaes.training.alignment_losses import preference_loss, target_probability
 from redaes.training.formatting import IGNORED, chat_text, order_drawn
-from redaes.training.setup import StageArguments
+from redaes.training.stage_arguments import StageArguments
 from redaes.training.vision_cache import BatchVisionCache, PictureBatch, vision_tower
 from redaes.training.warmup_heads import NO_EDIT, HeadTrainer, run_with_heads
 from redaes.types import TAU
@@ -133,7 +133,7 @@ class ReadingTrainer(HeadTrainer):
 
 
 @torch.no_grad()
-def look(network: ReadingWithHeads, batches: Iterator[dict[str, Any]]) -> dict[str, float]:
+def held_out_figures(network: ReadingWithHeads, batches: Iterator[dict[str, Any]]) -> dict[str, float]:
     """What the heads see before a fast and before a reasoned answer, and how unlikely the answers are.
 
     Returns:
@@ -172,6 +172,6 @@ def run_reading(arguments: StageArguments, config: TrainingArguments) -> Path:
         network=ReadingWithHeads,
         collator=ReadingCollator,
         trainer_class=ReadingTrainer,
-        look=look,
+        evaluate=held_out_figures,
         reasoning=True,
     )

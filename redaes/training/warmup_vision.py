@@ -17,7 +17,7 @@ from transformers import TrainingArguments
 
 from redaes.records import record_of
 from redaes.training.alignment_losses import preference_loss, target_probability
-from redaes.training.setup import StageArguments
+from redaes.training.stage_arguments import StageArguments
 from redaes.training.vision_cache import PictureBatch
 from redaes.training.warmup_heads import NO_EDIT, HeadTrainer, run_with_heads
 from redaes.types import TAU
@@ -121,7 +121,7 @@ def settle(model: Any, batch: dict[str, Tensor]) -> None:
 
 
 @torch.no_grad()
-def look(network: VisionWithHeads, batches: Iterator[dict[str, Tensor]]) -> dict[str, float]:
+def held_out_figures(network: VisionWithHeads, batches: Iterator[dict[str, Tensor]]) -> dict[str, float]:
     """How well the heads see: share of edits named, and of decided pairs put in the right order."""
     named: list[Tensor] = []
     right: list[Tensor] = []
@@ -153,6 +153,6 @@ def run_vision(arguments: StageArguments, config: TrainingArguments) -> Path:
         network=VisionWithHeads,
         collator=VisionCollator,
         trainer_class=VisionTrainer,
-        look=look,
+        evaluate=held_out_figures,
         settle=settle,
     )

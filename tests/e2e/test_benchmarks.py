@@ -37,9 +37,9 @@ def test_a_folder_is_ranked_although_killed_twice(tmp_path: Path) -> None:
     assert "byte for byte: True" in said
 
 
-def test_the_front_door_withstands_attacks(tmp_path: Path) -> None:
+def test_the_service_withstands_attacks(tmp_path: Path) -> None:
     sizes = ("--examples", 5, "--pictures", 40, "--connections", 30)
-    benchmark("front_door_attack.py", *sizes, "--out", tmp_path / "attack.json")
+    benchmark("service_attack.py", *sizes, "--out", tmp_path / "attack.json")
     found = json.loads((tmp_path / "attack.json").read_text())
     assert found["schema"]["sent"] >= 10
     assert found["pictures"]["sent"] == 40
@@ -47,9 +47,9 @@ def test_the_front_door_withstands_attacks(tmp_path: Path) -> None:
     assert len(found["cache"]["pairs"]) == 6
 
 
-def test_the_front_door_under_load(tmp_path: Path) -> None:
+def test_the_service_under_load(tmp_path: Path) -> None:
     sizes = ("--requests", 60, "--clients", 20, "--seconds", 2)
-    benchmark("front_door_load.py", *sizes, "--out", tmp_path / "load.json")
+    benchmark("service_load.py", *sizes, "--out", tmp_path / "load.json")
     found = json.loads((tmp_path / "load.json").read_text())
     assert found["failures"] == {}
     assert found["status_after_sigterm"] == 0

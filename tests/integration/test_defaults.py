@@ -19,8 +19,8 @@ from redaes.backends.sampling import our_sampling
 from redaes.errors import TrainingError
 from redaes.training.recipes import parse
 from redaes.training.refused_settings import EVERY_STAGE, IMITATION, OURS, PREFERENCE, SAMPLING
-from redaes.training.setup import StageArguments
 from redaes.training.sft import PairSFTConfig, run_sft
+from redaes.training.stage_arguments import StageArguments
 from redaes.types import Sampling
 
 EVERYWHERE = {

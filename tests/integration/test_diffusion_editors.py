@@ -22,8 +22,8 @@ from tiny_pipelines import BUILDERS, build, small_area
 from redaes.datagen.editors import load_editor
 from redaes.datagen.editors.base import EditJob, EditOutcome
 from redaes.datagen.editors.diffusion import DiffusionEditor, working_size
-from redaes.datagen.editors.diffusion.adapters import ADAPTERS
-from redaes.datagen.editors.diffusion.checkpoints import CHECKPOINTS, checkpoint_of
+from redaes.datagen.editors.diffusion.pipelines import ADAPTERS
+from redaes.datagen.editors.diffusion.published_weights import CHECKPOINTS, checkpoint_of
 from redaes.errors import BackendError, InputError, MissingDependency
 
 KLEIN = "Flux2KleinPipeline"

@@ -16,7 +16,8 @@ from redaes.backends.local import LocalBackend
 from redaes.records import load_pairs, record_of
 from redaes.training.alignment import AlignmentCollator, AlignmentConfig
 from redaes.training.formatting import chat_text, ordered_images
-from redaes.training.setup import StageArguments, base_processor, load_model
+from redaes.training.stage_arguments import StageArguments
+from redaes.training.stage_model import base_processor, load_model
 from redaes.training.vision_cache import BatchVisionCache, FrozenVisionCache, vision_tower
 from redaes.types import Sampling
 

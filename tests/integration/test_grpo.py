@@ -22,7 +22,7 @@ from transformers import TrainerControl, TrainerState
 
 from redaes.answers import render_verdict, stated
 from redaes.errors import RecordError, TrainingError
-from redaes.evidence.records import Measurements, PairEvidence
+from redaes.evidence.measurements import Measurements, PairEvidence
 from redaes.measured_pairs import MeasuredPairs, measured_pairs
 from redaes.records import load_pairs, record_of
 from redaes.rewards import trl as rewards
@@ -36,7 +36,8 @@ from redaes.training.grpo import (
 )
 from redaes.training.ranking_rows import groups_of, ranking_dataset
 from redaes.training.recipes import parse
-from redaes.training.setup import StageArguments, base_processor, load_model
+from redaes.training.stage_arguments import StageArguments
+from redaes.training.stage_model import base_processor, load_model
 from redaes.types import Rationale
 
 ROOT = Path(__file__).parents[2]
@@ -273,7 +274,7 @@ def test_without_vllm_the_install_line_is_named(
 
 
 def test_other_reward_weights_in_the_same_folder_are_refused(red_folder: Path, tmp_path: Path) -> None:
-    from redaes.training.setup import claim
+    from redaes.training.stage_run import claim
 
     claim("stage3_grpo", *arguments("model", red_folder, tmp_path / "run")).begin()
     with pytest.raises(TrainingError, match="reward_weights"):

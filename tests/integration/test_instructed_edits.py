@@ -19,9 +19,16 @@ from redaes.backends.pictures import EncodedPicture
 from redaes.datagen.filters import EditCheck, EditTask, Similarity, check_edits
 from redaes.datagen.instructions import Wish, draw_wishes
 from redaes.datagen.planner import InstructionPlan, PlanTask, plan_instructions
-from redaes.datagen.rationales import EXPLANATIONS, RationaleTask, Seen, Written, contradictions, write_with_model
+from redaes.datagen.rationales import (
+    EXPLANATIONS,
+    PairObservation,
+    RationaleTask,
+    Written,
+    contradictions,
+    write_with_model,
+)
 from redaes.errors import BackendError, InputError
-from redaes.evidence.records import Measurements, PairEvidence
+from redaes.evidence.measurements import Measurements, PairEvidence
 from redaes.types import Rationale
 
 T = TypeVar("T")
@@ -195,8 +202,8 @@ def test_an_edit_that_could_not_be_checked_has_not_passed(answer: Any, failure: 
 
 CLEAN = Measurements(width=256, height=192, values={"brightness": 52.4, "contrast": 22.0, "sharpness": 3.0})
 DARK = Measurements(width=256, height=192, values={"brightness": 20.1, "contrast": 9.0, "sharpness": 3.02})
-PAIR = Seen(PairEvidence(first=CLEAN, second=DARK, registration=None))
-SAME = Seen(PairEvidence(first=CLEAN, second=CLEAN, registration=None))
+PAIR = PairObservation(PairEvidence(first=CLEAN, second=DARK, registration=None))
+SAME = PairObservation(PairEvidence(first=CLEAN, second=CLEAN, registration=None))
 TOLD = "Make the picture far too dark, with shadows that lose their detail."
 TASK = RationaleTask(RED, BLUE, PAIR, 4.0, ("light",), None, TOLD, seed=3)
 BODY = (

@@ -21,7 +21,8 @@ from redaes.training.lora import find_targets
 from redaes.training.lora_reach import describe, lora_reach
 from redaes.training.merging import merge
 from redaes.training.result_checks import check_result
-from redaes.training.setup import StageArguments, load_model
+from redaes.training.stage_arguments import StageArguments
+from redaes.training.stage_model import load_model
 
 MOE = ("qwen3_vl_moe", "qwen3_5_moe")
 

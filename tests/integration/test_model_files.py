@@ -19,7 +19,8 @@ from redaes.models import nano
 from redaes.records import read_json, write_json
 from redaes.training.merging import merge
 from redaes.training.model_files import loads_in, save_processor
-from redaes.training.setup import StageArguments, load_model
+from redaes.training.stage_arguments import StageArguments
+from redaes.training.stage_model import load_model
 
 CAP = 64 * 64
 CHANGED = {"config.json", "tokenizer_config.json", "processor_config.json"}

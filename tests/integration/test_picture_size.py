@@ -194,7 +194,7 @@ def test_asking_shows_what_training_did(
     assert_same(looks, wanted)
 
 
-def test_evaluation_ranking_and_the_front_door_show_what_training_did(
+def test_evaluation_ranking_and_the_service_show_what_training_did(
     tiny_model: Path, adapter: Path, wanted: Looks, files: list[Path], record: PairRecord, tmp_path: Path
 ) -> None:
     backend = LocalBackend(tiny_model, adapter=adapter, device="cpu")

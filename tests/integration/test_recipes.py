@@ -11,7 +11,7 @@ from accelerate.commands.config.config_args import ClusterConfig
 
 from redaes.errors import InputError, MissingDependency, TrainingError
 from redaes.training import recipes
-from redaes.training.setup import claim
+from redaes.training.stage_run import claim
 from redaes.training.stages import STAGES, Stage, imported
 
 ROOT = Path(__file__).parents[2]

@@ -17,7 +17,7 @@ from train_runs import POLICY, configured, train
 from redaes.errors import RecordError, TrainingError
 from redaes.training import checkpoints
 from redaes.training.run_record import environment
-from redaes.training.setup import claim
+from redaes.training.stage_run import claim
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 from stages_at_scale import SHAPES, build

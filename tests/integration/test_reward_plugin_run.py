@@ -13,7 +13,7 @@ import pytest
 
 from redaes.errors import TrainingError
 from redaes.evidence.extraction import VERSION as CLAIMS_VERSION
-from redaes.evidence.records import VERSION as EVIDENCE_VERSION
+from redaes.evidence.measurements import VERSION as EVIDENCE_VERSION
 from redaes.records import load_pairs, shards
 from redaes.rewards.plugins import COLUMNS
 from redaes.table_cache import results_of
@@ -22,7 +22,8 @@ from redaes.training.grpo import RankingGRPOConfig, run_grpo
 from redaes.training.pair_evidence import measure_training_pairs
 from redaes.training.ranking_rows import groups_of, ranking_dataset
 from redaes.training.recipes import parse
-from redaes.training.setup import StageArguments, claim
+from redaes.training.stage_arguments import StageArguments
+from redaes.training.stage_run import claim
 
 RECIPE = Path(__file__).parents[2] / "stages" / "configs" / "stage3_nano.yaml"
 PLUGINS = """

@@ -329,7 +329,7 @@ def test_a_closed_backend_says_so(make: Making) -> None:
             read(backend, (RED, BLUE))
 
 
-# --- the front door before it -----------------------------------------------------------------------------------
+# --- the service before it -----------------------------------------------------------------------------------
 
 
 def ask_door(backend: ServerBackend, path: str, body: Any, **limits: Any) -> httpx.Response:

@@ -13,8 +13,8 @@ from redaes.records import read_records
 from redaes.training.formatting import MODES, ORDERS, sft_dataset, target
 from redaes.training.length_batches import LikeLengths
 from redaes.training.recipes import parse
-from redaes.training.setup import base_processor, load_model
 from redaes.training.sft import PairSFTConfig, PairSFTTrainer
+from redaes.training.stage_model import base_processor, load_model
 
 RECIPE = Path(__file__).parents[2] / "stages" / "configs" / "stage1_nano.yaml"
 

@@ -18,8 +18,9 @@ from redaes.training.dpo import PairDPOConfig, run_dpo
 from redaes.training.grpo import RankingGRPOConfig, run_grpo
 from redaes.training.ranking_rows import groups_of, ranking_dataset
 from redaes.training.recipes import parse
-from redaes.training.setup import StageArguments, base_processor, load_model
 from redaes.training.sft import PairSFTConfig, run_sft
+from redaes.training.stage_arguments import StageArguments
+from redaes.training.stage_model import base_processor, load_model
 from redaes.training.vision_cache import BatchVisionCache, vision_tower
 from redaes.types import winner_of
 

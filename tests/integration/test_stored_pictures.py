@@ -119,7 +119,7 @@ def as_shown(images: Sequence[Image.Image]) -> tuple[NDArray[np.uint8], ...]:
 
 @pytest.fixture(scope="module")
 def service() -> object:
-    """A front door before a model that watches."""
+    """A service before a model that watches."""
     model = Watching()
     with running(create_app(model)) as address:
         yield model, address

@@ -20,10 +20,11 @@ from redaes import heldout
 from redaes.backends.local import LocalBackend
 from redaes.errors import RecordError, TrainingError
 from redaes.records import PairRecord, read_records, write_shard
-from redaes.training.fgaesq import FGAesQArguments
+from redaes.training.fgaesq_arguments import FGAesQArguments
 from redaes.training.recipes import parse, parse_with
-from redaes.training.setup import StageArguments, load_model
 from redaes.training.sft import PairSFTConfig
+from redaes.training.stage_arguments import StageArguments
+from redaes.training.stage_model import load_model
 from redaes.training.validated_trainer import ValidatedTrainer, _Stops, share, without_autocast
 from redaes.training.validation_figures import FIGURES, no_better_than_start, reason_to_stop
 from redaes.training.validation_pairs import SEED, RunValidation, ValidationArguments

@@ -131,7 +131,8 @@ def test_runs_of_picture_tokens_are_collapsed() -> None:
 def test_merged_weights_are_sums_and_leave_the_model_alone(tiny_model: Path) -> None:
     import torch
 
-    from redaes.training.setup import StageArguments, load_model
+    from redaes.training.stage_arguments import StageArguments
+    from redaes.training.stage_model import load_model
     from redaes.training.vllm_rollouts import merged_weights
 
     class Generation:

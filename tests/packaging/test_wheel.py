@@ -232,3 +232,19 @@ def test_two_steps_of_every_stage(trainer: Path, red_folder: Path, tmp_path: Pat
         record = json.loads((tmp_path / "runs" / name / "final" / "run_record.json").read_text())
         assert record["training_arguments"]["max_steps"] == 2
         assert record["command"][:3] == ["redaes", "train", name]
+
+
+@pytest.mark.slow
+def test_two_processes_from_the_wheel(trainer: Path, red_folder: Path, tmp_path: Path) -> None:
+    stage = ("train", "sft", "--data", red_folder, *TRAINED["sft"])
+    _run(
+        trainer.with_name("redaes"), *stage, "--output_dir", "own", "--num_processes", "2", cwd=tmp_path, timeout_s=900
+    )
+    accelerate = ("-m", "accelerate.commands.launch", "--num_processes", "2", "--config_file")
+    ddp = trainer.parents[1].glob("lib*/**/redaes/_configs/accelerate/ddp.yaml")
+    launch = (*accelerate, next(ddp), "--main_process_port", "0", "-m", "redaes", *stage, "--output_dir", "accelerate")
+    _run(trainer, *launch, cwd=tmp_path, timeout_s=900, ACCELERATE_USE_CPU="true")
+    finals = [tmp_path / name / "final" for name in ("own", "accelerate")]
+    assert [json.loads((final / "run_record.json").read_text())["n_processes"] for final in finals] == [2, 2]
+    one, other = ((final / "adapter_model.safetensors").read_bytes() for final in finals)
+    assert one == other

@@ -23,8 +23,8 @@ from redaes.backends.temperatures import FILE, Temperature, read_temperatures, w
 from redaes.errors import BackendError, InputError
 from redaes.evidence.checking import check_rationale
 from redaes.evidence.claims import CheckedClaim, Claim, Claims, Status
+from redaes.evidence.measurements import Measurements, PairEvidence
 from redaes.evidence.quantities import QUANTITIES
-from redaes.evidence.records import Measurements, PairEvidence
 from redaes.images import LoadedImage, load_image
 from redaes.types import ImageRef, Rationale, Sampling, Verdict, winner_of
 

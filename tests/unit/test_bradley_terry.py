@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from redaes.errors import InputError
-from redaes.ranking import bradley_terry
+from redaes.ranking import bradley_terry, fit_strengths
 
 
 @given(st.lists(st.floats(-3, 3), min_size=2, max_size=6))
@@ -50,3 +50,10 @@ def test_bradley_terry_without_a_finite_answer() -> None:
 def test_bradley_terry_refuses_malformed_tables(wins: list[list[float]]) -> None:
     with pytest.raises(InputError, match="wins "):
         bradley_terry(wins)
+
+
+def test_strengths_are_found_where_a_full_step_would_overshoot() -> None:
+    """Weights that differ a millionfold: Newton's method without a limit to its steps ends far from the maximum."""
+    outcomes = [(2, 0, 1.0, 1e6), (3, 0, 1.0, 2.0), (1, 2, 0.0, 1e9), (1, 3, 1.0, 1e6), (1, 4, 1.0, 1e3)]
+    found = fit_strengths(5, outcomes).values
+    assert found == pytest.approx([-10.06468, 2.69643, 22.50326, -10.30239, -4.83263], abs=1e-4)

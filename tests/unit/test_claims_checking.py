@@ -10,9 +10,9 @@ from redaes.evidence.checking import check, check_rationale
 from redaes.evidence.claims import CheckedClaim, Claim
 from redaes.evidence.extraction import extract
 from redaes.evidence.faults import FAULTS
+from redaes.evidence.measurements import Measurements, PairEvidence, Registration, SceneChange
 from redaes.evidence.presence import WEAK
 from redaes.evidence.quantities import QUANTITIES
-from redaes.evidence.records import Change, Measurements, PairEvidence, Registration
 
 SAME_VIEW = Registration(
     rotation_deg=0.0, scale=1.0, stretch=1.0, shown_of_first=1.0, shown_of_second=1.0, n_points=400
@@ -21,7 +21,7 @@ SAME_VIEW = Registration(
 
 def evidence(
     registration: Registration | None = None,
-    changes: tuple[Change, ...] = (),
+    changes: tuple[SceneChange, ...] = (),
     **values: tuple[float | None, float | None],
 ) -> PairEvidence:
     sides = [
@@ -112,7 +112,7 @@ def test_every_quantity_both_ways_and_within_its_floor(name: str) -> None:
     [
         fault.name
         for fault in FAULTS.values()
-        if fault.shown_by and fault.seen == "values" and fault.shown_by[0][0] not in WEAK
+        if fault.shown_by and fault.found_in == "values" and fault.shown_by[0][0] not in WEAK
     ],
 )
 def test_faults_that_values_show(name: str) -> None:
@@ -152,8 +152,8 @@ def test_faults(text: str, expected: str) -> None:
     assert found(text, known) == expected
 
 
-def finger(side: str | None) -> tuple[Change, ...]:
-    return (Change(side=side, place="lower left", other_place="lower left", area=6.0, contrast=30.0),)  # type: ignore[arg-type]
+def finger(side: str | None) -> tuple[SceneChange, ...]:
+    return (SceneChange(side=side, place="lower left", other_place="lower left", area=6.0, contrast=30.0),)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -169,7 +169,7 @@ def finger(side: str | None) -> tuple[Change, ...]:
     ],
 )
 def test_what_only_one_picture_shows(
-    registration: Registration | None, changes: tuple[Change, ...], expected: str
+    registration: Registration | None, changes: tuple[SceneChange, ...], expected: str
 ) -> None:
     known = evidence(registration, changes)
     for name in ("A shows an obstruction by a finger.", "Power lines cross A.", "A is cluttered."):

@@ -75,6 +75,15 @@ def test_a_benchmark_need_not_be_introduced() -> None:
         assert f"redaes eval {name}" in say("eval", "--help")
 
 
+@pytest.mark.parametrize(
+    ("words", "completed"),
+    [("redaes eval comp", "compare"), ("redaes eval --lis", "--list"), ("redaes eval ava --dat", "--data")],
+)
+def test_the_shell_completes_what_follows_eval(words: str, completed: str) -> None:
+    asked = {"_REDAES_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(len(words.split()) - 1)}
+    assert CliRunner().invoke(app, [], prog_name="redaes", env=asked).stdout.split() == [completed]
+
+
 def test_an_option_may_take_several_words() -> None:
     assert spread(["--natural", "a", "b", "--out", "c", "d", "--cropping=e", "--aigc"]) == [
         "--natural", "a", "--natural", "b", "--out", "c", "d", "--cropping=e", "--aigc"

@@ -35,8 +35,8 @@ from redaes.demo.report import (
 from redaes.estimates import Estimate
 from redaes.evaluation.truth import CheckedPair, CheckedReason
 from redaes.evidence.claims import CheckedClaim, Claim, Claims, Status
-from redaes.evidence.reasons import reason_of
-from redaes.evidence.records import Measurements, PairEvidence
+from redaes.evidence.measurements import Measurements, PairEvidence
+from redaes.evidence.rationale_truth import reason_of
 from redaes.heldout import HeldOut, evaluate
 from redaes.images import content_id
 from redaes.records import PairRecord

@@ -191,7 +191,7 @@ def test_an_output_folder_is_not_made(tmp_path: Path) -> None:
 
 def test_a_recipe_may_be_named_in_one_word(tmp_path: Path) -> None:
     (tmp_path / "recipe.yaml").write_text("lora_r: 5\n")
-    classes = ("redaes.training.setup:StageArguments",)
+    classes = ("redaes.training.stage_arguments:StageArguments",)
     argv = [f"--config={tmp_path / 'recipe.yaml'}", "--max_pixels=3"]
     assert early_checks.settings(argv, Path("nowhere.yaml"), classes)["lora_r"] == 5
     assert early_checks.apart(argv) == ["--config", str(tmp_path / "recipe.yaml"), "--max_pixels=3"]
@@ -199,7 +199,7 @@ def test_a_recipe_may_be_named_in_one_word(tmp_path: Path) -> None:
 
 def test_beginnings_of_options_and_negations_are_left_to_the_parser(tmp_path: Path) -> None:
     (tmp_path / "recipe.yaml").write_text("env: {}\n")
-    classes = ("redaes.training.setup:StageArguments",)
+    classes = ("redaes.training.stage_arguments:StageArguments",)
     early_checks.settings(["--max_pix", "3", "--no_full_training", "--lora-r=4"], tmp_path / "recipe.yaml", classes)
     with pytest.raises(TrainingError, match="--lora_s"):
         early_checks.settings(["--lora_s", "4"], tmp_path / "recipe.yaml", classes)

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from redaes.datagen.editors.parametric import apply_edit
 from redaes.errors import InputError
+from redaes.evidence.measurements import Measurements, PairEvidence, Registration, SceneChange
 from redaes.evidence.pair import measure_pair
 from redaes.evidence.pair.registration import Points
-from redaes.evidence.records import Change, Measurements, PairEvidence, Registration
 from redaes.images import load_image
 from redaes.samples import sample_photographs
 
@@ -203,10 +203,10 @@ class TestExchange:
         assert twice.model_dump() == pytest.approx(forth.registration.model_dump())
 
     def test_places_and_sides_change_hands(self) -> None:
-        clear = Change(side="B", place="left", other_place="centre", area=3.0, contrast=20.0)
-        open_ = Change(side=None, place="left", other_place="centre", area=3.0, contrast=20.0)
-        assert clear.swapped() == Change(side="A", place="left", other_place="centre", area=3.0, contrast=20.0)
-        assert open_.swapped() == Change(side=None, place="centre", other_place="left", area=3.0, contrast=20.0)
+        clear = SceneChange(side="B", place="left", other_place="centre", area=3.0, contrast=20.0)
+        open_ = SceneChange(side=None, place="left", other_place="centre", area=3.0, contrast=20.0)
+        assert clear.swapped() == SceneChange(side="A", place="left", other_place="centre", area=3.0, contrast=20.0)
+        assert open_.swapped() == SceneChange(side=None, place="centre", other_place="left", area=3.0, contrast=20.0)
 
 
 def test_each_picture_keeps_what_was_measured_in_it(photographs: dict[str, ByteImage]) -> None:

@@ -14,12 +14,12 @@ from PIL import Image
 
 from redaes.datagen.editors.parametric import apply_edit
 from redaes.errors import InputError
+from redaes.evidence.measurements import Measurements
 from redaes.evidence.picture import Planes, measure, measured_along
 from redaes.evidence.picture.grids import find_comb
 from redaes.evidence.picture.jpeg import jpeg_quality
 from redaes.evidence.picture.planes import median, place_at
 from redaes.evidence.quantities import QUANTITIES
-from redaes.evidence.records import Measurements
 from redaes.images import load_image
 from redaes.samples import sample_photographs
 

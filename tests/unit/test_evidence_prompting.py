@@ -18,16 +18,16 @@ from redaes.assessor import Assessor
 from redaes.backends.scripted import ScriptedBackend
 from redaes.errors import InputError
 from redaes.evidence import prompting, quantities
+from redaes.evidence.measurements import Measurements, PairEvidence, Registration, SceneChange
 from redaes.evidence.prompting import ALWAYS, MAX_CHANGES, MAX_ROWS, evidence_text, fill_in, told
 from redaes.evidence.quantities import QUANTITIES
-from redaes.evidence.records import Change, Measurements, PairEvidence, Registration
 from redaes.images import load_image, picture_in_memory
 from tests.conftest import synthetic_photograph
 
 VALUES = {"brightness": 52.0, "contrast": 17.0, "colourfulness": 30.0, "sharpness": 19.0, "noise": 0.9, "tilt": 0.1}
 
 
-def _evidence(registration: Registration | None = None, *changes: Change, **second: float | None) -> PairEvidence:
+def _evidence(registration: Registration | None = None, *changes: SceneChange, **second: float | None) -> PairEvidence:
     values = {name: value for name, value in {**VALUES, **second}.items() if value is not None}
     return PairEvidence(
         first=Measurements(width=90, height=60, values=VALUES),
@@ -44,8 +44,8 @@ def _view(**values: Any) -> Registration:
     return Registration(**{**given, **values})
 
 
-def _change(side: Any, place: Any, area: float) -> Change:
-    return Change(side=side, place=place, other_place=place, area=area, contrast=9.0)
+def _change(side: Any, place: Any, area: float) -> SceneChange:
+    return SceneChange(side=side, place=place, other_place=place, area=area, contrast=9.0)
 
 
 @pytest.mark.parametrize("module", [prompting, prompts, quantities])

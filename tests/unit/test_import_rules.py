@@ -413,7 +413,7 @@ def test_import_redaes_is_light() -> None:
     assert _loaded_after("import redaes, redaes.types, redaes.errors") == set()
 
 
-def test_the_front_door_before_a_server_is_light() -> None:
+def test_the_service_before_a_server_is_light() -> None:
     """Its container has no torch (Dockerfile)."""
     assert _loaded_after("import redaes.serving.app, redaes.serving.run, redaes.references") == set()
 

@@ -6,8 +6,8 @@ import pytest
 
 from redaes.answers import parse_rationale, render_rationale
 from redaes.datagen.instructions import templates
-from redaes.datagen.rationales import EXPLANATIONS, Seen, check_text, contradictions, write_from_factors
-from redaes.evidence.records import Measurements, PairEvidence
+from redaes.datagen.rationales import EXPLANATIONS, PairObservation, check_text, contradictions, write_from_factors
+from redaes.evidence.measurements import Measurements, PairEvidence
 from redaes.types import FACTORS, Factor
 
 BODY = (
@@ -144,7 +144,7 @@ EVIDENCE = PairEvidence(first=measured(52, 22, 3.0), second=measured(20, 9, 1.1)
 def test_the_writer_for_known_factors_contradicts_nothing(factors: tuple[Factor, ...]) -> None:
     for seed in range(30):
         for delta in (-6.0, -0.8, 1.0, 4.0):
-            written = write_from_factors(Seen(EVIDENCE), factors, delta, seed)
+            written = write_from_factors(PairObservation(EVIDENCE), factors, delta, seed)
             assert contradictions(written, delta, factors) == []
             found = check_text(render_rationale(written), delta, factors).reasons
             # It is brief, and its closing words already say all that is known.
@@ -152,9 +152,9 @@ def test_the_writer_for_known_factors_contradicts_nothing(factors: tuple[Factor,
 
 
 def test_the_writer_for_known_factors_and_ties() -> None:
-    tie = write_from_factors(Seen(EVIDENCE), (), 0.1, 0)
+    tie = write_from_factors(PairObservation(EVIDENCE), (), 0.1, 0)
     assert (tie.better, tie.factors) == ("tie", ())
     with pytest.raises(ValueError, match="a tie has none"):
-        write_from_factors(Seen(EVIDENCE), ("light",), 0.1, 0)
+        write_from_factors(PairObservation(EVIDENCE), ("light",), 0.1, 0)
     with pytest.raises(ValueError, match="a winner has some"):
-        write_from_factors(Seen(EVIDENCE), (), 3.0, 0)
+        write_from_factors(PairObservation(EVIDENCE), (), 3.0, 0)

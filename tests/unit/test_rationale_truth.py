@@ -24,10 +24,10 @@ from redaes.evaluation.truth import (
     rationale_truth,
     reason_truth,
 )
-from redaes.evidence import reasons
+from redaes.evidence import rationale_truth as truth_of_claims
 from redaes.evidence.claims import CheckedClaim, Claim, Claims, Relation, Status
-from redaes.evidence.reasons import names_fault, reason_of, tells_fault
-from redaes.evidence.records import Measurements, PairEvidence
+from redaes.evidence.measurements import Measurements, PairEvidence
+from redaes.evidence.rationale_truth import names_fault, reason_of, tells_fault
 from redaes.heldout import FastSummary, HeldOut, PairOutcome, ReasonedOutcome, WrittenAnswer
 from redaes.images import content_id
 from redaes.records import PairRecord
@@ -53,7 +53,7 @@ C: Status = "contradicted"
 N: Status = "not_measurable"
 
 
-@pytest.mark.parametrize("module", [reasons, truth])
+@pytest.mark.parametrize("module", [truth_of_claims, truth])
 def test_examples_in_docstrings(module: Any) -> None:
     assert doctest.testmod(module).failed == 0
 

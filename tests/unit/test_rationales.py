@@ -18,22 +18,22 @@ from redaes.datagen.editors.parametric import make_edit
 from redaes.datagen.plan import DEGRADE
 from redaes.datagen.rationales import (
     Look,
-    Seen,
+    PairObservation,
     check_text,
     choosing,
     contradictions,
     frames,
     look,
     looks,
+    model_writer,
     regions,
     symptoms,
-    vlm,
     write_from_factors,
     write_rationale,
 )
 from redaes.datagen.rationales.choosing import (
     BESIDES,
-    Difference,
+    MeasuredDifference,
     alike,
     geometry,
     leading_factor,
@@ -41,12 +41,12 @@ from redaes.datagen.rationales.choosing import (
     of_fault,
 )
 from redaes.datagen.rationales.looks import hue_name, traits
+from redaes.datagen.rationales.quantity_words import PLAIN, SLIGHT, STRONG, WORDS, degrees
 from redaes.datagen.rationales.symptoms import SYMPTOMS, named
-from redaes.datagen.rationales.words import PLAIN, SLIGHT, STRONG, WORDS, degrees
 from redaes.evidence.checking import check_rationale
 from redaes.evidence.faults import FAULTS
+from redaes.evidence.measurements import Measurements, PairEvidence, Place, Registration, SceneChange, Side
 from redaes.evidence.quantities import QUANTITIES
-from redaes.evidence.records import Change, Measurements, PairEvidence, Place, Registration, Side
 from redaes.types import Edit, Rationale
 
 USUAL = {
@@ -62,12 +62,14 @@ def measured(**changed: float) -> Measurements:
     return Measurements(width=256, height=192, values={**USUAL, **changed})
 
 
-def seen(first: Measurements, second: Measurements, **more: Any) -> Seen:
-    return Seen(PairEvidence(first=first, second=second, registration=more.pop("registration", None), **more))
+def seen(first: Measurements, second: Measurements, **more: Any) -> PairObservation:
+    return PairObservation(
+        PairEvidence(first=first, second=second, registration=more.pop("registration", None), **more)
+    )
 
 
-def change(side: Side, place: Place, area: float) -> Change:
-    return Change(side=side, place=place, other_place=place, area=area, contrast=20.0)
+def change(side: Side, place: Place, area: float) -> SceneChange:
+    return SceneChange(side=side, place=place, other_place=place, area=area, contrast=20.0)
 
 
 CLEAN = measured()
@@ -87,7 +89,7 @@ def hash_of(name: str) -> int:
     return int.from_bytes(name.encode()[:6], "big")
 
 
-def told(pair: Seen = PAIR, operation: str = "exposure_down", n: int = 60) -> list[str]:
+def told(pair: PairObservation = PAIR, operation: str = "exposure_down", n: int = 60) -> list[str]:
     """Texts on a pair whose second picture carries the edit."""
     draws = [hash_of(operation) + number for number in range(n)]
     return [write_rationale(pair, (None, _edit(operation)), (0.0, 4.0), seed).text for seed in draws]
@@ -172,9 +174,9 @@ def test_more_of_it_is_called_more() -> None:
 
 
 def test_figures_that_round_alike_get_another_decimal() -> None:
-    assert Difference(QUANTITIES["brightness"], 52.4, 51.9).figures() == ("52.4", "51.9")
-    assert Difference(QUANTITIES["warmth"], -0.2, 3.6).figures() == ("0", "4")
-    assert Difference(QUANTITIES["brightness"], 52.0004, 52.0).figures() is None
+    assert MeasuredDifference(QUANTITIES["brightness"], 52.4, 51.9).figures() == ("52.4", "51.9")
+    assert MeasuredDifference(QUANTITIES["warmth"], -0.2, 3.6).figures() == ("0", "4")
+    assert MeasuredDifference(QUANTITIES["brightness"], 52.0004, 52.0).figures() is None
 
 
 def test_figures_stand_with_the_picture_that_they_are_of() -> None:
@@ -239,9 +241,9 @@ def turned(text: str) -> str:
 def test_the_order_turns_the_letters() -> None:
     views = Registration(rotation_deg=3.0, scale=1.3, stretch=1.0, shown_of_first=0.6, shown_of_second=1.0, n_points=90)
     evidence = seen(CLEAN, DARK, registration=views, changes=(change("B", "top", 4.0),)).evidence
-    pair = Seen(evidence, (halves((40, 60, 200), (200, 200, 200)), halves((90, 60, 20), (90, 90, 90))))
+    pair = PairObservation(evidence, (halves((40, 60, 200), (200, 200, 200)), halves((90, 60, 20), (90, 90, 90))))
     assert not pair.aligned
-    level = Seen(evidence.model_copy(update={"registration": None}), pair.looks, same_frame=True)
+    level = PairObservation(evidence.model_copy(update={"registration": None}), pair.looks, same_frame=True)
     texts = {write_rationale(level, (None, _edit("cast_warm")), (0.0, 4.0), seed).text for seed in range(10)}
     assert any(re.search(r"blue.* B", text) for text in texts)
     for seed in range(10):
@@ -386,11 +388,11 @@ def test_of_how_pictures_lie_over_each_other_only_what_shows_the_fault_is_told()
     evidence = seen(CLEAN, CLEAN, registration=lies, changes=(change("B", "top", 4.0),)).evidence
     kinds = {name: [one.kind for one in geometry(evidence, "B", name)] for name in DEGRADE}
     assert kinds["tilt"] == ["turned"]
-    assert kinds["crop_off"] == kinds["tight_crop"] == ["shown"]
+    assert kinds["crop_off"] == kinds["tight_crop"] == ["cut"]
     assert (kinds["stretch"], kinds["keystone"], kinds["finger"]) == (["stretched"], ["converging"], ["covered"])
     assert kinds["defocus"] == []
     # Where no fault is known, only what has a direction by itself; and the wider view leaves nothing out.
-    assert [one.kind for one in geometry(evidence, "B", None)] == ["shown", "covered"]
+    assert [one.kind for one in geometry(evidence, "B", None)] == ["cut", "covered"]
     wider = lies.model_copy(update={"scale": 0.9})
     assert geometry(PairEvidence(first=CLEAN, second=CLEAN, registration=wider), "B", None) == []
 
@@ -398,7 +400,7 @@ def test_of_how_pictures_lie_over_each_other_only_what_shows_the_fault_is_told()
 def test_a_model_is_told_how_the_pictures_lie_over_each_other_and_what_only_one_shows() -> None:
     lies = Registration(rotation_deg=3.0, scale=1.3, stretch=1.0, shown_of_first=0.6, shown_of_second=0.9, n_points=90)
     pair = seen(CLEAN, DARK, registration=lies, changes=(change("B", "top", 4.0),))
-    lines = vlm._evidence(pair)
+    lines = model_writer._evidence(pair)
     assert "brightness: A 52, B 20 L*" in lines
     assert "haze: A 10, B 10 % (no difference)" in lines
     assert lines[-2:] == [
@@ -462,12 +464,12 @@ def test_a_colour_is_called_what_it_is(colour: tuple[int, int, int], name: str |
 
 def test_the_place_is_where_the_difference_is_largest() -> None:
     better, worse = halves((90, 90, 90), (200, 200, 200)), halves((90, 90, 90), (90, 90, 90))
-    pair = Seen(PAIR.evidence, (better, worse), same_frame=True)
+    pair = PairObservation(PAIR.evidence, (better, worse), same_frame=True)
     said = [text for text in told(pair) if re.search(r"\bright\b", text)]
     assert len(said) > 20
     assert not any(re.search(r"\b(?:left|centre)\b", text) for text in said)
     # Without knowing that both show the same, nothing is said of where they differ.
-    elsewhere = Seen(PAIR.evidence, (better, worse), same_frame=False)
+    elsewhere = PairObservation(PAIR.evidence, (better, worse), same_frame=False)
     assert not any("most in" in text for text in told(elsewhere))
 
 

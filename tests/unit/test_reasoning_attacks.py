@@ -11,7 +11,7 @@ import pytest
 
 from redaes.answers import render_verdict, stated
 from redaes.evidence.faults import FAULTS
-from redaes.evidence.records import Change, Measurements, PairEvidence, Registration
+from redaes.evidence.measurements import Measurements, PairEvidence, Registration, SceneChange
 from redaes.rewards.trl import MEASURED, REWARDS
 from redaes.types import Rationale
 
@@ -90,7 +90,7 @@ def test_no_attack_earns_what_the_truth_does(name: str, side: str) -> None:
 
 
 def test_what_covers_the_scene_is_told_by_its_name_alone() -> None:
-    change = Change(side="B", place="top", other_place="top", area=6.0, contrast=20.0)
+    change = SceneChange(side="B", place="top", other_place="top", area=6.0, contrast=20.0)
     one = {**row("defocus", "B"), "faults": [None, "power_lines"], "factors": ["content"]}
     one["evidence"] = one["evidence"].model_copy(update={"second": one["evidence"].first, "changes": (change,)})
     said = {}

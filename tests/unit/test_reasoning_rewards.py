@@ -8,8 +8,8 @@ import pytest
 
 from redaes.evidence.claims import CheckedClaim, Claim, Claims
 from redaes.evidence.faults import FAULTS
+from redaes.evidence.measurements import Measurements, PairEvidence
 from redaes.evidence.quantities import QUANTITIES
-from redaes.evidence.records import Measurements, PairEvidence
 from redaes.rewards.reasoning import (
     GENERIC,
     NEAR,
@@ -228,9 +228,9 @@ def test_the_faults_that_edits_leave() -> None:
 def test_generic_faults_are_how_others_show(name: str) -> None:
     from redaes.datagen.editors.parametric import OPERATIONS
 
-    sign, seen = FAULTS[name].shown_by[:1], FAULTS[name].seen
+    sign, seen = FAULTS[name].shown_by[:1], FAULTS[name].found_in
     others = [FAULTS[other] for other in OPERATIONS if other != name]
-    assert any(sign[0] in other.shown_by if sign else other.seen == seen != "values" for other in others)
+    assert any(sign[0] in other.shown_by if sign else other.found_in == seen != "values" for other in others)
 
 
 def test_what_is_measured_of_a_fault_is_no_other_name_for_it() -> None:

@@ -32,7 +32,7 @@ from redaes.culling.grouping import group, likeness, scan
 from redaes.culling.rankers import AssessorRanker
 from redaes.errors import BackendError, ImageError, InputError, RecordError
 from redaes.evidence.claims import CheckedClaim, Claim, Claims
-from redaes.evidence.records import Measurements, PairEvidence
+from redaes.evidence.measurements import Measurements, PairEvidence
 from redaes.images import capture_time
 from redaes.references import read_reference_set, reference_pictures, write_reference_set
 from redaes.types import Sampling

@@ -29,7 +29,7 @@ from redaes.datagen.severity import (
     SPREAD,
     TASTE,
     TRANSFER,
-    Curve,
+    SeverityCurve,
     points_of,
     severity,
 )
@@ -157,8 +157,8 @@ def test_an_operation_without_a_curve_is_named() -> None:
 
 
 def test_a_curve_is_its_formula() -> None:
-    assert Curve(2.0, 1.5)(2.0) == pytest.approx(9 * (1 - math.exp(-1)))
-    assert Curve(2.0, 1.5)(-1.0) == 0.0
+    assert SeverityCurve(2.0, 1.5)(2.0) == pytest.approx(9 * (1 - math.exp(-1)))
+    assert SeverityCurve(2.0, 1.5)(-1.0) == 0.0
 
 
 def _card(box: tuple[slice, slice] | None = None, level: int = 250) -> np.ndarray:

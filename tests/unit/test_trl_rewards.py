@@ -14,7 +14,7 @@ from scipy.stats import norm
 
 from redaes.answers import render_verdict, stated
 from redaes.errors import TrainingError
-from redaes.evidence.records import Measurements, PairEvidence
+from redaes.evidence.measurements import Measurements, PairEvidence
 from redaes.rewards.ranking_consistency import GAMMA, TAU, S
 from redaes.rewards.reasoning import NEAR, SHOWN, WITHOUT_FIGURE
 from redaes.rewards.trl import MEASURED, REWARDS, Completion, observations, reward_functions

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from redaes.datagen.rationales.embedded import Seen, write_from_factors, write_rationale
 from redaes.datagen.rationales.looks import Look, look
-from redaes.datagen.rationales.rules import EXPLANATIONS, Checked, check_text, contradictions
-from redaes.datagen.rationales.vlm import RationaleTask, Written, write_with_model
+from redaes.datagen.rationales.measured_writer import PairObservation, write_from_factors, write_rationale
+from redaes.datagen.rationales.model_writer import RationaleTask, Written, write_with_model
+from redaes.datagen.rationales.rules import EXPLANATIONS, CheckedText, check_text, contradictions
 
 __all__ = [
     "EXPLANATIONS",
-    "Checked",
+    "CheckedText",
     "Look",
+    "PairObservation",
     "RationaleTask",
-    "Seen",
     "Written",
     "check_text",
     "contradictions",

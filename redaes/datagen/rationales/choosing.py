@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from redaes.evidence.faults import FAULTS
+from redaes.evidence.measurements import Measurements, PairEvidence, Place, Registration, Side
 from redaes.evidence.quantities import QUANTITIES, Quantity, figures
-from redaes.evidence.records import Measurements, PairEvidence, Place, Registration, Side
 from redaes.types import Factor
 
 Direction = Literal["more", "less"]
@@ -32,7 +32,7 @@ ENOUGH = 3.0
 
 
 @dataclass(frozen=True)
-class Difference:
+class MeasuredDifference:
     """One quantity in the picture spoken of and in the other."""
 
     quantity: Quantity
@@ -52,9 +52,9 @@ class Difference:
     def figures(self) -> tuple[str, str] | None:
         """Both values as they are told (:func:`redaes.evidence.quantities.figures`); None: they are told alike.
 
-        >>> Difference(QUANTITIES["noise"], 3.21, 0.9).figures()
+        >>> MeasuredDifference(QUANTITIES["noise"], 3.21, 0.9).figures()
         ('3.2', '0.9')
-        >>> Difference(QUANTITIES["brightness"], 52.4, 51.7).figures()
+        >>> MeasuredDifference(QUANTITIES["brightness"], 52.4, 51.7).figures()
         ('52.4', '51.7')
         """
         here, there = figures(self.quantity, (self.here, self.there))
@@ -80,14 +80,16 @@ def _shown_by(operation: str) -> tuple[tuple[str, Direction], ...]:
     return (() if fault is None else fault.shown_by) + BESIDES.get(operation, ())
 
 
-def _differences(wanted: Iterable[tuple[str, Direction]], here: Measurements, there: Measurements) -> list[Difference]:
+def _differences(
+    wanted: Iterable[tuple[str, Direction]], here: Measurements, there: Measurements
+) -> list[MeasuredDifference]:
     """Those of the quantities that differ in the wanted direction, the most telling first."""
-    found: list[Difference] = []
+    found: list[MeasuredDifference] = []
     for name, direction in wanted:
         quantity = QUANTITIES[name]
         if name not in here.values or name not in there.values:
             continue
-        difference = Difference(quantity, here.values[name], there.values[name])
+        difference = MeasuredDifference(quantity, here.values[name], there.values[name])
         if abs(difference.here - difference.there) >= quantity.noise_floor and difference.more == (direction == "more"):
             found.append(difference)
     return sorted(found, key=lambda one: -min(one.size, ENOUGH))
@@ -98,7 +100,7 @@ def quantities_of(operations: Iterable[str]) -> frozenset[str]:
     return frozenset(name for operation in operations for name, _ in _shown_by(operation))
 
 
-def of_fault(operation: str, here: Measurements, there: Measurements) -> list[Difference]:
+def of_fault(operation: str, here: Measurements, there: Measurements) -> list[MeasuredDifference]:
     """What shows the fault of an embedded operation in the picture that has it, against the other.
 
     Args:
@@ -111,7 +113,7 @@ def of_fault(operation: str, here: Measurements, there: Measurements) -> list[Di
     return _differences(wanted[:proof], here, there) + _differences(wanted[proof:], here, there)
 
 
-def of_factors(factors: Sequence[Factor], here: Measurements, there: Measurements) -> list[Difference]:
+def of_factors(factors: Sequence[Factor], here: Measurements, there: Measurements) -> list[MeasuredDifference]:
     """What speaks against a picture where only the deciding factors are known."""
     wanted: list[tuple[str, Direction]] = []
     for name, quantity in QUANTITIES.items():
@@ -126,12 +128,12 @@ def of_factors(factors: Sequence[Factor], here: Measurements, there: Measurement
     return _differences(wanted, here, there)
 
 
-def alike(here: Measurements, there: Measurements) -> list[Difference]:
+def alike(here: Measurements, there: Measurements) -> list[MeasuredDifference]:
     """The quantities of which both pictures have the same, within the noise floor, in the order of tables."""
     found = []
     for name, quantity in QUANTITIES.items():
         if name in here.values and name in there.values:
-            difference = Difference(quantity, here.values[name], there.values[name])
+            difference = MeasuredDifference(quantity, here.values[name], there.values[name])
             if abs(difference.here - difference.there) < quantity.noise_floor:
                 found.append(difference)
     return found
@@ -141,7 +143,7 @@ def leading_factor(first: Measurements, second: Measurements) -> Factor | None:
     """The factor of the quantity that differs most, in differences that can be seen; None: none can be."""
     size, factor = max(
         (
-            (Difference(quantity, first.values[name], second.values[name]).size, quantity.factor)
+            (MeasuredDifference(quantity, first.values[name], second.values[name]).size, quantity.factor)
             for name, quantity in QUANTITIES.items()
             if name in first.values and name in second.values
         ),
@@ -163,11 +165,11 @@ LEAST_KEYSTONE = 1.0
 LEAST_COVER = 0.3
 """In percent of the frame."""
 
-GeometryKind = Literal["turned", "shown", "stretched", "converging", "covered"]
+GeometryKind = Literal["turned", "cut", "stretched", "converging", "covered"]
 
 _TELLING: dict[GeometryKind, tuple[str, ...]] = {
     "turned": ("tilt",),
-    "shown": ("crop_off", "tight_crop"),
+    "cut": ("crop_off", "tight_crop"),
     "stretched": ("stretch",),
     "converging": ("keystone",),
     "covered": ("clutter", "date_stamp", "watermark", "lens_dirt", "lens_flare", "power_lines", "finger"),
@@ -195,7 +197,7 @@ def geometry(evidence: PairEvidence, side: Side, fault: str | None) -> list[Geom
         if abs(lies.rotation_deg) >= LEAST_TURN and fault is not None:
             found.append(Geometry("turned", abs(lies.rotation_deg)))
         if 1 - lies.shown_of_first >= LEAST_CUT and lies.scale > 1:
-            found.append(Geometry("shown", 100 * lies.shown_of_first))
+            found.append(Geometry("cut", 100 * lies.shown_of_first))
         if abs(lies.stretch - 1) >= LEAST_STRETCH and fault is not None:
             found.append(Geometry("stretched", 100 * (lies.stretch - 1)))
         if abs(lies.keystone_deg) >= LEAST_KEYSTONE and fault is not None:

@@ -7,7 +7,7 @@ everything.
 
 from __future__ import annotations
 
-from redaes.evidence.records import Place
+from redaes.evidence.measurements import Place
 from redaes.types import Factor
 
 # --- The fault ----------------------------------------------------------------------------------------
@@ -163,7 +163,7 @@ GEOMETRY = {
         "{side} is turned by {amount} degrees against {rival}.",
         "Between {rival} and {side} lies a turn of {amount} degrees.",
     ),
-    "shown": (
+    "cut": (
         "{side} keeps only {amount} % of what {rival} takes in.",
         "Of what {rival} takes in, {side} has only {amount} %.",
         "Only {amount} % of what is in {rival} is left in {side}.",

@@ -28,7 +28,7 @@ _HUES: tuple[tuple[float, str], ...] = (
 
 @dataclass(frozen=True)
 class Look:
-    """Nine cells, row by row: those of :data:`redaes.evidence.records.PLACES`."""
+    """Nine cells, row by row: those of :data:`redaes.evidence.measurements.PLACES`."""
 
     lightness: tuple[float, ...]
     """Mean L*."""

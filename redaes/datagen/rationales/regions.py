@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from redaes.datagen.rationales import frames
 from redaes.datagen.rationales.looks import LIGHT_STEP, Look, differences, hue_name, traits
-from redaes.evidence.records import PLACES, Place, Side
+from redaes.evidence.measurements import OTHER_SIDE, PLACES, Place, Side
 from redaes.types import Factor
 
 _KIND: dict[Factor, str] = {"light": "light", "colour": "colour", "focus": "detail", "noise": "detail"}
@@ -48,9 +48,7 @@ def _hues(rng: random.Random, here: Look, there: Look, cell: int, side: Side) ->
     if before is None or after is None or before == after:
         return None
     place = rng.choice(frames.IN_PLACE[PLACES[cell]])
-    sentence = rng.choice(frames.HUES).format(
-        there=before, here=after, place=place, side=side, rival="B" if side == "A" else "A"
-    )
+    sentence = rng.choice(frames.HUES).format(there=before, here=after, place=place, side=side, rival=OTHER_SIDE[side])
     return sentence[0].upper() + sentence[1:]
 
 
@@ -69,7 +67,7 @@ def where(rng: random.Random, here: Look, there: Look, factor: Factor, side: Sid
         factor: what decides.
         aligned: whether cells can be compared.
     """
-    rival: Side = "B" if side == "A" else "A"
+    rival = OTHER_SIDE[side]
     kind = _KIND.get(factor)
     if not aligned or kind is None:
         if max(there.lightness) - min(there.lightness) < 2 * LIGHT_STEP:

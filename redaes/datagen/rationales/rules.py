@@ -16,8 +16,8 @@ from redaes.answers import parse_rationale
 from redaes.datagen.rationales.frames import SIZES
 from redaes.errors import ParseError
 from redaes.evidence.checking import check_rationale
-from redaes.evidence.reasons import measured_words
-from redaes.evidence.records import PairEvidence
+from redaes.evidence.measurements import PairEvidence
+from redaes.evidence.rationale_truth import measured_words
 from redaes.types import Factor, Rationale, winner_of
 
 MIN_WORDS, MAX_WORDS = 20, 140
@@ -97,7 +97,7 @@ _PREFIXES = "under|over|un|de|dis|mis|back|sun"
 
 
 @dataclass(frozen=True)
-class Checked:
+class CheckedText:
     """A model's text, read."""
 
     rationale: Rationale | None
@@ -153,7 +153,7 @@ def check_text(
     factors: Sequence[Factor],
     instructions: Sequence[str] = (),
     evidence: PairEvidence | None = None,
-) -> Checked:
+) -> CheckedText:
     """Read a model's reasoning with its closing sentence, and say what is wrong with it.
 
     Args:
@@ -167,7 +167,7 @@ def check_text(
     try:
         rationale = parse_rationale(text)
     except ParseError as error:
-        return Checked(None, (error.reason,))
+        return CheckedText(None, (error.reason,))
     expected = winner_of(delta)
     body = rationale.text
     n_words = len(_words(body))
@@ -189,7 +189,7 @@ def check_text(
         "quotes_instruction": any(_quotes(body, instruction) for instruction in instructions),
         "contradicts_measurement": bool(contradicted),
     }
-    return Checked(rationale, tuple(reason for reason, holds in tests.items() if holds), contradicted)
+    return CheckedText(rationale, tuple(reason for reason, holds in tests.items() if holds), contradicted)
 
 
 def contradictions(rationale: Rationale, delta: float, factors: Sequence[Factor]) -> list[str]:

@@ -10,8 +10,8 @@ from typing import Any, Literal, Protocol
 
 from pydantic import FiniteFloat
 
-from redaes.evidence.reasons import Reason
-from redaes.evidence.records import VERSION as EVIDENCE_VERSION
+from redaes.evidence.measurements import VERSION as EVIDENCE_VERSION
+from redaes.evidence.rationale_truth import Reason
 from redaes.images import LoadedImage
 from redaes.types import Record
 

@@ -12,7 +12,7 @@ from redaes.backends.base import Backend
 from redaes.backends.failures import Failure
 from redaes.errors import ParseError
 from redaes.evaluation.assessors.base import Arity, Question, QuestionAnswer, checked_with
-from redaes.evidence.reasons import reason_of
+from redaes.evidence.rationale_truth import reason_of
 
 
 class LocalScores:

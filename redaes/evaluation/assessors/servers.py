@@ -17,7 +17,7 @@ from redaes.backends.chat import ChatBackend
 from redaes.backends.endpoint import Endpoint
 from redaes.backends.failures import Failure
 from redaes.evaluation.assessors.base import Arity, Question, QuestionAnswer, checked_with
-from redaes.evidence.reasons import Reason, reason_of
+from redaes.evidence.rationale_truth import Reason, reason_of
 from redaes.lenient import known_reader
 from redaes.points import sigmoid
 from redaes.prompts import Prompt

@@ -6,13 +6,13 @@ import math
 
 import numpy as np
 
-from redaes.evidence.pair.changes import compared, regions
+from redaes.evidence.measurements import Measurements, PairEvidence, Place, Registration, SceneChange
+from redaes.evidence.pair.changes import mutually_predicted, regions
+from redaes.evidence.pair.common_view import CommonView, common_view
 from redaes.evidence.pair.registration import Matrix, Overlay, Points, inverse, lay_over, project, shrunk
 from redaes.evidence.pair.sides import added_in
-from redaes.evidence.pair.view import View, common_view
 from redaes.evidence.picture import measure
 from redaes.evidence.picture.planes import ByteImage, check, place_at
-from redaes.evidence.records import Change, Measurements, PairEvidence, Place, Registration
 
 _GRID = 256
 """Points a side on which shares of a frame are counted."""
@@ -28,7 +28,7 @@ def _grid(width: int, height: int) -> Matrix:
     return np.stack([x.ravel(), y.ravel()], axis=1)
 
 
-def _shown(matrix: Matrix, size: tuple[int, int], other: tuple[int, int]) -> tuple[float, Matrix]:
+def _share_within(matrix: Matrix, size: tuple[int, int], other: tuple[int, int]) -> tuple[float, Matrix]:
     """Share of a frame of (width, height) whose points the mapping puts into the other, and (n, 2) these points."""
     points = _grid(*size)
     mapped = project(matrix, points)
@@ -40,8 +40,8 @@ def _shown(matrix: Matrix, size: tuple[int, int], other: tuple[int, int]) -> tup
 def _registration(first: ByteImage, second: ByteImage, overlay: Overlay) -> Registration:
     matrix = overlay.matrix
     here, there = (first.shape[1], first.shape[0]), (second.shape[1], second.shape[0])
-    shown_of_first, common = _shown(matrix, here, there)
-    shown_of_second, _ = _shown(inverse(matrix), there, here)
+    shown_of_first, common = _share_within(matrix, here, there)
+    shown_of_second, _ = _share_within(inverse(matrix), there, here)
     x, y = common.mean(axis=0)
     centre, right, below = project(matrix, np.array([[x, y], [x + 1, y], [x, y + 1]]))
     local = np.stack([right - centre, below - centre], axis=1) * (math.hypot(*here) / math.hypot(*there))
@@ -77,8 +77,8 @@ def _place(matrix: Matrix, at: Matrix, image: ByteImage) -> Place:
     return place_at((x + 0.5) / image.shape[1], (y + 0.5) / image.shape[0])
 
 
-def _changes(first: ByteImage, second: ByteImage, view: View) -> tuple[Change, ...]:
-    found = compared(view)
+def _changes(first: ByteImage, second: ByteImage, view: CommonView) -> tuple[SceneChange, ...]:
+    found = mutually_predicted(view)
     result = []
     parts = regions(found, view.inside)
     for region, side in zip(parts, added_in(parts, found, view.inside), strict=True):
@@ -87,7 +87,7 @@ def _changes(first: ByteImage, second: ByteImage, view: View) -> tuple[Change, .
         if side == "B":
             in_first, in_second = in_second, in_first
         result.append(
-            Change(side=side, place=in_first, other_place=in_second, area=region.area, contrast=region.contrast)
+            SceneChange(side=side, place=in_first, other_place=in_second, area=region.area, contrast=region.contrast)
         )
     return tuple(result)
 
@@ -122,7 +122,7 @@ def measure_pair(
         here, there = there, here
         measured = measured[::-1]
     registration: Registration | None = None
-    changes: tuple[Change, ...] = ()
+    changes: tuple[SceneChange, ...] = ()
     overlay = lay_over(here, there, points)
     if overlay is not None:
         registration = _registration(here, there, overlay)

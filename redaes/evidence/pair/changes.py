@@ -15,8 +15,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from redaes.evidence.pair.common_view import CommonView
 from redaes.evidence.pair.tone import Mask, predicted
-from redaes.evidence.pair.view import View
 from redaes.evidence.picture.planes import FloatArray
 
 _SMOOTH = (0.8, 1.6, 3.2, 6.4)
@@ -40,7 +40,7 @@ _SPECK = 0.00015
 
 
 @dataclass(frozen=True)
-class Comparison:
+class MutualPrediction:
     """Two pictures, what each is predicted to be, and where both predictions miss."""
 
     first: FloatArray
@@ -84,7 +84,7 @@ def _lost(contrast: FloatArray, expected: FloatArray, textured: Mask) -> float:
     return float(np.clip(1 - np.median(expected[textured] / contrast[textured]), 0.0, 1.0))
 
 
-def _compared(view: View, sigma: float) -> Comparison:
+def _predicted_at(view: CommonView, sigma: float) -> MutualPrediction:
     first, second = (cv2.GaussianBlur(image, (0, 0), sigma) for image in (view.first, view.second))
     second_predicted, first_predicted = predicted(first, second, view.inside), predicted(second, first, view.inside)
     here, there = local_contrast(first), local_contrast(second)
@@ -99,14 +99,14 @@ def _compared(view: View, sigma: float) -> Comparison:
         _lost(here, local_contrast(first_predicted), textured),
         _lost(there, local_contrast(second_predicted), textured),
     )
-    return Comparison(first, second, first_predicted, second_predicted, missed, edges, sigma, lost)
+    return MutualPrediction(first, second, first_predicted, second_predicted, missed, edges, sigma, lost)
 
 
-def compared(view: View) -> Comparison:
+def mutually_predicted(view: CommonView) -> MutualPrediction:
     """At the finest smoothing at which both pictures hold the same detail, or at the one that comes nearest to it."""
-    best: Comparison | None = None
+    best: MutualPrediction | None = None
     for sigma in _SMOOTH:
-        found = _compared(view, sigma)
+        found = _predicted_at(view, sigma)
         if best is None or found.lost < best.lost:
             best = found
         if found.lost <= _ALIKE:
@@ -116,7 +116,7 @@ def compared(view: View) -> Comparison:
     return best
 
 
-def _usual(found: Comparison, inside: Mask) -> FloatArray:
+def _usual(found: MutualPrediction, inside: Mask) -> FloatArray:
     """(H, W): how much is missed at edges of that strength as a rule."""
     borders = np.quantile(found.edges[inside], np.linspace(0, 1, _BINS + 1))
     number = np.clip(np.searchsorted(borders, found.edges, side="right") - 1, 0, _BINS - 1)
@@ -132,7 +132,7 @@ def _usual(found: Comparison, inside: Mask) -> FloatArray:
     return usual.astype(np.float32)
 
 
-def regions(found: Comparison, inside: Mask) -> list[Region]:
+def regions(found: MutualPrediction, inside: Mask) -> list[Region]:
     """Compact parts that differ, largest first; empty where the pictures are too unlike to tell."""
     if found.lost > _TOO_UNLIKE or not inside.any():
         return []

@@ -13,10 +13,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from redaes.evidence.pair.changes import Comparison, Region, local_contrast
+from redaes.evidence.measurements import Side
+from redaes.evidence.pair.changes import MutualPrediction, Region, local_contrast
 from redaes.evidence.pair.tone import Mask
 from redaes.evidence.picture.planes import FloatArray
-from redaes.evidence.records import Side
 
 WEIGHTS = np.array([0.7, 1.1, 1.2, -3.2])
 """Of the evidence of :func:`evidence`: fitted (logistic, without a constant) to regions of the embedded edits of 30
@@ -40,7 +40,7 @@ _OUTLINES = ((3.0, 5), (8.0, 9))
 
 @dataclass(frozen=True)
 class Drawn:
-    """What all regions of a comparison are judged by, made once."""
+    """What all regions of two pictures are judged by, made once."""
 
     slopes: tuple[tuple[tuple[FloatArray, FloatArray], ...], ...]
     """For each width of ``_OUTLINES``, of the first, the first as predicted, the second, and that as predicted: (H, W,
@@ -57,8 +57,8 @@ def _slopes(image: FloatArray, sigma: float) -> tuple[FloatArray, FloatArray]:
     return right, down
 
 
-def drawn(found: Comparison) -> Drawn:
-    """That of both pictures of a comparison."""
+def drawn(found: MutualPrediction) -> Drawn:
+    """That of both pictures."""
     pictures = (found.first, found.first_predicted, found.second, found.second_predicted)
     return Drawn(
         slopes=tuple(tuple(_slopes(image, sigma) for image in pictures) for sigma, _ in _OUTLINES),
@@ -90,11 +90,11 @@ def _log_ratio(above: float, below: float, floor: float) -> float:
     return float(np.log((above + floor) / (below + floor)))
 
 
-def evidence(region: Region, found: Comparison, shown: Drawn, inside: Mask) -> NDArray[np.float64]:
+def evidence(region: Region, found: MutualPrediction, detail: Drawn, inside: Mask) -> NDArray[np.float64]:
     """(4,) of what speaks for the second picture, positive, or the first, negative: outlines at two widths, texture
     inside over that around, variety of colour inside. Exchanging the pictures changes the signs."""
     result = []
-    for (sigma, gap), slopes in zip(_OUTLINES, shown.slopes, strict=True):
+    for (sigma, gap), slopes in zip(_OUTLINES, detail.slopes, strict=True):
         across = _across(region.mask, inside, sigma, gap)
         first, expected_first, second, expected_second = (_outline(one, across) for one in slopes)
         result.append(_log_ratio(second, expected_second, 0.004) - _log_ratio(first, expected_first, 0.004))
@@ -105,7 +105,7 @@ def evidence(region: Region, found: Comparison, shown: Drawn, inside: Mask) -> N
         core = region.mask
     if not around.any():
         around = inside
-    here, there = shown.first_contrast, shown.second_contrast
+    here, there = detail.first_contrast, detail.second_contrast
     result.append(
         _log_ratio(float(there[core].mean()), float(there[around].mean()), 0.003)
         - _log_ratio(float(here[core].mean()), float(here[around].mean()), 0.003)
@@ -117,7 +117,7 @@ def evidence(region: Region, found: Comparison, shown: Drawn, inside: Mask) -> N
     return np.array(result)
 
 
-def added_in(parts: list[Region], found: Comparison, inside: Mask) -> list[Side | None]:
+def added_in(parts: list[Region], found: MutualPrediction, inside: Mask) -> list[Side | None]:
     """For each region the picture that has something there which the other has not; None where that is not clear.
 
     The parts of one thing, such as the letters of a stamp, help each other: a region whose own evidence is thin goes
@@ -125,8 +125,8 @@ def added_in(parts: list[Region], found: Comparison, inside: Mask) -> list[Side 
     """
     if not parts:
         return []
-    shown = drawn(found)
-    spoken = [evidence(part, found, shown, inside) for part in parts]
+    detail = drawn(found)
+    spoken = [evidence(part, found, detail, inside) for part in parts]
     scores = np.array([float(one @ WEIGHTS) for one in spoken])
     areas = np.array([part.area for part in parts])
     mean, by_area = float(scores.mean()), float(scores @ areas / areas.sum())

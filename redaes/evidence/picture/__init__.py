@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 
+from redaes.evidence.measurements import Measurements, Place
 from redaes.evidence.picture.colour import measure_cast, measure_colourfulness, measure_tint
 from redaes.evidence.picture.focus import measure_halos, measure_motion, measure_sharpness, measure_widths
 from redaes.evidence.picture.frame import measure_frame
@@ -22,7 +23,6 @@ from redaes.evidence.picture.noise import measure_blotches, measure_grain, measu
 from redaes.evidence.picture.planes import ByteImage, Planes
 from redaes.evidence.picture.tone import measure_clipping, measure_evenness, measure_haze, measure_light
 from redaes.evidence.quantities import QUANTITIES
-from redaes.evidence.records import Measurements, Place
 
 __all__ = ["Planes", "measure", "measured_along"]
 

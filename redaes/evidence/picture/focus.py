@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from redaes.evidence.measurements import PLACES, Place
 from redaes.evidence.picture.planes import WHOLE, FloatArray, Planes, blur, lightness, median, reduced
 from redaes.evidence.picture.windows import LEAST_BLOCKS, SMOOTHEST, block_means, own_windows, windows
-from redaes.evidence.records import PLACES, Place
 
 BAND = (1.0, 2.0)
 """Sigmas, in pixels, between whose blurs fine detail lies."""

@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from redaes.evidence.measurements import Place
 from redaes.evidence.picture.planes import FloatArray, Planes, place_at
-from redaes.evidence.records import Place
 
 STROKE = 0.035
 """Widest stroke, as a share of the longest side."""

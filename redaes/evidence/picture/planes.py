@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from redaes.errors import InputError
-from redaes.evidence.records import PLACES, Place
+from redaes.evidence.measurements import PLACES, Place
 
 ByteImage = NDArray[np.uint8]
 FloatArray = NDArray[np.float32]

@@ -7,9 +7,9 @@ import math
 import cv2
 import numpy as np
 
+from redaes.evidence.measurements import Place
 from redaes.evidence.picture.frame import find_inner
 from redaes.evidence.picture.planes import FloatArray, Planes, least, median, peak, place_at, reduced
-from redaes.evidence.records import Place
 
 BLACK, WHITE = 3, 252
 """Bytes of the largest channel at which a pixel counts as clipped."""

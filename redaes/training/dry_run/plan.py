@@ -67,7 +67,7 @@ class DryRunPlan:
 
     @property
     def half_weights(self) -> bool:
-        """Whether the frozen weights are bfloat16; see `redaes.training.setup.training_dtype`."""
+        """Whether the frozen weights are bfloat16; see `redaes.training.stage_model.training_dtype`."""
         return self.on_gpu and self.bf16
 
 

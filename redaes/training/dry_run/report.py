@@ -29,7 +29,7 @@ def instead_of_a_run(argv: Sequence[str], config_class: type, folder: str) -> li
     return [*argv, *changed]
 
 
-def show(stage: str, trainer: Trainer, processor: ProcessorMixin, model: str, plan: DryRunPlan) -> None:
+def print_estimate(stage: str, model: str, trainer: Trainer, processor: ProcessorMixin, plan: DryRunPlan) -> None:
     """Print the estimate, where a run would begin."""
     from redaes.training.dry_run.estimate import estimate
 

@@ -1,8 +1,8 @@
 """Instruction-following editors: diffusion pipelines of the ``diffusers`` library, dispatched on their class.
 
-What differs between the pipelines stands in :data:`.adapters.ADAPTERS`, what differs between checkpoints of one
-pipeline in :data:`.checkpoints.CHECKPOINTS`. Only safetensors are read, no code that comes with a model is run, and a
-model with missing weights is refused: the libraries would fill them with random numbers and a warning.
+What differs between the pipelines stands in :data:`.pipelines.ADAPTERS`, what differs between checkpoints of one
+pipeline in :data:`.published_weights.CHECKPOINTS`. Only safetensors are read, no code that comes with a model is run,
+and a model with missing weights is refused: the libraries would fill them with random numbers and a warning.
 
 Noise is drawn on the CPU, from one generator per job, so a job's noise depends on its seed alone, not on the
 device or on the jobs beside it.
@@ -23,9 +23,8 @@ from PIL import Image
 
 from redaes.backends.loading import first_line
 from redaes.datagen.editors.base import EditJob, EditOutcome, Failure, check_source
-from redaes.datagen.editors.diffusion.adapters import adapter_of, check_settings
-from redaes.datagen.editors.diffusion.checkpoints import UNKNOWN, Checkpoint, checkpoint_of
-from redaes.datagen.editors.diffusion.loading import (
+from redaes.datagen.editors.diffusion.loras import fuse, lora_file_of, with_lora
+from redaes.datagen.editors.diffusion.pipeline_loading import (
     Cache,
     Offload,
     check_loading,
@@ -36,7 +35,8 @@ from redaes.datagen.editors.diffusion.loading import (
     pipeline_index,
     place_pipeline,
 )
-from redaes.datagen.editors.diffusion.loras import fuse, lora_file_of, with_lora
+from redaes.datagen.editors.diffusion.pipelines import adapter_of, check_settings
+from redaes.datagen.editors.diffusion.published_weights import UNKNOWN, Checkpoint, checkpoint_of
 from redaes.errors import MissingDependency
 from redaes.models.device import find_device
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from redaes.backends.loading import first_line
-from redaes.datagen.editors.diffusion.checkpoints import Checkpoint, checkpoint_of
+from redaes.datagen.editors.diffusion.published_weights import Checkpoint, checkpoint_of
 from redaes.errors import BackendError, InputError
 
 _LORA = re.compile(r"(?P<repository>[\w.-]+/[\w.-]+):(?P<file>[\w./-]+\.safetensors)")

@@ -15,10 +15,8 @@ from PIL import Image
 
 from redaes.datagen.editors.base import EditJob, EditOutcome, check_source
 from redaes.datagen.editors.parametric import EDITOR, OPERATIONS, apply_edit, make_edit
+from redaes.datagen.instructions import STRENGTHS
 from redaes.evidence.picture.planes import ByteImage
-
-_STRENGTHS = (1 / 6, 1 / 2, 5 / 6)
-"""What "slightly", "noticeably" and "strongly" stand for: the middle of the third that each of them names."""
 
 
 class EmbeddedEditor:
@@ -33,7 +31,9 @@ class EmbeddedEditor:
         sources = sorted(Path(__file__).parent.glob("*.py"))
         self.revision = hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()[:12]
         self._known = {
-            make_edit(name, strength, 0).instruction: (name, strength) for name in OPERATIONS for strength in _STRENGTHS
+            make_edit(name, strength, 0).instruction: (name, strength)
+            for name in OPERATIONS
+            for strength in STRENGTHS.values()
         }
 
     def edit(self, source: Image.Image, jobs: Sequence[EditJob]) -> list[EditOutcome]:

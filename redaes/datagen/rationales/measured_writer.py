@@ -4,7 +4,7 @@ A rationale says which fault decides and on which side, what of it was measured 
 it shows, what weighs less, and concludes. The fault comes first: a model that writes word by word commits itself with
 its first words, and those should be what is seen, not a figure's name that many faults share. Wording is drawn from a
 seed; the content never is: what is measured is chosen by what it explains (:mod:`.choosing`), the words follow its sign
-and its size (:mod:`.words`), and :func:`redaes.evidence.checking.check_rationale` finds nothing against it.
+and its size (:mod:`.quantity_words`), and :func:`redaes.evidence.checking.check_rationale` finds nothing against it.
 """
 
 from __future__ import annotations
@@ -13,16 +13,14 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from redaes.datagen.rationales import choosing, frames, regions, words
+from redaes.datagen.rationales import choosing, frames, quantity_words, regions
 from redaes.datagen.rationales.looks import Look
 from redaes.datagen.rationales.symptoms import SYMPTOMS, named
 from redaes.evidence.checking import check
 from redaes.evidence.claims import Claim
+from redaes.evidence.measurements import OTHER_SIDE, Measurements, PairEvidence, Side
 from redaes.evidence.quantities import figures
-from redaes.evidence.records import Measurements, PairEvidence, Side
 from redaes.types import Edit, Factor, Rationale, Winner, winner_of
-
-_RIVAL: dict[Side, Side] = {"A": "B", "B": "A"}
 
 MOST_MEASURED = 2
 """Sentences on measured differences of the deciding fault."""
@@ -37,7 +35,7 @@ LESSER_MEASURED_SHARE = 0.3
 
 
 @dataclass(frozen=True)
-class Seen:
+class PairObservation:
     """What the pixels of two pictures tell, in one order."""
 
     evidence: PairEvidence
@@ -46,10 +44,10 @@ class Seen:
     same_frame: bool = False
     """Whether both surely show the same part of the scene in the same place, where there is no registration."""
 
-    def swapped(self) -> Seen:
+    def swapped(self) -> PairObservation:
         """The same pictures in the other order."""
         looks = None if self.looks is None else (self.looks[1], self.looks[0])
-        return Seen(self.evidence.swapped(), looks, self.same_frame)
+        return PairObservation(self.evidence.swapped(), looks, self.same_frame)
 
     @property
     def aligned(self) -> bool:
@@ -72,7 +70,7 @@ def _capital(sentence: str) -> str:
     return sentence[0].upper() + sentence[1:]
 
 
-def _fault(rng: random.Random, seen: Seen, edit: Edit, loss: float, side: Side) -> str | None:
+def _fault(rng: random.Random, observed: PairObservation, edit: Edit, loss: float, side: Side) -> str | None:
     """The edit's fault with how bad it is ("a slight orange colour cast", "clear underexposure"), without where the
     pixels do not bear that out; None: they speak against the fault itself, such as crushed shadows without black."""
     amount = rng.choice(next(amounts for bound, amounts in frames.AMOUNTS if loss < bound))
@@ -82,32 +80,34 @@ def _fault(rng: random.Random, seen: Seen, edit: Edit, loss: float, side: Side) 
         claim = Claim(
             text=told, start=0, end=len(told), side=side, relation="present", quantity=None, fault=edit.operation
         )
-        if not check((claim,), seen.evidence).count("contradicted"):
+        if not check((claim,), observed.evidence).count("contradicted"):
             return told
     return None
 
 
-def _united(difference: choosing.Difference, values: tuple[str, str]) -> dict[str, str]:
+def _united(difference: choosing.MeasuredDifference, values: tuple[str, str]) -> dict[str, str]:
     """The figures with their unit: percent behind both, other units behind the one of the picture spoken of."""
     unit = {"%": " %", "deg": " degrees", "px": " px"}.get(difference.quantity.unit, "")
     this, other = values
     return {"this": this + unit, "other": other + unit if unit == " %" else other}
 
 
-def _difference(rng: random.Random, difference: choosing.Difference, side: Side, *, further: bool = False) -> list[str]:
+def _difference(
+    rng: random.Random, difference: choosing.MeasuredDifference, side: Side, *, further: bool = False
+) -> list[str]:
     """What one measured difference is told as, of ``side``, and what one sees of it.
 
     It is told of the worse picture: a small model that has to find out anew which picture a sentence is about mixes
     them up.
     """
     values = difference.figures()
-    degree = rng.choice(words.degrees(difference.size))
-    comparative = rng.choice(words.comparatives(difference.quantity, difference.more))
+    degree = rng.choice(quantity_words.degrees(difference.size))
+    comparative = rng.choice(quantity_words.comparatives(difference.quantity, difference.more))
     gaps = {
         "side": side,
-        "rival": _RIVAL[side],
+        "rival": OTHER_SIDE[side],
         "adjective": f"{degree} {comparative}".strip(),
-        "noun": rng.choice(words.nouns(difference.quantity)),
+        "noun": rng.choice(quantity_words.nouns(difference.quantity)),
     }
     if values is None:
         template = rng.choice(frames.FURTHER_WITHOUT if further else frames.WITHOUT_FIGURES)
@@ -115,7 +115,7 @@ def _difference(rng: random.Random, difference: choosing.Difference, side: Side,
         template = rng.choice(frames.FURTHER if further else frames.MEASURED)
         gaps |= _united(difference, values)
     told = [_capital(template.format(**gaps))]
-    seen = words.seen(difference.quantity, difference.more)
+    seen = quantity_words.seen(difference.quantity, difference.more)
     if seen and difference.size >= 1 and rng.random() < SEEN_SHARE:
         told.append(_capital(rng.choice(frames.SEEN).format(side=side, seen=rng.choice(seen))))
     return told
@@ -125,7 +125,12 @@ def _geometry(rng: random.Random, fact: choosing.Geometry, side: Side) -> str:
     kind = fact.kind if fact.kind != "stretched" else "wider" if fact.amount > 0 else "narrower"
     amount = abs(fact.amount)
     digits = 1 if fact.kind in ("turned", "converging") or amount < 10 else 0
-    gaps = {"side": side, "rival": _RIVAL[side], "amount": f"{amount:.{digits}f}", "rest": f"{100 - amount:.{digits}f}"}
+    gaps = {
+        "side": side,
+        "rival": OTHER_SIDE[side],
+        "amount": f"{amount:.{digits}f}",
+        "rest": f"{100 - amount:.{digits}f}",
+    }
     if fact.places:
         gaps["places"] = regions.in_places(rng, fact.places)
     return _capital(rng.choice(frames.GEOMETRY[kind]).format(**gaps))
@@ -133,8 +138,8 @@ def _geometry(rng: random.Random, fact: choosing.Geometry, side: Side) -> str:
 
 def _measured(
     rng: random.Random,
-    seen: Seen,
-    differences: Sequence[choosing.Difference],
+    observed: PairObservation,
+    differences: Sequence[choosing.MeasuredDifference],
     facts: Sequence[choosing.Geometry],
     side: Side,
 ) -> list[str]:
@@ -148,11 +153,11 @@ def _measured(
     return told
 
 
-def _where(rng: random.Random, seen: Seen, factor: Factor, side: Side) -> list[str]:
-    if seen.looks is None or rng.random() >= WHERE_SHARE:
+def _where(rng: random.Random, observed: PairObservation, factor: Factor, side: Side) -> list[str]:
+    if observed.looks is None or rng.random() >= WHERE_SHARE:
         return []
-    looks = seen.looks if side == "A" else (seen.looks[1], seen.looks[0])
-    sentence = regions.where(rng, *looks, factor, side, aligned=seen.aligned)
+    looks = observed.looks if side == "A" else (observed.looks[1], observed.looks[0])
+    sentence = regions.where(rng, *looks, factor, side, aligned=observed.aligned)
     return [] if sentence is None else [sentence]
 
 
@@ -163,27 +168,27 @@ def _conclusion(rng: random.Random, winner: Side, delta: float) -> str:
     )
 
 
-def _tie(rng: random.Random, seen: Seen) -> Rationale:
+def _tie(rng: random.Random, observed: PairObservation) -> Rationale:
     told = [rng.choice(frames.TIE_OPENINGS)]
-    equal = choosing.alike(seen.evidence.first, seen.evidence.second)
+    equal = choosing.alike(observed.evidence.first, observed.evidence.second)
     for one in rng.sample(equal, min(2, len(equal))):
         a, b = figures(one.quantity, (one.here, one.there))
         unit = " %" if one.quantity.unit == "%" else ""
-        noun = rng.choice(words.nouns(one.quantity))
+        noun = rng.choice(quantity_words.nouns(one.quantity))
         told.append(_capital(rng.choice(frames.ALIKE).format(noun=noun, a=a + unit, b=b + unit)))
-    if seen.evidence.registration is not None and seen.evidence.registration.mirrored:
+    if observed.evidence.registration is not None and observed.evidence.registration.mirrored:
         told.append(rng.choice(frames.TIE_MIRRORED))
     told.append(rng.choice(frames.TIES))
     return Rationale(text=" ".join(told), factors=(), better="tie")
 
 
 def write_rationale(
-    seen: Seen, edits: tuple[Edit | None, Edit | None], losses: tuple[float, float], seed: int
+    observed: PairObservation, edits: tuple[Edit | None, Edit | None], losses: tuple[float, float], seed: int
 ) -> Rationale:
     """Write the reasoning for a pair in one order.
 
     Args:
-        seen: what the pixels tell, the picture shown as A first.
+        observed: what the pixels tell, the picture shown as A first.
         edits: the edits that A and B carry; None where a picture carries none that matters.
         losses: quality that A and B lost to their edits, in points.
         seed: draws the wording.
@@ -195,49 +200,51 @@ def write_rationale(
     delta = losses[1] - losses[0]
     better: Winner = winner_of(delta)
     if better == "tie":
-        return _tie(rng, seen)
-    worse = _RIVAL[better]
+        return _tie(rng, observed)
+    worse = OTHER_SIDE[better]
     (fault, loss), (other, lesser) = ((edits[i], losses[i]) for i in ((1, 0) if better == "A" else (0, 1)))
     if fault is None:
         raise ValueError("the worse picture carries no edit: nothing explains the difference")
     gaps = {"side": worse, "rival": better}
-    called, opening = _fault(rng, seen, fault, loss, worse), rng.random()
+    called, opening = _fault(rng, observed, fault, loss, worse), rng.random()
     if called is None:
         template = frames.UNNAMED[int(opening * len(frames.UNNAMED))]
         told = [_capital(template.format(noun=rng.choice(frames.WEAK_IN[fault.factor]), **gaps))]
     else:
         told = [_capital(frames.FAULT[int(opening * len(frames.FAULT))].format(fault=called, **gaps))]
-    facts = choosing.geometry(seen.evidence, worse, fault.operation)
-    told += _measured(rng, seen, choosing.of_fault(fault.operation, *seen.measured(worse)), facts, worse)
-    told += _where(rng, seen, fault.factor, worse)
+    facts = choosing.geometry(observed.evidence, worse, fault.operation)
+    told += _measured(rng, observed, choosing.of_fault(fault.operation, *observed.measured(worse)), facts, worse)
+    told += _where(rng, observed, fault.factor, worse)
     if other is not None:
-        told += _lesser(rng, seen, other, lesser, better, same=other.operation == fault.operation)
+        told += _lesser(rng, observed, other, lesser, better, same=other.operation == fault.operation)
     told.append(_conclusion(rng, better, delta))
     return Rationale(text=" ".join(told), factors=(fault.factor,), better=better)
 
 
-def _lesser(rng: random.Random, seen: Seen, edit: Edit, loss: float, side: Side, *, same: bool) -> list[str]:
+def _lesser(
+    rng: random.Random, observed: PairObservation, edit: Edit, loss: float, side: Side, *, same: bool
+) -> list[str]:
     """What is told of the better picture's own fault."""
-    gaps = {"side": side, "rival": _RIVAL[side]}
+    gaps = {"side": side, "rival": OTHER_SIDE[side]}
     if same:
         return [rng.choice(frames.SAME_FAULT).format(**gaps)]
-    called = _fault(rng, seen, edit, loss, side)
+    called = _fault(rng, observed, edit, loss, side)
     if called is None:
         return []
     told = [_capital(rng.choice(frames.LESSER).format(fault=called, **gaps))]
-    differences = choosing.of_fault(edit.operation, *seen.measured(side))
+    differences = choosing.of_fault(edit.operation, *observed.measured(side))
     if differences and rng.random() < LESSER_MEASURED_SHARE:
         told += _difference(rng, differences[0], side)[:1]
     return told
 
 
-def write_from_factors(seen: Seen, factors: Sequence[Factor], delta: float, seed: int) -> Rationale:
+def write_from_factors(observed: PairObservation, factors: Sequence[Factor], delta: float, seed: int) -> Rationale:
     """Write the reasoning for a pair of which only the deciding factors are known, in one order.
 
     It can say less than :func:`write_rationale`, which knows what each edit does: for edits of other editors.
 
     Args:
-        seen: what the pixels tell, the picture shown as A first.
+        observed: what the pixels tell, the picture shown as A first.
         factors: what decides; empty for a tie.
         delta: score of A minus score of B, in points.
         seed: draws the wording.
@@ -248,14 +255,14 @@ def write_from_factors(seen: Seen, factors: Sequence[Factor], delta: float, seed
     rng = random.Random(seed)
     better = winner_of(delta)
     if better == "tie":
-        tie = _tie(rng, seen)
+        tie = _tie(rng, observed)
         return Rationale(text=tie.text, factors=tuple(factors), better="tie")
-    worse = _RIVAL[better]
+    worse = OTHER_SIDE[better]
     deciding = " and ".join(rng.choice(frames.FACTOR_NAMES[factor]) for factor in factors)
     told = [_capital(rng.choice(frames.DECIDES).format(factors=deciding))]
-    facts = choosing.geometry(seen.evidence, worse, None) if {"composition", "content"} & set(factors) else []
-    told += _measured(rng, seen, choosing.of_factors(factors, *seen.measured(worse)), facts, worse)
+    facts = choosing.geometry(observed.evidence, worse, None) if {"composition", "content"} & set(factors) else []
+    told += _measured(rng, observed, choosing.of_factors(factors, *observed.measured(worse)), facts, worse)
     if factors:
-        told += _where(rng, seen, factors[0], worse)
+        told += _where(rng, observed, factors[0], worse)
     told.append(_conclusion(rng, better, delta))
     return Rationale(text=" ".join(told), factors=tuple(factors), better=better)

@@ -1,4 +1,4 @@
-"""What every stage does before and after training: arguments, model, LoRA, checkpoints, result folder."""
+"""A stage's run in its output folder, from the claim on the folder to the result and its record."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ import math
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from accelerate import PartialState
 from peft import PeftModel
 from transformers import (
@@ -22,20 +21,17 @@ from transformers import (
     TrainerState,
     TrainingArguments,
 )
-from transformers.integrations import is_deepspeed_zero3_enabled
 
 from redaes import prompts
-from redaes.backends.adapters import RUN_BASE, check_base
-from redaes.backends.loading import load_network, model_folder, weights_left_out
+from redaes.backends.adapters import RUN_BASE
+from redaes.backends.loading import model_folder
 from redaes.backends.weights import revision_of
-from redaes.early_checks import check_adapter, check_dataset, check_writable
+from redaes.early_checks import check_dataset, check_writable
 from redaes.errors import TrainingError
 from redaes.hub import push
 from redaes.models import nano
 from redaes.records import data_hash, read_json, write_atomically, write_json
-from redaes.training import lora
 from redaes.training.checkpoints import (
-    ADAPTER_WEIGHTS,
     SETTINGS,
     ProvenCheckpoints,
     checkpoint_step,
@@ -44,128 +40,22 @@ from redaes.training.checkpoints import (
     prove_saved,
     remove_cut_off,
 )
-from redaes.training.cpu import use_float32_attention, without_imitated_bfloat16
-from redaes.training.dry_run.fake_tensors import Shapes
+from redaes.training.cpu import without_imitated_bfloat16
 from redaes.training.dry_run.plan import DryRunPlan
-from redaes.training.dry_run.report import show
-from redaes.training.formatting import check_chat
+from redaes.training.dry_run.report import print_estimate
 from redaes.training.length_batches import OrderOfEpochs
 from redaes.training.lora_reach import announce, lora_reach
 from redaes.training.model_card import model_card
 from redaes.training.model_files import loads_in, name_for_both_versions, save_processor
-from redaes.training.processor import check_max_pixels, preparation_digest, size_record, training_processor
+from redaes.training.processor import preparation_digest, size_record
 from redaes.training.result_checks import probe
 from redaes.training.run_record import environment, of_the_whole_run
 from redaes.training.run_settings import plain, refuse_other_settings, run_settings
+from redaes.training.stage_arguments import StageArguments
 from redaes.training.validated_trainer import ValidatedTrainer
-from redaes.training.validation_pairs import ValidationArguments
 
 FINAL = "final"
 """Folder of a stage's result inside its output folder."""
-
-
-@dataclass
-class StageArguments(ValidationArguments):
-    """What a stage needs besides its trainer's own arguments."""
-
-    data: str | None = field(
-        default=None, metadata={"help": "RED dataset folder; without one, a small one is built from samples"}
-    )
-    model: str = field(default=nano.BASE, metadata={"help": "base model: folder, hub name or redaes/nano-base"})
-    adapter: str | None = field(default=None, metadata={"help": "LoRA adapter to go on from (an earlier stage's)"})
-    full_training: bool = field(
-        default=False, metadata={"help": "train all weights, vision tower included, instead of LoRA (warm-up)"}
-    )
-    lora_r: int | None = field(default=None, metadata={"help": "LoRA rank; None: the adapter's, or 16"})
-    lora_alpha: int | None = field(default=None, metadata={"help": "LoRA alpha; None: the adapter's, or 32"})
-    lora_dropout: float | None = field(default=None, metadata={"help": "LoRA dropout; None: the adapter's, or 0"})
-    lora_targets: str | None = field(
-        default=None,
-        metadata={
-            "help": "where the LoRA goes: language, language+merger, language+experts, all (these, the vision tower "
-            "and the experts), or a regular expression of whole module names; None: the adapter's, or language"
-        },
-    )
-    max_pixels: int | None = field(
-        default=None, metadata={"help": "cap on a picture's area; None: the adapter's, or the model's"}
-    )
-    leave_out: list[str] = field(
-        default_factory=list,
-        metadata={"help": "edits never to train on, to see how far learning carries"},
-    )
-    plan: DryRunPlan | None = field(default=None, init=False)
-    """What a dry run reckons for; None: a run is wanted."""
-
-    def check(self) -> None:
-        """Refuse impossible settings before anything is loaded, and fill in those of the LoRA.
-
-        Raises:
-            TrainingError: names the setting, its value and the remedy.
-            BackendError: the adapter's settings cannot be read.
-        """
-        check_max_pixels(self.max_pixels)
-        self.check_validation()
-        if self.full_training and self.adapter:
-            raise TrainingError(f"full_training trains no LoRA: drop adapter {self.adapter!r} or full_training")
-        if self.adapter:
-            check_adapter(self.adapter)
-            if not (Path(self.adapter) / ADAPTER_WEIGHTS).is_file():
-                raise TrainingError(
-                    f"adapter {self.adapter!r} has no {ADAPTER_WEIGHTS}; copy or train the adapter again"
-                )
-        lora.settle(self)
-
-    @property
-    def data_folder(self) -> Path:
-        """The dataset, which the command has seen to by now."""
-        if self.data is None:
-            raise TrainingError("no dataset: give --data DIR")
-        return Path(self.data)
-
-
-def base_processor(arguments: StageArguments) -> ProcessorMixin:
-    """The processor to train with, at the size that is asked for, the adapter's or else the base model's.
-
-    Its chat template has one rendering.
-    """
-    return check_chat(training_processor(model_folder(arguments.model), _adapter(arguments), arguments.max_pixels))
-
-
-def _adapter(arguments: StageArguments) -> Path | None:
-    return Path(arguments.adapter) if arguments.adapter else None
-
-
-def load_model(arguments: StageArguments, dtype: torch.dtype) -> PreTrainedModel | PeftModel:
-    """The model to train: with a fresh LoRA, with an earlier stage's, or all of it; for a dry run without weights."""
-    if arguments.plan is None:
-        return _load_model(arguments, dtype)
-    with weights_left_out():
-        model = _load_model(arguments, dtype)
-    if arguments.plan.on_gpu:
-        model.set_attn_implementation("sdpa")
-    Shapes().empty_out(model)
-    return model
-
-
-def _load_model(arguments: StageArguments, dtype: torch.dtype) -> PreTrainedModel | PeftModel:
-    folder = model_folder(arguments.model)
-    if arguments.adapter and arguments.plan is None and PartialState().is_main_process:
-        check_base(Path(arguments.adapter), arguments.model, folder)
-    model = load_network(folder, dtype)
-    if not torch.cuda.is_available():
-        use_float32_attention(model)
-    if arguments.full_training:
-        return model
-    # peft keeps a LoRA in float32 on weights of fewer bits; ZeRO-3 gathers both together and needs one number type.
-    autocast = not is_deepspeed_zero3_enabled()
-    return lora.put_on(model, arguments, autocast_adapter_dtype=autocast)
-
-
-def training_dtype(config: TrainingArguments, plan: DryRunPlan | None = None) -> torch.dtype:
-    """Weights are float32 on a CPU (autocast does the rest), bfloat16 where ``bf16`` is asked for on a GPU."""
-    if plan is not None:
-        return torch.bfloat16 if plan.half_weights else torch.float32
-    return torch.bfloat16 if config.bf16 and not config.use_cpu and torch.cuda.is_available() else torch.float32
 
 
 @dataclass(frozen=True)
@@ -284,8 +174,8 @@ def train(
         TrainingError: the loss became non-finite, or weights were not saved or loaded as they are.
     """
     if arguments.plan is not None:
-        show(str(run.settings["stage"]), trainer, processor, arguments.model, arguments.plan)
-        return run.output_dir  # which nothing has been written to
+        print_estimate(str(run.settings["stage"]), arguments.model, trainer, processor, arguments.plan)
+        return run.output_dir  # where the result would be; nothing has been written there
     whole = trainer.accelerator.unwrap_model(trainer.model)
     began_with = base_of_run(run, trainer, arguments, processor)
     if isinstance(whole, PeftModel):
@@ -320,7 +210,7 @@ def train(
             "data_hash": run.settings["data_hash"],
             **about,
             "metrics": metrics,
-            "pictures": size_record(processor, base, _adapter(arguments)),
+            "pictures": size_record(processor, base, arguments.adapter_folder),
             "loads_in": loads_in(base),
             "probe": probed,
             "weights": weights,

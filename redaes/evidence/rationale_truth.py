@@ -7,8 +7,8 @@ from typing import Literal
 
 from redaes.evidence.claims import CheckedClaim, Claim, Claims
 from redaes.evidence.faults import FAULTS, Fault
+from redaes.evidence.measurements import OTHER_SIDE, Side
 from redaes.evidence.quantities import QUANTITIES, figures
-from redaes.evidence.records import OTHER_SIDE, Side
 from redaes.types import Record
 
 Truth = Literal["true", "partly", "false", "unconfirmed", "none"]
@@ -114,10 +114,12 @@ def tells_fault(claims: Claims, operation: str, side: Side) -> bool:
         KeyError: an operation that is no fault.
     """
     fault = FAULTS[operation]
-    return names_fault(claims, operation, side) or any(shows(one.claim, fault, side) for one in _standing(claims))
+    return names_fault(claims, operation, side) or any(
+        implies_fault(one.claim, fault, side) for one in _standing(claims)
+    )
 
 
-def shows(claim: Claim, fault: Fault, side: Side) -> bool:
+def implies_fault(claim: Claim, fault: Fault, side: Side) -> bool:
     """Whether a statement says of a picture what would be measured of it if it had a fault.
 
     Args:

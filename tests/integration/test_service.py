@@ -1,4 +1,4 @@
-"""The front door on a scripted model: what comes in, what is kept out, and how each request ends."""
+"""The service on a scripted model: what comes in, what is kept out, and how each request ends."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ _MIN_SIDE = 40
 
 
 @dataclass(frozen=True)
-class View:
+class CommonView:
     """What both pictures show, laid over each other."""
 
     first: FloatArray
@@ -38,11 +38,11 @@ def local_size(matrix: Matrix, x: float, y: float) -> float:
     return float(abs(np.linalg.det(np.stack([right - here, below - here])))) ** 0.5
 
 
-def _shown(image: ByteImage, matrix: Matrix, size: tuple[int, int]) -> Mask:
+def _within(image: ByteImage, matrix: Matrix, size: tuple[int, int]) -> Mask:
     """(H, W), where the picture shows something in a view of (width, height)."""
     ones = np.full(image.shape[:2], 255, dtype=np.uint8)
-    shown = cv2.warpPerspective(ones, matrix, size, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
-    mask: Mask = shown == 255
+    warped = cv2.warpPerspective(ones, matrix, size, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
+    mask: Mask = warped == 255
     return mask
 
 
@@ -56,7 +56,7 @@ def _laid(image: ByteImage, matrix: Matrix, size: tuple[int, int]) -> FloatArray
     return laid.astype(np.float32) / np.float32(255)
 
 
-def common_view(first: ByteImage, second: ByteImage, overlay: Overlay) -> View | None:
+def common_view(first: ByteImage, second: ByteImage, overlay: Overlay) -> CommonView | None:
     """Both in the pixels of the one that shows the scene more coarsely; None if too little is shown by both.
 
     Args:
@@ -69,7 +69,7 @@ def common_view(first: ByteImage, second: ByteImage, overlay: Overlay) -> View |
     if local_size(overlay.matrix, first.shape[1] / 2, first.shape[0] / 2) < 0.98:  # the second is the coarser one
         to_first, base = inverse(overlay.matrix), second
     size = (base.shape[1], base.shape[0])
-    both = _shown(first, to_first, size) & _shown(second, overlay.matrix @ to_first, size)
+    both = _within(first, to_first, size) & _within(second, overlay.matrix @ to_first, size)
     columns, rows = np.flatnonzero(both.any(axis=0)), np.flatnonzero(both.any(axis=1))
     if min(len(columns), len(rows)) < _MIN_SIDE:
         return None
@@ -79,8 +79,8 @@ def common_view(first: ByteImage, second: ByteImage, overlay: Overlay) -> View |
     shift = np.array([[1.0, 0, columns[0]], [0, 1, rows[0]], [0, 0, 1]])
     to_first = to_first @ shift @ frame_mapping(grid, window)
     to_second = overlay.matrix @ to_first
-    inside = _shown(first, to_first, grid) & _shown(second, to_second, grid)
+    inside = _within(first, to_first, grid) & _within(second, to_second, grid)
     inside = cv2.erode(inside.astype(np.uint8), np.ones((3, 3), np.uint8), borderValue=1) > 0
     if inside.sum() < _MIN_SIDE * _MIN_SIDE:
         return None
-    return View(_laid(first, to_first, grid), _laid(second, to_second, grid), inside, to_first, to_second)
+    return CommonView(_laid(first, to_first, grid), _laid(second, to_second, grid), inside, to_first, to_second)

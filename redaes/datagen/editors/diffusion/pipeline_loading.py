@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 import torch
 
 from redaes.backends.loading import first_line
-from redaes.datagen.editors.diffusion.adapters import Adapter
+from redaes.datagen.editors.diffusion.pipelines import Adapter
 from redaes.errors import BackendError, InputError, MissingDependency
 from redaes.file_hashes import content_hash
 

@@ -1,6 +1,6 @@
-"""The front door under attack: malformed requests, bombs, damaged and two-faced pictures, answers not to be shared.
+"""The service under attack: malformed requests, bombs, damaged and two-faced pictures, answers not to be shared.
 
-    python benchmarks/front_door_attack.py --out attack.json
+    python benchmarks/service_attack.py --out attack.json
 
 It starts ``redaes serve`` with the embedded model in a process of its own and talks to it over HTTP:
 
@@ -39,11 +39,11 @@ import httpx
 import numpy as np
 import requests
 import schemathesis
-from front_door_load import service
 from hypothesis import HealthCheck, given, seed, settings
 from PIL import Image, PngImagePlugin
 from schemathesis.core.failures import FailureGroup
 from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
+from service_load import service
 
 KINDS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "TGA", "ICO")
 
@@ -301,7 +301,7 @@ def main() -> int:
     parser.add_argument("--examples", type=int, default=1300, help="per operation of the schema")
     parser.add_argument("--pictures", type=int, default=1200)
     parser.add_argument("--connections", type=int, default=1400)
-    parser.add_argument("--out", type=Path, default=Path("runs/front_door_attack.json"))
+    parser.add_argument("--out", type=Path, default=Path("runs/service_attack.json"))
     args = parser.parse_args()
     args.out.parent.mkdir(parents=True, exist_ok=True)
     log = args.out.with_suffix(".log")

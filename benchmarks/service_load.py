@@ -1,6 +1,6 @@
-"""The front door under load and attack: what every request comes to, whether the service lives, what memory it takes.
+"""The service under load and attack: what every request comes to, whether the service lives, what memory it takes.
 
-    python benchmarks/front_door_load.py --out load.json
+    python benchmarks/service_load.py --out load.json
 
 It starts ``redaes serve`` with the embedded model in a process of its own and talks to it over HTTP:
 
@@ -175,7 +175,7 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=10_000)
     parser.add_argument("--clients", type=int, default=200)
     parser.add_argument("--seconds", type=float, default=120.0)
-    parser.add_argument("--out", type=Path, default=Path("runs/front_door_load.json"))
+    parser.add_argument("--out", type=Path, default=Path("runs/service_load.json"))
     settings = parser.parse_args()
     settings.out.parent.mkdir(parents=True, exist_ok=True)
     with service(settings.out.with_suffix(".log"), "--max-waiting", "8") as (address, process):

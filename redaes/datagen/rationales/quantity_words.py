@@ -12,7 +12,7 @@ from redaes.evidence.quantities import Quantity
 
 
 @dataclass(frozen=True)
-class Words:
+class QuantityWords:
     """How one quantity is spoken of."""
 
     nouns: tuple[str, ...] = ()
@@ -25,8 +25,8 @@ class Words:
     seen_less: tuple[str, ...] = ()
 
 
-WORDS: dict[str, Words] = {
-    "brightness": Words(
+WORDS: dict[str, QuantityWords] = {
+    "brightness": QuantityWords(
         nouns=("brightness", "mean brightness"),
         more=("brighter", "lighter"),
         less=("darker", "dimmer"),
@@ -43,7 +43,7 @@ WORDS: dict[str, Words] = {
             "the light seems to have been turned down",
         ),
     ),
-    "contrast": Words(
+    "contrast": QuantityWords(
         nouns=("contrast", "tonal contrast"),
         more=("higher in contrast", "more contrasty"),
         less=("flatter", "lower in contrast"),
@@ -61,7 +61,7 @@ WORDS: dict[str, Words] = {
             "everything turns to one grey",
         ),
     ),
-    "dynamic_range": Words(
+    "dynamic_range": QuantityWords(
         nouns=("tonal range",),
         more=("wider in tonal range",),
         less=("narrower in tonal range",),
@@ -71,7 +71,7 @@ WORDS: dict[str, Words] = {
         ),
         seen_more=("the tones are torn apart",),
     ),
-    "clipped_shadows": Words(
+    "clipped_shadows": QuantityWords(
         nouns=("share of blocked shadows",),
         more=("more blocked in the shadows",),
         less=("more open in the shadows",),
@@ -81,7 +81,7 @@ WORDS: dict[str, Words] = {
             "black patches take the place of drawing",
         ),
     ),
-    "clipped_highlights": Words(
+    "clipped_highlights": QuantityWords(
         nouns=("share of blown highlights",),
         more=("more blown in the highlights", "more burnt out in the highlights"),
         less=("better held in the highlights",),
@@ -91,7 +91,7 @@ WORDS: dict[str, Words] = {
             "the lights are eaten away",
         ),
     ),
-    "haze": Words(
+    "haze": QuantityWords(
         nouns=("haze",),
         more=("hazier",),
         less=("clearer",),
@@ -101,7 +101,7 @@ WORDS: dict[str, Words] = {
             "a grey film lies between viewer and scene",
         ),
     ),
-    "vignetting": Words(
+    "vignetting": QuantityWords(
         nouns=("darkening of the corners",),
         more=("darker in the corners",),
         less=("more even towards the corners",),
@@ -111,7 +111,7 @@ WORDS: dict[str, Words] = {
             "the middle sits in a pool of light",
         ),
     ),
-    "unevenness": Words(
+    "unevenness": QuantityWords(
         nouns=("unevenness of the light",),
         seen_more=(
             "one side drowns while the other dazzles",
@@ -119,11 +119,11 @@ WORDS: dict[str, Words] = {
             "the frame falls into two halves",
         ),
     ),
-    "stripes": Words(
+    "stripes": QuantityWords(
         nouns=("striping",),
         seen_more=("lines run across the whole width", "row after row stands out", "it recalls a faulty screen"),
     ),
-    "colourfulness": Words(
+    "colourfulness": QuantityWords(
         nouns=("colourfulness",),
         more=("more colourful", "more saturated"),
         less=("less colourful", "less saturated", "duller in colour"),
@@ -140,7 +140,7 @@ WORDS: dict[str, Words] = {
             "the life has gone out of the colours",
         ),
     ),
-    "warmth": Words(
+    "warmth": QuantityWords(
         nouns=("warmth",),
         more=("warmer", "yellower"),
         less=("cooler", "bluer"),
@@ -155,7 +155,7 @@ WORDS: dict[str, Words] = {
             "greys drift towards blue",
         ),
     ),
-    "magenta": Words(
+    "magenta": QuantityWords(
         nouns=("magenta",),
         more=("more magenta",),
         less=("greener",),
@@ -170,13 +170,13 @@ WORDS: dict[str, Words] = {
             "the light seems to pass through leaves",
         ),
     ),
-    "cast": Words(
+    "cast": QuantityWords(
         nouns=("colour cast",),
         more=("stronger in colour cast",),
         less=("more neutral",),
         seen_more=("no grey is grey any more", "one tint runs through the whole frame", "whites are stained"),
     ),
-    "sharpness": Words(
+    "sharpness": QuantityWords(
         nouns=("sharpness",),
         more=("crisper", "sharper"),
         less=("softer", "blurrier", "less sharp", "less crisp"),
@@ -189,13 +189,13 @@ WORDS: dict[str, Words] = {
         ),
         seen_more=("fine structure looks etched", "textures look brittle"),
     ),
-    "edge_width": Words(
+    "edge_width": QuantityWords(
         nouns=("width of edges",),
         more=("wider at its edges",),
         less=("tighter at its edges",),
         seen_more=("outlines spread", "borders between things smear", "contours swim"),
     ),
-    "motion": Words(
+    "motion": QuantityWords(
         nouns=("motion blur",),
         more=("more smeared by motion",),
         less=("steadier",),
@@ -205,13 +205,13 @@ WORDS: dict[str, Words] = {
             "everything seems to slide",
         ),
     ),
-    "halos": Words(
+    "halos": QuantityWords(
         nouns=("strength of halos",),
         more=("more haloed", "more oversharpened"),
         less=("freer of halos",),
         seen_more=("white seams run along the contours", "outlines look drawn with a pen", "edges shout"),
     ),
-    "noise": Words(
+    "noise": QuantityWords(
         nouns=("noise",),
         more=("noisier", "grainier"),
         less=("cleaner", "less noisy"),
@@ -222,7 +222,7 @@ WORDS: dict[str, Words] = {
             "plain parts look like sandpaper",
         ),
     ),
-    "chroma_noise": Words(
+    "chroma_noise": QuantityWords(
         nouns=("colour noise",),
         more=("more blotchy in colour",),
         less=("cleaner in colour",),
@@ -232,13 +232,13 @@ WORDS: dict[str, Words] = {
             "plain surfaces look marbled",
         ),
     ),
-    "blocking": Words(
+    "blocking": QuantityWords(
         nouns=("blocking",),
         more=("blockier",),
         less=("freer of blocks",),
         seen_more=("small squares show in even areas", "gradients fall into tiles", "contours look frayed"),
     ),
-    "banding": Words(
+    "banding": QuantityWords(
         nouns=("banding",),
         more=("more banded",),
         less=("smoother in its gradients",),
@@ -248,7 +248,7 @@ WORDS: dict[str, Words] = {
             "tones jump where they should glide",
         ),
     ),
-    "impulse": Words(
+    "impulse": QuantityWords(
         nouns=("share of stray pixels",),
         more=("more speckled",),
         less=("freer of speckles",),
@@ -258,13 +258,13 @@ WORDS: dict[str, Words] = {
             "specks distract in every plain part",
         ),
     ),
-    "pixelation": Words(
+    "pixelation": QuantityWords(
         nouns=("coarseness of pixels",),
         more=("more pixelated",),
         less=("finer in its pixels",),
         seen_more=("curves become staircases", "small shapes dissolve into a mosaic"),
     ),
-    "tilt": Words(
+    "tilt": QuantityWords(
         nouns=("tilt",),
         more=("more tilted",),
         less=("more level",),
@@ -275,19 +275,19 @@ WORDS: dict[str, Words] = {
             "what should run straight across slopes",
         ),
     ),
-    "keystone": Words(
+    "keystone": QuantityWords(
         nouns=("spread of converging verticals",),
         more=("more converging",),
         less=("more upright",),
         seen_more=("uprights lean in", "the scene seems to topple", "parallel lines run together"),
     ),
-    "border": Words(
+    "border": QuantityWords(
         nouns=("border",),
         more=("more bordered",),
         less=("less bordered",),
         seen_more=("a blank strip runs along the edge",),
     ),
-    "lettering": Words(
+    "lettering": QuantityWords(
         nouns=("lettering",),
         more=("more lettered",),
         less=("freer of lettering",),
@@ -320,16 +320,16 @@ def degrees(size: float) -> tuple[str, ...]:
 
 def comparatives(quantity: Quantity, more: bool) -> tuple[str, ...]:
     """What the picture with more (or less) of a quantity is called."""
-    own = WORDS.get(quantity.name, Words())
+    own = WORDS.get(quantity.name, QuantityWords())
     return (own.more or quantity.more) if more else (own.less or quantity.less)
 
 
 def nouns(quantity: Quantity) -> tuple[str, ...]:
     """What its figure is called."""
-    return WORDS.get(quantity.name, Words()).nouns or (quantity.spoken,)
+    return WORDS.get(quantity.name, QuantityWords()).nouns or (quantity.spoken,)
 
 
 def seen(quantity: Quantity, more: bool) -> tuple[str, ...]:
     """What one sees of a visible difference; empty: nothing worth a clause."""
-    own = WORDS.get(quantity.name, Words())
+    own = WORDS.get(quantity.name, QuantityWords())
     return own.seen_more if more else own.seen_less

@@ -73,7 +73,7 @@ class Registration(Record):
         )
 
 
-class Change(Record):
+class SceneChange(Record):
     """A part of the scene that the two pictures show differently, light and colour of the whole allowed for."""
 
     side: Side | None
@@ -87,19 +87,11 @@ class Change(Record):
     contrast: Annotated[FiniteFloat, Field(ge=0.0)]
     """Mean difference there that light, colour and sharpness do not explain, in percent of that of black and white."""
 
-    def swapped(self) -> Change:
+    def swapped(self) -> SceneChange:
         """The same with the pictures exchanged."""
         if self.side is None:
-            return Change(
-                side=None, place=self.other_place, other_place=self.place, area=self.area, contrast=self.contrast
-            )
-        return Change(
-            side=OTHER_SIDE[self.side],
-            place=self.place,
-            other_place=self.other_place,
-            area=self.area,
-            contrast=self.contrast,
-        )
+            return self.model_copy(update={"place": self.other_place, "other_place": self.place})
+        return self.model_copy(update={"side": OTHER_SIDE[self.side]})
 
 
 class PairEvidence(Record):
@@ -109,7 +101,7 @@ class PairEvidence(Record):
     second: Measurements
     registration: Registration | None
     """None: they show different scenes, or too little was found to lay them over each other."""
-    changes: tuple[Change, ...] = ()
+    changes: tuple[SceneChange, ...] = ()
     """Largest first; empty without a registration."""
     version: str = VERSION
 

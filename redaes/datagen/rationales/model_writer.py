@@ -16,9 +16,9 @@ from redaes.backends.endpoint import Endpoint
 from redaes.backends.failures import Failure
 from redaes.backends.pictures import EncodedPicture
 from redaes.datagen.rationales.choosing import same_frame
-from redaes.datagen.rationales.embedded import Seen, word, write_from_factors
 from redaes.datagen.rationales.frames import SIZES
-from redaes.datagen.rationales.rules import EXPLANATIONS, MAX_WORDS, MIN_WORDS, Checked, check_text
+from redaes.datagen.rationales.measured_writer import PairObservation, word, write_from_factors
+from redaes.datagen.rationales.rules import EXPLANATIONS, MAX_WORDS, MIN_WORDS, CheckedText, check_text
 from redaes.errors import InputError
 from redaes.evidence.quantities import QUANTITIES
 from redaes.prompts import Prompt, load
@@ -37,7 +37,7 @@ class RationaleTask:
     first: EncodedPicture
     """Shown as A."""
     second: EncodedPicture
-    seen: Seen
+    observed: PairObservation
     """What was measured, ``first`` as A."""
     delta: float
     """Score of ``first`` minus score of ``second``, in points."""
@@ -59,7 +59,7 @@ class RationaleTask:
             self,
             first=self.second,
             second=self.first,
-            seen=self.seen.swapped(),
+            observed=self.observed.swapped(),
             delta=0.0 - self.delta,
             instruction_first=self.instruction_second,
             instruction_second=self.instruction_first,
@@ -82,7 +82,7 @@ class Written(Record):
 
 
 def _embedded(task: RationaleTask) -> Rationale:
-    return write_from_factors(task.seen, task.factors, task.delta, task.seed)
+    return write_from_factors(task.observed, task.factors, task.delta, task.seed)
 
 
 def _prompt(task: RationaleTask) -> Prompt:
@@ -99,16 +99,16 @@ def _prompt(task: RationaleTask) -> Prompt:
         verdict=verdict,
         factors=factors,
         background="; ".join(background) + ".",
-        evidence="\n".join(_evidence(task.seen)),
+        evidence="\n".join(_evidence(task.observed)),
         closing=closing,
         min_words=str(MIN_WORDS),
         max_words=str(MAX_WORDS),
     )
 
 
-def _evidence(seen: Seen) -> list[str]:
+def _evidence(observed: PairObservation) -> list[str]:
     """A line for each quantity that both pictures have, and for how they lie over each other."""
-    pair = seen.evidence
+    pair = observed.evidence
     lines = []
     for name, quantity in QUANTITIES.items():
         if name not in pair.first.values or name not in pair.second.values:
@@ -141,7 +141,7 @@ def _made(instruction: str | None) -> str:
     return "as it was taken" if instruction is None else f'what an editor made on being told "{instruction}"'
 
 
-def _again(text: str, checked: Checked) -> list[dict[str, Any]]:
+def _again(text: str, checked: CheckedText) -> list[dict[str, Any]]:
     """The turns that ask for another text; what was measured is told again where the text contradicts it."""
     told = {"contradicts_measurement": f": {', '.join(checked.contradicted)}"}
     what = "; ".join(EXPLANATIONS[reason] + told.get(reason, "") for reason in checked.reasons)
@@ -183,7 +183,7 @@ async def write_with_model(
         max_rewrites: how often a rejected text is sent back with its faults.
         sampling: greedy by default.
         otherwise: the embedded writer where the model did not manage; hand over one that knows the edits
-            (:func:`redaes.datagen.rationales.embedded.write_rationale`) where they are the embedded editor's.
+            (:func:`redaes.datagen.rationales.measured_writer.write_rationale`) where they are the embedded editor's.
 
     Raises:
         BackendError: the endpoint is not open.
@@ -210,7 +210,7 @@ async def write_with_model(
                 draft.failure = "cut_off"
                 continue
             told = [instruction for instruction in _instructions(draft.task) if instruction is not None]
-            checked = check_text(reply.text, draft.task.delta, draft.task.factors, told, draft.task.seen.evidence)
+            checked = check_text(reply.text, draft.task.delta, draft.task.factors, told, draft.task.observed.evidence)
             draft.rejected.update(checked.reasons)
             if not checked.reasons:
                 draft.rationale = checked.rationale
