@@ -105,8 +105,8 @@ class Assessor:
         from redaes.backends.connecting import connect
 
         prompts.chosen(known_mode(mode), prompt)
-        known_reader(reader)
-        return cls(connect(url, model, api_key=api_key), mode=mode, sampling=sampling, prompt=prompt, reader=reader)
+        served = connect(url, model, api_key=api_key, reader=known_reader(reader))
+        return cls(served, mode=mode, sampling=sampling, prompt=prompt, reader=reader)
 
     @classmethod
     def from_pretrained(

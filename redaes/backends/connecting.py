@@ -26,6 +26,7 @@ from redaes.backends.failures import UNREAD, Failure
 from redaes.backends.next_token import NextToken
 from redaes.backends.server import ServerBackend
 from redaes.errors import BackendError, EndpointError, InputError
+from redaes.lenient import Reader
 
 FIRST_WORD_S = 10.0
 """How long a server may take to say what it offers, in seconds."""
@@ -112,13 +113,16 @@ class ServedModel:
             )
 
 
-def connect(url: str, model: str | None = None, *, api_key: str | None = None) -> ServedModel:
+def connect(
+    url: str, model: str | None = None, *, api_key: str | None = None, reader: Reader = "lenient"
+) -> ServedModel:
     """A model behind a server, asked in the way that suits the server.
 
     Args:
         url: of any server of the OpenAI protocol, such as ``http://localhost:11434/v1``; without a path, ``/v1``.
         model: its name there; None: the only one that the server offers.
         api_key: None: the environment's ``REDAES_API_KEY``, or none at all.
+        reader: of what the model writes; with ``lenient`` its probabilities are also read where it writes in bold.
 
     Raises:
         InputError: no such address or key can be, or the server offers several models and none was named.
@@ -145,7 +149,7 @@ def connect(url: str, model: str | None = None, *, api_key: str | None = None) -
         if _goes_on(backend):
             return ServedModel(backend, base_url)
         backend.close()
-    return ServedModel(ChatBackend([endpoint()]), base_url)
+    return ServedModel(ChatBackend([endpoint()], emphasis=reader == "lenient"), base_url)
 
 
 def key_from(variable: str | None) -> str | None:

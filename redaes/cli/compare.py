@@ -68,7 +68,7 @@ def compare(
         pair = load_image(first), load_image(second)
         with quiet():
             prompt = prompts.MEASURED[way] if measured else None
-            assessor = Assessor(chosen.load(), mode=way, prompt=prompt, reader=read_by)
+            assessor = Assessor(chosen.load(reader=read_by), mode=way, prompt=prompt, reader=read_by)
             (result,) = assessor.compare_many([pair], check=check, samples=samples)
     if as_json:
         typer.echo(json.dumps(result.as_json()))

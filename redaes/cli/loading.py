@@ -54,10 +54,11 @@ class ModelChoice:
                     "leave one of them out"
                 )
 
-    def load(self, *, probabilities_for: str | None = None) -> Backend:
+    def load(self, *, reader: Reader | None = None, probabilities_for: str | None = None) -> Backend:
         """The model to ask.
 
         Args:
+            reader: of its answers; None: the usual one.
             probabilities_for: what is made of probabilities and is nothing without them; None: a verdict will do.
 
         Raises:
@@ -69,7 +70,7 @@ class ModelChoice:
             return load_model(self.model or nano.NAME, self.adapter, self.device)
         from redaes.backends.connecting import connect, key_from
 
-        served = connect(self.endpoint, self.model, api_key=key_from(self.api_key_env))
+        served = connect(self.endpoint, self.model, api_key=key_from(self.api_key_env), reader=reader or self.reader)
         if probabilities_for is not None:
             served.require_probabilities(probabilities_for)
         return served

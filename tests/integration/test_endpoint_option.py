@@ -69,6 +69,15 @@ def listing(call: Call) -> Say:
     )
 
 
+def listing_in_bold(call: Call) -> Say:
+    """The same with a model that writes its verdict in bold, whatever it is asked for."""
+    if "<rationale>" in call.text:
+        return Say(said(call))
+    better, worse = ("A", "B") if first_wins(call) else ("B", "A")
+    place = {f" {better}": -0.2, f" {worse}": -2.2, " tie": -4.0}
+    return Say(said(call), top=[{"**": 0.0}, {"Winner": 0.0}, {":": 0.0}, {"**": 0.0}, place, {"**": 0.0}])
+
+
 def vllm(call: Call) -> Say:
     """A server that goes on with a begun answer and reports the tokens that it is asked for."""
     if call.body["messages"][-1]["role"] != "assistant":
@@ -113,6 +122,7 @@ class Server(OpenAIServer):
 SERVERS: dict[str, tuple[Script, Fault | Raw | None, type, str | None]] = {
     "vllm": (vllm, None, ServerBackend, "exact"),
     "llama.cpp": (listing, Raw(b'{"tokens": []}'), ChatBackend, "listed"),
+    "llama.cpp, bold": (listing_in_bold, Raw(b'{"tokens": []}'), ChatBackend, "listed"),
     "ollama": (lambda call: Say(said(call)), Fault(404, body={"error": "not found"}), ChatBackend, None),
     "lm studio": (lambda call: Say(said(call)), Raw(b'{"error": "Unexpected endpoint"}'), ChatBackend, None),
     "hosted": (hosted, Fault(404), ChatBackend, None),
@@ -151,7 +161,7 @@ def test_the_reader_is_strict_where_that_is_asked_for(pictures: list[str]) -> No
     assert json.loads(done.stdout)["failure"].startswith("forward: ")
 
 
-@pytest.mark.parametrize("name", ["vllm", "llama.cpp"])
+@pytest.mark.parametrize("name", ["vllm", "llama.cpp", "llama.cpp, bold"])
 def test_a_folder_is_ranked_and_pictures_are_scored(name: str, pictures: list[str], tmp_path: Path) -> None:
     script, tokenize, *_ = SERVERS[name]
     folder = str(Path(pictures[0]).parent)
@@ -236,10 +246,11 @@ def test_a_server_that_is_not_there(pictures: list[str]) -> None:
     ("answer", "words"),
     [
         (Fault(400, message="this model does not support image input"), "does not support image input"),
+        (Fault(401, message="No auth credentials found"), "No auth credentials found"),
         (Say(""), "the server answers with an empty text"),
         (Say(None), "the answer has no text"),
     ],
-    ids=["no pictures", "empty", "no text"],
+    ids=["no pictures", "no key", "empty", "no text"],
 )
 def test_a_server_that_answers_nothing(answer: Say | Fault, words: str, pictures: list[str]) -> None:
     with Server(lambda call: answer, Fault(404)) as server:
