@@ -36,8 +36,8 @@ ANSWER_S = 300.0
 
 MAX_RETRIES = 2
 
-_NO_LIST = frozenset({"http_404", "http_405", "http_501", "not_a_list"})
-"""How a server answers ``/models`` that has no such list."""
+_HOPELESS = frozenset({"connection", "timeout", "http_401"})
+"""Why a server does not list its models, and will not answer either. Others have no list, or keep it from the key."""
 
 _ANSWERED = UNREAD | {"cut_off", "unclosed_thinking"}
 """Reasons of failures in which the model has answered all the same."""
@@ -195,17 +195,17 @@ def _base_url(url: str) -> str:
 
 
 async def _first_words(endpoint: Endpoint, *, named: bool) -> tuple[list[OfferedModel] | None, bool]:
-    """What a server offers (None: it has no list), and whether it tokenizes as vLLM does.
+    """What a server offers (None: it does not say), and whether it tokenizes as vLLM does.
 
     Raises:
-        EndpointError: it cannot be reached or refuses; or it has no list, and no model is named.
+        EndpointError: it cannot be reached or refuses the key; or it does not say, and no model is named.
     """
     async with endpoint:
         offered: list[OfferedModel] | None = None
         try:
             offered = await endpoint.models()
         except EndpointError as error:
-            if not named or error.reason not in _NO_LIST:
+            if not named or error.reason in _HOPELESS:
                 raise
         if not endpoint.model and offered:
             endpoint.model = offered[0].id

@@ -219,6 +219,17 @@ def test_the_environment_names_server_and_key(pictures: list[str], monkeypatch: 
     assert "sk-other" not in second.output
 
 
+@pytest.mark.parametrize("status", [403, 404, 500])
+def test_a_named_model_needs_no_list(status: int, pictures: list[str]) -> None:
+    with Server(lambda call: Say(said(call)), Fault(404)) as server:
+        server.models = Fault(status, message="no list for you")
+        named = run("compare", *pictures[:2], "--endpoint", server.base_url, "--model", "judge", "--mode", "fast")
+        unnamed = run("compare", *pictures[:2], "--endpoint", server.base_url)
+    assert named.exit_code == 0, named.output
+    assert unnamed.exit_code == 4
+    assert "no list for you" in unnamed.stderr
+
+
 def test_a_refused_key_is_told_in_the_servers_words_without_the_key(
     pictures: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
