@@ -41,7 +41,8 @@ from redaes.models.fgaesq.texts import comparative_text
 from redaes.models.fgaesq.tiny_clip import TINY_TOKENS, build_tiny_clip
 from redaes.records import read_json, write_json
 from redaes.series_records import CATEGORIES, Series, read_series
-from redaes.training.fgaesq import FGAesQArguments, run_fgaesq
+from redaes.training.fgaesq import run_fgaesq
+from redaes.training.fgaesq_arguments import FGAesQArguments
 from redaes.training.stage_run import claim_folder, run_trainer
 from redaes.types import FACTORS
 

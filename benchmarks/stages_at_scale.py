@@ -26,6 +26,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from redaes.cli.running import reporting_errors
+from redaes.cli.train.stages import run_stage
+
 ROOT = Path(__file__).resolve().parent.parent
 STAGES = {"1": "sft", "2": "align", "3": "grpo"}
 
@@ -200,9 +203,6 @@ def meter(result: Path) -> Any:
 def run_with(make_callback: Callable[[], Any], stage: str, argv: list[str]) -> None:
     """Run a stage in this process; its trainer gets a callback, made once transformers can be imported."""
     import transformers.trainer
-
-    from redaes.cli.running import reporting_errors
-    from redaes.cli.train.stages import run_stage
 
     transformers.trainer.DEFAULT_CALLBACKS.append(make_callback())
     with reporting_errors():

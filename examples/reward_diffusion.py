@@ -57,7 +57,7 @@ class LikesRed(BatchBackend):
 
     def read(self, requests: Sequence[Request], choices: Sequence[str]) -> NDArray[np.float64]:
         """Log-odds of A: ten times how much redder it is than B, in [-10, 10]."""
-        shown = [[np.asarray(image, dtype=np.float64).mean((0, 1)) / 255 for image in r.images] for r in requests]
+        shown = [[np.asarray(image, dtype=np.float64).mean((0, 1)) / 255 for image in r.pixels] for r in requests]
         odds = [10 * (a[0] - a[1:].mean() - b[0] + b[1:].mean()) / 2 for a, b in shown]
         return np.array([(-np.logaddexp(0, -odd), -np.logaddexp(0, odd), -99.0) for odd in odds])
 

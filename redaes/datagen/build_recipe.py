@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from redaes import recipe_files
 from redaes.datagen.dataset_settings import DatasetSettings, WrittenSettings, whole_number
-from redaes.datagen.panel_groups import Panel
+from redaes.datagen.panel import Panel
 from redaes.datagen.sources import PhotographRules
 from redaes.errors import InputError
 from redaes.records import read_yaml

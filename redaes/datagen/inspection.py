@@ -65,12 +65,12 @@ def inspect(folder: Path, out: Path, *, n_pairs: int = 24) -> None:
         name=folder.resolve().name,
         found=found,
         report=read_json(report) if report.is_file() else None,
-        shown=_shown(folder, n_pairs),
+        pairs=_pairs_of(folder, n_pairs),
     )
     write_atomically(out, page.encode())
 
 
-def _shown(folder: Path, n_pairs: int) -> list[InspectedPair]:
+def _pairs_of(folder: Path, n_pairs: int) -> list[InspectedPair]:
     """The pairs to show, by factor."""
     rows: defaultdict[str, list[Row]] = defaultdict(list)
     for row in light_rows(folder):
@@ -83,7 +83,7 @@ def _shown(folder: Path, n_pairs: int) -> list[InspectedPair]:
         numbers[row.file].append(row.number)
     picked = {file: pick_rows(file, wanted) for file, wanted in numbers.items()}
     turns.sort(key=lambda row: _rank(row.decided_by))
-    return [_show(record_of(picked[row.file][row.number], row.split), row.decided_by) for row in turns]
+    return [_inspected(record_of(picked[row.file][row.number], row.split), row.decided_by) for row in turns]
 
 
 def _in_turn(rows: Mapping[str, Sequence[Row]], n: int) -> list[Row]:
@@ -99,7 +99,7 @@ def _rank(decided_by: str) -> tuple[int, str]:
     return (FACTORS.index(first) if first in FACTORS else len(FACTORS), decided_by)
 
 
-def _show(record: PairRecord, decided_by: str) -> InspectedPair:
+def _inspected(record: PairRecord, decided_by: str) -> InspectedPair:
     pair = record.pair
     better = "" if pair.delta is None else winner_of(pair.delta)
     size = f"{abs(pair.delta or 0.0):.1f} points"
@@ -130,14 +130,14 @@ def _data_url(picture: LoadedImage, data: bytes) -> str:
     return jpeg_url(data)
 
 
-def render(*, name: str, found: Statistics, report: Mapping[str, Any] | None, shown: Sequence[InspectedPair]) -> str:
+def render(*, name: str, found: Statistics, report: Mapping[str, Any] | None, pairs: Sequence[InspectedPair]) -> str:
     """The page.
 
     Args:
         name: of the dataset.
         found: what it holds.
         report: its ``report.json``; None: it has none, and the acceptance is left out.
-        shown: the pairs to show.
+        pairs: to show.
 
     Raises:
         MissingDependency: jinja2 is absent.
@@ -149,7 +149,7 @@ def render(*, name: str, found: Statistics, report: Mapping[str, Any] | None, sh
         found=found,
         n_pairs=sum(sizes.pairs for sizes in found.by_split.values()),
         report=report,
-        shown=shown,
+        pairs=pairs,
         histogram=histogram_svg(found.deltas),
         factors=bars_svg(
             [(name, found.by_factor[name].pairs, _typical(found, name)) for name in sorted(found.by_factor, key=_rank)],

@@ -8,37 +8,22 @@ reference's score less the member's.
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import itertools
-from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
-from pathlib import Path
-from typing import Annotated, Any, TypeVar
 
 import numpy as np
 from PIL import Image
-from pydantic import BeforeValidator, Field, FiniteFloat, model_validator
 
-from redaes.backends.endpoint import Endpoint
 from redaes.backends.pictures import EncodedPicture
-from redaes.datagen.consensus import ConsensusRules, consensus
-from redaes.datagen.dataset_settings import DatasetSettings, WrittenSettings, whole_number
-from redaes.datagen.editors import load_editor
-from redaes.datagen.editors.base import EditJob, Editor
-from redaes.datagen.filters import EditTask, Similarity, check_edits, rejections
+from redaes.datagen.consensus import consensus
+from redaes.datagen.dataset_settings import DatasetSettings
+from redaes.datagen.editors.base import EditJob
+from redaes.datagen.filters import EditTask, check_edits, rejections
 from redaes.datagen.instructions import STRENGTHS, Instruction, draw, draw_wishes
-from redaes.datagen.judges import (
-    AssessorJudge,
-    Judge,
-    PicturePair,
-    PyiqaScorer,
-    ScorerJudge,
-    VlmJudge,
-    VlmScorer,
-)
+from redaes.datagen.judges import PicturePair
+from redaes.datagen.panel import PanelModels
 from redaes.datagen.picture_groups import (
     BuildCounts,
     GroupPicture,
@@ -54,199 +39,12 @@ from redaes.datagen.plan import PlannedEdit, draw_frame
 from redaes.datagen.planner import PlanTask, plan_instructions
 from redaes.datagen.rationales.model_writer import RationaleTask, write_with_model
 from redaes.datagen.sources import Source
-from redaes.errors import BackendError, BudgetExhausted, InputError
-from redaes.lenient import Reader
 from redaes.ranking import Edge, components, fit_potential
 from redaes.records import PairRecord
 from redaes.types import Agreement, Edit, Factor
 
-Answer = TypeVar("Answer")
-
 DECISIVE_SHARE = 0.5
 """Of two edits, the lesser one decides as well when its effect is at least this share of the greater one's."""
-
-
-def _as_items(value: Any) -> Any:
-    """The items of a mapping, in the order of their names; anything else as it is."""
-    return tuple(sorted(value.items())) if isinstance(value, dict) else value
-
-
-class Panel(WrittenSettings):
-    """Who edits, judges and explains: what determines a judged dataset, besides `DatasetSettings` and the
-    photographs."""
-
-    where = "panel"
-
-    endpoint: str
-    """OpenAI-compatible server of all models below, such as ``http://127.0.0.1:8000/v1``."""
-    judges: Annotated[tuple[str, ...], Field(min_length=1)]
-    """Who judges, each once, as `JUDGES` makes them: a model's name, or ``kind:argument`` such as
-    ``score:Qwen/Qwen3-VL-8B``, ``redaes:models/ours`` and ``pyiqa:musiq:0:100``."""
-    writer: str
-    """Model that writes the reasoning."""
-    editors: Annotated[tuple[str, ...], Field(min_length=1)] = ("diffusers",)
-    """Names for `redaes.datagen.editors.load_editor`; a group's edits take them in turn."""
-    editor_options: Annotated[tuple[tuple[str, str | int | float | bool], ...], BeforeValidator(_as_items)] = ()
-    """For every editor, such as ``("steps", 4)`` and ``("offload", "model")``; a mapping in a recipe."""
-    planner: str | None = None
-    """Model that looks at a view and words fitting instructions; None: they are drawn from the templates."""
-    checker: str | None = None
-    """Model that looks whether an instruction was executed; None: measurements alone decide."""
-    similarity: str | None = None
-    """Folder of a DINOv2, SigLIP or CLIP model that compares each edit with its view; None: not asked."""
-    min_similarity: Annotated[FiniteFloat, Field(strict=True)] | None = None
-    """Least cosine of its features; depends on the model, so there is no default."""
-    samples: Annotated[int, whole_number(1)] = 2
-    """Answers of each judging model in each order."""
-    max_new_tokens: Annotated[int, whole_number(1)] = 512
-    """Longest answer of a judging model, in tokens, thoughts included: models that think need thousands."""
-    reader: Reader = "strict"
-    """What is read of a judging model's answers: the form itself, or (``lenient``) unambiguous variants of it too."""
-    max_rewrites: Annotated[int, whole_number(0)] = 2
-    """How often a text with faults is sent back to its writer."""
-    concurrency: Annotated[int, whole_number(1)] = 8
-    """Requests to each model under way at once, in each worker."""
-    max_calls: Annotated[int, whole_number(0)] | None = None
-    """Most requests to each model in each worker's life; None: no limit."""
-    rules: ConsensusRules = ConsensusRules()
-    """When the judges agree."""
-
-    @model_validator(mode="after")
-    def _complete(self) -> Panel:
-        if len(set(self.judges)) != len(self.judges):
-            raise InputError(f"panel: judges are {self.judges}; name each once")
-        if (self.similarity is None) != (self.min_similarity is None):
-            raise InputError("panel: similarity and min_similarity go together: give both, or neither")
-        return self
-
-    def identity(self) -> dict[str, Any]:
-        """What of it decides the dataset: not where the server stands, nor how hard it is worked."""
-        left_out = {"endpoint", "concurrency", "max_calls"}
-        # Datasets from before these could be chosen have the defaults.
-        left_out |= {
-            name for name, usual in (("max_new_tokens", 512), ("reader", "strict")) if getattr(self, name) == usual
-        }
-        return self.model_dump(mode="json", exclude=left_out)
-
-
-def _vlm(model: str, models: PanelModels) -> Judge:
-    panel = models.panel
-    return VlmJudge(
-        models.endpoint(model), samples=panel.samples, max_new_tokens=panel.max_new_tokens, reader=panel.reader
-    )
-
-
-def _score(model: str, models: PanelModels) -> Judge:
-    return ScorerJudge(VlmScorer(models.endpoint(model)))
-
-
-def _redaes(model: str, _: PanelModels) -> Judge:
-    from redaes.assessor import Assessor
-    from redaes.backends.local import LocalBackend
-
-    return AssessorJudge(Assessor(LocalBackend(model), mode="reasoned"))
-
-
-def _pyiqa(argument: str, _: PanelModels) -> Judge:
-    metric, *bounds = argument.split(":")
-    try:
-        worst, best = map(float, bounds)
-    except ValueError as error:
-        raise InputError(f"judge pyiqa:{argument}: give metric, worst and best score: pyiqa:musiq:0:100") from error
-    return ScorerJudge(PyiqaScorer(metric, worst=worst, best=best))
-
-
-JUDGES: dict[str, Callable[[str, PanelModels], Judge]] = {
-    "vlm": _vlm,
-    "score": _score,
-    "redaes": _redaes,
-    "pyiqa": _pyiqa,
-}
-"""Makers of judges by kind: a model asked to compare; one read at its score token; our own; a metric of the optional,
-non-commercial package ``pyiqa``. A judge named without a kind is a ``vlm``."""
-
-
-class PanelModels:
-    """A panel at work in one process: editors are loaded once, answers are kept in the dataset's folder."""
-
-    def __init__(self, panel: Panel, folder: Path) -> None:
-        """
-        Args:
-            panel: who is wanted.
-            folder: the dataset's; answers go to ``answers/`` in it, so that no question is paid for twice.
-
-        Raises:
-            InputError, BackendError, MissingDependency: an editor that cannot be had.
-        """
-        self.panel = panel
-        self._answers = folder / "answers"
-        self._editors: dict[str, Editor] = {}
-        self._endpoints: dict[str, Endpoint] = {}
-        self.judges = [self._judge(name) for name in panel.judges]
-        self.similarity = None if panel.similarity is None else Similarity(Path(panel.similarity))
-
-    def _judge(self, name: str) -> Judge:
-        kind, colon, argument = name.partition(":")
-        if not colon:
-            return _vlm(name, self)
-        if kind not in JUDGES:
-            raise InputError(f"unknown kind of judge in {name!r}; give one of {', '.join(JUDGES)}, or a model's name")
-        return JUDGES[kind](argument, self)
-
-    def editor(self, name: str) -> Editor:
-        """The editor of that name, loaded when it is first wanted."""
-        if name not in self._editors:
-            options: dict[str, Any] = {} if name == "embedded" else dict(self.panel.editor_options)
-            self._editors[name] = load_editor(name, **options)
-        return self._editors[name]
-
-    def endpoint(self, model: str) -> Endpoint:
-        """The way to ask a model; one for each, because calls are counted and limited for each."""
-        if model not in self._endpoints:
-            self._endpoints[model] = Endpoint(
-                self.panel.endpoint,
-                model,
-                concurrency=self.panel.concurrency,
-                max_calls=self.panel.max_calls,
-                cache=self._answers,
-            )
-        return self._endpoints[model]
-
-    def ask(self, model: str, question: Callable[[Endpoint], Awaitable[Answer]]) -> Answer:
-        """Put questions to a model, with its endpoint open.
-
-        Raises:
-            BudgetExhausted: not all of them could be paid for. Taken for an answer, that would stay in the dataset.
-            BackendError: none of them was answered.
-        """
-        before = self.endpoint(model).counts.copy()
-
-        async def run() -> Answer:
-            async with self.endpoint(model) as endpoint:
-                return await question(endpoint)
-
-        answer = asyncio.run(run())
-        happened = self.endpoint(model).counts - before
-        if happened["failed: budget_exhausted"]:
-            raise BudgetExhausted(f"{model}: max_calls {self.panel.max_calls} is spent; run again to go on")
-        failed = sorted(what for what in happened if what.startswith("failed: "))
-        if failed and not happened["ok"] and not happened["cached"]:
-            raise BackendError(
-                f"{model} at {self.panel.endpoint} answers nothing ({', '.join(failed)}); run again to go on"
-            )
-        return answer
-
-    def counts(self) -> Counter[str]:
-        """What became of the requests so far, as ``<model>: <outcome>``, and what read the judges' answers."""
-        counted = [*((name, endpoint.counts) for name, endpoint in self._endpoints.items())]
-        counted += [(judge.name, judge.counts) for judge in self.judges if isinstance(judge, VlmJudge)]
-        return Counter({f"{name}: {what}": n for name, counts in counted for what, n in counts.items()})
-
-
-@cache
-def panel_models(panel: Panel, folder: Path) -> PanelModels:
-    """The models of this process: loading an editor takes minutes, so it is done once."""
-    return PanelModels(panel, folder)
 
 
 def plan_judged_views(
@@ -338,7 +136,7 @@ def make_judged_group(
         )
         after = np.asarray(edited, dtype=np.uint8)
         # What an editor did beside what it was told is not known.
-        members[planned.id] = GroupPicture(planned.id, StoredPicture(encode(after)), done, 0.0, view=None)
+        members[planned.id] = GroupPicture(planned.id, StoredPicture(encode(after)), done, 0.0, view_change=None)
         shown[planned.id] = edited
     pictures = {key: EncodedPicture(picture) for key, picture in shown.items()}
     found = _agreed(rows[0].group, list(members.values()), pictures, models, counts)

@@ -115,7 +115,7 @@ def _apply(pixels: NDArray[np.uint8], edit: Edit) -> NDArray[np.uint8]:
 
 
 @dataclass(frozen=True)
-class _View:
+class _ReferenceView:
     """The reference of a group, and what it is compared by."""
 
     pixels: NDArray[np.uint8]
@@ -126,7 +126,7 @@ class _View:
 
     def edited(self, edit: Edit) -> NDArray[np.uint8]:
         """The reference with an edit, at the reference's size."""
-        if self.large is None or _shows(edit) == 1:
+        if self.large is None or _frame_share(edit) == 1:
             return _apply(self.pixels, edit)
         return resized(_apply(self.large, edit), self.pixels.shape[1], self.pixels.shape[0])
 
@@ -137,19 +137,19 @@ class _View:
         return self.reference.difference(edited)
 
 
-def _shows(edit: Edit) -> float:
+def _frame_share(edit: Edit) -> float:
     known = OPERATIONS.get(edit.operation)
     return 1.0 if known is None else known.frame_share(edit.strength)  # an unknown one fails by itself when it is made
 
 
-def _view(image: Image.Image, rows: Sequence[PlannedEdit], max_side: int) -> _View:
+def _reference_view(image: Image.Image, rows: Sequence[PlannedEdit], max_side: int) -> _ReferenceView:
     """The view of a group's rows, with the edits that all share.
 
     It is smaller than ``max_side`` where a member enlarges more than the photograph has pixels for.
     """
     frame = rows[0].frame
     shared = [planned.edit for planned in rows if planned.role == "shared"]
-    least = min(_shows(planned.edit) for planned in rows)
+    least = min(_frame_share(planned.edit) for planned in rows)
     large = None
     if least == 1:
         pixels = render_view(image, frame, max_side)
@@ -161,10 +161,10 @@ def _view(image: Image.Image, rows: Sequence[PlannedEdit], max_side: int) -> _Vi
     for edit in shared:
         pixels = _apply(pixels, edit)
         large = None if large is None else _apply(large, edit)
-    return _View(pixels, large, Reference(pixels), StoredPicture(encode(pixels)))
+    return _ReferenceView(pixels, large, Reference(pixels), StoredPicture(encode(pixels)))
 
 
-def _seen_as(planned: PlannedEdit, view: _View, edited: NDArray[np.uint8]) -> ViewChange:
+def _seen_as(planned: PlannedEdit, view: _ReferenceView, edited: NDArray[np.uint8]) -> ViewChange:
     """How a member differs in view; ``edited`` is without what lies on top, which may move it once more."""
     moved_after = planned.cover is not None and planned.cover.factor == "composition"
     if planned.edit.factor == "composition":
@@ -174,11 +174,13 @@ def _seen_as(planned: PlannedEdit, view: _View, edited: NDArray[np.uint8]) -> Vi
     return ViewChange(moved=moved_after)
 
 
-def _member(planned: PlannedEdit, view: _View, rejected: Counter[str]) -> GroupPicture | None:
+def _member(planned: PlannedEdit, view: _ReferenceView, rejected: Counter[str]) -> GroupPicture | None:
     """The picture of one row, made from its view, or None with the reason counted."""
     edited = view.edited(planned.edit)
     if planned.role == "twin":
-        return GroupPicture(planned.id, StoredPicture(encode(edited)), None, 0.0, view=_seen_as(planned, view, edited))
+        return GroupPicture(
+            planned.id, StoredPicture(encode(edited)), None, 0.0, view_change=_seen_as(planned, view, edited)
+        )
     done = planned.edit
     cost = severity(done.operation, done.strength, view.change(done, edited))
     if cost.loss < MIN_LOSS:
@@ -250,7 +252,7 @@ def make_group(
         counts: where rejections and failures are counted.
     """
     group = rows[0].group
-    view = _view(image, rows, settings.max_side)
+    view = _reference_view(image, rows, settings.max_side)
     members = [GroupPicture("reference", view.stored, None, 0.0)]
     for planned in rows:
         if planned.role == "shared":

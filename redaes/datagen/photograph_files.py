@@ -69,7 +69,7 @@ class Location:
     """The place in ``path``; None: it is the picture itself."""
 
     @property
-    def shown(self) -> Path:
+    def label(self) -> Path:
         """What to call it in messages: ``photo.jpg``, ``shard.tar:0001.jpg``, ``table.parquet:image[0:17]``."""
         if self.within is None:
             return self.path
@@ -80,8 +80,8 @@ class Location:
 
     @property
     def name(self) -> str:
-        """:attr:`shown` without the folders in which ``path`` lies."""
-        return str(self.shown)[len(str(self.path)) - len(self.path.name) :]
+        """:attr:`label` without the folders in which ``path`` lies."""
+        return str(self.label)[len(str(self.path)) - len(self.path.name) :]
 
     def read_bytes(self) -> bytes:
         """The picture as it was stored, not decoded.
@@ -98,15 +98,15 @@ class Location:
 
     def _from_tar(self, span: Span) -> bytes:
         if span.size > MAX_FILE_BYTES:
-            raise ImageError(f"{self.shown}: {span.size:,} bytes exceed the limit of {MAX_FILE_BYTES:,}")
+            raise ImageError(f"{self.label}: {span.size:,} bytes exceed the limit of {MAX_FILE_BYTES:,}")
         try:
             with self.path.open("rb") as file:
                 file.seek(span.offset)
                 data = file.read(span.size)
         except OSError as error:
-            raise ImageError(f"{self.shown}: cannot be read ({error.strerror}); check the path") from error
+            raise ImageError(f"{self.label}: cannot be read ({error.strerror}); check the path") from error
         if len(data) != span.size:
-            raise ImageError(f"{self.shown}: the shard ends within it; copy or download it again")
+            raise ImageError(f"{self.label}: the shard ends within it; copy or download it again")
         return data
 
     def _from_table(self, cell: Cell) -> bytes:
@@ -115,10 +115,10 @@ class Location:
             column = _column(self.path, self.path.stat().st_mtime_ns, cell.column, cell.row_group)
             value = column[cell.row].as_py()
         except (pa.ArrowException, OSError, IndexError, KeyError) as error:
-            raise ImageError(f"{self.shown}: cannot be read ({error}); copy or download the file again") from error
+            raise ImageError(f"{self.label}: cannot be read ({error}); copy or download the file again") from error
         data = value.get("bytes") if isinstance(value, Mapping) else value
         if data is None:
-            raise ImageError(f"{self.shown}: the cell holds no bytes; save the table with its pictures embedded")
+            raise ImageError(f"{self.label}: the cell holds no bytes; save the table with its pictures embedded")
         return bytes(data)
 
 

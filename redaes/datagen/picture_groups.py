@@ -102,7 +102,7 @@ class GroupPicture:
     """What the edit cost, in points, against the group's reference: below 0 where it did good."""
     uncertainty: float = 0.0
     """How far ``loss`` may be off against edits of other kinds, in points; 0: known, or judged."""
-    view: ViewChange | None = field(default_factory=ViewChange)
+    view_change: ViewChange | None = field(default_factory=ViewChange)
     """How it differs in view from the group's reference; None: not known."""
 
     @property
@@ -157,7 +157,7 @@ def seen_in(first: GroupPicture, second: GroupPicture, only: frozenset[str] | No
     one, other = first.stored, second.stored
     measured = one.measurements(only), other.measurements(only)
     looks = one.look, other.look
-    here, there = first.view, second.view
+    here, there = first.view_change, second.view_change
     if here is None or there is None:
         return PairObservation(measure_pair(one.pixels, other.pixels, measured=measured), looks)
     registration = None

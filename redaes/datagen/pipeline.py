@@ -27,7 +27,8 @@ from redaes.datagen.dataset_settings import DatasetSettings
 from redaes.datagen.editors.parametric import EDITOR
 from redaes.datagen.engine import ENGINES
 from redaes.datagen.judges.silence import hardly_read
-from redaes.datagen.panel_groups import Panel, PanelModels, make_judged_group, panel_models, plan_judged_views
+from redaes.datagen.panel import Panel, PanelModels, panel_models
+from redaes.datagen.panel_groups import make_judged_group, plan_judged_views
 from redaes.datagen.parametric_groups import make_group
 from redaes.datagen.picture_groups import BuildCounts
 from redaes.datagen.plan import CROP_SCALE, PlannedEdit, plan_view, read_plan, write_plan

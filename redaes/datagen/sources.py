@@ -70,7 +70,7 @@ class Source:
             ImageError: it cannot be used.
         """
         location = Location(self.path, self.within)
-        return decode_image(location.read_bytes(), location.shown, max_pixels=max_pixels)
+        return decode_image(location.read_bytes(), location.label, max_pixels=max_pixels)
 
 
 class PhotographScorer(Protocol):
@@ -165,13 +165,13 @@ def _look(candidate: FoundPhotograph, rules: PhotographRules, met: set[str]) -> 
         if identity in met:
             return _Look(identity, None, None)
         met.add(identity)
-        width, height = fit_area(image_size(data, location.shown), MAX_PIXELS)
+        width, height = fit_area(image_size(data, location.label), MAX_PIXELS)
         if min(width, height) < rules.min_side:
             return _Look(identity, f"too_small: {width}x{height}, needs {rules.min_side}", None)
         aspect = max(width, height) / min(width, height)
         if rules.max_aspect is not None and aspect > rules.max_aspect:
             return _Look(identity, f"too_thin: {width}x{height}, at most {rules.max_aspect:g} to 1", None)
-        small = decode_image(data, location.shown, max_pixels=FINGERPRINT_PIXELS)
+        small = decode_image(data, location.label, max_pixels=FINGERPRINT_PIXELS)
     except ImageError as error:
         return _Look(identity, f"unreadable: {error}", None)
     return _Look(identity, None, phash(small.image))
@@ -324,7 +324,7 @@ def _scored(
     """Scores by id; a photograph without a finite score is rejected."""
 
     def load(candidate: FoundPhotograph) -> LoadedImage:
-        return decode_image(candidate.location.read_bytes(), candidate.location.shown)
+        return decode_image(candidate.location.read_bytes(), candidate.location.label)
 
     scores: dict[str, float] = {}
     for (identity, candidate), loaded in zip(usable.items(), _in_order(load, usable.values(), workers), strict=True):

@@ -17,16 +17,9 @@ from redaes.models.fgaesq.difftoken import TokenSettings
 from redaes.models.fgaesq.texts import text_embeddings
 from redaes.models.fgaesq.tiny_clip import TINY_TOKENS, build_tiny_clip
 from redaes.series_records import read_histograms, read_series, write_records
-from redaes.training.fgaesq import (
-    FGAesQArguments,
-    FGAesQCollator,
-    FGAesQData,
-    Key,
-    PlannedBatches,
-    look,
-    plan,
-    run_fgaesq,
-)
+from redaes.training.fgaesq import look, run_fgaesq
+from redaes.training.fgaesq_arguments import FGAesQArguments
+from redaes.training.fgaesq_batches import FGAesQCollator, FGAesQData, Key, PlannedBatches, plan
 from redaes.training.recipes import parse_with
 
 # isort: split

@@ -20,7 +20,8 @@ from redaes.datagen.dataset_settings import DatasetSettings
 from redaes.datagen.editors.parametric import OPERATIONS, make_edit
 from redaes.datagen.instructions import STRENGTHS
 from redaes.datagen.judges import PicturePair
-from redaes.datagen.panel_groups import Panel, PanelModels, make_judged_group, plan_judged_views
+from redaes.datagen.panel import Panel, PanelModels
+from redaes.datagen.panel_groups import make_judged_group, plan_judged_views
 from redaes.datagen.picture_groups import BuildCounts
 from redaes.datagen.pipeline import build
 from redaes.datagen.sources import Source

@@ -92,3 +92,10 @@ def test_gradient_is_finite_where_probabilities_saturate() -> None:
     fidelity_loss(p, torch.tensor([1.0, 0.0])).backward()
     assert p.grad is not None
     assert torch.isfinite(p.grad).all()
+
+
+def test_gradient_is_finite_where_targets_saturate() -> None:
+    p = torch.tensor([0.5, 0.5], requires_grad=True)
+    fidelity_loss(p, torch.tensor([1.0, 0.0])).backward()
+    assert p.grad is not None
+    assert torch.isfinite(p.grad).all()

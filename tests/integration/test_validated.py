@@ -20,7 +20,7 @@ from redaes import heldout
 from redaes.backends.local import LocalBackend
 from redaes.errors import RecordError, TrainingError
 from redaes.records import PairRecord, read_records, write_shard
-from redaes.training.fgaesq import FGAesQArguments
+from redaes.training.fgaesq_arguments import FGAesQArguments
 from redaes.training.recipes import parse, parse_with
 from redaes.training.sft import PairSFTConfig
 from redaes.training.stage_arguments import StageArguments

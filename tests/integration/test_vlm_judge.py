@@ -115,6 +115,7 @@ def test_probability_of_both_orders_in_the_fast_mode() -> None:
         (judgement,) = judge(server, mode="fast", samples=1, temperature=0).judge(PAIRS[:1])
     assert (judgement.forward, judgement.swapped) == ((2.0,), (1.0,))
     assert judgement.probability == pytest.approx(1 / (1 + math.exp(-2.0)))
+    assert [each.log_odds for each in judgement.comparisons] == pytest.approx([3.0, -1.0])
     assert server.calls[0].body["top_logprobs"] == 20
 
 

@@ -19,7 +19,9 @@ from redaes.backends.base import Answer, BatchBackend, Request
 from redaes.backends.failures import Failure
 from redaes.errors import BudgetExhausted, EndpointError, ImageError, InputError
 from redaes.images import content_id
-from redaes.rewards import as_reward
+from redaes.ranking import Outcome
+from redaes.rewards import as_reward, comparisons, image_inputs
+from redaes.rewards.comparisons import fitted, rounds, win_rate
 from redaes.rewards.image_inputs import Unusable, picture_of
 from redaes.types import ImageRef, Sampling
 
@@ -374,3 +376,93 @@ def test_turned_and_transparent_pictures_are_treated_as_files_are() -> None:
 def test_pixels_are_capped(judge: Assessor, backend: Red) -> None:
     as_reward(judge, max_pixels=64 * 64).values([red(1, (640, 480)), np.zeros((300, 900, 3), np.uint8)])
     assert all(width * height <= 64 * 64 for width, height in backend.sizes)
+
+
+def array_of(*values: float) -> NDArray[np.float64]:
+    """A picture in shades of grey, one row."""
+    return np.array([values])
+
+
+def reason_of(value: Any) -> str | None:
+    found = picture_of(value, max_pixels=10_000)
+    return found.reason if isinstance(found, Unusable) else None
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        (array_of(-0.001, 1.001), None),  # rounding
+        (array_of(-0.0011, 0.5), "out_of_range"),
+        (array_of(0.5, 1.0011), "out_of_range"),
+        (array_of(0.5, 0.9999), None),
+        (array_of(0.5, float("nan")), "not_finite"),
+        (np.full((4, 4, 4), 255, np.uint8), None),
+        (np.full((4, 4, 2), 255, np.uint8), "wrong_shape"),
+        (np.full((4, 4, 5), 255, np.uint8), "wrong_shape"),
+        (Image.new("RGB", (200, 1)), None),
+        (Image.new("RGB", (201, 1)), "too_thin"),
+        (Image.new("RGB", (2, 400)), None),
+    ],
+)
+def test_where_a_picture_ends_to_be_one(value: Any, reason: str | None) -> None:
+    assert reason_of(value) == reason
+
+
+def test_a_picture_in_memory_has_no_more_pixels_than_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(image_inputs, "MAX_FILE_PIXELS", 12)
+    assert reason_of(np.zeros((3, 4), np.uint8)) is None
+    assert reason_of(np.zeros((4, 4), np.uint8)) == "cannot_decode"
+    assert reason_of(np.zeros((7, 2), np.uint8)) == "cannot_decode"
+
+
+def test_a_mirrored_picture_is_turned_back() -> None:
+    image = Image.fromarray(np.array([[0, 255]], np.uint8))
+    image.getexif()[0x0112] = 2
+    found = picture_of(image, max_pixels=10_000)
+    assert not isinstance(found, Unusable)
+    assert np.asarray(found.image)[0, :, 0].tolist() == [255, 0]
+
+
+def played(n: int, each: int | None) -> list[list[tuple[int, int]]]:
+    """The rounds of a tournament whose games are all drawn."""
+    outcomes: list[Outcome] = []
+    found = []
+    for pairs in rounds(n, each, 0, outcomes):
+        found.append(pairs)
+        outcomes += [(i, j, 0.5, 2.0) for i, j in pairs]
+    return found
+
+
+def test_a_tournament_meets_in_full_where_that_is_affordable() -> None:
+    whole = [(i, j) for i in range(5) for j in range(i + 1, 5)]
+    assert played(5, None) == played(5, 4) == [whole]
+    assert sum(map(len, played(6, 4))) == 12
+    assert sum(map(len, played(6, 1))) == 5  # what it takes to connect them
+
+
+def test_a_schedule_learns_every_outcome_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    known: list[Outcome] = []
+
+    class Two:
+        def __init__(self, *_: Any, **__: Any) -> None:
+            self.left = [[(0, 1), (2, 3)], [(4, 5)]]
+
+        def next_round(self) -> list[tuple[int, int]]:
+            return self.left.pop(0) if self.left else []
+
+        def record(self, *outcome: Any) -> None:
+            known.append(outcome)
+
+    monkeypatch.setattr(comparisons, "Schedule", Two)
+    assert played(9, 2) == [[(0, 1), (2, 3)], [(4, 5)]]
+    assert [outcome[:2] for outcome in known] == [(0, 1), (2, 3), (4, 5)]
+
+
+def test_two_that_met_have_strengths_and_who_met_nobody_has_none() -> None:
+    strengths, left_out = fitted(["a", "b", "c"], [(0, 1, 0.9, 2.0)])
+    assert strengths["a"] > strengths["b"]
+    assert left_out == {"c": "no_usable_answer"}
+
+
+def test_the_share_that_is_won_is_a_logistic_function_of_the_gap() -> None:
+    assert win_rate(np.log(3), [0.0]) == pytest.approx(0.75)

@@ -92,7 +92,8 @@ HEAVY = frozenset(
 )
 
 LIGHT = (
-    "", *LAYERS[0], *LAYERS[1], "option_sources", "recipe_files", "backends.endpoint", "backends.server", "assessor",
+    "", *LAYERS[0], *LAYERS[1], "option_sources", "recipe_files", "backends.endpoint", "backends.chat",
+    "backends.server", "assessor",
     "assessing", "serving", "early_checks", "cli", "__main__",
 )  # fmt: skip
 """What must not load a heavy library on import; "" is the package itself."""

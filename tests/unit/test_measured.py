@@ -143,7 +143,7 @@ def _fine(pixels: NDArray[np.uint8]) -> float:
 def test_softness_gives_no_composition_away(operation: str) -> None:
     edit = make_edit(operation, 1.0, 3)
     row = PlannedEdit("row", "train", SOURCE.id, 0, "member", edit, None, Frame(0.0, 0.0, 1.0))
-    view = measured._view(_at_every_scale((900, 600)), [row], 160)
+    view = measured._reference_view(_at_every_scale((900, 600)), [row], 160)
     sharpness = _fine(view.pixels)
     plainly = _fine(apply_edit(view.pixels, operation, 1.0, 3))
     assert view.edited(edit).shape == view.pixels.shape
@@ -156,7 +156,7 @@ def test_a_photograph_with_few_pixels_gives_a_smaller_group() -> None:
     edit = make_edit("tight_crop", 1.0, 3)
     row = PlannedEdit("row", "train", SOURCE.id, 0, "member", edit, None, Frame(0.0, 0.0, 1.0))
     shown = OPERATIONS["tight_crop"].frame_share(1.0)
-    view = measured._view(_scene(size=(400, 300)), [row], 160)
+    view = measured._reference_view(_scene(size=(400, 300)), [row], 160)
     assert view.pixels.shape[1] == round(400 * shown / measured.SPARE) < 160
     assert view.large is not None
     assert view.large.shape == (300, 400, 3)
@@ -256,7 +256,7 @@ def test_an_edit_that_costs_less_than_six_tenths_of_a_point_is_not_seen(
     loss: float, kept: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     row = PlannedEdit("row", "train", SOURCE.id, 0, "member", make_edit("defocus", 0.3, 3), None, Frame(0.0, 0.0, 1.0))
-    view = measured._view(_scene(), [row], 160)
+    view = measured._reference_view(_scene(), [row], 160)
     monkeypatch.setattr(measured, "severity", lambda *_: Severity(loss, 1.0))
     counts = BuildCounts()
     assert (measured._member(row, view, counts.rejected) is not None) == kept
@@ -266,7 +266,7 @@ def test_an_edit_that_costs_less_than_six_tenths_of_a_point_is_not_seen(
 def test_what_covers_a_picture_is_measured_by_what_it_covers() -> None:
     edit = make_edit("power_lines", 0.9, 3)
     row = PlannedEdit("row", "train", SOURCE.id, 0, "member", edit, None, Frame(0.0, 0.0, 1.0))
-    view = measured._view(_scene(), [row], 160)
+    view = measured._reference_view(_scene(), [row], 160)
     edited = view.edited(edit)
     assert view.change(edit, edited) == covered(view.pixels, edited) != view.reference.difference(edited)
     blur = make_edit("defocus", 0.9, 3)
@@ -305,7 +305,7 @@ def test_what_may_do_good_is_left_out_and_counted() -> None:
             "row", "train", SOURCE.id, 0, "member", make_edit(operation, 0.6, 3), None, Frame(0.0, 0.0, 1.0)
         )
         counts = BuildCounts()
-        found = measured._member(row, measured._view(Image.fromarray(dark), [row], 160), counts.rejected)
+        found = measured._member(row, measured._reference_view(Image.fromarray(dark), [row], 160), counts.rejected)
         assert (found is not None) == kept
         assert counts.rejected == ({} if kept else {"might_improve": 1})
 
@@ -315,7 +315,7 @@ def test_what_lies_on_top_may_move_the_view() -> None:
     for operation, mirrored, moved in (("defocus", False, False), ("defocus", True, True), ("finger", True, True)):
         cover = make_edit("mirror", 0.5, 1) if mirrored else None
         row = PlannedEdit("row", "train", SOURCE.id, 0, "member", make_edit(operation, 0.7, 3), cover, whole)
-        view = measured._view(_scene(), [row], 160)
+        view = measured._reference_view(_scene(), [row], 160)
         seen_as = measured._seen_as(row, view, view.edited(row.edit))
         assert (seen_as.moved, seen_as.registration, seen_as.changes) == (moved, None, ())
 
@@ -401,3 +401,17 @@ def test_what_a_picture_does_not_show_is_looked_for_once() -> None:
     assert not found.values
     # Both come of the same lines: there is nothing left to measure.
     assert stored.measurements(frozenset({"keystone"})) is found
+
+
+@pytest.mark.parametrize("size", [(240, 160), (160, 240)])
+def test_a_view_is_kept_larger_for_the_edits_that_enlarge_and_for_no_other(size: tuple[int, int]) -> None:
+    tilt, blur = make_edit("tilt", 0.9, 3), make_edit("defocus", 0.5, 3)
+    rows = [
+        PlannedEdit(edit.operation, "train", SOURCE.id, 0, "member", edit, None, Frame(0.0, 0.0, 1.0))
+        for edit in (blur, tilt)
+    ]
+    view = measured._view(_scene(size=size), rows, 60)
+    assert max(view.pixels.shape[:2]) == 60
+    assert view.large is not None
+    assert np.array_equal(view.edited(blur), measured._apply(view.pixels, blur))
+    assert not np.array_equal(view.edited(tilt), measured._apply(view.pixels, tilt))

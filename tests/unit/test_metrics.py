@@ -15,7 +15,8 @@ from scipy import stats
 from redaes import metrics
 from redaes.errors import InputError
 from redaes.estimates import Proportion
-from redaes.metrics import krcc, pair_accuracy, plcc, srcc, swap_consistency
+from redaes.metrics import krcc, pair_accuracy, pair_f1, plcc, srcc, swap_consistency
+from redaes.types import TIE_MARGIN
 
 tied = st.integers(-3, 3).map(float)
 untied = st.floats(-1e6, 1e6, width=32)
@@ -142,3 +143,18 @@ def test_doctests() -> None:
     result = doctest.testmod(metrics)
     assert result.failed == 0
     assert result.attempted >= 5
+
+
+def test_f1_is_taken_over_all_pairs_of_a_side() -> None:
+    assert pair_f1([1.0, 1.0, 1.0, -1.0, -1.0], [1.0, 1.0, 1.0, 1.0, -1.0]) == pytest.approx((6 / 7 + 2 / 3) / 2)
+
+
+def test_f1_leaves_labelled_ties_out_and_a_label_at_the_margin_is_none() -> None:
+    assert pair_f1([1.0, -1.0], [1.0, TIE_MARGIN / 2]) == 0.5
+    assert pair_f1([1.0], [TIE_MARGIN]) == 0.5
+    assert pair_f1([1.0], [TIE_MARGIN / 2]) is None
+
+
+def test_correlation_of_numbers_of_length_one() -> None:
+    x = [0.5, -0.5, 0.5, -0.5]  # only a length of 0 has no correlation
+    assert plcc(x, x) == pytest.approx(1.0)

@@ -9,7 +9,7 @@ import pytest
 pytest.importorskip("yaml")
 
 from redaes.datagen.build_recipe import make_recipe
-from redaes.datagen.panel_groups import Panel
+from redaes.datagen.panel import Panel
 from redaes.errors import InputError
 
 CONFIGS = Path(__file__).parents[2] / "data_gen" / "configs"

@@ -41,7 +41,7 @@ def member(pixels: NDArray[np.uint8], operation: str, strength: float) -> GroupP
         view = ViewChange(moved=True, registration=laid_over(pixels, edited))
     elif edit.factor == "content":
         view = ViewChange(changes=covering(pixels, edited))
-    return GroupPicture(f"{operation}-{strength}", StoredPicture(encode(edited)), edit, 8 * strength, view=view)
+    return GroupPicture(f"{operation}-{strength}", StoredPicture(encode(edited)), edit, 8 * strength, view_change=view)
 
 
 def claims_of(pixels: NDArray[np.uint8], operations: tuple[str, ...]) -> Counter[str]:

@@ -37,6 +37,13 @@ class CandidatePicture:
     window: Window | None = None
     """The part of it that is meant; None: all."""
 
+    @property
+    def shown(self) -> str:
+        """As reports name it: the file, and the window of a crop."""
+        if self.window is None:
+            return str(self.path)
+        return f"{self.path} [{', '.join(f'{edge:.3f}' for edge in self.window)}]"
+
 
 @dataclass(frozen=True)
 class SeriesCandidate:
