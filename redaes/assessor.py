@@ -75,6 +75,73 @@ class Assessor:
         self._prompts = prompts.chosen(self.mode, prompt)
         self.sampling = Sampling() if sampling is None else sampling
 
+    @classmethod
+    def from_server(
+        cls,
+        url: str,
+        model: str | None = None,
+        *,
+        api_key: str | None = None,
+        mode: Mode = "reasoned",
+        sampling: Sampling | None = None,
+        prompt: str | None = None,
+        reader: Reader = "lenient",
+    ) -> Assessor:
+        """One that asks a model behind any server of the OpenAI protocol, in the way that suits the server.
+
+        Args:
+            url: such as ``http://localhost:11434/v1``.
+            model: its name there; None: the only one that the server offers.
+            api_key: None: the environment's ``REDAES_API_KEY``, or none at all.
+            mode: as for the class, like the rest.
+            sampling: likewise.
+            prompt: likewise.
+            reader: ``strict`` suits models that were trained on the form.
+
+        Raises:
+            InputError: as for the class; or the address is none, or several models are offered and none is named.
+            EndpointError: the server cannot be reached, or refuses.
+        """
+        from redaes.backends.connecting import connect
+
+        prompts.chosen(known_mode(mode), prompt)
+        served = connect(url, model, api_key=api_key, reader=known_reader(reader))
+        return cls(served, mode=mode, sampling=sampling, prompt=prompt, reader=reader)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        model: str,
+        adapter: str | Path | None = None,
+        *,
+        device: str | None = None,
+        mode: Mode = "reasoned",
+        sampling: Sampling | None = None,
+        prompt: str | None = None,
+        reader: Reader = "strict",
+    ) -> Assessor:
+        """One that asks a model in this process.
+
+        Args:
+            model: ``redaes/nano``, a folder, or a name on the hub.
+            adapter: folder of a LoRA adapter for it.
+            device: such as ``cuda``; None: the best there is.
+            mode: as for the class, like the rest.
+            sampling: likewise.
+            prompt: likewise.
+            reader: likewise.
+
+        Raises:
+            InputError: as for the class.
+            BackendError: the model cannot be loaded.
+        """
+        from redaes.backends.local import LocalBackend
+
+        prompts.chosen(known_mode(mode), prompt)
+        known_reader(reader)
+        backend = LocalBackend(model, adapter=None if adapter is None else Path(adapter), device=device)
+        return cls(backend, mode=mode, sampling=sampling, prompt=prompt, reader=reader)
+
     @property
     def prompt_id(self) -> str:
         """``name/version@hash`` of the question in the assessor's own mode."""

@@ -14,7 +14,7 @@ from PIL import Image
 from redaes import answers, lenient
 from redaes.assessing.orders import ORDERS
 from redaes.backends.base import Answer, Backend, Request, read_of
-from redaes.backends.failures import Failure, refuse_lost
+from redaes.backends.failures import UNREAD, Failure, refuse_lost
 from redaes.backends.next_token import NextToken, verdict_log_odds
 from redaes.backends.pictures import EncodedPicture
 from redaes.errors import BackendError, ParseError
@@ -215,4 +215,4 @@ def _probability(token: NextToken) -> dict[str, Any]:
 
 
 def _is_unread(token: NextToken | Failure) -> bool:
-    return isinstance(token, Failure) and token.reason == "no_logprob"
+    return isinstance(token, Failure) and token.reason in UNREAD

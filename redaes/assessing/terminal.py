@@ -49,7 +49,8 @@ def show(result: Result, limits: str | None = None) -> None:
         text.append("\n\n" + "\n".join(_table(result)))
     if result.notes:
         text.append("\n\n" + "\n".join(f"note: {printable(note)}" for note in result.notes))
-    said = f"{printable(result.model)} @ {result.revision}, {result.prompt_id}, {result.mode}"
+    model = f"{result.model} @ {result.revision}" if result.revision else result.model  # few servers say a revision
+    said = f"{printable(model)}, {result.prompt_id}, {result.mode}"
     about = [said, *([limits] if limits else [])]
     console = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
     if console.is_terminal:

@@ -26,10 +26,11 @@ _UP_TO_THE_PLACE = Sampling(max_new_tokens=32)
 class ChatBackend:
     """One model behind one server, or behind replicas among which requests are dealt out in turn."""
 
-    def __init__(self, endpoints: Sequence[Endpoint]) -> None:
+    def __init__(self, endpoints: Sequence[Endpoint], *, emphasis: bool = False) -> None:
         """
         Args:
             endpoints: of one model; not open: they are opened for each batch.
+            emphasis: whether choices are also read where the model writes the prefix in bold, or as a heading.
 
         Raises:
             InputError: there are none.
@@ -37,6 +38,7 @@ class ChatBackend:
         if not endpoints:
             raise InputError("no server is named; give its url, such as http://127.0.0.1:8000/v1")
         self._endpoints = list(endpoints)
+        self._emphasis = emphasis
         self.model = endpoints[0].model
         self.revision = endpoints[0].revision
 
@@ -53,7 +55,7 @@ class ChatBackend:
         encoder = Encoder()
         replies = asyncio.run(self._ask([_chat(request, encoder) for request in requests]))
         return [
-            reply if isinstance(reply, Failure) else _answer(request, reply)
+            reply if isinstance(reply, Failure) else _answer(request, reply, self._emphasis)
             for request, reply in zip(requests, replies, strict=True)
         ]
 
@@ -77,8 +79,8 @@ def _chat(request: Request, encoder: Encoder) -> ChatRequest:
     )
 
 
-def _answer(request: Request, reply: Reply) -> Answer | Failure:
-    read = reply.read_after(request.prefix) if request.choices else None
+def _answer(request: Request, reply: Reply, emphasis: bool) -> Answer | Failure:
+    read = reply.read_after(request.prefix, emphasis=emphasis) if request.choices else None
     answer = Answer(reply.text, read, reply.cut_off, reply.tokens, reply.changes)
     if request.sampling is not None:
         return answer

@@ -13,6 +13,8 @@ from redaes.backends.next_token import NextToken
 from redaes.errors import ParseError
 from redaes.types import Record
 
+_EMPHASIS = str.maketrans("", "", "*_`#")
+
 
 class Usage(Record):
     """Tokens that one answer cost."""
@@ -61,11 +63,15 @@ class Reply(Record):
     cached: bool = False
     """Whether it was read from the cache rather than asked for."""
 
-    def read_after(self, prefix: str) -> NextToken | Failure:
+    def read_after(self, prefix: str, *, emphasis: bool = False) -> NextToken | Failure:
         """What could stand at the first visible token after ``prefix``, which the answer must begin with.
 
         White space around the prefix is ignored, so it does not matter whether the tokenizer joins a space to what
         follows it.
+
+        Args:
+            prefix: the beginning of the answer.
+            emphasis: whether markup for emphasis is ignored as well: ``**Winner:** A``.
 
         Returns:
             A failure where nothing can be read: ``no_logprobs``, ``not_the_form``.
@@ -75,8 +81,9 @@ class Reply(Record):
                 "no_logprobs", "the server reports no token probabilities; use another server, or compare in pairs"
             )
         before = ""
+        markup = _EMPHASIS if emphasis else {}
         for token in self.logprobs:
-            if before.strip() == prefix.strip() and token.token.strip():
+            if before.translate(markup).strip() == prefix.strip() and token.token.translate(markup).strip():
                 return token.place
             before += token.token
         return Failure("not_the_form", f"{self.text[:80]!r} does not begin with {prefix!r}")

@@ -67,6 +67,25 @@ class _Tokens(BaseModel):
     token_strs: tuple[str, ...] | None = None
 
 
+class OfferedModel(BaseModel):
+    """A model that a server offers."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", strict=False)
+
+    id: str
+    """The name under which it is asked for."""
+    revision: str | None = None
+    """What pins its weights; few servers say."""
+
+
+class _Offered(BaseModel):
+    """What ``/models`` answers."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", strict=False)
+
+    data: tuple[OfferedModel, ...]
+
+
 class Endpoint:
     """One model behind one server. Used as ``async with endpoint: …``; it may be opened again afterwards.
 
@@ -221,6 +240,25 @@ class Endpoint:
         """The name under which an answer of this model is kept."""
         return request.key(self.model, self.revision)
 
+    async def models(self) -> list[OfferedModel]:
+        """What the server offers, by ``/models``; asked once, not stored, and no call of the budget.
+
+        Raises:
+            EndpointError: it does not say, in its own words; ``not_a_list``: it answers something else.
+            BackendError: the endpoint is not open.
+        """
+        if self._slots is None:
+            raise BackendError(f"{self.base_url} is not open; ask within 'async with endpoint:'")
+        async with self._slots:
+            try:
+                data = await self._send(f"{self.base_url}/models", None)
+            except Rejected as rejected:
+                raise EndpointError(rejected.reason, rejected.detail) from rejected
+        try:
+            return list(_Offered.model_validate_json(data).data)
+        except ValidationError as error:
+            raise EndpointError("not_a_list", f"{self.base_url}/models answers {self._shown(data)}") from error
+
     async def tokenize(self, text: str) -> list[int]:
         """The tokens of a text, by vLLM's ``/tokenize`` beside ``/v1``; not stored, and no call of the budget.
 
@@ -274,7 +312,7 @@ class Endpoint:
             raise BackendError(f"{self.base_url} is not open; ask within 'async with endpoint:'")
         async with self._slots:
             try:
-                response = await self._post(f"{self.base_url}/chat/completions", body)
+                response = await self._exchange(f"{self.base_url}/chat/completions", body)
             except Rejected as rejected:
                 raise EndpointError(rejected.reason, rejected.detail) from rejected
         return response.status_code, bytes(response.content)
@@ -343,13 +381,13 @@ class Endpoint:
             raise BudgetExhausted(f"{self.counts['tokens']} of {self.max_tokens} tokens are spent; raise max_tokens")
         self.counts["calls"] += 1
 
-    async def _send(self, url: str, body: bytes) -> bytes:
+    async def _send(self, url: str, body: bytes | None) -> bytes:
         """One try.
 
         Raises:
             Rejected: no connection, no answer in time, or a status that is not 200.
         """
-        response = await self._post(url, body)
+        response = await self._exchange(url, body)
         if response.status_code != 200:
             raise Rejected(
                 f"http_{response.status_code}",
@@ -360,17 +398,20 @@ class Endpoint:
             )
         return bytes(response.content)
 
-    async def _post(self, url: str, body: bytes) -> httpx.Response:
-        """One try, whatever its status.
+    async def _exchange(self, url: str, body: bytes | None) -> httpx.Response:
+        """One try, whatever its status; without a body, the address is read.
 
         Raises:
             Rejected: no connection, or no answer in time.
         """
         httpx = _httpx()
         assert self._client is not None
-        post = self._client.post(url, content=body, headers={"Content-Type": "application/json"})
+        if body is None:
+            asked = self._client.get(url)
+        else:
+            asked = self._client.post(url, content=body, headers={"Content-Type": "application/json"})
         try:
-            return await asyncio.wait_for(post, self.timeout_s)
+            return await asyncio.wait_for(asked, self.timeout_s)
         except asyncio.TimeoutError as error:
             raise Rejected("timeout", f"no answer from {self.base_url} within {self.timeout_s:g} s") from error
         except httpx.HTTPError as error:

@@ -14,6 +14,9 @@ SERVER_REASONS = frozenset(
 )
 """Reasons of failures that speak of the server and not of the question."""
 
+UNREAD = frozenset({"no_logprob", "no_logprobs", "not_the_form"})
+"""Reasons why a server that answers gives no probability: it reports none, or the answer has no place to read it at."""
+
 
 @dataclass(frozen=True)
 class Failure:

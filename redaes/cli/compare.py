@@ -9,7 +9,7 @@ import typer
 
 from redaes.assessing.words import printable
 from redaes.cli import loading
-from redaes.cli.options import Adapter, Device, Model
+from redaes.cli.options import Adapter, ApiKeyEnv, Device, Endpoint, ModelOrServed
 from redaes.cli.running import EXIT_NO_ANSWER, quiet, reporting_errors
 from redaes.errors import InputError
 from redaes.models import nano
@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 def compare(
     first: Annotated[str, typer.Argument(metavar="A", help="A picture file.")],
     second: Annotated[str, typer.Argument(metavar="B", help="Another picture file.")],
-    model: Model = nano.NAME,
+    model: ModelOrServed = None,
+    endpoint: Endpoint = None,
+    api_key_env: ApiKeyEnv = None,
     adapter: Adapter = None,
     mode: Annotated[
         str, typer.Option(help="reasoned: difference and reasons; fast: probability only, much quicker.")
@@ -29,8 +31,12 @@ def compare(
     as_json: Annotated[bool, typer.Option("--json", help="Print the whole result as one JSON object.")] = False,
     device: Device = None,
     reader: Annotated[
-        str, typer.Option(help="strict; lenient: also unambiguous variants of the form, for models not trained on it.")
-    ] = "strict",
+        str | None,
+        typer.Option(
+            help="strict; lenient: also unambiguous variants of the form, for models not trained on it.",
+            show_default="strict; with --endpoint lenient",
+        ),
+    ] = None,
     samples: Annotated[
         int,
         typer.Option(
@@ -53,14 +59,16 @@ def compare(
         from redaes.lenient import known_reader
 
         # What costs little is checked before a model is loaded.
-        way, read_by = known_mode(mode), known_reader(reader)
+        chosen = loading.ModelChoice(model, adapter, device, endpoint, api_key_env)
+        chosen.check()
+        way, read_by = known_mode(mode), known_reader(reader or chosen.reader)
         check_samples(samples, way)
         if samples and not check:
             raise InputError("--samples chooses by what is measured; leave --no-check out")
         pair = load_image(first), load_image(second)
         with quiet():
             prompt = prompts.MEASURED[way] if measured else None
-            assessor = Assessor(loading.load_model(model, adapter, device), mode=way, prompt=prompt, reader=read_by)
+            assessor = Assessor(chosen.load(reader=read_by), mode=way, prompt=prompt, reader=read_by)
             (result,) = assessor.compare_many([pair], check=check, samples=samples)
     if as_json:
         typer.echo(json.dumps(result.as_json()))

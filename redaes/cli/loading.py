@@ -1,12 +1,79 @@
-"""The model that a command asks."""
+"""The model that a command asks: in this process, or behind a server."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from redaes.errors import InputError
+from redaes.lenient import Reader
+from redaes.models import nano
+
 if TYPE_CHECKING:
     from redaes.backends.base import Backend
+
+
+@dataclass(frozen=True)
+class ModelChoice:
+    """What the options of a command say about the model.
+
+    Attributes:
+        model: None: the embedded one, or the only one behind the endpoint.
+        adapter: folder of a LoRA adapter.
+        device: None: the best there is.
+        endpoint: address of a server; None or empty: the model is in this process.
+        api_key_env: environment variable with the server's key; None: ``REDAES_API_KEY``.
+    """
+
+    model: str | None
+    adapter: Path | None
+    device: str | None
+    endpoint: str | None
+    api_key_env: str | None
+
+    @property
+    def reader(self) -> Reader:
+        """How answers are read unless told otherwise: the strict form is of models that were trained on it."""
+        return "lenient" if self.endpoint else "strict"
+
+    def check(self) -> None:
+        """Refuse what does not go together, before anything is loaded.
+
+        Raises:
+            InputError: it does not.
+        """
+        if not self.endpoint:
+            if self.api_key_env is not None:
+                raise InputError("--api-key-env goes with --endpoint")
+            return
+        for option, given in (("--adapter", self.adapter), ("--device", self.device)):
+            if given is not None:
+                raise InputError(
+                    f"{option} is for models in this process, and --endpoint (or REDAES_ENDPOINT) names a server; "
+                    "leave one of them out"
+                )
+
+    def load(self, *, reader: Reader | None = None, probabilities_for: str | None = None) -> Backend:
+        """The model to ask.
+
+        Args:
+            reader: of its answers; None: the usual one.
+            probabilities_for: what is made of probabilities and is nothing without them; None: a verdict will do.
+
+        Raises:
+            InputError: options that do not go together, or a server with several models of which none is named.
+            BackendError: the model cannot be loaded or reached, or its probabilities cannot be read.
+        """
+        self.check()
+        if not self.endpoint:
+            return load_model(self.model or nano.NAME, self.adapter, self.device)
+        from redaes.backends.connecting import connect, key_from
+
+        served = connect(self.endpoint, self.model, api_key=key_from(self.api_key_env), reader=reader or self.reader)
+        if probabilities_for is not None:
+            served.require_probabilities(probabilities_for)
+        return served
 
 
 def load_model(model: str, adapter: Path | None, device: str | None, max_pixels: int | None = None) -> Backend:

@@ -10,6 +10,26 @@ import typer
 from redaes.models import nano
 
 Model = Annotated[str, typer.Option(help=f"{nano.NAME} (comes with the package), a folder, or a name on the hub.")]
+ModelOrServed = Annotated[
+    str | None,
+    typer.Option(
+        help=f"{nano.NAME} (comes with the package), a folder, or a name on the hub; with --endpoint: the model's name "
+        "there.",
+        show_default=f"{nano.NAME}; with --endpoint the only model there",
+    ),
+]
+Endpoint = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL",
+        envvar="REDAES_ENDPOINT",
+        help="Ask a model behind this server of the OpenAI protocol, such as http://localhost:11434/v1. Its key, if it "
+        "takes one, is in REDAES_API_KEY.",
+    ),
+]
+ApiKeyEnv = Annotated[
+    str | None, typer.Option(metavar="NAME", help="With --endpoint: another environment variable that holds the key.")
+]
 Adapter = Annotated[Path | None, typer.Option(help="Folder of a LoRA adapter for the model.")]
 Device = Annotated[str | None, typer.Option(help="Such as cpu or cuda; default: the best there is.")]
 OneOrder = Annotated[

@@ -11,7 +11,7 @@ import typer
 
 from redaes.assessing.words import printable
 from redaes.cli import loading
-from redaes.cli.options import Adapter, Device, OneOrder
+from redaes.cli.options import Adapter, ApiKeyEnv, Device, Endpoint, OneOrder
 from redaes.cli.progress import progress_bars
 from redaes.cli.running import EXIT_PARTIAL, quiet, reporting_errors, say_unusable
 from redaes.early_checks import check_writable
@@ -35,8 +35,15 @@ def rank(
     ] = False,
     mode: Annotated[str, typer.Option(help="How the comparisons are made: fast, or reasoned (much slower).")] = "fast",
     model: Annotated[
-        str, typer.Option(help=f"{nano.NAME}, a folder, a hub name; or {FGAESQ}, the series ranker, with --weights.")
-    ] = nano.NAME,
+        str | None,
+        typer.Option(
+            help=f"{nano.NAME}, a folder, a hub name; with --endpoint: the model's name there; or {FGAESQ}, the series "
+            "ranker, with --weights.",
+            show_default=f"{nano.NAME}; with --endpoint the only model there",
+        ),
+    ] = None,
+    endpoint: Endpoint = None,
+    api_key_env: ApiKeyEnv = None,
     adapter: Adapter = None,
     weights: Annotated[
         Path | None,
@@ -61,12 +68,19 @@ def rank(
         from redaes.culling.folder import rank_folder
         from redaes.images import list_images
 
+        chosen = loading.ModelChoice(model if judge is None else judge, adapter, device, endpoint, api_key_env)
+        if model == FGAESQ and endpoint:
+            raise InputError(
+                f"--model {FGAESQ} is for weights in this process, and --endpoint (or REDAES_ENDPOINT) names a server; "
+                "leave one of them out"
+            )
+        chosen.check()
         _check_ranker(model, mode=mode, adapter=adapter, weights=weights, judge=judge, one_order=one_order)
         list_images(folder, recursive=True)  # what costs little is checked before a model is loaded
         check_writable(out)
         works = () if judge is None else ("scoring", "comparing")
         with quiet(), progress_bars("looking", *works, "series") as update:
-            ranker = _ranker(model, adapter, weights, judge, share, mode=mode, one_order=one_order, device=device)
+            ranker = _ranker(chosen, weights, share, cascade=judge is not None, mode=mode, one_order=one_order)
 
             def show(done: int, total: int, line: dict[str, object]) -> None:
                 update("series", done, total)
@@ -96,7 +110,7 @@ def rank(
 
 
 def _check_ranker(
-    model: str, *, mode: str, adapter: Path | None, weights: Path | None, judge: str | None, one_order: bool
+    model: str | None, *, mode: str, adapter: Path | None, weights: Path | None, judge: str | None, one_order: bool
 ) -> None:
     """Refuse options of ``redaes rank`` that do not go together, before anything is loaded."""
     from redaes.assessor import known_mode
@@ -119,15 +133,7 @@ def _check_ranker(
 
 
 def _ranker(
-    model: str,
-    adapter: Path | None,
-    weights: Path | None,
-    judge: str | None,
-    share: float,
-    *,
-    mode: str,
-    one_order: bool,
-    device: str | None,
+    chosen: loading.ModelChoice, weights: Path | None, share: float, *, cascade: bool, mode: str, one_order: bool
 ) -> Ranker:
     """What the checked options of ``redaes rank`` ask for."""
     from redaes.assessor import Assessor, Orders, known_mode
@@ -139,10 +145,11 @@ def _ranker(
     if weights is not None:
         from redaes.models.fgaesq.scorer import FGAesQScorer
 
-        scorer = FGAesQScorer.load(weights, device)
-        if judge is None:
+        scorer = FGAesQScorer.load(weights, chosen.device)
+        if not cascade:
             return FGAesQRanker(scorer)
-    assessor = Assessor(loading.load_model(judge or model, adapter, device), mode=known_mode(mode))
+    backend = chosen.load(probabilities_for="a ranking")
+    assessor = Assessor(backend, mode=known_mode(mode), reader=chosen.reader)
     return (
         AssessorRanker(assessor, orders)
         if scorer is None

@@ -10,7 +10,7 @@ import typer
 
 from redaes.assessing.words import printable
 from redaes.cli import loading
-from redaes.cli.options import Adapter, Device, Model, OneOrder
+from redaes.cli.options import Adapter, ApiKeyEnv, Device, Endpoint, ModelOrServed, OneOrder
 from redaes.cli.running import EXIT_PARTIAL, quiet, reporting_errors, say_unusable
 from redaes.errors import ImageError, ParseError
 from redaes.models import nano
@@ -23,7 +23,9 @@ def score(
         typer.Option(help="Folder of pictures to compare with, or a file that --save wrote; default: six public ones."),
     ] = None,
     save: Annotated[Path | None, typer.Option(help="Keep the ranked references in this file for other times.")] = None,
-    model: Model = nano.NAME,
+    model: ModelOrServed = None,
+    endpoint: Endpoint = None,
+    api_key_env: ApiKeyEnv = None,
     adapter: Adapter = None,
     one_order: OneOrder = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON Lines: one object per picture.")] = False,
@@ -39,8 +41,10 @@ def score(
 
         with quiet():
             # What costs little is checked before a model is loaded.
+            chosen = loading.ModelChoice(model, adapter, device, endpoint, api_key_env)
+            chosen.check()
             ranked = references_of(references)
-            assessor = Assessor(loading.load_model(model, adapter, device), mode="fast")
+            assessor = Assessor(chosen.load(probabilities_for="a score"), mode="fast", reader=chosen.reader)
             found = ranked(assessor)
             if save is not None:
                 write_reference_set(save, found)

@@ -113,6 +113,8 @@ class OpenAIServer:
         """What its chat template ends a prompt with, spelt as vLLM spells tokens."""
         self.trims = False
         """Whether its chat template cuts white space around a message."""
+        self.models: Raw | Fault = Raw(b'{"data": [{"id": "judge"}]}')
+        """What it answers when asked for its models."""
         self.calls: list[Call] = []
         """All requests so far."""
         self.most_at_once = 0
@@ -170,8 +172,8 @@ class OpenAIServer:
             protocol_version = "HTTP/1.1"
 
             def do_GET(self) -> None:
-                known = {"/health": b"", "/v1/models": b'{"data": [{"id": "judge"}]}'}
-                self._send(Raw(known[self.path]) if self.path in known else Fault(404, message=f"no {self.path}"))
+                known = {"/health": Raw(b""), "/v1/models": owner.models}
+                self._send(known[self.path] if self.path in known else Fault(404, message=f"no {self.path}"))
 
             def do_POST(self) -> None:
                 data = self.rfile.read(int(self.headers["Content-Length"]))

@@ -427,3 +427,63 @@ def test_help_loads_nothing_heavy() -> None:
     loaded = set(done.stdout.partition("LOADED")[2].split())
     assert "typer" in loaded
     assert not loaded & {"torch", "transformers", "datasets", "pandas", "scipy", "cv2", "PIL", "openai", "fastapi"}
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        (["--endpoint", "http://127.0.0.1:1", "--adapter", "x"], "--adapter"),
+        (["--endpoint", "http://127.0.0.1:1", "--device", "cpu"], "--device"),
+        (["--api-key-env", "HOME"], "--endpoint"),
+        (["--endpoint", "http://127.0.0.1:1", "--api-key-env", "sk-secret"], "--api-key-env"),
+        (["--endpoint", "http://127.0.0.1:1", "--api-key-env", "sk_secret"], "--api-key-env"),
+        (["--endpoint", "no address"], "http://127.0.0.1:8000/v1"),
+    ],
+)
+@pytest.mark.parametrize("command", ["compare", "score", "rank"])
+def test_options_that_do_not_go_with_a_server(
+    command: str, options: list[str], named: str, pictures: tuple[str, str], tmp_path: Path
+) -> None:
+    references = ["--references", str(tmp_path)] if command == "score" else []
+    given = [str(tmp_path), "--out", str(tmp_path / "out")] if command == "rank" else [*pictures, *references]
+    done = runner.invoke(app, [command, *given, *options])
+    assert done.exit_code == 2
+    assert named in done.stderr
+    assert "secret" not in done.output
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("key", ["two words", "schl\u00fcssel"])
+def test_a_key_that_cannot_be_sent_is_not_repeated(
+    key: str, pictures: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REDAES_API_KEY", key)
+    done = runner.invoke(app, ["compare", *pictures, "--endpoint", "http://127.0.0.1:1"])
+    assert done.exit_code == 2
+    assert key not in done.output
+
+
+def test_the_series_ranker_is_not_behind_a_server(tmp_path: Path) -> None:
+    server = ["--endpoint", "http://127.0.0.1:1", "--weights", str(tmp_path)]
+    done = runner.invoke(app, ["rank", str(tmp_path), "--model", "fgaesq", *server])
+    assert done.exit_code == 2
+    assert "--endpoint" in done.stderr
+
+
+def test_from_pretrained_is_the_local_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    from redaes import Assessor
+    from redaes.backends import local
+
+    made: list[tuple[object, ...]] = []
+
+    def make(model: str, *, adapter: Path | None, device: str | None) -> Backend:
+        made.append((model, adapter, device))
+        return ScriptedBackend([])
+
+    monkeypatch.setattr(local, "LocalBackend", make)
+    assessor = Assessor.from_pretrained("some/model", "adapter", device="cpu", mode="fast")
+    assert made == [("some/model", Path("adapter"), "cpu")]
+    assert (assessor.mode, assessor.reader) == ("fast", "strict")
+    with pytest.raises(InputError, match="unknown mode"):
+        Assessor.from_pretrained("some/model", mode="slow")  # type: ignore[arg-type]
+    assert len(made) == 1

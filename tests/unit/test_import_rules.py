@@ -93,7 +93,7 @@ HEAVY = frozenset(
 
 LIGHT = (
     "", *LAYERS[0], *LAYERS[1], "option_sources", "recipe_files", "backends.endpoint", "backends.chat",
-    "backends.server", "assessor",
+    "backends.server", "backends.connecting", "assessor",
     "assessing", "serving", "early_checks", "cli", "__main__",
 )  # fmt: skip
 """What must not load a heavy library on import; "" is the package itself."""

@@ -1,0 +1,263 @@
+"""Any server of the OpenAI protocol as a backend: what it offers and can do is asked once, and the way of asking
+follows from that.
+
+A server that tokenizes as vLLM does and goes on with a begun answer is asked by
+:class:`~redaes.backends.server.ServerBackend`, any other by :class:`~redaes.backends.chat.ChatBackend`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from types import TracebackType
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+from PIL import Image
+
+from redaes import answers, prompts
+from redaes.backends.base import Answer, Request, read_of
+from redaes.backends.chat import ChatBackend
+from redaes.backends.endpoint import API_KEY_VARIABLE, Endpoint, OfferedModel
+from redaes.backends.failures import UNREAD, Failure
+from redaes.backends.next_token import NextToken
+from redaes.backends.server import ServerBackend
+from redaes.errors import BackendError, EndpointError, InputError
+from redaes.lenient import Reader
+
+FIRST_WORD_S = 10.0
+"""How long a server may take to say what it offers, in seconds."""
+
+ANSWER_S = 300.0
+"""How long one answer may take, in seconds: a laptop may have to load the model first."""
+
+MAX_RETRIES = 2
+
+_HOPELESS = frozenset({"connection", "timeout", "http_401"})
+"""Why a server does not list its models, and will not answer either. Others have no list, or keep it from the key."""
+
+_ANSWERED = UNREAD | {"cut_off", "unclosed_thinking"}
+"""Reasons of failures in which the model has answered all the same."""
+
+_T = TypeVar("_T")
+
+
+class ServedModel:
+    """A model behind a server, asked in the way that suits it. Nothing it says is lost but what the server loses.
+
+    Until something was answered, a batch of which nothing was answered ends the work, in the server's own words.
+    """
+
+    def __init__(self, backend: ServerBackend | ChatBackend, url: str) -> None:
+        """
+        Args:
+            backend: belongs to this one.
+            url: the server's address, for messages.
+        """
+        self.model = backend.model
+        self.revision = backend.revision
+        self.backend = backend
+        self.url = url
+        self._heard = False
+
+    def __enter__(self) -> ServedModel:
+        """The backend itself: it is open from its making."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """As :meth:`close`."""
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections that are kept open."""
+        if isinstance(self.backend, ServerBackend):
+            self.backend.close()
+
+    def answer(self, requests: Sequence[Request]) -> list[Answer | Failure]:
+        """As :class:`~redaes.backends.base.Backend` has it; may be called within a running event loop.
+
+        Raises:
+            EndpointError: the server has answered nothing so far, and nothing of this.
+            BackendError: as for the backend that asks.
+        """
+        found = _aside(lambda: self.backend.answer(requests))
+        if found and not self._heard:
+            nothing = [lost for one in found if (lost := _nothing(one)) is not None]
+            if len(nothing) == len(found):
+                lost = nothing[-1]
+                raise EndpointError(lost.reason, lost.detail.removeprefix(f"{lost.reason}: "))
+            self._heard = True
+        return found
+
+    def require_probabilities(self, what: str) -> None:
+        """Ask one question about two drawn pictures, and look whether the server lets its probabilities be read.
+
+        Args:
+            what: is made of probabilities, for the message.
+
+        Raises:
+            BackendError: it reports none.
+            EndpointError: it does not answer.
+        """
+        (found,) = self.answer([_question()])
+        read = read_of(found)
+        if isinstance(read, Failure) and read.reason in ("no_logprob", "no_logprobs"):
+            raise BackendError(
+                f"{self.url} reports no token probabilities of {self.model}, and {what} is made of them: ask a server "
+                "that does (vLLM, SGLang, llama.cpp), or have pairs compared (redaes compare)"
+            )
+
+
+def connect(
+    url: str, model: str | None = None, *, api_key: str | None = None, reader: Reader = "lenient"
+) -> ServedModel:
+    """A model behind a server, asked in the way that suits the server.
+
+    Args:
+        url: of any server of the OpenAI protocol, such as ``http://localhost:11434/v1``; without a path, ``/v1``.
+        model: its name there; None: the only one that the server offers.
+        api_key: None: the environment's ``REDAES_API_KEY``, or none at all.
+        reader: of what the model writes; with ``lenient`` its probabilities are also read where it writes in bold.
+
+    Raises:
+        InputError: no such address or key can be, or the server offers several models and none was named.
+        EndpointError: the server cannot be reached, or refuses, in its own words.
+        MissingDependency: httpx is absent.
+    """
+    base_url, key = _base_url(url), checked_key(os.environ.get(API_KEY_VARIABLE, "") if api_key is None else api_key)
+    first = Endpoint(base_url, model or "", api_key=key, timeout_s=FIRST_WORD_S, max_retries=0)
+    offered, tokenizes = _aside(lambda: asyncio.run(_first_words(first, named=model is not None)))
+    chosen = _chosen(base_url, model, offered)
+
+    def endpoint() -> Endpoint:
+        return Endpoint(
+            base_url,
+            chosen.id,
+            revision=chosen.revision or "",
+            api_key=key,
+            timeout_s=ANSWER_S,
+            max_retries=MAX_RETRIES,
+        )
+
+    if tokenizes:
+        backend = ServerBackend(endpoint())
+        if _goes_on(backend):
+            return ServedModel(backend, base_url)
+        backend.close()
+    return ServedModel(ChatBackend([endpoint()], emphasis=reader == "lenient"), base_url)
+
+
+def key_from(variable: str | None) -> str | None:
+    """The key in an environment variable; None where none is named. No message repeats what was given: it may be the
+    key itself.
+
+    Raises:
+        InputError: the variable is not set, or holds no key.
+    """
+    if variable is None:
+        return None
+    if not re.fullmatch(r"[A-Za-z_]\w*", variable) or not os.environ.get(variable, "").strip():
+        raise InputError(
+            "--api-key-env takes the name of an environment variable that holds the key; no variable of the given "
+            "name is set"
+        )
+    return checked_key(os.environ[variable])
+
+
+def checked_key(key: str) -> str:
+    """A key as it can stand in a header, without the white space around it; empty: none.
+
+    Raises:
+        InputError: it cannot. The message does not repeat it.
+    """
+    key = key.strip()
+    if not re.fullmatch(r"[!-~]*", key):
+        raise InputError("the server's key holds white space or characters beyond ASCII; copy it again")
+    return key
+
+
+def _base_url(url: str) -> str:
+    try:
+        parts = urlsplit(url.strip())
+        _ = parts.port
+    except ValueError as error:
+        raise InputError(f"the endpoint's address cannot be read ({error})") from error
+    if parts.query or parts.fragment:
+        raise InputError(
+            "the endpoint's address has a part after ? or #; give the address alone, and a key by variable"
+        )
+    return url.strip().rstrip("/") + ("" if parts.path.strip("/") else "/v1")
+
+
+async def _first_words(endpoint: Endpoint, *, named: bool) -> tuple[list[OfferedModel] | None, bool]:
+    """What a server offers (None: it does not say), and whether it tokenizes as vLLM does.
+
+    Raises:
+        EndpointError: it cannot be reached or refuses the key; or it does not say, and no model is named.
+    """
+    async with endpoint:
+        offered: list[OfferedModel] | None = None
+        try:
+            offered = await endpoint.models()
+        except EndpointError as error:
+            if not named or error.reason in _HOPELESS:
+                raise
+        if not endpoint.model and offered:
+            endpoint.model = offered[0].id
+        try:
+            await endpoint.tokenize(answers.WINNER_PREFIX)
+        except EndpointError:
+            return offered, False
+    return offered, True
+
+
+def _chosen(base_url: str, model: str | None, offered: list[OfferedModel] | None) -> OfferedModel:
+    """The model that is asked."""
+    if model is not None:
+        return next((one for one in offered or () if one.id == model), OfferedModel(id=model))
+    if not offered:
+        raise BackendError(f"{base_url} offers no model; load one there, or name it (--model)")
+    if len(offered) > 1:
+        names = ", ".join(one.id for one in offered)
+        raise InputError(f"{base_url} offers several models; name one of them (--model): {names}")
+    return offered[0]
+
+
+def _goes_on(backend: ServerBackend) -> bool:
+    """Whether the server can be read where an answer is begun for its model."""
+    try:
+        (found,) = _aside(lambda: backend.answer([_question()]))
+    except BackendError:  # such as a tokenizer or a template that does not allow it
+        return False
+    return isinstance(found, Answer) and isinstance(found.read, NextToken)
+
+
+def _question() -> Request:
+    """The fast question about two drawn pictures, whose answer does not matter."""
+    pictures = tuple(Image.new("RGB", (64, 64), colour) for colour in ("gray", "navy"))
+    choices = tuple(f" {winner}" for winner in answers.WINNER_CHOICES)
+    return Request(prompts.load(prompts.COMPARE["fast"]), pictures, answers.WINNER_PREFIX, choices, None)
+
+
+def _nothing(answer: Answer | Failure) -> Failure | None:
+    """Why there is no answer at all; None: there is one, of whatever use."""
+    if isinstance(answer, Failure):
+        return None if answer.reason in _ANSWERED else answer
+    if answer.text is not None and not answer.text.strip() and not answer.cut_off:
+        return Failure("empty", "the server answers with an empty text")
+    return None
+
+
+def _aside(work: Callable[[], _T]) -> _T:
+    """What work that runs an event loop gives; in a thread where one runs here already, as in a notebook."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return work()
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(work).result()

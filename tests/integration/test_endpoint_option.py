@@ -1,0 +1,289 @@
+"""``--endpoint``: pictures compared, ranked and scored by whatever server there is, from the command line."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from openai_server import Call, Fault, OpenAIServer, Raw, Say
+from PIL import Image
+from typer.testing import CliRunner, Result
+
+from redaes import Assessor
+from redaes.backends.chat import ChatBackend
+from redaes.backends.connecting import ServedModel, connect
+from redaes.backends.server import ServerBackend
+from redaes.cli.app import app
+from redaes.errors import InputError
+
+KEY = "sk-very-secret-0123456789"
+
+Script = Callable[[Call], Say | Fault | Raw]
+
+
+@pytest.fixture(autouse=True)
+def own_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    for name in ("REDAES_API_KEY", "REDAES_ENDPOINT"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> list[str]:
+    """From bright to dark."""
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for number, level in enumerate((210, 130, 50)):
+        Image.new("RGB", (64, 48), (level,) * 3).save(folder / f"{number}.png")
+    return sorted(map(str, folder.iterdir()))
+
+
+def first_wins(call: Call) -> bool:
+    first, second = (picture.convert("L").resize((1, 1)).getpixel((0, 0)) for picture in call.pictures())
+    return bool(first > second)  # type: ignore[operator]
+
+
+def said(call: Call) -> str:
+    """What a model that was not trained on the form says of the brighter picture."""
+    better, sign = ("A", "+") if first_wins(call) else ("B", "\u2212")
+    verdict = f"**Winner: {better}**\n**Difference: {sign}2**"
+    if "<rationale>" not in call.text:
+        return verdict
+    return f"<rationale>\nBrighter. Decisive: light, better in {better}.\n</rationale>\n\n{verdict}"
+
+
+def listing(call: Call) -> Say:
+    """A server that lists the likeliest tokens (llama.cpp): in the form, where the fast question is asked."""
+    if "<rationale>" in call.text:
+        return Say(said(call))
+    better, worse = ("A", "B") if first_wins(call) else ("B", "A")
+    place = {f" {better}": -0.2, f" {worse}": -2.2, " tie": -4.0}
+    return Say(
+        f"Winner: {better}\nDifference: {'+' if better == 'A' else '-'}2.0",
+        top=[{"Winner": 0.0}, {":": 0.0}, place, {"\n": 0.0}] if call.body.get("logprobs") else None,
+    )
+
+
+def listing_in_bold(call: Call) -> Say:
+    """The same with a model that writes its verdict in bold, whatever it is asked for."""
+    if "<rationale>" in call.text:
+        return Say(said(call))
+    better, worse = ("A", "B") if first_wins(call) else ("B", "A")
+    place = {f" {better}": -0.2, f" {worse}": -2.2, " tie": -4.0}
+    return Say(said(call), top=[{"**": 0.0}, {"Winner": 0.0}, {":": 0.0}, {"**": 0.0}, place, {"**": 0.0}])
+
+
+def vllm(call: Call) -> Say:
+    """A server that goes on with a begun answer and reports the tokens that it is asked for."""
+    if call.body["messages"][-1]["role"] != "assistant":
+        return Say(said(call))
+    bodies = [message for message in call.body["messages"] if message["role"] == "user"]
+    a, b, tie = call.body["logprob_token_ids"]
+    better, worse = (a, b) if first_wins(_with(call, bodies)) else (b, a)
+    return Say("x", top=[{f"token_id:{better}": -0.2, f"token_id:{worse}": -2.2, f"token_id:{tie}": -4.0}])
+
+
+def _with(call: Call, messages: list[Any]) -> Call:
+    return Call(call.index, call.attempt, call.headers, {**call.body, "messages": messages}, call.arrived_s)
+
+
+def hosted(call: Call) -> Say | Fault:
+    """A hosted model that takes neither a temperature, a seed nor log-probabilities, and answers in parts."""
+    for name in ("temperature", "seed", "logprobs"):
+        if name in call.body:
+            error = {"message": f"Unsupported parameter: '{name}'", "param": name, "code": "unsupported_parameter"}
+            return Fault(400, body={"error": error})
+    parts = [{"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}, {"type": "text", "text": said(call)}]
+    return Say(None, message={"content": parts})
+
+
+class Server(OpenAIServer):
+    """One of the servers that people have."""
+
+    def __init__(self, script: Script, tokenize: Fault | Raw | None) -> None:
+        super().__init__(script)  # type: ignore[arg-type]
+        self.tokenize = tokenize
+
+    def __enter__(self) -> Server:
+        super().__enter__()
+        return self
+
+    def _answer(self, path: str, headers: Any, data: bytes) -> Any:
+        if path == "/tokenize" and self.tokenize is not None:
+            return self.tokenize
+        return super()._answer(path, headers, data)
+
+
+SERVERS: dict[str, tuple[Script, Fault | Raw | None, type, str | None]] = {
+    "vllm": (vllm, None, ServerBackend, "exact"),
+    "llama.cpp": (listing, Raw(b'{"tokens": []}'), ChatBackend, "listed"),
+    "llama.cpp, bold": (listing_in_bold, Raw(b'{"tokens": []}'), ChatBackend, "listed"),
+    "ollama": (lambda call: Say(said(call)), Fault(404, body={"error": "not found"}), ChatBackend, None),
+    "lm studio": (lambda call: Say(said(call)), Raw(b'{"error": "Unexpected endpoint"}'), ChatBackend, None),
+    "hosted": (hosted, Fault(404), ChatBackend, None),
+}
+"""Script, answer to ``/tokenize`` (None: vLLM's), who asks it, and where the probability comes from."""
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(app, list(arguments))
+
+
+@pytest.mark.parametrize("mode", ["reasoned", "fast"])
+@pytest.mark.parametrize("name", SERVERS)
+def test_two_pictures_are_compared_by_any_server(name: str, mode: str, pictures: list[str]) -> None:
+    script, tokenize, asked_by, source = SERVERS[name]
+    with Server(script, tokenize) as server:
+        with connect(server.base_url) as served:
+            assert (type(served.backend), served.model) == (asked_by, "judge")
+        done = run("compare", *pictures[:2], "--endpoint", server.base_url, "--mode", mode, "--json", "--no-check")
+    assert done.exit_code == 0, done.output
+    result = json.loads(done.stdout)
+    assert (result["winner"], result["model"], result["failure"]) == ("A", "judge", None)
+    assert {one["probability_from"] for one in result["comparisons"]} == {source}
+    if source is None:
+        assert (result["probability"], result["delta"]) == (None, 2.0)
+        assert all(one["probability_failure"] for one in result["comparisons"])
+        assert {one["reader"] for one in result["comparisons"]} == {"lenient/v1"}
+    else:
+        assert 0.8 < result["probability"] < 0.95
+
+
+def test_the_reader_is_strict_where_that_is_asked_for(pictures: list[str]) -> None:
+    with Server(lambda call: Say(said(call)), Fault(404)) as server:
+        done = run("compare", *pictures[:2], "--endpoint", server.base_url, "--reader", "strict", "--json")
+    assert done.exit_code == 3
+    assert json.loads(done.stdout)["failure"].startswith("forward: ")
+
+
+@pytest.mark.parametrize("name", ["vllm", "llama.cpp", "llama.cpp, bold"])
+def test_a_folder_is_ranked_and_pictures_are_scored(name: str, pictures: list[str], tmp_path: Path) -> None:
+    script, tokenize, *_ = SERVERS[name]
+    folder = str(Path(pictures[0]).parent)
+    with Server(script, tokenize) as server:
+        ranked = run("rank", folder, "--out", str(tmp_path / "out"), "--endpoint", server.base_url, "--json")
+        scored = run("score", *pictures, "--references", folder, "--endpoint", server.base_url, "--json")
+    assert ranked.exit_code == 0, ranked.output
+    lines = (tmp_path / "out" / "ranking.jsonl").read_text(encoding="utf-8")
+    assert '"judge"' in lines
+    assert scored.exit_code == 0, scored.output
+    scores = [json.loads(line)["score"] for line in scored.stdout.splitlines()]
+    assert scores == sorted(scores, reverse=True)
+    assert len(set(scores)) == 3
+
+
+@pytest.mark.parametrize("command", ["rank", "score"])
+def test_without_probabilities_there_is_no_ranking_and_no_score(
+    command: str, pictures: list[str], tmp_path: Path
+) -> None:
+    folder = str(Path(pictures[0]).parent)
+    more = ["--out", str(tmp_path / "out")] if command == "rank" else ["--references", folder]
+    with Server(lambda call: Say(said(call)), Fault(404)) as server:
+        done = run(command, folder if command == "rank" else pictures[0], *more, "--endpoint", server.base_url)
+        n_asked = len(server.calls)
+    assert done.exit_code == 4
+    assert "reports no token probabilities of judge" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert n_asked == 1
+
+
+def test_several_models_are_listed_and_a_named_one_is_asked(pictures: list[str]) -> None:
+    with Server(lambda call: Say(said(call)), Fault(404)) as server:
+        server.models = Raw(b'{"data": [{"id": "small"}, {"id": "large", "revision": "r7"}]}')
+        unnamed = run("compare", *pictures[:2], "--endpoint", server.base_url)
+        named = run("compare", *pictures[:2], "--endpoint", server.base_url, "--model", "large", "--json", "--no-check")
+    assert unnamed.exit_code == 2
+    assert "small, large" in unnamed.stderr
+    result = json.loads(named.stdout)
+    assert (result["model"], result["revision"]) == ("large", "r7")
+    assert {call.body["model"] for call in server.calls} == {"large"}
+
+
+def test_the_environment_names_server_and_key(pictures: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    with Server(lambda call: Say(said(call)), Fault(404)) as server:
+        monkeypatch.setenv("REDAES_ENDPOINT", server.base_url.removesuffix("/v1"))
+        monkeypatch.setenv("REDAES_API_KEY", f"{KEY}\n")
+        first = run("compare", *pictures[:2], "--json")
+        monkeypatch.setenv("OTHER_KEY", "sk-other")
+        second = run("compare", *pictures[:2], "--json", "--api-key-env", "OTHER_KEY")
+    assert (first.exit_code, second.exit_code) == (0, 0)
+    keys = [call.headers["authorization"] for call in server.calls]
+    assert set(keys[: len(keys) // 2]) == {f"Bearer {KEY}"}
+    assert set(keys[len(keys) // 2 :]) == {"Bearer sk-other"}
+    assert KEY not in first.output
+    assert "sk-other" not in second.output
+
+
+@pytest.mark.parametrize("status", [403, 404, 500])
+def test_a_named_model_needs_no_list(status: int, pictures: list[str]) -> None:
+    with Server(lambda call: Say(said(call)), Fault(404)) as server:
+        server.models = Fault(status, message="no list for you")
+        named = run("compare", *pictures[:2], "--endpoint", server.base_url, "--model", "judge", "--mode", "fast")
+        unnamed = run("compare", *pictures[:2], "--endpoint", server.base_url)
+    assert named.exit_code == 0, named.output
+    assert unnamed.exit_code == 4
+    assert "no list for you" in unnamed.stderr
+
+
+def test_a_refused_key_is_told_in_the_servers_words_without_the_key(
+    pictures: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REDAES_API_KEY", KEY)
+    with Server(lambda call: Say("x"), Fault(404)) as server:
+        server.models = Fault(401, message=f"Incorrect API key provided: {KEY}.")
+        done = run("compare", *pictures[:2], "--endpoint", server.base_url, "--model", "judge")
+    assert done.exit_code == 4
+    assert "Incorrect API key provided: ***" in done.stderr
+    assert KEY not in done.output
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_server_that_is_not_there(pictures: list[str]) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+        done = run("compare", *pictures[:2], "--endpoint", f"http://127.0.0.1:{port}/v1", "--model", "judge")
+    assert done.exit_code == 4
+    assert done.stderr.startswith("redaes: connection: ")
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (Fault(400, message="this model does not support image input"), "does not support image input"),
+        (Fault(401, message="No auth credentials found"), "No auth credentials found"),
+        (Say(""), "the server answers with an empty text"),
+        (Say(None), "the answer has no text"),
+    ],
+    ids=["no pictures", "no key", "empty", "no text"],
+)
+def test_a_server_that_answers_nothing(answer: Say | Fault, words: str, pictures: list[str]) -> None:
+    with Server(lambda call: answer, Fault(404)) as server:
+        done = run("compare", *pictures[:2], "--endpoint", server.base_url)
+    assert done.exit_code == 4, done.output
+    assert words in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_from_server_also_where_an_event_loop_runs(pictures: list[str]) -> None:
+    async def in_a_notebook(url: str) -> str | None:
+        return Assessor.from_server(url, mode="fast").compare(*pictures[:2]).winner
+
+    with Server(lambda call: Say(said(call)), Fault(404)) as server:
+        assert asyncio.run(in_a_notebook(server.base_url)) == "A"
+        assessor = Assessor.from_server(server.base_url, "judge")
+    assert isinstance(assessor.backend, ServedModel)
+    assert assessor.reader == "lenient"
+
+
+@pytest.mark.parametrize("url", ["localhost:11434", "http://127.0.0.1/v1?key=sk-1", "http://sk-1:sk-1@127.0.0.1/v1"])
+def test_an_address_that_is_none(url: str) -> None:
+    with pytest.raises(InputError) as caught:
+        connect(url)
+    assert "sk-1" not in str(caught.value)
