@@ -12,13 +12,15 @@ from typing import Any
 import datasets
 import numpy as np
 from PIL import Image
-from transformers import Qwen2Config, Qwen2ForCausalLM
-from trl import GRPOConfig, GRPOTrainer
 
-from redaes import Assessor
+from redaes import Assessor  # before transformers: beside a CPU build of torch, torchvision loads by its import only
 from redaes.backends.local import LocalBackend
 from redaes.models.nano.builder import train_tokenizer
 from redaes.rewards import as_reward
+
+# isort: split
+from transformers import Qwen2Config, Qwen2ForCausalLM
+from trl import GRPOConfig, GRPOTrainer
 
 PROMPTS = ["Paint a lake:", "Paint a cup:"]
 

@@ -14,6 +14,7 @@ from redaes.cli import loading
 from redaes.cli.options import Adapter, ApiKeyEnv, Device, Endpoint, OneOrder
 from redaes.cli.progress import progress_bars
 from redaes.cli.running import EXIT_PARTIAL, quiet, reporting_errors, say_unusable
+from redaes.early_checks import check_writable
 from redaes.errors import InputError
 from redaes.models import nano
 
@@ -76,6 +77,7 @@ def rank(
         chosen.check()
         _check_ranker(model, mode=mode, adapter=adapter, weights=weights, judge=judge, one_order=one_order)
         list_images(folder, recursive=True)  # what costs little is checked before a model is loaded
+        check_writable(out)
         works = () if judge is None else ("scoring", "comparing")
         with quiet(), progress_bars("looking", *works, "series") as update:
             ranker = _ranker(chosen, weights, share, cascade=judge is not None, mode=mode, one_order=one_order)

@@ -203,6 +203,10 @@ def summarise_probes(run: Path) -> list[ProbeResult]:
     return found
 
 
+_OF_A_WORDING = frozenset({"prompt_ids", "temperature", "ceiling"})
+"""What runs of one model with two wordings may differ in; a calibration belongs to the prompt it was fitted with."""
+
+
 def summarise_paraphrases(base: Path, others: Sequence[Path]) -> list[Paraphrase]:
     """Runs of one model over the same pairs, with other wordings, against the run with the usual one.
 
@@ -227,8 +231,8 @@ def summarise_paraphrases(base: Path, others: Sequence[Path]) -> list[Paraphrase
             for key in {*run["identity"], *first["identity"]}
             if run["identity"].get(key) != first["identity"].get(key)
         }
-        if differing != {"prompt_ids"}:
-            what = ", ".join(sorted(differing - {"prompt_ids"})) or "nothing"
+        if differing - _OF_A_WORDING or "prompt_ids" not in differing:
+            what = ", ".join(sorted(differing - _OF_A_WORDING)) or "nothing"
             raise InputError(f"{folder} and {base} should differ in the prompt alone, and differ in {what}")
         after = {one.id: one for one in _read_pairs(folder)}
         both = [(one, after[one.id]) for one in before]

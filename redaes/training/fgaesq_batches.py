@@ -155,7 +155,7 @@ class FGAesQData(Dataset[FineItem | CoarseItem]):
 
 
 class FGAesQCollator:
-    """Items of one kind to what :class:`FGAesQTrainer` takes."""
+    """Items of one kind to what :class:`~redaes.training.fgaesq.FGAesQTrainer` takes."""
 
     def __init__(self, embeddings: dict[str, Tensor]) -> None:
         """

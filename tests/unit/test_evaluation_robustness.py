@@ -90,7 +90,9 @@ class Worded:
 
     @property
     def identity(self) -> Mapping[str, Any]:
-        return {"model": self.model, "revision": "1", "prompt_ids": [self.prompt]}
+        # As with the embedded model, only the usual wording has been calibrated.
+        calibration = {"temperature": 0.9, "ceiling": 1.0} if self.prompt == "usual" else {}
+        return {"model": self.model, "revision": "1", "prompt_ids": [self.prompt], **calibration}
 
     def answer(self, questions: Sequence[Question]) -> list[QuestionAnswer]:
         found = []

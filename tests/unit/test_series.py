@@ -554,6 +554,13 @@ def test_rank_refuses_wrong_input_before_a_model_is_loaded(
     assert runner.invoke(app, arguments).exit_code == 2
 
 
+def test_rank_refuses_a_file_as_output_folder_before_a_model_is_loaded(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    done = runner.invoke(app, ["rank", str(folder), "--out", str(tmp_path / "file"), "--model", "not/loaded"])
+    assert done.exit_code == 2, done.output
+    assert "file is no folder; choose another" in done.stderr
+
+
 def test_score_goes_on_past_an_unusable_picture(tmp_path: Path, judge: Brighter) -> None:
     place = tmp_path / "set"
     place.mkdir()

@@ -62,7 +62,7 @@ class DiffusionEditor:
         """Drive a pipeline that is already in memory, on its device.
 
         Args:
-            pipeline: of a class in :data:`ADAPTERS`.
+            pipeline: of a class in :data:`.pipelines.ADAPTERS`.
             name: of the model.
             revision: what pins the weights.
             checkpoint: its licence, and its steps and guidance where they differ from the adapter's.
