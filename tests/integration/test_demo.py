@@ -19,9 +19,9 @@ ROOT = Path(__file__).resolve().parents[2]
 CODE = """
 import sys
 from pathlib import Path
-from redaes.demo import Scale, run
+from redaes.demo import DemoScale, run
 from redaes.errors import RedaesError
-scale = Scale(
+scale = DemoScale(
     n_groups=8, variants=2, max_side=96, n_evaluated=12, n_reasoned=2, lora_r=4,
     sft_steps=4, sft_batch=2, align_steps=4, align_batch=2, grpo_steps=8, max_completion_length=8,
 )
