@@ -45,7 +45,7 @@ _ANSWERED = UNREAD | {"cut_off", "unclosed_thinking"}
 _T = TypeVar("_T")
 
 
-class ServedModel:
+class ConnectedModel:
     """A model behind a server, asked in the way that suits it. Nothing it says is lost but what the server loses.
 
     Until something was answered, a batch of which nothing was answered ends the work, in the server's own words.
@@ -63,7 +63,7 @@ class ServedModel:
         self.url = url
         self._heard = False
 
-    def __enter__(self) -> ServedModel:
+    def __enter__(self) -> ConnectedModel:
         """The backend itself: it is open from its making."""
         return self
 
@@ -115,7 +115,7 @@ class ServedModel:
 
 def connect(
     url: str, model: str | None = None, *, api_key: str | None = None, reader: Reader = "lenient"
-) -> ServedModel:
+) -> ConnectedModel:
     """A model behind a server, asked in the way that suits the server.
 
     Args:
@@ -147,9 +147,9 @@ def connect(
     if tokenizes:
         backend = ServerBackend(endpoint())
         if _goes_on(backend):
-            return ServedModel(backend, base_url)
+            return ConnectedModel(backend, base_url)
         backend.close()
-    return ServedModel(ChatBackend([endpoint()], emphasis=reader == "lenient"), base_url)
+    return ConnectedModel(ChatBackend([endpoint()], emphasis=reader == "lenient"), base_url)
 
 
 def key_from(variable: str | None) -> str | None:

@@ -16,7 +16,7 @@ from typer.testing import CliRunner, Result
 
 from redaes import Assessor
 from redaes.backends.chat import ChatBackend
-from redaes.backends.connecting import ServedModel, connect
+from redaes.backends.connecting import ConnectedModel, connect
 from redaes.backends.server import ServerBackend
 from redaes.cli.app import app
 from redaes.errors import InputError
@@ -278,7 +278,7 @@ def test_from_server_also_where_an_event_loop_runs(pictures: list[str]) -> None:
     with Server(lambda call: Say(said(call)), Fault(404)) as server:
         assert asyncio.run(in_a_notebook(server.base_url)) == "A"
         assessor = Assessor.from_server(server.base_url, "judge")
-    assert isinstance(assessor.backend, ServedModel)
+    assert isinstance(assessor.backend, ConnectedModel)
     assert assessor.reader == "lenient"
 
 
