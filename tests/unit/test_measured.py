@@ -14,7 +14,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from redaes.datagen import parametric_groups as measured
+from redaes.datagen import parametric_groups
 from redaes.datagen.dataset_settings import DatasetSettings
 from redaes.datagen.editors.parametric import OPERATIONS, apply_edit, make_edit
 from redaes.datagen.judges.cover import covered
@@ -143,7 +143,7 @@ def _fine(pixels: NDArray[np.uint8]) -> float:
 def test_softness_gives_no_composition_away(operation: str) -> None:
     edit = make_edit(operation, 1.0, 3)
     row = PlannedEdit("row", "train", SOURCE.id, 0, "member", edit, None, Frame(0.0, 0.0, 1.0))
-    view = measured._reference_view(_at_every_scale((900, 600)), [row], 160)
+    view = parametric_groups._reference_view(_at_every_scale((900, 600)), [row], 160)
     sharpness = _fine(view.pixels)
     plainly = _fine(apply_edit(view.pixels, operation, 1.0, 3))
     assert view.edited(edit).shape == view.pixels.shape
@@ -156,8 +156,8 @@ def test_a_photograph_with_few_pixels_gives_a_smaller_group() -> None:
     edit = make_edit("tight_crop", 1.0, 3)
     row = PlannedEdit("row", "train", SOURCE.id, 0, "member", edit, None, Frame(0.0, 0.0, 1.0))
     shown = OPERATIONS["tight_crop"].frame_share(1.0)
-    view = measured._reference_view(_scene(size=(400, 300)), [row], 160)
-    assert view.pixels.shape[1] == round(400 * shown / measured.SPARE) < 160
+    view = parametric_groups._reference_view(_scene(size=(400, 300)), [row], 160)
+    assert view.pixels.shape[1] == round(400 * shown / parametric_groups.SPARE) < 160
     assert view.large is not None
     assert view.large.shape == (300, 400, 3)
 
@@ -186,7 +186,7 @@ def test_the_reasoning_fits_in_both_orders(records: list[PairRecord]) -> None:
 
 def test_differences_stay_on_the_scale(records: list[PairRecord]) -> None:
     sizes = [abs(r.pair.delta or 0.0) for r in records if r.pair.factors]
-    assert min(sizes) >= measured.MIN_DELTA
+    assert min(sizes) >= parametric_groups.MIN_DELTA
     assert max(sizes) <= MAX_DELTA
 
 
@@ -221,34 +221,34 @@ def _member(
 def test_edits_of_two_kinds_whose_order_is_not_settled_get_no_label() -> None:
     """1.75 standard deviations of the difference, 2.47 points where each loss has one of 1."""
     blurred = _member("a", "defocus", 0.5, 5.0)
-    assert measured._why_not(blurred, _member("b", "tilt", 0.5, 2.51)) is None
-    assert measured._why_not(blurred, _member("b", "tilt", 0.5, 2.54)) == "undecided"
-    assert measured._why_not(_member("b", "tilt", 0.5, 2.54), blurred) == "undecided"
-    assert measured._why_not(blurred, _member("b", "tilt", 0.5, 2.51, uncertainty=1.1)) == "undecided"
+    assert parametric_groups._why_not(blurred, _member("b", "tilt", 0.5, 2.51)) is None
+    assert parametric_groups._why_not(blurred, _member("b", "tilt", 0.5, 2.54)) == "undecided"
+    assert parametric_groups._why_not(_member("b", "tilt", 0.5, 2.54), blurred) == "undecided"
+    assert parametric_groups._why_not(blurred, _member("b", "tilt", 0.5, 2.51, uncertainty=1.1)) == "undecided"
 
 
 def test_the_same_edit_less_and_more_is_certain_and_one_drawn_anew_is_not() -> None:
     strong = _member("a", "finger", 0.8, 3.0)
-    assert measured._why_not(strong, _member("b", "finger", 0.5, 2.19)) is None
-    assert measured._why_not(strong, _member("b", "finger", 0.5, 2.21)) == "indiscernible"
-    assert measured._why_not(strong, _member("b", "finger", 0.5, 2.19, seed=2)) == "undecided"
-    assert measured._why_not(strong, _member("b", "finger", 0.5, 4.0)) == "direction_uncertain"
+    assert parametric_groups._why_not(strong, _member("b", "finger", 0.5, 2.19)) is None
+    assert parametric_groups._why_not(strong, _member("b", "finger", 0.5, 2.21)) == "indiscernible"
+    assert parametric_groups._why_not(strong, _member("b", "finger", 0.5, 2.19, seed=2)) == "undecided"
+    assert parametric_groups._why_not(strong, _member("b", "finger", 0.5, 4.0)) == "direction_uncertain"
 
 
 def test_the_clean_picture_wins_where_the_loss_is_larger_than_taste() -> None:
     clean = _member("a", None, 0.0, 0.0)
-    assert measured._why_not(clean, _member("b", "tilt", 0.5, 1.21, uncertainty=2.0)) is None
-    assert measured._why_not(clean, _member("b", "tilt", 0.5, 1.19, uncertainty=2.0)) == "undecided"
-    assert measured._why_not(clean, _member("b", "jpeg_blocks", 0.3, 0.81, uncertainty=1.0)) is None
-    assert measured._why_not(clean, _member("b", "jpeg_blocks", 0.3, 0.79, uncertainty=1.0)) == "indiscernible"
+    assert parametric_groups._why_not(clean, _member("b", "tilt", 0.5, 1.21, uncertainty=2.0)) is None
+    assert parametric_groups._why_not(clean, _member("b", "tilt", 0.5, 1.19, uncertainty=2.0)) == "undecided"
+    assert parametric_groups._why_not(clean, _member("b", "jpeg_blocks", 0.3, 0.81, uncertainty=1.0)) is None
+    assert parametric_groups._why_not(clean, _member("b", "jpeg_blocks", 0.3, 0.79, uncertainty=1.0)) == "indiscernible"
 
 
 @pytest.mark.parametrize("operation", sorted(LIKED))
 def test_a_little_of_what_photographers_do_on_purpose_gets_no_label(operation: str) -> None:
     clean = _member("a", None, 0.0, 0.0)
-    assert measured._why_not(clean, _member("b", operation, 0.5, 2.99)) == "undecided"
-    assert measured._why_not(_member("b", operation, 0.5, 2.99), clean) == "undecided"
-    assert measured._why_not(clean, _member("b", operation, 0.5, 3.01)) is None
+    assert parametric_groups._why_not(clean, _member("b", operation, 0.5, 2.99)) == "undecided"
+    assert parametric_groups._why_not(_member("b", operation, 0.5, 2.99), clean) == "undecided"
+    assert parametric_groups._why_not(clean, _member("b", operation, 0.5, 3.01)) is None
 
 
 @pytest.mark.parametrize(("loss", "kept"), [(0.61, True), (0.59, False)])
@@ -256,17 +256,17 @@ def test_an_edit_that_costs_less_than_six_tenths_of_a_point_is_not_seen(
     loss: float, kept: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     row = PlannedEdit("row", "train", SOURCE.id, 0, "member", make_edit("defocus", 0.3, 3), None, Frame(0.0, 0.0, 1.0))
-    view = measured._reference_view(_scene(), [row], 160)
-    monkeypatch.setattr(measured, "severity", lambda *_: Severity(loss, 1.0))
+    view = parametric_groups._reference_view(_scene(), [row], 160)
+    monkeypatch.setattr(parametric_groups, "severity", lambda *_: Severity(loss, 1.0))
     counts = BuildCounts()
-    assert (measured._member(row, view, counts.rejected) is not None) == kept
+    assert (parametric_groups._member(row, view, counts.rejected) is not None) == kept
     assert counts.rejected["no_visible_effect"] == (not kept)
 
 
 def test_what_covers_a_picture_is_measured_by_what_it_covers() -> None:
     edit = make_edit("power_lines", 0.9, 3)
     row = PlannedEdit("row", "train", SOURCE.id, 0, "member", edit, None, Frame(0.0, 0.0, 1.0))
-    view = measured._reference_view(_scene(), [row], 160)
+    view = parametric_groups._reference_view(_scene(), [row], 160)
     edited = view.edited(edit)
     assert view.change(edit, edited) == covered(view.pixels, edited) != view.reference.difference(edited)
     blur = make_edit("defocus", 0.9, 3)
@@ -305,7 +305,9 @@ def test_what_may_do_good_is_left_out_and_counted() -> None:
             "row", "train", SOURCE.id, 0, "member", make_edit(operation, 0.6, 3), None, Frame(0.0, 0.0, 1.0)
         )
         counts = BuildCounts()
-        found = measured._member(row, measured._reference_view(Image.fromarray(dark), [row], 160), counts.rejected)
+        found = parametric_groups._member(
+            row, parametric_groups._reference_view(Image.fromarray(dark), [row], 160), counts.rejected
+        )
         assert (found is not None) == kept
         assert counts.rejected == ({} if kept else {"might_improve": 1})
 
@@ -315,8 +317,8 @@ def test_what_lies_on_top_may_move_the_view() -> None:
     for operation, mirrored, moved in (("defocus", False, False), ("defocus", True, True), ("finger", True, True)):
         cover = make_edit("mirror", 0.5, 1) if mirrored else None
         row = PlannedEdit("row", "train", SOURCE.id, 0, "member", make_edit(operation, 0.7, 3), cover, whole)
-        view = measured._reference_view(_scene(), [row], 160)
-        seen_as = measured._seen_as(row, view, view.edited(row.edit))
+        view = parametric_groups._reference_view(_scene(), [row], 160)
+        seen_as = parametric_groups._seen_as(row, view, view.edited(row.edit))
         assert (seen_as.moved, seen_as.registration, seen_as.changes) == (moved, None, ())
 
 
@@ -325,7 +327,7 @@ def test_what_is_measured_of_a_pair_is_what_its_faults_show_in() -> None:
     clean = GroupPicture("reference", StoredPicture(encode(pixels)), None, 0.0)
     blocks = make_edit("jpeg_blocks", 1.0, 3)
     worse = GroupPicture("row", StoredPicture(encode(apply_edit(pixels, "jpeg_blocks", 1.0, 3))), blocks, 5.0)
-    record = measured._record(clean, worse, "group", SOURCE)
+    record = parametric_groups._record(clean, worse, "group", SOURCE)
     assert record.rationale is not None
     assert record.rationale_swapped is not None
     assert all(re.search(r"block(?:y|ier|ing|ed).*\d|\d.*block", one.text)
@@ -344,7 +346,7 @@ def test_half_of_the_clean_twins_are_ties(records: list[PairRecord]) -> None:
 def test_operations_are_sorted_by_direction() -> None:
     assert not set(DEGRADE) & set(NEUTRAL)
     assert set(SHARED) < set(DEGRADE)
-    assert set(measured.TYPICAL) <= set(DEGRADE)
+    assert set(parametric_groups.TYPICAL) <= set(DEGRADE)
 
 
 def test_small_photographs_are_not_enlarged() -> None:
@@ -410,8 +412,8 @@ def test_a_view_is_kept_larger_for_the_edits_that_enlarge_and_for_no_other(size:
         PlannedEdit(edit.operation, "train", SOURCE.id, 0, "member", edit, None, Frame(0.0, 0.0, 1.0))
         for edit in (blur, tilt)
     ]
-    view = measured._view(_scene(size=size), rows, 60)
+    view = parametric_groups._reference_view(_scene(size=size), rows, 60)
     assert max(view.pixels.shape[:2]) == 60
     assert view.large is not None
-    assert np.array_equal(view.edited(blur), measured._apply(view.pixels, blur))
-    assert not np.array_equal(view.edited(tilt), measured._apply(view.pixels, tilt))
+    assert np.array_equal(view.edited(blur), parametric_groups._apply(view.pixels, blur))
+    assert not np.array_equal(view.edited(tilt), parametric_groups._apply(view.pixels, tilt))
