@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from redaes.errors import InputError
-from redaes.lenient import Reader
 from redaes.models import nano
 
 if TYPE_CHECKING:
     from redaes.backends.base import Backend
+    from redaes.lenient import Reader
 
 
 @dataclass(frozen=True)
