@@ -79,6 +79,7 @@ def test_an_answer_to_read(pictures: tuple[str, str], asked: list[tuple]) -> Non
 
 
 def test_options_reach_the_model(pictures: tuple[str, str], asked: list[tuple], tmp_path: Path) -> None:
+    (tmp_path / "adapter_config.json").write_text("{}")
     options = ["--model", "some/where", "--adapter", str(tmp_path), "--device", "cpu", "--mode", "fast"]
     done = runner.invoke(app, ["compare", *pictures, *options])
     assert done.exit_code == 0, done.output
