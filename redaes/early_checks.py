@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,7 @@ def check_stage(argv: Sequence[str], recipe: Path, *classes: str, command: str, 
     Raises:
         InputError: a recipe or a file that is missing, or unknown keys in a recipe.
         RecordError: no dataset where one is named, or an output folder that cannot be written to.
-        TrainingError: an unknown option, or no adapter where one is named.
+        TrainingError: an unknown option, no adapter where one is named, or weights that do not fit the rewards.
         SystemExit: ``--help`` was answered.
     """
     if {"-h", "--help"} & set(argv) and _print_help(classes, recipe, command, about):
@@ -52,6 +52,8 @@ def check_stage(argv: Sequence[str], recipe: Path, *classes: str, command: str, 
             check_exists(Path(str(values[name])))
     if values.get("output_dir") is not None:
         check_writable(Path(str(values["output_dir"])))
+    if "rewards" in values:
+        _check_reward_weights(argv, values)
     return values
 
 
@@ -90,6 +92,28 @@ def settings(argv: Sequence[str], recipe: Path, classes: Sequence[str]) -> dict[
     except SystemExit as error:
         raise InputError("an option has no value; see the line above") from error
     return {**values, **{name: value for name, value in vars(given).items() if value is not None}}
+
+
+def _check_reward_weights(argv: Sequence[str], recipe: Mapping[str, Any]) -> None:
+    """Refuse another number of weights than of stage 3's components, which are counted without being loaded."""
+    parser = argparse.ArgumentParser(add_help=False)  # beginnings of a name are completed, as the stage's parser does
+    for name in ("rewards", "reward_weights"):
+        parser.add_argument(f"--{name}", f"--{name.replace('_', '-')}", nargs="+")
+    parser.add_argument("--reward_plugin", "--reward-plugin", nargs="+", action="extend")
+    try:
+        given, _ = parser.parse_known_args(argv)
+    except SystemExit as error:
+        raise InputError("an option has no value; see the line above") from error
+    values = {**recipe, **{name: value for name, value in vars(given).items() if value is not None}}
+    components, plugins, weights = (values.get(name) or [] for name in ("rewards", "reward_plugin", "reward_weights"))
+    if not all(isinstance(value, list) for value in (components, plugins, weights)):
+        return  # the parser itself says what is wrong with them
+    names = [*map(str, components), *map(str, plugins)]
+    if weights and len(weights) != len(names):
+        what = "rewards and plugins" if plugins else "rewards"
+        raise TrainingError(
+            f"{len(weights)} reward_weights for {len(names)} {what} ({', '.join(names)}); give one for each"
+        )
 
 
 def apart(argv: Sequence[str]) -> list[str]:
@@ -154,7 +178,9 @@ def check_adapter(adapter: str) -> None:
         TrainingError: the folder has no ``adapter_config.json``.
     """
     if not (Path(adapter) / "adapter_config.json").is_file():
-        raise TrainingError(f"adapter {adapter!r} has no adapter_config.json; give a stage's final/ folder")
+        raise TrainingError(
+            f"adapter {adapter!r} has no adapter_config.json; give an adapter's, such as a stage's final/"
+        )
 
 
 def check_result_folder(final: Path) -> None:
@@ -181,6 +207,19 @@ def check_model(model: str) -> None:
             raise InputError(f"{model} has no config.json: give a model's folder, or its name on the hub")
     elif folder.is_absolute() or model.startswith((".", "~")) or model.count("/") > 1:
         raise InputError(f"{model}: no such model folder; check the spelling")
+
+
+def check_judge(model: str, adapter: Path | None) -> None:
+    """Refuse what cannot judge in this process; here a model's folder may also be that of an adapter.
+
+    Raises:
+        InputError: as :func:`check_model` does.
+        TrainingError: as :func:`check_adapter` does.
+    """
+    if not (Path(model) / "adapter_config.json").is_file():
+        check_model(model)
+    if adapter is not None:
+        check_adapter(str(adapter))
 
 
 def check_exists(path: Path) -> None:

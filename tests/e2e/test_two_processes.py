@@ -15,6 +15,7 @@ def test_two_processes_keep_ranking_groups_whole_and_resume(red_folder: Path, tm
     stage = ["grpo", "--output_dir", "runs/two", "--max_steps", "4", "--save_steps", "2", "--data", str(red_folder)]
     first = launch([*REDAES, *stage, "--num_processes", "2"], tmp_path)
     assert first.returncode == 0, first.stderr[-3000:]
+    assert first.stdout.count("stage 3 finished: runs/two/final") == 1
     final = tmp_path / "runs/two/final"
     weights = (final / "adapter_model.safetensors").read_bytes()
     learned = load_file(final / "adapter_model.safetensors")

@@ -55,7 +55,7 @@ def run_stage(name: str, argv: Sequence[str]) -> None:
     arguments, config = stage.parse(words)
     _take_samples(stage, arguments, config)
     result = stage.train(arguments, config)
-    if getattr(arguments, "plan", None) is None:
+    if getattr(arguments, "plan", None) is None and config.process_index == 0:  # one of several speaks
         typer.echo(f"{stage.title} finished: {result}")
 
 
