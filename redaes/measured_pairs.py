@@ -24,7 +24,7 @@ from pydantic import ValidationError
 from redaes.errors import ImageError, RecordError
 from redaes.evidence.measurements import VERSION, Measurements, PairEvidence
 from redaes.images import decode_image
-from redaes.records import PairRecord, operations_of, record_of, shards, stream_rows
+from redaes.records import PairRecord, check_ids, operations_of, record_of, shards, stream_rows
 from redaes.table_cache import not_writable, results_of
 from redaes.types import Pair, Split
 
@@ -202,10 +202,12 @@ def _groups(file: Path, split: Split, names: set[str]) -> Iterator[list[PairReco
         for row in rows:
             try:
                 record = record_of(row, split)
+                if _name(record.pair) not in names:
+                    continue
+                check_ids(record)
             except (RecordError, TypeError):
                 continue  # a fault of the row, which checks of the dataset name
-            if _name(record.pair) in names:
-                records.append(record)
+            records.append(record)
         if records:
             yield records
 

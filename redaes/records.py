@@ -58,8 +58,8 @@ class PairRecord(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     pair: Pair
-    """Its pictures' ids are the SHA-256 of the bytes: checked when the row is written, and by ``redaes data validate``
-    and the training stages, not at every reading."""
+    """Its pictures' ids are the SHA-256 of the bytes: checked where pictures are told apart by them (a row is written,
+    exported or measured) and by ``redaes data validate`` and the training stages, not at every reading."""
     first_bytes: bytes
     """The encoded picture: any kind of file that `redaes.images` reads."""
     second_bytes: bytes
@@ -203,19 +203,29 @@ def features() -> datasets.Features:
     return datasets.Features({column: kinds.get(column, text) for column in COLUMNS})
 
 
+def check_ids(record: PairRecord) -> None:
+    """Refuse a record whose pictures are not those of their ids.
+
+    Raises:
+        RecordError: names the row and the side.
+    """
+    for side in SIDES:
+        if record.pair.of(side).id != content_id(record.bytes_of(side)):
+            raise RecordError(f"row {record.pair.id!r}: the id of its {side} picture is not the SHA-256 of its bytes")
+
+
 def row_of(record: PairRecord) -> dict[str, Any]:
     """The record as a Parquet row; the split is the file's.
 
     Raises:
         RecordError: a picture's id is not the SHA-256 of its bytes.
     """
+    check_ids(record)
     values = record.pair.model_dump(exclude={*SIDES, "split"})
     values |= record.model_dump(exclude={"pair", "first_bytes", "second_bytes"})
     for side in SIDES:
-        ref, data = record.pair.of(side), record.bytes_of(side)
-        if ref.id != content_id(data):
-            raise RecordError(f"row {record.pair.id!r}: the id of its {side} picture is not the SHA-256 of its bytes")
-        values |= {side: {"bytes": data, "path": str(ref.path)}, f"{side}_id": ref.id}
+        ref = record.pair.of(side)
+        values |= {side: {"bytes": record.bytes_of(side), "path": str(ref.path)}, f"{side}_id": ref.id}
     return {column: values[column] for column in COLUMNS}
 
 
@@ -303,7 +313,8 @@ def current_shard(file: Path) -> Path:
     """A shard as this version has it: itself, or of schema version 2 a copy, which is made when it is first wanted.
 
     Raises:
-        RecordError: no Parquet, an unknown schema version, or an old row that breaks its schema.
+        RecordError: no Parquet, an unknown schema version, an old row that breaks its schema, or a cache that cannot
+            be written to.
         MissingDependency: pyarrow is absent.
     """
     try:
@@ -323,7 +334,12 @@ def current_shard(file: Path) -> Path:
         raise RecordError(f"{file} has schema version {version}, this redaes reads 2 and {SCHEMA_VERSION}; rebuild it")
     copy = results_of(file, f"schema {SCHEMA_VERSION}") / file.name
     if not copy.exists():
-        _write_rows(copy, (_upgraded(row, file) for row in _rows(file)))
+        try:
+            _write_rows(copy, (_upgraded(row, file) for row in _rows(file)))
+        except RecordError as error:
+            if comes_of_writing(error.__cause__):
+                raise not_writable(error.__cause__) from error
+            raise
     return copy
 
 

@@ -13,6 +13,7 @@ import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeGuard
 
 from redaes.errors import MissingDependency, RecordError
 from redaes.file_hashes import content_hash
@@ -71,8 +72,8 @@ def not_writable(error: OSError) -> RecordError:
     )
 
 
-def comes_of_writing(error: BaseException | None) -> bool:
-    """Whether an error that ``datasets`` met says that its cache cannot be written to, and not that a shard is bad."""
+def comes_of_writing(error: BaseException | None) -> TypeGuard[OSError]:
+    """Whether an error says that a cache cannot be written to, and not that a shard is bad."""
     return isinstance(error, OSError) and error.errno in _NOT_WRITABLE
 
 

@@ -27,7 +27,7 @@ from redaes import prompts
 from redaes.answers import render_verdict, stated
 from redaes.datagen.card import write_export_card
 from redaes.errors import InputError, MissingDependency, RecordError
-from redaes.records import PairRecord, record_of, shards, stream_rows
+from redaes.records import PairRecord, check_ids, record_of, shards, stream_rows
 from redaes.types import SIDES, SPLITS, Rationale, Split, winner_of
 
 Format = Literal["preference", "jsonl", "webdataset"]
@@ -77,8 +77,8 @@ def export(
         progress: called with shards read and shards in all.
 
     Raises:
-        RecordError: no RED dataset, a row that breaks the schema, nothing to write in a split, or an ``out`` that
-            exists or cannot be written.
+        RecordError: no RED dataset, a row that breaks the schema or whose pictures are not those of their ids, nothing
+            to write in a split, or an ``out`` that exists or cannot be written.
         MissingDependency: pyarrow, or for preferences datasets, is absent.
     """
     files = {split: shards(folder, split) for split in SPLITS}
@@ -93,7 +93,9 @@ def export(
                 for file in files[split]:
                     progress(n_read, n_files)
                     for row in stream_rows(file):
-                        yield record_of(row, split)
+                        record = record_of(row, split)
+                        check_ids(record)
+                        yield record
                     n_read += 1
                 progress(n_read, n_files)
 

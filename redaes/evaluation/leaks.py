@@ -6,7 +6,6 @@ picture in a collage has another hash and is not found. Flat pictures share one 
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -14,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from redaes.errors import ImageError, InputError
-from redaes.images import decode_image, list_images, phash, read_image_file
+from redaes.images import content_id, decode_image, list_images, phash, read_image_file
 from redaes.records import shards, stream_rows
 from redaes.types import SIDES, SPLITS, Record
 
@@ -80,7 +79,7 @@ def find_leaks(
                 unreadable.append(f"{name}: {error}")
                 continue
             names.append(name)
-            contents.append(hashlib.sha256(data).hexdigest())
+            contents.append(content_id(data))
             looks.append(phash(image))
             done += 1
             progress(done)
@@ -125,11 +124,13 @@ def training_pictures(place: Path) -> Iterator[tuple[str, bytes | Path]]:
             if not any((place / "data").glob(f"{split}-*.parquet")):
                 continue
             for file in shards(place, split):
-                for row in stream_rows(file, ("id", *SIDES, "first_id", "second_id")):
+                for row in stream_rows(file, ("id", *SIDES)):
                     for side in SIDES:
-                        if row[f"{side}_id"] not in seen:
-                            seen.add(row[f"{side}_id"])
-                            yield f"{place}/{split}/{row['id']}/{side}", row[side]["bytes"]
+                        data = row[side]["bytes"]
+                        identity = content_id(data)  # not the stored one: a leak must not hide behind a wrong id
+                        if identity not in seen:
+                            seen.add(identity)
+                            yield f"{place}/{split}/{row['id']}/{side}", data
         return
     folders = [place, *sorted(path for path in place.rglob("*") if path.is_dir())] if place.is_dir() else [place]
     found = False

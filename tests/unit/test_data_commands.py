@@ -116,6 +116,10 @@ def test_a_failed_export_leaves_nothing(red_folder: Path, tmp_path: Path) -> Non
         export(folder, tmp_path / "out", "preference")
     rows[0]["first"]["bytes"] = b"GIF89a"
     pq.write_table(pa.Table.from_pylist(rows, schema=schema), folder / "data" / "test-00000.parquet")
+    with pytest.raises(RecordError, match="the id of its first picture is not the SHA-256"):
+        export(folder, tmp_path / "out", "jsonl")  # files are named by it
+    rows[0]["first_id"] = content_id(b"GIF89a")
+    pq.write_table(pa.Table.from_pylist(rows, schema=schema), folder / "data" / "test-00000.parquet")
     with pytest.raises(RecordError, match="neither JPEG, PNG nor WebP"):
         export(folder, tmp_path / "out", "jsonl")
     (tmp_path / "file").write_text("x")

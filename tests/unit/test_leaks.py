@@ -5,11 +5,15 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image, ImageEnhance
 
 from redaes.errors import InputError
 from redaes.evaluation.leaks import find_leaks, training_pictures
+from redaes.records import shards, stream_rows
+from redaes.types import SIDES
 from tests.conftest import synthetic_photograph
 
 
@@ -63,3 +67,13 @@ def test_training_pictures_of_a_dataset(red_folder: Path) -> None:
     assert len(found) == len({data for _, data in found}) > 0
     report = find_leaks(found[:3], found)
     assert {leak.benchmark for leak in report.leaks} == {name for name, _ in found[:3]}
+
+
+def test_a_training_picture_does_not_hide_behind_anothers_id(red_folder: Path, tmp_path: Path) -> None:
+    file = shards(red_folder, "train")[0]
+    rows = list(stream_rows(file))
+    one_id = rows[0]["first_id"]
+    table = pa.Table.from_pylist([row | {"first_id": one_id} for row in rows], schema=pq.read_schema(file))
+    (tmp_path / "data").mkdir()
+    pq.write_table(table, tmp_path / "data" / file.name)
+    assert {data for _, data in training_pictures(tmp_path)} == {row[side]["bytes"] for row in rows for side in SIDES}

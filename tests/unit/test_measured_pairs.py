@@ -15,7 +15,7 @@ import pytest
 from redaes import measured_pairs as kept
 from redaes.errors import RecordError
 from redaes.evidence.pair import measure_pair
-from redaes.images import decode_image
+from redaes.images import content_id, decode_image
 from redaes.measured_pairs import MeasuredPairs, measured_pairs
 from redaes.records import read_records, shards, stream_rows
 from redaes.types import Edit
@@ -134,7 +134,7 @@ def test_processes_share_the_work(folder: Path, cache: Path, monkeypatch: pytest
 def test_rows_that_are_left_out_or_broken_are_passed_over(folder: Path, cache: Path) -> None:
     file = shards(folder, "train")[0]
     rows, schema = list(stream_rows(file)), pq.read_schema(file)
-    rows[0]["first"] = {**rows[0]["first"], "bytes": b"no picture"}
+    rows[0] |= {"first": {**rows[0]["first"], "bytes": b"no picture"}, "first_id": content_id(b"no picture")}
     rows[1]["delta"] = 99.0
     rows[2] |= {"second": None, "second_id": None}
     edit = Edit(
@@ -148,6 +148,17 @@ def test_rows_that_are_left_out_or_broken_are_passed_over(folder: Path, cache: P
     assert measured(folder, leave_out=["haze"])[1][-1][1] < 3
     assert measured(folder, only=[rows[3]["group"]])[1][-1][1] == 1
     assert measured(folder, only=["another"])[1] == [(0, 0)]
+
+
+def test_pictures_under_another_id_are_not_measured_as_that_one(folder: Path, cache: Path) -> None:
+    file = shards(folder, "train")[0]
+    rows, schema = list(stream_rows(file)), pq.read_schema(file)
+    rows[0]["second"] = rows[0]["first"]
+    write(folder, rows[:2], schema)
+    (wrong, right) = read_records(folder, "train")
+    found, _ = measured(folder)
+    assert found.evidence(wrong.pair) is None
+    assert found.evidence(right.pair) is not None
 
 
 def test_what_was_deleted_meanwhile_is_said(folder: Path, cache: Path) -> None:

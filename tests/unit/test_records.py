@@ -348,3 +348,20 @@ def test_what_was_broken_in_the_version_before_is_named(tmp_path: Path) -> None:
     with pytest.raises(RecordError, match=r"train-00000\.parquet: row '0{16}' breaks the schema"):
         records.load_pairs(tmp_path, "train")
     assert not list((tmp_path / "cache").rglob("*.parquet"))
+
+
+def test_no_room_for_the_copy_of_a_version_before_is_a_matter_of_the_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = _shard(tmp_path)
+    _as_version_2(file, [_record(0)])
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pq.ParquetWriter, "write_table", full)
+        with pytest.raises(RecordError, match=r"No space left on device.* HF_DATASETS_CACHE"):
+            records.current_shard(file)
+    assert not [left for left in (tmp_path / "cache").rglob("*") if left.is_file() and left.name != "used"]
+    assert list(read_records(tmp_path, "train")) == [_record(0)]
