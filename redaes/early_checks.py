@@ -178,7 +178,9 @@ def check_adapter(adapter: str) -> None:
         TrainingError: the folder has no ``adapter_config.json``.
     """
     if not (Path(adapter) / "adapter_config.json").is_file():
-        raise TrainingError(f"adapter {adapter!r} has no adapter_config.json; give a stage's final/ folder")
+        raise TrainingError(
+            f"adapter {adapter!r} has no adapter_config.json; give an adapter's, such as a stage's final/"
+        )
 
 
 def check_result_folder(final: Path) -> None:
@@ -205,6 +207,19 @@ def check_model(model: str) -> None:
             raise InputError(f"{model} has no config.json: give a model's folder, or its name on the hub")
     elif folder.is_absolute() or model.startswith((".", "~")) or model.count("/") > 1:
         raise InputError(f"{model}: no such model folder; check the spelling")
+
+
+def check_judge(model: str, adapter: Path | None) -> None:
+    """Refuse what cannot judge in this process; here a model's folder may also be that of an adapter.
+
+    Raises:
+        InputError: as :func:`check_model` does.
+        TrainingError: as :func:`check_adapter` does.
+    """
+    if not (Path(model) / "adapter_config.json").is_file():
+        check_model(model)
+    if adapter is not None:
+        check_adapter(str(adapter))
 
 
 def check_exists(path: Path) -> None:

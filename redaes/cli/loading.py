@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from redaes.early_checks import check_judge
 from redaes.errors import InputError
-from redaes.lenient import Reader
 from redaes.models import nano
 
 if TYPE_CHECKING:
     from redaes.backends.base import Backend
+    from redaes.lenient import Reader
 
 
 @dataclass(frozen=True)
@@ -38,14 +39,16 @@ class ModelChoice:
         return "lenient" if self.endpoint else "strict"
 
     def check(self) -> None:
-        """Refuse what does not go together, before anything is loaded.
+        """Refuse what does not go together or is not there, before anything is loaded.
 
         Raises:
-            InputError: it does not.
+            InputError: options that do not go together, or no such model.
+            TrainingError: no such adapter.
         """
         if not self.endpoint:
             if self.api_key_env is not None:
                 raise InputError("--api-key-env goes with --endpoint")
+            check_judge(self.model or nano.NAME, self.adapter)
             return
         for option, given in (("--adapter", self.adapter), ("--device", self.device)):
             if given is not None:
@@ -62,7 +65,8 @@ class ModelChoice:
             probabilities_for: what is made of probabilities and is nothing without them; None: a verdict will do.
 
         Raises:
-            InputError: options that do not go together, or a server with several models of which none is named.
+            InputError: as :meth:`check` does, or a server with several models of which none is named.
+            TrainingError: as :meth:`check` does.
             BackendError: the model cannot be loaded or reached, or its probabilities cannot be read.
         """
         self.check()

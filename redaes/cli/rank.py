@@ -14,7 +14,7 @@ from redaes.cli import loading
 from redaes.cli.options import Adapter, ApiKeyEnv, Device, Endpoint, OneOrder
 from redaes.cli.progress import progress_bars
 from redaes.cli.running import EXIT_PARTIAL, quiet, reporting_errors, say_unusable
-from redaes.early_checks import check_writable
+from redaes.early_checks import check_exists, check_writable
 from redaes.errors import InputError
 from redaes.models import nano
 
@@ -68,14 +68,14 @@ def rank(
         from redaes.culling.folder import rank_folder
         from redaes.images import list_images
 
-        chosen = loading.ModelChoice(model if judge is None else judge, adapter, device, endpoint, api_key_env)
+        chosen = loading.ModelChoice(judge if model == FGAESQ else model, adapter, device, endpoint, api_key_env)
         if model == FGAESQ and endpoint:
             raise InputError(
                 f"--model {FGAESQ} is for weights in this process, and --endpoint (or REDAES_ENDPOINT) names a server; "
                 "leave one of them out"
             )
-        chosen.check()
         _check_ranker(model, mode=mode, adapter=adapter, weights=weights, judge=judge, one_order=one_order)
+        chosen.check()
         list_images(folder, recursive=True)  # what costs little is checked before a model is loaded
         check_writable(out)
         works = () if judge is None else ("scoring", "comparing")
@@ -112,7 +112,7 @@ def rank(
 def _check_ranker(
     model: str | None, *, mode: str, adapter: Path | None, weights: Path | None, judge: str | None, one_order: bool
 ) -> None:
-    """Refuse options of ``redaes rank`` that do not go together, before anything is loaded."""
+    """Refuse options of ``redaes rank`` that do not go together or name nothing, before anything is loaded."""
     from redaes.assessor import known_mode
 
     if model != FGAESQ and weights is not None:
@@ -130,6 +130,8 @@ def _check_ranker(
             f"--adapter and --one-order are for language models; leave them out with --model {FGAESQ}, "
             "or give it a --judge"
         )
+    if weights is not None:
+        check_exists(weights)
 
 
 def _ranker(

@@ -12,6 +12,7 @@ import typer
 from redaes.cli import loading
 from redaes.cli.options import Adapter
 from redaes.cli.running import quiet, reporting_errors
+from redaes.early_checks import check_judge
 from redaes.errors import InputError
 from redaes.models import nano
 
@@ -59,18 +60,20 @@ def serve(
 ) -> None:
     """Serve the assessor over HTTP, with a page to look at; on this machine unless told otherwise."""
     with reporting_errors():
-        from redaes.assessor import Assessor
-        from redaes.references import references_of
-        from redaes.serving import run
-        from redaes.serving.limits import ServiceLimits
-        from redaes.serving.vllm import ServedModel, is_healthy
-
         if vllm is not None and attach is not None:
             raise InputError("--vllm starts a server and --attach uses one that runs; give one of them")
         if attach is not None and adapter is not None:
             raise InputError("--adapter goes with a model that is loaded here; with --attach, name it as --model")
         if attach is not None and max_pixels is not None:
             raise InputError("--max-pixels goes with a model that is loaded here; the server of --attach has its own")
+        if attach is None:
+            check_judge(model, adapter)
+        from redaes.assessor import Assessor
+        from redaes.references import references_of
+        from redaes.serving import run
+        from redaes.serving.limits import ServiceLimits
+        from redaes.serving.vllm import ServedModel, is_healthy
+
         keys = run.read_api_keys(api_keys) if api_keys is not None else ()
         address = run.ServiceAddress(host, port, keys, tuple(allow_host or ()))
         limits = ServiceLimits(

@@ -227,6 +227,7 @@ def test_what_does_not_go_together_is_refused(photos: Path, tmp_path: Path, opti
 
 
 def test_a_folder_without_such_a_model_is_named(photos: Path, tmp_path: Path) -> None:
-    status, said, _ = rank(photos, tmp_path / "out", "--model", "fgaesq", "--weights", str(tmp_path / "none"))
-    assert status == running.EXIT_BACKEND
-    assert str(tmp_path / "none") in said
+    for place, expected in ((tmp_path / "none", running.EXIT_INPUT), (photos, running.EXIT_BACKEND)):
+        status, said, _ = rank(photos, tmp_path / "out", "--model", "fgaesq", "--weights", str(place))
+        assert status == expected
+        assert str(place) in said

@@ -88,6 +88,20 @@ REFUSED = [
     ("eval/rationale_quality.py", ["data", "--prompt", "compare/v999"], "known: compare/v1, compare_measured/v1"),
     ("eval/rationale_quality.py", ["data", "--measured", "--prompt", "compare/v1"], "give one of them"),
     ("eval/rationale_quality.py", ["data", "--samples", "-1"], "samples is -1"),
+    ("eval/calibrate.py", ["data", "--model", "./none"], "./none: no such model folder"),
+    ("data_gen/build_series.py", ["--assessor", "./none", "--out", "series"], "./none: no such model folder"),
+    ("redaes/__main__.py", ["compare", "a.jpg", "b.jpg", "--model", "./none"], "./none: no such model folder"),
+    ("redaes/__main__.py", ["compare", "a.jpg", "b.jpg", "--adapter", "none"], "adapter_config.json"),
+    ("redaes/__main__.py", ["score", "a.jpg", "--model", "./none"], "./none: no such model folder"),
+    ("redaes/__main__.py", ["rank", "data", "--adapter", "none"], "adapter_config.json"),
+    ("redaes/__main__.py", ["rank", "data", "--model", "fgaesq", "--weights", "none"], "none: no such file or folder"),
+    (
+        "redaes/__main__.py",
+        ["rank", "data", "--model", "fgaesq", "--weights", "data", "--judge", "./none"],
+        "./none: no such model folder",
+    ),
+    ("redaes/__main__.py", ["serve", "--model", "./none"], "./none: no such model folder"),
+    ("redaes/__main__.py", ["serve", "--adapter", "none"], "adapter_config.json"),
 ]
 ANSWERED = [
     ("stages/stage1_sft.py", []),
@@ -182,6 +196,10 @@ def test_a_model_is_a_folder_or_a_name_of_the_hub(tmp_path: Path, monkeypatch: p
         early_checks.check_model(str(tmp_path))
     with pytest.raises(InputError, match="no such model folder"):
         early_checks.check_model(str(tmp_path / "none"))
+    with pytest.raises(InputError, match=r"no config\.json"):
+        early_checks.check_judge(str(tmp_path), None)
+    (tmp_path / "adapter_config.json").write_text("{}")
+    early_checks.check_judge(str(tmp_path), None)
 
 
 def test_an_output_folder_is_not_made(tmp_path: Path) -> None:

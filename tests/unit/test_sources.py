@@ -21,6 +21,7 @@ from redaes.datagen import pipeline
 from redaes.datagen.dataset_settings import DatasetSettings
 from redaes.datagen.photograph_files import Location, find
 from redaes.datagen.pipeline import build
+from redaes.datagen.sample_data import ensure_sample_dataset
 from redaes.datagen.sources import DUPLICATE_BITS, Fingerprints, PhotographRules, curate, draw
 from redaes.errors import ImageError, InputError, RecordError
 from redaes.images import content_id, hamming
@@ -194,6 +195,14 @@ def test_a_build_begun_with_the_schema_before_is_not_gone_on_with(tmp_path: Path
     with pytest.raises(RecordError, match=r"out holds a dataset of schema version 2.* choose another output folder"):
         build([place], tmp_path / "out", FAST)
     assert read_json(tmp_path / "out" / "plan.json") == before
+
+
+def test_samples_that_an_earlier_version_built_are_named_with_what_to_do(tmp_path: Path) -> None:
+    folder = tmp_path / "sample_pairs"
+    (folder / "data").mkdir(parents=True)
+    write_json(folder / "plan.json", {"editor": "embedded", "panel": None, "settings": {}, "sources": []})
+    with pytest.raises(RecordError, match=r"schema version 2.* train on what it holds: --data \S+sample_pairs\)$"):
+        ensure_sample_dataset(folder)
 
 
 def test_a_folder_is_all_that_lies_directly_in_it(tmp_path: Path) -> None:

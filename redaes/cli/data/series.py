@@ -11,7 +11,7 @@ from typer.core import TyperCommand
 
 from redaes.cli.progress import progress_bars
 from redaes.cli.running import reporting_errors
-from redaes.early_checks import check_exists, check_writable
+from redaes.early_checks import check_exists, check_judge, check_writable
 from redaes.errors import InputError
 from redaes.models import nano
 
@@ -102,6 +102,8 @@ def series(
         for place in (*(natural or ()), *(aigc or ()), *(cropping or ()), votes, alignment):
             if place is not None:
                 check_exists(place)
+        if assessor is not None:
+            check_judge(assessor, None)
         check_writable(out)
         from redaes.assessor import Assessor, known_mode
 

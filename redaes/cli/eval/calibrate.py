@@ -12,7 +12,7 @@ import typer
 from redaes.cli.options import Adapter, Device, Model
 from redaes.cli.progress import progress_bars
 from redaes.cli.running import reporting_errors
-from redaes.early_checks import check_adapter, check_exists, check_model, check_writable
+from redaes.early_checks import check_exists, check_judge, check_writable
 from redaes.errors import InputError, importing
 from redaes.models import nano
 
@@ -40,10 +40,8 @@ def calibrate(
     """
     with reporting_errors():
         check_exists(data)
-        check_model(model)
+        check_judge(model, adapter)
         check_writable(out)
-        if adapter is not None:
-            check_adapter(str(adapter))
         with importing("eval"):
             from redaes.assessor import known_mode
             from redaes.backends.temperatures import write_temperatures

@@ -14,7 +14,7 @@ import typer
 from redaes.cli.options import Adapter, Device
 from redaes.cli.progress import UpdateBar, progress_bars
 from redaes.cli.running import reporting_errors
-from redaes.early_checks import check_adapter, check_dataset, check_exists, check_model, check_writable
+from redaes.early_checks import check_dataset, check_exists, check_judge, check_writable
 from redaes.errors import InputError, importing
 from redaes.models import nano
 
@@ -86,12 +86,10 @@ def rationales(
             raise InputError("a judge needs both --judge-url and --judge-model")
         check_dataset(data)
         if url is None:
-            check_model(model)
+            check_judge(model, adapter)
         elif model == nano.NAME or adapter is not None:
             raise InputError("with --url, give the server's name of the model as --model, and no --adapter")
         check_writable(out)
-        if adapter is not None:
-            check_adapter(str(adapter))
         if against is not None:
             check_exists(against)
         if measured and prompt is not None:
