@@ -183,7 +183,7 @@ class Questions:
             (order, replace(request, prefix=answers.WINNER_PREFIX, choices=VERDICT_CHOICES, sampling=None))
             for order, request in asked
         ]
-        found = [read_of(answer) for answer in self.answers(begun)]
+        found = [_verdict(read_of(answer)) for answer in self.answers(begun)]
         for token in found:
             if isinstance(token, NextToken) and not token.is_finite:
                 raise BackendError(
@@ -212,6 +212,14 @@ def _probability(token: NextToken) -> dict[str, Any]:
     if odds is None:
         return {"probability": None}
     return {"probability": sigmoid(odds), "log_odds": odds, "probability_from": token.source}
+
+
+def _verdict(token: NextToken | Failure) -> NextToken | Failure:
+    """The place of a verdict, or why it says nothing of the two letters."""
+    if isinstance(token, Failure) or not token.is_finite or verdict_log_odds(token) is not None:
+        return token
+    listed = ", ".join(map(repr, token.log_probs))
+    return Failure("no_logprob", f"of the tokens that the server lists ({listed}), none tells A from B")
 
 
 def _is_unread(token: NextToken | Failure) -> bool:

@@ -106,7 +106,7 @@ class ConnectedModel:
         """
         (found,) = self.answer([_question()])
         read = read_of(found)
-        if isinstance(read, Failure) and read.reason in ("no_logprob", "no_logprobs"):
+        if read.reason in ("no_logprob", "no_logprobs") if isinstance(read, Failure) else read.is_alone:
             raise BackendError(
                 f"{self.url} reports no token probabilities of {self.model}, and {what} is made of them: ask a server "
                 "that does (vLLM, SGLang, llama.cpp), or have pairs compared (redaes compare)"

@@ -36,6 +36,11 @@ class NextToken:
         return cls(log_probs, min(log_probs.values()), "exact")
 
     @property
+    def is_alone(self) -> bool:
+        """Whether no token is known beside the one that was written: then nothing is known of the others."""
+        return len(self.log_probs) < 2
+
+    @property
     def likeliest(self) -> str:
         """The likeliest of the tokens; of equals the first."""
         return max(self.log_probs, key=lambda token: self.log_probs[token])
@@ -61,7 +66,7 @@ def verdict_log_odds(token: NextToken | Failure) -> float | None:
     """log P(A) - log P(B) where an answer names the winner, over the whole vocabulary.
 
     A letter that is not among the listed tokens is taken to be as likely as the least likely of them, which it
-    is at most. None: neither letter is listed, or nothing could be read.
+    is at most. None: neither letter is listed, or only one and nothing less likely with it, or nothing could be read.
 
     >>> verdict_log_odds(NextToken.exactly({" A": -0.5, " B": -2.0, " tie": -3.0}))
     1.5
@@ -69,9 +74,13 @@ def verdict_log_odds(token: NextToken | Failure) -> float | None:
     if isinstance(token, Failure):
         return None
     first, second = token.of("A"), token.of("B")
-    if first is None and second is None:
-        return None
-    return (token.least if first is None else first) - (token.least if second is None else second)
+    if first is not None and second is not None:
+        return first - second
+    if first is not None and first > token.least:
+        return first - token.least
+    if second is not None and second > token.least:
+        return token.least - second
+    return None
 
 
 def expected_score(token: NextToken | Failure) -> float | Failure:

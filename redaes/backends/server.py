@@ -361,20 +361,18 @@ def _exactly(reply: Reply, tokens: Mapping[str, int]) -> NextToken | Failure:
 
 
 def _listed(reply: Reply, choices: Sequence[str]) -> NextToken | Failure:
-    """The same, as far as the listed tokens tell; a choice that is not listed is as likely as the last of them, at
-    most, and is taken to be."""
-    if not reply.logprobs:
+    """The same, as far as the listed tokens tell."""
+    if not reply.logprobs or reply.logprobs[0].place.is_alone:
         return _NOT_OFFERED
     place = reply.logprobs[0].place
-    found = [place.log_probs.get(choice) for choice in choices]
-    share = math.fsum(math.exp(logprob) for logprob in found if logprob is not None)
+    known = {choice: place.log_probs[choice] for choice in choices if choice in place.log_probs}
+    share = math.fsum(map(math.exp, known.values()))
     if share < MIN_CHOICE_SHARE:
         return Failure(
             "no_logprob",
             f"{', '.join(map(repr, choices))} have a probability of {share:.2f} among the tokens that are listed: the "
             "server does not go on with an answer that is begun for the model, or the model does not follow the form",
         )
-    known = {choice: place.log_probs.get(choice, place.least) for choice in choices}
     return NextToken(known, place.least, "listed")
 
 

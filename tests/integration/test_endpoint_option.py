@@ -78,6 +78,13 @@ def listing_in_bold(call: Call) -> Say:
     return Say(said(call), top=[{"**": 0.0}, {"Winner": 0.0}, {":": 0.0}, {"**": 0.0}, place, {"**": 0.0}])
 
 
+def listing_one(call: Call) -> Say:
+    """A server that tells the probability of what it wrote, and of nothing beside it."""
+    better = "A" if first_wins(call) else "B"
+    place = {f" {better}": -0.1}
+    return Say(said(call).replace("*", ""), top=[{"Winner": 0.0}, {":": 0.0}, place, {"\n": 0.0}])
+
+
 def vllm(call: Call) -> Say:
     """A server that goes on with a begun answer and reports the tokens that it is asked for."""
     if call.body["messages"][-1]["role"] != "assistant":
@@ -123,6 +130,7 @@ SERVERS: dict[str, tuple[Script, Fault | Raw | None, type, str | None]] = {
     "vllm": (vllm, None, ServerBackend, "exact"),
     "llama.cpp": (listing, Raw(b'{"tokens": []}'), ChatBackend, "listed"),
     "llama.cpp, bold": (listing_in_bold, Raw(b'{"tokens": []}'), ChatBackend, "listed"),
+    "one token": (listing_one, Fault(404), ChatBackend, None),
     "ollama": (lambda call: Say(said(call)), Fault(404, body={"error": "not found"}), ChatBackend, None),
     "lm studio": (lambda call: Say(said(call)), Raw(b'{"error": "Unexpected endpoint"}'), ChatBackend, None),
     "hosted": (hosted, Fault(404), ChatBackend, None),
@@ -149,7 +157,7 @@ def test_two_pictures_are_compared_by_any_server(name: str, mode: str, pictures:
     if source is None:
         assert (result["probability"], result["delta"]) == (None, 2.0)
         assert all(one["probability_failure"] for one in result["comparisons"])
-        assert {one["reader"] for one in result["comparisons"]} == {"lenient/v1"}
+        assert name == "one token" or {one["reader"] for one in result["comparisons"]} == {"lenient/v1"}
     else:
         assert 0.8 < result["probability"] < 0.95
 
@@ -177,13 +185,24 @@ def test_a_folder_is_ranked_and_pictures_are_scored(name: str, pictures: list[st
     assert len(set(scores)) == 3
 
 
+def test_where_neither_letter_is_listed_the_verdict_is_the_written_one(pictures: list[str]) -> None:
+    top = [{"Winner": 0.0}, {":": 0.0}, {" tie": -0.1, " Tie": -3.0}, {"\n": 0.0}]
+    with Server(lambda call: Say("Winner: tie\nDifference: 0.0", top=top), Fault(404)) as server:
+        done = run("compare", *pictures[:2], "--endpoint", server.base_url, "--mode", "fast", "--json")
+    assert done.exit_code == 0, done.output
+    result = json.loads(done.stdout)
+    assert (result["winner"], result["probability"], result["delta"]) == ("tie", None, 0.0)
+    assert {one["probability_failure"] for one in result["comparisons"]} == {"no_logprob"}
+
+
+@pytest.mark.parametrize("server_name", ["ollama", "one token"])
 @pytest.mark.parametrize("command", ["rank", "score"])
 def test_without_probabilities_there_is_no_ranking_and_no_score(
-    command: str, pictures: list[str], tmp_path: Path
+    command: str, server_name: str, pictures: list[str], tmp_path: Path
 ) -> None:
     folder = str(Path(pictures[0]).parent)
     more = ["--out", str(tmp_path / "out")] if command == "rank" else ["--references", folder]
-    with Server(lambda call: Say(said(call)), Fault(404)) as server:
+    with Server(*SERVERS[server_name][:2]) as server:
         done = run(command, folder if command == "rank" else pictures[0], *more, "--endpoint", server.base_url)
         n_asked = len(server.calls)
     assert done.exit_code == 4

@@ -105,7 +105,7 @@ def test_without_a_tokenizer_the_listed_tokens_are_read(make: Making, tokenize: 
         n_asked = server.n_tokenize
         result = Assessor(backend, mode="reasoned").compare_many([PAIR])[0]  # type: ignore[list-item]
     # The tie is not listed: at most as likely as the last token that is.
-    assert [list(one.read.log_probs.values()) for one in found] == [[-0.3, -1.7, -4.0]] * 3
+    assert [(list(one.read.log_probs.values()), one.read.least) for one in found] == [([-0.3, -1.7], -4.0)] * 3
     assert n_asked <= 2  # found out once
     assert {one.read.source for one in found} == {"listed"}
     assert [one.probability_from for one in result.comparisons] == ["listed"] * 2
@@ -117,7 +117,7 @@ def test_a_server_that_ignores_the_ids_is_read_by_its_list(make: Making) -> None
     with OpenAIServer(goes_on) as server:
         backend = make(server)
         (found,) = backend.answer([asked(RED, BLUE)])
-        assert list(found.read.log_probs.values()) == [-0.3, -1.7, -4.0]
+        assert (list(found.read.log_probs.values()), found.read.least) == ([-0.3, -1.7], -4.0)
         assert [("logprob_token_ids" in call.body, call.body["top_logprobs"]) for call in server.calls] == [
             (True, 1), (False, 20)
         ]  # fmt: skip

@@ -160,6 +160,8 @@ def test_the_verdict_is_read_where_it_stands() -> None:
 def test_a_letter_that_is_not_listed_is_bounded() -> None:
     answer = reply(*WINNER, (" A", {" A": 0.99, " tie": 0.004, " a": 0.001}))
     assert verdict_log_odds(answer.read_after(WINNER_PREFIX)) == pytest.approx(math.log(0.99 / 0.001))
+    assert verdict_log_odds(reply(*WINNER, (" A", {" A": 0.9})).read_after(WINNER_PREFIX)) is None
+    assert verdict_log_odds(reply(*WINNER, (" B", {" tie": 0.9, " B": 0.1})).read_after(WINNER_PREFIX)) is None
     assert verdict_log_odds(reply(*WINNER, (" tie", {" tie": 1.0})).read_after(WINNER_PREFIX)) is None
     assert verdict_log_odds(reply(("A wins", {"A wins": 1.0})).read_after(WINNER_PREFIX)) is None
 
