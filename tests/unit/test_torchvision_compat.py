@@ -73,3 +73,9 @@ def test_it_is_in_place_once_from_the_first_import_of_redaes_on() -> None:
     torchvision_compat.make_torchvision_importable()
     assert sys.meta_path == before
     assert before.count(torchvision_compat._Finder) == 1
+
+
+@pytest.mark.parametrize("name", ["json", "torchvision.parts", "torch"])
+def test_other_modules_are_found_as_ever(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / f"{name.rpartition('.')[2]}.py").write_text("")  # it could be found
+    assert torchvision_compat._Finder.find_spec(name, [str(tmp_path)]) is None
