@@ -21,6 +21,7 @@ def check_repository(name: str) -> None:
 
     Raises:
         InputError: it is not of the form ``owner/name``.
+        MissingDependency: huggingface_hub is absent.
     """
     try:
         from huggingface_hub.errors import HFValidationError
@@ -53,6 +54,7 @@ def dataset_files(place: Path, suffixes: Sequence[str]) -> tuple[list[Path], str
 
     Raises:
         InputError: no such dataset or files, or neither in the cache nor to be had.
+        MissingDependency: huggingface_hub is absent.
     """
     written = re.fullmatch(r"hf:(?:/+datasets/)?([^/@]+/[^/@]+)(?:@([^/]+))?(?:/(.+))?", str(place))
     if written is None:
@@ -65,7 +67,7 @@ def dataset_files(place: Path, suffixes: Sequence[str]) -> tuple[list[Path], str
 
     kinds = [f"*{written}" for suffix in suffixes for written in (suffix, suffix.upper())]
     try:
-        wanted = [*([pattern] if pattern else kinds), "README.md"]
+        wanted = [*([pattern] if pattern else kinds), "README.md", "*LICENCES.csv"]
         folder = Path(snapshot_download(repository, repo_type="dataset", revision=revision, allow_patterns=wanted))
     except (OSError, httpx.HTTPError) as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
@@ -102,6 +104,7 @@ def push(folder: Path, repository: str, kind: Kind = "dataset") -> str:
     Raises:
         InputError: a name that is none.
         RedaesError: the hub cannot be reached or refuses; the folder stays as it is.
+        MissingDependency: huggingface_hub is absent.
     """
     check_repository(repository)
     import httpx

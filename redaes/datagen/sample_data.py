@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.util import find_spec
 from pathlib import Path
 
-from redaes.errors import MissingDependency
+from redaes.errors import MissingDependency, RecordError
 from redaes.samples import sample_photographs
 
 
@@ -27,12 +27,20 @@ def ensure_sample_dataset(folder: Path) -> Path:
     from redaes.datagen.pipeline import build
 
     samples = sample_photographs()
-    build(
-        [sample.path for sample in samples],
-        folder,
-        DatasetSettings(),
-        licences={sample.path: sample.credit for sample in samples},
-    )
+    try:
+        build(
+            [sample.path for sample in samples],
+            folder,
+            DatasetSettings(),
+            licences={sample.path: sample.credit for sample in samples},
+        )
+    except RecordError as error:
+        if not (folder / "data").is_dir():
+            raise
+        # The folder of the samples is no option: what an earlier version built there has to be named, or to go.
+        raise RecordError(
+            f"{error} (the samples' is always {folder}: move it away, or train on what it holds: --data {folder})"
+        ) from error
     return folder
 
 

@@ -15,12 +15,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from huggingface_hub.utils import filter_repo_objects
 from PIL import Image
 
 from redaes.datagen import pipeline
 from redaes.datagen.dataset_settings import DatasetSettings
 from redaes.datagen.photograph_files import Location, find
 from redaes.datagen.pipeline import build
+from redaes.datagen.sample_data import ensure_sample_dataset
 from redaes.datagen.sources import DUPLICATE_BITS, Fingerprints, PhotographRules, curate, draw
 from redaes.errors import ImageError, InputError, RecordError
 from redaes.images import content_id, hamming
@@ -168,6 +170,26 @@ def test_a_dataset_of_the_hub_is_read_from_its_cache(hub_cache: Path) -> None:
         assert len(find([Path(name)])) == n
 
 
+def test_a_dataset_of_the_hub_comes_with_what_it_states_of_its_files(
+    hub_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (card,) = hub_cache.rglob("README.md")
+    (card.parent / "data" / "LICENCES.csv").write_text("file,licence\ntest-0.PNG,CC BY-SA 2.0\n")
+
+    def fetched(_: str, *, allow_patterns: list[str], **__: object) -> str:
+        """Nothing but what was asked for."""
+        names = [str(path.relative_to(card.parent)) for path in card.parent.rglob("*") if path.is_file()]
+        for name in filter_repo_objects(names, allow_patterns=allow_patterns):
+            (tmp_path / "fetched" / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / "fetched" / name).write_bytes((card.parent / name).read_bytes())
+        return str(tmp_path / "fetched")
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", fetched)
+    for place in ("hf:me/photos", "hf:me/photos/data/test-*"):
+        licences = {one.location.name: one.licence for one in find([Path(place)])}
+        assert (licences["test-0.PNG"], licences["test-1.PNG"]) == ("CC BY-SA 2.0", "cc-by-4.0")
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [
@@ -194,6 +216,14 @@ def test_a_build_begun_with_the_schema_before_is_not_gone_on_with(tmp_path: Path
     with pytest.raises(RecordError, match=r"out holds a dataset of schema version 2.* choose another output folder"):
         build([place], tmp_path / "out", FAST)
     assert read_json(tmp_path / "out" / "plan.json") == before
+
+
+def test_samples_that_an_earlier_version_built_are_named_with_what_to_do(tmp_path: Path) -> None:
+    folder = tmp_path / "sample_pairs"
+    (folder / "data").mkdir(parents=True)
+    write_json(folder / "plan.json", {"editor": "embedded", "panel": None, "settings": {}, "sources": []})
+    with pytest.raises(RecordError, match=r"schema version 2.* train on what it holds: --data \S+sample_pairs\)$"):
+        ensure_sample_dataset(folder)
 
 
 def test_a_folder_is_all_that_lies_directly_in_it(tmp_path: Path) -> None:
