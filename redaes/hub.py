@@ -67,7 +67,7 @@ def dataset_files(place: Path, suffixes: Sequence[str]) -> tuple[list[Path], str
 
     kinds = [f"*{written}" for suffix in suffixes for written in (suffix, suffix.upper())]
     try:
-        wanted = [*([pattern] if pattern else kinds), "README.md"]
+        wanted = [*([pattern] if pattern else kinds), "README.md", "*LICENCES.csv"]
         folder = Path(snapshot_download(repository, repo_type="dataset", revision=revision, allow_patterns=wanted))
     except (OSError, httpx.HTTPError) as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__

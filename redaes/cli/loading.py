@@ -12,6 +12,7 @@ from redaes.models import nano
 
 if TYPE_CHECKING:
     from redaes.backends.base import Backend
+    from redaes.backends.local import LocalBackend
     from redaes.lenient import Reader
 
 
@@ -80,7 +81,9 @@ class ModelChoice:
         return served
 
 
-def load_model(model: str, adapter: Path | None, device: str | None, max_pixels: int | None = None) -> Backend:
+def load_model(
+    model: str, adapter: Path | None, device: str | None, max_pixels: int | None = None, *, batch_size: int = 8
+) -> LocalBackend:
     """The model to ask. Tests put a scripted one here."""
     from huggingface_hub.utils.tqdm import disable_progress_bars
     from transformers.utils import logging
@@ -92,4 +95,4 @@ def load_model(model: str, adapter: Path | None, device: str | None, max_pixels:
 
     from redaes.backends.local import LocalBackend
 
-    return LocalBackend(model, adapter=adapter, device=device, max_pixels=max_pixels)
+    return LocalBackend(model, adapter=adapter, device=device, max_pixels=max_pixels, batch_size=batch_size)

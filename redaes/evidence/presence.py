@@ -23,6 +23,12 @@ STRETCH_FLOOR = 1.0
 """Percent by which shapes are wider or narrower: the noise floor."""
 AREA_FLOOR = 0.5
 """Percent of the frame that a change covers: the noise floor."""
+USUALLY_FOUND = 0.5
+"""Share of what covers a picture that is found of it, where some is: as much in five pictures of six ..."""
+LEAST_FOUND = 0.25
+"""... and less than this in one of forty."""
+LEAST_COVERED = 6.0
+"""Percent of the frame: of what covers less, nothing at all is found in four pictures of ten."""
 
 ABSOLUTE = frozenset({"tilt", "border", "lettering", "impulse", "clipped_shadows", "clipped_highlights"})
 """Quantities of which none is the natural value: they tell of one picture without the other."""
@@ -338,21 +344,34 @@ def _changes(claim: Claim, fault: Fault, evidence: PairEvidence) -> CheckedClaim
     if own and _is_something_else(fault, claim, pair_of(evidence, "lettering")):
         return decided(claim, "not_measurable", by_values.measured)  # something is there, and it is something else
     if own or by_values.status == "supported":
-        places = [change.place for change in own]
+        # What cannot be told to be either picture's may be this one's, too.
+        found = [*own, *untold] if own else []
+        places = [change.other_place if change.side is None and claim.side == "B" else change.place for change in found]
         if claim.place is not None and places and all(_is_far(claim.place, place) for place in places):
             return decided(claim, "contradicted", by_values.measured, -1.0, "place")
-        stated, area = claim.stated[0 if claim.side == "A" else 1], sum(change.area for change in own)
-        if claim.fault == "covered" and stated is not None and is_off(stated, area, AREA_FLOOR):
-            return decided(claim, "contradicted", (None, None), -abs(stated - area) / AREA_FLOOR, "figure")
+        stated, sure = claim.stated[0 if claim.side == "A" else 1], sum(change.area for change in own)
+        if claim.fault == "covered" and stated is not None and is_off(stated, sure, AREA_FLOOR):
+            area, margin = sum(change.area for change in found), -abs(stated - sure) / AREA_FLOOR
+            if stated < sure or stated * LEAST_FOUND > area:
+                return decided(claim, "contradicted", (None, None), margin, "figure")
+            if stated * USUALLY_FOUND > area:
+                return decided(claim, "not_measurable", (None, None), margin)
         margin = max([by_values.margin or 0.0, *(change.area for change in own), 1.0])
         return decided(claim, "supported", by_values.measured, margin)
     # Lettering that only the other picture has is telling; that none was found may be a failure to find it.
     others = by_values.why == "side" and fault.shown_by[0][0] in ABSOLUTE
-    missed = not evidence.changes and claim.fault in FAINT
+    missed = not evidence.changes and _may_be_missed(claim)
     if not others and (untold or missed or not _is_good(evidence.registration)):
         return decided(claim, "not_measurable", by_values.measured)
     why = "side" if others or evidence.changes else "absent"
     return decided(claim, "contradicted", by_values.measured, min(by_values.margin or -1.0, -1.0), why)
+
+
+def _may_be_missed(claim: Claim) -> bool:
+    """Whether what is said to be there is often not found although it is."""
+    stated = claim.stated[0 if claim.side == "A" else 1]
+    is_small = claim.fault == "covered" and stated is not None and stated < LEAST_COVERED
+    return claim.fault in FAINT or is_small or says_slightly(claim.text)
 
 
 def _is_something_else(fault: Fault, claim: Claim, lettering: tuple[float | None, float | None]) -> bool:

@@ -189,9 +189,55 @@ def test_a_quantity_that_scenes_have_of_their_own_contradicts_nothing() -> None:
 
 def test_the_place_of_what_only_one_picture_shows() -> None:
     known = evidence(SAME_VIEW, finger("A"))
+    untold = SceneChange(side=None, place="upper right", other_place="upper left", area=1.0, contrast=30.0)
     assert found("A finger covers the lower left corner of A.", known) == "supported"
     assert found("A finger covers the left of A.", known) == "supported"  # the next cell
     assert found("A finger covers the upper right corner of A.", known) == "contradicted place"
+    # A part that may be either's may be the rest of it; each picture has a place of its own for it.
+    both = evidence(SAME_VIEW, (*finger("A"), untold))
+    assert found("A finger covers the upper right corner of A.", both) == "supported"
+    assert found("A finger covers the right of A.", both) == "supported"
+    other = evidence(SAME_VIEW, (*finger("B"), untold))
+    assert found("A finger covers the upper left corner of B.", other) == "supported"
+    assert found("A finger covers the right of B.", other) == "contradicted place"
+
+
+@pytest.mark.parametrize(
+    ("share", "untold", "expected"),
+    [
+        (4.0, 0.0, "contradicted figure"),  # more than that was found
+        (5.0, 0.0, "supported"),  # within a fifth
+        (12.0, 0.0, "supported"),  # half of what is there is found as a rule ...
+        (13.0, 0.0, "not_measurable"),
+        (24.0, 0.0, "not_measurable"),  # ... and hardly ever less than a quarter
+        (25.0, 0.0, "contradicted figure"),
+        (25.0, 1.0, "not_measurable"),  # what may be either's counts for it
+        (4.0, 9.0, "contradicted figure"),  # and not against it
+        (10.0, 9.0, "supported"),
+        (25.0, 9.0, "supported"),
+    ],
+)
+def test_a_share_is_held_against_what_is_found_of_it(share: float, untold: float, expected: str) -> None:
+    part = SceneChange(side=None, place="top", other_place="top", area=untold, contrast=30.0)
+    known = evidence(SAME_VIEW, (*finger("A"), part) if untold else finger("A"))
+    assert found(f"In A it takes up {share} % of the frame.", known) == expected
+    assert found(f"In B it takes up {share} % of the frame.", known.swapped()) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("In A it takes up 5.9 % of the frame.", "not_measurable"),
+        ("In A it takes up 6.1 % of the frame.", "contradicted absent"),
+        ("A shows a faint watermark.", "not_measurable"),
+        ("A shows a watermark.", "contradicted absent"),
+        ("A shows a strong watermark.", "contradicted absent"),
+    ],
+)
+def test_a_trace_that_was_not_found_may_be_there(text: str, expected: str) -> None:
+    assert found(text, evidence(SAME_VIEW, lettering=(0.0, 0.0))) == expected
+    if expected == "not_measurable":  # and yet is not, where something else is: the other picture has that
+        assert found(text, evidence(SAME_VIEW, finger("B"), lettering=(0.0, 0.0))) == "contradicted side"
 
 
 def test_that_nothing_is_there_is_supported_and_never_contradicted_by_a_change_of_unknown_kind() -> None:

@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from huggingface_hub.utils import filter_repo_objects
 from PIL import Image
 
 from redaes.datagen import pipeline
@@ -167,6 +168,26 @@ def test_a_dataset_of_the_hub_is_read_from_its_cache(hub_cache: Path) -> None:
     assert all(content_id(source.read_bytes()) == source.id for source in curation.sources)
     for name, n in (("hf:me/photos/data/train-*", 2), ("hf://datasets/me/photos@main", 4), ("hf:me/photos/*.PNG", 2)):
         assert len(find([Path(name)])) == n
+
+
+def test_a_dataset_of_the_hub_comes_with_what_it_states_of_its_files(
+    hub_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (card,) = hub_cache.rglob("README.md")
+    (card.parent / "data" / "LICENCES.csv").write_text("file,licence\ntest-0.PNG,CC BY-SA 2.0\n")
+
+    def fetched(_: str, *, allow_patterns: list[str], **__: object) -> str:
+        """Nothing but what was asked for."""
+        names = [str(path.relative_to(card.parent)) for path in card.parent.rglob("*") if path.is_file()]
+        for name in filter_repo_objects(names, allow_patterns=allow_patterns):
+            (tmp_path / "fetched" / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / "fetched" / name).write_bytes((card.parent / name).read_bytes())
+        return str(tmp_path / "fetched")
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", fetched)
+    for place in ("hf:me/photos", "hf:me/photos/data/test-*"):
+        licences = {one.location.name: one.licence for one in find([Path(place)])}
+        assert (licences["test-0.PNG"], licences["test-1.PNG"]) == ("CC BY-SA 2.0", "cc-by-4.0")
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand
 
+from redaes.cli import loading
 from redaes.cli.progress import progress_bars
 from redaes.cli.running import reporting_errors
 from redaes.early_checks import check_exists, check_judge, check_writable
@@ -135,9 +136,7 @@ def series(
             checks.append(Plausibility(endpoint))
         voter = None
         if assessor is not None:
-            from redaes.backends.local import LocalBackend
-
-            voter = Assessor(LocalBackend(assessor), mode=way)
+            voter = Assessor(loading.load_model(assessor, None, None), mode=way)
         given: dict[str, Any] = {"margin": margin, "test_fraction": test_fraction, "seed": seed}
         with progress_bars() as update:
             report = build(

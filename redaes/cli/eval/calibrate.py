@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from redaes.cli import loading
 from redaes.cli.options import Adapter, Device, Model
 from redaes.cli.progress import progress_bars
 from redaes.cli.running import reporting_errors
@@ -52,9 +53,7 @@ def calibrate(
         modes = [known_mode(name) for name in mode or ("fast", "reasoned")]
         rows = read_rows(data / "pairs.csv", ("first", "second", "p", "group"))
         place = _place_of(model, adapter) if write else None
-        from redaes.backends.local import LocalBackend
-
-        backend = LocalBackend(model, adapter=adapter, device=device, batch_size=16)
+        backend = loading.load_model(model, adapter, device, batch_size=16)
         found: list[Temperature] = []
         report = {}
         out.mkdir(parents=True, exist_ok=True)

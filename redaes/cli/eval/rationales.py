@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from redaes.cli import loading
 from redaes.cli.options import Adapter, Device
 from redaes.cli.progress import UpdateBar, progress_bars
 from redaes.cli.running import reporting_errors
@@ -131,9 +132,7 @@ def rationales(
 def _asked(server: Endpoint | None, model: str, adapter: Path | None, device: str | None) -> Iterator[Backend]:
     """The model: behind a server, whose answers are kept, or on this machine."""
     if server is None:
-        from redaes.backends.local import LocalBackend
-
-        yield LocalBackend(model, adapter=adapter, device=device)
+        yield loading.load_model(model, adapter, device)
         return
     from redaes.backends.server import ServerBackend
 

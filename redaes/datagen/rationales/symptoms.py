@@ -112,8 +112,8 @@ SYMPTOMS: dict[str, tuple[str, ...]] = {
     ),
     "keystone": ("a {} distortion of the perspective", "{} keystone distortion", "{} perspective distortion"),
     "clutter": ("{} clutter along the borders", "{} clutter at the borders", "{} clutter near the edges"),
-    "date_stamp": ("a date stamp across the picture", "a {} date stamp", "a date stamp over the scene"),
-    "watermark": ("a watermark across the picture", "a {} watermark", "watermark lettering over the scene"),
+    "date_stamp": ("a {} date stamp across the picture", "a {} date stamp", "a {} date stamp over the scene"),
+    "watermark": ("a {} watermark across the picture", "a {} watermark", "{} watermark lettering over the scene"),
     "lens_dirt": ("{} dirt spots from the lens", "{} dirt on the lens", "spots of dirt on the lens"),
     "lens_flare": ("{} lens flare", "{} lens flare across the scene", "{} lens flare from beyond the frame"),
     "power_lines": (
