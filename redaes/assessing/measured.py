@@ -12,7 +12,7 @@ from pydantic import FiniteFloat
 
 from redaes.evidence.claims import CheckedClaim, Claim, Claims, Status
 from redaes.evidence.measurements import PairEvidence, Side
-from redaes.evidence.quantities import QUANTITIES, Quantity
+from redaes.evidence.quantities import QUANTITIES, Quantity, figures
 from redaes.types import Order, Record
 
 MOST_ROWS = 6
@@ -129,7 +129,8 @@ def quoted(one: CheckedClaim, order: Order = "forward") -> str:
     quantity = QUANTITIES.get(one.claim.quantity or "")
     about = [_why(one)] if one.why in _WHY else []
     if quantity is not None and a is not None and b is not None:
-        about.append(f"measured {quantity.spoken} {a:.{quantity.digits}f} in A, {b:.{quantity.digits}f} in B")
+        first, second = figures(quantity, (a, b))
+        about.append(f"measured {quantity.spoken} {first} in A, {second} in B")
     return f"“{one.claim.text.strip()}”" + (f" ({': '.join(about)})" if about else "")
 
 

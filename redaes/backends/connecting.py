@@ -21,8 +21,8 @@ from PIL import Image
 from redaes import answers, prompts
 from redaes.backends.base import Answer, Request, read_of
 from redaes.backends.chat import ChatBackend
-from redaes.backends.endpoint import API_KEY_VARIABLE, Endpoint, OfferedModel
-from redaes.backends.failures import UNREAD, Failure
+from redaes.backends.endpoint import Endpoint, OfferedModel
+from redaes.backends.failures import SERVER_REASONS, UNREAD, Failure, refuse_lost
 from redaes.backends.next_token import NextToken
 from redaes.backends.server import ServerBackend
 from redaes.errors import BackendError, EndpointError, InputError
@@ -95,7 +95,8 @@ class ConnectedModel:
         return found
 
     def require_probabilities(self, what: str) -> None:
-        """Ask one question about two drawn pictures, and look whether the server lets its probabilities be read.
+        """Ask one question about two drawn pictures, and look whether the server lets its probabilities be read, where
+        that is not known from choosing how it is asked.
 
         Args:
             what: is made of probabilities, for the message.
@@ -104,6 +105,8 @@ class ConnectedModel:
             BackendError: it reports none.
             EndpointError: it does not answer.
         """
+        if isinstance(self.backend, ServerBackend):
+            return
         (found,) = self.answer([_question()])
         read = read_of(found)
         if read.reason in ("no_logprob", "no_logprobs") if isinstance(read, Failure) else read.is_alone:
@@ -129,8 +132,8 @@ def connect(
         EndpointError: the server cannot be reached, or refuses, in its own words.
         MissingDependency: httpx is absent.
     """
-    base_url, key = _base_url(url), checked_key(os.environ.get(API_KEY_VARIABLE, "") if api_key is None else api_key)
-    first = Endpoint(base_url, model or "", api_key=key, timeout_s=FIRST_WORD_S, max_retries=0)
+    base_url = _base_url(url)
+    first = Endpoint(base_url, model or "", api_key=api_key, timeout_s=FIRST_WORD_S, max_retries=0)
     offered, tokenizes = _aside(lambda: asyncio.run(_first_words(first, named=model is not None)))
     chosen = _chosen(base_url, model, offered)
 
@@ -138,17 +141,15 @@ def connect(
         return Endpoint(
             base_url,
             chosen.id,
-            revision=chosen.revision or "",
-            api_key=key,
+            # Else answers, and scores against references, of two servers with one name of a model would be mixed.
+            revision=chosen.revision or f"at {base_url}",
+            api_key=api_key,
             timeout_s=ANSWER_S,
             max_retries=MAX_RETRIES,
         )
 
-    if tokenizes:
-        backend = ServerBackend(endpoint())
-        if _goes_on(backend):
-            return ConnectedModel(backend, base_url)
-        backend.close()
+    if tokenizes and (backend := _begun(endpoint())) is not None:
+        return ConnectedModel(backend, base_url)
     return ConnectedModel(ChatBackend([endpoint()], emphasis=reader == "lenient"), base_url)
 
 
@@ -166,19 +167,7 @@ def key_from(variable: str | None) -> str | None:
             "--api-key-env takes the name of an environment variable that holds the key; no variable of the given "
             "name is set"
         )
-    return checked_key(os.environ[variable])
-
-
-def checked_key(key: str) -> str:
-    """A key as it can stand in a header, without the white space around it; empty: none.
-
-    Raises:
-        InputError: it cannot. The message does not repeat it.
-    """
-    key = key.strip()
-    if not re.fullmatch(r"[!-~]*", key):
-        raise InputError("the server's key holds white space or characters beyond ASCII; copy it again")
-    return key
+    return os.environ[variable]
 
 
 def _base_url(url: str) -> str:
@@ -186,7 +175,7 @@ def _base_url(url: str) -> str:
         parts = urlsplit(url.strip())
         _ = parts.port
     except ValueError as error:
-        raise InputError(f"the endpoint's address cannot be read ({error})") from error
+        raise InputError("the endpoint's address cannot be read; give one like http://localhost:11434/v1") from error
     if parts.query or parts.fragment:
         raise InputError(
             "the endpoint's address has a part after ? or #; give the address alone, and a key by variable"
@@ -228,13 +217,26 @@ def _chosen(base_url: str, model: str | None, offered: list[OfferedModel] | None
     return offered[0]
 
 
-def _goes_on(backend: ServerBackend) -> bool:
-    """Whether the server can be read where an answer is begun for its model."""
+def _begun(endpoint: Endpoint) -> ServerBackend | None:
+    """The server, if it can be read where an answer is begun for its model.
+
+    Raises:
+        EndpointError: for the moment it answers nothing, however it is asked.
+    """
+    backend = ServerBackend(endpoint)
     try:
         (found,) = _aside(lambda: backend.answer([_question()]))
-    except BackendError:  # such as a tokenizer or a template that does not allow it
-        return False
-    return isinstance(found, Answer) and isinstance(found.read, NextToken)
+        refuse_lost([found])
+        if isinstance(read_of(found), NextToken):
+            return backend
+    except EndpointError as error:
+        if error.reason in SERVER_REASONS:
+            backend.close()
+            raise
+    except BackendError:
+        pass  # such as a tokenizer or a template that does not allow it
+    backend.close()
+    return None
 
 
 def _question() -> Request:

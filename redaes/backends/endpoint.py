@@ -27,6 +27,7 @@ import contextlib
 import json
 import os
 import random
+import re
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
@@ -86,6 +87,18 @@ class _Offered(BaseModel):
     data: tuple[OfferedModel, ...]
 
 
+def checked_key(key: str) -> str:
+    """A key as it can stand in a header, without the white space around it; empty: none.
+
+    Raises:
+        InputError: it cannot. The message does not repeat it, as that of httpx would.
+    """
+    key = key.strip()
+    if not re.fullmatch(r"[!-~]*", key):
+        raise InputError("the server's key holds white space or characters beyond ASCII; copy it again")
+    return key
+
+
 class Endpoint:
     """One model behind one server. Used as ``async with endpoint: …``; it may be opened again afterwards.
 
@@ -125,13 +138,13 @@ class Endpoint:
             seed: of the jitter.
 
         Raises:
-            InputError: a setting that makes no sense.
+            InputError: a setting that makes no sense, or a key that cannot be sent.
         """
         parts = urlsplit(base_url)
+        if parts.username or parts.password or (not parts.netloc and "@" in base_url):
+            raise InputError("base_url holds a user name or password; hand the key over as api_key")
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise InputError(f"base_url is {base_url!r}; give something like http://127.0.0.1:8000/v1")
-        if parts.username or parts.password:
-            raise InputError("base_url holds a user name or password; hand the key over as api_key")
         for name, value, least in (("concurrency", concurrency, 1), ("max_retries", max_retries, 0)):
             if value < least:
                 raise InputError(f"{name} is {value}; give at least {least}")
@@ -158,7 +171,7 @@ class Endpoint:
         under ``refused: <field>``, and each answer to a request that was changed for it under ``answered <change>``."""
         self.dialect = Dialect()
         """What the server has refused so far; kept as long as the object."""
-        self._api_key = api_key if api_key is not None else os.environ.get(API_KEY_VARIABLE)
+        self._api_key = checked_key(os.environ.get(API_KEY_VARIABLE, "") if api_key is None else api_key)
         self._client: httpx.AsyncClient | None = None
         self._slots: asyncio.Semaphore | None = None
         self._first_of_kind: dict[object, asyncio.Event] = {}
@@ -199,10 +212,8 @@ class Endpoint:
             BackendError: the endpoint is not open.
             RecordError: the cache cannot be read or written.
         """
-        if self._slots is None:
-            raise BackendError(f"{self.base_url} is not open; ask within 'async with endpoint:'")
         key = self.key(request)
-        async with self._slots:
+        async with self._open_slots():
             # Looked up with a slot in hand: an equal request that went before may be answered by now.
             reply = self._cache.find(key)
             if reply is not None:
@@ -247,13 +258,7 @@ class Endpoint:
             EndpointError: it does not say, in its own words; ``not_a_list``: it answers something else.
             BackendError: the endpoint is not open.
         """
-        if self._slots is None:
-            raise BackendError(f"{self.base_url} is not open; ask within 'async with endpoint:'")
-        async with self._slots:
-            try:
-                data = await self._send(f"{self.base_url}/models", None)
-            except Rejected as rejected:
-                raise EndpointError(rejected.reason, rejected.detail) from rejected
+        data = await self._once(lambda: self._send(f"{self.base_url}/models", None))
         try:
             return list(_Offered.model_validate_json(data).data)
         except ValidationError as error:
@@ -281,8 +286,6 @@ class Endpoint:
         return None if found.token_strs is None else "".join(found.token_strs)
 
     async def _tokenize(self, asked: dict[str, Any], what: str) -> _Tokens:
-        if self._slots is None:
-            raise BackendError(f"{self.base_url} is not open; ask within 'async with endpoint:'")
         url = f"{self.base_url.removesuffix('/v1')}/tokenize"
         body = json.dumps({"model": self.model, **asked}).encode()
 
@@ -297,7 +300,7 @@ class Endpoint:
                 raise Rejected("not_tokens", f"{url} finds no token in {what!r}: it is not vLLM's")
             return found
 
-        async with self._slots:
+        async with self._open_slots():
             return await self._retried(attempt, f"tokenize {what}")
 
     async def forward(self, body: bytes) -> tuple[int, bytes]:
@@ -308,14 +311,21 @@ class Endpoint:
             EndpointError: no connection, or no answer in time.
             BackendError: the endpoint is not open.
         """
+        response = await self._once(lambda: self._exchange(f"{self.base_url}/chat/completions", body))
+        return response.status_code, bytes(response.content)
+
+    def _open_slots(self) -> asyncio.Semaphore:
         if self._slots is None:
             raise BackendError(f"{self.base_url} is not open; ask within 'async with endpoint:'")
-        async with self._slots:
+        return self._slots
+
+    async def _once(self, attempt: Callable[[], Awaitable[_T]]) -> _T:
+        """What one try gives."""
+        async with self._open_slots():
             try:
-                response = await self._exchange(f"{self.base_url}/chat/completions", body)
+                return await attempt()
             except Rejected as rejected:
                 raise EndpointError(rejected.reason, rejected.detail) from rejected
-        return response.status_code, bytes(response.content)
 
     async def _reply_or_failure(self, request: ChatRequest) -> Reply | Failure:
         try:

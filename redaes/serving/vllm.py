@@ -22,7 +22,7 @@ from types import TracebackType
 from typing import Any
 
 from redaes.backends.adapters import check_base
-from redaes.backends.endpoint import API_KEY_VARIABLE
+from redaes.backends.endpoint import API_KEY_VARIABLE, checked_key
 from redaes.backends.preprocessing import (
     IMAGE_CONFIG,
     NESTED_CONFIG,
@@ -345,9 +345,10 @@ def served_models(base_url: str) -> Sequence[str]:
 
     Raises:
         BackendError: it does not say.
+        InputError: the key cannot be sent.
     """
     httpx = _httpx()
-    api_key = os.environ.get(API_KEY_VARIABLE)
+    api_key = checked_key(os.environ.get(API_KEY_VARIABLE, ""))
     headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
     try:
         answer = httpx.get(f"{base_url}/models", headers=headers, timeout=10.0)

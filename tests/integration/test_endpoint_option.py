@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from openai_server import Call, Fault, OpenAIServer, Raw, Say
 from PIL import Image
@@ -17,9 +18,11 @@ from typer.testing import CliRunner, Result
 from redaes import Assessor
 from redaes.backends.chat import ChatBackend
 from redaes.backends.connecting import ConnectedModel, connect
+from redaes.backends.endpoint import Endpoint
 from redaes.backends.server import ServerBackend
 from redaes.cli.app import app
-from redaes.errors import InputError
+from redaes.errors import EndpointError, InputError
+from redaes.serving.vllm import served_models
 
 KEY = "sk-very-secret-0123456789"
 
@@ -35,11 +38,12 @@ def own_machine(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def pictures(tmp_path: Path) -> list[str]:
-    """From bright to dark."""
+    """From bright to dark, of one thing: a series."""
+    grain = np.random.default_rng(0).integers(0, 60, (6, 8), dtype=np.uint8)
     folder = tmp_path / "pictures"
     folder.mkdir()
     for number, level in enumerate((210, 130, 50)):
-        Image.new("RGB", (64, 48), (level,) * 3).save(folder / f"{number}.png")
+        Image.fromarray(grain + np.uint8(level - 30)).resize((64, 48)).convert("RGB").save(folder / f"{number}.png")
     return sorted(map(str, folder.iterdir()))
 
 
@@ -177,8 +181,9 @@ def test_a_folder_is_ranked_and_pictures_are_scored(name: str, pictures: list[st
         ranked = run("rank", folder, "--out", str(tmp_path / "out"), "--endpoint", server.base_url, "--json")
         scored = run("score", *pictures, "--references", folder, "--endpoint", server.base_url, "--json")
     assert ranked.exit_code == 0, ranked.output
-    lines = (tmp_path / "out" / "ranking.jsonl").read_text(encoding="utf-8")
-    assert '"judge"' in lines
+    (series,) = map(json.loads, ranked.stdout.splitlines())
+    assert (series["model"], series["n_failed"]) == ("judge", 0)
+    assert [Path(one["path"]).name for one in series["pictures"]] == ["0.png", "1.png", "2.png"]
     assert scored.exit_code == 0, scored.output
     scores = [json.loads(line)["score"] for line in scored.stdout.splitlines()]
     assert scores == sorted(scores, reverse=True)
@@ -301,8 +306,60 @@ def test_from_server_also_where_an_event_loop_runs(pictures: list[str]) -> None:
     assert assessor.reader == "lenient"
 
 
-@pytest.mark.parametrize("url", ["localhost:11434", "http://127.0.0.1/v1?key=sk-1", "http://sk-1:sk-1@127.0.0.1/v1"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "localhost:11434",
+        "http://127.0.0.1/v1?key=sk-1",
+        "http://sk-1:sk-1@127.0.0.1/v1",
+        "sk-1:sk-1@127.0.0.1/v1",
+        "//sk-1@127.0.0.1/v1",
+        "http://127.0.0.1:sk-1/v1",
+    ],
+)
 def test_an_address_that_is_none(url: str) -> None:
     with pytest.raises(InputError) as caught:
         connect(url)
     assert "sk-1" not in str(caught.value)
+
+
+def test_a_key_that_cannot_be_sent_is_in_no_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    for key in ("sk-1\nsk-1", "sk-1\u201d", "sk-1 sk-1"):
+        monkeypatch.setenv("REDAES_API_KEY", key)
+        for refused in (lambda: Endpoint("http://127.0.0.1/v1", "m"), lambda: served_models("http://127.0.0.1/v1")):
+            with pytest.raises(InputError, match="copy it again") as caught:
+                refused()
+            assert "sk-1" not in str(caught.value)
+
+
+def test_what_was_found_out_at_first_is_not_asked_again() -> None:
+    with Server(vllm, None) as server, connect(server.base_url) as served:
+        n_asked = len(server.calls)
+        served.require_probabilities("a ranking")
+        assert (n_asked, len(server.calls)) == (1, 1)
+
+
+def test_a_vllm_that_is_busy_is_not_taken_for_another_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("redaes.backends.connecting.MAX_RETRIES", 0)
+    with (
+        Server(lambda call: Fault(503, message="too busy"), None) as server,
+        pytest.raises(EndpointError, match="too busy"),
+    ):
+        connect(server.base_url)
+
+
+def test_answers_of_two_servers_are_kept_apart(pictures: list[str], tmp_path: Path) -> None:
+    folder = str(Path(pictures[0]).parent)
+    n_asked, revisions = [], set()
+    for _ in range(2):
+        with Server(vllm, None) as server:
+            for _ in range(2):
+                done = run("rank", folder, "--out", str(tmp_path / "out"), "--endpoint", server.base_url, "--json")
+                assert done.exit_code == 0, done.output
+                n_asked.append(len(server.calls))
+            revisions.add(json.loads(done.stdout.splitlines()[0])["revision"])
+            assert f"at {server.base_url}" in revisions
+    assert len(revisions) == 2
+    # Again at the same server: the one question by which it is chosen. At another one: everything anew.
+    assert n_asked[0] == n_asked[2] > 4
+    assert n_asked[1] - n_asked[0] == n_asked[3] - n_asked[2] == 1

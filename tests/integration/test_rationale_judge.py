@@ -31,6 +31,8 @@ def say_true(call: Call) -> Say | Fault:
     first, second = call.text.split("Second explanation")
     if "silence" in call.text:
         return Say("I cannot say")
+    if "epic" in call.text:
+        return Say("Better: first, because", finish_reason="length")
     return Say(f"Better: {'second' if 'true' in second and 'true' not in first else 'first'}")
 
 
@@ -43,17 +45,18 @@ def test_both_orders_decide(tmp_path: Path) -> None:
         duel("t", None, "lies"),
         duel("u", None, None),
         duel("v", "{{first}}", "lies"),
+        duel("w", "epic", "lies"),
     ]
     with OpenAIServer(say_true) as server:
         judged = judge_rationales(Endpoint(server.base_url, "judge", cache=tmp_path), duels)
         n_calls = len(server.calls)
         assert judge_rationales(Endpoint(server.base_url, "judge", cache=tmp_path), duels) == judged
-        assert len(server.calls) == n_calls == 8  # the second time, all came from the cache
-    assert [one.winner for one in judged.duels] == ["one", "two", "tie", None, "two", "tie", None]
+        assert len(server.calls) == n_calls == 10  # the second time, all came from the cache
+    assert [one.winner for one in judged.duels] == ["one", "two", "tie", None, "two", "tie", None, None]
     assert judged.share_one.value == pytest.approx((1 + 0 + 0.5 + 0 + 0.5) / 5)
     assert judged.order_consistency.value == pytest.approx(2 / 3)
-    assert (judged.n, judged.n_failed, judged.n_unasked) == (7, 2, 2)
-    assert judged.failures == {"markup": 1, "not_the_form": 2}
+    assert (judged.n, judged.n_failed, judged.n_unasked) == (8, 3, 2)
+    assert judged.failures == {"cut_off": 2, "markup": 1, "not_the_form": 2}
     assert judged.prompt_id.startswith("rationale_judge/v1@")
 
 

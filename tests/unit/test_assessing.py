@@ -98,6 +98,13 @@ def test_the_summary_counts_and_quotes_what_is_false() -> None:
     assert f"{61:.{digits}f} in A, {50:.{digits}f} in B" in summary(CLAIMS, "swapped")
 
 
+def test_a_difference_is_seen_in_the_figures_that_are_quoted() -> None:
+    one = _claim("noisier", "brightness", "contradicted").model_copy(update={"measured": (49.6, 50.4)})
+    assert "measured brightness 49.6 in A, 50.4 in B" in summary(Claims(checked=(one,), version="x"), "forward")
+    none = one.model_copy(update={"measured": (-0.04, 0.04)})
+    assert "measured brightness 0 in A, 0 in B" in summary(Claims(checked=(none,), version="x"), "forward")
+
+
 @pytest.mark.parametrize(
     ("statuses", "says"),
     [

@@ -363,6 +363,8 @@ def test_lettering_that_both_show_tells_of_neither() -> None:
     for text in ("B shows a watermark.", "A has a date stamp.", "A has no watermark."):
         assert found(text, sign) == "not_measurable"
     assert found("A shows a watermark.", evidence(SAME_VIEW, lettering=(9.0, 3.2))) == "supported"
+    laid_over = evidence(SAME_VIEW, finger("A"), lettering=(3.0, 3.2))  # a part that only A has is no sign of the scene
+    assert found("A has no watermark.", laid_over) == "contradicted absent"
 
 
 def test_a_weak_registration_contradicts_nothing() -> None:
