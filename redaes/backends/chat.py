@@ -22,15 +22,18 @@ from redaes.types import Sampling
 _UP_TO_THE_PLACE = Sampling(max_new_tokens=32)
 """How an answer is drawn of which no text is wanted."""
 
+_UNLISTED = Failure("no_logprobs", "the server reports no token probabilities; use another server, or compare in pairs")
+
 
 class ChatBackend:
     """One model behind one server, or behind replicas among which requests are dealt out in turn."""
 
-    def __init__(self, endpoints: Sequence[Endpoint], *, emphasis: bool = False) -> None:
+    def __init__(self, endpoints: Sequence[Endpoint], *, emphasis: bool = False, lists: bool | None = None) -> None:
         """
         Args:
             endpoints: of one model; not open: they are opened for each batch.
             emphasis: whether choices are also read where the model writes the prefix in bold, or as a heading.
+            lists: whether the server is known to list its likeliest tokens; None: it is not known.
 
         Raises:
             InputError: there are none.
@@ -39,6 +42,9 @@ class ChatBackend:
             raise InputError("no server is named; give its url, such as http://127.0.0.1:8000/v1")
         self._endpoints = list(endpoints)
         self._emphasis = emphasis
+        self.lists = lists
+        """Whether the server lists its likeliest tokens, as far as is known; where it does not, it is not asked for
+        them, and not at all where nothing else is wanted."""
         self.model = endpoints[0].model
         self.revision = endpoints[0].revision
 
@@ -53,11 +59,31 @@ class ChatBackend:
             MissingDependency: httpx is absent.
         """
         encoder = Encoder()
-        replies = asyncio.run(self._ask([_chat(request, encoder) for request in requests]))
-        return [
-            reply if isinstance(reply, Failure) else _answer(request, reply, self._emphasis)
-            for request, reply in zip(requests, replies, strict=True)
+        found: list[Answer | Failure] = [_UNLISTED for _ in requests]
+        places = [
+            place
+            for place, request in enumerate(requests)
+            if request.sampling is not None or self.lists is not False or not request.choices
         ]
+        asked = [requests[place] for place in places]
+        lists = self.lists is not False
+        replies = asyncio.run(self._ask([_chat(request, encoder, lists=lists) for request in asked]))
+        self._hear(asked, replies)
+        for place, request, reply in zip(places, asked, replies, strict=True):
+            found[place] = reply if isinstance(reply, Failure) else _answer(request, reply, self._emphasis)
+        return found
+
+    def _hear(self, asked: Sequence[Request], replies: Sequence[Reply | Failure]) -> None:
+        """Find out whether the server lists its likeliest tokens, from answers to those who asked for them."""
+        if self.lists is not None:
+            return
+        heard = [
+            reply.lists
+            for request, reply in zip(asked, replies, strict=True)
+            if request.choices and isinstance(reply, Reply) and reply.lists is not None
+        ]
+        if heard:
+            self.lists = any(heard)
 
     async def _ask(self, chats: Sequence[ChatRequest]) -> list[Reply | Failure]:
         n = len(self._endpoints)
@@ -70,12 +96,12 @@ class ChatBackend:
         return [dealt[place % n][place // n] for place in range(len(chats))]
 
 
-def _chat(request: Request, encoder: Encoder) -> ChatRequest:
+def _chat(request: Request, encoder: Encoder, *, lists: bool) -> ChatRequest:
     return ChatRequest.of(
         request.prompt,
         [encoder.of(image) for image in request.images],
         request.sampling or _UP_TO_THE_PLACE,
-        n_logprobs=N_LOGPROBS if request.choices else 0,
+        n_logprobs=N_LOGPROBS if request.choices and lists else 0,
     )
 
 

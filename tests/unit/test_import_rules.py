@@ -21,6 +21,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("types", "errors", "torchvision_compat"),
     (
         "answers",
+        "json_form",
+        "answer_grammars",
         "lenient",
         "thinking",
         "points",
