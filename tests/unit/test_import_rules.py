@@ -47,6 +47,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "processes",
         "option_sources",
         "recipe_files",
+        "reference_photographs",
     ),
     (
         "assessor",
