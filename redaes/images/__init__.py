@@ -1,4 +1,4 @@
-"""Pictures from disk: recognised by content, bounded before decoding, upright, 8-bit sRGB.
+"""Pictures from disk: recognised by content, bounded before decoding, upright, 8-bit sRGB; and pictures in memory.
 
 What happens to each kind of picture is listed in docs/images.md.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 from redaes.images.damage import DAMAGE
 from redaes.images.files import IMAGE_SUFFIXES, MAX_FILE_BYTES, list_images, read_image_file
 from redaes.images.formats import MAX_FILE_PIXELS, capture_time, exif_of, image_size
+from redaes.images.given import TakenPicture, named_picture, same_picture, take_picture, unchanged
 from redaes.images.hashes import content_id, hamming, phash
 from redaes.images.loading import (
     IN_MEMORY,
@@ -31,6 +32,7 @@ __all__ = [
     "MAX_FILE_PIXELS",
     "MAX_PIXELS",
     "LoadedImage",
+    "TakenPicture",
     "capture_time",
     "check_shape",
     "check_usable",
@@ -43,7 +45,11 @@ __all__ = [
     "image_size",
     "list_images",
     "load_image",
+    "named_picture",
     "phash",
     "picture_in_memory",
     "read_image_file",
+    "same_picture",
+    "take_picture",
+    "unchanged",
 ]
