@@ -39,7 +39,7 @@ def as_html(shown: Shown, thumbnails: Thumbnails) -> str:
             parts.append(f"<div style='{_QUIET}'>and {rest} more, which are worse</div>")
     if shown.scale is not None:
         parts.append(_scale(*shown.scale))
-    if shown.facts:
+    if shown.facts and not shown.captions_say_it:
         rows = "".join(
             f"<tr style='background:none'><th style='{_CELL};font-weight:normal;{_QUIET}'>{_text(label)}</th>"
             f"<td style='{_CELL}'>{_text(text)}</td></tr>"
@@ -78,8 +78,8 @@ def _figure(picture: ShownPicture, thumbnails: Thumbnails) -> str:
     detail = f"<br><span style='{_QUIET}'>{_text(picture.detail)}</span>" if picture.detail else ""
     return (
         f"<figure style='margin:0;width:220px;border-top:4px solid {line}'>{inside}"
-        f"<figcaption style='font-size:.9em;overflow-wrap:anywhere'>{_text(picture.caption)}{detail}</figcaption>"
-        "</figure>"
+        f"<figcaption style='font-size:.9em;margin:.2em 0 0;overflow-wrap:anywhere'>{_text(picture.caption)}{detail}"
+        "</figcaption></figure>"
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field, FiniteFloat, PrivateAttr
 
@@ -30,6 +30,8 @@ EVEN = 0.505
 class ShownRecord(Record):
     """An answer that is shown for reading: ``print`` writes it, a notebook draws it."""
 
+    _in_brief: ClassVar[tuple[str, ...]]
+    """Fields that a list of answers shows."""
     _thumbnails: Thumbnails = PrivateAttr(default_factory=Thumbnails)
 
     @abstractmethod
@@ -44,10 +46,12 @@ class ShownRecord(Record):
         return as_text(self.shown())
 
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
-        """What a list of answers says of each: the fields with a plain value."""
-        for name in type(self).model_fields:
+        """What a list of answers says of each, in one line."""
+        for name in self._in_brief:
             value = getattr(self, name)
-            if isinstance(value, str | float | int) and name not in _LEFT_OUT:
+            if isinstance(value, ImageRef):
+                yield name, value.path.name
+            elif value is not None:
                 yield name, round(value, 3) if isinstance(value, float) else value
 
     def _repr_html_(self) -> str:
@@ -57,6 +61,8 @@ class ShownRecord(Record):
 
 class Result(ShownRecord):
     """The answer about two pictures, from both orders. ``A`` is the first picture, ``B`` the second."""
+
+    _in_brief = ("first", "second", "winner", "undecided", "failure", "probability", "delta", "mode", "model")
 
     winner: Winner | None
     """None: undecided, or no usable answer; ``undecided`` and ``failure`` say which."""
@@ -131,6 +137,8 @@ class Result(ShownRecord):
 class RankedPictures(ShownRecord, Ranking):
     """An order of pictures, with what they are."""
 
+    _in_brief = ("indices", "n_calls", "n_failed", "settled")
+
     pictures: tuple[ImageRef, ...]
     """Best first, as ``order``."""
     indices: tuple[int, ...]
@@ -147,13 +155,14 @@ class RankedPictures(ShownRecord, Ranking):
         settled = {True: "the best are settled, with 95 %", False: "the best are not settled", None: None}[self.settled]
         asked = f"{self.n_calls} questions about {self.n_comparisons} pairs"
         unusable = f"; {self.n_failed} without a usable answer" if self.n_failed else ""
-        circles = f"{self.n_cycles} circles (A before B before C before A)" if self.n_cycles else None
+        circles = f"{self.n_cycles} circular triples (A before B before C before A)" if self.n_cycles else None
         return Shown(
             title=f"{len(self.order)} pictures, best first",
             facts=tuple(
                 (f"{place}.", f"{strength}  {name}")
                 for place, (strength, name) in enumerate(zip(strengths, called, strict=True), 1)
             ),
+            captions_say_it=True,
             notes=tuple(note for note in (settled, circles) if note is not None),
             about=(f"strengths in logits, mean 0; {asked}{unusable}",),
             pictures=tuple(
@@ -178,6 +187,8 @@ class ReferenceSet(Record):
 
 class Score(ShownRecord):
     """Where one picture stands among a reference set."""
+
+    _in_brief = ("image", "score", "error", "better_than", "n_references", "references", "n_failed", "model")
 
     image: ImageRef
     score: Annotated[FiniteFloat, Field(ge=0.0, le=9.0)]
@@ -213,10 +224,6 @@ class Score(ShownRecord):
             pictures=(ShownPicture(self.image, name),),
             scale=(self.score, self.error),
         )
-
-
-_LEFT_OUT = frozenset({"rationale", "claims_summary", "prompt_id", "revision", "strength"})
-"""Fields with a plain value that are too long for one line, or say nothing to a reader."""
 
 
 def _verdict(result: Result, first: str, second: str) -> tuple[str, list[tuple[str, str]]]:

@@ -46,6 +46,8 @@ class Shown:
     about: tuple[str, ...] = ()
     """Who answered, and what is to be known of them."""
     pictures: tuple[ShownPicture, ...] = ()
+    captions_say_it: bool = False
+    """Whether the captions of the pictures have the facts, so that they need not stand beside them again."""
     scale: tuple[float, float] | None = None
     """A score and its standard error, in points of 0 to 9."""
 
