@@ -42,6 +42,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "backends",
         "models",
         "series_records",
+        "cores",
         "processes",
         "option_sources",
         "recipe_files",
