@@ -33,6 +33,9 @@ FACTORS: tuple[Factor, ...] = ("light", "colour", "focus", "noise", "composition
 
 Direction = Literal["degrade", "improve", "neutral"]
 Order = Literal["forward", "swapped"]
+Form = Literal["text", "json"]
+"""How an answer is asked for: in the text form of :mod:`redaes.answers`, or as JSON (:mod:`redaes.json_form`)."""
+FORMS: tuple[Form, ...] = ("text", "json")
 Split = Literal["train", "test"]
 SPLITS: tuple[Split, ...] = ("train", "test")
 Side = Literal["first", "second"]

@@ -69,6 +69,15 @@ class Result(Record):
     """What the reader of the result should know, as sentences; usually empty."""
 
 
+class RankedPictures(Ranking):
+    """An order of pictures, with what they are."""
+
+    pictures: tuple[ImageRef, ...]
+    """Best first, as ``order``."""
+    indices: tuple[int, ...]
+    """Where each of them stood in the list that was handed over, counted from 0; of equal pictures the first."""
+
+
 class ReferenceSet(Record):
     """Pictures that others are scored against, with the strengths that one judge gave them."""
 

@@ -23,7 +23,8 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, TypeVar
 
-from redaes import answers, prompts
+from redaes import prompts
+from redaes.answer_grammars import grammar_of
 from redaes.backends.base import Answer, Request, grouped, joined
 from redaes.backends.chat_replies import Reply
 from redaes.backends.chat_requests import N_LOGPROBS, ChatRequest
@@ -230,7 +231,7 @@ class ServerBackend:
         for request in requests:
             extra: dict[str, Any] = {}
             if self._structured and request.prompt.name in prompts.known("reasoned") and not request.prefix:
-                extra["structured_outputs"] = {"regex": answers.REASONED_PATTERN}
+                extra["structured_outputs"] = {"regex": grammar_of(prompts.form_of(request.prompt.name)).pattern}
             asked.append(_chat(request, encoder, sampling, extra))
         replies = await self._ask(asked)
         return [

@@ -20,7 +20,10 @@ def score(
     pictures: Annotated[list[str], typer.Argument(metavar="PICTURE...", help="Picture files.")],
     references: Annotated[
         Path | None,
-        typer.Option(help="Folder of pictures to compare with, or a file that --save wrote; default: six public ones."),
+        typer.Option(
+            help="Folder of pictures to compare with, or a file that --save wrote; default: four photographs, each "
+            "as it is and spoilt."
+        ),
     ] = None,
     save: Annotated[Path | None, typer.Option(help="Keep the ranked references in this file for other times.")] = None,
     model: ModelOrServed = None,

@@ -1,4 +1,4 @@
-"""Pictures from disk: recognised by content, bounded before decoding, upright, 8-bit sRGB.
+"""Pictures from disk: recognised by content, bounded before decoding, upright, 8-bit sRGB; and pictures in memory.
 
 What happens to each kind of picture is listed in docs/images.md.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from redaes.images.files import IMAGE_SUFFIXES, MAX_FILE_BYTES, list_images, read_image_file
 from redaes.images.formats import DAMAGE, MAX_FILE_PIXELS, capture_time, image_size
+from redaes.images.given import TakenPicture, named_picture, same_picture, take_picture, unchanged
 from redaes.images.hashes import content_id, hamming, phash
 from redaes.images.loading import (
     IN_MEMORY,
@@ -29,6 +30,7 @@ __all__ = [
     "MAX_FILE_PIXELS",
     "MAX_PIXELS",
     "LoadedImage",
+    "TakenPicture",
     "capture_time",
     "check_usable",
     "content_id",
@@ -39,7 +41,11 @@ __all__ = [
     "image_size",
     "list_images",
     "load_image",
+    "named_picture",
     "phash",
     "picture_in_memory",
     "read_image_file",
+    "same_picture",
+    "take_picture",
+    "unchanged",
 ]

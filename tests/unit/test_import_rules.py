@@ -21,6 +21,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("types", "errors", "torchvision_compat"),
     (
         "answers",
+        "json_form",
+        "answer_grammars",
         "lenient",
         "thinking",
         "points",
@@ -46,6 +48,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "processes",
         "option_sources",
         "recipe_files",
+        "reference_photographs",
     ),
     (
         "assessor",

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import pytest
-from hypothesis import assume, given
-from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from redaes.answers import REASONED_PATTERN, parse, render_verdict
 from redaes.cli.app import app
-from redaes.errors import InputError, ParseError
+from redaes.errors import InputError
 from redaes.serving.limits import ServiceLimits
 from redaes.serving.run import ServiceAddress, read_api_keys
-from redaes.types import Rationale, Verdict
 
 KEYS = ("a-key-of-the-tests-0123",)
 
@@ -63,27 +58,6 @@ def test_keys_that_protect_nothing(tmp_path: Path, text: str) -> None:
 def test_limits_that_make_no_sense(settings: dict[str, float]) -> None:
     with pytest.raises(InputError, match=next(iter(settings))):
         ServiceLimits(**settings)  # type: ignore[arg-type]
-
-
-@given(st.from_regex(REASONED_PATTERN, fullmatch=True))
-def test_what_the_pattern_allows_is_an_answer(text: str) -> None:
-    reason = None
-    try:
-        parse(text, "reasoned")
-    except ParseError as error:
-        reason = error.reason
-    # What the pattern cannot forbid: a factor named twice, a body of white space, a second "Decisive:".
-    assert reason in (None, "unknown_factor", "empty_rationale", "not_decisive")
-
-
-@given(st.sampled_from(["A", "B", "tie"]), st.floats(0.25, 9.0), st.text("abc .,;", min_size=1, max_size=80))
-def test_ordinary_answers_follow_the_pattern(winner: str, size: float, body: str) -> None:
-    assume(body.strip())
-    delta = {"A": round(size, 1), "B": -round(size, 1), "tie": 0.0}[winner]
-    factors = () if winner == "tie" else ("light", "focus")
-    rationale = Rationale(text=body.strip(), factors=factors, better=winner)  # type: ignore[arg-type]
-    text = render_verdict(Verdict(winner=winner, delta=delta, rationale=rationale))  # type: ignore[arg-type]
-    assert re.fullmatch(REASONED_PATTERN, text)
 
 
 @pytest.mark.parametrize(
