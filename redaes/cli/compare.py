@@ -13,7 +13,6 @@ from redaes.cli.options import Adapter, ApiKeyEnv, Device, Endpoint, ModelOrServ
 from redaes.cli.running import EXIT_NO_ANSWER, quiet, reporting_errors
 from redaes.cli.spinner import Spinner
 from redaes.errors import InputError
-from redaes.models import nano
 
 if TYPE_CHECKING:
     from redaes.assessor import Result
@@ -80,7 +79,7 @@ def compare(
     if not as_json:
         from redaes.assessing.terminal import show
 
-        show(result, nano.limits(result.model, result.revision))
+        show(result)
 
 
 def _say_no_answer(result: Result) -> None:
