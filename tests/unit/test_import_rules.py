@@ -45,6 +45,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "models",
         "series_records",
         "cores",
+        "local_servers",
         "processes",
         "option_sources",
         "recipe_files",
