@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import Field, FiniteFloat
 
+from redaes.assessing.agreement import SampleAgreement
 from redaes.assessing.measured import Measured
 from redaes.assessing.orders import Undecided
 from redaes.backends.temperatures import Temperature
@@ -31,6 +32,9 @@ class Result(Record):
     """Score of the first minus score of the second, in points; both orders together. Not calibrated."""
     log_odds: FiniteFloat | None = None
     """Natural log-odds that the first is better, the mean over the orders, as the model has them: not calibrated."""
+    agreement: SampleAgreement | None = None
+    """How far repeated answers agree, where no probability could be read and that was asked for; it is none, and is
+    never calibrated."""
     calibration: Temperature | None = None
     """What turned ``log_odds`` into ``probability``; None: nothing did, the probability is the model's own."""
     failure: str | None
@@ -89,6 +93,8 @@ class ReferenceSet(Record):
     revision: str
     prompt_id: str
     mode: Mode
+    agreement: int = 0
+    """Answers in each order whose agreement the strengths were made of; 0: they were made of probabilities."""
 
 
 class Score(Record):
@@ -122,15 +128,37 @@ def own_probability(result: Result) -> float | None:
     return result.probability if result.log_odds is None else sigmoid(result.log_odds)
 
 
-def answer_of(result: Result) -> PairAnswer:
-    """What a ranking takes from a result about two different pictures. A verdict without a probability is nothing that
-    it can use, so the questions count as failed; one that is undecided has a probability."""
-    n_failed = sum(comparison.failure is not None for comparison in result.comparisons)
+def preference(result: Result) -> float | None:
+    """What rankings and scores are made of: P(first is better) as the model has it, or the agreement of repeated
+    answers in its place; None: neither is there.
+
+    Of an agreement, half an answer is added to either side: a few answers that all agree are no certainty.
+    """
     probability = own_probability(result)
+    told = result.agreement
+    if probability is not None or told is None or told.share is None:
+        return probability
+    return (told.share * told.n_usable + 0.5) / (told.n_usable + 1)
+
+
+def questions_of(result: Result) -> tuple[int, int]:
+    """Questions that were asked about a pair, those for an agreement included, and the ones without a usable answer."""
+    n_failed = sum(comparison.failure is not None for comparison in result.comparisons)
+    told = result.agreement
+    if told is None:
+        return len(result.comparisons), n_failed
+    return len(result.comparisons) + told.n_asked, n_failed + len(told.failures)
+
+
+def answer_of(result: Result) -> PairAnswer:
+    """What a ranking takes from a result about two different pictures. A verdict without a probability or an agreement
+    is nothing that it can use, so the questions count as failed; one that is undecided has one."""
+    n_calls, n_failed = questions_of(result)
+    probability = preference(result)
     return PairAnswer(
         first=result.first.id,
         second=result.second.id,
         probability=probability,
-        n_calls=len(result.comparisons),
-        n_failed=len(result.comparisons) if probability is None else n_failed,
+        n_calls=n_calls,
+        n_failed=n_calls if probability is None else n_failed,
     )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from redaes.assessing.measured import Measured, marked
 from redaes.assessing.results import Result
-from redaes.assessing.words import NO_DIFFERENCE, UNDECIDED, consistency, printable
+from redaes.assessing.words import NO_DIFFERENCE, UNDECIDED, agreement, consistency, printable
 from redaes.types import TIE_MARGIN
 
 if TYPE_CHECKING:
@@ -82,6 +82,8 @@ def _verdict(result: Result) -> tuple[str, list[str]]:
         lines.append(f"difference   {size:.1f} points: {_in_words(size)} better than {worse}")
         if probability is not None:
             lines.append(f"probability  {probability if winner == 'A' else 1.0 - probability:.0%}{_calibrated(result)}")
+    if result.agreement is not None:
+        lines.append(f"agreement    {agreement(result.agreement, first, second)}")
     if result.factors:
         lines.append(f"decided by   {', '.join(result.factors)}")
     agreed = consistency(result.order_consistent, result.undecided)

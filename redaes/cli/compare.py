@@ -9,7 +9,7 @@ import typer
 
 from redaes.assessing.words import printable
 from redaes.cli import loading
-from redaes.cli.options import Adapter, ApiKeyEnv, Device, Endpoint, ModelOrServed
+from redaes.cli.options import Adapter, Agreement, ApiKeyEnv, Device, Endpoint, ModelOrServed
 from redaes.cli.running import EXIT_NO_ANSWER, quiet, reporting_errors
 from redaes.errors import InputError
 from redaes.models import nano
@@ -24,6 +24,7 @@ def compare(
     model: ModelOrServed = None,
     endpoint: Endpoint = None,
     api_key_env: ApiKeyEnv = None,
+    agreement: Agreement = None,
     adapter: Adapter = None,
     mode: Annotated[
         str, typer.Option(help="reasoned: difference and reasons; fast: probability only, much quicker.")
@@ -59,7 +60,7 @@ def compare(
         from redaes.lenient import known_reader
 
         # What costs little is checked before a model is loaded.
-        chosen = loading.ModelChoice(model, adapter, device, endpoint, api_key_env)
+        chosen = loading.ModelChoice(model, adapter, device, endpoint, api_key_env, agreement)
         chosen.check()
         way, read_by = known_mode(mode), known_reader(reader or chosen.reader)
         check_samples(samples, way)
@@ -68,7 +69,9 @@ def compare(
         pair = load_image(first), load_image(second)
         with quiet():
             prompt = prompts.MEASURED[way] if measured else None
-            assessor = Assessor(chosen.load(reader=read_by), mode=way, prompt=prompt, reader=read_by)
+            assessor = Assessor(
+                chosen.load(reader=read_by), mode=way, prompt=prompt, reader=read_by, agreement=agreement or 0
+            )
             (result,) = assessor.compare_many([pair], check=check, samples=samples)
     if as_json:
         typer.echo(json.dumps(result.as_json()))
