@@ -12,6 +12,7 @@ from redaes.assessing.words import printable
 from redaes.cli import loading
 from redaes.cli.options import Adapter, Agreement, ApiKeyEnv, Device, Endpoint, ModelOrServed, OneOrder
 from redaes.cli.running import EXIT_PARTIAL, quiet, reporting_errors, say_unusable
+from redaes.cli.spinner import Spinner
 from redaes.errors import ImageError, ParseError
 from redaes.models import nano
 
@@ -48,10 +49,12 @@ def score(
             chosen = loading.ModelChoice(model, adapter, device, endpoint, api_key_env, agreement)
             chosen.check()
             ranked = references_of(references)
-            backend = chosen.load()
+            with Spinner(f"loading {chosen.shown}"):
+                backend = chosen.load()
             draws = chosen.draws(backend, "a score")
             assessor = Assessor(backend, mode="fast", reader=chosen.reader, agreement=draws)
-            found = ranked(assessor)
+            with Spinner("ranking the references"):
+                found = ranked(assessor)
             if save is not None:
                 write_reference_set(save, found)
             for picture in pictures:
