@@ -18,7 +18,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("types", "errors", "torchvision_compat"),
+    ("types", "errors", "torchvision_compat", "deferred_libraries"),
     (
         "answers",
         "json_form",
@@ -45,6 +45,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "models",
         "series_records",
         "cores",
+        "local_servers",
         "processes",
         "option_sources",
         "recipe_files",
