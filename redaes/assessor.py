@@ -20,13 +20,14 @@ from redaes.assessing.conclusions import AskedAs, of_answers, of_same
 from redaes.assessing.measured_question import with_evidence
 from redaes.assessing.results import ReferenceSet, Result, Score, answer_of, own_probability
 from redaes.backends.base import Backend
+from redaes.backends.forms import JSON_SAMPLING, AskedForm, form_of_backend, known_form
 from redaes.backends.temperatures import Temperature, temperature_of
 from redaes.errors import ImageError, InputError, ParseError
 from redaes.images import LoadedImage, content_id, load_image, picture_in_memory
 from redaes.lenient import Reader, known_reader
 from redaes.points import delta_of, points_of
 from redaes.prompts import Mode, Prompt
-from redaes.types import MAX_DELTA, Comparison, ImageRef, Order, PairAnswer, Ranking, Sampling
+from redaes.types import MAX_DELTA, Comparison, Form, ImageRef, Order, PairAnswer, Ranking, Sampling
 
 __all__ = [
     "Assessor", "Orders", "ReferenceSet", "Result", "Score", "answer_of", "delta_of", "known_mode", "known_prompt",
@@ -52,28 +53,34 @@ class Assessor:
         mode: Mode = "reasoned",
         sampling: Sampling | None = None,
         prompt: str | None = None,
-        reader: Reader = "strict",
+        reader: Reader | None = None,
+        form: AskedForm | None = None,
     ) -> None:
         """
         Args:
             backend: the model to ask.
             mode: ``reasoned``: the model writes its reasons and states the difference; ``fast``: one token is
                 read in each order.
-            sampling: how reasoned answers are drawn; None: greedily.
+            sampling: how reasoned answers are drawn; None: greedily, up to 256 tokens, or 512 in the JSON form.
             prompt: another question, one of :func:`redaes.prompts.known`: in other words, or with what was measured of
                 both pictures (``compare_measured/v1``, then in both modes); None: the usual one.
             reader: ``strict``: written answers are read in the form itself; ``lenient``: also in variants that can mean
-                one thing only (:mod:`redaes.lenient`), for models that were not trained on the form.
+                one thing only (:mod:`redaes.lenient`), for models that were not trained on the form; None: as suits the
+                model.
+            form: of reasoned answers: ``text``, ``json``, or ``auto``: as suits the model, which a server is asked
+                once (:mod:`redaes.backends.forms`); None: that of the prompt, or ``auto`` where none is named.
 
         Raises:
-            InputError: unknown mode or reader, or a prompt that does not belong to the mode.
+            InputError: unknown mode, reader or form, or a prompt that does not belong to the mode, or is not there in
+                the form.
         """
         self.backend = backend
-        self.reader = known_reader(reader)
+        self.reader = known_reader(getattr(backend, "reader", "strict") if reader is None else reader)
         self._questions = Questions(backend, self.reader)
         self.mode = known_mode(mode)
         self._prompts = prompts.chosen(self.mode, prompt)
-        self.sampling = Sampling() if sampling is None else sampling
+        self._form = _asked_form(self._prompts["reasoned"], form, named=prompt is not None and mode == "reasoned")
+        self._sampling = sampling
 
     @classmethod
     def from_server(
@@ -86,6 +93,7 @@ class Assessor:
         sampling: Sampling | None = None,
         prompt: str | None = None,
         reader: Reader = "lenient",
+        form: AskedForm | None = None,
     ) -> Assessor:
         """One that asks a model behind any server of the OpenAI protocol, in the way that suits the server.
 
@@ -97,6 +105,7 @@ class Assessor:
             sampling: likewise.
             prompt: likewise.
             reader: ``strict`` suits models that were trained on the form.
+            form: as for the class.
 
         Raises:
             InputError: as for the class; or the address is none, or several models are offered and none is named.
@@ -106,7 +115,7 @@ class Assessor:
 
         prompts.chosen(known_mode(mode), prompt)
         served = connect(url, model, api_key=api_key, reader=known_reader(reader))
-        return cls(served, mode=mode, sampling=sampling, prompt=prompt, reader=reader)
+        return cls(served, mode=mode, sampling=sampling, prompt=prompt, reader=reader, form=form)
 
     @classmethod
     def from_pretrained(
@@ -118,7 +127,8 @@ class Assessor:
         mode: Mode = "reasoned",
         sampling: Sampling | None = None,
         prompt: str | None = None,
-        reader: Reader = "strict",
+        reader: Reader | None = None,
+        form: AskedForm | None = None,
     ) -> Assessor:
         """One that asks a model in this process.
 
@@ -130,6 +140,7 @@ class Assessor:
             sampling: likewise.
             prompt: likewise.
             reader: likewise.
+            form: likewise.
 
         Raises:
             InputError: as for the class.
@@ -138,9 +149,31 @@ class Assessor:
         from redaes.backends.local import LocalBackend
 
         prompts.chosen(known_mode(mode), prompt)
-        known_reader(reader)
+        known_reader(reader or "strict")
+        known_form(form or "auto")
         backend = LocalBackend(model, adapter=None if adapter is None else Path(adapter), device=device)
-        return cls(backend, mode=mode, sampling=sampling, prompt=prompt, reader=reader)
+        return cls(backend, mode=mode, sampling=sampling, prompt=prompt, reader=reader, form=form)
+
+    @property
+    def form(self) -> Form:
+        """Of its reasoned answers; where that is to suit a model behind a server, it is asked for it now.
+
+        Raises:
+            EndpointError: it does not answer.
+        """
+        if self._form == "auto":
+            self._form = form_of_backend(self.backend)
+        return self._form
+
+    @property
+    def sampling(self) -> Sampling:
+        """How its answers are drawn in its own mode."""
+        return self._sampling_in(self.mode)
+
+    def _sampling_in(self, mode: Mode) -> Sampling:
+        if self._sampling is None:
+            return JSON_SAMPLING if mode == "reasoned" and self.form == "json" else Sampling()
+        return self._sampling
 
     @property
     def prompt_id(self) -> str:
@@ -230,7 +263,7 @@ class Assessor:
         check_samples(samples, mode)
         if samples and not check:
             raise InputError(f"samples is {samples}, and nothing is measured to choose among them by; ask with check")
-        prompt = self.prompt_of(mode)
+        prompt, sampling = self.prompt_of(mode), self._sampling_in(mode)
         asked: list[list[Asked]] = []
         measured = [reasons.Measuring(first, second, pixels) for first, second in pairs]
         for (first, second), measuring in zip(pairs, measured, strict=True):
@@ -238,7 +271,7 @@ class Assessor:
             if first.ref.id != second.ref.id:
                 chosen = both_orders.ORDERS if orders == "both" else (_drawn_order(first.ref.id, second.ref.id),)
             questions = with_evidence(prompt, measuring) if chosen else {}
-            asked.append(in_orders(questions, first.image, second.image, self.sampling, orders=chosen))
+            asked.append(in_orders(questions, first.image, second.image, sampling, orders=chosen))
         answered = self._asked(asked, mode)
         draws = self._drawn(asked, answered, samples) if samples else [[] for _ in asked]
         asked_as = AskedAs(self.backend.model, self.backend.revision, prompt.id, mode, self.calibration(mode))
@@ -274,13 +307,15 @@ class Assessor:
             decision = both_orders.decide(found, "reasoned")
             wanted.append(requests if decision is not None and decision.winner is not None else ())
         places = [number for number, requests in enumerate(wanted) if requests]
-        drawn = reasons.draw(self._questions, [wanted[number] for number in places], samples, self.sampling)
+        sampling = self._sampling_in("reasoned")
+        drawn = reasons.draw(self._questions, [wanted[number] for number in places], samples, sampling)
         given = dict(zip(places, drawn, strict=True))
         return [given.get(number, []) for number in range(len(asked))]
 
     def prompt_of(self, mode: Mode) -> Prompt:
         """The question that it asks in a mode."""
-        return prompts.load(self._prompts[mode])
+        name = self._prompts[mode]
+        return prompts.load(prompts.in_form(name, self.form) if mode == "reasoned" else name)
 
     def rank(
         self,
@@ -442,6 +477,22 @@ def known_mode(name: str) -> Mode:
         if mode == name:
             return cast("Mode", mode)
     raise InputError(f"unknown mode {name!r}; known: {', '.join(get_args(Mode))}")
+
+
+def _asked_form(prompt: str, form: AskedForm | None, *, named: bool) -> AskedForm:
+    """The form in which reasoned answers are asked for.
+
+    Raises:
+        InputError: unknown form, or a prompt that is not there in it.
+    """
+    if form is None:
+        return prompts.form_of(prompt) if named else "auto"
+    chosen = known_form(form)
+    if prompt in prompts.PARAPHRASES["reasoned"]:
+        if chosen == "json":
+            raise InputError(f"prompt {prompt} is not there in the JSON form; leave the form out")
+        return "text"
+    return chosen
 
 
 def known_prompt(mode: Mode, name: str | None) -> str:

@@ -13,7 +13,7 @@ from redaes.evidence.claims import Claims
 from redaes.evidence.measurements import PairEvidence
 from redaes.points import sigmoid
 from redaes.prompts import Mode
-from redaes.types import Comparison, Delta, Factor, ImageRef, Order, PairAnswer, Ranking, Record, Winner
+from redaes.types import Comparison, Delta, Factor, Form, ImageRef, Order, PairAnswer, Ranking, Record, Winner
 
 
 class Result(Record):
@@ -65,6 +65,8 @@ class Result(Record):
     prompt_id: str
     """``name/version@hash``."""
     mode: Mode
+    form: Form = "text"
+    """In which form the answers were asked for; what held them to it stands in each of ``comparisons``."""
     notes: tuple[str, ...]
     """What the reader of the result should know, as sentences; usually empty."""
 

@@ -50,7 +50,7 @@ def show(result: Result, limits: str | None = None) -> None:
     if result.notes:
         text.append("\n\n" + "\n".join(f"note: {printable(note)}" for note in result.notes))
     model = f"{result.model} @ {result.revision}" if result.revision else result.model  # few servers say a revision
-    said = f"{printable(model)}, {result.prompt_id}, {result.mode}"
+    said = f"{printable(model)}, {result.prompt_id}, {result.mode}{_form(result)}"
     about = [said, *([limits] if limits else [])]
     console = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
     if console.is_terminal:
@@ -88,6 +88,16 @@ def _verdict(result: Result) -> tuple[str, list[str]]:
     if agreed is not None and result.undecided != "orders":  # then the title says it
         lines.append(f"consistency  {agreed}")
     return title, lines
+
+
+def _form(result: Result) -> str:
+    """The form of the answers and what held them to it, where that is not the usual one, held by nothing."""
+    held = sorted({one.held_by for one in result.comparisons if one.held_by is not None})
+    if result.form == "text" and not held:
+        return ""
+    name = {"text": "text", "json": "JSON"}[result.form]
+    by = f"held by {printable(', '.join(held))}" if held else "by the prompt alone"
+    return f", {name} form {by}"
 
 
 def _calibrated(result: Result) -> str:

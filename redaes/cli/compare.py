@@ -34,9 +34,13 @@ def compare(
         str | None,
         typer.Option(
             help="strict; lenient: also unambiguous variants of the form, for models not trained on it.",
-            show_default="strict; with --endpoint lenient",
+            show_default="strict for models trained on the form, else lenient",
         ),
     ] = None,
+    form: Annotated[
+        str,
+        typer.Option(help="Of written answers: text; json: for models not trained on the text form; auto: as suits."),
+    ] = "auto",
     samples: Annotated[
         int,
         typer.Option(
@@ -55,20 +59,22 @@ def compare(
     with reporting_errors(as_json):
         from redaes import prompts
         from redaes.assessor import Assessor, check_samples, known_mode
+        from redaes.backends.forms import known_form
         from redaes.images import load_image
         from redaes.lenient import known_reader
 
         # What costs little is checked before a model is loaded.
         chosen = loading.ModelChoice(model, adapter, device, endpoint, api_key_env)
         chosen.check()
-        way, read_by = known_mode(mode), known_reader(reader or chosen.reader)
+        way, asked_as = known_mode(mode), known_form(form)
+        read_by = None if reader is None else known_reader(reader)
         check_samples(samples, way)
         if samples and not check:
             raise InputError("--samples chooses by what is measured; leave --no-check out")
         pair = load_image(first), load_image(second)
         with quiet():
             prompt = prompts.MEASURED[way] if measured else None
-            assessor = Assessor(chosen.load(reader=read_by), mode=way, prompt=prompt, reader=read_by)
+            assessor = Assessor(chosen.load(reader=read_by), mode=way, prompt=prompt, reader=read_by, form=asked_as)
             (result,) = assessor.compare_many([pair], check=check, samples=samples)
     if as_json:
         typer.echo(json.dumps(result.as_json()))

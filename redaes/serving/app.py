@@ -226,7 +226,7 @@ def create_app(
                 ranking=ranking,
                 model=model.model,
                 revision=model.revision,
-                prompt_id=prompts.load(prompts.COMPARE[asked.mode]).id,
+                prompt_id=assessor.prompt_id,
                 mode=asked.mode,
             )
             return answer, []
