@@ -109,7 +109,7 @@ def read(text: str, mode: Mode, reader: Reader, form: Form = "text") -> Reading:
             ``several_verdicts``, ``unknown_winner``, ``unknown_difference``, ``unclosed_thinking``, ``other_form``.
 
     >>> read("**Winner: B**\\n**Difference: \\u22123**", "fast", "lenient")[1]
-    'lenient/v1'
+    'lenient/v2'
     """
     try:
         return Reading(parse_json(text) if form == "json" else answers.parse(text, mode), STRICT)

@@ -19,7 +19,7 @@ from pydantic import Field, ValidationError
 
 from redaes.errors import RecordError
 from redaes.records import write_atomically
-from redaes.types import Record
+from redaes.types import Form, Record
 
 VERSION: Literal[1] = 1
 """Of the files: those of another version are found out anew."""
@@ -65,6 +65,8 @@ class Abilities(Record):
     """Whether it lists the likeliest tokens of what a model writes."""
     structured: Structured | None = None
     """How it holds an answer to a form."""
+    form: Form | None = None
+    """In which form its model is asked."""
     left_out: tuple[str, ...] = ()
     """Fields that it has refused; ``max_completion_tokens`` among them: it takes ``max_tokens``."""
     values: dict[str, float] = Field(default_factory=dict)

@@ -112,8 +112,7 @@ class LocalBackend(BatchBackend):
         processor = load_processor(folder, max_pixels, adapter)
         network.eval()
         revision = revision_of(folder) if adapter is None else revision_of(folder, adapter)
-        self.form = form_of_weights(base, folder, adapter)
-        self.reader = "strict" if self.form == "text" else "lenient"
+        self.ask_in(form_of_weights(base, folder, adapter))
         self.temperatures = read_temperatures(folder if adapter is None else adapter)
         self._set_up(network, processor, name, at_size(revision, shown, picture_size(folder)), batch_size)
 
@@ -138,6 +137,12 @@ class LocalBackend(BatchBackend):
         backend = cls.__new__(cls)
         backend._set_up(model, processor, name, revision, batch_size)
         return backend
+
+    def ask_in(self, form: Form) -> None:
+        """Ask in a form from now on, unless told otherwise; a model that was not trained on the text form is also read
+        where it leaves its form a little."""
+        self.form = form
+        self.reader = "strict" if form == "text" else "lenient"
 
     def _set_up(self, network: Any, processor: Any, name: str, revision: str, batch_size: int) -> None:
         if batch_size < 1:

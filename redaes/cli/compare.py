@@ -39,7 +39,7 @@ def compare(
     ] = None,
     form: Annotated[
         str,
-        typer.Option(help="Of written answers: text; json: for models not trained on the text form; auto: as suits."),
+        typer.Option(help="Of reasoned answers: text; json, for models not trained on ours; auto: as suits."),
     ] = "auto",
     samples: Annotated[
         int,

@@ -35,6 +35,10 @@ def serve(
         str, typer.Option(help="With --attach: what pins the weights; results repeat it.")
     ] = "unpinned",
     structured: Annotated[bool, typer.Option(help="With vLLM: hold answers to the grammar while written.")] = False,
+    form: Annotated[
+        str,
+        typer.Option(help="Of reasoned answers: text; json, for models not trained on ours; auto: as suits."),
+    ] = "auto",
     data_parallel: Annotated[int, typer.Option(help="With --vllm: copies of the model, one a GPU.")] = 1,
     tensor_parallel: Annotated[int, typer.Option(help="With --vllm: GPUs that one copy is split over.")] = 1,
     max_pixels: Annotated[
@@ -68,6 +72,9 @@ def serve(
             raise InputError("--max-pixels goes with a model that is loaded here; the server of --attach has its own")
         if attach is None:
             check_judge(model, adapter)
+        from redaes.backends.forms import known_form
+
+        asked_as = known_form(form)
         from redaes.assessor import Assessor
         from redaes.references import references_of
         from redaes.serving import run
@@ -95,18 +102,23 @@ def serve(
                 )
                 typer.echo(f"starting vLLM with {served.name}", err=True)
                 backend, server = stack.enter_context(
-                    run.vllm_backend(served, vllm, structured=structured, timeout_s=timeout)
+                    run.vllm_backend(served, vllm, structured=structured, timeout_s=timeout, form=asked_as)
                 )
                 typer.echo(f"vLLM answers at {server.base_url}; its log is {server.log}", err=True)
                 healthy = server.is_healthy
             elif attach is not None:
                 backend = stack.enter_context(
-                    run.attached_backend(attach, model, revision=revision, structured=structured, timeout_s=timeout)
+                    run.attached_backend(
+                        attach, model, revision=revision, structured=structured, timeout_s=timeout, form=asked_as
+                    )
                 )
                 healthy = partial(is_healthy, attach.rstrip("/"))
             else:
                 with quiet():
-                    backend = loading.load_model(model, adapter, device, max_pixels)
+                    local = loading.load_model(model, adapter, device, max_pixels)
+                if asked_as != "auto":
+                    local.ask_in(asked_as)
+                backend = local
             scored = None
             if ranked is not None:
                 assessor = Assessor(backend, mode="fast")

@@ -30,6 +30,7 @@ from redaes.assessor import Assessor, ReferenceSet, Result, Score
 from redaes.backends.base import Answer, Backend
 from redaes.backends.base import Request as Question
 from redaes.backends.failures import SERVER_REASONS, Failure
+from redaes.backends.forms import form_of_backend
 from redaes.backends.server import ServerBackend
 from redaes.errors import BackendError, EndpointError, InputError, ParseError
 from redaes.images import MAX_PIXELS, LoadedImage, decode_image
@@ -163,7 +164,8 @@ def create_app(
         work: Callable[[Backend], tuple[BaseModel, Sequence[str]]],
     ) -> Response:
         """The answer from the cache, or from work, which also names the failures that an answer survived."""
-        key = cache_key((*question, mode), mode, backend.model, backend.revision)
+        form = form_of_backend(backend) if mode == "reasoned" else ""
+        key = cache_key((*question, mode, form), mode, backend.model, backend.revision)
         stored = cache.get(key)
         metrics.cache.labels("miss" if stored is None else "hit").inc()
         if stored is None:

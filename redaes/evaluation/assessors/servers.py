@@ -118,7 +118,7 @@ class EndpointPairs:
         name = known_prompt(self._mode, prompt)
         asked_as = prompts.form_of(name) if form is None else known_form(form)
         if self._mode == "reasoned" and prompt is None:
-            name = prompts.in_form(name, find_form(self._backend) if asked_as == "auto" else asked_as)
+            name = prompts.in_form(name, find_form(self._backend, lambda: True) if asked_as == "auto" else asked_as)
         elif prompt is not None and asked_as not in ("auto", prompts.form_of(name)):
             raise InputError(f"prompt {name} is in the {prompts.form_of(name)} form, not in {form}; leave one out")
         self._prompt = prompts.load(name)
