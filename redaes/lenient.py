@@ -131,6 +131,8 @@ def parse_variant(text: str, mode: Mode) -> Verdict:
     plain = "\n".join(line for line in split.answer.split("\n") if not _FENCE.fullmatch(line)).strip()
     if not plain:
         raise ParseError("empty", "the answer is empty")
+    if plain[0] == "{":
+        raise ParseError("other_form", "the answer is JSON, and was asked for in the text form")
     reasoning, around = _taken_apart(plain, mode)
     winner, delta, prose = _verdict(around)
     rationale = None if reasoning is None else _rationale(reasoning)
