@@ -118,7 +118,7 @@ def of_same(first: LoadedImage, second: LoadedImage, asked: AskedAs) -> Result:
         form=form_of(asked.prompt_id),
         notes=(
             *_notes(first, second),
-            "both are the same picture, byte for byte; the model was not asked",
+            "both are the same picture, byte for byte or pixel for pixel; the model was not asked",
         ),
     )
 

@@ -9,9 +9,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from redaes.assessor import Assessor, Orders, Result, unchanged
+from redaes.assessor import Assessor, Orders, Result
 from redaes.errors import RecordError
-from redaes.images import content_id
+from redaes.images import content_id, unchanged
 from redaes.records import read_json, write_json
 from redaes.types import ImageRef, PairAnswer
 

@@ -18,7 +18,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("types", "errors", "torchvision_compat"),
+    ("types", "errors", "torchvision_compat", "deferred_libraries"),
     (
         "answers",
         "json_form",
@@ -44,9 +44,11 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "backends",
         "models",
         "series_records",
+        "cores",
         "processes",
         "option_sources",
         "recipe_files",
+        "reference_photographs",
     ),
     (
         "assessor",
