@@ -14,6 +14,7 @@ from PIL import Image
 from redaes import prompts
 from redaes.assessing import orders as both_orders
 from redaes.assessing import placing, reasons
+from redaes.assessing.agreement import SampleAgreement, checked_draws, draw_agreements
 from redaes.assessing.asking import Asked, Questions, in_orders
 from redaes.assessing.conclusions import AskedAs, of_answers, of_same
 from redaes.assessing.measured_question import with_evidence
@@ -39,6 +40,8 @@ __all__ = [
     "points_of",
 ]  # fmt: skip
 
+_DTYPES = ("float32", "bfloat16")
+
 Orders = Literal["both", "random"]
 """How often each pair is asked: in both orders, or in one that is drawn."""
 
@@ -55,6 +58,7 @@ class Assessor:
         prompt: str | None = None,
         reader: Reader | None = None,
         form: AskedForm | None = None,
+        agreement: int = 0,
     ) -> None:
         """
         Args:
@@ -69,11 +73,15 @@ class Assessor:
                 model.
             form: of reasoned answers: ``text``, ``json``, or ``auto``: as suits the model, which a server is asked
                 once (:mod:`redaes.backends.forms`); None: that of the prompt, or ``auto`` where none is named.
+            agreement: answers to draw in each order where no probability can be read (a server may report none); their
+                agreement is told beside the verdict (:mod:`redaes.assessing.agreement`), and rankings and scores are
+                made of it. 0: none; then there is nothing to rank or score by.
 
         Raises:
-            InputError: unknown mode, reader or form, or a prompt that does not belong to the mode, or is not there in
-                the form.
+            InputError: unknown mode, reader or form; a prompt that does not belong to the mode, or is not there in the
+                form; or no such number of answers.
         """
+        self.agreement = checked_draws(agreement)
         self.mode = known_mode(mode)
         self._prompts = prompts.chosen(self.mode, prompt)
         self._form = _asked_form(self._prompts["reasoned"], form, named=prompt is not None and mode == "reasoned")
@@ -100,6 +108,7 @@ class Assessor:
         prompt: str | None = None,
         reader: Reader = "lenient",
         form: AskedForm | None = None,
+        agreement: int = 0,
     ) -> Assessor:
         """One that asks a model behind any server of the OpenAI protocol, in the way that suits the server.
 
@@ -112,6 +121,7 @@ class Assessor:
             prompt: likewise.
             reader: ``strict`` suits models that were trained on the form.
             form: as for the class.
+            agreement: likewise.
 
         Raises:
             InputError: as for the class; or the address is none, or several models are offered and none is named.
@@ -121,7 +131,7 @@ class Assessor:
 
         prompts.chosen(known_mode(mode), prompt)
         served = connect(url, model, api_key=api_key, reader=known_reader(reader))
-        return cls(served, mode=mode, sampling=sampling, prompt=prompt, reader=reader, form=form)
+        return cls(served, mode=mode, sampling=sampling, prompt=prompt, reader=reader, form=form, agreement=agreement)
 
     @classmethod
     def from_pretrained(
@@ -130,6 +140,8 @@ class Assessor:
         adapter: str | Path | None = None,
         *,
         device: str | None = None,
+        dtype: str | None = None,
+        revision: str | None = None,
         mode: Mode = "reasoned",
         sampling: Sampling | None = None,
         prompt: str | None = None,
@@ -142,6 +154,8 @@ class Assessor:
             model: ``redaes/nano``, a folder, or a name on the hub.
             adapter: folder of a LoRA adapter for it.
             device: such as ``cuda``; None: the best there is.
+            dtype: ``bfloat16`` or ``float32``; None: the former on CUDA, else the latter.
+            revision: branch, tag or commit of a model on the hub; None: the newest.
             mode: as for the class, like the rest.
             sampling: likewise.
             prompt: likewise.
@@ -149,15 +163,25 @@ class Assessor:
             form: likewise.
 
         Raises:
-            InputError: as for the class.
+            InputError: as for the class, or another ``dtype``.
             BackendError: the model cannot be loaded.
         """
-        from redaes.backends.local import LocalBackend
-
         prompts.chosen(known_mode(mode), prompt)
         known_reader(reader or "strict")
         known_form(form or "auto")
-        backend = LocalBackend(model, adapter=None if adapter is None else Path(adapter), device=device)
+        if dtype not in (None, *_DTYPES):
+            raise InputError(f"dtype is {dtype!r}; give one of {', '.join(_DTYPES)}, or leave it out")
+        import torch
+
+        from redaes.backends.local import LocalBackend
+
+        backend = LocalBackend(
+            model,
+            adapter=None if adapter is None else Path(adapter),
+            device=device,
+            dtype=None if dtype is None else getattr(torch, dtype),
+            hub_revision=revision,
+        )
         return cls(backend, mode=mode, sampling=sampling, prompt=prompt, reader=reader, form=form)
 
     @property
@@ -299,12 +323,15 @@ class Assessor:
             asked.append(in_orders(questions, first.image, second.image, sampling, orders=chosen))
         answered = self._asked(asked, mode)
         draws = self._drawn(asked, answered, samples) if samples else [[] for _ in asked]
+        agreements = self._agreements(asked, answered, mode)
         asked_as = AskedAs(self.backend.model, self.backend.revision, prompt.id, mode, self.calibration(mode))
         return [
-            of_answers(pair, found, drawn, asked_as, measuring if check else None)
+            of_answers(pair, found, drawn, asked_as, measuring if check else None, agreements[place])
             if requests
             else of_same(*pair, asked_as)
-            for pair, requests, found, drawn, measuring in zip(pairs, asked, answered, draws, measured, strict=True)
+            for place, (pair, requests, found, drawn, measuring) in enumerate(
+                zip(pairs, asked, answered, draws, measured, strict=True)
+            )
         ]
 
     def _asked(self, asked: Sequence[Sequence[Asked]], mode: Mode) -> list[list[Comparison]]:
@@ -337,6 +364,21 @@ class Assessor:
         given = dict(zip(places, drawn, strict=True))
         return [given.get(number, []) for number in range(len(asked))]
 
+    def _agreements(
+        self, asked: Sequence[Sequence[Asked]], answered: Sequence[Sequence[Comparison]], mode: Mode
+    ) -> list[SampleAgreement | None]:
+        """How far repeated answers agree about each pair that is answered without a probability."""
+        told: list[SampleAgreement | None] = [None for _ in asked]
+        if not self.agreement:
+            return told
+        decisions = [both_orders.decide(found, mode) for found in answered]
+        wanted = [number for number, one in enumerate(decisions) if one is not None and one.log_odds is None]
+        prompt = self.prompt_of("fast")
+        found = draw_agreements(self._questions, [asked[number] for number in wanted], prompt, self.agreement)
+        for number, one in zip(wanted, found, strict=True):
+            told[number] = one
+        return told
+
     def prompt_of(self, mode: Mode) -> Prompt:
         """The question that it asks in a mode."""
         name = self._prompts[mode]
@@ -360,7 +402,8 @@ class Assessor:
             pictures: in the forms that :meth:`compare` takes. Files and references are loaded when they are needed and
                 not all kept. Equal pictures take one place.
             top_k: stop as soon as it is settled which pictures are the best k.
-            max_calls: budget of questions to the model; None: two for each of ``default_pairs``.
+            max_calls: budget of questions to the model, those for an ``agreement`` included; None: two for each of
+                ``default_pairs``, and those.
             orders: as for :meth:`compare_many`.
             mode: None: the assessor's. No reason is used for a ranking, so ``fast`` gives the same much sooner.
             seed: of the schedule.
@@ -377,7 +420,7 @@ class Assessor:
         return placing.rank(
             lambda pairs: self.compare_many(pairs, mode, orders),
             _named(pictures, "pictures"),
-            n_orders=len(both_orders.ORDERS) if orders == "both" else 1,
+            n_questions=(len(both_orders.ORDERS) if orders == "both" else 1) * (1 + self.agreement),
             top_k=top_k,
             max_calls=max_calls,
             seed=seed,
@@ -464,6 +507,7 @@ class Assessor:
             revision=self.backend.revision,
             prompt_id=self.prompt_of(mode).id,
             mode=mode,
+            agreement=self.agreement,
         )
 
     def check_references(self, references: ReferenceSet, mode: Mode | None = None) -> None:
@@ -482,6 +526,15 @@ class Assessor:
             raise InputError(
                 f"reference set {references.name} was ranked by {' '.join(theirs)}, not by {' '.join(own)}; "
                 "scores of different judges cannot be compared: rank the set anew"
+            )
+        if references.agreement != self.agreement:
+            then, now = (
+                f"the agreement of {n} answers in each order" if n else "probabilities"
+                for n in (references.agreement, self.agreement)
+            )
+            raise InputError(
+                f"reference set {references.name} was ranked by {then}, and scores are to be made of {now}: rank the "
+                "set anew"
             )
 
 

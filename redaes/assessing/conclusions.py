@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from redaes import lenient
 from redaes.assessing import orders as both_orders
 from redaes.assessing import reasons
+from redaes.assessing.agreement import SampleAgreement
 from redaes.assessing.measured import summary, table
 from redaes.assessing.results import Result
 from redaes.backends.temperatures import Temperature
@@ -36,6 +37,7 @@ def of_answers(
     draws: Sequence[Comparison],
     asked: AskedAs,
     measuring: reasons.Measuring | None,
+    agreement: SampleAgreement | None = None,
 ) -> Result:
     """The result about a pair: its orders put together, by the rules of docs/reading.md.
 
@@ -45,6 +47,7 @@ def of_answers(
         draws: further reasonings.
         asked: by whom and how.
         measuring: what the reasoning is held against; None: nothing.
+        agreement: of repeated answers; None: nobody asked for it.
     """
     first, second = pair
     mode = asked.mode
@@ -74,6 +77,7 @@ def of_answers(
         probability=None if log_odds is None else _believed(log_odds, calibration),
         delta=None if decision is None else decision.delta,
         log_odds=log_odds,
+        agreement=agreement,
         calibration=calibration,
         failure="; ".join(both_orders.failures(comparisons)) if decision is None else None,
         rationale=None if rationale is None else rationale.text,

@@ -173,26 +173,26 @@ class ConnectedModel:
         self._keep()
         return found
 
-    def require_probabilities(self, what: str) -> None:
-        """Ask one question about two drawn pictures, and look whether the server lets its probabilities be read, where
-        that is not known from choosing how it is asked.
-
-        Args:
-            what: is made of probabilities, for the message.
+    def reports_probabilities(self) -> bool:
+        """Whether the server lets its probabilities be read. Where that is not known, one question about two drawn
+        pictures is asked.
 
         Raises:
-            BackendError: it reports none.
             EndpointError: it does not answer.
         """
         if isinstance(self.backend, ServerBackend):
-            return
+            return True
+        if self.backend.lists is False:
+            return False
         (found,) = self.answer([_question()])
         read = read_of(found)
-        if read.reason in ("no_logprob", "no_logprobs") if isinstance(read, Failure) else read.is_alone:
-            raise BackendError(
-                f"{self.url} reports no token probabilities of {self.model}, and {what} is made of them: ask a server "
-                "that does (vLLM, SGLang, llama.cpp), or have pairs compared (redaes compare)"
-            )
+        return read.reason not in ("no_logprob", "no_logprobs") if isinstance(read, Failure) else not read.is_alone
+
+    @property
+    def served_as(self) -> str:
+        """Where the model is, and what stands behind its name there as far as the server says: what answers that are
+        kept belong to."""
+        return " ".join(filter(None, (self.url, self._identity.root)))
 
     def _alone(self, ask: Callable[[Endpoint], Awaitable[_T]]) -> _T:
         """What is asked over a connection of its own."""

@@ -9,7 +9,7 @@ import typer
 
 from redaes.assessing.words import printable
 from redaes.cli import loading
-from redaes.cli.options import Adapter, ApiKeyEnv, Device, Endpoint, ModelOrServed
+from redaes.cli.options import Adapter, Agreement, ApiKeyEnv, Device, Endpoint, ModelOrServed
 from redaes.cli.running import EXIT_NO_ANSWER, quiet, reporting_errors
 from redaes.cli.spinner import Spinner
 from redaes.errors import InputError
@@ -24,6 +24,7 @@ def compare(
     model: ModelOrServed = None,
     endpoint: Endpoint = None,
     api_key_env: ApiKeyEnv = None,
+    agreement: Agreement = None,
     adapter: Adapter = None,
     mode: Annotated[
         str, typer.Option(help="reasoned: difference and reasons; fast: probability only, much quicker.")
@@ -56,7 +57,7 @@ def compare(
     ] = False,
 ) -> None:
     """Say which of two pictures looks better, by how much, and why."""
-    chosen = loading.ModelChoice(model, adapter, device, endpoint, api_key_env)
+    chosen = loading.ModelChoice(model, adapter, device, endpoint, api_key_env, agreement)
     with reporting_errors(as_json), Spinner(f"loading {chosen.shown}") as spinner:
         from redaes import prompts
         from redaes.assessor import Assessor, check_samples, known_mode
@@ -74,7 +75,14 @@ def compare(
         pair = load_image(first), load_image(second)
         with quiet():
             prompt = prompts.MEASURED[way] if measured else None
-            assessor = Assessor(chosen.load(reader=read_by), mode=way, prompt=prompt, reader=read_by, form=asked_as)
+            assessor = Assessor(
+                chosen.load(reader=read_by),
+                mode=way,
+                prompt=prompt,
+                reader=read_by,
+                form=asked_as,
+                agreement=agreement or 0,
+            )
             spinner.doing = "comparing"
             (result,) = assessor.compare_many([pair], check=check, samples=samples)
     if as_json:
