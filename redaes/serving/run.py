@@ -24,6 +24,7 @@ from redaes.backends.failures import Failure
 from redaes.backends.server import ServerBackend
 from redaes.backends.temperatures import read_temperatures
 from redaes.errors import BackendError, EndpointError, InputError, MissingDependency
+from redaes.lenient import Reader
 from redaes.serving.vllm import LOG, ServedModel, VllmServer, served_models
 
 if TYPE_CHECKING:
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
 
 SERVER_WORKERS = 16
 """Requests worked on at once when the model is behind vLLM, which batches them."""
+
+CHAT_WORKERS = 4
+"""The same for any other server: each asks several questions at once."""
 
 
 @dataclass(frozen=True)
@@ -121,6 +125,8 @@ def serve(
     *,
     references: ReferenceSet | None = None,
     is_healthy: Callable[[], bool] | None = None,
+    reader: Reader = "strict",
+    agreement: int = 0,
     announce: Callable[[str], object],
 ) -> None:
     """Answer requests until SIGTERM or SIGINT; then take no more, finish what is under way, and return.
@@ -131,6 +137,8 @@ def serve(
         limits: see there; ``workers`` as the backend allows.
         references: what single pictures are scored against; None: that is not offered.
         is_healthy: whether what the backend stands on is alive; None: it is, as long as this process.
+        reader: of what the model writes.
+        agreement: as for :class:`~redaes.assessor.Assessor`.
         announce: called with the address once requests are taken.
 
     Raises:
@@ -152,6 +160,8 @@ def serve(
         api_keys=address.api_keys,
         hosts=(*LOOPBACK_HOSTS, *address.allowed_hosts),
         is_healthy=is_healthy,
+        reader=reader,
+        agreement=agreement,
     )
     _log_to_stderr()
     config = uvicorn.Config(
