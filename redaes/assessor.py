@@ -39,6 +39,8 @@ __all__ = [
     "points_of",
 ]  # fmt: skip
 
+_DTYPES = ("float32", "bfloat16")
+
 Orders = Literal["both", "random"]
 """How often each pair is asked: in both orders, or in one that is drawn."""
 
@@ -128,6 +130,8 @@ class Assessor:
         adapter: str | Path | None = None,
         *,
         device: str | None = None,
+        dtype: str | None = None,
+        revision: str | None = None,
         mode: Mode = "reasoned",
         sampling: Sampling | None = None,
         prompt: str | None = None,
@@ -139,20 +143,32 @@ class Assessor:
             model: ``redaes/nano``, a folder, or a name on the hub.
             adapter: folder of a LoRA adapter for it.
             device: such as ``cuda``; None: the best there is.
+            dtype: ``bfloat16`` or ``float32``; None: the former on CUDA, else the latter.
+            revision: branch, tag or commit of a model on the hub; None: the newest.
             mode: as for the class, like the rest.
             sampling: likewise.
             prompt: likewise.
             reader: likewise.
 
         Raises:
-            InputError: as for the class.
+            InputError: as for the class, or another ``dtype``.
             BackendError: the model cannot be loaded.
         """
-        from redaes.backends.local import LocalBackend
-
         prompts.chosen(known_mode(mode), prompt)
         known_reader(reader)
-        backend = LocalBackend(model, adapter=None if adapter is None else Path(adapter), device=device)
+        if dtype not in (None, *_DTYPES):
+            raise InputError(f"dtype is {dtype!r}; give one of {', '.join(_DTYPES)}, or leave it out")
+        import torch
+
+        from redaes.backends.local import LocalBackend
+
+        backend = LocalBackend(
+            model,
+            adapter=None if adapter is None else Path(adapter),
+            device=device,
+            dtype=None if dtype is None else getattr(torch, dtype),
+            hub_revision=revision,
+        )
         return cls(backend, mode=mode, sampling=sampling, prompt=prompt, reader=reader)
 
     @property

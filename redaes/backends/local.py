@@ -57,6 +57,7 @@ class LocalBackend(BatchBackend):
         dtype: torch.dtype | None = None,
         batch_size: int = 8,
         max_pixels: int | None = None,
+        hub_revision: str | None = None,
     ) -> None:
         """
         Args:
@@ -67,6 +68,7 @@ class LocalBackend(BatchBackend):
             dtype: None: bfloat16 on CUDA, else float32.
             batch_size: requests per forward pass.
             max_pixels: cap on a picture's area, in pixels; None: that which the adapter or the model was trained with.
+            hub_revision: branch, tag or commit of a model on the hub; None: the newest.
 
         Raises:
             BackendError: the model cannot be had, is incomplete, or does not fit the device.
@@ -76,7 +78,7 @@ class LocalBackend(BatchBackend):
         if max_pixels is not None and max_pixels < 1:
             raise InputError(f"max_pixels is {max_pixels}; give at least 1")
         name = base = str(model)
-        folder = model_folder(model)
+        folder = model_folder(model, hub_revision)
         if (folder / ADAPTER_CONFIG).is_file():
             if adapter is not None:
                 raise BackendError(f"{model} is itself an adapter; give its base model beside adapter {adapter}")
@@ -141,6 +143,11 @@ class LocalBackend(BatchBackend):
         self._batch_size = batch_size
         self._template = one_rendering(processor, name)  # one that somebody else loaded may have two
         self._chats: dict[str, str] = {}
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return self._network.device
 
     def read(self, requests: Sequence[Request], choices: Sequence[str]) -> NDArray[np.float64]:
         """Log-probability that the answer goes on with each choice, read at the choice's first token.

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from redaes.cli import loading
 from redaes.cli.options import Adapter, Agreement, ApiKeyEnv, Endpoint
@@ -16,9 +19,36 @@ from redaes.cli.running import quiet, reporting_errors
 from redaes.cli.spinner import Spinner
 from redaes.errors import InputError
 from redaes.models import nano
+from redaes.serving.vllm_versions import check_vllm
 
 if TYPE_CHECKING:
     from redaes.backends.base import Backend
+
+
+class OwnVllm(TyperCommand):
+    """A command whose ``--vllm``, without a value, means the Python that runs it."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Give ``--vllm`` the value that it stands for."""
+        return super().parse_args(ctx, with_own_python(args))
+
+
+def with_own_python(words: Sequence[str]) -> list[str]:
+    """The words of a command line, in which ``--vllm`` has a value.
+
+    >>> import sys
+    >>> with_own_python(["--vllm", "--port", "0"]) == ["--vllm", sys.executable, "--port", "0"]
+    True
+    >>> with_own_python(["--vllm", "env/bin/python"])
+    ['--vllm', 'env/bin/python']
+    """
+    found: list[str] = []
+    for place, word in enumerate(words):
+        found.append(word)
+        following = words[place + 1] if place + 1 < len(words) else "-"
+        if word == "--vllm" and following.startswith("-"):
+            found.append(sys.executable)
+    return found
 
 
 def serve(
@@ -34,7 +64,11 @@ def serve(
     agreement: Agreement = None,
     adapter: Adapter = None,
     vllm: Annotated[
-        Path | None, typer.Option(metavar="PYTHON", help="Start vLLM, by the Python of the environment that has it.")
+        Path | None,
+        typer.Option(
+            metavar="[PYTHON]",
+            help="Start vLLM, by the Python of the environment that has it; without a value: of this one.",
+        ),
     ] = None,
     attach: Annotated[
         str | None, typer.Option(metavar="URL", help="Use a vLLM that runs already, such as http://127.0.0.1:8000/v1.")
@@ -83,6 +117,8 @@ def serve(
             raise InputError("--max-pixels goes with a model that is loaded here; the server of --attach has its own")
         if attach is None and not endpoint:
             chosen.check()
+        if vllm is not None and (notice := check_vllm(vllm)) is not None:
+            typer.echo(f"redaes: {notice}", err=True)
         from redaes.assessor import Assessor
         from redaes.backends.server import ServerBackend
         from redaes.references import references_of

@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import base64
 import io
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from dialect_servers import DIALECTS, Dialect, DialectServer
-from openai_server import Call, Fault, Say
+from openai_server import Call, Fault, OpenAIServer, Say
 from PIL import Image
 from typer.testing import CliRunner, Result
 
@@ -130,14 +129,11 @@ def test_options_that_do_not_go_together(options: list[str], words: str, monkeyp
     assert words in done.stderr
 
 
-def test_a_vllm_is_asked_as_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from openai_server import OpenAIServer
-
+def test_a_vllm_is_asked_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
     def vllm(call: Call) -> Say:
         a, b, tie = call.body["logprob_token_ids"]
         return Say("x", top=[{f"token_id:{a}": -0.2, f"token_id:{b}": -2.2, f"token_id:{tie}": -4.0}])
 
-    chat = {"model": "judge", "messages": [{"role": "user", "content": "?"}]}
     visits = Visits(("/v1/compare", {**PAIR, "mode": "fast"}), ("/openapi.json", None))
     with OpenAIServer(vllm) as server:
         done = serve(monkeypatch, visits, "--endpoint", server.base_url)
@@ -145,4 +141,3 @@ def test_a_vllm_is_asked_as_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     compared, api = (answer.json() for answer in visits.answers)
     assert {one["probability_from"] for one in compared["comparisons"]} == {"exact"}
     assert "/v1/chat/completions" in api["paths"]
-    assert chat["model"] == "judge"
