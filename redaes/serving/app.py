@@ -32,7 +32,7 @@ from redaes.backends.base import Request as Question
 from redaes.backends.connecting import ConnectedModel
 from redaes.backends.failures import SERVER_REASONS, Failure
 from redaes.backends.server import ServerBackend
-from redaes.errors import BackendError, EndpointError, InputError, ParseError
+from redaes.errors import BackendError, EndpointError, ImageError, InputError, ParseError
 from redaes.images import MAX_PIXELS, LoadedImage, decode_image
 from redaes.lenient import Reader
 from redaes.models import nano
@@ -47,6 +47,7 @@ from redaes.serving.request_parsing import (
     ScoreRequest,
     Upload,
     chat_request,
+    check_size,
     read_request,
     with_pixels_of_training,
 )
@@ -80,11 +81,21 @@ class ErrorAnswer(BaseModel):
     error: ErrorDetail
 
 
+class FailedPicture(Record):
+    """A picture that was sent and cannot be ranked."""
+
+    index: int
+    """Its place among those that were sent, from 0."""
+    reason: str
+
+
 class RankAnswer(Record):
     """An order of the pictures that were sent."""
 
     ids: tuple[str, ...]
     """Of the pictures, in the order in which they were sent; equal pictures have one id."""
+    failed: tuple[FailedPicture, ...]
+    """Those that could not be used; the others are ranked without them."""
     ranking: Ranking
     model: str
     revision: str
@@ -224,14 +235,15 @@ def create_app(
     )
     async def rank(request: Request) -> Response:
         """Order several pictures with few comparisons."""
-        asked, uploads = await read_request(request, RankRequest, limits)
+        asked, uploads = await read_request(request, RankRequest, limits, check=False)
 
         def work(model: Backend) -> tuple[RankAnswer, list[str]]:
-            pictures = _decoded(uploads)
+            pictures, failed = _usable(uploads, limits)
             assessor = assessor_of(model, asked.mode)
             ranking = assessor.rank(pictures, top_k=asked.top_k, max_calls=asked.max_calls)
             answer = RankAnswer(
-                ids=tuple(picture.ref.id for picture in pictures),
+                ids=tuple(upload.id for upload in uploads),
+                failed=failed,
                 ranking=ranking,
                 model=model.model,
                 revision=model.revision,
@@ -322,6 +334,29 @@ def _named(uploads: Sequence[Upload]) -> list[str]:
 
 def _decoded(uploads: Sequence[Upload]) -> list[LoadedImage]:
     return [decode_image(upload.data, upload.name) for upload in uploads]
+
+
+def _usable(uploads: Sequence[Upload], limits: ServiceLimits) -> tuple[list[LoadedImage], tuple[FailedPicture, ...]]:
+    """The pictures that can be ranked, and those that cannot.
+
+    Raises:
+        HTTPException: fewer than two can.
+    """
+    pictures: list[LoadedImage] = []
+    failed: list[FailedPicture] = []
+    status = 422
+    for index, upload in enumerate(uploads):
+        try:
+            check_size(upload, limits)
+            pictures.append(decode_image(upload.data, upload.name))
+        except HTTPException as error:
+            failed.append(FailedPicture(index=index, reason=str(error.detail)))
+            status = error.status_code
+        except ImageError as error:
+            failed.append(FailedPicture(index=index, reason=str(error)))
+    if len(pictures) < 2:
+        raise HTTPException(status, "; ".join(one.reason for one in failed))
+    return pictures, tuple(failed)
 
 
 class _Cache:
