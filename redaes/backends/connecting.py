@@ -12,6 +12,7 @@ import os
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
 from urllib.parse import urlsplit
@@ -173,6 +174,23 @@ class ConnectedModel:
         self._keep()
         return found
 
+    def greet(self) -> None:
+        """Ask one question about two drawn pictures, so that a server that cannot answer shows now.
+
+        Raises:
+            EndpointError: it answers nothing, in its own words.
+        """
+        self.answer([_question()])
+
+    def is_reachable(self) -> bool:
+        """Whether the server answers at all; no question is asked of the model."""
+        try:
+            self._alone(lambda endpoint: endpoint.models())
+        except EndpointError as error:
+            # Others have no list, or keep it from the key.
+            return error.reason not in _HOPELESS and not error.reason.startswith("http_5")
+        return True
+
     def reports_probabilities(self) -> bool:
         """Whether the server lets its probabilities be read. Where that is not known, one question about two drawn
         pictures is asked.
@@ -213,7 +231,16 @@ class ConnectedModel:
 
 
 def connect(
-    url: str, model: str | None = None, *, api_key: str | None = None, reader: Reader = "lenient"
+    url: str,
+    model: str | None = None,
+    *,
+    api_key: str | None = None,
+    reader: Reader = "lenient",
+    timeout_s: float = ANSWER_S,
+    cache: Path | None = None,
+    max_calls: int | None = None,
+    max_tokens: int | None = None,
+    concurrency: int = 8,
 ) -> ConnectedModel:
     """A model behind a server, asked in the way that suits the server.
 
@@ -222,6 +249,11 @@ def connect(
         model: its name there; None: the only one that the server offers.
         api_key: None: the environment's ``REDAES_API_KEY``, or none at all.
         reader: of what the model writes; with ``lenient`` its probabilities are also read where it writes in bold.
+        timeout_s: for one answer, in seconds.
+        cache: folder of the answers; None: none are kept.
+        max_calls: most requests that are sent; None: no limit.
+        max_tokens: no request is sent once the reported tokens reach this; None: no limit.
+        concurrency: most requests that are under way at once, in each batch.
 
     Raises:
         InputError: no such address or key can be, or the server offers several models and none was named.
@@ -248,8 +280,12 @@ def connect(
             # Else answers, and scores against references, of two servers with one name of a model would be mixed.
             revision=chosen.revision or f"at {base_url}",
             api_key=api_key,
-            timeout_s=ANSWER_S,
+            concurrency=concurrency,
+            timeout_s=timeout_s,
             max_retries=MAX_RETRIES,
+            max_calls=max_calls,
+            max_tokens=max_tokens,
+            cache=cache,
             dialect=Dialect((*known.left_out, *_older_limit(chosen)), known.values),
         )
 

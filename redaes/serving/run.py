@@ -25,6 +25,7 @@ from redaes.backends.forms import AskedForm, find_form, form_of_weights
 from redaes.backends.server import ServerBackend
 from redaes.backends.temperatures import read_temperatures
 from redaes.errors import BackendError, EndpointError, InputError, MissingDependency
+from redaes.lenient import Reader
 from redaes.serving.vllm import LOG, ServedModel, VllmServer, served_models
 
 if TYPE_CHECKING:
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
 
 SERVER_WORKERS = 16
 """Requests worked on at once when the model is behind vLLM, which batches them."""
+
+CHAT_WORKERS = 4
+"""The same for any other server: each asks several questions at once."""
 
 
 @dataclass(frozen=True)
@@ -126,6 +130,8 @@ def serve(
     *,
     references: ReferenceSet | None = None,
     is_healthy: Callable[[], bool] | None = None,
+    reader: Reader = "strict",
+    agreement: int = 0,
     announce: Callable[[str], object],
 ) -> None:
     """Answer requests until SIGTERM or SIGINT; then take no more, finish what is under way, and return.
@@ -136,6 +142,8 @@ def serve(
         limits: see there; ``workers`` as the backend allows.
         references: what single pictures are scored against; None: that is not offered.
         is_healthy: whether what the backend stands on is alive; None: it is, as long as this process.
+        reader: of what the model writes.
+        agreement: as for :class:`~redaes.assessor.Assessor`.
         announce: called with the address once requests are taken.
 
     Raises:
@@ -157,6 +165,8 @@ def serve(
         api_keys=address.api_keys,
         hosts=(*LOOPBACK_HOSTS, *address.allowed_hosts),
         is_healthy=is_healthy,
+        reader=reader,
+        agreement=agreement,
     )
     _log_to_stderr()
     config = uvicorn.Config(
