@@ -93,6 +93,7 @@ async function rank() {
   const { ranking } = found;
   state.series = ranking.order.flatMap((id) => files.filter((_, n) => found.ids[n] === id).map((file) => (
     { ...file, score: ranking.scores[id], error: ranking.errors[id], decision: "" })));
+  say(found.failed.map(({ index, reason }) => `${files[index].name} was left out: ${reason}.`).join(" "));
   const failed = ranking.n_failed ? `, ${ranking.n_failed} of them without a usable answer` : "";
   $("series-title").textContent = `${state.series[0].name} leads`;
   $("series-provenance").textContent =
