@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -17,6 +17,7 @@ from redaes.models import nano
 
 if TYPE_CHECKING:
     from redaes.backends.base import Backend
+    from redaes.backends.connecting import ConnectedModel
     from redaes.backends.local import LocalBackend
     from redaes.lenient import Reader
 
@@ -86,9 +87,23 @@ class ModelChoice:
         self.check()
         if not self.endpoint:
             return load_model(self.model or nano.NAME, self.adapter, self.device)
+        return self.connect(reader=reader)
+
+    def connect(self, *, reader: Reader | None = None, **more: Any) -> ConnectedModel:
+        """The model behind the endpoint.
+
+        Args:
+            reader: of its answers; None: the usual one.
+            more: as for :func:`redaes.backends.connecting.connect`.
+
+        Raises:
+            InputError, BackendError: as :meth:`load` does.
+        """
         from redaes.backends.connecting import connect, key_from
 
-        return connect(self.endpoint, self.model, api_key=key_from(self.api_key_env), reader=reader or self.reader)
+        assert self.endpoint
+        key = key_from(self.api_key_env)
+        return connect(self.endpoint, self.model, api_key=key, reader=reader or self.reader, **more)
 
     def draws(self, backend: Backend, what: str) -> int:
         """Answers to draw in each order for what is made of probabilities, or of the agreement of answers in their
