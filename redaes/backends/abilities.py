@@ -17,6 +17,7 @@ from typing import Literal
 
 from pydantic import Field, ValidationError
 
+from redaes.backends.thoughts import WayName
 from redaes.errors import RecordError
 from redaes.records import write_atomically
 from redaes.types import Record
@@ -65,6 +66,10 @@ class Abilities(Record):
     """Whether it lists the likeliest tokens of what a model writes."""
     structured: Structured | None = None
     """How it holds an answer to a form."""
+    thinks: bool = False
+    """Whether the model was seen to think longer than it may."""
+    way: WayName | None = None
+    """How its thoughts are dealt with where little is asked (:mod:`redaes.backends.thoughts`)."""
     left_out: tuple[str, ...] = ()
     """Fields that it has refused; ``max_completion_tokens`` among them: it takes ``max_tokens``."""
     values: dict[str, float] = Field(default_factory=dict)

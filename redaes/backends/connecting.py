@@ -52,6 +52,10 @@ _HOPELESS = frozenset({"connection", "timeout", "http_401"})
 _ANSWERED = UNREAD | {"cut_off", "unclosed_thinking"}
 """Reasons of failures in which the model has answered all the same."""
 
+_OLDER_LIMIT = frozenset({"library", "me"})
+"""Owners of models on servers that know ``max_tokens`` alone, and would write without end: Ollama
+(docs.ollama.com/api/openai-compatibility) and llama-cpp-python (github.com/abetlen/llama-cpp-python/issues/1907)."""
+
 _T = TypeVar("_T")
 
 
@@ -100,11 +104,13 @@ class ConnectedModel:
     @property
     def abilities(self) -> Abilities:
         """What is known of the server by now."""
-        begins = isinstance(self.backend, ServerBackend)
+        chat = self.backend if isinstance(self.backend, ChatBackend) else None
         return Abilities(
-            begins=begins,
-            lists=None if isinstance(self.backend, ServerBackend) else self.backend.lists,
+            begins=chat is None,
+            lists=None if chat is None else chat.lists,
             structured=self._structured,
+            thinks=chat is not None and chat.thinks,
+            way=None if chat is None else chat.way,
             left_out=self._endpoint.dialect.left_out,
             values=self._endpoint.dialect.values,
         )
@@ -217,7 +223,7 @@ def connect(
             api_key=api_key,
             timeout_s=ANSWER_S,
             max_retries=MAX_RETRIES,
-            dialect=Dialect(known.left_out, known.values),
+            dialect=Dialect((*known.left_out, *_older_limit(chosen)), known.values),
         )
 
     if known.begins is None:
@@ -231,7 +237,14 @@ def connect(
         asked = endpoint()
         return ConnectedModel(ServerBackend(asked), asked, identity, known)
     asked = endpoint()
-    chat = ChatBackend([asked], emphasis=reader == "lenient", lists=known.lists)
+    chat = ChatBackend(
+        [asked],
+        emphasis=reader == "lenient",
+        lists=known.lists,
+        gives_room=True,
+        thinks=known.thinks,
+        way=known.way,
+    )
     return ConnectedModel(chat, asked, identity, known)
 
 
@@ -304,6 +317,11 @@ def _chosen(base_url: str, model: str | None, offered: list[OfferedModel] | None
         names = ", ".join(one.id for one in offered)
         raise InputError(f"{base_url} offers several models; name one of them (--model): {names}")
     return offered[0]
+
+
+def _older_limit(model: OfferedModel) -> tuple[str, ...]:
+    """The name of the token limit, where the server is known to ignore it without a word."""
+    return ("max_completion_tokens",) if model.owned_by in _OLDER_LIMIT else ()
 
 
 def _begun(endpoint: Endpoint) -> tuple[ServerBackend, Endpoint] | None:

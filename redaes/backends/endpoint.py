@@ -42,7 +42,7 @@ from redaes.backends.chat_replies import Completion, Reply
 from redaes.backends.chat_requests import ChatRequest
 from redaes.backends.dialect import Dialect, changes, kind_of
 from redaes.backends.failures import Failure
-from redaes.backends.refusals import OPTIONAL, refusals
+from redaes.backends.refusals import OPTIONAL, Refusal, refusals
 from redaes.backends.reply_cache import ReplyCache
 from redaes.backends.retrying import Rejected, retry_after_s, with_retries
 from redaes.errors import BackendError, BudgetExhausted, EndpointError, InputError, MissingDependency
@@ -56,6 +56,9 @@ API_KEY_VARIABLE = "REDAES_API_KEY"
 FIRST_ALONE_S = 2.0
 """How long requests wait for the first of their kind, in seconds: what a server cannot use it refuses at once, and then
 is asked once more, not once more for each of them."""
+
+_OVER_LIMIT = 16
+"""Tokens that an answer may have beyond its limit before the limit counts as ignored: special ones are counted too."""
 
 _VERSIONS = {
     "vllm": ("version", "version"),
@@ -191,6 +194,7 @@ class Endpoint:
         self._client: httpx.AsyncClient | None = None
         self._slots: asyncio.Semaphore | None = None
         self._first_of_kind: dict[object, asyncio.Event] = {}
+        self._answered_kinds: set[object] = set()
 
     async def __aenter__(self) -> Endpoint:
         """Open the connections.
@@ -223,7 +227,7 @@ class Endpoint:
         """The same server, counts, budget and dialect, with connections of its own: for another thread, or beside
         this one while it is open."""
         twin = copy.copy(self)
-        twin._client, twin._slots, twin._first_of_kind = None, None, {}
+        twin._client, twin._slots, twin._first_of_kind = None, None, {}  # those of a loop
         return twin
 
     async def ask(self, request: ChatRequest) -> Reply:
@@ -395,10 +399,11 @@ class Endpoint:
             BudgetExhausted: no call is left.
         """
         written = self.dialect.written(body)
-        first = self._first_of_kind.get(kind_of(written))
+        kind = kind_of(written)
+        first = self._first_of_kind.get(kind)
         if first is None:
-            first = self._first_of_kind[kind_of(written)] = asyncio.Event()
-        elif not first.is_set():
+            first = self._first_of_kind[kind] = asyncio.Event()
+        elif not first.is_set() and kind not in self._answered_kinds:
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(first.wait(), FIRST_ALONE_S)
             written = self.dialect.written(body)
@@ -409,7 +414,9 @@ class Endpoint:
                     data = await self._send(
                         f"{self.base_url}/chat/completions", await asyncio.to_thread(_json, written)
                     )
-                    return self._reply(data, changes(body, written))
+                    reply = self._reply(data, changes(body, written))
+                    self._check_limit(written, reply)
+                    return reply
                 except Rejected as rejected:
                     refused = refusals(rejected.status, rejected.content, written)
                     if not refused:
@@ -420,6 +427,7 @@ class Endpoint:
                 written = self.dialect.written(body)
             raise last
         finally:
+            self._answered_kinds.add(kind)
             first.set()
 
     async def _retried(self, attempt: Callable[[], Awaitable[_T]], key: str) -> _T:
@@ -496,6 +504,14 @@ class Endpoint:
         if reply.reason == "no_choices":
             raise Rejected("no_choices", f"{self.base_url} answers without a choice")
         raise Rejected(reply.reason, self._shown(reply.detail.encode()) if reply.reason == "refused" else reply.detail)
+
+    def _check_limit(self, written: Mapping[str, Any], reply: Reply) -> None:
+        """Learn from an answer that is longer than it may be that the server knows the limit by its older name alone:
+        some ignore what they do not know without a word."""
+        limit = written.get("max_completion_tokens")
+        if limit is not None and reply.usage is not None and reply.usage.completion_tokens > limit + _OVER_LIMIT:
+            self.dialect.learn([Refusal("max_completion_tokens")])
+            self.counts["refused: max_completion_tokens"] += 1
 
     def _shown(self, data: bytes) -> str:
         """The beginning of a server's words, fit for a message: servers repeat keys in their complaints."""

@@ -19,6 +19,9 @@ def main(*command: str) -> None:
     Args:
         command: words that go before those of the command line, such as ``"data", "build"``.
     """
+    from redaes.cores import prepare_threads
+
+    prepare_threads()
     from redaes.cli.app import app
 
     for stream in (sys.stdout, sys.stderr):

@@ -44,6 +44,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "backends",
         "models",
         "series_records",
+        "cores",
         "processes",
         "option_sources",
         "recipe_files",
