@@ -61,16 +61,14 @@ class FormHolder:
         """An answer that is about to be written.
 
         Args:
-            prompt: the question.
+            prompt: one of :func:`redaes.prompts.known` in the reasoned mode.
             chat: the text that the model goes on with, without the prefix.
             prefix: how the answer begins.
             max_new_tokens: that may be written.
 
         Returns:
-            None: the question has no form that an answer could be held to, or the prefix does not begin one.
+            None: the prefix does not begin an answer in the form.
         """
-        if prompt.name not in prompts.known("reasoned"):
-            return None
         thinks = not chat.rstrip().endswith(CLOSING) and not opens_thinking(chat)
         answer = HeldAnswer(self._made(prompts.form_of(prompt.name), thinks), prefix, max_new_tokens)
         return answer if answer.fits else None

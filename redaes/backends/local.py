@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from redaes import prompts
 from redaes.backends.adapters import check_base, was_trained_here
 from redaes.backends.base import Answer, BatchBackend, Request
 from redaes.backends.chat_templates import one_rendering
@@ -231,16 +232,18 @@ class LocalBackend(BatchBackend):
 
     def _held(self, batch: Sequence[Request], max_new_tokens: int, ends: Sequence[int]) -> list[HeldAnswer | None]:
         """The answers to a batch as they will be held to their form; None: one may be anything."""
-        if not self._constrain:
+        has_form = [self._constrain and request.prompt.name in prompts.known("reasoned") for request in batch]
+        if not any(has_form):
             return [None] * len(batch)
         if self._holder is None:
             from redaes.backends.constrained import FormHolder
 
             self._holder = FormHolder(self._processor.tokenizer, ends, self.model)
-        return [
-            self._holder.begin(request.prompt, self._chat(request.prompt), request.prefix, max_new_tokens)
-            for request in batch
-        ]
+        held: list[HeldAnswer | None] = []
+        for request, form in zip(batch, has_form, strict=True):
+            chat = self._chat(request.prompt)
+            held.append(self._holder.begin(request.prompt, chat, request.prefix, max_new_tokens) if form else None)
+        return held
 
     def _limits(self, held: Sequence[HeldAnswer | None], n_prompt: int) -> list[Any] | None:
         """What ``generate`` takes to hold a batch to its forms."""

@@ -9,7 +9,7 @@ import typer
 
 from redaes.assessing.words import printable
 from redaes.cli import loading
-from redaes.cli.options import Adapter, ApiKeyEnv, Device, Endpoint, ModelOrServed
+from redaes.cli.options import Adapter, ApiKeyEnv, Constrain, Device, Endpoint, ModelOrServed
 from redaes.cli.running import EXIT_NO_ANSWER, quiet, reporting_errors
 from redaes.errors import InputError
 from redaes.models import nano
@@ -47,6 +47,7 @@ def compare(
     check: Annotated[
         bool, typer.Option("--check/--no-check", help="Measure the pictures, and hold the reasoning against that.")
     ] = True,
+    constrain: Constrain = None,
     measured: Annotated[
         bool, typer.Option("--measured", help="Tell the model what is measured in both pictures, in figures.")
     ] = False,
@@ -59,7 +60,7 @@ def compare(
         from redaes.lenient import known_reader
 
         # What costs little is checked before a model is loaded.
-        chosen = loading.ModelChoice(model, adapter, device, endpoint, api_key_env)
+        chosen = loading.ModelChoice(model, adapter, device, endpoint, api_key_env, constrain)
         chosen.check()
         way, read_by = known_mode(mode), known_reader(reader or chosen.reader)
         check_samples(samples, way)

@@ -26,6 +26,7 @@ class ModelChoice:
         device: None: the best there is.
         endpoint: address of a server; None or empty: the model is in this process.
         api_key_env: environment variable with the server's key; None: ``REDAES_API_KEY``.
+        constrain: whether reasoned answers are held to their form; None: those of models that were not trained on it.
     """
 
     model: str | None
@@ -33,6 +34,7 @@ class ModelChoice:
     device: str | None
     endpoint: str | None
     api_key_env: str | None
+    constrain: bool | None = None
 
     @property
     def reader(self) -> Reader:
@@ -51,7 +53,7 @@ class ModelChoice:
                 raise InputError("--api-key-env goes with --endpoint")
             check_judge(self.model or nano.NAME, self.adapter)
             return
-        for option, given in (("--adapter", self.adapter), ("--device", self.device)):
+        for option, given in (("--adapter", self.adapter), ("--device", self.device), ("--constrain", self.constrain)):
             if given is not None:
                 raise InputError(
                     f"{option} is for models in this process, and --endpoint (or REDAES_ENDPOINT) names a server; "
@@ -72,7 +74,7 @@ class ModelChoice:
         """
         self.check()
         if not self.endpoint:
-            return load_model(self.model or nano.NAME, self.adapter, self.device)
+            return load_model(self.model or nano.NAME, self.adapter, self.device, constrain=self.constrain)
         from redaes.backends.connecting import connect, key_from
 
         served = connect(self.endpoint, self.model, api_key=key_from(self.api_key_env), reader=reader or self.reader)
@@ -82,7 +84,13 @@ class ModelChoice:
 
 
 def load_model(
-    model: str, adapter: Path | None, device: str | None, max_pixels: int | None = None, *, batch_size: int = 8
+    model: str,
+    adapter: Path | None,
+    device: str | None,
+    max_pixels: int | None = None,
+    *,
+    batch_size: int = 8,
+    constrain: bool | None = None,
 ) -> LocalBackend:
     """The model to ask. Tests put a scripted one here."""
     from huggingface_hub.utils.tqdm import disable_progress_bars
@@ -95,4 +103,6 @@ def load_model(
 
     from redaes.backends.local import LocalBackend
 
-    return LocalBackend(model, adapter=adapter, device=device, max_pixels=max_pixels, batch_size=batch_size)
+    return LocalBackend(
+        model, adapter=adapter, device=device, max_pixels=max_pixels, batch_size=batch_size, constrain=constrain
+    )
