@@ -18,6 +18,7 @@ from redaes.assessing.asking import Asked, Questions, in_orders
 from redaes.assessing.conclusions import AskedAs, of_answers, of_same
 from redaes.assessing.measured_question import with_evidence
 from redaes.assessing.results import RankedPictures, ReferenceSet, Result, Score, answer_of
+from redaes.assessing.thumbnails import Thumbnails
 from redaes.backends.base import Backend
 from redaes.backends.temperatures import Temperature, temperature_of
 from redaes.errors import InputError
@@ -233,7 +234,11 @@ class Assessor:
             return in_memory.get(picture.ref.id) or reasons.from_file(picture)
 
         loaded = [(first.loaded, second.loaded) for first, second in pairs]
-        return self._compared(loaded, mode, orders, pixels or whole, check=check, samples=samples)
+        results = self._compared(loaded, mode, orders, pixels or whole, check=check, samples=samples)
+        for pair, result in zip(pairs, results, strict=True):
+            if any(one.whole is not None for one in pair):
+                result.keep(Thumbnails(one.loaded for one in pair))
+        return results
 
     def _compared(
         self,
@@ -366,7 +371,10 @@ class Assessor:
             references = self.default_references()
         mode = references.mode
         self.check_references(references, mode)
-        return placing.score(lambda pairs: self.compare_many(pairs, mode, orders), taken.loaded, references)
+        score = placing.score(lambda pairs: self.compare_many(pairs, mode, orders), taken.loaded, references)
+        if taken.whole is not None:
+            score.keep(Thumbnails([taken.loaded]))
+        return score
 
     def default_references(self) -> ReferenceSet:
         """The pictures that come in the package (:mod:`redaes.reference_photographs`), ranked by the assessor's model

@@ -7,7 +7,9 @@ from functools import lru_cache
 
 from redaes import ranking
 from redaes.assessing import orders as both_orders
+from redaes.assessing.notebook import MOST_PICTURES
 from redaes.assessing.results import RankedPictures, ReferenceSet, Result, Score, answer_of, own_probability
+from redaes.assessing.thumbnails import Thumbnails
 from redaes.errors import ParseError
 from redaes.images import LoadedImage, unchanged
 from redaes.points import delta_of
@@ -75,7 +77,10 @@ def rank(
     ranked = ranking.rank(ids, answered, top_k)
     places = {ref.id: number for number, ref in reversed(list(enumerate(refs)))}
     indices = tuple(places[one] for one in ranked.order)
-    return RankedPictures(**dict(ranked), pictures=tuple(refs[number] for number in indices), indices=indices)
+    found_order = RankedPictures(**dict(ranked), pictures=tuple(refs[number] for number in indices), indices=indices)
+    best = (pictures[number] for number in indices[:MOST_PICTURES])
+    found_order.keep(Thumbnails(picture for picture in best if isinstance(picture, LoadedImage)))
+    return found_order
 
 
 def score(compare: CompareMany, picture: LoadedImage, references: ReferenceSet) -> Score:

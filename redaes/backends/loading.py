@@ -17,6 +17,7 @@ import torch
 
 from redaes.backends.chat_templates import one_rendering
 from redaes.backends.preprocessing import TOKENIZER_CONFIG, PictureSize, image_settings
+from redaes.deferred_libraries import libraries_deferred
 from redaes.errors import BackendError, MissingDependency
 from redaes.models import nano
 
@@ -80,6 +81,11 @@ def load_network(folder: Path, dtype: torch.dtype) -> Any:
     Raises:
         BackendError: not a vision-language model, or not a whole one.
     """
+    with libraries_deferred():
+        return _loaded(folder, dtype)
+
+
+def _loaded(folder: Path, dtype: torch.dtype) -> Any:
     from safetensors import SafetensorError
     from transformers import AutoConfig, AutoModelForImageTextToText
 

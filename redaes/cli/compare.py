@@ -11,8 +11,8 @@ from redaes.assessing.words import printable
 from redaes.cli import loading
 from redaes.cli.options import Adapter, ApiKeyEnv, Constrain, Device, Endpoint, ModelOrServed
 from redaes.cli.running import EXIT_NO_ANSWER, quiet, reporting_errors
+from redaes.cli.spinner import Spinner
 from redaes.errors import InputError
-from redaes.models import nano
 
 if TYPE_CHECKING:
     from redaes.assessor import Result
@@ -53,14 +53,14 @@ def compare(
     ] = False,
 ) -> None:
     """Say which of two pictures looks better, by how much, and why."""
-    with reporting_errors(as_json):
+    chosen = loading.ModelChoice(model, adapter, device, endpoint, api_key_env, constrain)
+    with reporting_errors(as_json), Spinner(f"loading {chosen.shown}") as spinner:
         from redaes import prompts
         from redaes.assessor import Assessor, check_samples, known_mode
         from redaes.images import load_image
         from redaes.lenient import known_reader
 
         # What costs little is checked before a model is loaded.
-        chosen = loading.ModelChoice(model, adapter, device, endpoint, api_key_env, constrain)
         chosen.check()
         way, read_by = known_mode(mode), known_reader(reader or chosen.reader)
         check_samples(samples, way)
@@ -70,6 +70,7 @@ def compare(
         with quiet():
             prompt = prompts.MEASURED[way] if measured else None
             assessor = Assessor(chosen.load(reader=read_by), mode=way, prompt=prompt, reader=read_by)
+            spinner.doing = "comparing"
             (result,) = assessor.compare_many([pair], check=check, samples=samples)
     if as_json:
         typer.echo(json.dumps(result.as_json()))
@@ -79,7 +80,7 @@ def compare(
     if not as_json:
         from redaes.assessing.terminal import show
 
-        show(result, nano.limits(result.model, result.revision))
+        show(result)
 
 
 def _say_no_answer(result: Result) -> None:

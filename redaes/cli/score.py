@@ -12,6 +12,7 @@ from redaes.assessing.words import printable
 from redaes.cli import loading
 from redaes.cli.options import Adapter, ApiKeyEnv, Device, Endpoint, ModelOrServed, OneOrder
 from redaes.cli.running import EXIT_PARTIAL, quiet, reporting_errors, say_unusable
+from redaes.cli.spinner import Spinner
 from redaes.errors import ImageError, ParseError
 from redaes.models import nano
 
@@ -47,8 +48,10 @@ def score(
             chosen = loading.ModelChoice(model, adapter, device, endpoint, api_key_env)
             chosen.check()
             ranked = references_of(references)
-            assessor = Assessor(chosen.load(probabilities_for="a score"), mode="fast", reader=chosen.reader)
-            found = ranked(assessor)
+            with Spinner(f"loading {chosen.shown}") as spinner:
+                assessor = Assessor(chosen.load(probabilities_for="a score"), mode="fast", reader=chosen.reader)
+                spinner.doing = "ranking the references"
+                found = ranked(assessor)
             if save is not None:
                 write_reference_set(save, found)
             for picture in pictures:

@@ -12,6 +12,7 @@ import typer
 from redaes.cli import loading
 from redaes.cli.options import Adapter
 from redaes.cli.running import quiet, reporting_errors
+from redaes.cli.spinner import Spinner
 from redaes.early_checks import check_judge
 from redaes.errors import InputError
 from redaes.models import nano
@@ -105,7 +106,7 @@ def serve(
                 )
                 healthy = partial(is_healthy, attach.rstrip("/"))
             else:
-                with quiet():
+                with quiet(), Spinner(f"loading {model}"):
                     backend = loading.load_model(model, adapter, device, max_pixels)
             scored = None
             if ranked is not None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import importlib
 import io
-import struct
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import cast
@@ -19,6 +19,13 @@ from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from redaes.errors import ImageError
+from redaes.images.damage import DAMAGE
+from redaes.images.jpeg_segments import unwrap_jpeg
+from redaes.images.media_boxes import unwrap_media
+from redaes.images.png_chunks import unwrap_png
+from redaes.images.tiff_files import unwrap_tiff
+from redaes.images.unwrapped import UnsupportedPixels, Unwrapped
+from redaes.images.webp_chunks import unwrap_webp
 
 MAX_FILE_PIXELS = 200_000_000
 """Largest picture that is decoded at all, in pixels; the largest phone sensors stay just below."""
@@ -26,7 +33,7 @@ MAX_FILE_PIXELS = 200_000_000
 CONVERT = "convert the picture to JPEG or PNG"
 
 SUFFIXES: dict[str, tuple[str, ...]] = {
-    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
+    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"),
     "PNG": (".png", ".apng"),
     "WebP": (".webp",),
     "TIFF": (".tif", ".tiff"),
@@ -35,21 +42,6 @@ SUFFIXES: dict[str, tuple[str, ...]] = {
     "AVIF": (".avif", ".avifs"),
     "HEIF": (".heic", ".heif", ".hif"),
 }
-
-# They sit on C decoders and hand-written parsers, which report damage in their own ways; found by mutating files of
-# every kind.
-DAMAGE = (
-    OSError,  # truncated data, decoder errors; includes PIL.UnidentifiedImageError
-    SyntaxError,  # how Pillow says "not this format"
-    ValueError,
-    TypeError,
-    LookupError,
-    EOFError,
-    ArithmeticError,
-    RuntimeError,
-    struct.error,
-)
-"""What Pillow's readers raise on damaged data."""
 
 _HEIF_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
 _AVIF_BRANDS = frozenset({b"avif", b"avis"})
@@ -70,6 +62,15 @@ _FOREIGN: tuple[tuple[bytes, str], ...] = (
     (b"IIU\x00", "a camera raw file"),
     (b"version https://git-lfs", "a Git LFS pointer, not the picture itself"),
 )
+
+_UNWRAP: dict[str, Callable[[bytes], Unwrapped]] = {
+    "JPEG": unwrap_jpeg,
+    "PNG": unwrap_png,
+    "WebP": unwrap_webp,
+    "TIFF": unwrap_tiff,
+    "AVIF": unwrap_media,
+    "HEIF": unwrap_media,
+}
 
 # Formats whose reader may be absent: module, class, and what to install.
 _OPTIONAL = {
@@ -125,7 +126,17 @@ def damaged(kind: str, path: Path, error: Exception) -> ImageError:
     return ImageError(f"{path}: damaged or truncated {kind} ({error}); copy or download it again")
 
 
-def open_header(kind: str, data: bytes, path: Path) -> ImageFile.ImageFile:
+@dataclass(frozen=True)
+class Opened:
+    """A picture of which only the header was read."""
+
+    header: ImageFile.ImageFile
+    """As its reader opens it; the pixels are not decoded."""
+    beside: Unwrapped
+    """What stood beside the pixels."""
+
+
+def open_header(kind: str, data: bytes, path: Path) -> Opened:
     """The picture with only its header read, of an admissible size.
 
     The reader is called directly instead of ``Image.open``: that would apply Pillow's own, lower and
@@ -137,7 +148,7 @@ def open_header(kind: str, data: bytes, path: Path) -> ImageFile.ImageFile:
         path: names it in messages.
 
     Raises:
-        ImageError: a reader that is not installed, a damaged header, or too many pixels.
+        ImageError: a reader that is not installed, a damaged header, pixels of a kind that is not read, or too many.
     """
     readers: dict[str, Callable[[io.BytesIO], ImageFile.ImageFile]] = {
         "JPEG": JpegImageFile,
@@ -149,17 +160,24 @@ def open_header(kind: str, data: bytes, path: Path) -> ImageFile.ImageFile:
     }
     reader = readers.get(kind) or _optional_reader(kind, path)
     try:
-        image = reader(io.BytesIO(data))
+        beside = _UNWRAP.get(kind, Unwrapped)(data)
+        image = reader(io.BytesIO(beside.pixels))
         width, height = image.size
     except Image.DecompressionBombError as error:
         raise ImageError(f"{path}: {error}; shrink the picture before use") from error
+    except UnsupportedPixels as error:
+        raise ImageError(f"{path}: {error}") from error
     except DAMAGE as error:
         raise damaged(kind, path, error) from error
     if width * height > MAX_FILE_PIXELS:
         raise ImageError(
             f"{path}: {width} x {height} pixels exceed the limit of {MAX_FILE_PIXELS:,}; shrink the picture"
         )
-    return image
+    if kind in ("AVIF", "HEIF", "GIF"):  # their readers give the rest; GIF and HEIF state no orientation
+        info = image.info
+        exif = info.get("exif", b"") if kind == "AVIF" else b""
+        beside = replace(beside, exif=exif.removeprefix(b"Exif\0\0"), profile=info.get("icc_profile") or b"")
+    return Opened(image, beside)
 
 
 def _optional_reader(kind: str, path: Path) -> Callable[[io.BytesIO], ImageFile.ImageFile]:
@@ -184,8 +202,33 @@ def image_size(data: bytes, path: Path) -> tuple[int, int]:
     Raises:
         ImageError: no readable format, a damaged header, or too many pixels.
     """
-    size: tuple[int, int] = open_header(recognise(data, path), data, path).size
+    size: tuple[int, int] = open_header(recognise(data, path), data, path).header.size
     return size
+
+
+def exif_of(data: bytes, path: Path) -> Image.Exif:
+    """What a picture's EXIF says, as far as it can be read; empty: nothing.
+
+    Values are looked up when they are asked for, and may then raise what ``DAMAGE`` lists.
+
+    Args:
+        data: the whole file, in a readable format; no pixel of it is decoded.
+        path: names it in messages.
+
+    Raises:
+        ImageError: as for :func:`image_size`.
+    """
+    kind = recognise(data, path)
+    found = Image.Exif()
+    try:
+        if kind in ("AVIF", "HEIF"):
+            block = _optional_reader(kind, path)(io.BytesIO(data)).info.get("exif", b"")
+        else:
+            block = open_header(kind, data, path).beside.exif
+        found.load(block)
+    except DAMAGE:
+        return Image.Exif()
+    return found
 
 
 def capture_time(data: bytes, path: Path) -> datetime | None:
@@ -201,9 +244,9 @@ def capture_time(data: bytes, path: Path) -> datetime | None:
     Raises:
         ImageError: as for :func:`image_size`.
     """
-    header = open_header(recognise(data, path), data, path)
+    exif = exif_of(data, path)
     try:
-        details = header.getexif().get_ifd(ExifTags.IFD.Exif)
+        details = exif.get_ifd(ExifTags.IFD.Exif)
         stated = str(details.get(ExifTags.Base.DateTimeOriginal, "")).strip(" \0")
         fraction = str(details.get(ExifTags.Base.SubsecTimeOriginal, "")).strip(" \0")
         taken = datetime.strptime(stated, "%Y:%m:%d %H:%M:%S")

@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image
 
 from redaes.errors import ImageError
+from redaes.images.damage import DAMAGE
 from redaes.images.files import read_image_file
-from redaes.images.formats import DAMAGE, MAX_FILE_PIXELS
+from redaes.images.formats import MAX_FILE_PIXELS
 from redaes.images.hashes import content_id
 from redaes.images.loading import (
     IN_MEMORY,
@@ -142,10 +143,12 @@ def _as_its_file(image: Image.Image, name: str, on_white: bool) -> tuple[Image.I
     try:
         image.load()
         transparent = image.has_transparency_data and image.convert("RGBA").getchannel("A").getextrema() != (255, 255)
-        turned = image.getexif().get(ExifTags.Base.Orientation, 1) != 1
+        orientation = Image.Exif()  # of all that EXIF says, the rest may be wrong, and Pillow fails at writing it anew
+        orientation[ExifTags.Base.Orientation] = image.getexif().get(ExifTags.Base.Orientation, 1)
+        turned = orientation[ExifTags.Base.Orientation] != 1
         plain = image.mode in ("RGB", "L") and not (transparent or turned or image.info.get("icc_profile"))
         if not plain:
-            image.save(file, kind, exif=image.getexif(), icc_profile=image.info.get("icc_profile"))
+            image.save(file, kind, exif=orientation, icc_profile=image.info.get("icc_profile"))
     except DAMAGE as error:
         raise ImageError(
             f"{name}: the picture cannot be read ({type(error).__name__}: {error}); open it again"

@@ -114,7 +114,7 @@ def _nan() -> np.ndarray[Any, Any]:
 NO_PICTURES: dict[str, tuple[Any, str]] = {
     "RGBA": (Image.new("RGBA", (8, 6)), r"mode RGBA\) are transparent.*alpha_composite"),
     "transparent palette": (Image.new("LA", (8, 6)), r"mode LA\) are transparent"),
-    "floating-point PIL": (Image.new("F", (8, 6)), "pixels of kind 'F' are not supported"),
+    "floating-point PIL": (Image.new("F", (8, 6)), "its pixels are floating-point numbers"),
     "no pixels": (Image.new("RGB", (0, 6)), r"no pixels \(size \(0, 6\)\)"),
     "alpha": (np.zeros((9, 8, 4), np.uint8), r"shape \(9, 8, 4\) has 4 channels, .*array\[\.\.\., :3\]"),
     "alpha, tensor": (torch.zeros(4, 9, 8), r"\(4, 9, 8\) has 4 channels, and transparency.*tensor\[:3\]"),
