@@ -61,12 +61,6 @@ def recorded_base(adapter: Path) -> tuple[str, str] | None:
         raise BackendError(f"{file} cannot be read ({error}); copy the adapter again") from error
 
 
-def was_trained_here(folder: Path) -> bool:
-    """Whether a stage or a merge of this project left a model or an adapter in the folder."""
-    in_run = folder.resolve().name.startswith("checkpoint-") and (folder.resolve().parent / RUN_BASE).is_file()
-    return in_run or (folder / RUN_RECORD).is_file()
-
-
 def check_base(adapter: Path, name: str, folder: Path) -> None:
     """Refuse to put an adapter on other weights than those it was trained on, whatever their shape.
 

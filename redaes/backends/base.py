@@ -62,7 +62,9 @@ class Answer:
     """Read and written, as far as a server reports them."""
     changes: tuple[str, ...] = ()
     """What of the request a server could not use (``without seed``, ``temperature=1``), and what was done to the text
-    while it was written (``held to its form``)."""
+    while it was written."""
+    held_by: str | None = None
+    """What held the text to its form while it was written, as far as that was asked for; None: nothing."""
 
 
 class Backend(Protocol):

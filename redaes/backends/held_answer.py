@@ -23,9 +23,6 @@ SPARE = 24
 SENTENCE = 24
 """So many tokens before prose has to end, the end of a sentence ends it."""
 
-HELD = "held to its form"
-"""What such an answer says of itself: that it follows the form is no merit of the model."""
-
 SHORTENED = "reasoning ended where max_new_tokens left room for the rest of the form only"
 """What an answer says of itself whose prose was ended."""
 
@@ -63,6 +60,9 @@ class Machinery:
 class HeldAnswer:
     """An answer so far."""
 
+    held_by = "llguidance"
+    """What an answer says of itself: that it follows the form is no merit of the model."""
+
     def __init__(self, machinery: Machinery, prefix: str, room: int) -> None:
         """
         Args:
@@ -81,7 +81,7 @@ class HeldAnswer:
         self._prose_from: int | None = None
         self.ended = False
         """Whether the form is complete and the turn over."""
-        self.changes: tuple[str, ...] = (HELD,)
+        self.changes: tuple[str, ...] = ()
         """What was done to it."""
         self.fits = not prefix or bool(self._matcher.consume_tokens(machinery.vocabulary.tokenize_bytes(self._before)))
         """Whether the prefix begins an answer in this form; if not, it cannot be held to it."""
@@ -164,7 +164,7 @@ class HeldAnswer:
                 return
             self._matcher = self._made.matchers[closing.endless].deep_copy()
             self._forced = []
-            self.changes = (HELD, SHORTENED)
+            self.changes = (SHORTENED,)
             self._before += self._made.vocabulary.decode_bytes(self._tokens)
             self._tokens = []
             return

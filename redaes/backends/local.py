@@ -13,9 +13,10 @@ import torch
 from numpy.typing import NDArray
 
 from redaes import prompts
-from redaes.backends.adapters import check_base, was_trained_here
+from redaes.backends.adapters import check_base
 from redaes.backends.base import Answer, BatchBackend, Request
 from redaes.backends.chat_templates import one_rendering
+from redaes.backends.forms import form_of_weights
 from redaes.backends.loading import (
     first_line,
     load_adapter,
@@ -29,11 +30,12 @@ from redaes.backends.temperatures import Temperature, read_temperatures
 from redaes.backends.weights import ADAPTER_CONFIG, base_of, revision_of
 from redaes.errors import BackendError, InputError, PromptError
 from redaes.images import MAX_ASPECT
+from redaes.lenient import Reader
 from redaes.models import nano
 from redaes.models.device import find_device
 from redaes.prompts import Prompt
 from redaes.thinking import split_thinking
-from redaes.types import Sampling
+from redaes.types import Form, Sampling
 
 if TYPE_CHECKING:
     from redaes.backends.constrained import FormHolder
@@ -53,6 +55,10 @@ class LocalBackend(BatchBackend):
 
     temperatures: tuple[Temperature, ...] = ()
     """What is known of how far its probabilities can be believed: what lies beside its weights."""
+    form: Form = "text"
+    """In which form it is asked unless told otherwise."""
+    reader: Reader = "strict"
+    """How its answers are read unless told otherwise."""
 
     def __init__(
         self,
@@ -64,6 +70,7 @@ class LocalBackend(BatchBackend):
         batch_size: int = 8,
         max_pixels: int | None = None,
         constrain: bool | None = None,
+        hub_revision: str | None = None,
     ) -> None:
         """
         Args:
@@ -75,8 +82,8 @@ class LocalBackend(BatchBackend):
             batch_size: requests per forward pass.
             max_pixels: cap on a picture's area, in pixels; None: that which the adapter or the model was trained with.
             constrain: whether reasoned answers are held to their form while they are written
-                (:mod:`redaes.backends.constrained`); None: those of models that were not trained on it, which is all
-                but the embedded ones and those that a stage or a merge has left.
+                (:mod:`redaes.backends.constrained`); None: those of models that were not trained on the text form.
+            hub_revision: branch, tag or commit of a model on the hub; None: the newest.
 
         Raises:
             BackendError: the model cannot be had, is incomplete, or does not fit the device.
@@ -86,7 +93,7 @@ class LocalBackend(BatchBackend):
         if max_pixels is not None and max_pixels < 1:
             raise InputError(f"max_pixels is {max_pixels}; give at least 1")
         name = base = str(model)
-        folder = model_folder(model)
+        folder = model_folder(model, hub_revision)
         if (folder / ADAPTER_CONFIG).is_file():
             if adapter is not None:
                 raise BackendError(f"{model} is itself an adapter; give its base model beside adapter {adapter}")
@@ -116,9 +123,11 @@ class LocalBackend(BatchBackend):
         processor = load_processor(folder, max_pixels, adapter)
         network.eval()
         revision = revision_of(folder) if adapter is None else revision_of(folder, adapter)
+        form = form_of_weights(base, folder, adapter)
+        self.ask_in(form)
         self.temperatures = read_temperatures(folder if adapter is None else adapter)
         if constrain is None:
-            constrain = base not in nano.NAMES and not was_trained_here(folder if adapter is None else adapter)
+            constrain = form == "json"
         self._set_up(network, processor, name, at_size(revision, shown, picture_size(folder)), batch_size, constrain)
 
     @classmethod
@@ -144,6 +153,12 @@ class LocalBackend(BatchBackend):
         backend._set_up(model, processor, name, revision, batch_size)
         return backend
 
+    def ask_in(self, form: Form) -> None:
+        """Ask in a form from now on, unless told otherwise; a model that was not trained on the text form is also read
+        where it leaves its form a little."""
+        self.form = form
+        self.reader = "strict" if form == "text" else "lenient"
+
     def _set_up(
         self, network: Any, processor: Any, name: str, revision: str, batch_size: int, constrain: bool = False
     ) -> None:
@@ -158,6 +173,11 @@ class LocalBackend(BatchBackend):
         self._chats: dict[str, str] = {}
         self._constrain = constrain
         self._holder: FormHolder | None = None
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return self._network.device
 
     def read(self, requests: Sequence[Request], choices: Sequence[str]) -> NDArray[np.float64]:
         """Log-probability that the answer goes on with each choice, read at the choice's first token.
@@ -227,7 +247,14 @@ class LocalBackend(BatchBackend):
                 ended = torch.isin(new, torch.tensor(settings.eos_token_id, device=new.device)).any(dim=1).tolist()
                 for request, text, complete, form in zip(batch, texts, ended, held, strict=True):
                     said = request.prefix + (text if form is None else split_thinking(text).answer)
-                    answers.append(Answer(said, cut_off=not complete, changes=() if form is None else form.changes))
+                    answers.append(
+                        Answer(
+                            said,
+                            cut_off=not complete,
+                            changes=() if form is None else form.changes,
+                            held_by=None if form is None else form.held_by,
+                        )
+                    )
         return answers
 
     def _held(self, batch: Sequence[Request], max_new_tokens: int, ends: Sequence[int]) -> list[HeldAnswer | None]:

@@ -422,7 +422,7 @@ def _compare(out: Path, model: str, adapter: Path | None) -> None:
             (_clean(others, sources[0]), _clean(others, sources[1])),
         ),
     ]
-    assessor = Assessor(_backend(model, adapter), mode="reasoned", sampling=EVALUATION_SAMPLING)
+    assessor = Assessor(_backend(model, adapter), mode="reasoned", sampling=EVALUATION_SAMPLING, form="text")
     results: list[dict[str, Any]] = []
     for number, (title, about, label, pictures) in enumerate(questions, start=1):
         files = [out / "comparison" / f"{number}-{side}.jpg" for side in ("first", "second")]

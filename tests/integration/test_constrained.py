@@ -17,7 +17,7 @@ from redaes.answer_grammars import grammar_of
 from redaes.answers import parse
 from redaes.backends.base import Answer, Request
 from redaes.backends.constrained import FormHolder, FormLogits
-from redaes.backends.held_answer import HELD, SHORTENED
+from redaes.backends.held_answer import SHORTENED
 from redaes.backends.local import LocalBackend
 from redaes.errors import BackendError
 from redaes.json_form import parse_json
@@ -65,14 +65,14 @@ def test_every_answer_of_a_random_model_can_be_read(backend: LocalBackend, promp
         for answer in backend.write(_requests(prompt), Sampling(temperature=temperature, max_new_tokens=limit)):
             _read(answer, prompt)
             assert not answer.cut_off
-            assert HELD in answer.changes
+            assert answer.held_by == "llguidance"
 
 
 def test_without_it_none_can_be_read(tiny_model: Path) -> None:
     free = LocalBackend(tiny_model, device="cpu", constrain=False)
     for answer in free.write(_requests("compare/v1", 2), Sampling(max_new_tokens=120)):
         assert "Winner: " not in (answer.text or "")
-        assert not answer.changes
+        assert answer.held_by is None
         assert answer.cut_off
 
 
@@ -96,7 +96,7 @@ def test_a_question_without_a_form_is_answered_freely(backend: LocalBackend, tin
         requests = _requests(prompt, 2, prefix)
         held = backend.write(requests, sampling)
         assert held == free.write(requests, sampling)
-        assert all(not answer.changes for answer in held)
+        assert all(answer.held_by is None for answer in held)
 
 
 def test_a_begun_answer_is_gone_on_with(backend: LocalBackend) -> None:
@@ -125,13 +125,13 @@ def test_models_of_our_own_training_write_freely(tiny_model: Path, tmp_path: Pat
     for file in tiny_model.iterdir():
         (trained / file.name).symlink_to(file)
     (held,) = LocalBackend(trained, device="cpu").write(requests, sampling)
-    assert held.changes
+    assert held.held_by
     (trained / "run_record.json").write_text("{}")
     inside = LocalBackend(trained, device="cpu")
     under_training = LocalBackend.from_model(inside._network, inside._processor, "model", "step 1")
     for one in (inside, under_training, LocalBackend(nano.BASE, device="cpu")):
         (free,) = one.write(requests, sampling)
-        assert not free.changes
+        assert free.held_by is None
     (asked,) = LocalBackend(trained, device="cpu", constrain=True).write(requests, sampling)
     assert asked == held
 
@@ -198,7 +198,7 @@ def test_the_end_of_the_turn_comes_at_the_end_of_the_form_only(tokenizer: Any) -
     assert written.allowed() == {written.end}
     written.put(written.end)
     assert written.answer.ended
-    assert written.answer.changes == (HELD,)
+    assert written.answer.changes == ()
 
 
 def test_a_token_that_was_not_allowed_is_an_error(tokenizer: Any) -> None:

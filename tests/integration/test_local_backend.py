@@ -469,4 +469,4 @@ def test_the_assessor_on_a_real_model(backend: LocalBackend, tiny_model: Path, t
     free = LocalBackend(tiny_model, device="cpu", constrain=False)
     unheld = Assessor(free, sampling=Sampling(max_new_tokens=64)).compare(tmp_path / "a.png", tmp_path / "b.png")
     assert unheld.winner is None  # a random model does not follow the grammar
-    assert all(comparison.failure is not None and not comparison.changes for comparison in unheld.comparisons)
+    assert all(comparison.failure is not None and comparison.held_by is None for comparison in unheld.comparisons)
