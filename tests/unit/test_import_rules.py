@@ -46,6 +46,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "series_records",
         "cores",
         "local_servers",
+        "progress_lines",
         "processes",
         "option_sources",
         "recipe_files",
