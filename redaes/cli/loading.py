@@ -34,6 +34,7 @@ class ModelChoice:
         api_key_env: environment variable with the server's key; None: ``REDAES_API_KEY``.
         agreement: answers to draw in each order where the server reports no probabilities; None: as few as will do,
             where something has to be made of them.
+        constrain: whether reasoned answers are held to their form; None: those of models that were not trained on it.
     """
 
     model: str | None
@@ -42,6 +43,7 @@ class ModelChoice:
     endpoint: str | None
     api_key_env: str | None
     agreement: int | None = None
+    constrain: bool | None = None
 
     @property
     def shown(self) -> str:
@@ -66,7 +68,7 @@ class ModelChoice:
                     raise InputError(f"{option} goes with --endpoint")
             check_judge(self.model or nano.NAME, self.adapter)
             return
-        for option, given in (("--adapter", self.adapter), ("--device", self.device)):
+        for option, given in (("--adapter", self.adapter), ("--device", self.device), ("--constrain", self.constrain)):
             if given is not None:
                 raise InputError(
                     f"{option} is for models in this process, and --endpoint (or REDAES_ENDPOINT) names a server; "
@@ -86,7 +88,7 @@ class ModelChoice:
         """
         self.check()
         if not self.endpoint:
-            return load_model(self.model or nano.NAME, self.adapter, self.device)
+            return load_model(self.model or nano.NAME, self.adapter, self.device, constrain=self.constrain)
         return self.connect(reader=reader)
 
     def connect(self, *, reader: Reader | None = None, **more: Any) -> ConnectedModel:
@@ -153,7 +155,13 @@ def _collecting_no_garbage() -> Iterator[None]:
 
 @_collecting_no_garbage()
 def load_model(
-    model: str, adapter: Path | None, device: str | None, max_pixels: int | None = None, *, batch_size: int = 8
+    model: str,
+    adapter: Path | None,
+    device: str | None,
+    max_pixels: int | None = None,
+    *,
+    batch_size: int = 8,
+    constrain: bool | None = None,
 ) -> LocalBackend:
     """The model to ask. Tests put a scripted one here."""
     from huggingface_hub.utils.tqdm import disable_progress_bars
@@ -166,4 +174,6 @@ def load_model(
 
     from redaes.backends.local import LocalBackend
 
-    return LocalBackend(model, adapter=adapter, device=device, max_pixels=max_pixels, batch_size=batch_size)
+    return LocalBackend(
+        model, adapter=adapter, device=device, max_pixels=max_pixels, batch_size=batch_size, constrain=constrain
+    )
