@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -17,6 +17,7 @@ from redaes.models import nano
 
 if TYPE_CHECKING:
     from redaes.backends.base import Backend
+    from redaes.backends.connecting import ConnectedModel
     from redaes.backends.local import LocalBackend
     from redaes.lenient import Reader
 
@@ -33,6 +34,7 @@ class ModelChoice:
         api_key_env: environment variable with the server's key; None: ``REDAES_API_KEY``.
         agreement: answers to draw in each order where the server reports no probabilities; None: as few as will do,
             where something has to be made of them.
+        constrain: whether reasoned answers are held to their form; None: those of models that were not trained on it.
     """
 
     model: str | None
@@ -41,6 +43,7 @@ class ModelChoice:
     endpoint: str | None
     api_key_env: str | None
     agreement: int | None = None
+    constrain: bool | None = None
 
     @property
     def shown(self) -> str:
@@ -65,7 +68,7 @@ class ModelChoice:
                     raise InputError(f"{option} goes with --endpoint")
             check_judge(self.model or nano.NAME, self.adapter)
             return
-        for option, given in (("--adapter", self.adapter), ("--device", self.device)):
+        for option, given in (("--adapter", self.adapter), ("--device", self.device), ("--constrain", self.constrain)):
             if given is not None:
                 raise InputError(
                     f"{option} is for models in this process, and --endpoint (or REDAES_ENDPOINT) names a server; "
@@ -85,10 +88,24 @@ class ModelChoice:
         """
         self.check()
         if not self.endpoint:
-            return load_model(self.model or nano.NAME, self.adapter, self.device)
+            return load_model(self.model or nano.NAME, self.adapter, self.device, constrain=self.constrain)
+        return self.connect(reader=reader)
+
+    def connect(self, *, reader: Reader | None = None, **more: Any) -> ConnectedModel:
+        """The model behind the endpoint.
+
+        Args:
+            reader: of its answers; None: the usual one.
+            more: as for :func:`redaes.backends.connecting.connect`.
+
+        Raises:
+            InputError, BackendError: as :meth:`load` does.
+        """
         from redaes.backends.connecting import connect, key_from
 
-        return connect(self.endpoint, self.model, api_key=key_from(self.api_key_env), reader=reader or self.reader)
+        assert self.endpoint
+        key = key_from(self.api_key_env)
+        return connect(self.endpoint, self.model, api_key=key, reader=reader or self.reader, **more)
 
     def draws(self, backend: Backend, what: str) -> int:
         """Answers to draw in each order for what is made of probabilities, or of the agreement of answers in their
@@ -138,7 +155,13 @@ def _collecting_no_garbage() -> Iterator[None]:
 
 @_collecting_no_garbage()
 def load_model(
-    model: str, adapter: Path | None, device: str | None, max_pixels: int | None = None, *, batch_size: int = 8
+    model: str,
+    adapter: Path | None,
+    device: str | None,
+    max_pixels: int | None = None,
+    *,
+    batch_size: int = 8,
+    constrain: bool | None = None,
 ) -> LocalBackend:
     """The model to ask. Tests put a scripted one here."""
     from huggingface_hub.utils.tqdm import disable_progress_bars
@@ -151,4 +174,6 @@ def load_model(
 
     from redaes.backends.local import LocalBackend
 
-    return LocalBackend(model, adapter=adapter, device=device, max_pixels=max_pixels, batch_size=batch_size)
+    return LocalBackend(
+        model, adapter=adapter, device=device, max_pixels=max_pixels, batch_size=batch_size, constrain=constrain
+    )

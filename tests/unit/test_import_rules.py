@@ -46,6 +46,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "series_records",
         "cores",
         "local_servers",
+        "progress_lines",
         "processes",
         "option_sources",
         "recipe_files",
@@ -417,6 +418,7 @@ def test_scripts_import_what_is_heavy_after_their_arguments_are_checked() -> Non
 
 def test_import_redaes_is_light() -> None:
     assert _loaded_after("import redaes, redaes.types, redaes.errors") == set()
+    assert _loaded_after("from redaes import *") == set()
 
 
 def test_the_service_before_a_server_is_light() -> None:
