@@ -23,13 +23,19 @@ def main(*command: str) -> None:
     from redaes.cores import prepare_threads
 
     prepare_threads()
-    from redaes.cli.app import app
-
     for stream in (sys.stdout, sys.stderr):
         # A terminal that cannot show a character gets its code: an answer must not die of its printing.
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     words = [*command, *sys.argv[1:]]
+    if words[:1] == ["compare"]:
+        from redaes.background.client import forwarded
+
+        status = forwarded(words)
+        if status is not None:
+            raise SystemExit(status)
+    from redaes.cli.app import app
+
     try:
         if command:
             app(words, prog_name="redaes")

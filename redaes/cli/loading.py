@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,6 +30,8 @@ class ModelChoice:
         device: None: the best there is.
         endpoint: address of a server; None or empty: the model is in this process.
         api_key_env: environment variable with the server's key; None: ``REDAES_API_KEY``.
+        service: whether the background service's model is asked where it is the very one.
+        verbose: whether it is said why it is not.
     """
 
     model: str | None
@@ -36,6 +39,8 @@ class ModelChoice:
     device: str | None
     endpoint: str | None
     api_key_env: str | None
+    service: bool = False
+    verbose: bool = False
 
     @property
     def shown(self) -> str:
@@ -80,13 +85,36 @@ class ModelChoice:
         """
         self.check()
         if not self.endpoint:
-            return load_model(self.model or nano.NAME, self.adapter, self.device)
+            return self._served() or self._loaded()
         from redaes.backends.connecting import connect, key_from
 
         served = connect(self.endpoint, self.model, api_key=key_from(self.api_key_env), reader=reader or self.reader)
         if probabilities_for is not None:
             served.require_probabilities(probabilities_for)
         return served
+
+    def _loaded(self) -> Backend:
+        loaded = RESIDENT.get() or load_model
+        return loaded(self.model or nano.NAME, self.adapter, self.device)
+
+    def _served(self) -> Backend | None:
+        """The background service's model, if there is a service and its model is the one."""
+        if not self.service:
+            return None
+        from redaes.background.backend import ServiceBackend
+        from redaes.background.client import NoService, model_session, say_unused
+
+        adapter = None if self.adapter is None else str(self.adapter)
+        try:
+            session = model_session(self.model or nano.NAME, adapter, self.device)
+        except NoService as reason:
+            say_unused(reason, self.verbose)
+            return None
+        return ServiceBackend(session, self._loaded, verbose=self.verbose)
+
+
+RESIDENT: ContextVar[Callable[[str, Path | None, str | None], Backend] | None] = ContextVar("resident", default=None)
+"""In the background service: what gives the model that is loaded already, or refuses another one."""
 
 
 @contextmanager

@@ -11,7 +11,7 @@ import typer
 
 from redaes.assessing.words import printable
 from redaes.cli import loading
-from redaes.cli.options import Adapter, ApiKeyEnv, Device, Endpoint, OneOrder
+from redaes.cli.options import Adapter, ApiKeyEnv, Device, Endpoint, NoService, OneOrder, Verbose
 from redaes.cli.progress import progress_bars
 from redaes.cli.running import EXIT_PARTIAL, quiet, reporting_errors, say_unusable
 from redaes.early_checks import check_exists, check_writable
@@ -62,13 +62,18 @@ def rank(
     one_order: OneOrder = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON Lines: one object per series.")] = False,
     device: Device = None,
+    no_service: NoService = False,
+    verbose: Verbose = False,
 ) -> None:
     """Group a folder's pictures into series and rank each. Run it again to go on where it was stopped."""
     with reporting_errors(as_json, resumable=True):
         from redaes.culling.folder import rank_folder
         from redaes.images import list_images
 
-        chosen = loading.ModelChoice(judge if model == FGAESQ else model, adapter, device, endpoint, api_key_env)
+        chosen = loading.ModelChoice(
+            judge if model == FGAESQ else model, adapter, device, endpoint, api_key_env,
+            service=not no_service, verbose=verbose,
+        )  # fmt: skip
         if model == FGAESQ and endpoint:
             raise InputError(
                 f"--model {FGAESQ} is for weights in this process, and --endpoint (or REDAES_ENDPOINT) names a server; "

@@ -10,7 +10,7 @@ import typer
 
 from redaes.assessing.words import printable
 from redaes.cli import loading
-from redaes.cli.options import Adapter, ApiKeyEnv, Device, Endpoint, ModelOrServed, OneOrder
+from redaes.cli.options import Adapter, ApiKeyEnv, Device, Endpoint, ModelOrServed, NoService, OneOrder, Verbose
 from redaes.cli.running import EXIT_PARTIAL, quiet, reporting_errors, say_unusable
 from redaes.cli.spinner import Spinner
 from redaes.errors import ImageError, ParseError
@@ -34,6 +34,8 @@ def score(
     one_order: OneOrder = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON Lines: one object per picture.")] = False,
     device: Device = None,
+    no_service: NoService = False,
+    verbose: Verbose = False,
 ) -> None:
     """Say where single pictures stand among a fixed set of others, in points of 0 to 9."""
     n_unusable = 0
@@ -45,7 +47,9 @@ def score(
 
         with quiet():
             # What costs little is checked before a model is loaded.
-            chosen = loading.ModelChoice(model, adapter, device, endpoint, api_key_env)
+            chosen = loading.ModelChoice(
+                model, adapter, device, endpoint, api_key_env, service=not no_service, verbose=verbose
+            )
             chosen.check()
             ranked = references_of(references)
             with Spinner(f"loading {chosen.shown}") as spinner:

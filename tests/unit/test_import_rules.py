@@ -58,6 +58,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "training",
         "evaluation",
         "serving",
+        "background",
         "samples",
         "references",
         "culling",
