@@ -8,7 +8,7 @@ import socket
 import sys
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Any
+from typing import Any, NamedTuple
 
 from redaes.background import place
 from redaes.background.settings import differences, identity, settings
@@ -131,14 +131,23 @@ def switched_off() -> bool:
     return os.environ.get(SWITCH, "").lower() in ("off", "0", "no", "false")
 
 
-def forwarded(words: Sequence[str]) -> int | None:
-    """Have the service carry out a command, and print what it says.
+class Outcome(NamedTuple):
+    """What became of a command that the service has carried out."""
+
+    status: int
+    """Exit status."""
+    stdout: str
+    stderr: str
+
+
+def forwarded(words: Sequence[str]) -> Outcome | None:
+    """Have the service carry out a command.
 
     Args:
         words: of the command line, the command first.
 
     Returns:
-        The exit status; None: this process has to do it, and nothing was printed but, with ``--verbose``, why.
+        None: this process has to do it; standard error says why where ``--verbose`` is among the words.
     """
     if switched_off() or os.environ.get("REDAES_ENDPOINT") or {"--no-service", "--help", "--endpoint"} & set(words):
         return None
@@ -146,14 +155,10 @@ def forwarded(words: Sequence[str]) -> int | None:
         with Session() as session:
             session.check_settings()
             found, _ = session.ask({"words": list(words), "cwd": os.getcwd(), "screen": _screen()})
-    except (NoService, OSError) as error:
-        say_unused(error, "--verbose" in words)
+    except (NoService, OSError) as reason:
+        say_unused(reason, "--verbose" in words)
         return None
-    sys.stdout.write(found["stdout"])
-    sys.stdout.flush()
-    sys.stderr.write(found["stderr"])
-    sys.stderr.flush()
-    return int(found["status"])
+    return Outcome(int(found["status"]), found["stdout"], found["stderr"])
 
 
 def say_unused(reason: object, verbose: bool) -> None:

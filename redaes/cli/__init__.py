@@ -29,11 +29,7 @@ def main(*command: str) -> None:
             stream.reconfigure(errors="backslashreplace")
     words = [*command, *sys.argv[1:]]
     if words[:1] == ["compare"]:
-        from redaes.background.client import forwarded
-
-        status = forwarded(words)
-        if status is not None:
-            raise SystemExit(status)
+        _let_the_service_answer(words)
     from redaes.cli.app import app
 
     try:
@@ -45,6 +41,24 @@ def main(*command: str) -> None:
         if words[:1] in (["compare"], ["score"]):  # they leave nothing open
             _leave_at_once(end)
         raise
+
+
+def _let_the_service_answer(words: list[str]) -> None:
+    """End the process with what the background service says, where there is one that may answer for this process."""
+    from redaes.background.client import forwarded
+    from redaes.cli.spinner import Spinner
+
+    try:
+        with Spinner("comparing"):
+            outcome = forwarded(words)
+    except KeyboardInterrupt:
+        sys.stderr.write("\nAborted.\n")
+        raise SystemExit(1) from None
+    if outcome is not None:
+        for stream, text in ((sys.stdout, outcome.stdout), (sys.stderr, outcome.stderr)):
+            stream.write(text)
+            stream.flush()
+        raise SystemExit(outcome.status)
 
 
 def _leave_at_once(end: SystemExit) -> None:
