@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from redaes.torchvision_compat import make_torchvision_importable
 
 if TYPE_CHECKING:
+    from redaes.aesthetic_metric import AestheticMetric, create_metric
     from redaes.assessing.results import RankedPictures, ReferenceSet, Result, Score
     from redaes.assessor import Assessor
     from redaes.backends.failures import Failure
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
     from redaes.types import Comparison, Edit, ImageRef, Pair, PairAnswer, Ranking, Rationale, Sampling, Verdict
 
 _HOMES = {
+    "AestheticMetric": "redaes.aesthetic_metric",
+    "create_metric": "redaes.aesthetic_metric",
     "RankedPictures": "redaes.assessing.results",
     "ReferenceSet": "redaes.assessing.results",
     "Result": "redaes.assessing.results",
@@ -72,6 +75,7 @@ _HOMES = {
 """The module that defines each public name."""
 
 __all__ = [
+    "AestheticMetric",
     "Assessor",
     "BackendError",
     "BudgetExhausted",
@@ -101,6 +105,7 @@ __all__ = [
     "Verdict",
     "__version__",
     "as_reward",
+    "create_metric",
     "load_image",
     "read_reference_set",
     "write_reference_set",

@@ -14,12 +14,14 @@ from PIL import Image
 from redaes import prompts
 from redaes.assessing import orders as both_orders
 from redaes.assessing import placing, reasons
+from redaes.assessing.agreement import SampleAgreement, checked_draws, draw_agreements
 from redaes.assessing.asking import Asked, Questions, in_orders
 from redaes.assessing.conclusions import AskedAs, of_answers, of_same
 from redaes.assessing.measured_question import with_evidence
 from redaes.assessing.results import RankedPictures, ReferenceSet, Result, Score, answer_of
 from redaes.assessing.thumbnails import Thumbnails
 from redaes.backends.base import Backend
+from redaes.backends.forms import JSON_SAMPLING, AskedForm, form_of_backend, known_form
 from redaes.backends.temperatures import Temperature, temperature_of
 from redaes.errors import InputError
 from redaes.images import LoadedImage, TakenPicture, content_id, named_picture, same_picture, take_picture
@@ -28,7 +30,7 @@ from redaes.points import delta_of, points_of
 from redaes.prompts import Mode, Prompt
 from redaes.reference_photographs import NAME as EMBEDDED
 from redaes.reference_photographs import reference_photographs
-from redaes.types import Comparison, ImageRef, Order, PairAnswer, Ranking, Sampling
+from redaes.types import Comparison, Form, ImageRef, Order, PairAnswer, Ranking, Sampling
 
 if TYPE_CHECKING:
     from redaes.images.given import PictureInput
@@ -37,6 +39,8 @@ __all__ = [
     "Assessor", "Orders", "ReferenceSet", "Result", "Score", "answer_of", "delta_of", "known_mode", "known_prompt",
     "points_of",
 ]  # fmt: skip
+
+_DTYPES = ("float32", "bfloat16")
 
 Orders = Literal["both", "random"]
 """How often each pair is asked: in both orders, or in one that is drawn."""
@@ -52,31 +56,43 @@ class Assessor:
         mode: Mode = "reasoned",
         sampling: Sampling | None = None,
         prompt: str | None = None,
-        reader: Reader = "strict",
+        reader: Reader | None = None,
+        form: AskedForm | None = None,
+        agreement: int = 0,
     ) -> None:
         """
         Args:
             backend: the model to ask; None: the one that comes in the package, ``redaes/nano``.
             mode: ``reasoned``: the model writes its reasons and states the difference; ``fast``: one token is
                 read in each order.
-            sampling: how reasoned answers are drawn; None: greedily.
+            sampling: how reasoned answers are drawn; None: greedily, up to 256 tokens, or 512 in the JSON form.
             prompt: another question, one of :func:`redaes.prompts.known`: in other words, or with what was measured of
                 both pictures (``compare_measured/v1``, then in both modes); None: the usual one.
             reader: ``strict``: written answers are read in the form itself; ``lenient``: also in variants that can mean
-                one thing only (:mod:`redaes.lenient`), for models that were not trained on the form.
+                one thing only (:mod:`redaes.lenient`), for models that were not trained on the form; None: as suits the
+                model.
+            form: of reasoned answers: ``text``, ``json``, or ``auto``: as suits the model, which a server is asked
+                once (:mod:`redaes.backends.forms`); None: that of the prompt, or ``auto`` where none is named.
+            agreement: answers to draw in each order where no probability can be read (a server may report none); their
+                agreement is told beside the verdict (:mod:`redaes.assessing.agreement`), and rankings and scores are
+                made of it. 0: none; then there is nothing to rank or score by.
 
         Raises:
-            InputError: unknown mode or reader, or a prompt that does not belong to the mode.
+            InputError: unknown mode, reader or form; a prompt that does not belong to the mode, or is not there in the
+                form; or no such number of answers.
         """
-        self.reader = known_reader(reader)
+        self.agreement = checked_draws(agreement)
         self.mode = known_mode(mode)
         self._prompts = prompts.chosen(self.mode, prompt)
-        self.sampling = Sampling() if sampling is None else sampling
+        self._form = _asked_form(self._prompts["reasoned"], form, named=prompt is not None and mode == "reasoned")
+        self._sampling = sampling
+        known_reader(reader or "strict")
         if backend is None:
             from redaes.backends.local import LocalBackend
 
             backend = LocalBackend()
         self.backend = backend
+        self.reader = known_reader(getattr(backend, "reader", "strict") if reader is None else reader)
         self._questions = Questions(backend, self.reader)
         self._default_references: ReferenceSet | None = None
 
@@ -91,6 +107,8 @@ class Assessor:
         sampling: Sampling | None = None,
         prompt: str | None = None,
         reader: Reader = "lenient",
+        form: AskedForm | None = None,
+        agreement: int = 0,
     ) -> Assessor:
         """One that asks a model behind any server of the OpenAI protocol, in the way that suits the server.
 
@@ -102,6 +120,8 @@ class Assessor:
             sampling: likewise.
             prompt: likewise.
             reader: ``strict`` suits models that were trained on the form.
+            form: as for the class.
+            agreement: likewise.
 
         Raises:
             InputError: as for the class; or the address is none, or several models are offered and none is named.
@@ -111,7 +131,7 @@ class Assessor:
 
         prompts.chosen(known_mode(mode), prompt)
         served = connect(url, model, api_key=api_key, reader=known_reader(reader))
-        return cls(served, mode=mode, sampling=sampling, prompt=prompt, reader=reader)
+        return cls(served, mode=mode, sampling=sampling, prompt=prompt, reader=reader, form=form, agreement=agreement)
 
     @classmethod
     def from_pretrained(
@@ -120,10 +140,13 @@ class Assessor:
         adapter: str | Path | None = None,
         *,
         device: str | None = None,
+        dtype: str | None = None,
+        revision: str | None = None,
         mode: Mode = "reasoned",
         sampling: Sampling | None = None,
         prompt: str | None = None,
-        reader: Reader = "strict",
+        reader: Reader | None = None,
+        form: AskedForm | None = None,
     ) -> Assessor:
         """One that asks a model in this process.
 
@@ -131,21 +154,56 @@ class Assessor:
             model: ``redaes/nano``, a folder, or a name on the hub.
             adapter: folder of a LoRA adapter for it.
             device: such as ``cuda``; None: the best there is.
+            dtype: ``bfloat16`` or ``float32``; None: the former on CUDA, else the latter.
+            revision: branch, tag or commit of a model on the hub; None: the newest.
             mode: as for the class, like the rest.
             sampling: likewise.
             prompt: likewise.
             reader: likewise.
+            form: likewise.
 
         Raises:
-            InputError: as for the class.
+            InputError: as for the class, or another ``dtype``.
             BackendError: the model cannot be loaded.
         """
+        prompts.chosen(known_mode(mode), prompt)
+        known_reader(reader or "strict")
+        known_form(form or "auto")
+        if dtype not in (None, *_DTYPES):
+            raise InputError(f"dtype is {dtype!r}; give one of {', '.join(_DTYPES)}, or leave it out")
+        import torch
+
         from redaes.backends.local import LocalBackend
 
-        prompts.chosen(known_mode(mode), prompt)
-        known_reader(reader)
-        backend = LocalBackend(model, adapter=None if adapter is None else Path(adapter), device=device)
-        return cls(backend, mode=mode, sampling=sampling, prompt=prompt, reader=reader)
+        backend = LocalBackend(
+            model,
+            adapter=None if adapter is None else Path(adapter),
+            device=device,
+            dtype=None if dtype is None else getattr(torch, dtype),
+            hub_revision=revision,
+        )
+        return cls(backend, mode=mode, sampling=sampling, prompt=prompt, reader=reader, form=form)
+
+    @property
+    def form(self) -> Form:
+        """Of its reasoned answers; where that is to suit a model behind a server, it is asked for it now.
+
+        Raises:
+            EndpointError: it does not answer.
+        """
+        if self._form == "auto":
+            self._form = form_of_backend(self.backend)
+        return self._form
+
+    @property
+    def sampling(self) -> Sampling:
+        """How its answers are drawn in its own mode."""
+        return self._sampling_in(self.mode)
+
+    def _sampling_in(self, mode: Mode) -> Sampling:
+        if self._sampling is None:
+            return JSON_SAMPLING if mode == "reasoned" and self.form == "json" else Sampling()
+        return self._sampling
 
     @property
     def prompt_id(self) -> str:
@@ -254,7 +312,7 @@ class Assessor:
         check_samples(samples, mode)
         if samples and not check:
             raise InputError(f"samples is {samples}, and nothing is measured to choose among them by; ask with check")
-        prompt = self.prompt_of(mode)
+        prompt, sampling = self.prompt_of(mode), self._sampling_in(mode)
         asked: list[list[Asked]] = []
         measured = [reasons.Measuring(first, second, pixels) for first, second in pairs]
         for (first, second), measuring in zip(pairs, measured, strict=True):
@@ -262,15 +320,18 @@ class Assessor:
             if not same_picture(first, second):
                 chosen = both_orders.ORDERS if orders == "both" else (_drawn_order(first.ref.id, second.ref.id),)
             questions = with_evidence(prompt, measuring) if chosen else {}
-            asked.append(in_orders(questions, first.image, second.image, self.sampling, orders=chosen))
+            asked.append(in_orders(questions, first.image, second.image, sampling, orders=chosen))
         answered = self._asked(asked, mode)
         draws = self._drawn(asked, answered, samples) if samples else [[] for _ in asked]
+        agreements = self._agreements(asked, answered, mode)
         asked_as = AskedAs(self.backend.model, self.backend.revision, prompt.id, mode, self.calibration(mode))
         return [
-            of_answers(pair, found, drawn, asked_as, measuring if check else None)
+            of_answers(pair, found, drawn, asked_as, measuring if check else None, agreements[place])
             if requests
             else of_same(*pair, asked_as)
-            for pair, requests, found, drawn, measuring in zip(pairs, asked, answered, draws, measured, strict=True)
+            for place, (pair, requests, found, drawn, measuring) in enumerate(
+                zip(pairs, asked, answered, draws, measured, strict=True)
+            )
         ]
 
     def _asked(self, asked: Sequence[Sequence[Asked]], mode: Mode) -> list[list[Comparison]]:
@@ -298,13 +359,30 @@ class Assessor:
             decision = both_orders.decide(found, "reasoned")
             wanted.append(requests if decision is not None and decision.winner is not None else ())
         places = [number for number, requests in enumerate(wanted) if requests]
-        drawn = reasons.draw(self._questions, [wanted[number] for number in places], samples, self.sampling)
+        sampling = self._sampling_in("reasoned")
+        drawn = reasons.draw(self._questions, [wanted[number] for number in places], samples, sampling)
         given = dict(zip(places, drawn, strict=True))
         return [given.get(number, []) for number in range(len(asked))]
 
+    def _agreements(
+        self, asked: Sequence[Sequence[Asked]], answered: Sequence[Sequence[Comparison]], mode: Mode
+    ) -> list[SampleAgreement | None]:
+        """How far repeated answers agree about each pair that is answered without a probability."""
+        told: list[SampleAgreement | None] = [None for _ in asked]
+        if not self.agreement:
+            return told
+        decisions = [both_orders.decide(found, mode) for found in answered]
+        wanted = [number for number, one in enumerate(decisions) if one is not None and one.log_odds is None]
+        prompt = self.prompt_of("fast")
+        found = draw_agreements(self._questions, [asked[number] for number in wanted], prompt, self.agreement)
+        for number, one in zip(wanted, found, strict=True):
+            told[number] = one
+        return told
+
     def prompt_of(self, mode: Mode) -> Prompt:
         """The question that it asks in a mode."""
-        return prompts.load(self._prompts[mode])
+        name = self._prompts[mode]
+        return prompts.load(prompts.in_form(name, self.form) if mode == "reasoned" else name)
 
     def rank(
         self,
@@ -324,7 +402,8 @@ class Assessor:
             pictures: in the forms that :meth:`compare` takes. Files and references are loaded when they are needed and
                 not all kept. Equal pictures take one place.
             top_k: stop as soon as it is settled which pictures are the best k.
-            max_calls: budget of questions to the model; None: two for each of ``default_pairs``.
+            max_calls: budget of questions to the model, those for an ``agreement`` included; None: two for each of
+                ``default_pairs``, and those.
             orders: as for :meth:`compare_many`.
             mode: None: the assessor's. No reason is used for a ranking, so ``fast`` gives the same much sooner.
             seed: of the schedule.
@@ -341,7 +420,7 @@ class Assessor:
         return placing.rank(
             lambda pairs: self.compare_many(pairs, mode, orders),
             _named(pictures, "pictures"),
-            n_orders=len(both_orders.ORDERS) if orders == "both" else 1,
+            n_questions=(len(both_orders.ORDERS) if orders == "both" else 1) * (1 + self.agreement),
             top_k=top_k,
             max_calls=max_calls,
             seed=seed,
@@ -428,6 +507,7 @@ class Assessor:
             revision=self.backend.revision,
             prompt_id=self.prompt_of(mode).id,
             mode=mode,
+            agreement=self.agreement,
         )
 
     def check_references(self, references: ReferenceSet, mode: Mode | None = None) -> None:
@@ -447,6 +527,15 @@ class Assessor:
                 f"reference set {references.name} was ranked by {' '.join(theirs)}, not by {' '.join(own)}; "
                 "scores of different judges cannot be compared: rank the set anew"
             )
+        if references.agreement != self.agreement:
+            then, now = (
+                f"the agreement of {n} answers in each order" if n else "probabilities"
+                for n in (references.agreement, self.agreement)
+            )
+            raise InputError(
+                f"reference set {references.name} was ranked by {then}, and scores are to be made of {now}: rank the "
+                "set anew"
+            )
 
 
 def known_mode(name: str) -> Mode:
@@ -462,6 +551,22 @@ def known_mode(name: str) -> Mode:
         if mode == name:
             return cast("Mode", mode)
     raise InputError(f"unknown mode {name!r}; known: {', '.join(get_args(Mode))}")
+
+
+def _asked_form(prompt: str, form: AskedForm | None, *, named: bool) -> AskedForm:
+    """The form in which reasoned answers are asked for.
+
+    Raises:
+        InputError: unknown form, or a prompt that is not there in it.
+    """
+    if form is None:
+        return prompts.form_of(prompt) if named else "auto"
+    chosen = known_form(form)
+    if prompt in prompts.PARAPHRASES["reasoned"]:
+        if chosen == "json":
+            raise InputError(f"prompt {prompt} is not there in the JSON form; leave the form out")
+        return "text"
+    return chosen
 
 
 def known_prompt(mode: Mode, name: str | None) -> str:

@@ -36,7 +36,7 @@ class ImageError(InputError):
 
     Attributes:
         reason: a short stable identifier, fit for counting: ``cannot_decode``, or of pictures in memory ``wrong_type``,
-            ``wrong_shape``, ``not_finite``, ``out_of_range``, ``transparent``.
+            ``wrong_shape``, ``not_finite``, ``out_of_range``, ``transparent``; ``too_thin``.
     """
 
     def __init__(self, message: str, reason: str = "cannot_decode") -> None:

@@ -41,23 +41,23 @@ def references_of(source: Path | None) -> Callable[[Assessor], ReferenceSet]:
     return lambda assessor: assessor.reference_set(name, pictures)
 
 
-def write_reference_set(file: Path, references: ReferenceSet) -> None:
+def write_reference_set(file: str | Path, references: ReferenceSet) -> None:
     """Keep a ranked set, atomically.
 
     Raises:
         RecordError: the file cannot be written.
     """
-    write_json(file, references.as_json())
+    write_json(Path(file), references.as_json())
 
 
-def read_reference_set(file: Path) -> ReferenceSet:
+def read_reference_set(file: str | Path) -> ReferenceSet:
     """A set that :func:`write_reference_set` kept.
 
     Raises:
         RecordError: the file cannot be read, or holds something else.
     """
     try:
-        return ReferenceSet.model_validate(read_json(file))
+        return ReferenceSet.model_validate(read_json(Path(file)))
     except ValidationError as error:
         raise RecordError(
             f"{file}: is no reference set ({error.error_count()} fields are wrong); rank it anew"

@@ -244,7 +244,12 @@ class Comparison(Record):
     sampling: Sampling
     """As it was asked for; :attr:`changes` says what of it the server could not use."""
     reader: str = "strict"
-    """What read the answer: the grammar itself, or a versioned reader of variants such as ``lenient/v1``."""
+    """What read the answer: the grammar itself, or a versioned reader of variants such as ``lenient/v2``."""
+    form: Form = "text"
+    """In which form the answer was asked for."""
+    held_by: str | None = None
+    """What held the answer to its form while it was written: the field of the request that asked a server for that, or
+    the library in this process; None: nothing but the words of the prompt. A server may ignore such a field."""
     probability_from: ProbabilitySource | None = None
     """How the probability was read; None: there is none."""
     probability_failure: str | None = None

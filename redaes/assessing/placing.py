@@ -8,7 +8,7 @@ from functools import lru_cache
 from redaes import ranking
 from redaes.assessing import orders as both_orders
 from redaes.assessing.notebook import MOST_PICTURES
-from redaes.assessing.results import RankedPictures, ReferenceSet, Result, Score, answer_of, own_probability
+from redaes.assessing.results import RankedPictures, ReferenceSet, Result, Score, answer_of, preference, questions_of
 from redaes.assessing.thumbnails import Thumbnails
 from redaes.errors import ParseError
 from redaes.images import LoadedImage, unchanged
@@ -28,7 +28,7 @@ def rank(
     compare: CompareMany,
     pictures: Sequence[LoadedImage | ImageRef],
     *,
-    n_orders: int,
+    n_questions: int,
     top_k: int | None,
     max_calls: int | None,
     seed: int,
@@ -40,7 +40,7 @@ def rank(
     Args:
         compare: asks the model.
         pictures: references are loaded when they are needed.
-        n_orders: questions about a pair.
+        n_questions: questions about a pair.
         top_k: as there, like the rest.
         max_calls: likewise.
         seed: likewise.
@@ -53,7 +53,7 @@ def rank(
     refs = [picture if isinstance(picture, ImageRef) else picture.ref for picture in pictures]
     found = {ref.id: picture for ref, picture in zip(refs, pictures, strict=True)}
     ids = sorted(found)  # the answer does not depend on the order in which the pictures were listed
-    n_pairs = None if max_calls is None else max_calls // n_orders
+    n_pairs = None if max_calls is None else max_calls // n_questions
     schedule = ranking.Schedule(len(ids), max_pairs=n_pairs, top_k=top_k, seed=seed)
     answered: list[PairAnswer] = []
     remembered = {frozenset((answer.first, answer.second)): answer for answer in known}
@@ -95,13 +95,13 @@ def score(compare: CompareMany, picture: LoadedImage, references: ReferenceSet) 
         batch = references.pictures[start : start + _BATCH]
         pairs = [(picture, unchanged(reference)) for reference in batch]
         for reference, result in zip(batch, compare(pairs), strict=True):
-            failed = sum(comparison.failure is not None for comparison in result.comparisons)
-            n_calls += len(result.comparisons)
+            calls, failed = questions_of(result)
+            n_calls += calls
             n_failed += failed
-            won = own_probability(result)
+            won = preference(result)
             if won is not None:
                 # A copy of a reference is a tie that nobody was asked about; it weighs as much as an asked one.
-                weight = len(result.comparisons) - failed if result.comparisons else len(both_orders.ORDERS)
+                weight = calls - failed if calls else len(both_orders.ORDERS)
                 outcomes.append((references.ranking.scores[reference.id], won, float(weight)))
     if not outcomes:
         raise ParseError("no_usable_answer", f"{picture.ref.path}: none of {n_calls} answers could be used")

@@ -8,12 +8,13 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import Field, FiniteFloat, PrivateAttr
 
+from redaes.assessing.agreement import SampleAgreement
 from redaes.assessing.measured import Measured, marked
 from redaes.assessing.notebook import as_html
 from redaes.assessing.orders import Undecided
 from redaes.assessing.shown import Shown, ShownPicture, as_text, names_of
 from redaes.assessing.thumbnails import Thumbnails
-from redaes.assessing.words import NO_DIFFERENCE, UNDECIDED, consistency
+from redaes.assessing.words import NO_DIFFERENCE, UNDECIDED, agreement, consistency
 from redaes.backends.temperatures import Temperature
 from redaes.evidence.claims import Claims, Status
 from redaes.evidence.measurements import PairEvidence
@@ -21,7 +22,19 @@ from redaes.images import IN_MEMORY
 from redaes.models import nano
 from redaes.points import sigmoid
 from redaes.prompts import Mode
-from redaes.types import TIE_MARGIN, Comparison, Delta, Factor, ImageRef, Order, PairAnswer, Ranking, Record, Winner
+from redaes.types import (
+    TIE_MARGIN,
+    Comparison,
+    Delta,
+    Factor,
+    Form,
+    ImageRef,
+    Order,
+    PairAnswer,
+    Ranking,
+    Record,
+    Winner,
+)
 
 EVEN = 0.505
 """A probability below it is printed as 50 %: it leans nowhere."""
@@ -76,6 +89,9 @@ class Result(ShownRecord):
     """Score of the first minus score of the second, in points; both orders together. Not calibrated."""
     log_odds: FiniteFloat | None = None
     """Natural log-odds that the first is better, the mean over the orders, as the model has them: not calibrated."""
+    agreement: SampleAgreement | None = None
+    """How far repeated answers agree, where no probability could be read and that was asked for; it is none, and is
+    never calibrated."""
     calibration: Temperature | None = None
     """What turned ``log_odds`` into ``probability``; None: nothing did, the probability is the model's own."""
     failure: str | None
@@ -110,6 +126,8 @@ class Result(ShownRecord):
     prompt_id: str
     """``name/version@hash``."""
     mode: Mode
+    form: Form = "text"
+    """In which form the answers were asked for; what held them to it stands in each of ``comparisons``."""
     notes: tuple[str, ...]
     """What the reader of the result should know, as sentences; usually empty."""
 
@@ -183,6 +201,8 @@ class ReferenceSet(Record):
     revision: str
     prompt_id: str
     mode: Mode
+    agreement: int = 0
+    """Answers in each order whose agreement the strengths were made of; 0: they were made of probabilities."""
 
 
 class Score(ShownRecord):
@@ -253,6 +273,8 @@ def _verdict(result: Result, first: str, second: str) -> tuple[str, list[tuple[s
         if probability is not None:
             share = probability if winner == "A" else 1.0 - probability
             facts.append(("probability", f"{share:.0%}{_calibrated(result)}"))
+    if result.agreement is not None:
+        facts.append(("agreement", agreement(result.agreement, first, second)))
     if result.factors:
         facts.append(("decided by", ", ".join(result.factors)))
     agreed = consistency(result.order_consistent, result.undecided)
@@ -288,7 +310,17 @@ def _who(answer: Result | Score) -> tuple[str, ...]:
     # Few servers say a revision.
     model = f"{answer.model} @ {answer.revision}" if answer.revision else answer.model
     limits = nano.limits(answer.model, answer.revision)
-    return f"{model}, {answer.prompt_id}, {answer.mode}", *([limits] if limits else [])
+    form = _form(answer) if isinstance(answer, Result) else ""
+    return f"{model}, {answer.prompt_id}, {answer.mode}{form}", *([limits] if limits else [])
+
+
+def _form(result: Result) -> str:
+    """The form of the answers and what held them to it, where that is not the text form, held by nothing."""
+    held = sorted({one.held_by for one in result.comparisons if one.held_by is not None})
+    if result.form == "text" and not held:
+        return ""
+    name = {"text": "text", "json": "JSON"}[result.form]
+    return f", {name} form {f'held by {held[0]}' if held else 'by the prompt alone'}"
 
 
 def _in_words(points: float) -> str:
@@ -305,15 +337,37 @@ def own_probability(result: Result) -> float | None:
     return result.probability if result.log_odds is None else sigmoid(result.log_odds)
 
 
-def answer_of(result: Result) -> PairAnswer:
-    """What a ranking takes from a result about two different pictures. A verdict without a probability is nothing that
-    it can use, so the questions count as failed; one that is undecided has a probability."""
-    n_failed = sum(comparison.failure is not None for comparison in result.comparisons)
+def preference(result: Result) -> float | None:
+    """What rankings and scores are made of: P(first is better) as the model has it, or the agreement of repeated
+    answers in its place; None: neither is there.
+
+    Of an agreement, half an answer is added to either side: a few answers that all agree are no certainty.
+    """
     probability = own_probability(result)
+    told = result.agreement
+    if probability is not None or told is None or told.share is None:
+        return probability
+    return (told.share * told.n_usable + 0.5) / (told.n_usable + 1)
+
+
+def questions_of(result: Result) -> tuple[int, int]:
+    """Questions that were asked about a pair, those for an agreement included, and the ones without a usable answer."""
+    n_failed = sum(comparison.failure is not None for comparison in result.comparisons)
+    told = result.agreement
+    if told is None:
+        return len(result.comparisons), n_failed
+    return len(result.comparisons) + told.n_asked, n_failed + len(told.failures)
+
+
+def answer_of(result: Result) -> PairAnswer:
+    """What a ranking takes from a result about two different pictures. A verdict without a probability or an agreement
+    is nothing that it can use, so the questions count as failed; one that is undecided has one."""
+    n_calls, n_failed = questions_of(result)
+    probability = preference(result)
     return PairAnswer(
         first=result.first.id,
         second=result.second.id,
         probability=probability,
-        n_calls=len(result.comparisons),
-        n_failed=len(result.comparisons) if probability is None else n_failed,
+        n_calls=n_calls,
+        n_failed=n_calls if probability is None else n_failed,
     )

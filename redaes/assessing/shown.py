@@ -71,7 +71,7 @@ def _place(number: int, n_pictures: int) -> str:
 
 def fact_lines(shown: Shown) -> list[str]:
     """The facts, one a line."""
-    return [f"{label:{_LABEL}}{text}" for label, text in shown.facts]
+    return [f"{label:{_LABEL - 1}} {text}" for label, text in shown.facts]
 
 
 def table_lines(shown: Shown) -> Iterator[str]:

@@ -62,6 +62,8 @@ class Answer:
     """Read and written, as far as a server reports them."""
     changes: tuple[str, ...] = ()
     """What of the request a server could not use: ``without seed``, ``temperature=1``."""
+    held_by: str | None = None
+    """What held the text to its form while it was written, as far as that was asked for; None: nothing."""
 
 
 class Backend(Protocol):

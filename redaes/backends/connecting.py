@@ -12,6 +12,7 @@ import os
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
 from urllib.parse import urlsplit
@@ -32,11 +33,14 @@ from redaes.backends.chat import ChatBackend
 from redaes.backends.dialect import Dialect
 from redaes.backends.endpoint import Endpoint, OfferedModel
 from redaes.backends.failures import SERVER_REASONS, UNREAD, Failure, refuse_lost
+from redaes.backends.forms import find_form
 from redaes.backends.next_token import NextToken
 from redaes.backends.server import ServerBackend
 from redaes.backends.structured import find_structured
 from redaes.errors import BackendError, EndpointError, InputError
 from redaes.lenient import Reader
+from redaes.prompts import form_of
+from redaes.types import Form
 
 FIRST_WORD_S = 10.0
 """How long a server may take to say what it offers, in seconds."""
@@ -67,7 +71,12 @@ class ConnectedModel:
     """
 
     def __init__(
-        self, backend: ServerBackend | ChatBackend, endpoint: Endpoint, identity: ServerIdentity, known: Abilities
+        self,
+        backend: ServerBackend | ChatBackend,
+        endpoint: Endpoint,
+        identity: ServerIdentity,
+        known: Abilities,
+        reader: Reader = "lenient",
     ) -> None:
         """
         Args:
@@ -75,6 +84,7 @@ class ConnectedModel:
             endpoint: of the backend.
             identity: what is known is kept under.
             known: what was kept of the server, or found out so far.
+            reader: of what the model writes, unless told otherwise.
         """
         self.model = backend.model
         self.revision = backend.revision
@@ -84,6 +94,9 @@ class ConnectedModel:
         self._identity = identity
         self._kept = known
         self._structured = known.structured
+        self._form = known.form
+        self.reader = reader
+        """How its answers are read unless told otherwise."""
         self._heard = False
 
     def __enter__(self) -> ConnectedModel:
@@ -109,6 +122,7 @@ class ConnectedModel:
             begins=chat is None,
             lists=None if chat is None else chat.lists,
             structured=self._structured,
+            form=self._form,
             thinks=chat is not None and chat.thinks,
             way=None if chat is None else chat.way,
             left_out=self._endpoint.dialect.left_out,
@@ -128,6 +142,18 @@ class ConnectedModel:
         self._keep()
         return found
 
+    @property
+    def form(self) -> Form:
+        """In which form the model is asked unless told otherwise: asked once, and kept.
+
+        Raises:
+            EndpointError: it does not answer.
+        """
+        if self._form is None:
+            self._form = find_form(self, lambda: self.structured() != "none")
+            self._keep()
+        return self._form
+
     def answer(self, requests: Sequence[Request]) -> list[Answer | Failure]:
         """As :class:`~redaes.backends.base.Backend` has it; may be called within a running event loop.
 
@@ -135,6 +161,8 @@ class ConnectedModel:
             EndpointError: the server has answered nothing so far, and nothing of this.
             BackendError: as for the backend that asks.
         """
+        if any(form_of(request.prompt.name) == "json" for request in requests):
+            self.backend.spelling = self.structured()
         found = _aside(lambda: self.backend.answer(requests))
         if found and not self._heard:
             nothing = [lost for one in found if (lost := _nothing(one)) is not None]
@@ -146,26 +174,43 @@ class ConnectedModel:
         self._keep()
         return found
 
-    def require_probabilities(self, what: str) -> None:
-        """Ask one question about two drawn pictures, and look whether the server lets its probabilities be read, where
-        that is not known from choosing how it is asked.
-
-        Args:
-            what: is made of probabilities, for the message.
+    def greet(self) -> None:
+        """Ask one question about two drawn pictures, so that a server that cannot answer shows now.
 
         Raises:
-            BackendError: it reports none.
+            EndpointError: it answers nothing, in its own words.
+        """
+        self.answer([_question()])
+
+    def is_reachable(self) -> bool:
+        """Whether the server answers at all; no question is asked of the model."""
+        try:
+            self._alone(lambda endpoint: endpoint.models())
+        except EndpointError as error:
+            # Others have no list, or keep it from the key.
+            return error.reason not in _HOPELESS and not error.reason.startswith("http_5")
+        return True
+
+    def reports_probabilities(self) -> bool:
+        """Whether the server lets its probabilities be read. Where that is not known, one question about two drawn
+        pictures is asked.
+
+        Raises:
             EndpointError: it does not answer.
         """
         if isinstance(self.backend, ServerBackend):
-            return
+            return True
+        if self.backend.lists is False:
+            return False
         (found,) = self.answer([_question()])
         read = read_of(found)
-        if read.reason in ("no_logprob", "no_logprobs") if isinstance(read, Failure) else read.is_alone:
-            raise BackendError(
-                f"{self.url} reports no token probabilities of {self.model}, and {what} is made of them: ask a server "
-                "that does (vLLM, SGLang, llama.cpp), or have pairs compared (redaes compare)"
-            )
+        return read.reason not in ("no_logprob", "no_logprobs") if isinstance(read, Failure) else not read.is_alone
+
+    @property
+    def served_as(self) -> str:
+        """Where the model is, and what stands behind its name there as far as the server says: what answers that are
+        kept belong to."""
+        return " ".join(filter(None, (self.url, self._identity.root)))
 
     def _alone(self, ask: Callable[[Endpoint], Awaitable[_T]]) -> _T:
         """What is asked over a connection of its own."""
@@ -186,7 +231,16 @@ class ConnectedModel:
 
 
 def connect(
-    url: str, model: str | None = None, *, api_key: str | None = None, reader: Reader = "lenient"
+    url: str,
+    model: str | None = None,
+    *,
+    api_key: str | None = None,
+    reader: Reader = "lenient",
+    timeout_s: float = ANSWER_S,
+    cache: Path | None = None,
+    max_calls: int | None = None,
+    max_tokens: int | None = None,
+    concurrency: int = 8,
 ) -> ConnectedModel:
     """A model behind a server, asked in the way that suits the server.
 
@@ -195,6 +249,11 @@ def connect(
         model: its name there; None: the only one that the server offers.
         api_key: None: the environment's ``REDAES_API_KEY``, or none at all.
         reader: of what the model writes; with ``lenient`` its probabilities are also read where it writes in bold.
+        timeout_s: for one answer, in seconds.
+        cache: folder of the answers; None: none are kept.
+        max_calls: most requests that are sent; None: no limit.
+        max_tokens: no request is sent once the reported tokens reach this; None: no limit.
+        concurrency: most requests that are under way at once, in each batch.
 
     Raises:
         InputError: no such address or key can be, or the server offers several models and none was named.
@@ -221,8 +280,12 @@ def connect(
             # Else answers, and scores against references, of two servers with one name of a model would be mixed.
             revision=chosen.revision or f"at {base_url}",
             api_key=api_key,
-            timeout_s=ANSWER_S,
+            concurrency=concurrency,
+            timeout_s=timeout_s,
             max_retries=MAX_RETRIES,
+            max_calls=max_calls,
+            max_tokens=max_tokens,
+            cache=cache,
             dialect=Dialect((*known.left_out, *_older_limit(chosen)), known.values),
         )
 
@@ -230,12 +293,12 @@ def connect(
         first.model = chosen.id
         tokenizes = _aside(lambda: asyncio.run(_tokenizes(first)))
         if tokenizes and (begun := _begun(endpoint())) is not None:
-            connected = ConnectedModel(*begun, identity, known)
+            connected = ConnectedModel(*begun, identity, known, reader)
             connected._keep()
             return connected
     elif known.begins:
         asked = endpoint()
-        return ConnectedModel(ServerBackend(asked), asked, identity, known)
+        return ConnectedModel(ServerBackend(asked), asked, identity, known, reader)
     asked = endpoint()
     chat = ChatBackend(
         [asked],
@@ -245,7 +308,7 @@ def connect(
         thinks=known.thinks,
         way=known.way,
     )
-    return ConnectedModel(chat, asked, identity, known)
+    return ConnectedModel(chat, asked, identity, known, reader)
 
 
 def key_from(variable: str | None) -> str | None:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from redaes.backends.adapters import check_base
 from redaes.backends.base import BatchBackend, Request
 from redaes.backends.chat_templates import one_rendering
+from redaes.backends.forms import form_of_weights
 from redaes.backends.loading import (
     first_line,
     load_adapter,
@@ -28,10 +29,11 @@ from redaes.backends.temperatures import Temperature, read_temperatures
 from redaes.backends.weights import ADAPTER_CONFIG, base_of, revision_of
 from redaes.errors import BackendError, InputError, PromptError
 from redaes.images import MAX_ASPECT
+from redaes.lenient import Reader
 from redaes.models import nano
 from redaes.models.device import find_device
 from redaes.prompts import Prompt
-from redaes.types import Sampling
+from redaes.types import Form, Sampling
 
 _CHATS = 64
 """Rendered chats that are kept."""
@@ -47,6 +49,10 @@ class LocalBackend(BatchBackend):
 
     temperatures: tuple[Temperature, ...] = ()
     """What is known of how far its probabilities can be believed: what lies beside its weights."""
+    form: Form = "text"
+    """In which form it is asked unless told otherwise."""
+    reader: Reader = "strict"
+    """How its answers are read unless told otherwise."""
 
     def __init__(
         self,
@@ -57,6 +63,7 @@ class LocalBackend(BatchBackend):
         dtype: torch.dtype | None = None,
         batch_size: int = 8,
         max_pixels: int | None = None,
+        hub_revision: str | None = None,
     ) -> None:
         """
         Args:
@@ -67,6 +74,7 @@ class LocalBackend(BatchBackend):
             dtype: None: bfloat16 on CUDA, else float32.
             batch_size: requests per forward pass.
             max_pixels: cap on a picture's area, in pixels; None: that which the adapter or the model was trained with.
+            hub_revision: branch, tag or commit of a model on the hub; None: the newest.
 
         Raises:
             BackendError: the model cannot be had, is incomplete, or does not fit the device.
@@ -76,7 +84,7 @@ class LocalBackend(BatchBackend):
         if max_pixels is not None and max_pixels < 1:
             raise InputError(f"max_pixels is {max_pixels}; give at least 1")
         name = base = str(model)
-        folder = model_folder(model)
+        folder = model_folder(model, hub_revision)
         if (folder / ADAPTER_CONFIG).is_file():
             if adapter is not None:
                 raise BackendError(f"{model} is itself an adapter; give its base model beside adapter {adapter}")
@@ -106,6 +114,7 @@ class LocalBackend(BatchBackend):
         processor = load_processor(folder, max_pixels, adapter)
         network.eval()
         revision = revision_of(folder) if adapter is None else revision_of(folder, adapter)
+        self.ask_in(form_of_weights(base, folder, adapter))
         self.temperatures = read_temperatures(folder if adapter is None else adapter)
         self._set_up(network, processor, name, at_size(revision, shown, picture_size(folder)), batch_size)
 
@@ -131,6 +140,12 @@ class LocalBackend(BatchBackend):
         backend._set_up(model, processor, name, revision, batch_size)
         return backend
 
+    def ask_in(self, form: Form) -> None:
+        """Ask in a form from now on, unless told otherwise; a model that was not trained on the text form is also read
+        where it leaves its form a little."""
+        self.form = form
+        self.reader = "strict" if form == "text" else "lenient"
+
     def _set_up(self, network: Any, processor: Any, name: str, revision: str, batch_size: int) -> None:
         if batch_size < 1:
             raise InputError(f"batch_size is {batch_size}; give at least 1")
@@ -141,6 +156,11 @@ class LocalBackend(BatchBackend):
         self._batch_size = batch_size
         self._template = one_rendering(processor, name)  # one that somebody else loaded may have two
         self._chats: dict[str, str] = {}
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return self._network.device
 
     def read(self, requests: Sequence[Request], choices: Sequence[str]) -> NDArray[np.float64]:
         """Log-probability that the answer goes on with each choice, read at the choice's first token.

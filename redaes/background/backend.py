@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Any
 
 from PIL import Image
@@ -13,8 +13,9 @@ from redaes.backends.failures import Failure
 from redaes.backends.next_token import NextToken
 from redaes.backends.temperatures import Temperature
 from redaes.background.client import NoService, Session, say_unused
+from redaes.lenient import Reader
 from redaes.prompts import Prompt
-from redaes.types import Sampling
+from redaes.types import Form, Sampling
 
 
 class ServiceBackend:
@@ -31,6 +32,8 @@ class ServiceBackend:
         self.model = str(about["model"])
         self.revision = str(about["revision"])
         self.temperatures = tuple(Temperature.model_validate(one) for one in about["temperatures"])
+        self.form: Form = about["form"]
+        self.reader: Reader = about["reader"]
         self._session: Session | None = session
         self._load = load
         self._verbose = verbose
@@ -113,17 +116,12 @@ def json_of_answer(answer: Answer | Failure) -> dict[str, Any]:
     if isinstance(answer, Failure):
         return {"failure": asdict(answer)}
     read = answer.read
-    return {
-        "text": answer.text,
-        "read": {"token": {"log_probs": dict(read.log_probs), "least": read.least, "source": read.source}}
-        if isinstance(read, NextToken)
-        else None
-        if read is None
-        else {"failure": asdict(read)},
-        "cut_off": answer.cut_off,
-        "tokens": answer.tokens,
-        "changes": answer.changes,
-    }
+    found = {field.name: getattr(answer, field.name) for field in fields(Answer)}
+    if isinstance(read, NextToken):
+        found["read"] = {"log_probs": dict(read.log_probs), "least": read.least, "source": read.source}
+    elif isinstance(read, Failure):
+        found["read"] = {"failure": asdict(read)}
+    return found
 
 
 def answer_of_json(found: dict[str, Any]) -> Answer | Failure:
@@ -133,5 +131,5 @@ def answer_of_json(found: dict[str, Any]) -> Answer | Failure:
     read = found["read"]
     token: NextToken | Failure | None = None
     if read is not None:
-        token = NextToken(**read["token"]) if "token" in read else Failure(**read["failure"])
-    return Answer(found["text"], token, found["cut_off"], found["tokens"], tuple(found["changes"]))
+        token = Failure(**read["failure"]) if "failure" in read else NextToken(**read)
+    return Answer(**{**found, "read": token, "changes": tuple(found["changes"])})

@@ -156,6 +156,8 @@ class BackgroundService(socketserver.ThreadingUnixStreamServer):
             "model": backend.model,
             "revision": backend.revision,
             "temperatures": [one.as_json() for one in getattr(backend, "temperatures", ())],
+            "form": getattr(backend, "form", "text"),
+            "reader": getattr(backend, "reader", "strict"),
             "pid": os.getpid(),
             "idle_s": None if idle_s == float("inf") else idle_s,
         }

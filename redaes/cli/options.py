@@ -30,6 +30,16 @@ Endpoint = Annotated[
 ApiKeyEnv = Annotated[
     str | None, typer.Option(metavar="NAME", help="With --endpoint: another environment variable that holds the key.")
 ]
+Agreement = Annotated[
+    int | None,
+    typer.Option(
+        metavar="K",
+        min=0,
+        max=64,
+        help="With --endpoint, where the server reports no token probabilities: draw K answers in each order, and "
+        "count how many agree. That is no probability of the model's, and is not called one.",
+    ),
+]
 Adapter = Annotated[Path | None, typer.Option(help="Folder of a LoRA adapter for the model.")]
 Device = Annotated[str | None, typer.Option(help="Such as cpu or cuda; default: the best there is.")]
 OneOrder = Annotated[

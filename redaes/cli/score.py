@@ -10,7 +10,17 @@ import typer
 
 from redaes.assessing.words import printable
 from redaes.cli import loading
-from redaes.cli.options import Adapter, ApiKeyEnv, Device, Endpoint, ModelOrServed, NoService, OneOrder, Verbose
+from redaes.cli.options import (
+    Adapter,
+    Agreement,
+    ApiKeyEnv,
+    Device,
+    Endpoint,
+    ModelOrServed,
+    NoService,
+    OneOrder,
+    Verbose,
+)
 from redaes.cli.running import EXIT_PARTIAL, quiet, reporting_errors, say_unusable
 from redaes.cli.spinner import Spinner
 from redaes.errors import ImageError, ParseError
@@ -30,6 +40,7 @@ def score(
     model: ModelOrServed = None,
     endpoint: Endpoint = None,
     api_key_env: ApiKeyEnv = None,
+    agreement: Agreement = None,
     adapter: Adapter = None,
     one_order: OneOrder = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON Lines: one object per picture.")] = False,
@@ -48,13 +59,15 @@ def score(
         with quiet():
             # What costs little is checked before a model is loaded.
             chosen = loading.ModelChoice(
-                model, adapter, device, endpoint, api_key_env, service=not no_service, verbose=verbose
+                model, adapter, device, endpoint, api_key_env, agreement, service=not no_service, verbose=verbose
             )
             chosen.check()
             ranked = references_of(references)
-            with Spinner(f"loading {chosen.shown}") as spinner:
-                assessor = Assessor(chosen.load(probabilities_for="a score"), mode="fast", reader=chosen.reader)
-                spinner.doing = "ranking the references"
+            with Spinner(f"loading {chosen.shown}"):
+                backend = chosen.load()
+            draws = chosen.draws(backend, "a score")
+            assessor = Assessor(backend, mode="fast", reader=chosen.reader, agreement=draws)
+            with Spinner("ranking the references"):
                 found = ranked(assessor)
             if save is not None:
                 write_reference_set(save, found)

@@ -89,6 +89,9 @@ def settings_of(assessor: Assessor, orders: Orders) -> Iterable[str]:
         *((assessor.prompt_of("fast").id,) if assessor.mode == "reasoned" else ()),  # reads the verdict
         assessor.sampling.model_dump_json(),
         orders,
+        # Of a model in this process there is no more to say; kept answers of before go on counting.
+        *((f"agreement {assessor.agreement}",) if assessor.agreement else ()),
+        *((served,) if (served := getattr(assessor.backend, "served_as", None)) else ()),
     )
 
 

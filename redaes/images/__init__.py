@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from redaes.images.damage import DAMAGE
 from redaes.images.files import IMAGE_SUFFIXES, MAX_FILE_BYTES, list_images, read_image_file
-from redaes.images.formats import MAX_FILE_PIXELS, capture_time, exif_of, image_size
+from redaes.images.formats import MAX_FILE_PIXELS, capture_time, exif_of, image_size, is_raw_name
 from redaes.images.given import TakenPicture, named_picture, same_picture, take_picture, unchanged
 from redaes.images.hashes import content_id, hamming, phash
 from redaes.images.loading import (
@@ -43,6 +43,7 @@ __all__ = [
     "fit_area",
     "hamming",
     "image_size",
+    "is_raw_name",
     "list_images",
     "load_image",
     "named_picture",

@@ -20,9 +20,11 @@ from PIL.WebPImagePlugin import WebPImageFile
 
 from redaes.errors import ImageError
 from redaes.images.damage import DAMAGE
+from redaes.images.exif_colours import colours_by_exif
 from redaes.images.jpeg_segments import unwrap_jpeg
 from redaes.images.media_boxes import unwrap_media
 from redaes.images.png_chunks import unwrap_png
+from redaes.images.raw import RAW_SUFFIXES, RawFile, is_raw, read_raw
 from redaes.images.tiff_files import unwrap_tiff
 from redaes.images.unwrapped import UnsupportedPixels, Unwrapped
 from redaes.images.webp_chunks import unwrap_webp
@@ -31,6 +33,9 @@ MAX_FILE_PIXELS = 200_000_000
 """Largest picture that is decoded at all, in pixels; the largest phone sensors stay just below."""
 
 CONVERT = "convert the picture to JPEG or PNG"
+
+RAW = "camera raw"
+"""The kind of files that hold what the sensor saw, of all makers."""
 
 SUFFIXES: dict[str, tuple[str, ...]] = {
     "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"),
@@ -41,6 +46,7 @@ SUFFIXES: dict[str, tuple[str, ...]] = {
     "BMP": (".bmp",),
     "AVIF": (".avif", ".avifs"),
     "HEIF": (".heic", ".heif", ".hif"),
+    RAW: RAW_SUFFIXES,
 }
 
 _HEIF_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
@@ -57,9 +63,6 @@ _FOREIGN: tuple[tuple[bytes, str], ...] = (
     (b"\x00\x00\x00\x0cjP  ", "a JPEG 2000 picture"),
     (b"\xff\x0a", "a JPEG XL picture"),
     (b"\x00\x00\x00\x0cJXL ", "a JPEG XL picture"),
-    (b"FUJIFILMCCD-RAW", "a camera raw file"),
-    (b"IIRO", "a camera raw file"),
-    (b"IIU\x00", "a camera raw file"),
     (b"version https://git-lfs", "a Git LFS pointer, not the picture itself"),
 )
 
@@ -79,6 +82,15 @@ _OPTIONAL = {
 }
 
 
+def is_raw_name(path: Path) -> bool:
+    """Whether a file's name says that it is camera raw.
+
+    >>> is_raw_name(Path("DSC_0001.NEF")), is_raw_name(Path("DSC_0001.JPG"))
+    (True, False)
+    """
+    return path.suffix.lower() in RAW_SUFFIXES
+
+
 def recognise(data: bytes, path: Path) -> str:
     """The format by its signature: a key of ``SUFFIXES``.
 
@@ -88,6 +100,8 @@ def recognise(data: bytes, path: Path) -> str:
     head = data[:16]
     if head.startswith(b"\xff\xd8\xff"):
         return "JPEG"
+    if is_raw(data, is_raw_name(path)):
+        return RAW
     if head.startswith(b"\x89PNG\r\n\x1a\n"):
         return "PNG"
     if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
@@ -95,8 +109,6 @@ def recognise(data: bytes, path: Path) -> str:
     if head.startswith((b"GIF87a", b"GIF89a")):
         return "GIF"
     if head.startswith((b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")):
-        if head[8:10] == b"CR":
-            raise foreign(path, "a camera raw file")
         return "TIFF"
     if head.startswith(b"BM"):
         return "BMP"
@@ -108,7 +120,7 @@ def recognise(data: bytes, path: Path) -> str:
             return "AVIF"
         if brands & _HEIF_BRANDS:
             return "HEIF"
-        raise foreign(path, "a camera raw file" if box[:4] == b"crx " else "a video")
+        raise foreign(path, "a video")
     start = data[:256].removeprefix(b"\xef\xbb\xbf").lstrip()
     for signature, what in _FOREIGN:
         if data.startswith(signature) or start[: len(signature)].lower() == signature.lower():
@@ -158,10 +170,13 @@ def open_header(kind: str, data: bytes, path: Path) -> Opened:
         "GIF": GifImageFile,
         "BMP": BmpImageFile,
     }
-    reader = readers.get(kind) or _optional_reader(kind, path)
+    reader = JpegImageFile if kind == RAW else readers.get(kind) or _optional_reader(kind, path)
     try:
-        beside = _UNWRAP.get(kind, Unwrapped)(data)
-        image = reader(io.BytesIO(beside.pixels))
+        if kind == RAW:
+            image, beside = _open_raw(data, path)
+        else:
+            beside = _UNWRAP.get(kind, Unwrapped)(data)
+            image = reader(io.BytesIO(beside.pixels))
         width, height = image.size
     except Image.DecompressionBombError as error:
         raise ImageError(f"{path}: {error}; shrink the picture before use") from error
@@ -178,6 +193,32 @@ def open_header(kind: str, data: bytes, path: Path) -> Opened:
         exif = info.get("exif", b"") if kind == "AVIF" else b""
         beside = replace(beside, exif=exif.removeprefix(b"Exif\0\0"), profile=info.get("icc_profile") or b"")
     return Opened(image, beside)
+
+
+def _open_raw(data: bytes, path: Path) -> tuple[ImageFile.ImageFile, Unwrapped]:
+    """A raw file's preview, or the file itself where that is too small."""
+    raw = read_raw(data)
+    width, height = raw.preview_size
+    if raw.is_enough:
+        beside = unwrap_jpeg(raw.preview)
+        note = f"camera raw is judged by its preview of {width} x {height} pixels"
+        beside = replace(
+            beside,
+            exif=raw.exif or beside.exif,
+            profile=beside.profile or colours_by_exif(raw.exif),
+            notes=(*beside.notes, note),
+        )
+        return JpegImageFile(io.BytesIO(beside.pixels)), beside
+    try:
+        from redaes.images.raw_development import DevelopedRaw
+    except ImportError as error:
+        largest = f"whose largest preview has {width} x {height} pixels" if raw.preview else "without a preview"
+        raise ImageError(
+            f"{path}: a camera raw file {largest}, so it has to be developed; run: pip install 'redaes[raw]', "
+            f"or {CONVERT}"
+        ) from error
+    note = "camera raw was developed by LibRaw, with the camera's white balance and without automatic brightness"
+    return DevelopedRaw(io.BytesIO(data)), Unwrapped(data, notes=(note,))
 
 
 def _optional_reader(kind: str, path: Path) -> Callable[[io.BytesIO], ImageFile.ImageFile]:
@@ -221,6 +262,8 @@ def exif_of(data: bytes, path: Path) -> Image.Exif:
     kind = recognise(data, path)
     found = Image.Exif()
     try:
+        if kind == RAW:
+            return _raw_exif(read_raw(data))
         if kind in ("AVIF", "HEIF"):
             block = _optional_reader(kind, path)(io.BytesIO(data)).info.get("exif", b"")
         else:
@@ -228,6 +271,20 @@ def exif_of(data: bytes, path: Path) -> Image.Exif:
         found.load(block)
     except DAMAGE:
         return Image.Exif()
+    return found
+
+
+def _raw_exif(raw: RawFile) -> Image.Exif:
+    """What a raw file's own EXIF says, else its preview's."""
+    found = Image.Exif()
+    block = raw.exif or unwrap_jpeg(raw.preview).exif
+    if block[:2] in (b"II", b"MM"):  # Olympus and Panasonic write other signs for TIFF
+        block = block[:2] + (b"*\0" if block[:2] == b"II" else b"\0*") + block[4:]
+    found.load(block)
+    if raw.details:
+        shot = Image.Exif()
+        shot.load(raw.details)
+        found.get_ifd(ExifTags.IFD.Exif).update(shot)
     return found
 
 

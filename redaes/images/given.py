@@ -25,6 +25,7 @@ from redaes.images.loading import (
     IN_MEMORY,
     MAX_PIXELS,
     LoadedImage,
+    check_shape,
     decode_image,
     load_image,
     picture_in_memory,
@@ -81,6 +82,7 @@ def take_picture(
     if not isinstance(value, Image.Image):
         value = _picture_of(value, name, on_white)
     whole, notes = _as_its_file(value, name, on_white)
+    check_shape(whole.size, Path(name))
     loaded = picture_in_memory(whole, max_pixels=max_pixels)
     return TakenPicture(LoadedImage(loaded.image, loaded.ref, notes), whole)
 

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import io
+import struct
 from collections.abc import Iterator
 
 from PIL import Image, ImageChops
 from PIL.JpegImagePlugin import JpegImageFile
 
+from redaes.images.exif_colours import colours_by_exif
 from redaes.images.unwrapped import Unwrapped
 
 _END, _SCAN = 0xD9, 0xDA
+_READ_FRAMES = frozenset({0xC0, 0xC1, 0xC2})
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _ALONE = frozenset({0x01, *range(0xD0, 0xD9)})  # markers without a length
 _EXIF, _XMP, _PROFILE = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0", b"ICC_PROFILE\0"
+
+_MAX_SEGMENTS = 256
 
 _END_MARK = b"\xff\xd9"
 _NOISE = bytes(251 * n * n % 255 for n in range(1, 129))  # without 255, which would begin a marker
@@ -70,7 +75,35 @@ def unwrap_jpeg(data: bytes) -> Unwrapped:
             profile.append(data[start + len(_PROFILE) : end])
         elif not (0xE0 <= marker <= 0xEF or marker == 0xFE) or _on_colours(marker, content, end - start):
             kept.append(view[start - (2 if marker in _ALONE else 4) : end])
-    return Unwrapped(b"".join(kept), exif=exif, xmp=xmp, profile=_joined(profile))
+    return Unwrapped(b"".join(kept), exif=exif, xmp=xmp, profile=_joined(profile) or colours_by_exif(exif))
+
+
+def jpeg_size(data: bytes, at: int) -> tuple[int, int] | None:
+    """Width and height of the picture that begins at a place; None: there is none that Pillow reads.
+
+    Nothing is passed over here: what only looks like a beginning is none.
+    """
+    at += 2
+    for _ in range(_MAX_SEGMENTS):
+        if data[at : at + 1] != b"\xff" or at + 4 > len(data):
+            return None
+        marker = data[at + 1]
+        if marker in _READ_FRAMES:
+            bits, height, width, components = struct.unpack_from(">xxxxBHHB", data, at)
+            return (width, height) if bits == 8 and components in (1, 3) and width and height else None
+        if marker < 0xC0 or marker in _ALONE or marker in (_SCAN, _END) or marker in _FRAMES:
+            return None
+        at += 2 + max(2, int.from_bytes(data[at + 2 : at + 4], "big"))
+    return None
+
+
+def find_end(data: bytes, at: int) -> int:
+    """Where the picture ends that :func:`jpeg_size` found at a place; where it is cut off, the end of the data."""
+    at += 2
+    while data[at : at + 1] == b"\xff" and data[at + 1] != _SCAN:
+        at += 2 + max(2, int.from_bytes(data[at + 2 : at + 4], "big"))
+    end = data.find(_END_MARK, at)
+    return len(data) if end < 0 else end + 2
 
 
 def with_end(data: bytes) -> bytes | None:

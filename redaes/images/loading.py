@@ -106,7 +106,8 @@ def check_shape(size: tuple[int, int], path: Path) -> None:
     if max(width, height) > MAX_ASPECT * min(width, height):
         raise ImageError(
             f"{path}: {width} x {height} pixels are too thin for the model, which takes at most {MAX_ASPECT} : 1; "
-            "crop it"
+            "crop it",
+            "too_thin",
         )
 
 

@@ -74,7 +74,7 @@ def upright_srgb(opened: Opened, max_pixels: int, notes: list[str], path: Path) 
     source, beside = opened.header, opened.beside
     notes += beside.notes
     if isinstance(source, TiffImageFile):
-        _refuse_raw(beside.exif, path)
+        _refuse_preview(beside.exif, path)
     if beside.is_several or _is_animated(source):
         notes.append("the file holds several frames or pages; only the first is used")
     channels = planes(beside.pixels) if isinstance(source, TiffImageFile) else None
@@ -105,15 +105,14 @@ def _is_animated(source: ImageFile.ImageFile) -> bool:
 
 def _loaded(source: ImageFile.ImageFile, data: bytes, max_pixels: int, notes: list[str]) -> ImageFile.ImageFile:
     """The picture with its pixels decoded."""
-    if not isinstance(source, JpegImageFile):
-        source.load()
-        return source
     width, height = fit_area(source.size, max_pixels)
     # Lets the decoder skip detail that shrinking would discard; twice the target keeps the result sharp.
     source.draft(None, (2 * width, 2 * height))
     try:
         source.load()
     except OSError:
+        if not isinstance(source, JpegImageFile):
+            raise
         ended = with_end(data)
         if ended is None:
             raise
@@ -124,11 +123,11 @@ def _loaded(source: ImageFile.ImageFile, data: bytes, max_pixels: int, notes: li
     return source
 
 
-def _refuse_raw(data: bytes, path: Path) -> None:
-    """Camera raw files are TIFF files whose first page is a small preview; that is not the photograph."""
+def _refuse_preview(data: bytes, path: Path) -> None:
+    """A first page that is a small preview is not the photograph."""
     directory = first_directory(data)
-    if directory is not None and (Tag.DNG_VERSION in directory.entries or directory.number(Tag.SUBFILE, 0) & 1):
-        raise foreign(path, "a camera raw file, or a TIFF that begins with a preview")
+    if directory is not None and directory.number(Tag.SUBFILE, 0) & 1:
+        raise foreign(path, "a TIFF that begins with a preview, as some camera raw files do")
 
 
 def _joined(source: TiffImageFile, channels: list[bytes], path: Path) -> Image.Image:

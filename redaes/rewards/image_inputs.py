@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from redaes.errors import ImageError
-from redaes.images import IN_MEMORY, MAX_ASPECT, LoadedImage, decode_image, take_picture
+from redaes.images import IN_MEMORY, LoadedImage, decode_image, take_picture
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Unusable:
 
     reason: str
     """Identifier fit for counting: ``missing``, ``cannot_decode``, ``wrong_type``, ``wrong_shape``, ``not_finite``,
-    ``out_of_range``, ``too_thin``."""
+    ``out_of_range``, ``transparent``, ``too_thin``."""
     detail: str
 
 
@@ -43,13 +43,9 @@ def picture_of(value: Any, *, max_pixels: int) -> LoadedImage | Unusable:
     if value is None:
         return Unusable("missing", "None in place of a picture")
     try:
-        found = _taken(value, max_pixels)
+        return _taken(value, max_pixels)
     except ImageError as error:
         return Unusable(error.reason, str(error))
-    width, height = found.image.size
-    if max(width, height) > MAX_ASPECT * min(width, height):
-        return Unusable("too_thin", f"{width} x {height} pixels; the model takes at most {MAX_ASPECT} to 1")
-    return found
 
 
 def _taken(value: Any, max_pixels: int) -> LoadedImage:

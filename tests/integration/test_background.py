@@ -178,7 +178,12 @@ def test_its_model_is_a_backend_and_the_process_s_own_takes_over(runtime: Path) 
     with running(Scripted()) as service:
         session = client.model_session(nano.NAME, None, None)
         backend = ServiceBackend(session, load, verbose=False)
-        assert (backend.model, backend.revision) == ("scripted", "script")
+        assert (backend.model, backend.revision, backend.form, backend.reader) == (
+            "scripted",
+            "script",
+            "text",
+            "strict",
+        )
         assert backend.answer([question()]) == Scripted().answer([question()])
         assert loads == []
         service.shutdown()

@@ -369,7 +369,8 @@ def test_turned_and_transparent_pictures_are_treated_as_files_are() -> None:
         assert not isinstance(picture_of(Image.new(mode, (4, 4)), max_pixels=100), Unusable), mode
     assert picture_of(Image.new("F", (4, 4)), max_pixels=100) == Unusable(
         "cannot_decode",
-        "the picture: pixels of kind 'F' are not supported; export it with 8 or 16 bits a channel",
+        "the picture: its pixels are floating-point numbers, which have no defined white; export it with 8 or 16 bits "
+        "a channel",
     )
 
 

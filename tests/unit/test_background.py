@@ -65,7 +65,9 @@ def test_requests_arrive_as_they_were_sent() -> None:
     [
         Answer("text"),
         Answer(None, NextToken.exactly({" A": -0.1, " B": -1 / 3, " tie": -math.inf}), tokens=3),
-        Answer("x", NextToken({" A": -1e-17}, -5.0, "listed"), cut_off=True, changes=("without seed",)),
+        Answer(
+            "x", NextToken({" A": -1e-17}, -5.0, "listed"), cut_off=True, changes=("without seed",), held_by="schema"
+        ),
         Answer("x", Failure("no_logprob", "none")),
         Failure("timeout", "after 3 s"),
     ],

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import ast
 import re
+import sys
 from collections.abc import Iterator
+from email.message import Message
 from pathlib import Path
 
 import pytest
 import tomllib
 from packaging.requirements import Requirement
 
-from redaes import errors
+from redaes import doctor, errors
 from redaes.serving import vllm_versions
 
 ROOT = Path(__file__).parents[2]
-EXTRAS: dict[str, list[str]] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"][
-    "optional-dependencies"
-]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+EXTRAS: dict[str, list[str]] = PROJECT["optional-dependencies"]
 PLACES = ("redaes", "benchmarks", "examples", "stages", "data_gen", "eval", "docs", "README.md")
 SPOKEN = re.compile(r"redaes\[([a-z,\s]+)\]")
 
@@ -73,6 +74,60 @@ def test_an_extra_that_includes_others_includes_known_ones() -> None:
 
 def test_extras_that_want_a_later_python_are_declared() -> None:
     assert errors.MIN_PYTHON.keys() <= EXTRAS.keys()
+
+
+def flattened(extra: str) -> Iterator[Requirement]:
+    """What an extra brings, those that it names among it, as the installed package lists it."""
+    for needed in map(Requirement, EXTRAS[extra]):
+        if needed.name == "redaes":
+            for other in sorted(needed.extras):
+                yield from flattened(other)
+        else:
+            yield needed
+
+
+def test_the_doctor_looks_at_every_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = [*PROJECT["dependencies"]]
+    for extra in EXTRAS:
+        for needed in flattened(extra):
+            also = f" and ({needed.marker})" if needed.marker else ""
+            lines.append(f"{needed.name}{needed.specifier} ; extra == '{extra}'{also}")
+    about = Message()
+    for extra in EXTRAS:
+        about["Provides-Extra"] = extra
+    monkeypatch.setattr(doctor.metadata, "requires", lambda _: lines)
+    monkeypatch.setattr(doctor.metadata, "metadata", lambda _: about)
+    monkeypatch.setattr(doctor.nano, "weights", lambda: None)
+    monkeypatch.setattr(doctor, "_device", lambda: "cpu")
+    monkeypatch.setattr(doctor, "_found", lambda _: None)
+    monkeypatch.setattr(doctor, "find_servers", tuple)
+    parts = {part.name: part for part in doctor.examine().parts}
+    assert parts.keys() == {doctor.CORE, *EXTRAS}
+    for extra, part in parts.items():
+        assert part.packages, extra
+        assert extra == doctor.CORE or f"redaes[{extra}]" in (part.remedy or "")
+    assert Requirement(EXTRAS["all"][0]).extras <= set(parts["all"].includes)
+    assert parts["vllm"].includes == ("serve",)
+    assert parts["vllm"].absent_here == (() if sys.platform == "linux" else ("vllm",))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="vLLM runs on Linux")
+@pytest.mark.parametrize(
+    ("torch", "transformers", "vllm", "words"),
+    [
+        ("2.13.0+cpu", "5.17.0", None, "0.31 or 0.32 goes with torch 2.13.0+cpu and transformers 5.17.0: pip install"),
+        ("2.15.0", "5.24.0", None, "none goes with torch 2.15.0 and transformers 5.24.0, and pip would change them"),
+        ("2.13.0", "5.17.0", "0.31.0+cpu", "0.31.0+cpu, which redaes serve --vllm starts"),
+        ("2.13.0", "5.17.0", "0.30.0", "0.30.0 is none that redaes was tried with"),
+        (None, None, None, "0.31 or 0.32 or 0.33 goes with what is here"),
+    ],
+)
+def test_the_doctor_says_which_vllm_fits(
+    torch: str | None, transformers: str | None, vllm: str | None, words: str
+) -> None:
+    said = doctor.vllm_advice({"torch": torch, "transformers": transformers}, vllm)
+    assert said.startswith(words)
+    assert ("vllm-env/bin/pip install 'redaes[vllm]'" in said) == (vllm is None or not vllm_versions.fits(vllm))
 
 
 def test_all_is_all_but_what_the_readme_leaves_out() -> None:

@@ -127,6 +127,7 @@ NO_PICTURES: dict[str, tuple[Any, str]] = {
     "batch": (torch.zeros(2, 3, 9, 8), r"a batch of 2 pictures \(shape \(2, 3, 9, 8\)\).*batch\[0\]"),
     "empty batch": (torch.zeros(0, 3, 9, 8), "a batch of 0 pictures"),
     "no rows": (np.zeros((0, 8, 3), np.uint8), "has no pixels"),
+    "thin": (np.zeros((402, 2), np.uint8), r"2 x 402 pixels are too thin .*; crop it"),
     "one dimension": (np.zeros(9, np.uint8), r"shape \(9,\) is no picture"),
     "four dimensions": (np.zeros((1, 9, 8, 3), np.uint8), "is no picture; give rows x columns"),
     "NaN": (_nan(), "1 of 231 values are not finite"),

@@ -13,6 +13,7 @@ import redaes.errors
 import redaes.types
 
 SURFACE = [
+    "AestheticMetric",
     "Assessor",
     "BackendError",
     "BudgetExhausted",
@@ -42,6 +43,7 @@ SURFACE = [
     "Verdict",
     "__version__",
     "as_reward",
+    "create_metric",
     "load_image",
     "read_reference_set",
     "write_reference_set",

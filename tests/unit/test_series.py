@@ -591,17 +591,17 @@ def test_doctor_names_what_is_missing_and_the_line_that_mends_it(monkeypatch: py
               "other ; python_version < '3' and extra == 'edit'", "redaes[edit] ; extra == 'all'"]  # fmt: skip
     monkeypatch.setattr(metadata, "requires", lambda _: wanted)
     monkeypatch.setattr(doctor, "_device", lambda: "cpu")
+    monkeypatch.setattr(doctor, "find_servers", tuple)
     done = runner.invoke(app, ["doctor"])
     assert done.exit_code == 0, done.output
-    assert "core       complete" in done.stdout
+    assert "core        complete" in done.stdout
     assert "nowhere-to-be-found absent (wanted >=1)" in done.stdout
     assert "mend it: pip install 'redaes[demo]'" in done.stdout
     assert re.search(r"edit +pillow \S+ \(wanted >=900\)\n +mend it: pip install 'redaes\[edit\]'", done.stdout)
     report = json.loads(runner.invoke(app, ["doctor", "--json"]).stdout)
     assert report["healthy"] is True
-    assert {part["name"]: part["remedy"] for part in report["parts"]} == {
-        "": None, "demo": "pip install 'redaes[demo]'", "edit": "pip install 'redaes[edit]'",
-    }  # fmt: skip
+    remedies = {part["name"]: part["remedy"] for part in report["parts"] if part["packages"]}
+    assert remedies == {"": None} | {one: f"pip install 'redaes[{one}]'" for one in ("demo", "edit")}
     wanted[0] = "numpy>=900"
     broken = runner.invoke(app, ["doctor"])
     assert broken.exit_code == 4

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from redaes.cli.app import app
-from redaes.errors import InputError
+from redaes.errors import InputError, MissingDependency
+from redaes.serving import vllm_versions
 from redaes.serving.limits import ServiceLimits
 from redaes.serving.run import ServiceAddress, read_api_keys
 
@@ -58,6 +60,51 @@ def test_keys_that_protect_nothing(tmp_path: Path, text: str) -> None:
 def test_limits_that_make_no_sense(settings: dict[str, float]) -> None:
     with pytest.raises(InputError, match=next(iter(settings))):
         ServiceLimits(**settings)  # type: ignore[arg-type]
+
+
+def test_without_a_value_vllm_is_that_of_this_python(monkeypatch: pytest.MonkeyPatch) -> None:
+    done = CliRunner().invoke(app, ["serve", "--vllm", "--port", "0"])
+    assert done.exit_code == 4, done.output
+    assert done.stderr == "redaes: vllm is not installed; run: pip install 'redaes[vllm]'\n"
+    monkeypatch.setattr(vllm_versions, "installed_vllm", lambda: "0.30.1")
+    done = CliRunner().invoke(app, ["serve", "--vllm"])
+    assert done.exit_code == 2, done.output
+    assert "has vLLM 0.30.1, which cannot read" in done.stderr
+    assert f"{sys.executable} -m pip install 'vllm<0.34,>=0.31'" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("answer", "notice"),
+    [("0.31.0+cpu", None), ("0.33.2", None), ("0.34.0", "none that this was tried with"), ("fork", "none that this")],
+)
+def test_the_vllm_of_another_environment_is_looked_at(tmp_path: Path, answer: str, notice: str | None) -> None:
+    python = tmp_path / "python"
+    python.write_text(f"#!/bin/sh\necho '\"{answer}\"'\n")
+    python.chmod(0o755)
+    said = vllm_versions.check_vllm(python)
+    assert said is None if notice is None else notice in (said or "")
+
+
+@pytest.mark.parametrize(
+    ("does", "error", "words"),
+    [
+        ("echo null", MissingDependency, "in the environment of"),
+        ("exit 1", InputError, "does not answer as a Python does"),
+        ("echo no JSON", InputError, "does not answer as a Python does"),
+        ("echo '\"0.14.0\"'", InputError, "has vLLM 0.14.0"),
+    ],
+)
+def test_another_environment_that_will_not_do(tmp_path: Path, does: str, error: type[Exception], words: str) -> None:
+    python = tmp_path / "python"
+    python.write_text(f"#!/bin/sh\n{does}\n")
+    python.chmod(0o755)
+    with pytest.raises(error, match=words):
+        vllm_versions.check_vllm(python)
+
+
+def test_another_python_says_what_it_has() -> None:
+    found = vllm_versions.vllm_of(Path(sys.executable).parent / ".." / "bin" / Path(sys.executable).name)
+    assert found == vllm_versions.installed_vllm()
 
 
 @pytest.mark.parametrize(

@@ -134,7 +134,7 @@ def test_without_an_answer_the_reason_and_what_was_written_are_shown(pictures: t
     result = Assessor(ScriptedBackend(["I like <b>both</b>.", "No."])).compare(*pictures)
     said = str(result)
     assert said.startswith("no usable answer\n\nreason       ")
-    assert "wrote forwardI like <b>both</b>." in said.replace(" I", "I")
+    assert "\nwrote forward I like <b>both</b>.\n" in said
     assert "I like <b>both</b>." in _parsed(result).text
 
 
