@@ -43,12 +43,14 @@ class Served:
         self.backend = backend
         self.identity = identity(model, adapter, device)
 
-    def of(self, model: str, adapter: Path | None, device: str | None) -> Backend:
+    def of(self, model: str, adapter: Path | None, device: str | None, *, constrain: bool | None = None) -> Backend:
         """The model, if it is the one that a command asks for.
 
         Raises:
             Declined: it is another one.
         """
+        if constrain is not None:
+            raise Declined("its model's answers are held to their form as is usual, not as is asked for")
         if identity(model, None if adapter is None else str(adapter), device) != self.identity:
             raise Declined(f"it serves {self.backend.model}, and its files as they were when it was started")
         return self.backend

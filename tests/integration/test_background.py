@@ -91,7 +91,7 @@ def command(*words: str, cwd: Path, code: str = "main()") -> subprocess.Complete
 
 def by_itself(monkeypatch: pytest.MonkeyPatch, backend: Backend, words: list[str], cwd: Path) -> tuple[int, str, str]:
     with monkeypatch.context() as patch:
-        patch.setattr(loading, "load_model", lambda *_: backend)
+        patch.setattr(loading, "load_model", lambda *_, **__: backend)
         patch.chdir(cwd)
         done = CliRunner().invoke(app, words)
     return done.exit_code, done.stdout, done.stderr
@@ -139,6 +139,7 @@ def test_whoever_asks_imports_next_to_nothing(pictures: list[str], runtime: Path
     ("words", "reason"),
     [
         (["--device", "no-such"], "it serves scripted, and its files as they were"),
+        (["--no-constrain", "--device", "none"], "its model's answers are held to their form as is usual"),
         (["--mode", "unknown"], "the command ends with 2"),
         (["--nothing"], "the command ends with 2"),
     ],
