@@ -116,6 +116,9 @@ make_torchvision_importable()
 
 def __getattr__(name: str) -> Any:
     """Loads a public name when it is first asked for, so that ``import redaes`` costs nothing."""
+    if name == "__version__":
+        globals()[name] = found = _version()
+        return found
     if name not in _HOMES:
         raise AttributeError(f"module 'redaes' has no attribute {name!r}")
     globals()[name] = found = getattr(importlib.import_module(_HOMES[name]), name)
