@@ -15,7 +15,6 @@ from PIL.BmpImagePlugin import BmpImageFile
 from PIL.GifImagePlugin import GifImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
-from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from redaes.errors import ImageError
@@ -26,6 +25,7 @@ from redaes.images.media_boxes import unwrap_media
 from redaes.images.png_chunks import unwrap_png
 from redaes.images.raw import RAW_SUFFIXES, RawFile, is_raw, read_raw
 from redaes.images.tiff_files import unwrap_tiff
+from redaes.images.tiff_samples import open_tiff
 from redaes.images.unwrapped import UnsupportedPixels, Unwrapped
 from redaes.images.webp_chunks import unwrap_webp
 
@@ -135,7 +135,8 @@ def foreign(path: Path, what: str) -> ImageError:
 
 def damaged(kind: str, path: Path, error: Exception) -> ImageError:
     """The error for a file of a known format that its reader gives up on."""
-    return ImageError(f"{path}: damaged or truncated {kind} ({error}); copy or download it again")
+    other, remedy = (", or one of a kind that is not read", f", or {CONVERT}") if kind == "TIFF" else ("", "")
+    return ImageError(f"{path}: damaged or truncated {kind}{other} ({error}); copy or download it again{remedy}")
 
 
 @dataclass(frozen=True)
@@ -166,7 +167,7 @@ def open_header(kind: str, data: bytes, path: Path) -> Opened:
         "JPEG": JpegImageFile,
         "PNG": PngImageFile,
         "WebP": WebPImageFile,
-        "TIFF": TiffImageFile,
+        "TIFF": open_tiff,
         "GIF": GifImageFile,
         "BMP": BmpImageFile,
     }

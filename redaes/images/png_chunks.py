@@ -64,7 +64,7 @@ def unwrap_png(data: bytes) -> Unwrapped:
             kept.append(view[start - 8 : end + 4])
         elif name == b"tRNS":
             if holds and end - start >= {0: 2, 2: 6}.get(data[25], 1):
-                kept.append(view[start - 8 : end + 4])
+                kept.append(_transparent(data[start:end], data[24], data[25]))
             else:
                 notes.append("the list of transparent colours is damaged; all are shown")
         elif name == b"IEND":
@@ -90,6 +90,15 @@ def unwrap_png(data: bytes) -> Unwrapped:
     n_frames = int.from_bytes(beside.get(b"acTL", b"")[:4], "big")
     profile = _profile(beside, data[25] in (0, 4), notes)
     return Unwrapped(b"".join(kept), exif, xmp, profile, n_frames > 1, tuple(notes))
+
+
+def _transparent(content: bytes, depth: int, colour: int) -> bytes:
+    """The chunk of transparent colours; a grey of 2 or 4 bits in 8, in which Pillow looks for it."""
+    if colour == 0 and depth in (2, 4):
+        grey = int.from_bytes(content[:2], "big") & (1 << depth) - 1
+        content = (grey * 255 // ((1 << depth) - 1)).to_bytes(2, "big")
+    body = b"tRNS" + content
+    return struct.pack(">I", len(content)) + body + struct.pack(">I", zlib.crc32(body))
 
 
 def _check_pixels(data: bytes) -> None:
