@@ -34,21 +34,6 @@ SCORE_CHOICES: tuple[str, ...] = tuple("0123456789")
 
 RATIONALE_END = "</rationale>\n"
 
-_NAMED = "|".join(FACTORS)
-_SIZE = r"([1-8]\.[0-9]|9\.0|0\.[1-9])"
-REASONED_PATTERN = (
-    r"<rationale>\n[^<>\n]{1,1000} Decisive: ("
-    r"nothing\.\n</rationale>\nWinner: tie\nDifference: 0\.0"
-    + "".join(
-        rf"|({_NAMED})(, ({_NAMED})){{0,2}}, better in {winner}\.\n</rationale>\n"
-        rf"Winner: {winner}\nDifference: {sign}{_SIZE}"
-        for winner, sign in (("A", r"\+"), ("B", "-"))
-    )
-    + ")"
-)
-"""Regular expression that holds a model to the reasoned form while it writes. It is narrower than what
-:func:`parse` takes, and cannot forbid a factor named twice or a second "Decisive:"; parsing still decides."""
-
 _ANSWER = re.compile(
     r"(?:<rationale>\n(?P<rationale>.*?)\n</rationale>\n)?"
     r"Winner: (?P<winner>A|B|tie)\nDifference: (?P<delta>[+-]?[0-9]\.[0-9])",

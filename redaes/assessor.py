@@ -6,37 +6,42 @@ How an answer is read from a model is written down in docs/reading.md.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 from pathlib import Path
-from typing import Literal, cast, get_args
+from typing import TYPE_CHECKING, Literal
 
 from PIL import Image
 
-from redaes import prompts, ranking
+from redaes import prompts
 from redaes.assessing import orders as both_orders
-from redaes.assessing import reasons
+from redaes.assessing import placing, reasons
+from redaes.assessing.agreement import SampleAgreement, checked_draws, draw_agreements
 from redaes.assessing.asking import Asked, Questions, in_orders
 from redaes.assessing.conclusions import AskedAs, of_answers, of_same
 from redaes.assessing.measured_question import with_evidence
-from redaes.assessing.results import ReferenceSet, Result, Score, answer_of, own_probability
+from redaes.assessing.results import RankedPictures, ReferenceSet, Result, Score, answer_of
+from redaes.assessing.settings import asked_form, check_samples, known_mode, known_prompt
+from redaes.assessing.thumbnails import Thumbnails
 from redaes.backends.base import Backend
+from redaes.backends.forms import JSON_SAMPLING, AskedForm, form_of_backend, known_form
 from redaes.backends.temperatures import Temperature, temperature_of
-from redaes.errors import ImageError, InputError, ParseError
-from redaes.images import LoadedImage, content_id, load_image, picture_in_memory
+from redaes.errors import InputError
+from redaes.images import LoadedImage, TakenPicture, content_id, named_pictures, same_picture, take_picture, taken_pair
 from redaes.lenient import Reader, known_reader
 from redaes.points import delta_of, points_of
 from redaes.prompts import Mode, Prompt
-from redaes.types import MAX_DELTA, Comparison, ImageRef, Order, PairAnswer, Ranking, Sampling
+from redaes.reference_photographs import NAME as EMBEDDED
+from redaes.reference_photographs import reference_photographs
+from redaes.types import Comparison, Form, ImageRef, Order, PairAnswer, Ranking, Sampling
+
+if TYPE_CHECKING:
+    from redaes.images.given import PictureInput
 
 __all__ = [
-    "Assessor", "Orders", "ReferenceSet", "Result", "Score", "answer_of", "delta_of", "known_mode", "known_prompt",
-    "points_of", "unchanged",
+    "Assessor", "Orders", "ReferenceSet", "Result", "Score", "answer_of", "check_samples", "delta_of", "known_mode",
+    "known_prompt", "points_of",
 ]  # fmt: skip
 
-_BATCH = 32
-"""Comparisons that are handed to the backend at once when ranking: bounds the pictures in memory."""
-
-_CENTRE = MAX_DELTA / 2
+_DTYPES = ("float32", "bfloat16")
 
 Orders = Literal["both", "random"]
 """How often each pair is asked: in both orders, or in one that is drawn."""
@@ -47,33 +52,50 @@ class Assessor:
 
     def __init__(
         self,
-        backend: Backend,
+        backend: Backend | None = None,
         *,
         mode: Mode = "reasoned",
         sampling: Sampling | None = None,
         prompt: str | None = None,
-        reader: Reader = "strict",
+        reader: Reader | None = None,
+        form: AskedForm | None = None,
+        agreement: int = 0,
     ) -> None:
         """
         Args:
-            backend: the model to ask.
+            backend: the model to ask; None: the one that comes in the package, ``redaes/nano``.
             mode: ``reasoned``: the model writes its reasons and states the difference; ``fast``: one token is
                 read in each order.
-            sampling: how reasoned answers are drawn; None: greedily.
+            sampling: how reasoned answers are drawn; None: greedily, up to 256 tokens, or 512 in the JSON form.
             prompt: another question, one of :func:`redaes.prompts.known`: in other words, or with what was measured of
                 both pictures (``compare_measured/v1``, then in both modes); None: the usual one.
             reader: ``strict``: written answers are read in the form itself; ``lenient``: also in variants that can mean
-                one thing only (:mod:`redaes.lenient`), for models that were not trained on the form.
+                one thing only (:mod:`redaes.lenient`), for models that were not trained on the form; None: as suits the
+                model.
+            form: of reasoned answers: ``text``, ``json``, or ``auto``: as suits the model, which a server is asked
+                once (:mod:`redaes.backends.forms`); None: that of the prompt, or ``auto`` where none is named.
+            agreement: answers to draw in each order where no probability can be read (a server may report none); their
+                agreement is told beside the verdict (:mod:`redaes.assessing.agreement`), and rankings and scores are
+                made of it. 0: none; then there is nothing to rank or score by.
 
         Raises:
-            InputError: unknown mode or reader, or a prompt that does not belong to the mode.
+            InputError: unknown mode, reader or form; a prompt that does not belong to the mode, or is not there in the
+                form; or no such number of answers.
         """
-        self.backend = backend
-        self.reader = known_reader(reader)
-        self._questions = Questions(backend, self.reader)
+        self.agreement = checked_draws(agreement)
         self.mode = known_mode(mode)
         self._prompts = prompts.chosen(self.mode, prompt)
-        self.sampling = Sampling() if sampling is None else sampling
+        self._form = asked_form(self._prompts["reasoned"], form, named=prompt is not None and mode == "reasoned")
+        self._sampling = sampling
+        known_reader(reader or "strict")
+        if backend is None:
+            from redaes.backends.local import LocalBackend
+
+            backend = LocalBackend()
+        self.backend = backend
+        self.reader = known_reader(getattr(backend, "reader", "strict") if reader is None else reader)
+        self._questions = Questions(backend, self.reader)
+        self._default_references: ReferenceSet | None = None
 
     @classmethod
     def from_server(
@@ -86,6 +108,8 @@ class Assessor:
         sampling: Sampling | None = None,
         prompt: str | None = None,
         reader: Reader = "lenient",
+        form: AskedForm | None = None,
+        agreement: int = 0,
     ) -> Assessor:
         """One that asks a model behind any server of the OpenAI protocol, in the way that suits the server.
 
@@ -97,6 +121,8 @@ class Assessor:
             sampling: likewise.
             prompt: likewise.
             reader: ``strict`` suits models that were trained on the form.
+            form: as for the class.
+            agreement: likewise.
 
         Raises:
             InputError: as for the class; or the address is none, or several models are offered and none is named.
@@ -106,7 +132,7 @@ class Assessor:
 
         prompts.chosen(known_mode(mode), prompt)
         served = connect(url, model, api_key=api_key, reader=known_reader(reader))
-        return cls(served, mode=mode, sampling=sampling, prompt=prompt, reader=reader)
+        return cls(served, mode=mode, sampling=sampling, prompt=prompt, reader=reader, form=form, agreement=agreement)
 
     @classmethod
     def from_pretrained(
@@ -115,10 +141,13 @@ class Assessor:
         adapter: str | Path | None = None,
         *,
         device: str | None = None,
+        dtype: str | None = None,
+        revision: str | None = None,
         mode: Mode = "reasoned",
         sampling: Sampling | None = None,
         prompt: str | None = None,
-        reader: Reader = "strict",
+        reader: Reader | None = None,
+        form: AskedForm | None = None,
     ) -> Assessor:
         """One that asks a model in this process.
 
@@ -126,21 +155,56 @@ class Assessor:
             model: ``redaes/nano``, a folder, or a name on the hub.
             adapter: folder of a LoRA adapter for it.
             device: such as ``cuda``; None: the best there is.
+            dtype: ``bfloat16`` or ``float32``; None: the former on CUDA, else the latter.
+            revision: branch, tag or commit of a model on the hub; None: the newest.
             mode: as for the class, like the rest.
             sampling: likewise.
             prompt: likewise.
             reader: likewise.
+            form: likewise.
 
         Raises:
-            InputError: as for the class.
+            InputError: as for the class, or another ``dtype``.
             BackendError: the model cannot be loaded.
         """
+        prompts.chosen(known_mode(mode), prompt)
+        known_reader(reader or "strict")
+        known_form(form or "auto")
+        if dtype not in (None, *_DTYPES):
+            raise InputError(f"dtype is {dtype!r}; give one of {', '.join(_DTYPES)}, or leave it out")
+        import torch
+
         from redaes.backends.local import LocalBackend
 
-        prompts.chosen(known_mode(mode), prompt)
-        known_reader(reader)
-        backend = LocalBackend(model, adapter=None if adapter is None else Path(adapter), device=device)
-        return cls(backend, mode=mode, sampling=sampling, prompt=prompt, reader=reader)
+        backend = LocalBackend(
+            model,
+            adapter=None if adapter is None else Path(adapter),
+            device=device,
+            dtype=None if dtype is None else getattr(torch, dtype),
+            hub_revision=revision,
+        )
+        return cls(backend, mode=mode, sampling=sampling, prompt=prompt, reader=reader, form=form)
+
+    @property
+    def form(self) -> Form:
+        """Of its reasoned answers; where that is to suit a model behind a server, it is asked for it now.
+
+        Raises:
+            EndpointError: it does not answer.
+        """
+        if self._form == "auto":
+            self._form = form_of_backend(self.backend)
+        return self._form
+
+    @property
+    def sampling(self) -> Sampling:
+        """How its answers are drawn in its own mode."""
+        return self._sampling_in(self.mode)
+
+    def _sampling_in(self, mode: Mode) -> Sampling:
+        if self._sampling is None:
+            return JSON_SAMPLING if mode == "reasoned" and self.form == "json" else Sampling()
+        return self._sampling
 
     @property
     def prompt_id(self) -> str:
@@ -153,13 +217,13 @@ class Assessor:
 
     def compare(
         self,
-        first: str | Path | Image.Image,
-        second: str | Path | Image.Image,
+        first: PictureInput,
+        second: PictureInput,
         *,
         check: bool = True,
         samples: int = 0,
     ) -> Result:
-        """Compare two pictures, given as files or as RGB (or grey) pictures in memory.
+        """Compare two pictures: files, PIL pictures, arrays or tensors, as :func:`redaes.images.take_picture` has them.
 
         Args:
             first: a picture.
@@ -172,49 +236,68 @@ class Assessor:
             BackendError: the model cannot be asked.
             InputError: ``samples`` is negative, or asked for in the fast mode.
         """
-        pair = _loaded(first), _loaded(second)
-        in_memory = {
-            loaded.ref.id: given
-            for loaded, given in zip(pair, (first, second), strict=True)
-            if isinstance(given, Image.Image)
-        }
-
-        def pixels(picture: LoadedImage) -> Image.Image | None:
-            return in_memory.get(picture.ref.id) or reasons.from_file(picture)
-
-        return self._compared([pair], self.mode, "both", pixels, check=check, samples=samples)[0]
+        check_samples(samples, self.mode)
+        pair = take_picture(first, "first"), take_picture(second, "second")
+        return self._taken([pair], self.mode, "both", None, check=check, samples=samples)[0]
 
     def compare_many(
         self,
-        pairs: Sequence[tuple[LoadedImage, LoadedImage]],
+        pairs: Sequence[tuple[PictureInput, PictureInput]],
         mode: Mode | None = None,
         orders: Orders = "both",
         *,
         check: bool | reasons.Pixels = False,
         samples: int = 0,
     ) -> list[Result]:
-        """Compare many pairs of loaded pictures, in as few and as large batches as the backend makes of them.
+        """Compare many pairs of pictures, in as few and as large batches as the backend makes of them.
 
         In the reasoned mode the verdict is read without reasons, as in the fast one, and the reasons are written beside
         it; where the model's probabilities cannot be read, the verdict is the written one.
 
         Args:
-            pairs: pictures with their ids; pairs with equal ids are ties and cost nothing.
+            pairs: of pictures in the forms that :meth:`compare` takes. All are loaded at once; nothing is asked before.
+                Pairs with equal ids are ties and cost nothing.
             mode: None: the assessor's.
             orders: ``both``, or ``random``: one, drawn from the two ids, at half the cost and not debiased.
             check: measure the pictures of each pair and hold the reasoning against that, up to seconds a pair; only in
-                the reasoned mode. True: at their own resolution as far as their files are there; or what gives a
+                the reasoned mode. True: at their own resolution as far as it is to be had; or what gives a
                 picture at its own resolution.
             samples: further reasonings to draw for each pair that is decided; of those that agree with the verdict, the
                 best supported one is shown. It takes ``check``.
 
         Raises:
+            ImageError: a picture that cannot be used; names it and the remedy.
             BackendError: the model cannot be asked, or its probabilities are not numbers.
             InputError: unknown mode; or ``samples`` is negative, or asked for without ``check`` or in the fast mode.
         """
         mode = self.mode if mode is None else known_mode(mode)
-        pixels = check if callable(check) else reasons.from_file
-        return self._compared(pairs, mode, orders, pixels, check=check is not False, samples=samples)
+        check_samples(samples, mode)
+        taken = [taken_pair(pair, f"pairs[{number}]") for number, pair in enumerate(pairs)]
+        pixels = check if callable(check) else None
+        return self._taken(taken, mode, orders, pixels, check=check is not False, samples=samples)
+
+    def _taken(
+        self,
+        pairs: Sequence[tuple[TakenPicture, TakenPicture]],
+        mode: Mode,
+        orders: Orders,
+        pixels: reasons.Pixels | None,
+        *,
+        check: bool,
+        samples: int,
+    ) -> list[Result]:
+        """As :meth:`compare_many`; pictures that came without a file are measured as they were handed over."""
+        in_memory = {one.loaded.ref.id: one.whole for pair in pairs for one in pair if one.whole is not None}
+
+        def whole(picture: LoadedImage) -> Image.Image | None:
+            return in_memory.get(picture.ref.id) or reasons.from_file(picture)
+
+        loaded = [(first.loaded, second.loaded) for first, second in pairs]
+        results = self._compared(loaded, mode, orders, pixels or whole, check=check, samples=samples)
+        for pair, result in zip(pairs, results, strict=True):
+            if any(one.whole is not None for one in pair):
+                result.keep(Thumbnails(one.loaded for one in pair))
+        return results
 
     def _compared(
         self,
@@ -230,23 +313,26 @@ class Assessor:
         check_samples(samples, mode)
         if samples and not check:
             raise InputError(f"samples is {samples}, and nothing is measured to choose among them by; ask with check")
-        prompt = self.prompt_of(mode)
+        prompt, sampling = self.prompt_of(mode), self._sampling_in(mode)
         asked: list[list[Asked]] = []
         measured = [reasons.Measuring(first, second, pixels) for first, second in pairs]
         for (first, second), measuring in zip(pairs, measured, strict=True):
             chosen: tuple[Order, ...] = ()
-            if first.ref.id != second.ref.id:
+            if not same_picture(first, second):
                 chosen = both_orders.ORDERS if orders == "both" else (_drawn_order(first.ref.id, second.ref.id),)
             questions = with_evidence(prompt, measuring) if chosen else {}
-            asked.append(in_orders(questions, first.image, second.image, self.sampling, orders=chosen))
+            asked.append(in_orders(questions, first.image, second.image, sampling, orders=chosen))
         answered = self._asked(asked, mode)
         draws = self._drawn(asked, answered, samples) if samples else [[] for _ in asked]
+        agreements = self._agreements(asked, answered, mode)
         asked_as = AskedAs(self.backend.model, self.backend.revision, prompt.id, mode, self.calibration(mode))
         return [
-            of_answers(pair, found, drawn, asked_as, measuring if check else None)
+            of_answers(pair, found, drawn, asked_as, measuring if check else None, agreements[place])
             if requests
             else of_same(*pair, asked_as)
-            for pair, requests, found, drawn, measuring in zip(pairs, asked, answered, draws, measured, strict=True)
+            for place, (pair, requests, found, drawn, measuring) in enumerate(
+                zip(pairs, asked, answered, draws, measured, strict=True)
+            )
         ]
 
     def _asked(self, asked: Sequence[Sequence[Asked]], mode: Mode) -> list[list[Comparison]]:
@@ -274,197 +360,183 @@ class Assessor:
             decision = both_orders.decide(found, "reasoned")
             wanted.append(requests if decision is not None and decision.winner is not None else ())
         places = [number for number, requests in enumerate(wanted) if requests]
-        drawn = reasons.draw(self._questions, [wanted[number] for number in places], samples, self.sampling)
+        sampling = self._sampling_in("reasoned")
+        drawn = reasons.draw(self._questions, [wanted[number] for number in places], samples, sampling)
         given = dict(zip(places, drawn, strict=True))
         return [given.get(number, []) for number in range(len(asked))]
 
+    def _agreements(
+        self, asked: Sequence[Sequence[Asked]], answered: Sequence[Sequence[Comparison]], mode: Mode
+    ) -> list[SampleAgreement | None]:
+        """How far repeated answers agree about each pair that is answered without a probability."""
+        told: list[SampleAgreement | None] = [None for _ in asked]
+        if not self.agreement:
+            return told
+        decisions = [both_orders.decide(found, mode) for found in answered]
+        wanted = [number for number, one in enumerate(decisions) if one is not None and one.log_odds is None]
+        prompt = self.prompt_of("fast")
+        found = draw_agreements(self._questions, [asked[number] for number in wanted], prompt, self.agreement)
+        for number, one in zip(wanted, found, strict=True):
+            told[number] = one
+        return told
+
     def prompt_of(self, mode: Mode) -> Prompt:
         """The question that it asks in a mode."""
-        return prompts.load(self._prompts[mode])
+        name = self._prompts[mode]
+        return prompts.load(prompts.in_form(name, self.form) if mode == "reasoned" else name)
 
     def rank(
         self,
-        pictures: Sequence[LoadedImage | ImageRef],
+        pictures: Sequence[PictureInput],
         *,
         top_k: int | None = None,
         max_calls: int | None = None,
         orders: Orders = "both",
+        mode: Mode | None = None,
         seed: int = 0,
         known: Sequence[PairAnswer] = (),
         on_answers: Callable[[Sequence[PairAnswer]], None] | None = None,
-    ) -> Ranking:
+    ) -> RankedPictures:
         """Order pictures, best first, with few comparisons (:class:`redaes.ranking.Schedule`).
 
         Args:
-            pictures: loaded ones, or references, which are loaded when they are needed and not all kept. Equal
-                pictures take one place.
+            pictures: in the forms that :meth:`compare` takes. Files and references are loaded when they are needed and
+                not all kept. Equal pictures take one place.
             top_k: stop as soon as it is settled which pictures are the best k.
-            max_calls: budget of questions to the model; None: two for each of ``default_pairs``.
+            max_calls: budget of questions to the model, those for an ``agreement`` included; None: two for each of
+                ``default_pairs``, and those.
             orders: as for :meth:`compare_many`.
+            mode: None: the assessor's. No reason is used for a ranking, so ``fast`` gives the same much sooner.
             seed: of the schedule.
             known: answers of an earlier, interrupted call with the same pictures and settings: not asked again.
             on_answers: called after each batch with all answers so far, which later serve as ``known``.
 
         Raises:
-            ImageError: a reference cannot be loaded, or its file was changed.
-            InputError: the budget cannot connect the pictures, or ``top_k`` leaves their number.
+            ImageError: a picture cannot be used, or its file was changed.
+            InputError: the budget cannot connect the pictures, or ``top_k`` leaves their number; unknown mode.
             ParseError: so many answers were unusable that there is no common order.
             BackendError: the model cannot be asked.
         """
-        found = {_ref(picture).id: picture for picture in pictures}
-        ids = sorted(found)  # the answer does not depend on the order in which the pictures were listed
-        n_orders = len(both_orders.ORDERS) if orders == "both" else 1
-        n_pairs = None if max_calls is None else max_calls // n_orders
-        schedule = ranking.Schedule(len(ids), max_pairs=n_pairs, top_k=top_k, seed=seed)
-        answered: list[PairAnswer] = []
-        remembered = {frozenset((answer.first, answer.second)): answer for answer in known}
-        load = lru_cache(maxsize=2 * _BATCH)(lambda picture_id: unchanged(found[picture_id]))
-        while pairs := schedule.next_round():
-            for batch in (pairs[start : start + _BATCH] for start in range(0, len(pairs), _BATCH)):
-                named = [(ids[i], ids[j]) for i, j in batch]
-                new = [pair for pair in named if frozenset(pair) not in remembered]
-                results = self.compare_many([(load(first), load(second)) for first, second in new], orders=orders)
-                for pair, result in zip(new, results, strict=True):
-                    remembered[frozenset(pair)] = answer_of(result)
-                for (i, j), pair in zip(batch, named, strict=True):
-                    answer = remembered[frozenset(pair)]
-                    answered.append(answer)
-                    probability = answer.probability
-                    if probability is not None and answer.first != pair[0]:
-                        probability = 1.0 - probability
-                    schedule.record(i, j, probability, float(answer.n_calls - answer.n_failed))
-                if new and on_answers is not None:
-                    on_answers(answered)
-        return ranking.rank(ids, answered, top_k)
+        mode = self.mode if mode is None else known_mode(mode)
+        return placing.rank(
+            lambda pairs: self.compare_many(pairs, mode, orders),
+            named_pictures(pictures, "pictures"),
+            n_questions=(len(both_orders.ORDERS) if orders == "both" else 1) * (1 + self.agreement),
+            top_k=top_k,
+            max_calls=max_calls,
+            seed=seed,
+            known=known,
+            on_answers=on_answers,
+        )
 
-    def score(self, picture: LoadedImage, references: ReferenceSet, *, orders: Orders = "both") -> Score:
+    def score(self, picture: PictureInput, references: ReferenceSet | None = None, *, orders: Orders = "both") -> Score:
         """Where one picture stands among a fixed set of others, by comparing it with each of them.
 
-        The strength that fits the answers best is estimated with those of the references held fixed.
+        The strength that fits the answers best is estimated with those of the references held fixed. The questions are
+        asked in the mode in which the set was ranked.
 
         Args:
-            picture: not necessarily one of the set; equal pictures are ties.
-            references: with strengths that this very model and prompt gave them.
+            picture: in a form that :meth:`compare` takes; not necessarily one of the set; equal pictures are ties.
+            references: with strengths that this very model and prompt gave them; None: :meth:`default_references`.
             orders: as for :meth:`compare_many`.
 
         Raises:
-            ImageError: a reference cannot be loaded, or its file was changed.
-            InputError: the set was ranked by another model, prompt or mode.
+            ImageError: a picture cannot be used, or a reference's file was changed.
+            InputError: the set was ranked by another model or prompt.
             ParseError: no comparison gave a usable answer.
             BackendError: the model cannot be asked.
         """
-        self.check_references(references)
-        outcomes: list[tuple[float, float, float]] = []
-        n_calls = n_failed = 0
-        for start in range(0, len(references.pictures), _BATCH):
-            batch = references.pictures[start : start + _BATCH]
-            pairs = [(picture, unchanged(reference)) for reference in batch]
-            for reference, result in zip(batch, self.compare_many(pairs, orders=orders), strict=True):
-                failed = sum(comparison.failure is not None for comparison in result.comparisons)
-                n_calls += len(result.comparisons)
-                n_failed += failed
-                won = own_probability(result)
-                if won is not None:
-                    # A copy of a reference is a tie that nobody was asked about; it weighs as much as an asked one.
-                    weight = len(result.comparisons) - failed if result.comparisons else len(both_orders.ORDERS)
-                    outcomes.append((references.ranking.scores[reference.id], won, float(weight)))
-        if not outcomes:
-            raise ParseError("no_usable_answer", f"{picture.ref.path}: none of {n_calls} answers could be used")
-        strength, error = ranking.fit_one(outcomes)
-        return Score(
-            image=picture.ref,
-            score=min(MAX_DELTA, max(0.0, _CENTRE + delta_of(strength))),
-            error=(delta_of(strength + error) - delta_of(strength - error)) / 2,
-            strength=strength,
-            better_than=sum(strength > value for value in references.ranking.scores.values()),
-            references=references.name,
-            n_references=len(references.pictures),
-            n_calls=n_calls,
-            n_failed=n_failed,
-            model=self.backend.model,
-            revision=self.backend.revision,
-            prompt_id=references.prompt_id,
-            mode=self.mode,
-        )
+        taken = take_picture(picture, "picture")
+        if references is None:
+            references = self.default_references()
+        mode = references.mode
+        self.check_references(references, mode)
+        score = placing.score(lambda pairs: self.compare_many(pairs, mode, orders), taken.loaded, references)
+        if taken.whole is not None:
+            score.keep(Thumbnails([taken.loaded]))
+        return score
+
+    def default_references(self) -> ReferenceSet:
+        """The pictures that come in the package (:mod:`redaes.reference_photographs`), ranked by the assessor's model
+        in the fast mode, once.
+
+        Raises:
+            ParseError, BackendError: as for :meth:`rank`.
+        """
+        if self._default_references is None:
+            self._default_references = self.reference_set(EMBEDDED, reference_photographs(), mode="fast")
+        return self._default_references
 
     def reference_set(
         self,
         name: str,
-        pictures: Sequence[ImageRef],
+        pictures: Sequence[str | Path | ImageRef],
         *,
+        mode: Mode | None = None,
         on_answers: Callable[[Sequence[PairAnswer]], None] | None = None,
     ) -> ReferenceSet:
         """Rank pictures, so that others can be scored against them.
 
         Args:
             name: what results call it; a digest of the pictures is put behind it.
-            pictures: at least two different ones.
-            on_answers: as for :meth:`rank`.
+            pictures: files, or references to such: at least two different ones.
+            mode: as for :meth:`rank`; others are scored in it, too.
+            on_answers: likewise.
 
         Raises:
-            InputError: fewer than two different pictures.
+            InputError: fewer than two different pictures, or pictures without a file.
             ImageError, ParseError, BackendError: as for :meth:`rank`.
         """
-        different = {picture.id: picture for picture in pictures}
+        mode = self.mode if mode is None else known_mode(mode)
+        different: dict[str, ImageRef] = {}
+        for number, picture in enumerate(named_pictures(pictures, "pictures")):
+            if isinstance(picture, LoadedImage):
+                raise InputError(
+                    f"pictures[{number}] is in memory, and references are read again whenever a picture is scored; "
+                    "give the paths of files"
+                )
+            different[picture.id] = picture
         if len(different) < 2:
             raise InputError(f"reference set {name} has {len(different)} different pictures; give at least 2")
         digest = content_id("\n".join(sorted(different)).encode())[:12]
+        ranked = self.rank(list(different.values()), mode=mode, on_answers=on_answers)
         return ReferenceSet(
             name=f"{name}@{digest}",
             pictures=tuple(different.values()),
-            ranking=self.rank(list(different.values()), on_answers=on_answers),
+            ranking=Ranking(**{field: getattr(ranked, field) for field in Ranking.model_fields}),
             model=self.backend.model,
             revision=self.backend.revision,
-            prompt_id=self.prompt_id,
-            mode=self.mode,
+            prompt_id=self.prompt_of(mode).id,
+            mode=mode,
+            agreement=self.agreement,
         )
 
-    def check_references(self, references: ReferenceSet) -> None:
-        own = (self.backend.model, self.backend.revision, self.prompt_id)
+    def check_references(self, references: ReferenceSet, mode: Mode | None = None) -> None:
+        """Refuse a set of another judge.
+
+        Args:
+            references: a set.
+            mode: in which its pictures are to be compared with others; None: the assessor's.
+
+        Raises:
+            InputError: another model or prompt ranked it.
+        """
+        own = (self.backend.model, self.backend.revision, self.prompt_of(mode or self.mode).id)
         theirs = (references.model, references.revision, references.prompt_id)
         if own != theirs:
             raise InputError(
                 f"reference set {references.name} was ranked by {' '.join(theirs)}, not by {' '.join(own)}; "
                 "scores of different judges cannot be compared: rank the set anew"
             )
-
-
-def known_mode(name: str) -> Mode:
-    """The mode of that name.
-
-    >>> known_mode("fast")
-    'fast'
-
-    Raises:
-        InputError: there is none.
-    """
-    for mode in get_args(Mode):
-        if mode == name:
-            return cast("Mode", mode)
-    raise InputError(f"unknown mode {name!r}; known: {', '.join(get_args(Mode))}")
-
-
-def known_prompt(mode: Mode, name: str | None) -> str:
-    """The name of a prompt for two pictures in that mode; None: the usual one.
-
-    >>> known_prompt("fast", None)
-    'compare_fast/v1'
-
-    Raises:
-        InputError: there is no such prompt for the mode.
-    """
-    return prompts.chosen(mode, name)[mode]
-
-
-def check_samples(samples: int, mode: Mode) -> None:
-    """
-    Raises:
-        InputError: there is no such number of further reasonings, or no reasoning in the mode.
-    """
-    if samples < 0:
-        raise InputError(f"samples is {samples}; give 0 or more")
-    if samples and mode == "fast":
-        raise InputError(f"samples is {samples}, and the fast mode gives no reasons; ask in the reasoned mode")
+        if references.agreement != self.agreement:
+            then, now = (
+                f"the agreement of {n} answers in each order" if n else "probabilities"
+                for n in (references.agreement, self.agreement)
+            )
+            raise InputError(
+                f"reference set {references.name} was ranked by {then}, and scores are to be made of {now}: rank the "
+                "set anew"
+            )
 
 
 def _by_pair(found: Sequence[Comparison], asked: Sequence[Sequence[Asked]]) -> list[list[Comparison]]:
@@ -478,28 +550,3 @@ def _drawn_order(first: str, second: str) -> Order:
     low, high = sorted((first, second))
     low_first = int(content_id(f"{low} {high}".encode())[:8], 16) % 2 == 0
     return "forward" if low_first == (first == low) else "swapped"
-
-
-def _ref(picture: LoadedImage | ImageRef) -> ImageRef:
-    return picture if isinstance(picture, ImageRef) else picture.ref
-
-
-def unchanged(picture: LoadedImage | ImageRef) -> LoadedImage:
-    """The picture, loaded if need be.
-
-    Raises:
-        ImageError: it cannot be loaded, or is no longer the one that the reference names.
-    """
-    if not isinstance(picture, ImageRef):
-        return picture
-    loaded = load_image(picture.path)
-    if loaded.ref.id != picture.id:
-        raise ImageError(f"{picture.path}: was changed while it was being ranked; start again")
-    return loaded
-
-
-def _loaded(picture: str | Path | Image.Image) -> LoadedImage:
-    """A picture from a file, or one in memory, which is named by its pixels."""
-    if not isinstance(picture, Image.Image):
-        return load_image(picture)
-    return picture_in_memory(picture)

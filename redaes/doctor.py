@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 
 from packaging.requirements import Requirement
 
+from redaes import cores
 from redaes.errors import BackendError, InputError, install_line
+from redaes.local_servers import RunningServer, find_servers
 from redaes.models import nano
+from redaes.serving import vllm_versions
 
 CORE = ""
 """The name under which what redaes always needs is listed."""
@@ -41,6 +46,10 @@ class PackageGroup:
     name: str
     """The extra's name; ``CORE``: what is always needed."""
     packages: tuple[RequiredPackage, ...]
+    includes: tuple[str, ...] = ()
+    """Other extras of which it brings everything."""
+    absent_here: tuple[str, ...] = ()
+    """Packages that it brings on other systems only."""
 
     @property
     def fits(self) -> bool:
@@ -64,8 +73,14 @@ class InstallationReport:
     parts: tuple[PackageGroup, ...]
     device: str
     """Where models would run, or why that cannot be said."""
+    cores: str
+    """How many cores may be used and are free, and how threads wait."""
     model: str | None
     """What is wrong with the model that comes with the package; None: nothing."""
+    vllm: str
+    """Which vLLM goes with what is installed."""
+    servers: tuple[RunningServer, ...]
+    """Model servers that answer on this machine."""
 
     @property
     def healthy(self) -> bool:
@@ -84,15 +99,8 @@ def examine() -> InstallationReport:
     except metadata.PackageNotFoundError as error:
         raise InputError("redaes runs from a checkout that is not installed; run: pip install -e .") from error
     extras = metadata.metadata("redaes").get_all("Provides-Extra") or []
-    parts = []
-    for extra in (CORE, *extras):
-        needed = [one for one in requirements if _belongs(one, extra) and one.name != "redaes"]
-        if needed:  # an extra that only names others is the sum of them
-            parts.append(
-                PackageGroup(
-                    extra, tuple(RequiredPackage(one.name, str(one.specifier), _found(one.name)) for one in needed)
-                )
-            )
+    needed = {extra: _needed(extra, requirements) for extra in (CORE, *extras)}
+    parts = [_group(extra, needed, requirements) for extra in needed]
     try:
         nano.weights()
     except BackendError as error:
@@ -104,7 +112,55 @@ def examine() -> InstallationReport:
         python=f"{platform.python_version()} ({sys.executable})",
         parts=tuple(parts),
         device=_device(),
+        cores=_cores(),
         model=wrong,
+        vllm=vllm_advice({name: _found(name) for name in ("torch", "transformers")}, vllm_versions.installed_vllm()),
+        servers=find_servers(),
+    )
+
+
+def vllm_advice(found: Mapping[str, str | None], vllm: str | None) -> str:
+    """Which vLLM goes with what is installed here, and what to do where none does.
+
+    Args:
+        found: versions of torch and transformers; None: absent.
+        vllm: the version beside this redaes; None: there is none.
+    """
+    have = " and ".join(f"{name} {version}" for name, version in found.items() if version is not None)
+    apart = (
+        "an environment of its own keeps what is here: python -m venv vllm-env && vllm-env/bin/pip install "
+        "'redaes[vllm]', then redaes serve --vllm vllm-env/bin/python"
+    )
+    if vllm is not None and vllm_versions.fits(vllm):
+        return f"{vllm}, which redaes serve --vllm starts"
+    if vllm is not None:
+        return f"{vllm} is none that redaes was tried with ({vllm_versions.FITTING}); {apart}"
+    if sys.platform != "linux":
+        return "it runs on Linux; ask a server there with --endpoint or redaes serve --attach"
+    fitting = [one.series for one in vllm_versions.series_for(found)]
+    if not fitting:
+        return f"none goes with {have or 'what is here'}, and pip would change them; {apart}"
+    line = install_line("'redaes[vllm]'", "vllm")
+    return f"{' or '.join(fitting)} goes with {have or 'what is here'}: {line}; {apart}"
+
+
+def _needed(extra: str, requirements: Sequence[Requirement]) -> dict[str, str]:
+    """What an extra, or the core, asks for on this machine: names and version ranges."""
+    return {one.name: str(one.specifier) for one in requirements if _belongs(one, extra) and one.name != "redaes"}
+
+
+def _group(extra: str, needed: Mapping[str, Mapping[str, str]], requirements: Sequence[Requirement]) -> PackageGroup:
+    mine = needed[extra]
+    # An extra that names others is the sum of their packages by the time it is installed.
+    includes = [
+        other for other, names in needed.items() if other not in ("", extra) and names and names.items() < mine.items()
+    ]
+    elsewhere = {one.name for one in requirements if _belongs_elsewhere(one, extra)} - mine.keys()
+    return PackageGroup(
+        extra,
+        tuple(RequiredPackage(name, wanted, _found(name)) for name, wanted in mine.items()),
+        tuple(includes) if extra else (),
+        tuple(sorted(elsewhere)),
     )
 
 
@@ -116,11 +172,26 @@ def _belongs(requirement: Requirement, extra: str) -> bool:
     return marker is not None and marker.evaluate({"extra": extra}) and not marker.evaluate({"extra": ""})
 
 
+def _belongs_elsewhere(requirement: Requirement, extra: str) -> bool:
+    """Whether it is asked for by this extra on another system."""
+    return extra != CORE and f'extra == "{extra}"' in str(requirement.marker) and not _belongs(requirement, extra)
+
+
 def _found(name: str) -> str | None:
+    if name == "vllm":
+        return vllm_versions.installed_vllm()
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
         return None
+
+
+def _cores() -> str:
+    usable, idle = cores.usable_cores(), cores.idle_cores()
+    threads = os.environ.get(cores.THREADS)
+    waiting = next((f"{name}={os.environ[name]}" for name in cores.WAITING if name in os.environ), "as OpenMP has it")
+    chosen = "as many as cores" if threads is None else f"{cores.THREADS}={threads}"
+    return f"{usable} may be used, {idle:.1f} idle just now; threads: {chosen}, waiting: {waiting}"
 
 
 def _device() -> str:

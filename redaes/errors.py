@@ -32,7 +32,16 @@ class InputError(RedaesError):
 
 
 class ImageError(InputError):
-    """A picture that cannot be used."""
+    """A picture that cannot be used.
+
+    Attributes:
+        reason: a short stable identifier, fit for counting: ``cannot_decode``, or of pictures in memory ``wrong_type``,
+            ``wrong_shape``, ``not_finite``, ``out_of_range``, ``transparent``; ``too_thin``.
+    """
+
+    def __init__(self, message: str, reason: str = "cannot_decode") -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class RecordError(InputError):

@@ -16,9 +16,10 @@ from typing import Literal, NamedTuple, get_args
 
 from redaes import answers
 from redaes.errors import InputError, ParseError
+from redaes.json_form import decoded, parse_json, verdict_of
 from redaes.prompts import Mode
 from redaes.thinking import split_thinking
-from redaes.types import FACTORS, MAX_DELTA, Factor, Rationale, Verdict, Winner
+from redaes.types import FACTORS, MAX_DELTA, Factor, Form, Rationale, Verdict, Winner
 
 Reader = Literal["strict", "lenient"]
 """Which variants of the form are read: none, or the unambiguous ones where the form itself was not followed."""
@@ -28,13 +29,16 @@ READERS: tuple[Reader, ...] = get_args(Reader)
 STRICT = "strict"
 """What read an answer in the form itself."""
 
-LENIENT = "lenient/v1"
+LENIENT = "lenient/v2"
 """What read a variant; the number changes with what is taken."""
 
 _MINUS = re.compile("[\u2212\u2010\u2011\u2012\u2013\u2014\ufe63\uff0d]")
 _PLUS = "\uff0b"
 _COLON = "\uff1a"
 _FENCE = re.compile(r"[ \t]*(?:```|~~~)[ \t]*\w*[ \t]*")
+_FENCED = re.compile(
+    r"(?P<fence>```|~~~)[ \t]*(?:json)?[ \t]*\r?\n(?P<inside>.*)\n[ \t]*(?P=fence)", re.DOTALL | re.IGNORECASE
+)
 _OPEN, _CLOSE = re.compile(r"<\s*rationale\s*>", re.IGNORECASE), re.compile(r"<\s*/\s*rationale\s*>", re.IGNORECASE)
 _MARKUP = re.compile(r"[*_`]+")
 _KEY = re.compile(
@@ -90,27 +94,29 @@ def known_reader(name: str) -> Reader:
     raise InputError(f"unknown reader {name!r}; known: {', '.join(READERS)}")
 
 
-def read(text: str, mode: Mode, reader: Reader) -> Reading:
+def read(text: str, mode: Mode, reader: Reader, form: Form = "text") -> Reading:
     """Read the answer to a comparison.
 
     Args:
         text: the model's answer.
         mode: as for :func:`redaes.answers.parse`.
-        reader: ``strict``: that function alone; ``lenient``: variants as well, where it refuses.
+        reader: ``strict``: the form itself alone; ``lenient``: variants as well, where that is refused.
+        form: in which it was asked for. An answer in the other one is refused as ``other_form``: the sign of its
+            difference may follow the rules of either.
 
     Raises:
-        ParseError: with a reason of that function's, or ``several_verdicts``, ``unknown_winner``,
-            ``unknown_difference``, ``unclosed_thinking``.
+        ParseError: with a reason of :func:`redaes.answers.parse` or :func:`redaes.json_form.parse_json`, or
+            ``several_verdicts``, ``unknown_winner``, ``unknown_difference``, ``unclosed_thinking``, ``other_form``.
 
     >>> read("**Winner: B**\\n**Difference: \\u22123**", "fast", "lenient")[1]
-    'lenient/v1'
+    'lenient/v2'
     """
     try:
-        return Reading(answers.parse(text, mode), STRICT)
+        return Reading(parse_json(text) if form == "json" else answers.parse(text, mode), STRICT)
     except ParseError:
         if reader == "strict":
             raise
-    return Reading(parse_variant(text, mode), LENIENT)
+    return Reading(parse_json_variant(text) if form == "json" else parse_variant(text, mode), LENIENT)
 
 
 def parse_variant(text: str, mode: Mode) -> Verdict:
@@ -125,6 +131,8 @@ def parse_variant(text: str, mode: Mode) -> Verdict:
     plain = "\n".join(line for line in split.answer.split("\n") if not _FENCE.fullmatch(line)).strip()
     if not plain:
         raise ParseError("empty", "the answer is empty")
+    if plain[0] == "{":
+        raise ParseError("other_form", "the answer is JSON, and was asked for in the text form")
     reasoning, around = _taken_apart(plain, mode)
     winner, delta, prose = _verdict(around)
     rationale = None if reasoning is None else _rationale(reasoning)
@@ -134,6 +142,31 @@ def parse_variant(text: str, mode: Mode) -> Verdict:
         raise ParseError("contradiction", f"winner {winner} against the rationale's {rationale.better}")
     _refuse_other_claims(prose, winner)
     return Verdict(winner=winner, delta=delta, rationale=rationale)
+
+
+def parse_json_variant(text: str) -> Verdict:
+    """Read an answer in the JSON form after thoughts or in one code fence, with words in another spelling.
+
+    Raises:
+        ParseError: as for :func:`read`.
+    """
+    split = split_thinking(text)
+    if not split.closed:
+        raise ParseError("unclosed_thinking", "the answer ends within <think>; raise the limit on tokens")
+    plain = split.answer.strip()
+    if _OPEN.search(plain) or any(_KEY.fullmatch(line) for line in _unmarked(plain).split("\n")):
+        raise ParseError("other_form", "the answer is in the text form, and was asked for as JSON")
+    fenced = _FENCED.fullmatch(plain)
+    value = decoded(fenced["inside"] if fenced else plain)
+    winner, factors = value["winner"], value["factors"]
+    if isinstance(winner, str) and (said := _WINNER.fullmatch(winner.strip())):
+        value["winner"] = "tie" if said["winner"].lower() == "tie" else said["winner"].upper()
+    if isinstance(factors, list) and all(isinstance(name, str) for name in factors):
+        words = [name.strip().lower() for name in factors]
+        value["factors"] = list(dict.fromkeys(_SPELLINGS.get(word, word) for word in words))
+        if value["winner"] == "tie" and all(name in FACTORS for name in value["factors"]):
+            value["factors"] = []  # those that were looked at; none of them decides
+    return verdict_of(value)
 
 
 def _taken_apart(text: str, mode: Mode) -> tuple[str | None, str]:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from redaes.errors import PromptError
+from redaes.types import Form
 
 Mode = Literal["reasoned", "fast"]
 
@@ -31,6 +32,9 @@ PARAPHRASES: dict[Mode, tuple[str, ...]] = {
 
 MEASURED: dict[Mode, str] = {"reasoned": "compare_measured/v1", "fast": "compare_fast_measured/v1"}
 """The question with what was measured of both pictures beside them (:mod:`redaes.evidence.prompting`)."""
+
+IN_JSON: dict[str, str] = {COMPARE["reasoned"]: "compare_json/v1", MEASURED["reasoned"]: "compare_json_measured/v1"}
+"""The same question in the JSON form, by that in the text form; the others are asked in the text form alone."""
 
 EVIDENCE = "evidence"
 """The field of those prompts that the measurements are filled into."""
@@ -47,7 +51,28 @@ _MARKUP = re.compile(r"\{\{|\}\}|<\|")
 
 def known(mode: Mode) -> tuple[str, ...]:
     """All prompts that ask about two pictures in a mode, the usual one first."""
-    return (COMPARE[mode], MEASURED[mode], *PARAPHRASES[mode])
+    return (COMPARE[mode], MEASURED[mode], *(IN_JSON.values() if mode == "reasoned" else ()), *PARAPHRASES[mode])
+
+
+def form_of(name: str) -> Form:
+    """The form in which a prompt asks for its answer, by its name or id.
+
+    >>> form_of("compare_json/v1"), form_of("compare/v1")
+    ('json', 'text')
+    """
+    return "json" if name.partition("@")[0] in IN_JSON.values() else "text"
+
+
+def in_form(name: str, form: Form) -> str:
+    """The same question in a form, as far as there is one; else the question as it is.
+
+    >>> in_form("compare_measured/v1", "json"), in_form("compare_fast/v1", "json")
+    ('compare_json_measured/v1', 'compare_fast/v1')
+    >>> in_form("compare_json/v1", "text")
+    'compare/v1'
+    """
+    asked = IN_JSON if form == "json" else {json_name: text_name for text_name, json_name in IN_JSON.items()}
+    return asked.get(name, name)
 
 
 def chosen(mode: Mode, name: str | None) -> dict[Mode, str]:
@@ -69,7 +94,7 @@ def chosen(mode: Mode, name: str | None) -> dict[Mode, str]:
         return dict(COMPARE)
     if name not in known(mode):
         raise PromptError(f"prompt {name!r} is none of the {mode} mode; known: {', '.join(known(mode))}")
-    return {**(MEASURED if name == MEASURED[mode] else COMPARE), mode: name}
+    return {**(MEASURED if in_form(name, "text") == MEASURED[mode] else COMPARE), mode: name}
 
 
 @dataclass(frozen=True)

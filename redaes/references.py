@@ -1,4 +1,4 @@
-"""The pictures that single pictures are scored against: a folder, a file that was kept, or six public photographs."""
+"""The pictures that single pictures are scored against: a folder, a file that was kept, or those of the package."""
 
 from __future__ import annotations
 
@@ -11,20 +11,19 @@ from redaes.assessor import Assessor, ReferenceSet
 from redaes.errors import RecordError
 from redaes.images import content_id, list_images, read_image_file
 from redaes.records import read_json, write_json
-from redaes.samples import sample_photographs
+from redaes.reference_photographs import NAME, reference_photographs
 from redaes.types import ImageRef
 
 
 def reference_pictures(folder: Path | None) -> tuple[str, list[ImageRef]]:
-    """A name and the pictures: those of a folder, or the public photographs of :mod:`redaes.samples`.
+    """A name and the pictures: those of a folder, or :mod:`redaes.reference_photographs`.
 
     Raises:
         ImageError: a picture cannot be read: a set that silently lacks one would be another set.
         InputError: the folder is missing or holds no pictures.
-        MissingDependency: no folder is given, and the packages with the public photographs are absent.
     """
     if folder is None:
-        return "samples", _refs(sample.path for sample in sample_photographs())
+        return NAME, reference_photographs()
     return folder.resolve().name, _refs(list_images(folder))
 
 
@@ -42,23 +41,23 @@ def references_of(source: Path | None) -> Callable[[Assessor], ReferenceSet]:
     return lambda assessor: assessor.reference_set(name, pictures)
 
 
-def write_reference_set(file: Path, references: ReferenceSet) -> None:
+def write_reference_set(file: str | Path, references: ReferenceSet) -> None:
     """Keep a ranked set, atomically.
 
     Raises:
         RecordError: the file cannot be written.
     """
-    write_json(file, references.as_json())
+    write_json(Path(file), references.as_json())
 
 
-def read_reference_set(file: Path) -> ReferenceSet:
+def read_reference_set(file: str | Path) -> ReferenceSet:
     """A set that :func:`write_reference_set` kept.
 
     Raises:
         RecordError: the file cannot be read, or holds something else.
     """
     try:
-        return ReferenceSet.model_validate(read_json(file))
+        return ReferenceSet.model_validate(read_json(Path(file)))
     except ValidationError as error:
         raise RecordError(
             f"{file}: is no reference set ({error.error_count()} fields are wrong); rank it anew"

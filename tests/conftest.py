@@ -21,6 +21,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 # A cache of its own for each process that runs tests, and the processes that it starts: pytest gives folders the same
 # names again, and what another run cached under such a name is not this run's data.
 os.environ["HF_DATASETS_CACHE"] = tempfile.mkdtemp(prefix="redaes-datasets-cache-")
+os.environ["REDAES_CACHE"] = tempfile.mkdtemp(prefix="redaes-cache-")
 
 import ipaddress
 import shutil
@@ -132,6 +133,13 @@ def pytest_configure() -> None:
 def pytest_unconfigure() -> None:
     _session_patch.undo()
     shutil.rmtree(os.environ["HF_DATASETS_CACHE"], ignore_errors=True)
+    shutil.rmtree(os.environ["REDAES_CACHE"], ignore_errors=True)
+
+
+@pytest.fixture(autouse=True)
+def nothing_kept_of_servers() -> None:
+    """Ports are taken again: what one test found out of its server is not known of the next one's."""
+    shutil.rmtree(Path(os.environ["REDAES_CACHE"]) / "servers", ignore_errors=True)
 
 
 @pytest.fixture(autouse=True)

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from redaes import lenient
 from redaes.assessing import orders as both_orders
 from redaes.assessing import reasons
+from redaes.assessing.agreement import SampleAgreement
 from redaes.assessing.measured import summary, table
 from redaes.assessing.results import Result
 from redaes.backends.temperatures import Temperature
 from redaes.images import LoadedImage
 from redaes.points import believed, sigmoid
-from redaes.prompts import Mode
+from redaes.prompts import Mode, form_of
 from redaes.types import Comparison
 
 
@@ -36,6 +37,7 @@ def of_answers(
     draws: Sequence[Comparison],
     asked: AskedAs,
     measuring: reasons.Measuring | None,
+    agreement: SampleAgreement | None = None,
 ) -> Result:
     """The result about a pair: its orders put together, by the rules of docs/reading.md.
 
@@ -45,6 +47,7 @@ def of_answers(
         draws: further reasonings.
         asked: by whom and how.
         measuring: what the reasoning is held against; None: nothing.
+        agreement: of repeated answers; None: nobody asked for it.
     """
     first, second = pair
     mode = asked.mode
@@ -74,6 +77,7 @@ def of_answers(
         probability=None if log_odds is None else _believed(log_odds, calibration),
         delta=None if decision is None else decision.delta,
         log_odds=log_odds,
+        agreement=agreement,
         calibration=calibration,
         failure="; ".join(both_orders.failures(comparisons)) if decision is None else None,
         rationale=None if rationale is None else rationale.text,
@@ -92,6 +96,7 @@ def of_answers(
         revision=asked.revision,
         prompt_id=asked.prompt_id,
         mode=mode,
+        form=form_of(asked.prompt_id),
         notes=tuple(notes),
     )
 
@@ -114,9 +119,10 @@ def of_same(first: LoadedImage, second: LoadedImage, asked: AskedAs) -> Result:
         revision=asked.revision,
         prompt_id=asked.prompt_id,
         mode=asked.mode,
+        form=form_of(asked.prompt_id),
         notes=(
             *_notes(first, second),
-            "both are the same picture, byte for byte; the model was not asked",
+            "both are the same picture, byte for byte or pixel for pixel; the model was not asked",
         ),
     )
 
@@ -150,6 +156,8 @@ def _told(comparisons: Sequence[Comparison], decision: both_orders.Decision | No
         notes.append("the probability is read from the few likeliest tokens that the server lists")
     if any(one.reader != lenient.STRICT for one in comparisons):
         notes.append(f"the model did not follow the form to the letter; read by {lenient.LENIENT}")
+    if any(one.form == "json" and one.held_by is None and one.failure is not None for one in comparisons):
+        notes.append("nothing but the words of the prompt held the model to JSON")
     return notes
 
 

@@ -2,22 +2,80 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from abc import abstractmethod
+from collections.abc import Iterator
+from typing import Annotated, Any, ClassVar
 
-from pydantic import Field, FiniteFloat
+from pydantic import Field, FiniteFloat, PrivateAttr
 
-from redaes.assessing.measured import Measured
+from redaes.assessing.agreement import SampleAgreement
+from redaes.assessing.measured import Measured, marked
+from redaes.assessing.notebook import as_html
 from redaes.assessing.orders import Undecided
+from redaes.assessing.shown import Shown, ShownPicture, as_text, names_of
+from redaes.assessing.thumbnails import Thumbnails
+from redaes.assessing.words import NO_DIFFERENCE, UNDECIDED, agreement, consistency
 from redaes.backends.temperatures import Temperature
-from redaes.evidence.claims import Claims
+from redaes.evidence.claims import Claims, Status
 from redaes.evidence.measurements import PairEvidence
+from redaes.images import IN_MEMORY
+from redaes.models import nano
 from redaes.points import sigmoid
 from redaes.prompts import Mode
-from redaes.types import Comparison, Delta, Factor, ImageRef, Order, PairAnswer, Ranking, Record, Winner
+from redaes.types import (
+    TIE_MARGIN,
+    Comparison,
+    Delta,
+    Factor,
+    Form,
+    ImageRef,
+    Order,
+    PairAnswer,
+    Ranking,
+    Record,
+    Winner,
+)
+
+EVEN = 0.505
+"""A probability below it is printed as 50 %: it leans nowhere."""
 
 
-class Result(Record):
+class ShownRecord(Record):
+    """An answer that is shown for reading: ``print`` writes it, a notebook draws it."""
+
+    _in_brief: ClassVar[tuple[str, ...]]
+    """Fields that a list of answers shows."""
+    _thumbnails: Thumbnails = PrivateAttr(default_factory=Thumbnails)
+
+    @abstractmethod
+    def shown(self) -> Shown:
+        """What is shown."""
+
+    def keep(self, thumbnails: Thumbnails) -> None:
+        """Keep small copies of pictures that have no file. They are no part of what is compared or stored."""
+        self._thumbnails = thumbnails
+
+    def __str__(self) -> str:
+        return as_text(self.shown())
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        """What a list of answers says of each, in one line."""
+        for name in self._in_brief:
+            value = getattr(self, name)
+            if isinstance(value, ImageRef):
+                yield name, value.path.name
+            elif value is not None:
+                yield name, round(value, 3) if isinstance(value, float) else value
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: pictures, verdict and reasons, with everything escaped."""
+        return as_html(self.shown(), self._thumbnails)
+
+
+class Result(ShownRecord):
     """The answer about two pictures, from both orders. ``A`` is the first picture, ``B`` the second."""
+
+    _in_brief = ("first", "second", "winner", "undecided", "failure", "probability", "delta", "mode", "model")
 
     winner: Winner | None
     """None: undecided, or no usable answer; ``undecided`` and ``failure`` say which."""
@@ -31,6 +89,9 @@ class Result(Record):
     """Score of the first minus score of the second, in points; both orders together. Not calibrated."""
     log_odds: FiniteFloat | None = None
     """Natural log-odds that the first is better, the mean over the orders, as the model has them: not calibrated."""
+    agreement: SampleAgreement | None = None
+    """How far repeated answers agree, where no probability could be read and that was asked for; it is none, and is
+    never calibrated."""
     calibration: Temperature | None = None
     """What turned ``log_odds`` into ``probability``; None: nothing did, the probability is the model's own."""
     failure: str | None
@@ -65,8 +126,68 @@ class Result(Record):
     prompt_id: str
     """``name/version@hash``."""
     mode: Mode
+    form: Form = "text"
+    """In which form the answers were asked for; what held them to it stands in each of ``comparisons``."""
     notes: tuple[str, ...]
     """What the reader of the result should know, as sentences; usually empty."""
+
+    def shown(self) -> Shown:
+        """Verdict, reasons, what was measured, notes, and who says so."""
+        first, second = names_of((self.first, self.second))
+        title, facts = _verdict(self, first, second)
+        reasons, about_reasons = _reasons(self, first, second)
+        return Shown(
+            title=title,
+            facts=tuple(facts),
+            reasons=reasons,
+            about_reasons=about_reasons,
+            measured=self.measured,
+            names=(first, second),
+            notes=self.notes,
+            about=_who(self),
+            pictures=(
+                ShownPicture(self.first, f"A: {first}", marked=self.winner == "A"),
+                ShownPicture(self.second, f"B: {second}", marked=self.winner == "B"),
+            ),
+        )
+
+
+class RankedPictures(ShownRecord, Ranking):
+    """An order of pictures, with what they are."""
+
+    _in_brief = ("indices", "n_calls", "n_failed", "settled")
+
+    pictures: tuple[ImageRef, ...]
+    """Best first, as ``order``."""
+    indices: tuple[int, ...]
+    """Where each of them stood in the list that was handed over, counted from 0; of equal pictures the first."""
+
+    def shown(self) -> Shown:
+        """The pictures, best first, with their strengths."""
+        names = names_of(self.pictures)
+        called = [
+            f"picture {index}" if ref.path == IN_MEMORY else name
+            for index, ref, name in zip(self.indices, self.pictures, names, strict=True)
+        ]
+        strengths = [f"{self.scores[one]:+.2f} ± {self.errors[one]:.2f}" for one in self.order]
+        settled = {True: "the best are settled, with 95 %", False: "the best are not settled", None: None}[self.settled]
+        asked = f"{self.n_calls} questions about {self.n_comparisons} pairs"
+        unusable = f"; {self.n_failed} without a usable answer" if self.n_failed else ""
+        circles = f"{self.n_cycles} circular triples (A before B before C before A)" if self.n_cycles else None
+        return Shown(
+            title=f"{len(self.order)} pictures, best first",
+            facts=tuple(
+                (f"{place}.", f"{strength}  {name}")
+                for place, (strength, name) in enumerate(zip(strengths, called, strict=True), 1)
+            ),
+            captions_say_it=True,
+            notes=tuple(note for note in (settled, circles) if note is not None),
+            about=(f"strengths in logits, mean 0; {asked}{unusable}",),
+            pictures=tuple(
+                ShownPicture(ref, f"{place}. {name}", strength, marked=place == 1)
+                for place, (ref, name, strength) in enumerate(zip(self.pictures, called, strengths, strict=True), 1)
+            ),
+        )
 
 
 class ReferenceSet(Record):
@@ -80,10 +201,14 @@ class ReferenceSet(Record):
     revision: str
     prompt_id: str
     mode: Mode
+    agreement: int = 0
+    """Answers in each order whose agreement the strengths were made of; 0: they were made of probabilities."""
 
 
-class Score(Record):
+class Score(ShownRecord):
     """Where one picture stands among a reference set."""
+
+    _in_brief = ("image", "score", "error", "better_than", "n_references", "references", "n_failed", "model")
 
     image: ImageRef
     score: Annotated[FiniteFloat, Field(ge=0.0, le=9.0)]
@@ -105,6 +230,105 @@ class Score(Record):
     prompt_id: str
     mode: Mode
 
+    def shown(self) -> Shown:
+        """The score, what it is relative to, and who says so."""
+        (name,) = names_of((self.image,))
+        unusable = f", {self.n_failed} without a usable answer" if self.n_failed else ""
+        return Shown(
+            title=f"{name}: {self.score:.1f} ± {self.error:.1f} points of 9",
+            facts=(
+                ("better than", f"{self.better_than} of {self.n_references} of {self.references}"),
+                ("questions", f"{self.n_calls}{unusable}"),
+            ),
+            about=("4.5 points: as good as the mean of these references; see docs/ranking.md", *_who(self)),
+            pictures=(ShownPicture(self.image, name),),
+            scale=(self.score, self.error),
+        )
+
+
+def _verdict(result: Result, first: str, second: str) -> tuple[str, list[tuple[str, str]]]:
+    """Title and facts."""
+    winner, delta, probability = result.winner, result.delta, result.probability
+    facts = []
+    if result.failure is not None:
+        title = "no usable answer"
+        facts.append(("reason", result.failure))
+        facts += [(f"wrote {one.order}", one.raw) for one in result.comparisons if one.raw]
+    elif result.undecided is not None:
+        title = UNDECIDED[result.undecided]
+        if probability is not None:
+            leaning, share = (first, probability) if probability >= 0.5 else (second, 1.0 - probability)
+            towards = f"to {leaning}, {share:.0%}" if share >= EVEN else "to neither"
+            facts.append(("leaning", f"{towards}; an answer that contradicts itself calls no picture better"))
+    elif winner == "tie":
+        title = NO_DIFFERENCE
+        facts.append(("difference", f"below {TIE_MARGIN} points: a tie"))
+        if probability is not None:
+            facts.append(("probability", f"{probability:.0%} that {first} is better{_calibrated(result)}"))
+    else:
+        better, worse = (first, second) if winner == "A" else (second, first)
+        title = f"{better} is better"
+        size = abs(delta or 0.0)
+        facts.append(("difference", f"{size:.1f} points: {_in_words(size)} better than {worse}"))
+        if probability is not None:
+            share = probability if winner == "A" else 1.0 - probability
+            facts.append(("probability", f"{share:.0%}{_calibrated(result)}"))
+    if result.agreement is not None:
+        facts.append(("agreement", agreement(result.agreement, first, second)))
+    if result.factors:
+        facts.append(("decided by", ", ".join(result.factors)))
+    agreed = consistency(result.order_consistent, result.undecided)
+    if agreed is not None and result.undecided != "orders":  # then the title says it
+        facts.append(("consistency", agreed))
+    return title, facts
+
+
+def _calibrated(result: Result) -> str:
+    """What is to be said beside a probability."""
+    if result.log_odds is None:
+        return ""
+    if result.calibration is None:
+        return " (not calibrated)"
+    return f" (calibrated on {result.calibration.n_pairs} pairs)"
+
+
+def _reasons(result: Result, first: str, second: str) -> tuple[tuple[tuple[str, Status | None], ...], tuple[str, ...]]:
+    """The reasoning in pieces; and whose letters are whose, and what could be confirmed."""
+    if result.rationale is None:
+        return (), ()
+    a, b = (first, second) if result.rationale_order == "forward" else (second, first)
+    about = [f"(A is {a}, B is {b})"]
+    if result.claims_summary is not None:
+        about.append(f"held against the pictures: {result.claims_summary}")
+    if result.draws:
+        about.append(f"(the best supported of {len(result.comparisons) + len(result.draws)} reasonings)")
+    return tuple(marked(result.rationale, result.claims)), tuple(about)
+
+
+def _who(answer: Result | Score) -> tuple[str, ...]:
+    """Who answered, and what is to be known of them."""
+    # Few servers say a revision.
+    model = f"{answer.model} @ {answer.revision}" if answer.revision else answer.model
+    limits = nano.limits(answer.model, answer.revision)
+    form = _form(answer) if isinstance(answer, Result) else ""
+    return f"{model}, {answer.prompt_id}, {answer.mode}{form}", *([limits] if limits else [])
+
+
+def _form(result: Result) -> str:
+    """The form of the answers and what held them to it, where that is not the text form, held by nothing."""
+    held = sorted({one.held_by for one in result.comparisons if one.held_by is not None})
+    if result.form == "text" and not held:
+        return ""
+    name = {"text": "text", "json": "JSON"}[result.form]
+    return f", {name} form {f'held by {held[0]}' if held else 'by the prompt alone'}"
+
+
+def _in_words(points: float) -> str:
+    """The size of a difference that is no tie, in points, in words of ours."""
+    if points < 1.0:
+        return "slightly"
+    return "clearly" if points < 3.0 else "far"
+
 
 def own_probability(result: Result) -> float | None:
     """P(first is better) as the model has it, before calibration. Points, and so ranks and scores, are made of it:
@@ -113,15 +337,37 @@ def own_probability(result: Result) -> float | None:
     return result.probability if result.log_odds is None else sigmoid(result.log_odds)
 
 
-def answer_of(result: Result) -> PairAnswer:
-    """What a ranking takes from a result about two different pictures. A verdict without a probability is nothing that
-    it can use, so the questions count as failed; one that is undecided has a probability."""
-    n_failed = sum(comparison.failure is not None for comparison in result.comparisons)
+def preference(result: Result) -> float | None:
+    """What rankings and scores are made of: P(first is better) as the model has it, or the agreement of repeated
+    answers in its place; None: neither is there.
+
+    Of an agreement, half an answer is added to either side: a few answers that all agree are no certainty.
+    """
     probability = own_probability(result)
+    told = result.agreement
+    if probability is not None or told is None or told.share is None:
+        return probability
+    return (told.share * told.n_usable + 0.5) / (told.n_usable + 1)
+
+
+def questions_of(result: Result) -> tuple[int, int]:
+    """Questions that were asked about a pair, those for an agreement included, and the ones without a usable answer."""
+    n_failed = sum(comparison.failure is not None for comparison in result.comparisons)
+    told = result.agreement
+    if told is None:
+        return len(result.comparisons), n_failed
+    return len(result.comparisons) + told.n_asked, n_failed + len(told.failures)
+
+
+def answer_of(result: Result) -> PairAnswer:
+    """What a ranking takes from a result about two different pictures. A verdict without a probability or an agreement
+    is nothing that it can use, so the questions count as failed; one that is undecided has one."""
+    n_calls, n_failed = questions_of(result)
+    probability = preference(result)
     return PairAnswer(
         first=result.first.id,
         second=result.second.id,
         probability=probability,
-        n_calls=len(result.comparisons),
-        n_failed=len(result.comparisons) if probability is None else n_failed,
+        n_calls=n_calls,
+        n_failed=n_calls if probability is None else n_failed,
     )

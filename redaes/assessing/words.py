@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from redaes.assessing.agreement import SampleAgreement
     from redaes.assessing.orders import Undecided
 
 UNDECIDED: dict[Undecided, str] = {
@@ -22,6 +23,26 @@ def printable(text: str) -> str:
     'a\ufffd[2J'
     """
     return "".join(character if character.isprintable() or character == "\n" else "\ufffd" for character in text)
+
+
+def agreement(told: SampleAgreement, first: str, second: str) -> str:
+    """How far repeated answers agree, in words that do not take it for a probability.
+
+    Args:
+        told: of two pictures.
+        first: what to call the first one.
+        second: what to call the other.
+    """
+    most, name = max((told.n_first, first), (told.n_second, second), key=lambda one: one[0])
+    if told.n_first == told.n_second:
+        said = f"{told.n_first} of {told.n_usable} answers for either picture"
+    else:
+        said = f"{most} of {told.n_usable} answers prefer {name}"
+    if told.n_tie:
+        said += f", {told.n_tie} neither"
+    if told.failures:
+        said += f"; {len(told.failures)} could not be used"
+    return f"{said} ({told.per_order} drawn in each order; no probability of the model's)"
 
 
 def consistency(order_consistent: bool | None, undecided: Undecided | None) -> str | None:

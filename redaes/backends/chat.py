@@ -7,30 +7,56 @@ written the prefix, from the likeliest tokens that the server lists.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
+from redaes import prompts
+from redaes.backends.abilities import Structured
 from redaes.backends.base import Answer, Request
 from redaes.backends.chat_replies import Reply
 from redaes.backends.chat_requests import N_LOGPROBS, ChatRequest
 from redaes.backends.endpoint import Endpoint
-from redaes.backends.failures import Failure
+from redaes.backends.failures import SERVER_REASONS, Failure
 from redaes.backends.pictures import Encoder
+from redaes.backends.structured import held_by, json_fields
+from redaes.backends.thoughts import WAYS, Way, WayName, lost_in_thoughts
 from redaes.errors import InputError
 from redaes.types import Sampling
 
 _UP_TO_THE_PLACE = Sampling(max_new_tokens=32)
 """How an answer is drawn of which no text is wanted."""
 
+_UNLISTED = Failure("no_logprobs", "the server reports no token probabilities; use another server, or compare in pairs")
+
 
 class ChatBackend:
-    """One model behind one server, or behind replicas among which requests are dealt out in turn."""
+    """One model behind one server, or behind replicas among which requests are dealt out in turn.
 
-    def __init__(self, endpoints: Sequence[Endpoint], *, emphasis: bool = False) -> None:
+    May be used from several threads; what is found out in one of them counts for all.
+    """
+
+    def __init__(
+        self,
+        endpoints: Sequence[Endpoint],
+        *,
+        emphasis: bool = False,
+        lists: bool | None = None,
+        spelling: Structured = "json_schema",
+        gives_room: bool = False,
+        thinks: bool = False,
+        way: WayName | None = None,
+    ) -> None:
         """
         Args:
-            endpoints: of one model; not open: they are opened for each batch.
+            endpoints: of one model; not open: each batch has connections of its own.
             emphasis: whether choices are also read where the model writes the prefix in bold, or as a heading.
+            lists: whether the server is known to list its likeliest tokens; None: it is not known.
+            spelling: how the server is asked to hold answers in the JSON form to it. That of the protocol does no harm
+                where it is not known: a server that does not take it refuses it, and is asked without.
+            gives_room: whether thoughts get room beside what an answer may take; else they count for it.
+            thinks: whether the model is known to think before it answers.
+            way: how its thoughts are known to be dealt with where little is asked; None: to be found.
 
         Raises:
             InputError: there are none.
@@ -39,6 +65,15 @@ class ChatBackend:
             raise InputError("no server is named; give its url, such as http://127.0.0.1:8000/v1")
         self._endpoints = list(endpoints)
         self._emphasis = emphasis
+        self.lists = lists
+        """Whether the server lists its likeliest tokens, as far as is known; where it does not, it is not asked for
+        them, and not at all where nothing else is wanted."""
+        self.spelling: Structured = spelling
+        self._gives_room = gives_room
+        self.thinks = thinks
+        """Whether the model was seen to think longer than it may."""
+        self.way = way
+        """How its thoughts are dealt with where little is asked; None: not found."""
         self.model = endpoints[0].model
         self.revision = endpoints[0].revision
 
@@ -52,36 +87,122 @@ class ChatBackend:
             RecordError: the cache cannot be read or written.
             MissingDependency: httpx is absent.
         """
+        found: list[Answer | Failure] = [_UNLISTED for _ in requests]
+        places = [
+            place
+            for place, request in enumerate(requests)
+            if request.sampling is not None or self.lists is not False or not request.choices
+        ]
+        asked = [requests[place] for place in places]
+        replies = self._replies(asked)
+        for place, request, reply in zip(places, asked, replies, strict=True):
+            held = json_fields(request, self.spelling)
+            found[place] = reply if isinstance(reply, Failure) else _answer(request, reply, self._emphasis, held)
+        return found
+
+    def _replies(self, asked: Sequence[Request]) -> list[Reply | Failure]:
         encoder = Encoder()
-        replies = asyncio.run(self._ask([_chat(request, encoder) for request in requests]))
+        thought, way = self.thinks, self.way
+        replies = self._asked(asked, encoder)
+        lost = [place for place, reply in enumerate(replies) if lost_in_thoughts(reply)]
+        if self._gives_room and lost:
+            self.thinks = True
+            stale = way not in (None, "room") and any(_asks_little(asked[place]) for place in lost)
+            if stale:
+                self.way = None
+            if stale or not thought:
+                again = self._asked([asked[place] for place in lost], encoder)
+                for place, reply in zip(lost, again, strict=True):
+                    replies[place] = reply
+        self._hear(asked, replies)
+        return replies
+
+    def _asked(self, asked: Sequence[Request], encoder: Encoder) -> list[Reply | Failure]:
+        """The replies, each asked for in the way that is known for it, which is found first where it is not."""
+        if self.thinks and self.way is None:
+            little = next((request for request in asked if _asks_little(request)), None)
+            if little is not None:
+                self._find_way(little, encoder)
+        lists = self.lists is not False
+        ways = [self._way_of(request) for request in asked]
+        chats = [
+            _chat(request, encoder, way, json_fields(request, self.spelling), lists=lists)
+            for request, way in zip(asked, ways, strict=True)
+        ]
         return [
-            reply if isinstance(reply, Failure) else _answer(request, reply, self._emphasis)
-            for request, reply in zip(requests, replies, strict=True)
+            reply
+            if isinstance(reply, Failure) or way is None
+            else reply.model_copy(update={"changes": tuple(sorted((*reply.changes, way.change)))})
+            for reply, way in zip(asyncio.run(self._ask(chats)), ways, strict=True)
         ]
 
+    def _way_of(self, request: Request) -> Way | None:
+        """How one question is asked; where reasons are wanted, thoughts are waited for."""
+        if not self.thinks:
+            return None
+        return WAYS["room" if self.way is None or not _asks_little(request) else self.way]
+
+    def _find_way(self, request: Request, encoder: Encoder) -> None:
+        """Ask one question in every way, up to the first in which it is answered."""
+        lists = self.lists is not False
+        for name, way in WAYS.items():
+            if set(way.fields) & set(self._endpoints[0].dialect.left_out):
+                continue
+            (reply,) = asyncio.run(self._ask([_chat(request, encoder, way, {}, lists=lists)]))
+            if isinstance(reply, Failure) and (reply.reason in SERVER_REASONS or reply.reason == "budget_exhausted"):
+                return  # says nothing of the way
+            if isinstance(reply, Reply) and not lost_in_thoughts(reply):
+                self.way = name
+                return
+        self.way = "room"
+
+    def _hear(self, asked: Sequence[Request], replies: Sequence[Reply | Failure]) -> None:
+        """Find out whether the server lists its likeliest tokens, from answers to those who asked for them."""
+        if self.lists is not None:
+            return
+        heard = [
+            reply.lists
+            for request, reply in zip(asked, replies, strict=True)
+            if request.choices and isinstance(reply, Reply) and reply.lists is not None
+        ]
+        if heard:
+            self.lists = any(heard)
+
     async def _ask(self, chats: Sequence[ChatRequest]) -> list[Reply | Failure]:
-        n = len(self._endpoints)
+        endpoints = [endpoint.again() for endpoint in self._endpoints]
+        n = len(endpoints)
 
         async def ask(place: int, endpoint: Endpoint) -> list[Reply | Failure]:
             async with endpoint:
                 return await endpoint.ask_many(chats[place::n])
 
-        dealt = await asyncio.gather(*(ask(place, endpoint) for place, endpoint in enumerate(self._endpoints)))
+        dealt = await asyncio.gather(*(ask(place, endpoint) for place, endpoint in enumerate(endpoints)))
         return [dealt[place % n][place // n] for place in range(len(chats))]
 
 
-def _chat(request: Request, encoder: Encoder) -> ChatRequest:
-    return ChatRequest.of(
+def _asks_little(request: Request) -> bool:
+    """Whether a question is answered in a few tokens: without reasons."""
+    return request.prompt.name not in prompts.known("reasoned")
+
+
+def _chat(request: Request, encoder: Encoder, way: Way | None, held: Mapping[str, Any], *, lists: bool) -> ChatRequest:
+    sampling = request.sampling or _UP_TO_THE_PLACE
+    if way is not None and way.room:
+        sampling = sampling.model_copy(update={"max_new_tokens": sampling.max_new_tokens + way.room})
+    chat = ChatRequest.of(
         request.prompt,
         [encoder.of(image) for image in request.images],
-        request.sampling or _UP_TO_THE_PLACE,
-        n_logprobs=N_LOGPROBS if request.choices else 0,
+        sampling,
+        n_logprobs=N_LOGPROBS if request.choices and lists else 0,
     )
+    extra = {**held, **({} if way is None else way.fields)}
+    return replace(chat, extra=extra) if extra else chat
 
 
-def _answer(request: Request, reply: Reply, emphasis: bool) -> Answer | Failure:
+def _answer(request: Request, reply: Reply, emphasis: bool, held: Mapping[str, Any]) -> Answer | Failure:
     read = reply.read_after(request.prefix, emphasis=emphasis) if request.choices else None
-    answer = Answer(reply.text, read, reply.cut_off, reply.tokens, reply.changes)
+    by = held_by(held, reply.changes)
+    answer = Answer(reply.text, read, reply.cut_off, reply.tokens, reply.changes, by)
     if request.sampling is not None:
         return answer
     return read if isinstance(read, Failure) else replace(answer, text=None)

@@ -57,6 +57,8 @@ class Reply(Record):
     """What the model wrote before its answer, where that is told apart."""
     from_thinking: bool = False
     """Whether the server put the answer where thoughts belong, and left its own place empty."""
+    lists: bool | None = None
+    """Whether the server reports log-probabilities, be it of thoughts alone; None: stored before that was looked at."""
     changes: tuple[str, ...] = ()
     """What of the request the server could not use, as :func:`redaes.backends.dialect.changes` words it:
     ``without seed``, ``temperature=1``."""
@@ -196,5 +198,6 @@ class Completion(_Lenient):
             usage=None if self.usage is None else Usage(**dict(self.usage)),
             thinking=heard.thinking,
             from_thinking=heard.from_thinking,
+            lists=bool(listed),
             changes=changes,
         )

@@ -1,5 +1,5 @@
-"""Any server of the OpenAI protocol as a backend: what it offers and can do is asked once, and the way of asking
-follows from that.
+"""Any server of the OpenAI protocol as a backend: what it offers and can do is asked once and kept, and the way of
+asking follows from that.
 
 A server that tokenizes as vLLM does and goes on with a begun answer is asked by
 :class:`~redaes.backends.server.ServerBackend`, any other by :class:`~redaes.backends.chat.ChatBackend`.
@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
 from urllib.parse import urlsplit
@@ -19,14 +20,27 @@ from urllib.parse import urlsplit
 from PIL import Image
 
 from redaes import answers, prompts
+from redaes.backends.abilities import (
+    Abilities,
+    ServerIdentity,
+    Structured,
+    forget_abilities,
+    keep_abilities,
+    read_abilities,
+)
 from redaes.backends.base import Answer, Request, read_of
 from redaes.backends.chat import ChatBackend
+from redaes.backends.dialect import Dialect
 from redaes.backends.endpoint import Endpoint, OfferedModel
 from redaes.backends.failures import SERVER_REASONS, UNREAD, Failure, refuse_lost
+from redaes.backends.forms import find_form
 from redaes.backends.next_token import NextToken
 from redaes.backends.server import ServerBackend
+from redaes.backends.structured import find_structured
 from redaes.errors import BackendError, EndpointError, InputError
 from redaes.lenient import Reader
+from redaes.prompts import form_of
+from redaes.types import Form
 
 FIRST_WORD_S = 10.0
 """How long a server may take to say what it offers, in seconds."""
@@ -42,25 +56,47 @@ _HOPELESS = frozenset({"connection", "timeout", "http_401"})
 _ANSWERED = UNREAD | {"cut_off", "unclosed_thinking"}
 """Reasons of failures in which the model has answered all the same."""
 
+_OLDER_LIMIT = frozenset({"library", "me"})
+"""Owners of models on servers that know ``max_tokens`` alone, and would write without end: Ollama
+(docs.ollama.com/api/openai-compatibility) and llama-cpp-python (github.com/abetlen/llama-cpp-python/issues/1907)."""
+
 _T = TypeVar("_T")
 
 
 class ConnectedModel:
     """A model behind a server, asked in the way that suits it. Nothing it says is lost but what the server loses.
 
-    Until something was answered, a batch of which nothing was answered ends the work, in the server's own words.
+    Until something was answered, a batch of which nothing was answered ends the work, in the server's own words. What
+    is found out of the server is kept for the next time.
     """
 
-    def __init__(self, backend: ServerBackend | ChatBackend, url: str) -> None:
+    def __init__(
+        self,
+        backend: ServerBackend | ChatBackend,
+        endpoint: Endpoint,
+        identity: ServerIdentity,
+        known: Abilities,
+        reader: Reader = "lenient",
+    ) -> None:
         """
         Args:
             backend: belongs to this one.
-            url: the server's address, for messages.
+            endpoint: of the backend.
+            identity: what is known is kept under.
+            known: what was kept of the server, or found out so far.
+            reader: of what the model writes, unless told otherwise.
         """
         self.model = backend.model
         self.revision = backend.revision
         self.backend = backend
-        self.url = url
+        self.url = endpoint.base_url
+        self._endpoint = endpoint
+        self._identity = identity
+        self._kept = known
+        self._structured = known.structured
+        self._form = known.form
+        self.reader = reader
+        """How its answers are read unless told otherwise."""
         self._heard = False
 
     def __enter__(self) -> ConnectedModel:
@@ -78,6 +114,46 @@ class ConnectedModel:
         if isinstance(self.backend, ServerBackend):
             self.backend.close()
 
+    @property
+    def abilities(self) -> Abilities:
+        """What is known of the server by now."""
+        chat = self.backend if isinstance(self.backend, ChatBackend) else None
+        return Abilities(
+            begins=chat is None,
+            lists=None if chat is None else chat.lists,
+            structured=self._structured,
+            form=self._form,
+            thinks=chat is not None and chat.thinks,
+            way=None if chat is None else chat.way,
+            left_out=self._endpoint.dialect.left_out,
+            values=self._endpoint.dialect.values,
+        )
+
+    def structured(self) -> Structured:
+        """How the server holds an answer to a form: asked once, by a question without pictures, and kept.
+
+        Raises:
+            EndpointError: it does not answer.
+        """
+        if self._structured is not None:
+            return self._structured
+        found = self._alone(find_structured)
+        self._structured = found
+        self._keep()
+        return found
+
+    @property
+    def form(self) -> Form:
+        """In which form the model is asked unless told otherwise: asked once, and kept.
+
+        Raises:
+            EndpointError: it does not answer.
+        """
+        if self._form is None:
+            self._form = find_form(self, lambda: self.structured() != "none")
+            self._keep()
+        return self._form
+
     def answer(self, requests: Sequence[Request]) -> list[Answer | Failure]:
         """As :class:`~redaes.backends.base.Backend` has it; may be called within a running event loop.
 
@@ -85,39 +161,86 @@ class ConnectedModel:
             EndpointError: the server has answered nothing so far, and nothing of this.
             BackendError: as for the backend that asks.
         """
+        if any(form_of(request.prompt.name) == "json" for request in requests):
+            self.backend.spelling = self.structured()
         found = _aside(lambda: self.backend.answer(requests))
         if found and not self._heard:
             nothing = [lost for one in found if (lost := _nothing(one)) is not None]
             if len(nothing) == len(found):
                 lost = nothing[-1]
+                forget_abilities(self._identity)  # what was kept may be what is wrong
                 raise EndpointError(lost.reason, lost.detail.removeprefix(f"{lost.reason}: "))
             self._heard = True
+        self._keep()
         return found
 
-    def require_probabilities(self, what: str) -> None:
-        """Ask one question about two drawn pictures, and look whether the server lets its probabilities be read, where
-        that is not known from choosing how it is asked.
-
-        Args:
-            what: is made of probabilities, for the message.
+    def greet(self) -> None:
+        """Ask one question about two drawn pictures, so that a server that cannot answer shows now.
 
         Raises:
-            BackendError: it reports none.
+            EndpointError: it answers nothing, in its own words.
+        """
+        self.answer([_question()])
+
+    def is_reachable(self) -> bool:
+        """Whether the server answers at all; no question is asked of the model."""
+        try:
+            self._alone(lambda endpoint: endpoint.models())
+        except EndpointError as error:
+            # Others have no list, or keep it from the key.
+            return error.reason not in _HOPELESS and not error.reason.startswith("http_5")
+        return True
+
+    def reports_probabilities(self) -> bool:
+        """Whether the server lets its probabilities be read. Where that is not known, one question about two drawn
+        pictures is asked.
+
+        Raises:
             EndpointError: it does not answer.
         """
         if isinstance(self.backend, ServerBackend):
-            return
+            return True
+        if self.backend.lists is False:
+            return False
         (found,) = self.answer([_question()])
         read = read_of(found)
-        if read.reason in ("no_logprob", "no_logprobs") if isinstance(read, Failure) else read.is_alone:
-            raise BackendError(
-                f"{self.url} reports no token probabilities of {self.model}, and {what} is made of them: ask a server "
-                "that does (vLLM, SGLang, llama.cpp), or have pairs compared (redaes compare)"
-            )
+        return read.reason not in ("no_logprob", "no_logprobs") if isinstance(read, Failure) else not read.is_alone
+
+    @property
+    def served_as(self) -> str:
+        """Where the model is, and what stands behind its name there as far as the server says: what answers that are
+        kept belong to."""
+        return " ".join(filter(None, (self.url, self._identity.root)))
+
+    def _alone(self, ask: Callable[[Endpoint], Awaitable[_T]]) -> _T:
+        """What is asked over a connection of its own."""
+        endpoint = self._endpoint.again()
+
+        async def asked() -> _T:
+            async with endpoint:
+                return await ask(endpoint)
+
+        return _aside(lambda: asyncio.run(asked()))
+
+    def _keep(self) -> None:
+        """Write down what is known of the server, where that is more than before."""
+        known = self.abilities
+        if known != self._kept:
+            keep_abilities(self._identity, known)
+            self._kept = known
 
 
 def connect(
-    url: str, model: str | None = None, *, api_key: str | None = None, reader: Reader = "lenient"
+    url: str,
+    model: str | None = None,
+    *,
+    api_key: str | None = None,
+    reader: Reader = "lenient",
+    timeout_s: float = ANSWER_S,
+    cache: Path | None = None,
+    max_calls: int | None = None,
+    max_tokens: int | None = None,
+    concurrency: int = 8,
 ) -> ConnectedModel:
     """A model behind a server, asked in the way that suits the server.
 
@@ -126,6 +249,11 @@ def connect(
         model: its name there; None: the only one that the server offers.
         api_key: None: the environment's ``REDAES_API_KEY``, or none at all.
         reader: of what the model writes; with ``lenient`` its probabilities are also read where it writes in bold.
+        timeout_s: for one answer, in seconds.
+        cache: folder of the answers; None: none are kept.
+        max_calls: most requests that are sent; None: no limit.
+        max_tokens: no request is sent once the reported tokens reach this; None: no limit.
+        concurrency: most requests that are under way at once, in each batch.
 
     Raises:
         InputError: no such address or key can be, or the server offers several models and none was named.
@@ -134,8 +262,16 @@ def connect(
     """
     base_url = _base_url(url)
     first = Endpoint(base_url, model or "", api_key=api_key, timeout_s=FIRST_WORD_S, max_retries=0)
-    offered, tokenizes = _aside(lambda: asyncio.run(_first_words(first, named=model is not None)))
-    chosen = _chosen(base_url, model, offered)
+    chosen, version = _aside(lambda: asyncio.run(_first_words(first, model)))
+    identity = ServerIdentity(
+        url=base_url,
+        model=chosen.id,
+        revision=chosen.revision,
+        root=chosen.root,
+        owner=chosen.owned_by,
+        server=version,
+    )
+    known = read_abilities(identity) or Abilities()
 
     def endpoint() -> Endpoint:
         return Endpoint(
@@ -144,13 +280,35 @@ def connect(
             # Else answers, and scores against references, of two servers with one name of a model would be mixed.
             revision=chosen.revision or f"at {base_url}",
             api_key=api_key,
-            timeout_s=ANSWER_S,
+            concurrency=concurrency,
+            timeout_s=timeout_s,
             max_retries=MAX_RETRIES,
+            max_calls=max_calls,
+            max_tokens=max_tokens,
+            cache=cache,
+            dialect=Dialect((*known.left_out, *_older_limit(chosen)), known.values),
         )
 
-    if tokenizes and (backend := _begun(endpoint())) is not None:
-        return ConnectedModel(backend, base_url)
-    return ConnectedModel(ChatBackend([endpoint()], emphasis=reader == "lenient"), base_url)
+    if known.begins is None:
+        first.model = chosen.id
+        tokenizes = _aside(lambda: asyncio.run(_tokenizes(first)))
+        if tokenizes and (begun := _begun(endpoint())) is not None:
+            connected = ConnectedModel(*begun, identity, known, reader)
+            connected._keep()
+            return connected
+    elif known.begins:
+        asked = endpoint()
+        return ConnectedModel(ServerBackend(asked), asked, identity, known, reader)
+    asked = endpoint()
+    chat = ChatBackend(
+        [asked],
+        emphasis=reader == "lenient",
+        lists=known.lists,
+        gives_room=True,
+        thinks=known.thinks,
+        way=known.way,
+    )
+    return ConnectedModel(chat, asked, identity, known, reader)
 
 
 def key_from(variable: str | None) -> str | None:
@@ -183,26 +341,33 @@ def _base_url(url: str) -> str:
     return url.strip().rstrip("/") + ("" if parts.path.strip("/") else "/v1")
 
 
-async def _first_words(endpoint: Endpoint, *, named: bool) -> tuple[list[OfferedModel] | None, bool]:
-    """What a server offers (None: it does not say), and whether it tokenizes as vLLM does.
+async def _first_words(endpoint: Endpoint, model: str | None) -> tuple[OfferedModel, str | None]:
+    """The model that is asked, as the server offers it, and the server's version, where it says it.
 
     Raises:
-        EndpointError: it cannot be reached or refuses the key; or it does not say, and no model is named.
+        EndpointError: it cannot be reached or refuses the key; or no model is named, and it does not list its models.
+        InputError: it offers several models, and none is named.
+        BackendError: it offers none.
     """
     async with endpoint:
         offered: list[OfferedModel] | None = None
         try:
             offered = await endpoint.models()
         except EndpointError as error:
-            if not named or error.reason in _HOPELESS:
+            if model is None or error.reason in _HOPELESS:
                 raise
-        if not endpoint.model and offered:
-            endpoint.model = offered[0].id
+        chosen = _chosen(endpoint.base_url, model, offered)
+        return chosen, await endpoint.version(chosen)
+
+
+async def _tokenizes(endpoint: Endpoint) -> bool:
+    """Whether the server tokenizes as vLLM does."""
+    async with endpoint:
         try:
             await endpoint.tokenize(answers.WINNER_PREFIX)
         except EndpointError:
-            return offered, False
-    return offered, True
+            return False
+    return True
 
 
 def _chosen(base_url: str, model: str | None, offered: list[OfferedModel] | None) -> OfferedModel:
@@ -217,8 +382,13 @@ def _chosen(base_url: str, model: str | None, offered: list[OfferedModel] | None
     return offered[0]
 
 
-def _begun(endpoint: Endpoint) -> ServerBackend | None:
-    """The server, if it can be read where an answer is begun for its model.
+def _older_limit(model: OfferedModel) -> tuple[str, ...]:
+    """The name of the token limit, where the server is known to ignore it without a word."""
+    return ("max_completion_tokens",) if model.owned_by in _OLDER_LIMIT else ()
+
+
+def _begun(endpoint: Endpoint) -> tuple[ServerBackend, Endpoint] | None:
+    """The server, if it can be read where an answer is begun for its model, and what it is asked through.
 
     Raises:
         EndpointError: for the moment it answers nothing, however it is asked.
@@ -228,7 +398,7 @@ def _begun(endpoint: Endpoint) -> ServerBackend | None:
         (found,) = _aside(lambda: backend.answer([_question()]))
         refuse_lost([found])
         if isinstance(read_of(found), NextToken):
-            return backend
+            return backend, endpoint
     except EndpointError as error:
         if error.reason in SERVER_REASONS:
             backend.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -20,6 +21,9 @@ class Part(BaseModel):
     text: str | None = None
     thinking: str | tuple[Part, ...] | None = None
 
+
+_SPECIAL = re.compile(r"<\|[^<>]*\|>")
+"""A token of a chat template, such as ``<|return|>``."""
 
 Content = str | tuple[Part, ...] | None
 """``content`` of a message: text, parts (Mistral's reasoning models), or nothing."""
@@ -57,7 +61,8 @@ def said(content: Content, reasoning: str, *, cut_off: bool, tokens: Sequence[st
         reasoning = "".join([reasoning, *(_thought(part) for part in content)])
         content = "".join(part.text or "" for part in content if part.type in ("text", "output_text"))
     if content is None and not reasoning:
-        return Failure("no_content", "the answer has no text")
+        # Gemini's layer leaves the text out where thoughts that it does not show have used up the limit.
+        return Said("", "", False, None) if cut_off else Failure("no_content", "the answer has no text")
     text, from_thinking = content or "", False
     if not text.strip() and reasoning:
         if cut_off:
@@ -85,11 +90,27 @@ def _first_token(tokens: Sequence[str], thought: bool, answer: str) -> int | Non
     """Where the answer begins among the tokens of the whole."""
     if not thought:
         return 0
-    if CLOSING not in "".join(tokens):  # the server left the thoughts out here as well, or reports something else
-        return 0 if "".join(tokens).strip().startswith(answer.strip()) else None
+    whole = "".join(tokens)
+    if CLOSING not in whole:  # the server left the thoughts out here as well, or they end with another mark
+        return 0 if whole.strip().startswith(answer.strip()) else _last(tokens, answer.strip())
     text = ""
     for index, token in enumerate(tokens):
         text += token
         if CLOSING in text:
             return index + 1
+    return None
+
+
+def _last(tokens: Sequence[str], answer: str) -> int | None:
+    """Where an answer begins that the tokens end with, but for special ones: gpt-oss writes its thoughts into a channel
+    of their own. None: it does not begin with a token."""
+    whole = "".join(tokens)
+    begin = whole.rfind(answer) if answer else -1
+    if begin < 0 or _SPECIAL.sub("", whole[begin + len(answer) :]).strip():
+        return None
+    place = 0
+    for index, token in enumerate(tokens):
+        if place == begin or (place < begin and not whole[place:begin].strip()):
+            return index
+        place += len(token)
     return None

@@ -8,7 +8,7 @@ the answer: without ``temperature`` a model is sampled as its maker thinks best.
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from redaes.backends.refusals import OPTIONAL, Refusal
@@ -24,10 +24,26 @@ _TOGETHER = (
 class Dialect:
     """How requests to one server are written. May be used from several threads."""
 
-    def __init__(self) -> None:
+    def __init__(self, left_out: Iterable[str] = (), values: Mapping[str, float] | None = None) -> None:
+        """
+        Args:
+            left_out: fields that the server is known to refuse.
+            values: the only values that it is known to take of a field; of ``top_logprobs`` the largest.
+        """
         self._lock = threading.Lock()
-        self._left_out: frozenset[str] = frozenset()
-        self._values: dict[str, float] = {}
+        self._left_out = frozenset(left_out)
+        self._values = dict(values or {})
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """Fields that are refused, in the order of their names."""
+        return tuple(sorted(self._left_out))
+
+    @property
+    def values(self) -> dict[str, float]:
+        """The only values that are taken of a field, by its name."""
+        with self._lock:
+            return dict(sorted(self._values.items()))
 
     def learn(self, refusals: Sequence[Refusal]) -> None:
         """Write requests otherwise from now on."""

@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import copy
 import json
 import os
 import random
@@ -41,7 +42,7 @@ from redaes.backends.chat_replies import Completion, Reply
 from redaes.backends.chat_requests import ChatRequest
 from redaes.backends.dialect import Dialect, changes, kind_of
 from redaes.backends.failures import Failure
-from redaes.backends.refusals import OPTIONAL, refusals
+from redaes.backends.refusals import OPTIONAL, Refusal, refusals
 from redaes.backends.reply_cache import ReplyCache
 from redaes.backends.retrying import Rejected, retry_after_s, with_retries
 from redaes.errors import BackendError, BudgetExhausted, EndpointError, InputError, MissingDependency
@@ -55,6 +56,18 @@ API_KEY_VARIABLE = "REDAES_API_KEY"
 FIRST_ALONE_S = 2.0
 """How long requests wait for the first of their kind, in seconds: what a server cannot use it refuses at once, and then
 is asked once more, not once more for each of them."""
+
+_OVER_LIMIT = 16
+"""Tokens that an answer may have beyond its limit before the limit counts as ignored: special ones are counted too."""
+
+_VERSIONS = {
+    "vllm": ("version", "version"),
+    "sglang": ("server_info", "version"),
+    "llamacpp": ("props", "build_info"),
+    "library": ("api/version", "version"),
+}
+"""Where servers report their version, beside ``/v1``, and in which field; by ``owned_by`` of their models: ``library``
+is Ollama's."""
 
 _T = TypeVar("_T")
 
@@ -77,6 +90,10 @@ class OfferedModel(BaseModel):
     """The name under which it is asked for."""
     revision: str | None = None
     """What pins its weights; few servers say."""
+    root: str | None = None
+    """What the name stands for: a folder, or a name on the hub; few servers say."""
+    owned_by: str | None = None
+    """Whose it is; servers of one's own name themselves: ``vllm``, ``sglang``, ``llamacpp``."""
 
 
 class _Offered(BaseModel):
@@ -120,6 +137,7 @@ class Endpoint:
         max_tokens: int | None = None,
         cache: Path | None = None,
         seed: int = 0,
+        dialect: Dialect | None = None,
     ) -> None:
         """
         Args:
@@ -136,6 +154,7 @@ class Endpoint:
                 that are under way by then still count. None: no limit.
             cache: folder of the answers; None: nothing is stored. Several processes may share it.
             seed: of the jitter.
+            dialect: what the server is known to refuse; None: nothing yet.
 
         Raises:
             InputError: a setting that makes no sense, or a key that cannot be sent.
@@ -169,12 +188,13 @@ class Endpoint:
         """``calls`` sent, ``tokens`` reported, and requests that ended ``ok``, ``cached`` or
         ``failed: <reason>``; each further try counts under ``retried: <reason>``, each field that the server refused
         under ``refused: <field>``, and each answer to a request that was changed for it under ``answered <change>``."""
-        self.dialect = Dialect()
+        self.dialect = Dialect() if dialect is None else dialect
         """What the server has refused so far; kept as long as the object."""
         self._api_key = checked_key(os.environ.get(API_KEY_VARIABLE, "") if api_key is None else api_key)
         self._client: httpx.AsyncClient | None = None
         self._slots: asyncio.Semaphore | None = None
         self._first_of_kind: dict[object, asyncio.Event] = {}
+        self._answered_kinds: set[object] = set()
 
     async def __aenter__(self) -> Endpoint:
         """Open the connections.
@@ -202,6 +222,13 @@ class Endpoint:
         client, self._client, self._slots = self._client, None, None
         if client is not None:
             await client.aclose()
+
+    def again(self) -> Endpoint:
+        """The same server, counts, budget and dialect, with connections of its own: for another thread, or beside
+        this one while it is open."""
+        twin = copy.copy(self)
+        twin._client, twin._slots, twin._first_of_kind = None, None, {}  # those of a loop
+        return twin
 
     async def ask(self, request: ChatRequest) -> Reply:
         """One answer, from the cache or from the server.
@@ -263,6 +290,28 @@ class Endpoint:
             return list(_Offered.model_validate_json(data).data)
         except ValidationError as error:
             raise EndpointError("not_a_list", f"{self.base_url}/models answers {self._shown(data)}") from error
+
+    async def version(self, model: OfferedModel) -> str | None:
+        """The version of the server's program, where it is one that is known to report it; one request, no call of
+        the budget. None: it reports none.
+
+        Args:
+            model: as the server offers it.
+
+        Raises:
+            BackendError: the endpoint is not open.
+        """
+        place = _VERSIONS.get(model.owned_by or "")
+        if place is None:
+            return None
+        path, field = place
+        url = f"{self.base_url.removesuffix('/v1')}/{path}"
+        try:
+            found = json.loads(await self._once(lambda: self._send(url, None)))
+        except (EndpointError, ValueError, RecursionError):
+            return None  # nothing depends on it
+        said = found.get(field) if isinstance(found, dict) else None
+        return said[:200] if isinstance(said, str) else None
 
     async def tokenize(self, text: str) -> list[int]:
         """The tokens of a text, by vLLM's ``/tokenize`` beside ``/v1``; not stored, and no call of the budget.
@@ -350,10 +399,11 @@ class Endpoint:
             BudgetExhausted: no call is left.
         """
         written = self.dialect.written(body)
-        first = self._first_of_kind.get(kind_of(written))
+        kind = kind_of(written)
+        first = self._first_of_kind.get(kind)
         if first is None:
-            first = self._first_of_kind[kind_of(written)] = asyncio.Event()
-        elif not first.is_set():
+            first = self._first_of_kind[kind] = asyncio.Event()
+        elif not first.is_set() and kind not in self._answered_kinds:
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(first.wait(), FIRST_ALONE_S)
             written = self.dialect.written(body)
@@ -364,7 +414,9 @@ class Endpoint:
                     data = await self._send(
                         f"{self.base_url}/chat/completions", await asyncio.to_thread(_json, written)
                     )
-                    return self._reply(data, changes(body, written))
+                    reply = self._reply(data, changes(body, written))
+                    self._check_limit(written, reply)
+                    return reply
                 except Rejected as rejected:
                     refused = refusals(rejected.status, rejected.content, written)
                     if not refused:
@@ -375,6 +427,7 @@ class Endpoint:
                 written = self.dialect.written(body)
             raise last
         finally:
+            self._answered_kinds.add(kind)
             first.set()
 
     async def _retried(self, attempt: Callable[[], Awaitable[_T]], key: str) -> _T:
@@ -451,6 +504,14 @@ class Endpoint:
         if reply.reason == "no_choices":
             raise Rejected("no_choices", f"{self.base_url} answers without a choice")
         raise Rejected(reply.reason, self._shown(reply.detail.encode()) if reply.reason == "refused" else reply.detail)
+
+    def _check_limit(self, written: Mapping[str, Any], reply: Reply) -> None:
+        """Learn from an answer that is longer than it may be that the server knows the limit by its older name alone:
+        some ignore what they do not know without a word."""
+        limit = written.get("max_completion_tokens")
+        if limit is not None and reply.usage is not None and reply.usage.completion_tokens > limit + _OVER_LIMIT:
+            self.dialect.learn([Refusal("max_completion_tokens")])
+            self.counts["refused: max_completion_tokens"] += 1
 
     def _shown(self, data: bytes) -> str:
         """The beginning of a server's words, fit for a message: servers repeat keys in their complaints."""

@@ -17,6 +17,7 @@ import torch
 
 from redaes.backends.chat_templates import one_rendering
 from redaes.backends.preprocessing import TOKENIZER_CONFIG, PictureSize, image_settings
+from redaes.deferred_libraries import libraries_deferred
 from redaes.errors import BackendError, MissingDependency
 from redaes.models import nano
 
@@ -38,12 +39,18 @@ _WEIGHTS_LEFT_OUT: ContextVar[bool] = ContextVar("weights_left_out", default=Fal
 _SAMPLE = "Winner: A\nDifference: +1.5"
 
 
-def model_folder(model: str | Path) -> Path:
+def model_folder(model: str | Path, revision: str | None = None) -> Path:
     """The folder of a model: an embedded one, one on disk, or a snapshot of a hub repository.
 
+    Args:
+        model: its name or folder.
+        revision: branch, tag or commit on the hub; None: the newest.
+
     Raises:
-        BackendError: none of these.
+        BackendError: none of these, or a revision of what is not on the hub.
     """
+    if revision is not None and (str(model) in nano.NAMES or Path(model).is_dir()):
+        raise BackendError(f"{model} is not on the hub, where revisions are ({revision!r} was asked for); leave it out")
     if str(model) in nano.NAMES:
         return nano.weights(str(model))
     folder = Path(model)
@@ -54,11 +61,12 @@ def model_folder(model: str | Path) -> Path:
     # transformers needs this package, so it is there.
     from huggingface_hub import snapshot_download
 
+    at = "" if revision is None else f" at revision {revision}"
     try:
-        return Path(snapshot_download(model, allow_patterns=list(_HUB_FILES)))
+        return Path(snapshot_download(model, revision=revision, allow_patterns=list(_HUB_FILES)))
     except (OSError, ValueError) as error:
         raise BackendError(
-            f"{model}: neither a model folder here nor to be had from the hub ({first_line(error)}); "
+            f"{model}{at}: neither a model folder here nor to be had from the hub ({first_line(error)}); "
             f"check the spelling, or use {nano.NAME}"
         ) from error
 
@@ -80,6 +88,11 @@ def load_network(folder: Path, dtype: torch.dtype) -> Any:
     Raises:
         BackendError: not a vision-language model, or not a whole one.
     """
+    with libraries_deferred():
+        return _loaded(folder, dtype)
+
+
+def _loaded(folder: Path, dtype: torch.dtype) -> Any:
     from safetensors import SafetensorError
     from transformers import AutoConfig, AutoModelForImageTextToText
 

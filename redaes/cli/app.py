@@ -21,7 +21,6 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     score.score,
     rank.rank,
     doctor.doctor,
-    serve.serve,
     demo.demo,
 )
 DATA: tuple[Callable[..., None], ...] = (build.build, inspect.inspect, validate.validate, export.export)
@@ -86,6 +85,7 @@ def _root(
 
 for _command in COMMANDS:
     app.command()(_command)
+app.command(cls=serve.OwnVllm)(serve.serve)
 for _command in DATA:
     data.command()(_command)
 data.command(cls=series.SeveralWords)(series.series)

@@ -9,10 +9,10 @@ import typer
 
 from redaes.assessing.words import printable
 from redaes.cli import loading
-from redaes.cli.options import Adapter, ApiKeyEnv, Device, Endpoint, ModelOrServed
+from redaes.cli.options import Adapter, Agreement, ApiKeyEnv, Constrain, Device, Endpoint, ModelOrServed
 from redaes.cli.running import EXIT_NO_ANSWER, quiet, reporting_errors
+from redaes.cli.spinner import Spinner
 from redaes.errors import InputError
-from redaes.models import nano
 
 if TYPE_CHECKING:
     from redaes.assessor import Result
@@ -24,6 +24,7 @@ def compare(
     model: ModelOrServed = None,
     endpoint: Endpoint = None,
     api_key_env: ApiKeyEnv = None,
+    agreement: Agreement = None,
     adapter: Adapter = None,
     mode: Annotated[
         str, typer.Option(help="reasoned: difference and reasons; fast: probability only, much quicker.")
@@ -34,9 +35,13 @@ def compare(
         str | None,
         typer.Option(
             help="strict; lenient: also unambiguous variants of the form, for models not trained on it.",
-            show_default="strict; with --endpoint lenient",
+            show_default="strict for models trained on the form, else lenient",
         ),
     ] = None,
+    form: Annotated[
+        str,
+        typer.Option(help="Of reasoned answers: text; json, for models not trained on ours; auto: as suits."),
+    ] = "auto",
     samples: Annotated[
         int,
         typer.Option(
@@ -47,28 +52,39 @@ def compare(
     check: Annotated[
         bool, typer.Option("--check/--no-check", help="Measure the pictures, and hold the reasoning against that.")
     ] = True,
+    constrain: Constrain = None,
     measured: Annotated[
         bool, typer.Option("--measured", help="Tell the model what is measured in both pictures, in figures.")
     ] = False,
 ) -> None:
     """Say which of two pictures looks better, by how much, and why."""
-    with reporting_errors(as_json):
+    chosen = loading.ModelChoice(model, adapter, device, endpoint, api_key_env, agreement, constrain)
+    with reporting_errors(as_json), Spinner(f"loading {chosen.shown}") as spinner:
         from redaes import prompts
         from redaes.assessor import Assessor, check_samples, known_mode
+        from redaes.backends.forms import known_form
         from redaes.images import load_image
         from redaes.lenient import known_reader
 
         # What costs little is checked before a model is loaded.
-        chosen = loading.ModelChoice(model, adapter, device, endpoint, api_key_env)
         chosen.check()
-        way, read_by = known_mode(mode), known_reader(reader or chosen.reader)
+        way, asked_as = known_mode(mode), known_form(form)
+        read_by = None if reader is None else known_reader(reader)
         check_samples(samples, way)
         if samples and not check:
             raise InputError("--samples chooses by what is measured; leave --no-check out")
         pair = load_image(first), load_image(second)
         with quiet():
             prompt = prompts.MEASURED[way] if measured else None
-            assessor = Assessor(chosen.load(reader=read_by), mode=way, prompt=prompt, reader=read_by)
+            assessor = Assessor(
+                chosen.load(reader=read_by),
+                mode=way,
+                prompt=prompt,
+                reader=read_by,
+                form=asked_as,
+                agreement=agreement or 0,
+            )
+            spinner.doing = "comparing"
             (result,) = assessor.compare_many([pair], check=check, samples=samples)
     if as_json:
         typer.echo(json.dumps(result.as_json()))
@@ -78,7 +94,7 @@ def compare(
     if not as_json:
         from redaes.assessing.terminal import show
 
-        show(result, nano.limits(result.model, result.revision))
+        show(result)
 
 
 def _say_no_answer(result: Result) -> None:

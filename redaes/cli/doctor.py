@@ -1,39 +1,96 @@
-"""``redaes doctor``: what is installed, and what is missing."""
+"""``redaes doctor``: what is installed, what is missing, and which model servers answer on this machine."""
 
 from __future__ import annotations
 
 import json
-from typing import Annotated
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from redaes.assessing.words import printable
 from redaes.cli.running import EXIT_BACKEND, reporting_errors
+
+if TYPE_CHECKING:
+    from redaes.doctor import InstallationReport, PackageGroup
+    from redaes.local_servers import RunningServer
 
 
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as one JSON object.")] = False,
 ) -> None:
-    """Say what is installed, what is missing, and the line that mends it; ends with 4 when the core is not whole."""
+    """Say what is installed, what is missing and the line that mends it, and which model servers answer on this
+    machine; ends with 4 when the core is not whole."""
     with reporting_errors(as_json):
         from redaes.doctor import examine
 
         report = examine()
     if as_json:
-        from dataclasses import asdict
-
-        parts = [{**asdict(part), "fits": part.fits, "remedy": part.remedy} for part in report.parts]
-        typer.echo(json.dumps({**asdict(report), "parts": parts, "healthy": report.healthy}))
+        typer.echo(json.dumps(_as_json(report)))
     else:
         typer.echo(f"redaes {report.version}, Python {report.python}\nmodels run on {report.device}")
-        typer.echo(f"embedded model: {report.model or 'whole'}")
+        typer.echo(f"cores: {report.cores}\nembedded model: {report.model or 'whole'}")
+        groups = {part.name: part for part in report.parts}
         for part in report.parts:
-            wrong = [
-                f"{one.name} {one.found or 'absent'} (wanted {one.wanted or 'any'})"
-                for one in part.packages
-                if not one.fits
-            ]
-            typer.echo(f"{part.name or 'core':10} {'; '.join(wrong) or 'complete'}")
-            if part.remedy is not None:
-                typer.echo(f"{'':10} mend it: {part.remedy}")
+            _show_part(part, groups)
+        typer.echo(f"\nvLLM: {report.vllm}\n")
+        for server in report.servers:
+            _show_server(server)
+        _say_where_looked(report)
     if not report.healthy:
         raise typer.Exit(EXIT_BACKEND)
+
+
+def _as_json(report: InstallationReport) -> dict[str, object]:
+    def server_of(server: RunningServer) -> dict[str, object]:
+        models = [
+            {**asdict(model), "command": None if model.takes_pictures is False else server.command(model)}
+            for model in server.models
+        ]
+        return {**asdict(server), "models": models}
+
+    parts = [{**asdict(part), "fits": part.fits, "remedy": part.remedy} for part in report.parts]
+    servers = [server_of(server) for server in report.servers]
+    return {**asdict(report), "parts": parts, "servers": servers, "healthy": report.healthy}
+
+
+def _show_part(part: PackageGroup, groups: Mapping[str, PackageGroup]) -> None:
+    included = {package.name for name in part.includes for package in groups[name].packages}
+    wrong = [
+        f"{one.name} {one.found or 'absent'} (wanted {one.wanted or 'any'})"
+        for one in part.packages
+        if not one.fits and one.name not in included
+    ]
+    lacking = [name for name in part.includes if not groups[name].fits]
+    if lacking:
+        wrong.append(f"not complete: {', '.join(lacking)}")
+    if not wrong and part.absent_here:
+        wrong.append(f"not for this system: {', '.join(part.absent_here)}")
+    typer.echo(f"{part.name or 'core':11} {'; '.join(wrong) or 'complete'}")
+    if part.remedy is not None:
+        typer.echo(f"{'':11} mend it: {part.remedy}")
+
+
+def _show_server(server: RunningServer) -> None:
+    typer.echo(f"{server.kind} answers at {server.url}" if server.problem is None else f"{server.kind} at {server.url}")
+    if server.problem is not None:
+        typer.echo(f"  {server.problem}")
+        return
+    for model in server.models:
+        if model.takes_pictures is not False:
+            unsure = "" if model.takes_pictures else "   # if it takes pictures: the server does not say"
+            typer.echo(f"  {printable(server.command(model))}{unsure}")
+    without = [model.name for model in server.models if model.takes_pictures is False]
+    if without:
+        typer.echo(f"  take no pictures: {printable(', '.join(without))}")
+    if not server.models:
+        typer.echo("  it offers no model")
+
+
+def _say_where_looked(report: InstallationReport) -> None:
+    from redaes.local_servers import PORTS
+
+    places = ", ".join(f"{port} ({usual})" for port, usual in PORTS.items())
+    found = "looked" if report.servers else "no model server answers on this machine; looked"
+    typer.echo(f"{found} at ports {places}")

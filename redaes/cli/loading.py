@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import typer
 
 from redaes.early_checks import check_judge
-from redaes.errors import InputError
+from redaes.errors import BackendError, InputError
 from redaes.models import nano
 
 if TYPE_CHECKING:
     from redaes.backends.base import Backend
+    from redaes.backends.connecting import ConnectedModel
     from redaes.backends.local import LocalBackend
     from redaes.lenient import Reader
 
@@ -26,6 +32,9 @@ class ModelChoice:
         device: None: the best there is.
         endpoint: address of a server; None or empty: the model is in this process.
         api_key_env: environment variable with the server's key; None: ``REDAES_API_KEY``.
+        agreement: answers to draw in each order where the server reports no probabilities; None: as few as will do,
+            where something has to be made of them.
+        constrain: whether reasoned answers are held to their form; None: those of models that were not trained on it.
     """
 
     model: str | None
@@ -33,6 +42,13 @@ class ModelChoice:
     device: str | None
     endpoint: str | None
     api_key_env: str | None
+    agreement: int | None = None
+    constrain: bool | None = None
+
+    @property
+    def shown(self) -> str:
+        """The model, in a word or two."""
+        return self.model or self.endpoint or nano.NAME
 
     @property
     def reader(self) -> Reader:
@@ -47,42 +63,105 @@ class ModelChoice:
             TrainingError: no such adapter.
         """
         if not self.endpoint:
-            if self.api_key_env is not None:
-                raise InputError("--api-key-env goes with --endpoint")
+            for option, value in (("--api-key-env", self.api_key_env), ("--agreement", self.agreement)):
+                if value is not None:
+                    raise InputError(f"{option} goes with --endpoint")
             check_judge(self.model or nano.NAME, self.adapter)
             return
-        for option, given in (("--adapter", self.adapter), ("--device", self.device)):
+        for option, given in (("--adapter", self.adapter), ("--device", self.device), ("--constrain", self.constrain)):
             if given is not None:
                 raise InputError(
                     f"{option} is for models in this process, and --endpoint (or REDAES_ENDPOINT) names a server; "
                     "leave one of them out"
                 )
 
-    def load(self, *, reader: Reader | None = None, probabilities_for: str | None = None) -> Backend:
+    def load(self, *, reader: Reader | None = None) -> Backend:
         """The model to ask.
 
         Args:
             reader: of its answers; None: the usual one.
-            probabilities_for: what is made of probabilities and is nothing without them; None: a verdict will do.
 
         Raises:
             InputError: as :meth:`check` does, or a server with several models of which none is named.
             TrainingError: as :meth:`check` does.
-            BackendError: the model cannot be loaded or reached, or its probabilities cannot be read.
+            BackendError: the model cannot be loaded or reached.
         """
         self.check()
         if not self.endpoint:
-            return load_model(self.model or nano.NAME, self.adapter, self.device)
+            return load_model(self.model or nano.NAME, self.adapter, self.device, constrain=self.constrain)
+        return self.connect(reader=reader)
+
+    def connect(self, *, reader: Reader | None = None, **more: Any) -> ConnectedModel:
+        """The model behind the endpoint.
+
+        Args:
+            reader: of its answers; None: the usual one.
+            more: as for :func:`redaes.backends.connecting.connect`.
+
+        Raises:
+            InputError, BackendError: as :meth:`load` does.
+        """
         from redaes.backends.connecting import connect, key_from
 
-        served = connect(self.endpoint, self.model, api_key=key_from(self.api_key_env), reader=reader or self.reader)
-        if probabilities_for is not None:
-            served.require_probabilities(probabilities_for)
-        return served
+        assert self.endpoint
+        key = key_from(self.api_key_env)
+        return connect(self.endpoint, self.model, api_key=key, reader=reader or self.reader, **more)
+
+    def draws(self, backend: Backend, what: str) -> int:
+        """Answers to draw in each order for what is made of probabilities, or of the agreement of answers in their
+        place; says so on standard error where that is how it will be.
+
+        Args:
+            backend: as :meth:`load` gives it.
+            what: is made of them, for messages.
+
+        Raises:
+            BackendError: the server reports no probabilities, and no answers are to be drawn.
+            EndpointError: it does not answer.
+        """
+        from redaes.assessing.agreement import USUAL_DRAWS
+        from redaes.backends.connecting import ConnectedModel
+
+        if not isinstance(backend, ConnectedModel) or backend.reports_probabilities():
+            return self.agreement or 0
+        lacking = f"{backend.url} reports no token probabilities of {backend.model}"
+        if self.agreement == 0:
+            raise BackendError(
+                f"{lacking}, and {what} is made of them: leave --agreement 0 out, so that answers are drawn and "
+                "counted instead, or ask a server that does (vLLM, SGLang, llama.cpp)"
+            )
+        draws = self.agreement or USUAL_DRAWS
+        typer.echo(
+            f"{lacking}: {what} is made of the agreement of answers, {draws} drawn in each order of a pair "
+            "(--agreement)",
+            err=True,
+        )
+        return draws
 
 
+@contextmanager
+def _collecting_no_garbage() -> Iterator[None]:
+    """While a model is loaded, all that is made stays: to look for garbage among it is a fifth of the time. What was
+    made is not searched later either, and so neither at the end of the process."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+        gc.freeze()
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+@_collecting_no_garbage()
 def load_model(
-    model: str, adapter: Path | None, device: str | None, max_pixels: int | None = None, *, batch_size: int = 8
+    model: str,
+    adapter: Path | None,
+    device: str | None,
+    max_pixels: int | None = None,
+    *,
+    batch_size: int = 8,
+    constrain: bool | None = None,
 ) -> LocalBackend:
     """The model to ask. Tests put a scripted one here."""
     from huggingface_hub.utils.tqdm import disable_progress_bars
@@ -95,4 +174,6 @@ def load_model(
 
     from redaes.backends.local import LocalBackend
 
-    return LocalBackend(model, adapter=adapter, device=device, max_pixels=max_pixels, batch_size=batch_size)
+    return LocalBackend(
+        model, adapter=adapter, device=device, max_pixels=max_pixels, batch_size=batch_size, constrain=constrain
+    )

@@ -30,7 +30,25 @@ Endpoint = Annotated[
 ApiKeyEnv = Annotated[
     str | None, typer.Option(metavar="NAME", help="With --endpoint: another environment variable that holds the key.")
 ]
+Agreement = Annotated[
+    int | None,
+    typer.Option(
+        metavar="K",
+        min=0,
+        max=64,
+        help="With --endpoint, where the server reports no token probabilities: draw K answers in each order, and "
+        "count how many agree. That is no probability of the model's, and is not called one.",
+    ),
+]
 Adapter = Annotated[Path | None, typer.Option(help="Folder of a LoRA adapter for the model.")]
+Constrain = Annotated[
+    bool | None,
+    typer.Option(
+        "--constrain/--no-constrain",
+        help="Hold reasoned answers to their form while they are written; only for models in this process.",
+        show_default="models that were not trained on the form",
+    ),
+]
 Device = Annotated[str | None, typer.Option(help="Such as cpu or cuda; default: the best there is.")]
 OneOrder = Annotated[
     bool, typer.Option("--one-order", help="Ask each pair in one order, drawn at random: half the cost, not debiased.")

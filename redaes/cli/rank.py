@@ -11,7 +11,7 @@ import typer
 
 from redaes.assessing.words import printable
 from redaes.cli import loading
-from redaes.cli.options import Adapter, ApiKeyEnv, Device, Endpoint, OneOrder
+from redaes.cli.options import Adapter, Agreement, ApiKeyEnv, Device, Endpoint, OneOrder
 from redaes.cli.progress import progress_bars
 from redaes.cli.running import EXIT_PARTIAL, quiet, reporting_errors, say_unusable
 from redaes.early_checks import check_exists, check_writable
@@ -44,6 +44,7 @@ def rank(
     ] = None,
     endpoint: Endpoint = None,
     api_key_env: ApiKeyEnv = None,
+    agreement: Agreement = None,
     adapter: Adapter = None,
     weights: Annotated[
         Path | None,
@@ -68,7 +69,8 @@ def rank(
         from redaes.culling.folder import rank_folder
         from redaes.images import list_images
 
-        chosen = loading.ModelChoice(judge if model == FGAESQ else model, adapter, device, endpoint, api_key_env)
+        named = judge if model == FGAESQ else model
+        chosen = loading.ModelChoice(named, adapter, device, endpoint, api_key_env, agreement)
         if model == FGAESQ and endpoint:
             raise InputError(
                 f"--model {FGAESQ} is for weights in this process, and --endpoint (or REDAES_ENDPOINT) names a server; "
@@ -150,8 +152,9 @@ def _ranker(
         scorer = FGAesQScorer.load(weights, chosen.device)
         if not cascade:
             return FGAesQRanker(scorer)
-    backend = chosen.load(probabilities_for="a ranking")
-    assessor = Assessor(backend, mode=known_mode(mode), reader=chosen.reader)
+    backend = chosen.load()
+    draws = chosen.draws(backend, "a ranking")
+    assessor = Assessor(backend, mode=known_mode(mode), reader=chosen.reader, agreement=draws)
     return (
         AssessorRanker(assessor, orders)
         if scorer is None

@@ -10,8 +10,9 @@ import typer
 
 from redaes.assessing.words import printable
 from redaes.cli import loading
-from redaes.cli.options import Adapter, ApiKeyEnv, Device, Endpoint, ModelOrServed, OneOrder
+from redaes.cli.options import Adapter, Agreement, ApiKeyEnv, Device, Endpoint, ModelOrServed, OneOrder
 from redaes.cli.running import EXIT_PARTIAL, quiet, reporting_errors, say_unusable
+from redaes.cli.spinner import Spinner
 from redaes.errors import ImageError, ParseError
 from redaes.models import nano
 
@@ -20,12 +21,16 @@ def score(
     pictures: Annotated[list[str], typer.Argument(metavar="PICTURE...", help="Picture files.")],
     references: Annotated[
         Path | None,
-        typer.Option(help="Folder of pictures to compare with, or a file that --save wrote; default: six public ones."),
+        typer.Option(
+            help="Folder of pictures to compare with, or a file that --save wrote; default: four photographs, each "
+            "as it is and spoilt."
+        ),
     ] = None,
     save: Annotated[Path | None, typer.Option(help="Keep the ranked references in this file for other times.")] = None,
     model: ModelOrServed = None,
     endpoint: Endpoint = None,
     api_key_env: ApiKeyEnv = None,
+    agreement: Agreement = None,
     adapter: Adapter = None,
     one_order: OneOrder = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON Lines: one object per picture.")] = False,
@@ -41,11 +46,15 @@ def score(
 
         with quiet():
             # What costs little is checked before a model is loaded.
-            chosen = loading.ModelChoice(model, adapter, device, endpoint, api_key_env)
+            chosen = loading.ModelChoice(model, adapter, device, endpoint, api_key_env, agreement)
             chosen.check()
             ranked = references_of(references)
-            assessor = Assessor(chosen.load(probabilities_for="a score"), mode="fast", reader=chosen.reader)
-            found = ranked(assessor)
+            with Spinner(f"loading {chosen.shown}"):
+                backend = chosen.load()
+            draws = chosen.draws(backend, "a score")
+            assessor = Assessor(backend, mode="fast", reader=chosen.reader, agreement=draws)
+            with Spinner("ranking the references"):
+                found = ranked(assessor)
             if save is not None:
                 write_reference_set(save, found)
             for picture in pictures:

@@ -2,31 +2,73 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from redaes.cli import loading
-from redaes.cli.options import Adapter
+from redaes.cli.options import Adapter, Agreement, ApiKeyEnv, Endpoint
 from redaes.cli.running import quiet, reporting_errors
-from redaes.early_checks import check_judge
+from redaes.cli.spinner import Spinner
 from redaes.errors import InputError
 from redaes.models import nano
+from redaes.serving.vllm_versions import check_vllm
 
 if TYPE_CHECKING:
     from redaes.backends.base import Backend
 
 
+class OwnVllm(TyperCommand):
+    """A command whose ``--vllm``, without a value, means the Python that runs it."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Give ``--vllm`` the value that it stands for."""
+        return super().parse_args(ctx, with_own_python(args))
+
+
+def with_own_python(words: Sequence[str]) -> list[str]:
+    """The words of a command line, in which ``--vllm`` has a value.
+
+    >>> import sys
+    >>> with_own_python(["--vllm", "--port", "0"]) == ["--vllm", sys.executable, "--port", "0"]
+    True
+    >>> with_own_python(["--vllm", "env/bin/python"])
+    ['--vllm', 'env/bin/python']
+    """
+    found: list[str] = []
+    for place, word in enumerate(words):
+        found.append(word)
+        following = words[place + 1] if place + 1 < len(words) else "-"
+        if word == "--vllm" and following.startswith("-"):
+            found.append(sys.executable)
+    return found
+
+
 def serve(
-    model: Annotated[str, typer.Option(help=f"{nano.NAME}, a folder, a hub name; with --attach: its name there.")] = (
-        nano.NAME
-    ),
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help=f"{nano.NAME}, a folder, a hub name; with --endpoint or --attach: its name there.",
+            show_default=f"{nano.NAME}; with --endpoint the only model there",
+        ),
+    ] = None,
+    endpoint: Endpoint = None,
+    api_key_env: ApiKeyEnv = None,
+    agreement: Agreement = None,
     adapter: Adapter = None,
     vllm: Annotated[
-        Path | None, typer.Option(metavar="PYTHON", help="Start vLLM, by the Python of the environment that has it.")
+        Path | None,
+        typer.Option(
+            metavar="[PYTHON]",
+            help="Start vLLM, by the Python of the environment that has it; without a value: of this one.",
+        ),
     ] = None,
     attach: Annotated[
         str | None, typer.Option(metavar="URL", help="Use a vLLM that runs already, such as http://127.0.0.1:8000/v1.")
@@ -35,6 +77,10 @@ def serve(
         str, typer.Option(help="With --attach: what pins the weights; results repeat it.")
     ] = "unpinned",
     structured: Annotated[bool, typer.Option(help="With vLLM: hold answers to the grammar while written.")] = False,
+    form: Annotated[
+        str,
+        typer.Option(help="Of reasoned answers: text; json, for models not trained on ours; auto: as suits."),
+    ] = "auto",
     data_parallel: Annotated[int, typer.Option(help="With --vllm: copies of the model, one a GPU.")] = 1,
     tensor_parallel: Annotated[int, typer.Option(help="With --vllm: GPUs that one copy is split over.")] = 1,
     max_pixels: Annotated[
@@ -62,13 +108,26 @@ def serve(
     with reporting_errors():
         if vllm is not None and attach is not None:
             raise InputError("--vllm starts a server and --attach uses one that runs; give one of them")
+        chosen = loading.ModelChoice(model, adapter, device, endpoint, api_key_env, agreement)
+        if endpoint:
+            _check_alone(vllm=vllm, attach=attach, max_pixels=max_pixels, structured=structured or None)
+            chosen.check()
+        model = model or nano.NAME
         if attach is not None and adapter is not None:
             raise InputError("--adapter goes with a model that is loaded here; with --attach, name it as --model")
+        if attach is not None and (api_key_env is not None or agreement is not None):
+            raise InputError("--api-key-env and --agreement go with --endpoint; give the server of --attach as that")
         if attach is not None and max_pixels is not None:
             raise InputError("--max-pixels goes with a model that is loaded here; the server of --attach has its own")
-        if attach is None:
-            check_judge(model, adapter)
+        if attach is None and not endpoint:
+            chosen.check()
+        if vllm is not None and (notice := check_vllm(vllm)) is not None:
+            typer.echo(f"redaes: {notice}", err=True)
+        from redaes.backends.forms import known_form
+
+        asked_as = known_form(form)
         from redaes.assessor import Assessor
+        from redaes.backends.server import ServerBackend
         from redaes.references import references_of
         from redaes.serving import run
         from redaes.serving.limits import ServiceLimits
@@ -76,12 +135,12 @@ def serve(
 
         keys = run.read_api_keys(api_keys) if api_keys is not None else ()
         address = run.ServiceAddress(host, port, keys, tuple(allow_host or ()))
-        limits = ServiceLimits(
-            workers=run.SERVER_WORKERS if vllm or attach else 1, max_waiting=max_waiting, timeout_s=timeout
-        )
+        workers = run.SERVER_WORKERS if vllm or attach else run.CHAT_WORKERS if endpoint else 1
+        limits = ServiceLimits(workers=workers, max_waiting=max_waiting, timeout_s=timeout)
         ranked = None if references is None else references_of(references)
         backend: Backend
         healthy = None
+        draws = 0
         with run.orderly_end(), ExitStack() as stack:
             if vllm is not None:
                 served = ServedModel(
@@ -95,21 +154,57 @@ def serve(
                 )
                 typer.echo(f"starting vLLM with {served.name}", err=True)
                 backend, server = stack.enter_context(
-                    run.vllm_backend(served, vllm, structured=structured, timeout_s=timeout)
+                    run.vllm_backend(served, vllm, structured=structured, timeout_s=timeout, form=asked_as)
                 )
                 typer.echo(f"vLLM answers at {server.base_url}; its log is {server.log}", err=True)
                 healthy = server.is_healthy
             elif attach is not None:
                 backend = stack.enter_context(
-                    run.attached_backend(attach, model, revision=revision, structured=structured, timeout_s=timeout)
+                    run.attached_backend(
+                        attach, model, revision=revision, structured=structured, timeout_s=timeout, form=asked_as
+                    )
                 )
                 healthy = partial(is_healthy, attach.rstrip("/"))
+            elif endpoint:
+                connected = stack.enter_context(chosen.connect(timeout_s=timeout))
+                connected.greet()
+                if agreement != 0:
+                    draws = chosen.draws(connected, "what /v1/rank and /v1/score answer")
+                backend, healthy = connected, connected.is_reachable
+                if isinstance(connected.backend, ServerBackend):  # its questions can be called off
+                    backend, limits = connected.backend, replace(limits, workers=run.SERVER_WORKERS)
             else:
-                with quiet():
-                    backend = loading.load_model(model, adapter, device, max_pixels)
+                with quiet(), Spinner(f"loading {model}"):
+                    local = loading.load_model(model, adapter, device, max_pixels)
+                if asked_as != "auto":
+                    local.ask_in(asked_as)
+                backend = local
             scored = None
             if ranked is not None:
-                assessor = Assessor(backend, mode="fast")
+                assessor = Assessor(backend, mode="fast", reader=chosen.reader, agreement=draws)
                 scored = ranked(assessor)
                 assessor.check_references(scored)
-            run.serve(backend, address, limits, references=scored, is_healthy=healthy, announce=typer.echo)
+            run.serve(
+                backend,
+                address,
+                limits,
+                references=scored,
+                is_healthy=healthy,
+                reader=chosen.reader,
+                agreement=draws,
+                announce=typer.echo,
+            )
+
+
+def _check_alone(**options: object) -> None:
+    """Refuse options of another way to have a model beside the address of a server.
+
+    Raises:
+        InputError: one is given.
+    """
+    for name, value in options.items():
+        if value is not None:
+            raise InputError(
+                f"--{name.replace('_', '-')} does not go with --endpoint (or REDAES_ENDPOINT), which names a server; "
+                "leave one of them out"
+            )

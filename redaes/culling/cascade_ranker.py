@@ -9,11 +9,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from redaes.assessor import Assessor, Orders, answer_of, points_of, unchanged
+from redaes.assessor import Assessor, Orders, answer_of, points_of
 from redaes.culling.kept_answers import KeptAnswers, file_of, provenance_of, settings_of
 from redaes.culling.rankers import FGAesQRanker, OnPrepared, Pictures, Ranked, Unranked, ranked_or_not
 from redaes.errors import ImageError
-from redaes.images import LoadedImage
+from redaes.images import LoadedImage, unchanged
 from redaes.ranking.cascade import CascadeOrder, cascade, n_questions
 from redaes.types import ImageRef, PairAnswer
 

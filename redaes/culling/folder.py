@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from redaes.assessing.words import UNDECIDED as UNDECIDED_IN_WORDS
+from redaes.assessing.words import agreement
 from redaes.culling import sheet, xmp
 from redaes.culling.grouping import GroupingLimits, Photograph, PhotographSeries, UnreadableFile, group, scan
 from redaes.culling.rankers import OnPrepared, Ranked, Ranker, Unranked
@@ -250,6 +251,9 @@ def _write_figures(page: TextIO, ranked: RankedSeries, folder: Path) -> None:
             claims=explanation.claims,
             claims_summary=explanation.claims_summary,
             measured=explanation.measured,
+            agreement=None
+            if explanation.agreement is None
+            else agreement(explanation.agreement, "the best", "the next one"),
         )
     page.write(sheet.series_head(ranked.name, len(ranked.pictures), ranked.failure, told, ranked.doubt))
     for picture in ranked.pictures:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,13 +83,23 @@ class GroupingLimits:
 
 
 @dataclass(frozen=True)
-class PhotographSeries:
-    """Photographs that belong together, or one alone."""
+class PhotographSeries(Sequence[Photograph]):
+    """Photographs that belong together, or one alone: a sequence of them."""
 
     pictures: tuple[Photograph, ...]
     """In order of capture time and name; those without a time last."""
     doubt: str | None = None
     """Why nothing of it may be marked as worse; None: the likeness is beyond doubt."""
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    @overload
+    def __getitem__(self, at: int) -> Photograph: ...
+    @overload
+    def __getitem__(self, at: slice) -> tuple[Photograph, ...]: ...
+    def __getitem__(self, at: int | slice) -> Photograph | tuple[Photograph, ...]:
+        return self.pictures[at]
 
 
 def scan(

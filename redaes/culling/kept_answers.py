@@ -9,9 +9,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from redaes.assessor import Assessor, Orders, Result, unchanged
+from redaes.assessor import Assessor, Orders, Result
 from redaes.errors import RecordError
-from redaes.images import content_id
+from redaes.images import content_id, unchanged
 from redaes.records import read_json, write_json
 from redaes.types import ImageRef, PairAnswer
 
@@ -89,6 +89,9 @@ def settings_of(assessor: Assessor, orders: Orders) -> Iterable[str]:
         *((assessor.prompt_of("fast").id,) if assessor.mode == "reasoned" else ()),  # reads the verdict
         assessor.sampling.model_dump_json(),
         orders,
+        # Of a model in this process there is no more to say; kept answers of before go on counting.
+        *((f"agreement {assessor.agreement}",) if assessor.agreement else ()),
+        *((served,) if (served := getattr(assessor.backend, "served_as", None)) else ()),
     )
 
 

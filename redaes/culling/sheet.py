@@ -58,6 +58,8 @@ class Told:
     claims_summary: str | None = None
     measured: tuple[Measured, ...] = ()
     """Of the best one, as first, and the next one."""
+    agreement: str | None = None
+    """How far repeated answers agree, in words, where there is no probability."""
 
 
 def head(folder: Path, n_pictures: int, n_series: int) -> str:
@@ -121,6 +123,8 @@ def _in_words(told: Told) -> str:
         facts.append(f"{told.probability:.0%} that the best is better than the next one")
     if told.delta is not None:
         facts.append(f"{told.delta:+.1f} points")
+    if told.agreement is not None:
+        facts.append(told.agreement)
     known = escape(", ".join(facts)) + ". " if facts else ""
     if told.undecided is not None:
         text = f"<b>{escape(told.undecided[:1].upper() + told.undecided[1:])}.</b> {known}"

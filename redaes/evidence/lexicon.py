@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Literal
 
 from redaes.evidence.faults import FAULTS
@@ -266,10 +266,25 @@ _RANK: dict[Form, int] = {"adjective": 0, "fault": 1, "noun": 2, "aesthetic": 3,
 
 
 @lru_cache(maxsize=1)
-def _compiled() -> tuple[re.Pattern[str], tuple[tuple[re.Pattern[str], Term], ...]]:
-    each = tuple((re.compile(rf"(?:{term.pattern})(?![\w'])"), term) for term in terms())
+def _anywhere() -> re.Pattern[str]:
     choices = "|".join(term.pattern for term in terms())
-    return re.compile(rf"(?<![\w'])(?:{choices})(?![\w'])"), each
+    return re.compile(rf"(?<![\w'])(?:{choices})(?![\w'])")
+
+
+@cache
+def _beginning(letter: str) -> tuple[Term, ...]:
+    """The terms that can begin with a letter, in their order."""
+    return tuple(
+        term
+        for term in terms()
+        if term.pattern[0] == letter or not term.pattern[0].isalpha() or term.pattern[1:2] in ("?", "*", "{")
+    )
+
+
+@cache
+def _alone(pattern: str) -> re.Pattern[str]:
+    """One phrase; a short text makes few of the hundreds, and to make all of them takes longer than to read it."""
+    return re.compile(rf"(?:{pattern})(?![\w'])")
 
 
 def find(low: str, start: int, end: int) -> Iterator[tuple[Term, int, int]]:
@@ -279,10 +294,10 @@ def find(low: str, start: int, end: int) -> Iterator[tuple[Term, int, int]]:
         low: the text in lower case.
         start: of the part; likewise ``end``.
     """
-    anywhere, each = _compiled()
     at = start
-    while (match := anywhere.search(low, at, end)) is not None:
-        here = ((pattern.match(low, match.start(), end), term) for pattern, term in each)
+    while (match := _anywhere().search(low, at, end)) is not None:
+        candidates = _beginning(low[match.start()])
+        here = ((_alone(term.pattern).match(low, match.start(), end), term) for term in candidates)
         longest, term = max(((m.end(), -_RANK[t.form], t) for m, t in here if m is not None), key=lambda one: one[:2])[
             ::2
         ]
@@ -292,4 +307,4 @@ def find(low: str, start: int, end: int) -> Iterator[tuple[Term, int, int]]:
 
 def begins_term(low: str, at: int) -> bool:
     """Whether a term begins at that place of a text in lower case."""
-    return _compiled()[0].match(low, at, min(len(low), at + 80)) is not None
+    return _anywhere().match(low, at, min(len(low), at + 80)) is not None

@@ -1,24 +1,35 @@
-"""Pictures from disk: recognised by content, bounded before decoding, upright, 8-bit sRGB.
+"""Pictures from disk: recognised by content, bounded before decoding, upright, 8-bit sRGB; and pictures in memory.
 
 What happens to each kind of picture is listed in docs/images.md.
 """
 
 from __future__ import annotations
 
+from redaes.images.damage import DAMAGE
 from redaes.images.files import IMAGE_SUFFIXES, MAX_FILE_BYTES, list_images, read_image_file
-from redaes.images.formats import DAMAGE, MAX_FILE_PIXELS, capture_time, image_size
+from redaes.images.formats import MAX_FILE_PIXELS, capture_time, exif_of, image_size, is_raw_name
+from redaes.images.given import (
+    TakenPicture,
+    named_picture,
+    named_pictures,
+    same_picture,
+    take_picture,
+    taken_pair,
+    unchanged,
+)
 from redaes.images.hashes import content_id, hamming, phash
 from redaes.images.loading import (
     IN_MEMORY,
     MAX_PIXELS,
     LoadedImage,
+    check_shape,
     data_url,
     decode_image,
     load_image,
     picture_in_memory,
 )
-from redaes.images.pixels import fit_area
-from redaes.images.whole import MAX_ASPECT, check_usable
+from redaes.images.pixels import MAX_ASPECT, fit_area
+from redaes.images.whole import check_usable
 
 __all__ = [
     "DAMAGE",
@@ -29,17 +40,27 @@ __all__ = [
     "MAX_FILE_PIXELS",
     "MAX_PIXELS",
     "LoadedImage",
+    "TakenPicture",
     "capture_time",
+    "check_shape",
     "check_usable",
     "content_id",
     "data_url",
     "decode_image",
+    "exif_of",
     "fit_area",
     "hamming",
     "image_size",
+    "is_raw_name",
     "list_images",
     "load_image",
+    "named_picture",
+    "named_pictures",
     "phash",
     "picture_in_memory",
     "read_image_file",
+    "same_picture",
+    "take_picture",
+    "taken_pair",
+    "unchanged",
 ]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import importlib
 import io
-import struct
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import cast
@@ -15,18 +15,30 @@ from PIL.BmpImagePlugin import BmpImageFile
 from PIL.GifImagePlugin import GifImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
-from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from redaes.errors import ImageError
+from redaes.images.damage import DAMAGE
+from redaes.images.exif_colours import colours_by_exif
+from redaes.images.jpeg_segments import unwrap_jpeg
+from redaes.images.media_boxes import unwrap_media
+from redaes.images.png_chunks import unwrap_png
+from redaes.images.raw import RAW_SUFFIXES, RawFile, is_raw, read_raw
+from redaes.images.tiff_files import unwrap_tiff
+from redaes.images.tiff_samples import open_tiff
+from redaes.images.unwrapped import UnsupportedPixels, Unwrapped
+from redaes.images.webp_chunks import unwrap_webp
 
 MAX_FILE_PIXELS = 200_000_000
 """Largest picture that is decoded at all, in pixels; the largest phone sensors stay just below."""
 
 CONVERT = "convert the picture to JPEG or PNG"
 
+RAW = "camera raw"
+"""The kind of files that hold what the sensor saw, of all makers."""
+
 SUFFIXES: dict[str, tuple[str, ...]] = {
-    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
+    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"),
     "PNG": (".png", ".apng"),
     "WebP": (".webp",),
     "TIFF": (".tif", ".tiff"),
@@ -34,22 +46,8 @@ SUFFIXES: dict[str, tuple[str, ...]] = {
     "BMP": (".bmp",),
     "AVIF": (".avif", ".avifs"),
     "HEIF": (".heic", ".heif", ".hif"),
+    RAW: RAW_SUFFIXES,
 }
-
-# They sit on C decoders and hand-written parsers, which report damage in their own ways; found by mutating files of
-# every kind.
-DAMAGE = (
-    OSError,  # truncated data, decoder errors; includes PIL.UnidentifiedImageError
-    SyntaxError,  # how Pillow says "not this format"
-    ValueError,
-    TypeError,
-    LookupError,
-    EOFError,
-    ArithmeticError,
-    RuntimeError,
-    struct.error,
-)
-"""What Pillow's readers raise on damaged data."""
 
 _HEIF_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
 _AVIF_BRANDS = frozenset({b"avif", b"avis"})
@@ -65,17 +63,32 @@ _FOREIGN: tuple[tuple[bytes, str], ...] = (
     (b"\x00\x00\x00\x0cjP  ", "a JPEG 2000 picture"),
     (b"\xff\x0a", "a JPEG XL picture"),
     (b"\x00\x00\x00\x0cJXL ", "a JPEG XL picture"),
-    (b"FUJIFILMCCD-RAW", "a camera raw file"),
-    (b"IIRO", "a camera raw file"),
-    (b"IIU\x00", "a camera raw file"),
     (b"version https://git-lfs", "a Git LFS pointer, not the picture itself"),
 )
+
+_UNWRAP: dict[str, Callable[[bytes], Unwrapped]] = {
+    "JPEG": unwrap_jpeg,
+    "PNG": unwrap_png,
+    "WebP": unwrap_webp,
+    "TIFF": unwrap_tiff,
+    "AVIF": unwrap_media,
+    "HEIF": unwrap_media,
+}
 
 # Formats whose reader may be absent: module, class, and what to install.
 _OPTIONAL = {
     "AVIF": ("PIL.AvifImagePlugin", "AvifImageFile", "pillow>=11.3"),
     "HEIF": ("pillow_heif", "HeifImageFile", "pillow-heif"),
 }
+
+
+def is_raw_name(path: Path) -> bool:
+    """Whether a file's name says that it is camera raw.
+
+    >>> is_raw_name(Path("DSC_0001.NEF")), is_raw_name(Path("DSC_0001.JPG"))
+    (True, False)
+    """
+    return path.suffix.lower() in RAW_SUFFIXES
 
 
 def recognise(data: bytes, path: Path) -> str:
@@ -87,6 +100,8 @@ def recognise(data: bytes, path: Path) -> str:
     head = data[:16]
     if head.startswith(b"\xff\xd8\xff"):
         return "JPEG"
+    if is_raw(data, is_raw_name(path)):
+        return RAW
     if head.startswith(b"\x89PNG\r\n\x1a\n"):
         return "PNG"
     if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
@@ -94,8 +109,6 @@ def recognise(data: bytes, path: Path) -> str:
     if head.startswith((b"GIF87a", b"GIF89a")):
         return "GIF"
     if head.startswith((b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")):
-        if head[8:10] == b"CR":
-            raise foreign(path, "a camera raw file")
         return "TIFF"
     if head.startswith(b"BM"):
         return "BMP"
@@ -107,7 +120,7 @@ def recognise(data: bytes, path: Path) -> str:
             return "AVIF"
         if brands & _HEIF_BRANDS:
             return "HEIF"
-        raise foreign(path, "a camera raw file" if box[:4] == b"crx " else "a video")
+        raise foreign(path, "a video")
     start = data[:256].removeprefix(b"\xef\xbb\xbf").lstrip()
     for signature, what in _FOREIGN:
         if data.startswith(signature) or start[: len(signature)].lower() == signature.lower():
@@ -122,10 +135,21 @@ def foreign(path: Path, what: str) -> ImageError:
 
 def damaged(kind: str, path: Path, error: Exception) -> ImageError:
     """The error for a file of a known format that its reader gives up on."""
-    return ImageError(f"{path}: damaged or truncated {kind} ({error}); copy or download it again")
+    other, remedy = (", or one of a kind that is not read", f", or {CONVERT}") if kind == "TIFF" else ("", "")
+    return ImageError(f"{path}: damaged or truncated {kind}{other} ({error}); copy or download it again{remedy}")
 
 
-def open_header(kind: str, data: bytes, path: Path) -> ImageFile.ImageFile:
+@dataclass(frozen=True)
+class Opened:
+    """A picture of which only the header was read."""
+
+    header: ImageFile.ImageFile
+    """As its reader opens it; the pixels are not decoded."""
+    beside: Unwrapped
+    """What stood beside the pixels."""
+
+
+def open_header(kind: str, data: bytes, path: Path) -> Opened:
     """The picture with only its header read, of an admissible size.
 
     The reader is called directly instead of ``Image.open``: that would apply Pillow's own, lower and
@@ -137,29 +161,65 @@ def open_header(kind: str, data: bytes, path: Path) -> ImageFile.ImageFile:
         path: names it in messages.
 
     Raises:
-        ImageError: a reader that is not installed, a damaged header, or too many pixels.
+        ImageError: a reader that is not installed, a damaged header, pixels of a kind that is not read, or too many.
     """
     readers: dict[str, Callable[[io.BytesIO], ImageFile.ImageFile]] = {
         "JPEG": JpegImageFile,
         "PNG": PngImageFile,
         "WebP": WebPImageFile,
-        "TIFF": TiffImageFile,
+        "TIFF": open_tiff,
         "GIF": GifImageFile,
         "BMP": BmpImageFile,
     }
-    reader = readers.get(kind) or _optional_reader(kind, path)
+    reader = JpegImageFile if kind == RAW else readers.get(kind) or _optional_reader(kind, path)
     try:
-        image = reader(io.BytesIO(data))
+        if kind == RAW:
+            image, beside = _open_raw(data, path)
+        else:
+            beside = _UNWRAP.get(kind, Unwrapped)(data)
+            image = reader(io.BytesIO(beside.pixels))
         width, height = image.size
     except Image.DecompressionBombError as error:
         raise ImageError(f"{path}: {error}; shrink the picture before use") from error
+    except UnsupportedPixels as error:
+        raise ImageError(f"{path}: {error}") from error
     except DAMAGE as error:
         raise damaged(kind, path, error) from error
     if width * height > MAX_FILE_PIXELS:
         raise ImageError(
             f"{path}: {width} x {height} pixels exceed the limit of {MAX_FILE_PIXELS:,}; shrink the picture"
         )
-    return image
+    if kind in ("AVIF", "HEIF", "GIF"):  # their readers give the rest; GIF and HEIF state no orientation
+        info = image.info
+        exif = info.get("exif", b"") if kind == "AVIF" else b""
+        beside = replace(beside, exif=exif.removeprefix(b"Exif\0\0"), profile=info.get("icc_profile") or b"")
+    return Opened(image, beside)
+
+
+def _open_raw(data: bytes, path: Path) -> tuple[ImageFile.ImageFile, Unwrapped]:
+    """A raw file's preview, or the file itself where that is too small."""
+    raw = read_raw(data)
+    width, height = raw.preview_size
+    if raw.is_enough:
+        beside = unwrap_jpeg(raw.preview)
+        note = f"camera raw is judged by its preview of {width} x {height} pixels"
+        beside = replace(
+            beside,
+            exif=raw.exif or beside.exif,
+            profile=beside.profile or colours_by_exif(raw.exif),
+            notes=(*beside.notes, note),
+        )
+        return JpegImageFile(io.BytesIO(beside.pixels)), beside
+    try:
+        from redaes.images.raw_development import DevelopedRaw
+    except ImportError as error:
+        largest = f"whose largest preview has {width} x {height} pixels" if raw.preview else "without a preview"
+        raise ImageError(
+            f"{path}: a camera raw file {largest}, so it has to be developed; run: pip install 'redaes[raw]', "
+            f"or {CONVERT}"
+        ) from error
+    note = "camera raw was developed by LibRaw, with the camera's white balance and without automatic brightness"
+    return DevelopedRaw(io.BytesIO(data)), Unwrapped(data, notes=(note,))
 
 
 def _optional_reader(kind: str, path: Path) -> Callable[[io.BytesIO], ImageFile.ImageFile]:
@@ -184,8 +244,49 @@ def image_size(data: bytes, path: Path) -> tuple[int, int]:
     Raises:
         ImageError: no readable format, a damaged header, or too many pixels.
     """
-    size: tuple[int, int] = open_header(recognise(data, path), data, path).size
+    size: tuple[int, int] = open_header(recognise(data, path), data, path).header.size
     return size
+
+
+def exif_of(data: bytes, path: Path) -> Image.Exif:
+    """What a picture's EXIF says, as far as it can be read; empty: nothing.
+
+    Values are looked up when they are asked for, and may then raise what ``DAMAGE`` lists.
+
+    Args:
+        data: the whole file, in a readable format; no pixel of it is decoded.
+        path: names it in messages.
+
+    Raises:
+        ImageError: as for :func:`image_size`.
+    """
+    kind = recognise(data, path)
+    found = Image.Exif()
+    try:
+        if kind == RAW:
+            return _raw_exif(read_raw(data))
+        if kind in ("AVIF", "HEIF"):
+            block = _optional_reader(kind, path)(io.BytesIO(data)).info.get("exif", b"")
+        else:
+            block = open_header(kind, data, path).beside.exif
+        found.load(block)
+    except DAMAGE:
+        return Image.Exif()
+    return found
+
+
+def _raw_exif(raw: RawFile) -> Image.Exif:
+    """What a raw file's own EXIF says, else its preview's."""
+    found = Image.Exif()
+    block = raw.exif or unwrap_jpeg(raw.preview).exif
+    if block[:2] in (b"II", b"MM"):  # Olympus and Panasonic write other signs for TIFF
+        block = block[:2] + (b"*\0" if block[:2] == b"II" else b"\0*") + block[4:]
+    found.load(block)
+    if raw.details:
+        shot = Image.Exif()
+        shot.load(raw.details)
+        found.get_ifd(ExifTags.IFD.Exif).update(shot)
+    return found
 
 
 def capture_time(data: bytes, path: Path) -> datetime | None:
@@ -201,9 +302,9 @@ def capture_time(data: bytes, path: Path) -> datetime | None:
     Raises:
         ImageError: as for :func:`image_size`.
     """
-    header = open_header(recognise(data, path), data, path)
+    exif = exif_of(data, path)
     try:
-        details = header.getexif().get_ifd(ExifTags.IFD.Exif)
+        details = exif.get_ifd(ExifTags.IFD.Exif)
         stated = str(details.get(ExifTags.Base.DateTimeOriginal, "")).strip(" \0")
         fraction = str(details.get(ExifTags.Base.SubsecTimeOriginal, "")).strip(" \0")
         taken = datetime.strptime(stated, "%Y:%m:%d %H:%M:%S")

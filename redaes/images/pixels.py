@@ -7,14 +7,32 @@ import math
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageCms, ImageFile, ImageOps
+from PIL import Image, ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
 from redaes.errors import ImageError, InputError
-from redaes.images.formats import foreign
+from redaes.images.colours import to_srgb
+from redaes.images.damage import DAMAGE
+from redaes.images.formats import Opened, foreign
+from redaes.images.jpeg_segments import with_end
+from redaes.images.tiff_tags import Tag, first_directory
 
-_TAG_SUBFILE, _TAG_BITS, _TAG_PHOTOMETRIC, _TAG_DNG_VERSION = 254, 258, 262, 50706
+MAX_ASPECT = 200
+"""Longest side over shortest that Qwen's image processors accept."""
+
+_TAG_BITS, _TAG_PHOTOMETRIC = 258, 262
+
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What makes a picture upright, by EXIF's orientation."""
 
 # Pillow's modes with 8 bits or less, and the one in which each is treated further. Absent: 32-bit integers
 # and floats, which have no defined white, and Lab.
@@ -26,6 +44,8 @@ _MODES = {
 
 def fit_area(size: tuple[int, int], max_pixels: int) -> tuple[int, int]:
     """Width and height, in pixels, shrunk in proportion to at most ``max_pixels``; never enlarged.
+
+    What is not thinner than ``MAX_ASPECT`` does not become so by rounding.
 
     >>> fit_area((4000, 3000), 1_000_000), fit_area((40, 30), 1_000_000)
     ((1154, 866), (40, 30))
@@ -42,26 +62,27 @@ def fit_area(size: tuple[int, int], max_pixels: int) -> tuple[int, int]:
     # A very thin picture keeps one pixel of width, so its length has to carry the whole limit.
     new_width = max(1, int(width * scale))
     new_height = max(1, min(int(height * scale), max_pixels // new_width))
-    return min(new_width, max_pixels // new_height), new_height
+    new_width = min(new_width, max_pixels // new_height)
+    if max(size) <= MAX_ASPECT * min(size):
+        new_width, new_height = min(new_width, MAX_ASPECT * new_height), min(new_height, MAX_ASPECT * new_width)
+    return new_width, new_height
 
 
-def upright_srgb(source: ImageFile.ImageFile, max_pixels: int, notes: list[str], path: Path) -> Image.Image:
+def upright_srgb(opened: Opened, max_pixels: int, notes: list[str], path: Path) -> Image.Image:
     """Pixels of an opened picture as upright 8-bit sRGB, shrunk; appends to ``notes``."""
-    if isinstance(source, TiffImageFile):
-        _refuse_raw(source, path)
-    if getattr(source, "is_animated", False):
+    source, beside = opened.header, opened.beside
+    notes += beside.notes
+    if source.format == "TIFF":
+        _refuse_preview(beside.exif, path)
+    if beside.is_several or _is_animated(source):
         notes.append("the file holds several frames or pages; only the first is used")
-    width, height = fit_area(source.size, max_pixels)
-    if isinstance(source, JpegImageFile):
-        # Lets the decoder skip detail that shrinking would discard; twice the target keeps the result sharp.
-        source.draft(None, (2 * width, 2 * height))
-    source.load()
-    profile = source.info.get("icc_profile")
-    image = _eight_bit(source, path)
+    image = _eight_bit(_loaded(source, beside.pixels, max_pixels, notes), path)
+    turn = _UPRIGHT.get(beside.orientation)
+    image = image if turn is None else image.transpose(turn)
     image = image.resize(fit_area(image.size, max_pixels), Image.Resampling.LANCZOS, reducing_gap=3.0)
     if image.mode == "CMYK":
         notes.append("CMYK was converted to RGB")
-    image = _to_srgb(image, profile, notes)
+    image = to_srgb(image, beside.profile, notes)
     if "A" in image.getbands():
         image = image.convert("RGBA")
         if image.getchannel("A").getextrema() != (255, 255):
@@ -70,16 +91,43 @@ def upright_srgb(source: ImageFile.ImageFile, max_pixels: int, notes: list[str],
     return image.convert("RGB")
 
 
-def _refuse_raw(source: TiffImageFile, path: Path) -> None:
-    """Camera raw files are TIFF files whose first page is a small preview; that is not the photograph."""
-    tags = source.tag_v2
-    if tags.get(_TAG_DNG_VERSION) is not None or int(tags.get(_TAG_SUBFILE, 0)) & 1:
-        raise foreign(path, "a camera raw file, or a TIFF that begins with a preview")
+def _is_animated(source: ImageFile.ImageFile) -> bool:
+    try:
+        return bool(getattr(source, "is_animated", False))
+    except DAMAGE:  # GIF looks for its next frame, and that one is damaged
+        return True
+
+
+def _loaded(source: ImageFile.ImageFile, data: bytes, max_pixels: int, notes: list[str]) -> ImageFile.ImageFile:
+    """The picture with its pixels decoded."""
+    width, height = fit_area(source.size, max_pixels)
+    # Lets the decoder skip detail that shrinking would discard; twice the target keeps the result sharp.
+    source.draft(None, (2 * width, 2 * height))
+    try:
+        source.load()
+    except OSError:
+        if not isinstance(source, JpegImageFile):
+            raise
+        ended = with_end(data)
+        if ended is None:
+            raise
+        source = JpegImageFile(io.BytesIO(ended))
+        source.draft(None, (2 * width, 2 * height))
+        source.load()
+        notes.append("the file lacks its last bytes; the picture in it is whole")
+    return source
+
+
+def _refuse_preview(data: bytes, path: Path) -> None:
+    """A first page that is a small preview is not the photograph."""
+    directory = first_directory(data)
+    if directory is not None and directory.number(Tag.SUBFILE, 0) & 1:
+        raise foreign(path, "a TIFF that begins with a preview, as some camera raw files do")
 
 
 def _eight_bit(source: ImageFile.ImageFile, path: Path) -> Image.Image:
-    """The decoded picture, upright, in one of the modes L, LA, RGB, RGBA, CMYK."""
-    image = ImageOps.exif_transpose(source)
+    """The decoded picture, as it lies in its file, in one of the modes L, LA, RGB, RGBA, CMYK."""
+    image: Image.Image = source
     if image.mode.startswith("I;16"):
         tags = source.tag_v2 if isinstance(source, TiffImageFile) else {}
         bits = tags.get(_TAG_BITS, (16,))[0]
@@ -88,41 +136,16 @@ def _eight_bit(source: ImageFile.ImageFile, path: Path) -> Image.Image:
         table = np.clip(np.arange(65536) / (2**bits - 1), 0.0, 1.0)
         if tags.get(_TAG_PHOTOMETRIC, 1) == 0:  # WhiteIsZero, which Pillow leaves alone at this depth
             table = 1.0 - table
-        return Image.fromarray(np.round(table * 255.0).astype(np.uint8)[np.asarray(image)])
-    if image.mode in ("L", "RGB", "P") and image.has_transparency_data:
+        values = np.asarray(image)
+        grey = Image.fromarray(np.round(table * 255.0).astype(np.uint8)[values])
+        transparent = image.info.get("transparency")
+        if transparent is None:
+            return grey
+        return Image.merge("LA", (grey, Image.fromarray(np.where(values == transparent, 0, 255).astype(np.uint8))))
+    if image.mode in ("1", "L", "RGB", "P") and image.has_transparency_data:
         return image.convert("RGBA")
     if image.mode not in _MODES:
         raise ImageError(
             f"{path}: pixels of kind {image.mode!r} are not supported; export it with 8 or 16 bits a channel"
         )
     return image.convert(_MODES[image.mode])
-
-
-def _to_srgb(image: Image.Image, profile: bytes | None, notes: list[str]) -> Image.Image:
-    """The picture converted from its embedded colour profile, if it has one, to sRGB; keeps alpha."""
-    if not profile:
-        return image
-    alpha = image.getchannel("A") if "A" in image.getbands() else None
-    opaque = image.convert({"LA": "L", "RGBA": "RGB"}[image.mode]) if alpha is not None else image
-    try:
-        embedded = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        name = ImageCms.getProfileDescription(embedded).strip()
-        if "sRGB" in name and opaque.mode == "RGB":
-            return image  # already there; a conversion would only add rounding
-        converted = ImageCms.profileToProfile(
-            opaque,
-            embedded,
-            ImageCms.createProfile("sRGB"),
-            renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
-            outputMode="RGB",
-            flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
-        )
-    except (ImageCms.PyCMSError, OSError, ValueError, TypeError) as error:
-        notes.append(f"the embedded colour profile cannot be used ({error}); colours are read as sRGB")
-        return image
-    if converted is None:  # only with inPlace=True
-        raise AssertionError("profileToProfile returned nothing")
-    notes.append(f"colours were converted to sRGB from the embedded profile {name!r}")
-    if alpha is not None:
-        converted.putalpha(alpha)
-    return converted

@@ -6,12 +6,8 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path
 
-from redaes.errors import ImageError
 from redaes.images.formats import image_size, recognise
-from redaes.images.loading import decode_image
-
-MAX_ASPECT = 200
-"""Longest side over shortest that Qwen's image processors accept."""
+from redaes.images.loading import check_shape, decode_image
 
 
 def check_usable(data: bytes, path: Path) -> None:
@@ -24,9 +20,7 @@ def check_usable(data: bytes, path: Path) -> None:
     Raises:
         ImageError: as for :func:`image_size`; too thin for a model; or cut off.
     """
-    width, height = image_size(data, path)
-    if max(width, height) > MAX_ASPECT * min(width, height):
-        raise ImageError(f"{path}: {width} x {height} pixels are too thin for the model")
+    check_shape(image_size(data, path), path)
     ends = _ENDS.get(recognise(data, path))
     if ends is None or not ends(data):
         decode_image(data, path, max_pixels=4096)

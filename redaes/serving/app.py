@@ -29,10 +29,13 @@ from redaes.assessing.reasons import whole
 from redaes.assessor import Assessor, ReferenceSet, Result, Score
 from redaes.backends.base import Answer, Backend
 from redaes.backends.base import Request as Question
+from redaes.backends.connecting import ConnectedModel
 from redaes.backends.failures import SERVER_REASONS, Failure
+from redaes.backends.forms import form_of_backend
 from redaes.backends.server import ServerBackend
-from redaes.errors import BackendError, EndpointError, InputError, ParseError
+from redaes.errors import BackendError, EndpointError, ImageError, InputError, ParseError
 from redaes.images import MAX_PIXELS, LoadedImage, decode_image
+from redaes.lenient import Reader
 from redaes.models import nano
 from redaes.prompts import Mode
 from redaes.serving.admission import LOOPBACK_HOSTS, Admission, ServiceMetrics, error_body
@@ -45,6 +48,7 @@ from redaes.serving.request_parsing import (
     ScoreRequest,
     Upload,
     chat_request,
+    check_size,
     read_request,
     with_pixels_of_training,
 )
@@ -78,11 +82,21 @@ class ErrorAnswer(BaseModel):
     error: ErrorDetail
 
 
+class FailedPicture(Record):
+    """A picture that was sent and cannot be ranked."""
+
+    index: int
+    """Its place among those that were sent, from 0."""
+    reason: str
+
+
 class RankAnswer(Record):
     """An order of the pictures that were sent."""
 
     ids: tuple[str, ...]
     """Of the pictures, in the order in which they were sent; equal pictures have one id."""
+    failed: tuple[FailedPicture, ...]
+    """Those that could not be used; the others are ranked without them."""
     ranking: Ranking
     model: str
     revision: str
@@ -117,6 +131,8 @@ def create_app(
     api_keys: Iterable[str] = (),
     hosts: Iterable[str] = LOOPBACK_HOSTS,
     is_healthy: Callable[[], bool] | None = None,
+    reader: Reader = "strict",
+    agreement: int = 0,
 ) -> FastAPI:
     """The service.
 
@@ -127,16 +143,21 @@ def create_app(
         api_keys: any of them opens ``/v1``; none: no key is asked for.
         hosts: names under which the service may be addressed; see :class:`Admission`.
         is_healthy: whether what the backend stands on is alive, for ``/health``; None: it is.
+        reader: of what the model writes.
+        agreement: as for :class:`~redaes.assessor.Assessor`.
 
     Raises:
         InputError: several workers for a model that is not behind a server.
     """
     limits = ServiceLimits() if limits is None else limits
-    if limits.workers > 1 and not isinstance(backend, ServerBackend):
+    if limits.workers > 1 and not isinstance(backend, ServerBackend | ConnectedModel):
         raise InputError(f"workers is {limits.workers}; a model in this process answers one request at a time: give 1")
     metrics = ServiceMetrics()
     desk = _Desk(backend, limits)
     cache = _Cache(limits.cache_entries)
+
+    def assessor_of(model: Backend, mode: Mode) -> Assessor:
+        return Assessor(model, mode=mode, reader=reader, agreement=agreement)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -163,7 +184,8 @@ def create_app(
         work: Callable[[Backend], tuple[BaseModel, Sequence[str]]],
     ) -> Response:
         """The answer from the cache, or from work, which also names the failures that an answer survived."""
-        key = cache_key((*question, mode), mode, backend.model, backend.revision)
+        form = form_of_backend(backend) if mode == "reasoned" else ""
+        key = cache_key((*question, mode, form), mode, backend.model, backend.revision)
         stored = cache.get(key)
         metrics.cache.labels("miss" if stored is None else "hit").inc()
         if stored is None:
@@ -196,7 +218,7 @@ def create_app(
             def pixels(picture: LoadedImage) -> Image.Image:
                 return whole(picture, files[picture.ref.id])
 
-            assessor = Assessor(model, mode=asked.mode)
+            assessor = assessor_of(model, asked.mode)
             check = pixels if asked.check else False
             (result,) = assessor.compare_many([(first, second)], check=check, samples=asked.samples)
             failures = [one.failure for one in result.comparisons if one.failure is not None]
@@ -215,18 +237,19 @@ def create_app(
     )
     async def rank(request: Request) -> Response:
         """Order several pictures with few comparisons."""
-        asked, uploads = await read_request(request, RankRequest, limits)
+        asked, uploads = await read_request(request, RankRequest, limits, check=False)
 
         def work(model: Backend) -> tuple[RankAnswer, list[str]]:
-            pictures = _decoded(uploads)
-            assessor = Assessor(model, mode=asked.mode)
+            pictures, failed = _usable(uploads, limits)
+            assessor = assessor_of(model, asked.mode)
             ranking = assessor.rank(pictures, top_k=asked.top_k, max_calls=asked.max_calls)
             answer = RankAnswer(
-                ids=tuple(picture.ref.id for picture in pictures),
+                ids=tuple(upload.id for upload in uploads),
+                failed=failed,
                 ranking=ranking,
                 model=model.model,
                 revision=model.revision,
-                prompt_id=prompts.load(prompts.COMPARE[asked.mode]).id,
+                prompt_id=assessor.prompt_id,
                 mode=asked.mode,
             )
             return answer, []
@@ -247,7 +270,7 @@ def create_app(
 
             def work(model: Backend) -> tuple[Score, list[str]]:
                 (picture,) = _decoded(uploads)
-                return Assessor(model, mode=references.mode).score(picture, references), []
+                return assessor_of(model, references.mode).score(picture, references), []
 
             question = ("score", references.name, *_named(uploads))
             return await answered(request, question, references.mode, work)
@@ -313,6 +336,29 @@ def _named(uploads: Sequence[Upload]) -> list[str]:
 
 def _decoded(uploads: Sequence[Upload]) -> list[LoadedImage]:
     return [decode_image(upload.data, upload.name) for upload in uploads]
+
+
+def _usable(uploads: Sequence[Upload], limits: ServiceLimits) -> tuple[list[LoadedImage], tuple[FailedPicture, ...]]:
+    """The pictures that can be ranked, and those that cannot.
+
+    Raises:
+        HTTPException: fewer than two can.
+    """
+    pictures: list[LoadedImage] = []
+    failed: list[FailedPicture] = []
+    status = 422
+    for index, upload in enumerate(uploads):
+        try:
+            check_size(upload, limits)
+            pictures.append(decode_image(upload.data, upload.name))
+        except HTTPException as error:
+            failed.append(FailedPicture(index=index, reason=str(error.detail)))
+            status = error.status_code
+        except ImageError as error:
+            failed.append(FailedPicture(index=index, reason=str(error)))
+    if len(pictures) < 2:
+        raise HTTPException(status, "; ".join(one.reason for one in failed))
+    return pictures, tuple(failed)
 
 
 class _Cache:

@@ -114,9 +114,15 @@ def refused(status: int, message: str) -> HTTPException:
 
 
 async def read_request(
-    request: Request, schema: type[_RequestT], limits: ServiceLimits
+    request: Request, schema: type[_RequestT], limits: ServiceLimits, *, check: bool = True
 ) -> tuple[_RequestT, list[Upload]]:
-    """The question of a request and its pictures in the order of the fields, their sizes checked.
+    """The question of a request and its pictures in the order of the fields.
+
+    Args:
+        request: as it came.
+        schema: what is asked.
+        limits: see there.
+        check: end the request at a picture that is none, or too large; else :func:`check_size` is the caller's to call.
 
     Raises:
         HTTPException: 413, 415 or 422, with the remedy.
@@ -128,7 +134,7 @@ async def read_request(
         asked, uploads = await _from_form(request, schema, limits)
     else:
         raise refused(415, f"content type {kind[:80]!r}; send application/json or multipart/form-data")
-    for upload in uploads:
+    for upload in uploads if check else ():
         await asyncio.to_thread(check_size, upload, limits)
     return asked, uploads
 

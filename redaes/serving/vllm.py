@@ -36,6 +36,7 @@ from redaes.backends.weights import ADAPTER_CONFIG, base_of, revision_of
 from redaes.errors import BackendError, InputError, MissingDependency
 from redaes.models import nano
 from redaes.serving.vllm_adapters import check_patches, room_for
+from redaes.serving.vllm_versions import FITTING
 
 LOG = logging.getLogger("redaes.serving")
 
@@ -276,7 +277,7 @@ class VllmServer:
             if status is not None:
                 tail = self._tail()
                 if "No module named 'vllm'" in tail or "No module named vllm" in tail:
-                    raise MissingDependency("'vllm==0.31.0' (in the environment that --vllm names)", None)
+                    raise MissingDependency(f"'vllm{FITTING}' (in the environment that --vllm names)", None)
                 raise BackendError(f"vLLM ended with status {status} while starting; {self.log} ends with:\n{tail}")
             if time.monotonic() > end:
                 raise BackendError(

@@ -6,14 +6,17 @@ Nothing heavy is imported here before a launch begins.
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import Any
 
 from redaes import recipe_files
+from redaes.cores import threads_of_each
 from redaes.errors import InputError, TrainingError, importing
 from redaes.records import read_yaml
 
@@ -85,11 +88,8 @@ def launcher_words(arguments: LaunchArguments, *, on_cpu: bool) -> list[str]:
     Raises:
         InputError: an unknown configuration, or one that starts a single process where several are asked for.
     """
-    alone = arguments.num_processes == 1
-    usual = ("cpu" if on_cpu else "single_gpu") if alone else "ddp"
-    file = recipe_files.find(arguments.accelerate_config or usual, "accelerate")
-    values = read_yaml(file, "accelerate configuration")
-    n_processes = arguments.num_processes or int(values.get("num_processes") or 1)
+    file, values = _configuration(arguments, on_cpu=on_cpu)
+    n_processes = _n_processes(arguments, values)
     if n_processes > 1 and values.get("distributed_type") == "NO":
         raise InputError(f"{file} starts one process, not {n_processes}; leave --accelerate_config out, or take ddp")
     words = ["--config_file", str(file)]
@@ -101,6 +101,24 @@ def launcher_words(arguments: LaunchArguments, *, on_cpu: bool) -> list[str]:
     if n_machines == 1 and arguments.main_process_port is None:
         words += ["--main_process_port", "0"]  # any that is free: another run may have accelerate's usual one
     return words
+
+
+def _configuration(arguments: LaunchArguments, *, on_cpu: bool) -> tuple[Path, dict[str, Any]]:
+    alone = arguments.num_processes == 1
+    usual = ("cpu" if on_cpu else "single_gpu") if alone else "ddp"
+    file = recipe_files.find(arguments.accelerate_config or usual, "accelerate")
+    return file, read_yaml(file, "accelerate configuration")
+
+
+def _n_processes(arguments: LaunchArguments, configured: Mapping[str, Any]) -> int:
+    return arguments.num_processes or int(configured.get("num_processes") or 1)
+
+
+def _processes_here(arguments: LaunchArguments, *, on_cpu: bool) -> int:
+    """Of all processes, those of this machine."""
+    _, configured = _configuration(arguments, on_cpu=on_cpu)
+    n_machines = arguments.num_machines or int(configured.get("num_machines") or 1)
+    return math.ceil(_n_processes(arguments, configured) / n_machines)
 
 
 def launch(arguments: LaunchArguments, command: Sequence[str], settings: Mapping[str, Any]) -> None:
@@ -124,8 +142,9 @@ def launch(arguments: LaunchArguments, command: Sequence[str], settings: Mapping
         from torch.distributed.elastic.multiprocessing.api import SignalException
         from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
-    # Its launcher of several processes takes GPUs for granted.
-    surroundings = {"ACCELERATE_USE_CPU": "true"} if on_cpu else {}
+    surroundings = threads_of_each(_processes_here(arguments, on_cpu=on_cpu))
+    if on_cpu:
+        surroundings["ACCELERATE_USE_CPU"] = "true"  # its launcher of several processes takes GPUs for granted
     try:
         with patch_environment(**surroundings):
             launch_command(launch_command_parser().parse_args([*words, "--module", "redaes", *command]))

@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from redaes.cores import usable_cores
+
 PACKAGES = ("redaes", "torch", "transformers", "trl", "peft", "accelerate", "deepspeed", "datasets", "numpy", "pillow")
 
 
@@ -28,7 +30,7 @@ def environment() -> dict[str, Any]:
     return {
         "versions": versions(),
         "python": platform.python_version(),
-        "machine": {"system": platform.platform(), "cpus": os.cpu_count()},
+        "machine": {"system": platform.platform(), "cpus": os.cpu_count(), "usable_cores": usable_cores()},
         "command": without_secrets([os.path.basename(sys.argv[0]), *sys.argv[1:]]),
     }
 

@@ -115,6 +115,8 @@ class OpenAIServer:
         """Whether its chat template cuts white space around a message."""
         self.models: Raw | Fault = Raw(b'{"data": [{"id": "judge"}]}')
         """What it answers when asked for its models."""
+        self.more: dict[str, Raw | Fault] = {}
+        """What it answers when other addresses are read, by path."""
         self.calls: list[Call] = []
         """All requests so far."""
         self.most_at_once = 0
@@ -172,7 +174,7 @@ class OpenAIServer:
             protocol_version = "HTTP/1.1"
 
             def do_GET(self) -> None:
-                known = {"/health": Raw(b""), "/v1/models": owner.models}
+                known = {"/health": Raw(b""), "/v1/models": owner.models, **owner.more}
                 self._send(known[self.path] if self.path in known else Fault(404, message=f"no {self.path}"))
 
             def do_POST(self) -> None:

@@ -48,6 +48,8 @@ def pictures(tmp_path: Path) -> list[str]:
 
 
 def first_wins(call: Call) -> bool:
+    if not call.pictures():
+        return True
     first, second = (picture.convert("L").resize((1, 1)).getpixel((0, 0)) for picture in call.pictures())
     return bool(first > second)  # type: ignore[operator]
 
@@ -161,7 +163,7 @@ def test_two_pictures_are_compared_by_any_server(name: str, mode: str, pictures:
     if source is None:
         assert (result["probability"], result["delta"]) == (None, 2.0)
         assert all(one["probability_failure"] for one in result["comparisons"])
-        assert name == "one token" or {one["reader"] for one in result["comparisons"]} == {"lenient/v1"}
+        assert name == "one token" or {one["reader"] for one in result["comparisons"]} == {"lenient/v2"}
     else:
         assert 0.8 < result["probability"] < 0.95
 
@@ -202,18 +204,84 @@ def test_where_neither_letter_is_listed_the_verdict_is_the_written_one(pictures:
 
 @pytest.mark.parametrize("server_name", ["ollama", "one token"])
 @pytest.mark.parametrize("command", ["rank", "score"])
-def test_without_probabilities_there_is_no_ranking_and_no_score(
+def test_without_probabilities_rankings_and_scores_are_made_of_agreement_or_refused(
     command: str, server_name: str, pictures: list[str], tmp_path: Path
 ) -> None:
     folder = str(Path(pictures[0]).parent)
-    more = ["--out", str(tmp_path / "out")] if command == "rank" else ["--references", folder]
+    more = [folder, "--out", str(tmp_path / "out")] if command == "rank" else [*pictures, "--references", folder]
     with Server(*SERVERS[server_name][:2]) as server:
-        done = run(command, folder if command == "rank" else pictures[0], *more, "--endpoint", server.base_url)
+        refused = run(command, *more, "--endpoint", server.base_url, "--agreement", "0")
         n_asked = len(server.calls)
-    assert done.exit_code == 4
-    assert "reports no token probabilities of judge" in done.stderr
-    assert done.stderr.count("\n") == 1
-    assert n_asked == 1
+        done = run(command, *more, "--endpoint", server.base_url, "--json")
+        drawn = [call.body for call in server.calls if call.body.get("temperature") == 0.7]
+    assert (refused.exit_code, n_asked) == (4, 1)
+    assert "reports no token probabilities of judge" in refused.stderr
+    assert refused.stderr.count("\n") == 1
+    assert done.exit_code == 0, done.output
+    assert "is made of the agreement of answers, 3 drawn in each order" in done.stderr
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert {body["seed"] for body in drawn} == {0, 1, 2}
+    if command == "rank":
+        assert [Path(one["path"]).name for one in lines[0]["pictures"]] == ["0.png", "1.png", "2.png"]
+        # Three pairs in both orders: written once, and drawn three times.
+        assert (lines[0]["n_calls"], lines[0]["n_failed"]) == (24, 0)
+        assert "6 of 6 answers prefer the best" in (tmp_path / "out" / "contact_sheet.html").read_text()
+    else:
+        scores = [line["score"] for line in lines]
+        assert scores == sorted(scores, reverse=True)
+        assert len(set(scores)) == 3
+
+
+def test_agreement_is_told_beside_the_verdict_and_is_no_probability(pictures: list[str]) -> None:
+    def wavering(call: Call) -> Say:
+        """Says the opposite at one seed, something else at another."""
+        seed = call.body["seed"] if call.body["temperature"] else 0
+        better = "A" if first_wins(call) == (seed != 1) else "B"
+        return Say(
+            "I cannot say." if seed == 2 else f"Winner: {better}\nDifference: {'+' if better == 'A' else '-'}2.0"
+        )
+
+    asked = ["compare", *pictures[:2], "--mode", "fast", "--agreement", "4"]
+    with Server(wavering, Fault(404)) as server:
+        done = run(*asked, "--endpoint", server.base_url, "--json")
+        shown = run(*asked, "--endpoint", server.base_url)
+        refused = run(*asked)
+    result = json.loads(done.stdout)
+    assert (result["winner"], result["probability"], result["log_odds"], result["calibration"]) == (
+        "A",
+        None,
+        None,
+        None,
+    )
+    told = result["agreement"]
+    assert (told["n_first"], told["n_second"], told["n_tie"], told["per_order"]) == (4, 2, 0, 4)
+    assert told["share"] == pytest.approx(2 / 3)
+    assert told["failures"] == ["not_the_form"] * 2
+    assert told["sampling"] == {"temperature": 0.7, "max_new_tokens": 32, "seed": 0}
+    assert "4 of 6 answers prefer 0.png; 2 could not be used (4 drawn in each order; no probability" in shown.output
+    assert "probability  " not in shown.output
+    assert (refused.exit_code, "--agreement goes with --endpoint" in refused.stderr) == (2, True)
+
+
+def test_where_probabilities_are_reported_nothing_is_drawn(pictures: list[str]) -> None:
+    with Server(listing, Fault(404)) as server:
+        done = run("compare", *pictures[:2], "--endpoint", server.base_url, "--json", "--agreement", "5", "--no-check")
+        assert {call.body["temperature"] for call in server.calls} == {0.0}
+    result = json.loads(done.stdout)
+    assert result["probability"] is not None
+    assert result["agreement"] is None
+
+
+def test_scores_by_agreement_and_by_probabilities_are_not_mixed(pictures: list[str], tmp_path: Path) -> None:
+    kept = tmp_path / "kept.json"
+    folder = str(Path(pictures[0]).parent)
+    with Server(SERVERS["ollama"][0], Fault(404)) as server:
+        args = ["score", pictures[0], "--endpoint", server.base_url]
+        assert run(*args, "--references", folder, "--save", str(kept)).exit_code == 0
+        assert run(*args, "--references", str(kept)).exit_code == 0
+        other = run(*args, "--references", str(kept), "--agreement", "5")
+    assert other.exit_code == 2
+    assert "the agreement of 3 answers in each order" in other.stderr
 
 
 def test_several_models_are_listed_and_a_named_one_is_asked(pictures: list[str]) -> None:
@@ -233,12 +301,13 @@ def test_the_environment_names_server_and_key(pictures: list[str], monkeypatch: 
         monkeypatch.setenv("REDAES_ENDPOINT", server.base_url.removesuffix("/v1"))
         monkeypatch.setenv("REDAES_API_KEY", f"{KEY}\n")
         first = run("compare", *pictures[:2], "--json")
+        n_first = len(server.calls)
         monkeypatch.setenv("OTHER_KEY", "sk-other")
         second = run("compare", *pictures[:2], "--json", "--api-key-env", "OTHER_KEY")
     assert (first.exit_code, second.exit_code) == (0, 0)
     keys = [call.headers["authorization"] for call in server.calls]
-    assert set(keys[: len(keys) // 2]) == {f"Bearer {KEY}"}
-    assert set(keys[len(keys) // 2 :]) == {"Bearer sk-other"}
+    assert set(keys[:n_first]) == {f"Bearer {KEY}"}
+    assert set(keys[n_first:]) == {"Bearer sk-other"}
     assert KEY not in first.output
     assert "sk-other" not in second.output
 
@@ -335,7 +404,7 @@ def test_a_key_that_cannot_be_sent_is_in_no_message(monkeypatch: pytest.MonkeyPa
 def test_what_was_found_out_at_first_is_not_asked_again() -> None:
     with Server(vllm, None) as server, connect(server.base_url) as served:
         n_asked = len(server.calls)
-        served.require_probabilities("a ranking")
+        assert served.reports_probabilities()
         assert (n_asked, len(server.calls)) == (1, 1)
 
 
@@ -360,6 +429,5 @@ def test_answers_of_two_servers_are_kept_apart(pictures: list[str], tmp_path: Pa
             revisions.add(json.loads(done.stdout.splitlines()[0])["revision"])
             assert f"at {server.base_url}" in revisions
     assert len(revisions) == 2
-    # Again at the same server: the one question by which it is chosen. At another one: everything anew.
-    assert n_asked[0] == n_asked[2] > 4
-    assert n_asked[1] - n_asked[0] == n_asked[3] - n_asked[2] == 1
+    # Again at the same server: nothing, and how it is asked is known as well. At another one: everything anew.
+    assert n_asked[0] == n_asked[1] == n_asked[2] == n_asked[3] > 4

@@ -286,37 +286,3 @@ def test_processes_and_kill_9(tmp_path: Path) -> None:
     _, errors = refused.communicate(timeout=300)
     assert refused.returncode == 2
     assert "give name=value" in errors
-
-
-def test_the_model_as_a_metric(tiny_model: Path, photo_folder: Path) -> None:
-    import torch
-
-    from redaes.backends.local import LocalBackend
-    from redaes.errors import InputError, ParseError
-    from redaes.evaluation.pyiqa_style import AestheticMetric
-
-    backend = LocalBackend(str(tiny_model), device="cpu")
-    metric = AestheticMetric(backend)
-    file = photo_folder / "photo0.png"
-    with Image.open(file) as image:
-        pixels = torch.from_numpy(np.asarray(image.convert("RGB"), dtype=np.float32) / 255).permute(2, 0, 1)[None]
-    with pytest.raises(ParseError, match="no_score"):
-        metric(file)  # this model's weights are random: it was not about to write a digit
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("redaes.backends.next_token.MIN_DIGIT_SHARE", 0.0)
-        scores = metric(pixels.repeat(2, 1, 1, 1))
-        assert scores.shape == (2,)
-        assert 0 <= float(scores[0]) <= 9
-        assert metric(str(file)).tolist() == pytest.approx(scores[:1].tolist(), abs=1e-5)
-        with Image.open(file) as image:
-            assert metric(image).tolist() == pytest.approx(scores[:1].tolist(), abs=1e-5)
-        assert metric(pixels * (1 + 5e-7)).tolist() == pytest.approx(scores[:1].tolist(), abs=1e-5)
-        grey = pixels[:, :1]
-        assert metric(grey).tolist() == pytest.approx(metric(grey.repeat(1, 3, 1, 1)).tolist(), abs=1e-5)
-    for wrong in (pixels[0], pixels[:, :2]):
-        with pytest.raises(InputError, match=r"give \(N, 3, H, W\)"):
-            metric(wrong)
-    with pytest.raises(InputError, match="divide 8-bit pictures"):
-        metric(pixels * 255)
-    with pytest.raises(InputError, match="takes no reference"):
-        metric(file, ref=file)  # type: ignore[arg-type]

@@ -475,6 +475,23 @@ def test_rank_by_json_and_by_multipart() -> None:
     assert door.model.n_read == 12  # from the cache
 
 
+def test_a_picture_that_cannot_be_used_is_named_and_the_others_are_ranked() -> None:
+    thin = io.BytesIO()
+    Image.new("RGB", (4000, 16)).save(thin, "PNG")
+    sent = [SHADES[0], thin.getvalue(), SHADES[1], b"no picture", SHADES[2][:45]]
+    files = [("pictures", ("x.png", data)) for data in sent]
+    found = Door().ask("POST", "/v1/rank", files=files).json()
+    assert [one["index"] for one in found["failed"]] == [1, 3, 4]
+    reasons = [one["reason"] for one in found["failed"]]
+    assert "pictures1.png: 4000 x 16 pixels are too thin" in reasons[0]
+    assert "not a known picture format" in reasons[1]
+    assert "damaged or truncated PNG" in reasons[2]
+    assert [found["ids"].index(name) for name in found["ranking"]["order"]] == [2, 0]
+    few = Door().ask("POST", "/v1/rank", files=files[:2])
+    assert few.status_code == 422
+    assert "pictures1.png: 4000 x 16 pixels are too thin" in message(few)
+
+
 def test_rank_stops_at_its_budget() -> None:
     files = [("pictures", ("x.png", data)) for data in SHADES]
     answer = Door().ask("POST", "/v1/rank", files=files, data={"max_calls": "8", "top_k": "1"})

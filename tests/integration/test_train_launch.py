@@ -10,6 +10,8 @@ import subprocess
 import accelerate.commands.launch
 import pytest
 
+from redaes import cores
+from redaes.cores import THREADS
 from redaes.errors import TrainingError
 from redaes.training.launching import LaunchArguments, launch
 
@@ -62,3 +64,16 @@ def test_processes_on_a_cpu_are_told_so(use_cpu: object, monkeypatch: pytest.Mon
     monkeypatch.setattr(accelerate.commands.launch, "launch_command", starts)
     launch(LaunchArguments(num_processes=2), ["train", "sft", "--seed", "1"], {"use_cpu": use_cpu})
     assert seen == [("true", ["redaes", "train", "sft", "--seed", "1"])]
+
+
+def test_processes_share_the_cores_unless_told_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    threads: list[str | None] = []
+    monkeypatch.setattr(accelerate.commands.launch, "launch_command", lambda _: threads.append(os.environ.get(THREADS)))
+    monkeypatch.setattr(cores, "usable_cores", lambda: 12)
+    monkeypatch.setenv(THREADS, "12")  # as prepare_threads leaves it in a container
+    monkeypatch.setattr(cores, "_threads_said", False)
+    launch(LaunchArguments(num_processes=3), ["train", "sft"], {"use_cpu": True})
+    launch(LaunchArguments(num_processes=8, num_machines=2, machine_rank=0), ["train", "sft"], {})
+    monkeypatch.setattr(cores, "_threads_said", True)
+    launch(LaunchArguments(num_processes=3), ["train", "sft"], {"use_cpu": True})
+    assert threads == ["4", "3", "12"]

@@ -23,7 +23,7 @@ from colours import running
 from PIL import Image, ImageEnhance, ImageFilter
 
 from redaes import prompts
-from redaes.answers import REASONED_PATTERN
+from redaes.answer_grammars import TEXT
 from redaes.assessor import Assessor, Result
 from redaes.backends.base import Request
 from redaes.backends.endpoint import Endpoint
@@ -154,9 +154,7 @@ def test_a_model_that_leaves_the_grammar_is_held_to_it(server: VllmServer) -> No
     with ServerBackend(endpoint(server, server.served.name), structured=True) as held:
         kept = Assessor(held).compare_many(PAIRS)
     said = {
-        name: [
-            regex.fullmatch(REASONED_PATTERN, one.raw, partial=True) for result in results for one in result.comparisons
-        ]
+        name: [regex.fullmatch(TEXT.pattern, one.raw, partial=True) for result in results for one in result.comparisons]
         for name, results in (("free", spoilt), ("held", kept))
     }
     # The beginning of an answer at least: what is cut off at the last token no pattern can prevent.

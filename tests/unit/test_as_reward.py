@@ -18,9 +18,9 @@ from redaes.assessor import Assessor
 from redaes.backends.base import Answer, BatchBackend, Request
 from redaes.backends.failures import Failure
 from redaes.errors import BudgetExhausted, EndpointError, ImageError, InputError
-from redaes.images import content_id
+from redaes.images import content_id, given
 from redaes.ranking import Outcome
-from redaes.rewards import as_reward, comparisons, image_inputs
+from redaes.rewards import as_reward, comparisons
 from redaes.rewards.comparisons import fitted, rounds, win_rate
 from redaes.rewards.image_inputs import Unusable, picture_of
 from redaes.types import ImageRef, Sampling
@@ -369,7 +369,8 @@ def test_turned_and_transparent_pictures_are_treated_as_files_are() -> None:
         assert not isinstance(picture_of(Image.new(mode, (4, 4)), max_pixels=100), Unusable), mode
     assert picture_of(Image.new("F", (4, 4)), max_pixels=100) == Unusable(
         "cannot_decode",
-        "(in memory).tiff: pixels of kind 'F' are not supported; export it with 8 or 16 bits a channel",
+        "the picture: its pixels are floating-point numbers, which have no defined white; export it with 8 or 16 bits "
+        "a channel",
     )
 
 
@@ -409,7 +410,7 @@ def test_where_a_picture_ends_to_be_one(value: Any, reason: str | None) -> None:
 
 
 def test_a_picture_in_memory_has_no_more_pixels_than_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(image_inputs, "MAX_FILE_PIXELS", 12)
+    monkeypatch.setattr(given, "MAX_FILE_PIXELS", 12)
     assert reason_of(np.zeros((3, 4), np.uint8)) is None
     assert reason_of(np.zeros((4, 4), np.uint8)) == "cannot_decode"
     assert reason_of(np.zeros((7, 2), np.uint8)) == "cannot_decode"

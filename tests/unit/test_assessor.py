@@ -18,7 +18,7 @@ from redaes.assessor import Assessor, Result, answer_of, delta_of, known_mode
 from redaes.backends.base import Answer, Request
 from redaes.backends.failures import Failure
 from redaes.backends.scripted import ScriptedBackend
-from redaes.errors import BackendError, ImageError, InputError
+from redaes.errors import BackendError, InputError
 from redaes.images import IN_MEMORY, LoadedImage
 from redaes.types import Factor, ImageRef, Rationale, Sampling, Verdict, Winner, winner_of
 
@@ -342,17 +342,6 @@ def test_large_pictures_in_memory_are_shrunk_like_files() -> None:
     width, height = backend.asked[0].images[0].size
     assert width * height <= 1_048_576
     assert width == pytest.approx(2 * height, rel=0.01)
-
-
-@pytest.mark.parametrize("mode", ["RGBA", "P", "CMYK", "I;16"])
-def test_other_pictures_in_memory_are_refused(mode: str) -> None:
-    with pytest.raises(ImageError, match=f"mode {mode}"):
-        Assessor(ScriptedBackend()).compare(Image.new(mode, (8, 6)), Image.new("RGB", (8, 6)))
-
-
-def test_empty_pictures_in_memory_are_refused() -> None:
-    with pytest.raises(ImageError, match="no pixels"):
-        Assessor(ScriptedBackend()).compare(Image.new("RGB", (0, 6)), Image.new("RGB", (8, 6)))
 
 
 def test_unknown_modes_are_refused() -> None:

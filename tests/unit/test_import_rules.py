@@ -18,9 +18,11 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("types", "errors", "torchvision_compat"),
+    ("types", "errors", "torchvision_compat", "deferred_libraries"),
     (
         "answers",
+        "json_form",
+        "answer_grammars",
         "lenient",
         "thinking",
         "points",
@@ -42,11 +44,16 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "backends",
         "models",
         "series_records",
+        "cores",
+        "local_servers",
+        "progress_lines",
         "processes",
         "option_sources",
         "recipe_files",
+        "reference_photographs",
     ),
     (
+        "aesthetic_metric",
         "assessor",
         "assessing",
         "heldout",
@@ -93,7 +100,7 @@ HEAVY = frozenset(
 
 LIGHT = (
     "", *LAYERS[0], *LAYERS[1], "option_sources", "recipe_files", "backends.endpoint", "backends.chat",
-    "backends.server", "backends.connecting", "assessor",
+    "backends.server", "backends.connecting", "assessor", "aesthetic_metric",
     "assessing", "serving", "early_checks", "cli", "__main__",
 )  # fmt: skip
 """What must not load a heavy library on import; "" is the package itself."""
@@ -411,6 +418,7 @@ def test_scripts_import_what_is_heavy_after_their_arguments_are_checked() -> Non
 
 def test_import_redaes_is_light() -> None:
     assert _loaded_after("import redaes, redaes.types, redaes.errors") == set()
+    assert _loaded_after("from redaes import *") == set()
 
 
 def test_the_service_before_a_server_is_light() -> None:

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import re
+import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import assume, given
-from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from redaes.answers import REASONED_PATTERN, parse, render_verdict
 from redaes.cli.app import app
-from redaes.errors import InputError, ParseError
+from redaes.errors import InputError, MissingDependency
+from redaes.serving import vllm_versions
 from redaes.serving.limits import ServiceLimits
 from redaes.serving.run import ServiceAddress, read_api_keys
-from redaes.types import Rationale, Verdict
 
 KEYS = ("a-key-of-the-tests-0123",)
 
@@ -65,25 +62,49 @@ def test_limits_that_make_no_sense(settings: dict[str, float]) -> None:
         ServiceLimits(**settings)  # type: ignore[arg-type]
 
 
-@given(st.from_regex(REASONED_PATTERN, fullmatch=True))
-def test_what_the_pattern_allows_is_an_answer(text: str) -> None:
-    reason = None
-    try:
-        parse(text, "reasoned")
-    except ParseError as error:
-        reason = error.reason
-    # What the pattern cannot forbid: a factor named twice, a body of white space, a second "Decisive:".
-    assert reason in (None, "unknown_factor", "empty_rationale", "not_decisive")
+def test_without_a_value_vllm_is_that_of_this_python(monkeypatch: pytest.MonkeyPatch) -> None:
+    done = CliRunner().invoke(app, ["serve", "--vllm", "--port", "0"])
+    assert done.exit_code == 4, done.output
+    assert done.stderr == "redaes: vllm is not installed; run: pip install 'redaes[vllm]'\n"
+    monkeypatch.setattr(vllm_versions, "installed_vllm", lambda: "0.30.1")
+    done = CliRunner().invoke(app, ["serve", "--vllm"])
+    assert done.exit_code == 2, done.output
+    assert "has vLLM 0.30.1, which cannot read" in done.stderr
+    assert f"{sys.executable} -m pip install 'vllm<0.34,>=0.31'" in done.stderr
 
 
-@given(st.sampled_from(["A", "B", "tie"]), st.floats(0.25, 9.0), st.text("abc .,;", min_size=1, max_size=80))
-def test_ordinary_answers_follow_the_pattern(winner: str, size: float, body: str) -> None:
-    assume(body.strip())
-    delta = {"A": round(size, 1), "B": -round(size, 1), "tie": 0.0}[winner]
-    factors = () if winner == "tie" else ("light", "focus")
-    rationale = Rationale(text=body.strip(), factors=factors, better=winner)  # type: ignore[arg-type]
-    text = render_verdict(Verdict(winner=winner, delta=delta, rationale=rationale))  # type: ignore[arg-type]
-    assert re.fullmatch(REASONED_PATTERN, text)
+@pytest.mark.parametrize(
+    ("answer", "notice"),
+    [("0.31.0+cpu", None), ("0.33.2", None), ("0.34.0", "none that this was tried with"), ("fork", "none that this")],
+)
+def test_the_vllm_of_another_environment_is_looked_at(tmp_path: Path, answer: str, notice: str | None) -> None:
+    python = tmp_path / "python"
+    python.write_text(f"#!/bin/sh\necho '\"{answer}\"'\n")
+    python.chmod(0o755)
+    said = vllm_versions.check_vllm(python)
+    assert said is None if notice is None else notice in (said or "")
+
+
+@pytest.mark.parametrize(
+    ("does", "error", "words"),
+    [
+        ("echo null", MissingDependency, "in the environment of"),
+        ("exit 1", InputError, "does not answer as a Python does"),
+        ("echo no JSON", InputError, "does not answer as a Python does"),
+        ("echo '\"0.14.0\"'", InputError, "has vLLM 0.14.0"),
+    ],
+)
+def test_another_environment_that_will_not_do(tmp_path: Path, does: str, error: type[Exception], words: str) -> None:
+    python = tmp_path / "python"
+    python.write_text(f"#!/bin/sh\n{does}\n")
+    python.chmod(0o755)
+    with pytest.raises(error, match=words):
+        vllm_versions.check_vllm(python)
+
+
+def test_another_python_says_what_it_has() -> None:
+    found = vllm_versions.vllm_of(Path(sys.executable).parent / ".." / "bin" / Path(sys.executable).name)
+    assert found == vllm_versions.installed_vllm()
 
 
 @pytest.mark.parametrize(

@@ -50,6 +50,9 @@ def rationales(
     url: Annotated[str | None, typer.Option(help="An OpenAI-compatible server that has the model.")] = None,
     revision: Annotated[str, typer.Option(help="With --url: what pins the weights.")] = "",
     reader: Annotated[str, typer.Option(help="strict; lenient: also unambiguous variants of the form.")] = "strict",
+    form: Annotated[
+        str | None, typer.Option(help="Of the answers: text, json, or auto: as suits the model; default: the prompt's.")
+    ] = None,
     prompt: Annotated[
         str | None, typer.Option(help="Another question of the reasoned mode, such as compare_measured/v1.")
     ] = None,
@@ -99,6 +102,7 @@ def rationales(
             from redaes import prompts
             from redaes.assessor import Assessor, check_samples
             from redaes.backends.endpoint import Endpoint
+            from redaes.backends.forms import known_form
             from redaes.heldout import fast_outcomes, place_drawn, put_together, reasoned_of
             from redaes.lenient import known_reader
             from redaes.records import read_records, write_json
@@ -107,13 +111,14 @@ def rationales(
         prompt = prompts.MEASURED["reasoned"] if measured else prompt
         prompts.chosen("reasoned", prompt)
         read_by = known_reader(reader)
+        asked_as = prompts.form_of(prompt or prompts.COMPARE["reasoned"]) if form is None else known_form(form)
         check_samples(samples, "reasoned")
         labelled = (record for record in read_records(data, "test") if record.pair.delta is not None)
         records = heapq.nsmallest(pairs, labelled, key=lambda record: place_drawn(seed, record.pair.id))
         server = None if url is None else Endpoint(url, model, revision=revision, cache=out / "model_answers")
         with _asked(server, model, adapter, device) as backend, progress_bars() as update:
             assessor = Assessor(
-                backend, sampling=Sampling(max_new_tokens=max_new_tokens), prompt=prompt, reader=read_by
+                backend, sampling=Sampling(max_new_tokens=max_new_tokens), prompt=prompt, reader=read_by, form=asked_as
             )
             outcomes = fast_outcomes(
                 assessor, records, lambda done: update("pairs asked without reasons", done, len(records))

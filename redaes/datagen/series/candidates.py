@@ -92,7 +92,7 @@ def natural(folders: Sequence[Path]) -> SeriesCandidates:
     for folder in folders:
         photographs, unreadable = scan(list_images(folder))
         result.dropped += [Dropped("natural", "", str(item.path), "unreadable") for item in unreadable]
-        for members in (series.pictures for series in group(photographs)):
+        for members in group(photographs):
             if len(members) < 2:
                 result.dropped.append(Dropped("natural", "", str(members[0].ref.path), "single"))
                 continue

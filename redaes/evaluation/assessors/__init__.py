@@ -102,9 +102,13 @@ ASSESSORS: dict[str, tuple[Callable[[Options], BenchmarkAssessor], tuple[str, ..
     "vlm": (lambda options: LocalScores(_local_backend(options)), _LOCAL),
     "vlm_pairs": (
         lambda options: LocalPairs(
-            _local_backend(options), options.get("mode", "fast"), options.get("prompt"), check=_checks(options)
+            _local_backend(options),
+            options.get("mode", "fast"),
+            options.get("prompt"),
+            options.get("form"),
+            check=_checks(options),
         ),
-        (*_LOCAL, "mode", "prompt", "check"),
+        (*_LOCAL, "mode", "prompt", "form", "check"),
     ),
     "vlm_tournament": (
         lambda options: Tournament(
@@ -122,9 +126,10 @@ ASSESSORS: dict[str, tuple[Callable[[Options], BenchmarkAssessor], tuple[str, ..
             _whole(options, "max_new_tokens", 512),
             options.get("prompt"),
             options.get("reader", "strict"),
+            options.get("form"),
             check=_checks(options),
         ),
-        (*_SERVER, "mode", "max_new_tokens", "prompt", "reader", "check"),
+        (*_SERVER, "mode", "max_new_tokens", "prompt", "reader", "form", "check"),
     ),
     "csv": (lambda options: ScoreFile(Path(_needed(options, "file", "scores.csv"))), ("file",)),
     "pyiqa": (

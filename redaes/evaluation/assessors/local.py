@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from redaes import prompts
+from redaes import lenient, prompts
 from redaes.assessing.scores import expected_scores
 from redaes.assessor import Assessor, known_mode
 from redaes.backends.base import Backend
 from redaes.backends.failures import Failure
+from redaes.backends.forms import known_form
 from redaes.errors import ParseError
-from redaes.evaluation.assessors.base import Arity, Question, QuestionAnswer, checked_with
+from redaes.evaluation.assessors.base import Arity, Question, QuestionAnswer, checked_with, form_as
 from redaes.evidence.rationale_truth import reason_of
 
 
@@ -53,6 +54,8 @@ def _asked_with(assessor: Assessor) -> dict[str, Any]:
         "revision": assessor.backend.revision,
         "prompt_ids": [assessor.prompt_id],
         "mode": assessor.mode,
+        **form_as(assessor.prompt_of(assessor.mode)),
+        **({"reader": lenient.LENIENT} if assessor.mode == "reasoned" and assessor.reader == "lenient" else {}),
         "sampling": assessor.sampling.model_dump(mode="json"),
         **({} if calibration is None else {"temperature": calibration.temperature, "ceiling": calibration.ceiling}),
     }
@@ -64,19 +67,29 @@ class LocalPairs:
     arity: Arity = "two"
     needs_pixels = True
 
-    def __init__(self, backend: Backend, mode: str = "fast", prompt: str | None = None, *, check: bool = True) -> None:
+    def __init__(
+        self,
+        backend: Backend,
+        mode: str = "fast",
+        prompt: str | None = None,
+        form: str | None = None,
+        *,
+        check: bool = True,
+    ) -> None:
         """
         Args:
             backend: the model.
             mode: ``fast`` or ``reasoned``.
             prompt: another question, of :func:`redaes.prompts.known`: in other words, or with measurements; None: the
                 usual one.
+            form: of reasoned answers, as for :class:`~redaes.assessor.Assessor`.
             check: hold the reasons of the reasoned mode against the pixels.
 
         Raises:
-            InputError: unknown mode or prompt.
+            InputError: unknown mode, prompt or form.
         """
-        self._assessor = Assessor(backend, mode=known_mode(mode), prompt=prompt)
+        asked_as = None if form is None else known_form(form)
+        self._assessor = Assessor(backend, mode=known_mode(mode), prompt=prompt, form=asked_as)
         self._check = check and self._assessor.mode == "reasoned"
 
     @property
@@ -97,6 +110,8 @@ class LocalPairs:
                     probability=result.probability,
                     order_consistent=result.order_consistent,
                     raw=tuple(comparison.raw for comparison in result.comparisons),
+                    reader=next((one.reader for one in result.comparisons if one.reader != lenient.STRICT), None),
+                    changes=tuple(sorted({change for one in result.comparisons for change in one.changes})),
                     reason=None if result.evidence is None else reason_of(result.claims),
                 )
             )

@@ -93,6 +93,7 @@ async function rank() {
   const { ranking } = found;
   state.series = ranking.order.flatMap((id) => files.filter((_, n) => found.ids[n] === id).map((file) => (
     { ...file, score: ranking.scores[id], error: ranking.errors[id], decision: "" })));
+  say(found.failed.map(({ index, reason }) => `${files[index].name} was left out: ${reason}.`).join(" "));
   const failed = ranking.n_failed ? `, ${ranking.n_failed} of them without a usable answer` : "";
   $("series-title").textContent = `${state.series[0].name} leads`;
   $("series-provenance").textContent =
@@ -120,7 +121,18 @@ const UNDECIDED = {
   reasons: "undecided: the answer changes when reasons are asked for",
 };
 
-function agreement({ order_consistent: consistent, undecided }) {
+function drawnAgreement({ agreement: told }, first, second) {
+  if (told === null) return "";
+  const usable = told.n_first + told.n_second + told.n_tie;
+  const said = told.n_first === told.n_second ? `${told.n_first} of ${usable} answers for either picture`
+    : `${Math.max(told.n_first, told.n_second)} of ${usable} answers prefer ` +
+      (told.n_first > told.n_second ? first : second).name;
+  return `${said}${told.n_tie ? `, ${told.n_tie} neither` : ""}` +
+    `${told.failures.length ? `; ${told.failures.length} could not be used` : ""} ` +
+    `(${told.per_order} drawn in each order; no probability of the model's)`;
+}
+
+function consistency({ order_consistent: consistent, undecided }) {
   if (consistent === null) return "";
   if (consistent) return "Both orders agree";
   return undecided === "orders" ? "The answer changes with the order"
@@ -188,7 +200,9 @@ function showVerdict(result, first, second) {
     $("bar").className = winner === "B" ? "second" : "";
     $("sure").textContent = delta === null ? text : `${text}; a difference of ${Math.abs(delta).toFixed(1)} points of 9`;
   } else {
-    $("sure").textContent = result.failure?.replaceAll("_", " ") ?? "";
+    const size = delta === null ? "" : `A difference of ${Math.abs(delta).toFixed(1)} points of 9`;
+    $("sure").textContent = result.failure?.replaceAll("_", " ") ??
+      [size, drawnAgreement(result, first, second)].filter(Boolean).join("; ");
   }
   $("rationale").hidden = result.rationale === null;
   $("rationale").replaceChildren(...reasons(result));
@@ -210,7 +224,7 @@ function showVerdict(result, first, second) {
       make("td", one.probability === null ? "" : percent(one.probability)));
     return row;
   }));
-  $("consistency").textContent = agreement(result);
+  $("consistency").textContent = consistency(result);
   $("notes").replaceChildren(...result.notes.map((note) => make("li", note)));
   $("provenance").textContent = `${result.model} @ ${result.revision}, ${result.prompt_id}, ${result.mode}`;
   $("verdict").hidden = false;

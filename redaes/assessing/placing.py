@@ -1,0 +1,143 @@
+"""Where pictures stand: many in an order of their own, or one among others that were ranked before."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+
+from redaes import ranking
+from redaes.assessing import orders as both_orders
+from redaes.assessing.agreement import USUAL_DRAWS
+from redaes.assessing.notebook import MOST_PICTURES
+from redaes.assessing.results import RankedPictures, ReferenceSet, Result, Score, answer_of, preference, questions_of
+from redaes.assessing.thumbnails import Thumbnails
+from redaes.errors import ParseError
+from redaes.images import LoadedImage, unchanged
+from redaes.points import delta_of
+from redaes.types import MAX_DELTA, ImageRef, PairAnswer
+
+CompareMany = Callable[[Sequence[tuple[LoadedImage, LoadedImage]]], list[Result]]
+"""Compares pairs, in the mode and the orders that are wanted."""
+
+_BATCH = 32
+"""Comparisons that are handed to the backend at once: bounds the pictures in memory."""
+
+_CENTRE = MAX_DELTA / 2
+
+
+def rank(
+    compare: CompareMany,
+    pictures: Sequence[LoadedImage | ImageRef],
+    *,
+    n_questions: int,
+    top_k: int | None,
+    max_calls: int | None,
+    seed: int,
+    known: Sequence[PairAnswer],
+    on_answers: Callable[[Sequence[PairAnswer]], None] | None,
+) -> RankedPictures:
+    """As :meth:`redaes.assessor.Assessor.rank`.
+
+    Args:
+        compare: asks the model.
+        pictures: references are loaded when they are needed.
+        n_questions: questions about a pair.
+        top_k: as there, like the rest.
+        max_calls: likewise.
+        seed: likewise.
+        known: likewise.
+        on_answers: likewise.
+
+    Raises:
+        ImageError, InputError, ParseError, BackendError: likewise.
+    """
+    refs = [picture if isinstance(picture, ImageRef) else picture.ref for picture in pictures]
+    found = {ref.id: picture for ref, picture in zip(refs, pictures, strict=True)}
+    ids = sorted(found)  # the answer does not depend on the order in which the pictures were listed
+    n_pairs = None if max_calls is None else max_calls // n_questions
+    schedule = ranking.Schedule(len(ids), max_pairs=n_pairs, top_k=top_k, seed=seed)
+    answered: list[PairAnswer] = []
+    remembered = {frozenset((answer.first, answer.second)): answer for answer in known}
+    load = lru_cache(maxsize=2 * _BATCH)(lambda picture_id: unchanged(found[picture_id]))
+    while pairs := schedule.next_round():
+        for batch in (pairs[start : start + _BATCH] for start in range(0, len(pairs), _BATCH)):
+            named = [(ids[i], ids[j]) for i, j in batch]
+            new = [pair for pair in named if frozenset(pair) not in remembered]
+            results = compare([(load(first), load(second)) for first, second in new])
+            if all(answer.probability is None for answer in answered):
+                _refuse_verdicts_alone(results)
+            for pair, result in zip(new, results, strict=True):
+                remembered[frozenset(pair)] = answer_of(result)
+            for (i, j), pair in zip(batch, named, strict=True):
+                answer = remembered[frozenset(pair)]
+                answered.append(answer)
+                probability = answer.probability
+                if probability is not None and answer.first != pair[0]:
+                    probability = 1.0 - probability
+                schedule.record(i, j, probability, float(answer.n_calls - answer.n_failed))
+            if new and on_answers is not None:
+                on_answers(answered)
+    ranked = ranking.rank(ids, answered, top_k)
+    places = {ref.id: number for number, ref in reversed(list(enumerate(refs)))}
+    indices = tuple(places[one] for one in ranked.order)
+    found_order = RankedPictures(**dict(ranked), pictures=tuple(refs[number] for number in indices), indices=indices)
+    best = (pictures[number] for number in indices[:MOST_PICTURES])
+    found_order.keep(Thumbnails(picture for picture in best if isinstance(picture, LoadedImage)))
+    return found_order
+
+
+def _refuse_verdicts_alone(results: Sequence[Result]) -> None:
+    """End early where the model answers, and nothing that it says can be ranked by.
+
+    Raises:
+        ParseError: of the answers some are verdicts, and none has a probability or an agreement.
+    """
+    said = [result for result in results if result.delta is not None]
+    if said and all(preference(result) is None for result in results):
+        raise ParseError(
+            "no_probability",
+            f"{said[0].model} gives verdicts without probabilities, and ranks and scores are made of these; draw "
+            f"answers and count them instead (Assessor(…, agreement={USUAL_DRAWS})), or ask a server that reports them",
+        )
+
+
+def score(compare: CompareMany, picture: LoadedImage, references: ReferenceSet) -> Score:
+    """As :meth:`redaes.assessor.Assessor.score`, of a set that this judge ranked.
+
+    Raises:
+        ImageError, ParseError, BackendError: likewise.
+    """
+    outcomes: list[tuple[float, float, float]] = []
+    n_calls = n_failed = 0
+    for start in range(0, len(references.pictures), _BATCH):
+        batch = references.pictures[start : start + _BATCH]
+        results = compare([(picture, unchanged(reference)) for reference in batch])
+        if not outcomes:
+            _refuse_verdicts_alone(results)
+        for reference, result in zip(batch, results, strict=True):
+            calls, failed = questions_of(result)
+            n_calls += calls
+            n_failed += failed
+            won = preference(result)
+            if won is not None:
+                # A copy of a reference is a tie that nobody was asked about; it weighs as much as an asked one.
+                weight = calls - failed if calls else len(both_orders.ORDERS)
+                outcomes.append((references.ranking.scores[reference.id], won, float(weight)))
+    if not outcomes:
+        raise ParseError("no_usable_answer", f"{picture.ref.path}: none of {n_calls} answers could be used")
+    strength, error = ranking.fit_one(outcomes)
+    return Score(
+        image=picture.ref,
+        score=min(MAX_DELTA, max(0.0, _CENTRE + delta_of(strength))),
+        error=(delta_of(strength + error) - delta_of(strength - error)) / 2,
+        strength=strength,
+        better_than=sum(strength > value for value in references.ranking.scores.values()),
+        references=references.name,
+        n_references=len(references.pictures),
+        n_calls=n_calls,
+        n_failed=n_failed,
+        model=references.model,
+        revision=references.revision,
+        prompt_id=references.prompt_id,
+        mode=references.mode,
+    )

@@ -1,0 +1,74 @@
+"""Models that think before they answer: whether one does, how its thoughts are switched off, and room for them.
+
+What is asked in a few tokens, such as the one at which a verdict is read, has no room for thoughts. Where an answer
+ends within them, the ways of :data:`WAYS` are tried in turn with that one question; the first that gives an answer is
+kept.
+
+===================  ==============================================================================================
+way                  taken by
+===================  ==============================================================================================
+``enable_thinking``  vLLM, SGLang and llama.cpp, where the model's chat template knows the switch (Qwen3, GLM)
+``none``             ``reasoning_effort``: Ollama, OpenRouter, Gemini 2.5 Flash, OpenAI from GPT-5.1 on
+``minimal``          ``reasoning_effort``: OpenAI's GPT-5
+``low``              ``reasoning_effort``: OpenAI's o-series, Gemini 2.5 Pro, gpt-oss; it thinks, so it has room too
+``room``             all: the thoughts are waited for
+===================  ==============================================================================================
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from redaes.backends.chat_replies import Reply
+from redaes.backends.failures import Failure
+
+THINKING_ROOM = 4096
+"""Tokens that thoughts may take beside the answer [ours]."""
+
+WayName = Literal["enable_thinking", "none", "minimal", "low", "room"]
+
+_NO_ROOM = re.compile(r"max_tokens or model output limit was reached|max_completion_tokens must be at least", re.I)
+"""How OpenAI's o-series refuses a limit that its thoughts alone would reach."""
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way of asking a model that thinks."""
+
+    name: WayName
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    """Of the request, beyond what is asked."""
+    room: int = 0
+    """Tokens beyond those of the answer."""
+
+    @property
+    def change(self) -> str:
+        """What it does to a request, for the record."""
+        if self.name == "enable_thinking":
+            return "enable_thinking=false"
+        effort = self.fields.get("reasoning_effort")
+        said = [] if effort is None else [f"reasoning_effort={effort}"]
+        return ", ".join([*said, *([f"{self.room} tokens for thoughts"] if self.room else [])])
+
+
+WAYS: dict[WayName, Way] = {
+    way.name: way
+    for way in (
+        Way("enable_thinking", {"chat_template_kwargs": {"enable_thinking": False}}),
+        Way("none", {"reasoning_effort": "none"}),
+        Way("minimal", {"reasoning_effort": "minimal"}),
+        Way("low", {"reasoning_effort": "low"}, THINKING_ROOM),
+        Way("room", room=THINKING_ROOM),
+    )
+}
+"""In the order in which they are tried."""
+
+
+def lost_in_thoughts(reply: Reply | Failure) -> bool:
+    """Whether the limit on tokens was reached before the answer began."""
+    if isinstance(reply, Failure):
+        return reply.reason == "http_400" and _NO_ROOM.search(reply.detail) is not None
+    return reply.cut_off and not reply.text.strip()

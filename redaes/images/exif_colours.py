@@ -1,0 +1,30 @@
+"""Colours as EXIF states them: cameras set to Adobe RGB write no profile into their JPEGs, but say so in two tags."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from redaes.images.matrix_profiles import ADOBE_RGB_GAMMA, ADOBE_RGB_PRIMARIES, matrix_profile
+from redaes.images.tiff_tags import Tag, first_directory
+
+_INDEX = 1  # in the directory of interoperability
+_SRGB, _ADOBE_RGB = 1, 2
+
+
+def colours_by_exif(exif: bytes) -> bytes:
+    """The ICC profile that an EXIF block stands for; empty: sRGB, or it does not say.
+
+    By DCF 2.0, the interoperability index R03 means Adobe RGB. Some makers write 2 as colour space instead.
+    """
+    directory = first_directory(exif)
+    for details in () if directory is None else directory.below(Tag.EXIF):
+        space = details.number(Tag.COLOUR_SPACE, _SRGB)
+        named = [one.data(_INDEX)[:3] for one in details.below(Tag.INTEROPERABILITY)]
+        if space == _ADOBE_RGB or (space != _SRGB and b"R03" in named):
+            return _adobe_rgb()
+    return b""
+
+
+@lru_cache(maxsize=1)
+def _adobe_rgb() -> bytes:
+    return matrix_profile("Adobe RGB, by EXIF", ADOBE_RGB_PRIMARIES, ADOBE_RGB_GAMMA)

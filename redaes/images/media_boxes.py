@@ -1,0 +1,38 @@
+"""HEIF and AVIF files without the EXIF block that their readers could trip over.
+
+How such a picture is turned stands in boxes of its own (``irot``, ``imir``), which the readers follow; EXIF's
+orientation does not count (ISO/IEC 23008-12).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from redaes.images.unwrapped import Unwrapped
+
+# Size, name, version and flags, the item's number, how it is protected, its type.
+_EXIF_ITEM = re.compile(rb"(infe(?:\x02.{7}|\x03.{9}))Exif", re.DOTALL)
+
+
+def boxes(data: bytes, at: int, end: int) -> Iterator[tuple[bytes, int, int]]:
+    """The boxes of a part of a file as (name, start of the content, its end)."""
+    while at + 8 <= end:
+        size, start = int.from_bytes(data[at : at + 4], "big"), at + 8
+        if size == 1:
+            size, start = int.from_bytes(data[start : start + 8], "big"), at + 16
+        elif size == 0:
+            size = end - at
+        if size < start - at:
+            return
+        yield data[at + 4 : at + 8], start, min(at + size, end)
+        at += size
+
+
+def unwrap_media(data: bytes) -> Unwrapped:
+    """A HEIF or AVIF file whose EXIF block its reader does not find; its profile and XMP are the reader's to give."""
+    for name, start, end in boxes(data, 0, len(data)):
+        if name == b"meta" and _EXIF_ITEM.search(data, start, end):
+            hidden = _EXIF_ITEM.sub(rb"\1skip", data[start:end])
+            return Unwrapped(b"".join((memoryview(data)[:start], hidden, memoryview(data)[end:])))
+    return Unwrapped(data)

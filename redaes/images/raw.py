@@ -1,0 +1,111 @@
+"""Camera raw files: the preview that the camera put into them, what it says of itself, and where it is too small.
+
+Makers wrap their previews in a dozen ways. But each is a whole JPEG somewhere in the file, and is found as that; only
+parts of the raw data that are packed as JPEG, too, are told apart by the file's directories.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from redaes.images.jpeg_segments import find_end, jpeg_size
+from redaes.images.media_boxes import boxes
+from redaes.images.tiff_tags import Directory, Tag, directories
+
+RAW_SUFFIXES = (
+    ".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dcr", ".dng", ".erf", ".fff", ".gpr", ".iiq", ".kdc", ".mef", ".mos",
+    ".mrw", ".nef", ".nrw", ".orf", ".pef", ".raf", ".rw2", ".rwl", ".sr2", ".srf", ".srw", ".x3f",
+)  # fmt: skip
+"""File name endings of camera raw, in lower case."""
+
+MIN_PREVIEW_PIXELS = 1_000_000
+"""From which area on a preview is judged in place of the raw data: about what models are shown [ours]."""
+
+_LARGE_SHARE = 0.9  # of the raw data: a small camera's preview may be all that there is
+_RAW_PHOTOMETRIC = (32803, 34892)  # a mosaic of colours; the same with all colours at each pixel
+_BEGINNINGS = (
+    b"FUJIFILMCCD-RAW", b"IIRO", b"IIRS", b"MMOR", b"IIU\0", b"FOVb", b"\0MRM", b"II\x1a\0\0\0HEAPCCDR",
+    b"IIII", b"MMMM",
+)  # fmt: skip
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_CANON_BOX = bytes.fromhex("85c0b687820f11e08111f4ce462b6a48")  # where CR3 has its EXIF, as blocks of TIFF
+
+
+@dataclass(frozen=True)
+class RawFile:
+    """What a camera raw file says without being developed."""
+
+    preview: bytes
+    """Its largest JPEG; empty: it has none."""
+    preview_size: tuple[int, int]
+    exif: bytes
+    """The block with the orientation: of a TIFF-like file all of it. Empty: only the preview may have one."""
+    details: bytes
+    """CR3's second block, which has the capture time; else empty."""
+    is_enough: bool
+    """Whether the preview is large enough to be judged."""
+
+
+def is_raw(data: bytes, has_raw_name: bool) -> bool:
+    """Whether a file is camera raw, by its content.
+
+    Args:
+        data: the whole file.
+        has_raw_name: decides where the first page of a TIFF file is a preview and nothing else says what it is of.
+    """
+    if data.startswith(_BEGINNINGS) or (data[4:8] == b"ftyp" and data[8:12] == b"crx "):
+        return True
+    if not data.startswith(_TIFF):
+        return False
+    found = directories(data)
+    return (
+        data[8:10] == b"CR"
+        or any(Tag.DNG_VERSION in one.entries or one.number(Tag.PHOTOMETRIC, 0) in _RAW_PHOTOMETRIC for one in found)
+        or (has_raw_name and bool(found) and bool(found[0].number(Tag.SUBFILE, 0) & 1))
+    )
+
+
+def read_raw(data: bytes) -> RawFile:
+    """Look through a camera raw file; nothing is decoded."""
+    found = directories(data)
+    not_whole = {at for one in found for at in _parts(one)}
+    best, size = -1, (0, 0)
+    at = data.find(b"\xff\xd8\xff")
+    while at >= 0:
+        shape = None if at in not_whole else jpeg_size(data, at)
+        if shape is not None and shape[0] * shape[1] > size[0] * size[1]:
+            best, size = at, shape
+        at = data.find(b"\xff\xd8\xff", at + 2)
+    area = size[0] * size[1]
+    raw_areas = [
+        one.number(Tag.WIDTH, 0) * one.number(Tag.HEIGHT, 0)
+        for one in found
+        if one.number(Tag.PHOTOMETRIC, 0) in _RAW_PHOTOMETRIC
+    ]
+    exif, details = (data, b"") if found else _canon_blocks(data)
+    return RawFile(
+        preview=data[best : find_end(data, best)] if best >= 0 else b"",
+        preview_size=size,
+        exif=exif,
+        details=details,
+        is_enough=area >= MIN_PREVIEW_PIXELS or (bool(raw_areas) and area >= _LARGE_SHARE * max(raw_areas)),
+    )
+
+
+def _parts(directory: Directory) -> tuple[int, ...]:
+    """Where parts of pictures lie that are no pictures: of raw data, and where there are several."""
+    offsets = directory.numbers(Tag.STRIP_OFFSETS) + directory.numbers(Tag.TILE_OFFSETS)
+    is_raw_data = directory.number(Tag.PHOTOMETRIC, 0) in _RAW_PHOTOMETRIC
+    return offsets if is_raw_data or len(offsets) > 1 else ()
+
+
+def _canon_blocks(data: bytes) -> tuple[bytes, bytes]:
+    """CR3's first two EXIF blocks: of the file, and of the shot."""
+    found = {b"CMT1": b"", b"CMT2": b""}
+    for name, start, end in boxes(data, 0, len(data)):
+        for inner, inner_start, inner_end in boxes(data, start, end) if name == b"moov" else ():
+            if inner == b"uuid" and data[inner_start : inner_start + 16] == _CANON_BOX:
+                for block, block_start, block_end in boxes(data, inner_start + 16, inner_end):
+                    if block in found:
+                        found[block] = data[block_start:block_end]
+    return found[b"CMT1"], found[b"CMT2"]

@@ -1,0 +1,37 @@
+"""The pictures that single pictures are scored against when no others are named: four photographs, each as it is and
+with one fault.
+
+The photographs come with scikit-image, which states in ``skimage/data/_fetchers.py`` who made them and that they are in
+the public domain or CC0; made smaller (512 pixels) and spoilt by ``benchmarks/reference_photographs.py``.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from redaes.images import content_id, read_image_file
+from redaes.types import ImageRef
+
+NAME = "embedded"
+"""What scores call the set; a digest of the pictures is put behind it."""
+
+FILES = (
+    "astronaut.jpg",  # NASA (Great Images in NASA), public domain
+    "astronaut-blurred.jpg",
+    "chelsea.jpg",  # Stefan van der Walt, CC0
+    "chelsea-noisy.jpg",
+    "coffee.jpg",  # Rachel Michetti, courtesy of Pikolo Espresso Bar, CC0
+    "coffee-dark.jpg",
+    "rocket.jpg",  # SpaceX (SpaceX Photos), public domain
+    "rocket-tinted.jpg",
+)
+
+
+def reference_photographs() -> list[ImageRef]:
+    """References to the pictures, in a fixed order.
+
+    Raises:
+        ImageError: a file of the package is missing; install it again.
+    """
+    paths = [Path(__file__).with_name(name) for name in FILES]
+    return [ImageRef(id=content_id(read_image_file(path)), path=path) for path in paths]
