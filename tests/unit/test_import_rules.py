@@ -61,6 +61,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "training",
         "evaluation",
         "serving",
+        "background",
         "samples",
         "references",
         "culling",
