@@ -255,7 +255,8 @@ class Comparison(Record):
     probability_failure: str | None = None
     """Why the probability of a verdict could not be read, where it was asked for."""
     changes: tuple[str, ...] = ()
-    """What of the request a server could not use: ``without seed``, ``temperature=1``."""
+    """What of the request a server could not use (``without seed``, ``temperature=1``), and what was done to the text
+    while it was written."""
     log_odds: FiniteFloat | None = None
     """Natural logarithm of the odds behind ``probability``, as the model has them."""
     read_with: str | None = None

@@ -22,9 +22,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from redaes.demo.progress import Advance, DemoSteps, claim, in_words
+from redaes.demo.progress import Advance, DemoSteps, claim
 from redaes.errors import InputError, MissingDependency, RecordError
 from redaes.models import nano
+from redaes.progress_lines import duration_in_words
 from redaes.records import PairRecord, data_hash, read_json, read_records, write_atomically, write_json
 from redaes.types import SPLITS, Sampling
 
@@ -156,7 +157,7 @@ def run(photos: Path | None, out: Path, *, model: str = nano.BASE, scale: DemoSc
         work=lambda _: _report(out, report, steps.seconds, credits),
     )
     total = sum(steps.seconds.values())
-    steps.console.print(f"finished; all steps took {in_words(total)}. Open {report}")
+    steps.console.print(f"finished; all steps took {duration_in_words(total)}. Open {report}")
     return report
 
 

@@ -507,7 +507,7 @@ def test_a_file_that_is_no_reference_set(tmp_path: Path) -> None:
 @pytest.fixture
 def judge(monkeypatch: pytest.MonkeyPatch) -> Brighter:
     found = Brighter()
-    monkeypatch.setattr(loading, "load_model", lambda *_: found)
+    monkeypatch.setattr(loading, "load_model", lambda *_, **__: found)
     return found
 
 
