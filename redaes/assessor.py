@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, cast, get_args
+from typing import TYPE_CHECKING, Literal
 
 from PIL import Image
 
@@ -19,12 +19,13 @@ from redaes.assessing.asking import Asked, Questions, in_orders
 from redaes.assessing.conclusions import AskedAs, of_answers, of_same
 from redaes.assessing.measured_question import with_evidence
 from redaes.assessing.results import RankedPictures, ReferenceSet, Result, Score, answer_of
+from redaes.assessing.settings import asked_form, check_samples, known_mode, known_prompt
 from redaes.assessing.thumbnails import Thumbnails
 from redaes.backends.base import Backend
 from redaes.backends.forms import JSON_SAMPLING, AskedForm, form_of_backend, known_form
 from redaes.backends.temperatures import Temperature, temperature_of
 from redaes.errors import InputError
-from redaes.images import LoadedImage, TakenPicture, content_id, named_picture, same_picture, take_picture
+from redaes.images import LoadedImage, TakenPicture, content_id, named_pictures, same_picture, take_picture, taken_pair
 from redaes.lenient import Reader, known_reader
 from redaes.points import delta_of, points_of
 from redaes.prompts import Mode, Prompt
@@ -36,8 +37,8 @@ if TYPE_CHECKING:
     from redaes.images.given import PictureInput
 
 __all__ = [
-    "Assessor", "Orders", "ReferenceSet", "Result", "Score", "answer_of", "delta_of", "known_mode", "known_prompt",
-    "points_of",
+    "Assessor", "Orders", "ReferenceSet", "Result", "Score", "answer_of", "check_samples", "delta_of", "known_mode",
+    "known_prompt", "points_of",
 ]  # fmt: skip
 
 _DTYPES = ("float32", "bfloat16")
@@ -84,7 +85,7 @@ class Assessor:
         self.agreement = checked_draws(agreement)
         self.mode = known_mode(mode)
         self._prompts = prompts.chosen(self.mode, prompt)
-        self._form = _asked_form(self._prompts["reasoned"], form, named=prompt is not None and mode == "reasoned")
+        self._form = asked_form(self._prompts["reasoned"], form, named=prompt is not None and mode == "reasoned")
         self._sampling = sampling
         known_reader(reader or "strict")
         if backend is None:
@@ -271,7 +272,7 @@ class Assessor:
         """
         mode = self.mode if mode is None else known_mode(mode)
         check_samples(samples, mode)
-        taken = [_taken_pair(pair, f"pairs[{number}]") for number, pair in enumerate(pairs)]
+        taken = [taken_pair(pair, f"pairs[{number}]") for number, pair in enumerate(pairs)]
         pixels = check if callable(check) else None
         return self._taken(taken, mode, orders, pixels, check=check is not False, samples=samples)
 
@@ -419,7 +420,7 @@ class Assessor:
         mode = self.mode if mode is None else known_mode(mode)
         return placing.rank(
             lambda pairs: self.compare_many(pairs, mode, orders),
-            _named(pictures, "pictures"),
+            named_pictures(pictures, "pictures"),
             n_questions=(len(both_orders.ORDERS) if orders == "both" else 1) * (1 + self.agreement),
             top_k=top_k,
             max_calls=max_calls,
@@ -488,7 +489,7 @@ class Assessor:
         """
         mode = self.mode if mode is None else known_mode(mode)
         different: dict[str, ImageRef] = {}
-        for number, picture in enumerate(_named(pictures, "pictures")):
+        for number, picture in enumerate(named_pictures(pictures, "pictures")):
             if isinstance(picture, LoadedImage):
                 raise InputError(
                     f"pictures[{number}] is in memory, and references are read again whenever a picture is scored; "
@@ -538,60 +539,6 @@ class Assessor:
             )
 
 
-def known_mode(name: str) -> Mode:
-    """The mode of that name.
-
-    >>> known_mode("fast")
-    'fast'
-
-    Raises:
-        InputError: there is none.
-    """
-    for mode in get_args(Mode):
-        if mode == name:
-            return cast("Mode", mode)
-    raise InputError(f"unknown mode {name!r}; known: {', '.join(get_args(Mode))}")
-
-
-def _asked_form(prompt: str, form: AskedForm | None, *, named: bool) -> AskedForm:
-    """The form in which reasoned answers are asked for.
-
-    Raises:
-        InputError: unknown form, or a prompt that is not there in it.
-    """
-    if form is None:
-        return prompts.form_of(prompt) if named else "auto"
-    chosen = known_form(form)
-    if prompt in prompts.PARAPHRASES["reasoned"]:
-        if chosen == "json":
-            raise InputError(f"prompt {prompt} is not there in the JSON form; leave the form out")
-        return "text"
-    return chosen
-
-
-def known_prompt(mode: Mode, name: str | None) -> str:
-    """The name of a prompt for two pictures in that mode; None: the usual one.
-
-    >>> known_prompt("fast", None)
-    'compare_fast/v1'
-
-    Raises:
-        InputError: there is no such prompt for the mode.
-    """
-    return prompts.chosen(mode, name)[mode]
-
-
-def check_samples(samples: int, mode: Mode) -> None:
-    """
-    Raises:
-        InputError: there is no such number of further reasonings, or no reasoning in the mode.
-    """
-    if samples < 0:
-        raise InputError(f"samples is {samples}; give 0 or more")
-    if samples and mode == "fast":
-        raise InputError(f"samples is {samples}, and the fast mode gives no reasons; ask in the reasoned mode")
-
-
 def _by_pair(found: Sequence[Comparison], asked: Sequence[Sequence[Asked]]) -> list[list[Comparison]]:
     """Answers one after another, cut into those about each pair."""
     rest = iter(found)
@@ -603,16 +550,3 @@ def _drawn_order(first: str, second: str) -> Order:
     low, high = sorted((first, second))
     low_first = int(content_id(f"{low} {high}".encode())[:8], 16) % 2 == 0
     return "forward" if low_first == (first == low) else "swapped"
-
-
-def _named(pictures: Sequence[PictureInput], name: str) -> list[LoadedImage | ImageRef]:
-    """Each picture by its id, files not loaded yet."""
-    if isinstance(pictures, str | Path | Image.Image | LoadedImage | ImageRef):
-        raise InputError(f"{name} is one picture; give a list of them")
-    return [named_picture(one, f"{name}[{number}]") for number, one in enumerate(pictures)]
-
-
-def _taken_pair(pair: tuple[PictureInput, PictureInput], name: str) -> tuple[TakenPicture, TakenPicture]:
-    if not isinstance(pair, tuple | list) or len(pair) != 2:
-        raise InputError(f"{name} is no pair of pictures; give (first, second)")
-    return take_picture(pair[0], f"{name}[0]"), take_picture(pair[1], f"{name}[1]")

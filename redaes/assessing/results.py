@@ -307,8 +307,10 @@ def _reasons(result: Result, first: str, second: str) -> tuple[tuple[tuple[str, 
 
 def _who(answer: Result | Score) -> tuple[str, ...]:
     """Who answered, and what is to be known of them."""
-    # Few servers say a revision.
-    model = f"{answer.model} @ {answer.revision}" if answer.revision else answer.model
+    # Few servers say a revision; then it is the server's address.
+    model = answer.model
+    if answer.revision:
+        model += f" {answer.revision}" if answer.revision.startswith("at ") else f" @ {answer.revision}"
     limits = nano.limits(answer.model, answer.revision)
     form = _form(answer) if isinstance(answer, Result) else ""
     return f"{model}, {answer.prompt_id}, {answer.mode}{form}", *([limits] if limits else [])

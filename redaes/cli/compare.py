@@ -9,7 +9,17 @@ import typer
 
 from redaes.assessing.words import printable
 from redaes.cli import loading
-from redaes.cli.options import Adapter, Agreement, ApiKeyEnv, Constrain, Device, Endpoint, ModelOrServed
+from redaes.cli.options import (
+    Adapter,
+    Agreement,
+    ApiKeyEnv,
+    Constrain,
+    Device,
+    Endpoint,
+    ModelOrServed,
+    NoService,
+    Verbose,
+)
 from redaes.cli.running import EXIT_NO_ANSWER, quiet, reporting_errors
 from redaes.cli.spinner import Spinner
 from redaes.errors import InputError
@@ -56,8 +66,12 @@ def compare(
     measured: Annotated[
         bool, typer.Option("--measured", help="Tell the model what is measured in both pictures, in figures.")
     ] = False,
+    no_service: NoService = False,
+    verbose: Verbose = False,
 ) -> None:
     """Say which of two pictures looks better, by how much, and why."""
+    # redaes.cli.main has asked the service, before anything of this was imported.
+    del no_service, verbose
     chosen = loading.ModelChoice(model, adapter, device, endpoint, api_key_env, agreement, constrain)
     with reporting_errors(as_json), Spinner(f"loading {chosen.shown}") as spinner:
         from redaes import prompts

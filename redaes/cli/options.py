@@ -53,3 +53,10 @@ Device = Annotated[str | None, typer.Option(help="Such as cpu or cuda; default: 
 OneOrder = Annotated[
     bool, typer.Option("--one-order", help="Ask each pair in one order, drawn at random: half the cost, not debiased.")
 ]
+NoService = Annotated[
+    bool,
+    typer.Option(
+        "--no-service", help="Do not ask the service that redaes serve --background has started; REDAES_SERVICE=off."
+    ),
+]
+Verbose = Annotated[bool, typer.Option("--verbose", help="Say why a background service is not used.")]

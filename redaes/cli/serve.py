@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from redaes.cli import loading
+from redaes.cli import loading, resident
 from redaes.cli.options import Adapter, Agreement, ApiKeyEnv, Endpoint
 from redaes.cli.running import quiet, reporting_errors
 from redaes.cli.spinner import Spinner
@@ -103,8 +103,35 @@ def serve(
     ] = None,
     max_waiting: Annotated[int, typer.Option(help="Requests that wait; more are sent away with 429.")] = 64,
     timeout: Annotated[float, typer.Option(help="For one answer, in seconds.")] = 120.0,
+    background: Annotated[
+        bool,
+        typer.Option(
+            "--background", help="No HTTP: keep the model loaded for compare, score and rank of this user, and return."
+        ),
+    ] = False,
+    idle: Annotated[
+        float,
+        typer.Option(metavar="MINUTES", help="With --background: end when nobody asks for so long; 0: never."),
+    ] = 30.0,
+    stay: Annotated[bool, typer.Option("--stay", help="With --background: do not return.")] = False,
+    status: Annotated[bool, typer.Option("--status", help="Say whether a service runs in the background.")] = False,
+    stop: Annotated[bool, typer.Option("--stop", help="End the service in the background.")] = False,
 ) -> None:
     """Serve the assessor over HTTP, with a page to look at; on this machine unless told otherwise."""
+    if status or stop:
+        with reporting_errors():
+            resident.show_status() if status else resident.end()
+        return
+    if background:
+        with reporting_errors():
+            for option, given in (
+                ("--vllm", vllm), ("--attach", attach), ("--max-pixels", max_pixels), ("--references", references),
+                ("--api-keys", api_keys), ("--allow-host", allow_host), ("--endpoint", endpoint or None),
+            ):  # fmt: skip
+                if given is not None:
+                    raise InputError(f"{option} does not go with --background, which loads a model of this machine")
+            resident.begin(model or nano.NAME, adapter, device, idle_minutes=idle, stay=stay)
+        return
     with reporting_errors():
         if vllm is not None and attach is not None:
             raise InputError("--vllm starts a server and --attach uses one that runs; give one of them")

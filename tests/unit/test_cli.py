@@ -488,13 +488,13 @@ def test_from_pretrained_is_the_local_model(monkeypatch: pytest.MonkeyPatch) -> 
 
     made: list[tuple[object, ...]] = []
 
-    def make(model: str, *, adapter: Path | None, device: str | None) -> Backend:
-        made.append((model, adapter, device))
+    def make(model: str, *, adapter: Path | None, device: str | None, dtype: object, hub_revision: object) -> Backend:
+        made.append((model, adapter, device, dtype, hub_revision))
         return ScriptedBackend([])
 
     monkeypatch.setattr(local, "LocalBackend", make)
-    assessor = Assessor.from_pretrained("some/model", "adapter", device="cpu", mode="fast")
-    assert made == [("some/model", Path("adapter"), "cpu")]
+    assessor = Assessor.from_pretrained("some/model", "adapter", device="cpu", mode="fast", revision="v1")
+    assert made == [("some/model", Path("adapter"), "cpu", None, "v1")]
     assert (assessor.mode, assessor.reader) == ("fast", "strict")
     with pytest.raises(InputError, match="unknown mode"):
         Assessor.from_pretrained("some/model", mode="slow")  # type: ignore[arg-type]
