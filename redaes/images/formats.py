@@ -75,10 +75,11 @@ _UNWRAP: dict[str, Callable[[bytes], Unwrapped]] = {
     "HEIF": unwrap_media,
 }
 
-# Formats whose reader may be absent: module, class, and what to install.
+# Formats whose reader may be absent: modules, the first of which is taken; class; and what to install. Wheels of
+# pillow-heif are under the GPL, for the sake of an encoder that is not needed here; pi-heif is the same without.
 _OPTIONAL = {
-    "AVIF": ("PIL.AvifImagePlugin", "AvifImageFile", "pillow>=11.3"),
-    "HEIF": ("pillow_heif", "HeifImageFile", "pillow-heif"),
+    "AVIF": (("PIL.AvifImagePlugin",), "AvifImageFile", "pillow>=11.3"),
+    "HEIF": (("pi_heif", "pillow_heif"), "HeifImageFile", "redaes[heif]"),
 }
 
 
@@ -192,7 +193,7 @@ def open_header(kind: str, data: bytes, path: Path) -> Opened:
     if kind in ("AVIF", "HEIF", "GIF"):  # their readers give the rest; GIF and HEIF state no orientation
         info = image.info
         exif = info.get("exif", b"") if kind == "AVIF" else b""
-        beside = replace(beside, exif=exif.removeprefix(b"Exif\0\0"), profile=info.get("icc_profile") or b"")
+        beside = replace(beside, exif=exif.removeprefix(b"Exif\0\0"), profile=info.get("icc_profile") or beside.profile)
     return Opened(image, beside)
 
 
@@ -224,13 +225,17 @@ def _open_raw(data: bytes, path: Path) -> tuple[ImageFile.ImageFile, Unwrapped]:
 
 def _optional_reader(kind: str, path: Path) -> Callable[[io.BytesIO], ImageFile.ImageFile]:
     """The reader of a format that not every installation has."""
-    module, name, requirement = _OPTIONAL[kind]
-    try:
-        found = getattr(importlib.import_module(module), name)
-    except ImportError as error:
+    modules, name, requirement = _OPTIONAL[kind]
+    for module in modules:
+        try:
+            found = getattr(importlib.import_module(module), name)
+            break
+        except ImportError as error:
+            missing = error
+    else:
         raise ImageError(
             f"{path}: {kind} needs another package; run: pip install '{requirement}', or {CONVERT}"
-        ) from error
+        ) from missing
     return cast("Callable[[io.BytesIO], ImageFile.ImageFile]", found)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, features
 
 from redaes.errors import ImageError
 from redaes.images import decode_image
@@ -181,6 +181,20 @@ def test_wide_colours_of_a_png_by_either_chunk() -> None:
     chromaticities = _chunk(b"cHRM", struct.pack(">8I", *(round(value * 100_000) for value in P3)))
     for beside in ((_chunk(b"cICP", bytes((12, 13, 0, 1))),), (_gamma_chunk(0.45455), chromaticities)):
         assert np.abs(_found(_png(picture, 8, 2, *beside)) - expected).max() <= 2
+
+
+@pytest.mark.skipif(not features.check("avif"), reason="this Pillow has no AVIF")
+def test_colours_of_avif_by_numbers() -> None:
+    out = io.BytesIO()
+    picture = np.clip(_picture(), 60, 180).astype(np.uint8)
+    Image.fromarray(picture).save(out, "AVIF", quality=100, subsampling="4:4:4")
+    own = b"nclx" + struct.pack(">HH", 1, 13)
+    assert own in out.getvalue()
+    wide = out.getvalue().replace(own, b"nclx" + struct.pack(">HH", 12, 13))
+    chunk = _chunk(b"cICP", bytes((12, 13, 0, 1)))
+    assert np.abs(_found(wide) - _found(_png(_found(out.getvalue()).astype(np.uint8), 8, 2, chunk))).max() <= 1
+    with pytest.raises(ImageError, match=r"HDR \(HLG\)"):
+        _found(out.getvalue().replace(own, b"nclx" + struct.pack(">HH", 9, 18)))
 
 
 @pytest.mark.parametrize(("transfer", "name"), [(16, "PQ"), (18, "HLG")])
