@@ -20,7 +20,7 @@ from pydantic import Field, ValidationError
 from redaes.backends.thoughts import WayName
 from redaes.errors import RecordError
 from redaes.records import write_atomically
-from redaes.types import Record
+from redaes.types import ProbabilitySource, Record
 
 VERSION: Literal[1] = 1
 """Of the files: those of another version are found out anew."""
@@ -62,6 +62,8 @@ class Abilities(Record):
 
     begins: bool | None = None
     """Whether it goes on with an answer that is begun for the model, and its probabilities can be read there."""
+    reads: ProbabilitySource | None = None
+    """How its probabilities are read there."""
     lists: bool | None = None
     """Whether it lists the likeliest tokens of what a model writes."""
     structured: Structured | None = None

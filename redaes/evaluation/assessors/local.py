@@ -1,4 +1,4 @@
-"""Vision-language models that are asked one question after another through redaes' own assessor."""
+"""Vision-language models, in this process or behind a server, asked through redaes' own assessor."""
 
 from __future__ import annotations
 
@@ -9,14 +9,16 @@ from redaes import prompts
 from redaes.assessing.scores import expected_scores
 from redaes.assessor import Assessor, known_mode
 from redaes.backends.base import Backend
+from redaes.backends.connecting import ConnectedModel
 from redaes.backends.failures import Failure
-from redaes.errors import ParseError
+from redaes.errors import BackendError, ParseError
 from redaes.evaluation.assessors.base import Arity, Question, QuestionAnswer, checked_with
 from redaes.evidence.rationale_truth import reason_of
+from redaes.lenient import LENIENT, known_reader
 
 
 class LocalScores:
-    """A vision-language model on this machine: each picture alone, as the expected value over the score tokens."""
+    """A vision-language model: each picture alone, as the expected value over the score tokens."""
 
     arity: Arity = "one"
     needs_pixels = True
@@ -25,7 +27,15 @@ class LocalScores:
         """
         Args:
             backend: the model.
+
+        Raises:
+            BackendError: it is behind a server that reports no probabilities.
         """
+        if isinstance(backend, ConnectedModel) and not backend.reports_probabilities():
+            raise BackendError(
+                f"{backend.url} reports no token probabilities of {backend.model}, and a score is made of them: have "
+                "pictures compared (--assessor vlm_pairs)"
+            )
         self._backend = backend
 
     @property
@@ -55,16 +65,27 @@ def _asked_with(assessor: Assessor) -> dict[str, Any]:
         "mode": assessor.mode,
         "sampling": assessor.sampling.model_dump(mode="json"),
         **({} if calibration is None else {"temperature": calibration.temperature, "ceiling": calibration.ceiling}),
+        **({} if assessor.reader == "strict" else {"reader": LENIENT}),
+        **({"agreement": assessor.agreement} if assessor.agreement else {}),
     }
 
 
 class LocalPairs:
-    """A vision-language model on this machine: two pictures in both orders."""
+    """A vision-language model: two pictures in both orders."""
 
     arity: Arity = "two"
     needs_pixels = True
 
-    def __init__(self, backend: Backend, mode: str = "fast", prompt: str | None = None, *, check: bool = True) -> None:
+    def __init__(
+        self,
+        backend: Backend,
+        mode: str = "fast",
+        prompt: str | None = None,
+        *,
+        check: bool = True,
+        reader: str = "strict",
+        agreement: int = 0,
+    ) -> None:
         """
         Args:
             backend: the model.
@@ -72,11 +93,14 @@ class LocalPairs:
             prompt: another question, of :func:`redaes.prompts.known`: in other words, or with measurements; None: the
                 usual one.
             check: hold the reasons of the reasoned mode against the pixels.
+            reader: as for :class:`~redaes.assessor.Assessor`.
+            agreement: likewise.
 
         Raises:
-            InputError: unknown mode or prompt.
+            InputError: unknown mode, prompt or reader.
         """
-        self._assessor = Assessor(backend, mode=known_mode(mode), prompt=prompt)
+        read_by = known_reader(reader)
+        self._assessor = Assessor(backend, mode=known_mode(mode), prompt=prompt, reader=read_by, agreement=agreement)
         self._check = check and self._assessor.mode == "reasoned"
 
     @property
@@ -97,6 +121,8 @@ class LocalPairs:
                     probability=result.probability,
                     order_consistent=result.order_consistent,
                     raw=tuple(comparison.raw for comparison in result.comparisons),
+                    reader=LENIENT if any(one.reader == LENIENT for one in result.comparisons) else None,
+                    changes=tuple(sorted({change for one in result.comparisons for change in one.changes})),
                     reason=None if result.evidence is None else reason_of(result.claims),
                 )
             )
@@ -109,17 +135,23 @@ class Tournament:
     arity: Arity = "series"
     needs_pixels = True
 
-    def __init__(self, backend: Backend, mode: str = "fast", seed: int = 0) -> None:
+    def __init__(
+        self, backend: Backend, mode: str = "fast", seed: int = 0, *, reader: str = "strict", agreement: int = 0
+    ) -> None:
         """
         Args:
             backend: the model.
             mode: ``fast`` or ``reasoned``.
             seed: of the schedule (:class:`redaes.ranking.Schedule`).
+            reader: as for :class:`~redaes.assessor.Assessor`.
+            agreement: likewise.
 
         Raises:
-            InputError: unknown mode.
+            InputError: unknown mode or reader.
         """
-        self._assessor, self._seed = Assessor(backend, mode=known_mode(mode)), seed
+        read_by = known_reader(reader)
+        self._assessor = Assessor(backend, mode=known_mode(mode), reader=read_by, agreement=agreement)
+        self._seed = seed
 
     @property
     def identity(self) -> Mapping[str, Any]:

@@ -16,12 +16,16 @@ from redaes.backends.base import Answer, Backend
 from redaes.backends.chat import ChatBackend
 from redaes.backends.endpoint import Endpoint
 from redaes.backends.failures import Failure
+from redaes.backends.first_answers import FirstAnswers
 from redaes.evaluation.assessors.base import Arity, Question, QuestionAnswer, checked_with
 from redaes.evidence.rationale_truth import Reason, reason_of
 from redaes.lenient import known_reader
 from redaes.points import sigmoid
 from redaes.prompts import Prompt
 from redaes.types import Comparison, Sampling, winner_of
+
+UNANSWERED = 8
+"""Requests that a server answers with nothing, and none before them with anything, after which a run ends."""
 
 
 def _identity(backend: Backend, prompt: Prompt, sampling: Sampling) -> dict[str, Any]:
@@ -48,7 +52,7 @@ class EndpointScores:
         Raises:
             InputError: there are none.
         """
-        self._backend = ChatBackend(endpoints)
+        self._backend = FirstAnswers(ChatBackend(endpoints), UNANSWERED)
 
     @property
     def identity(self) -> Mapping[str, Any]:
@@ -106,7 +110,7 @@ class EndpointPairs:
         Raises:
             InputError: unknown mode, prompt or reader, or no endpoints.
         """
-        self._backend = ChatBackend(endpoints)
+        self._backend = FirstAnswers(ChatBackend(endpoints), UNANSWERED)
         self._reader = known_reader(reader)
         self._mode = known_mode(mode)
         self._prompt = prompts.load(known_prompt(self._mode, prompt))
