@@ -17,6 +17,7 @@ from typing import Literal
 
 from pydantic import Field, ValidationError
 
+from redaes.backends.picture_limits import PictureLimits
 from redaes.backends.thoughts import WayName
 from redaes.errors import RecordError
 from redaes.records import write_atomically
@@ -72,6 +73,8 @@ class Abilities(Record):
     """Whether the model was seen to think longer than it may."""
     way: WayName | None = None
     """How its thoughts are dealt with where little is asked (:mod:`redaes.backends.thoughts`)."""
+    pictures: PictureLimits = PictureLimits()
+    """Its lasting limits on pictures."""
     left_out: tuple[str, ...] = ()
     """Fields that it has refused; ``max_completion_tokens`` among them: it takes ``max_tokens``."""
     values: dict[str, float] = Field(default_factory=dict)

@@ -111,6 +111,7 @@ class ConnectedModel:
             structured=self._structured,
             thinks=chat is not None and chat.thinks,
             way=None if chat is None else chat.way,
+            pictures=self._endpoint.dialect.pictures.lasting,
             left_out=self._endpoint.dialect.left_out,
             values=self._endpoint.dialect.values,
         )
@@ -232,7 +233,7 @@ def connect(
         EndpointError: the server cannot be reached, or refuses, in its own words.
         MissingDependency: httpx is absent.
     """
-    base_url = _base_url(url)
+    base_url = versioned_url(url)
     first = Endpoint(base_url, model or "", api_key=api_key, timeout_s=FIRST_WORD_S, max_retries=0)
     chosen, version = _aside(lambda: asyncio.run(_first_words(first, model)))
     identity = ServerIdentity(
@@ -258,7 +259,7 @@ def connect(
             max_calls=max_calls,
             max_tokens=max_tokens,
             cache=cache,
-            dialect=Dialect((*known.left_out, *_older_limit(chosen)), known.values),
+            dialect=Dialect((*known.left_out, *_older_limit(chosen)), known.values, known.pictures),
         )
 
     if known.begins is None:
@@ -294,13 +295,21 @@ def key_from(variable: str | None) -> str | None:
         return None
     if not re.fullmatch(r"[A-Za-z_]\w*", variable) or not os.environ.get(variable, "").strip():
         raise InputError(
-            "--api-key-env takes the name of an environment variable that holds the key; no variable of the given "
-            "name is set"
+            "api_key_env (--api-key-env) takes the name of an environment variable that holds the key; no variable of "
+            "the given name is set"
         )
     return os.environ[variable]
 
 
-def _base_url(url: str) -> str:
+def versioned_url(url: str) -> str:
+    """The address of a server up to and including the version, which is ``/v1`` where it has no path.
+
+    >>> versioned_url("http://localhost:11434")
+    'http://localhost:11434/v1'
+
+    Raises:
+        InputError: it cannot be read, or has parts that may be a key.
+    """
     try:
         parts = urlsplit(url.strip())
         _ = parts.port
