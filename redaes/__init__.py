@@ -10,7 +10,6 @@ All that is meant to be used from Python is a name of this module; docs/python.m
 from __future__ import annotations
 
 import importlib
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from redaes.torchvision_compat import make_torchvision_importable
@@ -114,18 +113,25 @@ __all__ = [
 
 make_torchvision_importable()
 
-try:
-    __version__ = version("redaes")
-except PackageNotFoundError:  # used from a checkout without being installed
-    __version__ = "0+unknown"
-
 
 def __getattr__(name: str) -> Any:
     """Loads a public name when it is first asked for, so that ``import redaes`` costs nothing."""
+    if name == "__version__":
+        globals()[name] = found = _version()
+        return found
     if name not in _HOMES:
         raise AttributeError(f"module 'redaes' has no attribute {name!r}")
     globals()[name] = found = getattr(importlib.import_module(_HOMES[name]), name)
     return found
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("redaes")
+    except PackageNotFoundError:  # used from a checkout without being installed
+        return "0+unknown"
 
 
 def __dir__() -> list[str]:

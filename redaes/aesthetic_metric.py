@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from redaes.assessing.agreement import USUAL_DRAWS
 from redaes.assessing.results import ReferenceSet
 from redaes.assessor import Assessor
 from redaes.backends.failures import Failure
@@ -52,12 +53,13 @@ def create_metric(
         model: as for :meth:`Assessor.from_pretrained`, or the name behind the endpoint; None: ``redaes/nano``, or the
             only one there.
         adapter: folder of a LoRA adapter for the model.
-        endpoint: address of a server to ask, in place of a model in this process.
+        endpoint: address of a server to ask, in place of a model in this process. Where it reports no probabilities,
+            answers are drawn and counted instead, as a warning says.
         references: what scores are relative to; None: :meth:`Assessor.default_references`.
 
     Raises:
         InputError: another name, ``as_loss``, or options that do not go together.
-        BackendError: the model cannot be loaded, or the server reports no probabilities.
+        BackendError: the model cannot be loaded, or the server cannot be asked.
         MissingDependency: torch is absent.
     """
     if metric_name not in METRICS:
@@ -76,7 +78,7 @@ def create_metric(
     for option, given in (("adapter", adapter), ("device", device)):
         if given is not None:
             raise InputError(f"{option} is for models in this process, and endpoint names a server; leave one out")
-    return AestheticMetric(Assessor.from_server(endpoint, model, mode=_MODE), references)
+    return AestheticMetric(_served(endpoint, model), references)
 
 
 class AestheticMetric:
@@ -200,6 +202,21 @@ class AestheticMetric:
 
     def __repr__(self) -> str:
         return f"AestheticMetric({self.assessor.backend.model!r}, device={str(self.device)!r})"
+
+
+def _served(endpoint: str, model: str | None) -> Assessor:
+    """An assessor that can score, of a model behind a server."""
+    from redaes.backends.connecting import connect
+
+    backend = connect(endpoint, model)
+    draws = 0 if backend.reports_probabilities() else USUAL_DRAWS
+    if draws:
+        warnings.warn(
+            f"{endpoint} reports no token probabilities of {backend.model}: scores are made of the agreement of "
+            f"answers, {draws} drawn in each order of a pair",
+            stacklevel=3,
+        )
+    return Assessor(backend, mode=_MODE, reader="lenient", agreement=draws)
 
 
 def _pictures(given: Any, name: str) -> list[LoadedImage]:

@@ -24,6 +24,18 @@ MAX_OBSERVATION = 400
 
 
 @dataclass(frozen=True)
+class Closing:
+    """What follows prose that has been long enough."""
+
+    begins: str
+    """Its first characters, which no prose of the form holds."""
+    endless: str
+    """Regular expression for it and the rest of the answer, with no bound on prose to come."""
+    longest: str
+    """An example with as little prose to come as may be, as long as any then."""
+
+
+@dataclass(frozen=True)
 class AnswerGrammar:
     """One form of reasoned answers, as engines take it."""
 
@@ -32,6 +44,12 @@ class AnswerGrammar:
     """Regular expression for the whole answer, of what all engines have: classes, groups, counts, no looking round."""
     gbnf: str
     """The same as GBNF; its first rule is ``root``."""
+    opening: str
+    """What every answer begins with, up to its first prose."""
+    endless: str
+    """As :attr:`pattern`, with no bound on the length of prose: for engines that count tokens and end it themselves."""
+    closings: tuple[Closing, ...]
+    """How the prose is ended, for each that an answer has, in their order."""
     schema: Mapping[str, Any] | None = None
     """JSON schema; None: the form is no JSON."""
 
@@ -75,9 +93,10 @@ def _either(*parts: _Part) -> _Part:
     return _Part(f"(?:{'|'.join(part.pattern for part in parts)})", f"({' | '.join(part.gbnf for part in parts)})")
 
 
-def _repeated(most: int, part: _Part) -> _Part:
+def _repeated(most: int | None, part: _Part) -> _Part:
     # By its name in GBNF: llama.cpp counts every rule within what is repeated, and refuses 2000.
-    return _Part(f"{part.pattern}{{0,{most}}}", f"{_PIECE}{{0,{most}}}")
+    times = "*" if most is None else f"{{0,{most}}}"
+    return _Part(f"{part.pattern}{times}", f"{_PIECE}{times}")
 
 
 def _perhaps(part: _Part) -> _Part:
@@ -109,7 +128,7 @@ def _text_grammar() -> AnswerGrammar:
     # character is visible, so that the reasoning is not empty.
     first = _no_dec("!-;=?-CE-~", "!-;=?-CE-df-~", "!-;=?-CE-bd-~")
     piece = _no_dec(r"^<>\n\r\tD", r"^<>\n\r\teD", r"^<>\n\r\tcD")
-    reasoning = _sequence(first, _repeated(MAX_REASONING - 1, piece))
+    bounded, endless = (_sequence(first, _repeated(most, piece)) for most in (MAX_REASONING - 1, None))
     size = _either(_sequence(_one_of("1-8"), ".", _one_of("0-9")), _words("9.0"), _sequence("0.", _one_of("1-9")))
     end = "\n</rationale>\nWinner: {}\nDifference: {}"
     won = [
@@ -117,20 +136,37 @@ def _text_grammar() -> AnswerGrammar:
         for winner, sign in (("A", "+"), ("B", "-"))
     ]
     even = _words("nothing." + end.format("tie", "0.0"))
-    answer = _sequence("<rationale>\n", reasoning, " Decisive: ", _either(even, *won))
-    return AnswerGrammar("text", answer.pattern, _rules(answer, piece))
+    opening, begins = "<rationale>\n", " Decisive: "
+    closing = _sequence(begins, _either(even, *won))
+    answer = _sequence(opening, bounded, closing)
+    factors = ", ".join(sorted(sorted(FACTORS, key=len)[-json_form.MAX_FACTORS :], key=FACTORS.index))
+    longest = f"{begins}{factors}, better in A." + end.format("A", "+1.5")
+    return AnswerGrammar(
+        "text", answer.pattern, _rules(answer, piece), opening, _sequence(opening, endless, closing).pattern,
+        (Closing(begins, closing.pattern, longest),),
+    )  # fmt: skip
 
 
 def _json_grammar() -> AnswerGrammar:
     character = _one_of(r'^"\\\x00-\x1f')
-    seen = _sequence(_one_of("A-Za-z"), _repeated(MAX_OBSERVATION - 1, character))
+    bounded, endless = (
+        _sequence(_one_of("A-Za-z"), _repeated(most, character)) for most in (MAX_OBSERVATION - 1, None)
+    )
     size = _either(_sequence(_one_of("1-8"), ".", _one_of("05")), _words("9.0"), _words("0.5"))
     winner, difference = '], "winner": "', '", "difference": '
     even = _words(f"{winner}tie{difference}0.0")
     won = _sequence(_some_factors('"'), winner, _one_of("AB"), difference, size)
     begin, between, factors = '{"observations_a": "', '", "observations_b": "', '", "factors": ['
-    answer = _sequence(begin, seen, between, seen, factors, _either(even, won), "}")
-    return AnswerGrammar("json", answer.pattern, _rules(answer, character), json_form.SCHEMA)
+    last = _sequence(factors, _either(even, won), "}")
+    answer = _sequence(begin, bounded, between, bounded, last)
+    second = _sequence(between, endless, last)
+    named = sorted(sorted(FACTORS, key=len)[-json_form.MAX_FACTORS :], key=FACTORS.index)
+    longest = factors + ", ".join(f'"{name}"' for name in named) + f"{winner}A{difference}1.5}}"
+    return AnswerGrammar(
+        "json", answer.pattern, _rules(answer, character), begin, _sequence(begin, endless, second).pattern,
+        (Closing(between, second.pattern, f"{between}a{longest}"), Closing(factors, last.pattern, longest)),
+        json_form.SCHEMA,
+    )  # fmt: skip
 
 
 def _rules(answer: _Part, piece: _Part) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, cast, get_args
+from typing import TYPE_CHECKING, Literal
 
 from PIL import Image
 
@@ -19,24 +19,26 @@ from redaes.assessing.asking import Asked, Questions, in_orders
 from redaes.assessing.conclusions import AskedAs, of_answers, of_same
 from redaes.assessing.measured_question import with_evidence
 from redaes.assessing.results import RankedPictures, ReferenceSet, Result, Score, answer_of
+from redaes.assessing.settings import asked_form, check_samples, known_mode, known_prompt
 from redaes.assessing.thumbnails import Thumbnails
 from redaes.backends.base import Backend
+from redaes.backends.forms import JSON_SAMPLING, AskedForm, form_of_backend, known_form
 from redaes.backends.temperatures import Temperature, temperature_of
 from redaes.errors import InputError
-from redaes.images import LoadedImage, TakenPicture, content_id, named_picture, same_picture, take_picture
+from redaes.images import LoadedImage, TakenPicture, content_id, named_pictures, same_picture, take_picture, taken_pair
 from redaes.lenient import Reader, known_reader
 from redaes.points import delta_of, points_of
 from redaes.prompts import Mode, Prompt
 from redaes.reference_photographs import NAME as EMBEDDED
 from redaes.reference_photographs import reference_photographs
-from redaes.types import Comparison, ImageRef, Order, PairAnswer, Ranking, Sampling
+from redaes.types import Comparison, Form, ImageRef, Order, PairAnswer, Ranking, Sampling
 
 if TYPE_CHECKING:
     from redaes.images.given import PictureInput
 
 __all__ = [
-    "Assessor", "Orders", "ReferenceSet", "Result", "Score", "answer_of", "delta_of", "known_mode", "known_prompt",
-    "points_of",
+    "Assessor", "Orders", "ReferenceSet", "Result", "Score", "answer_of", "check_samples", "delta_of", "known_mode",
+    "known_prompt", "points_of",
 ]  # fmt: skip
 
 _DTYPES = ("float32", "bfloat16")
@@ -55,7 +57,8 @@ class Assessor:
         mode: Mode = "reasoned",
         sampling: Sampling | None = None,
         prompt: str | None = None,
-        reader: Reader = "strict",
+        reader: Reader | None = None,
+        form: AskedForm | None = None,
         agreement: int = 0,
     ) -> None:
         """
@@ -63,28 +66,34 @@ class Assessor:
             backend: the model to ask; None: the one that comes in the package, ``redaes/nano``.
             mode: ``reasoned``: the model writes its reasons and states the difference; ``fast``: one token is
                 read in each order.
-            sampling: how reasoned answers are drawn; None: greedily.
+            sampling: how reasoned answers are drawn; None: greedily, up to 256 tokens, or 512 in the JSON form.
             prompt: another question, one of :func:`redaes.prompts.known`: in other words, or with what was measured of
                 both pictures (``compare_measured/v1``, then in both modes); None: the usual one.
             reader: ``strict``: written answers are read in the form itself; ``lenient``: also in variants that can mean
-                one thing only (:mod:`redaes.lenient`), for models that were not trained on the form.
+                one thing only (:mod:`redaes.lenient`), for models that were not trained on the form; None: as suits the
+                model.
+            form: of reasoned answers: ``text``, ``json``, or ``auto``: as suits the model, which a server is asked
+                once (:mod:`redaes.backends.forms`); None: that of the prompt, or ``auto`` where none is named.
             agreement: answers to draw in each order where no probability can be read (a server may report none); their
                 agreement is told beside the verdict (:mod:`redaes.assessing.agreement`), and rankings and scores are
                 made of it. 0: none; then there is nothing to rank or score by.
 
         Raises:
-            InputError: unknown mode or reader, a prompt that does not belong to the mode, or no such number of answers.
+            InputError: unknown mode, reader or form; a prompt that does not belong to the mode, or is not there in the
+                form; or no such number of answers.
         """
         self.agreement = checked_draws(agreement)
-        self.reader = known_reader(reader)
         self.mode = known_mode(mode)
         self._prompts = prompts.chosen(self.mode, prompt)
-        self.sampling = Sampling() if sampling is None else sampling
+        self._form = asked_form(self._prompts["reasoned"], form, named=prompt is not None and mode == "reasoned")
+        self._sampling = sampling
+        known_reader(reader or "strict")
         if backend is None:
             from redaes.backends.local import LocalBackend
 
             backend = LocalBackend()
         self.backend = backend
+        self.reader = known_reader(getattr(backend, "reader", "strict") if reader is None else reader)
         self._questions = Questions(backend, self.reader)
         self._default_references: ReferenceSet | None = None
 
@@ -99,6 +108,7 @@ class Assessor:
         sampling: Sampling | None = None,
         prompt: str | None = None,
         reader: Reader = "lenient",
+        form: AskedForm | None = None,
         agreement: int = 0,
     ) -> Assessor:
         """One that asks a model behind any server of the OpenAI protocol, in the way that suits the server.
@@ -111,7 +121,8 @@ class Assessor:
             sampling: likewise.
             prompt: likewise.
             reader: ``strict`` suits models that were trained on the form.
-            agreement: as for the class.
+            form: as for the class.
+            agreement: likewise.
 
         Raises:
             InputError: as for the class; or the address is none, or several models are offered and none is named.
@@ -121,7 +132,7 @@ class Assessor:
 
         prompts.chosen(known_mode(mode), prompt)
         served = connect(url, model, api_key=api_key, reader=known_reader(reader))
-        return cls(served, mode=mode, sampling=sampling, prompt=prompt, reader=reader, agreement=agreement)
+        return cls(served, mode=mode, sampling=sampling, prompt=prompt, reader=reader, form=form, agreement=agreement)
 
     @classmethod
     def from_pretrained(
@@ -135,7 +146,8 @@ class Assessor:
         mode: Mode = "reasoned",
         sampling: Sampling | None = None,
         prompt: str | None = None,
-        reader: Reader = "strict",
+        reader: Reader | None = None,
+        form: AskedForm | None = None,
     ) -> Assessor:
         """One that asks a model in this process.
 
@@ -149,13 +161,15 @@ class Assessor:
             sampling: likewise.
             prompt: likewise.
             reader: likewise.
+            form: likewise.
 
         Raises:
             InputError: as for the class, or another ``dtype``.
             BackendError: the model cannot be loaded.
         """
         prompts.chosen(known_mode(mode), prompt)
-        known_reader(reader)
+        known_reader(reader or "strict")
+        known_form(form or "auto")
         if dtype not in (None, *_DTYPES):
             raise InputError(f"dtype is {dtype!r}; give one of {', '.join(_DTYPES)}, or leave it out")
         import torch
@@ -169,7 +183,28 @@ class Assessor:
             dtype=None if dtype is None else getattr(torch, dtype),
             hub_revision=revision,
         )
-        return cls(backend, mode=mode, sampling=sampling, prompt=prompt, reader=reader)
+        return cls(backend, mode=mode, sampling=sampling, prompt=prompt, reader=reader, form=form)
+
+    @property
+    def form(self) -> Form:
+        """Of its reasoned answers; where that is to suit a model behind a server, it is asked for it now.
+
+        Raises:
+            EndpointError: it does not answer.
+        """
+        if self._form == "auto":
+            self._form = form_of_backend(self.backend)
+        return self._form
+
+    @property
+    def sampling(self) -> Sampling:
+        """How its answers are drawn in its own mode."""
+        return self._sampling_in(self.mode)
+
+    def _sampling_in(self, mode: Mode) -> Sampling:
+        if self._sampling is None:
+            return JSON_SAMPLING if mode == "reasoned" and self.form == "json" else Sampling()
+        return self._sampling
 
     @property
     def prompt_id(self) -> str:
@@ -237,7 +272,7 @@ class Assessor:
         """
         mode = self.mode if mode is None else known_mode(mode)
         check_samples(samples, mode)
-        taken = [_taken_pair(pair, f"pairs[{number}]") for number, pair in enumerate(pairs)]
+        taken = [taken_pair(pair, f"pairs[{number}]") for number, pair in enumerate(pairs)]
         pixels = check if callable(check) else None
         return self._taken(taken, mode, orders, pixels, check=check is not False, samples=samples)
 
@@ -278,7 +313,7 @@ class Assessor:
         check_samples(samples, mode)
         if samples and not check:
             raise InputError(f"samples is {samples}, and nothing is measured to choose among them by; ask with check")
-        prompt = self.prompt_of(mode)
+        prompt, sampling = self.prompt_of(mode), self._sampling_in(mode)
         asked: list[list[Asked]] = []
         measured = [reasons.Measuring(first, second, pixels) for first, second in pairs]
         for (first, second), measuring in zip(pairs, measured, strict=True):
@@ -286,7 +321,7 @@ class Assessor:
             if not same_picture(first, second):
                 chosen = both_orders.ORDERS if orders == "both" else (_drawn_order(first.ref.id, second.ref.id),)
             questions = with_evidence(prompt, measuring) if chosen else {}
-            asked.append(in_orders(questions, first.image, second.image, self.sampling, orders=chosen))
+            asked.append(in_orders(questions, first.image, second.image, sampling, orders=chosen))
         answered = self._asked(asked, mode)
         draws = self._drawn(asked, answered, samples) if samples else [[] for _ in asked]
         agreements = self._agreements(asked, answered, mode)
@@ -325,7 +360,8 @@ class Assessor:
             decision = both_orders.decide(found, "reasoned")
             wanted.append(requests if decision is not None and decision.winner is not None else ())
         places = [number for number, requests in enumerate(wanted) if requests]
-        drawn = reasons.draw(self._questions, [wanted[number] for number in places], samples, self.sampling)
+        sampling = self._sampling_in("reasoned")
+        drawn = reasons.draw(self._questions, [wanted[number] for number in places], samples, sampling)
         given = dict(zip(places, drawn, strict=True))
         return [given.get(number, []) for number in range(len(asked))]
 
@@ -346,7 +382,8 @@ class Assessor:
 
     def prompt_of(self, mode: Mode) -> Prompt:
         """The question that it asks in a mode."""
-        return prompts.load(self._prompts[mode])
+        name = self._prompts[mode]
+        return prompts.load(prompts.in_form(name, self.form) if mode == "reasoned" else name)
 
     def rank(
         self,
@@ -383,7 +420,7 @@ class Assessor:
         mode = self.mode if mode is None else known_mode(mode)
         return placing.rank(
             lambda pairs: self.compare_many(pairs, mode, orders),
-            _named(pictures, "pictures"),
+            named_pictures(pictures, "pictures"),
             n_questions=(len(both_orders.ORDERS) if orders == "both" else 1) * (1 + self.agreement),
             top_k=top_k,
             max_calls=max_calls,
@@ -452,7 +489,7 @@ class Assessor:
         """
         mode = self.mode if mode is None else known_mode(mode)
         different: dict[str, ImageRef] = {}
-        for number, picture in enumerate(_named(pictures, "pictures")):
+        for number, picture in enumerate(named_pictures(pictures, "pictures")):
             if isinstance(picture, LoadedImage):
                 raise InputError(
                     f"pictures[{number}] is in memory, and references are read again whenever a picture is scored; "
@@ -502,44 +539,6 @@ class Assessor:
             )
 
 
-def known_mode(name: str) -> Mode:
-    """The mode of that name.
-
-    >>> known_mode("fast")
-    'fast'
-
-    Raises:
-        InputError: there is none.
-    """
-    for mode in get_args(Mode):
-        if mode == name:
-            return cast("Mode", mode)
-    raise InputError(f"unknown mode {name!r}; known: {', '.join(get_args(Mode))}")
-
-
-def known_prompt(mode: Mode, name: str | None) -> str:
-    """The name of a prompt for two pictures in that mode; None: the usual one.
-
-    >>> known_prompt("fast", None)
-    'compare_fast/v1'
-
-    Raises:
-        InputError: there is no such prompt for the mode.
-    """
-    return prompts.chosen(mode, name)[mode]
-
-
-def check_samples(samples: int, mode: Mode) -> None:
-    """
-    Raises:
-        InputError: there is no such number of further reasonings, or no reasoning in the mode.
-    """
-    if samples < 0:
-        raise InputError(f"samples is {samples}; give 0 or more")
-    if samples and mode == "fast":
-        raise InputError(f"samples is {samples}, and the fast mode gives no reasons; ask in the reasoned mode")
-
-
 def _by_pair(found: Sequence[Comparison], asked: Sequence[Sequence[Asked]]) -> list[list[Comparison]]:
     """Answers one after another, cut into those about each pair."""
     rest = iter(found)
@@ -551,16 +550,3 @@ def _drawn_order(first: str, second: str) -> Order:
     low, high = sorted((first, second))
     low_first = int(content_id(f"{low} {high}".encode())[:8], 16) % 2 == 0
     return "forward" if low_first == (first == low) else "swapped"
-
-
-def _named(pictures: Sequence[PictureInput], name: str) -> list[LoadedImage | ImageRef]:
-    """Each picture by its id, files not loaded yet."""
-    if isinstance(pictures, str | Path | Image.Image | LoadedImage | ImageRef):
-        raise InputError(f"{name} is one picture; give a list of them")
-    return [named_picture(one, f"{name}[{number}]") for number, one in enumerate(pictures)]
-
-
-def _taken_pair(pair: tuple[PictureInput, PictureInput], name: str) -> tuple[TakenPicture, TakenPicture]:
-    if not isinstance(pair, tuple | list) or len(pair) != 2:
-        raise InputError(f"{name} is no pair of pictures; give (first, second)")
-    return take_picture(pair[0], f"{name}[0]"), take_picture(pair[1], f"{name}[1]")

@@ -178,7 +178,7 @@ def evaluate(
     drawn = draw(records, n_reasoned, seed)
     total = len(records) + len(drawn)
     progress(0, total)
-    assessor = Assessor(backend, sampling=sampling)
+    assessor = Assessor(backend, sampling=sampling, reader="strict", form="text")
     outcomes = fast_outcomes(assessor, records, lambda done: progress(done, total))
     reasoned = reasoned_outcomes(assessor, drawn, lambda done: progress(len(records) + done, total))
     return put_together(assessor, outcomes, reasoned, seed)

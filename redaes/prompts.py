@@ -55,12 +55,12 @@ def known(mode: Mode) -> tuple[str, ...]:
 
 
 def form_of(name: str) -> Form:
-    """The form in which a prompt asks for its answer.
+    """The form in which a prompt asks for its answer, by its name or id.
 
     >>> form_of("compare_json/v1"), form_of("compare/v1")
     ('json', 'text')
     """
-    return "json" if name in IN_JSON.values() else "text"
+    return "json" if name.partition("@")[0] in IN_JSON.values() else "text"
 
 
 def in_form(name: str, form: Form) -> str:

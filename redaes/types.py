@@ -244,13 +244,19 @@ class Comparison(Record):
     sampling: Sampling
     """As it was asked for; :attr:`changes` says what of it the server could not use."""
     reader: str = "strict"
-    """What read the answer: the grammar itself, or a versioned reader of variants such as ``lenient/v1``."""
+    """What read the answer: the grammar itself, or a versioned reader of variants such as ``lenient/v2``."""
+    form: Form = "text"
+    """In which form the answer was asked for."""
+    held_by: str | None = None
+    """What held the answer to its form while it was written: the field of the request that asked a server for that, or
+    the library in this process; None: nothing but the words of the prompt. A server may ignore such a field."""
     probability_from: ProbabilitySource | None = None
     """How the probability was read; None: there is none."""
     probability_failure: str | None = None
     """Why the probability of a verdict could not be read, where it was asked for."""
     changes: tuple[str, ...] = ()
-    """What of the request a server could not use: ``without seed``, ``temperature=1``."""
+    """What of the request a server could not use (``without seed``, ``temperature=1``), and what was done to the text
+    while it was written."""
     log_odds: FiniteFloat | None = None
     """Natural logarithm of the odds behind ``probability``, as the model has them."""
     read_with: str | None = None

@@ -11,7 +11,7 @@ from typing import Any
 
 from PIL import Image
 
-from redaes import answers, lenient
+from redaes import answers, lenient, prompts
 from redaes.assessing.orders import ORDERS
 from redaes.backends.base import Answer, Backend, Request, read_of
 from redaes.backends.failures import UNREAD, Failure, refuse_lost
@@ -85,7 +85,7 @@ class Questions:
                 found.append(self._seen(order, request, token))
                 continue
             text = next(texts) if _is_unread(token) else token
-            said = parsed(text, "fast", self._reader)
+            said = parsed(text, "fast", self._reader, request.prompt)
             # What does not follow the form is no reason to hide why the probability could not be read.
             reason = token if isinstance(said, Failure) else said
             comparison = self._comparison(order, replace(request, sampling=_WRITTEN), text, reason)
@@ -113,7 +113,7 @@ class Questions:
     def heard(self, asked: Sequence[Asked], found: Sequence[Answer | Failure], mode: Mode) -> list[Comparison]:
         """What answers to written requests say."""
         return [
-            self._comparison(order, request, answer, parsed(answer, mode, self._reader))
+            self._comparison(order, request, answer, parsed(answer, mode, self._reader, request.prompt))
             for (order, request), answer in zip(asked, found, strict=True)
         ]
 
@@ -173,6 +173,8 @@ class Questions:
             prompt_id=request.prompt.id,
             sampling=request.sampling,
             reader=found.reader if isinstance(found, Reading) else lenient.STRICT,
+            form=prompts.form_of(request.prompt.name),
+            held_by=None if isinstance(answer, Failure) else answer.held_by,
             changes=() if isinstance(answer, Failure) else answer.changes,
             **(_probability(read) if isinstance(read, NextToken) else {"probability": None}),
         )
@@ -193,13 +195,13 @@ class Questions:
         return found
 
 
-def parsed(answer: Answer | Failure, mode: Mode, reader: Reader) -> Reading | Failure:
-    """What a written answer says, or the reason why it says nothing."""
+def parsed(answer: Answer | Failure, mode: Mode, reader: Reader, prompt: Prompt) -> Reading | Failure:
+    """What a written answer to a prompt says, or the reason why it says nothing."""
     if isinstance(answer, Failure):
         return answer
     text = answer.text or ""
     try:
-        return lenient.read(text, mode, reader)
+        return lenient.read(text, mode, reader, prompts.form_of(prompt.name))
     except ParseError as error:
         if answer.cut_off:
             return Failure("cut_off", f"the answer ends at max_new_tokens: …{text[-40:]!r}")

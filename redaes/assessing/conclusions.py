@@ -14,7 +14,7 @@ from redaes.assessing.results import Result
 from redaes.backends.temperatures import Temperature
 from redaes.images import LoadedImage
 from redaes.points import believed, sigmoid
-from redaes.prompts import Mode
+from redaes.prompts import Mode, form_of
 from redaes.types import Comparison
 
 
@@ -96,6 +96,7 @@ def of_answers(
         revision=asked.revision,
         prompt_id=asked.prompt_id,
         mode=mode,
+        form=form_of(asked.prompt_id),
         notes=tuple(notes),
     )
 
@@ -118,6 +119,7 @@ def of_same(first: LoadedImage, second: LoadedImage, asked: AskedAs) -> Result:
         revision=asked.revision,
         prompt_id=asked.prompt_id,
         mode=asked.mode,
+        form=form_of(asked.prompt_id),
         notes=(
             *_notes(first, second),
             "both are the same picture, byte for byte or pixel for pixel; the model was not asked",
@@ -154,6 +156,8 @@ def _told(comparisons: Sequence[Comparison], decision: both_orders.Decision | No
         notes.append("the probability is read from the few likeliest tokens that the server lists")
     if any(one.reader != lenient.STRICT for one in comparisons):
         notes.append(f"the model did not follow the form to the letter; read by {lenient.LENIENT}")
+    if any(one.form == "json" and one.held_by is None and one.failure is not None for one in comparisons):
+        notes.append("nothing but the words of the prompt held the model to JSON")
     return notes
 
 

@@ -7,6 +7,7 @@ from functools import lru_cache
 
 from redaes import ranking
 from redaes.assessing import orders as both_orders
+from redaes.assessing.agreement import USUAL_DRAWS
 from redaes.assessing.notebook import MOST_PICTURES
 from redaes.assessing.results import RankedPictures, ReferenceSet, Result, Score, answer_of, preference, questions_of
 from redaes.assessing.thumbnails import Thumbnails
@@ -63,6 +64,8 @@ def rank(
             named = [(ids[i], ids[j]) for i, j in batch]
             new = [pair for pair in named if frozenset(pair) not in remembered]
             results = compare([(load(first), load(second)) for first, second in new])
+            if all(answer.probability is None for answer in answered):
+                _refuse_verdicts_alone(results)
             for pair, result in zip(new, results, strict=True):
                 remembered[frozenset(pair)] = answer_of(result)
             for (i, j), pair in zip(batch, named, strict=True):
@@ -83,6 +86,21 @@ def rank(
     return found_order
 
 
+def _refuse_verdicts_alone(results: Sequence[Result]) -> None:
+    """End early where the model answers, and nothing that it says can be ranked by.
+
+    Raises:
+        ParseError: of the answers some are verdicts, and none has a probability or an agreement.
+    """
+    said = [result for result in results if result.delta is not None]
+    if said and all(preference(result) is None for result in results):
+        raise ParseError(
+            "no_probability",
+            f"{said[0].model} gives verdicts without probabilities, and ranks and scores are made of these; draw "
+            f"answers and count them instead (Assessor(…, agreement={USUAL_DRAWS})), or ask a server that reports them",
+        )
+
+
 def score(compare: CompareMany, picture: LoadedImage, references: ReferenceSet) -> Score:
     """As :meth:`redaes.assessor.Assessor.score`, of a set that this judge ranked.
 
@@ -93,8 +111,10 @@ def score(compare: CompareMany, picture: LoadedImage, references: ReferenceSet) 
     n_calls = n_failed = 0
     for start in range(0, len(references.pictures), _BATCH):
         batch = references.pictures[start : start + _BATCH]
-        pairs = [(picture, unchanged(reference)) for reference in batch]
-        for reference, result in zip(batch, compare(pairs), strict=True):
+        results = compare([(picture, unchanged(reference)) for reference in batch])
+        if not outcomes:
+            _refuse_verdicts_alone(results)
+        for reference, result in zip(batch, results, strict=True):
             calls, failed = questions_of(result)
             n_calls += calls
             n_failed += failed

@@ -22,7 +22,19 @@ from redaes.images import IN_MEMORY
 from redaes.models import nano
 from redaes.points import sigmoid
 from redaes.prompts import Mode
-from redaes.types import TIE_MARGIN, Comparison, Delta, Factor, ImageRef, Order, PairAnswer, Ranking, Record, Winner
+from redaes.types import (
+    TIE_MARGIN,
+    Comparison,
+    Delta,
+    Factor,
+    Form,
+    ImageRef,
+    Order,
+    PairAnswer,
+    Ranking,
+    Record,
+    Winner,
+)
 
 EVEN = 0.505
 """A probability below it is printed as 50 %: it leans nowhere."""
@@ -114,6 +126,8 @@ class Result(ShownRecord):
     prompt_id: str
     """``name/version@hash``."""
     mode: Mode
+    form: Form = "text"
+    """In which form the answers were asked for; what held them to it stands in each of ``comparisons``."""
     notes: tuple[str, ...]
     """What the reader of the result should know, as sentences; usually empty."""
 
@@ -293,10 +307,22 @@ def _reasons(result: Result, first: str, second: str) -> tuple[tuple[tuple[str, 
 
 def _who(answer: Result | Score) -> tuple[str, ...]:
     """Who answered, and what is to be known of them."""
-    # Few servers say a revision.
-    model = f"{answer.model} @ {answer.revision}" if answer.revision else answer.model
+    # Few servers say a revision; then it is the server's address.
+    model = answer.model
+    if answer.revision:
+        model += f" {answer.revision}" if answer.revision.startswith("at ") else f" @ {answer.revision}"
     limits = nano.limits(answer.model, answer.revision)
-    return f"{model}, {answer.prompt_id}, {answer.mode}", *([limits] if limits else [])
+    form = _form(answer) if isinstance(answer, Result) else ""
+    return f"{model}, {answer.prompt_id}, {answer.mode}{form}", *([limits] if limits else [])
+
+
+def _form(result: Result) -> str:
+    """The form of the answers and what held them to it, where that is not the text form, held by nothing."""
+    held = sorted({one.held_by for one in result.comparisons if one.held_by is not None})
+    if result.form == "text" and not held:
+        return ""
+    name = {"text": "text", "json": "JSON"}[result.form]
+    return f", {name} form {f'held by {held[0]}' if held else 'by the prompt alone'}"
 
 
 def _in_words(points: float) -> str:

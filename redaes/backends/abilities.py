@@ -21,7 +21,7 @@ from redaes.backends.picture_limits import PictureLimits
 from redaes.backends.thoughts import WayName
 from redaes.errors import RecordError
 from redaes.records import write_atomically
-from redaes.types import ProbabilitySource, Record
+from redaes.types import Form, ProbabilitySource, Record
 
 VERSION: Literal[1] = 1
 """Of the files: those of another version are found out anew."""
@@ -69,6 +69,8 @@ class Abilities(Record):
     """Whether it lists the likeliest tokens of what a model writes."""
     structured: Structured | None = None
     """How it holds an answer to a form."""
+    form: Form | None = None
+    """In which form its model is asked."""
     thinks: bool = False
     """Whether the model was seen to think longer than it may."""
     way: WayName | None = None

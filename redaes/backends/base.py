@@ -61,7 +61,10 @@ class Answer:
     tokens: int = 0
     """Read and written, as far as a server reports them."""
     changes: tuple[str, ...] = ()
-    """What of the request a server could not use: ``without seed``, ``temperature=1``."""
+    """What of the request a server could not use (``without seed``, ``temperature=1``), and what was done to the text
+    while it was written."""
+    held_by: str | None = None
+    """What held the text to its form while it was written, as far as that was asked for; None: nothing."""
 
 
 class Backend(Protocol):
@@ -139,9 +142,8 @@ class BatchBackend(ABC):
         read: list[NextToken | Failure | None] = [None] * len(requests)
         for sampling, places in grouped(request.sampling for request in requests).items():
             if sampling is not None:
-                texts = self.generate([requests[place] for place in places], sampling)
-                for place, text in zip(places, texts, strict=True):
-                    written[place] = Answer(text)
+                for place, answer in zip(places, self.write([requests[n] for n in places], sampling), strict=True):
+                    written[place] = answer
         for choices, places in grouped(request.choices for request in requests).items():
             if choices:
                 rows = self.read([requests[place] for place in places], choices)
@@ -160,6 +162,14 @@ class BatchBackend(ABC):
         Raises:
             BackendError: the model cannot be asked.
         """
+
+    def write(self, requests: Sequence[Request], sampling: Sampling) -> list[Answer]:
+        """What :meth:`generate` gives, with what else is known of how it was written.
+
+        Raises:
+            BackendError: as for :meth:`generate`.
+        """
+        return [Answer(text) for text in self.generate(requests, sampling)]
 
     @abstractmethod
     def generate(self, requests: Sequence[Request], sampling: Sampling) -> list[str]:

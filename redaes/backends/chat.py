@@ -7,16 +7,19 @@ written the prefix, from the likeliest tokens that the server lists.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from redaes import prompts
+from redaes.backends.abilities import Structured
 from redaes.backends.base import Answer, Request
 from redaes.backends.chat_replies import Reply
 from redaes.backends.chat_requests import N_LOGPROBS, ChatRequest
 from redaes.backends.endpoint import Endpoint
 from redaes.backends.failures import SERVER_REASONS, Failure
 from redaes.backends.pictures import Encoder
+from redaes.backends.structured import held_by, json_fields
 from redaes.backends.thoughts import WAYS, Way, WayName, lost_in_thoughts
 from redaes.errors import InputError
 from redaes.types import Sampling
@@ -39,6 +42,7 @@ class ChatBackend:
         *,
         emphasis: bool = False,
         lists: bool | None = None,
+        spelling: Structured = "json_schema",
         gives_room: bool = False,
         thinks: bool = False,
         way: WayName | None = None,
@@ -48,6 +52,8 @@ class ChatBackend:
             endpoints: of one model; not open: each batch has connections of its own.
             emphasis: whether choices are also read where the model writes the prefix in bold, or as a heading.
             lists: whether the server is known to list its likeliest tokens; None: it is not known.
+            spelling: how the server is asked to hold answers in the JSON form to it. That of the protocol does no harm
+                where it is not known: a server that does not take it refuses it, and is asked without.
             gives_room: whether thoughts get room beside what an answer may take; else they count for it.
             thinks: whether the model is known to think before it answers.
             way: how its thoughts are known to be dealt with where little is asked; None: to be found.
@@ -62,6 +68,7 @@ class ChatBackend:
         self.lists = lists
         """Whether the server lists its likeliest tokens, as far as is known; where it does not, it is not asked for
         them, and not at all where nothing else is wanted."""
+        self.spelling: Structured = spelling
         self._gives_room = gives_room
         self.thinks = thinks
         """Whether the model was seen to think longer than it may."""
@@ -87,8 +94,10 @@ class ChatBackend:
             if request.sampling is not None or self.lists is not False or not request.choices
         ]
         asked = [requests[place] for place in places]
-        for place, request, reply in zip(places, asked, self._replies(asked), strict=True):
-            found[place] = reply if isinstance(reply, Failure) else _answer(request, reply, self._emphasis)
+        replies = self._replies(asked)
+        for place, request, reply in zip(places, asked, replies, strict=True):
+            held = json_fields(request, self.spelling)
+            found[place] = reply if isinstance(reply, Failure) else _answer(request, reply, self._emphasis, held)
         return found
 
     def _replies(self, asked: Sequence[Request]) -> list[Reply | Failure]:
@@ -116,7 +125,10 @@ class ChatBackend:
                 self._find_way(little, encoder)
         lists = self.lists is not False
         ways = [self._way_of(request) for request in asked]
-        chats = [_chat(request, encoder, way, lists=lists) for request, way in zip(asked, ways, strict=True)]
+        chats = [
+            _chat(request, encoder, way, json_fields(request, self.spelling), lists=lists)
+            for request, way in zip(asked, ways, strict=True)
+        ]
         return [
             reply
             if isinstance(reply, Failure) or way is None
@@ -136,7 +148,7 @@ class ChatBackend:
         for name, way in WAYS.items():
             if set(way.fields) & set(self._endpoints[0].dialect.left_out):
                 continue
-            (reply,) = asyncio.run(self._ask([_chat(request, encoder, way, lists=lists)]))
+            (reply,) = asyncio.run(self._ask([_chat(request, encoder, way, {}, lists=lists)]))
             if isinstance(reply, Failure) and (reply.reason in SERVER_REASONS or reply.reason == "budget_exhausted"):
                 return  # says nothing of the way
             if isinstance(reply, Reply) and not lost_in_thoughts(reply):
@@ -173,7 +185,7 @@ def _asks_little(request: Request) -> bool:
     return request.prompt.name not in prompts.known("reasoned")
 
 
-def _chat(request: Request, encoder: Encoder, way: Way | None, *, lists: bool) -> ChatRequest:
+def _chat(request: Request, encoder: Encoder, way: Way | None, held: Mapping[str, Any], *, lists: bool) -> ChatRequest:
     sampling = request.sampling or _UP_TO_THE_PLACE
     if way is not None and way.room:
         sampling = sampling.model_copy(update={"max_new_tokens": sampling.max_new_tokens + way.room})
@@ -183,12 +195,14 @@ def _chat(request: Request, encoder: Encoder, way: Way | None, *, lists: bool) -
         sampling,
         n_logprobs=N_LOGPROBS if request.choices and lists else 0,
     )
-    return chat if way is None or not way.fields else replace(chat, extra=way.fields)
+    extra = {**held, **({} if way is None else way.fields)}
+    return replace(chat, extra=extra) if extra else chat
 
 
-def _answer(request: Request, reply: Reply, emphasis: bool) -> Answer | Failure:
+def _answer(request: Request, reply: Reply, emphasis: bool, held: Mapping[str, Any]) -> Answer | Failure:
     read = reply.read_after(request.prefix, emphasis=emphasis) if request.choices else None
-    answer = Answer(reply.text, read, reply.cut_off, reply.tokens, reply.changes)
+    by = held_by(held, reply.changes)
+    answer = Answer(reply.text, read, reply.cut_off, reply.tokens, reply.changes, by)
     if request.sampling is not None:
         return answer
     return read if isinstance(read, Failure) else replace(answer, text=None)

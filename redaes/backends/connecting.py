@@ -34,11 +34,14 @@ from redaes.backends.dialect import Dialect
 from redaes.backends.endpoint import Endpoint, OfferedModel
 from redaes.backends.failures import SERVER_REASONS, Failure, refuse_lost
 from redaes.backends.first_answers import FirstAnswers
+from redaes.backends.forms import find_form
 from redaes.backends.next_token import NextToken
 from redaes.backends.server import ServerBackend
 from redaes.backends.structured import find_structured
 from redaes.errors import BackendError, EndpointError, InputError
 from redaes.lenient import Reader
+from redaes.prompts import form_of
+from redaes.types import Form
 
 FIRST_WORD_S = 10.0
 """How long a server may take to say what it offers, in seconds."""
@@ -66,7 +69,12 @@ class ConnectedModel:
     """
 
     def __init__(
-        self, backend: ServerBackend | ChatBackend, endpoint: Endpoint, identity: ServerIdentity, known: Abilities
+        self,
+        backend: ServerBackend | ChatBackend,
+        endpoint: Endpoint,
+        identity: ServerIdentity,
+        known: Abilities,
+        reader: Reader = "lenient",
     ) -> None:
         """
         Args:
@@ -74,6 +82,7 @@ class ConnectedModel:
             endpoint: of the backend.
             identity: what is known is kept under.
             known: what was kept of the server, or found out so far.
+            reader: of what the model writes, unless told otherwise.
         """
         self.model = backend.model
         self.revision = backend.revision
@@ -83,6 +92,9 @@ class ConnectedModel:
         self._identity = identity
         self._kept = known
         self._structured = known.structured
+        self._form = known.form
+        self.reader = reader
+        """How its answers are read unless told otherwise."""
         self._first = FirstAnswers(backend)
 
     def __enter__(self) -> ConnectedModel:
@@ -109,6 +121,7 @@ class ConnectedModel:
             reads=self.backend.reads if isinstance(self.backend, ServerBackend) else None,
             lists=None if chat is None else chat.lists,
             structured=self._structured,
+            form=self._form,
             thinks=chat is not None and chat.thinks,
             way=None if chat is None else chat.way,
             pictures=self._endpoint.dialect.pictures.lasting,
@@ -129,6 +142,18 @@ class ConnectedModel:
         self._keep()
         return found
 
+    @property
+    def form(self) -> Form:
+        """In which form the model is asked unless told otherwise: asked once, and kept.
+
+        Raises:
+            EndpointError: it does not answer.
+        """
+        if self._form is None:
+            self._form = find_form(self, lambda: self.structured() != "none")
+            self._keep()
+        return self._form
+
     def answer(self, requests: Sequence[Request]) -> list[Answer | Failure]:
         """As :class:`~redaes.backends.base.Backend` has it; may be called within a running event loop.
 
@@ -136,6 +161,8 @@ class ConnectedModel:
             EndpointError: the server has answered nothing so far, and nothing of this.
             BackendError: as for the backend that asks.
         """
+        if any(form_of(request.prompt.name) == "json" for request in requests):
+            self.backend.spelling = self.structured()
         try:
             found = _aside(lambda: self._first.answer(requests))
         except EndpointError:
@@ -266,12 +293,12 @@ def connect(
         first.model = chosen.id
         tokenizes = _aside(lambda: asyncio.run(_tokenizes(first)))
         if tokenizes and (begun := _begun(endpoint())) is not None:
-            connected = ConnectedModel(*begun, identity, known)
+            connected = ConnectedModel(*begun, identity, known, reader)
             connected._keep()
             return connected
     elif known.begins:
         asked = endpoint()
-        return ConnectedModel(ServerBackend(asked, reads=known.reads), asked, identity, known)
+        return ConnectedModel(ServerBackend(asked, reads=known.reads), asked, identity, known, reader)
     asked = endpoint()
     chat = ChatBackend(
         [asked],
@@ -281,7 +308,7 @@ def connect(
         thinks=known.thinks,
         way=known.way,
     )
-    return ConnectedModel(chat, asked, identity, known)
+    return ConnectedModel(chat, asked, identity, known, reader)
 
 
 def key_from(variable: str | None) -> str | None:

@@ -6,15 +6,17 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from redaes import prompts
 from redaes.backends.adapters import check_base
-from redaes.backends.base import BatchBackend, Request
-from redaes.backends.chat_templates import one_rendering
+from redaes.backends.base import Answer, BatchBackend, Request
+from redaes.backends.chat_templates import one_rendering, space_before_answers
+from redaes.backends.forms import form_of_weights
 from redaes.backends.loading import (
     first_line,
     load_adapter,
@@ -28,10 +30,16 @@ from redaes.backends.temperatures import Temperature, read_temperatures
 from redaes.backends.weights import ADAPTER_CONFIG, base_of, revision_of
 from redaes.errors import BackendError, InputError, PromptError
 from redaes.images import MAX_ASPECT
+from redaes.lenient import Reader
 from redaes.models import nano
 from redaes.models.device import find_device
 from redaes.prompts import Prompt
-from redaes.types import Sampling
+from redaes.thinking import split_thinking
+from redaes.types import Form, Sampling
+
+if TYPE_CHECKING:
+    from redaes.backends.constrained import FormHolder
+    from redaes.backends.held_answer import HeldAnswer
 
 _CHATS = 64
 """Rendered chats that are kept."""
@@ -47,6 +55,10 @@ class LocalBackend(BatchBackend):
 
     temperatures: tuple[Temperature, ...] = ()
     """What is known of how far its probabilities can be believed: what lies beside its weights."""
+    form: Form = "text"
+    """In which form it is asked unless told otherwise."""
+    reader: Reader = "strict"
+    """How its answers are read unless told otherwise."""
 
     def __init__(
         self,
@@ -57,6 +69,7 @@ class LocalBackend(BatchBackend):
         dtype: torch.dtype | None = None,
         batch_size: int = 8,
         max_pixels: int | None = None,
+        constrain: bool | None = None,
         hub_revision: str | None = None,
     ) -> None:
         """
@@ -68,6 +81,8 @@ class LocalBackend(BatchBackend):
             dtype: None: bfloat16 on CUDA, else float32.
             batch_size: requests per forward pass.
             max_pixels: cap on a picture's area, in pixels; None: that which the adapter or the model was trained with.
+            constrain: whether reasoned answers are held to their form while they are written
+                (:mod:`redaes.backends.constrained`); None: those of models that were not trained on the text form.
             hub_revision: branch, tag or commit of a model on the hub; None: the newest.
 
         Raises:
@@ -108,15 +123,20 @@ class LocalBackend(BatchBackend):
         processor = load_processor(folder, max_pixels, adapter)
         network.eval()
         revision = revision_of(folder) if adapter is None else revision_of(folder, adapter)
+        form = form_of_weights(base, folder, adapter)
+        self.ask_in(form)
         self.temperatures = read_temperatures(folder if adapter is None else adapter)
-        self._set_up(network, processor, name, at_size(revision, shown, picture_size(folder)), batch_size)
+        if constrain is None:
+            constrain = form == "json"
+        self._set_up(network, processor, name, at_size(revision, shown, picture_size(folder)), batch_size, constrain)
 
     @classmethod
     def from_model(cls, model: Any, processor: Any, name: str, revision: str, *, batch_size: int = 8) -> LocalBackend:
         """Wrap a model that is already in memory, such as one under training.
 
         The model is asked in evaluation mode without gradients, and every module is put back into the mode it
-        was in. The global random state is left as it was. Neither model nor processor is changed.
+        was in. The global random state is left as it was. Neither model nor processor is changed. What it writes is
+        not held to any form: it shall be seen what it has learnt.
 
         Args:
             model: a transformers image-text-to-text model, or a PEFT model around one; not wrapped for
@@ -133,7 +153,15 @@ class LocalBackend(BatchBackend):
         backend._set_up(model, processor, name, revision, batch_size)
         return backend
 
-    def _set_up(self, network: Any, processor: Any, name: str, revision: str, batch_size: int) -> None:
+    def ask_in(self, form: Form) -> None:
+        """Ask in a form from now on, unless told otherwise; a model that was not trained on the text form is also read
+        where it leaves its form a little."""
+        self.form = form
+        self.reader = "strict" if form == "text" else "lenient"
+
+    def _set_up(
+        self, network: Any, processor: Any, name: str, revision: str, batch_size: int, constrain: bool = False
+    ) -> None:
         if batch_size < 1:
             raise InputError(f"batch_size is {batch_size}; give at least 1")
         self.model = name
@@ -142,7 +170,10 @@ class LocalBackend(BatchBackend):
         self._processor = processor
         self._batch_size = batch_size
         self._template = one_rendering(processor, name)  # one that somebody else loaded may have two
+        self._space = space_before_answers(processor, self._template)
         self._chats: dict[str, str] = {}
+        self._constrain = constrain
+        self._holder: FormHolder | None = None
 
     @property
     def device(self) -> torch.device:
@@ -162,17 +193,18 @@ class LocalBackend(BatchBackend):
             PromptError: not one picture per slot.
         """
         rows = np.empty((len(requests), len(choices)))
-        tokens: dict[str, list[int]] = {}  # in fast mode all requests have one text
+        places: dict[str, tuple[str, list[int]]] = {}  # in fast mode all requests have one text
         done = 0
         with self._asking():
             for batch in _batches(requests, self._batch_size):
                 texts = [self._text(request) for request in batch]
                 for text in texts:
-                    if text not in tokens:
-                        tokens[text] = self._first_tokens(text, choices)
-                output = self._network(**self._inputs(batch, texts), logits_to_keep=1, use_cache=False)
+                    if text not in places:
+                        places[text] = self._place(text, choices)
+                inputs = self._inputs(batch, [places[text][0] for text in texts])
+                output = self._network(**inputs, logits_to_keep=1, use_cache=False)
                 log_probs = torch.log_softmax(output.logits[:, -1].float(), dim=-1)  # (batch, vocabulary)
-                chosen = torch.tensor([tokens[text] for text in texts], device=log_probs.device)
+                chosen = torch.tensor([places[text][1] for text in texts], device=log_probs.device)
                 rows[done : done + len(batch)] = log_probs.gather(1, chosen).double().cpu().numpy()
                 done += len(batch)
         return rows
@@ -188,27 +220,74 @@ class LocalBackend(BatchBackend):
             InputError: a picture that the model cannot take.
             PromptError: not one picture per slot.
         """
+        return [answer.text or "" for answer in self.write(requests, sampling)]
+
+    def write(self, requests: Sequence[Request], sampling: Sampling) -> list[Answer]:
+        """As :meth:`generate`, with whether each answer ends at the limit on tokens, and what held it to its form.
+
+        Raises:
+            BackendError: as for :meth:`generate`; or an answer cannot be held to its form.
+            InputError: likewise, like the rest.
+            PromptError: likewise.
+            MissingDependency: an answer is to be held to its form and llguidance is absent.
+        """
         settings = self._generation_config(sampling)
-        answers: list[str] = []
+        answers: list[Answer] = []
         with self._asking(), self._seeded(sampling.seed):
             for batch in _batches(requests, self._batch_size):
+                held = self._held(batch, sampling.max_new_tokens, settings.eos_token_id)
                 inputs = self._inputs(batch, [self._text(request) for request in batch])
+                n_prompt = inputs["input_ids"].shape[1]
+                limits = self._limits(held, n_prompt)
                 with our_sampling(self._network):
-                    tokens = self._network.generate(**inputs, generation_config=settings)
+                    tokens = self._network.generate(**inputs, generation_config=settings, logits_processor=limits)
                 # Left padding makes all prompts end at the same place.
-                new = tokens[:, inputs["input_ids"].shape[1] :]
+                new = tokens[:, n_prompt:]
                 texts = self._processor.tokenizer.batch_decode(
                     new, skip_special_tokens=True, clean_up_tokenization_spaces=False
                 )
-                answers += [request.prefix + text for request, text in zip(batch, texts, strict=True)]
+                ended = torch.isin(new, torch.tensor(settings.eos_token_id, device=new.device)).any(dim=1).tolist()
+                for request, text, complete, form in zip(batch, texts, ended, held, strict=True):
+                    said = request.prefix + (text if form is None else split_thinking(text).answer)
+                    answers.append(
+                        Answer(
+                            said,
+                            cut_off=not complete,
+                            changes=() if form is None else form.changes,
+                            held_by=None if form is None else form.held_by,
+                        )
+                    )
         return answers
+
+    def _held(self, batch: Sequence[Request], max_new_tokens: int, ends: Sequence[int]) -> list[HeldAnswer | None]:
+        """The answers to a batch as they will be held to their form; None: one may be anything."""
+        has_form = [self._constrain and request.prompt.name in prompts.known("reasoned") for request in batch]
+        if not any(has_form):
+            return [None] * len(batch)
+        if self._holder is None:
+            from redaes.backends.constrained import FormHolder
+
+            self._holder = FormHolder(self._processor.tokenizer, ends, self.model)
+        held: list[HeldAnswer | None] = []
+        for request, form in zip(batch, has_form, strict=True):
+            chat = self._chat(request.prompt)
+            held.append(self._holder.begin(request.prompt, chat, request.prefix, max_new_tokens) if form else None)
+        return held
+
+    def _limits(self, held: Sequence[HeldAnswer | None], n_prompt: int) -> list[Any] | None:
+        """What ``generate`` takes to hold a batch to its forms."""
+        if not any(held):
+            return None
+        from redaes.backends.constrained import FormLogits
+
+        return [FormLogits(held, n_prompt)]
 
     def _text(self, request: Request) -> str:
         """The chat up to where the model goes on, with one placeholder per picture."""
         slots = len(request.prompt.slots)
         if len(request.images) != slots:
             raise PromptError(f"prompt {request.prompt.name} takes {slots} pictures, not {len(request.images)}")
-        return self._chat(request.prompt) + request.prefix
+        return self._chat(request.prompt) + (self._space + request.prefix if request.prefix else "")
 
     def _chat(self, prompt: Prompt) -> str:
         # By its text: a prompt that was filled in keeps its id.
@@ -227,14 +306,31 @@ class LocalBackend(BatchBackend):
                 if max(image.size) > MAX_ASPECT * min(image.size):
                     width, height = image.size
                     raise InputError(f"a picture of {width} x {height} pixels is too thin for the model; crop it")
+        # Gemma's template has the beginning of the text, and its tokenizer would set another before it.
+        begin = self._processor.tokenizer.bos_token
+        begun = {"add_special_tokens": False} if begin and texts[0].startswith(begin) else {}
         inputs = self._processor(
             text=list(texts),
             images=[list(request.pixels) for request in batch],
             padding=True,
             padding_side="left",
             return_tensors="pt",
+            **begun,
         )
         return inputs.to(self._network.device)
+
+    def _place(self, text: str, choices: Sequence[str]) -> tuple[str, list[int]]:
+        """The text after which choices are read, and the id of the first token of each.
+
+        Where the tokenizer joins a space at the end with what follows (``Score: 6``), the space goes to the choices.
+        """
+        try:
+            return text, self._first_tokens(text, choices)
+        except BackendError:
+            shorter = text.removesuffix(" ")
+            if shorter == text:
+                raise
+            return shorter, self._first_tokens(shorter, [f" {choice}" for choice in choices])
 
     def _first_tokens(self, text: str, choices: Sequence[str]) -> list[int]:
         """Id of the first token of each choice after ``text``."""

@@ -82,7 +82,10 @@ def image_settings(folder: Path) -> dict[str, Any] | None:
 
 
 def size_in(settings: dict[str, Any]) -> PictureSize | None:
-    """The bounds that an image processor's settings state, in their old form or the new; None: they leave them out."""
+    """The bounds that an image processor's settings state, in their old form or the new; None: they leave them out, or
+    mean edges by that (Idefics, SmolVLM)."""
+    if "do_image_splitting" in settings:
+        return None
     size = settings.get("size")
     size = size if isinstance(size, dict) else {}
     shortest = settings.get("min_pixels") or size.get("shortest_edge") or size.get("min_pixels")
@@ -122,7 +125,7 @@ def size_shown(model: Path | None, adapter: Path | None, max_pixels: int | None)
     found = None if source is None else picture_size(source)
     if max_pixels is None or found is None or source is None:
         return found
-    if max_pixels != found.longest_edge and _was_trained(source):
+    if max_pixels != found.longest_edge and was_trained(source):
         raise InputError(
             f"max_pixels is {max_pixels:,}, but {source} was trained on pictures of at most {found.longest_edge:,} "
             f"pixels ({_says_size(source)}), and answers otherwise at another size; leave max_pixels out, train at the "
@@ -142,7 +145,7 @@ def refuse_smaller(folder: Path, max_pixels: int) -> None:
         InputError: names both sizes.
         BackendError: a file cannot be read.
     """
-    size = picture_size(folder) if _was_trained(folder) else None
+    size = picture_size(folder) if was_trained(folder) else None
     if size is not None and max_pixels < min(size.longest_edge, MAX_PIXELS):
         raise InputError(
             f"max_pixels is {max_pixels:,}, but {folder} was trained on pictures of up to {size.longest_edge:,} pixels "
@@ -178,7 +181,7 @@ def chat_template_of(folder: Path) -> str | None:
     return found if isinstance(found, str) else None
 
 
-def _was_trained(folder: Path) -> bool:
+def was_trained(folder: Path) -> bool:
     """Whether this is an adapter, or a model that a stage or a merge has left."""
     return any((folder / name).is_file() for name in (ADAPTER_CONFIG, RUN_RECORD))
 

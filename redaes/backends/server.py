@@ -25,6 +25,7 @@ from typing import Any, TypeVar
 
 from redaes import prompts
 from redaes.answer_grammars import grammar_of
+from redaes.backends.abilities import Structured
 from redaes.backends.base import Answer, Request, grouped, joined
 from redaes.backends.chat_replies import Reply
 from redaes.backends.chat_requests import N_LOGPROBS, ChatRequest
@@ -33,9 +34,11 @@ from redaes.backends.endpoint import Endpoint
 from redaes.backends.failures import Failure
 from redaes.backends.next_token import NextToken
 from redaes.backends.pictures import Encoder
+from redaes.backends.structured import held_by, json_fields
 from redaes.backends.temperatures import Temperature
 from redaes.errors import BackendError, EndpointError, PromptError
-from redaes.types import ProbabilitySource, Sampling
+from redaes.lenient import Reader
+from redaes.types import Form, ProbabilitySource, Sampling
 
 _READ = Sampling(max_new_tokens=1)
 
@@ -84,6 +87,7 @@ class ServerBackend:
         structured: bool = False,
         temperatures: tuple[Temperature, ...] = (),
         reads: ProbabilitySource | None = None,
+        form: Form = "text",
     ) -> None:
         """
         Args:
@@ -92,6 +96,7 @@ class ServerBackend:
                 were not trained on it; answers then differ from those of a local backend where it would leave it.
             temperatures: what is known of how far the model's probabilities can be believed.
             reads: how probabilities are known to be read from the server; None: it is found out.
+            form: in which the model is asked unless told otherwise; answers in the JSON form are always held to it.
 
         Raises:
             BackendError: the endpoint is open already.
@@ -100,6 +105,9 @@ class ServerBackend:
         self.model = endpoint.model
         self.revision = endpoint.revision
         self.temperatures = temperatures
+        self.ask_in(form)
+        self.spelling: Structured | None = None
+        """How the server is asked to hold answers in the JSON form to it; None: as vLLM is, to the letter."""
         self._endpoint = endpoint
         self._structured = structured
         self._first_tokens: dict[tuple[str, ...], tuple[int, ...]] = {}
@@ -131,6 +139,12 @@ class ServerBackend:
     def reads(self) -> ProbabilitySource | None:
         """How probabilities are read from the server, once one was."""
         return self._reading.source if self._reading.settled else None
+
+    def ask_in(self, form: Form) -> None:
+        """Ask in a form from now on, unless told otherwise; a model that was not trained on the text form is also read
+        where it leaves its form a little."""
+        self.form: Form = form
+        self.reader: Reader = "strict" if form == "text" else "lenient"
 
     def close(self) -> None:
         """Close the connections; nothing can be asked afterwards."""
@@ -239,16 +253,24 @@ class ServerBackend:
         for prefix in {request.prefix for request in requests}:
             await self._check_rendering(prefix)
         asked = []
-        for request in requests:
-            extra: dict[str, Any] = {}
-            if self._structured and request.prompt.name in prompts.known("reasoned") and not request.prefix:
-                extra["structured_outputs"] = {"regex": grammar_of(prompts.form_of(request.prompt.name)).pattern}
-            asked.append(_chat(request, encoder, sampling, extra))
+        held = [self._held(request) for request in requests]
+        for request, fields in zip(requests, held, strict=True):
+            asked.append(_chat(request, encoder, sampling, fields))
         replies = await self._ask(asked)
         return [
-            reply if isinstance(reply, Failure) else _text(request, reply, sampling)
-            for reply, request in zip(replies, requests, strict=True)
+            reply if isinstance(reply, Failure) else _text(request, reply, sampling, held_by(fields, reply.changes))
+            for reply, request, fields in zip(replies, requests, held, strict=True)
         ]
+
+    def _held(self, request: Request) -> dict[str, Any]:
+        """What holds a written answer to its form: always to JSON, to the text form where that was asked for."""
+        if self.spelling is not None and (fields := json_fields(request, self.spelling)):
+            return fields
+        form = prompts.form_of(request.prompt.name)
+        wanted = form == "json" or (self._structured and request.prompt.name in prompts.known("reasoned"))
+        if not wanted or request.prefix or self.spelling == "none":
+            return {}
+        return {"structured_outputs": {"regex": grammar_of(form).pattern}}
 
     async def _ask(self, chats: Sequence[ChatRequest]) -> list[Reply | Failure]:
         """The replies in the order of the requests; asked in an order in which those that show the same pictures
@@ -392,9 +414,9 @@ def _unread(found: NextToken | Failure) -> bool:
     return isinstance(found, Failure) and found.reason == "no_logprob"
 
 
-def _text(request: Request, reply: Reply, sampling: Sampling) -> Answer | Failure:
+def _text(request: Request, reply: Reply, sampling: Sampling, held: str | None) -> Answer | Failure:
     if reply.cut_off and reply.thinking and not reply.text:
         return Failure(
             "cut_off", f"the model still thinks after {sampling.max_new_tokens} tokens; raise max_new_tokens"
         )
-    return Answer(request.prefix + reply.text, tokens=reply.tokens, changes=reply.changes)
+    return Answer(request.prefix + reply.text, tokens=reply.tokens, changes=reply.changes, held_by=held)

@@ -15,14 +15,17 @@ spelling              servers
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, get_args
 
+from redaes.answer_grammars import grammar_of
 from redaes.backends.abilities import Structured
+from redaes.backends.base import Request
 from redaes.backends.chat_requests import ChatRequest
 from redaes.backends.endpoint import Endpoint
 from redaes.backends.failures import SERVER_REASONS
 from redaes.errors import EndpointError, ParseError
+from redaes.prompts import form_of
 from redaes.types import Sampling
 
 _KEY, _VALUE = "q7", "zebra"
@@ -56,6 +59,33 @@ def form_fields(spelling: Structured, schema: Mapping[str, Any], grammar: str) -
     if spelling == "structured_outputs":
         return {"structured_outputs": {"json": dict(schema)}}
     return {"grammar": grammar} if spelling == "grammar" else {}
+
+
+def json_fields(request: Request, spelling: Structured) -> dict[str, Any]:
+    """The fields that hold the answer to a question in the JSON form; none for other questions.
+
+    Args:
+        request: a question.
+        spelling: the server's.
+    """
+    if request.choices or form_of(request.prompt.name) != "json":
+        return {}
+    grammar = grammar_of("json")
+    return form_fields(spelling, grammar.schema or {}, grammar.gbnf)
+
+
+def held_by(fields: Mapping[str, Any], changes: Sequence[str]) -> str | None:
+    """The field that held an answer to its form; None: none was sent, or the server has refused it.
+
+    >>> held_by({"response_format": {}}, ["without seed"])
+    'response_format'
+    >>> held_by({"response_format": {}}, ["without response_format"])
+
+    Args:
+        fields: of the request, for that purpose.
+        changes: what of the request the server could not use.
+    """
+    return next((name for name in fields if f"without {name}" not in changes), None)
 
 
 async def find_structured(endpoint: Endpoint) -> Structured:

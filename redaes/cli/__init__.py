@@ -23,13 +23,15 @@ def main(*command: str) -> None:
     from redaes.cores import prepare_threads
 
     prepare_threads()
-    from redaes.cli.app import app
-
     for stream in (sys.stdout, sys.stderr):
         # A terminal that cannot show a character gets its code: an answer must not die of its printing.
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     words = [*command, *sys.argv[1:]]
+    if words[:1] == ["compare"]:
+        _let_the_service_answer(words)
+    from redaes.cli.app import app
+
     try:
         if command:
             app(words, prog_name="redaes")
@@ -39,6 +41,24 @@ def main(*command: str) -> None:
         if words[:1] in (["compare"], ["score"]):  # they leave nothing open
             _leave_at_once(end)
         raise
+
+
+def _let_the_service_answer(words: list[str]) -> None:
+    """End the process with what the background service says, where there is one that may answer for this process."""
+    from redaes.background.client import forwarded
+    from redaes.cli.spinner import Spinner
+
+    try:
+        with Spinner("comparing"):
+            outcome = forwarded(words)
+    except KeyboardInterrupt:
+        sys.stderr.write("\nAborted.\n")
+        raise SystemExit(1) from None
+    if outcome is not None:
+        for stream, text in ((sys.stdout, outcome.stdout), (sys.stderr, outcome.stderr)):
+            stream.write(text)
+            stream.flush()
+        raise SystemExit(outcome.status)
 
 
 def _leave_at_once(end: SystemExit) -> None:

@@ -9,7 +9,17 @@ import typer
 
 from redaes.assessing.words import printable
 from redaes.cli import loading
-from redaes.cli.options import Adapter, Agreement, ApiKeyEnv, Device, Endpoint, ModelOrServed
+from redaes.cli.options import (
+    Adapter,
+    Agreement,
+    ApiKeyEnv,
+    Constrain,
+    Device,
+    Endpoint,
+    ModelOrServed,
+    NoService,
+    Verbose,
+)
 from redaes.cli.running import EXIT_NO_ANSWER, quiet, reporting_errors
 from redaes.cli.spinner import Spinner
 from redaes.errors import InputError
@@ -35,9 +45,13 @@ def compare(
         str | None,
         typer.Option(
             help="strict; lenient: also unambiguous variants of the form, for models not trained on it.",
-            show_default="strict; with --endpoint lenient",
+            show_default="strict for models trained on the form, else lenient",
         ),
     ] = None,
+    form: Annotated[
+        str,
+        typer.Option(help="Of reasoned answers: text; json, for models not trained on ours; auto: as suits."),
+    ] = "auto",
     samples: Annotated[
         int,
         typer.Option(
@@ -48,21 +62,28 @@ def compare(
     check: Annotated[
         bool, typer.Option("--check/--no-check", help="Measure the pictures, and hold the reasoning against that.")
     ] = True,
+    constrain: Constrain = None,
     measured: Annotated[
         bool, typer.Option("--measured", help="Tell the model what is measured in both pictures, in figures.")
     ] = False,
+    no_service: NoService = False,
+    verbose: Verbose = False,
 ) -> None:
     """Say which of two pictures looks better, by how much, and why."""
-    chosen = loading.ModelChoice(model, adapter, device, endpoint, api_key_env, agreement)
+    # redaes.cli.main has asked the service, before anything of this was imported.
+    del no_service, verbose
+    chosen = loading.ModelChoice(model, adapter, device, endpoint, api_key_env, agreement, constrain)
     with reporting_errors(as_json), Spinner(f"loading {chosen.shown}") as spinner:
         from redaes import prompts
         from redaes.assessor import Assessor, check_samples, known_mode
+        from redaes.backends.forms import known_form
         from redaes.images import load_image
         from redaes.lenient import known_reader
 
         # What costs little is checked before a model is loaded.
         chosen.check()
-        way, read_by = known_mode(mode), known_reader(reader or chosen.reader)
+        way, asked_as = known_mode(mode), known_form(form)
+        read_by = None if reader is None else known_reader(reader)
         check_samples(samples, way)
         if samples and not check:
             raise InputError("--samples chooses by what is measured; leave --no-check out")
@@ -70,7 +91,12 @@ def compare(
         with quiet():
             prompt = prompts.MEASURED[way] if measured else None
             assessor = Assessor(
-                chosen.load(reader=read_by), mode=way, prompt=prompt, reader=read_by, agreement=agreement or 0
+                chosen.load(reader=read_by),
+                mode=way,
+                prompt=prompt,
+                reader=read_by,
+                form=asked_as,
+                agreement=agreement or 0,
             )
             spinner.doing = "comparing"
             (result,) = assessor.compare_many([pair], check=check, samples=samples)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,6 +35,9 @@ class ModelChoice:
         api_key_env: environment variable with the server's key; None: ``REDAES_API_KEY``.
         agreement: answers to draw in each order where the server reports no probabilities; None: as few as will do,
             where something has to be made of them.
+        constrain: whether reasoned answers are held to their form; None: those of models that were not trained on it.
+        service: whether the background service's model is asked where it is the very one.
+        verbose: whether it is said why it is not.
     """
 
     model: str | None
@@ -42,6 +46,9 @@ class ModelChoice:
     endpoint: str | None
     api_key_env: str | None
     agreement: int | None = None
+    constrain: bool | None = None
+    service: bool = False
+    verbose: bool = False
 
     @property
     def shown(self) -> str:
@@ -66,7 +73,7 @@ class ModelChoice:
                     raise InputError(f"{option} goes with --endpoint")
             check_judge(self.model or nano.NAME, self.adapter)
             return
-        for option, given in (("--adapter", self.adapter), ("--device", self.device)):
+        for option, given in (("--adapter", self.adapter), ("--device", self.device), ("--constrain", self.constrain)):
             if given is not None:
                 raise InputError(
                     f"{option} is for models in this process, and --endpoint (or REDAES_ENDPOINT) names a server; "
@@ -86,7 +93,7 @@ class ModelChoice:
         """
         self.check()
         if not self.endpoint:
-            return load_model(self.model or nano.NAME, self.adapter, self.device)
+            return self._served() or self._loaded()
         return self.connect(reader=reader)
 
     def connect(self, *, reader: Reader | None = None, **more: Any) -> ConnectedModel:
@@ -136,6 +143,30 @@ class ModelChoice:
         )
         return draws
 
+    def _loaded(self) -> Backend:
+        loaded = RESIDENT.get() or load_model
+        return loaded(self.model or nano.NAME, self.adapter, self.device, constrain=self.constrain)
+
+    def _served(self) -> Backend | None:
+        """The background service's model, if there is a service and its model is the one."""
+        if not self.service or self.constrain is not None:
+            return None
+        from redaes.background.backend import ServiceBackend
+        from redaes.background.client import NoService, model_session, say_unused
+
+        adapter = None if self.adapter is None else str(self.adapter)
+        try:
+            session = model_session(self.model or nano.NAME, adapter, self.device)
+        except NoService as reason:
+            say_unused(reason, self.verbose)
+            return None
+        return ServiceBackend(session, self._loaded, verbose=self.verbose)
+
+
+RESIDENT: ContextVar[Callable[..., Backend] | None] = ContextVar("resident", default=None)
+"""In the background service: what is called in place of :func:`load_model`; it gives the model that is loaded already,
+or refuses another one."""
+
 
 @contextmanager
 def _collecting_no_garbage() -> Iterator[None]:
@@ -153,7 +184,13 @@ def _collecting_no_garbage() -> Iterator[None]:
 
 @_collecting_no_garbage()
 def load_model(
-    model: str, adapter: Path | None, device: str | None, max_pixels: int | None = None, *, batch_size: int = 8
+    model: str,
+    adapter: Path | None,
+    device: str | None,
+    max_pixels: int | None = None,
+    *,
+    batch_size: int = 8,
+    constrain: bool | None = None,
 ) -> LocalBackend:
     """The model to ask. Tests put a scripted one here."""
     from huggingface_hub.utils.tqdm import disable_progress_bars
@@ -166,4 +203,6 @@ def load_model(
 
     from redaes.backends.local import LocalBackend
 
-    return LocalBackend(model, adapter=adapter, device=device, max_pixels=max_pixels, batch_size=batch_size)
+    return LocalBackend(
+        model, adapter=adapter, device=device, max_pixels=max_pixels, batch_size=batch_size, constrain=constrain
+    )

@@ -41,7 +41,22 @@ Agreement = Annotated[
     ),
 ]
 Adapter = Annotated[Path | None, typer.Option(help="Folder of a LoRA adapter for the model.")]
+Constrain = Annotated[
+    bool | None,
+    typer.Option(
+        "--constrain/--no-constrain",
+        help="Hold reasoned answers to their form while they are written; only for models in this process.",
+        show_default="models that were not trained on the form",
+    ),
+]
 Device = Annotated[str | None, typer.Option(help="Such as cpu or cuda; default: the best there is.")]
 OneOrder = Annotated[
     bool, typer.Option("--one-order", help="Ask each pair in one order, drawn at random: half the cost, not debiased.")
 ]
+NoService = Annotated[
+    bool,
+    typer.Option(
+        "--no-service", help="Do not ask the service that redaes serve --background has started; REDAES_SERVICE=off."
+    ),
+]
+Verbose = Annotated[bool, typer.Option("--verbose", help="Say why a background service is not used.")]

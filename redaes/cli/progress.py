@@ -2,33 +2,41 @@
 
 from __future__ import annotations
 
-import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from redaes.progress_lines import ProgressLines
+
 UpdateBar = Callable[[str, int, int | None], None]
 """Told a piece of work, how much of it is done, and how much there is; None: not known yet."""
-
-LINE_EVERY_S = 30.0
-"""Seconds between two lines, where standard error is no terminal."""
 
 
 @contextmanager
 def progress_bars(*works: str) -> Iterator[UpdateBar]:
     """Bars on standard error, one for each piece of work: those named here at once, others when they begin.
 
-    Where standard error is no terminal, a line at most every :data:`LINE_EVERY_S` seconds: short work writes none.
+    Where standard error is no terminal, lines (:class:`redaes.progress_lines.ProgressLines`): short work writes none.
     """
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        SpinnerColumn,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
 
     console = Console(stderr=True)
     if not console.is_terminal:
-        yield _lines()
+        with ProgressLines(works[0] if works else "working") as lines:
+            yield lines.update
         return
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=console) as bars:
+    shown = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
+    # What turns and counts shows that work goes on that finishes nothing for minutes.
+    times = TimeElapsedColumn(), TextColumn("left:"), TimeRemainingColumn(), SpinnerColumn("line")
+    with Progress(*shown, *times, console=console) as bars:
         tasks = {work: bars.add_task(work, total=None) for work in works}
 
         def update(work: str, done: int, total: int | None) -> None:
@@ -37,16 +45,3 @@ def progress_bars(*works: str) -> Iterator[UpdateBar]:
             bars.update(tasks[work], completed=done, total=total)
 
         yield update
-
-
-def _lines() -> UpdateBar:
-    last = time.monotonic()
-
-    def update(work: str, done: int, total: int | None) -> None:
-        nonlocal last
-        now = time.monotonic()
-        if now - last >= LINE_EVERY_S:
-            last = now
-            print(f"{work}: {done} of {'?' if total is None else total}", file=sys.stderr, flush=True)
-
-    return update

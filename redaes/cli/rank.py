@@ -11,7 +11,7 @@ import typer
 
 from redaes.assessing.words import printable
 from redaes.cli import loading
-from redaes.cli.options import Adapter, Agreement, ApiKeyEnv, Device, Endpoint, OneOrder
+from redaes.cli.options import Adapter, Agreement, ApiKeyEnv, Device, Endpoint, NoService, OneOrder, Verbose
 from redaes.cli.progress import progress_bars
 from redaes.cli.running import EXIT_PARTIAL, quiet, reporting_errors, say_unusable
 from redaes.early_checks import check_exists, check_writable
@@ -63,6 +63,8 @@ def rank(
     one_order: OneOrder = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON Lines: one object per series.")] = False,
     device: Device = None,
+    no_service: NoService = False,
+    verbose: Verbose = False,
 ) -> None:
     """Group a folder's pictures into series and rank each. Run it again to go on where it was stopped."""
     with reporting_errors(as_json, resumable=True):
@@ -70,7 +72,9 @@ def rank(
         from redaes.images import list_images
 
         named = judge if model == FGAESQ else model
-        chosen = loading.ModelChoice(named, adapter, device, endpoint, api_key_env, agreement)
+        chosen = loading.ModelChoice(
+            named, adapter, device, endpoint, api_key_env, agreement, service=not no_service, verbose=verbose
+        )
         if model == FGAESQ and endpoint:
             raise InputError(
                 f"--model {FGAESQ} is for weights in this process, and --endpoint (or REDAES_ENDPOINT) names a server; "

@@ -10,7 +10,17 @@ import typer
 
 from redaes.assessing.words import printable
 from redaes.cli import loading
-from redaes.cli.options import Adapter, Agreement, ApiKeyEnv, Device, Endpoint, ModelOrServed, OneOrder
+from redaes.cli.options import (
+    Adapter,
+    Agreement,
+    ApiKeyEnv,
+    Device,
+    Endpoint,
+    ModelOrServed,
+    NoService,
+    OneOrder,
+    Verbose,
+)
 from redaes.cli.running import EXIT_PARTIAL, quiet, reporting_errors, say_unusable
 from redaes.cli.spinner import Spinner
 from redaes.errors import ImageError, ParseError
@@ -35,6 +45,8 @@ def score(
     one_order: OneOrder = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON Lines: one object per picture.")] = False,
     device: Device = None,
+    no_service: NoService = False,
+    verbose: Verbose = False,
 ) -> None:
     """Say where single pictures stand among a fixed set of others, in points of 0 to 9."""
     n_unusable = 0
@@ -46,7 +58,9 @@ def score(
 
         with quiet():
             # What costs little is checked before a model is loaded.
-            chosen = loading.ModelChoice(model, adapter, device, endpoint, api_key_env, agreement)
+            chosen = loading.ModelChoice(
+                model, adapter, device, endpoint, api_key_env, agreement, service=not no_service, verbose=verbose
+            )
             chosen.check()
             ranked = references_of(references)
             with Spinner(f"loading {chosen.shown}"):

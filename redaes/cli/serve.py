@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from redaes.cli import loading
+from redaes.cli import loading, resident
 from redaes.cli.options import Adapter, Agreement, ApiKeyEnv, Endpoint
 from redaes.cli.running import quiet, reporting_errors
 from redaes.cli.spinner import Spinner
@@ -77,6 +77,10 @@ def serve(
         str, typer.Option(help="With --attach: what pins the weights; results repeat it.")
     ] = "unpinned",
     structured: Annotated[bool, typer.Option(help="With vLLM: hold answers to the grammar while written.")] = False,
+    form: Annotated[
+        str,
+        typer.Option(help="Of reasoned answers: text; json, for models not trained on ours; auto: as suits."),
+    ] = "auto",
     data_parallel: Annotated[int, typer.Option(help="With --vllm: copies of the model, one a GPU.")] = 1,
     tensor_parallel: Annotated[int, typer.Option(help="With --vllm: GPUs that one copy is split over.")] = 1,
     max_pixels: Annotated[
@@ -99,8 +103,35 @@ def serve(
     ] = None,
     max_waiting: Annotated[int, typer.Option(help="Requests that wait; more are sent away with 429.")] = 64,
     timeout: Annotated[float, typer.Option(help="For one answer, in seconds.")] = 120.0,
+    background: Annotated[
+        bool,
+        typer.Option(
+            "--background", help="No HTTP: keep the model loaded for compare, score and rank of this user, and return."
+        ),
+    ] = False,
+    idle: Annotated[
+        float,
+        typer.Option(metavar="MINUTES", help="With --background: end when nobody asks for so long; 0: never."),
+    ] = 30.0,
+    stay: Annotated[bool, typer.Option("--stay", help="With --background: do not return.")] = False,
+    status: Annotated[bool, typer.Option("--status", help="Say whether a service runs in the background.")] = False,
+    stop: Annotated[bool, typer.Option("--stop", help="End the service in the background.")] = False,
 ) -> None:
     """Serve the assessor over HTTP, with a page to look at; on this machine unless told otherwise."""
+    if status or stop:
+        with reporting_errors():
+            resident.show_status() if status else resident.end()
+        return
+    if background:
+        with reporting_errors():
+            for option, given in (
+                ("--vllm", vllm), ("--attach", attach), ("--max-pixels", max_pixels), ("--references", references),
+                ("--api-keys", api_keys), ("--allow-host", allow_host), ("--endpoint", endpoint or None),
+            ):  # fmt: skip
+                if given is not None:
+                    raise InputError(f"{option} does not go with --background, which loads a model of this machine")
+            resident.begin(model or nano.NAME, adapter, device, idle_minutes=idle, stay=stay)
+        return
     with reporting_errors():
         if vllm is not None and attach is not None:
             raise InputError("--vllm starts a server and --attach uses one that runs; give one of them")
@@ -119,6 +150,9 @@ def serve(
             chosen.check()
         if vllm is not None and (notice := check_vllm(vllm)) is not None:
             typer.echo(f"redaes: {notice}", err=True)
+        from redaes.backends.forms import known_form
+
+        asked_as = known_form(form)
         from redaes.assessor import Assessor
         from redaes.backends.server import ServerBackend
         from redaes.references import references_of
@@ -147,13 +181,15 @@ def serve(
                 )
                 typer.echo(f"starting vLLM with {served.name}", err=True)
                 backend, server = stack.enter_context(
-                    run.vllm_backend(served, vllm, structured=structured, timeout_s=timeout)
+                    run.vllm_backend(served, vllm, structured=structured, timeout_s=timeout, form=asked_as)
                 )
                 typer.echo(f"vLLM answers at {server.base_url}; its log is {server.log}", err=True)
                 healthy = server.is_healthy
             elif attach is not None:
                 backend = stack.enter_context(
-                    run.attached_backend(attach, model, revision=revision, structured=structured, timeout_s=timeout)
+                    run.attached_backend(
+                        attach, model, revision=revision, structured=structured, timeout_s=timeout, form=asked_as
+                    )
                 )
                 healthy = partial(is_healthy, attach.rstrip("/"))
             elif endpoint:
@@ -163,13 +199,17 @@ def serve(
                     draws = chosen.draws(connected, "what /v1/rank and /v1/score answer")
                 backend, healthy = connected, connected.is_reachable
                 if isinstance(connected.backend, ServerBackend):  # its questions can be called off
+                    connected.backend.ask_in(connected.form)
                     backend, limits = connected.backend, replace(limits, workers=run.SERVER_WORKERS)
             else:
                 with quiet(), Spinner(f"loading {model}"):
-                    backend = loading.load_model(model, adapter, device, max_pixels)
+                    local = loading.load_model(model, adapter, device, max_pixels)
+                if asked_as != "auto":
+                    local.ask_in(asked_as)
+                backend = local
             scored = None
             if ranked is not None:
-                assessor = Assessor(backend, mode="fast", reader=chosen.reader, agreement=draws)
+                assessor = Assessor(backend, mode="fast", agreement=draws)
                 scored = ranked(assessor)
                 assessor.check_references(scored)
             run.serve(
@@ -178,7 +218,6 @@ def serve(
                 limits,
                 references=scored,
                 is_healthy=healthy,
-                reader=chosen.reader,
                 agreement=draws,
                 announce=typer.echo,
             )

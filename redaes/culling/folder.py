@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
@@ -20,7 +20,7 @@ from typing import Any, TextIO
 from redaes.assessing.words import UNDECIDED as UNDECIDED_IN_WORDS
 from redaes.assessing.words import agreement
 from redaes.culling import sheet, xmp
-from redaes.culling.grouping import Photograph, UnreadableFile, group, scan
+from redaes.culling.grouping import GroupingLimits, Photograph, PhotographSeries, UnreadableFile, group, scan
 from redaes.culling.rankers import OnPrepared, Ranked, Ranker, Unranked
 from redaes.errors import RecordError
 from redaes.images import list_images
@@ -60,6 +60,8 @@ class RankedSeries:
     ranking: Ranked | None
     """None: see ``failure``."""
     failure: str | None
+    doubt: str | None = None
+    """Why none of its pictures is marked as worse; None: no doubt."""
 
 
 @dataclass
@@ -86,6 +88,7 @@ def rank_folder(
     out: Path,
     ranker: Ranker,
     *,
+    limits: GroupingLimits | None = None,
     write_xmp: bool = False,
     on_scanned: Callable[[int, int], None] | None = None,
     on_prepared: OnPrepared | None = None,
@@ -98,6 +101,7 @@ def rank_folder(
             ``write_xmp`` asks for them.
         out: for the results; a run with the same pictures, model and settings goes on where one stopped.
         ranker: puts each series in order.
+        limits: from where on pictures belong together; None: the usual ones.
         write_xmp: write the sidecars; otherwise they are only counted.
         on_scanned: called with the files looked at and all files.
         on_prepared: told about what is done before the first series can be finished.
@@ -118,8 +122,8 @@ def rank_folder(
             on_scanned(n_scanned, len(files))
 
     photographs, unreadable = scan(files, count)
-    series = group(photographs)
-    references = [{picture.ref.id: picture.ref for picture in pictures} for pictures in series]
+    series = group(photographs, limits)
+    references = [{picture.ref.id: picture.ref for picture in one.pictures} for one in series]
     results = ranker.rank(references, out / "answers", on_prepared)
     summary = FolderSummary(n_pictures=len(photographs), n_series=len(series), unreadable=tuple(unreadable))
     failed: list[str] = []
@@ -134,10 +138,10 @@ def rank_folder(
         rows = csv.writer(table)
         rows.writerow(CSV_COLUMNS)
         page.write(sheet.head(folder, len(photographs), len(series)))
-        for number, (pictures, result) in enumerate(zip(series, results, strict=True), 1):
-            ranked = _with_places(f"{number:04d}", pictures, result)
+        for number, (one, result) in enumerate(zip(series, results, strict=True), 1):
+            ranked = _with_places(f"{number:04d}", one, result)
             line = _line(ranked, ranker.provenance)
-            summary.n_singles += len(pictures) == 1
+            summary.n_singles += len(one.pictures) == 1
             if ranked.ranking is not None:
                 summary.n_calls += ranked.ranking.n_calls
             if ranked.failure is not None:
@@ -148,30 +152,32 @@ def rank_folder(
             failed += _mark(ranked, write_xmp, summary)
             if on_series is not None:
                 on_series(number, len(series), line)
-        for one in unreadable:
-            lines.write(json.dumps({"path": str(one.path), "error": one.reason}) + "\n")
-        page.write(sheet.foot([(str(one.path), one.reason) for one in unreadable]))
+        for file in unreadable:
+            lines.write(json.dumps({"path": str(file.path), "error": file.reason}) + "\n")
+        page.write(sheet.foot([(str(file.path), file.reason) for file in unreadable]))
     summary.failed = tuple(failed)
     return summary
 
 
-def _with_places(name: str, pictures: Sequence[Photograph], result: Ranked | Unranked) -> RankedSeries:
+def _with_places(name: str, series: PhotographSeries, result: Ranked | Unranked) -> RankedSeries:
     if isinstance(result, Unranked):
-        unplaced = tuple(PlacedPhotograph(picture, 0, 0.0, None, None) for picture in pictures)
-        return RankedSeries(name, unplaced, None, result.reason)
-    return RankedSeries(name, tuple(_placed(pictures, result)), result, None)
+        unplaced = tuple(PlacedPhotograph(picture, 0, 0.0, None, None) for picture in series.pictures)
+        return RankedSeries(name, unplaced, None, result.reason, series.doubt)
+    return RankedSeries(name, tuple(_placed(series, result)), result, None, series.doubt)
 
 
-def _placed(pictures: Sequence[Photograph], ranking: Ranked) -> Iterator[PlacedPhotograph]:
+def _placed(series: PhotographSeries, ranking: Ranked) -> Iterator[PlacedPhotograph]:
     place = {picture: number for number, picture in enumerate(ranking.order, 1)}
     best = ranking.order[0]
     alone = len(ranking.order) == 1
     # A lead that is no visible difference makes no winner.
     leads = not alone and ranking.lead(best, ranking.order[1]) >= TIE_MARGIN
-    for photograph in sorted(pictures, key=lambda one: (place[one.ref.id], str(one.ref.path))):
+    # Where the pictures may show different things, the worse one may be the only one of its thing.
+    rest = REST if series.doubt is None else UNDECIDED
+    for photograph in sorted(series.pictures, key=lambda one: (place[one.ref.id], str(one.ref.path))):
         own = photograph.ref.id
         error = None if ranking.errors is None else ranking.errors[own]
-        mark = BEST if own == best and leads else (REST if _is_worse(ranking, best, own) else UNDECIDED)
+        mark = BEST if own == best and leads else (rest if _is_worse(ranking, best, own) else UNDECIDED)
         yield PlacedPhotograph(photograph, place[own], ranking.scores[own], error, None if alone else mark)
 
 
@@ -206,6 +212,7 @@ def _line(ranked: RankedSeries, provenance: Mapping[str, Any]) -> dict[str, Any]
         "n_failed": None if ranking is None else ranking.n_failed,
         "n_cycles": None if ranking is None else ranking.n_cycles,
         "failure": ranked.failure,
+        "doubt": ranked.doubt,
         "explanation": None if explanation is None else explanation.as_json(),
         **provenance,
     }
@@ -248,7 +255,7 @@ def _write_figures(page: TextIO, ranked: RankedSeries, folder: Path) -> None:
             if explanation.agreement is None
             else agreement(explanation.agreement, "the best", "the next one"),
         )
-    page.write(sheet.series_head(ranked.name, len(ranked.pictures), ranked.failure, told))
+    page.write(sheet.series_head(ranked.name, len(ranked.pictures), ranked.failure, told, ranked.doubt))
     for picture in ranked.pictures:
         taken = picture.photograph.taken
         page.write(

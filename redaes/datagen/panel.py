@@ -21,6 +21,7 @@ from redaes.datagen.filters import Similarity
 from redaes.datagen.judges import AssessorJudge, Judge, PyiqaScorer, ScorerJudge, VlmJudge, VlmScorer
 from redaes.errors import BackendError, BudgetExhausted, InputError
 from redaes.lenient import Reader
+from redaes.types import Form
 
 Answer = TypeVar("Answer")
 
@@ -63,6 +64,8 @@ class Panel(WrittenSettings):
     """Longest answer of a judging model, in tokens, thoughts included: models that think need thousands."""
     reader: Reader = "strict"
     """What is read of a judging model's answers: the form itself, or (``lenient``) unambiguous variants of it too."""
+    form: Form = "text"
+    """In which form judging models are asked: ``json`` suits those that were not trained on the text form."""
     max_rewrites: Annotated[int, whole_number(0)] = 2
     """How often a text with faults is sent back to its writer."""
     concurrency: Annotated[int, whole_number(1)] = 8
@@ -85,7 +88,9 @@ class Panel(WrittenSettings):
         left_out = {"endpoint", "api_key_env", "concurrency", "max_calls"}
         # Datasets from before these could be chosen have the defaults.
         left_out |= {
-            name for name, usual in (("max_new_tokens", 512), ("reader", "strict")) if getattr(self, name) == usual
+            name
+            for name, usual in (("max_new_tokens", 512), ("reader", "strict"), ("form", "text"))
+            if getattr(self, name) == usual
         }
         return self.model_dump(mode="json", exclude=left_out)
 
@@ -93,7 +98,11 @@ class Panel(WrittenSettings):
 def _vlm(model: str, models: PanelModels) -> Judge:
     panel = models.panel
     return VlmJudge(
-        models.endpoint(model), samples=panel.samples, max_new_tokens=panel.max_new_tokens, reader=panel.reader
+        models.endpoint(model),
+        samples=panel.samples,
+        max_new_tokens=panel.max_new_tokens,
+        reader=panel.reader,
+        form=panel.form,
     )
 
 

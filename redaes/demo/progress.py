@@ -10,27 +10,16 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from redaes.errors import RecordError
+from redaes.progress_lines import ProgressLines, duration_in_words
 from redaes.records import read_json, write_json
 
 Advance = Callable[[int, int], None]
 """Called with work done and work in all."""
 
 TIMES = "times.json"
-
-
-def in_words(seconds: float) -> str:
-    """A duration to be read.
-
-    >>> in_words(3.4), in_words(75), in_words(600)
-    ('3 s', '1 min 15 s', '10 min')
-    """
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    return f"{whole // 60} min {whole % 60} s" if whole % 60 else f"{whole // 60} min"
 
 
 class _LogFile(io.TextIOBase):
@@ -82,18 +71,18 @@ class DemoSteps:
         self._number += 1
         label = f"[{self._number}/{self._n_steps}] {title}"
         if done:
-            before = f", took {in_words(self.seconds[name])}" if name in self.seconds else ""
+            before = f", took {duration_in_words(self.seconds[name])}" if name in self.seconds else ""
             self.console.print(f"{label}: done before{before}")
             return
         if not self.console.is_terminal:
-            self.console.print(f"{label} (about {in_words(expected_s)} on two cores)")
+            self.console.print(f"{label} (about {duration_in_words(expected_s)} on two cores)")
         started = time.monotonic()
         with self._failure_named(label, started), self._bar(label, expected_s) as advance, self._to_log():
             work(advance)
         self.seconds[name] = round(time.monotonic() - started, 1)
         write_json(self._times, self.seconds)
         if not self.console.is_terminal:
-            self.console.print(f"{' ' * 8}took {in_words(self.seconds[name])}")
+            self.console.print(f"{' ' * 8}took {duration_in_words(self.seconds[name])}")
 
     @contextmanager
     def _bar(self, label: str, expected_s: float) -> Iterator[Advance]:
@@ -101,16 +90,31 @@ class DemoSteps:
             TextColumn("{task.description}", markup=False),
             BarColumn(),
             TimeElapsedColumn(),
-            TextColumn(f"of about {in_words(expected_s)}", style="dim"),
+            TextColumn(f"of about {duration_in_words(expected_s)}, left:", style="dim"),
+            TimeRemainingColumn(),
             console=self.console,
             disable=not self.console.is_terminal,
             redirect_stdout=False,
             redirect_stderr=False,
         )
+        if progress.disable:
+            # The lines go to the log as well: who looks there sees that it goes on.
+            with ProgressLines("working", self._say) as lines:
+                self._advance = lambda n_done, total: lines.update("working", n_done, total)
+                yield self._advance
+            return
         with progress:
             task = progress.add_task(label, total=None)
             self._advance = lambda n_done, total: progress.update(task, completed=n_done, total=total)
             yield self._advance
+
+    def _say(self, line: str) -> None:
+        self.console.print(f"{' ' * 8}{line}", soft_wrap=True)
+        with self.log.open("a+b") as file:
+            # What is printed comes in pieces: this line may fall between a text and its end.
+            file.seek(max(0, file.tell() - 1))
+            begun = file.read(1) not in (b"", b"\n")
+            file.write(b"\n" * begun + f"{line}\n".encode())
 
     @contextmanager
     def _failure_named(self, label: str, started: float) -> Iterator[None]:
@@ -121,7 +125,7 @@ class DemoSteps:
         finally:
             if not finished:
                 self.console.print(
-                    f"{label}: stopped after {in_words(time.monotonic() - started)}. "
+                    f"{label}: stopped after {duration_in_words(time.monotonic() - started)}. "
                     f"What is finished is kept, and the same command goes on from here; details: {self.log}"
                 )
 

@@ -9,12 +9,12 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
-from redaes.demo.progress import in_words
 from redaes.estimates import Estimate, MeasureChange
 from redaes.evaluation.truth import CheckedPair, ReasonTruth, reason_truth
 from redaes.evidence.rationale_truth import Reason
 from redaes.heldout import HeldOut, ReasonedOutcome, paired_change
 from redaes.html_pages import jpeg_url, page_template
+from redaes.progress_lines import duration_in_words
 from redaes.records import PairRecord
 from redaes.types import FACTORS, TIE_MARGIN, Edit, Factor, winner_of
 
@@ -282,7 +282,7 @@ def render(
             "signed": signed,
             "picture": jpeg_url,
             "truth": truth,
-            "in_words": in_words,
+            "in_words": duration_in_words,
         },
     ).render(
         headline=headline(moments),

@@ -22,9 +22,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from redaes.demo.progress import Advance, DemoSteps, claim, in_words
+from redaes.demo.progress import Advance, DemoSteps, claim
 from redaes.errors import InputError, MissingDependency, RecordError
 from redaes.models import nano
+from redaes.progress_lines import duration_in_words
 from redaes.records import PairRecord, data_hash, read_json, read_records, write_atomically, write_json
 from redaes.types import SPLITS, Sampling
 
@@ -156,7 +157,7 @@ def run(photos: Path | None, out: Path, *, model: str = nano.BASE, scale: DemoSc
         work=lambda _: _report(out, report, steps.seconds, credits),
     )
     total = sum(steps.seconds.values())
-    steps.console.print(f"finished; all steps took {in_words(total)}. Open {report}")
+    steps.console.print(f"finished; all steps took {duration_in_words(total)}. Open {report}")
     return report
 
 
@@ -422,7 +423,7 @@ def _compare(out: Path, model: str, adapter: Path | None) -> None:
             (_clean(others, sources[0]), _clean(others, sources[1])),
         ),
     ]
-    assessor = Assessor(_backend(model, adapter), mode="reasoned", sampling=EVALUATION_SAMPLING)
+    assessor = Assessor(_backend(model, adapter), mode="reasoned", sampling=EVALUATION_SAMPLING, form="text")
     results: list[dict[str, Any]] = []
     for number, (title, about, label, pictures) in enumerate(questions, start=1):
         files = [out / "comparison" / f"{number}-{side}.jpg" for side in ("first", "second")]

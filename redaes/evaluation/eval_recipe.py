@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from redaes import recipe_files
 from redaes.errors import InputError
+from redaes.evaluation.benchmarks import BENCHMARKS
 from redaes.evaluation.runner import RunSpec
 from redaes.records import read_yaml
 
@@ -25,7 +26,7 @@ def make_spec(recipe: Path | None, given: Mapping[str, Any]) -> RunSpec:
     Raises:
         InputError: an unknown name or key, or a value that cannot be.
     """
-    values: dict[str, Any] = {"assessor": "vlm"}
+    values: dict[str, Any] = {}
     if recipe is not None:
         recipe = recipe_files.find(recipe, "eval")
         read = read_yaml(recipe)
@@ -37,12 +38,19 @@ def make_spec(recipe: Path | None, given: Mapping[str, Any]) -> RunSpec:
         values |= read
     options = {**(values.get("options") or {}), **(given.get("options") or {})}
     values |= {key: value for key, value in given.items() if key in RunSpec.model_fields and value is not None}
+    values.setdefault("assessor", _usual_assessor(str(values.get("benchmark"))))
     values["options"] = {str(key): str(value) for key, value in options.items()}
     try:
         return RunSpec.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
         raise InputError(f"setting {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+
+
+def _usual_assessor(benchmark: str) -> str:
+    """A local model: where pairs are labelled it is shown pairs, which it is better at than at single pictures."""
+    known = BENCHMARKS.get(benchmark)  # an unknown one is named when it is loaded
+    return "vlm_pairs" if known is not None and known.kind == "pairs" else "vlm"
 
 
 _BY_ENDPOINT = {

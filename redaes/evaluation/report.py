@@ -119,7 +119,8 @@ def _about(side: ComparedRun, timing: RunTiming) -> str:
     special += [f"{count} asked {change}, which the server refused" for change, count in summary.changes.items()]
     return (
         f"- **{side.name}**: {identity['model']} @ `{str(identity['revision'])[:12]}`"
-        f"{''.join(f', `{name}`' for name in identity.get('prompt_ids', ()))}; {summary.n_questions} questions, "
+        f"{''.join(f', `{name}`' for name in identity.get('prompt_ids', ()))}"
+        f"{', answers as JSON' if identity.get('form') == 'json' else ''}; {summary.n_questions} questions, "
         f"{summary.n_failed} without a usable answer{f' ({failed})' if failed else ''}"
         f"{''.join(f', {one}' for one in special)}, {summary.n_missing} pictures missing, "
         f"{summary.n_unlabelled} without a label{cost}{tokens}"

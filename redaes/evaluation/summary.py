@@ -108,7 +108,7 @@ class RunSummary(Record):
     failures: dict[str, int]
     """By reason."""
     readers: dict[str, int] = Field(default_factory=dict)
-    """Questions whose answers were read as variants of the form, by reader (``lenient/v1``)."""
+    """Questions whose answers were read as variants of the form, by reader (``lenient/v2``)."""
     changes: dict[str, int] = Field(default_factory=dict)
     """Questions of which a server could not use something: ``without seed``, ``temperature=1``."""
     n_missing: int

@@ -8,7 +8,15 @@ from __future__ import annotations
 from redaes.images.damage import DAMAGE
 from redaes.images.files import IMAGE_SUFFIXES, MAX_FILE_BYTES, list_images, read_image_file
 from redaes.images.formats import MAX_FILE_PIXELS, capture_time, exif_of, image_size, is_raw_name
-from redaes.images.given import TakenPicture, named_picture, same_picture, take_picture, unchanged
+from redaes.images.given import (
+    TakenPicture,
+    named_picture,
+    named_pictures,
+    same_picture,
+    take_picture,
+    taken_pair,
+    unchanged,
+)
 from redaes.images.hashes import content_id, hamming, phash
 from redaes.images.loading import (
     IN_MEMORY,
@@ -47,10 +55,12 @@ __all__ = [
     "list_images",
     "load_image",
     "named_picture",
+    "named_pictures",
     "phash",
     "picture_in_memory",
     "read_image_file",
     "same_picture",
     "take_picture",
+    "taken_pair",
     "unchanged",
 ]

@@ -15,7 +15,6 @@ from PIL.BmpImagePlugin import BmpImageFile
 from PIL.GifImagePlugin import GifImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
-from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from redaes.errors import ImageError
@@ -26,6 +25,7 @@ from redaes.images.media_boxes import unwrap_media
 from redaes.images.png_chunks import unwrap_png
 from redaes.images.raw import RAW_SUFFIXES, RawFile, is_raw, read_raw
 from redaes.images.tiff_files import unwrap_tiff
+from redaes.images.tiff_samples import open_tiff
 from redaes.images.unwrapped import UnsupportedPixels, Unwrapped
 from redaes.images.webp_chunks import unwrap_webp
 
@@ -75,10 +75,11 @@ _UNWRAP: dict[str, Callable[[bytes], Unwrapped]] = {
     "HEIF": unwrap_media,
 }
 
-# Formats whose reader may be absent: module, class, and what to install.
+# Formats whose reader may be absent: modules, the first of which is taken; class; and what to install. Wheels of
+# pillow-heif are under the GPL, for the sake of an encoder that is not needed here; pi-heif is the same without.
 _OPTIONAL = {
-    "AVIF": ("PIL.AvifImagePlugin", "AvifImageFile", "pillow>=11.3"),
-    "HEIF": ("pillow_heif", "HeifImageFile", "pillow-heif"),
+    "AVIF": (("PIL.AvifImagePlugin",), "AvifImageFile", "pillow>=11.3"),
+    "HEIF": (("pi_heif", "pillow_heif"), "HeifImageFile", "redaes[heif]"),
 }
 
 
@@ -135,7 +136,8 @@ def foreign(path: Path, what: str) -> ImageError:
 
 def damaged(kind: str, path: Path, error: Exception) -> ImageError:
     """The error for a file of a known format that its reader gives up on."""
-    return ImageError(f"{path}: damaged or truncated {kind} ({error}); copy or download it again")
+    other, remedy = (", or one of a kind that is not read", f", or {CONVERT}") if kind == "TIFF" else ("", "")
+    return ImageError(f"{path}: damaged or truncated {kind}{other} ({error}); copy or download it again{remedy}")
 
 
 @dataclass(frozen=True)
@@ -166,7 +168,7 @@ def open_header(kind: str, data: bytes, path: Path) -> Opened:
         "JPEG": JpegImageFile,
         "PNG": PngImageFile,
         "WebP": WebPImageFile,
-        "TIFF": TiffImageFile,
+        "TIFF": open_tiff,
         "GIF": GifImageFile,
         "BMP": BmpImageFile,
     }
@@ -191,7 +193,7 @@ def open_header(kind: str, data: bytes, path: Path) -> Opened:
     if kind in ("AVIF", "HEIF", "GIF"):  # their readers give the rest; GIF and HEIF state no orientation
         info = image.info
         exif = info.get("exif", b"") if kind == "AVIF" else b""
-        beside = replace(beside, exif=exif.removeprefix(b"Exif\0\0"), profile=info.get("icc_profile") or b"")
+        beside = replace(beside, exif=exif.removeprefix(b"Exif\0\0"), profile=info.get("icc_profile") or beside.profile)
     return Opened(image, beside)
 
 
@@ -223,13 +225,17 @@ def _open_raw(data: bytes, path: Path) -> tuple[ImageFile.ImageFile, Unwrapped]:
 
 def _optional_reader(kind: str, path: Path) -> Callable[[io.BytesIO], ImageFile.ImageFile]:
     """The reader of a format that not every installation has."""
-    module, name, requirement = _OPTIONAL[kind]
-    try:
-        found = getattr(importlib.import_module(module), name)
-    except ImportError as error:
+    modules, name, requirement = _OPTIONAL[kind]
+    for module in modules:
+        try:
+            found = getattr(importlib.import_module(module), name)
+            break
+        except ImportError as error:
+            missing = error
+    else:
         raise ImageError(
             f"{path}: {kind} needs another package; run: pip install '{requirement}', or {CONVERT}"
-        ) from error
+        ) from missing
     return cast("Callable[[io.BytesIO], ImageFile.ImageFile]", found)
 
 

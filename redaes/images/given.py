@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -16,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image
 
-from redaes.errors import ImageError
+from redaes.errors import ImageError, InputError
 from redaes.images.damage import DAMAGE
 from redaes.images.files import read_image_file
 from redaes.images.formats import MAX_FILE_PIXELS
@@ -101,6 +102,30 @@ def named_picture(value: PictureInput, name: str = "the picture") -> LoadedImage
         check_usable(data, path)
         return ImageRef(id=content_id(data), path=path)
     return take_picture(value, name).loaded
+
+
+def named_pictures(pictures: Sequence[PictureInput], name: str) -> list[LoadedImage | ImageRef]:
+    """As :func:`named_picture`, for each of several.
+
+    Raises:
+        ImageError: as there.
+        InputError: one picture in place of several.
+    """
+    if isinstance(pictures, str | Path | Image.Image | LoadedImage | ImageRef):
+        raise InputError(f"{name} is one picture; give a list of them")
+    return [named_picture(one, f"{name}[{number}]") for number, one in enumerate(pictures)]
+
+
+def taken_pair(pair: tuple[PictureInput, PictureInput], name: str) -> tuple[TakenPicture, TakenPicture]:
+    """As :func:`take_picture`, for both pictures of a pair.
+
+    Raises:
+        ImageError: as there.
+        InputError: not two pictures.
+    """
+    if not isinstance(pair, tuple | list) or len(pair) != 2:
+        raise InputError(f"{name} is no pair of pictures; give (first, second)")
+    return take_picture(pair[0], f"{name}[0]"), take_picture(pair[1], f"{name}[1]")
 
 
 def same_picture(first: LoadedImage, second: LoadedImage) -> bool:

@@ -7,8 +7,10 @@ orientation does not count (ISO/IEC 23008-12).
 from __future__ import annotations
 
 import re
+import struct
 from collections.abc import Iterator
 
+from redaes.images.stated_colours import numbered_profile
 from redaes.images.unwrapped import Unwrapped
 
 # Size, name, version and flags, the item's number, how it is protected, its type.
@@ -30,9 +32,36 @@ def boxes(data: bytes, at: int, end: int) -> Iterator[tuple[bytes, int, int]]:
 
 
 def unwrap_media(data: bytes) -> Unwrapped:
-    """A HEIF or AVIF file whose EXIF block its reader does not find; its profile and XMP are the reader's to give."""
+    """A HEIF or AVIF file whose EXIF block its reader does not find; a profile and XMP are the reader's to give.
+
+    Raises:
+        UnsupportedPixels: HDR.
+    """
     for name, start, end in boxes(data, 0, len(data)):
-        if name == b"meta" and _EXIF_ITEM.search(data, start, end):
+        if name == b"meta":
+            profile = _numbered_colours(data, start + 4, end)
+            if _EXIF_ITEM.search(data, start, end) is None:
+                return Unwrapped(data, profile=profile)
             hidden = _EXIF_ITEM.sub(rb"\1skip", data[start:end])
-            return Unwrapped(b"".join((memoryview(data)[:start], hidden, memoryview(data)[end:])))
+            return Unwrapped(b"".join((memoryview(data)[:start], hidden, memoryview(data)[end:])), profile=profile)
     return Unwrapped(data)
+
+
+def _numbered_colours(data: bytes, start: int, end: int) -> bytes:
+    """The profile of the first colours that are stated in numbers, unless there is a profile."""
+    properties = [
+        data[at : at + 11]
+        for name, inner, inner_end in boxes(data, start, end)
+        if name == b"iprp"
+        for held, first, last in boxes(data, inner, inner_end)
+        if held == b"ipco"
+        for kind, at, _ in boxes(data, first, last)
+        if kind == b"colr"
+    ]
+    if any(one[:4] in (b"prof", b"rICC") for one in properties):
+        return b""
+    for one in properties:
+        if one[:4] == b"nclx" and len(one) == 11:
+            primaries, transfer = struct.unpack_from(">HH", one, 4)
+            return numbered_profile(primaries, transfer, is_grey=False) or b""
+    return b""

@@ -7,7 +7,7 @@ import math
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageFile, ImageOps
+from PIL import Image, ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
@@ -16,13 +16,12 @@ from redaes.images.colours import to_srgb
 from redaes.images.damage import DAMAGE
 from redaes.images.formats import Opened, foreign
 from redaes.images.jpeg_segments import with_end
-from redaes.images.tiff_files import planes
 from redaes.images.tiff_tags import Tag, first_directory
 
 MAX_ASPECT = 200
 """Longest side over shortest that Qwen's image processors accept."""
 
-_TAG_BITS, _TAG_PHOTOMETRIC, _TAG_EXTRA = 258, 262, 338
+_TAG_BITS, _TAG_PHOTOMETRIC = 258, 262
 
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -73,15 +72,11 @@ def upright_srgb(opened: Opened, max_pixels: int, notes: list[str], path: Path) 
     """Pixels of an opened picture as upright 8-bit sRGB, shrunk; appends to ``notes``."""
     source, beside = opened.header, opened.beside
     notes += beside.notes
-    if isinstance(source, TiffImageFile):
+    if source.format == "TIFF":
         _refuse_preview(beside.exif, path)
     if beside.is_several or _is_animated(source):
         notes.append("the file holds several frames or pages; only the first is used")
-    channels = planes(beside.pixels) if isinstance(source, TiffImageFile) else None
-    if isinstance(source, TiffImageFile) and channels is not None:
-        image = _joined(source, channels, path)
-    else:
-        image = _eight_bit(_loaded(source, beside.pixels, max_pixels, notes), path)
+    image = _eight_bit(_loaded(source, beside.pixels, max_pixels, notes), path)
     turn = _UPRIGHT.get(beside.orientation)
     image = image if turn is None else image.transpose(turn)
     image = image.resize(fit_area(image.size, max_pixels), Image.Resampling.LANCZOS, reducing_gap=3.0)
@@ -130,33 +125,6 @@ def _refuse_preview(data: bytes, path: Path) -> None:
         raise foreign(path, "a TIFF that begins with a preview, as some camera raw files do")
 
 
-def _joined(source: TiffImageFile, channels: list[bytes], path: Path) -> Image.Image:
-    """The picture of channels that lie one behind the other, in one of the modes L, LA, RGB, RGBA, CMYK."""
-    photometric = source.tag_v2.get(_TAG_PHOTOMETRIC, 1)
-    extra = source.tag_v2.get(_TAG_EXTRA, ())
-    mode = {0: "L", 1: "L", 2: "RGB", 5: "CMYK"}.get(photometric)
-    if mode is None:
-        raise ImageError(
-            f"{path}: 16-bit channels one behind the other, of photometric kind {photometric}, are not read; "
-            "export it with the channels interleaved"
-        )
-    n_colours = len(mode)
-    bands = []
-    for data in channels[: n_colours + (len(extra) > 0 and extra[0] in (1, 2))]:
-        channel = TiffImageFile(io.BytesIO(data))
-        channel.load()
-        bands.append(_eight_bit(channel, path))
-    if photometric == 0:
-        bands[0] = ImageOps.invert(bands[0])
-    if len(bands) == n_colours:
-        return Image.merge(mode, bands)
-    if mode == "CMYK":
-        return Image.merge(mode, bands[:4])
-    if extra[0] == 1 and mode == "RGB":
-        return Image.merge("RGBa", bands).convert("RGBA")
-    return Image.merge(mode + "A", bands)
-
-
 def _eight_bit(source: ImageFile.ImageFile, path: Path) -> Image.Image:
     """The decoded picture, as it lies in its file, in one of the modes L, LA, RGB, RGBA, CMYK."""
     image: Image.Image = source
@@ -168,8 +136,13 @@ def _eight_bit(source: ImageFile.ImageFile, path: Path) -> Image.Image:
         table = np.clip(np.arange(65536) / (2**bits - 1), 0.0, 1.0)
         if tags.get(_TAG_PHOTOMETRIC, 1) == 0:  # WhiteIsZero, which Pillow leaves alone at this depth
             table = 1.0 - table
-        return Image.fromarray(np.round(table * 255.0).astype(np.uint8)[np.asarray(image)])
-    if image.mode in ("L", "RGB", "P") and image.has_transparency_data:
+        values = np.asarray(image)
+        grey = Image.fromarray(np.round(table * 255.0).astype(np.uint8)[values])
+        transparent = image.info.get("transparency")
+        if transparent is None:
+            return grey
+        return Image.merge("LA", (grey, Image.fromarray(np.where(values == transparent, 0, 255).astype(np.uint8))))
+    if image.mode in ("1", "L", "RGB", "P") and image.has_transparency_data:
         return image.convert("RGBA")
     if image.mode not in _MODES:
         raise ImageError(

@@ -6,8 +6,9 @@ import struct
 import zlib
 from collections.abc import Iterator
 
-from redaes.images.matrix_profiles import SRGB_PRIMARIES, matrix_profile, xy_chromaticities
-from redaes.images.unwrapped import UnsupportedPixels, Unwrapped
+from redaes.images.matrix_profiles import SRGB_PRIMARIES, xy_chromaticities
+from redaes.images.stated_colours import numbered_profile, stated_profile
+from redaes.images.unwrapped import Unwrapped
 
 _MAX_PROFILE_BYTES = 16_777_216
 _MAX_EXIF_BYTES = 4_194_304
@@ -16,15 +17,6 @@ _RAW_KEYS = (b"Raw profile type exif\0", b"Raw profile type APP1\0")
 _SRGB_GAMMA = 1 / 2.2
 _GAMMA_TOLERANCE = 0.05
 """From which share on a gamma counts as another one than sRGB's, as in libpng (PNG_GAMMA_THRESHOLD)."""
-
-_HDR = {16: "PQ", 18: "HLG"}
-_TRANSFER_GAMMAS = {4: 2.2, 5: 2.8, 8: 1.0}
-_PRIMARIES = {
-    1: SRGB_PRIMARIES,
-    9: (0.3127, 0.3290, 0.708, 0.292, 0.170, 0.797, 0.131, 0.046),
-    12: (0.3127, 0.3290, 0.680, 0.320, 0.265, 0.690, 0.150, 0.060),
-}
-"""White, red, green and blue as x and y, by their numbers in ITU-T H.273: BT.709, BT.2020, Display P3."""
 
 
 def chunks(data: bytes) -> Iterator[tuple[bytes, int, int, bool]]:
@@ -64,7 +56,7 @@ def unwrap_png(data: bytes) -> Unwrapped:
             kept.append(view[start - 8 : end + 4])
         elif name == b"tRNS":
             if holds and end - start >= {0: 2, 2: 6}.get(data[25], 1):
-                kept.append(view[start - 8 : end + 4])
+                kept.append(_transparent(data[start:end], data[24], data[25]))
             else:
                 notes.append("the list of transparent colours is damaged; all are shown")
         elif name == b"IEND":
@@ -90,6 +82,15 @@ def unwrap_png(data: bytes) -> Unwrapped:
     n_frames = int.from_bytes(beside.get(b"acTL", b"")[:4], "big")
     profile = _profile(beside, data[25] in (0, 4), notes)
     return Unwrapped(b"".join(kept), exif, xmp, profile, n_frames > 1, tuple(notes))
+
+
+def _transparent(content: bytes, depth: int, colour: int) -> bytes:
+    """The chunk of transparent colours; a grey of 2 or 4 bits in 8, in which Pillow looks for it."""
+    if colour == 0 and depth in (2, 4):
+        grey = int.from_bytes(content[:2], "big") & (1 << depth) - 1
+        content = (grey * 255 // ((1 << depth) - 1)).to_bytes(2, "big")
+    body = b"tRNS" + content
+    return struct.pack(">I", len(content)) + body + struct.pack(">I", zlib.crc32(body))
 
 
 def _check_pixels(data: bytes) -> None:
@@ -148,15 +149,14 @@ def _profile(beside: dict[bytes, bytes], is_grey: bool, notes: list[str]) -> byt
     """
     if len(beside.get(b"cICP", b"")) >= 4:
         primaries, transfer = beside[b"cICP"][:2]
-        if transfer in _HDR:
-            raise UnsupportedPixels(f"its colours are HDR ({_HDR[transfer]}); export it for ordinary screens (sRGB)")
-        if primaries in _PRIMARIES:
-            return _described(_PRIMARIES[primaries], _TRANSFER_GAMMAS.get(transfer), "cICP", is_grey)
+        found = numbered_profile(primaries, transfer, is_grey)
+        if found is not None:
+            return found
     if b"iCCP" in beside:
         _, _, packed = beside[b"iCCP"].partition(b"\0")
-        found = _inflated(packed[1:], _MAX_PROFILE_BYTES)
-        if found:
-            return found
+        profile = _inflated(packed[1:], _MAX_PROFILE_BYTES)
+        if profile:
+            return profile
         notes.append("the embedded colour profile is damaged and was not used")
     if b"sRGB" in beside or len(beside.get(b"gAMA", b"")) != 4:
         return b""
@@ -166,11 +166,4 @@ def _profile(beside: dict[bytes, bytes], is_grey: bool, notes: list[str]) -> byt
     curve = None if abs(gamma / _SRGB_GAMMA - 1) <= _GAMMA_TOLERANCE else 1 / gamma
     stated = beside.get(b"cHRM", b"")
     given = tuple(value / 100_000 for value in struct.unpack(">8I", stated)) if len(stated) == 32 else SRGB_PRIMARIES
-    return _described(given if xy_chromaticities(given) else SRGB_PRIMARIES, curve, "gAMA and cHRM", is_grey)
-
-
-def _described(primaries: tuple[float, ...], gamma: float | None, source: str, is_grey: bool) -> bytes:
-    same = all(abs(a - b) <= 0.005 for a, b in zip(primaries, SRGB_PRIMARIES, strict=True))
-    if gamma is None and (same or is_grey):
-        return b""
-    return matrix_profile(source, SRGB_PRIMARIES if same else primaries, gamma)
+    return stated_profile(given if xy_chromaticities(given) else SRGB_PRIMARIES, curve, "gAMA and cHRM", is_grey)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
+from dataclasses import replace
 
 from redaes.images.tiff_tags import Directory, Entry, Tag, first_directory, tail_at, with_directory
 from redaes.images.unwrapped import UnsupportedPixels, Unwrapped
@@ -16,9 +16,9 @@ _OF_PIXELS = frozenset(
         266,  # order of bits
         278,  # rows in a strip
         292, 293,  # options of fax
-        317,  # predictor
+        Tag.PREDICTOR,
         320,  # palette
-        322, 323,  # size of tiles
+        Tag.TILE_WIDTH, 323,  # and their height
         332, 334,  # inks
         347,  # tables of JPEG
         512, 515, 517, 518, 519, 520, 521,  # JPEG as TIFF 6.0 had it
@@ -26,8 +26,6 @@ _OF_PIXELS = frozenset(
     }
 )  # fmt: skip
 """Tags on which the pixels depend; all others are kept from the decoder."""
-
-_MAX_SAMPLES = 6
 
 
 def unwrap_tiff(data: bytes) -> Unwrapped:
@@ -41,8 +39,9 @@ def unwrap_tiff(data: bytes) -> Unwrapped:
         return Unwrapped(data)
     _check_samples(directory)
     entries = {tag: entry for tag, entry in directory.entries.items() if tag in _OF_PIXELS}
+    needed = replace(directory, entries=entries)
     return Unwrapped(
-        with_directory(directory, entries),
+        _classic(needed) if directory.is_big else with_directory(directory, entries),
         exif=data,
         xmp=directory.data(Tag.XMP),
         profile=directory.data(Tag.PROFILE),
@@ -50,53 +49,26 @@ def unwrap_tiff(data: bytes) -> Unwrapped:
     )
 
 
-def planes(data: bytes) -> list[bytes] | None:
-    """The channels of an unwrapped file as one grey file each; None: its decoder can be trusted with all at once.
+def _classic(directory: Directory) -> bytes:
+    """A BigTIFF file as a TIFF file: Pillow reads the former only in the order of small machines.
 
-    Pillow reads uncompressed samples that lie channel by channel as if they had 8 bits.
+    Offsets fit, because files of 4 GB are not read.
     """
-    directory = first_directory(data)
-    if directory is None:
-        return None
-    n_samples = directory.number(Tag.SAMPLES, 1)
-    if (
-        directory.number(Tag.PLANAR, 1) != 2
-        or directory.number(Tag.COMPRESSION, 1) != 1
-        or directory.number(Tag.BITS, 1) == 8
-        or not 2 <= n_samples <= _MAX_SAMPLES
-    ):
-        return None
-    shared = {tag: entry for tag, entry in directory.entries.items() if tag != Tag.EXTRA_SAMPLES}
-    shared |= {
-        Tag.BITS: _whole(directory, directory.number(Tag.BITS, 1)),
-        Tag.PHOTOMETRIC: _whole(directory, 1),
-        Tag.SAMPLES: _whole(directory, 1),
-        Tag.PLANAR: _whole(directory, 1),
-    }
-    return [_plane(directory, shared, n, n_samples) for n in range(n_samples)]
-
-
-def _plane(directory: Directory, shared: Mapping[int, Entry], number: int, n_samples: int) -> bytes:
-    entries = dict(shared)
+    entries: dict[int, Entry] = {}
     tail = b""
-    letter, kind, size = ("Q", 16, 8) if directory.is_big else ("I", 4, 4)
-    for tag in (Tag.STRIP_OFFSETS, Tag.STRIP_BYTES, Tag.TILE_OFFSETS, Tag.TILE_BYTES):
-        values = directory.numbers(tag)
-        n_own = len(values) // n_samples
-        if not n_own:
-            continue
-        body = struct.pack(f"{directory.order}{n_own}{letter}", *values[n_own * number : n_own * (number + 1)])
-        field = body
-        if n_own > 1:
-            field = struct.pack(directory.order + letter, tail_at(directory.block) + len(tail))
-            tail += body
-        entries[tag] = Entry(kind, n_own, field.ljust(size, b"\0"))
-    return with_directory(directory, entries, tail)
-
-
-def _whole(directory: Directory, value: int) -> Entry:
-    """An entry of one small number."""
-    return Entry(3, 1, struct.pack(directory.order + "H", value).ljust(8 if directory.is_big else 4, b"\0"))
+    for tag, entry in directory.entries.items():
+        data, kind, count = directory.data(tag), entry.kind, entry.count
+        if kind in (16, 18):
+            kind, values = 4, directory.numbers(tag)
+            data = struct.pack(f"{directory.order}{len(values)}I", *values)
+        field = data
+        if len(data) > 4:
+            field = struct.pack(directory.order + "I", tail_at(directory.block) + len(tail))
+            tail += data + bytes(len(data) % 2)
+        entries[tag] = Entry(kind, count, field.ljust(4, b"\0"))
+    head = directory.block[:2] + struct.pack(directory.order + "H", 42)
+    small = replace(directory, block=head + directory.block[4:], is_big=False)
+    return with_directory(small, entries, tail)
 
 
 def _check_samples(directory: Directory) -> None:

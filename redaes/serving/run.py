@@ -21,10 +21,10 @@ from redaes.answers import WINNER_PREFIX
 from redaes.backends.base import Backend, Request
 from redaes.backends.endpoint import Endpoint
 from redaes.backends.failures import Failure
+from redaes.backends.forms import AskedForm, find_form, form_of_weights
 from redaes.backends.server import ServerBackend
 from redaes.backends.temperatures import read_temperatures
 from redaes.errors import BackendError, EndpointError, InputError, MissingDependency
-from redaes.lenient import Reader
 from redaes.serving.vllm import LOG, ServedModel, VllmServer, served_models
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def read_api_keys(file: Path) -> tuple[str, ...]:
 
 @contextmanager
 def vllm_backend(
-    served: ServedModel, python: Path, *, structured: bool, timeout_s: float
+    served: ServedModel, python: Path, *, structured: bool, timeout_s: float, form: AskedForm = "auto"
 ) -> Iterator[tuple[ServerBackend, VllmServer]]:
     """A vLLM server of our own, and the backend on it, asked once so that a wrong set-up shows now.
 
@@ -95,16 +95,18 @@ def vllm_backend(
     with VllmServer(served, python) as server:
         endpoint = _endpoint(server.base_url, served.name, revision, server.api_key, timeout_s)
         known = read_temperatures(served.adapter or served.folder)
-        with ServerBackend(endpoint, structured=structured, temperatures=known) as backend:
+        asked_as = form_of_weights(served.model, served.folder, served.adapter) if form == "auto" else form
+        with ServerBackend(endpoint, structured=structured, temperatures=known, form=asked_as) as backend:
             _ask_once(backend)
             yield backend, server
 
 
 @contextmanager
 def attached_backend(
-    base_url: str, model: str, *, revision: str, structured: bool, timeout_s: float
+    base_url: str, model: str, *, revision: str, structured: bool, timeout_s: float, form: AskedForm = "auto"
 ) -> Iterator[ServerBackend]:
-    """The backend on a vLLM server that runs already; its key, if it has one, is the environment's.
+    """The backend on a vLLM server that runs already; its key, if it has one, is the environment's. Unless a form is
+    given, one question tells which one suits the model.
 
     Raises:
         BackendError: it does not answer, or does not offer the model.
@@ -113,8 +115,10 @@ def attached_backend(
     offered = served_models(endpoint.base_url)
     if model not in offered:
         raise BackendError(f"{base_url} offers {', '.join(offered)}, not {model}; give one of them as --model")
-    with ServerBackend(endpoint, structured=structured) as backend:
+    with ServerBackend(endpoint, structured=structured, form="text" if form == "auto" else form) as backend:
         _ask_once(backend)
+        if form == "auto":
+            backend.ask_in(find_form(backend, lambda: True))
         yield backend
 
 
@@ -125,7 +129,6 @@ def serve(
     *,
     references: ReferenceSet | None = None,
     is_healthy: Callable[[], bool] | None = None,
-    reader: Reader = "strict",
     agreement: int = 0,
     announce: Callable[[str], object],
 ) -> None:
@@ -137,7 +140,6 @@ def serve(
         limits: see there; ``workers`` as the backend allows.
         references: what single pictures are scored against; None: that is not offered.
         is_healthy: whether what the backend stands on is alive; None: it is, as long as this process.
-        reader: of what the model writes.
         agreement: as for :class:`~redaes.assessor.Assessor`.
         announce: called with the address once requests are taken.
 
@@ -160,7 +162,6 @@ def serve(
         api_keys=address.api_keys,
         hosts=(*LOOPBACK_HOSTS, *address.allowed_hosts),
         is_healthy=is_healthy,
-        reader=reader,
         agreement=agreement,
     )
     _log_to_stderr()

@@ -30,6 +30,7 @@ from redaes.early_checks import check_dataset, check_writable
 from redaes.errors import TrainingError
 from redaes.hub import push
 from redaes.models import nano
+from redaes.progress_lines import ProgressLines
 from redaes.records import data_hash, read_json, write_atomically, write_json
 from redaes.training.checkpoints import (
     SETTINGS,
@@ -122,6 +123,33 @@ def claim_folder(config: TrainingArguments, settings: Mapping[str, Any], plan: D
     check_writable(output_dir)
     refuse_other_settings(output_dir, checkpoint, now)
     return StageRun(output_dir, now, checkpoint)
+
+
+class SaysProgress(TrainerCallback):
+    """Writes lines to standard error while a run trains: steps done, time left, and how long nothing was finished.
+
+    In one process of a run. On a terminal the trainer's own bar has that, unless it is turned off.
+    """
+
+    def __init__(self) -> None:
+        self._lines: ProgressLines | None = None
+
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Called by the trainer, in every process."""
+        if state.is_world_process_zero and (args.disable_tqdm or not sys.stderr.isatty()):
+            self._lines = ProgressLines("training steps").__enter__()
+            self._lines.update("training steps", state.global_step, state.max_steps)
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Called by the trainer, in every process."""
+        if self._lines is not None:
+            self._lines.update("training steps", state.global_step, state.max_steps)
+
+    def end(self) -> None:
+        """When the trainer has returned or failed."""
+        if self._lines is not None:
+            self._lines.__exit__()
+            self._lines = None
 
 
 class StopWhenNotFinite(TrainerCallback):
@@ -294,7 +322,12 @@ def run_trainer(run: StageRun, trainer: Trainer) -> tuple[dict[str, Any], dict[s
     if run.checkpoint is not None and has_ended(run.checkpoint):
         # transformers looks whether enough steps were taken after a step only, and would take another one.
         trainer._run_epoch = _no_steps
-    result = trainer.train(resume_from_checkpoint=None if run.checkpoint is None else str(run.checkpoint))
+    progress = SaysProgress()
+    trainer.add_callback(progress)
+    try:
+        result = trainer.train(resume_from_checkpoint=None if run.checkpoint is None else str(run.checkpoint))
+    finally:
+        progress.end()
     about = {
         "training_arguments": plain(trainer.args.to_dict()),
         **{name: run.settings[name] for name in ("n_processes", "global_batch", "sharding")},

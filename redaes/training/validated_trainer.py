@@ -187,7 +187,7 @@ class ValidatedTrainer(Trainer):
                 f"step {self.state.global_step}",
                 batch_size=self.args.per_device_eval_batch_size,
             )
-            assessor = Assessor(backend)
+            assessor = Assessor(backend, reader="strict", form="text")
             outcomes = self._shared(validation.pairs, partial(fast_outcomes, assessor))
             reasoned = self._shared(validation.reasoned, partial(reasoned_outcomes, assessor))
         return put_together(assessor, outcomes, reasoned, SEED)

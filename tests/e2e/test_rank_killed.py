@@ -34,7 +34,7 @@ class Brighter(BatchBackend):
     def generate(self, requests, sampling):
         return ["Hm."] * len(requests)
 
-loading.load_model = lambda *_: Brighter()
+loading.load_model = lambda *_, **__: Brighter()
 cli.main()
 """
 

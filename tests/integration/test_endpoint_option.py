@@ -48,6 +48,8 @@ def pictures(tmp_path: Path) -> list[str]:
 
 
 def first_wins(call: Call) -> bool:
+    if not call.pictures():
+        return True
     first, second = (picture.convert("L").resize((1, 1)).getpixel((0, 0)) for picture in call.pictures())
     return bool(first > second)  # type: ignore[operator]
 
@@ -161,7 +163,7 @@ def test_two_pictures_are_compared_by_any_server(name: str, mode: str, pictures:
     if source is None:
         assert (result["probability"], result["delta"]) == (None, 2.0)
         assert all(one["probability_failure"] for one in result["comparisons"])
-        assert name == "one token" or {one["reader"] for one in result["comparisons"]} == {"lenient/v1"}
+        assert name == "one token" or {one["reader"] for one in result["comparisons"]} == {"lenient/v2"}
     else:
         assert 0.8 < result["probability"] < 0.95
 

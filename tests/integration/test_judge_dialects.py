@@ -77,8 +77,8 @@ def test_variants_of_the_form_are_read_where_that_is_asked_for() -> None:
     assert (len(refused.forward), refused.failures) == (1, ("not_the_form",) * 3)
     assert strict.counts == {"read: strict": 1, "unreadable: not_the_form": 3}
     assert (read.forward, read.failures) == ((-3.4, -3.4), ())
-    assert lenient.counts == {"read: lenient/v1": 4}
-    assert {one.reader for one in read.comparisons} == {"lenient/v1"}
+    assert lenient.counts == {"read: lenient/v2": 4}
+    assert {one.reader for one in read.comparisons} == {"lenient/v2"}
     with pytest.raises(InputError, match="unknown reader"):
         VlmJudge(endpoint(server), reader="generous")  # type: ignore[arg-type]
 
@@ -210,5 +210,5 @@ def test_pairs_of_an_evaluation() -> None:
         identities = [EndpointPairs([endpoint(server)], reader=name).identity for name in ("strict", "lenient")]
     assert strict.failure == "forward: not_the_form; swapped: not_the_form"
     assert (strict.reader, strict.changes) == (None, ("without seed",))
-    assert (lenient.value, lenient.reader, lenient.changes) == (0.0, "lenient/v1", ("without seed",))
+    assert (lenient.value, lenient.reader, lenient.changes) == (0.0, "lenient/v2", ("without seed",))
     assert ["reader" in identity for identity in identities] == [False, True]

@@ -251,7 +251,7 @@ def test_judges_of_other_dialects_make_labels_and_the_report_says_how(photograph
     assert sum(report["pairs"].values()) > 12
     assert asked["gpt: refused: temperature"] == 1
     assert asked["gpt: answered temperature=1"] == asked["gpt: ok"] == asked["gpt: read: strict"]
-    assert asked["chatty: read: lenient/v1"] == asked["chatty: ok"]
+    assert asked["chatty: read: lenient/v2"] == asked["chatty: ok"]
     assert changed.identity()["reader"] == "lenient"
     assert "reader" not in panel(server).identity()  # datasets from before there was a choice go on
     assert {call.body["max_completion_tokens"] for call in server.calls if call.body["model"] == "gpt"} == {4096}

@@ -381,8 +381,8 @@ def test_max_pixels_caps_what_the_model_sees(tiny_model: Path, backend: LocalBac
     [
         ("nothing", "holds no vision-language model"),
         ("cut", "holds no vision-language model"),
-        ("config", "holds no vision-language model"),
-        ("text_model", "holds no vision-language model"),
+        ("config", "config.json cannot be read"),
+        ("text_model", "of type gpt2, which takes no pictures"),
         ("weight", "lacks 1 weights"),
         ("shape", "holds no vision-language model"),
         ("pickle", "holds no vision-language model"),
@@ -453,7 +453,7 @@ def test_impossible_settings_are_refused(tiny_model: Path, setting: dict[str, in
 # --- the whole ----------------------------------------------------------------------------------------------
 
 
-def test_the_assessor_on_a_real_model(backend: LocalBackend, tmp_path: Path) -> None:
+def test_the_assessor_on_a_real_model(backend: LocalBackend, tiny_model: Path, tmp_path: Path) -> None:
     for name, index in (("a.png", 2), ("b.png", 5)):
         PICTURES[index].save(tmp_path / name)
     fast = Assessor(backend, mode="fast")
@@ -464,6 +464,9 @@ def test_the_assessor_on_a_real_model(backend: LocalBackend, tmp_path: Path) -> 
     assert fast.compare(tmp_path / "a.png", tmp_path / "b.png") == forward
     assert forward.revision == backend.revision
     reasoned = Assessor(backend, sampling=SHORT).compare(tmp_path / "a.png", tmp_path / "b.png")
-    assert reasoned.winner is None  # a random model does not follow the grammar
-    assert reasoned.failure is not None
-    assert len(reasoned.comparisons) == 2
+    assert reasoned.winner is None  # nobody says it all in 8 tokens
+    assert [comparison.failure for comparison in reasoned.comparisons] == ["cut_off"] * 2
+    free = LocalBackend(tiny_model, device="cpu", constrain=False)
+    unheld = Assessor(free, sampling=Sampling(max_new_tokens=64)).compare(tmp_path / "a.png", tmp_path / "b.png")
+    assert unheld.winner is None  # a random model does not follow the grammar
+    assert all(comparison.failure is not None and comparison.held_by is None for comparison in unheld.comparisons)

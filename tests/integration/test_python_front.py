@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from openai_server import Call, OpenAIServer, Say
 from PIL import Image
 
 import redaes
@@ -175,3 +176,34 @@ def test_a_picture_without_an_answer_has_no_number(pixels: torch.Tensor) -> None
         assert metric.failures[1].reason == "no_usable_answer"
         with pytest.raises(ParseError, match="no_usable_answer"):
             metric(black, ref)
+
+
+# --- behind a server --------------------------------------------------------------------------------------------------
+
+
+def _brighter(call: Call) -> Say:
+    """The brighter picture wins, without probabilities."""
+    if len(call.pictures()) < 2:  # what it can do is asked without pictures
+        return Say("I do not know.")
+    first, second = (float(np.asarray(picture.convert("L")).mean()) for picture in call.pictures())
+    return Say("Winner: A\nDifference: +1.0" if first > second else "Winner: B\nDifference: -1.0")
+
+
+def test_a_server_without_probabilities_says_what_scores_need() -> None:
+    with OpenAIServer(_brighter) as server:
+        assessor = Assessor.from_server(server.base_url, "judge", mode="fast")
+        assert assessor.compare(PHOTO, DARK).winner == "A"
+        for ask in (lambda: assessor.score(PHOTO), lambda: assessor.rank([PHOTO, DARK])):
+            with pytest.raises(ParseError, match=r"no_probability: judge gives verdicts .*agreement=3"):
+                ask()
+
+
+def test_a_metric_behind_such_a_server_counts_answers() -> None:
+    with OpenAIServer(_brighter) as server:
+        with pytest.warns(UserWarning, match="made of the agreement of answers, 3 drawn"):
+            metric = create_metric(endpoint=server.base_url, model="judge")
+        assert metric.device == torch.device("cpu")
+        references = metric.assessor.reference_set("three", [PHOTO, DARK, PLACES["chelsea"]], mode="fast")
+        counted = redaes.AestheticMetric(metric.assessor, references)
+        assert counted([PHOTO, DARK]).tolist() == sorted(counted([PHOTO, DARK]).tolist(), reverse=True)
+        assert counted(DARK, PHOTO).item() < 0

@@ -123,7 +123,7 @@ def images(request: Request) -> tuple[Image.Image, ...]:
 @pytest.fixture
 def judge(monkeypatch: pytest.MonkeyPatch) -> Brighter:
     found = Brighter()
-    monkeypatch.setattr(loading, "load_model", lambda *_: found)
+    monkeypatch.setattr(loading, "load_model", lambda *_, **__: found)
     return found
 
 

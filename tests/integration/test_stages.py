@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
+from transformers import TrainerControl, TrainerState, TrainingArguments
 
+from redaes import progress_lines
 from redaes.errors import InputError, RecordError, TrainingError
 from redaes.records import data_hash, load_pairs
 from redaes.training.alignment import AlignmentCollator, AlignmentConfig, run_align
@@ -21,6 +23,7 @@ from redaes.training.recipes import parse
 from redaes.training.sft import PairSFTConfig, run_sft
 from redaes.training.stage_arguments import StageArguments
 from redaes.training.stage_model import base_processor, load_model
+from redaes.training.stage_run import SaysProgress
 from redaes.training.vision_cache import BatchVisionCache, vision_tower
 from redaes.types import winner_of
 
@@ -602,3 +605,24 @@ def test_missing_recipe_is_named(tmp_path: Path) -> None:
 def test_no_dataset_there(tiny_model: Path, tmp_path: Path) -> None:
     with pytest.raises(RecordError, match="not a RED dataset"):
         run("stage1", tiny_model, tmp_path, tmp_path / "run")
+
+
+@pytest.mark.parametrize("main", [True, False])
+def test_one_process_says_how_far_training_is(
+    main: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = 0.0
+    monkeypatch.setattr(progress_lines.time, "monotonic", lambda: now)
+    config = TrainingArguments(output_dir="unused", use_cpu=True, disable_tqdm=True)
+    state = TrainerState(global_step=20, max_steps=100, is_world_process_zero=main)  # it goes on from a checkpoint
+    progress = SaysProgress()
+    progress.on_train_begin(config, state, TrainerControl())
+    for _ in range(2):
+        now += 31.0
+        state.global_step += 1
+        progress.on_step_end(config, state, TrainerControl())
+    progress.end()
+    assert capsys.readouterr().err.splitlines() == main * [
+        "training steps: 21 of 100, 31 s so far, about 40 min 49 s left",
+        "training steps: 22 of 100, 1 min 2 s so far, about 40 min 18 s left",
+    ]

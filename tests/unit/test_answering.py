@@ -107,10 +107,10 @@ def test_the_pictures_change_places_and_nothing_else() -> None:
 
 
 def test_a_text_that_ends_at_the_limit_says_so_where_it_cannot_be_read() -> None:
-    found = parsed(Answer("Winner", cut_off=True), "fast", "strict")
+    found = parsed(Answer("Winner", cut_off=True), "fast", "strict", FAST)
     assert isinstance(found, Failure)
     assert found.reason == "cut_off"
-    whole = parsed(Answer("Winner: A\nDifference: +1.0", cut_off=True), "fast", "strict")
+    whole = parsed(Answer("Winner: A\nDifference: +1.0", cut_off=True), "fast", "strict", FAST)
     assert not isinstance(whole, Failure)
 
 

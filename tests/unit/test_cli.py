@@ -46,7 +46,7 @@ def _script(monkeypatch: pytest.MonkeyPatch, backend: Backend) -> list[tuple]:
     """Puts a scripted model in; returns the arguments of the calls for one."""
     calls: list[tuple] = []
 
-    def make(*arguments: object) -> Backend:
+    def make(*arguments: object, constrain: bool | None = None) -> Backend:
         calls.append(arguments)
         return backend
 
@@ -327,7 +327,7 @@ def test_wrong_usage_ends_with_2(arguments: list[str]) -> None:
 def test_each_error_has_its_status(
     pictures: tuple[str, str], monkeypatch: pytest.MonkeyPatch, error: Exception, status: int
 ) -> None:
-    def fail(*_: object) -> Backend:
+    def fail(*_: object, **__: object) -> Backend:
         raise error
 
     monkeypatch.setattr(loading, "load_model", fail)
@@ -338,7 +338,7 @@ def test_each_error_has_its_status(
 
 
 def test_a_bug_keeps_its_traceback(pictures: tuple[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: object) -> Backend:
+    def fail(*_: object, **__: object) -> Backend:
         raise ZeroDivisionError
 
     monkeypatch.setattr(loading, "load_model", fail)
@@ -402,7 +402,7 @@ def test_a_terminal_that_knows_only_ascii_gets_an_answer(pictures: tuple[str, st
     script = [FORWARD.replace("blurred", "blurred \u2717"), SWAPPED], [FIRST, SECOND]
     code = (
         "from redaes import cli; from redaes.cli import loading; from redaes.backends.scripted import ScriptedBackend\n"
-        f"loading.load_model = lambda *_: ScriptedBackend(*{script!r})\n"
+        f"loading.load_model = lambda *_, **__: ScriptedBackend(*{script!r})\n"
         "cli.main()"
     )
     done = subprocess.run(
@@ -488,14 +488,32 @@ def test_from_pretrained_is_the_local_model(monkeypatch: pytest.MonkeyPatch) -> 
 
     made: list[tuple[object, ...]] = []
 
-    def make(model: str, *, adapter: Path | None, device: str | None) -> Backend:
-        made.append((model, adapter, device))
+    def make(model: str, *, adapter: Path | None, device: str | None, dtype: object, hub_revision: object) -> Backend:
+        made.append((model, adapter, device, dtype, hub_revision))
         return ScriptedBackend([])
 
     monkeypatch.setattr(local, "LocalBackend", make)
-    assessor = Assessor.from_pretrained("some/model", "adapter", device="cpu", mode="fast")
-    assert made == [("some/model", Path("adapter"), "cpu")]
+    assessor = Assessor.from_pretrained("some/model", "adapter", device="cpu", mode="fast", revision="v1")
+    assert made == [("some/model", Path("adapter"), "cpu", None, "v1")]
     assert (assessor.mode, assessor.reader) == ("fast", "strict")
     with pytest.raises(InputError, match="unknown mode"):
         Assessor.from_pretrained("some/model", mode="slow")  # type: ignore[arg-type]
     assert len(made) == 1
+
+
+@pytest.mark.parametrize(("option", "wanted"), [((), None), (("--constrain",), True), (("--no-constrain",), False)])
+def test_whether_answers_are_held_to_their_form_reaches_the_model(
+    pictures: tuple[str, str], monkeypatch: pytest.MonkeyPatch, option: tuple[str, ...], wanted: bool | None
+) -> None:
+    seen: list[object] = []
+
+    def make(*_: object, constrain: bool | None) -> Backend:
+        seen.append(constrain)
+        return ScriptedBackend([FORWARD, SWAPPED], [FIRST, SECOND])
+
+    monkeypatch.setattr(loading, "load_model", make)
+    assert runner.invoke(app, ["compare", *pictures, *option]).exit_code == 0
+    assert seen == [wanted]
+    if option:
+        refused = runner.invoke(app, ["compare", *pictures, *option, "--endpoint", "http://127.0.0.1:9/v1"])
+        assert "--constrain is for models in this process" in refused.stderr

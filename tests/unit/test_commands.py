@@ -60,7 +60,7 @@ def test_a_script_has_the_options_of_its_command(
 
 def test_help_says_what_the_package_has() -> None:
     said = say("eval", "--help")
-    assert f"{', '.join(list(ASSESSORS)[:-1])} or {list(ASSESSORS)[-1]}; default: vlm." in said
+    assert f"{', '.join(list(ASSESSORS)[:-1])} or {list(ASSESSORS)[-1]}; default: vlm, and vlm_pairs for" in said
     assert f"default: {leaks.MAX_DISTANCE}." in say("eval", "leaks", "--help")
     said = say("data", "series", "--help")
     for default in (BuildSettings().margin, BuildSettings().test_fraction):

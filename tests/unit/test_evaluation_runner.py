@@ -499,7 +499,15 @@ def test_settings(tmp_path: Path) -> None:
     given = {"benchmark": "scores", "data": tmp_path, "seed": None, "options": {"measure": "contrast"}, "workers": 2}
     spec = make_spec(recipe, given)
     assert (spec.assessor, spec.seed, spec.options) == ("baseline", 3, {"measure": "contrast"})
-    assert make_spec(None, {"benchmark": "scores", "data": tmp_path}).assessor == "vlm"
+    for benchmark, usual in {
+        "scores": "vlm",
+        "ava": "vlm",
+        "red_series": "vlm",
+        "red": "vlm_pairs",
+        "pairs": "vlm_pairs",
+    }.items():
+        assert make_spec(None, {"benchmark": benchmark, "data": tmp_path}).assessor == usual
+    assert make_spec(None, {"benchmark": "red", "data": tmp_path, "assessor": "vlm"}).assessor == "vlm"
     recipe.write_text("asessor: baseline\n")
     with pytest.raises(InputError, match="unknown keys asessor"):
         make_spec(recipe, given)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import doctest
+import importlib.util
 import io
 import os
 import re
@@ -127,24 +128,48 @@ def test_formats(tmp_path: Path, name: str, kind: str, options: dict[str, object
     assert np.abs(_pixels(path) - np.asarray(_photo()).astype(int)).max() <= tolerance
 
 
-def test_heif_is_read_by_pillow_heif(tmp_path: Path) -> None:
-    pillow_heif = pytest.importorskip("pillow_heif")
+HEIC = base64.b64decode(
+    "AAAAHGZ0eXBoZWl4AAAAAG1pZjFoZWl4bWlhZgAAAcltZXRhAAAAAAAAACFoZGxyAAAAAAAAAABwaWN0AAAAAAAAAAAAAAAAAAAAADRpbG9j"
+    "AAAAAERAAAIAAQAAAAAB7QABAAAAAAAAAN8AAgAAAAACzAABAAAAAAAAACQAAAA4aWluZgAAAAAAAgAAABVpbmZlAgAAAAABAABodmMxAAAA"
+    "ABVpbmZlAgAAAQACAABFeGlmAAAAAA5waXRtAAAAAAABAAABCGlwcnAAAADnaXBjbwAAAHdodmNDAQQIAAAAnjgAAAAAHvAA/P/4+AAADwNg"
+    "AAEAF0ABDAH//wQIAAADAJ44AAADAAAeugJAYQABACpCAQEECAAAAwCeOAAAAwAAHpAEECCy3VyU1zcBDQYEAAADAGQAAAMABCBiAAEACEQB"
+    "wXMYMAiQAAAAE2NvbHJuY2x4AAEADQAGgAAAABRpc3BlAAAAAAAAAEAAAABAAAAAKGNsYXAAAAA8AAAAAQAAACgAAAAB/////AAAAAL////o"
+    "AAAAAgAAABBwaXhpAAAAAAMICAgAAAAJaXJvdAMAAAAZaXBtYQAAAAAAAAABAAEGgQIDBYSGAAAAGmlyZWYAAAAAAAAADmNkc2MAAgABAAEA"
+    "AAELbWRhdAAAANsoAa8O4FeOyVLrO56Q/A4l/7V/8xn27dA3YxKXcwgHH2FMmTR2oZ+oqNhLVuK+WWsvMW+d442TALFVV45DnguedyMhmNbD"
+    "mCGhoo8QkKtTSc6495RpGo90Hqa5/MANYvNaL8W9qdth8ceBWsHqotyk/vqlfTDusRVGFwH9f0vVuW/sVw7+xHiq5rKDmwXqjqzOOb9Y008F"
+    "srwIxIO44+Y58gHluLLgNXkoAEJ9pRxolBSE/fkdoE0T3Cqqv7+YKuszv2ZQvEx8jyup0jMcwxcZJ/Blfn+UU4tHAxsAAAAGRXhpZgAATU0A"
+    "KgAAAAgAAQESAAMAAAABAAYAAAAAAAA="
+)
+"""The picture of :func:`_photo`, by pillow-heif with EXIF orientation 6, which it turns into a box of HEIF's own."""
+
+
+def test_heif_is_read_turned_by_its_own_box_whatever_its_exif_says(tmp_path: Path) -> None:
+    if not any(importlib.util.find_spec(name) for name in ("pi_heif", "pillow_heif")):
+        pytest.skip("no reader of HEIF is installed")
     path = tmp_path / "a.heic"
-    pillow_heif.from_pillow(_photo()).save(path, quality=100, chroma=444)
-    assert np.abs(_pixels(path) - np.asarray(_photo()).astype(int)).max() <= 6
+    for data in (HEIC, HEIC.replace(struct.pack(">HHIHH", 274, 3, 1, 6, 0), struct.pack(">HHIHH", 274, 5, 1, 3, 0))):
+        path.write_bytes(data)
+        found = _pixels(path)
+        assert np.abs(found - np.rot90(np.asarray(_photo()), 3).astype(int)).max() <= 8
+    hdr = HEIC.replace(b"nclx" + struct.pack(">HH", 1, 13), b"nclx" + struct.pack(">HH", 9, 16))
+    path.write_bytes(hdr)
+    with pytest.raises(ImageError, match=r"a\.heic: its colours are HDR \(PQ\)"):
+        load_image(path)
 
 
 def test_heif_without_the_package_says_how_to_install_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    for name in ("pi_heif", "pillow_heif"):
+        monkeypatch.setitem(sys.modules, name, None)
     path = tmp_path / "a.heic"
     path.write_bytes(b"\x00\x00\x00\x18ftypheic\x00\x00\x00\x00mif1heic" + bytes(64))
-    with pytest.raises(ImageError, match=r"a\.heic: HEIF needs .* pip install 'pillow-heif'"):
+    with pytest.raises(ImageError, match=r"a\.heic: HEIF needs .* pip install 'redaes\[heif\]'"):
         load_image(path)
 
 
 def test_heif_with_the_package_goes_to_its_reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     module = types.ModuleType("pillow_heif")
     module.HeifImageFile = formats.PngImageFile  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "pi_heif", None)
     monkeypatch.setitem(sys.modules, "pillow_heif", module)
     path = tmp_path / "a.heic"
     path.write_bytes(b"\x00\x00\x00\x14ftypmif1\x00\x00\x00\x00heic" + bytes(64))

@@ -30,7 +30,9 @@ def run(
     benchmark: Annotated[str, typer.Argument(help="Name of a benchmark; see --list.")] = "",
     data: Annotated[Path | None, typer.Option("--data", help="The benchmark's folder, or its label file.")] = None,
     out: Annotated[Path, typer.Option(help="Folder of the run; the same command goes on with it.")] = Path("runs/eval"),
-    assessor: Annotated[str | None, typer.Option(help=f"{ASSESSORS}; default: vlm.")] = None,
+    assessor: Annotated[
+        str | None, typer.Option(help=f"{ASSESSORS}; default: vlm, and vlm_pairs for benchmarks of pairs.")
+    ] = None,
     endpoint: Endpoint = None,
     model: Annotated[
         str | None, typer.Option(help="The model: --option model=…; with --endpoint its name there.")

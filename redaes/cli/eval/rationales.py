@@ -60,6 +60,9 @@ def rationales(
             show_default="strict; with --endpoint lenient",
         ),
     ] = None,
+    form: Annotated[
+        str | None, typer.Option(help="Of the answers: text, json, or auto: as suits the model; default: the prompt's.")
+    ] = None,
     prompt: Annotated[
         str | None, typer.Option(help="Another question of the reasoned mode, such as compare_measured/v1.")
     ] = None,
@@ -109,6 +112,7 @@ def rationales(
             from redaes import prompts
             from redaes.assessor import Assessor, check_samples
             from redaes.backends.endpoint import Endpoint as JudgeEndpoint
+            from redaes.backends.forms import known_form
             from redaes.heldout import fast_outcomes, place_drawn, put_together, reasoned_of
             from redaes.lenient import known_reader
             from redaes.records import read_records, write_json
@@ -117,12 +121,13 @@ def rationales(
         prompt = prompts.MEASURED["reasoned"] if measured else prompt
         prompts.chosen("reasoned", prompt)
         read_by = known_reader(reader or chosen.reader)
+        asked_as = prompts.form_of(prompt or prompts.COMPARE["reasoned"]) if form is None else known_form(form)
         check_samples(samples, "reasoned")
         labelled = (record for record in read_records(data, "test") if record.pair.delta is not None)
         records = heapq.nsmallest(pairs, labelled, key=lambda record: place_drawn(seed, record.pair.id))
         with _asked(chosen, read_by, revision, out / "model_answers") as backend, progress_bars() as update:
             assessor = Assessor(
-                backend, sampling=Sampling(max_new_tokens=max_new_tokens), prompt=prompt, reader=read_by
+                backend, sampling=Sampling(max_new_tokens=max_new_tokens), prompt=prompt, reader=read_by, form=asked_as
             )
             outcomes = fast_outcomes(
                 assessor, records, lambda done: update("pairs asked without reasons", done, len(records))

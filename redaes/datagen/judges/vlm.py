@@ -23,7 +23,7 @@ from redaes.errors import InputError
 from redaes.lenient import Reader, known_reader
 from redaes.points import sigmoid
 from redaes.prompts import Mode
-from redaes.types import Comparison, Order, Sampling
+from redaes.types import Comparison, Form, Order, Sampling
 
 
 class VlmJudge:
@@ -39,6 +39,7 @@ class VlmJudge:
         max_new_tokens: int = 512,
         seed: int = 0,
         reader: Reader = "strict",
+        form: Form = "text",
     ) -> None:
         """
         Args:
@@ -51,6 +52,7 @@ class VlmJudge:
             seed: of the first sample; each further one adds 1.
             reader: ``strict``: the form itself; ``lenient``: also variants that can mean one thing only
                 (:mod:`redaes.lenient`), for models that were not trained on the form.
+            form: in which reasoned answers are asked for; ``json`` suits models that were not trained on the text form.
 
         Raises:
             InputError: no samples, several that would be the same, or an unknown reader.
@@ -65,7 +67,7 @@ class VlmJudge:
         self.mode = mode
         self.reader = known_reader(reader)
         self.counts: Counter[str] = Counter()
-        """Answers by what read them (``read: strict``, ``read: lenient/v1``), and by why none did
+        """Answers by what read them (``read: strict``, ``read: lenient/v2``), and by why none did
         (``unreadable: <reason>``)."""
         self.samplings = [
             Sampling(temperature=temperature, max_new_tokens=max_new_tokens, seed=seed + index)
@@ -81,6 +83,7 @@ class VlmJudge:
                 + ("" if reader == "lenient" else ", or reader: lenient, which takes variants of the form"),
             },
         )
+        self._prompt = prompts.load(prompts.in_form(prompts.COMPARE[mode], form))
         self._questions = Questions(silence, self.reader)
 
     def judge(self, pairs: Sequence[PicturePair]) -> list[Judgement]:
@@ -103,9 +106,8 @@ class VlmJudge:
 
     def _asked(self, pair: PicturePair) -> list[Asked]:
         """The question in both orders, with every sample of one order before those of the other."""
-        prompt = prompts.load(prompts.COMPARE[self.mode])
         asked = in_orders(
-            {"forward": prompt, "swapped": prompt},
+            {"forward": self._prompt, "swapped": self._prompt},
             pair.first,
             pair.second,
             self.samplings[0],
@@ -114,7 +116,7 @@ class VlmJudge:
         return [(order, replace(request, sampling=one)) for order, request in asked for one in self.samplings]
 
     def _unusable(self, answer: Answer) -> Failure | None:
-        found = parsed(answer, self.mode, self.reader)
+        found = parsed(answer, self.mode, self.reader, self._prompt)
         return found if isinstance(found, Failure) else None
 
     def _judgement(self, pair: PicturePair, comparisons: tuple[Comparison, ...]) -> Judgement:

@@ -63,7 +63,7 @@ def _backend(options: Options) -> Backend:
         options["endpoint"],
         options.get("model"),
         api_key=key_from(options.get("api_key_env")),
-        reader=_reader(options),
+        reader=_reader(options) or "lenient",
         revision=options.get("revision"),
         concurrency=_whole(options, "concurrency", 8),
         max_calls=_whole(options, "max_calls", None),
@@ -72,9 +72,9 @@ def _backend(options: Options) -> Backend:
     )
 
 
-def _reader(options: Options) -> Reader:
-    """How answers are read: untuned models are behind most servers."""
-    return known_reader(options.get("reader", "lenient" if "endpoint" in options else "strict"))
+def _reader(options: Options) -> Reader | None:
+    """How answers are read; None: as suits the model."""
+    return known_reader(options["reader"]) if "reader" in options else None
 
 
 def _draws(options: Options, backend: Backend) -> int:
@@ -165,11 +165,12 @@ ASSESSORS: dict[str, tuple[Callable[[Options], BenchmarkAssessor], tuple[str, ..
             _backend(options),
             options.get("mode", "fast"),
             options.get("prompt"),
+            options.get("form"),
             check=_checks(options),
             reader=_reader(options),
             agreement=_whole(options, "agreement", 0),
         ),
-        (*_LOCAL, *_CONNECTED, "mode", "prompt", "check"),
+        (*_LOCAL, *_CONNECTED, "mode", "prompt", "form", "check"),
     ),
     "vlm_tournament": (
         _tournament,
@@ -185,9 +186,10 @@ ASSESSORS: dict[str, tuple[Callable[[Options], BenchmarkAssessor], tuple[str, ..
             _whole(options, "max_new_tokens", 512),
             options.get("prompt"),
             options.get("reader", "strict"),
+            options.get("form"),
             check=_checks(options),
         ),
-        (*_SERVER, "mode", "max_new_tokens", "prompt", "reader", "check"),
+        (*_SERVER, "mode", "max_new_tokens", "prompt", "reader", "form", "check"),
     ),
     "csv": (lambda options: ScoreFile(Path(_needed(options, "file", "scores.csv"))), ("file",)),
     "pyiqa": (

@@ -13,6 +13,7 @@ from pydantic import FiniteFloat
 from redaes.evidence.measurements import VERSION as EVIDENCE_VERSION
 from redaes.evidence.rationale_truth import Reason
 from redaes.images import LoadedImage
+from redaes.prompts import Prompt, form_of
 from redaes.types import Record
 
 Arity = Literal["one", "two", "series"]
@@ -72,7 +73,7 @@ class QuestionAnswer(Record):
     tokens: int = 0
     """What a server reports to have read and written for it."""
     reader: str | None = None
-    """What read what a model wrote, where that was not the form itself: ``lenient/v1``."""
+    """What read what a model wrote, where that was not the form itself: ``lenient/v2``."""
     changes: tuple[str, ...] = ()
     """What of the request a server could not use: ``without seed``, ``temperature=1``."""
     reason: Reason | None = None
@@ -140,6 +141,12 @@ class BenchmarkAssessor(Protocol):
             BackendError: nothing can be answered at all; a question that fails alone is an answer with a failure.
         """
         ...
+
+
+def form_as(prompt: Prompt) -> dict[str, Any]:
+    """In which form answers are asked for, where that is not the text form."""
+    form = form_of(prompt.name)
+    return {} if form == "text" else {"form": form}
 
 
 def checked_with(check: bool) -> dict[str, Any]:

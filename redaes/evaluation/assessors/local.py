@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from redaes import prompts
+from redaes import lenient, prompts
 from redaes.assessing.scores import expected_scores
 from redaes.assessor import Assessor, known_mode
 from redaes.backends.base import Backend
 from redaes.backends.connecting import ConnectedModel
 from redaes.backends.failures import Failure
+from redaes.backends.forms import known_form
 from redaes.errors import BackendError, ParseError
-from redaes.evaluation.assessors.base import Arity, Question, QuestionAnswer, checked_with
+from redaes.evaluation.assessors.base import Arity, Question, QuestionAnswer, checked_with, form_as
 from redaes.evidence.rationale_truth import reason_of
-from redaes.lenient import LENIENT, known_reader
+from redaes.lenient import known_reader
 
 
 class LocalScores:
@@ -58,14 +59,17 @@ class LocalScores:
 def _asked_with(assessor: Assessor) -> dict[str, Any]:
     """What its answers depend on."""
     calibration = assessor.calibration(assessor.mode)
+    # In the fast mode nothing is written but behind servers that report no probabilities.
+    writes = assessor.mode == "reasoned" or isinstance(assessor.backend, ConnectedModel)
     return {
         "model": assessor.backend.model,
         "revision": assessor.backend.revision,
         "prompt_ids": [assessor.prompt_id],
         "mode": assessor.mode,
+        **form_as(assessor.prompt_of(assessor.mode)),
+        **({"reader": lenient.LENIENT} if writes and assessor.reader == "lenient" else {}),
         "sampling": assessor.sampling.model_dump(mode="json"),
         **({} if calibration is None else {"temperature": calibration.temperature, "ceiling": calibration.ceiling}),
-        **({} if assessor.reader == "strict" else {"reader": LENIENT}),
         **({"agreement": assessor.agreement} if assessor.agreement else {}),
     }
 
@@ -81,9 +85,10 @@ class LocalPairs:
         backend: Backend,
         mode: str = "fast",
         prompt: str | None = None,
+        form: str | None = None,
         *,
         check: bool = True,
-        reader: str = "strict",
+        reader: str | None = None,
         agreement: int = 0,
     ) -> None:
         """
@@ -92,15 +97,23 @@ class LocalPairs:
             mode: ``fast`` or ``reasoned``.
             prompt: another question, of :func:`redaes.prompts.known`: in other words, or with measurements; None: the
                 usual one.
+            form: of reasoned answers, as for :class:`~redaes.assessor.Assessor`.
             check: hold the reasons of the reasoned mode against the pixels.
             reader: as for :class:`~redaes.assessor.Assessor`.
             agreement: likewise.
 
         Raises:
-            InputError: unknown mode, prompt or reader.
+            InputError: unknown mode, prompt, form or reader.
         """
-        read_by = known_reader(reader)
-        self._assessor = Assessor(backend, mode=known_mode(mode), prompt=prompt, reader=read_by, agreement=agreement)
+        asked_as = None if form is None else known_form(form)
+        self._assessor = Assessor(
+            backend,
+            mode=known_mode(mode),
+            prompt=prompt,
+            reader=None if reader is None else known_reader(reader),
+            form=asked_as,
+            agreement=agreement,
+        )
         self._check = check and self._assessor.mode == "reasoned"
 
     @property
@@ -121,7 +134,7 @@ class LocalPairs:
                     probability=result.probability,
                     order_consistent=result.order_consistent,
                     raw=tuple(comparison.raw for comparison in result.comparisons),
-                    reader=LENIENT if any(one.reader == LENIENT for one in result.comparisons) else None,
+                    reader=next((one.reader for one in result.comparisons if one.reader != lenient.STRICT), None),
                     changes=tuple(sorted({change for one in result.comparisons for change in one.changes})),
                     reason=None if result.evidence is None else reason_of(result.claims),
                 )
@@ -136,7 +149,7 @@ class Tournament:
     needs_pixels = True
 
     def __init__(
-        self, backend: Backend, mode: str = "fast", seed: int = 0, *, reader: str = "strict", agreement: int = 0
+        self, backend: Backend, mode: str = "fast", seed: int = 0, *, reader: str | None = None, agreement: int = 0
     ) -> None:
         """
         Args:
@@ -149,7 +162,7 @@ class Tournament:
         Raises:
             InputError: unknown mode or reader.
         """
-        read_by = known_reader(reader)
+        read_by = None if reader is None else known_reader(reader)
         self._assessor = Assessor(backend, mode=known_mode(mode), reader=read_by, agreement=agreement)
         self._seed = seed
 

@@ -17,7 +17,9 @@ from redaes.backends.chat import ChatBackend
 from redaes.backends.endpoint import Endpoint
 from redaes.backends.failures import Failure
 from redaes.backends.first_answers import FirstAnswers
-from redaes.evaluation.assessors.base import Arity, Question, QuestionAnswer, checked_with
+from redaes.backends.forms import find_form, known_form
+from redaes.errors import InputError
+from redaes.evaluation.assessors.base import Arity, Question, QuestionAnswer, checked_with, form_as
 from redaes.evidence.rationale_truth import Reason, reason_of
 from redaes.lenient import known_reader
 from redaes.points import sigmoid
@@ -94,6 +96,7 @@ class EndpointPairs:
         max_new_tokens: int = 512,
         prompt: str | None = None,
         reader: str = "strict",
+        form: str | None = None,
         *,
         check: bool = True,
     ) -> None:
@@ -105,15 +108,24 @@ class EndpointPairs:
             prompt: as for :class:`~redaes.evaluation.assessors.local.LocalPairs`.
             reader: ``strict``: the form itself; ``lenient``: also variants that can mean one thing only
                 (:mod:`redaes.lenient`).
+            form: of reasoned answers: ``text``, ``json`` for models that were not trained on the text form, or
+                ``auto``: the one that suits the model, which is asked once now. None: that of the prompt.
             check: as for :class:`~redaes.evaluation.assessors.local.LocalPairs`.
 
         Raises:
-            InputError: unknown mode, prompt or reader, or no endpoints.
+            InputError: unknown mode, prompt, reader or form, a prompt that is in another one, or no endpoints.
+            EndpointError: the form is to be found out, and the server does not answer.
         """
         self._backend = FirstAnswers(ChatBackend(endpoints), UNANSWERED)
         self._reader = known_reader(reader)
         self._mode = known_mode(mode)
-        self._prompt = prompts.load(known_prompt(self._mode, prompt))
+        name = known_prompt(self._mode, prompt)
+        asked_as = prompts.form_of(name) if form is None else known_form(form)
+        if self._mode == "reasoned" and prompt is None:
+            name = prompts.in_form(name, find_form(self._backend, lambda: True) if asked_as == "auto" else asked_as)
+        elif prompt is not None and asked_as not in ("auto", prompts.form_of(name)):
+            raise InputError(f"prompt {name} is in the {prompts.form_of(name)} form, not in {form}; leave one out")
+        self._prompt = prompts.load(name)
         self._check = check and self._mode == "reasoned"
         self._sampling = Sampling(max_new_tokens=max_new_tokens)
         self._questions = Questions(self._backend, self._reader)
@@ -123,7 +135,7 @@ class EndpointPairs:
         """Model, revision, prompt, mode, sampling, and the reader where it is not the strict one."""
         reader = {} if self._reader == "strict" else {"reader": lenient.LENIENT}
         asked = _identity(self._backend, self._prompt, self._sampling)
-        return {**asked, "mode": self._mode, **reader, **checked_with(self._check)}
+        return {**asked, "mode": self._mode, **form_as(self._prompt), **reader, **checked_with(self._check)}
 
     def answer(self, questions: Sequence[Question]) -> list[QuestionAnswer]:
         """Mean stated differences of the orders that answered; a failure has the reason of each order."""

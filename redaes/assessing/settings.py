@@ -1,0 +1,64 @@
+"""What is asked of an assessor, by name or number: each is known, or refused before a model is loaded."""
+
+from __future__ import annotations
+
+from typing import cast, get_args
+
+from redaes import prompts
+from redaes.backends.forms import AskedForm, known_form
+from redaes.errors import InputError
+from redaes.prompts import Mode
+
+
+def known_mode(name: str) -> Mode:
+    """The mode of that name.
+
+    >>> known_mode("fast")
+    'fast'
+
+    Raises:
+        InputError: there is none.
+    """
+    for mode in get_args(Mode):
+        if mode == name:
+            return cast("Mode", mode)
+    raise InputError(f"unknown mode {name!r}; known: {', '.join(get_args(Mode))}")
+
+
+def asked_form(prompt: str, form: AskedForm | None, *, named: bool) -> AskedForm:
+    """The form in which reasoned answers are asked for.
+
+    Raises:
+        InputError: unknown form, or a prompt that is not there in it.
+    """
+    if form is None:
+        return prompts.form_of(prompt) if named else "auto"
+    chosen = known_form(form)
+    if prompt in prompts.PARAPHRASES["reasoned"]:
+        if chosen == "json":
+            raise InputError(f"prompt {prompt} is not there in the JSON form; leave the form out")
+        return "text"
+    return chosen
+
+
+def known_prompt(mode: Mode, name: str | None) -> str:
+    """The name of a prompt for two pictures in that mode; None: the usual one.
+
+    >>> known_prompt("fast", None)
+    'compare_fast/v1'
+
+    Raises:
+        InputError: there is no such prompt for the mode.
+    """
+    return prompts.chosen(mode, name)[mode]
+
+
+def check_samples(samples: int, mode: Mode) -> None:
+    """
+    Raises:
+        InputError: there is no such number of further reasonings, or no reasoning in the mode.
+    """
+    if samples < 0:
+        raise InputError(f"samples is {samples}; give 0 or more")
+    if samples and mode == "fast":
+        raise InputError(f"samples is {samples}, and the fast mode gives no reasons; ask in the reasoned mode")

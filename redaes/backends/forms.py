@@ -1,0 +1,99 @@
+"""In which form a model is asked unless told otherwise: the text form if it was trained on it, else JSON.
+
+The text form is ours. A model that knows it from the prompt alone dresses it up, mixes up the sign of the difference or
+leaves out the closing sentence; JSON it has written a thousand times, many servers can hold it to a schema, and the
+JSON form asks for no sign. A model that was trained on the text form in turn is only sure of itself in that one.
+
+Weights in this process tell by what lies beside them. Of a model behind a server nothing is known but its name, so it
+is asked once, in the text form, about two drawn pictures: what was trained answers in the form to the letter
+(:func:`find_form`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal, get_args
+
+from PIL import Image
+
+from redaes import lenient, prompts
+from redaes.backends.base import Answer, Backend, Request
+from redaes.backends.failures import refuse_lost
+from redaes.backends.preprocessing import was_trained
+from redaes.errors import InputError, ParseError
+from redaes.models import nano
+from redaes.types import Form, Sampling
+
+AskedForm = Literal["auto", "text", "json"]
+"""A form, or ``auto``: the one that suits the model."""
+
+JSON_SAMPLING = Sampling(max_new_tokens=512)
+"""How answers in the JSON form are drawn unless told otherwise: it has a text for each picture, and keys."""
+
+
+def known_form(name: str) -> AskedForm:
+    """The form of that name.
+
+    >>> known_form("json")
+    'json'
+
+    Raises:
+        InputError: there is none.
+    """
+    for form in get_args(AskedForm):
+        if form == name:
+            return form
+    raise InputError(f"unknown form {name!r}; known: {', '.join(get_args(AskedForm))}")
+
+
+def form_of_weights(model: str | Path, folder: Path | None, adapter: Path | None) -> Form:
+    """The form that weights in this process were trained on, as far as can be seen.
+
+    Args:
+        model: its name; the embedded models were trained on the text form.
+        folder: of its weights; what training leaves lies beside them, merged models included. None: there is none here.
+        adapter: on top of them; adapters are made by training on pairs.
+    """
+    trained = adapter is not None or str(model) in nano.NAMES or (folder is not None and was_trained(folder))
+    return "text" if trained else "json"
+
+
+def find_form(backend: Backend, holds: Callable[[], bool]) -> Form:
+    """The form that suits a model of which nothing is known, by one question in the text form.
+
+    The text form where the answer follows it to the letter; else JSON where the server holds answers to a schema, or
+    where not even :mod:`redaes.lenient` can read the answer.
+
+    Args:
+        backend: the model.
+        holds: whether answers are held to a schema; asked only where that decides.
+
+    Raises:
+        EndpointError: for the moment nothing is answered.
+        BackendError: the model cannot be asked.
+    """
+    (found,) = backend.answer([_question()])
+    refuse_lost([found])
+    if not isinstance(found, Answer):
+        return "json"
+    try:
+        read = lenient.read(found.text or "", "reasoned", "lenient")
+    except ParseError:
+        return "json"
+    return "text" if read.reader == lenient.STRICT or not holds() else "json"
+
+
+def form_of_backend(backend: Backend) -> Form:
+    """The form in which a model is asked unless told otherwise.
+
+    Raises:
+        EndpointError: it is to be found out, and nothing is answered.
+    """
+    form: Form = getattr(backend, "form", "text")
+    return form
+
+
+def _question() -> Request:
+    pictures = tuple(Image.new("RGB", (64, 64), colour) for colour in ("gray", "navy"))
+    return Request(prompts.load(prompts.COMPARE["reasoned"]), pictures)

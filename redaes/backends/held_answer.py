@@ -1,0 +1,176 @@
+"""One answer that is held to a form while a model writes it: what may come next, token by token.
+
+Where one continuation alone is possible, its tokens are those that the tokenizer would make of it. Prose ends where the
+model ends it, or where the tokens that are left are needed for the rest of the form: after a sentence if one ends
+there. A model that thinks first may do so, with half of the tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from redaes.answer_grammars import AnswerGrammar
+from redaes.errors import BackendError
+
+SPARE = 24
+"""Tokens that the rest of a form may take beyond those that the tokenizer would make of it: models may spell words."""
+
+SENTENCE = 24
+"""So many tokens before prose has to end, the end of a sentence ends it."""
+
+SHORTENED = "reasoning ended where max_new_tokens left room for the rest of the form only"
+"""What an answer says of itself whose prose was ended."""
+
+MARGIN = r"[ \n]{0,2}"
+"""What may stand before an answer: some templates leave its space to the model, and thoughts end with empty lines."""
+
+_SENTENCE_ENDS = (".", "!", "?")
+_BROKEN = "\ufffd"
+
+
+class Thinking(NamedTuple):
+    """The tokens around thoughts."""
+
+    opening: int
+    closing: int
+
+
+@dataclass(frozen=True)
+class Machinery:
+    """What answers of one model in one form have in common."""
+
+    vocabulary: Any
+    """The model's tokens, as `llguidance.LLTokenizer`."""
+    grammar: AnswerGrammar
+    matchers: Mapping[str, Any]
+    """At the start of each of the form's expressions, by expression; to be copied."""
+    needs: tuple[int, ...]
+    """Tokens that are kept for each closing and what follows it."""
+    thinking: Thinking | None
+    """None: the model has no tokens for thoughts, or a prompt ends with thoughts that are closed."""
+    free: NDArray[np.bool_]
+    """The tokens that thoughts are made of, by id."""
+
+
+class HeldAnswer:
+    """An answer so far."""
+
+    held_by = "llguidance"
+    """What an answer says of itself: that it follows the form is no merit of the model."""
+
+    def __init__(self, machinery: Machinery, prefix: str, room: int) -> None:
+        """
+        Args:
+            machinery: of the model and the form.
+            prefix: how the answer begins; not part of what is written.
+            room: tokens that may be written, the end of the turn among them.
+        """
+        self._made = machinery
+        self._left = self._room = room
+        self._matcher = machinery.matchers[MARGIN + machinery.grammar.endless].deep_copy()
+        self._before = prefix.encode()
+        self._tokens: list[int] = []
+        self._forced: list[int] = []
+        self._thinks = False
+        self._n_closed = 0
+        self._prose_from: int | None = None
+        self.ended = False
+        """Whether the form is complete and the turn over."""
+        self.changes: tuple[str, ...] = ()
+        """What was done to it."""
+        self.fits = not prefix or bool(self._matcher.consume_tokens(machinery.vocabulary.tokenize_bytes(self._before)))
+        """Whether the prefix begins an answer in this form; if not, it cannot be held to it."""
+
+    def wrote(self, token: int) -> None:
+        """Take up the token that was drawn.
+
+        Raises:
+            BackendError: it is none of those that were allowed.
+        """
+        thinking, may_think = self._made.thinking, self._may_think()
+        self._left -= 1
+        if thinking is not None and self._thinks:
+            self._thinks = token != thinking.closing
+            return
+        if thinking is not None and may_think and token == thinking.opening:
+            self._thinks = True
+            self._forced = []
+            return
+        if not self._matcher.consume_token(token):
+            raise BackendError(f"an answer left its form ({self._matcher.get_error().splitlines()[0]})")
+        self._forced = self._forced[1:] if self._forced[:1] == [token] else []
+        self._tokens.append(token)
+        self.ended = token in self._made.vocabulary.eos_tokens
+
+    def following(self) -> int | NDArray[np.bool_]:
+        """The only token that may come next, or for each id whether it may; the answer has not ended.
+
+        Raises:
+            BackendError: none may.
+        """
+        thinking = self._made.thinking
+        if thinking is not None and self._thinks:
+            return thinking.closing if self._left <= self._room // 2 else self._made.free
+        self._end_prose()
+        if not self._forced:
+            self._forced = self._matcher.compute_ff_tokens()
+        may_think = self._may_think()
+        if self._forced and not may_think:
+            return self._forced[0]
+        bits = np.frombuffer(self._matcher.compute_bitmask(), dtype=np.uint8)
+        allowed: NDArray[np.bool_] = np.unpackbits(bits, bitorder="little").view(np.bool_)
+        if thinking is not None and may_think:
+            allowed[thinking.opening] = True
+        if not allowed.any():
+            raise BackendError(
+                f"no token of the vocabulary goes on with an answer in its form after {self._text()[-40:]!r}; "
+                "ask without holding it to the form"
+            )
+        return allowed
+
+    def _may_think(self) -> bool:
+        return self._made.thinking is not None and self._left == self._room and not self._before
+
+    def _text(self) -> str:
+        written: bytes = self._before + self._made.vocabulary.decode_bytes(self._tokens)
+        return written.decode("utf-8", "replace")
+
+    def _end_prose(self) -> None:
+        """End prose that would take the tokens that the rest of the form needs."""
+        closings = self._made.grammar.closings
+        while self._n_closed < len(closings) and self._left <= self._deadline() + SENTENCE:
+            closing = closings[self._n_closed]
+            text = self._text()
+            if self._prose_from is None:
+                opening = self._made.grammar.opening
+                self._prose_from = text.find(opening) + len(opening) if opening in text else None
+            if self._prose_from is None:
+                return
+            ended = text.find(closing.begins, self._prose_from)
+            if ended >= 0:
+                self._n_closed += 1
+                self._prose_from = ended + len(closing.begins)
+                continue
+            prose = text[self._prose_from :].rstrip()
+            # A character may be spread over several tokens, and the model may be in the midst of ending it.
+            if not prose or prose.endswith(_BROKEN) or self._matcher.compute_ff_bytes():
+                return
+            if self._left > self._deadline() and not prose.endswith(_SENTENCE_ENDS):
+                return
+            self._matcher = self._made.matchers[closing.endless].deep_copy()
+            self._forced = []
+            self.changes = (SHORTENED,)
+            self._before += self._made.vocabulary.decode_bytes(self._tokens)
+            self._tokens = []
+            return
+
+    def _deadline(self) -> int:
+        """As many tokens must be left when the prose at hand ends: for the rest, and a fair share for prose to come."""
+        needs = self._made.needs
+        to_come = len(needs) - 1 - self._n_closed
+        return needs[self._n_closed] + to_come * max(0, self._room - needs[0]) // len(needs)

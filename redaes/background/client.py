@@ -1,0 +1,178 @@
+"""The side of a command: finds the service, makes sure that it answers as this process would, and asks it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import sys
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any, NamedTuple
+
+from redaes.background import place
+from redaes.background.settings import differences, identity, settings
+from redaes.background.wire import Broken, receive, send
+
+SWITCH = "REDAES_SERVICE"
+"""Environment variable; ``off``: no service is used."""
+
+HELLO_S = 2.0
+"""Seconds in which a service must greet, however busy it is."""
+SILENCE_S = 15.0
+"""Seconds without a word, every second of its work said, after which a service is given up."""
+
+TERMINAL = (
+    "TERM", "COLORTERM", "NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES", "TTY_COMPATIBLE", "TTY_INTERACTIVE",
+    "JPY_PARENT_PID",
+)  # fmt: skip
+"""Environment variables by which a printed answer is laid out."""
+
+
+class NoService(Exception):
+    """There is none that may answer for this process: it says why."""
+
+
+class Session:
+    """A connection to the service, which answers as this process would."""
+
+    def __init__(self) -> None:
+        """
+        Raises:
+            NoService: there is none, it is another one, or it is in trouble.
+        """
+        if not hasattr(socket, "AF_UNIX"):
+            raise NoService("this system has no Unix sockets")
+        folder = place.folder()
+        path = os.path.join(folder, place.SOCKET)
+        if not os.path.exists(path):
+            raise NoService("none is running")
+        refusal = place.why_not_private(folder)
+        if refusal is not None:
+            raise NoService(refusal)
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._socket.settimeout(HELLO_S)
+        try:
+            self._socket.connect(path)
+        except OSError as error:
+            self._socket.close()
+            raise NoService("none is running" if isinstance(error, ConnectionRefusedError) else str(error)) from error
+        self._stream = self._socket.makefile("rb")
+        try:
+            self.about = self.ask({"hello": True})[0]
+        except NoService:
+            self.close()
+            raise
+        self._socket.settimeout(SILENCE_S)
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Hang up."""
+        stream = getattr(self, "_stream", None)
+        if stream is not None:
+            stream.close()
+        self._socket.close()
+
+    def check_settings(self) -> None:
+        """
+        Raises:
+            NoService: something is not equal on which answers may depend.
+        """
+        found = differences(settings(), self.about.get("settings", {}))
+        if found:
+            raise NoService(f"it was started with other settings ({', '.join(found)}); start it again")
+
+    def ask(self, message: dict[str, Any], attached: Sequence[bytes] = ()) -> tuple[dict[str, Any], list[bytes]]:
+        """The answer to a message.
+
+        Raises:
+            NoService: it has none, or ended.
+        """
+        try:
+            send(self._socket, message, attached)
+            while True:
+                found, parts = receive(self._stream)
+                if "declined" in found:
+                    raise NoService(str(found["declined"]))
+                if "at_work" not in found:
+                    return found, parts
+        except (OSError, Broken) as error:
+            raise NoService(f"it does not answer ({error})") from error
+
+
+def model_session(model: str, adapter: str | None, device: str | None) -> Session:
+    """A connection to a service with the very model.
+
+    Raises:
+        NoService: there is none, or none is to be used.
+    """
+    if switched_off():
+        raise NoService(f"{SWITCH} is off")
+    session = Session()
+    try:
+        session.check_settings()
+        if session.about.get("identity") != identity(model, adapter, device):
+            raise NoService(f"it serves {session.about.get('model')}, and its files as they were when it was started")
+    except NoService:
+        session.close()
+        raise
+    return session
+
+
+def switched_off() -> bool:
+    """Whether the environment says that no service is to be used."""
+    return os.environ.get(SWITCH, "").lower() in ("off", "0", "no", "false")
+
+
+class Outcome(NamedTuple):
+    """What became of a command that the service has carried out."""
+
+    status: int
+    """Exit status."""
+    stdout: str
+    stderr: str
+
+
+def forwarded(words: Sequence[str]) -> Outcome | None:
+    """Have the service carry out a command.
+
+    Args:
+        words: of the command line, the command first.
+
+    Returns:
+        None: this process has to do it; standard error says why where ``--verbose`` is among the words.
+    """
+    if switched_off() or os.environ.get("REDAES_ENDPOINT") or {"--no-service", "--help", "--endpoint"} & set(words):
+        return None
+    try:
+        with Session() as session:
+            session.check_settings()
+            found, _ = session.ask({"words": list(words), "cwd": os.getcwd(), "screen": _screen()})
+    except (NoService, OSError) as reason:
+        say_unused(reason, "--verbose" in words)
+        return None
+    return Outcome(int(found["status"]), found["stdout"], found["stderr"])
+
+
+def say_unused(reason: object, verbose: bool) -> None:
+    """Say, where that is wanted, why no service is used."""
+    if verbose:
+        sys.stderr.write(f"redaes: no background service is used: {reason}\n")
+
+
+def _screen() -> dict[str, object]:
+    """What the printed answer depends on: where it goes to, and how wide that is."""
+    variables = {name: os.environ[name] for name in TERMINAL if name in os.environ}
+    for stream in (0, 1, 2):
+        with contextlib.suppress(OSError):
+            columns, lines = os.get_terminal_size(stream)
+            variables = {"COLUMNS": str(columns), "LINES": str(lines), **variables}
+            break
+    return {"terminal": sys.stdout.isatty(), "encoding": sys.stdout.encoding, "variables": variables}

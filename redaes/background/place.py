@@ -1,0 +1,36 @@
+"""Where the service of a user is found: a folder that nobody else can enter, with a socket, a lock and a log in it."""
+
+from __future__ import annotations
+
+import os
+import stat
+
+SOCKET = "service.sock"
+LOCK = "service.lock"
+"""Held by the service as long as it lives, however it ends."""
+LOG = "service.log"
+
+MAX_SOCKET_PATH = 100
+"""Bytes that fit into an address on every system (Linux takes 107, macOS 103)."""
+
+
+def folder() -> str:
+    """The folder; it may not exist yet."""
+    runtime = os.environ.get("XDG_RUNTIME_DIR")
+    if runtime and os.path.isdir(runtime):
+        return os.path.join(runtime, "redaes")
+    cache = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+    return os.path.join(cache, "redaes", "service")
+
+
+def why_not_private(path: str) -> str | None:
+    """Why a folder may belong to somebody else, or be open to others; None: it is this user's alone."""
+    try:
+        found = os.lstat(path)
+    except OSError as error:
+        return f"{path}: {error.strerror}"
+    if not stat.S_ISDIR(found.st_mode):
+        return f"{path} is no folder"
+    if found.st_uid != os.geteuid():
+        return f"{path} belongs to another user"
+    return f"{path} is open to other users" if stat.S_IMODE(found.st_mode) & 0o077 else None

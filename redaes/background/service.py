@@ -1,0 +1,252 @@
+"""The service: one model, one piece of work at a time, an end of its own when nobody asks any more."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import socketserver
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+from redaes.backends.base import Backend
+from redaes.background import place
+from redaes.background.backend import json_of_answer, unpacked
+from redaes.background.client import TERMINAL
+from redaes.background.settings import identity, settings
+from redaes.background.wire import Broken, receive, send
+from redaes.errors import InputError, RedaesError
+
+AT_WORK_S = 1.0
+"""Seconds between two words to somebody who waits."""
+TURN_S = 3.0
+"""Seconds that one waits for another's work to end before it is sent away: it loads its own model in about that."""
+LAST_WORD_S = 5.0
+"""Seconds for what was answered to reach those who asked, at the end."""
+
+Run = Callable[[Sequence[str], "Served"], int]
+"""Carries out a command with the service's model, and gives its exit status."""
+
+
+class Declined(Exception):
+    """The service does not answer this: whoever asks has to do it."""
+
+
+class Served:
+    """The model that a command finds loaded."""
+
+    def __init__(self, backend: Backend, model: str, adapter: str | None, device: str | None) -> None:
+        self.backend = backend
+        self.identity = identity(model, adapter, device)
+
+    def of(self, model: str, adapter: Path | None, device: str | None, *, constrain: bool | None = None) -> Backend:
+        """The model, if it is the one that a command asks for.
+
+        Raises:
+            Declined: it is another one.
+        """
+        if constrain is not None:
+            raise Declined("its model's answers are held to their form as is usual, not as is asked for")
+        if identity(model, None if adapter is None else str(adapter), device) != self.identity:
+            raise Declined(f"it serves {self.backend.model}, and its files as they were when it was started")
+        return self.backend
+
+
+class _Screen(io.StringIO):
+    """What a command prints, which it prints as if the asker's own output stood in its place."""
+
+    def __init__(self, *, terminal: bool, encoding: str) -> None:
+        super().__init__(newline="")
+        self._terminal = terminal
+        self._encoding = encoding
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        return self._encoding
+
+    def isatty(self) -> bool:
+        return self._terminal
+
+
+class _Handler(socketserver.StreamRequestHandler):
+    """One connection."""
+
+    server: BackgroundService
+
+    def handle(self) -> None:
+        """Answer until the asker hangs up."""
+        stream = cast("BinaryIO", self.rfile)
+        with contextlib.suppress(OSError, Broken):
+            while True:
+                message, attached = receive(stream)
+                with self.server.answering():
+                    try:
+                        send(self.connection, self._answer(message, attached))
+                    except Declined as reason:
+                        send(self.connection, {"declined": str(reason)})
+
+    def _answer(self, message: dict[str, Any], attached: list[bytes]) -> dict[str, Any]:
+        service = self.server
+        if "hello" in message:
+            return service.about
+        if "stop" in message:
+            service.stop()
+            return {"stopping": os.getpid()}
+        if "words" in message:
+            return self._worked(lambda: service.carry_out(message))
+        if "ask" in message:
+            return self._worked(lambda: service.ask(message["ask"], attached))
+        raise Declined("it does not know what is asked")
+
+    def _worked(self, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """The outcome of a piece of work, while the asker is told that it goes on.
+
+        Raises:
+            Declined: others' work takes long.
+        """
+        future: Future[dict[str, Any]] = self.server.workers.submit(work)
+        asked = time.monotonic()
+        try:
+            while not wait([future], timeout=AT_WORK_S).done:
+                if not future.running() and time.monotonic() - asked > TURN_S and future.cancel():
+                    raise Declined("it is busy with another's work")
+                send(self.connection, {"at_work": True})
+        finally:
+            future.cancel()
+        return future.result()
+
+
+class BackgroundService(socketserver.ThreadingUnixStreamServer):
+    """The service on its socket; made while the lock is held."""
+
+    daemon_threads = True
+    request_queue_size = 64
+
+    def __init__(self, socket_path: str, served: Served, run: Run, *, idle_s: float) -> None:
+        """
+        Args:
+            socket_path: what lies there is of a service that was killed, and is taken away.
+            served: the model.
+            run: carries out commands.
+            idle_s: seconds without a question after which it ends; ``inf``: never.
+
+        Raises:
+            InputError: the path is too long for a socket.
+        """
+        if len(os.fsencode(socket_path)) > place.MAX_SOCKET_PATH:
+            raise InputError(f"{socket_path} is too long for a socket; give XDG_RUNTIME_DIR a short folder")
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(socket_path)
+        super().__init__(socket_path, _Handler)
+        os.chmod(socket_path, 0o600)
+        self._path = socket_path
+        self._served = served
+        self._run = run
+        self._idle_s = idle_s
+        self._last_used = time.monotonic()
+        self._answering = 0
+        self._counted = threading.Lock()
+        self.workers = ThreadPoolExecutor(1, thread_name_prefix="work")
+        backend = served.backend
+        self.about: dict[str, Any] = {
+            "settings": settings(),
+            "identity": served.identity,
+            "model": backend.model,
+            "revision": backend.revision,
+            "temperatures": [one.as_json() for one in getattr(backend, "temperatures", ())],
+            "form": getattr(backend, "form", "text"),
+            "reader": getattr(backend, "reader", "strict"),
+            "pid": os.getpid(),
+            "idle_s": None if idle_s == float("inf") else idle_s,
+        }
+
+    @contextlib.contextmanager
+    def answering(self) -> Iterator[None]:
+        """While it lasts, somebody waits for an answer."""
+        with self._counted:
+            self._answering += 1
+        try:
+            yield
+        finally:
+            with self._counted:
+                self._answering -= 1
+                self._last_used = time.monotonic()
+
+    def service_actions(self) -> None:
+        """Twice a second: end when nobody has asked for long."""
+        if not self._answering and time.monotonic() - self._last_used > self._idle_s:
+            self.stop()
+
+    def stop(self) -> None:
+        """End once what is under way is done."""
+        threading.Thread(target=self.shutdown, daemon=True).start()
+
+    def server_close(self) -> None:
+        """Take no more, finish what is under way, and leave no socket behind."""
+        super().server_close()
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self._path)
+        self.workers.shutdown(wait=True, cancel_futures=True)
+        deadline = time.monotonic() + LAST_WORD_S
+        while self._answering and time.monotonic() < deadline:
+            time.sleep(0.01)
+
+    def carry_out(self, message: dict[str, Any]) -> dict[str, Any]:
+        """A command's exit status and what it prints.
+
+        Raises:
+            Declined: it asks for another model, or ends with an error, which is the asker's own to make and to say.
+        """
+        screen = message["screen"]
+        printed = _Screen(terminal=screen["terminal"], encoding=screen["encoding"])
+        said = _Screen(terminal=False, encoding=screen["encoding"])
+        with (
+            _standing_in(message["cwd"], screen["variables"]),
+            contextlib.redirect_stdout(printed),
+            contextlib.redirect_stderr(said),
+        ):
+            status = self._run(message["words"], self._served)
+        if status not in (0, EXIT_NO_ANSWER):
+            raise Declined(f"the command ends with {status}")
+        return {"status": status, "stdout": printed.getvalue(), "stderr": said.getvalue()}
+
+    def ask(self, lines: list[dict[str, Any]], pixels: list[bytes]) -> dict[str, Any]:
+        """The model's answers to requests.
+
+        Raises:
+            Declined: the model cannot be asked that; the asker's own will say why.
+        """
+        try:
+            return {"answers": [json_of_answer(one) for one in self._served.backend.answer(unpacked(lines, pixels))]}
+        except RedaesError as error:
+            raise Declined(f"the model refuses ({error})") from error
+
+
+EXIT_NO_ANSWER = 3
+"""Exit status of a command whose model gave no usable answer: that is an outcome, too."""
+
+
+@contextlib.contextmanager
+def _standing_in(cwd: str, variables: dict[str, str]) -> Iterator[None]:
+    """While it lasts, this process stands in the asker's folder and before the asker's terminal.
+
+    Raises:
+        Declined: there is no such folder from here.
+    """
+    home = os.getcwd()
+    before = {name: os.environ.pop(name) for name in TERMINAL if name in os.environ}
+    try:
+        os.chdir(cwd)
+        os.environ.update(variables)
+        yield
+    except FileNotFoundError as error:
+        raise Declined(f"{cwd} cannot be entered from it") from error
+    finally:
+        os.chdir(home)
+        for name in TERMINAL:
+            os.environ.pop(name, None)
+        os.environ.update(before)

@@ -1,0 +1,103 @@
+"""What must be equal in two processes so that one may answer for the other."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+from collections.abc import Iterator
+
+_BEARING = (
+    "CUDA_", "HF_", "HUGGINGFACE_", "KMP_", "MKL_", "OMP_", "OPENBLAS_", "PYTORCH_", "REDAES_", "TORCH_",
+    "TRANSFORMERS_", "XDG_",
+)  # fmt: skip
+"""Beginnings of environment variables on which an answer, or where a model is found, may depend."""
+
+_NOT_BEARING = frozenset({"REDAES_SERVICE", "XDG_SESSION_ID", "XDG_VTNR", "XDG_SEAT", "XDG_CURRENT_DESKTOP"})
+
+
+def settings() -> dict[str, object]:
+    """Of this process: its Python, the code of redaes and of the libraries, how many cores it sees, its user's rights,
+    its view of the file system, and the environment variables on which an answer may depend."""
+    return {
+        "python": [sys.executable, sys.version],
+        "code": _digest(_places()),
+        "libraries": _libraries(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "user": [os.geteuid(), os.getegid(), sorted(os.getgroups())],
+        "mounts": _mounts(),
+        "environment": sorted(
+            [name, value]
+            for name, value in os.environ.items()
+            if name.startswith(_BEARING) and name not in _NOT_BEARING
+        ),
+    }
+
+
+def differences(mine: dict[str, object], theirs: dict[str, object]) -> list[str]:
+    """The names of the settings that are not equal.
+
+    >>> differences({"code": "a", "cores": 2}, {"code": "b", "cores": 2})
+    ['code']
+    """
+    return [name for name in sorted({*mine, *theirs}) if mine.get(name) != theirs.get(name)]
+
+
+def identity(model: str, adapter: str | None, device: str | None) -> dict[str, object]:
+    """What tells a model from others, without loading it: how it is named, and its files where it lies in a folder.
+
+    Args:
+        model: a name, or a folder.
+        adapter: a folder, or None.
+        device: as it is asked for; None: the best there is.
+    """
+    folders = [folder for folder in (model, adapter) if folder is not None and os.path.isdir(folder)]
+    return {
+        "model": model,
+        "adapter": adapter,
+        "device": device,
+        "folders": [os.path.realpath(folder) for folder in folders],
+        "files": _digest(folders),
+    }
+
+
+def _places() -> list[str]:
+    """The package, its checkout's prompts, and where libraries are installed."""
+    package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    prompts = os.path.join(os.path.dirname(package), "prompts")
+    return [package, *([prompts] if os.path.isdir(prompts) else [])]
+
+
+def _libraries() -> list[list[object]]:
+    """Where libraries are installed, and when something was last installed or removed there."""
+    places = [path for path in sys.path if path.endswith(("site-packages", "dist-packages")) and os.path.isdir(path)]
+    return [[path, os.stat(path).st_mtime_ns] for path in places]
+
+
+def _digest(folders: list[str]) -> str:
+    digest = hashlib.sha256()
+    for folder in folders:
+        for line in _lines(os.path.realpath(folder)):
+            digest.update(line.encode(errors="surrogateescape"))
+    return digest.hexdigest()
+
+
+def _lines(folder: str) -> Iterator[str]:
+    """A line for each file in a folder: name, size and time of its last change."""
+    with os.scandir(folder) as found:
+        entries = sorted(found, key=lambda entry: entry.name)
+    for entry in entries:
+        if entry.is_dir():
+            if entry.name != "__pycache__":
+                yield from _lines(entry.path)
+        else:
+            about = entry.stat()
+            yield f"{entry.path} {about.st_size} {about.st_mtime_ns}\n"
+
+
+def _mounts() -> str | None:
+    """What a container's view of the files is told by, on Linux; None: nothing says it."""
+    try:
+        return os.readlink("/proc/self/ns/mnt")
+    except OSError:
+        return None

@@ -1,0 +1,168 @@
+"""Start the service as a process of its own, ask how it is, and end it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from redaes.background import place
+from redaes.background.client import NoService, Session
+from redaes.errors import BackendError, InputError
+
+if sys.platform != "win32":
+    import fcntl
+
+START_S = 600.0
+"""Seconds in which a model must be loaded."""
+STOP_S = 60.0
+"""Seconds in which what is under way must end."""
+_LOOK_S = 0.1
+
+
+def private_folder() -> str:
+    """The service's folder, made where it is absent.
+
+    Raises:
+        InputError: it may belong to somebody else, or this system has no Unix sockets.
+    """
+    if sys.platform == "win32":
+        raise InputError("a service in the background needs Unix sockets, which Python has not on Windows; run WSL")
+    found = place.folder()
+    try:
+        os.makedirs(os.path.dirname(found), mode=0o700, exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(found, 0o700)
+    except OSError as error:
+        raise InputError(
+            f"{found} cannot be made ({error.strerror}); set XDG_RUNTIME_DIR to a folder of yours"
+        ) from error
+    refusal = place.why_not_private(found)
+    if refusal is not None:
+        raise InputError(f"{refusal}; delete it, or set XDG_RUNTIME_DIR to a folder of yours")
+    return found
+
+
+@contextlib.contextmanager
+def only_one(folder: str) -> Iterator[bool]:
+    """Whether this process is the only one that enters this; while it lasts, nobody else does."""
+    descriptor = os.open(os.path.join(folder, place.LOCK), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+    finally:
+        os.close(descriptor)
+
+
+def status() -> dict[str, Any] | None:
+    """What the running service says of itself; None: there is none, and what a killed one left is taken away.
+
+    Raises:
+        BackendError: one runs and does not answer.
+    """
+    folder = place.folder()
+    if place.why_not_private(folder) is not None:
+        return None
+    try:
+        with Session() as session:
+            return session.about
+    except NoService as reason:
+        with only_one(folder) as nobody_else:
+            if not nobody_else:
+                raise BackendError(
+                    f"a service is starting or in trouble ({reason}); its log is {os.path.join(folder, place.LOG)}"
+                ) from reason
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(os.path.join(folder, place.SOCKET))
+    return None
+
+
+def start(command: Sequence[str], wanted: dict[str, object]) -> dict[str, Any]:
+    """Start the service, or find one that runs, and wait until it answers.
+
+    Args:
+        command: what runs it.
+        wanted: the identity of its model.
+
+    Returns:
+        What it says of itself.
+
+    Raises:
+        InputError: another one runs.
+        BackendError: it does not start.
+    """
+    folder = private_folder()
+    log = os.path.join(folder, place.LOG)
+    with contextlib.suppress(BackendError):
+        about = status()
+        if about is not None:
+            return _the_wanted(about, wanted)
+    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    begins = os.fstat(descriptor).st_size
+    with os.fdopen(descriptor, "ab") as written:
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=written, stderr=written, start_new_session=True, close_fds=True
+        )
+    deadline = time.monotonic() + START_S
+    while time.monotonic() < deadline:
+        ended = process.poll() is not None  # asked first: it may begin to answer right after
+        try:
+            with Session() as session:
+                return _the_wanted(session.about, wanted)
+        except NoService:
+            if ended:
+                with only_one(folder) as nobody_else:
+                    if nobody_else:  # else another start was first, and is still loading
+                        raise BackendError(_why(log, begins)) from None
+        time.sleep(_LOOK_S)
+    process.terminate()
+    raise BackendError(f"the service does not answer after {START_S:g} s; its log is {log}")
+
+
+def stop() -> int | None:
+    """End the service once it has done what is under way.
+
+    Returns:
+        The process that ended; None: there was none.
+
+    Raises:
+        BackendError: it does not end.
+    """
+    about = status()
+    if about is None:
+        return None
+    folder = place.folder()
+    with contextlib.suppress(NoService), Session() as session:
+        session.ask({"stop": True})
+    deadline = time.monotonic() + STOP_S
+    while time.monotonic() < deadline:
+        with only_one(folder) as nobody_else:
+            if nobody_else:
+                return int(about["pid"])
+        time.sleep(_LOOK_S)
+    raise BackendError(f"the service has not ended after {STOP_S:g} s; its process is {about['pid']}")
+
+
+def _the_wanted(about: dict[str, Any], wanted: dict[str, object]) -> dict[str, Any]:
+    if about["identity"] != wanted:
+        raise InputError(
+            f"a service with {about['model']} @ {about['revision']} runs already (process {about['pid']}), as it was "
+            "when it was started; end it first with: redaes serve --stop"
+        )
+    return about
+
+
+def _why(log: str, begins: int) -> str:
+    """The last words of a service that did not start."""
+    with open(log, "rb") as file:
+        file.seek(begins)
+        lines = file.read()[-4000:].decode(errors="replace").strip().splitlines()
+    return f"the service did not start: {lines[-1].removeprefix('redaes: ') if lines else 'it said nothing'}; see {log}"

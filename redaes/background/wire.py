@@ -1,0 +1,57 @@
+"""Messages on the socket: a line of JSON, and after it the bytes that it announces.
+
+Nothing that is received is run: neither side unpickles anything.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Sequence
+from typing import Any, BinaryIO, cast
+
+MAX_LINE = 16 * 2**20
+"""Bytes of one line."""
+MAX_ATTACHED = 2**30
+"""Bytes that may be attached to one line."""
+
+
+class Broken(Exception):
+    """What arrived is no message, or a part of one."""
+
+
+def send(connection: socket.socket, message: dict[str, Any], attached: Sequence[bytes] = ()) -> None:
+    """Send a message.
+
+    Raises:
+        OSError: the other side is gone.
+    """
+    line = json.dumps({**message, "attached": [len(part) for part in attached]}).encode() + b"\n"
+    connection.sendall(line)
+    for part in attached:
+        connection.sendall(part)
+
+
+def receive(stream: BinaryIO) -> tuple[dict[str, Any], list[bytes]]:
+    """The next message with what is attached to it.
+
+    Raises:
+        Broken: what arrives is none.
+        OSError: the connection broke, or nothing came in time.
+    """
+    line = stream.readline(MAX_LINE)
+    if not line.endswith(b"\n"):
+        raise Broken("the other side ended")
+    try:
+        message = json.loads(line)
+    except ValueError as error:
+        raise Broken("what came is not JSON") from error
+    sizes = message.pop("attached", None) if isinstance(message, dict) else None
+    if not isinstance(sizes, list) or not all(type(size) is int and size >= 0 for size in sizes):
+        raise Broken("what came is no message")
+    if sum(sizes) > MAX_ATTACHED:
+        raise Broken(f"{sum(sizes):,} bytes are too many")
+    parts = [stream.read(size) for size in sizes]
+    if [len(part) for part in parts] != sizes:
+        raise Broken("the other side ended in the middle")
+    return cast("dict[str, Any]", message), parts
