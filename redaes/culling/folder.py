@@ -5,6 +5,7 @@ The output folder::
     ranking.jsonl       one line per series, best picture first; then one per file that could not be used
     ranking.csv         one row per picture
     contact_sheet.html  to look at; one file, nothing fetched
+    marks.jsonl         one line per marked picture: its sidecar, and what was or would be done
     answers/*.json      what the model found out, per series, model and settings
 """
 
@@ -12,7 +13,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
@@ -20,12 +21,13 @@ from typing import Any, TextIO
 from redaes.assessing.words import UNDECIDED as UNDECIDED_IN_WORDS
 from redaes.assessing.words import agreement
 from redaes.culling import sheet, xmp
-from redaes.culling.grouping import Photograph, UnreadableFile, group, scan
+from redaes.culling.grouping import GroupingLimits, Photograph, PhotographSeries, UnreadableFile, group, scan
+from redaes.culling.marking import mark_pictures
 from redaes.culling.rankers import OnPrepared, Ranked, Ranker, Unranked
-from redaes.errors import RecordError
+from redaes.culling.sidecar_names import SidecarStyle
 from redaes.images import list_images
 from redaes.ranking import Z_SETTLED
-from redaes.records import write_atomically, writing
+from redaes.records import writing
 from redaes.types import TIE_MARGIN
 
 CSV_COLUMNS = ("series", "place", "file", "taken", "score", "error", "rating", "label", "pick")
@@ -60,6 +62,8 @@ class RankedSeries:
     ranking: Ranked | None
     """None: see ``failure``."""
     failure: str | None
+    doubt: str | None = None
+    """Why none of its pictures is marked as worse; None: no doubt."""
 
 
 @dataclass
@@ -74,8 +78,8 @@ class FolderSummary:
     """Sidecars to write, or written."""
     n_merged: int = 0
     """Of those, ones that were there before."""
-    n_kept: int = 0
-    """Ratings, labels and picks that somebody else had set, and that stay."""
+    kept: tuple[str, ...] = ()
+    """Pictures without a mark because somebody has rated, labelled or picked them, each with what says so."""
     unreadable: tuple[UnreadableFile, ...] = ()
     failed: tuple[str, ...] = ()
     """Series without a ranking, and sidecars that cannot be merged, each with the reason."""
@@ -86,7 +90,10 @@ def rank_folder(
     out: Path,
     ranker: Ranker,
     *,
+    limits: GroupingLimits | None = None,
     write_xmp: bool = False,
+    sidecars: SidecarStyle = "auto",
+    overrule: bool = False,
     on_scanned: Callable[[int, int], None] | None = None,
     on_prepared: OnPrepared | None = None,
     on_series: Callable[[int, int, dict[str, Any]], None] | None = None,
@@ -98,7 +105,10 @@ def rank_folder(
             ``write_xmp`` asks for them.
         out: for the results; a run with the same pictures, model and settings goes on where one stopped.
         ranker: puts each series in order.
+        limits: from where on pictures belong together; None: the usual ones.
         write_xmp: write the sidecars; otherwise they are only counted.
+        sidecars: how new sidecars are named.
+        overrule: mark pictures that have a rating in themselves, too.
         on_scanned: called with the files looked at and all files.
         on_prepared: told about what is done before the first series can be finished.
         on_series: called with the series finished, all series, and the finished one's line.
@@ -118,11 +128,12 @@ def rank_folder(
             on_scanned(n_scanned, len(files))
 
     photographs, unreadable = scan(files, count)
-    series = group(photographs)
-    references = [{picture.ref.id: picture.ref for picture in pictures} for pictures in series]
+    series = group(photographs, limits)
+    references = [{picture.ref.id: picture.ref for picture in one.pictures} for one in series]
     results = ranker.rank(references, out / "answers", on_prepared)
     summary = FolderSummary(n_pictures=len(photographs), n_series=len(series), unreadable=tuple(unreadable))
     failed: list[str] = []
+    marked: list[tuple[Path, xmp.Mark]] = []
     with (
         writing(out / "ranking.jsonl") as lines_path,
         writing(out / "ranking.csv") as table_path,
@@ -134,10 +145,10 @@ def rank_folder(
         rows = csv.writer(table)
         rows.writerow(CSV_COLUMNS)
         page.write(sheet.head(folder, len(photographs), len(series)))
-        for number, (pictures, result) in enumerate(zip(series, results, strict=True), 1):
-            ranked = _with_places(f"{number:04d}", pictures, result)
+        for number, (one, result) in enumerate(zip(series, results, strict=True), 1):
+            ranked = _with_places(f"{number:04d}", one, result)
             line = _line(ranked, ranker.provenance)
-            summary.n_singles += len(pictures) == 1
+            summary.n_singles += len(one.pictures) == 1
             if ranked.ranking is not None:
                 summary.n_calls += ranked.ranking.n_calls
             if ranked.failure is not None:
@@ -145,33 +156,37 @@ def rank_folder(
             lines.write(json.dumps(line) + "\n")
             rows.writerows(_rows(ranked))
             _write_figures(page, ranked, folder)
-            failed += _mark(ranked, write_xmp, summary)
+            marked += [(one.photograph.ref.path, one.mark) for one in ranked.pictures if one.mark is not None]
             if on_series is not None:
                 on_series(number, len(series), line)
-        for one in unreadable:
-            lines.write(json.dumps({"path": str(one.path), "error": one.reason}) + "\n")
-        page.write(sheet.foot([(str(one.path), one.reason) for one in unreadable]))
-    summary.failed = tuple(failed)
+        for file in unreadable:
+            lines.write(json.dumps({"path": str(file.path), "error": file.reason}) + "\n")
+        page.write(sheet.foot([(str(file.path), file.reason) for file in unreadable]))
+    marking = mark_pictures(marked, out / "marks.jsonl", write=write_xmp, style=sidecars, overrule=overrule)
+    summary.n_sidecars, summary.n_merged, summary.kept = marking.n_sidecars, marking.n_merged, marking.kept
+    summary.failed = (*failed, *marking.failed)
     return summary
 
 
-def _with_places(name: str, pictures: Sequence[Photograph], result: Ranked | Unranked) -> RankedSeries:
+def _with_places(name: str, series: PhotographSeries, result: Ranked | Unranked) -> RankedSeries:
     if isinstance(result, Unranked):
-        unplaced = tuple(PlacedPhotograph(picture, 0, 0.0, None, None) for picture in pictures)
-        return RankedSeries(name, unplaced, None, result.reason)
-    return RankedSeries(name, tuple(_placed(pictures, result)), result, None)
+        unplaced = tuple(PlacedPhotograph(picture, 0, 0.0, None, None) for picture in series.pictures)
+        return RankedSeries(name, unplaced, None, result.reason, series.doubt)
+    return RankedSeries(name, tuple(_placed(series, result)), result, None, series.doubt)
 
 
-def _placed(pictures: Sequence[Photograph], ranking: Ranked) -> Iterator[PlacedPhotograph]:
+def _placed(series: PhotographSeries, ranking: Ranked) -> Iterator[PlacedPhotograph]:
     place = {picture: number for number, picture in enumerate(ranking.order, 1)}
     best = ranking.order[0]
     alone = len(ranking.order) == 1
     # A lead that is no visible difference makes no winner.
     leads = not alone and ranking.lead(best, ranking.order[1]) >= TIE_MARGIN
-    for photograph in sorted(pictures, key=lambda one: (place[one.ref.id], str(one.ref.path))):
+    # Where the pictures may show different things, the worse one may be the only one of its thing.
+    rest = REST if series.doubt is None else UNDECIDED
+    for photograph in sorted(series.pictures, key=lambda one: (place[one.ref.id], str(one.ref.path))):
         own = photograph.ref.id
         error = None if ranking.errors is None else ranking.errors[own]
-        mark = BEST if own == best and leads else (REST if _is_worse(ranking, best, own) else UNDECIDED)
+        mark = BEST if own == best and leads else (rest if _is_worse(ranking, best, own) else UNDECIDED)
         yield PlacedPhotograph(photograph, place[own], ranking.scores[own], error, None if alone else mark)
 
 
@@ -206,6 +221,7 @@ def _line(ranked: RankedSeries, provenance: Mapping[str, Any]) -> dict[str, Any]
         "n_failed": None if ranking is None else ranking.n_failed,
         "n_cycles": None if ranking is None else ranking.n_cycles,
         "failure": ranked.failure,
+        "doubt": ranked.doubt,
         "explanation": None if explanation is None else explanation.as_json(),
         **provenance,
     }
@@ -248,7 +264,7 @@ def _write_figures(page: TextIO, ranked: RankedSeries, folder: Path) -> None:
             if explanation.agreement is None
             else agreement(explanation.agreement, "the best", "the next one"),
         )
-    page.write(sheet.series_head(ranked.name, len(ranked.pictures), ranked.failure, told))
+    page.write(sheet.series_head(ranked.name, len(ranked.pictures), ranked.failure, told, ranked.doubt))
     for picture in ranked.pictures:
         taken = picture.photograph.taken
         page.write(
@@ -262,21 +278,3 @@ def _write_figures(page: TextIO, ranked: RankedSeries, folder: Path) -> None:
             )
         )
     page.write(sheet.SERIES_FOOT)
-
-
-def _mark(ranked: RankedSeries, write: bool, summary: FolderSummary) -> Iterator[str]:
-    """Plan, and on demand write, the sidecars of a series; yields what went wrong."""
-    for picture in ranked.pictures:
-        if picture.mark is None:
-            continue
-        try:
-            sidecar = xmp.plan(picture.photograph.ref.path, picture.mark)
-            summary.n_kept += len(sidecar.kept)
-            if sidecar.content is None:
-                continue
-            if write:
-                write_atomically(sidecar.path, sidecar.content)
-            summary.n_sidecars += 1
-            summary.n_merged += sidecar.merged
-        except RecordError as error:
-            yield str(error)

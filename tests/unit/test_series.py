@@ -28,7 +28,7 @@ from redaes.cli import loading
 from redaes.cli.app import app
 from redaes.culling import sheet
 from redaes.culling.folder import rank_folder
-from redaes.culling.grouping import group, likeness, scan
+from redaes.culling.grouping import GroupingLimits, group, scan
 from redaes.culling.rankers import AssessorRanker
 from redaes.errors import BackendError, ImageError, InputError, RecordError
 from redaes.evidence.claims import CheckedClaim, Claim, Claims
@@ -124,44 +124,10 @@ def _names(line: dict) -> list[str]:
 
 def test_bursts_are_grouped_and_the_unreadable_reported(folder: Path) -> None:
     photographs, unreadable = scan(sorted(folder.iterdir()))
-    names = [[picture.ref.path.name for picture in series] for series in group(photographs)]
+    names = [[picture.ref.path.name for picture in series.pictures] for series in group(photographs)]
     assert names == [["s1_0.jpg", "s1_1.jpg", "s1_2.jpg"], ["s2_0.jpg", "s2_1.jpg"], ["s3_0.jpg"]]
     assert [one.path.name for one in unreadable] == ["broken.jpg", "empty.png"]
     assert "truncated" in unreadable[0].reason
-
-
-def test_time_parts_what_looks_alike(tmp_path: Path) -> None:
-    for hour in range(2):
-        _save(_photograph(1), tmp_path / f"{hour}.jpg", START + timedelta(hours=hour))
-    assert [len(series) for series in group(scan(sorted(tmp_path.iterdir()))[0])] == [1, 1]
-
-
-def test_looks_part_what_was_taken_together_and_join_what_has_no_time(tmp_path: Path) -> None:
-    for scene in (1, 2):
-        _save(_photograph(scene), tmp_path / f"{scene}a.jpg", START)
-        _save(ImageEnhance.Brightness(_photograph(scene)).enhance(0.9), tmp_path / f"{scene}b.png")
-    assert [[picture.ref.path.name for picture in series] for series in group(scan(sorted(tmp_path.iterdir()))[0])] == [
-        ["1a.jpg", "1b.png"],
-        ["2a.jpg", "2b.png"],
-    ]
-
-
-def test_a_picture_that_joins_two_series_makes_them_one(tmp_path: Path) -> None:
-    still = _photograph(5)
-    paths = [
-        _save(ImageChops.offset(still, 0, 0).crop((0, 0, 110, 120)), tmp_path / "a.png"),
-        _save(still.crop((50, 0, 160, 120)), tmp_path / "b.png"),
-        _save(still.crop((25, 0, 135, 120)), tmp_path / "c.png"),
-    ]
-    photographs, _ = scan(paths)
-    first, last, middle = (photograph.grey for photograph in photographs)
-    assert likeness(first, last) < 0.75 <= min(likeness(first, middle), likeness(middle, last))
-    assert [len(series) for series in group(photographs)] == [3]
-
-
-def test_flat_pictures_are_like_nothing() -> None:
-    flat = np.full((24, 24), 128, dtype=np.uint8)
-    assert likeness(flat, flat) == 0.0
 
 
 @pytest.mark.parametrize(
@@ -385,12 +351,30 @@ def test_another_judge_is_asked_anew(folder: Path, tmp_path: Path) -> None:
 def test_without_a_visible_lead_nobody_wins(tmp_path: Path) -> None:
     _save(_photograph(1), tmp_path / "a.png")
     _save(ImageEnhance.Brightness(_photograph(1)).enhance(1.005), tmp_path / "b.png")
-    _save(ImageEnhance.Brightness(_photograph(1)).enhance(0.2), tmp_path / "c.png")
+    _save(ImageEnhance.Brightness(_photograph(1)).enhance(0.4), tmp_path / "c.png")
     rank_folder(tmp_path, tmp_path / "out", AssessorRanker(_fast()), write_xmp=True)
     labels = [re.findall(r'Label="(\w+)"', (tmp_path / f"{name}.png.xmp").read_text())[0] for name in "abc"]
     assert labels[:2] == ["Yellow", "Yellow"]
     with (tmp_path / "out" / "ranking.csv").open(newline="") as file:
         assert [row["label"] for row in csv.DictReader(file)] == ["Yellow", "Yellow", labels[2]]
+
+
+def test_what_may_show_different_things_is_ranked_and_not_rejected(tmp_path: Path) -> None:
+    """Put together by time alone: the sidecars say nothing against a picture, and everything says why."""
+    place = tmp_path / "photos"
+    place.mkdir()
+    for scene, light in ((1, 1.2), (2, 0.7), (3, 0.5)):
+        taken = START + timedelta(seconds=scene)
+        _save(ImageEnhance.Brightness(_photograph(scene)).enhance(light), place / f"{scene}.jpg", taken)
+    limits = GroupingLimits(likeness=0.0)
+    rank_folder(place, tmp_path / "out", AssessorRanker(_fast()), limits=limits, write_xmp=True)
+    (line,) = _lines(tmp_path / "out")
+    assert _names(line) == ["1.jpg", "2.jpg", "3.jpg"]
+    assert line["doubt"] == "put together by time alone"
+    ratings = [re.findall(r'Rating="(\d)"', (place / f"{scene}.jpg.xmp").read_text()) for scene in (1, 2, 3)]
+    assert ratings == [["5"], ["3"], ["3"]]
+    page = (tmp_path / "out" / "contact_sheet.html").read_text(encoding="utf-8")
+    assert "None is marked as worse: put together by time alone." in page
 
 
 def test_copies_share_a_place(tmp_path: Path) -> None:
