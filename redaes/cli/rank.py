@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from redaes.assessing.words import printable
+from redaes.assessing.words import counted, printable
 from redaes.cli import loading
 from redaes.cli.options import Adapter, Agreement, ApiKeyEnv, Device, Endpoint, NoService, OneOrder, Verbose
 from redaes.cli.progress import progress_bars
@@ -213,8 +213,8 @@ def _ranker(
 
 def _show_summary(summary: FolderSummary, out: Path, write_xmp: bool) -> None:
     typer.echo(
-        f"{summary.n_pictures} pictures in {summary.n_series} series, {summary.n_singles} of them alone; "
-        f"{summary.n_calls} questions asked in all"
+        f"{counted(summary.n_pictures, 'picture')} in {summary.n_series} series, {summary.n_singles} of them alone; "
+        f"{counted(summary.n_calls, 'question')} asked in all"
     )
     written = "written" if write_xmp else "to write with --write-xmp"
     typer.echo(

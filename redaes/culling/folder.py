@@ -4,7 +4,7 @@ The output folder::
 
     ranking.jsonl       one line per series, best picture first; then one per file that could not be used
     ranking.csv         one row per picture
-    contact_sheet.html  to look at; one file, nothing fetched
+    contact_sheet.html  to look at, with further pages beside it; nothing is fetched but the pictures themselves
     marks.jsonl         one line per marked picture: its sidecar, and what was or would be done
     answers/*.json      what the model found out, per series, model and settings
 """
@@ -16,7 +16,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from redaes.assessing.words import UNDECIDED as UNDECIDED_IN_WORDS
 from redaes.assessing.words import agreement
@@ -24,13 +24,14 @@ from redaes.culling import sheet, xmp
 from redaes.culling.grouping import GroupingLimits, Photograph, PhotographSeries, UnreadableFile, group, scan
 from redaes.culling.marking import mark_pictures
 from redaes.culling.rankers import OnPrepared, Ranked, Ranker, Unranked
+from redaes.culling.sheet_pages import ContactSheet
 from redaes.culling.sidecar_names import SidecarStyle
 from redaes.images import PassedOver, find_pictures
 from redaes.ranking import Z_SETTLED
 from redaes.records import writing
 from redaes.types import TIE_MARGIN
 
-CSV_COLUMNS = ("series", "place", "file", "taken", "score", "error", "rating", "label", "pick")
+CSV_COLUMNS = ("series", "place", "file", "taken", "score", "error", "unit", "rating", "label", "pick")
 
 # [ours] The best by a visible lead; what is not settled to be worse; what is.
 BEST = xmp.Mark(rating=5, label="Green", pick=3)
@@ -145,14 +146,12 @@ def rank_folder(
     with (
         writing(out / "ranking.jsonl") as lines_path,
         writing(out / "ranking.csv") as table_path,
-        writing(out / "contact_sheet.html") as sheet_path,
+        ContactSheet(out, folder, [len(one.pictures) for one in series]) as pages,
         lines_path.open("w", encoding="utf-8") as lines,
         table_path.open("w", encoding="utf-8", errors="surrogateescape", newline="") as table,
-        sheet_path.open("w", encoding="utf-8", errors="backslashreplace") as page,
     ):
         rows = csv.writer(table)
         rows.writerow(CSV_COLUMNS)
-        page.write(sheet.head(folder, len(photographs), len(series)))
         for number, (one, result) in enumerate(zip(series, results, strict=True), 1):
             ranked = _with_places(f"{number:04d}", one, result)
             line = _line(ranked, ranker.provenance)
@@ -163,7 +162,7 @@ def rank_folder(
                 failed.append(f"series {ranked.name}: {ranked.failure}")
             lines.write(json.dumps(line) + "\n")
             rows.writerows(_rows(ranked))
-            _write_figures(page, ranked, folder)
+            _show(pages, ranked, folder)
             marked += [(one.photograph.ref.path, one.mark) for one in ranked.pictures if one.mark is not None]
             if on_series is not None:
                 on_series(number, len(series), line)
@@ -172,11 +171,9 @@ def rank_folder(
         for left_out in found.passed_over:
             for path, reason in left_out.unusable():
                 lines.write(json.dumps({"path": str(path), "error": reason}) + "\n")
-        page.write(
-            sheet.foot(
-                [(str(file.path), file.reason) for file in unreadable],
-                [left_out.in_words(folder) for left_out in found.passed_over],
-            )
+        pages.end(
+            [(str(file.path), file.reason) for file in unreadable],
+            [left_out.in_words(folder) for left_out in found.passed_over],
         )
     marking = mark_pictures(marked, out / "marks.jsonl", write=write_xmp, style=sidecars, overrule=overrule)
     summary.n_sidecars, summary.n_merged, summary.kept = marking.n_sidecars, marking.n_merged, marking.kept
@@ -226,8 +223,8 @@ def _line(ranked: RankedSeries, provenance: Mapping[str, Any]) -> dict[str, Any]
                 "path": str(picture.photograph.ref.path),
                 "id": picture.photograph.ref.id,
                 "taken": None if picture.photograph.taken is None else picture.photograph.taken.isoformat(),
-                "score": None if ranking is None else picture.score,
-                "error": picture.error,
+                "score": None if ranking is None or picture.mark is None else picture.score,
+                "error": None if picture.mark is None else picture.error,
             }
             for picture in ranked.pictures
         ],
@@ -252,13 +249,14 @@ def _rows(ranked: RankedSeries) -> Iterator[tuple[object, ...]]:
             picture.place or "",
             str(picture.photograph.ref.path),
             "" if taken is None else taken.isoformat(),
-            "" if ranked.ranking is None else f"{picture.score:.3f}",
-            "" if picture.error is None else f"{picture.error:.3f}",
+            "" if ranked.ranking is None or mark is None else f"{picture.score:.3f}",
+            "" if picture.error is None or mark is None else f"{picture.error:.3f}",
+            "" if ranked.ranking is None or mark is None else ranked.ranking.unit,
             *(("", "", "") if mark is None else (mark.rating, mark.label, mark.pick)),
         )
 
 
-def _write_figures(page: TextIO, ranked: RankedSeries, folder: Path) -> None:
+def _show(pages: ContactSheet, ranked: RankedSeries, folder: Path) -> None:
     explanation = None if ranked.ranking is None else ranked.ranking.explanation
     told = None
     if explanation is not None:
@@ -280,17 +278,19 @@ def _write_figures(page: TextIO, ranked: RankedSeries, folder: Path) -> None:
             if explanation.agreement is None
             else agreement(explanation.agreement, "the best", "the next one"),
         )
-    page.write(sheet.series_head(ranked.name, len(ranked.pictures), ranked.failure, told, ranked.doubt))
+    pages.series(ranked.name, len(ranked.pictures), ranked.failure, told, ranked.doubt)
     for picture in ranked.pictures:
-        taken = picture.photograph.taken
-        page.write(
-            sheet.figure(
-                picture.photograph.ref.path,
-                name=str(picture.photograph.ref.path.relative_to(folder)),
+        path, taken = picture.photograph.ref.path, picture.photograph.taken
+        pages.picture(
+            sheet.SheetPicture(
+                path=path,
+                name=str(path.relative_to(folder)),
+                link=pages.link(path),
                 place=picture.place,
                 score=None if ranked.ranking is None or picture.mark is None else (picture.score, picture.error),
+                unit="" if ranked.ranking is None else ranked.ranking.unit,
                 taken="" if taken is None else str(taken),
                 label="" if picture.mark is None else picture.mark.label,
             )
         )
-    page.write(sheet.SERIES_FOOT)
+    pages.end_series()
