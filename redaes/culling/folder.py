@@ -14,7 +14,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -212,6 +212,7 @@ def _line(ranked: RankedSeries, provenance: Mapping[str, Any]) -> dict[str, Any]
                 "taken": None if picture.photograph.taken is None else picture.photograph.taken.isoformat(),
                 "score": None if ranking is None else picture.score,
                 "error": picture.error,
+                "mark": None if picture.mark is None else asdict(picture.mark),
             }
             for picture in ranked.pictures
         ],
