@@ -6,6 +6,7 @@ What happens to each kind of picture is listed in docs/images.md.
 from __future__ import annotations
 
 from redaes.images.damage import DAMAGE
+from redaes.images.embedded_metadata import EmbeddedMetadata, embedded_metadata, exif_ratings
 from redaes.images.files import IMAGE_SUFFIXES, MAX_FILE_BYTES, list_images, read_image_file
 from redaes.images.formats import MAX_FILE_PIXELS, capture_time, exif_of, image_size, is_raw_name
 from redaes.images.given import (
@@ -39,6 +40,7 @@ __all__ = [
     "MAX_FILE_BYTES",
     "MAX_FILE_PIXELS",
     "MAX_PIXELS",
+    "EmbeddedMetadata",
     "LoadedImage",
     "TakenPicture",
     "capture_time",
@@ -47,7 +49,9 @@ __all__ = [
     "content_id",
     "data_url",
     "decode_image",
+    "embedded_metadata",
     "exif_of",
+    "exif_ratings",
     "fit_area",
     "hamming",
     "image_size",
