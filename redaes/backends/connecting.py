@@ -150,14 +150,9 @@ class ConnectedModel:
             EndpointError: it does not answer.
         """
         if self._form is None:
-            self._form = find_form(self, self._holds)
+            self._form = find_form(self, lambda: self.structured() != "none")
             self._keep()
         return self._form
-
-    def _holds(self) -> bool:
-        """Whether answers are held to a schema. vLLM, which alone goes on with a begun answer, has a field that holds
-        them to the letter, white space included: a schema lets a model that knows no JSON write spaces without end."""
-        return isinstance(self.backend, ServerBackend) or self.structured() != "none"
 
     def answer(self, requests: Sequence[Request]) -> list[Answer | Failure]:
         """As :class:`~redaes.backends.base.Backend` has it; may be called within a running event loop.
@@ -166,6 +161,7 @@ class ConnectedModel:
             EndpointError: the server has answered nothing so far, and nothing of this.
             BackendError: as for the backend that asks.
         """
+        # vLLM, which alone goes on with a begun answer, is asked by its own field, which holds to the letter.
         if isinstance(self.backend, ChatBackend) and any(form_of(one.prompt.name) == "json" for one in requests):
             self.backend.spelling = self.structured()
         try:
