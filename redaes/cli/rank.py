@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from redaes.culling.folder import FolderSummary
     from redaes.culling.rankers import Ranker
     from redaes.culling.sidecar_names import SidecarStyle
+    from redaes.images import PassedOver
 
 FGAESQ = "fgaesq"
 """As --model of ``redaes rank``: the series ranker in place of a language model."""
@@ -33,6 +34,13 @@ SHOWN_KEPT = 20
 def rank(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder of pictures; its folders are searched.")],
     out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("ranking_out"),
+    exclude: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PATTERN",
+            help="Leave out what this names, as in .gitignore: '*_edit.jpg', 'exports/'. May be repeated.",
+        ),
+    ] = None,
     write_xmp: Annotated[
         bool,
         typer.Option("--write-xmp", help="Write sidecars (rating, label, pick). Without it they are only counted."),
@@ -81,7 +89,7 @@ def rank(
     """Group a folder's pictures into series and rank each. Run it again to go on where it was stopped."""
     with reporting_errors(as_json, resumable=True):
         from redaes.culling.folder import rank_folder
-        from redaes.images import list_images
+        from redaes.images import find_pictures
 
         named = judge if model == FGAESQ else model
         chosen = loading.ModelChoice(
@@ -95,7 +103,7 @@ def rank(
         _check_ranker(model, mode=mode, adapter=adapter, weights=weights, judge=judge, one_order=one_order)
         style = _known_style(sidecars)
         chosen.check()
-        list_images(folder, recursive=True)  # what costs little is checked before a model is loaded
+        find_pictures(folder, exclude or (), out)  # what costs little is checked before a model is loaded
         check_writable(out)
         works = () if judge is None else ("scoring", "comparing")
         with quiet(), progress_bars("looking", *works, "series") as update:
@@ -110,6 +118,7 @@ def rank(
                 folder,
                 out,
                 ranker,
+                exclude=exclude or (),
                 write_xmp=write_xmp,
                 sidecars=style,
                 overrule=overrule,
@@ -121,13 +130,24 @@ def rank(
         say_unusable(str(one.path), one.reason, as_json)
     for reason in summary.failed:
         typer.echo(f"redaes: {printable(reason)}", err=True)
+    for left_out in summary.passed_over:
+        _say_passed_over(left_out, folder, as_json)
     if not as_json:
         _show_summary(summary, out, write_xmp)
         limits = nano.limits(str(ranker.provenance["model"]), str(ranker.provenance["revision"]))
         if limits is not None:
             typer.echo(limits, err=True)
-    if summary.unreadable or summary.failed:
+    if summary.unreadable or summary.failed or any(left_out.is_missed for left_out in summary.passed_over):
         raise typer.Exit(EXIT_PARTIAL)
+
+
+def _say_passed_over(left_out: PassedOver, folder: Path, as_json: bool) -> None:
+    """Say what was not looked at: on standard error, but photographs as JSON where that is wanted."""
+    if as_json and left_out.is_missed:
+        for path, reason in left_out.unusable():
+            say_unusable(str(path), reason, as_json)
+    else:
+        typer.echo(f"redaes: {printable(left_out.in_words(folder))}", err=True)
 
 
 def _known_style(text: str) -> SidecarStyle:
@@ -183,7 +203,7 @@ def _ranker(
             return FGAesQRanker(scorer)
     backend = chosen.load()
     draws = chosen.draws(backend, "a ranking")
-    assessor = Assessor(backend, mode=known_mode(mode), reader=chosen.reader, agreement=draws)
+    assessor = Assessor(backend, mode=known_mode(mode), agreement=draws)
     return (
         AssessorRanker(assessor, orders)
         if scorer is None
