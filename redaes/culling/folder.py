@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Iterator, Mapping
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
@@ -22,7 +23,7 @@ from redaes.assessing.words import agreement
 from redaes.culling import sheet, xmp
 from redaes.culling.grouping import GroupingLimits, Photograph, PhotographSeries, UnreadableFile, group, scan
 from redaes.culling.rankers import OnPrepared, Ranked, Ranker, Unranked
-from redaes.errors import RecordError
+from redaes.errors import InputError, RecordError
 from redaes.images import list_images
 from redaes.ranking import Z_SETTLED
 from redaes.records import write_atomically, writing
@@ -83,8 +84,32 @@ class FolderSummary:
     """Series without a ranking, and sidecars that cannot be merged, each with the reason."""
 
 
+def listed_pictures(given: Path | Sequence[Path]) -> tuple[Path, list[Path]]:
+    """The folder that holds all of some pictures, and the pictures, each once.
+
+    Args:
+        given: a folder, which is searched with its folders; or several, and pictures.
+
+    Raises:
+        InputError: one is missing; or a folder holds no pictures.
+    """
+    paths = [given] if isinstance(given, Path) else list(given)
+    if not paths:
+        raise InputError("no pictures were given; give a folder, or pictures")
+    if len(paths) == 1 and not paths[0].is_file():
+        return paths[0], list_images(paths[0], recursive=True)
+    found: dict[str, Path] = {}
+    for path in paths:
+        if not path.exists():
+            raise InputError(f"{path}: no such file or folder; check the spelling")
+        for picture in list_images(path, recursive=True) if path.is_dir() else [path]:
+            found.setdefault(os.path.abspath(picture), picture)
+    root = Path(os.path.commonpath([os.path.dirname(whole) for whole in found]))
+    return root, list(found.values())
+
+
 def rank_folder(
-    folder: Path,
+    folder: Path | Sequence[Path],
     out: Path,
     ranker: Ranker,
     *,
@@ -97,8 +122,8 @@ def rank_folder(
     """Group the pictures of a folder into series, rank each, and write the results.
 
     Args:
-        folder: with the pictures, in folders of its own too; nothing in it is changed, but for sidecars where
-            ``write_xmp`` asks for them.
+        folder: with the pictures, in folders of its own too; or several folders, and pictures. Nothing in it is
+            changed, but for sidecars where ``write_xmp`` asks for them.
         out: for the results; a run with the same pictures, model and settings goes on where one stopped.
         ranker: puts each series in order.
         limits: from where on pictures belong together; None: the usual ones.
@@ -112,7 +137,7 @@ def rank_folder(
         RecordError: ``out`` cannot be written to.
         BackendError: the model cannot be asked.
     """
-    files = list_images(folder, recursive=True)
+    root, files = listed_pictures(folder)
     n_scanned = 0
 
     def count() -> None:
@@ -137,7 +162,7 @@ def rank_folder(
     ):
         rows = csv.writer(table)
         rows.writerow(CSV_COLUMNS)
-        page.write(sheet.head(folder, len(photographs), len(series)))
+        page.write(sheet.head(root, len(photographs), len(series)))
         for number, (one, result) in enumerate(zip(series, results, strict=True), 1):
             ranked = _with_places(f"{number:04d}", one, result)
             line = _line(ranked, ranker.provenance)
@@ -148,7 +173,7 @@ def rank_folder(
                 failed.append(f"series {ranked.name}: {ranked.failure}")
             lines.write(json.dumps(line) + "\n")
             rows.writerows(_rows(ranked))
-            _write_figures(page, ranked, folder)
+            _write_figures(page, ranked, root)
             failed += _mark(ranked, write_xmp, summary)
             if on_series is not None:
                 on_series(number, len(series), line)
@@ -261,7 +286,7 @@ def _write_figures(page: TextIO, ranked: RankedSeries, folder: Path) -> None:
         page.write(
             sheet.figure(
                 picture.photograph.ref.path,
-                name=str(picture.photograph.ref.path.relative_to(folder)),
+                name=os.path.relpath(picture.photograph.ref.path, folder),
                 place=picture.place,
                 score=None if ranked.ranking is None or picture.mark is None else (picture.score, picture.error),
                 taken="" if taken is None else str(taken),

@@ -5,9 +5,10 @@ What happens to each kind of picture is listed in docs/images.md.
 
 from __future__ import annotations
 
+from redaes.images.capture import CaptureMoment, CaptureRecord, capture_record, capture_time
 from redaes.images.damage import DAMAGE
 from redaes.images.files import IMAGE_SUFFIXES, MAX_FILE_BYTES, list_images, read_image_file
-from redaes.images.formats import MAX_FILE_PIXELS, capture_time, exif_of, image_size, is_raw_name
+from redaes.images.formats import MAX_FILE_PIXELS, exif_of, image_size, is_raw_name
 from redaes.images.given import (
     TakenPicture,
     named_picture,
@@ -39,8 +40,11 @@ __all__ = [
     "MAX_FILE_BYTES",
     "MAX_FILE_PIXELS",
     "MAX_PIXELS",
+    "CaptureMoment",
+    "CaptureRecord",
     "LoadedImage",
     "TakenPicture",
+    "capture_record",
     "capture_time",
     "check_shape",
     "check_usable",
