@@ -17,6 +17,7 @@ from typing import Literal, NamedTuple, get_args
 from redaes import answers
 from redaes.errors import InputError, ParseError
 from redaes.json_form import decoded, parse_json, verdict_of
+from redaes.praise import refuse_blind, refuse_other_conclusion, refuse_other_praise
 from redaes.prompts import Mode
 from redaes.thinking import split_thinking
 from redaes.types import FACTORS, MAX_DELTA, Factor, Form, Rationale, Verdict, Winner
@@ -36,39 +37,43 @@ _MINUS = re.compile("[\u2212\u2010\u2011\u2012\u2013\u2014\ufe63\uff0d]")
 _PLUS = "\uff0b"
 _COLON = "\uff1a"
 _FENCE = re.compile(r"[ \t]*(?:```|~~~)[ \t]*\w*[ \t]*")
-_FENCED = re.compile(
-    r"(?P<fence>```|~~~)[ \t]*(?:json)?[ \t]*\r?\n(?P<inside>.*)\n[ \t]*(?P=fence)", re.DOTALL | re.IGNORECASE
-)
+_FENCED = re.compile(r"(?P<fence>```|~~~)[ \t]*(?:json)?\s*(?P<inside>\{.*\})\s*(?P=fence)", re.DOTALL | re.IGNORECASE)
+_TAG = re.compile(r"</?(?:b|strong|i|em|u)>|<br\s*/?>", re.IGNORECASE)
+_UNSEEN = re.compile("[\u200b-\u200f\u2060\ufeff]")
+_END = re.compile(r"(?:\s*(?:<\|(?:im_end|end|eot_id|endoftext|eom_id)\|>|<end_of_turn>|<eos>|</s>))+\s*$")
+"""Special tokens that a server has left at the end."""
+_HEADING = re.compile(r"^[#>*_ \t]*rationale[*_ \t]*(?::[*_ \t]*|$)", re.IGNORECASE | re.MULTILINE)
 _OPEN, _CLOSE = re.compile(r"<\s*rationale\s*>", re.IGNORECASE), re.compile(r"<\s*/\s*rationale\s*>", re.IGNORECASE)
 _MARKUP = re.compile(r"[*_`]+")
 _KEY = re.compile(
-    r"\s*(?:(?:[#>\-+\u2022]+|[0-9][.)])\s+)*(?P<key>winner|difference)\s*:\s*(?P<value>.*?)\s*", re.IGNORECASE
+    r"\s*(?:(?:[#>\-+\u2022\u2013\u2014]+|\(?[0-9]{1,2}[.)])\s+)*(?P<key>winner|difference)\s*:\s*(?P<value>.*?)\s*",
+    re.IGNORECASE,
 )
 _KEY_ANYWHERE = re.compile(r"\b(?:winner|difference)\s*:", re.IGNORECASE)
 _BOTH_KEYS = re.compile(
     r"^(.*\bwinner\s*:[^\n]*?)[ \t]*[,;|\u2013\u2014]?[ \t]+(?=difference\s*:)", re.IGNORECASE | re.MULTILINE
 )
 _WINNER = re.compile(
-    r"[\"'(\[]?(?:the\s+)?(?:(?:picture|image|photo|photograph)\s+)?(?P<winner>A|B|tie)[\"')\]]?\s*\.?", re.IGNORECASE
+    r"[\"'(\[\u201c\u2018]?(?:the\s+)?(?:(?:picture|image|photo|photograph|option)\s+)?"
+    r"[\"'\u201c\u2018]?(?P<winner>A|B|tie)[\"')\]\u201d\u2019]?\s*\.?",
+    re.IGNORECASE,
 )
 _DELTA = re.compile(
     r"(?P<sign>[+-]?)\s*(?P<size>[0-9]{1,2}(?:\.[0-9]{1,4}|,[0-9]{1,2})?)(?:\s*points?)?\s*\.?", re.IGNORECASE
 )
-_DECISIVE_KEY = re.compile(r"\bdecisive(?:\s+factors?)?\s*:\s*", re.IGNORECASE)
+_DECISIVE_KEY = re.compile(r"(?<!not )(?<!non-)(?<!in)\bdecisive(?:\s+factors?)?\s*:\s*", re.IGNORECASE)
 _DECISIVE_WORD = re.compile(r"decisive(?=[*_`]*(?:\s+factors?)?[*_`]*\s*[:\uff1a])", re.IGNORECASE)
 _DECISIVE = re.compile(
-    r"(?:(?P<none>nothing)|(?P<factors>[a-z][a-z,;&/ \n]*?)\s*[,;]?\s+better\s+in\s+(?:the\s+)?"
-    r"(?:(?:picture|image|photo|photograph)\s+)?(?P<better>[AB]))\s*\.?",
+    r"(?:(?P<none>nothing)|(?P<factors>[a-z][a-z,;&/ \n]*?)\s*[,;:(\u2013\u2014-]?\s*\b(?:(?:is|are)\s+)?better\s+in\s+"
+    r"(?:the\s+)?(?:(?:picture|image|photo|photograph)\s+)?(?P<better>[AB])\)?)\s*\.?",
     re.IGNORECASE,
 )
 _SEPARATOR = re.compile(r"\s*(?:,\s*and\b|,\s*&|,|;|/|&|\band\b)\s*", re.IGNORECASE)
-_SPELLINGS = {"color": "colour"}
-
-_PRAISE = r"(?:better|best|stronger|superior|preferred|preferable|wins|winner|prefer|favou?r)"
-# Letters as such: the article is told apart by what follows ("A better crop"), in favour of refusing.
-_LETTER_FIRST = re.compile(rf"\b(?P<letter>[AB])\b[^.!?\n]{{0,60}}?\b{_PRAISE}\b")
-_LETTER_LAST = re.compile(rf"\b{_PRAISE}\b(?:(?!\bthan\b)[^.!?\n]){{0,60}}?\b(?P<letter>[AB])\b")
-_EVEN = re.compile(r"\b(?:tie|tied|equal|equally|draw)\b", re.IGNORECASE)
+_SPELLINGS = {"color": "colour", "colors": "colour", "colours": "colour", "lighting": "light"}
+_EXAMPLE = "what you see in both"
+"""What the prompt has in the place of a reasoning."""
+_PLACE = re.compile(r"\W*[\[{<(][^\[\]{}<>()]*[\]}>)]\W*|[\W_]*")
+"""A reasoning that is only a place for one, such as ``[your reasoning]``."""
 
 
 class Reading(NamedTuple):
@@ -106,17 +111,26 @@ def read(text: str, mode: Mode, reader: Reader, form: Form = "text") -> Reading:
 
     Raises:
         ParseError: with a reason of :func:`redaes.answers.parse` or :func:`redaes.json_form.parse_json`, or
-            ``several_verdicts``, ``unknown_winner``, ``unknown_difference``, ``unclosed_thinking``, ``other_form``.
+            ``several_verdicts``, ``unknown_winner``, ``unknown_difference``, ``unclosed_thinking``, ``other_form``,
+            ``example_repeated``, ``not_an_answer``.
 
     >>> read("**Winner: B**\\n**Difference: \\u22123**", "fast", "lenient")[1]
     'lenient/v2'
     """
     try:
-        return Reading(parse_json(text) if form == "json" else answers.parse(text, mode), STRICT)
+        found = Reading(parse_json(text) if form == "json" else answers.parse(text, mode), STRICT)
     except ParseError:
         if reader == "strict":
             raise
-    return Reading(parse_json_variant(text) if form == "json" else parse_variant(text, mode), LENIENT)
+        found = Reading(parse_json_variant(text) if form == "json" else parse_variant(text, mode), LENIENT)
+    rationale = found.verdict.rationale
+    if reader == "lenient" and rationale is not None:
+        if _EXAMPLE in rationale.text.lower() or _PLACE.fullmatch(rationale.text):
+            raise ParseError("example_repeated", "the reasoning is the prompt's own, and so may be the verdict")
+        refuse_blind(rationale.text)
+        if form == "json" or found.reader == LENIENT:
+            refuse_other_conclusion(_unmarked(rationale.text), found.verdict.winner)
+    return found
 
 
 def parse_variant(text: str, mode: Mode) -> Verdict:
@@ -125,10 +139,7 @@ def parse_variant(text: str, mode: Mode) -> Verdict:
     Raises:
         ParseError: as for :func:`read`.
     """
-    split = split_thinking(text.replace("\r\n", "\n").replace("\r", "\n"))
-    if not split.closed:
-        raise ParseError("unclosed_thinking", "the answer ends within <think>; raise the limit on tokens")
-    plain = "\n".join(line for line in split.answer.split("\n") if not _FENCE.fullmatch(line)).strip()
+    plain = "\n".join(line for line in _answer(text).split("\n") if not _FENCE.fullmatch(line)).strip()
     if not plain:
         raise ParseError("empty", "the answer is empty")
     if plain[0] == "{":
@@ -140,7 +151,7 @@ def parse_variant(text: str, mode: Mode) -> Verdict:
         raise ParseError("contradiction", f"winner {winner} against difference {delta:+g}")
     if rationale is not None and rationale.better != winner:
         raise ParseError("contradiction", f"winner {winner} against the rationale's {rationale.better}")
-    _refuse_other_claims(prose, winner)
+    refuse_other_praise(prose, winner)
     return Verdict(winner=winner, delta=delta, rationale=rationale)
 
 
@@ -150,10 +161,7 @@ def parse_json_variant(text: str) -> Verdict:
     Raises:
         ParseError: as for :func:`read`.
     """
-    split = split_thinking(text)
-    if not split.closed:
-        raise ParseError("unclosed_thinking", "the answer ends within <think>; raise the limit on tokens")
-    plain = split.answer.strip()
+    plain = _answer(text).strip()
     if _OPEN.search(plain) or any(_KEY.fullmatch(line) for line in _unmarked(plain).split("\n")):
         raise ParseError("other_form", "the answer is in the text form, and was asked for as JSON")
     fenced = _FENCED.fullmatch(plain)
@@ -169,6 +177,18 @@ def parse_json_variant(text: str) -> Verdict:
     return verdict_of(value)
 
 
+def _answer(text: str) -> str:
+    """What comes after the thoughts, with plain ends of lines and without what cannot be seen.
+
+    Raises:
+        ParseError: ``unclosed_thinking``.
+    """
+    split = split_thinking(_UNSEEN.sub("", text.replace("\r\n", "\n").replace("\r", "\n").replace("\xa0", " ")))
+    if not split.closed:
+        raise ParseError("unclosed_thinking", "the answer ends within <think>; raise the limit on tokens")
+    return _END.sub("", split.answer)
+
+
 def _taken_apart(text: str, mode: Mode) -> tuple[str | None, str]:
     """The rationale's text, and what stands around it."""
     opened, closed = list(_OPEN.finditer(text)), list(_CLOSE.finditer(text))
@@ -178,20 +198,31 @@ def _taken_apart(text: str, mode: Mode) -> tuple[str | None, str]:
         if opened or closed:
             raise ParseError("unexpected_rationale", "the fast form has no rationale")
         return None, text
-    if not opened or not closed or opened[0].end() > closed[0].start():
+    headings = list(_HEADING.finditer(text))
+    if not opened and not closed and len(headings) == 1:
+        before, rest = text[: headings[0].start()], text[headings[0].end() :]
+        lines = rest.split("\n")
+        n = next((n for n, line in enumerate(lines) if _KEY_ANYWHERE.search(_unmarked(line))), len(lines))
+        reasoning, after = "\n".join(lines[:n]), "\n".join(lines[n:])
+    elif not opened or not closed or opened[0].end() > closed[0].start():
         raise ParseError("no_rationale", "the reasoned form needs a rationale between its tags")
-    before, after = text[: opened[0].start()], text[closed[0].end() :]
-    reasoning = text[opened[0].end() : closed[0].start()]
+    else:
+        before, after = text[: opened[0].start()], text[closed[0].end() :]
+        reasoning = text[opened[0].end() : closed[0].start()]
     if _KEY_ANYWHERE.search(_unmarked(before)) or any(
         _KEY.fullmatch(line) for line in _unmarked(reasoning).split("\n")
     ):
         raise ParseError("not_the_form", "winner and difference belong after the rationale")
+    if not _DECISIVE_KEY.search(_unmarked(reasoning)):  # it may come right behind the tag
+        closing, _, rest = after.lstrip().partition("\n")
+        if _DECISIVE_KEY.match(_unmarked(closing).lstrip()):
+            reasoning, after = f"{reasoning.rstrip()}\n{closing}", rest
     return reasoning, f"{before}\n{after}"
 
 
 def _unmarked(text: str) -> str:
     """Without markup for emphasis, and with plain colons."""
-    return _MARKUP.sub("", text.replace(_COLON, ":"))
+    return _MARKUP.sub("", _TAG.sub("", text.replace(_COLON, ":")))
 
 
 def _verdict(text: str) -> tuple[Winner, float, str]:
@@ -252,14 +283,3 @@ def _rationale(text: str) -> Rationale:
         raise ParseError("unknown_factor", f"{closing['factors']!r}; known: {', '.join(FACTORS)}")
     factors: tuple[Factor, ...] = tuple(name for name in FACTORS if name in names)
     return Rationale(text=body, factors=factors, better="A" if closing["better"].upper() == "A" else "B")
-
-
-def _refuse_other_claims(prose: str, winner: Winner) -> None:
-    """What stands around the form may praise the winner only.
-
-    Raises:
-        ParseError: ``contradiction``.
-    """
-    praised = {match["letter"] for pattern in (_LETTER_FIRST, _LETTER_LAST) for match in pattern.finditer(prose)}
-    if praised - {winner} or (winner != "tie" and _EVEN.search(prose)):
-        raise ParseError("contradiction", f"winner {winner}, and beside the form: {prose.strip()[:80]!r}")

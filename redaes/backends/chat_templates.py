@@ -66,6 +66,49 @@ def one_rendering(processor: Any, name: object) -> str:
     raise BackendError(f"the chat template of {name} {what_differs(*two)}")
 
 
+def space_before_answers(processor: Any, template: str) -> str:
+    """White space between a prompt and an answer that a template adds with the answer only (SmolVLM: ``Assistant:``).
+
+    A model writes it itself; where its answer is begun for it, it belongs before the beginning.
+
+    Args:
+        processor: of a vision-language model.
+        template: its chat template, usable.
+    """
+    two = two_renderings(processor, template)
+    if two is None or not two[1].startswith(two[0]):
+        return ""
+    added = two[1].removeprefix(two[0])
+    return added if added.isspace() else ""
+
+
+def check_pictures(processor: Any, template: str, name: object) -> None:
+    """Refuse a template that has no place for pictures, or not one for each.
+
+    Args:
+        processor: of a vision-language model.
+        template: its chat template, usable.
+        name: where it comes from, for messages.
+
+    Raises:
+        BackendError: such a template.
+    """
+    (message,) = prompts.load(prompts.COMPARE["fast"]).messages()
+    words = {**message, "content": [part for part in message["content"] if part["type"] != "image"]}
+    shown, alone = (
+        processor.apply_chat_template([chat], chat_template=template, add_generation_prompt=True, tokenize=False)
+        for chat in (message, words)
+    )
+    n_pictures = len(message["content"]) - len(words["content"])
+    placeholder = getattr(processor, "image_token", None)
+    places = shown.count(placeholder) if isinstance(placeholder, str) and placeholder else None
+    if shown == alone or places not in (None, n_pictures):
+        raise BackendError(
+            f"the chat template of {name} has no place for each of two pictures: this model, or this copy of its "
+            "template, is for text or for one picture alone; use another model"
+        )
+
+
 def what_differs(asked: str, answered: str) -> str:
     """What to say of a template with two renderings, and what to do."""
     ends = [text[-_MOST_SHOWN:] for text in (asked, answered)]

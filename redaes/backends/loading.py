@@ -15,8 +15,8 @@ from typing import Any
 
 import torch
 
-from redaes.backends.chat_templates import one_rendering
-from redaes.backends.preprocessing import TOKENIZER_CONFIG, PictureSize, image_settings
+from redaes.backends.chat_templates import check_pictures, one_rendering
+from redaes.backends.preprocessing import TOKENIZER_CONFIG, PictureSize, image_settings, read_settings
 from redaes.deferred_libraries import libraries_deferred
 from redaes.errors import BackendError, MissingDependency
 from redaes.models import nano
@@ -112,6 +112,7 @@ def _loaded(folder: Path, dtype: torch.dtype) -> Any:
             output_loading_info=True,
         )
     except (OSError, ValueError, TypeError, LookupError, RuntimeError, SafetensorError) as error:
+        _refuse_other_kinds(folder, error)
         raise BackendError(
             f"{folder} holds no vision-language model that can be loaded ({first_line(error)}); "
             "give a folder with config.json, safetensors, tokenizer and processor"
@@ -121,6 +122,23 @@ def _loaded(folder: Path, dtype: torch.dtype) -> Any:
         missing = sorted(loading["missing_keys"])
         raise BackendError(f"{folder} lacks {len(missing)} weights, such as {missing[0]}; copy the model again")
     return _project_patches(network)
+
+
+def _refuse_other_kinds(folder: Path, error: Exception) -> None:
+    """Say of a model that does not take pictures and text what it is.
+
+    Raises:
+        BackendError: it is one, by its configuration.
+    """
+    from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
+
+    kind = read_settings(folder / "config.json").get("model_type")
+    if not isinstance(kind, str) or kind in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES:
+        return
+    raise BackendError(
+        f"{folder} is a model of type {kind}, which takes no pictures beside text, as far as this version of "
+        "transformers knows; give a vision-language model (docs/models.md)"
+    ) from error
 
 
 def _project_patches(network: Any) -> Any:
@@ -191,7 +209,11 @@ def load_processor(folder: Path, max_pixels: int | None, adapter: Path | None = 
         processor = AutoProcessor.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         if pictures_of is not None:
             processor.image_processor = AutoImageProcessor.from_pretrained(pictures_of, local_files_only=True)
-    except (OSError, ValueError, TypeError, LookupError, ImportError) as error:
+    except ImportError as error:
+        raise BackendError(
+            f"the processor of {folder} needs a package that is not installed ({first_line(error)}); install it"
+        ) from error
+    except (OSError, ValueError, TypeError, LookupError) as error:
         raise BackendError(
             f"{folder} has no processor that can be loaded ({first_line(error)}); copy the model again"
         ) from error
@@ -202,6 +224,7 @@ def load_processor(folder: Path, max_pixels: int | None, adapter: Path | None = 
     if tokenizer.decode(tokenizer(_SAMPLE, add_special_tokens=False)["input_ids"]) != _SAMPLE:
         raise BackendError(f"{folder} has a processor without a working tokenizer; copy the model again")
     template = one_rendering(processor, folder)
+    check_pictures(processor, template, folder)
     own = processor.chat_template
     if template not in (own, own.get("default") if isinstance(own, dict) else None):
         # Both are saved, into one file.
@@ -209,8 +232,9 @@ def load_processor(folder: Path, max_pixels: int | None, adapter: Path | None = 
             {**own, "default": template} if isinstance(own, dict) else template
         )
     if max_pixels is not None:
-        size = dict(processor.image_processor.size)
-        if size.get("longest_edge") is None:
+        size = dict(processor.image_processor.size or {})
+        # Where patches are not merged as Qwen's are, an edge is an edge, or pictures have one size.
+        if size.get("longest_edge") is None or not hasattr(processor.image_processor, "merge_size"):
             raise BackendError(f"the processor of {folder} has no cap on a picture's area; leave max_pixels out")
         capped = PictureSize(size.get("shortest_edge") or max_pixels, max_pixels).capped(max_pixels)
         processor.image_processor.size = {**size, **capped.as_dict()}

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from redaes import prompts
 from redaes.backends.adapters import check_base
 from redaes.backends.base import Answer, BatchBackend, Request
-from redaes.backends.chat_templates import one_rendering
+from redaes.backends.chat_templates import one_rendering, space_before_answers
 from redaes.backends.forms import form_of_weights
 from redaes.backends.loading import (
     first_line,
@@ -170,6 +170,7 @@ class LocalBackend(BatchBackend):
         self._processor = processor
         self._batch_size = batch_size
         self._template = one_rendering(processor, name)  # one that somebody else loaded may have two
+        self._space = space_before_answers(processor, self._template)
         self._chats: dict[str, str] = {}
         self._constrain = constrain
         self._holder: FormHolder | None = None
@@ -192,17 +193,18 @@ class LocalBackend(BatchBackend):
             PromptError: not one picture per slot.
         """
         rows = np.empty((len(requests), len(choices)))
-        tokens: dict[str, list[int]] = {}  # in fast mode all requests have one text
+        places: dict[str, tuple[str, list[int]]] = {}  # in fast mode all requests have one text
         done = 0
         with self._asking():
             for batch in _batches(requests, self._batch_size):
                 texts = [self._text(request) for request in batch]
                 for text in texts:
-                    if text not in tokens:
-                        tokens[text] = self._first_tokens(text, choices)
-                output = self._network(**self._inputs(batch, texts), logits_to_keep=1, use_cache=False)
+                    if text not in places:
+                        places[text] = self._place(text, choices)
+                inputs = self._inputs(batch, [places[text][0] for text in texts])
+                output = self._network(**inputs, logits_to_keep=1, use_cache=False)
                 log_probs = torch.log_softmax(output.logits[:, -1].float(), dim=-1)  # (batch, vocabulary)
-                chosen = torch.tensor([tokens[text] for text in texts], device=log_probs.device)
+                chosen = torch.tensor([places[text][1] for text in texts], device=log_probs.device)
                 rows[done : done + len(batch)] = log_probs.gather(1, chosen).double().cpu().numpy()
                 done += len(batch)
         return rows
@@ -285,7 +287,7 @@ class LocalBackend(BatchBackend):
         slots = len(request.prompt.slots)
         if len(request.images) != slots:
             raise PromptError(f"prompt {request.prompt.name} takes {slots} pictures, not {len(request.images)}")
-        return self._chat(request.prompt) + request.prefix
+        return self._chat(request.prompt) + (self._space + request.prefix if request.prefix else "")
 
     def _chat(self, prompt: Prompt) -> str:
         # By its text: a prompt that was filled in keeps its id.
@@ -304,14 +306,31 @@ class LocalBackend(BatchBackend):
                 if max(image.size) > MAX_ASPECT * min(image.size):
                     width, height = image.size
                     raise InputError(f"a picture of {width} x {height} pixels is too thin for the model; crop it")
+        # Gemma's template has the beginning of the text, and its tokenizer would set another before it.
+        begin = self._processor.tokenizer.bos_token
+        begun = {"add_special_tokens": False} if begin and texts[0].startswith(begin) else {}
         inputs = self._processor(
             text=list(texts),
             images=[list(request.pixels) for request in batch],
             padding=True,
             padding_side="left",
             return_tensors="pt",
+            **begun,
         )
         return inputs.to(self._network.device)
+
+    def _place(self, text: str, choices: Sequence[str]) -> tuple[str, list[int]]:
+        """The text after which choices are read, and the id of the first token of each.
+
+        Where the tokenizer joins a space at the end with what follows (``Score: 6``), the space goes to the choices.
+        """
+        try:
+            return text, self._first_tokens(text, choices)
+        except BackendError:
+            shorter = text.removesuffix(" ")
+            if shorter == text:
+                raise
+            return shorter, self._first_tokens(shorter, [f" {choice}" for choice in choices])
 
     def _first_tokens(self, text: str, choices: Sequence[str]) -> list[int]:
         """Id of the first token of each choice after ``text``."""

@@ -82,7 +82,10 @@ def image_settings(folder: Path) -> dict[str, Any] | None:
 
 
 def size_in(settings: dict[str, Any]) -> PictureSize | None:
-    """The bounds that an image processor's settings state, in their old form or the new; None: they leave them out."""
+    """The bounds that an image processor's settings state, in their old form or the new; None: they leave them out, or
+    mean edges by that (Idefics, SmolVLM)."""
+    if "do_image_splitting" in settings:
+        return None
     size = settings.get("size")
     size = size if isinstance(size, dict) else {}
     shortest = settings.get("min_pixels") or size.get("shortest_edge") or size.get("min_pixels")

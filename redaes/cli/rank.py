@@ -22,9 +22,13 @@ if TYPE_CHECKING:
     from redaes.culling.folder import FolderSummary
     from redaes.culling.grouping import GroupingLimits
     from redaes.culling.rankers import Ranker
+    from redaes.culling.sidecar_names import SidecarStyle
 
 FGAESQ = "fgaesq"
 """As --model of ``redaes rank``: the series ranker in place of a language model."""
+
+SHOWN_KEPT = 20
+"""How many pictures are named that somebody else has rated."""
 
 
 def rank(
@@ -51,6 +55,14 @@ def rank(
     write_xmp: Annotated[
         bool,
         typer.Option("--write-xmp", help="Write sidecars (rating, label, pick). Without it they are only counted."),
+    ] = False,
+    sidecars: Annotated[
+        str,
+        typer.Option(help="How new sidecars are named: auto, lightroom (photo.xmp) or darktable (photo.jpg.xmp)."),
+    ] = "auto",
+    overrule: Annotated[
+        bool,
+        typer.Option("--overrule", help="Write sidecars also for pictures that carry a rating in themselves."),
     ] = False,
     mode: Annotated[str, typer.Option(help="How the comparisons are made: fast, or reasoned (much slower).")] = "fast",
     model: Annotated[
@@ -100,6 +112,7 @@ def rank(
             )
         _check_ranker(model, mode=mode, adapter=adapter, weights=weights, judge=judge, one_order=one_order)
         limits = _limits(gap, likeness, one_series=one_series, by_folder=by_folder)
+        style = _known_style(sidecars)
         chosen.check()
         listed_pictures(pictures)  # what costs little is checked before a model is loaded
         check_writable(out)
@@ -118,6 +131,8 @@ def rank(
                 ranker,
                 limits=limits,
                 write_xmp=write_xmp,
+                sidecars=style,
+                overrule=overrule,
                 on_scanned=partial(update, "looking"),
                 on_prepared=update,
                 on_series=show,
@@ -150,6 +165,16 @@ def _limits(gap: float | None, likeness: float | None, *, one_series: bool, by_f
         likeness=MIN_LIKENESS if likeness is None else likeness,
         by="all" if one_series else "folder" if by_folder else "likeness",
     )
+
+
+def _known_style(text: str) -> SidecarStyle:
+    """The value of ``--sidecars``, refused when there is none of that name."""
+    from redaes.culling.sidecar_names import SIDECAR_STYLES
+
+    for style in SIDECAR_STYLES:
+        if style == text:
+            return style
+    raise InputError(f"--sidecars {text!r} is not known; give one of {', '.join(SIDECAR_STYLES)}")
 
 
 def _check_ranker(
@@ -211,7 +236,11 @@ def _show_summary(summary: FolderSummary, out: Path, write_xmp: bool) -> None:
     written = "written" if write_xmp else "to write with --write-xmp"
     typer.echo(
         f"sidecars {written}: {summary.n_sidecars}, of which {summary.n_merged} merged into existing ones; "
-        f"{summary.n_kept} ratings, labels and picks of others kept"
+        f"pictures that somebody has rated, labelled or picked, and that stay as they are: {len(summary.kept)}"
     )
-    for name in ("contact_sheet.html", "ranking.csv", "ranking.jsonl"):
+    for line in summary.kept[:SHOWN_KEPT]:
+        typer.echo(f"  {printable(line)}")
+    if len(summary.kept) > SHOWN_KEPT:
+        typer.echo(f"  and {len(summary.kept) - SHOWN_KEPT} more; {out / 'marks.jsonl'} names all")
+    for name in ("contact_sheet.html", "ranking.csv", "ranking.jsonl", "marks.jsonl"):
         typer.echo(str(out / name))

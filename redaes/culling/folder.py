@@ -5,6 +5,7 @@ The output folder::
     ranking.jsonl       one line per series, best picture first; then one per file that could not be used
     ranking.csv         one row per picture
     contact_sheet.html  to look at; one file, nothing fetched
+    marks.jsonl         one line per marked picture: its sidecar, and what was or would be done
     answers/*.json      what the model found out, per series, model and settings
 """
 
@@ -22,11 +23,13 @@ from redaes.assessing.words import UNDECIDED as UNDECIDED_IN_WORDS
 from redaes.assessing.words import agreement
 from redaes.culling import sheet, xmp
 from redaes.culling.grouping import GroupingLimits, Photograph, PhotographSeries, UnreadableFile, group, scan
+from redaes.culling.marking import mark_pictures
 from redaes.culling.rankers import OnPrepared, Ranked, Ranker, Unranked
-from redaes.errors import InputError, RecordError
+from redaes.culling.sidecar_names import SidecarStyle
+from redaes.errors import InputError
 from redaes.images import list_images
 from redaes.ranking import Z_SETTLED
-from redaes.records import write_atomically, writing
+from redaes.records import writing
 from redaes.types import TIE_MARGIN
 
 CSV_COLUMNS = ("series", "place", "file", "taken", "score", "error", "rating", "label", "pick")
@@ -77,8 +80,8 @@ class FolderSummary:
     """Sidecars to write, or written."""
     n_merged: int = 0
     """Of those, ones that were there before."""
-    n_kept: int = 0
-    """Ratings, labels and picks that somebody else had set, and that stay."""
+    kept: tuple[str, ...] = ()
+    """Pictures without a mark because somebody has rated, labelled or picked them, each with what says so."""
     unreadable: tuple[UnreadableFile, ...] = ()
     failed: tuple[str, ...] = ()
     """Series without a ranking, and sidecars that cannot be merged, each with the reason."""
@@ -115,6 +118,8 @@ def rank_folder(
     *,
     limits: GroupingLimits | None = None,
     write_xmp: bool = False,
+    sidecars: SidecarStyle = "auto",
+    overrule: bool = False,
     on_scanned: Callable[[int, int], None] | None = None,
     on_prepared: OnPrepared | None = None,
     on_series: Callable[[int, int, dict[str, Any]], None] | None = None,
@@ -128,6 +133,8 @@ def rank_folder(
         ranker: puts each series in order.
         limits: from where on pictures belong together; None: the usual ones.
         write_xmp: write the sidecars; otherwise they are only counted.
+        sidecars: how new sidecars are named.
+        overrule: mark pictures that have a rating in themselves, too.
         on_scanned: called with the files looked at and all files.
         on_prepared: told about what is done before the first series can be finished.
         on_series: called with the series finished, all series, and the finished one's line.
@@ -152,6 +159,7 @@ def rank_folder(
     results = ranker.rank(references, out / "answers", on_prepared)
     summary = FolderSummary(n_pictures=len(photographs), n_series=len(series), unreadable=tuple(unreadable))
     failed: list[str] = []
+    marked: list[tuple[Path, xmp.Mark]] = []
     with (
         writing(out / "ranking.jsonl") as lines_path,
         writing(out / "ranking.csv") as table_path,
@@ -174,13 +182,15 @@ def rank_folder(
             lines.write(json.dumps(line) + "\n")
             rows.writerows(_rows(ranked))
             _write_figures(page, ranked, root)
-            failed += _mark(ranked, write_xmp, summary)
+            marked += [(one.photograph.ref.path, one.mark) for one in ranked.pictures if one.mark is not None]
             if on_series is not None:
                 on_series(number, len(series), line)
         for file in unreadable:
             lines.write(json.dumps({"path": str(file.path), "error": file.reason}) + "\n")
         page.write(sheet.foot([(str(file.path), file.reason) for file in unreadable]))
-    summary.failed = tuple(failed)
+    marking = mark_pictures(marked, out / "marks.jsonl", write=write_xmp, style=sidecars, overrule=overrule)
+    summary.n_sidecars, summary.n_merged, summary.kept = marking.n_sidecars, marking.n_merged, marking.kept
+    summary.failed = (*failed, *marking.failed)
     return summary
 
 
@@ -294,21 +304,3 @@ def _write_figures(page: TextIO, ranked: RankedSeries, folder: Path) -> None:
             )
         )
     page.write(sheet.SERIES_FOOT)
-
-
-def _mark(ranked: RankedSeries, write: bool, summary: FolderSummary) -> Iterator[str]:
-    """Plan, and on demand write, the sidecars of a series; yields what went wrong."""
-    for picture in ranked.pictures:
-        if picture.mark is None:
-            continue
-        try:
-            sidecar = xmp.plan(picture.photograph.ref.path, picture.mark)
-            summary.n_kept += len(sidecar.kept)
-            if sidecar.content is None:
-                continue
-            if write:
-                write_atomically(sidecar.path, sidecar.content)
-            summary.n_sidecars += 1
-            summary.n_merged += sidecar.merged
-        except RecordError as error:
-            yield str(error)

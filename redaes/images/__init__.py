@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from redaes.images.capture import CaptureMoment, CaptureRecord, capture_record, capture_time
 from redaes.images.damage import DAMAGE
+from redaes.images.embedded_metadata import EmbeddedMetadata, embedded_metadata, exif_ratings
 from redaes.images.files import IMAGE_SUFFIXES, MAX_FILE_BYTES, list_images, read_image_file
 from redaes.images.formats import MAX_FILE_PIXELS, exif_of, image_size, is_raw_name
 from redaes.images.given import (
@@ -42,6 +43,7 @@ __all__ = [
     "MAX_PIXELS",
     "CaptureMoment",
     "CaptureRecord",
+    "EmbeddedMetadata",
     "LoadedImage",
     "TakenPicture",
     "capture_record",
@@ -51,7 +53,9 @@ __all__ = [
     "content_id",
     "data_url",
     "decode_image",
+    "embedded_metadata",
     "exif_of",
+    "exif_ratings",
     "fit_area",
     "hamming",
     "image_size",

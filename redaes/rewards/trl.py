@@ -44,8 +44,8 @@ from redaes.rewards.reasoning import evidence_reward, symptom_reward
 from redaes.types import Factor, Verdict, Winner, winner_of
 
 Completion = list[dict[str, Any]]
-Form = Mode | Literal["score"]
-"""Form of the answer that a prompt asks for."""
+AnswerKind = Mode | Literal["score"]
+"""Kind of answer that a prompt asks for, always in the text form."""
 EdgeRow = Mapping[str, Any]
 """``first``, ``second`` and ``delta`` of a pair of the group."""
 PictureOrder = tuple[str, str]
@@ -61,7 +61,7 @@ def completion_text(completion: Completion) -> str:
     return "".join(part["text"] for part in content if part["type"] == "text")
 
 
-def read(completion: Completion, form: Form) -> Verdict | int | str:
+def read(completion: Completion, form: AnswerKind) -> Verdict | int | str:
     """A verdict, a score, or the reason why the completion is neither."""
     text = completion_text(completion)
     try:
@@ -70,19 +70,19 @@ def read(completion: Completion, form: Form) -> Verdict | int | str:
         return error.reason
 
 
-def verdicts(completions: Sequence[Completion], forms: Sequence[Form]) -> list[Verdict | None]:
+def verdicts(completions: Sequence[Completion], forms: Sequence[AnswerKind]) -> list[Verdict | None]:
     """Each completion's verdict; None where it does not parse, or is asked for a score."""
     answers = (read(completion, form) for completion, form in zip(completions, forms, strict=True))
     return [answer if isinstance(answer, Verdict) else None for answer in answers]
 
 
-def scores(completions: Sequence[Completion], forms: Sequence[Form]) -> list[float | None]:
+def scores(completions: Sequence[Completion], forms: Sequence[AnswerKind]) -> list[float | None]:
     """Each completion's score, in points; None where it does not parse, or is asked for a verdict."""
     answers = (read(completion, form) for completion, form in zip(completions, forms, strict=True))
     return [float(answer) if isinstance(answer, int) else None for answer in answers]
 
 
-def _differences(completions: Sequence[Completion], forms: Sequence[Form]) -> list[float | None]:
+def _differences(completions: Sequence[Completion], forms: Sequence[AnswerKind]) -> list[float | None]:
     return [None if verdict is None else verdict.delta for verdict in verdicts(completions, forms)]
 
 
@@ -90,14 +90,14 @@ def _winners(delta: Sequence[float | None]) -> list[Winner | None]:
     return [None if label is None else winner_of(label) for label in delta]
 
 
-def reward_format(completions: list[Completion], mode: list[Form], **_: Any) -> list[float | None]:
+def reward_format(completions: list[Completion], mode: list[AnswerKind], **_: Any) -> list[float | None]:
     """1.0 for an answer that follows the grammar."""
     answers = (read(completion, form) for completion, form in zip(completions, mode, strict=True))
     return [format_reward(None if isinstance(answer, str) else answer) for answer in answers]
 
 
 def reward_preference(
-    completions: list[Completion], mode: list[Form], delta: list[float | None], **_: Any
+    completions: list[Completion], mode: list[AnswerKind], delta: list[float | None], **_: Any
 ) -> list[float | None]:
     """Fidelity of the stated to the labelled preference; None for a single picture."""
     return [
@@ -107,7 +107,7 @@ def reward_preference(
 
 
 def reward_verdict(
-    completions: list[Completion], mode: list[Form], delta: list[float | None], **_: Any
+    completions: list[Completion], mode: list[AnswerKind], delta: list[float | None], **_: Any
 ) -> list[float | None]:
     """Whether the right picture is named, or a tie called one; None for a single picture."""
     return [
@@ -117,7 +117,7 @@ def reward_verdict(
 
 
 def reward_difference(
-    completions: list[Completion], mode: list[Form], delta: list[float | None], **_: Any
+    completions: list[Completion], mode: list[AnswerKind], delta: list[float | None], **_: Any
 ) -> list[float | None]:
     """Closeness of the stated to the labelled difference; None for a single picture."""
     return [
@@ -127,7 +127,7 @@ def reward_difference(
 
 
 def _by_group(
-    stated: Sequence[float | None], mode: Sequence[Form], group: Sequence[str], shown: Sequence[Sequence[str]]
+    stated: Sequence[float | None], mode: Sequence[AnswerKind], group: Sequence[str], shown: Sequence[Sequence[str]]
 ) -> dict[str, dict[PictureOrder, list[float | None]]]:
     """What the completions of each group's pairs state, by the pictures shown as A and as B."""
     predicted: dict[str, dict[PictureOrder, list[float | None]]] = defaultdict(lambda: defaultdict(list))
@@ -138,7 +138,7 @@ def _by_group(
 
 
 def reward_swap_consistency(
-    completions: list[Completion], mode: list[Form], group: list[str], shown: list[Sequence[str]], **_: Any
+    completions: list[Completion], mode: list[AnswerKind], group: list[str], shown: list[Sequence[str]], **_: Any
 ) -> list[float | None]:
     """Agreement with what the same pair's other order states on average; None for a single picture.
 
@@ -162,7 +162,7 @@ def reward_swap_consistency(
 
 def reward_group_consistency(
     completions: list[Completion],
-    mode: list[Form],
+    mode: list[AnswerKind],
     group: list[str],
     shown: list[Sequence[str]],
     edges: list[list[EdgeRow]],
@@ -195,7 +195,7 @@ def reward_group_consistency(
 
 def reward_thurstone(
     completions: list[Completion],
-    mode: list[Form],
+    mode: list[AnswerKind],
     group: list[str],
     shown: list[Sequence[str]],
     edges: list[list[EdgeRow]],
@@ -234,7 +234,7 @@ def reward_thurstone(
 
 def reward_factor(
     completions: list[Completion],
-    mode: list[Form],
+    mode: list[AnswerKind],
     delta: list[float | None],
     factors: list[list[Factor]],
     **_: Any,
@@ -263,7 +263,7 @@ def checked(verdict: Verdict | None, evidence: PairEvidence | None) -> Claims | 
 
 def reward_symptom(
     completions: list[Completion],
-    mode: list[Form],
+    mode: list[AnswerKind],
     delta: list[float | None],
     faults: list[Sequence[str | None] | None],
     evidence: list[PairEvidence | None],
@@ -281,7 +281,7 @@ def reward_symptom(
 
 
 def reward_evidence(
-    completions: list[Completion], mode: list[Form], evidence: list[PairEvidence | None], **_: Any
+    completions: list[Completion], mode: list[AnswerKind], evidence: list[PairEvidence | None], **_: Any
 ) -> list[float | None]:
     """How far what the rationale says is what was measured; None for a single picture."""
     return [
@@ -323,7 +323,7 @@ def reward_functions(names: Sequence[str]) -> list[RewardFunction]:
 
 
 def observations(
-    completions: Sequence[Completion], mode: Sequence[Form], group: Sequence[str], shown: Sequence[Sequence[str]]
+    completions: Sequence[Completion], mode: Sequence[AnswerKind], group: Sequence[str], shown: Sequence[Sequence[str]]
 ) -> Iterator[tuple[str, float]]:
     """What is to be watched besides the rewards: names, each with one value for each thing that was counted.
 

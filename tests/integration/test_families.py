@@ -11,6 +11,7 @@ from families import FAMILIES, build
 from own_pairs import write_own_pairs
 
 from redaes import prompts
+from redaes.answers import parse
 from redaes.backends.base import Request
 from redaes.backends.local import LocalBackend
 from redaes.records import load_pairs, record_of
@@ -91,3 +92,11 @@ def test_a_cache_writes_what_reading_anew_would(model: Path, rows: list[dict[str
         anew["mm_token_type_ids"] = torch.cat([inputs["mm_token_type_ids"], padded], dim=1)
         logits = backend._network(**anew).logits[0, n_prompt - 1 : -1]
     assert torch.equal(logits.argmax(-1), written[0, n_prompt:])
+
+
+def test_every_answer_can_be_read(model: Path, rows: list[dict[str, Any]]) -> None:
+    """Random weights, held to the form; batches are padded."""
+    shown = [tuple(ordered_images(record_of(row, "train"), "forward")) for row in rows]
+    requests = [Request(prompts.load(prompts.COMPARE["reasoned"]), images) for images in shown]
+    for answer in LocalBackend(model).write(requests, Sampling(max_new_tokens=150)):
+        parse(answer.text or "", "reasoned")

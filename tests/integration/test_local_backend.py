@@ -381,8 +381,8 @@ def test_max_pixels_caps_what_the_model_sees(tiny_model: Path, backend: LocalBac
     [
         ("nothing", "holds no vision-language model"),
         ("cut", "holds no vision-language model"),
-        ("config", "holds no vision-language model"),
-        ("text_model", "holds no vision-language model"),
+        ("config", "config.json cannot be read"),
+        ("text_model", "of type gpt2, which takes no pictures"),
         ("weight", "lacks 1 weights"),
         ("shape", "holds no vision-language model"),
         ("pickle", "holds no vision-language model"),

@@ -24,6 +24,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "json_form",
         "answer_grammars",
         "lenient",
+        "praise",
         "thinking",
         "points",
         "ranking",

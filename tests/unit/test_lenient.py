@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import json
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from redaes import answers, lenient
 from redaes.errors import InputError, ParseError
 from redaes.lenient import LENIENT, STRICT, known_reader, parse_variant, read
 from redaes.prompts import Mode
+from redaes.rewards.trl import reward_format
 from redaes.types import FACTORS, Rationale, Verdict, Winner
 
 BODY = "A is darker than B; the shadows block up."
@@ -148,6 +151,34 @@ def test_nothing_that_trains_or_rewards_knows_of_it() -> None:
     sources = [*root.glob("training/**/*.py"), *root.glob("rewards/**/*.py"), *root.parent.glob("stages/*.py")]
     assert len(sources) > 10
     assert [file.name for file in sources if "lenient" in file.read_text(encoding="utf-8")] == []
+
+
+def test_what_measures_a_training_asks_in_the_form_that_it_trains() -> None:
+    root = Path(lenient.__file__).parent
+    calls = [
+        ast.unparse(node)
+        for file in [*root.glob("training/**/*.py"), root / "heldout.py"]
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Assessor"
+    ]
+    assert len(calls) >= 2
+    assert [call for call in calls if "reader='strict'" not in call or "form='text'" not in call] == []
+
+
+def test_no_reward_reads_json_or_a_variant() -> None:
+    bold = "<rationale>\nDark. Decisive: light, better in B.\n</rationale>\n**Winner: B**\nDifference: -3.4"
+    value = {
+        "observations_a": "Dark.",
+        "observations_b": "Lit.",
+        "factors": ["light"],
+        "winner": "B",
+        "difference": 3.4,
+    }
+    assert read(bold, "reasoned", "lenient").verdict.delta == -3.4
+    assert read(json.dumps(value), "reasoned", "lenient", "json").verdict.delta == -3.4
+    good = bold.replace("*", "")
+    said = [[{"role": "assistant", "content": text}] for text in (bold, json.dumps(value), good)]
+    assert reward_format(said, ["reasoned"] * 3) == [0.0, 0.0, 1.0]
 
 
 LETTERS: st.SearchStrategy[Winner] = st.sampled_from(("A", "B", "tie"))
