@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from redaes.culling.grouping import GroupingLimits
     from redaes.culling.rankers import Ranker
     from redaes.culling.sidecar_names import SidecarStyle
+    from redaes.images import PassedOver
 
 FGAESQ = "fgaesq"
 """As --model of ``redaes rank``: the series ranker in place of a language model."""
@@ -52,6 +53,13 @@ def rank(
     ] = None,
     one_series: Annotated[bool, typer.Option("--one-series", help="All pictures are one series.")] = False,
     by_folder: Annotated[bool, typer.Option("--by-folder", help="The pictures of each folder are a series.")] = False,
+    exclude: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PATTERN",
+            help="Leave out what this names, as in .gitignore: '*_edit.jpg', 'exports/'. May be repeated.",
+        ),
+    ] = None,
     write_xmp: Annotated[
         bool,
         typer.Option("--write-xmp", help="Write sidecars (rating, label, pick). Without it they are only counted."),
@@ -99,7 +107,8 @@ def rank(
 ) -> None:
     """Group a folder's pictures into series and rank each. Run it again to go on where it was stopped."""
     with reporting_errors(as_json, resumable=True):
-        from redaes.culling.folder import listed_pictures, rank_folder
+        from redaes.culling.folder import rank_folder
+        from redaes.culling.given_pictures import given_pictures
 
         named = judge if model == FGAESQ else model
         chosen = loading.ModelChoice(
@@ -114,7 +123,7 @@ def rank(
         limits = _limits(gap, likeness, one_series=one_series, by_folder=by_folder)
         style = _known_style(sidecars)
         chosen.check()
-        listed_pictures(pictures)  # what costs little is checked before a model is loaded
+        root, _ = given_pictures(pictures, exclude or (), out)  # what costs little is checked before a model is loaded
         check_writable(out)
         works = () if judge is None else ("scoring", "comparing")
         with quiet(), progress_bars("looking", *works, "series") as update:
@@ -130,6 +139,7 @@ def rank(
                 out,
                 ranker,
                 limits=limits,
+                exclude=exclude or (),
                 write_xmp=write_xmp,
                 sidecars=style,
                 overrule=overrule,
@@ -141,12 +151,14 @@ def rank(
         say_unusable(str(one.path), one.reason, as_json)
     for reason in summary.failed:
         typer.echo(f"redaes: {printable(reason)}", err=True)
+    for left_out in summary.passed_over:
+        _say_passed_over(left_out, root, as_json)
     if not as_json:
         _show_summary(summary, out, write_xmp)
         caution = nano.limits(str(ranker.provenance["model"]), str(ranker.provenance["revision"]))
         if caution is not None:
             typer.echo(caution, err=True)
-    if summary.unreadable or summary.failed:
+    if summary.unreadable or summary.failed or any(left_out.is_missed for left_out in summary.passed_over):
         raise typer.Exit(EXIT_PARTIAL)
 
 
@@ -165,6 +177,15 @@ def _limits(gap: float | None, likeness: float | None, *, one_series: bool, by_f
         likeness=MIN_LIKENESS if likeness is None else likeness,
         by="all" if one_series else "folder" if by_folder else "likeness",
     )
+
+
+def _say_passed_over(left_out: PassedOver, folder: Path, as_json: bool) -> None:
+    """Say what was not looked at: on standard error, but photographs as JSON where that is wanted."""
+    if as_json and left_out.is_missed:
+        for path, reason in left_out.unusable():
+            say_unusable(str(path), reason, as_json)
+    else:
+        typer.echo(f"redaes: {printable(left_out.in_words(folder))}", err=True)
 
 
 def _known_style(text: str) -> SidecarStyle:

@@ -22,12 +22,12 @@ from typing import Any, TextIO
 from redaes.assessing.words import UNDECIDED as UNDECIDED_IN_WORDS
 from redaes.assessing.words import agreement
 from redaes.culling import sheet, xmp
+from redaes.culling.given_pictures import given_pictures
 from redaes.culling.grouping import GroupingLimits, Photograph, PhotographSeries, UnreadableFile, group, scan
 from redaes.culling.marking import mark_pictures
 from redaes.culling.rankers import OnPrepared, Ranked, Ranker, Unranked
 from redaes.culling.sidecar_names import SidecarStyle
-from redaes.errors import InputError
-from redaes.images import list_images
+from redaes.images import PassedOver
 from redaes.ranking import Z_SETTLED
 from redaes.records import writing
 from redaes.types import TIE_MARGIN
@@ -83,32 +83,10 @@ class FolderSummary:
     kept: tuple[str, ...] = ()
     """Pictures without a mark because somebody has rated, labelled or picked them, each with what says so."""
     unreadable: tuple[UnreadableFile, ...] = ()
+    passed_over: tuple[PassedOver, ...] = ()
+    """What in the folder was not looked at."""
     failed: tuple[str, ...] = ()
     """Series without a ranking, and sidecars that cannot be merged, each with the reason."""
-
-
-def listed_pictures(given: Path | Sequence[Path]) -> tuple[Path, list[Path]]:
-    """The folder that holds all of some pictures, and the pictures, each once.
-
-    Args:
-        given: a folder, which is searched with its folders; or several, and pictures.
-
-    Raises:
-        InputError: one is missing; or a folder holds no pictures.
-    """
-    paths = [given] if isinstance(given, Path) else list(given)
-    if not paths:
-        raise InputError("no pictures were given; give a folder, or pictures")
-    if len(paths) == 1 and not paths[0].is_file():
-        return paths[0], list_images(paths[0], recursive=True)
-    found: dict[str, Path] = {}
-    for path in paths:
-        if not path.exists():
-            raise InputError(f"{path}: no such file or folder; check the spelling")
-        for picture in list_images(path, recursive=True) if path.is_dir() else [path]:
-            found.setdefault(os.path.abspath(picture), picture)
-    root = Path(os.path.commonpath([os.path.dirname(whole) for whole in found]))
-    return root, list(found.values())
 
 
 def rank_folder(
@@ -116,6 +94,7 @@ def rank_folder(
     out: Path,
     ranker: Ranker,
     *,
+    exclude: Sequence[str] = (),
     limits: GroupingLimits | None = None,
     write_xmp: bool = False,
     sidecars: SidecarStyle = "auto",
@@ -131,6 +110,7 @@ def rank_folder(
             changed, but for sidecars where ``write_xmp`` asks for them.
         out: for the results; a run with the same pictures, model and settings goes on where one stopped.
         ranker: puts each series in order.
+        exclude: pictures and folders to leave out, as patterns of a ``.gitignore`` file.
         limits: from where on pictures belong together; None: the usual ones.
         write_xmp: write the sidecars; otherwise they are only counted.
         sidecars: how new sidecars are named.
@@ -140,11 +120,12 @@ def rank_folder(
         on_series: called with the series finished, all series, and the finished one's line.
 
     Raises:
-        InputError: the folder is missing or holds no pictures.
+        InputError: the folder is missing or holds no pictures, or a pattern is none.
         RecordError: ``out`` cannot be written to.
         BackendError: the model cannot be asked.
     """
-    root, files = listed_pictures(folder)
+    root, found = given_pictures(folder, exclude, out)
+    files = found.pictures
     n_scanned = 0
 
     def count() -> None:
@@ -153,11 +134,14 @@ def rank_folder(
         if on_scanned is not None:
             on_scanned(n_scanned, len(files))
 
-    photographs, unreadable = scan(files, count)
+    photographs, unusable = scan(files, count)
+    unreadable = (*(UnreadableFile(path, reason) for path, reason in found.unreadable), *unusable)
     series = group(photographs, limits)
     references = [{picture.ref.id: picture.ref for picture in one.pictures} for one in series]
     results = ranker.rank(references, out / "answers", on_prepared)
-    summary = FolderSummary(n_pictures=len(photographs), n_series=len(series), unreadable=tuple(unreadable))
+    summary = FolderSummary(
+        n_pictures=len(photographs), n_series=len(series), unreadable=unreadable, passed_over=found.passed_over
+    )
     failed: list[str] = []
     marked: list[tuple[Path, xmp.Mark]] = []
     with (
@@ -187,7 +171,15 @@ def rank_folder(
                 on_series(number, len(series), line)
         for file in unreadable:
             lines.write(json.dumps({"path": str(file.path), "error": file.reason}) + "\n")
-        page.write(sheet.foot([(str(file.path), file.reason) for file in unreadable]))
+        for left_out in found.passed_over:
+            for path, reason in left_out.unusable():
+                lines.write(json.dumps({"path": str(path), "error": reason}) + "\n")
+        page.write(
+            sheet.foot(
+                [(str(file.path), file.reason) for file in unreadable],
+                [left_out.in_words(root) for left_out in found.passed_over],
+            )
+        )
     marking = mark_pictures(marked, out / "marks.jsonl", write=write_xmp, style=sidecars, overrule=overrule)
     summary.n_sidecars, summary.n_merged, summary.kept = marking.n_sidecars, marking.n_merged, marking.kept
     summary.failed = (*failed, *marking.failed)

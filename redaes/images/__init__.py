@@ -8,7 +8,8 @@ from __future__ import annotations
 from redaes.images.capture import CaptureMoment, CaptureRecord, capture_record, capture_time
 from redaes.images.damage import DAMAGE
 from redaes.images.embedded_metadata import EmbeddedMetadata, embedded_metadata, exif_ratings
-from redaes.images.files import IMAGE_SUFFIXES, MAX_FILE_BYTES, list_images, read_image_file
+from redaes.images.files import IMAGE_SUFFIXES, MAX_FILE_BYTES, read_image_file
+from redaes.images.folder_search import FoundPictures, PassedOver, find_pictures, list_images
 from redaes.images.formats import MAX_FILE_PIXELS, exif_of, image_size, is_raw_name
 from redaes.images.given import (
     TakenPicture,
@@ -44,7 +45,9 @@ __all__ = [
     "CaptureMoment",
     "CaptureRecord",
     "EmbeddedMetadata",
+    "FoundPictures",
     "LoadedImage",
+    "PassedOver",
     "TakenPicture",
     "capture_record",
     "capture_time",
@@ -56,6 +59,7 @@ __all__ = [
     "embedded_metadata",
     "exif_of",
     "exif_ratings",
+    "find_pictures",
     "fit_area",
     "hamming",
     "image_size",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import io
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -236,6 +237,23 @@ def _optional_reader(kind: str, path: Path) -> Callable[[io.BytesIO], ImageFile.
             f"{path}: {kind} needs another package; run: pip install '{requirement}', or {CONVERT}"
         ) from missing
     return cast("Callable[[io.BytesIO], ImageFile.ImageFile]", found)
+
+
+def missing_requirement(kind: str) -> str | None:
+    """What to install for pictures of a kind; None: nothing is missing.
+
+    Args:
+        kind: a key of ``SUFFIXES``.
+    """
+    modules, _, requirement = _OPTIONAL.get(kind, ((), "", ""))
+    return None if not modules or any(map(_is_installed, modules)) else requirement
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:  # the package around it is absent
+        return False
 
 
 def image_size(data: bytes, path: Path) -> tuple[int, int]:

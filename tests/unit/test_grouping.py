@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageDraw, ImageEnhance, ImageFilter
 
 from redaes.culling.detail import detail_of, shared_detail
-from redaes.culling.folder import listed_pictures
+from redaes.culling.given_pictures import given_pictures
 from redaes.culling.grouping import GroupingLimits, PhotographSeries, group, scan
 from redaes.culling.layout import LayoutIndex, layout_likeness
 from redaes.errors import InputError
@@ -352,20 +352,32 @@ def test_series_as_the_user_has_them(tmp_path: Path) -> None:
     assert [len(one) for one in group(photographs, GroupingLimits(by="all"))] == [4]
 
 
-def test_a_folder_or_pictures_from_several(tmp_path: Path) -> None:
-    for name in ("one/a.jpg", "one/b.jpg", "two/c.jpg"):
+def test_a_folder_or_pictures_from_several(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("one/a.jpg", "one/b.jpg", "one/clip.mp4", "two/c.jpg"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
-        save(scene(1), tmp_path / name)
+        save(scene(1), (tmp_path / name).with_suffix(".jpg")).rename(tmp_path / name)
     one, two, single = tmp_path / "one", tmp_path / "two", tmp_path / "one" / "a.jpg"
-    assert listed_pictures(one) == listed_pictures([one]) == (one, [single, one / "b.jpg"])
-    assert listed_pictures([single]) == (one, [single])
-    assert listed_pictures([single, two, one, two / ".." / "one" / "b.jpg"]) == (
+
+    def listed(given: Path | list[Path], *exclude: str) -> tuple[Path, tuple[Path, ...]]:
+        root, found = given_pictures(given, exclude)
+        return root, found.pictures
+
+    assert listed(one) == listed([one]) == (one, (single, one / "b.jpg"))
+    assert listed([single]) == (one, (single,))
+    assert listed([single, two, one, one / ".." / "one" / "b.jpg"]) == (
         tmp_path,
-        [single, two / "c.jpg", one / "b.jpg"],
+        (single, two / "c.jpg", one / "b.jpg"),
     )
+    assert listed([one, two], "b.*") == (tmp_path, (single, two / "c.jpg"))
+    root, found = given_pictures([one, two])
+    assert [left_out.in_words(root) for left_out in found.passed_over] == [
+        f"left out: videos: 1 ({Path('one', 'clip.mp4')})"
+    ]
+    monkeypatch.chdir(tmp_path)
+    assert listed([Path("one/a.jpg"), Path("two")]) == (Path("."), (Path("one/a.jpg"), Path("two/c.jpg")))
     with pytest.raises(InputError, match=r"nothing\.jpg: no such file or folder"):
-        listed_pictures([single, tmp_path / "nothing.jpg"])
+        listed([single, tmp_path / "nothing.jpg"])
     with pytest.raises(InputError, match="no such folder"):
-        listed_pictures(tmp_path / "nowhere")
+        listed(tmp_path / "nowhere")
     with pytest.raises(InputError, match="no pictures were given"):
-        listed_pictures([])
+        listed([])

@@ -172,7 +172,7 @@ def test_the_contact_sheet_is_one_safe_page(folder: Path, tmp_path: Path) -> Non
     assert "<script" not in page
     assert "s3&lt;script&gt;&amp;.jpg" in page
     assert "&lt;b&gt;Brighter&lt;/b&gt;" in page
-    assert "2 files could not be used" in page
+    assert "Could not be read: 2" in page
     assert not re.search(r"(?:src|href)=(?!\"data:)", page)
 
 
@@ -465,6 +465,50 @@ def test_rank_as_json_lines(folder: Path, tmp_path: Path, judge: Brighter) -> No
     assert done.exit_code == 5, done.output
     assert [json.loads(line) for line in done.stdout.splitlines()] == _lines(tmp_path / "out")
     assert done.stderr == ""
+
+
+def test_rank_names_what_was_not_judged_with_the_remedy(folder: Path, tmp_path: Path, judge: Brighter) -> None:
+    for name in ("broken.jpg", "empty.png"):
+        (folder / name).unlink()
+    (folder / "@eaDir").mkdir()
+    (folder / "@eaDir" / "s1_0.jpg").write_bytes((folder / "s1_0.jpg").read_bytes())
+    options = ["rank", str(folder), "--out", str(tmp_path / "out")]
+    done = runner.invoke(app, options)
+    assert done.exit_code == 0, done.output  # thumbnails are nobody's photographs
+    assert "left out: folders of programs, thumbnails and previews: 1 (@eaDir)" in done.stderr
+    for name in ("1.psd", "2.psd"):
+        (folder / name).touch()
+    done = runner.invoke(app, options)
+    assert done.exit_code == 5, done.output
+    assert "not judged: files of Photoshop, which is not read: 2 (1.psd, 2.psd); convert" in done.stderr
+    assert "files of Photoshop" in (tmp_path / "out" / "contact_sheet.html").read_text()
+    done = runner.invoke(app, [*options, "--json"])
+    assert [json.loads(line) for line in done.stdout.splitlines()] == _lines(tmp_path / "out")
+    assert [Path(line["path"]).name for line in _lines(tmp_path / "out")[-2:]] == ["1.psd", "2.psd"]
+    done = runner.invoke(app, [*options, "--exclude", "*.psd", "--exclude", "s1_*"])
+    assert done.exit_code == 0, done.output
+    assert "3 pictures in 2 series" in done.stdout
+    assert "left out: pictures named by --exclude: 3" in done.stderr
+
+
+def test_rank_goes_on_where_a_folder_cannot_be_read(
+    folder: Path, tmp_path: Path, judge: Brighter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("broken.jpg", "empty.png"):
+        (folder / name).unlink()
+    (folder / "private").mkdir()
+    real = os.scandir
+
+    def scandir(place: Any) -> Any:
+        if Path(place) == folder / "private":
+            raise PermissionError(13, "Permission denied", str(place))
+        return real(place)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    done = runner.invoke(app, ["rank", str(folder), "--out", str(tmp_path / "out")])
+    assert done.exit_code == 5, done.output
+    assert "6 pictures in 3 series" in done.stdout
+    assert "private: cannot be read (Permission denied)" in done.stderr
 
 
 def test_rank_writes_sidecars_when_asked(folder: Path, tmp_path: Path, judge: Brighter) -> None:
