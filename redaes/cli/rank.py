@@ -241,7 +241,7 @@ def _ranker(
             return FGAesQRanker(scorer)
     backend = chosen.load()
     draws = chosen.draws(backend, "a ranking")
-    assessor = Assessor(backend, mode=known_mode(mode), reader=chosen.reader, agreement=draws)
+    assessor = Assessor(backend, mode=known_mode(mode), agreement=draws)
     return (
         AssessorRanker(assessor, orders)
         if scorer is None
