@@ -32,8 +32,13 @@ def apply(
         Path | None,
         typer.Option("--link-picks", "--link", metavar="DIR", help="As --copy-picks, but with symbolic links."),
     ] = None,
+    embed_marks: Annotated[
+        bool,
+        typer.Option("--embed-marks", help="Write the marks into JPEG files, by exiftool (to be installed)."),
+    ] = False,
     undo_marks: Annotated[
-        bool, typer.Option("--undo-marks", help="Take back the marks in sidecars that nobody has changed since.")
+        bool,
+        typer.Option("--undo-marks", help="Take back redaes's marks, in sidecars and JPEGs, that nobody has changed."),
     ] = False,
     undo: Annotated[
         Path | None, typer.Option(metavar="JOURNAL", help="Take back what the journal of an earlier run says.")
@@ -49,18 +54,20 @@ def apply(
         from redaes.culling.applying import Destinations
 
         destinations = Destinations(move_rejects, copy_picks, link_picks)
-        wants = destinations != Destinations()
+        wants = (destinations != Destinations()) + embed_marks + undo_marks
         if undo is not None:
-            if ranking is not None or wants or undo_marks:
+            if ranking is not None or wants:
                 raise InputError("--undo goes alone, with --do: the journal says what is taken back")
             left = _undo(undo, do)
-        elif ranking is None or wants == undo_marks:
+        elif ranking is None or wants != 1:
             raise InputError(
                 "say on what to act and how: redaes apply RANKING with --move-rejects, --copy-picks or --link-picks "
-                "DIR, or with --undo-marks; or redaes apply --undo JOURNAL"
+                "DIR, or with --embed-marks, or with --undo-marks; or redaes apply --undo JOURNAL"
             )
         elif undo_marks:
             left = _undo_marks(ranking, do)
+        elif embed_marks:
+            left = _embed(ranking, do)
         else:
             left = _apply(ranking, destinations, journal, do)
     for line in left:
@@ -72,6 +79,7 @@ def apply(
 def _apply(ranking: Path, destinations: Destinations, path: Path | None, do: bool) -> list[str]:
     """Plan, print, and on demand act; returns what was left, with the reasons."""
     from redaes.culling.applying import carry_out, moved_by, open_journal, plan_apply, read_ranking, recover
+    from redaes.culling.embedding import read_embedded
 
     ranked = read_ranking(ranking)
     folder = ranking if ranking.is_dir() else ranking.parent
@@ -80,7 +88,7 @@ def _apply(ranking: Path, destinations: Destinations, path: Path | None, do: boo
     if do:
         journal = open_journal(folder, path, destinations)
         failed = recover(journal)
-    plan = plan_apply(ranked, destinations, moved_by(folder, path))
+    plan = plan_apply(ranked, destinations, moved_by(folder, path), read_embedded(folder))
     for step in (step for steps in plan.shots for step in steps):
         typer.echo(printable(f"{_VERBS[step.kind]} {step.source} -> {step.target}"))
     for line in plan.kept:
@@ -116,20 +124,53 @@ def _undo(path: Path, do: bool) -> list[str]:
     return left
 
 
+def _embed(ranking: Path, do: bool) -> list[str]:
+    """Embed the marks, or say which; returns what was left, with the reasons."""
+    from redaes.culling.applying import moved_by, read_ranking
+    from redaes.culling.embedding import check_exiftool, embed, plan_embedding, read_embedded
+
+    check_exiftool()
+    folder = ranking if ranking.is_dir() else ranking.parent
+    moved = moved_by(folder)
+    marked = [
+        (Path(moved.get(str(one.path.absolute()), one.path)), one.id, one.mark)
+        for one in read_ranking(ranking)
+        if one.mark is not None
+    ]
+    plan = plan_embedding(marked, read_embedded(folder))
+    for path, mark in plan.files.items():
+        typer.echo(printable(f"{path}: {'' if mark is None else mark.noted()}"))
+    for line in plan.kept:
+        typer.echo(f"stays: {printable(line)}")
+    notes = f"{plan.n_before} have theirs already; {plan.n_others} are no JPEG"
+    if not do:
+        typer.echo(f"marks for {len(plan.files)} JPEG files; {notes}; nothing was done: add --do")
+        return plan.left
+    with progress_bars("embedding") as update:
+        failed = embed(plan, folder, lambda done, total: update("embedding", done, total))
+    typer.echo(f"marks embedded in {len(plan.files) - len(failed)} JPEG files; {notes}")
+    typer.echo(f"to take them back: redaes apply {printable(str(ranking))} --undo-marks --do")
+    return plan.left + failed
+
+
 def _undo_marks(ranking: Path, do: bool) -> list[str]:
     """Take marks back, or say which; returns what was left, with the reasons."""
     from redaes.culling.applying import moved_by, read_ranking
+    from redaes.culling.embedding import embed, plan_embedding, read_embedded
     from redaes.culling.marking import unmark_pictures
 
     folder = ranking if ranking.is_dir() else ranking.parent
     moved = moved_by(folder)
-    pictures = [Path(moved.get(str(one.path.absolute()), one.path)) for one in read_ranking(ranking)]
-    changed, left = unmark_pictures(pictures, write=do)
-    for path in changed:
+    ranked = [(Path(moved.get(str(one.path.absolute()), one.path)), one) for one in read_ranking(ranking)]
+    embedded = read_embedded(folder)
+    known = [(path, one.id, one.mark) for path, one in ranked if one.mark is not None and embedded]
+    plan = plan_embedding(known, embedded, undo=True)
+    left = plan.left
+    if do and plan.files:
+        left += embed(plan, folder)
+    changed, more = unmark_pictures([path for path, _ in ranked], write=do)
+    for path in (*plan.files, *changed):
         typer.echo(printable(str(path)))
-    typer.echo(
-        f"marks taken back in {len(changed)} sidecars"
-        if do
-        else f"marks to take back in {len(changed)} sidecars; nothing was done: add --do"
-    )
-    return left
+    what = f"{len(changed)} sidecars and {len(plan.files)} JPEG files"
+    typer.echo(f"marks taken back in {what}" if do else f"marks to take back in {what}; nothing was done: add --do")
+    return left + more

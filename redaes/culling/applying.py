@@ -14,6 +14,7 @@ from pathlib import Path
 
 from redaes.culling import xmp
 from redaes.culling.decisions import is_rejected
+from redaes.culling.embedding import is_as_ranked
 from redaes.culling.file_steps import FileStep, StepKind, perform, revert
 from redaes.culling.journal import Journal, JournalContent, read_journal
 from redaes.culling.shots import files_of_shot
@@ -103,13 +104,19 @@ def read_ranking(path: Path) -> list[RankedFile]:
     return found
 
 
-def plan_apply(ranked: list[RankedFile], destinations: Destinations, moved: Mapping[str, str]) -> ApplyPlan:
+def plan_apply(
+    ranked: list[RankedFile],
+    destinations: Destinations,
+    moved: Mapping[str, str],
+    embedded: Mapping[Path, str] | None = None,
+) -> ApplyPlan:
     """What acting on a ranking would do; changes nothing.
 
     Args:
         ranked: its pictures.
         destinations: where they go. Folders below the one that all pictures have in common are made there again.
         moved: what earlier runs moved, from where to where.
+        embedded: the pixels of pictures with embedded marks (:func:`~redaes.culling.embedding.read_embedded`).
 
     Raises:
         RecordError: the pictures have no folder in common.
@@ -133,7 +140,7 @@ def plan_apply(ranked: list[RankedFile], destinations: Destinations, moved: Mapp
             plan.n_before += 1
             continue
         try:
-            reason = _why_not(path, one, names)
+            reason = _why_not(path, one, names, embedded or {})
             if reason is not None:
                 plan.kept.append(f"{path}: {reason}")
                 continue
@@ -262,7 +269,7 @@ def moved_by(folder: Path, path: Path | None = None) -> dict[str, str]:
     }
 
 
-def _why_not(path: Path, one: RankedFile, names: SidecarNames) -> str | None:
+def _why_not(path: Path, one: RankedFile, names: SidecarNames, embedded: Mapping[Path, str]) -> str | None:
     """Why somebody's decision keeps a picture from being handled.
 
     Raises:
@@ -272,7 +279,7 @@ def _why_not(path: Path, one: RankedFile, names: SidecarNames) -> str | None:
         raise RecordError(f"{path}: is a link, and stays; handle the file that it leads to")
     if not path.exists():
         raise RecordError(f"{path}: is not there; run this where redaes rank was run, or rank the folder again")
-    if content_hash(path) != one.id:
+    if not is_as_ranked(path, one.id, embedded):
         raise RecordError(f"{path}: has changed since it was ranked, and stays; rank the folder again")
     decided = xmp.marks_of_others(path, names)
     if one.mark is not None and one.mark.is_pick:

@@ -25,6 +25,7 @@ from redaes.culling.decisions import (
     decisions_embedded,
     decisions_in,
     is_rejected,
+    packets_embedded,
 )
 from redaes.culling.sidecar_names import SidecarNames
 from redaes.culling.xmp_packet import EMPTY, Name, NotXmp, XmpPacket
@@ -33,9 +34,11 @@ from redaes.errors import RecordError
 MAX_SIDECAR_BYTES = 10_000_000
 """Largest sidecar that is read."""
 
-_OWN = "https://redaes.invalid/ns/1.0/"  # a name, not an address: .invalid is reserved for that
-_WROTE: Name = (_OWN, "Wrote")
-_PREFIXES = {XMP: "xmp", DIGIKAM: "digiKam", _OWN: "redaes"}
+OWN_NAMESPACE = "https://redaes.invalid/ns/1.0/"
+"""A name, not an address: .invalid is reserved for that."""
+
+_WROTE: Name = (OWN_NAMESPACE, "Wrote")
+_PREFIXES = {XMP: "xmp", DIGIKAM: "digiKam", OWN_NAMESPACE: "redaes"}
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,10 @@ class Mark:
     def is_reject(self) -> bool:
         """Whether it is settled that another one of its series is better."""
         return self.pick == 1
+
+    def noted(self) -> str:
+        """The mark as redaes notes that it wrote it."""
+        return " ".join(f"{name[1]}={value}" for name, value in self.properties().items())
 
     def properties(self) -> dict[Name, str]:
         """The mark as XMP."""
@@ -112,7 +119,7 @@ def plan(picture: Path, mark: Mark, names: SidecarNames | None = None, *, overru
     packet, is_there = _read(path)
     written = _written(packet)
     decisions = _in_sidecars(picture, names)
-    embedded = decisions_embedded(picture, {})
+    embedded = decisions_embedded(picture, _written)
     if not overrule or any(is_rejected(one) for one in embedded):
         decisions += embedded
     if decisions:
@@ -121,8 +128,7 @@ def plan(picture: Path, mark: Mark, names: SidecarNames | None = None, *, overru
     values = {name: packet.values(name) for name in wanted}
     if all(values[name] == [value] and written.get(name[1]) == value for name, value in wanted.items()):
         return Sidecar(path, packet.data, False, is_there, ())
-    noted = " ".join(f"{name[1]}={value}" for name, value in wanted.items())
-    content = packet.edited((), {**wanted, _WROTE: noted}, _PREFIXES)
+    content = packet.edited((), {**wanted, _WROTE: mark.noted()}, _PREFIXES)
     return Sidecar(path, content, True, is_there, ())
 
 
@@ -132,7 +138,16 @@ def marks_of_others(picture: Path, names: SidecarNames) -> list[GivenMark]:
     Raises:
         RecordError: as for :func:`plan`.
     """
-    return _in_sidecars(picture, names) + decisions_embedded(picture, {})
+    return _in_sidecars(picture, names) + decisions_embedded(picture, _written)
+
+
+def embedded_by_redaes(picture: Path) -> str:
+    """What redaes noted that it embedded in a picture, where that stands there still; empty: nothing."""
+    for packet in packets_embedded(picture):
+        written = _written(packet)
+        if written and all(packet.values(name) == [written.get(name[1])] for name in (RATING, LABEL, PICK)):
+            return " ".join(packet.values(_WROTE))
+    return ""
 
 
 def _in_sidecars(picture: Path, names: SidecarNames) -> list[GivenMark]:
