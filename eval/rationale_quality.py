@@ -3,7 +3,7 @@
 
 python eval/rationale_quality.py my_pairs --out runs/rationales
 python eval/rationale_quality.py my_pairs --adapter runs/stage3/final --pairs 500
-python eval/rationale_quality.py my_pairs --url http://127.0.0.1:8000/v1 --model NAME --reader lenient --measured
+python eval/rationale_quality.py my_pairs --endpoint http://127.0.0.1:8000/v1 --model NAME --reader lenient --measured
 python eval/rationale_quality.py my_pairs --judge-url http://127.0.0.1:8000/v1 --judge-model NAME
 """
 

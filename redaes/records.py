@@ -18,8 +18,9 @@ import hashlib
 import itertools
 import json
 import os
+import stat
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -109,6 +110,8 @@ def picture_of(record: PairRecord, side: Side) -> LoadedImage:
 def writing(path: Path) -> Iterator[Path]:
     """A temporary file beside ``path`` that takes its place when the block ends well: whole or absent.
 
+    A file that is replaced hands on its mode, and its owner where that is permitted.
+
     Raises:
         RecordError: the folder cannot be written to.
     """
@@ -117,6 +120,7 @@ def writing(path: Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             yield temporary
+            _hand_on(path, temporary)
             with temporary.open("rb+") as file:
                 os.fsync(file.fileno())
             temporary.replace(path)
@@ -126,6 +130,18 @@ def writing(path: Path) -> Iterator[Path]:
         raise RecordError(
             f"{path} cannot be written: {error.strerror or error}; choose another output folder"
         ) from error
+
+
+def _hand_on(path: Path, temporary: Path) -> None:
+    """Give a new file the mode and the owner of the one that it replaces."""
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return
+    if hasattr(os, "chown"):
+        with suppress(PermissionError):  # only the superuser may give files away
+            os.chown(temporary, status.st_uid, status.st_gid)
+    temporary.chmod(stat.S_IMODE(status.st_mode))  # last: chown takes some bits away
 
 
 def write_atomically(path: Path, data: bytes) -> None:

@@ -95,6 +95,7 @@ LONG = (
     "packaging/test_wheel.py",  # most of it waits for the package index
     "e2e/test_two_processes.py",  # 85
     "packaging/test_versions.py",  # waits for it too
+    "e2e/test_background.py",  # 60
     "integration/test_stages_at_scale.py",  # 45
     "integration/test_validated.py",  # 45
     "integration/test_grpo.py",  # 40

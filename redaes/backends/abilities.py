@@ -17,10 +17,11 @@ from typing import Literal
 
 from pydantic import Field, ValidationError
 
+from redaes.backends.picture_limits import PictureLimits
 from redaes.backends.thoughts import WayName
 from redaes.errors import RecordError
 from redaes.records import write_atomically
-from redaes.types import Form, Record
+from redaes.types import Form, ProbabilitySource, Record
 
 VERSION: Literal[1] = 1
 """Of the files: those of another version are found out anew."""
@@ -62,6 +63,8 @@ class Abilities(Record):
 
     begins: bool | None = None
     """Whether it goes on with an answer that is begun for the model, and its probabilities can be read there."""
+    reads: ProbabilitySource | None = None
+    """How its probabilities are read there."""
     lists: bool | None = None
     """Whether it lists the likeliest tokens of what a model writes."""
     structured: Structured | None = None
@@ -72,6 +75,8 @@ class Abilities(Record):
     """Whether the model was seen to think longer than it may."""
     way: WayName | None = None
     """How its thoughts are dealt with where little is asked (:mod:`redaes.backends.thoughts`)."""
+    pictures: PictureLimits = PictureLimits()
+    """Its lasting limits on pictures."""
     left_out: tuple[str, ...] = ()
     """Fields that it has refused; ``max_completion_tokens`` among them: it takes ``max_tokens``."""
     values: dict[str, float] = Field(default_factory=dict)

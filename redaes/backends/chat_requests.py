@@ -87,14 +87,19 @@ class ChatRequest:
             digest.update(len(data).to_bytes(8, "big") + data)  # lengths keep ("ab", "c") apart from ("a", "bc")
         return digest.hexdigest()
 
-    def body(self, model: str) -> dict[str, Any]:
-        """The request as the protocol has it, before a server has refused anything of it."""
-        pictures = iter(self.images)
+    def body(self, model: str, urls: Sequence[str] | None = None) -> dict[str, Any]:
+        """The request as the protocol has it, before a server has refused anything of it.
+
+        Args:
+            model: its name on the server.
+            urls: of the pictures; None: as they are.
+        """
+        pictures = iter([picture.url for picture in self.images] if urls is None else urls)
         messages = copy.deepcopy([dict(message) for message in self.messages])
         for message in messages:
             if not isinstance(message["content"], str):
                 message["content"] = [
-                    {"type": "image_url", "image_url": {"url": next(pictures).url}} if part["type"] == "image" else part
+                    {"type": "image_url", "image_url": {"url": next(pictures)}} if part["type"] == "image" else part
                     for part in message["content"]
                 ]
         body: dict[str, Any] = {

@@ -32,7 +32,8 @@ from redaes.backends.base import Answer, Request, read_of
 from redaes.backends.chat import ChatBackend
 from redaes.backends.dialect import Dialect
 from redaes.backends.endpoint import Endpoint, OfferedModel
-from redaes.backends.failures import SERVER_REASONS, UNREAD, Failure, refuse_lost
+from redaes.backends.failures import SERVER_REASONS, Failure, refuse_lost
+from redaes.backends.first_answers import FirstAnswers
 from redaes.backends.forms import find_form
 from redaes.backends.next_token import NextToken
 from redaes.backends.server import ServerBackend
@@ -52,9 +53,6 @@ MAX_RETRIES = 2
 
 _HOPELESS = frozenset({"connection", "timeout", "http_401"})
 """Why a server does not list its models, and will not answer either. Others have no list, or keep it from the key."""
-
-_ANSWERED = UNREAD | {"cut_off", "unclosed_thinking"}
-"""Reasons of failures in which the model has answered all the same."""
 
 _OLDER_LIMIT = frozenset({"library", "me"})
 """Owners of models on servers that know ``max_tokens`` alone, and would write without end: Ollama
@@ -97,7 +95,7 @@ class ConnectedModel:
         self._form = known.form
         self.reader = reader
         """How its answers are read unless told otherwise."""
-        self._heard = False
+        self._first = FirstAnswers(backend)
 
     def __enter__(self) -> ConnectedModel:
         """The backend itself: it is open from its making."""
@@ -120,11 +118,13 @@ class ConnectedModel:
         chat = self.backend if isinstance(self.backend, ChatBackend) else None
         return Abilities(
             begins=chat is None,
+            reads=self.backend.reads if isinstance(self.backend, ServerBackend) else None,
             lists=None if chat is None else chat.lists,
             structured=self._structured,
             form=self._form,
             thinks=chat is not None and chat.thinks,
             way=None if chat is None else chat.way,
+            pictures=self._endpoint.dialect.pictures.lasting,
             left_out=self._endpoint.dialect.left_out,
             values=self._endpoint.dialect.values,
         )
@@ -161,16 +161,15 @@ class ConnectedModel:
             EndpointError: the server has answered nothing so far, and nothing of this.
             BackendError: as for the backend that asks.
         """
-        if any(form_of(request.prompt.name) == "json" for request in requests):
+        # vLLM, which alone goes on with a begun answer, is asked by its own field, which holds to the letter.
+        if isinstance(self.backend, ChatBackend) and any(form_of(one.prompt.name) == "json" for one in requests):
             self.backend.spelling = self.structured()
-        found = _aside(lambda: self.backend.answer(requests))
-        if found and not self._heard:
-            nothing = [lost for one in found if (lost := _nothing(one)) is not None]
-            if len(nothing) == len(found):
-                lost = nothing[-1]
+        try:
+            found = _aside(lambda: self._first.answer(requests))
+        except EndpointError:
+            if not self._first.heard:
                 forget_abilities(self._identity)  # what was kept may be what is wrong
-                raise EndpointError(lost.reason, lost.detail.removeprefix(f"{lost.reason}: "))
-            self._heard = True
+            raise
         self._keep()
         return found
 
@@ -236,6 +235,7 @@ def connect(
     *,
     api_key: str | None = None,
     reader: Reader = "lenient",
+    revision: str | None = None,
     timeout_s: float = ANSWER_S,
     cache: Path | None = None,
     max_calls: int | None = None,
@@ -249,6 +249,7 @@ def connect(
         model: its name there; None: the only one that the server offers.
         api_key: None: the environment's ``REDAES_API_KEY``, or none at all.
         reader: of what the model writes; with ``lenient`` its probabilities are also read where it writes in bold.
+        revision: what pins the weights; None: what the server reports, or else its address.
         timeout_s: for one answer, in seconds.
         cache: folder of the answers; None: none are kept.
         max_calls: most requests that are sent; None: no limit.
@@ -260,7 +261,7 @@ def connect(
         EndpointError: the server cannot be reached, or refuses, in its own words.
         MissingDependency: httpx is absent.
     """
-    base_url = _base_url(url)
+    base_url = versioned_url(url)
     first = Endpoint(base_url, model or "", api_key=api_key, timeout_s=FIRST_WORD_S, max_retries=0)
     chosen, version = _aside(lambda: asyncio.run(_first_words(first, model)))
     identity = ServerIdentity(
@@ -278,7 +279,7 @@ def connect(
             base_url,
             chosen.id,
             # Else answers, and scores against references, of two servers with one name of a model would be mixed.
-            revision=chosen.revision or f"at {base_url}",
+            revision=revision or chosen.revision or f"at {base_url}",
             api_key=api_key,
             concurrency=concurrency,
             timeout_s=timeout_s,
@@ -286,7 +287,7 @@ def connect(
             max_calls=max_calls,
             max_tokens=max_tokens,
             cache=cache,
-            dialect=Dialect((*known.left_out, *_older_limit(chosen)), known.values),
+            dialect=Dialect((*known.left_out, *_older_limit(chosen)), known.values, known.pictures),
         )
 
     if known.begins is None:
@@ -298,7 +299,7 @@ def connect(
             return connected
     elif known.begins:
         asked = endpoint()
-        return ConnectedModel(ServerBackend(asked), asked, identity, known, reader)
+        return ConnectedModel(ServerBackend(asked, reads=known.reads), asked, identity, known, reader)
     asked = endpoint()
     chat = ChatBackend(
         [asked],
@@ -322,13 +323,21 @@ def key_from(variable: str | None) -> str | None:
         return None
     if not re.fullmatch(r"[A-Za-z_]\w*", variable) or not os.environ.get(variable, "").strip():
         raise InputError(
-            "--api-key-env takes the name of an environment variable that holds the key; no variable of the given "
-            "name is set"
+            "api_key_env (--api-key-env) takes the name of an environment variable that holds the key; no variable of "
+            "the given name is set"
         )
     return os.environ[variable]
 
 
-def _base_url(url: str) -> str:
+def versioned_url(url: str) -> str:
+    """The address of a server up to and including the version, which is ``/v1`` where it has no path.
+
+    >>> versioned_url("http://localhost:11434")
+    'http://localhost:11434/v1'
+
+    Raises:
+        InputError: it cannot be read, or has parts that may be a key.
+    """
     try:
         parts = urlsplit(url.strip())
         _ = parts.port
@@ -414,15 +423,6 @@ def _question() -> Request:
     pictures = tuple(Image.new("RGB", (64, 64), colour) for colour in ("gray", "navy"))
     choices = tuple(f" {winner}" for winner in answers.WINNER_CHOICES)
     return Request(prompts.load(prompts.COMPARE["fast"]), pictures, answers.WINNER_PREFIX, choices, None)
-
-
-def _nothing(answer: Answer | Failure) -> Failure | None:
-    """Why there is no answer at all; None: there is one, of whatever use."""
-    if isinstance(answer, Failure):
-        return None if answer.reason in _ANSWERED else answer
-    if answer.text is not None and not answer.text.strip() and not answer.cut_off:
-        return Failure("empty", "the server answers with an empty text")
-    return None
 
 
 def _aside(work: Callable[[], _T]) -> _T:

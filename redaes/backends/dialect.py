@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from redaes.backends.picture_limits import PictureLimits
 from redaes.backends.refusals import OPTIONAL, Refusal
 
 _TOGETHER = (
@@ -24,15 +25,22 @@ _TOGETHER = (
 class Dialect:
     """How requests to one server are written. May be used from several threads."""
 
-    def __init__(self, left_out: Iterable[str] = (), values: Mapping[str, float] | None = None) -> None:
+    def __init__(
+        self,
+        left_out: Iterable[str] = (),
+        values: Mapping[str, float] | None = None,
+        pictures: PictureLimits | None = None,
+    ) -> None:
         """
         Args:
             left_out: fields that the server is known to refuse.
             values: the only values that it is known to take of a field; of ``top_logprobs`` the largest.
+            pictures: its limits on pictures that are known; None: none.
         """
         self._lock = threading.Lock()
         self._left_out = frozenset(left_out)
         self._values = dict(values or {})
+        self._pictures = PictureLimits() if pictures is None else pictures
 
     @property
     def left_out(self) -> tuple[str, ...]:
@@ -44,6 +52,17 @@ class Dialect:
         """The only values that are taken of a field, by its name."""
         with self._lock:
             return dict(sorted(self._values.items()))
+
+    @property
+    def pictures(self) -> PictureLimits:
+        """The server's limits on pictures, as far as they are known."""
+        return self._pictures
+
+    def learn_limits(self, named: PictureLimits) -> PictureLimits:
+        """Keep to limits on pictures from now on, beside those that are known; all of them."""
+        with self._lock:
+            self._pictures = self._pictures.within(named)
+            return self._pictures
 
     def learn(self, refusals: Sequence[Refusal]) -> None:
         """Write requests otherwise from now on."""

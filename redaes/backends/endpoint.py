@@ -11,6 +11,7 @@ what happened                                   what is done
                                                 a delay that doubles, with jitter
 500, an answer that is no chat completion       asked again ``FEW_RETRIES`` times: vLLM gives 500 for bad requests
 a field that the server cannot use              asked again without it, and never sent again (`dialect`)
+a limit on pictures                             asked again within it, and all that follow too (`picture_limits`)
 any other status                                fails at once: the same request would get the same answer
 ==============================================  ================================================================
 
@@ -42,6 +43,7 @@ from redaes.backends.chat_replies import Completion, Reply
 from redaes.backends.chat_requests import ChatRequest
 from redaes.backends.dialect import Dialect, changes, kind_of
 from redaes.backends.failures import Failure
+from redaes.backends.picture_limits import PictureLimits, named_limits, urls_within
 from redaes.backends.refusals import OPTIONAL, Refusal, refusals
 from redaes.backends.reply_cache import ReplyCache
 from redaes.backends.retrying import Rejected, retry_after_s, with_retries
@@ -57,6 +59,9 @@ FIRST_ALONE_S = 2.0
 """How long requests wait for the first of their kind, in seconds: what a server cannot use it refuses at once, and then
 is asked once more, not once more for each of them."""
 
+MAX_SHRINKINGS = 4
+"""How often the pictures of a request are shrunk anew: a server may name one limit after the other."""
+
 _OVER_LIMIT = 16
 """Tokens that an answer may have beyond its limit before the limit counts as ignored: special ones are counted too."""
 
@@ -70,6 +75,9 @@ _VERSIONS = {
 is Ollama's."""
 
 _T = TypeVar("_T")
+
+
+_ModelT = TypeVar("_ModelT", bound=BaseModel)
 
 
 class _Tokens(BaseModel):
@@ -188,6 +196,8 @@ class Endpoint:
         """``calls`` sent, ``tokens`` reported, and requests that ended ``ok``, ``cached`` or
         ``failed: <reason>``; each further try counts under ``retried: <reason>``, each field that the server refused
         under ``refused: <field>``, and each answer to a request that was changed for it under ``answered <change>``."""
+        self.last_failure = ""
+        """Why the last request without an answer has none."""
         self.dialect = Dialect() if dialect is None else dialect
         """What the server has refused so far; kept as long as the object."""
         self._api_key = checked_key(os.environ.get(API_KEY_VARIABLE, "") if api_key is None else api_key)
@@ -251,6 +261,7 @@ class Endpoint:
                 reply = await self._answer(request, key)
             except EndpointError as error:
                 self.counts[f"failed: {error.reason}"] += 1
+                self.last_failure = str(error)
                 raise
             self.counts["ok"] += 1
             self.counts.update(f"answered {change}" for change in reply.changes)
@@ -285,11 +296,12 @@ class Endpoint:
             EndpointError: it does not say, in its own words; ``not_a_list``: it answers something else.
             BackendError: the endpoint is not open.
         """
-        data = await self._once(lambda: self._send(f"{self.base_url}/models", None))
-        try:
-            return list(_Offered.model_validate_json(data).data)
-        except ValidationError as error:
-            raise EndpointError("not_a_list", f"{self.base_url}/models answers {self._shown(data)}") from error
+        url = f"{self.base_url}/models"
+
+        async def attempt() -> _Offered:
+            return self._valid(_Offered, await self._send(url, None), "not_a_list", url)
+
+        return list((await self._once(attempt)).data)
 
     async def version(self, model: OfferedModel) -> str | None:
         """The version of the server's program, where it is one that is known to report it; one request, no call of
@@ -339,11 +351,7 @@ class Endpoint:
         body = json.dumps({"model": self.model, **asked}).encode()
 
         async def attempt() -> _Tokens:
-            data = await self._send(url, body)
-            try:
-                found = _Tokens.model_validate_json(data)
-            except ValidationError as error:
-                raise Rejected("not_tokens", f"{url} answers {self._shown(data)}") from error
+            found = self._valid(_Tokens, await self._send(url, body), "not_tokens", url)
             if not found.tokens and asked.get("prompt") != "":
                 # llama.cpp's server reads another field than "prompt", and finds it empty
                 raise Rejected("not_tokens", f"{url} finds no token in {what!r}: it is not vLLM's")
@@ -383,21 +391,37 @@ class Endpoint:
             return Failure(error.reason, str(error))
 
     async def _answer(self, request: ChatRequest, key: str) -> Reply:
-        body = await asyncio.to_thread(request.body, self.model)  # encoding pictures would hold up the other requests
-
         async def attempt() -> Reply:
-            return await self._adapted(body)
+            return await self._adapted(request)
 
         # The delays are of the request's own: they do not depend on what else is under way.
         return await self._retried(attempt, key)
 
-    async def _adapted(self, body: Mapping[str, Any]) -> Reply:
-        """One try, and one more whenever the server names fields that it cannot use.
+    def _body(self, request: ChatRequest, limits: PictureLimits) -> tuple[dict[str, Any], tuple[str, ...]]:
+        """A request within the server's limits on pictures, and what was done to it for them.
+
+        Raises:
+            Rejected: it has too many pictures.
+        """
+        if limits.n is not None and len(request.images) > limits.n:
+            raise Rejected(
+                "too_many_pictures",
+                f"{self.base_url} takes at most {limits.n} pictures of a request, and this one shows "
+                f"{len(request.images)}: allow more there (vLLM: --limit-mm-per-prompt), or use another model",
+            )
+        urls, shrunk = urls_within(request.images, limits)
+        return request.body(self.model, urls), (limits.change,) if shrunk else ()
+
+    async def _adapted(self, request: ChatRequest) -> Reply:
+        """One try, and one more whenever the server names fields that it cannot use, or a limit on pictures.
 
         Raises:
             Rejected: no usable answer.
             BudgetExhausted: no call is left.
         """
+        # Encoding pictures would hold up the other requests.
+        limits = self.dialect.pictures
+        body, shrunk = await asyncio.to_thread(self._body, request, limits)
         written = self.dialect.written(body)
         kind = kind_of(written)
         first = self._first_of_kind.get(kind)
@@ -408,27 +432,39 @@ class Endpoint:
                 await asyncio.wait_for(first.wait(), FIRST_ALONE_S)
             written = self.dialect.written(body)
         try:
-            for _ in OPTIONAL:  # each time, one of them at least goes
+            for _ in range(len(OPTIONAL) + MAX_SHRINKINGS):  # each time, one of them at least goes
                 self._spend()
                 try:
                     data = await self._send(
                         f"{self.base_url}/chat/completions", await asyncio.to_thread(_json, written)
                     )
-                    reply = self._reply(data, changes(body, written))
+                    reply = self._reply(data, (*changes(body, written), *shrunk))
                     self._check_limit(written, reply)
                     return reply
                 except Rejected as rejected:
-                    refused = refusals(rejected.status, rejected.content, written)
-                    if not refused:
-                        raise
                     last = rejected
+                refused = refusals(last.status, last.content, written)
                 self.dialect.learn(refused)
                 self.counts.update(f"refused: {refusal.field}" for refusal in refused)
+                if not refused:
+                    known, limits = limits, self._learn_limits(request, limits, last)
+                    if limits == known:
+                        raise last
+                    body, shrunk = await asyncio.to_thread(self._body, request, limits)
                 written = self.dialect.written(body)
             raise last
         finally:
             self._answered_kinds.add(kind)
             first.set()
+
+    def _learn_limits(self, request: ChatRequest, sent: PictureLimits, rejected: Rejected) -> PictureLimits:
+        """The limits on pictures that are known after a refusal, of a request that was sent within other ones."""
+        sizes = [sent.size(*picture.image.size) for picture in request.images]
+        named = named_limits(rejected.status, rejected.content, [width * height for width, height in sizes])
+        if named is None or sent.within(named) == sent:
+            return sent
+        self.counts["refused: pictures"] += 1
+        return self.dialect.learn_limits(named)
 
     async def _retried(self, attempt: Callable[[], Awaitable[_T]], key: str) -> _T:
         rng = random.Random(f"{self.seed}:{key}")
@@ -479,6 +515,17 @@ class Endpoint:
             raise Rejected("timeout", f"no answer from {self.base_url} within {self.timeout_s:g} s") from error
         except httpx.HTTPError as error:
             raise Rejected("connection", f"{self.base_url}: {error or type(error).__name__}") from error
+
+    def _valid(self, kind: type[_ModelT], data: bytes, reason: str, url: str) -> _ModelT:
+        """What an address answers, as a model has it.
+
+        Raises:
+            Rejected: it is something else.
+        """
+        try:
+            return kind.model_validate_json(data)
+        except ValidationError as error:
+            raise Rejected(reason, f"{url} answers {self._shown(data)}") from error
 
     def _reply(self, data: bytes, made: tuple[str, ...]) -> Reply:
         """The answer in a response; its tokens are counted whether it is usable or not.

@@ -24,6 +24,7 @@ class EncodedPicture:
         if image.mode not in ("RGB", "L"):
             raise InputError(f"a picture for a server has mode {image.mode}; hand over RGB")
         self.image = image.convert("RGB")
+        self._smaller: dict[tuple[int, int], str] = {}
 
     @cached_property
     def id(self) -> str:
@@ -35,6 +36,14 @@ class EncodedPicture:
     def url(self) -> str:
         """The pixels as a ``data:`` URL: no server is ever handed an address to fetch."""
         return data_url(self.image)
+
+    def url_at(self, size: tuple[int, int]) -> str:
+        """The same, shrunk to a size in pixels; encoded once for each."""
+        if size == self.image.size:
+            return self.url
+        if size not in self._smaller:
+            self._smaller[size] = data_url(self.image.resize(size, Image.Resampling.LANCZOS))
+        return self._smaller[size]
 
 
 class Encoder:

@@ -86,6 +86,7 @@ class ServerBackend:
         *,
         structured: bool = False,
         temperatures: tuple[Temperature, ...] = (),
+        reads: ProbabilitySource | None = None,
         form: Form = "text",
     ) -> None:
         """
@@ -94,6 +95,7 @@ class ServerBackend:
             structured: hold reasoned comparisons to the grammar of answers while they are written. For models that
                 were not trained on it; answers then differ from those of a local backend where it would leave it.
             temperatures: what is known of how far the model's probabilities can be believed.
+            reads: how probabilities are known to be read from the server; None: it is found out.
             form: in which the model is asked unless told otherwise; answers in the JSON form are always held to it.
 
         Raises:
@@ -109,7 +111,7 @@ class ServerBackend:
         self._endpoint = endpoint
         self._structured = structured
         self._first_tokens: dict[tuple[str, ...], tuple[int, ...]] = {}
-        self._reading = _Reading()
+        self._reading = _Reading() if reads is None else _Reading(reads, settled=True)
         self._rendered: set[str] = set()
         """Beginnings of an answer that the server's template was seen to render rightly."""
         self._asked: set[concurrent.futures.Future[Any]] = set()
@@ -132,6 +134,11 @@ class ServerBackend:
     ) -> None:
         """As :meth:`close`."""
         self.close()
+
+    @property
+    def reads(self) -> ProbabilitySource | None:
+        """How probabilities are read from the server, once one was."""
+        return self._reading.source if self._reading.settled else None
 
     def ask_in(self, form: Form) -> None:
         """Ask in a form from now on, unless told otherwise; a model that was not trained on the text form is also read

@@ -241,10 +241,12 @@ def _standing_in(cwd: str, variables: dict[str, str]) -> Iterator[None]:
     before = {name: os.environ.pop(name) for name in TERMINAL if name in os.environ}
     try:
         os.chdir(cwd)
+    except OSError as error:
+        os.environ.update(before)
+        raise Declined(f"{cwd} cannot be entered from it ({error.strerror})") from error
+    try:
         os.environ.update(variables)
         yield
-    except FileNotFoundError as error:
-        raise Declined(f"{cwd} cannot be entered from it") from error
     finally:
         os.chdir(home)
         for name in TERMINAL:

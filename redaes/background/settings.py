@@ -9,11 +9,14 @@ from collections.abc import Iterator
 
 _BEARING = (
     "CUDA_", "HF_", "HUGGINGFACE_", "KMP_", "MKL_", "OMP_", "OPENBLAS_", "PYTORCH_", "REDAES_", "TORCH_",
-    "TRANSFORMERS_", "XDG_",
+    "TRANSFORMERS_",
 )  # fmt: skip
 """Beginnings of environment variables on which an answer, or where a model is found, may depend."""
 
-_NOT_BEARING = frozenset({"REDAES_SERVICE", "XDG_SESSION_ID", "XDG_VTNR", "XDG_SEAT", "XDG_CURRENT_DESKTOP"})
+_BEARING_TOO = frozenset({"HOME", "LD_LIBRARY_PATH", "LD_PRELOAD", "PYTHONPATH", "XDG_CACHE_HOME", "XDG_CONFIG_HOME"})
+"""Whole names of others."""
+
+_NOT_BEARING = "REDAES_SERVICE"
 
 
 def settings() -> dict[str, object]:
@@ -29,7 +32,7 @@ def settings() -> dict[str, object]:
         "environment": sorted(
             [name, value]
             for name, value in os.environ.items()
-            if name.startswith(_BEARING) and name not in _NOT_BEARING
+            if name in _BEARING_TOO or (name.startswith(_BEARING) and name != _NOT_BEARING)
         ),
     }
 

@@ -20,18 +20,57 @@ from redaes.models import nano
 
 if TYPE_CHECKING:
     from redaes.culling.folder import FolderSummary
+    from redaes.culling.grouping import GroupingLimits
     from redaes.culling.rankers import Ranker
+    from redaes.culling.sidecar_names import SidecarStyle
+    from redaes.images import PassedOver
 
 FGAESQ = "fgaesq"
 """As --model of ``redaes rank``: the series ranker in place of a language model."""
 
+SHOWN_KEPT = 20
+"""How many pictures are named that somebody else has rated."""
+
 
 def rank(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder of pictures; its folders are searched.")],
+    pictures: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="DIR|PICTURE...", help="A folder of pictures, with its folders; or several, and pictures."
+        ),
+    ],
     out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("ranking_out"),
+    gap: Annotated[
+        float | None,
+        typer.Option(metavar="SECONDS", help="Largest time between neighbours of a series.", show_default="60"),
+    ] = None,
+    likeness: Annotated[
+        float | None,
+        typer.Option(
+            help="Smallest likeness of a picture to the common one of its series, 0 to 1; 0: time alone counts.",
+            show_default="0.87",
+        ),
+    ] = None,
+    one_series: Annotated[bool, typer.Option("--one-series", help="All pictures are one series.")] = False,
+    by_folder: Annotated[bool, typer.Option("--by-folder", help="The pictures of each folder are a series.")] = False,
+    exclude: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PATTERN",
+            help="Leave out what this names, as in .gitignore: '*_edit.jpg', 'exports/'. May be repeated.",
+        ),
+    ] = None,
     write_xmp: Annotated[
         bool,
         typer.Option("--write-xmp", help="Write sidecars (rating, label, pick). Without it they are only counted."),
+    ] = False,
+    sidecars: Annotated[
+        str,
+        typer.Option(help="How new sidecars are named: auto, lightroom (photo.xmp) or darktable (photo.jpg.xmp)."),
+    ] = "auto",
+    overrule: Annotated[
+        bool,
+        typer.Option("--overrule", help="Write sidecars also for pictures that carry a rating in themselves."),
     ] = False,
     mode: Annotated[str, typer.Option(help="How the comparisons are made: fast, or reasoned (much slower).")] = "fast",
     model: Annotated[
@@ -69,7 +108,7 @@ def rank(
     """Group a folder's pictures into series and rank each. Run it again to go on where it was stopped."""
     with reporting_errors(as_json, resumable=True):
         from redaes.culling.folder import rank_folder
-        from redaes.images import list_images
+        from redaes.culling.given_pictures import given_pictures
 
         named = judge if model == FGAESQ else model
         chosen = loading.ModelChoice(
@@ -81,8 +120,10 @@ def rank(
                 "leave one of them out"
             )
         _check_ranker(model, mode=mode, adapter=adapter, weights=weights, judge=judge, one_order=one_order)
+        limits = _limits(gap, likeness, one_series=one_series, by_folder=by_folder)
+        style = _known_style(sidecars)
         chosen.check()
-        list_images(folder, recursive=True)  # what costs little is checked before a model is loaded
+        root, _ = given_pictures(pictures, exclude or (), out)  # what costs little is checked before a model is loaded
         check_writable(out)
         works = () if judge is None else ("scoring", "comparing")
         with quiet(), progress_bars("looking", *works, "series") as update:
@@ -94,10 +135,14 @@ def rank(
                     typer.echo(json.dumps(line))
 
             summary = rank_folder(
-                folder,
+                pictures,
                 out,
                 ranker,
+                limits=limits,
+                exclude=exclude or (),
                 write_xmp=write_xmp,
+                sidecars=style,
+                overrule=overrule,
                 on_scanned=partial(update, "looking"),
                 on_prepared=update,
                 on_series=show,
@@ -106,13 +151,51 @@ def rank(
         say_unusable(str(one.path), one.reason, as_json)
     for reason in summary.failed:
         typer.echo(f"redaes: {printable(reason)}", err=True)
+    for left_out in summary.passed_over:
+        _say_passed_over(left_out, root, as_json)
     if not as_json:
         _show_summary(summary, out, write_xmp)
-        limits = nano.limits(str(ranker.provenance["model"]), str(ranker.provenance["revision"]))
-        if limits is not None:
-            typer.echo(limits, err=True)
-    if summary.unreadable or summary.failed:
+        caution = nano.limits(str(ranker.provenance["model"]), str(ranker.provenance["revision"]))
+        if caution is not None:
+            typer.echo(caution, err=True)
+    if summary.unreadable or summary.failed or any(left_out.is_missed for left_out in summary.passed_over):
         raise typer.Exit(EXIT_PARTIAL)
+
+
+def _limits(gap: float | None, likeness: float | None, *, one_series: bool, by_folder: bool) -> GroupingLimits:
+    """From where on pictures belong together, by the options."""
+    from redaes.culling.grouping import MAX_GAP_S, MIN_LIKENESS, GroupingLimits
+
+    if one_series and by_folder:
+        raise InputError("--one-series and --by-folder contradict each other; give one of them")
+    if (one_series or by_folder) and (gap is not None or likeness is not None):
+        raise InputError(
+            "--gap and --likeness say what belongs together where neither --one-series nor --by-folder does"
+        )
+    return GroupingLimits(
+        gap_s=MAX_GAP_S if gap is None else gap,
+        likeness=MIN_LIKENESS if likeness is None else likeness,
+        by="all" if one_series else "folder" if by_folder else "likeness",
+    )
+
+
+def _say_passed_over(left_out: PassedOver, folder: Path, as_json: bool) -> None:
+    """Say what was not looked at: on standard error, but photographs as JSON where that is wanted."""
+    if as_json and left_out.is_missed:
+        for path, reason in left_out.unusable():
+            say_unusable(str(path), reason, as_json)
+    else:
+        typer.echo(f"redaes: {printable(left_out.in_words(folder))}", err=True)
+
+
+def _known_style(text: str) -> SidecarStyle:
+    """The value of ``--sidecars``, refused when there is none of that name."""
+    from redaes.culling.sidecar_names import SIDECAR_STYLES
+
+    for style in SIDECAR_STYLES:
+        if style == text:
+            return style
+    raise InputError(f"--sidecars {text!r} is not known; give one of {', '.join(SIDECAR_STYLES)}")
 
 
 def _check_ranker(
@@ -158,7 +241,7 @@ def _ranker(
             return FGAesQRanker(scorer)
     backend = chosen.load()
     draws = chosen.draws(backend, "a ranking")
-    assessor = Assessor(backend, mode=known_mode(mode), reader=chosen.reader, agreement=draws)
+    assessor = Assessor(backend, mode=known_mode(mode), agreement=draws)
     return (
         AssessorRanker(assessor, orders)
         if scorer is None
@@ -174,7 +257,11 @@ def _show_summary(summary: FolderSummary, out: Path, write_xmp: bool) -> None:
     written = "written" if write_xmp else "to write with --write-xmp"
     typer.echo(
         f"sidecars {written}: {summary.n_sidecars}, of which {summary.n_merged} merged into existing ones; "
-        f"{summary.n_kept} ratings, labels and picks of others kept"
+        f"pictures that somebody has rated, labelled or picked, and that stay as they are: {len(summary.kept)}"
     )
-    for name in ("contact_sheet.html", "ranking.csv", "ranking.jsonl"):
+    for line in summary.kept[:SHOWN_KEPT]:
+        typer.echo(f"  {printable(line)}")
+    if len(summary.kept) > SHOWN_KEPT:
+        typer.echo(f"  and {len(summary.kept) - SHOWN_KEPT} more; {out / 'marks.jsonl'} names all")
+    for name in ("contact_sheet.html", "ranking.csv", "ranking.jsonl", "marks.jsonl"):
         typer.echo(str(out / name))

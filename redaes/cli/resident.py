@@ -93,10 +93,11 @@ def _line(about: dict[str, object]) -> str:
 
 def _be(model: str, adapter: Path | None, device: str | None, *, idle_s: float) -> None:
     from redaes.background import place, starting
+
+    folder = starting.private_folder()
     from redaes.background.service import BackgroundService, Served
     from redaes.serving.run import orderly_end
 
-    folder = starting.private_folder()
     deadline = time.monotonic() + _LOCK_S
     while True:
         with starting.only_one(folder) as alone:

@@ -199,6 +199,7 @@ def serve(
                     draws = chosen.draws(connected, "what /v1/rank and /v1/score answer")
                 backend, healthy = connected, connected.is_reachable
                 if isinstance(connected.backend, ServerBackend):  # its questions can be called off
+                    connected.backend.ask_in(connected.form)
                     backend, limits = connected.backend, replace(limits, workers=run.SERVER_WORKERS)
             else:
                 with quiet(), Spinner(f"loading {model}"):
@@ -208,7 +209,7 @@ def serve(
                 backend = local
             scored = None
             if ranked is not None:
-                assessor = Assessor(backend, mode="fast", reader=chosen.reader, agreement=draws)
+                assessor = Assessor(backend, mode="fast", agreement=draws)
                 scored = ranked(assessor)
                 assessor.check_references(scored)
             run.serve(
@@ -217,7 +218,6 @@ def serve(
                 limits,
                 references=scored,
                 is_healthy=healthy,
-                reader=chosen.reader,
                 agreement=draws,
                 announce=typer.echo,
             )

@@ -5,6 +5,7 @@ The output folder::
     ranking.jsonl       one line per series, best picture first; then one per file that could not be used
     ranking.csv         one row per picture
     contact_sheet.html  to look at; one file, nothing fetched
+    marks.jsonl         one line per marked picture: its sidecar, and what was or would be done
     answers/*.json      what the model found out, per series, model and settings
 """
 
@@ -12,20 +13,23 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
 from redaes.assessing.words import UNDECIDED as UNDECIDED_IN_WORDS
 from redaes.assessing.words import agreement
 from redaes.culling import sheet, xmp
+from redaes.culling.given_pictures import given_pictures
 from redaes.culling.grouping import GroupingLimits, Photograph, PhotographSeries, UnreadableFile, group, scan
+from redaes.culling.marking import mark_pictures
 from redaes.culling.rankers import OnPrepared, Ranked, Ranker, Unranked
-from redaes.errors import RecordError
-from redaes.images import list_images
+from redaes.culling.sidecar_names import SidecarStyle
+from redaes.images import PassedOver
 from redaes.ranking import Z_SETTLED
-from redaes.records import write_atomically, writing
+from redaes.records import writing
 from redaes.types import TIE_MARGIN
 
 CSV_COLUMNS = ("series", "place", "file", "taken", "score", "error", "rating", "label", "pick")
@@ -76,20 +80,25 @@ class FolderSummary:
     """Sidecars to write, or written."""
     n_merged: int = 0
     """Of those, ones that were there before."""
-    n_kept: int = 0
-    """Ratings, labels and picks that somebody else had set, and that stay."""
+    kept: tuple[str, ...] = ()
+    """Pictures without a mark because somebody has rated, labelled or picked them, each with what says so."""
     unreadable: tuple[UnreadableFile, ...] = ()
+    passed_over: tuple[PassedOver, ...] = ()
+    """What in the folder was not looked at."""
     failed: tuple[str, ...] = ()
     """Series without a ranking, and sidecars that cannot be merged, each with the reason."""
 
 
 def rank_folder(
-    folder: Path,
+    folder: Path | Sequence[Path],
     out: Path,
     ranker: Ranker,
     *,
+    exclude: Sequence[str] = (),
     limits: GroupingLimits | None = None,
     write_xmp: bool = False,
+    sidecars: SidecarStyle = "auto",
+    overrule: bool = False,
     on_scanned: Callable[[int, int], None] | None = None,
     on_prepared: OnPrepared | None = None,
     on_series: Callable[[int, int, dict[str, Any]], None] | None = None,
@@ -97,22 +106,26 @@ def rank_folder(
     """Group the pictures of a folder into series, rank each, and write the results.
 
     Args:
-        folder: with the pictures, in folders of its own too; nothing in it is changed, but for sidecars where
-            ``write_xmp`` asks for them.
+        folder: with the pictures, in folders of its own too; or several folders, and pictures. Nothing in it is
+            changed, but for sidecars where ``write_xmp`` asks for them.
         out: for the results; a run with the same pictures, model and settings goes on where one stopped.
         ranker: puts each series in order.
+        exclude: pictures and folders to leave out, as patterns of a ``.gitignore`` file.
         limits: from where on pictures belong together; None: the usual ones.
         write_xmp: write the sidecars; otherwise they are only counted.
+        sidecars: how new sidecars are named.
+        overrule: mark pictures that have a rating in themselves, too.
         on_scanned: called with the files looked at and all files.
         on_prepared: told about what is done before the first series can be finished.
         on_series: called with the series finished, all series, and the finished one's line.
 
     Raises:
-        InputError: the folder is missing or holds no pictures.
+        InputError: the folder is missing or holds no pictures, or a pattern is none.
         RecordError: ``out`` cannot be written to.
         BackendError: the model cannot be asked.
     """
-    files = list_images(folder, recursive=True)
+    root, found = given_pictures(folder, exclude, out)
+    files = found.pictures
     n_scanned = 0
 
     def count() -> None:
@@ -121,12 +134,16 @@ def rank_folder(
         if on_scanned is not None:
             on_scanned(n_scanned, len(files))
 
-    photographs, unreadable = scan(files, count)
+    photographs, unusable = scan(files, count)
+    unreadable = (*(UnreadableFile(path, reason) for path, reason in found.unreadable), *unusable)
     series = group(photographs, limits)
     references = [{picture.ref.id: picture.ref for picture in one.pictures} for one in series]
     results = ranker.rank(references, out / "answers", on_prepared)
-    summary = FolderSummary(n_pictures=len(photographs), n_series=len(series), unreadable=tuple(unreadable))
+    summary = FolderSummary(
+        n_pictures=len(photographs), n_series=len(series), unreadable=unreadable, passed_over=found.passed_over
+    )
     failed: list[str] = []
+    marked: list[tuple[Path, xmp.Mark]] = []
     with (
         writing(out / "ranking.jsonl") as lines_path,
         writing(out / "ranking.csv") as table_path,
@@ -137,7 +154,7 @@ def rank_folder(
     ):
         rows = csv.writer(table)
         rows.writerow(CSV_COLUMNS)
-        page.write(sheet.head(folder, len(photographs), len(series)))
+        page.write(sheet.head(root, len(photographs), len(series)))
         for number, (one, result) in enumerate(zip(series, results, strict=True), 1):
             ranked = _with_places(f"{number:04d}", one, result)
             line = _line(ranked, ranker.provenance)
@@ -148,14 +165,24 @@ def rank_folder(
                 failed.append(f"series {ranked.name}: {ranked.failure}")
             lines.write(json.dumps(line) + "\n")
             rows.writerows(_rows(ranked))
-            _write_figures(page, ranked, folder)
-            failed += _mark(ranked, write_xmp, summary)
+            _write_figures(page, ranked, root)
+            marked += [(one.photograph.ref.path, one.mark) for one in ranked.pictures if one.mark is not None]
             if on_series is not None:
                 on_series(number, len(series), line)
         for file in unreadable:
             lines.write(json.dumps({"path": str(file.path), "error": file.reason}) + "\n")
-        page.write(sheet.foot([(str(file.path), file.reason) for file in unreadable]))
-    summary.failed = tuple(failed)
+        for left_out in found.passed_over:
+            for path, reason in left_out.unusable():
+                lines.write(json.dumps({"path": str(path), "error": reason}) + "\n")
+        page.write(
+            sheet.foot(
+                [(str(file.path), file.reason) for file in unreadable],
+                [left_out.in_words(root) for left_out in found.passed_over],
+            )
+        )
+    marking = mark_pictures(marked, out / "marks.jsonl", write=write_xmp, style=sidecars, overrule=overrule)
+    summary.n_sidecars, summary.n_merged, summary.kept = marking.n_sidecars, marking.n_merged, marking.kept
+    summary.failed = (*failed, *marking.failed)
     return summary
 
 
@@ -203,6 +230,7 @@ def _line(ranked: RankedSeries, provenance: Mapping[str, Any]) -> dict[str, Any]
                 "taken": None if picture.photograph.taken is None else picture.photograph.taken.isoformat(),
                 "score": None if ranking is None else picture.score,
                 "error": picture.error,
+                "mark": None if picture.mark is None else asdict(picture.mark),
             }
             for picture in ranked.pictures
         ],
@@ -261,7 +289,7 @@ def _write_figures(page: TextIO, ranked: RankedSeries, folder: Path) -> None:
         page.write(
             sheet.figure(
                 picture.photograph.ref.path,
-                name=str(picture.photograph.ref.path.relative_to(folder)),
+                name=os.path.relpath(picture.photograph.ref.path, folder),
                 place=picture.place,
                 score=None if ranked.ranking is None or picture.mark is None else (picture.score, picture.error),
                 taken="" if taken is None else str(taken),
@@ -269,21 +297,3 @@ def _write_figures(page: TextIO, ranked: RankedSeries, folder: Path) -> None:
             )
         )
     page.write(sheet.SERIES_FOOT)
-
-
-def _mark(ranked: RankedSeries, write: bool, summary: FolderSummary) -> Iterator[str]:
-    """Plan, and on demand write, the sidecars of a series; yields what went wrong."""
-    for picture in ranked.pictures:
-        if picture.mark is None:
-            continue
-        try:
-            sidecar = xmp.plan(picture.photograph.ref.path, picture.mark)
-            summary.n_kept += len(sidecar.kept)
-            if sidecar.content is None:
-                continue
-            if write:
-                write_atomically(sidecar.path, sidecar.content)
-            summary.n_sidecars += 1
-            summary.n_merged += sidecar.merged
-        except RecordError as error:
-            yield str(error)

@@ -105,12 +105,20 @@ def figure(
     return f"<figure class={label or 'alone'}>{picture}<figcaption>{'<br>'.join(lines)}</figcaption></figure>\n"
 
 
-def foot(unreadable: Sequence[tuple[str, str]]) -> str:
-    """The page after the last series."""
+def foot(unreadable: Sequence[tuple[str, str]], passed_over: Sequence[str] = ()) -> str:
+    """The page after the last series.
+
+    Args:
+        unreadable: files and folders that could not be read, each with the reason.
+        passed_over: what was not looked at, in words.
+    """
     text = ""
     if unreadable:
         items = "".join(f"<li>{escape(reason)}</li>" for _, reason in unreadable)
-        text = f"<section><h2>{len(unreadable)} files could not be used</h2><ul class=bad>{items}</ul></section>\n"
+        text = f"<section><h2>Could not be read: {len(unreadable)}</h2><ul class=bad>{items}</ul></section>\n"
+    if passed_over:
+        items = "".join(f"<li>{escape(words)}</li>" for words in passed_over)
+        text += f"<section><h2>Not looked at</h2><ul>{items}</ul></section>\n"
     return text + "</body></html>\n"
 
 

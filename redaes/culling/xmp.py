@@ -1,39 +1,41 @@
-"""XMP sidecars: rating, label and pick beside a picture, merged into what is there. Pictures are never touched.
+"""Marks in XMP sidecars: rating, label and pick beside a picture, merged into what is there. Pictures are not touched.
 
-What stands in the file stays: other properties, comments, and a rating, label or pick that somebody else set. To
-know its own from theirs, redaes notes what it wrote in a property of its own namespace.
+A mark is one decision. Where somebody has rated, labelled or picked a picture, in a sidecar or in the picture itself,
+the sidecar gets none, and loses what redaes had put there before. To know its own from theirs, redaes notes what it
+wrote in a property of its own namespace.
 
-The rating is ``xmp:Rating`` and the label ``xmp:Label`` (XMP specification, part 1, section 8.4); the pick is
-digiKam's ``digiKam:PickLabel`` (0 none, 1 rejected, 2 pending, 3 accepted).
+The rating is ``xmp:Rating``, with -1 for a rejected picture, and the label ``xmp:Label`` (XMP specification, part 1,
+section 8.4); the pick is digiKam's ``digiKam:PickLabel`` (0 none, 1 rejected, 2 pending, 3 accepted).
 """
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from xml.dom import minidom
-from xml.parsers.expat import ExpatError
 
+from redaes.culling.decisions import (
+    DIGIKAM,
+    LABEL,
+    PICK,
+    RATING,
+    XMP,
+    GivenMark,
+    decisions_embedded,
+    decisions_in,
+    is_rejected,
+)
+from redaes.culling.sidecar_names import SidecarNames
+from redaes.culling.xmp_packet import EMPTY, Name, NotXmp, XmpPacket
 from redaes.errors import RecordError
 
 MAX_SIDECAR_BYTES = 10_000_000
 """Largest sidecar that is read."""
 
-_RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
-_XMP = "http://ns.adobe.com/xap/1.0/"
-_DIGIKAM = "http://www.digikam.org/ns/1.0/"
-_XMLNS = "http://www.w3.org/2000/xmlns/"
 _OWN = "https://redaes.invalid/ns/1.0/"  # a name, not an address: .invalid is reserved for that
-
-_EMPTY = (
-    '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>\n'
-    '<x:xmpmeta xmlns:x="adobe:ns:meta/">\n'
-    f' <rdf:RDF xmlns:rdf="{_RDF}">\n'
-    '  <rdf:Description rdf:about=""/>\n'
-    " </rdf:RDF>\n"
-    "</x:xmpmeta>\n"
-    '<?xpacket end="w"?>'
-)
+_WROTE: Name = (_OWN, "Wrote")
+_PREFIXES = {XMP: "xmp", DIGIKAM: "digiKam", _OWN: "redaes"}
 
 
 @dataclass(frozen=True)
@@ -41,11 +43,29 @@ class Mark:
     """What a sidecar says about a picture."""
 
     rating: int
-    """1 to 5 stars."""
+    """1 to 5 stars; -1: rejected."""
     label: str
     """``Green``, ``Yellow`` or ``Red``."""
     pick: int
     """1 rejected, 2 pending, 3 accepted."""
+
+    @property
+    def is_pick(self) -> bool:
+        """Whether the picture is the best of its series."""
+        return self.pick == 3
+
+    @property
+    def is_reject(self) -> bool:
+        """Whether it is settled that another one of its series is better."""
+        return self.pick == 1
+
+    def properties(self) -> dict[Name, str]:
+        """The mark as XMP."""
+        return {
+            RATING: str(self.rating),
+            LABEL: self.label,
+            PICK: str(self.pick),
+        }
 
 
 @dataclass(frozen=True)
@@ -53,118 +73,143 @@ class Sidecar:
     """A sidecar as it should be."""
 
     path: Path
+    """The file itself: a symbolic link is followed, and stays."""
     content: bytes | None
-    """None: nothing is to be written."""
+    """What the file should hold; None: it should not be there."""
+    changed: bool
+    """Whether that is not so already."""
     merged: bool
     """Whether the file is there already."""
-    kept: tuple[str, ...]
-    """Properties that somebody else set, and that therefore stay as they are."""
+    decisions: tuple[GivenMark, ...]
+    """Ratings, labels and picks of somebody else, on whose account there is no mark."""
+
+    @property
+    def kept(self) -> tuple[str, ...]:
+        """Names of the properties that somebody else set, and that therefore stay as they are."""
+        return tuple(dict.fromkeys(decision.name for decision in self.decisions))
 
 
 def sidecar_path(picture: Path) -> Path:
-    """``photo.jpg.xmp``, or ``photo.xmp`` where that one alone exists: programs follow either habit."""
-    full, short = picture.with_name(f"{picture.name}.xmp"), picture.with_suffix(".xmp")
-    return short if short.exists() and not full.exists() else full
+    """The sidecar of a picture, by :class:`~redaes.culling.sidecar_names.SidecarNames`."""
+    return SidecarNames().of(picture)
 
 
-def plan(picture: Path, mark: Mark) -> Sidecar:
+def plan(picture: Path, mark: Mark, names: SidecarNames | None = None, *, overrule: bool = False) -> Sidecar:
     """What writing a mark would make of a picture's sidecar; writes nothing.
 
+    Args:
+        picture: the picture.
+        mark: what to say of it.
+        names: where its sidecar is.
+        overrule: let the mark stand beside a rating in the picture, which programs then pass over. Not where the
+            picture is rejected, and never beside one in a sidecar.
+
     Raises:
-        RecordError: the sidecar that is there cannot be read, or is no XMP.
+        RecordError: a sidecar that is there cannot be read, is no XMP, or could not be written as it is.
     """
-    path = sidecar_path(picture)
-    try:
-        return _plan(path, mark)
-    except RecursionError as error:
-        raise RecordError(f"{path}: is nested too deeply for a sidecar; move it away or mend it") from error
+    names = names or SidecarNames()
+    path = real_path(names.of(picture))
+    packet, is_there = _read(path)
+    written = _written(packet)
+    decisions = _in_sidecars(picture, names)
+    embedded = decisions_embedded(picture, {})
+    if not overrule or any(is_rejected(one) for one in embedded):
+        decisions += embedded
+    if decisions:
+        return _withdrawn(path, packet, is_there, written, tuple(decisions))
+    wanted = mark.properties()
+    values = {name: packet.values(name) for name in wanted}
+    if all(values[name] == [value] and written.get(name[1]) == value for name, value in wanted.items()):
+        return Sidecar(path, packet.data, False, is_there, ())
+    noted = " ".join(f"{name[1]}={value}" for name, value in wanted.items())
+    content = packet.edited((), {**wanted, _WROTE: noted}, _PREFIXES)
+    return Sidecar(path, content, True, is_there, ())
 
 
-def _plan(path: Path, mark: Mark) -> Sidecar:
+def marks_of_others(picture: Path, names: SidecarNames) -> list[GivenMark]:
+    """What somebody else says of a picture, in its sidecars and in itself.
+
+    Raises:
+        RecordError: as for :func:`plan`.
+    """
+    return _in_sidecars(picture, names) + decisions_embedded(picture, {})
+
+
+def _in_sidecars(picture: Path, names: SidecarNames) -> list[GivenMark]:
+    found: list[GivenMark] = []
+    for path in dict.fromkeys(real_path(other) for other in names.there(picture)):
+        packet, _ = _read(path)
+        found += decisions_in(packet, path, _written(packet))
+    return found
+
+
+def plan_undo(picture: Path, names: SidecarNames | None = None) -> list[Sidecar]:
+    """What taking back redaes's own marks would make of a picture's sidecars; what somebody has changed stays.
+
+    Raises:
+        RecordError: as for :func:`plan`.
+    """
+    names = names or SidecarNames()
+    found = []
+    for path in dict.fromkeys(real_path(other) for other in names.there(picture)):
+        packet, is_there = _read(path)
+        undone = _withdrawn(path, packet, is_there, _written(packet), ())
+        if undone.changed:
+            found.append(undone)
+    return found
+
+
+def real_path(path: Path) -> Path:
+    """The file behind a sidecar's name, which a new one may take the place of.
+
+    Raises:
+        RecordError: a link that leads nowhere, or a file whose owner would not be kept.
+    """
     try:
-        there = path.read_bytes() if path.exists() else None
+        real = path.resolve(strict=path.is_symlink())
+        if not real.exists():
+            return real
+        status = real.stat()
+    except (OSError, RuntimeError) as error:
+        raise RecordError(f"{path}: is a link that leads nowhere; mend or remove it") from error
+    if not real.is_file():
+        raise RecordError(f"{path}: is no file; move it away")
+    if not status.st_mode & 0o222:
+        raise RecordError(f"{path}: is write-protected; make it writable, or leave it")
+    if hasattr(os, "geteuid") and os.geteuid() != 0:
+        groups = {os.getegid(), *os.getgroups()}
+        if status.st_uid != os.geteuid() or status.st_gid not in groups:
+            raise RecordError(f"{path}: belongs to another user or group and would become yours; ask them, or copy it")
+    return real
+
+
+def _withdrawn(
+    path: Path, packet: XmpPacket, is_there: bool, written: Mapping[str, str], decisions: tuple[GivenMark, ...]
+) -> Sidecar:
+    """The sidecar without what redaes wrote and nobody has changed."""
+    if not written and not packet.values(_WROTE):
+        return Sidecar(path, packet.data if is_there else None, False, is_there, decisions)
+    ours = [name for name in (RATING, LABEL, PICK) if packet.values(name) == [written.get(name[1])]]
+    content = packet.edited((*ours, _WROTE), {}, _PREFIXES)
+    return Sidecar(path, None if content == EMPTY else content, True, is_there, decisions)
+
+
+def _written(packet: XmpPacket) -> dict[str, str]:
+    """What redaes noted that it wrote, by local name."""
+    noted = " ".join(packet.values(_WROTE)).split()
+    return dict(item.split("=", 1) for item in noted if "=" in item)
+
+
+def _read(path: Path) -> tuple[XmpPacket, bool]:
+    """The packet in a sidecar, an empty one where there is none; and whether there is one."""
+    try:
+        if not path.exists():
+            return XmpPacket(EMPTY), False
+        size = path.stat().st_size
+        if size > MAX_SIDECAR_BYTES:
+            raise RecordError(f"{path}: {size:,} bytes are too many for a sidecar; move it away or mend it")
+        return XmpPacket(path.read_bytes()), True
     except OSError as error:
         raise RecordError(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
-    document = _parse(_EMPTY.encode() if there is None else there, path)
-    description = _description(document, path)
-    wanted = {(_XMP, "Rating"): str(mark.rating), (_XMP, "Label"): mark.label, (_DIGIKAM, "PickLabel"): str(mark.pick)}
-    written = dict(item.split("=", 1) for item in (_get(document, _OWN, "Wrote") or "").split() if "=" in item)
-    kept, own, changed = [], [], False
-    for (space, name), value in wanted.items():
-        present = _get(document, space, name)
-        # Programs write 0 for "not rated" and "no pick": that is nobody's choice.
-        if present not in (None, "", "0") and present != written.get(name):
-            kept.append(name)
-            continue
-        own.append(f"{name}={value}")
-        if present != value:
-            _remove(document, space, name)
-            _set(description, space, name, value)
-            changed = True
-    if changed:
-        _remove(document, _OWN, "Wrote")
-        _set(description, _OWN, "Wrote", " ".join(own))
-    return Sidecar(path, document.toxml(encoding="utf-8") if changed else None, there is not None, tuple(kept))
-
-
-def _parse(data: bytes, path: Path) -> minidom.Document:
-    remedy = "move it away or mend it"
-    if len(data) > MAX_SIDECAR_BYTES:
-        raise RecordError(f"{path}: {len(data):,} bytes are too many for a sidecar; {remedy}")
-    if b"<!DOCTYPE" in data or b"<!ENTITY" in data or b"\0" in data:
-        # Entities can grow without bound, and other encodings could hide them; no program writes either.
-        raise RecordError(f"{path}: declares a document type or is not UTF-8, which no XMP does; {remedy}")
-    try:
-        return minidom.parseString(data)
-    except (ExpatError, ValueError, LookupError) as error:
-        raise RecordError(f"{path}: is not XML ({error}); {remedy}") from error
-
-
-def _description(document: minidom.Document, path: Path) -> minidom.Element:
-    """The element that new properties go to."""
-    for rdf in document.getElementsByTagNameNS(_RDF, "RDF"):
-        for child in rdf.childNodes:
-            if isinstance(child, minidom.Element) and (child.namespaceURI, child.localName) == (_RDF, "Description"):
-                return child
-    raise RecordError(f"{path}: is XML but not XMP (no rdf:Description); move it away or mend it")
-
-
-def _descriptions(document: minidom.Document) -> list[minidom.Element]:
-    return list(document.getElementsByTagNameNS(_RDF, "Description"))
-
-
-def _get(document: minidom.Document, space: str, name: str) -> str | None:
-    """A simple property, which may be written as an attribute or as an element."""
-    for description in _descriptions(document):
-        if description.hasAttributeNS(space, name):
-            return str(description.getAttributeNS(space, name))
-        for child in description.childNodes:
-            if isinstance(child, minidom.Element) and (child.namespaceURI, child.localName) == (space, name):
-                return "".join(node.data for node in child.childNodes if isinstance(node, minidom.Text)).strip()
-    return None
-
-
-def _remove(document: minidom.Document, space: str, name: str) -> None:
-    for description in _descriptions(document):
-        if description.hasAttributeNS(space, name):
-            description.removeAttributeNS(space, name)
-        for child in list(description.childNodes):
-            if isinstance(child, minidom.Element) and (child.namespaceURI, child.localName) == (space, name):
-                description.removeChild(child)
-
-
-def _set(description: minidom.Element, space: str, name: str, value: str) -> None:
-    prefix = {_XMP: "xmp", _DIGIKAM: "digiKam", _OWN: "redaes"}[space]
-    while _bound(description, prefix) not in (None, space):
-        prefix += "_"
-    description.setAttributeNS(_XMLNS, f"xmlns:{prefix}", space)
-    description.setAttributeNS(space, f"{prefix}:{name}", value)
-
-
-def _bound(element: minidom.Node | None, prefix: str) -> str | None:
-    """The namespace that a prefix stands for at an element."""
-    while isinstance(element, minidom.Element):
-        if element.hasAttribute(f"xmlns:{prefix}"):
-            return str(element.getAttribute(f"xmlns:{prefix}"))
-        element = element.parentNode
-    return None
+    except NotXmp as error:
+        raise RecordError(f"{path}: {error}; move it away or mend it") from error

@@ -7,11 +7,15 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from redaes import recipe_files
+from redaes.cores import free_cores
 from redaes.datagen.dataset_settings import DatasetSettings, WrittenSettings, whole_number
 from redaes.datagen.panel import Panel
 from redaes.datagen.sources import PhotographRules
 from redaes.errors import InputError
 from redaes.records import read_yaml
+
+MOST_WORKERS = 8
+"""More are not started unasked: each holds a third of a GiB."""
 
 
 class Recipe(WrittenSettings):
@@ -19,11 +23,23 @@ class Recipe(WrittenSettings):
 
     settings: DatasetSettings
     rules: PhotographRules
-    workers: Annotated[int, whole_number(1)] = 1
+    workers: Annotated[int, whole_number(1)] | None = None
+    """Processes, or actors; None: as :attr:`n_workers` says."""
     engine: str = "local"
     """One of `redaes.datagen.engine.ENGINES`."""
     panel: Panel | None = None
     """None: the embedded editor, measured."""
+
+    @property
+    def n_workers(self) -> int:
+        """Processes, or actors: what was said; else as many processes as cores are free just now, which changes nothing
+        in the dataset, :data:`MOST_WORKERS` at most.
+
+        One where a panel edits or judges, whose models each process would load, and of Ray's actors.
+        """
+        if self.workers is not None:
+            return self.workers
+        return min(free_cores(), MOST_WORKERS) if self.engine == "local" and self.panel is None else 1
 
 
 OPTIONS = (*DatasetSettings.model_fields, *PhotographRules.model_fields, "workers", "engine", "panel")

@@ -11,6 +11,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BeforeValidator, Field, FiniteFloat, model_validator
 
+from redaes.backends.connecting import key_from, versioned_url
 from redaes.backends.endpoint import Endpoint
 from redaes.datagen.consensus import ConsensusRules
 from redaes.datagen.dataset_settings import WrittenSettings, whole_number
@@ -37,7 +38,7 @@ class Panel(WrittenSettings):
     where = "panel"
 
     endpoint: str
-    """OpenAI-compatible server of all models below, such as ``http://127.0.0.1:8000/v1``."""
+    """OpenAI-compatible server of all models below, such as ``http://127.0.0.1:8000/v1``; without a path, ``/v1``."""
     judges: Annotated[tuple[str, ...], Field(min_length=1)]
     """Who judges, each once, as `JUDGES` makes them: a model's name, or ``kind:argument`` such as
     ``score:Qwen/Qwen3-VL-8B``, ``redaes:models/ours`` and ``pyiqa:musiq:0:100``."""
@@ -55,6 +56,8 @@ class Panel(WrittenSettings):
     """Folder of a DINOv2, SigLIP or CLIP model that compares each edit with its view; None: not asked."""
     min_similarity: Annotated[FiniteFloat, Field(strict=True)] | None = None
     """Least cosine of its features; depends on the model, so there is no default."""
+    api_key_env: str | None = None
+    """Environment variable with the server's key; None: ``REDAES_API_KEY``, or none at all."""
     samples: Annotated[int, whole_number(1)] = 2
     """Answers of each judging model in each order."""
     max_new_tokens: Annotated[int, whole_number(1)] = 512
@@ -82,7 +85,7 @@ class Panel(WrittenSettings):
 
     def identity(self) -> dict[str, Any]:
         """What of it decides the dataset: not where the server stands, nor how hard it is worked."""
-        left_out = {"endpoint", "concurrency", "max_calls"}
+        left_out = {"endpoint", "api_key_env", "concurrency", "max_calls"}
         # Datasets from before these could be chosen have the defaults.
         left_out |= {
             name
@@ -171,8 +174,9 @@ class PanelModels:
         """The way to ask a model; one for each, because calls are counted and limited for each."""
         if model not in self._endpoints:
             self._endpoints[model] = Endpoint(
-                self.panel.endpoint,
+                versioned_url(self.panel.endpoint),
                 model,
+                api_key=key_from(self.panel.api_key_env),
                 concurrency=self.panel.concurrency,
                 max_calls=self.panel.max_calls,
                 cache=self._answers,
@@ -199,7 +203,8 @@ class PanelModels:
         failed = sorted(what for what in happened if what.startswith("failed: "))
         if failed and not happened["ok"] and not happened["cached"]:
             raise BackendError(
-                f"{model} at {self.panel.endpoint} answers nothing ({', '.join(failed)}); run again to go on"
+                f"{model} at {self.panel.endpoint} answers nothing ({', '.join(failed)}), the last time with: "
+                f"{self.endpoint(model).last_failure}; run again to go on"
             )
         return answer
 

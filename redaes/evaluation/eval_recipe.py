@@ -51,3 +51,38 @@ def _usual_assessor(benchmark: str) -> str:
     """A local model: where pairs are labelled it is shown pairs, which it is better at than at single pictures."""
     known = BENCHMARKS.get(benchmark)  # an unknown one is named when it is loaded
     return "vlm_pairs" if known is not None and known.kind == "pairs" else "vlm"
+
+
+_BY_ENDPOINT = {
+    "vlm": "endpoint",
+    "vlm_pairs": "endpoint",
+    "vlm_tournament": "endpoint",
+    "endpoint": "url",
+    "endpoint_pairs": "url",
+}
+"""Assessors that can ask a server, and their option with its address."""
+
+
+def ask_endpoint(spec: RunSpec, url: str, *, only_if_free: bool) -> RunSpec:
+    """The run with its model behind a server.
+
+    Args:
+        spec: the run.
+        url: the server's address.
+        only_if_free: leave a run alone that says otherwise where its model is, or has none.
+
+    Raises:
+        InputError: the run says so, and is not to be left alone.
+    """
+    option = _BY_ENDPOINT.get(spec.assessor)
+    beside = [name for name in ("url", "endpoint", "adapter", "device") if name in spec.options]
+    if option is None or beside:
+        if only_if_free:
+            return spec
+        if option is None:
+            raise InputError(
+                f"--endpoint is the address of a model, and assessor {spec.assessor} asks none; give --assessor, one "
+                f"of {', '.join(_BY_ENDPOINT)}"
+            )
+        raise InputError(f"--endpoint does not go with --option {beside[0]}=…; leave one of them out")
+    return spec.model_copy(update={"options": {**spec.options, option: url}})

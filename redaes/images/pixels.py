@@ -79,7 +79,9 @@ def upright_srgb(opened: Opened, max_pixels: int, notes: list[str], path: Path) 
     image = _eight_bit(_loaded(source, beside.pixels, max_pixels, notes), path)
     turn = _UPRIGHT.get(beside.orientation)
     image = image if turn is None else image.transpose(turn)
-    image = image.resize(fit_area(image.size, max_pixels), Image.Resampling.LANCZOS, reducing_gap=3.0)
+    size = fit_area(image.size, max_pixels)
+    if image.size != size:  # copies cost more than small pictures take to decode
+        image = image.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
     if image.mode == "CMYK":
         notes.append("CMYK was converted to RGB")
     image = to_srgb(image, beside.profile, notes)
@@ -88,7 +90,10 @@ def upright_srgb(opened: Opened, max_pixels: int, notes: list[str], path: Path) 
         if image.getchannel("A").getextrema() != (255, 255):
             notes.append("transparent parts were laid on white")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return image.convert("RGB")
+    if image.mode != "RGB" or isinstance(image, ImageFile.ImageFile):
+        image = image.convert("RGB")
+    image.info = {}  # what it says is true of the file; a profile would be saved with pixels that are sRGB now
+    return image
 
 
 def _is_animated(source: ImageFile.ImageFile) -> bool:
@@ -148,4 +153,5 @@ def _eight_bit(source: ImageFile.ImageFile, path: Path) -> Image.Image:
         raise ImageError(
             f"{path}: pixels of kind {image.mode!r} are not supported; export it with 8 or 16 bits a channel"
         )
-    return image.convert(_MODES[image.mode])
+    mode = _MODES[image.mode]
+    return image if image.mode == mode else image.convert(mode)

@@ -52,7 +52,7 @@ from redaes.serving.request_parsing import (
     read_request,
     with_pixels_of_training,
 )
-from redaes.types import Ranking, Record, Sampling
+from redaes.types import Form, Ranking, Record, Sampling
 
 _PAGE = Path(__file__).with_name("page")
 _CACHE_FORMAT = "redaes-service-1"
@@ -131,7 +131,6 @@ def create_app(
     api_keys: Iterable[str] = (),
     hosts: Iterable[str] = LOOPBACK_HOSTS,
     is_healthy: Callable[[], bool] | None = None,
-    reader: Reader = "strict",
     agreement: int = 0,
 ) -> FastAPI:
     """The service.
@@ -143,7 +142,6 @@ def create_app(
         api_keys: any of them opens ``/v1``; none: no key is asked for.
         hosts: names under which the service may be addressed; see :class:`Admission`.
         is_healthy: whether what the backend stands on is alive, for ``/health``; None: it is.
-        reader: of what the model writes.
         agreement: as for :class:`~redaes.assessor.Assessor`.
 
     Raises:
@@ -157,7 +155,7 @@ def create_app(
     cache = _Cache(limits.cache_entries)
 
     def assessor_of(model: Backend, mode: Mode) -> Assessor:
-        return Assessor(model, mode=mode, reader=reader, agreement=agreement)
+        return Assessor(model, mode=mode, agreement=agreement)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -388,6 +386,12 @@ class _Task:
         self.model = backend.model
         self.revision = backend.revision
         self.temperatures = getattr(backend, "temperatures", ())
+        self.reader: Reader = getattr(backend, "reader", "strict")
+
+    @property
+    def form(self) -> Form:
+        """In which form the model is asked; a server may have to be asked for it."""
+        return form_of_backend(self._backend)
 
     def answer(self, requests: Sequence[Question]) -> list[Answer | Failure]:
         if self._cancelled:

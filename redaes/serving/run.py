@@ -25,7 +25,6 @@ from redaes.backends.forms import AskedForm, find_form, form_of_weights
 from redaes.backends.server import ServerBackend
 from redaes.backends.temperatures import read_temperatures
 from redaes.errors import BackendError, EndpointError, InputError, MissingDependency
-from redaes.lenient import Reader
 from redaes.serving.vllm import LOG, ServedModel, VllmServer, served_models
 
 if TYPE_CHECKING:
@@ -130,7 +129,6 @@ def serve(
     *,
     references: ReferenceSet | None = None,
     is_healthy: Callable[[], bool] | None = None,
-    reader: Reader = "strict",
     agreement: int = 0,
     announce: Callable[[str], object],
 ) -> None:
@@ -142,7 +140,6 @@ def serve(
         limits: see there; ``workers`` as the backend allows.
         references: what single pictures are scored against; None: that is not offered.
         is_healthy: whether what the backend stands on is alive; None: it is, as long as this process.
-        reader: of what the model writes.
         agreement: as for :class:`~redaes.assessor.Assessor`.
         announce: called with the address once requests are taken.
 
@@ -165,7 +162,6 @@ def serve(
         api_keys=address.api_keys,
         hosts=(*LOOPBACK_HOSTS, *address.allowed_hosts),
         is_healthy=is_healthy,
-        reader=reader,
         agreement=agreement,
     )
     _log_to_stderr()

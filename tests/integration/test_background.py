@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -155,6 +156,37 @@ def test_what_is_not_the_service_s_is_done_by_the_command(
     said, _, rest = asked.stderr.partition("\n")
     assert said.startswith(f"redaes: no background service is used: {reason}")
     assert rest == alone.stderr
+
+
+def test_a_folder_that_the_service_cannot_enter(runtime: Path, tmp_path: Path) -> None:
+    screen = {"terminal": False, "encoding": "utf-8", "variables": {}}
+    with running(Scripted()), Session() as session:
+        home = Path.cwd()
+        with pytest.raises(NoService, match="cannot be entered from it"):
+            session.ask({"words": ["compare"], "cwd": str(tmp_path / "gone"), "screen": screen})
+        assert Path.cwd() == home
+
+
+def test_the_asker_s_terminal_is_printed_for(
+    pictures: list[str], runtime: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    variables = {"TERM": "xterm", "COLUMNS": "50"}
+    with running(Scripted()), Session() as session:
+        answers = [
+            session.ask(
+                {
+                    "words": ["compare", *pictures],
+                    "cwd": str(tmp_path),
+                    "screen": {"terminal": True, "encoding": encoding, "variables": variables},
+                }
+            )[0]["stdout"]
+            for encoding in ("utf-8", "ascii")
+        ]
+    assert {len(line) for line in re.sub(r"\x1b\[[0-9;]*m", "", answers[0]).splitlines()} == {50}
+    assert "\u256d" in answers[0], "a frame of lines"
+    assert "\u256d" not in answers[1], "and one that the terminal can show"
+    assert os.environ["COLUMNS"] == "200"
 
 
 def test_other_settings_are_another_service(runtime: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -131,6 +131,8 @@ def test_options_that_do_not_go_together(options: list[str], words: str, monkeyp
 
 def test_a_vllm_is_asked_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
     def vllm(call: Call) -> Say:
+        if "logprob_token_ids" not in call.body:
+            return Say("Winner: A\nDifference: +1.0")  # asked in which form it answers
         a, b, tie = call.body["logprob_token_ids"]
         return Say("x", top=[{f"token_id:{a}": -0.2, f"token_id:{b}": -2.2, f"token_id:{tie}": -4.0}])
 

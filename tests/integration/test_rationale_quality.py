@@ -35,8 +35,8 @@ def test_a_server_is_asked_and_its_reasons_are_measured(red_folder: Path, tmp_pa
         )
 
     with OpenAIServer(say) as server:
-        words = ["eval", "rationales", str(red_folder), "--url", server.base_url, "--model", "judge", "--pairs", "6"]
-        words += ["--out", str(tmp_path)]
+        words = ["eval", "rationales", str(red_folder), "--endpoint", server.base_url, "--model", "judge"]
+        words += ["--pairs", "6", "--out", str(tmp_path)]
         done = CliRunner().invoke(app, words)
         assert done.exit_code == 0, done.output
         n_calls = len(server.calls)
@@ -59,7 +59,7 @@ def test_a_server_is_asked_and_its_reasons_are_measured(red_folder: Path, tmp_pa
 
 
 def test_a_server_and_an_adapter_are_refused(red_folder: Path, tmp_path: Path) -> None:
-    words = ["--url", "http://127.0.0.1:1/v1", "--model", "m", "--adapter", "x", "--out", str(tmp_path)]
+    words = ["--endpoint", "http://127.0.0.1:1/v1", "--model", "m", "--adapter", "x", "--out", str(tmp_path)]
     done = CliRunner().invoke(app, ["eval", "rationales", str(red_folder), *words])
     assert done.exit_code == 2
-    assert "and no --adapter" in done.stderr
+    assert "--adapter is for models in this process" in done.stderr

@@ -151,3 +151,44 @@ def test_a_limit_that_is_ignored_is_sent_by_its_older_name(pair: list[str]) -> N
         assert "max_tokens" in server.calls[-1].body
         assert model.abilities.left_out == ()
         assert connect(server.base_url).abilities.left_out == ("max_completion_tokens",)
+
+
+class Small(LlamaCpp):
+    """Takes pictures up to a side, in the words of Anthropic's (anthropics/claude-code#9375)."""
+
+    side = 48
+    most = 9
+
+    def __call__(self, call: Any) -> Any:
+        if len(call.pictures()) > self.most:
+            return Fault(400, message=f"At most {self.most} image(s) may be provided in one prompt.")
+        if any(max(picture.size) > self.side for picture in call.pictures()):
+            words = f"image dimensions exceed max allowed size for many-image requests: {self.side} pixels"
+            return Fault(400, message=f"messages.0.content.1.image.source.base64.data: {words}")
+        return super().__call__(call)
+
+
+def test_pictures_are_shrunk_to_a_limit_that_is_named_and_that_is_remembered(pair: list[str]) -> None:
+    with DialectServer(Small(n_top=3)) as server:
+        result = compared(server, pair, "fast")
+        n_first = len(server.calls)
+        again = compared(server, pair, "fast")
+        assert connect(server.base_url).abilities.pictures.side == 48
+    assert result["winner"] == "A"
+    assert 0.8 < result["probability"] < 0.95
+    assert again == result
+    assert (len(server.calls) - n_first, n_first) == (2, 4)
+    assert {picture.size for call in server.calls[-2:] for picture in call.pictures()} == {(48, 36)}
+
+
+def test_a_server_that_takes_one_picture_is_named_with_the_remedy(pair: list[str]) -> None:
+    class One(Small):
+        most = 1
+
+    with DialectServer(One()) as server:
+        done = CliRunner().invoke(app, ["compare", *pair, "--endpoint", server.base_url])
+        assert done.exit_code == 4
+        assert "takes at most 1 pictures of a request" in done.stderr
+        assert "--limit-mm-per-prompt" in done.stderr
+        server.script = LlamaCpp(n_top=3)  # started anew with another limit
+        assert compared(server, pair, "fast")["winner"] == "A"

@@ -492,6 +492,17 @@ def test_a_picture_that_cannot_be_used_is_named_and_the_others_are_ranked() -> N
     assert "pictures1.png: 4000 x 16 pixels are too thin" in message(few)
 
 
+def test_an_odd_value_in_exif_is_no_fault_of_the_service() -> None:
+    block = b"Exif\0\0II*\0" + struct.pack("<IH", 8, 2) + struct.pack("<HHIHH", 274, 3, 1, 6, 0)
+    block += struct.pack("<HHII", 305, 5, 1, 38) + bytes(4) + struct.pack("<II", 7, 2)  # Software, a rational
+    out = io.BytesIO()
+    Image.new("RGB", (48, 32), "teal").save(out, "JPEG")
+    whole = out.getvalue()
+    odd = whole[:2] + b"\xff\xe1" + struct.pack(">H", len(block) + 2) + block + whole[2:]
+    answer = Door().ask("POST", "/v1/compare", files={"first": ("a.jpg", odd), "second": ("b.png", RED)})
+    assert answer.status_code == 200, answer.text
+
+
 def test_rank_stops_at_its_budget() -> None:
     files = [("pictures", ("x.png", data)) for data in SHADES]
     answer = Door().ask("POST", "/v1/rank", files=files, data={"max_calls": "8", "top_k": "1"})

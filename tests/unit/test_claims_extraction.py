@@ -61,6 +61,14 @@ def test_every_word_of_the_registry_is_read(name: str) -> None:
                     assert found == (side, relation, name, stated), text
 
 
+def test_terms_that_begin_with_another_letter_are_not_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = [one[0].lower() for one in SENTENCES]
+    found = [list(lexicon.find(text, 0, len(text))) for text in texts]
+    assert sum(map(len, found)) > 300
+    monkeypatch.setattr(lexicon, "_beginning", lambda _letter: lexicon.terms())
+    assert [list(lexicon.find(text, 0, len(text))) for text in texts] == found
+
+
 def test_a_word_of_the_registry_stands_in_no_other_list() -> None:
     registry = {term.pattern for term in lexicon._registry()}
     others = [branch for term in lexicon._CRITICS for branch in lexicon._branches(term.pattern)]

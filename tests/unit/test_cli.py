@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import re
@@ -415,6 +416,43 @@ def test_a_terminal_that_knows_only_ascii_gets_an_answer(pictures: tuple[str, st
     )
     assert done.returncode == 0, done.stderr
     assert re.search(r"blurred (\\u2717|\?)", done.stdout)
+
+
+@pytest.mark.parametrize(("command", "late"), [("compare", ""), ("rank", "late\n")])
+def test_a_command_that_leaves_nothing_open_ends_at_once(command: str, late: str, pictures: tuple[str, str]) -> None:
+    code = (
+        "import atexit, sys; atexit.register(print, 'late'); sys.modules['torch'] = sys\n"
+        "from redaes import cli; from redaes.cli import loading; from redaes.backends.scripted import ScriptedBackend\n"
+        f"loading.load_model = lambda *_, **__: ScriptedBackend(*{([FORWARD, SWAPPED], [FIRST, SECOND])!r})\n"
+        "cli.main()"
+    )
+    words = (*pictures, "--json") if command == "compare" else ("--unknown",)
+    done = subprocess.run(
+        [sys.executable, "-c", code, command, *words], capture_output=True, text=True, cwd=ROOT, timeout=120
+    )
+    assert done.returncode == (2 if late else 0), done.stderr
+    assert done.stdout.endswith(late or "}\n")
+    assert ("late" in done.stdout) == bool(late)
+
+
+def test_no_garbage_is_looked_for_while_a_model_is_loaded() -> None:
+
+    def absent() -> None:
+        assert not gc.isenabled()
+        raise BackendError("no such model")
+
+    assert gc.isenabled()
+    try:
+        with pytest.raises(BackendError, match="no such"):
+            loading._collecting_no_garbage()(absent)()
+        assert gc.isenabled()
+        before = gc.get_freeze_count()
+        with loading._collecting_no_garbage():
+            assert not gc.isenabled()
+        assert gc.isenabled()
+        assert gc.get_freeze_count() > before
+    finally:
+        gc.unfreeze()
 
 
 def test_help_loads_nothing_heavy() -> None:

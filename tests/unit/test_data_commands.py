@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 
 from redaes import answers, hub
 from redaes.cli.app import app
+from redaes.datagen import build_recipe
 from redaes.datagen.build_recipe import make_recipe
 from redaes.datagen.export import FORMATS, export, preference
 from redaes.datagen.inspection import funnel_svg, histogram_svg, inspect
@@ -232,6 +233,18 @@ def test_the_command_line_goes_before_the_recipe_before_the_defaults(tmp_path: P
     recipe.write_text("min_side: 20")
     with pytest.raises(InputError, match="min_side is 20"):
         make_recipe(recipe, {})
+
+
+def test_processes_go_by_the_cores_that_are_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(build_recipe, "free_cores", lambda: 6)
+    assert make_recipe(None, {}).n_workers == 6
+    assert make_recipe(None, {"workers": 2}).n_workers == 2
+    assert make_recipe(None, {"engine": "ray"}).n_workers == 1  # a cluster's cores are not this machine's
+    monkeypatch.setattr(build_recipe, "free_cores", lambda: 96)
+    assert make_recipe(None, {}).n_workers == 8
+    assert make_recipe(Path("panel"), {}).n_workers == 1
+    with pytest.raises(InputError, match="workers is 0"):
+        make_recipe(None, {"workers": 0})
 
 
 class FakeHub:

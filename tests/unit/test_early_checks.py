@@ -84,7 +84,7 @@ REFUSED = [
     ("eval/probe_robustness.py", ["build", "none"], "none: no such file"),
     ("eval/rationale_quality.py", ["none"], "none is not a RED dataset"),
     ("eval/rationale_quality.py", ["data", "--adapter", "none"], "adapter_config.json"),
-    ("eval/rationale_quality.py", ["data", "--url", "http://127.0.0.1:1/v1"], "give the server's name of the model"),
+    ("eval/rationale_quality.py", ["data", "--revision", "r1"], "--revision goes with --endpoint"),
     ("eval/rationale_quality.py", ["data", "--prompt", "compare/v999"], "known: compare/v1, compare_measured/v1"),
     ("eval/rationale_quality.py", ["data", "--measured", "--prompt", "compare/v1"], "give one of them"),
     ("eval/rationale_quality.py", ["data", "--samples", "-1"], "samples is -1"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import itertools
 import struct
@@ -14,7 +15,7 @@ import pytest
 from PIL import Image, features
 
 from redaes.errors import ImageError
-from redaes.images import decode_image
+from redaes.images import data_url, decode_image
 from redaes.images.matrix_profiles import SRGB_PRIMARIES, matrix_profile, xy_chromaticities
 
 WIDTH, HEIGHT = 70, 50
@@ -258,6 +259,17 @@ def test_a_profile_that_does_nothing_changes_nothing_under_any_name() -> None:
     loaded = decode_image(_saved(_picture(), profile), Path("a.png"))
     assert loaded.notes == ()
     assert np.array_equal(np.asarray(loaded.image), _picture())
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF", "AVIF"])
+def test_a_converted_picture_no_longer_carries_its_profile(kind: str) -> None:
+    if kind == "AVIF" and not features.check("avif"):
+        pytest.skip("this Pillow has no AVIF")
+    image = decode_image(_saved(_picture(), _profile("Dim", 1.0), kind), Path("a")).image
+    assert type(image) is Image.Image
+    assert image.info == {}
+    sent = base64.b64decode(data_url(image).partition(",")[2])
+    assert b"iCCP" not in sent
 
 
 @pytest.mark.parametrize("space", [b"GRAY", b"RGB "])

@@ -9,7 +9,7 @@ import pytest
 pytest.importorskip("yaml")
 
 from redaes.datagen.build_recipe import make_recipe
-from redaes.datagen.panel import Panel
+from redaes.datagen.panel import Panel, PanelModels
 from redaes.errors import InputError
 
 CONFIGS = Path(__file__).parents[2] / "data_gen" / "configs"
@@ -38,6 +38,20 @@ def test_what_does_not_decide_the_dataset_is_not_in_its_identity() -> None:
     one, other = (Panel(endpoint="http://a/v1", judges=("j",), writer="w", concurrency=n) for n in (1, 9))
     assert one.identity() == other.identity()
     assert one.identity() != Panel(endpoint="http://a/v1", judges=("j", "k"), writer="w").identity()
+
+
+def test_its_server_is_named_as_everywhere_and_its_key_by_a_variable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTHER_KEY", "sk-other")
+    panel = Panel.model_validate({**LEAST, "endpoint": "http://localhost:11434", "api_key_env": "OTHER_KEY"})
+    endpoint = PanelModels(panel, tmp_path).endpoint("a")
+    assert endpoint.base_url == "http://localhost:11434/v1"
+    assert endpoint._api_key == "sk-other"
+    assert panel.identity() == Panel.model_validate(LEAST).identity()
+    monkeypatch.delenv("OTHER_KEY")
+    with pytest.raises(InputError, match="api_key_env"):
+        PanelModels(panel, tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -63,7 +63,10 @@ def build(
     max_photographs: Annotated[
         int | None, typer.Option(help="Use so many photographs, drawn at random; default: all.")
     ] = None,
-    workers: Annotated[int | None, typer.Option(help="Processes or actors; default: 1.")] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(help="Processes or actors; default: one for each free core, 8 at most; 1 with a panel or Ray."),
+    ] = None,
     engine: Annotated[str | None, typer.Option(help="local (processes) or ray (Ray Data); default: local.")] = None,
     push_to_hub: PushToHub = None,
 ) -> None:
@@ -114,7 +117,7 @@ def build(
                 places,
                 out,
                 recipe.settings,
-                workers=recipe.workers,
+                workers=recipe.n_workers,
                 engine=recipe.engine,
                 panel=recipe.panel,
                 progress=partial(update, work),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from redaes.cli.options import ApiKeyEnv, Endpoint
 from redaes.cli.progress import progress_bars
 from redaes.cli.running import reporting_errors
 from redaes.cli.tables import plain_console, table_of
@@ -25,12 +26,18 @@ ASSESSORS = "vlm, vlm_pairs, vlm_tournament, fgaesq, fgaesq_series, endpoint, en
 
 
 def run(
+    context: typer.Context,
     benchmark: Annotated[str, typer.Argument(help="Name of a benchmark; see --list.")] = "",
     data: Annotated[Path | None, typer.Option("--data", help="The benchmark's folder, or its label file.")] = None,
     out: Annotated[Path, typer.Option(help="Folder of the run; the same command goes on with it.")] = Path("runs/eval"),
     assessor: Annotated[
         str | None, typer.Option(help=f"{ASSESSORS}; default: vlm, and vlm_pairs for benchmarks of pairs.")
     ] = None,
+    endpoint: Endpoint = None,
+    model: Annotated[
+        str | None, typer.Option(help="The model: --option model=…; with --endpoint its name there.")
+    ] = None,
+    api_key_env: ApiKeyEnv = None,
     option: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME=VALUE", help="An option of the assessor, such as model=…; may be repeated."),
@@ -67,11 +74,17 @@ def run(
             if place is not None:
                 check_exists(place)
         check_writable(out)
+        options = parse_options(option or [])
+        for name, value in (("model", model), ("api_key_env", api_key_env)):
+            if value is not None:
+                if name in options:
+                    raise InputError(f"--{name.replace('_', '-')} is --option {name}=…; give one of them")
+                options[name] = value
         given = {
             "benchmark": benchmark,
             "data": data,
             "assessor": assessor,
-            "options": parse_options(option or []),
+            "options": options,
             "pictures": pictures,
             "references": references,
             "n_references": n_references,
@@ -80,11 +93,14 @@ def run(
             "allow_missing": allow_missing,
         }
         with importing("eval"):
-            from redaes.evaluation.eval_recipe import make_spec
+            from redaes.evaluation.eval_recipe import ask_endpoint, make_spec
             from redaes.evaluation.runner import read_timing
             from redaes.evaluation.runner import run as run_benchmark
 
         spec = make_spec(config, given)
+        if endpoint:
+            told = context.get_parameter_source("endpoint")
+            spec = ask_endpoint(spec, endpoint, only_if_free=told is not None and told.name == "ENVIRONMENT")
         work = f"{spec.assessor} on {spec.benchmark}"
         with progress_bars(work) as update:
             results = run_benchmark(

@@ -12,19 +12,19 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from redaes.cli import loading
-from redaes.cli.options import Adapter, Device
+from redaes.cli.options import Adapter, ApiKeyEnv, Device, Endpoint, ModelOrServed
 from redaes.cli.progress import UpdateBar, progress_bars
 from redaes.cli.running import reporting_errors
-from redaes.early_checks import check_dataset, check_exists, check_judge, check_writable
+from redaes.early_checks import check_dataset, check_exists, check_writable
 from redaes.errors import InputError, importing
-from redaes.models import nano
 
 if TYPE_CHECKING:
     from redaes.assessor import Assessor, Result
     from redaes.backends.base import Backend
-    from redaes.backends.endpoint import Endpoint
+    from redaes.backends.endpoint import Endpoint as JudgeEndpoint
     from redaes.evaluation.truth import RationaleTruth
     from redaes.heldout import HeldOut
+    from redaes.lenient import Reader
     from redaes.records import PairRecord
 
 MEASURES = (
@@ -42,14 +42,24 @@ MEASURES = (
 
 def rationales(
     data: Annotated[Path, typer.Argument(help="A RED dataset; its test split is asked about.")],
-    model: Annotated[
-        str, typer.Option(help=f"{nano.NAME}, a folder, a name on the hub; with --url: its name there.")
-    ] = nano.NAME,
+    model: ModelOrServed = None,
+    endpoint: Endpoint = None,
+    api_key_env: ApiKeyEnv = None,
     adapter: Adapter = None,
     device: Device = None,
-    url: Annotated[str | None, typer.Option(help="An OpenAI-compatible server that has the model.")] = None,
-    revision: Annotated[str, typer.Option(help="With --url: what pins the weights.")] = "",
-    reader: Annotated[str, typer.Option(help="strict; lenient: also unambiguous variants of the form.")] = "strict",
+    revision: Annotated[
+        str | None,
+        typer.Option(
+            help="With --endpoint: what pins the weights.", show_default="as the server has it, or its address"
+        ),
+    ] = None,
+    reader: Annotated[
+        str | None,
+        typer.Option(
+            help="strict; lenient: also unambiguous variants of the form.",
+            show_default="strict; with --endpoint lenient",
+        ),
+    ] = None,
     form: Annotated[
         str | None, typer.Option(help="Of the answers: text, json, or auto: as suits the model; default: the prompt's.")
     ] = None,
@@ -89,10 +99,10 @@ def rationales(
         if (judge_url is None) != (judge_model is None):
             raise InputError("a judge needs both --judge-url and --judge-model")
         check_dataset(data)
-        if url is None:
-            check_judge(model, adapter)
-        elif model == nano.NAME or adapter is not None:
-            raise InputError("with --url, give the server's name of the model as --model, and no --adapter")
+        chosen = loading.ModelChoice(model, adapter, device, endpoint, api_key_env)
+        chosen.check()
+        if revision is not None and not endpoint:
+            raise InputError("--revision goes with --endpoint")
         check_writable(out)
         if against is not None:
             check_exists(against)
@@ -101,7 +111,7 @@ def rationales(
         with importing("eval"):
             from redaes import prompts
             from redaes.assessor import Assessor, check_samples
-            from redaes.backends.endpoint import Endpoint
+            from redaes.backends.endpoint import Endpoint as JudgeEndpoint
             from redaes.backends.forms import known_form
             from redaes.heldout import fast_outcomes, place_drawn, put_together, reasoned_of
             from redaes.lenient import known_reader
@@ -110,13 +120,12 @@ def rationales(
 
         prompt = prompts.MEASURED["reasoned"] if measured else prompt
         prompts.chosen("reasoned", prompt)
-        read_by = known_reader(reader)
+        read_by = known_reader(reader or chosen.reader)
         asked_as = prompts.form_of(prompt or prompts.COMPARE["reasoned"]) if form is None else known_form(form)
         check_samples(samples, "reasoned")
         labelled = (record for record in read_records(data, "test") if record.pair.delta is not None)
         records = heapq.nsmallest(pairs, labelled, key=lambda record: place_drawn(seed, record.pair.id))
-        server = None if url is None else Endpoint(url, model, revision=revision, cache=out / "model_answers")
-        with _asked(server, model, adapter, device) as backend, progress_bars() as update:
+        with _asked(chosen, read_by, revision, out / "model_answers") as backend, progress_bars() as update:
             assessor = Assessor(
                 backend, sampling=Sampling(max_new_tokens=max_new_tokens), prompt=prompt, reader=read_by, form=asked_as
             )
@@ -130,18 +139,22 @@ def rationales(
         _report(out, records, results, found, seconds)
         if judge_url is not None and judge_model is not None:
             cache = out / "judge_answers"
-            _judge(Endpoint(judge_url, judge_model, revision=judge_revision, cache=cache), records, found, against, out)
+            _judge(
+                JudgeEndpoint(judge_url, judge_model, revision=judge_revision, cache=cache),
+                records,
+                found,
+                against,
+                out,
+            )
 
 
 @contextmanager
-def _asked(server: Endpoint | None, model: str, adapter: Path | None, device: str | None) -> Iterator[Backend]:
+def _asked(chosen: loading.ModelChoice, reader: Reader, revision: str | None, cache: Path) -> Iterator[Backend]:
     """The model: behind a server, whose answers are kept, or on this machine."""
-    if server is None:
-        yield loading.load_model(model, adapter, device)
+    if not chosen.endpoint:
+        yield chosen.load()
         return
-    from redaes.backends.server import ServerBackend
-
-    with ServerBackend(server) as backend:
+    with chosen.connect(reader=reader, revision=revision, cache=cache) as backend:
         yield backend
 
 
@@ -203,7 +216,9 @@ def _show_truth(truth: RationaleTruth) -> None:
     )
 
 
-def _judge(endpoint: Endpoint, records: Sequence[PairRecord], found: HeldOut, against: Path | None, out: Path) -> None:
+def _judge(
+    endpoint: JudgeEndpoint, records: Sequence[PairRecord], found: HeldOut, against: Path | None, out: Path
+) -> None:
     """Set the explanations against others before the judge."""
     from redaes.evaluation.rationale_judge import judge_rationales, make_duels
     from redaes.evaluation.report import cell

@@ -11,7 +11,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+from redaes.assessing.agreement import USUAL_DRAWS
 from redaes.backends.base import Backend
+from redaes.backends.connecting import ConnectedModel
 from redaes.backends.endpoint import Endpoint
 from redaes.errors import InputError
 from redaes.evaluation.assessors.base import BenchmarkAssessor
@@ -20,6 +22,7 @@ from redaes.evaluation.assessors.fgaesq import FGAesQAssessor
 from redaes.evaluation.assessors.local import LocalPairs, LocalScores, Tournament
 from redaes.evaluation.assessors.score_file import ScoreFile
 from redaes.evaluation.assessors.servers import EndpointPairs, EndpointScores
+from redaes.lenient import Reader, known_reader
 
 Options = Mapping[str, str]
 
@@ -43,6 +46,56 @@ def _server_or_local(options: Options) -> Backend:
     return ServerBackend(endpoint)
 
 
+def _backend(options: Options) -> Backend:
+    """A model behind whatever server an endpoint names, else one on this machine."""
+    if "endpoint" not in options:
+        beside = [name for name in _CONNECTED if name in options and name not in ("endpoint", "reader")]
+        if beside:
+            raise InputError(f"option {beside[0]} goes with endpoint=…, the address of a server")
+        return _local_backend(options)
+    for name in ("adapter", "device"):
+        if name in options:
+            raise InputError(f"option {name} is for models in this process, and endpoint names a server; leave one out")
+    from redaes.backends.connecting import connect, key_from
+
+    cache = options.get("cache")
+    return connect(
+        options["endpoint"],
+        options.get("model"),
+        api_key=key_from(options.get("api_key_env")),
+        reader=_reader(options) or "lenient",
+        revision=options.get("revision"),
+        concurrency=_whole(options, "concurrency", 8),
+        max_calls=_whole(options, "max_calls", None),
+        max_tokens=_whole(options, "max_tokens", None),
+        cache=Path(cache) if cache else None,
+    )
+
+
+def _reader(options: Options) -> Reader | None:
+    """How answers are read; None: as suits the model."""
+    return known_reader(options["reader"]) if "reader" in options else None
+
+
+def _draws(options: Options, backend: Backend) -> int:
+    """Answers to draw in each order where a tournament has nothing else to go by; for pairs a verdict will do."""
+    usual = 0
+    if isinstance(backend, ConnectedModel) and "agreement" not in options and not backend.reports_probabilities():
+        usual = USUAL_DRAWS
+    return int(_whole(options, "agreement", usual))
+
+
+def _tournament(options: Options) -> Tournament:
+    backend = _backend(options) if "url" not in options else _server_or_local(options)
+    return Tournament(
+        backend,
+        options.get("mode", "fast"),
+        _whole(options, "tournament_seed", 0),
+        reader=_reader(options),
+        agreement=_draws(options, backend),
+    )
+
+
 def _local_backend(options: Options) -> Backend:
     from redaes.backends.local import LocalBackend
     from redaes.models import nano
@@ -58,11 +111,14 @@ def _local_backend(options: Options) -> Backend:
 def _endpoints(options: Options) -> list[Endpoint]:
     if "url" not in options or "model" not in options:
         raise InputError("a server needs the options url=… (several separated by commas) and model=…")
+    from redaes.backends.connecting import key_from
+
     cache = options.get("cache")
     return [
         Endpoint(
             url,
             options["model"],
+            api_key=key_from(options.get("api_key_env")),
             revision=options.get("revision", ""),
             concurrency=_whole(options, "concurrency", 8),
             max_calls=_whole(options, "max_calls", None),
@@ -96,25 +152,29 @@ def _needed(options: Options, name: str, example: str) -> str:
 
 
 _LOCAL = ("model", "adapter", "device")
-_SERVER = ("url", "model", "revision", "concurrency", "max_calls", "max_tokens", "cache")
+_CONNECTED = (
+    "endpoint", "api_key_env", "agreement", "revision", "concurrency", "max_calls", "max_tokens", "cache", "reader"
+)  # fmt: skip
+"""Of a model behind any server, in place of one on this machine."""
+_SERVER = ("url", "model", "revision", "concurrency", "max_calls", "max_tokens", "cache", "api_key_env")
 
 ASSESSORS: dict[str, tuple[Callable[[Options], BenchmarkAssessor], tuple[str, ...]]] = {
-    "vlm": (lambda options: LocalScores(_local_backend(options)), _LOCAL),
+    "vlm": (lambda options: LocalScores(_backend(options)), (*_LOCAL, *_CONNECTED)),
     "vlm_pairs": (
         lambda options: LocalPairs(
-            _local_backend(options),
+            _backend(options),
             options.get("mode", "fast"),
             options.get("prompt"),
             options.get("form"),
             check=_checks(options),
+            reader=_reader(options),
+            agreement=_whole(options, "agreement", 0),
         ),
-        (*_LOCAL, "mode", "prompt", "form", "check"),
+        (*_LOCAL, *_CONNECTED, "mode", "prompt", "form", "check"),
     ),
     "vlm_tournament": (
-        lambda options: Tournament(
-            _server_or_local(options), options.get("mode", "fast"), _whole(options, "tournament_seed", 0)
-        ),
-        (*dict.fromkeys((*_LOCAL, *_SERVER)), "mode", "tournament_seed"),
+        _tournament,
+        (*dict.fromkeys((*_LOCAL, *_SERVER, *_CONNECTED)), "mode", "tournament_seed"),
     ),
     "fgaesq": (lambda options: _fine_grained(options, "one"), ("model", "device")),
     "fgaesq_series": (lambda options: _fine_grained(options, "series"), ("model", "device")),

@@ -1,4 +1,4 @@
-"""Vision-language models that are asked one question after another through redaes' own assessor."""
+"""Vision-language models, in this process or behind a server, asked through redaes' own assessor."""
 
 from __future__ import annotations
 
@@ -9,15 +9,17 @@ from redaes import lenient, prompts
 from redaes.assessing.scores import expected_scores
 from redaes.assessor import Assessor, known_mode
 from redaes.backends.base import Backend
+from redaes.backends.connecting import ConnectedModel
 from redaes.backends.failures import Failure
 from redaes.backends.forms import known_form
-from redaes.errors import ParseError
+from redaes.errors import BackendError, ParseError
 from redaes.evaluation.assessors.base import Arity, Question, QuestionAnswer, checked_with, form_as
 from redaes.evidence.rationale_truth import reason_of
+from redaes.lenient import known_reader
 
 
 class LocalScores:
-    """A vision-language model on this machine: each picture alone, as the expected value over the score tokens."""
+    """A vision-language model: each picture alone, as the expected value over the score tokens."""
 
     arity: Arity = "one"
     needs_pixels = True
@@ -26,7 +28,15 @@ class LocalScores:
         """
         Args:
             backend: the model.
+
+        Raises:
+            BackendError: it is behind a server that reports no probabilities.
         """
+        if isinstance(backend, ConnectedModel) and not backend.reports_probabilities():
+            raise BackendError(
+                f"{backend.url} reports no token probabilities of {backend.model}, and a score is made of them: have "
+                "pictures compared (--assessor vlm_pairs)"
+            )
         self._backend = backend
 
     @property
@@ -49,20 +59,23 @@ class LocalScores:
 def _asked_with(assessor: Assessor) -> dict[str, Any]:
     """What its answers depend on."""
     calibration = assessor.calibration(assessor.mode)
+    # In the fast mode nothing is written but behind servers that report no probabilities.
+    writes = assessor.mode == "reasoned" or isinstance(assessor.backend, ConnectedModel)
     return {
         "model": assessor.backend.model,
         "revision": assessor.backend.revision,
         "prompt_ids": [assessor.prompt_id],
         "mode": assessor.mode,
         **form_as(assessor.prompt_of(assessor.mode)),
-        **({"reader": lenient.LENIENT} if assessor.mode == "reasoned" and assessor.reader == "lenient" else {}),
+        **({"reader": lenient.LENIENT} if writes and assessor.reader == "lenient" else {}),
         "sampling": assessor.sampling.model_dump(mode="json"),
         **({} if calibration is None else {"temperature": calibration.temperature, "ceiling": calibration.ceiling}),
+        **({"agreement": assessor.agreement} if assessor.agreement else {}),
     }
 
 
 class LocalPairs:
-    """A vision-language model on this machine: two pictures in both orders."""
+    """A vision-language model: two pictures in both orders."""
 
     arity: Arity = "two"
     needs_pixels = True
@@ -75,6 +88,8 @@ class LocalPairs:
         form: str | None = None,
         *,
         check: bool = True,
+        reader: str | None = None,
+        agreement: int = 0,
     ) -> None:
         """
         Args:
@@ -84,12 +99,21 @@ class LocalPairs:
                 usual one.
             form: of reasoned answers, as for :class:`~redaes.assessor.Assessor`.
             check: hold the reasons of the reasoned mode against the pixels.
+            reader: as for :class:`~redaes.assessor.Assessor`.
+            agreement: likewise.
 
         Raises:
-            InputError: unknown mode, prompt or form.
+            InputError: unknown mode, prompt, form or reader.
         """
         asked_as = None if form is None else known_form(form)
-        self._assessor = Assessor(backend, mode=known_mode(mode), prompt=prompt, form=asked_as)
+        self._assessor = Assessor(
+            backend,
+            mode=known_mode(mode),
+            prompt=prompt,
+            reader=None if reader is None else known_reader(reader),
+            form=asked_as,
+            agreement=agreement,
+        )
         self._check = check and self._assessor.mode == "reasoned"
 
     @property
@@ -124,17 +148,23 @@ class Tournament:
     arity: Arity = "series"
     needs_pixels = True
 
-    def __init__(self, backend: Backend, mode: str = "fast", seed: int = 0) -> None:
+    def __init__(
+        self, backend: Backend, mode: str = "fast", seed: int = 0, *, reader: str | None = None, agreement: int = 0
+    ) -> None:
         """
         Args:
             backend: the model.
             mode: ``fast`` or ``reasoned``.
             seed: of the schedule (:class:`redaes.ranking.Schedule`).
+            reader: as for :class:`~redaes.assessor.Assessor`.
+            agreement: likewise.
 
         Raises:
-            InputError: unknown mode.
+            InputError: unknown mode or reader.
         """
-        self._assessor, self._seed = Assessor(backend, mode=known_mode(mode)), seed
+        read_by = None if reader is None else known_reader(reader)
+        self._assessor = Assessor(backend, mode=known_mode(mode), reader=read_by, agreement=agreement)
+        self._seed = seed
 
     @property
     def identity(self) -> Mapping[str, Any]:

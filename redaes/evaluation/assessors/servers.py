@@ -16,6 +16,7 @@ from redaes.backends.base import Answer, Backend
 from redaes.backends.chat import ChatBackend
 from redaes.backends.endpoint import Endpoint
 from redaes.backends.failures import Failure
+from redaes.backends.first_answers import FirstAnswers
 from redaes.backends.forms import find_form, known_form
 from redaes.errors import InputError
 from redaes.evaluation.assessors.base import Arity, Question, QuestionAnswer, checked_with, form_as
@@ -24,6 +25,9 @@ from redaes.lenient import known_reader
 from redaes.points import sigmoid
 from redaes.prompts import Prompt
 from redaes.types import Comparison, Sampling, winner_of
+
+UNANSWERED = 8
+"""Requests that a server answers with nothing, and none before them with anything, after which a run ends."""
 
 
 def _identity(backend: Backend, prompt: Prompt, sampling: Sampling) -> dict[str, Any]:
@@ -50,7 +54,7 @@ class EndpointScores:
         Raises:
             InputError: there are none.
         """
-        self._backend = ChatBackend(endpoints)
+        self._backend = FirstAnswers(ChatBackend(endpoints), UNANSWERED)
 
     @property
     def identity(self) -> Mapping[str, Any]:
@@ -112,7 +116,7 @@ class EndpointPairs:
             InputError: unknown mode, prompt, reader or form, a prompt that is in another one, or no endpoints.
             EndpointError: the form is to be found out, and the server does not answer.
         """
-        self._backend = ChatBackend(endpoints)
+        self._backend = FirstAnswers(ChatBackend(endpoints), UNANSWERED)
         self._reader = known_reader(reader)
         self._mode = known_mode(mode)
         name = known_prompt(self._mode, prompt)

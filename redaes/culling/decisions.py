@@ -1,0 +1,104 @@
+"""What somebody has decided about a picture: ratings, labels and picks in a packet of XMP, or in the picture itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from redaes.culling.xmp_packet import Name, NotXmp, XmpPacket
+from redaes.errors import ImageError
+from redaes.images import embedded_metadata, exif_ratings, read_image_file
+
+XMP = "http://ns.adobe.com/xap/1.0/"
+DIGIKAM = "http://www.digikam.org/ns/1.0/"
+_MICROSOFT = ("http://ns.microsoft.com/photo/1.0/", "http://ns.microsoft.com/photo/1.0")  # both are in use
+_MEDIA = "http://ns.adobe.com/xmp/1.0/DynamicMedia/"
+_CAMERABITS = "http://ns.camerabits.com/photomechanic/1.0/"
+_ACDSEE = "http://ns.acdsee.com/iptc/1.0/"
+_DARKTABLE = "http://darktable.sf.net/"
+
+RATING: Name = (XMP, "Rating")
+LABEL: Name = (XMP, "Label")
+PICK: Name = (DIGIKAM, "PickLabel")
+
+_NOTHING = ("", "none", "false")
+_DECISIONS: tuple[Name, ...] = (
+    RATING, LABEL, PICK, (DIGIKAM, "ColorLabel"), *((space, "Rating") for space in _MICROSOFT), (_MEDIA, "pick"),
+    (_MEDIA, "good"), (_CAMERABITS, "ColorClass"), (_CAMERABITS, "Tagged"), (_ACDSEE, "rating"), (_ACDSEE, "tagged"),
+    (_DARKTABLE, "colorlabels"),
+)  # fmt: skip
+"""Properties by which programs keep what a photographer thinks of a picture."""
+
+_REJECTED = (("Rating", "-1"), ("PickLabel", "1"), ("pick", "-1"))
+
+
+@dataclass(frozen=True)
+class GivenMark:
+    """One rating, label or pick that is not redaes's."""
+
+    name: str
+    value: str
+    place: Path
+    """The file that says so: a sidecar, or the picture."""
+
+
+def decisions_in(packet: XmpPacket, place: Path, written: Mapping[str, str]) -> Iterator[GivenMark]:
+    """What a packet says that redaes did not write.
+
+    Args:
+        packet: of a sidecar or picture.
+        place: the file.
+        written: what redaes wrote, by local name; a value that has changed since is somebody's.
+    """
+    for name in _DECISIONS:
+        ours = written.get(name[1]) if name in (RATING, LABEL, PICK) else None
+        for value in packet.values(name):
+            if not _says_nothing(name, value) and value != ours:
+                yield GivenMark(name[1], value, place)
+
+
+def decisions_embedded(picture: Path, written: Mapping[str, str]) -> list[GivenMark]:
+    """What a picture's own XMP and EXIF say, written there by its camera or by a program.
+
+    Metadata that cannot be read says nothing.
+
+    Args:
+        picture: the file.
+        written: what redaes had embedded.
+    """
+    try:
+        data = read_image_file(picture)
+    except ImageError:
+        return []
+    found: list[GivenMark] = []
+    beside = embedded_metadata(data, picture)
+    for packet in beside.packets:
+        try:
+            found += decisions_in(XmpPacket(_unpadded(packet)), picture, written)
+        except NotXmp:
+            continue
+    stars, percent = exif_ratings(beside)
+    if not found and (stars or percent):
+        found.append(GivenMark("Rating", str(stars) if stars else f"{percent} %", picture))
+    return found
+
+
+def is_rejected(mark: GivenMark) -> bool:
+    """Whether a mark says that the picture is rejected."""
+    return (mark.name, mark.value) in _REJECTED
+
+
+def _says_nothing(name: Name, value: str) -> bool:
+    """Whether a value is what programs write where nobody has chosen."""
+    if value.lower() in _NOTHING:
+        return name != (_MEDIA, "good") or value == ""
+    try:
+        return float(value) == 0
+    except ValueError:
+        return False
+
+
+def _unpadded(packet: bytes) -> bytes:
+    """A packet of single bytes without the zeros that some programs fill up its place with."""
+    return packet if b"\0" in packet[:4] or packet[:2] in (b"\xff\xfe", b"\xfe\xff") else packet.rstrip(b"\0")

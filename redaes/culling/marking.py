@@ -1,0 +1,174 @@
+"""The marks of a ranked folder: all sidecars are planned before the first is written.
+
+What was done, and why some pictures got no mark, stands in ``marks.jsonl``, one line per marked picture.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from redaes.culling import xmp
+from redaes.culling.sidecar_names import SidecarNames, SidecarStyle
+from redaes.errors import RecordError
+from redaes.images import is_raw_name
+from redaes.records import write_atomically, writing
+
+
+@dataclass
+class MarkingSummary:
+    """What became of the marks."""
+
+    n_sidecars: int = 0
+    """Sidecars to change, or changed."""
+    n_merged: int = 0
+    """Of those, ones that were there before."""
+    kept: tuple[str, ...] = ()
+    """Pictures that somebody has rated, labelled or picked and that therefore get no mark, each with what says so."""
+    failed: tuple[str, ...] = ()
+    """Sidecars that cannot be written, each with the reason."""
+
+
+def mark_pictures(
+    marked: Sequence[tuple[Path, xmp.Mark]],
+    lines_path: Path,
+    *,
+    write: bool,
+    style: SidecarStyle = "auto",
+    overrule: bool = False,
+) -> MarkingSummary:
+    """Plan, and on demand write, the sidecars of a folder's pictures.
+
+    A camera raw file beside a marked picture, of the same name, is the same shot and gets the same mark.
+
+    Args:
+        marked: the pictures with their marks.
+        lines_path: the file that says what was done.
+        write: otherwise all is only counted.
+        style: how new sidecars are named.
+        overrule: mark pictures that have a rating in themselves, too.
+
+    Raises:
+        RecordError: ``lines_path`` cannot be written.
+    """
+    names = SidecarNames(style)
+    summary = MarkingSummary()
+    failed: list[str] = []
+    kept: list[str] = []
+    files = list(_with_raw(marked, names))
+    shared = _shared_targets([path for path, _ in files], names)
+    with writing(lines_path) as temporary, temporary.open("w", encoding="utf-8") as lines:
+        for path, mark in files:
+            line: dict[str, Any] = {"path": str(path), "mark": [mark.rating, mark.label, mark.pick]}
+            try:
+                if path in shared:
+                    raise RecordError(shared[path])
+                sidecar = xmp.plan(path, mark, names, overrule=overrule)
+                if write and sidecar.changed:
+                    write_sidecar(sidecar)
+            except RecordError as error:
+                failed.append(str(error))
+                line |= {"sidecar": None, "did": "failed", "reason": str(error)}
+            else:
+                summary.n_sidecars += sidecar.changed
+                summary.n_merged += sidecar.changed and sidecar.merged
+                line |= {"sidecar": str(sidecar.path), "did": _done(sidecar, write)}
+                if sidecar.decisions:
+                    line["kept"] = [f"{one.name} {one.value} in {one.place.name}" for one in sidecar.decisions]
+                    kept.append(f"{path}: {', '.join(line['kept'])}")
+            lines.write(json.dumps(line) + "\n")
+    summary.failed, summary.kept = tuple(failed), tuple(kept)
+    return summary
+
+
+def unmark_pictures(pictures: Sequence[Path], *, write: bool) -> tuple[list[Path], list[str]]:
+    """Plan, and on demand do, what takes redaes's marks back that nobody has changed since.
+
+    Args:
+        pictures: the pictures; camera raw of the same shot is seen to.
+        write: otherwise it is only said which sidecars would change.
+
+    Returns:
+        The sidecars, and for each that cannot be changed the reason.
+    """
+    names = SidecarNames()
+    changed: dict[Path, None] = {}
+    failed: list[str] = []
+    nobody = xmp.Mark(0, "", 0)
+    for path, _ in _with_raw([(picture, nobody) for picture in pictures], names):
+        try:
+            for sidecar in xmp.plan_undo(path, names):
+                if sidecar.path in changed:
+                    continue
+                if write:
+                    write_sidecar(sidecar)
+                changed[sidecar.path] = None
+        except RecordError as error:
+            failed.append(str(error))
+    return list(changed), failed
+
+
+def write_sidecar(sidecar: xmp.Sidecar) -> None:
+    """Make a sidecar what it should be.
+
+    Raises:
+        RecordError: it cannot be written or removed.
+    """
+    try:
+        if sidecar.content is None:
+            sidecar.path.unlink(missing_ok=True)
+        else:
+            write_atomically(sidecar.path, sidecar.content)
+    except (OSError, RecordError) as error:
+        cause = error.__cause__ or error
+        reason = getattr(cause, "strerror", None) or cause
+        raise RecordError(
+            f"{sidecar.path}: cannot be written ({reason}); check that there is room and its folder may be written to"
+        ) from error
+
+
+def _with_raw(marked: Sequence[tuple[Path, xmp.Mark]], names: SidecarNames) -> Iterator[tuple[Path, xmp.Mark]]:
+    """The pictures, each followed by camera raw of the same shot that has no mark of its own."""
+    own = {path for path, _ in marked}
+    for path, mark in marked:
+        yield path, mark
+        if is_raw_name(path):
+            continue
+        try:
+            beside = names.beside(path)
+        except RecordError:  # said when the picture's own turn comes
+            continue
+        for other in beside:
+            if is_raw_name(other) and other not in own:
+                own.add(other)
+                yield other, mark
+
+
+def _shared_targets(pictures: Sequence[Path], names: SidecarNames) -> dict[Path, str]:
+    """Pictures whose sidecar would be another's, too, each with what to say of it."""
+    by_target: dict[Path, list[Path]] = defaultdict(list)
+    for picture in pictures:
+        try:
+            by_target[xmp.real_path(names.of(picture))].append(picture)
+        except RecordError:
+            continue  # said when the picture's own turn comes
+    found: dict[Path, str] = {}
+    for target, those in by_target.items():
+        for picture in those if len(those) > 1 else ():
+            others = ", ".join(one.name for one in those if one != picture)
+            found[picture] = (
+                f"{picture}: its sidecar {target} is that of {others}, too, so none of them got a mark; "
+                "use --sidecars auto or darktable, or rename them"
+            )
+    return found
+
+
+def _done(sidecar: xmp.Sidecar, write: bool) -> str:
+    if not sidecar.changed:
+        return "nothing"
+    what = "withdraw" if sidecar.decisions else "write"
+    return {"withdraw": "withdrew", "write": "wrote"}[what] if write else f"to {what}"

@@ -1,0 +1,253 @@
+"""The pictures in a folder and its folders, and what there is besides: nothing is passed over without a word."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from redaes.errors import InputError
+from redaes.images.files import IMAGE_SUFFIXES
+from redaes.images.folder_names import (
+    SUFFIXES_BESIDE_PICTURES,
+    VIDEO_SUFFIXES,
+    looks_like_a_picture,
+    other_picture,
+    program_of,
+)
+from redaes.images.formats import CONVERT, SUFFIXES, missing_requirement
+
+if TYPE_CHECKING:
+    from pathspec import GitIgnoreSpec
+
+N_NAMED = 3
+"""How many of the things of one kind that were passed over are named; the rest is counted."""
+
+_KIND = {suffix: kind for kind, suffixes in SUFFIXES.items() for suffix in suffixes}
+
+
+@dataclass(frozen=True)
+class PassedOver:
+    """Files or folders that were not looked at, for one reason."""
+
+    what: str
+    """What they are, for a sentence."""
+    paths: tuple[Path, ...]
+    remedy: str | None = None
+    """What to do to have them judged; None: nobody would."""
+    is_missed: bool = False
+    """Whether they are photographs that somebody may wait for."""
+
+    def in_words(self, folder: Path) -> str:
+        """The number, the names of some, and the remedy.
+
+        >>> PassedOver("videos", (Path("a/1.mp4"), Path("a/2.mp4"))).in_words(Path("a"))
+        'left out: videos: 2 (1.mp4, 2.mp4)'
+        """
+        named = ", ".join(os.path.relpath(path, folder) for path in self.paths[:N_NAMED])
+        more = "" if len(self.paths) <= N_NAMED else f" and {len(self.paths) - N_NAMED} more"
+        remedy = "" if self.remedy is None else f"; {self.remedy}"
+        lead = "not judged" if self.is_missed else "left out"
+        return f"{lead}: {self.what}: {len(self.paths)} ({named}{more}){remedy}"
+
+    def unusable(self) -> Iterator[tuple[Path, str]]:
+        """Each photograph that somebody may wait for, with why it was not judged, in words."""
+        for path in self.paths if self.is_missed else ():
+            yield path, f"{path}: one of the {self.what}; {self.remedy}"
+
+
+@dataclass(frozen=True)
+class FoundPictures:
+    """What a search has found."""
+
+    pictures: tuple[Path, ...]
+    """Sorted."""
+    unreadable: tuple[tuple[Path, str], ...]
+    """Folders that could not be read, each with the reason in words."""
+    passed_over: tuple[PassedOver, ...]
+
+
+def find_pictures(folder: Path, exclude: Sequence[str] = (), results: Path | None = None) -> FoundPictures:
+    """Look for pictures by the endings of their names, in the folder and in its folders.
+
+    Links to folders are not followed. Whether a file is whole is not known before it is loaded.
+
+    Args:
+        folder: where to look; its own name does not matter.
+        exclude: patterns as in a ``.gitignore`` file, relative to the folder.
+        results: a folder that is not looked at where it lies in the other one.
+
+    Raises:
+        InputError: the folder is missing, no folder or cannot be read, a pattern is none, or there is no picture.
+    """
+    search = _Search(folder, _patterns(exclude), results)
+    search.run()
+    found = search.found()
+    if not found.pictures:
+        said = [reason for _, reason in found.unreadable] + [one.in_words(folder) for one in found.passed_over]
+        endings = ", ".join(IMAGE_SUFFIXES)
+        raise InputError(
+            f"{folder}: no pictures found; looked for files ending in {endings}" + "".join(f". {one}" for one in said)
+        )
+    return found
+
+
+def list_images(folder: str | Path, suffixes: Sequence[str] = IMAGE_SUFFIXES, *, recursive: bool = False) -> list[Path]:
+    """The pictures in a folder, sorted by path, found by their ending; hidden files and folders are left out.
+
+    Args:
+        folder: where to look.
+        suffixes: the endings to look for, in lower case.
+        recursive: look in its folders too, as :func:`find_pictures` does, which also says what it leaves out.
+
+    Raises:
+        InputError: the folder is missing, is not a folder, cannot be read, or holds no picture.
+    """
+    folder = Path(folder)
+    if recursive:
+        return [path for path in find_pictures(folder).pictures if path.suffix.lower() in suffixes]
+    try:
+        entries = [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
+        found = [entry for entry in entries if entry.suffix.lower() in suffixes and entry.is_file()]
+    except OSError as error:
+        raise _not_searched(folder, error) from error
+    if not found:
+        endings = ", ".join(suffixes)
+        deeper = _first_below(folder, suffixes)
+        remedy = "" if deeper is None else f". Its folders are not searched; {deeper} holds some: give that one"
+        raise InputError(f"{folder}: no pictures found; looked for files ending in {endings}{remedy}")
+    return sorted(found)
+
+
+def _first_below(folder: Path, suffixes: Sequence[str]) -> Path | None:
+    """The first folder below this one that holds pictures; what cannot be read is passed over."""
+    for place, inner, names in os.walk(folder):
+        inner[:] = sorted(name for name in inner if not name.startswith("."))
+        if any(Path(name).suffix.lower() in suffixes and not name.startswith(".") for name in names):
+            return Path(place)
+    return None
+
+
+def _not_searched(folder: Path, error: OSError) -> InputError:
+    if isinstance(error, FileNotFoundError):
+        return InputError(f"{folder}: no such folder; check the spelling")
+    if isinstance(error, NotADirectoryError):
+        return InputError(f"{folder}: not a folder; give the folder that holds the pictures")
+    return InputError(f"{error.filename}: cannot be read ({error.strerror}); check its permissions")
+
+
+class _Search:
+    """One walk through a folder."""
+
+    def __init__(self, folder: Path, excluded: GitIgnoreSpec | None, results: Path | None) -> None:
+        self._folder = folder
+        self._excluded = excluded
+        self._results = None if results is None else os.path.realpath(results)
+        self._pictures: list[Path] = []
+        self._unreadable: list[tuple[Path, str]] = []
+        self._passed_over: dict[tuple[str, str | None, bool], list[Path]] = {}
+
+    def run(self) -> None:
+        """Walk.
+
+        Raises:
+            InputError: the folder itself cannot be read.
+        """
+        for place, inner, names in os.walk(self._folder, onerror=self._note):
+            inner[:] = sorted(name for name in inner if self._goes_into(Path(place), name))
+            for name in sorted(names):
+                self._look_at(Path(place, name))
+
+    def found(self) -> FoundPictures:
+        """What was found."""
+        passed_over = (
+            PassedOver(what, tuple(sorted(paths)), remedy, is_missed)
+            for (what, remedy, is_missed), paths in self._passed_over.items()
+        )
+        return FoundPictures(
+            tuple(sorted(self._pictures)),
+            tuple(sorted(self._unreadable)),
+            tuple(sorted(passed_over, key=lambda one: (not one.is_missed, one.what))),
+        )
+
+    def _note(self, error: OSError) -> None:
+        """A folder that cannot be read: only the first one ends the walk."""
+        place = Path(os.fsdecode(error.filename))
+        if place != self._folder:
+            self._unreadable.append((place, f"{place}: cannot be read ({error.strerror}); what is in it is not judged"))
+        else:
+            raise _not_searched(place, error) from error
+
+    def _pass_over(self, path: Path, what: str, remedy: str | None = None, *, is_missed: bool = False) -> None:
+        self._passed_over.setdefault((what, remedy, is_missed), []).append(path)
+
+    def _goes_into(self, place: Path, name: str) -> bool:
+        path = place / name
+        program = program_of(name.lower(), place.name.lower() if place != self._folder else "")
+        if self._is_excluded(path, is_folder=True):
+            self._pass_over(path, "folders named by --exclude")
+        elif path.is_symlink():
+            self._pass_over(path, "links to folders", "give the folder that one leads to as DIR")
+        elif self._results is not None and os.path.realpath(path) == self._results:
+            if _holds_pictures(path):
+                self._pass_over(path, "folders with pictures that are for the results (--out)")
+        elif program is not None:
+            self._pass_over(path, f"folders of programs, {program}", "to have one judged, give it as DIR")
+        elif name.startswith("."):
+            self._pass_over(path, "hidden folders", "to have one judged, give it as DIR")
+        else:
+            return True
+        return False
+
+    def _look_at(self, path: Path) -> None:
+        name, suffix = path.name, path.suffix.lower()
+        is_picture = suffix in IMAGE_SUFFIXES
+        other = other_picture(suffix)
+        if self._is_excluded(path, is_folder=False):
+            if is_picture:
+                self._pass_over(path, "pictures named by --exclude")
+        elif name.startswith("."):
+            if is_picture:
+                what = "notes of macOS beside a file (._*)" if name.startswith("._") else "hidden files"
+                self._pass_over(path, what)
+        elif is_picture:
+            kind = _KIND[suffix]
+            requirement = missing_requirement(kind)
+            if requirement is None:
+                self._pictures.append(path)
+            else:
+                remedy = f"run: pip install '{requirement}', or {CONVERT}"
+                self._pass_over(path, f"files of {kind}", remedy, is_missed=True)
+        elif other is not None:
+            self._pass_over(path, f"files of {other}, which is not read", CONVERT, is_missed=True)
+        elif suffix in VIDEO_SUFFIXES:
+            self._pass_over(path, "videos")
+        elif suffix not in SUFFIXES_BESIDE_PICTURES and looks_like_a_picture(path):
+            self._pass_over(path, "pictures whose names have another ending", "give them their own, such as .jpg")
+
+    def _is_excluded(self, path: Path, *, is_folder: bool) -> bool:
+        if self._excluded is None:
+            return False
+        inside = path.relative_to(self._folder).as_posix()
+        return self._excluded.match_file(inside + "/" if is_folder else inside)
+
+
+def _holds_pictures(folder: Path) -> bool:
+    return any(Path(name).suffix.lower() in IMAGE_SUFFIXES for _, _, names in os.walk(folder) for name in names)
+
+
+def _patterns(exclude: Sequence[str]) -> GitIgnoreSpec | None:
+    if not exclude:
+        return None
+    from pathspec import GitIgnoreSpec
+
+    for pattern in exclude:
+        try:
+            GitIgnoreSpec.from_lines([pattern])
+        except ValueError as error:
+            raise InputError(
+                f"--exclude {pattern!r}: not a pattern as in .gitignore; give one such as '*_edit.jpg' or 'exports/'"
+            ) from error
+    return GitIgnoreSpec.from_lines(exclude)
