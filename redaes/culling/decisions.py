@@ -30,6 +30,8 @@ _DECISIONS: tuple[Name, ...] = (
 )  # fmt: skip
 """Properties by which programs keep what a photographer thinks of a picture."""
 
+_REJECTED = (("Rating", "-1"), ("PickLabel", "1"), ("pick", "-1"))
+
 
 @dataclass(frozen=True)
 class GivenMark:
@@ -80,6 +82,11 @@ def decisions_embedded(picture: Path, written: Mapping[str, str]) -> list[GivenM
     if not found and (stars or percent):
         found.append(GivenMark("Rating", str(stars) if stars else f"{percent} %", picture))
     return found
+
+
+def is_rejected(mark: GivenMark) -> bool:
+    """Whether a mark says that the picture is rejected."""
+    return (mark.name, mark.value) in _REJECTED
 
 
 def _says_nothing(name: Name, value: str) -> bool:

@@ -13,19 +13,21 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
 from redaes.assessing.words import UNDECIDED as UNDECIDED_IN_WORDS
 from redaes.assessing.words import agreement
 from redaes.culling import sheet, xmp
+from redaes.culling.given_pictures import given_pictures
 from redaes.culling.grouping import GroupingLimits, Photograph, PhotographSeries, UnreadableFile, group, scan
 from redaes.culling.marking import mark_pictures
 from redaes.culling.rankers import OnPrepared, Ranked, Ranker, Unranked
 from redaes.culling.sidecar_names import SidecarStyle
-from redaes.images import PassedOver, find_pictures
+from redaes.images import PassedOver
 from redaes.ranking import Z_SETTLED
 from redaes.records import writing
 from redaes.types import TIE_MARGIN
@@ -88,7 +90,7 @@ class FolderSummary:
 
 
 def rank_folder(
-    folder: Path,
+    folder: Path | Sequence[Path],
     out: Path,
     ranker: Ranker,
     *,
@@ -104,8 +106,8 @@ def rank_folder(
     """Group the pictures of a folder into series, rank each, and write the results.
 
     Args:
-        folder: with the pictures, in folders of its own too; nothing in it is changed, but for sidecars where
-            ``write_xmp`` asks for them.
+        folder: with the pictures, in folders of its own too; or several folders, and pictures. Nothing in it is
+            changed, but for sidecars where ``write_xmp`` asks for them.
         out: for the results; a run with the same pictures, model and settings goes on where one stopped.
         ranker: puts each series in order.
         exclude: pictures and folders to leave out, as patterns of a ``.gitignore`` file.
@@ -122,7 +124,7 @@ def rank_folder(
         RecordError: ``out`` cannot be written to.
         BackendError: the model cannot be asked.
     """
-    found = find_pictures(folder, exclude, out)
+    root, found = given_pictures(folder, exclude, out)
     files = found.pictures
     n_scanned = 0
 
@@ -152,7 +154,7 @@ def rank_folder(
     ):
         rows = csv.writer(table)
         rows.writerow(CSV_COLUMNS)
-        page.write(sheet.head(folder, len(photographs), len(series)))
+        page.write(sheet.head(root, len(photographs), len(series)))
         for number, (one, result) in enumerate(zip(series, results, strict=True), 1):
             ranked = _with_places(f"{number:04d}", one, result)
             line = _line(ranked, ranker.provenance)
@@ -163,7 +165,7 @@ def rank_folder(
                 failed.append(f"series {ranked.name}: {ranked.failure}")
             lines.write(json.dumps(line) + "\n")
             rows.writerows(_rows(ranked))
-            _write_figures(page, ranked, folder)
+            _write_figures(page, ranked, root)
             marked += [(one.photograph.ref.path, one.mark) for one in ranked.pictures if one.mark is not None]
             if on_series is not None:
                 on_series(number, len(series), line)
@@ -175,7 +177,7 @@ def rank_folder(
         page.write(
             sheet.foot(
                 [(str(file.path), file.reason) for file in unreadable],
-                [left_out.in_words(folder) for left_out in found.passed_over],
+                [left_out.in_words(root) for left_out in found.passed_over],
             )
         )
     marking = mark_pictures(marked, out / "marks.jsonl", write=write_xmp, style=sidecars, overrule=overrule)
@@ -228,6 +230,7 @@ def _line(ranked: RankedSeries, provenance: Mapping[str, Any]) -> dict[str, Any]
                 "taken": None if picture.photograph.taken is None else picture.photograph.taken.isoformat(),
                 "score": None if ranking is None else picture.score,
                 "error": picture.error,
+                "mark": None if picture.mark is None else asdict(picture.mark),
             }
             for picture in ranked.pictures
         ],
@@ -286,7 +289,7 @@ def _write_figures(page: TextIO, ranked: RankedSeries, folder: Path) -> None:
         page.write(
             sheet.figure(
                 picture.photograph.ref.path,
-                name=str(picture.photograph.ref.path.relative_to(folder)),
+                name=os.path.relpath(picture.photograph.ref.path, folder),
                 place=picture.place,
                 score=None if ranked.ranking is None or picture.mark is None else (picture.score, picture.error),
                 taken="" if taken is None else str(taken),
