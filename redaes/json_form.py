@@ -51,12 +51,6 @@ SCHEMA: Mapping[str, Any] = {
 schema with others, such as ``maxLength``. :data:`redaes.answer_grammars.JSON` allows less."""
 
 
-_EXAMPLE = re.compile(
-    r"(?:a string, .*)?what you see in picture [AB]\W*$|\W*(?:string|text|observations?)\W*$", re.IGNORECASE
-)
-"""What the prompt has in the place of an observation."""
-
-
 class _Twice(ValueError):
     pass
 
@@ -74,7 +68,7 @@ def parse_json(text: str) -> Verdict:
     Raises:
         ParseError: with one of the reasons ``empty``, ``not_json`` (also where text stands around the object),
             ``not_an_object``, ``duplicate_key``, ``not_finite``, ``missing_key``, ``unknown_key``, ``wrong_type``,
-            ``empty_rationale``, ``example_repeated``, ``unknown_winner``, ``unknown_factor``, ``not_decisive``,
+            ``empty_rationale``, ``unknown_winner``, ``unknown_factor``, ``not_decisive``,
             ``out_of_range``, ``contradiction``.
 
     >>> parse_json('{"observations_a": "Dark.", "observations_b": "Well lit.", "factors": ["light"], '
@@ -136,17 +130,12 @@ def _seen(value: Mapping[str, Any], letter: str) -> str:
     if not isinstance(said, str):
         raise _wrong_type(key, said, "a string")
     said = said.strip()
-    if _EXAMPLE.match(said):
-        raise ParseError("example_repeated", f"{key} repeats the words of the prompt")
     if not re.search(r"\w", said):
         raise ParseError("empty_rationale", f"{key} says nothing")
     try:
         said.encode()
     except UnicodeEncodeError as error:  # half of a pair of escapes
         raise ParseError("not_json", f"{key} is no text ({error})") from error
-    other = "B" if letter == "A" else "A"
-    if re.match(rf"(?:in\s+)?(?:picture|image|photo)\s+{other}\b", said, re.IGNORECASE):
-        raise ParseError("contradiction", f"{key} speaks of the other picture: {said[:40]!r}")
     own = re.match(rf"(?:(?:picture|image|photo)\s+)?{letter}\s*:", said, re.IGNORECASE)
     named = said if own else f"{letter}: {said}"
     return named if named[-1] in ".!?\u2026" else f"{named}."

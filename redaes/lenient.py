@@ -70,8 +70,13 @@ _DECISIVE = re.compile(
 )
 _SEPARATOR = re.compile(r"\s*(?:,\s*and\b|,\s*&|,|;|/|&|\band\b)\s*", re.IGNORECASE)
 _SPELLINGS = {"color": "colour", "colors": "colour", "colours": "colour", "lighting": "light"}
-_EXAMPLE = "what you see in both"
-"""What the prompt has in the place of a reasoning."""
+_EXAMPLE = re.compile(
+    r"what you see in (?:both|picture [AB])|\b[AB]: \W*(?:string|text|observations?)\W*(?:$|\bB:)", re.IGNORECASE
+)
+"""What the prompt has in the place of a reasoning, or a schema in the place of a text."""
+_EXCHANGED = re.compile(
+    r"\A\W*A:\s+(?i:in\s+)?(?i:picture|image|photo)\s+B\b|\bB:\s+(?i:in\s+)?(?i:picture|image|photo)\s+A\b"
+)
 _PLACE = re.compile(r"\W*[\[{<(][^\[\]{}<>()]*[\]}>)]\W*|[\W_]*")
 """A reasoning that is only a place for one, such as ``[your reasoning]``."""
 
@@ -125,12 +130,22 @@ def read(text: str, mode: Mode, reader: Reader, form: Form = "text") -> Reading:
         found = Reading(parse_json_variant(text) if form == "json" else parse_variant(text, mode), LENIENT)
     rationale = found.verdict.rationale
     if reader == "lenient" and rationale is not None:
-        if _EXAMPLE in rationale.text.lower() or _PLACE.fullmatch(rationale.text):
-            raise ParseError("example_repeated", "the reasoning is the prompt's own, and so may be the verdict")
-        refuse_blind(rationale.text)
+        _refuse_no_reasoning(rationale.text)
         if form == "json" or found.reader == LENIENT:
             refuse_other_conclusion(_unmarked(rationale.text), found.verdict.winner)
     return found
+
+
+def _refuse_no_reasoning(text: str) -> None:
+    """
+    Raises:
+        ParseError: ``example_repeated``, ``not_an_answer``; ``contradiction``: the pictures are exchanged.
+    """
+    if _EXAMPLE.search(text) or _PLACE.fullmatch(text):
+        raise ParseError("example_repeated", "the reasoning is the prompt's own, and so may be the verdict")
+    if _EXCHANGED.search(text):
+        raise ParseError("contradiction", f"what is seen in one picture is said of the other: {text[:80]!r}")
+    refuse_blind(text)
 
 
 def parse_variant(text: str, mode: Mode) -> Verdict:

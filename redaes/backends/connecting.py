@@ -161,7 +161,8 @@ class ConnectedModel:
             EndpointError: the server has answered nothing so far, and nothing of this.
             BackendError: as for the backend that asks.
         """
-        if any(form_of(request.prompt.name) == "json" for request in requests):
+        # vLLM, which alone goes on with a begun answer, is asked by its own field, which holds to the letter.
+        if isinstance(self.backend, ChatBackend) and any(form_of(one.prompt.name) == "json" for one in requests):
             self.backend.spelling = self.structured()
         try:
             found = _aside(lambda: self._first.answer(requests))

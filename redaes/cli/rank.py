@@ -20,6 +20,7 @@ from redaes.models import nano
 
 if TYPE_CHECKING:
     from redaes.culling.folder import FolderSummary
+    from redaes.culling.grouping import GroupingLimits
     from redaes.culling.rankers import Ranker
     from redaes.culling.sidecar_names import SidecarStyle
     from redaes.images import PassedOver
@@ -32,8 +33,26 @@ SHOWN_KEPT = 20
 
 
 def rank(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder of pictures; its folders are searched.")],
+    pictures: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="DIR|PICTURE...", help="A folder of pictures, with its folders; or several, and pictures."
+        ),
+    ],
     out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("ranking_out"),
+    gap: Annotated[
+        float | None,
+        typer.Option(metavar="SECONDS", help="Largest time between neighbours of a series.", show_default="60"),
+    ] = None,
+    likeness: Annotated[
+        float | None,
+        typer.Option(
+            help="Smallest likeness of a picture to the common one of its series, 0 to 1; 0: time alone counts.",
+            show_default="0.87",
+        ),
+    ] = None,
+    one_series: Annotated[bool, typer.Option("--one-series", help="All pictures are one series.")] = False,
+    by_folder: Annotated[bool, typer.Option("--by-folder", help="The pictures of each folder are a series.")] = False,
     exclude: Annotated[
         list[str] | None,
         typer.Option(
@@ -52,6 +71,9 @@ def rank(
     overrule: Annotated[
         bool,
         typer.Option("--overrule", help="Write sidecars also for pictures that carry a rating in themselves."),
+    ] = False,
+    reject: Annotated[
+        bool, typer.Option("--reject", help="Give the rest of a series the rating -1 (rejected), not one star.")
     ] = False,
     mode: Annotated[str, typer.Option(help="How the comparisons are made: fast, or reasoned (much slower).")] = "fast",
     model: Annotated[
@@ -89,7 +111,7 @@ def rank(
     """Group a folder's pictures into series and rank each. Run it again to go on where it was stopped."""
     with reporting_errors(as_json, resumable=True):
         from redaes.culling.folder import rank_folder
-        from redaes.images import find_pictures
+        from redaes.culling.given_pictures import given_pictures
 
         named = judge if model == FGAESQ else model
         chosen = loading.ModelChoice(
@@ -101,9 +123,10 @@ def rank(
                 "leave one of them out"
             )
         _check_ranker(model, mode=mode, adapter=adapter, weights=weights, judge=judge, one_order=one_order)
+        limits = _limits(gap, likeness, one_series=one_series, by_folder=by_folder)
         style = _known_style(sidecars)
         chosen.check()
-        find_pictures(folder, exclude or (), out)  # what costs little is checked before a model is loaded
+        root, _ = given_pictures(pictures, exclude or (), out)  # what costs little is checked before a model is loaded
         check_writable(out)
         works = () if judge is None else ("scoring", "comparing")
         with quiet(), progress_bars("looking", *works, "series") as update:
@@ -115,13 +138,15 @@ def rank(
                     typer.echo(json.dumps(line))
 
             summary = rank_folder(
-                folder,
+                pictures,
                 out,
                 ranker,
+                limits=limits,
                 exclude=exclude or (),
                 write_xmp=write_xmp,
                 sidecars=style,
                 overrule=overrule,
+                reject=reject,
                 on_scanned=partial(update, "looking"),
                 on_prepared=update,
                 on_series=show,
@@ -131,14 +156,31 @@ def rank(
     for reason in summary.failed:
         typer.echo(f"redaes: {printable(reason)}", err=True)
     for left_out in summary.passed_over:
-        _say_passed_over(left_out, folder, as_json)
+        _say_passed_over(left_out, root, as_json)
     if not as_json:
         _show_summary(summary, out, write_xmp)
-        limits = nano.limits(str(ranker.provenance["model"]), str(ranker.provenance["revision"]))
-        if limits is not None:
-            typer.echo(limits, err=True)
+        caution = nano.limits(str(ranker.provenance["model"]), str(ranker.provenance["revision"]))
+        if caution is not None:
+            typer.echo(caution, err=True)
     if summary.unreadable or summary.failed or any(left_out.is_missed for left_out in summary.passed_over):
         raise typer.Exit(EXIT_PARTIAL)
+
+
+def _limits(gap: float | None, likeness: float | None, *, one_series: bool, by_folder: bool) -> GroupingLimits:
+    """From where on pictures belong together, by the options."""
+    from redaes.culling.grouping import MAX_GAP_S, MIN_LIKENESS, GroupingLimits
+
+    if one_series and by_folder:
+        raise InputError("--one-series and --by-folder contradict each other; give one of them")
+    if (one_series or by_folder) and (gap is not None or likeness is not None):
+        raise InputError(
+            "--gap and --likeness say what belongs together where neither --one-series nor --by-folder does"
+        )
+    return GroupingLimits(
+        gap_s=MAX_GAP_S if gap is None else gap,
+        likeness=MIN_LIKENESS if likeness is None else likeness,
+        by="all" if one_series else "folder" if by_folder else "likeness",
+    )
 
 
 def _say_passed_over(left_out: PassedOver, folder: Path, as_json: bool) -> None:
@@ -203,7 +245,7 @@ def _ranker(
             return FGAesQRanker(scorer)
     backend = chosen.load()
     draws = chosen.draws(backend, "a ranking")
-    assessor = Assessor(backend, mode=known_mode(mode), reader=chosen.reader, agreement=draws)
+    assessor = Assessor(backend, mode=known_mode(mode), agreement=draws)
     return (
         AssessorRanker(assessor, orders)
         if scorer is None

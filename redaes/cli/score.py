@@ -72,7 +72,7 @@ def score(
             with Spinner(f"loading {chosen.shown}"):
                 backend = chosen.load()
             draws = chosen.draws(backend, "a score")
-            assessor = Assessor(backend, mode="fast", reader=chosen.reader, agreement=draws)
+            assessor = Assessor(backend, mode="fast", agreement=draws)
             with Spinner("ranking the references"):
                 found = ranked(assessor)
             if save is not None:

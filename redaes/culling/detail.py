@@ -38,7 +38,7 @@ MIN_PLACES, FEW_PLACES = 6, 5
 MIN_EXPLAINED = 0.75
 """Share of all points around which the other picture looks the same."""
 
-MIN_SHARE = 0.22
+MIN_SHARE = 0.28
 """Share of all points that agree: pages of one form have less in common ..."""
 
 MIN_SHARE_BLURRED, BLURRED = 0.06, 1.2

@@ -13,20 +13,22 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from redaes.assessing.words import UNDECIDED as UNDECIDED_IN_WORDS
 from redaes.assessing.words import agreement
 from redaes.culling import sheet, xmp
+from redaes.culling.given_pictures import given_pictures
 from redaes.culling.grouping import GroupingLimits, Photograph, PhotographSeries, UnreadableFile, group, scan
 from redaes.culling.marking import mark_pictures
 from redaes.culling.rankers import OnPrepared, Ranked, Ranker, Unranked
 from redaes.culling.sheet_pages import ContactSheet
 from redaes.culling.sidecar_names import SidecarStyle
-from redaes.images import PassedOver, find_pictures
+from redaes.images import PassedOver
 from redaes.ranking import Z_SETTLED
 from redaes.records import writing
 from redaes.types import TIE_MARGIN
@@ -37,6 +39,7 @@ CSV_COLUMNS = ("series", "place", "file", "taken", "score", "error", "unit", "ra
 BEST = xmp.Mark(rating=5, label="Green", pick=3)
 UNDECIDED = xmp.Mark(rating=3, label="Yellow", pick=2)
 REST = xmp.Mark(rating=1, label="Red", pick=1)
+REJECTED = xmp.Mark(rating=-1, label="Red", pick=1)
 
 
 @dataclass(frozen=True)
@@ -89,7 +92,7 @@ class FolderSummary:
 
 
 def rank_folder(
-    folder: Path,
+    folder: Path | Sequence[Path],
     out: Path,
     ranker: Ranker,
     *,
@@ -98,6 +101,7 @@ def rank_folder(
     write_xmp: bool = False,
     sidecars: SidecarStyle = "auto",
     overrule: bool = False,
+    reject: bool = False,
     on_scanned: Callable[[int, int], None] | None = None,
     on_prepared: OnPrepared | None = None,
     on_series: Callable[[int, int, dict[str, Any]], None] | None = None,
@@ -105,8 +109,8 @@ def rank_folder(
     """Group the pictures of a folder into series, rank each, and write the results.
 
     Args:
-        folder: with the pictures, in folders of its own too; nothing in it is changed, but for sidecars where
-            ``write_xmp`` asks for them.
+        folder: with the pictures, in folders of its own too; or several folders, and pictures. Nothing in it is
+            changed, but for sidecars where ``write_xmp`` asks for them.
         out: for the results; a run with the same pictures, model and settings goes on where one stopped.
         ranker: puts each series in order.
         exclude: pictures and folders to leave out, as patterns of a ``.gitignore`` file.
@@ -114,6 +118,7 @@ def rank_folder(
         write_xmp: write the sidecars; otherwise they are only counted.
         sidecars: how new sidecars are named.
         overrule: mark pictures that have a rating in themselves, too.
+        reject: the rest gets the rating -1, rejected, in place of one star.
         on_scanned: called with the files looked at and all files.
         on_prepared: told about what is done before the first series can be finished.
         on_series: called with the series finished, all series, and the finished one's line.
@@ -123,7 +128,7 @@ def rank_folder(
         RecordError: ``out`` cannot be written to.
         BackendError: the model cannot be asked.
     """
-    found = find_pictures(folder, exclude, out)
+    root, found = given_pictures(folder, exclude, out)
     files = found.pictures
     n_scanned = 0
 
@@ -146,7 +151,7 @@ def rank_folder(
     with (
         writing(out / "ranking.jsonl") as lines_path,
         writing(out / "ranking.csv") as table_path,
-        ContactSheet(out, folder, [len(one.pictures) for one in series]) as pages,
+        ContactSheet(out, root, [len(one.pictures) for one in series]) as pages,
         lines_path.open("w", encoding="utf-8") as lines,
         table_path.open("w", encoding="utf-8", errors="surrogateescape", newline="") as table,
     ):
@@ -154,6 +159,7 @@ def rank_folder(
         rows.writerow(CSV_COLUMNS)
         for number, (one, result) in enumerate(zip(series, results, strict=True), 1):
             ranked = _with_places(f"{number:04d}", one, result)
+            ranked = _rejecting(ranked) if reject else ranked
             line = _line(ranked, ranker.provenance)
             summary.n_singles += len(one.pictures) == 1
             if ranked.ranking is not None:
@@ -162,7 +168,7 @@ def rank_folder(
                 failed.append(f"series {ranked.name}: {ranked.failure}")
             lines.write(json.dumps(line) + "\n")
             rows.writerows(_rows(ranked))
-            _show(pages, ranked, folder)
+            _show(pages, ranked, root)
             marked += [(one.photograph.ref.path, one.mark) for one in ranked.pictures if one.mark is not None]
             if on_series is not None:
                 on_series(number, len(series), line)
@@ -173,7 +179,7 @@ def rank_folder(
                 lines.write(json.dumps({"path": str(path), "error": reason}) + "\n")
         pages.end(
             [(str(file.path), file.reason) for file in unreadable],
-            [left_out.in_words(folder) for left_out in found.passed_over],
+            [left_out.in_words(root) for left_out in found.passed_over],
         )
     marking = mark_pictures(marked, out / "marks.jsonl", write=write_xmp, style=sidecars, overrule=overrule)
     summary.n_sidecars, summary.n_merged, summary.kept = marking.n_sidecars, marking.n_merged, marking.kept
@@ -186,6 +192,12 @@ def _with_places(name: str, series: PhotographSeries, result: Ranked | Unranked)
         unplaced = tuple(PlacedPhotograph(picture, 0, 0.0, None, None) for picture in series.pictures)
         return RankedSeries(name, unplaced, None, result.reason, series.doubt)
     return RankedSeries(name, tuple(_placed(series, result)), result, None, series.doubt)
+
+
+def _rejecting(ranked: RankedSeries) -> RankedSeries:
+    """The series with its rest rejected."""
+    pictures = (replace(one, mark=REJECTED) if one.mark == REST else one for one in ranked.pictures)
+    return replace(ranked, pictures=tuple(pictures))
 
 
 def _placed(series: PhotographSeries, ranking: Ranked) -> Iterator[PlacedPhotograph]:
@@ -225,6 +237,7 @@ def _line(ranked: RankedSeries, provenance: Mapping[str, Any]) -> dict[str, Any]
                 "taken": None if picture.photograph.taken is None else picture.photograph.taken.isoformat(),
                 "score": None if ranking is None or picture.mark is None else picture.score,
                 "error": None if picture.mark is None else picture.error,
+                "mark": None if picture.mark is None else asdict(picture.mark),
             }
             for picture in ranked.pictures
         ],
@@ -284,7 +297,7 @@ def _show(pages: ContactSheet, ranked: RankedSeries, folder: Path) -> None:
         pages.picture(
             sheet.SheetPicture(
                 path=path,
-                name=str(path.relative_to(folder)),
+                name=os.path.relpath(path, folder),
                 link=pages.link(path),
                 place=picture.place,
                 score=None if ranked.ranking is None or picture.mark is None else (picture.score, picture.error),

@@ -12,16 +12,18 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from enum import IntEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, overload
+from typing import TYPE_CHECKING, Literal, overload
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from redaes.culling.layout import SIDE, LayoutIndex
+from redaes.culling.timeline import by_name, on_one_line
 from redaes.errors import ImageError, InputError
-from redaes.images import capture_time, decode_image, load_image, read_image_file
+from redaes.images import CaptureRecord, capture_record, decode_image, load_image, read_image_file
 from redaes.types import ImageRef
 
 if TYPE_CHECKING:
@@ -53,10 +55,15 @@ class Photograph:
     """What grouping needs to know of a picture."""
 
     ref: ImageRef
-    taken: datetime | None
-    """Capture time by the camera's clock; None: not recorded."""
+    shot: CaptureRecord
+    """When and how it was taken."""
     grey: NDArray[np.uint8]
     """Shape (24, 24)."""
+
+    @property
+    def taken(self) -> datetime | None:
+        """Capture time by the camera's clock; None: not known."""
+        return None if self.shot.moment is None else self.shot.moment.local
 
 
 @dataclass(frozen=True)
@@ -74,6 +81,8 @@ class GroupingLimits:
     gap_s: float = MAX_GAP_S
     likeness: float = MIN_LIKENESS
     """0: what was taken together belongs together, whatever it looks like."""
+    by: Literal["likeness", "folder", "all"] = "likeness"
+    """``folder``: the pictures of a folder are a series; ``all``: all are one. Nothing is looked at then."""
 
     def __post_init__(self) -> None:
         if not self.gap_s >= 0.0:
@@ -112,12 +121,12 @@ def scan(
         try:
             data = read_image_file(path)
             loaded = decode_image(data, path, max_pixels=_SCAN_PIXELS)
-            taken = capture_time(data, path)
+            shot = capture_record(data, path)
         except ImageError as error:
             unreadable.append(UnreadableFile(path, str(error)))
         else:
             grey = loaded.image.convert("L").resize((SIDE, SIDE), Image.Resampling.BOX)
-            photographs.append(Photograph(loaded.ref, taken, np.asarray(grey)))
+            photographs.append(Photograph(loaded.ref, shot, np.asarray(grey)))
         if on_file is not None:
             on_file()
     return photographs, unreadable
@@ -128,7 +137,47 @@ def group(photographs: Sequence[Photograph], limits: GroupingLimits | None = Non
 
     The files are read again where pictures have to be looked at closely; one that cannot be, is like nothing.
     """
-    return _Grouping(sorted(photographs, key=_by_time), limits or GroupingLimits()).series()
+    limits = limits or GroupingLimits()
+    if limits.by != "likeness":
+        return _as_told(photographs, by_folder=limits.by == "folder")
+    seconds = on_one_line([(photograph.ref.path, photograph.shot) for photograph in photographs], limits.gap_s)
+    dated = [
+        _Dated(photograph, _clock_of(photograph), at or 0.0)
+        for photograph, at in zip(photographs, seconds, strict=True)
+    ]
+    dated.sort(key=lambda one: (one.clock, one.seconds, by_name(one.photograph.ref.path)))
+    return _Grouping(dated, limits).series()
+
+
+def _as_told(photographs: Sequence[Photograph], *, by_folder: bool) -> list[PhotographSeries]:
+    """Series as whoever asked has them, so that nothing about them is in doubt."""
+    series: dict[Path | None, list[Photograph]] = {}
+    for photograph in sorted(photographs, key=lambda one: by_name(one.ref.path)):
+        series.setdefault(photograph.ref.path.parent if by_folder else None, []).append(photograph)
+    return [PhotographSeries(tuple(pictures)) for pictures in series.values()]
+
+
+class _Clock(IntEnum):
+    """What is known of when a picture was taken; times of different kinds say nothing about each other."""
+
+    TAKEN = 0
+    CHANGED = 1
+    UNKNOWN = 2
+
+
+def _clock_of(photograph: Photograph) -> _Clock:
+    moment = photograph.shot.moment
+    if moment is None:
+        return _Clock.UNKNOWN
+    return _Clock.CHANGED if moment.is_of_change else _Clock.TAKEN
+
+
+@dataclass(frozen=True)
+class _Dated:
+    photograph: Photograph
+    clock: _Clock
+    seconds: float
+    """On the line of its clock; 0: not known."""
 
 
 @dataclass
@@ -138,73 +187,81 @@ class _Growing:
     common: int
     """The picture that all others are like."""
     members: list[int]
-    last: datetime | None
-    """When its last picture with a time was taken."""
+    last: dict[_Clock, float]
+    """When its last picture was taken, by each clock."""
     least: float = 1.0
     """Likeness of the picture that is least like the common one."""
+    by_time: bool = False
+    """Whether nothing was asked of its pictures' likeness."""
 
 
 class _Grouping:
     """One folder being grouped; pictures are known by their place in the order."""
 
-    def __init__(self, ordered: Sequence[Photograph], limits: GroupingLimits) -> None:
+    def __init__(self, ordered: Sequence[_Dated], limits: GroupingLimits) -> None:
         self._ordered = ordered
         self._limits = limits
-        self._index = LayoutIndex([photograph.grey for photograph in ordered])
+        self._index = LayoutIndex([one.photograph.grey for one in ordered])
         self._details: OrderedDict[int, PictureDetail | None] = OrderedDict()
+        self._of: list[_Growing] = []
+        """The series of each picture so far."""
 
     def series(self) -> list[PhotographSeries]:
         found: list[_Growing] = []
-        of: list[_Growing] = []  # the series of each picture so far
         going_on: list[_Growing] = []
         copies: dict[str, int] = {}
-        for at, photograph in enumerate(self._ordered):
-            taken = photograph.taken
-            twin = copies.setdefault(photograph.ref.id, at)
-            if taken is not None:
-                going_on = [one for one in going_on if self._goes_on(one, taken)]
-            near = going_on if taken is not None else [of[other] for other in self._index.most_alike(at, range(at))]
-            joined = of[twin] if twin != at else self._joined(at, near, dated=taken is not None)
-            if joined is not None and joined.members == [joined.common] and twin == at:
-                for single in self._other_singles(at, near, joined):
-                    self._merge(joined, single, at)
-                    found.remove(single)
-                    going_on = [one for one in going_on if one is not single]
-                    of[single.common] = joined
+        for at, one in enumerate(self._ordered):
+            twin = copies.setdefault(one.photograph.ref.id, at)
+            going_on = [series for series in going_on if self._goes_on(series, one)]
+            near = self._near(at, going_on)
+            if twin != at:
+                joined: _Growing | None = self._of[twin]
+            elif one.clock is not _Clock.UNKNOWN and self._limits.likeness == 0.0:
+                joined = going_on[-1] if going_on else None
+                if joined is not None:
+                    joined.by_time = True
+            else:
+                joined = self._joined(at, near)
+                if joined is not None and joined.members == [joined.common]:
+                    for single in self._other_singles(at, near, joined):
+                        self._merge(joined, single, at)
+                        found.remove(single)
+                        going_on = [series for series in going_on if series is not single]
             if joined is None:
-                joined = _Growing(at, [], taken)
+                joined = _Growing(at, [], {})
                 found.append(joined)
-                if taken is not None:
-                    going_on.append(joined)
+            if one.clock is not _Clock.UNKNOWN and joined not in going_on:
+                going_on.append(joined)
             joined.members.append(at)
-            joined.last = taken or joined.last
-            of.append(joined)
+            if one.clock is not _Clock.UNKNOWN:
+                joined.last[one.clock] = max(one.seconds, joined.last.get(one.clock, one.seconds))
+            self._of.append(joined)
         return [self._finished(one) for one in found]
 
-    def _goes_on(self, series: _Growing, now: datetime) -> bool:
-        return series.last is not None and (now - series.last).total_seconds() <= self._limits.gap_s
+    def _goes_on(self, series: _Growing, now: _Dated) -> bool:
+        """Whether the last picture of a series by the same clock was taken shortly before."""
+        last = series.last.get(now.clock)
+        return last is not None and now.seconds - last <= self._limits.gap_s
 
-    def _joined(self, at: int, near: Sequence[_Growing], *, dated: bool) -> _Growing | None:
+    def _near(self, at: int, going_on: Sequence[_Growing]) -> list[_Growing]:
+        """Series that a picture may belong to, the likeliest by layout first."""
+        by_common = {series.common: series for series in going_on}
+        near = [by_common[common] for common in self._index.most_alike(at, sorted(by_common))]
+        clock = self._ordered[at].clock
+        if clock is not _Clock.TAKEN:
+            # Among all, but for those of which nothing but changes long before is known.
+            anywhere = (self._of[other] for other in self._index.most_alike(at, range(at)))
+            near += [series for series in anywhere if clock is _Clock.UNKNOWN or set(series.last) != {clock}]
+        return list({id(series): series for series in near}.values())
+
+    def _joined(self, at: int, near: Sequence[_Growing]) -> _Growing | None:
         """The first of the likeliest series that a picture belongs to."""
-        if dated and self._limits.likeness == 0.0:
-            if near:
-                near[-1].least = 0.0
-            return near[-1] if near else None
-        if dated:
-            by_common = {one.common: one for one in near}
-            near = [by_common[common] for common in self._index.most_alike(at, sorted(by_common))]
-        unlike: set[int] = set()
-        for series in near:
-            if series.common in unlike:
-                continue
+        for series in near[:_N_TRIED]:
             if self._fits(at, series.common):
                 series.least = min(series.least, self._likeness(at, series.common))
                 return series
             if self._recentred(at, series):
                 return series
-            unlike.add(series.common)
-            if len(unlike) == _N_TRIED:
-                break
         return None
 
     def _other_singles(self, at: int, near: Sequence[_Growing], joined: _Growing) -> list[_Growing]:
@@ -217,8 +274,10 @@ class _Grouping:
         joined.common = common
         joined.members += single.members
         joined.least = min(joined.least, self._likeness(common, single.common))
-        times = [one for one in (joined.last, single.last) if one is not None]
-        joined.last = max(times, default=None)
+        for clock, last in single.last.items():
+            joined.last[clock] = max(last, joined.last.get(clock, last))
+        for member in single.members:
+            self._of[member] = joined
 
     def _recentred(self, at: int, series: _Growing) -> bool:
         """Whether another picture of a short series is like all the others and this one; then it is the common one."""
@@ -235,12 +294,11 @@ class _Grouping:
     def _fits(self, one: int, other: int) -> bool:
         return self._likeness(one, other) >= self._least_likeness(self._ordered[one], self._ordered[other])
 
-    def _least_likeness(self, one: Photograph, other: Photograph) -> float:
+    def _least_likeness(self, one: _Dated, other: _Dated) -> float:
         least = self._limits.likeness or MIN_LIKENESS
-        if one.taken is None or other.taken is None:
+        if one.clock is not other.clock or one.clock is _Clock.UNKNOWN:
             return min(1.0, least + UNDATED_STRICTER)
-        is_close = abs((one.taken - other.taken).total_seconds()) <= CLOSE_S
-        return max(0.0, least - CLOSE_LAXER) if is_close else least
+        return max(0.0, least - CLOSE_LAXER) if abs(one.seconds - other.seconds) <= CLOSE_S else least
 
     def _likeness(self, one: int, other: int) -> float:
         from redaes.culling.detail import shared_detail
@@ -254,7 +312,7 @@ class _Grouping:
 
         if at not in self._details:
             try:
-                loaded = load_image(self._ordered[at].ref.path, max_pixels=PIXELS)
+                loaded = load_image(self._ordered[at].photograph.ref.path, max_pixels=PIXELS)
             except ImageError:
                 self._details[at] = None
             else:
@@ -266,13 +324,8 @@ class _Grouping:
 
     def _finished(self, series: _Growing) -> PhotographSeries:
         doubt = None
-        if self._limits.likeness == 0.0 and series.least == 0.0:
+        if series.by_time:
             doubt = "put together by time alone"
         elif series.least < SURE_LIKENESS:
             doubt = f"not all pictures are surely of one thing (likeness {series.least:.2f}, sure from {SURE_LIKENESS})"
-        return PhotographSeries(tuple(self._ordered[at] for at in sorted(series.members)), doubt)
-
-
-def _by_time(photograph: Photograph) -> tuple[bool, datetime, str]:
-    taken = photograph.taken
-    return taken is None, taken or datetime.min, str(photograph.ref.path)
+        return PhotographSeries(tuple(self._ordered[at].photograph for at in sorted(series.members)), doubt)

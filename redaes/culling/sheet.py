@@ -109,7 +109,7 @@ def head(folder: Path, n_pictures: int, n_series: int, page: int = 1, n_pages: i
         f"<h1>{escape(str(folder.resolve()))}</h1>"
         f"<p>{counted(n_pictures, 'picture')} in {n_series} series, best first. "
         "Green, 5 stars: the best of its series, by a visible lead. Yellow, 3 stars: not settled. "
-        "Red, 1 star: worse. No colour: alone, or its series could not be ranked. "
+        "Red, 1 star or rejected: worse. No colour: alone, or its series could not be ranked. "
         "A click on a picture shows it beside the best of its series, at full size.</p>\n" + links(page, n_pages)
     )
 

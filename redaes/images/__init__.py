@@ -5,11 +5,12 @@ What happens to each kind of picture is listed in docs/images.md.
 
 from __future__ import annotations
 
+from redaes.images.capture import CaptureMoment, CaptureRecord, capture_record, capture_time
 from redaes.images.damage import DAMAGE
-from redaes.images.embedded_metadata import EmbeddedMetadata, embedded_metadata, exif_ratings
+from redaes.images.embedded_metadata import EmbeddedMetadata, embedded_metadata, exif_ratings, jpeg_pixels
 from redaes.images.files import IMAGE_SUFFIXES, MAX_FILE_BYTES, read_image_file
 from redaes.images.folder_search import FoundPictures, PassedOver, find_pictures, list_images
-from redaes.images.formats import MAX_FILE_PIXELS, capture_time, exif_of, image_size, is_raw_name
+from redaes.images.formats import MAX_FILE_PIXELS, exif_of, image_size, is_raw_name
 from redaes.images.given import (
     TakenPicture,
     named_picture,
@@ -41,11 +42,14 @@ __all__ = [
     "MAX_FILE_BYTES",
     "MAX_FILE_PIXELS",
     "MAX_PIXELS",
+    "CaptureMoment",
+    "CaptureRecord",
     "EmbeddedMetadata",
     "FoundPictures",
     "LoadedImage",
     "PassedOver",
     "TakenPicture",
+    "capture_record",
     "capture_time",
     "check_shape",
     "check_usable",
@@ -60,6 +64,7 @@ __all__ = [
     "hamming",
     "image_size",
     "is_raw_name",
+    "jpeg_pixels",
     "list_images",
     "load_image",
     "named_picture",

@@ -46,7 +46,7 @@ class PassedOver:
         >>> PassedOver("videos", (Path("a/1.mp4"), Path("a/2.mp4"))).in_words(Path("a"))
         'left out: videos: 2 (1.mp4, 2.mp4)'
         """
-        named = ", ".join(str(path.relative_to(folder)) for path in self.paths[:N_NAMED])
+        named = ", ".join(os.path.relpath(path, folder) for path in self.paths[:N_NAMED])
         more = "" if len(self.paths) <= N_NAMED else f" and {len(self.paths) - N_NAMED} more"
         remedy = "" if self.remedy is None else f"; {self.remedy}"
         lead = "not judged" if self.is_missed else "left out"

@@ -7,7 +7,6 @@ import importlib.util
 import io
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
 from pathlib import Path
 from typing import cast
 
@@ -312,25 +311,22 @@ def _raw_exif(raw: RawFile) -> Image.Exif:
     return found
 
 
-def capture_time(data: bytes, path: Path) -> datetime | None:
-    """When a picture was taken, by the camera's clock: EXIF DateTimeOriginal with its fraction of a second.
+def xmp_of(data: bytes, path: Path) -> bytes:
+    """A picture's XMP packet, as it stands in the file; empty: none that can be read.
 
     Args:
         data: the whole file, in a readable format; no pixel of it is decoded.
         path: names it in messages.
 
-    Returns:
-        Without a time zone; None: not recorded, or not in the form that EXIF prescribes.
-
     Raises:
         ImageError: as for :func:`image_size`.
     """
-    exif = exif_of(data, path)
+    kind = recognise(data, path)
     try:
-        details = exif.get_ifd(ExifTags.IFD.Exif)
-        stated = str(details.get(ExifTags.Base.DateTimeOriginal, "")).strip(" \0")
-        fraction = str(details.get(ExifTags.Base.SubsecTimeOriginal, "")).strip(" \0")
-        taken = datetime.strptime(stated, "%Y:%m:%d %H:%M:%S")
-        return taken + timedelta(seconds=float(f"0.{fraction}") if fraction.isdecimal() else 0.0)
-    except DAMAGE:  # the picture is whole; what stands beside it is not
-        return None
+        if kind in ("AVIF", "HEIF"):
+            packet = _optional_reader(kind, path)(io.BytesIO(data)).info.get("xmp", b"")
+        else:
+            packet = open_header(kind, data, path).beside.xmp
+    except DAMAGE:
+        return b""
+    return packet if isinstance(packet, bytes) else b""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from redaes.ranking.graph import Edge, Outcome, components, count_cycles
 from redaes.ranking.order import rank
 from redaes.ranking.potential import Potential, fit_potential
-from redaes.ranking.schedule import ROUND_ROBIN, Schedule, default_pairs
+from redaes.ranking.schedule import LONG, ROUND_ROBIN, Schedule, default_pairs
+from redaes.ranking.sparse import SparseFit, SparseStrengths, fit_sparse
 from redaes.ranking.strengths import (
     PRIOR_SD,
     Z_SETTLED,
@@ -17,6 +18,7 @@ from redaes.ranking.strengths import (
 )
 
 __all__ = [
+    "LONG",
     "PRIOR_SD",
     "ROUND_ROBIN",
     "Z_SETTLED",
@@ -24,6 +26,8 @@ __all__ = [
     "Outcome",
     "Potential",
     "Schedule",
+    "SparseFit",
+    "SparseStrengths",
     "Strengths",
     "bradley_terry",
     "components",
@@ -31,6 +35,7 @@ __all__ = [
     "default_pairs",
     "fit_one",
     "fit_potential",
+    "fit_sparse",
     "fit_strengths",
     "rank",
     "unconnected",

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Sequence
-
-import numpy as np
 
 from redaes.errors import InputError
 
@@ -57,13 +56,17 @@ def count_cycles(n: int, edges: Sequence[Edge]) -> int:
     Raises:
         InputError: as in :func:`check_edge`.
     """
-    net = np.zeros((n, n))
+    net: dict[tuple[int, int], float] = defaultdict(float)
     for i, j, delta, weight in edges:
         check_edge(n, i, j, delta, weight)
-        net[i, j] += weight * delta
-        net[j, i] -= weight * delta
-    beats = (net > 0).astype(np.int64)
-    return int(np.trace(beats @ beats @ beats)) // 3
+        net[min(i, j), max(i, j)] += weight * (delta if i < j else -delta)
+    beats: list[set[int]] = [set() for _ in range(n)]
+    loses_to: list[set[int]] = [set() for _ in range(n)]
+    won = [(i, j) if total > 0 else (j, i) for (i, j), total in net.items() if total]
+    for better, worse in won:
+        beats[better].add(worse)
+        loses_to[worse].add(better)
+    return sum(len(beats[worse] & loses_to[better]) for better, worse in won) // 3
 
 
 def check_edge(n: int, i: int, j: int, delta: float, weight: float) -> None:

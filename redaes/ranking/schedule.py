@@ -5,14 +5,21 @@ from __future__ import annotations
 import itertools
 
 import numpy as np
+from numpy.typing import NDArray
 
 from redaes.errors import InputError
 from redaes.points import sigmoid
 from redaes.ranking.graph import DECIMALS, Outcome
+from redaes.ranking.sparse import SparseFit
 from redaes.ranking.strengths import Strengths, fit_strengths
 
 ROUND_ROBIN = 8
 """Largest number of items of which all pairs are compared."""
+
+LONG = 40
+"""Number of items above which a round is drawn in place of being searched for among all pairs."""
+
+_N_AHEAD = 16  # of those that come next by strength, among whom a partner is looked for
 
 
 class Schedule:
@@ -21,8 +28,10 @@ class Schedule:
     Up to ``ROUND_ROBIN`` items: all pairs at once. Above: first a random chain, which connects all items; then
     rounds, like those of a Swiss tournament, in which each item appears at most once. A round takes the pairs
     whose outcome is expected to tell most: p (1 - p) times the variance of the difference, with both from the
-    fit to the outcomes so far. No pair is asked twice, because most judges would only repeat themselves. Ends
-    when the budget is spent, all pairs were asked, or the top k are settled.
+    fit to the outcomes so far. No pair is asked twice, because most judges would only repeat themselves. Above
+    ``LONG`` items, where all pairs are too many to look at, a strength is drawn for each item from what is known of
+    it, and neighbours in that order meet: they are alike, or too little is known of them. Ends when the budget is
+    spent, all pairs were asked, or the top k are settled.
 
     >>> schedule = Schedule(3)
     >>> schedule.next_round()
@@ -48,8 +57,10 @@ class Schedule:
         self._top_k = top_k if n > 1 else None
         self._left = min(default_pairs(n) if max_pairs is None else max_pairs, n * (n - 1) // 2)
         self._rng = np.random.default_rng(seed)
-        self._open = ~np.eye(n, dtype=bool)
+        self._open = ~np.eye(n if n <= LONG else 0, dtype=bool)
+        self._asked: set[tuple[int, int]] = set()
         self._outcomes: list[Outcome] = []
+        self._fit = SparseFit(n)
         self._started = False
 
     def next_round(self) -> list[tuple[int, int]]:
@@ -58,6 +69,11 @@ class Schedule:
             return []
         if not self._started:
             pairs = self._first_round()
+        elif self._n > LONG:
+            values = self._fit.strengths()
+            if self._top_k is not None and self._fit.fitted().settled(self._top_k):
+                return []
+            pairs = self._drawn(values, self._fit.rough_errors())
         else:
             fitted = fit_strengths(self._n, self._outcomes)
             if self._top_k is not None and fitted.settled(self._top_k):
@@ -66,13 +82,17 @@ class Schedule:
         self._started = True
         self._left -= len(pairs)
         for i, j in pairs:
-            self._open[i, j] = self._open[j, i] = False
+            if self._n > LONG:
+                self._asked.add((min(i, j), max(i, j)))
+            else:
+                self._open[i, j] = self._open[j, i] = False
         return sorted(pairs)
 
     def record(self, i: int, j: int, probability: float | None, weight: float = 1.0) -> None:
         """Take in P(i is better than j); None: no usable answer, and the pair is not asked again."""
         if probability is not None:
             self._outcomes.append((i, j, probability, weight))
+            self._fit.add((i, j, probability, weight))
 
     def _first_round(self) -> list[tuple[int, int]]:
         if self._left == self._n * (self._n - 1) // 2 and self._n <= ROUND_ROBIN:
@@ -96,6 +116,28 @@ class Schedule:
             pairs.append((i, j) if self._rng.random() < 0.5 else (j, i))
             if len(pairs) == self._left:
                 break
+        return pairs
+
+    def _drawn(self, values: NDArray[np.float64], errors: NDArray[np.float64]) -> list[tuple[int, int]]:
+        """A round of a Swiss tournament among strengths drawn from what is known."""
+        order = np.argsort(-(values + errors * self._rng.standard_normal(self._n)), kind="stable").tolist()
+        busy = [False] * self._n
+        pairs: list[tuple[int, int]] = []
+        for place, i in enumerate(order):
+            if busy[i] or len(pairs) == self._left:
+                continue
+            for j in order[place + 1 : place + 1 + _N_AHEAD]:
+                if not busy[j] and (min(i, j), max(i, j)) not in self._asked:
+                    busy[i] = busy[j] = True
+                    pairs.append((i, j) if self._rng.random() < 0.5 else (j, i))
+                    break
+        if pairs:
+            return pairs
+        # Few pairs are left, and none of them lies near: whichever were not asked.
+        for i, j in itertools.combinations(range(self._n), 2):
+            if not busy[i] and not busy[j] and (i, j) not in self._asked and len(pairs) < self._left:
+                busy[i] = busy[j] = True
+                pairs.append((i, j))
         return pairs
 
 

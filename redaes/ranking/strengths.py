@@ -88,15 +88,29 @@ def fit_strengths(n: int, outcomes: Sequence[Outcome]) -> Strengths:
     expected = sigmoid(strength[first] - strength[second])
     spread = weight * expected * (1.0 - expected)
     covariance = np.linalg.inv(_curvature(n, first, second, spread))
-    n_free, n_fitted = max(0, len(table) - (n - 1)), max(1, n - 1)
-    dispersion = 1.0
-    if n_free:
-        # Mean squares of whole comparisons: the two calls of one pair are not taken for independent.
-        observed = float((weight * (won - expected) ** 2).sum()) / n_free
-        dispersion = (n_fitted + n_free * observed / float((spread / weight).mean())) / (n_fitted + n_free)
+    dispersion = dispersion_of(n, won, expected, weight)
     # What was estimated is the distance from the mean, so the common shift, which only the prior knows, goes.
     centre = np.eye(n) - 1.0 / max(1, n)
     return Strengths(centre @ strength, dispersion * (centre @ covariance @ centre))
+
+
+def dispersion_of(
+    n: int, won: NDArray[np.float64], expected: NDArray[np.float64], weight: NDArray[np.float64]
+) -> float:
+    """How much the residuals spread, over what coin tosses of the expected probabilities would.
+
+    Args:
+        n: number of items.
+        won: probabilities that the first of each comparison is better, as they were said.
+        expected: the same, as the strengths have it.
+        weight: of each comparison.
+    """
+    n_free, n_fitted = max(0, len(won) - (n - 1)), max(1, n - 1)
+    if not n_free:
+        return 1.0
+    # Mean squares of whole comparisons: the two calls of one pair are not taken for independent.
+    observed = float((weight * (won - expected) ** 2).sum()) / n_free
+    return (n_fitted + n_free * observed / float((expected * (1.0 - expected)).mean())) / (n_fitted + n_free)
 
 
 def fit_one(outcomes: Sequence[tuple[float, float, float]]) -> tuple[float, float]:

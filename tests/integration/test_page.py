@@ -265,6 +265,8 @@ def test_the_page_shows_two_pictures_at_full_size(page: Any, photographs: Path, 
         page.goto(address)
         page.set_input_files("#files", files[:2])
         page.click("#go")
+        page.locator("#second .look").wait_for()
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
         page.locator("#second .look").click()
         (first, *at), (second, *other) = _looks(page)
         assert (first, second) == ("<b> #100%?.jpg", "a.jpg")

@@ -7,6 +7,7 @@ The environment is a vLLM for CPUs here (docs/serving.md says how to make one). 
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -23,19 +24,22 @@ from colours import running
 from PIL import Image, ImageEnhance, ImageFilter
 
 from redaes import prompts
-from redaes.answer_grammars import TEXT
+from redaes.answer_grammars import JSON, TEXT
 from redaes.assessor import Assessor, Result
+from redaes.backends.abilities import Structured
 from redaes.backends.base import Request
+from redaes.backends.connecting import connect
 from redaes.backends.endpoint import Endpoint
 from redaes.backends.server import ServerBackend
 from redaes.errors import EndpointError
 from redaes.images import LoadedImage, content_id, data_url
+from redaes.json_form import KEYS
 from redaes.models import nano
 from redaes.prompts import Mode
 from redaes.serving.app import create_app
 from redaes.serving.limits import ServiceLimits
 from redaes.serving.vllm import ServedModel, VllmServer
-from redaes.types import ImageRef
+from redaes.types import ImageRef, Sampling
 from tests.conftest import synthetic_photograph
 
 pytestmark = pytest.mark.vllm
@@ -162,6 +166,33 @@ def test_a_model_that_leaves_the_grammar_is_held_to_it(server: VllmServer) -> No
     assert not all(said["free"])
     failures = {one.failure for result in kept for one in result.comparisons if one.failure is not None}
     assert failures <= {"not_the_form", "unknown_factor", "empty"}
+
+
+@pytest.mark.parametrize("spelling", [None, "json_schema", "structured_outputs"])
+def test_a_model_without_any_json_in_it_is_held_to_json(server: VllmServer, spelling: Structured | None) -> None:
+    with ServerBackend(endpoint(server, server.served.name), form="json") as held:
+        held.spelling = spelling
+        results = Assessor(held, reader="strict", sampling=Sampling(max_new_tokens=1200)).compare_many(PAIRS[:2])
+    answers = [one for result in results for one in result.comparisons]
+    assert {one.held_by for one in answers} == {
+        "response_format" if spelling == "json_schema" else "structured_outputs"
+    }
+    if spelling is None:
+        assert all(regex.fullmatch(JSON.pattern, one.raw) for one in answers)
+        assert {one.failure for one in answers} == {None}
+    else:  # a schema bounds no text: what is not cut off has the keys in their order
+        whole = [one.raw for one in answers if one.raw.rstrip().endswith("}")]
+        assert all(tuple(json.loads(raw)) == KEYS for raw in whole)
+        assert all(one.raw.lstrip().startswith("{") for one in answers)
+
+
+def test_behind_an_address_it_is_held_to_the_letter(server: VllmServer) -> None:
+    """A schema lets a model that knows no JSON write spaces without end; the regular expression does not."""
+    with connect(server.base_url, nano.NAME, api_key=server.api_key) as asked:
+        assert asked.form == "text"  # it was trained on it
+        result = Assessor(asked, form="json", reader="strict").compare_many(PAIRS[:1])[0]
+    assert {(one.held_by, one.failure) for one in result.comparisons} == {("structured_outputs", None)}
+    assert result.probability is not None
 
 
 def test_a_ranking(base: ServerBackend) -> None:

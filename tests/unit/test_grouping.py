@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageDraw, ImageEnhance, ImageFilter
 
 from redaes.culling.detail import detail_of, shared_detail
+from redaes.culling.given_pictures import given_pictures
 from redaes.culling.grouping import GroupingLimits, PhotographSeries, group, scan
 from redaes.culling.layout import LayoutIndex, layout_likeness
 from redaes.errors import InputError
@@ -246,6 +247,23 @@ def test_a_quick_burst_beside_a_slow_one_stays_whole(tmp_path: Path) -> None:
     assert sorted(len(series.pictures) for series in grouped(tmp_path)) == [3, 12]
 
 
+def test_two_cameras_in_two_zones_and_an_edit_saved_later(tmp_path: Path) -> None:
+    """One instant by offsets; and of the edit only the date of its last change is known, days after."""
+    for name, hour, offset in (("phone", 12, "+02:00"), ("camera", 6, "-04:00"), ("later", 12, "-04:00")):
+        exif = Image.Exif()
+        details = exif.get_ifd(ExifTags.IFD.Exif)
+        details[ExifTags.Base.DateTimeOriginal] = f"2024:05:01 {hour:02d}:00:00"
+        details[ExifTags.Base.OffsetTimeOriginal] = offset
+        moved(scene(1), x=len(name)).save(tmp_path / f"{name}.jpg", quality=92, exif=exif)
+    for name, day in (("edit", 7), ("second edit", 9)):
+        exif = Image.Exif()
+        exif[ExifTags.Base.DateTime] = f"2024:05:{day:02d} 09:00:00"
+        ImageEnhance.Color(moved(scene(1), x=6)).enhance(0.6).save(
+            tmp_path / f"{name}.jpg", quality=90 + day, exif=exif
+        )
+    assert names(grouped(tmp_path)) == [["camera", "phone", "edit", "second edit"], ["later"]]
+
+
 def test_every_picture_is_like_the_common_one(tmp_path: Path) -> None:
     """A camera that turns away: neighbours are alike, ends are not."""
     wide = Image.new("RGB", (WIDTH * 3, HEIGHT))
@@ -322,3 +340,44 @@ def test_where_likeness_is_weak_there_is_doubt(tmp_path: Path) -> None:
 def test_impossible_limits_are_refused(name: str, value: float) -> None:
     with pytest.raises(InputError, match="give 0"):
         GroupingLimits(**{name: value})
+
+
+def test_series_as_the_user_has_them(tmp_path: Path) -> None:
+    for name in ("one/1.jpg", "one/10.jpg", "one/9.jpg", "two/1.jpg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        save(scene(len(name)), tmp_path / name)
+    photographs, _ = scan(sorted(tmp_path.rglob("*.jpg")))
+    by_folder = group(photographs, GroupingLimits(by="folder"))
+    assert [(names([one])[0], one.doubt) for one in by_folder] == [(["1", "9", "10"], None), (["1"], None)]
+    assert [len(one) for one in group(photographs, GroupingLimits(by="all"))] == [4]
+
+
+def test_a_folder_or_pictures_from_several(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("one/a.jpg", "one/b.jpg", "one/clip.mp4", "two/c.jpg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        save(scene(1), (tmp_path / name).with_suffix(".jpg")).rename(tmp_path / name)
+    one, two, single = tmp_path / "one", tmp_path / "two", tmp_path / "one" / "a.jpg"
+
+    def listed(given: Path | list[Path], *exclude: str) -> tuple[Path, tuple[Path, ...]]:
+        root, found = given_pictures(given, exclude)
+        return root, found.pictures
+
+    assert listed(one) == listed([one]) == (one, (single, one / "b.jpg"))
+    assert listed([single]) == (one, (single,))
+    assert listed([single, two, one, one / ".." / "one" / "b.jpg"]) == (
+        tmp_path,
+        (single, two / "c.jpg", one / "b.jpg"),
+    )
+    assert listed([one, two], "b.*") == (tmp_path, (single, two / "c.jpg"))
+    root, found = given_pictures([one, two])
+    assert [left_out.in_words(root) for left_out in found.passed_over] == [
+        f"left out: videos: 1 ({Path('one', 'clip.mp4')})"
+    ]
+    monkeypatch.chdir(tmp_path)
+    assert listed([Path("one/a.jpg"), Path("two")]) == (Path("."), (Path("one/a.jpg"), Path("two/c.jpg")))
+    with pytest.raises(InputError, match=r"nothing\.jpg: no such file or folder"):
+        listed([single, tmp_path / "nothing.jpg"])
+    with pytest.raises(InputError, match="no such folder"):
+        listed(tmp_path / "nowhere")
+    with pytest.raises(InputError, match="no pictures were given"):
+        listed([])

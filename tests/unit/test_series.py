@@ -30,10 +30,9 @@ from redaes.culling import sheet
 from redaes.culling.folder import rank_folder
 from redaes.culling.grouping import GroupingLimits, group, scan
 from redaes.culling.rankers import AssessorRanker
-from redaes.errors import BackendError, ImageError, InputError, RecordError
+from redaes.errors import BackendError, InputError, RecordError
 from redaes.evidence.claims import CheckedClaim, Claim, Claims
 from redaes.evidence.measurements import Measurements, PairEvidence
-from redaes.images import capture_time
 from redaes.references import read_reference_set, reference_pictures, write_reference_set
 from redaes.types import Sampling
 
@@ -130,50 +129,6 @@ def test_bursts_are_grouped_and_the_unreadable_reported(folder: Path) -> None:
     assert "truncated" in unreadable[0].reason
 
 
-@pytest.mark.parametrize(
-    ("stated", "fraction", "expected"),
-    [
-        ("2024:05:01 12:00:00", None, START),
-        ("2024:05:01 12:00:00", "25", START + timedelta(seconds=0.25)),
-        ("2024:05:01 12:00:00", "x", START),
-        ("0000:00:00 00:00:00", None, None),
-        ("yesterday", None, None),
-        ("", None, None),
-    ],
-)
-def test_capture_times(tmp_path: Path, stated: str, fraction: str | None, expected: datetime | None) -> None:
-    exif = Image.Exif()
-    details = exif.get_ifd(ExifTags.IFD.Exif)
-    details[ExifTags.Base.DateTimeOriginal] = stated
-    if fraction is not None:
-        details[ExifTags.Base.SubsecTimeOriginal] = fraction
-    path = tmp_path / "a.jpg"
-    _photograph(1).save(path, exif=exif)
-    assert capture_time(path.read_bytes(), path) == expected
-
-
-@pytest.mark.filterwarnings("ignore::UserWarning")
-def test_damaged_exif_is_no_time() -> None:
-    import io
-
-    buffer = io.BytesIO()
-    exif = Image.Exif()
-    exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.DateTimeOriginal] = "2024:05:01 12:00:00"
-    _photograph(1).save(buffer, "JPEG", exif=exif)
-    data = bytearray(buffer.getvalue())
-    start = data.index(b"Exif\0\0")
-    rng = np.random.default_rng(0)
-    for _ in range(300):
-        mutated = bytearray(data)
-        for at in rng.integers(start + 6, start + 90, 6):
-            mutated[at] = int(rng.integers(256))
-        try:
-            found = capture_time(bytes(mutated), Path("a.jpg"))
-        except ImageError:  # what loading the picture would say; never another error
-            continue
-        assert found is None or isinstance(found, datetime)
-
-
 # --- the folder -----------------------------------------------------------------------------------------------
 
 
@@ -199,6 +154,14 @@ def test_each_series_is_ranked_explained_and_written(folder: Path, tmp_path: Pat
     assert {rows[-1][name] for name in ("score", "error", "unit", "rating")} == {""}  # alone: nothing was compared
     assert (lines[2]["pictures"][0]["score"], lines[2]["pictures"][0]["error"]) == (None, None)
     assert {path: path.read_bytes() for path in folder.iterdir()} == before  # no sidecar, no picture touched
+
+
+def test_the_rest_is_rejected_where_that_is_asked_for(folder: Path, tmp_path: Path) -> None:
+    rank_folder(folder, tmp_path / "out", AssessorRanker(_fast()), write_xmp=True, reject=True)
+    marks = {Path(one["path"]).name: one["mark"] for line in _lines(tmp_path / "out")[:2] for one in line["pictures"]}
+    assert marks["s1_1.jpg"] == {"rating": 5, "label": "Green", "pick": 3}
+    assert marks["s2_0.jpg"] == {"rating": -1, "label": "Red", "pick": 1}
+    assert 'xmp:Rating="-1"' in (folder / "s2_0.jpg.xmp").read_text()
 
 
 def test_folders_in_the_folder_are_searched_and_a_burst_may_lie_in_two(folder: Path, tmp_path: Path) -> None:
@@ -600,6 +563,41 @@ def test_rank_refuses_wrong_input_before_a_model_is_loaded(
     monkeypatch.setattr(loading, "load_model", fail)
     monkeypatch.chdir(tmp_path)
     assert runner.invoke(app, arguments).exit_code == 2
+
+
+def test_grouping_is_in_the_users_hands(folder: Path, tmp_path: Path, judge: Brighter) -> None:
+    for name in ("broken.jpg", "empty.png"):
+        (folder / name).unlink()
+
+    def series(*given: str) -> list[int]:
+        done = runner.invoke(app, ["rank", *given, "--out", str(tmp_path / "out")])
+        assert done.exit_code == 0, done.output
+        return [len(line["pictures"]) for line in _lines(tmp_path / "out")]
+
+    assert series(str(folder)) == [3, 2, 1]
+    assert series(str(folder), "--one-series") == series(str(folder), "--by-folder") == [6]
+    assert series(str(folder), "--gap", "1") == [1] * 6
+    assert series(str(folder), "--likeness", "1", "--gap", "0.5") == [1] * 6
+    assert series(str(folder), "--likeness", "0", "--gap", "3600") == [6]
+    assert series(*(str(folder / f"s{scene}_0.jpg") for scene in (1, 2)), str(folder / "s1_1.jpg")) == [2, 1]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--one-series", "--by-folder"], "contradict each other"),
+        (["--by-folder", "--gap", "5"], "neither --one-series nor --by-folder"),
+        (["--gap", "-1"], "a gap of -1.0 seconds"),
+        (["--likeness", "2"], "a likeness of 2.0"),
+        (["nothing.jpg"], "nothing.jpg: no such file or folder"),
+    ],
+)
+def test_grouping_that_makes_no_sense_is_refused(
+    folder: Path, tmp_path: Path, options: list[str], message: str
+) -> None:
+    done = runner.invoke(app, ["rank", str(folder), "--out", str(tmp_path / "out"), "--model", "not/loaded", *options])
+    assert done.exit_code == 2, done.output
+    assert message in done.stderr
 
 
 def test_rank_refuses_a_file_as_output_folder_before_a_model_is_loaded(folder: Path, tmp_path: Path) -> None:

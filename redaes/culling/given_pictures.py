@@ -1,0 +1,62 @@
+"""The pictures that somebody gives: a folder, or several folders and pictures."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from redaes.errors import InputError
+from redaes.images import FoundPictures, PassedOver, find_pictures
+
+
+def given_pictures(
+    given: Path | Sequence[Path], exclude: Sequence[str] = (), results: Path | None = None
+) -> tuple[Path, FoundPictures]:
+    """The folder that holds all of them, and the pictures, each once.
+
+    Args:
+        given: a folder, which is searched with its folders; or several, and pictures, which are taken as they are.
+        exclude: patterns as in a ``.gitignore`` file, for what is searched.
+        results: a folder that is not looked at.
+
+    Raises:
+        InputError: one is missing, a folder holds no pictures, or a pattern is none.
+    """
+    paths = [given] if isinstance(given, Path) else list(given)
+    if not paths:
+        raise InputError("no pictures were given; give a folder, or pictures")
+    if len(paths) == 1 and not paths[0].is_file():
+        return paths[0], find_pictures(paths[0], exclude, results)
+    pictures: dict[str, Path] = {}
+    unreadable: dict[Path, str] = {}
+    passed_over: dict[tuple[str, str | None, bool], list[Path]] = {}
+    for path in paths:
+        if not path.exists():
+            raise InputError(f"{path}: no such file or folder; check the spelling")
+        if not path.is_dir():
+            pictures.setdefault(os.path.realpath(path), path)
+            continue
+        found = find_pictures(path, exclude, results)
+        for picture in found.pictures:
+            pictures.setdefault(os.path.realpath(picture), picture)
+        unreadable.update(found.unreadable)
+        for one in found.passed_over:
+            passed_over.setdefault((one.what, one.remedy, one.is_missed), []).extend(one.paths)
+    merged = FoundPictures(
+        tuple(pictures.values()),
+        tuple(sorted(unreadable.items())),
+        tuple(
+            PassedOver(what, tuple(beside), remedy, missed) for (what, remedy, missed), beside in passed_over.items()
+        ),
+    )
+    return _common_folder(paths), merged
+
+
+def _common_folder(paths: Sequence[Path]) -> Path:
+    """The folder that holds all of some folders and files, spelt as they are where that can be."""
+    folders = [path if path.is_dir() else path.parent for path in paths]
+    if any(folder.is_absolute() for folder in folders):
+        folders = [Path(os.path.abspath(folder)) for folder in folders]
+    common = os.path.commonpath([os.path.normpath(folder) for folder in folders])
+    return Path(common or os.curdir)
