@@ -254,6 +254,11 @@ def _show_summary(summary: FolderSummary, out: Path, write_xmp: bool) -> None:
         f"{summary.n_pictures} pictures in {summary.n_series} series, {summary.n_singles} of them alone; "
         f"{summary.n_calls} questions asked in all"
     )
+    if summary.n_meant:
+        typer.echo(
+            f"left as they are: {summary.n_meant} exposure brackets, focus stacks, panoramas or time-lapses; "
+            "--one-series ranks one nevertheless"
+        )
     written = "written" if write_xmp else "to write with --write-xmp"
     typer.echo(
         f"sidecars {written}: {summary.n_sidecars}, of which {summary.n_merged} merged into existing ones; "

@@ -74,15 +74,15 @@ def head(folder: Path, n_pictures: int, n_series: int) -> str:
     )
 
 
-def series_head(name: str, n_pictures: int, failure: str | None, told: Told | None, doubt: str | None = None) -> str:
+def series_head(name: str, n_pictures: int, failure: str | None, told: Told | None, remark: str | None = None) -> str:
     """A series up to its first picture."""
     text = f"<section><h2>Series {escape(name)} <span class=quiet>· {n_pictures} "
     text += "picture" if n_pictures == 1 else "pictures"
     text += "</span></h2>"
     if failure is not None:
         text += f"<p class=bad>Not ranked: {escape(failure)}</p>"
-    if doubt is not None:
-        text += f"<p class=quiet>None is marked as worse: {escape(doubt)}.</p>"
+    if remark is not None:
+        text += f"<p class=quiet>{escape(remark)}.</p>"
     if told is not None:
         text += f"<p class=told>{_in_words(told)}</p>{_table(told.measured)}"
     return text + "<div class=row>\n"
