@@ -130,18 +130,19 @@ class FormLogits(LogitsProcessor):
             drawn = input_ids[:, -1].tolist()
             for place, answer in running:
                 answer.wrote(drawn[place])
+        barred = np.zeros(scores.shape, dtype=np.bool_)
         for place, answer in running:
             if answer.ended:
                 continue
-            following = answer.following()
-            row = scores[place]
+            row = barred[place]
+            following = answer.following(len(row))
             if isinstance(following, int):
-                row.fill_(-torch.inf)
-                row[following] = 0.0
+                row[:] = True
+                row[following] = False
             else:
                 # A model may have room for more tokens than its tokenizer has, or for fewer.
                 n_both = min(len(following), len(row))
-                barred = torch.from_numpy(~following[:n_both]).to(row.device)
-                row[:n_both].masked_fill_(barred, -torch.inf)
-                row[n_both:] = -torch.inf
+                np.logical_not(following[:n_both], out=row[:n_both])
+                row[n_both:] = True
+        scores.masked_fill_(torch.from_numpy(barred).to(scores.device), -torch.inf)
         return scores

@@ -107,8 +107,11 @@ class HeldAnswer:
         self._tokens.append(token)
         self.ended = token in self._made.vocabulary.eos_tokens
 
-    def following(self) -> int | NDArray[np.bool_]:
+    def following(self, n_scored: int) -> int | NDArray[np.bool_]:
         """The only token that may come next, or for each id whether it may; the answer has not ended.
+
+        Args:
+            n_scored: the model has scores for ids below that; its tokenizer may have more tokens.
 
         Raises:
             BackendError: none may.
@@ -120,13 +123,13 @@ class HeldAnswer:
         if not self._forced:
             self._forced = self._matcher.compute_ff_tokens()
         may_think = self._may_think()
-        if self._forced and not may_think:
+        if self._forced and self._forced[0] < n_scored and not may_think:
             return self._forced[0]
         bits = np.frombuffer(self._matcher.compute_bitmask(), dtype=np.uint8)
         allowed: NDArray[np.bool_] = np.unpackbits(bits, bitorder="little").view(np.bool_)
         if thinking is not None and may_think:
             allowed[thinking.opening] = True
-        if not allowed.any():
+        if not allowed[:n_scored].any():
             raise BackendError(
                 f"no token of the vocabulary goes on with an answer in its form after {self._text()[-40:]!r}; "
                 "ask without holding it to the form"

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from redaes.cli import compare, demo, doctor, rank, score, serve
+from redaes.cli import apply, compare, demo, doctor, rank, score, serve
 from redaes.cli.data import build, export, inspect, series, validate
 from redaes.cli.eval import benchmark, calibrate, leaks, probes, rationales
 from redaes.cli.eval import compare as compare_runs
@@ -20,6 +20,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     compare.compare,
     score.score,
     rank.rank,
+    apply.apply,
     doctor.doctor,
     demo.demo,
 )

@@ -72,6 +72,9 @@ def rank(
         bool,
         typer.Option("--overrule", help="Write sidecars also for pictures that carry a rating in themselves."),
     ] = False,
+    reject: Annotated[
+        bool, typer.Option("--reject", help="Give the rest of a series the rating -1 (rejected), not one star.")
+    ] = False,
     mode: Annotated[str, typer.Option(help="How the comparisons are made: fast, or reasoned (much slower).")] = "fast",
     model: Annotated[
         str | None,
@@ -143,6 +146,7 @@ def rank(
                 write_xmp=write_xmp,
                 sidecars=style,
                 overrule=overrule,
+                reject=reject,
                 on_scanned=partial(update, "looking"),
                 on_prepared=update,
                 on_series=show,

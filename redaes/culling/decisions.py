@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from redaes.culling.xmp_packet import Name, NotXmp, XmpPacket
 from redaes.errors import ImageError
-from redaes.images import embedded_metadata, exif_ratings, read_image_file
+from redaes.images import EmbeddedMetadata, embedded_metadata, exif_ratings, read_image_file
 
 XMP = "http://ns.adobe.com/xap/1.0/"
 DIGIKAM = "http://www.digikam.org/ns/1.0/"
@@ -29,6 +29,8 @@ _DECISIONS: tuple[Name, ...] = (
     (_DARKTABLE, "colorlabels"),
 )  # fmt: skip
 """Properties by which programs keep what a photographer thinks of a picture."""
+
+_REJECTED = (("Rating", "-1"), ("PickLabel", "1"), ("pick", "-1"))
 
 
 @dataclass(frozen=True)
@@ -56,30 +58,51 @@ def decisions_in(packet: XmpPacket, place: Path, written: Mapping[str, str]) -> 
                 yield GivenMark(name[1], value, place)
 
 
-def decisions_embedded(picture: Path, written: Mapping[str, str]) -> list[GivenMark]:
+def decisions_embedded(picture: Path, written: Callable[[XmpPacket], Mapping[str, str]]) -> list[GivenMark]:
     """What a picture's own XMP and EXIF say, written there by its camera or by a program.
 
     Metadata that cannot be read says nothing.
 
     Args:
         picture: the file.
-        written: what redaes had embedded.
+        written: what redaes wrote into a packet.
     """
-    try:
-        data = read_image_file(picture)
-    except ImageError:
-        return []
+    beside = _beside(picture)
     found: list[GivenMark] = []
-    beside = embedded_metadata(data, picture)
-    for packet in beside.packets:
-        try:
-            found += decisions_in(XmpPacket(_unpadded(packet)), picture, written)
-        except NotXmp:
-            continue
-    stars, percent = exif_ratings(beside)
+    for packet in _packets(beside):
+        ours = written(packet)
+        found += decisions_in(packet, picture, ours)
+    stars, percent = (0, 0) if beside is None else exif_ratings(beside)
     if not found and (stars or percent):
         found.append(GivenMark("Rating", str(stars) if stars else f"{percent} %", picture))
     return found
+
+
+def packets_embedded(picture: Path) -> list[XmpPacket]:
+    """A picture's own XMP, as far as it can be read."""
+    return _packets(_beside(picture))
+
+
+def _beside(picture: Path) -> EmbeddedMetadata | None:
+    try:
+        return embedded_metadata(read_image_file(picture), picture)
+    except ImageError:
+        return None
+
+
+def _packets(beside: EmbeddedMetadata | None) -> list[XmpPacket]:
+    found = []
+    for packet in () if beside is None else beside.packets:
+        try:
+            found.append(XmpPacket(_unpadded(packet)))
+        except NotXmp:
+            continue
+    return found
+
+
+def is_rejected(mark: GivenMark) -> bool:
+    """Whether a mark says that the picture is rejected."""
+    return (mark.name, mark.value) in _REJECTED
 
 
 def _says_nothing(name: Name, value: str) -> bool:

@@ -15,7 +15,7 @@ import csv
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -38,6 +38,7 @@ CSV_COLUMNS = ("series", "place", "file", "taken", "score", "error", "rating", "
 BEST = xmp.Mark(rating=5, label="Green", pick=3)
 UNDECIDED = xmp.Mark(rating=3, label="Yellow", pick=2)
 REST = xmp.Mark(rating=1, label="Red", pick=1)
+REJECTED = xmp.Mark(rating=-1, label="Red", pick=1)
 
 
 @dataclass(frozen=True)
@@ -110,6 +111,7 @@ def rank_folder(
     write_xmp: bool = False,
     sidecars: SidecarStyle = "auto",
     overrule: bool = False,
+    reject: bool = False,
     on_scanned: Callable[[int, int], None] | None = None,
     on_prepared: OnPrepared | None = None,
     on_series: Callable[[int, int, dict[str, Any]], None] | None = None,
@@ -126,6 +128,7 @@ def rank_folder(
         write_xmp: write the sidecars; otherwise they are only counted.
         sidecars: how new sidecars are named.
         overrule: mark pictures that have a rating in themselves, too.
+        reject: the rest gets the rating -1, rejected, in place of one star.
         on_scanned: called with the files looked at and all files.
         on_prepared: told about what is done before the first series can be finished.
         on_series: called with the series finished, all series, and the finished one's line.
@@ -168,6 +171,7 @@ def rank_folder(
         page.write(sheet.head(root, len(photographs), len(series)))
         for number, one in enumerate(series, 1):
             ranked = _with_places(f"{number:04d}", one, None if one.meant is not None else next(results))
+            ranked = _rejecting(ranked) if reject else ranked
             line = _line(ranked, ranker.provenance)
             summary.n_singles += len(one.pictures) == 1
             summary.n_meant += one.meant is not None
@@ -204,6 +208,12 @@ def _with_places(name: str, series: PhotographSeries, result: Ranked | Unranked 
         failure = None if result is None else result.reason
         return RankedSeries(name, unplaced, None, failure, series.doubt, series.meant)
     return RankedSeries(name, tuple(_placed(series, result)), result, None, series.doubt)
+
+
+def _rejecting(ranked: RankedSeries) -> RankedSeries:
+    """The series with its rest rejected."""
+    pictures = (replace(one, mark=REJECTED) if one.mark == REST else one for one in ranked.pictures)
+    return replace(ranked, pictures=tuple(pictures))
 
 
 def _placed(series: PhotographSeries, ranking: Ranked) -> Iterator[PlacedPhotograph]:
@@ -243,6 +253,7 @@ def _line(ranked: RankedSeries, provenance: Mapping[str, Any]) -> dict[str, Any]
                 "taken": None if picture.photograph.taken is None else picture.photograph.taken.isoformat(),
                 "score": None if ranking is None else picture.score,
                 "error": picture.error,
+                "mark": None if picture.mark is None else asdict(picture.mark),
             }
             for picture in ranked.pictures
         ],

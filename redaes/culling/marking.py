@@ -85,6 +85,33 @@ def mark_pictures(
     return summary
 
 
+def unmark_pictures(pictures: Sequence[Path], *, write: bool) -> tuple[list[Path], list[str]]:
+    """Plan, and on demand do, what takes redaes's marks back that nobody has changed since.
+
+    Args:
+        pictures: the pictures; camera raw of the same shot is seen to.
+        write: otherwise it is only said which sidecars would change.
+
+    Returns:
+        The sidecars, and for each that cannot be changed the reason.
+    """
+    names = SidecarNames()
+    changed: dict[Path, None] = {}
+    failed: list[str] = []
+    nobody = xmp.Mark(0, "", 0)
+    for path, _ in _with_raw([(picture, nobody) for picture in pictures], names):
+        try:
+            for sidecar in xmp.plan_undo(path, names):
+                if sidecar.path in changed:
+                    continue
+                if write:
+                    write_sidecar(sidecar)
+                changed[sidecar.path] = None
+        except RecordError as error:
+            failed.append(str(error))
+    return list(changed), failed
+
+
 def write_sidecar(sidecar: xmp.Sidecar) -> None:
     """Make a sidecar what it should be.
 

@@ -33,6 +33,10 @@ class SidecarNames:
         found = self._folder(picture.parent).get(picture.stem.lower(), [])
         return [picture.with_name(name) for name in found if name != picture.name and not name.lower().endswith(ENDING)]
 
+    def alike(self, folder: Path, stem: str) -> list[Path]:
+        """The files in a folder whose name is this one but for the ending and its case."""
+        return [folder / name for name in self._folder(folder).get(stem.lower(), [])]
+
     def there(self, picture: Path) -> list[Path]:
         """The sidecars that are there and may be the picture's, by either habit and in any case."""
         return [path for path in (self._existing(picture, full=True), self._existing(picture, full=False)) if path]

@@ -24,6 +24,8 @@ from redaes.culling.decisions import (
     GivenMark,
     decisions_embedded,
     decisions_in,
+    is_rejected,
+    packets_embedded,
 )
 from redaes.culling.sidecar_names import SidecarNames
 from redaes.culling.xmp_packet import EMPTY, Name, NotXmp, XmpPacket
@@ -32,10 +34,11 @@ from redaes.errors import RecordError
 MAX_SIDECAR_BYTES = 10_000_000
 """Largest sidecar that is read."""
 
-_OWN = "https://redaes.invalid/ns/1.0/"  # a name, not an address: .invalid is reserved for that
-_WROTE: Name = (_OWN, "Wrote")
-_PREFIXES = {XMP: "xmp", DIGIKAM: "digiKam", _OWN: "redaes"}
-_REJECTED = (("Rating", "-1"), ("PickLabel", "1"), ("pick", "-1"))
+OWN_NAMESPACE = "https://redaes.invalid/ns/1.0/"
+"""A name, not an address: .invalid is reserved for that."""
+
+_WROTE: Name = (OWN_NAMESPACE, "Wrote")
+_PREFIXES = {XMP: "xmp", DIGIKAM: "digiKam", OWN_NAMESPACE: "redaes"}
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,20 @@ class Mark:
     """``Green``, ``Yellow`` or ``Red``."""
     pick: int
     """1 rejected, 2 pending, 3 accepted."""
+
+    @property
+    def is_pick(self) -> bool:
+        """Whether the picture is the best of its series."""
+        return self.pick == 3
+
+    @property
+    def is_reject(self) -> bool:
+        """Whether it is settled that another one of its series is better."""
+        return self.pick == 1
+
+    def noted(self) -> str:
+        """The mark as redaes notes that it wrote it."""
+        return " ".join(f"{name[1]}={value}" for name, value in self.properties().items())
 
     def properties(self) -> dict[Name, str]:
         """The mark as XMP."""
@@ -101,13 +118,9 @@ def plan(picture: Path, mark: Mark, names: SidecarNames | None = None, *, overru
     path = real_path(names.of(picture))
     packet, is_there = _read(path)
     written = _written(packet)
-    decisions = list(decisions_in(packet, path, written))
-    for other in names.there(picture):
-        if real_path(other) != path:
-            beside, _ = _read(real_path(other))
-            decisions += decisions_in(beside, other, _written(beside))
-    embedded = decisions_embedded(picture, {})
-    if not overrule or any((one.name, one.value) in _REJECTED for one in embedded):
+    decisions = _in_sidecars(picture, names)
+    embedded = decisions_embedded(picture, _written)
+    if not overrule or any(is_rejected(one) for one in embedded):
         decisions += embedded
     if decisions:
         return _withdrawn(path, packet, is_there, written, tuple(decisions))
@@ -115,9 +128,34 @@ def plan(picture: Path, mark: Mark, names: SidecarNames | None = None, *, overru
     values = {name: packet.values(name) for name in wanted}
     if all(values[name] == [value] and written.get(name[1]) == value for name, value in wanted.items()):
         return Sidecar(path, packet.data, False, is_there, ())
-    noted = " ".join(f"{name[1]}={value}" for name, value in wanted.items())
-    content = packet.edited((), {**wanted, _WROTE: noted}, _PREFIXES)
+    content = packet.edited((), {**wanted, _WROTE: mark.noted()}, _PREFIXES)
     return Sidecar(path, content, True, is_there, ())
+
+
+def marks_of_others(picture: Path, names: SidecarNames) -> list[GivenMark]:
+    """What somebody else says of a picture, in its sidecars and in itself.
+
+    Raises:
+        RecordError: as for :func:`plan`.
+    """
+    return _in_sidecars(picture, names) + decisions_embedded(picture, _written)
+
+
+def embedded_by_redaes(picture: Path) -> str:
+    """What redaes noted that it embedded in a picture, where that stands there still; empty: nothing."""
+    for packet in packets_embedded(picture):
+        written = _written(packet)
+        if written and all(packet.values(name) == [written.get(name[1])] for name in (RATING, LABEL, PICK)):
+            return " ".join(packet.values(_WROTE))
+    return ""
+
+
+def _in_sidecars(picture: Path, names: SidecarNames) -> list[GivenMark]:
+    found: list[GivenMark] = []
+    for path in dict.fromkeys(real_path(other) for other in names.there(picture)):
+        packet, _ = _read(path)
+        found += decisions_in(packet, path, _written(packet))
+    return found
 
 
 def plan_undo(picture: Path, names: SidecarNames | None = None) -> list[Sidecar]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from redaes.images.capture import CaptureMoment, CaptureRecord, capture_record, capture_time
 from redaes.images.damage import DAMAGE
-from redaes.images.embedded_metadata import EmbeddedMetadata, embedded_metadata, exif_ratings
+from redaes.images.embedded_metadata import EmbeddedMetadata, embedded_metadata, exif_ratings, jpeg_pixels
 from redaes.images.files import IMAGE_SUFFIXES, MAX_FILE_BYTES, read_image_file
 from redaes.images.folder_search import FoundPictures, PassedOver, find_pictures, list_images
 from redaes.images.formats import MAX_FILE_PIXELS, exif_of, image_size, is_raw_name
@@ -64,6 +64,7 @@ __all__ = [
     "hamming",
     "image_size",
     "is_raw_name",
+    "jpeg_pixels",
     "list_images",
     "load_image",
     "named_picture",

@@ -37,6 +37,13 @@ def test_a_folder_is_ranked_although_killed_twice(tmp_path: Path) -> None:
     assert "byte for byte: True" in said
 
 
+def test_held_answers_of_random_weights_are_all_read(tmp_path: Path) -> None:
+    sizes = ("--vocabulary", 3000, "--hidden", 64, "--layers", 2, "--tokens", 150, "--repeats", 1)
+    benchmark("constrained.py", *sizes, "--out", tmp_path / "held.json")
+    for found in json.loads((tmp_path / "held.json").read_text()):
+        assert found["read"] == {"free": 0, "held": found["answers"]}
+
+
 def test_the_service_withstands_attacks(tmp_path: Path) -> None:
     sizes = ("--examples", 5, "--pictures", 40, "--connections", 30)
     benchmark("service_attack.py", *sizes, "--out", tmp_path / "attack.json")

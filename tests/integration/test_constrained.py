@@ -162,8 +162,8 @@ class Written:
         self.answer = answer
         self.ids: list[int] = []
 
-    def allowed(self) -> set[int]:
-        following = self.answer.following()
+    def allowed(self, n_scored: int = 10**6) -> set[int]:
+        following = self.answer.following(n_scored)
         return {following} if isinstance(following, int) else set(np.flatnonzero(following).tolist())
 
     def write(self, text: str) -> Written:

@@ -14,6 +14,7 @@ from redaes import prompts
 from redaes.answers import parse
 from redaes.backends.base import Request
 from redaes.backends.local import LocalBackend
+from redaes.json_form import parse_json
 from redaes.records import load_pairs, record_of
 from redaes.training.alignment import AlignmentCollator, AlignmentConfig
 from redaes.training.formatting import chat_text, ordered_images
@@ -95,8 +96,13 @@ def test_a_cache_writes_what_reading_anew_would(model: Path, rows: list[dict[str
 
 
 def test_every_answer_can_be_read(model: Path, rows: list[dict[str, Any]]) -> None:
-    """Random weights, held to the form; batches are padded."""
+    """Random weights, held to each form; batches are padded."""
     shown = [tuple(ordered_images(record_of(row, "train"), "forward")) for row in rows]
-    requests = [Request(prompts.load(prompts.COMPARE["reasoned"]), images) for images in shown]
-    for answer in LocalBackend(model).write(requests, Sampling(max_new_tokens=150)):
-        parse(answer.text or "", "reasoned")
+    half = LocalBackend(model, dtype=torch.bfloat16)
+    for backend, temperature in ((LocalBackend(model), 0.0), (half, 1.5)):
+        sampling = Sampling(max_new_tokens=150, temperature=temperature)
+        for prompt in ("compare/v1", "compare_json/v1"):
+            requests = [Request(prompts.load(prompt), images) for images in shown]
+            for answer in backend.write(requests, sampling):
+                text = answer.text or ""
+                assert (parse(text, "reasoned") if prompt == "compare/v1" else parse_json(text)).rationale is not None

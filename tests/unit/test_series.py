@@ -154,6 +154,14 @@ def test_each_series_is_ranked_explained_and_written(folder: Path, tmp_path: Pat
     assert {path: path.read_bytes() for path in folder.iterdir()} == before  # no sidecar, no picture touched
 
 
+def test_the_rest_is_rejected_where_that_is_asked_for(folder: Path, tmp_path: Path) -> None:
+    rank_folder(folder, tmp_path / "out", AssessorRanker(_fast()), write_xmp=True, reject=True)
+    marks = {Path(one["path"]).name: one["mark"] for line in _lines(tmp_path / "out")[:2] for one in line["pictures"]}
+    assert marks["s1_1.jpg"] == {"rating": 5, "label": "Green", "pick": 3}
+    assert marks["s2_0.jpg"] == {"rating": -1, "label": "Red", "pick": 1}
+    assert 'xmp:Rating="-1"' in (folder / "s2_0.jpg.xmp").read_text()
+
+
 def test_folders_in_the_folder_are_searched_and_a_burst_may_lie_in_two(folder: Path, tmp_path: Path) -> None:
     (folder / "card 2").mkdir()
     (folder / "s1_1.jpg").rename(folder / "card 2" / "s1_0.jpg")  # a name that is there already

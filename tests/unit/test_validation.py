@@ -237,7 +237,7 @@ def test_the_second_order_is_held_against_the_pictures_in_that_order(folder: Pat
         for side, pixels in zip(("first", "second"), pictures, strict=True):
             out = io.BytesIO()
             Image.fromarray(pixels).save(out, "PNG")
-            rows[0][side] = {**rows[0][side], "bytes": out.getvalue()}
+            rows[0] |= {side: {**rows[0][side], "bytes": out.getvalue()}, f"{side}_id": content_id(out.getvalue())}
         for name, text in (("rationale", "A is darker."), ("rationale_swapped", "B is darker.")):
             rows[0][name] = Rationale(text=text, factors=(), better="tie").model_dump()
 

@@ -1,0 +1,359 @@
+"""A ranking acted upon: rejects moved away, picks copied or linked, with all that belongs to them; and the way back.
+
+Only what the ranking marks is touched, only where the file is the one that was ranked, and never against what somebody
+has decided about a picture.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from redaes.culling import xmp
+from redaes.culling.decisions import is_rejected
+from redaes.culling.embedding import is_as_ranked
+from redaes.culling.file_steps import FileStep, StepKind, perform, revert
+from redaes.culling.journal import Journal, JournalContent, read_journal
+from redaes.culling.shots import files_of_shot
+from redaes.culling.sidecar_names import SidecarNames
+from redaes.errors import InputError, RecordError
+from redaes.file_hashes import content_hash
+
+RANKING_FILE = "ranking.jsonl"
+_JOURNALS = "applied-*.jsonl"
+
+
+@dataclass(frozen=True)
+class RankedFile:
+    """A picture of a ranking."""
+
+    path: Path
+    id: str
+    """SHA-256 of the file that was ranked."""
+    mark: xmp.Mark | None
+
+
+@dataclass(frozen=True)
+class Destinations:
+    """Where what goes; None: it stays."""
+
+    move_rejects: Path | None = None
+    copy_picks: Path | None = None
+    link_picks: Path | None = None
+
+    def of(self, mark: xmp.Mark | None) -> Iterator[tuple[StepKind, Path]]:
+        """What is to be done with a picture, in order."""
+        if mark is not None and mark.is_pick:
+            if self.copy_picks is not None:
+                yield "copy", self.copy_picks
+            if self.link_picks is not None:
+                yield "link", self.link_picks
+        if mark is not None and mark.is_reject and self.move_rejects is not None:
+            yield "move", self.move_rejects
+
+
+@dataclass
+class ApplyPlan:
+    """What is to be done, shot by shot."""
+
+    shots: list[list[FileStep]] = field(default_factory=list)
+    """The files of a shot go together or not at all."""
+    left: list[str] = field(default_factory=list)
+    """Pictures that stay because something is wrong, each with the reason."""
+    kept: list[str] = field(default_factory=list)
+    """Pictures that stay because somebody has decided about them."""
+    n_before: int = 0
+    """Pictures on which all was done before."""
+
+
+def read_ranking(path: Path) -> list[RankedFile]:
+    """The pictures of a ranking.
+
+    Args:
+        path: ``ranking.jsonl``, or the folder that holds it.
+
+    Raises:
+        InputError: there is none.
+        RecordError: it is none, or of a version that did not write marks.
+    """
+    file = path / RANKING_FILE if path.is_dir() else path
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise InputError(
+            f"{file}: cannot be read ({error.strerror}); give the folder that redaes rank wrote"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise RecordError(f"{file}: is no ranking; give the folder that redaes rank wrote") from error
+    found = []
+    for number, line in enumerate(lines, 1):
+        try:
+            for picture in json.loads(line).get("pictures", ()):
+                mark = picture["mark"]
+                found.append(
+                    RankedFile(Path(picture["path"]), picture["id"], None if mark is None else xmp.Mark(**mark))
+                )
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise RecordError(
+                f"{file}, line {number}: has no marks that can be read ({error!r}); run the same redaes rank again, "
+                "which asks nothing twice"
+            ) from error
+    return found
+
+
+def plan_apply(
+    ranked: list[RankedFile],
+    destinations: Destinations,
+    moved: Mapping[str, str],
+    embedded: Mapping[Path, str] | None = None,
+) -> ApplyPlan:
+    """What acting on a ranking would do; changes nothing.
+
+    Args:
+        ranked: its pictures.
+        destinations: where they go. Folders below the one that all pictures have in common are made there again.
+        moved: what earlier runs moved, from where to where.
+        embedded: the pixels of pictures with embedded marks (:func:`~redaes.culling.embedding.read_embedded`).
+
+    Raises:
+        RecordError: the pictures have no folder in common.
+    """
+    plan = ApplyPlan()
+    names = SidecarNames()
+    places = {one: Path(os.path.abspath(one.path)) for one in ranked}
+    everything = frozenset(places.values())
+    try:
+        root = Path(os.path.commonpath([path.parent for path in everything])) if everything else Path()
+    except ValueError as error:
+        raise RecordError(f"the ranked pictures lie on several drives ({error}); rank each of them alone") from error
+    going = frozenset(places[one] for one in ranked if one.mark is not None and one.mark.is_reject)
+    taken: set[str] = set()
+    for one in ranked:
+        path = places[one]
+        wanted = list(destinations.of(one.mark))
+        if not wanted:
+            continue
+        if str(path) in moved:
+            plan.n_before += 1
+            continue
+        try:
+            reason = _why_not(path, one, names, embedded or {})
+            if reason is not None:
+                plan.kept.append(f"{path}: {reason}")
+                continue
+            steps: list[FileStep] = []
+            for kind, folder in wanted:
+                files = files_of_shot(path, names, everything, going if kind == "move" else everything)
+                steps += _steps(kind, files, root, Path(os.path.abspath(folder)), taken)
+        except RecordError as error:
+            plan.left.append(str(error))
+            continue
+        taken |= {step.target for step in steps}
+        if steps:
+            plan.shots.append(steps)
+        else:
+            plan.n_before += 1
+    return plan
+
+
+def carry_out(
+    plan: ApplyPlan, journal: Journal, on_shot: Callable[[int, int], None] | None = None
+) -> tuple[int, list[str]]:
+    """Do what is planned; a shot of which one file cannot be handled is taken back whole.
+
+    Args:
+        plan: what to do.
+        journal: to write on.
+        on_shot: called with the shots done, and all of them.
+
+    Returns:
+        The number of shots done, and for each other one the reason.
+
+    Raises:
+        RecordError: the journal cannot be written; nothing more is done.
+    """
+    failed: list[str] = []
+    for count, steps in enumerate(plan.shots, 1):
+        folders = dict.fromkeys(folder for step in steps for folder in _missing_folders(Path(step.target).parent))
+        made = [FileStep("folder", "", str(folder)) for folder in folders]
+        failed += _do(journal.announce(made + steps), journal)
+        if on_shot is not None:
+            on_shot(count, len(plan.shots))
+    journal.finish()
+    return len(plan.shots) - len(failed), failed
+
+
+def recover(journal: Journal) -> list[str]:
+    """Complete what was begun when an earlier run was cut off.
+
+    Returns:
+        For each shot that cannot be completed, and was taken back, the reason.
+    """
+    content = journal.content
+    return [why for number in content.standing if number not in content.done for why in _do(number, journal)]
+
+
+def undo(journal: Journal, on_shot: Callable[[int, int], None] | None = None) -> tuple[int, list[str]]:
+    """Take back what a journal says, the last shot first; what cannot be taken back stays and is named.
+
+    Returns:
+        The number of files taken back, and for each other one the reason.
+    """
+    failed: list[str] = []
+    n_undone = 0
+    standing = journal.content.standing[::-1]
+    for count, number in enumerate(standing, 1):
+        n_before = len(failed)
+        n_undone += _take_back(journal.content.shots[number], failed)
+        if len(failed) == n_before:
+            journal.undone(number)
+        if on_shot is not None:
+            on_shot(count, len(standing))
+    journal.finish()
+    return n_undone, failed
+
+
+def open_journal(folder: Path, path: Path | None, destinations: Destinations) -> Journal:
+    """The journal to write on: the one of a run that was cut off, else a new one.
+
+    Args:
+        folder: of the ranking.
+        path: what the user wants it to be.
+        destinations: of this run.
+
+    Raises:
+        RecordError: an unfinished run went elsewhere.
+    """
+    wanted = {name: None if value is None else os.path.abspath(value) for name, value in asdict(destinations).items()}
+    for file, content in journals_of(folder, path):
+        if content.is_finished:
+            continue
+        if content.head.get("destinations") == wanted:
+            return Journal(file, content)
+        if content.standing:
+            raise RecordError(
+                f"{file}: an earlier run was cut off and went elsewhere; finish it with its options "
+                f"({content.head.get('destinations')}), or take it back: redaes apply --undo {file} --do"
+            )
+    if path is None:
+        numbers = [int(found.stem.rsplit("-", 1)[1]) for found in folder.glob("applied-[0-9]*.jsonl")]
+        path = folder / f"applied-{max(numbers, default=0) + 1:03d}.jsonl"
+    return Journal.begin(path, {"destinations": wanted})
+
+
+def journals_of(folder: Path, path: Path | None = None) -> Iterator[tuple[Path, JournalContent]]:
+    """The journals beside a ranking, and another one that the user named.
+
+    Raises:
+        RecordError: one is damaged.
+    """
+    files = sorted(folder.glob(_JOURNALS))
+    if path is not None and path.exists() and path not in files:
+        files.append(path)
+    for file in files:
+        if file.stat().st_size:
+            yield file, read_journal(file)
+
+
+def moved_by(folder: Path, path: Path | None = None) -> dict[str, str]:
+    """What earlier runs moved and nobody has brought back, from where to where."""
+    return {
+        step.source: step.target
+        for _, content in journals_of(folder, path)
+        for number in content.standing
+        for step in content.shots[number]
+        if step.kind == "move" and not os.path.lexists(step.source) and os.path.lexists(step.target)
+    }
+
+
+def _why_not(path: Path, one: RankedFile, names: SidecarNames, embedded: Mapping[Path, str]) -> str | None:
+    """Why somebody's decision keeps a picture from being handled.
+
+    Raises:
+        RecordError: it is not the file that was ranked.
+    """
+    if path.is_symlink():
+        raise RecordError(f"{path}: is a link, and stays; handle the file that it leads to")
+    if not path.exists():
+        raise RecordError(f"{path}: is not there; run this where redaes rank was run, or rank the folder again")
+    if not is_as_ranked(path, one.id, embedded):
+        raise RecordError(f"{path}: has changed since it was ranked, and stays; rank the folder again")
+    decided = xmp.marks_of_others(path, names)
+    if one.mark is not None and one.mark.is_pick:
+        decided = [mark for mark in decided if is_rejected(mark)]
+    if not decided:
+        return None
+    said = ", ".join(f"{mark.name} {mark.value} in {mark.place.name}" for mark in decided)
+    return f"somebody has decided ({said})"
+
+
+def _steps(kind: StepKind, files: tuple[Path, ...], root: Path, folder: Path, taken: set[str]) -> Iterator[FileStep]:
+    """A step for each file of a shot that is not where it should be.
+
+    Raises:
+        RecordError: another file is there.
+    """
+    for file in files:
+        target = folder / file.relative_to(root)
+        try:
+            step = FileStep(kind, str(file), str(target), file.stat().st_size, content_hash(file))
+        except OSError as error:
+            raise RecordError(f"{file}: cannot be read ({error.strerror}); the shot stays") from error
+        if kind == "link":
+            if target.is_symlink() and str(target.readlink()) == str(file):
+                continue
+        elif kind == "copy" and target.is_file() and content_hash(target) == step.sha256:
+            continue
+        if os.path.lexists(target):
+            both_ends = kind == "move" and target.is_file() and file.samefile(target)  # cut off in between
+            if not both_ends:
+                raise RecordError(f"{target}: is there already, so {files[0]} stays; give another folder or rename it")
+        if str(target) in taken:
+            if kind == "move":
+                raise RecordError(f"{target}: would be two files, so {files[0]} stays; rename one")
+            continue  # what belongs to two picks is copied once
+        yield step
+
+
+def _missing_folders(folder: Path) -> list[Path]:
+    """The folders to be made, outermost first."""
+    missing = []
+    while not folder.exists():
+        missing.append(folder)
+        folder = folder.parent
+    return missing[::-1]
+
+
+def _do(number: int, journal: Journal) -> list[str]:
+    """Do the steps of a shot, or none of them.
+
+    Returns:
+        The reason where none was done.
+    """
+    begun: list[FileStep] = []
+    try:
+        for step in journal.content.shots[number]:
+            perform(step)
+            begun.append(step)
+    except RecordError as error:
+        failed: list[str] = []
+        _take_back(begun, failed)
+        if not failed:
+            journal.undone(number)
+        return ["; ".join((str(error), *failed))]
+    journal.done(number)
+    return []
+
+
+def _take_back(steps: list[FileStep], failed: list[str]) -> int:
+    """Take steps back, the last first; returns how many files that were."""
+    n_undone = 0
+    for step in reversed(steps):
+        try:
+            n_undone += revert(step) and step.kind != "folder"
+        except RecordError as error:
+            failed.append(str(error))
+    return n_undone

@@ -1,0 +1,193 @@
+"""Files moved, copied and linked, one step each, and the way back; nothing is ever written over.
+
+Every step can be cut off anywhere and done again: what is half done is told from what lies at its two ends.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from redaes.errors import RecordError
+from redaes.file_hashes import content_hash
+
+StepKind = Literal["folder", "move", "copy", "link"]
+
+_NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS, errno.EACCES)
+
+
+@dataclass(frozen=True)
+class FileStep:
+    """One thing to do."""
+
+    kind: StepKind
+    source: str
+    """The file; empty for a folder, which is made."""
+    target: str
+    size: int = 0
+    sha256: str = ""
+    """Of the file, where it is moved or copied."""
+
+
+def perform(step: FileStep) -> None:
+    """Do a step, or the rest of it.
+
+    Raises:
+        RecordError: it cannot be done; the source is whole, and nothing that was at the target has changed.
+    """
+    source, target = Path(step.source), Path(step.target)
+    try:
+        _part(target).unlink(missing_ok=True)  # of one that was cut off
+        if step.kind == "folder":
+            target.mkdir(exist_ok=True)
+        elif step.kind == "link":
+            if not _is_link_to(target, source):
+                target.symlink_to(source)
+        elif step.kind == "copy":
+            if not (target.is_file() and _same(target, step)):
+                _check_unchanged(source, step)
+                _place_copy(source, target, step)
+        elif not (_is_gone(source) and target.is_file()):
+            _move(source, target, step)
+    except OSError as error:
+        raise RecordError(f"{target}: {_reason(error)}; {source or target} stays as it is") from error
+
+
+def revert(step: FileStep) -> bool:
+    """Take a step back.
+
+    Returns:
+        Whether there was anything to take back.
+
+    Raises:
+        RecordError: it cannot be taken back without losing something; nothing has changed.
+    """
+    source, target = Path(step.source), Path(step.target)
+    try:
+        if step.kind == "folder":
+            return _removed_if_empty(target)
+        if step.kind == "link":
+            if not _is_link_to(target, source):
+                return False
+            target.unlink()
+            return True
+        for end in (source, target):
+            _part(end).unlink(missing_ok=True)  # of one that was cut off
+        if _is_gone(target):
+            return False
+        if step.kind == "copy":
+            if not _same(target, step):
+                raise RecordError(f"{target}: has changed since it was copied, and stays")
+            target.unlink()
+            return True
+        source.parent.mkdir(parents=True, exist_ok=True)
+        if not _is_gone(source) and not source.samefile(target):
+            return _without_second(source, target, step)
+        _move(target, source, FileStep("move", step.target, step.source, target.stat().st_size, content_hash(target)))
+        return True
+    except OSError as error:
+        raise RecordError(f"{target}: {_reason(error)}; it stays as it is") from error
+
+
+def _without_second(source: Path, target: Path, step: FileStep) -> bool:
+    """Take back a move of which both ends are there: one that was cut off, or never begun."""
+    if not _same(target, step):
+        return False  # another file was there, and is
+    if not _same(source, step):
+        raise RecordError(f"{source}: another file is there now, so {target} stays; move one of them away")
+    target.unlink()
+    return True
+
+
+def _move(source: Path, target: Path, step: FileStep) -> None:
+    """Put a file elsewhere: by a second name where the file system has them, else by a copy that is looked at."""
+    _check_unchanged(source, step)
+    if target.is_file() and not target.is_symlink() and (source.samefile(target) or _same(target, step)):
+        source.unlink()  # cut off when both ends were there
+        return
+    try:
+        os.link(source, target)  # unlike a renaming, refuses what is there
+    except FileExistsError:
+        raise
+    except OSError as error:
+        if error.errno == errno.EXDEV:
+            _place_copy(source, target, step)
+        elif error.errno in _NO_LINKS:
+            _rename(source, target)
+            return
+        else:
+            raise
+    source.unlink()
+
+
+def _place_copy(source: Path, target: Path, step: FileStep) -> None:
+    """A copy with times, mode and owner, compared with its source before it gets its name."""
+    part = _part(target)
+    part.unlink(missing_ok=True)
+    try:
+        with source.open("rb") as reading, part.open("xb") as writing:
+            shutil.copyfileobj(reading, writing, 1 << 20)
+            writing.flush()
+            os.fsync(writing.fileno())
+        if content_hash(part) != step.sha256:
+            raise RecordError(f"{target}: the copy differs from {source}, which stays; look at the disk")
+        status = source.stat()
+        if hasattr(os, "chown"):
+            with suppress(PermissionError):  # only the superuser may give files away
+                os.chown(part, status.st_uid, status.st_gid)
+        shutil.copystat(source, part)
+        try:
+            os.link(part, target)
+        except FileExistsError:
+            raise
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            _rename(part, target)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _rename(source: Path, target: Path) -> None:
+    """Where a file cannot have two names, nothing but a look keeps it from taking another's place."""
+    if not _is_gone(target):
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))
+    source.rename(target)
+
+
+def _check_unchanged(source: Path, step: FileStep) -> None:
+    if source.stat().st_size != step.size or content_hash(source) != step.sha256:
+        raise RecordError(f"{source}: has changed since it was looked at, and stays; rank the folder again")
+
+
+def _same(path: Path, step: FileStep) -> bool:
+    return path.stat().st_size == step.size and content_hash(path) == step.sha256
+
+
+def _is_gone(path: Path) -> bool:
+    return not os.path.lexists(path)
+
+
+def _is_link_to(target: Path, source: Path) -> bool:
+    return target.is_symlink() and str(target.readlink()) == str(source)
+
+
+def _removed_if_empty(folder: Path) -> bool:
+    try:
+        folder.rmdir()
+    except OSError:  # not empty, or gone
+        return False
+    return True
+
+
+def _part(target: Path) -> Path:
+    return target.with_name(f".{target.name}.redaes-part")
+
+
+def _reason(error: OSError) -> str:
+    return "is there already" if isinstance(error, FileExistsError) else (error.strerror or str(error))

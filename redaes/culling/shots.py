@@ -1,0 +1,53 @@
+"""Which files belong to a picture: its sidecars, and the raw or the JPEG of the same shot with theirs."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+
+from redaes.culling.sidecar_names import SidecarNames
+from redaes.images import IMAGE_SUFFIXES, is_raw_name
+
+_BEHIND_NAME = (".xmp", ".pp3", ".arp", ".dop")
+"""What programs append to a picture's whole name: XMP, RawTherapee, ART, DxO PhotoLab."""
+
+_IN_PLACE_OF_ENDING = (".xmp", ".thm", ".aae")
+"""What stands in place of a picture's ending: XMP, cameras' thumbnails, Apple's edits."""
+
+_MAX_VERSIONS = 99
+
+
+def files_of_shot(
+    picture: Path, names: SidecarNames, ranked: Collection[Path], going: Collection[Path]
+) -> tuple[Path, ...]:
+    """The picture and what goes with it.
+
+    Args:
+        picture: the file.
+        names: of the files beside it.
+        ranked: all pictures of the ranking; each goes its own way.
+        going: those that go the same way as this one. What belongs to several pictures of one name goes only where
+            all of them go.
+    """
+    beside = [path for path in names.beside(picture) if path.suffix.lower() in IMAGE_SUFFIXES or is_raw_name(path)]
+    is_raw = is_raw_name(picture)
+    same_shot = [path for path in beside if path not in ranked and is_raw_name(path) != is_raw]
+    staying = [path for path in beside if path not in going and path not in same_shot]
+    files = [picture, *_behind(picture, names)]
+    if not staying:
+        for path in same_shot:
+            files += [path, *_behind(path, names)]
+    # Beside camera raw, what stands in place of its ending is the raw's.
+    if not [path for path in staying if is_raw_name(path) or not is_raw]:
+        alike = names.alike(picture.parent, picture.stem)
+        files += [path for path in alike if path.suffix.lower() in _IN_PLACE_OF_ENDING]
+    return tuple(dict.fromkeys(files))
+
+
+def _behind(picture: Path, names: SidecarNames) -> list[Path]:
+    """Sidecars that carry the whole name, and those of darktable's further versions of the picture."""
+    versions = (f"{picture.stem}_{number:02d}{picture.suffix}" for number in range(1, _MAX_VERSIONS + 1))
+    found = names.alike(picture.parent, picture.name)
+    for version in versions:
+        found += [path for path in names.alike(picture.parent, version) if path.suffix.lower() == ".xmp"]
+    return [path for path in found if path.suffix.lower() in _BEHIND_NAME]
