@@ -258,6 +258,11 @@ def _show_summary(summary: FolderSummary, out: Path, write_xmp: bool) -> None:
         f"{counted(summary.n_pictures, 'picture')} in {summary.n_series} series, {summary.n_singles} of them alone; "
         f"{counted(summary.n_calls, 'question')} asked in all"
     )
+    if summary.n_meant:
+        typer.echo(
+            f"left as they are: {summary.n_meant} exposure brackets, focus stacks, panoramas or time-lapses; "
+            "--one-series ranks one nevertheless"
+        )
     written = "written" if write_xmp else "to write with --write-xmp"
     typer.echo(
         f"sidecars {written}: {summary.n_sidecars}, of which {summary.n_merged} merged into existing ones; "

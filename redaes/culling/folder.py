@@ -68,6 +68,15 @@ class RankedSeries:
     failure: str | None
     doubt: str | None = None
     """Why none of its pictures is marked as worse; None: no doubt."""
+    meant: str | None = None
+    """What its pictures were taken for, together, so that they are not ranked; None: to choose from."""
+
+    @property
+    def remark(self) -> str | None:
+        """What is to be said of its marks, as a sentence; None: nothing."""
+        if self.meant is not None:
+            return f"Left as it is, because it seems to be {self.meant}"
+        return None if self.doubt is None else f"None is marked as worse: {self.doubt}"
 
 
 @dataclass
@@ -77,6 +86,8 @@ class FolderSummary:
     n_pictures: int = 0
     n_series: int = 0
     n_singles: int = 0
+    n_meant: int = 0
+    """Series that were meant to be used together, and that stay as they are."""
     n_calls: int = 0
     n_sidecars: int = 0
     """Sidecars to write, or written."""
@@ -141,7 +152,7 @@ def rank_folder(
     photographs, unusable = scan(files, count)
     unreadable = (*(UnreadableFile(path, reason) for path, reason in found.unreadable), *unusable)
     series = group(photographs, limits)
-    references = [{picture.ref.id: picture.ref for picture in one.pictures} for one in series]
+    references = [{picture.ref.id: picture.ref for picture in one.pictures} for one in series if one.meant is None]
     results = ranker.rank(references, out / "answers", on_prepared)
     summary = FolderSummary(
         n_pictures=len(photographs), n_series=len(series), unreadable=unreadable, passed_over=found.passed_over
@@ -157,11 +168,12 @@ def rank_folder(
     ):
         rows = csv.writer(table)
         rows.writerow(CSV_COLUMNS)
-        for number, (one, result) in enumerate(zip(series, results, strict=True), 1):
-            ranked = _with_places(f"{number:04d}", one, result)
+        for number, one in enumerate(series, 1):
+            ranked = _with_places(f"{number:04d}", one, None if one.meant is not None else next(results))
             ranked = _rejecting(ranked) if reject else ranked
             line = _line(ranked, ranker.provenance)
             summary.n_singles += len(one.pictures) == 1
+            summary.n_meant += one.meant is not None
             if ranked.ranking is not None:
                 summary.n_calls += ranked.ranking.n_calls
             if ranked.failure is not None:
@@ -187,10 +199,11 @@ def rank_folder(
     return summary
 
 
-def _with_places(name: str, series: PhotographSeries, result: Ranked | Unranked) -> RankedSeries:
-    if isinstance(result, Unranked):
+def _with_places(name: str, series: PhotographSeries, result: Ranked | Unranked | None) -> RankedSeries:
+    if not isinstance(result, Ranked):
         unplaced = tuple(PlacedPhotograph(picture, 0, 0.0, None, None) for picture in series.pictures)
-        return RankedSeries(name, unplaced, None, result.reason, series.doubt)
+        failure = None if result is None else result.reason
+        return RankedSeries(name, unplaced, None, failure, series.doubt, series.meant)
     return RankedSeries(name, tuple(_placed(series, result)), result, None, series.doubt)
 
 
@@ -248,6 +261,7 @@ def _line(ranked: RankedSeries, provenance: Mapping[str, Any]) -> dict[str, Any]
         "n_cycles": None if ranking is None else ranking.n_cycles,
         "failure": ranked.failure,
         "doubt": ranked.doubt,
+        "meant": ranked.meant,
         "explanation": None if explanation is None else explanation.as_json(),
         **provenance,
     }
@@ -291,7 +305,7 @@ def _show(pages: ContactSheet, ranked: RankedSeries, folder: Path) -> None:
             if explanation.agreement is None
             else agreement(explanation.agreement, "the best", "the next one"),
         )
-    pages.series(ranked.name, len(ranked.pictures), ranked.failure, told, ranked.doubt)
+    pages.series(ranked.name, len(ranked.pictures), ranked.failure, told, ranked.remark)
     for picture in ranked.pictures:
         path, taken = picture.photograph.ref.path, picture.photograph.taken
         pages.picture(

@@ -140,7 +140,7 @@ def series_head(
     n_pictures: int,
     failure: str | None,
     told: Told | None,
-    doubt: str | None = None,
+    remark: str | None = None,
     *,
     continued: bool = False,
 ) -> str:
@@ -152,8 +152,8 @@ def series_head(
         return text + "<div class=row>\n"
     if failure is not None:
         text += f"<p class=bad>Not ranked: {escape(failure)}</p>"
-    if doubt is not None:
-        text += f"<p class=quiet>None is marked as worse: {escape(doubt)}.</p>"
+    if remark is not None:
+        text += f"<p class=quiet>{escape(remark)}.</p>"
     if told is not None:
         text += f"<p class=told>{_in_words(told)}</p>{_table(told.measured)}"
     return text + "<div class=row>\n"

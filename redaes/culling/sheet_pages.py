@@ -55,13 +55,13 @@ class ContactSheet:
                     path.unlink()
 
     def series(
-        self, name: str, n_pictures: int, failure: str | None, told: sheet.Told | None, doubt: str | None
+        self, name: str, n_pictures: int, failure: str | None, told: sheet.Told | None, remark: str | None
     ) -> None:
         """Begin a series."""
         if goes_over(self._n_on_page, n_pictures):
             self._turn()
         self._series = (name, n_pictures)
-        self._write(sheet.series_head(name, n_pictures, failure, told, doubt))
+        self._write(sheet.series_head(name, n_pictures, failure, told, remark))
 
     def picture(self, picture: sheet.SheetPicture) -> None:
         """The next picture of the series."""

@@ -9,7 +9,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ from redaes.cli.app import app
 from redaes.culling import sheet
 from redaes.culling.folder import rank_folder
 from redaes.culling.grouping import GroupingLimits, group, scan
-from redaes.culling.rankers import AssessorRanker
+from redaes.culling.rankers import AssessorRanker, Pictures, Ranked
 from redaes.errors import BackendError, InputError, RecordError
 from redaes.evidence.claims import CheckedClaim, Claim, Claims
 from redaes.evidence.measurements import Measurements, PairEvidence
@@ -156,12 +156,25 @@ def test_each_series_is_ranked_explained_and_written(folder: Path, tmp_path: Pat
     assert {path: path.read_bytes() for path in folder.iterdir()} == before  # no sidecar, no picture touched
 
 
-def test_the_rest_is_rejected_where_that_is_asked_for(folder: Path, tmp_path: Path) -> None:
-    rank_folder(folder, tmp_path / "out", AssessorRanker(_fast()), write_xmp=True, reject=True)
+class ByName:
+    """Ranks by the file's name, by whole points, and knows no errors."""
+
+    provenance: Mapping[str, Any] = {"model": "names", "revision": "1"}
+
+    def rank(self, series: Sequence[Pictures], *_: object) -> Iterator[Ranked]:
+        for pictures in series:
+            order = tuple(sorted(pictures, key=lambda one: pictures[one].path.name))
+            scores = {one: -float(place) for place, one in enumerate(order)}
+            yield Ranked(order, scores, "points", None, 0, 0, 0, 0, None)
+
+
+@pytest.mark.parametrize(("reject", "rating"), [(True, -1), (False, 1)])
+def test_the_rest_is_rejected_where_that_is_asked_for(folder: Path, tmp_path: Path, reject: bool, rating: int) -> None:
+    rank_folder(folder, tmp_path / "out", ByName(), write_xmp=True, reject=reject)
     marks = {Path(one["path"]).name: one["mark"] for line in _lines(tmp_path / "out")[:2] for one in line["pictures"]}
-    assert marks["s1_1.jpg"] == {"rating": 5, "label": "Green", "pick": 3}
-    assert marks["s2_0.jpg"] == {"rating": -1, "label": "Red", "pick": 1}
-    assert 'xmp:Rating="-1"' in (folder / "s2_0.jpg.xmp").read_text()
+    assert marks["s2_0.jpg"] == {"rating": 5, "label": "Green", "pick": 3}
+    assert marks["s2_1.jpg"] == {"rating": rating, "label": "Red", "pick": 1}
+    assert f'xmp:Rating="{rating}"' in (folder / "s2_1.jpg.xmp").read_text()
 
 
 def test_folders_in_the_folder_are_searched_and_a_burst_may_lie_in_two(folder: Path, tmp_path: Path) -> None:
