@@ -14,6 +14,7 @@ Parquet metadata. Shards of version 2 are read through a copy in the form of tod
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import itertools
 import json
@@ -115,7 +116,7 @@ def writing(path: Path) -> Iterator[Path]:
     Raises:
         RecordError: the folder cannot be written to.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{_short(path.name)}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -128,8 +129,24 @@ def writing(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)  # what a full disk left; after a success there is nothing
     except OSError as error:
         raise RecordError(
-            f"{path} cannot be written: {error.strerror or error}; choose another output folder"
+            f"{path} cannot be written: {error.strerror or error}; {_REMEDIES.get(error.errno or 0, _OTHER_PLACE)}"
         ) from error
+
+
+_OTHER_PLACE = "choose another output folder"
+_REMEDIES = {
+    errno.ENAMETOOLONG: "shorten its name, or that of the picture that it is for",
+    errno.ENOSPC: "free some space and start again",
+    errno.EDQUOT: "free some space and start again",
+    errno.EACCES: f"make the folder writable, or {_OTHER_PLACE}",
+    errno.EPERM: f"make the folder writable, or {_OTHER_PLACE}",
+    errno.EROFS: f"what is mounted there can only be read: {_OTHER_PLACE}",
+}
+
+
+def _short(name: str) -> str:
+    """A name to which something can be added: file systems take 255 bytes."""
+    return name if len(os.fsencode(name)) <= 200 else hashlib.sha256(os.fsencode(name)).hexdigest()
 
 
 def _hand_on(path: Path, temporary: Path) -> None:

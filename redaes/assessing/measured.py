@@ -138,6 +138,9 @@ def _why(one: CheckedClaim) -> str:
     """What is wrong with a contradicted statement, in words."""
     a, b = one.measured
     quantity = QUANTITIES.get(one.claim.quantity or "")
+    said_a, said_b = one.claim.stated
+    if one.why == "sign" and said_a is not None and said_a == said_b:
+        return "its own figures are equal"
     if one.why == "absent" and one.claim.relation == "absent":
         return "there is some"
     if one.why != "absent" or quantity is None or a is None or b is None:

@@ -14,7 +14,7 @@ from redaes.assessing.notebook import as_html
 from redaes.assessing.orders import Undecided
 from redaes.assessing.shown import Shown, ShownPicture, as_text, names_of
 from redaes.assessing.thumbnails import Thumbnails
-from redaes.assessing.words import NO_DIFFERENCE, UNDECIDED, agreement, consistency
+from redaes.assessing.words import NO_DIFFERENCE, SAME_PICTURE, UNDECIDED, agreement, consistency
 from redaes.backends.temperatures import Temperature
 from redaes.evidence.claims import Claims, Status
 from redaes.evidence.measurements import PairEvidence
@@ -260,6 +260,8 @@ def _verdict(result: Result, first: str, second: str) -> tuple[str, list[tuple[s
             leaning, share = (first, probability) if probability >= 0.5 else (second, 1.0 - probability)
             towards = f"to {leaning}, {share:.0%}" if share >= EVEN else "to neither"
             facts.append(("leaning", f"{towards}; an answer that contradicts itself calls no picture better"))
+    elif not result.comparisons and result.agreement is None:
+        title = SAME_PICTURE
     elif winner == "tie":
         title = NO_DIFFERENCE
         facts.append(("difference", f"below {TIE_MARGIN} points: a tie"))
@@ -269,7 +271,7 @@ def _verdict(result: Result, first: str, second: str) -> tuple[str, list[tuple[s
         better, worse = (first, second) if winner == "A" else (second, first)
         title = f"{better} is better"
         size = abs(delta or 0.0)
-        facts.append(("difference", f"{size:.1f} points: {_in_words(size)} better than {worse}"))
+        facts.append(("difference", f"{size:.1f} points of 9 better than {worse}"))
         if probability is not None:
             share = probability if winner == "A" else 1.0 - probability
             facts.append(("probability", f"{share:.0%}{_calibrated(result)}"))
@@ -323,13 +325,6 @@ def _form(result: Result) -> str:
         return ""
     name = {"text": "text", "json": "JSON"}[result.form]
     return f", {name} form {f'held by {held[0]}' if held else 'by the prompt alone'}"
-
-
-def _in_words(points: float) -> str:
-    """The size of a difference that is no tie, in points, in words of ours."""
-    if points < 1.0:
-        return "slightly"
-    return "clearly" if points < 3.0 else "far"
 
 
 def own_probability(result: Result) -> float | None:

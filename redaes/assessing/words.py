@@ -15,6 +15,8 @@ UNDECIDED: dict[Undecided, str] = {
 
 NO_DIFFERENCE = "No visible difference"
 
+SAME_PICTURE = "The same picture twice"
+
 
 def printable(text: str) -> str:
     """Text from files or models without what would steer the terminal.
@@ -23,6 +25,15 @@ def printable(text: str) -> str:
     'a\ufffd[2J'
     """
     return "".join(character if character.isprintable() or character == "\n" else "\ufffd" for character in text)
+
+
+def counted(number: int, what: str) -> str:
+    """A number with its noun, whose plural has an s.
+
+    >>> counted(1, "picture"), counted(2, "picture")
+    ('1 picture', '2 pictures')
+    """
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def agreement(told: SampleAgreement, first: str, second: str) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from redaes.assessing.words import printable
+from redaes.assessing.words import counted, printable
 from redaes.cli import loading
 from redaes.cli.options import Adapter, Agreement, ApiKeyEnv, Device, Endpoint, NoService, OneOrder, Verbose
 from redaes.cli.progress import progress_bars
@@ -255,9 +255,14 @@ def _ranker(
 
 def _show_summary(summary: FolderSummary, out: Path, write_xmp: bool) -> None:
     typer.echo(
-        f"{summary.n_pictures} pictures in {summary.n_series} series, {summary.n_singles} of them alone; "
-        f"{summary.n_calls} questions asked in all"
+        f"{counted(summary.n_pictures, 'picture')} in {summary.n_series} series, {summary.n_singles} of them alone; "
+        f"{counted(summary.n_calls, 'question')} asked in all"
     )
+    if summary.n_meant:
+        typer.echo(
+            f"left as they are: {summary.n_meant} exposure brackets, focus stacks, panoramas or time-lapses; "
+            "--one-series ranks one nevertheless"
+        )
     written = "written" if write_xmp else "to write with --write-xmp"
     typer.echo(
         f"sidecars {written}: {summary.n_sidecars}, of which {summary.n_merged} merged into existing ones; "

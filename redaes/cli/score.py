@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -23,7 +24,7 @@ from redaes.cli.options import (
 )
 from redaes.cli.running import EXIT_PARTIAL, quiet, reporting_errors, say_unusable
 from redaes.cli.spinner import Spinner
-from redaes.errors import ImageError, ParseError
+from redaes.errors import ImageError, InputError, ParseError
 from redaes.models import nano
 
 
@@ -62,6 +63,11 @@ def score(
                 model, adapter, device, endpoint, api_key_env, agreement, service=not no_service, verbose=verbose
             )
             chosen.check()
+            if all(Path(picture).is_dir() for picture in pictures):
+                raise InputError(
+                    f"{pictures[0]}: is a folder; give picture files, or put what is in it in order: "
+                    f"redaes rank {shlex.quote(pictures[0])}"
+                )
             ranked = references_of(references)
             with Spinner(f"loading {chosen.shown}"):
                 backend = chosen.load()

@@ -4,7 +4,7 @@ The output folder::
 
     ranking.jsonl       one line per series, best picture first; then one per file that could not be used
     ranking.csv         one row per picture
-    contact_sheet.html  to look at; one file, nothing fetched
+    contact_sheet.html  to look at, with further pages beside it; nothing is fetched but the pictures themselves
     marks.jsonl         one line per marked picture: its sidecar, and what was or would be done
     answers/*.json      what the model found out, per series, model and settings
 """
@@ -17,7 +17,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from redaes.assessing.words import UNDECIDED as UNDECIDED_IN_WORDS
 from redaes.assessing.words import agreement
@@ -26,13 +26,14 @@ from redaes.culling.given_pictures import given_pictures
 from redaes.culling.grouping import GroupingLimits, Photograph, PhotographSeries, UnreadableFile, group, scan
 from redaes.culling.marking import mark_pictures
 from redaes.culling.rankers import OnPrepared, Ranked, Ranker, Unranked
+from redaes.culling.sheet_pages import ContactSheet
 from redaes.culling.sidecar_names import SidecarStyle
 from redaes.images import PassedOver
 from redaes.ranking import Z_SETTLED
 from redaes.records import writing
 from redaes.types import TIE_MARGIN
 
-CSV_COLUMNS = ("series", "place", "file", "taken", "score", "error", "rating", "label", "pick")
+CSV_COLUMNS = ("series", "place", "file", "taken", "score", "error", "unit", "rating", "label", "pick")
 
 # [ours] The best by a visible lead; what is not settled to be worse; what is.
 BEST = xmp.Mark(rating=5, label="Green", pick=3)
@@ -67,6 +68,15 @@ class RankedSeries:
     failure: str | None
     doubt: str | None = None
     """Why none of its pictures is marked as worse; None: no doubt."""
+    meant: str | None = None
+    """What its pictures were taken for, together, so that they are not ranked; None: to choose from."""
+
+    @property
+    def remark(self) -> str | None:
+        """What is to be said of its marks, as a sentence; None: nothing."""
+        if self.meant is not None:
+            return f"Left as it is, because it seems to be {self.meant}"
+        return None if self.doubt is None else f"None is marked as worse: {self.doubt}"
 
 
 @dataclass
@@ -76,6 +86,8 @@ class FolderSummary:
     n_pictures: int = 0
     n_series: int = 0
     n_singles: int = 0
+    n_meant: int = 0
+    """Series that were meant to be used together, and that stay as they are."""
     n_calls: int = 0
     n_sidecars: int = 0
     """Sidecars to write, or written."""
@@ -140,7 +152,7 @@ def rank_folder(
     photographs, unusable = scan(files, count)
     unreadable = (*(UnreadableFile(path, reason) for path, reason in found.unreadable), *unusable)
     series = group(photographs, limits)
-    references = [{picture.ref.id: picture.ref for picture in one.pictures} for one in series]
+    references = [{picture.ref.id: picture.ref for picture in one.pictures} for one in series if one.meant is None]
     results = ranker.rank(references, out / "answers", on_prepared)
     summary = FolderSummary(
         n_pictures=len(photographs), n_series=len(series), unreadable=unreadable, passed_over=found.passed_over
@@ -150,26 +162,25 @@ def rank_folder(
     with (
         writing(out / "ranking.jsonl") as lines_path,
         writing(out / "ranking.csv") as table_path,
-        writing(out / "contact_sheet.html") as sheet_path,
+        ContactSheet(out, root, [len(one.pictures) for one in series]) as pages,
         lines_path.open("w", encoding="utf-8") as lines,
         table_path.open("w", encoding="utf-8", errors="surrogateescape", newline="") as table,
-        sheet_path.open("w", encoding="utf-8", errors="backslashreplace") as page,
     ):
         rows = csv.writer(table)
         rows.writerow(CSV_COLUMNS)
-        page.write(sheet.head(root, len(photographs), len(series)))
-        for number, (one, result) in enumerate(zip(series, results, strict=True), 1):
-            ranked = _with_places(f"{number:04d}", one, result)
+        for number, one in enumerate(series, 1):
+            ranked = _with_places(f"{number:04d}", one, None if one.meant is not None else next(results))
             ranked = _rejecting(ranked) if reject else ranked
             line = _line(ranked, ranker.provenance)
             summary.n_singles += len(one.pictures) == 1
+            summary.n_meant += one.meant is not None
             if ranked.ranking is not None:
                 summary.n_calls += ranked.ranking.n_calls
             if ranked.failure is not None:
                 failed.append(f"series {ranked.name}: {ranked.failure}")
             lines.write(json.dumps(line) + "\n")
             rows.writerows(_rows(ranked))
-            _write_figures(page, ranked, root)
+            _show(pages, ranked, root)
             marked += [(one.photograph.ref.path, one.mark) for one in ranked.pictures if one.mark is not None]
             if on_series is not None:
                 on_series(number, len(series), line)
@@ -178,11 +189,9 @@ def rank_folder(
         for left_out in found.passed_over:
             for path, reason in left_out.unusable():
                 lines.write(json.dumps({"path": str(path), "error": reason}) + "\n")
-        page.write(
-            sheet.foot(
-                [(str(file.path), file.reason) for file in unreadable],
-                [left_out.in_words(root) for left_out in found.passed_over],
-            )
+        pages.end(
+            [(str(file.path), file.reason) for file in unreadable],
+            [left_out.in_words(root) for left_out in found.passed_over],
         )
     marking = mark_pictures(marked, out / "marks.jsonl", write=write_xmp, style=sidecars, overrule=overrule)
     summary.n_sidecars, summary.n_merged, summary.kept = marking.n_sidecars, marking.n_merged, marking.kept
@@ -190,10 +199,11 @@ def rank_folder(
     return summary
 
 
-def _with_places(name: str, series: PhotographSeries, result: Ranked | Unranked) -> RankedSeries:
-    if isinstance(result, Unranked):
+def _with_places(name: str, series: PhotographSeries, result: Ranked | Unranked | None) -> RankedSeries:
+    if not isinstance(result, Ranked):
         unplaced = tuple(PlacedPhotograph(picture, 0, 0.0, None, None) for picture in series.pictures)
-        return RankedSeries(name, unplaced, None, result.reason, series.doubt)
+        failure = None if result is None else result.reason
+        return RankedSeries(name, unplaced, None, failure, series.doubt, series.meant)
     return RankedSeries(name, tuple(_placed(series, result)), result, None, series.doubt)
 
 
@@ -238,8 +248,8 @@ def _line(ranked: RankedSeries, provenance: Mapping[str, Any]) -> dict[str, Any]
                 "path": str(picture.photograph.ref.path),
                 "id": picture.photograph.ref.id,
                 "taken": None if picture.photograph.taken is None else picture.photograph.taken.isoformat(),
-                "score": None if ranking is None else picture.score,
-                "error": picture.error,
+                "score": None if ranking is None or picture.mark is None else picture.score,
+                "error": None if picture.mark is None else picture.error,
                 "mark": None if picture.mark is None else asdict(picture.mark),
             }
             for picture in ranked.pictures
@@ -251,6 +261,7 @@ def _line(ranked: RankedSeries, provenance: Mapping[str, Any]) -> dict[str, Any]
         "n_cycles": None if ranking is None else ranking.n_cycles,
         "failure": ranked.failure,
         "doubt": ranked.doubt,
+        "meant": ranked.meant,
         "explanation": None if explanation is None else explanation.as_json(),
         **provenance,
     }
@@ -265,13 +276,14 @@ def _rows(ranked: RankedSeries) -> Iterator[tuple[object, ...]]:
             picture.place or "",
             str(picture.photograph.ref.path),
             "" if taken is None else taken.isoformat(),
-            "" if ranked.ranking is None else f"{picture.score:.3f}",
-            "" if picture.error is None else f"{picture.error:.3f}",
+            "" if ranked.ranking is None or mark is None else f"{picture.score:.3f}",
+            "" if picture.error is None or mark is None else f"{picture.error:.3f}",
+            "" if ranked.ranking is None or mark is None else ranked.ranking.unit,
             *(("", "", "") if mark is None else (mark.rating, mark.label, mark.pick)),
         )
 
 
-def _write_figures(page: TextIO, ranked: RankedSeries, folder: Path) -> None:
+def _show(pages: ContactSheet, ranked: RankedSeries, folder: Path) -> None:
     explanation = None if ranked.ranking is None else ranked.ranking.explanation
     told = None
     if explanation is not None:
@@ -293,17 +305,19 @@ def _write_figures(page: TextIO, ranked: RankedSeries, folder: Path) -> None:
             if explanation.agreement is None
             else agreement(explanation.agreement, "the best", "the next one"),
         )
-    page.write(sheet.series_head(ranked.name, len(ranked.pictures), ranked.failure, told, ranked.doubt))
+    pages.series(ranked.name, len(ranked.pictures), ranked.failure, told, ranked.remark)
     for picture in ranked.pictures:
-        taken = picture.photograph.taken
-        page.write(
-            sheet.figure(
-                picture.photograph.ref.path,
-                name=os.path.relpath(picture.photograph.ref.path, folder),
+        path, taken = picture.photograph.ref.path, picture.photograph.taken
+        pages.picture(
+            sheet.SheetPicture(
+                path=path,
+                name=os.path.relpath(path, folder),
+                link=pages.link(path),
                 place=picture.place,
                 score=None if ranked.ranking is None or picture.mark is None else (picture.score, picture.error),
+                unit="" if ranked.ranking is None else ranked.ranking.unit,
                 taken="" if taken is None else str(taken),
                 label="" if picture.mark is None else picture.mark.label,
             )
         )
-    page.write(sheet.SERIES_FOOT)
+    pages.end_series()

@@ -9,7 +9,7 @@ pictures that have nothing in common.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum
@@ -28,6 +28,7 @@ from redaes.types import ImageRef
 
 if TYPE_CHECKING:
     from redaes.culling.detail import PictureDetail
+    from redaes.culling.meant import MeantSeries
 
 MAX_GAP_S = 60.0
 """Largest time between two neighbours of a series, in seconds, where both times are known [ours]."""
@@ -99,6 +100,8 @@ class PhotographSeries(Sequence[Photograph]):
     """In order of capture time and name; those without a time last."""
     doubt: str | None = None
     """Why nothing of it may be marked as worse; None: the likeness is beyond doubt."""
+    meant: str | None = None
+    """What its pictures were taken for, together, so that none is the best; None: nothing is known of that."""
 
     def __len__(self) -> int:
         return len(self.pictures)
@@ -203,14 +206,43 @@ class _Grouping:
         self._limits = limits
         self._index = LayoutIndex([one.photograph.grey for one in ordered])
         self._details: OrderedDict[int, PictureDetail | None] = OrderedDict()
-        self._of: list[_Growing] = []
+        self._of: dict[int, _Growing] = {}
         """The series of each picture so far."""
+        self._seen = np.empty(len(ordered), dtype=np.intp)
+        """These pictures, in the order in which they came: the first ones of it."""
 
     def series(self) -> list[PhotographSeries]:
+        """All series, in order of their first picture."""
+        meant = self._meant()
+        left_out = {at for one in meant for at in one.members}
+        series = [(one.members[0], PhotographSeries(self._pictures(one.members), meant=one.what)) for one in meant]
+        series += [(min(one.members), self._finished(one)) for one in self._grown(left_out)]
+        return [one for _, one in sorted(series, key=lambda numbered: numbered[0])]
+
+    def _meant(self) -> list[MeantSeries]:
+        """What was meant to be used together, of each camera."""
+        from redaes.culling.meant import TimedShot, meant_series
+
+        cameras: dict[str, list[TimedShot]] = {}
+        for at, one in enumerate(self._ordered):
+            if one.clock is _Clock.TAKEN:
+                shot = one.photograph.shot
+                cameras.setdefault(shot.camera, []).append(TimedShot(at, one.seconds, shot))
+        return [
+            found for shots in cameras.values() for found in meant_series(shots, self._index.likeness, self._detail)
+        ]
+
+    def _pictures(self, members: Iterable[int]) -> tuple[Photograph, ...]:
+        return tuple(self._ordered[at].photograph for at in sorted(members))
+
+    def _grown(self, left_out: Collection[int]) -> list[_Growing]:
+        """Series of what looks alike."""
         found: list[_Growing] = []
         going_on: list[_Growing] = []
         copies: dict[str, int] = {}
         for at, one in enumerate(self._ordered):
+            if at in left_out:
+                continue
             twin = copies.setdefault(one.photograph.ref.id, at)
             going_on = [series for series in going_on if self._goes_on(series, one)]
             near = self._near(at, going_on)
@@ -235,8 +267,9 @@ class _Grouping:
             joined.members.append(at)
             if one.clock is not _Clock.UNKNOWN:
                 joined.last[one.clock] = max(one.seconds, joined.last.get(one.clock, one.seconds))
-            self._of.append(joined)
-        return [self._finished(one) for one in found]
+            self._seen[len(self._of)] = at
+            self._of[at] = joined
+        return found
 
     def _goes_on(self, series: _Growing, now: _Dated) -> bool:
         """Whether the last picture of a series by the same clock was taken shortly before."""
@@ -250,7 +283,7 @@ class _Grouping:
         clock = self._ordered[at].clock
         if clock is not _Clock.TAKEN:
             # Among all, but for those of which nothing but changes long before is known.
-            anywhere = (self._of[other] for other in self._index.most_alike(at, range(at)))
+            anywhere = (self._of[other] for other in self._index.most_alike(at, self._seen[: len(self._of)]))
             near += [series for series in anywhere if clock is _Clock.UNKNOWN or set(series.last) != {clock}]
         return list({id(series): series for series in near}.values())
 
@@ -328,4 +361,4 @@ class _Grouping:
             doubt = "put together by time alone"
         elif series.least < SURE_LIKENESS:
             doubt = f"not all pictures are surely of one thing (likeness {series.least:.2f}, sure from {SURE_LIKENESS})"
-        return PhotographSeries(tuple(self._ordered[at].photograph for at in sorted(series.members)), doubt)
+        return PhotographSeries(self._pictures(series.members), doubt)

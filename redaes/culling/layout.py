@@ -33,7 +33,11 @@ class LayoutIndex:
         coarse = blocks.mean(axis=(2, 4), dtype=np.float32).reshape(len(self._greys), -1)
         self._coarse = _standardised(coarse)
 
-    def most_alike(self, one: int, others: Sequence[int]) -> list[int]:
+    def likeness(self, one: int, other: int) -> float:
+        """Of the layout of two pictures, as :func:`layout_likeness` has it."""
+        return float(layout_likeness(self._greys[one], self._greys[other][None])[0])
+
+    def most_alike(self, one: int, others: Sequence[int] | NDArray[np.intp]) -> list[int]:
         """Those of the others whose layout is like that of one picture, the likest first."""
         places = np.asarray(others, dtype=np.intp)
         if len(places) > N_NEAREST:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import re
+import shlex
 import stat
 from pathlib import Path
 
@@ -32,7 +34,9 @@ def read_image_file(path: str | Path) -> bytes:
     try:
         status = path.stat()
         if stat.S_ISDIR(status.st_mode):
-            raise ImageError(f"{path}: is a folder; give a picture file")
+            raise ImageError(
+                f"{path}: is a folder; give a picture file, or rank what is in it: redaes rank {shlex.quote(text)}"
+            )
         if not stat.S_ISREG(status.st_mode):
             raise ImageError(f"{path}: is a pipe or device; give a regular file")
         if status.st_size > MAX_FILE_BYTES:
@@ -46,7 +50,8 @@ def read_image_file(path: str | Path) -> bytes:
     except PermissionError as error:
         raise ImageError(f"{path}: permission denied; make the file readable") from error
     except OSError as error:
-        raise ImageError(f"{shown}: cannot be read ({error.strerror}); check the path") from error
+        remedy = "shorten its name" if error.errno == errno.ENAMETOOLONG else "check the path"
+        raise ImageError(f"{shown}: cannot be read ({error.strerror}); {remedy}") from error
     except ValueError as error:
         raise ImageError(f"{shown!r}: not a file name ({error})") from error
     return data

@@ -29,7 +29,7 @@ LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "::1")
 
 _KNOWN_PATHS = frozenset(
     {
-        "/", "/page.css", "/page.js", "/health", "/metrics", "/openapi.json",
+        "/", "/page.css", "/page.js", "/viewer.css", "/viewer.js", "/health", "/metrics", "/openapi.json",
         "/v1/models", "/v1/compare", "/v1/rank", "/v1/score", "/v1/chat/completions",
     }
 )  # fmt: skip
@@ -103,6 +103,9 @@ class Admission:
 
         try:
             await self._admit(scope, receive, watched)
+        except Exception:  # answered with 500 further out, where the answer does not pass here
+            status = status or 500
+            raise
         finally:
             took = time.monotonic() - started
             # 499: whoever asked was gone before there was an answer.

@@ -24,7 +24,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
-from redaes import prompts
+from redaes import prompts, viewer
 from redaes.assessing.reasons import whole
 from redaes.assessor import Assessor, ReferenceSet, Result, Score
 from redaes.backends.base import Answer, Backend
@@ -55,6 +55,7 @@ from redaes.serving.request_parsing import (
 from redaes.types import Form, Ranking, Record, Sampling
 
 _PAGE = Path(__file__).with_name("page")
+_VIEWER = Path(viewer.__file__).parent
 _CACHE_FORMAT = "redaes-service-1"
 
 _CSP = (
@@ -296,6 +297,8 @@ def create_app(
 
     for path, name in (("/", "index.html"), ("/page.js", "page.js"), ("/page.css", "page.css")):
         _add_page(app, path, _PAGE / name)
+    for name in ("viewer.js", "viewer.css"):
+        _add_page(app, f"/{name}", _VIEWER / name)
     if isinstance(backend, ServerBackend):
         _add_chat(app, backend, desk, limits)
     return app

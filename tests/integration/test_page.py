@@ -1,4 +1,4 @@
-"""The page in a real Chromium, on a model whose taste is known."""
+"""The page and the contact sheet in a real Chromium, on a model whose taste is known."""
 
 from __future__ import annotations
 
@@ -15,6 +15,9 @@ import pytest
 from colours import Colours, running
 from PIL import Image
 
+from redaes.assessor import Assessor
+from redaes.culling.folder import rank_folder
+from redaes.culling.rankers import AssessorRanker
 from redaes.serving.app import create_app
 from redaes.serving.limits import ServiceLimits
 
@@ -180,3 +183,112 @@ def test_what_goes_wrong_is_said(page: Any, pictures: list[str], tmp_path: Path)
         page.click("#go")
         sync_api.expect(page.locator("#title")).to_have_text("No usable answer")
         shot(page, "wrong")
+
+
+# --- two pictures at full size --------------------------------------------------------------------------------
+
+SHOWN = "images => images.map((image) => [image.alt, image.naturalWidth, image.style.transform])"
+
+
+def _looks(page: Any) -> list[list[Any]]:
+    page.wait_for_function("[...document.querySelectorAll('#closer img')].every((image) => image.naturalWidth > 0)")
+    shown: list[list[Any]] = page.locator("#closer img").evaluate_all(SHOWN)
+    return shown
+
+
+@pytest.fixture
+def photographs(tmp_path: Path) -> Path:
+    """A series of three, one with a name that means something in HTML and in URLs, and a TIFF by itself."""
+    folder = tmp_path / "ph # 1"
+    folder.mkdir()
+    noise = np.random.default_rng(0).integers(60, 200, (30, 45, 1), dtype=np.uint8)
+    base = Image.fromarray(np.broadcast_to(noise, (30, 45, 3)).copy()).resize((900, 600), Image.Resampling.BICUBIC)
+    exif = Image.Exif()
+    exif.get_ifd(34665)[36867] = "2024:05:01 12:00:00"
+    for name, red in (("a.jpg", 10), ("<b> #100%?.jpg", 50), ("javascript:alert(1).jpg", 30)):
+        bands = base.split()
+        red_one = bands[0].point([min(255, value + red) for value in range(256)])
+        Image.merge("RGB", (red_one, *bands[1:])).save(folder / name, exif=exif.tobytes(), quality=95)
+    Image.new("RGB", (300, 200), "teal").save(folder / "alone.tif")
+    return folder
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_the_sheet_shows_two_originals_at_full_size(page: Any, photographs: Path, tmp_path: Path, width: int) -> None:
+    rank_folder(photographs, tmp_path / "out", AssessorRanker(Assessor(Colours(), mode="fast")))
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.set_viewport_size({"width": width, "height": 800})
+    page.goto((tmp_path / "out" / "contact_sheet.html").as_uri())
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    links = page.locator("figure > a")
+    assert links.count() == 4
+    links.nth(2).focus()
+    page.keyboard.press("Enter")
+    (best, *at), (worst, *other) = _looks(page)
+    assert (best, worst) == ("<b> #100%?.jpg", "a.jpg")
+    assert at == other
+    assert at[0] == 900  # the original, not the small picture
+    assert "scale(1)" in at[1]
+    shot(page, f"sheet-closer-{width}")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("+")
+    (_, *moved), (_, *with_it) = _looks(page)
+    assert moved == with_it != at
+    page.keyboard.press("PageUp")
+    assert _looks(page)[1][:2] == ["javascript:alert(1).jpg", 900]
+    page.keyboard.press("s")
+    slider = page.get_by_role("slider")
+    slider.focus()
+    page.keyboard.press("Home")
+    assert page.locator("#closer .pane:nth-child(2) .view").evaluate("view => view.style.clipPath").endswith("0px)")
+    shot(page, f"sheet-slider-{width}")
+    assert page.locator("#closer a").first.get_attribute("href").endswith("ph%20%23%201/%3Cb%3E%20%23100%25%3F.jpg")
+    page.keyboard.press("Escape")
+    assert not page.locator("#closer").is_visible()
+    assert all(url.startswith(("file:", "data:")) for url in asked)
+
+
+def test_what_the_browser_cannot_show_is_said_and_shown_small(page: Any, photographs: Path, tmp_path: Path) -> None:
+    rank_folder(photographs, tmp_path / "out", AssessorRanker(Assessor(Colours(), mode="fast")))
+    page.goto((tmp_path / "out" / "contact_sheet.html").as_uri())
+    page.locator("figure > a").nth(3).click()
+    sync_api.expect(page.locator("#closer .trouble").first).to_contain_text("cannot show this file")
+    assert 0 < _looks(page)[0][1] <= 340
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_the_page_shows_two_pictures_at_full_size(page: Any, photographs: Path, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 800})
+    files = sorted(str(path) for path in photographs.glob("*.jpg"))
+    with running(create_app(Colours())) as address:
+        page.goto(address)
+        page.set_input_files("#files", files[:2])
+        page.click("#go")
+        page.locator("#second .look").wait_for()
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        page.locator("#second .look").click()
+        (first, *at), (second, *other) = _looks(page)
+        assert (first, second) == ("<b> #100%?.jpg", "a.jpg")
+        assert at == other == [900, at[1]]
+        shot(page, f"page-closer-{width}")
+        page.get_by_role("button", name="Close").click()
+        page.click("#clear")
+        page.set_input_files("#files", files)
+        page.click("#go")
+        sync_api.expect(page.locator("#series-title")).to_have_text("<b> #100%?.jpg leads")
+        page.keyboard.press("l")
+        assert [one[0] for one in _looks(page)] == ["<b> #100%?.jpg", "javascript:alert(1).jpg"]
+        page.keyboard.press("x")  # a key of the page behind
+        page.keyboard.press("Escape")
+        assert page.locator("#strip .reject").count() == 0
+
+
+def test_the_same_picture_twice_has_no_probability(page: Any, pictures: list[str], tmp_path: Path) -> None:
+    with running(create_app(Colours())) as address:
+        page.goto(address)
+        page.set_input_files("#files", [pictures[0], shutil.copy(pictures[0], tmp_path / "copy.png")])
+        page.click("#go")
+        sync_api.expect(page.locator("#title")).to_have_text("The same picture twice")
+        assert page.locator("#bar").is_hidden()
+        assert page.locator("#sure").inner_text() == ""

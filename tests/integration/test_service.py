@@ -380,7 +380,7 @@ def test_failures_of_the_model_are_told_apart_and_not_stored(error: Exception, s
     assert door.compare().status_code == 200
 
 
-def test_a_fault_of_ours_is_a_500_without_its_text() -> None:
+def test_a_fault_of_ours_is_a_500_without_its_text(caplog: pytest.LogCaptureFixture) -> None:
     door = Door()
     door.model.error = ZeroDivisionError("inner secret")
 
@@ -389,9 +389,13 @@ def test_a_fault_of_ours_is_a_500_without_its_text() -> None:
         async with httpx.AsyncClient(transport=transport, base_url="http://door") as client:
             return await client.post("/v1/compare", json=PAIR)
 
-    answer = asyncio.run(run())
+    with caplog.at_level("INFO", logger="redaes.serving"):
+        answer = asyncio.run(run())
     assert answer.status_code == 500
     assert "secret" not in message(answer)
+    (entry,) = [json.loads(record.message) for record in caplog.records if record.name == "redaes.serving"]
+    assert entry["status"] == 500
+    assert 'path="/v1/compare",status="500"} 1.0' in door.ask("GET", "/metrics").text
 
 
 # --- the cache ----------------------------------------------------------------------------------------------
@@ -589,5 +593,5 @@ def test_the_page_may_load_nothing_from_elsewhere() -> None:
     assert answer.status_code == 200
     assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
-    for path in ("/page.js", "/page.css"):
+    for path in ("/page.js", "/page.css", "/viewer.js", "/viewer.css"):
         assert Door().ask("GET", path).status_code == 200

@@ -105,6 +105,13 @@ def test_a_difference_is_seen_in_the_figures_that_are_quoted() -> None:
     assert "measured brightness 0 in A, 0 in B" in summary(Claims(checked=(none,), version="x"), "forward")
 
 
+def test_more_of_a_quantity_with_equal_figures_is_said_to_be_that() -> None:
+    same = _evidence({"contrast": 22.3}, {"contrast": 22.1})
+    said = summary(check_rationale("A is more contrasty: contrast 22 against 22.", same), "forward")
+    assert "its own figures are equal" in said
+    assert "the other way round" not in said
+
+
 @pytest.mark.parametrize(
     ("statuses", "says"),
     [

@@ -66,7 +66,7 @@ def test_an_answer_to_read(pictures: tuple[str, str], asked: list[tuple]) -> Non
     assert done.exit_code == 0, done.output
     for expected in (
         "sharp.png is better",
-        "3.3 points: far better than soft.png",
+        "3.3 points of 9 better than soft.png",
         "95% (not calibrated)",
         "focus",
         "B is blurred.",

@@ -186,6 +186,8 @@ def test_the_same_pixels_with_and_without_a_file_are_a_tie_that_nobody_is_asked_
     result = Assessor(backend, mode="fast").compare(tmp_path / "p.png", TENSOR)
     assert (result.winner, backend.asked) == ("tie", [])
     assert "the same picture" in result.notes[-1]
+    assert str(result).splitlines()[0] == "The same picture twice"
+    assert "%" not in str(result)  # nobody was asked, so there is no probability
 
 
 def test_lists_that_are_no_lists_of_pictures() -> None:

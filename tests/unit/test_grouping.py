@@ -271,7 +271,7 @@ def test_every_picture_is_like_the_common_one(tmp_path: Path) -> None:
         wide.paste(scene(20 + part), (part * WIDTH, 0))
     shots = [wide.crop((left, 0, left + WIDTH, HEIGHT)) for left in range(0, 2 * WIDTH, 80)]
     for number, shot in enumerate(shots):
-        save(shot, tmp_path / f"{number}.jpg", START + timedelta(seconds=5 * number))
+        save(shot, tmp_path / f"{number}.jpg", START + timedelta(seconds=20 * number))
     found = grouped(tmp_path)
     assert 1 < len(found) < len(shots)
     details = [detail_of(shot) for shot in shots]

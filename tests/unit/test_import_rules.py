@@ -32,6 +32,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "metrics",
         "prompts",
         "images",
+        "viewer",
         "html_pages",
         "evidence",
         "rewards",

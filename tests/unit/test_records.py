@@ -123,6 +123,28 @@ def test_a_failed_write_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.M
     assert os.listdir(tmp_path) == ["file.bin"]
 
 
+@pytest.mark.parametrize(
+    ("number", "remedy"),
+    [(errno.ENOSPC, "free some space"), (errno.EACCES, "make the folder writable"), (errno.EROFS, "can only be read")],
+)
+def test_the_remedy_is_that_of_the_trouble(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, remedy: str
+) -> None:
+    def refuse(_descriptor: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    with pytest.raises(RecordError, match=remedy):
+        write_atomically(tmp_path / "file.bin", b"new")
+
+
+def test_the_longest_name_can_be_written_and_a_longer_one_is_said_to_be_that(tmp_path: Path) -> None:
+    write_atomically(tmp_path / ("a" * 251 + ".xmp"), b"x")
+    assert [path.stat().st_size for path in tmp_path.iterdir()] == [1]
+    with pytest.raises(RecordError, match="shorten its name"):
+        write_atomically(tmp_path / ("a" * 300), b"x")
+
+
 def test_a_folder_that_is_a_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("x")
     with pytest.raises(RecordError, match="taken"):

@@ -150,7 +150,9 @@ def test_each_series_is_ranked_explained_and_written(folder: Path, tmp_path: Pat
     with (tmp_path / "out" / "ranking.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert (rows[0]["place"], Path(rows[0]["file"]).name, rows[0]["pick"]) == ("1", "s1_1.jpg", "3")
-    assert rows[-1]["rating"] == ""
+    assert (rows[0]["unit"], bool(rows[0]["score"])) == ("logits", True)
+    assert {rows[-1][name] for name in ("score", "error", "unit", "rating")} == {""}  # alone: nothing was compared
+    assert (lines[2]["pictures"][0]["score"], lines[2]["pictures"][0]["error"]) == (None, None)
     assert {path: path.read_bytes() for path in folder.iterdir()} == before  # no sidecar, no picture touched
 
 
@@ -189,12 +191,15 @@ def test_the_contact_sheet_is_one_safe_page(folder: Path, tmp_path: Path) -> Non
     (folder / "s3_0.jpg").rename(folder / "s3<script>&.jpg")
     rank_folder(folder, tmp_path / "out", AssessorRanker(_fast()))
     page = (tmp_path / "out" / "contact_sheet.html").read_text()
-    assert page.count("<figure") == page.count("data:image/jpeg;base64,") == 6
-    assert "<script" not in page
+    assert page.count("<figure ") == page.count("data:image/jpeg;base64,") == 6
+    assert page.count("<script") == 1  # its own, which its policy names
     assert "s3&lt;script&gt;&amp;.jpg" in page
     assert "&lt;b&gt;Brighter&lt;/b&gt;" in page
     assert "Could not be read: 2" in page
-    assert not re.search(r"(?:src|href)=(?!\"data:)", page)
+    assert not re.search(r"<[^>]* src=(?!\"data:)", page)
+    links = re.findall(r"<[^>]* href=\"([^\"]*)\"", page)
+    assert links[-1] == "../photos/s3%3Cscript%3E%26.jpg"
+    assert all(re.fullmatch(r"\.\./photos/[\w%.]+", link) for link in links)
 
 
 def test_the_contact_sheet_says_what_is_undecided_and_what_is_false(tmp_path: Path) -> None:
@@ -486,6 +491,19 @@ def test_rank_as_json_lines(folder: Path, tmp_path: Path, judge: Brighter) -> No
     assert done.exit_code == 5, done.output
     assert [json.loads(line) for line in done.stdout.splitlines()] == _lines(tmp_path / "out")
     assert done.stderr == ""
+
+
+def test_score_and_compare_of_a_folder_lead_to_rank(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> object:
+        raise AssertionError
+
+    monkeypatch.setattr(loading, "load_model", fail)
+    for arguments in (["score", str(folder)], ["compare", str(folder), str(folder)]):
+        done = runner.invoke(app, arguments)
+        assert done.exit_code == 2, done.output
+        assert f"redaes rank {folder}" in done.stderr
 
 
 def test_rank_names_what_was_not_judged_with_the_remedy(folder: Path, tmp_path: Path, judge: Brighter) -> None:

@@ -19,6 +19,23 @@ function picture(file) {
   return image;
 }
 
+// A picture that opens beside another at full size.
+function lookable(file, list, left, right) {
+  const button = make("button", undefined, "look");
+  button.type = "button";
+  button.title = "Look closely: side by side at 100 %";
+  button.append(picture(file));
+  button.addEventListener("click", () => lookClosely(list, left, right));
+  return button;
+}
+
+function lookClosely(list, left, right) {
+  closer.open(list.map(({ name, url, score, error }) => (
+    { name, url, caption: score === undefined ? "" : scoreInWords(score, error) })), left, right);
+}
+
+const scoreInWords = (score, error) => `${score.toFixed(2).replace("-", "−")} ± ${error.toFixed(2)} logits`;
+
 // --- choosing ---------------------------------------------------------------------------------------------
 
 function choose(list) {
@@ -184,15 +201,19 @@ function measuredRow(row) {
 function showVerdict(result, first, second) {
   const names = { A: first.name, B: second.name };
   const { winner, delta, probability } = result;
-  $("title").textContent = result.undecided ? UNDECIDED[result.undecided]
+  // Nothing was asked about two copies of one picture, so nothing is known with a probability.
+  const isSame = result.comparisons.length === 0 && result.agreement === null;
+  $("title").textContent = isSame ? "The same picture twice" : result.undecided ? UNDECIDED[result.undecided]
     : winner === null ? "No usable answer" : winner === "tie" ? "No visible difference" : `${names[winner]} is better`;
   for (const [id, file, letter] of [["first", first, "A"], ["second", second, "B"]]) {
     const figure = $(id);
-    figure.replaceChildren(picture(file), make("figcaption", file.name + (winner === letter ? " ✓" : "")));
+    figure.replaceChildren(lookable(file, [first, second], 0, 1),
+      make("figcaption", file.name + (winner === letter ? " ✓" : "")));
     figure.className = winner === letter ? "better" : "";
   }
-  $("bar").hidden = probability === null;
-  if (probability !== null) {
+  $("bar").hidden = probability === null || isSame;
+  if (isSame) $("sure").textContent = "";
+  else if (probability !== null) {
     const text = `${percent(probability)} that ${first.name} is better, ${percent(1 - probability)} that ${second.name} ` +
       `is${belief(result)}`;
     $("share").style.width = `${100 * probability}%`;
@@ -237,9 +258,8 @@ function look(index) {
   state.at = Math.max(0, Math.min(state.series.length - 1, index));
   const now = state.series[state.at];
   const decided = now.decision ? `, ${now.decision}` : "";
-  $("large").replaceChildren(picture(now), make("figcaption",
-    `${state.at + 1} of ${state.series.length}: ${now.name}, ${now.score.toFixed(2).replace("-", "−")} ± ` +
-    `${now.error.toFixed(2)} logits${decided}`));
+  $("large").replaceChildren(lookable(now, state.series, 0, state.at || 1), make("figcaption",
+    `${state.at + 1} of ${state.series.length}: ${now.name}, ${scoreInWords(now.score, now.error)}${decided}`));
   $("strip").replaceChildren(...state.series.map((file, n) => {
     const button = make("button", undefined, file.decision);
     button.type = "button";
@@ -270,6 +290,7 @@ const KEYS = {
   p: () => decide("pick"),
   x: () => decide("reject"),
   u: () => decide(""),
+  l: () => lookClosely(state.series, 0, state.at || 1),
   c: () => state.at > 0 && state.asking === null && guarded(() => compare(state.series[0], state.series[state.at])),
 };
 
