@@ -141,3 +141,19 @@ def test_a_version_that_is_none_is_no_obstacle() -> None:
         for answer in (Fault(401), Raw(b"[]"), Raw(b"<html>"), Raw(b'{"version": 3}')):
             server.more["/version"] = answer
             assert isinstance(connect(server.base_url), ConnectedModel)
+
+
+def test_what_is_wrong_of_what_was_kept_is_forgotten_and_said_so() -> None:
+    def script(call: Call) -> Say | Fault:
+        return Fault(400, message="continue_final_message is unknown") if begun in call.body else Say("Winner: A")
+
+    begun = "continue_final_message"
+    with Chat(script) as server:
+        connect(server.base_url).greet()
+        (file,) = kept_files()
+        kept = json.loads(file.read_text())
+        file.write_text(json.dumps({**kept, "abilities": {"begins": True, "reads": "exact"}}))
+        with pytest.raises(EndpointError, match="forgotten now, in case it has changed: give the command again"):
+            connect(server.base_url).greet()
+        assert not kept_files()
+        connect(server.base_url).greet()
