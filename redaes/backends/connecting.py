@@ -155,7 +155,8 @@ class ConnectedModel:
         """
         if self._structured is not None:
             return self._structured
-        found = self._alone(find_structured)
+        first: Structured | None = "grammar" if self._identity.owner == "llamacpp" else None
+        found = self._alone(lambda endpoint: find_structured(endpoint, first))
         self._structured = found
         self._keep()
         return found
