@@ -17,7 +17,7 @@ from redaes.culling.decisions import is_rejected
 from redaes.culling.embedding import is_as_ranked
 from redaes.culling.file_steps import FileStep, StepKind, perform, revert
 from redaes.culling.journal import Journal, JournalContent, read_journal
-from redaes.culling.shots import files_of_shot
+from redaes.culling.shots import files_of_shot, is_picture_name
 from redaes.culling.sidecar_names import SidecarNames
 from redaes.errors import InputError, RecordError
 from redaes.file_hashes import content_hash
@@ -140,7 +140,8 @@ def plan_apply(
             plan.n_before += 1
             continue
         try:
-            reason = _why_not(path, one, names, embedded or {})
+            shot = files_of_shot(path, names, everything, going) if one.mark and one.mark.is_reject else (path,)
+            reason = _why_not(path, one, shot, names, embedded or {})
             if reason is not None:
                 plan.kept.append(f"{path}: {reason}")
                 continue
@@ -269,8 +270,10 @@ def moved_by(folder: Path, path: Path | None = None) -> dict[str, str]:
     }
 
 
-def _why_not(path: Path, one: RankedFile, names: SidecarNames, embedded: Mapping[Path, str]) -> str | None:
-    """Why somebody's decision keeps a picture from being handled.
+def _why_not(
+    path: Path, one: RankedFile, shot: tuple[Path, ...], names: SidecarNames, embedded: Mapping[Path, str]
+) -> str | None:
+    """Why somebody's decision about a picture, or about camera raw of its shot, keeps it from being handled.
 
     Raises:
         RecordError: it is not the file that was ranked.
@@ -281,7 +284,8 @@ def _why_not(path: Path, one: RankedFile, names: SidecarNames, embedded: Mapping
         raise RecordError(f"{path}: is not there; run this where redaes rank was run, or rank the folder again")
     if not is_as_ranked(path, one.id, embedded):
         raise RecordError(f"{path}: has changed since it was ranked, and stays; rank the folder again")
-    decided = xmp.marks_of_others(path, names)
+    pictures = [path, *(file for file in shot if file != path and is_picture_name(file))]
+    decided = [mark for picture in pictures for mark in xmp.marks_of_others(picture, names)]
     if one.mark is not None and one.mark.is_pick:
         decided = [mark for mark in decided if is_rejected(mark)]
     if not decided:

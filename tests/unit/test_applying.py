@@ -112,6 +112,13 @@ def test_rejects_go_with_all_that_belongs_to_them_and_come_back(out: Path, tmp_p
     assert not (tmp_path / "rejects").exists()
 
 
+def test_a_decision_about_the_camera_raw_of_a_shot_keeps_the_shot(out: Path, tmp_path: Path) -> None:
+    (tmp_path / "photos" / "a" / "2.NEF.xmp").write_text(XMP % 'xmp:Rating="5"')  # in darktable
+    plan = plan_apply(read_ranking(out), Destinations(move_rejects=tmp_path / "rejects"), {})
+    assert [Path(step.source).name for steps in plan.shots for step in steps] == ["2.jpg"]  # of b
+    assert plan.kept == [f"{tmp_path}/photos/a/2.jpg: somebody has decided (Rating 5 in 2.NEF.xmp)"]
+
+
 def test_picks_are_copied_or_linked_once(out: Path, tmp_path: Path) -> None:
     before = _files(tmp_path)
     os.utime(tmp_path / "photos" / "a" / "1.jpg", (1, 1))
