@@ -8,6 +8,7 @@ a field of its own, is called by its name wherever it is shown, and is never cal
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from dataclasses import replace
 from statistics import fmean
@@ -70,9 +71,13 @@ def checked_draws(draws: int) -> int:
     Raises:
         InputError: there is no such number of answers in each order.
     """
-    if not 0 <= draws <= MAX_DRAWS:
+    try:
+        number = operator.index(draws)
+    except TypeError:
+        number = -1
+    if not 0 <= number <= MAX_DRAWS:
         raise InputError(f"agreement is {draws}; give 0 (none) to {MAX_DRAWS} answers in each order")
-    return draws
+    return number
 
 
 def draw_agreements(

@@ -23,7 +23,7 @@ from redaes.errors import RecordError
 from redaes.records import write_atomically
 from redaes.types import Form, ProbabilitySource, Record
 
-VERSION: Literal[1] = 1
+VERSION: Literal[2] = 2
 """Of the files: those of another version are found out anew."""
 
 KEPT_S = 7 * 24 * 3600.0
@@ -86,7 +86,7 @@ class Abilities(Record):
 class _Kept(Record):
     """The content of a file."""
 
-    version: Literal[1]
+    version: Literal[2]
     found_at_s: float
     """Seconds since 1970."""
     identity: ServerIdentity

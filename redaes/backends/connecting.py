@@ -43,6 +43,9 @@ from redaes.lenient import Reader
 from redaes.prompts import form_of
 from redaes.types import Form
 
+MOST_LISTED = 20
+"""Most names of models in a message."""
+
 FIRST_WORD_S = 10.0
 """How long a server may take to say what it offers, in seconds."""
 
@@ -54,9 +57,19 @@ MAX_RETRIES = 2
 _HOPELESS = frozenset({"connection", "timeout", "http_401"})
 """Why a server does not list its models, and will not answer either. Others have no list, or keep it from the key."""
 
+_OF_THE_MOMENT = (SERVER_REASONS - {"http_404"}) | {"empty", "no_content", "budget_exhausted", "too_many_pictures"}
+"""Why a server answers nothing, whatever is known of it."""
+
 _OLDER_LIMIT = frozenset({"library", "me"})
 """Owners of models on servers that know ``max_tokens`` alone, and would write without end: Ollama
 (docs.ollama.com/api/openai-compatibility) and llama-cpp-python (github.com/abetlen/llama-cpp-python/issues/1907)."""
+
+_ANY_NAME = frozenset({"llamacpp", "me"})
+"""Owners of models on servers that have one model and answer by it under whatever name: llama.cpp and
+llama-cpp-python. A result would name a model that was never asked."""
+
+_PAGES = ("/chat/completions", "/completions", "/responses", "/models")
+"""What people copy from examples behind the address of a server."""
 
 _T = TypeVar("_T")
 
@@ -75,6 +88,8 @@ class ConnectedModel:
         identity: ServerIdentity,
         known: Abilities,
         reader: Reader = "lenient",
+        *,
+        offered: Sequence[str] = (),
     ) -> None:
         """
         Args:
@@ -83,6 +98,7 @@ class ConnectedModel:
             identity: what is known is kept under.
             known: what was kept of the server, or found out so far.
             reader: of what the model writes, unless told otherwise.
+            offered: models that the server lists, where the model is not among them.
         """
         self.model = backend.model
         self.revision = backend.revision
@@ -91,6 +107,8 @@ class ConnectedModel:
         self._endpoint = endpoint
         self._identity = identity
         self._kept = known
+        self._was_known = known != Abilities()
+        self._offered = tuple(offered)
         self._structured = known.structured
         self._form = known.form
         self.reader = reader
@@ -137,7 +155,8 @@ class ConnectedModel:
         """
         if self._structured is not None:
             return self._structured
-        found = self._alone(find_structured)
+        first: Structured | None = "grammar" if self._identity.owner == "llamacpp" else None
+        found = self._alone(lambda endpoint: find_structured(endpoint, first))
         self._structured = found
         self._keep()
         return found
@@ -166,12 +185,24 @@ class ConnectedModel:
             self.backend.spelling = self.structured()
         try:
             found = _aside(lambda: self._first.answer(requests))
-        except EndpointError:
-            if not self._first.heard:
-                forget_abilities(self._identity)  # what was kept may be what is wrong
-            raise
+        except EndpointError as error:
+            if self._first.heard:
+                raise
+            forget_abilities(self._identity)  # what was kept may be what is wrong
+            more = self._why_perhaps(error.reason)
+            if not more:
+                raise
+            raise EndpointError(error.reason, str(error).removeprefix(f"{error.reason}: ") + more) from error
         self._keep()
         return found
+
+    def _why_perhaps(self, reason: str) -> str:
+        """What may be behind it that the server answers nothing, and the remedy, to be put behind its own words."""
+        if self._offered and reason in ("http_400", "http_404"):
+            return f"; the models that it lists: {', '.join(self._offered[:MOST_LISTED])}"
+        if self._was_known and reason not in _OF_THE_MOMENT:
+            return "; what was kept of this server is forgotten now, in case it has changed: give the command again"
+        return ""
 
     def greet(self) -> None:
         """Ask one question about two drawn pictures, so that a server that cannot answer shows now.
@@ -263,7 +294,7 @@ def connect(
     """
     base_url = versioned_url(url)
     first = Endpoint(base_url, model or "", api_key=api_key, timeout_s=FIRST_WORD_S, max_retries=0)
-    chosen, version = _aside(lambda: asyncio.run(_first_words(first, model)))
+    chosen, version, others = _aside(lambda: asyncio.run(_first_words(first, model)))
     identity = ServerIdentity(
         url=base_url,
         model=chosen.id,
@@ -294,12 +325,12 @@ def connect(
         first.model = chosen.id
         tokenizes = _aside(lambda: asyncio.run(_tokenizes(first)))
         if tokenizes and (begun := _begun(endpoint())) is not None:
-            connected = ConnectedModel(*begun, identity, known, reader)
+            connected = ConnectedModel(*begun, identity, known, reader, offered=others)
             connected._keep()
             return connected
     elif known.begins:
         asked = endpoint()
-        return ConnectedModel(ServerBackend(asked, reads=known.reads), asked, identity, known, reader)
+        return ConnectedModel(ServerBackend(asked, reads=known.reads), asked, identity, known, reader, offered=others)
     asked = endpoint()
     chat = ChatBackend(
         [asked],
@@ -309,7 +340,7 @@ def connect(
         thinks=known.thinks,
         way=known.way,
     )
-    return ConnectedModel(chat, asked, identity, known, reader)
+    return ConnectedModel(chat, asked, identity, known, reader, offered=others)
 
 
 def key_from(variable: str | None) -> str | None:
@@ -330,10 +361,13 @@ def key_from(variable: str | None) -> str | None:
 
 
 def versioned_url(url: str) -> str:
-    """The address of a server up to and including the version, which is ``/v1`` where it has no path.
+    """The address of a server up to and including the version, which is ``/v1`` where it has no path; without the page
+    that stands behind it in examples.
 
     >>> versioned_url("http://localhost:11434")
     'http://localhost:11434/v1'
+    >>> versioned_url("http://localhost:8000/v1/chat/completions")
+    'http://localhost:8000/v1'
 
     Raises:
         InputError: it cannot be read, or has parts that may be a key.
@@ -347,15 +381,18 @@ def versioned_url(url: str) -> str:
         raise InputError(
             "the endpoint's address has a part after ? or #; give the address alone, and a key by variable"
         )
-    return url.strip().rstrip("/") + ("" if parts.path.strip("/") else "/v1")
+    base = url.strip().rstrip("/")
+    page = next((page for page in _PAGES if parts.path.rstrip("/").endswith(page)), "")
+    return base.removesuffix(page).rstrip("/") + ("" if parts.path.rstrip("/").removesuffix(page).strip("/") else "/v1")
 
 
-async def _first_words(endpoint: Endpoint, model: str | None) -> tuple[OfferedModel, str | None]:
-    """The model that is asked, as the server offers it, and the server's version, where it says it.
+async def _first_words(endpoint: Endpoint, model: str | None) -> tuple[OfferedModel, str | None, tuple[str, ...]]:
+    """The model that is asked, as the server offers it; the server's version, where it says it; and the models that
+    the server lists, where the one that is asked is not among them.
 
     Raises:
         EndpointError: it cannot be reached or refuses the key; or no model is named, and it does not list its models.
-        InputError: it offers several models, and none is named.
+        InputError: it offers several models, and none is named; or it would answer by another model than is named.
         BackendError: it offers none.
     """
     async with endpoint:
@@ -366,7 +403,8 @@ async def _first_words(endpoint: Endpoint, model: str | None) -> tuple[OfferedMo
             if model is None or error.reason in _HOPELESS:
                 raise
         chosen = _chosen(endpoint.base_url, model, offered)
-        return chosen, await endpoint.version(chosen)
+        names = [one.id for one in offered or ()]
+        return chosen, await endpoint.version(chosen), () if chosen.id in names else tuple(names)
 
 
 async def _tokenizes(endpoint: Endpoint) -> bool:
@@ -382,12 +420,19 @@ async def _tokenizes(endpoint: Endpoint) -> bool:
 def _chosen(base_url: str, model: str | None, offered: list[OfferedModel] | None) -> OfferedModel:
     """The model that is asked."""
     if model is not None:
-        return next((one for one in offered or () if one.id == model), OfferedModel(id=model))
+        found = next((one for one in offered or () if model == one.id or model in one.aliases), None)
+        if found is None and offered and len(offered) == 1 and offered[0].owned_by in _ANY_NAME:
+            raise InputError(
+                f"{base_url} has the model {offered[0].id}, and answers by it under any name, {model} too; name that "
+                "one (--model), or none"
+            )
+        return found or OfferedModel(id=model)
     if not offered:
         raise BackendError(f"{base_url} offers no model; load one there, or name it (--model)")
     if len(offered) > 1:
-        names = ", ".join(one.id for one in offered)
-        raise InputError(f"{base_url} offers several models; name one of them (--model): {names}")
+        names = ", ".join(one.id for one in offered[:MOST_LISTED])
+        more = f" and {len(offered) - MOST_LISTED} more" if len(offered) > MOST_LISTED else ""
+        raise InputError(f"{base_url} offers several models; name one of them (--model): {names}{more}")
     return offered[0]
 
 

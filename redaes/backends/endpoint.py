@@ -41,13 +41,14 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from redaes.backends.chat_replies import Completion, Reply
 from redaes.backends.chat_requests import ChatRequest
+from redaes.backends.connections import library, open_client, remedy
 from redaes.backends.dialect import Dialect, changes, kind_of
 from redaes.backends.failures import Failure
 from redaes.backends.picture_limits import PictureLimits, named_limits, urls_within
 from redaes.backends.refusals import OPTIONAL, Refusal, refusals
 from redaes.backends.reply_cache import ReplyCache
 from redaes.backends.retrying import Rejected, retry_after_s, with_retries
-from redaes.errors import BackendError, BudgetExhausted, EndpointError, InputError, MissingDependency
+from redaes.errors import BackendError, BudgetExhausted, EndpointError, InputError
 
 if TYPE_CHECKING:
     import httpx
@@ -102,6 +103,8 @@ class OfferedModel(BaseModel):
     """What the name stands for: a folder, or a name on the hub; few servers say."""
     owned_by: str | None = None
     """Whose it is; servers of one's own name themselves: ``vllm``, ``sglang``, ``llamacpp``."""
+    aliases: tuple[str, ...] = ()
+    """Other names under which it is asked for; few servers say."""
 
 
 class _Offered(BaseModel):
@@ -118,6 +121,8 @@ def checked_key(key: str) -> str:
     Raises:
         InputError: it cannot. The message does not repeat it, as that of httpx would.
     """
+    if not isinstance(key, str):
+        raise InputError(f"the server's key is of type {type(key).__name__}; give it as text")
     key = key.strip()
     if not re.fullmatch(r"[!-~]*", key):
         raise InputError("the server's key holds white space or characters beyond ASCII; copy it again")
@@ -169,9 +174,15 @@ class Endpoint:
         """
         parts = urlsplit(base_url)
         if parts.username or parts.password or (not parts.netloc and "@" in base_url):
-            raise InputError("base_url holds a user name or password; hand the key over as api_key")
+            raise InputError(
+                "the server's address (base_url) holds a user name or password; leave it out, and hand the key over by "
+                f"the variable {API_KEY_VARIABLE}, or as api_key"
+            )
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise InputError(f"base_url is {base_url!r}; give something like http://127.0.0.1:8000/v1")
+            raise InputError(
+                f"the server's address (base_url) is {base_url!r}; give it with http:// or https://, such as "
+                "http://127.0.0.1:8000/v1"
+            )
         for name, value, least in (("concurrency", concurrency, 1), ("max_retries", max_retries, 0)):
             if value < least:
                 raise InputError(f"{name} is {value}; give at least {least}")
@@ -211,17 +222,13 @@ class Endpoint:
 
         Raises:
             BackendError: it is open already.
+            InputError: the environment names a proxy or certificates that cannot be used.
             MissingDependency: httpx is absent.
         """
         if self._client is not None:
             raise BackendError(f"{self.base_url} is open already; share the open endpoint instead")
-        httpx = _httpx()
-        self._client = httpx.AsyncClient(
-            headers={"Authorization": f"Bearer {self._api_key}"} if self._api_key else {},
-            # One try as a whole is timed in _send: httpx times each read alone, which a trickle outlives.
-            timeout=None,
-            limits=httpx.Limits(max_connections=self.concurrency),
-        )
+        headers = {"Authorization": f"Bearer {self._api_key}"} if self._api_key else {}
+        self._client = open_client(self.base_url, headers, self.concurrency)
         self._slots = asyncio.Semaphore(self.concurrency)  # made here, because it belongs to the running loop
         return self
 
@@ -503,7 +510,7 @@ class Endpoint:
         Raises:
             Rejected: no connection, or no answer in time.
         """
-        httpx = _httpx()
+        httpx = library()
         assert self._client is not None
         if body is None:
             asked = self._client.get(url)
@@ -514,7 +521,9 @@ class Endpoint:
         except asyncio.TimeoutError as error:
             raise Rejected("timeout", f"no answer from {self.base_url} within {self.timeout_s:g} s") from error
         except httpx.HTTPError as error:
-            raise Rejected("connection", f"{self.base_url}: {error or type(error).__name__}") from error
+            raise Rejected(
+                "connection", f"{self.base_url}: {error or type(error).__name__}{remedy(self.base_url, error)}"
+            ) from error
 
     def _valid(self, kind: type[_ModelT], data: bytes, reason: str, url: str) -> _ModelT:
         """What an address answers, as a model has it.
@@ -566,14 +575,6 @@ class Endpoint:
         if self._api_key:
             text = text.replace(self._api_key, "***")
         return repr(text[:200])
-
-
-def _httpx() -> Any:
-    try:
-        import httpx
-    except ImportError as error:
-        raise MissingDependency("httpx", "serve") from error
-    return httpx
 
 
 def _json(value: Mapping[str, Any]) -> bytes:

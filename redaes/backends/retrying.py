@@ -67,7 +67,8 @@ async def with_retries(
             return await attempt()
         except Rejected as rejected:
             if tries >= _retries(rejected.reason, max_retries):
-                raise EndpointError(rejected.reason, f"{rejected.detail} (tried {tries + 1} times)") from rejected
+                tried = f" (tried {tries + 1} times)" if tries else ""
+                raise EndpointError(rejected.reason, f"{rejected.detail}{tried}") from rejected
             delay_s = rejected.retry_after_s
             if delay_s is not None and delay_s > MAX_RETRY_AFTER_S:
                 raise EndpointError(

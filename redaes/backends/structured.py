@@ -8,7 +8,8 @@ spelling              servers
 ====================  =========================================================================================
 ``json_schema``       OpenAI, vLLM, SGLang, llama.cpp, Ollama, LM Studio, OpenRouter, Gemini
 ``structured_outputs``  vLLM's own field
-``grammar``           llama.cpp's own field, a GBNF grammar
+``grammar``           llama.cpp's own field, a GBNF grammar; asked there first: it bounds texts, and a model that
+                      knows no JSON fills a text without a bound to the end of its room
 ``none``              Anthropic's OpenAI-compatible layer, which ignores ``response_format``, and whatever else does
 ====================  =========================================================================================
 """
@@ -88,17 +89,18 @@ def held_by(fields: Mapping[str, Any], changes: Sequence[str]) -> str | None:
     return next((name for name in fields if f"without {name}" not in changes), None)
 
 
-async def find_structured(endpoint: Endpoint) -> Structured:
+async def find_structured(endpoint: Endpoint, first: Structured | None = None) -> Structured:
     """The first spelling that the server minds; one request each.
 
     Args:
         endpoint: open.
+        first: the spelling to begin with; None: in the order of the table.
 
     Raises:
         EndpointError: for the moment it answers nothing, whatever it is asked; or a budget is spent.
     """
     spellings: tuple[Structured, ...] = get_args(Structured)
-    for spelling in spellings:
+    for spelling in sorted(spellings, key=lambda one: one != first):
         if spelling != "none" and await _minds(endpoint, spelling):
             return spelling
     return "none"

@@ -149,7 +149,9 @@ def forwarded(words: Sequence[str]) -> Outcome | None:
     Returns:
         None: this process has to do it; standard error says why where ``--verbose`` is among the words.
     """
-    if switched_off() or os.environ.get("REDAES_ENDPOINT") or {"--no-service", "--help", "--endpoint"} & set(words):
+    if switched_off() or os.environ.get("REDAES_ENDPOINT") or sys.stdout is None or sys.stderr is None:
+        return None
+    if any(word.partition("=")[0] in ("--no-service", "--help", "--endpoint") for word in words):
         return None
     try:
         with Session() as session:

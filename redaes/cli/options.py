@@ -38,6 +38,7 @@ Agreement = Annotated[
         max=64,
         help="With --endpoint, where the server reports no token probabilities: draw K answers in each order, and "
         "count how many agree. That is no probability of the model's, and is not called one.",
+        show_default="compare: none; rank, score and serve: 3 where they need them",
     ),
 ]
 Adapter = Annotated[Path | None, typer.Option(help="Folder of a LoRA adapter for the model.")]

@@ -89,7 +89,7 @@ def score(
                 else:
                     limits = nano.limits(given.model, given.revision)
                     typer.echo(
-                        f"{given.score:.1f} ± {given.error:.1f}  {printable(picture)}  (better than "
+                        f"{given.score:.1f} ± {given.error:.1f} points of 9  {printable(picture)}  (better than "
                         f"{given.better_than} of {given.n_references} of {printable(given.references)})"
                     )
         if limits is not None:

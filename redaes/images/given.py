@@ -208,7 +208,10 @@ def _picture_of(value: Any, name: str, on_white: bool) -> Image.Image:
                     "wrong_shape",
                 )
             value = value[0]
-        if value.is_complex() or value.is_sparse or value.is_quantized:
+        if value.is_meta or value.layout is not torch.strided:
+            what = "without values (device meta)" if value.is_meta else f"of the layout {value.layout}"
+            raise ImageError(f"{name}: a tensor {what}; give a dense one that holds the pixels", "wrong_type")
+        if value.is_complex() or value.is_quantized:
             raise ImageError(f"{name}: a tensor of kind {dtype}; give uint8, or floating point in [0, 1]", "wrong_type")
         if value.is_floating_point():
             value = value.float()  # numpy has no bfloat16

@@ -105,7 +105,7 @@ def dispersion_of(
         expected: the same, as the strengths have it.
         weight: of each comparison.
     """
-    n_free, n_fitted = max(0, len(won) - (n - 1)), max(1, n - 1)
+    n_free, n_fitted = max(0, len(won) - max(0, n - 1)), max(1, n - 1)
     if not n_free:
         return 1.0
     # Mean squares of whole comparisons: the two calls of one pair are not taken for independent.

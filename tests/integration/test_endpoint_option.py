@@ -17,7 +17,7 @@ from typer.testing import CliRunner, Result
 
 from redaes import Assessor
 from redaes.backends.chat import ChatBackend
-from redaes.backends.connecting import ConnectedModel, connect
+from redaes.backends.connecting import ConnectedModel, connect, versioned_url
 from redaes.backends.endpoint import Endpoint
 from redaes.backends.server import ServerBackend
 from redaes.cli.app import app
@@ -296,6 +296,32 @@ def test_several_models_are_listed_and_a_named_one_is_asked(pictures: list[str])
     assert {call.body["model"] for call in server.calls} == {"large"}
 
 
+def test_a_name_that_the_server_does_not_list_is_told_which_it_does(pictures: list[str]) -> None:
+    with Server(lambda call: Fault(404, message="The model `typo` does not exist."), Fault(404)) as server:
+        server.models = Raw(b'{"data": [{"id": "small"}, {"id": "large"}]}')
+        done = run("compare", *pictures[:2], "--endpoint", server.base_url, "--model", "typo")
+    assert done.exit_code == 4
+    assert "does not exist" in done.stderr
+    assert "the models that it lists: small, large" in done.stderr
+
+
+@pytest.mark.parametrize("owner", ["llamacpp", "me"])
+def test_a_server_that_answers_under_any_name_is_asked_under_its_own(owner: str, pictures: list[str]) -> None:
+    with Server(lambda call: Say(said(call)), Fault(404)) as server:
+        model = {"id": "qwen.gguf", "owned_by": owner, "aliases": ["qwen"]}
+        server.models = Raw(json.dumps({"data": [model]}).encode())
+        other = run("compare", *pictures[:2], "--endpoint", server.base_url, "--model", "redaes/nano")
+        assert not server.calls
+        alias = run("compare", *pictures[:2], "--endpoint", server.base_url, "--model", "qwen", "--json", "--no-check")
+        model["owned_by"] = "library"  # others know more names than they list
+        server.models = Raw(json.dumps({"data": [model]}).encode())
+        more = run("compare", *pictures[:2], "--endpoint", server.base_url, "--model", "qwen:latest", "--no-check")
+    assert other.exit_code == 2
+    assert "has the model qwen.gguf" in other.stderr
+    assert json.loads(alias.stdout)["model"] == "qwen.gguf"
+    assert more.exit_code == 0, more.output
+
+
 def test_the_environment_names_server_and_key(pictures: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     with Server(lambda call: Say(said(call)), Fault(404)) as server:
         monkeypatch.setenv("REDAES_ENDPOINT", server.base_url.removesuffix("/v1"))
@@ -392,6 +418,21 @@ def test_an_address_that_is_none(url: str) -> None:
     assert "sk-1" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("given", "base"),
+    [
+        ("http://h/v1/chat/completions", "http://h/v1"),
+        ("http://h:80/v1/models/", "http://h:80/v1"),
+        ("http://h/chat/completions", "http://h/v1"),
+        ("http://h/openai/v2/", "http://h/openai/v2"),
+        (" http://h// ", "http://h/v1"),
+        ("http://h/models.example/v1", "http://h/models.example/v1"),
+    ],
+)
+def test_addresses_as_people_have_them(given: str, base: str) -> None:
+    assert versioned_url(given) == base
+
+
 def test_a_key_that_cannot_be_sent_is_in_no_message(monkeypatch: pytest.MonkeyPatch) -> None:
     for key in ("sk-1\nsk-1", "sk-1\u201d", "sk-1 sk-1"):
         monkeypatch.setenv("REDAES_API_KEY", key)
@@ -399,6 +440,8 @@ def test_a_key_that_cannot_be_sent_is_in_no_message(monkeypatch: pytest.MonkeyPa
             with pytest.raises(InputError, match="copy it again") as caught:
                 refused()
             assert "sk-1" not in str(caught.value)
+    with pytest.raises(InputError, match="is of type int"):
+        connect("http://127.0.0.1/v1", api_key=5)  # type: ignore[arg-type]
 
 
 def test_what_was_found_out_at_first_is_not_asked_again() -> None:

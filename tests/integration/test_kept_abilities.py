@@ -79,6 +79,18 @@ def test_the_form_of_an_answer_is_asked_for_in_the_servers_spelling(script: Any,
         assert (len(server.calls), server.n_tokenize) == (n, 1)
 
 
+@pytest.mark.parametrize(
+    ("fields", "spelling", "n"),
+    [(("response_format", "grammar"), "grammar", 1), (("response_format",), "json_schema", 2)],
+    ids=["both", "thoughts of a template take the grammar"],
+)
+def test_llama_cpp_is_asked_for_the_grammar_first(fields: tuple[str, ...], spelling: Structured, n: int) -> None:
+    with Chat(minding(*fields)) as server:
+        server.models = Raw(b'{"data": [{"id": "judge", "owned_by": "llamacpp"}]}')
+        assert connect(server.base_url).structured() == spelling
+        assert len(server.calls) == n
+
+
 def test_a_server_that_is_busy_is_not_said_to_hold_to_no_form(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("redaes.backends.connecting.MAX_RETRIES", 0)
     busy = [True]
@@ -123,15 +135,16 @@ def test_another_version_of_the_server_is_looked_at_anew(
     owner: str, path: str, answer: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ((field, version),) = answer.items()
+    n = 2 if owner == "llamacpp" else 1  # its grammar is tried first
     with Chat(minding("response_format")) as server:
         server.models = Raw(json.dumps({"data": [{"id": "judge", "owned_by": owner}]}).encode())
         server.more[path] = Raw(json.dumps(answer).encode())
         connect(server.base_url).structured()
         connect(server.base_url).structured()
-        assert len(server.calls) == 1
+        assert len(server.calls) == n
         server.more[path] = Raw(json.dumps({field: f"{version}.1"}).encode())
         connect(server.base_url).structured()
-        assert len(server.calls) == 2
+        assert len(server.calls) == 2 * n
     assert len(kept_files()) == 2
 
 
@@ -141,3 +154,19 @@ def test_a_version_that_is_none_is_no_obstacle() -> None:
         for answer in (Fault(401), Raw(b"[]"), Raw(b"<html>"), Raw(b'{"version": 3}')):
             server.more["/version"] = answer
             assert isinstance(connect(server.base_url), ConnectedModel)
+
+
+def test_what_is_wrong_of_what_was_kept_is_forgotten_and_said_so() -> None:
+    def script(call: Call) -> Say | Fault:
+        return Fault(400, message="continue_final_message is unknown") if begun in call.body else Say("Winner: A")
+
+    begun = "continue_final_message"
+    with Chat(script) as server:
+        connect(server.base_url).greet()
+        (file,) = kept_files()
+        kept = json.loads(file.read_text())
+        file.write_text(json.dumps({**kept, "abilities": {"begins": True, "reads": "exact"}}))
+        with pytest.raises(EndpointError, match="forgotten now, in case it has changed: give the command again"):
+            connect(server.base_url).greet()
+        assert not kept_files()
+        connect(server.base_url).greet()

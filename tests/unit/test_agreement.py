@@ -114,3 +114,9 @@ def test_in_words() -> None:
         "(3 drawn in each order; no probability of the model's)"
     )
     assert agreement(one.model_copy(update={"n_second": 4}), "a.jpg", "b.jpg").startswith("4 of 7 answers prefer b.jpg")
+
+
+@pytest.mark.parametrize("draws", [-1, 65, 2.5, float("nan"), "3", None])
+def test_a_number_of_answers_that_is_none(draws: int) -> None:
+    with pytest.raises(InputError, match="agreement is"):
+        Assessor(Writes("", ""), agreement=draws)

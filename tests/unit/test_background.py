@@ -122,7 +122,10 @@ def test_where_the_service_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert place.folder() == str(tmp_path / "cache" / "redaes" / "service")
 
 
-@pytest.mark.parametrize("words", [["compare", "--no-service"], ["compare", "--endpoint", "x"], ["compare", "--help"]])
+@pytest.mark.parametrize(
+    "words",
+    [["compare", "--no-service"], ["compare", "--endpoint", "x"], ["compare", "--endpoint=x"], ["compare", "--help"]],
+)
 def test_commands_that_are_not_for_the_service(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     def fail() -> None:
         raise AssertionError("it looked for a service")
@@ -147,3 +150,10 @@ def test_a_system_without_unix_sockets(monkeypatch: pytest.MonkeyPatch, capsys: 
     assert "no background service is used: this system has no Unix sockets" in capsys.readouterr().err
     assert client.forwarded(["compare", "a", "b"]) is None
     assert capsys.readouterr().err == ""
+
+
+def test_a_process_without_standard_output_does_its_own_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("REDAES_SERVICE")
+    monkeypatch.setattr(client, "Session", lambda: pytest.fail("it looked for a service"))
+    monkeypatch.setattr("sys.stdout", None)
+    assert client.forwarded(["compare"]) is None

@@ -138,6 +138,8 @@ NO_PICTURES: dict[str, tuple[Any, str]] = {
     "whole numbers of 64 bits": (PIXELS.astype(np.int64), r"type int64; .*array\.astype\(np\.uint8\)"),
     "16 bits": (PIXELS.astype(np.uint16), r"type uint16; give uint8, .*array / 65535"),
     "bool": (GREY > 99, "type bool"),
+    "sparse": (torch.zeros(3, 9, 8).to_sparse(), r"of the layout torch.sparse_coo; give a dense one"),
+    "meta": (torch.zeros(3, 9, 8, device="meta"), r"without values \(device meta\)"),
     "complex": (torch.zeros(3, 9, 8, dtype=torch.complex64), "kind complex64"),
     "nothing": (None, "NoneType is no picture; give a path, a PIL picture, a numpy array or a tensor"),
     "bytes": (b"\xff\xd8", "bytes is no picture"),

@@ -67,6 +67,12 @@ def test_strengths_agree_with_choix() -> None:
     assert fit_strengths(7, whole).values == pytest.approx(found.values, abs=1e-8)
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("n", [0, 1])
+def test_pictures_that_cannot_be_compared_have_no_spread(n: int) -> None:
+    assert strengths.fit_strengths(n, []).values.tolist() == [0.0] * n
+
+
 def test_a_picture_that_never_loses_stays_finite() -> None:
     found = fit_strengths(3, [(0, 1, 1.0, 50.0), (1, 2, 1.0, 50.0)])
     assert found.values[0] > found.values[1] > found.values[2]

@@ -652,7 +652,7 @@ def test_score_goes_on_past_an_unusable_picture(tmp_path: Path, judge: Brighter)
     read = judge.n_read
     done = runner.invoke(app, ["score", str(place / "03.png"), "--references", str(tmp_path / "set.json")])
     assert done.exit_code == 0, done.output
-    assert re.search(r"\d\.\d ± \d\.\d  .*03\.png  \(better than \d of 4 of set@", done.stdout)
+    assert re.search(r"\d\.\d ± \d\.\d points of 9  .*03\.png  \(better than \d of 4 of set@", done.stdout)
     assert judge.n_read == read + 6  # the set itself was not ranked again; the picture is one of it
 
 
