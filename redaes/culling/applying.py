@@ -15,7 +15,7 @@ from pathlib import Path
 from redaes.culling import xmp
 from redaes.culling.decisions import is_rejected
 from redaes.culling.embedding import is_as_ranked
-from redaes.culling.file_steps import FileStep, StepKind, perform, revert
+from redaes.culling.file_steps import FileStep, StepKind, is_one_place, perform, revert
 from redaes.culling.journal import Journal, JournalContent, read_journal
 from redaes.culling.shots import files_of_shot, is_picture_name
 from redaes.culling.sidecar_names import SidecarNames
@@ -119,6 +119,7 @@ def plan_apply(
         embedded: the pixels of pictures with embedded marks (:func:`~redaes.culling.embedding.read_embedded`).
 
     Raises:
+        InputError: pictures would go where they are.
         RecordError: the pictures have no folder in common.
     """
     plan = ApplyPlan()
@@ -129,6 +130,9 @@ def plan_apply(
         root = Path(os.path.commonpath([path.parent for path in everything])) if everything else Path()
     except ValueError as error:
         raise RecordError(f"the ranked pictures lie on several drives ({error}); rank each of them alone") from error
+    for folder in (destinations.move_rejects, destinations.copy_picks, destinations.link_picks):
+        if folder is not None and folder.exists() and root.exists() and folder.samefile(root):
+            raise InputError(f"{folder}: is the folder of the ranked pictures itself; give another one")
     going = frozenset(places[one] for one in ranked if one.mark is not None and one.mark.is_reject)
     taken: set[str] = set()
     for one in ranked:
@@ -311,6 +315,8 @@ def _steps(kind: StepKind, files: tuple[Path, ...], root: Path, folder: Path, ta
                 continue
         elif kind == "copy" and target.is_file() and content_hash(target) == step.sha256:
             continue
+        if kind == "move" and is_one_place(file, target):
+            raise RecordError(f"{file}: lies where it should go, and stays; give another folder")
         if os.path.lexists(target):
             both_ends = kind == "move" and target.is_file() and file.samefile(target)  # cut off in between
             if not both_ends:

@@ -230,6 +230,8 @@ def test_a_rating_of_something_else_is_not_the_pictures(tmp_path: Path, elsewher
         ("", f"</rdf:Description><rdf:Description rdf:about='' {DC} {XMP} xmp:Rating='2'>", "Rating"),
         ("", "<t:colorlabels xmlns:t='http://darktable.sf.net/'><rdf:Seq><rdf:li>3</rdf:li></rdf:Seq></t:colorlabels>",
          "colorlabels"),
+        ("", "<t:colorlabels xmlns:t='http://darktable.sf.net/'><rdf:Seq><rdf:li>0</rdf:li></rdf:Seq></t:colorlabels>",
+         "colorlabels"),  # red
     ],
 )  # fmt: skip
 def test_what_programs_write_for_a_decision_is_one(tmp_path: Path, attribute: str, element: str, kept: str) -> None:
