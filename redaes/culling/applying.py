@@ -119,7 +119,7 @@ def plan_apply(
         embedded: the pixels of pictures with embedded marks (:func:`~redaes.culling.embedding.read_embedded`).
 
     Raises:
-        InputError: pictures would go where they are.
+        InputError: pictures would go where they are, or to what is no folder.
         RecordError: the pictures have no folder in common.
     """
     plan = ApplyPlan()
@@ -131,7 +131,11 @@ def plan_apply(
     except ValueError as error:
         raise RecordError(f"the ranked pictures lie on several drives ({error}); rank each of them alone") from error
     for folder in (destinations.move_rejects, destinations.copy_picks, destinations.link_picks):
-        if folder is not None and folder.exists() and root.exists() and folder.samefile(root):
+        if folder is None or not os.path.lexists(folder):
+            continue
+        if not folder.is_dir():
+            raise InputError(f"{folder}: is no folder; give one, which may be new")
+        if root.exists() and folder.samefile(root):
             raise InputError(f"{folder}: is the folder of the ranked pictures itself; give another one")
     going = frozenset(places[one] for one in ranked if one.mark is not None and one.mark.is_reject)
     taken: set[str] = set()

@@ -38,7 +38,7 @@ def is_one_place(source: Path, target: Path) -> bool:
     """Whether two paths are one entry of one folder, through links and mounts too: to remove one removes both."""
     try:
         return source.name == target.name and source.parent.samefile(target.parent)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return False
 
 

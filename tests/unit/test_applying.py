@@ -123,6 +123,21 @@ def test_pictures_do_not_go_where_they_are(out: Path, tmp_path: Path, option: st
     assert _files(tmp_path) == before
 
 
+def test_what_is_no_folder_is_refused_before_anything_is_done(out: Path, tmp_path: Path) -> None:
+    (tmp_path / "rejects").write_text("a file")
+    before = _files(tmp_path)
+    with pytest.raises(InputError, match="rejects: is no folder; give one, which may be new"):
+        _apply(out, move_rejects=tmp_path / "rejects")
+    assert _files(tmp_path) == before
+
+
+def test_nothing_is_said_of_taking_back_where_nothing_was_done(out: Path, tmp_path: Path) -> None:
+    command = ["apply", str(out), "--move-rejects", str(tmp_path / "rejects"), "--do"]
+    first, second = (CliRunner().invoke(app, command).stdout for _ in range(2))
+    assert ("to take it back" in first, "to take it back" in second) == (True, False)
+    assert "2 pictures were handled before" in second
+
+
 def test_a_folder_that_leads_back_to_the_pictures_loses_none(out: Path, tmp_path: Path) -> None:
     (tmp_path / "rejects").mkdir()
     (tmp_path / "rejects" / "a").symlink_to(tmp_path / "photos" / "a")
