@@ -102,7 +102,8 @@ def _apply(ranking: Path, destinations: Destinations, path: Path | None, do: boo
     with progress_bars("applying") as update:
         n_done, more = carry_out(plan, journal, lambda done, total: update("applying", done, total))
     typer.echo(f"{what}: {n_done} pictures done{before}")
-    typer.echo(f"to take it back: redaes apply --undo {printable(str(journal.path))} --do")
+    if n_done:
+        typer.echo(f"to take it back: redaes apply --undo {printable(str(journal.path))} --do")
     return plan.left + failed + more
 
 

@@ -15,9 +15,9 @@ from pathlib import Path
 from redaes.culling import xmp
 from redaes.culling.decisions import is_rejected
 from redaes.culling.embedding import is_as_ranked
-from redaes.culling.file_steps import FileStep, StepKind, perform, revert
+from redaes.culling.file_steps import FileStep, StepKind, is_one_place, perform, revert
 from redaes.culling.journal import Journal, JournalContent, read_journal
-from redaes.culling.shots import files_of_shot
+from redaes.culling.shots import files_of_shot, is_picture_name
 from redaes.culling.sidecar_names import SidecarNames
 from redaes.errors import InputError, RecordError
 from redaes.file_hashes import content_hash
@@ -119,6 +119,7 @@ def plan_apply(
         embedded: the pixels of pictures with embedded marks (:func:`~redaes.culling.embedding.read_embedded`).
 
     Raises:
+        InputError: pictures would go where they are, or to what is no folder.
         RecordError: the pictures have no folder in common.
     """
     plan = ApplyPlan()
@@ -129,6 +130,13 @@ def plan_apply(
         root = Path(os.path.commonpath([path.parent for path in everything])) if everything else Path()
     except ValueError as error:
         raise RecordError(f"the ranked pictures lie on several drives ({error}); rank each of them alone") from error
+    for folder in (destinations.move_rejects, destinations.copy_picks, destinations.link_picks):
+        if folder is None or not os.path.lexists(folder):
+            continue
+        if not folder.is_dir():
+            raise InputError(f"{folder}: is no folder; give one, which may be new")
+        if root.exists() and folder.samefile(root):
+            raise InputError(f"{folder}: is the folder of the ranked pictures itself; give another one")
     going = frozenset(places[one] for one in ranked if one.mark is not None and one.mark.is_reject)
     taken: set[str] = set()
     for one in ranked:
@@ -140,7 +148,8 @@ def plan_apply(
             plan.n_before += 1
             continue
         try:
-            reason = _why_not(path, one, names, embedded or {})
+            shot = files_of_shot(path, names, everything, going) if one.mark and one.mark.is_reject else (path,)
+            reason = _why_not(path, one, shot, names, embedded or {})
             if reason is not None:
                 plan.kept.append(f"{path}: {reason}")
                 continue
@@ -269,8 +278,10 @@ def moved_by(folder: Path, path: Path | None = None) -> dict[str, str]:
     }
 
 
-def _why_not(path: Path, one: RankedFile, names: SidecarNames, embedded: Mapping[Path, str]) -> str | None:
-    """Why somebody's decision keeps a picture from being handled.
+def _why_not(
+    path: Path, one: RankedFile, shot: tuple[Path, ...], names: SidecarNames, embedded: Mapping[Path, str]
+) -> str | None:
+    """Why somebody's decision about a picture, or about camera raw of its shot, keeps it from being handled.
 
     Raises:
         RecordError: it is not the file that was ranked.
@@ -281,7 +292,8 @@ def _why_not(path: Path, one: RankedFile, names: SidecarNames, embedded: Mapping
         raise RecordError(f"{path}: is not there; run this where redaes rank was run, or rank the folder again")
     if not is_as_ranked(path, one.id, embedded):
         raise RecordError(f"{path}: has changed since it was ranked, and stays; rank the folder again")
-    decided = xmp.marks_of_others(path, names)
+    pictures = [path, *(file for file in shot if file != path and is_picture_name(file))]
+    decided = [mark for picture in pictures for mark in xmp.marks_of_others(picture, names)]
     if one.mark is not None and one.mark.is_pick:
         decided = [mark for mark in decided if is_rejected(mark)]
     if not decided:
@@ -307,6 +319,8 @@ def _steps(kind: StepKind, files: tuple[Path, ...], root: Path, folder: Path, ta
                 continue
         elif kind == "copy" and target.is_file() and content_hash(target) == step.sha256:
             continue
+        if kind == "move" and is_one_place(file, target):
+            raise RecordError(f"{file}: lies where it should go, and stays; give another folder")
         if os.path.lexists(target):
             both_ends = kind == "move" and target.is_file() and file.samefile(target)  # cut off in between
             if not both_ends:

@@ -21,12 +21,13 @@ _DARKTABLE = "http://darktable.sf.net/"
 RATING: Name = (XMP, "Rating")
 LABEL: Name = (XMP, "Label")
 PICK: Name = (DIGIKAM, "PickLabel")
+_COLOURS: Name = (_DARKTABLE, "colorlabels")
 
 _NOTHING = ("", "none", "false")
 _DECISIONS: tuple[Name, ...] = (
     RATING, LABEL, PICK, (DIGIKAM, "ColorLabel"), *((space, "Rating") for space in _MICROSOFT), (_MEDIA, "pick"),
     (_MEDIA, "good"), (_CAMERABITS, "ColorClass"), (_CAMERABITS, "Tagged"), (_ACDSEE, "rating"), (_ACDSEE, "tagged"),
-    (_DARKTABLE, "colorlabels"),
+    _COLOURS,
 )  # fmt: skip
 """Properties by which programs keep what a photographer thinks of a picture."""
 
@@ -107,6 +108,8 @@ def is_rejected(mark: GivenMark) -> bool:
 
 def _says_nothing(name: Name, value: str) -> bool:
     """Whether a value is what programs write where nobody has chosen."""
+    if name == _COLOURS:
+        return not value  # 0 is red
     if value.lower() in _NOTHING:
         return name != (_MEDIA, "good") or value == ""
     try:

@@ -34,6 +34,14 @@ class FileStep:
     """Of the file, where it is moved or copied."""
 
 
+def is_one_place(source: Path, target: Path) -> bool:
+    """Whether two paths are one entry of one folder, through links and mounts too: to remove one removes both."""
+    try:
+        return source.name == target.name and source.parent.samefile(target.parent)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+
+
 def perform(step: FileStep) -> None:
     """Do a step, or the rest of it.
 
@@ -106,6 +114,8 @@ def _without_second(source: Path, target: Path, step: FileStep) -> bool:
 
 def _move(source: Path, target: Path, step: FileStep) -> None:
     """Put a file elsewhere: by a second name where the file system has them, else by a copy that is looked at."""
+    if is_one_place(source, target):
+        raise RecordError(f"{source}: lies where it should go, and stays; give another folder")
     _check_unchanged(source, step)
     if target.is_file() and not target.is_symlink() and (source.samefile(target) or _same(target, step)):
         source.unlink()  # cut off when both ends were there

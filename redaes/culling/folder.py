@@ -27,6 +27,7 @@ from redaes.culling.grouping import GroupingLimits, Photograph, PhotographSeries
 from redaes.culling.marking import mark_pictures
 from redaes.culling.rankers import OnPrepared, Ranked, Ranker, Unranked
 from redaes.culling.sheet_pages import ContactSheet
+from redaes.culling.shots import one_of_each_shot
 from redaes.culling.sidecar_names import SidecarStyle
 from redaes.images import PassedOver
 from redaes.ranking import Z_SETTLED
@@ -140,7 +141,7 @@ def rank_folder(
         BackendError: the model cannot be asked.
     """
     root, found = given_pictures(folder, exclude, out)
-    files = found.pictures
+    files, raws = one_of_each_shot(found.pictures)
     n_scanned = 0
 
     def count() -> None:
@@ -150,12 +151,20 @@ def rank_folder(
             on_scanned(n_scanned, len(files))
 
     photographs, unusable = scan(files, count)
+    # Where the camera's JPEG is damaged, its camera raw is judged.
+    more, unusable_too = scan([raw for file in unusable for raw in raws.pop(file.path, ())])
+    photographs += more
+    unusable += unusable_too
+    passed_over = found.passed_over
+    if raws:
+        same = sorted(raw for those in raws.values() for raw in those)
+        passed_over += (PassedOver("camera raw beside a JPEG or HEIF of the same shot, which is judged", tuple(same)),)
     unreadable = (*(UnreadableFile(path, reason) for path, reason in found.unreadable), *unusable)
     series = group(photographs, limits)
     references = [{picture.ref.id: picture.ref for picture in one.pictures} for one in series if one.meant is None]
     results = ranker.rank(references, out / "answers", on_prepared)
     summary = FolderSummary(
-        n_pictures=len(photographs), n_series=len(series), unreadable=unreadable, passed_over=found.passed_over
+        n_pictures=len(photographs), n_series=len(series), unreadable=unreadable, passed_over=passed_over
     )
     failed: list[str] = []
     marked: list[tuple[Path, xmp.Mark]] = []
@@ -186,12 +195,12 @@ def rank_folder(
                 on_series(number, len(series), line)
         for file in unreadable:
             lines.write(json.dumps({"path": str(file.path), "error": file.reason}) + "\n")
-        for left_out in found.passed_over:
+        for left_out in passed_over:
             for path, reason in left_out.unusable():
                 lines.write(json.dumps({"path": str(path), "error": reason}) + "\n")
         pages.end(
             [(str(file.path), file.reason) for file in unreadable],
-            [left_out.in_words(root) for left_out in found.passed_over],
+            [left_out.in_words(root) for left_out in passed_over],
         )
     marking = mark_pictures(marked, out / "marks.jsonl", write=write_xmp, style=sidecars, overrule=overrule)
     summary.n_sidecars, summary.n_merged, summary.kept = marking.n_sidecars, marking.n_merged, marking.kept

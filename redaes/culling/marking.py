@@ -60,13 +60,19 @@ def mark_pictures(
     failed: list[str] = []
     kept: list[str] = []
     files = list(_with_raw(marked, names))
-    shared = _shared_targets([path for path, _ in files], names)
+    shared = _shared_targets([(path, shot) for path, _, shot in files], names)
+    targets: set[Path] = set()
     with writing(lines_path) as temporary, temporary.open("w", encoding="utf-8") as lines:
-        for path, mark in files:
+        for path, mark, _ in files:
             line: dict[str, Any] = {"path": str(path), "mark": [mark.rating, mark.label, mark.pick]}
             try:
                 if path in shared:
                     raise RecordError(shared[path])
+                target = xmp.real_path(names.of(path))
+                if target in targets:  # of the shot before: the other file's mark is in it
+                    lines.write(json.dumps(line | {"sidecar": str(target), "did": "nothing"}) + "\n")
+                    continue
+                targets.add(target)
                 sidecar = xmp.plan(path, mark, names, overrule=overrule)
                 if write and sidecar.changed:
                     write_sidecar(sidecar)
@@ -99,7 +105,7 @@ def unmark_pictures(pictures: Sequence[Path], *, write: bool) -> tuple[list[Path
     changed: dict[Path, None] = {}
     failed: list[str] = []
     nobody = xmp.Mark(0, "", 0)
-    for path, _ in _with_raw([(picture, nobody) for picture in pictures], names):
+    for path, _, _ in _with_raw([(picture, nobody) for picture in pictures], names):
         try:
             for sidecar in xmp.plan_undo(path, names):
                 if sidecar.path in changed:
@@ -131,11 +137,11 @@ def write_sidecar(sidecar: xmp.Sidecar) -> None:
         ) from error
 
 
-def _with_raw(marked: Sequence[tuple[Path, xmp.Mark]], names: SidecarNames) -> Iterator[tuple[Path, xmp.Mark]]:
-    """The pictures, each followed by camera raw of the same shot that has no mark of its own."""
+def _with_raw(marked: Sequence[tuple[Path, xmp.Mark]], names: SidecarNames) -> Iterator[tuple[Path, xmp.Mark, Path]]:
+    """The pictures, each followed by camera raw of its shot that has no mark of its own; with the shot's picture."""
     own = {path for path, _ in marked}
     for path, mark in marked:
-        yield path, mark
+        yield path, mark, path
         if is_raw_name(path):
             continue
         try:
@@ -145,20 +151,28 @@ def _with_raw(marked: Sequence[tuple[Path, xmp.Mark]], names: SidecarNames) -> I
         for other in beside:
             if is_raw_name(other) and other not in own:
                 own.add(other)
-                yield other, mark
+                yield other, mark, path
 
 
-def _shared_targets(pictures: Sequence[Path], names: SidecarNames) -> dict[Path, str]:
-    """Pictures whose sidecar would be another's, too, each with what to say of it."""
+def _shared_targets(files: Sequence[tuple[Path, Path]], names: SidecarNames) -> dict[Path, str]:
+    """Files whose sidecar would be that of another shot, too, each with what to say of it.
+
+    Args:
+        files: each with the picture of its shot.
+        names: which sidecar is whose.
+    """
     by_target: dict[Path, list[Path]] = defaultdict(list)
-    for picture in pictures:
+    shots: dict[Path, set[Path]] = defaultdict(set)
+    for picture, shot in files:
         try:
-            by_target[xmp.real_path(names.of(picture))].append(picture)
+            target = xmp.real_path(names.of(picture))
         except RecordError:
             continue  # said when the picture's own turn comes
+        by_target[target].append(picture)
+        shots[target].add(shot)
     found: dict[Path, str] = {}
     for target, those in by_target.items():
-        for picture in those if len(those) > 1 else ():
+        for picture in those if len(shots[target]) > 1 else ():
             others = ", ".join(one.name for one in those if one != picture)
             found[picture] = (
                 f"{picture}: its sidecar {target} is that of {others}, too, so none of them got a mark; "

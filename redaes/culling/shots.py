@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections import defaultdict
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from redaes.culling.sidecar_names import SidecarNames
@@ -14,7 +15,39 @@ _BEHIND_NAME = (".xmp", ".pp3", ".arp", ".dop")
 _IN_PLACE_OF_ENDING = (".xmp", ".thm", ".aae")
 """What stands in place of a picture's ending: XMP, cameras' thumbnails, Apple's edits."""
 
+_OF_CAMERA = (".jpg", ".jpeg", ".heic", ".heif", ".hif")
+"""What cameras write beside camera raw, of the same shot."""
+
 _MAX_VERSIONS = 99
+
+
+def one_of_each_shot(pictures: Sequence[Path]) -> tuple[list[Path], dict[Path, list[Path]]]:
+    """Pictures without camera raw of which a JPEG or HEIF of the same name lies beside it.
+
+    Args:
+        pictures: all that were found.
+
+    Returns:
+        What is to be judged, in the order that was given; and by picture, the camera raw that it stands for.
+    """
+    of_camera: dict[tuple[Path, str], Path] = {}
+    for path in pictures:
+        if path.suffix.lower() in _OF_CAMERA:
+            of_camera.setdefault((path.parent, path.stem.lower()), path)
+    judged: list[Path] = []
+    stands_for: dict[Path, list[Path]] = defaultdict(list)
+    for path in pictures:
+        same_shot = of_camera.get((path.parent, path.stem.lower())) if is_raw_name(path) else None
+        if same_shot is None:
+            judged.append(path)
+        else:
+            stands_for[same_shot].append(path)
+    return judged, dict(stands_for)
+
+
+def is_picture_name(path: Path) -> bool:
+    """Whether a file's name is one of a picture, camera raw too."""
+    return path.suffix.lower() in IMAGE_SUFFIXES or is_raw_name(path)
 
 
 def files_of_shot(
@@ -29,7 +62,7 @@ def files_of_shot(
         going: those that go the same way as this one. What belongs to several pictures of one name goes only where
             all of them go.
     """
-    beside = [path for path in names.beside(picture) if path.suffix.lower() in IMAGE_SUFFIXES or is_raw_name(path)]
+    beside = [path for path in names.beside(picture) if is_picture_name(path)]
     is_raw = is_raw_name(picture)
     same_shot = [path for path in beside if path not in ranked and is_raw_name(path) != is_raw]
     staying = [path for path in beside if path not in going and path not in same_shot]

@@ -10,6 +10,7 @@ section 8.4); the pick is digiKam's ``digiKam:PickLabel`` (0 none, 1 rejected, 2
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -178,7 +179,7 @@ def real_path(path: Path) -> Path:
     """The file behind a sidecar's name, which a new one may take the place of.
 
     Raises:
-        RecordError: a link that leads nowhere, or a file whose owner would not be kept.
+        RecordError: a link that leads nowhere, a name that is too long, or a file whose owner would not be kept.
     """
     try:
         real = path.resolve(strict=path.is_symlink())
@@ -186,6 +187,10 @@ def real_path(path: Path) -> Path:
             return real
         status = real.stat()
     except (OSError, RuntimeError) as error:
+        if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+            raise RecordError(
+                f"{path}: is too long a name for a sidecar; shorten that of the picture, or use --sidecars lightroom"
+            ) from error
         raise RecordError(f"{path}: is a link that leads nowhere; mend or remove it") from error
     if not real.is_file():
         raise RecordError(f"{path}: is no file; move it away")

@@ -25,6 +25,7 @@ from redaes.culling.applying import (
     recover,
     undo,
 )
+from redaes.culling.file_steps import FileStep, perform
 from redaes.culling.journal import Journal, read_journal
 from redaes.culling.shots import files_of_shot
 from redaes.culling.sidecar_names import SidecarNames
@@ -110,6 +111,54 @@ def test_rejects_go_with_all_that_belongs_to_them_and_come_back(out: Path, tmp_p
     assert undo(Journal(journal.path, read_journal(journal.path))) == (5, [])
     assert _files(tmp_path) == before
     assert not (tmp_path / "rejects").exists()
+
+
+@pytest.mark.parametrize("option", ["move_rejects", "copy_picks", "link_picks"])
+@pytest.mark.parametrize("spelling", ["photos", "photos/a/..", "link"])
+def test_pictures_do_not_go_where_they_are(out: Path, tmp_path: Path, option: str, spelling: str) -> None:
+    (tmp_path / "link").symlink_to("photos")
+    before = _files(tmp_path)
+    with pytest.raises(InputError, match="is the folder of the ranked pictures itself; give another one"):
+        _apply(out, **{option: tmp_path / spelling})
+    assert _files(tmp_path) == before
+
+
+def test_what_is_no_folder_is_refused_before_anything_is_done(out: Path, tmp_path: Path) -> None:
+    (tmp_path / "rejects").write_text("a file")
+    before = _files(tmp_path)
+    with pytest.raises(InputError, match="rejects: is no folder; give one, which may be new"):
+        _apply(out, move_rejects=tmp_path / "rejects")
+    assert _files(tmp_path) == before
+
+
+def test_nothing_is_said_of_taking_back_where_nothing_was_done(out: Path, tmp_path: Path) -> None:
+    command = ["apply", str(out), "--move-rejects", str(tmp_path / "rejects"), "--do"]
+    first, second = (CliRunner().invoke(app, command).stdout for _ in range(2))
+    assert ("to take it back" in first, "to take it back" in second) == (True, False)
+    assert "2 pictures were handled before" in second
+
+
+def test_a_folder_that_leads_back_to_the_pictures_loses_none(out: Path, tmp_path: Path) -> None:
+    (tmp_path / "rejects").mkdir()
+    (tmp_path / "rejects" / "a").symlink_to(tmp_path / "photos" / "a")
+    n_done, left, _ = _apply(out, move_rejects=tmp_path / "rejects")
+    assert (n_done, left) == (
+        1, [f"{tmp_path}/photos/a/2.jpg: lies where it should go, and stays; give another folder"]
+    )  # fmt: skip
+    assert (tmp_path / "photos" / "a" / "2.jpg").read_bytes() == b"picture a/2.jpg"
+    photo = tmp_path / "photos" / "a" / "2.jpg"
+    through_link = tmp_path / "rejects" / "a" / "2.jpg"
+    step = FileStep("move", str(photo), str(through_link), photo.stat().st_size, content_hash(photo))
+    with pytest.raises(RecordError, match="lies where it should go"):  # also where a link came after the plan
+        perform(step)
+    assert photo.exists()
+
+
+def test_a_decision_about_the_camera_raw_of_a_shot_keeps_the_shot(out: Path, tmp_path: Path) -> None:
+    (tmp_path / "photos" / "a" / "2.NEF.xmp").write_text(XMP % 'xmp:Rating="5"')  # in darktable
+    plan = plan_apply(read_ranking(out), Destinations(move_rejects=tmp_path / "rejects"), {})
+    assert [Path(step.source).name for steps in plan.shots for step in steps] == ["2.jpg"]  # of b
+    assert plan.kept == [f"{tmp_path}/photos/a/2.jpg: somebody has decided (Rating 5 in 2.NEF.xmp)"]
 
 
 def test_picks_are_copied_or_linked_once(out: Path, tmp_path: Path) -> None:

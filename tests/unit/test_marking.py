@@ -111,6 +111,16 @@ def test_raw_of_the_same_shot_gets_the_mark_too(tmp_path: Path) -> None:
     assert [Path(line["path"]).name for line in lines] == ["a.JPG", "a.NEF", "b.JPG", "b.CR2", "b.DNG"]
 
 
+@pytest.mark.parametrize("write", [False, True])
+def test_the_files_of_one_shot_may_share_a_sidecar(tmp_path: Path, write: bool) -> None:
+    pictures = _make(tmp_path, "a.JPG", "b.JPG")
+    _make(tmp_path, "a.NEF", "b.CR2", "b.DNG")
+    summary, lines = _mark(tmp_path, *pictures, write=write, style="lightroom")
+    assert (summary.failed, summary.n_sidecars) == ((), 2)
+    assert _ratings(tmp_path) == ({"a.xmp": "5", "b.xmp": "1"} if write else {})
+    assert [line["did"] for line in lines] == ["wrote" if write else "to write", "nothing"] * 2 + ["nothing"]
+
+
 def test_raw_that_was_ranked_itself_keeps_its_own_mark(tmp_path: Path) -> None:
     jpeg, raw = _make(tmp_path, "a.jpg", "a.nef")
     _mark(tmp_path, jpeg, raw)

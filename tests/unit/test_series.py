@@ -7,6 +7,7 @@ import dataclasses
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -175,6 +176,22 @@ def test_the_rest_is_rejected_where_that_is_asked_for(folder: Path, tmp_path: Pa
     assert marks["s2_0.jpg"] == {"rating": 5, "label": "Green", "pick": 3}
     assert marks["s2_1.jpg"] == {"rating": rating, "label": "Red", "pick": 1}
     assert f'xmp:Rating="{rating}"' in (folder / "s2_1.jpg.xmp").read_text()
+
+
+def test_camera_raw_beside_a_jpeg_of_the_same_shot_is_not_another_picture(folder: Path, tmp_path: Path) -> None:
+    for name in ("s1_0.NEF", "s1_0.DNG", "broken.NEF", "alone.CR2"):
+        shutil.copy(folder / "s3_0.jpg", folder / name)
+    summary = rank_folder(folder, tmp_path / "out", ByName())
+    judged = [name for line in _lines(tmp_path / "out") if "pictures" in line for name in _names(line)]
+    assert sorted(judged) == [
+        "alone.CR2", "broken.NEF", "s1_0.jpg", "s1_1.jpg", "s1_2.jpg", "s2_0.jpg", "s2_1.jpg", "s3_0.jpg",
+    ]  # fmt: skip
+    assert [one.in_words(folder) for one in summary.passed_over] == [
+        "left out: camera raw beside a JPEG or HEIF of the same shot, which is judged: 2 (s1_0.DNG, s1_0.NEF)"
+    ]
+    assert [one.path.name for one in summary.unreadable] == ["broken.jpg", "empty.png"]
+    marked = {Path(json.loads(line)["path"]).name for line in (tmp_path / "out" / "marks.jsonl").open()}
+    assert {"s1_0.jpg", "s1_0.NEF", "s1_0.DNG"} <= marked
 
 
 def test_folders_in_the_folder_are_searched_and_a_burst_may_lie_in_two(folder: Path, tmp_path: Path) -> None:

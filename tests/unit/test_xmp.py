@@ -16,6 +16,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from redaes.culling.marking import write_sidecar
+from redaes.culling.sidecar_names import SidecarNames
 from redaes.culling.xmp import Mark, plan, plan_undo, sidecar_path
 from redaes.errors import RecordError
 
@@ -229,6 +230,8 @@ def test_a_rating_of_something_else_is_not_the_pictures(tmp_path: Path, elsewher
         ("", f"</rdf:Description><rdf:Description rdf:about='' {DC} {XMP} xmp:Rating='2'>", "Rating"),
         ("", "<t:colorlabels xmlns:t='http://darktable.sf.net/'><rdf:Seq><rdf:li>3</rdf:li></rdf:Seq></t:colorlabels>",
          "colorlabels"),
+        ("", "<t:colorlabels xmlns:t='http://darktable.sf.net/'><rdf:Seq><rdf:li>0</rdf:li></rdf:Seq></t:colorlabels>",
+         "colorlabels"),  # red
     ],
 )  # fmt: skip
 def test_what_programs_write_for_a_decision_is_one(tmp_path: Path, attribute: str, element: str, kept: str) -> None:
@@ -337,6 +340,14 @@ def test_links_that_lead_to_no_file_are_refused(tmp_path: Path, target: str) -> 
     (tmp_path / "a.jpg.xmp").symlink_to(target)
     with pytest.raises(RecordError, match=r"a\.jpg\.xmp: is (a link that leads nowhere|no file)"):
         plan(tmp_path / "a.jpg", BEST)
+
+
+def test_a_picture_whose_name_leaves_no_room_for_that_of_a_sidecar(tmp_path: Path) -> None:
+    picture = tmp_path / ("x" * 251 + ".jpg")
+    picture.write_bytes(b"")
+    with pytest.raises(RecordError, match="too long a name for a sidecar; shorten that of the picture"):
+        plan(picture, BEST)
+    assert plan(picture, BEST, SidecarNames("lightroom")).path == tmp_path / ("x" * 251 + ".xmp")
 
 
 def test_mode_and_owner_stay(tmp_path: Path) -> None:
