@@ -13,7 +13,7 @@ from packaging.requirements import Requirement
 
 from redaes import cores
 from redaes.errors import BackendError, InputError, install_line
-from redaes.local_servers import RunningServer, find_servers
+from redaes.local_servers import RunningServer, find_servers, ports_to_ask
 from redaes.models import nano
 from redaes.serving import vllm_versions
 
@@ -115,7 +115,7 @@ def examine() -> InstallationReport:
         cores=_cores(),
         model=wrong,
         vllm=vllm_advice({name: _found(name) for name in ("torch", "transformers")}, vllm_versions.installed_vllm()),
-        servers=find_servers(),
+        servers=find_servers(ports_to_ask()),
     )
 
 

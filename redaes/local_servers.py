@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import shlex
 import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 HOST = "127.0.0.1"
 PORTS: Mapping[int, str] = {
@@ -23,6 +25,8 @@ PORTS: Mapping[int, str] = {
     8000: "vLLM or transformers serve",
 }
 """Ports to ask, and who listens there unless told otherwise."""
+ENDPOINT_VARIABLE = "REDAES_ENDPOINT"
+"""Environment variable of the server that commands ask unless told otherwise."""
 
 TIMEOUT_S = 1.0
 """For one question. A busy server may be slower, and is then said not to answer."""
@@ -72,6 +76,16 @@ class _Refused(Exception):
 
 class _NoModelServer(Exception):
     """Whatever listens there does not offer models."""
+
+
+def ports_to_ask() -> dict[int, str]:
+    """:data:`PORTS`, and the one of :data:`ENDPOINT_VARIABLE` where that is a server on this machine."""
+    try:
+        parts = urlsplit(os.environ.get(ENDPOINT_VARIABLE, "").strip())
+        own = parts.port if parts.hostname in (HOST, "localhost") else None
+    except ValueError:
+        own = None  # no address at all: the commands that are to use it say so
+    return dict(PORTS) if own is None else {own: PORTS.get(own, ENDPOINT_VARIABLE), **PORTS}
 
 
 def find_servers(ports: Mapping[int, str] = PORTS) -> tuple[RunningServer, ...]:

@@ -24,6 +24,9 @@ from redaes.cli.running import EXIT_NO_ANSWER, quiet, reporting_errors
 from redaes.cli.spinner import Spinner
 from redaes.errors import InputError
 
+MOST_SHOWN = 2000
+"""Characters that are shown of an answer that could not be read."""
+
 if TYPE_CHECKING:
     from redaes.assessor import Result
 
@@ -50,7 +53,9 @@ def compare(
     ] = None,
     form: Annotated[
         str,
-        typer.Option(help="Of reasoned answers: text; json, for models not trained on ours; auto: as suits."),
+        typer.Option(
+            help="How reasons are asked for: as text, as json, or auto: text of models trained on it, else json."
+        ),
     ] = "auto",
     samples: Annotated[
         int,
@@ -114,4 +119,6 @@ def compare(
 def _say_no_answer(result: Result) -> None:
     typer.echo(f"redaes: {result.model} gave no usable answer ({result.failure}). It wrote:", err=True)
     for comparison in result.comparisons:
-        typer.echo(f"--- {comparison.order}\n{printable(comparison.raw)}", err=True)
+        more = len(comparison.raw) - MOST_SHOWN
+        end = f" … and {more:,} characters more; --json has all" if more > 0 else ""
+        typer.echo(f"--- {comparison.order}\n{printable(comparison.raw[:MOST_SHOWN])}{end}", err=True)

@@ -89,8 +89,8 @@ def _show_server(server: RunningServer) -> None:
 
 
 def _say_where_looked(report: InstallationReport) -> None:
-    from redaes.local_servers import PORTS
+    from redaes.local_servers import ports_to_ask
 
-    places = ", ".join(f"{port} ({usual})" for port, usual in PORTS.items())
+    places = ", ".join(f"{port} ({usual})" for port, usual in ports_to_ask().items())
     found = "looked" if report.servers else "no model server answers on this machine; looked"
     typer.echo(f"{found} at ports {places}")

@@ -79,7 +79,9 @@ def serve(
     structured: Annotated[bool, typer.Option(help="With vLLM: hold answers to the grammar while written.")] = False,
     form: Annotated[
         str,
-        typer.Option(help="Of reasoned answers: text; json, for models not trained on ours; auto: as suits."),
+        typer.Option(
+            help="How reasons are asked for: as text, as json, or auto: text of models trained on it, else json."
+        ),
     ] = "auto",
     data_parallel: Annotated[int, typer.Option(help="With --vllm: copies of the model, one a GPU.")] = 1,
     tensor_parallel: Annotated[int, typer.Option(help="With --vllm: GPUs that one copy is split over.")] = 1,

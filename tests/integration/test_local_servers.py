@@ -171,6 +171,24 @@ def test_a_server_that_does_not_tell_is_named_with_its_reason(
     assert words in (found.problem or "")
 
 
+@pytest.mark.parametrize(
+    ("endpoint", "asked"),
+    [
+        ("http://localhost:8399/v1", 8399),
+        ("http://127.0.0.1:11434", 11434),
+        ("https://models.example.org:8399/v1", None),
+        ("http://localhost:none", None),
+    ],
+)
+def test_the_server_of_the_environment_is_looked_for(
+    endpoint: str, asked: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REDAES_ENDPOINT", endpoint)
+    ports = local_servers.ports_to_ask()
+    assert set(ports) == {*local_servers.PORTS, *([] if asked is None else [asked])}
+    assert ports[11434] == "Ollama"
+
+
 def test_nobody_listens() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -251,7 +269,7 @@ def shown(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     """What the doctor says where these servers run."""
 
     def run(servers: tuple[RunningServer, ...], *options: str) -> Any:
-        monkeypatch.setattr(doctor, "find_servers", lambda: servers)
+        monkeypatch.setattr(doctor, "find_servers", lambda _ports: servers)
         return CliRunner().invoke(app, ["doctor", *options])
 
     return run

@@ -182,7 +182,7 @@ def _promised(width: int, height: int) -> bytes:
         (_encoded(_photo(1), "JPEG")[:900], "damaged or truncated JPEG.*copy or download it again"),
         (_promised(60_000, 60_000), "exceed the limit of 200,000,000; shrink"),
         (b"", "empty"),
-        (_encoded(Image.new("RGB", (603, 3))), "too thin for the model; crop"),
+        (_encoded(Image.new("RGB", (603, 3))), "too thin for the model, which takes at most 200 : 1; crop"),
     ],
     ids=["text", "cut off", "bomb", "nothing", "thin"],
 )
