@@ -14,6 +14,8 @@ _MAX_PROFILE_BYTES = 16_777_216
 _MAX_EXIF_BYTES = 4_194_304
 _XMP_KEY = b"XML:com.adobe.xmp\0"
 _RAW_KEYS = (b"Raw profile type exif\0", b"Raw profile type APP1\0")
+_OF_COLOURS = (b"iCCP", b"sRGB", b"gAMA", b"cHRM", b"cICP")
+"""What says what colours mean; behind the palette or the pixels nobody reads it, as the PNG specification has it."""
 _SRGB_GAMMA = 1 / 2.2
 _GAMMA_TOLERANCE = 0.05
 """From which share on a gamma counts as another one than sRGB's, as in libpng (PNG_GAMMA_THRESHOLD)."""
@@ -46,13 +48,14 @@ def unwrap_png(data: bytes) -> Unwrapped:
     beside: dict[bytes, bytes] = {}
     texts: list[bytes] = []
     notes: list[str] = []
-    pixels_hold, end_found, done = True, False, 8
+    pixels_hold, end_found, colours_done, done = True, False, False, 8
     for name, start, end, holds in chunks(data):
         done = end + 4
         if name in (b"IHDR", b"PLTE", b"IDAT"):
             if not holds and name != b"IDAT":
                 raise ValueError(f"the checksum of {name.decode()} is wrong")
             pixels_hold = pixels_hold and holds
+            colours_done = name != b"IHDR"
             kept.append(view[start - 8 : end + 4])
         elif name == b"tRNS":
             if holds and end - start >= {0: 2, 2: 6}.get(data[25], 1):
@@ -65,7 +68,7 @@ def unwrap_png(data: bytes) -> Unwrapped:
         elif holds and name in (b"iTXt", b"zTXt", b"tEXt"):
             if data.startswith((_XMP_KEY, *_RAW_KEYS), start):
                 texts.append(data[start:end])
-        elif holds and name in (b"eXIf", b"iCCP", b"sRGB", b"gAMA", b"cHRM", b"cICP", b"acTL"):
+        elif holds and (name in (b"eXIf", b"acTL") or (name in _OF_COLOURS and not colours_done)):
             beside.setdefault(name, data[start:end])
     if not pixels_hold:
         _check_pixels(data)

@@ -174,6 +174,16 @@ def test_gamma_of_a_png_is_followed_unless_it_is_srgbs_or_something_else_holds(g
         assert np.array_equal(np.asarray(loaded.image), picture)
 
 
+def test_gamma_behind_the_pixels_is_passed_over_as_in_viewers() -> None:
+    picture = _picture()
+    data = _png(picture, 8, 2)
+    end = len(data) - 12
+    assert data[end + 4 : end + 8] == b"IEND"
+    assert np.array_equal(_found(data[:end] + _gamma_chunk(1.0) + data[end:]), _found(data))
+    before = _png(picture, 8, 2, _chunk(b"tRNS", bytes(6)), _gamma_chunk(1.0))
+    assert np.abs(_found(before) - _found(data)).mean() > 20
+
+
 def test_wide_colours_of_a_png_by_either_chunk() -> None:
     # Columns of red, green and blue light from Display P3 to sRGB, by the standards' primaries.
     matrix = np.array([[1.2249, -0.2247, 0.0], [-0.0420, 1.0419, 0.0], [-0.0197, -0.0786, 1.0979]])
