@@ -665,7 +665,7 @@ def test_doctor_names_what_is_missing_and_the_line_that_mends_it(monkeypatch: py
               "other ; python_version < '3' and extra == 'edit'", "redaes[edit] ; extra == 'all'"]  # fmt: skip
     monkeypatch.setattr(metadata, "requires", lambda _: wanted)
     monkeypatch.setattr(doctor, "_device", lambda: "cpu")
-    monkeypatch.setattr(doctor, "find_servers", tuple)
+    monkeypatch.setattr(doctor, "find_servers", lambda _ports: ())
     done = runner.invoke(app, ["doctor"])
     assert done.exit_code == 0, done.output
     assert "core        complete" in done.stdout
