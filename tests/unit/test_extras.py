@@ -100,7 +100,7 @@ def test_the_doctor_looks_at_every_extra(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(doctor.nano, "weights", lambda: None)
     monkeypatch.setattr(doctor, "_device", lambda: "cpu")
     monkeypatch.setattr(doctor, "_found", lambda _: None)
-    monkeypatch.setattr(doctor, "find_servers", tuple)
+    monkeypatch.setattr(doctor, "find_servers", lambda _ports: ())
     parts = {part.name: part for part in doctor.examine().parts}
     assert parts.keys() == {doctor.CORE, *EXTRAS}
     for extra, part in parts.items():
