@@ -21,7 +21,7 @@ def given_pictures(
         results: a folder that is not looked at.
 
     Raises:
-        InputError: one is missing, a folder holds no pictures, or a pattern is none.
+        InputError: one is missing, none of them holds a picture, or a pattern is none.
     """
     paths = [given] if isinstance(given, Path) else list(given)
     if not paths:
@@ -37,12 +37,16 @@ def given_pictures(
         if not path.is_dir():
             pictures.setdefault(os.path.realpath(path), path)
             continue
-        found = find_pictures(path, exclude, results)
+        found = find_pictures(path, exclude, results, is_one_of_several=True)
+        if not found.pictures and not found.unreadable:
+            passed_over.setdefault(("folders without a picture", None, False), []).append(path)
         for picture in found.pictures:
             pictures.setdefault(os.path.realpath(picture), picture)
         unreadable.update(found.unreadable)
         for one in found.passed_over:
             passed_over.setdefault((one.what, one.remedy, one.is_missed), []).extend(one.paths)
+    if not pictures:
+        raise InputError(f"no pictures found in {', '.join(str(path) for path in paths)}")
     merged = FoundPictures(
         tuple(pictures.values()),
         tuple(sorted(unreadable.items())),

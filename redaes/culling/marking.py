@@ -61,9 +61,12 @@ def mark_pictures(
     kept: list[str] = []
     files = list(_with_raw(marked, names))
     shared = _shared_targets([(path, shot) for path, _, shot in files], names)
+    of_shot: dict[Path, list[Path]] = defaultdict(list)
+    for path, _, picture in files:
+        of_shot[picture].append(path)
     targets: set[Path] = set()
     with writing(lines_path) as temporary, temporary.open("w", encoding="utf-8") as lines:
-        for path, mark, _ in files:
+        for path, mark, picture in files:
             line: dict[str, Any] = {"path": str(path), "mark": [mark.rating, mark.label, mark.pick]}
             try:
                 if path in shared:
@@ -73,7 +76,7 @@ def mark_pictures(
                     lines.write(json.dumps(line | {"sidecar": str(target), "did": "nothing"}) + "\n")
                     continue
                 targets.add(target)
-                sidecar = xmp.plan(path, mark, names, overrule=overrule)
+                sidecar = xmp.plan(path, mark, names, overrule=overrule, shot=of_shot[picture])
                 if write and sidecar.changed:
                     write_sidecar(sidecar)
             except RecordError as error:

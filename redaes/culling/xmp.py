@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -102,7 +102,14 @@ def sidecar_path(picture: Path) -> Path:
     return SidecarNames().of(picture)
 
 
-def plan(picture: Path, mark: Mark, names: SidecarNames | None = None, *, overrule: bool = False) -> Sidecar:
+def plan(
+    picture: Path,
+    mark: Mark,
+    names: SidecarNames | None = None,
+    *,
+    overrule: bool = False,
+    shot: Sequence[Path] = (),
+) -> Sidecar:
     """What writing a mark would make of a picture's sidecar; writes nothing.
 
     Args:
@@ -111,6 +118,7 @@ def plan(picture: Path, mark: Mark, names: SidecarNames | None = None, *, overru
         names: where its sidecar is.
         overrule: let the mark stand beside a rating in the picture, which programs then pass over. Not where the
             picture is rejected, and never beside one in a sidecar.
+        shot: files of the same shot; what somebody has decided about one of them is decided about all.
 
     Raises:
         RecordError: a sidecar that is there cannot be read, is no XMP, or could not be written as it is.
@@ -119,12 +127,13 @@ def plan(picture: Path, mark: Mark, names: SidecarNames | None = None, *, overru
     path = real_path(names.of(picture))
     packet, is_there = _read(path)
     written = _written(packet)
-    decisions = _in_sidecars(picture, names)
-    embedded = decisions_embedded(picture, _written)
+    files = dict.fromkeys((picture, *shot))
+    decisions = [one for file in files for one in _in_sidecars(file, names)]
+    embedded = [one for file in files for one in decisions_embedded(file, _written)]
     if not overrule or any(is_rejected(one) for one in embedded):
         decisions += embedded
     if decisions:
-        return _withdrawn(path, packet, is_there, written, tuple(decisions))
+        return _withdrawn(path, packet, is_there, written, tuple(dict.fromkeys(decisions)))
     wanted = mark.properties()
     values = {name: packet.values(name) for name in wanted}
     if all(values[name] == [value] and written.get(name[1]) == value for name, value in wanted.items()):

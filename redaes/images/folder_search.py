@@ -69,7 +69,9 @@ class FoundPictures:
     passed_over: tuple[PassedOver, ...]
 
 
-def find_pictures(folder: Path, exclude: Sequence[str] = (), results: Path | None = None) -> FoundPictures:
+def find_pictures(
+    folder: Path, exclude: Sequence[str] = (), results: Path | None = None, *, is_one_of_several: bool = False
+) -> FoundPictures:
     """Look for pictures by the endings of their names, in the folder and in its folders.
 
     Links to folders are not followed. Whether a file is whole is not known before it is loaded.
@@ -78,14 +80,15 @@ def find_pictures(folder: Path, exclude: Sequence[str] = (), results: Path | Non
         folder: where to look; its own name does not matter.
         exclude: patterns as in a ``.gitignore`` file, relative to the folder.
         results: a folder that is not looked at where it lies in the other one.
+        is_one_of_several: it may hold no picture, or be unreadable, which is then noted.
 
     Raises:
         InputError: the folder is missing, no folder or cannot be read, a pattern is none, or there is no picture.
     """
-    search = _Search(folder, _patterns(exclude), results)
+    search = _Search(folder, _patterns(exclude), results, is_one_of_several)
     search.run()
     found = search.found()
-    if not found.pictures:
+    if not found.pictures and not is_one_of_several:
         said = [reason for _, reason in found.unreadable] + [one.in_words(folder) for one in found.passed_over]
         endings = ", ".join(IMAGE_SUFFIXES)
         raise InputError(
@@ -141,8 +144,9 @@ def _not_searched(folder: Path, error: OSError) -> InputError:
 class _Search:
     """One walk through a folder."""
 
-    def __init__(self, folder: Path, excluded: GitIgnoreSpec | None, results: Path | None) -> None:
+    def __init__(self, folder: Path, excluded: GitIgnoreSpec | None, results: Path | None, goes_on: bool) -> None:
         self._folder = folder
+        self._goes_on = goes_on
         self._excluded = excluded
         self._results = None if results is None else os.path.realpath(results)
         self._pictures: list[Path] = []
@@ -173,9 +177,9 @@ class _Search:
         )
 
     def _note(self, error: OSError) -> None:
-        """A folder that cannot be read: only the first one ends the walk."""
+        """A folder that cannot be read: only the first one ends the walk, if it is the only one given."""
         place = Path(os.fsdecode(error.filename))
-        if place != self._folder:
+        if place != self._folder or self._goes_on:
             self._unreadable.append((place, f"{place}: cannot be read ({error.strerror}); what is in it is not judged"))
         else:
             raise _not_searched(place, error) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -352,6 +353,27 @@ def test_series_as_the_user_has_them(tmp_path: Path) -> None:
     assert [len(one) for one in group(photographs, GroupingLimits(by="all"))] == [4]
 
 
+def test_one_of_several_folders_that_cannot_be_read_does_not_end_the_rest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        save(scene(1), tmp_path / name / "a.jpg")
+    scandir = os.scandir
+
+    def refusing(place: str | Path) -> object:
+        if Path(place).name == "one":
+            raise PermissionError(13, "Permission denied", str(place))
+        return scandir(place)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    _, found = given_pictures([tmp_path / "one", tmp_path / "two"])
+    assert found.pictures == (tmp_path / "two" / "a.jpg",)
+    assert [path for path, _ in found.unreadable] == [tmp_path / "one"]
+    with pytest.raises(InputError, match="cannot be read"):
+        given_pictures(tmp_path / "one")
+
+
 def test_a_folder_or_pictures_from_several(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("one/a.jpg", "one/b.jpg", "one/clip.mp4", "two/c.jpg"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
@@ -373,6 +395,16 @@ def test_a_folder_or_pictures_from_several(tmp_path: Path, monkeypatch: pytest.M
     assert [left_out.in_words(root) for left_out in found.passed_over] == [
         f"left out: videos: 1 ({Path('one', 'clip.mp4')})"
     ]
+    (tmp_path / "empty").mkdir()
+    root, found = given_pictures([tmp_path / "empty", two])
+    assert found.pictures == (two / "c.jpg",)
+    assert [left_out.in_words(root) for left_out in found.passed_over] == [
+        "left out: folders without a picture: 1 (empty)"
+    ]
+    with pytest.raises(InputError, match=r"no pictures found in .*empty"):
+        given_pictures([tmp_path / "empty", tmp_path / "empty"])
+    with pytest.raises(InputError, match="not a pattern"):
+        given_pictures([tmp_path / "empty", two], ["!"])
     monkeypatch.chdir(tmp_path)
     assert listed([Path("one/a.jpg"), Path("two")]) == (Path("."), (Path("one/a.jpg"), Path("two/c.jpg")))
     with pytest.raises(InputError, match=r"nothing\.jpg: no such file or folder"):

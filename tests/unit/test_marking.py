@@ -121,6 +121,17 @@ def test_the_files_of_one_shot_may_share_a_sidecar(tmp_path: Path, write: bool) 
     assert [line["did"] for line in lines] == ["wrote" if write else "to write", "nothing"] * 2 + ["nothing"]
 
 
+@pytest.mark.parametrize("style", ["auto", "lightroom", "darktable"])
+def test_a_decision_about_one_file_of_a_shot_is_about_all(tmp_path: Path, style: SidecarStyle) -> None:
+    pictures = _make(tmp_path, "a.JPG", "b.JPG")
+    _make(tmp_path, "a.NEF", "a.DNG", "b.NEF")
+    (tmp_path / "a.NEF.XMP").write_text(RATED % "4")
+    summary, lines = _mark(tmp_path, *pictures, style=style)
+    assert (summary.failed, lines[0]["kept"]) == ((), ["Rating 4 in a.NEF.XMP"])
+    assert {path.name for path in tmp_path.glob("a*") if path.suffix == ".xmp"} == set()
+    assert set(_ratings(tmp_path).values()) == {"1"}  # of b
+
+
 def test_raw_that_was_ranked_itself_keeps_its_own_mark(tmp_path: Path) -> None:
     jpeg, raw = _make(tmp_path, "a.jpg", "a.nef")
     _mark(tmp_path, jpeg, raw)
