@@ -34,6 +34,7 @@ from redaes.training.pair_evidence import measure_training_pairs
 from redaes.training.ranking_rows import groups_of, ranking_dataset
 from redaes.training.refused_settings import SAMPLING, refuse_what_spoils
 from redaes.training.row_checks import RowNeeds, check_rows
+from redaes.training.shared_prompts import SharedPrompts, check_sharing
 from redaes.training.stage_arguments import StageArguments
 from redaes.training.stage_model import base_processor, load_model, training_dtype
 from redaes.training.stage_run import claim, train
@@ -81,6 +82,12 @@ class RankingGRPOConfig(GRPOConfig):
             "action": _EachTime,
         },
     )
+    share_prompts: bool = field(
+        default=True,
+        metadata={
+            "help": "read a prompt once for all its answers in a batch, where the model allows it; false: once for each"
+        },
+    )
     completion_page_steps: int = field(
         default=50, metadata={"help": "steps between pages with the completions of a group; 0: none"}
     )
@@ -125,6 +132,8 @@ class RankingGRPOConfig(GRPOConfig):
             num_generations=self.num_generations,
             with_singles=self.scores_pictures,
         )
+        if self.share_prompts:
+            check_sharing(batch_size=self.per_device_train_batch_size, num_generations=self.num_generations)
         mode: Mode = "fast" if self.mode == "fast" else "reasoned"
         try_plugins(
             plugins,
@@ -243,7 +252,7 @@ class AllCutOff(TrainerCallback):
             )
 
 
-class RankingGRPOTrainer(ExactCheckpoints, ValidatedTrainer, GRPOTrainer):
+class RankingGRPOTrainer(SharedPrompts, ExactCheckpoints, ValidatedTrainer, GRPOTrainer):
     """``GRPOTrainer`` whose batches hold whole ranking groups, and which says what it sees."""
 
     def __init__(self, *, sampler: GroupSampler, **kwargs: Any) -> None:
@@ -361,5 +370,6 @@ def run_grpo(arguments: StageArguments, config: RankingGRPOConfig) -> Path:
             "ranking_groups": len(groups),
             "prompts": len(rows),
             "share_of_prompts_repeated": round(sampler.share_repeated, 4),
+            "shares_prompts": trainer.shares_prompts,
         },
     )

@@ -1,0 +1,127 @@
+"""Packed rows by themselves: what attention sees in them, which prompts are the same, how batches may be cut."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn.functional import scaled_dot_product_attention
+
+from redaes.errors import TrainingError
+from redaes.training.packed_answers import PromptedAnswers, PromptPictures, packed_answers, pictures_by_row
+from redaes.training.prompt_branches import BRANCHES, PromptBranches, branch_attention
+from redaes.training.shared_prompts import check_sharing, prompts_shuffled
+
+LAYOUT = (PromptBranches(0, 5, (3, 1, 4)), PromptBranches(13, 0, (2, 2)), PromptBranches(17, 3, ()))
+"""Answers of unequal length; a prompt of one token, which each branch brings along; a prompt without answers."""
+N_TOKENS = 20
+
+
+def seen_by_each() -> Tensor:
+    """(L, L), token by token: what the layout means."""
+    seen = torch.zeros(N_TOKENS, N_TOKENS, dtype=torch.bool)
+    for prompt in LAYOUT:
+        shared = range(prompt.start, prompt.start + prompt.n_prompt)
+        for place in shared:
+            seen[place, prompt.start : place + 1] = True
+        start = shared.stop
+        for n in prompt.n_answers:
+            for place in range(start, start + n):
+                seen[place, shared.start : shared.stop] = True
+                seen[place, start : place + 1] = True
+            start += n
+    return seen
+
+
+@pytest.mark.parametrize("n_key_heads", [4, 2, 1])
+def test_each_branch_sees_its_prompt_and_itself(n_key_heads: int) -> None:
+    torch.manual_seed(0)
+    heads = (4, n_key_heads, n_key_heads)
+    packed = [torch.randn(1, n, N_TOKENS, 8, dtype=torch.float64, requires_grad=True) for n in heads]
+    dense = [one.detach().clone().requires_grad_() for one in packed]
+    found = branch_attention(*packed, LAYOUT, scaling=0.3)
+    query, key, value = dense
+    wanted = scaled_dot_product_attention(
+        query, key.repeat_interleave(4 // n_key_heads, 1), value.repeat_interleave(4 // n_key_heads, 1),
+        attn_mask=seen_by_each(), scale=0.3,
+    )  # fmt: skip
+    torch.testing.assert_close(found, wanted, atol=1e-12, rtol=1e-12)
+    weight = torch.randn_like(wanted)
+    (found * weight).sum().backward()
+    (wanted * weight).sum().backward()
+    for one, other in zip(packed, dense, strict=True):
+        torch.testing.assert_close(one.grad, other.grad, atol=1e-12, rtol=1e-12)
+
+
+def prompted(answer_mask: list[list[int]]) -> PromptedAnswers:
+    """Four rows of one text: the pictures of the second are others, and the fourth is padded on the right."""
+    prompts = torch.tensor([[0, 5, 9, 6], [0, 5, 9, 6], [0, 5, 9, 6], [5, 9, 6, 0]])
+    patches = torch.tensor([1.0, 2.0, 1.0, 1.0]).repeat_interleave(4)[:, None]
+    return PromptedAnswers(
+        prompt_ids=prompts,
+        prompt_mask=(prompts != 0).int(),
+        picture_tokens=(prompts == 9).int(),
+        answer_ids=torch.tensor([[11, 12, 13], [21, 22, 23], [31, 32, 33], [41, 42, 43]]),
+        answer_mask=torch.tensor(answer_mask),
+        pictures=pictures_by_row(torch.tensor([[1, 2, 2]] * 4), patches, [1] * 4),
+    )
+
+
+def network() -> SimpleNamespace:
+    """Gives a token's place in its prompt for its position, on three axes."""
+
+    def get_rope_index(ids: Tensor, *, attention_mask: Tensor, **_: Tensor) -> tuple[Tensor, None]:
+        return (attention_mask.cumsum(-1) - 1).clamp(min=0).expand(3, -1, -1), None
+
+    return SimpleNamespace(model=SimpleNamespace(get_rope_index=get_rope_index))
+
+
+def test_prompts_are_the_same_in_tokens_and_pixels() -> None:
+    assert prompted([[1, 1, 1]] * 4).rows_by_prompt() == [[0, 2, 3], [1]]
+    two = pictures_by_row(torch.tensor([[1, 2, 2], [1, 2, 4], [1, 4, 2]]), torch.zeros(20, 1), [1, 2])
+    assert [len(one.patches) for one in two] == [4, 16]
+    wide, high = (PromptPictures(grid[None], torch.zeros(8, 1)) for grid in torch.tensor([[1, 2, 4], [1, 4, 2]]))
+    assert not wide.same(high)
+
+
+def test_a_row_holds_each_prompt_once_and_ends_where_answers_end() -> None:
+    packed = packed_answers(network(), prompted([[1, 1, 0], [0, 0, 0], [1, 0, 0], [1, 1, 1]]))
+    inputs = packed.inputs
+    assert inputs["input_ids"].tolist() == [[5, 9, 6, 11, 6, 6, 41, 42, 5, 9]]
+    labels = [-100, -100, 11, 12, 31, 41, 42, 43, -100, -100]
+    assert inputs["shift_labels"].tolist() == [labels]
+    assert inputs["position_ids"].shape == (3, 1, 10)
+    assert inputs["position_ids"][2, 0].tolist() == [0, 1, 2, 3, 2, 2, 3, 4, 0, 1]
+    assert inputs[BRANCHES] == (PromptBranches(0, 2, (2, 1, 3)), PromptBranches(8, 2, ()))
+    assert inputs["pixel_values"][:, 0].tolist() == [1.0] * 4 + [2.0] * 4
+    assert packed.unpacked(inputs["shift_labels"]).tolist() == [[11, 12, 0], [0, 0, 0], [31, 0, 0], [41, 42, 43]]
+
+
+def test_a_prompt_that_ends_with_a_picture_is_refused() -> None:
+    batch = prompted([[1, 1, 1]] * 4)
+    batch.picture_tokens.fill_(1)
+    with pytest.raises(AssertionError, match="ends with a picture"):
+        packed_answers(network(), batch)
+
+
+def test_answers_to_a_prompt_stay_together_when_prompts_are_shuffled() -> None:
+    torch.manual_seed(0)
+    batch = {
+        "prompt_ids": torch.arange(12)[:, None], "num_images": list(range(12)),
+        "num_items_in_batch": torch.tensor(7.0), "old_per_token_logps": None,
+    }  # fmt: skip
+    moved = prompts_shuffled(batch, 3)
+    order = moved["prompt_ids"][:, 0].tolist()
+    assert order == moved["num_images"]
+    assert sorted(order) == list(range(12)) != order
+    assert all(order[at : at + 3] == list(range(order[at], order[at] + 3)) for at in range(0, 12, 3))
+    assert (moved["num_items_in_batch"], moved["old_per_token_logps"]) == (torch.tensor(7.0), None)
+
+
+def test_batches_that_cut_the_answers_to_a_prompt_unevenly_are_refused() -> None:
+    for size in (2, 4, 8, 24):
+        check_sharing(batch_size=size, num_generations=8)
+    with pytest.raises(TrainingError, match=r"is 12 and num_generations 8: .* for example 16, or set share_prompts"):
+        check_sharing(batch_size=12, num_generations=8)
