@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensor
 
 from redaes.training.prompt_branches import BRANCHES, PromptBranches
 
@@ -23,23 +24,34 @@ class PromptPictures:
     """(pictures, 3)."""
     patches: Tensor
     """(patches of all of them, values of a patch)."""
+    known_as: int | None = None
+    """In a dry run, where patches have no values: a number that the same pictures share."""
 
     def same(self, other: PromptPictures) -> bool:
         """Whether they are equal in every pixel."""
+        if self.known_as is not None:
+            return self.known_as == other.known_as
         return torch.equal(self.grid, other.grid) and torch.equal(self.patches, other.patches)
 
 
-def pictures_by_row(grid: Tensor, patches: Tensor, n_pictures: Sequence[int]) -> list[PromptPictures]:
+def pictures_by_row(
+    grid: Tensor, patches: Tensor, n_pictures: Sequence[int], num_generations: int
+) -> list[PromptPictures]:
     """Pictures of several rows, one after the other, row by row.
 
     Args:
         grid: (pictures of all rows, 3).
         patches: of all rows.
         n_pictures: of each row.
+        num_generations: rows one after the other that have the same prompt; asked in a dry run alone.
     """
     grids = grid.split(list(n_pictures))
     counts = [int(one.prod(-1).sum()) for one in grids]
-    return [PromptPictures(*both) for both in zip(grids, patches.split(counts), strict=True)]
+    without_values = isinstance(patches, FakeTensor)
+    return [
+        PromptPictures(*both, known_as=row // num_generations if without_values else None)
+        for row, both in enumerate(zip(grids, patches.split(counts), strict=True))
+    ]
 
 
 @dataclass(frozen=True)
@@ -128,7 +140,7 @@ def packed_answers(network: Any, batch: PromptedAnswers) -> PackedAnswers:
             target = row * n_answer + answer_seen[row].nonzero()[:, 0]
             if not len(target):
                 continue
-            tokens += [row * n_columns + last, first_answer + target[:-1]]
+            tokens += [rows[0] * n_columns + last, first_answer + target[:-1]]
             targets.append(target)
             origins.append((number * n_columns + last).expand(len(target)))
             distances.append(torch.arange(len(target)))

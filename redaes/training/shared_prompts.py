@@ -80,6 +80,7 @@ class SharedPrompts:
     accelerator: Any
     args: Any
     model: Any
+    num_generations: int
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -112,7 +113,7 @@ class SharedPrompts:
         if not (self.shares_prompts and self.model.training and due):
             return super()._prepare_inputs(generation_batch)  # type: ignore[misc]  # the GRPOTrainer's
         batch = split_pixel_values_by_grid(trainer._generate_and_score_completions(generation_batch))
-        parts = split_tensor_dict(prompts_shuffled(batch, trainer.num_generations), steps)
+        parts = split_tensor_dict(prompts_shuffled(batch, self.num_generations), steps)
         trainer._buffered_inputs = [unsplit_pixel_values_by_grid(part) for part in parts]
         return trainer._buffered_inputs[trainer._step % steps]
 
@@ -136,7 +137,9 @@ class SharedPrompts:
                 model, input_ids, attention_mask, logits_to_keep, batch_size, compute_entropy, compute_aux_loss, **shown
             )
         n_prompt = input_ids.shape[1] - logits_to_keep
-        pictures = pictures_by_row(shown["image_grid_thw"], shown["pixel_values"], shown["num_images"])
+        pictures = pictures_by_row(
+            shown["image_grid_thw"], shown["pixel_values"], shown["num_images"], self.num_generations
+        )
         network = _network(self.accelerator.unwrap_model(model))
         log_probs: list[Tensor] = []
         entropies: list[Tensor] = []

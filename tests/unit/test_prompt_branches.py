@@ -65,7 +65,7 @@ def prompted(answer_mask: list[list[int]]) -> PromptedAnswers:
         picture_tokens=(prompts == 9).int(),
         answer_ids=torch.tensor([[11, 12, 13], [21, 22, 23], [31, 32, 33], [41, 42, 43]]),
         answer_mask=torch.tensor(answer_mask),
-        pictures=pictures_by_row(torch.tensor([[1, 2, 2]] * 4), patches, [1] * 4),
+        pictures=pictures_by_row(torch.tensor([[1, 2, 2]] * 4), patches, [1] * 4, 4),
     )
 
 
@@ -80,7 +80,7 @@ def network() -> SimpleNamespace:
 
 def test_prompts_are_the_same_in_tokens_and_pixels() -> None:
     assert prompted([[1, 1, 1]] * 4).rows_by_prompt() == [[0, 2, 3], [1]]
-    two = pictures_by_row(torch.tensor([[1, 2, 2], [1, 2, 4], [1, 4, 2]]), torch.zeros(20, 1), [1, 2])
+    two = pictures_by_row(torch.tensor([[1, 2, 2], [1, 2, 4], [1, 4, 2]]), torch.zeros(20, 1), [1, 2], 1)
     assert [len(one.patches) for one in two] == [4, 16]
     wide, high = (PromptPictures(grid[None], torch.zeros(8, 1)) for grid in torch.tensor([[1, 2, 4], [1, 4, 2]]))
     assert not wide.same(high)

@@ -1,0 +1,233 @@
+"""Stage 3 with each prompt read once is stage 3 as TRL has it: log-probabilities, gradients, steps, and what cannot."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from families import build
+from own_pairs import write_own_pairs
+from safetensors.torch import load_file
+from torch import Tensor
+
+from redaes.records import load_pairs
+from redaes.rewards import trl as rewards
+from redaes.training import grpo, shared_prompts
+from redaes.training.grpo import RankingGRPOConfig, RankingGRPOTrainer, run_grpo
+from redaes.training.packed_answers import PackedAnswers, PromptedAnswers
+from redaes.training.prompt_branches import BRANCHES
+from redaes.training.ranking_rows import groups_of, ranking_dataset
+from redaes.training.recipes import parse
+from redaes.training.stage_arguments import StageArguments
+from redaes.training.stage_model import base_processor, load_model
+
+RECIPE = Path(__file__).parents[2] / "stages" / "configs" / "stage3_nano.yaml"
+N_GENERATIONS = 4
+
+
+@pytest.fixture(scope="module")
+def own_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_own_pairs(tmp_path_factory.mktemp("own") / "pairs", 4)
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A model of each family that can, and of one that cannot."""
+    families = ("qwen2_5_vl", "qwen3_vl", "qwen3_5")
+    return {name: build(name, tmp_path_factory.mktemp(name) / "model") for name in families}
+
+
+def arguments(model: Path, data: Path, out: Path, *more: str) -> tuple[StageArguments, RankingGRPOConfig]:
+    return parse(
+        RankingGRPOConfig,
+        RECIPE,
+        ["--model", str(model), "--data", str(data), "--output_dir", str(out), "--bf16", "false", "--disable_tqdm",
+         "true", "--max_completion_length", "6", "--pictures_per_group", "3", "--rewards", "format", "thurstone",
+         "--reward_weights", "1", "1", "--per_device_train_batch_size", "36", "--steps_per_generation", "1",
+         "--num_generations", str(N_GENERATIONS), "--save_steps", "8", *more],
+    )  # fmt: skip
+
+
+def trainer_of(model: Path, data: Path, out: Path, *more: str) -> tuple[RankingGRPOTrainer, dict[str, Any]]:
+    """A trainer with weights that are not those of its start, and a batch with answers of 0 to 5 tokens."""
+    stage, config = arguments(model, data, out, *more)
+    pairs = load_pairs(data, "train")
+    rows, numbers = ranking_dataset(pairs, groups_of(pairs, 3), "reasoned", with_scores=True)
+    processor = base_processor(stage)
+    processor.tokenizer.padding_side = "left"
+    trainer = RankingGRPOTrainer(
+        sampler=grpo.GroupSampler(numbers, capacity=9, num_generations=4, n_processes=1, repeat_count=1, seed=0),
+        model=load_model(stage, torch.float32), args=config, train_dataset=rows, processing_class=processor,
+        reward_funcs=rewards.reward_functions(config.rewards),
+    )  # fmt: skip
+    torch.manual_seed(1)
+    for name, parameter in trainer.model.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(parameter, std=0.1)
+    # Pictures of two shapes, one picture and two, two prompts of the same words; they meet again out of turn.
+    asked = [numbers[0].pairs[0][0], numbers[0].pairs[1][0], numbers[1].pairs[0][1], numbers[0].singles[0]]
+    batch = [rows[number] for number in (*(row for row in asked for _ in range(N_GENERATIONS - 1)), *asked)]
+    texts = processor.apply_chat_template([row["prompt"] for row in batch], add_generation_prompt=True, tokenize=False)
+    made = dict(processor(images=[row["images"] for row in batch], text=texts, padding=True, return_tensors="pt"))
+    n, longest = len(batch), 5
+    lengths = torch.tensor([5, 0, 3, 1]).repeat(n)[:n]
+    types = made.pop("mm_token_type_ids")
+    inputs = {
+        "prompt_ids": made.pop("input_ids"), "prompt_mask": made.pop("attention_mask"),
+        "completion_ids": torch.randint(5, 300, (n, longest)),
+        "completion_mask": (torch.arange(longest) < lengths[:, None]).int(),
+        "mm_token_type_ids": torch.cat([types, torch.zeros(n, longest, dtype=types.dtype)], dim=1),
+        "advantages": torch.randn(n), "num_images": [len(row["images"]) for row in batch],
+        "num_items_in_batch": lengths.sum(), **made,
+    }  # fmt: skip
+    trainer.current_gradient_accumulation_steps = 1
+    trainer.model.train()
+    return trainer, inputs
+
+
+def learned(trainer: RankingGRPOTrainer, inputs: dict[str, Any]) -> tuple[float, list[Tensor], dict[str, Tensor]]:
+    """Loss; log-probabilities and entropies; gradients."""
+    seen: list[Tensor] = []
+    found = trainer._get_per_token_logps_and_entropies
+
+    def noted(*given: Any, **named: Any) -> Any:
+        log_probs, entropies, nothing = found(*given, **named)
+        assert nothing is None
+        seen.extend((log_probs.detach(), entropies.detach()))
+        return log_probs, entropies, nothing
+
+    trainer._get_per_token_logps_and_entropies = noted
+    trainer.model.zero_grad()
+    loss = trainer._compute_loss(trainer.model, inputs)
+    loss.backward()
+    del trainer._get_per_token_logps_and_entropies
+    gradients = {name: one.grad for name, one in trainer.model.named_parameters() if one.grad is not None}
+    return loss.item(), seen, gradients
+
+
+def distance(some: dict[str, Tensor], others: dict[str, Tensor]) -> float:
+    """Of all gradients together, relative to their length."""
+    assert some.keys() == others.keys()
+    apart = sum((some[name] - others[name]).double().square().sum() for name in some)
+    return float((apart / sum(one.double().square().sum() for one in some.values())).sqrt())
+
+
+@pytest.mark.parametrize("family", ["qwen2_5_vl", "qwen3_vl"])
+@pytest.mark.parametrize("how", ["lora", "lora-checkpointed", "all weights"])
+def test_log_probabilities_and_gradients_are_those_of_whole_rows(
+    family: str, how: str, folders: dict[str, Path], own_data: Path, tmp_path: Path
+) -> None:
+    more = ["--full_training", "true"] if how == "all weights" else ["--lora_r", "4", "--lora_targets", "language"]
+    trainer, inputs = trainer_of(folders[family], own_data, tmp_path / "run", *more)
+    if how == "lora-checkpointed":
+        trainer.model.gradient_checkpointing_enable({"use_reentrant": False})
+    assert trainer.shares_prompts
+    read: list[tuple[int, int]] = []
+    before = trainer.model.register_forward_pre_hook(
+        lambda _, __, named: read.append(tuple(named["input_ids"].shape)), with_kwargs=True
+    )
+    loss, seen, gradients = learned(trainer, inputs)
+    trainer.shares_prompts = False
+    plain_loss, plain_seen, plain_gradients = learned(trainer, inputs)
+    before.remove()
+    (one, n_packed), (n_rows, n_padded) = read
+    assert (one, n_rows) == (1, 16)
+    assert n_packed < n_rows * n_padded / 3
+    mask = inputs["completion_mask"].bool()
+    for found, wanted in zip(seen, plain_seen, strict=True):
+        assert found.shape == wanted.shape
+        assert (found - wanted)[mask].abs().max() <= 1e-5
+        assert bool((found[~mask] == 0).all())
+    assert len({tuple(row) for row in plain_seen[0].tolist()}) > 12, "the prompts would be told apart by nothing"
+    assert abs(loss - plain_loss) <= 1e-6
+    assert distance(gradients, plain_gradients) <= 1e-5
+    assert all(one.abs().max() > 0 for name, one in gradients.items() if "lora_A" in name)
+    # In batches that cut the answers to a prompt, and without gradients, as the reference is asked.
+    named = {name: inputs[name] for name in ("pixel_values", "image_grid_thw", "num_images", "mm_token_type_ids")}
+    ids, attention = (
+        torch.cat([inputs[f"prompt_{what}"], inputs[f"completion_{what}"]], 1) for what in ("ids", "mask")
+    )
+    trainer.shares_prompts = True
+    with torch.no_grad():
+        cut, nothing, _ = trainer._get_per_token_logps_and_entropies(
+            trainer.model, ids, attention, mask.shape[1], batch_size=5, **named
+        )
+    assert nothing is None
+    assert (cut - plain_seen[0])[mask].abs().max() <= 1e-5
+
+
+def test_no_answer_at_all_is_a_loss_of_nothing(folders: dict[str, Path], own_data: Path, tmp_path: Path) -> None:
+    trainer, inputs = trainer_of(folders["qwen3_vl"], own_data, tmp_path / "run", "--lora_r", "4")
+    inputs["completion_mask"].zero_()
+    inputs["num_items_in_batch"] = torch.tensor(1)
+    loss, _, gradients = learned(trainer, inputs)
+    assert loss == 0
+    assert all(not one.any() for one in gradients.values())
+
+
+def test_a_model_that_cannot_says_so_and_trains_as_before(
+    folders: dict[str, Path], own_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trainer, inputs = trainer_of(folders["qwen3_5"], own_data, tmp_path / "run", "--lora_r", "4")
+    said = "share_prompts: it has layers of linear_attention, in which answers cannot branch off from a prompt"
+    assert capsys.readouterr().err.count(said) == 1
+    assert not trainer.shares_prompts
+    assert learned(trainer, inputs)[2]
+
+
+def history(final: Path) -> list[dict[str, Any]]:
+    return json.loads((final / "trainer_state.json").read_text())["log_history"]
+
+
+@pytest.mark.parametrize("how", ["one batch", "beta", "several batches"])
+def test_steps_are_those_of_whole_rows(
+    how: str, folders: dict[str, Path], own_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def reward_format(completions: list[Any], **_: Any) -> list[float]:
+        texts = (rewards.completion_text(completion) for completion in completions)
+        return [hashlib.sha256(text.encode()).digest()[0] / 255 for text in texts]
+
+    monkeypatch.setitem(rewards.REWARDS, "format", reward_format)  # which random text can earn
+    drawn = RankingGRPOTrainer._generate_single_turn
+
+    def seeded(self: RankingGRPOTrainer, *given: Any, **named: Any) -> Any:
+        torch.manual_seed(100 + self.state.global_step)
+        return drawn(self, *given, **named)
+
+    # The same answers for both; and both in TRL's order of prompts, which shuffles answers otherwise.
+    monkeypatch.setattr(RankingGRPOTrainer, "_generate_single_turn", seeded)
+    packed: list[PackedAnswers] = []
+    pack = shared_prompts.packed_answers
+
+    def noted(network: Any, batch: PromptedAnswers) -> PackedAnswers:
+        packed.append(pack(network, batch))
+        return packed[-1]
+
+    monkeypatch.setattr(shared_prompts, "packed_answers", noted)
+    more = {
+        "one batch": [], "beta": ["--beta", "0.1"],
+        "several batches": ["--per_device_train_batch_size", "12", "--steps_per_generation", "3",
+                            "--gradient_accumulation_steps", "3"],
+    }[how]  # fmt: skip
+    runs = {}
+    for share in ("true", "false"):
+        final = run_grpo(
+            *arguments(
+                folders["qwen3_vl"], own_data, tmp_path / share, "--max_steps", "3", "--learning_rate", "0.01",
+                "--lora_r", "4", "--share_prompts", share, *more,
+            )
+        )  # fmt: skip
+        steps = [(entry["loss"], entry["grad_norm"], entry["entropy"]) for entry in history(final) if "loss" in entry]
+        record = json.loads((final / "run_record.json").read_text())
+        assert record["metrics"]["shares_prompts"] is (share == "true")
+        runs[share] = torch.tensor(steps), load_file(final / "adapter_model.safetensors")
+    assert len(packed) == {"one batch": 3, "beta": 6, "several batches": 9}[how]
+    for row in packed:  # no answer is parted from those of its prompt
+        assert {len(prompt.n_answers) for prompt in row.inputs[BRANCHES]} <= {N_GENERATIONS, 2 * N_GENERATIONS}
+    torch.testing.assert_close(runs["true"][0], runs["false"][0], atol=1e-5, rtol=1e-3)
+    for name, weight in runs["false"][1].items():
+        torch.testing.assert_close(runs["true"][1][name], weight, atol=1e-4, rtol=1e-2)
