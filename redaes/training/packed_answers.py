@@ -27,6 +27,10 @@ class PromptPictures:
     known_as: int | None = None
     """In a dry run, where patches have no values: a number that the same pictures share."""
 
+    def to(self, device: torch.device) -> PromptPictures:
+        """The same ones on a device."""
+        return PromptPictures(self.grid.to(device), self.patches.to(device), self.known_as)
+
     def same(self, other: PromptPictures) -> bool:
         """Whether they are equal in every pixel."""
         if self.known_as is not None:

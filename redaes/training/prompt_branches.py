@@ -24,10 +24,13 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
+from redaes.training.branch_decoding import BranchDecoding
 from redaes.training.cpu import FLOAT32_ATTENTION
 
 BRANCHES = "prompt_branches"
-"""The keyword argument with the layout of a row; without it, attention is what it was."""
+"""The keyword argument with the layout of a row, a tuple of `PromptBranches`, or with a `BranchDecoding`.
+
+Without it, attention is what it was."""
 
 _SUFFIX = "_branches"
 _FULL_ATTENTION = "full_attention"
@@ -127,10 +130,13 @@ def _attention(
     attention_mask: Tensor | None,
     **kwargs: Any,
 ) -> tuple[Tensor, Any]:
-    """As transformers' models call it: the plain attention, and `branch_attention` where there is a layout."""
+    """As transformers' models call it: the plain attention, or that of packed rows where there is a layout."""
     prompts = kwargs.pop(BRANCHES, None)
     if prompts is None:
         return plain(module, query, key, value, attention_mask, **kwargs)
+    if isinstance(prompts, BranchDecoding):
+        scaling = kwargs.get("scaling") or query.shape[-1] ** -0.5
+        return prompts.attend(int(module.layer_idx), query, key, value, scaling).transpose(1, 2).contiguous(), None
     settings = {"scaling": kwargs.get("scaling"), "dropout": kwargs.get("dropout", 0.0)}
     if not in_float32:
         seen = branch_attention(query, key, value, prompts, **settings)

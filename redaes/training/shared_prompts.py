@@ -1,28 +1,36 @@
-"""Stage 3's log-probabilities with each prompt read once, however many answers it has.
+"""Stage 3 with each prompt read once, however many answers it has.
 
 TRL gives the model every answer behind its whole prompt, two pictures and a question, that is longer than the answer.
 Here the answers of a batch are packed into one row (`redaes.training.packed_answers`), for the policy, the old policy
 and the reference alike, and the answers to a prompt stay in the same batch. Log-probabilities, losses and gradients
-are the same up to rounding.
+are the same up to rounding. Answers are sampled likewise (`redaes.training.shared_sampling`), from the same
+probabilities; vLLM, which keeps what it has read by itself, is left to do so.
 """
 
 from __future__ import annotations
 
 import sys
+from functools import partial
 from typing import Any
 
 import torch
 from accelerate import PartialState
 from peft import PeftModel
 from torch import Tensor
+from transformers.integrations import is_deepspeed_zero3_enabled
+from trl.models.utils import unwrap_model_for_generation
 from trl.trainer.utils import split_pixel_values_by_grid, split_tensor_dict, unsplit_pixel_values_by_grid
 
 from redaes.errors import TrainingError
 from redaes.training.packed_answers import PromptedAnswers, packed_answers, pictures_by_row
 from redaes.training.prompt_branches import use_branch_attention, why_no_branches
+from redaes.training.shared_sampling import AskedPrompts, lora_added, sample_answers
 
 _NEEDED = ("pixel_values", "image_grid_thw", "num_images", "mm_token_type_ids")
 """What of a batch a packed row is made of, besides tokens."""
+
+_SAMPLING = frozenset({"suppress_tokens", "min_new_tokens"})
+"""Further settings of ``generate`` that sampling from packed rows takes."""
 
 
 def check_sharing(*, batch_size: int, num_generations: int) -> None:
@@ -62,6 +70,12 @@ def prompts_shuffled(batch: dict[str, Any], num_generations: int) -> dict[str, A
         return value[rows.to(value.device)] if isinstance(value, Tensor) and value.dim() else value
 
     return {name: moved(value) for name, value in batch.items()}
+
+
+def _padded(rows: list[list[int]], value: int, device: torch.device) -> Tensor:
+    """Rows of tokens as (rows, longest), filled up on the left."""
+    longest = max(map(len, rows))
+    return torch.tensor([[value] * (longest - len(row)) + list(row) for row in rows], device=device)
 
 
 def _network(model: Any) -> Any:
@@ -116,6 +130,65 @@ class SharedPrompts:
         parts = split_tensor_dict(prompts_shuffled(batch, self.num_generations), steps)
         trainer._buffered_inputs = [unsplit_pixel_values_by_grid(part) for part in parts]
         return trainer._buffered_inputs[trainer._step % steps]
+
+    def _samples_itself(self) -> bool:
+        """Whether answers are sampled here, and not by TRL's own loop or vLLM."""
+        given = set(self.args.generation_kwargs or {}) - _SAMPLING
+        cut_up = is_deepspeed_zero3_enabled()  # all processes would have to write equally many tokens
+        return self.shares_prompts and not (self.args.use_vllm or self.args.cache_implementation or given or cut_up)
+
+    def _generate_single_turn(
+        self,
+        prompt_ids: list[list[int]],
+        images: list[Any] | None,
+        multimodal_fields: dict[str, Any],
+        num_generations: int,
+        *more: Any,
+        **named: Any,
+    ) -> tuple[list[list[int]], None]:
+        """As TRL has it: the tokens of an answer to each prompt, of which ``num_generations`` in a row are the same."""
+        if (
+            not self._samples_itself()
+            or images is None
+            or not {"pixel_values", "image_grid_thw"} <= {*multimodal_fields}
+        ):
+            return super()._generate_single_turn(  # type: ignore[misc,no-any-return]  # the GRPOTrainer's
+                prompt_ids, images, multimodal_fields, num_generations, *more, **named
+            )
+        trainer: Any = self
+        device, pad_token = self.accelerator.device, trainer._tokenizer.pad_token_id
+        asked = range(0, len(prompt_ids), num_generations)
+        ids = _padded([prompt_ids[row] for row in asked], pad_token, device)
+        mask = _padded([[1] * len(prompt_ids[row]) for row in asked], 0, device)
+        grid, patches = (torch.as_tensor(multimodal_fields[name]) for name in ("image_grid_thw", "pixel_values"))
+        pictures = pictures_by_row(grid, patches, [len(shown) for shown in images], num_generations)
+        batch = PromptedAnswers(
+            prompt_ids=ids,
+            prompt_mask=mask,
+            picture_tokens=_padded([multimodal_fields["mm_token_type_ids"][row] for row in asked], 0, device),
+            answer_ids=torch.zeros_like(ids[:, :1]),
+            answer_mask=torch.ones_like(ids[:, :1]),
+            pictures=[pictures[row].to(device) for row in asked],
+        )
+        with (
+            unwrap_model_for_generation(
+                trainer.model_wrapped,
+                self.accelerator,
+                generation_kwargs=trainer.generation_kwargs,
+                gradient_checkpointing_kwargs=self.args.gradient_checkpointing_kwargs,
+            ) as model,
+            torch.no_grad(),
+            lora_added(model),
+        ):
+            written = _network(model).generate(
+                input_ids=ids,
+                attention_mask=mask,
+                generation_config=trainer.generation_config,
+                custom_generate=partial(
+                    sample_answers, asked=AskedPrompts(batch, num_generations, trainer.eos_token_ids)
+                ),
+            )
+        return [[token for token in answer if token >= 0] for answer in written.tolist()], None
 
     def _get_per_token_logps_and_entropies(
         self,

@@ -81,6 +81,7 @@ def trainer_of(model: Path, data: Path, out: Path, *more: str) -> tuple[RankingG
         "completion_ids": torch.randint(5, 300, (n, longest)),
         "completion_mask": (torch.arange(longest) < lengths[:, None]).int(),
         "mm_token_type_ids": torch.cat([types, torch.zeros(n, longest, dtype=types.dtype)], dim=1),
+        "picture_types": types,
         "advantages": torch.randn(n), "num_images": [len(row["images"]) for row in batch],
         "num_items_in_batch": lengths.sum(), **made,
     }  # fmt: skip
@@ -179,6 +180,57 @@ def test_a_model_that_cannot_says_so_and_trains_as_before(
     assert learned(trainer, inputs)[2]
 
 
+@pytest.mark.parametrize("family", ["qwen2_5_vl", "qwen3_vl"])
+def test_the_likeliest_answers_are_those_that_generate_writes(
+    family: str, folders: dict[str, Path], own_data: Path, tmp_path: Path
+) -> None:
+    trainer, inputs = trainer_of(folders[family], own_data, tmp_path / "run", "--lora_r", "4")
+    assert trainer._samples_itself()
+    n_picked = 4 * (N_GENERATIONS - 1)  # prompts of which three in a row are the same
+    lengths = inputs["prompt_mask"].sum(1)[:n_picked].tolist()
+    ids, types = ([
+        row[-length:].tolist() for row, length in zip(inputs[name][:n_picked], lengths, strict=True)
+    ] for name in ("prompt_ids", "picture_types"))  # fmt: skip
+    n_pictures = inputs["num_images"][:n_picked]
+    grid = inputs["image_grid_thw"][: sum(n_pictures)]
+    fields = {
+        "image_grid_thw": grid, "pixel_values": inputs["pixel_values"][: int(grid.prod(-1).sum())],
+        "mm_token_type_ids": types,
+    }  # fmt: skip
+    given = (ids, [[None] * n for n in n_pictures], fields, N_GENERATIONS - 1)
+    settings = trainer.generation_config
+    settings.do_sample, settings.max_new_tokens = False, 8
+    for setting in ("temperature", "top_p", "top_k", "min_p"):
+        setattr(settings, setting, None)
+    weights = {name: one.clone() for name, one in trainer.model.state_dict().items()}
+    plain, _ = super(shared_prompts.SharedPrompts, trainer)._generate_single_turn(*given)
+    assert len({tuple(answer) for answer in plain}) >= 3
+    # Some answers end on the way, at different places; all to the last prompt at once.
+    trainer.eos_token_ids = settings.eos_token_id = [plain[0][2], plain[-1][5]]
+    wanted, _ = super(shared_prompts.SharedPrompts, trainer)._generate_single_turn(*given)
+    found, nothing = trainer._generate_single_turn(*given)
+    assert nothing is None
+    assert found == wanted
+    assert len({len(answer) for answer in wanted}) > 1
+    after = trainer.model.state_dict()
+    assert all(torch.equal(one, after[name]) for name, one in weights.items())
+
+
+def test_sampled_answers_are_those_of_the_policy_and_drawn_anew(
+    folders: dict[str, Path], own_data: Path, tmp_path: Path
+) -> None:
+    trainer, _ = trainer_of(folders["qwen3_vl"], own_data, tmp_path / "run", "--lora_r", "4")
+    batch = next(iter(trainer.get_train_dataloader()))
+    torch.manual_seed(3)
+    one = trainer._prepare_inputs(batch)
+    assert one["completion_ids"].shape[0] == 36
+    assert len({tuple(row) for row in one["completion_ids"].tolist()}) > 18
+    trainer._buffered_inputs = None
+    torch.manual_seed(3)
+    again = trainer._prepare_inputs(batch)
+    assert torch.equal(one["completion_ids"], again["completion_ids"])
+
+
 def history(final: Path) -> list[dict[str, Any]]:
     return json.loads((final / "trainer_state.json").read_text())["log_history"]
 
@@ -198,7 +250,8 @@ def test_steps_are_those_of_whole_rows(
         torch.manual_seed(100 + self.state.global_step)
         return drawn(self, *given, **named)
 
-    # The same answers for both; and both in TRL's order of prompts, which shuffles answers otherwise.
+    # The same answers for both.
+    monkeypatch.setattr(RankingGRPOTrainer, "_samples_itself", lambda _: False)
     monkeypatch.setattr(RankingGRPOTrainer, "_generate_single_turn", seeded)
     packed: list[PackedAnswers] = []
     pack = shared_prompts.packed_answers

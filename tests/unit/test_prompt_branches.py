@@ -10,9 +10,11 @@ from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
 from redaes.errors import TrainingError
+from redaes.training.branch_decoding import BranchDecoding
 from redaes.training.packed_answers import PromptedAnswers, PromptPictures, packed_answers, pictures_by_row
 from redaes.training.prompt_branches import BRANCHES, PromptBranches, branch_attention
 from redaes.training.shared_prompts import check_sharing, prompts_shuffled
+from redaes.training.shared_sampling import drawn
 
 LAYOUT = (PromptBranches(0, 5, (3, 1, 4)), PromptBranches(13, 0, (2, 2)), PromptBranches(17, 3, ()))
 """Answers of unequal length; a prompt of one token, which each branch brings along; a prompt without answers."""
@@ -125,3 +127,37 @@ def test_batches_that_cut_the_answers_to_a_prompt_unevenly_are_refused() -> None
         check_sharing(batch_size=size, num_generations=8)
     with pytest.raises(TrainingError, match=r"is 12 and num_generations 8: .* for example 16, or set share_prompts"):
         check_sharing(batch_size=12, num_generations=8)
+
+
+@pytest.mark.parametrize("counts", [[3, 3, 3], [2, 1, 4]])
+@pytest.mark.parametrize("n_key_heads", [4, 2])
+def test_written_tokens_see_their_prompt_and_what_was_written_after_it(counts: list[int], n_key_heads: int) -> None:
+    torch.manual_seed(0)
+    prompts = [slice(0, 5), slice(5, 6), slice(6, 13)]
+    row = [torch.randn(1, n_key_heads, 13, 8) for _ in range(2)]
+    owner = [number for number, count in enumerate(counts) for _ in range(count)]
+    state = BranchDecoding([(row[0], row[1])], prompts, counts, room=4)
+    written: list[list[Tensor]] = [[row[0][0, :, prompts[one]], row[1][0, :, prompts[one]]] for one in owner]
+    for step in range(4):
+        new = [torch.randn(len(owner), n, 1, 8) for n in (4, n_key_heads, n_key_heads)]
+        found = state.attend(0, *new, scaling=0.3)
+        for number, parts in enumerate(written):
+            parts[:] = [torch.cat([part, one[number]], dim=1) for part, one in zip(parts, new[1:], strict=True)]
+            keys, values = (part.repeat_interleave(4 // n_key_heads, 0) for part in parts)
+            wanted = scaled_dot_product_attention(new[0][number], keys, values, scale=0.3)
+            torch.testing.assert_close(found[number], wanted, atol=1e-6, rtol=1e-5)
+        state.n_written += 1
+        # All answers to the second prompt end, and one to the third.
+        going_on = torch.tensor([one != 1 and number != len(owner) - 1 for number, one in enumerate(owner)])
+        if step == 1:
+            state.keep(going_on)
+            owner = [one for one, stays in zip(owner, going_on.tolist(), strict=True) if stays]
+            written = [one for one, stays in zip(written, going_on.tolist(), strict=True) if stays]
+
+
+def test_tokens_are_drawn_by_their_probabilities() -> None:
+    torch.manual_seed(0)
+    probabilities = torch.tensor([0.0, 0.1, 0.4, 0.0, 0.5, 0.0])
+    counts = drawn(probabilities.log().repeat(20_000, 1)).bincount(minlength=6)
+    deviation = (20_000 * probabilities * (1 - probabilities)).sqrt()
+    assert bool(((counts - 20_000 * probabilities).abs() <= 4 * deviation).all())
