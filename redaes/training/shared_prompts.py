@@ -131,7 +131,7 @@ class SharedPrompts:
         trainer._buffered_inputs = [unsplit_pixel_values_by_grid(part) for part in parts]
         return trainer._buffered_inputs[trainer._step % steps]
 
-    def _samples_itself(self) -> bool:
+    def samples_itself(self) -> bool:
         """Whether answers are sampled here, and not by TRL's own loop or vLLM."""
         given = set(self.args.generation_kwargs or {}) - _SAMPLING
         cut_up = is_deepspeed_zero3_enabled()  # all processes would have to write equally many tokens
@@ -148,7 +148,7 @@ class SharedPrompts:
     ) -> tuple[list[list[int]], None]:
         """As TRL has it: the tokens of an answer to each prompt, of which ``num_generations`` in a row are the same."""
         if (
-            not self._samples_itself()
+            not self.samples_itself()
             or images is None
             or not {"pixel_values", "image_grid_thw"} <= {*multimodal_fields}
         ):

@@ -185,7 +185,7 @@ def test_the_likeliest_answers_are_those_that_generate_writes(
     family: str, folders: dict[str, Path], own_data: Path, tmp_path: Path
 ) -> None:
     trainer, inputs = trainer_of(folders[family], own_data, tmp_path / "run", "--lora_r", "4")
-    assert trainer._samples_itself()
+    assert trainer.samples_itself()
     n_picked = 4 * (N_GENERATIONS - 1)  # prompts of which three in a row are the same
     lengths = inputs["prompt_mask"].sum(1)[:n_picked].tolist()
     ids, types = ([
@@ -251,7 +251,7 @@ def test_steps_are_those_of_whole_rows(
         return drawn(self, *given, **named)
 
     # The same answers for both.
-    monkeypatch.setattr(RankingGRPOTrainer, "_samples_itself", lambda _: False)
+    monkeypatch.setattr(RankingGRPOTrainer, "samples_itself", lambda _: False)
     monkeypatch.setattr(RankingGRPOTrainer, "_generate_single_turn", seeded)
     packed: list[PackedAnswers] = []
     pack = shared_prompts.packed_answers

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from peft.tuners.lora import Linear
 from torch import Tensor
 from transformers import ProcessorMixin
 
@@ -40,7 +41,19 @@ def sampling(
     few = min(n, N_SAMPLED)
     part = _first(encoded, few, sum(len(one) for one in images[:few]))
     # Every tensor of the pass has a row for each sequence, or patches of its pictures.
-    peak = 0 if plan.uses_vllm else _sampling_peak(trainer, part, longest, shapes) * n // few
+    if plan.uses_vllm:
+        peak = 0
+    else:
+        read, cache = _prompts_read(trainer, part, shapes)
+        per_token = cache // (few * int(encoded["input_ids"].shape[1]))
+        if trainer.samples_itself():
+            n_prompts = n // trainer.num_generations
+            # The cache of the packed row, the prompts' side by side, and the room of all answers, are there at once.
+            kept_once = 2 * cache * n_prompts // few + n * longest * per_token
+            peak = _lora_added(trainer.model) + max(read * n_prompts // few, kept_once)
+        else:
+            # The cache grows token by token; one layer of it is there twice while it does.
+            peak = max(read, cache + few * longest * per_token) * n // few
     ids: Tensor = encoded.pop("input_ids")
     mask: Tensor = encoded.pop("attention_mask")
     types = encoded.pop("mm_token_type_ids", torch.zeros_like(ids))
@@ -61,8 +74,8 @@ def sampling(
     return kept, peak, whole
 
 
-def _sampling_peak(trainer: Any, encoded: dict[str, Tensor], n_new: int, shapes: Shapes) -> int:
-    """Bytes of the prompts' pass, with its cache; and of the whole cache at the last token."""
+def _prompts_read(trainer: Any, encoded: dict[str, Tensor], shapes: Shapes) -> tuple[int, int]:
+    """Bytes at the peak of the prompts' pass, and of the cache that it leaves."""
     model = trainer.model
     was_training = model.training
     model.eval()
@@ -79,8 +92,13 @@ def _sampling_peak(trainer: Any, encoded: dict[str, Tensor], n_new: int, shapes:
         if isinstance(one, Tensor) and one.dim() == 4 and one.shape[2] >= prompts
     )
     model.train(was_training)
-    # The cache grows token by token; one layer of it is there twice while it does.
-    return max(count.peak, cache * (prompts + n_new) // prompts)
+    return count.peak, cache
+
+
+def _lora_added(model: torch.nn.Module) -> int:
+    """Bytes of the weights that have a LoRA, which are there twice while answers are sampled."""
+    weights = (layer.get_base_layer().weight for layer in model.modules() if type(layer) is Linear)
+    return sum(weight.numel() * weight.element_size() for weight in weights)
 
 
 def micro_batch(trainer: Any, whole: dict[str, Any]) -> dict[str, Any]:
