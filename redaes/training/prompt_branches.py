@@ -123,7 +123,7 @@ def _what_branches_see(n_prompt: int, n: int, like: Tensor) -> Tensor:
 def _attention(
     plain: Callable[..., tuple[Tensor, Any]],
     in_float32: bool,
-    module: torch.nn.Module,
+    module: Any,
     query: Tensor,
     key: Tensor,
     value: Tensor,
@@ -136,7 +136,7 @@ def _attention(
         return plain(module, query, key, value, attention_mask, **kwargs)
     if isinstance(prompts, BranchDecoding):
         scaling = kwargs.get("scaling") or query.shape[-1] ** -0.5
-        return prompts.attend(int(module.layer_idx), query, key, value, scaling).transpose(1, 2).contiguous(), None
+        return prompts.attend(module.layer_idx, query, key, value, scaling).transpose(1, 2).contiguous(), None
     settings = {"scaling": kwargs.get("scaling"), "dropout": kwargs.get("dropout", 0.0)}
     if not in_float32:
         seen = branch_attention(query, key, value, prompts, **settings)

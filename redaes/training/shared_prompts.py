@@ -152,7 +152,7 @@ class SharedPrompts:
             or images is None
             or not {"pixel_values", "image_grid_thw"} <= {*multimodal_fields}
         ):
-            return super()._generate_single_turn(  # type: ignore[misc,no-any-return]  # the GRPOTrainer's
+            return super()._generate_single_turn(  # type: ignore[misc]  # the GRPOTrainer's
                 prompt_ids, images, multimodal_fields, num_generations, *more, **named
             )
         trainer: Any = self
@@ -206,7 +206,7 @@ class SharedPrompts:
         Answers that the mask leaves out have zeros, as in TRL.
         """
         if not self.shares_prompts or any(shown.get(name) is None for name in _NEEDED):
-            return super()._get_per_token_logps_and_entropies(  # type: ignore[misc,no-any-return]  # the GRPOTrainer's
+            return super()._get_per_token_logps_and_entropies(  # type: ignore[misc]  # the GRPOTrainer's
                 model, input_ids, attention_mask, logits_to_keep, batch_size, compute_entropy, compute_aux_loss, **shown
             )
         n_prompt = input_ids.shape[1] - logits_to_keep

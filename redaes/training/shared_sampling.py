@@ -26,7 +26,7 @@ class _KeptElsewhere(Cache):
     """What a model hands its new keys and values to, and gets them back from: `BranchDecoding` keeps them."""
 
     def __init__(self) -> None:
-        self.layers = []
+        self.layers: list[Any] = []
 
     def update(self, key_states: Tensor, value_states: Tensor, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
         """Both as they are."""
@@ -46,7 +46,8 @@ def lora_added(model: torch.nn.Module) -> Iterator[None]:
     before: list[tuple[Any, Any, Tensor]] = []
     try:
         with torch.no_grad():
-            for layer in model.modules():
+            layers: Iterator[Any] = model.modules()
+            for layer in layers:
                 if type(layer) is not Linear or layer.merged or layer.disable_adapters or layer.lora_variant:
                     continue
                 base = layer.get_base_layer()

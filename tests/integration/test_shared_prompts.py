@@ -203,9 +203,11 @@ def test_the_likeliest_answers_are_those_that_generate_writes(
     for setting in ("temperature", "top_p", "top_k", "min_p"):
         setattr(settings, setting, None)
     weights = {name: one.clone() for name, one in trainer.model.state_dict().items()}
+    trainer.eos_token_ids = settings.eos_token_id = list(settings.suppress_tokens)[:1]  # no answer ends
     plain, _ = super(shared_prompts.SharedPrompts, trainer)._generate_single_turn(*given)
     assert len({tuple(answer) for answer in plain}) >= 3
-    # Some answers end on the way, at different places; all to the last prompt at once.
+    assert {len(answer) for answer in plain} == {8}
+    # Answers end on the way, at different places; those to the same prompt at once.
     trainer.eos_token_ids = settings.eos_token_id = [plain[0][2], plain[-1][5]]
     wanted, _ = super(shared_prompts.SharedPrompts, trainer)._generate_single_turn(*given)
     found, nothing = trainer._generate_single_turn(*given)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -97,7 +98,8 @@ def _prompts_read(trainer: Any, encoded: dict[str, Tensor], shapes: Shapes) -> t
 
 def _lora_added(model: torch.nn.Module) -> int:
     """Bytes of the weights that have a LoRA, which are there twice while answers are sampled."""
-    weights = (layer.get_base_layer().weight for layer in model.modules() if type(layer) is Linear)
+    layers: Iterator[Any] = model.modules()
+    weights = (layer.get_base_layer().weight for layer in layers if type(layer) is Linear)
     return sum(weight.numel() * weight.element_size() for weight in weights)
 
 
