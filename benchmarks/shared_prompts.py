@@ -3,8 +3,8 @@
     python benchmarks/shared_prompts.py --data red --model redaes/nano-base --generations 4 8 16 --rounds 3
 
 Both ways write answers of ``--tokens`` tokens to the same prompts, and train on them. Seconds are the processor's, user
-and system; the order of the two ways changes from round to round. TRL's way looks at every showing of a picture, too.
-Losses and gradients are compared on the same answers.
+and system; the order of the two ways changes from round to round. TRL's way processes and looks at every showing of a
+picture, too; rows are read before either. Losses and gradients are compared on the same answers.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import statistics
 import tempfile
 import time
 from collections import defaultdict
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from redaes.records import load_pairs
 from redaes.rewards.trl import reward_functions
 from redaes.training.group_batches import GroupSampler
 from redaes.training.grpo import RankingGRPOConfig, RankingGRPOTrainer, forbidden_tokens
+from redaes.training.patch_cache import PatchCache
 from redaes.training.ranking_rows import groups_of, ranking_dataset
 from redaes.training.recipes import parse
 from redaes.training.stage_arguments import StageArguments
@@ -87,6 +89,10 @@ def choose(trainer: RankingGRPOTrainer, way: str) -> None:
     cache: Any = trainer._vision_cache
     vision_tower(trainer.model).forward = cache._answer if way == "shared" else cache._tower
     cache._cached = []
+    kept = PatchCache(2 * trainer.args.capacity)
+    if way == "TRL":
+        kept.answering_for = lambda _: nullcontext()  # type: ignore[method-assign]
+    trainer._patches = kept
 
 
 def learned(trainer: RankingGRPOTrainer, inputs: dict[str, Any]) -> tuple[float, Tensor]:

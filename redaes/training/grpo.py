@@ -31,6 +31,7 @@ from redaes.training.checkpoints import ExactCheckpoints
 from redaes.training.completion_pages import write_page
 from redaes.training.group_batches import GroupSampler, check_batch
 from redaes.training.pair_evidence import measure_training_pairs
+from redaes.training.patch_cache import PatchCache
 from redaes.training.ranking_rows import groups_of, ranking_dataset
 from redaes.training.refused_settings import SAMPLING, refuse_what_spoils
 from redaes.training.row_checks import RowNeeds, check_rows
@@ -258,6 +259,7 @@ class RankingGRPOTrainer(SharedPrompts, ExactCheckpoints, ValidatedTrainer, GRPO
     def __init__(self, *, sampler: GroupSampler, **kwargs: Any) -> None:
         self._sampler = sampler
         super().__init__(**kwargs)
+        self._patches = PatchCache(n_kept=2 * self.args.capacity)  # two pictures a prompt
         self._vision_cache: FrozenVisionCache | None = None
         visual = vision_tower(self.model)
         frozen = not any(parameter.requires_grad for parameter in visual.parameters())
@@ -268,6 +270,11 @@ class RankingGRPOTrainer(SharedPrompts, ExactCheckpoints, ValidatedTrainer, GRPO
     def while_validating(self) -> AbstractContextManager[None]:
         """Keep what the tower has looked at for the training, and let it meet the held-out pictures apart from that."""
         return nullcontext() if self._vision_cache is None else self._vision_cache.apart()
+
+    def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
+        with self._patches.answering_for(self.processing_class.image_processor):
+            found: dict[str, Any] = super()._generate_and_score_completions(inputs)
+        return found
 
     def _get_train_sampler(self, dataset: datasets.Dataset | None = None) -> Sampler[int]:
         return self._sampler

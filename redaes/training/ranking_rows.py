@@ -39,7 +39,9 @@ class _PromptRows:
 
     def __call__(self, batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
         """Columns ``group``, ``pair`` and ``show`` to what TRL and the rewards take."""
-        rows = [self._row(*row) for row in zip(batch["group"], batch["pair"], batch["show"], strict=True)]
+        asked = list(zip(batch["group"], batch["pair"], batch["show"], strict=True))
+        made = {row: self._row(*row) for row in dict.fromkeys(asked)}  # a prompt is there once for each of its answers
+        rows = [dict(made[row]) for row in asked]
         return {name: [row[name] for row in rows] for name in rows[0]}
 
     def _row(self, number: int, index: int, show: str) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from redaes.rewards import trl as rewards
 from redaes.training import grpo, shared_prompts
 from redaes.training.grpo import RankingGRPOConfig, RankingGRPOTrainer, run_grpo
 from redaes.training.packed_answers import PackedAnswers, PromptedAnswers
+from redaes.training.patch_cache import PatchCache
 from redaes.training.prompt_branches import BRANCHES
 from redaes.training.ranking_rows import groups_of, ranking_dataset
 from redaes.training.recipes import parse
@@ -227,10 +228,35 @@ def test_sampled_answers_are_those_of_the_policy_and_drawn_anew(
     one = trainer._prepare_inputs(batch)
     assert one["completion_ids"].shape[0] == 36
     assert len({tuple(row) for row in one["completion_ids"].tolist()}) > 18
+    # Three pictures, in six prompts with two and three with one of four answers each, to sample and to train.
+    assert (trainer._patches.n_computed, trainer._patches.n_asked) == (3, 2 * 4 * 15)
     trainer._buffered_inputs = None
     torch.manual_seed(3)
     again = trainer._prepare_inputs(batch)
     assert torch.equal(one["completion_ids"], again["completion_ids"])
+
+
+@pytest.mark.parametrize("family", ["qwen2_5_vl", "qwen3_vl"])
+def test_patches_that_were_kept_are_those_of_the_processor(
+    family: str, folders: dict[str, Path], own_data: Path
+) -> None:
+    processor = base_processor(StageArguments(model=str(folders[family])))
+    pairs = load_pairs(own_data, "train")
+    rows, _ = ranking_dataset(pairs, groups_of(pairs, 3), "reasoned", with_scores=True)
+    images = [rows[number]["images"] for number in (0, 1, 0, 9, 10)]
+    texts = [processor.image_token * len(shown) for shown in images]
+    wanted = processor(text=texts, images=images, return_tensors="pt", padding=True)
+    cache = PatchCache(n_kept=3)
+    for _ in range(2):
+        with cache.answering_for(processor.image_processor):
+            found = processor(text=texts, images=images, return_tensors="pt", padding=True)
+        assert found.keys() == wanted.keys()
+        assert all(torch.equal(found[name], wanted[name]) for name in wanted)
+    assert "preprocess" not in vars(processor.image_processor)  # which would be saved with it
+    assert cache.n_computed < cache.n_asked == 2 * sum(map(len, images))
+    with cache.answering_for(processor.image_processor):
+        smaller = processor.image_processor(images[0], size={"shortest_edge": 32 * 32, "longest_edge": 64 * 64})
+    assert len(smaller["pixel_values"]) < int(wanted["image_grid_thw"][:2].prod(-1).sum())
 
 
 def history(final: Path) -> list[dict[str, Any]]:
