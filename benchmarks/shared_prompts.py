@@ -89,9 +89,9 @@ def choose(trainer: RankingGRPOTrainer, way: str) -> None:
     cache: Any = trainer._vision_cache
     vision_tower(trainer.model).forward = cache._answer if way == "shared" else cache._tower
     cache._cached = []
-    kept = PatchCache(2 * trainer.args.capacity)
+    kept: Any = PatchCache(2 * trainer.args.capacity)
     if way == "TRL":
-        kept.answering_for = lambda _: nullcontext()  # type: ignore[method-assign]
+        kept.answering_for = lambda _: nullcontext()
     trainer._patches = kept
 
 
