@@ -21,6 +21,7 @@ from redaes.culling.decisions import (
     LABEL,
     PICK,
     RATING,
+    REMOVED,
     XMP,
     GivenMark,
     decisions_embedded,
@@ -215,12 +216,16 @@ def real_path(path: Path) -> Path:
 def _withdrawn(
     path: Path, packet: XmpPacket, is_there: bool, written: Mapping[str, str], decisions: tuple[GivenMark, ...]
 ) -> Sidecar:
-    """The sidecar without what redaes wrote and nobody has changed."""
+    """The sidecar without what redaes wrote and nobody has changed.
+
+    The note of it stays where somebody took a mark out: by it alone that is known the next time.
+    """
     if not written and not packet.values(_WROTE):
         return Sidecar(path, packet.data if is_there else None, False, is_there, decisions)
     ours = [name for name in (RATING, LABEL, PICK) if packet.values(name) == [written.get(name[1])]]
-    content = packet.edited((*ours, _WROTE), {}, _PREFIXES)
-    return Sidecar(path, None if content == EMPTY else content, True, is_there, decisions)
+    is_noted = any(one.value == REMOVED and one.place == path for one in decisions)
+    content = packet.edited(ours if is_noted else (*ours, _WROTE), {}, _PREFIXES)
+    return Sidecar(path, None if content == EMPTY else content, content != packet.data, is_there, decisions)
 
 
 def _written(packet: XmpPacket) -> dict[str, str]:
