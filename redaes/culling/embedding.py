@@ -184,7 +184,8 @@ def embed(plan: EmbeddingPlan, folder: Path, on_file: Callable[[int, int], None]
             for start in range(0, len(paths), _CHUNK):
                 part = paths[start : start + _CHUNK]
                 before = {path: pixels_hash(path) for path in part}
-                _keep(folder / EMBEDDED_FILE, before)
+                if mark is not None:  # to take marks out is no evidence that the pixels are those that were ranked
+                    _keep(folder / EMBEDDED_FILE, before)
                 said = _run(config, part, mark)
                 for path in part:
                     reason = _wrong(path, mark, before[path])
