@@ -127,8 +127,9 @@ def plan_embedding(
     names = SidecarNames()
     plan = EmbeddingPlan({}, [], [])
     for picture, known, mark in marked:
-        path = Path(os.path.realpath(picture))
+        path = picture
         try:
+            path = xmp.real_path(picture)
             if not path.is_file():
                 raise RecordError(f"{path}: is not there; run this where redaes rank was run")
             if not pixels_hash(path):

@@ -186,7 +186,7 @@ def plan_undo(picture: Path, names: SidecarNames | None = None) -> list[Sidecar]
 
 
 def real_path(path: Path) -> Path:
-    """The file behind a sidecar's name, which a new one may take the place of.
+    """The file behind the name of a sidecar (or picture), which a new one may take the place of.
 
     Raises:
         RecordError: a link that leads nowhere, a name that is too long, or a file whose owner would not be kept.

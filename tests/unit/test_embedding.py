@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from redaes.cli.app import app
 from redaes.culling import xmp
 from redaes.culling.applying import Destinations, plan_apply, read_ranking
-from redaes.culling.embedding import EMBEDDED_FILE, check_exiftool, pixels_hash, read_embedded
+from redaes.culling.embedding import EMBEDDED_FILE, check_exiftool, pixels_hash, plan_embedding, read_embedded
 from redaes.culling.marking import write_sidecar
 from redaes.culling.sidecar_names import SidecarNames
 from redaes.errors import InputError
@@ -156,3 +156,11 @@ def test_taking_marks_out_does_not_make_edited_pixels_those_that_were_ranked(
     undone = runner.invoke(app, ["apply", str(out), "--undo-marks", "--do"])
     assert "1 JPEG files" in undone.stdout, undone.output
     assert read_embedded(out) == {path: known["pixels"]}
+
+
+def test_a_write_protected_picture_is_left_alone(out: Path, tmp_path: Path) -> None:
+    (tmp_path / "photos" / "c.jpg").chmod(0o444)  # as cameras protect what is not to be touched
+    ranked = [(one.path, one.id, one.mark) for one in read_ranking(out) if one.mark is not None]
+    plan = plan_embedding(ranked, {})
+    assert [path.name for path in plan.files] == ["-n.jpg", "é ü.JPG"]
+    assert plan.left == [f"{tmp_path}/photos/c.jpg: is write-protected; make it writable, or leave it"]
