@@ -82,5 +82,12 @@ def _behind(picture: Path, names: SidecarNames) -> list[Path]:
     versions = (f"{picture.stem}_{number:02d}{picture.suffix}" for number in range(1, _MAX_VERSIONS + 1))
     found = names.alike(picture.parent, picture.name)
     for version in versions:
-        found += [path for path in names.alike(picture.parent, version) if path.suffix.lower() == ".xmp"]
+        sidecars = [path for path in names.alike(picture.parent, version) if path.suffix.lower() == ".xmp"]
+        if sidecars and not _is_a_picture(picture.with_name(version), names):
+            found += sidecars
     return [path for path in found if path.suffix.lower() in _BEHIND_NAME]
+
+
+def _is_a_picture(path: Path, names: SidecarNames) -> bool:
+    """Whether there is a file of this name, in any case: what carries its whole name is its own."""
+    return any(other.name.lower() == path.name.lower() for other in names.alike(path.parent, path.stem))
