@@ -79,15 +79,38 @@ def pictures(tmp_path: Path) -> list[str]:
     return ["sharp.png", "soft.png"]
 
 
-def command(*words: str, cwd: Path, code: str = "main()") -> subprocess.CompletedProcess[str]:
+def command(
+    *words: str, cwd: Path, code: str = "main()", stdout: int = subprocess.PIPE
+) -> subprocess.CompletedProcess[str]:
     """A command in a process of its own, as a user starts it."""
     return subprocess.run(
         [sys.executable, "-c", f"import sys; sys.path[0] = {str(ROOT)!r}; from redaes.cli import main; {code}", *words],
-        capture_output=True,
+        stdout=stdout,
+        stderr=subprocess.PIPE,
         text=True,
         cwd=cwd,
         timeout=300,
     )
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a system without a device that is always full")
+@pytest.mark.parametrize("more", [[], ["--help"]], ids=["the service's", "its own"])
+def test_output_that_finds_no_room(more: list[str], pictures: list[str], runtime: Path, tmp_path: Path) -> None:
+    with running(Scripted()), open("/dev/full", "wb") as full:
+        done = command("compare", *pictures, *more, cwd=tmp_path, stdout=full.fileno())
+    assert (done.returncode, done.stderr) == (
+        2,
+        "redaes: output cannot be written (No space left on device); free some space\n",
+    )
+
+
+@pytest.mark.parametrize("more", [[], ["--help"]], ids=["the service's", "its own"])
+def test_output_that_nobody_reads(more: list[str], pictures: list[str], runtime: Path, tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with running(Scripted()), os.fdopen(writing, "wb") as gone:
+        done = command("compare", *pictures, *more, cwd=tmp_path, stdout=gone.fileno())
+    assert (done.returncode, done.stderr) == (1, "")
 
 
 def by_itself(monkeypatch: pytest.MonkeyPatch, backend: Backend, words: list[str], cwd: Path) -> tuple[int, str, str]:
