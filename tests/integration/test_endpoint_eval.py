@@ -53,7 +53,7 @@ def test_pairs_are_judged(name: str, pairs: Path, monkeypatch: pytest.MonkeyPatc
     with DialectServer(DIALECTS[name]) as server:
         done = evaluate(pairs, "flag", "--endpoint", server.base_url, "--assessor", "vlm_pairs")
         monkeypatch.setenv("REDAES_ENDPOINT", server.base_url)
-        other = evaluate(pairs, "variable", "--assessor", "vlm_pairs", "--model", "judge", "--option", "agreement=2")
+        other = evaluate(pairs, "variable", "--assessor", "vlm_pairs", "--model", "judge")
         stated = evaluate(pairs, "stated", "--assessor", "endpoint_pairs", "--model", "judge", "--option", "mode=fast")
         csv = evaluate(pairs, "csv", "--assessor", "baseline", "--option", "measure=sharpness")
     for run, out in ((done, "flag"), (other, "variable"), (stated, "stated")):
@@ -95,7 +95,8 @@ def test_a_model_that_answers_nothing_ends_the_run_early(assessor: str, pairs: P
     [
         (["--assessor", "baseline", "--endpoint", "http://127.0.0.1:1/v1"], "assessor baseline asks none"),
         (["--assessor", "vlm_pairs", "--endpoint", "http://127.0.0.1:1/v1", "--option", "device=cpu"], "device"),
-        (["--assessor", "vlm_pairs", "--option", "agreement=3"], "goes with endpoint"),
+        (["--assessor", "vlm_pairs", "--option", "max_calls=3"], "goes with endpoint"),
+        (["--assessor", "vlm_pairs", "--option", "agreement=3"], "no option agreement"),
         (["--assessor", "vlm_pairs", "--model", "a", "--option", "model=b"], "give one of them"),
     ],
 )
