@@ -127,8 +127,9 @@ def plan_embedding(
     names = SidecarNames()
     plan = EmbeddingPlan({}, [], [])
     for picture, known, mark in marked:
-        path = Path(os.path.realpath(picture))
+        path = picture
         try:
+            path = xmp.real_path(picture)
             if not path.is_file():
                 raise RecordError(f"{path}: is not there; run this where redaes rank was run")
             if not pixels_hash(path):
@@ -184,7 +185,8 @@ def embed(plan: EmbeddingPlan, folder: Path, on_file: Callable[[int, int], None]
             for start in range(0, len(paths), _CHUNK):
                 part = paths[start : start + _CHUNK]
                 before = {path: pixels_hash(path) for path in part}
-                _keep(folder / EMBEDDED_FILE, before)
+                if mark is not None:  # to take marks out is no evidence that the pixels are those that were ranked
+                    _keep(folder / EMBEDDED_FILE, before)
                 said = _run(config, part, mark)
                 for path in part:
                     reason = _wrong(path, mark, before[path])

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from redaes.culling.sidecar_names import SidecarNames
 from redaes.images import IMAGE_SUFFIXES, is_raw_name
+from redaes.images.folder_names import VIDEO_SUFFIXES
 
 _BEHIND_NAME = (".xmp", ".pp3", ".arp", ".dop")
 """What programs append to a picture's whole name: XMP, RawTherapee, ART, DxO PhotoLab."""
@@ -73,7 +74,11 @@ def files_of_shot(
     # Beside camera raw, what stands in place of its ending is the raw's.
     if not [path for path in staying if is_raw_name(path) or not is_raw]:
         alike = names.alike(picture.parent, picture.stem)
-        files += [path for path in alike if path.suffix.lower() in _IN_PLACE_OF_ENDING]
+        of_video: tuple[str, ...] = ()
+        if any(path.suffix.lower() in VIDEO_SUFFIXES for path in alike):
+            of_video = (".thm",) if any(is_raw_name(path) for path in files) else (".thm", ".xmp")
+        endings = set(_IN_PLACE_OF_ENDING) - set(of_video)
+        files += [path for path in alike if path.suffix.lower() in endings]
     return tuple(dict.fromkeys(files))
 
 

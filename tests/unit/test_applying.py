@@ -246,6 +246,8 @@ def test_a_file_that_cannot_be_taken_away_stays_in_one_place(
     [
         ("a_01.jpg a_01.jpg.xmp a_02.jpg.xmp", "a.jpg", "", "a_02.jpg.xmp"),  # a_01.jpg is a picture of its own
         ("A_01.JPG a_01.jpg.xmp", "a.jpg", "", ""),
+        ("a.MOV a.xmp a.THM a.AAE a.jpg.xmp", "a.jpg", "", "a.AAE a.jpg.xmp"),  # the video's, for all that is known
+        ("a.mov a.NEF a.xmp a.THM", "a.jpg", "", "a.NEF a.xmp"),
         ("a.jpg.xmp a_01.jpg.xmp a.xmp a.THM", "a.jpg", "", "a.jpg.xmp a_01.jpg.xmp a.xmp a.THM"),
         ("a.png a.xmp a.NEF", "a.jpg", "", ""),  # a.png stays, and what may be its own with it
         ("a.png a.xmp a.NEF", "a.jpg", "a.png", "a.xmp a.NEF"),
