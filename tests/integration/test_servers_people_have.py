@@ -96,6 +96,27 @@ def test_a_model_that_cannot_be_kept_from_thinking_has_room_for_it(pair: list[st
     assert known.way == "low"
 
 
+def test_a_switch_that_the_server_refuses_is_not_said_to_have_been_used(pair: list[str]) -> None:
+    class Unsteady(SgLang):
+        """Thinks at length about the first question alone."""
+
+        n_asked = 0
+
+        def __call__(self, call: Any) -> Any:
+            if "chat_template_kwargs" in call.body:
+                return Fault(400, message="Unknown parameter: 'chat_template_kwargs'.")
+            self.n_asked += 1
+            self.n_thoughts = 200 if self.n_asked == 1 else 0
+            return super().__call__(call)
+
+    with DialectServer(Unsteady()) as server:
+        result = compared(server, pair, "fast")
+        known = connect(server.base_url).abilities
+    assert result["winner"] == "A"
+    assert {tuple(one["changes"]) for one in result["comparisons"]} == {("reasoning_effort=none",)}
+    assert (known.way, known.left_out) == ("none", ("chat_template_kwargs",))
+
+
 def test_thoughts_without_end_are_a_failure_with_its_name(pair: list[str]) -> None:
     with DialectServer(SgLang(n_thoughts=10**9, n_top=3)) as server:
         done = CliRunner().invoke(
