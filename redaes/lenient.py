@@ -76,7 +76,8 @@ _EXAMPLE = re.compile(
 )
 """What the prompt has in the place of a reasoning, or a schema in the place of a text."""
 _EXCHANGED = re.compile(
-    r"\A\W*A:\s+(?i:in\s+)?(?i:picture|image|photo)\s+B\b|\bB:\s+(?i:in\s+)?(?i:picture|image|photo)\s+A\b"
+    r"\A\W*A:\s+(?:(?i:in\s+)?(?i:picture|image|photo)\s+B\b|B\s*:)"
+    r"|\bB:\s+(?:(?i:in\s+)?(?i:picture|image|photo)\s+A\b|A\s*:)"
 )
 _PLACE = re.compile(r"\W*[\[{<(][^\[\]{}<>()]*[\]}>)]\W*|[\W_]*")
 """A reasoning that is only a place for one, such as ``[your reasoning]``."""
@@ -141,7 +142,7 @@ def _refuse_no_reasoning(text: str) -> None:
     """
     if _EXAMPLE.search(text) or _PLACE.fullmatch(text):
         raise ParseError("example_repeated", "the reasoning is the prompt's own, and so may be the verdict")
-    if _EXCHANGED.search(text):
+    if _EXCHANGED.search(_unmarked(text)):
         raise ParseError("contradiction", f"what is seen in one picture is said of the other: {text[:80]!r}")
     refuse_blind(text)
 
