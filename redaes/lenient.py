@@ -15,8 +15,9 @@ import re
 from typing import Literal, NamedTuple, get_args
 
 from redaes import answers
-from redaes.errors import InputError, ParseError
+from redaes.errors import ParseError
 from redaes.json_form import decoded, parse_json, verdict_of
+from redaes.known_names import known_name
 from redaes.praise import refuse_blind, refuse_other_conclusion, refuse_other_praise
 from redaes.prompts import Mode
 from redaes.thinking import split_thinking
@@ -98,10 +99,7 @@ def known_reader(name: str) -> Reader:
     Raises:
         InputError: there is none.
     """
-    for reader in READERS:
-        if reader == name:
-            return reader
-    raise InputError(f"unknown reader {name!r}; known: {', '.join(READERS)}")
+    return known_name(name, READERS, "reader")
 
 
 def read(text: str, mode: Mode, reader: Reader, form: Form = "text") -> Reading:
