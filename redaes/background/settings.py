@@ -30,12 +30,19 @@ def settings() -> dict[str, object]:
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "user": [os.geteuid(), os.getegid(), sorted(os.getgroups())],
         "mounts": _mounts(),
-        "environment": sorted(
-            [name, value]
-            for name, value in os.environ.items()
-            if name in _BEARING_TOO or (name.startswith(_BEARING) and name != _NOT_BEARING)
-        ),
+        "environment": _environment(),
     }
+
+
+def _environment() -> str:
+    """A digest of the variables on which an answer may depend: keys of hubs and servers are among them, and the service
+    says its settings to whoever greets it."""
+    bearing = sorted(
+        [name, value]
+        for name, value in os.environ.items()
+        if name in _BEARING_TOO or (name.startswith(_BEARING) and name != _NOT_BEARING)
+    )
+    return hashlib.sha256(json.dumps(bearing).encode()).hexdigest()
 
 
 def differences(mine: dict[str, object], theirs: dict[str, object]) -> list[str]:

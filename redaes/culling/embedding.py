@@ -127,9 +127,8 @@ def plan_embedding(
     names = SidecarNames()
     plan = EmbeddingPlan({}, [], [])
     for picture, known, mark in marked:
-        path = picture
+        path = Path(os.path.realpath(picture))
         try:
-            path = xmp.real_path(picture)
             if not path.is_file():
                 raise RecordError(f"{path}: is not there; run this where redaes rank was run")
             if not pixels_hash(path):
@@ -138,11 +137,13 @@ def plan_embedding(
             ours = xmp.embedded_by_redaes(path)
             if undo:
                 if ours:
-                    plan.files[path] = None
+                    plan.files[xmp.real_path(path)] = None
                 continue
             if not is_as_ranked(path, known, embedded):
                 raise RecordError(f"{path}: has changed since it was ranked, and stays; rank the folder again")
             decided = xmp.marks_of_others(path, names)
+            if not decided and ours != mark.noted():
+                xmp.real_path(path)  # refuses what is write-protected or somebody else's
         except RecordError as error:
             plan.left.append(str(error))
             continue

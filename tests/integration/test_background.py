@@ -185,6 +185,18 @@ def test_what_is_not_the_service_s_is_done_by_the_command(
     assert rest == alone.stderr
 
 
+@pytest.mark.parametrize(
+    "words",
+    [["--form", "json"], ["--structured"], ["--agreement", "3"], ["--api-key-env", "KEY"], ["--vllm-arg=--x"],
+     ["--endpoint", "http://localhost"], ["--max-pixels", "9"], ["--allow-host", "x"]],
+)  # fmt: skip
+def test_options_that_the_background_service_has_not(words: list[str], runtime: Path) -> None:
+    done = CliRunner().invoke(app, ["serve", "--background", *words])
+    assert done.exit_code == 2
+    assert "does not go with --background" in done.stderr
+    assert list(runtime.iterdir()) == [], "nothing was started"
+
+
 def test_a_folder_that_the_service_cannot_enter(runtime: Path, tmp_path: Path) -> None:
     screen = {"terminal": False, "encoding": "utf-8", "variables": {}}
     with running(Scripted()), Session() as session:

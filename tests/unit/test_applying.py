@@ -155,6 +155,20 @@ def test_a_folder_that_leads_back_to_the_pictures_loses_none(out: Path, tmp_path
     assert photo.exists()
 
 
+def test_a_sidecar_that_is_a_link_keeps_its_shot(out: Path, tmp_path: Path) -> None:
+    sidecar = tmp_path / "photos" / "a" / "2.jpg.xmp"
+    sidecar.rename(tmp_path / "photos" / "elsewhere.xmp")
+    sidecar.symlink_to("../elsewhere.xmp")  # from rejects/a it would lead to nothing
+    before = _files(tmp_path)
+    plan = plan_apply(read_ranking(out), Destinations(move_rejects=tmp_path / "rejects"), {})
+    assert [Path(step.source).name for steps in plan.shots for step in steps] == ["2.jpg"]  # of b
+    assert plan.left == [
+        f"{sidecar}: is a link, so {sidecar.with_suffix('')} stays; put the file that it leads to in its place"
+    ]
+    assert _apply(out, copy_picks=tmp_path / "best")[1] == []
+    assert before.items() <= _files(tmp_path).items()
+
+
 def test_a_decision_about_the_camera_raw_of_a_shot_keeps_the_shot(out: Path, tmp_path: Path) -> None:
     (tmp_path / "photos" / "a" / "2.NEF.xmp").write_text(XMP % 'xmp:Rating="5"')  # in darktable
     plan = plan_apply(read_ranking(out), Destinations(move_rejects=tmp_path / "rejects"), {})

@@ -115,6 +115,15 @@ def test_variables_by_which_the_last_digits_change(name: str, monkeypatch: pytes
     assert settings.differences(before, settings.settings()) == ["environment"]
 
 
+def test_no_key_is_among_what_the_service_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = settings.settings()
+    for name in ("HF_TOKEN", "REDAES_API_KEY"):
+        monkeypatch.setenv(name, "hf_Secret")
+    found = settings.settings()
+    assert settings.differences(before, found) == ["environment"]
+    assert "hf_Secret" not in json.dumps(found)
+
+
 def test_settings_on_which_answers_depend(monkeypatch: pytest.MonkeyPatch) -> None:
     before = settings.settings()
     assert json.loads(json.dumps(before)) == before, "what was sent is equal to what was not"

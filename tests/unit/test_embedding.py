@@ -159,7 +159,8 @@ def test_taking_marks_out_does_not_make_edited_pixels_those_that_were_ranked(
 
 
 def test_a_write_protected_picture_is_left_alone(out: Path, tmp_path: Path) -> None:
-    (tmp_path / "photos" / "c.jpg").chmod(0o444)  # as cameras protect what is not to be touched
+    for name in ("c.jpg", "e.png"):
+        (tmp_path / "photos" / name).chmod(0o444)  # as cameras protect what is not to be touched
     ranked = [(one.path, one.id, one.mark) for one in read_ranking(out) if one.mark is not None]
     plan = plan_embedding(ranked, {})
     assert [path.name for path in plan.files] == ["-n.jpg", "é ü.JPG"]
