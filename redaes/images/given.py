@@ -151,7 +151,7 @@ def unchanged(picture: LoadedImage | ImageRef) -> LoadedImage:
         )
     loaded = load_image(picture.path)
     if loaded.ref.id != picture.id:
-        raise ImageError(f"{picture.path}: was changed while it was being ranked; start again")
+        raise ImageError(f"{picture.path}: was changed since it was first read; start again")
     return loaded
 
 
