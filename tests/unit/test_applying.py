@@ -473,6 +473,21 @@ def test_an_unfinished_run_that_went_elsewhere_is_named(out: Path, tmp_path: Pat
         open_journal(out, None, Destinations(move_rejects=tmp_path / "others"))
 
 
+def test_two_runs_do_not_write_on_one_journal(out: Path, tmp_path: Path) -> None:
+    destinations = Destinations(move_rejects=tmp_path / "rejects")
+    first = open_journal(out, None, destinations)
+    early = read_journal(first.path)
+    first.announce([])
+    with pytest.raises(RecordError, match="another redaes apply is at work on it"):
+        open_journal(out, None, destinations)
+    first.announce([])
+    first.finish()
+    whole = first.path.read_bytes()
+    later = Journal(first.path, early)  # read before the first had ended
+    assert (list(later.content.shots), later.content.is_finished) == ([1, 2], True)
+    assert first.path.read_bytes() == whole
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
