@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import json
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -383,14 +384,23 @@ def _killed_at(count: int, act: Callable[[], object]) -> bool:
         os.link, os.fsync, os.truncate = dying(os.link), dying(os.fsync), dying(os.truncate)
         for name in ("unlink", "mkdir", "rmdir", "rename", "symlink_to", "open"):
             setattr(Path, name, dying(getattr(Path, name)))
+        status = 1
         try:
             act()
-        except Exception:  # noqa: BLE001 - it is another process, and said by its status
-            os._exit(1)
-        os._exit(0)
+            status = 0
+        finally:  # whatever happens, the child does not go on with the tests
+            os._exit(status)
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     assert status in (0, 9)
     return status == 9
+
+
+def _places(folder: Path) -> Iterator[tuple[int, Path, Path]]:
+    """The same pictures and their ranking as often as they are asked for: a number, the place, the ranking."""
+    for count in itertools.count(1):
+        place = folder / str(count)
+        place.mkdir()
+        yield count, place, _ranking(place, {"a.jpg": BEST, "b.jpg": REST})
 
 
 @pytest.mark.parametrize("links", [0, errno.EXDEV, errno.EPERM])
@@ -400,13 +410,7 @@ def test_killed_anywhere_it_goes_on_or_is_undone(
 ) -> None:
     if links:
         monkeypatch.setattr(os, "link", _other_file_system(links))
-    count = 0
-    died = True
-    while died:
-        count += 1
-        place = tmp_path / str(count)
-        place.mkdir()
-        out = _ranking(place, {"a.jpg": BEST, "b.jpg": REST})
+    for count, place, out in _places(tmp_path):
         (place / "photos" / "b.jpg.xmp").write_text(XMP % "")
         before = _files(place)
         where = {"move_rejects": place / "rejects", "copy_picks": place / "best"}
@@ -422,6 +426,8 @@ def test_killed_anywhere_it_goes_on_or_is_undone(
             if journal.stat().st_size:
                 assert undo(Journal(journal, read_journal(journal)))[1] == []
         assert _files(place) == before, count
+        if not died:
+            break
     assert count > 15
 
 
@@ -429,13 +435,7 @@ def test_killed_anywhere_it_goes_on_or_is_undone(
 def test_an_undo_that_is_killed_anywhere_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: int) -> None:
     if links:
         monkeypatch.setattr(os, "link", _other_file_system(links))
-    count = 0
-    died = True
-    while died:
-        count += 1
-        place = tmp_path / str(count)
-        place.mkdir()
-        out = _ranking(place, {"a.jpg": BEST, "b.jpg": REST})
+    for count, place, out in _places(tmp_path):
         before = _files(place)
         path = _apply(out, move_rejects=place / "rejects", copy_picks=place / "best")[2].path
 
@@ -445,6 +445,8 @@ def test_an_undo_that_is_killed_anywhere_goes_on(tmp_path: Path, monkeypatch: py
         died = _killed_at(count, take_back)
         assert take_back()[1] == []  # type: ignore[index]
         assert _files(place) == before, count
+        if not died:
+            break
     assert count > 5
 
 
@@ -469,6 +471,21 @@ def test_an_unfinished_run_that_went_elsewhere_is_named(out: Path, tmp_path: Pat
         count += 1
     with pytest.raises(RecordError, match=r"was cut off and went elsewhere.*--undo"):
         open_journal(out, None, Destinations(move_rejects=tmp_path / "others"))
+
+
+def test_two_runs_do_not_write_on_one_journal(out: Path, tmp_path: Path) -> None:
+    destinations = Destinations(move_rejects=tmp_path / "rejects")
+    first = open_journal(out, None, destinations)
+    early = read_journal(first.path)
+    first.announce([])
+    with pytest.raises(RecordError, match="another redaes apply is at work on it"):
+        open_journal(out, None, destinations)
+    first.announce([])
+    first.finish()
+    whole = first.path.read_bytes()
+    later = Journal(first.path, early)  # read before the first had ended
+    assert (list(later.content.shots), later.content.is_finished) == ([1, 2], True)
+    assert first.path.read_bytes() == whole
 
 
 @pytest.mark.parametrize(
