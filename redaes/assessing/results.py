@@ -357,8 +357,8 @@ def questions_of(result: Result) -> tuple[int, int]:
 
 
 def answer_of(result: Result) -> PairAnswer:
-    """What a ranking takes from a result about two different pictures. A verdict without a probability or an agreement
-    is nothing that it can use, so the questions count as failed; one that is undecided has one."""
+    """What a ranking takes from a result about two different pictures. An answer without a probability or an agreement
+    is nothing that it can use, so the questions count as failed."""
     n_calls, n_failed = questions_of(result)
     probability = preference(result)
     return PairAnswer(

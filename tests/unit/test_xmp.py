@@ -17,7 +17,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from redaes.culling.marking import write_sidecar
 from redaes.culling.sidecar_names import SidecarNames
-from redaes.culling.xmp import Mark, plan, plan_undo, sidecar_path
+from redaes.culling.xmp import Mark, marks_of_others, plan, plan_undo, sidecar_path
 from redaes.errors import RecordError
 
 BEST, REST = Mark(5, "Green", 3), Mark(1, "Red", 1)
@@ -262,6 +262,30 @@ def test_a_decision_of_somebody_takes_back_ours(tmp_path: Path) -> None:
     assert 'xmp:Rating="-1"' in left
     for accepted in ("Green", "PickLabel", "redaes"):
         assert accepted not in left
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "name"),
+    [
+        ('xmp:Rating="1"', 'xmp:Rating="0"', "Rating"),  # in Lightroom: no stars
+        ('xmp:Label="Red"', 'xmp:Label=""', "Label"),
+        ('digiKam:PickLabel="1"', "", "PickLabel"),
+    ],
+)
+def test_a_mark_that_somebody_took_out_is_not_written_again(tmp_path: Path, ours: str, theirs: str, name: str) -> None:
+    text = _write(tmp_path / "a.jpg", REST)
+    assert ours in text
+    (tmp_path / "a.jpg.xmp").write_text(text.replace(ours, theirs), encoding="utf-8")
+    said = marks_of_others(tmp_path / "a.jpg", SidecarNames())
+    assert [(one.name, one.value) for one in said] == [(name, "removed")]
+    left = _write(tmp_path / "a.jpg", REST)
+    for mark in ('Rating="1"', 'Red"', 'PickLabel="1"'):
+        assert mark not in left
+    for _ in range(2):  # nor at any later time
+        again = plan(tmp_path / "a.jpg", BEST)
+        assert (name in again.kept, again.changed) == (True, False)
+    (undone,) = plan_undo(tmp_path / "a.jpg")
+    assert b"redaes" not in (undone.content or b"")
 
 
 # --- in the picture itself --------------------------------------------------------------------------------------
