@@ -187,7 +187,7 @@ class AestheticMetric:
         try:
             return self.assessor.score(picture, self._references).score
         except ParseError as error:
-            return Failure(error.reason, str(error))
+            return Failure(error.reason, str(error).removeprefix(f"{error.reason}: "))
 
     def _differences(self, pictures: Sequence[LoadedImage], others: Sequence[LoadedImage]) -> list[float | Failure]:
         if len(others) == 1:

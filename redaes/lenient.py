@@ -15,8 +15,9 @@ import re
 from typing import Literal, NamedTuple, get_args
 
 from redaes import answers
-from redaes.errors import InputError, ParseError
+from redaes.errors import ParseError
 from redaes.json_form import decoded, parse_json, verdict_of
+from redaes.known_names import known_name
 from redaes.praise import refuse_blind, refuse_other_conclusion, refuse_other_praise
 from redaes.prompts import Mode
 from redaes.thinking import split_thinking
@@ -75,7 +76,8 @@ _EXAMPLE = re.compile(
 )
 """What the prompt has in the place of a reasoning, or a schema in the place of a text."""
 _EXCHANGED = re.compile(
-    r"\A\W*A:\s+(?i:in\s+)?(?i:picture|image|photo)\s+B\b|\bB:\s+(?i:in\s+)?(?i:picture|image|photo)\s+A\b"
+    r"\A\W*A:\s+(?:(?i:in\s+)?(?i:picture|image|photo)\s+B\b|B\s*:)"
+    r"|\bB:\s+(?:(?i:in\s+)?(?i:picture|image|photo)\s+A\b|A\s*:)"
 )
 _PLACE = re.compile(r"\W*[\[{<(][^\[\]{}<>()]*[\]}>)]\W*|[\W_]*")
 """A reasoning that is only a place for one, such as ``[your reasoning]``."""
@@ -98,10 +100,7 @@ def known_reader(name: str) -> Reader:
     Raises:
         InputError: there is none.
     """
-    for reader in READERS:
-        if reader == name:
-            return reader
-    raise InputError(f"unknown reader {name!r}; known: {', '.join(READERS)}")
+    return known_name(name, READERS, "reader")
 
 
 def read(text: str, mode: Mode, reader: Reader, form: Form = "text") -> Reading:
@@ -143,7 +142,7 @@ def _refuse_no_reasoning(text: str) -> None:
     """
     if _EXAMPLE.search(text) or _PLACE.fullmatch(text):
         raise ParseError("example_repeated", "the reasoning is the prompt's own, and so may be the verdict")
-    if _EXCHANGED.search(text):
+    if _EXCHANGED.search(_unmarked(text)):
         raise ParseError("contradiction", f"what is seen in one picture is said of the other: {text[:80]!r}")
     refuse_blind(text)
 

@@ -16,8 +16,10 @@ os.environ["HF_DATASETS_OFFLINE"] = "1"
 os.environ["TRANSFORMERS_OFFLINE"] = "1"
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 os.environ["VLLM_NO_USAGE_STATS"] = "1"
-# A service that a developer runs answers no test.
+# A service that a developer runs answers no test, no server of theirs is asked, and no key of theirs is sent.
 os.environ["REDAES_SERVICE"] = "off"
+os.environ.pop("REDAES_ENDPOINT", None)
+os.environ.pop("REDAES_API_KEY", None)
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # A cache of its own for each process that runs tests, and the processes that it starts: pytest gives folders the same

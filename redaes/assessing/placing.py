@@ -90,10 +90,11 @@ def _refuse_verdicts_alone(results: Sequence[Result]) -> None:
     """End early where the model answers, and nothing that it says can be ranked by.
 
     Raises:
-        ParseError: of the answers some are verdicts, and none has a probability or an agreement.
+        ParseError: of the answers some are verdicts, none has a probability, and nobody asked for an agreement. Where
+            one was asked for, and an order gave none, the next pictures may do better.
     """
     said = [result for result in results if result.delta is not None]
-    if said and all(preference(result) is None for result in results):
+    if said and all(preference(result) is None and result.agreement is None for result in results):
         raise ParseError(
             "no_probability",
             f"{said[0].model} gives verdicts without probabilities, and ranks and scores are made of these; draw "

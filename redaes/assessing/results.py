@@ -14,7 +14,7 @@ from redaes.assessing.notebook import as_html
 from redaes.assessing.orders import Undecided
 from redaes.assessing.shown import Shown, ShownPicture, as_text, names_of
 from redaes.assessing.thumbnails import Thumbnails
-from redaes.assessing.words import NO_DIFFERENCE, SAME_PICTURE, UNDECIDED, agreement, consistency
+from redaes.assessing.words import NO_DIFFERENCE, SAME_PICTURE, UNDECIDED, agreement, consistency, counted
 from redaes.backends.temperatures import Temperature
 from redaes.evidence.claims import Claims, Status
 from redaes.evidence.measurements import PairEvidence
@@ -171,7 +171,7 @@ class RankedPictures(ShownRecord, Ranking):
         ]
         strengths = [f"{self.scores[one]:+.2f} ± {self.errors[one]:.2f}" for one in self.order]
         settled = {True: "the best are settled, with 95 %", False: "the best are not settled", None: None}[self.settled]
-        asked = f"{self.n_calls} questions about {self.n_comparisons} pairs"
+        asked = f"{counted(self.n_calls, 'question')} about {counted(self.n_comparisons, 'pair')}"
         unusable = f"; {self.n_failed} without a usable answer" if self.n_failed else ""
         circles = f"{self.n_cycles} circular triples (A before B before C before A)" if self.n_cycles else None
         return Shown(
@@ -357,8 +357,8 @@ def questions_of(result: Result) -> tuple[int, int]:
 
 
 def answer_of(result: Result) -> PairAnswer:
-    """What a ranking takes from a result about two different pictures. A verdict without a probability or an agreement
-    is nothing that it can use, so the questions count as failed; one that is undecided has one."""
+    """What a ranking takes from a result about two different pictures. An answer without a probability or an agreement
+    is nothing that it can use, so the questions count as failed."""
     n_calls, n_failed = questions_of(result)
     probability = preference(result)
     return PairAnswer(

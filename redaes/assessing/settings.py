@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import cast, get_args
+from typing import get_args
 
 from redaes import prompts
 from redaes.backends.forms import AskedForm, known_form
 from redaes.errors import InputError
+from redaes.known_names import known_name
 from redaes.prompts import Mode
 
 
@@ -19,10 +20,8 @@ def known_mode(name: str) -> Mode:
     Raises:
         InputError: there is none.
     """
-    for mode in get_args(Mode):
-        if mode == name:
-            return cast("Mode", mode)
-    raise InputError(f"unknown mode {name!r}; known: {', '.join(get_args(Mode))}")
+    modes: tuple[Mode, ...] = get_args(Mode)
+    return known_name(name, modes, "mode")
 
 
 def asked_form(prompt: str, form: AskedForm | None, *, named: bool) -> AskedForm:

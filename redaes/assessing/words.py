@@ -53,6 +53,8 @@ def agreement(told: SampleAgreement, first: str, second: str) -> str:
         said += f", {told.n_tie} neither"
     if told.failures:
         said += f"; {len(told.failures)} could not be used"
+    if told.share is None and told.n_usable:
+        said += "; all in one order, so not debiased"
     return f"{said} ({told.per_order} drawn in each order; no probability of the model's)"
 
 

@@ -132,7 +132,7 @@ class ChatBackend:
         return [
             reply
             if isinstance(reply, Failure) or way is None
-            else reply.model_copy(update={"changes": tuple(sorted((*reply.changes, way.change)))})
+            else reply.model_copy(update={"changes": tuple(sorted((*reply.changes, *way.done(reply.changes))))})
             for reply, way in zip(asyncio.run(self._ask(chats)), ways, strict=True)
         ]
 
@@ -146,15 +146,19 @@ class ChatBackend:
         """Ask one question in every way, up to the first in which it is answered."""
         lists = self.lists is not False
         for name, way in WAYS.items():
-            if set(way.fields) & set(self._endpoints[0].dialect.left_out):
+            if self._refuses(way):
                 continue
             (reply,) = asyncio.run(self._ask([_chat(request, encoder, way, {}, lists=lists)]))
             if isinstance(reply, Failure) and (reply.reason in SERVER_REASONS or reply.reason == "budget_exhausted"):
                 return  # says nothing of the way
-            if isinstance(reply, Reply) and not lost_in_thoughts(reply):
+            if isinstance(reply, Reply) and not lost_in_thoughts(reply) and not self._refuses(way):
                 self.way = name
                 return
         self.way = "room"
+
+    def _refuses(self, way: Way) -> bool:
+        """Whether the server is known to take no such field."""
+        return bool(set(way.fields) & set(self._endpoints[0].dialect.left_out))
 
     def _hear(self, asked: Sequence[Request], replies: Sequence[Reply | Failure]) -> None:
         """Find out whether the server lists its likeliest tokens, from answers to those who asked for them."""

@@ -21,7 +21,8 @@ from redaes import lenient, prompts
 from redaes.backends.base import Answer, Backend, Request
 from redaes.backends.failures import refuse_lost
 from redaes.backends.preprocessing import was_trained
-from redaes.errors import InputError, ParseError
+from redaes.errors import ParseError
+from redaes.known_names import known_name
 from redaes.models import nano
 from redaes.types import Form, Sampling
 
@@ -41,10 +42,8 @@ def known_form(name: str) -> AskedForm:
     Raises:
         InputError: there is none.
     """
-    for form in get_args(AskedForm):
-        if form == name:
-            return form
-    raise InputError(f"unknown form {name!r}; known: {', '.join(get_args(AskedForm))}")
+    forms: tuple[AskedForm, ...] = get_args(AskedForm)
+    return known_name(name, forms, "form")
 
 
 def form_of_weights(model: str | Path, folder: Path | None, adapter: Path | None) -> Form:

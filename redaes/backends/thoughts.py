@@ -18,7 +18,7 @@ way                  taken by
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -44,14 +44,23 @@ class Way:
     room: int = 0
     """Tokens beyond those of the answer."""
 
-    @property
-    def change(self) -> str:
-        """What it does to a request, for the record."""
-        if self.name == "enable_thinking":
-            return "enable_thinking=false"
-        effort = self.fields.get("reasoning_effort")
-        said = [] if effort is None else [f"reasoning_effort={effort}"]
-        return ", ".join([*said, *([f"{self.room} tokens for thoughts"] if self.room else [])])
+    def done(self, changes: Sequence[str]) -> tuple[str, ...]:
+        """What it did to a request, for the record, beside what of the request the server could not use.
+
+        >>> WAYS["low"].done(()), WAYS["low"].done(("without reasoning_effort",))
+        (('reasoning_effort=low, 4096 tokens for thoughts',), ('4096 tokens for thoughts',))
+
+        Args:
+            changes: what it could not use.
+        """
+        said = []
+        for name, value in self.fields.items():
+            if f"without {name}" not in changes:
+                given = value if isinstance(value, Mapping) else {name: value}
+                said += [f"{key}={str(one).lower()}" for key, one in given.items()]
+        if self.room:
+            said.append(f"{self.room} tokens for thoughts")
+        return (", ".join(said),) if said else ()
 
 
 WAYS: dict[WayName, Way] = {

@@ -123,6 +123,9 @@ def model_session(model: str, adapter: str | None, device: str | None) -> Sessio
     except NoService:
         session.close()
         raise
+    except OSError as error:
+        session.close()
+        raise NoService(f"{error.filename} cannot be looked at ({error.strerror})") from error
     return session
 
 

@@ -17,7 +17,7 @@ from redaes.backends.base import Backend
 from redaes.background import place
 from redaes.background.backend import json_of_answer, unpacked
 from redaes.background.client import TERMINAL
-from redaes.background.settings import identity, settings
+from redaes.background.settings import identity
 from redaes.background.wire import Broken, receive, send
 from redaes.errors import InputError, RedaesError
 
@@ -39,9 +39,16 @@ class Declined(Exception):
 class Served:
     """The model that a command finds loaded."""
 
-    def __init__(self, backend: Backend, model: str, adapter: str | None, device: str | None) -> None:
+    def __init__(self, backend: Backend, known_as: dict[str, object], settings: dict[str, object]) -> None:
+        """
+        Args:
+            backend: the model.
+            known_as: its identity, taken before it was loaded: files may change meanwhile.
+            settings: of this process, taken then, too.
+        """
         self.backend = backend
-        self.identity = identity(model, adapter, device)
+        self.identity = known_as
+        self.settings = settings
 
     def of(self, model: str, adapter: Path | None, device: str | None, *, constrain: bool | None = None) -> Backend:
         """The model, if it is the one that a command asks for.
@@ -153,7 +160,7 @@ class BackgroundService(socketserver.ThreadingUnixStreamServer):
         self.workers = ThreadPoolExecutor(1, thread_name_prefix="work")
         backend = served.backend
         self.about: dict[str, Any] = {
-            "settings": settings(),
+            "settings": served.settings,
             "identity": served.identity,
             "model": backend.model,
             "revision": backend.revision,

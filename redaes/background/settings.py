@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import sys
 from collections.abc import Iterator
 
 _BEARING = (
-    "CUDA_", "HF_", "HUGGINGFACE_", "KMP_", "MKL_", "OMP_", "OPENBLAS_", "PYTORCH_", "REDAES_", "TORCH_",
-    "TRANSFORMERS_",
+    "ATEN_", "CUBLAS_", "CUDA_", "CUDNN_", "DNNL_", "HF_", "HUGGINGFACE_", "KMP_", "MKL_", "NVIDIA_", "OMP_", "ONEDNN_",
+    "OPENBLAS_", "PYTORCH_", "REDAES_", "TORCH_", "TRANSFORMERS_",
 )  # fmt: skip
 """Beginnings of environment variables on which an answer, or where a model is found, may depend."""
 
@@ -29,12 +30,19 @@ def settings() -> dict[str, object]:
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "user": [os.geteuid(), os.getegid(), sorted(os.getgroups())],
         "mounts": _mounts(),
-        "environment": sorted(
-            [name, value]
-            for name, value in os.environ.items()
-            if name in _BEARING_TOO or (name.startswith(_BEARING) and name != _NOT_BEARING)
-        ),
+        "environment": _environment(),
     }
+
+
+def _environment() -> str:
+    """A digest of the variables on which an answer may depend: keys of hubs and servers are among them, and the service
+    says its settings to whoever greets it."""
+    bearing = sorted(
+        [name, value]
+        for name, value in os.environ.items()
+        if name in _BEARING_TOO or (name.startswith(_BEARING) and name != _NOT_BEARING)
+    )
+    return hashlib.sha256(json.dumps(bearing).encode()).hexdigest()
 
 
 def differences(mine: dict[str, object], theirs: dict[str, object]) -> list[str]:
@@ -47,14 +55,16 @@ def differences(mine: dict[str, object], theirs: dict[str, object]) -> list[str]
 
 
 def identity(model: str, adapter: str | None, device: str | None) -> dict[str, object]:
-    """What tells a model from others, without loading it: how it is named, and its files where it lies in a folder.
+    """What tells a model from others, without loading it: how it is named, and its files where it lies in a folder; if
+    that is an adapter's, those of its base, too.
 
     Args:
         model: a name, or a folder.
         adapter: a folder, or None.
         device: as it is asked for; None: the best there is.
     """
-    folders = [folder for folder in (model, adapter) if folder is not None and os.path.isdir(folder)]
+    named = (model, adapter, _base(model))
+    folders = [folder for folder in named if folder is not None and os.path.isdir(folder)]
     return {
         "model": model,
         "adapter": adapter,
@@ -62,6 +72,17 @@ def identity(model: str, adapter: str | None, device: str | None) -> dict[str, o
         "folders": [os.path.realpath(folder) for folder in folders],
         "files": _digest(folders),
     }
+
+
+def _base(model: str) -> str | None:
+    """The base that a folder names which is an adapter's, as the local backend takes it; None: it is none."""
+    try:
+        with open(os.path.join(model, "adapter_config.json"), encoding="utf-8") as file:
+            found = json.load(file)
+    except (OSError, ValueError):  # whoever loads it says what is wrong
+        return None
+    base = found.get("base_model_name_or_path") if isinstance(found, dict) else None
+    return base if isinstance(base, str) else None
 
 
 def _places() -> list[str]:
@@ -94,7 +115,7 @@ def _lines(folder: str) -> Iterator[str]:
             if entry.name != "__pycache__":
                 yield from _lines(entry.path)
         else:
-            about = entry.stat()
+            about = entry.stat(follow_symlinks=os.path.exists(entry.path))  # editors lock files by links to nowhere
             yield f"{entry.path} {about.st_size} {about.st_mtime_ns}\n"
 
 

@@ -10,6 +10,7 @@ commands.
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 
@@ -41,6 +42,9 @@ def main(*command: str) -> None:
         if words[:1] in (["compare"], ["score"]):  # they leave nothing open
             _leave_at_once(end)
         raise
+    except OSError as error:
+        _end_if_unwritten(error)
+        raise
 
 
 def _let_the_service_answer(words: list[str]) -> None:
@@ -54,11 +58,32 @@ def _let_the_service_answer(words: list[str]) -> None:
     except KeyboardInterrupt:
         sys.stderr.write("\nAborted.\n")
         raise SystemExit(1) from None
-    if outcome is not None:
+    if outcome is None:
+        return
+    try:
         for stream, text in ((sys.stdout, outcome.stdout), (sys.stderr, outcome.stderr)):
             stream.write(text)
             stream.flush()
-        raise SystemExit(outcome.status)
+    except OSError as error:
+        _end_if_unwritten(error)
+        raise
+    raise SystemExit(outcome.status)
+
+
+def _end_if_unwritten(error: OSError) -> None:
+    """End the process with one line where its output found no room, and silently where nobody reads it any more.
+
+    Raises:
+        SystemExit: with status 2, or 1 where nobody reads it; any other error is the caller's to raise again.
+    """
+    if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EPIPE):
+        return
+    # The interpreter would try once more at its end, and say so.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    if error.errno == errno.EPIPE:
+        raise SystemExit(1) from None
+    sys.stderr.write(f"redaes: {error.filename or 'output'} cannot be written ({error.strerror}); free some space\n")
+    raise SystemExit(2) from None
 
 
 def _leave_at_once(end: SystemExit) -> None:

@@ -93,6 +93,7 @@ def _line(about: dict[str, object]) -> str:
 
 def _be(model: str, adapter: Path | None, device: str | None, *, idle_s: float) -> None:
     from redaes.background import place, starting
+    from redaes.background.settings import identity, settings
 
     folder = starting.private_folder()
     from redaes.background.service import BackgroundService, Served
@@ -102,9 +103,11 @@ def _be(model: str, adapter: Path | None, device: str | None, *, idle_s: float) 
     while True:
         with starting.only_one(folder) as alone:
             if alone:
+                # Before anything is loaded: what changes meanwhile must not pass for what was loaded.
+                known_as, mine = identity(model, None if adapter is None else str(adapter), device), settings()
                 with quiet():
                     backend = loading.load_model(model, adapter, device)
-                served = Served(backend, model, None if adapter is None else str(adapter), device)
+                served = Served(backend, known_as, mine)
                 path = os.path.join(folder, place.SOCKET)
                 with BackgroundService(path, served, _carry_out, idle_s=idle_s) as service:
                     os.chdir(os.sep)

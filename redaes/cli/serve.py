@@ -129,9 +129,13 @@ def serve(
             for option, given in (
                 ("--vllm", vllm), ("--attach", attach), ("--max-pixels", max_pixels), ("--references", references),
                 ("--api-keys", api_keys), ("--allow-host", allow_host), ("--endpoint", endpoint or None),
+                ("--api-key-env", api_key_env), ("--agreement", agreement), ("--vllm-arg", vllm_arg),
+                ("--structured", structured or None),
             ):  # fmt: skip
                 if given is not None:
                     raise InputError(f"{option} does not go with --background, which loads a model of this machine")
+            if form != "auto":
+                raise InputError("--form does not go with --background; give it to redaes compare")
             resident.begin(model or nano.NAME, adapter, device, idle_minutes=idle, stay=stay)
         return
     with reporting_errors():

@@ -7,9 +7,9 @@ import sys
 import threading
 import time
 
+from redaes.progress_lines import LINE_EVERY_S
+
 TURN_EVERY_S = 0.1
-LINE_EVERY_S = 30.0
-"""Seconds between two lines, where standard error is no terminal."""
 
 _WHEEL = "|/-\\"
 _ERASE = "\r\x1b[K"

@@ -310,6 +310,8 @@ def _steps(kind: StepKind, files: tuple[Path, ...], root: Path, folder: Path, ta
     """
     for file in files:
         target = folder / file.relative_to(root)
+        if kind == "move" and file.is_symlink():  # elsewhere it may lead to nothing, and would not come back
+            raise RecordError(f"{file}: is a link, so {files[0]} stays; put the file that it leads to in its place")
         try:
             step = FileStep(kind, str(file), str(target), file.stat().st_size, content_hash(file))
         except OSError as error:

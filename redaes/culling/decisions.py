@@ -31,6 +31,9 @@ _DECISIONS: tuple[Name, ...] = (
 )  # fmt: skip
 """Properties by which programs keep what a photographer thinks of a picture."""
 
+REMOVED = "removed"
+"""In place of a value: redaes had written one, and somebody took it out or set it to 0."""
+
 _REJECTED = (("Rating", "-1"), ("PickLabel", "1"), ("pick", "-1"))
 
 
@@ -50,12 +53,16 @@ def decisions_in(packet: XmpPacket, place: Path, written: Mapping[str, str]) -> 
     Args:
         packet: of a sidecar or picture.
         place: the file.
-        written: what redaes wrote, by local name; a value that has changed since is somebody's.
+        written: what redaes wrote, by local name; a value that has changed since is somebody's, and so is that there
+            is none any more.
     """
     for name in _DECISIONS:
         ours = written.get(name[1]) if name in (RATING, LABEL, PICK) else None
-        for value in packet.values(name):
-            if not _says_nothing(name, value) and value != ours:
+        values = [value for value in packet.values(name) if not _says_nothing(name, value)]
+        if ours is not None and not values:
+            yield GivenMark(name[1], REMOVED, place)
+        for value in values:
+            if value != ours:
                 yield GivenMark(name[1], value, place)
 
 

@@ -137,11 +137,13 @@ def plan_embedding(
             ours = xmp.embedded_by_redaes(path)
             if undo:
                 if ours:
-                    plan.files[path] = None
+                    plan.files[xmp.real_path(path)] = None
                 continue
             if not is_as_ranked(path, known, embedded):
                 raise RecordError(f"{path}: has changed since it was ranked, and stays; rank the folder again")
             decided = xmp.marks_of_others(path, names)
+            if not decided and ours != mark.noted():
+                xmp.real_path(path)  # refuses what is write-protected or somebody else's
         except RecordError as error:
             plan.left.append(str(error))
             continue
@@ -184,7 +186,8 @@ def embed(plan: EmbeddingPlan, folder: Path, on_file: Callable[[int, int], None]
             for start in range(0, len(paths), _CHUNK):
                 part = paths[start : start + _CHUNK]
                 before = {path: pixels_hash(path) for path in part}
-                _keep(folder / EMBEDDED_FILE, before)
+                if mark is not None:  # to take marks out is no evidence that the pixels are those that were ranked
+                    _keep(folder / EMBEDDED_FILE, before)
                 said = _run(config, part, mark)
                 for path in part:
                     reason = _wrong(path, mark, before[path])

@@ -91,6 +91,8 @@ def revert(step: FileStep) -> bool:
         if step.kind == "copy":
             if not _same(target, step):
                 raise RecordError(f"{target}: has changed since it was copied, and stays")
+            if not _is_original(source, target, step):
+                raise RecordError(f"{source}: is gone or has changed since it was copied, so {target} stays")
             target.unlink()
             return True
         source.parent.mkdir(parents=True, exist_ok=True)
@@ -100,6 +102,12 @@ def revert(step: FileStep) -> bool:
         return True
     except OSError as error:
         raise RecordError(f"{target}: {_reason(error)}; it stays as it is") from error
+
+
+def _is_original(source: Path, target: Path, step: FileStep) -> bool:
+    """Whether what was copied is still where it was, so that the copy is not the last one."""
+    is_there = source.is_file() and not source.is_symlink() and not is_one_place(source, target)
+    return is_there and _same(source, step)
 
 
 def _without_second(source: Path, target: Path, step: FileStep) -> bool:
@@ -118,7 +126,7 @@ def _move(source: Path, target: Path, step: FileStep) -> None:
         raise RecordError(f"{source}: lies where it should go, and stays; give another folder")
     _check_unchanged(source, step)
     if target.is_file() and not target.is_symlink() and (source.samefile(target) or _same(target, step)):
-        source.unlink()  # cut off when both ends were there
+        _take_away(source, target, step)  # cut off when both ends were there
         return
     try:
         os.link(source, target)  # unlike a renaming, refuses what is there
@@ -132,7 +140,33 @@ def _move(source: Path, target: Path, step: FileStep) -> None:
             return
         else:
             raise
-    source.unlink()
+    _take_away(source, target, step)
+
+
+def _take_away(source: Path, target: Path, step: FileStep) -> None:
+    """Remove a file that is elsewhere now; where it cannot be removed, it does not stay in two places."""
+    try:
+        if not source.samefile(target):  # a copy
+            _sync_folder(target.parent)
+        source.unlink()
+    except OSError:
+        if source.is_file() and not source.is_symlink() and _same(source, step):
+            target.unlink()
+        raise
+
+
+def _sync_folder(folder: Path) -> None:
+    """Have a new name on the disk before the old one goes: another disk may be unplugged, or lose power."""
+    if os.name == "nt":  # folders cannot be opened there
+        return
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF):  # file systems that do not do that
+            raise
+    finally:
+        os.close(opened)
 
 
 def _place_copy(source: Path, target: Path, step: FileStep) -> None:

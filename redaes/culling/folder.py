@@ -168,6 +168,7 @@ def rank_folder(
     )
     failed: list[str] = []
     marked: list[tuple[Path, xmp.Mark]] = []
+    unmarked: set[Path] = set()
     with (
         writing(out / "ranking.jsonl") as lines_path,
         writing(out / "ranking.csv") as table_path,
@@ -191,6 +192,7 @@ def rank_folder(
             rows.writerows(_rows(ranked))
             _show(pages, ranked, root)
             marked += [(one.photograph.ref.path, one.mark) for one in ranked.pictures if one.mark is not None]
+            unmarked |= {one.photograph.ref.path for one in ranked.pictures if one.mark is None}
             if on_series is not None:
                 on_series(number, len(series), line)
         for file in unreadable:
@@ -202,7 +204,9 @@ def rank_folder(
             [(str(file.path), file.reason) for file in unreadable],
             [left_out.in_words(root) for left_out in passed_over],
         )
-    marking = mark_pictures(marked, out / "marks.jsonl", write=write_xmp, style=sidecars, overrule=overrule)
+    marking = mark_pictures(
+        marked, out / "marks.jsonl", write=write_xmp, style=sidecars, overrule=overrule, unmarked=unmarked
+    )
     summary.n_sidecars, summary.n_merged, summary.kept = marking.n_sidecars, marking.n_merged, marking.kept
     summary.failed = (*failed, *marking.failed)
     return summary

@@ -28,9 +28,10 @@ def given_pictures(
         raise InputError("no pictures were given; give a folder, or pictures")
     if len(paths) == 1 and not paths[0].is_file():
         return paths[0], find_pictures(paths[0], exclude, results)
+    given_themselves = {os.path.realpath(path) for path in paths}
     pictures: dict[str, Path] = {}
     unreadable: dict[Path, str] = {}
-    passed_over: dict[tuple[str, str | None, bool], list[Path]] = {}
+    passed_over: dict[tuple[str, str | None, bool], dict[str, Path]] = {}
     for path in paths:
         if not path.exists():
             raise InputError(f"{path}: no such file or folder; check the spelling")
@@ -39,19 +40,27 @@ def given_pictures(
             continue
         found = find_pictures(path, exclude, results, is_one_of_several=True)
         if not found.pictures and not found.unreadable:
-            passed_over.setdefault(("folders without a picture", None, False), []).append(path)
+            passed_over.setdefault(("folders without a picture", None, False), {})[os.path.abspath(path)] = path
         for picture in found.pictures:
             pictures.setdefault(os.path.realpath(picture), picture)
         unreadable.update(found.unreadable)
         for one in found.passed_over:
-            passed_over.setdefault((one.what, one.remedy, one.is_missed), []).extend(one.paths)
+            # Of two folders one can lie in the other; and what is given by itself is looked at.
+            left_out = {
+                os.path.abspath(beside): beside
+                for beside in one.paths
+                if os.path.realpath(beside) not in given_themselves
+            }
+            passed_over.setdefault((one.what, one.remedy, one.is_missed), {}).update(left_out)
     if not pictures:
         raise InputError(f"no pictures found in {', '.join(str(path) for path in paths)}")
     merged = FoundPictures(
         tuple(pictures.values()),
         tuple(sorted(unreadable.items())),
         tuple(
-            PassedOver(what, tuple(beside), remedy, missed) for (what, remedy, missed), beside in passed_over.items()
+            PassedOver(what, tuple(beside.values()), remedy, missed)
+            for (what, remedy, missed), beside in passed_over.items()
+            if beside
         ),
     )
     return _common_folder(paths), merged

@@ -10,7 +10,7 @@ import json
 import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, BinaryIO, Self
 
 from redaes.culling.file_steps import FileStep
 from redaes.errors import RecordError
@@ -76,16 +76,18 @@ class Journal:
     """A journal that is written on."""
 
     def __init__(self, path: Path, content: JournalContent) -> None:
-        """Go on with a journal.
+        """Go on with a journal, alone: it stays locked until it is finished or the process ends.
 
         Raises:
-            RecordError: it cannot be written.
+            RecordError: it cannot be written, or another process goes on with it.
         """
         self.path = path
-        self.content = content
         try:
-            os.truncate(path, content.n_bytes)
             self._file = path.open("ab")
+            _lock(self._file, path)
+            # Who held it until now may have written on it since it was read.
+            self.content = read_journal(path) if content.n_bytes else content
+            os.truncate(path, self.content.n_bytes)
         except OSError as error:
             raise RecordError(f"{path}: cannot be written ({error.strerror}); give another --journal") from error
 
@@ -142,3 +144,18 @@ class Journal:
             raise RecordError(
                 f"{self.path}: cannot be written ({error.strerror}), so nothing more was done; make room, run it again"
             ) from error
+
+
+def _lock(file: BinaryIO, path: Path) -> None:
+    """Keep other processes from a journal, where the system has such locks (not on Windows)."""
+    try:
+        import fcntl
+    except ImportError:
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        file.close()
+        raise RecordError(f"{path}: another redaes apply is at work on it; wait until it ends") from error
+    except OSError:  # file systems that have no locks
+        return

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,7 @@ def mark_pictures(
     write: bool,
     style: SidecarStyle = "auto",
     overrule: bool = False,
+    unmarked: Collection[Path] = (),
 ) -> MarkingSummary:
     """Plan, and on demand write, the sidecars of a folder's pictures.
 
@@ -51,6 +52,8 @@ def mark_pictures(
         write: otherwise all is only counted.
         style: how new sidecars are named.
         overrule: mark pictures that have a rating in themselves, too.
+        unmarked: pictures that were judged and got no mark; camera raw among them gets none from a picture of its name,
+            and a sidecar that would be theirs, too, is not written.
 
     Raises:
         RecordError: ``lines_path`` cannot be written.
@@ -59,8 +62,8 @@ def mark_pictures(
     summary = MarkingSummary()
     failed: list[str] = []
     kept: list[str] = []
-    files = list(_with_raw(marked, names))
-    shared = _shared_targets([(path, shot) for path, _, shot in files], names)
+    files = list(_with_raw(marked, names, unmarked))
+    shared = _shared_targets([(path, shot) for path, _, shot in files] + [(path, path) for path in unmarked], names)
     of_shot: dict[Path, list[Path]] = defaultdict(list)
     for path, _, picture in files:
         of_shot[picture].append(path)
@@ -140,9 +143,11 @@ def write_sidecar(sidecar: xmp.Sidecar) -> None:
         ) from error
 
 
-def _with_raw(marked: Sequence[tuple[Path, xmp.Mark]], names: SidecarNames) -> Iterator[tuple[Path, xmp.Mark, Path]]:
-    """The pictures, each followed by camera raw of its shot that has no mark of its own; with the shot's picture."""
-    own = {path for path, _ in marked}
+def _with_raw(
+    marked: Sequence[tuple[Path, xmp.Mark]], names: SidecarNames, judged: Collection[Path] = ()
+) -> Iterator[tuple[Path, xmp.Mark, Path]]:
+    """The pictures, each followed by camera raw of its shot that was not judged itself; with the shot's picture."""
+    own = {*judged, *(path for path, _ in marked)}
     for path, mark in marked:
         yield path, mark, path
         if is_raw_name(path):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from redaes.culling.sidecar_names import SidecarNames
 from redaes.images import IMAGE_SUFFIXES, is_raw_name
+from redaes.images.folder_names import VIDEO_SUFFIXES
 
 _BEHIND_NAME = (".xmp", ".pp3", ".arp", ".dop")
 """What programs append to a picture's whole name: XMP, RawTherapee, ART, DxO PhotoLab."""
@@ -73,7 +74,11 @@ def files_of_shot(
     # Beside camera raw, what stands in place of its ending is the raw's.
     if not [path for path in staying if is_raw_name(path) or not is_raw]:
         alike = names.alike(picture.parent, picture.stem)
-        files += [path for path in alike if path.suffix.lower() in _IN_PLACE_OF_ENDING]
+        of_video: tuple[str, ...] = ()
+        if any(path.suffix.lower() in VIDEO_SUFFIXES for path in alike):
+            of_video = (".thm",) if any(is_raw_name(path) for path in files) else (".thm", ".xmp")
+        endings = set(_IN_PLACE_OF_ENDING) - set(of_video)
+        files += [path for path in alike if path.suffix.lower() in endings]
     return tuple(dict.fromkeys(files))
 
 
@@ -82,5 +87,12 @@ def _behind(picture: Path, names: SidecarNames) -> list[Path]:
     versions = (f"{picture.stem}_{number:02d}{picture.suffix}" for number in range(1, _MAX_VERSIONS + 1))
     found = names.alike(picture.parent, picture.name)
     for version in versions:
-        found += [path for path in names.alike(picture.parent, version) if path.suffix.lower() == ".xmp"]
+        sidecars = [path for path in names.alike(picture.parent, version) if path.suffix.lower() == ".xmp"]
+        if sidecars and not _is_a_picture(picture.with_name(version), names):
+            found += sidecars
     return [path for path in found if path.suffix.lower() in _BEHIND_NAME]
+
+
+def _is_a_picture(path: Path, names: SidecarNames) -> bool:
+    """Whether there is a file of this name, in any case: what carries its whole name is its own."""
+    return any(other.name.lower() == path.name.lower() for other in names.alike(path.parent, path.stem))

@@ -21,6 +21,7 @@ from redaes.culling.decisions import (
     LABEL,
     PICK,
     RATING,
+    REMOVED,
     XMP,
     GivenMark,
     decisions_embedded,
@@ -185,7 +186,7 @@ def plan_undo(picture: Path, names: SidecarNames | None = None) -> list[Sidecar]
 
 
 def real_path(path: Path) -> Path:
-    """The file behind a sidecar's name, which a new one may take the place of.
+    """The file behind the name of a sidecar (or picture), which a new one may take the place of.
 
     Raises:
         RecordError: a link that leads nowhere, a name that is too long, or a file whose owner would not be kept.
@@ -215,12 +216,16 @@ def real_path(path: Path) -> Path:
 def _withdrawn(
     path: Path, packet: XmpPacket, is_there: bool, written: Mapping[str, str], decisions: tuple[GivenMark, ...]
 ) -> Sidecar:
-    """The sidecar without what redaes wrote and nobody has changed."""
+    """The sidecar without what redaes wrote and nobody has changed.
+
+    The note of it stays where somebody took a mark out: by it alone that is known the next time.
+    """
     if not written and not packet.values(_WROTE):
         return Sidecar(path, packet.data if is_there else None, False, is_there, decisions)
     ours = [name for name in (RATING, LABEL, PICK) if packet.values(name) == [written.get(name[1])]]
-    content = packet.edited((*ours, _WROTE), {}, _PREFIXES)
-    return Sidecar(path, None if content == EMPTY else content, True, is_there, decisions)
+    is_noted = any(one.value == REMOVED and one.place == path for one in decisions)
+    content = packet.edited(ours if is_noted else (*ours, _WROTE), {}, _PREFIXES)
+    return Sidecar(path, None if content == EMPTY else content, content != packet.data, is_there, decisions)
 
 
 def _written(packet: XmpPacket) -> dict[str, str]:

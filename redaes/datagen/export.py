@@ -26,7 +26,8 @@ from typing import Any, Literal, Protocol, TypeVar, get_args
 from redaes import prompts
 from redaes.answers import render_verdict, stated
 from redaes.datagen.card import write_export_card
-from redaes.errors import InputError, MissingDependency, RecordError
+from redaes.errors import MissingDependency, RecordError
+from redaes.known_names import known_name
 from redaes.records import PairRecord, check_ids, record_of, shards, stream_rows
 from redaes.types import SIDES, SPLITS, Rationale, Split, winner_of
 
@@ -59,10 +60,7 @@ def known_format(name: str) -> Format:
     Raises:
         InputError: unknown; names the known ones.
     """
-    for known in FORMATS:
-        if name == known:
-            return known
-    raise InputError(f"unknown format {name!r}; known: {', '.join(FORMATS)}")
+    return known_name(name, FORMATS, "format")
 
 
 def export(

@@ -17,7 +17,7 @@ from typing import Any
 from PIL import ExifTags, Image
 
 from redaes.images.damage import DAMAGE
-from redaes.images.formats import exif_of, xmp_of
+from redaes.images.formats import exif_and_xmp
 
 Tag, GPSTag = ExifTags.Base, ExifTags.GPS
 
@@ -74,9 +74,9 @@ def capture_record(data: bytes, path: Path) -> CaptureRecord:
     Raises:
         ImageError: as for :func:`image_size`.
     """
-    exif = exif_of(data, path)
+    exif, xmp = exif_and_xmp(data, path)
     details, places = _part(exif, ExifTags.IFD.Exif), _part(exif, ExifTags.IFD.GPSInfo)
-    packet = xmp_of(data, path).decode("utf-8", "replace")
+    packet = xmp.decode("utf-8", "replace")
     moment = next(_moments(exif, details, places, packet, path.name), None)
     camera = " ".join(
         text for text in (_text(exif, Tag.Make), _text(exif, Tag.Model), _text(details, Tag.BodySerialNumber)) if text

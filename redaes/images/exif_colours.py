@@ -17,12 +17,13 @@ def colours_by_exif(exif: bytes) -> bytes:
     By DCF 2.0, the interoperability index R03 means Adobe RGB. Some makers write 2 as colour space instead.
     """
     directory = first_directory(exif)
-    for details in () if directory is None else directory.below(Tag.EXIF):
-        space = details.number(Tag.COLOUR_SPACE, _SRGB)
-        named = [one.data(_INDEX)[:3] for one in details.below(Tag.INTEROPERABILITY)]
-        if space == _ADOBE_RGB or (space != _SRGB and b"R03" in named):
-            return _adobe_rgb()
-    return b""
+    details = None if directory is None else directory.below(Tag.EXIF)
+    if details is None:
+        return b""
+    space = details.number(Tag.COLOUR_SPACE, _SRGB)
+    index = details.below(Tag.INTEROPERABILITY)
+    is_adobe = space == _ADOBE_RGB or (space != _SRGB and index is not None and index.data(_INDEX, 3) == b"R03")
+    return _adobe_rgb() if is_adobe else b""
 
 
 @lru_cache(maxsize=1)

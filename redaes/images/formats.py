@@ -282,25 +282,42 @@ def exif_of(data: bytes, path: Path) -> Image.Exif:
     Raises:
         ImageError: as for :func:`image_size`.
     """
+    return exif_and_xmp(data, path)[0]
+
+
+def exif_and_xmp(data: bytes, path: Path) -> tuple[Image.Exif, bytes]:
+    """As :func:`exif_of`, and the XMP packet as it stands in the file; empty: none that can be read.
+
+    The file is taken apart once for both.
+
+    Raises:
+        ImageError: as for :func:`image_size`.
+    """
     kind = recognise(data, path)
-    found = Image.Exif()
+    found, packet = Image.Exif(), b""
     try:
         if kind == RAW:
-            return _raw_exif(read_raw(data))
+            raw = read_raw(data)
+            beside = unwrap_jpeg(raw.preview)
+            packet = beside.xmp
+            return _raw_exif(raw, beside), packet
         if kind in ("AVIF", "HEIF"):
-            block = _optional_reader(kind, path)(io.BytesIO(data)).info.get("exif", b"")
+            info = _optional_reader(kind, path)(io.BytesIO(data)).info
+            block, told = info.get("exif", b""), info.get("xmp", b"")
+            packet = told if isinstance(told, bytes) else b""
         else:
-            block = open_header(kind, data, path).beside.exif
+            beside = open_header(kind, data, path).beside
+            block, packet = beside.exif, beside.xmp
         found.load(block)
     except DAMAGE:
-        return Image.Exif()
-    return found
+        return Image.Exif(), packet
+    return found, packet
 
 
-def _raw_exif(raw: RawFile) -> Image.Exif:
+def _raw_exif(raw: RawFile, preview: Unwrapped) -> Image.Exif:
     """What a raw file's own EXIF says, else its preview's."""
     found = Image.Exif()
-    block = raw.exif or unwrap_jpeg(raw.preview).exif
+    block = raw.exif or preview.exif
     if block[:2] in (b"II", b"MM"):  # Olympus and Panasonic write other signs for TIFF
         block = block[:2] + (b"*\0" if block[:2] == b"II" else b"\0*") + block[4:]
     found.load(block)
@@ -309,24 +326,3 @@ def _raw_exif(raw: RawFile) -> Image.Exif:
         shot.load(raw.details)
         found.get_ifd(ExifTags.IFD.Exif).update(shot)
     return found
-
-
-def xmp_of(data: bytes, path: Path) -> bytes:
-    """A picture's XMP packet, as it stands in the file; empty: none that can be read.
-
-    Args:
-        data: the whole file, in a readable format; no pixel of it is decoded.
-        path: names it in messages.
-
-    Raises:
-        ImageError: as for :func:`image_size`.
-    """
-    kind = recognise(data, path)
-    try:
-        if kind in ("AVIF", "HEIF"):
-            packet = _optional_reader(kind, path)(io.BytesIO(data)).info.get("xmp", b"")
-        else:
-            packet = open_header(kind, data, path).beside.xmp
-    except DAMAGE:
-        return b""
-    return packet if isinstance(packet, bytes) else b""

@@ -151,7 +151,7 @@ def unchanged(picture: LoadedImage | ImageRef) -> LoadedImage:
         )
     loaded = load_image(picture.path)
     if loaded.ref.id != picture.id:
-        raise ImageError(f"{picture.path}: was changed while it was being ranked; start again")
+        raise ImageError(f"{picture.path}: was changed since it was first read; start again")
     return loaded
 
 
@@ -219,6 +219,10 @@ def _picture_of(value: Any, name: str, on_white: bool) -> Image.Image:
         _check_shape(array.shape, shape, name, kind, on_white)
         array = array.transpose(1, 2, 0) if array.ndim == 3 else array
     elif isinstance(value, np.ndarray):
+        if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
+            raise ImageError(
+                f"{name}: an array of which a part is masked; fill it (array.filled(value)) or crop it", "wrong_type"
+            )
         array, kind, shape, dtype = value, "array", value.shape, str(value.dtype)
         _check_shape(array.shape, shape, name, kind, on_white)
     else:

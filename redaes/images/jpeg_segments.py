@@ -60,7 +60,8 @@ def unwrap_jpeg(data: bytes) -> Unwrapped:
     """A JPEG file taken apart; the decoder gets neither comments nor application segments but those on its colours."""
     view = memoryview(data)
     kept: list[bytes | memoryview] = [view[:2]]
-    exif, xmp = b"", b""
+    xmp = b""
+    exif: list[bytes] = []  # what does not fit into one segment goes on in the next
     profile: list[bytes] = []
     for marker, start, end in segments(data):
         if marker in (_SCAN, _END) or end == len(data):
@@ -68,14 +69,15 @@ def unwrap_jpeg(data: bytes) -> Unwrapped:
             break
         content = data[start : min(end, start + 64)]
         if marker == 0xE1 and content.startswith(_EXIF):
-            exif += data[start + 6 : end]  # what does not fit into one segment goes on in the next
+            exif.append(data[start + len(_EXIF) : end])
         elif marker == 0xE1 and content.startswith(_XMP):
             xmp = xmp or data[start + len(_XMP) : end]
         elif marker == 0xE2 and content.startswith(_PROFILE):
             profile.append(data[start + len(_PROFILE) : end])
         elif not (0xE0 <= marker <= 0xEF or marker == 0xFE) or _on_colours(marker, content, end - start):
             kept.append(view[start - (2 if marker in _ALONE else 4) : end])
-    return Unwrapped(b"".join(kept), exif=exif, xmp=xmp, profile=_joined(profile) or colours_by_exif(exif))
+    block = b"".join(exif)
+    return Unwrapped(b"".join(kept), exif=block, xmp=xmp, profile=_joined(profile) or colours_by_exif(block))
 
 
 def jpeg_size(data: bytes, at: int) -> tuple[int, int] | None:

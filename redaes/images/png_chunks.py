@@ -168,5 +168,7 @@ def _profile(beside: dict[bytes, bytes], is_grey: bool, notes: list[str]) -> byt
         return b""
     curve = None if abs(gamma / _SRGB_GAMMA - 1) <= _GAMMA_TOLERANCE else 1 / gamma
     stated = beside.get(b"cHRM", b"")
-    given = tuple(value / 100_000 for value in struct.unpack(">8I", stated)) if len(stated) == 32 else SRGB_PRIMARIES
-    return stated_profile(given if xy_chromaticities(given) else SRGB_PRIMARIES, curve, "gAMA and cHRM", is_grey)
+    given = tuple(value / 100_000 for value in struct.unpack(">8I", stated)) if len(stated) == 32 else ()
+    if given and xy_chromaticities(given):
+        return stated_profile(given, curve, "gAMA and cHRM", is_grey)
+    return stated_profile(SRGB_PRIMARIES, curve, "gAMA", is_grey)

@@ -6,7 +6,7 @@ An entry that cannot be right is left out; the rest is read. Values are looked u
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -20,6 +20,8 @@ _MAGICS = {b"*\0": False, b"+\0": True, b"RO": False, b"RS": False, b"U\0": Fals
 """What follows the byte order, in the order of a small machine: TIFF, BigTIFF, Olympus (two), Panasonic."""
 
 _MAX_DIRECTORIES = 64
+_MAX_ENTRIES = 4096
+"""Of one directory; TIFF, EXIF and DNG define fewer tags."""
 
 
 class Tag(IntEnum):
@@ -80,35 +82,43 @@ class Directory:
     next: int
     """Offset of the directory that follows; 0: none."""
 
-    def data(self, tag: int) -> bytes:
-        """The bytes of a tag's values; empty: it is missing, or they lie outside the block."""
+    def data(self, tag: int, most: int | None = None) -> bytes:
+        """The bytes of a tag's values; empty: it is missing, or they lie outside the block.
+
+        Args:
+            tag: its number.
+            most: how many bytes are wanted; None: all.
+        """
         entry = self.entries.get(tag)
         if entry is None:
             return b""
         size = _SIZES.get(entry.kind, 0) * entry.count
         if size <= len(entry.field):
-            return entry.field[:size]
+            return entry.field[:size][:most]
         at = int.from_bytes(entry.field, "little" if self.order == "<" else "big")
-        return self.block[at : at + size] if at + size <= len(self.block) else b""
+        if at + size > len(self.block):
+            return b""
+        return self.block[at : at + (size if most is None else min(most, size))]
 
     def numbers(self, tag: int) -> tuple[int, ...]:
         """The whole numbers of a tag; empty: it is missing, or holds others."""
+        return self._whole(tag, None)
+
+    def number(self, tag: int, default: int) -> int:
+        """The first whole number of a tag. A file can state as many as it has bytes: the others are not looked at."""
+        return (*self._whole(tag, 1), default)[0]
+
+    def below(self, tag: int) -> Directory | None:
+        """The directory that a tag points to; None: there is none."""
+        return _directory(self.block, self.order, self.is_big, self.number(tag, 0))
+
+    def _whole(self, tag: int, most: int | None) -> tuple[int, ...]:
         letter = _WHOLE.get(self.entries[tag].kind) if tag in self.entries else None
         if letter is None:
             return ()
-        data = self.data(tag)
-        return struct.unpack(f"{self.order}{len(data) // struct.calcsize('<' + letter)}{letter}", data)
-
-    def number(self, tag: int, default: int) -> int:
-        """The first whole number of a tag."""
-        return (*self.numbers(tag), default)[0]
-
-    def below(self, tag: int) -> Iterator[Directory]:
-        """The directories that a tag points to."""
-        for at in self.numbers(tag)[:_MAX_DIRECTORIES]:
-            found = _directory(self.block, self.order, self.is_big, at)
-            if found is not None:
-                yield found
+        size = struct.calcsize(f"<{letter}")
+        data = self.data(tag, None if most is None else most * size)
+        return struct.unpack(f"{self.order}{len(data) // size}{letter}", data)
 
 
 def first_directory(block: bytes) -> Directory | None:
@@ -123,19 +133,18 @@ def first_directory(block: bytes) -> Directory | None:
 
 
 def directories(block: bytes) -> list[Directory]:
-    """All directories of pictures: the first, those that follow, and those below them."""
-    found: list[Directory] = []
+    """All directories of pictures: the first, those that follow, and those below them. Each is read once."""
     first = first_directory(block)
-    waiting = [] if first is None else [first]
+    found = [] if first is None else [first]
+    waiting: list[int] = []
     seen: set[int] = set()
-    while waiting and len(found) < _MAX_DIRECTORIES:
-        directory = waiting.pop(0)
-        found.append(directory)
-        waiting += directory.below(Tag.SUB_DIRECTORIES)
-        if directory.next and directory.next not in seen:
-            seen.add(directory.next)
-            follows = _directory(block, directory.order, directory.is_big, directory.next)
-            waiting += [] if follows is None else [follows]
+    for directory in found:  # which grows meanwhile
+        waiting += (*directory.numbers(Tag.SUB_DIRECTORIES)[:_MAX_DIRECTORIES], directory.next)
+        while waiting and len(found) < _MAX_DIRECTORIES:
+            at = waiting.pop(0)
+            another = None if at in seen else _directory(block, directory.order, directory.is_big, at)
+            seen.add(at)
+            found += [] if another is None else [another]
     return found
 
 
@@ -179,7 +188,7 @@ def _directory(block: bytes, order: str, is_big: bool, at: int) -> Directory | N
         return None
     size = struct.calcsize(f"<{entry}")
     stated = struct.unpack_from(order + count, block, at)[0]
-    n_entries = min(stated, (len(block) - body) // size, 65_535)
+    n_entries = min(stated, (len(block) - body) // size, _MAX_ENTRIES)
     found = {}
     for place in range(n_entries):
         tag, kind, n_values, field = struct.unpack_from(order + entry, block, body + place * size)

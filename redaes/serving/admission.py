@@ -101,21 +101,18 @@ class Admission:
                 message = {**message, "headers": headers}
             await send(message)
 
+        unanswered = 500  # an error is answered so further out, where the answer does not pass here
         try:
             await self._admit(scope, receive, watched)
-        except Exception:  # answered with 500 further out, where the answer does not pass here
-            status = status or 500
+            unanswered = 499  # whoever asked was gone before there was an answer
+        except asyncio.CancelledError:
+            unanswered = 499
             raise
         finally:
-            took = time.monotonic() - started
-            # 499: whoever asked was gone before there was an answer.
-            self._metrics.requests.labels(path, str(status or 499)).inc()
+            took, status = time.monotonic() - started, status or unanswered
+            self._metrics.requests.labels(path, str(status)).inc()
             self._metrics.seconds.labels(path).observe(took)
-            LOG.info(
-                json.dumps(
-                    {"method": scope["method"], "path": path, "status": status or 499, "seconds": round(took, 4)}
-                )
-            )
+            LOG.info(json.dumps({"method": scope["method"], "path": path, "status": status, "seconds": round(took, 4)}))
 
     async def _admit(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = {name.lower(): value for name, value in scope["headers"]}

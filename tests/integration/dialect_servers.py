@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -49,7 +50,7 @@ def limit_of(call: Call, *names: str) -> float:
     return next((call.body[name] for name in names if name in call.body), math.inf)
 
 
-class Dialect:
+class Dialect(ABC):
     """One kind of server."""
 
     owner: ClassVar[str] = "someone"
@@ -66,9 +67,9 @@ class Dialect:
         self.n_thoughts = n_thoughts
         self.n_top = n_top
 
+    @abstractmethod
     def __call__(self, call: Call) -> Say | Fault:
         """The answer to one request."""
-        raise NotImplementedError
 
     def said(self, call: Call, text: str, *, limit: float, thinks: bool = True, **message: Any) -> Say:
         """A text, after thoughts, up to the limit; a token is a word."""

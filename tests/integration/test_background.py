@@ -23,7 +23,7 @@ from redaes import prompts
 from redaes.backends.base import Answer, Backend, Request
 from redaes.backends.failures import Failure
 from redaes.backends.scripted import ScriptedBackend
-from redaes.background import client, place, starting
+from redaes.background import client, place, settings, starting
 from redaes.background import service as service_module
 from redaes.background.backend import ServiceBackend
 from redaes.background.client import NoService, Session
@@ -58,10 +58,14 @@ def runtime(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
+def served_by(backend: Backend) -> Served:
+    return Served(backend, settings.identity(nano.NAME, None, None), settings.settings())
+
+
 @contextmanager
 def running(backend: Backend, idle_s: float = float("inf")) -> Iterator[BackgroundService]:
     path = os.path.join(starting.private_folder(), place.SOCKET)
-    served = Served(backend, nano.NAME, None, None)
+    served = served_by(backend)
     with BackgroundService(path, served, resident._carry_out, idle_s=idle_s) as service:
         thread = threading.Thread(target=service.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
@@ -79,15 +83,38 @@ def pictures(tmp_path: Path) -> list[str]:
     return ["sharp.png", "soft.png"]
 
 
-def command(*words: str, cwd: Path, code: str = "main()") -> subprocess.CompletedProcess[str]:
+def command(
+    *words: str, cwd: Path, code: str = "main()", stdout: int = subprocess.PIPE
+) -> subprocess.CompletedProcess[str]:
     """A command in a process of its own, as a user starts it."""
     return subprocess.run(
         [sys.executable, "-c", f"import sys; sys.path[0] = {str(ROOT)!r}; from redaes.cli import main; {code}", *words],
-        capture_output=True,
+        stdout=stdout,
+        stderr=subprocess.PIPE,
         text=True,
         cwd=cwd,
         timeout=300,
     )
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a system without a device that is always full")
+@pytest.mark.parametrize("more", [[], ["--help"]], ids=["the service's", "its own"])
+def test_output_that_finds_no_room(more: list[str], pictures: list[str], runtime: Path, tmp_path: Path) -> None:
+    with running(Scripted()), open("/dev/full", "wb") as full:
+        done = command("compare", *pictures, *more, cwd=tmp_path, stdout=full.fileno())
+    assert (done.returncode, done.stderr) == (
+        2,
+        "redaes: output cannot be written (No space left on device); free some space\n",
+    )
+
+
+@pytest.mark.parametrize("more", [[], ["--help"]], ids=["the service's", "its own"])
+def test_output_that_nobody_reads(more: list[str], pictures: list[str], runtime: Path, tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with running(Scripted()), os.fdopen(writing, "wb") as gone:
+        done = command("compare", *pictures, *more, cwd=tmp_path, stdout=gone.fileno())
+    assert (done.returncode, done.stderr) == (1, "")
 
 
 def by_itself(monkeypatch: pytest.MonkeyPatch, backend: Backend, words: list[str], cwd: Path) -> tuple[int, str, str]:
@@ -158,6 +185,18 @@ def test_what_is_not_the_service_s_is_done_by_the_command(
     assert rest == alone.stderr
 
 
+@pytest.mark.parametrize(
+    "words",
+    [["--form", "json"], ["--structured"], ["--agreement", "3"], ["--api-key-env", "KEY"], ["--vllm-arg=--x"],
+     ["--endpoint", "http://localhost"], ["--max-pixels", "9"], ["--allow-host", "x"]],
+)  # fmt: skip
+def test_options_that_the_background_service_has_not(words: list[str], runtime: Path) -> None:
+    done = CliRunner().invoke(app, ["serve", "--background", *words])
+    assert done.exit_code == 2
+    assert "does not go with --background" in done.stderr
+    assert list(runtime.iterdir()) == [], "nothing was started"
+
+
 def test_a_folder_that_the_service_cannot_enter(runtime: Path, tmp_path: Path) -> None:
     screen = {"terminal": False, "encoding": "utf-8", "variables": {}}
     with running(Scripted()), Session() as session:
@@ -225,6 +264,47 @@ def test_its_model_is_a_backend_and_the_process_s_own_takes_over(runtime: Path) 
     assert backend.answer([question()]) == Scripted().answer([question()])
     assert backend.answer([question()]) != []
     assert loads == ["loaded"]
+
+
+def test_files_that_change_while_they_are_loaded(
+    runtime: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = tmp_path / "model"
+    model.mkdir()
+    weights = model / "model.safetensors"
+    weights.write_bytes(b"old")
+    known: list[dict[str, object]] = []
+
+    def load(*_: object) -> Backend:
+        weights.write_bytes(b"newer")
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "7")
+        return Scripted()
+
+    def seen(_path: str, served: Served, *_: object, **__: object) -> None:
+        known.extend((served.identity, served.settings))
+        raise NoService("enough")
+
+    monkeypatch.setattr(loading, "load_model", load)
+    monkeypatch.setattr(service_module, "BackgroundService", seen)
+    with pytest.raises(NoService, match="enough"):
+        resident._be(str(model), None, None, idle_s=1.0)
+    assert known[0] != settings.identity(str(model), None, None)
+    assert settings.differences(known[1], settings.settings()) == ["environment"]
+
+
+def test_a_model_s_folder_that_cannot_be_looked_at(
+    runtime: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def scandir(folder: str) -> None:
+        raise PermissionError(13, "Permission denied", folder)
+
+    model = tmp_path / "model"
+    model.mkdir()
+    with running(Scripted()) as service, monkeypatch.context() as patch:
+        patch.setattr(client, "settings", lambda: service.about["settings"])
+        patch.setattr(os, "scandir", scandir)
+        with pytest.raises(NoService, match=r"model cannot be looked at \(Permission denied\)"):
+            client.model_session(str(model), None, None)
 
 
 def test_another_model_is_not_asked(runtime: Path) -> None:
@@ -320,7 +400,7 @@ def test_nobody_else_can_enter(runtime: Path) -> None:
 
 def test_it_ends_when_nobody_asks(runtime: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = os.path.join(starting.private_folder(), place.SOCKET)
-    served = Served(Scripted(), nano.NAME, None, None)
+    served = served_by(Scripted())
     with BackgroundService(path, served, resident._carry_out, idle_s=60.0) as service:
         ends: list[float] = []
         now = time.monotonic()
@@ -346,6 +426,4 @@ def test_it_ends_when_nobody_asks(runtime: Path, monkeypatch: pytest.MonkeyPatch
 
 def test_a_path_that_no_socket_can_have(runtime: Path) -> None:
     with pytest.raises(InputError, match="XDG_RUNTIME_DIR"):
-        BackgroundService(
-            "/tmp/" + "x" * 100, Served(Scripted(), nano.NAME, None, None), resident._carry_out, idle_s=1.0
-        )
+        BackgroundService("/tmp/" + "x" * 100, served_by(Scripted()), resident._carry_out, idle_s=1.0)

@@ -17,13 +17,6 @@ from redaes.evaluation.assessors.servers import UNANSWERED
 from redaes.lenient import LENIENT
 
 
-@pytest.fixture(autouse=True)
-def own_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    for name in ("REDAES_API_KEY", "REDAES_ENDPOINT"):
-        monkeypatch.delenv(name, raising=False)
-
-
 @pytest.fixture
 def pairs(tmp_path: Path) -> Path:
     """Ten pairs of one bright and one dark picture, the bright one better."""
@@ -53,7 +46,7 @@ def test_pairs_are_judged(name: str, pairs: Path, monkeypatch: pytest.MonkeyPatc
     with DialectServer(DIALECTS[name]) as server:
         done = evaluate(pairs, "flag", "--endpoint", server.base_url, "--assessor", "vlm_pairs")
         monkeypatch.setenv("REDAES_ENDPOINT", server.base_url)
-        other = evaluate(pairs, "variable", "--assessor", "vlm_pairs", "--model", "judge", "--option", "agreement=2")
+        other = evaluate(pairs, "variable", "--assessor", "vlm_pairs", "--model", "judge")
         stated = evaluate(pairs, "stated", "--assessor", "endpoint_pairs", "--model", "judge", "--option", "mode=fast")
         csv = evaluate(pairs, "csv", "--assessor", "baseline", "--option", "measure=sharpness")
     for run, out in ((done, "flag"), (other, "variable"), (stated, "stated")):
@@ -73,6 +66,25 @@ def test_pictures_are_scored_only_where_probabilities_are_reported(pairs: Path) 
     assert done.exit_code == 4
     assert "--assessor vlm_pairs" in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(("name", "given", "draws"), [("ollama", None, 3), ("ollama", 2, 2), ("llama.cpp", None, 0)])
+def test_a_tournament_counts_answers_where_no_probability_is_reported(
+    name: str, given: int | None, draws: int, tmp_path: Path
+) -> None:
+    lines = ["image,score"]
+    for shade in (200, 140, 60):
+        Image.new("RGB", (32, 24), (shade, shade, shade)).save(tmp_path / f"{shade}.png")
+        lines.append(f"{shade}.png,{shade}")
+    (tmp_path / "scores.csv").write_text("\n".join(lines) + "\n")
+    option = [] if given is None else ["--option", f"agreement={given}"]
+    with DialectServer(DIALECTS[name]) as server:
+        told = ["--out", str(tmp_path / "out"), "--endpoint", server.base_url, "--assessor", "vlm_tournament", *option]
+        done = CliRunner().invoke(app, ["eval", "run", "scores", "--data", str(tmp_path / "scores.csv"), *told])
+    assert done.exit_code == 0, done.output
+    found = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert found["run"]["identity"].get("agreement", 0) == draws
+    assert found["summary"]["metrics"]["srcc"]["value"] == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize("assessor", ["vlm_pairs", "endpoint_pairs"])
@@ -95,7 +107,8 @@ def test_a_model_that_answers_nothing_ends_the_run_early(assessor: str, pairs: P
     [
         (["--assessor", "baseline", "--endpoint", "http://127.0.0.1:1/v1"], "assessor baseline asks none"),
         (["--assessor", "vlm_pairs", "--endpoint", "http://127.0.0.1:1/v1", "--option", "device=cpu"], "device"),
-        (["--assessor", "vlm_pairs", "--option", "agreement=3"], "goes with endpoint"),
+        (["--assessor", "vlm_pairs", "--option", "max_calls=3"], "goes with endpoint"),
+        (["--assessor", "vlm_pairs", "--option", "agreement=3"], "no option agreement"),
         (["--assessor", "vlm_pairs", "--model", "a", "--option", "model=b"], "give one of them"),
     ],
 )

@@ -29,13 +29,6 @@ KEY = "sk-very-secret-0123456789"
 Script = Callable[[Call], Say | Fault | Raw]
 
 
-@pytest.fixture(autouse=True)
-def own_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    for name in ("REDAES_API_KEY", "REDAES_ENDPOINT"):
-        monkeypatch.delenv(name, raising=False)
-
-
 @pytest.fixture
 def pictures(tmp_path: Path) -> list[str]:
     """From bright to dark, of one thing: a series."""

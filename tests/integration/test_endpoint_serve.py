@@ -19,13 +19,6 @@ from redaes.serving import run
 from redaes.serving.app import create_app
 
 
-@pytest.fixture(autouse=True)
-def own_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    for name in ("REDAES_API_KEY", "REDAES_ENDPOINT"):
-        monkeypatch.delenv(name, raising=False)
-
-
 def url(shade: int) -> str:
     out = io.BytesIO()
     Image.new("RGB", (32, 24), (shade, shade, shade)).save(out, "PNG")

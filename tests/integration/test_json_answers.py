@@ -24,13 +24,6 @@ from redaes.images import load_image
 FIELDS = ("response_format", "structured_outputs", "grammar")
 
 
-@pytest.fixture(autouse=True)
-def own_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    for name in ("REDAES_API_KEY", "REDAES_ENDPOINT"):
-        monkeypatch.delenv(name, raising=False)
-
-
 @pytest.fixture
 def pictures(tmp_path: Path) -> list[str]:
     for name, level in (("bright", 200), ("dark", 40)):

@@ -144,7 +144,8 @@ def test_the_judge_is_asked_about_its_share_and_explains_what_it_judged(
     for line in lines:
         assert (line["model"], line["unit"], line["share"]) == ("brighter", "points", 0.6)
         assert (line["ranker"]["model"], line["prompt_id"].partition("_")[0]) == ("fgaesq", "compare")
-        assert sum(one["score"] for one in line["pictures"]) == pytest.approx(0, abs=1e-6)
+        scores = [one["score"] for one in line["pictures"]]
+        assert scores == [None] if len(scores) == 1 else sum(scores) == pytest.approx(0, abs=1e-6)
     assert all(one["error"] > 0 for line in lines[:2] for one in line["pictures"])
     assert "\u00b1" in (tmp_path / "out" / "contact_sheet.html").read_text(encoding="utf-8")
 

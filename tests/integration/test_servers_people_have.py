@@ -31,13 +31,6 @@ WAYS = {
 }
 
 
-@pytest.fixture(autouse=True)
-def own_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    for name in ("REDAES_API_KEY", "REDAES_ENDPOINT"):
-        monkeypatch.delenv(name, raising=False)
-
-
 @pytest.fixture
 def pair(tmp_path: Path) -> list[str]:
     """A bright picture and a dark one."""
@@ -101,6 +94,27 @@ def test_a_model_that_cannot_be_kept_from_thinking_has_room_for_it(pair: list[st
     # The first token after the thoughts is read, though they are in the text, and their tokens in the list.
     assert 0.8 < result["probability"] < 0.95
     assert known.way == "low"
+
+
+def test_a_switch_that_the_server_refuses_is_not_said_to_have_been_used(pair: list[str]) -> None:
+    class Unsteady(SgLang):
+        """Thinks at length about the first question alone."""
+
+        n_asked = 0
+
+        def __call__(self, call: Any) -> Any:
+            if "chat_template_kwargs" in call.body:
+                return Fault(400, message="Unknown parameter: 'chat_template_kwargs'.")
+            self.n_asked += 1
+            self.n_thoughts = 200 if self.n_asked == 1 else 0
+            return super().__call__(call)
+
+    with DialectServer(Unsteady()) as server:
+        result = compared(server, pair, "fast")
+        known = connect(server.base_url).abilities
+    assert result["winner"] == "A"
+    assert {tuple(one["changes"]) for one in result["comparisons"]} == {("reasoning_effort=none",)}
+    assert (known.way, known.left_out) == ("none", ("chat_template_kwargs",))
 
 
 def test_thoughts_without_end_are_a_failure_with_its_name(pair: list[str]) -> None:

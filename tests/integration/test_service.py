@@ -57,6 +57,12 @@ def bomb(width: int, height: int) -> bytes:
 RED, BLUE = png("red"), png("blue")
 NOISE = saved(Image.fromarray(np.random.default_rng(1).integers(0, 255, (32, 32, 3), np.uint8)))
 PAIR = {"first": url(RED), "second": url(BLUE), "mode": "fast"}
+SCOPE: dict[str, Any] = {
+    "type": "http", "method": "POST", "path": "/v1/compare", "raw_path": b"/v1/compare", "query_string": b"",
+    "headers": [(b"host", b"door"), (b"content-type", b"application/json")], "http_version": "1.1",
+    "scheme": "http", "server": ("door", 80), "client": ("127.0.0.1", 1), "root_path": "", "extensions": {},
+}  # fmt: skip
+"""Of a comparison, as a server hands it over."""
 
 
 class Door:
@@ -335,11 +341,6 @@ def test_a_client_that_leaves_frees_its_place() -> None:
     door = Door(limits={"max_waiting": 0})
     door.model.gate.clear()
     body = json.dumps(PAIR).encode()
-    scope = {
-        "type": "http", "method": "POST", "path": "/v1/compare", "raw_path": b"/v1/compare", "query_string": b"",
-        "headers": [(b"host", b"door"), (b"content-type", b"application/json")], "http_version": "1.1",
-        "scheme": "http", "server": ("door", 80), "client": ("127.0.0.1", 1), "root_path": "", "extensions": {},
-    }  # fmt: skip
 
     async def run() -> list[dict[str, Any]]:
         coming = asyncio.Queue()
@@ -349,7 +350,7 @@ def test_a_client_that_leaves_frees_its_place() -> None:
         async def send(message: dict[str, Any]) -> None:
             sent.append(message)
 
-        task = asyncio.create_task(door.app(scope, coming.get, send))
+        task = asyncio.create_task(door.app(SCOPE, coming.get, send))
         await asyncio.to_thread(door.model.entered.acquire)
         await coming.put({"type": "http.disconnect"})
         await asyncio.wait_for(task, 10)
@@ -378,6 +379,25 @@ def test_failures_of_the_model_are_told_apart_and_not_stored(error: Exception, s
     assert ("Retry-After" in answer.headers) == (status == 503)
     door.model.error = None
     assert door.compare().status_code == 200
+
+
+@pytest.mark.parametrize("how", ["leaves in the midst of its body", "is cut off by the server"])
+def test_whoever_is_gone_before_an_answer_is_counted_as_499(how: str) -> None:
+    door = Door()
+
+    async def run() -> None:
+        coming = asyncio.Queue()
+        await coming.put({"type": "http.request", "body": b"{", "more_body": True})
+        task = asyncio.create_task(door.app(SCOPE, coming.get, coming.put))
+        await asyncio.sleep(0)
+        if how.startswith("leaves"):
+            await coming.put({"type": "http.disconnect"})
+        else:
+            task.cancel()
+        await asyncio.wait([task], timeout=10)
+
+    asyncio.run(run())
+    assert 'path="/v1/compare",status="499"} 1.0' in door.ask("GET", "/metrics").text
 
 
 def test_a_fault_of_ours_is_a_500_without_its_text(caplog: pytest.LogCaptureFixture) -> None:

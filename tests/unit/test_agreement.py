@@ -13,6 +13,7 @@ from redaes.assessing.results import answer_of, preference
 from redaes.assessing.words import agreement
 from redaes.backends.base import Answer, Request
 from redaes.backends.failures import Failure
+from redaes.errors import ParseError
 from redaes.types import Sampling
 
 FIRST, SECOND = Image.new("RGB", (64, 64), "white"), Image.new("RGB", (64, 64), "black")
@@ -90,6 +91,12 @@ def test_one_order_alone_is_counted_as_such() -> None:
     assert (result.agreement.share, result.agreement.n_asked) == (pytest.approx(2 / 3), 3)
 
 
+def test_an_order_without_an_agreement_is_not_said_to_be_for_want_of_asking() -> None:
+    with pytest.raises(ParseError, match=r"not_connected") as ended:
+        Assessor(Writes("????", "BBBB"), mode="fast", agreement=4).rank([FIRST, SECOND])
+    assert "draw answers" not in str(ended.value)
+
+
 def test_a_budget_has_room_for_the_questions_of_an_agreement() -> None:
     pictures = [Image.new("RGB", (64, 64), (shade, shade, shade)) for shade in (255, 200, 100)]
     with pytest.raises(InputError):
@@ -114,6 +121,9 @@ def test_in_words() -> None:
         "(3 drawn in each order; no probability of the model's)"
     )
     assert agreement(one.model_copy(update={"n_second": 4}), "a.jpg", "b.jpg").startswith("4 of 7 answers prefer b.jpg")
+    leaning = agreement(told("????", "BBBB"), "a.jpg", "b.jpg")
+    assert leaning.startswith("4 of 4 answers prefer a.jpg; 4 could not be used; all in one order, so not debiased (")
+    assert "debiased" not in agreement(told("A???", "BBAA"), "a.jpg", "b.jpg")
 
 
 @pytest.mark.parametrize("draws", [-1, 65, 2.5, float("nan"), "3", None])

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import json
 import os
-from collections.abc import Callable
+import stat
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -154,6 +156,20 @@ def test_a_folder_that_leads_back_to_the_pictures_loses_none(out: Path, tmp_path
     assert photo.exists()
 
 
+def test_a_sidecar_that_is_a_link_keeps_its_shot(out: Path, tmp_path: Path) -> None:
+    sidecar = tmp_path / "photos" / "a" / "2.jpg.xmp"
+    sidecar.rename(tmp_path / "photos" / "elsewhere.xmp")
+    sidecar.symlink_to("../elsewhere.xmp")  # from rejects/a it would lead to nothing
+    before = _files(tmp_path)
+    plan = plan_apply(read_ranking(out), Destinations(move_rejects=tmp_path / "rejects"), {})
+    assert [Path(step.source).name for steps in plan.shots for step in steps] == ["2.jpg"]  # of b
+    assert plan.left == [
+        f"{sidecar}: is a link, so {sidecar.with_suffix('')} stays; put the file that it leads to in its place"
+    ]
+    assert _apply(out, copy_picks=tmp_path / "best")[1] == []
+    assert before.items() <= _files(tmp_path).items()
+
+
 def test_a_decision_about_the_camera_raw_of_a_shot_keeps_the_shot(out: Path, tmp_path: Path) -> None:
     (tmp_path / "photos" / "a" / "2.NEF.xmp").write_text(XMP % 'xmp:Rating="5"')  # in darktable
     plan = plan_apply(read_ranking(out), Destinations(move_rejects=tmp_path / "rejects"), {})
@@ -192,9 +208,61 @@ def test_a_copy_that_was_edited_and_a_place_that_is_taken_stay(out: Path, tmp_pa
     assert (tmp_path / "rejects" / "a" / "2.jpg").read_bytes() == b"picture a/2.jpg"
 
 
+@pytest.mark.parametrize("became", ["gone", "edited", "a link to the copy", "moved on"])
+def test_a_copy_that_is_the_last_one_stays(out: Path, tmp_path: Path, became: str) -> None:
+    journal = _apply(out, copy_picks=tmp_path / "best")[2]
+    original, copy = tmp_path / "photos" / "a" / "1.jpg", tmp_path / "best" / "a" / "1.jpg"
+    if became == "moved on":  # the copies' folder now leads to the pictures
+        for path in (tmp_path / "best" / "a").iterdir():
+            path.unlink()
+        (tmp_path / "best" / "a").rmdir()
+        (tmp_path / "best" / "a").symlink_to(original.parent)
+    else:
+        original.unlink()
+    if became == "edited":
+        original.write_bytes(b"edited")
+    elif became == "a link to the copy":
+        original.symlink_to(copy)
+    _, left = undo(Journal(journal.path, read_journal(journal.path)))
+    assert f"{original}: is gone or has changed since it was copied, so {copy} stays" in left
+    assert copy.read_bytes() == b"picture a/1.jpg"
+
+
+@pytest.mark.parametrize(("number", "fails"), [(0, "unlink"), (errno.EXDEV, "unlink"), (errno.EXDEV, "fsync")])
+def test_a_file_that_cannot_be_taken_away_stays_in_one_place(
+    out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, fails: str
+) -> None:
+    before = _files(tmp_path)
+    unlink, photos = Path.unlink, tmp_path / "photos"
+
+    def read_only(path: Path, **options: Any) -> None:
+        if path.is_relative_to(photos):
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+        unlink(path, **options)
+
+    def broken(handle: int) -> None:
+        if stat.S_ISDIR(os.fstat(handle).st_mode):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    if number:
+        monkeypatch.setattr(os, "link", _other_file_system(number))
+    if fails == "unlink":
+        monkeypatch.setattr(Path, "unlink", read_only)
+    else:
+        monkeypatch.setattr(os, "fsync", broken)
+    n_done, left, _ = _apply(out, move_rejects=tmp_path / "rejects")
+    assert (n_done, len(left)) == (0, 2)
+    assert all(("Read-only file system" if fails == "unlink" else "Input/output error") in line for line in left)
+    assert _files(tmp_path) == before
+
+
 @pytest.mark.parametrize(
     ("there", "picture", "going", "expected"),
     [
+        ("a_01.jpg a_01.jpg.xmp a_02.jpg.xmp", "a.jpg", "", "a_02.jpg.xmp"),  # a_01.jpg is a picture of its own
+        ("A_01.JPG a_01.jpg.xmp", "a.jpg", "", ""),
+        ("a.MOV a.xmp a.THM a.AAE a.jpg.xmp", "a.jpg", "", "a.AAE a.jpg.xmp"),  # the video's, for all that is known
+        ("a.mov a.NEF a.xmp a.THM", "a.jpg", "", "a.NEF a.xmp"),
         ("a.jpg.xmp a_01.jpg.xmp a.xmp a.THM", "a.jpg", "", "a.jpg.xmp a_01.jpg.xmp a.xmp a.THM"),
         ("a.png a.xmp a.NEF", "a.jpg", "", ""),  # a.png stays, and what may be its own with it
         ("a.png a.xmp a.NEF", "a.jpg", "a.png", "a.xmp a.NEF"),
@@ -316,14 +384,23 @@ def _killed_at(count: int, act: Callable[[], object]) -> bool:
         os.link, os.fsync, os.truncate = dying(os.link), dying(os.fsync), dying(os.truncate)
         for name in ("unlink", "mkdir", "rmdir", "rename", "symlink_to", "open"):
             setattr(Path, name, dying(getattr(Path, name)))
+        status = 1
         try:
             act()
-        except Exception:  # noqa: BLE001 - it is another process, and said by its status
-            os._exit(1)
-        os._exit(0)
+            status = 0
+        finally:  # whatever happens, the child does not go on with the tests
+            os._exit(status)
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     assert status in (0, 9)
     return status == 9
+
+
+def _places(folder: Path) -> Iterator[tuple[int, Path, Path]]:
+    """The same pictures and their ranking as often as they are asked for: a number, the place, the ranking."""
+    for count in itertools.count(1):
+        place = folder / str(count)
+        place.mkdir()
+        yield count, place, _ranking(place, {"a.jpg": BEST, "b.jpg": REST})
 
 
 @pytest.mark.parametrize("links", [0, errno.EXDEV, errno.EPERM])
@@ -333,13 +410,7 @@ def test_killed_anywhere_it_goes_on_or_is_undone(
 ) -> None:
     if links:
         monkeypatch.setattr(os, "link", _other_file_system(links))
-    count = 0
-    died = True
-    while died:
-        count += 1
-        place = tmp_path / str(count)
-        place.mkdir()
-        out = _ranking(place, {"a.jpg": BEST, "b.jpg": REST})
+    for count, place, out in _places(tmp_path):
         (place / "photos" / "b.jpg.xmp").write_text(XMP % "")
         before = _files(place)
         where = {"move_rejects": place / "rejects", "copy_picks": place / "best"}
@@ -355,6 +426,8 @@ def test_killed_anywhere_it_goes_on_or_is_undone(
             if journal.stat().st_size:
                 assert undo(Journal(journal, read_journal(journal)))[1] == []
         assert _files(place) == before, count
+        if not died:
+            break
     assert count > 15
 
 
@@ -362,13 +435,7 @@ def test_killed_anywhere_it_goes_on_or_is_undone(
 def test_an_undo_that_is_killed_anywhere_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: int) -> None:
     if links:
         monkeypatch.setattr(os, "link", _other_file_system(links))
-    count = 0
-    died = True
-    while died:
-        count += 1
-        place = tmp_path / str(count)
-        place.mkdir()
-        out = _ranking(place, {"a.jpg": BEST, "b.jpg": REST})
+    for count, place, out in _places(tmp_path):
         before = _files(place)
         path = _apply(out, move_rejects=place / "rejects", copy_picks=place / "best")[2].path
 
@@ -378,6 +445,8 @@ def test_an_undo_that_is_killed_anywhere_goes_on(tmp_path: Path, monkeypatch: py
         died = _killed_at(count, take_back)
         assert take_back()[1] == []  # type: ignore[index]
         assert _files(place) == before, count
+        if not died:
+            break
     assert count > 5
 
 
@@ -402,6 +471,21 @@ def test_an_unfinished_run_that_went_elsewhere_is_named(out: Path, tmp_path: Pat
         count += 1
     with pytest.raises(RecordError, match=r"was cut off and went elsewhere.*--undo"):
         open_journal(out, None, Destinations(move_rejects=tmp_path / "others"))
+
+
+def test_two_runs_do_not_write_on_one_journal(out: Path, tmp_path: Path) -> None:
+    destinations = Destinations(move_rejects=tmp_path / "rejects")
+    first = open_journal(out, None, destinations)
+    early = read_journal(first.path)
+    first.announce([])
+    with pytest.raises(RecordError, match="another redaes apply is at work on it"):
+        open_journal(out, None, destinations)
+    first.announce([])
+    first.finish()
+    whole = first.path.read_bytes()
+    later = Journal(first.path, early)  # read before the first had ended
+    assert (list(later.content.shots), later.content.is_finished) == ([1, 2], True)
+    assert first.path.read_bytes() == whole
 
 
 @pytest.mark.parametrize(

@@ -88,6 +88,42 @@ def test_a_changed_file_is_another_model(tmp_path: Path) -> None:
     assert settings.identity("redaes/nano", None, None) != settings.identity("redaes/nano", None, "cpu")
 
 
+def test_an_adapter_s_base_that_changed_is_another_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("adapter", "base"):
+        Path(name).mkdir()
+    Path("adapter/adapter_config.json").write_text(json.dumps({"base_model_name_or_path": "base"}))
+    before = settings.identity("adapter", None, None)
+    Path("base/model.safetensors").write_bytes(b"12")
+    assert settings.identity("adapter", None, None) != before
+    Path("adapter/adapter_config.json").write_text("nonsense")
+    assert settings.identity("adapter", None, None)["folders"] == [str(tmp_path / "adapter")]
+
+
+def test_a_link_to_nowhere_in_a_model_s_folder(tmp_path: Path) -> None:
+    before = settings.identity(str(tmp_path), None, None)
+    (tmp_path / ".#config.json").symlink_to("somebody@host.1234")
+    assert settings.identity(str(tmp_path), None, None) != before
+
+
+@pytest.mark.parametrize(
+    "name", ["ATEN_CPU_CAPABILITY", "DNNL_MAX_CPU_ISA", "ONEDNN_MAX_CPU_ISA", "NVIDIA_TF32_OVERRIDE"]
+)
+def test_variables_by_which_the_last_digits_change(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = settings.settings()
+    monkeypatch.setenv(name, "default")
+    assert settings.differences(before, settings.settings()) == ["environment"]
+
+
+def test_no_key_is_among_what_the_service_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = settings.settings()
+    for name in ("HF_TOKEN", "REDAES_API_KEY"):
+        monkeypatch.setenv(name, "hf_Secret")
+    found = settings.settings()
+    assert settings.differences(before, found) == ["environment"]
+    assert "hf_Secret" not in json.dumps(found)
+
+
 def test_settings_on_which_answers_depend(monkeypatch: pytest.MonkeyPatch) -> None:
     before = settings.settings()
     assert json.loads(json.dumps(before)) == before, "what was sent is equal to what was not"

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, features
+from PIL.PngImagePlugin import PngInfo
 
 from redaes.culling.timeline import by_name, on_one_line
 from redaes.errors import ImageError
@@ -144,6 +145,27 @@ def test_where_a_time_may_stand(data: bytes, name: str) -> None:
     found = moment(data, name)
     assert found is not None
     assert (found.local, found.is_of_change) == (START, False)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF", "raw", "broken EXIF"])
+def test_xmp_is_found_in_files_of_every_kind(kind: str) -> None:
+    if kind == "AVIF" and not features.check("avif"):
+        pytest.skip("this Pillow has no AVIF")
+    packet = XMP.format('exif:DateTimeOriginal="2024-05-01T12:00:00"')
+    if kind == "raw":
+        data = b"IIRO" + bytes(12) + jpeg(xmp=packet)
+    elif kind == "broken EXIF":
+        data = b"\xff\xd8\xff\xe1\x00\x10Exif\0\0no block" + jpeg(xmp=packet)[2:]
+    else:
+        buffer = io.BytesIO()
+        texts = PngInfo()
+        texts.add_itxt("XML:com.adobe.xmp", packet)
+        options = {"PNG": {"pnginfo": texts}, "TIFF": {"tiffinfo": {700: packet.encode()}}}
+        Image.new("RGB", (8, 8)).save(buffer, kind, **options.get(kind, {"xmp": packet.encode()}))
+        data = buffer.getvalue()
+    found = moment(data, "a.orf")
+    assert found is not None
+    assert found.local == START
 
 
 @pytest.mark.parametrize(

@@ -282,6 +282,8 @@ IN_JSON: dict[str, tuple[str, Expected]] = {
     "prose": ("Picture B is better.", "not_json"),
     "another winner within": (as_json(observations_b="Well lit, but A is the better photograph."), "contradiction"),
     "the pictures exchanged": (as_json(observations_a="Picture B is dark."), "contradiction"),
+    "the letters exchanged": (as_json(observations_a="B: dark.", observations_b="A: evenly lit."), "contradiction"),
+    "a bold letter exchanged": (as_json(observations_b="**A**: evenly lit."), "contradiction"),
     "no pictures": (as_json(observations_a="I cannot see the image."), "not_an_answer"),
     "types for texts": (as_json(observations_a="string", observations_b="string"), "example_repeated"),
     "an object in an object": (json.dumps({"answer": json.loads(as_json())}), "missing_key"),

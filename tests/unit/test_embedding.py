@@ -16,7 +16,8 @@ from typer.testing import CliRunner
 from redaes.cli.app import app
 from redaes.culling import xmp
 from redaes.culling.applying import Destinations, plan_apply, read_ranking
-from redaes.culling.embedding import EMBEDDED_FILE, check_exiftool, read_embedded
+from redaes.culling.embedding import EMBEDDED_FILE, check_exiftool, pixels_hash, plan_embedding, read_embedded
+from redaes.culling.marking import write_sidecar
 from redaes.culling.sidecar_names import SidecarNames
 from redaes.errors import InputError
 from redaes.images import content_id
@@ -123,9 +124,6 @@ def test_without_exiftool_nothing_is_written(out: Path, monkeypatch: pytest.Monk
     assert not (out / EMBEDDED_FILE).exists()
 
 
-SPOIL = 'for last; do :; done; while read -r one; do printf "\\377\\330\\377\\331" > "$one"; done < "$last"'
-
-
 @pytest.mark.parametrize(
     ("script", "message"),
     [
@@ -144,3 +142,26 @@ def test_what_exiftool_did_is_looked_at(
     assert done.exit_code == 5
     assert message in done.stderr
     assert "marks embedded in 0 JPEG files" in done.stdout
+
+
+def test_taking_marks_out_does_not_make_edited_pixels_those_that_were_ranked(
+    out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _fake_exiftool(tmp_path, "exit 0", monkeypatch)
+    path = tmp_path / "photos" / "c.jpg"
+    known = {"path": str(path), "pixels": pixels_hash(path)}
+    (out / EMBEDDED_FILE).write_text(json.dumps(known) + "\n")
+    write_sidecar(xmp.plan(tmp_path / "like", REST))
+    Image.new("RGB", (24, 16)).save(path, xmp=(tmp_path / "like.xmp").read_bytes())  # edited; the mark stayed
+    undone = runner.invoke(app, ["apply", str(out), "--undo-marks", "--do"])
+    assert "1 JPEG files" in undone.stdout, undone.output
+    assert read_embedded(out) == {path: known["pixels"]}
+
+
+def test_a_write_protected_picture_is_left_alone(out: Path, tmp_path: Path) -> None:
+    for name in ("c.jpg", "e.png"):
+        (tmp_path / "photos" / name).chmod(0o444)  # as cameras protect what is not to be touched
+    ranked = [(one.path, one.id, one.mark) for one in read_ranking(out) if one.mark is not None]
+    plan = plan_embedding(ranked, {})
+    assert [path.name for path in plan.files] == ["-n.jpg", "é ü.JPG"]
+    assert plan.left == [f"{tmp_path}/photos/c.jpg: is write-protected; make it writable, or leave it"]

@@ -139,6 +139,7 @@ NO_PICTURES: dict[str, tuple[Any, str]] = {
     "16 bits": (PIXELS.astype(np.uint16), r"type uint16; give uint8, .*array / 65535"),
     "bool": (GREY > 99, "type bool"),
     "sparse": (torch.zeros(3, 9, 8).to_sparse(), r"of the layout torch.sparse_coo; give a dense one"),
+    "masked": (np.ma.masked_less(np.arange(216, dtype=np.uint8).reshape(9, 8, 3), 9), r"a part is masked; fill it"),
     "meta": (torch.zeros(3, 9, 8, device="meta"), r"without values \(device meta\)"),
     "complex": (torch.zeros(3, 9, 8, dtype=torch.complex64), "kind complex64"),
     "nothing": (None, "NoneType is no picture; give a path, a PIL picture, a numpy array or a tensor"),

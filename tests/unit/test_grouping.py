@@ -395,6 +395,17 @@ def test_a_folder_or_pictures_from_several(tmp_path: Path, monkeypatch: pytest.M
     assert [left_out.in_words(root) for left_out in found.passed_over] == [
         f"left out: videos: 1 ({Path('one', 'clip.mp4')})"
     ]
+    hidden = one / ".hidden"
+    hidden.mkdir()
+    root, found = given_pictures([tmp_path, one])
+    assert [left_out.in_words(root) for left_out in found.passed_over] == [
+        f"left out: hidden folders: 1 ({Path('one', '.hidden')}); to have one judged, give it as DIR",
+        f"left out: videos: 1 ({Path('one', 'clip.mp4')})",
+    ]
+    save(scene(2), hidden / "d.jpg")
+    root, found = given_pictures([one, hidden])
+    assert found.pictures == (single, one / "b.jpg", hidden / "d.jpg")
+    assert [left_out.in_words(root) for left_out in found.passed_over] == ["left out: videos: 1 (clip.mp4)"]
     (tmp_path / "empty").mkdir()
     root, found = given_pictures([tmp_path / "empty", two])
     assert found.pictures == (two / "c.jpg",)

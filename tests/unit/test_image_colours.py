@@ -162,6 +162,8 @@ def test_gamma_of_a_png_is_followed_unless_it_is_srgbs_or_something_else_holds(g
     plain = _png(picture, 8, 2, _gamma_chunk(gamma))
     expected = _srgb((picture / 255) ** (1 / gamma))
     assert np.abs(_found(plain) - expected).max() <= 2
+    (note,) = decode_image(plain, Path("a.png")).notes
+    assert note.endswith("'gAMA'")
     grey = _png(picture[..., 0], 8, 0, _gamma_chunk(gamma))
     assert np.abs(_found(grey) - expected[..., :1]).max() <= 2
     for data in (

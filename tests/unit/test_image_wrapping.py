@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import struct
+import tracemalloc
 import warnings
 import zlib
 from collections.abc import Callable, Iterator
@@ -15,7 +16,8 @@ import pytest
 from PIL import Image, ImageCms, features
 
 from redaes.errors import ImageError
-from redaes.images import capture_time, decode_image, exif_of, image_size
+from redaes.images import capture_time, decode_image, exif_of, image_size, tiff_tags
+from redaes.images.exif_colours import colours_by_exif
 from redaes.images.tiff_tags import Tag, directories, first_directory
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -276,6 +278,47 @@ def test_a_broken_container_gives_a_picture_or_an_image_error(
             for use in (decode_image, image_size, capture_time):
                 with contextlib.suppress(ImageError):
                     use(changed + data[part:], Path("a.bin"))
+
+
+def test_each_directory_is_read_once_however_often_it_is_pointed_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[int] = []
+    real = tiff_tags._directory
+
+    def counted(block: bytes, order: str, is_big: bool, at: int) -> tiff_tags.Directory | None:
+        read.append(at)
+        return real(block, order, is_big, at)
+
+    monkeypatch.setattr(tiff_tags, "_directory", counted)
+    itself = struct.pack("<64I", *[8] * 64)
+    block = _exif((330, 4, 64, itself), (34665, 4, 64, itself), (40965, 4, 64, itself), orientation=None)
+    assert len(directories(block)) == 2
+    assert read == [8, 8, 0]  # once as the first, once as one below; nothing follows
+    read.clear()
+    assert colours_by_exif(block) == b""
+    assert read == [8, 8, 8]  # the first, its EXIF, and that one's interoperability
+    chain = b"II*\0" + b"".join(struct.pack("<IH", 8 + 6 * n, 0) for n in range(200))
+    assert len(directories(chain)) == 64
+
+
+def test_a_directory_of_more_entries_than_there_are_tags_is_not_read_to_its_end() -> None:
+    table = b"".join(struct.pack("<HHII", tag, 3, 1, tag) for tag in range(1, 60_000))
+    found = first_directory(b"II*\0\x08\0\0\0" + struct.pack("<H", 59_999) + table + bytes(4))
+    assert found is not None
+    assert len(found.entries) == 4096
+    assert found.next == 0
+
+
+def test_of_many_values_of_a_tag_only_the_first_is_read() -> None:
+    block = _exif((274, 1, 4_000_000, b"\x06" + bytes(3_999_999)), orientation=None)
+    directory = first_directory(block)
+    assert directory is not None
+    tracemalloc.start()
+    try:
+        assert directory.number(Tag.ORIENTATION, 1) == 6
+        assert tracemalloc.get_traced_memory()[1] < 100_000
+    finally:
+        tracemalloc.stop()
+    assert len(directory.numbers(Tag.ORIENTATION)) == 4_000_000
 
 
 def test_directories_that_point_at_each_other_come_to_an_end() -> None:

@@ -18,7 +18,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("types", "errors", "torchvision_compat", "deferred_libraries"),
+    ("types", "errors", "known_names", "torchvision_compat", "deferred_libraries"),
     (
         "answers",
         "json_form",

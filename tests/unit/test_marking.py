@@ -138,6 +138,19 @@ def test_raw_that_was_ranked_itself_keeps_its_own_mark(tmp_path: Path) -> None:
     assert _ratings(tmp_path) == {"a.jpg.xmp": "5", "a.xmp": "1"}
 
 
+def test_raw_that_was_judged_and_got_no_mark_gets_none_from_another_file(tmp_path: Path) -> None:
+    picture, raw, _ = _make(tmp_path, "a.png", "a.nef", "a.dng")
+    _mark(tmp_path, picture, unmarked=[raw])
+    assert _ratings(tmp_path) == {"a.png.xmp": "5", "a.dng.xmp": "5"}
+
+
+def test_a_sidecar_that_would_mark_an_unmarked_picture_too_is_refused(tmp_path: Path) -> None:
+    pictures = _make(tmp_path, "a.jpg", "a.png")
+    summary, _ = _mark(tmp_path, pictures[0], style="lightroom", unmarked=[pictures[1]])
+    assert "that of a.png, too" in summary.failed[0]
+    assert _ratings(tmp_path) == {}
+
+
 @pytest.mark.parametrize("rating", ["-1", "4"])
 def test_a_decision_in_the_other_sidecar_counts(tmp_path: Path, rating: str) -> None:
     (picture, _) = _make(tmp_path, "a.jpg", "a.nef")

@@ -194,6 +194,17 @@ def test_camera_raw_beside_a_jpeg_of_the_same_shot_is_not_another_picture(folder
     assert {"s1_0.jpg", "s1_0.NEF", "s1_0.DNG"} <= marked
 
 
+def test_camera_raw_that_was_judged_alone_gets_no_mark_from_a_picture_of_its_name(folder: Path, tmp_path: Path) -> None:
+    with Image.open(folder / "s2_1.jpg") as picture:
+        picture.save(folder / "s2_1.png", exif=picture.getexif())
+    (folder / "s2_1.jpg").unlink()
+    (folder / "s3_0.jpg").rename(folder / "s2_1.NEF")  # shows something else
+    rank_folder(folder, tmp_path / "out", ByName(), write_xmp=True)
+    marks = {Path(one["path"]).name: one["mark"] for line in _lines(tmp_path / "out")[:3] for one in line["pictures"]}
+    assert (marks["s2_1.png"]["pick"], marks["s2_1.NEF"]) == (1, None)
+    assert sorted(path.name for path in folder.glob("s2*.xmp")) == ["s2_0.jpg.xmp", "s2_1.png.xmp"]
+
+
 def test_folders_in_the_folder_are_searched_and_a_burst_may_lie_in_two(folder: Path, tmp_path: Path) -> None:
     (folder / "card 2").mkdir()
     (folder / "s1_1.jpg").rename(folder / "card 2" / "s1_0.jpg")  # a name that is there already

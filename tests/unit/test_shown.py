@@ -207,6 +207,7 @@ def test_a_ranking_is_a_list_with_strengths(pictures: tuple[Path, Path]) -> None
     assert lines[0] == "2 pictures, best first"
     assert lines[3] == "2.           -1.00 ± 0.25  plain.png"
     assert "18 questions about 9 pairs; 1 without a usable answer" in str(ranked)
+    assert "18 questions about 1 pair;" in str(ranked.model_copy(update={"n_comparisons": 1}))
     assert "the best are not settled" in str(ranked)
     assert "2 circular triples" in str(ranked)
     found = _parsed(ranked)

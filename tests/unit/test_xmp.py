@@ -7,17 +7,20 @@ import os
 import shutil
 import struct
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 from xml.dom import minidom
+from xml.etree import ElementTree
 
 import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from redaes.culling import decisions, xmp_packet
 from redaes.culling.marking import write_sidecar
 from redaes.culling.sidecar_names import SidecarNames
-from redaes.culling.xmp import Mark, plan, plan_undo, sidecar_path
+from redaes.culling.xmp import Mark, marks_of_others, plan, plan_undo, sidecar_path
 from redaes.errors import RecordError
 
 BEST, REST = Mark(5, "Green", 3), Mark(1, "Red", 1)
@@ -264,6 +267,30 @@ def test_a_decision_of_somebody_takes_back_ours(tmp_path: Path) -> None:
         assert accepted not in left
 
 
+@pytest.mark.parametrize(
+    ("ours", "theirs", "name"),
+    [
+        ('xmp:Rating="1"', 'xmp:Rating="0"', "Rating"),  # in Lightroom: no stars
+        ('xmp:Label="Red"', 'xmp:Label=""', "Label"),
+        ('digiKam:PickLabel="1"', "", "PickLabel"),
+    ],
+)
+def test_a_mark_that_somebody_took_out_is_not_written_again(tmp_path: Path, ours: str, theirs: str, name: str) -> None:
+    text = _write(tmp_path / "a.jpg", REST)
+    assert ours in text
+    (tmp_path / "a.jpg.xmp").write_text(text.replace(ours, theirs), encoding="utf-8")
+    said = marks_of_others(tmp_path / "a.jpg", SidecarNames())
+    assert [(one.name, one.value) for one in said] == [(name, "removed")]
+    left = _write(tmp_path / "a.jpg", REST)
+    for mark in ('Rating="1"', 'Red"', 'PickLabel="1"'):
+        assert mark not in left
+    for _ in range(2):  # nor at any later time
+        again = plan(tmp_path / "a.jpg", BEST)
+        assert (name in again.kept, again.changed) == (True, False)
+    (undone,) = plan_undo(tmp_path / "a.jpg")
+    assert b"redaes" not in (undone.content or b"")
+
+
 # --- in the picture itself --------------------------------------------------------------------------------------
 
 
@@ -379,31 +406,50 @@ def test_write_protection_is_a_wish(tmp_path: Path) -> None:
         plan(tmp_path / "a.jpg", BEST)
 
 
-# --- exiftool -----------------------------------------------------------------------------------------------------
+# --- other readers ------------------------------------------------------------------------------------------------
+
+MARKS = {"best": BEST, "rest": REST, "rejected": Mark(-1, "Red", 1)}
+
+
+def _every_kind(folder: Path, encodings: Iterable[str]) -> None:
+    """Sidecars that are new, and ones in which others had written, each with every mark: ``encoding mark.jpg.xmp``."""
+    there = {"new": None, "theirs": (THEIRS % ("", "")).encode()} | {one: _odd(one) for one in encodings}
+    for name, content in there.items():
+        for kind, mark in MARKS.items():
+            if content is not None:
+                (folder / f"{name} {kind}.jpg.xmp").write_bytes(content)
+            write_sidecar(plan(folder / f"{name} {kind}.jpg", mark))
+
+
+def test_a_reader_of_xml_agrees_on_every_kind_of_sidecar(tmp_path: Path) -> None:
+    _every_kind(tmp_path, [encoding for encoding in ENCODINGS if not encoding.startswith("utf-32")])  # it has no UTF-32
+    rdf, xmp, digikam = (f"{{{space}}}" for space in (xmp_packet.RDF, decisions.XMP, decisions.DIGIKAM))
+    paths = list(tmp_path.iterdir())
+    assert len(paths) == 9 * len(MARKS)
+    for path in paths:
+        top = ElementTree.fromstring(path.read_bytes())
+        assert top.tag == "{adobe:ns:meta/}xmpmeta"
+        (described,) = top.findall(f"{rdf}RDF/{rdf}Description")
+        mark = MARKS[path.name.removesuffix(".jpg.xmp").rsplit(" ", 1)[1]]
+        told = [described.get(name) for name in (f"{rdf}about", f"{xmp}Rating", f"{xmp}Label", f"{digikam}PickLabel")]
+        assert told == ["", str(mark.rating), mark.label, str(mark.pick)], path.name
+        if not path.name.startswith("new"):
+            (subject,) = described.findall("{*}subject")
+            assert "".join(subject.itertext()).strip() in ("sea & sky", "é & \U0001f600")
 
 
 @pytest.mark.skipif(shutil.which("exiftool") is None, reason="exiftool is not installed")
 def test_exiftool_agrees_on_every_kind_of_sidecar(tmp_path: Path) -> None:
-    there = {"new": None, "theirs": (THEIRS % ("", "")).encode()}
-    there |= {
-        encoding: _odd(encoding)
-        for encoding in ENCODINGS
-        if encoding in ("utf-8", "utf-8-sig", "utf-16", "utf-16-be marked")
-    }
-    marks = {"best": BEST, "rest": REST, "rejected": Mark(-1, "Red", 1)}
-    for name, content in there.items():
-        for kind, mark in marks.items():
-            if content is not None:
-                (tmp_path / f"{name} {kind}.jpg.xmp").write_bytes(content)
-            write_sidecar(plan(tmp_path / f"{name} {kind}.jpg", mark))
+    encodings = ("utf-8", "utf-8-sig", "utf-16", "utf-16-be marked")
+    _every_kind(tmp_path, encodings)
     done = subprocess.run(
         ["exiftool", "-json", "-n", "-XMP:all", "-validate", "-warning", "-ext", "xmp", str(tmp_path)],
         capture_output=True, text=True, check=True, timeout=60,
     )  # fmt: skip
     read = {Path(one["SourceFile"]).name.removesuffix(".jpg.xmp"): one for one in json.loads(done.stdout)}
-    assert len(read) == len(there) * len(marks)
+    assert len(read) == (2 + len(encodings)) * len(MARKS)
     for name, one in read.items():
-        mark = marks[name.rsplit(" ", 1)[1]]
+        mark = MARKS[name.rsplit(" ", 1)[1]]
         assert (one["Rating"], one["Label"], one["PickLabel"]) == (
             mark.rating, mark.label, mark.pick,
         ), name  # fmt: skip

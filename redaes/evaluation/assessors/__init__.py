@@ -49,7 +49,7 @@ def _server_or_local(options: Options) -> Backend:
 def _backend(options: Options) -> Backend:
     """A model behind whatever server an endpoint names, else one on this machine."""
     if "endpoint" not in options:
-        beside = [name for name in _CONNECTED if name in options and name not in ("endpoint", "reader")]
+        beside = [name for name in (*_CONNECTED, "agreement") if name in options and name not in ("endpoint", "reader")]
         if beside:
             raise InputError(f"option {beside[0]} goes with endpoint=…, the address of a server")
         return _local_backend(options)
@@ -78,7 +78,7 @@ def _reader(options: Options) -> Reader | None:
 
 
 def _draws(options: Options, backend: Backend) -> int:
-    """Answers to draw in each order where a tournament has nothing else to go by; for pairs a verdict will do."""
+    """Answers to draw in each order where a tournament has nothing else to go by."""
     usual = 0
     if isinstance(backend, ConnectedModel) and "agreement" not in options and not backend.reports_probabilities():
         usual = USUAL_DRAWS
@@ -152,9 +152,7 @@ def _needed(options: Options, name: str, example: str) -> str:
 
 
 _LOCAL = ("model", "adapter", "device")
-_CONNECTED = (
-    "endpoint", "api_key_env", "agreement", "revision", "concurrency", "max_calls", "max_tokens", "cache", "reader"
-)  # fmt: skip
+_CONNECTED = ("endpoint", "api_key_env", "revision", "concurrency", "max_calls", "max_tokens", "cache", "reader")
 """Of a model behind any server, in place of one on this machine."""
 _SERVER = ("url", "model", "revision", "concurrency", "max_calls", "max_tokens", "cache", "api_key_env")
 
@@ -168,13 +166,12 @@ ASSESSORS: dict[str, tuple[Callable[[Options], BenchmarkAssessor], tuple[str, ..
             options.get("form"),
             check=_checks(options),
             reader=_reader(options),
-            agreement=_whole(options, "agreement", 0),
         ),
         (*_LOCAL, *_CONNECTED, "mode", "prompt", "form", "check"),
     ),
     "vlm_tournament": (
         _tournament,
-        (*dict.fromkeys((*_LOCAL, *_SERVER, *_CONNECTED)), "mode", "tournament_seed"),
+        (*dict.fromkeys((*_LOCAL, *_SERVER, *_CONNECTED)), "agreement", "mode", "tournament_seed"),
     ),
     "fgaesq": (lambda options: _fine_grained(options, "one"), ("model", "device")),
     "fgaesq_series": (lambda options: _fine_grained(options, "series"), ("model", "device")),

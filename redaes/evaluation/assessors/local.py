@@ -89,7 +89,6 @@ class LocalPairs:
         *,
         check: bool = True,
         reader: str | None = None,
-        agreement: int = 0,
     ) -> None:
         """
         Args:
@@ -100,7 +99,6 @@ class LocalPairs:
             form: of reasoned answers, as for :class:`~redaes.assessor.Assessor`.
             check: hold the reasons of the reasoned mode against the pixels.
             reader: as for :class:`~redaes.assessor.Assessor`.
-            agreement: likewise.
 
         Raises:
             InputError: unknown mode, prompt, form or reader.
@@ -112,7 +110,6 @@ class LocalPairs:
             prompt=prompt,
             reader=None if reader is None else known_reader(reader),
             form=asked_as,
-            agreement=agreement,
         )
         self._check = check and self._assessor.mode == "reasoned"
 

@@ -145,7 +145,8 @@ function drawnAgreement({ agreement: told }, first, second) {
     : `${Math.max(told.n_first, told.n_second)} of ${usable} answers prefer ` +
       (told.n_first > told.n_second ? first : second).name;
   return `${said}${told.n_tie ? `, ${told.n_tie} neither` : ""}` +
-    `${told.failures.length ? `; ${told.failures.length} could not be used` : ""} ` +
+    `${told.failures.length ? `; ${told.failures.length} could not be used` : ""}` +
+    `${told.share === null && usable ? "; all in one order, so not debiased" : ""} ` +
     `(${told.per_order} drawn in each order; no probability of the model's)`;
 }
 
