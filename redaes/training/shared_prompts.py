@@ -1,7 +1,7 @@
 """Stage 3 with each prompt read once, however many answers it has.
 
 TRL gives the model every answer behind its whole prompt, two pictures and a question, that is longer than the answer.
-Here the answers of a batch are packed into one row (`redaes.training.packed_answers`), for the policy, the old policy
+Here the answers of a batch are packed into one row (`redaes.attention.packed_answers`), for the policy, the old policy
 and the reference alike, and the answers to a prompt stay in the same batch. Log-probabilities, losses and gradients
 are the same up to rounding. Answers are sampled likewise (`redaes.training.shared_sampling`), from the same
 probabilities; vLLM, which keeps what it has read by itself, is left to do so.
@@ -21,9 +21,9 @@ from transformers.integrations import is_deepspeed_zero3_enabled
 from trl.models.utils import unwrap_model_for_generation
 from trl.trainer.utils import split_pixel_values_by_grid, split_tensor_dict, unsplit_pixel_values_by_grid
 
+from redaes.attention.packed_answers import PromptedAnswers, packed_answers, pictures_by_row
+from redaes.attention.prompt_branches import use_branch_attention, why_no_branches
 from redaes.errors import TrainingError
-from redaes.training.packed_answers import PromptedAnswers, packed_answers, pictures_by_row
-from redaes.training.prompt_branches import use_branch_attention, why_no_branches
 from redaes.training.shared_sampling import AskedPrompts, lora_added, sample_answers
 
 _NEEDED = ("pixel_values", "image_grid_thw", "num_images", "mm_token_type_ids")

@@ -17,9 +17,9 @@ from torch import Tensor
 from transformers import DynamicCache, GenerationConfig, LogitsProcessorList
 from transformers.cache_utils import Cache
 
-from redaes.training.branch_decoding import BranchDecoding
-from redaes.training.packed_answers import PromptedAnswers, packed_answers
-from redaes.training.prompt_branches import BRANCHES, PromptBranches
+from redaes.attention.branch_decoding import BranchDecoding
+from redaes.attention.packed_answers import PromptedAnswers, packed_answers
+from redaes.attention.prompt_branches import BRANCHES, PromptBranches
 
 
 class _KeptElsewhere(Cache):
@@ -100,7 +100,7 @@ def sample_answers(
     """What ``generate`` is given as ``custom_generate``, with ``asked`` bound.
 
     Args:
-        network: takes packed rows (`redaes.training.prompt_branches.use_branch_attention`).
+        network: takes packed rows (`redaes.attention.prompt_branches.use_branch_attention`).
         input_ids: (N, P) the prompts, for the processors.
         logits_processor: what may be drawn.
         generation_config: ``max_new_tokens``; greedy without ``do_sample``.

@@ -14,10 +14,10 @@ from transformers import (
 )
 from transformers.integrations import is_deepspeed_zero3_enabled
 
+from redaes.attention.float32 import use_float32_attention
 from redaes.backends.adapters import check_base
 from redaes.backends.loading import load_network, model_folder, weights_left_out
 from redaes.training import lora
-from redaes.training.cpu import use_float32_attention
 from redaes.training.dry_run.fake_tensors import Shapes
 from redaes.training.dry_run.plan import DryRunPlan
 from redaes.training.formatting import check_chat

@@ -14,13 +14,13 @@ from own_pairs import write_own_pairs
 from safetensors.torch import load_file
 from torch import Tensor
 
+from redaes.attention.packed_answers import PackedAnswers, PromptedAnswers
+from redaes.attention.prompt_branches import BRANCHES
 from redaes.records import load_pairs
 from redaes.rewards import trl as rewards
 from redaes.training import grpo, shared_prompts
 from redaes.training.grpo import RankingGRPOConfig, RankingGRPOTrainer, run_grpo
-from redaes.training.packed_answers import PackedAnswers, PromptedAnswers
 from redaes.training.patch_cache import PatchCache
-from redaes.training.prompt_branches import BRANCHES
 from redaes.training.ranking_rows import groups_of, ranking_dataset
 from redaes.training.recipes import parse
 from redaes.training.stage_arguments import StageArguments

@@ -317,9 +317,9 @@ def test_looking_once_at_each_picture_changes_nothing(tiny_model: Path, red_fold
     """Against the processor's own batch through transformers' own model: same tokens, logits and gradients."""
     from transformers import AutoModelForImageTextToText
 
+    from redaes.attention.float32 import use_float32_attention
     from redaes.backends.loading import PatchProjection, load_network
     from redaes.records import load_pairs, record_of
-    from redaes.training.cpu import use_float32_attention
     from redaes.training.formatting import chat_text, ordered_images
 
     processor = base_processor(StageArguments(model=str(tiny_model)))

@@ -42,6 +42,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "records",
         "table_cache",
         "measured_pairs",
+        "attention",
         "hub",
         "backends",
         "models",
@@ -108,7 +109,15 @@ LIGHT = (
 )  # fmt: skip
 """What must not load a heavy library on import; "" is the package itself."""
 
-HEAVY_AT_HOME = ("training", "models", "backends.local", "backends.loading", "evidence.picture", "evidence.pair")
+HEAVY_AT_HOME = (
+    "attention",
+    "training",
+    "models",
+    "backends.local",
+    "backends.loading",
+    "evidence.picture",
+    "evidence.pair",
+)
 """Where a heavy import may stand at module level although others of the layer do without."""
 
 OUTSIDE = ("data_gen", "stages", "eval", "tests", "benchmarks", "examples")

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
+from redaes.attention.branch_decoding import BranchDecoding
+from redaes.attention.packed_answers import PromptedAnswers, PromptPictures, packed_answers, pictures_by_row
+from redaes.attention.prompt_branches import BRANCHES, PromptBranches, branch_attention
 from redaes.errors import TrainingError
-from redaes.training.branch_decoding import BranchDecoding
-from redaes.training.packed_answers import PromptedAnswers, PromptPictures, packed_answers, pictures_by_row
-from redaes.training.prompt_branches import BRANCHES, PromptBranches, branch_attention
 from redaes.training.shared_prompts import check_sharing, prompts_shuffled
 from redaes.training.shared_sampling import drawn
 

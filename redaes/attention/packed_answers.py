@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensor
 
-from redaes.training.prompt_branches import BRANCHES, PromptBranches
+from redaes.attention.prompt_branches import BRANCHES, PromptBranches
 
 NOT_SCORED = -100
 """Where a label has none, as torch's losses have it."""

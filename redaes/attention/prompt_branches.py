@@ -24,8 +24,8 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-from redaes.training.branch_decoding import BranchDecoding
-from redaes.training.cpu import FLOAT32_ATTENTION
+from redaes.attention.branch_decoding import BranchDecoding
+from redaes.attention.float32 import FLOAT32_ATTENTION
 
 BRANCHES = "prompt_branches"
 """The keyword argument with the layout of a row, a tuple of `PromptBranches`, or with a `BranchDecoding`.

@@ -1,0 +1,1 @@
+"""Attention of the Qwen-VL families over rows in which what several answers share stands once."""
