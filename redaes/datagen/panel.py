@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable
-from functools import cache
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
 from pathlib import Path
+from types import TracebackType
 from typing import Annotated, Any, TypeVar
 
 from pydantic import BeforeValidator, Field, FiniteFloat, model_validator
@@ -15,8 +15,7 @@ from redaes.backends.connecting import key_from, versioned_url
 from redaes.backends.endpoint import Endpoint
 from redaes.datagen.consensus import ConsensusRules
 from redaes.datagen.dataset_settings import WrittenSettings, whole_number
-from redaes.datagen.editors import load_editor
-from redaes.datagen.editors.base import Editor
+from redaes.datagen.editor_pool import EditorPool
 from redaes.datagen.filters import Similarity
 from redaes.datagen.judges import AssessorJudge, Judge, PyiqaScorer, ScorerJudge, VlmJudge, VlmScorer
 from redaes.errors import BackendError, BudgetExhausted, InputError
@@ -72,6 +71,9 @@ class Panel(WrittenSettings):
     """Requests to each model under way at once, in each worker."""
     max_calls: Annotated[int, whole_number(0)] | None = None
     """Most requests to each model in each worker's life; None: no limit."""
+    editor_devices: tuple[str, ...] = ()
+    """Where editors work, such as ``[cuda:0, cuda:1]``: a copy of each editor on every one, shared out among the
+    workers of this machine; none: one copy in each worker, on the first device that it finds."""
     rules: ConsensusRules = ConsensusRules()
     """When the judges agree."""
 
@@ -85,7 +87,7 @@ class Panel(WrittenSettings):
 
     def identity(self) -> dict[str, Any]:
         """What of it decides the dataset: not where the server stands, nor how hard it is worked."""
-        left_out = {"endpoint", "api_key_env", "concurrency", "max_calls"}
+        left_out = {"endpoint", "api_key_env", "concurrency", "max_calls", "editor_devices"}
         # Datasets from before these could be chosen have the defaults.
         left_out |= {
             name
@@ -137,21 +139,26 @@ non-commercial package ``pyiqa``. A judge named without a kind is a ``vlm``."""
 
 
 class PanelModels:
-    """A panel at work in one process: editors are loaded once, answers are kept in the dataset's folder."""
+    """A panel at work in one process: editors are loaded once, answers are kept in the dataset's folder.
 
-    def __init__(self, panel: Panel, folder: Path) -> None:
+    Used as ``async with models: …`` for as long as questions are put: connections to all servers stay open.
+    """
+
+    def __init__(self, panel: Panel, folder: Path, devices: Sequence[str] = ()) -> None:
         """
         Args:
             panel: who is wanted.
             folder: the dataset's; answers go to ``answers/`` in it, so that no question is paid for twice.
+            devices: where the editors work; none: one copy of each, wherever it finds a place.
 
         Raises:
-            InputError, BackendError, MissingDependency: an editor that cannot be had.
+            InputError, BackendError, MissingDependency: a judge or key that cannot be had.
         """
         self.panel = panel
         self._answers = folder / "answers"
-        self._editors: dict[str, Editor] = {}
+        self.editors = EditorPool(dict(panel.editor_options), devices)
         self._endpoints: dict[str, Endpoint] = {}
+        self._open: AsyncExitStack | None = None
         self.judges = [self._judge(name) for name in panel.judges]
         self.similarity = None if panel.similarity is None else Similarity(Path(panel.similarity))
 
@@ -163,12 +170,24 @@ class PanelModels:
             raise InputError(f"unknown kind of judge in {name!r}; give one of {', '.join(JUDGES)}, or a model's name")
         return JUDGES[kind](argument, self)
 
-    def editor(self, name: str) -> Editor:
-        """The editor of that name, loaded when it is first wanted."""
-        if name not in self._editors:
-            options: dict[str, Any] = {} if name == "embedded" else dict(self.panel.editor_options)
-            self._editors[name] = load_editor(name, **options)
-        return self._editors[name]
+    async def __aenter__(self) -> PanelModels:
+        """Open the connections of every model, on the loop that runs."""
+        async with AsyncExitStack() as opened:
+            for model in filter(None, (self.panel.planner, self.panel.checker, self.panel.writer)):
+                self.endpoint(model)
+            for endpoint in self._endpoints.values():
+                await opened.enter_async_context(endpoint)
+            self._open = opened.pop_all()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Close them, and have the editors take nothing more on."""
+        self.editors.close()
+        opened, self._open = self._open, None
+        if opened is not None:
+            await opened.aclose()
 
     def endpoint(self, model: str) -> Endpoint:
         """The way to ask a model; one for each, because calls are counted and limited for each."""
@@ -183,20 +202,15 @@ class PanelModels:
             )
         return self._endpoints[model]
 
-    def ask(self, model: str, question: Callable[[Endpoint], Awaitable[Answer]]) -> Answer:
-        """Put questions to a model, with its endpoint open.
+    async def put(self, model: str, question: Callable[[Endpoint], Awaitable[Answer]]) -> Answer:
+        """Put questions to a model that is open.
 
         Raises:
             BudgetExhausted: not all of them could be paid for. Taken for an answer, that would stay in the dataset.
             BackendError: none of them was answered.
         """
         before = self.endpoint(model).counts.copy()
-
-        async def run() -> Answer:
-            async with self.endpoint(model) as endpoint:
-                return await question(endpoint)
-
-        answer = asyncio.run(run())
+        answer = await question(self.endpoint(model))
         happened = self.endpoint(model).counts - before
         if happened["failed: budget_exhausted"]:
             raise BudgetExhausted(f"{model}: max_calls {self.panel.max_calls} is spent; run again to go on")
@@ -213,9 +227,3 @@ class PanelModels:
         counted = [*((name, endpoint.counts) for name, endpoint in self._endpoints.items())]
         counted += [(judge.name, judge.counts) for judge in self.judges if isinstance(judge, VlmJudge)]
         return Counter({f"{name}: {what}": n for name, counts in counted for what, n in counts.items()})
-
-
-@cache
-def panel_models(panel: Panel, folder: Path) -> PanelModels:
-    """The models of this process: loading an editor takes minutes, so it is done once."""
-    return PanelModels(panel, folder)
