@@ -22,7 +22,7 @@ from trl.models.utils import unwrap_model_for_generation
 from trl.trainer.utils import split_pixel_values_by_grid, split_tensor_dict, unsplit_pixel_values_by_grid
 
 from redaes.attention.packed_answers import PromptedAnswers, packed_answers, pictures_by_row
-from redaes.attention.prompt_branches import use_branch_attention, why_no_branches
+from redaes.attention.token_trees import use_branch_attention, why_no_branches
 from redaes.errors import TrainingError
 from redaes.training.sampled_log_probs import SampledLogProbs, needs_old_policy, policy_at_work, reads_as_it_writes
 from redaes.training.shared_sampling import AskedPrompts, SampledAnswers, lora_added, sample_answers

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from safetensors.torch import load_file
 from shared_trainers import N_GENERATIONS, arguments, distance, learned, trainer_of
 
 from redaes.attention.packed_answers import PackedAnswers, PromptedAnswers
-from redaes.attention.prompt_branches import BRANCHES
+from redaes.attention.token_trees import BRANCHES
 from redaes.records import load_pairs
 from redaes.rewards import trl as rewards
 from redaes.training import shared_prompts
@@ -95,7 +96,7 @@ def test_a_model_that_cannot_says_so_and_trains_as_before(
     folders: dict[str, Path], own_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     trainer, inputs = trainer_of(folders["qwen3_5"], own_data, tmp_path / "run", "--lora_r", "4")
-    said = "share_prompts: it has layers of linear_attention, in which answers cannot branch off from a prompt"
+    said = "share_prompts: it has layers of linear_attention, in which nothing can branch off"
     assert capsys.readouterr().err.count(said) == 1
     assert not trainer.shares_prompts
     assert learned(trainer, inputs)[2]
@@ -228,7 +229,8 @@ def test_steps_are_those_of_whole_rows(
         runs[share] = torch.tensor(steps), load_file(final / "adapter_model.safetensors")
     assert len(packed) == {"one batch": 3, "beta": 6, "several batches": 9}[how]
     for row in packed:  # no answer is parted from those of its prompt
-        assert {len(prompt.n_answers) for prompt in row.inputs[BRANCHES]} <= {N_GENERATIONS, 2 * N_GENERATIONS}
+        answers = Counter(segment.parent for segment in row.inputs[BRANCHES] if segment.parent is not None)
+        assert {*answers.values()} <= {N_GENERATIONS, 2 * N_GENERATIONS}
     torch.testing.assert_close(runs["true"][0], runs["false"][0], atol=1e-5, rtol=1e-3)
     for name, weight in runs["false"][1].items():
         torch.testing.assert_close(runs["true"][1][name], weight, atol=1e-4, rtol=1e-2)
