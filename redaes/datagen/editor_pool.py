@@ -22,6 +22,7 @@ class _Lane:
         self.editors: dict[str, Editor] = {}
         self.thread = ThreadPoolExecutor(1, thread_name_prefix=f"editor {device or ''}")
         self.busy_s = 0.0
+        self.n_edits = 0
 
 
 class EditorPool:
@@ -48,6 +49,11 @@ class EditorPool:
     def busy_s(self) -> list[float]:
         """Seconds that each device was at work, loading included."""
         return [lane.busy_s for lane in self._lanes]
+
+    @property
+    def n_edits(self) -> int:
+        """Edits that were tried."""
+        return sum(lane.n_edits for lane in self._lanes)
 
     async def edit(self, name: str, source: Image.Image, jobs: Sequence[EditJob]) -> tuple[Editor, list[EditOutcome]]:
         """What an editor makes of a picture, and that editor; waits for a device that is free.
@@ -89,6 +95,7 @@ class EditorPool:
         editor = lane.editors[name]
         made = editor.edit(source, jobs)
         lane.busy_s += time.monotonic() - since
+        lane.n_edits += len(jobs)
         return editor, made
 
     def close(self) -> None:

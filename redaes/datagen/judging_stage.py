@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from redaes.backends.pictures import EncodedPicture
 from redaes.datagen.consensus import ConsensusRules, consensus
 from redaes.datagen.judges import Judge, Judgement, PicturePair, ScorerJudge, VlmJudge, VlmScorer
+from redaes.datagen.passing import together
 from redaes.datagen.picture_groups import BuildCounts, GroupPicture
-from redaes.datagen.stages import together
 from redaes.types import Agreement
 
 

@@ -12,7 +12,7 @@ from redaes.datagen.chunks import Chunk
 from redaes.datagen.dataset_settings import DatasetSettings
 from redaes.datagen.panel import Panel
 from redaes.datagen.panel_worker import PanelWorker
-from redaes.datagen.stages import work_off
+from redaes.datagen.passing import work_off
 
 NumberedChunk = tuple[int, Chunk]
 """A chunk, and its number in the dataset's plan."""

@@ -21,10 +21,11 @@ from PIL import Image
 from redaes.backends.pictures import EncodedPicture
 from redaes.datagen.dataset_settings import DatasetSettings
 from redaes.datagen.editors.base import EditJob, Editor, EditOutcome
-from redaes.datagen.filters import EditTask, Similarity, check_edits, rejections
+from redaes.datagen.filters import GREEDY, EditTask, Similarity, check_edits, rejections
 from redaes.datagen.instructions import STRENGTHS, Instruction, draw, draw_wishes
 from redaes.datagen.judging_stage import AgreedDifference
 from redaes.datagen.panel import PanelModels
+from redaes.datagen.panel_entries import ModelEntry
 from redaes.datagen.picture_groups import (
     BuildCounts,
     GroupPicture,
@@ -37,7 +38,8 @@ from redaes.datagen.picture_groups import (
     seen_in,
 )
 from redaes.datagen.plan import Frame, PlannedEdit, draw_frame
-from redaes.datagen.planner import PlanTask, plan_instructions
+from redaes.datagen.planner import SAMPLING, PlanTask, plan_instructions
+from redaes.datagen.rationales.model_writer import SAMPLING as WRITTEN
 from redaes.datagen.rationales.model_writer import RationaleTask, Written, write_with_model
 from redaes.datagen.sources import Source
 from redaes.ranking import Edge, components, fit_potential
@@ -68,7 +70,8 @@ async def plan_judged_views(
     """
     panel = models.panel
     views = [draw_frame(source.id, view, settings.seed) for view in range(settings.views)]
-    if panel.planner is None or image is None:
+    planner = panel.planner_entry
+    if planner is None or image is None:
         wanted = [tuple(draw(settings.variants, seed)) for _, seed in views]
     else:
         tasks = [
@@ -78,7 +81,7 @@ async def plan_judged_views(
             )
             for frame, seed in views
         ]
-        wanted = await _proposed(tasks, models, panel.planner, counts)
+        wanted = await _proposed(tasks, models, planner, counts)
     rows = []
     for view, ((frame, seed), instructions) in enumerate(zip(views, wanted, strict=True)):
         for number, instruction in enumerate(instructions):
@@ -103,10 +106,12 @@ def view_of(image: Image.Image, frame: Frame, settings: DatasetSettings) -> Imag
 
 
 async def _proposed(
-    tasks: Sequence[PlanTask], models: PanelModels, planner: str, counts: BuildCounts
+    tasks: Sequence[PlanTask], models: PanelModels, planner: ModelEntry, counts: BuildCounts
 ) -> list[tuple[Instruction, ...]]:
     """The planner's usable instructions for each task; the others are counted."""
-    plans = await models.put(planner, lambda model: plan_instructions(model, tasks))
+    plans = await models.put(
+        planner.model, lambda model: plan_instructions(model, tasks, sampling=planner.sampling(SAMPLING))
+    )
     for plan in plans:
         counts.rejected.update({f"plan: {reason}": n for reason, n in plan.rejected.items()})
         if plan.failure is not None:
@@ -205,7 +210,7 @@ def view_pictures(reference: Image.Image, edits: Sequence[MadeEdit]) -> list[Vie
 
 
 async def executed(
-    pictures: Sequence[ViewPicture], models: PanelModels, checker: str, counts: BuildCounts
+    pictures: Sequence[ViewPicture], models: PanelModels, checker: ModelEntry, counts: BuildCounts
 ) -> list[ViewPicture]:
     """The reference, and the edits in which the checker sees what was asked for; the others are counted.
 
@@ -220,7 +225,7 @@ async def executed(
         for each in edited
         if each.member.edit is not None
     ]
-    checks = await models.put(checker, lambda model: check_edits(model, tasks))
+    checks = await models.put(checker.model, lambda model: check_edits(model, tasks, checker.sampling(GREEDY)))
     for check in checks:
         for reason in check.rejected or ([f"check: {check.failure}"] if check.failure else []):
             counts.rejected[reason] += 1
@@ -304,9 +309,12 @@ async def texts_of(pairs: Sequence[PairToExplain], models: PanelModels) -> list[
     """
     if not pairs:
         return []
-    panel = models.panel
+    writer, most = models.panel.writer_entry, models.panel.max_rewrites
+    sampling = writer.sampling(WRITTEN)
     both = [*(each.task for each in pairs), *(each.task.swapped() for each in pairs)]
-    texts = await models.put(panel.writer, lambda model: write_with_model(model, both, max_rewrites=panel.max_rewrites))
+    texts = await models.put(
+        writer.model, lambda model: write_with_model(model, both, max_rewrites=most, sampling=sampling)
+    )
     return list(zip(texts[: len(pairs)], texts[len(pairs) :], strict=True))
 
 

@@ -49,10 +49,10 @@ from redaes.datagen.panel_groups import (
     view_of,
     view_pictures,
 )
+from redaes.datagen.passing import Passage, WorkStage, together
 from redaes.datagen.picture_groups import BuildCounts
 from redaes.datagen.plan import PLAN, PlannedEdit, write_plan
 from redaes.datagen.sources import Source
-from redaes.datagen.stages import Passage, Stage, together
 from redaes.errors import RedaesError
 from redaes.records import PairRecord
 
@@ -96,14 +96,14 @@ class PanelWorker:
         self.stages = {
             stage.name: stage
             for stage in (
-                Stage("plan", asking, 0),
+                WorkStage("plan", asking, 0),
                 # Two views more than editors: one is being handed on, one is there when an editor comes free.
-                Stage("edit", n_editors + 2, n_editors),
-                Stage("filter", cores, 1),
-                Stage("check", asking, 1),
-                Stage("judge", asking, 1),
-                Stage("measure", cores, 1),
-                Stage("write", asking, 1),
+                WorkStage("edit", n_editors + 2, n_editors),
+                WorkStage("filter", cores, 1),
+                WorkStage("check", asking, 1),
+                WorkStage("judge", asking, 1),
+                WorkStage("measure", cores, 1),
+                WorkStage("write", asking, 1),
             )
         }
         self._jury = Jury(self.models.judges, asking)
@@ -214,9 +214,9 @@ class PanelWorker:
             edits = await edits_of(reference, rows, self.models)
             await way.enter(self.stages["filter"])
             pictures = await asyncio.to_thread(self._filtered, reference, edits, counts)
-            if panel.checker is not None:
+            if panel.checker_entry is not None:
                 await way.enter(self.stages["check"])
-                pictures = await executed(pictures, self.models, panel.checker, counts)
+                pictures = await executed(pictures, self.models, panel.checker_entry, counts)
             if len(pictures) == 1:
                 return made
             await way.enter(self.stages["judge"])
@@ -229,7 +229,9 @@ class PanelWorker:
             pairs = await asyncio.to_thread(_measured, found, pictures, source, group)
             await way.enter(self.stages["write"])
             texts = await texts_of(pairs, self.models)
-            made.records = await asyncio.to_thread(records_of, pairs, texts, source, group, panel.writer, counts)
+            made.records = await asyncio.to_thread(
+                records_of, pairs, texts, source, group, panel.writer_entry.model, counts
+            )
             for record in made.records:
                 counts.keep(record)
         return made

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 Made = TypeVar("Made")
 
 
-class Stage:
+class WorkStage:
     """One stage; belongs to the event loop on which it is first entered."""
 
     def __init__(self, name: str, at_once: int, waiting: int) -> None:
@@ -42,7 +42,7 @@ class Passage:
     """The way of one item; a context manager, at whose end the item is out.
 
     >>> async def ways():
-    ...     cut, glue = Stage("cut", 1, 0), Stage("glue", 1, 2)
+    ...     cut, glue = WorkStage("cut", 1, 0), WorkStage("glue", 1, 2)
     ...     async def item():
     ...         with Passage() as way:
     ...             for stage in (cut, glue):
@@ -54,11 +54,11 @@ class Passage:
     """
 
     def __init__(self) -> None:
-        self._stage: Stage | None = None
+        self._stage: WorkStage | None = None
         self._since: float | None = None
         self._has_hands = False
 
-    async def queue(self, stage: Stage) -> None:
+    async def queue(self, stage: WorkStage) -> None:
         """Wait until the stage has room, and leave the one before; :meth:`begin` follows."""
         self._stop_clock()
         await stage._room.acquire()
@@ -72,7 +72,7 @@ class Passage:
         self._has_hands = True
         self._since = time.monotonic()
 
-    async def enter(self, stage: Stage) -> None:
+    async def enter(self, stage: WorkStage) -> None:
         """:meth:`queue` and :meth:`begin`."""
         await self.queue(stage)
         await self.begin()
