@@ -10,10 +10,11 @@ import typer
 from typer.core import TyperGroup
 
 from redaes.cli import apply, compare, demo, doctor, rank, score, serve
-from redaes.cli.data import build, export, inspect, series, validate
+from redaes.cli.data import audit, build, export, inspect, series, validate
 from redaes.cli.eval import benchmark, calibrate, leaks, probes, rationales
 from redaes.cli.eval import compare as compare_runs
 from redaes.cli.models import convert
+from redaes.cli.several_words import SeveralWords
 from redaes.cli.train import build_nano, check, merge, stages
 from redaes.training.stages import STAGES
 
@@ -91,7 +92,8 @@ for _command in COMMANDS:
 app.command(cls=serve.OwnVllm)(serve.serve)
 for _command in DATA:
     data.command()(_command)
-data.command(cls=series.SeveralWords)(series.series)
+for _command in (series.series, audit.audit):
+    data.command(cls=SeveralWords)(_command)
 _others = ", ".join(f"redaes eval {name}" for name in (*EVAL, "probes"))
 evaluation.command("run", epilog=f"Also: {_others}; each says with --help what it does.")(benchmark.run)
 for _name, _function in EVAL.items():

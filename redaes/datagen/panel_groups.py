@@ -20,10 +20,11 @@ from redaes.backends.pictures import EncodedPicture
 from redaes.datagen.consensus import consensus
 from redaes.datagen.dataset_settings import DatasetSettings
 from redaes.datagen.editors.base import EditJob
-from redaes.datagen.filters import EditTask, check_edits, rejections
+from redaes.datagen.filters import GREEDY, EditTask, check_edits, rejections
 from redaes.datagen.instructions import STRENGTHS, Instruction, draw, draw_wishes
 from redaes.datagen.judges import PicturePair
 from redaes.datagen.panel import PanelModels
+from redaes.datagen.panel_entries import ModelEntry
 from redaes.datagen.picture_groups import (
     BuildCounts,
     GroupPicture,
@@ -36,7 +37,8 @@ from redaes.datagen.picture_groups import (
     seen_in,
 )
 from redaes.datagen.plan import PlannedEdit, draw_frame
-from redaes.datagen.planner import PlanTask, plan_instructions
+from redaes.datagen.planner import SAMPLING, PlanTask, plan_instructions
+from redaes.datagen.rationales.model_writer import SAMPLING as WRITTEN
 from redaes.datagen.rationales.model_writer import RationaleTask, write_with_model
 from redaes.datagen.sources import Source
 from redaes.ranking import Edge, components, fit_potential
@@ -61,7 +63,8 @@ def plan_judged_views(
     """
     panel = models.panel
     views = [draw_frame(source.id, view, settings.seed) for view in range(settings.views)]
-    if panel.planner is None or image is None:
+    planner = panel.planner_entry
+    if planner is None or image is None:
         wanted = [tuple(draw(settings.variants, seed)) for _, seed in views]
     else:
         tasks = [
@@ -71,7 +74,7 @@ def plan_judged_views(
             )
             for frame, seed in views
         ]
-        wanted = _proposed(tasks, models, panel.planner, counts)
+        wanted = _proposed(tasks, models, planner, counts)
     for view, ((frame, seed), instructions) in enumerate(zip(views, wanted, strict=True)):
         for number, instruction in enumerate(instructions):
             identity = hashlib.sha256(f"{settings.seed}|{source.id}|{view}|{number}|{instruction.text}".encode())
@@ -88,10 +91,12 @@ def plan_judged_views(
 
 
 def _proposed(
-    tasks: Sequence[PlanTask], models: PanelModels, planner: str, counts: BuildCounts
+    tasks: Sequence[PlanTask], models: PanelModels, planner: ModelEntry, counts: BuildCounts
 ) -> list[tuple[Instruction, ...]]:
     """The planner's usable instructions for each task; the others are counted."""
-    plans = models.ask(planner, lambda endpoint: plan_instructions(endpoint, tasks))
+    plans = models.ask(
+        planner.model, lambda model: plan_instructions(model, tasks, sampling=planner.sampling(SAMPLING))
+    )
     for plan in plans:
         counts.rejected.update({f"plan: {reason}": n for reason, n in plan.rejected.items()})
         if plan.failure is not None:
@@ -187,11 +192,12 @@ def _edited(
                     counts.rejected["dissimilar"] += 1
                     continue
             made.append((planned, outcome.image))
-    if models.panel.checker is None or not made:
+    checker = models.panel.checker_entry
+    if checker is None or not made:
         return made
     source = EncodedPicture(reference)
     tasks = [EditTask(source, EncodedPicture(edited), planned.edit.instruction) for planned, edited in made]
-    checks = models.ask(models.panel.checker, lambda endpoint: check_edits(endpoint, tasks))
+    checks = models.ask(checker.model, lambda model: check_edits(model, tasks, checker.sampling(GREEDY)))
     for check in checks:
         for reason in check.rejected or ([f"check: {check.failure}"] if check.failure else []):
             counts.rejected[reason] += 1
@@ -297,14 +303,18 @@ def _explained(
             )
         )
     both = [*tasks, *(task.swapped() for task in tasks)]
-    panel = models.panel
-    texts = models.ask(panel.writer, lambda endpoint: write_with_model(endpoint, both, max_rewrites=panel.max_rewrites))
+    panel, writer = models.panel, models.panel.writer_entry
+    sampling = writer.sampling(WRITTEN)
+    texts = models.ask(
+        writer.model,
+        lambda model: write_with_model(model, both, max_rewrites=panel.max_rewrites, sampling=sampling),
+    )
     records: list[PairRecord] = []
     for number, (ordered, task, agreement) in enumerate(zip(every, tasks, agreements, strict=True)):
         written, swapped = texts[number], texts[number + len(tasks)]
         for text in (written, swapped):
             counts.rejected.update({f"text: {reason}": n for reason, n in text.rejected.items()})
-        writers = {panel.writer if text.writer == "vlm" else "embedded" for text in (written, swapped)}
+        writers = {writer.model if text.writer == "vlm" else "embedded" for text in (written, swapped)}
         records.append(
             make_record(
                 ordered,

@@ -213,6 +213,7 @@ def make_record(
     swapped: Rationale,
     writer: str,
     agreement: Agreement | None = None,
+    delta_error: float | None = None,
 ) -> PairRecord:
     """The row of a pair.
 
@@ -224,7 +225,9 @@ def make_record(
         rationale: with ``ordered.first`` as A.
         swapped: with ``ordered.second`` as A.
         writer: who wrote both.
-        agreement: how far the judges agreed; None: measured.
+        agreement: how far the judges agreed; None: it was not judged.
+        delta_error: standard error, in points, of a difference that follows from judgements of other pairs; None: this
+            one was judged, or measured.
 
     Raises:
         AssertionError: the reasoning contradicts the difference. Writers are checked before: it is a fault of ours.
@@ -256,7 +259,8 @@ def make_record(
         rationale=rationale,
         rationale_swapped=swapped,
         licence=source.licence,
-        label_source="edits" if agreement is None else "judges",
+        label_source="inferred" if delta_error is not None else "edits" if agreement is None else "judges",
+        delta_error=delta_error,
         agreement=agreement,
         writer=writer,
     )

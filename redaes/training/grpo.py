@@ -39,6 +39,7 @@ from redaes.training.shared_prompts import SharedPrompts, check_sharing
 from redaes.training.stage_arguments import StageArguments
 from redaes.training.stage_model import base_processor, load_model, training_dtype
 from redaes.training.stage_run import claim, train
+from redaes.training.trl_methods import check_trl
 from redaes.training.validated_trainer import ValidatedTrainer, prepare
 from redaes.training.vision_cache import FrozenVisionCache, vision_tower
 from redaes.training.vllm_rollouts import check_vllm, mended_vllm
@@ -134,6 +135,7 @@ class RankingGRPOConfig(GRPOConfig):
             with_singles=self.scores_pictures,
         )
         if self.share_prompts:
+            check_trl(GRPOTrainer)
             check_sharing(batch_size=self.per_device_train_batch_size, num_generations=self.num_generations)
         mode: Mode = "fast" if self.mode == "fast" else "reasoned"
         try_plugins(

@@ -34,6 +34,10 @@ _NEWER = frozenset({"prompts"})
 """Settings that runs do not have which an earlier version began."""
 
 
+_UNTIL_ADDED: Mapping[str, Any] = {"share_prompts": False}
+"""What runs did that were begun before there was a setting for it."""
+
+
 def run_settings(config: TrainingArguments, settings: Mapping[str, Any]) -> dict[str, Any]:
     """What decides about a run's result, as ``settings.json`` keeps it: the stage's own and the trainer's.
 
@@ -60,7 +64,9 @@ def refuse_other_settings(output_dir: Path, checkpoint: Path | None, now: Mappin
     file = _settings_of(output_dir, checkpoint)
     if file is None:
         return
-    before = read_json(file)
+    kept = read_json(file)
+    added = {name: value for name, value in _UNTIL_ADDED.items() if name in now and name not in kept}
+    before = {**added, **kept}
     changed = [name for name in {*before, *now} - {_VERSIONS} if before.get(name) != now.get(name)]
     if _same_batches(before, now):
         changed = [name for name in changed if name not in _SPLIT_OF_A_BATCH]
@@ -68,10 +74,11 @@ def refuse_other_settings(output_dir: Path, checkpoint: Path | None, now: Mappin
     _say_other_versions(output_dir, before.get(_VERSIONS), checkpoint)
     if changed:
         changes = ", ".join(f"{name}: {before.get(name)} -> {now.get(name)}" for name in sorted(changed))
-        raise TrainingError(
-            f"{file.parent} holds a run with other settings ({changes}); "
-            f"{_way_on(before, now, changed, started=checkpoint is not None)}"
-        )
+        way_on = _way_on(before, now, changed, started=checkpoint is not None)
+        if checkpoint is not None and added.keys() >= {*changed}:
+            as_before = ", ".join(f"{name}: {str(added[name]).lower()}" for name in sorted(changed))
+            way_on = f"an earlier version began it: set {as_before} to go on as it did, or {way_on}"
+        raise TrainingError(f"{file.parent} holds a run with other settings ({changes}); {way_on}")
 
 
 def _say_other_versions(output_dir: Path, before: Mapping[str, str] | None, checkpoint: Path | None) -> None:

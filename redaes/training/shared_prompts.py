@@ -22,9 +22,10 @@ from trl.models.utils import unwrap_model_for_generation
 from trl.trainer.utils import split_pixel_values_by_grid, split_tensor_dict, unsplit_pixel_values_by_grid
 
 from redaes.attention.packed_answers import PromptedAnswers, packed_answers, pictures_by_row
-from redaes.attention.prompt_branches import use_branch_attention, why_no_branches
+from redaes.attention.token_trees import use_branch_attention, why_no_branches
 from redaes.errors import TrainingError
-from redaes.training.shared_sampling import AskedPrompts, lora_added, sample_answers
+from redaes.training.sampled_log_probs import SampledLogProbs, needs_old_policy, policy_at_work, reads_as_it_writes
+from redaes.training.shared_sampling import AskedPrompts, SampledAnswers, lora_added, sample_answers
 
 _NEEDED = ("pixel_values", "image_grid_thw", "num_images", "mm_token_type_ids")
 """What of a batch a packed row is made of, besides tokens."""
@@ -99,6 +100,7 @@ class SharedPrompts:
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.shares_prompts = bool(self.args.share_prompts)
+        self._sampled: SampledLogProbs | None = None  # of the answers just written, where TRL will ask for them
         reason = self._why_not() if self.shares_prompts else None
         if reason is not None:
             self.shares_prompts = False
@@ -137,6 +139,15 @@ class SharedPrompts:
         cut_up = is_deepspeed_zero3_enabled()  # all processes would have to write equally many tokens
         return self.shares_prompts and not (self.args.use_vllm or self.args.cache_implementation or given or cut_up)
 
+    def notes_log_probs(self) -> bool:
+        """Whether the old policy's log-probabilities are those that answers had when they were drawn."""
+        return (
+            self.samples_itself()
+            and needs_old_policy(self.args)
+            and self.accelerator.mixed_precision == "no"
+            and reads_as_it_writes(self.accelerator.unwrap_model(self.model))
+        )
+
     def _generate_single_turn(
         self,
         prompt_ids: list[list[int]],
@@ -170,6 +181,8 @@ class SharedPrompts:
             answer_mask=torch.ones_like(ids[:, :1]),
             pictures=[pictures[row].to(device) for row in asked],
         )
+        scored_at = float(self.args.temperature) if self.notes_log_probs() else None
+        asked_prompts = AskedPrompts(batch, num_generations, trainer.eos_token_ids, scored_at)
         with (
             unwrap_model_for_generation(
                 trainer.model_wrapped,
@@ -180,15 +193,16 @@ class SharedPrompts:
             torch.no_grad(),
             lora_added(model),
         ):
-            written = _network(model).generate(
+            policy = policy_at_work(model)
+            written: SampledAnswers = _network(model).generate(
                 input_ids=ids,
                 attention_mask=mask,
                 generation_config=trainer.generation_config,
-                custom_generate=partial(
-                    sample_answers, asked=AskedPrompts(batch, num_generations, trainer.eos_token_ids)
-                ),
+                custom_generate=partial(sample_answers, asked=asked_prompts),
             )
-        return [[token for token in answer if token >= 0] for answer in written.tolist()], None
+        known = written.log_probs
+        self._sampled = None if known is None else SampledLogProbs(policy, written.tokens, known)
+        return [[token for token in answer if token >= 0] for answer in written.tokens.tolist()], None
 
     def _get_per_token_logps_and_entropies(
         self,
@@ -210,6 +224,12 @@ class SharedPrompts:
                 model, input_ids, attention_mask, logits_to_keep, batch_size, compute_entropy, compute_aux_loss, **shown
             )
         n_prompt = input_ids.shape[1] - logits_to_keep
+        if self._sampled is not None and not torch.is_grad_enabled():
+            sampled, self._sampled = self._sampled, None  # asked for once, before the reference is
+            if not compute_entropy and sampled.policy == policy_at_work(self.accelerator.unwrap_model(model)):
+                old = sampled.of(input_ids[:, n_prompt:], attention_mask[:, n_prompt:])
+                if old is not None:
+                    return old, None, None
         pictures = pictures_by_row(
             shown["image_grid_thw"], shown["pixel_values"], shown["num_images"], self.num_generations
         )

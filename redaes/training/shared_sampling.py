@@ -19,7 +19,7 @@ from transformers.cache_utils import Cache
 
 from redaes.attention.branch_decoding import BranchDecoding
 from redaes.attention.packed_answers import PromptedAnswers, packed_answers
-from redaes.attention.prompt_branches import BRANCHES, PromptBranches
+from redaes.attention.token_trees import BRANCHES, Segment
 
 
 class _KeptElsewhere(Cache):
@@ -85,6 +85,18 @@ class AskedPrompts:
     n_answers: int
     """Of each prompt."""
     end_tokens: Sequence[int]
+    scored_at: float | None = None
+    """The temperature at which the log-probability of each drawn token is noted; None: it is not."""
+
+
+@dataclass(frozen=True)
+class SampledAnswers:
+    """Answers to N prompts, those to a prompt one after the other, T tokens at most."""
+
+    tokens: Tensor
+    """(N * answers, T), -1 behind the end of each."""
+    log_probs: Tensor | None
+    """As ``tokens``, float32, 0 behind the end: of the model's own probabilities, whatever was allowed to be drawn."""
 
 
 @torch.no_grad()
@@ -96,18 +108,15 @@ def sample_answers(
     generation_config: GenerationConfig,
     asked: AskedPrompts,
     **_: Any,
-) -> Tensor:
+) -> SampledAnswers:
     """What ``generate`` is given as ``custom_generate``, with ``asked`` bound.
 
     Args:
-        network: takes packed rows (`redaes.attention.prompt_branches.use_branch_attention`).
+        network: takes packed rows (`redaes.attention.token_trees.use_branch_attention`).
         input_ids: (N, P) the prompts, for the processors.
         logits_processor: what may be drawn.
         generation_config: ``max_new_tokens``; greedy without ``do_sample``.
         asked: the same prompts.
-
-    Returns:
-        (N * n_answers, T) tokens of the answers alone, -1 behind the end of each.
     """
     batch, device = asked.batch, input_ids.device
     shared = batch.rows_by_prompt()
@@ -123,11 +132,12 @@ def sample_answers(
     cache = DynamicCache(config=network.config.get_text_config())
     logits = network(**inputs, past_key_values=cache, use_cache=True, logits_to_keep=last).logits[0]
     counts = [len(rows) * asked.n_answers for rows in shared]
-    layout: tuple[PromptBranches, ...] = inputs[BRANCHES]
+    layout: tuple[Segment, ...] = inputs[BRANCHES]
     room = int(generation_config.max_new_tokens or 0)
     state = BranchDecoding(
         [(layer.keys, layer.values) for layer in cache.layers],
-        [slice(prompt.start, prompt.end) for prompt in layout],
+        # Each prompt, and behind it the branch of one token that is its last.
+        [slice(prompt.start, last.end) for prompt, last in zip(layout[::2], layout[1::2], strict=True)],
         counts,
         room,
     )
@@ -137,11 +147,15 @@ def sample_answers(
     so_far = input_ids[order].repeat_interleave(asked.n_answers, 0)
     rows = torch.arange(len(owner), device=device)
     written = torch.full((len(owner), room), -1, device=device)
+    scored = None if asked.scored_at is None else torch.zeros(len(owner), room, device=device)
     end_tokens = torch.tensor(list(asked.end_tokens), device=device)
     for number in range(room):
         scores = logits_processor(so_far, logits.float())
         token = drawn(scores) if generation_config.do_sample else scores.argmax(-1)
         written[rows, number] = token
+        if scored is not None:
+            own = logits.float() / (asked.scored_at or 1.0)
+            scored[rows, number] = own.gather(1, token[:, None])[:, 0] - own.logsumexp(1)
         going_on = ~torch.isin(token, end_tokens)
         if number + 1 == room or not bool(going_on.any()):
             break
@@ -157,4 +171,8 @@ def sample_answers(
         state.n_written += 1
     back = torch.empty_like(order)
     back[order] = torch.arange(len(order), device=device)
-    return written.view(len(order), asked.n_answers, room)[back].flatten(0, 1)[:, : number + 1]
+
+    def as_asked(values: Tensor) -> Tensor:
+        return values.view(len(order), asked.n_answers, room)[back].flatten(0, 1)[:, : number + 1]
+
+    return SampledAnswers(as_asked(written), None if scored is None else as_asked(scored))

@@ -55,7 +55,8 @@ def test_only_the_policy_is_saved(policy: Path) -> None:
         assert folder.joinpath("adapter_model.safetensors").is_file()
     assert not (policy / "README.md").exists()  # TRL's card names no base; the one in final/ is ours
     # Two adapters, or the resumed run below would prove nothing.
-    assert json.loads((policy / "final" / "run_record.json").read_text())["training_arguments"]["beta"] == 0.05
+    record = json.loads((policy / "final" / "run_record.json").read_text())
+    assert (record["training_arguments"]["beta"], record["metrics"]["shares_prompts"]) == (0.05, True)
 
 
 def test_a_resumed_policy_is_the_one_that_was_saved(policy: Path, red_folder: Path, tmp_path: Path) -> None:
@@ -70,6 +71,27 @@ def test_a_resumed_policy_is_the_one_that_was_saved(policy: Path, red_folder: Pa
     record = json.loads((final / "run_record.json").read_text())
     assert record["resumed_weights"] == checkpoints.digest(first)
     assert record["weights"] == checkpoints.digest(resumed)
+
+
+def test_a_run_that_was_begun_before_prompts_were_shared_goes_on_as_it_did(red_folder: Path, tmp_path: Path) -> None:
+    apart = [*POLICY, "--share_prompts", "false"]
+    whole = train("stage3", options(red_folder, tmp_path / "whole", *apart)).parent
+    cut = cut_off(whole, tmp_path / "cut")
+    for file in (cut / "settings.json", cut / "checkpoint-2" / "settings.json"):
+        settings = json.loads(file.read_text())
+        del settings["share_prompts"]
+        file.write_text(json.dumps(settings))
+    refused = (
+        r"settings \(share_prompts: False -> True\); an earlier version began it: set share_prompts: false to go on"
+    )
+    with pytest.raises(TrainingError, match=refused):
+        train("stage3", options(red_folder, cut, *POLICY))
+    with pytest.raises(TrainingError, match=r"settings \(learning_rate: .*, share_prompts: False -> True\); choose"):
+        train("stage3", options(red_folder, cut, *POLICY, "--learning_rate", "0.5"))
+    final = train("stage3", options(red_folder, cut, *apart))
+    wanted, got = (load_file(folder / "adapter_model.safetensors") for folder in (whole / "final", final))
+    assert all(torch.equal(wanted[name], got[name]) for name in wanted)
+    assert history(final, "kl") == history(whole / "final", "kl")
 
 
 def test_a_checkpoint_with_a_second_adapter_is_resumed_by_its_policy(

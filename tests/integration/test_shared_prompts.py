@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -12,22 +13,18 @@ import torch
 from families import build
 from own_pairs import write_own_pairs
 from safetensors.torch import load_file
-from torch import Tensor
+from shared_trainers import N_GENERATIONS, arguments, distance, learned, trainer_of
 
 from redaes.attention.packed_answers import PackedAnswers, PromptedAnswers
-from redaes.attention.prompt_branches import BRANCHES
+from redaes.attention.token_trees import BRANCHES
 from redaes.records import load_pairs
 from redaes.rewards import trl as rewards
-from redaes.training import grpo, shared_prompts
-from redaes.training.grpo import RankingGRPOConfig, RankingGRPOTrainer, run_grpo
+from redaes.training import shared_prompts
+from redaes.training.grpo import RankingGRPOTrainer, run_grpo
 from redaes.training.patch_cache import PatchCache
 from redaes.training.ranking_rows import groups_of, ranking_dataset
-from redaes.training.recipes import parse
 from redaes.training.stage_arguments import StageArguments
-from redaes.training.stage_model import base_processor, load_model
-
-RECIPE = Path(__file__).parents[2] / "stages" / "configs" / "stage3_nano.yaml"
-N_GENERATIONS = 4
+from redaes.training.stage_model import base_processor
 
 
 @pytest.fixture(scope="module")
@@ -40,82 +37,6 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """A model of each family that can, and of one that cannot."""
     families = ("qwen2_5_vl", "qwen3_vl", "qwen3_5")
     return {name: build(name, tmp_path_factory.mktemp(name) / "model") for name in families}
-
-
-def arguments(model: Path, data: Path, out: Path, *more: str) -> tuple[StageArguments, RankingGRPOConfig]:
-    return parse(
-        RankingGRPOConfig,
-        RECIPE,
-        ["--model", str(model), "--data", str(data), "--output_dir", str(out), "--bf16", "false", "--disable_tqdm",
-         "true", "--max_completion_length", "6", "--pictures_per_group", "3", "--rewards", "format", "thurstone",
-         "--reward_weights", "1", "1", "--per_device_train_batch_size", "36", "--steps_per_generation", "1",
-         "--num_generations", str(N_GENERATIONS), "--save_steps", "8", *more],
-    )  # fmt: skip
-
-
-def trainer_of(model: Path, data: Path, out: Path, *more: str) -> tuple[RankingGRPOTrainer, dict[str, Any]]:
-    """A trainer with weights that are not those of its start, and a batch with answers of 0 to 5 tokens."""
-    stage, config = arguments(model, data, out, *more)
-    pairs = load_pairs(data, "train")
-    rows, numbers = ranking_dataset(pairs, groups_of(pairs, 3), "reasoned", with_scores=True)
-    processor = base_processor(stage)
-    processor.tokenizer.padding_side = "left"
-    trainer = RankingGRPOTrainer(
-        sampler=grpo.GroupSampler(numbers, capacity=9, num_generations=4, n_processes=1, repeat_count=1, seed=0),
-        model=load_model(stage, torch.float32), args=config, train_dataset=rows, processing_class=processor,
-        reward_funcs=rewards.reward_functions(config.rewards),
-    )  # fmt: skip
-    torch.manual_seed(1)
-    for name, parameter in trainer.model.named_parameters():
-        if "lora_B" in name:
-            torch.nn.init.normal_(parameter, std=0.1)
-    # Pictures of two shapes, one picture and two, two prompts of the same words; they meet again out of turn.
-    asked = [numbers[0].pairs[0][0], numbers[0].pairs[1][0], numbers[1].pairs[0][1], numbers[0].singles[0]]
-    batch = [rows[number] for number in (*(row for row in asked for _ in range(N_GENERATIONS - 1)), *asked)]
-    texts = processor.apply_chat_template([row["prompt"] for row in batch], add_generation_prompt=True, tokenize=False)
-    made = dict(processor(images=[row["images"] for row in batch], text=texts, padding=True, return_tensors="pt"))
-    n, longest = len(batch), 5
-    lengths = torch.tensor([5, 0, 3, 1]).repeat(n)[:n]
-    types = made.pop("mm_token_type_ids")
-    inputs = {
-        "prompt_ids": made.pop("input_ids"), "prompt_mask": made.pop("attention_mask"),
-        "completion_ids": torch.randint(5, 300, (n, longest)),
-        "completion_mask": (torch.arange(longest) < lengths[:, None]).int(),
-        "mm_token_type_ids": torch.cat([types, torch.zeros(n, longest, dtype=types.dtype)], dim=1),
-        "picture_types": types,
-        "advantages": torch.randn(n), "num_images": [len(row["images"]) for row in batch],
-        "num_items_in_batch": lengths.sum(), **made,
-    }  # fmt: skip
-    trainer.current_gradient_accumulation_steps = 1
-    trainer.model.train()
-    return trainer, inputs
-
-
-def learned(trainer: RankingGRPOTrainer, inputs: dict[str, Any]) -> tuple[float, list[Tensor], dict[str, Tensor]]:
-    """Loss; log-probabilities and entropies; gradients."""
-    seen: list[Tensor] = []
-    found = trainer._get_per_token_logps_and_entropies
-
-    def noted(*given: Any, **named: Any) -> Any:
-        log_probs, entropies, nothing = found(*given, **named)
-        assert nothing is None
-        seen.extend((log_probs.detach(), entropies.detach()))
-        return log_probs, entropies, nothing
-
-    trainer._get_per_token_logps_and_entropies = noted
-    trainer.model.zero_grad()
-    loss = trainer._compute_loss(trainer.model, inputs)
-    loss.backward()
-    del trainer._get_per_token_logps_and_entropies
-    gradients = {name: one.grad for name, one in trainer.model.named_parameters() if one.grad is not None}
-    return loss.item(), seen, gradients
-
-
-def distance(some: dict[str, Tensor], others: dict[str, Tensor]) -> float:
-    """Of all gradients together, relative to their length."""
-    assert some.keys() == others.keys()
-    apart = sum((some[name] - others[name]).double().square().sum() for name in some)
-    return float((apart / sum(one.double().square().sum() for one in some.values())).sqrt())
 
 
 @pytest.mark.parametrize("family", ["qwen2_5_vl", "qwen3_vl"])
@@ -175,7 +96,7 @@ def test_a_model_that_cannot_says_so_and_trains_as_before(
     folders: dict[str, Path], own_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     trainer, inputs = trainer_of(folders["qwen3_5"], own_data, tmp_path / "run", "--lora_r", "4")
-    said = "share_prompts: it has layers of linear_attention, in which answers cannot branch off from a prompt"
+    said = "share_prompts: it has layers of linear_attention, in which nothing can branch off"
     assert capsys.readouterr().err.count(said) == 1
     assert not trainer.shares_prompts
     assert learned(trainer, inputs)[2]
@@ -308,7 +229,8 @@ def test_steps_are_those_of_whole_rows(
         runs[share] = torch.tensor(steps), load_file(final / "adapter_model.safetensors")
     assert len(packed) == {"one batch": 3, "beta": 6, "several batches": 9}[how]
     for row in packed:  # no answer is parted from those of its prompt
-        assert {len(prompt.n_answers) for prompt in row.inputs[BRANCHES]} <= {N_GENERATIONS, 2 * N_GENERATIONS}
+        answers = Counter(segment.parent for segment in row.inputs[BRANCHES] if segment.parent is not None)
+        assert {*answers.values()} <= {N_GENERATIONS, 2 * N_GENERATIONS}
     torch.testing.assert_close(runs["true"][0], runs["false"][0], atol=1e-5, rtol=1e-3)
     for name, weight in runs["false"][1].items():
         torch.testing.assert_close(runs["true"][1][name], weight, atol=1e-4, rtol=1e-2)
