@@ -21,9 +21,19 @@ from redaes.datagen.dataset_settings import WrittenSettings, whole_number
 from redaes.datagen.editors import load_editor
 from redaes.datagen.editors.base import Editor
 from redaes.datagen.filters import Similarity
+from redaes.datagen.funnel import Use
 from redaes.datagen.judges import AssessorJudge, Judge, PyiqaScorer, ScorerJudge, VlmJudge, VlmScorer
 from redaes.datagen.model_servers import ModelServers
-from redaes.datagen.panel_entries import SERVED, SERVER_FIELDS, Addresses, JudgeEntry, ModelEntry, as_judges, as_model
+from redaes.datagen.panel_entries import (
+    SERVED,
+    SERVER_FIELDS,
+    Addresses,
+    JudgeEntry,
+    ModelEntry,
+    TokenPrice,
+    as_judges,
+    as_model,
+)
 from redaes.errors import InputError
 from redaes.lenient import Reader
 from redaes.types import Form
@@ -154,6 +164,10 @@ class Panel(WrittenSettings):
                 raise InputError(f"panel: endpoint is missing; give it for all models, or for {model}")
         return {model: ModelEntry(model=model, **told) for model, told in found.items()}
 
+    def prices(self) -> dict[str, TokenPrice | None]:
+        """What the tokens of each model behind a server cost; None: not said."""
+        return {model: entry.price for model, entry in self.servers().items()}
+
     def identity(self) -> dict[str, Any]:
         """What of it decides the dataset: not where the servers stand, what they cost, nor how hard they are worked."""
         left_out = {"endpoint", "api_key_env", "concurrency", "max_calls"}
@@ -251,6 +265,48 @@ JUDGES: dict[str, Callable[[JudgeEntry, PanelModels], Judge]] = {
 non-commercial package ``pyiqa``. A judge named without a kind is a ``vlm``."""
 
 
+def _servers_of(panel: Panel, answers: Path | None) -> dict[str, ModelServers]:
+    """The servers of every model that has any.
+
+    Raises:
+        InputError: a variable that holds no key.
+    """
+    return {
+        model: ModelServers(
+            entry.endpoint or (),
+            model,
+            revision=entry.revision or "",
+            api_key=key_from(entry.api_key_env),
+            concurrency=entry.concurrency or 1,
+            timeout_s=entry.timeout_s or ANSWER_S,
+            max_calls=entry.max_calls,
+            max_tokens=entry.max_tokens,
+            cache=answers,
+        )
+        for model, entry in panel.servers().items()
+    }
+
+
+def check_servers(panel: Panel) -> list[str]:
+    """See that every model of a panel can be asked, before anything is spent; not to be called from a running event
+    loop.
+
+    Returns:
+        What is wrong with single servers of a model that has others.
+
+    Raises:
+        InputError: a variable that holds no key, or a server that has other models only.
+        BackendError: a model no server of which is reached, or one that refuses the key.
+        MissingDependency: httpx is absent.
+    """
+    servers = _servers_of(panel, None)
+
+    async def greeted() -> list[list[str]]:
+        return await asyncio.gather(*(one.greet() for one in servers.values()))
+
+    return [note for notes in asyncio.run(greeted()) for note in notes]
+
+
 class PanelModels:
     """A panel at work in one process: editors are loaded once, answers are kept in the dataset's folder.
 
@@ -269,20 +325,7 @@ class PanelModels:
         """
         self.panel = panel
         self._editors: dict[str, Editor] = {}
-        self._servers = {
-            model: ModelServers(
-                entry.endpoint or (),
-                model,
-                revision=entry.revision or "",
-                api_key=key_from(entry.api_key_env),
-                concurrency=entry.concurrency or 1,
-                timeout_s=entry.timeout_s or ANSWER_S,
-                max_calls=entry.max_calls,
-                max_tokens=entry.max_tokens,
-                cache=folder / "answers",
-            )
-            for model, entry in panel.servers().items()
-        }
+        self._servers = _servers_of(panel, folder / "answers")
         self._open: AsyncExitStack | None = None
         self.judges = [JUDGES[judge.kind](judge, self) for judge in panel.judge_entries]
         self.similarity = None if panel.similarity is None else Similarity(Path(panel.similarity))
@@ -332,6 +375,13 @@ class PanelModels:
                 return await servers.put(question)
 
         return asyncio.run(run())
+
+    def uses(self) -> dict[str, Use]:
+        """What the servers of each model have done, as ``model <name>``."""
+        return {
+            f"model {name}": Use(servers.capacity, servers.busy_s, servers.n_sent)
+            for name, servers in self._servers.items()
+        }
 
     def counts(self) -> Counter[str]:
         """What became of the requests so far, as ``<model>: <outcome>``, and what read the judges' answers."""
