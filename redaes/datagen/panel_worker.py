@@ -33,7 +33,7 @@ from PIL import Image
 from redaes.cores import free_cores
 from redaes.datagen.chunks import PHOTOGRAPHS_PER_SHARD, Chunk, ShardWriter, load_photograph, rows_by_source
 from redaes.datagen.dataset_settings import DatasetSettings
-from redaes.datagen.judging_stage import AgreedDifference, Jury, agreed_differences
+from redaes.datagen.judging_stage import Jury, LabelledPart, labelled_parts
 from redaes.datagen.panel import Panel, PanelModels
 from redaes.datagen.panel_groups import (
     MadeEdit,
@@ -142,7 +142,7 @@ class PanelWorker:
         plan: list[PlannedEdit] = []
         ready: dict[int, _Made] = {}
         place = 0
-        with ShardWriter(chunk.shard(self.folder)) as shard:
+        with ShardWriter(chunk.shard(self.folder), optional=self.panel.optional_columns) as shard:
 
             async def photograph(number: int, source: Source) -> None:
                 nonlocal place
@@ -222,7 +222,7 @@ class PanelWorker:
             await way.enter(self.stages["judge"])
             members = [each.member for each in pictures]
             shown = {each.member.key: each.shown for each in pictures}
-            found = await agreed_differences(group, members, shown, self._jury, panel.rules, counts)
+            found = await labelled_parts(group, members, shown, self._jury, panel, counts)
             if not found:
                 return made
             await way.enter(self.stages["measure"])
@@ -246,7 +246,7 @@ class PanelWorker:
 
 
 def _measured(
-    found: Sequence[AgreedDifference], pictures: Sequence[ViewPicture], source: Source, group: str
+    found: Sequence[LabelledPart], pictures: Sequence[ViewPicture], source: Source, group: str
 ) -> list[PairToExplain]:
     pairs = judged_pairs(found, pictures, source, group)
     for picture in pictures:
