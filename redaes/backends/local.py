@@ -24,7 +24,6 @@ from redaes.backends.loading import (
     load_processor,
     model_folder,
 )
-from redaes.backends.packed_reading import PackedReader
 from redaes.backends.preprocessing import at_size, picture_size, size_shown
 from redaes.backends.sampling import our_sampling
 from redaes.backends.temperatures import Temperature, read_temperatures
@@ -41,6 +40,7 @@ from redaes.types import Form, Sampling
 if TYPE_CHECKING:
     from redaes.backends.constrained import FormHolder
     from redaes.backends.held_answer import HeldAnswer
+    from redaes.backends.packed_reading import PackedReader
 
 _CHATS = 64
 """Rendered chats that are kept."""
@@ -175,6 +175,9 @@ class LocalBackend(BatchBackend):
         self._network = network
         self._processor = processor
         self._batch_size = batch_size
+        # Not before the network has been loaded, which defers part of transformers.
+        from redaes.backends.packed_reading import PackedReader
+
         self._packs = PackedReader.can_read(network, processor)
         self._reader: PackedReader | None = None
         self._owned = True
@@ -220,6 +223,8 @@ class LocalBackend(BatchBackend):
     ) -> Iterator[tuple[list[int], torch.Tensor]]:
         """Numbers of some of the requests, and (numbers, vocabulary) what could follow; of all, in the end."""
         if self._packs:
+            from redaes.backends.packed_reading import PackedReader
+
             reader = self._reader or PackedReader(self._network, self._processor, self._batch_size)
             if self._owned:
                 self._reader = reader
