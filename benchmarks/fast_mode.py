@@ -58,7 +58,7 @@ def measured(assessor: Assessor, ask: Callable[[Assessor, Sequence[LoadedImage]]
     for number in range(rounds + 1):
         found = {}
         for way in ("padded", "packed") if number % 2 else ("packed", "padded"):
-            backend._packs, backend._reader = way == "packed", None
+            backend._packs, backend._packer = way == "packed", None
             started = time.process_time()
             found[way] = np.array(ask(assessor, pictures))
             if number:  # the first round warms up

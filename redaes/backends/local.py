@@ -40,7 +40,7 @@ from redaes.types import Form, Sampling
 if TYPE_CHECKING:
     from redaes.backends.constrained import FormHolder
     from redaes.backends.held_answer import HeldAnswer
-    from redaes.backends.packed_reading import PackedReader
+    from redaes.backends.prompt_packing import PromptPacker
 
 _CHATS = 64
 """Rendered chats that are kept."""
@@ -51,7 +51,7 @@ class LocalBackend(BatchBackend):
 
     Probabilities that are read for many requests at once cost less than one by one: each different picture is looked at
     once, and what requests have in common up to their second picture is read once
-    (:mod:`redaes.backends.packed_reading`), where the model's attention allows it.
+    (:mod:`redaes.backends.prompt_packing`), where the model's attention allows it.
 
     Answers do not depend on how requests are batched, up to rounding; sampled text does, because all
     requests of a batch draw from one generator, so it is reproduced by the same requests with the same
@@ -176,10 +176,10 @@ class LocalBackend(BatchBackend):
         self._processor = processor
         self._batch_size = batch_size
         # Not before the network has been loaded, which defers part of transformers.
-        from redaes.backends.packed_reading import PackedReader
+        from redaes.backends.prompt_packing import PromptPacker
 
-        self._packs = PackedReader.can_read(network, processor)
-        self._reader: PackedReader | None = None
+        self._packs = PromptPacker.can_read(network, processor)
+        self._packer: PromptPacker | None = None
         self._owned = True
         """Whether nobody else changes the weights, so that what was read can be kept from call to call."""
         self._template = one_rendering(processor, name)  # one that somebody else loaded may have two
@@ -223,12 +223,12 @@ class LocalBackend(BatchBackend):
     ) -> Iterator[tuple[list[int], torch.Tensor]]:
         """Numbers of some of the requests, and (numbers, vocabulary) what could follow; of all, in the end."""
         if self._packs:
-            from redaes.backends.packed_reading import PackedReader
+            from redaes.backends.prompt_packing import PromptPacker
 
-            reader = self._reader or PackedReader(self._network, self._processor, self._batch_size)
+            packer = self._packer or PromptPacker(self._network, self._processor, self._batch_size)
             if self._owned:
-                self._reader = reader
-            yield from reader.next_logits(texts, [request.pixels for request in requests])
+                self._packer = packer
+            yield from packer.next_logits(texts, [request.pixels for request in requests])
             return
         for start in range(0, len(requests), self._batch_size):
             some = slice(start, start + self._batch_size)

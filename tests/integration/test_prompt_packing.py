@@ -19,7 +19,7 @@ from redaes.answers import SCORE_CHOICES, SCORE_PREFIX, WINNER_PREFIX
 from redaes.attention.token_trees import BRANCHES
 from redaes.backends.base import Request
 from redaes.backends.local import LocalBackend
-from redaes.backends.packed_reading import PackedReader
+from redaes.backends.prompt_packing import PromptPacker
 
 CHOICES = (" A", " B", " tie")
 PACKED = ("qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe")
@@ -130,11 +130,11 @@ def test_what_does_not_fit_is_read_again(most_bytes: int, folders: dict[str, Pat
     requests = asked(PICTURES)
     wanted = padded(folders["qwen3_vl"], requests)
     backend = LocalBackend(folders["qwen3_vl"], device="cpu", batch_size=3)
-    reader = PackedReader(backend._network, backend._processor, 3, most_bytes=most_bytes)
-    backend._reader = reader
+    packer = PromptPacker(backend._network, backend._processor, 3, most_bytes=most_bytes)
+    backend._packer = packer
     for _ in range(2):
         assert np.abs(backend.read(requests, CHOICES) - wanted).max() <= 1e-5
-        for kept in (reader._pictures, reader._beginnings):
+        for kept in (packer._pictures, packer._beginnings):
             assert kept.n_bytes <= most_bytes
             assert (kept.n_bytes == 0) == (most_bytes == 0)
 

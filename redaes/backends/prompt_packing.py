@@ -89,7 +89,7 @@ class _Prompt:
     beginning: _Beginning
 
 
-class PackedReader:
+class PromptPacker:
     """Reads prompts for a model.
 
     Args:
