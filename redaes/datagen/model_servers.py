@@ -34,10 +34,11 @@ from typing import TypeVar
 from redaes.backends.chat_model import ChatModel
 from redaes.backends.chat_replies import Reply
 from redaes.backends.chat_requests import ChatRequest
+from redaes.backends.connecting import MOST_LISTED
 from redaes.backends.endpoint import Endpoint
 from redaes.backends.failures import Failure
 from redaes.backends.retrying import MAX_BACKOFF_S, Rejected
-from redaes.errors import BackendError, BudgetExhausted, EndpointError
+from redaes.errors import BackendError, BudgetExhausted, EndpointError, InputError
 from redaes.progress_lines import duration_in_words
 
 PASSING = frozenset({"connection", "timeout", "http_502", "http_503", "http_504"})
@@ -60,6 +61,9 @@ PATIENCE_S = 600.0
 
 FIRST_PATIENCE_S = 30.0
 """The same where none has answered since the model was made: its address may be wrong."""
+
+_COMPLETE = frozenset({"vllm", "sglang", "llamacpp", "me"})
+"""Owners of models on servers whose list is all that they have. Some of them answer by another model than is named."""
 
 Answer = TypeVar("Answer")
 
@@ -130,7 +134,8 @@ class ModelServers:
             InputError: a setting that makes no sense, or a key that cannot be sent.
         """
         self.counts: Counter[str] = Counter()
-        """As :attr:`redaes.backends.endpoint.Endpoint.counts`, of all servers; ``taken out: <reason>`` beside it."""
+        """As :attr:`redaes.backends.endpoint.Endpoint.counts`, of all servers; beside it ``taken out: <reason>``, and
+        of each prompt ``<prompt>: ok``, ``<prompt>: cached``, ``<prompt>: tokens`` and ``<prompt>: tokens written``."""
         self._replicas = [
             _Replica(
                 Endpoint(
@@ -160,6 +165,10 @@ class ModelServers:
         """Requests that are under way at once while all servers answer."""
         self.last_failure = ""
         """Why the last request without an answer has none."""
+        self.busy_s = 0.0
+        """Seconds that requests were under way at a server, summed over the requests."""
+        self.n_sent = 0
+        """Requests that were under way at a server and are no longer."""
         self._has_answered = False
         self._opened: _Opened | None = None
 
@@ -220,7 +229,10 @@ class ModelServers:
         done = opened.under_way[key] = asyncio.Event()
         try:
             reply = first.kept(request)
-            return reply if reply is not None else await self._sent(request, key)
+            if reply is None:
+                reply = await self._sent(request, key)
+            self._count(request, reply)
+            return reply
         finally:
             del opened.under_way[key]
             done.set()
@@ -281,6 +293,26 @@ class ModelServers:
             )
         return answer
 
+    async def greet(self) -> list[str]:
+        """See that the servers are there and have the model, by their lists: no call of the budget.
+
+        Returns:
+            What is wrong with single ones, where others are there.
+
+        Raises:
+            InputError: a server has other models only.
+            BackendError: none is reached, or one refuses the key.
+        """
+        twins = [endpoint.again() for endpoint in self.endpoints]
+        found = await asyncio.gather(*(_greeted(twin) for twin in twins))
+        missing = [why for why in found if why]
+        if len(missing) == len(found):
+            raise BackendError(
+                f"{self.model}: no server of it is reached: {'; '.join(missing)}; start one, or mend its address "
+                "(endpoint)"
+            )
+        return [f"{self.model}: {why}; the other servers do its share until it is there" for why in missing]
+
     def _limits(self) -> str:
         first = self._replicas[0].endpoint
         limits = {"max_calls": first.max_calls, "max_tokens": first.max_tokens}
@@ -312,6 +344,7 @@ class ModelServers:
                 replica = await self._free(failed_at)
                 replica.under_way += 1
                 replica.sent += 1
+                since = time.monotonic()
                 try:
                     reply = await replica.endpoint.ask(request)
                 except EndpointError as error:
@@ -327,6 +360,8 @@ class ModelServers:
                     return reply
                 finally:
                     replica.under_way -= 1
+                    self.busy_s += time.monotonic() - since
+                    self.n_sent += 1
                     self._signal()
             tries += 1
             if tries >= MOST_TRIES:
@@ -367,6 +402,14 @@ class ModelServers:
                 await asyncio.wait_for(changed.wait(), None if left else patience_s)
             except asyncio.TimeoutError:
                 continue
+
+    def _count(self, request: ChatRequest, reply: Reply) -> None:
+        """Count an answer for its prompt: what a task costs is known by that."""
+        prompt = request.prompt_id.partition("@")[0]
+        self.counts[f"{prompt}: {'cached' if reply.cached else 'ok'}"] += 1
+        if not reply.cached and reply.usage is not None:
+            self.counts[f"{prompt}: tokens"] += reply.usage.total_tokens
+            self.counts[f"{prompt}: tokens written"] += reply.usage.completion_tokens
 
     def _hear(self, replica: _Replica) -> None:
         replica.silent = replica.n_out = 0
@@ -410,6 +453,34 @@ class ModelServers:
         if opened is not None:
             changed, opened.changed = opened.changed, asyncio.Event()
             changed.set()
+
+
+async def _greeted(endpoint: Endpoint) -> str:
+    """Why a server is not there; empty: it is.
+
+    Raises:
+        InputError: it has other models only.
+        BackendError: it refuses the key.
+    """
+    endpoint.timeout_s = min(PROBE_S, endpoint.timeout_s)
+    async with endpoint:
+        try:
+            offered = await endpoint.models()
+        except EndpointError as error:
+            if error.reason in PASSING:
+                return str(error)
+            if error.reason == "http_401":
+                raise BackendError(
+                    f"{endpoint.model}: {error}; name the environment variable with its key (api_key_env)"
+                ) from error
+            return ""  # others have no list, or keep it from the key
+    names = [name for one in offered for name in (one.id, *one.aliases)]
+    if names and endpoint.model not in names and {one.owned_by for one in offered} <= _COMPLETE:
+        raise InputError(
+            f"{endpoint.base_url} has no model {endpoint.model}, but {', '.join(names[:MOST_LISTED])}; name what it "
+            "has, or give the endpoint that has it"
+        )
+    return ""
 
 
 def _delay_s(failed: EndpointError, replica: _Replica, tries: int, rng: random.Random) -> float:

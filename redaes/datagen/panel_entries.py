@@ -80,6 +80,8 @@ class ModelEntry(WrittenSettings):
     """Longest wait for one answer, in seconds; None: 60."""
     price: TokenPrice | None = None
     """None: not known, and not counted."""
+    gpus: Annotated[int, whole_number(1)] | None = None
+    """GPUs that each of its servers takes, by which GPU-hours are counted; None: none of one's own."""
     revision: str | None = None
     """What pins its weights: it stands in the dataset, and answers are kept under it."""
     max_new_tokens: Annotated[int, whole_number(1)] | None = None
@@ -96,7 +98,17 @@ class ModelEntry(WrittenSettings):
         return self.model_dump(mode="json", exclude=left_out, exclude_none=True)
 
 
-SERVER_FIELDS = ("endpoint", "api_key_env", "concurrency", "max_calls", "max_tokens", "timeout_s", "price", "revision")
+SERVER_FIELDS = (
+    "endpoint",
+    "api_key_env",
+    "concurrency",
+    "max_calls",
+    "max_tokens",
+    "timeout_s",
+    "price",
+    "gpus",
+    "revision",
+)
 """What is said of a model's servers: the same in every role of the model."""
 
 
