@@ -1,15 +1,19 @@
 """What a model of the Qwen-VL families says next after many prompts, with as little read twice as can be.
 
-Each different picture passes image processor and vision tower once. Prompts that begin alike up to their second picture
-have that beginning once in a row of tokens, and share a row as far as there is room. Tokens of pictures, and keys and
-values of beginnings, are kept from call to call as far as they fit: the rounds of a ranking show the same pictures.
+Each different picture passes image processor and vision tower once. What prompts begin with, up to their second
+picture, is read once for all that begin so; what follows is packed into rows of tokens as far as there is room. Tokens
+of pictures, and keys and values of beginnings, are kept from call to call as far as they fit: the rounds of a ranking
+show the same pictures.
+
+A call's answers are the same in every digit whatever is kept: each picture and each beginning is read by itself, so
+that it does not matter when, and how the rest is packed follows from the call alone.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, Generic, TypeVar
 
@@ -17,7 +21,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from redaes.attention.packed_sequences import TokenSequence, packed_sequences
+from redaes.attention.packed_sequences import PackedSequences, TokenSequence, packed_sequences
 from redaes.attention.token_trees import (
     BRANCHES,
     ContinuedRow,
@@ -32,6 +36,9 @@ _FAMILIES = ("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe")
 
 _LEAST_KEPT = 1 << 28
 """Bytes that may be kept of pictures, and of beginnings [ours]; of large models, an eighth of what weights take."""
+
+_ONE_PAIR = 2
+"""Questions about one pair, in both orders: their beginnings are not worth a pass of their own."""
 
 _Kept = TypeVar("_Kept")
 
@@ -63,17 +70,14 @@ class _Lately(Generic[_Kept]):
             self.n_bytes -= its_bytes
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Picture:
-    """A picture on its way through processor and tower."""
+    """A picture that has passed processor and tower."""
 
     digest: bytes
     grid: Tensor
-    """(1, 3)."""
-    n_tokens: int
-    patches: Tensor | None
-    """None: it has passed the tower."""
-    tokens: PictureTokens = field(default_factory=list)
+    """(1, 3), on the CPU."""
+    tokens: PictureTokens
 
 
 @dataclass(frozen=True)
@@ -84,9 +88,9 @@ class _Prompt:
     """Among all that were given."""
     ids: list[int]
     pictures: tuple[_Picture, ...]
-    cut: int
-    """Tokens up to its second picture; 0: it has none."""
     beginning: _Beginning
+    cut: int
+    """Tokens of the beginning; 0: it is not read by itself."""
 
 
 class PromptPacker:
@@ -104,7 +108,6 @@ class PromptPacker:
         self._network = _without_lora(network)
         self._processor = processor
         self._batch_size = batch_size
-        self._merged: int = processor.image_processor.merge_size**2
         self._visual = self._network.base_model.visual
         self._kind: Any = None
         weights = sum(one.numel() * one.element_size() for one in self._network.parameters())
@@ -135,127 +138,109 @@ class PromptPacker:
         """
         ids = {text: self._processor.tokenizer(text)["input_ids"] for text in set(texts)}
         different = {id(image): image for images in shown for image in images}
-        digest_of = {key: _digest(image) for key, image in different.items()}
+        digests = {key: _digest(image) for key, image in different.items()}
         alike: dict[_Beginning, list[int]] = {}
         for place, (text, images) in enumerate(zip(texts, shown, strict=True)):
-            alike.setdefault(self._beginning(ids[text], [digest_of[id(image)] for image in images]), []).append(place)
+            first = digests[id(images[0])] if images else None
+            alike.setdefault((self._up_to_second_picture(ids[text]), first), []).append(place)
         row: list[_Prompt] = []
         n_tokens = longest = 0
         with branch_attention(self._network):
             for beginning, places in alike.items():
                 for place in places:
-                    pictures = tuple(self._picture(digest_of[id(image)], image) for image in shown[place])
-                    prompt = self._prompt(place, ids[texts[place]], pictures, beginning)
+                    pictures = tuple(self._picture(digests[id(image)], image) for image in shown[place])
+                    prompt = self._prompt(place, ids[texts[place]], pictures, beginning, len(texts) > _ONE_PAIR)
                     longest = max(longest, len(prompt.ids))
-                    own = self._n_new(prompt, row)
+                    own = _n_new(prompt, row)
                     if row and n_tokens + own > self._batch_size * longest:
-                        yield self._read(row)
+                        yield [one.place for one in row], self._read(row)
                         row, n_tokens = [], 0
-                        own = self._n_new(prompt, row)
+                        own = len(prompt.ids)
                     row.append(prompt)
                     n_tokens += own
             if row:
-                yield self._read(row)
+                yield [one.place for one in row], self._read(row)
 
-    def _beginning(self, ids: Sequence[int], digests: Sequence[bytes]) -> _Beginning:
-        image_token = self._network.config.image_token_id
-        shown = [place for place, token in enumerate(ids) if token == image_token]
-        return tuple(ids[: shown[1]] if len(shown) > 1 else ids), next(iter(digests), None)
+    def _up_to_second_picture(self, ids: Sequence[int]) -> tuple[int, ...]:
+        """Tokens of a text, one for each picture."""
+        shown = [place for place, token in enumerate(ids) if token == self._network.config.image_token_id]
+        return tuple(ids[: shown[1]] if len(shown) > 1 else ids)
 
     def _picture(self, digest: bytes, image: Image.Image) -> _Picture:
         picture = self._pictures.get(digest)
         if picture is None:
             made = self._processor.image_processor(images=[image], return_tensors="pt")
-            grid, patches = made["image_grid_thw"], made["pixel_values"]
-            picture = _Picture(digest, grid, int(grid.prod()) // self._merged, patches)
-            # Counted as what it will be: tokens of all levels are about as many numbers as its patches.
-            self._pictures.put(digest, picture, patches.numel() * patches.element_size())
+            grid, device = made["image_grid_thw"], self._network.device
+            computed = self._visual(made["pixel_values"].to(device, self._visual.dtype), grid_thw=grid.to(device))
+            self._kind = type(computed)
+            (tokens,) = tokens_by_picture(computed, grid, self._visual.spatial_merge_size)
+            picture = _Picture(digest, grid, tokens)
+            self._pictures.put(digest, picture, _n_bytes(tokens))
         return picture
 
-    def _prompt(self, place: int, ids: Sequence[int], pictures: tuple[_Picture, ...], beginning: _Beginning) -> _Prompt:
+    def _prompt(
+        self, place: int, ids: Sequence[int], pictures: tuple[_Picture, ...], beginning: _Beginning, by_itself: bool
+    ) -> _Prompt:
         """One in which each picture has all its tokens."""
-        image_token: int = self._network.config.image_token_id
         whole: list[int] = []
         cut, waiting = 0, list(pictures)
         for token in ids:
-            if token != image_token:
+            if token != self._network.config.image_token_id:
                 whole.append(token)
                 continue
-            if len(waiting) == len(pictures) - 1:
+            if by_itself and len(waiting) == len(pictures) - 1:
                 cut = len(whole)
-            whole += [token] * waiting.pop(0).n_tokens
-        return _Prompt(place, whole, pictures, cut, beginning)
+            whole += [token] * len(waiting.pop(0).tokens[0])
+        return _Prompt(place, whole, pictures, beginning, cut)
 
-    def _n_new(self, prompt: _Prompt, row: Sequence[_Prompt]) -> int:
-        """Tokens that a prompt adds to a row."""
-        there = any(one.beginning == prompt.beginning for one in row) or self._beginnings.get(prompt.beginning)
-        return len(prompt.ids) - (prompt.cut if prompt.cut and there else 0)
-
-    def _read(self, row: Sequence[_Prompt]) -> tuple[list[int], Tensor]:
+    def _read(self, row: Sequence[_Prompt]) -> Tensor:
+        """(prompts, vocabulary) what could follow prompts in one row."""
+        beginnings = {one.beginning: self._begun(one) for one in row if one.cut}
         pictures = list({picture.digest: picture for one in row for picture in one.pictures}.values())
-        self._look_at([picture for picture in pictures if picture.patches is not None])
         number = {picture.digest: number for number, picture in enumerate(pictures)}
-        known = {one.beginning: self._beginnings.get(one.beginning) for one in row if one.cut}
-        packed = packed_sequences(
-            self._network,
-            [
-                TokenSequence(
-                    one.ids, tuple(number[picture.digest] for picture in one.pictures), one.cut,
-                    known.get(one.beginning) is not None,
-                )
-                for one in row
-            ],
-            torch.cat([picture.grid for picture in pictures]) if pictures else torch.zeros(0, 3, dtype=torch.long),
-        )  # fmt: skip
-        at_hand: dict[int, KeysAndValues] = {}
-        kept: dict[int, KeysAndValues] = {}
-        room = self._beginnings.most_bytes
-        new: dict[_Beginning, tuple[KeysAndValues, int]] = {}
-        for one, root in zip(row, packed.roots, strict=True):
-            if not one.cut:
-                continue
-            found = known[one.beginning]
-            if found is not None:
-                at_hand[root] = found
-            elif one.beginning not in new and (n_bytes := one.cut * self._bytes_of_token()) <= room:
-                room -= n_bytes
-                kept[root] = {}
-                new[one.beginning] = kept[root], n_bytes
-        inputs = {**packed.inputs, BRANCHES: ContinuedRow(packed.inputs[BRANCHES], at_hand, kept)}
+        sequences = [
+            TokenSequence(one.ids, tuple(number[picture.digest] for picture in one.pictures), one.cut, one.cut > 0)
+            for one in row
+        ]
+        packed = self._packed(sequences, pictures)
+        known = {root: beginnings[one.beginning] for one, root in zip(row, packed.roots, strict=True) if one.cut}
+        layout = ContinuedRow(packed.inputs[BRANCHES], known)
+        return self._logits(packed, pictures, layout)
+
+    def _begun(self, prompt: _Prompt) -> KeysAndValues:
+        """Keys and values of what a prompt begins with."""
+        found = self._beginnings.get(prompt.beginning)
+        if found is None:
+            first = prompt.pictures[:1]
+            packed = self._packed([TokenSequence(prompt.ids[: prompt.cut], (0,))], first)
+            found = {}
+            self._logits(packed, first, ContinuedRow(packed.inputs[BRANCHES], {}, {0: found}))
+            self._beginnings.put(prompt.beginning, found, sum(_n_bytes(layer) for layer in found.values()))
+        return found
+
+    def _packed(self, sequences: Sequence[TokenSequence], pictures: Sequence[_Picture]) -> PackedSequences:
+        grids = [picture.grid for picture in pictures]
+        return packed_sequences(self._network, sequences, torch.cat([torch.zeros(0, 3, dtype=torch.long), *grids]))
+
+    def _logits(self, packed: PackedSequences, pictures: Sequence[_Picture], layout: ContinuedRow) -> Tensor:
+        """(sequences, vocabulary) what could follow each sequence of a row."""
         device = self._network.device
-        settings = {"use_cache": False, "logits_to_keep": packed.last.to(device)}
-        if packed.shown:
-            answer = tower_answer(self._kind, [pictures[number].tokens for number in packed.shown])
-            with answering(self._visual, answer):
-                logits = self._model(**inputs, pixel_values=torch.zeros(0, device=device), **settings).logits[0]
-        else:
+        inputs = {**packed.inputs, BRANCHES: layout, "use_cache": False, "logits_to_keep": packed.last.to(device)}
+        if not packed.shown:
             del inputs["image_grid_thw"]
-            logits = self._model(**inputs, **settings).logits[0]
-        for beginning, (found, n_bytes) in new.items():
-            self._beginnings.put(beginning, found, n_bytes)
-        return [one.place for one in row], logits
+            return self._model(**inputs).logits[0]
+        answer = tower_answer(self._kind, [pictures[number].tokens for number in packed.shown])
+        with answering(self._visual, answer):  # the model hands its tower the pixels unread
+            return self._model(**inputs, pixel_values=torch.zeros(0, device=device)).logits[0]
 
-    def _look_at(self, pictures: Sequence[_Picture]) -> None:
-        """Have pictures pass the vision tower, some at a time."""
-        device, dtype = self._network.device, self._visual.dtype
-        for start in range(0, len(pictures), self._batch_size):
-            some = pictures[start : start + self._batch_size]
-            grid = torch.cat([picture.grid for picture in some])
-            patches = torch.cat([picture.patches for picture in some if picture.patches is not None])
-            computed = self._visual(patches.to(device, dtype), grid_thw=grid.to(device))
-            self._kind = type(computed)
-            for picture, tokens in zip(
-                some, tokens_by_picture(computed, grid, self._visual.spatial_merge_size), strict=True
-            ):
-                picture.tokens = [level.clone() for level in tokens]
-                picture.patches = None
 
-    def _bytes_of_token(self) -> int:
-        """What keys and values of one token take in all layers."""
-        text = self._network.config.get_text_config()
-        d = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
-        size = max(torch.finfo(self._network.dtype).bits // 8, 4 if self._network.device.type == "cpu" else 2)
-        return 2 * int(text.num_hidden_layers * text.num_key_value_heads * d) * size
+def _n_new(prompt: _Prompt, row: Sequence[_Prompt]) -> int:
+    """Tokens that a prompt adds to those of a row, beginnings included."""
+    return len(prompt.ids) - (prompt.cut if any(one.beginning == prompt.beginning for one in row) else 0)
+
+
+def _n_bytes(tensors: Iterable[Tensor]) -> int:
+    return sum(one.numel() * one.element_size() for one in tensors)
 
 
 def _without_lora(network: Any) -> Any:
