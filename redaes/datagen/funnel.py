@@ -320,7 +320,26 @@ def _model_report(model: str, asked: Mapping[str, int], price: TokenPrice | None
         "tokens_read": tokens - written,
         "tokens_written": written,
         "cost": round(price.of(tokens, written), 4) if price is not None and is_known else None,
+        "tasks": _task_reports(model, asked),
     }
+
+
+def _task_reports(model: str, asked: Mapping[str, int]) -> dict[str, dict[str, int]]:
+    """The same of each prompt, by its name."""
+    reports: dict[str, dict[str, int]] = {}
+    for key in asked:
+        named, _, outcome = key.rpartition(": ")
+        prompt = named.removeprefix(f"{model}: ")
+        if outcome not in ("ok", "cached") or prompt == named:
+            continue
+        tokens, written = (asked.get(f"{named}: {what}", 0) for what in ("tokens", "tokens written"))
+        reports[prompt] = {
+            "answered": asked.get(f"{named}: ok", 0),
+            "cached": asked.get(f"{named}: cached", 0),
+            "tokens_read": tokens - written,
+            "tokens_written": written,
+        }
+    return dict(sorted(reports.items()))
 
 
 def _failed(model: str, asked: Iterable[tuple[str, int]]) -> int:

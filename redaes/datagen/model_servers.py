@@ -134,7 +134,8 @@ class ModelServers:
             InputError: a setting that makes no sense, or a key that cannot be sent.
         """
         self.counts: Counter[str] = Counter()
-        """As :attr:`redaes.backends.endpoint.Endpoint.counts`, of all servers; ``taken out: <reason>`` beside it."""
+        """As :attr:`redaes.backends.endpoint.Endpoint.counts`, of all servers; beside it ``taken out: <reason>``, and
+        of each prompt ``<prompt>: ok``, ``<prompt>: cached``, ``<prompt>: tokens`` and ``<prompt>: tokens written``."""
         self._replicas = [
             _Replica(
                 Endpoint(
@@ -228,7 +229,10 @@ class ModelServers:
         done = opened.under_way[key] = asyncio.Event()
         try:
             reply = first.kept(request)
-            return reply if reply is not None else await self._sent(request, key)
+            if reply is None:
+                reply = await self._sent(request, key)
+            self._count(request, reply)
+            return reply
         finally:
             del opened.under_way[key]
             done.set()
@@ -398,6 +402,14 @@ class ModelServers:
                 await asyncio.wait_for(changed.wait(), None if left else patience_s)
             except asyncio.TimeoutError:
                 continue
+
+    def _count(self, request: ChatRequest, reply: Reply) -> None:
+        """Count an answer for its prompt: what a task costs is known by that."""
+        prompt = request.prompt_id.partition("@")[0]
+        self.counts[f"{prompt}: {'cached' if reply.cached else 'ok'}"] += 1
+        if not reply.cached and reply.usage is not None:
+            self.counts[f"{prompt}: tokens"] += reply.usage.total_tokens
+            self.counts[f"{prompt}: tokens written"] += reply.usage.completion_tokens
 
     def _hear(self, replica: _Replica) -> None:
         replica.silent = replica.n_out = 0

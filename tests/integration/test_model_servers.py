@@ -169,14 +169,17 @@ def test_equal_requests_at_once_are_paid_for_once_and_kept_whoever_answers(two: 
     servers = servers_of(two, cache=tmp_path)
     replies = servers.replies([request(seed % 4) for seed in range(16)])
     assert sum(one.n_calls for one in two) == 4
-    assert servers.counts == {"calls": 4, "ok": 4, "cached": 12, "tokens": 440, "tokens written": 40}
+    assert servers.counts == {
+        "calls": 4, "ok": 4, "cached": 12, "tokens": 440, "tokens written": 40,
+        "compare/v1: ok": 4, "compare/v1: cached": 12, "compare/v1: tokens": 440, "compare/v1: tokens written": 40,
+    }  # fmt: skip
     # Kept answers need no server, and count as answers of whichever will be asked next time.
     other = ModelServers(["http://127.0.0.1:9/v1"], "judge", cache=tmp_path)
     again = other.replies([request(seed % 4) for seed in range(16)])
     assert [reply.text for reply in again if isinstance(reply, Reply)] == [
         reply.text for reply in replies if isinstance(reply, Reply)
     ]
-    assert other.counts == {"cached": 16}
+    assert other.counts == {"cached": 16, "compare/v1: cached": 16}
 
 
 def test_the_budget_is_of_all_servers_together(two: list[Switched]) -> None:

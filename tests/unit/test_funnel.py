@@ -99,7 +99,9 @@ def test_a_watch_tells_how_far_it_is(tmp_path: Path) -> None:
 
 def test_the_report_has_rates_tokens_cost_and_idle_shares() -> None:
     found = figures(20, 40, busy_s=10)
-    asked = {**found.asked, "m: failed: timeout": 1, "m: failed: http_400": 2, "free: ok": 3, "free: calls": 3}
+    tasks = {"m: compare/v1: ok": 30, "m: compare/v1: tokens": 900, "m: compare/v1: tokens written": 100,
+             "m: rationale/v2: cached": 2, "m: answered without seed/x": 5}  # fmt: skip
+    asked = {**found.asked, **tasks, "m: failed: timeout": 1, "m: failed: http_400": 2, "free: ok": 3, "free: calls": 3}
     prices = {"m": TokenPrice(input=2.0, output=10.0), "free": TokenPrice(input=1.0, output=1.0), "other": None}
     report = work_report(found.model_copy(update={"asked": asked}), prices)
     assert report["resources"]["model m"] == {
@@ -108,6 +110,10 @@ def test_the_report_has_rates_tokens_cost_and_idle_shares() -> None:
     assert report["models"]["m"] == {
         "calls": 40, "answered": 40, "cached": 0, "failed": 3, "tokens_read": 3600, "tokens_written": 400,
         "cost": round((3600 * 2 + 400 * 10) / 1e6, 4),
+        "tasks": {
+            "compare/v1": {"answered": 30, "cached": 0, "tokens_read": 800, "tokens_written": 100},
+            "rationale/v2": {"answered": 0, "cached": 2, "tokens_read": 0, "tokens_written": 0},
+        },
     }  # fmt: skip
     # A server that reports no tokens is not one that costs nothing.
     assert report["models"]["free"]["cost"] is None
