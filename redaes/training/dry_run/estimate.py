@@ -39,7 +39,7 @@ class BatchLengths:
     """Of the looked-at batches, means for one process and micro-batch."""
 
     tokens: float
-    """That go through the language model, padding included."""
+    """That go through the language model: padding included, or each prompt of stage 3 once, where it is shared."""
     picture_tokens: float
     """Of those, the ones that stand for pictures."""
     patches: float
@@ -103,11 +103,14 @@ def estimate(stage: str, model: str, trainer: Trainer, processor: ProcessorMixin
         raise TrainingError("the dataset has not one batch for a step; use more data or a smaller batch")
     generation = kept = 0
     if hasattr(trainer, "num_generations"):
-        from redaes.training.dry_run.rollouts import micro_batch, sampling
+        from redaes.training.dry_run.rollouts import micro_batch, read_once, sampling
 
         kept, generation, whole = sampling(trainer, processor, batches[0], shapes, plan)
         batches = [micro_batch(trainer, whole)]
-    lengths = [_lengths(batch, processor) for batch in batches]
+    if getattr(trainer, "shares_prompts", False):
+        lengths = [_lengths(read_once(batch, trainer.num_generations), processor) for batch in batches]
+    else:
+        lengths = [_lengths(batch, processor) for batch in batches]
     largest = max(range(len(batches)), key=lambda number: (lengths[number].tokens, lengths[number].patches))
     step = _step(trainer, batches[largest], shapes)
     weights = _weights(trainer.model)
