@@ -209,14 +209,13 @@ def _kib(status: Path, name: str) -> int:
 
 
 def measured(args: argparse.Namespace, model: str, max_pixels: int, n_generations: int) -> dict[str, Any]:
-    """Seconds and memory of both ways, and how far apart they are on the same answers."""
+    """Seconds and memory of both ways, and how far apart they are on the answers of the last step."""
     with tempfile.TemporaryDirectory() as folder:
         trainer = trainer_of(args, model, max_pixels, n_generations, folder)
         assert trainer.shares_prompts
         steps = iter(trainer.get_train_dataloader())
         seconds: dict[str, dict[str, list[float]]] = {part: defaultdict(list) for part in PARTS}
         peaks: dict[str, list[float]] = defaultdict(list)
-        apart: dict[str, float] = defaultdict(float)
         for number in range(args.rounds + 1):
             rows = next(steps)
             for _ in range(args.batches - 1):
@@ -242,8 +241,6 @@ def measured(args: argparse.Namespace, model: str, max_pixels: int, n_generation
                         peaks[way].append(peak)
                 if way == "shared":
                     kept = batches
-            for name, value in differences(trainer, kept).items():
-                apart[name] = max(apart[name], value)
         ratios = {
             part: [trl / ours for trl, ours in zip(ways["TRL"], ways["shared"], strict=True)]
             for part, ways in seconds.items()
@@ -258,7 +255,7 @@ def measured(args: argparse.Namespace, model: str, max_pixels: int, n_generation
                         for part, ways in seconds.items()},
             "ratio": {part: (statistics.median(all_), min(all_), max(all_)) for part, all_ in ratios.items()},
             "peak_mib": {way: max(all_) for way, all_ in peaks.items()},
-            "apart": dict(apart),
+            "apart": differences(trainer, kept),
         }  # fmt: skip
 
 
