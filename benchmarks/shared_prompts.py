@@ -1,13 +1,14 @@
 """Steps of stage 3 with each prompt read once, against TRL's own way, in the same run.
 
     python benchmarks/shared_prompts.py --data red --models redaes/nano-base qwen2_5_vl --generations 4 8 16 \\
-        --max_pixels 16384 65536 262144 --rounds 3
+        --sides 192 352 512 --rounds 3
 
 Both ways write answers of ``--tokens`` tokens to the same prompts, and train on them in ``--batches`` batches: with
 more than one, TRL reads the answers again for the old policy's log-probabilities, as in the embedded model's recipe.
 Seconds are the processor's, user and system; the order of the two ways changes from round to round. TRL's way processes
 and looks at every showing of a picture, too; rows are read before either. Losses, log-probabilities and gradients are
-compared on the same answers. ``qwen2_5_vl`` is a model of that family of the embedded one's size, with random weights.
+compared on the same answers. Pictures are stretched to squares. ``qwen2_5_vl`` is a model of that family of the
+embedded one's size, with random weights.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, required=True, help="RED dataset folder")
     parser.add_argument("--models", nargs="+", default=["redaes/nano-base"], help="base models, or qwen2_5_vl")
     parser.add_argument("--generations", type=int, nargs="+", default=[4, 8, 16], help="answers to each prompt")
-    parser.add_argument("--max_pixels", type=int, nargs="+", default=[262144], help="caps on a picture's area")
+    parser.add_argument("--sides", type=int, nargs="+", default=[512], help="of a picture, pixels")
     parser.add_argument("--prompts", type=int, default=2, help="prompts in a step: a pair in both orders is two")
     parser.add_argument("--batches", type=int, default=2, help="that the answers of a step are trained in")
     parser.add_argument("--tokens", type=int, default=144, help="of each answer")
@@ -70,9 +71,7 @@ def parse_args() -> argparse.Namespace:
     return args
 
 
-def trainer_of(
-    args: argparse.Namespace, model: str, max_pixels: int, n_generations: int, out: str
-) -> RankingGRPOTrainer:
+def trainer_of(args: argparse.Namespace, model: str, side: int, n_generations: int, out: str) -> RankingGRPOTrainer:
     """A trainer that writes answers of one length, with a LoRA that adds something."""
     stage, config = parse(
         RankingGRPOConfig,
@@ -81,7 +80,7 @@ def trainer_of(
          "--pictures_per_group", "2", "--rewards", "format", "swap_consistency", "--reward_weights", "1", "1",
          "--steps_per_generation", str(args.batches), "--save_strategy", "no",
          "--per_device_train_batch_size", str(args.prompts // args.batches * n_generations),
-         "--num_generations", str(n_generations), "--max_pixels", str(max_pixels),
+         "--num_generations", str(n_generations), "--max_pixels", str(side**2),
          "--max_completion_length", str(args.tokens), "--completion_page_steps", "0"],
     )  # fmt: skip
     assert isinstance(stage, StageArguments)
@@ -103,6 +102,11 @@ def trainer_of(
     trainer.model.train()
     trainer.current_gradient_accumulation_steps = 1
     return trainer
+
+
+def with_squares(row: dict[str, Any], side: int) -> dict[str, Any]:
+    """A row whose prompt has a known length."""
+    return {**row, "images": [picture.resize((side, side)) for picture in row["images"]]}
 
 
 def choose(trainer: RankingGRPOTrainer, way: str) -> None:
@@ -208,16 +212,16 @@ def _kib(status: Path, name: str) -> int:
     return next(int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith(f"{name}:"))
 
 
-def measured(args: argparse.Namespace, model: str, max_pixels: int, n_generations: int) -> dict[str, Any]:
+def measured(args: argparse.Namespace, model: str, side: int, n_generations: int) -> dict[str, Any]:
     """Seconds and memory of both ways, and how far apart they are on the answers of the last step."""
     with tempfile.TemporaryDirectory() as folder:
-        trainer = trainer_of(args, model, max_pixels, n_generations, folder)
+        trainer = trainer_of(args, model, side, n_generations, folder)
         assert trainer.shares_prompts
         steps = iter(trainer.get_train_dataloader())
         seconds: dict[str, dict[str, list[float]]] = {part: defaultdict(list) for part in PARTS}
         peaks: dict[str, list[float]] = defaultdict(list)
         for number in range(args.rounds + 1):
-            rows = next(steps)
+            rows = [with_squares(row, side) for row in next(steps)]
             for _ in range(args.batches - 1):
                 next(steps)  # the same rows come for each batch
             for way in WAYS if number % 2 else reversed(WAYS):
@@ -276,10 +280,10 @@ if __name__ == "__main__":
         if "qwen2_5_vl" in given.models:
             build(Path(made) / "qwen2_5_vl", QWEN2_5_VL)
         for name in given.models:
-            for area in given.max_pixels:
+            for side in given.sides:
                 for generations in given.generations:
                     base = str(Path(made) / name) if name == "qwen2_5_vl" else name
-                    result = measured(given, base, area, generations)
+                    result = measured(given, base, side, generations)
                     print(json.dumps(result), flush=True)
                     lines.append(row(result))
     print("\n| model | prompt | answers | sampling | training | step | step, s | peak, MiB | apart |")
