@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import io
 from collections.abc import Callable, Mapping
 from importlib.resources import files
@@ -49,3 +50,8 @@ def jpeg_bytes(image: Image.Image, quality: int) -> bytes:
 def jpeg_url(data: bytes) -> str:
     """A JPEG file as a ``data:`` URL."""
     return "data:image/jpeg;base64," + base64.b64encode(data).decode("ascii")
+
+
+def policy_digest(text: str) -> str:
+    """As a content security policy names a style or a script that may stand in a page."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

@@ -53,6 +53,7 @@ class ProgressLines:
         self._every_s = every_s
         self._done: int | None = None
         self._total: int | None = None
+        self._note = ""
         now = time.monotonic()
         self._begun = self._moved = self._last_line = now
         self._first: tuple[float, int] = (now, 0)
@@ -69,9 +70,17 @@ class ProgressLines:
         self._left.set()
         self._thread.join()
 
-    def update(self, work: str, done: int, total: int | None) -> None:
-        """How much of a piece of work is done, and how much there is; None: not known yet."""
+    def update(self, work: str, done: int, total: int | None, note: str | None = None) -> None:
+        """How much of a piece of work is done, and how much there is; None: not known yet.
+
+        Args:
+            work: what is done.
+            done: how much of it.
+            total: of how much.
+            note: what else is to be said, in place of an estimate of the time that is left; None: as before.
+        """
         with self._lock:
+            self._note = self._note if note is None else note
             now = time.monotonic()
             if work != self._work or self._done is None or done < self._done:
                 if work != self._work:
@@ -98,6 +107,8 @@ class ProgressLines:
         if self._done is not None:
             facts.insert(0, f"{self._done} of {'?' if self._total is None else self._total}")
             left_s = self._left_s(now)
+            if self._note:
+                return f"{self._work}: {', '.join([*facts, self._note])}"
             if left_s is not None:
                 facts.append(f"about {duration_in_words(left_s)} left")
             if now - self._moved >= self._every_s:

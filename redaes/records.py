@@ -25,7 +25,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
 
 from redaes.errors import ImageError, InputError, MissingDependency, RecordError
 from redaes.file_hashes import content_hash
@@ -46,8 +46,12 @@ COLUMNS = (
 )  # fmt: skip
 """What every row of a RED dataset has."""
 
-LabelSource = Literal["edits", "judges", "people"]
-"""What a difference comes from: what was done to the pictures and measured, the answers of a panel, people's votes."""
+OPTIONAL_COLUMNS = ("delta_error",)
+"""What rows of some datasets have besides; absent: null."""
+
+LabelSource = Literal["edits", "judges", "people", "inferred"]
+"""What a difference comes from: what was done to the pictures and measured, the answers of a panel, people's votes; or
+a panel's answers about other pairs of the same view, when nobody was asked about this one."""
 
 
 NAMELESS = "picture"
@@ -72,6 +76,8 @@ class PairRecord(BaseModel):
     licence: str
     """Licence of the source photograph, empty when not known."""
     label_source: LabelSource = "edits"
+    delta_error: Annotated[FiniteFloat, Field(ge=0.0)] | None = None
+    """Standard error of an inferred difference, in points; None: it was not inferred."""
     n_votes: Annotated[int, Field(ge=1)] | None = None
     """People's votes behind the difference; None: it does not come from people, or they were not counted."""
     agreement: Agreement | None = None
@@ -83,6 +89,11 @@ class PairRecord(BaseModel):
     def _label_of_one_source(self) -> PairRecord:
         if (self.agreement is None) == (self.label_source == "judges"):
             raise ValueError(f"label_source is {self.label_source!r}: judges, and only they, have an agreement")
+        if (self.delta_error is None) == (self.label_source == "inferred"):
+            raise ValueError(
+                f"delta_error is {self.delta_error} and label_source {self.label_source!r}: inferred differences, and "
+                "only they, have one"
+            )
         if self.n_votes is not None and self.label_source != "people":
             raise ValueError(f"n_votes is {self.n_votes} and label_source {self.label_source!r}: only people vote")
         return self
@@ -216,8 +227,12 @@ def read_yaml(path: Path, what: str = "recipe") -> dict[Any, Any]:
     return values
 
 
-def features() -> datasets.Features:
-    """The columns of a RED dataset."""
+def features(optional: Collection[str] = ()) -> datasets.Features:
+    """The columns of a RED dataset.
+
+    Args:
+        optional: those of :data:`OPTIONAL_COLUMNS` that it has.
+    """
     try:
         import datasets
     except ImportError as error:
@@ -232,8 +247,9 @@ def features() -> datasets.Features:
     agreement |= dict.fromkeys(("spread", "disagreement", "sign_agreement", "residual"), number)
     kinds = {"delta": number, "factors": datasets.List(text), "n_votes": count, "agreement": agreement}
     kinds |= dict.fromkeys(SIDES, datasets.Image()) | dict.fromkeys(("rationale", "rationale_swapped"), rationale)
-    kinds |= dict.fromkeys(("edit_first", "edit_second"), edit)
-    return datasets.Features({column: kinds.get(column, text) for column in COLUMNS})
+    kinds |= dict.fromkeys(("edit_first", "edit_second"), edit) | dict.fromkeys(OPTIONAL_COLUMNS, number)
+    columns = (*COLUMNS, *(column for column in OPTIONAL_COLUMNS if column in optional))
+    return datasets.Features({column: kinds.get(column, text) for column in columns})
 
 
 def check_ids(record: PairRecord) -> None:
@@ -248,7 +264,7 @@ def check_ids(record: PairRecord) -> None:
 
 
 def row_of(record: PairRecord) -> dict[str, Any]:
-    """The record as a Parquet row; the split is the file's.
+    """The record as a Parquet row, of optional columns those that it fills; the split is the file's.
 
     Raises:
         RecordError: a picture's id is not the SHA-256 of its bytes.
@@ -259,7 +275,8 @@ def row_of(record: PairRecord) -> dict[str, Any]:
     for side in SIDES:
         ref = record.pair.of(side)
         values |= {side: {"bytes": record.bytes_of(side), "path": str(ref.path)}, f"{side}_id": ref.id}
-    return {column: values[column] for column in COLUMNS}
+    filled = [column for column in OPTIONAL_COLUMNS if values[column] is not None]
+    return {column: values[column] for column in (*COLUMNS, *filled)}
 
 
 _OF_PAIR = ("id", "delta", "edit_first", "edit_second", "factors", "group", "source")
@@ -277,6 +294,7 @@ def record_of(row: Mapping[str, Any], split: Split) -> PairRecord:
         refs = {side: {"id": row[f"{side}_id"], "path": row[side]["path"] or NAMELESS} for side in SIDES}
         return PairRecord.model_validate(
             {name: row[name] for name in _OF_RECORD}
+            | {name: row.get(name) for name in OPTIONAL_COLUMNS}
             | {f"{side}_bytes": row[side]["bytes"] for side in SIDES}
             | {"pair": {name: row[name] for name in _OF_PAIR} | refs | {"split": split}}
         )
@@ -293,28 +311,38 @@ ROW_GROUP = 100
 """Rows written, and read, at a time: the hub's viewer and random access read one group."""
 
 
-def write_shard(path: Path, records: Iterable[PairRecord]) -> int:
+def write_shard(path: Path, records: Iterable[PairRecord], *, optional: Collection[str] = ()) -> int:
     """Write one Parquet shard, atomically, holding no more than a row group of it in memory.
 
     Args:
         path: the file.
         records: at least one, because ``datasets`` cannot read a file without rows; taken one by one.
+        optional: those of :data:`OPTIONAL_COLUMNS` that the file gets, the same in all files of a dataset.
 
     Returns:
         The number of rows.
 
     Raises:
         RecordError: the folder cannot be written to, or a picture's id is not the SHA-256 of its bytes.
+        ValueError: no records, or one fills an optional column that the file does not get.
     """
-    rows = map(row_of, records)
+    rows = (_within(row_of(record), optional) for record in records)
     first = next(rows, None)
     if first is None:
         raise ValueError(f"{path}: a shard needs at least one record")
-    return _write_rows(path, itertools.chain([first], rows))
+    return _write_rows(path, itertools.chain([first], rows), optional)
 
 
-def _write_rows(path: Path, rows: Iterator[dict[str, Any]]) -> int:
-    columns = features()  # first: it names what to install when Arrow is absent
+def _within(row: dict[str, Any], optional: Collection[str]) -> dict[str, Any]:
+    """The row, if its optional columns are among those that the file gets: Arrow would leave the others out unsaid."""
+    lost = sorted(set(row) - {*COLUMNS, *optional})
+    if lost:
+        raise ValueError(f"row {row['id']!r} has {', '.join(lost)}, for which its shard has no column")
+    return row
+
+
+def _write_rows(path: Path, rows: Iterator[dict[str, Any]], optional: Collection[str] = ()) -> int:
+    columns = features(optional)  # first: it names what to install when Arrow is absent
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -400,12 +428,12 @@ def check_columns(file: Path) -> None:
     Raises:
         RecordError: names the column and both types.
     """
-    wanted = features().arrow_schema
+    wanted = features(OPTIONAL_COLUMNS).arrow_schema
     import pyarrow.parquet as pq
     import pyarrow.types as kinds
 
     found = pq.read_schema(current_shard(file))
-    for name in COLUMNS:
+    for name in (*COLUMNS, *OPTIONAL_COLUMNS):
         place = found.get_field_index(name)
         if place < 0:
             continue  # `stream_rows` names those that are missing
@@ -524,12 +552,12 @@ def load_pairs(folder: Path, split: Split) -> datasets.Dataset:
         raise MissingDependency("datasets", "train") from error
 
     files = [current_shard(file) for file in shards(folder, split)]
-    columns = features() | dict.fromkeys(SIDES, datasets.Image(decode=False))
+    columns = features(_optional_of(files)) | dict.fromkeys(SIDES, datasets.Image(decode=False))
     try:
         return datasets.Dataset.from_parquet(
             [str(file) for file in files],
             features=datasets.Features(columns),
-            columns=list(COLUMNS),  # people's own shards may have more
+            columns=list(columns),  # people's own shards may have more
             cache_dir=str(copies_of(files)),
         )
     except OSError as error:
@@ -542,6 +570,14 @@ def load_pairs(folder: Path, split: Split) -> datasets.Dataset:
             f"{', '.join(map(str, damaged)) or folder} cannot be read ({error.__cause__ or error}); "
             "delete it and build again"
         ) from error
+
+
+def _optional_of(files: Sequence[Path]) -> list[str]:
+    """The optional columns that all these shards have."""
+    import pyarrow.parquet as pq
+
+    names = [set(pq.read_schema(file).names) for file in files]
+    return [column for column in OPTIONAL_COLUMNS if all(column in its for its in names)]
 
 
 def _unreadable(files: Sequence[Path]) -> list[Path]:

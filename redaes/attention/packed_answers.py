@@ -1,4 +1,9 @@
-"""Answers to the same prompts, padded as TRL has them, packed into one row in which each prompt stands once."""
+"""Answers to the same prompts, padded as TRL has them, packed into one row in which each prompt stands once.
+
+The row is, prompt by prompt, ``[prompt without its last token | last token + answer 1 | last token + answer 2 | ...]``,
+each answer without its own last token. A branch begins with the prompt's last token, so that what the model predicts
+there are exactly the tokens of the answer.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +15,7 @@ import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensor
 
-from redaes.attention.prompt_branches import BRANCHES, PromptBranches
+from redaes.attention.token_trees import BRANCHES, Segment
 
 NOT_SCORED = -100
 """Where a label has none, as torch's losses have it."""
@@ -123,23 +128,25 @@ def packed_answers(network: Any, batch: PromptedAnswers) -> PackedAnswers:
     device, (n_rows, n_columns) = batch.prompt_ids.device, batch.prompt_ids.shape
     n_answer = batch.answer_ids.shape[1]
     prompt_seen, answer_seen = batch.prompt_mask.bool().cpu(), batch.answer_mask.bool().cpu()
-    shared = batch.rows_by_prompt()
+    rows_by_prompt = batch.rows_by_prompt()
     # Places in the prompts and answers laid out flat, the answers behind all prompts: one gather makes the row.
     first_answer = n_rows * n_columns
     tokens: list[Tensor] = []
     targets: list[Tensor] = []
     origins: list[Tensor] = []  # the token of the U prompts from which a position counts, and how far it is
     distances: list[Tensor] = []
-    layout: list[PromptBranches] = []
+    layout: list[Segment] = []
     at = 0
-    for number, rows in enumerate(shared):
+    for number, rows in enumerate(rows_by_prompt):
         columns = prompt_seen[rows[0]].nonzero()[:, 0]
         before, last = columns[:-1], columns[-1:]
         tokens.append(rows[0] * n_columns + before)
         targets.append(torch.full_like(before, -1))
         origins.append(number * n_columns + before)
         distances.append(torch.zeros_like(before))
-        lengths: list[int] = []
+        prompt = len(layout)
+        layout.append(Segment(at, len(before)))
+        at = layout[-1].end
         for row in rows:
             target = row * n_answer + answer_seen[row].nonzero()[:, 0]
             if not len(target):
@@ -148,13 +155,12 @@ def packed_answers(network: Any, batch: PromptedAnswers) -> PackedAnswers:
             targets.append(target)
             origins.append((number * n_columns + last).expand(len(target)))
             distances.append(torch.arange(len(target)))
-            lengths.append(len(target))
-        layout.append(PromptBranches(at, len(before), tuple(lengths)))
-        at = layout[-1].end
+            layout.append(Segment(at, len(target), prompt))
+            at = layout[-1].end
     token, target, origin, distance = (torch.cat(part).to(device) for part in (tokens, targets, origins, distances))
-    firsts = torch.tensor([rows[0] for rows in shared], device=device)
+    firsts = torch.tensor([rows[0] for rows in rows_by_prompt], device=device)
     answers = batch.answer_ids.flatten()
-    grid = torch.cat([batch.pictures[rows[0]].grid for rows in shared])
+    grid = torch.cat([batch.pictures[rows[0]].grid for rows in rows_by_prompt])
     positions, _ = network.model.get_rope_index(
         batch.prompt_ids[firsts],
         mm_token_type_ids=batch.picture_tokens[firsts],
@@ -166,7 +172,7 @@ def packed_answers(network: Any, batch: PromptedAnswers) -> PackedAnswers:
     inputs = {
         "input_ids": torch.cat([batch.prompt_ids.flatten(), answers])[token][None],
         "position_ids": (positions.flatten(1)[:, origin] + distance)[:, None],
-        "pixel_values": torch.cat([batch.pictures[rows[0]].patches for rows in shared]),
+        "pixel_values": torch.cat([batch.pictures[rows[0]].patches for rows in rows_by_prompt]),
         "image_grid_thw": grid,
         "shift_labels": torch.where(target < 0, NOT_SCORED, answers[target.clamp(min=0)])[None],
         BRANCHES: tuple(layout),

@@ -7,7 +7,7 @@ written the prefix, from the likeliest tokens that the server lists.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -46,6 +46,7 @@ class ChatBackend:
         gives_room: bool = False,
         thinks: bool = False,
         way: WayName | None = None,
+        ask: Callable[[Sequence[ChatRequest]], list[Reply | Failure]] | None = None,
     ) -> None:
         """
         Args:
@@ -57,6 +58,7 @@ class ChatBackend:
             gives_room: whether thoughts get room beside what an answer may take; else they count for it.
             thinks: whether the model is known to think before it answers.
             way: how its thoughts are known to be dealt with where little is asked; None: to be found.
+            ask: who sends a batch, where that is not left to this one: servers that stay open between batches.
 
         Raises:
             InputError: there are none.
@@ -64,6 +66,7 @@ class ChatBackend:
         if not endpoints:
             raise InputError("no server is named; give its url, such as http://127.0.0.1:8000/v1")
         self._endpoints = list(endpoints)
+        self._send = ask or (lambda chats: asyncio.run(self._ask(chats)))
         self._emphasis = emphasis
         self.lists = lists
         """Whether the server lists its likeliest tokens, as far as is known; where it does not, it is not asked for
@@ -133,7 +136,7 @@ class ChatBackend:
             reply
             if isinstance(reply, Failure) or way is None
             else reply.model_copy(update={"changes": tuple(sorted((*reply.changes, *way.done(reply.changes))))})
-            for reply, way in zip(asyncio.run(self._ask(chats)), ways, strict=True)
+            for reply, way in zip(self._send(chats), ways, strict=True)
         ]
 
     def _way_of(self, request: Request) -> Way | None:
@@ -148,7 +151,7 @@ class ChatBackend:
         for name, way in WAYS.items():
             if self._refuses(way):
                 continue
-            (reply,) = asyncio.run(self._ask([_chat(request, encoder, way, {}, lists=lists)]))
+            (reply,) = self._send([_chat(request, encoder, way, {}, lists=lists)])
             if isinstance(reply, Failure) and (reply.reason in SERVER_REASONS or reply.reason == "budget_exhausted"):
                 return  # says nothing of the way
             if isinstance(reply, Reply) and not lost_in_thoughts(reply) and not self._refuses(way):

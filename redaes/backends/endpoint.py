@@ -151,6 +151,7 @@ class Endpoint:
         cache: Path | None = None,
         seed: int = 0,
         dialect: Dialect | None = None,
+        passes_on: frozenset[str] = frozenset(),
     ) -> None:
         """
         Args:
@@ -168,6 +169,8 @@ class Endpoint:
             cache: folder of the answers; None: nothing is stored. Several processes may share it.
             seed: of the jitter.
             dialect: what the server is known to refuse; None: nothing yet.
+            passes_on: reasons for which nothing is asked again here and nothing counted, because whoever asks decides
+                what comes next: another server, or this one later.
 
         Raises:
             InputError: a setting that makes no sense, or a key that cannot be sent.
@@ -202,11 +205,13 @@ class Endpoint:
         self.max_calls = max_calls
         self.max_tokens = max_tokens
         self._cache = ReplyCache(cache)
+        self._passes_on = passes_on
         self.seed = seed
         self.counts: Counter[str] = Counter()
-        """``calls`` sent, ``tokens`` reported, and requests that ended ``ok``, ``cached`` or
-        ``failed: <reason>``; each further try counts under ``retried: <reason>``, each field that the server refused
-        under ``refused: <field>``, and each answer to a request that was changed for it under ``answered <change>``."""
+        """``calls`` sent, ``tokens`` reported, ``tokens written`` among them, and requests that ended ``ok``,
+        ``cached`` or ``failed: <reason>``; each further try counts under ``retried: <reason>``, each field that the
+        server refused under ``refused: <field>``, and each answer to a request that was changed for it under
+        ``answered <change>``."""
         self.last_failure = ""
         """Why the last request without an answer has none."""
         self.dialect = Dialect() if dialect is None else dialect
@@ -259,15 +264,14 @@ class Endpoint:
         key = self.key(request)
         async with self._open_slots():
             # Looked up with a slot in hand: an equal request that went before may be answered by now.
-            reply = self._cache.find(key)
+            reply = self.kept(request)
             if reply is not None:
-                self.counts["cached"] += 1
-                self.counts.update(f"answered {change}" for change in reply.changes)
                 return reply
             try:
                 reply = await self._answer(request, key)
             except EndpointError as error:
-                self.counts[f"failed: {error.reason}"] += 1
+                if error.reason not in self._passes_on:
+                    self.counts[f"failed: {error.reason}"] += 1
                 self.last_failure = str(error)
                 raise
             self.counts["ok"] += 1
@@ -291,6 +295,18 @@ class Endpoint:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+    def kept(self, request: ChatRequest) -> Reply | None:
+        """The answer that is kept of it, which is counted; None: there is none. The endpoint need not be open.
+
+        Raises:
+            RecordError: the cache cannot be read.
+        """
+        reply = self._cache.find(self.key(request))
+        if reply is not None:
+            self.counts["cached"] += 1
+            self.counts.update(f"answered {change}" for change in reply.changes)
+        return reply
 
     def key(self, request: ChatRequest) -> str:
         """The name under which an answer of this model is kept."""
@@ -476,7 +492,12 @@ class Endpoint:
     async def _retried(self, attempt: Callable[[], Awaitable[_T]], key: str) -> _T:
         rng = random.Random(f"{self.seed}:{key}")
         return await with_retries(
-            attempt, rng, max_retries=self.max_retries, backoff_s=self.backoff_s, counts=self.counts
+            attempt,
+            rng,
+            max_retries=self.max_retries,
+            backoff_s=self.backoff_s,
+            counts=self.counts,
+            never=self._passes_on,
         )
 
     def _spend(self) -> None:
@@ -552,6 +573,7 @@ class Endpoint:
             raise Rejected("not_a_completion", f"{self.base_url} answers {self._shown(data)}") from error
         if completion.usage is not None:
             self.counts["tokens"] += completion.usage.prompt_tokens + completion.usage.completion_tokens
+            self.counts["tokens written"] += completion.usage.completion_tokens
         elif self.max_tokens is not None:
             raise Rejected("no_usage", "the server reports no tokens; use max_calls instead of max_tokens")
         reply = completion.reply(made)

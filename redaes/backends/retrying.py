@@ -7,7 +7,7 @@ import email.utils
 import random
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from typing import TypeVar
 
 from redaes.errors import EndpointError
@@ -48,6 +48,7 @@ async def with_retries(
     max_retries: int,
     backoff_s: float,
     counts: Counter[str],
+    never: Collection[str] = (),
 ) -> _T:
     """What the first try that succeeds gives.
 
@@ -57,6 +58,7 @@ async def with_retries(
         max_retries: see the table of :mod:`redaes.backends.endpoint`.
         backoff_s: mean delay before the first retry, in seconds; doubles from try to try.
         counts: is added to: ``retried: <reason>``.
+        never: reasons for which there is no other try, whatever the table says.
 
     Raises:
         EndpointError: none does, by that table.
@@ -66,7 +68,7 @@ async def with_retries(
         try:
             return await attempt()
         except Rejected as rejected:
-            if tries >= _retries(rejected.reason, max_retries):
+            if rejected.reason in never or tries >= _retries(rejected.reason, max_retries):
                 tried = f" (tried {tries + 1} times)" if tries else ""
                 raise EndpointError(rejected.reason, f"{rejected.detail}{tried}") from rejected
             delay_s = rejected.retry_after_s

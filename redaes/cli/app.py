@@ -10,9 +10,11 @@ import typer
 from typer.core import TyperGroup
 
 from redaes.cli import apply, compare, demo, doctor, rank, score, serve
-from redaes.cli.data import build, export, inspect, series, validate
+from redaes.cli.data import audit, build, export, inspect, series, validate
 from redaes.cli.eval import benchmark, calibrate, leaks, probes, rationales
 from redaes.cli.eval import compare as compare_runs
+from redaes.cli.models import convert
+from redaes.cli.several_words import SeveralWords
 from redaes.cli.train import build_nano, check, merge, stages
 from redaes.training.stages import STAGES
 
@@ -62,6 +64,7 @@ app = typer.Typer(
 data = typer.Typer(help="Build RED datasets, look at them, check them, hand them on.", no_args_is_help=True)
 evaluation = typer.Typer(cls=BenchmarkByDefault, help=benchmark.run.__doc__)
 training = typer.Typer()
+models = typer.Typer(help="Turn files of weights into folders that the other commands take.")
 
 
 def _show_version(wanted: bool) -> None:
@@ -89,7 +92,8 @@ for _command in COMMANDS:
 app.command(cls=serve.OwnVllm)(serve.serve)
 for _command in DATA:
     data.command()(_command)
-data.command(cls=series.SeveralWords)(series.series)
+for _command in (series.series, audit.audit):
+    data.command(cls=SeveralWords)(_command)
 _others = ", ".join(f"redaes eval {name}" for name in (*EVAL, "probes"))
 evaluation.command("run", epilog=f"Also: {_others}; each says with --help what it does.")(benchmark.run)
 for _name, _function in EVAL.items():
@@ -105,3 +109,12 @@ for _stage in STAGES.values():
 for _name, _function in TRAIN.items():
     training.command(_name)(_function)
 app.add_typer(training, name="train")
+
+
+@models.callback(no_args_is_help=True)
+def _models() -> None:
+    """A group, although there is one command: without it typer would leave out its name."""
+
+
+models.command("convert")(convert.convert_weights)
+app.add_typer(models, name="models")

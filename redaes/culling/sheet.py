@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
@@ -14,7 +12,7 @@ from redaes.assessing.measured import Measured, marked
 from redaes.assessing.words import NO_DIFFERENCE, counted
 from redaes.errors import ImageError
 from redaes.evidence.claims import Claims
-from redaes.html_pages import jpeg_bytes, jpeg_url
+from redaes.html_pages import jpeg_bytes, jpeg_url, policy_digest
 from redaes.images import fit_area, load_image
 
 THUMBNAIL_PIXELS = 76_800
@@ -98,8 +96,8 @@ def head(folder: Path, n_pictures: int, n_series: int, page: int = 1, n_pages: i
     name = folder.resolve().name or str(folder.resolve())
     of_pages = f", page {page} of {n_pages}" if n_pages > 1 else ""
     policy = (
-        f"default-src 'none'; img-src 'self' data: file:; style-src '{_digest(_ALL_STYLE)}'; "
-        f"script-src '{_digest(_ALL_SCRIPT)}'; base-uri 'none'; form-action 'none'"
+        f"default-src 'none'; img-src 'self' data: file:; style-src '{policy_digest(_ALL_STYLE)}'; "
+        f"script-src '{policy_digest(_ALL_SCRIPT)}'; base-uri 'none'; form-action 'none'"
     )
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
@@ -128,11 +126,6 @@ def links(page: int, n_pages: int) -> str:
 def page_name(number: int) -> str:
     """The file of a page, from 1."""
     return "contact_sheet.html" if number == 1 else f"contact_sheet_{number}.html"
-
-
-def _digest(text: str) -> str:
-    """As a content security policy names what may stand in a page."""
-    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
 def series_head(

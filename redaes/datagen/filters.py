@@ -33,9 +33,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydantic import ConfigDict, ValidationError
 
+from redaes.backends.chat_model import ChatModel
 from redaes.backends.chat_replies import Reply
 from redaes.backends.chat_requests import ChatRequest
-from redaes.backends.endpoint import Endpoint
 from redaes.backends.failures import Failure
 from redaes.backends.pictures import EncodedPicture
 from redaes.errors import BackendError, MissingDependency, ParseError
@@ -357,7 +357,7 @@ def _edit_check(reply: Reply | Failure) -> EditCheck:
     return EditCheck(rejected=tuple(name for name, holds in reasons.items() if holds), failure=None, answer=answer)
 
 
-async def check_edits(endpoint: Endpoint, tasks: Sequence[EditTask], sampling: Sampling = GREEDY) -> list[EditCheck]:
+async def check_edits(endpoint: ChatModel, tasks: Sequence[EditTask], sampling: Sampling = GREEDY) -> list[EditCheck]:
     """Ask a vision-language model whether each instruction was executed and all else kept, in the tasks' order.
 
     Args:

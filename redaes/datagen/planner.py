@@ -16,9 +16,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from redaes.backends.chat_model import ChatModel
 from redaes.backends.chat_replies import Reply
 from redaes.backends.chat_requests import ChatRequest
-from redaes.backends.endpoint import Endpoint
 from redaes.backends.failures import Failure
 from redaes.backends.pictures import EncodedPicture
 from redaes.datagen.instructions import AIMS, STRENGTHS, Aim, Instruction, Strength, Wish
@@ -147,7 +147,7 @@ def _plan(task: PlanTask, reply: Reply | Failure, prompt_id: str) -> Instruction
 
 
 async def plan_instructions(
-    endpoint: Endpoint, tasks: Sequence[PlanTask], *, sampling: Sampling = SAMPLING
+    endpoint: ChatModel, tasks: Sequence[PlanTask], *, sampling: Sampling = SAMPLING
 ) -> list[InstructionPlan]:
     """Ask a vision-language model for instructions that suit each photograph, in the tasks' order.
 

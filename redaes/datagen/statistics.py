@@ -86,15 +86,19 @@ class Statistics:
     """None: no pair was judged, all were measured."""
 
 
-def light_rows(folder: Path) -> Iterator[Row]:
+def light_rows(folder: Path, columns: Sequence[str] = LIGHT) -> Iterator[Row]:
     """All rows without pictures, split by split.
+
+    Args:
+        folder: the dataset.
+        columns: which are read.
 
     Raises:
         RecordError: no RED dataset, or a shard that cannot be read.
     """
     for split in SPLITS:
         for file in shards(folder, split):
-            for number, values in enumerate(stream_rows(file, LIGHT)):
+            for number, values in enumerate(stream_rows(file, columns)):
                 yield Row(file, number, split, values)
 
 

@@ -32,7 +32,14 @@ from redaes.backends.preprocessing import refuse_smaller
 from redaes.errors import ImageError, InputError, RecordError
 from redaes.evaluation import benchmarks
 from redaes.evaluation.assessors import make_assessor
-from redaes.evaluation.assessors.base import BenchmarkAssessor, CompactAnswer, Question, QuestionAnswer, QuestionPicture
+from redaes.evaluation.assessors.base import (
+    BenchmarkAssessor,
+    CompactAnswer,
+    Question,
+    QuestionAnswer,
+    QuestionPicture,
+    shown_pixels,
+)
 from redaes.evaluation.benchmarks import LoadedBenchmark
 from redaes.evaluation.questions import PictureReader, QuestionPlan, make_plan, question_id
 from redaes.evaluation.summary import Prediction, RunSummary, summarise
@@ -134,7 +141,7 @@ def run_assessor(
     """
     plan = _plan(loaded, assessor, spec)
     begin(loaded, assessor, plan, out, spec)
-    reader = PictureReader(spec.max_pixels)
+    reader = PictureReader(shown_pixels(assessor, spec.max_pixels))
     _work_off(plan, out, shard, 1, lambda chunk: answer_chunk(plan, chunk, assessor, reader, out), progress)
     return _finish(loaded, plan, out)
 
@@ -164,7 +171,7 @@ def begin(loaded: LoadedBenchmark, assessor: BenchmarkAssessor, plan: QuestionPl
         "questions_sha256": plan.sha256,
         "n_questions": len(plan.keys),
         "references": list(plan.references),
-        "max_pixels": spec.max_pixels,
+        "max_pixels": shown_pixels(assessor, spec.max_pixels),
         "n_missing": len(loaded.missing),
     }
     file = out / "run.json"
@@ -352,7 +359,11 @@ def _prepared(text: str, out: str) -> tuple[QuestionPlan, BenchmarkAssessor, Pic
     """Once in every process."""
     spec = RunSpec.model_validate_json(text)
     assessor = make_assessor(spec.assessor, spec.options)
-    return _plan(_loaded(spec, Path(out)), assessor, spec), assessor, PictureReader(spec.max_pixels)
+    return (
+        _plan(_loaded(spec, Path(out)), assessor, spec),
+        assessor,
+        PictureReader(shown_pixels(assessor, spec.max_pixels)),
+    )
 
 
 def load_again(out: Path) -> LoadedBenchmark:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from redaes.ranking.graph import Edge, Outcome, components, count_cycles
 from redaes.ranking.order import rank
-from redaes.ranking.potential import Potential, fit_potential
+from redaes.ranking.potential import Potential, difference_variance, fit_potential
 from redaes.ranking.schedule import LONG, ROUND_ROBIN, Schedule, default_pairs
 from redaes.ranking.sparse import SparseFit, SparseStrengths, fit_sparse
 from redaes.ranking.strengths import (
@@ -33,6 +33,7 @@ __all__ = [
     "components",
     "count_cycles",
     "default_pairs",
+    "difference_variance",
     "fit_one",
     "fit_potential",
     "fit_sparse",

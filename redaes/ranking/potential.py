@@ -68,3 +68,37 @@ def fit_potential(n: int, edges: Sequence[Edge]) -> Potential:
         # Rounding can leave a hair above 1 where everything is cyclic.
         inconsistency=min(1.0, float(unexplained @ unexplained) / total) if total > 0 else 0.0,
     )
+
+
+def difference_variance(n: int, edges: Sequence[Edge]) -> NDArray[np.float64]:
+    """How well :func:`fit_potential` knows each difference: its variance, if an edge of weight 1 has variance 1.
+
+    >>> difference_variance(3, [(0, 1, 2.0, 1.0), (1, 2, 1.0, 2.0)]).round(3).tolist()
+    [[0.0, 1.0, 1.5], [1.0, 0.0, 0.5], [1.5, 0.5, 0.0]]
+
+    Args:
+        n: number of items.
+        edges: comparisons between items ``0 .. n-1``; their deltas do not matter.
+
+    Returns:
+        Shape (n, n); infinite between items that no chain of comparisons joins.
+
+    Raises:
+        InputError: as in :func:`~redaes.ranking.graph.check_edge`.
+    """
+    for edge in edges:
+        check_edge(n, *edge)
+    found = np.full((n, n), np.inf)
+    np.fill_diagonal(found, 0.0)
+    laplacian = np.zeros((n, n))
+    for i, j, _, weight in sorted(edges):  # sums of floats depend on the order, and the answer shall not
+        laplacian[[i, j], [i, j]] += weight
+        laplacian[[i, j], [j, i]] -= weight
+    for part in components(n, edges):
+        within = np.ix_(part, part)
+        # Ones make the part's matrix invertible, and cancel in every difference.
+        inverse = np.linalg.inv(laplacian[within] + 1.0)
+        own = np.diag(inverse)
+        found[within] = np.maximum(own[:, None] + own[None, :] - 2.0 * inverse, 0.0)
+        found[part, part] = 0.0
+    return found

@@ -15,17 +15,15 @@ import time
 from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import urlsplit
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from redaes.serving.limits import ServiceLimits
+from redaes.serving.strangers import LOOPBACK_HOSTS, stranger
 
 LOG = logging.getLogger("redaes.serving")
 """One JSON object a request: what was asked, how it ended, how long it took; never what a picture shows."""
-
-LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "::1")
 
 _KNOWN_PATHS = frozenset(
     {
@@ -72,8 +70,7 @@ class Admission:
             limits: see there.
             metrics: where requests are counted.
             api_keys: any of them opens ``/v1``; none: it is open to whoever reaches the port.
-            hosts: names under which the service may be addressed, without ports; ``*``: any. A browser that was
-                lured to a hostile name for this machine is thereby refused.
+            hosts: names under which the service may be addressed, without ports; ``*``: any.
         """
         self._app = app
         self._limits = limits
@@ -116,7 +113,7 @@ class Admission:
 
     async def _admit(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = {name.lower(): value for name, value in scope["headers"]}
-        refusal = self._stranger(headers)
+        refusal = stranger(headers, self._hosts, "allow it with --allow-host")
         if refusal is not None:
             await _refuse(send, 403, refusal)
             return
@@ -173,19 +170,6 @@ class Admission:
             return {"type": "http.request", "body": body, "more_body": False}
 
         await self._app(scope, replay, send)
-
-    def _stranger(self, headers: Mapping[bytes, bytes]) -> str | None:
-        """Why this request may not come in, or None."""
-        host = headers.get(b"host", b"").decode("latin-1").lower()
-        try:
-            name = urlsplit(f"//{host}").hostname or ""
-            origin = headers.get(b"origin")
-            foreign = origin is not None and urlsplit(origin.decode("latin-1").lower()).netloc != host
-        except ValueError:
-            return "the host or origin is no address"
-        if "*" not in self._hosts and name not in self._hosts:
-            return f"this service does not go by the name {name!r}; allow it with --allow-host"
-        return "pages of other sites may not ask here" if foreign else None
 
     def _opens(self, header: bytes) -> bool:
         scheme, _, key = header.partition(b" ")

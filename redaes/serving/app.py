@@ -38,7 +38,7 @@ from redaes.images import MAX_PIXELS, LoadedImage, decode_image
 from redaes.lenient import Reader
 from redaes.models import nano
 from redaes.prompts import Mode
-from redaes.serving.admission import LOOPBACK_HOSTS, Admission, ServiceMetrics, error_body
+from redaes.serving.admission import Admission, ServiceMetrics, error_body
 from redaes.serving.limits import ServiceLimits
 from redaes.serving.request_parsing import (
     CHAT_FIELDS,
@@ -52,6 +52,7 @@ from redaes.serving.request_parsing import (
     read_request,
     with_pixels_of_training,
 )
+from redaes.serving.strangers import LOOPBACK_HOSTS
 from redaes.types import Form, Ranking, Record, Sampling
 
 _PAGE = Path(__file__).with_name("page")

@@ -150,8 +150,8 @@ def serve(
     try:
         import uvicorn
 
-        from redaes.serving.admission import LOOPBACK_HOSTS
         from redaes.serving.app import create_app
+        from redaes.serving.strangers import LOOPBACK_HOSTS
     except ImportError as error:
         raise MissingDependency(error.name or "fastapi", "serve") from error
 

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate.utils import gather_object
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from redaes.errors import TrainingError
+from redaes.errors import ImageError, TrainingError
 from redaes.metrics import pair_accuracy
 from redaes.models.fgaesq import losses
 from redaes.models.fgaesq.difftoken import TokenBatch
@@ -94,21 +96,53 @@ class FGAesQTrainer(ExactCheckpoints, Trainer):
         return loss
 
 
-@torch.no_grad()
-def look(model: FGAesQ, series: Iterable[Series], difference_tokens: bool = True) -> dict[str, Any]:
-    """Accuracy of a model on the labelled pairs of series: by each picture's mean over the pairs that it is in."""
-    scorer = FGAesQScorer(model, name=STAGE, revision="")
-    predicted: list[float | None] = []
+@dataclass(frozen=True)
+class HeldOutSeries:
+    """What a model makes of some held-out series; of several processes, each has its own."""
+
+    predicted: tuple[float, ...]
+    """Per labelled pair: score of the first picture less that of the second."""
+    labels: tuple[float, ...]
+    """Per labelled pair: the probability that the first picture is preferred, less one half."""
+    n_series: int
+    unreadable: tuple[str, ...]
+    """Series left out because of a picture that cannot be read, with the reason."""
+
+
+def look(model: FGAesQ, series: Iterable[Series], difference_tokens: bool = True) -> HeldOutSeries:
+    """What a model says of the labelled pairs of series, by each picture's mean over the pairs that it is in.
+
+    The model stays on its device, and is left in evaluation mode.
+    """
+    scorer = FGAesQScorer(model, name=STAGE, revision="", device=str(next(model.parameters()).device))
+    predicted: list[float] = []
     labels: list[float] = []
+    unreadable: list[str] = []
     n_series = 0
     for item in series:
-        pictures = [scorer.load_picture(path) for path in item.images]
+        try:
+            pictures = [scorer.load_picture(path) for path in item.images]
+        except ImageError as error:
+            unreadable.append(f"{item.id}: {error}")
+            continue
         scores = next(iter(scorer.series([pictures]))).scores if difference_tokens else scorer.score(pictures)
         predicted += [float(scores[pair.first] - scores[pair.second]) for pair in item.pairs]
         labels += [pair.probability - 0.5 for pair in item.pairs]
         n_series += 1
-    accuracy = pair_accuracy(predicted, labels, tie_margin=0.0)
-    return {"held_out_series": n_series, "held_out_pairs": accuracy.n, "held_out_pair_accuracy": accuracy.value}
+    return HeldOutSeries(tuple(predicted), tuple(labels), n_series, tuple(unreadable))
+
+
+def held_out_figures(parts: Sequence[HeldOutSeries]) -> dict[str, Any]:
+    """What the run record says of the held-out series that the processes have looked at."""
+    predicted: list[float | None] = [value for part in parts for value in part.predicted]
+    accuracy = pair_accuracy(predicted, [label for part in parts for label in part.labels], tie_margin=0.0)
+    unreadable = sorted(reason for part in parts for reason in part.unreadable)
+    return {
+        "held_out_series": sum(part.n_series for part in parts),
+        "held_out_pairs": accuracy.n,
+        "held_out_pair_accuracy": accuracy.value,
+        **({"held_out_unreadable": unreadable} if unreadable else {}),
+    }
 
 
 def run_fgaesq(arguments: FGAesQArguments, config: TrainingArguments) -> Path:
@@ -163,12 +197,16 @@ def run_fgaesq(arguments: FGAesQArguments, config: TrainingArguments) -> Path:
     )
     about, metrics = run_trainer(run, trainer)
     final = Path(str(config.output_dir)) / FINAL
+    metrics["views_per_second"] = round(trainer.n_views * config.world_size / about["seconds"], 2)
+    metrics["peak_memory_mib"] = _peak_memory_mib()
     if trainer.is_world_process_zero():
-        metrics["views_per_second"] = round(trainer.n_views * config.world_size / about["seconds"], 2)
-        metrics["peak_memory_mib"] = _peak_memory_mib()
-        metrics.update(look(model, held_out, arguments.difference_tokens) if held_out else {})
         save(model, final)
         trainer.state.save_to_json(str(final / "trainer_state.json"))
+    if held_out:
+        # Every process looks at its share, on the device that it trained on: none waits for another's work.
+        part = look(model, held_out[config.process_index :: config.world_size], arguments.difference_tokens)
+        metrics.update(held_out_figures(gather_object([part])))
+    if trainer.is_world_process_zero():
         write_json(
             final / "run_record.json",
             {

@@ -19,7 +19,7 @@ from transformers.cache_utils import Cache
 
 from redaes.attention.branch_decoding import BranchDecoding
 from redaes.attention.packed_answers import PromptedAnswers, packed_answers
-from redaes.attention.prompt_branches import BRANCHES, PromptBranches
+from redaes.attention.token_trees import BRANCHES, Segment
 
 
 class _KeptElsewhere(Cache):
@@ -112,7 +112,7 @@ def sample_answers(
     """What ``generate`` is given as ``custom_generate``, with ``asked`` bound.
 
     Args:
-        network: takes packed rows (`redaes.attention.prompt_branches.use_branch_attention`).
+        network: takes packed rows (`redaes.attention.token_trees.use_branch_attention`).
         input_ids: (N, P) the prompts, for the processors.
         logits_processor: what may be drawn.
         generation_config: ``max_new_tokens``; greedy without ``do_sample``.
@@ -132,11 +132,12 @@ def sample_answers(
     cache = DynamicCache(config=network.config.get_text_config())
     logits = network(**inputs, past_key_values=cache, use_cache=True, logits_to_keep=last).logits[0]
     counts = [len(rows) * asked.n_answers for rows in shared]
-    layout: tuple[PromptBranches, ...] = inputs[BRANCHES]
+    layout: tuple[Segment, ...] = inputs[BRANCHES]
     room = int(generation_config.max_new_tokens or 0)
     state = BranchDecoding(
         [(layer.keys, layer.values) for layer in cache.layers],
-        [slice(prompt.start, prompt.end) for prompt in layout],
+        # Each prompt, and behind it the branch of one token that is its last.
+        [slice(prompt.start, last.end) for prompt, last in zip(layout[::2], layout[1::2], strict=True)],
         counts,
         room,
     )

@@ -53,7 +53,8 @@ def test_a_refused_field_costs_one_request_however_many_are_under_way(tmp_path: 
     assert all(isinstance(reply, Reply) and reply.changes == ("temperature=1",) for reply in replies)
     assert {call.body.get("temperature") for call in server.calls[1:]} == {1}
     assert asked.counts == {
-        "calls": 11, "ok": 10, "tokens": 1100, "refused: temperature": 1, "answered temperature=1": 10
+        "calls": 11, "ok": 10, "tokens": 1100, "tokens written": 100, "refused: temperature": 1,
+        "answered temperature=1": 10,
     }  # fmt: skip
     # What was changed is known of a stored answer as well.
     assert isinstance(stored, Reply)

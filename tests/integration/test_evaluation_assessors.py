@@ -226,6 +226,33 @@ def test_fgaesq(kind: str, photo_folder: Path, tmp_path: Path) -> None:
     assert results.run["identity"]["revision"] == scorer.revision
 
 
+def test_fgaesq_is_shown_large_pictures_as_in_ranking(tmp_path: Path) -> None:
+    """4,000 x 2,667 pixels: shrunk once, from the file, in both."""
+    from redaes.models.fgaesq import network
+    from redaes.models.fgaesq.scorer import FGAesQScorer
+    from redaes.models.fgaesq.tiny_clip import build_tiny_clip
+
+    build_tiny_clip(tmp_path / "clip", ["a photo"], seed=0, layers=1)
+    model = network.from_clip(tmp_path / "clip", seed=0)
+    model.head[-1].weight.data *= 20  # a random head hardly tells pictures apart
+    network.save(model, tmp_path / "model")
+    for number in range(2):
+        small = np.random.default_rng(number).integers(0, 256, (1333, 2000, 3), dtype=np.uint8)
+        Image.fromarray(small).resize((4000, 2667), Image.Resampling.BICUBIC).save(tmp_path / f"{number}.jpg")
+    rows = [f"a,{tmp_path / f'{number}.jpg'},{number}" for number in range(2)]
+    (tmp_path / "series.csv").write_text("\n".join(["series,image,score", *rows]) + "\n")
+    options = {"model": str(tmp_path / "model")}
+    spec = RunSpec(benchmark="series", data=tmp_path / "series.csv", assessor="fgaesq_series", options=options)
+    results = finished(run(spec, tmp_path / "out", progress=quiet))
+    scorer = FGAesQScorer.load(tmp_path / "model")
+    expected = next(iter(scorer.series([[scorer.load_picture(tmp_path / f"{number}.jpg") for number in range(2)]])))
+    found = [one.predicted for one in read_predictions(tmp_path / "out" / "pictures.csv")]
+    assert found == pytest.approx(expected.scores.tolist(), abs=1e-5)
+    assert results.run["max_pixels"] == scorer.settings.max_pixels
+    smaller = spec.model_copy(update={"max_pixels": 100_000})
+    assert finished(run(smaller, tmp_path / "smaller", progress=quiet)).run["max_pixels"] == 100_000
+
+
 def test_held_out_pairs_of_a_red_dataset(red_folder: Path, tmp_path: Path) -> None:
     spec = RunSpec(benchmark="red", data=red_folder, assessor="baseline", options={"measure": "sharpness"})
     results = finished(run(spec, tmp_path / "out", progress=quiet))

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import importlib.util
 import math
-import pickle
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from fgaesq_checkpoint import openai_layout
 from PIL import Image
 from skimage.metrics import structural_similarity
 
@@ -296,52 +294,6 @@ def test_what_is_not_a_whole_model_is_refused(tiny: network.FGAesQ, clip: Path, 
     save_file({**state, "head.0.bias": lost[:3].clone()}, tmp_path / "m" / "model.safetensors")
     with pytest.raises(BackendError, match="misshapen"):
         network.load(tmp_path / "m")
-
-
-@pytest.fixture(scope="module")
-def published() -> dict[str, torch.Tensor]:
-    """A small state dict in the published layout, with its text tower and its double names."""
-    return openai_layout(width=64, layers=2, projection=32, grid=4, seed=3)
-
-
-@torch.no_grad()
-def test_a_published_checkpoint_is_converted_exactly(published: dict[str, torch.Tensor], tmp_path: Path) -> None:
-    torch.save(published, tmp_path / "best.pt")
-    model = network.convert_published(tmp_path / "best.pt", tmp_path / "m")
-    assert network.load(tmp_path / "m").settings.attend_padding
-    # One residual block by hand, in OpenAI's layout.
-    x = torch.randn(1, 5, 64, generator=torch.Generator().manual_seed(0))
-    p = {name.removeprefix("clip_model.visual.transformer.resblocks.0."): v for name, v in published.items()}
-    norm = torch.nn.functional.layer_norm
-    attended, _ = torch.nn.functional.multi_head_attention_forward(
-        *(norm(x, (64,), p["ln_1.weight"], p["ln_1.bias"]).transpose(0, 1),) * 3, 64, 1,
-        p["attn.in_proj_weight"], p["attn.in_proj_bias"], None, None, False, 0.0,
-        p["attn.out_proj.weight"], p["attn.out_proj.bias"], training=False, need_weights=False,
-    )  # fmt: skip
-    y = x + attended.transpose(0, 1)
-    hidden = norm(y, (64,), p["ln_2.weight"], p["ln_2.bias"]) @ p["mlp.c_fc.weight"].T + p["mlp.c_fc.bias"]
-    y = y + (hidden * torch.sigmoid(1.702 * hidden)) @ p["mlp.c_proj.weight"].T + p["mlp.c_proj.bias"]
-    found = model.tower.vision_model.encoder.layers[0](x, None)
-    torch.testing.assert_close(found, y, atol=1e-5, rtol=1e-4)
-    assert torch.equal(model.tower.visual_projection.weight, published["proj"].T)
-    assert torch.equal(model.head[6].bias, published["iqa_head.6.bias"])
-
-
-def test_other_checkpoints_are_refused(published: dict[str, torch.Tensor], tmp_path: Path) -> None:
-    def refused(state: object, message: str) -> None:
-        torch.save(state, tmp_path / "x.pt")
-        with pytest.raises(BackendError, match=message):
-            network.convert_published(tmp_path / "x.pt", tmp_path / "m")
-
-    refused({**published, "surprise": torch.zeros(1)}, "unknown weights: 1, such as head.surprise")
-    refused({**published, "proj": published["proj"] + 1}, "proj differs from")
-    refused({name: v for name, v in published.items() if name != "scale_embedding"}, "lacks the weights")
-    refused({name: v for name, v in published.items() if "mlp.c_fc.bias" not in name}, "lacks weights: 2")
-    refused({"model": published}, "something else than named tensors")
-    (tmp_path / "x.pt").write_bytes(pickle.dumps(Path))
-    with pytest.raises(BackendError, match="holds more than plain weights"):
-        network.convert_published(tmp_path / "x.pt", tmp_path / "m")
-    assert not (tmp_path / "m").exists()
 
 
 # --- The scorer ---

@@ -17,7 +17,8 @@ from redaes.models.fgaesq.difftoken import TokenSettings
 from redaes.models.fgaesq.texts import text_embeddings
 from redaes.models.fgaesq.tiny_clip import TINY_TOKENS, build_tiny_clip
 from redaes.series_records import read_histograms, read_series, write_records
-from redaes.training.fgaesq import look, run_fgaesq
+from redaes.training import fgaesq
+from redaes.training.fgaesq import held_out_figures, look, run_fgaesq
 from redaes.training.fgaesq_arguments import FGAesQArguments
 from redaes.training.fgaesq_batches import FGAesQCollator, FGAesQData, Key, PlannedBatches, plan
 from redaes.training.recipes import parse_with
@@ -140,9 +141,56 @@ def test_a_run_leaves_a_model_and_a_record(trained: Path, data: Path) -> None:
     assert record["metrics"]["held_out_series"] == 3
     assert record["metrics"]["views_per_second"] > 0
     held_out = [item for item in read_series(data / "series.jsonl") if item.split == "test"]
-    assert look(network.load(trained), held_out)["held_out_pair_accuracy"] == pytest.approx(
-        record["metrics"]["held_out_pair_accuracy"]
+    figures = held_out_figures([look(network.load(trained), held_out)])
+    assert figures == {name: record["metrics"][name] for name in figures}
+    shared = held_out_figures([look(network.load(trained), held_out[process::2]) for process in range(2)])
+    assert shared == figures, "two processes that share the series come to the same"
+
+
+def test_the_look_at_held_out_series_comes_after_saving(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that dies there has its model, and does not train again."""
+    seen = []
+
+    def dies(model: network.FGAesQ, *_: object) -> None:
+        seen.append((network.load(tmp_path / "out" / "final").n_parameters(), next(model.parameters()).device))
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fgaesq, "look", dies)
+        with pytest.raises(KeyboardInterrupt):
+            run_fgaesq(*settings(data, tmp_path / "out", "--max_steps", "2"))
+    assert len(seen) == 1
+    assert seen[0][1] == torch.device("cpu")
+    before = (tmp_path / "out" / "final" / network.WEIGHTS).read_bytes()
+    final = run_fgaesq(*settings(data, tmp_path / "out", "--max_steps", "2"))
+    assert json.loads((final / "run_record.json").read_text())["metrics"]["held_out_series"] == 3
+    assert (final / network.WEIGHTS).read_bytes() == before
+
+
+def test_looking_leaves_a_model_where_it_is(trained: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The scorer is told the model's own device; on the CPU it would be moved there from a GPU."""
+    told = []
+    scorer = fgaesq.FGAesQScorer
+    monkeypatch.setattr(
+        fgaesq, "FGAesQScorer", lambda *args, **kept: told.append(kept["device"]) or scorer(*args, **kept)
     )
+    settings = network.load(trained).settings
+    with torch.device("meta"):
+        model = network.FGAesQ(settings)
+    look(model, [])
+    assert told == ["meta"]
+
+
+def test_a_held_out_picture_that_cannot_be_read_is_named(trained: Path, data: Path, tmp_path: Path) -> None:
+    held_out = [item for item in read_series(data / "series.jsonl") if item.split == "test"]
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"no picture")
+    held_out[0] = held_out[0].model_copy(update={"images": (broken, *held_out[0].images[1:])})
+    figures = held_out_figures([look(network.load(trained), held_out)])
+    assert figures["held_out_series"] == 2
+    assert figures["held_out_unreadable"][0].startswith(f"{held_out[0].id}: {broken}")
 
 
 def test_every_part_of_the_network_learns(trained: Path, data: Path) -> None:
@@ -163,7 +211,7 @@ def test_it_learns_the_order_of_series_that_it_sees(data: Path, tmp_path: Path) 
             "--logging_steps", "60", "--save_steps", "60",
         )
     )  # fmt: skip
-    assert look(network.load(final), known)["held_out_pair_accuracy"] > 0.8
+    assert held_out_figures([look(network.load(final), known)])["held_out_pair_accuracy"] > 0.8
 
 
 def test_a_run_cut_off_goes_on_from_its_checkpoint(data: Path, tmp_path: Path) -> None:

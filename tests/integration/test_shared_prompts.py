@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from shared_trainers import N_GENERATIONS, arguments, distance, learned, trainer
 from torch import Tensor
 
 from redaes.attention.packed_answers import PackedAnswers, PromptedAnswers
-from redaes.attention.prompt_branches import BRANCHES
+from redaes.attention.token_trees import BRANCHES
 from redaes.records import load_pairs
 from redaes.rewards import trl as rewards
 from redaes.training import shared_prompts
@@ -93,7 +94,7 @@ def test_no_answer_at_all_is_a_loss_of_nothing(folders: dict[str, Path], own_dat
     assert all(not one.any() for one in gradients.values())
 
 
-LINEAR = "it has layers of linear_attention, in which answers cannot branch off from a prompt"
+LINEAR = "it has layers of linear_attention, in which nothing can branch off"
 EXPERTS = "the loss that balances experts counts the tokens of every prompt (router_aux_loss_coef)"
 EAGER = "its attention is eager, and only sdpa takes packed rows"
 
@@ -290,7 +291,8 @@ def test_steps_are_those_of_whole_rows(
         runs[share] = torch.tensor(steps), load_file(final / "adapter_model.safetensors")
     assert len(packed) == {"one batch": 3, "beta": 6, "several batches": 9}[how]
     for row in packed:  # no answer is parted from those of its prompt
-        assert {len(prompt.n_answers) for prompt in row.inputs[BRANCHES]} <= {N_GENERATIONS, 2 * N_GENERATIONS}
+        answers = Counter(segment.parent for segment in row.inputs[BRANCHES] if segment.parent is not None)
+        assert {*answers.values()} <= {N_GENERATIONS, 2 * N_GENERATIONS}
     torch.testing.assert_close(runs["true"][0], runs["false"][0], atol=1e-5, rtol=1e-3)
     for name, weight in runs["false"][1].items():
         torch.testing.assert_close(runs["true"][1][name], weight, atol=1e-4, rtol=1e-2)

@@ -14,7 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 from redaes.cli.app import EVAL, app
-from redaes.cli.data.series import spread
+from redaes.cli.several_words import spread
 from redaes.datagen import pipeline
 from redaes.datagen.series.building import BuildSettings
 from redaes.evaluation import leaks, runner

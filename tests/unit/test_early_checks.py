@@ -100,6 +100,9 @@ REFUSED = [
         ["rank", "data", "--model", "fgaesq", "--weights", "data", "--judge", "./none"],
         "./none: no such model folder",
     ),
+    ("redaes/__main__.py", ["models", "convert", "none.pt", "--out", "m"], "none.pt: no such file"),
+    ("redaes/__main__.py", ["models", "convert", "data", "--out", "m"], "Is a directory"),
+    ("redaes/__main__.py", ["models", "convert", "unknown.yaml", "--out", "m"], "is no file of weights"),
     ("redaes/__main__.py", ["serve", "--model", "./none"], "./none: no such model folder"),
     ("redaes/__main__.py", ["serve", "--adapter", "none"], "adapter_config.json"),
 ]

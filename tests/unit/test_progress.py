@@ -58,6 +58,24 @@ def test_what_an_earlier_run_did_is_no_measure_of_speed(clock: Clock) -> None:
     assert said == ["pairs: 910 of 1000, 30 s so far, about 3 min left"]
 
 
+def test_a_note_stands_beside_what_is_counted(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    lines = ProgressLines("photographs", said.append)
+    lines.update("photographs", 0, 64, "planned 12, about 3 min left")
+    clock.now = 40.0
+    lines.update("photographs", 1, 64)
+    assert said == ["photographs: 1 of 64, 40 s so far, planned 12, about 3 min left"]
+    # On a terminal it stands below the bars.
+    shown = io.StringIO()
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setattr(sys, "stderr", shown)
+    with progress.progress_bars("photographs") as update:
+        update("photographs", 1, 64, "planned 12")
+        update("photographs", 2, 64)
+    assert "planned 12" in [line.strip() for line in shown.getvalue().splitlines()]
+
+
 def test_each_piece_of_work_has_its_own_time(clock: Clock) -> None:
     said: list[str] = []
     lines = ProgressLines("looking", said.append)

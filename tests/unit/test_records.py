@@ -218,6 +218,8 @@ def test_damaged_pages_are_named(tmp_path: Path) -> None:
         ("n_votes", 3),
         ("label_source", "judges"),
         ("label_source", "hearsay"),
+        ("label_source", "inferred"),
+        ("delta_error", 0.5),
         ("first", {"bytes": None, "path": "x"}),
     ],
 )
@@ -326,6 +328,24 @@ def test_the_columns_hold_every_field_of_the_records() -> None:
     for name, kind in (("edit_first", Edit), ("rationale", Rationale), ("agreement", Agreement)):
         assert list(columns[name]) == list(kind.model_fields)
     assert list(columns) == list(records.COLUMNS) == list(records.row_of(_record(0)))
+
+
+def test_an_inferred_difference_says_so_and_how_well_it_is_known(tmp_path: Path) -> None:
+    found = [_record(0), _record(1).model_copy(update={"label_source": "inferred", "delta_error": 0.4})]
+    assert "delta_error" in records.row_of(found[1])
+    file = _shard(tmp_path / "red")
+    write_shard(file, found, optional=records.OPTIONAL_COLUMNS)
+    assert list(read_records(tmp_path / "red", "train")) == found
+    records.check_columns(file)
+    rows = records.load_pairs(tmp_path / "red", "train")
+    assert rows["delta_error"] == [None, 0.4]
+    assert [records.record_of(row, "train").label_source for row in rows] == ["edits", "inferred"]
+    # A file without the column would make it a difference that nobody knows to be inferred.
+    with pytest.raises(ValueError, match=r"row '0+1' has delta_error, for which its shard has no column"):
+        write_shard(_shard(tmp_path / "bare"), found)
+    assert not _shard(tmp_path / "bare").exists()
+    write_shard(_shard(tmp_path / "plain"), found[:1])
+    assert "delta_error" not in records.load_pairs(tmp_path / "plain", "train").column_names
 
 
 # --- schema version 2 ------------------------------------------------------------------------------------------------

@@ -10,12 +10,13 @@ from typing import Annotated, Any
 import typer
 
 from redaes import recipe_files
+from redaes.cli.data.dry_run import foresee
 from redaes.cli.data.upload import PushToHub, upload
 from redaes.cli.progress import progress_bars
 from redaes.cli.running import reporting_errors
 from redaes.cli.tables import count_table, plain_console, table_of
 from redaes.early_checks import check_exists, check_writable
-from redaes.errors import importing
+from redaes.errors import InputError, importing
 from redaes.hub import check_repository, on_hub
 from redaes.option_sources import defaults_of
 
@@ -69,6 +70,17 @@ def build(
     ] = None,
     engine: Annotated[str | None, typer.Option(help="local (processes) or ray (Ray Data); default: local.")] = None,
     push_to_hub: PushToHub = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="Say what the build will ask (edits, calls, tokens, cost, hours, disk); nothing is asked or written.",
+        ),
+    ] = False,
+    measured: Annotated[
+        Path | None,
+        typer.Option(help="With --dry-run: report.json of an earlier build with a panel, whose rates are expected."),
+    ] = None,
 ) -> None:
     """Build pairs from photographs, or go on with a build that was stopped.
 
@@ -93,7 +105,12 @@ def build(
         for place in photographs or ():
             if not on_hub(place):
                 check_exists(place)
-        check_writable(out)
+        if measured is not None:
+            check_exists(measured)
+            if not dry_run:
+                raise InputError("--measured goes with --dry-run")
+        if not dry_run:
+            check_writable(out)
         if config is not None:
             from redaes.records import read_yaml
 
@@ -111,6 +128,9 @@ def build(
             samples = sample_photographs()
             places = [sample.path for sample in samples]
             licences = {sample.path: sample.credit for sample in samples}
+        if dry_run:
+            foresee(recipe, places, licences, measured)
+            return
         work = "photographs read, edited and judged"
         with progress_bars(work) as update:
             report = build_dataset(

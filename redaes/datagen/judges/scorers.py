@@ -27,6 +27,7 @@ from redaes.backends.next_token import expected_score
 from redaes.backends.pictures import EncodedPicture
 from redaes.datagen.judges.base import Judgement, PicturePair
 from redaes.datagen.judges.silence import Silence
+from redaes.datagen.model_servers import ModelServers
 from redaes.errors import BackendError, InputError
 from redaes.images import LoadedImage
 from redaes.models.pyiqa_metric import PyiqaMetric
@@ -110,7 +111,7 @@ class VlmScorer:
     worst = 0.0
     best = 9.0
 
-    def __init__(self, endpoint: Endpoint) -> None:
+    def __init__(self, endpoint: Endpoint | ModelServers) -> None:
         """
         Args:
             endpoint: the model; its ``revision`` pins the scorer.

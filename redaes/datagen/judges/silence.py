@@ -8,6 +8,7 @@ is wasted. So the first requests to a judge are asked in small parts until one i
 from __future__ import annotations
 
 import re
+import threading
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 
@@ -15,6 +16,7 @@ from redaes.backends.base import Answer, Request
 from redaes.backends.chat import ChatBackend
 from redaes.backends.endpoint import Endpoint
 from redaes.backends.failures import Failure, refuse_lost
+from redaes.datagen.model_servers import ModelServers
 from redaes.errors import BudgetExhausted, EndpointError
 
 REFUSED_AFTER = 8
@@ -40,12 +42,15 @@ _OF_THE_PICTURE = re.compile(r"content[_ ](?:filter|policy|management)|safety|mo
 
 
 class Silence:
-    """The model behind an endpoint, asked carefully until it has answered: a backend that ends a run of failures."""
+    """The model behind an endpoint, asked carefully until it has answered: a backend that ends a run of failures.
+
+    May be asked from several threads: one at a time until the model has answered.
+    """
 
     def __init__(
         self,
         judge: str,
-        endpoint: Endpoint,
+        endpoint: Endpoint | ModelServers,
         failure_of: Callable[[Answer], Failure | None],
         remedies: Mapping[str, str],
     ) -> None:
@@ -56,7 +61,10 @@ class Silence:
             failure_of: why an answer cannot be used; None: it can.
             remedies: what helps, by reason; ``""``: against all others that come from reading an answer.
         """
-        self._backend = ChatBackend([endpoint])
+        if isinstance(endpoint, ModelServers):
+            self._backend = ChatBackend(endpoint.endpoints, ask=endpoint.replies)
+        else:
+            self._backend = ChatBackend([endpoint])
         self.model = self._backend.model
         self.revision = self._backend.revision
         self._who = f"judge {judge} (model {endpoint.model} at {endpoint.base_url})"
@@ -64,6 +72,7 @@ class Silence:
         self._remedies = remedies
         self._reason: str | None = None
         self._n = 0
+        self._alone = threading.Lock()
         self.over = False
         """Whether an answer could be used, or failures differ: then nothing more is decided here."""
 
@@ -77,11 +86,14 @@ class Silence:
         """
         found: list[Answer | Failure] = []
         while len(found) < len(requests) and not self.over:
-            # No more than are still needed to know it, whatever came before.
-            size = REFUSED_AFTER - self._n % REFUSED_AFTER
-            part = self._backend.answer(requests[len(found) : len(found) + size])
-            found += part
-            self.hear([each if isinstance(each, Failure) else self._failure_of(each) for each in part])
+            with self._alone:
+                if self.over:
+                    break
+                # No more than are still needed to know it, whatever came before.
+                size = REFUSED_AFTER - self._n % REFUSED_AFTER
+                part = self._backend.answer(requests[len(found) : len(found) + size])
+                found += part
+                self.hear([each if isinstance(each, Failure) else self._failure_of(each) for each in part])
         if len(found) < len(requests):
             found += self._backend.answer(requests[len(found) :])
         self._refuse_lost(found)

@@ -7,6 +7,7 @@ server, so nothing can be put before its answer: the verdict's probability is re
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -19,6 +20,7 @@ from redaes.backends.endpoint import Endpoint
 from redaes.backends.failures import Failure
 from redaes.datagen.judges.base import Judgement, PicturePair
 from redaes.datagen.judges.silence import Silence
+from redaes.datagen.model_servers import ModelServers
 from redaes.errors import InputError
 from redaes.lenient import Reader, known_reader
 from redaes.points import sigmoid
@@ -31,7 +33,7 @@ class VlmJudge:
 
     def __init__(
         self,
-        endpoint: Endpoint,
+        endpoint: Endpoint | ModelServers,
         *,
         mode: Mode = "reasoned",
         samples: int = 2,
@@ -66,6 +68,7 @@ class VlmJudge:
         self.revision = endpoint.revision
         self.mode = mode
         self.reader = known_reader(reader)
+        self._counting = threading.Lock()
         self.counts: Counter[str] = Counter()
         """Answers by what read them (``read: strict``, ``read: lenient/v2``), and by why none did
         (``unreadable: <reason>``)."""
@@ -98,9 +101,10 @@ class VlmJudge:
         """
         asked = [self._asked(pair) for pair in pairs]
         comparisons = self._questions.written([one for its in asked for one in its], self.mode)
-        self.counts.update(
-            f"read: {one.reader}" if one.failure is None else f"unreadable: {one.failure}" for one in comparisons
-        )
+        with self._counting:  # pairs of several views may be judged at once, in threads
+            self.counts.update(
+                f"read: {one.reader}" if one.failure is None else f"unreadable: {one.failure}" for one in comparisons
+            )
         rest = iter(comparisons)
         return [self._judgement(pair, tuple(next(rest) for _ in its)) for pair, its in zip(pairs, asked, strict=True)]
 

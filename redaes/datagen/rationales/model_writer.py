@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from redaes.backends.chat_model import ChatModel
 from redaes.backends.chat_requests import ChatRequest
-from redaes.backends.endpoint import Endpoint
 from redaes.backends.failures import Failure
 from redaes.backends.pictures import EncodedPicture
 from redaes.datagen.rationales.choosing import same_frame
@@ -168,7 +168,7 @@ class _Draft:
 
 
 async def write_with_model(
-    endpoint: Endpoint,
+    endpoint: ChatModel,
     tasks: Sequence[RationaleTask],
     *,
     max_rewrites: int = 2,

@@ -12,7 +12,7 @@ from pydantic import FiniteFloat
 
 from redaes.evidence.measurements import VERSION as EVIDENCE_VERSION
 from redaes.evidence.rationale_truth import Reason
-from redaes.images import LoadedImage
+from redaes.images import MAX_PIXELS, LoadedImage
 from redaes.prompts import Prompt, form_of
 from redaes.types import Record
 
@@ -141,6 +141,19 @@ class BenchmarkAssessor(Protocol):
             BackendError: nothing can be answered at all; a question that fails alone is an answer with a failure.
         """
         ...
+
+
+def shown_pixels(assessor: BenchmarkAssessor, wanted: int) -> int:
+    """Largest area of the pictures that an assessor is shown.
+
+    Args:
+        assessor: one with an area of its own, ``max_pixels``, has pictures read at that, once.
+        wanted: by the run; one that is not the default is kept to where it is smaller.
+    """
+    own: int | None = getattr(assessor, "max_pixels", None)
+    if own is None:
+        return wanted
+    return own if wanted == MAX_PIXELS else min(own, wanted)
 
 
 def form_as(prompt: Prompt) -> dict[str, Any]:

@@ -5,10 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from PIL import Image
-
 from redaes.evaluation.assessors.base import Arity, Question, QuestionAnswer
-from redaes.images import LoadedImage, fit_area
 
 if TYPE_CHECKING:
     from redaes.models.fgaesq.scorer import FGAesQScorer
@@ -29,13 +26,18 @@ class FGAesQAssessor:
         self._scorer = scorer
 
     @property
+    def max_pixels(self) -> int:
+        """Pictures are read as the scorer reads them, so that ranking and evaluation show the model the same pixels."""
+        return self._scorer.settings.max_pixels
+
+    @property
     def identity(self) -> Mapping[str, Any]:
         """The model's folder and revision."""
         return {"model": self._scorer.name, "revision": self._scorer.revision}
 
     def answer(self, questions: Sequence[Question]) -> list[QuestionAnswer]:
         """Scores in [1, 10]."""
-        pictures = [[self._shrunk(shown.loaded) for shown in question.pictures] for question in questions]
+        pictures = [[shown.loaded for shown in question.pictures] for question in questions]
         if self.arity == "one":
             scores = self._scorer.score([members[0] for members in pictures])
             return [QuestionAnswer(id=one.id, value=float(score)) for one, score in zip(questions, scores, strict=True)]
@@ -43,10 +45,3 @@ class FGAesQAssessor:
             QuestionAnswer(id=question.id, values=tuple(map(float, found.scores)))
             for question, found in zip(questions, self._scorer.series(pictures), strict=True)
         ]
-
-    def _shrunk(self, picture: LoadedImage) -> LoadedImage:
-        """So far that the model has to leave out none of its blocks."""
-        size = fit_area(picture.image.size, self._scorer.settings.max_pixels)
-        if size == picture.image.size:
-            return picture
-        return LoadedImage(picture.image.resize(size, Image.Resampling.LANCZOS), picture.ref, picture.notes)

@@ -6,7 +6,6 @@ import hashlib
 import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -140,7 +139,7 @@ def _class_token(layer: Any, hidden: Tensor, mask: Tensor | None) -> Tensor:
     return token + layer.mlp(layer.layer_norm2(token))
 
 
-def from_clip(folder: Path, tokens: TokenSettings | None = None, *, seed: int = 0) -> FGAesQ:
+def from_clip(folder: str | Path, tokens: TokenSettings | None = None, *, seed: int = 0) -> FGAesQ:
     """A model with CLIP's visual tower and a fresh head.
 
     Args:
@@ -152,6 +151,7 @@ def from_clip(folder: Path, tokens: TokenSettings | None = None, *, seed: int = 
         BackendError: no CLIP model there, or not a whole one.
         InputError: its patches are not of 16 pixels.
     """
+    folder = Path(folder)
     config = _clip_config(folder)
     vision = {**config.vision_config.to_diff_dict(), "projection_dim": config.projection_dim}
     vision["patch_size"] = config.vision_config.patch_size
@@ -163,25 +163,26 @@ def from_clip(folder: Path, tokens: TokenSettings | None = None, *, seed: int = 
     return model
 
 
-def save(model: FGAesQ, folder: Path) -> None:
+def save(model: FGAesQ, folder: str | Path) -> None:
     """Write ``config.json`` and ``model.safetensors``.
 
     Raises:
         RecordError: the folder cannot be written to.
     """
-    settings = model.settings
+    folder, settings = Path(folder), model.settings
     weights = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
     with writing(folder / WEIGHTS) as temporary:
         save_file(weights, temporary)
     write_json(folder / CONFIG, {"model_type": MODEL_TYPE, **asdict(settings)})
 
 
-def load(folder: Path) -> FGAesQ:
+def load(folder: str | Path) -> FGAesQ:
     """A saved model, in evaluation mode, every weight from the file.
 
     Raises:
         BackendError: no FGAesQ model there, or not a whole one.
     """
+    folder = Path(folder)
     values = read_json(folder / CONFIG) if (folder / CONFIG).is_file() else {}
     if not isinstance(values, dict) or values.get("model_type") != MODEL_TYPE:
         raise BackendError(f"{folder} holds no FGAesQ model (no {CONFIG} with model_type {MODEL_TYPE!r})")
@@ -194,7 +195,7 @@ def load(folder: Path) -> FGAesQ:
     return model.eval()
 
 
-def revision(folder: Path) -> str:
+def revision(folder: str | Path) -> str:
     """What pins a model's folder: SHA-256 over its settings and weights, 16 hex digits.
 
     Raises:
@@ -203,9 +204,11 @@ def revision(folder: Path) -> str:
     digest = hashlib.sha256()
     for name in (CONFIG, WEIGHTS):
         try:
-            digest.update(hashlib.sha256((folder / name).read_bytes()).digest())
+            digest.update(hashlib.sha256((Path(folder) / name).read_bytes()).digest())
         except OSError as error:
-            raise BackendError(f"{folder / name} cannot be read ({error.strerror}); give a model's folder") from error
+            raise BackendError(
+                f"{Path(folder) / name} cannot be read ({error.strerror}); give a model's folder"
+            ) from error
     return digest.hexdigest()[:16]
 
 
@@ -232,105 +235,3 @@ def _load_strictly(module: nn.Module, weights: dict[str, Tensor], folder: Path) 
         if names:
             raise BackendError(f"{folder} {what} weights: {len(names)}, such as {names[0]}; copy the model again")
     module.load_state_dict(weights)
-
-
-# --- The published checkpoint -----------------------------------------------------------------------------
-
-_PUBLISHED_TEXT = (
-    "token_embedding.", "transformer.", "ln_final.", "positional_embedding", "text_projection", "logit_scale",
-)  # fmt: skip
-_PUBLISHED_ALIASES = ("ln_pre.", "transformer.", "ln_post.", "proj")
-_BLOCK_NAMES = {
-    "ln_1": "layer_norm1",
-    "ln_2": "layer_norm2",
-    "attn.out_proj": "self_attn.out_proj",
-    "mlp.c_fc": "mlp.fc1",
-    "mlp.c_proj": "mlp.fc2",
-}
-
-
-def convert_published(checkpoint: Path, folder: Path) -> FGAesQ:
-    """Turn a published ``.pt`` checkpoint (a state dict of tensors) into a folder that :func:`load` takes.
-
-    Its layout: OpenAI's CLIP under ``clip_model.``, parts of the visual tower a second time without that prefix,
-    ``scale_embedding``, ``mask_token`` and ``iqa_head``. The text tower is left behind. No code in the file is run.
-
-    Raises:
-        BackendError: not such a checkpoint; every weight must be known, present and of the right shape.
-    """
-    try:
-        state = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    # On damaged or hostile files: the unpickler and the zip reader have no common error.
-    except (OSError, RuntimeError, ValueError, EOFError, KeyError, AttributeError, TypeError, UnpicklingError) as error:
-        raise BackendError(f"{checkpoint} is damaged or holds more than plain weights; get it again") from error
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise BackendError(f"{checkpoint} holds something else than named tensors; give the state dict")
-    state = {str(name): value.float() for name, value in state.items()}
-    visual = {
-        name.removeprefix("clip_model.visual."): value
-        for name, value in state.items()
-        if name.startswith("clip_model.visual.")
-    }
-    own = {}
-    for name, value in state.items():
-        if name.startswith("clip_model.visual."):
-            continue
-        if name.startswith(_PUBLISHED_ALIASES):
-            if name not in visual or not torch.equal(visual[name], value):
-                raise BackendError(f"{checkpoint}: {name} differs from clip_model.visual.{name}; get the file again")
-        elif not (name.startswith("clip_model.") and name.removeprefix("clip_model.").startswith(_PUBLISHED_TEXT)):
-            own[name] = value
-    try:
-        model = FGAesQ(ModelSettings(_published_vision(visual), attend_padding=True))
-        weights = {f"tower.{name}": value for name, value in _published_tower(visual).items()}
-        weights["scale_embedding"] = own.pop("scale_embedding").squeeze(0)
-        weights["mask_token"] = own.pop("mask_token").flatten()
-    except KeyError as error:
-        raise BackendError(f"{checkpoint} lacks the weights {error}; this is no published FGAesQ checkpoint") from error
-    weights.update((f"head.{name.removeprefix('iqa_head.')}", value) for name, value in own.items())
-    _load_strictly(model, weights, checkpoint)
-    save(model, folder)
-    return model.eval()
-
-
-def _published_vision(visual: dict[str, Tensor]) -> dict[str, Any]:
-    """CLIP's vision configuration, read off the shapes."""
-    width, _, patch, _ = visual["conv1.weight"].shape
-    layers = {name.split(".")[2] for name in visual if name.startswith("transformer.resblocks.")}
-    return {
-        "hidden_size": width,
-        "intermediate_size": visual["transformer.resblocks.0.mlp.c_fc.weight"].shape[0],
-        "num_hidden_layers": len(layers),
-        "num_attention_heads": width // 64,  # in all of OpenAI's transformers
-        "patch_size": patch,
-        "image_size": patch * math.isqrt(len(visual["positional_embedding"]) - 1),
-        "projection_dim": visual["proj"].shape[1],
-        "hidden_act": "quick_gelu",
-    }
-
-
-def _published_tower(visual: dict[str, Tensor]) -> dict[str, Tensor]:
-    """OpenAI's names and layout to those of transformers."""
-    found = {
-        "vision_model.embeddings.class_embedding": visual["class_embedding"],
-        "vision_model.embeddings.position_embedding.weight": visual["positional_embedding"],
-        "vision_model.embeddings.patch_embedding.weight": visual["conv1.weight"],
-        "visual_projection.weight": visual["proj"].T.contiguous(),
-    }
-    known = {"class_embedding", "positional_embedding", "conv1.weight", "proj"}
-    for name, value in visual.items():
-        if name in known:
-            continue
-        part, _, last = name.rpartition(".")
-        if part in ("ln_pre", "ln_post"):
-            found[f"vision_model.{'pre_layrnorm' if part == 'ln_pre' else 'post_layernorm'}.{last}"] = value
-            continue
-        _, _, number, *rest = name.split(".") if name.startswith("transformer.resblocks.") else (*("",) * 3, name)
-        inner, prefix = ".".join(rest), f"vision_model.encoder.layers.{number}"
-        if inner in ("attn.in_proj_weight", "attn.in_proj_bias"):
-            for letter, third in zip("qkv", value.chunk(3), strict=True):
-                found[f"{prefix}.self_attn.{letter}_proj.{inner.rpartition('_')[2]}"] = third.contiguous()
-            continue
-        stem, _, last = inner.rpartition(".")
-        found[f"{prefix}.{_BLOCK_NAMES.get(stem, stem)}.{last}"] = value
-    return found

@@ -103,14 +103,12 @@ def estimate(stage: str, model: str, trainer: Trainer, processor: ProcessorMixin
         raise TrainingError("the dataset has not one batch for a step; use more data or a smaller batch")
     generation = kept = 0
     if hasattr(trainer, "num_generations"):
-        from redaes.training.dry_run.rollouts import micro_batch, read_once, sampling
+        from redaes.training.dry_run.rollouts import micro_batch, sampling
 
         kept, generation, whole = sampling(trainer, processor, batches[0], shapes, plan)
         batches = [micro_batch(trainer, whole)]
-    if getattr(trainer, "shares_prompts", False):
-        lengths = [_lengths(read_once(batch, trainer.num_generations), processor) for batch in batches]
-    else:
-        lengths = [_lengths(batch, processor) for batch in batches]
+    as_read = getattr(trainer, "as_read", None)  # where rows are packed, the batch has more tokens than are read
+    lengths = [_lengths(batch if as_read is None else as_read(batch), processor) for batch in batches]
     largest = max(range(len(batches)), key=lambda number: (lengths[number].tokens, lengths[number].patches))
     step = _step(trainer, batches[largest], shapes)
     weights = _weights(trainer.model)

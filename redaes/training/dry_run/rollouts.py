@@ -10,7 +10,6 @@ from peft.tuners.lora import Linear
 from torch import Tensor
 from transformers import ProcessorMixin
 
-from redaes.attention.packed_answers import pictures_by_row
 from redaes.training.dry_run.fake_tensors import Allocations, Shapes
 from redaes.training.dry_run.plan import DryRunPlan
 
@@ -108,23 +107,6 @@ def micro_batch(trainer: Any, whole: dict[str, Any]) -> dict[str, Any]:
     """The first ``per_device_train_batch_size`` answers of a generation batch."""
     size: int = trainer.args.per_device_train_batch_size
     return _first(whole, size, sum(whole["num_images"][:size]))
-
-
-def read_once(batch: dict[str, Any], num_generations: int) -> dict[str, Any]:
-    """What of a batch of `micro_batch` the model reads where its answers share their prompts, as one row.
-
-    Args:
-        batch: its answers to a prompt are in a row.
-        num_generations: answers to each prompt, of which the batch may have a part.
-    """
-    firsts = range(0, len(batch["prompt_ids"]), num_generations)
-    prompts = [batch["prompt_ids"][row][batch["prompt_mask"][row].bool()][:-1] for row in firsts]
-    answers = batch["completion_ids"][batch["completion_mask"].bool()]
-    pictures = pictures_by_row(batch["image_grid_thw"], batch["pixel_values"], batch["num_images"], num_generations)
-    return {
-        "input_ids": torch.cat([*prompts, answers])[None],
-        "pixel_values": torch.cat([pictures[row].patches for row in firsts]),
-    }
 
 
 def _first(whole: dict[str, Any], size: int, n_pictures: int) -> dict[str, Any]:

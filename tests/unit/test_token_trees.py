@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -11,43 +12,53 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from redaes.attention.branch_decoding import BranchDecoding
 from redaes.attention.packed_answers import PromptedAnswers, PromptPictures, packed_answers, pictures_by_row
-from redaes.attention.prompt_branches import BRANCHES, PromptBranches, branch_attention
+from redaes.attention.packed_sequences import PackedSequences, TokenSequence, packed_sequences
+from redaes.attention.token_trees import BRANCHES, Segment, tree_attention
 from redaes.errors import TrainingError
 from redaes.training.shared_prompts import check_sharing, prompts_shuffled
 from redaes.training.shared_sampling import drawn
 
-LAYOUT = (PromptBranches(0, 5, (3, 1, 4)), PromptBranches(13, 0, (2, 2)), PromptBranches(17, 3, ()))
-"""Answers of unequal length; a prompt of one token, which each branch brings along; a prompt without answers."""
+LAYOUTS = {
+    # Answers of unequal length and of one length; a prompt of one token, which each branch brings along; one without
+    # answers.
+    "answers": (
+        Segment(0, 5), Segment(5, 3, 0), Segment(8, 1, 0), Segment(9, 4, 0), Segment(13, 0), Segment(13, 2, 4),
+        Segment(15, 2, 4), Segment(17, 3),
+    ),
+    # A picture, two that it is compared with, and questions about each two; and one about the first alone.
+    "questions": (
+        Segment(0, 4), Segment(4, 3, 0), Segment(7, 3, 0), Segment(10, 1, 0), Segment(11, 2, 1), Segment(13, 1, 1),
+        Segment(14, 3, 2), Segment(17, 1, 2), Segment(18, 2, 6),
+    ),
+}  # fmt: skip
 N_TOKENS = 20
 
 
-def seen_by_each() -> Tensor:
+def seen_by_each(layout: tuple[Segment, ...]) -> Tensor:
     """(L, L), token by token: what the layout means."""
     seen = torch.zeros(N_TOKENS, N_TOKENS, dtype=torch.bool)
-    for prompt in LAYOUT:
-        shared = range(prompt.start, prompt.start + prompt.n_prompt)
-        for place in shared:
-            seen[place, prompt.start : place + 1] = True
-        start = shared.stop
-        for n in prompt.n_answers:
-            for place in range(start, start + n):
-                seen[place, shared.start : shared.stop] = True
-                seen[place, start : place + 1] = True
-            start += n
+    for segment in layout:
+        for place in range(segment.start, segment.end):
+            seen[place, segment.start : place + 1] = True
+            before = segment.parent
+            while before is not None:
+                seen[place, layout[before].start : layout[before].end] = True
+                before = layout[before].parent
     return seen
 
 
+@pytest.mark.parametrize("layout", LAYOUTS.values(), ids=list(LAYOUTS))
 @pytest.mark.parametrize("n_key_heads", [4, 2, 1])
-def test_each_branch_sees_its_prompt_and_itself(n_key_heads: int) -> None:
+def test_each_branch_sees_what_it_branches_off_from_and_itself(n_key_heads: int, layout: tuple[Segment, ...]) -> None:
     torch.manual_seed(0)
     heads = (4, n_key_heads, n_key_heads)
     packed = [torch.randn(1, n, N_TOKENS, 8, dtype=torch.float64, requires_grad=True) for n in heads]
     dense = [one.detach().clone().requires_grad_() for one in packed]
-    found = branch_attention(*packed, LAYOUT, scaling=0.3)
+    found = tree_attention(*packed, layout, scaling=0.3)
     query, key, value = dense
     wanted = scaled_dot_product_attention(
         query, key.repeat_interleave(4 // n_key_heads, 1), value.repeat_interleave(4 // n_key_heads, 1),
-        attn_mask=seen_by_each(), scale=0.3,
+        attn_mask=seen_by_each(layout), scale=0.3,
     )  # fmt: skip
     torch.testing.assert_close(found, wanted, atol=1e-12, rtol=1e-12)
     weight = torch.randn_like(wanted)
@@ -72,12 +83,83 @@ def prompted(answer_mask: list[list[int]]) -> PromptedAnswers:
 
 
 def network() -> SimpleNamespace:
-    """Gives a token's place in its prompt for its position, on three axes."""
+    """Gives a token's place in its prompt for its position, on three axes; token 9 is a picture's."""
 
-    def get_rope_index(ids: Tensor, *, attention_mask: Tensor, **_: Tensor) -> tuple[Tensor, None]:
-        return (attention_mask.cumsum(-1) - 1).clamp(min=0).expand(3, -1, -1), None
+    def get_rope_index(ids: Tensor, *, attention_mask: Tensor | None = None, **_: Tensor) -> tuple[Tensor, None]:
+        seen = torch.ones_like(ids) if attention_mask is None else attention_mask
+        return (seen.cumsum(-1) - 1).clamp(min=0).expand(3, -1, -1), None
 
-    return SimpleNamespace(model=SimpleNamespace(get_rope_index=get_rope_index))
+    model = SimpleNamespace(get_rope_index=get_rope_index)
+    config = SimpleNamespace(image_token_id=9, vision_config=SimpleNamespace(spatial_merge_size=2))
+    return SimpleNamespace(model=model, base_model=model, config=config, device=torch.device("cpu"))
+
+
+GRIDS = torch.tensor([[1, 4, 4], [1, 4, 4], [1, 2, 4]])
+"""Pictures of four, four and two tokens."""
+
+
+def packed_of(*sequences: tuple[list[int], tuple[int, ...]], **settings: Any) -> PackedSequences:
+    packed = packed_sequences(network(), [TokenSequence(*one) for one in sequences], GRIDS, **settings)
+    ids = packed.inputs["input_ids"][0]
+    for (wanted, _), places in zip(sequences, packed.places, strict=True):
+        assert ids[places].tolist() == wanted
+        assert packed.inputs["position_ids"][1, 0, places].tolist() == [*range(len(wanted))]
+        assert packed.inputs["image_grid_thw"].tolist() == GRIDS[list(packed.shown)].tolist()
+    assert set(torch.cat(packed.places).tolist()) == set(range(len(ids)))
+    return packed
+
+
+def test_sequences_branch_off_where_they_go_on_differently() -> None:
+    a, b = [5, *[9] * 4, 6], [7, *[9] * 4, 6]
+    packed = packed_of(
+        ([*a, *b, 11, 12], (0, 1)), ([*a, *b, 11, 13], (0, 1)), ([*a, *b, 14], (0, 1)),  # questions about two pictures
+        ([*a, *b, 11, 12], (0, 0)),  # the second picture is the first once more
+        (a, (0,)), ([*a, *b, 14], (0, 1)),  # one ends where others go on, and one is there twice
+        ([*a, *b, 14], (1, 0)),
+        least_shared=1,
+    )  # fmt: skip
+    assert packed.inputs[BRANCHES] == (
+        Segment(0, 1), Segment(1, 5, 0), Segment(6, 12, 0), Segment(18, 1, 1), Segment(19, 5, 3), Segment(24, 7, 3),
+        Segment(31, 1, 4), Segment(32, 1, 4), Segment(33, 1, 6), Segment(34, 1, 6),
+    )  # fmt: skip
+    assert packed.shown == (0, 1, 0, 1, 0)
+    assert packed.last.tolist() == [33, 34, 32, 30, 5, 32, 17]
+
+
+def test_pictures_that_begin_alike_are_apart_by_their_pixels_and_sizes() -> None:
+    packed = packed_of(
+        ([5, *[9] * 4, 6], (0,)), ([5, *[9] * 4, 6], (1,)), ([5, 9, 9, 6], (2,)), ([5, 9, 9, 6], (2,)), least_shared=2
+    )
+    assert packed.inputs[BRANCHES] == (Segment(0, 6), Segment(6, 6), Segment(12, 4))
+    assert packed.shown == (0, 1, 2)
+
+
+def test_what_is_not_worth_a_segment_is_repeated() -> None:
+    sequences = [([5, 6, last], ()) for last in (11, 12)]
+    assert packed_of(*sequences, least_shared=2).inputs[BRANCHES] == (Segment(0, 2), Segment(2, 1, 0), Segment(3, 1, 0))
+    assert packed_of(*sequences, least_shared=3).inputs[BRANCHES] == (Segment(0, 3), Segment(3, 3))
+
+
+@pytest.mark.parametrize("least_shared", [1, 4])
+def test_with_the_last_token_repeated_each_place_has_one_next_token(least_shared: int) -> None:
+    shown = [5, *[9] * 4, 6, 7, 8]
+    sequences = [
+        ([*shown, 11, 12], (0,)), ([*shown, 11, 13], (0,)), ([*shown, 14, 15], (0,)), (shown, (0,)),
+        ([5, *[9] * 4, 6, 7], (1,)), ([5, 9, 9, 6, 7], (2,)),
+    ]  # fmt: skip
+    packed = packed_of(*sequences, repeat_last=True, least_shared=least_shared)
+    after: dict[int, int] = {}
+    for (ids, _), places in zip(sequences, packed.places, strict=True):
+        for place, token in zip(places.tolist(), ids[1:], strict=False):
+            assert after.setdefault(place, token) == token
+    assert len(packed.inputs["input_ids"][0]) < sum(len(ids) for ids, _ in sequences) - 20
+
+
+def test_sequences_that_do_not_fit_their_pictures_are_refused() -> None:
+    with pytest.raises(ValueError, match="has 3 tokens of pictures, and its pictures have 4 parts"):
+        packed_of(([5, 9, 9, 9, 6], (0,)))
+    with pytest.raises(ValueError, match="without tokens"):
+        packed_of(([5], ()), ([], ()))
 
 
 def test_prompts_are_the_same_in_tokens_and_pixels() -> None:
@@ -96,7 +178,8 @@ def test_a_row_holds_each_prompt_once_and_ends_where_answers_end() -> None:
     assert inputs["shift_labels"].tolist() == [labels]
     assert inputs["position_ids"].shape == (3, 1, 10)
     assert inputs["position_ids"][2, 0].tolist() == [0, 1, 2, 3, 2, 2, 3, 4, 0, 1]
-    assert inputs[BRANCHES] == (PromptBranches(0, 2, (2, 1, 3)), PromptBranches(8, 2, ()))
+    prompt = Segment(0, 2)
+    assert inputs[BRANCHES] == (prompt, Segment(2, 2, 0), Segment(4, 1, 0), Segment(5, 3, 0), Segment(8, 2))
     assert inputs["pixel_values"][:, 0].tolist() == [1.0] * 4 + [2.0] * 4
     assert packed.unpacked(inputs["shift_labels"]).tolist() == [[11, 12, 0], [0, 0, 0], [31, 0, 0], [41, 42, 43]]
 

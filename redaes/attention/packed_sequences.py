@@ -1,0 +1,211 @@
+"""Sequences of tokens packed into one row, in which what they have in common from their beginnings stands once."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from redaes.attention.token_trees import BRANCHES, Segment
+
+LEAST_SHARED = 32
+"""Tokens that are worth a segment of their own [ours]: fewer are repeated in each branch."""
+
+_MOST_PARTS = 1 << 32
+"""More than a picture has."""
+
+
+@dataclass(frozen=True)
+class TokenSequence:
+    """What a model reads: text, and pictures in it."""
+
+    ids: Sequence[int]
+    """Its tokens, those that stand for parts of pictures among them."""
+    pictures: tuple[int, ...] = ()
+    """Numbers of the pictures that it shows, in their order: equal numbers are the same in every pixel."""
+
+
+@dataclass(frozen=True)
+class PackedSequences:
+    """A packed row of L tokens, and where each sequence is in it."""
+
+    inputs: dict[str, Any]
+    """What the model takes, but for ``pixel_values``: the patches of `shown`."""
+    shown: tuple[int, ...]
+    """Numbers of the pictures in the order in which the row shows them; one may be there several times."""
+    places: tuple[Tensor, ...]
+    """Of each sequence: (tokens,) places of its tokens in the row, on the CPU."""
+
+    @property
+    def last(self) -> Tensor:
+        """(sequences,) places of their last tokens."""
+        return torch.stack([place[-1] for place in self.places])
+
+
+def packed_sequences(
+    network: Any,
+    sequences: Sequence[TokenSequence],
+    grids: Tensor,
+    *,
+    repeat_last: bool = False,
+    least_shared: int = LEAST_SHARED,
+) -> PackedSequences:
+    """Pack sequences for a model.
+
+    The row branches where sequences go on differently, but not inside a picture. The probability of a sequence's token
+    is read at the place of the token before it.
+
+    Args:
+        network: a Qwen-VL, no LoRA around it; asked for the positions of tokens only.
+        sequences: none of them empty.
+        grids: (pictures, 3), of each number.
+        repeat_last: begin each branch with the last token that it shares. Else that token has several next ones; so,
+            each place of the row has one, and heads that take a label for each place can be used.
+        least_shared: tokens that are worth a segment.
+
+    Raises:
+        ValueError: a sequence has no tokens, or not as many tokens of pictures as its pictures have parts.
+    """
+    image_token: int = network.config.image_token_id
+    parts = (grids.cpu().prod(-1) // network.config.vision_config.spatial_merge_size**2).tolist()
+    read = [_Read.of(one, image_token, parts) for one in sequences]
+    trees = _Trees(read, int(repeat_last), least_shared).branches(list(range(len(read))), 0, 0)
+    layout: list[Segment] = []
+    places = [np.empty(len(one.keys), dtype=np.int64) for one in read]
+    shown: list[int] = []
+    leaves: list[int] = []
+    at = 0
+    for node, parent in _in_order(trees):
+        layout.append(Segment(at, node.end - node.begin, parent))
+        for member in node.members:
+            places[member][node.begin : node.end] = np.arange(at, layout[-1].end)
+        at = layout[-1].end
+        some = node.members[0]
+        shown += [number for number, (begin, _) in read[some].pictures if node.begin <= begin < node.end]
+        if not node.children:
+            leaves.append(some)
+    ids = np.empty(at, dtype=np.int64)
+    positions = np.empty((3, at), dtype=np.int64)
+    for leaf in leaves:  # what is shared has the same positions in each of them
+        ids[places[leaf]] = sequences[leaf].ids
+        positions[:, places[leaf]] = _positions(network, sequences[leaf], grids, image_token)
+    device = network.device
+    inputs = {
+        "input_ids": torch.from_numpy(ids)[None].to(device),
+        "position_ids": torch.from_numpy(positions)[:, None].to(device),
+        "image_grid_thw": grids[shown].to(device),
+        BRANCHES: tuple(layout),
+    }
+    return PackedSequences(inputs, tuple(shown), tuple(map(torch.from_numpy, places)))
+
+
+def _positions(network: Any, one: TokenSequence, grids: Tensor, image_token: int) -> NDArray[np.int64]:
+    """(3, tokens) as the model gives them to a whole sequence."""
+    ids = torch.tensor(one.ids)[None]
+    found, _ = network.base_model.get_rope_index(
+        ids, mm_token_type_ids=(ids == image_token).int(), image_grid_thw=grids[list(one.pictures)].cpu()
+    )
+    positions: NDArray[np.int64] = found[:, 0].numpy()
+    return positions
+
+
+@dataclass(frozen=True)
+class _Read:
+    """A sequence as it is compared."""
+
+    keys: NDArray[np.int64]
+    """A number for each token, equal where what the model reads is."""
+    pictures: tuple[tuple[int, tuple[int, int]], ...]
+    """Number of each picture, and where its tokens begin and end."""
+
+    @classmethod
+    def of(cls, one: TokenSequence, image_token: int, parts: Sequence[int]) -> _Read:
+        """
+        Raises:
+            ValueError: no tokens, or not as many tokens of pictures as the pictures have parts.
+        """
+        keys = np.array(one.ids, dtype=np.int64)
+        if not len(keys):
+            raise ValueError("a sequence without tokens cannot be packed")
+        shown = np.flatnonzero(keys == image_token)
+        counts = [parts[number] for number in one.pictures]
+        if len(shown) != sum(counts):
+            raise ValueError(
+                f"a sequence has {len(shown)} tokens of pictures, and its pictures have {sum(counts)} parts"
+            )
+        pictures = []
+        at = 0
+        for number, count in zip(one.pictures, counts, strict=True):
+            its = shown[at : at + count]
+            keys[its] = -1 - number * _MOST_PARTS - np.arange(count)  # below zero, where no token is
+            pictures.append((number, (int(its[0]), int(its[-1]) + 1)))
+            at += count
+        return cls(keys, tuple(pictures))
+
+    def n_same(self, other: _Read) -> int:
+        """Tokens that two sequences have in common from their beginnings."""
+        n = min(len(self.keys), len(other.keys))
+        apart = np.flatnonzero(self.keys[:n] != other.keys[:n])
+        return int(apart[0]) if len(apart) else n
+
+    def outside_pictures(self, place: int) -> int:
+        """The place, or the beginning of the picture that it is in."""
+        return next((begin for _, (begin, end) in self.pictures if begin < place < end), place)
+
+
+@dataclass(frozen=True)
+class _Node:
+    """Tokens ``begin`` to ``end`` of each of the ``members``, the same in all of them."""
+
+    begin: int
+    end: int
+    members: Sequence[int]
+    children: Sequence[_Node]
+
+
+@dataclass(frozen=True)
+class _Trees:
+    """How sequences branch off from each other."""
+
+    read: Sequence[_Read]
+    n_repeated: int
+    least_shared: int
+
+    def branches(self, members: Sequence[int], begin: int, same: int) -> list[_Node]:
+        """What follows from ``begin`` in sequences that are the same up to ``same``, which is not before it."""
+        apart: dict[int | None, list[int]] = {}
+        for member in members:
+            keys = self.read[member].keys
+            apart.setdefault(int(keys[same]) if same < len(keys) else None, []).append(member)
+        found: list[_Node] = []
+        for alike in apart.values():
+            first = self.read[alike[0]]
+            n_same = min(first.n_same(self.read[member]) for member in alike)
+            if all(len(self.read[member].keys) == n_same for member in alike):
+                if begin < n_same:  # else it ends where others go on
+                    found.append(_Node(begin, n_same, alike, ()))
+                continue
+            end = first.outside_pictures(n_same - self.n_repeated)
+            if end - begin < self.least_shared:
+                found += self.branches(alike, begin, n_same)
+            else:
+                found.append(_Node(begin, end, alike, self.branches(alike, end, n_same)))
+        return found
+
+
+def _in_order(roots: Sequence[_Node]) -> Iterator[tuple[_Node, int | None]]:
+    """All nodes with the numbers of their parents, tree by tree; the children of one come one after the other."""
+    n_given = 0
+    for root in roots:
+        waiting: deque[tuple[_Node, int | None]] = deque([(root, None)])
+        while waiting:
+            node, parent = waiting.popleft()
+            yield node, parent
+            waiting.extend((child, n_given) for child in node.children)
+            n_given += 1

@@ -1,0 +1,196 @@
+"""Attention over a packed row, in which what several sequences have in common stands once.
+
+The row is a sequence of segments, which make trees: a prompt and the answers that branch off from it; a picture, the
+pictures that it is compared with, and the questions about each two. A token sees all of the segments from which its own
+branches off, and of its own what is not later; of the rest of the row it sees nothing.
+
+transformers' models hand keyword arguments on to their attention, through LoRA, DDP, DeepSpeed and recomputation; this
+is how the layout of a row gets there. Everything else in a language model works token by token.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad, scaled_dot_product_attention
+from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import sdpa_mask
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+from redaes.attention.branch_decoding import BranchDecoding
+from redaes.attention.float32 import FLOAT32_ATTENTION
+
+BRANCHES = "token_tree"
+"""The keyword argument with the layout of a row, a tuple of `Segment`, or with a `BranchDecoding`.
+
+Without it, attention is what it was."""
+
+_SUFFIX = "_branches"
+_FULL_ATTENTION = "full_attention"
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Tokens of a row that have the same before them."""
+
+    start: int
+    """Place of the first one."""
+    n_tokens: int
+    """Zero is possible: a prompt of one token has nothing that its branches do not bring along."""
+    parent: int | None = None
+    """Number of the segment from which it branches off, one before it in the row; None: nothing is before it."""
+
+    @property
+    def end(self) -> int:
+        """Place after the last one."""
+        return self.start + self.n_tokens
+
+
+def tree_attention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    segments: Sequence[Segment],
+    *,
+    scaling: float | None = None,
+    dropout: float = 0.0,
+) -> Tensor:
+    """Attention of a packed row. Segments that branch off from the same one are calculated side by side.
+
+    Args:
+        query: shape (1, heads, L, d), after the rotation by positions.
+        key: shape (1, key heads, L, d); a key head serves as many query heads in a row.
+        value: as ``key``.
+        segments: of the row, in their order, with nothing between them.
+        scaling: of the scores; None: one over the root of d.
+        dropout: share of the attention weights to be dropped.
+
+    Returns:
+        Shape (1, heads, L, d).
+    """
+    attend = partial(scaled_dot_product_attention, scale=scaling, dropout_p=dropout)
+    n_heads, n_key_heads = query.shape[1], key.shape[1]
+    # Taken apart at once: the gradient of a slice is as long as the whole row.
+    lengths = [segment.n_tokens for segment in segments]
+    queries, keys, values = (row.split(lengths, dim=2) for row in (query, key, value))
+    found: list[Tensor] = [*queries]
+    for parent, siblings in _branches_of(segments).items():
+        if parent is None:
+            for one in siblings:
+                found[one] = attend(
+                    queries[one], keys[one], values[one], is_causal=True, enable_gqa=n_heads != n_key_heads
+                )
+            continue
+        before = _line_to(segments, parent)
+        seen_keys, seen_values = (
+            torch.cat(
+                [*(row[one].expand(len(siblings), -1, -1, -1) for one in before), _side_by_side(row, siblings)], 2
+            )
+            for row in (keys, values)
+        )
+        # Query heads that share a key head become rows of it: keys need not be repeated for each of them.
+        branches = _side_by_side(queries, siblings)
+        longest, n_before = branches.shape[2], seen_keys.shape[2] - branches.shape[2]
+        folded = branches.reshape(len(siblings), n_key_heads, -1, query.shape[-1])
+        seen = _what_branches_see(n_before, longest, query).repeat(n_heads // n_key_heads, 1)
+        answered = attend(folded, seen_keys, seen_values, attn_mask=seen)
+        for one, branch in zip(siblings, answered.reshape(branches.shape).split(1), strict=True):
+            found[one] = branch[:, :, : lengths[one]]
+    return torch.cat(found, dim=2)
+
+
+def _branches_of(segments: Sequence[Segment]) -> dict[int | None, list[int]]:
+    """Numbers of those with tokens, by the segment from which they branch off."""
+    found: dict[int | None, list[int]] = {}
+    for number, segment in enumerate(segments):
+        if segment.n_tokens:
+            found.setdefault(segment.parent, []).append(number)
+    return found
+
+
+def _line_to(segments: Sequence[Segment], last: int) -> list[int]:
+    """A segment's number, and before it those from which it branches off, first the first."""
+    line = [last]
+    while (parent := segments[line[-1]].parent) is not None:
+        line.append(parent)
+    return line[::-1]
+
+
+def _side_by_side(parts: Sequence[Tensor], siblings: Sequence[int]) -> Tensor:
+    """Some of the (1, heads, n, d) as (siblings, heads, longest, d), with zeros behind the shorter ones."""
+    longest = max(parts[one].shape[2] for one in siblings)
+    return torch.cat([pad(parts[one], (0, 0, 0, longest - parts[one].shape[2])) for one in siblings])
+
+
+def _what_branches_see(n_before: int, n: int, like: Tensor) -> Tensor:
+    """To be added to scores, (n, n_before + n): all that is before the branch, and of itself what is not later."""
+    hidden = torch.ones(n, n_before + n, dtype=torch.bool, device=like.device).triu(n_before + 1)
+    return torch.zeros(n, n_before + n, dtype=like.dtype, device=like.device).masked_fill(hidden, float("-inf"))
+
+
+def _attention(
+    plain: Callable[..., tuple[Tensor, Any]],
+    in_float32: bool,
+    module: Any,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    **kwargs: Any,
+) -> tuple[Tensor, Any]:
+    """As transformers' models call it: the plain attention, or that of packed rows where there is a layout."""
+    layout = kwargs.pop(BRANCHES, None)
+    if layout is None:
+        return plain(module, query, key, value, attention_mask, **kwargs)
+    if isinstance(layout, BranchDecoding):
+        scaling = kwargs.get("scaling") or query.shape[-1] ** -0.5
+        return layout.attend(module.layer_idx, query, key, value, scaling).transpose(1, 2).contiguous(), None
+    settings = {"scaling": kwargs.get("scaling"), "dropout": kwargs.get("dropout", 0.0)}
+    if not in_float32:
+        seen = tree_attention(query, key, value, layout, **settings)
+    else:
+        with torch.autocast(query.device.type, enabled=False):  # which would turn the arguments back
+            seen = tree_attention(query.float(), key.float(), value.float(), layout, **settings)
+    return seen.to(query.dtype).transpose(1, 2).contiguous(), None
+
+
+def why_no_branches(network: PreTrainedModel) -> str | None:
+    """What in a model keeps it from reading packed rows, in words; None: nothing.
+
+    Args:
+        network: the model itself, no LoRA around it.
+    """
+    text = network.config.get_text_config()
+    other = sorted({*(getattr(text, "layer_types", None) or ())} - {_FULL_ATTENTION})
+    if other:
+        return f"it has layers of {', '.join(other)}, in which nothing can branch off"
+    if not hasattr(network.base_model, "get_rope_index"):
+        return f"the positions of {type(network).__name__} are not known here"
+    if _plain_name(text._attn_implementation) not in ("sdpa", FLOAT32_ATTENTION):
+        return f"its attention is {text._attn_implementation}, and only sdpa takes packed rows"
+    return None
+
+
+def _plain_name(implementation: str | None) -> str:
+    return (implementation or "").removesuffix(_SUFFIX)
+
+
+def use_branch_attention(network: PreTrainedModel) -> None:
+    """Have a model's language part take packed rows; all else stays as it is.
+
+    Args:
+        network: of which `why_no_branches` says nothing. Its attention is replaced for good.
+    """
+    plain = _plain_name(network.config.get_text_config()._attn_implementation)
+    name = plain + _SUFFIX
+    in_float32 = plain == FLOAT32_ATTENTION
+    attend = ALL_ATTENTION_FUNCTIONS[plain] if in_float32 else sdpa_attention_forward
+    AttentionInterface.register(name, partial(_attention, attend, in_float32))
+    AttentionMaskInterface.register(name, sdpa_mask)
+    network.set_attn_implementation({"text_config": name})

@@ -1,0 +1,23 @@
+"""What can be asked as a chat model is: one server, or several that share the requests of one model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from redaes.backends.chat_replies import Reply
+from redaes.backends.chat_requests import ChatRequest
+from redaes.backends.failures import Failure
+
+
+class ChatModel(Protocol):
+    """A model that is open: :class:`redaes.backends.endpoint.Endpoint`, or several of them as one."""
+
+    @property
+    def model(self) -> str:
+        """Its name."""
+        ...
+
+    async def ask_many(self, requests: Sequence[ChatRequest]) -> list[Reply | Failure]:
+        """The answers in the order of the requests; a request that fails loses only itself."""
+        ...

@@ -1,0 +1,202 @@
+"""``redaes data audit``: people judge pairs of a dataset blind, and their answers are held against its labels."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from redaes.cli.progress import progress_bars
+from redaes.cli.running import EXIT_PARTIAL, reporting_errors
+from redaes.cli.tables import plain_console, table_of
+from redaes.early_checks import check_dataset, check_exists, check_writable
+from redaes.errors import InputError, RecordError, importing
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from redaes.datagen.audit.agreement_report import AuditReport, LabelAgreement
+    from redaes.datagen.audit.drawn_pairs import AuditDraw, DrawnPair
+
+
+def audit(
+    folder: Annotated[Path, typer.Argument(help="A RED dataset.")],
+    pairs: Annotated[int, typer.Option(help="Pairs to judge, drawn by factor, editor and size.")] = 200,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="HTML", help="Write one page that holds the pictures; with --answers: the report."),
+    ] = None,
+    serve: Annotated[
+        int | None, typer.Option(metavar="PORT", help="Serve the page on this machine, at 127.0.0.1; 0: any free port.")
+    ] = None,
+    keep: Annotated[
+        Path, typer.Option(metavar="JSONL", help="With --serve: where answers are kept, and gone on with.")
+    ] = Path("audit-answers.jsonl"),
+    answers: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="JSONL...", help="Report on answers: files that --serve kept or a page saved."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="With --answers: print the report as JSON.")] = False,
+    seed: Annotated[int, typer.Option(help="Of the draw.")] = 0,
+    repeated: Annotated[
+        float, typer.Option(help="Share of pairs that comes twice, in exchanged order, to see how answers vary.")
+    ] = 0.1,
+    side: Annotated[int, typer.Option(help="Longest side of the pictures, in pixels; none is enlarged.")] = 1280,
+) -> None:
+    """Let people judge pairs without seeing labels, or report how their answers agree with the labels.
+
+    Give --serve PORT or --out HTML for the page, then --answers with what it kept.
+    """
+    with reporting_errors(as_json):
+        check_dataset(folder)
+        if sum(one is not None for one in (out if answers is None else None, serve, answers)) != 1:
+            raise InputError("give one of --serve PORT, --out HTML (a page to judge on) and --answers JSONL")
+        if as_json and answers is None:
+            raise InputError("--json goes with --answers")
+        if out is not None:
+            if out.exists():
+                raise RecordError(f"{out} exists; choose another --out, nothing is overwritten")
+            check_writable(out.parent)
+        if answers is not None:
+            for file in answers:
+                check_exists(file)
+            _report(folder, answers, out, as_json)
+            return
+        with importing("audit"):
+            for package in ("jinja2", *(() if serve is None else ("starlette", "uvicorn"))):
+                import_module(package)
+            from redaes.datagen.audit.blind_pictures import check_side
+            from redaes.datagen.audit.drawn_pairs import check_draw, drawn_pairs, new_draw, population
+
+        check_side(side)
+        check_draw(pairs, repeated)
+        found = population(folder)
+        draw = new_draw(found.dataset, n_pairs=pairs, seed=seed, repeated=repeated)
+        drawn = drawn_pairs(found, draw)
+        if found.n_unlabelled:
+            typer.echo(f"{found.n_unlabelled} pairs without a label are not drawn from", err=True)
+        if len(drawn) < pairs:
+            typer.echo(f"the dataset has {len(drawn)} pairs with a label: all of them are shown", err=True)
+        if serve is not None:
+            _serve(draw, drawn, keep, serve, side)
+        elif out is not None:
+            _write(draw, drawn, out, side)
+
+
+def _serve(draw: AuditDraw, drawn: Sequence[DrawnPair], keep: Path, port: int, side: int) -> None:
+    from redaes.datagen.audit.judging_service import AuditDesk, serve_audit
+
+    desk = AuditDesk(draw, drawn, keep, longest=side, tell=lambda words: typer.echo(words, err=True))
+    if desk.n_unreadable:
+        typer.echo(f"{keep}: {desk.n_unreadable} lines are no answers; they stay, and the report names them", err=True)
+    for person, n_given in desk.given.items():
+        typer.echo(f"{person} goes on after {n_given} answers", err=True)
+
+    def announce(address: str) -> None:
+        typer.echo(f"{address} shows {len(drawn)} pairs; answers are kept in {keep}; an interrupt (Ctrl-C) ends it")
+
+    try:
+        serve_audit(desk, port, announce)
+    finally:
+        desk.close()
+    typer.echo(f"the answers: redaes data audit RED --answers {keep}")
+
+
+def _write(draw: AuditDraw, drawn: Sequence[DrawnPair], out: Path, side: int) -> None:
+    from redaes.datagen.audit.blind_pictures import all_blind_pictures
+    from redaes.datagen.audit.judging_page import judging_page
+    from redaes.records import write_atomically
+
+    pictures: dict[str, bytes] = {}
+    lost = 0
+    with progress_bars() as update:
+        for n_done, (_, found) in enumerate(all_blind_pictures(drawn, side), 1):
+            if isinstance(found, RecordError):
+                lost += 1
+                typer.echo(f"left out: {found}", err=True)
+            else:
+                pictures |= found
+            update("pairs", n_done, len(drawn))
+    write_atomically(out, judging_page(draw, drawn, pictures).encode())
+    size = out.stat().st_size / 2**20
+    typer.echo(f"{out} ({size:.0f} MiB) shows {len(drawn) - lost} pairs; open it in a browser, save the answers there")
+    if lost:
+        raise typer.Exit(EXIT_PARTIAL)
+
+
+def _report(folder: Path, files: Sequence[Path], out: Path | None, as_json: bool) -> None:
+    with importing("audit"):
+        from redaes.datagen.audit.agreement_page import agreement_page
+        from redaes.datagen.audit.agreement_report import audit_report
+        from redaes.datagen.audit.drawn_pairs import population
+        from redaes.datagen.audit.given_answers import REVISED, given_answers
+        from redaes.datagen.audit.krippendorff import check_evalica
+        from redaes.records import write_atomically
+
+    check_evalica()
+    found = population(folder)
+    given = given_answers(found, files)
+    report = audit_report(found, given)
+    if out is not None:
+        write_atomically(out, agreement_page(folder.resolve().name, report, given).encode())
+    if as_json:
+        typer.echo(json.dumps(report.as_json(), indent=2))
+    else:
+        _show(report, folder)
+        if out is not None:
+            typer.echo(f"{out} shows the same, with the pairs whose label people contradict")
+    if report.remarks.keys() - {REVISED}:
+        raise typer.Exit(EXIT_PARTIAL)
+
+
+def _show(report: AuditReport, folder: Path) -> None:
+    from redaes.datagen.audit.agreement_page import alpha_text, share_text
+
+    console = plain_console(soft_wrap=True)
+    console.print(
+        f"{report.overall.n_answers} answers of {len(report.persons)} about {report.overall.n_pairs} of "
+        f"{report.n_drawn} drawn pairs of {folder}"
+    )
+    console.print(
+        f"agree with the label: {share_text(report.overall.agrees)} of {report.overall.agrees.n} answers that call one "
+        f"picture better; weighed as the dataset is: {share_text(report.weighted)}, over kinds that make up "
+        f"{100 * report.covered:.0f} % of its pairs"
+    )
+    for title, rows in (
+        ("size in points", report.by_size),
+        ("decided by", report.by_factor),
+        ("editor", report.by_editor),
+    ):
+        console.print(_agreement_table(title, rows))
+    people = table_of("person", "answers", "agree", "alike", "same again", "left", "seconds", title="people")
+    for person, row in report.persons.items():
+        shown = map(share_text, (row.agrees, row.alike, row.consistent, row.left))
+        people.add_row(person, str(row.n_answers), *shown, f"{row.median_seconds:g}")
+    console.print(people)
+    console.print(
+        f"Krippendorff's alpha between people: {alpha_text(report.alpha_nominal)} nominal, "
+        f"{alpha_text(report.alpha_ordinal)} ordinal, over {report.alpha_nominal.n} pairs that two or more judged"
+    )
+    console.print(f"the same answer when a pair came again: {share_text(report.consistent)} of {report.consistent.n}")
+    console.print(f"labels that more people contradict than share: {report.n_contradicted}")
+    for kind, remark in report.remarks.items():
+        console.print(f"left out: {kind}: {remark.n}")
+        for line in remark.first:
+            console.print(f"  {line}")
+        if remark.n > len(remark.first):
+            console.print(f"  … and {remark.n - len(remark.first)} more")
+
+
+def _agreement_table(title: str, rows: Mapping[str, LabelAgreement]) -> Table:
+    from redaes.datagen.audit.agreement_page import share_text
+
+    table = table_of(title, "pairs", "answers", "agree", "expected", "alike", title="")
+    for name, row in rows.items():
+        expected = "–" if row.expected is None else f"{100 * row.expected:.0f} %"
+        counts = (str(row.n_pairs), str(row.n_answers))
+        table.add_row(name, *counts, share_text(row.agrees), expected, share_text(row.alike))
+    return table

@@ -1,0 +1,1 @@
+"""``redaes models``: what can be done with files of weights; a file for each command."""

@@ -1,0 +1,268 @@
+"""What people's answers say of a dataset's labels, and how far people agree with each other and with themselves."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from statistics import median
+
+import numpy as np
+
+from redaes.datagen.audit.drawn_pairs import SIZES, AuditDraw, Population, Stratum
+from redaes.datagen.audit.given_answers import GivenAnswer, GivenAnswers, Remarks
+from redaes.datagen.audit.krippendorff import alpha_estimate
+from redaes.estimates import Estimate, Proportion, bootstrap, proportion
+from redaes.types import FACTORS, TAU, Record, winner_of
+
+N_RESAMPLES = 1000
+LEAST_PHOTOGRAPHS = 10
+"""Fewer of them give a bootstrap too little to draw from."""
+
+N_CONTRADICTED = 24
+"""Pairs whose label people contradict that are named, at most."""
+
+
+class LabelAgreement(Record):
+    """How answers agree with labels, over some pairs."""
+
+    n_pairs: int
+    n_answers: int
+    """One for each person and pair: of pairs that a person has judged twice the first."""
+    agrees: Proportion
+    """Of the answers that call one picture better, about pairs whose label does, too: how many call the same one so."""
+    alike: Proportion
+    """Of all answers: how many say that the pictures are alike."""
+    expected: float | None
+    """The mean of Φ(size / TAU): how many would agree if points were worth what the scale says. None: ties alone."""
+
+
+class PersonReport(Record):
+    """One person's answers."""
+
+    n_answers: int
+    agrees: Proportion
+    """As in :class:`LabelAgreement`."""
+    alike: Proportion
+    consistent: Proportion
+    """Of the pairs that came twice, in exchanged order: how many got the same answer."""
+    left: Proportion
+    """Of the answers that call one picture better: how many call that on the left so. Half would be even-handed."""
+    median_seconds: float
+
+
+class ContradictedPair(Record):
+    """A pair of whose label people say the opposite."""
+
+    pair: str
+    delta: float
+    factor: str
+    editor: str
+    n_for: int
+    """People who agree with the label."""
+    n_against: int
+    n_alike: int
+
+
+class AuditReport(Record):
+    """What people say of a dataset's labels."""
+
+    dataset: str
+    """SHA-256 over its shards."""
+    draws: tuple[AuditDraw, ...]
+    n_labelled: int
+    """Pairs in the dataset that could be drawn."""
+    n_drawn: int
+    overall: LabelAgreement
+    """Over what was judged: rare kinds of pairs weigh as much in it as frequent ones."""
+    weighted: Estimate
+    """``overall.agrees`` with each kind of pair weighed as it is frequent in the dataset."""
+    covered: float
+    """Which share of the dataset's pairs is of a kind that somebody has called better or worse, ties aside."""
+    by_factor: dict[str, LabelAgreement]
+    by_editor: dict[str, LabelAgreement]
+    by_size: dict[str, LabelAgreement]
+    persons: dict[str, PersonReport]
+    consistent: Proportion
+    """All people's pairs that came twice."""
+    alpha_nominal: Estimate
+    """Krippendorff's alpha between people, every difference alike; ``n``: pairs that at least two have judged."""
+    alpha_ordinal: Estimate
+    """The same with "alike" between "the first" and "the second"."""
+    n_contradicted: int
+    """Pairs with more people against the label than for it."""
+    contradicted: tuple[ContradictedPair, ...]
+    """Of these, those with the largest differences."""
+    remarks: dict[str, Remarks]
+    """What was left out, by kind."""
+
+
+def audit_report(found: Population, given: GivenAnswers) -> AuditReport:
+    """Count the answers.
+
+    Raises:
+        MissingDependency: evalica is absent.
+    """
+    answers = given.first
+    weighted, covered = _weighted(found, answers)
+    people = sorted({one.person for one in answers})
+    by_pair: defaultdict[str, list[GivenAnswer]] = defaultdict(list)
+    for one in answers:
+        by_pair[one.pair.pair].append(one)
+    said = [{one.person: float(one.says) for one in members} for members in by_pair.values()]
+    sources = [members[0].pair.source for members in by_pair.values()]
+    contradicted = _contradicted(by_pair)
+    sizes = [name for _, name in SIZES]
+    return AuditReport(
+        dataset=found.dataset,
+        draws=given.draws,
+        n_labelled=len(found.rows),
+        n_drawn=len({pair.pair for pair in given.pairs.values()}),
+        overall=label_agreement(answers),
+        weighted=weighted,
+        covered=covered,
+        by_factor=_by(answers, lambda stratum: stratum.factor, _place_of_factor),
+        by_editor=_by(answers, lambda stratum: stratum.editor, str),
+        by_size=_by(answers, lambda stratum: stratum.size, sizes.index),
+        persons={person: _person(person, given) for person in people},
+        consistent=_consistent(given.repeated),
+        alpha_nominal=alpha_estimate(said, sources, "nominal", n_resamples=N_RESAMPLES),
+        alpha_ordinal=alpha_estimate(said, sources, "ordinal", n_resamples=N_RESAMPLES),
+        n_contradicted=len(contradicted),
+        contradicted=tuple(contradicted[:N_CONTRADICTED]),
+        remarks=given.remarks,
+    )
+
+
+def label_agreement(answers: Sequence[GivenAnswer]) -> LabelAgreement:
+    """How these answers agree with the labels of their pairs."""
+    decided = {one.pair.pair: abs(one.pair.delta) for one in answers if _label(one)}
+    return LabelAgreement(
+        n_pairs=len({one.pair.pair for one in answers}),
+        n_answers=len(answers),
+        agrees=_agrees(answers),
+        alike=shares([one.says == 0 for one in answers], [one.pair.source for one in answers]),
+        expected=float(np.mean([_phi(size / TAU) for size in decided.values()])) if decided else None,
+    )
+
+
+def shares(right: Sequence[bool], clusters: Sequence[str]) -> Proportion:
+    """A share with its 95 % interval over photographs.
+
+    By bootstrap; where that has too little to draw from (few photographs, or all cases alike) by Wilson, over as many
+    cases as there are photographs: answers about one photograph are not independent.
+
+    >>> round(shares([True, True, True], ["a", "b", "c"]).low, 3)
+    0.439
+    """
+    found = proportion(right, clusters, n_resamples=N_RESAMPLES)
+    n_photographs = len(set(clusters))
+    if found.value is None or (found.value not in (0.0, 1.0) and n_photographs >= LEAST_PHOTOGRAPHS):
+        return found
+    low, high = wilson(found.value, n_photographs)
+    return found.model_copy(update={"low": low, "high": high})
+
+
+def wilson(share: float, n: int) -> tuple[float, float]:
+    """Wilson's 95 % interval of a share of ``n`` cases (E. B. Wilson, J. Am. Stat. Assoc. 22, 1927).
+
+    >>> [round(end, 3) for end in wilson(0.9, 10)]
+    [0.596, 0.982]
+    """
+    z = 1.959963984540054
+    middle = share + z * z / (2 * n)
+    half = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    return max(0.0, (middle - half) / (1 + z * z / n)), min(1.0, (middle + half) / (1 + z * z / n))
+
+
+def _label(answer: GivenAnswer) -> int:
+    return {"A": 1, "B": -1, "tie": 0}[winner_of(answer.pair.delta)]
+
+
+def _agrees(answers: Sequence[GivenAnswer]) -> Proportion:
+    both = [one for one in answers if _label(one) and one.says]
+    return shares([one.says == _label(one) for one in both], [one.pair.source for one in both])
+
+
+def _consistent(repeated: Sequence[tuple[GivenAnswer, GivenAnswer]]) -> Proportion:
+    return shares([one.says == other.says for one, other in repeated], [one.pair.source for one, _ in repeated])
+
+
+def _phi(x: float) -> float:
+    return 0.5 * (1.0 + math.erf(x / math.sqrt(2.0)))
+
+
+def _by(
+    answers: Sequence[GivenAnswer], kind: Callable[[Stratum], str], place: Callable[[str], object]
+) -> dict[str, LabelAgreement]:
+    members: defaultdict[str, list[GivenAnswer]] = defaultdict(list)
+    for one in answers:
+        members[kind(one.pair.stratum)].append(one)
+    return {name: label_agreement(members[name]) for name in sorted(members, key=place)}  # type: ignore[arg-type]
+
+
+def _place_of_factor(name: str) -> tuple[int, str]:
+    first = name.partition(",")[0]
+    return (FACTORS.index(first) if first in FACTORS else len(FACTORS), name)
+
+
+def _person(person: str, given: GivenAnswers) -> PersonReport:
+    mine = [one for one in given.first if one.person == person]
+    found = label_agreement(mine)
+    both = [pair for pair in given.repeated if pair[0].person == person]
+    shown = mine + [again for _, again in both]
+    better = [one for one in shown if one.says]
+    return PersonReport(
+        n_answers=found.n_answers,
+        agrees=found.agrees,
+        alike=found.alike,
+        consistent=_consistent(both),
+        left=shares([one.says == one.on_left for one in better], [one.pair.source for one in better]),
+        median_seconds=round(median(one.seconds for one in shown), 1),
+    )
+
+
+def _weighted(found: Population, answers: Sequence[GivenAnswer]) -> tuple[Estimate, float]:
+    """Agreement with every stratum weighed by its pairs in the dataset, and which share of its pairs that covers."""
+    both = [one for one in answers if _label(one) and one.says]
+    judged: defaultdict[Stratum, int] = defaultdict(int)
+    for one in both:
+        judged[one.pair.stratum] += 1
+    # Ties have no side to agree with; they are no part of what is estimated.
+    all_decided = sum(n for stratum, n in found.strata.items() if stratum.size != SIZES[0][1])
+    rows = []
+    for one in both:
+        weight = found.strata[one.pair.stratum] / judged[one.pair.stratum]
+        rows.append((weight * (one.says == _label(one)), weight))
+
+    def ratio(values: np.ndarray) -> float | None:
+        total = float(values[:, 1].sum())
+        return float(values[:, 0].sum()) / total if total else None
+
+    table = np.array(rows, dtype=np.float64).reshape(-1, 2)
+    estimate = bootstrap(table, [one.pair.source for one in both], ratio, n_resamples=N_RESAMPLES)
+    covered = sum(found.strata[stratum] for stratum in judged) / all_decided if all_decided else 0.0
+    return estimate.over(len(both)), covered
+
+
+def _contradicted(by_pair: Mapping[str, Sequence[GivenAnswer]]) -> list[ContradictedPair]:
+    """The largest differences first."""
+    rows = []
+    for name, answers in by_pair.items():
+        label, pair = _label(answers[0]), answers[0].pair
+        n_for = sum(one.says == label for one in answers)
+        n_against = sum(one.says == -label for one in answers)
+        if label and n_against > n_for:
+            rows.append(
+                ContradictedPair(
+                    pair=name,
+                    delta=pair.delta,
+                    factor=pair.stratum.factor,
+                    editor=pair.stratum.editor,
+                    n_for=n_for,
+                    n_against=n_against,
+                    n_alike=len(answers) - n_for - n_against,
+                )
+            )
+    rows.sort(key=lambda one: (-abs(one.delta), one.pair))
+    return rows

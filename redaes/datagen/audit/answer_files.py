@@ -1,0 +1,166 @@
+"""What people said of the pairs that they were shown: a line of JSON for each answer, kept as it was given.
+
+A line says by itself what it belongs to, so files of several people can be put together, and a damaged line takes no
+other with it. Nothing is ever changed in a file: a person who goes back and answers again adds a line, and the later
+one counts.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, BinaryIO, Literal
+
+from pydantic import AfterValidator, AwareDatetime, Field, FiniteFloat, ValidationError, field_serializer
+
+from redaes.datagen.audit.drawn_pairs import AuditDraw
+from redaes.errors import InputError, RecordError
+from redaes.types import Record
+
+MAX_PERSON = 60
+"""Characters of a person's name."""
+MAX_LINE_BYTES = 4096
+
+Choice = Literal["left", "right", "alike", "unseen"]
+"""Which picture is better; ``unseen``: a picture could not be shown, and nothing was judged."""
+
+
+def person_name(name: str) -> str:
+    """A person's name as it is kept: any words, put by each person for themselves.
+
+    >>> person_name("  Anna  K. ")
+    'Anna K.'
+
+    Raises:
+        ValueError: nothing is left of it, it is too long, or it holds what cannot be printed.
+    """
+    found = " ".join(name.split())
+    if not found or len(found) > MAX_PERSON or not found.isprintable():
+        raise ValueError(f"a person's name is 1 to {MAX_PERSON} characters that can be printed")
+    return found
+
+
+class AuditAnswer(Record):
+    """One answer of one person."""
+
+    draw: AuditDraw
+    person: Annotated[str, AfterValidator(person_name)]
+    showing: str
+    """Token of the pair, and which time it was shown: ``…/1`` or ``…/2``."""
+    left: str
+    """Token of the picture on the left."""
+    right: str
+    choice: Choice
+    seconds: Annotated[FiniteFloat, Field(ge=0.0)]
+    """From when both pictures were there to the answer."""
+    at: AwareDatetime
+
+    @property
+    def pair(self) -> str:
+        """Token of the pair."""
+        return self.showing.rpartition("/")[0]
+
+    @field_serializer("at")
+    def _stamp(self, at: datetime) -> str:
+        return at.isoformat()
+
+    def line(self) -> bytes:
+        """As it stands in a file."""
+        return json.dumps(self.model_dump(mode="json"), ensure_ascii=False).encode() + b"\n"
+
+
+def read_audit_answer(line: bytes) -> AuditAnswer:
+    """An answer of a line.
+
+    Raises:
+        InputError: it is none; says why.
+    """
+    if len(line) > MAX_LINE_BYTES:
+        raise InputError(f"longer than {MAX_LINE_BYTES} bytes")
+    try:
+        return AuditAnswer.model_validate_json(line)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(map(str, first["loc"]))
+        raise InputError(f"{place}: {first['msg']}" if place else str(first["msg"])) from error
+
+
+def read_lines(file: Path) -> Iterator[tuple[int, AuditAnswer | InputError]]:
+    """The answers of a file with the numbers of their lines, from 1; of those that are none, why.
+
+    Raises:
+        RecordError: the file cannot be read.
+    """
+    try:
+        with file.open("rb") as lines:
+            for number, line in enumerate(lines, 1):
+                if line.strip():
+                    try:
+                        yield number, read_audit_answer(line)
+                    except InputError as error:
+                        yield number, error
+    except OSError as error:
+        raise RecordError(f"{file} cannot be read: {error.strerror}; give a file of answers") from error
+
+
+class AnswerFile:
+    """A file to which answers are added, by one server at a time."""
+
+    def __init__(self, path: Path) -> None:
+        """Go on with a file, or begin one.
+
+        Raises:
+            RecordError: it cannot be written, or another server writes to it.
+        """
+        self.path = path
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file: BinaryIO = path.open("ab", buffering=0)
+            _lock(self._file, path)
+            if path.stat().st_size and not _ends_whole(path):
+                self._file.write(b"\n")  # what a kill or a full disk cut off stays a line of its own
+        except OSError as error:
+            raise RecordError(f"{path} cannot be written: {error.strerror}; give another --keep") from error
+
+    def add(self, answer: AuditAnswer) -> None:
+        """Keep an answer; it is on the disk when this returns.
+
+        Raises:
+            RecordError: it cannot be written.
+        """
+        line = answer.line()
+        try:
+            if self._file.write(line) != len(line):  # the disk is full
+                self._file.write(b"\n")
+                raise OSError(0, "only a part of the line found room")
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise RecordError(f"{self.path} cannot be written: {error.strerror}; make room and answer again") from error
+
+    def close(self) -> None:
+        """Let another server have it."""
+        self._file.close()
+
+
+def _ends_whole(path: Path) -> bool:
+    with path.open("rb") as file:
+        file.seek(-1, os.SEEK_END)
+        return file.read() == b"\n"
+
+
+def _lock(file: BinaryIO, path: Path) -> None:
+    """Keep other servers from a file, where the system has such locks (not on Windows)."""
+    try:
+        import fcntl
+    except ImportError:
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        file.close()
+        raise RecordError(f"{path}: another audit keeps its answers there; give another --keep") from error
+    except OSError:  # file systems that have no locks
+        return

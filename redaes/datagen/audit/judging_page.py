@@ -1,0 +1,62 @@
+"""The page on which people judge: two pictures, three answers, and nothing that tells what was done to which.
+
+One page serves two ways: before a server it asks that one for pictures and hands it the answers; as a file it holds
+the pictures, and the browser keeps the answers until they are saved. Neither fetches anything else.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from typing import Any
+
+from redaes import viewer
+from redaes.datagen.audit.drawn_pairs import AuditDraw, DrawnPair
+from redaes.datagen.audit.showings import N_ORDERS, showings
+from redaes.html_pages import jpeg_url, page_template, policy_digest
+
+_FILES = files("redaes.datagen.audit")
+_STYLE = _FILES.joinpath("judging.css").read_text(encoding="utf-8") + viewer.STYLE
+_SCRIPT = viewer.SCRIPT + _FILES.joinpath("judging.js").read_text(encoding="utf-8")
+
+POLICIES = {
+    True: "default-src 'none'; img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'",
+    False: "default-src 'none'; img-src data:; base-uri 'none'; form-action 'none'",
+}
+"""What the page may load before a server, and as a file; besides its own style and script."""
+
+
+def judging_page(draw: AuditDraw, pairs: Sequence[DrawnPair], pictures: Mapping[str, bytes] | None) -> str:
+    """The page.
+
+    Args:
+        draw: what the answers belong to.
+        pairs: as drawn.
+        pictures: JPEG files by token; those that are missing cannot be judged. None: a server has them.
+
+    Raises:
+        MissingDependency: jinja2 is absent.
+    """
+    from markupsafe import Markup
+
+    served = pictures is None
+    data: dict[str, Any] = {
+        "served": served,
+        "draw": draw.as_json(),
+        # In the order of tokens: which picture is the first of the dataset must not show.
+        "pairs": [[pair.token, *sorted(pair.pictures)] for pair in pairs],
+        "orders": [
+            [[one.pair, int(one.exchanged), one.time] for one in showings(pairs, draw, order)]
+            for order in range(N_ORDERS)
+        ],
+    }
+    if pictures is not None:
+        data["pictures"] = {token: jpeg_url(jpeg) for token, jpeg in sorted(pictures.items())}
+    policy = f"{POLICIES[served]}; style-src '{policy_digest(_STYLE)}'; script-src '{policy_digest(_SCRIPT)}'"
+    return page_template("redaes.datagen.audit", "judging.html.j2", extra="audit").render(
+        policy=policy,
+        style=Markup(_STYLE),
+        script=Markup(_SCRIPT),
+        data=Markup(json.dumps(data)),  # tokens, numbers and base64: nothing of it can end a script
+    )

@@ -1,0 +1,59 @@
+"""In which order pairs are shown, and which of their pictures stands on the left.
+
+Half of the pairs stand one way and half the other. Some are shown twice, with many others between and the pictures
+exchanged, so that a person's own consistency shows. There are several such orders, and a person's name decides which
+one is taken, so that what an order does to the answers is not the same for all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from redaes.datagen.audit.drawn_pairs import AuditDraw, DrawnPair
+
+N_ORDERS = 8
+
+
+@dataclass(frozen=True)
+class Showing:
+    """A pair on the screen."""
+
+    pair: int
+    """Its place among the drawn ones."""
+    exchanged: bool
+    """Whether the picture with the later token stands on the left."""
+    time: int
+    """1, or 2 where the pair comes again."""
+
+
+def showings(pairs: Sequence[DrawnPair], draw: AuditDraw, order: int) -> list[Showing]:
+    """One of the orders in which the pairs are shown.
+
+    Args:
+        pairs: as drawn.
+        draw: see there.
+        order: below :data:`N_ORDERS`; those with odd numbers show every pair the other way round than the even ones.
+    """
+    lots = sorted(range(len(pairs)), key=lambda place: draw.token(f"side/{pairs[place].token}"))
+    exchanged = {place: (rank + order) % 2 == 1 for rank, place in enumerate(lots)}
+
+    def drawn(places: Sequence[tuple[int, int]], what: str) -> list[tuple[int, int]]:
+        return sorted(places, key=lambda one: draw.token(f"{what}/{order}/{pairs[one[0]].token}/{one[1]}"))
+
+    first = drawn([(place, 1) for place in range(len(pairs))], "turn")
+    again = [(place, 2) for place, _ in first[: len(pairs) // 3]][: round(draw.repeated * len(pairs))]
+    half = len(pairs) // 2
+    turns = first[:half] + drawn(first[half:] + again, "again")
+    return [Showing(place, exchanged[place] != (time == 2), time) for place, time in turns]
+
+
+def sides(pair: DrawnPair, exchanged: bool) -> tuple[str, str]:
+    """The tokens of the pictures on the left and on the right."""
+    left, right = sorted(pair.pictures)
+    return (right, left) if exchanged else (left, right)
+
+
+def showing_name(pair: DrawnPair, time: int) -> str:
+    """What an answer calls a showing."""
+    return f"{pair.token}/{time}"

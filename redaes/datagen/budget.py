@@ -1,0 +1,348 @@
+"""What a build is going to ask, before it asks anything: calls, tokens, money, hours, disk.
+
+Two figures of each: the most that it can be, which follows from the recipe, and what is expected by the rates of an
+earlier build (:mod:`redaes.datagen.measured_rates`), where there is one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from redaes import prompts
+from redaes.datagen.build_recipe import Recipe
+from redaes.datagen.dataset_settings import DatasetSettings
+from redaes.datagen.filters import CHECK
+from redaes.datagen.filters import GREEDY as CHECKED
+from redaes.datagen.measured_rates import MeasuredRates, pairs_of_view
+from redaes.datagen.panel import Panel
+from redaes.datagen.panel_entries import JudgeEntry, ModelEntry
+from redaes.datagen.plan import plan_view
+from redaes.datagen.planner import PROMPT as PLAN
+from redaes.datagen.planner import SAMPLING as PLANNED
+from redaes.datagen.rationales.model_writer import PROMPT as WRITE
+from redaes.datagen.rationales.model_writer import SAMPLING as WRITTEN
+from redaes.datagen.sources import Source
+from redaes.types import SPLITS
+
+PIXELS_A_TOKEN = 28 * 28
+"""Of a picture, where nothing was measured: as Qwen2.5-VL has it; Qwen3-VL takes 32 x 32, others more or less."""
+CHARACTERS_A_TOKEN = 4
+FILLED_IN = 2_000
+"""Characters that are filled into a prompt's fields at most, about: wishes, measurements."""
+BYTES_A_PIXEL = ((256, 0.48), (512, 0.36), (1024, 0.30))
+"""Of a stored picture, by its longest side: means of 60 photographs."""
+ASPECT = 0.75
+"""Shorter against longer side of a photograph."""
+BYTES_AN_ANSWER = 4096
+"""Of a kept answer on the disk: a file takes a block at least."""
+
+
+@dataclass(frozen=True)
+class Amount:
+    """How much of something."""
+
+    most: float
+    expected: float | None = None
+    """None: not known."""
+
+    def plus(self, other: Amount) -> Amount:
+        """Both together."""
+        known = self.expected is not None and other.expected is not None
+        return Amount(self.most + other.most, self.expected + other.expected if known else None)  # type: ignore[operator]
+
+
+NOTHING = Amount(0.0, 0.0)
+
+
+@dataclass(frozen=True)
+class TaskBudget:
+    """What one role asks of one model."""
+
+    role: str
+    model: str
+    calls: Amount
+    tokens_read: Amount
+    tokens_written: Amount
+    cost: Amount | None
+    """None: no price is given."""
+
+
+@dataclass(frozen=True)
+class BuildBudget:
+    """What a build is going to ask."""
+
+    photographs: Mapping[str, int]
+    """By split."""
+    views: int
+    edits: Amount
+    pairs_judged: Amount
+    pairs_kept: Amount
+    tasks: tuple[TaskBudget, ...]
+    in_process: tuple[str, ...]
+    """Judges that work in the build's own process and are asked nothing over a network."""
+    cost: Amount | None
+    """Of all models with a price; None: none has one."""
+    unpriced: tuple[str, ...]
+    """Models without a price."""
+    hours: float | None
+    """As long as the slowest of editors and servers takes, all of them busy; None: not measured."""
+    slowest: str
+    """Which of them that is; empty: not measured."""
+    gpu_hours: Mapping[str, float] = field(default_factory=dict)
+    """Of the editors, and of servers whose number of GPUs is given, for so long."""
+    disk_bytes: Amount = NOTHING
+    notes: tuple[str, ...] = ()
+    """What was assumed, and limits that end the build before its end."""
+
+
+def budget_of(recipe: Recipe, sources: Sequence[Source], measured: MeasuredRates | None = None) -> BuildBudget:
+    """What a recipe asks of so many photographs.
+
+    Args:
+        recipe: what is built.
+        sources: the photographs that are used.
+        measured: rates of an earlier build.
+    """
+    photographs: dict[str, int] = {split: sum(source.split == split for source in sources) for split in SPLITS}
+    views = len(sources) * recipe.settings.views
+    if recipe.panel is None:
+        return _measured_build(recipe.settings, sources, photographs, views)
+    return _Judged(recipe, recipe.panel, views, measured).budget(photographs)
+
+
+def _measured_build(
+    settings: DatasetSettings, sources: Sequence[Source], photographs: Mapping[str, int], views: int
+) -> BuildBudget:
+    """Of the embedded editor, whose plan can be made without looking at anything."""
+    n_edits = n_pairs = 0
+    for source in sources:
+        for view in range(settings.views):
+            rows = plan_view(source.id, source.split, view, settings.variants, settings.seed)
+            n_edits += len(rows)
+            n_pairs += math.comb(1 + sum(row.role != "shared" for row in rows), 2)
+    pairs = Amount(n_pairs)
+    return BuildBudget(
+        photographs=photographs,
+        views=views,
+        edits=Amount(n_edits, n_edits),
+        pairs_judged=pairs,
+        pairs_kept=pairs,
+        tasks=(),
+        in_process=(),
+        cost=None,
+        unpriced=(),
+        hours=None,
+        slowest="",
+        disk_bytes=Amount(n_pairs * 2 * _bytes_of_picture(settings.max_side)),
+        notes=(_about_bytes(settings.max_side),),
+    )
+
+
+class _Judged:
+    """Counts what a panel is asked."""
+
+    def __init__(self, recipe: Recipe, panel: Panel, views: int, measured: MeasuredRates | None) -> None:
+        self.panel = panel
+        self.workers = recipe.n_workers
+        self.settings = recipe.settings
+        self.views = views
+        self.measured = measured
+        self.servers = panel.servers()
+        self.assumed: list[str] = []
+        n = self.settings.variants
+        self.edits = Amount(views * n, None if measured is None else views * n * measured.planned_share)
+        most = Amount(views * math.comb(n + 1, 2))
+        self.judged = self.kept = most
+        if measured is not None:
+            left = min(1.0, measured.planned_share * measured.passed_share)
+            judged = views * pairs_of_view(n, left) * measured.judged_share
+            self.judged = Amount(most.most, judged)
+            self.kept = Amount(most.most, judged * measured.kept_share)
+
+    def budget(self, photographs: Mapping[str, int]) -> BuildBudget:
+        tasks = tuple(self._tasks())
+        priced = [task.cost for task in tasks if task.cost is not None]
+        cost = None
+        for amount in priced:
+            cost = amount if cost is None else cost.plus(amount)
+        hours, slowest = self._hours(tasks)
+        answers = NOTHING
+        for task in tasks:
+            answers = answers.plus(task.calls)
+        a_pair = 2.0 * _bytes_of_picture(self.settings.max_side)
+        if self.measured is not None and self.measured.bytes_a_pair is not None:
+            a_pair = self.measured.bytes_a_pair
+        else:
+            self.assumed.append(_about_bytes(self.settings.max_side))
+        return BuildBudget(
+            photographs=photographs,
+            views=self.views,
+            edits=self.edits,
+            pairs_judged=self.judged,
+            pairs_kept=self.kept,
+            tasks=tasks,
+            in_process=tuple(judge.model for judge in self.panel.judge_entries if not judge.is_served),
+            cost=cost,
+            unpriced=tuple(sorted({task.model for task in tasks if task.cost is None})),
+            hours=hours,
+            slowest=slowest,
+            gpu_hours=self._gpu_hours(hours),
+            disk_bytes=Amount(
+                self.kept.most * a_pair + answers.most * BYTES_AN_ANSWER,
+                None
+                if self.kept.expected is None or answers.expected is None
+                else self.kept.expected * a_pair + answers.expected * BYTES_AN_ANSWER,
+            ),
+            notes=(*dict.fromkeys(self.assumed), *self._limits(tasks)),
+        )
+
+    def _tasks(self) -> list[TaskBudget]:
+        panel, measured = self.panel, self.measured
+        found = []
+        if panel.planner_entry is not None:
+            found.append(self._task("planner", panel.planner_entry, PLAN, 1, PLANNED.max_new_tokens, self.views, 1.0))
+        if panel.checker_entry is not None:
+            model, most = panel.checker_entry.model, self.edits.most
+            # Edits that measurements have turned down are not shown to the checker.
+            share = None if measured is None else _share(measured.answers.get((model, CHECK)), measured.planned)
+            times = None if share is None or self.edits.expected is None else share * self.edits.expected / most
+            found.append(self._task("checker", panel.checker_entry, CHECK, 2, CHECKED.max_new_tokens, most, times))
+        for judge in panel.judge_entries:
+            if judge.is_served:
+                found.append(self._judge(judge))
+        most = self.judged.most * 2 * (1 + panel.max_rewrites)
+        texts = (
+            None if measured is None else _share(measured.answers.get((panel.writer_entry.model, WRITE)), measured.kept)
+        )
+        times = None if texts is None or self.kept.expected is None else texts * self.kept.expected / most
+        found.append(self._task("writer", panel.writer_entry, WRITE, 2, WRITTEN.max_new_tokens, most, times))
+        return found
+
+    def _judge(self, judge: JudgeEntry) -> TaskBudget:
+        measured, n = self.measured, self.settings.variants
+        entry = self.servers[judge.argument].model_copy(update={"max_new_tokens": judge.max_new_tokens})
+        if judge.kind == "score":
+            left = None if measured is None else min(1.0, measured.planned_share * measured.passed_share)
+            times = None if left is None else (1 + n * left) / (n + 1)
+            return self._task("judge (score)", entry, prompts.SCORE, 1, 16, self.views * (n + 1), times)
+        prompt = prompts.in_form(prompts.COMPARE["reasoned"], judge.form or "text")
+        most = self.judged.most * 2 * (judge.samples or 1)
+        times = None if self.judged.expected is None else self.judged.expected / self.judged.most
+        if times is not None and measured is not None:
+            # A judge that is only asked where others disagree answers less often.
+            asked = _share(measured.answers.get((judge.argument, prompt)), measured.judged)
+            times *= 1.0 if asked is None else min(1.0, asked / (2 * (judge.samples or 1)))
+        return self._task("judge", entry, prompt, 2, judge.max_new_tokens or 0, most, times)
+
+    def _task(
+        self, role: str, entry: ModelEntry, prompt: str, pictures: int, longest: int, most: float, times: float | None
+    ) -> TaskBudget:
+        """
+        Args:
+            role: what for.
+            entry: whom.
+            prompt: what.
+            pictures: that a question shows.
+            longest: tokens of an answer.
+            most: questions.
+            times: expected questions, as a share of those; None: not known.
+        """
+        model, measured = entry.model, self.measured
+        longest = entry.max_new_tokens or longest
+        asked = None if times is None else most * times
+        again = 1.0 if measured is None else measured.calls_an_answer.get(model, 1.0)
+        calls = Amount(most, None if asked is None else asked * again)
+        known = None if measured is None else measured.tokens.get((model, prompt))
+        text = prompts.load(prompt)
+        characters = len(text.text) + (FILLED_IN if text.fields else 0)
+        words = characters / CHARACTERS_A_TOKEN
+        side = self.settings.max_side
+        read_most = max(words + pictures * side * side / PIXELS_A_TOKEN, 0.0 if known is None else known.read)
+        if known is None:
+            self.assumed.append(
+                f"tokens read are assumed: one for {PIXELS_A_TOKEN} pixels of a picture and one for "
+                f"{CHARACTERS_A_TOKEN} characters of a text; models differ, up to twice as many"
+            )
+        expected_read = None if asked is None or known is None else asked * known.read
+        expected_written = None if asked is None or known is None else asked * known.written
+        read, written = Amount(most * read_most, expected_read), Amount(most * longest, expected_written)
+        price = self.servers[model].price
+        cost = None
+        if price is not None:
+            known_cost = expected_read is not None and expected_written is not None
+            cost = Amount(
+                (price.input * read.most + price.output * written.most) / 1e6,
+                (price.input * expected_read + price.output * expected_written) / 1e6 if known_cost else None,  # type: ignore[operator]
+            )
+        return TaskBudget(role, model, calls, read, written, cost)
+
+    def _hours(self, tasks: Sequence[TaskBudget]) -> tuple[float | None, str]:
+        """How long the slowest takes, and which it is."""
+        measured = self.measured
+        if measured is None:
+            return None, ""
+        times: dict[str, float] = {}
+        if measured.seconds_an_edit is not None and self.edits.expected is not None:
+            times["editors"] = measured.seconds_an_edit * self.edits.expected / (self._n_devices * 3600)
+        for model, entry in self.servers.items():
+            a_request = measured.seconds_a_request.get(model)
+            calls = [task.calls.expected for task in tasks if task.model == model]
+            if a_request is None or any(n is None for n in calls):
+                return None, ""
+            capacity = (entry.concurrency or 1) * len(entry.endpoint or ()) * self.workers
+            times[model] = a_request * sum(n for n in calls if n is not None) / (capacity * 3600)
+        slowest = max(times, key=lambda name: times[name], default="")
+        return (times[slowest], slowest) if slowest else (None, "")
+
+    @property
+    def _n_devices(self) -> int:
+        return self.workers
+
+    def _gpu_hours(self, hours: float | None) -> dict[str, float]:
+        if hours is None:
+            return {}
+        found = {}
+        if any(editor != "embedded" for editor in self.panel.editors):
+            found["editors"] = hours * self._n_devices
+        for model, entry in self.servers.items():
+            if entry.gpus is not None:
+                found[model] = hours * entry.gpus * len(entry.endpoint or ())
+        return found
+
+    def _limits(self, tasks: Sequence[TaskBudget]) -> list[str]:
+        """Limits that end the build before its end."""
+        notes = []
+        for model, entry in self.servers.items():
+            its = [task for task in tasks if task.model == model]
+            for name, limit, amounts in (
+                ("max_calls", entry.max_calls, [task.calls for task in its]),
+                ("max_tokens", entry.max_tokens, [x for task in its for x in (task.tokens_read, task.tokens_written)]),
+            ):
+                total = NOTHING
+                for amount in amounts:
+                    total = total.plus(amount)
+                wanted = total.most if total.expected is None else total.expected
+                if limit is not None and limit * self.workers < wanted:
+                    takes = "may take" if total.expected is None else "is expected to take"
+                    notes.append(
+                        f"{model}: {name} is {limit:,} for each of {self.workers} workers, and the build {takes} "
+                        f"{wanted:,.0f}: it ends there, and goes on when it is started again"
+                    )
+        return notes
+
+
+def _share(part: float | None, whole: float) -> float | None:
+    """None where it cannot be said."""
+    return None if part is None or not whole else part / whole
+
+
+def _bytes_of_picture(max_side: int) -> float:
+    """On the disk, of a picture with that longest side, where nothing was measured."""
+    a_pixel = min(BYTES_A_PIXEL, key=lambda known: abs(math.log(known[0] / max_side)))[1]
+    return a_pixel * ASPECT * max_side * max_side
+
+
+def _about_bytes(max_side: int) -> str:
+    return f"a stored picture is assumed to take {_bytes_of_picture(max_side) / 1024:,.0f} KiB, twice in each pair"

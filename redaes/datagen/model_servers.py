@@ -1,0 +1,513 @@
+"""One model behind one server or several: they share its requests, and one that dies is done without until it is back.
+
+A request goes to the server that has the fewest under way. What then happens:
+
+=============================================  ================================================================
+what happened                                  what is done
+=============================================  ================================================================
+no connection, timeout, 502, 503, 504          asked again, of another server where there is one, else of the same
+                                               after a delay that doubles; `MOST_TRIES` times, then the request has
+                                               failed
+the same of `OUT_AFTER` requests to a server,  nothing is sent to it until it lists its models again, which it is
+with no answer between them                    asked after a second first, later every minute
+no server is left                              requests wait for one: `PATIENCE_S`, or `FIRST_PATIENCE_S` where none
+                                               has ever answered. Then the run ends: no request is lost to it
+anything else                                  as :mod:`redaes.backends.endpoint` has it, in place
+=============================================  ================================================================
+
+Answers are kept by what was asked of which model, whichever server gave them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import TypeVar
+
+from redaes.backends.chat_model import ChatModel
+from redaes.backends.chat_replies import Reply
+from redaes.backends.chat_requests import ChatRequest
+from redaes.backends.connecting import MOST_LISTED
+from redaes.backends.endpoint import Endpoint
+from redaes.backends.failures import Failure
+from redaes.backends.retrying import MAX_BACKOFF_S, Rejected
+from redaes.errors import BackendError, BudgetExhausted, EndpointError, InputError
+from redaes.progress_lines import duration_in_words
+
+PASSING = frozenset({"connection", "timeout", "http_502", "http_503", "http_504"})
+"""Why a server does not answer that says nothing of the request."""
+
+MOST_TRIES = 8
+"""How often a request is sent that meets nothing but these."""
+
+OUT_AFTER = 3
+"""Requests in a row that a server leaves unanswered before it is taken out."""
+
+FIRST_OUT_S = 1.0
+"""How long a server is left alone before it is asked whether it is back, in seconds; doubles each further time."""
+
+PROBE_S = 10.0
+"""How long it may take to say so, in seconds."""
+
+PATIENCE_S = 600.0
+"""How long requests wait while no server is left, in seconds."""
+
+FIRST_PATIENCE_S = 30.0
+"""The same where none has answered since the model was made: its address may be wrong."""
+
+_COMPLETE = frozenset({"vllm", "sglang", "llamacpp", "me"})
+"""Owners of models on servers whose list is all that they have. Some of them answer by another model than is named."""
+
+Answer = TypeVar("Answer")
+
+
+@dataclass
+class _Replica:
+    """One of the servers."""
+
+    endpoint: Endpoint
+    under_way: int = 0
+    sent: int = 0
+    silent: int = 0
+    """Requests in a row that it left unanswered."""
+    n_out: int = 0
+    """How often it was taken out since it last answered."""
+    is_out: bool = False
+    why: str = ""
+    """Its last failure."""
+
+
+@dataclass
+class _Opened:
+    """What belongs to the loop on which the connections were opened."""
+
+    loop: asyncio.AbstractEventLoop
+    connections: AsyncExitStack
+    slots: asyncio.Semaphore
+    changed: asyncio.Event
+    """Set, and replaced, whenever a server has become free, or was taken out or put in again."""
+    returning: set[asyncio.Task[None]]
+    """They ask the servers that were taken out."""
+    under_way: dict[str, asyncio.Event]
+    """By what is asked: set once that has been answered, or not."""
+
+
+class ModelServers:
+    """One model behind its servers. Used as ``async with servers: …``; may be opened again afterwards.
+
+    Budget and :attr:`counts` are of all servers together and belong to the object: they go on over openings.
+    """
+
+    def __init__(
+        self,
+        urls: Sequence[str],
+        model: str,
+        *,
+        revision: str = "",
+        api_key: str | None = None,
+        concurrency: int = 8,
+        timeout_s: float = 60.0,
+        max_calls: int | None = None,
+        max_tokens: int | None = None,
+        cache: Path | None = None,
+    ) -> None:
+        """
+        Args:
+            urls: of the servers, each up to and including the version.
+            model: its name on all of them.
+            revision: what pins its weights.
+            api_key: of all of them; None: the environment's ``REDAES_API_KEY``, or none at all.
+            concurrency: most requests to each server that are under way at once.
+            timeout_s: for one try as a whole, in seconds.
+            max_calls: most requests that are sent, retries included; None: no limit.
+            max_tokens: no request is sent once the reported tokens reach this; None: no limit.
+            cache: folder of the answers; None: nothing is stored. Several processes may share it.
+
+        Raises:
+            InputError: a setting that makes no sense, or a key that cannot be sent.
+        """
+        self.counts: Counter[str] = Counter()
+        """As :attr:`redaes.backends.endpoint.Endpoint.counts`, of all servers; beside it ``taken out: <reason>``, and
+        of each prompt ``<prompt>: ok``, ``<prompt>: cached``, ``<prompt>: tokens`` and ``<prompt>: tokens written``."""
+        self._replicas = [
+            _Replica(
+                Endpoint(
+                    url,
+                    model,
+                    revision=revision,
+                    api_key=api_key,
+                    concurrency=concurrency,
+                    timeout_s=timeout_s,
+                    max_calls=max_calls,
+                    max_tokens=max_tokens,
+                    cache=cache,
+                    passes_on=PASSING,
+                )
+            )
+            for url in urls
+        ]
+        if not self._replicas:
+            raise BackendError(f"{model} has no server; name one (endpoint)")
+        for replica in self._replicas:
+            replica.endpoint.counts = self.counts  # one budget
+        self.model = model
+        self.revision = revision
+        self.base_url = ", ".join(replica.endpoint.base_url for replica in self._replicas)
+        """Of all of its servers, for messages."""
+        self.capacity = concurrency * len(self._replicas)
+        """Requests that are under way at once while all servers answer."""
+        self.last_failure = ""
+        """Why the last request without an answer has none."""
+        self.busy_s = 0.0
+        """Seconds that requests were under way at a server, summed over the requests."""
+        self.n_sent = 0
+        """Requests that were under way at a server and are no longer."""
+        self._has_answered = False
+        self._opened: _Opened | None = None
+
+    @property
+    def endpoints(self) -> list[Endpoint]:
+        """The servers, one each; counts and budget are common."""
+        return [replica.endpoint for replica in self._replicas]
+
+    async def __aenter__(self) -> ModelServers:
+        """Open the connections, on the loop that runs.
+
+        Raises:
+            BackendError: they are open already.
+            InputError: the environment names a proxy or certificates that cannot be used.
+            MissingDependency: httpx is absent.
+        """
+        if self._opened is not None:
+            raise BackendError(f"{self.model} at {self.base_url} is open already; share what is open instead")
+        async with AsyncExitStack() as connections:
+            for replica in self._replicas:
+                replica.under_way, replica.is_out, replica.silent = 0, False, 0
+                await connections.enter_async_context(replica.endpoint)
+            self._opened = _Opened(
+                asyncio.get_running_loop(),
+                connections.pop_all(),
+                asyncio.Semaphore(self.capacity),
+                asyncio.Event(),
+                set(),
+                {},
+            )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Close them."""
+        opened, self._opened = self._opened, None
+        if opened is not None:
+            for task in opened.returning:
+                task.cancel()
+            await asyncio.gather(*opened.returning, return_exceptions=True)
+            await opened.connections.aclose()
+
+    async def ask(self, request: ChatRequest) -> Reply:
+        """One answer, kept or from a server.
+
+        Raises:
+            EndpointError: there is none; carries the reason, which has been counted.
+            BudgetExhausted: an EndpointError; the request would pass the budget.
+            BackendError: no server is left; or they are not open.
+            RecordError: the cache cannot be read or written.
+        """
+        opened = self._still_open()
+        first = self._replicas[0].endpoint
+        key = first.key(request)
+        while (earlier := opened.under_way.get(key)) is not None:  # an equal request must not be paid for as well
+            await earlier.wait()
+        done = opened.under_way[key] = asyncio.Event()
+        try:
+            reply = first.kept(request)
+            if reply is None:
+                reply = await self._sent(request, key)
+            self._count(request, reply)
+            return reply
+        finally:
+            del opened.under_way[key]
+            done.set()
+
+    async def ask_many(self, requests: Sequence[ChatRequest]) -> list[Reply | Failure]:
+        """The answers in the order of the requests; a request that fails loses only itself.
+
+        Once the budget is spent, what is not kept fails as ``budget_exhausted``: the caller decides whether that ends
+        the run.
+
+        Raises:
+            BackendError: no server is left; or they are not open.
+            RecordError: the cache cannot be read or written.
+        """
+        tasks = [asyncio.create_task(self._reply_or_failure(request)) for request in requests]
+        try:
+            return list(await asyncio.gather(*tasks))
+        finally:  # after an error, nothing goes on spending unseen
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    def replies(self, requests: Sequence[ChatRequest]) -> list[Reply | Failure]:
+        """As :meth:`ask_many`, for who waits in another thread than that of the loop. Where nothing is open, the
+        connections are opened for these requests alone.
+
+        Raises:
+            BackendError: as for :meth:`ask_many`; or this is the loop's own thread, which would wait for itself.
+        """
+        opened = self._opened
+        if opened is None:
+            return asyncio.run(self._opened_for(requests))
+        try:
+            here: asyncio.AbstractEventLoop | None = asyncio.get_running_loop()
+        except RuntimeError:
+            here = None
+        if here is opened.loop:
+            raise BackendError(f"{self.model} is asked by replies() in its loop's own thread; await ask_many() there")
+        return asyncio.run_coroutine_threadsafe(self.ask_many(requests), opened.loop).result()
+
+    async def put(self, question: Callable[[ChatModel], Awaitable[Answer]]) -> Answer:
+        """What a question gives that asks the model once or more.
+
+        Raises:
+            BudgetExhausted: not all of it could be paid for. Taken for an answer, that would stay in a dataset.
+            BackendError: none of it was answered.
+        """
+        conversation = _Conversation(self)
+        answer = await question(conversation)
+        heard = conversation.heard
+        if heard["budget_exhausted"]:
+            raise BudgetExhausted(f"{self.model}: {self._limits()} is spent; run again to go on")
+        if heard and not heard[""]:
+            reasons = ", ".join(f"failed: {reason}" for reason in sorted(heard))
+            raise BackendError(
+                f"{self.model} at {self.base_url} answers nothing ({reasons}), the last time with: "
+                f"{conversation.last_failure}; run again to go on"
+            )
+        return answer
+
+    async def greet(self) -> list[str]:
+        """See that the servers are there and have the model, by their lists: no call of the budget.
+
+        Returns:
+            What is wrong with single ones, where others are there.
+
+        Raises:
+            InputError: a server has other models only.
+            BackendError: none is reached, or one refuses the key.
+        """
+        twins = [endpoint.again() for endpoint in self.endpoints]
+        found = await asyncio.gather(*(_greeted(twin) for twin in twins))
+        missing = [why for why in found if why]
+        if len(missing) == len(found):
+            raise BackendError(
+                f"{self.model}: no server of it is reached: {'; '.join(missing)}; start one, or mend its address "
+                "(endpoint)"
+            )
+        return [f"{self.model}: {why}; the other servers do its share until it is there" for why in missing]
+
+    def _limits(self) -> str:
+        first = self._replicas[0].endpoint
+        limits = {"max_calls": first.max_calls, "max_tokens": first.max_tokens}
+        return " or ".join(f"{name} {limit}" for name, limit in limits.items() if limit is not None)
+
+    async def _opened_for(self, requests: Sequence[ChatRequest]) -> list[Reply | Failure]:
+        async with self:
+            return await self.ask_many(requests)
+
+    def _still_open(self) -> _Opened:
+        if self._opened is None:
+            raise BackendError(f"{self.model} at {self.base_url} is not open; ask within 'async with servers:'")
+        return self._opened
+
+    async def _reply_or_failure(self, request: ChatRequest) -> Reply | Failure:
+        try:
+            return await self.ask(request)
+        except EndpointError as error:
+            return Failure(error.reason, str(error))
+
+    async def _sent(self, request: ChatRequest, key: str) -> Reply:
+        """The answer of the first server that gives one."""
+        opened = self._still_open()
+        rng = random.Random(key)
+        tries = 0
+        failed_at: _Replica | None = None
+        while True:
+            async with opened.slots:
+                replica = await self._free(failed_at)
+                replica.under_way += 1
+                replica.sent += 1
+                since = time.monotonic()
+                try:
+                    reply = await replica.endpoint.ask(request)
+                except EndpointError as error:
+                    if error.reason not in PASSING:
+                        if not isinstance(error, BudgetExhausted):
+                            self._hear(replica)  # it said something
+                        self.last_failure = str(error)
+                        raise
+                    failed = error
+                    self._miss(replica, error)
+                else:
+                    self._hear(replica)
+                    return reply
+                finally:
+                    replica.under_way -= 1
+                    self.busy_s += time.monotonic() - since
+                    self.n_sent += 1
+                    self._signal()
+            tries += 1
+            if tries >= MOST_TRIES:
+                self.counts[f"failed: {failed.reason}"] += 1
+                self.last_failure = f"{failed} (tried {tries} times)"
+                raise EndpointError(failed.reason, self.last_failure.removeprefix(f"{failed.reason}: ")) from failed
+            self.counts[f"retried: {failed.reason}"] += 1
+            failed_at = replica
+            if not any(other is not replica and not other.is_out for other in self._replicas):
+                # The slot is free meanwhile: one fault must not hold up the others.
+                await asyncio.sleep(_delay_s(failed, replica, tries, rng))
+
+    async def _free(self, failed_at: _Replica | None) -> _Replica:
+        """The server with the fewest requests under way, another one than has just failed where there is one; waits
+        until there is one.
+
+        Raises:
+            BackendError: none is left for too long.
+        """
+        opened = self._still_open()
+        since = time.monotonic()
+        while True:
+            left = [replica for replica in self._replicas if not replica.is_out]
+            free = [replica for replica in left if replica.under_way < replica.endpoint.concurrency]
+            if free:
+                return min(free, key=lambda one: (one is failed_at, one.under_way, one.sent))
+            patience_s = PATIENCE_S if self._has_answered else FIRST_PATIENCE_S
+            if left:
+                since = time.monotonic()
+            elif time.monotonic() - since >= patience_s:
+                whys = "; ".join(dict.fromkeys(replica.why for replica in self._replicas))
+                raise BackendError(
+                    f"{self.model}: none of its servers has answered for {duration_in_words(patience_s)} ({whys}); "
+                    "start it again, then run again to go on"
+                )
+            changed = opened.changed
+            try:
+                await asyncio.wait_for(changed.wait(), None if left else patience_s)
+            except asyncio.TimeoutError:
+                continue
+
+    def _count(self, request: ChatRequest, reply: Reply) -> None:
+        """Count an answer for its prompt: what a task costs is known by that."""
+        prompt = request.prompt_id.partition("@")[0]
+        self.counts[f"{prompt}: {'cached' if reply.cached else 'ok'}"] += 1
+        if not reply.cached and reply.usage is not None:
+            self.counts[f"{prompt}: tokens"] += reply.usage.total_tokens
+            self.counts[f"{prompt}: tokens written"] += reply.usage.completion_tokens
+
+    def _hear(self, replica: _Replica) -> None:
+        replica.silent = replica.n_out = 0
+        self._has_answered = True
+
+    def _miss(self, replica: _Replica, error: EndpointError) -> None:
+        """Take note that a server left a request unanswered, and take it out if that is usual by now."""
+        replica.silent += 1
+        replica.why = str(error)
+        opened = self._opened
+        if replica.is_out or replica.silent < OUT_AFTER or opened is None:
+            return
+        replica.is_out = True
+        replica.n_out += 1
+        self.counts[f"taken out: {error.reason}"] += 1
+        task = asyncio.create_task(self._bring_back(replica))
+        opened.returning.add(task)
+        task.add_done_callback(opened.returning.discard)
+
+    async def _bring_back(self, replica: _Replica) -> None:
+        """Put a server in again once it says that it is there."""
+        twin = replica.endpoint.again()
+        twin.timeout_s = min(PROBE_S, twin.timeout_s)
+        delay_s = FIRST_OUT_S * 2.0 ** (replica.n_out - 1)
+        async with twin:
+            while True:
+                await asyncio.sleep(min(MAX_BACKOFF_S, delay_s))
+                delay_s *= 2
+                try:
+                    await twin.models()
+                except EndpointError as error:
+                    if error.reason in PASSING:
+                        continue
+                    # Others have no list, or keep it from the key; but they are there.
+                break
+        replica.is_out, replica.silent = False, 0
+        self._signal()
+
+    def _signal(self) -> None:
+        opened = self._opened
+        if opened is not None:
+            changed, opened.changed = opened.changed, asyncio.Event()
+            changed.set()
+
+
+async def _greeted(endpoint: Endpoint) -> str:
+    """Why a server is not there; empty: it is.
+
+    Raises:
+        InputError: it has other models only.
+        BackendError: it refuses the key.
+    """
+    endpoint.timeout_s = min(PROBE_S, endpoint.timeout_s)
+    async with endpoint:
+        try:
+            offered = await endpoint.models()
+        except EndpointError as error:
+            if error.reason in PASSING:
+                return str(error)
+            if error.reason == "http_401":
+                raise BackendError(
+                    f"{endpoint.model}: {error}; name the environment variable with its key (api_key_env)"
+                ) from error
+            return ""  # others have no list, or keep it from the key
+    names = [name for one in offered for name in (one.id, *one.aliases)]
+    if names and endpoint.model not in names and {one.owned_by for one in offered} <= _COMPLETE:
+        raise InputError(
+            f"{endpoint.base_url} has no model {endpoint.model}, but {', '.join(names[:MOST_LISTED])}; name what it "
+            "has, or give the endpoint that has it"
+        )
+    return ""
+
+
+def _delay_s(failed: EndpointError, replica: _Replica, tries: int, rng: random.Random) -> float:
+    """How long to wait before the same server is asked again, in seconds: what it says itself, or twice as long each
+    time."""
+    said = failed.__cause__.retry_after_s if isinstance(failed.__cause__, Rejected) else None
+    doubled = replica.endpoint.backoff_s * 2.0 ** (tries - 1) * rng.uniform(0.5, 1.5)
+    return min(MAX_BACKOFF_S, doubled) if said is None else said
+
+
+class _Conversation:
+    """A model as one question asks it: what the question hears is counted for itself."""
+
+    def __init__(self, servers: ModelServers) -> None:
+        self._servers = servers
+        self.model = servers.model
+        self.heard: Counter[str] = Counter()
+        """Requests by the reason of their failure; empty: answered."""
+        self.last_failure = ""
+
+    async def ask_many(self, requests: Sequence[ChatRequest]) -> list[Reply | Failure]:
+        """As :meth:`ModelServers.ask_many`."""
+        replies = await self._servers.ask_many(requests)
+        for reply in replies:
+            if isinstance(reply, Failure):
+                self.heard[reply.reason] += 1
+                self.last_failure = reply.detail
+            else:
+                self.heard[""] += 1
+        return replies

@@ -1,0 +1,104 @@
+"""Which pairs of a view to ask about, so that the answers settle every difference nearly as well as asking all.
+
+Differences of a view come from one potential (:mod:`redaes.ranking.potential`), so an answer about A and B also tells
+of A and C by way of B and C. How well a difference is known then does not depend on what the answers are, only on which
+pairs were asked: its variance is the resistance between its two pictures, if every answer is a wire between them.
+Pairs are taken one by one, each time the one whose difference is known least (D-optimality, greedily). What other ways
+of choosing give is in docs/data.md.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Collection, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from redaes.errors import InputError
+
+PicturePlaces = tuple[int, int]
+"""Two pictures of a view, by their places, the smaller first."""
+
+_LOOSENESS = 1e3
+"""Variance of a picture's score before there are answers, in that of an answer: pictures that no answer joins are known
+so badly that the first pairs join them."""
+_DECIMALS = 6
+"""Variances that agree to so many decimals are equal, whatever the machine's rounding: the seed decides."""
+
+
+def n_questions(n: int, share: float, n_pairs: int | None = None) -> int:
+    """How many pairs of ``n`` pictures to ask about: the share of all, rounded up, and enough for a ring.
+
+    A ring of ``n`` pairs is the least that settles all differences and also shows whether the answers contradict each
+    other.
+
+    >>> n_questions(11, 1 / 3), n_questions(4, 1 / 3), n_questions(3, 0.1), n_questions(2, 0.1)
+    (19, 4, 3, 1)
+
+    Args:
+        n: pictures.
+        share: of their pairs, above 0, at most 1.
+        n_pairs: pairs that can be asked; None: all.
+    """
+    every = n * (n - 1) // 2 if n_pairs is None else n_pairs
+    return min(every, max(n, math.ceil(share * every - 1e-9)))
+
+
+def choose_pairs(
+    n: int,
+    pairs: Sequence[PicturePlaces],
+    wanted: int,
+    seed: str,
+    *,
+    answered: Collection[PicturePlaces] = (),
+) -> list[PicturePlaces]:
+    """The pairs whose answers tell most about all differences.
+
+    >>> choose_pairs(4, [(0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3)], 4, "view")  # a ring
+    [(0, 1), (0, 3), (1, 2), (2, 3)]
+
+    Args:
+        n: pictures.
+        pairs: that can be asked, each once.
+        wanted: how many to ask.
+        seed: decides between pairs that are worth the same, such as the group's id.
+        answered: pairs whose answers are there already, not among ``pairs``.
+
+    Returns:
+        ``wanted`` of ``pairs``, sorted; they join all pictures where that is possible with so many.
+
+    Raises:
+        InputError: more are wanted than there are, or a pair is none of two pictures out of ``n``, or comes twice.
+    """
+    known = [*pairs, *answered]
+    if len(set(known)) != len(known) or not all(0 <= i < j < n for i, j in known):
+        raise InputError(f"pairs {known} of {n} pictures: give each once, the smaller of its two places first")
+    if not 0 <= wanted <= len(pairs):
+        raise InputError(f"{wanted} of {len(pairs)} pairs are wanted; give 0 to {len(pairs)}")
+    if wanted in (0, len(pairs)):
+        return sorted(pairs)[:wanted]
+    # In an order of the seed's: of equal variances the first counts.
+    order = sorted(pairs, key=lambda pair: hashlib.sha256(f"{seed}:{pair[0]}:{pair[1]}".encode()).digest())
+    first, second = np.array(order).T
+    covariance: NDArray[np.float64] = np.eye(n) * _LOOSENESS
+    for pair in sorted(answered):
+        _take_in(covariance, pair)
+    chosen: list[PicturePlaces] = []
+    open_ = np.ones(len(order), dtype=bool)
+    for _ in range(wanted):
+        own = np.diag(covariance)
+        variance = own[first] + own[second] - 2.0 * covariance[first, second]
+        at = int(np.argmax(np.where(open_, variance.round(_DECIMALS), -1.0)))
+        open_[at] = False
+        chosen.append(order[at])
+        _take_in(covariance, order[at])
+    return sorted(chosen)
+
+
+def _take_in(covariance: NDArray[np.float64], pair: PicturePlaces) -> None:
+    """An answer about a pair, of variance 1 (Sherman and Morrison's formula)."""
+    i, j = pair
+    moved = covariance[:, i] - covariance[:, j]
+    covariance -= np.outer(moved, moved) / (1.0 + moved[i] - moved[j])

@@ -1,0 +1,137 @@
+"""What is asked about the pictures of one view, round by round, until their differences are settled.
+
+Pure: who asks, and how, is the caller's. ``judging_rounds`` yields what is to be asked and is sent the judgements::
+
+    rounds = judging_rounds("view", 11, pairs, n_judges=3, rules=rules, savings=savings)
+    try:
+        asked = next(rounds)
+        while True:
+            asked = rounds.send(answers_to(asked))
+    except StopIteration as end:
+        settled = end.value
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Generator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from redaes.datagen.call_savings import ASK_EVERYTHING, CallSavings
+from redaes.datagen.consensus import Consensus, ConsensusRules, consensus
+from redaes.datagen.judges.base import Judgement
+from redaes.datagen.pair_choice import PicturePlaces, choose_pairs, n_questions
+from redaes.ranking import components
+
+
+@dataclass(frozen=True)
+class JudgingRound:
+    """Questions that can be asked at once."""
+
+    pairs: tuple[PicturePlaces, ...]
+    """By the places of the view's pictures."""
+    judges: tuple[int, ...]
+    """Who is asked about each of them, by places in the panel."""
+
+
+@dataclass(frozen=True)
+class JudgedPair:
+    """What was said about one pair."""
+
+    label: Consensus
+    """Of the judges that decide: the reserve where it was asked, else those that are always asked."""
+    everyone: Consensus
+    """Of all that were asked; where that is the reserve too, its ``delta`` and ``rejected`` decide nothing."""
+    judgements: tuple[Judgement, ...]
+    """One of each judge that was asked, in the panel's order."""
+
+
+@dataclass(frozen=True)
+class ViewJudgements:
+    """What became of a view's pairs."""
+
+    judged: Mapping[PicturePlaces, JudgedPair]
+    """Those that were asked about, labelled or rejected, in the order of their places."""
+    not_asked: tuple[PicturePlaces, ...]
+    """The others that could have been."""
+    counts: Mapping[str, int] = field(default_factory=dict)
+    """Pairs that were asked to join pictures which rejected pairs had left apart (``joining``), and pairs that the
+    reserve was asked about (``reserve``)."""
+
+
+JOINING_ROUNDS = 2
+"""Judges that reject most pairs would be asked about all of them otherwise, for few labels."""
+
+Judgements = Sequence[Sequence[Judgement]]
+"""For each pair of a round, in its order: one judgement of each of the round's judges, in their order."""
+
+
+def judging_rounds(
+    group: str,
+    n: int,
+    pairs: Sequence[PicturePlaces],
+    n_judges: int,
+    rules: ConsensusRules,
+    savings: CallSavings = ASK_EVERYTHING,
+    reserve: Collection[int] = (),
+) -> Generator[JudgingRound, Judgements, ViewJudgements]:
+    """Ask about a view's pairs, as few as ``savings`` wants.
+
+    First the chosen pairs, of those judges that are no reserve; then the reserve, where these do not agree, and there
+    it alone decides. Where rejected pairs leave pictures unconnected, further pairs that would join them are asked
+    about in the same way, as few as could do it, at most :data:`JOINING_ROUNDS` times.
+
+    Args:
+        group: id of the view, which decides between pairs that are worth the same.
+        n: its pictures.
+        pairs: that can be asked about, each once.
+        n_judges: in the panel.
+        rules: when judges agree.
+        savings: how much to leave out.
+        reserve: places of the judges that are asked only where the others do not agree.
+
+    Returns:
+        What was found, once there is nothing left to ask.
+
+    Raises:
+        InputError: as :func:`~redaes.datagen.pair_choice.choose_pairs` and
+            :func:`~redaes.datagen.consensus.consensus`.
+    """
+    always = tuple(judge for judge in range(n_judges) if judge not in reserve)
+    later = tuple(sorted(reserve))
+    alone = rules.model_copy(update={"min_judges": min(rules.min_judges, max(1, len(later)))})
+    judged: dict[PicturePlaces, JudgedPair] = {}
+    counts = {"joining": 0, "reserve": 0}
+    wanted = choose_pairs(n, pairs, n_questions(n, savings.pair_share, len(pairs)), group)
+    for joining in range(1 + JOINING_ROUNDS):
+        if not wanted:
+            break
+        counts["joining"] += len(wanted) if joining else 0
+        open_: dict[PicturePlaces, dict[int, Judgement]] = {}
+        for pair, answers in zip(wanted, (yield JudgingRound(tuple(wanted), always)), strict=True):
+            label = consensus(answers, rules)
+            judged[pair] = JudgedPair(label, label, tuple(answers))
+            if later and label.delta is None:
+                open_[pair] = dict(zip(always, answers, strict=True))
+        if open_:
+            counts["reserve"] += len(open_)
+            for pair, answers in zip(open_, (yield JudgingRound(tuple(open_), later)), strict=True):
+                by_judge = open_[pair] | dict(zip(later, answers, strict=True))
+                everyone = tuple(by_judge[judge] for judge in sorted(by_judge))
+                judged[pair] = JudgedPair(consensus(answers, alone), consensus(everyone, rules), everyone)
+        wanted = _joining(group, n, pairs, judged)
+    return ViewJudgements(
+        judged=dict(sorted(judged.items())),
+        not_asked=tuple(sorted(set(pairs) - set(judged))),
+        counts=counts,
+    )
+
+
+def _joining(
+    group: str, n: int, pairs: Sequence[PicturePlaces], judged: Mapping[PicturePlaces, JudgedPair]
+) -> list[PicturePlaces]:
+    """Pairs not yet asked about that could join what labelled pairs leave apart: one for each gap."""
+    labelled = [pair for pair, each in judged.items() if each.label.delta is not None]
+    parts = components(n, [(i, j, 0.0, 1.0) for i, j in labelled])
+    part_of = {place: number for number, part in enumerate(parts) for place in part}
+    between = [pair for pair in pairs if pair not in judged and part_of[pair[0]] != part_of[pair[1]]]
+    return choose_pairs(n, between, min(len(parts) - 1, len(between)), group, answered=labelled)

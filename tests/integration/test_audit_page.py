@@ -1,0 +1,146 @@
+"""The audit's page in a real Chromium: before a server and as a file, by keyboard and by click."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from own_pairs import write_own_pairs
+
+from redaes.datagen.audit.blind_pictures import all_blind_pictures
+from redaes.datagen.audit.drawn_pairs import drawn_pairs, new_draw, population
+from redaes.datagen.audit.given_answers import REVISED, UNSEEN, given_answers
+from redaes.datagen.audit.judging_page import judging_page
+from redaes.datagen.audit.judging_service import AuditDesk, judging_app
+from redaes.errors import RecordError
+
+pytestmark = pytest.mark.browser
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is absent; pip install 'redaes[browser]'")
+CHROMIUM = os.environ.get("REDAES_CHROMIUM") or shutil.which("chromium-headless-shell") or shutil.which("chromium")
+KEYS = ("a", "B", "s", "ArrowLeft", "ArrowRight", "ArrowDown")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    if CHROMIUM is None:
+        pytest.skip("no Chromium here; install one, or name it in REDAES_CHROMIUM")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser: Any) -> Iterator[Any]:
+    page = browser.new_page(viewport={"width": 1200, "height": 800})
+    page.set_default_timeout(60_000)
+    complaints: list[str] = []
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("console", lambda message: complaints.append(message.text) if "Security Policy" in message.text else None)
+    yield page
+    page.close()
+    assert complaints == []
+
+
+@pytest.fixture(scope="module")
+def red(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_own_pairs(tmp_path_factory.mktemp("own"), 6, 1)
+
+
+def begin(page: Any, name: str) -> None:
+    page.fill("#person", name)
+    page.click("text=Begin")
+
+
+def press(page: Any, key: str) -> None:
+    page.wait_for_selector("[data-choice=left]:enabled")
+    page.keyboard.press(key)
+
+
+def shown(page: Any, text: str) -> None:
+    sync_api.expect(page.locator("#place")).to_contain_text(text)
+
+
+def test_before_a_server(page: Any, red: Path, tmp_path: Path) -> None:
+    import uvicorn
+
+    found = population(red)
+    draw = new_draw(found.dataset, n_pairs=10, seed=0, repeated=0.2)
+    pairs = drawn_pairs(found, draw)
+    keep = tmp_path / "answers.jsonl"
+    desk = AuditDesk(draw, pairs, keep, longest=1280, tell=lambda words: pytest.fail(str(words)))
+    listening = socket.create_server(("127.0.0.1", 0))
+    server = uvicorn.Server(uvicorn.Config(judging_app(desk), log_level="warning", access_log=False))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+    thread.start()
+    try:
+        page.goto(f"http://127.0.0.1:{listening.getsockname()[1]}/")
+        begin(page, "Ann  <b>")
+        for place in range(6):
+            shown(page, f"{place} of 12 answered, as Ann <b>")
+            press(page, KEYS[place % 6])
+        shown(page, "6 of 12")
+        page.reload()
+        assert page.input_value("#person") == "Ann <b>"
+        page.click("text=Begin")
+        shown(page, "6 of 12")
+        press(page, "u")
+        sync_api.expect(page.locator("[data-choice=alike]")).to_have_attribute("aria-pressed", "true")
+        press(page, "l")
+        sync_api.expect(page.locator("#closer")).to_be_visible()
+        page.keyboard.press("a")  # keys are the viewer's now
+        page.keyboard.press("Escape")
+        page.click("[data-choice=left]")
+        for place in range(6, 12):
+            shown(page, f"{place} of 12")
+            page.click(f"[data-choice={('left', 'alike', 'right')[place % 3]}]")
+        sync_api.expect(page.locator("#done")).to_be_visible()
+    finally:
+        server.should_exit = True
+        thread.join()
+        desk.close()
+    given = given_answers(found, [keep])
+    assert (len(given.first), len(given.repeated)) == (10, 2)
+    assert {kind: note.n for kind, note in given.remarks.items()} == {REVISED: 1}
+    assert {one.person for one in given.first} == {"Ann <b>"}
+
+
+def test_as_a_file(page: Any, red: Path, tmp_path: Path) -> None:
+    found = population(red)
+    draw = new_draw(found.dataset, n_pairs=6, seed=1, repeated=0)
+    pairs = drawn_pairs(found, draw)
+    pictures = {}
+    for pair, shown_as in all_blind_pictures(pairs, 1280):
+        assert not isinstance(shown_as, RecordError)
+        if pair is not pairs[0]:
+            pictures |= shown_as
+    (tmp_path / "audit.html").write_text(judging_page(draw, pairs, pictures), encoding="utf-8")
+    page.goto(f"file://{tmp_path / 'audit.html'}")
+    begin(page, "Ben")
+    for place in range(6):
+        shown(page, f"{place} of 6")
+        if place == 3:
+            page.reload()
+            page.click("text=Begin")
+            shown(page, "3 of 6")
+        page.wait_for_selector("[data-choice=left]:enabled, #skip:visible")
+        if page.is_visible("#skip"):
+            page.click("#skip")
+        else:
+            page.keyboard.press("b")
+    sync_api.expect(page.locator("#done")).to_be_visible()
+    with page.expect_download() as saving:
+        page.click("#save")
+    assert saving.value.suggested_filename == "answers-Ben.jsonl"
+    saving.value.save_as(tmp_path / "answers.jsonl")
+    given = given_answers(found, [tmp_path / "answers.jsonl"])
+    assert len(given.first) == 5
+    assert given.remarks[UNSEEN].n == 1
+    assert all(one.says == -one.on_left for one in given.first)
