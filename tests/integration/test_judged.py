@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import re
@@ -21,9 +22,10 @@ from redaes.datagen.editors.parametric import OPERATIONS, make_edit
 from redaes.datagen.instructions import STRENGTHS
 from redaes.datagen.judges import PicturePair
 from redaes.datagen.panel import Panel, PanelModels
-from redaes.datagen.panel_groups import make_judged_group, plan_judged_views
+from redaes.datagen.panel_groups import MadeEdit, edits_of, plan_judged_views, unrejected
 from redaes.datagen.picture_groups import BuildCounts
 from redaes.datagen.pipeline import build
+from redaes.datagen.plan import PlannedEdit
 from redaes.datagen.sources import Source
 from redaes.datagen.validation import validate
 from redaes.errors import BackendError, BudgetExhausted, InputError, RecordError
@@ -107,6 +109,14 @@ def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+async def planned_and_edited(
+    image: Image.Image, source: Source, settings: DatasetSettings, models: PanelModels
+) -> tuple[list[PlannedEdit], list[MadeEdit]]:
+    async with models:
+        rows = await plan_judged_views(image, source, settings, models, BuildCounts())
+        return rows, await edits_of(image, rows, models)
+
+
 def test_from_photographs_to_a_valid_dataset(photographs: Path, tmp_path: Path) -> None:
     out = tmp_path / "pairs"
     with OpenAIServer(script) as server:
@@ -169,14 +179,15 @@ def test_edits_unlike_their_view_are_turned_down(photographs: Path, tmp_path: Pa
     with OpenAIServer(script) as server:
         changes = {"similarity": str(tmp_path / "dino"), "min_similarity": 1.01}
         models = PanelModels(panel(server, **changes), tmp_path)
+        image = synthetic_photograph(1, 200, 150)
         source = Source(id="a" * 64, path=tmp_path / "a.png", licence="CC0", split="train")
-        image, counts = synthetic_photograph(1, 200, 150), BuildCounts()
-        rows = list(plan_judged_views(image, source, SETTINGS, models, counts))
-        assert rows
-        before = sum(counts.rejected.values())
-        assert make_judged_group(image, source, rows, SETTINGS, models, counts) == []
+        rows, edits = asyncio.run(planned_and_edited(image, source, SETTINGS, models))
+    counts = BuildCounts()
+    assert rows
+    assert models.similarity is not None
+    assert unrejected(image, edits, models.similarity, 1.01, counts) == []
     assert counts.rejected["dissimilar"] > 0
-    assert sum(counts.rejected.values()) - before == len(rows)
+    assert sum(counts.rejected.values()) == len(rows)
 
 
 @pytest.mark.parametrize("name", ["oracle:x", "pyiqa:musiq", "pyiqa:musiq:a:b"])
@@ -218,7 +229,7 @@ def test_a_model_that_never_answers_ends_the_run_and_the_next_goes_on(
     with OpenAIServer(partly) as server, pytest.raises(BackendError, match=f"{model} at .* answers nothing"):
         build([photographs], out, SETTINGS, panel=panel(server))
     assert not list(out.glob("data/*.parquet"))
-    assert (out / "plan.parquet").exists() == (model == "writer")
+    assert not (out / "plan.parquet").exists()  # it is whole, or not there
     with OpenAIServer(script) as server:
         build([photographs], out, SETTINGS, panel=panel(server))
         build([photographs], tmp_path / "whole", SETTINGS, panel=panel(server))
@@ -310,11 +321,10 @@ def test_a_diffusion_editor_fills_a_group_or_says_why_not(tmp_path: Path) -> Non
         models = PanelModels(
             panel(server, editors=(str(folder),), editor_options=(("steps", 2),), planner=None), tmp_path
         )
-        rows = list(plan_judged_views(None, source, settings, models, counts))
-        assert [row.edit.editor for row in rows] == [str(folder)] * 3
-        records = make_judged_group(image, source, rows, settings, models, counts)
+        rows, edits = asyncio.run(planned_and_edited(image, source, settings, models))
+    assert [row.edit.editor for row in rows] == [str(folder)] * 3
     # Random weights paint something else: every edit is made, and turned down by name.
-    assert records == []
+    assert unrejected(image, edits, None, None, counts) == []
     assert sum(counts.rejected.values()) == 3
     assert "edit_failed" not in counts.rejected
 
