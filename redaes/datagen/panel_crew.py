@@ -28,10 +28,12 @@ class PanelJob:
     panel: Panel
     folder: Path
     settings: DatasetSettings
+    run: Path
+    """Folder of the run's figures."""
 
     def worker(self, number: int, n: int) -> PanelWorker:
         """One of ``n`` workers of this machine, with its share of the editors' devices."""
-        return PanelWorker(self.panel, self.folder, self.settings, self.panel.editor_devices[number::n])
+        return PanelWorker(self.panel, self.folder, self.settings, self.run, self.panel.editor_devices[number::n])
 
 
 def run_panel(job: PanelJob, tasks: Sequence[NumberedChunk], take: Take, *, engine: str, workers: int) -> None:
