@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shlex
 import socket
 import subprocess
@@ -24,14 +23,13 @@ from pathlib import Path
 import httpx
 import pytest
 from openai_server import Call, Fault, OpenAIServer, Raw, Say
+from panel_server import proposals
 from typer.testing import CliRunner
 
 from redaes import prompts
 from redaes.backends.base import Request
 from redaes.backends.failures import Failure
 from redaes.cli.app import app
-from redaes.datagen.editors.parametric import OPERATIONS, make_edit
-from redaes.datagen.instructions import STRENGTHS
 from redaes.models import nano
 from redaes.records import data_hash, read_json, read_records
 from redaes.serving.vllm import ServedModel, VllmServer
@@ -41,23 +39,6 @@ from tests.conftest import synthetic_photograph
 pytestmark = pytest.mark.vllm
 
 OTHER = "other-nano"
-SENTENCES = {
-    (operation.factor, word): make_edit(name, strength, 0).instruction
-    for name, operation in sorted(OPERATIONS.items(), reverse=True)
-    if operation.direction == "degrade"
-    for word, strength in STRENGTHS.items()
-}
-
-
-def proposals(call: Call) -> Say:
-    """The embedded editor's sentences, where it has one for a wish."""
-    wishes = re.findall(r"^- (\w+), (\w+), (\w+)$", call.text, re.MULTILINE)
-    found = [
-        {"factor": factor, "direction": aim, "strength": strength, "text": SENTENCES[factor, strength]}
-        for factor, aim, strength in wishes
-        if aim == "degrade" and (factor, strength) in SENTENCES
-    ]
-    return Say(json.dumps({"instructions": found}))
 
 
 @contextmanager
