@@ -46,6 +46,15 @@ class LabelledPart:
     """Those of them that have a label, in the members' order."""
 
 
+@dataclass(frozen=True)
+class LabelledView:
+    """What judges made of a view."""
+
+    parts: tuple[LabelledPart, ...]
+    n_judged: int
+    """Pairs that they were asked about."""
+
+
 class Jury:
     """A panel's judges, asked at once. Each that waits for a server has a thread for every view that is judged; one
     that computes here judges one view at a time."""
@@ -89,14 +98,14 @@ def _waits(judge: Judge) -> bool:
     return isinstance(judge, VlmJudge) or (isinstance(judge, ScorerJudge) and isinstance(judge.scorer, VlmScorer))
 
 
-async def labelled_parts(
+async def labelled_view(
     group: str,
     members: Sequence[GroupPicture],
     pictures: Mapping[str, EncodedPicture],
     jury: Jury,
     panel: Panel,
     counts: BuildCounts,
-) -> list[LabelledPart]:
+) -> LabelledView:
     """The differences within a view on which its judges agree, made consistent, and those that follow from them.
 
     Args:
@@ -138,7 +147,7 @@ async def labelled_parts(
             labelled[pair] = LabelledPair(keys[pair[0]], keys[pair[1]], None, float(scale.errors[pair]))
         else:
             counts.rejected[reason] += 1
-    return [
+    parts = [
         LabelledPart(
             scores={keys[place]: float(scale.scores[place]) for place in part},
             pairs=tuple(labelled[pair] for pair in sorted(labelled) if pair[0] in part),
@@ -146,6 +155,7 @@ async def labelled_parts(
         for part in scale.parts
         if len(part) > 1
     ]
+    return LabelledView(tuple(parts), len(found.judged))
 
 
 def _agreement(judged: JudgedPair, rules: ConsensusRules, residual: float) -> Agreement:
