@@ -124,10 +124,9 @@ def test_fewer_questions_are_asked_and_what_was_not_judged_says_so(photographs: 
         if call.body["model"] != "judge-1" or not _contested(call):
             return script(call)
         first, second = map(contrast_of, call.pictures())
-        winner, delta = ("B", -7.0) if first > second else ("A", 7.0)
-        return Say(
-            answers.render_verdict(answers.stated(delta, Rationale(text="Seen.", factors=("light",), better=winner)))
-        )
+        turned = answers.stated(-7.0 if first > second else 7.0)
+        reasoning = Rationale(text="Seen.", factors=("light",), better=turned.winner)
+        return Say(answers.render_verdict(answers.stated(turned.delta, reasoning)))
 
     settings = SETTINGS.model_copy(update={"variants": 16})
     judges = ("judge-1", "judge-2", "judge-3")
