@@ -28,7 +28,7 @@ _N = _WINDOW**2
 _C1 = (0.01 * 255 * _N) ** 2
 _C2 = (0.03 * 255) ** 2 * _N * (_N - 1)
 _BLOCKS_AT_ONCE = 1024  # of which SSIM and shrinking are computed; larger pictures take no more memory
-_KEPT_BYTES = 2**28  # of the pictures whose blocks are kept for the next pairs
+_KEPT_BYTES = 2**27  # of the pictures whose blocks are kept for the next pairs
 
 
 def n_patches(size: Size) -> int:

@@ -26,10 +26,10 @@ MAX_SERIES = 64
 _DECIMALS = 5  # scores that agree to this many decimals are ties: float32 is not sure of more
 _BATCH_TOKENS = 8192  # most tokens of one batch: the memory that a batch takes does not depend on the pictures' sizes
 _CACHED = 2**24  # bytes of a layer's widest activations on a CPU: larger batches leave its cache and are slower
-_HELD_TOKENS = 32_768  # in memory together, so that pictures of like length come into one batch; 100 MB
+_HELD_TOKENS = 16_384  # in memory together, so that pictures of like length come into one batch; 50 MB
 _VIEWS_AT_ONCE = 128  # pictures-in-pairs of several short series that are scored together
 _PIXELS_AT_ONCE = 32_000_000  # of the pictures of those series
-_TILE = 8  # pictures: pairs within such a group and another one follow each other, so that little is computed twice
+_TILE = 4  # pictures: pairs within such a group and another one follow each other, so that little is computed twice
 
 
 @dataclass(frozen=True)
