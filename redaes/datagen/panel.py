@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
-from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Annotated, Any, TypeVar
@@ -18,8 +17,7 @@ from redaes.backends.chat_model import ChatModel
 from redaes.backends.connecting import key_from
 from redaes.datagen.consensus import ConsensusRules
 from redaes.datagen.dataset_settings import WrittenSettings, whole_number
-from redaes.datagen.editors import load_editor
-from redaes.datagen.editors.base import Editor
+from redaes.datagen.editor_pool import EditorPool
 from redaes.datagen.filters import Similarity
 from redaes.datagen.funnel import Use
 from redaes.datagen.judges import AssessorJudge, Judge, PyiqaScorer, ScorerJudge, VlmJudge, VlmScorer
@@ -92,6 +90,9 @@ class Panel(WrittenSettings):
     """Requests to each server of each model under way at once, in each worker."""
     max_calls: Annotated[int, whole_number(0)] | None = None
     """Most requests to each model in each worker's life; None: no limit."""
+    editor_devices: tuple[str, ...] = ()
+    """Where editors work, such as ``[cuda:0, cuda:1]``: a copy of each editor on every one, shared out among the
+    workers of this machine; none: one copy in each worker, on the first device that it finds."""
     rules: ConsensusRules = ConsensusRules()
     """When the judges agree."""
 
@@ -170,7 +171,7 @@ class Panel(WrittenSettings):
 
     def identity(self) -> dict[str, Any]:
         """What of it decides the dataset: not where the servers stand, what they cost, nor how hard they are worked."""
-        left_out = {"endpoint", "api_key_env", "concurrency", "max_calls"}
+        left_out = {"endpoint", "api_key_env", "concurrency", "max_calls", "editor_devices"}
         # Datasets from before these could be chosen have the defaults.
         left_out |= {
             name
@@ -314,17 +315,18 @@ class PanelModels:
     be asked from other threads meanwhile.
     """
 
-    def __init__(self, panel: Panel, folder: Path) -> None:
+    def __init__(self, panel: Panel, folder: Path, devices: Sequence[str] = ()) -> None:
         """
         Args:
             panel: who is wanted.
             folder: the dataset's; answers go to ``answers/`` in it, so that no question is paid for twice.
+            devices: where the editors work; none: one copy of each, wherever it finds a place.
 
         Raises:
             InputError, BackendError, MissingDependency: a judge or key that cannot be had.
         """
         self.panel = panel
-        self._editors: dict[str, Editor] = {}
+        self.editors = EditorPool(dict(panel.editor_options), devices)
         self._servers = _servers_of(panel, folder / "answers")
         self._open: AsyncExitStack | None = None
         self.judges = [JUDGES[judge.kind](judge, self) for judge in panel.judge_entries]
@@ -341,17 +343,11 @@ class PanelModels:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Close them."""
+        """Close them, and have the editors take nothing more on."""
+        self.editors.close()
         opened, self._open = self._open, None
         if opened is not None:
             await opened.aclose()
-
-    def editor(self, name: str) -> Editor:
-        """The editor of that name, loaded when it is first wanted."""
-        if name not in self._editors:
-            options: dict[str, Any] = {} if name == "embedded" else dict(self.panel.editor_options)
-            self._editors[name] = load_editor(name, **options)
-        return self._editors[name]
 
     def server(self, model: str) -> ModelServers:
         """The servers of a model; the same in all its roles, because calls are counted and limited for each model."""
@@ -366,31 +362,16 @@ class PanelModels:
         """
         return await self._servers[model].put(question)
 
-    def ask(self, model: str, question: Callable[[ChatModel], Awaitable[Answer]]) -> Answer:
-        """As :meth:`put`, with connections that are opened for these questions alone."""
-        servers = self._servers[model]
-
-        async def run() -> Answer:
-            async with servers:
-                return await servers.put(question)
-
-        return asyncio.run(run())
-
     def uses(self) -> dict[str, Use]:
-        """What the servers of each model have done, as ``model <name>``."""
+        """What the servers of each model have done, as ``model <name>``, and the editors' devices, as ``editors``."""
+        editors = self.editors
         return {
             f"model {name}": Use(servers.capacity, servers.busy_s, servers.n_sent)
             for name, servers in self._servers.items()
-        }
+        } | {"editors": Use(editors.n_lanes, sum(editors.busy_s), editors.n_edits)}
 
     def counts(self) -> Counter[str]:
         """What became of the requests so far, as ``<model>: <outcome>``, and what read the judges' answers."""
         counted = [*((name, servers.counts) for name, servers in self._servers.items())]
         counted += [(judge.name, judge.counts) for judge in self.judges if isinstance(judge, VlmJudge)]
         return Counter({f"{name}: {what}": n for name, counts in counted for what, n in counts.items()})
-
-
-@cache
-def panel_models(panel: Panel, folder: Path) -> PanelModels:
-    """The models of this process: loading an editor takes minutes, so it is done once."""
-    return PanelModels(panel, folder)

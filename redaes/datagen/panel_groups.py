@@ -4,12 +4,14 @@ The other way to make a group beside `redaes.datagen.parametric_groups`. Here th
 edit is checked, every two pictures of a view are judged by everyone in both orders, and only what the judges agree on
 is kept. The group's differences are then made consistent (`redaes.ranking.potential`): ``GroupPicture.loss`` is the
 reference's score less the member's.
+
+Each function is the work of one stage on one view; `redaes.datagen.panel_worker` leads views through them.
 """
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
-import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -17,12 +19,11 @@ import numpy as np
 from PIL import Image
 
 from redaes.backends.pictures import EncodedPicture
-from redaes.datagen.consensus import consensus
 from redaes.datagen.dataset_settings import DatasetSettings
-from redaes.datagen.editors.base import EditJob
-from redaes.datagen.filters import GREEDY, EditTask, check_edits, rejections
+from redaes.datagen.editors.base import EditJob, Editor, EditOutcome
+from redaes.datagen.filters import GREEDY, EditTask, Similarity, check_edits, rejections
 from redaes.datagen.instructions import STRENGTHS, Instruction, draw, draw_wishes
-from redaes.datagen.judges import PicturePair
+from redaes.datagen.judging_stage import AgreedDifference
 from redaes.datagen.panel import PanelModels
 from redaes.datagen.panel_entries import ModelEntry
 from redaes.datagen.picture_groups import (
@@ -36,10 +37,10 @@ from redaes.datagen.picture_groups import (
     render_view,
     seen_in,
 )
-from redaes.datagen.plan import PlannedEdit, draw_frame
+from redaes.datagen.plan import Frame, PlannedEdit, draw_frame
 from redaes.datagen.planner import SAMPLING, PlanTask, plan_instructions
 from redaes.datagen.rationales.model_writer import SAMPLING as WRITTEN
-from redaes.datagen.rationales.model_writer import RationaleTask, write_with_model
+from redaes.datagen.rationales.model_writer import RationaleTask, Written, write_with_model
 from redaes.datagen.sources import Source
 from redaes.ranking import Edge, components, fit_potential
 from redaes.records import PairRecord
@@ -48,18 +49,24 @@ from redaes.types import Agreement, Edit, Factor
 DECISIVE_SHARE = 0.5
 """Of two edits, the lesser one decides as well when its effect is at least this share of the greater one's."""
 
+REFERENCE = "reference"
+"""Key of a view's picture to which nothing was done."""
 
-def plan_judged_views(
+
+async def plan_judged_views(
     image: Image.Image | None, source: Source, settings: DatasetSettings, models: PanelModels, counts: BuildCounts
-) -> Iterator[PlannedEdit]:
+) -> list[PlannedEdit]:
     """The rows of one photograph: instructions for each view, worded by the planner or drawn from the templates.
 
     Args:
         image: the photograph; None where there is no planner to look at it.
         source: what is known about it.
         settings: of the dataset.
-        models: whose planner is asked, and among whose editors the rows are shared out.
+        models: open; whose planner is asked, and among whose editors the rows are shared out.
         counts: where unusable proposals are counted, under ``plan: <reason>``.
+
+    Raises:
+        BackendError: the planner cannot be asked at all, or its budget is spent.
     """
     panel = models.panel
     views = [draw_frame(source.id, view, settings.seed) for view in range(settings.views)]
@@ -69,12 +76,13 @@ def plan_judged_views(
     else:
         tasks = [
             PlanTask(
-                EncodedPicture(Image.fromarray(render_view(image, frame, settings.max_side))),
+                EncodedPicture(await asyncio.to_thread(view_of, image, frame, settings)),
                 tuple(draw_wishes(settings.variants, seed)),
             )
             for frame, seed in views
         ]
-        wanted = _proposed(tasks, models, planner, counts)
+        wanted = await _proposed(tasks, models, planner, counts)
+    rows = []
     for view, ((frame, seed), instructions) in enumerate(zip(views, wanted, strict=True)):
         for number, instruction in enumerate(instructions):
             identity = hashlib.sha256(f"{settings.seed}|{source.id}|{view}|{number}|{instruction.text}".encode())
@@ -87,14 +95,21 @@ def plan_judged_views(
                 editor=panel.editors[(seed + number) % len(panel.editors)],
                 seed=int(identity.hexdigest()[16:23], 16),
             )
-            yield PlannedEdit(identity.hexdigest()[:16], source.split, source.id, view, "member", edit, None, frame)
+            row = PlannedEdit(identity.hexdigest()[:16], source.split, source.id, view, "member", edit, None, frame)
+            rows.append(row)
+    return rows
 
 
-def _proposed(
+def view_of(image: Image.Image, frame: Frame, settings: DatasetSettings) -> Image.Image:
+    """What a view shows of a photograph, as its editors and planner see it."""
+    return Image.fromarray(render_view(image, frame, settings.max_side))
+
+
+async def _proposed(
     tasks: Sequence[PlanTask], models: PanelModels, planner: ModelEntry, counts: BuildCounts
 ) -> list[tuple[Instruction, ...]]:
     """The planner's usable instructions for each task; the others are counted."""
-    plans = models.ask(
+    plans = await models.put(
         planner.model, lambda model: plan_instructions(model, tasks, sampling=planner.sampling(SAMPLING))
     )
     for plan in plans:
@@ -104,34 +119,82 @@ def _proposed(
     return [plan.instructions for plan in plans]
 
 
-def make_judged_group(
-    image: Image.Image,
-    source: Source,
-    rows: Sequence[PlannedEdit],
-    settings: DatasetSettings,
-    models: PanelModels,
-    counts: BuildCounts,
-) -> list[PairRecord]:
-    """All kept pairs of one view of a photograph.
+@dataclass(frozen=True)
+class MadeEdit:
+    """What became of a row: its editor's picture, or why there is none."""
 
-    Args:
-        image: the photograph.
-        source: what is known about it.
-        rows: the view's rows of the plan.
-        settings: of the dataset.
-        models: who edits, judges and writes.
-        counts: where rejections and failures are counted.
+    planned: PlannedEdit
+    editor: Editor
+    outcome: EditOutcome
+
+
+async def edits_of(reference: Image.Image, rows: Sequence[PlannedEdit], models: PanelModels) -> list[MadeEdit]:
+    """A view's edits, as its editors make them.
 
     Raises:
-        BackendError: a model cannot be asked at all, or its budget is spent; the view is to be made again.
+        InputError, BackendError, MissingDependency: an editor that cannot be had.
     """
-    pixels = render_view(image, rows[0].frame, settings.max_side)
-    reference = GroupPicture("reference", StoredPicture(encode(pixels)), None, 0.0)
-    shown = {reference.key: Image.fromarray(pixels)}
-    members = {reference.key: reference}
-    for planned, edited in _edited(Image.fromarray(pixels), rows, models, counts):
-        editor = models.editor(planned.edit.editor)
-        done = planned.edit.model_copy(
+    made: list[MadeEdit] = []
+    for name in dict.fromkeys(planned.edit.editor for planned in rows):
+        mine = [planned for planned in rows if planned.edit.editor == name]
+        jobs = [EditJob(planned.edit.instruction, planned.edit.seed) for planned in mine]
+        editor, outcomes = await models.editors.edit(name, reference, jobs)
+        made += [MadeEdit(planned, editor, outcome) for planned, outcome in zip(mine, outcomes, strict=True)]
+    return made
+
+
+def unrejected(
+    reference: Image.Image,
+    edits: Sequence[MadeEdit],
+    similarity: Similarity | None,
+    min_similarity: float | None,
+    counts: BuildCounts,
+) -> list[MadeEdit]:
+    """The edits that were made and that measurements hold nothing against; the others are counted."""
+    passed = []
+    before = np.asarray(reference)
+    for each in edits:
+        planned, outcome = each.planned, each.outcome
+        if outcome.image is None:
+            counts.rejected["edit_failed"] += 1
+            counts.failed.append({"row": planned.id, "error": f"{outcome.failure}: {outcome.detail}"})
+            continue
+        if outcome.image.size != reference.size:
+            counts.rejected["size_differs"] += 1
+            continue
+        reasons = rejections(before, np.asarray(outcome.image), planned.edit.factor)
+        if reasons:
+            counts.rejected[reasons[0]] += 1
+            continue
+        if (
+            similarity is not None
+            and min_similarity is not None
+            and similarity(reference, outcome.image) < min_similarity
+        ):
+            counts.rejected["dissimilar"] += 1
+            continue
+        passed.append(each)
+    return passed
+
+
+@dataclass(frozen=True)
+class ViewPicture:
+    """A picture of a view: as it is stored, and as models are shown it."""
+
+    member: GroupPicture
+    shown: EncodedPicture
+
+
+def view_pictures(reference: Image.Image, edits: Sequence[MadeEdit]) -> list[ViewPicture]:
+    """The reference, and a picture for each edit."""
+    pixels = np.asarray(reference, dtype=np.uint8)
+    pictures = [
+        ViewPicture(GroupPicture(REFERENCE, StoredPicture(encode(pixels)), None, 0.0), EncodedPicture(reference))
+    ]
+    for each in edits:
+        assert each.outcome.image is not None
+        editor = each.editor
+        done = each.planned.edit.model_copy(
             update={
                 "editor": editor.name,
                 "revision": editor.revision,
@@ -139,126 +202,48 @@ def make_judged_group(
                 "commercial": editor.commercial,
             }
         )
-        after = np.asarray(edited, dtype=np.uint8)
+        stored = StoredPicture(encode(np.asarray(each.outcome.image, dtype=np.uint8)))
         # What an editor did beside what it was told is not known.
-        members[planned.id] = GroupPicture(planned.id, StoredPicture(encode(after)), done, 0.0, view_change=None)
-        shown[planned.id] = edited
-    pictures = {key: EncodedPicture(picture) for key, picture in shown.items()}
-    found = _agreed(rows[0].group, list(members.values()), pictures, models, counts)
-    records: list[PairRecord] = []
-    for scores in _scales(found):
-        # Points lost against the reference; a part that does not hold it has no better zero than its own mean.
-        base = scores.get(reference.key, 0.0)
-        scored = {key: replace(members[key], loss=base - score) for key, score in scores.items()}
-        kept = [row for row in found if row.first in scored]
-        records += _explained(
-            [(scored[row.first], scored[row.second]) for row in kept],
-            [
-                row.agreement.model_copy(update={"residual": row.delta - (scores[row.first] - scores[row.second])})
-                for row in kept
-            ],
-            source,
-            rows[0].group,
-            pictures,
-            models,
-            counts,
-        )
-    return records
+        member = GroupPicture(each.planned.id, stored, done, 0.0, view_change=None)
+        pictures.append(ViewPicture(member, EncodedPicture(each.outcome.image)))
+    return pictures
 
 
-def _edited(
-    reference: Image.Image, rows: Sequence[PlannedEdit], models: PanelModels, counts: BuildCounts
-) -> list[tuple[PlannedEdit, Image.Image]]:
-    """The edits that were made and passed all checks; the others are counted."""
-    made: list[tuple[PlannedEdit, Image.Image]] = []
-    for name in dict.fromkeys(planned.edit.editor for planned in rows):
-        mine = [planned for planned in rows if planned.edit.editor == name]
-        jobs = [EditJob(planned.edit.instruction, planned.edit.seed) for planned in mine]
-        for planned, outcome in zip(mine, models.editor(name).edit(reference, jobs), strict=True):
-            if outcome.image is None:
-                counts.rejected["edit_failed"] += 1
-                counts.failed.append({"row": planned.id, "error": f"{outcome.failure}: {outcome.detail}"})
-                continue
-            pixels = np.asarray(reference), np.asarray(outcome.image)
-            reasons = (
-                ["size_differs"] if outcome.image.size != reference.size else rejections(*pixels, planned.edit.factor)
-            )
-            if reasons:
-                counts.rejected[reasons[0]] += 1
-                continue
-            if models.similarity is not None and models.panel.min_similarity is not None:
-                likeness = models.similarity(reference, outcome.image)
-                if likeness < models.panel.min_similarity:
-                    counts.rejected["dissimilar"] += 1
-                    continue
-            made.append((planned, outcome.image))
-    checker = models.panel.checker_entry
-    if checker is None or not made:
-        return made
-    source = EncodedPicture(reference)
-    tasks = [EditTask(source, EncodedPicture(edited), planned.edit.instruction) for planned, edited in made]
-    checks = models.ask(checker.model, lambda model: check_edits(model, tasks, checker.sampling(GREEDY)))
+async def executed(
+    pictures: Sequence[ViewPicture], models: PanelModels, checker: ModelEntry, counts: BuildCounts
+) -> list[ViewPicture]:
+    """The reference, and the edits in which the checker sees what was asked for; the others are counted.
+
+    Raises:
+        BackendError: the checker cannot be asked at all, or its budget is spent.
+    """
+    reference, *edited = pictures
+    if not edited:
+        return [reference]
+    tasks = [
+        EditTask(reference.shown, each.shown, each.member.edit.instruction)
+        for each in edited
+        if each.member.edit is not None
+    ]
+    checks = await models.put(checker.model, lambda model: check_edits(model, tasks, checker.sampling(GREEDY)))
     for check in checks:
         for reason in check.rejected or ([f"check: {check.failure}"] if check.failure else []):
             counts.rejected[reason] += 1
-    return [item for item, check in zip(made, checks, strict=True) if check.passed]
+    return [reference, *(each for each, check in zip(edited, checks, strict=True) if check.passed)]
 
 
-@dataclass(frozen=True)
-class _Agreed:
-    """A difference of two members, in points, on which the judges agree."""
-
-    first: str
-    second: str
-    delta: float
-    agreement: Agreement
-
-    def edge(self, item: Mapping[str, int]) -> Edge:
-        """As the comparison graph has it; each answer counts."""
-        return item[self.first], item[self.second], self.delta, float(self.agreement.n_answers)
+def _edge(row: AgreedDifference, item: Mapping[str, int]) -> Edge:
+    """As the comparison graph has it; each answer counts."""
+    return item[row.first], item[row.second], row.delta, float(row.agreement.n_answers)
 
 
-def _agreed(
-    group: str,
-    members: Sequence[GroupPicture],
-    pictures: dict[str, EncodedPicture],
-    models: PanelModels,
-    counts: BuildCounts,
-) -> list[_Agreed]:
-    """The differences on which the judges agree; residuals are still 0, for there is no potential yet."""
-    compared = [(one.key, other.key) for one, other in itertools.combinations(members, 2) if one.data != other.data]
-    if not compared:
-        return []
-    asked = [PicturePair(f"{group}:{one}:{other}", pictures[one], pictures[other]) for one, other in compared]
-    answers = [judge.judge(asked) for judge in models.judges]
-    rules = models.panel.rules
-    found: list[_Agreed] = []
-    for (one, other), judgements in zip(compared, zip(*answers, strict=True), strict=True):
-        label = consensus(judgements, rules)
-        if label.delta is None or label.spread is None or label.disagreement is None or label.sign_agreement is None:
-            counts.rejected[str(label.rejected)] += 1  # only a rejected pair lacks any of them
-            continue
-        counting = [each for each in judgements if min(len(each.forward), len(each.swapped)) >= rules.min_answers]
-        agreement = Agreement(
-            judges=tuple(f"{each.judge}@{each.revision}" for each in counting),
-            n_answers=label.n_answers,
-            n_failed=label.n_failed,
-            spread=label.spread,
-            disagreement=label.disagreement,
-            sign_agreement=label.sign_agreement,
-            residual=0.0,
-        )
-        found.append(_Agreed(one, other, label.delta, agreement))
-    return found
-
-
-def _scales(found: Sequence[_Agreed]) -> Iterator[dict[str, float]]:
+def _scales(found: Sequence[AgreedDifference]) -> Iterator[dict[str, float]]:
     """Consistent scores in points, by member, of each part that comparisons connect, even by way of others."""
     names = list(dict.fromkeys(name for row in found for name in (row.first, row.second)))
     item = {name: number for number, name in enumerate(names)}
-    for part in components(len(names), [row.edge(item) for row in found]):
+    for part in components(len(names), [_edge(row, item) for row in found]):
         within = {name: number for number, name in enumerate(sorted(names[number] for number in part))}
-        fitted = fit_potential(len(within), [row.edge(within) for row in found if row.first in within])
+        fitted = fit_potential(len(within), [_edge(row, within) for row in found if row.first in within])
         yield dict(zip(within, map(float, fitted.values), strict=True))
 
 
@@ -276,24 +261,35 @@ def _factors(ordered: OrderedPair) -> tuple[Factor, ...]:
     return tuple(dict.fromkeys(edit.factor for edit in edits))
 
 
-def _explained(
-    pairs: Sequence[tuple[GroupPicture, GroupPicture]],
-    agreements: Sequence[Agreement],
-    source: Source,
-    group: str,
-    pictures: dict[str, EncodedPicture],
-    models: PanelModels,
-    counts: BuildCounts,
-) -> list[PairRecord]:
-    """The records, with reasoning in both orders."""
-    every = [ordered_pair(one, other, group, source, "judged/1") for one, other in pairs]
-    tasks: list[RationaleTask] = []
-    for ordered in every:
-        first, second = ordered.first, ordered.second
-        tasks.append(
-            RationaleTask(
-                first=pictures[first.key],
-                second=pictures[second.key],
+@dataclass(frozen=True)
+class PairToExplain:
+    """A pair with its label, and what its writer is to know."""
+
+    ordered: OrderedPair
+    agreement: Agreement
+    task: RationaleTask
+
+
+def judged_pairs(
+    found: Sequence[AgreedDifference], pictures: Sequence[ViewPicture], source: Source, group: str
+) -> list[PairToExplain]:
+    """The pairs of a view with consistent differences, and what is measured in their pictures."""
+    members = {each.member.key: each.member for each in pictures}
+    shown = {each.member.key: each.shown for each in pictures}
+    pairs: list[PairToExplain] = []
+    for scores in _scales(found):
+        # Points lost against the reference; a part that does not hold it has no better zero than its own mean.
+        base = scores.get(REFERENCE, 0.0)
+        scored = {key: replace(members[key], loss=base - score) for key, score in scores.items()}
+        for row in found:
+            if row.first not in scored:
+                continue
+            residual = row.delta - (scores[row.first] - scores[row.second])
+            ordered = ordered_pair(scored[row.first], scored[row.second], group, source, "judged/1")
+            first, second = ordered.first, ordered.second
+            task = RationaleTask(
+                first=shown[first.key],
+                second=shown[second.key],
                 observed=seen_in(first, second),
                 delta=ordered.delta,
                 factors=_factors(ordered),
@@ -301,30 +297,51 @@ def _explained(
                 instruction_second=None if second.edit is None else second.edit.instruction,
                 seed=ordered.seed,
             )
-        )
-    both = [*tasks, *(task.swapped() for task in tasks)]
-    panel, writer = models.panel, models.panel.writer_entry
+            pairs.append(PairToExplain(ordered, row.agreement.model_copy(update={"residual": residual}), task))
+    return pairs
+
+
+async def texts_of(pairs: Sequence[PairToExplain], models: PanelModels) -> list[tuple[Written, Written]]:
+    """The reasoning of each pair, in its order and in the other.
+
+    Raises:
+        BackendError: the writer cannot be asked at all, or its budget is spent.
+    """
+    if not pairs:
+        return []
+    writer, most = models.panel.writer_entry, models.panel.max_rewrites
     sampling = writer.sampling(WRITTEN)
-    texts = models.ask(
-        writer.model,
-        lambda model: write_with_model(model, both, max_rewrites=panel.max_rewrites, sampling=sampling),
+    both = [*(each.task for each in pairs), *(each.task.swapped() for each in pairs)]
+    texts = await models.put(
+        writer.model, lambda model: write_with_model(model, both, max_rewrites=most, sampling=sampling)
     )
+    return list(zip(texts[: len(pairs)], texts[len(pairs) :], strict=True))
+
+
+def records_of(
+    pairs: Sequence[PairToExplain],
+    texts: Sequence[tuple[Written, Written]],
+    source: Source,
+    group: str,
+    writer: str,
+    counts: BuildCounts,
+) -> list[PairRecord]:
+    """The rows of a view's pairs; what was held against their texts is counted."""
     records: list[PairRecord] = []
-    for number, (ordered, task, agreement) in enumerate(zip(every, tasks, agreements, strict=True)):
-        written, swapped = texts[number], texts[number + len(tasks)]
-        for text in (written, swapped):
+    for pair, both in zip(pairs, texts, strict=True):
+        for text in both:
             counts.rejected.update({f"text: {reason}": n for reason, n in text.rejected.items()})
-        writers = {writer.model if text.writer == "vlm" else "embedded" for text in (written, swapped)}
+        writers = {writer if text.writer == "vlm" else "embedded" for text in both}
         records.append(
             make_record(
-                ordered,
+                pair.ordered,
                 group,
                 source,
-                factors=task.factors,
-                rationale=written.rationale,
-                swapped=swapped.rationale,
+                factors=pair.task.factors,
+                rationale=both[0].rationale,
+                swapped=both[1].rationale,
                 writer=" + ".join(sorted(writers)),
-                agreement=agreement,
+                agreement=pair.agreement,
             )
         )
     return records

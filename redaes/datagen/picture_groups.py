@@ -75,6 +75,11 @@ class StoredPicture:
         """What stands where in it."""
         return look(self.pixels)
 
+    def forget_pixels(self) -> None:
+        """Hold the encoded picture and what was measured alone: the rest takes many times their memory."""
+        for name in ("pixels", "_planes"):
+            self.__dict__.pop(name, None)
+
 
 @dataclass(frozen=True)
 class ViewChange:
@@ -121,6 +126,21 @@ class BuildCounts:
     """Edits and pairs by reason."""
     failed: list[dict[str, str]] = field(default_factory=list)
     """Rows and photographs that raised: ``{"row" or "source": id, "error": message}``."""
+
+    def keep(self, record: PairRecord) -> None:
+        """Count a pair that is kept."""
+        self.kept[", ".join(record.pair.factors) or "tie"] += 1
+
+    def fail(self, source: str, error: Exception) -> None:
+        """Note that a photograph cannot be used."""
+        self.rejected["source_failed"] += 1
+        self.failed.append({"source": source, "error": f"{type(error).__name__}: {error}"})
+
+    def add(self, other: BuildCounts) -> None:
+        """Take in what became of others."""
+        self.kept.update(other.kept)
+        self.rejected.update(other.rejected)
+        self.failed += other.failed
 
 
 @dataclass(frozen=True)

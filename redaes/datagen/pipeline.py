@@ -1,155 +1,96 @@
 """From photographs to a RED dataset: plan, edit, judge, explain, write; resumable by shard.
 
-First the plan: one row for each edit of each view (`redaes.datagen.plan`). Then the work, a chunk of photographs at
-a time: each chunk's Parquet shard is written whole or not at all, followed by a small JSON with its counts; a chunk
-with both is done. A run that is interrupted and started again with the same settings redoes only what is missing
-and ends with the same bytes, whichever engine ran it.
+The work goes by chunks of photographs: each chunk's Parquet shard is written whole or not at all, followed by a small
+JSON with its counts; a chunk with both is done. What is planned, one row for each edit of each view, is in
+`redaes.datagen.plan`: all of it at first for the embedded editor, by chunks for a panel. A run that is interrupted and
+started again with the same settings redoes only what is missing and ends with the same bytes, whichever engine ran it.
 
 How a view's pictures are made and their differences found is in `redaes.datagen.parametric_groups`, for the embedded
-editor, and in `redaes.datagen.panel_groups`, for editors that follow instructions and a panel of judges.
+editor, and in `redaes.datagen.panel_groups`, for editors that follow instructions and a panel of judges, whose
+workers (`redaes.datagen.panel_worker`) lead many views through their stages at once.
 """
 
 from __future__ import annotations
 
 import functools
 import itertools
+import logging
+import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
 
 from redaes.datagen.card import write_card
+from redaes.datagen.chunks import PLAN_PARTS, Chunk, chunks_of, load_photograph, rows_by_source
 from redaes.datagen.dataset_settings import DatasetSettings
 from redaes.datagen.editors.parametric import EDITOR
 from redaes.datagen.engine import ENGINES
+from redaes.datagen.funnel import FunnelWatch, begin_run, read_runs, work_report
 from redaes.datagen.judges.silence import hardly_read
-from redaes.datagen.panel import Panel, PanelModels, panel_models
-from redaes.datagen.panel_groups import make_judged_group, plan_judged_views
+from redaes.datagen.panel import Panel, check_servers
+from redaes.datagen.panel_crew import PanelJob, run_panel
 from redaes.datagen.parametric_groups import make_group
 from redaes.datagen.picture_groups import BuildCounts
-from redaes.datagen.plan import CROP_SCALE, PlannedEdit, plan_view, read_plan, write_plan
+from redaes.datagen.plan import PLAN, PlannedEdit, plan_view, read_plan, write_plan
 from redaes.datagen.sources import ANY_PHOTOGRAPH, Curation, PhotographRules, PhotographScorer, Source, curate
 from redaes.errors import InputError, RecordError, RedaesError
-from redaes.images import MAX_PIXELS, LoadedImage
 from redaes.records import SCHEMA_VERSION, PairRecord, read_json, write_json, write_shard
 from redaes.types import SPLITS
 
-PLAN = "plan.parquet"
-
-PHOTOGRAPHS_PER_SHARD = 16
-
-
-@dataclass(frozen=True)
-class Chunk:
-    """A shard to be written."""
-
-    name: str
-    """``train-00000``"""
-    sources: tuple[Source, ...]
-
-
-def _load(source: Source, settings: DatasetSettings) -> LoadedImage:
-    """A photograph as large as its views need: the smallest crop still has ``max_side`` pixels, where there are any."""
-    return source.load(max_pixels=min(MAX_PIXELS, round(settings.max_side / CROP_SCALE[0]) ** 2))
+LOG = logging.getLogger("redaes.datagen")
 
 
 def _photograph(
-    source: Source,
-    rows: Sequence[PlannedEdit],
-    settings: DatasetSettings,
-    models: PanelModels | None,
-    counts: BuildCounts,
-) -> list[PairRecord]:
+    source: Source, rows: Sequence[PlannedEdit], settings: DatasetSettings, counts: BuildCounts
+) -> Iterator[PairRecord]:
     """All kept pairs of one photograph, which is decoded once."""
     try:
-        loaded = _load(source, settings)
-        if loaded.ref.id != source.id:
-            raise InputError(f"{source.path} changed while the dataset was being built; start again")
+        image = load_photograph(source, settings).image
     except RedaesError as error:
-        counts.rejected["source_failed"] += 1
-        counts.failed.append({"source": source.id, "error": f"{type(error).__name__}: {error}"})
-        return []
-    records: list[PairRecord] = []
+        counts.fail(source.id, error)
+        return
     for _, view in itertools.groupby(rows, key=lambda planned: planned.view):
-        if models is None:
-            records.extend(make_group(loaded.image, source, list(view), settings, counts))
-        else:
-            records.extend(make_judged_group(loaded.image, source, list(view), settings, models, counts))
-    return records
+        yield from make_group(image, source, list(view), settings, counts)
 
 
-def write_chunk(
-    folder: Path, settings: DatasetSettings, panel: Panel | None, task: tuple[int, Chunk]
-) -> dict[str, Any]:
-    """Make one shard and its counts; runs in a worker process.
+def write_chunk(folder: Path, settings: DatasetSettings, task: tuple[int, Chunk]) -> dict[str, Any]:
+    """Make one shard of measured pairs and its counts; runs in a worker process.
 
     Args:
         folder: the dataset.
         settings: of the dataset.
-        panel: who edits and judges; None: the embedded editor and measurements.
         task: number of the chunk in the plan, and the chunk.
     """
     number, chunk = task
     counts = BuildCounts()
-    rows = {
-        source: list(planned)
-        for source, planned in itertools.groupby(read_plan(folder / PLAN, number), key=lambda planned: planned.source)
-    }
-    models = None if panel is None else panel_models(panel, folder)
-    asked = Counter[str]() if models is None else models.counts()
+    rows = rows_by_source(folder, number)
 
     def records() -> Iterator[PairRecord]:
         for source in chunk.sources:
-            # A planner may have found nothing to do to a photograph.
-            for record in _photograph(source, rows.get(source.id, []), settings, models, counts):
-                counts.kept[", ".join(record.pair.factors) or "tie"] += 1
+            for record in _photograph(source, rows.get(source.id, []), settings, counts):
+                counts.keep(record)
                 yield record
 
     stream = records()
     first = next(stream, None)
     n_pairs = 0
     if first is not None:  # ``datasets`` cannot read a shard without rows
-        n_pairs = write_shard(folder / "data" / f"{chunk.name}.parquet", itertools.chain([first], stream))
-    result = {
-        "pairs": n_pairs,
-        "kept": dict(sorted(counts.kept.items())),
-        "rejected": dict(sorted(counts.rejected.items())),
-        "failed": counts.failed,
-        "asked": {} if models is None else dict(sorted((models.counts() - asked).items())),
-    }
-    write_json(folder / "shards" / f"{chunk.name}.json", result)
-    return result
+        n_pairs = write_shard(chunk.shard(folder), itertools.chain([first], stream))
+    return chunk.finish(folder, n_pairs, counts, {})
 
 
-def _chunks(sources: list[Source]) -> Iterator[Chunk]:
-    for split in SPLITS:
-        mine = [source for source in sources if source.split == split]
-        for number, start in enumerate(range(0, len(mine), PHOTOGRAPHS_PER_SHARD)):
-            yield Chunk(f"{split}-{number:05d}", tuple(mine[start : start + PHOTOGRAPHS_PER_SHARD]))
-
-
-def _rows(
-    folder: Path, chunk: Chunk, settings: DatasetSettings, panel: Panel | None, counts: BuildCounts
-) -> list[PlannedEdit]:
-    """A chunk's rows of the plan."""
-    rows: list[PlannedEdit] = []
-    for source in chunk.sources:
-        if panel is None:
-            for view in range(settings.views):
-                rows += plan_view(source.id, source.split, view, settings.variants, settings.seed)
-            continue
-        try:
-            image = None if panel.planner is None else _load(source, settings).image
-        except RedaesError as error:
-            counts.rejected["source_failed"] += 1
-            counts.failed.append({"source": source.id, "error": f"{type(error).__name__}: {error}"})
-            continue
-        rows += plan_judged_views(image, source, settings, panel_models(panel, folder), counts)
-    return rows
+def _rows(chunk: Chunk, settings: DatasetSettings) -> list[PlannedEdit]:
+    """A chunk's rows of the plan, for the embedded editor."""
+    return [
+        row
+        for source in chunk.sources
+        for view in range(settings.views)
+        for row in plan_view(source.id, source.split, view, settings.variants, settings.seed)
+    ]
 
 
 def build(
@@ -161,6 +102,7 @@ def build(
     engine: str = "local",
     panel: Panel | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    tell: Callable[[str], object] = lambda line: None,
     licences: Mapping[Path, str] | None = None,
     rules: PhotographRules = ANY_PHOTOGRAPH,
     scorer: PhotographScorer | None = None,
@@ -178,6 +120,7 @@ def build(
         engine: who does the work, one of ``ENGINES``; the result is the same.
         panel: editors that follow instructions, and models that judge; None: the embedded editor, measured.
         progress: called with photographs done and photographs in all.
+        tell: called every second, from a thread, with a line that says how far a panel's work is.
         licences: by path, for photographs that lie in a folder without ``LICENCES.csv``.
         rules: which of the photographs to use.
         scorer: balances the quality of the photographs drawn when there are more than the rules want.
@@ -203,8 +146,7 @@ def build(
         workers=workers,
     )
     with _locked(folder):
-        run = functools.partial(ENGINES[engine], workers=workers)
-        return _build(curation, folder, settings, panel, run, progress)
+        return _build(curation, folder, settings, panel, engine, workers, progress, tell)
 
 
 @contextmanager
@@ -229,36 +171,49 @@ def _build(
     folder: Path,
     settings: DatasetSettings,
     panel: Panel | None,
-    run: Callable[..., Iterator[tuple[tuple[int, Chunk], dict[str, Any]]]],
+    engine: str,
+    workers: int,
     progress: Callable[[int, int], None],
+    tell: Callable[[str], object],
 ) -> dict[str, Any]:
-    chunks = list(_chunks(curation.sources))
+    chunks = list(chunks_of(curation.sources))
     _claim(folder, curation.sources, settings, panel)
-    planning = BuildCounts()
-    if not (folder / PLAN).exists():
-        plan = [_rows(folder, chunk, settings, panel, planning) for chunk in chunks] if panel else None
-        # The counts first: a plan that is there is complete.
-        write_json(folder / "planning.json", {"rejected": dict(planning.rejected), "failed": planning.failed})
-        write_plan(folder / PLAN, plan or (_rows(folder, chunk, settings, None, planning) for chunk in chunks))
+    if panel is None and not (folder / PLAN).exists():
+        write_plan(folder / PLAN, (_rows(chunk, settings) for chunk in chunks))
+    # A panel's work is planned chunk by chunk, and the plan put together at the end.
+    in_parts = not (folder / PLAN).exists()
     counts: dict[str, dict[str, Any]] = {}
     for chunk in chunks:
-        done = folder / "shards" / f"{chunk.name}.json"
-        if not done.exists():
-            continue
-        found = read_json(done)
-        if not found["pairs"] or (folder / "data" / f"{chunk.name}.parquet").exists():
+        found = chunk.result(folder)
+        if found is not None and (not in_parts or chunk.plan_part(folder).exists()):
             counts[chunk.name] = found
 
     def report_progress() -> None:
         finished = sum(len(chunk.sources) for chunk in chunks if chunk.name in counts)
         progress(finished, len(curation.sources))
 
+    def take(task: tuple[int, Chunk], result: dict[str, Any]) -> None:
+        counts[task[1].name] = result
+        report_progress()
+
     report_progress()
     missing = [(number, chunk) for number, chunk in enumerate(chunks) if chunk.name not in counts]
-    for (_, chunk), result in run(functools.partial(write_chunk, folder, settings, panel), missing):
-        counts[chunk.name] = result
-        report_progress()
-    report = _report(curation.rejected, curation.sources, read_json(folder / "planning.json"), counts)
+    if panel is not None and missing:
+        for note in check_servers(panel):
+            LOG.warning(note)
+        job = PanelJob(panel, folder, settings, begin_run(folder))
+        n_views = sum(len(chunk.sources) for _, chunk in missing) * settings.views
+        with FunnelWatch(job.run, n_views, tell):
+            run_panel(job, missing, take, engine=engine, workers=workers)
+    elif panel is None:
+        for task, result in ENGINES[engine](functools.partial(write_chunk, folder, settings), missing, workers):
+            take(task, result)
+    if in_parts:
+        write_plan(folder / PLAN, (read_plan(chunk.plan_part(folder), 0) for chunk in chunks))
+    shutil.rmtree(folder / PLAN_PARTS, ignore_errors=True)
+    planning = folder / "planning.json"  # of datasets whose panel had planned everything before it edited anything
+    planned = read_json(planning) if planning.exists() else {"rejected": {}, "failed": []}
+    report = _report(curation.rejected, curation.sources, planned, counts)
     if not report["pairs"]["train"] or not report["pairs"]["test"]:
         unread = hardly_read(report["asked"])
         raise InputError(
@@ -269,6 +224,8 @@ def _build(
                 else "give more photographs, views or variants"
             )
         )
+    if panel is not None:
+        report["work"] = work_report(read_runs(folder), panel.prices())
     write_json(folder / "report.json", report)
     write_card(
         folder, report, settings=settings.model_dump(), editor=EDITOR if panel is None else ", ".join(panel.editors)

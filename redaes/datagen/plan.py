@@ -22,6 +22,9 @@ from redaes.types import Edit, Split
 if TYPE_CHECKING:
     import pyarrow as pa
 
+PLAN = "plan.parquet"
+"""The plan in a dataset's folder."""
+
 Role = Literal["shared", "twin", "member"]
 """``shared``: under all pictures of the view, the best one included. ``twin``: a copy of the best picture with an
 edit that does not matter. ``member``: an edit whose effect is judged."""

@@ -27,11 +27,13 @@ from redaes.training.alignment_losses import (
     target_probability,
     thurstone_probability,
 )
+from redaes.training.alignment_reading import pack_batch, read_packed, read_padded
 from redaes.training.checkpoints import ExactCheckpoints
 from redaes.training.formatting import MODES, chat_text
 from redaes.training.group_batches import ShuffledGroups
 from redaes.training.refused_settings import ALIGNMENT, refuse_what_spoils
 from redaes.training.row_checks import RowNeeds, check_rows
+from redaes.training.shared_rows import begin_sharing, network_of
 from redaes.training.stage_arguments import StageArguments
 from redaes.training.stage_model import base_processor, load_model, training_dtype
 from redaes.training.stage_run import claim, train
@@ -51,6 +53,13 @@ class AlignmentConfig(TrainingArguments):
     antisymmetry_weight: float = field(default=1.0, metadata={"help": "agreement of the two orders"})
     thurstone_weight: float = field(default=1.0, metadata={"help": "fidelity of the single-picture scores"})
     nll_weight: float = field(default=0.1, metadata={"help": "token likelihood of one full answer"})
+    share_prompts: bool = field(
+        default=True,
+        metadata={
+            "help": "read once what questions and answers of a batch have in common, pictures above all, where the "
+            "model allows it; false: with each of them"
+        },
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -149,6 +158,11 @@ class AlignmentTrainer(ExactCheckpoints, ValidatedTrainer):
         # Otherwise the trainer divides by gradient_accumulation_steps a second time.
         self.model_accepts_loss_kwargs = False
         self._visual = vision_tower(self.model)
+        self._network = network_of(self.model)
+        self.shares_prompts = begin_sharing(
+            self.args.share_prompts, [self.model], None, "questions and answers are read with pictures of their own"
+        )
+        """Whether what the rows of a batch have in common is read once."""
         self._parts: dict[str, list[float]] = {}
 
     def compute_loss(
@@ -163,26 +177,33 @@ class AlignmentTrainer(ExactCheckpoints, ValidatedTrainer):
         wanted = target_probability(inputs["delta"], config.tau)  # (B,)
         parts: dict[str, Tensor] = {}
         with BatchVisionCache(self._visual, inputs["pictures"]) as cache:
-            if "compare" in inputs:
-                found = cache.forward(model, inputs["compare"], logits_to_keep=1)
-                verdicts = found.logits[:, -1].float()  # (2B, V)
-                log_odds = verdicts[:, self._verdict_ids[0]] - verdicts[:, self._verdict_ids[1]]  # (2B,)
-                parts["preference"] = preference_loss(log_odds, torch.cat([wanted, 1 - wanted]))
-                parts["antisymmetry"] = antisymmetry_loss(*log_odds.chunk(2))
-            if "score" in inputs:
-                answers = cache.forward(model, inputs["score"], logits_to_keep=1).logits[:, -1]  # (P, V)
-                mean, variance = expected_score(answers[:, self._score_ids].float())  # (P,)
-                first, second = ((mean[side], variance[side]) for side in inputs["singles"])
-                parts["thurstone"] = fidelity_loss(thurstone_probability(first, second, config.gamma), wanted)
-            if "answer" in inputs:
-                # The mean over the answer tokens of all processes: gradients, and losses, are averaged over processes.
-                n_tokens = (inputs["answer"]["labels"] >= 0).sum().float()
-                nll = cache.forward(model, inputs["answer"]).loss
-                parts["nll"] = nll * n_tokens / self.accelerator.reduce(n_tokens, "mean")
+            if self.shares_prompts:
+                found = read_packed(model, cache, self._network, inputs)
+            else:
+                found = read_padded(model, cache, inputs)
+        if found.verdicts is not None:
+            verdicts = found.verdicts.float()  # (2B, V)
+            log_odds = verdicts[:, self._verdict_ids[0]] - verdicts[:, self._verdict_ids[1]]  # (2B,)
+            parts["preference"] = preference_loss(log_odds, torch.cat([wanted, 1 - wanted]))
+            parts["antisymmetry"] = antisymmetry_loss(*log_odds.chunk(2))
+        if found.scores is not None:
+            mean, variance = expected_score(found.scores[:, self._score_ids].float())  # (P,)
+            first, second = ((mean[side], variance[side]) for side in inputs["singles"])
+            parts["thurstone"] = fidelity_loss(thurstone_probability(first, second, config.gamma), wanted)
+        if found.nll is not None:
+            # The mean over the answer tokens of all processes: gradients, and losses, are averaged over processes.
+            n_tokens = (inputs["answer"]["labels"] >= 0).sum().float()
+            parts["nll"] = found.nll * n_tokens / self.accelerator.reduce(n_tokens, "mean")
         for name, value in parts.items():
             self._parts.setdefault(name, []).append(value.item())
         loss = torch.stack([getattr(config, f"{name}_weight") * value for name, value in parts.items()]).sum()
         return (loss, parts) if return_outputs else loss
+
+    def as_read(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """What of a batch passes the language model (``input_ids``) and the vision tower (``pixel_values``)."""
+        if not self.shares_prompts:
+            return batch
+        return {**pack_batch(self._network, batch).packed.inputs, "pixel_values": batch["pictures"]["pixel_values"]}
 
     def _get_train_sampler(self, train_dataset: Any = None) -> ShuffledGroups:
         return ShuffledGroups(self.train_dataset["group"], seed=self.args.seed)
@@ -220,4 +241,4 @@ def run_align(arguments: StageArguments, config: AlignmentConfig) -> Path:
         args=config,
         train_dataset=without_operations(load_pairs(arguments.data_folder, "train"), arguments.leave_out),
     )
-    return train(run, trainer, processor, arguments)
+    return train(run, trainer, processor, arguments, lambda: {"shares_prompts": trainer.shares_prompts})

@@ -19,6 +19,7 @@ from redaes.training.formatting import preference_dataset
 from redaes.training.length_batches import LikeLengths
 from redaes.training.refused_settings import PREFERENCE, refuse_what_spoils
 from redaes.training.row_checks import check_rows
+from redaes.training.shared_rows import SharedRows
 from redaes.training.stage_arguments import StageArguments
 from redaes.training.stage_model import base_processor, load_model, training_dtype
 from redaes.training.stage_run import claim, train
@@ -31,6 +32,10 @@ class PairDPOConfig(DPOConfig):
 
     objective: str = field(default="dpo", metadata={"help": "what tells this recipe from stage 2's own"})
     max_length: int | None = field(default=None, metadata={"help": "tokens; a cut would take picture tokens away"})
+    share_prompts: bool = field(
+        default=True,
+        metadata={"help": "read a prompt once for both answers, where the model allows it; false: with each of them"},
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -38,7 +43,7 @@ class PairDPOConfig(DPOConfig):
         refuse_what_spoils(self, PREFERENCE)
 
 
-class PairDPOTrainer(ExactCheckpoints, ValidatedTrainer, DPOTrainer):
+class PairDPOTrainer(SharedRows, ExactCheckpoints, ValidatedTrainer, DPOTrainer):
     """``DPOTrainer`` whose batches hold answers of like length."""
 
     def __init__(self, *, lengths: list[int], **kwargs: Any) -> None:
@@ -77,4 +82,5 @@ def run_dpo(arguments: StageArguments, config: PairDPOConfig) -> Path:
         train_dataset=dataset,
         processing_class=processor,
     )
-    return train(run, trainer, processor, arguments, lambda: {"ties_left_out": n_ties})
+    about = {"ties_left_out": n_ties, "shares_prompts": trainer.shares_prompts}
+    return train(run, trainer, processor, arguments, lambda: about)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import json
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ PLUS = "QwenImageEditPlusPipeline"
 QWEN = "QwenImageEditPipeline"
 BATCHING = [KLEIN, KONTEXT, PIX2PIX]
 CACHING = [KONTEXT, PLUS, QWEN]
+TRANSFORMERS = [KLEIN, KONTEXT, LONGCAT, PLUS, QWEN]
 
 SMALL = 96 * 96
 DARKER = EditJob("Make it darker.", 1)
@@ -128,11 +130,62 @@ def test_a_batch_gives_what_single_calls_give(folders: Path, picture: Image.Imag
         assert difference.max() <= 2  # grey levels: sums are rounded in another order
 
 
-@pytest.mark.parametrize("name", CACHING)
-def test_the_first_block_cache_runs_and_leaves_nothing_behind(folders: Path, picture: Image.Image, name: str) -> None:
-    editor = load(folders, name, cache="first_block", steps=4)
-    first, again = editor.edit(picture, [DARKER, DARKER])
+def attentions(editor: DiffusionEditor) -> Counter[str]:
+    """Counts from now on how often each attention of the denoiser computes its queries."""
+    counted: Counter[str] = Counter()
+    for part, module in editor._pipeline.transformer.named_modules():
+        if part.endswith("attn.to_q") or part.endswith("attn.to_qkv_mlp_proj"):
+            module.register_forward_hook(lambda *_, part=part: counted.update([part]))
+    return counted
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "share"),
+    [
+        *((name, {"cache": "first_block", "cache_threshold": 1e9}, 0.75) for name in CACHING),
+        *((name, {"cache": "taylorseer", "cache_interval": 3}, 0.8) for name in TRANSFORMERS),
+    ],
+)
+def test_a_step_cache_spares_work_and_leaves_nothing_behind(
+    folders: Path, picture: Image.Image, name: str, options: dict[str, Any], share: float
+) -> None:
+    plain, cached = load(folders, name, steps=8), load(folders, name, steps=8, **options)
+    all_of_them, some = attentions(plain), attentions(cached)
+    expected = pixels(plain.edit(picture, [DARKER])[0])
+    first, again = cached.edit(picture, [DARKER, DARKER])
     assert pixels(first) == pixels(again)
+    assert 0 < some.total() / 2 < share * all_of_them.total()
+    # The tiny denoisers of Qwen hardly decide a picture, so that skipping may not show.
+    assert pixels(first) != expected or name in (PLUS, QWEN)
+
+
+def test_a_threshold_that_nothing_meets_changes_nothing(folders: Path, picture: Image.Image) -> None:
+    plain, cached = (
+        load(folders, KONTEXT, steps=4),
+        load(folders, KONTEXT, steps=4, cache="first_block", cache_threshold=1e-9),
+    )
+    assert pixels(cached.edit(picture, [DARKER])[0]) == pixels(plain.edit(picture, [DARKER])[0])
+    assert cached.settings["cache_threshold"] == 1e-9
+
+
+def test_a_cache_that_would_never_be_used_is_refused(folders: Path) -> None:
+    with pytest.raises(InputError, match="first 3 steps whole, and there are 3"):
+        load(folders, KLEIN, cache="taylorseer", steps=3)
+
+
+def test_recipes_name_the_number_format(folders: Path) -> None:
+    assert load(folders, KLEIN, dtype="bfloat16").settings["dtype"] == "torch.bfloat16"
+    with pytest.raises(InputError, match="dtype is 'int8'; give bfloat16, float16 or float32"):
+        load(folders, KLEIN, dtype="int8")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [KLEIN, PIX2PIX])
+def test_compiled_blocks_draw_the_same(folders: Path, picture: Image.Image, name: str) -> None:
+    plain, compiled = load(folders, name), load(folders, name, compile=True)
+    made = [np.asarray(editor.edit(picture, [DARKER])[0].image, dtype=int) for editor in (plain, compiled)]
+    assert np.abs(made[0] - made[1]).max() <= 2
+    assert compiled.settings["compile"] is True
 
 
 @pytest.mark.parametrize("name", sorted(ADAPTERS))
@@ -368,7 +421,12 @@ def test_without_diffusers_the_install_line_is_given(folders: Path, monkeypatch:
         (KLEIN, {"cache": "first_block"}, "does not know Flux2"),
         (LONGCAT, {"cache": "first_block"}, "does not know LongCat"),
         (PIX2PIX, {"cache": "first_block"}, "does not know Stable"),
-        (KLEIN, {"cache": "everything"}, "none, first_block"),
+        (PIX2PIX, {"cache": "taylorseer"}, "does not know Stable"),
+        (KLEIN, {"cache": "everything"}, "none, first_block, taylorseer"),
+        (KLEIN, {"cache_threshold": 0.1}, "belongs to cache=first_block"),
+        (QWEN, {"cache": "first_block", "cache_threshold": 0.0}, "cache_threshold is 0.0"),
+        (KLEIN, {"cache_interval": 4}, "belongs to cache=taylorseer"),
+        (KLEIN, {"cache": "taylorseer", "cache_interval": 1}, "cache_interval is 1"),
         (KLEIN, {"offload": "disk"}, "none, model, sequential"),
         (KLEIN, {"offload": "model"}, "the device is the CPU"),
         (LONGCAT, {"lora": "a/b:c.safetensors"}, "no LoRA"),

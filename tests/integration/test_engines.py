@@ -17,8 +17,8 @@ import pytest
 
 from redaes.datagen.dataset_settings import DatasetSettings
 from redaes.datagen.engine import run_local
-from redaes.datagen.pipeline import PLAN, build
-from redaes.datagen.plan import PlannedEdit, read_plan, write_plan
+from redaes.datagen.pipeline import build
+from redaes.datagen.plan import PLAN, PlannedEdit, read_plan, write_plan
 from redaes.errors import InputError
 from redaes.records import data_hash, read_records
 from redaes.types import SPLITS
@@ -73,8 +73,7 @@ def test_workers_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
 def _with_a_bad_row_in_each_shard(whole: Path, folder: Path) -> list[PlannedEdit]:
     """The plan of ``whole``, with one edit in each chunk that no editor knows; returns those."""
     folder.mkdir()
-    for name in ("plan.json", "planning.json"):
-        (folder / name).write_bytes((whole / name).read_bytes())
+    (folder / "plan.json").write_bytes((whole / "plan.json").read_bytes())
     chunks = [read_plan(whole / PLAN, number) for number in range(4)]
     spoiled = []
     for rows in chunks:

@@ -2,100 +2,41 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
-import json
-import re
+import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
 from openai_server import Call, Fault, OpenAIServer, Say
+from panel_server import contrast_of, judged, panel, proposals, script
 from PIL import Image
 from tiny_pipelines import build as build_tiny
 
-from redaes import answers
 from redaes.backends.pictures import EncodedPicture
+from redaes.datagen import funnel, model_servers
 from redaes.datagen.consensus import ConsensusRules
 from redaes.datagen.dataset_settings import DatasetSettings
-from redaes.datagen.editors.parametric import OPERATIONS, make_edit
-from redaes.datagen.instructions import STRENGTHS
 from redaes.datagen.judges import PicturePair
 from redaes.datagen.panel import Panel, PanelModels
-from redaes.datagen.panel_groups import make_judged_group, plan_judged_views
+from redaes.datagen.panel_groups import MadeEdit, edits_of, plan_judged_views, unrejected
 from redaes.datagen.picture_groups import BuildCounts
 from redaes.datagen.pipeline import build
+from redaes.datagen.plan import PlannedEdit
 from redaes.datagen.sources import Source
 from redaes.datagen.validation import validate
 from redaes.errors import BackendError, BudgetExhausted, InputError, RecordError
 from redaes.records import data_hash, read_records
-from redaes.types import SPLITS, Rationale
+from redaes.types import SPLITS
 from tests.conftest import synthetic_photograph
 
 SETTINGS = DatasetSettings(views=1, variants=6, max_side=96, test_fraction=0.34, seed=5)
-SENTENCES = {
-    (operation.factor, word): make_edit(name, strength, 0).instruction
-    for name, operation in sorted(OPERATIONS.items(), reverse=True)
-    if operation.direction == "degrade"
-    for word, strength in STRENGTHS.items()
-}
 
 
 @pytest.fixture(autouse=True)
 def own_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-
-
-def proposals(call: Call) -> Say:
-    """The embedded editor's sentences, where it has one for a wish."""
-    wishes = re.findall(r"^- (\w+), (\w+), (\w+)$", call.text, re.MULTILINE)
-    assert wishes
-    found = [
-        {"factor": factor, "direction": aim, "strength": strength, "text": SENTENCES[factor, strength]}
-        for factor, aim, strength in wishes
-        if aim == "degrade" and (factor, strength) in SENTENCES
-    ]
-    return Say(
-        json.dumps({"instructions": [*found, {"factor": "taste", "direction": "?", "strength": "", "text": "x"}]})
-    )
-
-
-def _contrast(picture: Image.Image) -> float:
-    return float(np.asarray(picture.convert("L")).std())
-
-
-def judged(call: Call) -> Say:
-    """Contrast decides, 12 levels a point, and A is favoured by a point."""
-    first, second = map(_contrast, call.pictures())
-    delta = round(max(-9.0, min(9.0, (first - second) / 12 + 1.0)), 1)
-    verdict = answers.stated(delta)
-    factors = () if verdict.winner == "tie" else ("light",)
-    return Say(
-        answers.render_verdict(answers.stated(delta, Rationale(text="Seen.", factors=factors, better=verdict.winner)))
-    )
-
-
-def script(call: Call) -> Say | Fault:
-    model = call.body["model"]
-    if model == "planner":
-        return proposals(call)
-    if model == "writer":
-        return Say("I would rather talk about the score.")
-    if call.attempt == 0 and call.index % 7 == 0:
-        return Fault(429, {"Retry-After": "0"})
-    return judged(call)
-
-
-def panel(server: OpenAIServer, **changes: object) -> Panel:
-    values = {
-        "endpoint": server.base_url,
-        "judges": ("judge-1", "judge-2"),
-        "writer": "writer",
-        "planner": "planner",
-        "editors": ("embedded",),
-        "samples": 1,
-        "max_rewrites": 1,
-    }
-    return Panel(**{**values, **changes})  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
@@ -107,10 +48,22 @@ def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_from_photographs_to_a_valid_dataset(photographs: Path, tmp_path: Path) -> None:
-    out = tmp_path / "pairs"
+async def planned_and_edited(
+    image: Image.Image, source: Source, settings: DatasetSettings, models: PanelModels
+) -> tuple[list[PlannedEdit], list[MadeEdit]]:
+    async with models:
+        rows = await plan_judged_views(image, source, settings, models, BuildCounts())
+        return rows, await edits_of(image, rows, models)
+
+
+def test_from_photographs_to_a_valid_dataset(
+    photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, lines = tmp_path / "pairs", list[str]()
+    monkeypatch.setattr(funnel, "WRITE_EVERY_S", 0.02)
     with OpenAIServer(script) as server:
-        report = build([photographs], out, SETTINGS, panel=panel(server))
+        priced = panel(server, writer={"model": "writer", "price": {"input": 1, "output": 4}})
+        report = build([photographs], out, SETTINGS, panel=priced, tell=lines.append)
         asked = len(server.calls)
         # Everything again, from the answers that were kept: not one question more, and the same bytes.
         before = data_hash(out)
@@ -133,8 +86,24 @@ def test_from_photographs_to_a_valid_dataset(photographs: Path, tmp_path: Path) 
         assert all(edit.licence == "Apache-2.0" and edit.revision for edit in edits)
     # The judges' lean towards A, a whole point, is gone from every label.
     for record in records:
-        first, second = (_contrast(Image.open(io.BytesIO(b))) for b in (record.first_bytes, record.second_bytes))
+        first, second = (contrast_of(Image.open(io.BytesIO(b))) for b in (record.first_bytes, record.second_bytes))
         assert abs((record.pair.delta or 0.0) - max(-9.0, min(9.0, (first - second) / 12))) < 0.4
+    work = report["work"]
+    assert work["funnel"]["photographs"] == work["funnel"]["views"] == 6
+    assert work["funnel"]["kept"] == len(records) <= work["funnel"]["judged"]
+    assert work["funnel"]["planned"] >= work["funnel"]["edited"] >= work["funnel"]["passed"] > 0
+    assert work["resources"]["editor"]["done"] == work["funnel"]["planned"]
+    assert all(0 <= resource["idle_share"] <= 1 for resource in work["resources"].values())
+    calls = {name: each["calls"] for name, each in work["models"].items()}
+    assert sum(calls.values()) == asked
+    assert work["models"]["writer"]["tasks"]["rationale/v2"]["tokens_read"] == 100 * calls["writer"]
+    assert work["models"]["writer"]["cost"] == pytest.approx(calls["writer"] * (100 * 1 + 10 * 4) / 1e6, abs=1e-4)
+    assert work["cost_unknown"] == ["judge-1", "judge-2", "planner"]
+    # What the second run did is added, what it found kept cost nothing.
+    assert {name: each["calls"] for name, each in again["work"]["models"].items()} == calls
+    assert again["work"]["funnel"]["views"] == 12
+    assert lines
+    assert lines[-1].startswith("planned ")
     assert report["rejected_pairs"]["plan: unknown_factor"] == 6
     assert any(reason.startswith("text: ") for reason in report["rejected_pairs"])
     assert report["asked"]["judge-1: retried: http_429"] > 0
@@ -169,20 +138,52 @@ def test_edits_unlike_their_view_are_turned_down(photographs: Path, tmp_path: Pa
     with OpenAIServer(script) as server:
         changes = {"similarity": str(tmp_path / "dino"), "min_similarity": 1.01}
         models = PanelModels(panel(server, **changes), tmp_path)
+        image = synthetic_photograph(1, 200, 150)
         source = Source(id="a" * 64, path=tmp_path / "a.png", licence="CC0", split="train")
-        image, counts = synthetic_photograph(1, 200, 150), BuildCounts()
-        rows = list(plan_judged_views(image, source, SETTINGS, models, counts))
-        assert rows
-        before = sum(counts.rejected.values())
-        assert make_judged_group(image, source, rows, SETTINGS, models, counts) == []
+        rows, edits = asyncio.run(planned_and_edited(image, source, SETTINGS, models))
+    counts = BuildCounts()
+    assert rows
+    assert models.similarity is not None
+    assert unrejected(image, edits, models.similarity, 1.01, counts) == []
     assert counts.rejected["dissimilar"] > 0
-    assert sum(counts.rejected.values()) - before == len(rows)
+    assert sum(counts.rejected.values()) == len(rows)
 
 
 @pytest.mark.parametrize("name", ["oracle:x", "pyiqa:musiq", "pyiqa:musiq:a:b"])
 def test_judges_that_are_none_are_named(name: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=name.split(":", maxsplit=1)[0]):
         PanelModels(Panel(endpoint="http://127.0.0.1:1/v1", judges=(name,), writer="w"), tmp_path)
+
+
+def test_servers_of_a_model_that_die_and_come_back_leave_the_dataset_as_it_is(
+    photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(model_servers, "FIRST_OUT_S", 0.05)
+    monkeypatch.setattr(model_servers, "MAX_BACKOFF_S", 0.1)
+    n, dead = 0, Fault(503)
+
+    def dying(call: Call) -> Say | Fault:
+        nonlocal n
+        n += 1
+        if n == 10:
+            second.models = dead
+            threading.Timer(1.0, lambda: setattr(second, "models", up)).start()
+        return dead if second.models is dead else script(call)
+
+    with OpenAIServer(script) as first, OpenAIServer(dying) as second:
+        up = second.models
+        build([photographs], tmp_path / "whole", SETTINGS, panel=panel(first))
+        both = panel(first, endpoint=[first.base_url, second.base_url], judges=["judge-1", {"model": "judge-2"}])
+        reports = [build([photographs], tmp_path / "pairs", SETTINGS, panel=both)]
+        # All of a model's servers at once, after it has answered: requests wait for them.
+        n = 0
+        alone = panel(second, writer={"model": "writer", "endpoint": first.base_url})
+        reports.append(build([photographs], tmp_path / "waited", SETTINGS, panel=alone))
+        assert n > 10
+    assert data_hash(tmp_path / "pairs") == data_hash(tmp_path / "whole") == data_hash(tmp_path / "waited")
+    asked = [what for report in reports for what in report["asked"]]
+    assert any("taken out: http_503" in what for what in asked)
+    assert not any("failed: http_503" in what for what in asked)
 
 
 def test_another_panel_in_the_same_folder_is_refused(photographs: Path, tmp_path: Path) -> None:
@@ -218,7 +219,7 @@ def test_a_model_that_never_answers_ends_the_run_and_the_next_goes_on(
     with OpenAIServer(partly) as server, pytest.raises(BackendError, match=f"{model} at .* answers nothing"):
         build([photographs], out, SETTINGS, panel=panel(server))
     assert not list(out.glob("data/*.parquet"))
-    assert (out / "plan.parquet").exists() == (model == "writer")
+    assert not (out / "plan.parquet").exists()  # it is whole, or not there
     with OpenAIServer(script) as server:
         build([photographs], out, SETTINGS, panel=panel(server))
         build([photographs], tmp_path / "whole", SETTINGS, panel=panel(server))
@@ -310,11 +311,10 @@ def test_a_diffusion_editor_fills_a_group_or_says_why_not(tmp_path: Path) -> Non
         models = PanelModels(
             panel(server, editors=(str(folder),), editor_options=(("steps", 2),), planner=None), tmp_path
         )
-        rows = list(plan_judged_views(None, source, settings, models, counts))
-        assert [row.edit.editor for row in rows] == [str(folder)] * 3
-        records = make_judged_group(image, source, rows, settings, models, counts)
+        rows, edits = asyncio.run(planned_and_edited(image, source, settings, models))
+    assert [row.edit.editor for row in rows] == [str(folder)] * 3
     # Random weights paint something else: every edit is made, and turned down by name.
-    assert records == []
+    assert unrejected(image, edits, None, None, counts) == []
     assert sum(counts.rejected.values()) == 3
     assert "edit_failed" not in counts.rejected
 

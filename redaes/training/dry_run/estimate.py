@@ -39,7 +39,7 @@ class BatchLengths:
     """Of the looked-at batches, means for one process and micro-batch."""
 
     tokens: float
-    """That go through the language model, padding included."""
+    """That go through the language model: padding included, or each prompt of stage 3 once, where it is shared."""
     picture_tokens: float
     """Of those, the ones that stand for pictures."""
     patches: float
@@ -107,7 +107,8 @@ def estimate(stage: str, model: str, trainer: Trainer, processor: ProcessorMixin
 
         kept, generation, whole = sampling(trainer, processor, batches[0], shapes, plan)
         batches = [micro_batch(trainer, whole)]
-    lengths = [_lengths(batch, processor) for batch in batches]
+    as_read = getattr(trainer, "as_read", None)  # where rows are packed, the batch has more tokens than are read
+    lengths = [_lengths(batch if as_read is None else as_read(batch), processor) for batch in batches]
     largest = max(range(len(batches)), key=lambda number: (lengths[number].tokens, lengths[number].patches))
     step = _step(trainer, batches[largest], shapes)
     weights = _weights(trainer.model)

@@ -27,6 +27,7 @@ from redaes.datagen.editors.diffusion.loras import fuse, lora_file_of, with_lora
 from redaes.datagen.editors.diffusion.pipeline_loading import (
     Cache,
     Offload,
+    StepCache,
     check_loading,
     denoiser_of,
     hash_of,
@@ -37,7 +38,7 @@ from redaes.datagen.editors.diffusion.pipeline_loading import (
 )
 from redaes.datagen.editors.diffusion.pipelines import adapter_of, check_settings
 from redaes.datagen.editors.diffusion.published_weights import UNKNOWN, Checkpoint, checkpoint_of
-from redaes.errors import MissingDependency
+from redaes.errors import InputError, MissingDependency
 from redaes.models.device import find_device
 
 DEFAULT_MODEL = "black-forest-labs/FLUX.2-klein-4B"
@@ -106,10 +107,12 @@ class DiffusionEditor:
         *,
         revision: str | None = None,
         device: str | None = None,
-        dtype: torch.dtype | None = None,
+        dtype: torch.dtype | str | None = None,
         offload: Offload = "none",
         compile: bool = False,
         cache: Cache = "none",
+        cache_threshold: float | None = None,
+        cache_interval: int | None = None,
         lora: str | None = None,
         steps: int | None = None,
         guidance: float | None = None,
@@ -124,12 +127,13 @@ class DiffusionEditor:
             model: folder or hub name.
             revision: branch, tag or commit on the hub.
             device: such as ``cpu`` or ``cuda:1``; None: the best there is.
-            dtype: None: bfloat16 on CUDA, else float32.
+            dtype: of the weights, or its name, such as ``bfloat16``; None: bfloat16 on CUDA, else float32.
             offload: what waits in main memory: nothing, models that are not at work (``model``), or every
                 layer (``sequential``: least GPU memory, slowest).
             compile: compile the repeated blocks of the denoiser; the first edit of each picture size waits.
-            cache: ``first_block`` skips the later blocks in steps where the first one hardly changed; it
-                changes the pictures a little.
+            cache: ``first_block`` skips the later blocks in steps where the first one hardly changed; ``taylorseer``
+                extrapolates the attention of most steps from those before. Both change the pictures a little.
+            cache_threshold, cache_interval: see :class:`.pipeline_loading.StepCache`.
             lora: a safetensors file, or ``owner/model:file.safetensors`` on the hub; fused into the weights. One
                 of the Lightning series for Qwen, told by its file name, brings its steps and schedule along.
             steps, guidance, max_pixels, batch_size: see :class:`DiffusionEditor`.
@@ -144,13 +148,15 @@ class DiffusionEditor:
         except ImportError as error:
             raise MissingDependency("diffusers", "diffusion") from error
         place = find_device(device)
-        if dtype is None:
-            dtype = torch.bfloat16 if place.type == "cuda" else torch.float32
+        weights_in = _dtype_of(dtype, place)
         index = pipeline_index(model, revision)
         kind = str(index.get("_class_name"))
         adapter = adapter_of(kind)
         check_settings(kind, adapter, steps=steps, guidance=guidance, max_pixels=max_pixels, batch_size=batch_size)
-        check_loading(kind, adapter, place, offload=offload, compile=compile, cache=cache, lora=lora)
+        step_cache = StepCache(cache, cache_threshold, cache_interval)
+        check_loading(kind, adapter, place, offload=offload, compile=compile, cache=step_cache, lora=lora)
+        if steps is not None:
+            step_cache.check_steps(steps)
 
         checkpoint = checkpoint_of(model)
         name = str(model) if not Path(model).is_dir() else Path(model).resolve().name
@@ -160,17 +166,10 @@ class DiffusionEditor:
             lora_file = lora_file_of(lora)
             checkpoint = with_lora(checkpoint, lora, lora_file)
             name, pin = f"{name} + {lora_file.name}", f"{pin}+{hash_of([lora_file])}"
-        pipeline = load_whole(DiffusionPipeline, folder, index, dtype)
+        pipeline = load_whole(DiffusionPipeline, folder, index, weights_in)
         if lora_file is not None:
             fuse(pipeline, lora_file)
         place_pipeline(pipeline, place, offload)
-        denoiser = denoiser_of(pipeline)
-        if cache == "first_block":
-            from diffusers import FirstBlockCacheConfig
-
-            denoiser.enable_cache(FirstBlockCacheConfig())
-        if compile:
-            denoiser.compile_repeated_blocks()
         editor = cls(
             pipeline,
             name,
@@ -181,8 +180,13 @@ class DiffusionEditor:
             max_pixels=max_pixels,
             batch_size=batch_size,
         )
+        step_cache.check_steps(editor.steps)
+        denoiser = denoiser_of(pipeline)
+        step_cache.enable(denoiser)
+        if compile:
+            denoiser.compile_repeated_blocks()
         # Not where models wait: that changes nothing but time and memory.
-        editor.settings |= {"device": place.type, "dtype": str(dtype), "compile": compile, "cache": cache}
+        editor.settings |= {"device": place.type, "dtype": str(weights_in), "compile": compile, **step_cache.settings()}
         return editor
 
     def edit(self, source: Image.Image, jobs: Sequence[EditJob]) -> list[EditOutcome]:
@@ -264,10 +268,24 @@ class DiffusionEditor:
 
     def _cache_context(self) -> AbstractContextManager[Any]:
         """The name of the pass, where a cache wants it and the pipeline does not say it."""
-        if self._adapter.first_block and not self._adapter.cache_context:
+        if not self._adapter.cache_context:
             context: AbstractContextManager[Any] = denoiser_of(self._pipeline).cache_context("cond")
             return context
         return nullcontext()
+
+
+def _dtype_of(given: torch.dtype | str | None, place: torch.device) -> torch.dtype:
+    """The number format of the weights; recipes name it.
+
+    Raises:
+        InputError: it is none in which pipelines compute.
+    """
+    if given is None:
+        return torch.bfloat16 if place.type == "cuda" else torch.float32
+    for known in (torch.bfloat16, torch.float16, torch.float32):
+        if given in (known, str(known).removeprefix("torch.")):
+            return known
+    raise InputError(f"dtype is {given!r}; give bfloat16, float16 or float32")
 
 
 def working_size(

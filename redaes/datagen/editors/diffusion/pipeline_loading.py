@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -16,7 +18,7 @@ from redaes.errors import BackendError, InputError, MissingDependency
 from redaes.file_hashes import content_hash
 
 Offload = Literal["none", "model", "sequential"]
-Cache = Literal["none", "first_block"]
+Cache = Literal["none", "first_block", "taylorseer"]
 
 _HASH_DIGITS = 12
 _INDEX = "model_index.json"
@@ -24,8 +26,86 @@ _PINS = frozenset({".safetensors", ".json", ".txt", ".model", ".jinja"})
 """Endings of the files that decide what a pipeline draws."""
 
 
+TAYLORSEER_WARM_UP = 3
+"""Steps that are computed whole before the TaylorSeer cache guesses any: of fewer steps it saves nothing."""
+
+
+@dataclass(frozen=True)
+class StepCache:
+    """What spares some of the work in steps that resemble those before; changes the pictures a little."""
+
+    kind: Cache = "none"
+    threshold: float | None = None
+    """Of the first-block cache: relative change of the first block's result below which the other blocks are skipped;
+    None: the library's."""
+    interval: int | None = None
+    """Of the TaylorSeer cache: of so many steps one is computed, in the others attention is extrapolated; None:
+    the library's."""
+
+    def check(self, kind: str, adapter: Adapter) -> None:
+        """Refuse what a class of pipelines does not have.
+
+        Raises:
+            InputError: says which, and what to give.
+        """
+        if self.kind not in get_args(Cache):
+            raise InputError(f"cache is {self.kind!r}; give one of {', '.join(get_args(Cache))}")
+        if self.kind == "first_block" and not adapter.first_block:
+            raise InputError(f"the first-block cache does not know {kind}; leave cache at none")
+        if self.kind == "taylorseer" and not adapter.taylorseer:
+            raise InputError(f"the TaylorSeer cache does not know {kind}; leave cache at none")
+        if self.threshold is not None:
+            if self.kind != "first_block":
+                raise InputError("cache_threshold belongs to cache=first_block; leave it out")
+            if not (math.isfinite(self.threshold) and self.threshold > 0):
+                raise InputError(f"cache_threshold is {self.threshold}; give more than 0, such as 0.05")
+        if self.interval is not None:
+            if self.kind != "taylorseer":
+                raise InputError("cache_interval belongs to cache=taylorseer; leave it out")
+            if self.interval < 2:
+                raise InputError(f"cache_interval is {self.interval}; give at least 2")
+
+    def check_steps(self, steps: int) -> None:
+        """Refuse a cache that would never be used.
+
+        Raises:
+            InputError: there are too few steps.
+        """
+        if self.kind == "taylorseer" and steps <= TAYLORSEER_WARM_UP:
+            raise InputError(
+                f"the TaylorSeer cache computes the first {TAYLORSEER_WARM_UP} steps whole, and there are {steps}; "
+                "leave cache at none"
+            )
+
+    def enable(self, denoiser: Any) -> None:
+        """Put it on a pipeline's denoiser."""
+        from diffusers import FirstBlockCacheConfig, TaylorSeerCacheConfig
+
+        if self.kind == "first_block":
+            own = {} if self.threshold is None else {"threshold": self.threshold}
+            denoiser.enable_cache(FirstBlockCacheConfig(**own))
+        elif self.kind == "taylorseer":
+            interval = {} if self.interval is None else {"cache_interval": self.interval}
+            denoiser.enable_cache(
+                TaylorSeerCacheConfig(
+                    disable_cache_before_step=TAYLORSEER_WARM_UP,
+                    taylor_factors_dtype=denoiser.dtype,  # the library's bfloat16 would round what float32 computes
+                    **interval,
+                )
+            )
+
+    def settings(self) -> dict[str, str | float | None]:
+        """What of it decides a picture."""
+        found: dict[str, str | float | None] = {"cache": self.kind}
+        if self.threshold is not None:
+            found["cache_threshold"] = self.threshold
+        if self.interval is not None:
+            found["cache_interval"] = self.interval
+        return found
+
+
 def check_loading(
-    kind: str, adapter: Adapter, place: torch.device, *, offload: str, compile: bool, cache: str, lora: str | None
+    kind: str, adapter: Adapter, place: torch.device, *, offload: str, compile: bool, cache: StepCache, lora: str | None
 ) -> None:
     """Refuse what the pipeline or the device does not have.
 
@@ -33,15 +113,13 @@ def check_loading(
         InputError: a setting that is unknown, or not to be had here.
         MissingDependency: what a setting needs is not installed.
     """
-    for name, value, choices in (("offload", offload, get_args(Offload)), ("cache", cache, get_args(Cache))):
-        if value not in choices:
-            raise InputError(f"{name} is {value!r}; give one of {', '.join(choices)}")
+    if offload not in get_args(Offload):
+        raise InputError(f"offload is {offload!r}; give one of {', '.join(get_args(Offload))}")
+    cache.check(kind, adapter)
     if offload != "none" and place.type == "cpu":
         raise InputError(f"offload={offload} moves models between a GPU and main memory; the device is the CPU")
     if offload == "sequential" and compile:
         raise InputError("compiled blocks cannot be offloaded layer by layer; choose offload=model, or compile=False")
-    if cache == "first_block" and not adapter.first_block:
-        raise InputError(f"the first-block cache does not know {kind}; leave cache at none")
     if lora is not None and not adapter.lora:
         raise InputError(f"{kind} takes no LoRA; leave lora out")
     if offload != "none":

@@ -37,6 +37,8 @@ class Adapter:
     """Whether it takes several instructions for one picture in one call."""
     first_block: bool = False
     """Whether the first-block cache knows its transformer."""
+    taylorseer: bool = True
+    """Whether the TaylorSeer cache finds its transformer's attention."""
     cache_context: bool = True
     """Whether the pipeline itself tells the cache which pass is which."""
     lora: bool = True
@@ -119,6 +121,7 @@ ADAPTERS: dict[str, Adapter] = {
         max_pixels=512 * 512,
         side_multiple=1,
         batches=True,
+        taylorseer=False,  # a U-Net, which takes no cache at all
         max_tokens=77,
     ),
 }

@@ -43,7 +43,8 @@ CHECKPOINTS: dict[str, Checkpoint] = {
     # which permits commercial use and forbids certain purposes.
     "timbrooks/instruct-pix2pix": Checkpoint("MIT AND LicenseRef-CreativeML-OpenRAIL-M", True),
 }
-"""By hub name: models and LoRAs whose licences were looked up, also of some that no adapter is for."""
+"""By hub name: models and LoRAs, also some that no adapter is for. Where each licence was read, and which were not
+checked, is in docs/editors.md."""
 
 
 def checkpoint_of(model: str | Path) -> Checkpoint:

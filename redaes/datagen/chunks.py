@@ -1,0 +1,162 @@
+"""The parts in which a dataset is built: some photographs, whose pairs make one shard."""
+
+from __future__ import annotations
+
+import itertools
+import queue
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from redaes.datagen.dataset_settings import DatasetSettings
+from redaes.datagen.picture_groups import BuildCounts
+from redaes.datagen.plan import CROP_SCALE, PLAN, PlannedEdit, read_plan
+from redaes.datagen.sources import Source
+from redaes.errors import InputError
+from redaes.images import MAX_PIXELS, LoadedImage
+from redaes.records import PairRecord, read_json, write_json, write_shard
+from redaes.types import SPLITS
+
+PHOTOGRAPHS_PER_SHARD = 16
+
+PLAN_PARTS = "plan"
+"""Folder of a dataset with the plans of single chunks, where they are planned one by one: until all are done."""
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """A shard to be written."""
+
+    name: str
+    """``train-00000``"""
+    sources: tuple[Source, ...]
+
+    def shard(self, folder: Path) -> Path:
+        """Its pairs in the dataset ``folder``; not there where it has none."""
+        return folder / "data" / f"{self.name}.parquet"
+
+    def result_file(self, folder: Path) -> Path:
+        """Its counts: what is written last."""
+        return folder / "shards" / f"{self.name}.json"
+
+    def plan_part(self, folder: Path) -> Path:
+        """Its own rows of the plan, where there is no plan of all."""
+        return folder / PLAN_PARTS / f"{self.name}.parquet"
+
+    def result(self, folder: Path) -> dict[str, Any] | None:
+        """The counts of a chunk that is done; None: it is not.
+
+        Raises:
+            RecordError: they cannot be read.
+        """
+        if not self.result_file(folder).exists():
+            return None
+        found: dict[str, Any] = read_json(self.result_file(folder))
+        return found if not found["pairs"] or self.shard(folder).exists() else None
+
+    def finish(self, folder: Path, n_pairs: int, counts: BuildCounts, asked: Mapping[str, int]) -> dict[str, Any]:
+        """Write down what became of it, after its shard; returns that."""
+        result = {
+            "pairs": n_pairs,
+            "kept": dict(sorted(counts.kept.items())),
+            "rejected": dict(sorted(counts.rejected.items())),
+            "failed": counts.failed,
+            "asked": dict(sorted(asked.items())),
+        }
+        write_json(self.result_file(folder), result)
+        return result
+
+
+def chunks_of(sources: Sequence[Source]) -> Iterator[Chunk]:
+    """The chunks of a dataset, in order."""
+    for split in SPLITS:
+        mine = [source for source in sources if source.split == split]
+        for number, start in enumerate(range(0, len(mine), PHOTOGRAPHS_PER_SHARD)):
+            yield Chunk(f"{split}-{number:05d}", tuple(mine[start : start + PHOTOGRAPHS_PER_SHARD]))
+
+
+def rows_by_source(folder: Path, chunk: int) -> dict[str, list[PlannedEdit]]:
+    """A chunk's rows of the plan, by photograph; a planner may have found nothing to do to some.
+
+    Raises:
+        RecordError: no plan there, or a damaged one.
+    """
+    rows = read_plan(folder / PLAN, chunk)
+    return {source: list(its) for source, its in itertools.groupby(rows, key=lambda planned: planned.source)}
+
+
+def load_photograph(source: Source, settings: DatasetSettings) -> LoadedImage:
+    """A photograph as large as its views need: the smallest crop still has ``max_side`` pixels, where there are any.
+
+    Raises:
+        ImageError: it cannot be used.
+        InputError: it is another one than when the dataset was begun.
+    """
+    loaded = source.load(max_pixels=min(MAX_PIXELS, round(settings.max_side / CROP_SCALE[0]) ** 2))
+    if loaded.ref.id != source.id:
+        raise InputError(f"{source.path} changed while the dataset was being built; start again")
+    return loaded
+
+
+class ShardWriter:
+    """Writes a shard in a thread of its own while its pairs are still being made; whole, or not at all.
+
+    A context manager: after an error nothing is left of the shard.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """
+        Args:
+            path: of the shard.
+        """
+        self._path = path
+        self._records: queue.SimpleQueue[PairRecord | None] = queue.SimpleQueue()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"shard {path.stem}")
+        self._written: Future[int] | None = None
+        self._is_whole = False
+
+    def put(self, records: Sequence[PairRecord]) -> None:
+        """Add pairs, in the order in which they shall stand.
+
+        Raises:
+            RecordError: the folder cannot be written to.
+        """
+        for record in records:
+            if self._written is not None and self._written.done():
+                self._written.result()  # it ends before it is told to only by raising
+            if self._written is None:  # ``datasets`` cannot read a shard without rows
+                self._written = self._thread.submit(write_shard, self._path, self._taken())
+            self._records.put(record)
+
+    def close(self) -> int:
+        """Bring it to an end; returns the number of pairs. Waits for the disk.
+
+        Raises:
+            RecordError: the folder cannot be written to.
+        """
+        self._is_whole = True
+        self._records.put(None)
+        return 0 if self._written is None else self._written.result()
+
+    def _taken(self) -> Iterator[PairRecord]:
+        while (record := self._records.get()) is not None:
+            yield record
+        if not self._is_whole:
+            raise _Abandoned
+
+    def __enter__(self) -> ShardWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if not self._is_whole:
+            self._records.put(None)
+        self._thread.shutdown()
+
+
+class _Abandoned(Exception):
+    """Ends a shard that is not going to be whole."""

@@ -1,0 +1,104 @@
+"""A worker's editors: a copy of each on every device, so that all devices edit at once."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from PIL import Image
+
+from redaes.datagen.editors import load_editor
+from redaes.datagen.editors.base import EditJob, Editor, EditOutcome
+
+
+class _Lane:
+    """A device and the thread that works it: an editor blocks, and does one thing at a time."""
+
+    def __init__(self, device: str | None) -> None:
+        self.device = device
+        self.editors: dict[str, Editor] = {}
+        self.thread = ThreadPoolExecutor(1, thread_name_prefix=f"editor {device or ''}")
+        self.busy_s = 0.0
+        self.n_edits = 0
+
+
+class EditorPool:
+    """Editors by name, loaded when they are first wanted and kept as long as the pool."""
+
+    def __init__(self, options: Mapping[str, Any], devices: Sequence[str] = ()) -> None:
+        """
+        Args:
+            options: of every editor but the embedded one, as :func:`~redaes.datagen.editors.load_editor` takes them.
+            devices: where they work, such as ``cuda:0``, each at its own edits; none: one copy, wherever it finds a
+                place.
+        """
+        self._options = dict(options)
+        self._lanes = [_Lane(device) for device in devices or (None,)]
+        self._free: list[_Lane] | None = None
+        self._freed: asyncio.Condition | None = None
+
+    @property
+    def n_lanes(self) -> int:
+        """Edits that are made at once."""
+        return len(self._lanes)
+
+    @property
+    def busy_s(self) -> list[float]:
+        """Seconds that each device was at work, loading included."""
+        return [lane.busy_s for lane in self._lanes]
+
+    @property
+    def n_edits(self) -> int:
+        """Edits that were tried."""
+        return sum(lane.n_edits for lane in self._lanes)
+
+    async def edit(self, name: str, source: Image.Image, jobs: Sequence[EditJob]) -> tuple[Editor, list[EditOutcome]]:
+        """What an editor makes of a picture, and that editor; waits for a device that is free.
+
+        A view's jobs for one editor stay together: what stands beside a job in a batch may show in its rounding.
+
+        Raises:
+            InputError, BackendError, MissingDependency: the editor cannot be had, or does not take the picture.
+        """
+        if self._free is None:
+            self._free, self._freed = list(self._lanes), asyncio.Condition()
+        assert self._freed is not None
+        async with self._freed:
+            while not self._free:
+                await self._freed.wait()
+            # One that has this editor in memory already, where there is one.
+            lane = next((lane for lane in self._free if name in lane.editors), self._free[0])
+            self._free.remove(lane)
+        loop = asyncio.get_running_loop()
+        work = loop.run_in_executor(lane.thread, self._edit, lane, name, source, jobs)
+        try:
+            return await asyncio.shield(work)
+        finally:
+            # A thread cannot be stopped: after a cancellation its device stays taken.
+            if work.done():
+                self._free.append(lane)
+                async with self._freed:
+                    self._freed.notify()
+
+    def _edit(
+        self, lane: _Lane, name: str, source: Image.Image, jobs: Sequence[EditJob]
+    ) -> tuple[Editor, list[EditOutcome]]:
+        since = time.monotonic()
+        if name not in lane.editors:
+            options: dict[str, Any] = {}
+            if name != "embedded":
+                options = self._options | ({} if lane.device is None else {"device": lane.device})
+            lane.editors[name] = load_editor(name, **options)
+        editor = lane.editors[name]
+        made = editor.edit(source, jobs)
+        lane.busy_s += time.monotonic() - since
+        lane.n_edits += len(jobs)
+        return editor, made
+
+    def close(self) -> None:
+        """Start no further edit; one that is under way goes on to its end."""
+        for lane in self._lanes:
+            lane.thread.shutdown(wait=False, cancel_futures=True)
