@@ -61,11 +61,12 @@ def _begin_worker(begin: Callable[[], None] | None) -> None:
     """In each process of the pool, before its first task."""
     if begin is not None:
         begin()
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=end_with_parent, daemon=True).start()
 
 
-def _end_with_parent() -> None:
-    """A parent that is killed takes its workers with it: they would go on unseen, and then wait for ever."""
+def end_with_parent() -> None:
+    """For a thread of a process that was started: a parent that is killed takes its workers with it, which would go on
+    unseen, and then wait for ever."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()

@@ -1,8 +1,9 @@
-"""Who does the work: processes of this machine, or Ray Data's actors on many.
+"""Who does the work of the embedded editor: processes of this machine, or Ray Data's actors on many.
 
 Both take the same tasks (the chunks that are missing) and run the same function, which writes its own result
 atomically; so they make the same dataset, and either may finish what the other began. What comes back is only each
-task's counts: memory does not grow with the dataset.
+task's counts: memory does not grow with the dataset. A panel's workers, which do many things at once, are in
+`redaes.datagen.panel_crew`.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import json
 import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from redaes.errors import MissingDependency, RedaesError
@@ -28,7 +30,7 @@ def run_local(work: Work[Task], tasks: Sequence[Task], workers: int) -> Iterator
     Raises:
         RedaesError: a process was killed; the others' results are on disk.
     """
-    return run_in_processes(work, tasks, workers, begin=_one_thread)
+    return run_in_processes(work, tasks, workers, begin=one_thread)
 
 
 def run_ray(work: Work[Task], tasks: Sequence[Task], workers: int) -> Iterator[tuple[Task, Result]]:
@@ -40,12 +42,34 @@ def run_ray(work: Work[Task], tasks: Sequence[Task], workers: int) -> Iterator[t
         MissingDependency: Ray is not installed.
         RedaesError: an actor died; the others' results are on disk.
     """
+    if not tasks:
+        return
+    with ray_cluster(workers) as ray:
+        logging.getLogger("ray.data").setLevel(logging.ERROR)
+        ray.data.DataContext.get_current().enable_progress_bars = False
+        # One block for each task: a block is what is lost and done again when a machine goes away.
+        rows = ray.data.from_items([{"number": number} for number in range(len(tasks))], override_num_blocks=len(tasks))
+        pool = ray.data.ActorPoolStrategy(min_size=1, max_size=workers)
+        done = rows.map(_Worker, fn_constructor_args=(work, list(tasks)), compute=pool, num_cpus=1)
+        for row in done.iter_rows():
+            yield tasks[row["number"]], json.loads(row["result"])
+
+
+@contextmanager
+def ray_cluster(workers: int) -> Iterator[Any]:
+    """The module ``ray``, connected to the cluster of ``RAY_ADDRESS``, or with one on this machine without it.
+
+    Args:
+        workers: actors that are wanted.
+
+    Raises:
+        MissingDependency: Ray is not installed.
+        RedaesError: Ray gave up.
+    """
     try:
         import ray
     except ImportError as error:
         raise MissingDependency("ray", "ray") from error
-    if not tasks:
-        return
     started = not ray.is_initialized()
     if started:
         # An actor pool that takes every CPU beside Ray Data's own tasks waits for ever: one more than the workers.
@@ -55,14 +79,7 @@ def run_ray(work: Work[Task], tasks: Sequence[Task], workers: int) -> Iterator[t
             logging_level="ERROR",
         )
     try:
-        logging.getLogger("ray.data").setLevel(logging.ERROR)
-        ray.data.DataContext.get_current().enable_progress_bars = False
-        # One block for each task: a block is what is lost and done again when a machine goes away.
-        rows = ray.data.from_items([{"number": number} for number in range(len(tasks))], override_num_blocks=len(tasks))
-        pool = ray.data.ActorPoolStrategy(min_size=1, max_size=workers)
-        done = rows.map(_Worker, fn_constructor_args=(work, list(tasks)), compute=pool, num_cpus=1)
-        for row in done.iter_rows():
-            yield tasks[row["number"]], json.loads(row["result"])
+        yield ray
     except ray.exceptions.RayError as error:
         raise RedaesError(f"Ray: {error}; run again to go on") from error
     finally:
@@ -77,7 +94,7 @@ class _Worker:
     """A Ray Data actor."""
 
     def __init__(self, work: Work[Any], tasks: list[Any]) -> None:
-        _one_thread()
+        one_thread()
         self.work, self.tasks = work, tasks
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
@@ -85,7 +102,7 @@ class _Worker:
         return {"number": row["number"], "result": json.dumps(self.work(self.tasks[row["number"]]))}
 
 
-def _one_thread() -> None:
+def one_thread() -> None:
     """The workers share the cores; OpenCV and numpy's BLAS in each would take all of them, and wait for one another."""
     import cv2
     from threadpoolctl import threadpool_limits

@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import io
-import json
-import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 from openai_server import Call, Fault, OpenAIServer, Say
+from panel_server import contrast_of, judged, panel, proposals, script
 from PIL import Image
 from tiny_pipelines import build as build_tiny
 
-from redaes import answers
 from redaes.backends.pictures import EncodedPicture
 from redaes.datagen.consensus import ConsensusRules
 from redaes.datagen.dataset_settings import DatasetSettings
-from redaes.datagen.editors.parametric import OPERATIONS, make_edit
-from redaes.datagen.instructions import STRENGTHS
 from redaes.datagen.judges import PicturePair
 from redaes.datagen.panel import Panel, PanelModels
 from redaes.datagen.panel_groups import MadeEdit, edits_of, plan_judged_views, unrejected
@@ -30,74 +26,15 @@ from redaes.datagen.sources import Source
 from redaes.datagen.validation import validate
 from redaes.errors import BackendError, BudgetExhausted, InputError, RecordError
 from redaes.records import data_hash, read_records
-from redaes.types import SPLITS, Rationale
+from redaes.types import SPLITS
 from tests.conftest import synthetic_photograph
 
 SETTINGS = DatasetSettings(views=1, variants=6, max_side=96, test_fraction=0.34, seed=5)
-SENTENCES = {
-    (operation.factor, word): make_edit(name, strength, 0).instruction
-    for name, operation in sorted(OPERATIONS.items(), reverse=True)
-    if operation.direction == "degrade"
-    for word, strength in STRENGTHS.items()
-}
 
 
 @pytest.fixture(autouse=True)
 def own_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-
-
-def proposals(call: Call) -> Say:
-    """The embedded editor's sentences, where it has one for a wish."""
-    wishes = re.findall(r"^- (\w+), (\w+), (\w+)$", call.text, re.MULTILINE)
-    assert wishes
-    found = [
-        {"factor": factor, "direction": aim, "strength": strength, "text": SENTENCES[factor, strength]}
-        for factor, aim, strength in wishes
-        if aim == "degrade" and (factor, strength) in SENTENCES
-    ]
-    return Say(
-        json.dumps({"instructions": [*found, {"factor": "taste", "direction": "?", "strength": "", "text": "x"}]})
-    )
-
-
-def _contrast(picture: Image.Image) -> float:
-    return float(np.asarray(picture.convert("L")).std())
-
-
-def judged(call: Call) -> Say:
-    """Contrast decides, 12 levels a point, and A is favoured by a point."""
-    first, second = map(_contrast, call.pictures())
-    delta = round(max(-9.0, min(9.0, (first - second) / 12 + 1.0)), 1)
-    verdict = answers.stated(delta)
-    factors = () if verdict.winner == "tie" else ("light",)
-    return Say(
-        answers.render_verdict(answers.stated(delta, Rationale(text="Seen.", factors=factors, better=verdict.winner)))
-    )
-
-
-def script(call: Call) -> Say | Fault:
-    model = call.body["model"]
-    if model == "planner":
-        return proposals(call)
-    if model == "writer":
-        return Say("I would rather talk about the score.")
-    if call.attempt == 0 and call.index % 7 == 0:
-        return Fault(429, {"Retry-After": "0"})
-    return judged(call)
-
-
-def panel(server: OpenAIServer, **changes: object) -> Panel:
-    values = {
-        "endpoint": server.base_url,
-        "judges": ("judge-1", "judge-2"),
-        "writer": "writer",
-        "planner": "planner",
-        "editors": ("embedded",),
-        "samples": 1,
-        "max_rewrites": 1,
-    }
-    return Panel(**{**values, **changes})  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
@@ -143,7 +80,7 @@ def test_from_photographs_to_a_valid_dataset(photographs: Path, tmp_path: Path) 
         assert all(edit.licence == "Apache-2.0" and edit.revision for edit in edits)
     # The judges' lean towards A, a whole point, is gone from every label.
     for record in records:
-        first, second = (_contrast(Image.open(io.BytesIO(b))) for b in (record.first_bytes, record.second_bytes))
+        first, second = (contrast_of(Image.open(io.BytesIO(b))) for b in (record.first_bytes, record.second_bytes))
         assert abs((record.pair.delta or 0.0) - max(-9.0, min(9.0, (first - second) / 12))) < 0.4
     assert report["rejected_pairs"]["plan: unknown_factor"] == 6
     assert any(reason.startswith("text: ") for reason in report["rejected_pairs"])

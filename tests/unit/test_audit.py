@@ -21,7 +21,7 @@ from typer.testing import CliRunner
 
 from redaes.cli.app import app
 from redaes.datagen.audit.agreement_page import agreement_page
-from redaes.datagen.audit.agreement_report import AuditReport, audit_report, shares, wilson
+from redaes.datagen.audit.agreement_report import AuditReport, audit_report, label_agreement, shares, wilson
 from redaes.datagen.audit.answer_files import AnswerFile, AuditAnswer, read_audit_answer, read_lines
 from redaes.datagen.audit.blind_pictures import all_blind_pictures, bare_jpeg, blind_pictures
 from redaes.datagen.audit.drawn_pairs import (
@@ -41,7 +41,7 @@ from redaes.datagen.audit.krippendorff import alpha_estimate, krippendorff_alpha
 from redaes.datagen.audit.showings import N_ORDERS, showings, sides
 from redaes.errors import InputError, RecordError
 from redaes.records import read_records, shards, stream_rows
-from redaes.types import SPLITS, winner_of
+from redaes.types import SPLITS, TAU, winner_of
 
 runner = CliRunner()
 N = 40
@@ -372,6 +372,24 @@ def test_agreement_is_told_where_it_lies(
     page = agreement_page("red <i>", report, given)
     assert "red &lt;i&gt;" in page
     assert page.count('<article class="card">') == len(report.contradicted)
+
+
+def test_people_who_see_as_the_scale_says_agree_as_often_as_is_expected(
+    tmp_path: Path, found: Population, draw: AuditDraw
+) -> None:
+    rng = np.random.default_rng(0)
+    every = drawn_pairs(found, draw.model_copy(update={"n_pairs": 5000}))
+    whole = draw.model_copy(update={"n_pairs": 5000, "repeated": 0.0})
+    crowd = [
+        judged(whole, every, f"p{n}", lambda pair: 1 if pair.delta + rng.normal(0, TAU) > 0 else -1, n % N_ORDERS)
+        for n in range(12)
+    ]
+    given = given_answers(found, [written(tmp_path / "all.jsonl", *crowd)])
+    for answers in (given.first, [one for one in given.first if one.pair.stratum.size == "1 to 2"]):
+        row = label_agreement(answers)
+        assert row.expected is not None
+        assert row.agrees.n > 100
+        assert row.agrees.value == pytest.approx(row.expected, abs=0.03)
 
 
 def test_one_who_always_says_left_is_seen(

@@ -1,4 +1,4 @@
-"""docs/red-20k.md to the letter: its commands are read by the command line, its scripts do what it says."""
+"""docs/red-20k.md to the letter: its commands (and those of docs/audit.md) are read, its scripts do what it says."""
 
 from __future__ import annotations
 
@@ -43,7 +43,14 @@ def commands(program: str) -> list[list[str]]:
     return found
 
 
-@pytest.mark.parametrize("words", commands("redaes"), ids=" ".join)
+AUDIT = [
+    shlex.split(line, comments=True)
+    for line in (ROOT / "docs" / "audit.md").read_text(encoding="utf-8").splitlines()
+    if line.startswith("redaes data audit")
+]
+
+
+@pytest.mark.parametrize("words", [*commands("redaes"), *AUDIT], ids=" ".join)
 def test_every_command_is_one(words: list[str]) -> None:
     command, rest = typer.main.get_command(app), words[1:]
     while hasattr(command, "commands"):

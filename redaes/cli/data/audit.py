@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -66,6 +67,8 @@ def audit(
             _report(folder, answers, out, as_json)
             return
         with importing("audit"):
+            for package in ("jinja2", *(() if serve is None else ("starlette", "uvicorn"))):
+                import_module(package)
             from redaes.datagen.audit.blind_pictures import check_side
             from redaes.datagen.audit.drawn_pairs import check_draw, drawn_pairs, new_draw, population
 

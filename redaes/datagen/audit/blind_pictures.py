@@ -75,5 +75,4 @@ def bare_jpeg(image: Image.Image, longest: int) -> bytes:
     bare = Image.new("RGB", image.size)
     bare.paste(image.convert("RGB"))
     bare.thumbnail((longest, longest), Image.Resampling.LANCZOS)
-    bare.info = {}  # Pillow writes a comment that it finds here
     return jpeg_bytes(bare, QUALITY)

@@ -9,15 +9,22 @@ const state = { person: "", turns: [], at: 0, given: new Map(), lines: [], seen:
 
 // --- what is kept -----------------------------------------------------------------------------------------
 
-// A browser may refuse to keep anything; the page says so and goes on.
-function stored(key, value) {
+// A browser may refuse to keep anything: null then, and from `store` why.
+function stored(key) {
   try {
-    if (value === undefined) return localStorage.getItem(key);
+    return localStorage.getItem(key);
+  } catch {
+    return null;
+  }
+}
+
+function store(key, value) {
+  try {
     localStorage.setItem(key, value);
   } catch (error) {
-    if (value !== undefined && !audit.served) throw new Error(`this browser keeps nothing (${error.message}); save the answers now`);
+    return error.message;
   }
-  return null;
+  return "";
 }
 
 const place = () => `redaes-audit/${audit.draw.version}/${audit.draw.dataset}/${audit.draw.seed}/${audit.draw.n_pairs}/` +
@@ -52,7 +59,9 @@ async function keep(line) {
     });
   } else {
     state.lines.push(line);
-    stored(place(), JSON.stringify(state.lines));
+    const why = store(place(), JSON.stringify(state.lines));
+    // The answers are still on this page, and go on being: only leaving it would lose them.
+    if (why) $("staying").textContent = `This browser keeps nothing (${why}): save the answers before you leave this page.`;
   }
   state.given.set(line.showing, line.choice);
 }
@@ -161,13 +170,15 @@ function back() {
 
 async function begin(name) {
   state.person = name.trim().replace(/\s+/gu, " ");
+  $("error").textContent = state.person ? "" : "Give a name of at least one letter.";
+  if (!state.person) return;
   try {
     await recall();
   } catch (error) {
     $("error").textContent = error.message;
     return;
   }
-  try { stored(NAME, state.person); } catch { /* the name is only a convenience */ }
+  store(NAME, state.person);
   state.turns = audit.orders[orderOf(state.person)].map(turnOf);
   const first = state.turns.findIndex(({ showing }) => !state.given.has(showing));
   $("start").hidden = true;
