@@ -33,7 +33,8 @@ from PIL import Image
 from redaes.cores import free_cores
 from redaes.datagen.chunks import PHOTOGRAPHS_PER_SHARD, Chunk, ShardWriter, load_photograph, rows_by_source
 from redaes.datagen.dataset_settings import DatasetSettings
-from redaes.datagen.judging_stage import AgreedDifference, Jury, agreed_differences
+from redaes.datagen.funnel import Funnel, Use
+from redaes.datagen.judging_stage import Jury, LabelledPart, labelled_view
 from redaes.datagen.panel import Panel, PanelModels
 from redaes.datagen.panel_groups import (
     MadeEdit,
@@ -75,12 +76,15 @@ class _Made:
 class PanelWorker:
     """Makes the shards of a judged dataset. Used as ``async with worker: …``; shards may be made at once."""
 
-    def __init__(self, panel: Panel, folder: Path, settings: DatasetSettings, devices: Sequence[str] = ()) -> None:
+    def __init__(
+        self, panel: Panel, folder: Path, settings: DatasetSettings, run: Path, devices: Sequence[str] = ()
+    ) -> None:
         """
         Args:
             panel: who edits, judges and writes.
             folder: the dataset.
             settings: of the dataset.
+            run: folder of the run's figures.
             devices: where this worker's editors work; none: one copy of each, wherever it finds a place.
 
         Raises:
@@ -106,8 +110,15 @@ class PanelWorker:
                 WorkStage("write", asking, 1),
             )
         }
+        self.funnel = Funnel(run, self._uses, self.models.counts)
         self._jury = Jury(self.models.judges, asking)
         self._counted: Counter[str] = Counter()
+
+    def _uses(self) -> dict[str, Use]:
+        """What each resource has done."""
+        here = (self.stages["filter"], self.stages["measure"])
+        at_work = {stage.name: Use(stage.at_once, stage.busy_s, stage.n_done) for stage in here}
+        return {**at_work, **self.models.uses()}
 
     @property
     def n_chunks_ahead(self) -> int:
@@ -117,6 +128,11 @@ class PanelWorker:
 
     async def __aenter__(self) -> PanelWorker:
         await self.models.__aenter__()
+        try:
+            self.funnel.__enter__()
+        except RedaesError:
+            await self.models.__aexit__(None, None, None)
+            raise
         return self
 
     async def __aexit__(
@@ -124,6 +140,7 @@ class PanelWorker:
     ) -> None:
         self._jury.close()
         await self.models.__aexit__(kind, error, traceback)
+        self.funnel.__exit__(kind, error, traceback)
 
     async def write_chunk(self, number: int, chunk: Chunk) -> dict[str, Any]:
         """Make one shard, the rows of its plan and its counts; returns the latter.
@@ -142,11 +159,15 @@ class PanelWorker:
         plan: list[PlannedEdit] = []
         ready: dict[int, _Made] = {}
         place = 0
-        with ShardWriter(chunk.shard(self.folder)) as shard:
+        with ShardWriter(chunk.shard(self.folder), optional=self.panel.optional_columns) as shard:
 
             async def photograph(number: int, source: Source) -> None:
                 nonlocal place
-                ready[number] = await self._photograph(source, None if rows is None else rows.get(source.id, []))
+                made = await self._photograph(source, None if rows is None else rows.get(source.id, []))
+                self.funnel.add("photographs")
+                # Views of which nothing was planned are done with, too.
+                self.funnel.add("views", self.settings.views - len({row.view for row in made.rows}))
+                ready[number] = made
                 while place in ready:
                     its = ready.pop(place)
                     place += 1
@@ -182,6 +203,7 @@ class PanelWorker:
                     made.counts.fail(source.id, error)
                     return made
                 made.rows = rows or await plan_judged_views(image, source, self.settings, self.models, made.counts)
+                self.funnel.add("planned", len(made.rows))
                 for _, its in itertools.groupby(made.rows, key=lambda planned: planned.view):
                     view = list(its)
                     reference = await asyncio.to_thread(view_of, image, view[0].frame, self.settings)
@@ -208,25 +230,36 @@ class PanelWorker:
             source: the photograph.
         """
         made = _Made()
+        await self._lead(way, reference, rows, source, made)
+        self.funnel.add("views")
+        return made
+
+    async def _lead(
+        self, way: Passage, reference: Image.Image, rows: list[PlannedEdit], source: Source, made: _Made
+    ) -> None:
+        """Lead a view through the stages, from the one that edits to the one that writes."""
         counts, group, panel = made.counts, rows[0].group, self.panel
         with way:
             await way.begin()
             edits = await edits_of(reference, rows, self.models)
+            self.funnel.add("edited", sum(each.outcome.image is not None for each in edits))
             await way.enter(self.stages["filter"])
             pictures = await asyncio.to_thread(self._filtered, reference, edits, counts)
             if panel.checker_entry is not None:
                 await way.enter(self.stages["check"])
                 pictures = await executed(pictures, self.models, panel.checker_entry, counts)
+            self.funnel.add("passed", len(pictures) - 1)
             if len(pictures) == 1:
-                return made
+                return
             await way.enter(self.stages["judge"])
             members = [each.member for each in pictures]
             shown = {each.member.key: each.shown for each in pictures}
-            found = await agreed_differences(group, members, shown, self._jury, panel.rules, counts)
-            if not found:
-                return made
+            found = await labelled_view(group, members, shown, self._jury, panel, counts)
+            self.funnel.add("judged", found.n_judged)
+            if not found.parts:
+                return
             await way.enter(self.stages["measure"])
-            pairs = await asyncio.to_thread(_measured, found, pictures, source, group)
+            pairs = await asyncio.to_thread(_measured, found.parts, pictures, source, group)
             await way.enter(self.stages["write"])
             texts = await texts_of(pairs, self.models)
             made.records = await asyncio.to_thread(
@@ -234,7 +267,7 @@ class PanelWorker:
             )
             for record in made.records:
                 counts.keep(record)
-        return made
+            self.funnel.add("kept", len(made.records))
 
     def _filtered(self, reference: Image.Image, edits: Sequence[MadeEdit], counts: BuildCounts) -> list[ViewPicture]:
         """The reference, and what measurements hold nothing against."""
@@ -246,7 +279,7 @@ class PanelWorker:
 
 
 def _measured(
-    found: Sequence[AgreedDifference], pictures: Sequence[ViewPicture], source: Source, group: str
+    found: Sequence[LabelledPart], pictures: Sequence[ViewPicture], source: Source, group: str
 ) -> list[PairToExplain]:
     pairs = judged_pairs(found, pictures, source, group)
     for picture in pictures:

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import io
+import itertools
+import math
+import threading
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from openai_server import Call, Fault, OpenAIServer, Say
 from panel_server import contrast_of, judged, panel, proposals, script
 from PIL import Image
 from tiny_pipelines import build as build_tiny
 
+from redaes import answers
 from redaes.backends.pictures import EncodedPicture
+from redaes.datagen import funnel, model_servers
 from redaes.datagen.consensus import ConsensusRules
 from redaes.datagen.dataset_settings import DatasetSettings
 from redaes.datagen.judges import PicturePair
@@ -25,8 +31,9 @@ from redaes.datagen.plan import PlannedEdit
 from redaes.datagen.sources import Source
 from redaes.datagen.validation import validate
 from redaes.errors import BackendError, BudgetExhausted, InputError, RecordError
-from redaes.records import data_hash, read_records
-from redaes.types import SPLITS
+from redaes.ranking import components
+from redaes.records import COLUMNS, data_hash, read_records
+from redaes.types import SPLITS, Rationale
 from tests.conftest import synthetic_photograph
 
 SETTINGS = DatasetSettings(views=1, variants=6, max_side=96, test_fraction=0.34, seed=5)
@@ -54,10 +61,14 @@ async def planned_and_edited(
         return rows, await edits_of(image, rows, models)
 
 
-def test_from_photographs_to_a_valid_dataset(photographs: Path, tmp_path: Path) -> None:
-    out = tmp_path / "pairs"
+def test_from_photographs_to_a_valid_dataset(
+    photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, lines = tmp_path / "pairs", list[str]()
+    monkeypatch.setattr(funnel, "WRITE_EVERY_S", 0.02)
     with OpenAIServer(script) as server:
-        report = build([photographs], out, SETTINGS, panel=panel(server))
+        priced = panel(server, writer={"model": "writer", "price": {"input": 1, "output": 4}})
+        report = build([photographs], out, SETTINGS, panel=priced, tell=lines.append)
         asked = len(server.calls)
         # Everything again, from the answers that were kept: not one question more, and the same bytes.
         before = data_hash(out)
@@ -82,9 +93,89 @@ def test_from_photographs_to_a_valid_dataset(photographs: Path, tmp_path: Path) 
     for record in records:
         first, second = (contrast_of(Image.open(io.BytesIO(b))) for b in (record.first_bytes, record.second_bytes))
         assert abs((record.pair.delta or 0.0) - max(-9.0, min(9.0, (first - second) / 12))) < 0.4
+    work = report["work"]
+    assert work["funnel"]["photographs"] == work["funnel"]["views"] == 6
+    assert work["funnel"]["kept"] == len(records) <= work["funnel"]["judged"]
+    assert work["funnel"]["planned"] >= work["funnel"]["edited"] >= work["funnel"]["passed"] > 0
+    assert work["resources"]["editors"]["done"] == work["funnel"]["planned"]
+    assert all(0 <= resource["idle_share"] <= 1 for resource in work["resources"].values())
+    calls = {name: each["calls"] for name, each in work["models"].items()}
+    assert sum(calls.values()) == asked
+    assert work["models"]["writer"]["tasks"]["rationale/v2"]["tokens_read"] == 100 * calls["writer"]
+    assert work["models"]["writer"]["cost"] == pytest.approx(calls["writer"] * (100 * 1 + 10 * 4) / 1e6, abs=1e-4)
+    assert work["cost_unknown"] == ["judge-1", "judge-2", "planner"]
+    # What the second run did is added, what it found kept cost nothing.
+    assert {name: each["calls"] for name, each in again["work"]["models"].items()} == calls
+    assert again["work"]["funnel"]["views"] == 12
+    assert lines
+    assert lines[-1].startswith("planned ")
     assert report["rejected_pairs"]["plan: unknown_factor"] == 6
     assert any(reason.startswith("text: ") for reason in report["rejected_pairs"])
     assert report["asked"]["judge-1: retried: http_429"] > 0
+
+
+def _contested(call: Call) -> bool:
+    """Of some pairs, whichever picture comes first."""
+    return sum(round(100 * contrast_of(picture)) for picture in call.pictures()) % 4 == 0
+
+
+def test_fewer_questions_are_asked_and_what_was_not_judged_says_so(photographs: Path, tmp_path: Path) -> None:
+    def quarrelling(call: Call) -> Say | Fault:
+        if call.body["model"] != "judge-1" or not _contested(call):
+            return script(call)
+        first, second = map(contrast_of, call.pictures())
+        turned = answers.stated(-7.0 if first > second else 7.0)
+        reasoning = Rationale(text="Seen.", factors=("light",), better=turned.winner)
+        return Say(answers.render_verdict(answers.stated(turned.delta, reasoning)))
+
+    settings = SETTINGS.model_copy(update={"variants": 16})
+    judges = ("judge-1", "judge-2", "judge-3")
+    savings = {"pair_share": 0.4, "reserve": ["judge-3"]}
+    with OpenAIServer(quarrelling) as server:
+        report = build([photographs], tmp_path / "few", settings, panel=panel(server, judges=judges, savings=savings))
+        calls = [call for call in server.calls if call.body["model"].startswith("judge")]
+        n_calls = len(server.calls)
+        for shard in (tmp_path / "few" / "shards").glob("*.json"):
+            shard.unlink()
+        before = data_hash(tmp_path / "few")
+        build([photographs], tmp_path / "few", settings, panel=panel(server, judges=judges, savings=savings))
+        assert (len(server.calls), data_hash(tmp_path / "few")) == (n_calls, before)
+        with pytest.raises(RecordError, match="panel: "):
+            build([photographs], tmp_path / "few", settings, panel=panel(server, judges=judges))
+    by_judge = {name: [call for call in calls if call.body["model"] == name and call.attempt == 0] for name in judges}
+    assert len(by_judge["judge-1"]) == len(by_judge["judge-2"])
+    # Pictures that were shown together, even by way of others, are of one view: a part of its pairs was asked about.
+    shown = [tuple(picture.tobytes() for picture in call.pictures()) for call in by_judge["judge-2"]]
+    item = {picture: number for number, picture in enumerate(dict.fromkeys(itertools.chain(*shown)))}
+    views = components(len(item), [(item[first], item[second], 0.0, 1.0) for first, second in shown])
+    assert len(views) == 6
+    n_asked = len({frozenset(pair) for pair in shown})
+    assert n_asked * 2 == len(shown)
+    assert n_asked < 0.75 * sum(math.comb(len(view), 2) for view in views)
+    assert by_judge["judge-3"]
+    assert all(_contested(call) for call in by_judge["judge-3"])
+    assert validate(tmp_path / "few").wrong == {}
+    records = [record for split in SPLITS for record in read_records(tmp_path / "few", split)]
+    assert len(records) == sum(report["pairs"].values())
+    by_source = {
+        source: [record for record in records if record.label_source == source] for source in ("judges", "inferred")
+    }
+    assert len(by_source["judges"]) > 20
+    assert len(by_source["inferred"]) > 10
+    for record in by_source["inferred"]:
+        assert record.agreement is None
+        assert record.delta_error is not None
+        assert record.delta_error <= 1.0
+        assert record.rationale is not None
+    for record in records:
+        first, second = (contrast_of(Image.open(io.BytesIO(b))) for b in (record.first_bytes, record.second_bytes))
+        assert abs((record.pair.delta or 0.0) - max(-9.0, min(9.0, (first - second) / 12))) < 0.5
+    # Of contested pairs all three are named, with how they disagreed.
+    both = {record.agreement.sign_agreement: record.agreement for record in by_source["judges"] if record.agreement}
+    assert [len(each.judges) for _, each in sorted(both.items())][-1] == 2
+    assert any(len(each.judges) == 3 and agreed < 1 for agreed, each in both.items())
+    names = pq.read_schema(next((tmp_path / "few" / "data").glob("*.parquet"))).names
+    assert set(names) - set(COLUMNS) == {"delta_error"}
 
 
 def test_our_own_model_and_a_scorer_judge_beside_a_model(photographs: Path, tiny_model: Path, tmp_path: Path) -> None:
@@ -131,6 +222,37 @@ def test_edits_unlike_their_view_are_turned_down(photographs: Path, tmp_path: Pa
 def test_judges_that_are_none_are_named(name: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=name.split(":", maxsplit=1)[0]):
         PanelModels(Panel(endpoint="http://127.0.0.1:1/v1", judges=(name,), writer="w"), tmp_path)
+
+
+def test_servers_of_a_model_that_die_and_come_back_leave_the_dataset_as_it_is(
+    photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(model_servers, "FIRST_OUT_S", 0.05)
+    monkeypatch.setattr(model_servers, "MAX_BACKOFF_S", 0.1)
+    n, dead = 0, Fault(503)
+
+    def dying(call: Call) -> Say | Fault:
+        nonlocal n
+        n += 1
+        if n == 10:
+            second.models = dead
+            threading.Timer(1.0, lambda: setattr(second, "models", up)).start()
+        return dead if second.models is dead else script(call)
+
+    with OpenAIServer(script) as first, OpenAIServer(dying) as second:
+        up = second.models
+        build([photographs], tmp_path / "whole", SETTINGS, panel=panel(first))
+        both = panel(first, endpoint=[first.base_url, second.base_url], judges=["judge-1", {"model": "judge-2"}])
+        reports = [build([photographs], tmp_path / "pairs", SETTINGS, panel=both)]
+        # All of a model's servers at once, after it has answered: requests wait for them.
+        n = 0
+        alone = panel(second, writer={"model": "writer", "endpoint": first.base_url})
+        reports.append(build([photographs], tmp_path / "waited", SETTINGS, panel=alone))
+        assert n > 10
+    assert data_hash(tmp_path / "pairs") == data_hash(tmp_path / "whole") == data_hash(tmp_path / "waited")
+    asked = [what for report in reports for what in report["asked"]]
+    assert any("taken out: http_503" in what for what in asked)
+    assert not any("failed: http_503" in what for what in asked)
 
 
 def test_another_panel_in_the_same_folder_is_refused(photographs: Path, tmp_path: Path) -> None:
