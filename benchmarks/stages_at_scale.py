@@ -9,8 +9,9 @@ code on a CPU in a minute.
 
 Model FLOPs: 2 for each weight and token of a forward pass, 2 more for the backward pass through frozen weights
 (nothing is accumulated for them); vision tower forward only. Attention's own products, the LoRA, and what gradient
-checkpointing repeats are left out, so MFU is on the low side. Answers of random weights never end, so stage 3 always
-writes ``--completion`` tokens.
+checkpointing repeats are left out, so MFU is on the low side. Tokens are those that the model reads: a prompt's once
+for all its answers in a batch, unless ``--share_prompts false`` is given. Answers of random weights never end, so stage
+3 always writes ``--completion`` tokens.
 """
 
 from __future__ import annotations
@@ -75,6 +76,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, help="RED dataset; without one, a small one from samples")
     parser.add_argument("--peak_tflops", type=float, help="of one device in bfloat16, dense; without it no MFU")
     parser.add_argument("--rollouts", choices=("transformers", "vllm"), default="transformers", help="in stage 3")
+    parser.add_argument("--share_prompts", choices=("true", "false"), default="true", help="in stage 3")
     parser.add_argument("--json", type=Path, help="file that a line of JSON is added to for each stage")
     parser.add_argument("--measure", choices=STAGES, help=argparse.SUPPRESS)  # how the launched process is called
     args, args.options = parser.parse_known_args()
@@ -221,7 +223,8 @@ def launch(args: argparse.Namespace, stage: str, model: Path) -> dict[str, Any]:
     command += ["--save_strategy", "no", "--logging_steps", "1"]
     command += ["--eval_strategy", "no", "--eval_on_start", "false", "--load_best_model_at_end", "false"]
     command += [] if args.data is None else ["--data", str(args.data)]
-    command += ["--max_completion_length", str(args.completion)] if stage == "3" else []
+    if stage == "3":
+        command += ["--max_completion_length", str(args.completion), "--share_prompts", args.share_prompts]
     if stage == "3" and args.rollouts == "vllm":
         command += ["--use_vllm", "true", "--vllm_mode", "colocate", "--vllm_gpu_memory_utilization", "0.3"]
         command += ["--vllm_max_model_length", str(2048 + args.completion)]
@@ -244,6 +247,7 @@ def figures(stage: str, found: dict[str, Any], args: argparse.Namespace) -> dict
     return {
         "stage": stage,
         "rollouts": args.rollouts if stage == "3" else None,
+        "share_prompts": args.share_prompts == "true" if stage == "3" else None,
         "seconds_per_step": seconds / found["steps"],
         "samples_per_s": samples / seconds,
         "tokens_per_s": tokens / seconds,

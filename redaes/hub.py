@@ -12,7 +12,10 @@ from redaes.errors import InputError, MissingDependency, RedaesError
 
 Kind = Literal["dataset", "model"]
 
-IGNORED: dict[Kind, tuple[str, ...]] = {"dataset": (".*", "*.tmp", "shards/*", "answers/*"), "model": (".*", "*.tmp")}
+IGNORED: dict[Kind, tuple[str, ...]] = {
+    "dataset": (".*", "*.tmp", "shards/*", "answers/*", "runs/*"),
+    "model": (".*", "*.tmp"),
+}
 """Lock and leftovers of the builder, and its counts per shard: nothing that a reader wants."""
 
 

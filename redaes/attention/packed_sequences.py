@@ -29,6 +29,10 @@ class TokenSequence:
     """Its tokens, those that stand for parts of pictures among them."""
     pictures: tuple[int, ...] = ()
     """Numbers of the pictures that it shows, in their order: equal numbers are the same in every pixel."""
+    cut: int = 0
+    """Tokens that make a segment of their own, whether or not another sequence has the same; not inside a picture."""
+    known: bool = False
+    """Whether keys and values of the segment up to the cut are at hand, so that its tokens need not be in the row."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +44,9 @@ class PackedSequences:
     shown: tuple[int, ...]
     """Numbers of the pictures in the order in which the row shows them; one may be there several times."""
     places: tuple[Tensor, ...]
-    """Of each sequence: (tokens,) places of its tokens in the row, on the CPU."""
+    """Of each sequence: (tokens,) places of its tokens in the row, on the CPU; -1: of what is known."""
+    roots: tuple[int, ...]
+    """Of each sequence: number of the segment in which it begins."""
 
     @property
     def last(self) -> Tensor:
@@ -75,13 +81,20 @@ def packed_sequences(
     image_token: int = network.config.image_token_id
     parts = (grids.cpu().prod(-1) // network.config.vision_config.spatial_merge_size**2).tolist()
     read = [_Read.of(one, image_token, parts) for one in sequences]
-    trees = _Trees(read, int(repeat_last), least_shared).branches(list(range(len(read))), 0, 0)
+    trees = _Trees(read, int(repeat_last), least_shared).roots(sequences)
     layout: list[Segment] = []
-    places = [np.empty(len(one.keys), dtype=np.int64) for one in read]
+    places = [np.full(len(one.keys), -1) for one in read]
+    roots = [0] * len(read)
     shown: list[int] = []
     leaves: list[int] = []
     at = 0
     for node, parent in _in_order(trees):
+        if parent is None:
+            for member in node.members:
+                roots[member] = len(layout)
+            if sequences[node.members[0]].known:
+                layout.append(Segment(at, 0))
+                continue
         layout.append(Segment(at, node.end - node.begin, parent))
         for member in node.members:
             places[member][node.begin : node.end] = np.arange(at, layout[-1].end)
@@ -93,8 +106,9 @@ def packed_sequences(
     ids = np.empty(at, dtype=np.int64)
     positions = np.empty((3, at), dtype=np.int64)
     for leaf in leaves:  # what is shared has the same positions in each of them
-        ids[places[leaf]] = sequences[leaf].ids
-        positions[:, places[leaf]] = _positions(network, sequences[leaf], grids, image_token)
+        there = places[leaf] >= 0
+        ids[places[leaf][there]] = np.array(sequences[leaf].ids)[there]
+        positions[:, places[leaf][there]] = _positions(network, sequences[leaf], grids, image_token)[:, there]
     device = network.device
     inputs = {
         "input_ids": torch.from_numpy(ids)[None].to(device),
@@ -102,7 +116,7 @@ def packed_sequences(
         "image_grid_thw": grids[shown].to(device),
         BRANCHES: tuple(layout),
     }
-    return PackedSequences(inputs, tuple(shown), tuple(map(torch.from_numpy, places)))
+    return PackedSequences(inputs, tuple(shown), tuple(map(torch.from_numpy, places)), tuple(roots))
 
 
 def _positions(network: Any, one: TokenSequence, grids: Tensor, image_token: int) -> NDArray[np.int64]:
@@ -176,6 +190,18 @@ class _Trees:
     read: Sequence[_Read]
     n_repeated: int
     least_shared: int
+
+    def roots(self, sequences: Sequence[TokenSequence]) -> list[_Node]:
+        """All trees; sequences that are cut begin with what is before the cut."""
+        apart: dict[tuple[bool, bytes], list[int]] = {}
+        for number, (one, read) in enumerate(zip(sequences, self.read, strict=True)):
+            apart.setdefault((one.known, read.keys[: one.cut].tobytes()), []).append(number)
+        found: list[_Node] = []
+        for members in apart.values():
+            cut = sequences[members[0]].cut
+            branches = self.branches(members, cut, cut)
+            found += [_Node(0, cut, members, branches)] if cut else branches
+        return found
 
     def branches(self, members: Sequence[int], begin: int, same: int) -> list[_Node]:
         """What follows from ``begin`` in sequences that are the same up to ``same``, which is not before it."""

@@ -10,8 +10,9 @@ is how the layout of a row gets there. Everything else in a language model works
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -27,7 +28,7 @@ from redaes.attention.branch_decoding import BranchDecoding
 from redaes.attention.float32 import FLOAT32_ATTENTION
 
 BRANCHES = "token_tree"
-"""The keyword argument with the layout of a row, a tuple of `Segment`, or with a `BranchDecoding`.
+"""The keyword argument with the layout of a row: a tuple of `Segment`, a `ContinuedRow`, or a `BranchDecoding`.
 
 Without it, attention is what it was."""
 
@@ -52,6 +53,28 @@ class Segment:
         return self.start + self.n_tokens
 
 
+KeysAndValues = dict[int, tuple[Tensor, Tensor]]
+"""Of the tokens of a segment: each (1, key heads, n, d), by the number of the layer."""
+
+
+@dataclass(frozen=True)
+class ContinuedRow:
+    """A row in which segments branch off from others that were in an earlier row."""
+
+    segments: tuple[Segment, ...]
+    known: Mapping[int, KeysAndValues]
+    """Of segments without tokens in this row, by their numbers."""
+    kept: Mapping[int, KeysAndValues] = field(default_factory=dict)
+    """Of segments for later rows, by their numbers: filled in while the row is read."""
+
+    def in_layer(self, layer: int, key: Tensor, value: Tensor) -> dict[int, tuple[Tensor, Tensor]]:
+        """What is known in a layer; keeps what is to be kept of the row's own keys and values."""
+        for number, found in self.kept.items():
+            own = slice(self.segments[number].start, self.segments[number].end)
+            found[layer] = key[:, :, own].clone(), value[:, :, own].clone()
+        return {number: found[layer] for number, found in self.known.items()}
+
+
 def tree_attention(
     query: Tensor,
     key: Tensor,
@@ -60,6 +83,7 @@ def tree_attention(
     *,
     scaling: float | None = None,
     dropout: float = 0.0,
+    known: Mapping[int, tuple[Tensor, Tensor]] | None = None,
 ) -> Tensor:
     """Attention of a packed row. Segments that branch off from the same one are calculated side by side.
 
@@ -70,6 +94,7 @@ def tree_attention(
         segments: of the row, in their order, with nothing between them.
         scaling: of the scores; None: one over the root of d.
         dropout: share of the attention weights to be dropped.
+        known: keys and values of segments without tokens in the row, by their numbers.
 
     Returns:
         Shape (1, heads, L, d).
@@ -78,8 +103,10 @@ def tree_attention(
     n_heads, n_key_heads = query.shape[1], key.shape[1]
     # Taken apart at once: the gradient of a slice is as long as the whole row.
     lengths = [segment.n_tokens for segment in segments]
-    queries, keys, values = (row.split(lengths, dim=2) for row in (query, key, value))
-    found: list[Tensor] = [*queries]
+    queries, keys, values = ([*row.split(lengths, dim=2)] for row in (query, key, value))
+    for number, (its_keys, its_values) in (known or {}).items():
+        keys[number], values[number] = its_keys, its_values
+    found = [*queries]
     for parent, siblings in _branches_of(segments).items():
         if parent is None:
             for one in siblings:
@@ -151,12 +178,15 @@ def _attention(
     if isinstance(layout, BranchDecoding):
         scaling = kwargs.get("scaling") or query.shape[-1] ** -0.5
         return layout.attend(module.layer_idx, query, key, value, scaling).transpose(1, 2).contiguous(), None
-    settings = {"scaling": kwargs.get("scaling"), "dropout": kwargs.get("dropout", 0.0)}
-    if not in_float32:
-        seen = tree_attention(query, key, value, layout, **settings)
-    else:
-        with torch.autocast(query.device.type, enabled=False):  # which would turn the arguments back
-            seen = tree_attention(query.float(), key.float(), value.float(), layout, **settings)
+    attend = partial(tree_attention, scaling=kwargs.get("scaling"), dropout=kwargs.get("dropout", 0.0))
+    own = query, key, value
+    if in_float32:
+        own = query.float(), key.float(), value.float()
+    if isinstance(layout, ContinuedRow):
+        attend = partial(attend, known=layout.in_layer(module.layer_idx, *own[1:]))
+        layout = layout.segments
+    with torch.autocast(query.device.type, enabled=False) if in_float32 else nullcontext():  # it would turn them back
+        seen = attend(*own, layout)
     return seen.to(query.dtype).transpose(1, 2).contiguous(), None
 
 
@@ -175,6 +205,17 @@ def why_no_branches(network: PreTrainedModel) -> str | None:
     if _plain_name(text._attn_implementation) not in ("sdpa", FLOAT32_ATTENTION):
         return f"its attention is {text._attn_implementation}, and only sdpa takes packed rows"
     return None
+
+
+@contextmanager
+def branch_attention(network: PreTrainedModel) -> Iterator[None]:
+    """While it lasts, a model's language part takes packed rows, as by `use_branch_attention`."""
+    before = network.config.get_text_config()._attn_implementation
+    use_branch_attention(network)
+    try:
+        yield
+    finally:
+        network.set_attn_implementation({"text_config": before})
 
 
 def _plain_name(implementation: str | None) -> str:

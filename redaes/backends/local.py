@@ -40,6 +40,7 @@ from redaes.types import Form, Sampling
 if TYPE_CHECKING:
     from redaes.backends.constrained import FormHolder
     from redaes.backends.held_answer import HeldAnswer
+    from redaes.backends.prompt_packing import PromptPacker
 
 _CHATS = 64
 """Rendered chats that are kept."""
@@ -47,6 +48,10 @@ _CHATS = 64
 
 class LocalBackend(BatchBackend):
     """A model loaded from a folder, from the hub, or from inside the package.
+
+    Probabilities that are read for many requests at once cost less than one by one: each different picture is looked at
+    once, and what requests have in common up to their second picture is read once
+    (:mod:`redaes.backends.prompt_packing`), where the model's attention allows it.
 
     Answers do not depend on how requests are batched, up to rounding; sampled text does, because all
     requests of a batch draw from one generator, so it is reproduced by the same requests with the same
@@ -79,7 +84,7 @@ class LocalBackend(BatchBackend):
             adapter: folder of a PEFT adapter to put on the model.
             device: such as ``cpu`` or ``cuda:1``; None: the best there is.
             dtype: None: bfloat16 on CUDA, else float32.
-            batch_size: requests per forward pass.
+            batch_size: requests per forward pass, or as many tokens where requests share some.
             max_pixels: cap on a picture's area, in pixels; None: that which the adapter or the model was trained with.
             constrain: whether reasoned answers are held to their form while they are written
                 (:mod:`redaes.backends.constrained`); None: those of models that were not trained on the text form.
@@ -151,6 +156,7 @@ class LocalBackend(BatchBackend):
         """
         backend = cls.__new__(cls)
         backend._set_up(model, processor, name, revision, batch_size)
+        backend._owned = False
         return backend
 
     def ask_in(self, form: Form) -> None:
@@ -169,6 +175,13 @@ class LocalBackend(BatchBackend):
         self._network = network
         self._processor = processor
         self._batch_size = batch_size
+        # Not before the network has been loaded, which defers part of transformers.
+        from redaes.backends.prompt_packing import PromptPacker
+
+        self._packs = PromptPacker.can_read(network, processor)
+        self._packer: PromptPacker | None = None
+        self._owned = True
+        """Whether nobody else changes the weights, so that what was read can be kept from call to call."""
         self._template = one_rendering(processor, name)  # one that somebody else loaded may have two
         self._space = space_before_answers(processor, self._template)
         self._chats: dict[str, str] = {}
@@ -193,21 +206,34 @@ class LocalBackend(BatchBackend):
             PromptError: not one picture per slot.
         """
         rows = np.empty((len(requests), len(choices)))
-        places: dict[str, tuple[str, list[int]]] = {}  # in fast mode all requests have one text
-        done = 0
+        texts = [self._text(request) for request in requests]
+        for request in requests:
+            _refuse_thin(request)
+        # In fast mode all requests have one text.
+        places = {text: self._place(text, choices) for text in dict.fromkeys(texts)}
         with self._asking():
-            for batch in _batches(requests, self._batch_size):
-                texts = [self._text(request) for request in batch]
-                for text in texts:
-                    if text not in places:
-                        places[text] = self._place(text, choices)
-                inputs = self._inputs(batch, [places[text][0] for text in texts])
-                output = self._network(**inputs, logits_to_keep=1, use_cache=False)
-                log_probs = torch.log_softmax(output.logits[:, -1].float(), dim=-1)  # (batch, vocabulary)
-                chosen = torch.tensor([places[text][1] for text in texts], device=log_probs.device)
-                rows[done : done + len(batch)] = log_probs.gather(1, chosen).double().cpu().numpy()
-                done += len(batch)
+            for numbers, logits in self._next_logits(requests, [places[text][0] for text in texts]):
+                log_probs = torch.log_softmax(logits.float(), dim=-1)  # (some requests, vocabulary)
+                chosen = torch.tensor([places[texts[number]][1] for number in numbers], device=log_probs.device)
+                rows[numbers] = log_probs.gather(1, chosen).double().cpu().numpy()
         return rows
+
+    def _next_logits(
+        self, requests: Sequence[Request], texts: Sequence[str]
+    ) -> Iterator[tuple[list[int], torch.Tensor]]:
+        """Numbers of some of the requests, and (numbers, vocabulary) what could follow; of all, in the end."""
+        if self._packs:
+            from redaes.backends.prompt_packing import PromptPacker
+
+            packer = self._packer or PromptPacker(self._network, self._processor, self._batch_size)
+            if self._owned:
+                self._packer = packer
+            yield from packer.next_logits(texts, [request.pixels for request in requests])
+            return
+        for start in range(0, len(requests), self._batch_size):
+            some = slice(start, start + self._batch_size)
+            output = self._network(**self._inputs(requests[some], texts[some]), logits_to_keep=1, use_cache=False)
+            yield list(range(len(requests)))[some], output.logits[:, -1]
 
     def generate(self, requests: Sequence[Request], sampling: Sampling) -> list[str]:
         """The answers, each including its request's prefix, without special tokens.
@@ -302,10 +328,7 @@ class LocalBackend(BatchBackend):
     def _inputs(self, batch: Sequence[Request], texts: Sequence[str]) -> Any:
         """What the model takes: left-padded tokens, patches of all pictures, and their grids."""
         for request in batch:
-            for image in request.pixels:
-                if max(image.size) > MAX_ASPECT * min(image.size):
-                    width, height = image.size
-                    raise InputError(f"a picture of {width} x {height} pixels is too thin for the model; crop it")
+            _refuse_thin(request)
         # Gemma's template has the beginning of the text, and its tokenizer would set another before it.
         begin = self._processor.tokenizer.bos_token
         begun = {"add_special_tokens": False} if begin and texts[0].startswith(begin) else {}
@@ -403,6 +426,17 @@ class LocalBackend(BatchBackend):
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             torch.manual_seed(seed)
             yield
+
+
+def _refuse_thin(request: Request) -> None:
+    """
+    Raises:
+        InputError: a picture that the model cannot take.
+    """
+    for image in request.pixels:
+        if max(image.size) > MAX_ASPECT * min(image.size):
+            width, height = image.size
+            raise InputError(f"a picture of {width} x {height} pixels is too thin for the model; crop it")
 
 
 def _batches(requests: Sequence[Request], size: int) -> Iterator[list[Request]]:

@@ -246,20 +246,18 @@ def in_words(figures: WorkFigures, n_views: int) -> str:
 class FunnelWatch:
     """Tells now and then how far a run is: a context manager around it, in the process that started the workers."""
 
-    def __init__(
-        self, run: Path, n_views: int, tell: Callable[[str], object], *, every_s: float = WRITE_EVERY_S
-    ) -> None:
+    def __init__(self, run: Path, n_views: int, tell: Callable[[str], object], *, every_s: float | None = None) -> None:
         """
         Args:
             run: its folder.
             n_views: that it has to make.
             tell: is given a line, from a thread.
-            every_s: seconds between two lines.
+            every_s: seconds between two lines; None: :data:`WRITE_EVERY_S`.
         """
         self._run = run
         self._n_views = n_views
         self._tell = tell
-        self._every_s = every_s
+        self._every_s = WRITE_EVERY_S if every_s is None else every_s
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._keep_telling, name="redaes-funnel-watch", daemon=True)
 

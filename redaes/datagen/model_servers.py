@@ -21,15 +21,19 @@ Answers are kept by what was asked of which model, whichever server gave them.
 from __future__ import annotations
 
 import asyncio
+import copy
+import logging
 import random
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import CancelledError
+from concurrent.futures import TimeoutError as FuturesTimeout
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from redaes.backends.chat_model import ChatModel
 from redaes.backends.chat_replies import Reply
@@ -40,6 +44,8 @@ from redaes.backends.failures import Failure
 from redaes.backends.retrying import MAX_BACKOFF_S, Rejected
 from redaes.errors import BackendError, BudgetExhausted, EndpointError, InputError
 from redaes.progress_lines import duration_in_words
+
+LOG = logging.getLogger("redaes.datagen")
 
 PASSING = frozenset({"connection", "timeout", "http_502", "http_503", "http_504"})
 """Why a server does not answer that says nothing of the request."""
@@ -61,6 +67,9 @@ PATIENCE_S = 600.0
 
 FIRST_PATIENCE_S = 30.0
 """The same where none has answered since the model was made: its address may be wrong."""
+
+LOOK_EVERY_S = 1.0
+"""How often a thread that waits for an answer looks whether the loop that gets it is still there, in seconds."""
 
 _COMPLETE = frozenset({"vllm", "sglang", "llamacpp", "me"})
 """Owners of models on servers whose list is all that they have. Some of them answer by another model than is named."""
@@ -85,6 +94,15 @@ class _Replica:
 
 
 @dataclass
+class _Done:
+    """What came of all openings together."""
+
+    busy_s: float = 0.0
+    n_sent: int = 0
+    has_answered: bool = False
+
+
+@dataclass
 class _Opened:
     """What belongs to the loop on which the connections were opened."""
 
@@ -93,8 +111,8 @@ class _Opened:
     slots: asyncio.Semaphore
     changed: asyncio.Event
     """Set, and replaced, whenever a server has become free, or was taken out or put in again."""
-    returning: set[asyncio.Task[None]]
-    """They ask the servers that were taken out."""
+    tasks: set[asyncio.Task[Any]]
+    """What ends with the connections: what asks the servers that were taken out, and what asks for other threads."""
     under_way: dict[str, asyncio.Event]
     """By what is asked: set once that has been answered, or not."""
 
@@ -165,12 +183,19 @@ class ModelServers:
         """Requests that are under way at once while all servers answer."""
         self.last_failure = ""
         """Why the last request without an answer has none."""
-        self.busy_s = 0.0
-        """Seconds that requests were under way at a server, summed over the requests."""
-        self.n_sent = 0
-        """Requests that were under way at a server and are no longer."""
-        self._has_answered = False
+        self._done = _Done()
         self._opened: _Opened | None = None
+        self._was_closed = False
+
+    @property
+    def busy_s(self) -> float:
+        """Seconds that requests were under way at a server, summed over the requests."""
+        return self._done.busy_s
+
+    @property
+    def n_sent(self) -> int:
+        """Requests that were under way at a server and are no longer."""
+        return self._done.n_sent
 
     @property
     def endpoints(self) -> list[Endpoint]:
@@ -191,6 +216,7 @@ class ModelServers:
             for replica in self._replicas:
                 replica.under_way, replica.is_out, replica.silent = 0, False, 0
                 await connections.enter_async_context(replica.endpoint)
+            self._was_closed = False
             self._opened = _Opened(
                 asyncio.get_running_loop(),
                 connections.pop_all(),
@@ -206,10 +232,11 @@ class ModelServers:
     ) -> None:
         """Close them."""
         opened, self._opened = self._opened, None
+        self._was_closed = True
         if opened is not None:
-            for task in opened.returning:
+            for task in opened.tasks:
                 task.cancel()
-            await asyncio.gather(*opened.returning, return_exceptions=True)
+            await asyncio.gather(*opened.tasks, return_exceptions=True)
             await opened.connections.aclose()
 
     async def ask(self, request: ChatRequest) -> Reply:
@@ -264,14 +291,25 @@ class ModelServers:
         """
         opened = self._opened
         if opened is None:
-            return asyncio.run(self._opened_for(requests))
+            if self._was_closed:  # by an error, perhaps: whoever goes on asking must not spend unseen
+                raise BackendError(f"{self.model} at {self.base_url} has been closed; open it again to ask")
+            return asyncio.run(self._again()._opened_for(requests))
         try:
             here: asyncio.AbstractEventLoop | None = asyncio.get_running_loop()
         except RuntimeError:
             here = None
         if here is opened.loop:
             raise BackendError(f"{self.model} is asked by replies() in its loop's own thread; await ask_many() there")
-        return asyncio.run_coroutine_threadsafe(self.ask_many(requests), opened.loop).result()
+        asked = asyncio.run_coroutine_threadsafe(self._asked_for_thread(requests), opened.loop)
+        closed = f"{self.model} at {self.base_url} was closed while it was asked"
+        while True:
+            try:
+                return asked.result(LOOK_EVERY_S)
+            except CancelledError as error:
+                raise BackendError(closed) from error
+            except FuturesTimeout as error:
+                if not asked.done() and not opened.loop.is_running():  # what was handed to it will never be done
+                    raise BackendError(closed) from error
 
     async def put(self, question: Callable[[ChatModel], Awaitable[Answer]]) -> Answer:
         """What a question gives that asks the model once or more.
@@ -313,6 +351,13 @@ class ModelServers:
             )
         return [f"{self.model}: {why}; the other servers do its share until it is there" for why in missing]
 
+    def _again(self) -> ModelServers:
+        """The same servers, counts and budget, with connections of its own."""
+        twin = copy.copy(self)
+        twin._replicas = [_Replica(endpoint.again()) for endpoint in self.endpoints]
+        twin._opened = None
+        return twin
+
     def _limits(self) -> str:
         first = self._replicas[0].endpoint
         limits = {"max_calls": first.max_calls, "max_tokens": first.max_tokens}
@@ -321,6 +366,15 @@ class ModelServers:
     async def _opened_for(self, requests: Sequence[ChatRequest]) -> list[Reply | Failure]:
         async with self:
             return await self.ask_many(requests)
+
+    async def _asked_for_thread(self, requests: Sequence[ChatRequest]) -> list[Reply | Failure]:
+        opened, task = self._still_open(), asyncio.current_task()
+        assert task is not None
+        opened.tasks.add(task)
+        try:
+            return await self.ask_many(requests)
+        finally:
+            opened.tasks.discard(task)
 
     def _still_open(self) -> _Opened:
         if self._opened is None:
@@ -360,8 +414,8 @@ class ModelServers:
                     return reply
                 finally:
                     replica.under_way -= 1
-                    self.busy_s += time.monotonic() - since
-                    self.n_sent += 1
+                    self._done.busy_s += time.monotonic() - since
+                    self._done.n_sent += 1
                     self._signal()
             tries += 1
             if tries >= MOST_TRIES:
@@ -388,7 +442,7 @@ class ModelServers:
             free = [replica for replica in left if replica.under_way < replica.endpoint.concurrency]
             if free:
                 return min(free, key=lambda one: (one is failed_at, one.under_way, one.sent))
-            patience_s = PATIENCE_S if self._has_answered else FIRST_PATIENCE_S
+            patience_s = PATIENCE_S if self._done.has_answered else FIRST_PATIENCE_S
             if left:
                 since = time.monotonic()
             elif time.monotonic() - since >= patience_s:
@@ -413,7 +467,7 @@ class ModelServers:
 
     def _hear(self, replica: _Replica) -> None:
         replica.silent = replica.n_out = 0
-        self._has_answered = True
+        self._done.has_answered = True
 
     def _miss(self, replica: _Replica, error: EndpointError) -> None:
         """Take note that a server left a request unanswered, and take it out if that is usual by now."""
@@ -425,9 +479,10 @@ class ModelServers:
         replica.is_out = True
         replica.n_out += 1
         self.counts[f"taken out: {error.reason}"] += 1
+        LOG.warning("%s: done without %s until it is back (%s)", self.model, replica.endpoint.base_url, error)
         task = asyncio.create_task(self._bring_back(replica))
-        opened.returning.add(task)
-        task.add_done_callback(opened.returning.discard)
+        opened.tasks.add(task)
+        task.add_done_callback(opened.tasks.discard)
 
     async def _bring_back(self, replica: _Replica) -> None:
         """Put a server in again once it says that it is there."""
@@ -446,6 +501,7 @@ class ModelServers:
                     # Others have no list, or keep it from the key; but they are there.
                 break
         replica.is_out, replica.silent = False, 0
+        LOG.warning("%s: %s is back", self.model, replica.endpoint.base_url)
         self._signal()
 
     def _signal(self) -> None:

@@ -43,10 +43,12 @@ class PanelJob:
     panel: Panel
     folder: Path
     settings: DatasetSettings
+    run: Path
+    """Folder of the run's figures."""
 
     def worker(self, devices: Sequence[str]) -> PanelWorker:
         """A worker whose editors work on these devices."""
-        return PanelWorker(self.panel, self.folder, self.settings, devices)
+        return PanelWorker(self.panel, self.folder, self.settings, self.run, devices)
 
 
 def run_panel(job: PanelJob, tasks: Sequence[NumberedChunk], take: Take, *, engine: str, workers: int) -> None:

@@ -34,6 +34,7 @@ from PIL import Image
 from redaes.cores import free_cores
 from redaes.datagen.chunks import PHOTOGRAPHS_PER_SHARD, Chunk, ShardWriter, load_photograph, rows_by_source
 from redaes.datagen.dataset_settings import DatasetSettings
+from redaes.datagen.funnel import Funnel, Use
 from redaes.datagen.judging_stage import AgreedDifference, Jury, agreed_differences
 from redaes.datagen.panel import Panel, PanelModels
 from redaes.datagen.panel_groups import (
@@ -78,12 +79,15 @@ class _Made:
 class PanelWorker:
     """Makes the shards of a judged dataset. Used as ``async with worker: …``; shards may be made at once."""
 
-    def __init__(self, panel: Panel, folder: Path, settings: DatasetSettings, devices: Sequence[str] = ()) -> None:
+    def __init__(
+        self, panel: Panel, folder: Path, settings: DatasetSettings, run: Path, devices: Sequence[str] = ()
+    ) -> None:
         """
         Args:
             panel: who edits, judges and writes.
             folder: the dataset.
             settings: of the dataset.
+            run: folder of the run's figures.
             devices: where this worker's editors work; none: one copy of each, wherever it finds a place.
 
         Raises:
@@ -93,7 +97,8 @@ class PanelWorker:
         self.panel = panel
         self.folder = folder
         self.settings = settings
-        asking = max(MIN_ASKING, math.ceil(panel.concurrency / REQUESTS_A_VIEW))
+        n_requests = max((use.capacity for use in self.models.uses().values()), default=0)
+        asking = max(MIN_ASKING, math.ceil(n_requests / REQUESTS_A_VIEW))
         n_editors = self.models.editors.n_lanes
         cores = max(1, free_cores())
         self.stages = {
@@ -109,10 +114,20 @@ class PanelWorker:
                 WorkStage("write", asking, 1),
             )
         }
+        self.funnel = Funnel(run, self._uses, self.models.counts)
         self._jury = Jury(self.models.judges, asking)
         # Their own threads: what is asked of servers is encoded and stored in the loop's.
         self._cores = ThreadPoolExecutor(cores, thread_name_prefix="measuring")
         self._counted: Counter[str] = Counter()
+
+    def _uses(self) -> dict[str, Use]:
+        """What each resource has done."""
+        editors, here = self.models.editors, (self.stages["filter"], self.stages["measure"])
+        return {
+            "editor": Use(editors.n_lanes, sum(editors.busy_s), editors.n_edits),
+            **{stage.name: Use(stage.at_once, stage.busy_s, stage.n_done) for stage in here},
+            **self.models.uses(),
+        }
 
     @property
     def n_chunks_ahead(self) -> int:
@@ -122,6 +137,11 @@ class PanelWorker:
 
     async def __aenter__(self) -> PanelWorker:
         await self.models.__aenter__()
+        try:
+            self.funnel.__enter__()
+        except RedaesError:
+            await self.models.__aexit__(None, None, None)
+            raise
         return self
 
     async def __aexit__(
@@ -130,6 +150,7 @@ class PanelWorker:
         self._jury.close()
         self._cores.shutdown(wait=False, cancel_futures=True)
         await self.models.__aexit__(kind, error, traceback)
+        self.funnel.__exit__(kind, error, traceback)
 
     async def write_chunk(self, number: int, chunk: Chunk) -> dict[str, Any]:
         """Make one shard, the rows of its plan and its counts; returns the latter.
@@ -152,7 +173,11 @@ class PanelWorker:
 
             async def photograph(number: int, source: Source) -> None:
                 nonlocal place
-                ready[number] = await self._photograph(source, None if rows is None else rows.get(source.id, []))
+                made = await self._photograph(source, None if rows is None else rows.get(source.id, []))
+                self.funnel.add("photographs")
+                # Views of which nothing was planned are done with, too.
+                self.funnel.add("views", self.settings.views - len({row.view for row in made.rows}))
+                ready[number] = made
                 while place in ready:
                     its = ready.pop(place)
                     place += 1
@@ -188,6 +213,7 @@ class PanelWorker:
                     made.counts.fail(source.id, error)
                     return made
                 made.rows = rows or await plan_judged_views(image, source, self.settings, self.models, made.counts)
+                self.funnel.add("planned", len(made.rows))
                 for _, its in itertools.groupby(made.rows, key=lambda planned: planned.view):
                     view = list(its)
                     reference = await asyncio.to_thread(view_of, image, view[0].frame, self.settings)
@@ -214,23 +240,35 @@ class PanelWorker:
             source: the photograph.
         """
         made = _Made()
+        await self._lead(way, reference, rows, source, made)
+        self.funnel.add("views")
+        return made
+
+    async def _lead(
+        self, way: Passage, reference: Image.Image, rows: list[PlannedEdit], source: Source, made: _Made
+    ) -> None:
+        """Lead a view through the stages, from the one that edits to the one that writes."""
         counts, group, panel = made.counts, rows[0].group, self.panel
         with way:
             await way.begin()
             edits = await edits_of(reference, rows, self.models)
+            self.funnel.add("edited", sum(each.outcome.image is not None for each in edits))
             await way.enter(self.stages["filter"])
             pictures = await self._computed(self._filtered, reference, edits, counts)
             if panel.checker_entry is not None:
                 await way.enter(self.stages["check"])
                 pictures = await executed(pictures, self.models, panel.checker_entry, counts)
+            self.funnel.add("passed", len(pictures) - 1)
             if len(pictures) == 1:
-                return made
+                return
             await way.enter(self.stages["judge"])
             members = [each.member for each in pictures]
             shown = {each.member.key: each.shown for each in pictures}
+            n_rejected = counts.rejected.total()
             found = await agreed_differences(group, members, shown, self._jury, panel.rules, counts)
+            self.funnel.add("judged", len(found) + counts.rejected.total() - n_rejected)
             if not found:
-                return made
+                return
             await way.enter(self.stages["measure"])
             pairs = await self._computed(_measured, found, pictures, source, group)
             await way.enter(self.stages["write"])
@@ -240,7 +278,7 @@ class PanelWorker:
             )
             for record in made.records:
                 counts.keep(record)
-        return made
+            self.funnel.add("kept", len(made.records))
 
     async def _computed(self, work: Callable[..., Made], *args: Any) -> Made:
         """What is computed here, on one of the cores."""

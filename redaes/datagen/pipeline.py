@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import logging
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -28,8 +29,9 @@ from redaes.datagen.chunks import PLAN_PARTS, Chunk, chunks_of, load_photograph,
 from redaes.datagen.dataset_settings import DatasetSettings
 from redaes.datagen.editors.parametric import EDITOR
 from redaes.datagen.engine import ENGINES
+from redaes.datagen.funnel import FunnelWatch, begin_run, read_runs, work_report
 from redaes.datagen.judges.silence import hardly_read
-from redaes.datagen.panel import Panel
+from redaes.datagen.panel import Panel, check_servers
 from redaes.datagen.panel_crew import PanelJob, run_panel
 from redaes.datagen.parametric_groups import make_group
 from redaes.datagen.picture_groups import BuildCounts
@@ -38,6 +40,8 @@ from redaes.datagen.sources import ANY_PHOTOGRAPH, Curation, PhotographRules, Ph
 from redaes.errors import InputError, RecordError, RedaesError
 from redaes.records import SCHEMA_VERSION, PairRecord, read_json, write_json, write_shard
 from redaes.types import SPLITS
+
+LOG = logging.getLogger("redaes.datagen")
 
 
 def _photograph(
@@ -98,6 +102,7 @@ def build(
     engine: str = "local",
     panel: Panel | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    tell: Callable[[str], object] = lambda line: None,
     licences: Mapping[Path, str] | None = None,
     rules: PhotographRules = ANY_PHOTOGRAPH,
     scorer: PhotographScorer | None = None,
@@ -115,6 +120,7 @@ def build(
         engine: who does the work, one of ``ENGINES``; the result is the same.
         panel: editors that follow instructions, and models that judge; None: the embedded editor, measured.
         progress: called with photographs done and photographs in all.
+        tell: called every second, from a thread, with a line that says how far a panel's work is.
         licences: by path, for photographs that lie in a folder without ``LICENCES.csv``.
         rules: which of the photographs to use.
         scorer: balances the quality of the photographs drawn when there are more than the rules want.
@@ -140,7 +146,7 @@ def build(
         workers=workers,
     )
     with _locked(folder):
-        return _build(curation, folder, settings, panel, engine, workers, progress)
+        return _build(curation, folder, settings, panel, engine, workers, progress, tell)
 
 
 @contextmanager
@@ -168,6 +174,7 @@ def _build(
     engine: str,
     workers: int,
     progress: Callable[[int, int], None],
+    tell: Callable[[str], object],
 ) -> dict[str, Any]:
     chunks = list(chunks_of(curation.sources))
     _claim(folder, curation.sources, settings, panel)
@@ -191,9 +198,14 @@ def _build(
 
     report_progress()
     missing = [(number, chunk) for number, chunk in enumerate(chunks) if chunk.name not in counts]
-    if panel is not None:
-        run_panel(PanelJob(panel, folder, settings), missing, take, engine=engine, workers=workers)
-    else:
+    if panel is not None and missing:
+        for note in check_servers(panel):
+            LOG.warning(note)
+        job = PanelJob(panel, folder, settings, begin_run(folder))
+        n_views = sum(len(chunk.sources) for _, chunk in missing) * settings.views
+        with FunnelWatch(job.run, n_views, tell):
+            run_panel(job, missing, take, engine=engine, workers=workers)
+    elif panel is None:
         for task, result in ENGINES[engine](functools.partial(write_chunk, folder, settings), missing, workers):
             take(task, result)
     if in_parts:
@@ -212,6 +224,8 @@ def _build(
                 else "give more photographs, views or variants"
             )
         )
+    if panel is not None:
+        report["work"] = work_report(read_runs(folder), panel.prices())
     write_json(folder / "report.json", report)
     write_card(
         folder, report, settings=settings.model_dump(), editor=EDITOR if panel is None else ", ".join(panel.editors)

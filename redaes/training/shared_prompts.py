@@ -133,6 +133,19 @@ class SharedPrompts:
         trainer._buffered_inputs = [unsplit_pixel_values_by_grid(part) for part in parts]
         return trainer._buffered_inputs[trainer._step % steps]
 
+    def as_read(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """What the model reads of a batch as TRL keeps it, for a dry run's lengths; a prompt's answers are in a row."""
+        if not self.shares_prompts:
+            return batch
+        firsts = range(0, len(batch["prompt_ids"]), self.num_generations)
+        prompts = [batch["prompt_ids"][row][batch["prompt_mask"][row].bool()][:-1] for row in firsts]
+        answers = batch["completion_ids"][batch["completion_mask"].bool()]
+        pictures = pictures_by_row(
+            batch["image_grid_thw"], batch["pixel_values"], batch["num_images"], self.num_generations
+        )
+        patches = torch.cat([pictures[row].patches for row in firsts])
+        return {"input_ids": torch.cat([*prompts, answers])[None], "pixel_values": patches}
+
     def samples_itself(self) -> bool:
         """Whether answers are sampled here, and not by TRL's own loop or vLLM."""
         given = set(self.args.generation_kwargs or {}) - _SAMPLING

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from transformers import ProcessorMixin
 
+from redaes.backends.vision_tokens import PictureTokens, tokens_by_picture, tower_answer
 from redaes.prompts import Mode
 from redaes.records import PairRecord
 from redaes.training.formatting import decode, drawn_answers, labels_at_end
@@ -136,28 +137,8 @@ class BatchVisionCache:
             raise AssertionError("the model was called otherwise than by BatchVisionCache.forward")
         if self._tokens is None:
             self._tokens = self._tower(pixel_values, grid_thw=grid, **kwargs)
-        pictures = _tokens_by_picture(self._tokens, grid, self._visual.spatial_merge_size)
-        return _answer_of(type(self._tokens), [pictures[number] for number in self._place])
-
-
-PictureTokens = list[Tensor]
-"""A picture's tokens, and those of each deepstack level where the tower has some."""
-
-
-def _tokens_by_picture(computed: Any, grid_thw: Tensor, merge: int) -> list[PictureTokens]:
-    """A tower's answer about P pictures, picture by picture."""
-    counts = (grid_thw.prod(-1) // merge**2).tolist()
-    levels = [computed.pooler_output, *(computed.deepstack_features if "deepstack_features" in computed else ())]
-    return [list(tokens) for tokens in zip(*(torch.split(level, counts) for level in levels), strict=True)]
-
-
-def _answer_of(kind: type, pictures: Sequence[PictureTokens]) -> Any:
-    """The tower's answer about these pictures, as `_tokens_by_picture` takes it apart."""
-    first, *deepstack = (torch.cat(level) for level in zip(*pictures, strict=True))
-    answer = kind(pooler_output=first)
-    if deepstack:
-        answer["deepstack_features"] = deepstack
-    return answer
+        pictures = tokens_by_picture(self._tokens, grid, self._visual.spatial_merge_size)
+        return tower_answer(type(self._tokens), [pictures[number] for number in self._place])
 
 
 @dataclass(frozen=True)
@@ -232,12 +213,12 @@ class FrozenVisionCache:
         if new:
             computed = self._tower(torch.cat([pictures[number] for number in new]), grid_thw=grid_thw[new], **kwargs)
             self._kind = type(computed)
-            for number, tokens in zip(new, _tokens_by_picture(computed, grid_thw[new], self._merge), strict=True):
+            for number, tokens in zip(new, tokens_by_picture(computed, grid_thw[new], self._merge), strict=True):
                 asked[number].tokens.extend(tokens)
         self.n_asked += len(asked)
         self.n_computed += len(new)
         self._cached = cached[-self._n_kept :]
-        return _answer_of(self._kind, [picture.tokens for picture in asked])
+        return tower_answer(self._kind, [picture.tokens for picture in asked])
 
 
 def _find(cached: Sequence[_CachedPicture], key: tuple[Any, ...], patches: Tensor) -> int | None:

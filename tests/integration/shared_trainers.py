@@ -32,16 +32,24 @@ def arguments(model: Path, data: Path, out: Path, *more: str) -> tuple[StageArgu
     )  # fmt: skip
 
 
-def trainer_of(model: Path, data: Path, out: Path, *more: str) -> tuple[RankingGRPOTrainer, dict[str, Any]]:
-    """A trainer with weights that are not those of its start, and a batch with answers of 0 to 5 tokens."""
+def trainer_of(
+    model: Path, data: Path, out: Path, *more: str, attention: str | None = None
+) -> tuple[RankingGRPOTrainer, dict[str, Any]]:
+    """A trainer with weights that are not those of its start, and a batch with answers of 0 to 5 tokens.
+
+    With ``attention`` the model has another one than the stage gives it.
+    """
     stage, config = arguments(model, data, out, *more)
     pairs = load_pairs(data, "train")
     rows, numbers = ranking_dataset(pairs, groups_of(pairs, 3), "reasoned", with_scores=True)
     processor = base_processor(stage)
     processor.tokenizer.padding_side = "left"
+    network = load_model(stage, torch.float32)
+    if attention is not None:
+        network.set_attn_implementation(attention)
     trainer = RankingGRPOTrainer(
         sampler=grpo.GroupSampler(numbers, capacity=9, num_generations=4, n_processes=1, repeat_count=1, seed=0),
-        model=load_model(stage, torch.float32), args=config, train_dataset=rows, processing_class=processor,
+        model=network, args=config, train_dataset=rows, processing_class=processor,
         reward_funcs=rewards.reward_functions(config.rewards),
     )  # fmt: skip
     torch.manual_seed(1)

@@ -79,6 +79,21 @@ def test_the_peak_is_the_one_measured(
     assert found["epochs"] == pytest.approx(state["epoch"], rel=0.05)
 
 
+def test_tokens_of_stage_3_are_those_that_are_read(
+    tiny_model: Path, red_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    argv = ["--model", str(tiny_model), "--data", str(red_folder), "--output_dir", str(tmp_path / "run"), *SMALL]
+    shared, apart = (
+        estimated("grpo", [*argv, *GROUPS, "--share_prompts", share], capsys) for share in ("true", "false")
+    )
+    # Twelve answers of 16 tokens, to six prompts of which each is read once without its last token.
+    n_prompt = apart["lengths"]["tokens"] / 12 - 16
+    most = 6 * (n_prompt - 1) + 12 * 16
+    assert 0.98 * most <= shared["lengths"]["tokens"] <= most  # shorter prompts are not padded
+    for pictures in ("picture_tokens", "patches"):
+        assert shared["lengths"][pictures] == apart["lengths"][pictures] / 2 > 0
+
+
 @pytest.fixture(scope="module")
 def nano(red_folder: Path) -> list[str]:
     return ["--data", str(red_folder)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from PIL import Image
 from tiny_pipelines import build as build_tiny
 
 from redaes.backends.pictures import EncodedPicture
+from redaes.datagen import funnel, model_servers
 from redaes.datagen.consensus import ConsensusRules
 from redaes.datagen.dataset_settings import DatasetSettings
 from redaes.datagen.judges import PicturePair
@@ -54,10 +56,14 @@ async def planned_and_edited(
         return rows, await edits_of(image, rows, models)
 
 
-def test_from_photographs_to_a_valid_dataset(photographs: Path, tmp_path: Path) -> None:
-    out = tmp_path / "pairs"
+def test_from_photographs_to_a_valid_dataset(
+    photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, lines = tmp_path / "pairs", list[str]()
+    monkeypatch.setattr(funnel, "WRITE_EVERY_S", 0.02)
     with OpenAIServer(script) as server:
-        report = build([photographs], out, SETTINGS, panel=panel(server))
+        priced = panel(server, writer={"model": "writer", "price": {"input": 1, "output": 4}})
+        report = build([photographs], out, SETTINGS, panel=priced, tell=lines.append)
         asked = len(server.calls)
         # Everything again, from the answers that were kept: not one question more, and the same bytes.
         before = data_hash(out)
@@ -82,6 +88,22 @@ def test_from_photographs_to_a_valid_dataset(photographs: Path, tmp_path: Path) 
     for record in records:
         first, second = (contrast_of(Image.open(io.BytesIO(b))) for b in (record.first_bytes, record.second_bytes))
         assert abs((record.pair.delta or 0.0) - max(-9.0, min(9.0, (first - second) / 12))) < 0.4
+    work = report["work"]
+    assert work["funnel"]["photographs"] == work["funnel"]["views"] == 6
+    assert work["funnel"]["kept"] == len(records) <= work["funnel"]["judged"]
+    assert work["funnel"]["planned"] >= work["funnel"]["edited"] >= work["funnel"]["passed"] > 0
+    assert work["resources"]["editor"]["done"] == work["funnel"]["planned"]
+    assert all(0 <= resource["idle_share"] <= 1 for resource in work["resources"].values())
+    calls = {name: each["calls"] for name, each in work["models"].items()}
+    assert sum(calls.values()) == asked
+    assert work["models"]["writer"]["tasks"]["rationale/v2"]["tokens_read"] == 100 * calls["writer"]
+    assert work["models"]["writer"]["cost"] == pytest.approx(calls["writer"] * (100 * 1 + 10 * 4) / 1e6, abs=1e-4)
+    assert work["cost_unknown"] == ["judge-1", "judge-2", "planner"]
+    # What the second run did is added, what it found kept cost nothing.
+    assert {name: each["calls"] for name, each in again["work"]["models"].items()} == calls
+    assert again["work"]["funnel"]["views"] == 12
+    assert lines
+    assert lines[-1].startswith("planned ")
     assert report["rejected_pairs"]["plan: unknown_factor"] == 6
     assert any(reason.startswith("text: ") for reason in report["rejected_pairs"])
     assert report["asked"]["judge-1: retried: http_429"] > 0
@@ -131,6 +153,37 @@ def test_edits_unlike_their_view_are_turned_down(photographs: Path, tmp_path: Pa
 def test_judges_that_are_none_are_named(name: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=name.split(":", maxsplit=1)[0]):
         PanelModels(Panel(endpoint="http://127.0.0.1:1/v1", judges=(name,), writer="w"), tmp_path)
+
+
+def test_servers_of_a_model_that_die_and_come_back_leave_the_dataset_as_it_is(
+    photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(model_servers, "FIRST_OUT_S", 0.05)
+    monkeypatch.setattr(model_servers, "MAX_BACKOFF_S", 0.1)
+    n, dead = 0, Fault(503)
+
+    def dying(call: Call) -> Say | Fault:
+        nonlocal n
+        n += 1
+        if n == 10:
+            second.models = dead
+            threading.Timer(1.0, lambda: setattr(second, "models", up)).start()
+        return dead if second.models is dead else script(call)
+
+    with OpenAIServer(script) as first, OpenAIServer(dying) as second:
+        up = second.models
+        build([photographs], tmp_path / "whole", SETTINGS, panel=panel(first))
+        both = panel(first, endpoint=[first.base_url, second.base_url], judges=["judge-1", {"model": "judge-2"}])
+        reports = [build([photographs], tmp_path / "pairs", SETTINGS, panel=both)]
+        # All of a model's servers at once, after it has answered: requests wait for them.
+        n = 0
+        alone = panel(second, writer={"model": "writer", "endpoint": first.base_url})
+        reports.append(build([photographs], tmp_path / "waited", SETTINGS, panel=alone))
+        assert n > 10
+    assert data_hash(tmp_path / "pairs") == data_hash(tmp_path / "whole") == data_hash(tmp_path / "waited")
+    asked = [what for report in reports for what in report["asked"]]
+    assert any("taken out: http_503" in what for what in asked)
+    assert not any("failed: http_503" in what for what in asked)
 
 
 def test_another_panel_in_the_same_folder_is_refused(photographs: Path, tmp_path: Path) -> None:

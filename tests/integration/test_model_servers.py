@@ -207,6 +207,25 @@ def test_threads_ask_through_the_connections_that_are_open(two: list[Switched]) 
     assert max(one.server.most_at_once for one in two) <= 4
 
 
+def test_what_threads_ask_ends_with_the_connections(two: list[Switched]) -> None:
+    for one in two:
+        one.after_s = 0.3
+    servers = servers_of(two, concurrency=1)
+
+    async def run() -> object:
+        async with servers:
+            asked = asyncio.ensure_future(asyncio.to_thread(ask_many, servers, range(50)))
+            while not any(one.n_calls for one in two):
+                await asyncio.sleep(0.01)
+        (ended,) = await asyncio.gather(asked, return_exceptions=True)
+        return ended
+
+    ended = asyncio.run(run())
+    assert isinstance(ended, BackendError)
+    assert "was closed while it was asked" in str(ended)
+    assert sum(one.n_calls for one in two) <= 2
+
+
 def test_a_question_is_judged_by_its_own_answers_whatever_others_hear() -> None:
     def script(call: Call) -> Say | Fault:
         return Fault(400, message="I see no pictures") if call.body["seed"] < 5 else Say("fine")

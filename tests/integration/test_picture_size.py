@@ -197,17 +197,18 @@ def test_asking_shows_what_training_did(
 def test_evaluation_ranking_and_the_service_show_what_training_did(
     tiny_model: Path, adapter: Path, wanted: Looks, files: list[Path], record: PairRecord, tmp_path: Path
 ) -> None:
-    backend = LocalBackend(tiny_model, adapter=adapter, device="cpu")
+    # One for each: a backend does not look again at what it has seen lately.
+    backends = [LocalBackend(tiny_model, adapter=adapter, device="cpu") for _ in range(3)]
     with looking() as looks:
-        evaluate(backend, [record], n_reasoned=0, sampling=Sampling(), seed=0)
+        evaluate(backends[0], [record], n_reasoned=0, sampling=Sampling(), seed=0)
     assert_same(looks, wanted)
     with looking() as looks:
         pictures = [load_image(file).ref for file in files]
-        ranker = AssessorRanker(Assessor(backend, mode="fast"))
+        ranker = AssessorRanker(Assessor(backends[1], mode="fast"))
         list(ranker.rank([{ref.id: ref for ref in pictures}], tmp_path))  # as culling does
     assert_same(looks, wanted)
     urls = ["data:image/jpeg;base64," + base64.b64encode(file.read_bytes()).decode() for file in files]
-    with looking() as looks, running(create_app(backend)) as address:
+    with looking() as looks, running(create_app(backends[2])) as address:
         body = {"first": urls[0], "second": urls[1], "mode": "fast"}
         assert httpx.post(f"{address}/v1/compare", json=body, timeout=60).status_code == 200
     assert_same(looks, wanted)

@@ -175,7 +175,8 @@ def test_a_killed_run_goes_on_with_the_same_batches_and_losses(
     n_processes = {"ddp": 2, "zero3": 2}.get(launcher, 1)
     if stage in GROUPED:
         steps = 4
-        more = [*POLICY, "--max_steps", str(steps), "--save_steps", "2", *VALIDATED, "--eval_on_start", "true"]
+        more = [*POLICY, "--max_steps", str(steps), "--save_steps", "2", *VALIDATED, "--eval_on_start", "true",
+                "--learning_rate", "1e-3"]  # fmt: skip
     else:
         # Past the end of an epoch: the order of the second one must not be the first one's again.
         steps = -(-len_of(stage, red_folder) // GLOBAL_BATCH) + 4

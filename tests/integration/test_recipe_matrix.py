@@ -61,7 +61,7 @@ SIZES = {
     "completion_page_steps": "a page of the second step",
     "per_device_train_batch_size": "two steps in an epoch of the tiny dataset",
     "gradient_accumulation_steps": "as above, and still accumulated",
-    "steps_per_generation": "one ranking group at a time, in two batches",
+    "steps_per_generation": "one ranking group at a time, in three batches",
     "max_completion_length": "short answers",
     "dataloader_num_workers": "one for four: two cores",
 }
@@ -72,7 +72,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "stage2": {"per_device_train_batch_size": 3, "gradient_accumulation_steps": 2},
     "stage2_dpo": {"per_device_train_batch_size": 6, "gradient_accumulation_steps": 4},
     "stage3": {
-        "per_device_train_batch_size": 36, "gradient_accumulation_steps": 2, "steps_per_generation": 2, "max_steps": 2,
+        "per_device_train_batch_size": 24, "gradient_accumulation_steps": 3, "steps_per_generation": 3, "max_steps": 2,
         "max_completion_length": 40, "completion_page_steps": 1,
     },
     "warmup_vision": {"per_device_train_batch_size": 3},

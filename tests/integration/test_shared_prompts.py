@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from families import build
 from own_pairs import write_own_pairs
 from safetensors.torch import load_file
 from shared_trainers import N_GENERATIONS, arguments, distance, learned, trainer_of
+from torch import Tensor
 
 from redaes.attention.packed_answers import PackedAnswers, PromptedAnswers
 from redaes.attention.token_trees import BRANCHES
@@ -34,8 +36,8 @@ def own_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """A model of each family that can, and of one that cannot."""
-    families = ("qwen2_5_vl", "qwen3_vl", "qwen3_5")
+    """A model of each family that can, of one that cannot, and of one that can unless experts are balanced."""
+    families = ("qwen2_5_vl", "qwen3_vl", "qwen3_5", "qwen3_vl_moe")
     return {name: build(name, tmp_path_factory.mktemp(name) / "model") for name in families}
 
 
@@ -92,14 +94,74 @@ def test_no_answer_at_all_is_a_loss_of_nothing(folders: dict[str, Path], own_dat
     assert all(not one.any() for one in gradients.values())
 
 
+LINEAR = "it has layers of linear_attention, in which nothing can branch off"
+EXPERTS = "the loss that balances experts counts the tokens of every prompt (router_aux_loss_coef)"
+EAGER = "its attention is eager, and only sdpa takes packed rows"
+
+
+@pytest.mark.parametrize(
+    ("family", "attention", "why"),
+    [("qwen3_5", None, LINEAR), ("qwen3_vl_moe", None, EXPERTS), ("qwen3_vl", "eager", EAGER)],
+)
 def test_a_model_that_cannot_says_so_and_trains_as_before(
-    folders: dict[str, Path], own_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    family: str,
+    attention: str | None,
+    why: str,
+    folders: dict[str, Path],
+    own_data: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    trainer, inputs = trainer_of(folders["qwen3_5"], own_data, tmp_path / "run", "--lora_r", "4")
-    said = "share_prompts: it has layers of linear_attention, in which nothing can branch off"
+    more = ["--lora_r", "4", "--lora_targets", "language"]
+    folder = folders[family]
+    if why is EXPERTS:  # as some of its makers' configurations have it
+        folder = shutil.copytree(folder, tmp_path / "balanced")
+        config = json.loads((folder / "config.json").read_text())
+        config["text_config"] |= {"output_router_logits": False, "router_aux_loss_coef": 0.01}
+        (folder / "config.json").write_text(json.dumps(config))
+    trainer, inputs = trainer_of(folder, own_data, tmp_path / "run", *more, attention=attention)
+    said = f"share_prompts: {why}; each answer is read with a prompt of its own\n"
     assert capsys.readouterr().err.count(said) == 1
     assert not trainer.shares_prompts
-    assert learned(trainer, inputs)[2]
+    assert not trainer.samples_itself()
+    read: list[int] = []
+    trainer.model.register_forward_pre_hook(lambda _, __, named: read.append(len(named["input_ids"])), with_kwargs=True)
+    trainer._compute_loss(trainer.model, inputs).backward()
+    assert read == [len(inputs["prompt_ids"])]
+
+
+def test_experts_that_need_not_be_balanced_are_asked_once(
+    folders: dict[str, Path], own_data: Path, tmp_path: Path
+) -> None:
+    more = ["--lora_r", "4", "--lora_targets", "language"]
+    trainer, inputs = trainer_of(folders["qwen3_vl_moe"], own_data, tmp_path / "run", *more)
+    assert trainer.shares_prompts
+    loss, seen, gradients = learned(trainer, inputs)
+    trainer.shares_prompts = False
+    plain_loss, plain_seen, plain_gradients = learned(trainer, inputs)
+    assert (seen[0] - plain_seen[0])[inputs["completion_mask"].bool()].abs().max() <= 1e-5
+    assert abs(loss - plain_loss) <= 1e-6
+    assert distance(gradients, plain_gradients) <= 1e-5
+
+
+@pytest.mark.parametrize("family", ["qwen2_5_vl", "qwen3_vl"])
+def test_in_bfloat16_it_is_as_far_from_float32_as_whole_rows_are(
+    family: str, folders: dict[str, Path], own_data: Path, tmp_path: Path
+) -> None:
+    found: dict[str, tuple[Tensor, dict[str, Tensor]]] = {}
+    for bf16 in ("true", "false"):
+        trainer, inputs = trainer_of(
+            folders[family], own_data, tmp_path / "run", "--lora_r", "4", "--lora_targets", "language", "--bf16", bf16
+        )
+        for way in ("shared", "whole") if bf16 == "true" else ("exact",):
+            trainer.shares_prompts = way == "shared"
+            _, seen, gradients = learned(trainer, inputs)
+            found[way] = seen[0][inputs["completion_mask"].bool()], gradients
+    off = {way: float((found[way][0] - found["exact"][0]).abs().mean()) for way in ("shared", "whole")}
+    turned = {way: distance(found["exact"][1], found[way][1]) for way in ("shared", "whole")}
+    assert off["whole"] > 1e-3  # it is bfloat16
+    assert off["shared"] <= 1.3 * off["whole"]
+    assert turned["shared"] <= 1.3 * turned["whole"]
 
 
 @pytest.mark.parametrize("family", ["qwen2_5_vl", "qwen3_vl"])

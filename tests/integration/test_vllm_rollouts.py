@@ -77,6 +77,8 @@ def run(red_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_rollout_log_probabilities_are_the_trainers_own_while_the_weights_move(run: Path) -> None:
     steps = logged(run)
     assert len(steps) == 4
+    record = json.loads((run / "final" / "run_record.json").read_text())
+    assert record["metrics"]["shares_prompts"]  # the trainer's own are of packed rows, each prompt read once
     assert all(step["grad_norm"] > 0 for step in steps[:2])
     # What remains is the share of the picture tokens, which vLLM must not sample and the trainer does not exclude.
     assert max(step["sampling/sampling_logp_difference/mean"] for step in steps) < 2e-3

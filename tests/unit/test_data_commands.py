@@ -278,7 +278,8 @@ def test_an_upload_is_private_and_leaves_the_builders_files(tmp_path: Path, fake
     assert uploaded["folder_path"] == tmp_path
     ignored = uploaded["ignore_patterns"]
     kept = huggingface_hub.utils.filter_repo_objects(
-        ["README.md", "data/train-00000.parquet", ".lock", "shards/train-00000.json"], ignore_patterns=ignored
+        ["README.md", "data/train-00000.parquet", ".lock", "shards/train-00000.json", "runs/a/b.json"],
+        ignore_patterns=ignored,
     )
     assert list(kept) == ["README.md", "data/train-00000.parquet"]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -133,6 +132,13 @@ def build(
             return
         work = "photographs read, edited and judged"
         with progress_bars(work) as update:
+            so_far: tuple[int, int | None] = (0, None)
+
+            def progress(done: int, total: int) -> None:
+                nonlocal so_far
+                so_far = done, total
+                update(work, *so_far)
+
             report = build_dataset(
                 places,
                 out,
@@ -140,7 +146,8 @@ def build(
                 workers=recipe.n_workers,
                 engine=recipe.engine,
                 panel=recipe.panel,
-                progress=partial(update, work),
+                progress=progress,
+                tell=lambda line: update(work, *so_far, line),
                 licences=licences,
                 rules=recipe.rules,
             )

@@ -39,7 +39,7 @@ class BatchLengths:
     """Of the looked-at batches, means for one process and micro-batch."""
 
     tokens: float
-    """That go through the language model, padding included."""
+    """That go through the language model: padding included, or each prompt of stage 3 once, where it is shared."""
     picture_tokens: float
     """Of those, the ones that stand for pictures."""
     patches: float

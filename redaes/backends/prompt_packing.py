@@ -1,0 +1,254 @@
+"""What a model of the Qwen-VL families says next after many prompts, with as little read twice as can be.
+
+Each different picture passes image processor and vision tower once. What prompts begin with, up to their second
+picture, is read once for all that begin so; what follows is packed into rows of tokens as far as there is room. Tokens
+of pictures, and keys and values of beginnings, are kept from call to call as far as they fit: the rounds of a ranking
+show the same pictures.
+
+A call's answers are the same in every digit whatever is kept: each picture and each beginning is read by itself, so
+that it does not matter when, and how the rest is packed follows from the call alone.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any, Generic, TypeVar
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from redaes.attention.packed_sequences import PackedSequences, TokenSequence, packed_sequences
+from redaes.attention.token_trees import (
+    BRANCHES,
+    ContinuedRow,
+    KeysAndValues,
+    branch_attention,
+    why_no_branches,
+)
+from redaes.backends.vision_tokens import PictureTokens, answering, tokens_by_picture, tower_answer
+
+_FAMILIES = ("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe")
+"""Model types whose towers and processors are as is taken for granted here."""
+
+_LEAST_KEPT = 1 << 28
+"""Bytes that may be kept of pictures, and of beginnings [ours]; of large models, an eighth of what weights take."""
+
+_ONE_PAIR = 2
+"""Questions about one pair, in both orders: their beginnings are not worth a pass of their own."""
+
+_Kept = TypeVar("_Kept")
+
+_Beginning = tuple[tuple[int, ...], bytes | None]
+"""What prompts share that begin alike: the tokens up to the second picture, and what tells the first one."""
+
+
+class _Lately(Generic[_Kept]):
+    """What was used last, up to a number of bytes."""
+
+    def __init__(self, most_bytes: int) -> None:
+        self.most_bytes = most_bytes
+        self.n_bytes = 0
+        self._kept: OrderedDict[Any, tuple[_Kept, int]] = OrderedDict()
+
+    def get(self, key: Any) -> _Kept | None:
+        """What is kept; it is the last now to be forgotten."""
+        if key not in self._kept:
+            return None
+        self._kept.move_to_end(key)
+        return self._kept[key][0]
+
+    def put(self, key: Any, one: _Kept, n_bytes: int) -> None:
+        """Keep one, and forget those that were not used for the longest time."""
+        self._kept[key] = one, n_bytes
+        self.n_bytes += n_bytes
+        while self.n_bytes > self.most_bytes:
+            _, (_, its_bytes) = self._kept.popitem(last=False)
+            self.n_bytes -= its_bytes
+
+
+@dataclass(frozen=True)
+class _Picture:
+    """A picture that has passed processor and tower."""
+
+    digest: bytes
+    grid: Tensor
+    """(1, 3), on the CPU."""
+    tokens: PictureTokens
+
+
+@dataclass(frozen=True)
+class _Prompt:
+    """A prompt on its way into a row."""
+
+    place: int
+    """Among all that were given."""
+    ids: list[int]
+    pictures: tuple[_Picture, ...]
+    beginning: _Beginning
+    cut: int
+    """Tokens of the beginning; 0: it is not read by itself."""
+
+
+class PromptPacker:
+    """Reads prompts for a model.
+
+    Args:
+        network: the model, perhaps with a LoRA; `can_read` says that it can.
+        processor: its processor.
+        batch_size: a row has at most as many tokens as this number of prompts of the longest kind.
+        most_bytes: that may be kept of pictures, and as many of beginnings; None: as suits the size of the model.
+    """
+
+    def __init__(self, network: Any, processor: Any, batch_size: int, *, most_bytes: int | None = None) -> None:
+        self._model = network
+        self._network = _without_lora(network)
+        self._processor = processor
+        self._batch_size = batch_size
+        self._visual = self._network.base_model.visual
+        self._kind: Any = None
+        weights = sum(one.numel() * one.element_size() for one in self._network.parameters())
+        most = max(_LEAST_KEPT, weights // 8) if most_bytes is None else most_bytes
+        self._pictures: _Lately[_Picture] = _Lately(most)
+        self._beginnings: _Lately[KeysAndValues] = _Lately(most)
+
+    @staticmethod
+    def can_read(network: Any, processor: Any) -> bool:
+        """Whether a model's prompts can be packed."""
+        own = _without_lora(network)
+        known = getattr(own.config, "model_type", None) in _FAMILIES and hasattr(
+            processor.image_processor, "merge_size"
+        )
+        return known and why_no_branches(own) is None
+
+    def next_logits(
+        self, texts: Sequence[str], shown: Sequence[Sequence[Image.Image]]
+    ) -> Iterator[tuple[list[int], Tensor]]:
+        """What could follow each prompt.
+
+        Args:
+            texts: N prompts in the model's chat format, with one image token for each picture.
+            shown: the pictures of each.
+
+        Yields:
+            Places of some of the prompts among the N, and (places, vocabulary) logits.
+        """
+        ids = {text: self._processor.tokenizer(text)["input_ids"] for text in set(texts)}
+        different = {id(image): image for images in shown for image in images}
+        digests = {key: _digest(image) for key, image in different.items()}
+        alike: dict[_Beginning, list[int]] = {}
+        for place, (text, images) in enumerate(zip(texts, shown, strict=True)):
+            first = digests[id(images[0])] if images else None
+            alike.setdefault((self._up_to_second_picture(ids[text]), first), []).append(place)
+        row: list[_Prompt] = []
+        n_tokens = longest = 0
+        with branch_attention(self._network):
+            for beginning, places in alike.items():
+                for place in places:
+                    pictures = tuple(self._picture(digests[id(image)], image) for image in shown[place])
+                    prompt = self._prompt(place, ids[texts[place]], pictures, beginning, len(texts) > _ONE_PAIR)
+                    longest = max(longest, len(prompt.ids))
+                    own = _n_new(prompt, row)
+                    if row and n_tokens + own > self._batch_size * longest:
+                        yield [one.place for one in row], self._read(row)
+                        row, n_tokens = [], 0
+                        own = len(prompt.ids)
+                    row.append(prompt)
+                    n_tokens += own
+            if row:
+                yield [one.place for one in row], self._read(row)
+
+    def _up_to_second_picture(self, ids: Sequence[int]) -> tuple[int, ...]:
+        """Tokens of a text, one for each picture."""
+        shown = [place for place, token in enumerate(ids) if token == self._network.config.image_token_id]
+        return tuple(ids[: shown[1]] if len(shown) > 1 else ids)
+
+    def _picture(self, digest: bytes, image: Image.Image) -> _Picture:
+        picture = self._pictures.get(digest)
+        if picture is None:
+            made = self._processor.image_processor(images=[image], return_tensors="pt")
+            grid, device = made["image_grid_thw"], self._network.device
+            computed = self._visual(made["pixel_values"].to(device, self._visual.dtype), grid_thw=grid.to(device))
+            self._kind = type(computed)
+            (tokens,) = tokens_by_picture(computed, grid, self._visual.spatial_merge_size)
+            picture = _Picture(digest, grid, tokens)
+            self._pictures.put(digest, picture, _n_bytes(tokens))
+        return picture
+
+    def _prompt(
+        self, place: int, ids: Sequence[int], pictures: tuple[_Picture, ...], beginning: _Beginning, by_itself: bool
+    ) -> _Prompt:
+        """One in which each picture has all its tokens."""
+        whole: list[int] = []
+        cut, waiting = 0, list(pictures)
+        for token in ids:
+            if token != self._network.config.image_token_id:
+                whole.append(token)
+                continue
+            if by_itself and len(waiting) == len(pictures) - 1:
+                cut = len(whole)
+            whole += [token] * len(waiting.pop(0).tokens[0])
+        return _Prompt(place, whole, pictures, beginning, cut)
+
+    def _read(self, row: Sequence[_Prompt]) -> Tensor:
+        """(prompts, vocabulary) what could follow prompts in one row."""
+        beginnings = {one.beginning: self._begun(one) for one in row if one.cut}
+        pictures = list({picture.digest: picture for one in row for picture in one.pictures}.values())
+        number = {picture.digest: number for number, picture in enumerate(pictures)}
+        sequences = [
+            TokenSequence(one.ids, tuple(number[picture.digest] for picture in one.pictures), one.cut, one.cut > 0)
+            for one in row
+        ]
+        packed = self._packed(sequences, pictures)
+        known = {root: beginnings[one.beginning] for one, root in zip(row, packed.roots, strict=True) if one.cut}
+        layout = ContinuedRow(packed.inputs[BRANCHES], known)
+        return self._logits(packed, pictures, layout)
+
+    def _begun(self, prompt: _Prompt) -> KeysAndValues:
+        """Keys and values of what a prompt begins with."""
+        found = self._beginnings.get(prompt.beginning)
+        if found is None:
+            first = prompt.pictures[:1]
+            packed = self._packed([TokenSequence(prompt.ids[: prompt.cut], (0,))], first)
+            found = {}
+            self._logits(packed, first, ContinuedRow(packed.inputs[BRANCHES], {}, {0: found}))
+            self._beginnings.put(prompt.beginning, found, sum(_n_bytes(layer) for layer in found.values()))
+        return found
+
+    def _packed(self, sequences: Sequence[TokenSequence], pictures: Sequence[_Picture]) -> PackedSequences:
+        grids = [picture.grid for picture in pictures]
+        return packed_sequences(self._network, sequences, torch.cat([torch.zeros(0, 3, dtype=torch.long), *grids]))
+
+    def _logits(self, packed: PackedSequences, pictures: Sequence[_Picture], layout: ContinuedRow) -> Tensor:
+        """(sequences, vocabulary) what could follow each sequence of a row."""
+        device = self._network.device
+        inputs = {**packed.inputs, BRANCHES: layout, "use_cache": False, "logits_to_keep": packed.last.to(device)}
+        if not packed.shown:
+            del inputs["image_grid_thw"]
+            return self._model(**inputs).logits[0]
+        answer = tower_answer(self._kind, [pictures[number].tokens for number in packed.shown])
+        with answering(self._visual, answer):  # the model hands its tower the pixels unread
+            return self._model(**inputs, pixel_values=torch.zeros(0, device=device)).logits[0]
+
+
+def _n_new(prompt: _Prompt, row: Sequence[_Prompt]) -> int:
+    """Tokens that a prompt adds to those of a row, beginnings included."""
+    return len(prompt.ids) - (prompt.cut if any(one.beginning == prompt.beginning for one in row) else 0)
+
+
+def _n_bytes(tensors: Iterable[Tensor]) -> int:
+    return sum(one.numel() * one.element_size() for one in tensors)
+
+
+def _without_lora(network: Any) -> Any:
+    return network.get_base_model() if hasattr(network, "get_base_model") else network
+
+
+def _digest(image: Image.Image) -> bytes:
+    """What pictures share that are the same in every pixel."""
+    found = blake2b(f"{image.mode} {image.size}".encode(), digest_size=16)
+    found.update(image.tobytes())
+    return found.digest()
