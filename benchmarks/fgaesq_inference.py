@@ -27,12 +27,12 @@ from PIL import Image
 from skimage.metrics import structural_similarity
 
 from redaes.images import IMAGE_SUFFIXES, LoadedImage, load_image
-from redaes.models.fgaesq import difftoken
-from redaes.models.fgaesq.difftoken import BLOCK, PATCH, TokenSettings
+from redaes.models.fgaesq import blocks, difftoken
 from redaes.models.fgaesq.losses import expected_score
 from redaes.models.fgaesq.network import FGAesQ, ModelSettings
 from redaes.models.fgaesq.scorer import FGAesQScorer
 from redaes.models.fgaesq.tiny_clip import TINY_TOKENS
+from redaes.models.fgaesq.tokens import BLOCK, PATCH, TokenSettings
 
 MODELS = {
     "tiny": (
@@ -91,12 +91,12 @@ class PairLoop:
         sizes = difftoken.pair_sizes(first.image.size, second.image.size, self.settings, by_width=rng.random() < 0.5)
         arrays, normalised, grids = [], [], []
         for picture, size in zip((first, second), sizes, strict=True):
-            rows, columns = difftoken.block_grid(size)
+            rows, columns = blocks.block_grid(size)
             resized = (
                 picture.image if picture.image.size == size else picture.image.resize(size, Image.Resampling.LANCZOS)
             )
             pixels = torch.from_numpy(np.array(resized)).permute(2, 0, 1).float() / 255
-            mean, std = (torch.tensor(values)[:, None, None] for values in (difftoken.MEAN, difftoken.STD))
+            mean, std = (torch.tensor(values)[:, None, None] for values in (blocks.MEAN, blocks.STD))
             fit = (0, columns * BLOCK - size[0], 0, rows * BLOCK - size[1])
             arrays.append(torch.nn.functional.pad(pixels, fit).numpy())
             normalised.append(torch.nn.functional.pad((pixels - mean) / std, fit))

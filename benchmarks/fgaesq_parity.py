@@ -14,8 +14,10 @@ import torch
 from PIL import Image
 
 from redaes.images import LoadedImage, content_id
-from redaes.models.fgaesq.difftoken import TokenSettings, n_patches, pair_tokens, single_tokens
+from redaes.models.fgaesq.blocks import n_patches
+from redaes.models.fgaesq.difftoken import pair_tokens, single_tokens
 from redaes.models.fgaesq.network import FGAesQ, ModelSettings
+from redaes.models.fgaesq.tokens import TokenSettings
 from redaes.types import ImageRef
 
 VIT_B_16 = {
@@ -73,7 +75,7 @@ def tokens() -> list[str]:
     for sizes in PAIRS:
         pictures = [picture(number, size) for number, size in enumerate(sizes)]
         for view, (width, height), number in zip(
-            pair_tokens(pictures, [(0, 1)], settings)[0], sizes, (1, 0), strict=True
+            next(pair_tokens(pictures, [(0, 1)], settings)), sizes, (1, 0), strict=True
         ):
             fine = int(view.scale.sum())
             beside = f"{sizes[number][0]} x {sizes[number][1]}"

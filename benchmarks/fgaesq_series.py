@@ -35,7 +35,7 @@ from redaes.estimates import Estimate, bootstrap, paired_bootstrap
 from redaes.evaluation.series_measures import best_found, chance_series_accuracy, series_srcc
 from redaes.images import load_image
 from redaes.metrics import pair_accuracy, pair_f1
-from redaes.models.fgaesq.difftoken import MEAN, STD
+from redaes.models.fgaesq.blocks import MEAN, STD
 from redaes.models.fgaesq.scorer import FGAesQScorer
 from redaes.models.fgaesq.texts import comparative_text
 from redaes.models.fgaesq.tiny_clip import TINY_TOKENS, build_tiny_clip

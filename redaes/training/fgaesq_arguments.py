@@ -7,8 +7,8 @@ from pathlib import Path
 
 from redaes.errors import TrainingError
 from redaes.models.fgaesq import losses
-from redaes.models.fgaesq.difftoken import TokenSettings
 from redaes.models.fgaesq.tiny_clip import TINY_TOKENS
+from redaes.models.fgaesq.tokens import TokenSettings
 
 
 @dataclass

@@ -16,7 +16,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from redaes.images import load_image
-from redaes.models.fgaesq.difftoken import Tokens, TokenSettings, collate, pair_tokens, seeded, single_tokens
+from redaes.models.fgaesq.difftoken import pair_tokens, seeded, single_tokens
+from redaes.models.fgaesq.tokens import Tokens, TokenSettings, collate
 from redaes.series_records import Histogram, Series
 from redaes.training.fgaesq_arguments import FGAesQArguments
 

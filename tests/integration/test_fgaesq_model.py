@@ -14,22 +14,12 @@ from skimage.metrics import structural_similarity
 
 from redaes.errors import BackendError, InputError
 from redaes.images import LoadedImage, content_id
-from redaes.models.fgaesq import difftoken, network
-from redaes.models.fgaesq.difftoken import (
-    BLOCK,
-    BlockedPicture,
-    TokenSettings,
-    block_differences,
-    block_grid,
-    choose_blocks,
-    collate,
-    n_patches,
-    pair_sizes,
-    pair_tokens,
-    single_tokens,
-)
+from redaes.models.fgaesq import blocks, network
+from redaes.models.fgaesq.blocks import BlockedPicture, block_differences, block_grid, n_patches
+from redaes.models.fgaesq.difftoken import choose_blocks, pair_sizes, pair_tokens, single_tokens
 from redaes.models.fgaesq.scorer import FGAesQScorer, rank_files
 from redaes.models.fgaesq.tiny_clip import TINY_TOKENS, build_tiny_clip
+from redaes.models.fgaesq.tokens import BLOCK, TokenSettings, collate
 from redaes.types import ImageRef
 
 PUBLISHED = TokenSettings()
@@ -85,7 +75,7 @@ def test_token_counts_of_single_pictures(size: tuple[int, int], native: bool, n_
 @pytest.mark.parametrize("sizes", [((640, 480), (640, 480)), ((200, 150), (100, 300)), ((300, 200), (200, 260))])
 def test_pairs_keep_the_budget_and_56_fine_tokens(sizes: tuple[tuple[int, int], tuple[int, int]]) -> None:
     pictures = [picture(number, size) for number, size in enumerate(sizes)]
-    for view in pair_tokens(pictures, [(0, 1)], PUBLISHED)[0]:
+    for view in next(pair_tokens(pictures, [(0, 1)], PUBLISHED)):
         assert view.n <= 512
         assert int(view.scale.sum()) == 56
         fine = view.position[view.scale == 1]
@@ -123,7 +113,7 @@ def test_a_position_says_where_the_token_is_from() -> None:
     tokens = single_tokens(base, TokenSettings(budget=40, fine_blocks=3))
     assert tokens.grid == (4, 5)
     pixels = torch.from_numpy(np.array(base.image)).permute(2, 0, 1).float() / 255
-    wanted = (pixels - torch.tensor(difftoken.MEAN)[:, None, None]) / torch.tensor(difftoken.STD)[:, None, None]
+    wanted = (pixels - torch.tensor(blocks.MEAN)[:, None, None]) / torch.tensor(blocks.STD)[:, None, None]
     for patch, scale, position in zip(tokens.patches, tokens.scale, tokens.position, strict=True):
         columns = tokens.grid[1] * (2 if scale else 1)
         side = BLOCK // (2 if scale else 1)
@@ -134,23 +124,32 @@ def test_a_position_says_where_the_token_is_from() -> None:
         torch.testing.assert_close(patch, there)
 
 
-def test_block_difference_is_that_of_scikit_image() -> None:
-    pair = [BlockedPicture(picture(seed, size).image, size, CPU) for seed, size in ((0, (160, 128)), (1, (128, 160)))]
-    found = block_differences([(pair[0], pair[1]), (pair[0], pair[1])])
-    assert found.shape == (2, 4, 4)  # what a grid of 4 x 5 and one of 5 x 4 have in common
-    arrays = [blocked.comparable.numpy() / 255 for blocked in pair]
-    for row in range(4):
-        for column in range(4):
-            cut = (slice(row * 32, row * 32 + 32), slice(column * 32, column * 32 + 32))
-            channels = [structural_similarity(arrays[0][c][cut], arrays[1][c][cut], data_range=1.0) for c in range(3)]
-            reference = np.clip(1 - np.mean(channels), 0, 1)
-            assert found[:, row, column].numpy() == pytest.approx(np.full(2, reference), abs=2e-6)
+@pytest.mark.parametrize("kept", [True, False])
+def test_block_difference_is_that_of_scikit_image(kept: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not kept:
+        monkeypatch.setattr(blocks, "_BLOCKS_AT_ONCE", 7)  # as pictures too large for it are treated
+    images = [picture(seed, size).image for seed, size in ((0, (160, 128)), (1, (128, 160)))]
+    pair = [BlockedPicture(image, CPU) for image in images]
+
+    def reference(place: int, other: int) -> float:
+        cuts = []
+        for image, blocked, index in zip(images, pair, (place, other), strict=True):
+            row, column = divmod(index, blocked.grid[1])
+            cuts.append(np.asarray(image)[row * 32 : row * 32 + 32, column * 32 : column * 32 + 32] / 255)
+        channels = [structural_similarity(cuts[0][..., c], cuts[1][..., c], data_range=1.0) for c in range(3)]
+        return float(np.clip(1 - np.mean(channels), 0, 1))
+
+    found = block_differences(pair[0], pair[1])
+    assert found.tolist() == pytest.approx([reference(k, k) for k in range(20)], abs=2e-6)
+    places = np.array([0, 6, 19]), np.array([5, 0, 19])
+    found = block_differences(pair[0], pair[1], places)
+    assert found.tolist() == pytest.approx([reference(0, 5), reference(6, 0), reference(19, 19)], abs=2e-6)
 
 
 def test_fine_tokens_are_where_the_pictures_differ() -> None:
     settings = TokenSettings(budget=60, fine_blocks=4, candidates=0.17, min_side=0)
     base = picture(0, (160, 160))
-    views = pair_tokens([base, changed(base, (64, 32, 128, 96))], [(0, 1)], settings)[0]
+    views = next(pair_tokens([base, changed(base, (64, 32, 128, 96))], [(0, 1)], settings))
     for view in views:
         fine = view.position[view.scale == 1]
         places = {(int(position) // 10 // 2, int(position) % 10 // 2) for position in fine}
@@ -159,12 +158,12 @@ def test_fine_tokens_are_where_the_pictures_differ() -> None:
 
 def test_tokens_depend_on_content_and_not_on_order_or_company() -> None:
     pictures = [picture(seed, size) for seed, size in enumerate(((160, 128), (128, 160), (160, 128)))]
-    views = pair_tokens(pictures, [(0, 1), (0, 2), (1, 2)], TINY_TOKENS)
-    alone = pair_tokens([pictures[2], pictures[0]], [(0, 1)], TINY_TOKENS)[0]
+    views = list(pair_tokens(pictures, [(0, 1), (0, 2), (1, 2)], TINY_TOKENS))
+    alone = next(pair_tokens([pictures[2], pictures[0]], [(0, 1)], TINY_TOKENS))
     for one, other in zip(views[1], reversed(alone), strict=True):
         assert torch.equal(one.patches, other.patches)
         assert torch.equal(one.position, other.position)
-    other_draw = pair_tokens(pictures, [(0, 2)], TINY_TOKENS, salt="epoch 1")[0]
+    other_draw = next(pair_tokens(pictures, [(0, 2)], TINY_TOKENS, salt="epoch 1"))
     assert not torch.equal(other_draw[0].position, views[1][0].position)
 
 
@@ -186,7 +185,7 @@ def test_sides_are_cropped_or_padded_to_blocks(size: tuple[int, int], grid: tupl
 
 def test_a_picture_is_not_paired_with_itself() -> None:
     with pytest.raises(InputError, match="paired with itself"):
-        pair_tokens([picture(0)], [(0, 0)], TINY_TOKENS)
+        next(pair_tokens([picture(0)], [(0, 0)], TINY_TOKENS))
     with pytest.raises(InputError, match="fine_blocks is 200"):
         TokenSettings(fine_blocks=200)
 

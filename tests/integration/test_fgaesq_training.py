@@ -13,9 +13,9 @@ import torch
 from redaes.datagen.series.synthetic import write_series
 from redaes.errors import InputError, TrainingError
 from redaes.models.fgaesq import network
-from redaes.models.fgaesq.difftoken import TokenSettings
 from redaes.models.fgaesq.texts import text_embeddings
 from redaes.models.fgaesq.tiny_clip import TINY_TOKENS, build_tiny_clip
+from redaes.models.fgaesq.tokens import TokenSettings
 from redaes.series_records import read_histograms, read_series, write_records
 from redaes.training import fgaesq
 from redaes.training.fgaesq import held_out_figures, look, run_fgaesq

@@ -22,6 +22,7 @@ from torch.serialization import get_unsafe_globals_in_checkpoint
 from redaes.errors import BackendError, InputError
 from redaes.file_hashes import content_hash
 from redaes.models.fgaesq.network import CONFIG, FGAesQ, ModelSettings, save
+from redaes.models.fgaesq.tokens import PUBLISHED_TOKENS
 from redaes.records import write_json
 
 CONVERSION = "conversion.json"
@@ -49,6 +50,8 @@ class _Target(NamedTuple):
 def convert_published(checkpoint: str | Path, folder: str | Path, *, ignore: Collection[str] = ()) -> FGAesQ:
     """Turn a published checkpoint into a folder that :func:`redaes.models.fgaesq.network.load` takes.
 
+    The model attends to padding and gets its tokens by the published procedure, as it was trained.
+
     Args:
         checkpoint: ``.pt`` or ``.safetensors``: the weights by name, also inside a dictionary of a training program
             (under ``state_dict`` or ``model``), also with ``module.`` before every name.
@@ -75,7 +78,7 @@ def convert_published(checkpoint: str | Path, folder: str | Path, *, ignore: Col
     n_layers = len({name.split(".")[2] for name in visual if name.startswith("transformer.resblocks.")})
     targets = _targets(n_layers)
     _refuse_other_names(checkpoint, state, targets)
-    model = FGAesQ(ModelSettings(_vision(checkpoint, visual, n_layers), attend_padding=True))
+    model = FGAesQ(ModelSettings(_vision(checkpoint, visual, n_layers), PUBLISHED_TOKENS, attend_padding=True))
     model.load_state_dict(_converted(checkpoint, state, targets, model))
     digest = content_hash(checkpoint)
     save(model, folder)

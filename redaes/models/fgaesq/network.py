@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections import OrderedDict
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,14 +17,15 @@ from torch.nn import functional
 from transformers import CLIPConfig, CLIPVisionConfig, CLIPVisionModelWithProjection
 
 from redaes.errors import BackendError, InputError
-from redaes.models.fgaesq.difftoken import PATCH, Grid, TokenBatch, TokenSettings
 from redaes.models.fgaesq.losses import N_SCORES
+from redaes.models.fgaesq.tokens import PATCH, Grid, TokenBatch, TokenSettings
 from redaes.records import read_json, write_json, writing
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
 MODEL_TYPE = "fgaesq"
 
+_KEPT_TABLES = 32  # of positions, two for each size of pictures; some 4 MB each
 _OFFSET = 0.1  # added to the grid before the position table is stretched to it, as the published code does
 
 
@@ -51,6 +53,7 @@ class FGAesQ(nn.Module):
     def __init__(self, settings: ModelSettings) -> None:
         super().__init__()
         self.settings = settings
+        self._tables: OrderedDict[tuple[Any, ...], Tensor] = OrderedDict()
         config = CLIPVisionConfig(**settings.vision)
         self.tower = CLIPVisionModelWithProjection(config)
         width = config.hidden_size
@@ -90,8 +93,21 @@ class FGAesQ(nn.Module):
         return self.tower.visual_projection(vision.post_layernorm(_class_token(last, hidden, mask)))
 
     def _positions(self, grid: Grid) -> Tensor:
-        """(rows * columns, width): CLIP's position table stretched to a grid."""
-        table = self.tower.vision_model.embeddings.position_embedding.weight[1:]
+        """(rows * columns, width): CLIP's position table stretched to a grid; kept where nothing is learned."""
+        weight = self.tower.vision_model.embeddings.position_embedding.weight
+        if not torch.is_inference_mode_enabled():
+            return self._stretched(weight, grid)
+        key = grid, weight.device, weight.data_ptr(), weight._version  # other weights have other tables
+        if key not in self._tables:
+            self._tables[key] = self._stretched(weight, grid)
+        self._tables.move_to_end(key)
+        while len(self._tables) > _KEPT_TABLES:
+            self._tables.popitem(last=False)
+        return self._tables[key]
+
+    @staticmethod
+    def _stretched(weight: Tensor, grid: Grid) -> Tensor:
+        table = weight[1:]
         side = math.isqrt(len(table))
         square = table.reshape(1, side, side, -1).permute(0, 3, 1, 2)
         factors = ((grid[0] + _OFFSET) / side, (grid[1] + _OFFSET) / side)

@@ -15,16 +15,21 @@ from redaes.errors import InputError
 from redaes.images import LoadedImage, load_image
 from redaes.models.device import find_device
 from redaes.models.fgaesq import network
-from redaes.models.fgaesq.difftoken import Tokens, collate, pair_tokens, single_tokens
+from redaes.models.fgaesq.difftoken import pair_tokens, single_tokens
 from redaes.models.fgaesq.losses import expected_score
+from redaes.models.fgaesq.tokens import Tokens, collate
 from redaes.ranking import Edge, count_cycles
 
 MAX_SERIES = 64
 """Most pictures of a series: every pair of them is looked at."""
 
 _DECIMALS = 5  # scores that agree to this many decimals are ties: float32 is not sure of more
-_BATCH_TOKENS = 8192  # tokens of one batch: the memory that a batch takes does not depend on the pictures' sizes
-_VIEWS_AT_ONCE = 512  # pictures-in-pairs whose tokens are in memory together, unless one series has more
+_BATCH_TOKENS = 8192  # most tokens of one batch: the memory that a batch takes does not depend on the pictures' sizes
+_CACHED = 2**24  # bytes of a layer's widest activations on a CPU: larger batches leave its cache and are slower
+_HELD_TOKENS = 16_384  # in memory together, so that pictures of like length come into one batch; 50 MB
+_VIEWS_AT_ONCE = 128  # pictures-in-pairs of several short series that are scored together
+_PIXELS_AT_ONCE = 32_000_000  # of the pictures of those series
+_TILE = 4  # pictures: pairs within such a group and another one follow each other, so that little is computed twice
 
 
 @dataclass(frozen=True)
@@ -71,6 +76,10 @@ class FGAesQScorer:
         self.revision = revision
         self.device = torch.device(device)
         self.settings = model.settings.tokens
+        self._batch_tokens = _BATCH_TOKENS
+        if self.device.type == "cpu":
+            widest = 4 * int(model.settings.vision.get("intermediate_size", 3072))
+            self._batch_tokens = min(_BATCH_TOKENS, max(1, _CACHED // widest))
 
     @classmethod
     def load(cls, folder: str | Path, device: str | None = "cpu") -> FGAesQScorer:
@@ -96,12 +105,7 @@ class FGAesQScorer:
 
     def score(self, pictures: Sequence[LoadedImage]) -> NDArray[np.float64]:
         """(n,) scores in [1, 10] of pictures that are looked at alone; the same picture always has the same tokens."""
-        scores = np.empty(len(pictures))
-        for start in range(0, len(pictures), _VIEWS_AT_ONCE):
-            chunk = pictures[start : start + _VIEWS_AT_ONCE]
-            views = [single_tokens(picture, self.settings, device=self.device) for picture in chunk]
-            scores[start : start + len(chunk)] = self._score(views)
-        return scores
+        return self._score(single_tokens(picture, self.settings, device=self.device) for picture in pictures)
 
     def series(self, series: Iterable[Sequence[LoadedImage]]) -> Iterator[SeriesScores]:
         """Scores of many series, one after the other; a series of one picture is scored alone.
@@ -109,21 +113,18 @@ class FGAesQScorer:
         Raises:
             InputError: a series is empty, or has more than ``MAX_SERIES`` pictures.
         """
-        waiting: list[tuple[int, list[tuple[int, int]]]] = []  # pictures and pairs of each series
-        views: list[Tokens] = []
+        waiting: list[Sequence[LoadedImage]] = []
+        n_views = n_pixels = 0
         for pictures in series:
             if not 1 <= len(pictures) <= MAX_SERIES:
                 raise InputError(f"a series has {len(pictures)} pictures; give 1 to {MAX_SERIES}")
-            pairs = list(itertools.combinations(range(len(pictures)), 2))
-            if pairs:
-                views += itertools.chain.from_iterable(pair_tokens(pictures, pairs, self.settings, device=self.device))
-            else:
-                views.append(single_tokens(pictures[0], self.settings, device=self.device))
-            waiting.append((len(pictures), pairs))
-            if len(views) >= _VIEWS_AT_ONCE:
-                yield from self._finish(waiting, views)
-                waiting, views = [], []
-        yield from self._finish(waiting, views)
+            waiting.append(pictures)
+            n_views += len(pictures) * max(1, len(pictures) - 1)
+            n_pixels += sum(picture.image.width * picture.image.height for picture in pictures)
+            if n_views >= _VIEWS_AT_ONCE or n_pixels >= _PIXELS_AT_ONCE:
+                yield from self._together(waiting)
+                waiting, n_views, n_pixels = [], 0, 0
+        yield from self._together(waiting)
 
     def rank(self, pictures: Sequence[LoadedImage]) -> SeriesOrder:
         """The order of one series.
@@ -146,33 +147,62 @@ class FGAesQScorer:
         order = tuple(sorted(ids, key=lambda picture: (-scores[picture], picture)))
         return SeriesOrder(order, scores, len(edges), count_cycles(len(ids), edges))
 
-    def _finish(self, waiting: list[tuple[int, list[tuple[int, int]]]], views: list[Tokens]) -> Iterator[SeriesScores]:
-        scores = iter(self._score(views))
-        for n, pairs in waiting:
-            if not pairs:
+    def _together(self, series: Sequence[Sequence[LoadedImage]]) -> Iterator[SeriesScores]:
+        """Some series whose pictures come into common batches."""
+        pairs = [_pairs(len(pictures)) for pictures in series]
+        scores = iter(self._score(itertools.chain.from_iterable(map(self._views, series, pairs))))
+        for pictures, asked in zip(series, pairs, strict=True):
+            n = len(pictures)
+            if not asked:
                 yield SeriesScores(np.array([next(scores)]), ())
                 continue
-            judged = tuple((i, j, float(next(scores)), float(next(scores))) for i, j in pairs)
+            judged = sorted((i, j, float(next(scores)), float(next(scores))) for i, j in asked)
             total = np.zeros(n)
             for i, j, first, second in judged:
                 total[i] += first
                 total[j] += second
-            yield SeriesScores(total / (n - 1), judged)
+            yield SeriesScores(total / (n - 1), tuple(judged))
+
+    def _views(self, pictures: Sequence[LoadedImage], pairs: Sequence[tuple[int, int]]) -> Iterator[Tokens]:
+        """The pictures of each pair, or of a series of one, as tokens; made when they are asked for."""
+        if not pairs:
+            yield single_tokens(pictures[0], self.settings, device=self.device)
+        for views in pair_tokens(pictures, pairs, self.settings, device=self.device):
+            yield from views
+
+    def _score(self, views: Iterable[Tokens]) -> NDArray[np.float64]:
+        """Scores of pictures in their order; only some are in memory at a time."""
+        scores: dict[int, float] = {}
+        held: list[tuple[int, Tokens]] = []
+        n_tokens = 0
+        for place, view in enumerate(views):
+            held.append((place, view))
+            n_tokens += view.n
+            if n_tokens >= _HELD_TOKENS:
+                scores.update(self._scored(held))
+                held, n_tokens = [], 0
+        scores.update(self._scored(held))
+        return np.array([scores[place] for place in range(len(scores))])
 
     @torch.inference_mode()
-    def _score(self, views: Sequence[Tokens]) -> NDArray[np.float64]:
+    def _scored(self, held: Sequence[tuple[int, Tokens]]) -> dict[int, float]:
         """Pictures of like length together, so that little is padded."""
-        scores = np.empty(len(views))
-        waiting = sorted(range(len(views)), key=lambda number: views[number].n)
+        scores: dict[int, float] = {}
+        waiting = sorted(held, key=lambda item: item[1].n)
         while waiting:
-            size = max(1, _BATCH_TOKENS // views[waiting[0]].n)
-            chunk = waiting[:size]
-            while len(chunk) > 1 and len(chunk) * views[chunk[-1]].n > _BATCH_TOKENS:
+            chunk = waiting[: max(1, self._batch_tokens // waiting[0][1].n)]
+            while len(chunk) > 1 and len(chunk) * chunk[-1][1].n > self._batch_tokens:
                 chunk.pop()
-            _, logits = self.model(collate([views[number] for number in chunk]))
-            scores[chunk] = expected_score(logits.double()).cpu().numpy()
+            _, logits = self.model(collate([view for _, view in chunk]))
+            found = expected_score(logits.double()).tolist()
+            scores.update(zip((place for place, _ in chunk), found, strict=True))
             waiting = waiting[len(chunk) :]
         return scores
+
+
+def _pairs(n: int) -> list[tuple[int, int]]:
+    """All pairs of n pictures, in an order in which the same few pictures follow each other."""
+    return sorted(itertools.combinations(range(n), 2), key=lambda pair: (pair[0] // _TILE, pair[1] // _TILE, pair))
 
 
 def rank_files(paths: Sequence[str | Path], folder: str | Path, device: str = "cpu") -> SeriesOrder:

@@ -14,7 +14,7 @@ import torch
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
 
-from redaes.models.fgaesq.difftoken import PATCH, TokenSettings
+from redaes.models.fgaesq.tokens import PATCH, TokenSettings
 from redaes.models.nano.builder import frequency_filters
 
 TINY_TOKENS = TokenSettings(budget=80, fine_blocks=5, candidates=0.5, min_side=0)
