@@ -116,12 +116,9 @@ class PanelWorker:
 
     def _uses(self) -> dict[str, Use]:
         """What each resource has done."""
-        editors, here = self.models.editors, (self.stages["filter"], self.stages["measure"])
-        return {
-            "editor": Use(editors.n_lanes, sum(editors.busy_s), editors.n_edits),
-            **{stage.name: Use(stage.at_once, stage.busy_s, stage.n_done) for stage in here},
-            **self.models.uses(),
-        }
+        here = (self.stages["filter"], self.stages["measure"])
+        at_work = {stage.name: Use(stage.at_once, stage.busy_s, stage.n_done) for stage in here}
+        return {**at_work, **self.models.uses()}
 
     @property
     def n_chunks_ahead(self) -> int:
