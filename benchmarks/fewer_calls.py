@@ -68,7 +68,7 @@ class JudgeNoise:
     """Of each single answer around all that."""
 
 
-EMBEDDED = JudgeNoise(slope=0.63, taste=2.1, pair=1.7, lean=1.4, mean_lean=0.3, answer=1.0)
+EMBEDDED = JudgeNoise(slope=0.62, taste=2.25, pair=1.82, lean=1.32, mean_lean=0.26, answer=1.0)
 """The embedded model in its reasoned mode. What sets an answer apart from the others about its pair cannot be told from
 one greedy answer in each order; a point is assumed, and the other figures are without it."""
 

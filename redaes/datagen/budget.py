@@ -16,6 +16,7 @@ from redaes.datagen.dataset_settings import DatasetSettings
 from redaes.datagen.filters import CHECK
 from redaes.datagen.filters import GREEDY as CHECKED
 from redaes.datagen.measured_rates import MeasuredRates, pairs_of_view
+from redaes.datagen.pair_choice import n_questions
 from redaes.datagen.panel import Panel
 from redaes.datagen.panel_entries import JudgeEntry, ModelEntry
 from redaes.datagen.plan import plan_view
@@ -24,6 +25,7 @@ from redaes.datagen.planner import SAMPLING as PLANNED
 from redaes.datagen.rationales.model_writer import PROMPT as WRITE
 from redaes.datagen.rationales.model_writer import SAMPLING as WRITTEN
 from redaes.datagen.sources import Source
+from redaes.datagen.view_judging import JOINING_ROUNDS
 from redaes.types import SPLITS
 
 PIXELS_A_TOKEN = 28 * 28
@@ -154,11 +156,14 @@ class _Judged:
         n = self.settings.variants
         self.edits = Amount(views * n, None if measured is None else views * n * measured.planned_share)
         most = Amount(views * math.comb(n + 1, 2))
-        self.judged = self.kept = most
+        share = panel.savings.pair_share
+        # Pairs that are asked about to join what rejected ones left apart: one for each further part, each time.
+        asked = min(math.comb(n + 1, 2), n_questions(n + 1, share) + (JOINING_ROUNDS * n if share < 1 else 0))
+        self.judged, self.kept = Amount(views * asked), most
         if measured is not None:
             left = min(1.0, measured.planned_share * measured.passed_share)
             judged = views * pairs_of_view(n, left) * measured.judged_share
-            self.judged = Amount(most.most, judged)
+            self.judged = Amount(self.judged.most, judged)
             self.kept = Amount(most.most, judged * measured.kept_share)
 
     def budget(self, photographs: Mapping[str, int]) -> BuildBudget:
@@ -212,7 +217,7 @@ class _Judged:
         for judge in panel.judge_entries:
             if judge.is_served:
                 found.append(self._judge(judge))
-        most = self.judged.most * 2 * (1 + panel.max_rewrites)
+        most = self.kept.most * 2 * (1 + panel.max_rewrites)  # pairs that were not judged are explained, too
         texts = (
             None if measured is None else _share(measured.answers.get((panel.writer_entry.model, WRITE)), measured.kept)
         )

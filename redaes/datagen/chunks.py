@@ -107,11 +107,13 @@ class ShardWriter:
     A context manager: after an error nothing is left of the shard.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, optional: Sequence[str] = ()) -> None:
         """
         Args:
             path: of the shard.
+            optional: its columns beyond those that every dataset has.
         """
+        self._optional = tuple(optional)
         self._path = path
         self._records: queue.SimpleQueue[PairRecord | None] = queue.SimpleQueue()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"shard {path.stem}")
@@ -128,7 +130,7 @@ class ShardWriter:
             if self._written is not None and self._written.done():
                 self._written.result()  # it ends before it is told to only by raising
             if self._written is None:  # ``datasets`` cannot read a shard without rows
-                self._written = self._thread.submit(write_shard, self._path, self._taken())
+                self._written = self._thread.submit(write_shard, self._path, self._taken(), optional=self._optional)
             self._records.put(record)
 
     def close(self) -> int:

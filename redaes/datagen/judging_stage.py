@@ -1,7 +1,7 @@
-"""The stage at which a view's pictures are judged: who is asked about which pairs, and on which differences they agree.
+"""The stage at which a view's pictures are judged: from its judges' answers to labelled pairs.
 
-All judges are asked at once, and about all pairs that are asked at once. Which pairs, and which judges, is for
-:func:`questions` to say.
+All judges of a round are asked at once, and about all its pairs. Who is asked about which pairs is for
+:mod:`redaes.datagen.view_judging` to say, what follows from the answers for :mod:`redaes.datagen.view_scale`.
 """
 
 from __future__ import annotations
@@ -13,21 +13,46 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 
 from redaes.backends.pictures import EncodedPicture
-from redaes.datagen.consensus import ConsensusRules, consensus
+from redaes.datagen.consensus import ConsensusRules
 from redaes.datagen.judges import Judge, Judgement, PicturePair, ScorerJudge, VlmJudge, VlmScorer
+from redaes.datagen.pair_choice import PicturePlaces
+from redaes.datagen.panel import Panel
 from redaes.datagen.passing import together
 from redaes.datagen.picture_groups import BuildCounts, GroupPicture
+from redaes.datagen.view_judging import JudgedPair, ViewJudgements, judging_rounds
+from redaes.datagen.view_scale import view_scale, why_not_inferred
 from redaes.types import Agreement
 
 
 @dataclass(frozen=True)
-class AgreedDifference:
-    """A difference of two members, in points, on which the judges agree."""
+class MemberPair:
+    """Two members of a view with a label."""
 
     first: str
     second: str
-    delta: float
-    agreement: Agreement
+    agreement: Agreement | None
+    """Of those who judged them; None: nobody did."""
+    error: float | None
+    """Standard error of a difference that nobody judged, in points; None: it was judged."""
+
+
+@dataclass(frozen=True)
+class LabelledPart:
+    """Members whose differences are known, even by way of others."""
+
+    scores: Mapping[str, float]
+    """In points, by member; only their differences mean anything."""
+    pairs: tuple[MemberPair, ...]
+    """Those of them that have a label, in the members' order."""
+
+
+@dataclass(frozen=True)
+class LabelledView:
+    """What judges made of a view."""
+
+    parts: tuple[LabelledPart, ...]
+    n_judged: int
+    """Pairs that they were asked about."""
 
 
 class Jury:
@@ -46,8 +71,12 @@ class Jury:
             for judge in judges
         ]
 
-    async def ask(self, pairs: Sequence[PicturePair]) -> list[tuple[Judgement, ...]]:
-        """For each pair the judgements of all judges, in their order.
+    async def ask(self, pairs: Sequence[PicturePair], judges: Sequence[int]) -> list[tuple[Judgement, ...]]:
+        """For each pair the judgements of some judges, in their order.
+
+        Args:
+            pairs: what is to be judged.
+            judges: who is asked, by places in the panel.
 
         Raises:
             BackendError: a judge cannot be asked at all.
@@ -56,9 +85,7 @@ class Jury:
         async def asked(judge: Judge, thread: Executor) -> list[Judgement]:
             return await asyncio.get_running_loop().run_in_executor(thread, judge.judge, pairs)
 
-        by_judge = await together(
-            asked(judge, thread) for judge, thread in zip(self.judges, self._threads, strict=True)
-        )
+        by_judge = await together(asked(self.judges[place], self._threads[place]) for place in judges)
         return list(zip(*by_judge, strict=True))
 
     def close(self) -> None:
@@ -71,46 +98,80 @@ def _waits(judge: Judge) -> bool:
     return isinstance(judge, VlmJudge) or (isinstance(judge, ScorerJudge) and isinstance(judge.scorer, VlmScorer))
 
 
-async def agreed_differences(
+async def labelled_view(
     group: str,
     members: Sequence[GroupPicture],
     pictures: Mapping[str, EncodedPicture],
     jury: Jury,
-    rules: ConsensusRules,
+    panel: Panel,
     counts: BuildCounts,
-) -> list[AgreedDifference]:
-    """The differences within a view on which its judges agree; residuals are still 0, for there is no potential yet.
+) -> LabelledView:
+    """The differences within a view on which its judges agree, made consistent, and those that follow from them.
 
     Args:
         group: id of the view.
         members: its pictures.
         pictures: the same as judges see them, by key.
         jury: who is asked.
-        rules: when judges agree.
-        counts: where rejected pairs are counted.
+        panel: when judges agree, and what is not asked.
+        counts: where pairs without a label are counted.
 
     Raises:
         BackendError: a judge cannot be asked at all.
     """
-    compared = [(one.key, other.key) for one, other in itertools.combinations(members, 2) if one.data != other.data]
-    if not compared:
-        return []
-    asked = [PicturePair(f"{group}:{one}:{other}", pictures[one], pictures[other]) for one, other in compared]
-    found: list[AgreedDifference] = []
-    for (one, other), judgements in zip(compared, await jury.ask(asked), strict=True):
-        label = consensus(judgements, rules)
-        if label.delta is None or label.spread is None or label.disagreement is None or label.sign_agreement is None:
-            counts.rejected[str(label.rejected)] += 1  # only a rejected pair lacks any of them
-            continue
-        counting = [each for each in judgements if min(len(each.forward), len(each.swapped)) >= rules.min_answers]
-        agreement = Agreement(
-            judges=tuple(f"{each.judge}@{each.revision}" for each in counting),
-            n_answers=label.n_answers,
-            n_failed=label.n_failed,
-            spread=label.spread,
-            disagreement=label.disagreement,
-            sign_agreement=label.sign_agreement,
-            residual=0.0,
+    keys = [member.key for member in members]
+    places = [(i, j) for i, j in itertools.combinations(range(len(members)), 2) if members[i].data != members[j].data]
+    rounds = judging_rounds(
+        group, len(members), places, len(jury.judges), panel.rules, panel.savings, panel.reserve_places
+    )
+    try:
+        now = next(rounds)
+        while True:
+            asked = [
+                PicturePair(f"{group}:{keys[i]}:{keys[j]}", pictures[keys[i]], pictures[keys[j]]) for i, j in now.pairs
+            ]
+            now = rounds.send(await jury.ask(asked, now.judges))
+    except StopIteration as end:
+        found: ViewJudgements = end.value
+    scale = view_scale(len(members), {pair: each.label for pair, each in found.judged.items()}, keys)
+    labelled: dict[PicturePlaces, MemberPair] = {}
+    for pair, each in found.judged.items():
+        if each.label.delta is None:
+            counts.rejected[str(each.label.rejected)] += 1
+        else:
+            agreement = _agreement(each, panel.rules, each.label.delta - scale.delta(pair))
+            labelled[pair] = MemberPair(keys[pair[0]], keys[pair[1]], agreement, None)
+    for pair in found.not_asked if panel.savings.pair_share < 1 else ():
+        reason = why_not_inferred(scale, pair, panel.savings.max_error)
+        if reason is None:
+            labelled[pair] = MemberPair(keys[pair[0]], keys[pair[1]], None, float(scale.errors[pair]))
+        else:
+            counts.rejected[reason] += 1
+    parts = [
+        LabelledPart(
+            scores={keys[place]: float(scale.scores[place]) for place in part},
+            pairs=tuple(labelled[pair] for pair in sorted(labelled) if pair[0] in part),
         )
-        found.append(AgreedDifference(one, other, label.delta, agreement))
-    return found
+        for part in scale.parts
+        if len(part) > 1
+    ]
+    return LabelledView(tuple(parts), len(found.judged))
+
+
+def _agreement(judged: JudgedPair, rules: ConsensusRules, residual: float) -> Agreement:
+    """How far all that were asked agreed."""
+    label = judged.label if judged.everyone.spread is None else judged.everyone
+    # A label has all of them.
+    assert label.spread is not None
+    assert label.disagreement is not None
+    assert label.sign_agreement is not None
+    counting = [each for each in judged.judgements if min(len(each.forward), len(each.swapped)) >= rules.min_answers]
+    return Agreement(
+        judges=tuple(f"{each.judge}@{each.revision}" for each in counting),
+        n_answers=label.n_answers,
+        n_failed=label.n_failed,
+        spread=label.spread,
+        disagreement=label.disagreement,
+        sign_agreement=label.sign_agreement,
+        residual=residual,
+    )

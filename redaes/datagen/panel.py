@@ -15,6 +15,7 @@ from pydantic import BeforeValidator, Field, FiniteFloat, model_validator
 
 from redaes.backends.chat_model import ChatModel
 from redaes.backends.connecting import key_from
+from redaes.datagen.call_savings import ASK_EVERYTHING, CallSavings
 from redaes.datagen.consensus import ConsensusRules
 from redaes.datagen.dataset_settings import WrittenSettings, whole_number
 from redaes.datagen.editor_pool import EditorPool
@@ -34,6 +35,7 @@ from redaes.datagen.panel_entries import (
 )
 from redaes.errors import InputError
 from redaes.lenient import Reader
+from redaes.records import OPTIONAL_COLUMNS
 from redaes.types import Form
 
 Answer = TypeVar("Answer")
@@ -95,6 +97,8 @@ class Panel(WrittenSettings):
     workers of this machine; none: one copy in each worker, on the first device that it finds."""
     rules: ConsensusRules = ConsensusRules()
     """When the judges agree."""
+    savings: CallSavings = ASK_EVERYTHING
+    """Which questions are left out."""
 
     @model_validator(mode="after")
     def _complete(self) -> Panel:
@@ -104,6 +108,7 @@ class Panel(WrittenSettings):
         self.servers()
         if len(set(named)) != len(named):
             raise InputError(f"panel: judges are {tuple(judge.model for judge in self.judge_entries)}; name each once")
+        self.reserve_places  # noqa: B018  # refused now, not when the first view is judged
         if (self.similarity is None) != (self.min_similarity is None):
             raise InputError("panel: similarity and min_similarity go together: give both, or neither")
         return self
@@ -118,6 +123,16 @@ class Panel(WrittenSettings):
             missing = {name: value for name, value in usual.items() if getattr(judge, name) is None}
             found.append(judge.model_copy(update=missing) if judge.kind == SERVED[0] else judge)
         return tuple(found)
+
+    @property
+    def reserve_places(self) -> frozenset[int]:
+        """Judges that are asked only where the others do not agree, by places."""
+        return self.savings.reserve_places([judge.model for judge in self.judge_entries], self.rules.min_judges)
+
+    @property
+    def optional_columns(self) -> tuple[str, ...]:
+        """What its datasets have beyond the usual columns: where pairs are left out, how well the others are known."""
+        return OPTIONAL_COLUMNS if self.savings.pair_share < 1 else ()
 
     @property
     def writer_entry(self) -> ModelEntry:
@@ -175,7 +190,12 @@ class Panel(WrittenSettings):
         # Datasets from before these could be chosen have the defaults.
         left_out |= {
             name
-            for name, usual in (("max_new_tokens", 512), ("reader", "strict"), ("form", "text"))
+            for name, usual in (
+                ("max_new_tokens", 512),
+                ("reader", "strict"),
+                ("form", "text"),
+                ("savings", ASK_EVERYTHING),
+            )
             if getattr(self, name) == usual
         }
         deciding = self.model_dump(mode="json", exclude=left_out)

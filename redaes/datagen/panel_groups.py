@@ -1,9 +1,9 @@
 """Groups whose differences are judged: editors that follow instructions, a panel of judges, a model that explains.
 
 The other way to make a group beside `redaes.datagen.parametric_groups`. Here the editor may do anything, so every
-edit is checked, every two pictures of a view are judged by everyone in both orders, and only what the judges agree on
-is kept. The group's differences are then made consistent (`redaes.ranking.potential`): ``GroupPicture.loss`` is the
-reference's score less the member's.
+edit is checked, pictures of a view are judged two by two in both orders, and only what the judges agree on is kept. The
+group's differences are then made consistent (`redaes.datagen.judging_stage`): ``GroupPicture.loss`` is the reference's
+score less the member's.
 
 Each function is the work of one stage on one view; `redaes.datagen.panel_worker` leads views through them.
 """
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -23,7 +23,7 @@ from redaes.datagen.dataset_settings import DatasetSettings
 from redaes.datagen.editors.base import EditJob, Editor, EditOutcome
 from redaes.datagen.filters import GREEDY, EditTask, Similarity, check_edits, rejections
 from redaes.datagen.instructions import STRENGTHS, Instruction, draw, draw_wishes
-from redaes.datagen.judging_stage import AgreedDifference
+from redaes.datagen.judging_stage import LabelledPart, MemberPair
 from redaes.datagen.panel import PanelModels
 from redaes.datagen.panel_entries import ModelEntry
 from redaes.datagen.picture_groups import (
@@ -42,9 +42,8 @@ from redaes.datagen.planner import SAMPLING, PlanTask, plan_instructions
 from redaes.datagen.rationales.model_writer import SAMPLING as WRITTEN
 from redaes.datagen.rationales.model_writer import RationaleTask, Written, write_with_model
 from redaes.datagen.sources import Source
-from redaes.ranking import Edge, components, fit_potential
 from redaes.records import PairRecord
-from redaes.types import Agreement, Edit, Factor
+from redaes.types import Edit, Factor
 
 DECISIVE_SHARE = 0.5
 """Of two edits, the lesser one decides as well when its effect is at least this share of the greater one's."""
@@ -232,21 +231,6 @@ async def executed(
     return [reference, *(each for each, check in zip(edited, checks, strict=True) if check.passed)]
 
 
-def _edge(row: AgreedDifference, item: Mapping[str, int]) -> Edge:
-    """As the comparison graph has it; each answer counts."""
-    return item[row.first], item[row.second], row.delta, float(row.agreement.n_answers)
-
-
-def _scales(found: Sequence[AgreedDifference]) -> Iterator[dict[str, float]]:
-    """Consistent scores in points, by member, of each part that comparisons connect, even by way of others."""
-    names = list(dict.fromkeys(name for row in found for name in (row.first, row.second)))
-    item = {name: number for number, name in enumerate(names)}
-    for part in components(len(names), [_edge(row, item) for row in found]):
-        within = {name: number for number, name in enumerate(sorted(names[number] for number in part))}
-        fitted = fit_potential(len(within), [_edge(row, within) for row in found if row.first in within])
-        yield dict(zip(within, map(float, fitted.values), strict=True))
-
-
 def _factors(ordered: OrderedPair) -> tuple[Factor, ...]:
     """What decides: the factor of the edit with the larger effect, and that of the other where it has a like one."""
     if ordered.tie:
@@ -266,26 +250,23 @@ class PairToExplain:
     """A pair with its label, and what its writer is to know."""
 
     ordered: OrderedPair
-    agreement: Agreement
+    label: MemberPair
     task: RationaleTask
 
 
 def judged_pairs(
-    found: Sequence[AgreedDifference], pictures: Sequence[ViewPicture], source: Source, group: str
+    parts: Sequence[LabelledPart], pictures: Sequence[ViewPicture], source: Source, group: str
 ) -> list[PairToExplain]:
     """The pairs of a view with consistent differences, and what is measured in their pictures."""
     members = {each.member.key: each.member for each in pictures}
     shown = {each.member.key: each.shown for each in pictures}
     pairs: list[PairToExplain] = []
-    for scores in _scales(found):
+    for part in parts:
         # Points lost against the reference; a part that does not hold it has no better zero than its own mean.
-        base = scores.get(REFERENCE, 0.0)
-        scored = {key: replace(members[key], loss=base - score) for key, score in scores.items()}
-        for row in found:
-            if row.first not in scored:
-                continue
-            residual = row.delta - (scores[row.first] - scores[row.second])
-            ordered = ordered_pair(scored[row.first], scored[row.second], group, source, "judged/1")
+        base = part.scores.get(REFERENCE, 0.0)
+        scored = {key: replace(members[key], loss=base - score) for key, score in part.scores.items()}
+        for pair in part.pairs:
+            ordered = ordered_pair(scored[pair.first], scored[pair.second], group, source, "judged/1")
             first, second = ordered.first, ordered.second
             task = RationaleTask(
                 first=shown[first.key],
@@ -297,7 +278,7 @@ def judged_pairs(
                 instruction_second=None if second.edit is None else second.edit.instruction,
                 seed=ordered.seed,
             )
-            pairs.append(PairToExplain(ordered, row.agreement.model_copy(update={"residual": residual}), task))
+            pairs.append(PairToExplain(ordered, pair, task))
     return pairs
 
 
@@ -341,7 +322,8 @@ def records_of(
                 rationale=both[0].rationale,
                 swapped=both[1].rationale,
                 writer=" + ".join(sorted(writers)),
-                agreement=pair.agreement,
+                agreement=pair.label.agreement,
+                delta_error=pair.label.error,
             )
         )
     return records

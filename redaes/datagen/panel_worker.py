@@ -34,7 +34,7 @@ from redaes.cores import free_cores
 from redaes.datagen.chunks import PHOTOGRAPHS_PER_SHARD, Chunk, ShardWriter, load_photograph, rows_by_source
 from redaes.datagen.dataset_settings import DatasetSettings
 from redaes.datagen.funnel import Funnel, Use
-from redaes.datagen.judging_stage import AgreedDifference, Jury, agreed_differences
+from redaes.datagen.judging_stage import Jury, LabelledPart, labelled_view
 from redaes.datagen.panel import Panel, PanelModels
 from redaes.datagen.panel_groups import (
     MadeEdit,
@@ -116,12 +116,9 @@ class PanelWorker:
 
     def _uses(self) -> dict[str, Use]:
         """What each resource has done."""
-        editors, here = self.models.editors, (self.stages["filter"], self.stages["measure"])
-        return {
-            "editor": Use(editors.n_lanes, sum(editors.busy_s), editors.n_edits),
-            **{stage.name: Use(stage.at_once, stage.busy_s, stage.n_done) for stage in here},
-            **self.models.uses(),
-        }
+        here = (self.stages["filter"], self.stages["measure"])
+        at_work = {stage.name: Use(stage.at_once, stage.busy_s, stage.n_done) for stage in here}
+        return {**at_work, **self.models.uses()}
 
     @property
     def n_chunks_ahead(self) -> int:
@@ -162,7 +159,7 @@ class PanelWorker:
         plan: list[PlannedEdit] = []
         ready: dict[int, _Made] = {}
         place = 0
-        with ShardWriter(chunk.shard(self.folder)) as shard:
+        with ShardWriter(chunk.shard(self.folder), optional=self.panel.optional_columns) as shard:
 
             async def photograph(number: int, source: Source) -> None:
                 nonlocal place
@@ -257,13 +254,12 @@ class PanelWorker:
             await way.enter(self.stages["judge"])
             members = [each.member for each in pictures]
             shown = {each.member.key: each.shown for each in pictures}
-            n_rejected = counts.rejected.total()
-            found = await agreed_differences(group, members, shown, self._jury, panel.rules, counts)
-            self.funnel.add("judged", len(found) + counts.rejected.total() - n_rejected)
-            if not found:
+            found = await labelled_view(group, members, shown, self._jury, panel, counts)
+            self.funnel.add("judged", found.n_judged)
+            if not found.parts:
                 return
             await way.enter(self.stages["measure"])
-            pairs = await asyncio.to_thread(_measured, found, pictures, source, group)
+            pairs = await asyncio.to_thread(_measured, found.parts, pictures, source, group)
             await way.enter(self.stages["write"])
             texts = await texts_of(pairs, self.models)
             made.records = await asyncio.to_thread(
@@ -283,7 +279,7 @@ class PanelWorker:
 
 
 def _measured(
-    found: Sequence[AgreedDifference], pictures: Sequence[ViewPicture], source: Source, group: str
+    found: Sequence[LabelledPart], pictures: Sequence[ViewPicture], source: Source, group: str
 ) -> list[PairToExplain]:
     pairs = judged_pairs(found, pictures, source, group)
     for picture in pictures:

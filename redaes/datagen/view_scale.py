@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
@@ -37,7 +37,7 @@ class ViewScale:
         return float(self.scores[pair[0]] - self.scores[pair[1]])
 
 
-def view_scale(n: int, labels: Mapping[PicturePlaces, Consensus]) -> ViewScale:
+def view_scale(n: int, labels: Mapping[PicturePlaces, Consensus], names: Sequence[str] = ()) -> ViewScale:
     """Fit a potential to the labelled pairs; each answer counts.
 
     How much answers scatter is taken from what the potential leaves unexplained (which counts once for each pair beyond
@@ -48,14 +48,21 @@ def view_scale(n: int, labels: Mapping[PicturePlaces, Consensus]) -> ViewScale:
     Args:
         n: pictures.
         labels: by pair; rejected ones do not count.
+        names: of the pictures, so that scores do not depend on their order, not even in how they are rounded; none:
+            their places are.
     """
     kept = {pair: label for pair, label in sorted(labels.items()) if label.delta is not None}
     edges = [(i, j, label.delta or 0.0, float(label.n_answers)) for (i, j), label in kept.items()]
-    fitted = fit_potential(n, edges)
     parts = components(n, edges)
+    scores = np.zeros(n)
+    for part in parts:
+        order = sorted(part, key=lambda place: names[place]) if names else part
+        within = {place: number for number, place in enumerate(order)}
+        mine = [(within[i], within[j], delta, weight) for i, j, delta, weight in edges if i in within]
+        scores[order] = fit_potential(len(order), mine).values
     variance = 0.0
     if edges:
-        unexplained = sum(weight * float(r) ** 2 for (*_, weight), r in zip(edges, fitted.residuals, strict=True))
+        unexplained = sum(weight * (delta - float(scores[i] - scores[j])) ** 2 for i, j, delta, weight in edges)
         shown = [label.n_answers * each for label in kept.values() if (each := _variance(label)) is not None]
         stated = fmean(shown) if shown else ASSUMED_NOISE**2
         n_beyond, n_fitted = len(edges) - (n - len(parts)), max(1, n - len(parts))
@@ -64,7 +71,7 @@ def view_scale(n: int, labels: Mapping[PicturePlaces, Consensus]) -> ViewScale:
     unit[np.isfinite(unit)] *= variance  # infinity times no noise is no number
     return ViewScale(
         parts=tuple(map(tuple, parts)),
-        scores=fitted.values,
+        scores=scores,
         errors=np.sqrt(unit),
         noise=math.sqrt(variance),
     )

@@ -159,8 +159,14 @@ class AlignmentTrainer(ExactCheckpoints, ValidatedTrainer):
         self.model_accepts_loss_kwargs = False
         self._visual = vision_tower(self.model)
         self._network = network_of(self.model)
+        balances = getattr(self._network.config.get_text_config(), "output_router_logits", False)
         self.shares_prompts = begin_sharing(
-            self.args.share_prompts, [self.model], None, "questions and answers are read with pictures of their own"
+            self.args.share_prompts,
+            [self.model],
+            "the loss that balances experts counts the tokens of every row (output_router_logits)"
+            if balances
+            else None,
+            "questions and answers are read with pictures of their own",
         )
         """Whether what the rows of a batch have in common is read once."""
         self._parts: dict[str, list[float]] = {}

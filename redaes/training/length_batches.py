@@ -1,5 +1,5 @@
-"""Batches of answers of like length. A fast answer is a tenth of a reasoned one: mixed batches are mostly padding, and
-packing is not to be had for vision models."""
+"""Batches of answers of like length. A fast answer is a tenth of a reasoned one: padded batches of both would be mostly
+padding. Where rows are packed (`redaes.training.shared_rows`), both answers about two pictures are in one batch."""
 
 from __future__ import annotations
 
@@ -13,6 +13,12 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 BATCHES_SORTED_TOGETHER = 50
 
 
+def rows_of_a_step(arguments: TrainingArguments) -> int:
+    """Rows of one optimizer step, over all processes."""
+    rows: int = arguments.train_batch_size * arguments.gradient_accumulation_steps * arguments.world_size
+    return rows
+
+
 class LikeLengths(Sampler[int]):
     """Rows in batches of like length, in an order that depends on nothing but ``(seed, epoch)``.
 
@@ -24,19 +30,37 @@ class LikeLengths(Sampler[int]):
         lengths: of each row, in any unit.
         batch_size: rows of one optimizer step, over all processes.
         seed: of the order.
+        together: rows that stay side by side, in parts of equal size, which counts as long as its longest row; None:
+            each row is by itself. A batch must hold whole parts.
+
+    Raises:
+        ValueError: parts of unequal size, or of one that the batch is no multiple of.
     """
 
-    def __init__(self, lengths: Sequence[int], *, batch_size: int, seed: int) -> None:
+    def __init__(
+        self,
+        lengths: Sequence[int],
+        *,
+        batch_size: int,
+        seed: int,
+        together: Sequence[Sequence[int]] | None = None,
+    ) -> None:
+        parts = [[row] for row in range(len(lengths))] if together is None else together
+        sizes = {len(part) for part in parts}
+        if len(sizes) > 1 or any(batch_size % size for size in sizes):
+            raise ValueError(f"batches of {batch_size} rows do not hold whole parts of {sorted(sizes)} rows")
         self.lengths = lengths
         self.batch_size = batch_size
         self.seed = seed
+        self.together = parts
         self.epoch = 0
 
     @classmethod
-    def of_run(cls, lengths: Sequence[int], arguments: TrainingArguments) -> LikeLengths:
+    def of_run(
+        cls, lengths: Sequence[int], arguments: TrainingArguments, together: Sequence[Sequence[int]] | None = None
+    ) -> LikeLengths:
         """The sampler for a trainer's arguments."""
-        batch_size = arguments.train_batch_size * arguments.gradient_accumulation_steps * arguments.world_size
-        return cls(lengths, batch_size=batch_size, seed=arguments.seed)
+        return cls(lengths, batch_size=rows_of_a_step(arguments), seed=arguments.seed, together=together)
 
     def set_epoch(self, epoch: int) -> None:
         """Called by the dataloader at the start of each epoch."""
@@ -44,19 +68,22 @@ class LikeLengths(Sampler[int]):
 
     def __iter__(self) -> Iterator[int]:
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
-        order = torch.randperm(len(self.lengths), generator=generator).tolist()
-        together = self.batch_size * min(BATCHES_SORTED_TOGETHER, max(1, len(order) // (4 * self.batch_size)))
+        parts = self.together
+        size = self.batch_size // max(1, len(parts[0]) if parts else 1)  # parts of a batch
+        longest = [max(self.lengths[row] for row in part) for part in parts]
+        order = torch.randperm(len(parts), generator=generator).tolist()
+        sorted_at_once = size * min(BATCHES_SORTED_TOGETHER, max(1, len(order) // (4 * size)))
         batches: list[list[int]] = []
-        for start in range(0, len(order), together):
-            alike = sorted(order[start : start + together], key=lambda row: self.lengths[row])
-            batches.extend(alike[first : first + self.batch_size] for first in range(0, len(alike), self.batch_size))
+        for start in range(0, len(order), sorted_at_once):
+            alike = sorted(order[start : start + sorted_at_once], key=lambda part: longest[part])
+            batches.extend(alike[first : first + size] for first in range(0, len(alike), size))
         # A short batch would shift all that follow: it comes last.
-        whole = [batch for batch in batches if len(batch) == self.batch_size]
-        for place in torch.randperm(len(whole), generator=generator).tolist():
-            yield from whole[place]
-        for batch in batches:
-            if len(batch) < self.batch_size:
-                yield from batch
+        whole = [batch for batch in batches if len(batch) == size]
+        short = [batch for batch in batches if len(batch) < size]
+        shuffled = [whole[place] for place in torch.randperm(len(whole), generator=generator).tolist()]
+        for batch in [*shuffled, *short]:
+            for part in batch:
+                yield from parts[part]
 
     def __len__(self) -> int:
         return len(self.lengths)

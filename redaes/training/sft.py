@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import datasets
 import torch
 from trl import SFTConfig, SFTTrainer
 
 from redaes.training.checkpoints import ExactCheckpoints
-from redaes.training.formatting import sft_dataset
-from redaes.training.length_batches import LikeLengths
+from redaes.training.formatting import MODES, sft_dataset
+from redaes.training.length_batches import LikeLengths, rows_of_a_step
 from redaes.training.refused_settings import IMITATION, refuse_what_spoils
 from redaes.training.row_checks import check_rows
+from redaes.training.shared_rows import SharedRows
 from redaes.training.stage_arguments import StageArguments
 from redaes.training.stage_model import base_processor, load_model, training_dtype
 from redaes.training.stage_run import claim, train
@@ -25,6 +28,13 @@ class PairSFTConfig(SFTConfig):
     """TRL's, with defaults that rows with two pictures need."""
 
     max_length: int | None = field(default=None, metadata={"help": "tokens; a number is refused, for it would cut"})
+    share_prompts: bool = field(
+        default=True,
+        metadata={
+            "help": "read two pictures once for the fast and the reasoned answer about them, which then share a batch, "
+            "where the model allows it; false: with each of them"
+        },
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -32,8 +42,21 @@ class PairSFTConfig(SFTConfig):
         refuse_what_spoils(self, IMITATION)
 
 
-class PairSFTTrainer(ExactCheckpoints, ValidatedTrainer, SFTTrainer):
-    """``SFTTrainer`` whose batches hold answers of like length."""
+def answers_about_the_same(rows: datasets.Dataset) -> list[list[int]]:
+    """Numbers of the rows that show a pair in the same order: the fast and the reasoned answer about it, each time.
+
+    Args:
+        rows: of `redaes.training.formatting.sft_dataset`.
+    """
+    plain = rows.with_format(None)
+    shown: dict[tuple[str, str], dict[str, list[int]]] = defaultdict(lambda: {mode: [] for mode in MODES})
+    for number, (pair, order, mode) in enumerate(zip(plain["id"], plain["order"], plain["mode"], strict=True)):
+        shown[pair, order][mode].append(number)
+    return [list(one) for modes in shown.values() for one in zip(*modes.values(), strict=True)]
+
+
+class PairSFTTrainer(SharedRows, ExactCheckpoints, ValidatedTrainer, SFTTrainer):
+    """``SFTTrainer`` whose batches hold answers of like length, and both answers about two pictures where it packs."""
 
     def __init__(self, *, lengths: list[int], **kwargs: Any) -> None:
         self._lengths = lengths
@@ -44,7 +67,15 @@ class PairSFTTrainer(ExactCheckpoints, ValidatedTrainer, SFTTrainer):
         self.model_accepts_loss_kwargs = True
 
     def _get_train_sampler(self, train_dataset: object = None) -> LikeLengths:
-        return LikeLengths.of_run(self._lengths, self.args)
+        together = answers_about_the_same(self.train_dataset) if self.shares_prompts else None
+        return LikeLengths.of_run(self._lengths, self.args, together)
+
+    def why_apart(self) -> str | None:
+        """What in the settings keeps rows from being packed; None: nothing."""
+        size = rows_of_a_step(self.args)
+        if size % len(MODES):
+            return f"a step has {size} rows, which parts the fast and the reasoned answer about two pictures"
+        return super().why_apart()
 
 
 def run_sft(arguments: StageArguments, config: PairSFTConfig) -> Path:
@@ -70,4 +101,4 @@ def run_sft(arguments: StageArguments, config: PairSFTConfig) -> Path:
         train_dataset=dataset,
         processing_class=processor,
     )
-    return train(run, trainer, processor, arguments)
+    return train(run, trainer, processor, arguments, lambda: {"shares_prompts": trainer.shares_prompts})

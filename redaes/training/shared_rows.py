@@ -30,9 +30,6 @@ from redaes.training.vision_cache import BatchVisionCache, vision_tower
 SHOWN = "shown_pictures"
 """In a batch, (rows, pictures of a row): which of the batch's different pictures each row shows."""
 
-_PATCHES_KEPT = 64
-"""Pictures whose patches a collator keeps from batch to batch; a batch's own are what it is for."""
-
 
 def network_of(model: Any) -> Any:
     """The model itself, without a LoRA around it."""
@@ -77,7 +74,7 @@ class DifferentPictures:
     processor: ProcessorMixin
 
     def __post_init__(self) -> None:
-        self._patches = PatchCache(n_kept=_PATCHES_KEPT)
+        self._patches = PatchCache(n_kept=0)  # a picture seldom comes again in the next batch
 
     def __call__(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
         """What TRL's collator makes, but ``pixel_values`` and ``image_grid_thw`` of the P different pictures, and

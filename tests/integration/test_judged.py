@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import io
+import itertools
+import math
 import threading
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from openai_server import Call, Fault, OpenAIServer, Say
 from panel_server import contrast_of, judged, panel, proposals, script
 from PIL import Image
 from tiny_pipelines import build as build_tiny
 
+from redaes import answers
 from redaes.backends.pictures import EncodedPicture
 from redaes.datagen import funnel, model_servers
 from redaes.datagen.consensus import ConsensusRules
@@ -27,8 +31,9 @@ from redaes.datagen.plan import PlannedEdit
 from redaes.datagen.sources import Source
 from redaes.datagen.validation import validate
 from redaes.errors import BackendError, BudgetExhausted, InputError, RecordError
-from redaes.records import data_hash, read_records
-from redaes.types import SPLITS
+from redaes.ranking import components
+from redaes.records import COLUMNS, data_hash, read_records
+from redaes.types import SPLITS, Rationale
 from tests.conftest import synthetic_photograph
 
 SETTINGS = DatasetSettings(views=1, variants=6, max_side=96, test_fraction=0.34, seed=5)
@@ -92,7 +97,7 @@ def test_from_photographs_to_a_valid_dataset(
     assert work["funnel"]["photographs"] == work["funnel"]["views"] == 6
     assert work["funnel"]["kept"] == len(records) <= work["funnel"]["judged"]
     assert work["funnel"]["planned"] >= work["funnel"]["edited"] >= work["funnel"]["passed"] > 0
-    assert work["resources"]["editor"]["done"] == work["funnel"]["planned"]
+    assert work["resources"]["editors"]["done"] == work["funnel"]["planned"]
     assert all(0 <= resource["idle_share"] <= 1 for resource in work["resources"].values())
     calls = {name: each["calls"] for name, each in work["models"].items()}
     assert sum(calls.values()) == asked
@@ -107,6 +112,70 @@ def test_from_photographs_to_a_valid_dataset(
     assert report["rejected_pairs"]["plan: unknown_factor"] == 6
     assert any(reason.startswith("text: ") for reason in report["rejected_pairs"])
     assert report["asked"]["judge-1: retried: http_429"] > 0
+
+
+def _contested(call: Call) -> bool:
+    """Of some pairs, whichever picture comes first."""
+    return sum(round(100 * contrast_of(picture)) for picture in call.pictures()) % 4 == 0
+
+
+def test_fewer_questions_are_asked_and_what_was_not_judged_says_so(photographs: Path, tmp_path: Path) -> None:
+    def quarrelling(call: Call) -> Say | Fault:
+        if call.body["model"] != "judge-1" or not _contested(call):
+            return script(call)
+        first, second = map(contrast_of, call.pictures())
+        turned = answers.stated(-7.0 if first > second else 7.0)
+        reasoning = Rationale(text="Seen.", factors=("light",), better=turned.winner)
+        return Say(answers.render_verdict(answers.stated(turned.delta, reasoning)))
+
+    settings = SETTINGS.model_copy(update={"variants": 16})
+    judges = ("judge-1", "judge-2", "judge-3")
+    savings = {"pair_share": 0.4, "reserve": ["judge-3"]}
+    with OpenAIServer(quarrelling) as server:
+        report = build([photographs], tmp_path / "few", settings, panel=panel(server, judges=judges, savings=savings))
+        calls = [call for call in server.calls if call.body["model"].startswith("judge")]
+        n_calls = len(server.calls)
+        for shard in (tmp_path / "few" / "shards").glob("*.json"):
+            shard.unlink()
+        before = data_hash(tmp_path / "few")
+        build([photographs], tmp_path / "few", settings, panel=panel(server, judges=judges, savings=savings))
+        assert (len(server.calls), data_hash(tmp_path / "few")) == (n_calls, before)
+        with pytest.raises(RecordError, match="panel: "):
+            build([photographs], tmp_path / "few", settings, panel=panel(server, judges=judges))
+    by_judge = {name: [call for call in calls if call.body["model"] == name and call.attempt == 0] for name in judges}
+    assert len(by_judge["judge-1"]) == len(by_judge["judge-2"])
+    # Pictures that were shown together, even by way of others, are of one view: a part of its pairs was asked about.
+    shown = [tuple(picture.tobytes() for picture in call.pictures()) for call in by_judge["judge-2"]]
+    item = {picture: number for number, picture in enumerate(dict.fromkeys(itertools.chain(*shown)))}
+    views = components(len(item), [(item[first], item[second], 0.0, 1.0) for first, second in shown])
+    assert len(views) == 6
+    n_asked = len({frozenset(pair) for pair in shown})
+    assert n_asked * 2 == len(shown)
+    assert n_asked < 0.75 * sum(math.comb(len(view), 2) for view in views)
+    assert by_judge["judge-3"]
+    assert all(_contested(call) for call in by_judge["judge-3"])
+    assert validate(tmp_path / "few").wrong == {}
+    records = [record for split in SPLITS for record in read_records(tmp_path / "few", split)]
+    assert len(records) == sum(report["pairs"].values())
+    by_source = {
+        source: [record for record in records if record.label_source == source] for source in ("judges", "inferred")
+    }
+    assert len(by_source["judges"]) > 20
+    assert len(by_source["inferred"]) > 10
+    for record in by_source["inferred"]:
+        assert record.agreement is None
+        assert record.delta_error is not None
+        assert record.delta_error <= 1.0
+        assert record.rationale is not None
+    for record in records:
+        first, second = (contrast_of(Image.open(io.BytesIO(b))) for b in (record.first_bytes, record.second_bytes))
+        assert abs((record.pair.delta or 0.0) - max(-9.0, min(9.0, (first - second) / 12))) < 0.5
+    # Of contested pairs all three are named, with how they disagreed.
+    both = {record.agreement.sign_agreement: record.agreement for record in by_source["judges"] if record.agreement}
+    assert [len(each.judges) for _, each in sorted(both.items())][-1] == 2
+    assert any(len(each.judges) == 3 and agreed < 1 for agreed, each in both.items())
+    names = pq.read_schema(next((tmp_path / "few" / "data").glob("*.parquet"))).names
+    assert set(names) - set(COLUMNS) == {"delta_error"}
 
 
 def test_our_own_model_and_a_scorer_judge_beside_a_model(photographs: Path, tiny_model: Path, tmp_path: Path) -> None:

@@ -86,6 +86,9 @@ def test_from_a_list_of_photographs_to_a_set_that_people_judge(tmp_path: Path, m
         assert not one.calls + two.calls + three.calls
         run(*build, "--out", "red-pilot", "--max-photographs", "4")
         assert one.calls and two.calls and three.calls  # noqa: PT018  # the servers of a model share its requests
+        asked = len(one.calls) + len(two.calls) + len(three.calls)
+        assert "expected" in run(*build, "--out", "red-open", "--dry-run", "--measured", "red-pilot/report.json")
+        assert len(one.calls) + len(two.calls) + len(three.calls) == asked
         run(*build, "--out", "red-open")
     assert validate(Path("red-open")).wrong == {}
     report = read_json(Path("red-open/report.json"))

@@ -68,7 +68,26 @@ def test_the_loss_falls_on_the_whole_answer_and_nothing_else(trainer: PairSFTTra
         assert not (labels == image).any()
 
 
-def test_batches_hold_answers_of_like_length(trainer: PairSFTTrainer) -> None:
+def test_batches_hold_both_answers_about_two_pictures(trainer: PairSFTTrainer) -> None:
+    assert trainer.shares_prompts
+    order = list(trainer._get_train_sampler())
+    lengths = trainer._lengths
+    assert sorted(order) == list(range(len(lengths)))
+    rows = trainer.train_dataset.with_format(None)
+    longest: list[list[int]] = []
+    for start in range(0, len(order), 4):
+        batch = order[start : start + 4]
+        for one, other in zip(batch[::2], batch[1::2], strict=True):
+            assert [rows[one][name] for name in ("id", "order")] == [rows[other][name] for name in ("id", "order")]
+            assert {rows[one]["mode"], rows[other]["mode"]} == set(MODES)
+        longest.append(sorted(lengths[row] for row in batch)[-2:])
+    apart = sum(most - least for least, most in longest[:-1])
+    reasoned = sorted(length for length in lengths if length)
+    assert apart < 0.3 * len(longest) * (reasoned[-1] - reasoned[0])
+
+
+def test_batches_hold_answers_of_like_length(trainer: PairSFTTrainer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trainer, "shares_prompts", False)
     sampler = trainer._get_train_sampler()
     assert sampler.batch_size == 4
     lengths = trainer._lengths
@@ -95,3 +114,24 @@ def test_the_order_of_lengths_follows_from_seed_and_epoch_alone() -> None:
     assert list(LikeLengths(lengths, batch_size=4, seed=1)) != first
     assert sorted(first) == list(range(63))
     assert len(one) == 63
+
+
+def test_a_step_with_an_odd_number_of_rows_parts_the_answers_and_says_so(
+    tiny_model: Path, red_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    argv = ["--model", str(tiny_model), "--data", str(red_folder), "--bf16", "false",
+            "--per_device_train_batch_size", "3", "--output_dir", str(tmp_path / "run")]  # fmt: skip
+    stage, config = parse(PairSFTConfig, RECIPE, argv)
+    rows, lengths = sft_dataset(red_folder, "train")
+    odd = PairSFTTrainer(
+        lengths=lengths,
+        model=load_model(stage, torch.float32),
+        args=config,
+        train_dataset=rows,
+        processing_class=base_processor(stage),
+    )
+    assert not odd.shares_prompts
+    assert capsys.readouterr().err.count("share_prompts: a step has 3 rows") == 1
+    assert sorted(odd._get_train_sampler()) == list(range(len(rows)))
+    with pytest.raises(ValueError, match="batches of 3 rows do not hold whole parts of \\[2\\] rows"):
+        LikeLengths(lengths, batch_size=3, seed=0, together=[[0, 1], [2, 3]])

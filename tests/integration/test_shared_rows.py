@@ -18,8 +18,10 @@ from redaes.cli.train.stages import run_stage
 from redaes.records import load_pairs
 from redaes.training.alignment import AlignmentConfig, AlignmentTrainer, run_align
 from redaes.training.dpo import PairDPOConfig, PairDPOTrainer, run_dpo
-from redaes.training.formatting import preference_dataset
+from redaes.training.formatting import preference_dataset, sft_dataset
+from redaes.training.length_batches import LikeLengths
 from redaes.training.recipes import parse
+from redaes.training.sft import PairSFTConfig, PairSFTTrainer, answers_about_the_same, run_sft
 from redaes.training.shared_rows import SHOWN
 from redaes.training.stage_arguments import StageArguments
 from redaes.training.stage_model import base_processor, load_model
@@ -27,6 +29,7 @@ from redaes.training.vision_cache import vision_tower
 
 RECIPES = Path(__file__).parents[2] / "stages" / "configs"
 STAGES: dict[str, tuple[type, Callable[[StageArguments, Any], Path]]] = {
+    "stage1": (PairSFTConfig, run_sft),
     "stage2": (AlignmentConfig, run_align),
     "stage2_dpo": (PairDPOConfig, run_dpo),
 }
@@ -61,6 +64,9 @@ def trainer_of(stage: str, model: Path, data: Path, out: Path, *more: str) -> An
     processor = base_processor(settings)
     if stage == "stage2":
         trainer: Any = AlignmentTrainer(processor=processor, train_dataset=load_pairs(data, "train"), **common)
+    elif stage == "stage1":
+        rows, lengths = sft_dataset(data, "train")
+        trainer = PairSFTTrainer(lengths=lengths, train_dataset=rows, processing_class=processor, **common)
     else:
         rows, lengths, _ = preference_dataset(data, "train")
         trainer = PairDPOTrainer(lengths=lengths, train_dataset=rows, processing_class=processor, **common)
@@ -141,8 +147,8 @@ def test_losses_and_gradients_are_those_of_rows_by_themselves(
     assert all(one.abs().max() > 0 for name, one in gradients.items() if "lora_A" in name)
     n_read, n_plain = (sum(rows * length for rows, length in one) for one in (read, plain_read))
     assert n_read < n_plain / 1.25
-    assert len(read) == (1 if stage == "stage2" else 2)
-    assert sum(looked) <= sum(plain_looked) / (1 if stage == "stage2" else 4)
+    assert len(read) == (2 if stage == "stage2_dpo" else 1)  # the policy, and the reference
+    assert sum(looked) <= sum(plain_looked) / {"stage1": 2, "stage2": 1, "stage2_dpo": 4}[stage]
 
 
 @pytest.mark.parametrize("alone", ["preference", "thurstone", "nll"])
@@ -176,8 +182,12 @@ def test_a_model_that_cannot_says_so_and_trains_as_before(
 
 @pytest.mark.parametrize("stage", list(STAGES))
 def test_steps_are_those_of_rows_by_themselves(
-    stage: str, folders: dict[str, Path], own_data: Path, tmp_path: Path
+    stage: str, folders: dict[str, Path], own_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def same_order(self: PairSFTTrainer, _: Any = None) -> LikeLengths:
+        return LikeLengths.of_run(self._lengths, self.args, answers_about_the_same(self.train_dataset))
+
+    monkeypatch.setattr(PairSFTTrainer, "_get_train_sampler", same_order)  # without sharing it has another one
     runs = {}
     for share in ("true", "false"):
         final = STAGES[stage][1](
@@ -198,7 +208,7 @@ def test_steps_are_those_of_rows_by_themselves(
         torch.testing.assert_close(runs["true"][1][name], weight, atol=1e-4, rtol=1e-2)
 
 
-@pytest.mark.parametrize("name", ["align", "dpo"])
+@pytest.mark.parametrize("name", ["sft", "align", "dpo"])
 def test_a_dry_run_counts_the_tokens_that_are_read(
     name: str, folders: dict[str, Path], own_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

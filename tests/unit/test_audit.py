@@ -345,6 +345,7 @@ def test_one_who_says_what_the_labels_say(
     assert report.consistent.value == 1.0
     assert report.consistent.n == N // 10
     assert report.n_contradicted == 0
+    assert {name: row.n_pairs for name, row in report.by_label_source.items()} == {"edits": N}
     assert report.remarks == {}
     assert 0 < report.persons["Ann"].left.value < 1  # type: ignore[operator]
     assert list(report.by_size) == [name for _, name in SIZES if name in report.by_size]

@@ -83,6 +83,16 @@ def test_the_most_that_it_can_be_follows_from_the_recipe() -> None:
     assert any("dear: max_calls is 100 for each of 1 workers, and the build may take 2,000" in n for n in found.notes)
 
 
+def test_where_pairs_are_left_out_fewer_are_judged_and_as_many_may_be_explained() -> None:
+    usual, panel = budget(variants=10), {**RECIPE["panel"], "savings": {"pair_share": 0.34}}  # type: ignore[dict-item]
+    saving = budget(variants=10, panel=panel)
+    assert usual.pairs_judged.most == 20 * 55
+    # 19 pairs of 11 pictures, and twice one for each picture that may be left apart.
+    assert saving.pairs_judged.most == 20 * (19 + 2 * 10)
+    assert task(saving, "judge", "dear").calls.most == saving.pairs_judged.most * 2 * 3
+    assert task(saving, "writer", "dear").calls.most == task(usual, "writer", "dear").calls.most
+
+
 def report_of_an_earlier_build(folder: Path) -> Path:
     """40 views of 4 variants: 128 of 160 edits planned, 64 passed, 104 pairs judged, 52 kept."""
     tasks = {
@@ -101,7 +111,7 @@ def report_of_an_earlier_build(folder: Path) -> Path:
         asked[f"{model}: tokens"] = asked.get(f"{model}: tokens", 0) + n * (read + written)
     asked |= {"cheap: calls": 656, "dear: calls": 884}
     resources = {
-        "editor": ResourceFigures(capacity=1, busy_s=1280, n_done=128, there_s=2000),
+        "editors": ResourceFigures(capacity=1, busy_s=1280, n_done=128, there_s=2000),
         "model cheap": ResourceFigures(capacity=4, busy_s=1312, n_done=656, there_s=8000),
         "model dear": ResourceFigures(capacity=8, busy_s=884, n_done=884, there_s=16000),
     }
@@ -191,7 +201,7 @@ def test_a_dry_run_prints_and_writes_and_asks_nothing(tmp_path: Path) -> None:
     report = report_of_an_earlier_build(tmp_path / "earlier")
     ended = CliRunner().invoke(app, [*words, "--dry-run", "--measured", str(report)])
     assert ended.exit_code == 0, ended.output
-    for told in ("asked of models, expected", "GPU-hours of editors", "hours: about"):
+    for told in ("asked of models, expected", "GPU-hours of editors", "time: about"):
         assert told in ended.output
     ended = CliRunner().invoke(app, [*words, "--measured", str(report)])
     assert ended.exit_code == 2

@@ -9,6 +9,7 @@ import pytest
 pytest.importorskip("yaml")
 
 from redaes.datagen.build_recipe import make_recipe
+from redaes.datagen.call_savings import ASK_EVERYTHING
 from redaes.datagen.judges import VlmJudge
 from redaes.datagen.panel import Panel, PanelModels
 from redaes.errors import InputError
@@ -20,7 +21,9 @@ LEAST = {"endpoint": "http://127.0.0.1:8000/v1", "judges": ["a"], "writer": "w"}
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.name)
 def test_every_recipe_that_comes_along_is_read(path: Path) -> None:
     recipe = make_recipe(path, {})
-    assert (recipe.panel is not None) == (path.name == "panel.yaml")
+    assert (recipe.panel is not None) == path.name.startswith("panel")
+    if recipe.panel is not None:
+        assert (recipe.panel.savings == ASK_EVERYTHING) == (path.name == "panel.yaml")
 
 
 def test_a_panel_is_read_whole() -> None:
@@ -164,3 +167,17 @@ def test_a_judge_is_asked_as_its_entry_says_and_else_as_the_panel_says(tmp_path:
 def test_wrong_models_of_a_panel_are_named(changes: dict[str, object], message: str) -> None:
     with pytest.raises(InputError, match=message):
         Panel.model_validate({**LEAST, **changes})
+
+
+def test_savings_are_off_unless_asked_for_and_decide_the_dataset() -> None:
+    usual = Panel.model_validate({**LEAST, "judges": ["a", "b", "c"]})
+    assert "savings" not in usual.identity()
+    assert usual.optional_columns == ()
+    saving = Panel.model_validate(
+        {**LEAST, "judges": ["a", {"model": "b"}, "c"], "savings": {"pair_share": 0.5, "reserve": ["b"]}}
+    )
+    assert saving.identity()["savings"] == {"pair_share": 0.5, "max_error": 1.0, "reserve": ["b"]}
+    assert saving.reserve_places == {1}
+    assert saving.optional_columns == ("delta_error",)
+    with pytest.raises(InputError, match=r"savings: reserve is \['d'\]; name some of the panel's judges"):
+        Panel.model_validate({**LEAST, "savings": {"reserve": ["d"]}})

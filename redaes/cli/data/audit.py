@@ -170,6 +170,7 @@ def _show(report: AuditReport, folder: Path) -> None:
         ("size in points", report.by_size),
         ("decided by", report.by_factor),
         ("editor", report.by_editor),
+        ("label from", report.by_label_source),
     ):
         console.print(_agreement_table(title, rows))
     people = table_of("person", "answers", "agree", "alike", "same again", "left", "seconds", title="people")

@@ -9,7 +9,7 @@ from statistics import median
 
 import numpy as np
 
-from redaes.datagen.audit.drawn_pairs import SIZES, AuditDraw, Population, Stratum
+from redaes.datagen.audit.drawn_pairs import SIZES, AuditDraw, DrawnPair, Population, Stratum
 from redaes.datagen.audit.given_answers import GivenAnswer, GivenAnswers, Remarks
 from redaes.datagen.audit.krippendorff import alpha_estimate
 from redaes.estimates import Estimate, Proportion, bootstrap, proportion
@@ -82,6 +82,8 @@ class AuditReport(Record):
     by_factor: dict[str, LabelAgreement]
     by_editor: dict[str, LabelAgreement]
     by_size: dict[str, LabelAgreement]
+    by_label_source: dict[str, LabelAgreement]
+    """By what the difference comes from: what was measured, a panel's answers, and so on."""
     persons: dict[str, PersonReport]
     consistent: Proportion
     """All people's pairs that came twice."""
@@ -121,9 +123,10 @@ def audit_report(found: Population, given: GivenAnswers) -> AuditReport:
         overall=label_agreement(answers),
         weighted=weighted,
         covered=covered,
-        by_factor=_by(answers, lambda stratum: stratum.factor, _place_of_factor),
-        by_editor=_by(answers, lambda stratum: stratum.editor, str),
-        by_size=_by(answers, lambda stratum: stratum.size, sizes.index),
+        by_factor=_by(answers, lambda pair: pair.stratum.factor, _place_of_factor),
+        by_editor=_by(answers, lambda pair: pair.stratum.editor, str),
+        by_size=_by(answers, lambda pair: pair.stratum.size, sizes.index),
+        by_label_source=_by(answers, lambda pair: pair.label_source, str),
         persons={person: _person(person, given) for person in people},
         consistent=_consistent(given.repeated),
         alpha_nominal=alpha_estimate(said, sources, "nominal", n_resamples=N_RESAMPLES),
@@ -193,11 +196,11 @@ def _phi(x: float) -> float:
 
 
 def _by(
-    answers: Sequence[GivenAnswer], kind: Callable[[Stratum], str], place: Callable[[str], object]
+    answers: Sequence[GivenAnswer], kind: Callable[[DrawnPair], str], place: Callable[[str], object]
 ) -> dict[str, LabelAgreement]:
     members: defaultdict[str, list[GivenAnswer]] = defaultdict(list)
     for one in answers:
-        members[kind(one.pair.stratum)].append(one)
+        members[kind(one.pair)].append(one)
     return {name: label_agreement(members[name]) for name in sorted(members, key=place)}  # type: ignore[arg-type]
 
 

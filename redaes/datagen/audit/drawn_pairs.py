@@ -35,7 +35,7 @@ SIZES: tuple[tuple[float, str], ...] = (
 """Sizes of differences in points: below which, and what they are called. The first are ties."""
 
 NO_EDITOR = "no edit"
-_COLUMNS = (*LIGHT, "edit_first", "edit_second")
+_COLUMNS = (*LIGHT, "edit_first", "edit_second", "label_source")
 
 
 class AuditDraw(Record):
@@ -83,6 +83,8 @@ class DrawnPair:
     delta: float
     """First less second, in points."""
     stratum: Stratum
+    label_source: str
+    """What the difference comes from, as the dataset says."""
     source: str
     """Id of the photograph."""
     split: Split
@@ -193,6 +195,7 @@ def _drawn(row: Row, stratum: Stratum, draw: AuditDraw) -> DrawnPair:
         pair=name,
         delta=float(row.values["delta"]),
         stratum=stratum,
+        label_source=str(row.values["label_source"]),
         source=str(row.values["source"]),
         split=row.split,
         file=row.file,
