@@ -81,8 +81,7 @@ def _rates(work: dict[str, Any], pairs: dict[str, int], plan: dict[str, Any], fo
     tasks = {
         (model, task): each for model, its in work["models"].items() for task, each in its.get("tasks", {}).items()
     }
-    editors = [each for name, each in work["resources"].items() if name.startswith("editor")]
-    n_edits = sum(each["done"] for each in editors)
+    editors = work["resources"]["editors"]
     models = {
         name.removeprefix("model "): each for name, each in work["resources"].items() if name.startswith("model ")
     }
@@ -105,7 +104,7 @@ def _rates(work: dict[str, Any], pairs: dict[str, int], plan: dict[str, Any], fo
             model: its["calls"] / its["answered"] for model, its in work["models"].items() if its["answered"]
         },
         seconds_a_request={name: each["busy_s"] / each["done"] for name, each in models.items() if each["done"]},
-        seconds_an_edit=sum(each["busy_s"] for each in editors) / n_edits if n_edits else None,
+        seconds_an_edit=editors["busy_s"] / editors["done"] if editors["done"] else None,
         bytes_a_pair=sum(shards) / sum(pairs.values()) if shards and sum(pairs.values()) else None,
     )
 

@@ -97,7 +97,7 @@ def test_from_photographs_to_a_valid_dataset(
     assert work["funnel"]["photographs"] == work["funnel"]["views"] == 6
     assert work["funnel"]["kept"] == len(records) <= work["funnel"]["judged"]
     assert work["funnel"]["planned"] >= work["funnel"]["edited"] >= work["funnel"]["passed"] > 0
-    assert work["resources"]["editor"]["done"] == work["funnel"]["planned"]
+    assert work["resources"]["editors"]["done"] == work["funnel"]["planned"]
     assert all(0 <= resource["idle_share"] <= 1 for resource in work["resources"].values())
     calls = {name: each["calls"] for name, each in work["models"].items()}
     assert sum(calls.values()) == asked

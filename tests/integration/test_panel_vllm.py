@@ -158,4 +158,4 @@ def test_judges_behind_servers_of_two_kinds_make_a_valid_set(tmp_path: Path, mon
     assert mine["tokens_read"] > mine["tokens_written"] > 0
     ended = CliRunner().invoke(app, [*words, "--dry-run", "--measured", str(out / "report.json")])
     assert ended.exit_code == 0, ended.output
-    assert "hours: about" in ended.output
+    assert "time: about" in ended.output

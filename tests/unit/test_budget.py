@@ -111,7 +111,7 @@ def report_of_an_earlier_build(folder: Path) -> Path:
         asked[f"{model}: tokens"] = asked.get(f"{model}: tokens", 0) + n * (read + written)
     asked |= {"cheap: calls": 656, "dear: calls": 884}
     resources = {
-        "editor": ResourceFigures(capacity=1, busy_s=1280, n_done=128, there_s=2000),
+        "editors": ResourceFigures(capacity=1, busy_s=1280, n_done=128, there_s=2000),
         "model cheap": ResourceFigures(capacity=4, busy_s=1312, n_done=656, there_s=8000),
         "model dear": ResourceFigures(capacity=8, busy_s=884, n_done=884, there_s=16000),
     }
@@ -201,7 +201,7 @@ def test_a_dry_run_prints_and_writes_and_asks_nothing(tmp_path: Path) -> None:
     report = report_of_an_earlier_build(tmp_path / "earlier")
     ended = CliRunner().invoke(app, [*words, "--dry-run", "--measured", str(report)])
     assert ended.exit_code == 0, ended.output
-    for told in ("asked of models, expected", "GPU-hours of editors", "hours: about"):
+    for told in ("asked of models, expected", "GPU-hours of editors", "time: about"):
         assert told in ended.output
     ended = CliRunner().invoke(app, [*words, "--measured", str(report)])
     assert ended.exit_code == 2

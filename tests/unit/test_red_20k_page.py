@@ -84,6 +84,16 @@ def test_the_hosted_judge_is_one() -> None:
     assert Panel.model_validate(values).servers()["gpt-5"].price is not None
 
 
+def test_the_savings_are_what_the_page_says() -> None:
+    (line,) = re.findall(r"`(savings: \{.*?\})`", PAGE)
+    from redaes.datagen.pair_choice import n_questions
+    from redaes.datagen.panel import Panel
+
+    panel = Panel.model_validate({**yaml.safe_load(named("panel.yaml"))["panel"], **yaml.safe_load(line)})
+    assert n_questions(9, panel.savings.pair_share) == 18
+    assert "asks about 18\nof a view's 36 pairs" in PAGE
+
+
 def test_the_options_of_vllm_are_those_that_were_looked_up() -> None:
     (line,) = [
         line for block in blocks("bash") for line in block.replace("\\\n", " ").splitlines() if "vllm serve" in line

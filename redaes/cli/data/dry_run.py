@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from redaes.cli.tables import plain_console, table_of
+from redaes.progress_lines import duration_in_words
 
 if TYPE_CHECKING:
     from redaes.datagen.budget import Amount, BuildBudget
@@ -67,7 +68,8 @@ def _show(budget: BuildBudget, n_rejected: int, console: Console) -> None:
     if budget.in_process:
         console.print(f"asked over no network, because they work in this process: {', '.join(budget.in_process)}")
     if budget.hours is not None:
-        console.print(f"hours: about {budget.hours:,.1f}, which is what {budget.slowest} takes when it is always busy")
+        time = duration_in_words(budget.hours * 3600)
+        console.print(f"time: about {time}, which is what {budget.slowest} takes when always busy")
     for name, hours in budget.gpu_hours.items():
         console.print(f"GPU-hours of {name}: about {hours:,.1f}")
     for note in budget.notes:
