@@ -392,12 +392,11 @@ class PanelModels:
         return await self._servers[model].put(question)
 
     def uses(self) -> dict[str, Use]:
-        """What the servers of each model have done, as ``model <name>``, and the editors' devices, as ``editors``."""
-        editors = self.editors
+        """What the servers of each model have done, as ``model <name>``."""
         return {
             f"model {name}": Use(servers.capacity, servers.busy_s, servers.n_sent)
             for name, servers in self._servers.items()
-        } | {"editors": Use(editors.n_lanes, sum(editors.busy_s), editors.n_edits)}
+        }
 
     def counts(self) -> Counter[str]:
         """What became of the requests so far, as ``<model>: <outcome>``, and what read the judges' answers."""
