@@ -25,7 +25,7 @@ from redaes.types import Agreement
 
 
 @dataclass(frozen=True)
-class LabelledPair:
+class MemberPair:
     """Two members of a view with a label."""
 
     first: str
@@ -42,7 +42,7 @@ class LabelledPart:
 
     scores: Mapping[str, float]
     """In points, by member; only their differences mean anything."""
-    pairs: tuple[LabelledPair, ...]
+    pairs: tuple[MemberPair, ...]
     """Those of them that have a label, in the members' order."""
 
 
@@ -134,17 +134,17 @@ async def labelled_view(
     except StopIteration as end:
         found: ViewJudgements = end.value
     scale = view_scale(len(members), {pair: each.label for pair, each in found.judged.items()}, keys)
-    labelled: dict[PicturePlaces, LabelledPair] = {}
+    labelled: dict[PicturePlaces, MemberPair] = {}
     for pair, each in found.judged.items():
         if each.label.delta is None:
             counts.rejected[str(each.label.rejected)] += 1
         else:
             agreement = _agreement(each, panel.rules, each.label.delta - scale.delta(pair))
-            labelled[pair] = LabelledPair(keys[pair[0]], keys[pair[1]], agreement, None)
+            labelled[pair] = MemberPair(keys[pair[0]], keys[pair[1]], agreement, None)
     for pair in found.not_asked if panel.savings.pair_share < 1 else ():
         reason = why_not_inferred(scale, pair, panel.savings.max_error)
         if reason is None:
-            labelled[pair] = LabelledPair(keys[pair[0]], keys[pair[1]], None, float(scale.errors[pair]))
+            labelled[pair] = MemberPair(keys[pair[0]], keys[pair[1]], None, float(scale.errors[pair]))
         else:
             counts.rejected[reason] += 1
     parts = [

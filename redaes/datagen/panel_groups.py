@@ -23,7 +23,7 @@ from redaes.datagen.dataset_settings import DatasetSettings
 from redaes.datagen.editors.base import EditJob, Editor, EditOutcome
 from redaes.datagen.filters import GREEDY, EditTask, Similarity, check_edits, rejections
 from redaes.datagen.instructions import STRENGTHS, Instruction, draw, draw_wishes
-from redaes.datagen.judging_stage import LabelledPair, LabelledPart
+from redaes.datagen.judging_stage import LabelledPart, MemberPair
 from redaes.datagen.panel import PanelModels
 from redaes.datagen.panel_entries import ModelEntry
 from redaes.datagen.picture_groups import (
@@ -250,7 +250,7 @@ class PairToExplain:
     """A pair with its label, and what its writer is to know."""
 
     ordered: OrderedPair
-    label: LabelledPair
+    label: MemberPair
     task: RationaleTask
 
 

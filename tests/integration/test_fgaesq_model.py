@@ -15,6 +15,7 @@ from skimage.metrics import structural_similarity
 from redaes.errors import BackendError, InputError
 from redaes.images import LoadedImage, content_id
 from redaes.models.fgaesq import blocks, network
+from redaes.models.fgaesq import scorer as scorer_module
 from redaes.models.fgaesq.blocks import BlockedPicture, block_differences, block_grid, n_patches
 from redaes.models.fgaesq.difftoken import choose_blocks, pair_sizes, pair_tokens, single_tokens
 from redaes.models.fgaesq.scorer import FGAesQScorer, rank_files
@@ -341,3 +342,31 @@ def test_a_ranking_has_what_the_other_ranker_gives(scorer: FGAesQScorer, tiny: n
     by_file = rank_files(files, tmp_path / "m")
     names = {content_id(file.read_bytes()): number for number, file in enumerate(files)}
     assert {names[name] for name in by_file.order} == {0, 1, 2}
+
+
+def test_a_series_takes_bounded_memory(scorer: FGAesQScorer, monkeypatch: pytest.MonkeyPatch) -> None:
+    pictures = [picture(seed, (160 + 8 * seed, 128)) for seed in range(6)]
+    whole = next(iter(scorer.series([pictures])))
+    kept: list[int] = []
+    held: list[int] = []
+    at, scored = blocks.KeptPictures.at, FGAesQScorer._scored
+
+    def watched_at(self: blocks.KeptPictures, index: int, sizes: tuple[tuple[int, int], ...]) -> BlockedPicture:
+        found = at(self, index, sizes)
+        kept.append(sum(one.n_bytes for one in self._kept.values()))
+        return found
+
+    def watched_scored(self: FGAesQScorer, views: list) -> dict[int, float]:
+        held.append(sum(view.n for _, view in views))
+        return scored(self, views)
+
+    monkeypatch.setattr(blocks, "_KEPT_BYTES", 2_000_000)
+    monkeypatch.setattr(scorer_module, "_HELD_TOKENS", 200)
+    monkeypatch.setattr(blocks.KeptPictures, "at", watched_at)
+    monkeypatch.setattr(FGAesQScorer, "_scored", watched_scored)
+    bounded = next(iter(scorer.series([pictures])))
+    assert bounded.scores == pytest.approx(whole.scores, abs=1e-5)
+    assert [pair[:2] for pair in bounded.pairs] == sorted(pair[:2] for pair in whole.pairs)
+    assert max(kept) <= 2_000_000
+    assert max(held) < 200 + TINY_TOKENS.budget
+    assert sum(held) > 1000
