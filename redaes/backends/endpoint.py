@@ -276,7 +276,8 @@ class Endpoint:
                 raise
             self.counts["ok"] += 1
             self.counts.update(f"answered {change}" for change in reply.changes)
-            return self._cache.keep(key, reply)
+            # A disk may take its time, and other requests share the event loop.
+            return await asyncio.to_thread(self._cache.keep, key, reply)
 
     async def ask_many(self, requests: Sequence[ChatRequest]) -> list[Reply | Failure]:
         """The answers in the order of the requests; a request that fails loses only itself.

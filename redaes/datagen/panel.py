@@ -292,19 +292,28 @@ def _servers_of(panel: Panel, answers: Path | None) -> dict[str, ModelServers]:
     Raises:
         InputError: a variable that holds no key.
     """
+    entries = panel.servers()
+    one_place = len({entry.endpoint for entry in entries.values()}) == 1
+
+    def key_of(entry: ModelEntry) -> str | None:
+        if entry.api_key_env is None and not one_place and entry.endpoint != panel.endpoint:
+            # Whose key `REDAES_API_KEY` is nobody has said: another company's server must not get it.
+            return ""
+        return key_from(entry.api_key_env)
+
     return {
         model: ModelServers(
             entry.endpoint or (),
             model,
             revision=entry.revision or "",
-            api_key=key_from(entry.api_key_env),
+            api_key=key_of(entry),
             concurrency=entry.concurrency or 1,
             timeout_s=entry.timeout_s or ANSWER_S,
             max_calls=entry.max_calls,
             max_tokens=entry.max_tokens,
             cache=answers,
         )
-        for model, entry in panel.servers().items()
+        for model, entry in entries.items()
     }
 
 
@@ -383,12 +392,11 @@ class PanelModels:
         return await self._servers[model].put(question)
 
     def uses(self) -> dict[str, Use]:
-        """What the servers of each model have done, as ``model <name>``, and the editors' devices, as ``editors``."""
-        editors = self.editors
+        """What the servers of each model have done, as ``model <name>``."""
         return {
             f"model {name}": Use(servers.capacity, servers.busy_s, servers.n_sent)
             for name, servers in self._servers.items()
-        } | {"editors": Use(editors.n_lanes, sum(editors.busy_s), editors.n_edits)}
+        }
 
     def counts(self) -> Counter[str]:
         """What became of the requests so far, as ``<model>: <outcome>``, and what read the judges' answers."""

@@ -22,11 +22,12 @@ import asyncio
 import itertools
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 from PIL import Image
 
@@ -56,6 +57,8 @@ from redaes.datagen.plan import PLAN, PlannedEdit, write_plan
 from redaes.datagen.sources import Source
 from redaes.errors import RedaesError
 from redaes.records import PairRecord
+
+Made = TypeVar("Made")
 
 REQUESTS_A_VIEW = 4
 """Fewer than a view asks of a model at once, nearly always: so many views keep its servers busy."""
@@ -94,7 +97,8 @@ class PanelWorker:
         self.panel = panel
         self.folder = folder
         self.settings = settings
-        asking = max(MIN_ASKING, math.ceil(panel.concurrency / REQUESTS_A_VIEW))
+        n_requests = max((use.capacity for use in self.models.uses().values()), default=0)
+        asking = max(MIN_ASKING, math.ceil(n_requests / REQUESTS_A_VIEW))
         n_editors = self.models.editors.n_lanes
         cores = max(1, free_cores())
         self.stages = {
@@ -112,6 +116,8 @@ class PanelWorker:
         }
         self.funnel = Funnel(run, self._uses, self.models.counts)
         self._jury = Jury(self.models.judges, asking)
+        # Their own threads: what is asked of servers is encoded and stored in the loop's.
+        self._cores = ThreadPoolExecutor(cores, thread_name_prefix="measuring")
         self._counted: Counter[str] = Counter()
 
     def _uses(self) -> dict[str, Use]:
@@ -139,6 +145,7 @@ class PanelWorker:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._jury.close()
+        self._cores.shutdown(wait=False, cancel_futures=True)
         await self.models.__aexit__(kind, error, traceback)
         self.funnel.__exit__(kind, error, traceback)
 
@@ -244,7 +251,7 @@ class PanelWorker:
             edits = await edits_of(reference, rows, self.models)
             self.funnel.add("edited", sum(each.outcome.image is not None for each in edits))
             await way.enter(self.stages["filter"])
-            pictures = await asyncio.to_thread(self._filtered, reference, edits, counts)
+            pictures = await self._computed(self._filtered, reference, edits, counts)
             if panel.checker_entry is not None:
                 await way.enter(self.stages["check"])
                 pictures = await executed(pictures, self.models, panel.checker_entry, counts)
@@ -259,7 +266,7 @@ class PanelWorker:
             if not found.parts:
                 return
             await way.enter(self.stages["measure"])
-            pairs = await asyncio.to_thread(_measured, found.parts, pictures, source, group)
+            pairs = await self._computed(_measured, found.parts, pictures, source, group)
             await way.enter(self.stages["write"])
             texts = await texts_of(pairs, self.models)
             made.records = await asyncio.to_thread(
@@ -268,6 +275,10 @@ class PanelWorker:
             for record in made.records:
                 counts.keep(record)
             self.funnel.add("kept", len(made.records))
+
+    async def _computed(self, work: Callable[..., Made], *args: Any) -> Made:
+        """What is computed here, on one of the cores."""
+        return await asyncio.get_running_loop().run_in_executor(self._cores, work, *args)
 
     def _filtered(self, reference: Image.Image, edits: Sequence[MadeEdit], counts: BuildCounts) -> list[ViewPicture]:
         """The reference, and what measurements hold nothing against."""

@@ -126,6 +126,11 @@ class OpenAIServer:
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
 
     @property
+    def n_under_way(self) -> int:
+        """Chats that are being answered."""
+        return self._now
+
+    @property
     def base_url(self) -> str:
         return f"http://127.0.0.1:{self._server.server_address[1]}/v1"
 

@@ -34,8 +34,6 @@ from tests.conftest import synthetic_photograph
 
 ROOT = Path(__file__).resolve().parents[2]
 SETTINGS = DatasetSettings(views=1, variants=3, max_side=96, test_fraction=0.34, seed=5)
-N_AT_ONCE = 8
-"""Requests that a worker has under way to each model: a panel's default."""
 BUILD = """
 import sys
 from pathlib import Path
@@ -47,7 +45,7 @@ if __name__ == "__main__":
     chunks.PHOTOGRAPHS_PER_SHARD = 2
     settings = DatasetSettings(views=1, variants=3, max_side=96, test_fraction=0.34, seed=5)
     panel = Panel(endpoint=sys.argv[3], judges=("judge-1", "judge-2"), writer="writer", planner="planner",
-                  editors=("embedded",), samples=1, max_rewrites=1)
+                  editors=("embedded",), samples=1, max_rewrites=1, concurrency=2)
     build([Path(sys.argv[1])], Path(sys.argv[2]), settings, panel=panel, workers=int(sys.argv[4]))
 """
 
@@ -205,14 +203,17 @@ def test_killed_and_started_again_nothing_is_paid_for_twice(
 
     with OpenAIServer(slowly) as server:
         command = [sys.executable, str(build_file), str(photographs), str(out), server.base_url, str(workers)]
+        n_under_way = n_killed = 0
         for _ in range(n_kills):
-            asked = len(server.calls) + rng.randint(5, 60)
+            asked = len(server.calls) + rng.randint(3, 25)
             with subprocess.Popen(command, env=environment, start_new_session=True) as process:
                 deadline = time.monotonic() + 120
                 while process.poll() is None and len(server.calls) < asked and time.monotonic() < deadline:
                     time.sleep(0.005)
                 if process.poll() is None:
                     os.killpg(process.pid, signal.SIGKILL)
+                    n_under_way += server.n_under_way
+                    n_killed += 1
         done = subprocess.run(command, env=environment, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr[-2000:]
         answered = Counter(
@@ -220,8 +221,9 @@ def test_killed_and_started_again_nothing_is_paid_for_twice(
             for call in server.calls
             if not (call.attempt == 0 and call.index % 7 == 0)
         )
-    # What was under way when it was killed is lost; what was answered before is on disk.
-    assert sum(n - 1 for n in answered.values()) <= n_kills * workers * 4 * N_AT_ONCE
+    assert n_killed >= min(n_kills, 3)
+    # What was under way when it was killed is lost, and what was on its way to the disk; the rest is there.
+    assert sum(n - 1 for n in answered.values()) <= n_under_way + 4 * workers * n_killed
     assert data_hash(out) == data_hash(whole)
     assert not (out / "plan").exists()
     assert not list(out.rglob("*.tmp"))

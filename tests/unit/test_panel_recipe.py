@@ -58,6 +58,23 @@ def test_its_server_is_named_as_everywhere_and_its_key_by_a_variable(
         PanelModels(panel, tmp_path)
 
 
+def test_the_usual_key_goes_to_no_server_beside_the_panels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REDAES_API_KEY", "sk-usual")
+    monkeypatch.setenv("OTHER_KEY", "sk-other")
+    elsewhere = {"endpoint": "https://api.example.org"}
+
+    def key_of(model: str, *judges: object, **more: object) -> str:
+        panel = Panel.model_validate({"judges": judges, "writer": judges[0], **more})
+        (endpoint,) = PanelModels(panel, tmp_path).server(model).endpoints
+        return endpoint._api_key
+
+    at_home = {"endpoint": "http://127.0.0.1:8000"}
+    assert key_of("a", "a", {"model": "b", **elsewhere}, **at_home) == "sk-usual"
+    assert key_of("b", "a", {"model": "b", **elsewhere}, **at_home) == ""
+    assert key_of("b", "a", {"model": "b", **elsewhere, "api_key_env": "OTHER_KEY"}, **at_home) == "sk-other"
+    assert key_of("b", {"model": "a", **elsewhere}, {"model": "b", **elsewhere}) == "sk-usual"
+
+
 @pytest.mark.parametrize(
     ("values", "message"),
     [

@@ -73,6 +73,7 @@ class Silence:
         self._reason: str | None = None
         self._n = 0
         self._alone = threading.Lock()
+        self._ends: list[EndpointError] = []
         self.over = False
         """Whether an answer could be used, or failures differ: then nothing more is decided here."""
 
@@ -85,15 +86,22 @@ class Silence:
                 names it, its model, what the server says and what helps.
         """
         found: list[Answer | Failure] = []
+        n_ends = len(self._ends)
         while len(found) < len(requests) and not self.over:
             with self._alone:
+                if len(self._ends) > n_ends:  # while this one waited: it would be told the same
+                    raise self._ends[-1]
                 if self.over:
                     break
                 # No more than are still needed to know it, whatever came before.
                 size = REFUSED_AFTER - self._n % REFUSED_AFTER
                 part = self._backend.answer(requests[len(found) : len(found) + size])
                 found += part
-                self.hear([each if isinstance(each, Failure) else self._failure_of(each) for each in part])
+                try:
+                    self.hear([each if isinstance(each, Failure) else self._failure_of(each) for each in part])
+                except EndpointError as error:
+                    self._ends.append(error)
+                    raise
         if len(found) < len(requests):
             found += self._backend.answer(requests[len(found) :])
         self._refuse_lost(found)

@@ -6,12 +6,14 @@ where the endpoint gives no answer, another writer steps in, and the record says
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from redaes.backends.chat_model import ChatModel
+from redaes.backends.chat_replies import Reply
 from redaes.backends.chat_requests import ChatRequest
 from redaes.backends.failures import Failure
 from redaes.backends.pictures import EncodedPicture
@@ -166,6 +168,24 @@ class _Draft:
     def open(self) -> bool:
         return self.rationale is None and self.failure is None
 
+    def hear(self, reply: Reply | Failure) -> None:
+        """Take a text, or ask for another one next time."""
+        if isinstance(reply, Failure):
+            self.failure = reply.reason
+            return
+        self.n_texts += 1
+        if reply.finish_reason == "length":
+            self.failure = "cut_off"
+            return
+        told = [instruction for instruction in _instructions(self.task) if instruction is not None]
+        checked = check_text(reply.text, self.task.delta, self.task.factors, told, self.task.observed.evidence)
+        self.rejected.update(checked.reasons)
+        if not checked.reasons:
+            self.rationale = checked.rationale
+        else:
+            messages = [*self.request.messages, *_again(reply.text, checked)]
+            self.request = replace(self.request, messages=messages)
+
 
 async def write_with_model(
     endpoint: ChatModel,
@@ -201,22 +221,16 @@ async def write_with_model(
         if not waiting:
             break
         replies = await endpoint.ask_many([draft.request for draft in waiting])
-        for draft, reply in zip(waiting, replies, strict=True):
-            if isinstance(reply, Failure):
-                draft.failure = reply.reason
-                continue
-            draft.n_texts += 1
-            if reply.finish_reason == "length":
-                draft.failure = "cut_off"
-                continue
-            told = [instruction for instruction in _instructions(draft.task) if instruction is not None]
-            checked = check_text(reply.text, draft.task.delta, draft.task.factors, told, draft.task.observed.evidence)
-            draft.rejected.update(checked.reasons)
-            if not checked.reasons:
-                draft.rationale = checked.rationale
-            else:
-                messages = [*draft.request.messages, *_again(reply.text, checked)]
-                draft.request = replace(draft.request, messages=messages)
+        await asyncio.to_thread(_hear_all, waiting, replies)  # reading claims takes its time
+    return await asyncio.to_thread(_written, drafts, otherwise)
+
+
+def _hear_all(drafts: Sequence[_Draft], replies: Sequence[Reply | Failure]) -> None:
+    for draft, reply in zip(drafts, replies, strict=True):
+        draft.hear(reply)
+
+
+def _written(drafts: Sequence[_Draft], otherwise: Callable[[RationaleTask], Rationale]) -> list[Written]:
     return [
         Written(
             rationale=draft.rationale or otherwise(draft.task),
