@@ -123,7 +123,7 @@ class LetterPairs:
     def _put_together(self, question: Question, forward: Answer | Failure, swapped: Answer | Failure) -> QuestionAnswer:
         both = (("forward", forward), ("swapped", swapped))
         heard = [answer for _, answer in both if isinstance(answer, Answer)]
-        about = {
+        about: dict[str, Any] = {
             "id": question.id,
             "raw": tuple(answer.text for answer in heard if answer.text is not None),
             "tokens": sum(answer.tokens for answer in heard),
