@@ -13,7 +13,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, FiniteFloat, ValidationError, model_validator
 
@@ -150,22 +150,43 @@ class LabelReport:
     """Rows with P = 0.5: they say nothing of a direction."""
     n_repeated: int
     """Rows that repeat an earlier one exactly."""
+    n_contrary: int
+    """Pairs that are kept, whose P prefers the picture that the values put lower: votes against a common order."""
 
 
-def read_fgaesthetics_labels(path: Path, images: Path) -> tuple[list[Series], LabelReport]:
+LabelValues = Literal["scores", "ranks"]
+"""What the values of a label file are: larger is better, or 1 is the best."""
+
+
+def in_folders(file: str) -> tuple[str, ...]:
+    """Where a picture that is named flat lies if every series has a folder.
+
+    >>> in_folders("000007-01.jpg")
+    ('000007/000007-01.jpg', '000007/01.jpg')
+    """
+    series, _, rest = file.partition("-")
+    return f"{series}/{file}", f"{series}/{rest}"
+
+
+def read_fgaesthetics_labels(
+    path: Path, images: Path, *, values_are: LabelValues = "scores"
+) -> tuple[list[Series], LabelReport]:
     """One label file of FGAesthetics, such as ``natural_train.txt``.
 
     A line holds six numbers, separated by blanks or commas, read as series, index of a, index of b, P(a is
-    preferred), value of a, value of b. The release does not document them, so every line is verified: P - 0.5
-    must not have the opposite sign of the difference of the values, and a picture has one value.
+    preferred), value of a, value of b. The release does not document them, so they are verified: a picture has one
+    value, a pair one P, and P and values name the same picture in most pairs. The values are an order of the whole
+    series; single pairs that vote against it are kept and counted.
 
     Args:
         path: its name gives category and split.
-        images: folder of ``{series:06d}-{index:02d}.jpg``; the files are not opened here.
+        images: folder of ``{series:06d}-{index:02d}.jpg``, or of folders of series (:func:`in_folders`); the files are
+            not opened here, and one that lies nowhere is given its flat name.
+        values_are: ``ranks`` are turned round, so that larger is better in the scores of the series.
 
     Raises:
-        RecordError: a name or a line that does not follow the layout, or contradicts it or another line; names
-            file and line.
+        RecordError: a name or a line that does not follow the layout or contradicts another line, which is named with
+            its file; or more pairs contradict the values than agree with them.
     """
     category, _, split = path.stem.partition("_")
     if category not in CATEGORIES or split not in LABEL_SPLITS:
@@ -174,7 +195,9 @@ def read_fgaesthetics_labels(path: Path, images: Path) -> tuple[list[Series], La
         )
     values: dict[int, dict[int, float]] = {}
     pairs: dict[int, dict[tuple[int, int], float]] = {}
-    n_rows = n_ties = n_repeated = 0
+    n_rows = n_ties = n_repeated = n_decided = 0
+    contrary: list[str] = []
+    sign = -1.0 if values_are == "ranks" else 1.0
     for number, line in enumerate(_text(path).splitlines(), 1):
         if not line.strip():
             continue
@@ -187,11 +210,6 @@ def read_fgaesthetics_labels(path: Path, images: Path) -> tuple[list[Series], La
                 raise RecordError(
                     f"{where}: picture {index} of series {series} has the value {value}, and {known[index]} above"
                 )
-        if (probability - 0.5) * (value_a - value_b) < 0:
-            raise RecordError(
-                f"{where}: P {probability} contradicts the values {value_a} and {value_b}; this is not the layout "
-                "series, a, b, P(a preferred), value of a, value of b"
-            )
         of_series = pairs.setdefault(series, {})
         ordered, of_first = ((a, b), probability) if a < b else ((b, a), 1 - probability)
         if ordered in of_series:
@@ -202,6 +220,16 @@ def read_fgaesthetics_labels(path: Path, images: Path) -> tuple[list[Series], La
             n_ties += 1
         else:
             of_series[ordered] = of_first
+            agreement = sign * (probability - 0.5) * (value_a - value_b)
+            n_decided += agreement != 0
+            if agreement < 0:
+                contrary.append(f"line {number}: P {probability} and the values {value_a} and {value_b}")
+    if 2 * len(contrary) > n_decided:
+        raise RecordError(
+            f"{path}: in {len(contrary)} of {n_decided} pairs P contradicts the values, such as {contrary[0]}; this is "
+            "not the layout series, a, b, P(a preferred), value of a, value of b"
+            + ("; where the values are ranks, 1 the best, give values_are='ranks'" if values_are == "scores" else "")
+        )
     if not n_rows:
         raise RecordError(f"{path} is empty; copy it again")
     found = []
@@ -215,15 +243,19 @@ def read_fgaesthetics_labels(path: Path, images: Path) -> tuple[list[Series], La
                 id=f"{category}/{series:06d}",
                 category=category,
                 split=split,
-                images=tuple(images / f"{series:06d}-{index:02d}.jpg" for index in indices),
-                scores=tuple(values[series][index] for index in indices),
+                images=tuple(_place(images, f"{series:06d}-{index:02d}.jpg") for index in indices),
+                scores=tuple(sign * values[series][index] for index in indices),
                 pairs=tuple(
                     SeriesPair(first=place[a], second=place[b], probability=p)
                     for (a, b), p in sorted(pairs[series].items())
                 ),
             )
         )
-    return found, LabelReport(n_rows, n_ties, n_repeated)
+    return found, LabelReport(n_rows, n_ties, n_repeated, len(contrary))
+
+
+def _place(images: Path, file: str) -> Path:
+    return next((images / place for place in (file, *in_folders(file)) if (images / place).is_file()), images / file)
 
 
 def _label_row(line: str, where: str) -> tuple[int, int, int, float, float, float]:
@@ -318,17 +350,21 @@ def read_pairs_csv(path: Path, images: Path) -> list[tuple[Path, Path, float]]:
 def read_series_csv(path: Path, images: Path, *, category: str, split: str) -> list[Series]:
     """Series from CSV with the columns ``series, image, score``, higher is better; all pairs of unlike score.
 
+    A column ``rank`` in place of ``score`` has 1 for the best.
+
     Pairs of unlike score get the probability 1 or 0: the file says which is better, not how surely.
 
     Raises:
         RecordError: another layout, a score that is no number, a picture that comes twice, or a single picture.
     """
     members: dict[str, dict[str, float]] = {}
-    for number, row in read_csv(path, ("series", "image", "score")):
+    label = "rank" if _has_ranks(path) else "score"
+    sign = -1.0 if label == "rank" else 1.0
+    for number, row in read_csv(path, ("series", "image", label)):
         of_series = members.setdefault(row["series"], {})
         if row["image"] in of_series:
             raise RecordError(f"{path}, line {number}: {row['image']} comes twice in series {row['series']}")
-        of_series[row["image"]] = _number(row["score"], f"{path}, line {number}: score")
+        of_series[row["image"]] = sign * _number(row[label], f"{path}, line {number}: {label}")
     if not members:
         raise RecordError(f"{path} has no series")
     try:
@@ -338,6 +374,13 @@ def read_series_csv(path: Path, images: Path, *, category: str, split: str) -> l
         ]
     except ValidationError as error:
         raise RecordError(f"{path}: {_first(error)}") from error
+
+
+def _has_ranks(path: Path) -> bool:
+    header = next(csv.reader(_text(path).splitlines()[:1]), [])
+    if "score" in header and "rank" in header:
+        raise RecordError(f"{path} has a column score and a column rank; leave one of them out")
+    return "rank" in header
 
 
 def ordered_series(
@@ -360,8 +403,15 @@ def ordered_series(
     )
 
 
-def read_csv(path: Path, columns: Sequence[str]) -> list[tuple[int, dict[str, str]]]:
+def read_csv(
+    path: Path, columns: Sequence[str], *, may_be_blank: Sequence[str] = ()
+) -> list[tuple[int, dict[str, str]]]:
     """Rows of a CSV file with a header line, with their line numbers.
+
+    Args:
+        path: the file.
+        columns: that are read; others are passed over.
+        may_be_blank: those of them that need no value.
 
     Raises:
         RecordError: it cannot be read, lacks a column, or a line is incomplete.
@@ -374,7 +424,7 @@ def read_csv(path: Path, columns: Sequence[str]) -> list[tuple[int, dict[str, st
                 raise RecordError(f"{path} lacks the columns {', '.join(missing)}; its first line must name them")
             rows = []
             for row in reader:
-                if any(not row[column] for column in columns):
+                if any(row[one] is None or not (row[one] or one in may_be_blank) for one in columns):
                     raise RecordError(f"{path}, line {reader.line_num}: a value of {', '.join(columns)} is missing")
                 rows.append((reader.line_num, {column: row[column] for column in columns}))
             return rows

@@ -123,7 +123,8 @@ def _about(side: ComparedRun, timing: RunTiming) -> str:
         f"{', answers as JSON' if identity.get('form') == 'json' else ''}; {summary.n_questions} questions, "
         f"{summary.n_failed} without a usable answer{f' ({failed})' if failed else ''}"
         f"{''.join(f', {one}' for one in special)}, {summary.n_missing} pictures missing, "
-        f"{summary.n_unlabelled} without a label{cost}{tokens}"
+        f"{summary.n_unlabelled} without a label"
+        f"{f', {summary.n_contrary} pairs labelled against the order' if summary.n_contrary else ''}{cost}{tokens}"
     )
 
 

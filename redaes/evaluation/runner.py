@@ -69,6 +69,7 @@ class RunSpec(Record):
     seed: int = 0
     max_pixels: int = MAX_PIXELS
     allow_missing: bool = False
+    ranks: bool = False
 
 
 class RunTiming(Record):
@@ -383,7 +384,9 @@ def load_again(out: Path) -> LoadedBenchmark:
 
 
 def _loaded(spec: RunSpec, out: Path) -> LoadedBenchmark:
-    return benchmarks.load(spec.benchmark, spec.data, pictures=spec.pictures, scratch=out / "pictures")
+    return benchmarks.load(
+        spec.benchmark, spec.data, pictures=spec.pictures, scratch=out / "pictures", ranks=spec.ranks
+    )
 
 
 def _plan(loaded: LoadedBenchmark, assessor: BenchmarkAssessor, spec: RunSpec) -> QuestionPlan:

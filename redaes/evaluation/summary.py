@@ -114,6 +114,8 @@ class RunSummary(Record):
     n_missing: int
     """Pictures whose files are not there."""
     n_unlabelled: int
+    n_contrary: int = 0
+    """Labelled pairs whose people prefer the picture that the order of the series puts lower."""
     n_groups: int
     metrics: dict[str, Estimate]
     reliability: tuple[calibration.ReliabilityBin, ...] = ()
@@ -193,6 +195,7 @@ def summarise(
             changes=_counted(change for answer in given.values() for change in answer.changes),
             n_missing=len(loaded.missing),
             n_unlabelled=len(loaded.labels.unlabelled),
+            n_contrary=loaded.labels.n_contrary,
             n_groups=len({picture.group for picture in loaded.labels.pictures}),
             metrics=found,
             by_factor=_by_factor(pairs, given) if kind == "pairs" else {},

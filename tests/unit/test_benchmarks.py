@@ -19,7 +19,7 @@ from scipy.io import savemat
 
 from redaes.errors import InputError, RecordError
 from redaes.evaluation import benchmarks
-from redaes.evaluation.benchmarks import BENCHMARKS, find_benchmark, load, red
+from redaes.evaluation.benchmarks import BENCHMARKS, find_benchmark, load, red, series_lists
 from redaes.evaluation.benchmarks.manifest import load_manifest, make_manifest, verify
 from redaes.evaluation.benchmarks.series_lists import read_fgaesthetics
 
@@ -191,20 +191,74 @@ def test_pairs_of_a_series_and_of_crops(tmp_path: Path) -> None:
     assert [(pair.first, pair.second, pair.p) for pair in own.pairs] == [("x.jpg", "y.jpg", 0.0)]
 
 
-def test_fgaesthetics_refuses_rows_that_contradict_themselves(tmp_path: Path) -> None:
+def test_fgaesthetics_refuses_what_cannot_be(tmp_path: Path) -> None:
     file = tmp_path / "natural_test.txt"
     file.write_text("7 0 1 0.9 1.5 0.5\n7,1,2,0.5,0.5,0.5\n")
     labels = read_fgaesthetics(file)
     assert [picture.file for picture in labels.pictures] == ["000007-00.jpg", "000007-01.jpg", "000007-02.jpg"]
-    file.write_text("7 0 1 0.9 0.5 1.5\n")
-    with pytest.raises(RecordError, match=r"line 1: probability 0\.9 and values .* name different pictures"):
-        read_fgaesthetics(file)
     file.write_text("7 0 1 0.9 1.5 0.5\n7 0 2 0.9 1.4 0.5\n")
     with pytest.raises(RecordError, match="000007-00 has another value"):
         read_fgaesthetics(file)
     file.write_text("7 0 1 0.9 1.5 0.5\n")
     with pytest.raises(RecordError, match="has 1 series, 2 pictures and 1 pairs; published are 403, 996 and 824"):
         load("fgaesthetics_natural", file)
+
+
+def published_series(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> Path:
+    """A label file that counts as FGAesthetics Natural: two series, five pictures, four pairs."""
+    monkeypatch.setitem(series_lists.PUBLISHED, "natural", (2, 5, 4))
+    file = tmp_path / "natural_test.txt"
+    file.write_text(text)
+    return file
+
+
+def test_votes_against_the_order_of_a_series_count_as_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = ["7 0 1 0.9 1.5 0.5", "7 1 2 0.3 0.5 0.4", "", "7 0 2 0.8 1.5 0.4", "8,0,1,0.5,2,1"]
+    file = published_series(tmp_path, monkeypatch, "\n".join(rows))
+    loaded = load("fgaesthetics_natural", file)
+    assert loaded.labels.n_contrary == 1
+    assert [pair.p for pair in loaded.labels.pairs] == [0.9, 0.3, 0.8, 0.5]
+    rows[0], rows[3] = "7 0 1 0.1 1.5 0.5", "7 0 2 0.8 1.5 0.4"
+    file.write_text("\n".join(rows))
+    with pytest.raises(RecordError, match=r"in 2 of 3 pairs .*such as 000007-00 against 000007-01, P 0\.1, .*--ranks"):
+        load("fgaesthetics_natural", file)
+
+
+def test_ranks_are_declared_where_the_owner_says_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "7 0 1 0.9 1 2\n7 1 2 0.8 2 3\n7 0 2 0.8 1 3\n8 0 1 0.7 1 2\n"
+    file = published_series(tmp_path, monkeypatch, text)
+    with pytest.raises(RecordError, match="in 4 of 4 pairs"):
+        load("fgaesthetics_natural", file)
+    loaded = load("fgaesthetics_natural", file, ranks=True)
+    assert [picture.score for picture in loaded.labels.pictures] == [-1.0, -2.0, -3.0, -1.0, -2.0]
+    assert loaded.labels.n_contrary == 0
+    with pytest.raises(InputError, match=r"PhotoTriage .* is known; leave out --ranks"):
+        BENCHMARKS["phototriage"].read(WRITERS["phototriage"][0](tmp_path) / "val_pairlist.txt", ranks=True)
+    own = WRITERS["series"][0](tmp_path) / "series.csv"
+    own.write_text("series,image,rank\ns,x.jpg,1\ns,y.jpg,2\n")
+    labels = BENCHMARKS["series"].read(own)
+    assert ([picture.score for picture in labels.pictures], labels.pairs[0].p) == ([-1.0, -2.0], 1.0)
+    own.write_text("series,image\ns,x.jpg\n")
+    with pytest.raises(RecordError, match=r"one of the columns score .* and rank"):
+        BENCHMARKS["series"].read(own)
+
+
+def test_pictures_may_lie_in_a_folder_for_each_series(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "7 0 1 0.9 3 2\n7 1 2 0.8 2 1\n7 0 2 0.8 3 1\n8 0 1 0.7 2 1\n"
+    file = published_series(tmp_path, monkeypatch, text)
+    for name in ("000007-00.jpg", "000007/000007-01.jpg", "000007/02.jpg", "000008/00.jpg"):
+        (tmp_path / "images" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "images" / name).touch()
+    loaded = load("fgaesthetics_natural", file)
+    assert [picture.file for picture in loaded.labels.pictures] == [
+        "000007-00.jpg",
+        "000007/000007-01.jpg",
+        "000007/02.jpg",
+        "000008/00.jpg",
+        "000008-01.jpg",
+    ]
+    assert loaded.missing == ("000008-01.jpg",)
+    assert [picture.id for picture in loaded.labels.pictures][1] == "000007-01"
 
 
 def test_altered_labels_are_refused_with_what_differs(tmp_path: Path) -> None:

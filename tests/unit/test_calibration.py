@@ -79,11 +79,17 @@ def test_votes_from_a_file(tmp_path: Path) -> None:
     file = tmp_path / "votes.csv"
     file.write_text("series,first,second,n_first,n_second,who\n1,a.jpg,b.jpg,7,3,x\n")
     assert read_votes(file) == [Votes("1", "a.jpg", "b.jpg", 7, 3)]
+    header = "series,first,second,n_first,n_second\n"
+    file.write_text(header + "1,a,b,7,3\n1,a,c,,\n1,b,c, ,\n1,b,d,0,2\n")
+    assert read_votes(file) == [Votes("1", "a", "b", 7, 3), Votes("1", "b", "d", 0, 2)]
     for text, message in (
         ("series,first,second\n1,a,b\n", "lacks the columns n_first, n_second"),
         ("series,first,second,n_first,n_second\n1,a,b,many,3\n", "line 2"),
         ("series,first,second,n_first,n_second\n1,a,b,1\n", "line 2: a value"),
         ("series,first,second,n_first,n_second\n1,a,a,1,1\n", "with itself"),
+        ("series,first,second,n_first,n_second\n1,a,b,1,\n", "line 2: one of n_first and n_second is blank"),
+        ("series,first,second,n_first,n_second\n1,,b,1,2\n", "line 2: a value of"),
+        ("series,first,second,n_first,n_second\n1,a,b,,\n", "holds no votes"),
     ):
         file.write_text(text)
         with pytest.raises(RecordError, match=message):

@@ -37,14 +37,52 @@ def test_fgaesthetics_labels(tmp_path: Path) -> None:
         (0, 2, 0.75),
         (1, 2, 0.4),
     ]
-    assert (report.n_rows, report.n_ties, report.n_repeated) == (5, 1, 1)
+    assert (report.n_rows, report.n_ties, report.n_repeated, report.n_contrary) == (5, 1, 1, 0)
+
+
+def test_votes_against_the_order_are_kept_and_counted(tmp_path: Path) -> None:
+    file = tmp_path / "natural_train.txt"
+    file.write_text(ROWS + "7 2 4 0.3 0.1 0.05\n7 4 1 0.9 0.05 1.5\n")
+    (series,), report = read_fgaesthetics_labels(file, Path("images"))
+    assert report.n_contrary == 2
+    assert [pair.probability for pair in series.pairs if pair.second == 3] == [pytest.approx(0.1), 0.3]
+    assert series.scores == (1.5, 0.1, 0.3, 0.05)
+    file.write_text(file.read_text() + "8 1 2 0.9 0 1\n8 3 4 0.9 0 1\n")
+    with pytest.raises(RecordError, match=r"in 4 of 7 pairs P contradicts .*line 6: .*give values_are='ranks'"):
+        read_fgaesthetics_labels(file, Path("images"))
+
+
+def test_values_that_are_ranks_are_declared(tmp_path: Path) -> None:
+    file = tmp_path / "aigc_val.txt"
+    file.write_text("3 0 1 0.8 1 3\n3,0,2,0.6,1,2\n")
+    with pytest.raises(RecordError, match="in 2 of 2 pairs P contradicts"):
+        read_fgaesthetics_labels(file, tmp_path)
+    (series,), report = read_fgaesthetics_labels(file, tmp_path, values_are="ranks")
+    assert (series.scores, report.n_contrary) == ((-1.0, -3.0, -2.0), 0)
+    file.write_text("3 0 1 0.8 1 3\n3 0 2 0.6 2 2\n")
+    with pytest.raises(RecordError, match=r"line 2: picture 0 of series 3 has the value 2\.0, and 1\.0 above"):
+        read_fgaesthetics_labels(file, tmp_path, values_are="ranks")
+
+
+def test_pictures_in_a_folder_for_each_series(tmp_path: Path) -> None:
+    for name in ("000007-01.jpg", "000007/000007-02.jpg", "000007/03.jpg", "000007/000007-01.jpg"):
+        (tmp_path / "images" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "images" / name).touch()
+    (tmp_path / "natural_test.txt").write_text("7 1 2 0.8 3 2\n7 3 4 0.8 1 0\n")
+    (series,), _ = read_fgaesthetics_labels(tmp_path / "natural_test.txt", tmp_path / "images")
+    assert [file.relative_to(tmp_path / "images").as_posix() for file in series.images] == [
+        "000007-01.jpg",
+        "000007/000007-02.jpg",
+        "000007/03.jpg",
+        "000007-04.jpg",
+    ]
 
 
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("natural_train.txt", "7 1 2 0.2 1.5 0.1\n", "line 1: P 0.2 contradicts"),
-        ("natural_train.txt", ROWS + "7 2 1 0.8 0.1 1.5\n", "line 6: P 0.8 contradicts"),
+        ("natural_train.txt", "7 1 2 0.2 1.5 0.1\n", "in 1 of 1 pairs P contradicts the values, such as line 1: P 0.2"),
+        ("natural_train.txt", ROWS + "7 2 1 0.8 0.1 1.5\n", "line 6: the pair 2, 1 of series 7 has another P"),
         ("natural_train.txt", ROWS + "7 2 1 0.3 0.1 1.5\n", "line 6: the pair 2, 1 of series 7 has another P"),
         ("natural_train.txt", ROWS + "7 1 4 0.9 2.5 0.1\n", "line 6: picture 1 of series 7 has the value 2.5"),
         ("natural_train.txt", "7 1 2 0.8 1.5\n", "5 numbers"),
@@ -118,7 +156,11 @@ def test_plain_files(tmp_path: Path) -> None:
     table.write_text("series,image,score\n1,a,3\n1,b,3\n1,c,1\n")
     (series,) = read_series_csv(table, Path("x"), category="natural", split="test")
     assert [(pair.first, pair.second, pair.probability) for pair in series.pairs] == [(0, 2, 1.0), (1, 2, 1.0)]
+    table.write_text("series,image,rank\n1,a,3\n1,b,1\n")
+    (ranked,) = read_series_csv(table, Path("x"), category="natural", split="test")
+    assert (ranked.scores, ranked.pairs[0].probability) == ((-3.0, -1.0), 0.0)
     for text, message in (
+        ("series,image,score,rank\n1,a,3,1\n1,b,2,2\n", "leave one of them out"),
         ("series,image,score\n1,a,3\n1,a,2\n", "comes twice"),
         ("series,image,score\n1,a,3\n", "at least 2"),
         ("series,image,score\n1,a,inf\n", "finite"),

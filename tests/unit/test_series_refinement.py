@@ -83,6 +83,23 @@ def test_a_folder_is_one_prompts_pictures(tmp_path: Path) -> None:
         aigc([tmp_path / "nothing"])
 
 
+def test_prompts_of_one_name_in_two_roots(tmp_path: Path) -> None:
+    for root, first in (("one", 0), ("two", 2), ("copy", 0)):
+        for number in (first, first + 1):
+            save(photograph(number), tmp_path / root / "castle" / f"{number}.png")
+    (tmp_path / "two/castle/prompt.txt").write_text("a castle at night")
+    found = aigc([tmp_path / "one", tmp_path / "two", tmp_path / "copy"])
+    first, second = found.found
+    assert first.id == "aigc-castle"
+    assert second.id.startswith("aigc-castle-")
+    assert len(second.id) == len("aigc-castle-") + 8
+    assert (first.prompt, second.prompt) == (None, "a castle at night")
+    assert first.source == second.source, "they may have one prompt: never parted between training and test"
+    assert [picture.path.parent.parent.name for picture in second.pictures] == ["two", "two"]
+    assert [(loss.series, loss.reason) for loss in found.dropped] == [("aigc-castle", "repeated")]
+    assert aigc([tmp_path / "one", tmp_path / "two"]).found == found.found
+
+
 def test_crops_keep_the_limits_of_their_overlap(tmp_path: Path) -> None:
     file = save(photograph(1), tmp_path / "a.png")
     limits = RefinementLimits()

@@ -22,7 +22,10 @@ if TYPE_CHECKING:
     from redaes.estimates import Estimate
     from redaes.evaluation.runner import RunResults, RunTiming
 
-ASSESSORS = "vlm, vlm_pairs, vlm_tournament, fgaesq, fgaesq_series, endpoint, endpoint_pairs, csv, pyiqa or baseline"
+ASSESSORS = (
+    "vlm, vlm_pairs, vlm_letter, vlm_tournament, fgaesq, fgaesq_series, endpoint, endpoint_pairs, csv, pyiqa or "
+    "baseline"
+)
 
 
 def run(
@@ -54,6 +57,10 @@ def run(
     max_pixels: Annotated[int | None, typer.Option(help="Largest area that is shown, in pixels.")] = None,
     allow_missing: Annotated[
         bool | None, typer.Option("--allow-missing", help="Go on without pictures that are missing.")
+    ] = None,
+    ranks: Annotated[
+        bool | None,
+        typer.Option("--ranks", help="FGAesthetics: the values in the label file are ranks, 1 the best."),
     ] = None,
     workers: Annotated[int, typer.Option(help="Processes that answer.")] = 1,
     shard: Annotated[str, typer.Option(help="k/n: only this part, on one of n machines.")] = "0/1",
@@ -91,6 +98,7 @@ def run(
             "seed": seed,
             "max_pixels": max_pixels,
             "allow_missing": allow_missing,
+            "ranks": ranks,
         }
         with importing("eval"):
             from redaes.evaluation.eval_recipe import ask_endpoint, make_spec
@@ -186,6 +194,10 @@ def in_words(results: RunResults, timing: RunTiming) -> str:
         lines.append(f"{summary.n_missing} pictures are missing: these are not the numbers of the whole benchmark")
     if summary.n_unlabelled:
         lines.append(f"{summary.n_unlabelled} listed pictures have no label and do not count")
+    if summary.n_contrary:
+        lines.append(
+            f"{summary.n_contrary} pairs are labelled against the order of their series, and count as labelled"
+        )
     if timing.milliseconds_per_question is not None:
         tokens = f", {timing.tokens} tokens" if timing.tokens else ""
         lines.append(f"{timing.milliseconds_per_question:.1f} ms per question{tokens}")

@@ -19,6 +19,7 @@ import hashlib
 import io
 import itertools
 import json
+import math
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -157,8 +158,10 @@ def build(
             series += [] if made is None else [made]
             if on_progress is not None:
                 on_progress("labelled", number, len(refinements))
+        n_pairs = len({(vote.series, *sorted((vote.first, vote.second))) for vote in votes})
         report["votes"] = {
-            "pairs": len({(vote.series, *sorted((vote.first, vote.second))) for vote in votes}),
+            "pairs": n_pairs,
+            "pairs_without_votes": sum(math.comb(len(item.names), 2) for item in refinements) - n_pairs,
             "without_answer": dict(failures),
             "pairs_too_close": sum(found.n_dropped for found in done),
         }

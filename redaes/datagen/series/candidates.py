@@ -5,6 +5,7 @@ Nothing is judged here, and hardly anything refused; :mod:`redaes.datagen.series
 
 from __future__ import annotations
 
+import hashlib
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -105,12 +106,16 @@ def natural(folders: Sequence[Path]) -> SeriesCandidates:
 def aigc(folders: Sequence[Path]) -> SeriesCandidates:
     """Same-prompt folders: every folder directly inside those given holds the pictures of one prompt.
 
-    Its ``prompt.txt``, if there is one, holds the prompt. Dropped: ``no_pictures``, ``single``, ``unreadable``.
+    Its ``prompt.txt``, if there is one, holds the prompt. Folders of one name in several roots are series of their own:
+    from the second on their content is part of the name, and none of them is parted from the others between training
+    and test, for their prompt may be the same. Dropped: ``no_pictures``, ``single``, ``unreadable``, and ``repeated``
+    ones with the same pictures as one before.
 
     Raises:
         InputError: a folder is missing or has no folders in it, or a prompt cannot be read.
     """
     result = SeriesCandidates()
+    known: dict[str, set[str]] = {}
     for root in folders:
         if not root.is_dir():
             raise InputError(f"{root}: no such folder; give the folder that holds a folder for each prompt")
@@ -133,7 +138,14 @@ def aigc(folders: Sequence[Path]) -> SeriesCandidates:
             if len(pictures) < 2:
                 result.dropped.append(Dropped("aigc", name, "", "single"))
                 continue
-            result.found.append(SeriesCandidate(name, "aigc", name, tuple(pictures), _prompt(folder)))
+            content = hashlib.sha256("\n".join(sorted(picture.content for picture in pictures)).encode()).hexdigest()
+            of_name = known.setdefault(name, set())
+            if content in of_name:
+                result.dropped.append(Dropped("aigc", name, "", "repeated"))
+                continue
+            own = f"{name}-{content[:8]}" if of_name else name
+            of_name.add(content)
+            result.found.append(SeriesCandidate(own, "aigc", name, tuple(pictures), _prompt(folder)))
     return _checked(result)
 
 

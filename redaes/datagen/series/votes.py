@@ -161,15 +161,28 @@ def _calibrate_one(
 def read_votes(path: Path) -> list[Votes]:
     """Votes from a CSV file with the columns ``series, first, second, n_first, n_second``.
 
+    A pair that nobody voted on has both counts blank, and is passed over.
+
     Raises:
-        RecordError: the file cannot be read, lacks a column, or a line is no vote; names file and line.
+        RecordError: the file cannot be read, lacks a column, or a line is no vote, such as one with one count blank;
+            names file and line. Or there are no votes in it.
     """
     columns = ("series", "first", "second", "n_first", "n_second")
     votes = []
-    for number, row in read_csv(path, columns):
+    for number, row in read_csv(path, columns, may_be_blank=columns[3:]):
+        given = [bool(row[name].strip()) for name in columns[3:]]
+        if not any(given):
+            continue
+        if not all(given):
+            raise RecordError(
+                f"{path}, line {number}: one of n_first and n_second is blank; give both, 0 for nobody, or neither "
+                "where nobody voted"
+            )
         try:
             counts = float(row["n_first"]), float(row["n_second"])
             votes.append(Votes(row["series"], row["first"], row["second"], *counts))
         except (ValueError, InputError) as error:
             raise RecordError(f"{path}, line {number}: {error}") from error
+    if not votes:
+        raise RecordError(f"{path} holds no votes; fill in n_first and n_second")
     return votes

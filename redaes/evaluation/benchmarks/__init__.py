@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from redaes.errors import InputError, RecordError
@@ -73,7 +73,9 @@ def find_benchmark(name: str) -> Benchmark:
     return BENCHMARKS[name]
 
 
-def load(name: str, data: Path, *, pictures: Path | None = None, scratch: Path | None = None) -> LoadedBenchmark:
+def load(
+    name: str, data: Path, *, pictures: Path | None = None, scratch: Path | None = None, ranks: bool = False
+) -> LoadedBenchmark:
     """Read a benchmark and compare its labels with the pinned ones.
 
     Args:
@@ -81,14 +83,17 @@ def load(name: str, data: Path, *, pictures: Path | None = None, scratch: Path |
         data: the benchmark's folder, or its label file.
         pictures: folder of the pictures; None: where the benchmark's owners put them.
         scratch: folder for pictures that lie in no files of their own (``red``, ``red_series``).
+        ranks: the values are ranks, 1 the best, where the benchmark's owners do not say what they are.
 
     Raises:
-        InputError: unknown name, or no ``scratch`` where it is needed.
+        InputError: unknown name, no ``scratch`` where it is needed, or ``ranks`` where the values are known.
         RecordError: no label file, one that is laid out otherwise, or labels that are not the published ones.
     """
     benchmark = find_benchmark(name)
     file = data
     if benchmark in (RED, RED_SERIES):
+        if ranks:
+            raise InputError(f"what the labels of {benchmark.title} mean is known; leave out --ranks")
         if scratch is None:
             raise InputError("the pictures of a RED dataset need a folder to be written to")
         labels = (read_red if benchmark is RED else read_red_series)(data, scratch)
@@ -98,7 +103,7 @@ def load(name: str, data: Path, *, pictures: Path | None = None, scratch: Path |
             raise RecordError(f"{data}: no such file or folder; give the folder or the label file of {benchmark.title}")
         if data.is_dir():
             file = benchmark.label_file(data)
-        labels = benchmark.read(file)
+        labels = benchmark.read(file, ranks=ranks)
     if benchmark.pinned:
         sha256 = verify(benchmark, labels, load_manifest(name), file)
     else:
@@ -106,5 +111,18 @@ def load(name: str, data: Path, *, pictures: Path | None = None, scratch: Path |
         sha256 = hashlib.sha256("\n".join(lines).encode()).hexdigest()
     folder = data if data.is_dir() else data.parent
     root = pictures or labels.folder or folder / benchmark.pictures
+    labels = _found(labels, benchmark, root)
     missing = sorted({picture.file for picture in labels.pictures if not (root / picture.file).is_file()})
     return LoadedBenchmark(benchmark, labels, sha256, root, tuple(missing))
+
+
+def _found(labels: Labels, benchmark: Benchmark, root: Path) -> Labels:
+    """The labels with each picture where it lies; one that lies nowhere keeps its usual place."""
+    if benchmark.other_places is None:
+        return labels
+    pictures = []
+    for picture in labels.pictures:
+        places = (picture.file, *benchmark.other_places(picture.file))
+        found = next((place for place in places if (root / place).is_file()), picture.file)
+        pictures.append(replace(picture, file=found))
+    return replace(labels, pictures=tuple(pictures))

@@ -12,11 +12,11 @@ import io
 import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from redaes.errors import MissingDependency, RecordError
+from redaes.errors import InputError, MissingDependency, RecordError
 
 Kind = Literal["scores", "pairs", "series", "crops"]
 """``scores``: one label per picture, compared over all pictures. ``pairs``: which of two is better. ``series``: an
@@ -78,12 +78,14 @@ class Labels:
         pairs: likewise; empty for ``scores`` and ``crops``.
         unlabelled: pictures that the owner lists without a label; they cannot count, and reports name their number.
         folder: of the pictures, where the labels bring them themselves; None: the caller names it.
+        n_contrary: pairs whose people prefer the picture that the order puts lower; reports name their number.
     """
 
     pictures: tuple[BenchmarkPicture, ...]
     pairs: tuple[LabelledPair, ...] = ()
     unlabelled: tuple[str, ...] = ()
     folder: Path | None = None
+    n_contrary: int = 0
 
 
 Reader = Callable[[Path], Labels]
@@ -104,6 +106,8 @@ class Benchmark:
         pictures: folder of the pictures, relative to the benchmark's folder.
         pinned: whether the labels are compared with a manifest; False for a user's own files.
         decimals: to which the labels are compared, because owners publish them rounded differently.
+        other_places: of a picture's file, where people lay it otherwise than the owner does; the first that is there.
+        undocumented_values: whether a user may declare that the values are ranks.
         notes: what a reader of the numbers should know.
     """
 
@@ -117,6 +121,8 @@ class Benchmark:
     pinned: bool = True
     decimals: int = 6
     notes: tuple[str, ...] = field(default=())
+    other_places: Callable[[str], tuple[str, ...]] | None = None
+    undocumented_values: bool = False
 
     def label_file(self, folder: Path) -> Path:
         """The label file of the benchmark in a folder.
@@ -131,22 +137,57 @@ class Benchmark:
             f"{folder} has no label file of {self.title}; expected {' or '.join(self.layouts)} (from {self.source})"
         )
 
-    def read(self, file: Path) -> Labels:
+    def read(self, file: Path, *, ranks: bool = False) -> Labels:
         """What a label file says, checked for consistency but not against the manifest.
 
         Args:
             file: named as one of the layouts; else the first layout with its ending is taken.
+            ranks: the values of the pictures are ranks, 1 the best.
 
         Raises:
             RecordError: the file is not laid out as expected.
+            InputError: ``ranks`` where the meaning of the values is known.
         """
+        if ranks and not self.undocumented_values:
+            raise InputError(f"what the labels of {self.title} mean is known; leave out --ranks")
         named = [reader for name, reader in self.layouts.items() if Path(name).name == file.name]
         alike = [reader for name, reader in self.layouts.items() if Path(name).suffix == file.suffix]
         if not named and not alike:
             raise RecordError(f"{file}: {self.title} is read from {' or '.join(self.layouts)}")
         labels = (named or alike)[0](file)
+        if ranks:
+            labels = replace(labels, pictures=tuple(_by_rank(picture) for picture in labels.pictures))
         check_labels(labels, file)
-        return labels
+        return replace(labels, n_contrary=_contrary(labels, file))
+
+
+def _by_rank(picture: BenchmarkPicture) -> BenchmarkPicture:
+    return picture if picture.score is None else replace(picture, score=-picture.score)
+
+
+def _contrary(labels: Labels, file: Path) -> int:
+    """Pairs whose people prefer the picture that the order puts lower: votes against a common order, which are normal.
+
+    Raises:
+        RecordError: there are more of them than others, so the columns do not mean what is taken for their meaning.
+    """
+    scores = {picture.id: picture.score for picture in labels.pictures}
+    decided, contrary = 0, []
+    for pair in labels.pairs:
+        first, second = scores[pair.first], scores[pair.second]
+        if first is None or second is None:
+            continue
+        agreement = (pair.p - 0.5) * (first - second)
+        decided += agreement != 0
+        if agreement < 0:
+            contrary.append(f"{pair.first} against {pair.second}, P {pair.p:g}, values {first:g} and {second:g}")
+    if 2 * len(contrary) > decided:
+        raise RecordError(
+            f"{file}: in {len(contrary)} of {decided} pairs probability and values name different pictures as better, "
+            f"such as {contrary[0]}; the columns do not mean what is known of this file. Where the values are ranks, "
+            "1 the best, say so (--ranks)"
+        )
+    return len(contrary)
 
 
 def check_labels(labels: Labels, file: Path) -> None:

@@ -4,7 +4,8 @@
 ``scores``        ``[{"image": "a.jpg", "gt_score": 5.2}, …]``, or CSV ``image,score``
 ``pairs``         CSV ``first,second,p`` (p: probability that the first is better), with ``group`` if intervals are to
                   resample more than single pairs, and ``factor`` if figures are wanted by what decides
-``series``        CSV ``series,image,score``: larger is better, compared within a series
+``series``        CSV ``series,image,score``: larger is better, compared within a series; or ``series,image,rank``:
+                  1 is the best; with ``source`` where several series come from one photograph
 ================  ===========================================================================================
 """
 
@@ -14,6 +15,7 @@ import itertools
 from collections.abc import Mapping
 from pathlib import Path
 
+from redaes.errors import RecordError
 from redaes.evaluation.benchmarks.base import (
     Benchmark,
     BenchmarkPicture,
@@ -48,14 +50,18 @@ def read_pairs(file: Path) -> Labels:
 
 
 def read_series(file: Path) -> Labels:
-    """CSV with ``series``, ``image`` and ``score``; the pairs are all those with different scores.
+    """CSV with ``series``, ``image`` and ``score`` or ``rank``; the pairs are all those with different ones.
 
     Raises:
         RecordError: it is laid out otherwise.
     """
     series: dict[str, list[BenchmarkPicture]] = {}
-    for row in read_rows(file, ("series", "image", "score")):
-        picture = BenchmarkPicture(row["image"], row["image"], row["series"], number(row["score"], file, row["image"]))
+    for row in read_rows(file, ("series", "image")):
+        if ("score" in row) == ("rank" in row):
+            raise RecordError(f"{file} needs one of the columns score (larger is better) and rank (1 is the best)")
+        score = number(row["score"], file, row["image"]) if "score" in row else -number(row["rank"], file, row["image"])
+        source = row.get("source") or None
+        picture = BenchmarkPicture(row["image"], row["image"], row["series"], score, source=source)
         series.setdefault(row["series"], []).append(picture)
     pairs = (
         LabelledPair(a.id, b.id, 1.0 if a.score > b.score else 0.0)

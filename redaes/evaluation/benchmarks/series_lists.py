@@ -6,9 +6,12 @@ labels of the test series are not published.
 
 FGAesthetics (CVPR 2026): series of near-identical pictures in three categories, the official test split. What its
 columns mean is not documented by the owners: series, picture a, picture b, probability that a is better, value of a,
-value of b [inferred]. Therefore the reader checks that probability and values name the same side in every row, and that
-the numbers of series, pictures and pairs are the published ones. There is no pinned hash, because no copy of the files
-was at hand.
+value of b [inferred]. Therefore the numbers of series, pictures and pairs must be the published ones, and probability
+and values must name the same picture in most rows: the values are an order of the whole series, against which single
+pairs may vote, and these are counted. There is no pinned hash, because no copy of the files was at hand.
+
+A picture lies beside the others (``000007-01.jpg``) or in a folder of its series (``000007/000007-01.jpg``,
+``000007/01.jpg``), in both lists.
 """
 
 from __future__ import annotations
@@ -28,6 +31,7 @@ from redaes.evaluation.benchmarks.base import (
     share,
     whole,
 )
+from redaes.series_records import in_folders
 
 PUBLISHED = {"natural": (403, 996, 824), "aigc": (339, 995, 847), "cropping": (168, 990, 2088)}
 """Series, pictures and pairs of each category's test split."""
@@ -39,15 +43,17 @@ _COLUMNS = 6
 def _series_of(
     file: Path, text: str, value: str, ending: str, value_of: Callable[[object, Path, str], float]
 ) -> Labels:
-    """Series from lines of six numbers, separated by white space.
+    """Series from lines of six numbers, separated by white space; blank lines are passed over.
 
     Raises:
-        RecordError: the file is laid out otherwise, a line contradicts itself, or a picture has two values.
+        RecordError: the file is laid out otherwise, or a picture has two values.
     """
     pictures: dict[str, BenchmarkPicture] = {}
     pairs = []
     for line_number, line in enumerate(text.splitlines(), start=1):
         columns = line.split()
+        if not columns:
+            continue
         where = f"line {line_number}"
         if len(columns) != _COLUMNS:
             raise RecordError(f"{file}, {where}: {len(columns)} columns instead of {_COLUMNS}")
@@ -79,18 +85,9 @@ def read_fgaesthetics(file: Path) -> Labels:
     """FGAesthetics' ``<category>_test.txt``, separated by white space or commas.
 
     Raises:
-        RecordError: it is laid out otherwise, a probability contradicts the values, or a picture has two values.
+        RecordError: it is laid out otherwise, or a picture has two values.
     """
-    labels = _series_of(file, read_text(file).replace(",", " "), "value", "jpg", number)
-    values = {picture.id: picture.score or 0.0 for picture in labels.pictures}
-    for line_number, pair in enumerate(labels.pairs, start=1):
-        first, second = values[pair.first], values[pair.second]
-        if (pair.p - 0.5) * (first - second) < 0:
-            raise RecordError(
-                f"{file}, line {line_number}: probability {pair.p} and values {first}, {second} name different "
-                "pictures as better; the columns do not mean what is known of this file"
-            )
-    return labels
+    return _series_of(file, read_text(file).replace(",", " "), "value", "jpg", number)
 
 
 def read_published(file: Path, category: str) -> Labels:
@@ -120,6 +117,8 @@ def _benchmark(category: str) -> Benchmark:
         layouts={f"{category}_test.txt": partial(read_published, category=category)},
         pinned=False,
         notes=("the meaning of the columns is inferred; counts and directions were checked, no hash is pinned",),
+        other_places=in_folders,
+        undocumented_values=True,
     )
 
 
@@ -133,4 +132,5 @@ PHOTOTRIAGE = Benchmark(
     licence="research use",
     layouts={"train_val/val_pairlist.txt": read_pairlist, "val_pairlist.txt": read_pairlist},
     pictures="train_val/train_val_imgs",
+    other_places=in_folders,
 )
