@@ -56,6 +56,7 @@ def _usual_assessor(benchmark: str) -> str:
 _BY_ENDPOINT = {
     "vlm": "endpoint",
     "vlm_pairs": "endpoint",
+    "vlm_letter": "endpoint",
     "vlm_tournament": "endpoint",
     "endpoint": "url",
     "endpoint_pairs": "url",

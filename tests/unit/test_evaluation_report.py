@@ -156,7 +156,11 @@ def test_published_numbers_name_source_and_protocol_and_agree() -> None:
     assert whole == pytest.approx(0.600, abs=6e-4)
     for name in ("ava", "tad66k", "flickr_aes"):
         assert published(name)
-        assert all(one.source.startswith("arXiv ") and one.protocol for one in published(name))
+        assert all(one.source.startswith(("arXiv ", "huggingface.co/")) and one.protocol for one in published(name))
+    triage = {one.system: one for one in published("phototriage")}
+    unsourced = [name for name, one in triage.items() if one.source.startswith("passed on without a source")]
+    assert unsourced == ["FGAesQ", "MobileCLIP2-S0, zero-shot"]
+    assert all("not to be relied on" in triage[name].protocol for name in unsourced)
     assert published("scores") == []
     with pytest.raises(InputError, match="no categories"):
         mean_over_categories([])

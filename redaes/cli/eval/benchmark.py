@@ -22,7 +22,10 @@ if TYPE_CHECKING:
     from redaes.estimates import Estimate
     from redaes.evaluation.runner import RunResults, RunTiming
 
-ASSESSORS = "vlm, vlm_pairs, vlm_tournament, fgaesq, fgaesq_series, endpoint, endpoint_pairs, csv, pyiqa or baseline"
+ASSESSORS = (
+    "vlm, vlm_pairs, vlm_letter, vlm_tournament, fgaesq, fgaesq_series, endpoint, endpoint_pairs, csv, pyiqa or "
+    "baseline"
+)
 
 
 def run(

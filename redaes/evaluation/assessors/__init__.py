@@ -19,6 +19,7 @@ from redaes.errors import InputError
 from redaes.evaluation.assessors.base import BenchmarkAssessor
 from redaes.evaluation.assessors.baselines import PyiqaScores, make_baseline
 from redaes.evaluation.assessors.fgaesq import FGAesQAssessor
+from redaes.evaluation.assessors.letters import LEAST_SHARE, LetterPairs, prompt_from
 from redaes.evaluation.assessors.local import LocalPairs, LocalScores, Tournament
 from redaes.evaluation.assessors.score_file import ScoreFile
 from redaes.evaluation.assessors.servers import EndpointPairs, EndpointScores
@@ -96,6 +97,17 @@ def _tournament(options: Options) -> Tournament:
     )
 
 
+def _letters(options: Options) -> LetterPairs:
+    file = options.get("prompt_file")
+    prompt = None if file is None else prompt_from(Path(file))
+    share = options.get("least_share", str(LEAST_SHARE))
+    try:
+        least_share = float(share)
+    except ValueError as error:
+        raise InputError(f"option least_share is {share!r}; give a number from 0 to 1") from error
+    return LetterPairs(_backend(options), prompt, least_share)
+
+
 def _local_backend(options: Options) -> Backend:
     from redaes.backends.local import LocalBackend
     from redaes.models import nano
@@ -168,6 +180,10 @@ ASSESSORS: dict[str, tuple[Callable[[Options], BenchmarkAssessor], tuple[str, ..
             reader=_reader(options),
         ),
         (*_LOCAL, *_CONNECTED, "mode", "prompt", "form", "check"),
+    ),
+    "vlm_letter": (
+        _letters,
+        (*_LOCAL, *(name for name in _CONNECTED if name != "reader"), "prompt_file", "least_share"),
     ),
     "vlm_tournament": (
         _tournament,

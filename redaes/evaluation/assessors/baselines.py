@@ -118,6 +118,10 @@ def _sharpness(shown: QuestionPicture) -> float:
     return float(laplacian.var())
 
 
+MID_GREY = 118.0
+"""8-bit sRGB value of a surface that reflects 18 % of the light, which meters expose for."""
+
+
 def _random(shown: QuestionPicture) -> float:
     """In [0, 1), drawn by the picture's name, so that a run is repeated to the byte."""
     return int.from_bytes(hashlib.sha256(shown.id.encode()).digest()[:6], "big") / 2.0**48
@@ -129,6 +133,7 @@ BASELINES: dict[str, tuple[Callable[[QuestionPicture], float], bool]] = {
     "file_size": (lambda shown: float(shown.path.stat().st_size), False),
     "resolution": (lambda shown: float(shown.loaded.image.width * shown.loaded.image.height), True),
     "luma": (lambda shown: float(_luma(_pixels(shown)).mean()), True),
+    "exposure": (lambda shown: -abs(float(_luma(_pixels(shown)).mean()) - MID_GREY), True),
     "contrast": (lambda shown: float(_luma(_pixels(shown)).std()), True),
     "colourfulness": (_colourfulness, True),
     "sharpness": (_sharpness, True),

@@ -5,7 +5,7 @@
 ``pairs``         CSV ``first,second,p`` (p: probability that the first is better), with ``group`` if intervals are to
                   resample more than single pairs, and ``factor`` if figures are wanted by what decides
 ``series``        CSV ``series,image,score``: larger is better, compared within a series; or ``series,image,rank``:
-                  1 is the best
+                  1 is the best; with ``source`` where several series come from one photograph
 ================  ===========================================================================================
 """
 
@@ -60,7 +60,8 @@ def read_series(file: Path) -> Labels:
         if ("score" in row) == ("rank" in row):
             raise RecordError(f"{file} needs one of the columns score (larger is better) and rank (1 is the best)")
         score = number(row["score"], file, row["image"]) if "score" in row else -number(row["rank"], file, row["image"])
-        picture = BenchmarkPicture(row["image"], row["image"], row["series"], score)
+        source = row.get("source") or None
+        picture = BenchmarkPicture(row["image"], row["image"], row["series"], score, source=source)
         series.setdefault(row["series"], []).append(picture)
     pairs = (
         LabelledPair(a.id, b.id, 1.0 if a.score > b.score else 0.0)
