@@ -6,10 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
+from pydantic import model_validator
+
 from redaes import recipe_files
 from redaes.cores import free_cores
 from redaes.datagen.dataset_settings import DatasetSettings, WrittenSettings, whole_number
 from redaes.datagen.panel import Panel
+from redaes.datagen.planner import check_plannable
 from redaes.datagen.sources import PhotographRules
 from redaes.errors import InputError
 from redaes.records import read_yaml
@@ -29,6 +32,12 @@ class Recipe(WrittenSettings):
     """One of `redaes.datagen.engine.ENGINES`."""
     panel: Panel | None = None
     """None: the embedded editor, measured."""
+
+    @model_validator(mode="after")
+    def _is_plannable(self) -> Recipe:
+        if self.panel is not None and self.panel.planner is not None:
+            check_plannable(self.settings.variants)
+        return self
 
     @property
     def n_workers(self) -> int:

@@ -97,7 +97,8 @@ def draw_wishes(
 ) -> list[Wish]:
     """What to ask for: factors, directions and strengths each balanced to within one, whatever ``n`` is.
 
-    Within any ``len(factors) * len(directions)`` wishes from the start no factor and direction repeat.
+    Within the first ``len(factors) * len(directions)`` wishes no factor and direction repeat, and with all factors and
+    directions (or wherever it can be done) no wish as long as there are others: the first 48 differ.
 
     Raises:
         InputError: nothing to choose from, something named twice, or ``n`` below 0.
@@ -115,15 +116,46 @@ def draw_wishes(
     order = rng.sample(list(factors), len(factors))
     aims = rng.sample(list(directions), len(directions))
     strengths = rng.sample(list(STRENGTHS), len(STRENGTHS))
+    places = _strength_places(len(order) * len(aims))
     wishes: list[Wish] = []
     for index in range(n):
         turn, place = divmod(index, len(order))
         # Directions alternate along the factors and change places each time the factors come round again.
         offset = turn if len(order) % len(aims) == 0 else 0
-        wishes.append(
-            Wish(order[place], aims[(index + offset) % len(aims)], strengths[(index + index // 3) % len(strengths)])
-        )
+        wishes.append(Wish(order[place], aims[(index + offset) % len(aims)], strengths[places[index % len(places)]]))
     return wishes
+
+
+@cache
+def _strength_places(n_pairs: int) -> tuple[int, ...]:
+    """Which strength each of the first wishes has, until all wishes have come up.
+
+    Any three from a multiple of three are all strengths, so that these are balanced at every length; and a pair of
+    factor and direction, which comes up every ``n_pairs`` wishes, has another strength each time. Of an odd number of
+    factors that cannot always be done: there wishes repeat.
+    """
+    n_strengths = len(STRENGTHS)
+
+    def usual(index: int) -> int:
+        return (index + index // n_strengths) % n_strengths
+
+    places: list[int] = []
+
+    def is_filled() -> bool:
+        index = len(places)
+        if index == n_strengths * n_pairs:
+            return True
+        # The first round is what it was when rounds were all alike: datasets begun then are gone on with.
+        for turn in range(1 if index < n_pairs else n_strengths):
+            place = (usual(index) + turn) % n_strengths
+            if place not in places[index - index % n_strengths :] and place not in places[index % n_pairs :: n_pairs]:
+                places.append(place)
+                if is_filled():
+                    return True
+                places.pop()
+        return False
+
+    return tuple(places) if is_filled() else tuple(usual(index) for index in range(n_strengths * n_strengths))
 
 
 def draw(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import multiprocessing
+import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -31,6 +32,9 @@ NumberedChunk = tuple[int, Chunk]
 
 Take = Callable[[NumberedChunk, dict[str, Any]], None]
 """Is told of each chunk that is done, and its counts, in any order."""
+
+LOOK_EVERY_S = 0.5
+"""How often a thread that waits for the parent's answer looks whether its own process has come to its end."""
 
 DEATHS_A_WORKER = 3
 """Ray actors that may die for each that is wanted: machines go away, but one that dies of its work dies each time."""
@@ -154,10 +158,11 @@ def _hand_out(crew: Sequence[_Process], left: deque[NumberedChunk], take: Take) 
                 there.remove(each)
                 each.process.join()
                 if each.process.exitcode:
-                    raise RedaesError(
-                        f"a worker process ended with code {each.process.exitcode}, perhaps for want of memory; run "
-                        "again with fewer workers to go on"
-                    ) from None
+                    # A program that fails ends with 1 and has printed where; one that is killed ends with a signal.
+                    code = each.process.exitcode
+                    why = "for the error above" if code == 1 else "perhaps for want of memory"
+                    remedy = "what is done is kept" if code == 1 else "run again with fewer workers to go on"
+                    raise RedaesError(f"a worker process ended with code {code}, {why}; {remedy}") from None
                 continue
             if isinstance(message, _Carried):
                 raise message.error()
@@ -176,6 +181,8 @@ def _hand_out(crew: Sequence[_Process], left: deque[NumberedChunk], take: Take) 
 
 def _serve(pipe: Connection, job: PanelJob, devices: Sequence[str]) -> None:
     """The work of a process."""
+    # An interrupt at the terminal reaches all processes: the parent says so once, and ends the others.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=end_with_parent, daemon=True).start()
     one_thread()
     try:
@@ -186,24 +193,32 @@ def _serve(pipe: Connection, job: PanelJob, devices: Sequence[str]) -> None:
 
 async def _served(pipe: Connection, job: PanelJob, devices: Sequence[str]) -> None:
     loop, turn, thread = asyncio.get_running_loop(), asyncio.Lock(), ThreadPoolExecutor(1)
+    is_over = threading.Event()
 
     def exchanged(done: tuple[NumberedChunk, dict[str, Any]] | None) -> NumberedChunk | None:
         pipe.send(done)
+        # After an error nothing must wait for the parent, which waits for the end of this process.
+        while not pipe.poll(LOOK_EVERY_S):
+            if is_over.is_set():
+                return None
         task: NumberedChunk | None = pipe.recv()
         return task
 
-    async with job.worker(devices) as worker:
+    try:
+        async with job.worker(devices) as worker:
 
-        async def hand() -> None:
-            done = None
-            while True:
-                async with turn:
-                    task = await loop.run_in_executor(thread, exchanged, done)
-                if task is None:
-                    return
-                done = task, await worker.write_chunk(*task)
+            async def hand() -> None:
+                done = None
+                while True:
+                    async with turn:
+                        task = await loop.run_in_executor(thread, exchanged, done)
+                    if task is None:
+                        return
+                    done = task, await worker.write_chunk(*task)
 
-        await together([hand() for _ in range(worker.n_chunks_ahead)])
+            await together([hand() for _ in range(worker.n_chunks_ahead)])
+    finally:
+        is_over.set()
 
 
 # --- Ray ----------------------------------------------------------------------------------------------
@@ -301,7 +316,10 @@ def _on_ray(job: PanelJob, tasks: Sequence[NumberedChunk], take: Take, workers: 
                 hired.n_ahead = found
             else:
                 take(hired.tasks.pop(reference), found)
-        ray.wait([hired.actor.close.remote() for hired in crew if hired.n_ahead], num_returns=len(crew), timeout=30)
+        # One that was hired late may not have begun at all.
+        closing = [hired.actor.close.remote() for hired in crew if hired.n_ahead]
+        if closing:
+            ray.wait(closing, num_returns=len(closing), timeout=30)
 
 
 def _shared_out(crew: Sequence[_Hired], left: deque[NumberedChunk]) -> Iterator[tuple[_Hired, NumberedChunk]]:

@@ -36,6 +36,7 @@ from redaes.datagen.panel_crew import PanelJob, run_panel
 from redaes.datagen.parametric_groups import make_group
 from redaes.datagen.picture_groups import BuildCounts
 from redaes.datagen.plan import PLAN, PlannedEdit, plan_view, read_plan, write_plan
+from redaes.datagen.planner import check_plannable
 from redaes.datagen.sources import ANY_PHOTOGRAPH, Curation, PhotographRules, PhotographScorer, Source, curate
 from redaes.errors import InputError, RecordError, RedaesError
 from redaes.records import SCHEMA_VERSION, PairRecord, read_json, write_json, write_shard
@@ -136,6 +137,8 @@ def build(
         raise InputError(f"workers is {workers}; give at least 1")
     if engine not in ENGINES:
         raise InputError(f"engine is {engine!r}; give one of {', '.join(ENGINES)}")
+    if panel is not None and panel.planner is not None:
+        check_plannable(settings.variants)
     curation = curate(
         photographs,
         test_fraction=settings.test_fraction,

@@ -37,6 +37,23 @@ SAMPLING = Sampling(max_new_tokens=1024)
 _NOT_PLAIN = re.compile(r"[\n\r<>{}|\[\]]|https?:")
 
 
+MOST_WISHES = len(FACTORS) * len(AIMS) * len(STRENGTHS)
+"""Wishes that differ: more are not asked for one picture."""
+
+
+def check_plannable(variants: int) -> None:
+    """Refuse more edits of a view than a planner can be asked for, before anything is asked.
+
+    Raises:
+        InputError: there are not so many wishes.
+    """
+    if variants > MOST_WISHES:
+        raise InputError(
+            f"variants is {variants}, and a planner words at most {MOST_WISHES} edits of a view (each factor, "
+            f"direction and strength once); give {MOST_WISHES} or fewer, or leave the panel's planner out"
+        )
+
+
 @dataclass(frozen=True)
 class PlanTask:
     """A photograph, and what it is to be changed in."""

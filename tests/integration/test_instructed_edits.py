@@ -152,7 +152,7 @@ def test_plans_without_wishes_or_with_one_twice_are_refused() -> None:
     for wishes in ((), (WISHES[0], WISHES[0])):
         with pytest.raises(InputError, match="wishes"):
             PlanTask(RED, wishes)
-    assert PlanTask(RED, tuple(draw_wishes(16, 0)))
+    assert PlanTask(RED, tuple(draw_wishes(48, 0)))
 
 
 # --- Check --------------------------------------------------------------------------------------------

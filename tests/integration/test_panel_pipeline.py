@@ -150,6 +150,35 @@ def test_a_worker_that_fails_says_so_in_its_own_words(photographs: Path, tmp_pat
         build([photographs], tmp_path / "pairs", SETTINGS, panel=panel(server, max_calls=3), workers=2)
 
 
+def test_more_edits_than_a_planner_has_wishes_for(photographs: Path, tmp_path: Path) -> None:
+    with OpenAIServer(script) as server, pytest.raises(InputError, match="at most 48 edits of a view"):
+        build([photographs], tmp_path / "more", SETTINGS.model_copy(update={"variants": 49}), panel=panel(server))
+    assert not (tmp_path / "more").exists()
+
+
+@pytest.mark.skipif(not hasattr(os, "killpg"), reason="needs process groups")
+def test_an_interrupt_is_told_once_and_gone_on_from(photographs: Path, whole: Path, tmp_path: Path) -> None:
+    build_file, out = tmp_path / "build.py", tmp_path / "pairs"
+    build_file.write_text(BUILD)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
+    with OpenAIServer(script) as server:
+        command = [sys.executable, str(build_file), str(photographs), str(out), server.base_url, "2"]
+        with subprocess.Popen(
+            command, env=environment, start_new_session=True, stderr=subprocess.PIPE, text=True
+        ) as process:
+            deadline = time.monotonic() + 120
+            while process.poll() is None and len(server.calls) < 5 and time.monotonic() < deadline:
+                time.sleep(0.005)
+            os.killpg(process.pid, signal.SIGINT)
+            said = process.communicate()[1]
+        assert process.returncode
+        assert said.count("Traceback") == 1, said
+        assert "SpawnProcess" not in said
+        done = subprocess.run([*command[:-1], "1"], env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr[-2000:]
+    assert data_hash(out) == data_hash(whole)
+
+
 def test_more_workers_than_devices_are_refused(photographs: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="2 workers and 1 editor_devices"), OpenAIServer(script) as server:
         build([photographs], tmp_path / "pairs", SETTINGS, panel=panel(server, editor_devices=["cuda:0"]), workers=2)

@@ -50,6 +50,18 @@ def test_draws_are_balanced_at_every_length(n: int, seed: int, factors: set[str]
     assert len(set(cells)) == len(cells)
 
 
+@given(st.integers(0, 150), st.integers())
+def test_no_wish_comes_twice_while_there_are_others(n: int, seed: int) -> None:
+    wishes = draw_wishes(n, seed)
+    assert len(set(wishes)) == min(n, 48)
+
+
+def test_the_first_wishes_are_those_of_datasets_from_before() -> None:
+    strengths = [wish.strength for wish in draw_wishes(16, 5)]
+    kinds = list(dict.fromkeys(strengths))
+    assert strengths == [kinds[(index + index // 3) % 3] for index in range(16)]
+
+
 @given(st.integers(0, 96), st.integers())
 def test_a_draw_repeats_with_its_seed_and_never_itself(n: int, seed: int) -> None:
     drawn = draw(n, seed)
