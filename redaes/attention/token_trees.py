@@ -157,8 +157,8 @@ def _side_by_side(parts: Sequence[Tensor], siblings: Sequence[int]) -> Tensor:
 
 def _what_branches_see(n_before: int, n: int, like: Tensor) -> Tensor:
     """To be added to scores, (n, n_before + n): all that is before the branch, and of itself what is not later."""
-    hidden = torch.ones(n, n_before + n, dtype=torch.bool, device=like.device).triu(n_before + 1)
-    return torch.zeros(n, n_before + n, dtype=like.dtype, device=like.device).masked_fill(hidden, float("-inf"))
+    later = torch.full((n, n_before + n), float("-inf"), dtype=like.dtype, device=like.device)
+    return later.triu_(n_before + 1)  # zero elsewhere
 
 
 def _attention(

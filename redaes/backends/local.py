@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -52,6 +53,8 @@ class LocalBackend(BatchBackend):
     Probabilities that are read for many requests at once cost less than one by one: each different picture is looked at
     once, and what requests have in common up to their second picture is read once
     (:mod:`redaes.backends.prompt_packing`), where the model's attention allows it.
+
+    Several threads may ask it; they wait for each other.
 
     Answers do not depend on how requests are batched, up to rounding; sampled text does, because all
     requests of a batch draw from one generator, so it is reproduced by the same requests with the same
@@ -180,6 +183,8 @@ class LocalBackend(BatchBackend):
 
         self._packs = PromptPacker.can_read(network, processor)
         self._packer: PromptPacker | None = None
+        self._alone = Lock()
+        """Held while the model is asked: packed rows borrow its attention and its vision tower."""
         self._owned = True
         """Whether nobody else changes the weights, so that what was read can be kept from call to call."""
         self._template = one_rendering(processor, name)  # one that somebody else loaded may have two
@@ -211,7 +216,7 @@ class LocalBackend(BatchBackend):
             _refuse_thin(request)
         # In fast mode all requests have one text.
         places = {text: self._place(text, choices) for text in dict.fromkeys(texts)}
-        with self._asking():
+        with self._alone, self._asking():
             for numbers, logits in self._next_logits(requests, [places[text][0] for text in texts]):
                 log_probs = torch.log_softmax(logits.float(), dim=-1)  # (some requests, vocabulary)
                 chosen = torch.tensor([places[texts[number]][1] for number in numbers], device=log_probs.device)
@@ -259,7 +264,7 @@ class LocalBackend(BatchBackend):
         """
         settings = self._generation_config(sampling)
         answers: list[Answer] = []
-        with self._asking(), self._seeded(sampling.seed):
+        with self._alone, self._asking(), self._seeded(sampling.seed):
             for batch in _batches(requests, self._batch_size):
                 held = self._held(batch, sampling.max_new_tokens, settings.eos_token_id)
                 inputs = self._inputs(batch, [self._text(request) for request in batch])
@@ -317,13 +322,15 @@ class LocalBackend(BatchBackend):
 
     def _chat(self, prompt: Prompt) -> str:
         # By its text: a prompt that was filled in keeps its id.
-        if prompt.text not in self._chats:
-            if len(self._chats) >= _CHATS:  # texts that hold measurements differ from pair to pair
-                self._chats.clear()
-            self._chats[prompt.text] = self._processor.apply_chat_template(
+        chat = self._chats.get(prompt.text)
+        if chat is None:
+            chat = self._processor.apply_chat_template(
                 prompt.messages(), chat_template=self._template, add_generation_prompt=True, tokenize=False
             )
-        return self._chats[prompt.text]
+            if len(self._chats) >= _CHATS:  # texts that hold measurements differ from pair to pair
+                self._chats.clear()
+            self._chats[prompt.text] = chat
+        return chat
 
     def _inputs(self, batch: Sequence[Request], texts: Sequence[str]) -> Any:
         """What the model takes: left-padded tokens, patches of all pictures, and their grids."""

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from hashlib import blake2b
+from hashlib import sha256
 from typing import Any, Generic, TypeVar
 
 import torch
@@ -249,6 +249,6 @@ def _without_lora(network: Any) -> Any:
 
 def _digest(image: Image.Image) -> bytes:
     """What pictures share that are the same in every pixel."""
-    found = blake2b(f"{image.mode} {image.size}".encode(), digest_size=16)
+    found = sha256(f"{image.mode} {image.size}".encode())  # processors have instructions for it
     found.update(image.tobytes())
     return found.digest()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from itertools import permutations
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from redaes.attention.token_trees import BRANCHES
 from redaes.backends.base import Request
 from redaes.backends.local import LocalBackend
 from redaes.backends.prompt_packing import PromptPacker
+from redaes.types import Sampling
 
 CHOICES = (" A", " B", " tie")
 PACKED = ("qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe")
@@ -181,3 +183,18 @@ def test_other_models_read_in_padded_batches(folders: dict[str, Path]) -> None:
     requests = asked(PICTURES[:3])
     assert np.isfinite(backend.read(requests, CHOICES)).all()
     assert [row["input_ids"].shape[0] for row in watched.rows] == [6]
+
+
+def test_several_threads_may_ask_one_model(folders: dict[str, Path]) -> None:
+    """Packed rows borrow its attention and its vision tower, which another thread must not meet."""
+    backend = LocalBackend(folders["qwen3_vl"], device="cpu", batch_size=3)
+    questions = [asked(PICTURES[:3]), asked(PICTURES[2:]), asked([PICTURES[0], PICTURES[3]]), asked(PICTURES[1:4])]
+    alone = [backend.read(requests, CHOICES) for requests in questions]
+    short = Sampling(max_new_tokens=4)
+    said = backend.generate(questions[0], short)
+    with ThreadPoolExecutor(4) as threads:
+        for _ in range(3):
+            written = threads.submit(backend.generate, questions[0], short)
+            found = threads.map(lambda requests: backend.read(requests, CHOICES), questions)
+            assert all(np.array_equal(one, wanted) for one, wanted in zip(found, alone, strict=True))
+            assert written.result() == said
