@@ -49,6 +49,7 @@ class BranchDecoding:
 
     def _deal_out(self) -> None:
         """Give each answer a place beside its prompt's others."""
+        self._is_padded = bool(self._padding.any())
         counts = torch.bincount(self._owner, minlength=len(self._padding))
         self._widest = int(counts.max())
         first = counts.cumsum(0) - counts
@@ -70,6 +71,8 @@ class BranchDecoding:
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float) -> Tensor:
         """Attention of one layer, which takes the new tokens' keys and values along.
+
+        Gradients do not pass.
 
         Args:
             layer: its number.
@@ -94,7 +97,8 @@ class BranchDecoding:
         grouped[self._place] = folded
         grouped = grouped.view(n_prompts, self._widest, n_key_heads, times, d).transpose(1, 2).flatten(2, 3)
         shared = (grouped @ keys.transpose(2, 3)).float()
-        shared = shared.masked_fill(self._padding[:, None, None], float("-inf"))
+        if self._is_padded:
+            shared.masked_fill_(self._padding[:, None, None], float("-inf"))
         own = (folded @ own_keys[:, :, written].transpose(2, 3)).float()
 
         def by_answer(found: Tensor) -> Tensor:
@@ -103,7 +107,7 @@ class BranchDecoding:
 
         # Two softmaxes over parts of one: each with its own maximum, and weighed by their sums.
         most_shared = shared.amax(-1, keepdim=True)
-        weight_shared = (shared - most_shared).exp()
+        weight_shared = shared.sub_(most_shared).exp_()  # in place: they are the largest numbers here
         seen_shared = by_answer(weight_shared.to(values.dtype) @ values).float()
         sum_shared, most_shared = by_answer(weight_shared.sum(-1, keepdim=True)), by_answer(most_shared)
         most = torch.maximum(most_shared, own.amax(-1, keepdim=True))

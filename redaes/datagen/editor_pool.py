@@ -12,6 +12,16 @@ from PIL import Image
 
 from redaes.datagen.editors import load_editor
 from redaes.datagen.editors.base import EditJob, Editor, EditOutcome
+from redaes.errors import BackendError
+
+BROKEN = frozenset({"out_of_memory", "editor_error"})
+"""Failures of an edit that may lie with the editor or its device."""
+
+BROKEN_FROM_THE_START = 8
+"""Edits that fail in such a way, with none before that did not, before the run ends."""
+
+BROKEN_AFTER = 24
+"""The same in a row, of an editor that has worked."""
 
 
 class _Lane:
@@ -39,6 +49,8 @@ class EditorPool:
         self._lanes = [_Lane(device) for device in devices or (None,)]
         self._free: list[_Lane] | None = None
         self._freed: asyncio.Condition | None = None
+        self._n_broken: dict[str, int] = {}
+        self._have_worked: set[str] = set()
 
     @property
     def n_lanes(self) -> int:
@@ -61,7 +73,8 @@ class EditorPool:
         A view's jobs for one editor stay together: what stands beside a job in a batch may show in its rounding.
 
         Raises:
-            InputError, BackendError, MissingDependency: the editor cannot be had, or does not take the picture.
+            InputError, BackendError, MissingDependency: the editor cannot be had, or does not take the picture; or it
+                fails at everything, for reasons that lie with it.
         """
         if self._free is None:
             self._free, self._freed = list(self._lanes), asyncio.Condition()
@@ -75,13 +88,33 @@ class EditorPool:
         loop = asyncio.get_running_loop()
         work = loop.run_in_executor(lane.thread, self._edit, lane, name, source, jobs)
         try:
-            return await asyncio.shield(work)
+            editor, made = await asyncio.shield(work)
+            self._refuse_broken(name, made)
+            return editor, made
         finally:
             # A thread cannot be stopped: after a cancellation its device stays taken.
             if work.done():
                 self._free.append(lane)
                 async with self._freed:
                     self._freed.notify()
+
+    def _refuse_broken(self, name: str, made: Sequence[EditOutcome]) -> None:
+        """Go on only while the editor works now and then: edits that fail are not tried again in this dataset.
+
+        Raises:
+            BackendError: it has failed so often in a row that it is not the pictures' doing.
+        """
+        for outcome in made:
+            if outcome.failure not in BROKEN:
+                self._n_broken[name] = 0
+                self._have_worked.add(name)
+                continue
+            n = self._n_broken[name] = self._n_broken.get(name, 0) + 1
+            if n >= (BROKEN_AFTER if name in self._have_worked else BROKEN_FROM_THE_START):
+                raise BackendError(
+                    f"editor {name}: {n} edits in a row have failed, the last with {outcome.failure}: "
+                    f"{outcome.detail}; see to that (its device's memory, editor_options), then run again to go on"
+                )
 
     def _edit(
         self, lane: _Lane, name: str, source: Image.Image, jobs: Sequence[EditJob]

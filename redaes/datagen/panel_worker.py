@@ -124,7 +124,8 @@ class PanelWorker:
         """What each resource has done."""
         here = (self.stages["filter"], self.stages["measure"])
         at_work = {stage.name: Use(stage.at_once, stage.busy_s, stage.n_done) for stage in here}
-        return {**at_work, **self.models.uses()}
+        pool = self.models.editors
+        return {"editors": Use(pool.n_lanes, sum(pool.busy_s), pool.n_edits), **at_work, **self.models.uses()}
 
     @property
     def n_chunks_ahead(self) -> int:

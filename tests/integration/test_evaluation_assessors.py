@@ -103,6 +103,34 @@ def test_pairs_of_a_server(photo_folder: Path, tmp_path: Path) -> None:
     assert results.run["identity"]["prompt_ids"][0].startswith("compare_fast/v1@")
 
 
+def test_letters_of_a_server(photo_folder: Path, tmp_path: Path) -> None:
+    """The brighter picture by its letter, in both orders; one pair of the three gets another word first."""
+    data = folder_of(photo_folder, tmp_path / "data")
+    last = {level_of(Image.open(photo_folder / f"photo{number}.png")) for number in (4, 5)}
+
+    def say(call: Call) -> Say | Fault:
+        levels = [level_of(picture) for picture in call.pictures()]
+        if all(min(abs(level - one) for one in last) < 1 for level in levels):
+            return Say("Both", top=[{"Both": -0.2, "A": -2.0, "B": -3.0}])
+        winner, other = ("A", "B") if levels[0] > levels[1] else ("B", "A")
+        return Say(winner, top=[{winner: -0.1, other: -2.4}])
+
+    with OpenAIServer(say) as server:
+        options = {"endpoint": server.base_url, "model": "letters"}
+        spec = RunSpec(benchmark="pairs", data=data / "pairs.csv", assessor="vlm_letter", options=options)
+        results = finished(run(spec, tmp_path / "out", progress=quiet))
+        asked = [call.text.strip() for call in server.calls if "more aesthetically pleasing" in call.text]
+    assert len(asked) == 6
+    assert set(asked) == {"Which image is more aesthetically pleasing? Answer with A or B only."}
+    assert results.summary.failures == {"forward: no_letter; swapped: no_letter": 1}
+    assert results.summary.metrics["swap_consistency"].value == pytest.approx(2 / 3)
+    for one in read_predictions(tmp_path / "out" / "pairs.csv")[:2]:
+        first, second = (brightness(Path(name)) for name in one.id.split("\t"))
+        assert one.predicted is not None
+        assert (one.predicted > 0) == (first > second)
+        assert one.probability == pytest.approx(1 / (1 + math.exp(-2.3 if first > second else 2.3)), abs=1e-6)
+
+
 def test_reasons_of_a_server_are_held_against_the_pixels_that_it_is_told_of(tmp_path: Path) -> None:
     grey = synthetic_photograph(3, 160, 120)
     data = tmp_path / "data"

@@ -21,13 +21,13 @@ from openai_server import Call, Drop, Fault, OpenAIServer, Say
 from panel_server import panel, script
 from PIL import Image
 
-from redaes.datagen import chunks
+from redaes.datagen import chunks, editor_pool
 from redaes.datagen.dataset_settings import DatasetSettings
 from redaes.datagen.editors import EDITORS
 from redaes.datagen.editors.base import EditJob, EditOutcome
 from redaes.datagen.pipeline import build
 from redaes.datagen.plan import PLAN, read_plan
-from redaes.errors import BudgetExhausted, InputError
+from redaes.errors import BackendError, BudgetExhausted, InputError
 from redaes.records import data_hash, read_records
 from redaes.types import SPLITS
 from tests.conftest import synthetic_photograph
@@ -148,6 +148,33 @@ def test_any_number_of_workers_makes_the_same_bytes(
 def test_a_worker_that_fails_says_so_in_its_own_words(photographs: Path, tmp_path: Path) -> None:
     with OpenAIServer(script) as server, pytest.raises(BudgetExhausted, match="max_calls 3 is spent"):
         build([photographs], tmp_path / "pairs", SETTINGS, panel=panel(server, max_calls=3), workers=2)
+
+
+class BrokenPainter(Painter):
+    """Its device has no memory left until ``is_broken`` is taken away."""
+
+    is_broken = True
+
+    def edit(self, source: Image.Image, jobs: Sequence[EditJob]) -> list[EditOutcome]:
+        if self.is_broken:
+            return [EditOutcome(failure="out_of_memory", detail="no memory left") for _ in jobs]
+        return super().edit(source, jobs)
+
+
+def test_an_editor_that_makes_nothing_ends_the_run_and_loses_no_view(
+    photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(EDITORS, "painter", BrokenPainter)
+    monkeypatch.setattr(
+        editor_pool, "BROKEN_FROM_THE_START", 3
+    )  # the edits of the first view: no chunk is done by then
+    with OpenAIServer(script) as server:
+        panel_ = panel(server, planner=None, editors=("painter",))
+        with pytest.raises(BackendError, match=r"painter: \d+ edits in a row .*no memory left"):
+            build([photographs], tmp_path / "pairs", SETTINGS, panel=panel_)
+        monkeypatch.setattr(BrokenPainter, "is_broken", False)
+        report = build([photographs], tmp_path / "pairs", SETTINGS, panel=panel_)
+    assert not [each for each in report["failed"] if "no memory left" in each["error"]]
 
 
 def test_more_edits_than_a_planner_has_wishes_for(photographs: Path, tmp_path: Path) -> None:

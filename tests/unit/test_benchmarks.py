@@ -238,6 +238,8 @@ def test_ranks_are_declared_where_the_owner_says_nothing(tmp_path: Path, monkeyp
     own.write_text("series,image,rank\ns,x.jpg,1\ns,y.jpg,2\n")
     labels = BENCHMARKS["series"].read(own)
     assert ([picture.score for picture in labels.pictures], labels.pairs[0].p) == ([-1.0, -2.0], 1.0)
+    own.write_text("series,image,score,source\ns,x.jpg,1,p\nt,y.jpg,2,p\nu,z.jpg,2,\n")
+    assert [picture.cluster for picture in BENCHMARKS["series"].read(own).pictures] == ["p", "p", "u"]
     own.write_text("series,image\ns,x.jpg\n")
     with pytest.raises(RecordError, match=r"one of the columns score .* and rank"):
         BENCHMARKS["series"].read(own)

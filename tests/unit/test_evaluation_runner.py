@@ -452,6 +452,9 @@ def test_baselines_turn_round_fail_by_name_and_are_drawn_by_name() -> None:
     assert [answer.value for answer in larger.answer(questions)] == pytest.approx([10, 200])
     assert [answer.value for answer in smaller.answer(questions)] == pytest.approx([-10, -200])
     assert larger.identity != smaller.identity
+    exposure = make_assessor("baseline", {"measure": "exposure"})
+    lights = [shown(f"{level}", level) for level in (18, 118, 198)]
+    assert [answer.value for answer in exposure.answer(lights)] == pytest.approx([-100, 0, -80])
     flat = Baseline("flat", lambda shown: float("nan"), needs_pixels=True)
     assert [answer.failure for answer in flat.answer(questions)] == ["not_finite", "not_finite"]
     drawn = make_assessor("baseline", {"measure": "random"})
