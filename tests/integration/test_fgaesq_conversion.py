@@ -96,7 +96,8 @@ def test_other_checkpoints_are_refused(published: Weights, tmp_path: Path) -> No
     name = "transformer.resblocks.0.attn.in_proj_bias"
     refused({**published, f"clip_model.visual.{name}": narrow, name: narrow}, "misshapen")
     refused({"visual.conv1.weight": torch.zeros(2)}, "no published FGAesQ checkpoint: .* names begin with visual;")
-    refused({"epoch": 3, "weights": published}, r"named tensors: epoch, weights; save the state dict alone")
+    refused({"epoch": 3, "weights": published}, r"named tensors: epoch, weights; save checkpoint\['weights'\] alone")
+    refused({"epoch": 3, **published}, r"named tensors: epoch; save the weights alone")
     refused([1.0], "something else than named tensors")
     (tmp_path / "x.pt").write_bytes(b"PK\x03\x04 cut off")
     with pytest.raises(BackendError, match="damaged"):

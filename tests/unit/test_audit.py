@@ -371,6 +371,7 @@ def test_agreement_is_told_where_it_lies(
     assert report.weighted.value == pytest.approx(float(share))
     assert report.covered == 1.0
     page = agreement_page("red <i>", report, given)
+    assert re.search(r"body \{[^}]*overflow-wrap: anywhere", page)  # the dataset's hash is wider than a telephone
     assert "red &lt;i&gt;" in page
     assert page.count('<article class="card">') == len(report.contradicted)
 

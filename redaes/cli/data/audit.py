@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -34,16 +35,19 @@ def audit(
         int | None, typer.Option(metavar="PORT", help="Serve the page on this machine, at 127.0.0.1; 0: any free port.")
     ] = None,
     keep: Annotated[
-        Path, typer.Option(metavar="JSONL", help="With --serve: where answers are kept, and gone on with.")
+        Path,
+        typer.Option(
+            metavar="JSONL", help="With --serve: the file of answers; if it is there, people go on where they stopped."
+        ),
     ] = Path("audit-answers.jsonl"),
     answers: Annotated[
         list[Path] | None,
         typer.Option(metavar="JSONL...", help="Report on answers: files that --serve kept or a page saved."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="With --answers: print the report as JSON.")] = False,
-    seed: Annotated[int, typer.Option(help="Of the draw.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the draw: another seed draws other pairs.")] = 0,
     repeated: Annotated[
-        float, typer.Option(help="Share of pairs that comes twice, in exchanged order, to see how answers vary.")
+        float, typer.Option(help="Share of the pairs that come again, sides exchanged, to see how answers vary.")
     ] = 0.1,
     side: Annotated[int, typer.Option(help="Longest side of the pictures, in pixels; none is enlarged.")] = 1280,
 ) -> None:
@@ -82,12 +86,12 @@ def audit(
         if len(drawn) < pairs:
             typer.echo(f"the dataset has {len(drawn)} pairs with a label: all of them are shown", err=True)
         if serve is not None:
-            _serve(draw, drawn, keep, serve, side)
+            _serve(folder, draw, drawn, keep, serve, side)
         elif out is not None:
             _write(draw, drawn, out, side)
 
 
-def _serve(draw: AuditDraw, drawn: Sequence[DrawnPair], keep: Path, port: int, side: int) -> None:
+def _serve(folder: Path, draw: AuditDraw, drawn: Sequence[DrawnPair], keep: Path, port: int, side: int) -> None:
     from redaes.datagen.audit.judging_service import AuditDesk, serve_audit
 
     desk = AuditDesk(draw, drawn, keep, longest=side, tell=lambda words: typer.echo(words, err=True))
@@ -97,13 +101,13 @@ def _serve(draw: AuditDraw, drawn: Sequence[DrawnPair], keep: Path, port: int, s
         typer.echo(f"{person} goes on after {n_given} answers", err=True)
 
     def announce(address: str) -> None:
-        typer.echo(f"{address} shows {len(drawn)} pairs; answers are kept in {keep}; an interrupt (Ctrl-C) ends it")
+        typer.echo(f"{address} shows {len(drawn)} pairs; answers are kept in {keep}; stop it with Ctrl-C")
 
     try:
         serve_audit(desk, port, announce)
     finally:
         desk.close()
-    typer.echo(f"the answers: redaes data audit RED --answers {keep}")
+    typer.echo(f"report on the answers: {shlex.join(('redaes', 'data', 'audit', str(folder), '--answers', str(keep)))}")
 
 
 def _write(draw: AuditDraw, drawn: Sequence[DrawnPair], out: Path, side: int) -> None:
@@ -157,8 +161,9 @@ def _show(report: AuditReport, folder: Path) -> None:
     from redaes.datagen.audit.agreement_page import alpha_text, share_text
 
     console = plain_console(soft_wrap=True)
+    people_word = "person" if len(report.persons) == 1 else "people"
     console.print(
-        f"{report.overall.n_answers} answers of {len(report.persons)} about {report.overall.n_pairs} of "
+        f"{report.overall.n_answers} answers of {len(report.persons)} {people_word} about {report.overall.n_pairs} of "
         f"{report.n_drawn} drawn pairs of {folder}"
     )
     console.print(
@@ -183,7 +188,7 @@ def _show(report: AuditReport, folder: Path) -> None:
         f"{alpha_text(report.alpha_ordinal)} ordinal, over {report.alpha_nominal.n} pairs that two or more judged"
     )
     console.print(f"the same answer when a pair came again: {share_text(report.consistent)} of {report.consistent.n}")
-    console.print(f"labels that more people contradict than share: {report.n_contradicted}")
+    console.print(f"pairs whose label more people contradict than share: {report.n_contradicted}")
     for kind, remark in report.remarks.items():
         console.print(f"left out: {kind}: {remark.n}")
         for line in remark.first:

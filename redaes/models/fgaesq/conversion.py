@@ -96,9 +96,12 @@ def _weights_by_name(checkpoint: Path) -> dict[str, Tensor]:
         raise BackendError(f"{checkpoint} holds something else than named tensors; give the state dict")
     other = sorted(str(name) for name, value in found.items() if not isinstance(value, Tensor))
     if other:
+        inner_name = next((name for name, value in found.items() if isinstance(value, Mapping)), None)
+        shown = (
+            "the weights alone" if inner_name is None else f"checkpoint[{inner_name!r}] alone, if it has the weights,"
+        )
         raise BackendError(
-            f"{checkpoint} holds something else than named tensors: {_some(other)}; save the state dict alone, as "
-            f"torch.save(checkpoint[{other[0]!r}], 'weights.pt') does"
+            f"{checkpoint} holds something else than named tensors: {_some(other)}; save {shown} with torch.save"
         )
     state = {str(name): value.float() for name, value in found.items()}
     while all(name.startswith("module.") for name in state):  # of a model that was trained on several GPUs
