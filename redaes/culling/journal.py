@@ -10,10 +10,11 @@ import json
 import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, Self
+from typing import Any, Self
 
 from redaes.culling.file_steps import FileStep
 from redaes.errors import RecordError
+from redaes.file_locks import lock_file
 
 _KIND, _VERSION = "redaes apply", 1
 
@@ -84,7 +85,7 @@ class Journal:
         self.path = path
         try:
             self._file = path.open("ab")
-            _lock(self._file, path)
+            lock_file(self._file, f"{path}: another redaes apply is at work on it; wait until it ends")
             # Who held it until now may have written on it since it was read.
             self.content = read_journal(path) if content.n_bytes else content
             os.truncate(path, self.content.n_bytes)
@@ -144,18 +145,3 @@ class Journal:
             raise RecordError(
                 f"{self.path}: cannot be written ({error.strerror}), so nothing more was done; make room, run it again"
             ) from error
-
-
-def _lock(file: BinaryIO, path: Path) -> None:
-    """Keep other processes from a journal, where the system has such locks (not on Windows)."""
-    try:
-        import fcntl
-    except ImportError:
-        return
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        file.close()
-        raise RecordError(f"{path}: another redaes apply is at work on it; wait until it ends") from error
-    except OSError:  # file systems that have no locks
-        return

@@ -9,22 +9,19 @@ probabilities; vLLM, which keeps what it has read by itself, is left to do so.
 
 from __future__ import annotations
 
-import sys
 from functools import partial
 from typing import Any
 
 import torch
-from accelerate import PartialState
-from peft import PeftModel
 from torch import Tensor
 from transformers.integrations import is_deepspeed_zero3_enabled
 from trl.models.utils import unwrap_model_for_generation
 from trl.trainer.utils import split_pixel_values_by_grid, split_tensor_dict, unsplit_pixel_values_by_grid
 
 from redaes.attention.packed_answers import PromptedAnswers, packed_answers, pictures_by_row
-from redaes.attention.token_trees import use_branch_attention, why_no_branches
 from redaes.errors import TrainingError
 from redaes.training.sampled_log_probs import SampledLogProbs, needs_old_policy, policy_at_work, reads_as_it_writes
+from redaes.training.shared_rows import begin_sharing, network_of
 from redaes.training.shared_sampling import AskedPrompts, SampledAnswers, lora_added, sample_answers
 
 _NEEDED = ("pixel_values", "image_grid_thw", "num_images", "mm_token_type_ids")
@@ -79,11 +76,6 @@ def _padded(rows: list[list[int]], value: int, device: torch.device) -> Tensor:
     return torch.tensor([[value] * (longest - len(row)) + list(row) for row in rows], device=device)
 
 
-def _network(model: Any) -> Any:
-    """The model itself, without a LoRA around it."""
-    return model.get_base_model() if isinstance(model, PeftModel) else model
-
-
 class SharedPrompts:
     """Mixin for TRL's ``GRPOTrainer``; its ``args`` have ``share_prompts``.
 
@@ -99,27 +91,18 @@ class SharedPrompts:
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.shares_prompts = bool(self.args.share_prompts)
+        reason = None
+        if getattr(self, "aux_loss_enabled", False):
+            reason = "the loss that balances experts counts the tokens of every prompt (router_aux_loss_coef)"
         self._sampled: SampledLogProbs | None = None  # of the answers just written, where TRL will ask for them
-        reason = self._why_not() if self.shares_prompts else None
-        if reason is not None:
-            self.shares_prompts = False
-            if PartialState().is_main_process:
-                sys.stderr.write(f"share_prompts: {reason}; each answer is read with a prompt of its own\n")
-        if self.shares_prompts:
-            for model in self._models():
-                use_branch_attention(_network(model))
+        self.shares_prompts = begin_sharing(
+            bool(self.args.share_prompts), self._models(), reason, "each answer is read with a prompt of its own"
+        )
 
     def _models(self) -> list[Any]:
         reference = getattr(self, "ref_model", None)
         found = [self.model] if reference is None else [self.model, reference]
         return [self.accelerator.unwrap_model(model) for model in found]
-
-    def _why_not(self) -> str | None:
-        """What keeps the model, or the loss, from packed rows; None: nothing."""
-        if getattr(self, "aux_loss_enabled", False):
-            return "the loss that balances experts counts the tokens of every prompt (router_aux_loss_coef)"
-        return next((why for model in self._models() if (why := why_no_branches(_network(model))) is not None), None)
 
     def _prepare_inputs(self, generation_batch: Any) -> Any:
         """As TRL has it, but prompts are shuffled and not answers: those of a prompt stay together."""
@@ -207,7 +190,7 @@ class SharedPrompts:
             lora_added(model),
         ):
             policy = policy_at_work(model)
-            written: SampledAnswers = _network(model).generate(
+            written: SampledAnswers = network_of(model).generate(
                 input_ids=ids,
                 attention_mask=mask,
                 generation_config=trainer.generation_config,
@@ -246,7 +229,7 @@ class SharedPrompts:
         pictures = pictures_by_row(
             shown["image_grid_thw"], shown["pixel_values"], shown["num_images"], self.num_generations
         )
-        network = _network(self.accelerator.unwrap_model(model))
+        network = network_of(self.accelerator.unwrap_model(model))
         log_probs: list[Tensor] = []
         entropies: list[Tensor] = []
         size = batch_size or len(input_ids)

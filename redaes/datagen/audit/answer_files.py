@@ -18,6 +18,7 @@ from pydantic import AfterValidator, AwareDatetime, Field, FiniteFloat, Validati
 
 from redaes.datagen.audit.drawn_pairs import AuditDraw
 from redaes.errors import InputError, RecordError
+from redaes.file_locks import lock_file
 from redaes.types import Record
 
 MAX_PERSON = 60
@@ -119,7 +120,7 @@ class AnswerFile:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file: BinaryIO = path.open("ab", buffering=0)
-            _lock(self._file, path)
+            lock_file(self._file, f"{path}: another audit keeps its answers there; give another --keep")
             if path.stat().st_size and not _ends_whole(path):
                 self._file.write(b"\n")  # what a kill or a full disk cut off stays a line of its own
         except OSError as error:
@@ -149,18 +150,3 @@ def _ends_whole(path: Path) -> bool:
     with path.open("rb") as file:
         file.seek(-1, os.SEEK_END)
         return file.read() == b"\n"
-
-
-def _lock(file: BinaryIO, path: Path) -> None:
-    """Keep other servers from a file, where the system has such locks (not on Windows)."""
-    try:
-        import fcntl
-    except ImportError:
-        return
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        file.close()
-        raise RecordError(f"{path}: another audit keeps its answers there; give another --keep") from error
-    except OSError:  # file systems that have no locks
-        return
