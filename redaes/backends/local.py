@@ -178,10 +178,8 @@ class LocalBackend(BatchBackend):
         self._network = network
         self._processor = processor
         self._batch_size = batch_size
-        # Not before the network has been loaded, which defers part of transformers.
-        from redaes.backends.prompt_packing import PromptPacker
-
-        self._packs = PromptPacker.can_read(network, processor)
+        self._packs: bool | None = None
+        """Whether its prompts can be packed; None: not looked at yet."""
         self._packer: PromptPacker | None = None
         self._alone = Lock()
         """Held while the model is asked: packed rows borrow its attention and its vision tower."""
@@ -227,9 +225,12 @@ class LocalBackend(BatchBackend):
         self, requests: Sequence[Request], texts: Sequence[str]
     ) -> Iterator[tuple[list[int], torch.Tensor]]:
         """Numbers of some of the requests, and (numbers, vocabulary) what could follow; of all, in the end."""
-        if self._packs:
-            from redaes.backends.prompt_packing import PromptPacker
+        # Not before the network has been loaded, which defers part of transformers.
+        from redaes.backends.prompt_packing import PromptPacker
 
+        if self._packs is None:
+            self._packs = PromptPacker.can_read(self._network, self._processor)
+        if self._packs:
             packer = self._packer or PromptPacker(self._network, self._processor, self._batch_size)
             if self._owned:
                 self._packer = packer
