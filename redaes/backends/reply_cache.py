@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -56,7 +57,8 @@ class ReplyCache:
         if self._folder is None:
             return reply
         path = self._path(self._folder, key)
-        temporary = path.with_name(f".{key}.{os.getpid()}.new")
+        # Of this thread alone: two may have the answer to one question at the same time.
+        temporary = path.with_name(f".{key}.{os.getpid()}.{threading.get_native_id()}.new")
         write_atomically(temporary, reply.model_dump_json(exclude={"cached"}).encode())
         try:
             os.link(temporary, path)  # unlike a renaming, a link never replaces what is there
