@@ -118,3 +118,25 @@ def test_as_a_file(page: Any, red: Path, tmp_path: Path) -> None:
     assert len(given.first) == 5
     assert given.remarks[UNSEEN].n == 1
     assert all(one.says == -one.on_left for one in given.first)
+
+
+def test_a_browser_that_keeps_nothing_says_so_and_loses_nothing(page: Any, red: Path, tmp_path: Path) -> None:
+    found = population(red)
+    draw = new_draw(found.dataset, n_pairs=2, seed=1, repeated=0)
+    pairs = drawn_pairs(found, draw)
+    pictures = dict(item for _, one in all_blind_pictures(pairs, 1280) for item in one.items())  # type: ignore[union-attr]
+    (tmp_path / "audit.html").write_text(judging_page(draw, pairs, pictures), encoding="utf-8")
+    page.add_init_script("Storage.prototype.setItem = () => { throw new Error('the store is full'); };")
+    page.goto(f"file://{tmp_path / 'audit.html'}")
+    begin(page, "An\u200dna")  # in a file of answers nothing could be made of that name
+    sync_api.expect(page.locator("#error")).to_contain_text("only what can be seen")
+    sync_api.expect(page.locator("#judge")).to_be_hidden()
+    begin(page, "Anna")
+    for place in range(2):
+        shown(page, f"{place} of 2")
+        press(page, "a")
+    sync_api.expect(page.locator("#staying")).to_contain_text("(the store is full): save the answers before you leave")
+    with page.expect_download() as saving:
+        page.click("#save")
+    saving.value.save_as(tmp_path / "answers.jsonl")
+    assert {one.person for one in given_answers(found, [tmp_path / "answers.jsonl"]).first} == {"Anna"}

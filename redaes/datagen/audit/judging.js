@@ -170,8 +170,9 @@ function back() {
 
 async function begin(name) {
   state.person = name.trim().replace(/\s+/gu, " ");
-  $("error").textContent = state.person ? "" : "Give a name of at least one letter.";
-  if (!state.person) return;
+  const isName = state.person && !/\p{C}/u.test(state.person);  // as files of answers are read
+  $("error").textContent = isName ? "" : "Give a name of at least one letter, with only what can be seen in it.";
+  if (!isName) return;
   try {
     await recall();
   } catch (error) {
