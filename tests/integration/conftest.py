@@ -51,6 +51,7 @@ def browser() -> Iterator[Any]:
     chromium = os.environ.get("REDAES_CHROMIUM") or shutil.which("chromium-headless-shell") or shutil.which("chromium")
     if chromium is None:
         pytest.skip("no Chromium here; install one, or name it in REDAES_CHROMIUM")
+    sync_api.expect.set_options(timeout=60_000)  # its own 5 s are short on a busy machine
     with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         yield browser

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+import html
 import html.parser
 import json
 import os
@@ -137,6 +138,19 @@ def test_the_three_forms(data: Path, tmp_path: Path, benchmark: str) -> None:
     assert not [attrs for tag, attrs in page.tags if tag in ("script", "link", "iframe") or "href" in attrs]
     assert "&lt;0&gt;.png" in files[2].read_text() or "&lt;1" in files[2].read_text()
     assert any(tag == "circle" for tag, _ in page.tags) == (benchmark == "scores")
+
+
+def test_what_others_published_stands_with_its_source_and_what_is_not_known(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    triage = published("phototriage")
+    monkeypatch.setattr(report, "published", lambda benchmark: triage)
+    folders = runs(data, "series", tmp_path)
+    for file in write_report(tmp_path / "report", compare(folders), folders, examples=False):
+        text = html.unescape(file.read_text())
+        for one in triage:
+            assert one.source in text
+            assert one.protocol in text, file
 
 
 def test_a_report_without_the_pictures_says_so(data: Path, tmp_path: Path) -> None:
