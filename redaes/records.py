@@ -118,6 +118,13 @@ def picture_of(record: PairRecord, side: Side) -> LoadedImage:
         ) from error
 
 
+def temporary_beside(path: Path) -> Path:
+    """A hidden file beside ``path`` to write to before it takes its place: another one each time, because threads, and
+    processes of several machines or containers with one number, may write the same file at the same time.
+    """
+    return path.with_name(f".{_short(path.name)}.{os.urandom(6).hex()}.tmp")
+
+
 @contextmanager
 def writing(path: Path) -> Iterator[Path]:
     """A temporary file beside ``path`` that takes its place when the block ends well: whole or absent.
@@ -127,7 +134,7 @@ def writing(path: Path) -> Iterator[Path]:
     Raises:
         RecordError: the folder cannot be written to.
     """
-    temporary = path.with_name(f".{_short(path.name)}.{os.getpid()}.tmp")
+    temporary = temporary_beside(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import threading
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from redaes.backends.chat_replies import Reply
 from redaes.errors import RecordError
-from redaes.records import write_atomically
+from redaes.records import temporary_beside, write_atomically
 from redaes.thinking import split_thinking
 
 
@@ -49,7 +48,7 @@ class ReplyCache:
         return reply.model_copy(update={**apart, "cached": True})
 
     def keep(self, key: str, reply: Reply) -> Reply:
-        """Store an answer, and return the one that counts: the first, should another process have been faster.
+        """Store an answer, and return the one that counts: the first, should somebody else have been faster.
 
         Raises:
             RecordError: it cannot be written.
@@ -57,8 +56,7 @@ class ReplyCache:
         if self._folder is None:
             return reply
         path = self._path(self._folder, key)
-        # Of this thread alone: two may have the answer to one question at the same time.
-        temporary = path.with_name(f".{key}.{os.getpid()}.{threading.get_native_id()}.new")
+        temporary = temporary_beside(path)
         write_atomically(temporary, reply.model_dump_json(exclude={"cached"}).encode())
         try:
             os.link(temporary, path)  # unlike a renaming, a link never replaces what is there

@@ -163,7 +163,7 @@ def _locked(folder: Path) -> Iterator[None]:
         raise RecordError(f"{folder} cannot be written: {error.strerror}; choose another output folder") from error
     try:
         for leftover in folder.rglob(".*.tmp"):
-            leftover.unlink()
+            leftover.unlink(missing_ok=True)  # a worker of a run that was killed may still be coming to its end
         yield
     finally:
         lock.release()

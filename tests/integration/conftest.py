@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -38,3 +42,29 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
         vision_layers=2,
     )
     return folder
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """A Chromium; its tests are skipped where there is none. No test beside its own may run an event loop meanwhile."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is absent; pip install 'redaes[browser]'")
+    chromium = os.environ.get("REDAES_CHROMIUM") or shutil.which("chromium-headless-shell") or shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("no Chromium here; install one, or name it in REDAES_CHROMIUM")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser: Any) -> Iterator[Any]:
+    """A page of it, in which neither an error of the page's nor a breach of its security policy may happen."""
+    page = browser.new_page(viewport={"width": 1100, "height": 1000})
+    page.set_default_timeout(60_000)
+    complaints: list[str] = []
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("console", lambda message: complaints.append(message.text) if "Security Policy" in message.text else None)
+    yield page
+    page.close()
+    assert complaints == []

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import socket
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,30 +20,7 @@ from redaes.errors import RecordError
 pytestmark = pytest.mark.browser
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is absent; pip install 'redaes[browser]'")
-CHROMIUM = os.environ.get("REDAES_CHROMIUM") or shutil.which("chromium-headless-shell") or shutil.which("chromium")
 KEYS = ("a", "B", "s", "ArrowLeft", "ArrowRight", "ArrowDown")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    if CHROMIUM is None:
-        pytest.skip("no Chromium here; install one, or name it in REDAES_CHROMIUM")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def page(browser: Any) -> Iterator[Any]:
-    page = browser.new_page(viewport={"width": 1200, "height": 800})
-    page.set_default_timeout(60_000)
-    complaints: list[str] = []
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on("console", lambda message: complaints.append(message.text) if "Security Policy" in message.text else None)
-    yield page
-    page.close()
-    assert complaints == []
 
 
 @pytest.fixture(scope="module")

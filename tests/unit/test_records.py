@@ -30,6 +30,7 @@ from redaes.records import (
     write_atomically,
     write_json,
     write_shard,
+    writing,
 )
 from redaes.types import SPLITS, Agreement, Edit, ImageRef, Pair, Rationale
 
@@ -107,6 +108,19 @@ def test_writing_replaces_whole_files_and_leaves_nothing_else(tmp_path: Path) ->
     write_atomically(path, b"two")
     assert path.read_bytes() == b"two"
     assert os.listdir(path.parent) == ["file.bin"]
+
+
+def test_two_may_write_one_file_at_the_same_time_and_each_writes_it_whole(tmp_path: Path) -> None:
+    path = tmp_path / "file.bin"
+    with writing(path) as first:
+        first.write_bytes(b"fir")
+        with writing(path) as second:
+            second.write_bytes(b"second")
+        assert path.read_bytes() == b"second"
+        with first.open("ab") as file:
+            file.write(b"st")
+    assert path.read_bytes() == b"first"
+    assert os.listdir(tmp_path) == ["file.bin"]
 
 
 def test_a_failed_write_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
