@@ -167,9 +167,12 @@ SHOWN = "images => images.map((image) => [image.alt, image.naturalWidth, image.s
 
 
 def _looks(page: Any) -> list[list[Any]]:
-    page.wait_for_function("[...document.querySelectorAll('#closer img')].every((image) => image.naturalWidth > 0)")
-    shown: list[list[Any]] = page.locator("#closer img").evaluate_all(SHOWN)
-    return shown
+    for _ in range(600):  # not `wait_for_function`, whose second look the page's security policy forbids
+        shown: list[list[Any]] = page.locator("#closer img").evaluate_all(SHOWN)
+        if all(width > 0 for _, width, _ in shown):
+            return shown
+        page.wait_for_timeout(100)
+    raise AssertionError(f"pictures are not shown after a minute: {shown}")
 
 
 @pytest.fixture

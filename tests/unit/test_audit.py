@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
+from scipy.stats import norm
 from typer.testing import CliRunner
 
 from redaes.cli.app import app
@@ -259,6 +260,30 @@ def test_a_file_is_gone_on_with_behind_what_a_kill_cut_off(
     assert isinstance(lines[1], InputError)
 
 
+def test_an_answer_that_found_no_room_takes_no_other_with_it(
+    tmp_path: Path, draw: AuditDraw, pairs: list[DrawnPair]
+) -> None:
+    resource = pytest.importorskip("resource", reason="this system limits no file sizes")
+    first, second, third, *_ = judged(draw, pairs, "Ann", right)
+    path = tmp_path / "answers.jsonl"
+    file = AnswerFile(path)
+    file.add(first)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 50, limits[1]))
+    try:
+        for _ in range(2):
+            with pytest.raises(RecordError, match=r"cannot be written: .*; make room and answer again"):
+                file.add(second)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    file.add(second)
+    file.add(third)
+    file.close()
+    lines = [one for _, one in read_lines(path)]
+    assert isinstance(lines.pop(1), InputError)
+    assert lines == [first, second, third]
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
@@ -394,6 +419,43 @@ def test_people_who_see_as_the_scale_says_agree_as_often_as_is_expected(
         assert row.agrees.value == pytest.approx(row.expected, abs=0.03)
 
 
+def test_what_is_expected_is_expected_of_the_answers_that_are_counted(
+    tmp_path: Path, found: Population, draw: AuditDraw, pairs: list[DrawnPair]
+) -> None:
+    sure = [pair for pair in pairs if pair.stratum.size == "4 and more"]
+    ann = judged(draw, pairs, "Ann", lambda pair: right(pair) if pair in sure else 0)
+    ben = [one for one in judged(draw, pairs, "Ben", right) if one.pair == sure[0].token]
+    answers = given_answers(found, [written(tmp_path / "all.jsonl", ann, ben)]).first
+    counted = [abs(pair.delta) for pair in (*sure, sure[0])]
+    row = label_agreement(answers)
+    assert (row.n_pairs, row.agrees.n) == (N, len(counted))
+    assert row.expected == pytest.approx(float(np.mean(norm.cdf(np.array(counted) / TAU))))
+    assert label_agreement([one for one in answers if one.pair not in sure]).expected is None  # all were called alike
+
+
+def test_few_photographs_and_answers_that_are_all_alike_leave_room_for_chance(
+    tmp_path: Path, found: Population, draw: AuditDraw, pairs: list[DrawnPair], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("evalica", reason="evalica is absent; pip install 'redaes[audit]'")
+    agreed, _ = report_on(tmp_path, found, judged(draw, pairs, "Ann", right), judged(draw, pairs, "Ben", right))
+    photographs = len({pair.source for pair in pairs if right(pair)})
+    assert 4 <= photographs < 10
+    # Some weigh more than others, so they tell less than as many of equal weight.
+    assert wilson(1.0, 2)[0] < agreed.weighted.low < wilson(1.0, photographs)[0]  # type: ignore[operator]
+    noisy = judged(draw, pairs, "Ben", lambda pair: -right(pair) if pair.stratum.factor == "noise" else right(pair))
+    few, _ = report_on(tmp_path, found, judged(draw, pairs, "Ann", right), noisy)
+    assert (few.alpha_nominal.value, few.alpha_nominal.low, few.alpha_ordinal.high) == (
+        pytest.approx(0.8, abs=0.15), None, None,
+    )  # fmt: skip
+    monkeypatch.setattr("redaes.datagen.audit.agreement_report.LEAST_PHOTOGRAPHS", 4)
+    agreed, _ = report_on(tmp_path, found, judged(draw, pairs, "Ann", right), judged(draw, pairs, "Ben", right))
+    assert agreed.weighted.low < 0.7  # type: ignore[operator]
+    assert (agreed.alpha_nominal.value, agreed.alpha_nominal.low, agreed.alpha_nominal.high) == (1.0, None, None)
+    many, _ = report_on(tmp_path, found, judged(draw, pairs, "Ann", right), noisy)
+    assert many.weighted.high - many.weighted.low < few.weighted.high - few.weighted.low  # type: ignore[operator]
+    assert many.alpha_nominal.low < many.alpha_nominal.value < many.alpha_nominal.high  # type: ignore[operator]
+
+
 def test_one_who_always_says_left_is_seen(
     tmp_path: Path, found: Population, draw: AuditDraw, pairs: list[DrawnPair]
 ) -> None:
@@ -403,9 +465,10 @@ def test_one_who_always_says_left_is_seen(
 
 
 def test_people_are_told_apart_and_a_pair_counts_once_for_each(
-    tmp_path: Path, found: Population, draw: AuditDraw, pairs: list[DrawnPair]
+    tmp_path: Path, found: Population, draw: AuditDraw, pairs: list[DrawnPair], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("evalica", reason="evalica is absent; pip install 'redaes[audit]'")
+    monkeypatch.setattr("redaes.datagen.audit.agreement_report.LEAST_PHOTOGRAPHS", 4)
     hostile = "<script>alert(1)</script>"
     report, given = report_on(
         tmp_path, found,
@@ -417,6 +480,7 @@ def test_people_are_told_apart_and_a_pair_counts_once_for_each(
     assert report.alpha_nominal.n == N
     assert report.alpha_ordinal.value < report.alpha_nominal.value < 0.1  # type: ignore[operator]
     assert report.alpha_nominal.low < report.alpha_nominal.value < report.alpha_nominal.high  # type: ignore[operator]
+    assert report.weighted.low < 0.4 < report.weighted.value  # type: ignore[operator]  # though no photograph differs
     assert report.n_contradicted == 0  # one against one
     page = agreement_page("red", report, given)
     assert "<script>" not in page

@@ -169,7 +169,7 @@ def _show(report: AuditReport, folder: Path) -> None:
     console.print(
         f"agree with the label: {share_text(report.overall.agrees)} of {report.overall.agrees.n} answers that call one "
         f"picture better; weighed as the dataset is: {share_text(report.weighted)}, over kinds that make up "
-        f"{100 * report.covered:.0f} % of its pairs"
+        f"{100 * report.covered:.0f} % of its pairs, ties aside"
     )
     for title, rows in (
         ("size in points", report.by_size),

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from statistics import median
+from statistics import NormalDist, fmean, median
 
 import numpy as np
 
 from redaes.datagen.audit.drawn_pairs import SIZES, AuditDraw, DrawnPair, Population, Stratum
 from redaes.datagen.audit.given_answers import GivenAnswer, GivenAnswers, Remarks
-from redaes.datagen.audit.krippendorff import alpha_estimate
+from redaes.datagen.audit.krippendorff import Distance, alpha_estimate
 from redaes.estimates import Estimate, Proportion, bootstrap, proportion
 from redaes.types import FACTORS, TAU, Record, winner_of
 
@@ -34,7 +34,8 @@ class LabelAgreement(Record):
     alike: Proportion
     """Of all answers: how many say that the pictures are alike."""
     expected: float | None
-    """The mean of Φ(size / TAU): how many would agree if points were worth what the scale says. None: ties alone."""
+    """The mean of Φ(size / TAU) over the answers of ``agrees``: how many would be such if points were worth what the
+    scale says."""
 
 
 class PersonReport(Record):
@@ -88,7 +89,8 @@ class AuditReport(Record):
     consistent: Proportion
     """All people's pairs that came twice."""
     alpha_nominal: Estimate
-    """Krippendorff's alpha between people, every difference alike; ``n``: pairs that at least two have judged."""
+    """Krippendorff's alpha between people, every difference alike; ``n``: pairs that at least two have judged. With an
+    interval where :data:`LEAST_PHOTOGRAPHS` are among them and not all agree."""
     alpha_ordinal: Estimate
     """The same with "alike" between "the first" and "the second"."""
     n_contradicted: int
@@ -129,30 +131,34 @@ def audit_report(found: Population, given: GivenAnswers) -> AuditReport:
         by_label_source=_by(answers, lambda pair: pair.label_source, str),
         persons={person: _person(person, given) for person in people},
         consistent=_consistent(given.repeated),
-        alpha_nominal=alpha_estimate(said, sources, "nominal", n_resamples=N_RESAMPLES),
-        alpha_ordinal=alpha_estimate(said, sources, "ordinal", n_resamples=N_RESAMPLES),
+        alpha_nominal=_alpha(said, sources, "nominal"),
+        alpha_ordinal=_alpha(said, sources, "ordinal"),
         n_contradicted=len(contradicted),
         contradicted=tuple(contradicted[:N_CONTRADICTED]),
         remarks=given.remarks,
     )
 
 
+def _alpha(said: Sequence[Mapping[str, float]], photographs: Sequence[str], distance: Distance) -> Estimate:
+    return alpha_estimate(said, photographs, distance, least_clusters=LEAST_PHOTOGRAPHS, n_resamples=N_RESAMPLES)
+
+
 def label_agreement(answers: Sequence[GivenAnswer]) -> LabelAgreement:
     """How these answers agree with the labels of their pairs."""
-    decided = {one.pair.pair: abs(one.pair.delta) for one in answers if _label(one)}
+    decided = _decided(answers)
     return LabelAgreement(
         n_pairs=len({one.pair.pair for one in answers}),
         n_answers=len(answers),
-        agrees=_agrees(answers),
+        agrees=shares([one.says == _label(one) for one in decided], [one.pair.source for one in decided]),
         alike=shares([one.says == 0 for one in answers], [one.pair.source for one in answers]),
-        expected=float(np.mean([_phi(size / TAU) for size in decided.values()])) if decided else None,
+        expected=fmean(NormalDist().cdf(abs(one.pair.delta) / TAU) for one in decided) if decided else None,
     )
 
 
 def shares(right: Sequence[bool], clusters: Sequence[str]) -> Proportion:
     """A share with its 95 % interval over photographs.
 
-    By bootstrap; where that has too little to draw from (few photographs, or all cases alike) by Wilson, over as many
+    By bootstrap; where that has too little to draw from (few photographs, or all alike) by Wilson, over as many
     cases as there are photographs: answers about one photograph are not independent.
 
     >>> round(shares([True, True, True], ["a", "b", "c"]).low, 3)
@@ -160,13 +166,20 @@ def shares(right: Sequence[bool], clusters: Sequence[str]) -> Proportion:
     """
     found = proportion(right, clusters, n_resamples=N_RESAMPLES)
     n_photographs = len(set(clusters))
-    if found.value is None or (found.value not in (0.0, 1.0) and n_photographs >= LEAST_PHOTOGRAPHS):
+    if found.value is None or _is_spread(found, n_photographs):
         return found
     low, high = wilson(found.value, n_photographs)
     return found.model_copy(update={"low": low, "high": high})
 
 
-def wilson(share: float, n: int) -> tuple[float, float]:
+def _is_spread(found: Estimate, n_photographs: int) -> bool:
+    """Whether resampling photographs has told how far a share can be off."""
+    if found.low is None or found.high is None or n_photographs < LEAST_PHOTOGRAPHS:
+        return False
+    return found.high - found.low > 1e-9  # resamples of weighed answers that are all alike differ by rounding
+
+
+def wilson(share: float, n: float) -> tuple[float, float]:
     """Wilson's 95 % interval of a share of ``n`` cases (E. B. Wilson, J. Am. Stat. Assoc. 22, 1927).
 
     >>> [round(end, 3) for end in wilson(0.9, 10)]
@@ -182,17 +195,13 @@ def _label(answer: GivenAnswer) -> int:
     return {"A": 1, "B": -1, "tie": 0}[winner_of(answer.pair.delta)]
 
 
-def _agrees(answers: Sequence[GivenAnswer]) -> Proportion:
-    both = [one for one in answers if _label(one) and one.says]
-    return shares([one.says == _label(one) for one in both], [one.pair.source for one in both])
+def _decided(answers: Sequence[GivenAnswer]) -> list[GivenAnswer]:
+    """Those that call one picture better, about pairs whose label does, too."""
+    return [one for one in answers if _label(one) and one.says]
 
 
 def _consistent(repeated: Sequence[tuple[GivenAnswer, GivenAnswer]]) -> Proportion:
     return shares([one.says == other.says for one, other in repeated], [one.pair.source for one, _ in repeated])
-
-
-def _phi(x: float) -> float:
-    return 0.5 * (1.0 + math.erf(x / math.sqrt(2.0)))
 
 
 def _by(
@@ -227,16 +236,18 @@ def _person(person: str, given: GivenAnswers) -> PersonReport:
 
 def _weighted(found: Population, answers: Sequence[GivenAnswer]) -> tuple[Estimate, float]:
     """Agreement with every stratum weighed by its pairs in the dataset, and which share of its pairs that covers."""
-    both = [one for one in answers if _label(one) and one.says]
+    both = _decided(answers)
     judged: defaultdict[Stratum, int] = defaultdict(int)
     for one in both:
         judged[one.pair.stratum] += 1
     # Ties have no side to agree with; they are no part of what is estimated.
     all_decided = sum(n for stratum, n in found.strata.items() if stratum.size != SIZES[0][1])
     rows = []
+    of_photograph: defaultdict[str, float] = defaultdict(float)
     for one in both:
         weight = found.strata[one.pair.stratum] / judged[one.pair.stratum]
         rows.append((weight * (one.says == _label(one)), weight))
+        of_photograph[one.pair.source] += weight
 
     def ratio(values: np.ndarray) -> float | None:
         total = float(values[:, 1].sum())
@@ -244,6 +255,11 @@ def _weighted(found: Population, answers: Sequence[GivenAnswer]) -> tuple[Estima
 
     table = np.array(rows, dtype=np.float64).reshape(-1, 2)
     estimate = bootstrap(table, [one.pair.source for one in both], ratio, n_resamples=N_RESAMPLES)
+    if estimate.value is not None and not _is_spread(estimate, len(of_photograph)):
+        # As many photographs as would tell as much if all had the same weight (L. Kish, Survey Sampling, 1965).
+        weights = of_photograph.values()
+        low, high = wilson(estimate.value, sum(weights) ** 2 / sum(weight**2 for weight in weights))
+        estimate = estimate.model_copy(update={"low": low, "high": high})
     covered = sum(found.strata[stratum] for stratum in judged) / all_decided if all_decided else 0.0
     return estimate.over(len(both)), covered
 

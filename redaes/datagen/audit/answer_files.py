@@ -7,6 +7,7 @@ one counts.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Iterator
@@ -121,8 +122,7 @@ class AnswerFile:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file: BinaryIO = path.open("ab", buffering=0)
             lock_file(self._file, f"{path}: another audit keeps its answers there; give another --keep")
-            if path.stat().st_size and not _ends_whole(path):
-                self._file.write(b"\n")  # what a kill or a full disk cut off stays a line of its own
+            self._is_cut = path.stat().st_size > 0 and not _ends_whole(path)
         except OSError as error:
             raise RecordError(f"{path} cannot be written: {error.strerror}; give another --keep") from error
 
@@ -132,14 +132,16 @@ class AnswerFile:
         Raises:
             RecordError: it cannot be written.
         """
-        line = answer.line()
+        # What a kill or a full disk cut off stays a line of its own; blank ones are passed over.
+        line = (b"\n" if self._is_cut else b"") + answer.line()
+        self._is_cut = True
         try:
-            if self._file.write(line) != len(line):  # the disk is full
-                self._file.write(b"\n")
-                raise OSError(0, "only a part of the line found room")
+            if self._file.write(line) != len(line):
+                raise OSError(errno.ENOSPC, "only a part of the line found room")
             os.fsync(self._file.fileno())
         except OSError as error:
             raise RecordError(f"{self.path} cannot be written: {error.strerror}; make room and answer again") from error
+        self._is_cut = False
 
     def close(self) -> None:
         """Let another server have it."""

@@ -58,15 +58,19 @@ def alpha_estimate(
     clusters: Sequence[Hashable],
     distance: Distance,
     *,
+    least_clusters: int = 2,
     n_resamples: int = 1000,
     seed: int = 0,
 ) -> Estimate:
     """The coefficient with its interval, by resampling what belongs together.
 
+    Where all people agree, every resample does: the interval is left out, for it would be of no width.
+
     Args:
         said: for each pair, what people say of it, by their names.
         clusters: for each pair, what it belongs to, such as its photograph.
         distance: between two answers.
+        least_clusters: fewer of them give no interval.
         n_resamples: number of resamples.
         seed: of the resampling.
 
@@ -88,4 +92,6 @@ def alpha_estimate(
         n_resamples=n_resamples,
         seed=seed,
     )
+    if found.low == found.high or len({cluster for _, cluster in shared}) < least_clusters:
+        found = Estimate(value=found.value)
     return found.over(len(shared))
