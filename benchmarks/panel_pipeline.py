@@ -221,7 +221,7 @@ class OneAfterTheOther(PanelWorker):
 
 
 async def one_by_one(work: Iterable[Any]) -> list[Any]:
-    """In place of :func:`redaes.datagen.passing.together`."""
+    """In place of :func:`redaes.backends.at_once.together`."""
     return [await one for one in work]
 
 

@@ -95,13 +95,18 @@ def trainer_of(args: argparse.Namespace, model: str, side: int, n_generations: i
         model=load_model(stage, torch.float32), args=config, train_dataset=rows, processing_class=processor,
         reward_funcs=reward_functions(config.rewards),
     )  # fmt: skip
+    begin_step(trainer)
+    return trainer
+
+
+def begin_step(trainer: Any) -> None:
+    """Have a trainer's LoRA add something, the same each time, and the trainer where a step begins."""
     torch.manual_seed(0)
     for name, parameter in trainer.model.named_parameters():
         if "lora_B" in name:
             torch.nn.init.normal_(parameter, std=0.02)
     trainer.model.train()
     trainer.current_gradient_accumulation_steps = 1
-    return trainer
 
 
 def with_squares(row: dict[str, Any], side: int) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from shared_prompts import begin_step
 from torch import Tensor
 
 from redaes.records import load_pairs
@@ -75,12 +76,7 @@ def trainer_of(args: argparse.Namespace, name: str, share: bool, out: str) -> An
         trainer = PairDPOTrainer(
             lengths=lengths, model=model, args=config, train_dataset=rows, processing_class=processor
         )
-    torch.manual_seed(0)
-    for weight, parameter in trainer.model.named_parameters():
-        if "lora_B" in weight:
-            torch.nn.init.normal_(parameter, std=0.02)
-    trainer.model.train()
-    trainer.current_gradient_accumulation_steps = 1
+    begin_step(trainer)
     return trainer
 
 

@@ -31,11 +31,12 @@ from redaes.backends.abilities import (
 from redaes.backends.base import Answer, Request, read_of
 from redaes.backends.chat import ChatBackend
 from redaes.backends.dialect import Dialect
-from redaes.backends.endpoint import Endpoint, OfferedModel
+from redaes.backends.endpoint import Endpoint
 from redaes.backends.failures import SERVER_REASONS, Failure, refuse_lost
 from redaes.backends.first_answers import FirstAnswers
 from redaes.backends.forms import find_form
 from redaes.backends.next_token import NextToken
+from redaes.backends.offered_models import OfferedModel
 from redaes.backends.server import ServerBackend
 from redaes.backends.structured import find_structured
 from redaes.errors import BackendError, EndpointError, InputError

@@ -39,11 +39,13 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from redaes.backends.at_once import EqualWork, together
 from redaes.backends.chat_replies import Completion, Reply
 from redaes.backends.chat_requests import ChatRequest
 from redaes.backends.connections import library, open_client, remedy
 from redaes.backends.dialect import Dialect, changes, kind_of
 from redaes.backends.failures import Failure
+from redaes.backends.offered_models import VERSION_PLACES, OfferedModel, OfferedModels
 from redaes.backends.picture_limits import PictureLimits, named_limits, urls_within
 from redaes.backends.refusals import OPTIONAL, Refusal, refusals
 from redaes.backends.reply_cache import ReplyCache
@@ -66,18 +68,7 @@ MAX_SHRINKINGS = 4
 _OVER_LIMIT = 16
 """Tokens that an answer may have beyond its limit before the limit counts as ignored: special ones are counted too."""
 
-_VERSIONS = {
-    "vllm": ("version", "version"),
-    "sglang": ("server_info", "version"),
-    "llamacpp": ("props", "build_info"),
-    "library": ("api/version", "version"),
-}
-"""Where servers report their version, beside ``/v1``, and in which field; by ``owned_by`` of their models: ``library``
-is Ollama's."""
-
 _T = TypeVar("_T")
-
-
 _ModelT = TypeVar("_ModelT", bound=BaseModel)
 
 
@@ -88,31 +79,6 @@ class _Tokens(BaseModel):
 
     tokens: tuple[int, ...]
     token_strs: tuple[str, ...] | None = None
-
-
-class OfferedModel(BaseModel):
-    """A model that a server offers."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore", strict=False)
-
-    id: str
-    """The name under which it is asked for."""
-    revision: str | None = None
-    """What pins its weights; few servers say."""
-    root: str | None = None
-    """What the name stands for: a folder, or a name on the hub; few servers say."""
-    owned_by: str | None = None
-    """Whose it is; servers of one's own name themselves: ``vllm``, ``sglang``, ``llamacpp``."""
-    aliases: tuple[str, ...] = ()
-    """Other names under which it is asked for; few servers say."""
-
-
-class _Offered(BaseModel):
-    """What ``/models`` answers."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore", strict=False)
-
-    data: tuple[OfferedModel, ...]
 
 
 def checked_key(key: str) -> str:
@@ -219,6 +185,7 @@ class Endpoint:
         self._api_key = checked_key(os.environ.get(API_KEY_VARIABLE, "") if api_key is None else api_key)
         self._client: httpx.AsyncClient | None = None
         self._slots: asyncio.Semaphore | None = None
+        self._equal = EqualWork()
         self._first_of_kind: dict[object, asyncio.Event] = {}
         self._answered_kinds: set[object] = set()
 
@@ -249,7 +216,7 @@ class Endpoint:
         """The same server, counts, budget and dialect, with connections of its own: for another thread, or beside
         this one while it is open."""
         twin = copy.copy(self)
-        twin._client, twin._slots, twin._first_of_kind = None, None, {}  # those of a loop
+        twin._client, twin._slots, twin._equal, twin._first_of_kind = None, None, EqualWork(), {}  # those of a loop
         return twin
 
     async def ask(self, request: ChatRequest) -> Reply:
@@ -262,8 +229,9 @@ class Endpoint:
             RecordError: the cache cannot be read or written.
         """
         key = self.key(request)
-        async with self._open_slots():
-            # Looked up with a slot in hand: an equal request that went before may be answered by now.
+        # Where answers are kept, an equal request must not be paid for as well.
+        turn = self._equal.turn(key) if self._cache.keeps else contextlib.nullcontext()
+        async with turn, self._open_slots():
             reply = self.kept(request)
             if reply is not None:
                 return reply
@@ -289,13 +257,7 @@ class Endpoint:
             BackendError: the endpoint is not open.
             RecordError: the cache cannot be read or written.
         """
-        tasks = [asyncio.create_task(self._reply_or_failure(request)) for request in requests]
-        try:
-            return list(await asyncio.gather(*tasks))
-        finally:  # after an error, nothing goes on spending unseen
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+        return await together(self._reply_or_failure(request) for request in requests)
 
     def kept(self, request: ChatRequest) -> Reply | None:
         """The answer that is kept of it, which is counted; None: there is none. The endpoint need not be open.
@@ -322,8 +284,8 @@ class Endpoint:
         """
         url = f"{self.base_url}/models"
 
-        async def attempt() -> _Offered:
-            return self._valid(_Offered, await self._send(url, None), "not_a_list", url)
+        async def attempt() -> OfferedModels:
+            return self._valid(OfferedModels, await self._send(url, None), "not_a_list", url)
 
         return list((await self._once(attempt)).data)
 
@@ -337,7 +299,7 @@ class Endpoint:
         Raises:
             BackendError: the endpoint is not open.
         """
-        place = _VERSIONS.get(model.owned_by or "")
+        place = VERSION_PLACES.get(model.owned_by or "")
         if place is None:
             return None
         path, field = place

@@ -239,7 +239,7 @@ class LocalBackend(BatchBackend):
         for start in range(0, len(requests), self._batch_size):
             some = slice(start, start + self._batch_size)
             output = self._network(**self._inputs(requests[some], texts[some]), logits_to_keep=1, use_cache=False)
-            yield list(range(len(requests)))[some], output.logits[:, -1]
+            yield [*range(len(requests))[some]], output.logits[:, -1]
 
     def generate(self, requests: Sequence[Request], sampling: Sampling) -> list[str]:
         """The answers, each including its request's prefix, without special tokens.

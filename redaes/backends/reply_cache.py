@@ -23,6 +23,11 @@ class ReplyCache:
         """
         self._folder = folder
 
+    @property
+    def keeps(self) -> bool:
+        """Whether anything is stored."""
+        return self._folder is not None
+
     def find(self, key: str) -> Reply | None:
         """The stored answer; None: there is none.
 

@@ -148,6 +148,7 @@ class _Judged:
     def __init__(self, recipe: Recipe, panel: Panel, views: int, measured: MeasuredRates | None) -> None:
         self.panel = panel
         self.workers = recipe.n_workers
+        self.engine = recipe.engine
         self.settings = recipe.settings
         self.views = views
         self.measured = measured
@@ -303,7 +304,9 @@ class _Judged:
 
     @property
     def _n_devices(self) -> int:
-        return self.workers
+        """Where editors work at once. An actor of Ray has the GPU that it is given, whatever devices are named."""
+        named = len(self.panel.editor_devices) if self.engine == "local" else 0
+        return named or self.workers
 
     def _gpu_hours(self, hours: float | None) -> dict[str, float]:
         if hours is None:

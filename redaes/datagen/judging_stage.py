@@ -12,12 +12,12 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 
+from redaes.backends.at_once import together
 from redaes.backends.pictures import EncodedPicture
 from redaes.datagen.consensus import ConsensusRules
 from redaes.datagen.judges import Judge, Judgement, PicturePair, ScorerJudge, VlmJudge, VlmScorer
 from redaes.datagen.pair_choice import PicturePlaces
 from redaes.datagen.panel import Panel
-from redaes.datagen.passing import together
 from redaes.datagen.picture_groups import BuildCounts, GroupPicture
 from redaes.datagen.view_judging import JudgedPair, ViewJudgements, judging_rounds
 from redaes.datagen.view_scale import view_scale, why_not_inferred

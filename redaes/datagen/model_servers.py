@@ -35,6 +35,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
+from redaes.backends.at_once import EqualWork, together
 from redaes.backends.chat_model import ChatModel
 from redaes.backends.chat_replies import Reply
 from redaes.backends.chat_requests import ChatRequest
@@ -113,8 +114,8 @@ class _Opened:
     """Set, and replaced, whenever a server has become free, or was taken out or put in again."""
     tasks: set[asyncio.Task[Any]]
     """What ends with the connections: what asks the servers that were taken out, and what asks for other threads."""
-    under_way: dict[str, asyncio.Event]
-    """By what is asked: set once that has been answered, or not."""
+    equal: EqualWork
+    """Requests, by what is asked."""
 
 
 class ModelServers:
@@ -223,7 +224,7 @@ class ModelServers:
                 asyncio.Semaphore(self.capacity),
                 asyncio.Event(),
                 set(),
-                {},
+                EqualWork(),
             )
         return self
 
@@ -251,18 +252,12 @@ class ModelServers:
         opened = self._still_open()
         first = self._replicas[0].endpoint
         key = first.key(request)
-        while (earlier := opened.under_way.get(key)) is not None:  # an equal request must not be paid for as well
-            await earlier.wait()
-        done = opened.under_way[key] = asyncio.Event()
-        try:
+        async with opened.equal.turn(key):  # an equal request must not be paid for as well
             reply = first.kept(request)
             if reply is None:
                 reply = await self._sent(request, key)
             self._count(request, reply)
             return reply
-        finally:
-            del opened.under_way[key]
-            done.set()
 
     async def ask_many(self, requests: Sequence[ChatRequest]) -> list[Reply | Failure]:
         """The answers in the order of the requests; a request that fails loses only itself.
@@ -274,13 +269,7 @@ class ModelServers:
             BackendError: no server is left; or they are not open.
             RecordError: the cache cannot be read or written.
         """
-        tasks = [asyncio.create_task(self._reply_or_failure(request)) for request in requests]
-        try:
-            return list(await asyncio.gather(*tasks))
-        finally:  # after an error, nothing goes on spending unseen
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+        return await together(self._reply_or_failure(request) for request in requests)
 
     def replies(self, requests: Sequence[ChatRequest]) -> list[Reply | Failure]:
         """As :meth:`ask_many`, for who waits in another thread than that of the loop. Where nothing is open, the

@@ -18,12 +18,13 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
+from redaes.backends.at_once import together
 from redaes.datagen.chunks import Chunk
 from redaes.datagen.dataset_settings import DatasetSettings
 from redaes.datagen.engine import one_thread, ray_cluster
 from redaes.datagen.panel import Panel
 from redaes.datagen.panel_worker import PanelWorker
-from redaes.datagen.passing import together, work_off
+from redaes.datagen.passing import work_off
 from redaes.errors import InputError, RedaesError
 from redaes.processes import end_with_parent
 

@@ -31,6 +31,7 @@ from typing import Any, TypeVar
 
 from PIL import Image
 
+from redaes.backends.at_once import together
 from redaes.cores import free_cores
 from redaes.datagen.chunks import PHOTOGRAPHS_PER_SHARD, Chunk, ShardWriter, load_photograph, rows_by_source
 from redaes.datagen.dataset_settings import DatasetSettings
@@ -51,7 +52,7 @@ from redaes.datagen.panel_groups import (
     view_of,
     view_pictures,
 )
-from redaes.datagen.passing import Passage, WorkStage, together
+from redaes.datagen.passing import Passage, WorkStage
 from redaes.datagen.picture_groups import BuildCounts
 from redaes.datagen.plan import PLAN, PlannedEdit, write_plan
 from redaes.datagen.sources import Source

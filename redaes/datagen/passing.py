@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import TypeVar
+
+from redaes.backends.at_once import together
 
 Made = TypeVar("Made")
 
@@ -99,21 +101,6 @@ class Passage:
                 self._stage._hands.release()
             self._stage._room.release()
         self._stage, self._has_hands = None, False
-
-
-async def together(work: Iterable[Coroutine[Any, Any, Made]]) -> list[Made]:
-    """The results of what is done at once, in order; after an error, nothing of it goes on unseen.
-
-    Raises:
-        Exception: the first that is met.
-    """
-    tasks = [asyncio.ensure_future(one) for one in work]
-    try:
-        return list(await asyncio.gather(*tasks))
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def work_off(do: Callable[[Made], Awaitable[None]], tasks: Iterable[Made], ahead: int) -> None:

@@ -154,8 +154,9 @@ class _CachedPicture:
 class FrozenVisionCache:
     """Keeps the tokens of the pictures that passed a vision tower lately, which is not trained.
 
-    In stage 3 every completion brings its pictures along: a group of three pictures in six prompts of four completions
-    shows each of them 16 times when answers are sampled, and again when they are trained on.
+    In stage 3 every prompt brings its pictures along, and without ``share_prompts`` every completion: a group of three
+    pictures in six prompts of four completions then shows each of them 16 times when answers are sampled, with it four
+    times, and again when they are trained on.
 
     Args:
         visual: the vision tower, all of it frozen. Its ``forward`` is replaced for good.

@@ -98,6 +98,13 @@ def learned(trainer: RankingGRPOTrainer, inputs: dict[str, Any]) -> tuple[float,
     return loss.item(), seen, gradients
 
 
+def checkpoint(model: Any, how: str) -> None:
+    """Have a model calculate parts of a pass again, in the way that the end of a name says; else leave it as it is."""
+    if how.endswith(("-checkpointed", "-reentrant")):
+        model.enable_input_require_grads()  # as trainers do: reentrant, nothing would be learned without it
+        model.gradient_checkpointing_enable({"use_reentrant": how.endswith("-reentrant")})
+
+
 def distance(some: dict[str, Tensor], others: dict[str, Tensor]) -> float:
     """Of all gradients together, relative to their length."""
     assert some.keys() == others.keys()

@@ -310,6 +310,28 @@ def test_the_first_stored_answer_counts(tmp_path: Path) -> None:
     assert [path.suffix for path in tmp_path.rglob("*") if path.is_file()] == [".json"]
 
 
+def test_equal_requests_at_once_are_paid_for_once_where_answers_are_kept(tmp_path: Path) -> None:
+    with OpenAIServer(lambda call: Say(f"answer {call.index}", after_s=0.05)) as server:
+        kept = endpoint(server, cache=tmp_path)
+        replies = ask_many(kept, [request(seed % 2) for seed in range(8)])
+        assert len(server.calls) == 2
+        assert kept.counts["cached"] == 6
+        told = [reply.text for reply in replies if isinstance(reply, Reply)]
+        assert told == told[:2] * 4
+    with OpenAIServer(lambda call: Say("yes", after_s=0.5)) as server:
+        ask_many(endpoint(server), [request() for _ in range(3)])
+    # Nothing is there to be found: none waits but for the first, which shows what the server takes.
+    assert (len(server.calls), server.most_at_once) == (3, 2)
+
+
+def test_of_equal_requests_the_next_is_sent_where_the_first_fails(tmp_path: Path) -> None:
+    with OpenAIServer(lambda call: Say("fine") if call.index else Fault(400)) as server:
+        first, *rest = ask_many(endpoint(server, cache=tmp_path), [request() for _ in range(3)])
+    assert isinstance(first, Failure)
+    assert [reply.text for reply in rest if isinstance(reply, Reply)] == ["fine", "fine"]
+    assert len(server.calls) == 2
+
+
 def _ask_all(base_url: str, cache: Path, n: int) -> None:
     """What the killed process runs."""
     asked = Endpoint(base_url, "judge", cache=cache, concurrency=2)

@@ -96,6 +96,17 @@ def test_tokens_of_stage_3_are_those_that_are_read(
         assert shared["lengths"][pictures] == apart["lengths"][pictures] / 2 > 0
 
 
+def test_answers_are_sampled_in_trls_own_loop_where_weights_are_shared_out(
+    tiny_model: Path, red_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    argv = ["--model", str(tiny_model), "--data", str(red_folder), "--output_dir", str(tmp_path / "run"), *SMALL]
+    shared_out, apart, shared = (
+        estimated("grpo", [*argv, *GROUPS, "--share_prompts", share, "--plan_for", sharding], capsys)["generation"]
+        for share, sharding in (("true", "zero3"), ("false", "zero3"), ("true", "zero2"))
+    )
+    assert shared_out == apart != shared
+
+
 @pytest.fixture(scope="module")
 def nano(red_folder: Path) -> list[str]:
     return ["--data", str(red_folder)]

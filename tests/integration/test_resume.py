@@ -17,6 +17,7 @@ from train_runs import POLICY, configured, train
 from redaes.errors import RecordError, TrainingError
 from redaes.training import checkpoints
 from redaes.training.run_record import environment
+from redaes.training.sampled_log_probs import SampledLogProbs
 from redaes.training.stage_run import claim
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
@@ -71,6 +72,32 @@ def test_a_resumed_policy_is_the_one_that_was_saved(policy: Path, red_folder: Pa
     record = json.loads((final / "run_record.json").read_text())
     assert record["resumed_weights"] == checkpoints.digest(first)
     assert record["weights"] == checkpoints.digest(resumed)
+
+
+def test_a_run_whose_old_policy_is_the_samplers_goes_on_as_it_would_have(
+    red_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: list[bool] = []
+    known = SampledLogProbs.of
+
+    def noted(self: SampledLogProbs, answer_ids: torch.Tensor, answer_mask: torch.Tensor) -> torch.Tensor | None:
+        found = known(self, answer_ids, answer_mask)
+        taken.append(found is not None)
+        return found
+
+    monkeypatch.setattr(SampledLogProbs, "of", noted)
+    # Answers are used in two optimizer steps, and made anew at the checkpoint.
+    outliving = [*POLICY, "--per_device_train_batch_size", "4", "--steps_per_generation", "2"]
+    whole = train("stage3", options(red_folder, tmp_path / "whole", *outliving)).parent
+    cut = cut_off(whole, tmp_path / "cut")
+    final = train("stage3", options(red_folder, cut, *outliving))
+    assert taken == [True] * 3  # twice in the whole run, once after the checkpoint
+    wanted, resumed, first = (
+        load_file(folder / "adapter_model.safetensors") for folder in (whole / "final", final, cut / "checkpoint-2")
+    )
+    assert any(not torch.equal(first[name], wanted[name]) for name in wanted)
+    assert all(torch.equal(wanted[name], resumed[name]) for name in wanted)
+    assert history(final, "kl") == history(whole / "final", "kl")
 
 
 def test_a_run_that_was_begun_before_prompts_were_shared_goes_on_as_it_did(red_folder: Path, tmp_path: Path) -> None:

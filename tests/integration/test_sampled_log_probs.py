@@ -136,6 +136,17 @@ def test_where_they_would_be_others_answers_are_read_again(
     assert trainer._sampled is None
 
 
+def test_products_in_fewer_bits_have_answers_read_again(trained: Callable[..., RankingGRPOTrainer]) -> None:
+    trainer = trained(*OUTLIVING)
+    assert trainer.notes_log_probs()
+    before = torch.get_float32_matmul_precision()
+    try:
+        torch.set_float32_matmul_precision("high")  # as `--tf32 true` has it on a GPU
+        assert not trainer.notes_log_probs()
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
 def test_other_answers_than_those_that_were_drawn_are_read_again(trained: Callable[..., RankingGRPOTrainer]) -> None:
     trainer = trained(*OUTLIVING)
     draw = trainer._generate_single_turn

@@ -14,7 +14,7 @@ import torch
 from families import build
 from own_pairs import write_own_pairs
 from safetensors.torch import load_file
-from shared_trainers import N_GENERATIONS, arguments, distance, learned, trainer_of
+from shared_trainers import N_GENERATIONS, arguments, checkpoint, distance, learned, trainer_of
 from torch import Tensor
 
 from redaes.attention.packed_answers import PackedAnswers, PromptedAnswers
@@ -42,14 +42,13 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 @pytest.mark.parametrize("family", ["qwen2_5_vl", "qwen3_vl"])
-@pytest.mark.parametrize("how", ["lora", "lora-checkpointed", "all weights"])
+@pytest.mark.parametrize("how", ["lora", "lora-checkpointed", "lora-reentrant", "all weights"])
 def test_log_probabilities_and_gradients_are_those_of_whole_rows(
     family: str, how: str, folders: dict[str, Path], own_data: Path, tmp_path: Path
 ) -> None:
     more = ["--full_training", "true"] if how == "all weights" else ["--lora_r", "4", "--lora_targets", "language"]
     trainer, inputs = trainer_of(folders[family], own_data, tmp_path / "run", *more)
-    if how == "lora-checkpointed":
-        trainer.model.gradient_checkpointing_enable({"use_reentrant": False})
+    checkpoint(trainer.model, how)
     assert trainer.shares_prompts
     read: list[tuple[int, int]] = []
     before = trainer.model.register_forward_pre_hook(

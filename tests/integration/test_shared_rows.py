@@ -12,6 +12,7 @@ import torch
 from families import build
 from own_pairs import write_own_pairs
 from safetensors.torch import load_file
+from shared_trainers import checkpoint, distance
 from torch import Tensor
 
 from redaes.cli.train.stages import run_stage
@@ -114,15 +115,8 @@ def learned(trainer: Any) -> tuple[dict[str, float], dict[str, Tensor], list[tup
     return figures, gradients, read, looked
 
 
-def distance(some: dict[str, Tensor], others: dict[str, Tensor]) -> float:
-    """Of all gradients together, relative to their length."""
-    assert some.keys() == others.keys()
-    apart = sum((some[name] - others[name]).double().square().sum() for name in some)
-    return float((apart / sum(one.double().square().sum() for one in some.values())).sqrt())
-
-
 @pytest.mark.parametrize("family", ["qwen2_5_vl", "qwen3_vl"])
-@pytest.mark.parametrize("how", ["lora", "lora-checkpointed", "all weights"])
+@pytest.mark.parametrize("how", ["lora", "lora-checkpointed", "lora-reentrant", "all weights"])
 @pytest.mark.parametrize("stage", list(STAGES))
 def test_losses_and_gradients_are_those_of_rows_by_themselves(
     stage: str, how: str, family: str, folders: dict[str, Path], own_data: Path, tmp_path: Path
@@ -133,8 +127,7 @@ def test_losses_and_gradients_are_those_of_rows_by_themselves(
     found = {}
     for share in (True, False):
         trainer = trainer_of(stage, folders[family], own_data, tmp_path / "run", "--share_prompts", str(share), *more)
-        if how == "lora-checkpointed":
-            trainer.model.gradient_checkpointing_enable({"use_reentrant": False})
+        checkpoint(trainer.model, how)
         assert trainer.shares_prompts is share
         found[share] = learned(trainer)
         batch = trainer.as_read(trainer.data_collator(some_rows(trainer)))

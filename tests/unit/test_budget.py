@@ -158,6 +158,17 @@ def test_what_is_expected_follows_from_an_earlier_build(tmp_path: Path) -> None:
     assert any("and the build is expected to take 1,768" in note for note in found.notes)
 
 
+@pytest.mark.parametrize(("engine", "workers", "n"), [("local", 1, 2), ("ray", 1, 1), ("ray", 2, 2)])
+def test_hours_of_edits_are_shared_by_the_devices_that_are_named_or_that_actors_have(
+    engine: str, workers: int, n: int, tmp_path: Path
+) -> None:
+    panel = {**RECIPE["panel"], "editor_devices": ["cuda:0", "cuda:1"]}  # type: ignore[dict-item]
+    rates = read_rates(report_of_an_earlier_build(tmp_path))
+    found = budget(rates, n=40, panel=panel, engine=engine, workers=workers)
+    assert (found.slowest, found.hours) == ("editors", pytest.approx(2560 / 3600 / n))
+    assert found.gpu_hours["editors"] == pytest.approx(2560 / 3600)
+
+
 BINOMIAL = {1: 4 * 0.4 * 0.6**3, 2: 6 * 0.4**2 * 0.6**2, 3: 4 * 0.4**3 * 0.6, 4: 0.4**4}
 
 

@@ -47,7 +47,8 @@ def sampling(
     else:
         read, cache = _prompts_read(trainer, part, shapes)
         per_token = cache // (few * int(encoded["input_ids"].shape[1]))
-        if trainer.samples_itself():
+        # A dry run for ZeRO-3 is none under it.
+        if trainer.samples_itself() and plan.sharding != "zero3":
             n_prompts = n // trainer.num_generations
             # The cache of the packed row, the prompts' side by side, and the room of all answers, are there at once.
             kept_once = 2 * cache * n_prompts // few + n * longest * per_token

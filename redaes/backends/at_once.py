@@ -1,0 +1,44 @@
+"""Work that is under way at once on one event loop: all of it together, or equal work one after the other."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine, Iterable
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+Made = TypeVar("Made")
+
+
+async def together(work: Iterable[Coroutine[Any, Any, Made]]) -> list[Made]:
+    """The results of what is done at once, in order; after an error, nothing of it goes on unseen.
+
+    Raises:
+        Exception: the first that is met.
+    """
+    tasks = [asyncio.ensure_future(one) for one in work]
+    try:
+        return list(await asyncio.gather(*tasks))
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+class EqualWork:
+    """Lets one of equal pieces of work go first, for the others to find what it has left; of one event loop."""
+
+    def __init__(self) -> None:
+        self._under_way: dict[str, asyncio.Event] = {}
+
+    @asynccontextmanager
+    async def turn(self, name: str) -> AsyncIterator[None]:
+        """Wait until no other work of this name is under way, and be that work."""
+        while (earlier := self._under_way.get(name)) is not None:
+            await earlier.wait()
+        done = self._under_way[name] = asyncio.Event()
+        try:
+            yield
+        finally:
+            del self._under_way[name]
+            done.set()
