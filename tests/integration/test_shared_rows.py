@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -43,8 +44,8 @@ def own_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """A model of each family that can, and of one that cannot."""
-    families = ("qwen2_5_vl", "qwen3_vl", "qwen3_5")
+    """A model of each family that can, of one that cannot, and of one that can unless experts are balanced."""
+    families = ("qwen2_5_vl", "qwen3_vl", "qwen3_5", "qwen3_vl_moe")
     return {name: build(name, tmp_path_factory.mktemp(name) / "model") for name in families}
 
 
@@ -171,6 +172,20 @@ def test_a_model_that_cannot_says_so_and_trains_as_before(
     assert not trainer.shares_prompts
     assert SHOWN not in trainer.data_collator(some_rows(trainer))
     assert learned(trainer)[1]
+
+
+@pytest.mark.parametrize("stage", list(STAGES))
+def test_rows_are_read_by_themselves_where_experts_are_balanced(
+    stage: str, folders: dict[str, Path], own_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = shutil.copytree(folders["qwen3_vl_moe"], tmp_path / "balanced")
+    config = json.loads((folder / "config.json").read_text())
+    for balanced in (False, True):
+        config["text_config"] |= {"output_router_logits": balanced, "router_aux_loss_coef": 0.01 if balanced else 0.0}
+        (folder / "config.json").write_text(json.dumps(config))
+        trainer = trainer_of(stage, folder, own_data, tmp_path / "run", "--lora_r", "4", "--lora_targets", "language")
+        said = capsys.readouterr().err.count("share_prompts: the loss that balances experts counts the tokens of every")
+        assert (trainer.shares_prompts, said) == (not balanced, int(balanced))
 
 
 @pytest.mark.parametrize("stage", list(STAGES))
