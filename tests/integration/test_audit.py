@@ -103,7 +103,10 @@ def test_people_judge_across_a_kill(own_pairs: Path, tmp_path: Path) -> None:
         assert "another audit keeps its answers there" in second.stderr
         process.send_signal(signal.SIGINT)
         assert process.wait(20) == 0
-        assert f"--answers {keep}" in process.communicate()[0]
+        told, warned = process.communicate()
+        assert f"--answers {keep}" in told
+        assert "is begun" not in warned
+        assert "Ann goes on after 6 answers" in warned
     found = population(own_pairs)
     given = given_answers(found, [keep])
     assert {kind: note.n for kind, note in given.remarks.items()} == {"lines that are no answers": 1}
@@ -142,7 +145,8 @@ def test_what_is_no_answer_is_refused_and_not_kept(own_pairs: Path, tmp_path: Pa
 def test_a_picture_that_is_gone_is_told_here_and_not_there(own_pairs: Path, tmp_path: Path) -> None:
     folder = tmp_path / "red"
     shutil.copytree(own_pairs, folder)
-    with served(folder, tmp_path / "answers.jsonl") as (address, process), httpx.Client(base_url=address) as client:
+    keep = tmp_path / "new" / "answers.jsonl"
+    with served(folder, keep) as (address, process), httpx.Client(base_url=address) as client:
         data, turns = shown(client)
         for shard in (folder / "data").iterdir():
             shard.write_bytes(b"no longer there")
@@ -151,7 +155,9 @@ def test_a_picture_that_is_gone_is_told_here_and_not_there(own_pairs: Path, tmp_
         assert "parquet" not in lost.text
         assert client.post("/answers", json=answer(data, turns[0], "Ann", "unseen")).status_code == 200
         process.send_signal(signal.SIGINT)
-        assert "is not readable Parquet" in process.communicate()[1]
+        warned = process.communicate()[1]
+        assert "is not readable Parquet" in warned
+        assert f"{keep} is begun: nobody has answered yet" in warned
 
 
 def test_a_port_that_is_taken(own_pairs: Path, tmp_path: Path) -> None:

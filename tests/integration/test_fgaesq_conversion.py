@@ -131,21 +131,22 @@ def test_code_in_a_checkpoint_is_named_and_not_run(published: Weights, tmp_path:
 
 def test_the_command_converts_once_and_says_what_comes_next(published: Weights, tmp_path: Path) -> None:
     torch.save({**published, "ema.decay": torch.zeros(1), "ema.n": torch.zeros(1)}, tmp_path / "FGAesQ.pt")
-    words = ["models", "convert", str(tmp_path / "FGAesQ.pt"), "--out", str(tmp_path / "m")]
+    folder = tmp_path / "my model"
+    words = ["models", "convert", str(tmp_path / "FGAesQ.pt"), "--out", str(folder)]
     refused = CliRunner().invoke(app, words)
     assert refused.exit_code == 4
     assert "has 2 weights that the published network has not, such as ema.decay, ema.n" in refused.stderr
-    assert not (tmp_path / "m").exists()
+    assert not folder.exists()
     done = CliRunner().invoke(app, [*words, "--ignore", "ema."])
     assert done.exit_code == 0, done.stderr
-    assert f"revision {network.revision(tmp_path / 'm')}" in done.stdout
-    assert f"--model fgaesq --weights {tmp_path / 'm'}" in done.stdout
-    assert json.loads((tmp_path / "m" / CONVERSION).read_text())["checkpoint"] == "FGAesQ.pt"
+    assert f"revision {network.revision(folder)}" in done.stdout
+    assert f"--model fgaesq --weights '{folder}'\n" in done.stdout
+    assert json.loads((folder / CONVERSION).read_text())["checkpoint"] == "FGAesQ.pt"
     again = CliRunner().invoke(app, [*words, "--ignore", "ema."])
     assert again.exit_code == 2
     assert "holds a model already" in again.stderr
     with pytest.raises(InputError, match="holds a model already"):
-        convert_published(tmp_path / "FGAesQ.pt", tmp_path / "m")
+        convert_published(tmp_path / "FGAesQ.pt", folder)
 
 
 @pytest.mark.parametrize(

@@ -573,6 +573,7 @@ def test_the_command_reports_in_words_json_and_html(
         (["--out", "a.html", "--side", "20"], "--side is 20; give 128 to 8192 pixels"),
         (["--answers", "none.jsonl"], "none.jsonl: no such file or folder"),
         (["--out", "taken.html"], "taken.html exists"),
+        (["--serve", "0", "--keep", "taken.html/a.jsonl"], "taken.html is no folder"),
     ],
 )
 def test_what_cannot_be_is_refused_before_the_dataset_is_read(

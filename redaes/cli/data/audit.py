@@ -65,6 +65,8 @@ def audit(
             if out.exists():
                 raise RecordError(f"{out} exists; choose another --out, nothing is overwritten")
             check_writable(out.parent)
+        if serve is not None:
+            check_writable(keep.parent)
         if answers is not None:
             for file in answers:
                 check_exists(file)
@@ -94,7 +96,10 @@ def audit(
 def _serve(folder: Path, draw: AuditDraw, drawn: Sequence[DrawnPair], keep: Path, port: int, side: int) -> None:
     from redaes.datagen.audit.judging_service import AuditDesk, serve_audit
 
+    is_new = not keep.exists()
     desk = AuditDesk(draw, drawn, keep, longest=side, tell=lambda words: typer.echo(words, err=True))
+    if is_new:
+        typer.echo(f"{keep.absolute()} is begun: nobody has answered yet", err=True)
     if desk.n_unreadable:
         typer.echo(f"{keep}: {desk.n_unreadable} lines are no answers; they stay, and the report names them", err=True)
     for person, n_given in desk.given.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -38,7 +39,7 @@ def convert_weights(
 
         model = convert_published(checkpoint, out, ignore=ignore or ())
         typer.echo(f"converted: {out} ({model.n_parameters() / 1e6:.1f}M parameters, revision {revision(out)})")
-        typer.echo(f"to rank:   redaes rank PHOTOS --model fgaesq --weights {out}")
+        typer.echo(f"to rank:   redaes rank PHOTOS --model fgaesq --weights {shlex.quote(str(out))}")
 
 
 def _check_kind(checkpoint: Path) -> None:
