@@ -111,6 +111,24 @@ def test_a_dead_server_is_done_without_and_put_in_again(two: list[Switched]) -> 
     assert not any(what.startswith("failed: ") for what in servers.counts)
 
 
+def test_what_one_server_left_unanswered_is_asked_of_another_though_that_has_more_to_do(two: list[Switched]) -> None:
+    dead, busy = two
+    dead.turn(True)
+    busy.after_s = 0.5
+    replies = ask_many(servers_of(two, concurrency=4), range(4))
+    assert all(isinstance(reply, Reply) for reply in replies)
+    assert (dead.n_calls, busy.n_calls) == (2, 4)
+
+
+def test_faults_with_answers_between_them_take_nothing_out() -> None:
+    with OpenAIServer(lambda call: Drop() if call.attempt == 0 and call.body["seed"] % 2 == 0 else Say("x")) as server:
+        servers = ModelServers([server.base_url], "judge", concurrency=1)
+        servers.endpoints[0].backoff_s = 0.02
+        assert all(isinstance(reply, Reply) for reply in ask_many(servers, range(12)))
+    assert servers.counts["retried: connection"] == 6
+    assert not any(what.startswith("taken out") for what in servers.counts)
+
+
 def test_requests_wait_while_no_server_is_left(two: list[Switched]) -> None:
     servers = servers_of(two, concurrency=4)
 
@@ -150,7 +168,7 @@ def test_the_run_ends_when_no_server_comes_back_and_no_request_is_lost_to_it(
         asyncio.run(run())
 
 
-def test_one_fault_takes_nothing_out_and_a_request_that_always_fails_fails_alone() -> None:
+def test_a_request_that_always_fails_fails_alone() -> None:
     def script(call: Call) -> Say | Drop:
         poison = call.body["seed"] == 3
         return Drop() if poison or (call.attempt == 0 and call.body["seed"] % 5 == 0) else Say("fine", after_s=0.01)

@@ -68,6 +68,8 @@ def test_the_most_that_it_can_be_follows_from_the_recipe() -> None:
         ("writer", "dear"): 200 * 2 * 2,
     }
     assert found.in_process == ("redaes:models/ours",)
+    assert any("dear: max_calls is 100 for each of 1 workers" in note for note in found.notes)
+    assert not any("max_calls" in note for note in budget(workers=20).notes)
     judge, writer = task(found, "judge", "dear"), task(found, "writer", "dear")
     assert judge.tokens_written.most == 1200 * 512
     assert writer.tokens_written.most == 800 * 1000

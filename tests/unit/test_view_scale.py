@@ -59,7 +59,8 @@ def test_a_rejected_pair_says_nothing() -> None:
     assert view_scale(3, labels).delta((0, 2)) == pytest.approx(2.5)
 
 
-def test_errors_are_as_large_as_they_say() -> None:
+@pytest.mark.parametrize("n_judges", [2, 4])
+def test_errors_are_as_large_as_they_say(n_judges: int) -> None:
     """Of the inferred differences, by simulation: their errors over the stated ones have a variance of one."""
     rng = np.random.default_rng(0)
     n, pairs = 9, list(itertools.combinations(range(9), 2))
@@ -68,7 +69,8 @@ def test_errors_are_as_large_as_they_say() -> None:
         scores = rng.normal(0.0, 1.2, n)
         asked = choose_pairs(n, pairs, 14, str(number))
         labels = {
-            (i, j): label((i, j), (scores[i] - scores[j] + rng.normal(0.0, 0.5, (2, 2))).tolist()) for i, j in asked
+            (i, j): label((i, j), (scores[i] - scores[j] + rng.normal(0.0, 0.5, (n_judges, 2))).tolist())
+            for i, j in asked
         }
         scale = view_scale(n, labels)
         ratios += [(scale.delta((i, j)) - (scores[i] - scores[j])) / scale.errors[i, j] for i, j in pairs]
