@@ -19,11 +19,22 @@ N_SHOWN = 5
 
 
 def import_judgements(
-    source: Annotated[Path, typer.Argument(help="A list of pairs: CSV, JSON lines, JSON or Parquet.")],
+    source: Annotated[
+        Path, typer.Argument(help="A list of pairs or series (CSV, JSON, Parquet), or a folder of rated pictures.")
+    ],
     out: Annotated[Path, typer.Option(help="A folder that does not exist yet.")],
     pictures: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Folder from which pictures are named; default: the list's.")
     ] = None,
+    labels: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME,...", help="Of a folder: xmp:Label by name, best first, in place of stars and picks."
+        ),
+    ] = None,
+    series_pictures: Annotated[
+        int, typer.Option(help="Pictures of a series of which all pairs are made; larger ones are drawn into parts.")
+    ] = 16,
     licence: Annotated[str, typer.Option(help="Licence of pictures whose rows state none.")] = "",
     encoding: Annotated[str, typer.Option(help="Of text, such as latin-1; default: UTF-8.")] = "utf-8-sig",
     test_fraction: Annotated[float, typer.Option(help="Share that is held out.")] = 0.2,
@@ -31,8 +42,9 @@ def import_judgements(
 ) -> None:
     """Make a RED dataset of judgements that you have.
 
-    Rows name two pictures, first and second, and one of winner, votes_first and votes_second, probability, delta; they
-    may have rationale, factors, group, source and licence. What cannot be used is named in left_out.csv.
+    Rows of pairs have first, second and one of winner, votes_first with votes_second, probability, delta. Rows of
+    series have image and one of score, rank, decision. docs/own-data.md describes them all. What cannot be used is
+    named in left_out.csv.
     """
     with reporting_errors():
         check_exists(source)
@@ -42,12 +54,14 @@ def import_judgements(
             raise InputError(f"{out} exists; choose another --out, nothing is overwritten")
         check_writable(out)
         with importing("edit"):
+            from redaes.datagen.imported.forms import ReadingSettings, judgements_in
             from redaes.datagen.imported.importing import ImportSettings, import_pairs
-            from redaes.datagen.imported.rows import read_pair_list
 
         settings = ImportSettings(test_fraction, seed, licence)
         unread: set[str] = set()
-        rows = read_pair_list(source, pictures=pictures, encoding=encoding, unread=unread)
+        names = tuple(name.strip() for name in (labels or "").split(",") if name.strip())
+        reading = ReadingSettings(pictures, encoding, names, series_pictures, seed)
+        rows = judgements_in(source, reading, unread)
         with progress_bars("reading rows") as update:
             report = import_pairs(
                 rows,

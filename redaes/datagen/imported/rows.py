@@ -17,9 +17,7 @@ One of ``winner``, votes, ``probability`` and ``delta`` is given in each row.
 
 from __future__ import annotations
 
-import csv
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -30,13 +28,10 @@ from redaes.datagen.imported.labels import (
     label_of_probability,
     label_of_votes,
 )
-from redaes.errors import InputError, MissingDependency
+from redaes.datagen.imported.tables import list_columns, list_rows
+from redaes.errors import InputError
 from redaes.types import FACTORS, Factor
 
-LISTS = (".csv", ".tsv", ".jsonl", ".json", ".parquet")
-"""Endings of lists of pairs."""
-
-_DELIMITERS = (",", ";", "\t", "|")
 _LABELS = ("winner", "votes_first", "votes_second", "probability", "delta")
 COLUMNS = frozenset(
     {"first", "second", *_LABELS, "rationale", "rationale_swapped", "factors", "group", "source", "licence", "license"}
@@ -93,7 +88,7 @@ def read_pair_list(
     """The rows of a list, one by one.
 
     Args:
-        file: ends in one of ``LISTS``.
+        file: ends in one of :data:`redaes.datagen.imported.tables.LISTS`.
         pictures: folder from which pictures are named; None: that of the list.
         encoding: of text.
         unread: gets the names of columns that are not read.
@@ -103,7 +98,11 @@ def read_pair_list(
             label.
         MissingDependency: pyarrow is absent.
     """
-    for where, row in _rows_of(file, encoding, unread):
+    names = list_columns(file, encoding)
+    _check_names(names, file)
+    if unread is not None:
+        unread.update(set(names) - COLUMNS)
+    for where, row in list_rows(file, encoding, COLUMNS):
         if not isinstance(row, Mapping):
             yield UnusableRow(where, "row is not readable", str(row))
             continue
@@ -115,62 +114,7 @@ def read_pair_list(
             yield UnusableRow(where, "row says nothing usable", str(error))
 
 
-def _rows_of(file: Path, encoding: str, unread: set[str] | None) -> Iterator[tuple[str, Any]]:
-    """Each row with its name; what is no mapping is the reason why it cannot be read."""
-    ending = file.suffix.lower()
-    if ending not in LISTS:
-        raise InputError(f"{file}: a list of pairs ends in {', '.join(LISTS)}")
-    if ending == ".parquet":
-        yield from _parquet_rows(file, unread)
-        return
-    try:
-        if ending in (".csv", ".tsv"):
-            yield from _csv_rows(file, encoding)
-        elif ending == ".jsonl":
-            yield from _json_lines(file, encoding)
-        else:
-            yield from _json_list(file, encoding)
-    except OSError as error:
-        raise InputError(f"{file} cannot be read: {error.strerror}; check the path") from error
-    except UnicodeDecodeError as error:
-        raise InputError(
-            f"{file} is not {error.encoding}: byte 0x{error.object[error.start]:02x}; save it as UTF-8, or name its "
-            "encoding, such as --encoding latin-1"
-        ) from error
-    except LookupError as error:
-        raise InputError(f"--encoding {encoding}: there is no such encoding; try latin-1 or utf-16") from error
-
-
-def _csv_rows(file: Path, encoding: str) -> Iterator[tuple[str, Any]]:
-    with file.open(encoding=encoding, newline="") as text:
-        head = text.readline()
-        delimiter = next((mark for mark in _DELIMITERS if {"first", "second"} <= set(_names(head, mark))), None)
-        if delimiter is None:
-            raise InputError(
-                f"{file}, line 1: no columns first and second, between commas, semicolons, tabs or bars; it starts "
-                f"with {head[:60].strip()!r}"
-            )
-        names = _names(head, delimiter)
-        if repeated := sorted({name for name in names if names.count(name) > 1}):
-            raise InputError(f"{file}, line 1: the column {repeated[0]} comes twice; rename one")
-        _check_names(names, file)
-        rows = csv.reader(text, delimiter=delimiter)
-        try:
-            for row in rows:
-                where = f"{file.name} line {rows.line_num + 1}"
-                if len(row) == len(names):
-                    yield where, dict(zip(names, row, strict=True))
-                elif row:
-                    yield where, f"{len(row)} fields, and the first line has {len(names)}"
-        except csv.Error as error:
-            raise InputError(f"{file}, line {rows.line_num + 1}: {error}; write it as CSV anew") from error
-
-
-def _names(head: str, delimiter: str) -> list[str]:
-    return [name.strip() for name in next(csv.reader([head], delimiter=delimiter), [])]
-
-
-def _check_names(names: list[str], file: Path) -> None:
+def _check_names(names: Sequence[str], file: Path) -> None:
     known = set(names)
     if not {"first", "second"} <= known:
         raise InputError(f"{file} has the columns {', '.join(names)}; it needs first and second")
@@ -179,52 +123,6 @@ def _check_names(names: list[str], file: Path) -> None:
             f"{file} has the columns {', '.join(names)}; it needs one of winner, votes_first and votes_second, "
             "probability, delta"
         )
-
-
-def _json_lines(file: Path, encoding: str) -> Iterator[tuple[str, Any]]:
-    with file.open(encoding=encoding) as text:
-        for number, line in enumerate(text, 1):
-            where = f"{file.name} line {number}"
-            if not line.strip():
-                continue
-            try:
-                row = json.loads(line)
-            except json.JSONDecodeError as error:
-                row = f"no JSON: {error}"
-            yield where, row if isinstance(row, Mapping | str) else f"a JSON {type(row).__name__}, not an object"
-
-
-def _json_list(file: Path, encoding: str) -> Iterator[tuple[str, Any]]:
-    try:
-        rows = json.loads(file.read_text(encoding=encoding))
-    except json.JSONDecodeError as error:
-        raise InputError(f"{file} is not JSON: {error}") from error
-    if not isinstance(rows, list):
-        raise InputError(f"{file} holds a JSON {type(rows).__name__}; give a list of objects")
-    for number, row in enumerate(rows, 1):
-        where = f"{file.name} entry {number}"
-        yield where, row if isinstance(row, Mapping) else f"a JSON {type(row).__name__}, not an object"
-
-
-def _parquet_rows(file: Path, unread: set[str] | None) -> Iterator[tuple[str, Any]]:
-    try:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-    except ImportError as error:
-        raise MissingDependency("pyarrow", "edit") from error
-    try:
-        with pq.ParquetFile(file) as table:
-            names = list(table.schema_arrow.names)
-            _check_names(names, file)
-            if unread is not None:
-                unread.update(set(names) - COLUMNS)
-            number = 0
-            for batch in table.iter_batches(batch_size=32, columns=[name for name in names if name in COLUMNS]):
-                for row in batch.to_pylist():
-                    yield f"{file.name} row {number}", row
-                    number += 1
-    except (pa.ArrowException, OSError) as error:
-        raise InputError(f"{file} cannot be read as Parquet ({error}); copy or write it again") from error
 
 
 def _stated_pair(row: Mapping[str, Any], where: str, beside: Path) -> StatedPair:
