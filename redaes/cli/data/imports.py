@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,6 +14,7 @@ from redaes.cli.running import reporting_errors
 from redaes.cli.tables import count_table, plain_console, table_of
 from redaes.early_checks import check_exists, check_writable
 from redaes.errors import InputError, importing
+from redaes.hub import on_hub
 
 N_SHOWN = 5
 """Findings of a kind that are shown; the report has more."""
@@ -20,12 +22,13 @@ N_SHOWN = 5
 
 def import_judgements(
     source: Annotated[
-        Path, typer.Argument(help="A list of pairs or series (CSV, JSON, Parquet), or a folder of rated pictures.")
+        Path, typer.Argument(help="A list of pairs or series, a folder of rated pictures, or hf:owner/name.")
     ],
     out: Annotated[Path, typer.Option(help="A folder that does not exist yet.")],
     pictures: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Folder from which pictures are named; default: the list's.")
     ] = None,
+    pairs: Annotated[int | None, typer.Option(min=1, help="Take the first so many pairs; default: all.")] = None,
     labels: Annotated[
         str | None,
         typer.Option(
@@ -47,27 +50,27 @@ def import_judgements(
     named in left_out.csv.
     """
     with reporting_errors():
-        check_exists(source)
         if pictures is not None:
             check_exists(pictures)
         if out.exists():
             raise InputError(f"{out} exists; choose another --out, nothing is overwritten")
         check_writable(out)
         with importing("edit"):
-            from redaes.datagen.imported.forms import ReadingSettings, judgements_in
+            from redaes.datagen.imported.forms import ReadingSettings, files_of, judgements_in
             from redaes.datagen.imported.importing import ImportSettings, import_pairs
 
-        settings = ImportSettings(test_fraction, seed, licence)
+        files, stated = files_of(source)
+        settings = ImportSettings(test_fraction, seed, licence or stated)
         unread: set[str] = set()
         names = tuple(name.strip() for name in (labels or "").split(",") if name.strip())
         reading = ReadingSettings(pictures, encoding, names, series_pictures, seed)
-        rows = judgements_in(source, reading, unread)
+        found = itertools.chain.from_iterable(judgements_in(file, reading, unread) for file in files)
         with progress_bars("reading rows") as update:
             report = import_pairs(
-                rows,
+                itertools.islice(found, pairs),
                 out,
                 settings=settings,
-                origin=source.name,
+                origin=str(source) if on_hub(source) else source.name,
                 unread=lambda: sorted(unread),
                 progress=lambda n_rows: update("reading rows", n_rows, None),
             )

@@ -6,12 +6,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from redaes.datagen.imported.numbered_lists import ENDING, read_numbered_list
 from redaes.datagen.imported.rated_folders import read_rated_folder
 from redaes.datagen.imported.rows import StatedPair, UnusableRow, read_pair_list
 from redaes.datagen.imported.series import PART, pairs_of_series
 from redaes.datagen.imported.series_lists import holds_series, read_series_list
-from redaes.datagen.imported.tables import list_columns
+from redaes.datagen.imported.tables import LISTS, list_columns
 from redaes.errors import InputError
+from redaes.hub import dataset_files, on_hub
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,29 @@ class ReadingSettings:
             raise InputError(f"series of {self.series_pictures} pictures have no pairs; give at least 2")
 
 
+def files_of(source: Path) -> tuple[list[Path], str]:
+    """What a source consists of: itself, the tables of a folder, or the files of a dataset on the hub.
+
+    Args:
+        source: a list, a folder, or ``hf:owner/name`` as :func:`redaes.hub.dataset_files` takes it: of such a dataset
+            its Parquet files, or those that a pattern picks.
+
+    Returns:
+        Each is for :func:`judgements_in`; and the licence that the dataset's card states, empty: none.
+
+    Raises:
+        InputError: no such source.
+        MissingDependency: huggingface_hub is absent.
+    """
+    if on_hub(source):
+        with_pattern = source.suffix.lower() in (*LISTS, ENDING)
+        return dataset_files(source, (source.suffix.lower(),) if with_pattern else (".parquet",))
+    if not source.exists():
+        raise InputError(f"{source}: no such file or folder; check the spelling")
+    tables = sorted(source.rglob("*.parquet")) if source.is_dir() else []
+    return tables or [source], ""
+
+
 def judgements_in(source: Path, settings: ReadingSettings, unread: set[str]) -> Iterator[StatedPair | UnusableRow]:
     """All pairs that a source speaks of.
 
@@ -47,6 +72,9 @@ def judgements_in(source: Path, settings: ReadingSettings, unread: set[str]) -> 
         MissingDependency: pyarrow is absent.
     """
     most, seed = settings.series_pictures, settings.seed
+    if source.suffix.lower() == ENDING:
+        yield from read_numbered_list(source, pictures=settings.pictures, encoding=settings.encoding)
+        return
     if source.is_dir():
         if settings.pictures is not None:
             raise InputError(f"{source} is a folder of pictures, so --pictures does not go with it; leave it out")

@@ -28,6 +28,7 @@ from redaes.datagen.imported.labels import (
     label_of_probability,
     label_of_votes,
 )
+from redaes.datagen.imported.published import PUBLISHED_COLUMNS, published_layout
 from redaes.datagen.imported.tables import list_columns, list_rows
 from redaes.errors import InputError
 from redaes.types import FACTORS, Factor
@@ -99,18 +100,22 @@ def read_pair_list(
         MissingDependency: pyarrow is absent.
     """
     names = list_columns(file, encoding)
-    _check_names(names, file)
+    ours = published_layout(names)
+    known = COLUMNS if ours is None else COLUMNS | PUBLISHED_COLUMNS
+    if ours is None:
+        _check_names(names, file)
     if unread is not None:
-        unread.update(set(names) - COLUMNS)
-    for where, row in list_rows(file, encoding, COLUMNS):
+        unread.update(set(names) - known)
+    for where, row in list_rows(file, encoding, known):
         if not isinstance(row, Mapping):
             yield UnusableRow(where, "row is not readable", str(row))
             continue
         if unread is not None:
-            unread.update(str(name) for name in row if name not in COLUMNS)
+            unread.update(str(name) for name in row if name not in known)
         try:
-            yield _stated_pair(row, where, file.parent if pictures is None else pictures)
-        except InputError as error:
+            stated = row if ours is None else ours(row)
+            yield _stated_pair(stated, where, file.parent if pictures is None else pictures)
+        except (InputError, KeyError) as error:
             yield UnusableRow(where, "row says nothing usable", str(error))
 
 
@@ -126,7 +131,7 @@ def _check_names(names: Sequence[str], file: Path) -> None:
 
 
 def _stated_pair(row: Mapping[str, Any], where: str, beside: Path) -> StatedPair:
-    pictures = [_picture(row.get(side), side, where, beside) for side in ("first", "second")]
+    pictures = [picture_in_cell(row.get(side), side, where, beside) for side in ("first", "second")]
     return StatedPair(
         where=where,
         first=pictures[0],
@@ -141,7 +146,12 @@ def _stated_pair(row: Mapping[str, Any], where: str, beside: Path) -> StatedPair
     )
 
 
-def _picture(value: Any, side: str, where: str, beside: Path) -> StatedPicture:
+def picture_in_cell(value: Any, side: str, where: str, beside: Path) -> StatedPicture:
+    """A picture as a cell has it: a name relative to a folder, bytes, or a struct of ``bytes`` and ``path``.
+
+    Raises:
+        InputError: there is none; says which ``side``.
+    """
     if isinstance(value, Mapping):
         name, value = value.get("path"), value.get("bytes") or value.get("path")
         if isinstance(value, bytes):

@@ -4,6 +4,8 @@
 scores               ``image`` with ``score`` or ``gt_score``, best highest; and ``series``, ``source``, ``licence``
 ranks                ``image`` with ``rank``, 1 is the best
 decisions            ``name`` (or ``image``) with ``decision``: ``pick``, ``reject`` or nothing; the page's own file
+rankings             ``image``, ``rank`` and ``prompt_id``, as ImageRewardDB has them; or lists
+                     ``image_path`` and ``rank``, as in the test split of HPDv2: 1 is the best
 orders               JSON: ``order``, a list of pictures, best first; equals in a list of their own; or ``images`` and
                      ``scores``, as ``redaes data series`` writes them
 ===================  ===================================================================================================
@@ -18,7 +20,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from redaes.datagen.imported.rows import StatedPicture, UnusableRow
+from redaes.datagen.imported.rows import StatedPicture, UnusableRow, picture_in_cell
 from redaes.datagen.imported.series import StatedSeries
 from redaes.datagen.imported.tables import list_rows
 from redaes.errors import InputError
@@ -38,6 +40,8 @@ COLUMNS = frozenset(
         "license",
         "order",
         "images",
+        "prompt_id",
+        "image_path",
         "scores",
     }
 )
@@ -48,7 +52,8 @@ def holds_series(columns: Sequence[str]) -> bool:
     """Whether a list with these columns is one of series."""
     known = set(columns)
     listed = "decision" in known or bool({*_SCORES, "rank"} & known)
-    return ("order" in known or {"images", "scores"} <= known) or (bool({"image", "name"} & known) and listed)
+    whole = "order" in known or {"images", "scores"} <= known or {"image_path", "rank"} <= known
+    return whole or (bool({"image", "name"} & known) and listed)
 
 
 def read_series_list(
@@ -77,16 +82,18 @@ def read_series_list(
         if unread is not None:
             unread.update(str(name) for name in row if name not in COLUMNS)
         try:
-            if "order" in row or "images" in row:
+            if "order" in row or "images" in row or isinstance(row.get("image_path"), list):
                 yield _whole_series(row, where, beside)
                 continue
             form, level = _level(row)
-            picture = _named(row.get("image") or row.get("name"), beside, decided=form == "decision")
+            given = row.get("image") or row.get("name") or row.get("image_path")
+            decided = form == "decision"
+            picture = _decided(given, beside) if decided else picture_in_cell(given, "image", where, beside)
         except InputError as error:
             yield UnusableRow(where, "row says nothing usable", str(error))
             continue
         forms.add(form)
-        name = str(row.get("series") or file.stem)
+        name = str(row.get("series") or row.get("prompt_id") or file.stem)
         members.setdefault(name, []).append((picture, level))
         about = told.setdefault(name, {})
         about.setdefault("source", str(row.get("source") or ""))
@@ -128,13 +135,11 @@ def _finite(value: Any, what: str) -> float:
     return number
 
 
-def _named(value: Any, beside: Path, *, decided: bool = False) -> StatedPicture:
-    if not isinstance(value, str) or not value.strip():
-        raise InputError("it names no picture")
-    name = value.strip()
-    if decided and name[0] == "'" and name[1:2] in tuple("=+-@"):
+def _decided(value: Any, beside: Path) -> StatedPicture:
+    name = str(value or "").strip()
+    if name[:1] == "'" and name[1:2] in tuple("=+-@"):
         name = name[1:]  # the page puts it there, so that spreadsheets do not run such a name as a formula
-    return StatedPicture(name, path=beside / name)
+    return picture_in_cell(name, "name", "", beside)
 
 
 def _whole_series(row: Mapping[str, Any], where: str, beside: Path) -> StatedSeries:
@@ -144,6 +149,11 @@ def _whole_series(row: Mapping[str, Any], where: str, beside: Path) -> StatedSer
             raise InputError("order is no list")
         groups = [step if isinstance(step, list) else [step] for step in steps]
         levelled = [(name, float(-place)) for place, group in enumerate(groups) for name in group]
+    elif "images" not in row:
+        names, ranks = row["image_path"], row.get("rank")
+        if not isinstance(ranks, list) or len(names) != len(ranks):
+            raise InputError("image_path and rank are not two lists of one length")
+        levelled = [(name, -_finite(rank, "a rank")) for name, rank in zip(names, ranks, strict=True)]
     else:
         names, scores = row["images"], row.get("scores")
         if not isinstance(names, list) or not isinstance(scores, list) or len(names) != len(scores):
@@ -152,7 +162,7 @@ def _whole_series(row: Mapping[str, Any], where: str, beside: Path) -> StatedSer
     return StatedSeries(
         where=where,
         name=str(row.get("series") or row.get("id") or where),
-        pictures=tuple(_named(name, beside) for name, _ in levelled),
+        pictures=tuple(picture_in_cell(name, "image", where, beside) for name, _ in levelled),
         levels=tuple(level for _, level in levelled),
         equal_is_tie=True,
         source=str(row.get("source") or ""),
