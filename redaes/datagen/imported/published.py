@@ -49,8 +49,8 @@ def _hpd_v3(row: Row) -> dict[str, Any]:
 def _preference(row: Row) -> dict[str, Any]:
     images = row["images"]
     if not isinstance(images, list) or len(images) != 2:
-        found = len(images) if isinstance(images, list) else "no"
-        raise InputError(f"{found} images; a comparison has two")
+        n_images = len(images) if isinstance(images, list) else "no"
+        raise InputError(f"{n_images} images; a comparison has two")
     try:
         verdict = parse(_said(row["chosen"]), "reasoned")
     except ParseError as error:
