@@ -97,7 +97,10 @@ NO_ID = "have no id: give each an id of its own"
 TWICE = "repeat the id of a row before: remove them, or give each an id of its own"
 NO_DELTA = "have no delta: label them or leave them out"
 BAD_DELTA = f"have a delta that is no number within ±{MAX_DELTA:g}: correct or remove them"
-NO_REASONING = "lack a rationale for one order or both: write them (redaes data build), or leave the rows out"
+NO_REASONING = (
+    "lack a rationale for one order or both: write them (redaes data build), leave the rows out, or in stage 2 set "
+    "nll_weight to 0"
+)
 BAD_PICTURE = "have a picture that cannot be used: put in another or remove them"
 BAD_ID = "have a first_id or second_id that is not the SHA-256 of the picture: correct it"
 SCHEMA = "break the schema: correct or remove them"

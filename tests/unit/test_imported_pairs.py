@@ -293,7 +293,7 @@ def test_a_list_that_cannot_be_read_writes_nothing(folder: Path, tmp_path: Path)
         "space.csv": (write_csv(folder / "space.csv", good, delimiter=" "), "commas, semicolons"),
         "bare.csv": (write_csv(folder / "bare.csv", SIX), "needs one of winner"),
         "gone.csv": (write_csv(folder / "gone.csv", [{**r, "first": "no.jpg"} for r in good]), "no pair can be used"),
-        "odd.txt": (write_csv(folder / "odd.txt", good), "ends in .csv"),
+        "odd.xls": (write_csv(folder / "odd.xls", good), "ends in .csv"),
     }
     (folder / "cut.parquet").write_bytes(b"PAR1 and no more")
     cases["cut.parquet"] = (folder / "cut.parquet", "as Parquet")

@@ -20,7 +20,7 @@ from redaes.datagen.imported.forms import ReadingSettings, judgements_in
 from redaes.datagen.imported.importing import ImportSettings, import_pairs
 from redaes.datagen.imported.rows import StatedPair, UnusableRow
 from redaes.datagen.validation import validate
-from redaes.records import read_records
+from redaes.records import picture_of, read_records
 from redaes.types import SPLITS, winner_of
 
 
@@ -104,6 +104,31 @@ def test_numbered_lists(tmp_path: Path) -> None:
     assert [(pair.label.delta or 0) > 0 for pair in pairs] == [True, False]
     assert {pair.source for pair in pairs} == {"val_pairlist 000007"}
     assert [row.where for row in lost] == [f"val_pairlist.txt line {n}" for n in (4, 5, 6)]
+
+
+def test_crops_are_cut_from_their_photographs(tmp_path: Path) -> None:
+    entries = []
+    for n in range(4):
+        picture(tmp_path / f"{n}_c.jpg", n)
+        crops = [
+            {"crop_0": [0, 0, 24, 16], "crop_1": [8, 4, 40, 28], "vote_for_0": 1, "vote_for_1": 4},
+            {"crop_0": [0, 0, 24, 16], "crop_1": [8, 4, 60, 28], "vote_for_0": 5, "vote_for_1": 0},
+            {"crop_0": [0, 0, 24], "crop_1": [8, 4, 40, 28], "vote_for_0": 5, "vote_for_1": 0},
+        ]
+        entries.append({"url": f"https://example.org/{n}_c.jpg", "crops": crops})
+    file = tmp_path / "ranking_annotation.json"
+    file.write_text(json.dumps(entries))
+    rows = judgements_in(file, ReadingSettings(), set())
+    report = import_pairs(rows, tmp_path / "out", settings=ImportSettings(), origin="crops")
+    assert report["rejected_pairs"] == {"picture unreadable": 4, "row says nothing usable": 4}
+    assert not validate(tmp_path / "out").wrong
+    records = [record for split in SPLITS for record in read_records(tmp_path / "out", split)]
+    assert {record.pair.source for record in records} == {f"{n}_c.jpg" for n in range(4)}
+    for record in records:
+        first = picture_of(record, "first").image.size
+        assert {first, picture_of(record, "second").image.size} == {(24, 16), (40, 28)}
+        assert ((record.pair.delta or 0) > 0) == (first == (40, 28))
+        assert record.n_votes == 5
 
 
 def test_preferences_need_two_pictures_and_an_answer(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from redaes.datagen.imported.crop_lists import holds_crops, read_crop_list
 from redaes.datagen.imported.numbered_lists import ENDING, read_numbered_list
 from redaes.datagen.imported.rated_folders import read_rated_folder
 from redaes.datagen.imported.rows import StatedPair, UnusableRow, read_pair_list
@@ -82,7 +83,11 @@ def judgements_in(source: Path, settings: ReadingSettings, unread: set[str]) -> 
         return
     if settings.labels:
         raise InputError(f"{source} is a list, and --labels is for a folder of pictures; leave it out")
-    if holds_series(list_columns(source, settings.encoding)):
+    columns = list_columns(source, settings.encoding)
+    if holds_crops(columns):
+        yield from read_crop_list(source, pictures=settings.pictures, encoding=settings.encoding)
+        return
+    if holds_series(columns):
         series = read_series_list(source, pictures=settings.pictures, encoding=settings.encoding, unread=unread)
         yield from pairs_of_series(series, most=most, seed=seed)
         return

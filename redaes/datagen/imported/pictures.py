@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 from redaes.datagen.imported.rows import StatedPicture
 from redaes.datagen.sources import FINGERPRINT_PIXELS, Fingerprints
 from redaes.errors import ImageError
-from redaes.images import content_id, decode_image, phash, read_image_file
+from redaes.images import MAX_FILE_PIXELS, content_id, decode_image, phash, read_image_file
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,19 @@ class KnownPicture:
     """SHA-256 of its bytes."""
     name: str
     """As it was first named."""
+
+
+_CROP_QUALITY = 95  # of the JPEG of a crop
+
+
+def _cropped(data: bytes, picture: StatedPicture) -> bytes:
+    assert picture.box is not None
+    image = decode_image(data, picture.path or Path(picture.name), max_pixels=MAX_FILE_PIXELS).image
+    if picture.box[2] > image.width or picture.box[3] > image.height:
+        raise ImageError(f"{picture.name}: the crop ends outside of {image.width}x{image.height} pixels")
+    buffer = io.BytesIO()
+    image.crop(picture.box).save(buffer, "JPEG", quality=_CROP_QUALITY, subsampling=0)
+    return buffer.getvalue()
 
 
 class NamedPictures:
@@ -55,7 +69,7 @@ class NamedPictures:
         Raises:
             ImageError: it cannot be used.
         """
-        key = str(picture.path) if picture.path is not None else f"\0{content_id(picture.data or b'')}"
+        key = f"{picture.path}\0{picture.box}" if picture.path is not None else f"\0{content_id(picture.data or b'')}"
         found = self._by_name.get(key)
         if found is None:
             try:
@@ -70,6 +84,8 @@ class NamedPictures:
 
     def _look(self, picture: StatedPicture) -> KnownPicture:
         data = read_image_file(picture.path) if picture.path is not None else picture.data or b""
+        if picture.box is not None:
+            data = _cropped(data, picture)
         identity = content_id(data)
         if identity in self._first:
             if picture.path is not None:
@@ -77,10 +93,12 @@ class NamedPictures:
             return self._first[identity]
         label = picture.path or Path(picture.name)
         fingerprint = phash(decode_image(data, label, max_pixels=FINGERPRINT_PIXELS).image)
-        if picture.path is None:
+        file = picture.path
+        if file is None or picture.box is not None:
             self._folder.mkdir(exist_ok=True)
-            (self._folder / identity).write_bytes(data)
-        self._files[identity] = picture.path or self._folder / identity
+            file = self._folder / identity
+            file.write_bytes(data)
+        self._files[identity] = file
         known = KnownPicture(identity, picture.name)
         self._first[identity] = known
         twin = self._fingerprints.add(fingerprint)

@@ -51,6 +51,8 @@ class StatedPicture:
     path: Path | None = None
     """Its file; None: ``data`` is it."""
     data: bytes | None = field(default=None, repr=False)
+    box: tuple[int, int, int, int] | None = None
+    """Left, top, right, bottom of what is meant in the file, in pixels; None: all of it."""
 
 
 @dataclass(frozen=True)
