@@ -332,3 +332,19 @@ def test_the_command_says_what_was_found(folder: Path, tmp_path: Path) -> None:
     again = CliRunner().invoke(app, command)
     assert again.exit_code == 2
     assert "exists" in again.stderr
+
+
+def test_a_tenth_of_the_pictures_may_be_unreadable(folder: Path, tmp_path: Path) -> None:
+    rows = []
+    for n in range(40):
+        picture(tmp_path / "many" / f"{n}.jpg", 100 + n)
+        if n % 10 == 3:
+            data = (tmp_path / "many" / f"{n}.jpg").read_bytes()
+            (tmp_path / "many" / f"{n}.jpg").write_bytes(data[: len(data) // 2])
+        if n % 2:
+            rows.append({"first": f"many/{n - 1}.jpg", "second": f"many/{n}.jpg", "winner": "first"})
+    report = run(write_csv(folder / "pairs.csv", rows), tmp_path / "out")
+    assert report["rejected_pairs"] == {"picture unreadable": 4}
+    assert [item["file"] for item in report["rejected_photographs"]] == [f"many/{n}.jpg" for n in (13, 23, 3, 33)]
+    assert sum(report["pairs"].values()) == 16
+    assert not validate(tmp_path / "out").wrong
