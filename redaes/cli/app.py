@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from redaes.cli import apply, compare, demo, doctor, rank, score, serve
-from redaes.cli.data import audit, build, export, inspect, series, validate
+from redaes.cli.data import audit, build, export, imports, inspect, series, validate
 from redaes.cli.eval import benchmark, calibrate, leaks, probes, rationales
 from redaes.cli.eval import compare as compare_runs
 from redaes.cli.models import convert
@@ -92,6 +92,7 @@ for _command in COMMANDS:
 app.command(cls=serve.OwnVllm)(serve.serve)
 for _command in DATA:
     data.command()(_command)
+data.command("import")(imports.import_judgements)
 for _command in (series.series, audit.audit):
     data.command(cls=SeveralWords)(_command)
 _others = ", ".join(f"redaes eval {name}" for name in (*EVAL, "probes"))

@@ -121,7 +121,8 @@ Each example carries its photograph's licence; what it asks holds for the edited
 """
 
 
-def _rows(table: Mapping[Any, Any]) -> str:
+def table_rows(table: Mapping[Any, Any]) -> str:
+    """Rows of a table with two columns, in Markdown."""
     return "\n".join(f"| {name} | {value} |" for name, value in table.items()) or "| – | 0 |"
 
 
@@ -129,7 +130,12 @@ def _quantiles(sizes: Sizes) -> str:
     return " | ".join("–" if sizes.quantiles is None else f"{value:.2f}" for value in sizes.quantiles or (0.0,) * 3)
 
 
-def _header(pattern: str) -> str:
+def card_header(pattern: str) -> str:
+    """What the hub reads at the head of a card.
+
+    Args:
+        pattern: of the files of a ``{split}``.
+    """
     return _HEADER.format(**{split: pattern.format(split=split) for split in SPLITS})
 
 
@@ -150,12 +156,12 @@ def write_card(folder: Path, report: dict[str, Any], *, settings: dict[str, Any]
         editor=editor,
         splits=splits,
         kept=kept,
-        rejected=_rows(report["rejected_pairs"]),
-        licences=_rows(report["licences"]),
+        rejected=table_rows(report["rejected_pairs"]),
+        licences=table_rows(report["licences"]),
         limits=_LIMITS,
         settings=", ".join(f"{name} = {value}" for name, value in settings.items()),
     )
-    write_atomically(folder / "README.md", (_header("data/{split}-*.parquet") + body).encode())
+    write_atomically(folder / "README.md", (card_header("data/{split}-*.parquet") + body).encode())
 
 
 def write_export_card(out: Path, folder: Path, kind: str, written: Mapping[Split, int]) -> None:
@@ -175,8 +181,8 @@ def write_export_card(out: Path, folder: Path, kind: str, written: Mapping[Split
         kind=kind,
         about=about,
         data=data_hash(folder),
-        splits=_rows(written),
-        licences=_rows(statistics(folder).licences),
+        splits=table_rows(written),
+        licences=table_rows(statistics(folder).licences),
         limits=_LIMITS,
     )
-    write_atomically(out / "README.md", (_header(pattern) + body).encode())
+    write_atomically(out / "README.md", (card_header(pattern) + body).encode())

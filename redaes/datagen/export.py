@@ -82,7 +82,7 @@ def export(
     files = {split: shards(folder, split) for split in SPLITS}
     n_files = sum(map(len, files.values()))
     done = Exported()
-    with _whole(out) as making:
+    with whole_folder(out) as making:
         n_read = 0
         for split in SPLITS:
 
@@ -106,7 +106,7 @@ def export(
 
 
 @contextmanager
-def _whole(out: Path) -> Iterator[Path]:
+def whole_folder(out: Path) -> Iterator[Path]:
     """A temporary folder that becomes ``out`` when all went well, and is removed otherwise."""
     if out.exists():
         raise RecordError(f"{out} exists; choose another --out, nothing is overwritten")

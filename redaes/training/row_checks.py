@@ -1,4 +1,5 @@
-"""Every row of a split, looked at once before a model is loaded: what would end or spoil a run hours later.
+"""Every row of a split, looked at once before a model is loaded: what would end or spoil a run hours later, and what
+the rows have to be learned from.
 
 One pass over the shards, a few rows in memory at a time, no picture decoded whose format says that it is whole. In a
 run of several processes one of them looks and tells the others.
@@ -6,7 +7,9 @@ run of several processes one of them looks and tells the others.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import sys
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -36,6 +39,40 @@ class RowNeeds:
     """A rationale in both orders."""
 
 
+@dataclass
+class RowTally:
+    """What the rows that are trained on have."""
+
+    n: int = 0
+    by_label: Counter[str] = field(default_factory=Counter)
+    """Rows with a difference, by where it comes from."""
+    n_reasoned: int = 0
+    """With a rationale in both orders."""
+    n_half: int = 0
+    """With one in one order only."""
+    n_edits: int = 0
+    """With a picture that carries a known edit."""
+
+    def add(self, row: Mapping[str, Any]) -> None:
+        """Count a row."""
+        self.n += 1
+        if row["delta"] is not None:
+            self.by_label[row["label_source"]] += 1
+        n_texts = sum(row[name] is not None for name in ("rationale", "rationale_swapped"))
+        self.n_reasoned += n_texts == 2
+        self.n_half += n_texts == 1
+        self.n_edits += bool(operations_of(row))
+
+    def in_words(self, split: Split) -> str:
+        """One sentence for whoever starts the run."""
+        labels = ", ".join(f"{n} from {source}" for source, n in sorted(self.by_label.items()))
+        half = f" ({self.n_half} more in one order)" if self.n_half else ""
+        return (
+            f"{split} split: {self.n} pairs; with a difference {self.by_label.total()}{labels and f' ({labels})'}, "
+            f"with reasoning in both orders {self.n_reasoned}{half}, with a known edit {self.n_edits}"
+        )
+
+
 WHOLE = RowNeeds()
 """All that an answer is made of."""
 
@@ -60,7 +97,10 @@ NO_ID = "have no id: give each an id of its own"
 TWICE = "repeat the id of a row before: remove them, or give each an id of its own"
 NO_DELTA = "have no delta: label them or leave them out"
 BAD_DELTA = f"have a delta that is no number within ±{MAX_DELTA:g}: correct or remove them"
-NO_REASONING = "lack a rationale for one order or both: write them (redaes data build), or leave the rows out"
+NO_REASONING = (
+    "lack a rationale for one order or both: write them (redaes data build), leave the rows out, or in stage 2 set "
+    "nll_weight to 0"
+)
 BAD_PICTURE = "have a picture that cannot be used: put in another or remove them"
 BAD_ID = "have a first_id or second_id that is not the SHA-256 of the picture: correct it"
 SCHEMA = "break the schema: correct or remove them"
@@ -69,6 +109,8 @@ BAD_ANSWER = "have an answer that redaes itself could not read: correct delta an
 
 def check_rows(arguments: StageArguments, needs: RowNeeds = WHOLE, split: Split = "train") -> None:
     """Refuse a dataset with rows that cannot be trained on; called by all processes, before a model is loaded.
+
+    One of them says on standard error how many pairs have what.
 
     Args:
         arguments: the stage's.
@@ -80,18 +122,27 @@ def check_rows(arguments: StageArguments, needs: RowNeeds = WHOLE, split: Split 
     """
     state = PartialState()
     verdict: list[str | None] = [None]
+    tally = RowTally()
     if state.is_main_process:
         try:
-            verdict = [faults(arguments.data_folder, split, needs, frozenset(arguments.leave_out))]
+            verdict = [faults(arguments.data_folder, split, needs, frozenset(arguments.leave_out), tally)]
         except RecordError as error:
             verdict = [str(error)]
     if state.num_processes > 1:
         broadcast_object_list(verdict)
     if verdict[0] is not None:
         raise RecordError(verdict[0])
+    if state.is_main_process:
+        sys.stderr.write(f"{tally.in_words(split)}\n")
 
 
-def faults(folder: Path, split: Split, needs: RowNeeds, leave_out: frozenset[str] = frozenset()) -> str | None:
+def faults(
+    folder: Path,
+    split: Split,
+    needs: RowNeeds,
+    leave_out: frozenset[str] = frozenset(),
+    tally: RowTally | None = None,
+) -> str | None:
     """What is wrong with the rows of a split.
 
     Args:
@@ -99,6 +150,7 @@ def faults(folder: Path, split: Split, needs: RowNeeds, leave_out: frozenset[str
         split: which part of it.
         needs: what is asked of a row.
         leave_out: edits; rows with one of them are not trained on and may be anything.
+        tally: counts the other rows.
 
     Returns:
         All faults by their kind, in one sentence; None: there are none.
@@ -116,6 +168,8 @@ def faults(folder: Path, split: Split, needs: RowNeeds, leave_out: frozenset[str
             n_rows += 1
             if leave_out and not leave_out.isdisjoint(operations_of(row)):
                 continue
+            if tally is not None:
+                tally.add(row)
             bad = False
             for kind, detail in _faults(row, split, needs, ids, pictures):
                 bad = True

@@ -22,7 +22,8 @@ from redaes.images import check_usable
 from redaes.records import load_pairs, read_records, record_of, shards, stream_rows
 from redaes.training import row_checks
 from redaes.training.formatting import _drawn, drawn_answers, order_drawn
-from redaes.training.row_checks import RowNeeds, faults
+from redaes.training.row_checks import RowNeeds, RowTally, check_rows, faults
+from redaes.training.stage_arguments import StageArguments
 from redaes.training.validation_pairs import RunValidation, ValidationArguments
 from redaes.types import Edit
 
@@ -130,6 +131,24 @@ def test_a_preview_in_the_header_does_not_end_a_picture() -> None:
     check_usable(out.getvalue(), Path("whole"))
     with pytest.raises(ImageError, match="truncated"):
         check_usable(out.getvalue()[:-900], Path("cut"))
+
+
+def test_the_start_says_how_many_pairs_have_what(
+    good: list[Row], write: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    silent = dict.fromkeys(("rationale", "rationale_swapped", "edit_first", "edit_second"))
+    people = {**good[1], **silent, "label_source": "people", "writer": ""}
+    half = {**good[2], "rationale_swapped": None}
+    folder = write(good[0], people, half, {**good[3], **silent, "delta": None})
+    tally = RowTally()
+    assert faults(folder, "train", RowNeeds(delta=False, reasoning=False), tally=tally) is None
+    words = (
+        "train split: 4 pairs; with a difference 3 (2 from edits, 1 from people), with reasoning in both orders 1 "
+        "(1 more in one order), with a known edit 2"
+    )
+    assert tally.in_words("train") == words
+    check_rows(StageArguments(data=str(folder)), RowNeeds(delta=False, reasoning=False))
+    assert capsys.readouterr().err == f"{words}\n"
 
 
 def test_a_picture_needs_no_name_of_a_file(good: list[Row], write: Callable[..., Path]) -> None:

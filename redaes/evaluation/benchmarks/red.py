@@ -126,7 +126,7 @@ RED = Benchmark(
     licence="as the dataset's card says",
     layouts={},
     pinned=False,
-    notes=("labels are differences that editing made; see the dataset's card for how they were judged",),
+    notes=("labels come from edits, a panel or people: see the dataset's card",),
 )
 
 RED_SERIES = Benchmark(

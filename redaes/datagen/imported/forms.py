@@ -1,0 +1,94 @@
+"""Which form a source has: told by what it is and by its columns, before anything is made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from redaes.datagen.imported.crop_lists import holds_crops, read_crop_list
+from redaes.datagen.imported.numbered_lists import ENDING, read_numbered_list
+from redaes.datagen.imported.rated_folders import read_rated_folder
+from redaes.datagen.imported.rows import StatedPair, UnusableRow, read_pair_list
+from redaes.datagen.imported.series import PART, pairs_of_series
+from redaes.datagen.imported.series_lists import holds_series, read_series_list
+from redaes.datagen.imported.tables import LISTS, list_columns
+from redaes.errors import InputError
+from redaes.hub import dataset_files, on_hub
+
+
+@dataclass(frozen=True)
+class ReadingSettings:
+    """How a source is read."""
+
+    pictures: Path | None = None
+    """Folder from which a list names pictures; None: its own."""
+    encoding: str = "utf-8-sig"
+    """Of text."""
+    labels: Sequence[str] = field(default_factory=tuple)
+    """Of a folder of pictures: names of labels, best first."""
+    series_pictures: int = PART
+    """Pictures of a series of which all pairs are made; larger ones are drawn into parts."""
+    seed: int = 0
+    """Of the parts."""
+
+    def __post_init__(self) -> None:
+        if self.series_pictures < 2:
+            raise InputError(f"series of {self.series_pictures} pictures have no pairs; give at least 2")
+
+
+def files_of(source: Path) -> tuple[list[Path], str]:
+    """What a source consists of: itself, the tables of a folder, or the files of a dataset on the hub.
+
+    Args:
+        source: a list, a folder, or ``hf:owner/name`` as :func:`redaes.hub.dataset_files` takes it: of such a dataset
+            its Parquet files, or those that a pattern picks.
+
+    Returns:
+        Each is for :func:`judgements_in`; and the licence that the dataset's card states, empty: none.
+
+    Raises:
+        InputError: no such source.
+        MissingDependency: huggingface_hub is absent.
+    """
+    if on_hub(source):
+        with_pattern = source.suffix.lower() in (*LISTS, ENDING)
+        return dataset_files(source, (source.suffix.lower(),) if with_pattern else (".parquet",))
+    if not source.exists():
+        raise InputError(f"{source}: no such file or folder; check the spelling")
+    tables = sorted(source.rglob("*.parquet")) if source.is_dir() else []
+    return tables or [source], ""
+
+
+def judgements_in(source: Path, settings: ReadingSettings, unread: set[str]) -> Iterator[StatedPair | UnusableRow]:
+    """All pairs that a source speaks of.
+
+    Args:
+        source: a list of pairs or of series, or a folder of pictures with stars, picks or labels.
+        settings: how it is read.
+        unread: gets the names of columns that are not read.
+
+    Raises:
+        InputError: it cannot be read, is of no known form, or a setting does not go with its form.
+        MissingDependency: pyarrow is absent.
+    """
+    most, seed = settings.series_pictures, settings.seed
+    if source.suffix.lower() == ENDING:
+        yield from read_numbered_list(source, pictures=settings.pictures, encoding=settings.encoding)
+        return
+    if source.is_dir():
+        if settings.pictures is not None:
+            raise InputError(f"{source} is a folder of pictures, so --pictures does not go with it; leave it out")
+        yield from pairs_of_series(read_rated_folder(source, settings.labels), most=most, seed=seed)
+        return
+    if settings.labels:
+        raise InputError(f"{source} is a list, and --labels is for a folder of pictures; leave it out")
+    columns = list_columns(source, settings.encoding)
+    if holds_crops(columns):
+        yield from read_crop_list(source, pictures=settings.pictures, encoding=settings.encoding)
+        return
+    if holds_series(columns):
+        series = read_series_list(source, pictures=settings.pictures, encoding=settings.encoding, unread=unread)
+        yield from pairs_of_series(series, most=most, seed=seed)
+        return
+    yield from read_pair_list(source, pictures=settings.pictures, encoding=settings.encoding, unread=unread)

@@ -1,0 +1,354 @@
+"""From rows about pairs to a RED dataset: pictures looked at, labels pooled, splits drawn, all of it accounted for.
+
+The output folder is a RED dataset (:mod:`redaes.records`) with ``left_out.csv`` beside its ``report.json``: every row
+of which no pair was made, with the reason. The folder appears whole or not at all.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from redaes.datagen.export import whole_folder
+from redaes.datagen.imported.card import write_import_card
+from redaes.datagen.imported.circles import circular_triples
+from redaes.datagen.imported.dividing import Division, divide
+from redaes.datagen.imported.labels import PooledLabel, StatedLabel, pooled
+from redaes.datagen.imported.pictures import KnownPicture, NamedPictures
+from redaes.datagen.imported.rows import StatedPair, StatedPicture, UnusableRow
+from redaes.datagen.rationales import contradictions
+from redaes.errors import ImageError, InputError
+from redaes.records import PairRecord, write_atomically, write_json, write_shard
+from redaes.types import SPLITS, Factor, ImageRef, Pair, Rationale, Split, winner_of
+
+PAIRS_PER_SHARD = 1000
+N_NAMED = 20
+"""Findings of a kind that the report names; the others are counted."""
+
+
+@dataclass(frozen=True)
+class ImportSettings:
+    """What decides the result, besides the rows and pictures."""
+
+    test_fraction: float = 0.2
+    """Share that is held out."""
+    seed: int = 0
+    """Of the split."""
+    licence: str = ""
+    """Of the pictures whose rows state none."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.test_fraction < 1:
+            raise InputError(f"test fraction {self.test_fraction} is not between 0 and 1")
+
+
+@dataclass
+class _Judged:
+    """All rows about the same two pictures in one group; the picture with the smaller id comes first in each."""
+
+    pictures: tuple[KnownPicture, KnownPicture]
+    group: str
+    where: str
+    labels: list[StatedLabel] = field(default_factory=list)
+    source: str = ""
+    licence: str = ""
+    factors: tuple[Factor, ...] = ()
+    texts: tuple[str, str] = ("", "")
+    """Rationale with the smaller id as A, and as B."""
+
+    @property
+    def names(self) -> str:
+        return f"{self.pictures[0].name} and {self.pictures[1].name}"
+
+
+def import_pairs(
+    rows: Iterable[StatedPair | UnusableRow],
+    out: Path,
+    *,
+    settings: ImportSettings,
+    origin: str,
+    unread: Sequence[str] | Callable[[], Sequence[str]] = (),
+    progress: Callable[[int], None] = lambda n_rows: None,
+) -> dict[str, Any]:
+    """Write the dataset.
+
+    Args:
+        rows: about pairs.
+        out: a folder that does not exist yet.
+        settings: what decides the result.
+        origin: names what was imported, for the card and the report.
+        unread: names of columns that nothing reads; a function is asked after the rows.
+        progress: told how many rows were looked at.
+
+    Returns:
+        The report, as it is written.
+
+    Raises:
+        InputError: no usable pair, or none that can be held out; nothing is written.
+        RecordError: ``out`` exists or cannot be written.
+    """
+    with whole_folder(out) as making:
+        pictures = NamedPictures(making / ".pictures")
+        lost: list[UnusableRow] = []
+        judged, n_rows = _looked_at(rows, pictures, lost, progress)
+        labels = _pooled(judged, lost)
+        if not judged:
+            reasons = "; ".join(f"{row.where}: {row.reason} ({row.detail})" for row in lost[:3])
+            raise InputError(f"{origin}: no pair can be used of {n_rows} rows. {reasons}")
+        division = divide(
+            [(item.pictures[0].id, item.pictures[1].id, item.source) for item in judged],
+            pictures.near_copies,
+            test_fraction=settings.test_fraction,
+            seed=settings.seed,
+        )
+        notes: Counter[str] = Counter()
+        counts = _write_shards(making, judged, labels, division, pictures, settings, notes)
+        lost += [
+            UnusableRow(item.where, "between the splits", item.names)
+            for item, split in zip(judged, division.splits, strict=True)
+            if split is None
+        ]
+        report = _report(judged, labels, division, pictures, lost, notes, counts)
+        report |= {"origin": origin, "settings": asdict(settings), "rows": n_rows}
+        report["columns_not_read"] = sorted(unread() if callable(unread) else unread)
+        shutil.rmtree(making / ".pictures", ignore_errors=True)  # absent where all pictures are files
+        write_atomically(making / "left_out.csv", _table(lost).encode())
+        write_json(making / "report.json", report)
+        write_import_card(making, report)
+    return report
+
+
+def _looked_at(
+    rows: Iterable[StatedPair | UnusableRow],
+    pictures: NamedPictures,
+    lost: list[UnusableRow],
+    progress: Callable[[int], None],
+) -> tuple[list[_Judged], int]:
+    """The rows by pair, in the order in which the pairs first come, and the number of rows."""
+    found: dict[tuple[str, str, str], _Judged] = {}
+    n_rows = 0
+    for n_rows, row in enumerate(rows, 1):
+        progress(n_rows)
+        if isinstance(row, UnusableRow):
+            lost.append(row)
+            continue
+        known = [_taken(picture, pictures) for picture in (row.first, row.second)]
+        wrong = next((item for item in known if isinstance(item, tuple)), None)
+        if wrong is not None:
+            lost.append(UnusableRow(row.where, *wrong))
+            continue
+        first, second = (item for item in known if isinstance(item, KnownPicture))
+        if first.id == second.id:
+            lost.append(UnusableRow(row.where, "pictures are identical", f"{row.first.name}, {row.second.name}"))
+            continue
+        kept = first.id < second.id
+        pair = (first, second) if kept else (second, first)
+        item = found.setdefault((row.group, pair[0].id, pair[1].id), _Judged(pair, row.group, row.where))
+        item.labels.append(row.label if kept else row.label.swapped())
+        item.source = item.source or row.source
+        item.licence = item.licence or row.licence
+        item.factors = item.factors or row.factors
+        texts = (row.rationale, row.rationale_swapped) if kept else (row.rationale_swapped, row.rationale)
+        item.texts = (item.texts[0] or texts[0], item.texts[1] or texts[1])
+    return list(found.values()), n_rows
+
+
+def _taken(picture: StatedPicture, pictures: NamedPictures) -> KnownPicture | tuple[str, str]:
+    """The picture, or reason and detail of why there is none."""
+    if picture.path is not None and not picture.path.is_file():
+        pictures.missing[picture.name] += 1
+        return "picture missing", f"{picture.path} is no file"
+    try:
+        return pictures.take(picture)
+    except ImageError as error:
+        return "picture unreadable", str(error)
+
+
+def _pooled(judged: list[_Judged], lost: list[UnusableRow]) -> list[PooledLabel]:
+    """The label of each pair; pairs that have none leave ``judged``."""
+    labels, kept = [], []
+    for item in judged:
+        try:
+            labels.append(pooled(item.labels))
+            kept.append(item)
+        except InputError as error:
+            lost.append(UnusableRow(item.where, "labels of two kinds", str(error)))
+    judged[:] = kept
+    return labels
+
+
+def _write_shards(
+    folder: Path,
+    judged: Sequence[_Judged],
+    labels: Sequence[PooledLabel],
+    division: Division,
+    pictures: NamedPictures,
+    settings: ImportSettings,
+    notes: Counter[str],
+) -> dict[str, Counter[str]]:
+    """Write the pairs of both splits; counts by split, deciding factors and licence."""
+    counts = {name: Counter[str]() for name in ("pairs", "kept_by_factor", "rationales", "licences")}
+    sources: dict[Split, set[str]] = {split: set() for split in SPLITS}
+
+    def counted(record: PairRecord) -> PairRecord:
+        counts["pairs"][record.pair.split] += 1
+        decided = "tie" if winner_of(record.pair.delta or 0.0) == "tie" else "not stated"
+        counts["kept_by_factor"][", ".join(record.pair.factors) or decided] += 1
+        texts = (record.rationale is not None) + (record.rationale_swapped is not None)
+        counts["rationales"][("none", "one order", "both orders")[texts]] += 1
+        counts["licences"][record.licence or "not stated"] += 1
+        sources[record.pair.split].add(record.pair.source)
+        return record
+
+    for split in SPLITS:
+        wanted = [place for place, its in enumerate(division.splits) if its == split]
+        named = sorted((_identity(judged[place], division.units[place]), place) for place in wanted)
+
+        def records(part: Sequence[tuple[str, int]], split: Split = split) -> Iterator[PairRecord]:
+            for identity, place in part:
+                yield counted(
+                    _record(
+                        identity, judged[place], labels[place], division.units[place], split, pictures, settings, notes
+                    )
+                )
+
+        for number, start in enumerate(range(0, len(named), PAIRS_PER_SHARD)):
+            part = named[start : start + PAIRS_PER_SHARD]
+            write_shard(folder / "data" / f"{split}-{number:05d}.parquet", records(part))
+    counts["photographs"] = Counter({split: len(found) for split, found in sources.items()})
+    return counts
+
+
+def _identity(item: _Judged, unit: str) -> str:
+    """Id of a pair: follows from the bytes of its pictures and what they belong to, not from the list's order."""
+    parts = ["people", item.source or unit, item.group, *(picture.id for picture in item.pictures)]
+    return hashlib.sha256("|".join(parts).encode()).hexdigest()[:16]
+
+
+def _record(
+    identity: str,
+    item: _Judged,
+    label: PooledLabel,
+    unit: str,
+    split: Split,
+    pictures: NamedPictures,
+    settings: ImportSettings,
+    notes: Counter[str],
+) -> PairRecord:
+    """The row of a pair, its places drawn from its id."""
+    delta = round(label.delta, 4)
+    tie = winner_of(delta) == "tie"
+    if tie and item.factors:
+        notes["ties whose factors were left out"] += 1
+    factors = () if tie else item.factors
+    refs = [ImageRef(id=picture.id, path=Path(Path(picture.name).name)) for picture in item.pictures]
+    source = item.source or unit
+    group = hashlib.sha256(f"{source}|{item.group}".encode()).hexdigest()[:16] if item.group else source
+    pair = Pair(
+        id=identity,
+        first=refs[0],
+        second=refs[1],
+        delta=delta,
+        edit_first=None,
+        edit_second=None,
+        factors=factors,
+        group=group,
+        source=source,
+        split=split,
+    )
+    texts = item.texts
+    if int(identity[-1], 16) % 2:
+        pair, texts = pair.swapped(), (texts[1], texts[0])
+    rationales = [_rationale(text, pair if order == 0 else pair.swapped(), notes) for order, text in enumerate(texts)]
+    return PairRecord(
+        pair=pair,
+        first_bytes=pictures.bytes_of(pair.first.id),
+        second_bytes=pictures.bytes_of(pair.second.id),
+        rationale=rationales[0],
+        rationale_swapped=rationales[1],
+        licence=item.licence or settings.licence,
+        label_source="people",
+        n_votes=label.n_votes,
+        writer="people" if any(rationales) else "",
+    )
+
+
+def _rationale(text: str, shown: Pair, notes: Counter[str]) -> Rationale | None:
+    """Stated reasoning about a pair as it is shown, if it goes with the label."""
+    if not text:
+        return None
+    better = winner_of(shown.delta or 0.0)
+    if better != "tie" and not shown.factors:
+        notes["rationales left out: no factors beside them"] += 1
+        return None
+    found = Rationale(text=text, factors=shown.factors, better=better)
+    if contradictions(found, shown.delta or 0.0, shown.factors):
+        notes["rationales left out: they contradict the label"] += 1
+        return None
+    return found
+
+
+def _report(
+    judged: Sequence[_Judged],
+    labels: Sequence[PooledLabel],
+    division: Division,
+    pictures: NamedPictures,
+    lost: Sequence[UnusableRow],
+    notes: Counter[str],
+    counts: dict[str, Counter[str]],
+) -> dict[str, Any]:
+    names = {picture.id: picture.name for item in judged for picture in item.pictures}
+    decided = [
+        (item.pictures[0].id, item.pictures[1].id, label.delta) for item, label in zip(judged, labels, strict=True)
+    ]
+    n_circles, circles = circular_triples(decided, N_NAMED)
+    disputed = [item.names for item, label in zip(judged, labels, strict=True) if label.disputed]
+    return {
+        "pairs": {split: counts["pairs"][split] for split in SPLITS},
+        "photographs": {split: counts["photographs"][split] for split in SPLITS},
+        "kept_by_factor": dict(counts["kept_by_factor"].most_common()),
+        "rationales": dict(counts["rationales"]),
+        "licences": dict(counts["licences"].most_common()),
+        "votes": {
+            "counted": sum(label.n_votes or 0 for label in labels),
+            "pairs_without_count": sum(label.n_votes is None for label in labels),
+            "disputed_pairs": len(disputed),
+            "disputed": disputed[:N_NAMED],
+            "circular_triples": n_circles,
+            "circles": [" > ".join(names[one] for one in (*circle, circle[0])) for circle in circles],
+        },
+        "pictures": {
+            "used": len(names),
+            "missing": len(pictures.missing),
+            "unreadable": len(pictures.unusable),
+            "duplicates": len(pictures.duplicates),
+            "near_copies": len(pictures.near_copies),
+            "first_duplicates": [f"{later} is {first}" for later, first in pictures.duplicates[:N_NAMED]],
+            "first_near_copies": [
+                f"{pictures.name_of(later)} looks like {pictures.name_of(first)}"
+                for later, first in pictures.near_copies[:N_NAMED]
+            ],
+        },
+        "photographs_divided": division.cut,
+        "notes": dict(notes),
+        "rejected_pairs": dict(Counter(row.reason for row in lost).most_common()),
+        "rejected_photographs": [
+            *({"file": name, "reason": "missing"} for name in sorted(pictures.missing)),
+            *({"file": name, "reason": "unreadable"} for name in sorted(pictures.unusable)),
+        ],
+    }
+
+
+def _table(lost: Iterable[UnusableRow]) -> str:
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(["row", "reason", "detail"])
+    rows.writerows([row.where, row.reason, row.detail] for row in lost)
+    return text.getvalue()

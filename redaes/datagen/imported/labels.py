@@ -1,0 +1,133 @@
+"""From what people said of two pictures to a difference in points, on the one scale: Δ = τ Φ⁻¹(p).
+
+Votes become a probability with half a vote added to both sides (the mean of the posterior under Jeffreys' prior), so
+that unanimous votes give a finite difference that grows with their number: 1.3 points for one vote, 3.4 for ten.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from statistics import NormalDist
+
+from redaes.datagen.series.votes import PSEUDO_COUNT
+from redaes.errors import InputError
+from redaes.types import MAX_DELTA, TAU
+
+_NORMAL = NormalDist()
+
+
+@dataclass(frozen=True)
+class StatedLabel:
+    """What one row says of its two pictures: votes, or a difference."""
+
+    votes: tuple[float, float] | None = None
+    """For the first and for the second picture; a tie is half a vote for either."""
+    delta: float | None = None
+    """Score of the first minus score of the second, in points; None: there are votes."""
+    counted: bool = True
+    """Whether the votes are a number that was counted; a probability of 0 or 1 is one vote of an unknown number."""
+
+    def swapped(self) -> StatedLabel:
+        """The same of the pictures in the other order."""
+        votes = None if self.votes is None else (self.votes[1], self.votes[0])
+        return StatedLabel(votes, None if self.delta is None else 0.0 - self.delta, self.counted)
+
+    @property
+    def sign(self) -> int:
+        """1: the first is called better, -1: the second, 0: neither."""
+        ahead = self.delta if self.votes is None else self.votes[0] - self.votes[1]
+        assert ahead is not None
+        return (ahead > 0) - (ahead < 0)
+
+
+def delta_from_probability(probability: float) -> float:
+    """Points that a probability in (0, 1) stands for, within the scale.
+
+    >>> round(delta_from_probability(0.8413447), 3)
+    2.0
+    """
+    return max(-MAX_DELTA, min(MAX_DELTA, TAU * _NORMAL.inv_cdf(probability)))
+
+
+def delta_from_votes(n_first: float, n_second: float) -> float:
+    """Points that votes stand for; unanimous ones stay finite.
+
+    >>> round(delta_from_votes(1, 0), 2), delta_from_votes(3, 3)
+    (1.35, 0.0)
+    """
+    return delta_from_probability((n_first + PSEUDO_COUNT) / (n_first + n_second + 2 * PSEUDO_COUNT))
+
+
+def label_of_votes(n_first: float, n_second: float) -> StatedLabel:
+    """Votes as a label.
+
+    Raises:
+        InputError: they are no counts; says why.
+    """
+    counts = (n_first, n_second)
+    if not all(math.isfinite(count) and count >= 0 for count in counts):
+        raise InputError(f"votes are {n_first:g} and {n_second:g}; counts are at least 0")
+    if sum(counts) == 0:
+        raise InputError("nobody voted: both counts are 0")
+    if not (float(2 * n_first).is_integer() and float(sum(counts)).is_integer()):
+        raise InputError(f"votes are {n_first:g} and {n_second:g}, which are no counts; shares go into probability")
+    return StatedLabel(votes=counts)
+
+
+def label_of_probability(probability: float) -> StatedLabel:
+    """A probability that the first is preferred, as a label.
+
+    Exactly 0 and 1 stand for no finite difference: they are what one vote would be.
+
+    Raises:
+        InputError: it is no probability.
+    """
+    if not 0 <= probability <= 1:
+        raise InputError(f"the probability is {probability:g}; give a number from 0 to 1")
+    if probability in (0, 1):
+        return StatedLabel(votes=(probability, 1 - probability), counted=False)
+    return StatedLabel(delta=delta_from_probability(probability))
+
+
+def label_of_delta(delta: float) -> StatedLabel:
+    """A difference in points as a label.
+
+    Raises:
+        InputError: it is not on the scale.
+    """
+    if not abs(delta) <= MAX_DELTA:
+        raise InputError(f"the delta is {delta:g}; give points from -{MAX_DELTA:g} to {MAX_DELTA:g}")
+    return StatedLabel(delta=delta)
+
+
+@dataclass(frozen=True)
+class PooledLabel:
+    """What all rows about one pair say together."""
+
+    delta: float
+    """In points."""
+    n_votes: int | None
+    """Votes that were counted; None: there is no count."""
+    disputed: bool
+    """Whether some called the one picture better, and some the other."""
+
+
+def pooled(labels: list[StatedLabel]) -> PooledLabel:
+    """All labels of one pair, its pictures in the same order in each: votes add up, differences are averaged.
+
+    Raises:
+        InputError: some are votes and some are differences, which cannot be put together.
+    """
+    given = [label.votes for label in labels if label.votes is not None]
+    signs = {label.sign for label in labels}
+    disputed = {1, -1} <= signs or any(min(votes) > 0 and votes[0] != votes[1] for votes in given)
+    if given and len(given) < len(labels):
+        raise InputError("some rows about this pair have votes, others a probability or delta; give one of them")
+    if not given:
+        known = [label.delta for label in labels if label.delta is not None]
+        return PooledLabel(sum(known) / len(known), None, disputed)
+    n_first, n_second = (sum(votes[place] for votes in given) for place in (0, 1))
+    total = round(n_first + n_second)
+    counted = all(label.counted for label in labels)
+    return PooledLabel(delta_from_votes(n_first, n_second), total if counted else None, disputed)

@@ -1,0 +1,219 @@
+"""Pairs that somebody has, read from CSV, JSON lines, JSON or Parquet: one row for each time that two pictures were
+compared.
+
+===================================  ==================================================================================
+``first``, ``second``                pictures: files, relative to the list; in Parquet also the bytes themselves
+``winner``                           ``first``, ``second``, ``tie`` (or ``A``, ``B``), or the name of one of the two
+``votes_first``, ``votes_second``    how many preferred the one and the other
+``probability``                      share of people, or of what else was asked, that preferred the first
+``delta``                            score of the first minus that of the second, in points
+``rationale``, ``rationale_swapped``  optional: why, with the first as A; with the second as A
+``factors``                          optional: what decides, by name, with ``;`` between
+``group``, ``source``, ``licence``   optional: what is one view, what is one photograph, and its licence
+===================================  ==================================================================================
+
+One of ``winner``, votes, ``probability`` and ``delta`` is given in each row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+from redaes.datagen.imported.labels import (
+    StatedLabel,
+    label_of_delta,
+    label_of_probability,
+    label_of_votes,
+)
+from redaes.datagen.imported.published import PUBLISHED_COLUMNS, published_layout
+from redaes.datagen.imported.tables import list_columns, list_rows
+from redaes.errors import InputError
+from redaes.types import FACTORS, Factor
+
+_LABELS = ("winner", "votes_first", "votes_second", "probability", "delta")
+COLUMNS = frozenset(
+    {"first", "second", *_LABELS, "rationale", "rationale_swapped", "factors", "group", "source", "licence", "license"}
+)
+"""What is read; other columns are named in the report."""
+
+_WINNERS = {"first": (1.0, 0.0), "a": (1.0, 0.0), "second": (0.0, 1.0), "b": (0.0, 1.0), "tie": (0.5, 0.5)}
+
+
+@dataclass(frozen=True)
+class StatedPicture:
+    """A picture as a list names it."""
+
+    name: str
+    """In messages."""
+    path: Path | None = None
+    """Its file; None: ``data`` is it."""
+    data: bytes | None = field(default=None, repr=False)
+    box: tuple[int, int, int, int] | None = None
+    """Left, top, right, bottom of what is meant in the file, in pixels; None: all of it."""
+
+
+@dataclass(frozen=True)
+class StatedPair:
+    """One row about two pictures."""
+
+    where: str
+    """Names the row in messages."""
+    first: StatedPicture
+    second: StatedPicture
+    label: StatedLabel
+    factors: tuple[Factor, ...] = ()
+    rationale: str = ""
+    """With the first as A; empty: none."""
+    rationale_swapped: str = ""
+    group: str = ""
+    """What belongs together beyond the photograph; empty: not stated."""
+    source: str = ""
+    """What was photographed; empty: not stated."""
+    licence: str = ""
+
+
+@dataclass(frozen=True)
+class UnusableRow:
+    """A row of which no pair is made."""
+
+    where: str
+    reason: str
+    """A few words that are counted."""
+    detail: str = ""
+
+
+def read_pair_list(
+    file: Path, *, pictures: Path | None = None, encoding: str = "utf-8-sig", unread: set[str] | None = None
+) -> Iterator[StatedPair | UnusableRow]:
+    """The rows of a list, one by one.
+
+    Args:
+        file: ends in one of :data:`redaes.datagen.imported.tables.LISTS`.
+        pictures: folder from which pictures are named; None: that of the list.
+        encoding: of text.
+        unread: gets the names of columns that are not read.
+
+    Raises:
+        InputError: the list cannot be read, is of an unknown kind, or has no columns ``first`` and ``second`` with a
+            label.
+        MissingDependency: pyarrow is absent.
+    """
+    names = list_columns(file, encoding)
+    ours = published_layout(names)
+    known = COLUMNS if ours is None else COLUMNS | PUBLISHED_COLUMNS
+    if ours is None:
+        _check_names(names, file)
+    if unread is not None:
+        unread.update(set(names) - known)
+    for where, row in list_rows(file, encoding, known):
+        if not isinstance(row, Mapping):
+            yield UnusableRow(where, "row is not readable", str(row))
+            continue
+        if unread is not None:
+            unread.update(str(name) for name in row if name not in known)
+        try:
+            stated = row if ours is None else ours(row)
+            yield _stated_pair(stated, where, file.parent if pictures is None else pictures)
+        except (InputError, KeyError) as error:
+            yield UnusableRow(where, "row says nothing usable", str(error))
+
+
+def _check_names(names: Sequence[str], file: Path) -> None:
+    known = set(names)
+    if not {"first", "second"} <= known:
+        raise InputError(f"{file} has the columns {', '.join(names)}; it needs first and second")
+    if not ({"winner", "probability", "delta"} & known or {"votes_first", "votes_second"} <= known):
+        raise InputError(
+            f"{file} has the columns {', '.join(names)}; it needs one of winner, votes_first and votes_second, "
+            "probability, delta"
+        )
+
+
+def _stated_pair(row: Mapping[str, Any], where: str, beside: Path) -> StatedPair:
+    pictures = [picture_in_cell(row.get(side), side, where, beside) for side in ("first", "second")]
+    return StatedPair(
+        where=where,
+        first=pictures[0],
+        second=pictures[1],
+        label=_label(row),
+        factors=_factors(row.get("factors")),
+        rationale=_reasoning(row.get("rationale")),
+        rationale_swapped=_reasoning(row.get("rationale_swapped")),
+        group=_text(row, "group"),
+        source=_text(row, "source"),
+        licence=_text(row, "licence") or _text(row, "license"),
+    )
+
+
+def picture_in_cell(value: Any, side: str, where: str, beside: Path) -> StatedPicture:
+    """A picture as a cell has it: a name relative to a folder, bytes, or a struct of ``bytes`` and ``path``.
+
+    Raises:
+        InputError: there is none; says which ``side``.
+    """
+    if isinstance(value, Mapping):
+        name, value = value.get("path"), value.get("bytes") or value.get("path")
+        if isinstance(value, bytes):
+            return StatedPicture(str(name or f"{where}, {side}"), data=value)
+    if isinstance(value, bytes):
+        return StatedPicture(f"{where}, {side}", data=value)
+    if not isinstance(value, str) or not value.strip():
+        raise InputError(f"{side} names no picture")
+    return StatedPicture(value.strip(), path=beside / value.strip())
+
+
+def _label(row: Mapping[str, Any]) -> StatedLabel:
+    given = {name: row[name] for name in _LABELS if row.get(name) not in (None, "")}
+    forms = sorted({"votes" if name.startswith("votes") else name for name in given})
+    if len(forms) != 1:
+        raise InputError(
+            f"it has {' and '.join(forms) or 'no label'}; give one of winner, votes_first and votes_second, "
+            "probability, delta"
+        )
+    if forms == ["votes"]:
+        if len(given) == 1:
+            raise InputError(f"it has {next(iter(given))} alone; give both counts, 0 for nobody")
+        return label_of_votes(_number(given, "votes_first"), _number(given, "votes_second"))
+    if forms == ["probability"]:
+        return label_of_probability(_number(given, "probability"))
+    if forms == ["delta"]:
+        return label_of_delta(_number(given, "delta"))
+    return _won(str(given["winner"]).strip(), row)
+
+
+def _won(winner: str, row: Mapping[str, Any]) -> StatedLabel:
+    named = [side for side in ("first", "second") if isinstance(row[side], str) and row[side].strip() == winner]
+    if len(named) == 2:
+        raise InputError(f"first and second are both {winner!r}")
+    votes = _WINNERS.get(named[0] if named else winner.lower())
+    if votes is None:
+        raise InputError(f"the winner is {winner!r}; give first, second, tie, or the name of one of the two pictures")
+    return StatedLabel(votes=votes)
+
+
+def _number(given: Mapping[str, Any], name: str) -> float:
+    try:
+        return float(given[name])
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{name} is {given[name]!r}; give a number") from error
+
+
+def _factors(value: Any) -> tuple[Factor, ...]:
+    names = value if isinstance(value, list) else str(value or "").replace(",", ";").split(";")
+    wanted = [str(name).strip() for name in names if str(name).strip()]
+    if unknown := [name for name in wanted if name not in FACTORS]:
+        raise InputError(f"the factor {unknown[0]!r} is unknown; there are {', '.join(FACTORS)}")
+    return tuple(cast("Factor", name) for name in dict.fromkeys(wanted))
+
+
+def _reasoning(value: Any) -> str:
+    """The text, which may come as our own export has it, with factors and winner beside it."""
+    return str((value.get("text") if isinstance(value, Mapping) else value) or "").strip()
+
+
+def _text(row: Mapping[str, Any], name: str) -> str:
+    value = row.get(name)
+    return "" if value is None else str(value).strip()

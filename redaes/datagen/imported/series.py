@@ -1,0 +1,119 @@
+"""Series that somebody put in order, wholly or in part, to pairs.
+
+Every two pictures of a series that its order tells apart are one vote; :func:`~redaes.datagen.series.votes.calibrate`
+makes of these votes what the order says about each pair. Scores and ranks count by their order alone: how far apart two
+scores lie on somebody's scale says nothing on ours.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
+from redaes.datagen.imported.labels import StatedLabel, delta_from_probability
+from redaes.datagen.imported.rows import StatedPair, StatedPicture, UnusableRow
+from redaes.datagen.series.votes import Votes, calibrate
+
+PART = 16
+"""Pictures of which all pairs are made; a larger series is drawn into parts of at most so many."""
+
+
+@dataclass(frozen=True)
+class StatedSeries:
+    """Pictures with what somebody thinks of each, against the others."""
+
+    where: str
+    """Names it in messages."""
+    name: str
+    pictures: tuple[StatedPicture, ...]
+    levels: tuple[float, ...]
+    """Per picture, higher is better."""
+    equal_is_tie: bool
+    """Whether equal levels say that two pictures are equally good (ranks and scores), or nothing (picks, stars)."""
+    source: str = ""
+    licence: str = ""
+
+
+def pairs_of_series(
+    series: Iterable[StatedSeries | UnusableRow], *, most: int = PART, seed: int = 0
+) -> Iterator[StatedPair | UnusableRow]:
+    """The pairs of many series, one group for each series, or for each part of a large one.
+
+    Args:
+        series: in any order.
+        most: pictures of which all pairs are made; at least 2.
+        seed: of the parts.
+    """
+    for one in series:
+        if isinstance(one, UnusableRow):
+            yield one
+            continue
+        if twice := _twice(one):
+            yield UnusableRow(one.where, "picture twice in a series", f"{twice} has two places; keep one")
+            continue
+        if len(set(one.levels)) < 2 and not (one.equal_is_tie and len(one.pictures) > 1):
+            yield UnusableRow(one.where, "series without an order", f"{len(one.pictures)} pictures, none above another")
+            continue
+        for part in _parts(one, most, seed):
+            yield from _pairs(part)
+
+
+def _twice(series: StatedSeries) -> str | None:
+    met: set[str] = set()
+    for picture in series.pictures:
+        if picture.name in met:
+            return picture.name
+        met.add(picture.name)
+    return None
+
+
+def _parts(series: StatedSeries, most: int, seed: int) -> Iterator[StatedSeries]:
+    """Parts of nearly equal size; which picture comes into which is drawn from the names and the seed."""
+    n = len(series.pictures)
+    if n <= most:
+        yield series
+        return
+
+    def drawn(place: int) -> bytes:
+        return hashlib.sha256(f"{seed}:{series.name}:{series.pictures[place].name}".encode()).digest()
+
+    order = sorted(range(n), key=drawn)
+    n_parts = math.ceil(n / most)
+    for number in range(n_parts):
+        places = sorted(order[n * number // n_parts : n * (number + 1) // n_parts])
+        yield replace(
+            series,
+            name=f"{series.name} part {number + 1}",
+            pictures=tuple(series.pictures[place] for place in places),
+            levels=tuple(series.levels[place] for place in places),
+        )
+
+
+def _pairs(series: StatedSeries) -> Iterator[StatedPair | UnusableRow]:
+    votes = []
+    for one, other in itertools.combinations(range(len(series.pictures)), 2):
+        ahead = series.levels[one] - series.levels[other]
+        if not ahead and not series.equal_is_tie:
+            continue
+        n_first = 0.5 if not ahead else float(ahead > 0)
+        votes.append(Votes(series.name, str(one), str(other), n_first, 1 - n_first))
+    if not votes:
+        return  # a part of a large series, all on one level
+    found, refused = calibrate(votes, margin=0)
+    for lost in refused:
+        yield UnusableRow(series.where, "series without an order", f"{lost.reason}: {len(lost.parts)} parts")
+    for done in found:
+        for vote in votes:
+            ahead = done.strengths[vote.first] - done.strengths[vote.second]
+            yield StatedPair(
+                where=series.where,
+                first=series.pictures[int(vote.first)],
+                second=series.pictures[int(vote.second)],
+                label=StatedLabel(delta=delta_from_probability(1 / (1 + math.exp(-ahead)))),
+                group=series.name,
+                source=series.source,
+                licence=series.licence,
+            )

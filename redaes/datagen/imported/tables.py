@@ -1,0 +1,155 @@
+"""Lists that people have: CSV, JSON lines, JSON, Parquet, read row by row as mappings."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from redaes.errors import InputError, MissingDependency
+
+LISTS = (".csv", ".tsv", ".jsonl", ".json", ".parquet")
+"""Endings of lists."""
+
+_DELIMITERS = (",", ";", "\t", "|")
+_TELLING = frozenset({"first", "second", "image", "name", "series", "score", "gt_score", "rank", "decision", "winner"})
+"""Columns by which a delimiter is told: two of them are in every list."""
+
+
+def list_rows(file: Path, encoding: str, only: Collection[str] | None = None) -> Iterator[tuple[str, Any]]:
+    """Each row with a name for messages; what is no mapping says why the row cannot be read.
+
+    Args:
+        file: ends in one of ``LISTS``.
+        encoding: of text.
+        only: columns that are wanted of Parquet, whose others may be large; None: all.
+
+    Raises:
+        InputError: the list cannot be read, or is of an unknown kind.
+        MissingDependency: pyarrow is absent.
+    """
+    ending = file.suffix.lower()
+    if ending not in LISTS:
+        raise InputError(f"{file}: a list ends in {', '.join(LISTS)}")
+    if ending == ".parquet":
+        yield from _parquet_rows(file, only)
+        return
+    read = {".jsonl": _json_lines, ".json": _json_list}.get(ending, _csv_rows)
+    with _readable(file, encoding):
+        yield from read(file, encoding)
+
+
+def list_columns(file: Path, encoding: str) -> tuple[str, ...]:
+    """The columns of a list: those of its first line or schema, or of its first object.
+
+    Raises:
+        InputError: as :func:`list_rows`.
+        MissingDependency: pyarrow is absent.
+    """
+    ending = file.suffix.lower()
+    if ending in (".csv", ".tsv"):
+        with _readable(file, encoding), file.open(encoding=encoding, newline="") as text:
+            return tuple(_csv_head(text.readline(), file)[1])
+    if ending == ".parquet":
+        with _readable_parquet(file) as pq:
+            return tuple(pq.read_schema(file).names)
+    return next((tuple(map(str, row)) for _, row in list_rows(file, encoding) if isinstance(row, Mapping)), ())
+
+
+@contextmanager
+def _readable(file: Path, encoding: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"{file} cannot be read: {error.strerror}; check the path") from error
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{file} is not {error.encoding}: byte 0x{error.object[error.start]:02x}; save it as UTF-8, or name its "
+            "encoding, such as --encoding latin-1"
+        ) from error
+    except LookupError as error:
+        raise InputError(f"--encoding {encoding}: there is no such encoding; try latin-1 or utf-16") from error
+
+
+@contextmanager
+def _readable_parquet(file: Path) -> Iterator[Any]:
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ImportError as error:
+        raise MissingDependency("pyarrow", "edit") from error
+    try:
+        yield pq
+    except (pa.ArrowException, OSError) as error:
+        raise InputError(f"{file} cannot be read as Parquet ({error}); copy or write it again") from error
+
+
+def _csv_head(head: str, file: Path) -> tuple[str, list[str]]:
+    """Delimiter and names."""
+    delimiter = max(_DELIMITERS, key=lambda mark: len(_TELLING & set(_names(head, mark))))
+    names = _names(head, delimiter)
+    if len(_TELLING & set(names)) < 2:
+        raise InputError(
+            f"{file}, line 1: no columns first and second, or image with score, rank or decision, between commas, "
+            f"semicolons, tabs or bars; it starts with {head[:60].strip()!r}"
+        )
+    if repeated := sorted({name for name in names if names.count(name) > 1}):
+        raise InputError(f"{file}, line 1: the column {repeated[0]} comes twice; rename one")
+    return delimiter, names
+
+
+def _names(head: str, delimiter: str) -> list[str]:
+    return [name.strip() for name in next(csv.reader([head], delimiter=delimiter), [])]
+
+
+def _csv_rows(file: Path, encoding: str) -> Iterator[tuple[str, Any]]:
+    with file.open(encoding=encoding, newline="") as text:
+        delimiter, names = _csv_head(text.readline(), file)
+        rows = csv.reader(text, delimiter=delimiter)
+        try:
+            for row in rows:
+                where = f"{file.name} line {rows.line_num + 1}"
+                if len(row) == len(names):
+                    yield where, dict(zip(names, row, strict=True))
+                elif row:
+                    yield where, f"{len(row)} fields, and the first line has {len(names)}"
+        except csv.Error as error:
+            raise InputError(f"{file}, line {rows.line_num + 1}: {error}; write it as CSV anew") from error
+
+
+def _json_lines(file: Path, encoding: str) -> Iterator[tuple[str, Any]]:
+    with file.open(encoding=encoding) as text:
+        for number, line in enumerate(text, 1):
+            where = f"{file.name} line {number}"
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line)
+            except json.JSONDecodeError as error:
+                row = f"no JSON: {error}"
+            yield where, row if isinstance(row, Mapping | str) else f"a JSON {type(row).__name__}, not an object"
+
+
+def _json_list(file: Path, encoding: str) -> Iterator[tuple[str, Any]]:
+    try:
+        rows = json.loads(file.read_text(encoding=encoding))
+    except json.JSONDecodeError as error:
+        raise InputError(f"{file} is not JSON: {error}") from error
+    if not isinstance(rows, list):
+        raise InputError(f"{file} holds a JSON {type(rows).__name__}; give a list of objects")
+    for number, row in enumerate(rows, 1):
+        where = f"{file.name} entry {number}"
+        yield where, row if isinstance(row, Mapping) else f"a JSON {type(row).__name__}, not an object"
+
+
+def _parquet_rows(file: Path, only: Collection[str] | None) -> Iterator[tuple[str, Any]]:
+    with _readable_parquet(file) as pq, pq.ParquetFile(file) as table:
+        wanted = [name for name in table.schema_arrow.names if only is None or name in only]
+        number = 0
+        for batch in table.iter_batches(batch_size=32, columns=wanted):
+            for row in batch.to_pylist():
+                yield f"{file.name} row {number}", row
+                number += 1

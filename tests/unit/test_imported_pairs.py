@@ -1,0 +1,350 @@
+"""``redaes data import``: pairs that people judged, to a RED dataset."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from redaes.cli.app import app
+from redaes.datagen.imported.circles import circular_triples
+from redaes.datagen.imported.dividing import divide
+from redaes.datagen.imported.importing import ImportSettings, import_pairs
+from redaes.datagen.imported.labels import delta_from_votes
+from redaes.datagen.imported.rows import read_pair_list
+from redaes.datagen.inspection import inspect
+from redaes.datagen.validation import validate
+from redaes.errors import InputError
+from redaes.images import content_id
+from redaes.records import PairRecord, read_records
+from redaes.types import SPLITS, TAU
+
+Rows = Sequence[Mapping[str, Any]]
+
+
+def picture(path: Path, seed: int, size: tuple[int, int] = (48, 32)) -> Path:
+    rng = np.random.default_rng(seed)
+    small = Image.fromarray(rng.integers(0, 256, (6, 8, 3), dtype=np.uint8))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    small.resize(size, Image.Resampling.BICUBIC).save(path, quality=92)
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for number in range(12):
+        picture(tmp_path / f"{number}.jpg", number, (48, 32) if number % 2 else (40, 40))
+    return tmp_path
+
+
+def write_csv(path: Path, rows: Rows, delimiter: str = ",", encoding: str = "utf-8") -> Path:
+    with path.open("w", newline="", encoding=encoding) as file:
+        writer = csv.DictWriter(file, list(rows[0]), delimiter=delimiter)
+        writer.writeheader()
+        writer.writerows(rows)
+    return path
+
+
+def run(source: Path, out: Path, **settings: Any) -> dict[str, Any]:
+    return import_pairs(read_pair_list(source), out, settings=ImportSettings(**settings), origin=source.name)
+
+
+def imported(out: Path) -> list[PairRecord]:
+    return [record for split in SPLITS for record in read_records(out, split)]
+
+
+def deltas(out: Path) -> dict[tuple[str, str], float]:
+    """By both ids, the smaller first."""
+    found = {}
+    for record in imported(out):
+        pair = record.pair if record.pair.first.id < record.pair.second.id else record.pair.swapped()
+        assert pair.delta is not None
+        found[pair.first.id, pair.second.id] = pair.delta
+    return found
+
+
+def between(folder: Path, first: int, second: int, found: Mapping[tuple[str, str], float]) -> float:
+    one, other = (content_id((folder / f"{number}.jpg").read_bytes()) for number in (first, second))
+    return found[one, other] if one < other else 0.0 - found[other, one]
+
+
+SIX = [{"first": f"{2 * n}.jpg", "second": f"{2 * n + 1}.jpg"} for n in range(6)]
+
+
+def test_votes_become_points_on_the_one_scale_and_stay_finite(folder: Path, tmp_path: Path) -> None:
+    counts = [(1, 0), (10, 0), (3, 3), (2, 6), (0, 4), (0.5, 0.5)]
+    rows = [row | {"votes_first": a, "votes_second": b} for row, (a, b) in zip(SIX, counts, strict=True)]
+    run(write_csv(folder / "pairs.csv", rows), tmp_path / "out")
+    found = deltas(tmp_path / "out")
+    for n, (a, b) in enumerate(counts):
+        wanted = TAU * NormalDist().inv_cdf((a + 0.5) / (a + b + 1))
+        assert between(folder, 2 * n, 2 * n + 1, found) == pytest.approx(wanted, abs=1e-4)
+    assert {record.n_votes for record in imported(tmp_path / "out")} == {1, 4, 6, 8, 10}
+    assert delta_from_votes(10, 0) > delta_from_votes(1, 0) > 0
+
+
+def test_an_imported_dataset_is_sound_and_can_be_looked_at(folder: Path, tmp_path: Path) -> None:
+    rows = [row | {"winner": "first", "licence": "CC0-1.0"} for row in SIX]
+    report = run(write_csv(folder / "pairs.csv", rows), tmp_path / "out", test_fraction=0.4)
+    found = validate(tmp_path / "out")
+    assert not found.wrong
+    assert not found.warnings
+    assert {split: counts.pairs for split, counts in found.counts.items()} == report["pairs"]
+    assert sum(report["pairs"].values()) == 6
+    assert min(report["pairs"].values()) >= 2
+    inspect(tmp_path / "out", tmp_path / "page.html")
+    assert {record.label_source for record in imported(tmp_path / "out")} == {"people"}
+    assert not list((tmp_path / "out").glob(".*"))
+
+
+def test_every_form_of_label_and_of_file_gives_the_same(folder: Path, tmp_path: Path) -> None:
+    p = 0.7
+    delta = TAU * NormalDist().inv_cdf(p)
+    write_csv(folder / "a.csv", [row | {"probability": p} for row in SIX])
+    write_csv(folder / "b.csv", [row | {"delta": delta} for row in SIX], delimiter=";")
+    (folder / "c.jsonl").write_text("".join(json.dumps(row | {"delta": delta}) + "\n" for row in SIX))
+    (folder / "d.json").write_text(json.dumps([row | {"probability": p} for row in SIX]))
+    pictures = [{side: {"bytes": (folder / row[side]).read_bytes(), "path": row[side]} for side in row} for row in SIX]
+    pq.write_table(pa.Table.from_pylist([row | {"delta": delta} for row in pictures]), folder / "e.parquet")
+    outs = []
+    for name in ("a.csv", "b.csv", "c.jsonl", "d.json", "e.parquet"):
+        run(folder / name, tmp_path / name[0])
+        outs.append([(r.pair, r.first_bytes, r.second_bytes, r.n_votes) for r in imported(tmp_path / name[0])])
+    assert all(out == outs[0] for out in outs[1:])
+    assert outs[0][0][3] is None
+
+
+def test_the_place_follows_from_the_id_not_from_the_list(folder: Path, tmp_path: Path) -> None:
+    rows = [
+        {"first": f"{a}.jpg", "second": f"{b}.jpg", "winner": "first", "group": f"g{n}"}
+        for n in range(6)
+        for a, b in ((2 * n, 2 * n + 1),)
+    ]
+    turned = [{"first": r["second"], "second": r["first"], "winner": "second", "group": r["group"]} for r in rows]
+    run(write_csv(folder / "a.csv", rows), tmp_path / "a")
+    run(write_csv(folder / "b.csv", turned[::-1]), tmp_path / "b")
+    assert imported(tmp_path / "a") == imported(tmp_path / "b")
+    assert len({(record.pair.delta or 0) > 0 for record in imported(tmp_path / "a")}) == 2
+
+
+def test_rows_about_one_pair_add_up_and_disputes_are_named(folder: Path, tmp_path: Path) -> None:
+    again = [
+        {"first": "1.jpg", "second": "0.jpg", "winner": "0.jpg"},
+        {"first": "0.jpg", "second": "1.jpg", "winner": "1.jpg"},
+    ]
+    rows = [row | {"winner": "A"} for row in SIX] + again
+    report = run(write_csv(folder / "pairs.csv", rows), tmp_path / "out")
+    assert between(folder, 0, 1, deltas(tmp_path / "out")) == pytest.approx(delta_from_votes(2, 1), abs=1e-4)
+    assert report["votes"]["disputed_pairs"] == 1
+    assert set(report["votes"]["disputed"][0].split(" and ")) == {"0.jpg", "1.jpg"}
+    assert report["votes"]["counted"] == 8
+
+
+def test_circles_are_counted_and_named(folder: Path, tmp_path: Path) -> None:
+    circle = [{"first": f"{a}.jpg", "second": f"{b}.jpg"} for a, b in ((0, 2), (2, 4), (4, 0))]
+    rows = [row | {"winner": "first"} for row in [*circle, *SIX[3:]]]
+    report = run(write_csv(folder / "pairs.csv", rows), tmp_path / "out")
+    assert report["votes"]["circular_triples"] == 1
+    assert sorted(report["votes"]["circles"][0].split(" > ")[:3]) == ["0.jpg", "2.jpg", "4.jpg"]
+    assert circular_triples([("a", "b", 1.0), ("b", "c", 0.0), ("c", "a", 1.0)], 3) == (0, [])
+
+
+@pytest.mark.parametrize(
+    ("change", "reason", "detail"),
+    [
+        ({"second": "none.jpg"}, "picture missing", "none.jpg"),
+        ({"second": "text.jpg"}, "picture unreadable", "text.jpg"),
+        ({"second": "copy.jpg"}, "pictures are identical", "copy.jpg"),
+        ({"winner": "7.jpg"}, "row says nothing usable", "the winner is '7.jpg'"),
+        ({"winner": ""}, "row says nothing usable", "no label"),
+        ({"winner": "", "votes_first": "-1", "votes_second": "2"}, "row says nothing usable", "at least 0"),
+        ({"winner": "", "votes_first": "0", "votes_second": "0"}, "row says nothing usable", "nobody voted"),
+        ({"winner": "", "votes_first": "3"}, "row says nothing usable", "give both counts"),
+        ({"winner": "", "votes_first": "0.3", "votes_second": "0.7"}, "row says nothing usable", "no counts"),
+        ({"winner": "", "probability": "1.2"}, "row says nothing usable", "from 0 to 1"),
+        ({"winner": "", "probability": "nan"}, "row says nothing usable", "from 0 to 1"),
+        ({"winner": "", "delta": "12"}, "row says nothing usable", "-9 to 9"),
+        ({"winner": "", "delta": "much"}, "row says nothing usable", "give a number"),
+        ({"delta": "1"}, "row says nothing usable", "delta and winner"),
+        ({"factors": "sharpness"}, "row says nothing usable", "sharpness"),
+        ({"first": ""}, "row says nothing usable", "first names no picture"),
+    ],
+)
+def test_what_cannot_be_used_is_named_and_the_rest_goes_on(
+    folder: Path, tmp_path: Path, change: dict[str, str], reason: str, detail: str
+) -> None:
+    (folder / "text.jpg").write_text("no picture")
+    (folder / "copy.jpg").write_bytes((folder / "0.jpg").read_bytes())
+    empty = dict.fromkeys(("votes_first", "votes_second", "probability", "delta", "factors"), "")
+    rows = [empty | row | {"winner": "first"} for row in SIX]
+    rows[0] |= change
+    report = run(write_csv(folder / "pairs.csv", rows), tmp_path / "out")
+    assert report["rejected_pairs"] == {reason: 1}
+    assert sum(report["pairs"].values()) == 5
+    with (tmp_path / "out" / "left_out.csv").open() as file:
+        (lost,) = csv.DictReader(file)
+    assert lost["row"] == "pairs.csv line 2"
+    assert detail in lost["detail"]
+    assert not validate(tmp_path / "out").wrong
+
+
+def test_votes_and_points_about_one_pair_cannot_be_put_together(folder: Path, tmp_path: Path) -> None:
+    rows = [row | {"winner": "first", "delta": ""} for row in SIX] + [SIX[0] | {"winner": "", "delta": 1}]
+    assert run(write_csv(folder / "pairs.csv", rows), tmp_path / "out")["rejected_pairs"] == {"labels of two kinds": 1}
+
+
+def test_a_probability_of_one_is_one_vote_of_an_unknown_number(folder: Path, tmp_path: Path) -> None:
+    run(write_csv(folder / "pairs.csv", [row | {"probability": 1} for row in SIX]), tmp_path / "out")
+    found = imported(tmp_path / "out")
+    assert {abs(record.pair.delta or 0) for record in found} == {round(delta_from_votes(1, 0), 4)}
+    assert {record.n_votes for record in found} == {None}
+
+
+def test_near_copies_and_duplicates_never_part(folder: Path, tmp_path: Path) -> None:
+    rows = []
+    for n in range(6):  # each pair has a second one of near copies, which share no file with it
+        for number in (2 * n, 2 * n + 1):
+            with Image.open(folder / f"{number}.jpg") as image:
+                image.save(folder / f"near{number}.jpg", quality=88)
+        rows += [SIX[n], {side: f"near{name}" for side, name in SIX[n].items()}]
+    (folder / "same.jpg").write_bytes((folder / "0.jpg").read_bytes())
+    rows.append({"first": "same.jpg", "second": "near1.jpg"})
+    report = run(write_csv(folder / "pairs.csv", [row | {"winner": "first"} for row in rows]), tmp_path / "out")
+    assert report["pictures"]["near_copies"] == 12
+    assert report["pictures"]["first_duplicates"] == ["same.jpg is 0.jpg"]
+    split = {
+        r.pair.of(side).path.name: r.pair.split for r in imported(tmp_path / "out") for side in ("first", "second")
+    }
+    for number in range(12):
+        assert split[f"{number}.jpg"] == split[f"near{number}.jpg"]
+    assert not validate(tmp_path / "out").wrong
+
+
+def test_one_source_is_in_one_split(folder: Path, tmp_path: Path) -> None:
+    rows = [row | {"winner": "first", "source": f"roll {n % 3}", "group": "day"} for n, row in enumerate(SIX)]
+    run(write_csv(folder / "pairs.csv", rows), tmp_path / "out")
+    splits: dict[str, set[str]] = {}
+    for record in imported(tmp_path / "out"):
+        splits.setdefault(record.pair.source, set()).add(record.pair.split)
+    assert {name: len(found) for name, found in splits.items()} == {f"roll {n}": 1 for n in range(3)}
+    assert not validate(tmp_path / "out").wrong  # "day" is in both splits, and its groups are not
+
+
+def test_where_all_hangs_together_photographs_are_held_out(folder: Path, tmp_path: Path) -> None:
+    rows = [{"first": f"{a}.jpg", "second": f"{b}.jpg", "winner": "first"} for a in range(12) for b in range(a + 1, 12)]
+    report = run(write_csv(folder / "pairs.csv", rows), tmp_path / "out", test_fraction=0.3)
+    assert report["photographs_divided"]
+    assert sum(report["pairs"].values()) < len(rows)
+    assert report["rejected_pairs"] == {"between the splits": len(rows) - sum(report["pairs"].values())}
+    ids = [
+        {r.pair.of(s).id for r in read_records(tmp_path / "out", split) for s in ("first", "second")}
+        for split in SPLITS
+    ]
+    assert not ids[0] & ids[1]
+    assert not validate(tmp_path / "out").wrong
+
+
+def test_a_division_needs_two_sides() -> None:
+    with pytest.raises(InputError, match="none can be held out"):
+        divide([("a", "b", "")], [], test_fraction=0.2, seed=0)
+    with pytest.raises(InputError, match="none can be held out"):
+        divide([("a", "b", "roll"), ("c", "d", "roll")], [], test_fraction=0.2, seed=0)
+
+
+@pytest.mark.parametrize("fraction", [0.1, 0.2, 0.5])
+def test_about_the_share_that_is_wanted_is_held_out(fraction: float) -> None:
+    pairs = [(f"{n}a", f"{n}b", "") for n in range(200)]
+    splits = [divide(pairs, [], test_fraction=fraction, seed=seed).splits for seed in range(3)]
+    assert all(abs(found.count("test") - 200 * fraction) <= 1 for found in splits)
+    assert splits[0] != splits[1]
+
+
+def test_reasoning_goes_with_its_order_or_is_left_out(folder: Path, tmp_path: Path) -> None:
+    said = {"rationale": "Picture A is sharper.", "winner": "first", "factors": "focus"}
+    silent = {"rationale": "", "winner": "first", "factors": ""}
+    rows = [SIX[0] | said, SIX[1] | said | {"factors": ""}, *(row | silent for row in SIX[2:])]
+    report = run(write_csv(folder / "pairs.csv", rows), tmp_path / "out")
+    assert report["rationales"] == {"one order": 1, "none": 5}
+    assert report["notes"] == {"rationales left out: no factors beside them": 1}
+    (record,) = (r for r in imported(tmp_path / "out") if r.rationale or r.rationale_swapped)
+    shown = record.pair if record.rationale else record.pair.swapped()
+    kept = record.rationale or record.rationale_swapped
+    assert shown.delta is not None
+    assert shown.delta > 0
+    assert kept is not None
+    assert kept.better == "A"
+    assert record.writer == "people"
+
+
+def test_a_list_that_cannot_be_read_writes_nothing(folder: Path, tmp_path: Path) -> None:
+    good = [row | {"winner": "first", "source": "Café"} for row in SIX]
+    cases = {
+        "latin.csv": (write_csv(folder / "latin.csv", good, encoding="latin-1"), "--encoding latin-1"),
+        "space.csv": (write_csv(folder / "space.csv", good, delimiter=" "), "commas, semicolons"),
+        "bare.csv": (write_csv(folder / "bare.csv", SIX), "needs one of winner"),
+        "gone.csv": (write_csv(folder / "gone.csv", [{**r, "first": "no.jpg"} for r in good]), "no pair can be used"),
+        "odd.xls": (write_csv(folder / "odd.xls", good), "ends in .csv"),
+    }
+    (folder / "cut.parquet").write_bytes(b"PAR1 and no more")
+    cases["cut.parquet"] = (folder / "cut.parquet", "as Parquet")
+    before = set(tmp_path.iterdir())
+    for file, message in cases.values():
+        result = CliRunner().invoke(app, ["data", "import", str(file), "--out", str(tmp_path / "out")])
+        assert result.exit_code == 2
+        assert message in result.stderr
+        assert file.name in result.stderr
+        assert set(tmp_path.iterdir()) == before
+
+
+def test_the_command_says_what_was_found(folder: Path, tmp_path: Path) -> None:
+    rows = [row | {"winner": "first", "source": "Café", "mood": "x"} for row in SIX]
+    rows.append({**rows[0], "second": "no.jpg"})
+    file = write_csv(folder / "latin.csv", rows, delimiter="\t", encoding="latin-1")
+    more = {**rows[0], "source": "Bar", "first": "10.jpg", "second": "11.jpg"}
+    write_csv(file, [*rows[:5], more, rows[6]], delimiter="\t", encoding="latin-1")
+    command = [
+        "data",
+        "import",
+        str(file),
+        "--out",
+        str(tmp_path / "out"),
+        "--encoding",
+        "latin-1",
+        "--licence",
+        "CC0-1.0",
+    ]
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code == 0, result.stderr
+    assert "picture missing" in result.stdout
+    assert "Café" in {record.pair.source for record in imported(tmp_path / "out")}
+    assert {record.licence for record in imported(tmp_path / "out")} == {"CC0-1.0"}
+    assert "columns that are not read: mood" in result.stdout
+    again = CliRunner().invoke(app, command)
+    assert again.exit_code == 2
+    assert "exists" in again.stderr
+
+
+def test_a_tenth_of_the_pictures_may_be_unreadable(folder: Path, tmp_path: Path) -> None:
+    rows = []
+    for n in range(40):
+        picture(tmp_path / "many" / f"{n}.jpg", 100 + n)
+        if n % 10 == 3:
+            data = (tmp_path / "many" / f"{n}.jpg").read_bytes()
+            (tmp_path / "many" / f"{n}.jpg").write_bytes(data[: len(data) // 2])
+        if n % 2:
+            rows.append({"first": f"many/{n - 1}.jpg", "second": f"many/{n}.jpg", "winner": "first"})
+    report = run(write_csv(folder / "pairs.csv", rows), tmp_path / "out")
+    assert report["rejected_pairs"] == {"picture unreadable": 4}
+    assert [item["file"] for item in report["rejected_photographs"]] == [f"many/{n}.jpg" for n in (13, 23, 3, 33)]
+    assert sum(report["pairs"].values()) == 16
+    assert not validate(tmp_path / "out").wrong

@@ -1,0 +1,194 @@
+"""``redaes data import``: rows in the layouts of published datasets."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from redaes.cli.app import app
+from redaes.datagen.export import export
+from redaes.datagen.imported import forms
+from redaes.datagen.imported.forms import ReadingSettings, judgements_in
+from redaes.datagen.imported.importing import ImportSettings, import_pairs
+from redaes.datagen.imported.rows import StatedPair, UnusableRow
+from redaes.datagen.validation import validate
+from redaes.records import picture_of, read_records
+from redaes.types import SPLITS, winner_of
+
+
+def picture(path: Path, seed: int) -> bytes:
+    small = np.random.default_rng(seed).integers(0, 256, (6, 8, 3), dtype=np.uint8)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(small).resize((48, 32), Image.Resampling.BICUBIC).save(path, quality=92)
+    return path.read_bytes()
+
+
+def read(source: Path, **settings: Any) -> tuple[list[StatedPair], list[UnusableRow]]:
+    rows = list(judgements_in(source, ReadingSettings(**settings), set()))
+    return [row for row in rows if isinstance(row, StatedPair)], [row for row in rows if isinstance(row, UnusableRow)]
+
+
+def table(path: Path, rows: list[dict[str, Any]]) -> Path:
+    pq.write_table(pa.Table.from_pylist(rows), path)
+    return path
+
+
+def test_pick_a_pic(tmp_path: Path) -> None:
+    one, other = (picture(tmp_path / f"{n}.jpg", n) for n in range(2))
+    labels = [(1.0, 0.0, True), (0.0, 1.0, True), (0.5, 0.5, True), (0.0, 0.0, False)]
+    rows = [
+        {"jpg_0": one, "jpg_1": other, "label_0": a, "label_1": b, "has_label": has, "caption": "a harbour"}
+        for a, b, has in labels
+    ]
+    pairs, (lost,) = read(table(tmp_path / "p.parquet", rows))
+    assert [pair.label.votes for pair in pairs] == [(1, 0), (0, 1), (0.5, 0.5)]
+    assert pairs[0].first.data == one
+    assert "nobody has chosen" in lost.detail
+
+
+def test_hpd(tmp_path: Path) -> None:
+    train = tmp_path / "train.json"
+    train.write_text(json.dumps([{"human_preference": [0, 1], "prompt": "x", "file_path": ["a.jpg", "b.jpg"]}]))
+    (pair,), _ = read(train)
+    assert (pair.first.name, pair.second.name, pair.label.votes) == ("a.jpg", "b.jpg", (0, 1))
+    test = tmp_path / "test.json"
+    test.write_text(json.dumps([{"prompt": "x", "image_path": ["a", "b", "c"], "rank": [2, 1, 3]}]))
+    pairs, _ = read(test)
+    assert {(p.first.name, p.second.name): (p.label.delta or 0) > 0 for p in pairs} == {
+        ("a", "b"): False, ("a", "c"): True, ("b", "c"): True,
+    }  # fmt: skip
+    three = tmp_path / "three.json"
+    rows = [
+        {"prompt": "x", "path1": "a", "path2": "b", "choice_dist": [12, 7], "confidence": 0.9},
+        {"path1": "a", "path2": "b"},
+    ]
+    three.write_text(json.dumps([*rows, {"path1": "a", "path2": "b", "choice_dist": [1]}]))
+    found, (lost,) = read(three)
+    assert [pair.label.votes for pair in found] == [(12, 7), (1, 0)]
+    assert "choice_dist" in lost.detail
+
+
+def test_image_reward(tmp_path: Path) -> None:
+    rows = [
+        {
+            "image": {"bytes": picture(tmp_path / f"{n}.jpg", n), "path": f"{n}.webp"},
+            "prompt_id": f"p{n // 3}",
+            "rank": n % 3 + 1,
+        }
+        for n in range(6)
+    ]
+    pairs, lost = read(table(tmp_path / "t.parquet", rows))
+    assert not lost
+    assert len(pairs) == 6
+    assert all((pair.label.delta or 0) > 0 for pair in pairs)
+    assert {pair.group for pair in pairs} == {"p0", "p1"}
+
+
+def test_numbered_lists(tmp_path: Path) -> None:
+    picture(tmp_path / "000007-01.JPG", 1)
+    picture(tmp_path / "000007" / "02.jpg", 2)
+    file = tmp_path / "val_pairlist.txt"
+    file.write_text("7 1 2 0.75 1 2\n\n7,2,3,0.2,2,1\n7 1 2 1.5 1 2\n7 1 two 0.5 1 2\n7 1 2 0.5\n")
+    pairs, lost = read(file)
+    assert [(p.first.name, p.second.name) for p in pairs] == [
+        ("000007-01.JPG", "000007/02.jpg"), ("000007/02.jpg", "000007-03.jpg"),
+    ]  # fmt: skip
+    assert [(pair.label.delta or 0) > 0 for pair in pairs] == [True, False]
+    assert {pair.source for pair in pairs} == {"val_pairlist 000007"}
+    assert [row.where for row in lost] == [f"val_pairlist.txt line {n}" for n in (4, 5, 6)]
+
+
+def test_crops_are_cut_from_their_photographs(tmp_path: Path) -> None:
+    entries = []
+    for n in range(4):
+        picture(tmp_path / f"{n}_c.jpg", n)
+        crops = [
+            {"crop_0": [0, 0, 24, 16], "crop_1": [8, 4, 40, 28], "vote_for_0": 1, "vote_for_1": 4},
+            {"crop_0": [0, 0, 24, 16], "crop_1": [8, 4, 60, 28], "vote_for_0": 5, "vote_for_1": 0},
+            {"crop_0": [0, 0, 24], "crop_1": [8, 4, 40, 28], "vote_for_0": 5, "vote_for_1": 0},
+        ]
+        entries.append({"url": f"https://example.org/{n}_c.jpg", "crops": crops})
+    file = tmp_path / "ranking_annotation.json"
+    file.write_text(json.dumps(entries))
+    rows = judgements_in(file, ReadingSettings(), set())
+    report = import_pairs(rows, tmp_path / "out", settings=ImportSettings(), origin="crops")
+    assert report["rejected_pairs"] == {"picture unreadable": 4, "row says nothing usable": 4}
+    assert not validate(tmp_path / "out").wrong
+    records = [record for split in SPLITS for record in read_records(tmp_path / "out", split)]
+    assert {record.pair.source for record in records} == {f"{n}_c.jpg" for n in range(4)}
+    for record in records:
+        first = picture_of(record, "first").image.size
+        assert {first, picture_of(record, "second").image.size} == {(24, 16), (40, 28)}
+        assert ((record.pair.delta or 0) > 0) == (first == (40, 28))
+        assert record.n_votes == 5
+
+
+def test_preferences_need_two_pictures_and_an_answer(tmp_path: Path) -> None:
+    file = tmp_path / "p.jsonl"
+    rows = [{"images": ["a"], "chosen": "x"}, {"images": ["a", "b"], "chosen": "I like it"}]
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    pairs, lost = read(file)
+    assert not pairs
+    assert ["two" in lost[0].detail, "redaes's form" in lost[1].detail] == [True, True]
+
+
+@pytest.mark.parametrize("form", ["jsonl", "preference"])
+def test_an_export_comes_back_as_it_was(red_folder: Path, tmp_path: Path, form: Any) -> None:
+    export(red_folder, tmp_path / "exported", form)
+    files = sorted((tmp_path / "exported").rglob("*.jsonl" if form == "jsonl" else "*.parquet"))
+    rows = [row for file in files for row in judgements_in(file, ReadingSettings(), set())]
+    import_pairs(rows, tmp_path / "back", settings=ImportSettings(), origin="export")
+    assert not validate(tmp_path / "back").wrong
+
+    def known(folder: Path) -> dict[tuple[str, str], tuple[float, str]]:
+        found = {}
+        for record in (record for split in SPLITS for record in read_records(folder, split)):
+            pair = record.pair if record.pair.first.id < record.pair.second.id else record.pair.swapped()
+            assert pair.delta is not None
+            if form == "jsonl" or winner_of(pair.delta) != "tie":
+                found[pair.first.id, pair.second.id] = (pair.delta, pair.source)
+        return found
+
+    before, after = known(red_folder), known(tmp_path / "back")
+    assert before.keys() == after.keys()
+    rounding = 0 if form == "jsonl" else 0.0501  # answers state one decimal
+    for names, (delta, source) in before.items():
+        assert abs(after[names][0] - delta) <= rounding + 1e-9
+        assert after[names][1] == source
+
+
+def test_a_dataset_on_the_hub_brings_its_licence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [
+        {"jpg_0": picture(tmp_path / "a.jpg", 2 * n), "jpg_1": picture(tmp_path / "b.jpg", 2 * n + 1), "label_0": 1.0}
+        for n in range(5)
+    ]
+    asked = []
+
+    def files(place: Path, suffixes: tuple[str, ...]) -> tuple[list[Path], str]:
+        asked.append((str(place), suffixes))
+        return [table(tmp_path / "0.parquet", rows[:3]), table(tmp_path / "1.parquet", rows[3:])], "mit"
+
+    monkeypatch.setattr(forms, "dataset_files", files)
+    command = ["data", "import", "hf:somebody/pictures", "--out", str(tmp_path / "out"), "--pairs", "4"]
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code == 0, result.stderr
+    assert asked == [("hf:somebody/pictures", (".parquet",))]
+    records = [record for split in SPLITS for record in read_records(tmp_path / "out", split)]
+    assert len(records) == 4
+    assert {record.licence for record in records} == {"mit"}
+
+
+def test_a_set_without_pictures_is_refused(tmp_path: Path) -> None:
+    file = table(tmp_path / "p.parquet", [{"caption": "a harbour", "label_0": 1.0, "image_0_uid": "x"}])
+    result = CliRunner().invoke(app, ["data", "import", str(file), "--out", str(tmp_path / "out")])
+    assert result.exit_code == 2
+    assert "it needs first and second" in result.stderr
+    assert not (tmp_path / "out").exists()
