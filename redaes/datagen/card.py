@@ -129,7 +129,12 @@ def _quantiles(sizes: Sizes) -> str:
     return " | ".join("–" if sizes.quantiles is None else f"{value:.2f}" for value in sizes.quantiles or (0.0,) * 3)
 
 
-def _header(pattern: str) -> str:
+def card_header(pattern: str) -> str:
+    """The metadata of a card that names the files of each split.
+
+    Args:
+        pattern: of their names; ``{split}`` stands for the split.
+    """
     return _HEADER.format(**{split: pattern.format(split=split) for split in SPLITS})
 
 
@@ -155,7 +160,7 @@ def write_card(folder: Path, report: dict[str, Any], *, settings: dict[str, Any]
         limits=_LIMITS,
         settings=", ".join(f"{name} = {value}" for name, value in settings.items()),
     )
-    write_atomically(folder / "README.md", (_header("data/{split}-*.parquet") + body).encode())
+    write_atomically(folder / "README.md", (card_header("data/{split}-*.parquet") + body).encode())
 
 
 def write_export_card(out: Path, folder: Path, kind: str, written: Mapping[Split, int]) -> None:
@@ -179,4 +184,4 @@ def write_export_card(out: Path, folder: Path, kind: str, written: Mapping[Split
         licences=_rows(statistics(folder).licences),
         limits=_LIMITS,
     )
-    write_atomically(out / "README.md", (_header(pattern) + body).encode())
+    write_atomically(out / "README.md", (card_header(pattern) + body).encode())
