@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,13 +10,15 @@ from pathlib import Path
 import datasets
 import pytest
 import torch
+from safetensors.torch import load_file
+from train_runs import POLICY, train
 
 from redaes.datagen.dataset_settings import DatasetSettings
 from redaes.datagen.merged_dataset import merge_datasets
 from redaes.datagen.merged_sets import sets_to_merge
 from redaes.datagen.pipeline import build
 from redaes.errors import TrainingError
-from redaes.records import load_pairs
+from redaes.records import load_pairs, read_json
 from redaes.training.formatting import sft_dataset
 from redaes.training.group_batches import GroupPrompts, GroupSampler, ShuffledGroups
 from redaes.training.length_batches import LikeLengths
@@ -148,16 +151,25 @@ def test_weights_that_are_none_are_refused(weight: float) -> None:
 
 
 @pytest.fixture(scope="module")
-def merged(red_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def few(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Two sets of few pairs of different photographs."""
+    place = tmp_path_factory.mktemp("few")
+    found = []
+    for first in (21, 31):
+        photographs = [place / f"{seed}.png" for seed in range(first, first + 3)]
+        for seed, file in enumerate(photographs, start=first):
+            synthetic_photograph(seed).save(file)
+        found.append(place / f"set{first}")
+        build(photographs, found[-1], DatasetSettings(views=2, variants=2, max_side=96, test_fraction=0.34, seed=2))
+    return found
+
+
+@pytest.fixture(scope="module")
+def merged(red_folder: Path, few: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small set, and one of other photographs whose pairs come three times in an epoch."""
-    place = tmp_path_factory.mktemp("merged")
-    for seed in (21, 22, 23):
-        synthetic_photograph(seed).save(place / f"{seed}.png")
-    photographs = [place / f"{seed}.png" for seed in (21, 22, 23)]
-    few = place / "few"
-    build(photographs, few, DatasetSettings(views=2, variants=2, max_side=96, test_fraction=0.34, seed=2))
-    merge_datasets(sets_to_merge([red_folder, few], [1, 3]), place / "both")
-    return place / "both"
+    out = tmp_path_factory.mktemp("merged") / "both"
+    merge_datasets(sets_to_merge([red_folder, few[0]], [1, 3]), out)
+    return out
 
 
 def test_the_stages_read_the_weights_of_a_merged_dataset(merged: Path) -> None:
@@ -195,6 +207,35 @@ def test_the_stages_read_the_weights_of_a_merged_dataset(merged: Path) -> None:
         for pair in group.pairs
         for row in pair
     )
+
+
+STEPS = {"stage1": 36, "stage2": 6, "stage2_dpo": 24, "stage3": 8}
+"""Rows of a step with which four steps are more than an epoch of the two small sets below, or completions."""
+
+
+@pytest.mark.parametrize("stage", list(STEPS))
+def test_a_resumed_run_draws_what_was_left(
+    stage: str, few: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = tmp_path / "both"
+    merge_datasets(sets_to_merge(few, [0.5, 1.5]), data)
+    out = tmp_path / "run"
+    more = POLICY if stage == "stage3" else ["--model", "redaes/nano"]
+    options = [
+        *more, "--data", str(data), "--output_dir", str(out), "--max_steps", "4", "--save_steps", "2",
+        "--learning_rate", "1e-3", "--warmup_steps", "0", "--bf16", "false", "--disable_tqdm", "true",
+        "--logging_steps", "1", "--per_device_train_batch_size", str(STEPS[stage]),
+    ]  # fmt: skip
+    whole = load_file(train(stage, options) / "adapter_model.safetensors")
+    assert "pairs × 0.5, set31" in capsys.readouterr().out
+    record = read_json(out / "final" / "run_record.json")
+    assert {name: one["weight"] for name, one in record["merged_from"].items()} == {"set21": 0.5, "set31": 1.5}
+    epoch = read_json(out / "final" / "trainer_state.json")["epoch"]
+    shutil.rmtree(out / "final")
+    shutil.rmtree(out / "checkpoint-4")
+    resumed = load_file(train(stage, options) / "adapter_model.safetensors")
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+    assert stage == "stage3" or epoch > 1
 
 
 def test_drawing_leaves_the_random_state_alone() -> None:
