@@ -71,15 +71,19 @@ def sets_to_merge(folders: Sequence[Path], weights: Sequence[str | float] = ()) 
     names: set[str] = set()
     found = []
     for folder, weight in zip(folders, numbers, strict=True):
-        other = places.setdefault(folder.resolve(), folder)
-        if other is not folder:
-            raise InputError(f"{folder} is given twice (also as {other}); raise its weight to draw it more often")
+        place = folder.resolve()
+        if place in places:
+            raise InputError(f"{folder} is given twice (as {places[place]}); raise its weight to draw it more often")
+        places[place] = folder
         for split in SPLITS:
             for file in shards(folder, split):
                 check_columns(file)
         digest = data_hash(folder)
-        if (twin := contents.setdefault(digest, folder)) is not folder:
-            raise InputError(f"{folder} holds the same pairs as {twin}; give one of them, with a higher weight")
+        if digest in contents:
+            raise InputError(
+                f"{folder} holds the same pairs as {contents[digest]}; give one of them, with a higher weight"
+            )
+        contents[digest] = folder
         name = _free_name(folder.resolve().name, names)
         names.add(name)
         found.append(MergedSet(name, folder, weight, digest))

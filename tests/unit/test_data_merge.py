@@ -249,6 +249,8 @@ def test_weights_that_are_none_are_named(given: list[str], says: str) -> None:
 def test_a_set_given_twice_is_named(two: list[Path], tmp_path: Path) -> None:
     with pytest.raises(InputError, match="is given twice"):
         sets_to_merge([two[0], tmp_path / "my votes" / ".." / "a"])
+    with pytest.raises(InputError, match="is given twice"):
+        sets_to_merge([two[0], two[0]])
     copy = tmp_path / "copy"
     (copy / "data").mkdir(parents=True)
     for file in (two[0] / "data").iterdir():
