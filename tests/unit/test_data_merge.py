@@ -15,7 +15,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from redaes.cli.app import app
-from redaes.datagen import merged_dataset
+from redaes.datagen import merged_dataset, merged_photographs
 from redaes.datagen.export import FORMATS, export
 from redaes.datagen.inspection import inspect
 from redaes.datagen.merged_dataset import merge_datasets
@@ -204,6 +204,25 @@ def test_the_same_sets_give_the_same_files(two: list[Path], tmp_path: Path) -> N
         for name in ("one", "other")
     )  # fmt: skip
     assert one == other
+
+
+def test_a_merge_that_comes_again_decodes_nothing_twice(
+    two: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_shard(two[0] / "data" / "train-00001.parquet", [pair("p77", 77, "train")])
+    real, decoded = merged_photographs.decode_image, []
+
+    def counted(data: bytes, *rest: Any, **further: Any) -> Any:
+        decoded.append(data)
+        return real(data, *rest, **further)
+
+    monkeypatch.setattr(merged_photographs, "decode_image", counted)
+    first = merge(two, tmp_path / "one")
+    assert len(decoded) >= 2
+    decoded.clear()
+    second = merge(two, tmp_path / "other")
+    assert decoded == []
+    assert first == second
 
 
 def test_a_merged_set_is_shown_exported_and_asked(two: list[Path], red_folder: Path, tmp_path: Path) -> None:
