@@ -46,7 +46,7 @@ COLUMNS = (
 )  # fmt: skip
 """What every row of a RED dataset has."""
 
-OPTIONAL_COLUMNS = ("delta_error",)
+OPTIONAL_COLUMNS = ("delta_error", "merged_from", "draw_weight")
 """What rows of some datasets have besides; absent: null."""
 
 LabelSource = Literal["edits", "judges", "people", "inferred"]
@@ -84,6 +84,10 @@ class PairRecord(BaseModel):
     """How far the judges agreed; None: there were none."""
     writer: str = ""
     """Who wrote the reasoning: ``embedded``, or a model's name; empty when there is none."""
+    merged_from: Annotated[str, Field(min_length=1)] | None = None
+    """Name of the dataset that the pair was merged from; None: its dataset was not merged from others."""
+    draw_weight: Annotated[FiniteFloat, Field(gt=0.0)] | None = None
+    """How often the pair is drawn in an epoch of training, on average; None: once."""
 
     @model_validator(mode="after")
     def _label_of_one_source(self) -> PairRecord:
@@ -254,7 +258,7 @@ def features(optional: Collection[str] = ()) -> datasets.Features:
     agreement |= dict.fromkeys(("spread", "disagreement", "sign_agreement", "residual"), number)
     kinds = {"delta": number, "factors": datasets.List(text), "n_votes": count, "agreement": agreement}
     kinds |= dict.fromkeys(SIDES, datasets.Image()) | dict.fromkeys(("rationale", "rationale_swapped"), rationale)
-    kinds |= dict.fromkeys(("edit_first", "edit_second"), edit) | dict.fromkeys(OPTIONAL_COLUMNS, number)
+    kinds |= dict.fromkeys(("edit_first", "edit_second"), edit) | dict.fromkeys(("delta_error", "draw_weight"), number)
     columns = (*COLUMNS, *(column for column in OPTIONAL_COLUMNS if column in optional))
     return datasets.Features({column: kinds.get(column, text) for column in columns})
 

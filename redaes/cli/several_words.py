@@ -7,7 +7,7 @@ from typing import Any
 
 from typer.core import TyperCommand
 
-SEVERAL = ("--natural", "--aigc", "--cropping", "--answers")
+SEVERAL = ("--natural", "--aigc", "--cropping", "--answers", "--weights")
 """Of any command."""
 
 

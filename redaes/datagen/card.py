@@ -131,10 +131,10 @@ def _quantiles(sizes: Sizes) -> str:
 
 
 def card_header(pattern: str) -> str:
-    """What the hub reads at the head of a card.
+    """The metadata of a card that names the files of each split.
 
     Args:
-        pattern: of the files of a ``{split}``.
+        pattern: of their names; ``{split}`` stands for the split.
     """
     return _HEADER.format(**{split: pattern.format(split=split) for split in SPLITS})
 

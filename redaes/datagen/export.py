@@ -193,6 +193,9 @@ def _plain(record: PairRecord) -> dict[str, Any]:
     """The record as JSON types, without its pictures."""
     pair = record.pair.model_dump(mode="json", exclude={"first", "second"})
     rest = record.model_dump(mode="json", exclude={"pair", "first_bytes", "second_bytes"})
+    for column in ("merged_from", "draw_weight"):  # of merged datasets alone
+        if rest[column] is None:
+            del rest[column]
     return {**pair, **rest, "first_id": record.pair.first.id, "second_id": record.pair.second.id}
 
 

@@ -35,7 +35,6 @@ from redaes.datagen.panel_entries import (
 )
 from redaes.errors import InputError
 from redaes.lenient import Reader
-from redaes.records import OPTIONAL_COLUMNS
 from redaes.types import Form
 
 Answer = TypeVar("Answer")
@@ -132,7 +131,7 @@ class Panel(WrittenSettings):
     @property
     def optional_columns(self) -> tuple[str, ...]:
         """What its datasets have beyond the usual columns: where pairs are left out, how well the others are known."""
-        return OPTIONAL_COLUMNS if self.savings.pair_share < 1 else ()
+        return ("delta_error",) if self.savings.pair_share < 1 else ()
 
     @property
     def writer_entry(self) -> ModelEntry:

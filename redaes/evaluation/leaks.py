@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 
 from redaes.errors import ImageError, InputError
 from redaes.images import content_id, decode_image, list_images, phash, read_image_file
+from redaes.images.near_copies import COPY_BITS, HASHED_PIXELS
 from redaes.records import shards, stream_rows
 from redaes.types import SIDES, SPLITS, Record
 
-MAX_DISTANCE = 6
+MAX_DISTANCE = COPY_BITS
 """Bits of 64 by which the hashes of two copies may differ."""
 
-_HASH_PIXELS = 128 * 128
 _BLOCK = 1024
 
 
@@ -74,7 +74,7 @@ def find_leaks(
         for name, source in pictures:
             try:
                 data = source if isinstance(source, bytes) else read_image_file(source)
-                image = decode_image(data, Path(name), max_pixels=_HASH_PIXELS).image
+                image = decode_image(data, Path(name), max_pixels=HASHED_PIXELS).image
             except ImageError as error:
                 unreadable.append(f"{name}: {error}")
                 continue

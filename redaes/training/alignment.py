@@ -39,6 +39,7 @@ from redaes.training.stage_model import base_processor, load_model, training_dty
 from redaes.training.stage_run import claim, train
 from redaes.training.validated_trainer import ValidatedTrainer, prepare
 from redaes.training.vision_cache import BatchVisionCache, PictureBatch, vision_tower
+from redaes.training.weighted_draws import draw_weights
 from redaes.types import TAU
 
 
@@ -212,7 +213,8 @@ class AlignmentTrainer(ExactCheckpoints, ValidatedTrainer):
         return {**pack_batch(self._network, batch).packed.inputs, "pixel_values": batch["pictures"]["pixel_values"]}
 
     def _get_train_sampler(self, train_dataset: Any = None) -> ShuffledGroups:
-        return ShuffledGroups(self.train_dataset["group"], seed=self.args.seed)
+        weights = draw_weights(self.train_dataset)
+        return ShuffledGroups(self.train_dataset["group"], seed=self.args.seed, weights=weights)
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Add the mean of each part since the last log, over all processes; all of them call this."""

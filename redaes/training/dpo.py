@@ -24,6 +24,7 @@ from redaes.training.stage_arguments import StageArguments
 from redaes.training.stage_model import base_processor, load_model, training_dtype
 from redaes.training.stage_run import claim, train
 from redaes.training.validated_trainer import ValidatedTrainer, prepare
+from redaes.training.weighted_draws import draw_weights
 
 
 @dataclass
@@ -51,7 +52,7 @@ class PairDPOTrainer(SharedRows, ExactCheckpoints, ValidatedTrainer, DPOTrainer)
         super().__init__(**kwargs)
 
     def _get_train_sampler(self, train_dataset: object = None) -> LikeLengths:
-        return LikeLengths.of_run(self._lengths, self.args)
+        return LikeLengths.of_run(self._lengths, self.args, weights=draw_weights(self.train_dataset))
 
 
 def run_dpo(arguments: StageArguments, config: PairDPOConfig) -> Path:

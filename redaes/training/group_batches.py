@@ -16,6 +16,7 @@ import torch
 from torch.utils.data import Sampler
 
 from redaes.errors import TrainingError
+from redaes.training.weighted_draws import WeightedGroups, WeightedRows, weights_of_parts
 
 
 @dataclass(frozen=True)
@@ -195,6 +196,7 @@ class GroupSampler(Sampler[int]):
         n_processes: processes that share a generation batch; each gets whole groups.
         repeat_count: how often each generation batch is gone through.
         seed: of the order.
+        weights: of each group, how often it is drawn in an epoch; None: once.
 
     Raises:
         TrainingError: a group does not fit into a batch, or too few batches for the processes.
@@ -209,6 +211,7 @@ class GroupSampler(Sampler[int]):
         n_processes: int,
         repeat_count: int,
         seed: int,
+        weights: Sequence[float] | None = None,
     ) -> None:
         largest = max(group.size for group in groups)
         if largest > capacity:
@@ -224,17 +227,24 @@ class GroupSampler(Sampler[int]):
         self.repeat_count = repeat_count
         self.seed = seed
         self.epoch = 0
-        self.batches = pack([group.size for group in groups], capacity)
+        self.draws = None
+        self.sizes = [group.size for group in groups]
+        """Of what an epoch draws."""
+        if weights is not None:
+            self.draws = WeightedGroups(self.sizes, weights, seed=seed)
+            self.sizes = self.draws.sizes
+        self.batches = pack(self.sizes, capacity)
         if len(self.batches) < n_processes:
             raise TrainingError(
-                f"{len(groups)} ranking groups fill {len(self.batches)} generation batches, too few for "
+                f"{len(self.sizes)} ranking groups fill {len(self.batches)} generation batches, too few for "
                 f"{n_processes} processes; use more data, smaller batches or fewer processes"
             )
 
     @property
     def share_repeated(self) -> float:
         """Share of a batch's prompts that are there twice, to fill it."""
-        return 1 - sum(group.size for group in self.groups) / (len(self.batches) * self.capacity)
+        filled = sum(self.sizes) if self.draws is None else self.draws.filled
+        return 1 - filled / (len(self.batches) * self.capacity)
 
     def set_epoch(self, epoch: int) -> None:
         """Called by the dataloader at the start of each epoch."""
@@ -242,9 +252,12 @@ class GroupSampler(Sampler[int]):
 
     def __iter__(self) -> Iterator[int]:
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
+        drawn = self.groups
+        if self.draws is not None:
+            drawn = [self.groups[number] for number in self.draws.of_epoch(self.epoch)]
         by_size: dict[int, list[GroupPrompts]] = defaultdict(list)
-        for number in torch.randperm(len(self.groups), generator=generator).tolist():
-            by_size[self.groups[number].size].append(self.groups[number])
+        for number in torch.randperm(len(drawn), generator=generator).tolist():
+            by_size[self.sizes[number]].append(drawn[number])
         batches = [fill([by_size[size].pop() for size in batch], self.capacity) for batch in self.batches]
         order = torch.randperm(len(batches), generator=generator).tolist()
         for start in range(0, len(order) - self.n_processes + 1, self.n_processes):
@@ -267,15 +280,21 @@ class ShuffledGroups(Sampler[int]):
     Args:
         groups: group of each row.
         seed: of the order.
+        weights: of each row, how often it is drawn in an epoch; None: once.
+
+    Raises:
+        TrainingError: rows of a group have several weights.
     """
 
-    def __init__(self, groups: Sequence[str], *, seed: int) -> None:
+    def __init__(self, groups: Sequence[str], *, seed: int, weights: Sequence[float] | None = None) -> None:
         members: dict[str, list[int]] = defaultdict(list)
         for row, group in enumerate(groups):
             members[group].append(row)
         self.groups = [members[group] for group in sorted(members)]
         self.seed = seed
         self.epoch = 0
+        of_groups = weights_of_parts(self.groups, weights)
+        self.draws = None if of_groups is None else WeightedRows(self.groups, of_groups, seed=seed)
 
     def set_epoch(self, epoch: int) -> None:
         """Called by the dataloader at the start of each epoch."""
@@ -283,8 +302,9 @@ class ShuffledGroups(Sampler[int]):
 
     def __iter__(self) -> Iterator[int]:
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
-        for group in torch.randperm(len(self.groups), generator=generator).tolist():
-            yield from self.groups[group]
+        drawn = self.groups if self.draws is None else self.draws.of_epoch(self.epoch)
+        for group in torch.randperm(len(drawn), generator=generator).tolist():
+            yield from drawn[group]
 
     def __len__(self) -> int:
-        return sum(len(group) for group in self.groups)
+        return sum(map(len, self.groups)) if self.draws is None else len(self.draws)

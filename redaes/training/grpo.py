@@ -43,6 +43,7 @@ from redaes.training.trl_methods import check_trl
 from redaes.training.validated_trainer import ValidatedTrainer, prepare
 from redaes.training.vision_cache import FrozenVisionCache, vision_tower
 from redaes.training.vllm_rollouts import check_vllm, mended_vllm
+from redaes.training.weighted_draws import draw_weights, weights_of_parts
 
 SPECIAL_VISION_TOKENS = ("<|vision_start|>", "<|vision_end|>", "<|vision_pad|>", "<|image_pad|>", "<|video_pad|>")
 
@@ -348,6 +349,7 @@ def run_grpo(arguments: StageArguments, config: RankingGRPOConfig) -> Path:
         n_processes=config.n_processes,
         repeat_count=config.num_iterations * config.steps_per_generation,
         seed=config.seed,
+        weights=weights_of_parts([[pair.row for pair in group.pairs] for group in groups], draw_weights(pairs)),
     )
     processor = base_processor(arguments)
     # TRL pads prompts on the left, but the tokens' modality on the processor's side: where they differ, prompts of

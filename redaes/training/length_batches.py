@@ -10,6 +10,8 @@ import torch
 from torch.utils.data import Sampler
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from redaes.training.weighted_draws import WeightedRows, weights_of_parts
+
 BATCHES_SORTED_TOGETHER = 50
 
 
@@ -32,9 +34,11 @@ class LikeLengths(Sampler[int]):
         seed: of the order.
         together: rows that stay side by side, in parts of equal size, which counts as long as its longest row; None:
             each row is by itself. A batch must hold whole parts.
+        weights: of each row, how often it is drawn in an epoch; None: once.
 
     Raises:
         ValueError: parts of unequal size, or of one that the batch is no multiple of.
+        TrainingError: rows of a part have several weights.
     """
 
     def __init__(
@@ -44,6 +48,7 @@ class LikeLengths(Sampler[int]):
         batch_size: int,
         seed: int,
         together: Sequence[Sequence[int]] | None = None,
+        weights: Sequence[float] | None = None,
     ) -> None:
         parts = [[row] for row in range(len(lengths))] if together is None else together
         sizes = {len(part) for part in parts}
@@ -54,13 +59,21 @@ class LikeLengths(Sampler[int]):
         self.seed = seed
         self.together = parts
         self.epoch = 0
+        of_parts = weights_of_parts(parts, weights)
+        numbers = [[number] for number in range(len(parts))]
+        self.draws = None if of_parts is None else WeightedRows(numbers, of_parts, seed=seed)
 
     @classmethod
     def of_run(
-        cls, lengths: Sequence[int], arguments: TrainingArguments, together: Sequence[Sequence[int]] | None = None
+        cls,
+        lengths: Sequence[int],
+        arguments: TrainingArguments,
+        together: Sequence[Sequence[int]] | None = None,
+        weights: Sequence[float] | None = None,
     ) -> LikeLengths:
         """The sampler for a trainer's arguments."""
-        return cls(lengths, batch_size=rows_of_a_step(arguments), seed=arguments.seed, together=together)
+        size = rows_of_a_step(arguments)
+        return cls(lengths, batch_size=size, seed=arguments.seed, together=together, weights=weights)
 
     def set_epoch(self, epoch: int) -> None:
         """Called by the dataloader at the start of each epoch."""
@@ -71,7 +84,11 @@ class LikeLengths(Sampler[int]):
         parts = self.together
         size = self.batch_size // max(1, len(parts[0]) if parts else 1)  # parts of a batch
         longest = [max(self.lengths[row] for row in part) for part in parts]
-        order = torch.randperm(len(parts), generator=generator).tolist()
+        if self.draws is None:
+            order = torch.randperm(len(parts), generator=generator).tolist()
+        else:
+            drawn = [number for piece in self.draws.of_epoch(self.epoch) for number in piece]
+            order = [drawn[place] for place in torch.randperm(len(drawn), generator=generator).tolist()]
         sorted_at_once = size * min(BATCHES_SORTED_TOGETHER, max(1, len(order) // (4 * size)))
         batches: list[list[int]] = []
         for start in range(0, len(order), sorted_at_once):
@@ -86,7 +103,9 @@ class LikeLengths(Sampler[int]):
                 yield from parts[part]
 
     def __len__(self) -> int:
-        return len(self.lengths)
+        if self.draws is None:
+            return len(self.lengths)
+        return len(self.draws) * len(self.together[0])
 
 
 class OrderOfEpochs(TrainerCallback):

@@ -21,6 +21,7 @@ from redaes.training.stage_arguments import StageArguments
 from redaes.training.stage_model import base_processor, load_model, training_dtype
 from redaes.training.stage_run import claim, train
 from redaes.training.validated_trainer import ValidatedTrainer, prepare
+from redaes.training.weighted_draws import draw_weights
 
 
 @dataclass
@@ -68,7 +69,7 @@ class PairSFTTrainer(SharedRows, ExactCheckpoints, ValidatedTrainer, SFTTrainer)
 
     def _get_train_sampler(self, train_dataset: object = None) -> LikeLengths:
         together = answers_about_the_same(self.train_dataset) if self.shares_prompts else None
-        return LikeLengths.of_run(self._lengths, self.args, together)
+        return LikeLengths.of_run(self._lengths, self.args, together, draw_weights(self.train_dataset))
 
     def why_apart(self) -> str | None:
         """What in the settings keeps rows from being packed; None: nothing."""

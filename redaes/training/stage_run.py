@@ -54,6 +54,7 @@ from redaes.training.run_record import environment, of_the_whole_run
 from redaes.training.run_settings import plain, refuse_other_settings, run_settings
 from redaes.training.stage_arguments import StageArguments
 from redaes.training.validated_trainer import ValidatedTrainer
+from redaes.training.weighted_draws import weighted_sets
 
 FINAL = "final"
 """Folder of a stage's result inside its output folder."""
@@ -208,6 +209,10 @@ def train(
     began_with = base_of_run(run, trainer, arguments, processor)
     if isinstance(whole, PeftModel):
         announce(whole)
+    merged = weighted_sets(arguments.data_folder) if trainer.is_world_process_zero() else {}
+    if merged:
+        each = (f"{name} {one['pairs']:.0f} pairs × {one['weight']:g}" for name, one in merged.items())
+        sys.stdout.write(f"drawn in an epoch, on average: {', '.join(each)}\n")
     about, result = run_trainer(run, trainer)
     final = run.output_dir / FINAL
     probed = weights = None
@@ -236,6 +241,7 @@ def train(
             "base": began_with,
             "lora": lora_reach(whole) if isinstance(whole, PeftModel) else None,
             "data_hash": run.settings["data_hash"],
+            **({"merged_from": merged} if merged else {}),
             **about,
             "metrics": metrics,
             "pictures": size_record(processor, base, arguments.adapter_folder),

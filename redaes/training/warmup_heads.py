@@ -18,6 +18,7 @@ from redaes.training.stage_arguments import StageArguments
 from redaes.training.stage_model import base_processor, load_model
 from redaes.training.stage_run import claim, train
 from redaes.training.validation_pairs import refuse_validation
+from redaes.training.weighted_draws import draw_weights
 from redaes.types import SPLITS
 
 NO_EDIT = "none"
@@ -33,7 +34,8 @@ class HeadTrainer(ExactCheckpoints, Trainer):
     """``Trainer`` that keeps the pairs of a view together, and whose loss a subclass defines."""
 
     def _get_train_sampler(self, train_dataset: Any = None) -> ShuffledGroups:
-        return ShuffledGroups(self.train_dataset["group"], seed=self.args.seed)
+        weights = draw_weights(self.train_dataset)
+        return ShuffledGroups(self.train_dataset["group"], seed=self.args.seed, weights=weights)
 
 
 def run_with_heads(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -114,6 +115,21 @@ def learned(trainer: Any) -> tuple[dict[str, float], dict[str, Tensor], list[tup
     figures = {"loss": loss.item(), **{name: values[-1] for name, values in kept.items()}}
     gradients = {name: one.grad for name, one in trainer.model.named_parameters() if one.grad is not None}
     return figures, gradients, read, looked
+
+
+@pytest.mark.parametrize("stage", list(STAGES))
+def test_a_row_that_is_drawn_twice_counts_twice(
+    stage: str, folders: dict[str, Path], own_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As rows with a weight above 1 may be within a batch: packed, they are read once and learned from twice."""
+    rows = some_rows
+    monkeypatch.setattr(sys.modules[__name__], "some_rows", lambda trainer: [*rows(trainer)[:3], rows(trainer)[0]])
+    shared, apart = (
+        learned(trainer_of(stage, folders["qwen2_5_vl"], own_data, tmp_path / one, "--share_prompts", one))
+        for one in ("true", "false")
+    )
+    assert shared[0]["loss"] == pytest.approx(apart[0]["loss"], rel=1e-4)
+    assert distance(shared[1], apart[1]) < 1e-3
 
 
 @pytest.mark.parametrize("family", ["qwen2_5_vl", "qwen3_vl"])

@@ -1,0 +1,62 @@
+"""``redaes data merge``: several datasets to one, with a weight for each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from redaes.cli.progress import progress_bars
+from redaes.cli.running import reporting_errors
+from redaes.cli.tables import plain_console, table_of
+from redaes.early_checks import check_dataset
+from redaes.errors import importing
+
+
+def merge(
+    folders: Annotated[list[Path], typer.Argument(metavar="DIR...", help="RED datasets, two or more.")],
+    out: Annotated[Path, typer.Option(help="A folder that does not exist yet.")],
+    weights: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NUMBER...",
+            help="How often a pair of each dataset is drawn in an epoch of training, in their order; default: once.",
+        ),
+    ] = None,
+) -> None:
+    """Merge datasets into one in which no photograph is in two splits.
+
+    A photograph that one of them holds out is held out: pairs of it, and of near copies, go to the test split. Give the
+    datasets before --weights.
+    """
+    with reporting_errors():
+        for folder in folders:
+            check_dataset(folder)
+        with importing("edit"):
+            from redaes.datagen.merged_dataset import merge_datasets
+            from redaes.datagen.merged_sets import check_not_there, sets_to_merge
+
+        sets = sets_to_merge(folders, weights or ())
+        check_not_there(out, sets)
+        with progress_bars() as update:
+            report = merge_datasets(sets, out, progress=update)
+        _show_merged(report, out)
+
+
+def _show_merged(report: Mapping[str, Any], out: Path) -> None:
+    """What came from where."""
+    table = table_of(
+        "dataset", "weight", "train pairs", "test pairs", "moved to test", "repeated", "unreadable",
+        title=f"RED dataset {out}",
+    )  # fmt: skip
+    for part in report["merged"]:
+        counts = (*part["pairs"].values(), part["moved_to_test"], part["already_in_an_earlier_set"])
+        table.add_row(part["name"], f"{part['weight']:g}", *map(str, counts), str(part["unreadable"]["n"]))
+    console = plain_console(soft_wrap=True)
+    console.print(table)
+    for part in report["merged"]:
+        for row in part["unreadable"]["first"]:
+            console.print(f"left out of {part['name']}: {row}")
+    console.print(f"the account of it all: {out / 'report.json'}, {out / 'README.md'}")

@@ -1,0 +1,265 @@
+"""What is known of all rows of several datasets before they are merged: which belong to one photograph, and so to one
+split; which repeat another; how the ids of one are kept apart from those of the others.
+
+A photograph is known by its id where that is the SHA-256 of a file, by the bytes of its pictures, and by near copies of
+them. A crop or a mirror image has another perceptual hash and is not found. Memory holds names and hashes, no pictures.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Container, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from redaes.datagen.merged_sets import MergedSet
+from redaes.errors import ImageError, RecordError
+from redaes.images import decode_image, phash
+from redaes.images.near_copies import HASHED_PIXELS, near_copies
+from redaes.records import PairRecord, check_ids, read_json, record_of, stream_rows, write_json
+from redaes.table_cache import results_of
+from redaes.types import SIDES, SPLITS, Side, Split
+
+_HASHES = "perceptual hashes, version 1"
+_CONTENT = re.compile(r"[0-9a-f]{64}")
+
+Node = tuple[str, ...]
+"""A photograph, a view or a picture, in the graph of what must be in one split."""
+
+
+@dataclass(frozen=True)
+class RowNames:
+    """What a row becomes."""
+
+    split: Split
+    id: str
+    group: str
+    source: str
+
+
+@dataclass
+class SetAccount:
+    """What came of the rows of one dataset."""
+
+    read: Counter[Split] = field(default_factory=Counter)
+    written: Counter[Split] = field(default_factory=Counter)
+    moved_to_test: int = 0
+    """Pairs of the train split whose photograph is held out."""
+    repeated: int = 0
+    """Pairs that an earlier set has, with the same id, pictures and difference: left out."""
+    unreadable: list[str] = field(default_factory=list)
+    """Pairs with a picture that does not decode: left out. Shard, row, id and why."""
+    renamed: Counter[str] = field(default_factory=Counter)
+    """Ids that were kept apart: pairs, groups, sources."""
+
+
+@dataclass(frozen=True)
+class _SeenRow:
+    """A row as far as merging is concerned."""
+
+    file: Path
+    number: int
+    split: Split
+    id: str
+    group: str
+    source: str
+    pictures: tuple[str, str]
+    delta: float | None
+
+
+class LinkedNames:
+    """Names that belong together, directly or through others."""
+
+    def __init__(self) -> None:
+        self._towards: dict[Node, Node] = {}
+
+    def root(self, node: Node) -> Node:
+        """The name that stands for all that this one belongs to."""
+        path = []
+        while (further := self._towards.setdefault(node, node)) != node:
+            path.append(node)
+            node = further
+        for passed in path:
+            self._towards[passed] = node
+        return node
+
+    def link(self, first: Node, second: Node) -> None:
+        """Note that two belong together."""
+        self._towards[self.root(second)] = self.root(first)
+
+
+class MergePlan:
+    """Which split, ids and names each row of the sets gets.
+
+    Args:
+        sets: in the order in which ids are given away: an earlier set keeps its own.
+        progress: called with shards read and shards in all.
+
+    Attributes:
+        accounts: of each set.
+        has_delta_error: whether a row has one.
+
+    Raises:
+        RecordError: a shard that cannot be read, a row that breaks the schema, an id that a set has twice, or nothing
+            to train on that is not held out elsewhere.
+    """
+
+    def __init__(
+        self, sets: Sequence[MergedSet], progress: Callable[[int, int], None] = lambda done, total: None
+    ) -> None:
+        self.accounts = [SetAccount() for _ in sets]
+        self.has_delta_error = False
+        self._sets = sets
+        self._looks: dict[str, int] = {}
+        files = [
+            (place, split, file) for place, one in enumerate(sets) for split in SPLITS for file in one.files(split)
+        ]
+        rows: list[list[_SeenRow]] = [[] for _ in sets]
+        for done, (place, split, file) in enumerate(files):
+            progress(done, len(files))
+            rows[place].extend(self._read(file, split, self.accounts[place]))
+        progress(len(files), len(files))
+        held_out = self._held_out(rows)
+        self._names: dict[tuple[Path, int], RowNames] = {}
+        self._splits: dict[Path, set[Split]] = {}
+        self._place(rows, held_out)
+        for split in SPLITS:
+            if not any(account.written[split] for account in self.accounts):
+                raise RecordError(
+                    f"nothing is left for the {split} split: every photograph of it is held out in another dataset, "
+                    "unreadable or repeated; merge sets that share fewer photographs"
+                )
+
+    def names_of(self, file: Path, number: int) -> RowNames | None:
+        """What a row becomes; None: it is left out."""
+        return self._names.get((file, number))
+
+    def splits_of(self, file: Path) -> set[Split]:
+        """The splits that rows of a shard go to."""
+        return self._splits.get(file, set())
+
+    def _read(self, file: Path, split: Split, account: SetAccount) -> Iterator[_SeenRow]:
+        """The rows of a shard whose pictures can be used."""
+        kept = results_of(file, _HASHES) / "hashes.json"
+        known: dict[str, int | str] = dict(read_json(kept)) if kept.is_file() else {}
+        n_known = len(known)
+        try:
+            for number, row in enumerate(stream_rows(file)):
+                record = record_of(row, split)
+                check_ids(record)
+                account.read[split] += 1
+                faults = [fault for side in SIDES if (fault := self._look(record, side, known))]
+                if faults:
+                    account.unreadable.append(f"{file.name} row {number}, id {record.pair.id!r}: {faults[0]}")
+                    continue
+                self.has_delta_error |= record.delta_error is not None
+                pair = record.pair
+                pictures = (pair.first.id, pair.second.id)
+                yield _SeenRow(file, number, split, pair.id, pair.group, pair.source, pictures, pair.delta)
+        except RecordError as error:
+            named = str(error) if str(file) in str(error) else f"{file}: {error}"
+            raise RecordError(f"{named}; nothing was merged, see: redaes data validate {file.parents[1]}") from error
+        if len(known) > n_known:
+            write_json(kept, known)  # so that a merge that was stopped does not decode them again
+
+    def _look(self, record: PairRecord, side: Side, known: dict[str, int | str]) -> str | None:
+        """Take in the perceptual hash of a picture; why that is impossible, or None."""
+        data = record.bytes_of(side)
+        identity = record.pair.of(side).id
+        if identity not in known:
+            try:
+                known[identity] = phash(decode_image(data, record.pair.of(side).path, max_pixels=HASHED_PIXELS).image)
+            except ImageError as error:
+                known[identity] = str(error)
+        look = known[identity]
+        if isinstance(look, str):
+            return look
+        self._looks[identity] = look
+        return None
+
+    def _held_out(self, rows: Sequence[Sequence[_SeenRow]]) -> Callable[[int, _SeenRow], bool]:
+        """Whether a row's photograph is in the test split of any set."""
+        links = LinkedNames()
+        for place, its in enumerate(rows):
+            for row in its:
+                photograph = _photograph(place, row.source)
+                for node in (("group", str(place), row.group), *(("picture", name) for name in row.pictures)):
+                    links.link(photograph, node)
+        of_look: dict[int, str] = {}
+        for name, look in self._looks.items():
+            if look:  # flat pictures share a hash
+                links.link(("picture", of_look.setdefault(look, name)), ("picture", name))
+        looks = sorted(of_look)
+        for one, other in near_copies(looks):
+            links.link(("picture", of_look[looks[one]]), ("picture", of_look[looks[other]]))
+        tested = {
+            links.root(_photograph(place, row.source))
+            for place, its in enumerate(rows)
+            for row in its
+            if row.split == "test"
+        }
+        return lambda place, row: links.root(_photograph(place, row.source)) in tested
+
+    def _place(self, rows: Sequence[Sequence[_SeenRow]], held_out: Callable[[int, _SeenRow], bool]) -> None:
+        """Give every row its split and its names."""
+        pairs: dict[str, _SeenRow] = {}
+        groups: set[str] = set()
+        sources: set[str] = set()
+        for place, (one, its, account) in enumerate(zip(self._sets, rows, self.accounts, strict=True)):
+            ids: set[str] = set()
+            group_names = _apart({row.group for row in its}, groups, one.name)
+            source_names = _apart({row.source for row in its if not _is_content(row.source)}, sources, one.name)
+            pair_names = _apart({row.id for row in its}, pairs, one.name)
+            used: set[tuple[str, str]] = set()
+            for row in its:
+                if row.id in ids:
+                    raise RecordError(
+                        f"{row.file} row {row.number}: id {row.id!r} is there twice in {one.folder}; "
+                        f"nothing was merged, see: redaes data validate {one.folder}"
+                    )
+                ids.add(row.id)
+                twin = pairs.get(row.id)
+                if twin is not None and (twin.pictures, twin.delta) == (row.pictures, row.delta):
+                    account.repeated += 1
+                    continue
+                split: Split = "test" if held_out(place, row) else "train"
+                names = RowNames(
+                    split,
+                    pair_names[row.id],
+                    group_names[row.group],
+                    source_names.get(row.source, row.source),
+                )
+                pairs[names.id] = row
+                used |= {("groups", row.group), ("sources", row.source)}
+                account.written[split] += 1
+                account.moved_to_test += split != row.split
+                account.renamed["pairs"] += names.id != row.id
+                self._names[row.file, row.number] = names
+                self._splits.setdefault(row.file, set()).add(split)
+            renamed = {"groups": group_names, "sources": source_names}
+            for kind, name in used:
+                account.renamed[kind] += renamed[kind].get(name, name) != name
+            groups.update(group_names[name] for kind, name in used if kind == "groups")
+            sources.update(source_names.get(name, name) for kind, name in used if kind == "sources")
+
+
+def _is_content(source: str) -> bool:
+    """Whether the id of a photograph is the SHA-256 of a file, and so means the same in every dataset."""
+    return _CONTENT.fullmatch(source) is not None
+
+
+def _photograph(place: int, source: str) -> Node:
+    """A photograph; a name that somebody gave it means something in its own dataset only."""
+    return ("picture", source) if _is_content(source) else ("photograph", str(place), source)
+
+
+def _apart(names: set[str], taken: Container[str], dataset: str) -> dict[str, str]:
+    """Names that no earlier dataset has: where one has it, with this dataset's name before it."""
+    found: dict[str, str] = {}
+    for name in sorted(names):
+        free = name
+        while free in taken or (free != name and free in names):
+            free = f"{dataset}-{free}"
+        found[name] = free
+    return found
