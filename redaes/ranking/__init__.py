@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from redaes.ranking.graph import Edge, Outcome, components, count_cycles
-from redaes.ranking.order import rank
+from redaes.ranking.order import outcomes_of, rank
 from redaes.ranking.potential import Potential, difference_variance, fit_potential
 from redaes.ranking.schedule import LONG, ROUND_ROBIN, Schedule, default_pairs
 from redaes.ranking.sparse import SparseFit, SparseStrengths, fit_sparse
@@ -38,6 +38,7 @@ __all__ = [
     "fit_potential",
     "fit_sparse",
     "fit_strengths",
+    "outcomes_of",
     "rank",
     "unconnected",
 ]
