@@ -45,6 +45,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "measured_pairs",
         "attention",
         "hub",
+        "label_files",
         "backends",
         "models",
         "series_records",
