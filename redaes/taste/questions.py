@@ -137,10 +137,10 @@ class Teaching:
         good = table[:, table[3] >= NEARLY_BEST * table[3].max()]
         # By turn, then by worth, then by lot.
         order = np.lexsort((rng.random(good.shape[1]), -good[3].round(_DECIMALS), good[4]))
-        series, first, second = (int(value) for value in good[:3, order[0]])
+        place, one, other, information, _ = good[:, order[0]].tolist()
         if rng.random() < 0.5:
-            first, second = second, first
-        return AskedPair(series, first, second, float(good[3, order[0]]))
+            one, other = other, one
+        return AskedPair(int(place), int(one), int(other), information)
 
 
 def expected_of_person(model: Strengths) -> Strengths:
@@ -183,8 +183,8 @@ def after_answers(prior: Strengths, outcomes: Sequence[Outcome]) -> Strengths:
         if largest < 1e-10:
             break
     expected = sigmoid(values[first] - values[second])
-    found = np.linalg.inv(precision + _known(n, first, second, weight * expected * (1.0 - expected)))
-    return Strengths(values, found)
+    curvature = precision + _known(n, first, second, weight * expected * (1.0 - expected))
+    return Strengths(values, np.asarray(np.linalg.inv(curvature), dtype=np.float64))
 
 
 def expected_information(gap: NDArray[np.float64], variance: NDArray[np.float64]) -> NDArray[np.float64]:
