@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from redaes.ranking.graph import Edge, Outcome, components, count_cycles
 from redaes.ranking.informative import InformativeChoice, choose_informative, dispersions, population
-from redaes.ranking.order import rank
+from redaes.ranking.order import outcomes_of, rank
 from redaes.ranking.placements import KnownReferences, Placements
 from redaes.ranking.potential import Potential, difference_variance, fit_potential
 from redaes.ranking.schedule import LONG, ROUND_ROBIN, Schedule, default_pairs
@@ -45,6 +45,7 @@ __all__ = [
     "fit_potential",
     "fit_sparse",
     "fit_strengths",
+    "outcomes_of",
     "population",
     "rank",
     "unconnected",
