@@ -21,7 +21,7 @@ from redaes.datagen.imported.circles import circular_triples
 from redaes.datagen.imported.dividing import PlacedPair, divide
 from redaes.datagen.imported.importing import ImportSettings, import_pairs
 from redaes.datagen.imported.labels import delta_from_votes
-from redaes.datagen.imported.rows import read_pair_list
+from redaes.datagen.imported.rows import StatedPair, read_pair_list
 from redaes.datagen.inspection import inspect
 from redaes.datagen.validation import validate
 from redaes.errors import InputError
@@ -379,3 +379,28 @@ def test_a_tenth_of_the_pictures_may_be_unreadable(folder: Path, tmp_path: Path)
     assert [item["file"] for item in report["rejected_photographs"]] == [f"many/{n}.jpg" for n in (13, 23, 3, 33)]
     assert sum(report["pairs"].values()) == 16
     assert not validate(tmp_path / "out").wrong
+
+
+def test_the_answers_of_the_page_are_taken(folder: Path) -> None:
+    (folder / "=1+1.jpg").write_bytes((folder / "0.jpg").read_bytes())
+    rows = [
+        {"first": "'=1+1.jpg", "second": "1.jpg", "winner": "second", "series": "0.jpg and 3 more"},
+        {"first": "2.jpg", "second": "3.jpg", "winner": "tie", "series": "2.jpg and 1 more"},
+    ]
+    unread: set[str] = set()
+    (one, other) = read_pair_list(write_csv(folder / "answers.csv", rows), unread=unread)
+    assert unread == set()
+    assert isinstance(one, StatedPair)
+    assert isinstance(other, StatedPair)
+    assert one.first.path == folder / "=1+1.jpg"
+    assert (one.label.votes, other.label.votes) == ((0.0, 1.0), (0.5, 0.5))
+    assert (one.source, other.source) == ("0.jpg and 3 more", "2.jpg and 1 more")
+
+
+def test_a_picture_whose_name_begins_with_an_apostrophe_keeps_it(folder: Path) -> None:
+    (folder / "'=1.jpg").write_bytes((folder / "0.jpg").read_bytes())
+    rows = [{"first": "'=1.jpg", "second": "1.jpg", "winner": "first", "source": "a", "series": "b"}]
+    (one,) = read_pair_list(write_csv(folder / "answers.csv", rows))
+    assert isinstance(one, StatedPair)
+    assert one.first.path == folder / "'=1.jpg"
+    assert one.source == "a"

@@ -66,8 +66,9 @@ def _preference(row: Row) -> dict[str, Any]:
 def _series_votes(row: Row) -> dict[str, Any]:
     if row["n_first"] in (None, "") and row["n_second"] in (None, ""):
         raise InputError("nobody voted: both counts are blank")
+    series = {name: row.get("series") for name in ("series", "group")}
     votes = {"votes_first": row["n_first"], "votes_second": row["n_second"]}
-    return {"first": row["first"], "second": row["second"], **votes, "group": str(row.get("series") or "")}
+    return {"first": row["first"], "second": row["second"], **votes, **series}
 
 
 def _own_pairs(row: Row) -> dict[str, Any]:

@@ -11,6 +11,7 @@ compared.
 ``rationale``, ``rationale_swapped``  optional: why, with the first as A; with the second as A
 ``factors``                          optional: what decides, by name, with ``;`` between
 ``group``, ``source``, ``licence``   optional: what is one view, what is one photograph, and its licence
+``series``                           optional: what is one subject; stands for the source where that is not given
 ``split``                            optional: ``train``, or ``test`` (also ``val``, ``validation``), which is held out
 ===================================  ==================================================================================
 
@@ -39,7 +40,7 @@ from redaes.types import FACTORS, Factor, Split
 _LABELS = ("winner", "votes_first", "votes_second", "probability", "delta")
 COLUMNS = frozenset(
     {"first", "second", *_LABELS, "rationale", "rationale_swapped", "factors", "group", "source", "licence", "license"}
-    | {"split", "n_votes", "label_source"}
+    | {"series", "split", "n_votes", "label_source"}
 )
 """What is read; other columns are named in the report."""
 
@@ -158,7 +159,7 @@ def _stated_pair(row: Mapping[str, Any], where: str, beside: Path) -> StatedPair
         rationale=_reasoning(row.get("rationale")),
         rationale_swapped=_reasoning(row.get("rationale_swapped")),
         group=_text(row, "group"),
-        source=_text(row, "source"),
+        source=_text(row, "source") or _text(row, "series"),
         licence=_text(row, "licence") or _text(row, "license"),
         split=split_in_cell(row.get("split")),
         from_people=_text(row, "label_source") in ("", "people"),
@@ -191,7 +192,10 @@ def picture_in_cell(value: Any, side: str, where: str, beside: Path) -> StatedPi
         return StatedPicture(f"{where}, {side}", data=value)
     if not isinstance(value, str) or not value.strip():
         raise InputError(f"{side} names no picture")
-    return StatedPicture(value.strip(), path=beside / value.strip())
+    name = value.strip()
+    if name[:1] == "'" and name[1:2] in tuple("=+-@") and not (beside / name).is_file():
+        name = name[1:]  # the page puts it there, so that spreadsheets do not run such a name as a formula
+    return StatedPicture(name, path=beside / name)
 
 
 def _label(row: Mapping[str, Any]) -> StatedLabel:

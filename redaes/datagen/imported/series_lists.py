@@ -90,7 +90,7 @@ def read_series_list(
             form, level = _level(row)
             given = row.get("image") or row.get("name") or row.get("image_path")
             decided = form == "decision"
-            picture = _decided(given, beside) if decided else picture_in_cell(given, "image", where, beside)
+            picture = picture_in_cell(given, "name" if decided else "image", where, beside)
             now = _told(row)
         except InputError as error:
             yield UnusableRow(where, "row says nothing usable", str(error))
@@ -150,13 +150,6 @@ def _finite(value: Any, what: str) -> float:
     if not math.isfinite(number):
         raise InputError(f"{what} is {value!r}; give a finite number")
     return number
-
-
-def _decided(value: Any, beside: Path) -> StatedPicture:
-    name = str(value or "").strip()
-    if name[:1] == "'" and name[1:2] in tuple("=+-@"):
-        name = name[1:]  # the page puts it there, so that spreadsheets do not run such a name as a formula
-    return picture_in_cell(name, "name", "", beside)
 
 
 def _whole_series(row: Mapping[str, Any], where: str, beside: Path) -> StatedSeries:
