@@ -67,14 +67,14 @@ def import_judgements(
         unread: set[str] = set()
         names = tuple(name.strip() for name in (labels or "").split(",") if name.strip())
         reading = ReadingSettings(pictures, encoding, names, series_pictures, seed)
-        with progress_bars("reading rows") as update:
+        with progress_bars("reading rows", "writing pairs") as update:
             report = import_pairs(
                 itertools.islice(read_source(files, reading, unread), pairs),
                 out,
                 settings=settings,
                 origin=str(source) if on_hub(source) else source.name,
                 unread=lambda: sorted(unread),
-                progress=lambda n_rows: update("reading rows", n_rows, None),
+                progress=update,
             )
         _show(report, out)
 
