@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from redaes.cli.data.explain import WriterOption, explained, panel_of, show_explained
 from redaes.cli.progress import progress_bars
 from redaes.cli.running import reporting_errors
 from redaes.cli.tables import count_table, plain_console, table_of
@@ -42,6 +44,7 @@ def import_judgements(
     encoding: Annotated[str, typer.Option(help="Of text, such as latin-1; default: UTF-8.")] = "utf-8-sig",
     test_fraction: Annotated[float, typer.Option(help="Share that is held out.")] = 0.2,
     seed: Annotated[int, typer.Option(help="Seed of what is held out.")] = 0,
+    writer: WriterOption = "none",
 ) -> None:
     """Make a RED dataset of judgements that you have.
 
@@ -59,22 +62,32 @@ def import_judgements(
             from redaes.datagen.imported.forms import ReadingSettings, files_of, judgements_in
             from redaes.datagen.imported.importing import ImportSettings, import_pairs
 
+        if writer != "none":
+            panel_of(writer)  # refused now, not when all is read
         files, stated = files_of(source)
         settings = ImportSettings(test_fraction, seed, licence or stated)
         unread: set[str] = set()
         names = tuple(name.strip() for name in (labels or "").split(",") if name.strip())
         reading = ReadingSettings(pictures, encoding, names, series_pictures, seed)
         found = itertools.chain.from_iterable(judgements_in(file, reading, unread) for file in files)
+        # With a writer, the set without reasoning lies beside the one that is to be there in the end.
+        plain = out if writer == "none" else out.with_name(f".{out.name}.unexplained")
+        if plain != out:
+            shutil.rmtree(plain, ignore_errors=True)
         with progress_bars("reading rows") as update:
             report = import_pairs(
                 itertools.islice(found, pairs),
-                out,
+                plain,
                 settings=settings,
                 origin=str(source) if on_hub(source) else source.name,
                 unread=lambda: sorted(unread),
                 progress=lambda n_rows: update("reading rows", n_rows, None),
             )
+        counts = None if plain == out else explained(plain, out, writer)
         _show(report, out)
+        if counts is not None:
+            shutil.rmtree(plain, ignore_errors=True)
+            show_explained(counts, out)
 
 
 def _show(report: Mapping[str, Any], out: Path) -> None:

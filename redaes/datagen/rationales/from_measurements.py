@@ -1,0 +1,89 @@
+"""Reasoning about a pair of which it is known who won and not why: what was measured, where it speaks for the winner.
+
+People's judgements come without reasons, and often no measurement has to do with theirs. So a factor is taken to decide
+only where the worse picture is visibly worse in it, and by more than the better one is. Where none is, nothing is
+written: a reason that was made up would be taught.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from redaes.datagen.rationales.choosing import ENOUGH, of_factors
+from redaes.datagen.rationales.measured_writer import PairObservation, write_from_factors
+from redaes.evidence.checking import WELL_BEYOND, check_rationale
+from redaes.evidence.measurements import OTHER_SIDE, Side
+from redaes.evidence.quantities import QUANTITIES
+from redaes.types import FACTORS, Factor, Rationale, winner_of
+
+WORDINGS = 4
+"""How many are drawn before a text with a contradicted statement is given up."""
+
+
+def factor_for(observed: PairObservation, better: Side) -> Factor | None:
+    """The factor in which the other picture is most visibly worse; None: what can be seen speaks for neither, or
+    against the better one.
+
+    Args:
+        observed: what the pixels tell.
+        better: the picture that people preferred.
+    """
+    worse = OTHER_SIDE[better]
+    found: list[tuple[float, int, Factor]] = []
+    for place, factor in enumerate(FACTORS):
+        against, counter = (_largest(observed, factor, side) for side in (worse, better))
+        if against >= 1 and against > counter:
+            found.append((-min(against, ENOUGH), place, factor))
+    return min(found)[-1] if found else None
+
+
+def _largest(observed: PairObservation, factor: Factor, side: Side) -> float:
+    """The most that speaks against a picture in a factor, in differences that can be seen."""
+    return max((one.size for one in of_factors((factor,), *observed.measured(side))), default=0.0)
+
+
+def write_from_measurements(
+    observed: PairObservation, delta: float, factors: Sequence[Factor], seed: int
+) -> Rationale | None:
+    """Reasoning for the better picture, every statement of which the pixels bear out.
+
+    Args:
+        observed: what the pixels tell, the picture shown as A first.
+        delta: score of A minus score of B, in points.
+        factors: what decides, as people said; empty: nobody said, and it is looked for.
+        seed: draws the wording.
+
+    Returns:
+        The reasoning; None: nothing that was measured speaks for the better picture, or, of a tie, the pictures are
+        visibly unlike.
+    """
+    better = winner_of(delta)
+    if better == "tie":
+        if _unlike(observed):
+            return None
+        decides: Sequence[Factor] = ()
+    elif factors:
+        decides = factors
+        if max(_largest(observed, factor, OTHER_SIDE[better]) for factor in factors) < 1:
+            return None
+    else:
+        found = factor_for(observed, better)
+        if found is None:
+            return None
+        decides = (found,)
+    for wording in range(WORDINGS):
+        written = write_from_factors(observed, decides, delta, seed + wording)
+        claims = check_rationale(written.text, observed.evidence)
+        if not claims.count("contradicted") and (better == "tie" or claims.count("supported")):
+            return written
+    return None
+
+
+def _unlike(observed: PairObservation) -> bool:
+    """Whether a person sees two pictures differ in something that is measured."""
+    here, there = observed.evidence.first.values, observed.evidence.second.values
+    return any(
+        abs(here[name] - there[name]) >= WELL_BEYOND * quantity.visible
+        for name, quantity in QUANTITIES.items()
+        if name in here and name in there
+    )
