@@ -13,12 +13,9 @@ from __future__ import annotations
 import io
 import itertools
 import json
-import os
-import shutil
 import tarfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar, get_args
@@ -26,6 +23,7 @@ from typing import Any, Literal, Protocol, TypeVar, get_args
 from redaes import prompts
 from redaes.answers import render_verdict, stated
 from redaes.datagen.card import write_export_card
+from redaes.datagen.whole_folders import whole_folder
 from redaes.errors import MissingDependency, RecordError
 from redaes.known_names import known_name
 from redaes.records import PairRecord, check_ids, record_of, shards, stream_rows
@@ -103,22 +101,6 @@ def export(
                 raise RecordError(f"{folder}: no pair of the {split} split can be written as {kind} ({reasons})")
         write_export_card(making, folder, kind, done.written)
     return done
-
-
-@contextmanager
-def whole_folder(out: Path) -> Iterator[Path]:
-    """A temporary folder that becomes ``out`` when all went well, and is removed otherwise."""
-    if out.exists():
-        raise RecordError(f"{out} exists; choose another --out, nothing is overwritten")
-    making = out.with_name(f".{out.name}.{os.getpid()}.tmp")
-    try:
-        making.mkdir(parents=True)
-        yield making
-        making.rename(out)
-    except OSError as error:
-        raise RecordError(f"{out} cannot be written: {error.strerror or error}; choose another --out") from error
-    finally:
-        shutil.rmtree(making, ignore_errors=True)  # after a success there is nothing
 
 
 def preference(record: PairRecord) -> dict[str, Any] | str:

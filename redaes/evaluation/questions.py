@@ -28,9 +28,10 @@ from redaes import ranking
 from redaes.errors import InputError
 from redaes.evaluation.assessors.base import Arity, CompactAnswer, QuestionPicture
 from redaes.evaluation.benchmarks import LoadedBenchmark
-from redaes.evaluation.benchmarks.base import BenchmarkPicture, Box
+from redaes.evaluation.benchmarks.base import BenchmarkPicture
 from redaes.heldout import place_drawn
 from redaes.images import MAX_FILE_PIXELS, MAX_PIXELS, LoadedImage, content_id, fit_area, list_images, load_image
+from redaes.label_files.contents import Box
 from redaes.types import ImageRef
 
 SEPARATOR = "\t"

@@ -22,6 +22,7 @@ from redaes.datagen.imported.rows import StatedPair, UnusableRow
 from redaes.datagen.validation import validate
 from redaes.records import picture_of, read_records
 from redaes.types import SPLITS, winner_of
+from tests.published_layouts import Crop, write_fcdb, write_gaic
 
 
 def picture(path: Path, seed: int) -> bytes:
@@ -107,28 +108,44 @@ def test_numbered_lists(tmp_path: Path) -> None:
 
 
 def test_crops_are_cut_from_their_photographs(tmp_path: Path) -> None:
-    entries = []
     for n in range(4):
         picture(tmp_path / f"{n}_c.jpg", n)
-        crops = [
-            {"crop_0": [0, 0, 24, 16], "crop_1": [8, 4, 40, 28], "vote_for_0": 1, "vote_for_1": 4},
-            {"crop_0": [0, 0, 24, 16], "crop_1": [8, 4, 60, 28], "vote_for_0": 5, "vote_for_1": 0},
-            {"crop_0": [0, 0, 24], "crop_1": [8, 4, 40, 28], "vote_for_0": 5, "vote_for_1": 0},
-        ]
-        entries.append({"url": f"https://example.org/{n}_c.jpg", "crops": crops})
-    file = tmp_path / "ranking_annotation.json"
-    file.write_text(json.dumps(entries))
+    pairs = [
+        ([0, 0, 24, 16], [8, 4, 32, 24], 1, 4),
+        ([0, 0, 24, 16], [8, 4, 60, 28], 5, 0),
+        ([0, 0, 24], [8, 4, 40, 28], 5, 0),
+        ([0, 0, 24, 16], [8, 4, 32, 24], -1, 5),
+    ]
+    file = write_fcdb(tmp_path, {f"{n}_c.jpg": pairs for n in range(4)})
     rows = judgements_in(file, ReadingSettings(), set())
     report = import_pairs(rows, tmp_path / "out", settings=ImportSettings(), origin="crops")
-    assert report["rejected_pairs"] == {"picture unreadable": 4, "row says nothing usable": 4}
+    assert report["rejected_pairs"] == {"row says nothing usable": 8, "picture unreadable": 4}
     assert not validate(tmp_path / "out").wrong
     records = [record for split in SPLITS for record in read_records(tmp_path / "out", split)]
     assert {record.pair.source for record in records} == {f"{n}_c.jpg" for n in range(4)}
     for record in records:
         first = picture_of(record, "first").image.size
-        assert {first, picture_of(record, "second").image.size} == {(24, 16), (40, 28)}
-        assert ((record.pair.delta or 0) > 0) == (first == (40, 28))
+        assert {first, picture_of(record, "second").image.size} == {(24, 16), (32, 24)}
+        assert ((record.pair.delta or 0) > 0) == (first == (32, 24))
         assert record.n_votes == 5
+
+
+def test_scored_crops_are_series_in_the_splits_of_their_file(tmp_path: Path) -> None:
+    crops: list[Crop] = [(0, 0, 16, 24, 1.5), (4, 8, 28, 40, 4.0), (2, 2, 30, 30, 3.0), (2, 2, 30, 31, 3.0)]
+    names = ["train/1", "train/2", "train/3", "test/4"]
+    for n, name in enumerate(names):
+        picture(tmp_path / "images" / f"{name}.jpg", n)
+    file = write_gaic(tmp_path, {**dict.fromkeys(names, crops), "train/5": [(0, 0, 16, 0, 1.0)]})
+    pairs, lost = read(file, pictures=tmp_path / "images")
+    assert (len(pairs), [row.where for row in lost]) == (4 * 6, ["imdb_GAIC1000.mat train/5.jpg"])
+    assert {pair.source: pair.split for pair in pairs} == {f"{name}.jpg": name.partition("/")[0] for name in names}
+    ahead = {(pair.first.box, pair.second.box): pair.label.delta for pair in pairs}
+    assert ahead[(0, 0, 24, 16), (8, 4, 40, 28)] < ahead[(0, 0, 24, 16), (2, 2, 30, 30)] < 0  # type: ignore[operator]
+    assert ahead[(2, 2, 30, 30), (2, 2, 31, 30)] == pytest.approx(0)
+    report = import_pairs(pairs, tmp_path / "out", settings=ImportSettings(), origin="gaic")
+    assert report["pairs"] == {"train": 18, "test": 6}
+    again = import_pairs(pairs, tmp_path / "anew", settings=ImportSettings(test_fraction=0.5), origin="gaic")
+    assert again["pairs"] == {"train": 12, "test": 12}
 
 
 def test_preferences_need_two_pictures_and_an_answer(tmp_path: Path) -> None:

@@ -42,7 +42,9 @@ def import_judgements(
     ] = 16,
     licence: Annotated[str, typer.Option(help="Licence of pictures whose rows state none.")] = "",
     encoding: Annotated[str, typer.Option(help="Of text, such as latin-1; default: UTF-8.")] = "utf-8-sig",
-    test_fraction: Annotated[float, typer.Option(help="Share that is held out.")] = 0.2,
+    test_fraction: Annotated[
+        float | None, typer.Option(help="Share that is held out; default: as the list states, of all else 0.2.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Seed of what is held out.")] = 0,
     writer: WriterOption = "none",
 ) -> None:

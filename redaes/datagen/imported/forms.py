@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from redaes.datagen.imported.crop_lists import holds_crops, read_crop_list
+from redaes.datagen.imported.crop_lists import SCORES_ENDING, read_scored_crops, read_voted_crops
 from redaes.datagen.imported.numbered_lists import ENDING, read_numbered_list
 from redaes.datagen.imported.rated_folders import read_rated_folder
 from redaes.datagen.imported.rows import StatedPair, UnusableRow, read_pair_list
@@ -15,6 +15,7 @@ from redaes.datagen.imported.series_lists import holds_series, read_series_list
 from redaes.datagen.imported.tables import LISTS, list_columns
 from redaes.errors import InputError
 from redaes.hub import dataset_files, on_hub
+from redaes.label_files.crop_votes import holds_crop_votes
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,10 @@ def judgements_in(source: Path, settings: ReadingSettings, unread: set[str]) -> 
     """
     most, seed = settings.series_pictures, settings.seed
     if source.suffix.lower() == ENDING:
-        yield from read_numbered_list(source, pictures=settings.pictures, encoding=settings.encoding)
+        yield from read_numbered_list(source, pictures=settings.pictures)
+        return
+    if source.suffix.lower() == SCORES_ENDING:
+        yield from pairs_of_series(read_scored_crops(source, pictures=settings.pictures), most=most, seed=seed)
         return
     if source.is_dir():
         if settings.pictures is not None:
@@ -84,8 +88,8 @@ def judgements_in(source: Path, settings: ReadingSettings, unread: set[str]) -> 
     if settings.labels:
         raise InputError(f"{source} is a list, and --labels is for a folder of pictures; leave it out")
     columns = list_columns(source, settings.encoding)
-    if holds_crops(columns):
-        yield from read_crop_list(source, pictures=settings.pictures, encoding=settings.encoding)
+    if holds_crop_votes(columns):
+        yield from read_voted_crops(source, pictures=settings.pictures)
         return
     if holds_series(columns):
         series = read_series_list(source, pictures=settings.pictures, encoding=settings.encoding, unread=unread)

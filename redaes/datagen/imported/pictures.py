@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from redaes.datagen.imported.rows import StatedPicture
-from redaes.datagen.sources import FINGERPRINT_PIXELS, Fingerprints
 from redaes.errors import ImageError
 from redaes.images import MAX_FILE_PIXELS, content_id, decode_image, phash, read_image_file
+from redaes.images.near_copies import HASHED_PIXELS, look_alikes
 
 
 @dataclass(frozen=True)
@@ -48,12 +48,9 @@ class NamedPictures:
         self._by_name: dict[str, KnownPicture | str] = {}
         self._files: dict[str, Path] = {}
         self._first: dict[str, KnownPicture] = {}
-        self._fingerprints = Fingerprints()
-        self._kept: list[str] = []
+        self._looks: dict[str, int] = {}
         self.duplicates: list[tuple[str, str]] = []
         """Names of pictures with equal bytes: the later, the first."""
-        self.near_copies: list[tuple[str, str]] = []
-        """Ids of pictures that look alike: the later, the first."""
         self.unusable: Counter[str] = Counter()
         """Pictures that cannot be decoded, by name, with the number of times that they were named."""
         self.missing: Counter[str] = Counter()
@@ -92,7 +89,7 @@ class NamedPictures:
                 self.duplicates.append((picture.name, self._first[identity].name))
             return self._first[identity]
         label = picture.path or Path(picture.name)
-        fingerprint = phash(decode_image(data, label, max_pixels=FINGERPRINT_PIXELS).image)
+        look = phash(decode_image(data, label, max_pixels=HASHED_PIXELS).image)
         file = picture.path
         if file is None or picture.box is not None:
             self._folder.mkdir(exist_ok=True)
@@ -101,12 +98,12 @@ class NamedPictures:
         self._files[identity] = file
         known = KnownPicture(identity, picture.name)
         self._first[identity] = known
-        twin = self._fingerprints.add(fingerprint)
-        if twin is None:
-            self._kept.append(identity)
-        else:
-            self.near_copies.append((identity, self._kept[twin]))
+        self._looks[identity] = look
         return known
+
+    def near_copies(self) -> list[tuple[str, str]]:
+        """Ids of pictures that look alike: one that was met earlier, one that was met later."""
+        return list(look_alikes(self._looks))
 
     def bytes_of(self, identity: str) -> bytes:
         """The picture as it is stored.

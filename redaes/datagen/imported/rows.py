@@ -10,6 +10,8 @@ compared.
 ``rationale``, ``rationale_swapped``  optional: why, with the first as A; with the second as A
 ``factors``                          optional: what decides, by name, with ``;`` between
 ``group``, ``source``, ``licence``   optional: what is one view, what is one photograph, and its licence
+``series``                           optional: what is one subject; stands for the source where that is not given
+``split``                            optional: ``train``, or ``test`` (also ``val``, ``validation``), which is held out
 ===================================  ==================================================================================
 
 One of ``winner``, votes, ``probability`` and ``delta`` is given in each row.
@@ -31,14 +33,16 @@ from redaes.datagen.imported.labels import (
 from redaes.datagen.imported.published import PUBLISHED_COLUMNS, published_layout
 from redaes.datagen.imported.tables import list_columns, list_rows
 from redaes.errors import InputError
-from redaes.types import FACTORS, Factor
+from redaes.types import FACTORS, Factor, Split
 
 _LABELS = ("winner", "votes_first", "votes_second", "probability", "delta")
 COLUMNS = frozenset(
     {"first", "second", *_LABELS, "rationale", "rationale_swapped", "factors", "group", "source", "licence", "license"}
+    | {"series", "split"}
 )
 """What is read; other columns are named in the report."""
 
+_SPLITS: dict[str, Split] = {"train": "train", "test": "test", "val": "test", "valid": "test", "validation": "test"}
 _WINNERS = {"first": (1.0, 0.0), "a": (1.0, 0.0), "second": (0.0, 1.0), "b": (0.0, 1.0), "tie": (0.5, 0.5)}
 
 
@@ -73,6 +77,8 @@ class StatedPair:
     source: str = ""
     """What was photographed; empty: not stated."""
     licence: str = ""
+    split: Split | None = None
+    """Where the list has it; None: not stated."""
 
 
 @dataclass(frozen=True)
@@ -143,9 +149,22 @@ def _stated_pair(row: Mapping[str, Any], where: str, beside: Path) -> StatedPair
         rationale=_reasoning(row.get("rationale")),
         rationale_swapped=_reasoning(row.get("rationale_swapped")),
         group=_text(row, "group"),
-        source=_text(row, "source"),
+        source=_text(row, "source") or _text(row, "series"),
         licence=_text(row, "licence") or _text(row, "license"),
+        split=split_in_cell(row.get("split")),
     )
+
+
+def split_in_cell(value: Any) -> Split | None:
+    """The split that a cell names; what is neither trained on nor empty is held out.
+
+    Raises:
+        InputError: it names something else.
+    """
+    name = str(value or "").strip().lower()
+    if name and name not in _SPLITS:
+        raise InputError(f"the split is {name!r}; give train or test, or rename the column")
+    return _SPLITS.get(name)
 
 
 def picture_in_cell(value: Any, side: str, where: str, beside: Path) -> StatedPicture:
@@ -162,7 +181,10 @@ def picture_in_cell(value: Any, side: str, where: str, beside: Path) -> StatedPi
         return StatedPicture(f"{where}, {side}", data=value)
     if not isinstance(value, str) or not value.strip():
         raise InputError(f"{side} names no picture")
-    return StatedPicture(value.strip(), path=beside / value.strip())
+    name = value.strip()
+    if name[:1] == "'" and name[1:2] in tuple("=+-@") and not (beside / name).is_file():
+        name = name[1:]  # the page puts it there, so that spreadsheets do not run such a name as a formula
+    return StatedPicture(name, path=beside / name)
 
 
 def _label(row: Mapping[str, Any]) -> StatedLabel:

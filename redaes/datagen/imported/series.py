@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from redaes.datagen.imported.labels import StatedLabel, delta_from_probability
 from redaes.datagen.imported.rows import StatedPair, StatedPicture, UnusableRow
 from redaes.datagen.series.votes import Votes, calibrate
+from redaes.types import Split
 
 PART = 16
 """Pictures of which all pairs are made; a larger series is drawn into parts of at most so many."""
@@ -35,6 +36,8 @@ class StatedSeries:
     """Whether equal levels say that two pictures are equally good (ranks and scores), or nothing (picks, stars)."""
     source: str = ""
     licence: str = ""
+    split: Split | None = None
+    """Where the list has it; None: not stated."""
 
 
 def pairs_of_series(
@@ -116,4 +119,5 @@ def _pairs(series: StatedSeries) -> Iterator[StatedPair | UnusableRow]:
                 group=series.name,
                 source=series.source,
                 licence=series.licence,
+                split=series.split,
             )
