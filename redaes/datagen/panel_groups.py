@@ -321,7 +321,7 @@ def records_of(
                 pair.ordered,
                 group,
                 source,
-                factors=pair.task.factors,
+                factors=pair.task.factors or (),
                 rationale=forward,
                 swapped=swapped,
                 writer=" + ".join(sorted(writers)),

@@ -90,7 +90,11 @@ def explain_dataset(
         _begin(making, {"data_hash": data_hash(folder), **writer.identity})
         measured = {
             split: measured_pairs(
-                folder, split, workers=workers, progress=lambda done, total: progress("measuring pairs", done, total)
+                folder,
+                split,
+                only=_silent_groups(folder, split),
+                workers=workers,
+                progress=lambda done, total: progress("measuring pairs", done, total),
             )
             for split in SPLITS
         }
@@ -104,6 +108,16 @@ def explain_dataset(
         except OSError as error:
             raise RecordError(f"{out} cannot be written: {error.strerror or error}; choose another --out") from error
     return counts
+
+
+def _silent_groups(folder: Path, split: Split) -> set[str]:
+    """The groups of a split in which a pair lacks reasoning: only those are measured."""
+    return {
+        str(row["group"])
+        for file in shards(folder, split)
+        for row in stream_rows(file, ("group", "rationale", "rationale_swapped"))
+        if row["rationale"] is None or row["rationale_swapped"] is None
+    }
 
 
 def _begin(making: Path, settings: Mapping[str, Any]) -> None:

@@ -55,8 +55,9 @@ class Explained:
 class ExplainingWriter(Protocol):
     """Writes what pairs lack. Used as ``async with writer: …``."""
 
-    counts: Counter[str]
-    """What was held against texts, and what became of requests."""
+    @property
+    def counts(self) -> Counter[str]:
+        """What was held against texts, and what became of requests."""
 
     @property
     def identity(self) -> dict[str, Any]:

@@ -1,15 +1,16 @@
 """Reasoning about a pair of which it is known who won and not why: what was measured, where it speaks for the winner.
 
 People's judgements come without reasons, and often no measurement has to do with theirs. So a factor is taken to decide
-only where the worse picture is visibly worse in it, and by more than the better one is. Where none is, nothing is
-written: a reason that was made up would be taught.
+only where the worse picture is visibly worse in it, and by more than the better one is in any: who likes a blurred
+picture does not like it for having less noise. Where none is, nothing is written: a reason that was made up would be
+taught.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from redaes.datagen.rationales.choosing import ENOUGH, of_factors
+from redaes.datagen.rationales.choosing import of_factors
 from redaes.datagen.rationales.measured_writer import PairObservation, write_from_factors
 from redaes.evidence.checking import WELL_BEYOND, check_rationale
 from redaes.evidence.measurements import OTHER_SIDE, Side
@@ -28,18 +29,22 @@ def factor_for(observed: PairObservation, better: Side) -> Factor | None:
         observed: what the pixels tell.
         better: the picture that people preferred.
     """
-    worse = OTHER_SIDE[better]
-    found: list[tuple[float, int, Factor]] = []
-    for place, factor in enumerate(FACTORS):
-        against, counter = (_largest(observed, factor, side) for side in (worse, better))
-        if against >= 1 and against > counter:
-            found.append((-min(against, ENOUGH), place, factor))
-    return min(found)[-1] if found else None
+    against = {factor: _largest(observed, (factor,), OTHER_SIDE[better]) for factor in FACTORS}
+    counter = _largest(observed, _NOT_NOISE, better)
+    for factor in sorted(FACTORS, key=against.__getitem__, reverse=True):  # of equals the first
+        if against[factor] >= 1 and (counter < 1 if factor == "noise" else against[factor] > counter):
+            return factor
+    return None
 
 
-def _largest(observed: PairObservation, factor: Factor, side: Side) -> float:
-    """The most that speaks against a picture in a factor, in differences that can be seen."""
-    return max((one.size for one in of_factors((factor,), *observed.measured(side))), default=0.0)
+_NOT_NOISE: tuple[Factor, ...] = tuple(factor for factor in FACTORS if factor != "noise")
+"""Blur and darkness take noise away with the rest: less of it is no merit where anything else can be held against a
+picture, and that the better one has more of it is none of its faults."""
+
+
+def _largest(observed: PairObservation, factors: Sequence[Factor], side: Side) -> float:
+    """The most that speaks against a picture in some factors, in differences that can be seen."""
+    return max((one.size for one in of_factors(factors, *observed.measured(side))), default=0.0)
 
 
 def write_from_measurements(
@@ -64,7 +69,7 @@ def write_from_measurements(
         decides: Sequence[Factor] = ()
     elif factors:
         decides = factors
-        if max(_largest(observed, factor, OTHER_SIDE[better]) for factor in factors) < 1:
+        if _largest(observed, factors, OTHER_SIDE[better]) < 1:
             return None
     else:
         found = factor_for(observed, better)
