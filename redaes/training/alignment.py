@@ -239,7 +239,12 @@ def run_align(arguments: StageArguments, config: AlignmentConfig) -> Path:
     run = claim("stage2_align", arguments, config)
     if run.final is not None:
         return run.final
-    check_rows(arguments, RowNeeds(reasoning=config.nll_weight > 0))
+    answers = config.nll_weight > 0
+    check_rows(
+        arguments,
+        RowNeeds(reasoning=False, answers=answers),
+        without="count for the ranking losses, and give a fast answer to the token likelihood" if answers else "",
+    )
     validation = prepare(arguments.data_folder, arguments, config, arguments.leave_out)
     torch.manual_seed(config.seed)
     if config.use_liger_kernel:

@@ -40,7 +40,9 @@ def import_judgements(
     ] = 16,
     licence: Annotated[str, typer.Option(help="Licence of pictures whose rows state none.")] = "",
     encoding: Annotated[str, typer.Option(help="Of text, such as latin-1; default: UTF-8.")] = "utf-8-sig",
-    test_fraction: Annotated[float, typer.Option(help="Share that is held out.")] = 0.2,
+    test_fraction: Annotated[
+        float | None, typer.Option(help="Share that is held out; default: as the list states, of all else 0.2.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Seed of what is held out.")] = 0,
 ) -> None:
     """Make a RED dataset of judgements that you have.
@@ -56,18 +58,18 @@ def import_judgements(
             raise InputError(f"{out} exists; choose another --out, nothing is overwritten")
         check_writable(out)
         with importing("edit"):
-            from redaes.datagen.imported.forms import ReadingSettings, files_of, judgements_in
+            from redaes.datagen.imported.forms import ReadingSettings, read_source
             from redaes.datagen.imported.importing import ImportSettings, import_pairs
+            from redaes.datagen.imported.sources import find_source
 
-        files, stated = files_of(source)
-        settings = ImportSettings(test_fraction, seed, licence or stated)
+        files = find_source(source)
+        settings = ImportSettings(test_fraction, seed, licence or files.licence)
         unread: set[str] = set()
         names = tuple(name.strip() for name in (labels or "").split(",") if name.strip())
         reading = ReadingSettings(pictures, encoding, names, series_pictures, seed)
-        found = itertools.chain.from_iterable(judgements_in(file, reading, unread) for file in files)
         with progress_bars("reading rows") as update:
             report = import_pairs(
-                itertools.islice(found, pairs),
+                itertools.islice(read_source(files, reading, unread), pairs),
                 out,
                 settings=settings,
                 origin=str(source) if on_hub(source) else source.name,
@@ -101,6 +103,8 @@ def _show(report: Mapping[str, Any], out: Path) -> None:
                 console.print(f"  {name}")
             if number > N_SHOWN:
                 console.print(f"  … and {number - N_SHOWN} more")
+    if found["written_anew"]:
+        console.print(f"{found['written_anew']} pictures stored as JPEG: larger than what is read, or of another kind")
     for note, number in report["notes"].items():
         console.print(f"{number} {note}")
     if report["columns_not_read"]:

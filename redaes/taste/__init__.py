@@ -1,0 +1,1 @@
+"""One person's taste: which pictures to ask about, and an adapter that learns from the answers."""
