@@ -257,7 +257,8 @@ def build(
         patch.copy_(frequency_filters(patch.shape[0]))
         if place_spread is not None:
             positions = model.model.visual.pos_embed.weight
-            positions.copy_(place_waves(*positions.shape, place_spread, seed))
+            n_positions, width = positions.shape
+            positions.copy_(place_waves(n_positions, width, place_spread, seed))
     model.generation_config.eos_token_id = config.text_config.eos_token_id
     model.generation_config.pad_token_id = config.text_config.pad_token_id
     folder.mkdir(parents=True, exist_ok=True)
