@@ -25,7 +25,7 @@ from redaes.datagen.audit.drawn_pairs import AuditDraw, DrawnPair
 from redaes.datagen.audit.judging_page import judging_page
 from redaes.datagen.audit.showings import showing_name
 from redaes.errors import InputError, MissingDependency, RecordError
-from redaes.serving.strangers import LOOPBACK_HOSTS, stranger
+from redaes.strangers import LOOPBACK_HOSTS, stranger
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
