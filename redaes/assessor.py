@@ -18,13 +18,13 @@ from redaes.assessing.agreement import SampleAgreement, checked_draws, draw_agre
 from redaes.assessing.asking import Asked, Questions, in_orders
 from redaes.assessing.conclusions import AskedAs, of_answers, of_same
 from redaes.assessing.measured_question import with_evidence
-from redaes.assessing.results import RankedPictures, ReferenceSet, Result, Score, answer_of
+from redaes.assessing.results import RankedPictures, ReferenceSet, Result, Score, Unplaced, answer_of
 from redaes.assessing.settings import asked_form, check_samples, known_mode, known_prompt
 from redaes.assessing.thumbnails import Thumbnails
 from redaes.backends.base import Backend
 from redaes.backends.forms import JSON_SAMPLING, AskedForm, form_of_backend, known_form
 from redaes.backends.temperatures import Temperature, temperature_of
-from redaes.errors import InputError, ParseError
+from redaes.errors import InputError
 from redaes.images import LoadedImage, TakenPicture, content_id, named_pictures, same_picture, take_picture, taken_pair
 from redaes.lenient import Reader, known_reader
 from redaes.points import delta_of, points_of
@@ -437,7 +437,7 @@ class Assessor:
         comparisons: int = choosing.COMPARISONS,
         enough: float = 0.0,
         orders: Orders = "both",
-    ) -> list[Score | ParseError]:
+    ) -> list[Score | Unplaced]:
         """Where each of several pictures stands among a fixed set of others, by comparing it with the references that
         tell most about it (:class:`redaes.ranking.Placements`). What becomes of one does not depend on the others.
 
@@ -449,15 +449,14 @@ class Assessor:
             orders: as for :meth:`compare_many`.
 
         Returns:
-            For each picture its score, or the error that says why it has none.
+            For each picture its score, or why it has none.
 
         Raises:
             ImageError, BackendError: as for :meth:`score`.
             InputError: likewise; or ``comparisons`` is below 1, or ``enough`` below 0.
             ParseError: the model gives verdicts alone.
         """
-        if comparisons < 1 or not enough >= 0.0:
-            raise InputError(f"comparisons is {comparisons} and enough is {enough}; give at least 1 and at least 0")
+        choosing.check_placing(comparisons, enough)
         taken = [take_picture(picture, f"pictures[{number}]") for number, picture in enumerate(pictures)]
         if references is None:
             references = self.default_references()

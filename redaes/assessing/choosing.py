@@ -75,6 +75,16 @@ def refuse_other_judge(references: ReferenceSet, own: tuple[str, str, str], agre
         )
 
 
+def check_placing(comparisons: int, enough: float) -> None:
+    """Refuse numbers that no picture can be placed by.
+
+    Raises:
+        InputError: as said.
+    """
+    if comparisons < 1 or not enough >= 0.0:
+        raise InputError(f"comparisons is {comparisons} and enough is {enough}; give at least 1 and at least 0")
+
+
 def check_choice(n_candidates: int, keep: int, comparisons: int) -> None:
     """Refuse what is no choice.
 

@@ -10,7 +10,16 @@ from redaes.assessing import orders as both_orders
 from redaes.assessing.agreement import USUAL_DRAWS
 from redaes.assessing.choosing import known_references
 from redaes.assessing.notebook import MOST_PICTURES
-from redaes.assessing.results import RankedPictures, ReferenceSet, Result, Score, answer_of, preference, questions_of
+from redaes.assessing.results import (
+    RankedPictures,
+    ReferenceSet,
+    Result,
+    Score,
+    Unplaced,
+    answer_of,
+    preference,
+    questions_of,
+)
 from redaes.assessing.thumbnails import Thumbnails
 from redaes.errors import ParseError
 from redaes.images import LoadedImage, unchanged
@@ -139,7 +148,7 @@ def score_adaptively(
     comparisons: int,
     enough: float,
     weight: float,
-) -> list[Score | ParseError]:
+) -> list[Score | Unplaced]:
     """As :meth:`redaes.assessor.Assessor.score_many`, of a set that this judge ranked: in rounds, in each of which
     every picture that is not done is compared with the reference that tells most about it.
 
@@ -186,14 +195,14 @@ def score_adaptively(
                 n_usable[item] += 1
                 # A copy of a reference is a tie that nobody was asked about; it weighs as much as an asked one.
                 placements.record(item, place, won, float(calls - failed if calls else len(both_orders.ORDERS)))
-    found: list[Score | ParseError] = []
+    found: list[Score | Unplaced] = []
     for item, (strength, error) in enumerate(zip(placements.strengths(), placements.errors(), strict=True)):
+        counts = n_calls[item], n_failed[item]
         if n_usable[item]:
-            told = float(strength), float(error), n_calls[item], n_failed[item]
-            found.append(_score(pictures[item], references, *told))
+            found.append(_score(pictures[item], references, float(strength), float(error), *counts))
         else:
-            said = f"{pictures[item].ref.path}: none of {n_calls[item]} answers could be used"
-            found.append(ParseError("no_usable_answer", said))
+            image = pictures[item].ref
+            found.append(Unplaced(image=image, reason="no_usable_answer", n_calls=counts[0], n_failed=counts[1]))
     return found
 
 

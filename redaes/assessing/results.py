@@ -266,6 +266,19 @@ class Score(ShownRecord):
         )
 
 
+class Unplaced(Record):
+    """A picture of which none of the comparisons with references gave a usable answer."""
+
+    image: ImageRef
+    reason: str
+    """Fit for counting: ``no_usable_answer``."""
+    n_calls: int
+    n_failed: int
+
+    def __str__(self) -> str:
+        return f"{self.image.path}: none of {self.n_calls} answers could be used"
+
+
 def _verdict(result: Result, first: str, second: str) -> tuple[str, list[tuple[str, str]]]:
     """Title and facts."""
     winner, delta, probability = result.winner, result.delta, result.probability

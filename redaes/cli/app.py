@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from redaes.cli import apply, compare, demo, doctor, rank, score, serve
-from redaes.cli.data import audit, build, export, imports, inspect, series, validate
+from redaes.cli.data import audit, build, explain, export, imports, inspect, series, validate
 from redaes.cli.data import merge as merge_data
 from redaes.cli.eval import benchmark, calibrate, leaks, probes, rationales
 from redaes.cli.eval import compare as compare_runs
@@ -96,6 +96,7 @@ app.command(cls=serve.OwnVllm)(serve.serve)
 for _command in DATA:
     data.command()(_command)
 data.command("import")(imports.import_judgements)
+data.command()(explain.explain)
 for _command in (series.series, audit.audit, merge_data.merge):
     data.command(cls=SeveralWords)(_command)
 _others = ", ".join(f"redaes eval {name}" for name in (*EVAL, "probes"))

@@ -70,6 +70,7 @@ def score(
     limits = None
     with reporting_errors(as_json):
         from redaes.assessing.choosing import COMPARISONS
+        from redaes.assessing.results import Unplaced
         from redaes.assessor import Assessor, Orders
         from redaes.images import load_image
         from redaes.references import references_of, write_reference_set
@@ -102,8 +103,8 @@ def score(
                         given = assessor.score(loaded, found, orders=orders)
                     else:
                         (placed,) = assessor.score_many([loaded], found, comparisons=comparisons, orders=orders)
-                        if isinstance(placed, ParseError):
-                            raise placed
+                        if isinstance(placed, Unplaced):
+                            raise ParseError(placed.reason, str(placed))
                         given = placed
                 except (ImageError, ParseError) as error:
                     n_unusable += 1

@@ -10,12 +10,13 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+from redaes.assessing.results import Unplaced
 from redaes.assessor import Assessor
 from redaes.backends.base import Answer, Request
 from redaes.backends.failures import Failure
 from redaes.backends.next_token import NextToken
 from redaes.cli.app import app
-from redaes.errors import InputError, ParseError
+from redaes.errors import InputError
 from redaes.images import content_id
 from redaes.points import sigmoid
 from redaes.ranking import (
@@ -222,7 +223,7 @@ def test_pictures_are_placed_with_few_comparisons(tmp_path: Path) -> None:
     shown = greys(tmp_path / "shown", range(43, 160, 12))
     judge = Brightness()
     found = _fast(judge).score_many([one.path for one in shown], references, comparisons=3)
-    scores = [one for one in found if not isinstance(one, ParseError)]
+    scores = [one for one in found if not isinstance(one, Unplaced)]
     assert len(scores) == len(shown)
     assert [one.n_calls for one in scores] == [6] * len(shown)
     assert len(judge.asked) == 6 * len(shown)
@@ -238,7 +239,7 @@ def test_enough_ends_the_questions(tmp_path: Path) -> None:
     counts = []
     for enough in (0.0, 0.4, 50.0):
         (found,) = _fast().score_many([shown.path], references, comparisons=12, enough=enough)
-        assert not isinstance(found, ParseError)
+        assert not isinstance(found, Unplaced)
         counts.append(found.n_calls)
     assert counts[0] == 24
     assert counts[0] > counts[1] > counts[2] == 2
@@ -250,15 +251,15 @@ def test_unanswered_comparisons_are_counted_and_never_filled_in(tmp_path: Path) 
     shown = greys(tmp_path / "shown", [55, 101])
     judge = Brightness(silent=[55])
     lost, found = _fast(judge).score_many([one.path for one in shown], references, comparisons=4)
-    assert isinstance(lost, ParseError)
-    assert lost.reason == "no_usable_answer"
+    assert isinstance(lost, Unplaced)
+    assert (lost.reason, lost.n_calls, lost.n_failed) == ("no_usable_answer", 8, 8)
     assert "none of 8 answers" in str(lost)
-    assert not isinstance(found, ParseError)
+    assert not isinstance(found, Unplaced)
     assert (found.n_calls, found.n_failed) == (8, 0)
     first = {b for a, b in judge.asked if a == 101} - {101}
     silent = Brightness(silent=[min(first)])
     (partly,) = _fast(silent).score_many([shown[1].path], references, comparisons=4)
-    assert not isinstance(partly, ParseError)
+    assert not isinstance(partly, Unplaced)
     assert (partly.n_calls, partly.n_failed) == (8, 2)
     assert partly.error > found.error
 

@@ -62,6 +62,7 @@ class _Judged:
     source: str = ""
     licence: str = ""
     split: Split | None = None
+    from_people: bool = True
     factors: tuple[Factor, ...] = ()
     texts: tuple[str, str] = ("", "")
     """Rationale with the smaller id as A, and as B."""
@@ -164,6 +165,7 @@ def _looked_at(
         item.labels.append(row.label if kept else row.label.swapped())
         item.source = item.source or row.source
         item.licence = item.licence or row.licence
+        item.from_people &= row.from_people
         item.split = row.split if item.split != "test" and row.split else item.split
         item.factors = item.factors or row.factors
         texts = (row.rationale, row.rationale_swapped) if kept else (row.rationale_swapped, row.rationale)
@@ -255,6 +257,8 @@ def _record(
 ) -> PairRecord:
     """The row of a pair, its places drawn from its id."""
     delta = round(label.delta, 4)
+    if not item.from_people:
+        notes["pairs whose list says that not people made their difference; it is kept as stated"] += 1
     tie = winner_of(delta) == "tie"
     if tie and item.factors:
         notes["ties whose factors were left out"] += 1
@@ -341,6 +345,7 @@ def _report(
             "missing": len(pictures.missing),
             "unreadable": len(pictures.unusable),
             "duplicates": len(pictures.duplicates),
+            "written_anew": pictures.n_written_anew,
             "near_copies": len({later for _, later in alike}),
             "first_duplicates": [f"{later} is {first}" for later, first in pictures.duplicates[:N_NAMED]],
             "first_near_copies": [

@@ -1,18 +1,21 @@
-"""Lists that people have: CSV, JSON lines, JSON, Parquet, read row by row as mappings."""
+"""Lists that people have: CSV, JSON lines, JSON, Parquet, Arrow, tar shards, read row by row as mappings."""
 
 from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from redaes.datagen.imported.tar_shards import tar_rows
 from redaes.errors import InputError, MissingDependency
 
-LISTS = (".csv", ".tsv", ".jsonl", ".json", ".parquet")
+LISTS = (".csv", ".tsv", ".jsonl", ".json", ".parquet", ".arrow", ".tar")
 """Endings of lists."""
+
+_ROWS_AT_ONCE = 32  # of tables that may hold pictures
 
 _DELIMITERS = (",", ";", "\t", "|")
 _TELLING = frozenset({"first", "second", "image", "name", "series", "score", "gt_score", "rank", "decision", "winner"})
@@ -25,7 +28,7 @@ def list_rows(file: Path, encoding: str, only: Collection[str] | None = None) ->
     Args:
         file: ends in one of ``LISTS``.
         encoding: of text.
-        only: columns that are wanted of Parquet, whose others may be large; None: all.
+        only: columns that are wanted of Parquet and Arrow, whose others may be large; None: all.
 
     Raises:
         InputError: the list cannot be read, or is of an unknown kind.
@@ -34,8 +37,11 @@ def list_rows(file: Path, encoding: str, only: Collection[str] | None = None) ->
     ending = file.suffix.lower()
     if ending not in LISTS:
         raise InputError(f"{file}: a list ends in {', '.join(LISTS)}")
-    if ending == ".parquet":
-        yield from _parquet_rows(file, only)
+    if ending in (".parquet", ".arrow"):
+        yield from (_parquet_rows if ending == ".parquet" else _arrow_rows)(file, only)
+        return
+    if ending == ".tar":
+        yield from tar_rows(file)
         return
     read = {".jsonl": _json_lines, ".json": _json_list}.get(ending, _csv_rows)
     with _readable(file, encoding):
@@ -54,8 +60,11 @@ def list_columns(file: Path, encoding: str) -> tuple[str, ...]:
         with _readable(file, encoding), file.open(encoding=encoding, newline="") as text:
             return tuple(_csv_head(text.readline(), file)[1])
     if ending == ".parquet":
-        with _readable_parquet(file) as pq:
-            return tuple(pq.read_schema(file).names)
+        with _readable_table(file, "Parquet") as pa:
+            return tuple(pa.parquet.read_schema(file).names)
+    if ending == ".arrow":
+        with _readable_table(file, "Arrow") as pa, pa.memory_map(str(file)) as data:
+            return tuple(pa.ipc.open_stream(data).schema.names)
     return next((tuple(map(str, row)) for _, row in list_rows(file, encoding) if isinstance(row, Mapping)), ())
 
 
@@ -75,16 +84,18 @@ def _readable(file: Path, encoding: str) -> Iterator[None]:
 
 
 @contextmanager
-def _readable_parquet(file: Path) -> Iterator[Any]:
+def _readable_table(file: Path, kind: str) -> Iterator[Any]:
+    """pyarrow, with what goes wrong named."""
     try:
         import pyarrow as pa
-        import pyarrow.parquet as pq
+        import pyarrow.ipc
+        import pyarrow.parquet
     except ImportError as error:
         raise MissingDependency("pyarrow", "edit") from error
     try:
-        yield pq
+        yield pa
     except (pa.ArrowException, OSError) as error:
-        raise InputError(f"{file} cannot be read as Parquet ({error}); copy or write it again") from error
+        raise InputError(f"{file} cannot be read as {kind} ({error}); copy or write it again") from error
 
 
 def _csv_head(head: str, file: Path) -> tuple[str, list[str]]:
@@ -146,10 +157,27 @@ def _json_list(file: Path, encoding: str) -> Iterator[tuple[str, Any]]:
 
 
 def _parquet_rows(file: Path, only: Collection[str] | None) -> Iterator[tuple[str, Any]]:
-    with _readable_parquet(file) as pq, pq.ParquetFile(file) as table:
+    with _readable_table(file, "Parquet") as pa, pa.parquet.ParquetFile(file) as table:
         wanted = [name for name in table.schema_arrow.names if only is None or name in only]
-        number = 0
-        for batch in table.iter_batches(batch_size=32, columns=wanted):
-            for row in batch.to_pylist():
-                yield f"{file.name} row {number}", row
-                number += 1
+        yield from _rows_of(table.iter_batches(batch_size=_ROWS_AT_ONCE, columns=wanted), file)
+
+
+def _arrow_rows(file: Path, only: Collection[str] | None) -> Iterator[tuple[str, Any]]:
+    """A file of ``datasets.Dataset.save_to_disk``: its batches may be large, and are cut without copying."""
+    with _readable_table(file, "Arrow") as pa, pa.memory_map(str(file)) as data:
+        table = pa.ipc.open_stream(data)
+        wanted = [name for name in table.schema.names if only is None or name in only]
+        parts = (
+            batch.slice(start, _ROWS_AT_ONCE)
+            for batch in (batch.select(wanted) for batch in table)
+            for start in range(0, batch.num_rows, _ROWS_AT_ONCE)
+        )
+        yield from _rows_of(parts, file)
+
+
+def _rows_of(batches: Iterable[Any], file: Path) -> Iterator[tuple[str, Any]]:
+    number = 0
+    for batch in batches:
+        for row in batch.to_pylist():
+            yield f"{file.name} row {number}", row
+            number += 1
