@@ -76,14 +76,14 @@ def import_judgements(
         plain = out if writer == "none" else out.with_name(f".{out.name}.unexplained")
         if plain != out:
             shutil.rmtree(plain, ignore_errors=True)
-        with progress_bars("reading rows") as update:
+        with progress_bars("reading rows", "writing pairs") as update:
             report = import_pairs(
                 itertools.islice(read_source(files, reading, unread), pairs),
                 plain,
                 settings=settings,
                 origin=str(source) if on_hub(source) else source.name,
                 unread=lambda: sorted(unread),
-                progress=lambda n_rows: update("reading rows", n_rows, None),
+                progress=update,
             )
         counts = None if plain == out else explained(plain, out, writer)
         _show(report, out)
