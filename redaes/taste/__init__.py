@@ -2,7 +2,8 @@
 
 ::
 
-    questions.py    which two pictures to ask about next; all else is about learning
+    questions.py    which two pictures to ask about next
+    preference_file.py  the answers, on the disk as they come; all else is about learning
     decisions.py    what somebody decided about two pictures
     reader.py       a model's verdicts about pairs, and what in the last layer they follow from
     direction.py    a taste as one direction in that layer, found by logistic regression

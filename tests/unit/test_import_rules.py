@@ -52,6 +52,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "cores",
         "local_servers",
         "strangers",
+        "local_pages",
         "progress_lines",
         "processes",
         "option_sources",
@@ -86,7 +87,7 @@ STRANGERS = ("datagen", "training", "evaluation")
 FOR_COMMANDS = ("demo", "taste")
 """What may use all services, and only the command line uses."""
 
-FOR_ALL = ("redaes.taste.questions",)
+FOR_ALL = ("redaes.taste.questions", "redaes.taste.preference_file")
 """What others use of these nevertheless."""
 
 HEAVY = frozenset(
