@@ -52,6 +52,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "cores",
         "local_servers",
         "strangers",
+        "local_pages",
         "progress_lines",
         "processes",
         "option_sources",
