@@ -27,7 +27,7 @@ export TOKENIZERS_PARALLELISM := false
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint format test-unit test-integration test-e2e test-packaging test-slow test-newest doctest \
-	clean distclean
+	docs dist release clean distclean
 
 help:
 	@echo "make demo       install, then run the whole path on a few photographs into $(DEMO_OUT)/"
@@ -37,6 +37,8 @@ help:
 	@echo "make test-unit  also test-integration, test-e2e, test-packaging, doctest"
 	@echo "make test-slow    the tests that take more than a minute each (about an hour)"
 	@echo "make test-newest  the stages with the newest versions that are allowed, in $(NEWEST_VENV)/"
+	@echo "make docs       the documentation as pages, into site/index.html; every link is checked"
+	@echo "make dist       wheel and sdist into dist/; make release checks first what a release needs (docs/releasing.md)"
 	@echo "make clean      remove caches and builds; make distclean removes $(VENV) too"
 
 # --- environment -------------------------------------------------------------------------------------------
@@ -88,8 +90,27 @@ test-newest:
 	$(NEWEST_VENV)/bin/python -m pip install --compile --upgrade --upgrade-strategy eager -c $(NEWEST_VENV)/torch.txt -e '.[all,dev]'
 	$(NEWEST_VENV)/bin/python -m pytest $(NOT_HERE) $(PARALLEL) $(STAGE_TESTS) $(PYTEST_ARGS)
 
+$(VENV)/.installed-docs: pyproject.toml constraints.txt | $(PY)
+	$(PY) -m pip install --compile -c constraints.txt -e '.[docs]'
+	@touch $@
+
+docs: $(VENV)/.installed-docs
+	$(PY) release/site_pages.py build/docs
+	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict
+
+dist: $(VENV)/.installed-test
+	rm -rf dist
+	$(PY) -m build --no-isolation --outdir dist .
+
+# Nothing is uploaded and no tag is set: docs/releasing.md says what follows.
+release: $(VENV)/.installed-test
+	$(PY) release/checks.py
+	$(MAKE) --no-print-directory test
+	$(MAKE) --no-print-directory dist
+	$(PY) release/checks.py --dist dist
+
 clean:
-	rm -rf build dist .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf build dist site .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	find . \( -name .git -o -path './$(VENV)' -o -path './$(NEWEST_VENV)' \) -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean

@@ -35,7 +35,8 @@ from redaes.evaluation.benchmarks.manifest import entries_of
 from redaes.evaluation.benchmarks.red import RED, probability_of
 from redaes.evaluation.comparison import compare
 from redaes.evaluation.report import cell
-from redaes.evaluation.runner import RunResults, RunSpec, read_predictions, read_timing, run_assessor
+from redaes.evaluation.run_spec import RunSpec
+from redaes.evaluation.runner import RunResults, read_predictions, read_timing, run_assessor
 from redaes.models import nano
 from redaes.records import load_pairs, write_atomically, write_json
 from redaes.types import SIDES, Split

@@ -34,7 +34,8 @@ from redaes.backends.scripted import ScriptedBackend
 from redaes.evaluation.assessors.local import LocalScores
 from redaes.evaluation.benchmarks import load
 from redaes.evaluation.questions import CHUNK
-from redaes.evaluation.runner import RunSpec, run_assessor
+from redaes.evaluation.run_spec import RunSpec
+from redaes.evaluation.runner import run_assessor
 from redaes.images import load_image
 
 FILES = ("results.json", "pictures.csv", "run.json")

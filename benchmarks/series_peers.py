@@ -23,7 +23,8 @@ from pathlib import Path
 from redaes.datagen.series.synthetic import write_series
 from redaes.datagen.sources import curate
 from redaes.evaluation.report import cell
-from redaes.evaluation.runner import RunSpec, read_predictions, run
+from redaes.evaluation.run_spec import RunSpec
+from redaes.evaluation.runner import read_predictions, run
 from redaes.evaluation.series_measures import chance_series_accuracy
 from redaes.evaluation.summary import Prediction, by_group, pair_metrics, series_metrics
 from redaes.models import nano

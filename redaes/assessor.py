@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Literal
 from PIL import Image
 
 from redaes import prompts
+from redaes.assessing import choosing, placing, reasons
 from redaes.assessing import orders as both_orders
-from redaes.assessing import placing, reasons
 from redaes.assessing.agreement import SampleAgreement, checked_draws, draw_agreements
 from redaes.assessing.asking import Asked, Questions, in_orders
 from redaes.assessing.conclusions import AskedAs, of_answers, of_same
 from redaes.assessing.measured_question import with_evidence
-from redaes.assessing.results import RankedPictures, ReferenceSet, Result, Score, answer_of
+from redaes.assessing.results import RankedPictures, ReferenceSet, Result, Score, Unplaced, answer_of
 from redaes.assessing.settings import asked_form, check_samples, known_mode, known_prompt
 from redaes.assessing.thumbnails import Thumbnails
 from redaes.backends.base import Backend
@@ -421,13 +421,59 @@ class Assessor:
         return placing.rank(
             lambda pairs: self.compare_many(pairs, mode, orders),
             named_pictures(pictures, "pictures"),
-            n_questions=(len(both_orders.ORDERS) if orders == "both" else 1) * (1 + self.agreement),
+            n_questions=self._questions_about(orders),
             top_k=top_k,
             max_calls=max_calls,
             seed=seed,
             known=known,
             on_answers=on_answers,
         )
+
+    def score_many(
+        self,
+        pictures: Sequence[PictureInput],
+        references: ReferenceSet | None = None,
+        *,
+        comparisons: int = choosing.COMPARISONS,
+        enough: float = 0.0,
+        orders: Orders = "both",
+    ) -> list[Score | Unplaced]:
+        """Where each of several pictures stands among a fixed set of others, by comparing it with the references that
+        tell most about it (:class:`redaes.ranking.Placements`). What becomes of one does not depend on the others.
+
+        Args:
+            pictures: in the forms that :meth:`compare` takes; all are loaded at once.
+            references: as for :meth:`score`; best a set that was chosen (``keep`` of :meth:`reference_set`).
+            comparisons: largest number of references that a picture is compared with.
+            enough: standard error of a strength, in logits, from which on no more is asked about it; 0: none.
+            orders: as for :meth:`compare_many`.
+
+        Returns:
+            For each picture its score, or why it has none.
+
+        Raises:
+            ImageError, BackendError: as for :meth:`score`.
+            InputError: likewise; or ``comparisons`` is below 1, or ``enough`` below 0.
+            ParseError: the model gives verdicts alone.
+        """
+        choosing.check_placing(comparisons, enough)
+        taken = [take_picture(picture, f"pictures[{number}]") for number, picture in enumerate(pictures)]
+        if references is None:
+            references = self.default_references()
+        mode = references.mode
+        self.check_references(references, mode)
+        return placing.score_adaptively(
+            lambda pairs: self.compare_many(pairs, mode, orders),
+            [one.loaded for one in taken],
+            references,
+            comparisons=comparisons,
+            enough=enough,
+            weight=float(self._questions_about(orders)),
+        )
+
+    def _questions_about(self, orders: Orders) -> int:
+        """Questions that one comparison takes."""
+        return (len(both_orders.ORDERS) if orders == "both" else 1) * (1 + self.agreement)
 
     def score(self, picture: PictureInput, references: ReferenceSet | None = None, *, orders: Orders = "both") -> Score:
         """Where one picture stands among a fixed set of others, by comparing it with each of them.
@@ -473,6 +519,9 @@ class Assessor:
         pictures: Sequence[str | Path | ImageRef],
         *,
         mode: Mode | None = None,
+        keep: int | None = None,
+        comparisons: int = choosing.COMPARISONS,
+        known: Sequence[PairAnswer] = (),
         on_answers: Callable[[Sequence[PairAnswer]], None] | None = None,
     ) -> ReferenceSet:
         """Rank pictures, so that others can be scored against them.
@@ -481,29 +530,40 @@ class Assessor:
             name: what results call it; a digest of the pictures is put behind it.
             pictures: files, or references to such: at least two different ones.
             mode: as for :meth:`rank`; others are scored in it, too.
+            keep: take them for candidates, rank them with few comparisons, and keep so many, those that tell most
+                about others (:func:`redaes.ranking.choose_informative`); None: all.
+            comparisons: with ``keep``: references that a picture is going to be compared with.
+            known: as for :meth:`rank`.
             on_answers: likewise.
 
         Raises:
-            InputError: fewer than two different pictures, or pictures without a file.
+            InputError: fewer than two different pictures, pictures without a file, or no such choice.
             ImageError, ParseError, BackendError: as for :meth:`rank`.
         """
         mode = self.mode if mode is None else known_mode(mode)
-        different: dict[str, ImageRef] = {}
-        for number, picture in enumerate(named_pictures(pictures, "pictures")):
-            if isinstance(picture, LoadedImage):
-                raise InputError(
-                    f"pictures[{number}] is in memory, and references are read again whenever a picture is scored; "
-                    "give the paths of files"
-                )
-            different[picture.id] = picture
-        if len(different) < 2:
-            raise InputError(f"reference set {name} has {len(different)} different pictures; give at least 2")
-        digest = content_id("\n".join(sorted(different)).encode())[:12]
-        ranked = self.rank(list(different.values()), mode=mode, on_answers=on_answers)
+        files = choosing.different_files(name, named_pictures(pictures, "pictures"))
+        said = {frozenset((one.first, one.second)): one for one in known}
+
+        def note(answers: Sequence[PairAnswer]) -> None:
+            said.update({frozenset((one.first, one.second)): one for one in answers})
+            if on_answers is not None:
+                on_answers(answers)
+
+        max_calls = None
+        if keep is not None:
+            choosing.check_choice(len(files), keep, comparisons)
+            max_calls = choosing.PAIRS_PER_CANDIDATE * len(files) * self._questions_about("both")
+        ranked = self.rank(list(files.values()), mode=mode, max_calls=max_calls, known=known, on_answers=note)
+        strengths = Ranking(**{field: getattr(ranked, field) for field in Ranking.model_fields})
+        choice = None
+        if keep is not None:
+            weight = float(self._questions_about("both"))
+            strengths, choice = choosing.choose(strengths, list(said.values()), keep, comparisons, weight)
         return ReferenceSet(
-            name=f"{name}@{digest}",
-            pictures=tuple(different.values()),
-            ranking=Ranking(**{field: getattr(ranked, field) for field in Ranking.model_fields}),
+            name=f"{name}@{choosing.digest_of(strengths.order)}",
+            pictures=tuple(one for one in files.values() if one.id in strengths.scores),
+            ranking=strengths,
+            choice=choice,
             model=self.backend.model,
             revision=self.backend.revision,
             prompt_id=self.prompt_of(mode).id,
@@ -522,21 +582,7 @@ class Assessor:
             InputError: another model or prompt ranked it.
         """
         own = (self.backend.model, self.backend.revision, self.prompt_of(mode or self.mode).id)
-        theirs = (references.model, references.revision, references.prompt_id)
-        if own != theirs:
-            raise InputError(
-                f"reference set {references.name} was ranked by {' '.join(theirs)}, not by {' '.join(own)}; "
-                "scores of different judges cannot be compared: rank the set anew"
-            )
-        if references.agreement != self.agreement:
-            then, now = (
-                f"the agreement of {n} answers in each order" if n else "probabilities"
-                for n in (references.agreement, self.agreement)
-            )
-            raise InputError(
-                f"reference set {references.name} was ranked by {then}, and scores are to be made of {now}: rank the "
-                "set anew"
-            )
+        choosing.refuse_other_judge(references, own, self.agreement)
 
 
 def _by_pair(found: Sequence[Comparison], asked: Sequence[Sequence[Asked]]) -> list[list[Comparison]]:

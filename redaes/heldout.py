@@ -113,6 +113,7 @@ class ReasonedSummary(Record):
     parse_rate: Proportion
     """Over answers, two for each pair; likewise the rest."""
     factor_accuracy: Proportion
+    """Of pairs of which it is not known what decides, answers do not count."""
     order_consistency: Proportion
     """Over pairs."""
     mean_words: FiniteFloat | None
@@ -407,10 +408,22 @@ def _sum_up_reasoned(reasoned: Sequence[ReasonedOutcome], cluster: Cluster, seed
     texts = [answer.rationale for answer in answers if answer.rationale is not None]
     failures = Counter(answer.failure for answer in answers if answer.failure is not None)
     of_answers = partial(proportion, clusters=clusters, n_failed=failures.total(), seed=seed)
+    explained = [
+        (answer, _cluster_of(item.outcome, cluster))
+        for item in reasoned
+        if item.outcome.factors or not item.outcome.decided
+        for answer in item.answers
+    ]
     return ReasonedSummary(
         accuracy=_accuracy(outcomes, cluster, seed),
         parse_rate=of_answers([answer.failure is None for answer in answers]),
-        factor_accuracy=of_answers([answer.right_factor for answer in answers]),
+        factor_accuracy=proportion(
+            [answer.right_factor for answer, _ in explained],
+            [name for _, name in explained],
+            n_failed=sum(answer.failure is not None for answer, _ in explained),
+            n_excluded=len(answers) - len(explained),
+            seed=seed,
+        ),
         order_consistency=_order_consistency(outcomes, cluster, seed),
         mean_words=mean([len(text.split()) for text in texts]),
         n_distinct=len(set(texts)),

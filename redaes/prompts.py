@@ -39,6 +39,9 @@ IN_JSON: dict[str, str] = {COMPARE["reasoned"]: "compare_json/v1", MEASURED["rea
 EVIDENCE = "evidence"
 """The field of those prompts that the measurements are filled into."""
 
+SHORT = "compare_fast_short/v1"
+"""Two pictures and no words about them: what a model reads while it only learns to tell them apart. Nobody asks so."""
+
 SCORE = "score/v1"
 """The prompt for a single picture."""
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from redaes.assessing.choosing import COMPARISONS, check_choice
 from redaes.assessor import Assessor, ReferenceSet
-from redaes.errors import RecordError
+from redaes.errors import InputError, RecordError
 from redaes.images import content_id, list_images, read_image_file
 from redaes.records import read_json, write_json
 from redaes.reference_photographs import NAME, reference_photographs
@@ -27,18 +28,31 @@ def reference_pictures(folder: Path | None) -> tuple[str, list[ImageRef]]:
     return folder.resolve().name, _refs(list_images(folder))
 
 
-def references_of(source: Path | None) -> Callable[[Assessor], ReferenceSet]:
+def references_of(
+    source: Path | None, keep: int | None = None, comparisons: int = COMPARISONS
+) -> Callable[[Assessor], ReferenceSet]:
     """What makes the set once there is a model: a kept file gives its own, pictures are ranked. What costs little
     is checked now.
 
+    Args:
+        source: as for :func:`reference_pictures`, or a file.
+        keep: how many of the pictures become references, as for :meth:`~redaes.assessor.Assessor.reference_set`; None:
+            all.
+        comparisons: likewise.
+
     Raises:
+        InputError: a kept file, of which none are to be chosen; or no such choice.
         As :func:`read_reference_set` and :func:`reference_pictures`.
     """
     if source is not None and source.is_file():
+        if keep is not None:
+            raise InputError(f"{source} is a set that was kept, and --keep chooses among pictures; give their folder")
         kept = read_reference_set(source)
         return lambda _assessor: kept
     name, pictures = reference_pictures(source)
-    return lambda assessor: assessor.reference_set(name, pictures)
+    if keep is not None:
+        check_choice(len({picture.id for picture in pictures}), keep, comparisons)
+    return lambda assessor: assessor.reference_set(name, pictures, keep=keep, comparisons=comparisons)
 
 
 def write_reference_set(file: str | Path, references: ReferenceSet) -> None:

@@ -18,6 +18,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, FiniteFloat, ValidationError, model_validator
 
 from redaes.errors import RecordError
+from redaes.label_files.contents import LabelFault, refuse_fault
+from redaes.label_files.numbered_pairs import numbered_file, numbered_pairs
 from redaes.records import read_json, write_atomically
 from redaes.types import Record
 
@@ -158,16 +160,6 @@ LabelValues = Literal["scores", "ranks"]
 """What the values of a label file are: larger is better, or 1 is the best."""
 
 
-def in_folders(file: str) -> tuple[str, ...]:
-    """Where a picture that is named flat lies if every series has a folder.
-
-    >>> in_folders("000007-01.jpg")
-    ('000007/000007-01.jpg', '000007/01.jpg')
-    """
-    series, _, rest = file.partition("-")
-    return f"{series}/{file}", f"{series}/{rest}"
-
-
 def read_fgaesthetics_labels(
     path: Path, images: Path, *, values_are: LabelValues = "scores"
 ) -> tuple[list[Series], LabelReport]:
@@ -180,7 +172,8 @@ def read_fgaesthetics_labels(
 
     Args:
         path: its name gives category and split.
-        images: folder of ``{series:06d}-{index:02d}.jpg``, or of folders of series (:func:`in_folders`); the files are
+        images: folder of ``{series:06d}-{index:02d}.jpg``, or of folders of series
+            (:func:`redaes.label_files.numbered_pairs.in_folders`); the files are
             not opened here, and one that lies nowhere is given its flat name.
         values_are: ``ranks`` are turned round, so that larger is better in the scores of the series.
 
@@ -198,12 +191,13 @@ def read_fgaesthetics_labels(
     n_rows = n_ties = n_repeated = n_decided = 0
     contrary: list[str] = []
     sign = -1.0 if values_are == "ranks" else 1.0
-    for number, line in enumerate(_text(path).splitlines(), 1):
-        if not line.strip():
-            continue
+    for row in numbered_pairs(path):
+        if isinstance(row, LabelFault):
+            refuse_fault(path, row)
         n_rows += 1
-        where = f"{path}, line {number}"
-        series, a, b, probability, value_a, value_b = _label_row(line, where)
+        where = f"{path}, {row.where}"
+        series, a, b, probability = row.series, row.first, row.second, row.probability
+        value_a, value_b = row.value_first, row.value_second
         known = values.setdefault(series, {})
         for index, value in ((a, value_a), (b, value_b)):
             if known.setdefault(index, value) != value:
@@ -223,15 +217,13 @@ def read_fgaesthetics_labels(
             agreement = sign * (probability - 0.5) * (value_a - value_b)
             n_decided += agreement != 0
             if agreement < 0:
-                contrary.append(f"line {number}: P {probability} and the values {value_a} and {value_b}")
+                contrary.append(f"{row.where}: P {probability} and the values {value_a} and {value_b}")
     if 2 * len(contrary) > n_decided:
         raise RecordError(
             f"{path}: in {len(contrary)} of {n_decided} pairs P contradicts the values, such as {contrary[0]}; this is "
             "not the layout series, a, b, P(a preferred), value of a, value of b"
             + ("; where the values are ranks, 1 the best, give values_are='ranks'" if values_are == "scores" else "")
         )
-    if not n_rows:
-        raise RecordError(f"{path} is empty; copy it again")
     found = []
     for series in sorted(pairs):
         if not pairs[series]:
@@ -243,7 +235,7 @@ def read_fgaesthetics_labels(
                 id=f"{category}/{series:06d}",
                 category=category,
                 split=split,
-                images=tuple(_place(images, f"{series:06d}-{index:02d}.jpg") for index in indices),
+                images=tuple(numbered_file(images, series, index) for index in indices),
                 scores=tuple(sign * values[series][index] for index in indices),
                 pairs=tuple(
                     SeriesPair(first=place[a], second=place[b], probability=p)
@@ -252,24 +244,6 @@ def read_fgaesthetics_labels(
             )
         )
     return found, LabelReport(n_rows, n_ties, n_repeated, len(contrary))
-
-
-def _place(images: Path, file: str) -> Path:
-    return next((images / place for place in (file, *in_folders(file)) if (images / place).is_file()), images / file)
-
-
-def _label_row(line: str, where: str) -> tuple[int, int, int, float, float, float]:
-    parts = line.replace(",", " ").split()
-    try:
-        numbers = [float(part) for part in parts]
-    except ValueError as error:
-        raise RecordError(f"{where}: {error}; six numbers are expected") from error
-    if len(numbers) != 6 or not all(map(math.isfinite, numbers)):
-        raise RecordError(f"{where}: {len(numbers)} numbers, {line.strip()!r}; six finite ones are expected")
-    ids = [int(number) for number in numbers[:3]]
-    if ids != numbers[:3] or min(ids) < 0 or ids[1] == ids[2] or not 0 <= numbers[3] <= 1:
-        raise RecordError(f"{where}: {line.strip()!r} is not series, two different indices, P in [0, 1], two values")
-    return ids[0], ids[1], ids[2], numbers[3], numbers[4], numbers[5]
 
 
 # --- AVA and plain files ----------------------------------------------------------------------------------

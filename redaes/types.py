@@ -282,6 +282,9 @@ class PairAnswer(Record):
     """Questions asked of the model: two for a comparison in both orders."""
     n_failed: Annotated[int, Field(ge=0)] = 0
     """Of those, the ones without a usable answer."""
+    lean: FiniteFloat | None = None
+    """How far the judge leans to the picture shown first: the mean of both orders' log-odds for that picture, in
+    logits; None: they were not both read."""
 
     @model_validator(mode="after")
     def _probability_from_usable_answers(self) -> PairAnswer:

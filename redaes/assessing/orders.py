@@ -102,6 +102,15 @@ def fair_log_odds(comparisons: Sequence[Comparison]) -> float | None:
     return fmean(map(fmean, each)) if all(each) else None
 
 
+def lean_of(comparisons: Sequence[Comparison]) -> float | None:
+    """How far the answers lean to the picture shown first, in logits: the mean of what both orders were read to say of
+    it; None: they were not both read, once each."""
+    found = [one.log_odds for one in comparisons if one.log_odds is not None]
+    if len(found) != len(ORDERS) or {one.order for one in comparisons} != set(ORDERS):
+        return None
+    return fmean(found)
+
+
 def failures(comparisons: Sequence[Comparison]) -> list[str]:
     """The order and the reason of each answer that could not be used."""
     return [f"{one.order}: {one.failure}" for one in comparisons if one.failure is not None]

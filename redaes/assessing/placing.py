@@ -8,8 +8,18 @@ from functools import lru_cache
 from redaes import ranking
 from redaes.assessing import orders as both_orders
 from redaes.assessing.agreement import USUAL_DRAWS
+from redaes.assessing.choosing import known_references
 from redaes.assessing.notebook import MOST_PICTURES
-from redaes.assessing.results import RankedPictures, ReferenceSet, Result, Score, answer_of, preference, questions_of
+from redaes.assessing.results import (
+    RankedPictures,
+    ReferenceSet,
+    Result,
+    Score,
+    Unplaced,
+    answer_of,
+    preference,
+    questions_of,
+)
 from redaes.assessing.thumbnails import Thumbnails
 from redaes.errors import ParseError
 from redaes.images import LoadedImage, unchanged
@@ -127,6 +137,78 @@ def score(compare: CompareMany, picture: LoadedImage, references: ReferenceSet) 
     if not outcomes:
         raise ParseError("no_usable_answer", f"{picture.ref.path}: none of {n_calls} answers could be used")
     strength, error = ranking.fit_one(outcomes)
+    return _score(picture, references, strength, error, n_calls, n_failed)
+
+
+def score_adaptively(
+    compare: CompareMany,
+    pictures: Sequence[LoadedImage],
+    references: ReferenceSet,
+    *,
+    comparisons: int,
+    enough: float,
+    weight: float,
+) -> list[Score | Unplaced]:
+    """As :meth:`redaes.assessor.Assessor.score_many`, of a set that this judge ranked: in rounds, in each of which
+    every picture that is not done is compared with the reference that tells most about it.
+
+    Args:
+        compare: asks the model.
+        pictures: each is placed by itself; what is asked about one does not depend on the others.
+        references: the set.
+        comparisons: largest number of references that a picture is compared with.
+        enough: standard error, in logits, at which no more is asked; 0: none.
+        weight: usable calls that a comparison is expected to have.
+
+    Raises:
+        ImageError, ParseError, BackendError: likewise.
+    """
+    ids = [reference.id for reference in references.pictures]
+    placements = ranking.Placements(
+        len(pictures), known_references(ids, references.ranking, references.choice), weight=weight
+    )
+    load = lru_cache(maxsize=_BATCH)(lambda place: unchanged(references.pictures[place]))
+    n_calls, n_failed, n_usable = [0] * len(pictures), [0] * len(pictures), [0] * len(pictures)
+    for _ in range(comparisons):
+        wanted = placements.next_references().tolist()
+        errors = placements.errors().tolist()
+        asked = [
+            (item, place)
+            for item, place in enumerate(wanted)
+            if place >= 0 and not (n_usable[item] and errors[item] <= enough)
+        ]
+        if not asked:
+            break
+        for start in range(0, len(asked), _BATCH):
+            batch = asked[start : start + _BATCH]
+            results = compare([(pictures[item], load(place)) for item, place in batch])
+            if not any(n_usable):
+                _refuse_verdicts_alone(results)
+            for (item, place), result in zip(batch, results, strict=True):
+                calls, failed = questions_of(result)
+                n_calls[item] += calls
+                n_failed[item] += failed
+                won = preference(result)
+                if won is None:
+                    placements.close(item, place)
+                    continue
+                n_usable[item] += 1
+                # A copy of a reference is a tie that nobody was asked about; it weighs as much as an asked one.
+                placements.record(item, place, won, float(calls - failed if calls else len(both_orders.ORDERS)))
+    found: list[Score | Unplaced] = []
+    for item, (strength, error) in enumerate(zip(placements.strengths(), placements.errors(), strict=True)):
+        counts = n_calls[item], n_failed[item]
+        if n_usable[item]:
+            found.append(_score(pictures[item], references, float(strength), float(error), *counts))
+        else:
+            image = pictures[item].ref
+            found.append(Unplaced(image=image, reason="no_usable_answer", n_calls=counts[0], n_failed=counts[1]))
+    return found
+
+
+def _score(
+    picture: LoadedImage, references: ReferenceSet, strength: float, error: float, n_calls: int, n_failed: int
+) -> Score:
     return Score(
         image=picture.ref,
         score=min(MAX_DELTA, max(0.0, _CENTRE + delta_of(strength))),

@@ -11,7 +11,7 @@ from pydantic import Field, FiniteFloat, PrivateAttr
 from redaes.assessing.agreement import SampleAgreement
 from redaes.assessing.measured import Measured, marked
 from redaes.assessing.notebook import as_html
-from redaes.assessing.orders import Undecided
+from redaes.assessing.orders import Undecided, lean_of
 from redaes.assessing.shown import Shown, ShownPicture, as_text, names_of
 from redaes.assessing.thumbnails import Thumbnails
 from redaes.assessing.words import NO_DIFFERENCE, SAME_PICTURE, UNDECIDED, agreement, consistency, counted
@@ -190,6 +190,24 @@ class RankedPictures(ShownRecord, Ranking):
         )
 
 
+class ReferenceChoice(Record):
+    """How the pictures of a reference set were chosen among candidates, and what is known of these."""
+
+    n_candidates: int
+    candidates: str
+    """Digest of their ids."""
+    comparisons: int
+    """References that a picture is to be compared with, as the choice was made for."""
+    expected_error: FiniteFloat
+    """Standard error of a picture's strength after so many comparisons, as the model expects it, in logits."""
+    mean: FiniteFloat
+    """Of the candidates' strengths, in logits; 0 is the mean of the set."""
+    deviation: Annotated[FiniteFloat, Field(gt=0.0)]
+    """Standard deviation of their strengths, without that of their errors."""
+    dispersions: dict[str, Annotated[FiniteFloat, Field(gt=0.0)]]
+    """By id, of the chosen: how far answers about each spread, over what coin tosses would."""
+
+
 class ReferenceSet(Record):
     """Pictures that others are scored against, with the strengths that one judge gave them."""
 
@@ -203,6 +221,8 @@ class ReferenceSet(Record):
     mode: Mode
     agreement: int = 0
     """Answers in each order whose agreement the strengths were made of; 0: they were made of probabilities."""
+    choice: ReferenceChoice | None = None
+    """None: all pictures that were handed over are in the set. Else ``ranking`` counts what all candidates took."""
 
 
 class Score(ShownRecord):
@@ -244,6 +264,19 @@ class Score(ShownRecord):
             pictures=(ShownPicture(self.image, name),),
             scale=(self.score, self.error),
         )
+
+
+class Unplaced(Record):
+    """A picture of which none of the comparisons with references gave a usable answer."""
+
+    image: ImageRef
+    reason: str
+    """Fit for counting: ``no_usable_answer``."""
+    n_calls: int
+    n_failed: int
+
+    def __str__(self) -> str:
+        return f"{self.image.path}: none of {self.n_calls} answers could be used"
 
 
 def _verdict(result: Result, first: str, second: str) -> tuple[str, list[tuple[str, str]]]:
@@ -367,4 +400,5 @@ def answer_of(result: Result) -> PairAnswer:
         probability=probability,
         n_calls=n_calls,
         n_failed=n_calls if probability is None else n_failed,
+        lean=None if result.agreement is not None else lean_of(result.comparisons),
     )

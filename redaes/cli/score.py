@@ -38,6 +38,22 @@ def score(
         ),
     ] = None,
     save: Annotated[Path | None, typer.Option(help="Keep the ranked references in this file for other times.")] = None,
+    keep: Annotated[
+        int | None,
+        typer.Option(
+            min=2,
+            help="Rank the folder's pictures with few comparisons and keep so many as references, those that tell most "
+            "about others; default: all.",
+        ),
+    ] = None,
+    comparisons: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Compare each picture with at most so many references, each time the one that tells most; default: "
+            "with all.",
+        ),
+    ] = None,
     model: ModelOrServed = None,
     endpoint: Endpoint = None,
     api_key_env: ApiKeyEnv = None,
@@ -53,7 +69,9 @@ def score(
     n_unusable = 0
     limits = None
     with reporting_errors(as_json):
-        from redaes.assessor import Assessor
+        from redaes.assessing.choosing import COMPARISONS
+        from redaes.assessing.results import Unplaced
+        from redaes.assessor import Assessor, Orders
         from redaes.images import load_image
         from redaes.references import references_of, write_reference_set
 
@@ -68,7 +86,7 @@ def score(
                     f"{pictures[0]}: is a folder; give picture files, or put what is in it in order: "
                     f"redaes rank {shlex.quote(pictures[0])}"
                 )
-            ranked = references_of(references)
+            ranked = references_of(references, keep, comparisons or COMPARISONS)
             with Spinner(f"loading {chosen.shown}"):
                 backend = chosen.load()
             draws = chosen.draws(backend, "a score")
@@ -77,9 +95,17 @@ def score(
                 found = ranked(assessor)
             if save is not None:
                 write_reference_set(save, found)
+            orders: Orders = "random" if one_order else "both"
             for picture in pictures:
                 try:
-                    given = assessor.score(load_image(picture), found, orders="random" if one_order else "both")
+                    loaded = load_image(picture)
+                    if comparisons is None:
+                        given = assessor.score(loaded, found, orders=orders)
+                    else:
+                        (placed,) = assessor.score_many([loaded], found, comparisons=comparisons, orders=orders)
+                        if isinstance(placed, Unplaced):
+                            raise ParseError(placed.reason, str(placed))
+                        given = placed
                 except (ImageError, ParseError) as error:
                     n_unusable += 1
                     say_unusable(picture, error, as_json)

@@ -92,6 +92,12 @@ _FORMS = {
         "{split}.jsonl",
         "One JSON object per pair. `first` and `second` are paths of pictures, each stored once under its SHA-256.",
     ),
+    "csv": (
+        "pairs.csv",
+        "One table for `redaes data import` and spreadsheets. `first` and `second` are paths of pictures, each stored "
+        "once under its SHA-256; `votes_first` and `votes_second` stand where people's votes were counted, `delta` "
+        "elsewhere.",
+    ),
     "webdataset": (
         "{split}-*.tar",
         "WebDataset shards: `ID.first.jpg`, `ID.second.jpg`, `ID.json` for each pair.",

@@ -2,6 +2,8 @@
 
 * ``preference``: TRL's preference view as Parquet: ``prompt``, ``chosen``, ``rejected``, ``images``
 * ``jsonl``: one JSON object per pair and the pictures as files, each once
+* ``csv``: one table of both splits as ``redaes data import`` takes it, with votes where people's were counted, and the
+  pictures as files
 * ``webdataset``: tar shards with ``ID.first.jpg``, ``ID.second.jpg``, ``ID.json``
 
 The chosen answer is the one that stage 1 of the training learns. The rejected one is the same pair's answer for the
@@ -10,15 +12,13 @@ other order: as long, as well written, and wrong here. Ties have no wrong order 
 
 from __future__ import annotations
 
+import csv
 import io
 import itertools
 import json
-import os
-import shutil
 import tarfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar, get_args
@@ -26,12 +26,14 @@ from typing import Any, Literal, Protocol, TypeVar, get_args
 from redaes import prompts
 from redaes.answers import render_verdict, stated
 from redaes.datagen.card import write_export_card
+from redaes.datagen.imported.labels import votes_from_delta
+from redaes.datagen.whole_folders import whole_folder
 from redaes.errors import MissingDependency, RecordError
 from redaes.known_names import known_name
 from redaes.records import PairRecord, check_ids, record_of, shards, stream_rows
-from redaes.types import SIDES, SPLITS, Rationale, Split, winner_of
+from redaes.types import SIDES, SPLITS, Rationale, Side, Split, winner_of
 
-Format = Literal["preference", "jsonl", "webdataset"]
+Format = Literal["preference", "jsonl", "csv", "webdataset"]
 FORMATS: tuple[Format, ...] = get_args(Format)
 
 PAIRS_PER_SHARD = 1000
@@ -103,22 +105,6 @@ def export(
                 raise RecordError(f"{folder}: no pair of the {split} split can be written as {kind} ({reasons})")
         write_export_card(making, folder, kind, done.written)
     return done
-
-
-@contextmanager
-def whole_folder(out: Path) -> Iterator[Path]:
-    """A temporary folder that becomes ``out`` when all went well, and is removed otherwise."""
-    if out.exists():
-        raise RecordError(f"{out} exists; choose another --out, nothing is overwritten")
-    making = out.with_name(f".{out.name}.{os.getpid()}.tmp")
-    try:
-        making.mkdir(parents=True)
-        yield making
-        making.rename(out)
-    except OSError as error:
-        raise RecordError(f"{out} cannot be written: {error.strerror or error}; choose another --out") from error
-    finally:
-        shutil.rmtree(making, ignore_errors=True)  # after a success there is nothing
 
 
 def preference(record: PairRecord) -> dict[str, Any] | str:
@@ -206,19 +192,68 @@ def _ending(record: PairRecord, data: bytes) -> str:
     return ending
 
 
-def _write_jsonl(folder: Path, split: Split, records: Iterable[PairRecord], done: Exported) -> None:
+def _write_pictures(folder: Path, record: PairRecord) -> dict[Side, str]:
+    """Write the pictures of a pair, and say where they lie."""
     (folder / "images").mkdir(exist_ok=True)
+    names: dict[Side, str] = {}
+    for side in SIDES:
+        data = record.bytes_of(side)
+        names[side] = f"images/{record.pair.of(side).id}{_ending(record, data)}"
+        file = folder / names[side]
+        if not file.exists():  # named by content: the pairs of a group share pictures
+            file.write_bytes(data)
+    return names
+
+
+def _write_jsonl(folder: Path, split: Split, records: Iterable[PairRecord], done: Exported) -> None:
     with (folder / f"{split}.jsonl").open("w", encoding="utf-8") as lines:
         for record in records:
-            names = {}
-            for side in SIDES:
-                data = record.bytes_of(side)
-                names[side] = f"images/{record.pair.of(side).id}{_ending(record, data)}"
-                file = folder / names[side]
-                if not file.exists():  # named by content: the pairs of a group share pictures
-                    file.write_bytes(data)
-            lines.write(json.dumps({**_plain(record), **names}, ensure_ascii=False) + "\n")
+            lines.write(json.dumps(_plain(record) | _write_pictures(folder, record), ensure_ascii=False) + "\n")
             done.written[split] += 1
+
+
+_COLUMNS = (
+    "first", "second", "votes_first", "votes_second", "delta", "n_votes", "factors", "rationale", "rationale_swapped",
+    "group", "source", "licence", "split", "label_source", "id",
+)  # fmt: skip
+
+
+def _write_csv(folder: Path, split: Split, records: Iterable[PairRecord], done: Exported) -> None:
+    file = folder / "pairs.csv"
+    begun = file.exists()
+    with file.open("a", encoding="utf-8", newline="") as text:
+        table = csv.DictWriter(text, _COLUMNS, lineterminator="\n")
+        if not begun:
+            table.writeheader()
+        for record in records:
+            if record.pair.delta is None:
+                done.left_out[split]["without a label"] += 1
+                continue
+            table.writerow(_write_pictures(folder, record) | _stated(record))
+            done.written[split] += 1
+
+
+def _stated(record: PairRecord) -> dict[str, Any]:
+    """What a pair's row says besides its pictures: votes, or points with what is known of their number."""
+    pair, n_votes = record.pair, record.n_votes
+    assert pair.delta is not None
+    votes = None if n_votes is None else votes_from_delta(pair.delta, n_votes)
+    label = {"delta": pair.delta, "n_votes": n_votes} if votes is None else dict(zip(_VOTES, votes, strict=True))
+    texts = {name: getattr(record, name) for name in ("rationale", "rationale_swapped")}
+    return {
+        **{name: f"{value:.10g}" for name, value in label.items() if value is not None},
+        **{name: rationale.text for name, rationale in texts.items() if rationale is not None},
+        "factors": ";".join(pair.factors),
+        "group": pair.group,
+        "source": pair.source,
+        "licence": record.licence,
+        "split": pair.split,
+        "label_source": record.label_source,
+        "id": pair.id,
+    }
+
+
+_VOTES = ("votes_first", "votes_second")
 
 
 def _write_tars(folder: Path, split: Split, records: Iterable[PairRecord], done: Exported) -> None:
@@ -238,5 +273,6 @@ def _write_tars(folder: Path, split: Split, records: Iterable[PairRecord], done:
 WRITERS: dict[Format, _Writer] = {
     "preference": _write_preferences,
     "jsonl": _write_jsonl,
+    "csv": _write_csv,
     "webdataset": _write_tars,
 }

@@ -8,11 +8,9 @@ they were.
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +18,7 @@ from redaes.datagen.merged_card import write_merged_card
 from redaes.datagen.merged_photographs import MergePlan, RowNames, SetAccount
 from redaes.datagen.merged_sets import MergedSet, check_not_there
 from redaes.datagen.statistics import NOT_STATED, light_rows
-from redaes.errors import RecordError
+from redaes.datagen.whole_folders import whole_folder
 from redaes.images.near_copies import COPY_BITS
 from redaes.records import PairRecord, record_of, stream_rows, write_json, write_shard
 from redaes.types import SPLITS, Split
@@ -64,7 +62,7 @@ def merge_datasets(
         if split in plan.splits_of(file)
     ]
     numbers: Counter[Split] = Counter()
-    with _whole_folder(out) as making:
+    with whole_folder(out) as making:
         for done, (split, one, file) in enumerate(jobs):
             progress("writing shards", done, len(jobs))
             target = making / "data" / f"{split}-{numbers[split]:05d}.parquet"
@@ -157,17 +155,3 @@ def _part(
 
 def _counted(values: Any) -> dict[str, int]:
     return dict(sorted(Counter(values).items()))
-
-
-@contextmanager
-def _whole_folder(out: Path) -> Iterator[Path]:
-    """A temporary folder that becomes ``out`` when all went well, and is removed otherwise."""
-    making = out.with_name(f".{out.name}.{os.getpid()}.tmp")
-    try:
-        making.mkdir(parents=True)
-        yield making
-        making.rename(out)
-    except OSError as error:
-        raise RecordError(f"{out} cannot be written: {error.strerror or error}; choose another --out") from error
-    finally:
-        shutil.rmtree(making, ignore_errors=True)  # after a success there is nothing

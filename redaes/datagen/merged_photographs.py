@@ -13,10 +13,11 @@ from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from redaes.datagen.linked_names import LinkedNames
 from redaes.datagen.merged_sets import MergedSet
 from redaes.errors import ImageError, RecordError
 from redaes.images import decode_image, phash
-from redaes.images.near_copies import HASHED_PIXELS, near_copies
+from redaes.images.near_copies import HASHED_PIXELS, look_alikes
 from redaes.records import PairRecord, check_ids, read_json, record_of, stream_rows, write_json
 from redaes.table_cache import results_of
 from redaes.types import SIDES, SPLITS, Side, Split
@@ -66,27 +67,6 @@ class _SeenRow:
     source: str
     pictures: tuple[str, str]
     delta: float | None
-
-
-class LinkedNames:
-    """Names that belong together, directly or through others."""
-
-    def __init__(self) -> None:
-        self._towards: dict[Node, Node] = {}
-
-    def root(self, node: Node) -> Node:
-        """The name that stands for all that this one belongs to."""
-        path = []
-        while (further := self._towards.setdefault(node, node)) != node:
-            path.append(node)
-            node = further
-        for passed in path:
-            self._towards[passed] = node
-        return node
-
-    def link(self, first: Node, second: Node) -> None:
-        """Note that two belong together."""
-        self._towards[self.root(second)] = self.root(first)
 
 
 class MergePlan:
@@ -186,13 +166,8 @@ class MergePlan:
                 photograph = _photograph(place, row.source)
                 for node in (("group", str(place), row.group), *(("picture", name) for name in row.pictures)):
                     links.link(photograph, node)
-        of_look: dict[int, str] = {}
-        for name, look in self._looks.items():
-            if look:  # flat pictures share a hash
-                links.link(("picture", of_look.setdefault(look, name)), ("picture", name))
-        looks = sorted(of_look)
-        for one, other in near_copies(looks):
-            links.link(("picture", of_look[looks[one]]), ("picture", of_look[looks[other]]))
+        for one, other in look_alikes(self._looks):
+            links.link(("picture", one), ("picture", other))
         tested = {
             links.root(_photograph(place, row.source))
             for place, its in enumerate(rows)

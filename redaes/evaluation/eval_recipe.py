@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from redaes import recipe_files
 from redaes.errors import InputError
 from redaes.evaluation.benchmarks import BENCHMARKS
-from redaes.evaluation.runner import RunSpec
+from redaes.evaluation.run_spec import RunSpec
 from redaes.records import read_yaml
 
 
@@ -56,6 +56,7 @@ def _usual_assessor(benchmark: str) -> str:
 _BY_ENDPOINT = {
     "vlm": "endpoint",
     "vlm_pairs": "endpoint",
+    "vlm_placed": "endpoint",
     "vlm_letter": "endpoint",
     "vlm_tournament": "endpoint",
     "endpoint": "url",

@@ -25,16 +25,21 @@ from statistics import fmean
 import numpy as np
 
 from redaes import ranking
+from redaes.assessor import ReferenceSet
 from redaes.errors import InputError
 from redaes.evaluation.assessors.base import Arity, CompactAnswer, QuestionPicture
 from redaes.evaluation.benchmarks import LoadedBenchmark
-from redaes.evaluation.benchmarks.base import BenchmarkPicture, Box
+from redaes.evaluation.benchmarks.base import BenchmarkPicture
 from redaes.heldout import place_drawn
 from redaes.images import MAX_FILE_PIXELS, MAX_PIXELS, LoadedImage, content_id, fit_area, list_images, load_image
+from redaes.label_files.contents import Box
 from redaes.types import ImageRef
 
 SEPARATOR = "\t"
 """Between the two pictures in the id of a question; no label file's name can hold it."""
+
+USUAL_REFERENCES = 8
+"""References that are drawn where nobody says how many."""
 
 CHUNK = 64
 """Questions that are answered, written and, after a kill, asked again together."""
@@ -92,14 +97,20 @@ def question_id(names: Sequence[str]) -> str:
 
 
 def make_plan(
-    loaded: LoadedBenchmark, arity: Arity, *, references: Path | None = None, n_references: int = 8, seed: int = 0
+    loaded: LoadedBenchmark,
+    arity: Arity,
+    *,
+    references: ReferenceSet | Path | None = None,
+    n_references: int = USUAL_REFERENCES,
+    seed: int = 0,
 ) -> QuestionPlan:
     """The questions that a benchmark needs answered; pictures that are missing are left out.
 
     Args:
         loaded: the benchmark.
         arity: how many pictures the assessor is shown.
-        references: folder of reference pictures for ``scores`` in pairs; None: ``n_references`` of the benchmark's own
+        references: folder of reference pictures for ``scores`` in pairs, or a set, whose pictures are not asked
+            about where the benchmark has them, too; None: ``n_references`` of the benchmark's own
             pictures, drawn by a hash of their ids, which knows nothing of their labels.
         n_references: how many.
         seed: of the draw.
@@ -112,8 +123,12 @@ def make_plan(
     if not pictures:
         raise InputError(f"none of the {len(loaded.labels.pictures)} pictures is in {loaded.pictures}; give --pictures")
     root = loaded.pictures
+    names: tuple[str, ...] = ()
+    if isinstance(references, ReferenceSet):
+        pictures = _without(pictures, root, references)
+        names = tuple(f"reference {reference.id[:12]}" for reference in references.pictures)
     if arity == "one":
-        return QuestionPlan(tuple(((picture.id, picture.file, picture.box),) for picture in pictures), (), root)
+        return QuestionPlan(tuple(((picture.id, picture.file, picture.box),) for picture in pictures), names, root)
     keys = {picture.id: (picture.id, picture.file, picture.box) for picture in pictures}
     if loaded.benchmark.kind == "crops":
         raise InputError(
@@ -135,10 +150,12 @@ def make_plan(
         return QuestionPlan(tuple((keys[a.id], keys[b.id]) for a, b in both), (), root)
     if n_references < 1:
         raise InputError(f"n_references is {n_references}; give at least 1")
-    if references is not None:
-        shown: list[tuple[str, str, Box | None]] = [
-            (f"reference {path.name}", str(path.absolute()), None) for path in list_images(references)
-        ]
+    shown: list[tuple[str, str, Box | None]]
+    if isinstance(references, ReferenceSet):
+        files = [str(reference.path.absolute()) for reference in references.pictures]
+        shown = [(name, file, None) for name, file in zip(names, files, strict=True)]
+    elif references is not None:
+        shown = [(f"reference {path.name}", str(path.absolute()), None) for path in list_images(references)]
     else:
         drawn = sorted(pictures, key=lambda picture: place_drawn(seed, picture.id))
         shown = [keys[picture.id] for picture in drawn[:n_references]]
@@ -156,6 +173,23 @@ def make_plan(
         names,
         root,
     )
+
+
+def _without(pictures: Sequence[BenchmarkPicture], root: Path, references: ReferenceSet) -> list[BenchmarkPicture]:
+    """The pictures whose files are not those of a reference, nor copies of one. Only files of one size are read."""
+    own = {reference.id for reference in references.pictures}
+    try:
+        sizes = {reference.path.stat().st_size for reference in references.pictures}
+    except OSError as error:
+        raise InputError(f"reference {error.filename} cannot be read: {error.strerror}; rank the set anew") from error
+    left = []
+    for picture in pictures:
+        file = root / picture.file
+        if file.stat().st_size not in sizes or content_id(file.read_bytes()) not in own:
+            left.append(picture)
+    if not left:
+        raise InputError(f"all {len(pictures)} pictures are references; choose fewer, or take others")
+    return left
 
 
 class PictureReader:

@@ -51,16 +51,21 @@ class RationaleQuality(Record):
 
 
 def rationale_quality(evaluation: HeldOut) -> RationaleQuality:
-    """The quality of the reasoning in an evaluation, with intervals over what its own intervals resample."""
+    """The quality of the reasoning in an evaluation, with intervals over what its own intervals resample.
+
+    Of pairs that have a winner and no factors nobody said what decides: what is said of factors counts the others.
+    """
     rows = [(item, answer) for item in evaluation.reasoned_outcomes for answer in item.answers]
     clusters = [evaluation.cluster_of(item.outcome) for item, _ in rows]
-    sets = [(set(answer.factors), set(item.outcome.factors)) for item, answer in rows]
+    known = [(item, answer) for item, answer in rows if item.outcome.factors or not item.outcome.decided]
+    sets = [(set(answer.factors), set(item.outcome.factors)) for item, answer in known]
+    of_known = [evaluation.cluster_of(item.outcome) for item, _ in known]
     hits = np.array([[len(named & true), len(named), len(true)] for named, true in sets], dtype=np.float64).reshape(
         -1, 3
     )
     seed = evaluation.seed
 
-    def share(flags: Sequence[bool]) -> Estimate:
+    def share(flags: Sequence[bool], clusters: Sequence[str]) -> Estimate:
         return bootstrap_mean(list(zip(flags, clusters, strict=True)), seed=seed)
 
     texts = [answer.rationale for _, answer in rows if answer.rationale is not None]
@@ -70,8 +75,8 @@ def rationale_quality(evaluation: HeldOut) -> RationaleQuality:
     return RationaleQuality(
         n_answers=len(rows),
         n_failed=sum(answer.failure is not None for _, answer in rows),
-        factor_precision=bootstrap(hits, clusters, lambda part: ratio(part[:, 0].sum(), part[:, 1].sum()), seed=seed),
-        factor_recall=bootstrap(hits, clusters, lambda part: ratio(part[:, 0].sum(), part[:, 2].sum()), seed=seed),
+        factor_precision=bootstrap(hits, of_known, lambda part: ratio(part[:, 0].sum(), part[:, 1].sum()), seed=seed),
+        factor_recall=bootstrap(hits, of_known, lambda part: ratio(part[:, 0].sum(), part[:, 2].sum()), seed=seed),
         side=bootstrap_mean(
             [
                 (_right_side(item, answer), cluster)
@@ -80,8 +85,8 @@ def rationale_quality(evaluation: HeldOut) -> RationaleQuality:
             ],
             seed=seed,
         ),
-        hallucination=share([bool(named - true) for named, true in sets]),
-        contradiction=share([answer.failure == "contradiction" for _, answer in rows]),
+        hallucination=share([bool(named - true) for named, true in sets], of_known),
+        contradiction=share([answer.failure == "contradiction" for _, answer in rows], clusters),
         distinct_words=len(set(pairs)) / len(pairs) if pairs else None,
         n_distinct=len(set(texts)),
         mean_words=sum(map(len, words)) / len(words) if words else None,

@@ -3,6 +3,7 @@
 A run is a folder::
 
     run.json            what is asked, and of whom; a folder of another run is refused
+    references.json     the references that were chosen for the run, if any; what they were chosen by is in references/
     spec.json           where labels and pictures were found last, for reports
     missing.txt         files of pictures that are not there, if any
     answers/000000.jsonl one file for each chunk of questions, written whole or not at all
@@ -26,7 +27,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from redaes.backends.preprocessing import refuse_smaller
 from redaes.errors import ImageError, InputError, RecordError
@@ -41,9 +42,10 @@ from redaes.evaluation.assessors.base import (
     shown_pixels,
 )
 from redaes.evaluation.benchmarks import LoadedBenchmark
-from redaes.evaluation.questions import PictureReader, QuestionPlan, make_plan, question_id
+from redaes.evaluation.questions import USUAL_REFERENCES, PictureReader, QuestionPlan, make_plan, question_id
+from redaes.evaluation.run_references import folder_of, kept_set, place_among, reference_set_of, with_reference_set
+from redaes.evaluation.run_spec import RunSpec
 from redaes.evaluation.summary import Prediction, RunSummary, summarise
-from redaes.images import MAX_PIXELS
 from redaes.processes import run_in_processes
 from redaes.records import read_json, write_atomically, write_json
 from redaes.types import Record
@@ -54,22 +56,6 @@ SCHEMA_VERSION: Literal[1] = 1
 Progress = Callable[[int, int], None]
 
 _PREDICTION = TypeAdapter(Prediction)
-
-
-class RunSpec(Record):
-    """A run, in words that another process can be told."""
-
-    benchmark: str
-    data: Path
-    pictures: Path | None = None
-    assessor: str
-    options: Mapping[str, str] = Field(default_factory=dict)
-    references: Path | None = None
-    n_references: int = 8
-    seed: int = 0
-    max_pixels: int = MAX_PIXELS
-    allow_missing: bool = False
-    ranks: bool = False
 
 
 class RunTiming(Record):
@@ -93,7 +79,13 @@ class RunResults(Record):
 
 
 def run(
-    spec: RunSpec, out: Path, *, workers: int = 1, shard: tuple[int, int] = (0, 1), progress: Progress
+    spec: RunSpec,
+    out: Path,
+    *,
+    workers: int = 1,
+    shard: tuple[int, int] = (0, 1),
+    progress: Progress,
+    choosing: Progress = lambda done, total: None,
 ) -> RunResults | None:
     """Answer what is not answered yet, and sum up when all is.
 
@@ -103,6 +95,7 @@ def run(
         workers: processes; each makes the assessor for itself.
         shard: (k, n): only every n-th chunk from the k-th on, so that n machines that see the folder can share a run.
         progress: called with questions done and questions in all.
+        choosing: likewise, while candidates are ranked to choose references among them.
 
     Returns:
         The results; None while other shards have not finished.
@@ -117,7 +110,8 @@ def run(
     _refuse_missing(loaded, spec.allow_missing, out)
     assessor = make_assessor(spec.assessor, spec.options)
     if workers == 1:
-        return run_assessor(loaded, assessor, out, spec=spec, shard=shard, progress=progress)
+        return run_assessor(loaded, assessor, out, spec=spec, shard=shard, progress=progress, choosing=choosing)
+    spec = with_reference_set(spec, loaded, assessor, out, shard, choosing)
     plan = _plan(loaded, assessor, spec)
     begin(loaded, assessor, plan, out, spec)
     del assessor  # the processes have their own
@@ -134,12 +128,14 @@ def run_assessor(
     spec: RunSpec,
     shard: tuple[int, int] = (0, 1),
     progress: Progress = lambda done, total: None,
+    choosing: Progress = lambda done, total: None,
 ) -> RunResults | None:
     """As :func:`run`, in this process, with an assessor that is at hand.
 
     Raises:
         InputError: a folder of another run, or questions that this assessor cannot be asked.
     """
+    spec = with_reference_set(spec, loaded, assessor, out, shard, choosing)
     plan = _plan(loaded, assessor, spec)
     begin(loaded, assessor, plan, out, spec)
     reader = PictureReader(shown_pixels(assessor, spec.max_pixels))
@@ -172,6 +168,7 @@ def begin(loaded: LoadedBenchmark, assessor: BenchmarkAssessor, plan: QuestionPl
         "questions_sha256": plan.sha256,
         "n_questions": len(plan.keys),
         "references": list(plan.references),
+        **reference_set_of(spec),
         "max_pixels": shown_pixels(assessor, spec.max_pixels),
         "n_missing": len(loaded.missing),
     }
@@ -360,6 +357,7 @@ def _prepared(text: str, out: str) -> tuple[QuestionPlan, BenchmarkAssessor, Pic
     """Once in every process."""
     spec = RunSpec.model_validate_json(text)
     assessor = make_assessor(spec.assessor, spec.options)
+    place_among(assessor, spec)
     return (
         _plan(_loaded(spec, Path(out)), assessor, spec),
         assessor,
@@ -390,7 +388,13 @@ def _loaded(spec: RunSpec, out: Path) -> LoadedBenchmark:
 
 
 def _plan(loaded: LoadedBenchmark, assessor: BenchmarkAssessor, spec: RunSpec) -> QuestionPlan:
-    return make_plan(loaded, assessor.arity, references=spec.references, n_references=spec.n_references, seed=spec.seed)
+    return make_plan(
+        loaded,
+        assessor.arity,
+        references=kept_set(spec) or folder_of(spec),
+        n_references=USUAL_REFERENCES if spec.n_references is None else spec.n_references,
+        seed=spec.seed,
+    )
 
 
 def _refuse_missing(loaded: LoadedBenchmark, allowed: bool, out: Path) -> None:

@@ -117,6 +117,10 @@ class RunSummary(Record):
     n_contrary: int = 0
     """Labelled pairs whose people prefer the picture that the order of the series puts lower."""
     n_groups: int
+    n_calls: int = 0
+    """Questions to the model that placing pictures among references took; 0: nothing was placed."""
+    n_unanswered: int = 0
+    """Of these, the ones without a usable answer."""
     metrics: dict[str, Estimate]
     reliability: tuple[calibration.ReliabilityBin, ...] = ()
     """Empty where no probabilities are offered."""
@@ -197,6 +201,8 @@ def summarise(
             n_unlabelled=len(loaded.labels.unlabelled),
             n_contrary=loaded.labels.n_contrary,
             n_groups=len({picture.group for picture in loaded.labels.pictures}),
+            n_calls=sum(answer.calls for answer in given.values()),
+            n_unanswered=sum(answer.unanswered for answer in given.values()),
             metrics=found,
             by_factor=_by_factor(pairs, given) if kind == "pairs" else {},
             reliability=tuple(bins),

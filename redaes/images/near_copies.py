@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,3 +59,25 @@ def _near_within(values: NDArray[np.uint64], places: NDArray[np.intp], max_dista
         for row, column in np.argwhere(apart <= max_distance):
             if row < column:
                 yield int(block[row]), int(places[start + column])
+
+
+def look_alikes(looks: Mapping[str, int], max_distance: int = COPY_BITS) -> Iterator[tuple[str, str]]:
+    """The names of pictures that look alike, by which all that look alike hang together.
+
+    Args:
+        looks: hashes by name; 0 says nothing.
+        max_distance: bits.
+
+    Yields:
+        The name that comes first in ``looks``, and the other; of many with one hash, the first and each other.
+
+    >>> list(look_alikes({"a": 0b1111, "flat": 0, "b": 0b1110, "c": 0b1111, "d": 1 << 60}))
+    [('a', 'c'), ('a', 'b')]
+    """
+    first_of: dict[int, str] = {}
+    for name, look in looks.items():
+        if look and first_of.setdefault(look, name) != name:
+            yield first_of[look], name
+    names = list(first_of.values())
+    for one, other in sorted(set(near_copies(list(first_of), max_distance))):
+        yield names[one], names[other]

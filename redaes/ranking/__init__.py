@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from redaes.ranking.graph import Edge, Outcome, components, count_cycles
-from redaes.ranking.order import rank
+from redaes.ranking.informative import InformativeChoice, choose_informative, dispersions, population
+from redaes.ranking.order import outcomes_of, rank
+from redaes.ranking.placements import KnownReferences, Placements
 from redaes.ranking.potential import Potential, difference_variance, fit_potential
 from redaes.ranking.schedule import LONG, ROUND_ROBIN, Schedule, default_pairs
 from redaes.ranking.sparse import SparseFit, SparseStrengths, fit_sparse
@@ -23,21 +25,28 @@ __all__ = [
     "ROUND_ROBIN",
     "Z_SETTLED",
     "Edge",
+    "InformativeChoice",
+    "KnownReferences",
     "Outcome",
+    "Placements",
     "Potential",
     "Schedule",
     "SparseFit",
     "SparseStrengths",
     "Strengths",
     "bradley_terry",
+    "choose_informative",
     "components",
     "count_cycles",
     "default_pairs",
     "difference_variance",
+    "dispersions",
     "fit_one",
     "fit_potential",
     "fit_sparse",
     "fit_strengths",
+    "outcomes_of",
+    "population",
     "rank",
     "unconnected",
 ]

@@ -35,20 +35,7 @@ def rank(ids: Sequence[str], answers: Sequence[PairAnswer], top_k: int | None = 
         InputError: an id is repeated or unknown, or a picture is compared with itself.
         ParseError: the usable answers do not connect all pictures (the message names the parts).
     """
-    index = {picture: position for position, picture in enumerate(ids)}
-    if len(index) < len(ids):
-        repeated = sorted(picture for picture, times in Counter(ids).items() if times > 1)
-        raise InputError(f"pictures are listed twice: {', '.join(repeated)}; list each once")
-    outcomes: list[Outcome] = []
-    for answer in answers:
-        for picture in (answer.first, answer.second):
-            if picture not in index:
-                raise InputError(f"a comparison names {picture!r}, which is not among the pictures")
-        if answer.first == answer.second:
-            raise InputError(f"{answer.first!r} is compared with itself; remove that comparison")
-        if answer.probability is not None:
-            weight = float(answer.n_calls - answer.n_failed)
-            outcomes.append((index[answer.first], index[answer.second], answer.probability, weight))
+    outcomes = outcomes_of(ids, answers)
     parts = components(len(ids), outcomes)
     if len(parts) > 1:
         named = "; ".join(", ".join(ids[item] for item in part) for part in parts)
@@ -69,3 +56,30 @@ def rank(ids: Sequence[str], answers: Sequence[PairAnswer], top_k: int | None = 
         n_cycles=count_cycles(len(ids), [(i, j, p - 0.5, weight) for i, j, p, weight in outcomes]),
         settled=None if top_k is None or top_k >= len(ids) else fitted.settled(top_k),
     )
+
+
+def outcomes_of(ids: Sequence[str], answers: Sequence[PairAnswer]) -> list[Outcome]:
+    """The usable ones among answers about pictures, by the pictures' places in a list; each weighs as much as it has
+    usable calls.
+
+    >>> outcomes_of(["x", "y"], [PairAnswer(first="y", second="x", probability=0.2)])
+    [(1, 0, 0.2, 2.0)]
+
+    Raises:
+        InputError: an id is repeated or unknown, or a picture is compared with itself.
+    """
+    index = {picture: position for position, picture in enumerate(ids)}
+    if len(index) < len(ids):
+        repeated = sorted(picture for picture, times in Counter(ids).items() if times > 1)
+        raise InputError(f"pictures are listed twice: {', '.join(repeated)}; list each once")
+    outcomes: list[Outcome] = []
+    for answer in answers:
+        for picture in (answer.first, answer.second):
+            if picture not in index:
+                raise InputError(f"a comparison names {picture!r}, which is not among the pictures")
+        if answer.first == answer.second:
+            raise InputError(f"{answer.first!r} is compared with itself; remove that comparison")
+        if answer.probability is not None:
+            weight = float(answer.n_calls - answer.n_failed)
+            outcomes.append((index[answer.first], index[answer.second], answer.probability, weight))
+    return outcomes

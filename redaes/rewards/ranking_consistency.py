@@ -300,10 +300,14 @@ def factor_reward(verdict: Verdict | None, factors: Collection[Factor], better: 
 
     Args:
         verdict: the parsed completion; None: it failed. Without a rationale it earns 0.
-        factors: the factors that decide the pair; empty for a tie, where naming none is right.
+        factors: the factors that decide the pair; empty for a tie, where naming none is right, and where nobody said
+            what decides.
         better: the picture that is better in them, in the letters shown; None: not labelled.
+
+    Returns:
+        The reward; None where there is no label, or a winner without factors.
     """
-    if better is None:
+    if better is None or (better != "tie" and not factors):
         return None
     if verdict is None or verdict.rationale is None or verdict.rationale.better != better:
         return 0.0

@@ -1,8 +1,8 @@
 """The HTTP service before a model: what people and programs may ask, and how it ends for each of them.
 
-``POST /v1/compare``, ``/v1/rank``, with references ``/v1/score``, and, where the model is behind a server,
-``/v1/chat/completions``; ``GET /v1/models``, ``/health``, ``/metrics``, and the page at ``/``. What is taken and
-refused is written down in docs/serving.md.
+``POST /v1/compare``, ``/v1/rank``, ``/v1/teach``, with references ``/v1/score``, and, where the model is behind a
+server, ``/v1/chat/completions``; ``GET /v1/models``, ``/health``, ``/metrics``, and the page at ``/``. What is taken
+and refused is written down in docs/serving.md.
 """
 
 from __future__ import annotations
@@ -52,8 +52,9 @@ from redaes.serving.request_parsing import (
     read_request,
     with_pixels_of_training,
 )
-from redaes.serving.strangers import LOOPBACK_HOSTS
-from redaes.types import Form, Ranking, Record, Sampling
+from redaes.serving.teaching import add_teaching
+from redaes.strangers import LOOPBACK_HOSTS
+from redaes.types import Form, PairAnswer, Ranking, Record, Sampling
 
 _PAGE = Path(__file__).with_name("page")
 _VIEWER = Path(viewer.__file__).parent
@@ -100,6 +101,8 @@ class RankAnswer(Record):
     failed: tuple[FailedPicture, ...]
     """Those that could not be used; the others are ranked without them."""
     ranking: Ranking
+    answers: tuple[PairAnswer, ...]
+    """What the model said of each pair that it was asked about."""
     model: str
     revision: str
     prompt_id: str
@@ -242,11 +245,18 @@ def create_app(
         def work(model: Backend) -> tuple[RankAnswer, list[str]]:
             pictures, failed = _usable(uploads, limits)
             assessor = assessor_of(model, asked.mode)
-            ranking = assessor.rank(pictures, top_k=asked.top_k, max_calls=asked.max_calls)
+            answers: tuple[PairAnswer, ...] = ()
+
+            def keep(said: Sequence[PairAnswer]) -> None:
+                nonlocal answers
+                answers = tuple(said)
+
+            ranking = assessor.rank(pictures, top_k=asked.top_k, max_calls=asked.max_calls, on_answers=keep)
             answer = RankAnswer(
                 ids=tuple(upload.id for upload in uploads),
                 failed=failed,
                 ranking=ranking,
+                answers=answers,
                 model=model.model,
                 revision=model.revision,
                 prompt_id=assessor.prompt_id,
@@ -275,6 +285,8 @@ def create_app(
             question = ("score", references.name, *_named(uploads))
             return await answered(request, question, references.mode, work)
 
+    add_teaching(app, limits, _ERRORS)
+
     @app.get("/v1/models", responses={401: _ERRORS[401], 403: _ERRORS[403]})
     async def models() -> dict[str, Any]:
         """The one model, as OpenAI's clients list it."""
@@ -296,8 +308,9 @@ def create_app(
     async def metrics_page() -> Response:
         return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
-    for path, name in (("/", "index.html"), ("/page.js", "page.js"), ("/page.css", "page.css")):
-        _add_page(app, path, _PAGE / name)
+    _add_page(app, "/", _PAGE / "index.html")
+    for name in ("page.js", "page.css", "teach.js", "teach.css", "taught.js"):
+        _add_page(app, f"/{name}", _PAGE / name)
     for name in ("viewer.js", "viewer.css"):
         _add_page(app, f"/{name}", _VIEWER / name)
     if isinstance(backend, ServerBackend):

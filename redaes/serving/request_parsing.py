@@ -272,7 +272,7 @@ def _from_json(body: bytes, schema: type[_RequestT], limits: ServiceLimits) -> t
     try:
         asked = schema.model_validate_json(body)
     except ValidationError as error:
-        raise refused(422, _reasons(error)) from error
+        raise refused(422, reasons_of(error)) from error
     named: list[tuple[str, str]] = []
     for field in schema.picture_fields:
         value = getattr(asked, field)
@@ -303,7 +303,7 @@ async def _from_form(
         try:
             asked = schema.model_validate(values, strict=False)
         except ValidationError as error:
-            raise refused(422, _reasons(error)) from error
+            raise refused(422, reasons_of(error)) from error
         for field in schema.picture_fields:
             for n, file in enumerate(form.getlist(field)):
                 if not isinstance(file, UploadFile):
@@ -318,7 +318,7 @@ def _few(n_images: int, limits: ServiceLimits) -> None:
         raise refused(413, f"more than {limits.max_images} pictures in one request")
 
 
-def _reasons(error: ValidationError) -> str:
+def reasons_of(error: ValidationError) -> str:
     """What is wrong, field by field, without what was sent: that may be megabytes."""
     found = [(".".join(map(str, item["loc"])), item["msg"]) for item in error.errors(include_input=False)]
     return "; ".join(f"{where or 'body'}: {what}"[:200] for where, what in found)[:1000]

@@ -151,7 +151,7 @@ def serve(
         import uvicorn
 
         from redaes.serving.app import create_app
-        from redaes.serving.strangers import LOOPBACK_HOSTS
+        from redaes.strangers import LOOPBACK_HOSTS
     except ImportError as error:
         raise MissingDependency(error.name or "fastapi", "serve") from error
 

@@ -54,6 +54,10 @@ class AlignmentConfig(TrainingArguments):
     antisymmetry_weight: float = field(default=1.0, metadata={"help": "agreement of the two orders"})
     thurstone_weight: float = field(default=1.0, metadata={"help": "fidelity of the single-picture scores"})
     nll_weight: float = field(default=0.1, metadata={"help": "token likelihood of one full answer"})
+    short_question: bool = field(
+        default=False,
+        metadata={"help": "ask for the verdict without the question's words: more pairs a second, to begin with"},
+    )
     share_prompts: bool = field(
         default=True,
         metadata={
@@ -107,7 +111,7 @@ class AlignmentCollator:
         self.compares = bool(config.preference_weight or config.antisymmetry_weight)
         self.scores = bool(config.thurstone_weight)
         self.answers = bool(config.nll_weight)
-        self.fast = prompts.load(prompts.COMPARE["fast"])
+        self.fast = prompts.load(prompts.SHORT if config.short_question else prompts.COMPARE["fast"])
         self.score = prompts.load(prompts.SCORE)
 
     def __call__(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
@@ -235,7 +239,12 @@ def run_align(arguments: StageArguments, config: AlignmentConfig) -> Path:
     run = claim("stage2_align", arguments, config)
     if run.final is not None:
         return run.final
-    check_rows(arguments, RowNeeds(reasoning=config.nll_weight > 0))
+    answers = config.nll_weight > 0
+    check_rows(
+        arguments,
+        RowNeeds(reasoning=False, answers=answers),
+        without="count for the ranking losses, and give a fast answer to the token likelihood" if answers else "",
+    )
     validation = prepare(arguments.data_folder, arguments, config, arguments.leave_out)
     torch.manual_seed(config.seed)
     if config.use_liger_kernel:

@@ -18,7 +18,7 @@ from redaes.training.checkpoints import ExactCheckpoints
 from redaes.training.formatting import preference_dataset
 from redaes.training.length_batches import LikeLengths
 from redaes.training.refused_settings import PREFERENCE, refuse_what_spoils
-from redaes.training.row_checks import check_rows
+from redaes.training.row_checks import RowNeeds, check_rows
 from redaes.training.shared_rows import SharedRows
 from redaes.training.stage_arguments import StageArguments
 from redaes.training.stage_model import base_processor, load_model, training_dtype
@@ -70,7 +70,7 @@ def run_dpo(arguments: StageArguments, config: PairDPOConfig) -> Path:
     run = claim("stage2_dpo", arguments, config)
     if run.final is not None:
         return run.final
-    check_rows(arguments)
+    check_rows(arguments, RowNeeds(reasoning=False), without="are preferred in the fast mode alone")
     validation = prepare(arguments.data_folder, arguments, config, arguments.leave_out)
     torch.manual_seed(config.seed)
     dataset, lengths, n_ties = preference_dataset(arguments.data_folder, "train", leave_out=arguments.leave_out)

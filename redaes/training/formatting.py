@@ -29,6 +29,8 @@ from redaes.types import Order, Rationale, Side, Split, winner_of
 
 ORDERS: tuple[Order, ...] = ("forward", "swapped")
 MODES: tuple[Mode, ...] = ("reasoned", "fast")
+_REASONING: dict[Order, str] = {"forward": "rationale", "swapped": "rationale_swapped"}
+"""The column with the reasoning for each order."""
 IGNORED = -100
 """Label of tokens that carry no loss, as transformers has it."""
 
@@ -61,6 +63,11 @@ def ordered_delta(record: PairRecord, order: Order) -> float | None:
     return pair.delta
 
 
+def reasoning(record: PairRecord, order: Order) -> Rationale | None:
+    """Why, in the letters of an order; None: the pair has no reasoning for it."""
+    return record.rationale if order == "forward" else record.rationale_swapped
+
+
 def target(record: PairRecord, order: Order, mode: Mode) -> str:
     """The answer to learn.
 
@@ -70,10 +77,8 @@ def target(record: PairRecord, order: Order, mode: Mode) -> str:
     delta = ordered_delta(record, order)
     if delta is None:
         raise RecordError(f"pair {record.pair.id} has no delta: it cannot be learned from by imitation")
-    rationale = record.rationale if order == "forward" else record.rationale_swapped
-    if mode == "fast":
-        rationale = None
-    elif rationale is None:
+    rationale = None if mode == "fast" else reasoning(record, order)
+    if mode == "reasoned" and rationale is None:
         raise RecordError(f"pair {record.pair.id} has no rationale for the {order} order")
     return render_verdict(stated(delta, rationale))
 
@@ -160,7 +165,8 @@ def drawn_answers(
 ) -> tuple[list[str], list[Order], list[int]]:
     """One full answer for each record, in one order and mode.
 
-    Both follow from the pair's id, so that a batch is the same whenever it is made.
+    Both follow from the pair's id, so that a batch is the same whenever it is made. A pair without reasoning is
+    answered in the fast mode, where that is among the modes.
 
     Returns:
         The chats with the answers, the order in which each shows its pictures, and each answer's number of tokens.
@@ -172,6 +178,8 @@ def drawn_answers(
     for record in records:
         draw = _drawn(record.pair.id)
         order, mode = order_drawn(record), modes[draw // 2 % len(modes)]
+        if mode == "reasoned" and "fast" in modes and reasoning(record, order) is None:
+            mode = "fast"
         answer = target(record, order, mode) + tokenizer.eos_token
         texts.append(chat_text(processor, prompts.load(prompts.COMPARE[mode]), answer))
         orders.append(order)
@@ -284,39 +292,49 @@ def sft_dataset(
     modes: Sequence[Mode] = MODES,
     leave_out: Sequence[str] = (),
 ) -> tuple[datasets.Dataset, list[int]]:
-    """Stage 1's dataset: every pair in every order and mode, positions thereby balanced.
+    """Stage 1's dataset: every pair in every order and mode, positions thereby balanced; the reasoned mode only in
+    orders for which a pair has reasoning.
 
     Returns:
         The examples, made when read, and the length of each one's answer in characters.
     """
     rows = expand(folder, split, orders=orders, modes=modes, leave_out=leave_out)
-    return _made_when_read(rows, split, sft_example)
+    there = {order: [text is not None for text in rows[column]] for order, column in _REASONING.items()}
+    answered = [
+        number
+        for number, (order, mode) in enumerate(zip(rows["order"], rows["mode"], strict=True))
+        if mode == "fast" or there[order][number]
+    ]
+    return _made_when_read(rows if len(answered) == len(rows) else rows.select(answered), split, sft_example)
 
 
 def preference_dataset(
     folder: Path, split: Split, *, leave_out: Sequence[str] = ()
 ) -> tuple[datasets.Dataset, list[int], int]:
-    """Preferences between answers: every pair with a winner, in every order and mode.
+    """Preferences between answers: every pair with a winner, in every order and mode; the reasoned mode only of pairs
+    that have reasoning in both orders, for the rejected answer is that of the other.
 
     Returns:
         The examples, made when read, the length of each one's answer in characters, and how many pairs are ties:
         those have no wrong order, and are left out.
 
     Raises:
-        RecordError: pairs without a label or without reasoning in both orders, or nothing but ties.
+        RecordError: pairs without a label, or nothing but ties.
     """
     rows = expand(folder, split, leave_out=leave_out)
     n_pairs = len(rows) // (len(ORDERS) * len(MODES))
     deltas = rows["delta"]
-    for column in ("delta", "rationale", "rationale_swapped"):
-        values = rows[column][:n_pairs]
-        lacking = [name for name, value in zip(rows["id"][:n_pairs], values, strict=True) if value is None]
-        if lacking:
-            raise RecordError(f"{folder}: {len(lacking)} pairs have no {column}, such as {lacking[0]}; leave them out")
+    lacking = [name for name, value in zip(rows["id"][:n_pairs], deltas, strict=False) if value is None]
+    if lacking:
+        raise RecordError(f"{folder}: {len(lacking)} pairs have no delta, such as {lacking[0]}; leave them out")
     decided = [number for number, delta in enumerate(deltas) if winner_of(delta) != "tie"]
     if not decided:
         raise RecordError(f"{folder}: every pair of the {split} split is a tie, and ties have no wrong answer")
-    examples, lengths = _made_when_read(rows.select(decided), split, preference_example)
+    texts = zip(*(rows[column] for column in _REASONING.values()), strict=True)
+    reasoned = [None not in both for both in texts]
+    modes = rows["mode"]
+    answered = [number for number in decided if modes[number] == "fast" or reasoned[number]]
+    examples, lengths = _made_when_read(rows.select(answered), split, preference_example)
     return examples, lengths, n_pairs - len(decided) // (len(ORDERS) * len(MODES))
 
 

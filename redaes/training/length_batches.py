@@ -104,7 +104,7 @@ class LikeLengths(Sampler[int]):
 
     def __len__(self) -> int:
         if self.draws is None:
-            return len(self.lengths)
+            return sum(map(len, self.together))
         return len(self.draws) * len(self.together[0])
 
 

@@ -37,6 +37,8 @@ class RowNeeds:
     """A labelled difference."""
     reasoning: bool = True
     """A rationale in both orders."""
+    answers: bool = True
+    """That what redaes would answer, in the modes for which there is something to say, can be read again."""
 
 
 @dataclass
@@ -97,17 +99,16 @@ NO_ID = "have no id: give each an id of its own"
 TWICE = "repeat the id of a row before: remove them, or give each an id of its own"
 NO_DELTA = "have no delta: label them or leave them out"
 BAD_DELTA = f"have a delta that is no number within ±{MAX_DELTA:g}: correct or remove them"
-NO_REASONING = (
-    "lack a rationale for one order or both: write them (redaes data build), leave the rows out, or in stage 2 set "
-    "nll_weight to 0"
-)
+NO_REASONING = "lack a rationale for one order or both: write them (redaes data explain) or leave the rows out"
 BAD_PICTURE = "have a picture that cannot be used: put in another or remove them"
 BAD_ID = "have a first_id or second_id that is not the SHA-256 of the picture: correct it"
 SCHEMA = "break the schema: correct or remove them"
 BAD_ANSWER = "have an answer that redaes itself could not read: correct delta and rationale, or remove them"
 
 
-def check_rows(arguments: StageArguments, needs: RowNeeds = WHOLE, split: Split = "train") -> None:
+def check_rows(
+    arguments: StageArguments, needs: RowNeeds = WHOLE, split: Split = "train", *, without: str = ""
+) -> None:
     """Refuse a dataset with rows that cannot be trained on; called by all processes, before a model is loaded.
 
     One of them says on standard error how many pairs have what.
@@ -116,6 +117,7 @@ def check_rows(arguments: StageArguments, needs: RowNeeds = WHOLE, split: Split 
         arguments: the stage's.
         needs: what the stage asks of a row.
         split: which part of the dataset.
+        without: what the stage does with pairs that have no reasoning, said where there are some.
 
     Raises:
         RecordError: counts all faults by their kind, and names the first rows of each.
@@ -134,6 +136,9 @@ def check_rows(arguments: StageArguments, needs: RowNeeds = WHOLE, split: Split 
         raise RecordError(verdict[0])
     if state.is_main_process:
         sys.stderr.write(f"{tally.in_words(split)}\n")
+        n_without = tally.n - tally.n_reasoned
+        if without and n_without:
+            sys.stderr.write(f"the {n_without} pairs without reasoning in both orders {without}\n")
 
 
 def faults(
@@ -222,7 +227,7 @@ def _faults(
             yield BAD_PICTURE, fault
         elif identity != ref.id:
             yield BAD_ID, f"{side}_id"
-    if delta is not None and needs.reasoning:
+    if delta is not None and needs.answers:
         yield from _answer_faults(record)
 
 

@@ -34,7 +34,10 @@ _NEWER = frozenset({"prompts"})
 """Settings that runs do not have which an earlier version began."""
 
 
-_UNTIL_ADDED: Mapping[str, Any] = {"share_prompts": False}
+_UNTIL_ADDED: Mapping[str, Any] = {
+    "share_prompts": False, "short_question": False, "answers": True, "place_weight": 0.0, "matching_weight": 0.0,
+    "matching_pictures": 8,
+}  # fmt: skip
 """What runs did that were begun before there was a setting for it."""
 
 

@@ -15,7 +15,7 @@ from redaes.training.checkpoints import ExactCheckpoints
 from redaes.training.formatting import MODES, sft_dataset
 from redaes.training.length_batches import LikeLengths, rows_of_a_step
 from redaes.training.refused_settings import IMITATION, refuse_what_spoils
-from redaes.training.row_checks import check_rows
+from redaes.training.row_checks import RowNeeds, check_rows
 from redaes.training.shared_rows import SharedRows
 from redaes.training.stage_arguments import StageArguments
 from redaes.training.stage_model import base_processor, load_model, training_dtype
@@ -46,6 +46,9 @@ class PairSFTConfig(SFTConfig):
 def answers_about_the_same(rows: datasets.Dataset) -> list[list[int]]:
     """Numbers of the rows that show a pair in the same order: the fast and the reasoned answer about it, each time.
 
+    A pair without reasoning has its two fast answers side by side, which show the same pictures in two orders. What
+    then is left, of pairs with reasoning for one order, goes two by two; a last one is beside itself.
+
     Args:
         rows: of `redaes.training.formatting.sft_dataset`.
     """
@@ -53,7 +56,24 @@ def answers_about_the_same(rows: datasets.Dataset) -> list[list[int]]:
     shown: dict[tuple[str, str], dict[str, list[int]]] = defaultdict(lambda: {mode: [] for mode in MODES})
     for number, (pair, order, mode) in enumerate(zip(plain["id"], plain["order"], plain["mode"], strict=True)):
         shown[pair, order][mode].append(number)
-    return [list(one) for modes in shown.values() for one in zip(*modes.values(), strict=True)]
+    together: list[list[int]] = []
+    alone: dict[str, list[int]] = defaultdict(list)
+    for (pair, _), modes in shown.items():
+        reasoned, fast = modes.values()
+        if reasoned:
+            together += [list(one) for one in zip(reasoned, fast, strict=True)]
+        else:
+            alone[pair] += fast
+    left: dict[float, list[int]] = defaultdict(list)
+    weights = draw_weights(rows)
+    for numbers in alone.values():
+        if len(numbers) % len(MODES):
+            left[1.0 if weights is None else weights[numbers[0]]] += numbers
+        else:
+            together += [numbers[place : place + len(MODES)] for place in range(0, len(numbers), len(MODES))]
+    for numbers in left.values():
+        together += [[*numbers[place : place + 2], numbers[place]][:2] for place in range(0, len(numbers), 2)]
+    return together
 
 
 class PairSFTTrainer(SharedRows, ExactCheckpoints, ValidatedTrainer, SFTTrainer):
@@ -89,7 +109,7 @@ def run_sft(arguments: StageArguments, config: PairSFTConfig) -> Path:
     run = claim("stage1_sft", arguments, config)
     if run.final is not None:
         return run.final
-    check_rows(arguments)
+    check_rows(arguments, RowNeeds(reasoning=False), without="train the fast mode, and the reasoned one where they can")
     validation = prepare(arguments.data_folder, arguments, config, arguments.leave_out)
     torch.manual_seed(config.seed)
     dataset, lengths = sft_dataset(arguments.data_folder, "train", leave_out=arguments.leave_out)

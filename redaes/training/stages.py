@@ -247,7 +247,7 @@ ours and listed in docs/fgaesq.md.""",
         recipes="warmup_vision",
         usual="nano",
         run="redaes.training.warmup_vision:run_vision",
-        config="transformers:TrainingArguments",
+        config="redaes.training.warmup_vision:VisionConfig",
         about="""\
 The embedded model's first warm-up: its vision tower by itself. Only a model with random weights needs it.
 
@@ -264,7 +264,7 @@ picture of a pair is better. The paper starts from models that can see; this is 
         recipes="warmup_reading",
         usual="nano",
         run="redaes.training.warmup_reading:run_reading",
-        config="transformers:TrainingArguments",
+        config="redaes.training.warmup_reading:ReadingConfig",
         about="""\
 The embedded model's second warm-up: it learns to look at both pictures and to write. Only a new model needs it.
 

@@ -5,11 +5,17 @@ text for every pair than to attend to the pictures (docs/log.md). Here the whole
 reasoned answers, and with three heads that are thrown away: at the token where the fast mode gives its verdict, and at
 the token from which the reasoning begins, they name the edit that A carries, name the edit that B carries, and say
 which is better. The fast verdict itself is left to the stages. Real base models skip this.
+
+Looking can be learned first, without writing (``answers: false``), on small pictures (``max_pixels``) and without the
+question's words (``short_question``): several times the pairs a second (docs/training.md).
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +32,20 @@ from redaes.training.stage_arguments import StageArguments
 from redaes.training.vision_cache import BatchVisionCache, PictureBatch, vision_tower
 from redaes.training.warmup_heads import NO_EDIT, HeadTrainer, run_with_heads
 from redaes.types import TAU
+
+
+@dataclass
+class ReadingConfig(TrainingArguments):
+    """``TrainingArguments``, and what of the reading is learned."""
+
+    answers: bool = field(
+        default=True, metadata={"help": "learn to write too; false: to look only, both orders of each pair"}
+    )
+    short_question: bool = field(
+        default=False,
+        metadata={"help": "ask for the verdict without the question's words: more pairs a second, to begin with"},
+    )
+
 
 TOWER_RATE = 0.5
 """The vision tower's learning rate, relative to the rest's: it has learned already, and the rest begins."""
@@ -48,21 +68,23 @@ class ReadingWithHeads(nn.Module):
         self.better = nn.Linear(width, 1)
 
     def forward(
-        self, pictures: dict[str, Tensor], prompts: dict[str, Tensor], answers: dict[str, Tensor]
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        self, pictures: dict[str, Tensor], prompts: dict[str, Tensor], answers: dict[str, Tensor] | None = None
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
         """What is read of A and of B, which is better, and how unlikely the answers are.
 
         Args:
             pictures: of a batch, as `PictureBatch` has them.
             prompts: N of them, as `PictureBatch.prompts` makes them.
-            answers: M of them, as `PictureBatch.answers` makes them.
+            answers: M of them, as `PictureBatch.answers` makes them; None: none, M is 0.
 
         Returns:
             (N + M, n_operations) logits for picture A, the same for B, (N + M,) log-odds that A is better, and the mean
-            negative log-likelihood of a token.
+            negative log-likelihood of a token; None without answers.
         """
         with BatchVisionCache(self.network.visual, pictures) as cache:
             last = cache.forward(self.network, prompts).last_hidden_state[:, -1]  # (N, hidden)
+            if answers is None:
+                return *self._heads(last), None
             labels = answers["labels"][:, 1:]
             unlabelled = {name: value for name, value in answers.items() if name != "labels"}
             states = cache.forward(self.network, unlabelled).last_hidden_state[:, :-1]  # (M, T - 1, hidden)
@@ -71,23 +93,38 @@ class ReadingWithHeads(nn.Module):
         hidden = states[labels != IGNORED]  # (tokens, hidden)
         logits = nn.functional.linear(hidden, self.network.get_input_embeddings().weight)
         nll = nn.functional.cross_entropy(logits.float(), labels[labels != IGNORED])
-        return self.first(read), self.second(read), self.better(read).squeeze(-1), nll
+        return *self._heads(read), nll
+
+    def _heads(self, read: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        return self.first(read), self.second(read), self.better(read).squeeze(-1)
 
 
 class ReadingCollator:
-    """Rows of a RED dataset to reasoned answers in one order, and to fast prompts, before the verdict, in the other."""
+    """Rows of a RED dataset to reasoned answers in one order, and to fast prompts, before the verdict, in the other.
 
-    def __init__(self, processor: ProcessorMixin, operations: list[str]) -> None:
+    Args:
+        processor: of the model.
+        operations: names of the classes.
+        answers: whether there are answers; without them, fast prompts are in both orders.
+        short_question: whether fast prompts are without words.
+    """
+
+    def __init__(
+        self, processor: ProcessorMixin, operations: list[str], *, answers: bool = True, short_question: bool = False
+    ) -> None:
         self.processor = processor
         self.classes = {name: number for number, name in enumerate(operations)}
-        self.text = chat_text(processor, prompts.load(prompts.COMPARE["fast"]), WINNER_PREFIX)
+        self.has_answers = answers
+        question = prompts.load(prompts.SHORT if short_question else prompts.COMPARE["fast"])
+        self.text = chat_text(processor, question, WINNER_PREFIX)
 
     def __call__(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
         """Batch B rows.
 
         Returns:
-            ``pictures``: their tensors; ``prompts`` and ``answers``: B of each; ``edits``: (2, 2B) classes of A's and
-            B's edit; ``delta``: (2B,) in points. Edits and differences are of the prompts, then of the answers.
+            ``pictures``: their tensors; ``prompts`` and ``answers``: B of each, or 2B prompts and None;
+            ``edits``: (2, 2B) classes of A's and B's edit; ``delta``: (2B,) in points. Edits and differences are of the
+            prompts, then of the answers.
         """
         records = [record_of(row, "train") for row in rows]
         pictures = PictureBatch(self.processor, records)
@@ -97,12 +134,11 @@ class ReadingCollator:
             [self.classes[NO_EDIT if edit is None else edit.operation] for edit in edits]
             for edits in ([pair.edit_first for pair in pairs], [pair.edit_second for pair in pairs])
         ]
+        asked = pairs[: len(rows)] if self.has_answers else pairs
         return {
             "pictures": pictures.tensors,
-            "prompts": pictures.prompts(
-                [self.text] * len(rows), [(pair.first.id, pair.second.id) for pair in pairs[: len(rows)]]
-            ),
-            "answers": pictures.answers(["reasoned"]),
+            "prompts": pictures.prompts([self.text] * len(asked), [(pair.first.id, pair.second.id) for pair in asked]),
+            "answers": pictures.answers(["reasoned"]) if self.has_answers else None,
             "edits": torch.tensor(carried),
             "delta": torch.tensor([pair.delta for pair in pairs], dtype=torch.float32),
         }
@@ -128,7 +164,8 @@ class ReadingTrainer(HeadTrainer):
         first, second, better, nll = model(inputs["pictures"], inputs["prompts"], inputs["answers"])
         cross_entropy = nn.functional.cross_entropy
         edits = cross_entropy(first.float(), inputs["edits"][0]) + cross_entropy(second.float(), inputs["edits"][1])
-        loss = edits / 2 + preference_loss(better.float(), target_probability(inputs["delta"], TAU)) + nll
+        loss = edits / 2 + preference_loss(better.float(), target_probability(inputs["delta"], TAU))
+        loss = loss if nll is None else loss + nll
         return (loss, first) if return_outputs else loss
 
 
@@ -137,29 +174,33 @@ def held_out_figures(network: ReadingWithHeads, batches: Iterator[dict[str, Any]
     """What the heads see before a fast and before a reasoned answer, and how unlikely the answers are.
 
     Returns:
-        For either mode the share of edits that are named, of both places, and that of decided pairs in the right order.
+        For each mode the share of edits that are named, of both places, and that of decided pairs in the right order.
     """
     network.eval()
-    named: dict[str, list[Tensor]] = {"fast": [], "reasoned": []}
-    ordered: dict[str, list[Tensor]] = {"fast": [], "reasoned": []}
+    named: dict[str, list[Tensor]] = defaultdict(list)
+    ordered: dict[str, list[Tensor]] = defaultdict(list)
     nll: list[Tensor] = []
+    n_pairs = 0
     for batch in batches:
         first, second, better, unlikely = network(batch["pictures"], batch["prompts"], batch["answers"])
-        nll.append(unlikely)
+        modes = ["fast"] if unlikely is None else ["fast", "reasoned"]
+        nll += [] if unlikely is None else [unlikely]
+        n_pairs += len(better) // 2
         right = torch.stack([first.argmax(-1), second.argmax(-1)]) == batch["edits"]  # (2, 2B)
-        for mode, its in zip(named, right.chunk(2, dim=1), strict=True):
+        for mode, its in zip(modes, right.chunk(len(modes), dim=1), strict=True):
             named[mode].append(its.flatten())
-        for mode, odds, delta in zip(ordered, better.chunk(2), batch["delta"].chunk(2), strict=True):
+        parts = (one.chunk(len(modes)) for one in (better, batch["delta"]))
+        for mode, odds, delta in zip(modes, *parts, strict=True):
             ordered[mode].append((odds * delta > 0)[delta != 0])
     return {
-        "held_out_pairs": sum(map(len, named["fast"])) // 2,
+        "held_out_pairs": n_pairs,
         **{f"held_out_edit_accuracy_{mode}": torch.cat(seen).float().mean().item() for mode, seen in named.items()},
         **{f"held_out_pair_accuracy_{mode}": torch.cat(seen).float().mean().item() for mode, seen in ordered.items()},
-        "held_out_nll": torch.stack(nll).mean().item(),
+        **({"held_out_nll": torch.stack(nll).mean().item()} if nll else {}),
     }
 
 
-def run_reading(arguments: StageArguments, config: TrainingArguments) -> Path:
+def run_reading(arguments: StageArguments, config: ReadingConfig) -> Path:
     """Train all of ``arguments.model`` and leave it without the heads.
 
     Returns:
@@ -170,8 +211,8 @@ def run_reading(arguments: StageArguments, config: TrainingArguments) -> Path:
         arguments,
         config,
         network=ReadingWithHeads,
-        collator=ReadingCollator,
+        collator=partial(ReadingCollator, answers=config.answers, short_question=config.short_question),
         trainer_class=ReadingTrainer,
         evaluate=held_out_figures,
-        reasoning=True,
+        reasoning=config.answers,
     )

@@ -3,11 +3,16 @@
 A vision tower that starts from random weights learns next to nothing from a language loss in any time that a CPU
 has (docs/log.md). Here it is trained by itself, with two small heads that are thrown away: which edit a picture
 carries, and which picture of a pair is better. Labels are those of the RED pairs; real base models skip this.
+
+Two further tasks may be asked of it, so that it learns places too (`redaes.training.warmup_places`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +20,53 @@ import torch
 from torch import Tensor, nn
 from transformers import TrainingArguments
 
-from redaes.records import record_of
+from redaes.errors import TrainingError
+from redaes.records import PairRecord, record_of
+from redaes.training import warmup_places
 from redaes.training.alignment_losses import preference_loss, target_probability
+from redaes.training.formatting import decode
 from redaes.training.stage_arguments import StageArguments
 from redaes.training.vision_cache import PictureBatch
 from redaes.training.warmup_heads import NO_EDIT, HeadTrainer, run_with_heads
-from redaes.types import TAU
+from redaes.types import SIDES, TAU
+
+N_KEY = 64
+"""Numbers by which a cell is found again."""
+
+
+@dataclass
+class VisionConfig(TrainingArguments):
+    """``TrainingArguments``, and the weights of the tasks about places."""
+
+    place_weight: float = field(
+        default=0.0, metadata={"help": "of each token telling the colour of its cell times cosines of its place"}
+    )
+    matching_weight: float = field(
+        default=0.0, metadata={"help": "of tokens of two views of a picture finding the cells that show the same"}
+    )
+    matching_pictures: int = field(default=8, metadata={"help": "pictures of a batch of which two views are made"})
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("place_weight", "matching_weight"):
+            if getattr(self, name) < 0:
+                raise TrainingError(f"{name} is {getattr(self, name)}; give 0 or more")
+        if self.matching_pictures < 1:
+            raise TrainingError(f"matching_pictures is {self.matching_pictures}; give 1 or more, or matching_weight 0")
+
+
+@dataclass(frozen=True)
+class VisionAnswers:
+    """What the heads say of P pictures, and of views."""
+
+    operation: Tensor
+    """(P, n_operations) logits."""
+    score: Tensor
+    """(P,)"""
+    layouts: Sequence[Tensor]
+    """(tokens, `N_LAYOUT`) by each level of tokens, views' included; empty: not asked."""
+    keys: Sequence[tuple[Tensor, Tensor]]
+    """(cells, `N_KEY`) of each two views."""
 
 
 class VisionWithHeads(nn.Module):
@@ -31,9 +77,11 @@ class VisionWithHeads(nn.Module):
     Args:
         model: the whole vision-language model; its vision tower is trained in place.
         n_operations: classes, "none" included.
+        tells_places: whether each token, and that of each deepstack level, tells colour and place.
+        matches: whether cells of two views are matched.
     """
 
-    def __init__(self, model: Any, n_operations: int) -> None:
+    def __init__(self, model: Any, n_operations: int, *, tells_places: bool = False, matches: bool = False) -> None:
         super().__init__()
         self.visual = model.model.visual
         self.merge = model.config.vision_config.spatial_merge_size**2
@@ -41,27 +89,53 @@ class VisionWithHeads(nn.Module):
         self.norm = nn.LayerNorm(width)
         self.operation = nn.Linear(width, n_operations)
         self.score = nn.Linear(width, 1)
+        n_levels = 1 + len(self.visual.deepstack_merger_list)
+        self.layouts = nn.ModuleList(
+            nn.Linear(width, warmup_places.N_LAYOUT) for _ in range(n_levels if tells_places else 0)
+        )
+        self.key = nn.Linear(width, N_KEY) if matches else None
 
-    def forward(self, pixel_values: Tensor, image_grid_thw: Tensor) -> tuple[Tensor, Tensor]:
-        """(P, n_operations) logits and (P,) scores of P pictures, given as the processor gives them."""
-        tokens = self.visual(pixel_values, grid_thw=image_grid_thw).pooler_output
-        pictures = torch.split(tokens, (image_grid_thw.prod(-1) // self.merge).tolist())
-        pooled = self.norm(torch.stack([picture.mean(0) for picture in pictures]))
-        return self.operation(pooled), self.score(pooled).squeeze(-1)
+    def forward(self, pixel_values: Tensor, image_grid_thw: Tensor, n_views: int = 0) -> VisionAnswers:
+        """What is read of pictures, given as the processor gives them.
+
+        Args:
+            pixel_values: of P pictures, then of the views.
+            image_grid_thw: likewise, (P + n_views, 3).
+            n_views: of them are views, two after each other of the same picture.
+        """
+        seen = self.visual(pixel_values, grid_thw=image_grid_thw)
+        counts = (image_grid_thw.prod(-1) // self.merge).tolist()
+        pictures = torch.split(seen.pooler_output, counts)
+        n_pictures = len(pictures) - n_views
+        pooled = self.norm(torch.stack([picture.mean(0) for picture in pictures[:n_pictures]]))
+        levels = (seen.pooler_output, *seen.deepstack_features)
+        told = [tell(tokens) for tell, tokens in zip(self.layouts, levels, strict=False)]
+        keys = [] if self.key is None else [self.key(view) for view in pictures[n_pictures:]]
+        return VisionAnswers(
+            self.operation(pooled), self.score(pooled).squeeze(-1), told, list(zip(keys[::2], keys[1::2], strict=True))
+        )
 
 
 class VisionCollator:
-    """Rows of a RED dataset to their different pictures, the edits they carry, and the pairs between them."""
+    """Rows of a RED dataset to their different pictures, the edits they carry, and the pairs between them.
 
-    def __init__(self, processor: Any, operations: list[str]) -> None:
+    Args:
+        processor: of the model.
+        operations: names of the classes.
+        n_matched: pictures of which two views are made as well.
+    """
+
+    def __init__(self, processor: Any, operations: list[str], *, n_matched: int = 0) -> None:
         self.processor = processor
+        self.n_matched = n_matched
         self.classes = {name: number for number, name in enumerate(operations)}
 
-    def __call__(self, rows: list[dict[str, Any]]) -> dict[str, Tensor]:
+    def __call__(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
         """Batch B rows with P different pictures.
 
         Returns:
-            What the vision tower takes, ``operation`` (P,), ``singles`` (2, B) and ``delta`` (B,) in points.
+            What the vision tower takes, ``operation`` (P,), ``singles`` (2, B) and ``delta`` (B,) in points; with views
+            also ``n_views`` and ``same``, what `warmup_places.same_cells` says of each two of them.
         """
         records = [record_of(row, "train") for row in rows]
         pictures = PictureBatch(self.processor, records)
@@ -75,23 +149,66 @@ class VisionCollator:
         shown = [(record.pair.first.id, record.pair.second.id) for record in records]
         return {
             **pictures.tensors,
+            **(self._with_views(records, pictures) if self.n_matched else {}),
             "operation": torch.tensor([self.classes[name] for name in carried]),
             "singles": torch.tensor([[pictures.place[pair[side]] for pair in shown] for side in range(2)]),
             "delta": torch.tensor([record.pair.delta for record in records], dtype=torch.float32),
         }
 
+    def _with_views(self, records: Sequence[PairRecord], pictures: PictureBatch) -> dict[str, Any]:
+        """The pictures and two views of some of them: which and how follows from the rows alone."""
+        chance = random.Random("/".join(record.pair.id for record in records))
+        drawn = chance.sample(records, k=min(self.n_matched, len(records)))
+        images, windows = [], []
+        for record in drawn:
+            image = decode(record, chance.choice(SIDES))
+            windows.append((warmup_places.draw_view(chance), warmup_places.draw_view(chance)))
+            images += [warmup_places.disguised(view.see(image), chance) for view in windows[-1]]
+        views = self.processor.image_processor(images=images, return_tensors="pt")
+        merge = self.processor.image_processor.merge_size
+        cells = warmup_places.cells_of(views["image_grid_thw"], merge)
+        pairs = zip(windows, cells[::2], cells[1::2], strict=True)
+        return {
+            **{name: torch.cat([tensor, views[name]]) for name, tensor in pictures.tensors.items()},
+            "n_views": len(images),
+            "same": [warmup_places.same_cells(*two, (one, other)) for two, one, other in pairs],
+        }
+
 
 class VisionTrainer(HeadTrainer):
-    """``Trainer`` whose loss is that of the two heads."""
+    """``Trainer`` whose loss is that of the heads; the parts about places are logged under their own names."""
 
-    def compute_loss(self, model: nn.Module, inputs: dict[str, Tensor], return_outputs: bool = False, **_: Any) -> Any:
-        """Cross-entropy of the edits plus soft cross-entropy of the preferences."""
-        logits, scores = model(inputs["pixel_values"], inputs["image_grid_thw"])
+    def __init__(self, *arguments: Any, **more: Any) -> None:
+        super().__init__(*arguments, **more)
+        self._parts: dict[str, list[float]] = {}
+
+    def compute_loss(self, model: nn.Module, inputs: dict[str, Any], return_outputs: bool = False, **_: Any) -> Any:
+        """Cross-entropy of the edits, soft cross-entropy of the preferences, and what the tasks about places add."""
+        found: VisionAnswers = model(inputs["pixel_values"], inputs["image_grid_thw"], inputs.get("n_views", 0))
         first, second = inputs["singles"]
         wanted = target_probability(inputs["delta"], TAU)
-        loss = nn.functional.cross_entropy(logits.float(), inputs["operation"])
-        loss = loss + preference_loss((scores[first] - scores[second]).float(), wanted)
-        return (loss, logits) if return_outputs else loss
+        loss = nn.functional.cross_entropy(found.operation.float(), inputs["operation"])
+        loss = loss + preference_loss((found.score[first] - found.score[second]).float(), wanted)
+        for name, weight, part in self._about_places(found, inputs):
+            loss = loss + weight * part
+            self._parts.setdefault(name, []).append(part.item())
+        return (loss, found.operation) if return_outputs else loss
+
+    def _about_places(self, found: VisionAnswers, inputs: dict[str, Any]) -> Iterator[tuple[str, float, Tensor]]:
+        if found.layouts:
+            merge = self.accelerator.unwrap_model(self.model).visual.spatial_merge_size
+            wanted = warmup_places.layout_targets(inputs["pixel_values"], inputs["image_grid_thw"], merge)
+            losses = [warmup_places.layout_loss(told.float(), wanted) for told in found.layouts]
+            yield "place", self.args.place_weight, torch.stack(losses).mean()
+        if found.keys:
+            yield "matching", self.args.matching_weight, warmup_places.matching_loss(found.keys, inputs["same"])
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Add the mean of each part since the last log, of this process."""
+        if "loss" in logs and self._parts:
+            logs = {**logs, **{name: sum(values) / len(values) for name, values in self._parts.items()}}
+            self._parts.clear()
+        super().log(logs, start_time)
 
 
 @torch.no_grad()
@@ -121,26 +238,36 @@ def settle(model: Any, batch: dict[str, Tensor]) -> None:
 
 
 @torch.no_grad()
-def held_out_figures(network: VisionWithHeads, batches: Iterator[dict[str, Tensor]]) -> dict[str, float]:
+def held_out_figures(network: VisionWithHeads, batches: Iterator[dict[str, Any]]) -> dict[str, float]:
     """How well the heads see: share of edits named, and of decided pairs put in the right order."""
     named: list[Tensor] = []
     right: list[Tensor] = []
     network.eval()
+    places: dict[str, list[float]] = {}
     for batch in batches:
-        logits, scores = network(batch["pixel_values"], batch["image_grid_thw"])
-        named.append(logits.argmax(-1) == batch["operation"])
+        found: VisionAnswers = network(batch["pixel_values"], batch["image_grid_thw"], batch.get("n_views", 0))
+        named.append(found.operation.argmax(-1) == batch["operation"])
         first, second = batch["singles"]
         decided = batch["delta"] != 0
-        right.append(((scores[first] - scores[second]) * batch["delta"] > 0)[decided])
+        right.append(((found.score[first] - found.score[second]) * batch["delta"] > 0)[decided])
+        if found.layouts:
+            merge = network.visual.spatial_merge_size
+            wanted = warmup_places.layout_targets(batch["pixel_values"], batch["image_grid_thw"], merge)
+            left = [warmup_places.layout_loss(told, wanted).item() for told in found.layouts]
+            places.setdefault("held_out_place_loss", []).append(sum(left) / len(left))
+        if found.keys:
+            part = warmup_places.matching_loss(found.keys, batch["same"]).item()
+            places.setdefault("held_out_matching_loss", []).append(part)
     return {
         "held_out_pictures": sum(map(len, named)),
         "held_out_edit_accuracy": torch.cat(named).float().mean().item(),
         "held_out_pairs": sum(map(len, right)),
         "held_out_pair_accuracy": torch.cat(right).float().mean().item(),
+        **{name: sum(values) / len(values) for name, values in places.items()},
     }
 
 
-def run_vision(arguments: StageArguments, config: TrainingArguments) -> Path:
+def run_vision(arguments: StageArguments, config: VisionConfig) -> Path:
     """Train the vision tower of ``arguments.model`` and leave the whole model with it.
 
     Returns:
@@ -150,8 +277,8 @@ def run_vision(arguments: StageArguments, config: TrainingArguments) -> Path:
         "warmup_vision",
         arguments,
         config,
-        network=VisionWithHeads,
-        collator=VisionCollator,
+        network=partial(VisionWithHeads, tells_places=config.place_weight > 0, matches=config.matching_weight > 0),
+        collator=partial(VisionCollator, n_matched=config.matching_pictures if config.matching_weight > 0 else 0),
         trainer_class=VisionTrainer,
         evaluate=held_out_figures,
         settle=settle,

@@ -60,3 +60,33 @@ def test_the_service_under_load(tmp_path: Path) -> None:
     found = json.loads((tmp_path / "load.json").read_text())
     assert found["failures"] == {}
     assert found["status_after_sigterm"] == 0
+
+
+def test_goals_are_told_met_or_missed_and_kept(tmp_path: Path) -> None:
+    photographs = tmp_path / "photographs"
+    photographs.mkdir()
+    for sample in sample_photographs():
+        shutil.copy(sample.path, photographs / f"{sample.name}{sample.path.suffix}")
+    sizes = (
+        "--limit",
+        2,
+        "--each",
+        1,
+        "--reasoned",
+        2,
+        "--cases",
+        1,
+        "--test-fraction",
+        0.4,
+        "--out",
+        tmp_path / "goals",
+    )
+    said = benchmark("independent_edits.py", photographs, "--against", "redaes/nano-base", *sizes)
+    rows = [line.split("|") for line in said.splitlines() if line.startswith("| ")][1:]
+    assert {row[4].strip() for row in rows} <= {"met", "missed", "not measured", ""}
+    assert {row[1].strip() for row in rows} >= {"light: right", "all: right", "tilt 4°: preferred the right way"}
+    kept = sorted((tmp_path / "goals").iterdir())
+    assert len(kept) == 2  # of each model
+    before = [file.stat().st_mtime_ns for file in kept]
+    assert benchmark("independent_edits.py", photographs, "--against", "redaes/nano-base", *sizes) == said
+    assert [file.stat().st_mtime_ns for file in kept] == before

@@ -19,7 +19,8 @@ from PIL import Image, ImageEnhance
 
 from redaes.errors import EndpointError
 from redaes.evaluation.questions import CHUNK
-from redaes.evaluation.runner import RunResults, RunSpec, read_predictions, run
+from redaes.evaluation.run_spec import RunSpec
+from redaes.evaluation.runner import RunResults, read_predictions, run
 from tests.conftest import synthetic_photograph
 
 ROOT = Path(__file__).parents[2]
@@ -202,7 +203,7 @@ def test_a_server_that_is_down_loses_nothing(photo_folder: Path, tmp_path: Path)
     assert not list((tmp_path / "out").glob("answers/*"))  # nobody was wrong: nobody was asked
 
 
-@pytest.mark.parametrize("kind", ["vlm", "vlm_pairs", "vlm_tournament"])
+@pytest.mark.parametrize("kind", ["vlm", "vlm_pairs", "vlm_placed", "vlm_tournament"])
 def test_a_real_model(kind: str, tiny_model: Path, photo_folder: Path, tmp_path: Path) -> None:
     data = folder_of(photo_folder, tmp_path / "data")
     spec = RunSpec(
@@ -211,12 +212,20 @@ def test_a_real_model(kind: str, tiny_model: Path, photo_folder: Path, tmp_path:
         assessor=kind,
         options={"model": str(tiny_model), "device": "cpu"},
         n_references=2,
+        candidates=3,
     )
     results = finished(run(spec, tmp_path / "out", progress=quiet))
     assert results.run["identity"]["revision"]
     if kind == "vlm_pairs":
         assert results.summary.n_questions == 2 * 6 - 2
         assert results.summary.metrics["srcc"].n == 6
+    elif kind == "vlm_placed":
+        assert results.run["reference_set"]["revision"] == results.run["identity"]["revision"]
+        assert results.run["reference_set"]["n_calls"] == 2 * 3
+        assert results.summary.n_questions == results.summary.metrics["srcc"].n == 4
+        assert results.summary.n_calls == 2 * 2 * 4
+        several = finished(run(spec, tmp_path / "several", workers=2, progress=quiet))
+        assert several == results
     elif kind == "vlm_tournament":
         assert (results.summary.n_questions, results.summary.n_failed) == (1, 0)  # one field of all pictures
         assert results.summary.metrics["srcc"].n == 6

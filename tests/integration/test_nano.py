@@ -66,6 +66,41 @@ def test_patch_filters_tell_fine_structure_from_brightness() -> None:
     assert (to_blocks[to_grey > 1e-4] < 1e-4).all()
 
 
+def test_a_position_embedding_of_cosines_tells_places_at_every_size() -> None:
+    from redaes.models.nano.builder import place_waves
+
+    embedding = place_waves(256, 128, 0.4, seed=0)
+    assert embedding.shape == (256, 128)
+    torch.testing.assert_close(embedding.std(), torch.tensor(0.4))
+    torch.testing.assert_close(embedding.mean(0), torch.zeros(128), atol=1e-5, rtol=0)
+    assert torch.equal(embedding, place_waves(256, 128, 0.4, seed=0))
+    row = torch.arange(16).repeat_interleave(16).float()
+    for place in (row, row.view(16, 16).T.flatten()):  # a linear reading tells where a patch is
+        seen = embedding - embedding.mean(0)
+        weights = torch.linalg.lstsq(seen, place - place.mean(), driver="gelsd").solution
+        assert (seen @ weights - (place - place.mean())).square().mean() / place.var() < 0.02
+
+
+def test_options_of_the_builder_change_what_they_name_alone(tmp_path: Path) -> None:
+    from safetensors.torch import load_file
+
+    from redaes.models.nano.builder import build
+
+    sizes = {"hidden": 64, "layers": 2, "vision_hidden": 32, "vision_layers": 2}
+    for name, more in {"plain": {}, "places": {"place_spread": 0.4}, "wide": {"intermediate": 256}}.items():
+        build(tmp_path / name, ["Winner: A and B", "a text"], seed=0, vocab_size=300, **sizes, **more)
+    plain, places, wide = (load_file(tmp_path / name / "model.safetensors") for name in ("plain", "places", "wide"))
+    changed = {name for name in plain if not torch.equal(plain[name], places[name])}
+    assert changed == {"model.visual.pos_embed.weight"}
+    torch.testing.assert_close(places["model.visual.pos_embed.weight"].std(), torch.tensor(0.4))
+    other = {name for name in plain if plain[name].shape != wide[name].shape}
+    assert other == {
+        f"model.language_model.layers.{n}.mlp.{one}_proj.weight" for n in range(2) for one in ("gate", "up", "down")
+    }
+    model = AutoModelForImageTextToText.from_pretrained(tmp_path / "wide")
+    assert model.config.text_config.intermediate_size == 256
+
+
 def test_its_answers_follow_the_grammar(red_folder: Path) -> None:
     from redaes.backends.local import LocalBackend
     from redaes.heldout import evaluate

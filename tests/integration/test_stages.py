@@ -190,12 +190,10 @@ def test_full_training_moves_the_vision_tower(tiny_model: Path, red_folder: Path
 
 
 def test_the_vision_warm_up_moves_the_vision_tower_alone(tiny_model: Path, red_folder: Path, tmp_path: Path) -> None:
-    from transformers import TrainingArguments
-
-    from redaes.training.warmup_vision import run_vision
+    from redaes.training.warmup_vision import VisionConfig, run_vision
 
     stage, config = parse(
-        TrainingArguments,
+        VisionConfig,
         RECIPES / "warmup_vision_nano.yaml",
         ["--model", str(tiny_model), "--data", str(red_folder), "--output_dir", str(tmp_path / "run"),
          "--max_steps", "2", "--warmup_steps", "0", "--bf16", "false", "--per_device_train_batch_size", "4",
@@ -230,12 +228,10 @@ def test_bfloat16_is_for_cpus_that_have_it(
 
 
 def test_the_reading_warm_up_trains_all_that_reads(tiny_model: Path, red_folder: Path, tmp_path: Path) -> None:
-    from transformers import TrainingArguments
-
-    from redaes.training.warmup_reading import run_reading
+    from redaes.training.warmup_reading import ReadingConfig, run_reading
 
     stage, config = parse(
-        TrainingArguments,
+        ReadingConfig,
         RECIPES / "warmup_reading_nano.yaml",
         ["--model", str(tiny_model), "--data", str(red_folder), "--output_dir", str(tmp_path / "run"),
          "--max_steps", "2", "--warmup_steps", "0", "--bf16", "false", "--per_device_train_batch_size", "2",
@@ -293,6 +289,99 @@ def test_what_is_answered_in_one_order_is_asked_fast_in_the_other(tiny_model: Pa
         names = [NO_EDIT if edit is None else edit.operation for edit in (pair.edit_first, pair.edit_second)]
         assert [classes[edit] for edit in carried] == names
         assert batch["delta"][3 + number] == torch.tensor(pair.delta)
+
+
+def test_looking_is_learned_without_answers_in_both_orders(tiny_model: Path, red_folder: Path, tmp_path: Path) -> None:
+    from redaes.records import load_pairs, operations_in
+    from redaes.training.warmup_heads import NO_EDIT
+    from redaes.training.warmup_reading import ReadingCollator, ReadingConfig, run_reading
+
+    rows = load_pairs(red_folder, "train")
+    classes = [NO_EDIT, *sorted(operations_in(rows))]
+    processor = base_processor(StageArguments(model=str(tiny_model)))
+    picked = [rows[number] for number in range(3)]
+    long = ReadingCollator(processor, classes, answers=False)(picked)
+    short = ReadingCollator(processor, classes, answers=False, short_question=True)(picked)
+    assert long["answers"] is short["answers"] is None
+    assert torch.equal(short["prompts"]["place"].view(2, 3, 2)[0], short["prompts"]["place"].view(2, 3, 2)[1].flip(1))
+    assert torch.equal(long["edits"], short["edits"])
+    assert torch.equal(short["edits"][0, :3], short["edits"][1, 3:])
+    lengths = [batch["prompts"]["attention_mask"].sum(1) for batch in (short, long)]
+    assert (lengths[1] - lengths[0] > 30).all()
+    stage, config = parse(
+        ReadingConfig,
+        RECIPES / "warmup_reading_nano.yaml",
+        ["--model", str(tiny_model), "--data", str(red_folder), "--output_dir", str(tmp_path / "run"), "--max_steps",
+         "2", "--warmup_steps", "0", "--bf16", "false", "--per_device_train_batch_size", "2", "--answers", "false",
+         "--short_question", "true", "--leave_out", "tilt"],
+    )  # fmt: skip
+    metrics = json.loads((run_reading(stage, config) / "run_record.json").read_text())["metrics"]
+    assert metrics["held_out_pairs"] > 0
+    assert 0 <= metrics["held_out_pair_accuracy_fast"] <= 1
+    assert not {"held_out_nll", "held_out_pair_accuracy_reasoned"} & metrics.keys()
+
+
+def test_the_vision_warm_up_may_ask_for_places(tiny_model: Path, red_folder: Path, tmp_path: Path) -> None:
+    from redaes.training.warmup_vision import VisionConfig, run_vision
+
+    stage, config = parse(
+        VisionConfig,
+        RECIPES / "warmup_vision_nano.yaml",
+        ["--model", str(tiny_model), "--data", str(red_folder), "--output_dir", str(tmp_path / "run"), "--max_steps",
+         "6", "--warmup_steps", "0", "--bf16", "false", "--per_device_train_batch_size", "4", "--leave_out", "tilt",
+         "--place_weight", "1", "--matching_weight", "0.5", "--matching_pictures", "2", "--learning_rate", "3e-3",
+         "--lr_scheduler_type", "constant", "--logging_steps", "1"],
+    )  # fmt: skip
+    final = run_vision(stage, config)
+    before, after = load_file(tiny_model / "model.safetensors"), load_file(final / "model.safetensors")
+    assert before.keys() == after.keys()
+    logs = json.loads((final / "trainer_state.json").read_text())["log_history"]
+    parts = [(one["place"], one["matching"]) for one in logs if "place" in one]
+    assert len(parts) == 6
+    assert parts[-1][0] < parts[0][0]
+    metrics = json.loads((final / "run_record.json").read_text())["metrics"]
+    assert metrics["held_out_place_loss"] > 0
+    assert metrics["held_out_matching_loss"] > 0
+
+
+def test_without_places_the_vision_warm_up_has_its_two_heads_alone(tiny_model: Path, red_folder: Path) -> None:
+    from redaes.records import load_pairs, operations_in
+    from redaes.training.warmup_heads import NO_EDIT
+    from redaes.training.warmup_vision import VisionCollator, VisionWithHeads
+
+    rows = load_pairs(red_folder, "train")
+    classes = [NO_EDIT, *sorted(operations_in(rows))]
+    model = load_model(StageArguments(model=str(tiny_model), full_training=True), torch.float32)
+    network = VisionWithHeads(model, len(classes))
+    assert {name.partition(".")[0] for name, _ in network.named_parameters()} == {
+        "visual",
+        "norm",
+        "operation",
+        "score",
+    }
+    batch = VisionCollator(base_processor(StageArguments(model=str(tiny_model))), classes)([rows[0], rows[1]])
+    assert batch.keys() == {"pixel_values", "image_grid_thw", "operation", "singles", "delta"}
+
+
+def test_the_verdict_is_asked_for_without_words_where_that_is_wanted(
+    tiny_model: Path, red_folder: Path, tmp_path: Path
+) -> None:
+    from redaes import prompts
+    from redaes.records import load_pairs
+    from redaes.training.alignment import AlignmentCollator, AlignmentConfig
+
+    processor = base_processor(StageArguments(model=str(tiny_model)))
+    rows = load_pairs(red_folder, "train")
+    texts = []
+    for short in (False, True):
+        config = AlignmentConfig(output_dir=str(tmp_path), use_cpu=True, bf16=False, short_question=short)
+        batch = AlignmentCollator(processor, config)([rows[0]])
+        ids = batch["compare"]["input_ids"][0]
+        texts.append(processor.tokenizer.decode(ids[batch["compare"]["attention_mask"][0].bool()]))
+    words = prompts.load(prompts.COMPARE["fast"]).text.rpartition("}}")[2].strip()
+    assert words in texts[0]
+    assert words not in texts[1]
+    assert all(text.endswith("Winner:") and "Picture B: " in text for text in texts)
 
 
 def test_edits_left_out_are_never_trained_on(red_folder: Path) -> None:

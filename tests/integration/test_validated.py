@@ -22,7 +22,6 @@ from redaes.errors import RecordError, TrainingError
 from redaes.records import PairRecord, read_records, write_shard
 from redaes.training.fgaesq_arguments import FGAesQArguments
 from redaes.training.recipes import parse, parse_with
-from redaes.training.sft import PairSFTConfig
 from redaes.training.stage_arguments import StageArguments
 from redaes.training.stage_model import load_model
 from redaes.training.validated_trainer import ValidatedTrainer, _Stops, share, without_autocast
@@ -383,10 +382,10 @@ def test_a_checkpoint_of_stage_3_falls_where_new_answers_are_made() -> None:
 
 
 def test_a_warm_up_says_that_it_is_not_validated(tiny_model: Path, red_folder: Path, tmp_path: Path) -> None:
-    from redaes.training.warmup_reading import run_reading
+    from redaes.training.warmup_reading import ReadingConfig, run_reading
 
     arguments = parse(
-        PairSFTConfig, RECIPES / "warmup_reading_nano.yaml",
+        ReadingConfig, RECIPES / "warmup_reading_nano.yaml",
         ["--model", str(tiny_model), "--data", str(red_folder), "--output_dir", str(tmp_path / "run"), *STEPS],
     )  # fmt: skip
     with pytest.raises(TrainingError, match="warm-up warmup_reading is not validated during training"):

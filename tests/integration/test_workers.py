@@ -18,12 +18,12 @@ import torch
 from test_fgaesq_training import data as series_lists  # noqa: F401  # a fixture
 from test_fgaesq_training import settings
 from test_stages import RECIPES, STAGES, arguments
-from transformers import Trainer, TrainingArguments
+from transformers import Trainer
 
 from redaes.training.fgaesq import run_fgaesq
 from redaes.training.recipes import parse
-from redaes.training.warmup_reading import run_reading
-from redaes.training.warmup_vision import run_vision
+from redaes.training.warmup_reading import ReadingConfig, run_reading
+from redaes.training.warmup_vision import VisionConfig, run_vision
 
 METHODS = ("spawn", "forkserver")
 
@@ -74,11 +74,13 @@ def loaders(
     for stage in STAGES:
         with pytest.raises(_Ready):
             STAGES[stage][1](*arguments(stage, tiny_model, red_folder, tmp_path / stage))
-    for name, run in (("warmup_vision", run_vision), ("warmup_reading", run_reading)):
+    warm_ups = (("warmup_vision", VisionConfig, run_vision), ("warmup_reading", ReadingConfig, run_reading))
+    for name, config_class, run in warm_ups:
         argv = ["--model", str(tiny_model), "--data", str(red_folder), "--output_dir", str(tmp_path / name),
                 "--per_device_train_batch_size", "4", "--bf16", "false", "--leave_out", "tilt"]  # fmt: skip
+        argv += ["--matching_weight", "1"] if name == "warmup_vision" else []
         with pytest.raises(_Ready):
-            run(*parse(TrainingArguments, RECIPES / f"{name}_nano.yaml", argv))
+            run(*parse(config_class, RECIPES / f"{name}_nano.yaml", argv))
     with pytest.raises(_Ready):
         run_fgaesq(*settings(request.getfixturevalue("series_lists"), tmp_path / "fgaesq"))
     found = []

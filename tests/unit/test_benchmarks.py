@@ -22,13 +22,7 @@ from redaes.evaluation import benchmarks
 from redaes.evaluation.benchmarks import BENCHMARKS, find_benchmark, load, red, series_lists
 from redaes.evaluation.benchmarks.manifest import load_manifest, make_manifest, verify
 from redaes.evaluation.benchmarks.series_lists import read_fgaesthetics
-
-
-def cells(values: list[object]) -> np.ndarray:
-    """A row of MATLAB cells."""
-    found = np.empty((1, len(values)), dtype=object)
-    found[0, :] = values
-    return found
+from tests.published_layouts import cells, write_fcdb, write_gaic
 
 
 def write_ava(folder: Path) -> Path:
@@ -70,22 +64,15 @@ def write_aadb(folder: Path) -> Path:
     return folder
 
 
-def write_gaic(folder: Path) -> Path:
-    boxes = [np.array([[35, 35], [43, 128], [601, 672], [811, 896]], dtype=np.uint16)] * 3
-    scores = [np.array([[1.86, 3.0]]), np.array([[2.5, 4.25]]), np.array([[5.0, 1.0]])]
-    imdb = {
-        "images": {"trainSet": np.array([[1]]), "valSet": np.array([[2]]), "testSet": np.array([[2, 3]])},
-        "bbox": {"boxes": cells(boxes), "gt_scores": cells(scores)},
-        "meta": {"img_path": cells([f"dataset/GAIC/images/{name}.jpg" for name in ("train/1", "test/2", "test/3")])},
-    }
-    savemat(folder / "imdb_GAIC1000.mat", {"imdb": imdb})
+def write_crop_scores(folder: Path) -> Path:
+    boxes = [(35, 43, 601, 811), (35, 128, 672, 896)]
+    scores = {"train/1": (1.86, 3.0), "test/2": (2.5, 4.25), "test/3": (5.0, 1.0)}
+    write_gaic(folder, {name: [(*b, value) for b, value in zip(boxes, of, strict=True)] for name, of in scores.items()})
     return folder
 
 
-def write_fcdb(folder: Path) -> Path:
-    crops = [{"vote_for_1": 1, "vote_for_0": 4, "crop_1": [171, 281, 300, 400], "crop_0": [139, 234, 300, 400]}]
-    entry = {"url": "https://farm3.example.com/2946/1_9_c.jpg", "crops": crops, "flickr_photo_id": 1}
-    (folder / "ranking_annotation.json").write_text(json.dumps([entry]))
+def write_crop_pairs(folder: Path) -> Path:
+    write_fcdb(folder, {"1_9_c.jpg": [([139, 234, 300, 400], [171, 281, 300, 400], 4, 1)]})
     return folder
 
 
@@ -116,7 +103,7 @@ WRITERS: dict[str, tuple[Callable[[Path], Path], list[tuple[str, float | None]]]
         [("000015-01", -2.0), ("000015-02", -1.0), ("000015-03", -3.0)],
     ),
     "gaic": (
-        write_gaic,
+        write_crop_scores,
         [
             ("test/2.jpg#43,35,811,601", 2.5),
             ("test/2.jpg#128,35,896,672", 4.25),
@@ -124,7 +111,7 @@ WRITERS: dict[str, tuple[Callable[[Path], Path], list[tuple[str, float | None]]]
             ("test/3.jpg#128,35,896,672", 1.0),
         ],
     ),
-    "fcdb": (write_fcdb, [("1_9_c.jpg#139,234,439,634", None), ("1_9_c.jpg#171,281,471,681", None)]),
+    "fcdb": (write_crop_pairs, [("1_9_c.jpg#139,234,439,634", None), ("1_9_c.jpg#171,281,471,681", None)]),
     "scores": (write_text("scores.csv", "image,score\nx.jpg,1.9\n"), [("x.jpg", 1.9)]),
     "pairs": (write_text("pairs.csv", "first,second,p\nx.jpg,y.jpg,0.8\n"), [("x.jpg", None), ("y.jpg", None)]),
     "series": (
@@ -184,7 +171,7 @@ def test_pairs_of_a_series_and_of_crops(tmp_path: Path) -> None:
     assert [pair.p for pair in triage.pairs] == [0.123, 0.546, 0.896]
     assert (triage.pairs[0].first, triage.pairs[0].second) == ("000015-01", "000015-02")
     assert triage.pictures[0].file == "000015-01.JPG"
-    crops = BENCHMARKS["fcdb"].read(write_fcdb(tmp_path) / "ranking_annotation.json")
+    crops = BENCHMARKS["fcdb"].read(write_crop_pairs(tmp_path) / "ranking_annotation.json")
     assert [pair.p for pair in crops.pairs] == [0.8]
     assert crops.pictures[0].box == (139, 234, 439, 634)
     own = BENCHMARKS["series"].read(WRITERS["series"][0](tmp_path) / "series.csv")

@@ -362,7 +362,7 @@ def test_rationales_that_the_pixels_contradict_end_with_2(red_folder: Path, tmp_
         (("inspect", "{empty}"), "not a RED dataset"),
         (("inspect", "{red}", "--out", "{empty}"), "exists; choose another --out"),
         (("inspect", "{red}", "--out", "{empty}/p.html", "--pairs", "0"), "give 1 to 1000"),
-        (("export", "{red}", "--format", "csv", "--out", "{empty}/x"), "unknown format 'csv'; known: preference"),
+        (("export", "{red}", "--format", "xml", "--out", "{empty}/x"), "unknown format 'xml'; known: preference"),
         (("export", "{red}", "--format", "jsonl", "--out", "{empty}"), "nothing is overwritten"),
         (("export", "{red}", "--format", "jsonl", "--out", "{empty}/x", "--push-to-hub", "me"), "give owner/name"),
         (("build", "{empty}", "--push-to-hub", "me"), "give owner/name"),

@@ -21,7 +21,8 @@ from redaes.estimates import paired_bootstrap
 from redaes.evaluation import comparison, report
 from redaes.evaluation.comparison import compare, mean_over_categories, published
 from redaes.evaluation.report import write_report
-from redaes.evaluation.runner import RunSpec, read_predictions, run
+from redaes.evaluation.run_spec import RunSpec
+from redaes.evaluation.runner import read_predictions, run
 
 ROOT = Path(__file__).parents[2]
 

@@ -15,7 +15,8 @@ from redaes.evaluation import benchmarks
 from redaes.evaluation.assessors.base import Question, QuestionAnswer
 from redaes.evaluation.probes import LEVELS, PROBES, ProbeResult, build_probes, summarise_paraphrases, summarise_probes
 from redaes.evaluation.rationales import rationale_quality
-from redaes.evaluation.runner import RunSpec, run, run_assessor
+from redaes.evaluation.run_spec import RunSpec
+from redaes.evaluation.runner import run, run_assessor
 from redaes.heldout import HeldOut, PairOutcome, ReasonedOutcome, WrittenAnswer
 from redaes.types import Factor, Order, Sampling
 from tests.conftest import synthetic_photograph

@@ -25,7 +25,8 @@ from redaes.evaluation.benchmarks.base import BenchmarkPicture, Labels
 from redaes.evaluation.comparison import ComparedRun
 from redaes.evaluation.eval_recipe import make_spec
 from redaes.evaluation.questions import CHUNK, CHUNK_SERIES, FIELD, PictureReader, make_plan
-from redaes.evaluation.runner import RunResults, RunSpec, read_results, run, run_assessor
+from redaes.evaluation.run_spec import RunSpec
+from redaes.evaluation.runner import RunResults, read_results, run, run_assessor
 from redaes.evidence.rationale_truth import Reason
 from redaes.images import LoadedImage
 from redaes.types import ImageRef

@@ -132,7 +132,7 @@ def test_the_doctor_says_which_vllm_fits(
 
 def test_all_is_all_but_what_the_readme_leaves_out() -> None:
     (line,) = EXTRAS["all"]
-    apart = {"all", "vllm", "liger", "tensorboard", "trackio", "wandb", "dev", "browser"}
+    apart = {"all", "vllm", "liger", "tensorboard", "trackio", "wandb", "dev", "docs", "browser"}
     assert Requirement(line).extras == EXTRAS.keys() - apart
 
 

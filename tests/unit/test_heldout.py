@@ -12,6 +12,7 @@ from PIL import Image
 from redaes.answers import render_verdict
 from redaes.backends.scripted import ScriptedBackend
 from redaes.errors import InputError
+from redaes.evaluation.rationales import rationale_quality
 from redaes.heldout import HeldOut, evaluate, paired_change
 from redaes.images import content_id
 from redaes.records import PairRecord
@@ -164,6 +165,19 @@ def test_a_named_factor_on_the_wrong_side_is_wrong() -> None:
     found = evaluate(backend, [_record(0, 3.0)], n_reasoned=1, sampling=SAMPLING, seed=0).reasoned
     assert found is not None
     assert found.factor_accuracy.value == 0.0
+
+
+def test_factors_count_where_it_is_known_what_decides() -> None:
+    known, unknown = _record(0, 3.0), _record(1, 3.0)
+    unknown = unknown.model_copy(update={"pair": unknown.pair.model_copy(update={"factors": ()})})
+    backend = ScriptedBackend([_answer(2.0), _answer(-2.0)] * 2, [row for _ in range(4) for row in _both(1.0)])
+    found = evaluate(backend, [known, unknown], n_reasoned=2, sampling=SAMPLING, seed=0)
+    assert found.reasoned is not None
+    factors = found.reasoned.factor_accuracy
+    assert (factors.n_right, factors.n, factors.n_excluded) == (2, 2, 2)
+    assert found.reasoned.parse_rate.n == 4
+    quality = rationale_quality(found)
+    assert (quality.n_answers, quality.factor_precision.value, quality.hallucination.value) == (4, 1.0, 0.0)
 
 
 def test_equal_files_are_no_question() -> None:

@@ -18,10 +18,10 @@ from typer.testing import CliRunner
 
 from redaes.cli.app import app
 from redaes.datagen.imported.circles import circular_triples
-from redaes.datagen.imported.dividing import divide
+from redaes.datagen.imported.dividing import PlacedPair, divide
 from redaes.datagen.imported.importing import ImportSettings, import_pairs
 from redaes.datagen.imported.labels import delta_from_votes
-from redaes.datagen.imported.rows import read_pair_list
+from redaes.datagen.imported.rows import StatedPair, read_pair_list
 from redaes.datagen.inspection import inspect
 from redaes.datagen.validation import validate
 from redaes.errors import InputError
@@ -122,6 +122,11 @@ def test_every_form_of_label_and_of_file_gives_the_same(folder: Path, tmp_path: 
         outs.append([(r.pair, r.first_bytes, r.second_bytes, r.n_votes) for r in imported(tmp_path / name[0])])
     assert all(out == outs[0] for out in outs[1:])
     assert outs[0][0][3] is None
+
+
+def test_names_of_columns_may_have_capitals(folder: Path, tmp_path: Path) -> None:
+    rows = [{name.title(): value for name, value in (row | {"winner": "first"}).items()} for row in SIX]
+    assert sum(run(write_csv(folder / "pairs.csv", rows), tmp_path / "out")["pairs"].values()) == 6
 
 
 def test_the_place_follows_from_the_id_not_from_the_list(folder: Path, tmp_path: Path) -> None:
@@ -254,16 +259,54 @@ def test_where_all_hangs_together_photographs_are_held_out(folder: Path, tmp_pat
     assert not validate(tmp_path / "out").wrong
 
 
+def test_of_few_photographs_two_are_held_out() -> None:
+    pairs = [PlacedPair(f"{a}", f"{b}") for a in range(7) for b in range(a)]
+    for seed in range(5):
+        found = divide(pairs, [], test_fraction=0.2, seed=seed)
+        assert [found.splits.count(split) for split in ("test", "train", None)] == [1, 10, 10]
+
+
 def test_a_division_needs_two_sides() -> None:
     with pytest.raises(InputError, match="none can be held out"):
-        divide([("a", "b", "")], [], test_fraction=0.2, seed=0)
+        divide([PlacedPair("a", "b")], [], test_fraction=0.2, seed=0)
     with pytest.raises(InputError, match="none can be held out"):
-        divide([("a", "b", "roll"), ("c", "d", "roll")], [], test_fraction=0.2, seed=0)
+        divide([PlacedPair("a", "b", "roll"), PlacedPair("c", "d", "roll")], [], test_fraction=0.2, seed=0)
+
+
+def test_stated_splits_hold_but_for_what_belongs_to_held_out_pairs() -> None:
+    stated = [
+        PlacedPair("a", "b", split="train"),
+        PlacedPair("c", "d", split="test"),
+        PlacedPair("d", "e", split="train"),
+        PlacedPair("f", "g", split="train"),
+        PlacedPair("b", "h"),
+    ]
+    found = divide(stated, [], test_fraction=0.2, seed=0)
+    assert (found.splits, found.n_moved, found.cut) == (("train", "test", "test", "train", "train"), 1, False)
+    near = divide(stated, [("c", "f")], test_fraction=0.2, seed=0)
+    assert (near.splits, near.n_moved) == (("train", "test", "test", "test", "train"), 2)
+    with pytest.raises(InputError, match=r"--test-fraction 0\.2"):
+        divide(stated[1:3], [], test_fraction=0.2, seed=0)
+    one_sided = [PlacedPair(f"{n}a", f"{n}b", split="train") for n in range(10)]
+    assert divide(one_sided, [], test_fraction=0.2, seed=0).splits.count("test") == 2
+
+
+def test_a_column_of_splits(folder: Path, tmp_path: Path) -> None:
+    splits = ["train", "Train", "val", "test", "fold 1", ""]
+    rows = [row | {"winner": "first", "split": split} for row, split in zip(SIX, splits, strict=True)]
+    report = run(write_csv(folder / "pairs.csv", rows), tmp_path / "out")
+    assert report["rejected_pairs"] == {"row says nothing usable": 1}
+    assert report["pairs"] in ({"train": 3, "test": 2}, {"train": 2, "test": 3})
+    held_out = {
+        r.pair.of(side).path.name for r in read_records(tmp_path / "out", "test") for side in ("first", "second")
+    }
+    assert {f"{n}.jpg" for n in (4, 5, 6, 7)} <= held_out
+    assert not held_out & {f"{n}.jpg" for n in (0, 1, 2, 3)}
 
 
 @pytest.mark.parametrize("fraction", [0.1, 0.2, 0.5])
 def test_about_the_share_that_is_wanted_is_held_out(fraction: float) -> None:
-    pairs = [(f"{n}a", f"{n}b", "") for n in range(200)]
+    pairs = [PlacedPair(f"{n}a", f"{n}b") for n in range(200)]
     splits = [divide(pairs, [], test_fraction=fraction, seed=seed).splits for seed in range(3)]
     assert all(abs(found.count("test") - 200 * fraction) <= 1 for found in splits)
     assert splits[0] != splits[1]
@@ -292,7 +335,9 @@ def test_a_list_that_cannot_be_read_writes_nothing(folder: Path, tmp_path: Path)
         "latin.csv": (write_csv(folder / "latin.csv", good, encoding="latin-1"), "--encoding latin-1"),
         "space.csv": (write_csv(folder / "space.csv", good, delimiter=" "), "commas, semicolons"),
         "bare.csv": (write_csv(folder / "bare.csv", SIX), "needs one of winner"),
-        "gone.csv": (write_csv(folder / "gone.csv", [{**r, "first": "no.jpg"} for r in good]), "no pair can be used"),
+        "wide.csv": (write_csv(folder / "wide.csv", good, encoding="utf-16"), "--encoding utf-16"),
+        "gone.csv": (write_csv(folder / "gone.csv", [{**r, "first": "no.jpg"} for r in good]), "--pictures DIR"),
+        "one.csv": (write_csv(folder / "one.csv", [good[0], {**good[1], "winner": "x"}]), "row says nothing usable"),
         "odd.xls": (write_csv(folder / "odd.xls", good), "ends in .csv"),
     }
     (folder / "cut.parquet").write_bytes(b"PAR1 and no more")
@@ -348,3 +393,28 @@ def test_a_tenth_of_the_pictures_may_be_unreadable(folder: Path, tmp_path: Path)
     assert [item["file"] for item in report["rejected_photographs"]] == [f"many/{n}.jpg" for n in (13, 23, 3, 33)]
     assert sum(report["pairs"].values()) == 16
     assert not validate(tmp_path / "out").wrong
+
+
+def test_the_answers_of_the_page_are_taken(folder: Path) -> None:
+    (folder / "=1+1.jpg").write_bytes((folder / "0.jpg").read_bytes())
+    rows = [
+        {"first": "'=1+1.jpg", "second": "1.jpg", "winner": "second", "series": "0.jpg and 3 more"},
+        {"first": "2.jpg", "second": "3.jpg", "winner": "tie", "series": "2.jpg and 1 more"},
+    ]
+    unread: set[str] = set()
+    (one, other) = read_pair_list(write_csv(folder / "answers.csv", rows), unread=unread)
+    assert unread == set()
+    assert isinstance(one, StatedPair)
+    assert isinstance(other, StatedPair)
+    assert one.first.path == folder / "=1+1.jpg"
+    assert (one.label.votes, other.label.votes) == ((0.0, 1.0), (0.5, 0.5))
+    assert (one.source, other.source) == ("0.jpg and 3 more", "2.jpg and 1 more")
+
+
+def test_a_picture_whose_name_begins_with_an_apostrophe_keeps_it(folder: Path) -> None:
+    (folder / "'=1.jpg").write_bytes((folder / "0.jpg").read_bytes())
+    rows = [{"first": "'=1.jpg", "second": "1.jpg", "winner": "first", "source": "a", "series": "b"}]
+    (one,) = read_pair_list(write_csv(folder / "answers.csv", rows))
+    assert isinstance(one, StatedPair)
+    assert one.first.path == folder / "'=1.jpg"
+    assert one.source == "a"

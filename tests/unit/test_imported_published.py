@@ -14,14 +14,14 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from redaes.cli.app import app
-from redaes.datagen.export import export
-from redaes.datagen.imported import forms
+from redaes.datagen.imported import sources
 from redaes.datagen.imported.forms import ReadingSettings, judgements_in
 from redaes.datagen.imported.importing import ImportSettings, import_pairs
 from redaes.datagen.imported.rows import StatedPair, UnusableRow
 from redaes.datagen.validation import validate
 from redaes.records import picture_of, read_records
-from redaes.types import SPLITS, winner_of
+from redaes.types import SPLITS
+from tests.published_layouts import Crop, write_fcdb, write_gaic
 
 
 def picture(path: Path, seed: int) -> bytes:
@@ -107,28 +107,44 @@ def test_numbered_lists(tmp_path: Path) -> None:
 
 
 def test_crops_are_cut_from_their_photographs(tmp_path: Path) -> None:
-    entries = []
     for n in range(4):
         picture(tmp_path / f"{n}_c.jpg", n)
-        crops = [
-            {"crop_0": [0, 0, 24, 16], "crop_1": [8, 4, 40, 28], "vote_for_0": 1, "vote_for_1": 4},
-            {"crop_0": [0, 0, 24, 16], "crop_1": [8, 4, 60, 28], "vote_for_0": 5, "vote_for_1": 0},
-            {"crop_0": [0, 0, 24], "crop_1": [8, 4, 40, 28], "vote_for_0": 5, "vote_for_1": 0},
-        ]
-        entries.append({"url": f"https://example.org/{n}_c.jpg", "crops": crops})
-    file = tmp_path / "ranking_annotation.json"
-    file.write_text(json.dumps(entries))
+    pairs = [
+        ([0, 0, 24, 16], [8, 4, 32, 24], 1, 4),
+        ([0, 0, 24, 16], [8, 4, 60, 28], 5, 0),
+        ([0, 0, 24], [8, 4, 40, 28], 5, 0),
+        ([0, 0, 24, 16], [8, 4, 32, 24], -1, 5),
+    ]
+    file = write_fcdb(tmp_path, {f"{n}_c.jpg": pairs for n in range(4)})
     rows = judgements_in(file, ReadingSettings(), set())
     report = import_pairs(rows, tmp_path / "out", settings=ImportSettings(), origin="crops")
-    assert report["rejected_pairs"] == {"picture unreadable": 4, "row says nothing usable": 4}
+    assert report["rejected_pairs"] == {"row says nothing usable": 8, "picture unreadable": 4}
     assert not validate(tmp_path / "out").wrong
     records = [record for split in SPLITS for record in read_records(tmp_path / "out", split)]
     assert {record.pair.source for record in records} == {f"{n}_c.jpg" for n in range(4)}
     for record in records:
         first = picture_of(record, "first").image.size
-        assert {first, picture_of(record, "second").image.size} == {(24, 16), (40, 28)}
-        assert ((record.pair.delta or 0) > 0) == (first == (40, 28))
+        assert {first, picture_of(record, "second").image.size} == {(24, 16), (32, 24)}
+        assert ((record.pair.delta or 0) > 0) == (first == (32, 24))
         assert record.n_votes == 5
+
+
+def test_scored_crops_are_series_in_the_splits_of_their_file(tmp_path: Path) -> None:
+    crops: list[Crop] = [(0, 0, 16, 24, 1.5), (4, 8, 28, 40, 4.0), (2, 2, 30, 30, 3.0), (2, 2, 30, 31, 3.0)]
+    names = ["train/1", "train/2", "train/3", "test/4"]
+    for n, name in enumerate(names):
+        picture(tmp_path / "images" / f"{name}.jpg", n)
+    file = write_gaic(tmp_path, {**dict.fromkeys(names, crops), "train/5": [(0, 0, 16, 0, 1.0)]})
+    pairs, lost = read(file, pictures=tmp_path / "images")
+    assert (len(pairs), [row.where for row in lost]) == (4 * 6, ["imdb_GAIC1000.mat train/5.jpg"])
+    assert {pair.source: pair.split for pair in pairs} == {f"{name}.jpg": name.partition("/")[0] for name in names}
+    ahead = {(pair.first.box, pair.second.box): pair.label.delta for pair in pairs}
+    assert ahead[(0, 0, 24, 16), (8, 4, 40, 28)] < ahead[(0, 0, 24, 16), (2, 2, 30, 30)] < 0  # type: ignore[operator]
+    assert ahead[(2, 2, 30, 30), (2, 2, 31, 30)] == pytest.approx(0)
+    report = import_pairs(pairs, tmp_path / "out", settings=ImportSettings(), origin="gaic")
+    assert report["pairs"] == {"train": 18, "test": 6}
+    again = import_pairs(pairs, tmp_path / "anew", settings=ImportSettings(test_fraction=0.5), origin="gaic")
+    assert again["pairs"] == {"train": 12, "test": 12}
 
 
 def test_preferences_need_two_pictures_and_an_answer(tmp_path: Path) -> None:
@@ -138,31 +154,6 @@ def test_preferences_need_two_pictures_and_an_answer(tmp_path: Path) -> None:
     pairs, lost = read(file)
     assert not pairs
     assert ["two" in lost[0].detail, "redaes's form" in lost[1].detail] == [True, True]
-
-
-@pytest.mark.parametrize("form", ["jsonl", "preference"])
-def test_an_export_comes_back_as_it_was(red_folder: Path, tmp_path: Path, form: Any) -> None:
-    export(red_folder, tmp_path / "exported", form)
-    files = sorted((tmp_path / "exported").rglob("*.jsonl" if form == "jsonl" else "*.parquet"))
-    rows = [row for file in files for row in judgements_in(file, ReadingSettings(), set())]
-    import_pairs(rows, tmp_path / "back", settings=ImportSettings(), origin="export")
-    assert not validate(tmp_path / "back").wrong
-
-    def known(folder: Path) -> dict[tuple[str, str], tuple[float, str]]:
-        found = {}
-        for record in (record for split in SPLITS for record in read_records(folder, split)):
-            pair = record.pair if record.pair.first.id < record.pair.second.id else record.pair.swapped()
-            assert pair.delta is not None
-            if form == "jsonl" or winner_of(pair.delta) != "tie":
-                found[pair.first.id, pair.second.id] = (pair.delta, pair.source)
-        return found
-
-    before, after = known(red_folder), known(tmp_path / "back")
-    assert before.keys() == after.keys()
-    rounding = 0 if form == "jsonl" else 0.0501  # answers state one decimal
-    for names, (delta, source) in before.items():
-        assert abs(after[names][0] - delta) <= rounding + 1e-9
-        assert after[names][1] == source
 
 
 def test_a_dataset_on_the_hub_brings_its_licence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -176,7 +167,7 @@ def test_a_dataset_on_the_hub_brings_its_licence(tmp_path: Path, monkeypatch: py
         asked.append((str(place), suffixes))
         return [table(tmp_path / "0.parquet", rows[:3]), table(tmp_path / "1.parquet", rows[3:])], "mit"
 
-    monkeypatch.setattr(forms, "dataset_files", files)
+    monkeypatch.setattr(sources, "dataset_files", files)
     command = ["data", "import", "hf:somebody/pictures", "--out", str(tmp_path / "out"), "--pairs", "4"]
     result = CliRunner().invoke(app, command)
     assert result.exit_code == 0, result.stderr
@@ -186,9 +177,29 @@ def test_a_dataset_on_the_hub_brings_its_licence(tmp_path: Path, monkeypatch: py
     assert {record.licence for record in records} == {"mit"}
 
 
-def test_a_set_without_pictures_is_refused(tmp_path: Path) -> None:
-    file = table(tmp_path / "p.parquet", [{"caption": "a harbour", "label_0": 1.0, "image_0_uid": "x"}])
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"caption": "a harbour", "label_0": 1.0, "image_0_uid": "x"}, "it needs first and second"),
+        ({"image_0_url": "https://x/1.jpg", "image_1_url": "y", "label_0": 1.0}, "addresses of pictures (image_0_url)"),
+        ({"url": "https://x/1.jpg", "score": 1.0}, "take the version of the set that has them"),
+        ({side: {"bytes": None, "path": f"{side}.jpg"} for side in ("first", "second")} | {"delta": 1.0}, "first.jpg"),
+    ],
+)
+def test_a_set_without_pictures_is_refused(tmp_path: Path, columns: dict[str, Any], message: str) -> None:
+    file = table(tmp_path / "p.parquet", [columns])
     result = CliRunner().invoke(app, ["data", "import", str(file), "--out", str(tmp_path / "out")])
     assert result.exit_code == 2
-    assert "it needs first and second" in result.stderr
+    assert message in result.stderr
     assert not (tmp_path / "out").exists()
+
+
+def test_votes_of_series_and_own_benchmark_pairs(tmp_path: Path) -> None:
+    votes = tmp_path / "votes.csv"
+    votes.write_text("series,first,second,n_first,n_second\nharbour,a.jpg,b.jpg,3,1\nharbour,a.jpg,c.jpg,,\n")
+    (pair,), (lost,) = read(votes)
+    assert (pair.label.votes, pair.group, lost.detail) == ((3, 1), "harbour", "nobody voted: both counts are blank")
+    pairs = tmp_path / "pairs.csv"
+    pairs.write_text("first,second,p\na.jpg,b.jpg,0.5\n")
+    (pair,), _ = read(pairs)
+    assert pair.label.delta == 0

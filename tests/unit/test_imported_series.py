@@ -18,7 +18,7 @@ from redaes.datagen.imported.rows import StatedPair, UnusableRow
 from redaes.datagen.validation import validate
 from redaes.errors import InputError
 from redaes.records import read_records
-from redaes.types import SPLITS
+from redaes.types import SPLITS, winner_of
 
 RATED = (
     '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
@@ -90,6 +90,16 @@ def test_series_are_not_compared_with_each_other(tmp_path: Path) -> None:
     pairs, _ = read(write(tmp_path / "s.csv", "series,image,score", *lines))
     assert len(pairs) == 6
     assert all(first[0] == second[0] for first, second in pairs)
+
+
+def test_neighbours_in_a_long_order_are_left_out_and_not_called_ties(tmp_path: Path) -> None:
+    file = write(tmp_path / "a.csv", "image,score", *(f"{n},{n}" for n in range(15)), "14b,14")
+    pairs, lost = read(file)
+    assert {row.reason for row in lost} == {"too close in a long order"}
+    assert len(pairs) + len(lost) == 16 * 15 // 2
+    assert "6, 7" in {row.detail for row in lost}
+    assert {names for names, delta in pairs.items() if winner_of(delta) == "tie"} == {("14", "14b")}
+    assert pairs["0", "14"] < pairs["0", "7"] < 0
 
 
 def test_a_large_series_is_drawn_into_parts(tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ from redaes.errors import BackendError, InputError
 from redaes.evaluation.assessors import make_assessor
 from redaes.evaluation.assessors.base import Question, QuestionPicture
 from redaes.evaluation.assessors.letters import LetterPairs, prompt_from
-from redaes.evaluation.runner import RunSpec, run
+from redaes.evaluation.run_spec import RunSpec
+from redaes.evaluation.runner import run
 from redaes.images import LoadedImage
 from redaes.points import delta_of
 from redaes.types import ImageRef

@@ -135,6 +135,8 @@ def test_garbage_never_earns_reward() -> None:
     assert group_consistency_reward(None, ("a", "b"), EDGES, PREDICTED) == 0.0
     assert thurstone_reward(None, [None, 5.0], [([5.0], 0.0)]) == 0.0
     assert factor_reward(None, (), "tie") == 0.0
+    assert factor_reward(_verdict("A", "light"), (), "A") is None  # nobody said what decides
+    assert factor_reward(None, (), "B") is None
     assert verdict_reward(None, "tie") == 0.0
     # An answer without a rationale has not named a factor, not even "none".
     assert factor_reward(Verdict(winner="tie", delta=0.0, rationale=None), (), "tie") == 0.0

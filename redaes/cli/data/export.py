@@ -19,7 +19,7 @@ from redaes.hub import check_repository
 
 def export(
     folder: Annotated[Path, typer.Argument(help="A RED dataset.")],
-    form: Annotated[str, typer.Option("--format", help="preference (TRL), jsonl or webdataset.")],
+    form: Annotated[str, typer.Option("--format", help="preference (TRL), jsonl, csv or webdataset.")],
     out: Annotated[Path, typer.Option(help="A folder that does not exist yet.")],
     push_to_hub: PushToHub = None,
 ) -> None:

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from redaes.evaluation.runner import RunResults, RunTiming
 
 ASSESSORS = (
-    "vlm, vlm_pairs, vlm_letter, vlm_tournament, fgaesq, fgaesq_series, endpoint, endpoint_pairs, csv, pyiqa or "
-    "baseline"
+    "vlm, vlm_pairs, vlm_placed, vlm_letter, vlm_tournament, fgaesq, fgaesq_series, endpoint, endpoint_pairs, csv, "
+    "pyiqa or baseline"
 )
 
 
@@ -48,12 +48,24 @@ def run(
     pictures: Annotated[
         Path | None, typer.Option(help="Folder of the pictures; default: where their owners put them.")
     ] = None,
-    references: Annotated[Path | None, typer.Option(help="Folder of reference pictures, for scores in pairs.")] = None,
+    references: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PLACE",
+            help="For scores, what pictures are compared with: informative (chosen among the benchmark's own by what "
+            "the model's answers about them tell), a folder, or a file that redaes score --save wrote; default: some "
+            "of the benchmark's own, drawn, and informative for vlm_placed.",
+        ),
+    ] = None,
     n_references: Annotated[
         int | None,
-        typer.Option(help="Without that folder: how many of the benchmark's own are references; default: 8."),
+        typer.Option(help="How many of the benchmark's own are references; default: 8 drawn ones, 32 informative."),
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed by which those are drawn; default: 0.")] = None,
+    candidates: Annotated[
+        int | None,
+        typer.Option(help="Pictures that informative references are chosen among; default: 64."),
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed by which all these are drawn; default: 0.")] = None,
     max_pixels: Annotated[int | None, typer.Option(help="Largest area that is shown, in pixels.")] = None,
     allow_missing: Annotated[
         bool | None, typer.Option("--allow-missing", help="Go on without pictures that are missing.")
@@ -78,8 +90,8 @@ def run(
         if not benchmark or data is None:
             raise InputError("name a benchmark (see --list) and its folder with --data")
         for place in (pictures, references):
-            if place is not None:
-                check_exists(place)
+            if place is not None and place != "informative":
+                check_exists(Path(place))
         check_writable(out)
         options = parse_options(option or [])
         for name, value in (("model", model), ("api_key_env", api_key_env)):
@@ -95,6 +107,7 @@ def run(
             "pictures": pictures,
             "references": references,
             "n_references": n_references,
+            "candidates": candidates,
             "seed": seed,
             "max_pixels": max_pixels,
             "allow_missing": allow_missing,
@@ -117,6 +130,7 @@ def run(
                 workers=workers,
                 shard=parse_shard(shard),
                 progress=partial(update, work),
+                choosing=partial(update, "ranking candidates for references"),
             )
         console = plain_console(soft_wrap=True)
         if results is None:
@@ -190,6 +204,11 @@ def in_words(results: RunResults, timing: RunTiming) -> str:
         f"{summary.n_questions} questions, {summary.n_failed} without a usable answer"
         + "".join(f"; {count} x {reason}" for reason, count in summary.failures.items()),
     ]
+    if summary.n_calls:
+        silent = f", {summary.n_unanswered} without a usable answer" if summary.n_unanswered else ""
+        lines.append(f"{summary.n_calls} questions to the model{silent}, for {summary.n_questions} pictures")
+    if results.run.get("reference_set"):
+        lines.append("references: " + "{name}, ranked with {n_calls} questions".format(**results.run["reference_set"]))
     if summary.n_missing:
         lines.append(f"{summary.n_missing} pictures are missing: these are not the numbers of the whole benchmark")
     if summary.n_unlabelled:

@@ -46,8 +46,8 @@ def calibrate(
         with importing("eval"):
             from redaes.assessor import known_mode
             from redaes.backends.temperatures import write_temperatures
-            from redaes.evaluation.benchmarks.base import read_rows
             from redaes.evaluation.confidence import ask, fit_half
+            from redaes.label_files.contents import read_rows
             from redaes.records import write_json
 
         modes = [known_mode(name) for name in mode or ("fast", "reasoned")]

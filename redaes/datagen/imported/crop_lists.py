@@ -1,63 +1,76 @@
-"""Pairs of crops of one photograph, as FCDB publishes them: ``ranking_annotation.json``, a list of photographs with
-``url`` and ``crops``, each of these with ``crop_0``, ``crop_1`` (left, top, width, height in pixels), ``vote_for_0``
-and ``vote_for_1``.
-"""
+"""Crops of photographs, as FCDB publishes them in pairs with votes, and GAIC with a score for each."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from redaes.datagen.imported.labels import label_of_votes
 from redaes.datagen.imported.rows import StatedPair, StatedPicture, UnusableRow
-from redaes.datagen.imported.tables import list_rows
-from redaes.errors import InputError
+from redaes.datagen.imported.series import StatedSeries
+from redaes.label_files.contents import Box, LabelFault
+from redaes.label_files.crop_scores import crop_scores
+from redaes.label_files.crop_votes import crop_name, crop_votes
+
+SCORES_ENDING = ".mat"
 
 
-def holds_crops(columns: Collection[str]) -> bool:
-    """Whether a list with these columns is one of pairs of crops."""
-    return {"url", "crops"} <= set(columns)
-
-
-def read_crop_list(
-    file: Path, *, pictures: Path | None = None, encoding: str = "utf-8-sig"
-) -> Iterator[StatedPair | UnusableRow]:
-    """The pairs of a list; crops of one photograph are of one source.
+def read_voted_crops(file: Path, *, pictures: Path | None = None) -> Iterator[StatedPair | UnusableRow]:
+    """The pairs of FCDB's list; crops of one photograph are of one source.
 
     Args:
-        file: the list.
+        file: ``ranking_annotation.json``.
         pictures: folder of the photographs, named as the end of their ``url``; None: that of the list.
-        encoding: of the list.
 
     Raises:
-        InputError: it cannot be read.
+        RecordError: it cannot be read.
     """
     folder = file.parent if pictures is None else pictures
-    for where, row in list_rows(file, encoding):
-        pairs = row.get("crops") if isinstance(row, Mapping) else None
-        if not isinstance(pairs, list) or not isinstance(row.get("url"), str):
-            yield UnusableRow(where, "row is not readable", "it has no url with a list of crops")
+    for pair in crop_votes(file):
+        if isinstance(pair, LabelFault):
+            yield unusable(file, pair)
             continue
-        name = row["url"].rsplit("/", 1)[-1]
-        for number, pair in enumerate(pairs, 1):
-            place = f"{where} pair {number}"
-            try:
-                yield StatedPair(
-                    where=place,
-                    first=_crop(pair["crop_0"], name, folder),
-                    second=_crop(pair["crop_1"], name, folder),
-                    label=label_of_votes(float(pair["vote_for_0"]), float(pair["vote_for_1"])),
-                    group=name,
-                    source=name,
-                )
-            except (InputError, KeyError, TypeError, ValueError) as error:
-                yield UnusableRow(place, "row says nothing usable", f"{type(error).__name__}: {error}")
+        yield StatedPair(
+            where=f"{file.name} {pair.where}",
+            first=_crop(folder, pair.photograph, pair.first),
+            second=_crop(folder, pair.photograph, pair.second),
+            label=label_of_votes(*pair.votes),
+            group=pair.photograph,
+            source=pair.photograph,
+        )
 
 
-def _crop(box: Any, name: str, folder: Path) -> StatedPicture:
-    left, top, width, height = (int(side) for side in box)
-    if min(left, top) < 0 or min(width, height) < 1:
-        raise InputError(f"the crop {box} is no left, top, width and height")
-    window = (left, top, left + width, top + height)
-    return StatedPicture(f"{name}#{','.join(map(str, window))}", path=folder / name, box=window)
+def read_scored_crops(file: Path, *, pictures: Path | None = None) -> Iterator[StatedSeries | UnusableRow]:
+    """The photographs of GAIC, each a series of its crops, in the split that the file gives it.
+
+    Args:
+        file: ``imdb_GAIC1000.mat``.
+        pictures: folder of ``train`` and ``test``; None: that of the list.
+
+    Raises:
+        RecordError: it is something else.
+        MissingDependency: scipy is absent.
+    """
+    folder = file.parent if pictures is None else pictures
+    for one in crop_scores(file):
+        if isinstance(one, LabelFault):
+            yield unusable(file, one)
+            continue
+        yield StatedSeries(
+            where=f"{file.name} {one.photograph}",
+            name=one.photograph,
+            pictures=tuple(_crop(folder, one.photograph, box) for box in one.boxes),
+            levels=one.scores,
+            equal_is_tie=True,
+            source=one.photograph,
+            split="test" if one.held_out else "train",
+        )
+
+
+def unusable(file: Path, fault: LabelFault) -> UnusableRow:
+    """What a reader could not read, as a row of which no pair is made."""
+    return UnusableRow(f"{file.name} {fault.where}", "row says nothing usable", fault.problem)
+
+
+def _crop(folder: Path, photograph: str, box: Box) -> StatedPicture:
+    return StatedPicture(crop_name(photograph, box), path=folder / photograph, box=box)

@@ -7,37 +7,22 @@ from collections import Counter
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 
+from redaes.datagen.linked_names import LinkedNames
 from redaes.errors import InputError
 from redaes.types import Split
 
 
-class Belonging:
-    """What belongs together, told piece by piece (union and find)."""
+@dataclass(frozen=True)
+class PlacedPair:
+    """What decides where a pair goes."""
 
-    def __init__(self, joined: Iterable[tuple[Hashable, Hashable]] = ()) -> None:
-        """
-        Args:
-            joined: what belongs together from the start.
-        """
-        self._above: dict[Hashable, Hashable] = {}
-        for one, other in joined:
-            self.join(one, other)
-
-    def root(self, item: Hashable) -> Hashable:
-        """What stands for everything that an item belongs to."""
-        path = []
-        while (above := self._above.get(item, item)) != item:
-            path.append(item)
-            item = above
-        for passed in path:
-            self._above[passed] = item
-        return item
-
-    def join(self, one: Hashable, other: Hashable) -> None:
-        """Two items belong together."""
-        first, second = sorted((self.root(one), self.root(other)), key=str)
-        if first != second:
-            self._above[second] = first
+    first: str
+    """Id of a picture."""
+    second: str
+    source: str = ""
+    """What was photographed; empty: not stated."""
+    split: Split | None = None
+    """Where its list has it; None: not stated."""
 
 
 @dataclass(frozen=True)
@@ -50,23 +35,23 @@ class Division:
     """Per pair: what it shares pictures with, and no other split has any of."""
     cut: bool
     """Whether nearly all pairs hang together, so that pictures were held out and the pairs between left out."""
+    n_moved: int = 0
+    """Pairs that their list trains on and that are held out, because they share a picture with held-out ones."""
 
 
 def divide(
-    pairs: Sequence[tuple[str, str, str]],
-    near_copies: Iterable[tuple[str, str]],
-    *,
-    test_fraction: float,
-    seed: int,
+    pairs: Sequence[PlacedPair], near_copies: Iterable[tuple[str, str]], *, test_fraction: float, seed: int
 ) -> Division:
     """Hold pairs out.
 
-    Pairs that share a picture, a near copy or a stated source are held out together. Where the pairs outside the
-    largest such set are fewer than are to be held out, photographs are drawn in their place, and the pairs between a
-    held-out photograph and another are left out.
+    Pairs that share a picture, a near copy or a stated source are held out together. Where both splits are stated,
+    they decide: what belongs to anything that is held out is held out, and the fraction is of pairs that belong to
+    nothing with a stated split. Where they are not and the pairs outside the largest such set are fewer than are to
+    be held out, photographs are drawn in their place, and the pairs between a held-out photograph and another are left
+    out.
 
     Args:
-        pairs: ids of both pictures, and the stated source or "".
+        pairs: in any order.
         near_copies: ids of pictures that look alike.
         test_fraction: share that is held out, in (0, 1): of the pairs; of the photographs, where those are drawn.
         seed: of the draw.
@@ -77,30 +62,70 @@ def divide(
     if not 0 < test_fraction < 1:
         raise InputError(f"test fraction {test_fraction} is not between 0 and 1")
     same = list(near_copies)
-    photographs, sets = Belonging(same), Belonging(same)
-    for first, second, source in pairs:
-        sets.join(first, second)
-        if source:
-            for belonging in (photographs, sets):
-                belonging.join(first, ("source", source))
-                belonging.join(second, ("source", source))
-    sizes = Counter(sets.root(first) for first, _, _ in pairs)
-    wanted = test_fraction * len(pairs)
-    cut = len(pairs) - max(sizes.values(), default=0) < min(wanted, len(pairs) / 2)
-    if cut:
-        drawn = _draw(Counter({photographs.root(one): 1 for pair in pairs for one in pair[:2]}), test_fraction, seed)
-        sides = [tuple(photographs.root(one) in drawn for one in pair[:2]) for pair in pairs]
-        splits: list[Split | None] = [None if side[0] != side[1] else "test" if side[0] else "train" for side in sides]
+    photographs, sets = LinkedNames(same), LinkedNames(same)
+    for pair in pairs:
+        sets.link(pair.first, pair.second)
+        if pair.source:
+            for links in (photographs, sets):
+                links.link(pair.first, ("source", pair.source))
+                links.link(pair.second, ("source", pair.source))
+    roots = [sets.root(pair.first) for pair in pairs]
+    as_stated = {"train", "test"} <= {pair.split for pair in pairs}
+    if as_stated:
+        splits, cut = _as_stated(pairs, roots, test_fraction, seed), False
     else:
-        drawn = _draw(sizes, test_fraction, seed)
-        splits = ["test" if sets.root(first) in drawn else "train" for first, _, _ in pairs]
+        sizes = Counter(roots)
+        cut = len(pairs) - max(sizes.values(), default=0) < min(test_fraction * len(pairs), len(pairs) / 2)
+        if cut:
+            splits = _between_photographs(pairs, photographs, test_fraction, seed)
+        else:
+            drawn = _draw(sizes, test_fraction, seed)
+            splits = ["test" if root in drawn else "train" for root in roots]
     if {"train", "test"} - set(splits):
         raise InputError(
-            f"of {len(pairs)} pairs that share pictures or sources with each other, none can be held out without its "
-            "pictures being trained on; add pairs of other pictures"
+            f"{len(pairs)} pairs can be used, and they share pictures or sources so that none can be held out without "
+            "its pictures being trained on; add pairs of other pictures"
+            + (", or draw other splits than those that the list states (--test-fraction 0.2)" if as_stated else "")
         )
-    roots = [f"{sets.root(first)} {split if cut else ''}" for (first, _, _), split in zip(pairs, splits, strict=True)]
-    return Division(tuple(splits), tuple(hashlib.sha256(root.encode()).hexdigest()[:16] for root in roots), cut)
+    units = [f"{root} {split if cut else ''}" for root, split in zip(roots, splits, strict=True)]
+    return Division(
+        tuple(splits),
+        tuple(hashlib.sha256(unit.encode()).hexdigest()[:16] for unit in units),
+        cut,
+        sum(pair.split == "train" and split == "test" for pair, split in zip(pairs, splits, strict=True)),
+    )
+
+
+def _as_stated(
+    pairs: Sequence[PlacedPair], roots: Sequence[Hashable], test_fraction: float, seed: int
+) -> list[Split | None]:
+    known: dict[Hashable, Split] = {}
+    for pair, root in zip(pairs, roots, strict=True):
+        if pair.split is not None and known.get(root) != "test":
+            known[root] = pair.split
+    free = Counter(root for root in roots if root not in known)
+    drawn = _draw(free, test_fraction, seed)
+    return [known.get(root, "test" if root in drawn else "train") for root in roots]
+
+
+def _between_photographs(
+    pairs: Sequence[PlacedPair], photographs: LinkedNames, test_fraction: float, seed: int
+) -> list[Split | None]:
+    """Photographs held out: about the share that is wanted, but so many that a pair is among them."""
+    names = [(photographs.root(pair.first), photographs.root(pair.second)) for pair in pairs]
+    order = _shuffled({one for both in names for one in both}, seed)
+    splits: list[Split | None] = []
+    for n_drawn in range(max(1, round(test_fraction * len(order))), len(order)):
+        drawn = set(order[:n_drawn])
+        sides = [(first in drawn, second in drawn) for first, second in names]
+        splits = [None if first != second else "test" if first else "train" for first, second in sides]
+        if "test" in splits:
+            break
+    return splits
+
+
+def _shuffled(items: Iterable[Hashable], seed: int) -> list[Hashable]:
+    return sorted(items, key=lambda item: hashlib.sha256(f"{seed}:{item}".encode()).digest())
 
 
 def _draw(sizes: Counter[Hashable], fraction: float, seed: int) -> set[Hashable]:
@@ -108,7 +133,7 @@ def _draw(sizes: Counter[Hashable], fraction: float, seed: int) -> set[Hashable]
     wanted = fraction * sum(sizes.values())
     drawn: set[Hashable] = set()
     total = 0
-    for item in sorted(sizes, key=lambda item: hashlib.sha256(f"{seed}:{item}".encode()).digest()):
+    for item in _shuffled(sizes, seed):
         if total and total + sizes[item] / 2 > wanted:
             continue
         if not total and sizes[item] > max(wanted * 2, min(sizes.values())):

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from redaes.datagen.imported.crop_lists import holds_crops, read_crop_list
+from redaes.datagen.imported.crop_lists import SCORES_ENDING, read_scored_crops, read_voted_crops
 from redaes.datagen.imported.numbered_lists import ENDING, read_numbered_list
 from redaes.datagen.imported.rated_folders import read_rated_folder
 from redaes.datagen.imported.rows import StatedPair, UnusableRow, read_pair_list
 from redaes.datagen.imported.series import PART, pairs_of_series
 from redaes.datagen.imported.series_lists import holds_series, read_series_list
-from redaes.datagen.imported.tables import LISTS, list_columns
+from redaes.datagen.imported.sources import SourceFiles
+from redaes.datagen.imported.tables import list_columns
 from redaes.errors import InputError
-from redaes.hub import dataset_files, on_hub
+from redaes.label_files.crop_votes import holds_crop_votes
 
 
 @dataclass(frozen=True)
@@ -37,27 +38,21 @@ class ReadingSettings:
             raise InputError(f"series of {self.series_pictures} pictures have no pairs; give at least 2")
 
 
-def files_of(source: Path) -> tuple[list[Path], str]:
-    """What a source consists of: itself, the tables of a folder, or the files of a dataset on the hub.
+def read_source(found: SourceFiles, settings: ReadingSettings, unread: set[str]) -> Iterator[StatedPair | UnusableRow]:
+    """All pairs that the files of a source speak of, one by one.
 
     Args:
-        source: a list, a folder, or ``hf:owner/name`` as :func:`redaes.hub.dataset_files` takes it: of such a dataset
-            its Parquet files, or those that a pattern picks.
-
-    Returns:
-        Each is for :func:`judgements_in`; and the licence that the dataset's card states, empty: none.
+        found: the files.
+        settings: how they are read.
+        unread: gets the names of columns that are not read.
 
     Raises:
-        InputError: no such source.
-        MissingDependency: huggingface_hub is absent.
+        InputError: as :func:`judgements_in`.
+        MissingDependency: pyarrow or scipy is absent.
     """
-    if on_hub(source):
-        with_pattern = source.suffix.lower() in (*LISTS, ENDING)
-        return dataset_files(source, (source.suffix.lower(),) if with_pattern else (".parquet",))
-    if not source.exists():
-        raise InputError(f"{source}: no such file or folder; check the spelling")
-    tables = sorted(source.rglob("*.parquet")) if source.is_dir() else []
-    return tables or [source], ""
+    for file, split in zip(found.files, found.splits, strict=True):
+        for row in judgements_in(file, settings, unread):
+            yield replace(row, split=split) if split and isinstance(row, StatedPair) and row.split is None else row
 
 
 def judgements_in(source: Path, settings: ReadingSettings, unread: set[str]) -> Iterator[StatedPair | UnusableRow]:
@@ -70,11 +65,14 @@ def judgements_in(source: Path, settings: ReadingSettings, unread: set[str]) -> 
 
     Raises:
         InputError: it cannot be read, is of no known form, or a setting does not go with its form.
-        MissingDependency: pyarrow is absent.
+        MissingDependency: pyarrow or scipy is absent.
     """
     most, seed = settings.series_pictures, settings.seed
     if source.suffix.lower() == ENDING:
-        yield from read_numbered_list(source, pictures=settings.pictures, encoding=settings.encoding)
+        yield from read_numbered_list(source, pictures=settings.pictures)
+        return
+    if source.suffix.lower() == SCORES_ENDING:
+        yield from pairs_of_series(read_scored_crops(source, pictures=settings.pictures), most=most, seed=seed)
         return
     if source.is_dir():
         if settings.pictures is not None:
@@ -84,8 +82,8 @@ def judgements_in(source: Path, settings: ReadingSettings, unread: set[str]) -> 
     if settings.labels:
         raise InputError(f"{source} is a list, and --labels is for a folder of pictures; leave it out")
     columns = list_columns(source, settings.encoding)
-    if holds_crops(columns):
-        yield from read_crop_list(source, pictures=settings.pictures, encoding=settings.encoding)
+    if holds_crop_votes(columns):
+        yield from read_voted_crops(source, pictures=settings.pictures)
         return
     if holds_series(columns):
         series = read_series_list(source, pictures=settings.pictures, encoding=settings.encoding, unread=unread)

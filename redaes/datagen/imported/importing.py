@@ -16,19 +16,21 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from redaes.datagen.export import whole_folder
 from redaes.datagen.imported.card import write_import_card
 from redaes.datagen.imported.circles import circular_triples
-from redaes.datagen.imported.dividing import Division, divide
+from redaes.datagen.imported.dividing import Division, PlacedPair, divide
 from redaes.datagen.imported.labels import PooledLabel, StatedLabel, pooled
 from redaes.datagen.imported.pictures import KnownPicture, NamedPictures
 from redaes.datagen.imported.rows import StatedPair, StatedPicture, UnusableRow
 from redaes.datagen.rationales import contradictions
+from redaes.datagen.whole_folders import whole_folder
 from redaes.errors import ImageError, InputError
 from redaes.records import PairRecord, write_atomically, write_json, write_shard
 from redaes.types import SPLITS, Factor, ImageRef, Pair, Rationale, Split, winner_of
 
 PAIRS_PER_SHARD = 1000
+TEST_FRACTION = 0.2
+"""Share that is held out where nothing says otherwise."""
 N_NAMED = 20
 """Findings of a kind that the report names; the others are counted."""
 
@@ -37,15 +39,15 @@ N_NAMED = 20
 class ImportSettings:
     """What decides the result, besides the rows and pictures."""
 
-    test_fraction: float = 0.2
-    """Share that is held out."""
+    test_fraction: float | None = None
+    """Share that is held out, whatever the list says; None: as the list states it, of all else ``TEST_FRACTION``."""
     seed: int = 0
     """Of the split."""
     licence: str = ""
     """Of the pictures whose rows state none."""
 
     def __post_init__(self) -> None:
-        if not 0 < self.test_fraction < 1:
+        if self.test_fraction is not None and not 0 < self.test_fraction < 1:
             raise InputError(f"test fraction {self.test_fraction} is not between 0 and 1")
 
 
@@ -59,6 +61,8 @@ class _Judged:
     labels: list[StatedLabel] = field(default_factory=list)
     source: str = ""
     licence: str = ""
+    split: Split | None = None
+    from_people: bool = True
     factors: tuple[Factor, ...] = ()
     texts: tuple[str, str] = ("", "")
     """Rationale with the smaller id as A, and as B."""
@@ -75,7 +79,7 @@ def import_pairs(
     settings: ImportSettings,
     origin: str,
     unread: Sequence[str] | Callable[[], Sequence[str]] = (),
-    progress: Callable[[int], None] = lambda n_rows: None,
+    progress: Callable[[str, int, int | None], None] = lambda work, done, total: None,
 ) -> dict[str, Any]:
     """Write the dataset.
 
@@ -85,7 +89,7 @@ def import_pairs(
         settings: what decides the result.
         origin: names what was imported, for the card and the report.
         unread: names of columns that nothing reads; a function is asked after the rows.
-        progress: told how many rows were looked at.
+        progress: called with what is done, how much of it, and of how much; None: not known.
 
     Returns:
         The report, as it is written.
@@ -100,22 +104,27 @@ def import_pairs(
         judged, n_rows = _looked_at(rows, pictures, lost, progress)
         labels = _pooled(judged, lost)
         if not judged:
-            reasons = "; ".join(f"{row.where}: {row.reason} ({row.detail})" for row in lost[:3])
-            raise InputError(f"{origin}: no pair can be used of {n_rows} rows. {reasons}")
-        division = divide(
-            [(item.pictures[0].id, item.pictures[1].id, item.source) for item in judged],
-            pictures.near_copies,
-            test_fraction=settings.test_fraction,
-            seed=settings.seed,
-        )
+            raise InputError(f"{origin}: no pair can be used of {n_rows} rows{_reasons(lost)}")
+        alike = pictures.near_copies()
+        try:
+            division = _divided(judged, alike, settings)
+        except InputError as error:
+            raise InputError(f"{origin}: {error}{_reasons(lost)}") from error
         notes: Counter[str] = Counter()
-        counts = _write_shards(making, judged, labels, division, pictures, settings, notes)
+        if division.n_moved:
+            notes["pairs that the list trains on, held out because they belong to held-out ones"] = division.n_moved
+        n_wanted = len(judged) - division.splits.count(None)
+
+        def written(n_pairs: int) -> None:
+            progress("writing pairs", n_pairs, n_wanted)
+
+        counts = _write_shards(making, judged, labels, division, pictures, settings, notes, written)
         lost += [
             UnusableRow(item.where, "between the splits", item.names)
             for item, split in zip(judged, division.splits, strict=True)
             if split is None
         ]
-        report = _report(judged, labels, division, pictures, lost, notes, counts)
+        report = _report(judged, labels, division, pictures, alike, lost, notes, counts)
         report |= {"origin": origin, "settings": asdict(settings), "rows": n_rows}
         report["columns_not_read"] = sorted(unread() if callable(unread) else unread)
         shutil.rmtree(making / ".pictures", ignore_errors=True)  # absent where all pictures are files
@@ -125,17 +134,37 @@ def import_pairs(
     return report
 
 
+def _divided(judged: Sequence[_Judged], alike: Sequence[tuple[str, str]], settings: ImportSettings) -> Division:
+    anew = settings.test_fraction is not None
+    placed = [
+        PlacedPair(item.pictures[0].id, item.pictures[1].id, item.source, None if anew else item.split)
+        for item in judged
+    ]
+    fraction = TEST_FRACTION if settings.test_fraction is None else settings.test_fraction
+    return divide(placed, alike, test_fraction=fraction, seed=settings.seed)
+
+
+def _reasons(lost: Sequence[UnusableRow]) -> str:
+    """What was left out, for a message that ends an import."""
+    if not lost:
+        return ""
+    counts = ", ".join(f"{n} × {reason}" for reason, n in Counter(row.reason for row in lost).most_common())
+    first = "; ".join(f"{row.where}: {row.detail or row.reason}" for row in lost[:3])
+    missing = ". --pictures DIR says where pictures lie" if any(row.reason == "picture missing" for row in lost) else ""
+    return f". Left out: {counts}. The first of them: {first}{missing}"
+
+
 def _looked_at(
     rows: Iterable[StatedPair | UnusableRow],
     pictures: NamedPictures,
     lost: list[UnusableRow],
-    progress: Callable[[int], None],
+    progress: Callable[[str, int, int | None], None],
 ) -> tuple[list[_Judged], int]:
     """The rows by pair, in the order in which the pairs first come, and the number of rows."""
     found: dict[tuple[str, str, str], _Judged] = {}
     n_rows = 0
     for n_rows, row in enumerate(rows, 1):
-        progress(n_rows)
+        progress("reading rows", n_rows, None)
         if isinstance(row, UnusableRow):
             lost.append(row)
             continue
@@ -154,6 +183,8 @@ def _looked_at(
         item.labels.append(row.label if kept else row.label.swapped())
         item.source = item.source or row.source
         item.licence = item.licence or row.licence
+        item.from_people &= row.from_people
+        item.split = row.split if item.split != "test" and row.split else item.split
         item.factors = item.factors or row.factors
         texts = (row.rationale, row.rationale_swapped) if kept else (row.rationale_swapped, row.rationale)
         item.texts = (item.texts[0] or texts[0], item.texts[1] or texts[1])
@@ -192,6 +223,7 @@ def _write_shards(
     pictures: NamedPictures,
     settings: ImportSettings,
     notes: Counter[str],
+    written: Callable[[int], None],
 ) -> dict[str, Counter[str]]:
     """Write the pairs of both splits; counts by split, deciding factors and licence."""
     counts = {name: Counter[str]() for name in ("pairs", "kept_by_factor", "rationales", "licences")}
@@ -205,6 +237,7 @@ def _write_shards(
         counts["rationales"][("none", "one order", "both orders")[texts]] += 1
         counts["licences"][record.licence or "not stated"] += 1
         sources[record.pair.split].add(record.pair.source)
+        written(counts["pairs"].total())
         return record
 
     for split in SPLITS:
@@ -244,6 +277,8 @@ def _record(
 ) -> PairRecord:
     """The row of a pair, its places drawn from its id."""
     delta = round(label.delta, 4)
+    if not item.from_people:
+        notes["pairs whose list says that not people made their difference; it is kept as stated"] += 1
     tie = winner_of(delta) == "tie"
     if tie and item.factors:
         notes["ties whose factors were left out"] += 1
@@ -300,6 +335,7 @@ def _report(
     labels: Sequence[PooledLabel],
     division: Division,
     pictures: NamedPictures,
+    alike: Sequence[tuple[str, str]],
     lost: Sequence[UnusableRow],
     notes: Counter[str],
     counts: dict[str, Counter[str]],
@@ -329,11 +365,11 @@ def _report(
             "missing": len(pictures.missing),
             "unreadable": len(pictures.unusable),
             "duplicates": len(pictures.duplicates),
-            "near_copies": len(pictures.near_copies),
+            "written_anew": pictures.n_written_anew,
+            "near_copies": len({later for _, later in alike}),
             "first_duplicates": [f"{later} is {first}" for later, first in pictures.duplicates[:N_NAMED]],
             "first_near_copies": [
-                f"{pictures.name_of(later)} looks like {pictures.name_of(first)}"
-                for later, first in pictures.near_copies[:N_NAMED]
+                f"{pictures.name_of(later)} looks like {pictures.name_of(first)}" for first, later in alike[:N_NAMED]
             ],
         },
         "photographs_divided": division.cut,

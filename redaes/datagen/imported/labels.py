@@ -7,7 +7,7 @@ that unanimous votes give a finite difference that grows with their number: 1.3 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import NormalDist
 
 from redaes.datagen.series.votes import PSEUDO_COUNT
@@ -15,6 +15,7 @@ from redaes.errors import InputError
 from redaes.types import MAX_DELTA, TAU
 
 _NORMAL = NormalDist()
+_ROUNDED = 0.000_051  # datasets keep four decimals of a difference
 
 
 @dataclass(frozen=True)
@@ -25,13 +26,15 @@ class StatedLabel:
     """For the first and for the second picture; a tie is half a vote for either."""
     delta: float | None = None
     """Score of the first minus score of the second, in points; None: there are votes."""
+    n_votes: int | None = None
+    """Votes behind a difference; None: not counted, or ``votes`` has them."""
     counted: bool = True
     """Whether the votes are a number that was counted; a probability of 0 or 1 is one vote of an unknown number."""
 
     def swapped(self) -> StatedLabel:
         """The same of the pictures in the other order."""
         votes = None if self.votes is None else (self.votes[1], self.votes[0])
-        return StatedLabel(votes, None if self.delta is None else 0.0 - self.delta, self.counted)
+        return replace(self, votes=votes, delta=None if self.delta is None else 0.0 - self.delta)
 
     @property
     def sign(self) -> int:
@@ -59,6 +62,19 @@ def delta_from_votes(n_first: float, n_second: float) -> float:
     return delta_from_probability((n_first + PSEUDO_COUNT) / (n_first + n_second + 2 * PSEUDO_COUNT))
 
 
+def votes_from_delta(delta: float, n_votes: int) -> tuple[float, float] | None:
+    """The votes that points were made of by :func:`delta_from_votes`; None: no whole or half votes give them.
+
+    >>> votes_from_delta(round(delta_from_votes(4, 1), 4), 5), votes_from_delta(1.0, 5)
+    ((4.0, 1.0), None)
+    """
+    exact = _NORMAL.cdf(delta / TAU) * (n_votes + 2 * PSEUDO_COUNT) - PSEUDO_COUNT
+    n_first = round(2 * exact) / 2
+    if not 0 <= n_first <= n_votes or abs(delta_from_votes(n_first, n_votes - n_first) - delta) > _ROUNDED:
+        return None
+    return n_first, n_votes - n_first
+
+
 def label_of_votes(n_first: float, n_second: float) -> StatedLabel:
     """Votes as a label.
 
@@ -75,30 +91,33 @@ def label_of_votes(n_first: float, n_second: float) -> StatedLabel:
     return StatedLabel(votes=counts)
 
 
-def label_of_probability(probability: float) -> StatedLabel:
+def label_of_probability(probability: float, n_votes: int | None = None) -> StatedLabel:
     """A probability that the first is preferred, as a label.
 
-    Exactly 0 and 1 stand for no finite difference: they are what one vote would be.
+    Of a known number of votes it is a share of them. Of an unknown number exactly 0 and 1 stand for no finite
+    difference: they are what one vote would be.
 
     Raises:
         InputError: it is no probability.
     """
     if not 0 <= probability <= 1:
         raise InputError(f"the probability is {probability:g}; give a number from 0 to 1")
+    if n_votes is not None:
+        return StatedLabel(votes=(n_votes * probability, n_votes * (1 - probability)))
     if probability in (0, 1):
         return StatedLabel(votes=(probability, 1 - probability), counted=False)
     return StatedLabel(delta=delta_from_probability(probability))
 
 
-def label_of_delta(delta: float) -> StatedLabel:
-    """A difference in points as a label.
+def label_of_delta(delta: float, n_votes: int | None = None) -> StatedLabel:
+    """A difference in points as a label, with the number of votes that it was made of, where that is known.
 
     Raises:
         InputError: it is not on the scale.
     """
     if not abs(delta) <= MAX_DELTA:
         raise InputError(f"the delta is {delta:g}; give points from -{MAX_DELTA:g} to {MAX_DELTA:g}")
-    return StatedLabel(delta=delta)
+    return StatedLabel(delta=delta, n_votes=n_votes)
 
 
 @dataclass(frozen=True)
@@ -126,7 +145,9 @@ def pooled(labels: list[StatedLabel]) -> PooledLabel:
         raise InputError("some rows about this pair have votes, others a probability or delta; give one of them")
     if not given:
         known = [label.delta for label in labels if label.delta is not None]
-        return PooledLabel(sum(known) / len(known), None, disputed)
+        counts = [label.n_votes for label in labels if label.n_votes is not None]
+        n_votes = sum(counts) if len(counts) == len(labels) else None
+        return PooledLabel(sum(known) / len(known), n_votes, disputed)
     n_first, n_second = (sum(votes[place] for votes in given) for place in (0, 1))
     total = round(n_first + n_second)
     counted = all(label.counted for label in labels)

@@ -7,10 +7,23 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+from PIL import Image
+
 from redaes.datagen.imported.rows import StatedPicture
-from redaes.datagen.sources import FINGERPRINT_PIXELS, Fingerprints
 from redaes.errors import ImageError
-from redaes.images import MAX_FILE_PIXELS, content_id, decode_image, phash, read_image_file
+from redaes.images import (
+    MAX_FILE_PIXELS,
+    MAX_PIXELS,
+    content_id,
+    decode_image,
+    fit_area,
+    image_size,
+    phash,
+    read_image_file,
+)
+from redaes.images.formats import recognise
+from redaes.images.near_copies import HASHED_PIXELS, look_alikes
+from redaes.label_files.contents import Box
 
 
 @dataclass(frozen=True)
@@ -23,39 +36,46 @@ class KnownPicture:
     """As it was first named."""
 
 
-_CROP_QUALITY = 95  # of the JPEG of a crop
+_KEPT = frozenset({"JPEG", "PNG", "WebP"})
+"""Kinds of files that are stored as they are, if they are no larger than what anything reads of them."""
+
+_QUALITY = 95  # of the JPEG of a crop, or of what was larger or of another kind
 
 
-def _cropped(data: bytes, picture: StatedPicture) -> bytes:
-    assert picture.box is not None
-    image = decode_image(data, picture.path or Path(picture.name), max_pixels=MAX_FILE_PIXELS).image
-    if picture.box[2] > image.width or picture.box[3] > image.height:
-        raise ImageError(f"{picture.name}: the crop ends outside of {image.width}x{image.height} pixels")
+def _large(image: Image.Image) -> bool:
+    return image.width * image.height > MAX_PIXELS
+
+
+def _encoded(image: Image.Image) -> bytes:
     buffer = io.BytesIO()
-    image.crop(picture.box).save(buffer, "JPEG", quality=_CROP_QUALITY, subsampling=0)
+    image.save(buffer, "JPEG", quality=_QUALITY, subsampling=0)
     return buffer.getvalue()
 
 
 class NamedPictures:
-    """All pictures of an import. Memory holds names and hashes, and one picture at a time."""
+    """All pictures of an import. Memory holds names and hashes, and one picture at a time.
+
+    A picture is stored byte for byte, unless it is no JPEG, PNG or WebP or has more than ``MAX_PIXELS``, to which
+    everything shrinks pictures when it reads them: then as a JPEG of what would be read, and so without metadata.
+    """
 
     def __init__(self, folder: Path) -> None:
         """
         Args:
-            folder: takes the pictures that come without a file.
+            folder: takes the pictures that are not stored as a file that is there already.
         """
         self._folder = folder
         self._by_name: dict[str, KnownPicture | str] = {}
         self._files: dict[str, Path] = {}
         self._first: dict[str, KnownPicture] = {}
-        self._fingerprints = Fingerprints()
-        self._kept: list[str] = []
+        self._looks: dict[str, int] = {}
         self.duplicates: list[tuple[str, str]] = []
         """Names of pictures with equal bytes: the later, the first."""
-        self.near_copies: list[tuple[str, str]] = []
-        """Ids of pictures that look alike: the later, the first."""
         self.unusable: Counter[str] = Counter()
         """Pictures that cannot be decoded, by name, with the number of times that they were named."""
+        self.n_written_anew = 0
+        """Pictures that are stored smaller, or in another format, than they came."""
+        self._cut_from: tuple[Path, Image.Image] | None = None
         self.missing: Counter[str] = Counter()
         """Files that are not there, likewise."""
 
@@ -83,30 +103,49 @@ class NamedPictures:
         return found
 
     def _look(self, picture: StatedPicture) -> KnownPicture:
-        data = read_image_file(picture.path) if picture.path is not None else picture.data or b""
-        if picture.box is not None:
-            data = _cropped(data, picture)
+        label = picture.path or Path(picture.name)
+        data, as_given = self._stored(picture, label)
         identity = content_id(data)
         if identity in self._first:
             if picture.path is not None:
                 self.duplicates.append((picture.name, self._first[identity].name))
             return self._first[identity]
-        label = picture.path or Path(picture.name)
-        fingerprint = phash(decode_image(data, label, max_pixels=FINGERPRINT_PIXELS).image)
-        file = picture.path
-        if file is None or picture.box is not None:
+        look = phash(decode_image(data, label, max_pixels=HASHED_PIXELS).image)
+        if as_given and picture.path is not None:
+            self._files[identity] = picture.path
+        else:
             self._folder.mkdir(exist_ok=True)
-            file = self._folder / identity
-            file.write_bytes(data)
-        self._files[identity] = file
+            self._files[identity] = self._folder / identity
+            self._files[identity].write_bytes(data)
+        self.n_written_anew += not as_given and picture.box is None
         known = KnownPicture(identity, picture.name)
         self._first[identity] = known
-        twin = self._fingerprints.add(fingerprint)
-        if twin is None:
-            self._kept.append(identity)
-        else:
-            self.near_copies.append((identity, self._kept[twin]))
+        self._looks[identity] = look
         return known
+
+    def _stored(self, picture: StatedPicture, label: Path) -> tuple[bytes, bool]:
+        """The bytes that a picture is stored as, and whether they are those that it came with."""
+        if picture.box is not None and picture.path is not None:
+            return _encoded(self._cropped(picture, picture.path, picture.box)), False
+        data = read_image_file(picture.path) if picture.path is not None else picture.data or b""
+        if data and recognise(data, label) in _KEPT:
+            width, height = image_size(data, label)
+            if width * height <= MAX_PIXELS:
+                return data, True
+        return _encoded(decode_image(data, label).image), False
+
+    def _cropped(self, picture: StatedPicture, path: Path, box: Box) -> Image.Image:
+        if self._cut_from is None or self._cut_from[0] != path:  # crops of one photograph come one after the other
+            self._cut_from = path, decode_image(read_image_file(path), path, max_pixels=MAX_FILE_PIXELS).image
+        whole = self._cut_from[1]
+        if box[2] > whole.width or box[3] > whole.height:
+            raise ImageError(f"{picture.name}: the crop ends outside of {whole.width}x{whole.height} pixels")
+        cut = whole.crop(box)
+        return cut.resize(fit_area(cut.size, MAX_PIXELS), Image.Resampling.LANCZOS) if _large(cut) else cut
+
+    def near_copies(self) -> list[tuple[str, str]]:
+        """Ids of pictures that look alike: one that was met earlier, one that was met later."""
+        return list(look_alikes(self._looks))
 
     def bytes_of(self, identity: str) -> bytes:
         """The picture as it is stored.

@@ -4,6 +4,8 @@
 Pick-a-Pic               ``jpg_0``, ``jpg_1`` (bytes), ``label_0``, ``label_1`` (1, 0, or 0.5 for either), ``has_label``
 HPDv2, training          ``file_path`` and ``human_preference``, lists of two; 1 is the preferred one
 HPDv3                    ``path1``, ``path2``: the first is the preferred one; ``choice_dist``: votes for either
+votes on series          ``series``, ``first``, ``second``, ``n_first``, ``n_second``, of ``redaes data series``
+own pairs                ``first``, ``second`` and ``p``, of ``redaes eval pairs``
 preferences of TRL       ``images`` (A, then B) and ``chosen``, an answer in redaes's form, as ``redaes data export``
                          writes it
 =======================  ===============================================================================================
@@ -61,6 +63,18 @@ def _preference(row: Row) -> dict[str, Any]:
     return found
 
 
+def _series_votes(row: Row) -> dict[str, Any]:
+    if row["n_first"] in (None, "") and row["n_second"] in (None, ""):
+        raise InputError("nobody voted: both counts are blank")
+    series = {name: row.get("series") for name in ("series", "group")}
+    votes = {"votes_first": row["n_first"], "votes_second": row["n_second"]}
+    return {"first": row["first"], "second": row["second"], **votes, **series}
+
+
+def _own_pairs(row: Row) -> dict[str, Any]:
+    return {"first": row["first"], "second": row["second"], "probability": row["p"]}
+
+
 def _said(chosen: Any) -> str:
     """The text of an answer, which may be a message, or a list of them with the answer last."""
     if isinstance(chosen, list) and chosen:
@@ -75,11 +89,14 @@ _LAYOUTS: tuple[tuple[frozenset[str], Callable[[Row], dict[str, Any]]], ...] = (
     (frozenset({"file_path", "human_preference"}), _hpd_v2),
     (frozenset({"path1", "path2"}), _hpd_v3),
     (frozenset({"images", "chosen"}), _preference),
+    (frozenset({"first", "second", "n_first", "n_second"}), _series_votes),
+    (frozenset({"first", "second", "p"}), _own_pairs),
 )
-PUBLISHED_COLUMNS = frozenset().union(*(needed for needed, _ in _LAYOUTS), {"label_1", "has_label", "choice_dist"})
+_MORE = {"label_1", "has_label", "choice_dist", "series"}
+PUBLISHED_COLUMNS = frozenset().union(*(needed for needed, _ in _LAYOUTS), _MORE)
 """What is read of such rows, besides what says the same in ours (``source``, ``licence``)."""
 
-_SAME = ("source", "group", "licence", "license")
+_SAME = ("source", "group", "licence", "license", "split")
 
 
 def published_layout(columns: Collection[str]) -> Callable[[Row], dict[str, Any]] | None:

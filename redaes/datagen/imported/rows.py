@@ -7,9 +7,12 @@ compared.
 ``votes_first``, ``votes_second``    how many preferred the one and the other
 ``probability``                      share of people, or of what else was asked, that preferred the first
 ``delta``                            score of the first minus that of the second, in points
+``n_votes``                          optional, beside a probability or delta: of how many votes
 ``rationale``, ``rationale_swapped``  optional: why, with the first as A; with the second as A
 ``factors``                          optional: what decides, by name, with ``;`` between
 ``group``, ``source``, ``licence``   optional: what is one view, what is one photograph, and its licence
+``series``                           optional: what is one subject; stands for the source where that is not given
+``split``                            optional: ``train``, or ``test`` (also ``val``, ``validation``), which is held out
 ===================================  ==================================================================================
 
 One of ``winner``, votes, ``probability`` and ``delta`` is given in each row.
@@ -17,6 +20,7 @@ One of ``winner``, votes, ``probability`` and ``delta`` is given in each row.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,14 +35,16 @@ from redaes.datagen.imported.labels import (
 from redaes.datagen.imported.published import PUBLISHED_COLUMNS, published_layout
 from redaes.datagen.imported.tables import list_columns, list_rows
 from redaes.errors import InputError
-from redaes.types import FACTORS, Factor
+from redaes.types import FACTORS, Factor, Split
 
 _LABELS = ("winner", "votes_first", "votes_second", "probability", "delta")
 COLUMNS = frozenset(
     {"first", "second", *_LABELS, "rationale", "rationale_swapped", "factors", "group", "source", "licence", "license"}
+    | {"series", "split", "n_votes", "label_source"}
 )
 """What is read; other columns are named in the report."""
 
+_SPLITS: dict[str, Split] = {"train": "train", "test": "test", "val": "test", "valid": "test", "validation": "test"}
 _WINNERS = {"first": (1.0, 0.0), "a": (1.0, 0.0), "second": (0.0, 1.0), "b": (0.0, 1.0), "tie": (0.5, 0.5)}
 
 
@@ -73,6 +79,10 @@ class StatedPair:
     source: str = ""
     """What was photographed; empty: not stated."""
     licence: str = ""
+    split: Split | None = None
+    """Where the list has it; None: not stated."""
+    from_people: bool = True
+    """False: the list says that something else made the difference, such as edits or models."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +112,7 @@ def read_pair_list(
         MissingDependency: pyarrow is absent.
     """
     names = list_columns(file, encoding)
-    ours = published_layout(names)
+    ours = None if {"first", "second"} <= set(names) and set(_LABELS) & set(names) else published_layout(names)
     known = COLUMNS if ours is None else COLUMNS | PUBLISHED_COLUMNS
     if ours is None:
         _check_names(names, file)
@@ -123,6 +133,12 @@ def read_pair_list(
 
 def _check_names(names: Sequence[str], file: Path) -> None:
     known = set(names)
+    addresses = [name for name in names if re.fullmatch(r"(.*_)?urls?(_.*)?", name.lower())]
+    if addresses and not {"first", "second"} & known:
+        raise InputError(
+            f"{file} has the columns {', '.join(names)}: addresses of pictures ({addresses[0]}), and no pictures; take "
+            "the version of the set that has them, or fetch them and name the files in first and second"
+        )
     if not {"first", "second"} <= known:
         raise InputError(f"{file} has the columns {', '.join(names)}; it needs first and second")
     if not ({"winner", "probability", "delta"} & known or {"votes_first", "votes_second"} <= known):
@@ -143,9 +159,23 @@ def _stated_pair(row: Mapping[str, Any], where: str, beside: Path) -> StatedPair
         rationale=_reasoning(row.get("rationale")),
         rationale_swapped=_reasoning(row.get("rationale_swapped")),
         group=_text(row, "group"),
-        source=_text(row, "source"),
+        source=_text(row, "source") or _text(row, "series"),
         licence=_text(row, "licence") or _text(row, "license"),
+        split=split_in_cell(row.get("split")),
+        from_people=_text(row, "label_source") in ("", "people"),
     )
+
+
+def split_in_cell(value: Any) -> Split | None:
+    """The split that a cell names; what is neither trained on nor empty is held out.
+
+    Raises:
+        InputError: it names something else.
+    """
+    name = str(value or "").strip().lower()
+    if name and name not in _SPLITS:
+        raise InputError(f"the split is {name!r}; give train or test, or rename the column")
+    return _SPLITS.get(name)
 
 
 def picture_in_cell(value: Any, side: str, where: str, beside: Path) -> StatedPicture:
@@ -162,7 +192,10 @@ def picture_in_cell(value: Any, side: str, where: str, beside: Path) -> StatedPi
         return StatedPicture(f"{where}, {side}", data=value)
     if not isinstance(value, str) or not value.strip():
         raise InputError(f"{side} names no picture")
-    return StatedPicture(value.strip(), path=beside / value.strip())
+    name = value.strip()
+    if name[:1] == "'" and name[1:2] in tuple("=+-@") and not (beside / name).is_file():
+        name = name[1:]  # the page puts it there, so that spreadsheets do not run such a name as a formula
+    return StatedPicture(name, path=beside / name)
 
 
 def _label(row: Mapping[str, Any]) -> StatedLabel:
@@ -178,9 +211,9 @@ def _label(row: Mapping[str, Any]) -> StatedLabel:
             raise InputError(f"it has {next(iter(given))} alone; give both counts, 0 for nobody")
         return label_of_votes(_number(given, "votes_first"), _number(given, "votes_second"))
     if forms == ["probability"]:
-        return label_of_probability(_number(given, "probability"))
+        return label_of_probability(_number(given, "probability"), _n_votes(row))
     if forms == ["delta"]:
-        return label_of_delta(_number(given, "delta"))
+        return label_of_delta(_number(given, "delta"), _n_votes(row))
     return _won(str(given["winner"]).strip(), row)
 
 
@@ -192,6 +225,15 @@ def _won(winner: str, row: Mapping[str, Any]) -> StatedLabel:
     if votes is None:
         raise InputError(f"the winner is {winner!r}; give first, second, tie, or the name of one of the two pictures")
     return StatedLabel(votes=votes)
+
+
+def _n_votes(row: Mapping[str, Any]) -> int | None:
+    if row.get("n_votes") in (None, ""):
+        return None
+    number = _number(row, "n_votes")
+    if not (number.is_integer() and number >= 1):
+        raise InputError(f"n_votes is {row['n_votes']!r}; give a whole number from 1, or nothing")
+    return int(number)
 
 
 def _number(given: Mapping[str, Any], name: str) -> float:

@@ -1,8 +1,9 @@
 """Series that somebody put in order, wholly or in part, to pairs.
 
 Every two pictures of a series that its order tells apart are one vote; :func:`~redaes.datagen.series.votes.calibrate`
-makes of these votes what the order says about each pair. Scores and ranks count by their order alone: how far apart two
-scores lie on somebody's scale says nothing on ours.
+makes of these votes what the order says about each pair. What it finds too close to 0.5, neighbours in a long order, is
+left out: stored, it would read as a tie, and nobody called it one. Scores and ranks count by their order alone: how far
+apart two scores lie on somebody's scale says nothing on ours.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from dataclasses import dataclass, replace
 
 from redaes.datagen.imported.labels import StatedLabel, delta_from_probability
 from redaes.datagen.imported.rows import StatedPair, StatedPicture, UnusableRow
-from redaes.datagen.series.votes import Votes, calibrate
+from redaes.datagen.series.votes import MARGIN, Votes, calibrate
+from redaes.types import Split
 
 PART = 16
 """Pictures of which all pairs are made; a larger series is drawn into parts of at most so many."""
@@ -35,6 +37,8 @@ class StatedSeries:
     """Whether equal levels say that two pictures are equally good (ranks and scores), or nothing (picks, stars)."""
     source: str = ""
     licence: str = ""
+    split: Split | None = None
+    """Where the list has it; None: not stated."""
 
 
 def pairs_of_series(
@@ -102,18 +106,23 @@ def _pairs(series: StatedSeries) -> Iterator[StatedPair | UnusableRow]:
         votes.append(Votes(series.name, str(one), str(other), n_first, 1 - n_first))
     if not votes:
         return  # a part of a large series, all on one level
-    found, refused = calibrate(votes, margin=0)
+    found, refused = calibrate(votes)
     for lost in refused:
         yield UnusableRow(series.where, "series without an order", f"{lost.reason}: {len(lost.parts)} parts")
     for done in found:
         for vote in votes:
-            ahead = done.strengths[vote.first] - done.strengths[vote.second]
+            first, second = (series.pictures[int(name)] for name in (vote.first, vote.second))
+            probability = 1 / (1 + math.exp(done.strengths[vote.second] - done.strengths[vote.first]))
+            if vote.n_first != vote.n_second and abs(probability - 0.5) < MARGIN:
+                yield UnusableRow(series.where, "too close in a long order", f"{first.name}, {second.name}")
+                continue
             yield StatedPair(
                 where=series.where,
-                first=series.pictures[int(vote.first)],
-                second=series.pictures[int(vote.second)],
-                label=StatedLabel(delta=delta_from_probability(1 / (1 + math.exp(-ahead)))),
+                first=first,
+                second=second,
+                label=StatedLabel(delta=delta_from_probability(probability)),
                 group=series.name,
                 source=series.source,
                 licence=series.licence,
+                split=series.split,
             )

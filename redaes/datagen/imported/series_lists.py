@@ -1,7 +1,7 @@
 """Series as lists have them: orders, ranks, scores, and the decisions that the page saves.
 
 ===================  ==================================================================================================
-scores               ``image`` with ``score`` or ``gt_score``, best highest; and ``series``, ``source``, ``licence``
+scores               ``image`` with ``score`` or ``gt_score``, best highest
 ranks                ``image`` with ``rank``, 1 is the best
 decisions            ``name`` (or ``image``) with ``decision``: ``pick``, ``reject`` or nothing; the page's own file
 rankings             ``image``, ``rank`` and ``prompt_id``, as ImageRewardDB has them; or lists
@@ -10,7 +10,7 @@ orders               JSON: ``order``, a list of pictures, best first; equals in 
                      ``scores``, as ``redaes data series`` writes them
 ===================  ===================================================================================================
 
-A list without a column ``series`` is one series.
+Columns ``series``, ``source``, ``licence`` and ``split`` may stand beside; a list without ``series`` is one series.
 """
 
 from __future__ import annotations
@@ -18,12 +18,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from redaes.datagen.imported.rows import StatedPicture, UnusableRow, picture_in_cell
+from redaes.datagen.imported.rows import StatedPicture, UnusableRow, picture_in_cell, split_in_cell
 from redaes.datagen.imported.series import StatedSeries
 from redaes.datagen.imported.tables import list_rows
 from redaes.errors import InputError
+from redaes.types import Split
 
 _SCORES = ("score", "gt_score")
 _DECIDED = {"pick": 1.0, "": 0.0, "reject": -1.0}
@@ -38,6 +39,7 @@ COLUMNS = frozenset(
         "source",
         "licence",
         "license",
+        "split",
         "order",
         "images",
         "prompt_id",
@@ -73,7 +75,7 @@ def read_series_list(
     """
     beside = file.parent if pictures is None else pictures
     members: dict[str, list[tuple[StatedPicture, float]]] = {}
-    told: dict[str, dict[str, str]] = {}
+    told: dict[str, _Told] = {}
     forms: set[str] = set()
     for where, row in list_rows(file, encoding, COLUMNS):
         if not isinstance(row, Mapping):
@@ -88,16 +90,16 @@ def read_series_list(
             form, level = _level(row)
             given = row.get("image") or row.get("name") or row.get("image_path")
             decided = form == "decision"
-            picture = _decided(given, beside) if decided else picture_in_cell(given, "image", where, beside)
+            picture = picture_in_cell(given, "name" if decided else "image", where, beside)
+            now = _told(row)
         except InputError as error:
             yield UnusableRow(where, "row says nothing usable", str(error))
             continue
         forms.add(form)
         name = str(row.get("series") or row.get("prompt_id") or file.stem)
         members.setdefault(name, []).append((picture, level))
-        about = told.setdefault(name, {})
-        about.setdefault("source", str(row.get("source") or ""))
-        about.setdefault("licence", str(row.get("licence") or row.get("license") or ""))
+        before = told.get(name, _Told())
+        told[name] = _Told(before.source or now.source, before.licence or now.licence, before.split or now.split)
     if len(forms) > 1:
         raise InputError(f"{file} has {' and '.join(sorted(forms))} in its rows; give one of them")
     for name, found in members.items():
@@ -107,8 +109,23 @@ def read_series_list(
             pictures=tuple(picture for picture, _ in found),
             levels=tuple(level for _, level in found),
             equal_is_tie="decision" not in forms,
-            **told[name],
+            source=told[name].source,
+            licence=told[name].licence,
+            split=told[name].split,
         )
+
+
+class _Told(NamedTuple):
+    """What rows say of their series besides its order."""
+
+    source: str = ""
+    licence: str = ""
+    split: Split | None = None
+
+
+def _told(row: Mapping[str, Any]) -> _Told:
+    licence = str(row.get("licence") or row.get("license") or "")
+    return _Told(str(row.get("source") or ""), licence, split_in_cell(row.get("split")))
 
 
 def _level(row: Mapping[str, Any]) -> tuple[str, float]:
@@ -135,14 +152,8 @@ def _finite(value: Any, what: str) -> float:
     return number
 
 
-def _decided(value: Any, beside: Path) -> StatedPicture:
-    name = str(value or "").strip()
-    if name[:1] == "'" and name[1:2] in tuple("=+-@"):
-        name = name[1:]  # the page puts it there, so that spreadsheets do not run such a name as a formula
-    return picture_in_cell(name, "name", "", beside)
-
-
 def _whole_series(row: Mapping[str, Any], where: str, beside: Path) -> StatedSeries:
+    told = _told(row)
     if "order" in row:
         steps = row["order"]
         if not isinstance(steps, list):
@@ -165,6 +176,7 @@ def _whole_series(row: Mapping[str, Any], where: str, beside: Path) -> StatedSer
         pictures=tuple(picture_in_cell(name, "image", where, beside) for name, _ in levelled),
         levels=tuple(level for _, level in levelled),
         equal_is_tie=True,
-        source=str(row.get("source") or ""),
-        licence=str(row.get("licence") or row.get("license") or ""),
+        source=told.source,
+        licence=told.licence,
+        split=told.split,
     )

@@ -1,20 +1,24 @@
-"""Lists that people have: CSV, JSON lines, JSON, Parquet, read row by row as mappings."""
+"""Lists that people have: CSV, JSON lines, JSON, Parquet, Arrow, tar shards, read row by row as mappings."""
 
 from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from redaes.datagen.imported.tar_shards import tar_rows
 from redaes.errors import InputError, MissingDependency
 
-LISTS = (".csv", ".tsv", ".jsonl", ".json", ".parquet")
+LISTS = (".csv", ".tsv", ".jsonl", ".json", ".parquet", ".arrow", ".tar")
 """Endings of lists."""
 
+_ROWS_AT_ONCE = 32  # of tables that may hold pictures
+
 _DELIMITERS = (",", ";", "\t", "|")
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 _TELLING = frozenset({"first", "second", "image", "name", "series", "score", "gt_score", "rank", "decision", "winner"})
 """Columns by which a delimiter is told: two of them are in every list."""
 
@@ -25,7 +29,7 @@ def list_rows(file: Path, encoding: str, only: Collection[str] | None = None) ->
     Args:
         file: ends in one of ``LISTS``.
         encoding: of text.
-        only: columns that are wanted of Parquet, whose others may be large; None: all.
+        only: columns that are wanted of Parquet and Arrow, whose others may be large; None: all.
 
     Raises:
         InputError: the list cannot be read, or is of an unknown kind.
@@ -34,8 +38,11 @@ def list_rows(file: Path, encoding: str, only: Collection[str] | None = None) ->
     ending = file.suffix.lower()
     if ending not in LISTS:
         raise InputError(f"{file}: a list ends in {', '.join(LISTS)}")
-    if ending == ".parquet":
-        yield from _parquet_rows(file, only)
+    if ending in (".parquet", ".arrow"):
+        yield from (_parquet_rows if ending == ".parquet" else _arrow_rows)(file, only)
+        return
+    if ending == ".tar":
+        yield from tar_rows(file)
         return
     read = {".jsonl": _json_lines, ".json": _json_list}.get(ending, _csv_rows)
     with _readable(file, encoding):
@@ -54,8 +61,11 @@ def list_columns(file: Path, encoding: str) -> tuple[str, ...]:
         with _readable(file, encoding), file.open(encoding=encoding, newline="") as text:
             return tuple(_csv_head(text.readline(), file)[1])
     if ending == ".parquet":
-        with _readable_parquet(file) as pq:
-            return tuple(pq.read_schema(file).names)
+        with _readable_table(file, "Parquet") as pa:
+            return tuple(pa.parquet.read_schema(file).names)
+    if ending == ".arrow":
+        with _readable_table(file, "Arrow") as pa, pa.memory_map(str(file)) as data:
+            return tuple(pa.ipc.open_stream(data).schema.names)
     return next((tuple(map(str, row)) for _, row in list_rows(file, encoding) if isinstance(row, Mapping)), ())
 
 
@@ -66,25 +76,28 @@ def _readable(file: Path, encoding: str) -> Iterator[None]:
     except OSError as error:
         raise InputError(f"{file} cannot be read: {error.strerror}; check the path") from error
     except UnicodeDecodeError as error:
+        guess = "utf-16" if error.object[:2] in _UTF_16 else "latin-1"
         raise InputError(
             f"{file} is not {error.encoding}: byte 0x{error.object[error.start]:02x}; save it as UTF-8, or name its "
-            "encoding, such as --encoding latin-1"
+            f"encoding, such as --encoding {guess}"
         ) from error
     except LookupError as error:
         raise InputError(f"--encoding {encoding}: there is no such encoding; try latin-1 or utf-16") from error
 
 
 @contextmanager
-def _readable_parquet(file: Path) -> Iterator[Any]:
+def _readable_table(file: Path, kind: str) -> Iterator[Any]:
+    """pyarrow, with what goes wrong named."""
     try:
         import pyarrow as pa
-        import pyarrow.parquet as pq
+        import pyarrow.ipc
+        import pyarrow.parquet
     except ImportError as error:
         raise MissingDependency("pyarrow", "edit") from error
     try:
-        yield pq
+        yield pa
     except (pa.ArrowException, OSError) as error:
-        raise InputError(f"{file} cannot be read as Parquet ({error}); copy or write it again") from error
+        raise InputError(f"{file} cannot be read as {kind} ({error}); copy or write it again") from error
 
 
 def _csv_head(head: str, file: Path) -> tuple[str, list[str]]:
@@ -93,8 +106,8 @@ def _csv_head(head: str, file: Path) -> tuple[str, list[str]]:
     names = _names(head, delimiter)
     if len(_TELLING & set(names)) < 2:
         raise InputError(
-            f"{file}, line 1: no columns first and second, or image with score, rank or decision, between commas, "
-            f"semicolons, tabs or bars; it starts with {head[:60].strip()!r}"
+            f"{file}, line 1 must name the columns, between commas, semicolons, tabs or bars: first and second, or "
+            f"image with score, rank or decision; it is {head[:60].strip()!r}"
         )
     if repeated := sorted({name for name in names if names.count(name) > 1}):
         raise InputError(f"{file}, line 1: the column {repeated[0]} comes twice; rename one")
@@ -102,7 +115,7 @@ def _csv_head(head: str, file: Path) -> tuple[str, list[str]]:
 
 
 def _names(head: str, delimiter: str) -> list[str]:
-    return [name.strip() for name in next(csv.reader([head], delimiter=delimiter), [])]
+    return [name.strip().lower() for name in next(csv.reader([head], delimiter=delimiter), [])]
 
 
 def _csv_rows(file: Path, encoding: str) -> Iterator[tuple[str, Any]]:
@@ -139,17 +152,34 @@ def _json_list(file: Path, encoding: str) -> Iterator[tuple[str, Any]]:
     except json.JSONDecodeError as error:
         raise InputError(f"{file} is not JSON: {error}") from error
     if not isinstance(rows, list):
-        raise InputError(f"{file} holds a JSON {type(rows).__name__}; give a list of objects")
+        raise InputError(f"{file} holds no JSON list but a {type(rows).__name__}; give a list of objects")
     for number, row in enumerate(rows, 1):
         where = f"{file.name} entry {number}"
         yield where, row if isinstance(row, Mapping) else f"a JSON {type(row).__name__}, not an object"
 
 
 def _parquet_rows(file: Path, only: Collection[str] | None) -> Iterator[tuple[str, Any]]:
-    with _readable_parquet(file) as pq, pq.ParquetFile(file) as table:
+    with _readable_table(file, "Parquet") as pa, pa.parquet.ParquetFile(file) as table:
         wanted = [name for name in table.schema_arrow.names if only is None or name in only]
-        number = 0
-        for batch in table.iter_batches(batch_size=32, columns=wanted):
-            for row in batch.to_pylist():
-                yield f"{file.name} row {number}", row
-                number += 1
+        yield from _rows_of(table.iter_batches(batch_size=_ROWS_AT_ONCE, columns=wanted), file)
+
+
+def _arrow_rows(file: Path, only: Collection[str] | None) -> Iterator[tuple[str, Any]]:
+    """A file of ``datasets.Dataset.save_to_disk``: its batches may be large, and are cut without copying."""
+    with _readable_table(file, "Arrow") as pa, pa.memory_map(str(file)) as data:
+        table = pa.ipc.open_stream(data)
+        wanted = [name for name in table.schema.names if only is None or name in only]
+        parts = (
+            batch.slice(start, _ROWS_AT_ONCE)
+            for batch in (batch.select(wanted) for batch in table)
+            for start in range(0, batch.num_rows, _ROWS_AT_ONCE)
+        )
+        yield from _rows_of(parts, file)
+
+
+def _rows_of(batches: Iterable[Any], file: Path) -> Iterator[tuple[str, Any]]:
+    number = 0
+    for batch in batches:
+        for row in batch.to_pylist():
+            yield f"{file.name} row {number}", row
+            number += 1

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from redaes.assessing.agreement import USUAL_DRAWS
+from redaes.assessing.choosing import COMPARISONS, check_placing
 from redaes.backends.base import Backend
 from redaes.backends.connecting import ConnectedModel
 from redaes.backends.endpoint import Endpoint
@@ -21,6 +22,7 @@ from redaes.evaluation.assessors.baselines import PyiqaScores, make_baseline
 from redaes.evaluation.assessors.fgaesq import FGAesQAssessor
 from redaes.evaluation.assessors.letters import LEAST_SHARE, LetterPairs, prompt_from
 from redaes.evaluation.assessors.local import LocalPairs, LocalScores, Tournament
+from redaes.evaluation.assessors.placed import PlacedScores
 from redaes.evaluation.assessors.score_file import ScoreFile
 from redaes.evaluation.assessors.servers import EndpointPairs, EndpointScores
 from redaes.lenient import Reader, known_reader
@@ -97,15 +99,24 @@ def _tournament(options: Options) -> Tournament:
     )
 
 
+def _placed(options: Options) -> PlacedScores:
+    comparisons, enough = _whole(options, "comparisons", COMPARISONS), _number(options, "enough", 0.0)
+    check_placing(comparisons, enough)
+    backend = _backend(options)
+    return PlacedScores(
+        backend,
+        options.get("mode", "fast"),
+        comparisons,
+        enough,
+        reader=_reader(options),
+        agreement=_draws(options, backend),
+    )
+
+
 def _letters(options: Options) -> LetterPairs:
     file = options.get("prompt_file")
     prompt = None if file is None else prompt_from(Path(file))
-    share = options.get("least_share", str(LEAST_SHARE))
-    try:
-        least_share = float(share)
-    except ValueError as error:
-        raise InputError(f"option least_share is {share!r}; give a number from 0 to 1") from error
-    return LetterPairs(_backend(options), prompt, least_share)
+    return LetterPairs(_backend(options), prompt, _number(options, "least_share", LEAST_SHARE, "a number from 0 to 1"))
 
 
 def _local_backend(options: Options) -> Backend:
@@ -149,6 +160,13 @@ def _whole(options: Options, name: str, default: Any) -> Any:
     return int(options[name])
 
 
+def _number(options: Options, name: str, default: float, wanted: str = "a number") -> float:
+    try:
+        return float(options.get(name, default))
+    except ValueError as error:
+        raise InputError(f"option {name} is {options[name]!r}; give {wanted}") from error
+
+
 def _checks(options: Options) -> bool:
     """Whether reasons are to be held against the pixels, which they are unless told otherwise."""
     given = options.get("check", "yes")
@@ -181,6 +199,7 @@ ASSESSORS: dict[str, tuple[Callable[[Options], BenchmarkAssessor], tuple[str, ..
         ),
         (*_LOCAL, *_CONNECTED, "mode", "prompt", "form", "check"),
     ),
+    "vlm_placed": (_placed, (*_LOCAL, *_CONNECTED, "agreement", "mode", "comparisons", "enough")),
     "vlm_letter": (
         _letters,
         (*_LOCAL, *(name for name in _CONNECTED if name != "reader"), "prompt_file", "least_share"),

@@ -78,6 +78,10 @@ class QuestionAnswer(Record):
     """What of the request a server could not use: ``without seed``, ``temperature=1``."""
     reason: Reason | None = None
     """How true the reasoning is; None: none was asked for, or nothing was measured."""
+    calls: int = 0
+    """Questions that the model was asked for it, where their number is not the same for all."""
+    unanswered: int = 0
+    """Of these, the ones without a usable answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +98,8 @@ class CompactAnswer:
         reader: what read it, where that was not the form itself.
         changes: what of the request a server could not use.
         reason: statements of the reasoning that are supported, contradicted and not measured; None: as there.
+        calls: as there.
+        unanswered: likewise.
     """
 
     value: float | None
@@ -105,6 +111,8 @@ class CompactAnswer:
     reader: str | None = None
     changes: tuple[str, ...] = ()
     reason: tuple[int, int, int] | None = None
+    calls: int = 0
+    unanswered: int = 0
 
     @classmethod
     def of(cls, answer: QuestionAnswer) -> CompactAnswer:
@@ -120,6 +128,8 @@ class CompactAnswer:
             answer.reader,
             tuple(map(sys.intern, answer.changes)),
             None if answer.reason is None else answer.reason.counts,
+            answer.calls,
+            answer.unanswered,
         )
 
 

@@ -56,7 +56,7 @@ class LocalScores:
         ]
 
 
-def _asked_with(assessor: Assessor) -> dict[str, Any]:
+def asked_with(assessor: Assessor) -> dict[str, Any]:
     """What its answers depend on."""
     calibration = assessor.calibration(assessor.mode)
     # In the fast mode nothing is written but behind servers that report no probabilities.
@@ -104,25 +104,25 @@ class LocalPairs:
             InputError: unknown mode, prompt, form or reader.
         """
         asked_as = None if form is None else known_form(form)
-        self._assessor = Assessor(
+        self.assessor = Assessor(
             backend,
             mode=known_mode(mode),
             prompt=prompt,
             reader=None if reader is None else known_reader(reader),
             form=asked_as,
         )
-        self._check = check and self._assessor.mode == "reasoned"
+        self._check = check and self.assessor.mode == "reasoned"
 
     @property
     def identity(self) -> Mapping[str, Any]:
         """Model, revision, prompt, mode and sampling, and what the reasons are held against."""
-        return {**_asked_with(self._assessor), **checked_with(self._check)}
+        return {**asked_with(self.assessor), **checked_with(self._check)}
 
     def answer(self, questions: Sequence[Question]) -> list[QuestionAnswer]:
         """Differences in points; the failure is the reason of each order."""
         pairs = [(question.pictures[0].loaded, question.pictures[1].loaded) for question in questions]
         found = []
-        for question, result in zip(questions, self._assessor.compare_many(pairs, check=self._check), strict=True):
+        for question, result in zip(questions, self.assessor.compare_many(pairs, check=self._check), strict=True):
             found.append(
                 QuestionAnswer(
                     id=question.id,
@@ -166,7 +166,7 @@ class Tournament:
     @property
     def identity(self) -> Mapping[str, Any]:
         """Model, revision, prompt, mode, sampling and seed."""
-        return {**_asked_with(self._assessor), "seed": self._seed}
+        return {**asked_with(self._assessor), "seed": self._seed}
 
     def answer(self, questions: Sequence[Question]) -> list[QuestionAnswer]:
         """Strengths in logits; ``not_connected``: so many comparisons failed that there is no common order."""

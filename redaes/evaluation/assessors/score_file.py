@@ -11,7 +11,7 @@ from typing import Any
 
 from redaes.errors import RecordError
 from redaes.evaluation.assessors.base import Arity, Question, QuestionAnswer
-from redaes.evaluation.benchmarks.base import number
+from redaes.label_files.contents import number
 
 
 class ScoreFile:

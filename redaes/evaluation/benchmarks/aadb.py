@@ -9,7 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from redaes.errors import RecordError
-from redaes.evaluation.benchmarks.base import Benchmark, Labels, number, read_mat, read_text, scored
+from redaes.evaluation.benchmarks.base import Benchmark, Labels, scored
+from redaes.label_files.contents import number, read_mat, read_text
 
 
 def read_info(file: Path) -> Labels:

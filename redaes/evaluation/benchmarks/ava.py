@@ -12,14 +12,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from redaes.errors import RecordError
-from redaes.evaluation.benchmarks.base import (
-    Benchmark,
-    BenchmarkPicture,
-    Labels,
-    read_scores_json,
-    read_text,
-    whole,
-)
+from redaes.evaluation.benchmarks.base import Benchmark, BenchmarkPicture, Labels, read_scores_json
+from redaes.label_files.contents import read_text, whole
 
 LIST = "aesthetics_image_lists/generic_test.jpgl"
 

@@ -7,23 +7,17 @@ name is refused.
 
 from __future__ import annotations
 
-import csv
-import io
-import json
-import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from redaes.errors import InputError, MissingDependency, RecordError
+from redaes.errors import InputError, RecordError
+from redaes.label_files.contents import Box, number, read_json_list, read_rows
 
 Kind = Literal["scores", "pairs", "series", "crops"]
 """``scores``: one label per picture, compared over all pictures. ``pairs``: which of two is better. ``series``: an
 order within each series, and pairs. ``crops``: labels that compare the crops of one picture."""
-
-Box = tuple[int, int, int, int]
-"""Left, top, right, bottom in pixels of the file at full size."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,114 +206,6 @@ def check_labels(labels: Labels, file: Path) -> None:
         if len(both) == 1 or both in seen:
             raise RecordError(f"{file} compares {pair.first!r} and {pair.second!r} twice, or one with itself")
         seen.add(both)
-
-
-def read_text(file: Path) -> str:
-    """The text of a label file.
-
-    Raises:
-        RecordError: it cannot be read or is no UTF-8.
-    """
-    try:
-        return file.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise RecordError(f"{file} cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise RecordError(f"{file} is not UTF-8 text ({error}); copy it again") from error
-
-
-def read_rows(file: Path, columns: Sequence[str]) -> list[dict[str, str]]:
-    """The rows of a CSV file that has these columns, and perhaps others.
-
-    Raises:
-        RecordError: it cannot be read, a column is missing, or a row is cut.
-    """
-    reader = csv.DictReader(io.StringIO(read_text(file)))
-    missing = [name for name in columns if name not in (reader.fieldnames or ())]
-    if missing:
-        raise RecordError(f"{file} has no column {', '.join(missing)}; it has {', '.join(reader.fieldnames or ())}")
-    rows = []
-    for number, row in enumerate(reader, start=2):
-        if any(row[name] is None for name in columns):
-            raise RecordError(f"{file}, line {number}: the row is cut; copy the file again")
-        rows.append(row)
-    return rows
-
-
-def read_json_list(file: Path, keys: Sequence[str]) -> list[dict[str, Any]]:
-    """A JSON list of objects that each have these keys.
-
-    Raises:
-        RecordError: it is something else; names the entry.
-    """
-    try:
-        entries = json.loads(read_text(file))
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise RecordError(f"{file} is not JSON: {error}; copy it again") from error
-    if not isinstance(entries, list):
-        raise RecordError(f"{file} is not a JSON list")
-    for number, entry in enumerate(entries):
-        if not isinstance(entry, dict) or any(key not in entry for key in keys):
-            raise RecordError(f"{file}, entry {number}: expected an object with {', '.join(keys)}")
-    return entries
-
-
-def read_mat(file: Path) -> dict[str, Any]:
-    """The variables of a MATLAB file (version 5), cells and structures without their useless dimensions.
-
-    Raises:
-        RecordError: the file is something else.
-        MissingDependency: scipy is absent.
-    """
-    try:
-        from scipy.io import loadmat
-        from scipy.io.matlab import MatReadError
-    except ImportError as error:
-        raise MissingDependency("scipy", "eval") from error
-    try:
-        content: dict[str, Any] = loadmat(file, squeeze_me=True, struct_as_record=False)
-    except (OSError, ValueError, TypeError, NotImplementedError, MatReadError) as error:
-        raise RecordError(f"{file} is no readable MATLAB file ({error}); copy it again") from error
-    return content
-
-
-def number(value: Any, file: Path, where: object) -> float:
-    """A finite number from a label file.
-
-    Raises:
-        RecordError: it is none; names file and place.
-    """
-    try:
-        found = float(value)
-    except (TypeError, ValueError) as error:
-        raise RecordError(f"{file}, {where}: {value!r} is not a number") from error
-    if isinstance(value, bool) or not math.isfinite(found):
-        raise RecordError(f"{file}, {where}: {value!r} is not a finite number")
-    return found
-
-
-def whole(value: Any, file: Path, where: object) -> int:
-    """A whole number from a label file.
-
-    Raises:
-        RecordError: it is none; names file and place.
-    """
-    found = number(value, file, where)
-    if found != int(found):
-        raise RecordError(f"{file}, {where}: {value!r} is not a whole number")
-    return int(found)
-
-
-def share(value: Any, file: Path, where: object) -> float:
-    """A number in [0, 1] from a label file.
-
-    Raises:
-        RecordError: it is none; names file and place.
-    """
-    found = number(value, file, where)
-    if not 0.0 <= found <= 1.0:
-        raise RecordError(f"{file}, {where}: {value!r} lies outside [0, 1]")
-    return found
 
 
 def scored(names: Iterable[tuple[str, float]]) -> Labels:

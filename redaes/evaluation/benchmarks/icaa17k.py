@@ -10,7 +10,8 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from redaes.evaluation.benchmarks.base import Benchmark, Labels, number, read_rows, scored
+from redaes.evaluation.benchmarks.base import Benchmark, Labels, scored
+from redaes.label_files.contents import number, read_rows
 
 
 def read_icaa(file: Path, column: str) -> Labels:

@@ -23,12 +23,10 @@ from redaes.evaluation.benchmarks.base import (
     LabelledPair,
     Labels,
     Reader,
-    number,
-    read_rows,
     read_scores_csv,
     read_scores_json,
-    share,
 )
+from redaes.label_files.contents import number, read_rows, share
 
 
 def read_pairs(file: Path) -> Labels:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from redaes.evaluation.benchmarks.base import Benchmark, Labels, number, read_rows, read_scores_json, scored
+from redaes.evaluation.benchmarks.base import Benchmark, Labels, read_scores_json, scored
+from redaes.label_files.contents import number, read_rows
 
 
 def read_para(file: Path) -> Labels:

@@ -16,57 +16,42 @@ A picture lies beside the others (``000007-01.jpg``) or in a folder of its serie
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 from redaes.errors import RecordError
-from redaes.evaluation.benchmarks.base import (
-    Benchmark,
-    BenchmarkPicture,
-    LabelledPair,
-    Labels,
-    number,
-    read_text,
-    share,
-    whole,
-)
-from redaes.series_records import in_folders
+from redaes.evaluation.benchmarks.base import Benchmark, BenchmarkPicture, LabelledPair, Labels
+from redaes.label_files.contents import LabelFault, refuse_fault
+from redaes.label_files.numbered_pairs import in_folders, numbered_name, numbered_pairs
 
 PUBLISHED = {"natural": (403, 996, 824), "aigc": (339, 995, 847), "cropping": (168, 990, 2088)}
 """Series, pictures and pairs of each category's test split."""
 
 _TITLES = {"natural": "Natural", "aigc": "AIGC", "cropping": "Cropping"}
-_COLUMNS = 6
 
 
-def _series_of(
-    file: Path, text: str, value: str, ending: str, value_of: Callable[[object, Path, str], float]
-) -> Labels:
-    """Series from lines of six numbers, separated by white space; blank lines are passed over.
+def _series_of(file: Path, ending: str, what: str) -> Labels:
+    """Series from lines of six numbers, their values as scores.
 
     Raises:
         RecordError: the file is laid out otherwise, or a picture has two values.
     """
     pictures: dict[str, BenchmarkPicture] = {}
     pairs = []
-    for line_number, line in enumerate(text.splitlines(), start=1):
-        columns = line.split()
-        if not columns:
-            continue
-        where = f"line {line_number}"
-        if len(columns) != _COLUMNS:
-            raise RecordError(f"{file}, {where}: {len(columns)} columns instead of {_COLUMNS}")
-        series, p = whole(columns[0], file, where), share(columns[3], file, where)
-        values = [value_of(column, file, where) for column in columns[4:]]
+    for row in numbered_pairs(file):
+        if isinstance(row, LabelFault):
+            refuse_fault(file, row)
         names = []
-        for index, one in zip(columns[1:3], values, strict=True):
-            name = f"{series:06d}-{whole(index, file, where):02d}"
-            picture = BenchmarkPicture(name, f"{name}.{ending}", f"{series:06d}", one)
+        for index, value in ((row.first, row.value_first), (row.second, row.value_second)):
+            if what == "rank" and not value.is_integer():
+                raise RecordError(f"{file}, {row.where}: the rank {value:g} is not a whole number")
+            named = numbered_name(row.series, index, ending)
+            name = named.partition(".")[0]
+            picture = BenchmarkPicture(name, named, row.series_name, -value if what == "rank" else value)
             if pictures.setdefault(name, picture) != picture:
-                raise RecordError(f"{file}, {where}: {name} has another {value} than before")
+                raise RecordError(f"{file}, {row.where}: {name} has another {what} than before")
             names.append(name)
-        pairs.append(LabelledPair(names[0], names[1], p))
+        pairs.append(LabelledPair(names[0], names[1], row.probability))
     return Labels(tuple(pictures.values()), tuple(pairs))
 
 
@@ -76,18 +61,16 @@ def read_pairlist(file: Path) -> Labels:
     Raises:
         RecordError: it is laid out otherwise, or gives one photograph two ranks.
     """
-    return _series_of(
-        file, read_text(file), "rank", "JPG", lambda column, file, where: -float(whole(column, file, where))
-    )
+    return _series_of(file, "JPG", "rank")
 
 
 def read_fgaesthetics(file: Path) -> Labels:
-    """FGAesthetics' ``<category>_test.txt``, separated by white space or commas.
+    """FGAesthetics' ``<category>_test.txt``.
 
     Raises:
         RecordError: it is laid out otherwise, or a picture has two values.
     """
-    return _series_of(file, read_text(file).replace(",", " "), "value", "jpg", number)
+    return _series_of(file, "jpg", "value")
 
 
 def read_published(file: Path, category: str) -> Labels:

@@ -98,8 +98,19 @@ def make_config(
     layers: int = 4,
     vision_hidden: int = 128,
     vision_layers: int = 4,
+    intermediate: int | None = None,
 ) -> Qwen3VLConfig:
-    """The shape. Head dimension is 32 throughout."""
+    """The shape. Head dimension is 32 throughout.
+
+    Args:
+        tokenizer: of the model.
+        hidden: width of the language model; a multiple of 64.
+        layers: of the language model.
+        vision_hidden: width of the vision tower; a multiple of 32.
+        vision_layers: of the vision tower.
+        intermediate: width of the language model's feed-forward layers, all alike, as vLLM serves them; None: 8/3
+            of ``hidden``, rounded down to a multiple of 64.
+    """
     token = {name: tokenizer.convert_tokens_to_ids(name) for name in SPECIAL_TOKENS}
     # A round embedding table shards evenly, as tensor parallelism and ZeRO want.
     vocab_size = -(-len(tokenizer) // 64) * 64
@@ -107,7 +118,7 @@ def make_config(
         text_config={
             "vocab_size": vocab_size,
             "hidden_size": hidden,
-            "intermediate_size": hidden * 8 // 3 // 64 * 64,
+            "intermediate_size": hidden * 8 // 3 // 64 * 64 if intermediate is None else intermediate,
             "num_hidden_layers": layers,
             "num_attention_heads": hidden // 32,
             "num_key_value_heads": hidden // 64,
@@ -178,6 +189,37 @@ def frequency_filters(n_filters: int) -> torch.Tensor:
     return torch.stack(filters)
 
 
+N_PLACE_WAVES = 24
+"""Cosines of a picture's place that a position embedding begins with: up to three and a half periods along a side."""
+
+
+def place_waves(n_positions: int, width: int, spread: float, seed: int) -> torch.Tensor:
+    """A position embedding that tells places from the first step: two-dimensional cosines of the lowest frequencies.
+
+    The embedding's grid is laid over a picture whatever its size, so a wave is a share of the frame. Each has a
+    direction of its own, all of them orthogonal, drawn by the seed.
+
+    Args:
+        n_positions: of the embedding, a square number.
+        width: of the vision tower.
+        spread: standard deviation of the result; that of patches is about 1.
+        seed: of the directions.
+
+    Returns:
+        Shape (n_positions, width).
+    """
+    side = int(n_positions**0.5)
+    place = (torch.arange(side) + 0.5) * torch.pi / side
+    waves = torch.cos(torch.arange(side)[:, None] * place)  # (frequency, place)
+    pairs = sorted(((u, v) for u in range(side) for v in range(side)), key=lambda uv: (uv[0] ** 2 + uv[1] ** 2, uv))
+    chosen = pairs[1 : N_PLACE_WAVES + 1]  # the first is constant
+    grid = torch.stack([(waves[u][:, None] * waves[v][None, :]).flatten() for u, v in chosen], dim=1)
+    grid = grid / grid.norm(dim=0)
+    directions = torch.linalg.qr(torch.randn(width, len(chosen), generator=torch.Generator().manual_seed(seed))).Q
+    embedding = grid @ directions.T
+    return embedding * (spread / embedding.std())
+
+
 def build(
     folder: Path,
     corpus: Iterable[str],
@@ -186,6 +228,7 @@ def build(
     vocab_size: int = 1536,
     max_pixels: int = 224 * 224,
     initializer_range: float = 0.02,
+    place_spread: float | None = None,
     **shape: int,
 ) -> None:
     """Write a random model, its tokenizer and processor to ``folder``, loadable with the Auto classes.
@@ -197,6 +240,8 @@ def build(
         vocab_size: tokens, special ones included; fewer when the corpus does not yield as many.
         max_pixels: cap on a picture's area after resizing.
         initializer_range: standard deviation of the weights; 0.2 makes a random model vary its text.
+        place_spread: standard deviation of a position embedding of cosines (:func:`place_waves`); None: a random one of
+            ``initializer_range``, from which no training here has learned places (docs/log.md).
         shape: see :func:`make_config`.
     """
     from trl.chat_template_utils import qwen3_vl_chat_template
@@ -210,6 +255,10 @@ def build(
     with torch.no_grad():
         patch = model.model.visual.patch_embed.proj.weight
         patch.copy_(frequency_filters(patch.shape[0]))
+        if place_spread is not None:
+            positions = model.model.visual.pos_embed.weight
+            n_positions, width = positions.shape
+            positions.copy_(place_waves(n_positions, width, place_spread, seed))
     model.generation_config.eos_token_id = config.text_config.eos_token_id
     model.generation_config.pad_token_id = config.text_config.pad_token_id
     folder.mkdir(parents=True, exist_ok=True)

@@ -3,7 +3,7 @@
 // Words from files and from the model reach the page as text only: nothing here writes HTML.
 
 const $ = (id) => document.getElementById(id);
-const state = { files: [], asking: null, series: [], at: 0, pair: [] };
+const state = { files: [], asking: null, series: [], said: [], asked: "", at: 0 };
 
 function make(name, text, className) {
   const element = document.createElement(name);
@@ -46,7 +46,8 @@ function choose(list) {
 
 function clear() {
   if (state.asking) state.asking.abort();
-  for (const file of state.files) URL.revokeObjectURL(file.url);
+  teach.leave();
+  for (const file of state.files) if (!taught.keeps(file.url)) URL.revokeObjectURL(file.url);
   state.files = [];
   state.series = [];
   $("files").value = "";
@@ -74,18 +75,24 @@ function say(status, error = "") {
   $("error").textContent = error;
 }
 
+// A form, or a text that is JSON.
+async function ask(path, body, signal) {
+  const headers = $("key").value ? { Authorization: `Bearer ${$("key").value}` } : {};
+  if (typeof body === "string") headers["Content-Type"] = "application/json";
+  const answer = await fetch(path, { method: "POST", body, headers, signal });
+  if (answer.status === 401) $("key-row").hidden = false;
+  const found = await answer.json();
+  if (!answer.ok) throw new Error(found.error.message);
+  return found;
+}
+
 async function post(path, fields) {
   const body = new FormData();
   for (const [name, value] of fields) body.append(name, value);
-  const headers = $("key").value ? { Authorization: `Bearer ${$("key").value}` } : {};
   state.asking = new AbortController();
   showChosen();
   try {
-    const answer = await fetch(path, { method: "POST", body, headers, signal: state.asking.signal });
-    if (answer.status === 401) $("key-row").hidden = false;
-    const found = await answer.json();
-    if (!answer.ok) throw new Error(found.error.message);
-    return found;
+    return await ask(path, body, state.asking.signal);
   } finally {
     state.asking = null;
     showChosen();
@@ -109,13 +116,15 @@ async function rank() {
   say("");
   const { ranking } = found;
   state.series = ranking.order.flatMap((id) => files.filter((_, n) => found.ids[n] === id).map((file) => (
-    { ...file, score: ranking.scores[id], error: ranking.errors[id], decision: "" })));
+    { ...file, id, score: ranking.scores[id], error: ranking.errors[id], decision: "" })));
+  state.said = found.answers;
   say(found.failed.map(({ index, reason }) => `${files[index].name} was left out: ${reason}.`).join(" "));
   const failed = ranking.n_failed ? `, ${ranking.n_failed} of them without a usable answer` : "";
   $("series-title").textContent = `${state.series[0].name} leads`;
-  $("series-provenance").textContent =
+  state.asked =
     `${ranking.n_comparisons} comparisons (${ranking.n_calls} questions)${failed}; ${ranking.n_cycles} circles; ` +
     `${found.model} @ ${found.revision}, ${found.prompt_id}`;
+  $("series-provenance").textContent = state.asked;
   $("verdict").hidden = true;
   $("series").hidden = false;
   look(0);
@@ -295,16 +304,42 @@ const KEYS = {
   c: () => state.at > 0 && state.asking === null && guarded(() => compare(state.series[0], state.series[state.at])),
 };
 
-function save() {
-  // A leading apostrophe keeps spreadsheets from running a name as a formula.
-  const quoted = (text) => `"${String(text).replace(/^[=+\-@\t\r]/, "'$&").replaceAll('"', '""')}"`;
-  const rows = [["rank", "name", "score_logits", "error_logits", "decision"],
-    ...state.series.map((file, n) => [n + 1, quoted(file.name), file.score, file.error, file.decision])];
+// A leading apostrophe keeps spreadsheets from running a name as a formula.
+const quoted = (text) => `"${String(text).replace(/^[=+\-@\t\r]/, "'$&").replaceAll('"', '""')}"`;
+
+function saveCsv(name, rows) {
   const link = make("a");
   link.href = URL.createObjectURL(new Blob([rows.map((row) => row.join(",")).join("\r\n") + "\r\n"], { type: "text/csv" }));
-  link.download = "decisions.csv";
+  link.download = name;
   link.click();
   URL.revokeObjectURL(link.href);
+}
+
+function save() {
+  saveCsv("decisions.csv", [["rank", "name", "score_logits", "error_logits", "decision"],
+    ...state.series.map((file, n) => [n + 1, quoted(file.name), file.score, file.error, file.decision])]);
+}
+
+// --- teaching ---------------------------------------------------------------------------------------------
+
+function beginTeaching() {
+  $("verdict").hidden = true;
+  $("series").hidden = true;
+  guarded(() => taught.begin(state.series, state.said, endTeaching));
+}
+
+// The series as the answers have it; nothing is known of it if no question could be asked.
+function endTeaching(answered, nAnswers) {
+  $("series").hidden = state.series.length === 0;
+  if (answered === undefined || state.series.length === 0) return;
+  const place = new Map(answered.order.map((id, n) => [id, n]));
+  const at = ({ id }) => place.get(id) ?? place.size;  // what was not asked about stays as it was, at the end
+  state.series = state.series
+    .map((file) => ({ ...file, score: answered.scores[file.id] ?? file.score, error: answered.errors[file.id] ?? file.error }))
+    .sort((one, other) => at(one) - at(other));
+  $("series-title").textContent = `${state.series[0].name} leads`;
+  $("series-provenance").textContent = `${state.asked}${nAnswers ? `; with ${nAnswers} answers of yours` : ""}`;
+  look(0);
 }
 
 // --- wiring -----------------------------------------------------------------------------------------------
@@ -312,8 +347,10 @@ function save() {
 $("files").addEventListener("change", (event) => choose(event.target.files));
 $("clear").addEventListener("click", clear);
 $("save").addEventListener("click", save);
+$("teach-begin").addEventListener("click", beginTeaching);
 $("ask").addEventListener("submit", (event) => {
   event.preventDefault();
+  teach.leave();
   guarded(() => state.files.length === 2 ? ($("series").hidden = true, compare(...state.files)) : rank());
 });
 for (const kind of ["dragover", "dragleave", "drop"]) {

@@ -1,0 +1,170 @@
+"""What becomes a reference set: files that differ, and of many those that tell most about others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from redaes import ranking
+from redaes.assessing.results import ReferenceChoice, ReferenceSet
+from redaes.errors import InputError
+from redaes.images import LoadedImage, content_id
+from redaes.ranking.strengths import PRIOR_SD
+from redaes.types import ImageRef, PairAnswer, Ranking
+
+COMPARISONS = 8
+"""References that a picture is compared with unless told otherwise; what more of them give is in docs/evaluation.md."""
+
+PAIRS_PER_CANDIDATE = 4
+"""Comparisons that candidates are ranked with: more of them made no difference that could be measured there."""
+
+REFERENCES = 32
+"""Pictures of a chosen set: four times as many as are asked about each picture, so that there are some near each."""
+
+
+def different_files(name: str, pictures: Sequence[LoadedImage | ImageRef]) -> dict[str, ImageRef]:
+    """The pictures of a set by id, each once.
+
+    Raises:
+        InputError: fewer than two, or some are in memory alone.
+    """
+    different: dict[str, ImageRef] = {}
+    for number, picture in enumerate(pictures):
+        if isinstance(picture, LoadedImage):
+            raise InputError(
+                f"pictures[{number}] is in memory, and references are read again whenever a picture is scored; "
+                "give the paths of files"
+            )
+        different[picture.id] = picture
+    if len(different) < 2:
+        raise InputError(f"reference set {name} has {len(different)} different pictures; give at least 2")
+    return different
+
+
+def digest_of(ids: Iterable[str]) -> str:
+    """What names a number of pictures, in whatever order."""
+    return content_id("\n".join(sorted(ids)).encode())[:12]
+
+
+def refuse_other_judge(references: ReferenceSet, own: tuple[str, str, str], agreement: int) -> None:
+    """Refuse a set that was ranked in another way than it is to be used.
+
+    Args:
+        references: the set.
+        own: model, revision and prompt id of who is to use it.
+        agreement: answers in each order that these draw.
+
+    Raises:
+        InputError: as said.
+    """
+    theirs = (references.model, references.revision, references.prompt_id)
+    if own != theirs:
+        raise InputError(
+            f"reference set {references.name} was ranked by {' '.join(theirs)}, not by {' '.join(own)}; "
+            "scores of different judges cannot be compared: rank the set anew"
+        )
+    if references.agreement != agreement:
+        then, now = (
+            f"the agreement of {n} answers in each order" if n else "probabilities"
+            for n in (references.agreement, agreement)
+        )
+        raise InputError(
+            f"reference set {references.name} was ranked by {then}, and scores are to be made of {now}: rank the "
+            "set anew"
+        )
+
+
+def check_placing(comparisons: int, enough: float) -> None:
+    """Refuse numbers that no picture can be placed by.
+
+    Raises:
+        InputError: as said.
+    """
+    if comparisons < 1 or not enough >= 0.0:
+        raise InputError(f"comparisons is {comparisons} and enough is {enough}; give at least 1 and at least 0")
+
+
+def check_choice(n_candidates: int, keep: int, comparisons: int) -> None:
+    """Refuse what is no choice.
+
+    Raises:
+        InputError: as said.
+    """
+    if comparisons < 1:
+        raise InputError(f"each picture is to be compared with {comparisons} references; give at least 1")
+    if keep < 2 or keep > n_candidates:
+        raise InputError(
+            f"{keep} references cannot be chosen among {n_candidates} different candidates; give 2 to {n_candidates}"
+        )
+
+
+def choose(
+    ranked: Ranking, answers: Sequence[PairAnswer], keep: int, comparisons: int, weight: float
+) -> tuple[Ranking, ReferenceChoice]:
+    """The candidates that tell most (:func:`redaes.ranking.choose_informative`). Only what the judge answered is looked
+    at.
+
+    Args:
+        ranked: all candidates.
+        answers: what they were ranked by.
+        keep: how many become references.
+        comparisons: how many of these a picture is going to be compared with.
+        weight: usable calls that a comparison is expected to have.
+
+    Returns:
+        The ranking of the chosen, with zero mean and the counts of all candidates' comparisons; and the choice.
+
+    Raises:
+        InputError: as :func:`check_choice`.
+    """
+    ids = sorted(ranked.order)
+    check_choice(len(ids), keep, comparisons)
+    places = {one: place for place, one in enumerate(ids)}
+    usable = [one for one in answers if one.probability is not None]
+    outcomes = [
+        (places[one.first], places[one.second], one.probability, float(one.n_calls - one.n_failed))
+        for one in usable
+        if one.probability is not None
+    ]
+    values = np.array([ranked.scores[one] for one in ids])
+    variances = np.array([ranked.errors[one] for one in ids]) ** 2
+    spread = ranking.dispersions(values, outcomes, [one.lean for one in usable])
+    mean, deviation = ranking.population(values, variances)
+    known = ranking.KnownReferences(values, variances, spread, mean, deviation)
+    found = ranking.choose_informative(known, keep, comparisons, weight)
+    chosen = {ids[place] for place in found.indices}
+    zero = float(values[list(found.indices)].mean())
+    scores = {one: ranked.scores[one] - zero for one in ids if one in chosen}
+    return (
+        Ranking(
+            order=tuple(one for one in ranked.order if one in chosen),
+            scores=scores,
+            errors={one: ranked.errors[one] for one in scores},
+            n_comparisons=ranked.n_comparisons,
+            n_calls=ranked.n_calls,
+            n_failed=ranked.n_failed,
+            n_cycles=ranked.n_cycles,
+            settled=None,
+        ),
+        ReferenceChoice(
+            n_candidates=len(ids),
+            candidates=digest_of(ids),
+            comparisons=comparisons,
+            expected_error=found.expected_errors[-1],
+            mean=mean - zero,
+            deviation=deviation,
+            dispersions={one: float(spread[places[one]]) for one in scores},
+        ),
+    )
+
+
+def known_references(ids: Sequence[str], ranked: Ranking, choice: ReferenceChoice | None) -> ranking.KnownReferences:
+    """The references of a set, in the order of ``ids``. Of a set that was not chosen nothing is known of the pictures
+    that come, so the usual prior stands for them, and answers are taken to spread like coin tosses."""
+    values = np.array([ranked.scores[one] for one in ids])
+    variances = np.array([ranked.errors[one] for one in ids]) ** 2
+    if choice is None:
+        return ranking.KnownReferences(values, variances, np.ones(len(ids)), 0.0, PRIOR_SD)
+    spread = np.array([choice.dispersions[one] for one in ids])
+    return ranking.KnownReferences(values, variances, spread, choice.mean, choice.deviation)

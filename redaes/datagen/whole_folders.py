@@ -1,0 +1,74 @@
+"""Folders that appear whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from redaes.errors import RecordError
+
+
+@contextmanager
+def whole_folder(out: Path) -> Iterator[Path]:
+    """A temporary folder that becomes ``out`` when all went well, and is removed otherwise.
+
+    It lies beside ``out`` and is hidden. A process that is killed leaves it; the next one that makes ``out`` removes
+    it, where the system's locks show that nobody works on it any more (not on Windows, nor on some network drives).
+
+    Raises:
+        RecordError: ``out`` exists or cannot be written.
+    """
+    if out.exists():
+        raise RecordError(f"{out} exists; choose another --out, nothing is overwritten")
+    making, lock = None, None
+    try:
+        _remove_left(out)
+        making, lock = _begin(out)
+        yield making
+        making.rename(out)
+    except OSError as error:
+        raise RecordError(f"{out} cannot be written: {error.strerror or error}; choose another --out") from error
+    finally:
+        if making is not None:
+            shutil.rmtree(making, ignore_errors=True)  # after a success there is nothing
+        if lock is not None:
+            os.close(lock)
+
+
+def _begin(out: Path) -> tuple[Path, int | None]:
+    """A new folder and what holds its lock; None: there are no locks."""
+    while True:
+        making = out.with_name(f".{out.name}.{os.urandom(6).hex()}.tmp")
+        making.mkdir(parents=True)
+        lock = _lock(making)
+        if lock is None or making.exists():  # else somebody took it for left over before it was locked
+            return making, lock
+        os.close(lock)
+
+
+def _remove_left(out: Path) -> None:
+    for left in out.parent.glob(f".{out.name}.*.tmp"):
+        lock = _lock(left)
+        if lock is not None:
+            shutil.rmtree(left, ignore_errors=True)
+            os.close(lock)
+
+
+def _lock(folder: Path) -> int | None:
+    """An open folder that no other process can lock until it is closed; None: one has it, or there are no locks."""
+    try:
+        import fcntl
+    except ImportError:
+        return None
+    opened = None
+    try:
+        opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:  # locked, gone, or on a file system without locks
+        if opened is not None:
+            os.close(opened)
+        return None
+    return opened

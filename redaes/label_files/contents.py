@@ -1,0 +1,169 @@
+"""What label files consist of: text, rows, JSON lists, MATLAB variables, numbers; each with an error that names the
+file and the place in it.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+from redaes.errors import MissingDependency, RecordError
+
+Box = tuple[int, int, int, int]
+"""Left, top, right, bottom in pixels of the file at full size."""
+
+
+@dataclass(frozen=True, slots=True)
+class LabelFault:
+    """An entry of a label file that states nothing usable."""
+
+    where: str
+    """Its place in the file."""
+    problem: str
+
+
+def read_text(file: Path) -> str:
+    """The text of a label file.
+
+    Raises:
+        RecordError: it cannot be read or is no UTF-8.
+    """
+    try:
+        return file.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise RecordError(f"{file} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise RecordError(f"{file} is not UTF-8 text ({error}); copy it again") from error
+
+
+def read_rows(file: Path, columns: Sequence[str]) -> list[dict[str, str]]:
+    """The rows of a CSV file that has these columns, and perhaps others.
+
+    Raises:
+        RecordError: it cannot be read, a column is missing, or a row is cut.
+    """
+    reader = csv.DictReader(io.StringIO(read_text(file)))
+    missing = [name for name in columns if name not in (reader.fieldnames or ())]
+    if missing:
+        raise RecordError(f"{file} has no column {', '.join(missing)}; it has {', '.join(reader.fieldnames or ())}")
+    rows = []
+    for number, row in enumerate(reader, start=2):
+        if any(row[name] is None for name in columns):
+            raise RecordError(f"{file}, line {number}: the row is cut; copy the file again")
+        rows.append(row)
+    return rows
+
+
+def read_json_list(file: Path, keys: Sequence[str]) -> list[dict[str, Any]]:
+    """A JSON list of objects that each have these keys.
+
+    Raises:
+        RecordError: it is something else; names the entry.
+    """
+    try:
+        entries = json.loads(read_text(file))
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise RecordError(f"{file} is not JSON: {error}; copy it again") from error
+    if not isinstance(entries, list):
+        raise RecordError(f"{file} is not a JSON list")
+    for number, entry in enumerate(entries):
+        if not isinstance(entry, dict) or any(key not in entry for key in keys):
+            raise RecordError(f"{file}, entry {number}: expected an object with {', '.join(keys)}")
+    return entries
+
+
+def read_mat(file: Path) -> dict[str, Any]:
+    """The variables of a MATLAB file (version 5), cells and structures without their useless dimensions.
+
+    Raises:
+        RecordError: the file is something else.
+        MissingDependency: scipy is absent.
+    """
+    try:
+        from scipy.io import loadmat
+        from scipy.io.matlab import MatReadError
+    except ImportError as error:
+        raise MissingDependency("scipy", "eval") from error
+    try:
+        content: dict[str, Any] = loadmat(file, squeeze_me=True, struct_as_record=False)
+    except (OSError, ValueError, TypeError, NotImplementedError, MatReadError) as error:
+        raise RecordError(f"{file} is no readable MATLAB file ({error}); copy it again") from error
+    return content
+
+
+def finite(value: Any) -> float:
+    """A finite number.
+
+    Raises:
+        ValueError: it is none; says what it is.
+    """
+    try:
+        found = float(value)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{value!r} is not a number") from error
+    if isinstance(value, bool) or not math.isfinite(found):
+        raise ValueError(f"{value!r} is not a finite number")
+    return found
+
+
+def integer(value: Any) -> int:
+    """A whole number.
+
+    Raises:
+        ValueError: it is none; says what it is.
+    """
+    found = finite(value)
+    if found != int(found):
+        raise ValueError(f"{value!r} is not a whole number")
+    return int(found)
+
+
+def number(value: Any, file: Path, where: object) -> float:
+    """A finite number from a label file.
+
+    Raises:
+        RecordError: it is none; names file and place.
+    """
+    try:
+        return finite(value)
+    except ValueError as error:
+        raise RecordError(f"{file}, {where}: {error}") from error
+
+
+def whole(value: Any, file: Path, where: object) -> int:
+    """A whole number from a label file.
+
+    Raises:
+        RecordError: it is none; names file and place.
+    """
+    try:
+        return integer(value)
+    except ValueError as error:
+        raise RecordError(f"{file}, {where}: {error}") from error
+
+
+def share(value: Any, file: Path, where: object) -> float:
+    """A number in [0, 1] from a label file.
+
+    Raises:
+        RecordError: it is none; names file and place.
+    """
+    found = number(value, file, where)
+    if not 0.0 <= found <= 1.0:
+        raise RecordError(f"{file}, {where}: {value!r} lies outside [0, 1]")
+    return found
+
+
+def refuse_fault(file: Path, fault: LabelFault) -> NoReturn:
+    """Refuse a file for one of its entries.
+
+    Raises:
+        RecordError: always; names file, place and problem.
+    """
+    raise RecordError(f"{file}, {fault.where}: {fault.problem}")

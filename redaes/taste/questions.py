@@ -1,0 +1,220 @@
+"""Which two pictures to ask a person about next, so that few answers give the person's order.
+
+What a model says of the pictures is weak evidence of what the person will say, with its uncertainty; an answer of the
+person's is strong evidence. Both make a normal distribution of the person's strengths, and the next question is the
+pair whose answer is expected to tell most about them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from redaes.errors import InputError
+from redaes.points import sigmoid
+from redaes.ranking import Z_SETTLED, Outcome, Strengths
+
+TRUST = 0.5
+"""Of a logit that lies between two pictures for the model, so much is expected to lie between them for the person
+[our decision]."""
+
+PERSON_SD = 2.0
+"""By how much a person's strengths differ from what is expected of them, in logits [our decision]: what a person
+prefers, seen from a strength that the model cannot know, is seen again in about four of five answers."""
+
+NEARLY_BEST = 0.5
+"""Pairs worth at least this share of the best one are good enough for a series whose turn it is [our decision]."""
+
+_DECIMALS = 9
+"""Worths that agree to this many decimals are equal: rounding errors must not decide a question."""
+
+_NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(24)
+_WEIGHTS = _WEIGHTS / _WEIGHTS.sum()
+
+
+@dataclass(frozen=True)
+class AskedPair:
+    """Two pictures of one series, to be shown in this order."""
+
+    series: int
+    first: int
+    second: int
+    information: float
+    """That is expected of the answer, in bits; at most 1."""
+
+
+class Teaching:
+    """Series of pictures, what a model says of them, and what a person has answered so far.
+
+    The same series, answers and seed give the same next question.
+
+    >>> from redaes.ranking import fit_strengths
+    >>> teaching = Teaching([fit_strengths(3, [(0, 1, 0.9, 2.0), (1, 2, 0.5, 2.0), (0, 2, 0.9, 2.0)])])
+    >>> asked = teaching.next_pair()
+    >>> sorted((asked.first, asked.second))  # the two between which the model sees no difference
+    [1, 2]
+    >>> teaching.answer(0, 1, 2, 1.0)
+    >>> teaching.strengths(0).values.argsort()[::-1].tolist()
+    [0, 1, 2]
+    """
+
+    def __init__(self, series: Sequence[Strengths], *, seed: int = 0) -> None:
+        """
+        Args:
+            series: what the model says of each; zero values with a covariance of zeros where it said nothing.
+            seed: of the choice among equal pairs, and of which picture is shown first.
+        """
+        self._prior = [expected_of_person(model) for model in series]
+        self._now = list(self._prior)
+        self._outcomes: list[list[Outcome]] = [[] for _ in series]
+        self._open = [np.triu(np.ones((len(model.values),) * 2, dtype=bool), 1) for model in series]
+        self._fresh = [True] * len(self._prior)
+        self._seed = seed
+        self.n_answers = 0
+
+    def answer(self, series: int, first: int, second: int, won: float) -> None:
+        """Take in an answer; the pair is not asked again.
+
+        Args:
+            series: counted from 0.
+            first: a picture of it, counted from 0.
+            second: another one.
+            won: 1: the first is better; 0: the second; 0.5: neither.
+
+        Raises:
+            InputError: there are no two such pictures, or ``won`` is none of these.
+        """
+        if not 0 <= series < len(self._prior):
+            raise InputError(f"there is no series {series}; there are {len(self._prior)}, counted from 0")
+        n = len(self._prior[series].values)
+        if not (0 <= first < n and 0 <= second < n) or first == second:
+            raise InputError(f"series {series} has no pair ({first}, {second}); it has {n} pictures, counted from 0")
+        if won not in (0.0, 0.5, 1.0):
+            raise InputError(f"an answer is {won}; give 1 (the first), 0 (the second) or 0.5 (neither)")
+        self._outcomes[series].append((first, second, won, 1.0))
+        self._open[series][min(first, second), max(first, second)] = False
+        self._fresh[series] = False
+        self.n_answers += 1
+
+    def strengths(self, series: int) -> Strengths:
+        """The person's strengths in a series, as far as they are known."""
+        if not self._fresh[series]:
+            self._now[series] = after_answers(self._prior[series], self._outcomes[series])
+            self._fresh[series] = True
+        return self._now[series]
+
+    @property
+    def n_open(self) -> int:
+        """Pairs that were not answered and of which it is not settled, with 95 %, which picture is the better one."""
+        total = 0
+        for series, left in enumerate(self._open):
+            now = self.strengths(series)
+            gap = np.abs(now.values[:, None] - now.values[None, :])
+            total += int((left & (gap < Z_SETTLED * np.sqrt(now.difference_variance))).sum())
+        return total
+
+    def next_pair(self) -> AskedPair | None:
+        """The pair to ask about; None: every pair of every series was answered.
+
+        Among the pairs that are worth at least :data:`NEARLY_BEST` of the best one, those of the series that has had
+        the fewest answers for its size come first, so that the answers spread over the series.
+        """
+        rng = np.random.default_rng([self._seed, self.n_answers])
+        rows: list[NDArray[np.float64]] = []
+        for series, left in enumerate(self._open):
+            first, second = np.nonzero(left)
+            now = self.strengths(series)
+            gap = now.values[first] - now.values[second]
+            worth = expected_information(gap, now.difference_variance[first, second])
+            had = np.full(len(first), len(self._outcomes[series]) / max(1, len(now.values) - 1))
+            rows.append(np.stack([np.full(len(first), float(series)), first, second, worth, had]))
+        table = np.concatenate(rows, axis=1) if rows else np.empty((5, 0))
+        if not table.shape[1]:
+            return None
+        good = table[:, table[3] >= NEARLY_BEST * table[3].max()]
+        # By turn, then by worth, then by lot.
+        order = np.lexsort((rng.random(good.shape[1]), -good[3].round(_DECIMALS), good[4]))
+        place, one, other, information, _ = good[:, order[0]].tolist()
+        if rng.random() < 0.5:
+            one, other = other, one
+        return AskedPair(int(place), int(one), int(other), information)
+
+
+def expected_of_person(model: Strengths) -> Strengths:
+    """A person's strengths as they are expected before the person has answered anything.
+
+    Args:
+        model: what a model says of the same pictures, with its uncertainty.
+    """
+    own = PERSON_SD**2 * np.eye(len(model.values))
+    return Strengths(TRUST * model.values, TRUST**2 * model.covariance + own)
+
+
+def after_answers(prior: Strengths, outcomes: Sequence[Outcome]) -> Strengths:
+    """Strengths after answers: P(i is preferred to j) = 1 / (1 + exp(strength_j - strength_i)).
+
+    The maximum of the posterior and its inverse curvature there (Laplace's approximation).
+
+    >>> two = Strengths(np.zeros(2), np.eye(2))
+    >>> after_answers(two, [(0, 1, 1.0, 1.0)]).values.round(2).tolist()
+    [0.34, -0.34]
+
+    Args:
+        prior: with a covariance that has an inverse.
+        outcomes: of pictures ``0 .. n-1``; a tie is half a win on either side.
+    """
+    table = np.array(outcomes, dtype=np.float64).reshape(-1, 4)
+    first, second = table[:, 0].astype(np.intp), table[:, 1].astype(np.intp)
+    won, weight = table[:, 2], table[:, 3]
+    n = len(prior.values)
+    precision = np.linalg.inv(prior.covariance)
+    values = prior.values
+    for _ in range(100):  # Newton's method; the logarithm of the posterior is concave
+        expected = sigmoid(values[first] - values[second])
+        residual = weight * (won - expected)
+        pulled = np.bincount(first, residual, n) - np.bincount(second, residual, n)
+        gradient = pulled - precision @ (values - prior.values)
+        step = np.linalg.solve(precision + _known(n, first, second, weight * expected * (1.0 - expected)), gradient)
+        largest = float(np.abs(step).max(initial=0.0))
+        values = values + step / max(1.0, largest)  # far from the maximum a full step can overshoot
+        if largest < 1e-10:
+            break
+    expected = sigmoid(values[first] - values[second])
+    curvature = precision + _known(n, first, second, weight * expected * (1.0 - expected))
+    return Strengths(values, np.asarray(np.linalg.inv(curvature), dtype=np.float64))
+
+
+def expected_information(gap: NDArray[np.float64], variance: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What an answer is expected to tell about the strengths, in bits.
+
+    The entropy of the answer less that part of it which would remain if the strengths were known (Houlsby et al. 2011,
+    Bayesian active learning by disagreement): a pair that is known to be a toss-up tells nothing, however even it is.
+
+    >>> expected_information(np.array([0.0, 0.0, 9.0]), np.array([0.01, 9.0, 1.0])).round(2).tolist()
+    [0.0, 0.48, 0.0]
+
+    Args:
+        gap: shape (k,), means of the differences of strengths, in logits.
+        variance: shape (k,), of the differences.
+    """
+    likely = sigmoid(gap[:, None] + np.sqrt(variance)[:, None] * _NODES)
+    return np.asarray(_entropy(likely @ _WEIGHTS) - _entropy(likely) @ _WEIGHTS)
+
+
+def _known(
+    n: int, first: NDArray[np.intp], second: NDArray[np.intp], weight: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """What answers add to the precision, shape (n, n)."""
+    between = np.bincount(first * n + second, weight, n * n).reshape(n, n)
+    between += between.T
+    return np.asarray(np.diag(between.sum(axis=1)) - between)
+
+
+def _entropy(probability: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Of an answer with this probability, in bits."""
+    p = np.clip(probability, 1e-300, 1.0)
+    q = np.clip(1.0 - probability, 1e-300, 1.0)
+    return np.asarray(-(p * np.log2(p) + q * np.log2(q)))

@@ -1,0 +1,236 @@
+"""Benchmarks of scores through a reference set: chosen without labels, not evaluated, every call counted."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from redaes.backends.base import Answer, Request
+from redaes.backends.failures import Failure
+from redaes.backends.next_token import NextToken
+from redaes.cli.eval.benchmark import in_words
+from redaes.errors import BackendError, InputError
+from redaes.evaluation import benchmarks
+from redaes.evaluation.assessors import make_assessor
+from redaes.evaluation.assessors.base import BenchmarkAssessor
+from redaes.evaluation.assessors.local import LocalPairs, LocalScores
+from redaes.evaluation.assessors.placed import PlacedScores
+from redaes.evaluation.eval_recipe import make_spec
+from redaes.evaluation.run_spec import RunSpec
+from redaes.evaluation.runner import RunResults, read_timing, run_assessor
+from redaes.points import sigmoid
+from redaes.references import read_reference_set, write_reference_set
+
+N = 30
+CANDIDATES = 10
+
+
+class Greys:
+    """Prefers the brighter picture; ``limit`` ends it after so many questions, ``silent`` says nothing of these."""
+
+    model = "greys"
+    revision = "1"
+
+    def __init__(self, *, limit: int | None = None, silent: Sequence[int] = ()) -> None:
+        self.limit, self.silent = limit, set(silent)
+        self.asked: list[tuple[int, int]] = []
+
+    def answer(self, requests: Sequence[Request]) -> list[Answer | Failure]:
+        found: list[Answer | Failure] = []
+        for request in requests:
+            if self.limit is not None and len(self.asked) >= self.limit:
+                raise BackendError("the judge is gone")
+            first, second = (int(np.asarray(picture)[0, 0, 0]) for picture in request.pixels)
+            self.asked.append((first, second))
+            if self.silent & {first, second}:
+                found.append(Failure("silent", "says nothing"))
+                continue
+            p = float(sigmoid((first - second) / 20))
+            rows = [np.log(p), np.log1p(-p), *([-30.0] * (len(request.choices) - 2))]
+            read = NextToken.exactly(dict(zip(request.choices, map(float, rows), strict=True)))
+            found.append(Answer(text=None, read=read))
+        return found
+
+
+def grey(place: int) -> int:
+    return 20 + 7 * place
+
+
+def benchmark(folder: Path, labels: Sequence[float] | None = None) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = ["image,score"]
+    for place in range(N):
+        Image.new("RGB", (40, 40), (grey(place),) * 3).save(folder / f"{place:02d}.png")
+        rows.append(f"{place:02d}.png,{place if labels is None else labels[place]}")
+    (folder / "scores.csv").write_text("\n".join(rows) + "\n")
+    return folder
+
+
+def evaluate(data: Path, out: Path, asks: BenchmarkAssessor, **settings: Any) -> RunResults:
+    given = {"assessor": "vlm_placed", "references": "informative", "n_references": 6, "candidates": CANDIDATES}
+    spec = RunSpec(benchmark="scores", data=data, **{**given, **settings})
+    found = run_assessor(benchmarks.load("scores", data), asks, out, spec=spec)
+    assert found is not None
+    return found
+
+
+def chosen(out: Path) -> set[str]:
+    return {picture.path.name for picture in read_reference_set(out / "references.json").pictures}
+
+
+def test_pictures_are_placed_among_references_that_are_not_evaluated(tmp_path: Path) -> None:
+    judge = Greys()
+    out = tmp_path / "out"
+    results = evaluate(benchmark(tmp_path / "data"), out, PlacedScores(judge, comparisons=4))
+    metrics = results.summary.metrics
+    assert metrics["srcc"].value == pytest.approx(1.0, abs=0.01)
+    assert metrics["srcc"].n == results.summary.n_questions == N - 6
+    listed = {row.split(",")[0] for row in (out / "pictures.csv").read_text().splitlines()[1:]}
+    assert listed.isdisjoint(chosen(out))
+    assert len(listed | chosen(out)) == N
+    making = results.run["reference_set"]["n_calls"]
+    assert making == 2 * 4 * CANDIDATES
+    assert results.summary.n_calls == 2 * 4 * (N - 6)
+    assert len(judge.asked) == making + results.summary.n_calls
+    assert results.run["reference_set"]["name"] == read_reference_set(out / "references.json").name
+    assert results.run["identity"]["prompt_ids"]
+    told = in_words(results, read_timing(out))
+    assert f"{results.summary.n_calls} questions to the model, for {N - 6} pictures" in told
+    assert f"ranked with {making} questions" in told
+
+
+def test_labels_decide_nothing_of_the_references(tmp_path: Path) -> None:
+    turned = [float(-place) for place in range(N)]
+    evaluate(benchmark(tmp_path / "a"), tmp_path / "out_a", PlacedScores(Greys()))
+    results = evaluate(benchmark(tmp_path / "b", turned), tmp_path / "out_b", PlacedScores(Greys()))
+    a, b = (json.loads((tmp_path / name / "references.json").read_text()) for name in ("out_a", "out_b"))
+    for one in (a, b):
+        one["pictures"] = [picture["id"] for picture in one["pictures"]]  # folders differ
+    assert a == b
+    assert results.summary.metrics["srcc"].value == pytest.approx(-1.0, abs=0.01)
+
+
+@pytest.mark.parametrize("limit", [30, 100])
+def test_a_run_that_was_stopped_asks_nothing_twice(limit: int, tmp_path: Path) -> None:
+    """While candidates are ranked, and while pictures are placed."""
+    data = benchmark(tmp_path / "data")
+    whole = Greys()
+    evaluate(data, tmp_path / "whole", PlacedScores(whole))
+    stops, goes_on = Greys(limit=limit), Greys()
+    with pytest.raises(BackendError):
+        evaluate(data, tmp_path / "out", PlacedScores(stops))
+    evaluate(data, tmp_path / "out", PlacedScores(goes_on))
+    for name in ("references.json", "run.json", "pictures.csv", "results.json"):
+        assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    ranked = 2 * 4 * CANDIDATES
+    if limit < ranked:  # batches of candidates' pairs are kept whole
+        assert len(goes_on.asked) + len(stops.asked) <= len(whole.asked) + 2 * CANDIDATES
+    else:
+        assert goes_on.asked == whole.asked[ranked:]
+
+
+def test_another_choice_is_another_run(tmp_path: Path) -> None:
+    data = benchmark(tmp_path / "data")
+    evaluate(data, tmp_path / "out", PlacedScores(Greys()))
+    with pytest.raises(InputError, match="holds another run"):
+        evaluate(data, tmp_path / "out", PlacedScores(Greys()), seed=1)
+    with pytest.raises(InputError, match="identity: "):
+        evaluate(data, tmp_path / "out", PlacedScores(Greys(), comparisons=3))
+
+
+def test_unanswered_comparisons_are_counted(tmp_path: Path) -> None:
+    data = benchmark(tmp_path / "data")
+    evaluate(data, tmp_path / "first", PlacedScores(Greys()))
+    mute = next(place for place in range(N) if f"{place:02d}.png" not in chosen(tmp_path / "first"))
+    kept = tmp_path / "first" / "references.json"
+    judge = Greys(silent=[grey(mute)])
+    results = evaluate(data, tmp_path / "out", PlacedScores(judge, comparisons=4), references=kept)
+    summary = results.summary
+    assert (summary.n_failed, summary.failures) == (1, {"no_usable_answer": 1})
+    assert (summary.n_calls, summary.n_unanswered) == (2 * 4 * (N - 6), 2 * 4)
+    assert summary.metrics["srcc"].value == pytest.approx((N - 7) / (N - 6), abs=0.01)
+    assert "8 without a usable answer" in in_words(results, read_timing(tmp_path / "out"))
+
+
+def test_copies_of_references_are_not_evaluated(tmp_path: Path) -> None:
+    data = benchmark(tmp_path / "data")
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    for place in (3, 12, 20, 25):
+        (folder / f"copy{place}.png").write_bytes((data / f"{place:02d}.png").read_bytes())
+    Image.new("RGB", (40, 40), (1, 1, 1)).save(folder / "other.png")
+    results = evaluate(data, tmp_path / "out", PlacedScores(Greys()), references=folder, n_references=5)
+    assert results.summary.n_questions == N - 4
+    assert results.run["reference_set"]["n_candidates"] == 5
+
+
+def test_pairs_with_all_of_a_chosen_set(tmp_path: Path) -> None:
+    data = benchmark(tmp_path / "data")
+    results = evaluate(data, tmp_path / "out", LocalPairs(Greys()), assessor="vlm_pairs")
+    assert results.summary.n_questions == 6 * (N - 6)
+    assert results.summary.metrics["srcc"].value == pytest.approx(1.0, abs=0.01)
+    assert results.summary.metrics["srcc"].n == N - 6
+
+
+def test_what_cannot_choose_says_so(tmp_path: Path) -> None:
+    data = benchmark(tmp_path / "data")
+    with pytest.raises(InputError, match="cannot rank candidates"):
+        evaluate(data, tmp_path / "a", LocalScores(Greys()), assessor="vlm")
+    with pytest.raises(InputError, match=r"30 candidates .* give 2 to 29, such as --candidates 7"):
+        evaluate(data, tmp_path / "b", PlacedScores(Greys()), candidates=N)
+    with pytest.raises(InputError, match="11 references cannot be chosen among 10"):
+        evaluate(data, tmp_path / "c", PlacedScores(Greys()), n_references=11)
+    with pytest.raises(InputError, match="leave out --max-pixels"):
+        evaluate(data, tmp_path / "e", PlacedScores(Greys()), max_pixels=40_000)
+    (tmp_path / "pairs.csv").write_text("first,second,p\n00.png,01.png,0.2\n")
+    spec = RunSpec(benchmark="pairs", data=tmp_path / "pairs.csv", pictures=data, assessor="vlm_placed")
+    loaded = benchmarks.load("pairs", tmp_path / "pairs.csv", pictures=data)
+    with pytest.raises(InputError, match="labels of pairs"):
+        run_assessor(loaded, PlacedScores(Greys()), tmp_path / "d", spec=spec)
+
+
+def test_a_set_of_another_judge_is_refused(tmp_path: Path) -> None:
+    data = benchmark(tmp_path / "data")
+    evaluate(data, tmp_path / "first", PlacedScores(Greys()))
+    kept = tmp_path / "first" / "references.json"
+    other = Greys()
+    other.revision = "2"  # type: ignore[misc]
+    with pytest.raises(InputError, match="rank the set anew"):
+        evaluate(data, tmp_path / "out", PlacedScores(other), references=kept)
+    reasoned = read_reference_set(kept).model_copy(update={"mode": "reasoned"})
+    write_reference_set(tmp_path / "reasoned.json", reasoned)
+    with pytest.raises(InputError, match="--option mode=reasoned"):
+        evaluate(data, tmp_path / "out", PlacedScores(Greys()), references=tmp_path / "reasoned.json")
+
+
+def test_the_first_part_of_a_run_chooses(tmp_path: Path) -> None:
+    data = benchmark(tmp_path / "data")
+    spec = RunSpec(
+        benchmark="scores", data=data, assessor="vlm_placed", n_references=6, candidates=CANDIDATES
+    )  # informative without being asked
+    loaded = benchmarks.load("scores", data)
+    with pytest.raises(InputError, match="made by shard 0/2"):
+        run_assessor(loaded, PlacedScores(Greys()), tmp_path / "out", spec=spec, shard=(1, 2))
+    run_assessor(loaded, PlacedScores(Greys()), tmp_path / "out", spec=spec, shard=(0, 2))
+    second = Greys()
+    assert run_assessor(loaded, PlacedScores(second), tmp_path / "out", spec=spec, shard=(1, 2)) is not None
+    assert not second.asked  # one chunk holds all
+
+
+def test_recipe_and_options(tmp_path: Path) -> None:
+    recipe = tmp_path / "placed.yaml"
+    recipe.write_text("assessor: vlm_placed\nreferences: informative\ncandidates: 48\noptions: {comparisons: 6}\n")
+    spec = make_spec(recipe, {"benchmark": "scores", "data": tmp_path, "n_references": 24})
+    assert (spec.references, spec.candidates, spec.n_references) == ("informative", 48, 24)
+    assert (
+        make_spec(None, {"benchmark": "scores", "data": tmp_path, "references": str(tmp_path)}).references == tmp_path
+    )
+    for name, value in (("comparisons", "0"), ("enough", "-1"), ("enough", "some"), ("comparisons", "x")):
+        with pytest.raises(InputError, match=name):
+            make_assessor("vlm_placed", {name: value, "model": "redaes/nano"})
