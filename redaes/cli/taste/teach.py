@@ -41,15 +41,21 @@ def teach(
     agreement: Agreement = None,
     adapter: Adapter = None,
     device: Device = None,
-    seed: Annotated[int, typer.Option(help="Of the choice among equal pairs, and of the sides.")] = 0,
+    aim: Annotated[
+        str,
+        typer.Option(help="What the questions are for: taste (to be learned for other pictures), or order (of these)."),
+    ] = "taste",
+    seed: Annotated[int, typer.Option(help="Of the draw, of the choice among equal pairs, and of the sides.")] = 0,
 ) -> None:
-    """Answer questions about the pictures of a folder, the most telling first, on a page; each answer is kept at once.
+    """Answer questions about the pictures of a folder on a page; each answer is kept at once.
 
     Pictures are grouped into series and compared by the model first, as redaes rank does.
     """
     with reporting_errors(resumable=True):
         if one_series and by_folder:
             raise InputError("--one-series and --by-folder contradict each other; give one of them")
+        if aim not in ("taste", "order"):
+            raise InputError(f"--aim is {aim!r}; give taste or order")
         if seed < 0:
             raise InputError(f"--seed is {seed}; give 0 or more")
         if not photos.is_dir():
@@ -96,7 +102,9 @@ def teach(
         for failure in silent:
             typer.echo(f"redaes: a series is asked about without an order of the model's: {failure}", err=True)
         asked_by = f"{backend.model} @ {backend.revision}"
-        desk = TeachDesk(found.root, series, keep, asked_by=asked_by, seed=seed)
+        desk = TeachDesk(
+            found.root, series, keep, asked_by=asked_by, aim="order" if aim == "order" else "taste", seed=seed
+        )
         typer.echo(
             f"{counted(sum(len(one) for one in found.series), 'picture')} in {len(found.series)} series; left out: "
             f"{found.n_alone} alone, {found.n_meant} series that seem to be meant together",
