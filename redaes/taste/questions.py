@@ -146,9 +146,9 @@ class Teaching:
         if not table.shape[1]:
             return None
         good = table[:, table[3] >= NEARLY_BEST * table[3].max()] if self._aim == "order" else table
-        worth = good[3].round(_DECIMALS) if self._aim == "order" else np.zeros(good.shape[1])
+        worth = good[3].round(_DECIMALS) if self._aim == "order" else np.zeros((good.shape[1],))
         # By turn, then by worth, then by lot.
-        order = np.lexsort((rng.random(good.shape[1]), -worth, good[4]))
+        order = np.lexsort((rng.random((good.shape[1],)), -worth, good[4]))
         place, one, other, information, _ = good[:, order[0]].tolist()
         if rng.random() < 0.5:
             one, other = other, one
