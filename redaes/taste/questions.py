@@ -4,9 +4,10 @@ What a model says of the pictures is weak evidence of what the person will say, 
 person's is strong evidence. Both make a normal distribution of the person's strengths. For the order of these very
 pictures the next question is the pair whose answer is expected to tell most about them.
 
-For a taste, which is to hold for other pictures, it is drawn, series by series in turn. Pairs whose order is least
-certain are those between which the difference is smallest, and these teach least: asked of them, made-up persons were
-understood much later than by lot (docs/own-data.md).
+For a taste, which is to hold for other pictures, it is the pair of a pool that tells most of all others
+(:mod:`redaes.taste.pair_pool`), where a model has read one, and else drawn, series by series in turn. Pairs whose order
+is least certain are those between which the difference is smallest, and these teach least: asked of them, made-up
+persons were understood much later than by lot (docs/own-data.md).
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 from redaes.errors import InputError
 from redaes.points import sigmoid
 from redaes.ranking import Z_SETTLED, Outcome, Strengths
+from redaes.taste.pair_pool import PairPool
 
 Aim = Literal["taste", "order"]
 """What is asked for: what the person likes in pictures of any kind, or how these pictures follow one another."""
@@ -70,11 +72,14 @@ class Teaching:
     [0, 1, 2]
     """
 
-    def __init__(self, series: Sequence[Strengths], *, aim: Aim = "taste", seed: int = 0) -> None:
+    def __init__(
+        self, series: Sequence[Strengths], *, aim: Aim = "taste", pool: PairPool | None = None, seed: int = 0
+    ) -> None:
         """
         Args:
             series: what the model says of each; zero values with a covariance of zeros where it said nothing.
             aim: what the questions are for.
+            pool: pairs of these series that a model has read; None: questions about a taste are drawn.
             seed: of the choice among equal pairs, and of which picture is shown first.
         """
         self._prior = [expected_of_person(model) for model in series]
@@ -83,6 +88,9 @@ class Teaching:
         self._open = [np.triu(np.ones((len(model.values),) * 2, dtype=bool), 1) for model in series]
         self._fresh = [True] * len(self._prior)
         self._aim = aim
+        self._pool = pool
+        self._places: list[int] = []
+        self._said: list[float] = []
         self._seed = seed
         self.n_answers = 0
 
@@ -109,6 +117,10 @@ class Teaching:
         self._open[series][min(first, second), max(first, second)] = False
         self._fresh[series] = False
         self.n_answers += 1
+        place = None if self._pool is None else self._pool.place_of(series, first, second)
+        if place is not None:
+            self._places.append(place)
+            self._said.append(won if first < second else 1.0 - won)
 
     def strengths(self, series: int) -> Strengths:
         """The person's strengths in a series, as far as they are known."""
@@ -130,10 +142,14 @@ class Teaching:
     def next_pair(self) -> AskedPair | None:
         """The pair to ask about; None: every pair of every series was answered.
 
-        For a taste any pair of the series that has had the fewest answers for its size. For the order, among the pairs
+        For a taste the pair of the pool that tells most of the others; without a pool, or when it is used up, any pair
+        of the series that has had the fewest answers for its size. For the order, among the pairs
         worth at least :data:`NEARLY_BEST` of the best one, those of that series, and the best of them first.
         """
         rng = np.random.default_rng([self._seed, self.n_answers])
+        told = self._most_telling(rng) if self._aim == "taste" else None
+        if told is not None:
+            return told
         rows: list[NDArray[np.float64]] = []
         for series, left in enumerate(self._open):
             first, second = np.nonzero(left)
@@ -153,6 +169,21 @@ class Teaching:
         if rng.random() < 0.5:
             one, other = other, one
         return AskedPair(int(place), int(one), int(other), information)
+
+    def _most_telling(self, rng: np.random.Generator) -> AskedPair | None:
+        """The open pair of the pool that tells most of the others; None: there is none."""
+        if self._pool is None or len(set(self._places)) == len(self._pool.pairs):
+            return None
+        worth = self._pool.worth(self._places, self._said).round(_DECIMALS)
+        worth[self._places] = -np.inf
+        best = np.flatnonzero(worth == worth.max())
+        series, first, second = self._pool.pairs[int(rng.choice(best))]
+        now = self.strengths(series)
+        gap, variance = now.values[first] - now.values[second], now.difference_variance[first, second]
+        information = expected_information(np.array([gap]), np.array([variance]))
+        if rng.random() < 0.5:
+            first, second = second, first
+        return AskedPair(series, first, second, float(information[0]))
 
 
 def expected_of_person(model: Strengths) -> Strengths:
