@@ -10,12 +10,13 @@ import typer
 from typer.core import TyperGroup
 
 from redaes.cli import apply, compare, demo, doctor, rank, score, serve
-from redaes.cli.data import audit, build, export, imports, inspect, series, validate
+from redaes.cli.data import audit, build, explain, export, imports, inspect, series, validate
 from redaes.cli.data import merge as merge_data
 from redaes.cli.eval import benchmark, calibrate, leaks, probes, rationales
 from redaes.cli.eval import compare as compare_runs
 from redaes.cli.models import convert
 from redaes.cli.several_words import SeveralWords
+from redaes.cli.taste import teach
 from redaes.cli.train import build_nano, check, merge, stages
 from redaes.training.stages import STAGES
 
@@ -65,6 +66,7 @@ app = typer.Typer(
 data = typer.Typer(help="Build RED datasets, look at them, check them, hand them on.", no_args_is_help=True)
 evaluation = typer.Typer(cls=BenchmarkByDefault, help=benchmark.run.__doc__)
 training = typer.Typer()
+taste = typer.Typer(no_args_is_help=True)
 models = typer.Typer(help="Turn files of weights into folders that the other commands take.")
 
 
@@ -94,6 +96,7 @@ app.command(cls=serve.OwnVllm)(serve.serve)
 for _command in DATA:
     data.command()(_command)
 data.command("import")(imports.import_judgements)
+data.command()(explain.explain)
 for _command in (series.series, audit.audit, merge_data.merge):
     data.command(cls=SeveralWords)(_command)
 _others = ", ".join(f"redaes eval {name}" for name in (*EVAL, "probes"))
@@ -120,3 +123,12 @@ def _models() -> None:
 
 models.command("convert")(convert.convert_weights)
 app.add_typer(models, name="models")
+
+
+@taste.callback(no_args_is_help=True)
+def _taste() -> None:
+    """One person's taste: asked for, pair by pair."""
+
+
+taste.command("teach")(teach.teach)
+app.add_typer(taste, name="taste")

@@ -312,15 +312,18 @@ def records_of(
     for pair, both in zip(pairs, texts, strict=True):
         for text in both:
             counts.rejected.update({f"text: {reason}": n for reason, n in text.rejected.items()})
+        forward, swapped = (text.rationale for text in both)
+        if forward is None or swapped is None:
+            raise AssertionError("the embedded writer has a text for every pair whose factors are known")
         writers = {writer if text.writer == "vlm" else "embedded" for text in both}
         records.append(
             make_record(
                 pair.ordered,
                 group,
                 source,
-                factors=pair.task.factors,
-                rationale=both[0].rationale,
-                swapped=both[1].rationale,
+                factors=pair.task.factors or (),
+                rationale=forward,
+                swapped=swapped,
                 writer=" + ".join(sorted(writers)),
                 agreement=pair.label.agreement,
                 delta_error=pair.label.error,

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 
 import numpy as np
 import uvicorn
-from fastapi import FastAPI
 from numpy.typing import NDArray
+from starlette.types import ASGIApp
 
 from redaes.answers import render_verdict
 from redaes.backends.base import BatchBackend, Request
@@ -66,7 +66,7 @@ def _reasoned(odds: float, says: str) -> str:
 
 
 @contextmanager
-def running(app: FastAPI) -> Iterator[str]:
+def running(app: ASGIApp) -> Iterator[str]:
     """The app behind a real port of this machine; its address."""
     listening = socket.create_server(("127.0.0.1", 0), backlog=512)
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import math
 from collections import Counter
@@ -10,7 +9,7 @@ from pathlib import Path
 
 import datasets
 import pytest
-from PIL import ImageEnhance
+from own_votes import import_votes
 from test_stages import moved, run
 from train_runs import POLICY
 from typer.testing import CliRunner
@@ -22,44 +21,19 @@ from redaes.records import read_records
 from redaes.training.formatting import preference_dataset, sft_dataset
 from redaes.training.length_batches import LikeLengths
 from redaes.training.sft import answers_about_the_same
-from tests.conftest import synthetic_photograph
 
 SAID = {
     "stage1": "train the fast mode",
     "stage2": "count for the ranking losses, and give a fast answer",
     "stage2_dpo": "are preferred in the fast mode alone",
 }
-TEXTS = {
-    "rationale": "B is much darker than A. Its shadows hold nothing.",
-    "rationale_swapped": "A is much darker than B. Its shadows hold nothing.",
-}
-KINDS: tuple[tuple[str, ...], ...] = ((), tuple(TEXTS), ("rationale",))
-"""Columns with reasoning that pairs have, in turn."""
 
 
 @pytest.fixture(scope="module")
 def imported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Nine photographs, each with a dark copy that most voters like less; a third of the pairs with reasoning in both
     orders, a third in one."""
-    place = tmp_path_factory.mktemp("votes")
-    rows = []
-    for number in range(9):
-        photograph = synthetic_photograph(60 + number, 96, 72)
-        photograph.save(place / f"{number}.png")
-        ImageEnhance.Brightness(photograph).enhance(0.4).save(place / f"{number}-dark.png")
-        texts = {name: TEXTS[name] for name in KINDS[number % len(KINDS)]}
-        rows.append(
-            {
-                "first": f"{number}.png", "second": f"{number}-dark.png", "votes_first": 4, "votes_second": 1,
-                "source": f"p{number}", "factors": "light" if texts else "", **dict.fromkeys(TEXTS, ""), **texts,
-            }
-        )  # fmt: skip
-    with (place / "votes.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
-    command("data", "import", str(place / "votes.csv"), "--out", str(place / "set"), "--test-fraction", "0.3")
-    return place / "set"
+    return import_votes(tmp_path_factory.mktemp("votes"), 9)
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,11 @@ import pytest
 from colours import Colours, running
 from PIL import Image
 
+from redaes.assessor import Assessor
+from redaes.culling.grouping import GroupingLimits
+from redaes.culling.series_answers import find_series, said_of
 from redaes.serving.app import create_app
+from redaes.serving.teach_folder import FolderSeries, TeachDesk, teach_app
 
 pytestmark = pytest.mark.browser
 
@@ -75,7 +79,7 @@ def test_the_order_follows_the_answers_by_keyboard(page: Any, pictures: list[str
             left, right = asked(page)
             pairs.append({left, right})
             page.keyboard.press("ArrowLeft" if GREENS[left] > GREENS[right] else "ArrowRight")
-        sync_api.expect(page.locator("#teach-done")).to_have_text("Every pair is answered.")
+        sync_api.expect(page.locator("#teach-done")).to_be_visible()
         assert len({frozenset(pair) for pair in pairs}) == 6  # none is asked twice
         page.keyboard.press("ArrowLeft")  # nothing is asked
         page.keyboard.press("z")
@@ -119,6 +123,33 @@ def test_answers_outlive_the_page_and_go_on(page: Any, pictures: list[str]) -> N
         page.on("dialog", lambda dialog: dialog.accept())
         page.click("#kept-forget")
         sync_api.expect(page.locator("#kept-answers")).to_be_hidden()
+
+
+def test_a_slip_is_taken_back_while_it_is_under_way(page: Any, pictures: list[str]) -> None:
+    with running(create_app(Colours())) as address:
+        page.goto(address)
+        begin(page, pictures[:3])
+        progress(page, "0 answered")
+        before = asked(page)
+        held: list[Any] = []
+
+        def hold(route: Any) -> None:
+            held.append(route)
+            if len(held) > 1:
+                route.continue_()
+
+        page.route("**/v1/teach", hold)
+        page.keyboard.press("ArrowLeft")
+        page.keyboard.press("ArrowLeft")  # of pictures that nobody has seen
+        page.keyboard.press("z")
+        while not held:
+            page.wait_for_timeout(20)
+        held[0].continue_()
+        while len(held) < 2:
+            page.wait_for_timeout(20)
+        sync_api.expect(page.locator("#kept-answers")).to_be_hidden()
+        progress(page, "0 answered")
+        assert asked(page) == before
 
 
 def test_questions_spread_over_several_series(page: Any, pictures: list[str]) -> None:
@@ -186,3 +217,46 @@ def test_it_fits(page: Any, tmp_path: Path, width: int, height: int, scheme: str
             assert box["y"] >= 0
             assert box["y"] + box["height"] <= height, one
         shot(page, f"teach-{width}-{scheme}")
+
+
+def test_a_folder_is_taught_on_a_page_of_its_own(page: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for name, red in (("a <b>.tif", 20), ("b.png", 120), ("c.png", 220)):
+        Image.new("RGB", (640, 480), (red, 30, 60)).save(folder / name)
+    found = find_series(folder, limits=GroupingLimits(by="all"))
+    assessor = Assessor(Colours(), mode="fast")
+    series = [FolderSeries(one, said_of(assessor, one, tmp_path / "said")[0]) for one in found.series]
+    desk = TeachDesk(found.root, series, tmp_path / "answers.csv", asked_by="colours @ 1")
+    with running(teach_app(desk)) as address:
+        page.goto(address)
+        sync_api.expect(page.locator("#model")).to_contain_text("colours @ 1; answers are kept in")
+        progress(page, "0 answered")
+        page.keyboard.press("ArrowLeft")
+        progress(page, "1 answered; ")
+        page.keyboard.press("=")
+        progress(page, "2 answered; ")
+        page.reload()
+        progress(page, "2 answered; ")
+        page.click("#undo")
+        progress(page, "1 answered; ")
+        shown = {*asked(page)}
+        page.keyboard.press("l")
+        sync_api.expect(page.locator("#closer")).to_be_visible()
+        page.keyboard.press("ArrowRight")  # moves the pictures
+        page.keyboard.press("Escape")
+        progress(page, "1 answered; ")
+        for number in (1, 2):
+            progress(page, f"{number} answered; ")
+            shown |= {*asked(page)}
+            page.keyboard.press("ArrowRight")
+        sync_api.expect(page.locator("#teach-done")).to_be_visible()
+        assert shown == {"a <b>.tif", "b.png", "c.png"}  # a TIFF, too
+        assert page.locator("#teach-end").is_hidden()
+        assert page.locator("#save-answers").is_hidden()
+        widths = page.locator("#teach-order img").evaluate_all("images => images.map(image => image.naturalWidth)")
+        assert widths == [200] * 3
+        page.keyboard.press("Escape")
+        sync_api.expect(page.locator("#teach")).to_be_visible()
+    desk.close()
+    assert len((tmp_path / "answers.csv").read_text().splitlines()) == 4

@@ -124,6 +124,11 @@ def test_every_form_of_label_and_of_file_gives_the_same(folder: Path, tmp_path: 
     assert outs[0][0][3] is None
 
 
+def test_names_of_columns_may_have_capitals(folder: Path, tmp_path: Path) -> None:
+    rows = [{name.title(): value for name, value in (row | {"winner": "first"}).items()} for row in SIX]
+    assert sum(run(write_csv(folder / "pairs.csv", rows), tmp_path / "out")["pairs"].values()) == 6
+
+
 def test_the_place_follows_from_the_id_not_from_the_list(folder: Path, tmp_path: Path) -> None:
     rows = [
         {"first": f"{a}.jpg", "second": f"{b}.jpg", "winner": "first", "group": f"g{n}"}
@@ -254,6 +259,13 @@ def test_where_all_hangs_together_photographs_are_held_out(folder: Path, tmp_pat
     assert not validate(tmp_path / "out").wrong
 
 
+def test_of_few_photographs_two_are_held_out() -> None:
+    pairs = [PlacedPair(f"{a}", f"{b}") for a in range(7) for b in range(a)]
+    for seed in range(5):
+        found = divide(pairs, [], test_fraction=0.2, seed=seed)
+        assert [found.splits.count(split) for split in ("test", "train", None)] == [1, 10, 10]
+
+
 def test_a_division_needs_two_sides() -> None:
     with pytest.raises(InputError, match="none can be held out"):
         divide([PlacedPair("a", "b")], [], test_fraction=0.2, seed=0)
@@ -323,7 +335,9 @@ def test_a_list_that_cannot_be_read_writes_nothing(folder: Path, tmp_path: Path)
         "latin.csv": (write_csv(folder / "latin.csv", good, encoding="latin-1"), "--encoding latin-1"),
         "space.csv": (write_csv(folder / "space.csv", good, delimiter=" "), "commas, semicolons"),
         "bare.csv": (write_csv(folder / "bare.csv", SIX), "needs one of winner"),
-        "gone.csv": (write_csv(folder / "gone.csv", [{**r, "first": "no.jpg"} for r in good]), "no pair can be used"),
+        "wide.csv": (write_csv(folder / "wide.csv", good, encoding="utf-16"), "--encoding utf-16"),
+        "gone.csv": (write_csv(folder / "gone.csv", [{**r, "first": "no.jpg"} for r in good]), "--pictures DIR"),
+        "one.csv": (write_csv(folder / "one.csv", [good[0], {**good[1], "winner": "x"}]), "row says nothing usable"),
         "odd.xls": (write_csv(folder / "odd.xls", good), "ends in .csv"),
     }
     (folder / "cut.parquet").write_bytes(b"PAR1 and no more")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from redaes.cli.data.explain import WriterOption, explained, panel_of, show_explained
 from redaes.cli.progress import progress_bars
 from redaes.cli.running import reporting_errors
 from redaes.cli.tables import count_table, plain_console, table_of
@@ -44,6 +46,7 @@ def import_judgements(
         float | None, typer.Option(help="Share that is held out; default: as the list states, of all else 0.2.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of what is held out.")] = 0,
+    writer: WriterOption = "none",
 ) -> None:
     """Make a RED dataset of judgements that you have.
 
@@ -62,21 +65,31 @@ def import_judgements(
             from redaes.datagen.imported.importing import ImportSettings, import_pairs
             from redaes.datagen.imported.sources import find_source
 
+        if writer != "none":
+            panel_of(writer)  # refused now, not when all is read
         files = find_source(source)
         settings = ImportSettings(test_fraction, seed, licence or files.licence)
         unread: set[str] = set()
         names = tuple(name.strip() for name in (labels or "").split(",") if name.strip())
         reading = ReadingSettings(pictures, encoding, names, series_pictures, seed)
-        with progress_bars("reading rows") as update:
+        # With a writer, the set without reasoning lies beside the one that is to be there in the end.
+        plain = out if writer == "none" else out.with_name(f".{out.name}.unexplained")
+        if plain != out:
+            shutil.rmtree(plain, ignore_errors=True)
+        with progress_bars("reading rows", "writing pairs") as update:
             report = import_pairs(
                 itertools.islice(read_source(files, reading, unread), pairs),
-                out,
+                plain,
                 settings=settings,
                 origin=str(source) if on_hub(source) else source.name,
                 unread=lambda: sorted(unread),
-                progress=lambda n_rows: update("reading rows", n_rows, None),
+                progress=update,
             )
+        counts = None if plain == out else explained(plain, out, writer)
         _show(report, out)
+        if counts is not None:
+            shutil.rmtree(plain, ignore_errors=True)
+            show_explained(counts, out)
 
 
 def _show(report: Mapping[str, Any], out: Path) -> None:

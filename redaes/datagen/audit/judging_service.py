@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import socket
 import threading
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,23 +23,15 @@ from redaes.datagen.audit.drawn_pairs import AuditDraw, DrawnPair
 from redaes.datagen.audit.judging_page import judging_page
 from redaes.datagen.audit.showings import showing_name
 from redaes.errors import InputError, MissingDependency, RecordError
-from redaes.strangers import LOOPBACK_HOSTS, stranger
+from redaes.local_pages import HEADERS, for_friends, refusal, serve_page, small_json
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
     from starlette.requests import Request
     from starlette.responses import Response
 
-HOST = "127.0.0.1"
 _KEPT_PAIRS = 16
 """Whose pictures are kept in memory: those that are on screens, and the next ones."""
-
-_HEADERS = {
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Cache-Control": "no-store",
-}
 
 
 class AuditDesk:
@@ -148,54 +138,37 @@ def judging_app(desk: AuditDesk) -> Starlette:
     except ImportError as error:
         raise MissingDependency(error.name or "starlette", "audit") from error
 
-    def refused(status: int, message: str) -> Response:
-        return JSONResponse({"error": {"message": message, "code": status}}, status, _HEADERS)
-
-    def for_friends(work: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
-        @functools.wraps(work)
-        async def guarded(request: Request) -> Response:
-            reason = stranger(dict(request.scope["headers"]), LOOPBACK_HOSTS, "ask as http://localhost")
-            if reason is not None:
-                return refused(HTTPStatus.FORBIDDEN, reason)
-            return await work(request)
-
-        return guarded
-
     @for_friends
     async def page(_request: Request) -> Response:
-        return HTMLResponse(desk.page, headers=_HEADERS)
+        return HTMLResponse(desk.page, headers=HEADERS)
 
     @for_friends
     async def picture(request: Request) -> Response:
         found = await asyncio.to_thread(desk.picture, request.path_params["token"])
         if found is None:
-            return refused(HTTPStatus.NOT_FOUND, "there is no such picture, or it cannot be shown")
-        return Response(found, media_type="image/jpeg", headers=_HEADERS)
+            return refusal(HTTPStatus.NOT_FOUND, "there is no such picture, or it cannot be shown")
+        return Response(found, media_type="image/jpeg", headers=HEADERS)
 
     @for_friends
     async def given(request: Request) -> Response:
         try:
             person = person_name(request.query_params.get("person", ""))
         except ValueError as error:
-            return refused(HTTPStatus.UNPROCESSABLE_ENTITY, str(error))
-        return JSONResponse({"given": desk.given_by(person)}, headers=_HEADERS)
+            return refusal(HTTPStatus.UNPROCESSABLE_ENTITY, str(error))
+        return JSONResponse({"given": desk.given_by(person)}, headers=HEADERS)
 
     @for_friends
     async def take(request: Request) -> Response:
-        if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
-            return refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "send an answer as application/json")
-        body = b""
-        async for part in request.stream():
-            body += part
-            if len(body) > MAX_LINE_BYTES:
-                return refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"an answer has {MAX_LINE_BYTES} bytes at most")
+        body = await small_json(request, MAX_LINE_BYTES)
+        if not isinstance(body, bytes):
+            return body
         try:
             await asyncio.to_thread(desk.take, read_audit_answer(body))
         except RecordError as error:
-            return refused(HTTPStatus.INSUFFICIENT_STORAGE, str(error))
+            return refusal(HTTPStatus.INSUFFICIENT_STORAGE, str(error))
         except InputError as error:
-            return refused(HTTPStatus.UNPROCESSABLE_ENTITY, str(error))
-        return JSONResponse({"kept": True}, headers=_HEADERS)
+            return refusal(HTTPStatus.UNPROCESSABLE_ENTITY, str(error))
+        return JSONResponse({"kept": True}, headers=HEADERS)
 
     return Starlette(
         routes=[
@@ -219,20 +192,4 @@ def serve_audit(desk: AuditDesk, port: int, announce: Callable[[str], object]) -
         InputError: the port is taken, or is none.
         MissingDependency: the packages of ``redaes[audit]`` are absent.
     """
-    try:
-        import uvicorn
-    except ImportError as error:
-        raise MissingDependency("uvicorn", "audit") from error
-    config = uvicorn.Config(
-        judging_app(desk), log_level="warning", access_log=False, server_header=False, http="h11", ws="none",
-        timeout_graceful_shutdown=5,
-    )  # fmt: skip
-    try:
-        listening = socket.create_server((HOST, port))
-    except (OSError, OverflowError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "no such port"
-        raise InputError(f"{HOST}:{port}: {reason}; give another --serve PORT") from error
-    with listening:
-        announce(f"http://{HOST}:{listening.getsockname()[1]}/")
-        with suppress(KeyboardInterrupt):  # it ends in order on the first signal, and repeats that signal
-            uvicorn.Server(config).run(sockets=[listening])
+    serve_page(judging_app(desk), port, announce, option="--serve PORT", extra="audit")

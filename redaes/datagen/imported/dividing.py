@@ -83,8 +83,8 @@ def divide(
             splits = ["test" if root in drawn else "train" for root in roots]
     if {"train", "test"} - set(splits):
         raise InputError(
-            f"of {len(pairs)} pairs that share pictures or sources with each other, none can be held out without its "
-            "pictures being trained on; add pairs of other pictures"
+            f"{len(pairs)} pairs can be used, and they share pictures or sources so that none can be held out without "
+            "its pictures being trained on; add pairs of other pictures"
             + (", or draw other splits than those that the list states (--test-fraction 0.2)" if as_stated else "")
         )
     units = [f"{root} {split if cut else ''}" for root, split in zip(roots, splits, strict=True)]
@@ -111,10 +111,21 @@ def _as_stated(
 def _between_photographs(
     pairs: Sequence[PlacedPair], photographs: LinkedNames, test_fraction: float, seed: int
 ) -> list[Split | None]:
+    """Photographs held out: about the share that is wanted, but so many that a pair is among them."""
     names = [(photographs.root(pair.first), photographs.root(pair.second)) for pair in pairs]
-    drawn = _draw(Counter({one: 1 for both in names for one in both}), test_fraction, seed)
-    sides = [(first in drawn, second in drawn) for first, second in names]
-    return [None if first != second else "test" if first else "train" for first, second in sides]
+    order = _shuffled({one for both in names for one in both}, seed)
+    splits: list[Split | None] = []
+    for n_drawn in range(max(1, round(test_fraction * len(order))), len(order)):
+        drawn = set(order[:n_drawn])
+        sides = [(first in drawn, second in drawn) for first, second in names]
+        splits = [None if first != second else "test" if first else "train" for first, second in sides]
+        if "test" in splits:
+            break
+    return splits
+
+
+def _shuffled(items: Iterable[Hashable], seed: int) -> list[Hashable]:
+    return sorted(items, key=lambda item: hashlib.sha256(f"{seed}:{item}".encode()).digest())
 
 
 def _draw(sizes: Counter[Hashable], fraction: float, seed: int) -> set[Hashable]:
@@ -122,7 +133,7 @@ def _draw(sizes: Counter[Hashable], fraction: float, seed: int) -> set[Hashable]
     wanted = fraction * sum(sizes.values())
     drawn: set[Hashable] = set()
     total = 0
-    for item in sorted(sizes, key=lambda item: hashlib.sha256(f"{seed}:{item}".encode()).digest()):
+    for item in _shuffled(sizes, seed):
         if total and total + sizes[item] / 2 > wanted:
             continue
         if not total and sizes[item] > max(wanted * 2, min(sizes.values())):

@@ -79,7 +79,7 @@ def import_pairs(
     settings: ImportSettings,
     origin: str,
     unread: Sequence[str] | Callable[[], Sequence[str]] = (),
-    progress: Callable[[int], None] = lambda n_rows: None,
+    progress: Callable[[str, int, int | None], None] = lambda work, done, total: None,
 ) -> dict[str, Any]:
     """Write the dataset.
 
@@ -89,7 +89,7 @@ def import_pairs(
         settings: what decides the result.
         origin: names what was imported, for the card and the report.
         unread: names of columns that nothing reads; a function is asked after the rows.
-        progress: told how many rows were looked at.
+        progress: called with what is done, how much of it, and of how much; None: not known.
 
     Returns:
         The report, as it is written.
@@ -104,23 +104,21 @@ def import_pairs(
         judged, n_rows = _looked_at(rows, pictures, lost, progress)
         labels = _pooled(judged, lost)
         if not judged:
-            reasons = "; ".join(f"{row.where}: {row.reason} ({row.detail})" for row in lost[:3])
-            raise InputError(f"{origin}: no pair can be used of {n_rows} rows. {reasons}")
+            raise InputError(f"{origin}: no pair can be used of {n_rows} rows{_reasons(lost)}")
         alike = pictures.near_copies()
-        drawn_anew = settings.test_fraction is not None
-        division = divide(
-            [
-                PlacedPair(item.pictures[0].id, item.pictures[1].id, item.source, None if drawn_anew else item.split)
-                for item in judged
-            ],
-            alike,
-            test_fraction=TEST_FRACTION if settings.test_fraction is None else settings.test_fraction,
-            seed=settings.seed,
-        )
+        try:
+            division = _divided(judged, alike, settings)
+        except InputError as error:
+            raise InputError(f"{origin}: {error}{_reasons(lost)}") from error
         notes: Counter[str] = Counter()
         if division.n_moved:
             notes["pairs that the list trains on, held out because they belong to held-out ones"] = division.n_moved
-        counts = _write_shards(making, judged, labels, division, pictures, settings, notes)
+        n_wanted = len(judged) - division.splits.count(None)
+
+        def written(n_pairs: int) -> None:
+            progress("writing pairs", n_pairs, n_wanted)
+
+        counts = _write_shards(making, judged, labels, division, pictures, settings, notes, written)
         lost += [
             UnusableRow(item.where, "between the splits", item.names)
             for item, split in zip(judged, division.splits, strict=True)
@@ -136,17 +134,37 @@ def import_pairs(
     return report
 
 
+def _divided(judged: Sequence[_Judged], alike: Sequence[tuple[str, str]], settings: ImportSettings) -> Division:
+    anew = settings.test_fraction is not None
+    placed = [
+        PlacedPair(item.pictures[0].id, item.pictures[1].id, item.source, None if anew else item.split)
+        for item in judged
+    ]
+    fraction = TEST_FRACTION if settings.test_fraction is None else settings.test_fraction
+    return divide(placed, alike, test_fraction=fraction, seed=settings.seed)
+
+
+def _reasons(lost: Sequence[UnusableRow]) -> str:
+    """What was left out, for a message that ends an import."""
+    if not lost:
+        return ""
+    counts = ", ".join(f"{n} × {reason}" for reason, n in Counter(row.reason for row in lost).most_common())
+    first = "; ".join(f"{row.where}: {row.detail or row.reason}" for row in lost[:3])
+    missing = ". --pictures DIR says where pictures lie" if any(row.reason == "picture missing" for row in lost) else ""
+    return f". Left out: {counts}. The first of them: {first}{missing}"
+
+
 def _looked_at(
     rows: Iterable[StatedPair | UnusableRow],
     pictures: NamedPictures,
     lost: list[UnusableRow],
-    progress: Callable[[int], None],
+    progress: Callable[[str, int, int | None], None],
 ) -> tuple[list[_Judged], int]:
     """The rows by pair, in the order in which the pairs first come, and the number of rows."""
     found: dict[tuple[str, str, str], _Judged] = {}
     n_rows = 0
     for n_rows, row in enumerate(rows, 1):
-        progress(n_rows)
+        progress("reading rows", n_rows, None)
         if isinstance(row, UnusableRow):
             lost.append(row)
             continue
@@ -205,6 +223,7 @@ def _write_shards(
     pictures: NamedPictures,
     settings: ImportSettings,
     notes: Counter[str],
+    written: Callable[[int], None],
 ) -> dict[str, Counter[str]]:
     """Write the pairs of both splits; counts by split, deciding factors and licence."""
     counts = {name: Counter[str]() for name in ("pairs", "kept_by_factor", "rationales", "licences")}
@@ -218,6 +237,7 @@ def _write_shards(
         counts["rationales"][("none", "one order", "both orders")[texts]] += 1
         counts["licences"][record.licence or "not stated"] += 1
         sources[record.pair.split].add(record.pair.source)
+        written(counts["pairs"].total())
         return record
 
     for split in SPLITS:

@@ -18,6 +18,7 @@ LISTS = (".csv", ".tsv", ".jsonl", ".json", ".parquet", ".arrow", ".tar")
 _ROWS_AT_ONCE = 32  # of tables that may hold pictures
 
 _DELIMITERS = (",", ";", "\t", "|")
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 _TELLING = frozenset({"first", "second", "image", "name", "series", "score", "gt_score", "rank", "decision", "winner"})
 """Columns by which a delimiter is told: two of them are in every list."""
 
@@ -75,9 +76,10 @@ def _readable(file: Path, encoding: str) -> Iterator[None]:
     except OSError as error:
         raise InputError(f"{file} cannot be read: {error.strerror}; check the path") from error
     except UnicodeDecodeError as error:
+        guess = "utf-16" if error.object[:2] in _UTF_16 else "latin-1"
         raise InputError(
             f"{file} is not {error.encoding}: byte 0x{error.object[error.start]:02x}; save it as UTF-8, or name its "
-            "encoding, such as --encoding latin-1"
+            f"encoding, such as --encoding {guess}"
         ) from error
     except LookupError as error:
         raise InputError(f"--encoding {encoding}: there is no such encoding; try latin-1 or utf-16") from error
@@ -104,8 +106,8 @@ def _csv_head(head: str, file: Path) -> tuple[str, list[str]]:
     names = _names(head, delimiter)
     if len(_TELLING & set(names)) < 2:
         raise InputError(
-            f"{file}, line 1: no columns first and second, or image with score, rank or decision, between commas, "
-            f"semicolons, tabs or bars; it starts with {head[:60].strip()!r}"
+            f"{file}, line 1 must name the columns, between commas, semicolons, tabs or bars: first and second, or "
+            f"image with score, rank or decision; it is {head[:60].strip()!r}"
         )
     if repeated := sorted({name for name in names if names.count(name) > 1}):
         raise InputError(f"{file}, line 1: the column {repeated[0]} comes twice; rename one")
@@ -113,7 +115,7 @@ def _csv_head(head: str, file: Path) -> tuple[str, list[str]]:
 
 
 def _names(head: str, delimiter: str) -> list[str]:
-    return [name.strip() for name in next(csv.reader([head], delimiter=delimiter), [])]
+    return [name.strip().lower() for name in next(csv.reader([head], delimiter=delimiter), [])]
 
 
 def _csv_rows(file: Path, encoding: str) -> Iterator[tuple[str, Any]]:
@@ -150,7 +152,7 @@ def _json_list(file: Path, encoding: str) -> Iterator[tuple[str, Any]]:
     except json.JSONDecodeError as error:
         raise InputError(f"{file} is not JSON: {error}") from error
     if not isinstance(rows, list):
-        raise InputError(f"{file} holds a JSON {type(rows).__name__}; give a list of objects")
+        raise InputError(f"{file} holds no JSON list but a {type(rows).__name__}; give a list of objects")
     for number, row in enumerate(rows, 1):
         where = f"{file.name} entry {number}"
         yield where, row if isinstance(row, Mapping) else f"a JSON {type(row).__name__}, not an object"

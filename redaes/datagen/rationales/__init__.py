@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from redaes.datagen.rationales.from_measurements import write_from_measurements
 from redaes.datagen.rationales.looks import Look, look
 from redaes.datagen.rationales.measured_writer import PairObservation, write_from_factors, write_rationale
 from redaes.datagen.rationales.model_writer import RationaleTask, Written, write_with_model
@@ -18,6 +19,7 @@ __all__ = [
     "contradictions",
     "look",
     "write_from_factors",
+    "write_from_measurements",
     "write_rationale",
     "write_with_model",
 ]

@@ -19,12 +19,13 @@ from redaes.backends.failures import Failure
 from redaes.backends.pictures import EncodedPicture
 from redaes.datagen.rationales.choosing import same_frame
 from redaes.datagen.rationales.frames import SIZES
+from redaes.datagen.rationales.from_measurements import write_from_measurements
 from redaes.datagen.rationales.measured_writer import PairObservation, word, write_from_factors
 from redaes.datagen.rationales.rules import EXPLANATIONS, MAX_WORDS, MIN_WORDS, CheckedText, check_text
 from redaes.errors import InputError
 from redaes.evidence.quantities import QUANTITIES
 from redaes.prompts import Prompt, load
-from redaes.types import Factor, Rationale, Record, Sampling, winner_of
+from redaes.types import FACTORS, Factor, Rationale, Record, Sampling, winner_of
 
 PROMPT = "rationale/v2"
 
@@ -43,8 +44,8 @@ class RationaleTask:
     """What was measured, ``first`` as A."""
     delta: float
     """Score of ``first`` minus score of ``second``, in points."""
-    factors: tuple[Factor, ...]
-    """What decides; empty for a tie."""
+    factors: tuple[Factor, ...] | None
+    """What decides; empty for a tie; None: nobody said, and the writer is to find it, one or two."""
     instruction_first: str | None
     """What the editor of ``first`` was told; None: it was not edited."""
     instruction_second: str | None
@@ -52,7 +53,7 @@ class RationaleTask:
     """Of the other writer's wording."""
 
     def __post_init__(self) -> None:
-        if (winner_of(self.delta) == "tie") != (not self.factors):
+        if (winner_of(self.delta) == "tie") != (self.factors == ()):
             raise InputError(f"difference {self.delta:+.2f} with factors {self.factors}: a tie has none, others some")
 
     def swapped(self) -> RationaleTask:
@@ -72,7 +73,8 @@ class RationaleTask:
 class Written(Record):
     """A rationale, and who wrote it."""
 
-    rationale: Rationale
+    rationale: Rationale | None
+    """None: neither the model nor the other writer had one."""
     writer: Literal["vlm", "embedded"]
     """``embedded``: the model's texts were all rejected, or it gave none."""
     rejected: dict[str, int]
@@ -83,8 +85,15 @@ class Written(Record):
     """Texts that the model wrote, complete or not."""
 
 
-def _embedded(task: RationaleTask) -> Rationale:
+def _embedded(task: RationaleTask) -> Rationale | None:
+    if task.factors is None:
+        return write_from_measurements(task.observed, task.delta, (), task.seed)
     return write_from_factors(task.observed, task.factors, task.delta, task.seed)
+
+
+_TO_FIND = (
+    f"for you to find: one or two of {', '.join(FACTORS)}, which stand in the closing sentence in place of FACTORS"
+)
 
 
 def _prompt(task: RationaleTask) -> Prompt:
@@ -94,8 +103,9 @@ def _prompt(task: RationaleTask) -> Prompt:
     else:
         size = word(SIZES, abs(task.delta))
         verdict = f"{winner} is {size} better, by {abs(task.delta):.1f} on a scale of 9."
-        factors = ", ".join(task.factors)
-        closing = f"Decisive: {factors}, better in {winner}."
+        named = "FACTORS" if task.factors is None else ", ".join(task.factors)
+        factors = _TO_FIND if task.factors is None else named
+        closing = f"Decisive: {named}, better in {winner}."
     background = (f"{side} is {_made(told)}" for side, told in zip("AB", _instructions(task), strict=True))
     return load(PROMPT).fill(
         verdict=verdict,
@@ -193,7 +203,7 @@ async def write_with_model(
     *,
     max_rewrites: int = 2,
     sampling: Sampling = SAMPLING,
-    otherwise: Callable[[RationaleTask], Rationale] = _embedded,
+    otherwise: Callable[[RationaleTask], Rationale | None] = _embedded,
 ) -> list[Written]:
     """Have a model write the reasoning of each pair, in the tasks' order.
 
@@ -230,7 +240,7 @@ def _hear_all(drafts: Sequence[_Draft], replies: Sequence[Reply | Failure]) -> N
         draft.hear(reply)
 
 
-def _written(drafts: Sequence[_Draft], otherwise: Callable[[RationaleTask], Rationale]) -> list[Written]:
+def _written(drafts: Sequence[_Draft], otherwise: Callable[[RationaleTask], Rationale | None]) -> list[Written]:
     return [
         Written(
             rationale=draft.rationale or otherwise(draft.task),

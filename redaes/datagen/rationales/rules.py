@@ -23,6 +23,9 @@ from redaes.types import Factor, Rationale, winner_of
 MIN_WORDS, MAX_WORDS = 20, 140
 """Length of a model's reasoning, without the closing sentence, in words."""
 
+MOST_FACTORS = 2
+"""So many decide at most where a model says which."""
+
 QUOTED_WORDS = 5
 """So many words in a row that also stand in an instruction are a quotation; of a shorter one, all of them."""
 
@@ -150,7 +153,7 @@ def _contradicted(text: str, evidence: PairEvidence) -> tuple[str, ...]:
 def check_text(
     text: str,
     delta: float,
-    factors: Sequence[Factor],
+    factors: Sequence[Factor] | None,
     instructions: Sequence[str] = (),
     evidence: PairEvidence | None = None,
 ) -> CheckedText:
@@ -159,7 +162,7 @@ def check_text(
     Args:
         text: what the model wrote; runs of white space count as one space.
         delta: score of A minus score of B, in points.
-        factors: what decides; empty for a tie.
+        factors: what decides; empty for a tie; None: the model was to find it, and may name :data:`MOST_FACTORS`.
         instructions: what the editors were told, of which nothing may be quoted.
         evidence: what was measured of A and B; None: nothing is held against measurements.
     """
@@ -170,6 +173,8 @@ def check_text(
         return CheckedText(None, (error.reason,))
     expected = winner_of(delta)
     body = rationale.text
+    open_choice = factors is None
+    wanted = rationale.factors if factors is None else tuple(factors)
     n_words = len(_words(body))
     contradicted = () if evidence is None else _contradicted(body, evidence)
     conclusions = list(_CONCLUDES.finditer(body))
@@ -180,9 +185,9 @@ def check_text(
         "wrong_side": rationale.better != expected,
         "concludes_otherwise": bool(_concluded(body) - {expected}),
         "wrong_size": any(_size_is_wrong(match, delta) for match in conclusions),
-        "missing_factor": not set(factors) <= set(rationale.factors),
-        "extra_factor": not set(rationale.factors) <= set(factors),
-        "factor_not_discussed": any(not _discusses(body, factor) for factor in factors),
+        "missing_factor": not set(wanted) <= set(rationale.factors),
+        "extra_factor": not set(rationale.factors) <= set(wanted) or (open_choice and len(wanted) > MOST_FACTORS),
+        "factor_not_discussed": any(not _discusses(body, factor) for factor in wanted),
         "mentions_score": _SCORE.search(body) is not None,
         "mentions_editing": _EDITING.search(body) is not None,
         "names_position": _POSITION.search(body) is not None,

@@ -18,6 +18,7 @@ const teach = (() => {
   let now = null;  // what to ask, and the order so far
   let shown = null;  // the question on the screen, once both pictures are there
   let busy = false;
+  let under = Promise.resolve();  // what was begun last; it never fails
 
   function element(name, fields = {}, ...children) {
     const made = document.createElement(name);
@@ -120,10 +121,13 @@ const teach = (() => {
   const answer = (choice) => {
     if (shown === null || busy) return;
     const { series, first, second } = shown;
-    step(() => source.add({ series, first, second, winner: { left: "first", right: "second", tie: "tie" }[choice] }));
+    under = step(() => source.add({ series, first, second, winner: { left: "first", right: "second", tie: "tie" }[choice] }));
   };
 
-  const undo = () => now !== null && now.n_answers > 0 && step(() => source.undo());
+  // Whoever notices a slip while the answer is under way means that answer.
+  function undo() {
+    under = under.then(() => (now !== null && now.n_answers > 0 && isOpen() ? step(() => source.undo()) : undefined));
+  }
 
   function allow(ready) {
     for (const choice of parts.choices) choice.disabled = !ready;

@@ -1,0 +1,99 @@
+"""What a model says of the pictures of a folder's series, pair by pair, kept as ``redaes rank`` keeps it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from redaes.assessor import Assessor
+from redaes.culling.given_pictures import given_pictures
+from redaes.culling.grouping import GroupingLimits, UnreadableFile, group, scan
+from redaes.culling.kept_answers import KeptAnswers, file_of, settings_of
+from redaes.culling.shots import one_of_each_shot
+from redaes.errors import InputError, ParseError
+from redaes.types import ImageRef, PairAnswer
+
+
+@dataclass(frozen=True)
+class FoundSeries:
+    """The series of a folder that have something to choose from."""
+
+    root: Path
+    """The folder that holds all of them."""
+    series: tuple[tuple[ImageRef, ...], ...]
+    """Of different pictures, two or more each; no picture is in two."""
+    n_alone: int
+    """Pictures that belong to no other."""
+    n_meant: int
+    """Series that were meant to be used together: exposure brackets, focus stacks, panoramas, time-lapses."""
+    unreadable: tuple[UnreadableFile, ...]
+
+
+def find_series(
+    folder: Path | Sequence[Path],
+    *,
+    exclude: Sequence[str] = (),
+    limits: GroupingLimits | None = None,
+    results: Path | None = None,
+    on_scanned: Callable[[int, int], object] | None = None,
+) -> FoundSeries:
+    """Group the pictures of a folder as ``redaes rank`` does.
+
+    Args:
+        folder: with the pictures; or several, and pictures.
+        exclude: patterns of what is left out.
+        limits: from where on pictures belong together; None: the usual ones.
+        results: a folder that is not looked at.
+        on_scanned: called with the files looked at and all files.
+
+    Raises:
+        InputError: the folder is missing or holds no pictures, or a pattern is none.
+    """
+    root, found = given_pictures(folder, exclude, results)
+    files, _ = one_of_each_shot(found.pictures)
+    n_scanned = 0
+
+    def count() -> None:
+        nonlocal n_scanned
+        n_scanned += 1
+        if on_scanned is not None:
+            on_scanned(n_scanned, len(files))
+
+    photographs, unusable = scan(files, count)
+    series: list[tuple[ImageRef, ...]] = []
+    taken: set[str] = set()
+    n_alone = n_meant = 0
+    for one in group(photographs, limits):
+        own = {picture.ref.id: picture.ref for picture in one.pictures if picture.ref.id not in taken}
+        taken |= own.keys()
+        n_meant += one.meant is not None
+        n_alone += len(own) == 1
+        if one.meant is None and len(own) > 1:
+            series.append(tuple(own.values()))
+    unreadable = (*(UnreadableFile(path, reason) for path, reason in found.unreadable), *unusable)
+    return FoundSeries(root, tuple(series), n_alone, n_meant, unreadable)
+
+
+def said_of(assessor: Assessor, pictures: Sequence[ImageRef], kept: Path) -> tuple[tuple[PairAnswer, ...], str]:
+    """What a model says of one series; what it said before is not asked again.
+
+    Args:
+        assessor: its mode is used.
+        pictures: different ones.
+        kept: folder of what models said.
+
+    Returns:
+        What was said, and why it makes no order; empty: it does.
+
+    Raises:
+        RecordError: ``kept`` cannot be used.
+        BackendError: the model cannot be asked.
+    """
+    ids = sorted(ref.id for ref in pictures)
+    answers = KeptAnswers(file_of(kept, [*settings_of(assessor, "both"), *ids]))
+    try:
+        assessor.rank(list(pictures), known=answers.answers, on_answers=answers.keep)
+    except (InputError, ParseError) as error:
+        return answers.answers, str(error)
+    return answers.answers, ""

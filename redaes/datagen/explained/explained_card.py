@@ -1,0 +1,46 @@
+"""The card of a dataset whose pairs were given reasoning: what it said before, and who wrote how much."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from redaes.datagen.card import table_rows
+from redaes.datagen.imported.card import write_import_card
+from redaes.records import write_atomically
+
+_BODY = """
+## Reasoning that was written afterwards
+
+People's judgements say which picture is better, and not why. The writer was told who won and what was measured of both
+pictures. `embedded` wrote from measurements alone, and only where these speak for the preferred picture: what it says
+is true of the pictures, and need not be what people looked at. Texts of a model were refused where measurements
+contradict them. The column `writer` says of each pair who wrote, `factors` what the reasoning names, where nobody had
+said what decides.
+
+| | pairs |
+|---|---|
+{counts}
+"""
+
+
+def write_explained_card(folder: Path, out: Path, report: Mapping[str, Any]) -> None:
+    """Write ``README.md``.
+
+    Args:
+        folder: the dataset as it was.
+        out: the new one.
+        report: of the new one.
+
+    Raises:
+        RecordError: it cannot be written.
+    """
+    if {"origin", "votes", "rationales"} <= report.keys():  # an imported set, whose card has tables of reasoning
+        write_import_card(out, report)
+        before = (out / "README.md").read_text(encoding="utf-8")
+    else:
+        card = folder / "README.md"
+        before = card.read_text(encoding="utf-8") if card.is_file() else ""
+    counts = {name: n for name, n in report["explained"].items() if isinstance(n, int)}
+    write_atomically(out / "README.md", (before.rstrip() + "\n" + _BODY.format(counts=table_rows(counts))).encode())
