@@ -6,16 +6,18 @@
 #
 # Started again after a kill it goes on where it was: each step from its last checkpoint, finished steps are passed over.
 # Two never run in one folder. --share 0.01 makes a hundredth of the steps, to see that everything runs; --processes N
-# (default 2, one thread each) is part of a run's settings and stays as it was begun. docs/training.md has what each step takes.
+# (default 2, one thread each) is part of a run's settings and stays as it was begun. --data FOLDER takes pairs that were
+# built before, of the same photographs and share held out. docs/training.md has what each step takes.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-python="${PYTHON:-python}" out="" share=1 processes=2 plan="" data_options=(--views 9 --test-fraction 0.15) photographs=()
+python="${PYTHON:-python}" out="" data="" share=1 processes=2 plan="" data_options=(--views 9 --test-fraction 0.15) photographs=()
 while [ $# -gt 0 ]; do
     case "$1" in
         --out) out="$2"; shift 2 ;;
         --share) share="$2"; shift 2 ;;
         --processes) processes="$2"; shift 2 ;;
         --plan) plan=yes; shift ;;
+        --data) data="$2"; shift 2 ;;
         --views) data_options[1]="$2"; shift 2 ;;
         --test-fraction) data_options[3]="$2"; shift 2 ;;
         --*) echo "error: unknown option $1; the head of $0 has them all" >&2; exit 2 ;;
@@ -51,7 +53,7 @@ stage() {  # stage NAME SCRIPT STEPS OPTIONS...: on all processes, into $out/NAM
     n=$(steps "$3")
     shift 3
     echo "## $name, $n steps"
-    run "$python" -m torch.distributed.run --nproc_per_node "$processes" "stages/$script.py" --data "$out/red" \
+    run "$python" -m torch.distributed.run --nproc_per_node "$processes" "stages/$script.py" --data "$data" \
         --output_dir "$out/$name" --max_steps "$n" --warmup_steps $((n / 20)) --save_steps 100 --save_total_limit 1 \
         "${left_out[@]}" "$@"
 }
@@ -64,11 +66,14 @@ once() {  # once RESULT COMMAND...: a command that leaves a folder, whole or not
     run mv "$result.part" "$result"
 }
 
-echo "## pairs"
-run "$python" data_gen/build_pairs.py "${photographs[@]}" --out "$out/red" "${data_options[@]}" --workers "$processes"
+if [ -z "$data" ]; then
+    data="$out/red"
+    echo "## pairs"
+    run "$python" data_gen/build_pairs.py "${photographs[@]}" --out "$data" "${data_options[@]}" --workers "$processes"
+fi
 
 echo "## from nothing"
-once "$out/random" "$python" stages/build_nano.py --data "$out/red" --place-spread 0.4 --intermediate 640
+once "$out/random" "$python" stages/build_nano.py --data "$data" --place-spread 0.4 --intermediate 640
 
 # The tower: colours, faults, places, and the same cell in another view; small pictures first.
 places=(--place_weight 1 --matching_weight 0.5)
@@ -99,5 +104,5 @@ once "$out/nano_stage3" "$python" stages/merge.py "$out/stage3/final"
 for model in nano nano_stage3; do
     echo "## what $model has reached"
     run "$python" benchmarks/independent_edits.py "${photographs[@]}" --test-fraction "${data_options[3]}" \
-        --model "$out/$model" --against redaes/nano --data "$out/red" --out "$out/goals"
+        --model "$out/$model" --against redaes/nano --data "$data" --out "$out/goals"
 done
