@@ -66,7 +66,7 @@ def test_the_report_says_what_was_measured(taste: Path) -> None:
     assert claim["p_random"] <= 0.025 >= claim["p_no_gain"]
     assert report["model"] == nano.NAME
     assert report["prompt"].startswith("compare_fast/")
-    assert report["forgetting"]["n"] > 10
+    assert report["forgetting"]["n"] >= 8
     assert "learnt: better than before" in (taste / "README.md").read_text(encoding="utf-8").replace("Learnt", "learnt")
 
 
