@@ -329,6 +329,25 @@ def test_reasoning_goes_with_its_order_or_is_left_out(folder: Path, tmp_path: Pa
     assert record.writer == "people"
 
 
+def test_a_reason_belongs_to_those_who_decided_so(folder: Path, tmp_path: Path) -> None:
+    outvoted = {"winner": "second", "factors": "light", "rationale": "Picture B is lit better."}
+    others = [
+        {"winner": "first", "factors": "focus", "rationale": "Picture A is sharper.", "source": "one", "writer": "Ada"},
+        {"winner": "first", "factors": "colour", "rationale_swapped": "Picture B has colours.", "source": "two"},
+    ]
+    empty = dict.fromkeys(("winner", "factors", "rationale", "rationale_swapped", "source", "writer"), "")
+    rows = [SIX[0] | empty | what for what in (outvoted, *others)]
+    rows += [row | empty | {"winner": "first"} for row in SIX[1:]]
+    report = run(write_csv(folder / "pairs.csv", rows), tmp_path / "out")
+    (record,) = (r for r in imported(tmp_path / "out") if r.rationale or r.rationale_swapped)
+    assert record.pair.factors == ("focus",)
+    assert {r and r.text for r in (record.rationale, record.rationale_swapped)} == {"Picture A is sharper.", None}
+    assert record.writer == "Ada"
+    said = "rows with another source than an earlier row about their pair; the first is kept"
+    assert report["notes"] == {said: 1}
+    assert record.pair.source == "one"
+
+
 def test_a_list_that_cannot_be_read_writes_nothing(folder: Path, tmp_path: Path) -> None:
     good = [row | {"winner": "first", "source": "Café"} for row in SIX]
     cases = {
