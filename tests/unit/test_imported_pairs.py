@@ -22,6 +22,8 @@ from redaes.datagen.imported.dividing import PlacedPair, divide
 from redaes.datagen.imported.importing import ImportSettings, import_pairs
 from redaes.datagen.imported.labels import delta_from_votes
 from redaes.datagen.imported.rows import StatedPair, read_pair_list
+from redaes.datagen.imported.series import pairs_of_series
+from redaes.datagen.imported.series_lists import read_series_list
 from redaes.datagen.inspection import inspect
 from redaes.datagen.validation import validate
 from redaes.errors import InputError
@@ -169,6 +171,12 @@ def test_circles_are_counted_and_named(folder: Path, tmp_path: Path) -> None:
     [
         ({"second": "none.jpg"}, "picture missing", "none.jpg"),
         ({"second": "text.jpg"}, "picture unreadable", "text.jpg"),
+        ({"second": "n" * 300}, "picture unreadable", "name too long"),
+        (
+            {"second": "https://example.com/a.jpg"},
+            "address in place of a picture",
+            "https://example.com/a.jpg; nothing",
+        ),
         ({"second": "copy.jpg"}, "pictures are identical", "copy.jpg"),
         ({"winner": "7.jpg"}, "row says nothing usable", "the winner is '7.jpg'"),
         ({"winner": ""}, "row says nothing usable", "no label"),
@@ -243,6 +251,53 @@ def test_one_source_is_in_one_split(folder: Path, tmp_path: Path) -> None:
         splits.setdefault(record.pair.source, set()).add(record.pair.split)
     assert {name: len(found) for name, found in splits.items()} == {f"roll {n}": 1 for n in range(3)}
     assert not validate(tmp_path / "out").wrong  # "day" is in both splits, and its groups are not
+
+
+def test_what_any_row_of_a_pair_names_as_its_source_is_held_out_with_it(folder: Path, tmp_path: Path) -> None:
+    """Two rows about one pair name two sources: neither source may be on both sides, and both licences hold."""
+    rows = []
+    for n in range(4):
+        one, other = (
+            {"first": f"{2 * k}.jpg", "second": f"{2 * k + 1}.jpg", "winner": "first"} for k in (n, n % 2 + 4)
+        )
+        rows += [one | {"source": f"x{n}", "licence": "CC0"}, one | {"source": f"y{n % 2}", "licence": "mine"}]
+        rows += [other | {"source": f"y{n % 2}", "licence": ""}]
+    report = run(write_csv(folder / "pairs.csv", rows), tmp_path / "out")
+    splits: dict[bytes, set[str]] = {}
+    for record in imported(tmp_path / "out"):
+        for data in (record.first_bytes, record.second_bytes):
+            splits.setdefault(data, set()).add(record.pair.split)
+    held = {n: splits[(folder / f"{2 * n}.jpg").read_bytes()] for n in range(6)}
+    assert all(held[n] == held[n % 2 + 4] for n in range(4))
+    assert report["licences"] == {"CC0 and mine": 4, "not stated": 2}
+    assert report["notes"] == {"pairs with more than one licence; all of them are named": 4}
+    assert not validate(tmp_path / "out").wrong
+
+
+def test_pictures_of_a_series_from_several_sources_leak_none(folder: Path, tmp_path: Path) -> None:
+    series = write_csv(
+        folder / "scores.csv", [{"image": f"{n}.jpg", "score": n, "source": f"roll {n % 6}"} for n in range(12)]
+    )
+    rows = pairs_of_series(read_series_list(series))
+    import_pairs(rows, tmp_path / "out", settings=ImportSettings(test_fraction=0.4), origin="scores.csv")
+    rolls: dict[str, set[int]] = {split: set() for split in SPLITS}
+    number = {content_id((folder / f"{n}.jpg").read_bytes()): n for n in range(12)}
+    for record in imported(tmp_path / "out"):
+        rolls[record.pair.split] |= {number[record.pair.of(side).id] % 6 for side in ("first", "second")}
+    assert rolls["train"]
+    assert rolls["test"]
+    assert not rolls["train"] & rolls["test"]
+
+
+def test_names_as_other_systems_write_them(folder: Path) -> None:
+    sub = folder / "caf\u00e9"
+    picture(sub / "e.jpg", 1)
+    for name in ("caf\u00e9\\e.jpg", "cafe\u0301/e.jpg", ".\\cafe\u0301\\e.jpg"):
+        (row,) = read_pair_list(write_csv(folder / "p.csv", [{"first": name, "second": "0.jpg", "winner": name}]))
+        assert isinstance(row, StatedPair)
+        assert row.first.path is not None
+        assert row.first.path.read_bytes() == (sub / "e.jpg").read_bytes()
+        assert row.label.votes == (1.0, 0.0)
 
 
 def test_where_all_hangs_together_photographs_are_held_out(folder: Path, tmp_path: Path) -> None:
@@ -341,6 +396,8 @@ def test_a_list_that_cannot_be_read_writes_nothing(folder: Path, tmp_path: Path)
         "odd.xls": (write_csv(folder / "odd.xls", good), "ends in .csv"),
     }
     (folder / "cut.parquet").write_bytes(b"PAR1 and no more")
+    (folder / "deep.json").write_text("[" * 100_000)
+    cases["deep.json"] = (folder / "deep.json", "is not JSON")
     cases["cut.parquet"] = (folder / "cut.parquet", "as Parquet")
     before = set(tmp_path.iterdir())
     for file, message in cases.values():

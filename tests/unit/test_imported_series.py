@@ -123,7 +123,7 @@ def test_a_large_series_is_drawn_into_parts(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("lines", "reason", "detail"),
     [
-        (["image,score", "a,1", "b,2", "a,3"], "picture twice in a series", "a has two places"),
+        (["image,score", "a,1", "b,2", "a,3", "c,4"], "picture twice in a series", "a has two places"),
         (["name,decision", "a,pick", "b,pick"], "series without an order", "none above another"),
         (["name,decision", "a,pick", "b,", "c,maybe"], "row says nothing usable", "'maybe'"),
         (["image,score", "a,1", "b,2", "c,high"], "row says nothing usable", "give a number"),
@@ -137,6 +137,32 @@ def test_what_says_nothing_is_named(tmp_path: Path, lines: list[str], reason: st
     _, (lost,) = read(write(tmp_path / "s.csv", *lines))
     assert lost.reason == reason
     assert detail in lost.detail
+
+
+def test_a_part_that_nothing_is_known_of_is_named(tmp_path: Path) -> None:
+    rows = [f"{n},{'pick' if n == 3 else ''}" for n in range(32)]
+    pairs, (lost,) = read(write(tmp_path / "decisions.csv", "name,decision", *rows))
+    assert lost.reason == "part of a series without an order"
+    assert "16 pictures" in lost.detail
+    assert len(pairs) == 15
+
+
+def test_a_picture_in_two_places_leaves_the_others_of_its_series(tmp_path: Path) -> None:
+    pairs, lost = read(write(tmp_path / "s.csv", "image,score", "a,1", "b,2", "a,3", "c,4", "d,5", "d,5"))
+    assert signs(pairs) == {("b", "c"): -1, ("b", "d"): -1, ("c", "d"): -1}
+    assert [row.detail for row in lost] == ["a has two places; keep one"]
+
+
+def test_a_row_of_a_series_keeps_its_own_split_source_and_licence(tmp_path: Path) -> None:
+    lines = [f"{n},{n},{'train' if n < 3 else 'test'},roll {n % 3},{'CC0' if n else 'mine'}" for n in range(6)]
+    file = write(tmp_path / "s.csv", "image,score,split,source,licence", *lines)
+    rows = [row for row in judgements_in(file, ReadingSettings(), set()) if isinstance(row, StatedPair)]
+    for row in rows:
+        names = [int(picture.name) for picture in (row.first, row.second)]
+        assert {row.split} == {"train" if n < 3 else "test" for n in names}
+        assert [row.first.source, row.second.source] == [f"roll {n % 3}" for n in names]
+        assert row.first.licence == ("CC0" if names[0] else "mine")
+    assert len(rows) == 6
 
 
 def test_the_page_marks_names_that_look_like_formulas(tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ class Division:
 
 
 def divide(
-    pairs: Sequence[PlacedPair], near_copies: Iterable[tuple[str, str]], *, test_fraction: float, seed: int
+    pairs: Sequence[PlacedPair], near_copies: Iterable[tuple[Hashable, Hashable]], *, test_fraction: float, seed: int
 ) -> Division:
     """Hold pairs out.
 
@@ -52,7 +52,8 @@ def divide(
 
     Args:
         pairs: in any order.
-        near_copies: ids of pictures that look alike.
+        near_copies: ids of pictures that look alike; also a picture's id with ``("source", name)``, where pictures of
+            one pair show different sources.
         test_fraction: share that is held out, in (0, 1): of the pairs; of the photographs, where those are drawn.
         seed: of the draw.
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+import re
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -33,6 +34,7 @@ TEST_FRACTION = 0.2
 """Share that is held out where nothing says otherwise."""
 N_NAMED = 20
 """Findings of a kind that the report names; the others are counted."""
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://|data:image/", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -59,13 +61,21 @@ class _Judged:
     group: str
     where: str
     labels: list[StatedLabel] = field(default_factory=list)
-    source: str = ""
-    licence: str = ""
+    sources: set[str] = field(default_factory=set)
+    """All that its rows name."""
+    places: set[tuple[str, str]] = field(default_factory=set)
+    """Which picture, by id, shows which source."""
+    licences: set[str] = field(default_factory=set)
     split: Split | None = None
     from_people: bool = True
     factors: tuple[Factor, ...] = ()
     texts: tuple[str, str] = ("", "")
     """Rationale with the smaller id as A, and as B."""
+
+    @property
+    def source(self) -> str:
+        """The one that all rows name; empty: none, or several, for which stands what the pair shares pictures with."""
+        return next(iter(self.sources)) if len(self.sources) == 1 else ""
 
     @property
     def names(self) -> str:
@@ -141,7 +151,8 @@ def _divided(judged: Sequence[_Judged], alike: Sequence[tuple[str, str]], settin
         for item in judged
     ]
     fraction = TEST_FRACTION if settings.test_fraction is None else settings.test_fraction
-    return divide(placed, alike, test_fraction=fraction, seed=settings.seed)
+    shown = ((picture, ("source", source)) for item in judged for picture, source in sorted(item.places))
+    return divide(placed, [*alike, *shown], test_fraction=fraction, seed=settings.seed)
 
 
 def _reasons(lost: Sequence[UnusableRow]) -> str:
@@ -181,8 +192,11 @@ def _looked_at(
         pair = (first, second) if kept else (second, first)
         item = found.setdefault((row.group, pair[0].id, pair[1].id), _Judged(pair, row.group, row.where))
         item.labels.append(row.label if kept else row.label.swapped())
-        item.source = item.source or row.source
-        item.licence = item.licence or row.licence
+        for picture, one in ((row.first, first), (row.second, second)):
+            named = {row.source, picture.source} - {""}
+            item.sources |= named
+            item.places |= {(one.id, source) for source in named}
+            item.licences |= {row.licence, picture.licence} - {""}
         item.from_people &= row.from_people
         item.split = row.split if item.split != "test" and row.split else item.split
         item.factors = item.factors or row.factors
@@ -193,11 +207,17 @@ def _looked_at(
 
 def _taken(picture: StatedPicture, pictures: NamedPictures) -> KnownPicture | tuple[str, str]:
     """The picture, or reason and detail of why there is none."""
-    if picture.path is not None and not picture.path.is_file():
+    if picture.path is not None and _ADDRESS.match(picture.name):
         pictures.missing[picture.name] += 1
-        return "picture missing", f"{picture.path} is no file"
+        return "address in place of a picture", f"{picture.name}; nothing is fetched: save it, and name the file"
     try:
+        if picture.path is not None and not picture.path.is_file():
+            pictures.missing[picture.name] += 1
+            return "picture missing", f"{picture.path} is no file"
         return pictures.take(picture)
+    except OSError as error:  # such as a name that is too long for a file
+        pictures.unusable[picture.name] += 1
+        return "picture unreadable", f"{picture.path}: {error.strerror or error}"
     except ImageError as error:
         return "picture unreadable", str(error)
 
@@ -279,6 +299,8 @@ def _record(
     delta = round(label.delta, 4)
     if not item.from_people:
         notes["pairs whose list says that not people made their difference; it is kept as stated"] += 1
+    if len(item.licences) > 1:
+        notes["pairs with more than one licence; all of them are named"] += 1
     tie = winner_of(delta) == "tie"
     if tie and item.factors:
         notes["ties whose factors were left out"] += 1
@@ -308,7 +330,7 @@ def _record(
         second_bytes=pictures.bytes_of(pair.second.id),
         rationale=rationales[0],
         rationale_swapped=rationales[1],
-        licence=item.licence or settings.licence,
+        licence=" and ".join(sorted(item.licences)) or settings.licence,
         label_source="people",
         n_votes=label.n_votes,
         writer="people" if any(rationales) else "",
