@@ -22,6 +22,7 @@ from redaes.datagen.validation import validate
 from redaes.errors import InputError
 from redaes.evidence.checking import check_rationale
 from redaes.evidence.measurements import Measurements, PairEvidence
+from redaes.file_locks import lock_file
 from redaes.records import PairRecord, read_json, read_records
 from redaes.types import SPLITS
 from tests.conftest import synthetic_photograph
@@ -141,6 +142,19 @@ def test_an_import_with_the_embedded_writer(votes: Path, tmp_path: Path) -> None
     check_claims(tmp_path / "set", wrong)
     assert wrong == {}  # no statement that the pixels contradict
     assert sorted(one.name for one in tmp_path.iterdir() if one.name.startswith(".")) == []
+
+
+def test_a_second_import_with_a_writer_leaves_the_first_one_its_pictures(votes: Path, tmp_path: Path) -> None:
+    holder = tmp_path / ".set.unexplained"
+    (holder / "set").mkdir(parents=True)
+    with (holder / "lock").open("wb") as lock:
+        lock_file(lock, "nobody else has it")
+        said = run("data", "import", votes, "--out", tmp_path / "set", "--writer", "measured", code=2)
+        assert "another process imports into" in said
+        assert (holder / "set").is_dir()
+    run("data", "import", votes, "--out", tmp_path / "set", "--writer", "measured")  # killed, the first leaves it
+    assert (tmp_path / "set").is_dir()
+    assert not holder.exists()
 
 
 def test_a_set_that_was_imported_without_gets_the_same(votes: Path, tmp_path: Path) -> None:

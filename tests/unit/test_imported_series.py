@@ -209,6 +209,24 @@ def test_marks_that_contradict_each_other_are_named(tmp_path: Path) -> None:
     assert (lost.where, lost.reason) == ("a.jpg", "marks contradict each other")
 
 
+@pytest.mark.parametrize(("rating", "read_as"), [("9", None), ("good", None), ("-2", None), ("4.5", 1), ("75", 1)])
+def test_a_rating_that_is_no_number_of_stars_is_named(tmp_path: Path, rating: str, read_as: int | None) -> None:
+    rated(tmp_path, a=f'xmp:Rating="{rating}"', b='xmp:Rating="2"', c='xmp:Rating="1"')
+    pairs, lost = read(tmp_path)
+    assert signs(pairs).get(("a.jpg", "b.jpg")) == read_as
+    assert [(row.where, row.reason) for row in lost] == ([] if read_as else [("a.jpg", "marks unreadable")])
+    assert all(repr(rating) in row.detail for row in lost)
+
+
+def test_a_set_is_not_made_within_the_folder_that_is_read(tmp_path: Path) -> None:
+    rated(tmp_path / "shoot", a='xmp:Rating="5"', b='xmp:Rating="2"')
+    command = ["data", "import", str(tmp_path / "shoot"), "--out", str(tmp_path / "shoot" / "mine")]
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code == 2
+    assert "choose another" in result.stderr
+    assert not (tmp_path / "shoot" / "mine").exists()
+
+
 def test_what_redaes_wrote_is_nobodys_judgement(tmp_path: Path) -> None:
     ours = 'xmlns:redaes="https://redaes.org/ns/1.0/" xmp:Rating="5" redaes:Wrote="Rating=5"'
     from redaes.culling.xmp import _WROTE
