@@ -18,6 +18,7 @@ from redaes.datagen.explained.writers import NOTHING_SPEAKS, read_writer
 from redaes.datagen.rationale_claims import check_claims
 from redaes.datagen.rationales import PairObservation, write_from_measurements
 from redaes.datagen.rationales.from_measurements import factor_for
+from redaes.datagen.rationales.quantity_words import WORDS
 from redaes.datagen.validation import validate
 from redaes.errors import InputError
 from redaes.evidence.checking import check_rationale
@@ -67,6 +68,17 @@ def test_a_factor_must_speak_for_the_winner_on_balance() -> None:
     assert factor_for(seen({}, {"brightness": 49.0}), "A") is None  # nobody sees that
     assert factor_for(seen({"noise": 9.0}, {"brightness": 20.0}), "A") == "light"  # what is dark has less noise, too
     assert factor_for(seen({"sharpness": 2.0}, {"noise": 9.0}), "A") is None  # what is blurred has, and is no better
+
+
+def test_a_fault_must_be_there_and_not_only_in_comparison() -> None:
+    assert factor_for(seen({"vignetting": -0.9}, {"vignetting": 3.1}), "A") == "light"
+    assert factor_for(seen({"vignetting": -2.3}, {"vignetting": -0.5}), "A") is None  # its corners are not dark
+    for there, said in ((-1.0, False), (-16.0, True)):
+        pair = seen({"warmth": 5.0}, {"warmth": there})
+        texts = [write_from_measurements(pair, 2.0, (), seed) for seed in range(40)]
+        assert all(text is not None and "warmth" in text.text for text in texts)
+        clauses = WORDS["warmth"].seen_less  # such as a bluish film
+        assert any(clause in text.text for text in texts if text for clause in clauses) == said
 
 
 @pytest.fixture
