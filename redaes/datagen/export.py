@@ -214,7 +214,7 @@ def _write_jsonl(folder: Path, split: Split, records: Iterable[PairRecord], done
 
 _COLUMNS = (
     "first", "second", "votes_first", "votes_second", "delta", "n_votes", "factors", "rationale", "rationale_swapped",
-    "group", "source", "licence", "split", "label_source", "id",
+    "writer", "group", "source", "licence", "split", "label_source", "id",
 )  # fmt: skip
 
 
@@ -244,6 +244,7 @@ def _stated(record: PairRecord) -> dict[str, Any]:
         **{name: f"{value:.10g}" for name, value in label.items() if value is not None},
         **{name: rationale.text for name, rationale in texts.items() if rationale is not None},
         "factors": ";".join(pair.factors),
+        "writer": record.writer,
         "group": pair.group,
         "source": pair.source,
         "licence": record.licence,

@@ -19,7 +19,7 @@ from redaes.evaluation.assessors.placed import PlacedScores
 from redaes.evaluation.benchmarks import LoadedBenchmark
 from redaes.evaluation.run_spec import RunSpec
 from redaes.heldout import place_drawn
-from redaes.images import content_id, list_images, read_image_file
+from redaes.images import MAX_PIXELS, content_id, list_images, read_image_file
 from redaes.ranking import default_pairs
 from redaes.references import read_reference_set, write_reference_set
 from redaes.types import ImageRef, PairAnswer
@@ -52,10 +52,16 @@ def with_reference_set(
 
     Raises:
         InputError: nothing can be chosen: another kind of benchmark or assessor, too few pictures, or another part of
-            the run has to do it.
+            the run has to do it; or pictures are to be shown at another size than references.
         ParseError: the model gives verdicts alone, or too few usable answers for an order of the candidates.
     """
-    if not _to_choose(spec, assessor):
+    chooses = _to_choose(spec, assessor)
+    if (chooses or isinstance(assessor, PlacedScores)) and spec.max_pixels != MAX_PIXELS:
+        raise InputError(
+            f"max_pixels is {spec.max_pixels}, and references are ranked and shown at up to {MAX_PIXELS} pixels, as "
+            "the pictures have to be that are compared with them; leave out --max-pixels"
+        )
+    if not chooses:
         place_among(assessor, spec)
         return spec
     if loaded.benchmark.kind != "scores":

@@ -65,7 +65,8 @@ def test_a_factor_must_speak_for_the_winner_on_balance() -> None:
     assert factor_for(seen({}, {"noise": 9.0}), "A") == "noise"
     assert factor_for(seen({"brightness": 45.0}, {"sharpness": 2.0}), "A") == "focus"  # the light against it, less
     assert factor_for(seen({"sharpness": 2.0}, {"brightness": 42.0}), "A") is None  # and here more than for it
-    assert factor_for(seen({}, {"brightness": 49.0}), "A") is None  # nobody sees that
+    assert factor_for(seen({}, {"brightness": 43.0}), "A") is None  # one sees that, and not clearly
+    assert factor_for(seen({"brightness": 36.0}, {"sharpness": 10.0}), "A") is None  # nor does this outweigh the light
     assert factor_for(seen({"noise": 9.0}, {"brightness": 20.0}), "A") == "light"  # what is dark has less noise, too
     assert factor_for(seen({"sharpness": 2.0}, {"noise": 9.0}), "A") is None  # what is blurred has, and is no better
 

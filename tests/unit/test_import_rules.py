@@ -84,6 +84,12 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 STRANGERS = ("datagen", "training", "evaluation")
 """Services that never import each other."""
 
+FOR_COMMANDS = ("demo", "taste")
+"""What may use all services, and only the command line uses."""
+
+FOR_ALL = ("redaes.taste.questions", "redaes.taste.preference_file")
+"""What others use of these nevertheless."""
+
 HEAVY = frozenset(
     {
         "accelerate",
@@ -220,8 +226,8 @@ def _layer_violations(module: str, item: Import) -> Iterator[str]:
         yield f"imports {item.target}; it is above"
     if here in STRANGERS and there in STRANGERS:
         yield f"imports {item.target}: {', '.join(STRANGERS)} never import each other"
-    if there == "demo" and here not in LAYERS[-1]:
-        yield "imports redaes.demo, which is for the command line only"
+    if there in FOR_COMMANDS and item.target not in FOR_ALL and here not in LAYERS[-1]:
+        yield f"imports redaes.{there}, which is for the command line only"
     if there in LAYERS[-1] and here not in LAYERS[-1]:
         yield f"imports {item.target}, which is for users"
 
@@ -364,6 +370,7 @@ def test_a_lawful_tree_is_accepted(tmp_path: Path) -> None:
         ("redaes/training/__init__.py", "def f():\n    import redaes.datagen", "never import each other"),
         ("redaes/datagen/__init__.py", "from redaes import training", "never import each other"),
         ("redaes/assessor.py", "from redaes.demo import main", "for the command line only"),
+        ("redaes/serving/__init__.py", "from redaes.taste import learning", "taste, which is for the command"),
         ("redaes/demo.py", "from redaes.cli import main", "redaes.cli; it is above"),
         ("redaes/metrics.py", "from redaes import Assessor", "a name from redaes itself"),
         ("redaes/demo.py", "import stages.stage1_sft", "stages.stage1_sft, which is not part of the package"),

@@ -270,7 +270,10 @@ def test_what_any_row_of_a_pair_names_as_its_source_is_held_out_with_it(folder: 
     held = {n: splits[(folder / f"{2 * n}.jpg").read_bytes()] for n in range(6)}
     assert all(held[n] == held[n % 2 + 4] for n in range(4))
     assert report["licences"] == {"CC0 and mine": 4, "not stated": 2}
-    assert report["notes"] == {"pairs with more than one licence; all of them are named": 4}
+    assert report["notes"] == {
+        "pairs with more than one source; they are held out with all of them": 4,
+        "pairs with more than one licence; all of them are named": 4,
+    }
     assert not validate(tmp_path / "out").wrong
 
 
@@ -382,6 +385,24 @@ def test_reasoning_goes_with_its_order_or_is_left_out(folder: Path, tmp_path: Pa
     assert kept is not None
     assert kept.better == "A"
     assert record.writer == "people"
+
+
+def test_a_reason_belongs_to_those_who_decided_so(folder: Path, tmp_path: Path) -> None:
+    outvoted = {"winner": "second", "factors": "light", "rationale": "Picture B is lit better."}
+    others = [
+        {"winner": "first", "factors": "focus", "rationale": "Picture A is sharper.", "source": "one", "writer": "Ada"},
+        {"winner": "first", "factors": "colour", "rationale_swapped": "Picture B has colours.", "source": "two"},
+    ]
+    empty = dict.fromkeys(("winner", "factors", "rationale", "rationale_swapped", "source", "writer"), "")
+    rows = [SIX[0] | empty | what for what in (outvoted, *others)]
+    rows += [row | empty | {"winner": "first"} for row in SIX[1:]]
+    report = run(write_csv(folder / "pairs.csv", rows), tmp_path / "out")
+    (record,) = (r for r in imported(tmp_path / "out") if r.rationale or r.rationale_swapped)
+    assert record.pair.factors == ("focus",)
+    assert {r and r.text for r in (record.rationale, record.rationale_swapped)} == {"Picture A is sharper.", None}
+    assert record.writer == "Ada"
+    assert report["notes"] == {"pairs with more than one source; they are held out with all of them": 1}
+    assert record.pair.source not in ("one", "two")
 
 
 def test_a_list_that_cannot_be_read_writes_nothing(folder: Path, tmp_path: Path) -> None:

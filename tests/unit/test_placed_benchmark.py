@@ -186,6 +186,8 @@ def test_what_cannot_choose_says_so(tmp_path: Path) -> None:
         evaluate(data, tmp_path / "b", PlacedScores(Greys()), candidates=N)
     with pytest.raises(InputError, match="11 references cannot be chosen among 10"):
         evaluate(data, tmp_path / "c", PlacedScores(Greys()), n_references=11)
+    with pytest.raises(InputError, match="leave out --max-pixels"):
+        evaluate(data, tmp_path / "e", PlacedScores(Greys()), max_pixels=40_000)
     (tmp_path / "pairs.csv").write_text("first,second,p\n00.png,01.png,0.2\n")
     spec = RunSpec(benchmark="pairs", data=tmp_path / "pairs.csv", pictures=data, assessor="vlm_placed")
     loaded = benchmarks.load("pairs", tmp_path / "pairs.csv", pictures=data)

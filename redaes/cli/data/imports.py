@@ -148,7 +148,9 @@ def _show(report: Mapping[str, Any], out: Path) -> None:
             if number > N_SHOWN:
                 console.print(f"  … and {number - N_SHOWN} more")
     if found["written_anew"]:
-        console.print(f"{found['written_anew']} pictures stored as JPEG: larger than what is read, or of another kind")
+        console.print(
+            f"{found['written_anew']} pictures stored as JPEG: crops, larger than is read, or of another kind"
+        )
     for note, number in report["notes"].items():
         console.print(f"{number} {note}")
     if report["columns_not_read"]:

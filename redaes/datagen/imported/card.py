@@ -18,8 +18,9 @@ Pairs of pictures with a signed difference, imported by redaes from `{origin}`.
 `delta` is the score of `first` minus the score of `second` in points (scores run from 0 to 9): positive means that
 `first` is better. Votes became points by Δ = τ Φ⁻¹(p) with τ = {tau:g}, and p the share of votes with {prior:g} added
 to both sides, so that unanimous votes are finite; `n_votes` is their number, where they were counted. Where the list
-stated points or probabilities, they are as stated. Which picture is `first` follows from the pair's id, and says
-nothing.
+stated points or probabilities, they are as stated. Where it was an order, each two pictures on different places were
+one vote, put together by a Bradley-Terry model of the series, and neighbours within 0.05 of even are left out. Which
+picture is `first` follows from the pair's id, and says nothing.
 
 {split_rule}
 
@@ -41,13 +42,19 @@ nothing.
 |---|---|
 {rejected}
 
-`left_out.csv` names each of them. The pictures are as they were given: {licence_note}
+`left_out.csv` names each of them. {written_anew} pictures are stored as JPEG, because they were larger than what is
+read of them, or neither JPEG, PNG nor WebP, or because they are crops; the others are as they were given, metadata and
+all. What their licences ask holds for this dataset too.
 
 | licence | pairs |
 |---|---|
 {licences}
 """
 
+_AS_STATED = (
+    "The splits are those of the list; what shares a picture, a near copy of one, or a source with anything held out "
+    "is held out too."
+)
 _BY_SET = "Pairs that share a picture, a near copy of one, or a stated source are in one split."
 _BY_PHOTOGRAPH = (
     "Nearly all pairs hang together, so photographs were held out, and the pairs between a held-out photograph and "
@@ -65,14 +72,18 @@ def write_import_card(folder: Path, report: Mapping[str, Any]) -> None:
         origin=report["origin"],
         tau=TAU,
         prior=PSEUDO_COUNT,
-        split_rule=_BY_PHOTOGRAPH if report["photographs_divided"] else _BY_SET,
+        split_rule=_AS_STATED
+        if report["splits_stated"]
+        else _BY_PHOTOGRAPH
+        if report["photographs_divided"]
+        else _BY_SET,
         splits="\n".join(f"| {split} | {report['photographs'][split]} | {n} |" for split, n in report["pairs"].items()),
         kept=table_rows(report["kept_by_factor"]),
         rationales=table_rows(report["rationales"]),
         disputed=report["votes"]["disputed_pairs"],
         circles=report["votes"]["circular_triples"],
         rejected=table_rows(report["rejected_pairs"]),
-        licence_note="what their licences ask holds for this dataset too.",
+        written_anew=report["pictures"]["written_anew"],
         licences=table_rows(report["licences"]),
     )
     write_atomically(folder / "README.md", (card_header("data/{split}-*.parquet") + body).encode())

@@ -35,6 +35,8 @@ class Division:
     """Per pair: what it shares pictures with, and no other split has any of."""
     cut: bool
     """Whether nearly all pairs hang together, so that pictures were held out and the pairs between left out."""
+    stated: bool = False
+    """Whether the list states the splits."""
     n_moved: int = 0
     """Pairs that their list trains on and that are held out, because they share a picture with held-out ones."""
 
@@ -93,6 +95,7 @@ def divide(
         tuple(splits),
         tuple(hashlib.sha256(unit.encode()).hexdigest()[:16] for unit in units),
         cut,
+        as_stated,
         sum(pair.split == "train" and split == "test" for pair, split in zip(pairs, splits, strict=True)),
     )
 

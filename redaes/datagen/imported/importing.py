@@ -9,32 +9,31 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-import re
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from redaes.datagen.imported.card import write_import_card
 from redaes.datagen.imported.circles import circular_triples
 from redaes.datagen.imported.dividing import Division, PlacedPair, divide
-from redaes.datagen.imported.labels import PooledLabel, StatedLabel, pooled
-from redaes.datagen.imported.pictures import KnownPicture, NamedPictures
-from redaes.datagen.imported.rows import StatedPair, StatedPicture, UnusableRow
+from redaes.datagen.imported.gathered import GatheredPair, gathered_pairs
+from redaes.datagen.imported.labels import PooledLabel
+from redaes.datagen.imported.pictures import NamedPictures
+from redaes.datagen.imported.rows import StatedPair, UnusableRow
 from redaes.datagen.rationales import contradictions
 from redaes.datagen.whole_folders import whole_folder
-from redaes.errors import ImageError, InputError
+from redaes.errors import InputError
 from redaes.records import PairRecord, write_atomically, write_json, write_shard
-from redaes.types import SPLITS, Factor, ImageRef, Pair, Rationale, Split, winner_of
+from redaes.types import SPLITS, ImageRef, Pair, Rationale, Split, winner_of
 
 PAIRS_PER_SHARD = 1000
 TEST_FRACTION = 0.2
 """Share that is held out where nothing says otherwise."""
 N_NAMED = 20
 """Findings of a kind that the report names; the others are counted."""
-_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://|data:image/", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -51,35 +50,6 @@ class ImportSettings:
     def __post_init__(self) -> None:
         if self.test_fraction is not None and not 0 < self.test_fraction < 1:
             raise InputError(f"test fraction {self.test_fraction} is not between 0 and 1")
-
-
-@dataclass
-class _Judged:
-    """All rows about the same two pictures in one group; the picture with the smaller id comes first in each."""
-
-    pictures: tuple[KnownPicture, KnownPicture]
-    group: str
-    where: str
-    labels: list[StatedLabel] = field(default_factory=list)
-    sources: set[str] = field(default_factory=set)
-    """All that its rows name."""
-    places: set[tuple[str, str]] = field(default_factory=set)
-    """Which picture, by id, shows which source."""
-    licences: set[str] = field(default_factory=set)
-    split: Split | None = None
-    from_people: bool = True
-    factors: tuple[Factor, ...] = ()
-    texts: tuple[str, str] = ("", "")
-    """Rationale with the smaller id as A, and as B."""
-
-    @property
-    def source(self) -> str:
-        """The one that all rows name; empty: none, or several, for which stands what the pair shares pictures with."""
-        return next(iter(self.sources)) if len(self.sources) == 1 else ""
-
-    @property
-    def names(self) -> str:
-        return f"{self.pictures[0].name} and {self.pictures[1].name}"
 
 
 def import_pairs(
@@ -111,8 +81,15 @@ def import_pairs(
     with whole_folder(out) as making:
         pictures = NamedPictures(making / ".pictures")
         lost: list[UnusableRow] = []
-        judged, n_rows = _looked_at(rows, pictures, lost, progress)
-        labels = _pooled(judged, lost)
+        notes: Counter[str] = Counter()
+        n_rows = 0
+
+        def looked_at(n: int) -> None:
+            nonlocal n_rows
+            n_rows = n
+            progress("reading rows", n, None)
+
+        judged, labels = gathered_pairs(rows, pictures, lost, looked_at)
         if not judged:
             raise InputError(f"{origin}: no pair can be used of {n_rows} rows{_reasons(lost)}")
         alike = pictures.near_copies()
@@ -120,7 +97,6 @@ def import_pairs(
             division = _divided(judged, alike, settings)
         except InputError as error:
             raise InputError(f"{origin}: {error}{_reasons(lost)}") from error
-        notes: Counter[str] = Counter()
         if division.n_moved:
             notes["pairs that the list trains on, held out because they belong to held-out ones"] = division.n_moved
         n_wanted = len(judged) - division.splits.count(None)
@@ -135,6 +111,7 @@ def import_pairs(
             if split is None
         ]
         report = _report(judged, labels, division, pictures, alike, lost, notes, counts)
+        report["splits_stated"] = division.stated
         report |= {"origin": origin, "settings": asdict(settings), "rows": n_rows}
         report["columns_not_read"] = sorted(unread() if callable(unread) else unread)
         shutil.rmtree(making / ".pictures", ignore_errors=True)  # absent where all pictures are files
@@ -144,7 +121,7 @@ def import_pairs(
     return report
 
 
-def _divided(judged: Sequence[_Judged], alike: Sequence[tuple[str, str]], settings: ImportSettings) -> Division:
+def _divided(judged: Sequence[GatheredPair], alike: Sequence[tuple[str, str]], settings: ImportSettings) -> Division:
     anew = settings.test_fraction is not None
     placed = [
         PlacedPair(item.pictures[0].id, item.pictures[1].id, item.source, None if anew else item.split)
@@ -165,79 +142,9 @@ def _reasons(lost: Sequence[UnusableRow]) -> str:
     return f". Left out: {counts}. The first of them: {first}{missing}"
 
 
-def _looked_at(
-    rows: Iterable[StatedPair | UnusableRow],
-    pictures: NamedPictures,
-    lost: list[UnusableRow],
-    progress: Callable[[str, int, int | None], None],
-) -> tuple[list[_Judged], int]:
-    """The rows by pair, in the order in which the pairs first come, and the number of rows."""
-    found: dict[tuple[str, str, str], _Judged] = {}
-    n_rows = 0
-    for n_rows, row in enumerate(rows, 1):
-        progress("reading rows", n_rows, None)
-        if isinstance(row, UnusableRow):
-            lost.append(row)
-            continue
-        known = [_taken(picture, pictures) for picture in (row.first, row.second)]
-        wrong = next((item for item in known if isinstance(item, tuple)), None)
-        if wrong is not None:
-            lost.append(UnusableRow(row.where, *wrong))
-            continue
-        first, second = (item for item in known if isinstance(item, KnownPicture))
-        if first.id == second.id:
-            lost.append(UnusableRow(row.where, "pictures are identical", f"{row.first.name}, {row.second.name}"))
-            continue
-        kept = first.id < second.id
-        pair = (first, second) if kept else (second, first)
-        item = found.setdefault((row.group, pair[0].id, pair[1].id), _Judged(pair, row.group, row.where))
-        item.labels.append(row.label if kept else row.label.swapped())
-        for picture, one in ((row.first, first), (row.second, second)):
-            named = {row.source, picture.source} - {""}
-            item.sources |= named
-            item.places |= {(one.id, source) for source in named}
-            item.licences |= {row.licence, picture.licence} - {""}
-        item.from_people &= row.from_people
-        item.split = row.split if item.split != "test" and row.split else item.split
-        item.factors = item.factors or row.factors
-        texts = (row.rationale, row.rationale_swapped) if kept else (row.rationale_swapped, row.rationale)
-        item.texts = (item.texts[0] or texts[0], item.texts[1] or texts[1])
-    return list(found.values()), n_rows
-
-
-def _taken(picture: StatedPicture, pictures: NamedPictures) -> KnownPicture | tuple[str, str]:
-    """The picture, or reason and detail of why there is none."""
-    if picture.path is not None and _ADDRESS.match(picture.name):
-        pictures.missing[picture.name] += 1
-        return "address in place of a picture", f"{picture.name}; nothing is fetched: save it, and name the file"
-    try:
-        if picture.path is not None and not picture.path.is_file():
-            pictures.missing[picture.name] += 1
-            return "picture missing", f"{picture.path} is no file"
-        return pictures.take(picture)
-    except OSError as error:  # such as a name that is too long for a file
-        pictures.unusable[picture.name] += 1
-        return "picture unreadable", f"{picture.path}: {error.strerror or error}"
-    except ImageError as error:
-        return "picture unreadable", str(error)
-
-
-def _pooled(judged: list[_Judged], lost: list[UnusableRow]) -> list[PooledLabel]:
-    """The label of each pair; pairs that have none leave ``judged``."""
-    labels, kept = [], []
-    for item in judged:
-        try:
-            labels.append(pooled(item.labels))
-            kept.append(item)
-        except InputError as error:
-            lost.append(UnusableRow(item.where, "labels of two kinds", str(error)))
-    judged[:] = kept
-    return labels
-
-
 def _write_shards(
     folder: Path,
-    judged: Sequence[_Judged],
+    judged: Sequence[GatheredPair],
     labels: Sequence[PooledLabel],
     division: Division,
     pictures: NamedPictures,
@@ -279,7 +186,7 @@ def _write_shards(
     return counts
 
 
-def _identity(item: _Judged, unit: str) -> str:
+def _identity(item: GatheredPair, unit: str) -> str:
     """Id of a pair: follows from the bytes of its pictures and what they belong to, not from the list's order."""
     parts = ["people", item.source or unit, item.group, *(picture.id for picture in item.pictures)]
     return hashlib.sha256("|".join(parts).encode()).hexdigest()[:16]
@@ -287,7 +194,7 @@ def _identity(item: _Judged, unit: str) -> str:
 
 def _record(
     identity: str,
-    item: _Judged,
+    item: GatheredPair,
     label: PooledLabel,
     unit: str,
     split: Split,
@@ -299,12 +206,15 @@ def _record(
     delta = round(label.delta, 4)
     if not item.from_people:
         notes["pairs whose list says that not people made their difference; it is kept as stated"] += 1
+    if len(item.sources) > 1:
+        notes["pairs with more than one source; they are held out with all of them"] += 1
     if len(item.licences) > 1:
         notes["pairs with more than one licence; all of them are named"] += 1
-    tie = winner_of(delta) == "tie"
-    if tie and item.factors:
+    reason = item.reason(delta)
+    tie = reason.winner == "tie"
+    if tie and reason.factors:
         notes["ties whose factors were left out"] += 1
-    factors = () if tie else item.factors
+    factors = () if tie else reason.factors
     refs = [ImageRef(id=picture.id, path=Path(Path(picture.name).name)) for picture in item.pictures]
     source = item.source or unit
     group = hashlib.sha256(f"{source}|{item.group}".encode()).hexdigest()[:16] if item.group else source
@@ -320,7 +230,7 @@ def _record(
         source=source,
         split=split,
     )
-    texts = item.texts
+    texts = reason.texts
     if int(identity[-1], 16) % 2:
         pair, texts = pair.swapped(), (texts[1], texts[0])
     rationales = [_rationale(text, pair if order == 0 else pair.swapped(), notes) for order, text in enumerate(texts)]
@@ -333,7 +243,7 @@ def _record(
         licence=" and ".join(sorted(item.licences)) or settings.licence,
         label_source="people",
         n_votes=label.n_votes,
-        writer="people" if any(rationales) else "",
+        writer=(reason.writer or "people") if any(rationales) else "",
     )
 
 
@@ -353,7 +263,7 @@ def _rationale(text: str, shown: Pair, notes: Counter[str]) -> Rationale | None:
 
 
 def _report(
-    judged: Sequence[_Judged],
+    judged: Sequence[GatheredPair],
     labels: Sequence[PooledLabel],
     division: Division,
     pictures: NamedPictures,

@@ -12,7 +12,7 @@ from statistics import NormalDist
 
 from redaes.datagen.series.votes import PSEUDO_COUNT
 from redaes.errors import InputError
-from redaes.types import MAX_DELTA, TAU
+from redaes.types import MAX_DELTA, TAU, Winner, winner_of
 
 _NORMAL = NormalDist()
 _ROUNDED = 0.000_051  # datasets keep four decimals of a difference
@@ -35,6 +35,14 @@ class StatedLabel:
         """The same of the pictures in the other order."""
         votes = None if self.votes is None else (self.votes[1], self.votes[0])
         return replace(self, votes=votes, delta=None if self.delta is None else 0.0 - self.delta)
+
+    @property
+    def winner(self) -> Winner:
+        """Which is called better; a difference too small to be told is a tie."""
+        if self.votes is None:
+            assert self.delta is not None
+            return winner_of(self.delta)
+        return "tie" if self.sign == 0 else "A" if self.sign > 0 else "B"
 
     @property
     def sign(self) -> int:

@@ -74,7 +74,7 @@ class NamedPictures:
         self.unusable: Counter[str] = Counter()
         """Pictures that cannot be decoded, by name, with the number of times that they were named."""
         self.n_written_anew = 0
-        """Pictures that are stored smaller, or in another format, than they came."""
+        """Pictures that are stored otherwise than they came: smaller, in another format, or cut from a larger one."""
         self._cut_from: tuple[Path, Image.Image] | None = None
         self.missing: Counter[str] = Counter()
         """Files that are not there, likewise."""
@@ -117,7 +117,7 @@ class NamedPictures:
             self._folder.mkdir(exist_ok=True)
             self._files[identity] = self._folder / identity
             self._files[identity].write_bytes(data)
-        self.n_written_anew += not as_given and picture.box is None
+        self.n_written_anew += not as_given
         known = KnownPicture(identity, picture.name)
         self._first[identity] = known
         self._looks[identity] = look

@@ -41,7 +41,7 @@ from redaes.types import FACTORS, Factor, Split
 _LABELS = ("winner", "votes_first", "votes_second", "probability", "delta")
 COLUMNS = frozenset(
     {"first", "second", *_LABELS, "rationale", "rationale_swapped", "factors", "group", "source", "licence", "license"}
-    | {"series", "split", "n_votes", "label_source"}
+    | {"series", "split", "n_votes", "label_source", "writer"}
 )
 """What is read; other columns are named in the report."""
 
@@ -79,6 +79,8 @@ class StatedPair:
     rationale: str = ""
     """With the first as A; empty: none."""
     rationale_swapped: str = ""
+    writer: str = ""
+    """Who wrote the rationales; empty: not stated."""
     group: str = ""
     """What belongs together beyond the photograph; empty: not stated."""
     source: str = ""
@@ -163,6 +165,7 @@ def _stated_pair(row: Mapping[str, Any], where: str, beside: Path) -> StatedPair
         factors=_factors(row.get("factors")),
         rationale=_reasoning(row.get("rationale")),
         rationale_swapped=_reasoning(row.get("rationale_swapped")),
+        writer=_text(row, "writer"),
         group=_text(row, "group"),
         source=_text(row, "source") or _text(row, "series"),
         licence=_text(row, "licence") or _text(row, "license"),

@@ -1,9 +1,9 @@
 """Reasoning about a pair of which it is known who won and not why: what was measured, where it speaks for the winner.
 
 People's judgements come without reasons, and often no measurement has to do with theirs. So a factor is taken to decide
-only where the worse picture is visibly worse in it, and by more than the better one is in any: who likes a blurred
+only where the worse picture is clearly worse in it, and by far more than the better one is in any: who likes a blurred
 picture does not like it for having less noise. Where none is, nothing is written: a reason that was made up would be
-taught.
+taught. docs/own-data.md says how often that is right.
 """
 
 from __future__ import annotations
@@ -17,13 +17,17 @@ from redaes.evidence.measurements import OTHER_SIDE, Side
 from redaes.evidence.quantities import QUANTITIES
 from redaes.types import FACTORS, Factor, Rationale, winner_of
 
+CLEARLY = 2.0
+"""By how much the worse picture is worse at least, in differences that can be seen, and how many times as much as the
+better one is in anything."""
+
 WORDINGS = 4
 """How many are drawn before a text with a contradicted statement is given up."""
 
 
 def factor_for(observed: PairObservation, better: Side) -> Factor | None:
-    """The factor in which the other picture is most visibly worse; None: what can be seen speaks for neither, or
-    against the better one.
+    """The factor in which the other picture is most visibly worse; None: what can be seen speaks clearly for neither,
+    or against the better one.
 
     Args:
         observed: what the pixels tell.
@@ -32,7 +36,9 @@ def factor_for(observed: PairObservation, better: Side) -> Factor | None:
     against = {factor: _largest(observed, (factor,), OTHER_SIDE[better]) for factor in FACTORS}
     counter = _largest(observed, _NOT_NOISE, better)
     for factor in sorted(FACTORS, key=against.__getitem__, reverse=True):  # of equals the first
-        if against[factor] >= 1 and (counter < 1 if factor == "noise" else against[factor] > counter):
+        if against[factor] < CLEARLY:
+            break
+        if counter < 1 if factor == "noise" else against[factor] >= CLEARLY * counter:
             return factor
     return None
 

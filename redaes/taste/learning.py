@@ -1,0 +1,314 @@
+"""Learn a taste: from all decisions but some, asked about those, in turn; then from all.
+
+Every series is held out once, in one of a few folds. What is told of the learning is told of the held-out decisions;
+the adapter that is kept has learnt from all.
+"""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from redaes.backends.adapters import check_base
+from redaes.backends.loading import load_adapter, load_network, model_folder
+from redaes.backends.weights import revision_of
+from redaes.errors import InputError
+from redaes.models.device import find_device
+from redaes.taste.claim import HeldOutDecision, TasteClaim, judge_learning, rights
+from redaes.taste.decisions import TasteDecision
+from redaes.taste.direction import TasteKernel
+from redaes.taste.edits import EditedPairs, make_edited_pairs
+from redaes.taste.folds import fold_numbers
+from redaes.taste.reader import PairReadings, VerdictHead, VerdictReader
+from redaes.training.formatting import check_chat
+from redaes.training.processor import training_processor
+
+Progress = Callable[[str, int, int], object]
+"""Told what is done, how much of it, and of how much."""
+
+
+def _untold(work: str, done: int, total: int) -> None:
+    return
+
+
+@dataclass(frozen=True)
+class TasteSettings:
+    """What decides about the result, besides the model and the decisions."""
+
+    folds: int = 5
+    """Parts of the decisions that are held out in turn."""
+    ridge: float = 0.03
+    """How much a change is held back: precision of the prior, for inputs with a mean square distance of 1."""
+    keep: float = 1.0
+    """How much the edited pairs, on which verdicts are to stay, count together against all decisions."""
+    max_pixels: int | None = None
+    """Cap on a picture's area; None: that of the adapter or the model."""
+    seed: int = 0
+    """Of the folds, the edits and the tosses of the test."""
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.ridge) and self.ridge > 0):
+            raise InputError(f"ridge is {self.ridge}; give a number above 0")
+        if not (math.isfinite(self.keep) and self.keep >= 0):
+            raise InputError(f"keep is {self.keep}; give 0 or more")
+        if self.folds < 2:
+            raise InputError(f"folds is {self.folds}; give at least 2")
+
+
+@dataclass(frozen=True)
+class Forgetting:
+    """Share of edited pairs on which the better picture is told, of photographs whose edits were not kept in mind."""
+
+    n: int
+    before: float
+    after: float
+
+
+@dataclass(frozen=True)
+class TasteReadings:
+    """What a model said of pairs, in the order of what they belong to."""
+
+    decisions: PairReadings
+    kept: PairReadings
+    tested: PairReadings
+
+
+@dataclass(frozen=True)
+class TasteRow:
+    """What was learnt, and what is known of it."""
+
+    row: NDArray[np.float64]
+    """(d,) for what goes into the last ``down_proj``; learnt from all decisions."""
+    claim: TasteClaim
+    held_out: tuple[HeldOutDecision, ...]
+    forgetting: Forgetting
+
+
+@dataclass(frozen=True)
+class TasteBase:
+    """A model whose taste can be learnt on."""
+
+    name: str
+    folder: Path
+    revision: str
+    adapter: Path | None
+    model: Any
+    processor: Any
+    reader: VerdictReader
+
+    @classmethod
+    def load(cls, model: str, adapter: Path | None, *, max_pixels: int | None, device: str | None = None) -> TasteBase:
+        """Load one.
+
+        Args:
+            model: name or folder of the base.
+            adapter: a LoRA on it; None: there is none.
+            max_pixels: cap on a picture's area; None: that of the adapter or the model.
+            device: such as ``cpu`` or ``cuda:1``; None: the best there is.
+
+        Raises:
+            BackendError, TrainingError: it cannot be had, or a taste cannot be learnt on it.
+        """
+        folder = model_folder(model)
+        if adapter is not None:
+            check_base(adapter, model, folder)
+        processor = check_chat(training_processor(folder, adapter, max_pixels))
+        place = find_device(device)
+        network = load_network(folder, torch.bfloat16 if place.type == "cuda" else torch.float32)
+        if adapter is not None:
+            network = load_adapter(network, adapter)
+        network = network.to(place).eval()
+        reader = VerdictReader(network, processor)
+        return cls(model, folder, revision_of(folder), adapter, network, processor, reader)
+
+    def read(
+        self, decisions: Sequence[TasteDecision], edited: EditedPairs, progress: Progress = _untold
+    ) -> TasteReadings:
+        """Read all pairs, each picture looked at once.
+
+        Raises:
+            ImageError, InputError: a picture cannot be used.
+        """
+        pairs = [*((one.first, one.second) for one in decisions), *((one.first, one.second) for one in edited.all)]
+        pictures = list({picture.id: picture for pair in pairs for picture in pair}.values())
+        self.reader.look(pictures, lambda n: progress("looking at pictures", n, len(pictures)))
+        shown = [(first.id, second.id) for first, second in pairs]
+        found = self.reader.read(shown, progress=lambda n: progress("comparing", n, len(shown)))
+        ends = len(decisions), len(decisions) + len(edited.kept)
+        return TasteReadings(
+            found.at(range(ends[0])), found.at(range(ends[0], ends[1])), found.at(range(ends[1], len(shown)))
+        )
+
+
+@dataclass(frozen=True)
+class LearnedTaste:
+    """What was learnt, on its model."""
+
+    base: TasteBase
+    taste: TasteRow
+
+
+def learn(
+    model: str,
+    adapter: Path | None,
+    decisions: Sequence[TasteDecision],
+    settings: TasteSettings | None = None,
+    *,
+    device: str | None = None,
+    edited: EditedPairs | None = None,
+    progress: Progress = _untold,
+) -> LearnedTaste:
+    """Learn a taste from decisions.
+
+    Args:
+        model: name or folder of the base.
+        adapter: a LoRA on it to go on from; None: there is none.
+        decisions: of one person; their order does not matter.
+        settings: what decides about the result; None: the defaults.
+        device: such as ``cpu`` or ``cuda:1``; None: the best there is.
+        edited: pairs to be kept in mind and tested on; None: they are made from some of the pictures.
+        progress: told how far it is.
+
+    Raises:
+        InputError: no decisions, or none that can be held out.
+        BackendError, TrainingError, ImageError: the model or a picture cannot be used.
+    """
+    settings = settings or TasteSettings()
+    ordered = sorted(decisions, key=lambda one: one.id)
+    check_decided(ordered, settings)
+    base = TasteBase.load(model, adapter, max_pixels=settings.max_pixels, device=device)
+    with tempfile.TemporaryDirectory() as folder:
+        if edited is None:
+            progress("making edited pairs", 0, 1)
+            own = {picture.path for one in ordered for picture in (one.first, one.second)}
+            edited = make_edited_pairs(own, Path(folder) / "edits", seed=settings.seed)
+        readings = base.read(ordered, edited, progress)
+    signs = [pair.sign for pair in edited.tested]
+    return LearnedTaste(base, learn_row(base.reader.head, ordered, readings, signs, settings, progress))
+
+
+def check_decided(decisions: Sequence[TasteDecision], settings: TasteSettings) -> list[int]:
+    """The folds of the decisions that prefer a picture.
+
+    Raises:
+        InputError: there are none, or none can be held out.
+    """
+    decided = [one for one in decisions if one.sign]
+    if not decided:
+        raise InputError(f"none of {len(decisions)} decisions prefers one picture to the other; add some that do")
+    return fold_numbers(decided, settings.folds, settings.seed)
+
+
+def learn_row(
+    head: VerdictHead,
+    decisions: Sequence[TasteDecision],
+    readings: TasteReadings,
+    tested: Sequence[int],
+    settings: TasteSettings,
+    progress: Progress = _untold,
+) -> TasteRow:
+    """Learn from pairs that have been read; the model is not needed any more.
+
+    Args:
+        head: of the model.
+        decisions: of one person, by their ids.
+        readings: of their pairs, and of edited pairs.
+        tested: sign of each edited pair that is tested on.
+        settings: what decides about the result.
+        progress: told how far the test is.
+
+    Raises:
+        InputError: no decisions, or none that can be held out.
+    """
+    folds = np.array(check_decided(decisions, settings))
+    trial = _Trial(head, readings, decisions, folds, settings)
+    told = trial.held_out()
+    claim = judge_learning(
+        told,
+        trial.gain,
+        seed=settings.seed,
+        progress=lambda done, total: progress("testing against chance", done, total),
+    )
+    n, signs = len(decisions), np.array(tested)
+    both = PairReadings.joined(readings.decisions, readings.tested)
+    kernel = TasteKernel.of(head, both, readings.kept, n_learnt=n, ridge=settings.ridge, keep=settings.keep)
+    weights = kernel.learnt(range(n), trial.p_first)
+    after = kernel.after(range(n, n + len(signs)), range(n), weights)
+    forgetting = Forgetting(len(signs), _agreement(signs, readings.tested.log_odds), _agreement(signs, after))
+    return TasteRow(kernel.row(range(n), weights), claim, told, forgetting)
+
+
+class _Trial:
+    """Decisions learnt without each fold in turn, and asked about it."""
+
+    def __init__(
+        self,
+        head: VerdictHead,
+        readings: TasteReadings,
+        decisions: Sequence[TasteDecision],
+        folds: NDArray[np.int_],
+        settings: TasteSettings,
+    ) -> None:
+        self._decisions = decisions
+        self._folds = folds  # of those that prefer a picture
+        self._decided = np.array([place for place, one in enumerate(decisions) if one.sign])
+        self.p_first = np.array([one.p_first for one in decisions])
+        self._signs = np.array([one.sign for one in decisions])[self._decided]
+        fold_of = {decisions[place].series: int(fold) for place, fold in zip(self._decided, folds, strict=True)}
+        # Ties of a series that is held out are not learnt from either; those of other series always are.
+        every = np.array([fold_of.get(one.series, -1) for one in decisions])
+        self._rest = {fold: np.flatnonzero(every != fold) for fold in range(int(folds.max()) + 1)}
+        self._kernels = {
+            fold: TasteKernel.of(
+                head,
+                readings.decisions,
+                readings.kept,
+                n_learnt=len(rest),
+                ridge=settings.ridge,
+                keep=settings.keep,
+            )
+            for fold, rest in self._rest.items()
+        }
+        log_odds = readings.decisions.log_odds[self._decided]
+        self._before = (log_odds[:, 0] - log_odds[:, 1]) / 2
+
+    def _after(self, p_first: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Log-odds of the first, the mean over both orders, of each decision that prefers a picture."""
+        found = np.zeros(len(self._decided))
+        for fold, rest in self._rest.items():
+            asked = self._folds == fold
+            weights = self._kernels[fold].learnt(rest, p_first[rest])
+            odds = self._kernels[fold].after(self._decided[asked], rest, weights)
+            found[asked] = (odds[:, 0] - odds[:, 1]) / 2
+        return found
+
+    def held_out(self) -> tuple[HeldOutDecision, ...]:
+        """Every decision as it was judged by what was learnt without its fold."""
+        rows = zip(self._decided, self._folds, self._before, self._after(self.p_first), strict=True)
+        return tuple(
+            HeldOutDecision(one.id, one.series, int(fold), one.sign, float(before), float(after))
+            for place, fold, before, after in rows
+            for one in [self._decisions[place]]
+        )
+
+    def gain(self, signs: NDArray[np.int_]) -> int:
+        """Sum of `rights` after less that before, if the answers had these signs."""
+        p_first = self.p_first.copy()
+        turned = self._decided[signs != self._signs]
+        p_first[turned] = 1 - p_first[turned]
+        return int(rights(signs, self._after(p_first)).sum() - rights(signs, self._before).sum())
+
+
+def _agreement(signs: NDArray[np.int_], log_odds: NDArray[np.float64]) -> float:
+    """Share of pairs on which the model tells the better picture; an even verdict is half right."""
+    if not len(signs):
+        return math.nan
+    return float(rights(signs, log_odds[:, 0] - log_odds[:, 1]).mean() / 2)
