@@ -317,6 +317,23 @@ def test_where_all_hangs_together_photographs_are_held_out(folder: Path, tmp_pat
     assert not validate(tmp_path / "out").wrong
 
 
+def test_parts_of_a_large_series_stay_together_where_others_are_left() -> None:
+    parts = [(series, part) for series in "abc" for part in range(4)]
+    pairs = [
+        PlacedPair(f"{series}{part}{n}", f"{series}{part}{n + 1}", series=frozenset({series}))
+        for series, part in parts
+        for n in range(3)
+    ]
+    for seed in range(10):
+        found: dict[str, set[str]] = {}
+        for pair, split in zip(pairs, divide(pairs, (), test_fraction=0.3, seed=seed).splits, strict=True):
+            found.setdefault(pair.first[0], set()).add(str(split))
+        assert sorted(sorted(splits) for splits in found.values()) == [["test"], ["train"], ["train"]]
+    alone = divide(pairs[:12], (), test_fraction=0.3, seed=0)  # of one series parts are held out, and no pair is lost
+    assert sorted(set(alone.splits), key=str) == ["test", "train"]
+    assert not alone.cut
+
+
 def test_of_few_photographs_two_are_held_out() -> None:
     pairs = [PlacedPair(f"{a}", f"{b}") for a in range(7) for b in range(a)]
     for seed in range(5):
@@ -360,6 +377,31 @@ def test_a_column_of_splits(folder: Path, tmp_path: Path) -> None:
     }
     assert {f"{n}.jpg" for n in (4, 5, 6, 7)} <= held_out
     assert not held_out & {f"{n}.jpg" for n in (0, 1, 2, 3)}
+    seeds = {seed: run(folder / "pairs.csv", tmp_path / f"{seed}", test_fraction=0.2, seed=seed) for seed in range(4)}
+    assert {str(report["pairs"]) for report in seeds.values()} == {"{'train': 4, 'test': 1}"}  # the share overrules
+    assert not any(report["notes"] for report in seeds.values())
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_any_row_of_a_pair_may_hold_it_out_or_say_that_not_people_judged(
+    folder: Path, tmp_path: Path, order: tuple[int, int]
+) -> None:
+    both = [{"split": "test", "label_source": "people"}, {"split": "train", "label_source": "edits"}]
+    rows = [SIX[0] | {"winner": "first"} | both[place] for place in order]
+    rows += [row | {"winner": "first", "split": "train", "label_source": ""} for row in SIX[1:]]
+    report = run(write_csv(folder / "pairs.csv", rows), tmp_path / "out")
+    assert report["pairs"] == {"train": 5, "test": 1}
+    assert list(report["notes"].values()) == [1]
+    assert "not people" in next(iter(report["notes"]))
+
+
+def test_a_list_that_states_one_split_is_drawn_anew_and_says_so(folder: Path, tmp_path: Path) -> None:
+    rows = [row | {"winner": "tie", "split": "test" if n < 4 else "", "factors": "light"} for n, row in enumerate(SIX)]
+    report = run(write_csv(folder / "pairs.csv", rows), tmp_path / "out")
+    assert report["notes"] == {
+        "pairs whose stated split was drawn anew, for their list states no other": 4,
+        "ties whose factors were left out": 6,
+    }
 
 
 @pytest.mark.parametrize("fraction", [0.1, 0.2, 0.5])

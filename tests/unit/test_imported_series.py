@@ -113,6 +113,10 @@ def test_a_large_series_is_drawn_into_parts(tmp_path: Path) -> None:
     ]
     pairs, _ = read(file, series_pictures=8)
     assert len(set(parts)) == 7
+    rows_of_pairs = [row for row in judgements_in(file, ReadingSettings(series_pictures=8), set())]
+    assert {row.series for row in rows_of_pairs if isinstance(row, StatedPair)} == {"scores.json series scores"}
+    whole = [row for row in judgements_in(file, ReadingSettings(series_pictures=50), set())]
+    assert {row.series for row in whole if isinstance(row, StatedPair)} == {""}
     assert {name for names in pairs for name in names} == {f"{n}" for n in range(50)}
     assert all((int(a) > int(b)) == (delta > 0) for (a, b), delta in pairs.items())
     assert pairs == read(file, series_pictures=8)[0] != read(file, series_pictures=8, seed=1)[0]

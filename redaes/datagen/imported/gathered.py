@@ -42,6 +42,8 @@ class GatheredPair:
     places: set[tuple[str, str]] = field(default_factory=set)
     """Which picture, by id, shows which source."""
     licences: set[str] = field(default_factory=set)
+    series: set[str] = field(default_factory=set)
+    """Large series of parts of which it is a pair."""
     split: Split | None = None
     from_people: bool = True
 
@@ -73,6 +75,7 @@ class GatheredPair:
             self.sources |= named
             self.places |= {(known.id, source) for source in named}
             self.licences |= {row.licence, picture.licence} - {""}
+        self.series |= {row.series} - {""}
         self.from_people &= row.from_people
         self.split = row.split if self.split != "test" and row.split else self.split
 

@@ -99,6 +99,9 @@ def import_pairs(
             raise InputError(f"{origin}: {error}{_reasons(lost)}") from error
         if division.n_moved:
             notes["pairs that the list trains on, held out because they belong to held-out ones"] = division.n_moved
+        n_stated = sum(item.split is not None for item in judged)
+        if n_stated and not division.stated and settings.test_fraction is None:
+            notes["pairs whose stated split was drawn anew, for their list states no other"] = n_stated
         n_wanted = len(judged) - division.splits.count(None)
 
         def written(n_pairs: int) -> None:
@@ -124,7 +127,9 @@ def import_pairs(
 def _divided(judged: Sequence[GatheredPair], alike: Sequence[tuple[str, str]], settings: ImportSettings) -> Division:
     anew = settings.test_fraction is not None
     placed = [
-        PlacedPair(item.pictures[0].id, item.pictures[1].id, item.source, None if anew else item.split)
+        PlacedPair(
+            item.pictures[0].id, item.pictures[1].id, item.source, None if anew else item.split, frozenset(item.series)
+        )
         for item in judged
     ]
     fraction = TEST_FRACTION if settings.test_fraction is None else settings.test_fraction

@@ -86,6 +86,8 @@ class StatedPair:
     source: str = ""
     """What was photographed; empty: not stated."""
     licence: str = ""
+    series: str = ""
+    """The large series of a part of which it is a pair; empty: of none."""
     split: Split | None = None
     """Where the list has it; None: not stated."""
     from_people: bool = True

@@ -39,6 +39,8 @@ class StatedSeries:
     licence: str = ""
     split: Split | None = None
     """Where the list has it; None: not stated."""
+    part_of: str = ""
+    """The large series of which this is a part; empty: it is whole."""
 
 
 def pairs_of_series(
@@ -105,6 +107,7 @@ def _parts(series: StatedSeries, most: int, seed: int) -> Iterator[StatedSeries]
         yield replace(
             series,
             name=f"{series.name} part {number + 1}",
+            part_of=series.where,
             pictures=tuple(series.pictures[place] for place in places),
             levels=tuple(series.levels[place] for place in places),
         )
@@ -138,6 +141,7 @@ def _pairs(series: StatedSeries) -> Iterator[StatedPair | UnusableRow]:
                 second=second,
                 label=StatedLabel(delta=delta_from_probability(probability)),
                 group=series.name,
+                series=series.part_of,
                 source=series.source,
                 licence=series.licence,
                 split=series.split,
