@@ -20,7 +20,7 @@ from redaes.cli.app import app
 from redaes.datagen.imported.circles import circular_triples
 from redaes.datagen.imported.dividing import PlacedPair, divide
 from redaes.datagen.imported.importing import ImportSettings, import_pairs
-from redaes.datagen.imported.labels import delta_from_votes
+from redaes.datagen.imported.labels import PooledLabel, delta_from_votes, label_of_delta, pooled
 from redaes.datagen.imported.rows import StatedPair, read_pair_list
 from redaes.datagen.imported.series import pairs_of_series
 from redaes.datagen.imported.series_lists import read_series_list
@@ -221,6 +221,11 @@ def test_a_probability_of_one_is_one_vote_of_an_unknown_number(folder: Path, tmp
     found = imported(tmp_path / "out")
     assert {abs(record.pair.delta or 0) for record in found} == {round(delta_from_votes(1, 0), 4)}
     assert {record.n_votes for record in found} == {None}
+
+
+def test_votes_are_counted_where_every_row_counts_them() -> None:
+    assert pooled([label_of_delta(1.0, 5), label_of_delta(2.0, 3)]) == PooledLabel(1.5, 8, False)
+    assert pooled([label_of_delta(1.0, 5), label_of_delta(-2.0)]) == PooledLabel(-0.5, None, True)
 
 
 def test_near_copies_and_duplicates_never_part(folder: Path, tmp_path: Path) -> None:
