@@ -434,6 +434,19 @@ def test_reasoning_goes_with_its_order_or_is_left_out(folder: Path, tmp_path: Pa
     assert record.writer == "people"
 
 
+@pytest.mark.parametrize(
+    "text", ["A is better because of its mood; B is noisy.", "The colours are fine, so A is better", "I prefer A"]
+)
+def test_reasoning_that_argues_for_the_loser_is_left_out(folder: Path, tmp_path: Path, text: str) -> None:
+    rows = [SIX[0] | {"winner": "second", "factors": "colour", "rationale": text}]
+    rows += [SIX[1] | {"winner": "first", "factors": "colour", "rationale": text}]
+    rows += [SIX[2] | {"winner": "tie", "factors": "", "rationale": text}]
+    rows += [row | {"winner": "first", "factors": "", "rationale": ""} for row in SIX[3:]]
+    report = run(write_csv(folder / "pairs.csv", rows), tmp_path / "out")
+    assert report["notes"] == {"rationales left out: they contradict the label": 2}
+    assert report["rationales"] == {"none": 5, "one order": 1}
+
+
 def test_a_reason_belongs_to_those_who_decided_so(folder: Path, tmp_path: Path) -> None:
     outvoted = {"winner": "second", "factors": "light", "rationale": "Picture B is lit better."}
     others = [
