@@ -10,5 +10,8 @@
     edits.py        pairs made on the spot, on which the verdicts are to stay
     folds.py        which decisions are held out together
     claim.py        whether anything was learnt
-    learning.py     all of it, from decisions to a taste
+    learning.py     all of that, from decisions to a taste
+    reading.py      decisions from lists, folders and an earlier taste
+    saving.py card.py   the folder of a taste
+    making.py       from sources to that folder
 """
