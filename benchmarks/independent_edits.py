@@ -53,6 +53,10 @@ POINTS_A_STEP = 1.5
 STEP = 1.5
 """Pixels of the photograph, at least, behind a pixel of a turned or cut view."""
 VERY_SURE = 0.95
+SETTINGS = (
+    "photographs", "each", "reasoned", "side", "cases", "seed", "data", "data_pairs", "limit", "test_fraction", "all",
+)  # fmt: skip
+"""What figures of a model depend on, besides the model."""
 
 
 def linear(encoded: Array) -> Array:
@@ -463,10 +467,7 @@ def measured(args: argparse.Namespace, model: str) -> tuple[list[Figure], HeldOu
     folder = Path(model)
     adapter = folder if (folder / "adapter_config.json").exists() else None
     backend = LocalBackend(model if adapter is None else args.base, adapter=adapter, device="cpu")
-    settings = {
-        name: str(getattr(args, name))
-        for name in ("photographs", "each", "reasoned", "side", "cases", "seed", "data", "limit")
-    }
+    settings = {name: str(getattr(args, name)) for name in SETTINGS}
     name = hashlib.sha256(json.dumps([backend.revision, settings, EDITOR], sort_keys=True).encode()).hexdigest()[:16]
     file = args.out / f"{name}.json"
     if file.exists():

@@ -16,7 +16,7 @@ from redaes.cli.eval import benchmark, calibrate, leaks, probes, rationales
 from redaes.cli.eval import compare as compare_runs
 from redaes.cli.models import convert
 from redaes.cli.several_words import SeveralWords
-from redaes.cli.taste import teach
+from redaes.cli.taste import learn, teach
 from redaes.cli.train import build_nano, check, merge, stages
 from redaes.training.stages import STAGES
 
@@ -127,8 +127,9 @@ app.add_typer(models, name="models")
 
 @taste.callback(no_args_is_help=True)
 def _taste() -> None:
-    """One person's taste: asked for, pair by pair."""
+    """One person's taste: asked for, pair by pair, and learnt."""
 
 
 taste.command("teach")(teach.teach)
+taste.command("learn")(learn.learn)
 app.add_typer(taste, name="taste")

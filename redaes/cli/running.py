@@ -16,6 +16,8 @@ EXIT_INPUT = 2
 EXIT_NO_ANSWER = 3
 EXIT_BACKEND = 4
 EXIT_PARTIAL = 5
+EXIT_NOT_BETTER = 6
+"""All went well, and what was to be better is not: nothing was installed."""
 EXIT_INTERRUPTED = 130
 """As a shell says it of a program that an interrupt ended."""
 

@@ -13,13 +13,13 @@ from typing import Any
 from redaes.assessing.choosing import PAIRS_PER_CANDIDATE, REFERENCES, check_choice
 from redaes.assessor import Assessor, ReferenceSet
 from redaes.culling.kept_answers import KeptAnswers, file_of, settings_of
-from redaes.errors import InputError
+from redaes.errors import ImageError, InputError
 from redaes.evaluation.assessors.base import BenchmarkAssessor
 from redaes.evaluation.assessors.placed import PlacedScores
 from redaes.evaluation.benchmarks import LoadedBenchmark
 from redaes.evaluation.run_spec import RunSpec
 from redaes.heldout import place_drawn
-from redaes.images import MAX_PIXELS, content_id, list_images, read_image_file
+from redaes.images import MAX_PIXELS, content_id, list_images, load_image, read_image_file
 from redaes.ranking import default_pairs
 from redaes.references import read_reference_set, write_reference_set
 from redaes.types import ImageRef, PairAnswer
@@ -103,11 +103,11 @@ def _chosen(
     out: Path,
     progress: Callable[[int, int], None],
 ) -> ReferenceSet:
-    name, files = _candidates(spec, loaded)
+    name, found = _candidates(spec, loaded)
     keep = REFERENCES if spec.n_references is None else spec.n_references
     # An assessor that compares pictures with all references of a set has it chosen for that.
     comparisons = assessor.comparisons if isinstance(assessor, PlacedScores) else keep
-    candidates = {ref.id: ref for ref in (_ref(file) for file in files)}
+    candidates = {ref.id: ref for ref in found}
     if spec.n_references is None:
         keep = min(keep, len(candidates))
     check_choice(len(candidates), keep, comparisons)
@@ -129,10 +129,14 @@ def _chosen(
     )
 
 
-def _candidates(spec: RunSpec, loaded: LoadedBenchmark) -> tuple[str, list[Path]]:
-    """A name and the candidates' files: those of a folder, or the benchmark's own, drawn by a hash of their ids."""
+def _candidates(spec: RunSpec, loaded: LoadedBenchmark) -> tuple[str, list[ImageRef]]:
+    """A name and the candidates: pictures of a folder, or of the benchmark's own, drawn by a hash of their ids. One of
+    these that cannot be read is passed over: it is asked about like the others, and fails there, named."""
     if isinstance(spec.references, Path):
-        return spec.references.resolve().name, list_images(spec.references)
+        files = list_images(spec.references)
+        return spec.references.resolve().name, [
+            ImageRef(id=content_id(read_image_file(file)), path=file.absolute()) for file in files
+        ]
     absent = set(loaded.missing)
     there = [(picture.id, picture.file) for picture in loaded.labels.pictures if picture.file not in absent]
     wanted = spec.candidates
@@ -141,12 +145,15 @@ def _candidates(spec: RunSpec, loaded: LoadedBenchmark) -> tuple[str, list[Path]
             f"{wanted} candidates for references of {len(there)} pictures of {loaded.benchmark.title}; give 2 to "
             f"{len(there) - 1}, such as --candidates {max(2, len(there) // 4)}"
         )
-    drawn = sorted(there, key=lambda picture: place_drawn(spec.seed, picture[0]))[:wanted]
-    return loaded.benchmark.name, [loaded.pictures / file for _, file in drawn]
-
-
-def _ref(file: Path) -> ImageRef:
-    return ImageRef(id=content_id(read_image_file(file)), path=file.absolute())
+    drawn: list[ImageRef] = []
+    for _, file in sorted(there, key=lambda picture: place_drawn(spec.seed, picture[0])):
+        try:
+            drawn.append(load_image((loaded.pictures / file).absolute()).ref)
+        except ImageError:
+            continue
+        if len(drawn) == wanted:
+            break
+    return loaded.benchmark.name, drawn
 
 
 def kept_set(spec: RunSpec) -> ReferenceSet | None:

@@ -3,6 +3,7 @@
 ::
 
     questions.py    which two pictures to ask about next
+    pair_pool.py    which pair tells most of a direction; pool_reading.py: the pairs as a model reads them
     preference_file.py  the answers, on the disk as they come; all else is about learning
     decisions.py    what somebody decided about two pictures
     reader.py       a model's verdicts about pairs, and what in the last layer they follow from
@@ -10,5 +11,8 @@
     edits.py        pairs made on the spot, on which the verdicts are to stay
     folds.py        which decisions are held out together
     claim.py        whether anything was learnt
-    learning.py     all of it, from decisions to a taste
+    learning.py     all of that, from decisions to a taste
+    reading.py      decisions from lists, folders and an earlier taste
+    saving.py card.py   the folder of a taste
+    making.py       from sources to that folder
 """

@@ -66,8 +66,8 @@ class TasteClaim(Record):
     """Decisions judged wrongly before and rightly after."""
     n_lost: int
     """The other way round."""
-    p_random: float
-    """How often answers at random would gain as much."""
+    p_random: float | None
+    """How often answers at random would gain as much; None: not asked, for the other test has said no."""
     p_no_gain: float
     """How often so much is gained where learning makes no difference."""
     better: bool
@@ -119,8 +119,10 @@ def judge_learning(
     for series, gain in zip(names, (after - before).tolist(), strict=True):
         gains[series] += gain
     total = sum(gains.values())
-    p_random = _chance_of(total, signs, names, gain_of, seed, n_tosses, progress) if total > 0 else 1.0
     p_no_gain = flip_probability([*gains.values()], total)
+    p_random = None
+    if p_no_gain <= MOST_P:
+        p_random = _chance_of(total, signs, names, gain_of, seed, n_tosses, progress)
     return TasteClaim(
         n_decisions=len(held_out),
         n_series=len(gains),
@@ -131,7 +133,7 @@ def judge_learning(
         n_lost=int((after < before).sum()),
         p_random=p_random,
         p_no_gain=p_no_gain,
-        better=max(p_random, p_no_gain) <= MOST_P,
+        better=p_random is not None and p_random <= MOST_P,
     )
 
 

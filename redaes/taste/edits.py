@@ -19,8 +19,11 @@ from redaes.reference_photographs import reference_photographs
 from redaes.taste.decisions import DecidedPicture
 from redaes.types import winner_of
 
-OWN_PHOTOGRAPHS = 20
-"""Most of somebody's own photographs of which edits are made."""
+OWN_PHOTOGRAPHS = 60
+"""Most of somebody's own photographs of which edits are made [ours]."""
+
+MOST_KEPT, MOST_TESTED = 300, 150
+"""Pairs that are used, of all that can be made [ours]: more of them change nothing that was measured."""
 
 MAX_SIDE = 256
 """Longest side of the edited pictures, in pixels."""
@@ -55,20 +58,34 @@ def make_edited_pairs(own: Iterable[Path], folder: Path, *, seed: int, most: int
     """Make them from some of somebody's photographs and from the reference photographs of the package.
 
     Args:
-        own: photographs, of which at most ``most`` are drawn by their names.
+        own: photographs, one of each series, of which at most ``most`` are drawn by their names.
         folder: a new one, for the pictures.
         seed: of the edits and the draws.
         most: of one's own photographs.
     """
     drawn = sorted(set(own), key=lambda path: hashlib.sha256(f"{seed}:{path.name}".encode()).digest())[:most]
     clean = [one.path for one in reference_photographs()[::2]]  # each is followed by its spoilt copy
-    settings = DatasetSettings(views=3, variants=4, max_side=MAX_SIDE, test_fraction=0.4, seed=seed)
+    settings = DatasetSettings(
+        views=max(1, round(100 / (len(drawn) + len(clean)))),
+        variants=4,
+        max_side=MAX_SIDE,
+        test_fraction=0.25,
+        seed=seed,
+    )
     build([*drawn, *clean], folder, settings)
     pictures = folder / "pictures"
     pictures.mkdir()
-    kept = [_edited(record, pictures) for record in read_records(folder, "train")]
-    tested = [_edited(record, pictures) for record in read_records(folder, "test")]
-    return EditedPairs(tuple(kept), tuple(pair for pair in tested if pair.sign))
+    kept = _drawn(read_records(folder, "train"), MOST_KEPT)
+    tested = _drawn((record for record in read_records(folder, "test") if record.pair.delta), MOST_TESTED)
+    return EditedPairs(
+        tuple(_edited(record, pictures) for record in kept),
+        tuple(pair for pair in (_edited(record, pictures) for record in tested) if pair.sign),
+    )
+
+
+def _drawn(records: Iterable[PairRecord], most: int) -> list[PairRecord]:
+    """Some of the pairs, by their ids."""
+    return sorted(records, key=lambda record: hashlib.sha256(record.pair.id.encode()).digest())[:most]
 
 
 def _edited(record: PairRecord, folder: Path) -> EditedPair:

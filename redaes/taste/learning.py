@@ -188,7 +188,8 @@ def learn(
     with tempfile.TemporaryDirectory() as folder:
         if edited is None:
             progress("making edited pairs", 0, 1)
-            own = {picture.path for one in ordered for picture in (one.first, one.second)}
+            # One photograph of each series, for its others may be versions of it.
+            own = {one.series: one.first.path for one in ordered}.values()
             edited = make_edited_pairs(own, Path(folder) / "edits", seed=settings.seed)
         readings = base.read(ordered, edited, progress)
     signs = [pair.sign for pair in edited.tested]

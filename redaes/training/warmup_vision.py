@@ -20,12 +20,16 @@ import torch
 from torch import Tensor, nn
 from transformers import TrainingArguments
 
+from redaes import prompts
+from redaes.answers import WINNER_PREFIX
 from redaes.errors import TrainingError
+from redaes.models.nano.same_place import favour_same_place
 from redaes.records import PairRecord, record_of
 from redaes.training import warmup_places
 from redaes.training.alignment_losses import preference_loss, target_probability
-from redaes.training.formatting import decode
+from redaes.training.formatting import chat_text, decode
 from redaes.training.stage_arguments import StageArguments
+from redaes.training.stage_model import base_processor
 from redaes.training.vision_cache import PictureBatch
 from redaes.training.warmup_heads import NO_EDIT, HeadTrainer, run_with_heads
 from redaes.types import SIDES, TAU
@@ -44,11 +48,18 @@ class VisionConfig(TrainingArguments):
     matching_weight: float = field(
         default=0.0, metadata={"help": "of tokens of two views of a picture finding the cells that show the same"}
     )
+    same_place_pixels: int = field(
+        default=0,
+        metadata={
+            "help": "begin some heads of the language model at the same place of the other picture, for square "
+            "pictures of this area, with which the reading begins; 0: none"
+        },
+    )
     matching_pictures: int = field(default=8, metadata={"help": "pictures of a batch of which two views are made"})
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("place_weight", "matching_weight"):
+        for name in ("place_weight", "matching_weight", "same_place_pixels"):
             if getattr(self, name) < 0:
                 raise TrainingError(f"{name} is {getattr(self, name)}; give 0 or more")
         if self.matching_pictures < 1:
@@ -237,6 +248,26 @@ def settle(model: Any, batch: dict[str, Tensor]) -> None:
         merger.linear_fc2.bias.mul_(gain)
 
 
+def offset_of_pictures(model: Any, processor: Any, pixels: int) -> int:
+    """Positions from a cell of picture A to the same cell of B, in the fast question about square pictures.
+
+    Args:
+        model: the whole model.
+        processor: of the model.
+        pixels: area of each picture.
+    """
+    pictures, token = processor.image_processor, processor.image_token
+    cells = max(1, round(pixels**0.5 / pictures.patch_size / pictures.merge_size))  # along a side
+    n_cells = cells**2
+    text = chat_text(processor, prompts.load(prompts.COMPARE["fast"]), WINNER_PREFIX).replace(token, token * n_cells)
+    ids = processor.tokenizer([text], return_tensors="pt")["input_ids"]
+    shown = ids == processor.image_token_id
+    grid = torch.tensor([[1, cells * pictures.merge_size, cells * pictures.merge_size]] * 2)
+    positions, _ = model.model.get_rope_index(ids, mm_token_type_ids=shown.int(), image_grid_thw=grid)
+    first, second = positions[0, 0][shown[0]][[0, n_cells]].tolist()
+    return int(second - first)
+
+
 @torch.no_grad()
 def held_out_figures(network: VisionWithHeads, batches: Iterator[dict[str, Any]]) -> dict[str, float]:
     """How well the heads see: share of edits named, and of decided pairs put in the right order."""
@@ -273,6 +304,13 @@ def run_vision(arguments: StageArguments, config: VisionConfig) -> Path:
     Returns:
         The folder with the model. A finished run is not repeated.
     """
+
+    def settled(model: Any, batch: dict[str, Any]) -> None:
+        settle(model, batch)
+        if config.same_place_pixels:
+            offset = offset_of_pictures(model, base_processor(arguments), config.same_place_pixels)
+            favour_same_place(model, offset)
+
     return run_with_heads(
         "warmup_vision",
         arguments,
@@ -281,5 +319,5 @@ def run_vision(arguments: StageArguments, config: VisionConfig) -> Path:
         collator=partial(VisionCollator, n_matched=config.matching_pictures if config.matching_weight > 0 else 0),
         trainer_class=VisionTrainer,
         evaluate=held_out_figures,
-        settle=settle,
+        settle=settled,
     )

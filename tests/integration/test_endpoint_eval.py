@@ -68,6 +68,28 @@ def test_pictures_are_scored_only_where_probabilities_are_reported(pairs: Path) 
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize(("name", "draws"), [("ollama", 3), ("llama.cpp", 0)])
+def test_pictures_are_placed_by_any_server(name: str, draws: int, tmp_path: Path) -> None:
+    """From the command line: references are chosen, the others placed, by agreement where there is no probability."""
+    lines = ["image,score"]
+    for shade in range(30, 230, 20):
+        Image.new("RGB", (32, 24), (shade, shade, shade)).save(tmp_path / f"{shade}.png")
+        lines.append(f"{shade}.png,{shade}")
+    (tmp_path / "scores.csv").write_text("\n".join(lines) + "\n")
+    given = ["--references", "informative", "--candidates", "5", "--n-references", "4", "--option", "comparisons=3"]
+    with DialectServer(DIALECTS[name]) as server:
+        where = ["--out", str(tmp_path / "out"), "--endpoint", server.base_url, "--assessor", "vlm_placed"]
+        done = CliRunner().invoke(app, ["eval", "run", "scores", "--data", str(tmp_path), *where, *given])
+    assert done.exit_code == 0, done.output
+    found = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert found["run"]["identity"].get("agreement", 0) == draws
+    assert found["run"]["reference_set"]["n_calls"] == 10 * 2 * (1 + draws)
+    assert (found["summary"]["n_questions"], found["summary"]["n_failed"]) == (6, 0)
+    assert found["summary"]["n_calls"] == 6 * 3 * 2 * (1 + draws)
+    assert found["summary"]["metrics"]["srcc"]["value"] > 0.8
+    assert f"{6 * 3 * 2 * (1 + draws)} questions to the model" in done.output
+
+
 @pytest.mark.parametrize(("name", "given", "draws"), [("ollama", None, 3), ("ollama", 2, 2), ("llama.cpp", None, 0)])
 def test_a_tournament_counts_answers_where_no_probability_is_reported(
     name: str, given: int | None, draws: int, tmp_path: Path

@@ -101,6 +101,36 @@ def test_options_of_the_builder_change_what_they_name_alone(tmp_path: Path) -> N
     assert model.config.text_config.intermediate_size == 256
 
 
+def test_heads_begin_at_the_same_place_of_the_other_picture(tmp_path: Path) -> None:
+    from redaes.models.nano.builder import build
+    from redaes.models.nano.same_place import LAYERS, favour_same_place
+    from redaes.training.warmup_vision import offset_of_pictures
+
+    build(tmp_path, ["Winner: A and B"], seed=0, vocab_size=300, hidden=64, layers=3, vision_hidden=32, vision_layers=2)
+    model = AutoModelForImageTextToText.from_pretrained(tmp_path, attn_implementation="eager").eval()
+    processor = AutoProcessor.from_pretrained(tmp_path)
+    generator = torch.Generator().manual_seed(0)
+    images = [torch.randint(0, 255, (3, 224, 224), dtype=torch.uint8, generator=generator) for _ in range(2)]
+    from redaes import prompts
+
+    chat = processor.apply_chat_template(prompts.load(prompts.COMPARE["fast"]).messages(), tokenize=False)
+    batch = processor(text=[chat], images=images, return_tensors="pt")
+    places = torch.nonzero(batch["input_ids"][0] == processor.image_token_id).flatten()
+    assert len(places) == 2 * 49
+    offset = offset_of_pictures(model, processor, 224 * 224)
+
+    def found() -> torch.Tensor:
+        """Share of B's cells whose heads look most at the same cell of A."""
+        with torch.no_grad():
+            layers = model(**batch, output_attentions=True).attentions
+        rows = torch.stack([layers[number][0, :2, places[49:]] for number in LAYERS])  # (layers, heads, 49, T)
+        return (rows.argmax(-1) == places[:49]).float().mean()
+
+    assert found() < 0.2
+    favour_same_place(model, offset)
+    assert found() > 0.95
+
+
 def test_its_answers_follow_the_grammar(red_folder: Path) -> None:
     from redaes.backends.local import LocalBackend
     from redaes.heldout import evaluate

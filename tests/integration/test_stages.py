@@ -330,11 +330,15 @@ def test_the_vision_warm_up_may_ask_for_places(tiny_model: Path, red_folder: Pat
         ["--model", str(tiny_model), "--data", str(red_folder), "--output_dir", str(tmp_path / "run"), "--max_steps",
          "6", "--warmup_steps", "0", "--bf16", "false", "--per_device_train_batch_size", "4", "--leave_out", "tilt",
          "--place_weight", "1", "--matching_weight", "0.5", "--matching_pictures", "2", "--learning_rate", "3e-3",
-         "--lr_scheduler_type", "constant", "--logging_steps", "1"],
+         "--lr_scheduler_type", "constant", "--logging_steps", "1", "--same_place_pixels", "9216"],
     )  # fmt: skip
     final = run_vision(stage, config)
     before, after = load_file(tiny_model / "model.safetensors"), load_file(final / "model.safetensors")
     assert before.keys() == after.keys()
+    beyond = {name for name in before if "visual" not in name and not torch.equal(before[name], after[name])}
+    of_heads = {f"self_attn.{one}.weight" for one in ("q_proj", "k_proj", "q_norm", "k_norm")}
+    assert {name.partition("layers.1.")[2] for name in beyond if "embed_tokens" not in name} == of_heads
+    assert after["model.language_model.embed_tokens.weight"][:, 0].abs().max() == 0
     logs = json.loads((final / "trainer_state.json").read_text())["log_history"]
     parts = [(one["place"], one["matching"]) for one in logs if "place" in one]
     assert len(parts) == 6

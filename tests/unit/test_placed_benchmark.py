@@ -158,6 +158,17 @@ def test_unanswered_comparisons_are_counted(tmp_path: Path) -> None:
     assert "8 without a usable answer" in in_words(results, read_timing(tmp_path / "out"))
 
 
+def test_a_candidate_that_cannot_be_read_is_passed_over(tmp_path: Path) -> None:
+    data = benchmark(tmp_path / "data")
+    evaluate(data, tmp_path / "first", PlacedScores(Greys()))
+    broken = sorted(chosen(tmp_path / "first"))[0]
+    (data / broken).write_bytes(b"\x89PNG\r\n\x1a\n and no more")
+    results = evaluate(data, tmp_path / "out", PlacedScores(Greys()))
+    assert broken not in chosen(tmp_path / "out")
+    assert results.run["reference_set"]["n_candidates"] == CANDIDATES
+    assert results.summary.failures == {"unreadable_picture": 1}
+
+
 def test_copies_of_references_are_not_evaluated(tmp_path: Path) -> None:
     data = benchmark(tmp_path / "data")
     folder = tmp_path / "mine"
