@@ -384,6 +384,15 @@ def test_the_command_shows_what_came_from_where(two: list[Path], tmp_path: Path)
     assert "exists" in again.output
 
 
+def test_a_set_of_which_nothing_is_trained_on_is_named(tmp_path: Path) -> None:
+    a = write_set(tmp_path / "a", [pair("p1", 1, "train"), pair("p2", 2, "test")])
+    b = write_set(tmp_path / "b", [pair("q2", 2, "train"), pair("q3", 3, "test")])
+    found = runner.invoke(app, ["data", "merge", str(a), str(b), "--out", str(tmp_path / "both")])
+    assert found.exit_code == 0, found.output
+    assert "nothing of b is trained on" in found.output
+    assert "nothing of a " not in found.output
+
+
 def test_near_hashes_are_all_found() -> None:
     random = np.random.default_rng(0)
     hashes = [int(value) for value in random.integers(1, 2**63, 60)]
