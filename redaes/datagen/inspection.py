@@ -12,9 +12,10 @@ import numpy as np
 
 from redaes.datagen.statistics import PanelAgreement, Row, Statistics, light_rows, statistics
 from redaes.errors import InputError, RecordError
+from redaes.file_writing import read_json, write_atomically
 from redaes.html_pages import jpeg_bytes, jpeg_url, page_template
 from redaes.images import LoadedImage
-from redaes.records import PairRecord, pick_rows, picture_of, read_json, record_of, write_atomically
+from redaes.records import PairRecord, pick_rows, picture_of, record_of
 from redaes.types import FACTORS, MAX_DELTA, SPLITS, TIE_MARGIN, Edit, winner_of
 
 if TYPE_CHECKING:
