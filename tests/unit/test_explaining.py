@@ -75,8 +75,8 @@ def test_a_factor_must_speak_for_the_winner_on_balance() -> None:
 def test_a_fault_must_be_there_and_not_only_in_comparison() -> None:
     assert factor_for(seen({"vignetting": -0.9}, {"vignetting": 3.1}), "A") == "light"
     assert factor_for(seen({"vignetting": -2.3}, {"vignetting": -0.5}), "A") is None  # its corners are not dark
-    for there, said in ((-1.0, False), (-16.0, True)):
-        pair = seen({"warmth": 5.0}, {"warmth": there})
+    for there, said in ((-3.0, False), (-16.0, True)):
+        pair = seen({"warmth": 10.5}, {"warmth": there})
         texts = [write_from_measurements(pair, 2.0, (), seed) for seed in range(40)]
         assert all(text is not None and "warmth" in text.text for text in texts)
         clauses = WORDS["warmth"].seen_less  # such as a bluish film

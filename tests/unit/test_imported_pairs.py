@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,12 +22,13 @@ from redaes.datagen.imported.circles import circular_triples
 from redaes.datagen.imported.dividing import PlacedPair, divide
 from redaes.datagen.imported.importing import ImportSettings, import_pairs
 from redaes.datagen.imported.labels import PooledLabel, delta_from_votes, label_of_delta, pooled
-from redaes.datagen.imported.rows import StatedPair, read_pair_list
+from redaes.datagen.imported.pictures import NamedPictures
+from redaes.datagen.imported.rows import StatedPair, StatedPicture, read_pair_list
 from redaes.datagen.imported.series import pairs_of_series
 from redaes.datagen.imported.series_lists import read_series_list
 from redaes.datagen.inspection import inspect
 from redaes.datagen.validation import validate
-from redaes.errors import InputError
+from redaes.errors import ImageError, InputError
 from redaes.images import content_id
 from redaes.records import PairRecord, read_records
 from redaes.types import SPLITS, TAU
@@ -321,6 +323,29 @@ def test_where_all_hangs_together_photographs_are_held_out(folder: Path, tmp_pat
     ]
     assert not ids[0] & ids[1]
     assert not validate(tmp_path / "out").wrong
+
+
+def test_where_photographs_are_held_out_their_near_copies_are_too() -> None:
+    names = [f"{n}{copy}" for n in range(6) for copy in "ab"]
+    pairs = [PlacedPair(one, other) for one, other in itertools.combinations(names, 2)]
+    for seed in range(10):
+        found = divide(pairs, [(f"{n}a", f"{n}b") for n in range(6)], test_fraction=0.4, seed=seed)
+        assert found.cut
+        sides: dict[str, set[str]] = {"train": set(), "test": set()}
+        for pair, split in zip(pairs, found.splits, strict=True):
+            if split is not None:
+                sides[split] |= {pair.first[0], pair.second[0]}
+        assert sides["test"]
+        assert not sides["train"] & sides["test"]
+
+
+def test_a_picture_that_changes_during_the_import_ends_it(tmp_path: Path) -> None:
+    pictures = NamedPictures(tmp_path / "made")
+    known = pictures.take(StatedPicture("a.jpg", picture(tmp_path / "a.jpg", 1)))
+    assert pictures.bytes_of(known.id) == (tmp_path / "a.jpg").read_bytes()
+    picture(tmp_path / "a.jpg", 2)
+    with pytest.raises(ImageError, match="has changed since the import began"):
+        pictures.bytes_of(known.id)
 
 
 def test_parts_of_a_large_series_stay_together_where_others_are_left() -> None:
