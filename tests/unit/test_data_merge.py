@@ -24,9 +24,10 @@ from redaes.datagen.merged_sets import sets_to_merge, weights_of
 from redaes.datagen.validation import validate
 from redaes.errors import InputError, RecordError
 from redaes.evaluation.benchmarks.red import read_red
+from redaes.file_writing import read_json
 from redaes.images import content_id
 from redaes.images.near_copies import near_copies
-from redaes.records import PairRecord, read_json, record_of, shards, stream_rows, write_shard
+from redaes.records import PairRecord, record_of, shards, stream_rows, write_shard
 from redaes.types import SPLITS, ImageRef, Pair, Split
 
 runner = CliRunner()

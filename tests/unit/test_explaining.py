@@ -24,7 +24,8 @@ from redaes.errors import InputError
 from redaes.evidence.checking import check_rationale
 from redaes.evidence.measurements import Measurements, PairEvidence
 from redaes.file_locks import lock_file
-from redaes.records import PairRecord, read_json, read_records
+from redaes.file_writing import read_json
+from redaes.records import PairRecord, read_records
 from redaes.types import SPLITS
 from tests.conftest import synthetic_photograph
 

@@ -39,6 +39,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ),
     (
         "file_hashes",
+        "file_writing",
         "file_locks",
         "records",
         "table_cache",

@@ -107,6 +107,7 @@ def test_an_imported_dataset_is_sound_and_can_be_looked_at(folder: Path, tmp_pat
     assert sum(report["pairs"].values()) == 6
     assert min(report["pairs"].values()) >= 2
     inspect(tmp_path / "out", tmp_path / "page.html")
+    assert "no edit of its own" not in (tmp_path / "page.html").read_text()
     assert {record.label_source for record in imported(tmp_path / "out")} == {"people"}
     assert not list((tmp_path / "out").glob(".*"))
 

@@ -26,7 +26,8 @@ from redaes.datagen.imported.rows import StatedPair, UnusableRow
 from redaes.datagen.rationales import contradictions
 from redaes.datagen.whole_folders import whole_folder
 from redaes.errors import InputError
-from redaes.records import PairRecord, write_atomically, write_json, write_shard
+from redaes.file_writing import write_atomically, write_json
+from redaes.records import PairRecord, write_shard
 from redaes.types import SPLITS, ImageRef, Pair, Rationale, Split, winner_of
 
 PAIRS_PER_SHARD = 1000
