@@ -163,11 +163,13 @@ def score_adaptively(
     Raises:
         ImageError, ParseError, BackendError: likewise.
     """
-    ids = [reference.id for reference in references.pictures]
+    # What is asked does not depend on the order in which the references were listed.
+    listed = sorted(references.pictures, key=lambda reference: reference.id)
+    ids = [reference.id for reference in listed]
     placements = ranking.Placements(
         len(pictures), known_references(ids, references.ranking, references.choice), weight=weight
     )
-    load = lru_cache(maxsize=_BATCH)(lambda place: unchanged(references.pictures[place]))
+    load = lru_cache(maxsize=_BATCH)(lambda place: unchanged(listed[place]))
     n_calls, n_failed, n_usable = [0] * len(pictures), [0] * len(pictures), [0] * len(pictures)
     for _ in range(comparisons):
         wanted = placements.next_references().tolist()
