@@ -25,9 +25,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from redaes.backends.local import LocalBackend
 from redaes.estimates import Estimate, Statistic, bootstrap, mean, paired_bootstrap
+from redaes.file_writing import read_json, read_yaml, write_json
 from redaes.heldout import HeldOut, PairOutcome, evaluate
 from redaes.metrics import srcc
-from redaes.records import PairRecord, read_json, read_yaml, write_json
+from redaes.records import PairRecord
 from redaes.types import Sampling
 
 ROOT = Path(__file__).resolve().parent.parent

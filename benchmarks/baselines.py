@@ -37,8 +37,9 @@ from redaes.evaluation.comparison import compare
 from redaes.evaluation.report import cell
 from redaes.evaluation.run_spec import RunSpec
 from redaes.evaluation.runner import RunResults, read_predictions, read_timing, run_assessor
+from redaes.file_writing import write_atomically, write_json
 from redaes.models import nano
-from redaes.records import load_pairs, write_atomically, write_json
+from redaes.records import load_pairs
 from redaes.types import SIDES, Split
 
 ALL = "all measures"

@@ -40,9 +40,9 @@ from redaes.datagen.sources import curate
 from redaes.datagen.view_judging import Judgements, ViewJudgements, judging_rounds
 from redaes.datagen.view_scale import view_scale, why_not_inferred
 from redaes.estimates import bootstrap, mean
+from redaes.file_writing import read_json, write_json
 from redaes.prompts import Mode
 from redaes.ranking import components, difference_variance, fit_potential
-from redaes.records import read_json, write_json
 from redaes.types import MAX_DELTA, SIDES, TIE_MARGIN
 
 SEED = 0

@@ -33,13 +33,13 @@ from redaes.datagen.series.synthetic import FAULTS, SyntheticSeries, make_series
 from redaes.datagen.sources import Source, curate
 from redaes.estimates import Estimate, bootstrap, paired_bootstrap
 from redaes.evaluation.series_measures import best_found, chance_series_accuracy, series_srcc
+from redaes.file_writing import read_json, write_json
 from redaes.images import load_image
 from redaes.metrics import pair_accuracy, pair_f1
 from redaes.models.fgaesq.blocks import MEAN, STD
 from redaes.models.fgaesq.scorer import FGAesQScorer
 from redaes.models.fgaesq.texts import comparative_text
 from redaes.models.fgaesq.tiny_clip import TINY_TOKENS, build_tiny_clip
-from redaes.records import read_json, write_json
 from redaes.series_records import CATEGORIES, Series, read_series
 from redaes.training.fgaesq import run_fgaesq
 from redaes.training.fgaesq_arguments import FGAesQArguments

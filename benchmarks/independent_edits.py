@@ -37,9 +37,10 @@ from redaes.backends.local import LocalBackend
 from redaes.datagen.sources import curate
 from redaes.estimates import Estimate, bootstrap_mean
 from redaes.evaluation.truth import check_results, rationale_truth
+from redaes.file_writing import read_json, write_json
 from redaes.heldout import CHUNK_PAIRS, HeldOut, draw, fast_outcomes, paired_change, put_together, reasoned_of
 from redaes.images import content_id, load_image
-from redaes.records import PairRecord, picture_of, read_json, read_records, write_json
+from redaes.records import PairRecord, picture_of, read_records
 from redaes.types import Edit, Factor, ImageRef, Pair, Sampling
 
 Array = NDArray[np.float64]

@@ -25,9 +25,10 @@ from PIL import Image
 
 from redaes.backends.local import LocalBackend
 from redaes.estimates import Estimate
+from redaes.file_writing import write_json
 from redaes.heldout import HeldOut, evaluate, paired_change
 from redaes.images import load_image
-from redaes.records import read_records, write_json
+from redaes.records import read_records
 from redaes.types import Sampling
 
 STRENGTHS = (0.3, 0.6, 1.0)

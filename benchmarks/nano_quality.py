@@ -20,8 +20,9 @@ from pathlib import Path
 
 from redaes.backends.local import LocalBackend
 from redaes.estimates import Estimate, bootstrap, mean
+from redaes.file_writing import write_json
 from redaes.heldout import HeldOut, PairOutcome, evaluate, paired_change
-from redaes.records import PairRecord, data_hash, read_records, write_json
+from redaes.records import PairRecord, data_hash, read_records
 from redaes.types import Sampling
 
 UNSEEN = ("uneven_light", "hue_shift", "zoom_blur", "pixelation", "keystone", "lens_flare")

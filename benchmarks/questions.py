@@ -1,4 +1,4 @@
-"""How many answers of a person give the person's order: chosen questions against random ones, in simulation.
+"""How many answers give a person's order of some pictures: chosen questions against random ones, in simulation.
 
     python benchmarks/questions.py [--trials 40] [--series 4] [--pictures 8] [--likeness 0.5]
 
@@ -96,7 +96,7 @@ def accuracies(
     rng = np.random.default_rng(seed)
     for_model = rng.normal(0.0, PERSON_SD, (n_series, n_pictures))
     for_person = likeness * for_model + np.sqrt(1.0 - likeness**2) * rng.normal(0.0, PERSON_SD, for_model.shape)
-    teaching = Teaching([said_by_model(one, rng) for one in for_model], seed=seed)
+    teaching = Teaching([said_by_model(one, rng) for one in for_model], aim="order", seed=seed)
     whims = np.random.default_rng([seed, 1])
     noise = np.random.default_rng([seed, 2]).random((n_series, n_pictures, n_pictures))
     left = [np.triu(np.ones((n_pictures, n_pictures), dtype=bool), 1) for _ in for_model]

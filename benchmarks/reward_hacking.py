@@ -24,8 +24,9 @@ from reasoning_attacks import ATTACKS
 from redaes.answers import render_verdict, stated
 from redaes.backends.loading import load_adapter, load_network, load_processor, model_folder
 from redaes.errors import TrainingError
+from redaes.file_writing import read_yaml
 from redaes.measured_pairs import measured_pairs
-from redaes.records import load_pairs, read_yaml, record_of
+from redaes.records import load_pairs, record_of
 from redaes.rewards.plugins import COLUMNS, load_plugins
 from redaes.rewards.trl import RewardFunction, observations, reward_functions
 from redaes.training.formatting import ORDERS, target

@@ -27,8 +27,8 @@ from redaes.evaluation.run_spec import RunSpec
 from redaes.evaluation.runner import read_predictions, run
 from redaes.evaluation.series_measures import chance_series_accuracy
 from redaes.evaluation.summary import Prediction, by_group, pair_metrics, series_metrics
+from redaes.file_writing import write_atomically
 from redaes.models import nano
-from redaes.records import write_atomically
 from redaes.series_records import CATEGORIES, Series, read_series
 
 LENGTHS = (3, 4, 5, 6)

@@ -1,6 +1,6 @@
 """Whether a taste is learnt, of people who are made up: their rules are known, so every answer can be checked.
 
-    python benchmarks/taste_persons.py PHOTOGRAPHS [--seeds 3] [--trials 40] [--parts accuracy questions claims]
+    python benchmarks/taste_persons.py PHOTOGRAPHS [--seeds 3] [--trials 40] [--parts accuracy claims questions]
 
 A person is a rule that is read off the pixels, or off the part of the frame that a crop left: "warm and dark", "no
 tight crops", "soft light", the same with 20 % of the answers turned round, and one who answers at random. Pictures are
@@ -202,7 +202,7 @@ def read_material(folder: Path, work: Path, limit: int | None) -> Material:
     pictures = work / "versions"
     pictures.mkdir()
     versions = make_versions(files, pictures)
-    own = [version.picture.path for version in versions if version.photograph < half]
+    own = [version.picture.path for version in versions[::VERSIONS] if version.photograph < half]
     edited = make_edited_pairs(own, work / "kept", seed=0)
     build(files[half:], work / "red", DatasetSettings(views=1, variants=3, max_side=SIDE, test_fraction=0.9))
     red, red_qualities, framed = red_pairs(work / "red")
@@ -522,7 +522,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--trials", type=int, default=40, help="of the person who answers at random")
     parser.add_argument("--limit", type=int, help="use so many photographs")
     parser.add_argument("--keep", type=float, default=TasteSettings().keep, help="weight of the pairs kept in mind")
-    parser.add_argument("--parts", nargs="+", default=["accuracy", "claims", "questions"])
+    parser.add_argument("--parts", nargs="+", default=["accuracy", "claims", "questions"], help="what to measure")
     return parser.parse_args()
 
 
@@ -534,10 +534,10 @@ def main(args: argparse.Namespace) -> None:
         if "accuracy" in args.parts:
             for person in PERSONS:
                 accuracy(material, person, args.seeds, settings)
-        if "questions" in args.parts:
-            questions(material, args.seeds, settings)
         if "claims" in args.parts:
             claims(material, args.seeds, args.trials, settings)
+        if "questions" in args.parts:
+            questions(material, args.seeds, settings)
     print(f"{cpu_seconds():.0f} CPU s in all", file=sys.stderr)
 
 

@@ -70,7 +70,7 @@ def settings(argv: Sequence[str], recipe: Path, classes: Sequence[str]) -> dict[
         if position == len(argv):
             raise InputError("--config needs a file")
         recipe = Path(argv[position])
-    from redaes.records import read_yaml
+    from redaes.file_writing import read_yaml
 
     values = read_yaml(recipe)
     try:
@@ -151,7 +151,7 @@ def chosen(option: str, known: Collection[str], argv: Sequence[str], recipe: Pat
     given, _ = parser.parse_known_args(argv)
     value = getattr(given, option)
     if value is None and recipe is not None:
-        from redaes.records import read_yaml
+        from redaes.file_writing import read_yaml
 
         value = read_yaml(recipe).get(option)
     if value is None:

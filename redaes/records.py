@@ -1,4 +1,4 @@
-"""Records on disk: pairs as Parquet with real ``Image`` columns, run records as JSON; all writes atomic.
+"""Records on disk: pairs as Parquet with real ``Image`` columns; all writes atomic.
 
 A RED dataset is a folder::
 
@@ -14,21 +14,17 @@ Parquet metadata. Shards of version 2 are read through a copy in the form of tod
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import itertools
-import json
-import os
-import stat
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
 
-from redaes.errors import ImageError, InputError, MissingDependency, RecordError
+from redaes.errors import ImageError, MissingDependency, RecordError
 from redaes.file_hashes import content_hash
+from redaes.file_writing import writing
 from redaes.images import LoadedImage, content_id, decode_image
 from redaes.table_cache import comes_of_writing, copies_of, not_writable, results_of
 from redaes.types import SIDES, SPLITS, Agreement, Edit, Pair, Rationale, Side, Split
@@ -120,122 +116,6 @@ def picture_of(record: PairRecord, side: Side) -> LoadedImage:
             f"row {record.pair.id!r}, {side} picture does not decode: {error}, or take the row out; "
             "`redaes data validate` names all such rows"
         ) from error
-
-
-def temporary_beside(path: Path) -> Path:
-    """A hidden file beside ``path`` to write to before it takes its place: another one each time, because threads, and
-    processes of several machines or containers with one number, may write the same file at the same time.
-    """
-    return path.with_name(f".{_short(path.name)}.{os.urandom(6).hex()}.tmp")
-
-
-@contextmanager
-def writing(path: Path) -> Iterator[Path]:
-    """A temporary file beside ``path`` that takes its place when the block ends well: whole or absent.
-
-    A file that is replaced hands on its mode, and its owner where that is permitted.
-
-    Raises:
-        RecordError: the folder cannot be written to.
-    """
-    temporary = temporary_beside(path)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            yield temporary
-            _hand_on(path, temporary)
-            with temporary.open("rb+") as file:
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)  # what a full disk left; after a success there is nothing
-    except OSError as error:
-        raise RecordError(
-            f"{path} cannot be written: {error.strerror or error}; {_REMEDIES.get(error.errno or 0, _OTHER_PLACE)}"
-        ) from error
-
-
-_OTHER_PLACE = "choose another output folder"
-_REMEDIES = {
-    errno.ENAMETOOLONG: "shorten its name, or that of the picture that it is for",
-    errno.ENOSPC: "free some space and start again",
-    errno.EDQUOT: "free some space and start again",
-    errno.EACCES: f"make the folder writable, or {_OTHER_PLACE}",
-    errno.EPERM: f"make the folder writable, or {_OTHER_PLACE}",
-    errno.EROFS: f"what is mounted there can only be read: {_OTHER_PLACE}",
-}
-
-
-def _short(name: str) -> str:
-    """A name to which something can be added: file systems take 255 bytes."""
-    return name if len(os.fsencode(name)) <= 200 else hashlib.sha256(os.fsencode(name)).hexdigest()
-
-
-def _hand_on(path: Path, temporary: Path) -> None:
-    """Give a new file the mode and the owner of the one that it replaces."""
-    try:
-        status = path.stat()
-    except FileNotFoundError:
-        return
-    if hasattr(os, "chown"):
-        with suppress(PermissionError):  # only the superuser may give files away
-            os.chown(temporary, status.st_uid, status.st_gid)
-    temporary.chmod(stat.S_IMODE(status.st_mode))  # last: chown takes some bits away
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file so that it is either whole or absent, also after ``kill -9``.
-
-    Raises:
-        RecordError: the folder cannot be written to.
-    """
-    with writing(path) as temporary:
-        temporary.write_bytes(data)
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write ``value`` as readable JSON, atomically; NaN and infinity are refused."""
-    write_atomically(path, (json.dumps(value, indent=2, allow_nan=False) + "\n").encode())
-
-
-def read_json(path: Path) -> Any:
-    """Read a JSON file.
-
-    Raises:
-        RecordError: missing, or not JSON.
-    """
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise RecordError(f"{path} cannot be read: {error.strerror}") from error
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise RecordError(f"{path} is not JSON: {error}; delete it to start afresh") from error
-
-
-def read_yaml(path: Path, what: str = "recipe") -> dict[Any, Any]:
-    """A recipe: a YAML file that holds a mapping. Its keys are the caller's to check.
-
-    Args:
-        path: of the file.
-        what: it is, in messages.
-
-    Raises:
-        InputError: it cannot be read, is no YAML, or no mapping.
-        MissingDependency: PyYAML is absent.
-    """
-    try:
-        import yaml
-    except ImportError as error:
-        raise MissingDependency("pyyaml", "train") from error
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{what} {path} cannot be read: {error.strerror}") from error
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InputError(f"{what} {path} is not YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(values, dict):
-        raise InputError(f"{what} {path} is not a YAML mapping of option: value")
-    return values
 
 
 def features(optional: Collection[str] = ()) -> datasets.Features:

@@ -10,8 +10,8 @@ from pydantic import ValidationError
 from redaes.assessing.choosing import COMPARISONS, check_choice
 from redaes.assessor import Assessor, ReferenceSet
 from redaes.errors import InputError, RecordError
+from redaes.file_writing import read_json, write_json
 from redaes.images import list_images, load_image
-from redaes.records import read_json, write_json
 from redaes.reference_photographs import NAME, reference_photographs
 from redaes.types import ImageRef
 

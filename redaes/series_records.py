@@ -18,9 +18,9 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, FiniteFloat, ValidationError, model_validator
 
 from redaes.errors import RecordError
+from redaes.file_writing import read_json, write_atomically
 from redaes.label_files.contents import LabelFault, refuse_fault
 from redaes.label_files.numbered_pairs import numbered_file, numbered_pairs
-from redaes.records import read_json, write_atomically
 from redaes.types import Record
 
 CATEGORIES = ("natural", "aigc", "cropping")

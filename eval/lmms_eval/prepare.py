@@ -19,7 +19,7 @@ from pathlib import Path
 from redaes.cli.running import reporting_errors
 from redaes.evaluation.benchmarks import load
 from redaes.evaluation.lmms_tasks import rows_of
-from redaes.records import write_atomically
+from redaes.file_writing import write_atomically
 
 
 def parse_args(argv: Sequence[str]) -> argparse.Namespace:

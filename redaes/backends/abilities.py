@@ -20,7 +20,7 @@ from pydantic import Field, ValidationError
 from redaes.backends.picture_limits import PictureLimits
 from redaes.backends.thoughts import WayName
 from redaes.errors import RecordError
-from redaes.records import write_atomically
+from redaes.file_writing import write_atomically
 from redaes.types import Form, ProbabilitySource, Record
 
 VERSION: Literal[2] = 2

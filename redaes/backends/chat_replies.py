@@ -114,6 +114,22 @@ class Reply(Record):
             raise ParseError("not_json", f"{self.text[:80]!r}… is not JSON ({error})") from error
 
 
+def without_half_characters(value: Any) -> Any:
+    """Decoded JSON in which half of a character, as it remains where a token ends within one, is a question mark in a
+    diamond: a lone surrogate is no text, and cannot be stored.
+
+    >>> without_half_characters({"text": ["\\ud83d!", "\\ud83d\\ude00", 1]}) == {"text": ["\\ufffd!", "\\U0001f600", 1]}
+    True
+    """
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, list):
+        return [without_half_characters(one) for one in value]
+    if isinstance(value, dict):
+        return {name: without_half_characters(one) for name, one in value.items()}
+    return value
+
+
 class _Lenient(BaseModel):
     """What is read of a server's answer; servers add fields of their own."""
 

@@ -40,7 +40,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from redaes.backends.at_once import EqualWork, together
-from redaes.backends.chat_replies import Completion, Reply
+from redaes.backends.chat_replies import Completion, Reply, without_half_characters
 from redaes.backends.chat_requests import ChatRequest
 from redaes.backends.connections import library, open_client, remedy
 from redaes.backends.dialect import Dialect, changes, kind_of
@@ -528,6 +528,8 @@ class Endpoint:
         """
         try:
             decoded = json.loads(data)
+            if b"\\ud" in data.lower():
+                decoded = without_half_characters(decoded)
         except (ValueError, RecursionError) as error:  # the latter: brackets within brackets without end
             raise Rejected("not_json", f"{self.base_url} answers {self._shown(data)}") from error
         try:

@@ -192,6 +192,11 @@ class LocalBackend(BatchBackend):
         self._holder: FormHolder | None = None
 
     @property
+    def loaded(self) -> tuple[Any, Any]:
+        """The network and its processor, for what reads more of it than answers."""
+        return self._network, self._processor
+
+    @property
     def device(self) -> torch.device:
         """Where it computes."""
         return self._network.device

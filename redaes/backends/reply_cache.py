@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from redaes.backends.chat_replies import Reply
 from redaes.errors import RecordError
-from redaes.records import temporary_beside, write_atomically
+from redaes.file_writing import temporary_beside, write_atomically
 from redaes.thinking import split_thinking
 
 

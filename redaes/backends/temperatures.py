@@ -16,8 +16,8 @@ from pydantic import Field, FiniteFloat, ValidationError
 
 from redaes.backends.base import Backend
 from redaes.errors import BackendError
+from redaes.file_writing import write_json
 from redaes.prompts import Mode
-from redaes.records import write_json
 from redaes.types import Record
 
 FILE = "calibration.json"

@@ -29,9 +29,9 @@ from redaes.culling.rankers import OnPrepared, Ranked, Ranker, Unranked
 from redaes.culling.sheet_pages import ContactSheet
 from redaes.culling.shots import one_of_each_shot
 from redaes.culling.sidecar_names import SidecarStyle
+from redaes.file_writing import writing
 from redaes.images import PassedOver
 from redaes.ranking import Z_SETTLED
-from redaes.records import writing
 from redaes.types import TIE_MARGIN
 
 CSV_COLUMNS = ("series", "place", "file", "taken", "score", "error", "unit", "rating", "label", "pick")

@@ -11,8 +11,8 @@ from pydantic import ValidationError
 
 from redaes.assessor import Assessor, Orders, Result
 from redaes.errors import RecordError
+from redaes.file_writing import read_json, write_json
 from redaes.images import content_id, unchanged
-from redaes.records import read_json, write_json
 from redaes.types import ImageRef, PairAnswer
 
 

@@ -15,8 +15,8 @@ from typing import Any
 from redaes.culling import xmp
 from redaes.culling.sidecar_names import SidecarNames, SidecarStyle
 from redaes.errors import RecordError
+from redaes.file_writing import write_atomically, writing
 from redaes.images import is_raw_name
-from redaes.records import write_atomically, writing
 
 
 @dataclass

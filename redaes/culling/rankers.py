@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 from redaes.assessor import Assessor, Orders, Result, delta_of
 from redaes.culling.kept_answers import KeptAnswers, file_of, provenance_of, settings_of
 from redaes.errors import ImageError, InputError, ParseError, RecordError
+from redaes.file_writing import read_json, write_json
 from redaes.images import LoadedImage
-from redaes.records import read_json, write_json
 from redaes.types import ImageRef
 
 if TYPE_CHECKING:

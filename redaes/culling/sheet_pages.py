@@ -12,7 +12,7 @@ from typing import TextIO
 from urllib.parse import quote
 
 from redaes.culling import sheet
-from redaes.records import writing
+from redaes.file_writing import writing
 
 PAGE_PICTURES = 200
 """Most pictures on a page."""

@@ -15,7 +15,7 @@ from redaes.datagen.panel import Panel
 from redaes.datagen.planner import check_plannable
 from redaes.datagen.sources import PhotographRules
 from redaes.errors import InputError
-from redaes.records import read_yaml
+from redaes.file_writing import read_yaml
 
 MOST_WORKERS = 8
 """More are not started unasked: each holds a third of a GiB."""

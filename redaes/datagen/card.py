@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from redaes.datagen.statistics import Sizes, statistics
-from redaes.records import data_hash, write_atomically
+from redaes.file_writing import write_atomically
+from redaes.records import data_hash
 from redaes.types import SPLITS, Split
 
 _HEADER = """---

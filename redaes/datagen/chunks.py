@@ -16,8 +16,9 @@ from redaes.datagen.picture_groups import BuildCounts
 from redaes.datagen.plan import CROP_SCALE, PLAN, PlannedEdit, read_plan
 from redaes.datagen.sources import Source
 from redaes.errors import InputError
+from redaes.file_writing import read_json, write_json
 from redaes.images import MAX_PIXELS, LoadedImage
-from redaes.records import PairRecord, read_json, write_json, write_shard
+from redaes.records import PairRecord, write_shard
 from redaes.types import SPLITS
 
 PHOTOGRAPHS_PER_SHARD = 16

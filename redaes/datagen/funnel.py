@@ -22,8 +22,8 @@ from pydantic import Field, ValidationError
 
 from redaes.datagen.panel_entries import TokenPrice
 from redaes.errors import RecordError
+from redaes.file_writing import write_json
 from redaes.progress_lines import duration_in_words
-from redaes.records import write_json
 from redaes.types import Record
 
 RUNS = "runs"

@@ -12,9 +12,10 @@ import numpy as np
 
 from redaes.datagen.statistics import PanelAgreement, Row, Statistics, light_rows, statistics
 from redaes.errors import InputError, RecordError
+from redaes.file_writing import read_json, write_atomically
 from redaes.html_pages import jpeg_bytes, jpeg_url, page_template
 from redaes.images import LoadedImage
-from redaes.records import PairRecord, pick_rows, picture_of, read_json, record_of, write_atomically
+from redaes.records import PairRecord, pick_rows, picture_of, record_of
 from redaes.types import FACTORS, MAX_DELTA, SPLITS, TIE_MARGIN, Edit, winner_of
 
 if TYPE_CHECKING:
@@ -111,14 +112,16 @@ def _inspected(record: PairRecord, decided_by: str) -> InspectedPair:
             _data_url(picture_of(record, "first"), record.first_bytes),
             _data_url(picture_of(record, "second"), record.second_bytes),
         ),
-        captions=(_caption(pair.edit_first), _caption(pair.edit_second)),
+        captions=(_caption(record, pair.edit_first), _caption(record, pair.edit_second)),
         better=better,
         label=label,
     )
 
 
-def _caption(edit: Edit | None) -> str:
-    return "no edit of its own" if edit is None else f"{edit.operation.replace('_', ' ')}, {edit.strength:.2f}"
+def _caption(record: PairRecord, edit: Edit | None) -> str:
+    if edit is None:  # of pictures that people judged nobody knows what was done to them
+        return "" if record.label_source == "people" else "no edit of its own"
+    return f"{edit.operation.replace('_', ' ')}, {edit.strength:.2f}"
 
 
 def _data_url(picture: LoadedImage, data: bytes) -> str:

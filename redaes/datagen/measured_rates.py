@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from redaes.datagen.dataset_settings import DatasetSettings
 from redaes.errors import InputError
-from redaes.records import read_json
+from redaes.file_writing import read_json
 
 
 class TokensPerAnswer(NamedTuple):

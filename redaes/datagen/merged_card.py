@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from redaes.datagen.card import card_header
-from redaes.records import write_atomically
+from redaes.file_writing import write_atomically
 
 _BODY = """# RED pairs, merged
 

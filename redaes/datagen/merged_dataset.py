@@ -19,8 +19,9 @@ from redaes.datagen.merged_photographs import MergePlan, RowNames, SetAccount
 from redaes.datagen.merged_sets import MergedSet, check_not_there
 from redaes.datagen.statistics import NOT_STATED, light_rows
 from redaes.datagen.whole_folders import whole_folder
+from redaes.file_writing import write_json
 from redaes.images.near_copies import COPY_BITS
-from redaes.records import PairRecord, record_of, stream_rows, write_json, write_shard
+from redaes.records import PairRecord, record_of, stream_rows, write_shard
 from redaes.types import SPLITS, Split
 
 ACCOUNTS = "merged_from"

@@ -16,9 +16,10 @@ from pathlib import Path
 from redaes.datagen.linked_names import LinkedNames
 from redaes.datagen.merged_sets import MergedSet
 from redaes.errors import ImageError, RecordError
+from redaes.file_writing import read_json, write_json
 from redaes.images import decode_image, phash
 from redaes.images.near_copies import HASHED_PIXELS, look_alikes
-from redaes.records import PairRecord, check_ids, read_json, record_of, stream_rows, write_json
+from redaes.records import PairRecord, check_ids, record_of, stream_rows
 from redaes.table_cache import results_of
 from redaes.types import SIDES, SPLITS, Side, Split
 

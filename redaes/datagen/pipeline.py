@@ -39,7 +39,8 @@ from redaes.datagen.plan import PLAN, PlannedEdit, plan_view, read_plan, write_p
 from redaes.datagen.planner import check_plannable
 from redaes.datagen.sources import ANY_PHOTOGRAPH, Curation, PhotographRules, PhotographScorer, Source, curate
 from redaes.errors import InputError, RecordError, RedaesError
-from redaes.records import SCHEMA_VERSION, PairRecord, read_json, write_json, write_shard
+from redaes.file_writing import read_json, write_json
+from redaes.records import SCHEMA_VERSION, PairRecord, write_shard
 from redaes.types import SPLITS
 
 LOG = logging.getLogger("redaes.datagen")

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal
 
 from redaes.datagen.editors.parametric import EDITOR, OPERATIONS, make_edit
 from redaes.errors import MissingDependency, RecordError
-from redaes.records import writing
+from redaes.file_writing import writing
 from redaes.types import Edit, Split
 
 if TYPE_CHECKING:

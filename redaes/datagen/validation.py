@@ -9,8 +9,9 @@ from pathlib import Path
 
 from redaes.datagen.rationales import contradictions
 from redaes.errors import ImageError, RecordError
+from redaes.file_writing import read_json
 from redaes.images import MAX_FILE_PIXELS, content_id, decode_image
-from redaes.records import PairRecord, read_json, record_of, shards, stream_rows
+from redaes.records import PairRecord, record_of, shards, stream_rows
 from redaes.types import MAX_DELTA, SIDES, SPLITS, Rationale, Split, winner_of
 
 N_NAMED = 5

@@ -13,8 +13,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from redaes.errors import RecordError
+from redaes.file_writing import read_json, write_json
 from redaes.progress_lines import ProgressLines, duration_in_words
-from redaes.records import read_json, write_json
 
 Advance = Callable[[int, int], None]
 """Called with work done and work in all."""

@@ -24,9 +24,10 @@ from typing import TYPE_CHECKING, Any
 
 from redaes.demo.progress import Advance, DemoSteps, claim
 from redaes.errors import InputError, MissingDependency, RecordError
+from redaes.file_writing import read_json, write_atomically, write_json
 from redaes.models import nano
 from redaes.progress_lines import duration_in_words
-from redaes.records import PairRecord, data_hash, read_json, read_records, write_atomically, write_json
+from redaes.records import PairRecord, data_hash, read_records
 from redaes.types import SPLITS, Sampling
 
 if TYPE_CHECKING:

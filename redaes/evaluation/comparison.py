@@ -14,7 +14,7 @@ from redaes.evaluation import resampling
 from redaes.evaluation.runner import RunResults, read_predictions, read_results
 from redaes.evaluation.series_measures import best_found, series_srcc
 from redaes.evaluation.summary import N_RESAMPLES, SEED, Prediction, SeriesMeasure, by_group
-from redaes.records import read_json
+from redaes.file_writing import read_json
 from redaes.types import Record
 
 _SERIES_MEASURES: dict[str, dict[str, SeriesMeasure]] = {

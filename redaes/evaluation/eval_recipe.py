@@ -12,7 +12,7 @@ from redaes import recipe_files
 from redaes.errors import InputError
 from redaes.evaluation.benchmarks import BENCHMARKS
 from redaes.evaluation.run_spec import RunSpec
-from redaes.records import read_yaml
+from redaes.file_writing import read_yaml
 
 
 def make_spec(recipe: Path | None, given: Mapping[str, Any]) -> RunSpec:

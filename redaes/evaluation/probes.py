@@ -24,8 +24,8 @@ from redaes.errors import InputError, RecordError
 from redaes.estimates import Estimate, bootstrap, bootstrap_mean
 from redaes.evaluation.runner import read_predictions, read_results
 from redaes.evaluation.summary import N_RESAMPLES, SEED, Prediction
+from redaes.file_writing import write_atomically
 from redaes.images import decode_image, load_image
-from redaes.records import write_atomically
 from redaes.types import Record
 
 Expectation = Literal["worse", "same"]

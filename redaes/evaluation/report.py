@@ -15,8 +15,8 @@ from redaes.evaluation.comparison import ComparedRun, PublishedResult, published
 from redaes.evaluation.questions import PictureReader
 from redaes.evaluation.runner import RunResults, RunTiming, load_again, read_predictions, read_timing
 from redaes.evaluation.summary import Prediction
+from redaes.file_writing import write_atomically
 from redaes.html_pages import jpeg_bytes, jpeg_url, page_template
-from redaes.records import write_atomically
 
 N_POINTS = 2000
 """Points of the scatter at most; evenly taken from the pictures in order of their labels."""

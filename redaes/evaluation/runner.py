@@ -46,8 +46,8 @@ from redaes.evaluation.questions import USUAL_REFERENCES, PictureReader, Questio
 from redaes.evaluation.run_references import folder_of, kept_set, place_among, reference_set_of, with_reference_set
 from redaes.evaluation.run_spec import RunSpec
 from redaes.evaluation.summary import Prediction, RunSummary, summarise
+from redaes.file_writing import read_json, write_atomically, write_json
 from redaes.processes import run_in_processes
-from redaes.records import read_json, write_atomically, write_json
 from redaes.types import Record
 
 SCHEMA_VERSION: Literal[1] = 1

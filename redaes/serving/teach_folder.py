@@ -20,8 +20,9 @@ from redaes.images import LoadedImage, load_image
 from redaes.local_pages import HEADERS, for_friends, refusal, serve_page, small_json
 from redaes.ranking import fit_strengths, outcomes_of
 from redaes.serving.teaching import WINNERS, PersonAnswer, TeachAnswer, as_answered
+from redaes.taste.pair_pool import PairPool
 from redaes.taste.preference_file import Preference, PreferenceFile
-from redaes.taste.questions import Teaching
+from redaes.taste.questions import Aim, Teaching
 from redaes.types import ImageRef, PairAnswer
 
 if TYPE_CHECKING:
@@ -63,7 +64,15 @@ class TeachDesk:
     """What is asked about a folder, and what was answered."""
 
     def __init__(
-        self, root: Path, series: Sequence[FolderSeries], keep: Path, *, asked_by: str = "", seed: int = 0
+        self,
+        root: Path,
+        series: Sequence[FolderSeries],
+        keep: Path,
+        *,
+        asked_by: str = "",
+        aim: Aim = "taste",
+        pool: PairPool | None = None,
+        seed: int = 0,
     ) -> None:
         """
         Args:
@@ -71,13 +80,17 @@ class TeachDesk:
             series: of it.
             keep: the file of answers; those in it that are about these pictures count.
             asked_by: what the page says of the model.
-            seed: of the choice among equal pairs.
+            aim: what the questions are for.
+            pool: pairs of these series that the model has read, among which questions about a taste are chosen.
+            seed: of the draw, and of the choice among equal pairs.
 
         Raises:
             RecordError: ``keep`` cannot be used, or another process adds to it.
             InputError: it holds something else.
         """
         self._series = list(series)
+        self._aim: Aim = aim
+        self._pool = pool
         self._seed = seed
         self._asked_by = asked_by
         self._ids = [[ref.id for ref in one.pictures] for one in series]
@@ -165,7 +178,7 @@ class TeachDesk:
             fit_strengths(len(ids), outcomes_of(ids, one.said))
             for ids, one in zip(self._ids, self._series, strict=True)
         ]
-        teaching = Teaching(told, seed=self._seed)
+        teaching = Teaching(told, aim=self._aim, pool=self._pool, seed=self._seed)
         for given in self._file.preferences:
             answer = self._answer_of(given)
             if answer is not None:

@@ -18,7 +18,7 @@ from redaes.ranking import fit_strengths, outcomes_of
 from redaes.ranking.graph import DECIMALS
 from redaes.serving.limits import ServiceLimits
 from redaes.serving.request_parsing import reasons_of, refused
-from redaes.taste.questions import Teaching
+from redaes.taste.questions import Aim, Teaching
 from redaes.types import PairAnswer, Record
 
 MAX_TEACH_BYTES = 4 * 2**20
@@ -62,6 +62,8 @@ class TeachRequest(BaseModel):
 
     series: Annotated[list[ToldSeries], Field(min_length=1)]
     answers: list[PersonAnswer] = []
+    aim: Aim = "taste"
+    """``taste``: what the answers teach about other pictures counts; ``order``: what they tell of these."""
     seed: Annotated[int, Field(ge=0, le=2**32 - 1)] = 0
 
 
@@ -106,7 +108,9 @@ def next_step(asked: TeachRequest) -> TeachAnswer:
         InputError: a picture is unknown, listed twice, or compared with itself.
     """
     teaching = Teaching(
-        [fit_strengths(len(one.ids), outcomes_of(one.ids, one.said)) for one in asked.series], seed=asked.seed
+        [fit_strengths(len(one.ids), outcomes_of(one.ids, one.said)) for one in asked.series],
+        aim=asked.aim,
+        seed=asked.seed,
     )
     for number, answer in enumerate(asked.answers):
         if answer.series >= len(asked.series):

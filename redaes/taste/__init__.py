@@ -3,6 +3,7 @@
 ::
 
     questions.py    which two pictures to ask about next
+    pair_pool.py    which pair tells most of a direction; pool_reading.py: the pairs as a model reads them
     preference_file.py  the answers, on the disk as they come; all else is about learning
     decisions.py    what somebody decided about two pictures
     reader.py       a model's verdicts about pairs, and what in the last layer they follow from

@@ -66,7 +66,7 @@ def make_edited_pairs(own: Iterable[Path], folder: Path, *, seed: int, most: int
     drawn = sorted(set(own), key=lambda path: hashlib.sha256(f"{seed}:{path.name}".encode()).digest())[:most]
     clean = [one.path for one in reference_photographs()[::2]]  # each is followed by its spoilt copy
     settings = DatasetSettings(
-        views=max(1, round(72 / (len(drawn) + len(clean)))),
+        views=max(1, round(100 / (len(drawn) + len(clean)))),
         variants=4,
         max_side=MAX_SIDE,
         test_fraction=0.25,

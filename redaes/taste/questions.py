@@ -1,14 +1,20 @@
-"""Which two pictures to ask a person about next, so that few answers give the person's order.
+"""Which two pictures to ask a person about next: to learn the person's taste, or the person's order of these pictures.
 
 What a model says of the pictures is weak evidence of what the person will say, with its uncertainty; an answer of the
-person's is strong evidence. Both make a normal distribution of the person's strengths, and the next question is the
-pair whose answer is expected to tell most about them.
+person's is strong evidence. Both make a normal distribution of the person's strengths. For the order of these very
+pictures the next question is the pair whose answer is expected to tell most about them.
+
+For a taste, which is to hold for other pictures, it is the pair of a pool that tells most of all others
+(:mod:`redaes.taste.pair_pool`), where a model has read one, and else drawn, series by series in turn. Pairs whose order
+is least certain are those between which the difference is smallest, and these teach least: asked of them, made-up
+persons were understood much later than by lot (docs/own-data.md).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +22,10 @@ from numpy.typing import NDArray
 from redaes.errors import InputError
 from redaes.points import sigmoid
 from redaes.ranking import Z_SETTLED, Outcome, Strengths
+from redaes.taste.pair_pool import PairPool
+
+Aim = Literal["taste", "order"]
+"""What is asked for: what the person likes in pictures of any kind, or how these pictures follow one another."""
 
 TRUST = 0.5
 """Of a logit that lies between two pictures for the model, so much is expected to lie between them for the person
@@ -43,7 +53,7 @@ class AskedPair:
     first: int
     second: int
     information: float
-    """That is expected of the answer, in bits; at most 1."""
+    """On the order of its series that is expected of the answer, in bits; at most 1."""
 
 
 class Teaching:
@@ -52,7 +62,8 @@ class Teaching:
     The same series, answers and seed give the same next question.
 
     >>> from redaes.ranking import fit_strengths
-    >>> teaching = Teaching([fit_strengths(3, [(0, 1, 0.9, 2.0), (1, 2, 0.5, 2.0), (0, 2, 0.9, 2.0)])])
+    >>> said = fit_strengths(3, [(0, 1, 0.9, 2.0), (1, 2, 0.5, 2.0), (0, 2, 0.9, 2.0)])
+    >>> teaching = Teaching([said], aim="order")
     >>> asked = teaching.next_pair()
     >>> sorted((asked.first, asked.second))  # the two between which the model sees no difference
     [1, 2]
@@ -61,10 +72,14 @@ class Teaching:
     [0, 1, 2]
     """
 
-    def __init__(self, series: Sequence[Strengths], *, seed: int = 0) -> None:
+    def __init__(
+        self, series: Sequence[Strengths], *, aim: Aim = "taste", pool: PairPool | None = None, seed: int = 0
+    ) -> None:
         """
         Args:
             series: what the model says of each; zero values with a covariance of zeros where it said nothing.
+            aim: what the questions are for.
+            pool: pairs of these series that a model has read; None: questions about a taste are drawn.
             seed: of the choice among equal pairs, and of which picture is shown first.
         """
         self._prior = [expected_of_person(model) for model in series]
@@ -72,6 +87,10 @@ class Teaching:
         self._outcomes: list[list[Outcome]] = [[] for _ in series]
         self._open = [np.triu(np.ones((len(model.values),) * 2, dtype=bool), 1) for model in series]
         self._fresh = [True] * len(self._prior)
+        self._aim = aim
+        self._pool = pool
+        self._places: list[int] = []
+        self._said: list[float] = []
         self._seed = seed
         self.n_answers = 0
 
@@ -98,6 +117,10 @@ class Teaching:
         self._open[series][min(first, second), max(first, second)] = False
         self._fresh[series] = False
         self.n_answers += 1
+        place = None if self._pool is None else self._pool.place_of(series, first, second)
+        if place is not None:
+            self._places.append(place)
+            self._said.append(won if first < second else 1.0 - won)
 
     def strengths(self, series: int) -> Strengths:
         """The person's strengths in a series, as far as they are known."""
@@ -119,10 +142,14 @@ class Teaching:
     def next_pair(self) -> AskedPair | None:
         """The pair to ask about; None: every pair of every series was answered.
 
-        Among the pairs that are worth at least :data:`NEARLY_BEST` of the best one, those of the series that has had
-        the fewest answers for its size come first, so that the answers spread over the series.
+        For a taste the pair of the pool that tells most of the others; without a pool, or when it is used up, any pair
+        of the series that has had the fewest answers for its size. For the order, among the pairs
+        worth at least :data:`NEARLY_BEST` of the best one, those of that series, and the best of them first.
         """
         rng = np.random.default_rng([self._seed, self.n_answers])
+        told = self._most_telling(rng) if self._aim == "taste" else None
+        if told is not None:
+            return told
         rows: list[NDArray[np.float64]] = []
         for series, left in enumerate(self._open):
             first, second = np.nonzero(left)
@@ -134,13 +161,29 @@ class Teaching:
         table = np.concatenate(rows, axis=1) if rows else np.empty((5, 0))
         if not table.shape[1]:
             return None
-        good = table[:, table[3] >= NEARLY_BEST * table[3].max()]
+        good = table[:, table[3] >= NEARLY_BEST * table[3].max()] if self._aim == "order" else table
+        worth = good[3].round(_DECIMALS) if self._aim == "order" else np.zeros((good.shape[1],))
         # By turn, then by worth, then by lot.
-        order = np.lexsort((rng.random(good.shape[1]), -good[3].round(_DECIMALS), good[4]))
+        order = np.lexsort((rng.random((good.shape[1],)), -worth, good[4]))
         place, one, other, information, _ = good[:, order[0]].tolist()
         if rng.random() < 0.5:
             one, other = other, one
         return AskedPair(int(place), int(one), int(other), information)
+
+    def _most_telling(self, rng: np.random.Generator) -> AskedPair | None:
+        """The open pair of the pool that tells most of the others; None: there is none."""
+        if self._pool is None or len(set(self._places)) == len(self._pool.pairs):
+            return None
+        worth = self._pool.worth(self._places, self._said).round(_DECIMALS)
+        worth[self._places] = -np.inf
+        best = np.flatnonzero(worth == worth.max())
+        series, first, second = self._pool.pairs[int(rng.choice(best))]
+        now = self.strengths(series)
+        gap, variance = now.values[first] - now.values[second], now.difference_variance[first, second]
+        information = expected_information(np.array([gap]), np.array([variance]))
+        if rng.random() < 0.5:
+            first, second = second, first
+        return AskedPair(series, first, second, float(information[0]))
 
 
 def expected_of_person(model: Strengths) -> Strengths:

@@ -24,7 +24,7 @@ from redaes import prompts
 from redaes.datagen.imported.labels import StatedLabel
 from redaes.datagen.imported.rows import StatedPair, StatedPicture
 from redaes.errors import RecordError
-from redaes.records import read_json, write_atomically, write_json
+from redaes.file_writing import read_json, write_atomically, write_json
 from redaes.taste.card import taste_card
 from redaes.taste.decisions import TasteDecision
 from redaes.taste.learning import LearnedTaste, TasteSettings

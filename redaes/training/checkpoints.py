@@ -30,7 +30,7 @@ from transformers.integrations import is_deepspeed_zero3_enabled
 
 from redaes.backends.loading import first_line, load_network
 from redaes.errors import RecordError, TrainingError
-from redaes.records import write_json
+from redaes.file_writing import write_json
 
 POLICY = "default"
 """The adapter that is trained, as peft names it; TRL names its copy for the reference ``ref``."""

@@ -17,8 +17,8 @@ from PIL import Image
 from redaes.assessing.measured import quoted
 from redaes.evidence.claims import CheckedClaim
 from redaes.evidence.rationale_truth import reason_of
+from redaes.file_writing import write_atomically
 from redaes.html_pages import jpeg_bytes, jpeg_url, page_template
-from redaes.records import write_atomically
 from redaes.rewards.trl import Completion, checked, completion_text, read
 from redaes.types import Verdict, winner_of
 

@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from redaes.errors import ImageError, TrainingError
+from redaes.file_writing import write_json
 from redaes.metrics import pair_accuracy
 from redaes.models.fgaesq import losses
 from redaes.models.fgaesq.network import FGAesQ, from_clip, revision, save
@@ -26,7 +27,6 @@ from redaes.models.fgaesq.scorer import MAX_SERIES, FGAesQScorer
 from redaes.models.fgaesq.texts import comparative_text, text_embeddings
 from redaes.models.fgaesq.tiny_clip import build_tiny_clip
 from redaes.models.fgaesq.tokens import TokenBatch
-from redaes.records import write_json
 from redaes.series_records import Histogram, Series, read_histograms, read_series
 from redaes.training.checkpoints import ExactCheckpoints
 from redaes.training.fgaesq_arguments import FGAesQArguments

@@ -18,7 +18,7 @@ from typing import Any
 from redaes import recipe_files
 from redaes.cores import threads_of_each
 from redaes.errors import InputError, TrainingError, importing
-from redaes.records import read_yaml
+from redaes.file_writing import read_yaml
 
 
 @dataclass(frozen=True)

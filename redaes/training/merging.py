@@ -16,7 +16,7 @@ from redaes.backends.adapters import check_base
 from redaes.backends.loading import load_adapter, load_network, load_processor, model_folder
 from redaes.backends.weights import ADAPTER_CONFIG, base_of
 from redaes.errors import RecordError, TrainingError
-from redaes.records import write_atomically
+from redaes.file_writing import write_atomically
 from redaes.training.formatting import chat_text, encode
 from redaes.training.model_card import merged_card
 from redaes.training.model_files import loads_in, name_for_both_versions, save_processor

@@ -25,7 +25,7 @@ from redaes.backends.preprocessing import (
     read_settings,
     size_in,
 )
-from redaes.records import write_atomically, write_json
+from redaes.file_writing import write_atomically, write_json
 
 if TYPE_CHECKING:
     from transformers import ProcessorMixin

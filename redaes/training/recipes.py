@@ -17,8 +17,8 @@ from trl import TrlParser
 
 from redaes.early_checks import apart
 from redaes.errors import InputError, MissingDependency, TrainingError
+from redaes.file_writing import read_yaml
 from redaes.hub import check_repository
-from redaes.records import read_yaml
 from redaes.training.dry_run.plan import read_dry_run
 from redaes.training.dry_run.report import instead_of_a_run
 from redaes.training.overrides import with_what_follows

@@ -27,7 +27,8 @@ from redaes.backends.local import LocalBackend
 from redaes.backends.preprocessing import image_settings
 from redaes.backends.weights import ADAPTER_CONFIG
 from redaes.errors import ParseError, RecordError
-from redaes.records import PairRecord, data_hash, read_json, read_records
+from redaes.file_writing import read_json
+from redaes.records import PairRecord, data_hash, read_records
 from redaes.training.formatting import answer_batch, ordered_images
 from redaes.types import Rationale, Sampling
 

@@ -13,7 +13,7 @@ from accelerate import PartialState
 from transformers import TrainingArguments
 
 from redaes.errors import TrainingError
-from redaes.records import read_json
+from redaes.file_writing import read_json
 from redaes.training.checkpoints import SETTINGS, weights_option
 from redaes.training.run_record import versions
 

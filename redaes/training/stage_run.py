@@ -28,10 +28,11 @@ from redaes.backends.loading import model_folder
 from redaes.backends.weights import revision_of
 from redaes.early_checks import check_dataset, check_writable
 from redaes.errors import TrainingError
+from redaes.file_writing import read_json, write_atomically, write_json
 from redaes.hub import push
 from redaes.models import nano
 from redaes.progress_lines import ProgressLines
-from redaes.records import data_hash, read_json, write_atomically, write_json
+from redaes.records import data_hash
 from redaes.training.checkpoints import (
     SETTINGS,
     ProvenCheckpoints,

@@ -24,8 +24,9 @@ from transformers.trainer_utils import IntervalStrategy
 from redaes.assessor import Assessor
 from redaes.backends.local import LocalBackend
 from redaes.errors import TrainingError
+from redaes.file_writing import write_json
 from redaes.heldout import HeldOut, fast_outcomes, put_together, reasoned_outcomes
-from redaes.records import PairRecord, write_json
+from redaes.records import PairRecord
 from redaes.training.checkpoints import prove_loaded
 from redaes.training.validation_figures import (
     SECONDS,

@@ -16,9 +16,10 @@ from transformers import TrainerState, TrainingArguments
 from transformers.trainer_utils import IntervalStrategy, SaveStrategy, SchedulerType
 
 from redaes.errors import ImageError, RecordError, TrainingError
+from redaes.file_writing import read_json
 from redaes.heldout import HeldOut, place_drawn
 from redaes.images import check_usable
-from redaes.records import PairRecord, load_pairs, operations_in, read_json, record_of, without_operations
+from redaes.records import PairRecord, load_pairs, operations_in, record_of, without_operations
 from redaes.training.validation_figures import (
     FIGURES,
     SECONDS,

@@ -127,6 +127,15 @@ def test_what_may_pass_is_tried_again(fault: Fault | Raw | Drop | Say, reason: s
     assert asked.counts["ok"] == 1
 
 
+def test_half_a_character_in_an_answer_is_kept_as_what_it_is(tmp_path: Path) -> None:
+    """As it stays where a token ends within a character; it is no text, and would end the run that stores it."""
+    answer = Raw(rb'{"choices": [{"message": {"content": "Fine \ud83d"}, "finish_reason": "stop"}]}')
+    with OpenAIServer(lambda call: answer) as server:
+        first, again = (ask(endpoint(server, cache=tmp_path), request()) for _ in range(2))
+    assert first.text == again.text == "Fine \ufffd"
+    assert len(server.calls) == 1
+
+
 @pytest.mark.parametrize(
     ("answer", "reason", "calls"),
     [

@@ -19,7 +19,8 @@ from typer.testing import CliRunner
 
 from redaes.cli.app import app
 from redaes.datagen.validation import validate
-from redaes.records import PairRecord, read_json, read_records
+from redaes.file_writing import read_json
+from redaes.records import PairRecord, read_records
 from redaes.types import SPLITS
 from tests.conftest import synthetic_photograph
 

@@ -15,8 +15,8 @@ from forward_pass import forward_pass
 
 from redaes.backends.loading import load_processor
 from redaes.backends.preprocessing import PictureSize, picture_size
+from redaes.file_writing import read_json, write_json
 from redaes.models import nano
-from redaes.records import read_json, write_json
 from redaes.training.merging import merge
 from redaes.training.model_files import loads_in, save_processor
 from redaes.training.stage_arguments import StageArguments

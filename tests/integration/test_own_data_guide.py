@@ -17,7 +17,7 @@ from PIL import ImageEnhance
 from typer.testing import CliRunner
 
 from redaes.cli.app import app
-from redaes.records import read_json
+from redaes.file_writing import read_json
 from tests.conftest import synthetic_photograph
 
 PAGE = (Path(__file__).parents[2] / "docs" / "own-data.md").read_text(encoding="utf-8")

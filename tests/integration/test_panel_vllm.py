@@ -30,8 +30,9 @@ from redaes import prompts
 from redaes.backends.base import Request
 from redaes.backends.failures import Failure
 from redaes.cli.app import app
+from redaes.file_writing import read_json
 from redaes.models import nano
-from redaes.records import data_hash, read_json, read_records
+from redaes.records import data_hash, read_records
 from redaes.serving.vllm import ServedModel, VllmServer
 from redaes.types import SPLITS, Sampling
 from tests.conftest import synthetic_photograph

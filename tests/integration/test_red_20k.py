@@ -17,7 +17,7 @@ from redaes.cli.app import app
 from redaes.datagen.editors.parametric import OPERATIONS, make_edit
 from redaes.datagen.instructions import STRENGTHS
 from redaes.datagen.validation import validate
-from redaes.records import read_json
+from redaes.file_writing import read_json
 from tests.conftest import synthetic_photograph
 
 PAGE = (Path(__file__).parents[2] / "docs" / "red-20k.md").read_text(encoding="utf-8")

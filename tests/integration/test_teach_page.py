@@ -73,6 +73,9 @@ def test_the_order_follows_the_answers_by_keyboard(page: Any, pictures: list[str
         page.click("#teach-begin")
         progress(page, "0 answered")
         sync_api.expect(page.locator("#series")).to_be_hidden()
+        with page.expect_request("**/v1/teach") as request:
+            page.select_option("#teach-aim", "order")
+        assert request.value.post_data_json["aim"] == "order"
         pairs = []
         for number in range(6):
             progress(page, f"{number} answered")
@@ -253,6 +256,7 @@ def test_a_folder_is_taught_on_a_page_of_its_own(page: Any, tmp_path: Path) -> N
         sync_api.expect(page.locator("#teach-done")).to_be_visible()
         assert shown == {"a <b>.tif", "b.png", "c.png"}  # a TIFF, too
         assert page.locator("#teach-end").is_hidden()
+        assert page.locator("#teach-aim").is_hidden()
         assert page.locator("#save-answers").is_hidden()
         widths = page.locator("#teach-order img").evaluate_all("images => images.map(image => image.naturalWidth)")
         assert widths == [200] * 3

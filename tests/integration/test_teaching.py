@@ -30,7 +30,7 @@ def answer(first: str, second: str, winner: str, series: int = 0) -> dict[str, A
 
 def test_the_model_leads_until_the_person_speaks() -> None:
     door = Door()
-    found = teach(door, {"series": [SERIES]}).json()
+    found = teach(door, {"series": [SERIES], "aim": "order"}).json()
     assert {found["next"]["first"], found["next"]["second"]} == {"b", "c"}
     assert (found["n_answers"], found["n_pairs"]) == (0, 3)
     assert found["series"][0]["order"][0] == "a"
@@ -59,6 +59,7 @@ def test_what_rank_says_is_taken_as_it_comes() -> None:
         ({"series": [{"ids": ["a"]}]}, 422, "ids"),
         ({"series": [{"ids": ["a", "a"]}]}, 422, "listed twice"),
         ({"series": [SERIES], "more": 1}, 422, "more"),
+        ({"series": [SERIES], "aim": "fame"}, 422, "aim"),
         ({"series": [{"ids": ["a", "b"], "said": SAID}]}, 422, "'c'"),
         ({"series": [{"ids": ["a", "b"], "said": [{**SAID[0], "n_calls": 10**400}]}]}, 422, "n_calls"),
         ({"series": [{"ids": ["a", "b"], "said": [SAID[0]] * 5}]}, 413, "more answers than pairs"),

@@ -18,7 +18,8 @@ from redaes.datagen.merged_dataset import merge_datasets
 from redaes.datagen.merged_sets import sets_to_merge
 from redaes.datagen.pipeline import build
 from redaes.errors import TrainingError
-from redaes.records import load_pairs, read_json
+from redaes.file_writing import read_json
+from redaes.records import load_pairs
 from redaes.training.formatting import sft_dataset
 from redaes.training.group_batches import GroupPrompts, GroupSampler, ShuffledGroups
 from redaes.training.length_batches import LikeLengths

@@ -22,7 +22,8 @@ from train_runs import GROUPED, POLICY, STAGES, train
 from redaes.datagen.merged_dataset import merge_datasets
 from redaes.datagen.merged_sets import sets_to_merge
 from redaes.datagen.validation import validate
-from redaes.records import load_pairs, read_json, read_records, write_shard
+from redaes.file_writing import read_json
+from redaes.records import load_pairs, read_records, write_shard
 
 TORCHRUN = [str(BIN / "torchrun"), "--nproc_per_node", "2"]
 BATCH = {"stage1": 12, "stage2": 6, "stage2_dpo": 12}

@@ -23,8 +23,9 @@ from redaes.datagen.export import FORMATS, export, preference
 from redaes.datagen.inspection import funnel_svg, histogram_svg, inspect
 from redaes.datagen.statistics import PanelAgreement, statistics
 from redaes.errors import InputError, RecordError, RedaesError
+from redaes.file_writing import read_json
 from redaes.images import content_id
-from redaes.records import pick_rows, read_json, record_of, shards, stream_rows
+from redaes.records import pick_rows, record_of, shards, stream_rows
 from redaes.types import SPLITS, Agreement, Split, winner_of
 
 runner = CliRunner()

@@ -24,9 +24,10 @@ from redaes.datagen.merged_sets import sets_to_merge, weights_of
 from redaes.datagen.validation import validate
 from redaes.errors import InputError, RecordError
 from redaes.evaluation.benchmarks.red import read_red
+from redaes.file_writing import read_json
 from redaes.images import content_id
 from redaes.images.near_copies import near_copies
-from redaes.records import PairRecord, read_json, record_of, shards, stream_rows, write_shard
+from redaes.records import PairRecord, record_of, shards, stream_rows, write_shard
 from redaes.types import SPLITS, ImageRef, Pair, Split
 
 runner = CliRunner()
@@ -382,6 +383,15 @@ def test_the_command_shows_what_came_from_where(two: list[Path], tmp_path: Path)
     again = runner.invoke(app, ["data", "merge", *map(str, two), "--out", str(out)])
     assert again.exit_code == 2
     assert "exists" in again.output
+
+
+def test_a_set_of_which_nothing_is_trained_on_is_named(tmp_path: Path) -> None:
+    a = write_set(tmp_path / "a", [pair("p1", 1, "train"), pair("p2", 2, "test")])
+    b = write_set(tmp_path / "b", [pair("q2", 2, "train"), pair("q3", 3, "test")])
+    found = runner.invoke(app, ["data", "merge", str(a), str(b), "--out", str(tmp_path / "both")])
+    assert found.exit_code == 0, found.output
+    assert "nothing of b is trained on" in found.output
+    assert "nothing of a " not in found.output
 
 
 def test_near_hashes_are_all_found() -> None:

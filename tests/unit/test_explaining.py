@@ -18,11 +18,14 @@ from redaes.datagen.explained.writers import NOTHING_SPEAKS, read_writer
 from redaes.datagen.rationale_claims import check_claims
 from redaes.datagen.rationales import PairObservation, write_from_measurements
 from redaes.datagen.rationales.from_measurements import factor_for
+from redaes.datagen.rationales.quantity_words import WORDS
 from redaes.datagen.validation import validate
 from redaes.errors import InputError
 from redaes.evidence.checking import check_rationale
 from redaes.evidence.measurements import Measurements, PairEvidence
-from redaes.records import PairRecord, read_json, read_records
+from redaes.file_locks import lock_file
+from redaes.file_writing import read_json
+from redaes.records import PairRecord, read_records
 from redaes.types import SPLITS
 from tests.conftest import synthetic_photograph
 
@@ -67,6 +70,17 @@ def test_a_factor_must_speak_for_the_winner_on_balance() -> None:
     assert factor_for(seen({"brightness": 36.0}, {"sharpness": 10.0}), "A") is None  # nor does this outweigh the light
     assert factor_for(seen({"noise": 9.0}, {"brightness": 20.0}), "A") == "light"  # what is dark has less noise, too
     assert factor_for(seen({"sharpness": 2.0}, {"noise": 9.0}), "A") is None  # what is blurred has, and is no better
+
+
+def test_a_fault_must_be_there_and_not_only_in_comparison() -> None:
+    assert factor_for(seen({"vignetting": -0.9}, {"vignetting": 3.1}), "A") == "light"
+    assert factor_for(seen({"vignetting": -2.3}, {"vignetting": -0.5}), "A") is None  # its corners are not dark
+    for there, said in ((-3.0, False), (-16.0, True)):
+        pair = seen({"warmth": 10.5}, {"warmth": there})
+        texts = [write_from_measurements(pair, 2.0, (), seed) for seed in range(40)]
+        assert all(text is not None and "warmth" in text.text for text in texts)
+        clauses = WORDS["warmth"].seen_less  # such as a bluish film
+        assert any(clause in text.text for text in texts if text for clause in clauses) == said
 
 
 @pytest.fixture
@@ -142,6 +156,19 @@ def test_an_import_with_the_embedded_writer(votes: Path, tmp_path: Path) -> None
     check_claims(tmp_path / "set", wrong)
     assert wrong == {}  # no statement that the pixels contradict
     assert sorted(one.name for one in tmp_path.iterdir() if one.name.startswith(".")) == []
+
+
+def test_a_second_import_with_a_writer_leaves_the_first_one_its_pictures(votes: Path, tmp_path: Path) -> None:
+    holder = tmp_path / ".set.unexplained"
+    (holder / "set").mkdir(parents=True)
+    with (holder / "lock").open("wb") as lock:
+        lock_file(lock, "nobody else has it")
+        said = run("data", "import", votes, "--out", tmp_path / "set", "--writer", "measured", code=2)
+        assert "another process imports into" in said
+        assert (holder / "set").is_dir()
+    run("data", "import", votes, "--out", tmp_path / "set", "--writer", "measured")  # killed, the first leaves it
+    assert (tmp_path / "set").is_dir()
+    assert not holder.exists()
 
 
 def test_a_set_that_was_imported_without_gets_the_same(votes: Path, tmp_path: Path) -> None:

@@ -39,6 +39,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ),
     (
         "file_hashes",
+        "file_writing",
         "file_locks",
         "records",
         "table_cache",
@@ -87,7 +88,7 @@ STRANGERS = ("datagen", "training", "evaluation")
 FOR_COMMANDS = ("demo", "taste")
 """What may use all services, and only the command line uses."""
 
-FOR_ALL = ("redaes.taste.questions", "redaes.taste.preference_file")
+FOR_ALL = ("redaes.taste.questions", "redaes.taste.pair_pool", "redaes.taste.preference_file")
 """What others use of these nevertheless."""
 
 HEAVY = frozenset(

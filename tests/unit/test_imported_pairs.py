@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,11 +21,14 @@ from redaes.cli.app import app
 from redaes.datagen.imported.circles import circular_triples
 from redaes.datagen.imported.dividing import PlacedPair, divide
 from redaes.datagen.imported.importing import ImportSettings, import_pairs
-from redaes.datagen.imported.labels import delta_from_votes
-from redaes.datagen.imported.rows import StatedPair, read_pair_list
+from redaes.datagen.imported.labels import PooledLabel, delta_from_votes, label_of_delta, pooled
+from redaes.datagen.imported.pictures import NamedPictures
+from redaes.datagen.imported.rows import StatedPair, StatedPicture, read_pair_list
+from redaes.datagen.imported.series import pairs_of_series
+from redaes.datagen.imported.series_lists import read_series_list
 from redaes.datagen.inspection import inspect
 from redaes.datagen.validation import validate
-from redaes.errors import InputError
+from redaes.errors import ImageError, InputError
 from redaes.images import content_id
 from redaes.records import PairRecord, read_records
 from redaes.types import SPLITS, TAU
@@ -103,6 +107,7 @@ def test_an_imported_dataset_is_sound_and_can_be_looked_at(folder: Path, tmp_pat
     assert sum(report["pairs"].values()) == 6
     assert min(report["pairs"].values()) >= 2
     inspect(tmp_path / "out", tmp_path / "page.html")
+    assert "no edit of its own" not in (tmp_path / "page.html").read_text()
     assert {record.label_source for record in imported(tmp_path / "out")} == {"people"}
     assert not list((tmp_path / "out").glob(".*"))
 
@@ -169,6 +174,12 @@ def test_circles_are_counted_and_named(folder: Path, tmp_path: Path) -> None:
     [
         ({"second": "none.jpg"}, "picture missing", "none.jpg"),
         ({"second": "text.jpg"}, "picture unreadable", "text.jpg"),
+        ({"second": "n" * 300}, "picture unreadable", "name too long"),
+        (
+            {"second": "https://example.com/a.jpg"},
+            "address in place of a picture",
+            "https://example.com/a.jpg; nothing",
+        ),
         ({"second": "copy.jpg"}, "pictures are identical", "copy.jpg"),
         ({"winner": "7.jpg"}, "row says nothing usable", "the winner is '7.jpg'"),
         ({"winner": ""}, "row says nothing usable", "no label"),
@@ -215,6 +226,11 @@ def test_a_probability_of_one_is_one_vote_of_an_unknown_number(folder: Path, tmp
     assert {record.n_votes for record in found} == {None}
 
 
+def test_votes_are_counted_where_every_row_counts_them() -> None:
+    assert pooled([label_of_delta(1.0, 5), label_of_delta(2.0, 3)]) == PooledLabel(1.5, 8, False)
+    assert pooled([label_of_delta(1.0, 5), label_of_delta(-2.0)]) == PooledLabel(-0.5, None, True)
+
+
 def test_near_copies_and_duplicates_never_part(folder: Path, tmp_path: Path) -> None:
     rows = []
     for n in range(6):  # each pair has a second one of near copies, which share no file with it
@@ -245,6 +261,56 @@ def test_one_source_is_in_one_split(folder: Path, tmp_path: Path) -> None:
     assert not validate(tmp_path / "out").wrong  # "day" is in both splits, and its groups are not
 
 
+def test_what_any_row_of_a_pair_names_as_its_source_is_held_out_with_it(folder: Path, tmp_path: Path) -> None:
+    """Two rows about one pair name two sources: neither source may be on both sides, and both licences hold."""
+    rows = []
+    for n in range(4):
+        one, other = (
+            {"first": f"{2 * k}.jpg", "second": f"{2 * k + 1}.jpg", "winner": "first"} for k in (n, n % 2 + 4)
+        )
+        rows += [one | {"source": f"x{n}", "licence": "CC0"}, one | {"source": f"y{n % 2}", "licence": "mine"}]
+        rows += [other | {"source": f"y{n % 2}", "licence": ""}]
+    report = run(write_csv(folder / "pairs.csv", rows), tmp_path / "out")
+    splits: dict[bytes, set[str]] = {}
+    for record in imported(tmp_path / "out"):
+        for data in (record.first_bytes, record.second_bytes):
+            splits.setdefault(data, set()).add(record.pair.split)
+    held = {n: splits[(folder / f"{2 * n}.jpg").read_bytes()] for n in range(6)}
+    assert all(held[n] == held[n % 2 + 4] for n in range(4))
+    assert report["licences"] == {"CC0 and mine": 4, "not stated": 2}
+    assert report["notes"] == {
+        "pairs with more than one source; they are held out with all of them": 4,
+        "pairs with more than one licence; all of them are named": 4,
+    }
+    assert not validate(tmp_path / "out").wrong
+
+
+def test_pictures_of_a_series_from_several_sources_leak_none(folder: Path, tmp_path: Path) -> None:
+    series = write_csv(
+        folder / "scores.csv", [{"image": f"{n}.jpg", "score": n, "source": f"roll {n % 6}"} for n in range(12)]
+    )
+    rows = pairs_of_series(read_series_list(series))
+    import_pairs(rows, tmp_path / "out", settings=ImportSettings(test_fraction=0.4), origin="scores.csv")
+    rolls: dict[str, set[int]] = {split: set() for split in SPLITS}
+    number = {content_id((folder / f"{n}.jpg").read_bytes()): n for n in range(12)}
+    for record in imported(tmp_path / "out"):
+        rolls[record.pair.split] |= {number[record.pair.of(side).id] % 6 for side in ("first", "second")}
+    assert rolls["train"]
+    assert rolls["test"]
+    assert not rolls["train"] & rolls["test"]
+
+
+def test_names_as_other_systems_write_them(folder: Path) -> None:
+    sub = folder / "caf\u00e9"
+    picture(sub / "e.jpg", 1)
+    for name in ("caf\u00e9\\e.jpg", "cafe\u0301/e.jpg", ".\\cafe\u0301\\e.jpg"):
+        (row,) = read_pair_list(write_csv(folder / "p.csv", [{"first": name, "second": "0.jpg", "winner": name}]))
+        assert isinstance(row, StatedPair)
+        assert row.first.path is not None
+        assert row.first.path.read_bytes() == (sub / "e.jpg").read_bytes()
+        assert row.label.votes == (1.0, 0.0)
+
+
 def test_where_all_hangs_together_photographs_are_held_out(folder: Path, tmp_path: Path) -> None:
     rows = [{"first": f"{a}.jpg", "second": f"{b}.jpg", "winner": "first"} for a in range(12) for b in range(a + 1, 12)]
     report = run(write_csv(folder / "pairs.csv", rows), tmp_path / "out", test_fraction=0.3)
@@ -257,6 +323,46 @@ def test_where_all_hangs_together_photographs_are_held_out(folder: Path, tmp_pat
     ]
     assert not ids[0] & ids[1]
     assert not validate(tmp_path / "out").wrong
+
+
+def test_where_photographs_are_held_out_their_near_copies_are_too() -> None:
+    names = [f"{n}{copy}" for n in range(6) for copy in "ab"]
+    pairs = [PlacedPair(one, other) for one, other in itertools.combinations(names, 2)]
+    for seed in range(10):
+        found = divide(pairs, [(f"{n}a", f"{n}b") for n in range(6)], test_fraction=0.4, seed=seed)
+        assert found.cut
+        sides: dict[str, set[str]] = {"train": set(), "test": set()}
+        for pair, split in zip(pairs, found.splits, strict=True):
+            if split is not None:
+                sides[split] |= {pair.first[0], pair.second[0]}
+        assert sides["test"]
+        assert not sides["train"] & sides["test"]
+
+
+def test_a_picture_that_changes_during_the_import_ends_it(tmp_path: Path) -> None:
+    pictures = NamedPictures(tmp_path / "made")
+    known = pictures.take(StatedPicture("a.jpg", picture(tmp_path / "a.jpg", 1)))
+    assert pictures.bytes_of(known.id) == (tmp_path / "a.jpg").read_bytes()
+    picture(tmp_path / "a.jpg", 2)
+    with pytest.raises(ImageError, match="has changed since the import began"):
+        pictures.bytes_of(known.id)
+
+
+def test_parts_of_a_large_series_stay_together_where_others_are_left() -> None:
+    parts = [(series, part) for series in "abc" for part in range(4)]
+    pairs = [
+        PlacedPair(f"{series}{part}{n}", f"{series}{part}{n + 1}", series=frozenset({series}))
+        for series, part in parts
+        for n in range(3)
+    ]
+    for seed in range(10):
+        found: dict[str, set[str]] = {}
+        for pair, split in zip(pairs, divide(pairs, (), test_fraction=0.3, seed=seed).splits, strict=True):
+            found.setdefault(pair.first[0], set()).add(str(split))
+        assert sorted(sorted(splits) for splits in found.values()) == [["test"], ["train"], ["train"]]
+    alone = divide(pairs[:12], (), test_fraction=0.3, seed=0)  # of one series parts are held out, and no pair is lost
+    assert sorted(set(alone.splits), key=str) == ["test", "train"]
+    assert not alone.cut
 
 
 def test_of_few_photographs_two_are_held_out() -> None:
@@ -302,6 +408,31 @@ def test_a_column_of_splits(folder: Path, tmp_path: Path) -> None:
     }
     assert {f"{n}.jpg" for n in (4, 5, 6, 7)} <= held_out
     assert not held_out & {f"{n}.jpg" for n in (0, 1, 2, 3)}
+    seeds = {seed: run(folder / "pairs.csv", tmp_path / f"{seed}", test_fraction=0.2, seed=seed) for seed in range(4)}
+    assert {str(report["pairs"]) for report in seeds.values()} == {"{'train': 4, 'test': 1}"}  # the share overrules
+    assert not any(report["notes"] for report in seeds.values())
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_any_row_of_a_pair_may_hold_it_out_or_say_that_not_people_judged(
+    folder: Path, tmp_path: Path, order: tuple[int, int]
+) -> None:
+    both = [{"split": "test", "label_source": "people"}, {"split": "train", "label_source": "edits"}]
+    rows = [SIX[0] | {"winner": "first"} | both[place] for place in order]
+    rows += [row | {"winner": "first", "split": "train", "label_source": ""} for row in SIX[1:]]
+    report = run(write_csv(folder / "pairs.csv", rows), tmp_path / "out")
+    assert report["pairs"] == {"train": 5, "test": 1}
+    assert list(report["notes"].values()) == [1]
+    assert "not people" in next(iter(report["notes"]))
+
+
+def test_a_list_that_states_one_split_is_drawn_anew_and_says_so(folder: Path, tmp_path: Path) -> None:
+    rows = [row | {"winner": "tie", "split": "test" if n < 4 else "", "factors": "light"} for n, row in enumerate(SIX)]
+    report = run(write_csv(folder / "pairs.csv", rows), tmp_path / "out")
+    assert report["notes"] == {
+        "pairs whose stated split was drawn anew, for their list states no other": 4,
+        "ties whose factors were left out": 6,
+    }
 
 
 @pytest.mark.parametrize("fraction", [0.1, 0.2, 0.5])
@@ -329,6 +460,19 @@ def test_reasoning_goes_with_its_order_or_is_left_out(folder: Path, tmp_path: Pa
     assert record.writer == "people"
 
 
+@pytest.mark.parametrize(
+    "text", ["A is better because of its mood; B is noisy.", "The colours are fine, so A is better", "I prefer A"]
+)
+def test_reasoning_that_argues_for_the_loser_is_left_out(folder: Path, tmp_path: Path, text: str) -> None:
+    rows = [SIX[0] | {"winner": "second", "factors": "colour", "rationale": text}]
+    rows += [SIX[1] | {"winner": "first", "factors": "colour", "rationale": text}]
+    rows += [SIX[2] | {"winner": "tie", "factors": "", "rationale": text}]
+    rows += [row | {"winner": "first", "factors": "", "rationale": ""} for row in SIX[3:]]
+    report = run(write_csv(folder / "pairs.csv", rows), tmp_path / "out")
+    assert report["notes"] == {"rationales left out: they contradict the label": 2}
+    assert report["rationales"] == {"none": 5, "one order": 1}
+
+
 def test_a_reason_belongs_to_those_who_decided_so(folder: Path, tmp_path: Path) -> None:
     outvoted = {"winner": "second", "factors": "light", "rationale": "Picture B is lit better."}
     others = [
@@ -343,9 +487,8 @@ def test_a_reason_belongs_to_those_who_decided_so(folder: Path, tmp_path: Path) 
     assert record.pair.factors == ("focus",)
     assert {r and r.text for r in (record.rationale, record.rationale_swapped)} == {"Picture A is sharper.", None}
     assert record.writer == "Ada"
-    said = "rows with another source than an earlier row about their pair; the first is kept"
-    assert report["notes"] == {said: 1}
-    assert record.pair.source == "one"
+    assert report["notes"] == {"pairs with more than one source; they are held out with all of them": 1}
+    assert record.pair.source not in ("one", "two")
 
 
 def test_a_list_that_cannot_be_read_writes_nothing(folder: Path, tmp_path: Path) -> None:
@@ -360,6 +503,8 @@ def test_a_list_that_cannot_be_read_writes_nothing(folder: Path, tmp_path: Path)
         "odd.xls": (write_csv(folder / "odd.xls", good), "ends in .csv"),
     }
     (folder / "cut.parquet").write_bytes(b"PAR1 and no more")
+    (folder / "deep.json").write_text("[" * 100_000)
+    cases["deep.json"] = (folder / "deep.json", "is not JSON")
     cases["cut.parquet"] = (folder / "cut.parquet", "as Parquet")
     before = set(tmp_path.iterdir())
     for file, message in cases.values():

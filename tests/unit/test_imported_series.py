@@ -113,6 +113,10 @@ def test_a_large_series_is_drawn_into_parts(tmp_path: Path) -> None:
     ]
     pairs, _ = read(file, series_pictures=8)
     assert len(set(parts)) == 7
+    rows_of_pairs = [row for row in judgements_in(file, ReadingSettings(series_pictures=8), set())]
+    assert {row.series for row in rows_of_pairs if isinstance(row, StatedPair)} == {"scores.json series scores"}
+    whole = [row for row in judgements_in(file, ReadingSettings(series_pictures=50), set())]
+    assert {row.series for row in whole if isinstance(row, StatedPair)} == {""}
     assert {name for names in pairs for name in names} == {f"{n}" for n in range(50)}
     assert all((int(a) > int(b)) == (delta > 0) for (a, b), delta in pairs.items())
     assert pairs == read(file, series_pictures=8)[0] != read(file, series_pictures=8, seed=1)[0]
@@ -123,7 +127,7 @@ def test_a_large_series_is_drawn_into_parts(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("lines", "reason", "detail"),
     [
-        (["image,score", "a,1", "b,2", "a,3"], "picture twice in a series", "a has two places"),
+        (["image,score", "a,1", "b,2", "a,3", "c,4"], "picture twice in a series", "a has two places"),
         (["name,decision", "a,pick", "b,pick"], "series without an order", "none above another"),
         (["name,decision", "a,pick", "b,", "c,maybe"], "row says nothing usable", "'maybe'"),
         (["image,score", "a,1", "b,2", "c,high"], "row says nothing usable", "give a number"),
@@ -137,6 +141,32 @@ def test_what_says_nothing_is_named(tmp_path: Path, lines: list[str], reason: st
     _, (lost,) = read(write(tmp_path / "s.csv", *lines))
     assert lost.reason == reason
     assert detail in lost.detail
+
+
+def test_a_part_that_nothing_is_known_of_is_named(tmp_path: Path) -> None:
+    rows = [f"{n},{'pick' if n == 3 else ''}" for n in range(32)]
+    pairs, (lost,) = read(write(tmp_path / "decisions.csv", "name,decision", *rows))
+    assert lost.reason == "part of a series without an order"
+    assert "16 pictures" in lost.detail
+    assert len(pairs) == 15
+
+
+def test_a_picture_in_two_places_leaves_the_others_of_its_series(tmp_path: Path) -> None:
+    pairs, lost = read(write(tmp_path / "s.csv", "image,score", "a,1", "b,2", "a,3", "c,4", "d,5", "d,5"))
+    assert signs(pairs) == {("b", "c"): -1, ("b", "d"): -1, ("c", "d"): -1}
+    assert [row.detail for row in lost] == ["a has two places; keep one"]
+
+
+def test_a_row_of_a_series_keeps_its_own_split_source_and_licence(tmp_path: Path) -> None:
+    lines = [f"{n},{n},{'train' if n < 3 else 'test'},roll {n % 3},{'CC0' if n else 'mine'}" for n in range(6)]
+    file = write(tmp_path / "s.csv", "image,score,split,source,licence", *lines)
+    rows = [row for row in judgements_in(file, ReadingSettings(), set()) if isinstance(row, StatedPair)]
+    for row in rows:
+        names = [int(picture.name) for picture in (row.first, row.second)]
+        assert {row.split} == {"train" if n < 3 else "test" for n in names}
+        assert [row.first.source, row.second.source] == [f"roll {n % 3}" for n in names]
+        assert row.first.licence == ("CC0" if names[0] else "mine")
+    assert len(rows) == 6
 
 
 def test_the_page_marks_names_that_look_like_formulas(tmp_path: Path) -> None:
@@ -181,6 +211,24 @@ def test_marks_that_contradict_each_other_are_named(tmp_path: Path) -> None:
     pairs, (lost,) = read(tmp_path)
     assert set(pairs) == {("b.jpg", "c.jpg")}
     assert (lost.where, lost.reason) == ("a.jpg", "marks contradict each other")
+
+
+@pytest.mark.parametrize(("rating", "read_as"), [("9", None), ("good", None), ("-2", None), ("4.5", 1), ("75", 1)])
+def test_a_rating_that_is_no_number_of_stars_is_named(tmp_path: Path, rating: str, read_as: int | None) -> None:
+    rated(tmp_path, a=f'xmp:Rating="{rating}"', b='xmp:Rating="2"', c='xmp:Rating="1"')
+    pairs, lost = read(tmp_path)
+    assert signs(pairs).get(("a.jpg", "b.jpg")) == read_as
+    assert [(row.where, row.reason) for row in lost] == ([] if read_as else [("a.jpg", "marks unreadable")])
+    assert all(repr(rating) in row.detail for row in lost)
+
+
+def test_a_set_is_not_made_within_the_folder_that_is_read(tmp_path: Path) -> None:
+    rated(tmp_path / "shoot", a='xmp:Rating="5"', b='xmp:Rating="2"')
+    command = ["data", "import", str(tmp_path / "shoot"), "--out", str(tmp_path / "shoot" / "mine")]
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code == 2
+    assert "choose another" in result.stderr
+    assert not (tmp_path / "shoot" / "mine").exists()
 
 
 def test_what_redaes_wrote_is_nobodys_judgement(tmp_path: Path) -> None:

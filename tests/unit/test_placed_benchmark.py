@@ -62,7 +62,7 @@ class Verdicts(Greys):
     """Writes who wins, and no probability can be read."""
 
     def answer(self, requests: Sequence[Request]) -> list[Answer | Failure]:
-        unread = Failure("not_listed", "the server does not list the tokens")
+        unread = Failure("no_logprob", "none of the listed tokens tells A from B")
         return [Answer(text="Winner: A\nDifference: +1.0", read=unread) for _ in requests]
 
 

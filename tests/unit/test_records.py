@@ -20,18 +20,9 @@ from redaes.datagen.editors.parametric import make_edit
 from redaes.datagen.statistics import statistics
 from redaes.datagen.validation import validate
 from redaes.errors import RecordError
+from redaes.file_writing import read_json, write_atomically, write_json, writing
 from redaes.images import content_id
-from redaes.records import (
-    PairRecord,
-    data_hash,
-    load_pairs,
-    read_json,
-    read_records,
-    write_atomically,
-    write_json,
-    write_shard,
-    writing,
-)
+from redaes.records import PairRecord, data_hash, load_pairs, read_records, write_shard
 from redaes.types import SPLITS, Agreement, Edit, ImageRef, Pair, Rationale
 
 

@@ -25,8 +25,9 @@ from redaes.datagen.pipeline import build
 from redaes.datagen.sample_data import ensure_sample_dataset
 from redaes.datagen.sources import DUPLICATE_BITS, Fingerprints, PhotographRules, curate, draw
 from redaes.errors import ImageError, InputError, RecordError
+from redaes.file_writing import read_json, write_json
 from redaes.images import content_id, hamming
-from redaes.records import read_json, read_records, write_json
+from redaes.records import read_records
 from redaes.types import SPLITS
 
 FAST = DatasetSettings(views=1, variants=2, max_side=96)

@@ -14,12 +14,14 @@ from redaes.ranking import Strengths, fit_strengths
 from redaes.taste.questions import (
     PERSON_SD,
     TRUST,
+    Aim,
     Teaching,
     after_answers,
     expected_information,
     expected_of_person,
 )
 
+AIMS: tuple[Aim, ...] = ("taste", "order")
 UNSAID = Strengths(np.zeros(4), np.zeros((4, 4)))
 """Four pictures of which a model said nothing."""
 
@@ -79,15 +81,16 @@ def test_information_agrees_with_drawn_strengths() -> None:
 def test_what_is_even_but_known_is_not_asked() -> None:
     known = Strengths(np.array([0.0, 0.0, 3.0]), np.diag([0.01, 0.01, 30.0]))
     assert expected_information(np.zeros(1), np.array([0.02])) < 0.01
-    teaching = Teaching([UNSAID])
+    teaching = Teaching([UNSAID], aim="order")
     teaching._now[0] = Strengths(np.append(known.values, -3.0), np.diag([0.01, 0.01, 30.0, 0.01]))
     asked = teaching.next_pair()
     assert asked is not None
     assert 2 in (asked.first, asked.second)
 
 
-def test_no_pair_is_asked_twice_and_all_are_asked() -> None:
-    teaching = Teaching([UNSAID, UNSAID])
+@pytest.mark.parametrize("aim", AIMS)
+def test_no_pair_is_asked_twice_and_all_are_asked(aim: Aim) -> None:
+    teaching = Teaching([UNSAID, UNSAID], aim=aim)
     seen = set()
     while (asked := teaching.next_pair()) is not None:
         seen.add((asked.series, *sorted((asked.first, asked.second))))
@@ -96,8 +99,9 @@ def test_no_pair_is_asked_twice_and_all_are_asked() -> None:
     assert teaching.n_open == 0
 
 
-def test_the_series_take_turns() -> None:
-    teaching = Teaching([UNSAID] * 3)
+@pytest.mark.parametrize("aim", AIMS)
+def test_the_series_take_turns(aim: Aim) -> None:
+    teaching = Teaching([UNSAID] * 3, aim=aim)
     turns = []
     for _ in range(9):
         asked = teaching.next_pair()
@@ -107,9 +111,10 @@ def test_the_series_take_turns() -> None:
     assert [sorted(turns[start : start + 3]) for start in (0, 3, 6)] == [[0, 1, 2]] * 3
 
 
-def test_the_same_is_asked_again_of_the_same_answers_and_seeds_differ() -> None:
+@pytest.mark.parametrize("aim", AIMS)
+def test_the_same_is_asked_again_of_the_same_answers_and_seeds_differ(aim: Aim) -> None:
     def first_pairs(seed: int) -> list[tuple[int, int]]:
-        teaching = Teaching([Strengths(np.zeros(8), np.zeros((8, 8)))], seed=seed)
+        teaching = Teaching([Strengths(np.zeros(8), np.zeros((8, 8)))], aim=aim, seed=seed)
         found = []
         for _ in range(5):
             asked = teaching.next_pair()
@@ -157,7 +162,7 @@ def _answers_until(accuracy: float, *, chosen: bool, seed: int) -> int:
     rng = np.random.default_rng(seed)
     own = rng.normal(0.0, 3.0, 12)
     noise = np.random.default_rng([seed, 1]).random((12, 12))
-    teaching = Teaching([Strengths(np.zeros(12), np.zeros((12, 12)))], seed=seed)
+    teaching = Teaching([Strengths(np.zeros(12), np.zeros((12, 12)))], aim="order", seed=seed)
     i, j = np.triu_indices(12, 1)
     random_order = list(map(int, rng.permutation(len(i))))
     for n in range(len(i)):
@@ -188,3 +193,16 @@ def test_uncertainty_falls_with_each_answer() -> None:
         teaching.answer(0, *pair, 1.0)
         sizes.append(np.trace(teaching.strengths(0).covariance))
     assert all(later < earlier for earlier, later in pairwise(sizes))
+
+
+def test_a_taste_is_asked_of_pairs_far_apart_too() -> None:
+    """Where the model is certain of all pairs but one, that one is the first for the order, and any for a taste."""
+    model = fit_strengths(4, [(0, 1, 0.999, 40.0), (1, 2, 0.999, 40.0), (2, 3, 0.5, 40.0)])
+    firsts: dict[Aim, set[tuple[int, ...]]] = {aim: set() for aim in AIMS}
+    for aim in AIMS:
+        for seed in range(30):
+            asked = Teaching([model], aim=aim, seed=seed).next_pair()
+            assert asked is not None
+            firsts[aim].add(tuple(sorted((asked.first, asked.second))))
+    assert firsts["order"] == {(2, 3)}
+    assert len(firsts["taste"]) == 6

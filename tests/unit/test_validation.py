@@ -19,8 +19,9 @@ from PIL import Image
 from redaes.datagen.rationale_claims import CONTRADICTED, Statements, check_claims
 from redaes.datagen.validation import POTENTIAL_TOLERANCE, PotentialCheck, Rows, validate
 from redaes.errors import RecordError
+from redaes.file_writing import read_json, write_json
 from redaes.images import content_id
-from redaes.records import read_json, stream_rows, write_json
+from redaes.records import stream_rows
 from redaes.types import Rationale
 
 Change = Callable[[list[dict[str, Any]]], None]

@@ -118,7 +118,7 @@ def _serve(folder: Path, draw: AuditDraw, drawn: Sequence[DrawnPair], keep: Path
 def _write(draw: AuditDraw, drawn: Sequence[DrawnPair], out: Path, side: int) -> None:
     from redaes.datagen.audit.blind_pictures import all_blind_pictures
     from redaes.datagen.audit.judging_page import judging_page
-    from redaes.records import write_atomically
+    from redaes.file_writing import write_atomically
 
     pictures: dict[str, bytes] = {}
     lost = 0
@@ -144,7 +144,7 @@ def _report(folder: Path, files: Sequence[Path], out: Path | None, as_json: bool
         from redaes.datagen.audit.drawn_pairs import population
         from redaes.datagen.audit.given_answers import REVISED, given_answers
         from redaes.datagen.audit.krippendorff import check_evalica
-        from redaes.records import write_atomically
+        from redaes.file_writing import write_atomically
 
     check_evalica()
     found = population(folder)

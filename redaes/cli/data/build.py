@@ -111,7 +111,7 @@ def build(
         if not dry_run:
             check_writable(out)
         if config is not None:
-            from redaes.records import read_yaml
+            from redaes.file_writing import read_yaml
 
             read_yaml(recipe_files.find(config, "data_gen"))
         if push_to_hub is not None:

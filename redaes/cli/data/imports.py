@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,7 +16,8 @@ from redaes.cli.progress import progress_bars
 from redaes.cli.running import reporting_errors
 from redaes.cli.tables import count_table, plain_console, table_of
 from redaes.early_checks import check_exists, check_writable
-from redaes.errors import InputError, importing
+from redaes.errors import InputError, RecordError, importing
+from redaes.file_locks import lock_file
 from redaes.hub import on_hub
 
 N_SHOWN = 5
@@ -59,6 +61,10 @@ def import_judgements(
             check_exists(pictures)
         if out.exists():
             raise InputError(f"{out} exists; choose another --out, nothing is overwritten")
+        if source.is_dir() and out.resolve().is_relative_to(source.resolve()):
+            raise InputError(
+                f"{out} lies in {source}, whose next import would read it in place of what is there now; choose another"
+            )
         check_writable(out)
         with importing("edit"):
             from redaes.datagen.imported.forms import ReadingSettings, read_source
@@ -72,24 +78,49 @@ def import_judgements(
         unread: set[str] = set()
         names = tuple(name.strip() for name in (labels or "").split(",") if name.strip())
         reading = ReadingSettings(pictures, encoding, names, series_pictures, seed)
-        # With a writer, the set without reasoning lies beside the one that is to be there in the end.
-        plain = out if writer == "none" else out.with_name(f".{out.name}.unexplained")
-        if plain != out:
-            shutil.rmtree(plain, ignore_errors=True)
-        with progress_bars("reading rows", "writing pairs") as update:
-            report = import_pairs(
-                itertools.islice(read_source(files, reading, unread), pairs),
-                plain,
-                settings=settings,
-                origin=str(source) if on_hub(source) else source.name,
-                unread=lambda: sorted(unread),
-                progress=update,
-            )
-        counts = None if plain == out else explained(plain, out, writer)
+
+        def imported(into: Path) -> dict[str, Any]:
+            with progress_bars("reading rows", "writing pairs") as update:
+                return import_pairs(
+                    itertools.islice(read_source(files, reading, unread), pairs),
+                    into,
+                    settings=settings,
+                    origin=str(source) if on_hub(source) else source.name,
+                    unread=lambda: sorted(unread),
+                    progress=update,
+                )
+
+        if writer == "none":
+            _show(imported(out), out)
+            return
+        with _beside(out) as plain:
+            report = imported(plain)
+            counts = explained(plain, out, writer)
         _show(report, out)
-        if counts is not None:
-            shutil.rmtree(plain, ignore_errors=True)
-            show_explained(counts, out)
+        show_explained(counts, out)
+
+
+@contextmanager
+def _beside(out: Path) -> Iterator[Path]:
+    """Where the set without reasoning lies until that with reasoning is there; one process at a time has it.
+
+    Raises:
+        RecordError: another process has it, or it cannot be written.
+    """
+    holder = out.with_name(f".{out.name}.unexplained")
+    try:
+        holder.mkdir(parents=True, exist_ok=True)
+        lock = (holder / "lock").open("wb")
+    except OSError as error:
+        raise RecordError(f"{out} cannot be written: {error.strerror or error}; choose another --out") from error
+    lock_file(lock, f"another process imports into {out}; wait for it, or choose another --out")
+    with lock:
+        plain = holder / out.name
+        shutil.rmtree(plain, ignore_errors=True)  # of a run that was killed
+        try:
+            yield plain
+        finally:
+            shutil.rmtree(holder, ignore_errors=True)
 
 
 def _show(report: Mapping[str, Any], out: Path) -> None:

@@ -57,6 +57,9 @@ def _show_merged(report: Mapping[str, Any], out: Path) -> None:
     console = plain_console(soft_wrap=True)
     console.print(table)
     for part in report["merged"]:
+        if part["pairs_read"]["train"] and not part["pairs"]["train"]:
+            console.print(f"nothing of {part['name']} is trained on: all of it is held out, unreadable or repeated")
+    for part in report["merged"]:
         for row in part["unreadable"]["first"]:
             console.print(f"left out of {part['name']}: {row}")
     console.print(f"the account of it all: {out / 'report.json'}, {out / 'README.md'}")

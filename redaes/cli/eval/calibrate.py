@@ -47,8 +47,8 @@ def calibrate(
             from redaes.assessor import known_mode
             from redaes.backends.temperatures import write_temperatures
             from redaes.evaluation.confidence import ask, fit_half
+            from redaes.file_writing import write_json
             from redaes.label_files.contents import read_rows
-            from redaes.records import write_json
 
         modes = [known_mode(name) for name in mode or ("fast", "reasoned")]
         rows = read_rows(data / "pairs.csv", ("first", "second", "p", "group"))

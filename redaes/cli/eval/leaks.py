@@ -39,7 +39,7 @@ def leaks(
         with importing("eval"):
             from redaes.evaluation.benchmarks import load
             from redaes.evaluation.leaks import MAX_DISTANCE, find_leaks, training_pictures
-            from redaes.records import write_json
+            from redaes.file_writing import write_json
 
         loaded = load(benchmark, data, pictures=pictures, scratch=out.with_suffix(".pictures"))
         absent = set(loaded.missing)

@@ -49,7 +49,7 @@ def show(
         with importing("eval"):
             from redaes.evaluation.probes import summarise_probes
             from redaes.evaluation.report import cell
-            from redaes.records import write_json
+            from redaes.file_writing import write_json
 
         found = summarise_probes(run)
         write_json(run / "robustness.json", [one.model_dump(mode="json") for one in found])
@@ -74,7 +74,7 @@ def wordings(
         with importing("eval"):
             from redaes.evaluation.probes import summarise_paraphrases
             from redaes.evaluation.report import cell
-            from redaes.records import write_json
+            from redaes.file_writing import write_json
 
         rows = summarise_paraphrases(run, others)
         write_json(run / "wordings.json", [row.model_dump(mode="json") for row in rows])

@@ -113,9 +113,10 @@ def rationales(
             from redaes.assessor import Assessor, check_samples
             from redaes.backends.endpoint import Endpoint as JudgeEndpoint
             from redaes.backends.forms import known_form
+            from redaes.file_writing import write_json
             from redaes.heldout import fast_outcomes, place_drawn, put_together, reasoned_of
             from redaes.lenient import known_reader
-            from redaes.records import read_records, write_json
+            from redaes.records import read_records
             from redaes.types import Sampling
 
         prompt = prompts.MEASURED["reasoned"] if measured else prompt
@@ -183,7 +184,7 @@ def _report(
     from redaes.evaluation.rationales import rationale_quality
     from redaes.evaluation.report import cell
     from redaes.evaluation.truth import check_results, rationale_truth
-    from redaes.records import write_atomically, write_json
+    from redaes.file_writing import write_atomically, write_json
 
     quality = rationale_quality(found)
     checked = check_results(records, results, found)
@@ -222,8 +223,8 @@ def _judge(
     """Set the explanations against others before the judge."""
     from redaes.evaluation.rationale_judge import judge_rationales, make_duels
     from redaes.evaluation.report import cell
+    from redaes.file_writing import read_json, write_json
     from redaes.heldout import HeldOut
-    from redaes.records import read_json, write_json
 
     other = None if against is None else HeldOut.model_validate(read_json(against))
     judged = judge_rationales(endpoint, make_duels(records, found, other), seed=found.seed)

@@ -79,6 +79,7 @@ def learn(
         with importing("edit"):
             from redaes.datagen.imported.forms import ReadingSettings
 
+        _quieten()
         settings = TasteSettings(folds=folds, keep=keep, seed=seed)
         names = tuple(name.strip() for name in (labels or "").split(",") if name.strip())
         sources = TasteSources(tuple(decisions), earlier, ReadingSettings(pictures, encoding, names, seed=seed))
@@ -87,6 +88,16 @@ def learn(
         _show(report, out)
     if not report["better"]:
         raise typer.Exit(EXIT_NOT_BETTER)
+
+
+def _quieten() -> None:
+    """Bars and advice of the libraries stay away from what the command says; their errors are raised as ever."""
+    import datasets
+    from transformers.utils import logging
+
+    datasets.disable_progress_bars()
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
 
 
 def _show(report: Mapping[str, Any], out: Path) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,8 +16,14 @@ from redaes.cli.options import Adapter, Agreement, ApiKeyEnv, Device, Endpoint, 
 from redaes.cli.progress import progress_bars
 from redaes.cli.running import quiet, reporting_errors
 from redaes.early_checks import check_writable
-from redaes.errors import InputError, importing
+from redaes.errors import InputError, TrainingError, importing
 from redaes.models import nano
+
+if TYPE_CHECKING:
+    from redaes.backends.base import Backend
+    from redaes.cli.progress import UpdateBar
+    from redaes.taste.pair_pool import PairPool
+    from redaes.types import ImageRef
 
 
 def teach(
@@ -41,15 +48,21 @@ def teach(
     agreement: Agreement = None,
     adapter: Adapter = None,
     device: Device = None,
-    seed: Annotated[int, typer.Option(help="Of the choice among equal pairs, and of the sides.")] = 0,
+    aim: Annotated[
+        str,
+        typer.Option(help="What the questions are for: taste (to be learned for other pictures), or order (of these)."),
+    ] = "taste",
+    seed: Annotated[int, typer.Option(help="Of the draw, of the choice among equal pairs, and of the sides.")] = 0,
 ) -> None:
-    """Answer questions about the pictures of a folder, the most telling first, on a page; each answer is kept at once.
+    """Answer questions about the pictures of a folder on a page; each answer is kept at once.
 
     Pictures are grouped into series and compared by the model first, as redaes rank does.
     """
     with reporting_errors(resumable=True):
         if one_series and by_folder:
             raise InputError("--one-series and --by-folder contradict each other; give one of them")
+        if aim not in ("taste", "order"):
+            raise InputError(f"--aim is {aim!r}; give taste or order")
         if seed < 0:
             raise InputError(f"--seed is {seed}; give 0 or more")
         if not photos.is_dir():
@@ -91,12 +104,21 @@ def teach(
                 series.append(FolderSeries(pictures, said))
                 silent += [failure] if failure else []
                 update("comparing", number, len(found.series))
+            pool, why_drawn = (None, "") if aim == "order" else _pool(backend, found.series, seed, update)
         for one in found.unreadable:
             typer.echo(f"redaes: left out: {printable(one.reason)}", err=True)
         for failure in silent:
             typer.echo(f"redaes: a series is asked about without an order of the model's: {failure}", err=True)
         asked_by = f"{backend.model} @ {backend.revision}"
-        desk = TeachDesk(found.root, series, keep, asked_by=asked_by, seed=seed)
+        desk = TeachDesk(
+            found.root,
+            series,
+            keep,
+            asked_by=asked_by,
+            aim="order" if aim == "order" else "taste",
+            pool=pool,
+            seed=seed,
+        )
         typer.echo(
             f"{counted(sum(len(one) for one in found.series), 'picture')} in {len(found.series)} series; left out: "
             f"{found.n_alone} alone, {found.n_meant} series that seem to be meant together",
@@ -107,6 +129,8 @@ def teach(
                 f"{keep} is gone on with: {desk.n_answers} answers about these pictures, {desk.n_others} other rows",
                 err=True,
             )
+        if why_drawn:
+            typer.echo(f"questions are drawn, for the model cannot be read closely: {printable(why_drawn)}", err=True)
         caution = nano.limits(backend.model, backend.revision)
         if caution is not None:
             typer.echo(caution, err=True)
@@ -120,3 +144,19 @@ def teach(
             desk.close()
         words = ("redaes", "data", "import", str(keep), "--pictures", str(photos), "--out", "mine")
         typer.echo(f"{desk.n_answers} answers about these pictures; make pairs of them: {shlex.join(words)}")
+
+
+def _pool(
+    backend: Backend, series: Sequence[Sequence[ImageRef]], seed: int, update: UpdateBar
+) -> tuple[PairPool | None, str]:
+    """The pairs among which questions about a taste are chosen; or none, and why."""
+    from redaes.backends.local import LocalBackend
+
+    if not isinstance(backend, LocalBackend):
+        return None, "it is not in this process"
+    from redaes.taste.pool_reading import read_pool
+
+    try:
+        return read_pool(backend, series, seed=seed, progress=update), ""
+    except TrainingError as error:
+        return None, str(error)

@@ -8,7 +8,7 @@ from typing import Any
 
 from redaes.datagen.card import table_rows
 from redaes.datagen.imported.card import write_import_card
-from redaes.records import write_atomically
+from redaes.file_writing import write_atomically
 
 _BODY = """
 ## Reasoning that was written afterwards

@@ -28,17 +28,16 @@ from redaes.datagen.panel import Panel
 from redaes.datagen.rationales import contradictions
 from redaes.errors import RecordError
 from redaes.file_locks import lock_file
+from redaes.file_writing import read_json, write_json
 from redaes.measured_pairs import MeasuredPairs, measured_pairs
 from redaes.records import (
     OPTIONAL_COLUMNS,
     PairRecord,
     current_shard,
     data_hash,
-    read_json,
     record_of,
     shards,
     stream_rows,
-    write_json,
     write_shard,
 )
 from redaes.types import SPLITS, Split, winner_of

@@ -16,7 +16,8 @@ from redaes.datagen.rationales import PairObservation, RationaleTask, write_from
 from redaes.datagen.rationales.model_writer import SAMPLING, Written
 from redaes.errors import InputError
 from redaes.evidence.measurements import PairEvidence
-from redaes.records import PairRecord, picture_of, read_yaml
+from redaes.file_writing import read_yaml
+from redaes.records import PairRecord, picture_of
 from redaes.types import Rationale, winner_of
 
 MEASURED = "measured"

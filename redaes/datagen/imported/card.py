@@ -8,7 +8,7 @@ from typing import Any
 
 from redaes.datagen.card import card_header, table_rows
 from redaes.datagen.series.votes import PSEUDO_COUNT
-from redaes.records import write_atomically
+from redaes.file_writing import write_atomically
 from redaes.types import TAU
 
 _BODY = """# Pairs judged by people

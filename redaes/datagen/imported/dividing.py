@@ -23,6 +23,8 @@ class PlacedPair:
     """What was photographed; empty: not stated."""
     split: Split | None = None
     """Where its list has it; None: not stated."""
+    series: frozenset[str] = frozenset()
+    """The large series of whose parts it is a pair."""
 
 
 @dataclass(frozen=True)
@@ -42,19 +44,20 @@ class Division:
 
 
 def divide(
-    pairs: Sequence[PlacedPair], near_copies: Iterable[tuple[str, str]], *, test_fraction: float, seed: int
+    pairs: Sequence[PlacedPair], near_copies: Iterable[tuple[Hashable, Hashable]], *, test_fraction: float, seed: int
 ) -> Division:
     """Hold pairs out.
 
-    Pairs that share a picture, a near copy or a stated source are held out together. Where both splits are stated,
-    they decide: what belongs to anything that is held out is held out, and the fraction is of pairs that belong to
-    nothing with a stated split. Where they are not and the pairs outside the largest such set are fewer than are to
-    be held out, photographs are drawn in their place, and the pairs between a held-out photograph and another are left
-    out.
+    Pairs that share a picture, a near copy or a stated source are held out together, and so are the parts of a large
+    series where that leaves others to be trained on. Where both splits are stated, they decide: what belongs to
+    anything that is held out is held out, and the fraction is of pairs that belong to nothing with a stated split.
+    Where they are not and the pairs outside the largest such set are fewer than are to be held out, photographs are
+    drawn in their place, and the pairs between a held-out photograph and another are left out.
 
     Args:
         pairs: in any order.
-        near_copies: ids of pictures that look alike.
+        near_copies: ids of pictures that look alike; also a picture's id with ``("source", name)``, where pictures of
+            one pair show different sources.
         test_fraction: share that is held out, in (0, 1): of the pairs; of the photographs, where those are drawn.
         seed: of the draw.
 
@@ -64,11 +67,14 @@ def divide(
     if not 0 < test_fraction < 1:
         raise InputError(f"test fraction {test_fraction} is not between 0 and 1")
     same = list(near_copies)
-    photographs, sets = LinkedNames(same), LinkedNames(same)
+    photographs, sets, whole = LinkedNames(same), LinkedNames(same), LinkedNames(same)
     for pair in pairs:
         sets.link(pair.first, pair.second)
+        whole.link(pair.first, pair.second)
+        for series in sorted(pair.series):
+            whole.link(pair.first, ("series", series))
         if pair.source:
-            for links in (photographs, sets):
+            for links in (photographs, sets, whole):
                 links.link(pair.first, ("source", pair.source))
                 links.link(pair.second, ("source", pair.source))
     roots = [sets.root(pair.first) for pair in pairs]
@@ -76,8 +82,11 @@ def divide(
     if as_stated:
         splits, cut = _as_stated(pairs, roots, test_fraction, seed), False
     else:
+        in_series = [whole.root(pair.first) for pair in pairs]
+        if not _hang_together(in_series, test_fraction):
+            roots = in_series
         sizes = Counter(roots)
-        cut = len(pairs) - max(sizes.values(), default=0) < min(test_fraction * len(pairs), len(pairs) / 2)
+        cut = _hang_together(roots, test_fraction)
         if cut:
             splits = _between_photographs(pairs, photographs, test_fraction, seed)
         else:
@@ -97,6 +106,12 @@ def divide(
         as_stated,
         sum(pair.split == "train" and split == "test" for pair, split in zip(pairs, splits, strict=True)),
     )
+
+
+def _hang_together(roots: Sequence[Hashable], test_fraction: float) -> bool:
+    """Whether the pairs outside the largest set are fewer than are to be held out."""
+    others = len(roots) - max(Counter(roots).values(), default=0)
+    return others < min(test_fraction * len(roots), len(roots) / 2)
 
 
 def _as_stated(

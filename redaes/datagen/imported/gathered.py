@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
@@ -11,6 +11,8 @@ from redaes.datagen.imported.pictures import KnownPicture, NamedPictures
 from redaes.datagen.imported.rows import StatedPair, StatedPicture, UnusableRow
 from redaes.errors import ImageError, InputError
 from redaes.types import Factor, Split, Winner, winner_of
+
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://|data:image/", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -35,34 +37,45 @@ class GatheredPair:
     where: str
     labels: list[StatedLabel] = field(default_factory=list)
     reasons: list[StatedReason] = field(default_factory=list)
-    source: str = ""
-    licence: str = ""
+    sources: set[str] = field(default_factory=set)
+    """All that its rows name."""
+    places: set[tuple[str, str]] = field(default_factory=set)
+    """Which picture, by id, shows which source."""
+    licences: set[str] = field(default_factory=set)
+    series: set[str] = field(default_factory=set)
+    """Large series of parts of which it is a pair."""
     split: Split | None = None
     from_people: bool = True
+
+    @property
+    def source(self) -> str:
+        """The one that all rows name; empty: none, or several, for which stands what the pair shares pictures with."""
+        return next(iter(self.sources)) if len(self.sources) == 1 else ""
 
     @property
     def names(self) -> str:
         """Both pictures, as they were named."""
         return f"{self.pictures[0].name} and {self.pictures[1].name}"
 
-    def add(self, row: StatedPair, kept: bool, notes: Counter[str]) -> None:
+    def add(self, row: StatedPair, kept: bool) -> None:
         """Take in a row.
 
         Args:
             row: about these two pictures.
             kept: whether it has the smaller id first.
-            notes: gets what is not kept of it.
         """
         label = row.label if kept else row.label.swapped()
         self.labels.append(label)
         texts = (row.rationale, row.rationale_swapped) if kept else (row.rationale_swapped, row.rationale)
         if row.factors or any(texts):
             self.reasons.append(StatedReason(label.winner, row.factors, texts, row.writer))
-        for name in ("source", "licence"):
-            now, before = getattr(row, name), getattr(self, name)
-            if now and before and now != before:
-                notes[f"rows with another {name} than an earlier row about their pair; the first is kept"] += 1
-            setattr(self, name, before or now)
+        stated = (row.first, row.second) if kept else (row.second, row.first)
+        for picture, known in zip(stated, self.pictures, strict=True):
+            named = {row.source, picture.source} - {""}
+            self.sources |= named
+            self.places |= {(known.id, source) for source in named}
+            self.licences |= {row.licence, picture.licence} - {""}
+        self.series |= {row.series} - {""}
         self.from_people &= row.from_people
         self.split = row.split if self.split != "test" and row.split else self.split
 
@@ -83,7 +96,6 @@ def gathered_pairs(
     rows: Iterable[StatedPair | UnusableRow],
     pictures: NamedPictures,
     lost: list[UnusableRow],
-    notes: Counter[str],
     progress: Callable[[int], None],
 ) -> tuple[list[GatheredPair], list[PooledLabel]]:
     """The pairs in the order in which they first come, each with its label.
@@ -92,7 +104,6 @@ def gathered_pairs(
         rows: of a source.
         pictures: looks at those that they name.
         lost: gets the rows that cannot be used, those of ``rows`` among them.
-        notes: gets what is not kept of rows.
         progress: told how many rows were looked at.
     """
     found: dict[tuple[str, str, str], GatheredPair] = {}
@@ -113,17 +124,23 @@ def gathered_pairs(
         kept = first.id < second.id
         pair = (first, second) if kept else (second, first)
         key = (row.group, pair[0].id, pair[1].id)
-        found.setdefault(key, GatheredPair(pair, row.group, row.where)).add(row, kept, notes)
+        found.setdefault(key, GatheredPair(pair, row.group, row.where)).add(row, kept)
     return _labelled(found.values(), lost)
 
 
 def _taken(picture: StatedPicture, pictures: NamedPictures) -> KnownPicture | tuple[str, str]:
     """The picture, or reason and detail of why there is none."""
-    if picture.path is not None and not picture.path.is_file():
+    if picture.path is not None and _ADDRESS.match(picture.name):
         pictures.missing[picture.name] += 1
-        return "picture missing", f"{picture.path} is no file"
+        return "address in place of a picture", f"{picture.name}; nothing is fetched: save it, and name the file"
     try:
+        if picture.path is not None and not picture.path.is_file():
+            pictures.missing[picture.name] += 1
+            return "picture missing", f"{picture.path} is no file"
         return pictures.take(picture)
+    except OSError as error:  # such as a name that is too long for a file
+        pictures.unusable[picture.name] += 1
+        return "picture unreadable", f"{picture.path}: {error.strerror or error}"
     except ImageError as error:
         return "picture unreadable", str(error)
 

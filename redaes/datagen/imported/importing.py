@@ -26,7 +26,8 @@ from redaes.datagen.imported.rows import StatedPair, UnusableRow
 from redaes.datagen.rationales import contradictions
 from redaes.datagen.whole_folders import whole_folder
 from redaes.errors import InputError
-from redaes.records import PairRecord, write_atomically, write_json, write_shard
+from redaes.file_writing import write_atomically, write_json
+from redaes.records import PairRecord, write_shard
 from redaes.types import SPLITS, ImageRef, Pair, Rationale, Split, winner_of
 
 PAIRS_PER_SHARD = 1000
@@ -89,7 +90,7 @@ def import_pairs(
             n_rows = n
             progress("reading rows", n, None)
 
-        judged, labels = gathered_pairs(rows, pictures, lost, notes, looked_at)
+        judged, labels = gathered_pairs(rows, pictures, lost, looked_at)
         if not judged:
             raise InputError(f"{origin}: no pair can be used of {n_rows} rows{_reasons(lost)}")
         alike = pictures.near_copies()
@@ -99,6 +100,9 @@ def import_pairs(
             raise InputError(f"{origin}: {error}{_reasons(lost)}") from error
         if division.n_moved:
             notes["pairs that the list trains on, held out because they belong to held-out ones"] = division.n_moved
+        n_stated = sum(item.split is not None for item in judged)
+        if n_stated and not division.stated and settings.test_fraction is None:
+            notes["pairs whose stated split was drawn anew, for their list states no other"] = n_stated
         n_wanted = len(judged) - division.splits.count(None)
 
         def written(n_pairs: int) -> None:
@@ -124,11 +128,14 @@ def import_pairs(
 def _divided(judged: Sequence[GatheredPair], alike: Sequence[tuple[str, str]], settings: ImportSettings) -> Division:
     anew = settings.test_fraction is not None
     placed = [
-        PlacedPair(item.pictures[0].id, item.pictures[1].id, item.source, None if anew else item.split)
+        PlacedPair(
+            item.pictures[0].id, item.pictures[1].id, item.source, None if anew else item.split, frozenset(item.series)
+        )
         for item in judged
     ]
     fraction = TEST_FRACTION if settings.test_fraction is None else settings.test_fraction
-    return divide(placed, alike, test_fraction=fraction, seed=settings.seed)
+    shown = ((picture, ("source", source)) for item in judged for picture, source in sorted(item.places))
+    return divide(placed, [*alike, *shown], test_fraction=fraction, seed=settings.seed)
 
 
 def _reasons(lost: Sequence[UnusableRow]) -> str:
@@ -205,6 +212,10 @@ def _record(
     delta = round(label.delta, 4)
     if not item.from_people:
         notes["pairs whose list says that not people made their difference; it is kept as stated"] += 1
+    if len(item.sources) > 1:
+        notes["pairs with more than one source; they are held out with all of them"] += 1
+    if len(item.licences) > 1:
+        notes["pairs with more than one licence; all of them are named"] += 1
     reason = item.reason(delta)
     tie = reason.winner == "tie"
     if tie and reason.factors:
@@ -235,7 +246,7 @@ def _record(
         second_bytes=pictures.bytes_of(pair.second.id),
         rationale=rationales[0],
         rationale_swapped=rationales[1],
-        licence=item.licence or settings.licence,
+        licence=" and ".join(sorted(item.licences)) or settings.licence,
         label_source="people",
         n_votes=label.n_votes,
         writer=(reason.writer or "people") if any(rationales) else "",

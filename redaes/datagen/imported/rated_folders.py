@@ -7,10 +7,11 @@ judgement and is passed over.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from redaes.culling.decisions import GivenMark, is_rejected
+from redaes.culling.decisions import REMOVED, GivenMark, is_rejected
 from redaes.culling.sidecar_names import SidecarNames
 from redaes.culling.xmp import marks_of_others
 from redaes.datagen.imported.rows import StatedPicture, UnusableRow
@@ -20,6 +21,8 @@ from redaes.images import find_pictures
 
 _PICKED = frozenset({("PickLabel", "3"), ("pick", "1")})
 _REJECTED = -1.0
+_OF_WINDOWS = frozenset({25.0, 50.0, 75.0, 99.0})
+"""Percent that Windows writes for two to five stars; for one it writes 1."""
 
 
 def read_rated_folder(folder: Path, labels: Sequence[str] = ()) -> Iterator[StatedSeries | UnusableRow]:
@@ -38,6 +41,8 @@ def read_rated_folder(folder: Path, labels: Sequence[str] = ()) -> Iterator[Stat
     for picture in find_pictures(folder).pictures:
         try:
             marks = marks_of_others(picture, names)
+            if not labels:
+                _stars(marks)  # refuses what is no number of stars
         except RecordError as error:
             yield UnusableRow(str(picture.relative_to(folder)), "marks unreadable", str(error))
             continue
@@ -66,19 +71,26 @@ def read_rated_folder(folder: Path, labels: Sequence[str] = ()) -> Iterator[Stat
 
 
 def _stars(marks: Sequence[GivenMark]) -> set[float]:
-    """Different numbers of stars; rejected is below them."""
+    """Different numbers of stars; rejected is below them.
+
+    Raises:
+        RecordError: a rating that is no number of stars.
+    """
     found: set[float] = set()
     for mark in marks:
         if is_rejected(mark):
             found.add(_REJECTED)
-        elif mark.name.lower() == "rating":
-            value = mark.value.removesuffix("%").strip()
+        elif mark.name.lower() == "rating" and mark.value != REMOVED:
+            percent = mark.value.endswith("%")
             try:
-                number = float(value)
+                number = float(mark.value.removesuffix("%"))
             except ValueError:
-                continue
-            # Windows writes 1, 25, 50, 75 and 99 % for one to five stars.
-            found.add(1 + round((number - 1) / 24.5) if mark.value.endswith("%") or number > 5 else number)
+                number = math.nan
+            if not (
+                number == _REJECTED or 0 <= number <= 5 or (percent and 0 < number <= 100) or number in _OF_WINDOWS
+            ):
+                raise RecordError(f"{mark.place}: the rating is {mark.value!r}, which is no number of stars; mend it")
+            found.add(1 + round((number - 1) / 24.5) if percent or number > 5 else number)
     return found
 
 

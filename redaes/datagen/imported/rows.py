@@ -21,6 +21,7 @@ One of ``winner``, votes, ``probability`` and ``delta`` is given in each row.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -59,6 +60,10 @@ class StatedPicture:
     data: bytes | None = field(default=None, repr=False)
     box: tuple[int, int, int, int] | None = None
     """Left, top, right, bottom of what is meant in the file, in pixels; None: all of it."""
+    source: str = ""
+    """What was photographed, where a list says it of each picture; empty: not stated of this one."""
+    licence: str = ""
+    """Likewise."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +86,8 @@ class StatedPair:
     source: str = ""
     """What was photographed; empty: not stated."""
     licence: str = ""
+    series: str = ""
+    """The large series of a part of which it is a pair; empty: of none."""
     split: Split | None = None
     """Where the list has it; None: not stated."""
     from_people: bool = True
@@ -196,9 +203,26 @@ def picture_in_cell(value: Any, side: str, where: str, beside: Path) -> StatedPi
     if not isinstance(value, str) or not value.strip():
         raise InputError(f"{side} names no picture")
     name = value.strip()
-    if name[:1] == "'" and name[1:2] in tuple("=+-@") and not (beside / name).is_file():
+    if name[:1] == "'" and name[1:2] in tuple("=+-@") and not _file_named(name, beside).is_file():
         name = name[1:]  # the page puts it there, so that spreadsheets do not run such a name as a formula
-    return StatedPicture(name, path=beside / name)
+    return StatedPicture(name, path=_file_named(name, beside))
+
+
+def _file_named(name: str, beside: Path) -> Path:
+    """The file as it is named; where there is none, one whose name differs in how a system writes it alone: Windows
+    parts folders with a backslash, macOS writes an accent as a mark of its own."""
+    path = beside / name
+    try:
+        if path.is_file():
+            return path
+        slashed = name.replace("\\", "/")
+        for form in ("NFC", "NFD"):
+            other = beside / unicodedata.normalize(form, slashed)
+            if other.is_file():
+                return other
+    except OSError:  # such as a name that is too long for a file; whoever reads the picture says so
+        return path
+    return path
 
 
 def _label(row: Mapping[str, Any]) -> StatedLabel:

@@ -39,6 +39,8 @@ class StatedSeries:
     licence: str = ""
     split: Split | None = None
     """Where the list has it; None: not stated."""
+    part_of: str = ""
+    """The large series of which this is a part; empty: it is whole."""
 
 
 def pairs_of_series(
@@ -55,23 +57,37 @@ def pairs_of_series(
         if isinstance(one, UnusableRow):
             yield one
             continue
-        if twice := _twice(one):
-            yield UnusableRow(one.where, "picture twice in a series", f"{twice} has two places; keep one")
+        kept, twice = _without_repeats(one)
+        for name in twice:
+            yield UnusableRow(one.where, "picture twice in a series", f"{name} has two places; keep one")
+        if len(set(kept.levels)) < 2 and not (one.equal_is_tie and len(kept.pictures) > 1):
+            yield UnusableRow(
+                one.where, "series without an order", f"{len(kept.pictures)} pictures, none above another"
+            )
             continue
-        if len(set(one.levels)) < 2 and not (one.equal_is_tie and len(one.pictures) > 1):
-            yield UnusableRow(one.where, "series without an order", f"{len(one.pictures)} pictures, none above another")
-            continue
-        for part in _parts(one, most, seed):
+        for part in _parts(kept, most, seed):
             yield from _pairs(part)
 
 
-def _twice(series: StatedSeries) -> str | None:
-    met: set[str] = set()
-    for picture in series.pictures:
-        if picture.name in met:
-            return picture.name
-        met.add(picture.name)
-    return None
+def _without_repeats(series: StatedSeries) -> tuple[StatedSeries, list[str]]:
+    """The series without the pictures that it puts in two places, and their names; the others keep their order.
+
+    A picture without a file has no name of its own.
+    """
+    named = ["" if picture.path is None else picture.name for picture in series.pictures]
+    levels: dict[str, set[float]] = {}
+    for name, level in zip(named, series.levels, strict=True):
+        levels.setdefault(name, set()).add(level)
+    first = {name: place for place, name in reversed(list(enumerate(named)))}
+    kept = [place for place, name in enumerate(named) if not name or (len(levels[name]) == 1 and first[name] == place)]
+    return (
+        replace(
+            series,
+            pictures=tuple(series.pictures[place] for place in kept),
+            levels=tuple(series.levels[place] for place in kept),
+        ),
+        [name for name, its in levels.items() if name and len(its) > 1],
+    )
 
 
 def _parts(series: StatedSeries, most: int, seed: int) -> Iterator[StatedSeries]:
@@ -91,6 +107,7 @@ def _parts(series: StatedSeries, most: int, seed: int) -> Iterator[StatedSeries]
         yield replace(
             series,
             name=f"{series.name} part {number + 1}",
+            part_of=series.where,
             pictures=tuple(series.pictures[place] for place in places),
             levels=tuple(series.levels[place] for place in places),
         )
@@ -105,7 +122,9 @@ def _pairs(series: StatedSeries) -> Iterator[StatedPair | UnusableRow]:
         n_first = 0.5 if not ahead else float(ahead > 0)
         votes.append(Votes(series.name, str(one), str(other), n_first, 1 - n_first))
     if not votes:
-        return  # a part of a large series, all on one level
+        shown = f"{len(series.pictures)} pictures of one level were drawn into one part: {series.pictures[0].name} …"
+        yield UnusableRow(series.where, "part of a series without an order", shown)
+        return
     found, refused = calibrate(votes)
     for lost in refused:
         yield UnusableRow(series.where, "series without an order", f"{lost.reason}: {len(lost.parts)} parts")
@@ -122,6 +141,7 @@ def _pairs(series: StatedSeries) -> Iterator[StatedPair | UnusableRow]:
                 second=second,
                 label=StatedLabel(delta=delta_from_probability(probability)),
                 group=series.name,
+                series=series.part_of,
                 source=series.source,
                 licence=series.licence,
                 split=series.split,

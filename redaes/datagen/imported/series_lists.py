@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -74,8 +75,7 @@ def read_series_list(
         MissingDependency: pyarrow is absent.
     """
     beside = file.parent if pictures is None else pictures
-    members: dict[str, list[tuple[StatedPicture, float]]] = {}
-    told: dict[str, _Told] = {}
+    members: dict[tuple[str, Split | None], list[tuple[StatedPicture, float]]] = {}
     forms: set[str] = set()
     for where, row in list_rows(file, encoding, COLUMNS):
         if not isinstance(row, Mapping):
@@ -97,21 +97,20 @@ def read_series_list(
             continue
         forms.add(form)
         name = str(row.get("series") or row.get("prompt_id") or file.stem)
-        members.setdefault(name, []).append((picture, level))
-        before = told.get(name, _Told())
-        told[name] = _Told(before.source or now.source, before.licence or now.licence, before.split or now.split)
+        # No pair is made across the splits that a list states.
+        members.setdefault((name, now.split), []).append(
+            (replace(picture, source=now.source, licence=now.licence), level)
+        )
     if len(forms) > 1:
         raise InputError(f"{file} has {' and '.join(sorted(forms))} in its rows; give one of them")
-    for name, found in members.items():
+    for (name, split), found in members.items():
         yield StatedSeries(
             where=f"{file.name} series {name}",
             name=name,
             pictures=tuple(picture for picture, _ in found),
             levels=tuple(level for _, level in found),
             equal_is_tie="decision" not in forms,
-            source=told[name].source,
-            licence=told[name].licence,
-            split=told[name].split,
+            split=split,
         )
 
 

@@ -141,7 +141,7 @@ def _json_lines(file: Path, encoding: str) -> Iterator[tuple[str, Any]]:
                 continue
             try:
                 row = json.loads(line)
-            except json.JSONDecodeError as error:
+            except (json.JSONDecodeError, RecursionError) as error:
                 row = f"no JSON: {error}"
             yield where, row if isinstance(row, Mapping | str) else f"a JSON {type(row).__name__}, not an object"
 
@@ -149,7 +149,7 @@ def _json_lines(file: Path, encoding: str) -> Iterator[tuple[str, Any]]:
 def _json_list(file: Path, encoding: str) -> Iterator[tuple[str, Any]]:
     try:
         rows = json.loads(file.read_text(encoding=encoding))
-    except json.JSONDecodeError as error:
+    except (json.JSONDecodeError, RecursionError) as error:
         raise InputError(f"{file} is not JSON: {error}") from error
     if not isinstance(rows, list):
         raise InputError(f"{file} holds no JSON list but a {type(rows).__name__}; give a list of objects")

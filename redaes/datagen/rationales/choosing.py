@@ -119,6 +119,8 @@ def of_factors(factors: Sequence[Factor], here: Measurements, there: Measurement
     for name, quantity in QUANTITIES.items():
         if quantity.factor not in factors:
             continue
+        if quantity.better == "less" and here.values.get(name, 0.0) <= 0:
+            continue  # none of it is no fault, whatever the other has: corners lighter than the middle are not dark
         if quantity.better is not None:
             wanted.append((name, "less" if quantity.better == "more" else "more"))
         elif name in USUAL and name in here.values and name in there.values:

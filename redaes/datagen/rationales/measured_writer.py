@@ -115,7 +115,7 @@ def _difference(
         template = rng.choice(frames.FURTHER if further else frames.MEASURED)
         gaps |= _united(difference, values)
     told = [_capital(template.format(**gaps))]
-    seen = quantity_words.seen(difference.quantity, difference.more)
+    seen = quantity_words.seen(difference.quantity, difference.more, difference.here)
     if seen and difference.size >= 1 and rng.random() < SEEN_SHARE:
         told.append(_capital(rng.choice(frames.SEEN).format(side=side, seen=rng.choice(seen))))
     return told

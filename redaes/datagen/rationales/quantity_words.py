@@ -329,7 +329,23 @@ def nouns(quantity: Quantity) -> tuple[str, ...]:
     return WORDS.get(quantity.name, QuantityWords()).nouns or (quantity.spoken,)
 
 
-def seen(quantity: Quantity, more: bool) -> tuple[str, ...]:
-    """What one sees of a visible difference; empty: nothing worth a clause."""
+_SIGNED = frozenset({"vignetting", "warmth", "magenta"})
+"""Quantities below zero in some pictures: one that is less cool than another need not be warm."""
+
+
+def seen(quantity: Quantity, more: bool, value: float) -> tuple[str, ...]:
+    """What one sees of a visible difference; empty: nothing worth a clause.
+
+    Args:
+        quantity: what differs.
+        more: whether the picture spoken of has more of it.
+        value: how much it has; what one sees in a picture must be there, and not only in comparison.
+
+    >>> from redaes.evidence.quantities import QUANTITIES
+    >>> seen(QUANTITIES["vignetting"], True, -0.5), seen(QUANTITIES["warmth"], False, 3.0)
+    ((), ())
+    """
     own = WORDS.get(quantity.name, QuantityWords())
+    if quantity.name in _SIGNED and (value if more else -value) < quantity.visible:
+        return ()
     return own.seen_more if more else own.seen_less

@@ -73,10 +73,10 @@ _PICTURE = "picture|photo|photograph|image|shot|frame|one"
 _CONCLUDES = re.compile(
     rf"\b(?P<side>[AB]) (?:is|remains|comes out) (?!not\b|no\b)"
     rf"(?:(?:(?P<small>{_SMALL})|(?P<large>{_LARGE})|\w+) )?(?:the )?"
-    rf"(?:better|stronger|superior|preferable|winner)(?= (?:{_PICTURE}|than)\b|[.,;:!])"
+    rf"(?:better|stronger|superior|preferable|winner)(?= (?:{_PICTURE}|than|because|since|overall)\b|[.,;:!]|\s*$)"
 )
 _PREFERS = re.compile(
-    r"\b(?:prefer|choose|winner is|favou?rs?) (?P<side>[AB])(?= (?:is|the|over|as|to)\b|[.,;:!])"
+    r"\b(?:prefer|choose|winner is|favou?rs?) (?P<side>[AB])(?= (?:is|the|over|as|to|because|since)\b|[.,;:!]|\s*$)"
     r"|\b(?:makes|leaves) (?P<made>[AB]) (?:\w+ )?(?:the )?(?:better|stronger|superior|winner)\b"
 )
 

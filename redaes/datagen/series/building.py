@@ -34,7 +34,7 @@ from redaes.datagen.series.labelling import check_votes, labelled_series
 from redaes.datagen.series.refinement import PictureCheck, RefinementLimits, load_candidate
 from redaes.datagen.series.votes import MARGIN, CalibratedSeries, RefusedSeries, Votes, calibrate
 from redaes.errors import InputError
-from redaes.records import write_atomically, write_json
+from redaes.file_writing import write_atomically, write_json
 from redaes.series_records import Series, write_records
 from redaes.types import Factor
 

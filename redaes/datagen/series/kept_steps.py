@@ -21,8 +21,8 @@ from redaes.datagen.series.refinement import MAX_PIXELS, PictureCheck, Refined, 
 from redaes.datagen.series.votes import Votes
 from redaes.evidence.measurements import VERSION, Measurements
 from redaes.evidence.picture import measure
+from redaes.file_writing import read_json, write_json
 from redaes.images import LoadedImage, load_image
-from redaes.records import read_json, write_json
 from redaes.types import Factor, ImageRef
 
 N_VOTERS = 10

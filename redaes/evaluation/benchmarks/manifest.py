@@ -21,7 +21,7 @@ from pathlib import Path
 
 from redaes.errors import RecordError
 from redaes.evaluation.benchmarks.base import Benchmark, Labels
-from redaes.records import read_json
+from redaes.file_writing import read_json
 
 _BYTES = 3
 _SHOWN = 5

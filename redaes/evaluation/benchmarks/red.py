@@ -15,8 +15,9 @@ from pathlib import Path
 from statistics import NormalDist
 
 from redaes.evaluation.benchmarks.base import Benchmark, BenchmarkPicture, LabelledPair, Labels
+from redaes.file_writing import write_atomically
 from redaes.ranking import Edge, components, fit_potential
-from redaes.records import shards, stream_rows, write_atomically
+from redaes.records import shards, stream_rows
 from redaes.types import SIDES, TAU, winner_of
 
 MIN_SERIES = 3

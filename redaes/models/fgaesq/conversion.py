@@ -21,9 +21,9 @@ from torch.serialization import get_unsafe_globals_in_checkpoint
 
 from redaes.errors import BackendError, InputError
 from redaes.file_hashes import content_hash
+from redaes.file_writing import write_json
 from redaes.models.fgaesq.network import CONFIG, FGAesQ, ModelSettings, save
 from redaes.models.fgaesq.tokens import PUBLISHED_TOKENS
-from redaes.records import write_json
 
 CONVERSION = "conversion.json"
 """Beside a converted model: which file it came from."""

@@ -17,9 +17,9 @@ from torch.nn import functional
 from transformers import CLIPConfig, CLIPVisionConfig, CLIPVisionModelWithProjection
 
 from redaes.errors import BackendError, InputError
+from redaes.file_writing import read_json, write_json, writing
 from redaes.models.fgaesq.losses import N_SCORES
 from redaes.models.fgaesq.tokens import PATCH, Grid, TokenBatch, TokenSettings
-from redaes.records import read_json, write_json, writing
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"

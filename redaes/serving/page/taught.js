@@ -8,6 +8,7 @@ const taught = (() => {
   const series = [];  // {name, ids, said, files: id -> {name, url}}
   let answers = read();  // {series: name, first: {id, name}, second: {id, name}, winner}
   let unkept = "";
+  let aim = "taste";
 
   function read() {
     try {
@@ -40,7 +41,7 @@ const taught = (() => {
   }
 
   const state = () => ask("v1/teach", JSON.stringify({
-    series: series.map(({ ids, said }) => ({ ids, said })), answers: known(),
+    series: series.map(({ ids, said }) => ({ ids, said })), answers: known(), aim,
   }));
 
   // An answer counts once the service has taken it: what fails is neither kept nor shown.
@@ -95,6 +96,7 @@ const taught = (() => {
     else series[place] = found;
     return teach.begin({
       state, add, undo, save,
+      aim: (wanted) => { aim = wanted; },
       picture: (at, id) => series[at].files.get(id),
       leave: (now) => leave(now?.series[series.indexOf(found)], known().length),
     });

@@ -60,6 +60,15 @@ const teach = (() => {
     const back = button("Undo", () => undo(), { id: "undo" });
     const save = button("Save answers (CSV)", () => source.save(), { id: "save-answers" });
     const end = button("Back to the series", () => leave(), { id: "teach-end" });
+    const aims = element("select", { id: "teach-aim" },
+      element("option", { value: "taste", textContent: "my taste, for other pictures too" }),
+      element("option", { value: "order", textContent: "the order of these pictures" }));
+    aims.addEventListener("change", () => {
+      aims.blur();
+      source.aim(aims.value);
+      under = under.then(() => step(() => source.state()));
+    });
+    const aim = element("label", {}, "Ask for ", aims);
     const progress = element("p", { id: "teach-progress", role: "status" });
     const trouble = element("p", { id: "teach-error", role: "alert" });
     const order = element("ol", { id: "teach-order" });
@@ -69,7 +78,7 @@ const teach = (() => {
     const done = element("p", { id: "teach-done", hidden: true });
     const section = element("section", { id: "teach", hidden: true },
       element("h2", { textContent: "Which one do you prefer?" }), pair, choice, done, progress, trouble,
-      element("div", { className: "tools" }, back, save, end),
+      element("div", { className: "tools" }, back, save, end, aim),
       element("p", { className: "quiet keys" },
         element("kbd", { textContent: "←" }), " A · ", element("kbd", { textContent: "→" }), " B · ",
         element("kbd", { textContent: "=" }), " equal · ", element("kbd", { textContent: "Z" }), " undo · ",
@@ -77,16 +86,18 @@ const teach = (() => {
       order);
     section.setAttribute("aria-label", "Teach");
     document.querySelector("main").append(section);
-    parts = { section, sides, choices, back, save, end, progress, trouble, order, pair, choice, done };
+    parts = { section, sides, choices, back, save, end, aim, progress, trouble, order, pair, choice, done };
   }
 
   // source: state(), add({series, first, second, winner}) and undo() promise {next, n_answers, n_open, n_pairs, series};
-  // picture(series, id) is {name, url}. save() and leave(state) are optional.
+  // picture(series, id) is {name, url}. save(), leave(state) and aim(what the questions are for)
+  // are optional.
   async function begin(given) {
     if (parts === null) build();
     source = given;
     parts.save.hidden = !source.save;
     parts.end.hidden = !source.leave;
+    parts.aim.hidden = !source.aim;
     parts.section.hidden = false;
     await step(() => source.state());
     parts.section.scrollIntoView({ block: "start" });

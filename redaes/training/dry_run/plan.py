@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from redaes import recipe_files
 from redaes.errors import TrainingError
-from redaes.records import read_yaml
+from redaes.file_writing import read_yaml
 
 Sharding = Literal["single", "ddp", "zero1", "zero2", "zero3"]
 
