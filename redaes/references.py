@@ -11,7 +11,7 @@ from redaes.assessing.choosing import COMPARISONS, check_choice
 from redaes.assessor import Assessor, ReferenceSet
 from redaes.errors import InputError, RecordError
 from redaes.file_writing import read_json, write_json
-from redaes.images import content_id, list_images, read_image_file
+from redaes.images import list_images, load_image
 from redaes.reference_photographs import NAME, reference_photographs
 from redaes.types import ImageRef
 
@@ -79,4 +79,5 @@ def read_reference_set(file: str | Path) -> ReferenceSet:
 
 
 def _refs(paths: Iterable[Path]) -> list[ImageRef]:
-    return [ImageRef(id=content_id(read_image_file(path)), path=path.resolve()) for path in paths]
+    """Each picture is decoded once before any is asked about, so that a damaged one ends no half-done ranking."""
+    return [load_image(path.resolve()).ref for path in paths]
