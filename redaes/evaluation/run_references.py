@@ -21,7 +21,7 @@ from redaes.evaluation.run_spec import RunSpec
 from redaes.heldout import place_drawn
 from redaes.images import MAX_PIXELS, content_id, load_image
 from redaes.ranking import default_pairs
-from redaes.references import read_reference_set, reference_pictures, write_reference_set
+from redaes.references import read_reference_set, reference_pictures, refuse_changed, write_reference_set
 from redaes.types import ImageRef, PairAnswer
 
 INFORMATIVE = "informative"
@@ -62,6 +62,9 @@ def with_reference_set(
             "the pictures have to be that are compared with them; leave out --max-pixels"
         )
     if not chooses:
+        given = kept_set(spec)
+        if given is not None and isinstance(spec.references, Path):
+            refuse_changed(spec.references, given)
         place_among(assessor, spec)
         return spec
     if loaded.benchmark.kind != "scores":

@@ -285,3 +285,14 @@ def test_verdicts_without_probabilities_about_one_picture_end_no_run(tmp_path: P
     assert results is not None
     assert results.summary.failures == {"no_usable_answer": 1}
     assert results.summary.n_calls == results.summary.n_unanswered == 12
+
+
+def test_a_kept_set_with_a_changed_picture_is_refused_before_any_question(tmp_path: Path) -> None:
+    data = benchmark(tmp_path / "data")
+    evaluate(data, tmp_path / "first", PlacedScores(Greys()))
+    file = sorted(chosen(tmp_path / "first"))[0]
+    (data / file).write_bytes((data / "00.png").read_bytes() + b" ")
+    judge = Greys()
+    with pytest.raises(InputError, match=rf"{file} was changed since it was ranked"):
+        evaluate(data, tmp_path / "out", PlacedScores(judge), references=tmp_path / "first" / "references.json")
+    assert not judge.asked

@@ -18,7 +18,7 @@ from redaes.backends.base import Answer, Request
 from redaes.backends.failures import Failure
 from redaes.backends.next_token import NextToken
 from redaes.cli.app import app
-from redaes.errors import ImageError, InputError, RecordError
+from redaes.errors import BackendError, ImageError, InputError, RecordError
 from redaes.images import content_id
 from redaes.points import sigmoid
 from redaes.ranking import (
@@ -39,17 +39,19 @@ N = 20
 
 class Brightness:
     """Prefers the brighter picture by log-odds of a tenth of the difference of their grey values, plus a lean to the
-    picture shown first; ``silent`` about pictures with these grey values."""
+    picture shown first; ``silent`` about pictures with these grey values; gone after about ``limit`` questions."""
 
     model = "brightness"
     revision = "1"
 
-    def __init__(self, lean: float = 0.0, silent: Sequence[int] = ()) -> None:
-        self.lean, self.silent = lean, set(silent)
+    def __init__(self, lean: float = 0.0, silent: Sequence[int] = (), limit: int | None = None) -> None:
+        self.lean, self.silent, self.limit = lean, set(silent), limit
         self.asked: list[tuple[int, int]] = []
 
     def answer(self, requests: Sequence[Request]) -> list[Answer | Failure]:
         found: list[Answer | Failure] = []
+        if self.limit is not None and len(self.asked) >= self.limit:
+            raise BackendError("the judge is gone")
         for request in requests:
             first, second = (int(np.asarray(picture)[0, 0, 0]) for picture in request.pixels)
             self.asked.append((first, second))
@@ -390,3 +392,36 @@ def test_the_command_chooses_keeps_and_places(tmp_path: Path, monkeypatch: pytes
     assert '"n_calls": 4' in made.stdout
     assert '"n_references": 6' in made.stdout
     assert len(read_reference_set(tmp_path / "set.json").pictures) == 6
+
+
+def test_a_choice_that_was_stopped_asks_nothing_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    judges = [Brightness(), Brightness(limit=2 * 40), Brightness()]
+    left = iter(judges)
+    monkeypatch.setattr("redaes.cli.loading.ModelChoice.load", lambda _self: next(left))
+    greys(tmp_path / "greys", range(40, 160, 6))
+    (shown,) = greys(tmp_path / "shown", [101])
+
+    def save(name: str) -> int:
+        words = ["score", str(shown.path), "--references", str(tmp_path / "greys"), "--keep", "6", "--comparisons", "2"]
+        return CliRunner().invoke(app, [*words, "--save", str(tmp_path / name)]).exit_code
+
+    assert save("whole.json") == 0
+    assert save("stopped.json") != 0
+    assert not (tmp_path / "stopped.json").exists()
+    assert save("stopped.json") == 0
+    assert (tmp_path / "stopped.json").read_bytes() == (tmp_path / "whole.json").read_bytes()
+    assert len(judges[2].asked) <= len(judges[0].asked) - 40
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["greys", "shown", "stopped.json", "whole.json"]
+
+
+@pytest.mark.parametrize("how", ["moved", "changed"])
+def test_a_kept_set_whose_pictures_are_not_as_they_were(how: str, tmp_path: Path) -> None:
+    refs = greys(tmp_path / "greys", range(40, 160, 20))
+    file = tmp_path / "set.json"
+    write_reference_set(file, _fast().reference_set("greys", refs))
+    if how == "moved":
+        refs[2].path.rename(tmp_path / "elsewhere.png")
+    else:
+        refs[2].path.write_bytes(refs[3].path.read_bytes())
+    with pytest.raises(InputError, match=rf"set\.json: .*{refs[2].path.name}.*rank the set anew"):
+        references_of(file)
