@@ -454,7 +454,7 @@ class Assessor:
         Raises:
             ImageError, BackendError: as for :meth:`score`.
             InputError: likewise; or ``comparisons`` is below 1, or ``enough`` below 0.
-            ParseError: the model gives verdicts alone.
+            ParseError: as for :meth:`default_references`, where no references are given.
         """
         choosing.check_placing(comparisons, enough)
         taken = [take_picture(picture, f"pictures[{number}]") for number, picture in enumerate(pictures)]

@@ -93,6 +93,8 @@ def check_choice(n_candidates: int, keep: int, comparisons: int) -> None:
     """
     if comparisons < 1:
         raise InputError(f"each picture is to be compared with {comparisons} references; give at least 1")
+    if n_candidates < 2:
+        raise InputError(f"references are chosen among {n_candidates} different candidates; give 2 that differ")
     if keep < 2 or keep > n_candidates:
         raise InputError(
             f"{keep} references cannot be chosen among {n_candidates} different candidates; give 2 to {n_candidates}"
@@ -107,7 +109,7 @@ def choose(
 
     Args:
         ranked: all candidates.
-        answers: what they were ranked by.
+        answers: about them, in any order; those about other pictures are left out.
         keep: how many become references.
         comparisons: how many of these a picture is going to be compared with.
         weight: usable calls that a comparison is expected to have.
@@ -121,7 +123,11 @@ def choose(
     ids = sorted(ranked.order)
     check_choice(len(ids), keep, comparisons)
     places = {one: place for place, one in enumerate(ids)}
-    usable = [one for one in answers if one.probability is not None]
+    # In an order of their own, so that what was known before gives the same sums as what was asked just now.
+    usable = sorted(
+        (one for one in answers if one.probability is not None and {one.first, one.second} <= places.keys()),
+        key=lambda one: sorted((one.first, one.second)),
+    )
     outcomes = [
         (places[one.first], places[one.second], one.probability, float(one.n_calls - one.n_failed))
         for one in usable

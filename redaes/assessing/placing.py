@@ -161,13 +161,15 @@ def score_adaptively(
         weight: usable calls that a comparison is expected to have.
 
     Raises:
-        ImageError, ParseError, BackendError: likewise.
+        ImageError, BackendError: likewise.
     """
-    ids = [reference.id for reference in references.pictures]
+    # What is asked does not depend on the order in which the references were listed.
+    listed = sorted(references.pictures, key=lambda reference: reference.id)
+    ids = [reference.id for reference in listed]
     placements = ranking.Placements(
         len(pictures), known_references(ids, references.ranking, references.choice), weight=weight
     )
-    load = lru_cache(maxsize=_BATCH)(lambda place: unchanged(references.pictures[place]))
+    load = lru_cache(maxsize=_BATCH)(lambda place: unchanged(listed[place]))
     n_calls, n_failed, n_usable = [0] * len(pictures), [0] * len(pictures), [0] * len(pictures)
     for _ in range(comparisons):
         wanted = placements.next_references().tolist()
@@ -182,13 +184,13 @@ def score_adaptively(
         for start in range(0, len(asked), _BATCH):
             batch = asked[start : start + _BATCH]
             results = compare([(pictures[item], load(place)) for item, place in batch])
-            if not any(n_usable):
-                _refuse_verdicts_alone(results)
             for (item, place), result in zip(batch, results, strict=True):
                 calls, failed = questions_of(result)
-                n_calls[item] += calls
-                n_failed[item] += failed
                 won = preference(result)
+                n_calls[item] += calls
+                # A verdict alone is nothing that a strength can be made of. Here it is a failure of this comparison:
+                # the judge is known to give more, because the references were ranked by it.
+                n_failed[item] += calls if won is None else failed
                 if won is None:
                     placements.close(item, place)
                     continue

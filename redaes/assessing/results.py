@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Annotated, Any, ClassVar
 
-from pydantic import Field, FiniteFloat, PrivateAttr
+from pydantic import Field, FiniteFloat, PrivateAttr, model_validator
 
 from redaes.assessing.agreement import SampleAgreement
 from redaes.assessing.measured import Measured, marked
@@ -224,6 +224,19 @@ class ReferenceSet(Record):
     choice: ReferenceChoice | None = None
     """None: all pictures that were handed over are in the set. Else ``ranking`` counts what all candidates took."""
 
+    @model_validator(mode="after")
+    def _check_pictures(self) -> ReferenceSet:
+        """Everything is told of every picture, and of no other."""
+        ids = sorted(picture.id for picture in self.pictures)
+        told: list[Collection[str]] = [self.ranking.order, self.ranking.scores, self.ranking.errors]
+        if self.choice is not None:
+            told.append(self.choice.dispersions)
+        if len(set(ids)) < 2 or any(sorted(one) != ids for one in told):
+            raise ValueError("the pictures, their order, strengths, errors and dispersions are not of the same ids")
+        if any(error < 0.0 for error in self.ranking.errors.values()):
+            raise ValueError("a standard error is below 0")
+        return self
+
 
 class Score(ShownRecord):
     """Where one picture stands among a reference set."""
@@ -234,7 +247,8 @@ class Score(ShownRecord):
     score: Annotated[FiniteFloat, Field(ge=0.0, le=9.0)]
     """In points of 0 to 9; 4.5: as good as the mean of the set; cut off at the ends [ours]."""
     error: FiniteFloat
-    """Standard error of the score, in points; that of the references' own strengths is not in it."""
+    """Standard error of the score, in points; that of the references' own strengths is in it only of a picture that was
+    placed with few comparisons (:meth:`redaes.assessor.Assessor.score_many`)."""
     strength: FiniteFloat
     """Bradley-Terry strength, in logits; 0 is the mean of the set."""
     better_than: int

@@ -24,6 +24,7 @@ from redaes.cli.options import (
 )
 from redaes.cli.running import EXIT_PARTIAL, quiet, reporting_errors, say_unusable
 from redaes.cli.spinner import Spinner
+from redaes.early_checks import check_writable
 from redaes.errors import ImageError, InputError, ParseError
 from redaes.models import nano
 
@@ -73,7 +74,7 @@ def score(
         from redaes.assessing.results import Unplaced
         from redaes.assessor import Assessor, Orders
         from redaes.images import load_image
-        from redaes.references import references_of, write_reference_set
+        from redaes.references import forget_answers, references_of, write_reference_set
 
         with quiet():
             # What costs little is checked before a model is loaded.
@@ -81,12 +82,15 @@ def score(
                 model, adapter, device, endpoint, api_key_env, agreement, service=not no_service, verbose=verbose
             )
             chosen.check()
+            answers = None if save is None else save.with_name(f"{save.name}.answers")
+            if save is not None:
+                check_writable(save.parent)
             if all(Path(picture).is_dir() for picture in pictures):
                 raise InputError(
                     f"{pictures[0]}: is a folder; give picture files, or put what is in it in order: "
                     f"redaes rank {shlex.quote(pictures[0])}"
                 )
-            ranked = references_of(references, keep, comparisons or COMPARISONS)
+            ranked = references_of(references, keep, comparisons or COMPARISONS, answers)
             with Spinner(f"loading {chosen.shown}"):
                 backend = chosen.load()
             draws = chosen.draws(backend, "a score")
@@ -95,6 +99,8 @@ def score(
                 found = ranked(assessor)
             if save is not None:
                 write_reference_set(save, found)
+            if answers is not None:
+                forget_answers(answers)
             orders: Orders = "random" if one_order else "both"
             for picture in pictures:
                 try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -130,7 +130,16 @@ Each example carries its photograph's licence; what it asks holds for the edited
 
 def table_rows(table: Mapping[Any, Any]) -> str:
     """Rows of a table with two columns, in Markdown."""
-    return "\n".join(f"| {name} | {value} |" for name, value in table.items()) or "| – | 0 |"
+    return "\n".join(map(table_row, table.items())) or "| – | 0 |"
+
+
+def table_row(cells: Iterable[Any]) -> str:
+    """A row of a table in Markdown, whatever its cells hold.
+
+    >>> print(table_row(["CC-BY | mine\\n# all of it", 3]))
+    | CC-BY \\| mine # all of it | 3 |
+    """
+    return f"| {' | '.join(' '.join(str(cell).replace('|', chr(92) + '|').split()) for cell in cells)} |"
 
 
 def _quantiles(sizes: Sizes) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from redaes.datagen.card import card_header
+from redaes.datagen.card import card_header, table_row
 from redaes.file_writing import write_atomically
 
 _BODY = """# RED pairs, merged
@@ -81,4 +81,4 @@ def write_merged_card(folder: Path, report: Mapping[str, Any]) -> None:
 
 
 def _table(rows: list[tuple[Any, ...]]) -> str:
-    return "\n".join(f"| {' | '.join(map(str, row))} |" for row in rows)
+    return "\n".join(map(table_row, rows))

@@ -26,12 +26,21 @@ import numpy as np
 
 from redaes import ranking
 from redaes.assessor import ReferenceSet
-from redaes.errors import InputError
+from redaes.errors import ImageError, InputError
 from redaes.evaluation.assessors.base import Arity, CompactAnswer, QuestionPicture
 from redaes.evaluation.benchmarks import LoadedBenchmark
 from redaes.evaluation.benchmarks.base import BenchmarkPicture
 from redaes.heldout import place_drawn
-from redaes.images import MAX_FILE_PIXELS, MAX_PIXELS, LoadedImage, content_id, fit_area, list_images, load_image
+from redaes.images import (
+    MAX_FILE_PIXELS,
+    MAX_PIXELS,
+    LoadedImage,
+    content_id,
+    fit_area,
+    list_images,
+    load_image,
+    read_image_file,
+)
 from redaes.label_files.contents import Box
 from redaes.types import ImageRef
 
@@ -110,8 +119,8 @@ def make_plan(
         loaded: the benchmark.
         arity: how many pictures the assessor is shown.
         references: folder of reference pictures for ``scores`` in pairs, or a set, whose pictures are not asked
-            about where the benchmark has them, too; None: ``n_references`` of the benchmark's own
-            pictures, drawn by a hash of their ids, which knows nothing of their labels.
+            about where ``scores`` has them, too; None: ``n_references`` of the benchmark's own pictures, drawn by a
+            hash of their ids, which knows nothing of their labels.
         n_references: how many.
         seed: of the draw.
 
@@ -124,7 +133,7 @@ def make_plan(
         raise InputError(f"none of the {len(loaded.labels.pictures)} pictures is in {loaded.pictures}; give --pictures")
     root = loaded.pictures
     names: tuple[str, ...] = ()
-    if isinstance(references, ReferenceSet):
+    if isinstance(references, ReferenceSet) and loaded.benchmark.kind == "scores":
         pictures = _without(pictures, root, references)
         names = tuple(f"reference {reference.id[:12]}" for reference in references.pictures)
     if arity == "one":
@@ -185,7 +194,11 @@ def _without(pictures: Sequence[BenchmarkPicture], root: Path, references: Refer
     left = []
     for picture in pictures:
         file = root / picture.file
-        if file.stat().st_size not in sizes or content_id(file.read_bytes()) not in own:
+        try:
+            copy = file.stat().st_size in sizes and content_id(read_image_file(file)) in own
+        except (OSError, ImageError):  # it is asked about like the others, and fails there, named
+            copy = False
+        if not copy:
             left.append(picture)
     if not left:
         raise InputError(f"all {len(pictures)} pictures are references; choose fewer, or take others")

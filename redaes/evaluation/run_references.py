@@ -19,9 +19,9 @@ from redaes.evaluation.assessors.placed import PlacedScores
 from redaes.evaluation.benchmarks import LoadedBenchmark
 from redaes.evaluation.run_spec import RunSpec
 from redaes.heldout import place_drawn
-from redaes.images import MAX_PIXELS, content_id, list_images, load_image, read_image_file
+from redaes.images import MAX_PIXELS, content_id, load_image
 from redaes.ranking import default_pairs
-from redaes.references import read_reference_set, write_reference_set
+from redaes.references import read_reference_set, reference_pictures, refuse_changed, write_reference_set
 from redaes.types import ImageRef, PairAnswer
 
 INFORMATIVE = "informative"
@@ -62,6 +62,9 @@ def with_reference_set(
             "the pictures have to be that are compared with them; leave out --max-pixels"
         )
     if not chooses:
+        given = kept_set(spec)
+        if given is not None and isinstance(spec.references, Path):
+            refuse_changed(spec.references, given)
         place_among(assessor, spec)
         return spec
     if loaded.benchmark.kind != "scores":
@@ -76,8 +79,10 @@ def with_reference_set(
             "or a set that redaes score --save wrote"
         )
     file = out / FILE
-    if shard[0] == 0 or not _is_there(file, shard):
+    if shard[0] == 0:
         write_reference_set(file, _chosen(spec, loaded, assessor, asks, out, progress))
+    elif not file.exists():
+        raise InputError(f"{file} is not there yet: it is made by shard 0/{shard[1]}; start this one when it is")
     settled = spec.model_copy(update={"references": file})
     place_among(assessor, settled)
     return settled
@@ -87,12 +92,6 @@ def _to_choose(spec: RunSpec, assessor: BenchmarkAssessor) -> bool:
     if spec.references is None or isinstance(spec.references, str):
         return spec.references == INFORMATIVE or isinstance(assessor, PlacedScores)
     return isinstance(assessor, PlacedScores) and spec.references.is_dir()
-
-
-def _is_there(file: Path, shard: tuple[int, int]) -> bool:
-    if not file.exists():
-        raise InputError(f"{file} is not there yet: it is made by shard 0/{shard[1]}; start this one when it is")
-    return True
 
 
 def _chosen(
@@ -133,10 +132,7 @@ def _candidates(spec: RunSpec, loaded: LoadedBenchmark) -> tuple[str, list[Image
     """A name and the candidates: pictures of a folder, or of the benchmark's own, drawn by a hash of their ids. One of
     these that cannot be read is passed over: it is asked about like the others, and fails there, named."""
     if isinstance(spec.references, Path):
-        files = list_images(spec.references)
-        return spec.references.resolve().name, [
-            ImageRef(id=content_id(read_image_file(file)), path=file.absolute()) for file in files
-        ]
+        return reference_pictures(spec.references)
     absent = set(loaded.missing)
     there = [(picture.id, picture.file) for picture in loaded.labels.pictures if picture.file not in absent]
     wanted = spec.candidates

@@ -71,7 +71,7 @@ def look_alikes(looks: Mapping[str, int], max_distance: int = COPY_BITS) -> Iter
     Yields:
         The name that comes first in ``looks``, and the other; of many with one hash, the first and each other.
 
-    >>> list(look_alikes({"a": 0b1111, "flat": 0, "b": 0b1110, "c": 0b1111, "d": 1 << 60}))
+    >>> list(look_alikes({"a": 0b1111, "flat": 0, "b": 0b1110, "c": 0b1111, "d": 0xFFFF << 40}))
     [('a', 'c'), ('a', 'b')]
     """
     first_of: dict[int, str] = {}

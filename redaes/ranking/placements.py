@@ -143,10 +143,15 @@ class Placements:
         for _ in range(100):
             expected = sigmoid(self._values[:, None] - known.values)
             spread = expected * (1.0 - expected)
-            worth = weights / (known.dispersions + weights * spread * known.variances)
+            uncertain = known.dispersions + weights * spread * known.variances
+            worth = weights / uncertain
             curvature = (worth * spread).sum(axis=1) + prior
             gradient = (worth * (self._won - expected)).sum(axis=1) - (self._values - known.mean) * prior
-            step = np.clip(gradient / curvature, -1.0, 1.0)  # far from the maximum a full step can overshoot
+            # Steps are by the slope of the gradient, which is below 0 everywhere. Where answers surprise, the curvature
+            # that is expected is far from it, and steps by that go to and fro for ever.
+            surprise = (self._won - expected) ** 2 + self._won * (1.0 - self._won)
+            slope = worth / uncertain * spread * (known.dispersions + weights * known.variances * surprise)
+            step = np.clip(gradient / (slope.sum(axis=1) + prior), -1.0, 1.0)  # from afar a full step can overshoot
             # Each item stops by itself, so that what becomes of it does not depend on the others.
             self._values = np.where(moving, self._values + step, self._values)
             moving &= np.abs(step) > 1e-10

@@ -47,7 +47,7 @@ class TasteSettings:
     """Parts of the decisions that are held out in turn."""
     ridge: float = 0.03
     """How much a change is held back: precision of the prior, for inputs with a mean square distance of 1."""
-    keep: float = 1.0
+    keep: float = 2.0
     """How much the edited pairs, on which verdicts are to stay, count together against all decisions."""
     max_pixels: int | None = None
     """Cap on a picture's area; None: that of the adapter or the model."""

@@ -88,6 +88,8 @@ def test_a_model_says_what_decides_and_argues_so_in_both_orders(
     with OpenAIServer(composed) as server:
         said = run("data", "explain", plain, "--out", tmp_path / "set", "--writer", recipe(server, tmp_path))
         assert len(server.calls) == 2 * N
+        free = ["Decisive: FACTORS," in prompt_of(call) for call in server.calls]
+    assert sum(free) == N  # the other order is told what the first one found
     found = records_of(tmp_path / "set")
     assert {record.writer for record in found.values()} == {"scribe"}
     assert {record.pair.factors for record in found.values()} == {("composition",)}

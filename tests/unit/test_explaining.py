@@ -222,6 +222,50 @@ def test_a_run_that_was_stopped_is_gone_on_with(votes: Path, tmp_path: Path, mon
     assert there == ["README.md", "data", "left_out.csv", "report.json"]
 
 
+@pytest.mark.parametrize("name", ["train-00000", "test-00000"])
+def test_a_run_that_was_killed_between_a_shard_and_its_counts_is_gone_on_with(
+    votes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    run("data", "import", votes, "--out", tmp_path / "plain")
+    run("data", "explain", tmp_path / "plain", "--out", tmp_path / "whole")
+    write = explaining.write_json
+
+    def stops(path: Path, *rest: Any, **more: Any) -> None:
+        if path.parent.name == "counts" and path.stem == name:
+            raise KeyboardInterrupt
+        write(path, *rest, **more)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(explaining, "write_json", stops)
+        with pytest.raises(KeyboardInterrupt):
+            explaining.explain_dataset(tmp_path / "plain", tmp_path / "set", None)
+    assert (tmp_path / ".set.explaining" / "data" / f"{name}.parquet").is_file()
+    explaining.explain_dataset(tmp_path / "plain", tmp_path / "set", None)
+    assert records_of(tmp_path / "set") == records_of(tmp_path / "whole")
+    reports = [read_json(tmp_path / one / "report.json")["explained"] for one in ("set", "whole")]
+    assert reports[0] == reports[1]
+
+
+def test_what_was_written_of_other_judgements_is_not_taken_over(
+    votes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run("data", "import", votes, "--out", tmp_path / "plain")
+
+    def stops(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(explaining, "_finish", stops)
+        with pytest.raises(KeyboardInterrupt):
+            explaining.explain_dataset(tmp_path / "plain", tmp_path / "set", None)
+    shutil.rmtree(tmp_path / "plain")
+    votes.write_text(votes.read_text().replace(",second,p", ",first,p"))  # those who liked the blurred ones have left
+    run("data", "import", votes, "--out", tmp_path / "plain")
+    explaining.explain_dataset(tmp_path / "plain", tmp_path / "set", None)
+    run("data", "explain", tmp_path / "plain", "--out", tmp_path / "fresh")
+    assert records_of(tmp_path / "set") == records_of(tmp_path / "fresh")
+
+
 def test_what_another_writer_had_begun_is_not_taken_over(votes: Path, tmp_path: Path) -> None:
     run("data", "import", votes, "--out", tmp_path / "plain")
     making = tmp_path / ".set.explaining"

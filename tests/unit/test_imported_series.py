@@ -102,6 +102,20 @@ def test_neighbours_in_a_long_order_are_left_out_and_not_called_ties(tmp_path: P
     assert pairs["0", "14"] < pairs["0", "7"] < 0
 
 
+@pytest.mark.parametrize(
+    ("n", "first_to_last", "n_close"),
+    [(3, 1.83, 0), (8, 2.43, 0), (11, 2.52, 0), (12, 2.55, 7), (14, 2.58, 13), (16, 2.61, 15)],
+)
+def test_how_far_an_order_reaches_and_what_is_too_close(
+    tmp_path: Path, n: int, first_to_last: float, n_close: int
+) -> None:
+    """The figures that docs/own-data.md gives."""
+    pairs, lost = read(write(tmp_path / "a.csv", "image,rank", *(f"{k},{k}" for k in range(n))))
+    assert len(lost) == n_close
+    assert all(abs(int(a) - int(b)) == 1 for a, b in (row.detail.split(", ") for row in lost))
+    assert pairs["0", f"{n - 1}"] == pytest.approx(first_to_last, abs=0.03)
+
+
 def test_a_large_series_is_drawn_into_parts(tmp_path: Path) -> None:
     rows = [{"image": f"{n}", "gt_score": n} for n in range(50)]
     file = tmp_path / "scores.json"

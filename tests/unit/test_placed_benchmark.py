@@ -58,6 +58,14 @@ class Greys:
         return found
 
 
+class Verdicts(Greys):
+    """Writes who wins, and no probability can be read."""
+
+    def answer(self, requests: Sequence[Request]) -> list[Answer | Failure]:
+        unread = Failure("no_logprob", "none of the listed tokens tells A from B")
+        return [Answer(text="Winner: A\nDifference: +1.0", read=unread) for _ in requests]
+
+
 def grey(place: int) -> int:
     return 20 + 7 * place
 
@@ -245,3 +253,46 @@ def test_recipe_and_options(tmp_path: Path) -> None:
     for name, value in (("comparisons", "0"), ("enough", "-1"), ("enough", "some"), ("comparisons", "x")):
         with pytest.raises(InputError, match=name):
             make_assessor("vlm_placed", {name: value, "model": "redaes/nano"})
+
+
+@pytest.mark.parametrize("shows", ["placed", "pairs"])
+def test_a_set_that_has_pictures_of_labelled_pairs(shows: str, tmp_path: Path) -> None:
+    """Only where single pictures are correlated are references left out: every labelled pair is asked about."""
+    data = benchmark(tmp_path / "data")
+    evaluate(data, tmp_path / "first", PlacedScores(Greys()))
+    kept = tmp_path / "first" / "references.json"
+    one, two = sorted(chosen(tmp_path / "first"))[:2]
+    (tmp_path / "pairs.csv").write_text(f"first,second,p\n{one},{two},0.2\n{two},29.png,0.3\n00.png,01.png,0.1\n")
+    loaded = benchmarks.load("pairs", tmp_path / "pairs.csv", pictures=data)
+    asks: BenchmarkAssessor = PlacedScores(Greys()) if shows == "placed" else LocalPairs(Greys())
+    spec = RunSpec(benchmark="pairs", data=tmp_path / "pairs.csv", pictures=data, assessor="any", references=kept)
+    results = run_assessor(loaded, asks, tmp_path / "out", spec=spec)
+    assert results is not None
+    assert results.summary.metrics["pair_accuracy"].n == 3
+    assert results.summary.metrics["pair_accuracy"].value == 1.0
+
+
+def test_verdicts_without_probabilities_about_one_picture_end_no_run(tmp_path: Path) -> None:
+    """The same judge ranked the references by probabilities, so this picture alone is lost."""
+    data = benchmark(tmp_path / "data")
+    evaluate(data, tmp_path / "first", PlacedScores(Greys()))
+    kept = tmp_path / "first" / "references.json"
+    alone = next(place for place in range(N) if f"{place:02d}.png" not in chosen(tmp_path / "first"))
+    (tmp_path / "scores.csv").write_text(f"image,score\n{alone:02d}.png,1\n")
+    loaded = benchmarks.load("scores", tmp_path / "scores.csv", pictures=data)
+    spec = RunSpec(benchmark="scores", data=tmp_path / "scores.csv", pictures=data, assessor="any", references=kept)
+    results = run_assessor(loaded, PlacedScores(Verdicts(), reader="lenient"), tmp_path / "out", spec=spec)
+    assert results is not None
+    assert results.summary.failures == {"no_usable_answer": 1}
+    assert results.summary.n_calls == results.summary.n_unanswered == 12
+
+
+def test_a_kept_set_with_a_changed_picture_is_refused_before_any_question(tmp_path: Path) -> None:
+    data = benchmark(tmp_path / "data")
+    evaluate(data, tmp_path / "first", PlacedScores(Greys()))
+    file = sorted(chosen(tmp_path / "first"))[0]
+    (data / file).write_bytes((data / "00.png").read_bytes() + b" ")
+    judge = Greys()
+    with pytest.raises(InputError, match=rf"{file} was changed since it was ranked"):
+        evaluate(data, tmp_path / "out", PlacedScores(judge), references=tmp_path / "first" / "references.json")
+    assert not judge.asked

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +18,7 @@ from redaes.backends.base import Answer, Request
 from redaes.backends.failures import Failure
 from redaes.backends.next_token import NextToken
 from redaes.cli.app import app
-from redaes.errors import InputError
+from redaes.errors import BackendError, ImageError, InputError, RecordError
 from redaes.images import content_id
 from redaes.points import sigmoid
 from redaes.ranking import (
@@ -37,17 +39,19 @@ N = 20
 
 class Brightness:
     """Prefers the brighter picture by log-odds of a tenth of the difference of their grey values, plus a lean to the
-    picture shown first; ``silent`` about pictures with these grey values."""
+    picture shown first; ``silent`` about pictures with these grey values; gone after about ``limit`` questions."""
 
     model = "brightness"
     revision = "1"
 
-    def __init__(self, lean: float = 0.0, silent: Sequence[int] = ()) -> None:
-        self.lean, self.silent = lean, set(silent)
+    def __init__(self, lean: float = 0.0, silent: Sequence[int] = (), limit: int | None = None) -> None:
+        self.lean, self.silent, self.limit = lean, set(silent), limit
         self.asked: list[tuple[int, int]] = []
 
     def answer(self, requests: Sequence[Request]) -> list[Answer | Failure]:
         found: list[Answer | Failure] = []
+        if self.limit is not None and len(self.asked) >= self.limit:
+            raise BackendError("the judge is gone")
         for request in requests:
             first, second = (int(np.asarray(picture)[0, 0, 0]) for picture in request.pixels)
             self.asked.append((first, second))
@@ -98,6 +102,25 @@ def test_placements_find_the_strength_that_fits_alone() -> None:
     assert placements.strengths() == pytest.approx([0.0, strength], abs=1e-6)
     assert placements.errors()[0] == 3.0  # nothing was asked about the first
     assert placements.errors()[1] < 1.0
+
+
+def test_placements_find_the_strength_where_answers_surprise() -> None:
+    """References that are little known, answers of many calls that contradict each other: steps by the curvature that
+    is expected went to and fro there, and the answer depended on where they were cut off."""
+    rng = np.random.default_rng(3)
+    for _ in range(40):
+        k = int(rng.integers(2, 8))
+        references = KnownReferences(rng.normal(0, 3, k), rng.uniform(1, 20, k), rng.uniform(0.3, 4, k), 0.3, 4.0)
+        won, weights = rng.choice([0.0, 0.5, 1.0], k), rng.choice([2.0, 16.0, 200.0], k)
+        placements = Placements(1, references)
+        placements.record_many(np.zeros(k, dtype=np.intp), np.arange(k), won, weights)
+        grid = np.linspace(-20, 20, 40_001)[:, None]
+        expected = sigmoid(grid - references.values)
+        spread = expected * (1.0 - expected)
+        told = weights * (won - expected) / (references.dispersions + weights * spread * references.variances)
+        gradient = told.sum(axis=1) - (grid[:, 0] - 0.3) / 16.0
+        root = float(grid[np.abs(gradient).argmin(), 0])  # it falls everywhere, so there is one
+        assert placements.strengths()[0] == pytest.approx(root, abs=2e-3)
 
 
 def test_the_next_reference_is_the_nearest_that_is_not_asked_yet() -> None:
@@ -210,6 +233,35 @@ def test_a_set_is_chosen_and_kept(tmp_path: Path) -> None:
     assert len(judge.asked) == 2 * 4 * N - 2 * len(kept[len(kept) // 2])
 
 
+def test_answers_about_other_pictures_are_no_hindrance(tmp_path: Path) -> None:
+    """Answers that are at hand, of a larger series and in another order, give the same set as answers asked now."""
+    refs = greys(tmp_path, range(40, 40 + 6 * N, 6))
+    kept: list[Sequence[PairAnswer]] = []
+    _fast().rank(refs, on_answers=kept.append)
+    fresh = _fast().reference_set("some", refs[:12], keep=4, comparisons=2)
+    at_hand = _fast().reference_set("some", refs[:12], keep=4, comparisons=2, known=kept[-1][::-1])
+    assert at_hand.choice is not None
+    assert at_hand.choice.n_candidates == 12
+    assert {one.id for one in at_hand.pictures} <= {one.id for one in refs[:12]}
+    asked: list[Sequence[PairAnswer]] = []
+    _fast().reference_set("some", refs[:12], keep=4, comparisons=2, on_answers=asked.append)
+    again = _fast().reference_set("some", refs[:12], keep=4, comparisons=2, known=asked[-1][::-1])
+    assert again == fresh
+
+
+def test_the_order_of_references_changes_no_question(tmp_path: Path) -> None:
+    """Even where all of them would tell the same."""
+    references = _fast().reference_set("greys", greys(tmp_path / "greys", range(40, 160, 10)))
+    even = {one: 0.0 for one in references.ranking.scores}
+    same = references.ranking.model_copy(update={"scores": even, "errors": {one: 0.3 for one in even}})
+    (shown,) = greys(tmp_path / "shown", [101])
+    judges = Brightness(), Brightness()
+    for judge, pictures in zip(judges, (references.pictures, references.pictures[::-1]), strict=True):
+        given = references.model_copy(update={"ranking": same, "pictures": pictures})
+        _fast(judge).score_many([shown.path], given, comparisons=3)
+    assert judges[0].asked == judges[1].asked
+
+
 def test_the_lean_of_a_judge_is_written_down(tmp_path: Path) -> None:
     refs = greys(tmp_path, (90, 100, 110))
     kept: list[Sequence[PairAnswer]] = []
@@ -279,6 +331,54 @@ def test_a_kept_set_is_chosen_already(tmp_path: Path) -> None:
         references_of(tmp_path / "greys", 4)
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"ranking": {"scores": 1}},
+        {"ranking": {"errors": 1}},
+        {"choice": {"dispersions": 1}},
+        {"ranking": {"order": 1}},
+        {"pictures": 1},
+        {"pictures": 4},
+        {"ranking": {"errors": -1.0}},
+    ],
+)
+def test_a_set_that_was_damaged(damage: dict[str, Any], tmp_path: Path) -> None:
+    """Something is lacking of one picture, or a picture itself, or all."""
+    refs = greys(tmp_path / "greys", range(40, 160, 10))
+    file = tmp_path / "set.json"
+    write_reference_set(file, _fast().reference_set("greys", refs, keep=4))
+    found = json.loads(file.read_text())
+    ((name, part),) = damage.items()
+    where = found
+    if isinstance(part, dict):
+        where, ((name, part),) = found[name], part.items()
+    if part == -1.0:
+        where[name][next(iter(where[name]))] = part
+    elif isinstance(where[name], dict):
+        where[name].popitem()
+    else:
+        del where[name][:part]
+    file.write_text(json.dumps(found))
+    with pytest.raises(RecordError, match=r"set\.json: is no reference set .*rank it anew"):
+        read_reference_set(file)
+
+
+def test_a_damaged_picture_is_found_before_any_question(tmp_path: Path) -> None:
+    refs = greys(tmp_path / "greys", range(40, 160, 6))
+    noise = np.random.default_rng(0).integers(0, 255, (60, 60, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(refs[-1].path)
+    refs[-1].path.write_bytes(refs[-1].path.read_bytes()[:5000])  # its header is whole
+    with pytest.raises(ImageError, match=refs[-1].path.name):
+        references_of(tmp_path / "greys", 4)
+
+
+def test_one_picture_is_no_choice(tmp_path: Path) -> None:
+    greys(tmp_path / "greys", [100])
+    with pytest.raises(InputError, match="among 1 different candidates; give 2 that differ"):
+        references_of(tmp_path / "greys", 2)
+
+
 def test_the_command_chooses_keeps_and_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("redaes.cli.loading.ModelChoice.load", lambda _self: Brightness())
     greys(tmp_path / "greys", range(40, 160, 6))
@@ -292,3 +392,36 @@ def test_the_command_chooses_keeps_and_places(tmp_path: Path, monkeypatch: pytes
     assert '"n_calls": 4' in made.stdout
     assert '"n_references": 6' in made.stdout
     assert len(read_reference_set(tmp_path / "set.json").pictures) == 6
+
+
+def test_a_choice_that_was_stopped_asks_nothing_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    judges = [Brightness(), Brightness(limit=2 * 40), Brightness()]
+    left = iter(judges)
+    monkeypatch.setattr("redaes.cli.loading.ModelChoice.load", lambda _self: next(left))
+    greys(tmp_path / "greys", range(40, 160, 6))
+    (shown,) = greys(tmp_path / "shown", [101])
+
+    def save(name: str) -> int:
+        words = ["score", str(shown.path), "--references", str(tmp_path / "greys"), "--keep", "6", "--comparisons", "2"]
+        return CliRunner().invoke(app, [*words, "--save", str(tmp_path / name)]).exit_code
+
+    assert save("whole.json") == 0
+    assert save("stopped.json") != 0
+    assert not (tmp_path / "stopped.json").exists()
+    assert save("stopped.json") == 0
+    assert (tmp_path / "stopped.json").read_bytes() == (tmp_path / "whole.json").read_bytes()
+    assert len(judges[2].asked) <= len(judges[0].asked) - 40
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["greys", "shown", "stopped.json", "whole.json"]
+
+
+@pytest.mark.parametrize("how", ["moved", "changed"])
+def test_a_kept_set_whose_pictures_are_not_as_they_were(how: str, tmp_path: Path) -> None:
+    refs = greys(tmp_path / "greys", range(40, 160, 20))
+    file = tmp_path / "set.json"
+    write_reference_set(file, _fast().reference_set("greys", refs))
+    if how == "moved":
+        refs[2].path.rename(tmp_path / "elsewhere.png")
+    else:
+        refs[2].path.write_bytes(refs[3].path.read_bytes())
+    with pytest.raises(InputError, match=rf"set\.json: .*{refs[2].path.name}.*rank the set anew"):
+        references_of(file)

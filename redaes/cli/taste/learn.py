@@ -42,7 +42,7 @@ def learn(
     folds: Annotated[int, typer.Option(help="Parts of the decisions that are held out in turn.")] = 5,
     keep: Annotated[
         float, typer.Option(help="How much the model's verdicts on edited pairs count against the decisions.")
-    ] = 1.0,
+    ] = 2.0,
     labels: Annotated[
         str | None,
         typer.Option(

@@ -81,6 +81,8 @@ def _readable(file: Path, encoding: str) -> Iterator[None]:
             f"{file} is not {error.encoding}: byte 0x{error.object[error.start]:02x}; save it as UTF-8, or name its "
             f"encoding, such as --encoding {guess}"
         ) from error
+    except csv.Error as error:
+        raise InputError(f"{file}, line 1: {error}; write it as CSV anew") from error
     except LookupError as error:
         raise InputError(f"--encoding {encoding}: there is no such encoding; try latin-1 or utf-16") from error
 
@@ -123,12 +125,16 @@ def _csv_rows(file: Path, encoding: str) -> Iterator[tuple[str, Any]]:
         delimiter, names = _csv_head(text.readline(), file)
         rows = csv.reader(text, delimiter=delimiter)
         try:
+            before = 0
             for row in rows:
+                before, n_lines = rows.line_num, rows.line_num - before
                 where = f"{file.name} line {rows.line_num + 1}"
                 if len(row) == len(names):
                     yield where, dict(zip(names, row, strict=True))
                 elif row:
-                    yield where, f"{len(row)} fields, and the first line has {len(names)}"
+                    fault = f"{len(row)} fields, and the first line has {len(names)}"
+                    quoted = f"; a quotation mark makes one row of {n_lines} lines: close it" if n_lines > 1 else ""
+                    yield where, fault + quoted
         except csv.Error as error:
             raise InputError(f"{file}, line {rows.line_num + 1}: {error}; write it as CSV anew") from error
 
