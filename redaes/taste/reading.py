@@ -104,7 +104,7 @@ def read_decisions(
             kept = first.id < second.id
             pair = (first, second) if kept else (second, first)
             answers = found.setdefault(
-                (pair[0].id, pair[1].id), _Answers(pair, f"{row.first.name} and {row.second.name}")
+                (pair[0].id, pair[1].id), _Answers(pair, f"{_place(row.first)} and {_place(row.second)}")
             )
             answers.labels.append(row.label if kept else row.label.swapped())
             linked.link(first.id, second.id)
@@ -120,6 +120,11 @@ def read_decisions(
         tuple(answers.names for answers in found.values() if {1, -1} <= {label.sign for label in answers.labels}),
         tuple(lost),
     )
+
+
+def _place(picture: StatedPicture) -> str:
+    """Where it is, for several lists may have pictures of the same name; else its name."""
+    return picture.name if picture.path is None else str(picture.path)
 
 
 class _Shown:

@@ -38,7 +38,7 @@ def test_answers_about_a_pair_are_one_decision_and_contradictions_are_named(tmp_
     shares = sorted(max(one.p_first, 1 - one.p_first) for one in found.decisions)
     assert shares == pytest.approx([1 / 2, 2 / 3])
     assert {one.n_votes for one in found.decisions} == {1, 3}
-    assert found.contradictory == ("p0.png and p1.png",)
+    assert found.contradictory == (f"{tmp_path / 'p0.png'} and {tmp_path / 'p1.png'}",)
 
 
 def test_what_shares_pictures_or_a_stated_series_is_one_series(tmp_path: Path) -> None:
