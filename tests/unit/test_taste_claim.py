@@ -89,3 +89,36 @@ def test_undecided_is_half_right() -> None:
 def test_nothing_held_out_is_refused() -> None:
     with pytest.raises(InputError, match="nothing to test on"):
         judge_learning([], lambda signs: 0)
+
+
+def _held_out(series: str, rightly: bool) -> HeldOutDecision:
+    """One that was judged wrongly before."""
+    return HeldOutDecision("d", series, 0, 1, -1.0, 1.0 if rightly else -1.0)
+
+
+def test_answers_of_a_series_are_turned_together_and_equal_gains_count() -> None:
+    held_out = [_held_out(name, True) for name in "aaabbcddddeffffgghh"]
+    names = np.array([one.series for one in held_out])
+    tossed: list[tuple[int, ...]] = []
+
+    def gain(signs: NDArray[np.int_]) -> int:
+        assert all(len(set(signs[names == name])) == 1 for name in names)
+        tossed.append(tuple(signs))
+        return 2 * len(held_out)  # as much as was gained
+
+    claim = judge_learning(held_out, gain, n_tosses=39)
+    assert claim.p_no_gain <= 0.025
+    assert (len(tossed), claim.p_random, claim.better) == (39, 1.0, False)
+    assert len(set(tossed)) > 30
+
+
+def test_decisions_of_a_series_that_hang_together_are_worth_fewer() -> None:
+    def width(names: str) -> float:
+        held_out = [_held_out(name, number % 8 < 4) for number, name in enumerate(names)]
+        after = judge_learning(held_out, lambda signs: 0, n_tosses=1).after
+        assert after.low is not None
+        assert after.high is not None
+        return after.high - after.low
+
+    alone = "".join(chr(ord("a") + number) for number in range(24))
+    assert width("aaaabbbbccccddddeeeeffff") > 1.5 * width(alone)

@@ -94,3 +94,15 @@ def test_a_folder_that_is_no_taste_is_refused(tmp_path: Path) -> None:
     (tmp_path / "report.json").write_text(json.dumps(report), encoding="utf-8")
     with pytest.raises(RecordError, match="cannot be read"):
         EarlierDecisions(tmp_path)
+
+
+def test_near_copies_belong_to_one_series(tmp_path: Path) -> None:
+    scene = np.random.default_rng(3).integers(0, 256, (6, 8, 3)).astype(np.uint8)
+    picture = Image.fromarray(scene).resize((160, 120), Image.Resampling.BICUBIC)
+    for quality in (95, 60):
+        picture.save(tmp_path / f"copy{quality}.jpg", quality=quality)
+    _pictures(tmp_path, 3)
+    found = _read(tmp_path, "copy95.jpg,p0.png,first\np1.png,copy60.jpg,first\n")
+    assert len({one.series for one in found.decisions}) == 1
+    found = _read(tmp_path, "copy95.jpg,p0.png,first\np1.png,p2.png,first\n")
+    assert len({one.series for one in found.decisions}) == 2
