@@ -91,8 +91,12 @@ def write_json(path: Path, value: Any) -> None:
     write_atomically(path, (json.dumps(value, indent=2, allow_nan=False) + "\n").encode())
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: Path, remedy: str = "delete it to start afresh") -> Any:
     """Read a JSON file.
+
+    Args:
+        path: of the file.
+        remedy: for one that is not JSON, in the message.
 
     Raises:
         RecordError: missing, or not JSON.
@@ -102,7 +106,7 @@ def read_json(path: Path) -> Any:
     except OSError as error:
         raise RecordError(f"{path} cannot be read: {error.strerror}") from error
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise RecordError(f"{path} is not JSON: {error}; delete it to start afresh") from error
+        raise RecordError(f"{path} is not JSON: {error}; {remedy}") from error
 
 
 def read_yaml(path: Path, what: str = "recipe") -> dict[Any, Any]:

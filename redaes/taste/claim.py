@@ -5,7 +5,9 @@ Two tests must both say so, each at 2.5 %, one-sided:
 * **Answers at random.** All answers of a series are turned round, or none, by the toss of a coin, and everything is
   learnt and asked again, many times. Of somebody who answers at random the true answers are but one more toss, so the
   gain that was found is among the largest 2.5 % in at most 2.5 % of cases: exact, whatever the learning does, and
-  although the models of the folds have learnt from each other's held-out answers.
+  although the models of the folds have learnt from each other's held-out answers. It takes for granted that the pairs
+  would be the same if the answers were turned, which holds nearly, not exactly, where a question followed from earlier
+  answers, or where somebody picks one of several: the worst one would be as odd a pick as the best.
 * **No gain.** Whether a series was better judged after than before is the toss of a coin, if learning made no
   difference: the sign-flip test, in all ways that there are. This is for people who do have a taste, which the model
   knew before as well as after.

@@ -60,13 +60,13 @@ class TasteKernel:
             keep: how much all kept pairs together count against all decisions that are learnt from.
         """
         n, d = len(pairs.log_odds), pairs.inputs.shape[-1]
-        rows = _normed(head, pairs).reshape(2 * n, d)
+        rows = head.normed(pairs).reshape(2 * n, d)
         spread = np.sqrt(((rows - rows.mean(0)) ** 2).sum(1).mean())
         unit = 1.0 / spread if spread > 0 else 1.0
         rows = rows * unit
         basis = rows / ridge
         if keep > 0 and len(kept.log_odds):
-            kept_rows = _normed(head, kept).reshape(-1, d) * unit
+            kept_rows = head.normed(kept).reshape(-1, d) * unit
             share = 1 / (1 + np.exp(-kept.log_odds.reshape(-1)))
             stiff = np.maximum(share * (1 - share), _LEAST_STIFFNESS) * keep * n_learnt / len(kept.log_odds)
             # Woodbury: the inverse of ridge + kept' stiff kept, without a d x d matrix.
@@ -122,13 +122,6 @@ class TasteKernel:
         """(d,) the row w: its product with what goes into the matrix moves the state along the verdict's direction."""
         found: NDArray[np.float64] = weights @ self.basis[_readings(places)]
         return found
-
-
-def _normed(head: VerdictHead, pairs: PairReadings) -> NDArray[np.float64]:
-    """(N, 2, d) what goes into the matrix, in units in which its product with w is a change of log-odds."""
-    scales = np.sqrt((pairs.states**2).mean(-1) + head.epsilon)
-    found: NDArray[np.float64] = pairs.inputs / scales[..., None]
-    return found
 
 
 def _readings(places: Sequence[int] | NDArray[np.intp]) -> NDArray[np.intp]:

@@ -80,7 +80,9 @@ def make_taste(
         )
         if not found.decisions:
             reasons = "; ".join(f"{row.where}: {row.reason} ({row.detail})" for row in found.left_out[:3])
-            raise InputError(f"no decision can be used. {reasons or 'There is none in what was given.'}")
+            where = given.reading.pictures is None and "picture missing" in found.reasons()
+            hint = ". --pictures gives the folder from which lists name them" if where else ""
+            raise InputError(f"no decision can be used. {reasons or 'There is none in what was given.'}{hint}")
         check_decided(found.decisions, settings)
         learned = learn(named, None, found.decisions, settings, device=device, progress=progress)
         if before is not None and learned.base.revision != before["revision"]:

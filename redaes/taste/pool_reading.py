@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-import numpy as np
-
 from redaes.backends.local import LocalBackend
 from redaes.taste.decisions import DecidedPicture
 from redaes.taste.pair_pool import PairPool, pool_pairs
@@ -44,7 +42,5 @@ def read_pool(
         [(series[at][i].id, series[at][j].id) for at, i, j in pairs],
         progress=lambda n: progress("reading pairs", n, len(pairs)),
     )
-    # In units in which the product with a direction is a change of log-odds: the last norm divides by this.
-    sizes = np.sqrt((read.states**2).mean(-1) + reader.head.epsilon)
-    normed = read.inputs / sizes[..., None]
+    normed = reader.head.normed(read)
     return PairPool.of_readings(pairs, (normed[:, 0] - normed[:, 1]) / 2)

@@ -80,6 +80,15 @@ class VerdictHead:
     matrix: str
     """Name of the last ``down_proj`` in the network."""
 
+    def normed(self, pairs: PairReadings) -> NDArray[np.float64]:
+        """(N, 2, d) what goes into the matrix, in units in which its product with a row is a change of log-odds.
+
+        The last norm divides by the root mean square of the state.
+        """
+        scales = np.sqrt((pairs.states**2).mean(-1) + self.epsilon)
+        found: NDArray[np.float64] = pairs.inputs / scales[..., None]
+        return found
+
 
 class VerdictReader:
     """Reads pairs.

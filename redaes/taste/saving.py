@@ -120,11 +120,16 @@ def earlier_report(folder: Path) -> dict[str, Any]:
     """What an earlier taste says of itself.
 
     Raises:
-        RecordError: the folder holds no taste.
+        RecordError: the folder holds no taste, or a damaged one.
     """
-    report = read_json(folder / REPORT) if (folder / REPORT).is_file() else None
-    if not isinstance(report, dict) or report.get("taste") != _FORM or not (folder / DECISIONS).is_file():
+    file = folder / REPORT
+    if not file.is_file() or not (folder / DECISIONS).is_file():
         raise RecordError(f"{folder} holds no taste; give a folder that redaes taste learn has made")
+    report = read_json(file, "copy the taste again")
+    if not isinstance(report, dict) or report.get("taste") != _FORM:
+        raise RecordError(f"{folder} holds no taste; give a folder that redaes taste learn has made")
+    if not {"model", "revision"} <= report.keys() or "n" not in (report.get("decisions") or ()):
+        raise RecordError(f"{file} is not whole; copy the taste again")
     return report
 
 
@@ -134,8 +139,9 @@ class EarlierDecisions:
     def __init__(self, folder: Path) -> None:
         """
         Raises:
-            RecordError: they cannot be read.
+            RecordError: they cannot be read, or are not as many as the taste was learnt from.
         """
+        n_told = earlier_report(folder)["decisions"]["n"]
         self._ids: dict[str, tuple[str, str]] = {}
         self._rows: list[StatedPair] = []
         file = folder / DECISIONS
@@ -144,11 +150,17 @@ class EarlierDecisions:
                 self._add(json.loads(line))
         except (OSError, ValueError, LookupError, TypeError) as error:
             raise RecordError(f"{file} cannot be read ({error}); copy the taste again") from error
+        if len(self._rows) != n_told:
+            raise RecordError(
+                f"{file} has {len(self._rows)} decisions, and {REPORT} tells of {n_told}; copy the taste again"
+            )
 
     def _add(self, row: Mapping[str, Any]) -> None:
         where = f"earlier decision {row['id']}"
         first, second = (Path(row[side]["path"]) for side in ("first", "second"))
         n_votes = float(row["n_votes"] or 1)
+        if not 0 <= row["p_first"] <= 1:
+            raise ValueError(f"{row['p_first']} is no share of answers")
         self._ids[where] = (row["first"]["id"], row["second"]["id"])
         self._rows.append(
             StatedPair(

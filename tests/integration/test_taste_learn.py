@@ -143,6 +143,7 @@ def test_what_cannot_be_learnt_is_refused_and_leaves_nothing(tmp_path: Path) -> 
     lines = file.read_text(encoding="utf-8").splitlines()
     cases = {
         "no decision can be used": [lines[0], "x.png,y.png,first"],
+        "--pictures gives the folder": [lines[0], "y.png,z.png,first"],
         "none of 3 decisions prefers": [lines[0], *(f"{n}a.png,{n}b.png,tie" for n in range(3))],
         "belong to one series": [lines[0], "0a.png,0b.png,first", "0b.png,1a.png,first"],
     }

@@ -6,6 +6,7 @@ import asyncio
 import csv
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -22,6 +23,8 @@ from typer.testing import CliRunner
 
 from redaes.assessor import Assessor
 from redaes.cli.app import app
+from redaes.cli.loading import ModelChoice
+from redaes.cli.taste.teach import what_next
 from redaes.culling.grouping import GroupingLimits
 from redaes.culling.series_answers import find_series, said_of
 from redaes.serving.teach_folder import MAX_ANSWER_BYTES, FolderSeries, TeachDesk, teach_app
@@ -207,3 +210,19 @@ def test_answers_survive_a_kill(photos: Path, tmp_path: Path) -> None:
         process.send_signal(signal.SIGINT)
         output, _ = process.communicate()
     assert "2 answers about these pictures" in output
+    assert shlex.join(["redaes", "taste", "learn", str(keep), "--pictures", str(photos), "--out", "taste"]) in output
+
+
+def test_the_next_command_can_be_typed_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "taste").mkdir()
+    (tmp_path / "taste2").write_text("")
+    words = ["redaes", "taste", "learn", "my answers.csv", "--pictures", "it's", "--out", "taste3"]
+    files = Path("my answers.csv"), Path("it's")
+    for model, endpoint, more in (
+        (None, None, []),
+        ("my model", None, ["--model", "my model"]),
+        ("theirs", "http://localhost:1/v1", []),
+    ):
+        said = what_next(*files, ModelChoice(model, None, None, endpoint, None))
+        assert shlex.split(said.partition(": ")[2]) == [*words, *more]

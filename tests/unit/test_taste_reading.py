@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -89,5 +90,7 @@ def test_a_folder_that_is_no_taste_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RecordError, match="holds no taste"):
         earlier_report(tmp_path)
     (tmp_path / "decisions.jsonl").write_text("{}\n", encoding="utf-8")
+    report = {"taste": 1, "model": "m", "revision": "r", "decisions": {"n": 1}}
+    (tmp_path / "report.json").write_text(json.dumps(report), encoding="utf-8")
     with pytest.raises(RecordError, match="cannot be read"):
         EarlierDecisions(tmp_path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -114,13 +115,13 @@ def _show(report: Mapping[str, Any], out: Path) -> None:
         for line in found["first_contradictory"][:N_SHOWN]:
             typer.echo(f"  {printable(line)}")
     typer.echo(report["says"])
-    forgot = report["forgetting"]
+    forgot, place = report["forgetting"], shlex.quote(str(out))
     typer.echo(
         f"edited pairs of other photographs: the better one told in {100 * forgot['before']:.0f} % before, "
         f"{100 * forgot['after']:.0f} % after, of {forgot['n']}"
     )
     typer.echo(
-        f"{out}: use it with --model {report['model']} --adapter {out}"
+        f"{out}: use it with --model {shlex.quote(report['model'])} --adapter {place}"
         if report["better"]
-        else f"no adapter was written; {out} has the report and the decisions, which --from {out} goes on with"
+        else f"no adapter was written; {out} has the report and the decisions, which --from {place} goes on with"
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 from importlib import import_module
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -142,8 +143,20 @@ def teach(
             serve_teaching(desk, port, announce)
         finally:
             desk.close()
-        words = ("redaes", "data", "import", str(keep), "--pictures", str(photos), "--out", "mine")
-        typer.echo(f"{desk.n_answers} answers about these pictures; make pairs of them: {shlex.join(words)}")
+        typer.echo(f"{counted(desk.n_answers, 'answer')} about these pictures. {what_next(keep, photos, chosen)}")
+
+
+def what_next(keep: Path, photos: Path, chosen: loading.ModelChoice) -> str:
+    """The command that learns from the answers; on the model that asked, if it was in this process."""
+    words = ["redaes", "taste", "learn", str(keep), "--pictures", str(photos), "--out", _free("taste")]
+    if chosen.model is not None and not chosen.endpoint:
+        words += ["--model", chosen.model]
+    return f"To learn from them: {printable(shlex.join(words))}"
+
+
+def _free(name: str) -> str:
+    """This name, with a number where something of that name is here already."""
+    return next(one for n in count(1) if not Path(one := name if n == 1 else f"{name}{n}").exists())
 
 
 def _pool(
