@@ -204,7 +204,8 @@ def test_time_grows_with_the_text_and_not_with_its_square(piece: str) -> None:
         return time.process_time() - begin
 
     extract(piece)  # compiles
-    short, long = seconds(2_500), seconds(10_000)
+    # The least of three: what else runs on the machine makes single figures larger, never smaller.
+    short, long = (min(seconds(n_characters) for _ in range(3)) for n_characters in (2_500, 10_000))
     assert long < 2.0
     assert long < 12 * max(short, 0.01)
 

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+from redaes.assessing.choosing import choose, known_references
 from redaes.assessing.results import Unplaced
 from redaes.assessor import Assessor
 from redaes.backends.base import Answer, Request
@@ -22,6 +23,7 @@ from redaes.errors import BackendError, ImageError, InputError, RecordError
 from redaes.images import content_id
 from redaes.points import sigmoid
 from redaes.ranking import (
+    PRIOR_SD,
     KnownReferences,
     Outcome,
     Placements,
@@ -32,7 +34,7 @@ from redaes.ranking import (
 )
 from redaes.ranking.placements import information
 from redaes.references import read_reference_set, references_of, write_reference_set
-from redaes.types import ImageRef, PairAnswer
+from redaes.types import ImageRef, PairAnswer, Ranking
 
 N = 20
 
@@ -135,6 +137,49 @@ def test_the_next_reference_is_the_nearest_that_is_not_asked_yet() -> None:
             placements.record(0, place, 0.97, 2.0)
     assert order[:3] == [2, 3, 4]
     assert placements.next_references().tolist() == [-1]
+
+
+@pytest.mark.parametrize(("deviation", "told"), [(2.0, 1), (0.3, 0)])
+def test_what_tells_most_is_averaged_over_what_a_strength_may_be(deviation: float, told: int) -> None:
+    """The nearest reference tells most of a strength that is known; of one that may be anywhere, the consistent one."""
+    references = KnownReferences(np.array([0.0, 1.5]), np.zeros(2), np.array([1.05, 0.8]), 0.0, deviation)
+    assert Placements(1, references).next_references().tolist() == [told]
+
+
+def test_what_is_known_of_candidates_goes_with_the_chosen() -> None:
+    ids = ["a", "b", "c", "d"]
+    scores, errors = [2.0, 1.0, -0.5, -2.5], [0.4, 0.5, 0.3, 0.6]
+    ranked = Ranking(
+        order=tuple(ids),
+        scores=dict(zip(ids, scores, strict=True)),
+        errors=dict(zip(ids, errors, strict=True)),
+        n_comparisons=5,
+        n_calls=20,
+        n_failed=3,
+        n_cycles=0,
+        settled=None,
+    )
+    said = [("a", "b", 0.6, 0), ("c", "a", 0.4, 3), ("b", "d", 0.9, 0), ("d", "c", 0.2, 0), ("a", "d", None, 4)]
+    answers = [
+        PairAnswer(first=first, second=second, probability=won, n_calls=4, n_failed=lost)
+        for first, second, won, lost in said
+    ]
+    found, choice = choose(ranked, answers, 2, 1, 4.0)
+    places = {one: place for place, one in enumerate(ids)}
+    usable = [(places[a], places[b], won, 4.0 - lost) for a, b, won, lost in said if won is not None]
+    spread = dispersions(np.array(scores), usable)  # an answer counts as often as it was given
+    zero = float(np.mean([scores[places[one]] for one in found.order]))
+    mean, deviation = population(np.array(scores), np.array(errors) ** 2)
+    assert choice.mean == pytest.approx(mean - zero)  # from the mean of the chosen, as their strengths are
+    assert choice.deviation == pytest.approx(deviation)
+    assert choice.dispersions == pytest.approx({one: spread[places[one]] for one in found.order})
+    assert found.scores == pytest.approx({one: scores[places[one]] - zero for one in found.order})
+    assert len(found.order) == 2
+    chosen = known_references(found.order, found, choice)
+    assert (chosen.mean, chosen.deviation) == (choice.mean, choice.deviation)
+    assert chosen.dispersions.tolist() == [choice.dispersions[one] for one in found.order]
+    other = known_references(ids, ranked, None)  # nothing is known of the pictures that come
+    assert (other.mean, other.deviation, other.dispersions.tolist()) == (0.0, PRIOR_SD, [1.0] * 4)
 
 
 def test_the_choice_is_the_best_of_all_where_all_can_be_tried() -> None:
