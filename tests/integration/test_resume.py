@@ -221,7 +221,7 @@ def test_the_checkpoint_that_is_named_is_taken(begun: Path, ask: Callable[..., A
 @pytest.mark.parametrize(
     ("named", "match"),
     [
-        ("/nowhere", "/nowhere is no folder, so it is no whole checkpoint; give a checkpoint-N folder"),
+        ("{other}/nowhere", "/nowhere is no folder, so it is no whole checkpoint; give a checkpoint-N folder"),
         ("{begun}", "has no readable trainer_state.json"),
         ("{other}/checkpoint-2", r"belongs to another run than output_dir .*--adapter"),
         ("false", "choose another output_dir than .* to start afresh"),
