@@ -76,12 +76,23 @@ class TasteClaim(Record):
     """Whether it is claimed that something was learnt."""
 
     def in_words(self) -> str:
-        """One plain sentence."""
+        """One plain sentence; of a gain that is not claimed it says why not."""
         numbers = (
             f"{_percent(self.before)} of {self.n_decisions} held-out decisions ({self.n_series} series) before, "
             f"{_percent(self.after)} after, difference {_points(self.difference)}"
         )
-        return f"{'learnt: better than before' if self.better else 'not better than before'}: {numbers}"
+        if self.better:
+            return f"learnt: better than before: {numbers}"
+        chance, of_whom = (
+            (self.p_no_gain, "where learning makes no difference")
+            if self.p_random is None
+            else (self.p_random, "by answers at random")
+        )
+        why = (
+            f"; so much is gained in {100 * chance:.1f} % of cases {of_whom}, and {100 * MOST_P:.1f} % are allowed: "
+            "decisions about more series would tell"
+        )
+        return f"not better than before: {numbers}{why if (self.difference.value or 0.0) > 0 else ''}"
 
 
 def rights(signs: NDArray[np.int_], log_odds: NDArray[np.float64]) -> NDArray[np.int_]:

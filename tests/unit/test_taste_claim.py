@@ -122,3 +122,19 @@ def test_decisions_of_a_series_that_hang_together_are_worth_fewer() -> None:
 
     alone = "".join(chr(ord("a") + number) for number in range(24))
     assert width("aaaabbbbccccddddeeeeffff") > 1.5 * width(alone)
+
+
+def test_a_gain_that_is_not_claimed_says_why() -> None:
+    held_out = [HeldOutDecision(str(n), str(n % 4), n % 2, 1, -1.0, 1.0 if n < 10 else -1.0) for n in range(12)]
+    few = judge_learning(held_out, lambda signs: 0)
+    assert (few.better, few.p_random) == (False, None)
+    assert few.in_words().endswith(
+        "; so much is gained in 6.2 % of cases where learning makes no difference, and 2.5 % are allowed: "
+        "decisions about more series would tell"
+    )
+    held_out = [HeldOutDecision(str(n), str(n), n % 2, 1, -1.0, 1.0) for n in range(12)]
+    always = judge_learning(held_out, lambda signs: 24, n_tosses=19)
+    assert not always.better
+    assert "; so much is gained in 100.0 % of cases by answers at random, and 2.5 % are allowed: " in always.in_words()
+    lost = judge_learning([HeldOutDecision("a", "a", 0, 1, 1.0, -1.0)], lambda signs: 0)
+    assert "so much" not in lost.in_words()
