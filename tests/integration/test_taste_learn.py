@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +14,16 @@ from typer.testing import CliRunner
 
 from redaes.assessor import Assessor
 from redaes.backends.adapters import check_base
+from redaes.backends.endpoint import Endpoint
 from redaes.backends.loading import model_folder
 from redaes.backends.local import LocalBackend
+from redaes.backends.server import ServerBackend
 from redaes.cli.app import app
 from redaes.cli.running import EXIT_INPUT, EXIT_NOT_BETTER
 from redaes.errors import BackendError
 from redaes.images import load_image
 from redaes.models import nano
+from redaes.serving.vllm import ServedModel, VllmServer
 from redaes.taste.decisions import DecidedPicture
 from redaes.taste.learning import TasteBase
 
@@ -78,6 +82,27 @@ def test_the_adapter_serves_the_taste_on_other_pictures(taste: Path, tmp_path: P
     n_dark, n_before = (sum((one.probability or 0) > 0.5 for one in some) for some in (told, before))
     assert n_dark > n_before
     assert n_dark >= 6
+
+
+@pytest.mark.vllm
+def test_vllm_serves_the_taste_as_it_is_here(taste: Path, tmp_path: Path) -> None:
+    python = os.environ.get("REDAES_VLLM_PYTHON")
+    if python is None:  # a tier that is asked for and cannot run has not passed
+        pytest.fail("REDAES_VLLM_PYTHON names no environment with vLLM; docs/serving.md says how to make one")
+    os.environ["NO_PROXY"] = "127.0.0.1"
+    _answers(tmp_path, 8, begin=500)
+    pairs = [tuple(load_image(tmp_path / f"{n}{side}.png") for side in "ab") for n in range(500, 508)]
+    with VllmServer(ServedModel(nano.NAME, taste, cpu=True), Path(python)) as server:
+        endpoint = Endpoint(server.base_url, server.served.name, api_key=server.api_key, revision="r", timeout_s=300.0)
+        with ServerBackend(endpoint) as backend:
+            served = Assessor(backend, mode="fast").compare_many(pairs)  # type: ignore[arg-type]
+    here = Assessor(LocalBackend(adapter=taste, device="cpu"), mode="fast").compare_many(pairs)  # type: ignore[arg-type]
+    before = Assessor(LocalBackend(device="cpu"), mode="fast").compare_many(pairs)  # type: ignore[arg-type]
+    assert [one.probability for one in served] == pytest.approx([one.probability for one in here], abs=1e-3)
+    assert (
+        max(abs((one.probability or 0) - (other.probability or 0)) for one, other in zip(served, before, strict=True))
+        > 0.1
+    )
 
 
 def test_the_adapter_does_what_the_learning_counted_with(taste: Path, tmp_path: Path) -> None:
