@@ -23,11 +23,11 @@ from redaes.assessing.words import UNDECIDED as UNDECIDED_IN_WORDS
 from redaes.assessing.words import agreement
 from redaes.culling import sheet, xmp
 from redaes.culling.given_pictures import given_pictures
-from redaes.culling.grouping import GroupingLimits, Photograph, PhotographSeries, UnreadableFile, group, scan
+from redaes.culling.grouping import GroupingLimits, Photograph, PhotographSeries, UnreadableFile, group
 from redaes.culling.marking import mark_pictures
 from redaes.culling.rankers import OnPrepared, Ranked, Ranker, Unranked
+from redaes.culling.scanned_shots import scan_shots
 from redaes.culling.sheet_pages import ContactSheet
-from redaes.culling.shots import one_of_each_shot
 from redaes.culling.sidecar_names import SidecarStyle
 from redaes.file_writing import writing
 from redaes.images import PassedOver
@@ -141,30 +141,17 @@ def rank_folder(
         BackendError: the model cannot be asked.
     """
     root, found = given_pictures(folder, exclude, out)
-    files, raws = one_of_each_shot(found.pictures)
-    n_scanned = 0
-
-    def count() -> None:
-        nonlocal n_scanned
-        n_scanned += 1
-        if on_scanned is not None:
-            on_scanned(n_scanned, len(files))
-
-    photographs, unusable = scan(files, count)
-    # Where the camera's JPEG is damaged, its camera raw is judged.
-    more, unusable_too = scan([raw for file in unusable for raw in raws.pop(file.path, ())])
-    photographs += more
-    unusable += unusable_too
+    shots = scan_shots(found.pictures, on_scanned)
     passed_over = found.passed_over
-    if raws:
-        same = sorted(raw for those in raws.values() for raw in those)
+    if shots.raws:
+        same = sorted(raw for those in shots.raws.values() for raw in those)
         passed_over += (PassedOver("camera raw beside a JPEG or HEIF of the same shot, which is judged", tuple(same)),)
-    unreadable = (*(UnreadableFile(path, reason) for path, reason in found.unreadable), *unusable)
-    series = group(photographs, limits)
+    unreadable = (*(UnreadableFile(path, reason) for path, reason in found.unreadable), *shots.unusable)
+    series = group(shots.photographs, limits)
     references = [{picture.ref.id: picture.ref for picture in one.pictures} for one in series if one.meant is None]
     results = ranker.rank(references, out / "answers", on_prepared)
     summary = FolderSummary(
-        n_pictures=len(photographs), n_series=len(series), unreadable=unreadable, passed_over=passed_over
+        n_pictures=len(shots.photographs), n_series=len(series), unreadable=unreadable, passed_over=passed_over
     )
     failed: list[str] = []
     marked: list[tuple[Path, xmp.Mark]] = []

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from redaes.assessor import Assessor
 from redaes.culling.given_pictures import given_pictures
-from redaes.culling.grouping import GroupingLimits, UnreadableFile, group, scan
+from redaes.culling.grouping import GroupingLimits, UnreadableFile, group
 from redaes.culling.kept_answers import KeptAnswers, file_of, settings_of
-from redaes.culling.shots import one_of_each_shot
+from redaes.culling.scanned_shots import scan_shots
 from redaes.errors import InputError, ParseError
 from redaes.types import ImageRef, PairAnswer
 
@@ -51,27 +51,18 @@ def find_series(
         InputError: the folder is missing or holds no pictures, or a pattern is none.
     """
     root, found = given_pictures(folder, exclude, results)
-    files, _ = one_of_each_shot(found.pictures)
-    n_scanned = 0
-
-    def count() -> None:
-        nonlocal n_scanned
-        n_scanned += 1
-        if on_scanned is not None:
-            on_scanned(n_scanned, len(files))
-
-    photographs, unusable = scan(files, count)
+    shots = scan_shots(found.pictures, on_scanned)
     series: list[tuple[ImageRef, ...]] = []
     taken: set[str] = set()
     n_alone = n_meant = 0
-    for one in group(photographs, limits):
+    for one in group(shots.photographs, limits):
         own = {picture.ref.id: picture.ref for picture in one.pictures if picture.ref.id not in taken}
         taken |= own.keys()
         n_meant += one.meant is not None
         n_alone += len(own) == 1
         if one.meant is None and len(own) > 1:
             series.append(tuple(own.values()))
-    unreadable = (*(UnreadableFile(path, reason) for path, reason in found.unreadable), *unusable)
+    unreadable = (*(UnreadableFile(path, reason) for path, reason in found.unreadable), *shots.unusable)
     return FoundSeries(root, tuple(series), n_alone, n_meant, unreadable)
 
 

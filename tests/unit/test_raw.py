@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from redaes.culling.scanned_shots import scan_shots
 from redaes.errors import ImageError
 from redaes.images import capture_time, decode_image, image_size, is_raw_name, list_images, raw
 from redaes.images.formats import recognise
@@ -305,3 +306,18 @@ def test_folders_are_searched_for_raw(tmp_path: Path) -> None:
         (tmp_path / name).touch()
     assert [path.name for path in list_images(tmp_path)] == ["a.NEF", "b.cr3", "c.jpg", "d.mpo"]
     assert [is_raw_name(path) for path in list_images(tmp_path)] == [True, True, False, False]
+
+
+@pytest.mark.usefixtures("_small_previews_count")
+def test_where_the_camera_s_jpeg_is_damaged_its_raw_is_looked_at(tmp_path: Path) -> None:
+    preview = _jpeg(_scene())
+    for name, data in {"a.jpg": preview[: len(preview) // 2], "b.jpg": preview, "c.jpg": b"no picture"}.items():
+        (tmp_path / name).write_bytes(data)
+    for name in ("a.dng", "b.dng"):
+        (tmp_path / name).write_bytes(_dng(preview=preview))
+    told: list[tuple[int, int]] = []
+    found = scan_shots(list_images(tmp_path), lambda done, total: told.append((done, total)))
+    assert sorted(one.ref.path.name for one in found.photographs) == ["a.dng", "b.jpg"]
+    assert sorted(one.path.name for one in found.unusable) == ["a.jpg", "c.jpg"]
+    assert found.raws == {tmp_path / "b.jpg": [tmp_path / "b.dng"]}
+    assert told == [(1, 3), (2, 3), (3, 3)]

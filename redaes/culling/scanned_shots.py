@@ -1,0 +1,41 @@
+"""The pictures of a folder, looked at once, one file of each shot."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from redaes.culling.grouping import Photograph, UnreadableFile, scan
+from redaes.culling.shots import one_of_each_shot
+
+
+@dataclass(frozen=True)
+class ScannedShots:
+    """What was found of files that were looked at."""
+
+    photographs: list[Photograph]
+    unusable: list[UnreadableFile]
+    raws: dict[Path, list[Path]]
+    """By picture, the camera raw of the same shot that was not looked at."""
+
+
+def scan_shots(pictures: Sequence[Path], on_scanned: Callable[[int, int], object] | None = None) -> ScannedShots:
+    """Look at one file of each shot; where the camera's JPEG is damaged, at its camera raw.
+
+    Args:
+        pictures: all that were found.
+        on_scanned: called with the files looked at and all files, the raw of damaged JPEGs apart.
+    """
+    files, raws = one_of_each_shot(pictures)
+    n_scanned = 0
+
+    def count() -> None:
+        nonlocal n_scanned
+        n_scanned += 1
+        if on_scanned is not None:
+            on_scanned(n_scanned, len(files))
+
+    photographs, unusable = scan(files, count)
+    more, unusable_too = scan([raw for file in unusable for raw in raws.pop(file.path, ())])
+    return ScannedShots(photographs + more, unusable + unusable_too, raws)
