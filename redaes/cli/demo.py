@@ -13,11 +13,14 @@ from redaes.cli.running import reporting_errors
 def demo(
     photos: Annotated[
         Path | None,
-        typer.Option(help="Folder of photographs to work on; default: public ones that are at hand."),
+        typer.Option(
+            help="Folder of photographs to use. The default is a set of public photographs that installed packages "
+            "contain."
+        ),
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("demo_out"),
 ) -> None:
-    """Run the whole path at small scale: edit photographs, train, evaluate, report."""
+    """Run the whole method at small scale: edit photographs, train a model, evaluate it, and write a report."""
     with reporting_errors():
         from redaes.demo import run
 

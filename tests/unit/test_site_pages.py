@@ -67,7 +67,7 @@ def test_every_command_stands_there_with_what_it_takes(pages: Path) -> None:
             check(inner, f"{words} {name}")
 
     check(typer.main.get_command(app), "redaes")
-    assert "| `--write-xmp` | Write sidecars (rating, label, pick)." in text
+    assert "| `--write-xmp` | Write .xmp sidecars with rating, label and pick." in text
 
 
 def test_settings_of_stages_and_all_recipes_stand_there(pages: Path) -> None:
