@@ -66,7 +66,7 @@ def pack_batch(network: Any, batch: Batch) -> PackedAlignment:
 
     Args:
         network: a Qwen-VL, no LoRA around it.
-        batch: of the collator.
+        batch: batch of the collator.
     """
     device = batch["delta"].device
     questions = [_sequences(batch[kind], 0) if kind in batch else [] for kind in ("compare", "score")]
@@ -98,9 +98,9 @@ def read_packed(model: Any, cache: BatchVisionCache, network: Any, batch: Batch)
 
     Args:
         model: to be called.
-        cache: of its vision tower.
+        cache: cache of its vision tower.
         network: the model itself, no LoRA around it.
-        batch: of the collator.
+        batch: batch of the collator.
     """
     row = pack_batch(network, batch)
     logits = cache.forward(model, row.inputs, logits_to_keep=row.looked_at, use_cache=False).logits[0]

@@ -361,7 +361,8 @@ class ProvenCheckpoints(TrainerCallback):
     Args:
         trainer: whose model it is.
         resumed_from: the checkpoint that the run goes on from; None: it starts.
-        settings: of the run, which each checkpoint keeps, so that it is known for its run's wherever it is copied.
+        settings: settings of the run, which each checkpoint keeps, so that it is known for its run's wherever it is
+            copied.
     """
 
     def __init__(self, trainer: Trainer, resumed_from: Path | None, settings: Mapping[str, Any]) -> None:

@@ -88,7 +88,7 @@ def estimate(stage: str, model: str, trainer: Trainer, processor: ProcessorMixin
         stage: its name.
         model: as the arguments name it.
         trainer: with the model that `redaes.backends.loading.weights_left_out` makes.
-        processor: of the model.
+        processor: processor of the model.
         plan: what to reckon for.
 
     Raises:

@@ -25,7 +25,7 @@ def sampling(
     Args:
         trainer: a `GRPOTrainer`.
         processor: pads on the left.
-        rows: of the generation batch, every prompt as often as it is answered.
+        rows: rows of the generation batch, every prompt as often as it is answered.
         shapes: the run's.
         plan: with vLLM, sampling is another process's, or the engine's.
 

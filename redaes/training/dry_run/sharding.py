@@ -64,7 +64,7 @@ def held(weights: list[Weight], plan: DryRunPlan, optimizer: str) -> HeldMemory:
     """Return shares of one process.
 
     Args:
-        weights: of the whole model, as a process without sharding would hold them.
+        weights: weights of the whole model, as a process without sharding would hold them.
         plan: sharding, number types, offloading.
         optimizer: ``TrainingArguments.optim``.
     """
