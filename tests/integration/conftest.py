@@ -52,9 +52,7 @@ def browser() -> Iterator[Any]:
     try:
         from playwright import sync_api
     except ImportError:
-        pytest.fail(
-            "playwright is absent; run `pip install 'redaes[browser]'`, or `make test-browser`, which installs it"
-        )
+        pytest.fail("playwright is absent; run `pip install 'redaes[browser]'`, as make test-browser does")
     sync_api.expect.set_options(timeout=60_000)  # its own 5 s are short on a busy machine
     with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
