@@ -94,7 +94,7 @@ class Journal:
 
     @classmethod
     def begin(cls, path: Path, head: dict[str, Any]) -> Self:
-        """A new journal.
+        """Return a new journal.
 
         Raises:
             RecordError: there is such a file, or it cannot be written.
