@@ -11,12 +11,12 @@ from redaes.taste.decisions import TasteDecision
 
 
 def fold_numbers(decisions: Sequence[TasteDecision], n_folds: int, seed: int = 0) -> list[int]:
-    """The fold in which each decision is held out: whole series, in folds of about equal size.
+    """Return the fold in which each decision is held out: whole series, in folds of about equal size.
 
     Args:
         decisions: in any order; the folds do not depend on it.
         n_folds: at most so many; fewer where there are fewer series.
-        seed: of the draw among series of equal size.
+        seed: seed of the draw among series of equal size.
 
     Raises:
         InputError: fewer than 2 folds are asked for, or all decisions are of one series.

@@ -84,7 +84,7 @@ class ValidationArguments:
 
 
 def is_validated(config: TrainingArguments) -> bool:
-    """Whether a run asks held-out pairs."""
+    """Return whether a run asks held-out pairs."""
     return config.eval_strategy != IntervalStrategy.NO
 
 
@@ -176,7 +176,7 @@ class RunValidation:
         """Draw the pairs from a dataset's test split.
 
         Args:
-            folder: of the dataset.
+            folder: folder of the dataset.
             arguments: how many.
             leave_out: edits that are kept from the training, so that they can be met for the first time later.
 
@@ -228,7 +228,7 @@ def _check_pictures(folder: Path, pairs: Sequence[PairRecord]) -> None:
 
 
 def summary(validation: RunValidation, state: TrainerState, config: TrainingArguments) -> dict[str, Any]:
-    """What the run record keeps of a run's validations; for the process that writes it."""
+    """Return what the run record keeps of a run's validations; for the process that writes it."""
     found = validations(state.log_history)
     metric = str(config.metric_for_best_model)
     kept = kept_step(state, config)

@@ -117,10 +117,10 @@ class VisionWithHeads(nn.Module):
         self.key = nn.Linear(width, N_KEY) if matches else None
 
     def forward(self, pixel_values: Tensor, image_grid_thw: Tensor, n_views: int = 0) -> VisionAnswers:
-        """What is read of pictures, given as the processor gives them.
+        """Return what is read of pictures, given as the processor gives them.
 
         Args:
-            pixel_values: of P pictures, then of the views.
+            pixel_values: pixel values of P pictures, then of the views.
             image_grid_thw: likewise, (P + n_views, 3).
             n_views: of them are views, two after each other of the same picture.
         """
@@ -141,7 +141,7 @@ class VisionCollator:
     """Rows of a RED dataset to their different pictures, the edits they carry, and the pairs between them.
 
     Args:
-        processor: of the model.
+        processor: processor of the model.
         operations: names of the classes.
         n_matched: pictures of which two views are made as well.
     """
@@ -152,7 +152,7 @@ class VisionCollator:
         self.classes = {name: number for number, name in enumerate(operations)}
 
     def __call__(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
-        """Batch B rows with P different pictures.
+        """Return the batch B rows with P different pictures.
 
         Returns:
             What the vision tower takes, ``operation`` (P,), ``singles`` (2, B) and ``delta`` (B,) in points; with views
@@ -177,7 +177,7 @@ class VisionCollator:
         }
 
     def _with_views(self, records: Sequence[PairRecord], pictures: PictureBatch) -> dict[str, Any]:
-        """The pictures and two views of some of them: which and how follows from the rows alone."""
+        """Return the pictures and two views of some of them: which and how follows from the rows alone."""
         chance = random.Random("/".join(record.pair.id for record in records))
         drawn = chance.sample(records, k=min(self.n_matched, len(records)))
         images, windows = [], []
@@ -204,7 +204,9 @@ class VisionTrainer(HeadTrainer):
         self._parts: dict[str, list[float]] = {}
 
     def compute_loss(self, model: nn.Module, inputs: dict[str, Any], return_outputs: bool = False, **_: Any) -> Any:
-        """Cross-entropy of the edits, soft cross-entropy of the preferences, and what the tasks about places add."""
+        """Return the cross-entropy of the edits, soft cross-entropy of the preferences, and what the tasks about places
+        add.
+        """
         found: VisionAnswers = model(inputs["pixel_values"], inputs["image_grid_thw"], inputs.get("n_views", 0))
         first, second = inputs["singles"]
         wanted = target_probability(inputs["delta"], TAU)
@@ -259,11 +261,11 @@ def settle(model: Any, batch: dict[str, Tensor]) -> None:
 
 
 def offset_of_pictures(model: Any, processor: Any, pixels: int) -> int:
-    """Positions from a cell of picture A to the same cell of B, in the fast question about square pictures.
+    """Return positions from a cell of picture A to the same cell of B, in the fast question about square pictures.
 
     Args:
         model: the whole model.
-        processor: of the model.
+        processor: processor of the model.
         pixels: area of each picture.
     """
     pictures, token = processor.image_processor, processor.image_token
@@ -280,7 +282,7 @@ def offset_of_pictures(model: Any, processor: Any, pixels: int) -> int:
 
 @torch.no_grad()
 def held_out_figures(network: VisionWithHeads, batches: Iterator[dict[str, Any]]) -> dict[str, float]:
-    """How well the heads see: share of edits named, and of decided pairs put in the right order."""
+    """Return how well the heads see: share of edits named, and of decided pairs put in the right order."""
     named: list[Tensor] = []
     right: list[Tensor] = []
     network.eval()

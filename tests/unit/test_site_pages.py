@@ -72,7 +72,7 @@ def test_every_command_stands_there_with_what_it_takes(pages: Path) -> None:
 
 def test_settings_of_stages_and_all_recipes_stand_there(pages: Path) -> None:
     text = (pages / "reference" / "settings.md").read_text()
-    assert "| `lora_r` | LoRA rank; None: the adapter's, or 16 | `None` |" in text
+    assert "| `lora_r` | Rank of the LoRA. The default is that of the adapter, or else 16. | `None` |" in text
     for folder in ("stages", "data_gen", "eval"):
         for recipe in (ROOT / folder / "configs").glob("*.yaml"):
             assert f'??? note "{recipe.stem}"' in text
