@@ -447,7 +447,7 @@ def test_a_run_without_a_checkpoint_says_how_to_begin_again(
 
 def test_an_output_folder_that_is_a_file_is_named(ask: Callable[..., Any], tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(RecordError, match=r"output folder .*run cannot be written: .*file is no folder"):
+    with pytest.raises(RecordError, match=r"output folder .*run cannot be created, because .*file is not a folder"):
         ask(tmp_path / "file" / "run")
 
 

@@ -258,7 +258,7 @@ def test_samples_need_reasons_and_something_to_choose_by() -> None:
         assessor.compare_many([PAIR], mode="fast", check=True, samples=1)
     with pytest.raises(InputError, match="give 0 or more"):
         assessor.compare_many([PAIR], check=True, samples=-1)
-    with pytest.raises(InputError, match="ask with check"):
+    with pytest.raises(InputError, match="set check=True"):
         assessor.compare_many([PAIR], samples=1)
 
 

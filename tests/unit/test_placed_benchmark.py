@@ -203,7 +203,7 @@ def test_what_cannot_choose_says_so(tmp_path: Path) -> None:
         evaluate(data, tmp_path / "a", LocalScores(Greys()), assessor="vlm")
     with pytest.raises(InputError, match=r"30 candidates .* give 2 to 29, such as --candidates 7"):
         evaluate(data, tmp_path / "b", PlacedScores(Greys()), candidates=N)
-    with pytest.raises(InputError, match="11 references cannot be chosen among 10"):
+    with pytest.raises(InputError, match="11 references cannot be chosen from 10"):
         evaluate(data, tmp_path / "c", PlacedScores(Greys()), n_references=11)
     with pytest.raises(InputError, match="leave out --max-pixels"):
         evaluate(data, tmp_path / "e", PlacedScores(Greys()), max_pixels=40_000)
@@ -293,6 +293,6 @@ def test_a_kept_set_with_a_changed_picture_is_refused_before_any_question(tmp_pa
     file = sorted(chosen(tmp_path / "first"))[0]
     (data / file).write_bytes((data / "00.png").read_bytes() + b" ")
     judge = Greys()
-    with pytest.raises(InputError, match=rf"{file} was changed since it was ranked"):
+    with pytest.raises(InputError, match=rf"{file} has changed since it was ranked"):
         evaluate(data, tmp_path / "out", PlacedScores(judge), references=tmp_path / "first" / "references.json")
     assert not judge.asked

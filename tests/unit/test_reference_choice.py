@@ -370,9 +370,9 @@ def test_settings_that_cannot_be(comparisons: int, enough: float) -> None:
 def test_a_kept_set_is_chosen_already(tmp_path: Path) -> None:
     refs = greys(tmp_path / "greys", (40, 80, 120))
     write_reference_set(tmp_path / "set.json", _fast().reference_set("greys", refs))
-    with pytest.raises(InputError, match="give their folder"):
+    with pytest.raises(InputError, match="give the folder of the pictures"):
         references_of(tmp_path / "set.json", 2)
-    with pytest.raises(InputError, match="4 references cannot be chosen among 3 different candidates"):
+    with pytest.raises(InputError, match="4 references cannot be chosen from 3 different candidates"):
         references_of(tmp_path / "greys", 4)
 
 
@@ -405,7 +405,7 @@ def test_a_set_that_was_damaged(damage: dict[str, Any], tmp_path: Path) -> None:
     else:
         del where[name][:part]
     file.write_text(json.dumps(found))
-    with pytest.raises(RecordError, match=r"set\.json: is no reference set .*rank it anew"):
+    with pytest.raises(RecordError, match=r"set\.json is not a reference set .*rank it anew"):
         read_reference_set(file)
 
 
@@ -420,7 +420,7 @@ def test_a_damaged_picture_is_found_before_any_question(tmp_path: Path) -> None:
 
 def test_one_picture_is_no_choice(tmp_path: Path) -> None:
     greys(tmp_path / "greys", [100])
-    with pytest.raises(InputError, match="among 1 different candidates; give 2 that differ"):
+    with pytest.raises(InputError, match="there are 1 different candidates for references; give at least 2"):
         references_of(tmp_path / "greys", 2)
 
 

@@ -196,10 +196,10 @@ def test_a_dataset_of_the_hub_comes_with_what_it_states_of_its_files(
     [
         (
             "hf:me/others",
-            r"hf:me/others is not in .*hub and cannot be fetched .* hf download me/others --repo-type",
+            r"hf:me/others is not in the local cache .*hub and cannot be .* hf download me/others --repo-type",
         ),
-        ("hf:photos", "is no dataset on the hub; give hf:owner/name"),
-        ("hf:me/photos/validation-*", "holds no files that end in"),
+        ("hf:photos", "is not a dataset on the Hugging Face Hub; give hf:owner/name"),
+        ("hf:me/photos/validation-*", "contains no files that end in"),
     ],
 )
 def test_a_dataset_that_the_hub_cannot_give_is_named_with_what_to_do(hub_cache: Path, name: str, message: str) -> None:
