@@ -63,7 +63,7 @@ def open_client(base_url: str, headers: dict[str, str], most: int) -> httpx.Asyn
     except OSError as error:
         raise InputError(
             f"the certificates that the environment names (SSL_CERT_FILE or SSL_CERT_DIR) cannot be read ({error}); "
-            "mend the path, or unset it"
+            "correct the path, or unset the variable"
         ) from error
     return client
 

@@ -221,10 +221,10 @@ def test_the_checkpoint_that_is_named_is_taken(begun: Path, ask: Callable[..., A
 @pytest.mark.parametrize(
     ("named", "match"),
     [
-        ("{other}/nowhere", "/nowhere is no folder, so it is no whole checkpoint; give a checkpoint-N folder"),
+        ("{other}/nowhere", "/nowhere is not a folder, so it is not a complete checkpoint; give a checkpoint-N folder"),
         ("{begun}", "has no readable trainer_state.json"),
         ("{other}/checkpoint-2", r"belongs to another run than output_dir .*--adapter"),
-        ("false", "choose another output_dir than .* to start afresh"),
+        ("false", "choose another output_dir than .* to start again"),
     ],
 )
 def test_a_checkpoint_that_is_none_of_the_run_is_refused(

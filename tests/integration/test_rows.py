@@ -239,7 +239,7 @@ def test_a_stage_refuses_before_a_model_is_loaded_and_claims_no_folder(
     stage: str, good: list[Row], write: Callable[..., Path], tmp_path: Path
 ) -> None:
     folder = write({**good[0], "delta": float("nan")}, good[1])
-    with pytest.raises(RecordError, match=r"1 of the 2 rows .* no number within"):
+    with pytest.raises(RecordError, match=r"1 of the 2 rows .* not a number within"):
         STAGES[stage][1](*arguments(stage, Path("no/such-model"), folder, tmp_path / "run"))
     assert not (tmp_path / "run" / "settings.json").exists()
 

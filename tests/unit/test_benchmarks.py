@@ -311,7 +311,7 @@ def test_malformed_labels_are_refused(tmp_path: Path, name: str, text: str, mess
 
 
 def test_what_is_not_there_is_said(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="unknown benchmark 'avva'; known: ava, aadb"):
+    with pytest.raises(InputError, match="benchmark 'avva' is unknown; give one of ava, aadb"):
         find_benchmark("avva")
     with pytest.raises(RecordError, match=r"has no label file of AVA .*expected AVA\.txt or test\.json \(from"):
         load("ava", tmp_path)

@@ -51,7 +51,7 @@ REFUSED = [
     ("stages/stage1_sft.py", ["--learning_rat_e", "1"], "--learning_rat_e"),
     ("stages/stage1_sft.py", ["--data", "none"], "none is not a RED dataset"),
     ("stages/stage1_sft.py", ["--data", "data", "--model", "./none"], "./none: no such model folder"),
-    ("stages/stage1_sft.py", ["--data=data", "--output_dir", "file/run"], "file is no folder"),
+    ("stages/stage1_sft.py", ["--data=data", "--output_dir", "file/run"], "file is not a folder"),
     ("stages/stage1_sft.py", ["--output-dir"], "no value"),
     ("stages/stage2_align.py", ["--config", "none.yaml"], "none.yaml"),
     ("stages/stage2_align.py", ["--objective", "dpo", "--adapter", "none"], "adapter_config.json"),
@@ -75,10 +75,10 @@ REFUSED = [
     ("stages/build_nano.py", ["--data", "none", "--out", "nano"], "none is not a RED dataset"),
     ("data_gen/build_pairs.py", ["--config", "none.yaml"], "none.yaml"),
     ("data_gen/build_pairs.py", ["none", "--out", "pairs"], "none: no such file"),
-    ("data_gen/build_pairs.py", ["data", "--out", "file/pairs"], "file is no folder"),
+    ("data_gen/build_pairs.py", ["data", "--out", "file/pairs"], "file is not a folder"),
     ("data_gen/build_series.py", ["--natural", "none", "--out", "series"], "none: no such file"),
     ("eval/run_benchmark.py", ["ava", "--data", "data", "--config", "none.yaml"], "none.yaml"),
-    ("eval/run_benchmark.py", ["ava", "--data", "data", "--out", "file/run"], "file is no folder"),
+    ("eval/run_benchmark.py", ["ava", "--data", "data", "--out", "file/run"], "file is not a folder"),
     ("eval/check_leaks.py", ["none", "--benchmark", "ava", "--data", "data"], "none: no such file"),
     ("eval/compare_runs.py", ["none", "--out", "report"], "none/results.json"),
     ("eval/probe_robustness.py", ["build", "none"], "none: no such file"),
@@ -209,7 +209,7 @@ def test_an_output_folder_is_not_made(tmp_path: Path) -> None:
     early_checks.check_writable(tmp_path / "a" / "b")
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "file").write_text("")
-    with pytest.raises(RecordError, match="is no folder"):
+    with pytest.raises(RecordError, match="is not a folder"):
         early_checks.check_writable(tmp_path / "file" / "b")
 
 

@@ -220,7 +220,7 @@ def test_a_set_of_another_judge_is_refused(tmp_path: Path) -> None:
     kept = tmp_path / "first" / "references.json"
     other = Greys()
     other.revision = "2"  # type: ignore[misc]
-    with pytest.raises(InputError, match="rank the set anew"):
+    with pytest.raises(InputError, match="rank the set again"):
         evaluate(data, tmp_path / "out", PlacedScores(other), references=kept)
     reasoned = read_reference_set(kept).model_copy(update={"mode": "reasoned"})
     write_reference_set(tmp_path / "reasoned.json", reasoned)

@@ -101,7 +101,7 @@ def test_fields_are_filled_in_one_pass() -> None:
 
 
 def test_an_unfilled_prompt_makes_no_message() -> None:
-    with pytest.raises(PromptError, match="fill in how"):
+    with pytest.raises(PromptError, match="needs values for how"):
         _fields("{{=how}}").messages()
 
 
@@ -120,7 +120,7 @@ def test_words_cannot_become_markup(value: str) -> None:
 def test_an_altered_text_is_refused(folder: Path) -> None:
     with (folder / "x/v1.md").open("a", encoding="utf-8") as file:
         file.write(" ")
-    with pytest.raises(PromptError, match=r"v1\.md was altered.*new version"):
+    with pytest.raises(PromptError, match=r"v1\.md was changed.*new version"):
         prompts.load("x/v1")
 
 

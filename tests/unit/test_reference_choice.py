@@ -350,7 +350,7 @@ def test_unanswered_comparisons_are_counted_and_never_filled_in(tmp_path: Path) 
     lost, found = _fast(judge).score_many([one.path for one in shown], references, comparisons=4)
     assert isinstance(lost, Unplaced)
     assert (lost.reason, lost.n_calls, lost.n_failed) == ("no_usable_answer", 8, 8)
-    assert "none of 8 answers" in str(lost)
+    assert "none of the 8 answers" in str(lost)
     assert not isinstance(found, Unplaced)
     assert (found.n_calls, found.n_failed) == (8, 0)
     first = {b for a, b in judge.asked if a == 101} - {101}
@@ -405,7 +405,7 @@ def test_a_set_that_was_damaged(damage: dict[str, Any], tmp_path: Path) -> None:
     else:
         del where[name][:part]
     file.write_text(json.dumps(found))
-    with pytest.raises(RecordError, match=r"set\.json is not a reference set .*rank it anew"):
+    with pytest.raises(RecordError, match=r"set\.json is not a reference set .*rank the set again"):
         read_reference_set(file)
 
 
@@ -468,5 +468,5 @@ def test_a_kept_set_whose_pictures_are_not_as_they_were(how: str, tmp_path: Path
         refs[2].path.rename(tmp_path / "elsewhere.png")
     else:
         refs[2].path.write_bytes(refs[3].path.read_bytes())
-    with pytest.raises(InputError, match=rf"set\.json: .*{refs[2].path.name}.*rank the set anew"):
+    with pytest.raises(InputError, match=rf"set\.json: .*{refs[2].path.name}.*rank the set again"):
         references_of(file)

@@ -478,7 +478,7 @@ def test_scores_stand_against_a_named_set(tmp_path: Path) -> None:
     assert {(score.references, score.n_references, score.n_calls) for score in scores} == {(references.name, 5, 8)}
     other = Brighter()
     other.revision = "2"  # type: ignore[misc]
-    with pytest.raises(InputError, match="rank the set anew"):
+    with pytest.raises(InputError, match="rank the set again"):
         _fast(other).score(load_image(place / "00.png"), references)
 
 

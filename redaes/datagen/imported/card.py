@@ -57,8 +57,8 @@ _AS_STATED = (
 )
 _BY_SET = "Pairs that share a picture, a near copy of one, or a stated source are in one split."
 _BY_PHOTOGRAPH = (
-    "Nearly all pairs hang together, so photographs were held out, and the pairs between a held-out photograph and "
-    "another are left out. No photograph, and no near copy of one, is in both splits."
+    "Nearly all pairs are connected by shared pictures, so photographs were held out, and the pairs between a "
+    "held-out photograph and another are left out. No photograph, and no near copy of one, is in both splits."
 )
 
 
