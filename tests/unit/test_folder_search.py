@@ -54,7 +54,7 @@ def test_a_folder_that_cannot_be_read_is_named_and_the_rest_is_found(
     found = find_pictures(tmp_path)
     assert [path.name for path in found.pictures] == ["a.jpg", "c.jpg"]
     assert [path for path, _ in found.unreadable] == [tmp_path / "private", tmp_path / "z/deep/private"]
-    assert f"{tmp_path / 'private'}: cannot be read (Permission denied)" in found.unreadable[0][1]
+    assert f"{tmp_path / 'private'} cannot be read (Permission denied)" in found.unreadable[0][1]
     assert list_images(tmp_path, recursive=True) == list(found.pictures)
 
 
@@ -178,7 +178,7 @@ def test_the_folder_for_results_is_not_looked_at(tmp_path: Path) -> None:
     _make(tmp_path, "out/picks/b.jpg")
     (tmp_path / "link").symlink_to("out")
     assert _names(tmp_path, results=tmp_path / "link") == ["a.jpg"]
-    assert any("for the results (--out): 1 (out)" in one for one in _said(tmp_path, results=tmp_path / "link"))
+    assert any("the results of redaes (--out): 1 (out)" in one for one in _said(tmp_path, results=tmp_path / "link"))
     assert _names(tmp_path, results=tmp_path) == ["a.jpg", "out/picks/b.jpg"]
 
 

@@ -109,7 +109,7 @@ def test_pictures_are_placed_among_references_that_are_not_evaluated(tmp_path: P
     assert results.run["reference_set"]["name"] == read_reference_set(out / "references.json").name
     assert results.run["identity"]["prompt_ids"]
     told = in_words(results, read_timing(out))
-    assert f"{results.summary.n_calls} questions to the model, for {N - 6} pictures" in told
+    assert f"{results.summary.n_calls} questions to the model, about {N - 6} pictures" in told
     assert f"ranked with {making} questions" in told
 
 

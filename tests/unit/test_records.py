@@ -283,7 +283,7 @@ def test_copies_that_nobody_has_used_for_long_are_deleted(tmp_path: Path) -> Non
 def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import datasets
 
-    (tmp_path / "home").write_text("no folder")
+    (tmp_path / "home").write_text("not a folder")
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "home" / "datasets")
     write_shard(_shard(tmp_path), [_record(0)])
     with pytest.raises(RecordError, match=r"home/datasets, .* cannot be written .* HF_DATASETS_CACHE"):

@@ -59,7 +59,7 @@ def test_the_probe_is_what_our_own_components_take() -> None:
 
 BAD = {
     "too few": ("def f(completions, **_): return [0.5]", "returned 1 values for 18 completions"),
-    "not a list": ("def f(completions, **_): return 0.5", "returned float '0.5'"),
+    "no list": ("def f(completions, **_): return 0.5", "returned float '0.5'"),
     "nothing": ("def f(completions, **_): pass", "returned NoneType"),
     "text": ("def f(completions, **_): return ['0.5' for _ in completions]", "gave '0.5' (str) for completion 0"),
     "not finite": ("def f(completions, **_): return [float('nan') for _ in completions]", "gave nan for completion 0"),
