@@ -250,6 +250,9 @@ def test_the_page_shows_two_pictures_at_full_size(page: Any, photographs: Path, 
         expect(page.locator("#series-title")).to_have_text("<b> #100%?.jpg leads")
         page.keyboard.press("l")
         assert [one[0] for one in _looks(page)] == ["<b> #100%?.jpg", "javascript:alert(1).jpg"]
+        best, other = page.locator("#closer .caption").all_inner_texts()
+        assert "the best of the series" in best
+        assert "points of 9 behind the best" in other
         page.keyboard.press("x")  # a key of the page behind
         page.keyboard.press("Escape")
         assert page.locator("#strip .reject").count() == 0
