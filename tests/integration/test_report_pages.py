@@ -1,0 +1,169 @@
+"""Reports in a real Chromium: tables sorted and filtered, by click and by keyboard, and what the address keeps."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from own_pairs import write_own_pairs
+from PIL import Image
+
+from redaes.datagen.inspection import inspect
+from redaes.html_pages import jpeg_bytes, jpeg_url, page_template
+from redaes.viewer.pair_table import Outcome, PairPicture, PairRow, pair_table
+
+pytestmark = pytest.mark.browser
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is absent; pip install 'redaes[browser]'")
+LONG = "a_name_without_any_space_" * 8 + ".jpg"
+
+
+def picture(level: int) -> str:
+    return jpeg_url(jpeg_bytes(Image.new("RGB", (24, 16), (level % 256, 90, level // 256)), 80))
+
+
+def row(number: int, outcome: Outcome = "right", truth: str = "true", factor: str = "light") -> PairRow:
+    return PairRow(
+        id=f"p{number}",
+        pictures=(
+            PairPicture(f"{number} {LONG}", picture(2 * number)),
+            PairPicture("<b>two", picture(2 * number + 1)),
+        ),
+        factor=factor,
+        better="A",
+        label=f"A is better by {number}.0 points",
+        size=float(number),
+        outcome=outcome,
+        verdict="A is better",
+        truth=truth,
+        text=[("It is ", None), ("</script>brighter", "contradicted")],
+        counts=(0, number, 0),
+    )
+
+
+ROWS = [
+    row(2, factor="noise"),
+    row(10, truth="false"),
+    row(1, "wrong", "false"),
+    row(3, "failed", "none", "noise"),
+    row(4, truth="false", factor="noise"),
+]
+
+
+def write(folder: Path, rows: list[PairRow]) -> str:
+    """A report that holds the table and a plain one; its address."""
+    from markupsafe import Markup
+
+    known = page_template("redaes.datagen", "inspect.html.j2", extra="demo").globals
+    plain = "".join(f"<tr><td>{name}</td><td>{cell}</td></tr>" for name, cell in PLAIN)
+    (folder / "report.html").write_text(
+        '<!doctype html><html lang="en"><meta charset="utf-8"><title>t</title>'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f'<meta http-equiv="Content-Security-Policy" content="{known["report_policy"]}">'
+        f"<style>{known['report_style']}</style><main><h1>Report</h1>"
+        '<table class="sortable" id="plain"><thead><tr><th>name</th><th>share</th></tr></thead>'
+        f"<tbody>{plain}</tbody></table>{Markup(pair_table(rows))}</main><script>{known['report_script']}</script>",
+        encoding="utf-8",
+    )
+    return f"file://{folder / 'report.html'}"
+
+
+PLAIN = [("b", "9 % [3, 12]"), ("a10", "–"), ("a9", "−1.5"), ("c", "1,200")]
+
+
+def numbers(page: Any) -> list[str]:
+    """Of the rows that are seen, in their order."""
+    names = page.locator("#pair-table tbody tr:visible img:first-child").evaluate_all("all => all.map(one => one.alt)")
+    return [name.split()[1] for name in names if name.startswith("A: ")]
+
+
+def shot(page: Any, name: str) -> None:
+    folder = os.environ.get("REDAES_SCREENSHOTS")
+    if folder:
+        page.screenshot(path=str(Path(folder) / f"{name}.png"), full_page=True)
+
+
+def test_pairs_are_filtered_and_the_address_keeps_it(page: Any, tmp_path: Path) -> None:
+    address = write(tmp_path, ROWS)
+    page.goto(address)
+    told = page.locator("#pair-filters output")
+    sync_api.expect(told).to_have_text("5 of 5 pairs")
+    page.click("text=Right verdict, wrong reason (2)")
+    sync_api.expect(told).to_have_text("2 of 5 pairs")
+    assert numbers(page) == ["10", "4"]
+    page.select_option("[name=factor]", "noise")
+    assert numbers(page) == ["4"]
+    assert page.url == f"{address}#factor=noise&verdict=right&reason=wrong"
+    # Another one opens that address; it is another order, too.
+    other = page.context.new_page()
+    other.goto(f"{page.url}&sort=-label")
+    assert numbers(other) == ["4"]
+    assert other.locator("[name=verdict]").input_value() == "right"
+    other.click("text=Show all")
+    sync_api.expect(other.locator("#pair-filters output")).to_have_text("5 of 5 pairs")
+    assert numbers(other) == ["10", "4", "3", "2", "1"]
+    assert other.url == f"{address}#sort=-label"
+    other.fill("[name=words]", "by 10.0  BETTER")
+    assert numbers(other) == ["10"]
+    other.fill("[name=words]", "nothing of the kind")
+    sync_api.expect(other.locator("#pair-filters output")).to_have_text("0 of 5 pairs: none has all of this")
+    # An address of a report with other rows, and the name of a place in the page.
+    other.goto(f"{address}#factor=gone&verdict=wrong")
+    assert numbers(other) == ["1"]
+    other.goto(f"{address}#pairs")
+    assert len(numbers(other)) == 1
+    other.close()
+
+
+def test_tables_are_sorted_by_click_and_by_keyboard(page: Any, tmp_path: Path) -> None:
+    page.goto(write(tmp_path, ROWS))
+    heading = page.get_by_role("columnheader", name="Label")
+    button = heading.get_by_role("button")
+    button.focus()
+    for direction, order in (
+        ("ascending", ["1", "2", "3", "4", "10"]),
+        ("descending", ["10", "4", "3", "2", "1"]),
+        (None, ["2", "10", "1", "3", "4"]),
+    ):
+        page.keyboard.press("Enter")
+        assert heading.get_attribute("aria-sort") == direction
+        assert numbers(page) == order
+    share = page.locator("#plain thead button").nth(1)
+    cells = page.locator("#plain td:nth-child(2)")
+    share.click()
+    assert cells.all_inner_texts() == ["−1.5", "9 % [3, 12]", "1,200", "–"]
+    share.click()
+    assert cells.all_inner_texts() == ["1,200", "9 % [3, 12]", "−1.5", "–"]  # what is not known stays last
+    page.locator("#plain thead button").first.click()
+    assert page.locator("#plain td:first-child").all_inner_texts() == ["a9", "a10", "b", "c"]
+
+
+@pytest.mark.parametrize("width", [390, 800, 1280])
+def test_long_names_wrap_and_pictures_come_when_they_are_near(page: Any, tmp_path: Path, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 700})
+    page.goto(write(tmp_path, [row(number) for number in range(60)]))
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    first, last = page.locator("#pair-table tbody img").first, page.locator("#pair-table tbody img").last
+    page.wait_for_function("document.querySelector('#pair-table tbody img').naturalWidth === 24")
+    assert last.get_attribute("src") is None
+    last.scroll_into_view_if_needed()
+    page.wait_for_function("[...document.querySelectorAll('#pair-table tbody img')].pop().naturalWidth === 24")
+    shot(page, f"report_{width}")
+    first.click()
+    sync_api.expect(page.locator("#closer")).to_be_visible()
+    assert page.locator("#closer select").first.locator("option").all_inner_texts() == [f"A: 0 {LONG}", "B: <b>two"]
+    page.keyboard.press("Escape")
+    sync_api.expect(page.locator("#closer")).to_be_hidden()
+
+
+def test_a_dataset_is_looked_at(page: Any, tmp_path: Path) -> None:
+    red = write_own_pairs(tmp_path / "own", 6, 1)
+    inspect(red, tmp_path / "red.html", n_pairs=4)
+    page.set_viewport_size({"width": 390, "height": 700})
+    page.goto(f"file://{tmp_path / 'red.html'}#sort=label")
+    sync_api.expect(page.locator("#pair-filters output")).to_have_text("4 of 4 pairs")
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+    sizes = page.locator("#pair-table td[data-name=Label]").evaluate_all("all => all.map(one => +one.dataset.value)")
+    assert sizes == sorted(sizes)
