@@ -115,7 +115,7 @@ make_torchvision_importable()
 
 
 def __getattr__(name: str) -> Any:
-    """Loads a public name when it is first asked for, so that ``import redaes`` costs nothing."""
+    """Load a public name when it is first asked for, so that ``import redaes`` costs nothing."""
     if name == "__version__":
         globals()[name] = found = _version()
         return found

@@ -44,7 +44,7 @@ def create_metric(
     endpoint: str | None = None,
     references: ReferenceSet | None = None,
 ) -> AestheticMetric:
-    """A metric that is made and called as those of ``pyiqa`` are.
+    """Return a metric that is made and called as those of ``pyiqa`` are.
 
     Args:
         metric_name: ``redaes``.
@@ -125,7 +125,7 @@ class AestheticMetric:
     def __call__(
         self, target: PictureInput | Sequence[PictureInput], ref: PictureInput | Sequence[PictureInput] | None = None
     ) -> torch.Tensor:
-        """A number for each picture, of shape (N,), on the CPU and without a gradient.
+        """Return a number for each picture, of shape (N,), on the CPU and without a gradient.
 
         Args:
             target: a picture in a form that :meth:`Assessor.compare` takes; or several, as a tensor of shape
@@ -205,7 +205,7 @@ class AestheticMetric:
 
 
 def _served(endpoint: str, model: str | None) -> Assessor:
-    """An assessor that can score, of a model behind a server."""
+    """Return an assessor that can score, of a model behind a server."""
     from redaes.backends.connecting import connect
 
     backend = connect(endpoint, model)
@@ -220,7 +220,7 @@ def _served(endpoint: str, model: str | None) -> Assessor:
 
 
 def _pictures(given: Any, name: str) -> list[LoadedImage]:
-    """One picture, or each of several."""
+    """Return one picture, or each of several."""
     if isinstance(given, list | tuple) or getattr(given, "ndim", 0) == 4:
         if not len(given):
             raise InputError(f"{name} holds no picture; give at least one")

@@ -66,7 +66,7 @@ class _Part(NamedTuple):
 
 
 def grammar_of(form: Form) -> AnswerGrammar:
-    """What holds reasoned answers to a form.
+    """Return what holds reasoned answers to a form.
 
     >>> grammar_of("text").schema is None
     True
@@ -80,7 +80,7 @@ def _words(text: str) -> _Part:
 
 
 def _one_of(characters: str) -> _Part:
-    """A class of characters, which both notations write alike."""
+    """Return a class of characters, which both notations write alike."""
     return _Part(f"[{characters}]", f"[{characters}]")
 
 
@@ -104,7 +104,7 @@ def _perhaps(part: _Part) -> _Part:
 
 
 def _some_factors(quote: str) -> _Part:
-    """One to three factors, each once, in their usual order."""
+    """Return one to three factors, each once, in their usual order."""
 
     def choice(start: int, more: int) -> _Part:
         options = []
@@ -119,7 +119,7 @@ def _some_factors(quote: str) -> _Part:
 
 
 def _no_dec(free: str, after_d: str, after_de: str) -> _Part:
-    """One to three characters, of these classes."""
+    """Return one to three characters, of these classes."""
     return _either(_one_of(free), _sequence("D", _either(_one_of(after_d), _sequence("e", _one_of(after_de)))))
 
 

@@ -111,7 +111,7 @@ class Assessor:
         form: AskedForm | None = None,
         agreement: int = 0,
     ) -> Assessor:
-        """One that asks a model behind any server of the OpenAI protocol, in the way that suits the server.
+        """Return one that asks a model behind any server of the OpenAI protocol, in the way that suits the server.
 
         Args:
             url: such as ``http://localhost:11434/v1``.
@@ -149,7 +149,7 @@ class Assessor:
         reader: Reader | None = None,
         form: AskedForm | None = None,
     ) -> Assessor:
-        """One that asks a model in this process.
+        """Return one that asks a model in this process.
 
         Args:
             model: ``redaes/nano``, a folder, or a name on the hub.
@@ -212,7 +212,9 @@ class Assessor:
         return self.prompt_of(self.mode).id
 
     def calibration(self, mode: Mode) -> Temperature | None:
-        """The temperature that counts for the model's probabilities in a mode; None: nothing is known of them."""
+        """Return the temperature that counts for the model's probabilities in a mode; None: nothing is known of
+        them.
+        """
         return temperature_of(self.backend, self.prompt_of("fast").id, mode)
 
     def compare(
@@ -336,7 +338,7 @@ class Assessor:
         ]
 
     def _asked(self, asked: Sequence[Sequence[Asked]], mode: Mode) -> list[list[Comparison]]:
-        """The answers about each pair, one for each request."""
+        """Return the answers about each pair, one for each request."""
         flat = [request for requests in asked for request in requests]
         if mode == "fast":
             return _by_pair(self._questions.fast(flat), asked)
@@ -354,7 +356,7 @@ class Assessor:
     def _drawn(
         self, asked: Sequence[Sequence[Asked]], answered: Sequence[Sequence[Comparison]], samples: int
     ) -> list[list[Comparison]]:
-        """Further reasonings about each pair that is decided."""
+        """Return further reasonings about each pair that is decided."""
         wanted: list[Sequence[Asked]] = []
         for requests, found in zip(asked, answered, strict=True):
             decision = both_orders.decide(found, "reasoned")
@@ -368,7 +370,7 @@ class Assessor:
     def _agreements(
         self, asked: Sequence[Sequence[Asked]], answered: Sequence[Sequence[Comparison]], mode: Mode
     ) -> list[SampleAgreement | None]:
-        """How far repeated answers agree about each pair that is answered without a probability."""
+        """Return how far repeated answers agree about each pair that is answered without a probability."""
         told: list[SampleAgreement | None] = [None for _ in asked]
         if not self.agreement:
             return told
@@ -381,7 +383,7 @@ class Assessor:
         return told
 
     def prompt_of(self, mode: Mode) -> Prompt:
-        """The question that it asks in a mode."""
+        """Return the question that it asks in a mode."""
         name = self._prompts[mode]
         return prompts.load(prompts.in_form(name, self.form) if mode == "reasoned" else name)
 
@@ -438,8 +440,8 @@ class Assessor:
         enough: float = 0.0,
         orders: Orders = "both",
     ) -> list[Score | Unplaced]:
-        """Where each of several pictures stands among a fixed set of others, by comparing it with the references that
-        tell most about it (:class:`redaes.ranking.Placements`). What becomes of one does not depend on the others.
+        """Return where each of several pictures stands among a fixed set of others, by comparing it with the references
+        that tell most about it (:class:`redaes.ranking.Placements`). What becomes of one does not depend on the others.
 
         Args:
             pictures: in the forms that :meth:`compare` takes; all are loaded at once.
@@ -472,11 +474,11 @@ class Assessor:
         )
 
     def _questions_about(self, orders: Orders) -> int:
-        """Questions that one comparison takes."""
+        """Return questions that one comparison takes."""
         return (len(both_orders.ORDERS) if orders == "both" else 1) * (1 + self.agreement)
 
     def score(self, picture: PictureInput, references: ReferenceSet | None = None, *, orders: Orders = "both") -> Score:
-        """Where one picture stands among a fixed set of others, by comparing it with each of them.
+        """Return where one picture stands among a fixed set of others, by comparing it with each of them.
 
         The strength that fits the answers best is estimated with those of the references held fixed. The questions are
         asked in the mode in which the set was ranked.
@@ -503,8 +505,8 @@ class Assessor:
         return score
 
     def default_references(self) -> ReferenceSet:
-        """The pictures that come in the package (:mod:`redaes.reference_photographs`), ranked by the assessor's model
-        in the fast mode, once.
+        """Return the pictures that come in the package (:mod:`redaes.reference_photographs`), ranked by the assessor's
+        model in the fast mode, once.
 
         Raises:
             ParseError, BackendError: as for :meth:`rank`.
@@ -586,13 +588,13 @@ class Assessor:
 
 
 def _by_pair(found: Sequence[Comparison], asked: Sequence[Sequence[Asked]]) -> list[list[Comparison]]:
-    """Answers one after another, cut into those about each pair."""
+    """Return answers one after another, cut into those about each pair."""
     rest = iter(found)
     return [[next(rest) for _ in requests] for requests in asked]
 
 
 def _drawn_order(first: str, second: str) -> Order:
-    """One of the two orders, drawn from the ids: the same picture stands first however the pair is listed."""
+    """Return one of the two orders, drawn from the ids: the same picture stands first however the pair is listed."""
     low, high = sorted((first, second))
     low_first = int(content_id(f"{low} {high}".encode())[:8], 16) % 2 == 0
     return "forward" if low_first == (first == low) else "swapped"

@@ -41,7 +41,7 @@ def prepare_threads(environment: MutableMapping[str, str] = os.environ) -> None:
 
 
 def threads_of_each(n_processes: int) -> dict[str, str]:
-    """What goes into the environment of several processes of one machine, so that they share the cores.
+    """Return what goes into the environment of several processes of one machine, so that they share the cores.
 
     Args:
         n_processes: on this machine.
@@ -53,7 +53,8 @@ def threads_of_each(n_processes: int) -> dict[str, str]:
 
 
 def usable_cores(groups: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> int:
-    """Cores whose time this process may use: those open to it, or a container's share, if that is less; at least 1.
+    """Return cores whose time this process may use: those open to it, or a container's share, if that is less; at least
+    1.
 
     Args:
         groups: where the kernel shows its control groups.
@@ -64,7 +65,7 @@ def usable_cores(groups: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/
 
 
 def free_cores() -> int:
-    """How many of the usable cores nothing else uses just now; at least 1.
+    """Return how many of the usable cores nothing else uses just now; at least 1.
 
     For the number of processes, which changes no result: asked twice, it may answer differently.
     """
@@ -72,7 +73,7 @@ def free_cores() -> int:
 
 
 def idle_cores(sample_s: float = SAMPLE_S, stat: Path = Path("/proc/stat")) -> float:
-    """How much of the open cores' time is idle, in cores.
+    """Return how much of the open cores' time is idle, in cores.
 
     Args:
         sample_s: how long to look, in seconds.
@@ -121,7 +122,9 @@ def _ticks(stat: Path) -> dict[str, tuple[int, int]]:
 
 
 def _share(groups: Path, own: Path) -> float | None:
-    """The smallest share of processor time, in cores, of the control groups that this process is in; None: no bound."""
+    """Return the smallest share of processor time, in cores, of the control groups that this process is in; None: no
+    bound.
+    """
     try:
         lines = own.read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -140,7 +143,9 @@ def _share(groups: Path, own: Path) -> float | None:
 
 
 def _upwards(mount: Path, path: str) -> list[Path]:
-    """A group's folder and those above it: each may have a bound. In a container its own is often shown as the top."""
+    """Return a group's folder and those above it: each may have a bound. In a container its own is often shown as the
+    top.
+    """
     folder = mount / path.strip("/")
     return [folder, *(above for above in folder.parents if above == mount or mount in above.parents)]
 

@@ -120,7 +120,7 @@ def examine() -> InstallationReport:
 
 
 def vllm_advice(found: Mapping[str, str | None], vllm: str | None) -> str:
-    """Which vLLM goes with what is installed here, and what to do where none does.
+    """Return which vLLM goes with what is installed here, and what to do where none does.
 
     Args:
         found: versions of torch and transformers; None: absent.
@@ -145,7 +145,7 @@ def vllm_advice(found: Mapping[str, str | None], vllm: str | None) -> str:
 
 
 def _needed(extra: str, requirements: Sequence[Requirement]) -> dict[str, str]:
-    """What an extra, or the core, asks for on this machine: names and version ranges."""
+    """Return what an extra, or the core, asks for on this machine: names and version ranges."""
     return {one.name: str(one.specifier) for one in requirements if _belongs(one, extra) and one.name != "redaes"}
 
 
@@ -165,7 +165,7 @@ def _group(extra: str, needed: Mapping[str, Mapping[str, str]], requirements: Se
 
 
 def _belongs(requirement: Requirement, extra: str) -> bool:
-    """Whether it is asked for by this extra, or by the core, on this machine."""
+    """Return whether it is asked for by this extra, or by the core, on this machine."""
     marker = requirement.marker
     if extra == CORE:
         return marker is None or marker.evaluate({"extra": ""})
@@ -173,7 +173,7 @@ def _belongs(requirement: Requirement, extra: str) -> bool:
 
 
 def _belongs_elsewhere(requirement: Requirement, extra: str) -> bool:
-    """Whether it is asked for by this extra on another system."""
+    """Return whether it is asked for by this extra on another system."""
     return extra != CORE and f'extra == "{extra}"' in str(requirement.marker) and not _belongs(requirement, extra)
 
 

@@ -20,7 +20,7 @@ from redaes.option_sources import Unreadable, names_of, options_of
 
 
 def check_stage(argv: Sequence[str], recipe: Path, *classes: str, command: str, about: str) -> dict[str, Any]:
-    """The early checks of a stage: recipe, unknown options, dataset, adapter, output folder. Answers ``--help``.
+    """Run the early checks of a stage: recipe, unknown options, dataset, adapter, output folder. Answers ``--help``.
 
     Args:
         argv: without the program's name.
@@ -58,7 +58,7 @@ def check_stage(argv: Sequence[str], recipe: Path, *classes: str, command: str, 
 
 
 def settings(argv: Sequence[str], recipe: Path, classes: Sequence[str]) -> dict[str, Any]:
-    """A recipe's values with those of the command line over them that are looked at before a run, as text.
+    """Return a recipe's values with those of the command line over them that are looked at before a run, as text.
 
     Raises:
         InputError: a recipe that is missing, no YAML mapping, or has unknown keys.
@@ -117,7 +117,7 @@ def _check_reward_weights(argv: Sequence[str], recipe: Mapping[str, Any]) -> Non
 
 
 def apart(argv: Sequence[str]) -> list[str]:
-    """A command line with ``--config=FILE`` as TRL's parser knows it: in two words."""
+    """Return a command line with ``--config=FILE`` as TRL's parser knows it: in two words."""
     words: list[str] = []
     for word in argv:
         words += ["--config", word.removeprefix("--config=")] if word.startswith("--config=") else [word]
@@ -135,7 +135,7 @@ def _check_options(argv: Sequence[str], known: frozenset[str]) -> None:
 
 
 def chosen(option: str, known: Collection[str], argv: Sequence[str], recipe: Path | None = None) -> str:
-    """What a command line, or else a recipe, says for an option that decides which arguments there are.
+    """Return what a command line, or else a recipe, says for an option that decides which arguments there are.
 
     Args:
         option: name, for example ``"objective"``.

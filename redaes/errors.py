@@ -92,7 +92,7 @@ MIN_PYTHON = {extra: (3, 11) for extra in ("all", "demo", "diffusion", "train")}
 
 
 def install_line(what: str, extra: str | None = None) -> str:
-    """What to run to have it; on a Python that is too old for the extra, that comes first.
+    """Return what to run to have it; on a Python that is too old for the extra, that comes first.
 
     Args:
         what: as pip takes it, quoted for a shell where it must be.

@@ -35,7 +35,7 @@ class Estimate(Record):
     """Cases that it is computed over, failures included; None: not told, and then no key in JSON."""
 
     def over(self, n: int) -> Estimate:
-        """The same, told to be computed over ``n`` cases."""
+        """Return the same, told to be computed over ``n`` cases."""
         return self.model_copy(update={"n": n})
 
     @model_serializer(mode="wrap")
@@ -79,7 +79,7 @@ class MeasureChange(Estimate):
 
 
 def mean(rows: ArrayLike) -> float | None:
-    """The mean of all values; None: there are none."""
+    """Return the mean of all values; None: there are none."""
     values = np.asarray(rows, dtype=np.float64)
     return float(values.mean()) if values.size else None
 
@@ -87,7 +87,7 @@ def mean(rows: ArrayLike) -> float | None:
 def bootstrap(
     values: ArrayLike, clusters: Sequence[Hashable], statistic: Statistic, *, n_resamples: int = 2000, seed: int = 0
 ) -> Estimate:
-    """A statistic with its interval, by resampling whole clusters with replacement.
+    """Return a statistic with its interval, by resampling whole clusters with replacement.
 
     >>> bootstrap([1.0, 1.0, 0.0, 0.0], ["a", "a", "b", "b"], mean)
     Estimate(value=0.5, low=0.0, high=1.0, n=None)
@@ -109,7 +109,7 @@ def bootstrap(
 
 
 def bootstrap_mean(rows: Sequence[tuple[float, Hashable]], *, n_resamples: int = 2000, seed: int = 0) -> Estimate:
-    """The mean of values that come with their clusters, as :func:`bootstrap` has it.
+    """Return the mean of values that come with their clusters, as :func:`bootstrap` has it.
 
     >>> bootstrap_mean([(True, "a"), (False, "b")]).value, bootstrap_mean([]).value
     (0.5, None)
@@ -127,7 +127,7 @@ def paired_bootstrap(
     n_resamples: int = 2000,
     seed: int = 0,
 ) -> Estimate:
-    """The change ``statistic(after) - statistic(before)`` on the same rows, with its interval.
+    """Return the change ``statistic(after) - statistic(before)`` on the same rows, with its interval.
 
     Both sides of a resample hold the same rows, so what the rows have in common cancels.
 
@@ -166,7 +166,7 @@ def proportion(
     n_resamples: int = 2000,
     seed: int = 0,
 ) -> Proportion:
-    """The share of right answers with its interval; ``right`` has one entry for each case that counts."""
+    """Return the share of right answers with its interval; ``right`` has one entry for each case that counts."""
     found = bootstrap([float(one) for one in right], clusters, mean, n_resamples=n_resamples, seed=seed)
     return Proportion.counted(sum(right), len(right), n_failed=n_failed, n_excluded=n_excluded).model_copy(
         update={"low": found.low, "high": found.high}
@@ -182,7 +182,7 @@ def mean_change(
     n_resamples: int = 2000,
     seed: int = 0,
 ) -> MeasureChange:
-    """How a mean over the same cases changes; where all values are 0 or 1, with McNemar's exact test.
+    """Return how a mean over the same cases changes; where all values are 0 or 1, with McNemar's exact test.
 
     With several cases per cluster, trust the interval rather than the test.
 
@@ -204,7 +204,7 @@ def mean_change(
 
 
 def percentile_interval(value: float | None, drawn: Sequence[float | None]) -> Estimate:
-    """A value with the interval that its resamples span; those that are undefined are left out."""
+    """Return a value with the interval that its resamples span; those that are undefined are left out."""
     defined = [one for one in drawn if one is not None]
     if value is None or not defined:
         return Estimate(value=None if value is None else float(value))
@@ -215,7 +215,7 @@ def percentile_interval(value: float | None, drawn: Sequence[float | None]) -> E
 def _bootstrap(
     statistic: Callable[[NDArray[np.intp]], float | None], clusters: Sequence[Hashable], n_resamples: int, seed: int
 ) -> Estimate:
-    """The interval of a statistic of row indices."""
+    """Return the interval of a statistic of row indices."""
     if n_resamples < 1:
         raise InputError(f"n_resamples is {n_resamples}; give at least 1 resample")
     members: dict[Hashable, list[int]] = {}

@@ -10,7 +10,7 @@ from redaes.errors import RecordError
 
 
 def content_hash(file: Path) -> str:
-    """SHA-256 of a file, in hex; read in blocks, and once in a process as long as nobody writes to it.
+    """Return the SHA-256 of a file, in hex; read in blocks, and once in a process as long as nobody writes to it.
 
     16 GB take about ten seconds.
 

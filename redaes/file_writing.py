@@ -16,8 +16,8 @@ from redaes.errors import InputError, MissingDependency, RecordError
 
 
 def temporary_beside(path: Path) -> Path:
-    """A hidden file beside ``path`` to write to before it takes its place: another one each time, because threads, and
-    processes of several machines or containers with one number, may write the same file at the same time.
+    """Return a hidden file beside ``path`` to write to before it takes its place: another one each time, because
+    threads, and processes of several machines or containers with one number, may write the same file at the same time.
     """
     return path.with_name(f".{_short(path.name)}.{os.urandom(6).hex()}.tmp")
 
@@ -60,7 +60,7 @@ _REMEDIES = {
 
 
 def _short(name: str) -> str:
-    """A name to which something can be added: file systems take 255 bytes."""
+    """Return a name to which something can be added: file systems take 255 bytes."""
     return name if len(os.fsencode(name)) <= 200 else hashlib.sha256(os.fsencode(name)).hexdigest()
 
 
@@ -110,7 +110,7 @@ def read_json(path: Path, remedy: str = "delete it to start afresh") -> Any:
 
 
 def read_yaml(path: Path, what: str = "recipe") -> dict[Any, Any]:
-    """A recipe: a YAML file that holds a mapping. Its keys are the caller's to check.
+    """Return a recipe: a YAML file that holds a mapping. Its keys are the caller's to check.
 
     Args:
         path: of the file.

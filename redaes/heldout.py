@@ -144,7 +144,7 @@ class HeldOut(Record):
     reasoned_outcomes: tuple[ReasonedOutcome, ...]
 
     def cluster_of(self, one: PairOutcome | Pair) -> str:
-        """What intervals resample a pair with."""
+        """Return what intervals resample a pair with."""
         return _cluster_of(one, self.cluster)
 
     def outcomes_of(self, mode: Mode) -> list[PairOutcome]:
@@ -186,19 +186,21 @@ def evaluate(
 
 
 def place_drawn(seed: int, name: str) -> bytes:
-    """What sorts pairs or pictures, given by their ids, into an order that depends on the seed and the ids alone."""
+    """Return what sorts pairs or pictures, given by their ids, into an order that depends on the seed and the ids
+    alone.
+    """
     return hashlib.sha256(f"{seed}:{name}".encode()).digest()
 
 
 def draw(records: Sequence[PairRecord], n: int, seed: int) -> list[PairRecord]:
-    """The first n of the pairs in the order of :func:`place_drawn`."""
+    """Return the first n of the pairs in the order of :func:`place_drawn`."""
     return sorted(records, key=lambda record: place_drawn(seed, record.pair.id))[:n]
 
 
 def fast_outcomes(
     assessor: Assessor, records: Sequence[PairRecord], progress: Callable[[int], None] = lambda done: None
 ) -> list[PairOutcome]:
-    """What becomes of labelled pairs in the fast mode, in their order.
+    """Return what becomes of labelled pairs in the fast mode, in their order.
 
     Raises:
         BackendError: the model cannot be asked.
@@ -209,7 +211,7 @@ def fast_outcomes(
 def reasoned_outcomes(
     assessor: Assessor, records: Sequence[PairRecord], progress: Callable[[int], None] = lambda done: None
 ) -> list[ReasonedOutcome]:
-    """What becomes of labelled pairs in the reasoned mode, in their order.
+    """Return what becomes of labelled pairs in the reasoned mode, in their order.
 
     Raises:
         BackendError: the model cannot be asked.
@@ -220,7 +222,7 @@ def reasoned_outcomes(
 def put_together(
     assessor: Assessor, outcomes: Sequence[PairOutcome], reasoned: Sequence[ReasonedOutcome], seed: int
 ) -> HeldOut:
-    """An evaluation from what became of its pairs.
+    """Return an evaluation from what became of its pairs.
 
     Args:
         assessor: that was asked.
@@ -249,7 +251,7 @@ def put_together(
 
 
 def paired_change(before: HeldOut, after: HeldOut, mode: Mode = "fast") -> MeasureChange:
-    """How the accuracy changed, with the interval of the change: both sides resample the same pairs.
+    """Return how the accuracy changed, with the interval of the change: both sides resample the same pairs.
 
     Raises:
         InputError: the evaluations are not of the same labelled pairs.
@@ -313,8 +315,8 @@ def _outcome(record: PairRecord, result: Result) -> PairOutcome:
 
 
 def _written(record: PairRecord, result: Result) -> PairOutcome:
-    """What the model wrote of a pair, both orders together. The verdict of such a result is read without reasons, and
-    would say nothing of what the model says when it argues."""
+    """Return what the model wrote of a pair, both orders together. The verdict of such a result is read without
+    reasons, and would say nothing of what the model says when it argues."""
     if not result.comparisons:
         return _outcome(record, result)
     said = stated(result.comparisons)
@@ -323,7 +325,7 @@ def _written(record: PairRecord, result: Result) -> PairOutcome:
 
 
 def reasoned_of(record: PairRecord, result: Result) -> ReasonedOutcome:
-    """What became of a labelled pair in the reasoned mode."""
+    """Return what became of a labelled pair in the reasoned mode."""
     answers = []
     for comparison in result.comparisons:
         verdict = comparison.verdict

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def page_template(
     package: str, name: str, *, extra: str, filters: Mapping[str, Callable[..., Any]] | None = None
 ) -> Template:
-    """A template that escapes what is put in, and takes a value that is missing for an error.
+    """Return a template that escapes what is put in, and takes a value that is missing for an error.
 
     Every template knows ``report_policy`` (what a report may load: pictures that stand in it, and nothing else),
     ``report_style`` and ``report_script``, which sort and filter its tables.
@@ -52,14 +52,14 @@ def page_template(
 
 
 def jpeg_bytes(image: Image.Image, quality: int) -> bytes:
-    """The picture as a JPEG file."""
+    """Return the picture as a JPEG file."""
     data = io.BytesIO()
     image.save(data, "JPEG", quality=quality)
     return data.getvalue()
 
 
 def jpeg_url(data: bytes) -> str:
-    """A JPEG file as a ``data:`` URL."""
+    """Return a JPEG file as a ``data:`` URL."""
     return "data:image/jpeg;base64," + base64.b64encode(data).decode("ascii")
 
 

@@ -41,12 +41,14 @@ def check_repository(name: str) -> None:
 
 
 def on_hub(place: Path) -> bool:
-    """Whether a place is on the hub: ``hf:owner/name``, ``hf:owner/name@revision``, ``hf:owner/name/data/train-*``."""
+    """Return whether a place is on the hub: ``hf:owner/name``, ``hf:owner/name@revision``,
+    ``hf:owner/name/data/train-*``.
+    """
     return str(place).startswith("hf:")
 
 
 def dataset_files(place: Path, suffixes: Sequence[str]) -> tuple[list[Path], str]:
-    """The files of a dataset on the hub, fetched into the hub's cache where they are not yet in it.
+    """Return the files of a dataset on the hub, fetched into the hub's cache where they are not yet in it.
 
     Args:
         place: as :func:`on_hub` says; a pattern behind the name picks files, otherwise all of these kinds are taken.

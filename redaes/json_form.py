@@ -79,7 +79,7 @@ def parse_json(text: str) -> Verdict:
 
 
 def decoded(text: str) -> dict[str, Any]:
-    """The one JSON object that an answer consists of, with the keys of the form.
+    """Return the one JSON object that an answer consists of, with the keys of the form.
 
     Raises:
         ParseError: as :func:`parse_json`, from ``empty`` to ``unknown_key``.
@@ -105,7 +105,7 @@ def decoded(text: str) -> dict[str, Any]:
 
 
 def verdict_of(value: Mapping[str, Any]) -> Verdict:
-    """What an object with the keys of the form says.
+    """Return what an object with the keys of the form says.
 
     Raises:
         ParseError: as :func:`parse_json`, from ``wrong_type`` on.
@@ -124,7 +124,7 @@ def verdict_of(value: Mapping[str, Any]) -> Verdict:
 
 
 def _seen(value: Mapping[str, Any], letter: str) -> str:
-    """What is seen in a picture, as sentences that name it."""
+    """Return what is seen in a picture, as sentences that name it."""
     key = f"observations_{letter.lower()}"
     said = value[key]
     if not isinstance(said, str):

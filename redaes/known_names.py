@@ -11,7 +11,7 @@ _NameT = TypeVar("_NameT", bound=str)
 
 
 def known_name(name: str, names: Sequence[_NameT], what: str) -> _NameT:
-    """The one of several names that was given.
+    """Return the one of several names that was given.
 
     Args:
         name: as it was given.

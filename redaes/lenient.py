@@ -92,7 +92,7 @@ class Reading(NamedTuple):
 
 
 def known_reader(name: str) -> Reader:
-    """The reader of that name.
+    """Return the reader of that name.
 
     >>> known_reader("strict")
     'strict'
@@ -192,7 +192,7 @@ def parse_json_variant(text: str) -> Verdict:
 
 
 def _answer(text: str) -> str:
-    """What comes after the thoughts, with plain ends of lines and without what cannot be seen.
+    """Return what comes after the thoughts, with plain ends of lines and without what cannot be seen.
 
     Raises:
         ParseError: ``unclosed_thinking``.
@@ -204,7 +204,7 @@ def _answer(text: str) -> str:
 
 
 def _taken_apart(text: str, mode: Mode) -> tuple[str | None, str]:
-    """The rationale's text, and what stands around it."""
+    """Return the rationale's text, and what stands around it."""
     opened, closed = list(_OPEN.finditer(text)), list(_CLOSE.finditer(text))
     if len(opened) > 1 or len(closed) > 1:
         raise ParseError("several_rationales", "exactly one rationale is allowed")
@@ -240,7 +240,7 @@ def _unmarked(text: str) -> str:
 
 
 def _verdict(text: str) -> tuple[Winner, float, str]:
-    """Winner, difference, and the prose beside them."""
+    """Return the winner, difference, and the prose beside them."""
     found: dict[str, str] = {}
     prose = []
     for line in _BOTH_KEYS.sub(r"\1\n", _unmarked(text)).split("\n"):
@@ -277,7 +277,7 @@ def _signs(value: str) -> str:
 
 
 def _rationale(text: str) -> Rationale:
-    """The reasoning and its closing sentence."""
+    """Return the reasoning and its closing sentence."""
     plain = _unmarked(text).strip()
     keys = list(_DECISIVE_KEY.finditer(plain))
     if len(keys) != 1:

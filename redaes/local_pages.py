@@ -31,14 +31,14 @@ HEADERS = {
 
 
 def refusal(status: int, message: str) -> Response:
-    """Why a request is not answered, as JSON."""
+    """Return why a request is not answered, as JSON."""
     from starlette.responses import JSONResponse
 
     return JSONResponse({"error": {"message": message, "code": status}}, status, HEADERS)
 
 
 def for_friends(work: Handler) -> Handler:
-    """A handler that answers who calls this machine by its own name, and no page of another site."""
+    """Return a handler that answers who calls this machine by its own name, and no page of another site."""
 
     @functools.wraps(work)
     async def guarded(request: Request) -> Response:
@@ -51,7 +51,7 @@ def for_friends(work: Handler) -> Handler:
 
 
 async def small_json(request: Request, most: int) -> bytes | Response:
-    """A request's body, or why it is not taken.
+    """Return a request's body, or why it is not taken.
 
     Args:
         request: as it came.

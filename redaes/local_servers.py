@@ -62,7 +62,7 @@ class RunningServer:
     """Why its models are not known; None: they are."""
 
     def command(self, model: OfferedName) -> str:
-        """What compares two pictures with this model.
+        """Return what compares two pictures with this model.
 
         >>> RunningServer("Ollama", "http://127.0.0.1:11434/v1").command(OfferedName("qwen3-vl:2b", True))
         'redaes compare a.jpg b.jpg --endpoint http://127.0.0.1:11434/v1 --model qwen3-vl:2b'
@@ -89,7 +89,7 @@ def ports_to_ask() -> dict[int, str]:
 
 
 def find_servers(ports: Mapping[int, str] = PORTS) -> tuple[RunningServer, ...]:
-    """The servers that answer, in the order of the ports.
+    """Return the servers that answer, in the order of the ports.
 
     Args:
         ports: where to ask, and whom to expect there.
@@ -143,7 +143,7 @@ def _usually(expected: str) -> str:
 
 
 def _models(ask: _Questions, listed: list[dict[str, Any]], expected: str) -> tuple[str | None, tuple[OfferedName, ...]]:
-    """What it offers, by its own interface where it has one, which also proves who it is; else by OpenAI's."""
+    """Return what it offers, by its own interface where it has one, which also proves who it is; else by OpenAI's."""
     own = _OWN.get(expected)
     if own is not None:
         try:
@@ -163,7 +163,7 @@ class _Questions:
         self._end = time.monotonic() + DEADLINE_S
 
     def __call__(self, path: str, body: Mapping[str, Any] | None = None) -> Any:
-        """What it answers, as JSON.
+        """Return what it answers, as JSON.
 
         Raises:
             OSError, http.client.HTTPException: it cannot be reached, or not in time.
@@ -210,7 +210,7 @@ class _Questions:
 
 
 def _entries(answer: Any, name: str) -> list[dict[str, Any]]:
-    """The objects of a list in an answer.
+    """Return the objects of a list in an answer.
 
     Raises:
         _NoModelServer: there is no such list.
@@ -246,7 +246,7 @@ def _ollama_models(ask: _Questions) -> tuple[OfferedName, ...]:
 
 
 def _lm_studio_models(ask: _Questions) -> tuple[OfferedName, ...]:
-    """Its own interface says more than OpenAI's: version 1 since LM Studio 0.4, version 0 since 0.3.6."""
+    """Return its own interface says more than OpenAI's: version 1 since LM Studio 0.4, version 0 since 0.3.6."""
     try:
         entries = [one for one in _entries(ask("/api/v1/models"), "models") if one.get("type") != "embedding"]
         return tuple(OfferedName(name, _vision_of(entry.get("capabilities"))) for name, entry in _named(entries, "key"))
@@ -261,7 +261,7 @@ def _vision_of(capabilities: Any) -> bool | None:
 
 
 def _llama_cpp_models(ask: _Questions, listed: list[dict[str, Any]]) -> tuple[OfferedName, ...]:
-    """Its list says what models read since 2026; before, ``/props`` said it of the one that was loaded."""
+    """Return its list says what models read since 2026; before, ``/props`` said it of the one that was loaded."""
     found = []
     for name, entry in _named(listed, "id"):
         architecture = entry.get("architecture")

@@ -46,7 +46,7 @@ class MeasuredPairs:
     """Name of a pair to the file that has its line, and the byte at which that begins."""
 
     def evidence(self, pair: Pair) -> PairEvidence | None:
-        """What was measured of a pair, in the order in which its row has it; None: nothing was.
+        """Return what was measured of a pair, in the order in which its row has it; None: nothing was.
 
         Raises:
             RecordError: it was there and is gone.
@@ -121,7 +121,7 @@ def _name_of(first: str, second: str) -> str:
 
 
 def _read(place: Path) -> dict[str, tuple[Path, int]]:
-    """The pairs that are kept in a folder. A line that a killed process did not finish is none."""
+    """Return the pairs that are kept in a folder. A line that a killed process did not finish is none."""
     found: dict[str, tuple[Path, int]] = {}
     for file in sorted(place.glob("*.jsonl")):
         start = 0
@@ -142,7 +142,7 @@ class _Wanted:
     share: tuple[int, int]
 
     def has(self, row: dict[str, Any]) -> bool:
-        """Whether a row is one of them."""
+        """Return whether a row is one of them."""
         if row["first_id"] is None or row["second_id"] is None:
             return False
         group = str(row["group"])
@@ -196,7 +196,7 @@ def _write(stream: IO[bytes], lines: Sequence[bytes]) -> int:
 
 
 def _groups(file: Path, split: Split, names: set[str]) -> Iterator[list[PairRecord]]:
-    """Records with these names, those of a ranking group together where they follow each other."""
+    """Yield records with these names, those of a ranking group together where they follow each other."""
     for _, rows in groupby(stream_rows(file), key=lambda row: row["group"]):
         records: list[PairRecord] = []
         for row in rows:

@@ -32,7 +32,7 @@ class Option:
 
 @cache
 def options_of(place: str) -> dict[str, tuple[Option, ...]]:
-    """The options of a dataclass, by the class that declares them: its own first, then those of its bases.
+    """Return the options of a dataclass, by the class that declares them: its own first, then those of its bases.
 
     Args:
         place: ``"package.module:Class"``.
@@ -50,17 +50,17 @@ def options_of(place: str) -> dict[str, tuple[Option, ...]]:
 
 
 def names_of(place: str) -> frozenset[str]:
-    """The names of all options of a dataclass, those of its bases included; see :func:`options_of`."""
+    """Return the names of all options of a dataclass, those of its bases included; see :func:`options_of`."""
     return frozenset(option.name for options in options_of(place).values() for option in options)
 
 
 def defaults_of(place: str) -> dict[str, str]:
-    """The default of every option of a dataclass, as it is written; see :func:`options_of`."""
+    """Return the default of every option of a dataclass, as it is written; see :func:`options_of`."""
     return {option.name: option.default for options in options_of(place).values() for option in options}
 
 
 def _place_of(base: ast.expr, module: str) -> str:
-    """Where a base class is: ``Base``, or ``library.Base`` after ``import library``."""
+    """Return where a base class is: ``Base``, or ``library.Base`` after ``import library``."""
     if isinstance(base, ast.Name):
         return f"{module}:{base.id}"
     written = ast.unparse(base)
@@ -74,7 +74,7 @@ def _place_of(base: ast.expr, module: str) -> str:
 
 
 def _find_class(module: str, name: str) -> tuple[str, ast.ClassDef]:
-    """The module that defines a class, followed through imports, and the definition."""
+    """Return the module that defines a class, followed through imports, and the definition."""
     seen = set()
     while module not in seen:
         seen.add(module)

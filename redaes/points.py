@@ -13,7 +13,7 @@ from redaes.types import MAX_DELTA, TAU
 
 
 def delta_of(log_odds: float) -> float:
-    """The difference, in points, that stands for a preference: TAU times the probit of its probability.
+    """Return the difference, in points, that stands for a preference: TAU times the probit of its probability.
 
     >>> delta_of(0.0), round(delta_of(1.6684), 2), delta_of(1000.0)
     (0.0, 2.0, 9.0)
@@ -22,7 +22,7 @@ def delta_of(log_odds: float) -> float:
 
 
 def points_of(probability: float) -> float:
-    """The same, of a probability.
+    """Return the same, of a probability.
 
     >>> points_of(0.5), round(points_of(0.8413), 2), points_of(0.0)
     (0.0, 2.0, -9.0)
@@ -38,7 +38,7 @@ def points_of(probability: float) -> float:
 
 
 def believed(log_odds: float, temperature: float, ceiling: float) -> float:
-    """The probability that is claimed of log-odds after calibration.
+    """Return the probability that is claimed of log-odds after calibration.
 
     >>> believed(9.0, 1.0, 0.95), believed(0.0, 2.0, 0.95)
     (0.95, 0.5)
@@ -51,7 +51,7 @@ def sigmoid(log_odds: float) -> float: ...
 @overload
 def sigmoid(log_odds: NDArray[np.float64]) -> NDArray[np.float64]: ...
 def sigmoid(log_odds: float | NDArray[np.float64]) -> float | NDArray[np.float64]:
-    """1 / (1 + exp(-x)) of a number or of each in an array, in the form that does not overflow.
+    """Return 1 / (1 + exp(-x)) of a number or of each in an array, in the form that does not overflow.
 
     >>> sigmoid(0.0), sigmoid(-1e6)
     (0.5, 0.0)

@@ -16,7 +16,7 @@ LINE_EVERY_S = 30.0
 
 
 def duration_in_words(seconds: float) -> str:
-    """A duration to be read.
+    """Return a duration to be read.
 
     >>> duration_in_words(3.4), duration_in_words(75), duration_in_words(600), duration_in_words(7500)
     ('3 s', '1 min 15 s', '10 min', '2 h 5 min')
@@ -116,7 +116,7 @@ class ProgressLines:
         return f"{self._work}: {', '.join(facts)}"
 
     def _left_s(self, now: float) -> float | None:
-        """Seconds until the end if it goes on as since the first count; None: that cannot be said yet."""
+        """Return seconds until the end if it goes on as since the first count; None: that cannot be said yet."""
         since, before = self._first
         if self._total is None or self._done is None or self._done <= before or self._moved <= since:
             return None

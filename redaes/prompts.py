@@ -53,12 +53,12 @@ _MARKUP = re.compile(r"\{\{|\}\}|<\|")
 
 
 def known(mode: Mode) -> tuple[str, ...]:
-    """All prompts that ask about two pictures in a mode, the usual one first."""
+    """Return all prompts that ask about two pictures in a mode, the usual one first."""
     return (COMPARE[mode], MEASURED[mode], *(IN_JSON.values() if mode == "reasoned" else ()), *PARAPHRASES[mode])
 
 
 def form_of(name: str) -> Form:
-    """The form in which a prompt asks for its answer, by its name or id.
+    """Return the form in which a prompt asks for its answer, by its name or id.
 
     >>> form_of("compare_json/v1"), form_of("compare/v1")
     ('json', 'text')
@@ -67,7 +67,7 @@ def form_of(name: str) -> Form:
 
 
 def in_form(name: str, form: Form) -> str:
-    """The same question in a form, as far as there is one; else the question as it is.
+    """Return the same question in a form, as far as there is one; else the question as it is.
 
     >>> in_form("compare_measured/v1", "json"), in_form("compare_fast/v1", "json")
     ('compare_json_measured/v1', 'compare_fast/v1')
@@ -79,7 +79,7 @@ def in_form(name: str, form: Form) -> str:
 
 
 def chosen(mode: Mode, name: str | None) -> dict[Mode, str]:
-    """The prompt of each mode where one is chosen for a mode: who asks with measurements does so in both modes.
+    """Return the prompt of each mode where one is chosen for a mode: who asks with measurements does so in both modes.
 
     >>> chosen("reasoned", "compare_measured/v1")
     {'reasoned': 'compare_measured/v1', 'fast': 'compare_fast_measured/v1'}
@@ -127,7 +127,7 @@ class Prompt:
         return tuple(dict.fromkeys(_FIELD.findall(self.text)))
 
     def fill(self, **words: str) -> Prompt:
-        """The prompt with its fields filled in, in one pass; its id stays that of the released text.
+        """Return the prompt with its fields filled in, in one pass; its id stays that of the released text.
 
         Raises:
             PromptError: a field without words, words without a field, or words that would be read as a slot, a
@@ -143,7 +143,7 @@ class Prompt:
         )
 
     def filled_like(self, other: Prompt) -> Prompt:
-        """The prompt with the words of another in its fields, which asks the same in another mode.
+        """Return the prompt with the words of another in its fields, which asks the same in another mode.
 
         Raises:
             PromptError: as :meth:`fill`.
@@ -152,7 +152,7 @@ class Prompt:
         return self.fill(**{name: known[name] for name in self.fields if name in known}) if self.fields else self
 
     def messages(self) -> list[dict[str, Any]]:
-        """The chat as ``transformers`` and TRL take it: one user turn of text parts and image slots.
+        """Return the chat as ``transformers`` and TRL take it: one user turn of text parts and image slots.
 
         Pictures are handed over separately, in the order of :attr:`slots`. (A content part must not carry
         the picture itself: Arrow would give every part an ``image`` field.)
@@ -172,7 +172,7 @@ class Prompt:
 
 
 def directory() -> Path:
-    """The folder of the prompts: the packaged copy, or the checkout's."""
+    """Return the folder of the prompts: the packaged copy, or the checkout's."""
     for folder in (_PACKAGED, _CHECKOUT):
         if (folder / "checksums.json").is_file():
             return folder
@@ -186,7 +186,7 @@ def _checksums() -> dict[str, str]:
 
 
 def names() -> tuple[str, ...]:
-    """All released prompts."""
+    """Return all released prompts."""
     return tuple(sorted(_checksums()))
 
 

@@ -23,23 +23,23 @@ _SUFFIXES = (".yaml", ".yml")
 
 
 def folder(kind: Kind) -> Path:
-    """Where the files of a kind lie."""
+    """Return where the files of a kind lie."""
     return _PACKAGED / kind if _PACKAGED.is_dir() else _CHECKOUT / _IN_CHECKOUT[kind]
 
 
 def names(kind: Kind, beginning: str = "") -> tuple[str, ...]:
-    """The names of the files of a kind that begin so, sorted."""
+    """Return the names of the files of a kind that begin so, sorted."""
     return tuple(sorted(file.stem for file in folder(kind).glob(f"{beginning}*.yaml")))
 
 
 def headline(kind: Kind, name: str) -> str:
-    """What a file says of itself: its first line, which is a comment."""
+    """Return what a file says of itself: its first line, which is a comment."""
     with (folder(kind) / f"{name}.yaml").open(encoding="utf-8") as file:
         return file.readline().lstrip("# ").rstrip()
 
 
 def find(given: str | Path, kind: Kind, known: Sequence[str] | None = None, beginning: str = "") -> Path:
-    """The file that is meant: a path, or the name of one that comes with redaes.
+    """Return the file that is meant: a path, or the name of one that comes with redaes.
 
     Args:
         given: what has a folder or a ``.yaml`` in it is a path, and so is the name of a file that is there.

@@ -99,12 +99,12 @@ class PairRecord(BaseModel):
         return self
 
     def bytes_of(self, side: Side) -> bytes:
-        """The encoded picture of a side."""
+        """Return the encoded picture of a side."""
         return self.first_bytes if side == "first" else self.second_bytes
 
 
 def picture_of(record: PairRecord, side: Side) -> LoadedImage:
-    """One picture of a row, decoded exactly as a file of the same bytes is when the model is asked about it.
+    """Return one picture of a row, decoded exactly as a file of the same bytes is when the model is asked about it.
 
     Raises:
         RecordError: it cannot be used; names the row, the side, the picture's file and the remedy.
@@ -119,7 +119,7 @@ def picture_of(record: PairRecord, side: Side) -> LoadedImage:
 
 
 def features(optional: Collection[str] = ()) -> datasets.Features:
-    """The columns of a RED dataset.
+    """Return the columns of a RED dataset.
 
     Args:
         optional: those of :data:`OPTIONAL_COLUMNS` that it has.
@@ -155,7 +155,7 @@ def check_ids(record: PairRecord) -> None:
 
 
 def row_of(record: PairRecord) -> dict[str, Any]:
-    """The record as a Parquet row, of optional columns those that it fills; the split is the file's.
+    """Return the record as a Parquet row, of optional columns those that it fills; the split is the file's.
 
     Raises:
         RecordError: a picture's id is not the SHA-256 of its bytes.
@@ -175,7 +175,7 @@ _OF_RECORD = ("rationale", "rationale_swapped", "licence", "label_source", "n_vo
 
 
 def record_of(row: Mapping[str, Any], split: Split) -> PairRecord:
-    """The record of a row whose pictures are undecoded (``{"bytes", "path"}``).
+    """Return the record of a row whose pictures are undecoded (``{"bytes", "path"}``).
 
     Raises:
         RecordError: the row breaks the schema; names its id.
@@ -194,7 +194,7 @@ def record_of(row: Mapping[str, Any], split: Split) -> PairRecord:
 
 
 def operations_of(row: Mapping[str, Any]) -> set[str]:
-    """The edits that a row's two pictures carry."""
+    """Return the edits that a row's two pictures carry."""
     return {edit["operation"] for edit in (row["edit_first"], row["edit_second"]) if edit}
 
 
@@ -225,7 +225,9 @@ def write_shard(path: Path, records: Iterable[PairRecord], *, optional: Collecti
 
 
 def _within(row: dict[str, Any], optional: Collection[str]) -> dict[str, Any]:
-    """The row, if its optional columns are among those that the file gets: Arrow would leave the others out unsaid."""
+    """Return the row, if its optional columns are among those that the file gets: Arrow would leave the others out
+    unsaid.
+    """
     lost = sorted(set(row) - {*COLUMNS, *optional})
     if lost:
         raise ValueError(f"row {row['id']!r} has {', '.join(lost)}, for which its shard has no column")
@@ -248,7 +250,7 @@ def _write_rows(path: Path, rows: Iterator[dict[str, Any]], optional: Collection
 
 
 def shards(folder: Path, split: Split) -> list[Path]:
-    """The shards of one split, in order.
+    """Return the shards of one split, in order.
 
     Raises:
         RecordError: the folder is no RED dataset, or has no such split.
@@ -262,7 +264,8 @@ def shards(folder: Path, split: Split) -> list[Path]:
 
 
 def current_shard(file: Path) -> Path:
-    """A shard as this version has it: itself, or of schema version 2 a copy, which is made when it is first wanted.
+    """Return a shard as this version has it: itself, or of schema version 2 a copy, which is made when it is first
+    wanted.
 
     Raises:
         RecordError: no Parquet, an unknown schema version, an old row that breaks its schema, or a cache that cannot
@@ -296,7 +299,7 @@ def current_shard(file: Path) -> Path:
 
 
 def _upgraded(row: Mapping[str, Any], file: Path) -> dict[str, Any]:
-    """A row of schema version 2, whose records were JSON text and whose pictures had no ids."""
+    """Return a row of schema version 2, whose records were JSON text and whose pictures had no ids."""
     kinds: dict[str, type[BaseModel]] = dict.fromkeys(("rationale", "rationale_swapped"), Rationale)
     kinds |= {"edit_first": Edit, "edit_second": Edit, "agreement": Agreement}
     try:
@@ -344,7 +347,7 @@ def check_columns(file: Path) -> None:
 
 
 def stream_rows(file: Path, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
-    """Rows of a shard with undecoded pictures, a few in memory at a time and nothing written to a cache.
+    """Yield rows of a shard with undecoded pictures, a few in memory at a time and nothing written to a cache.
 
     Args:
         file: a shard. (Of schema version 2 the copy in the form of today is read, and written to the cache if need be.)
@@ -376,7 +379,7 @@ def _rows(file: Path, columns: Sequence[str] | None = None) -> Iterator[dict[str
 
 
 def pick_rows(file: Path, numbers: Sequence[int]) -> dict[int, dict[str, Any]]:
-    """Some rows of a shard by number, from 0, with undecoded pictures; reads only the row groups that hold them.
+    """Return some rows of a shard by number, from 0, with undecoded pictures; reads only the row groups that hold them.
 
     Raises:
         RecordError: no Parquet, an unknown schema version, or a number beyond the end.
@@ -410,12 +413,12 @@ def _operations(rows: datasets.Dataset) -> list[set[str]]:
 
 
 def operations_in(rows: datasets.Dataset) -> set[str]:
-    """The edits that pictures of these rows carry."""
+    """Return the edits that pictures of these rows carry."""
     return set().union(*_operations(rows))
 
 
 def without_operations(rows: datasets.Dataset, operations: Collection[str]) -> datasets.Dataset:
-    """The rows neither of whose pictures carries one of these edits; the pictures stay where they are.
+    """Return the rows neither of whose pictures carries one of these edits; the pictures stay where they are.
 
     Raises:
         RecordError: an operation that no picture carries, or nothing is left.
@@ -431,7 +434,7 @@ def without_operations(rows: datasets.Dataset, operations: Collection[str]) -> d
 
 
 def load_pairs(folder: Path, split: Split) -> datasets.Dataset:
-    """A split as a memory-mapped ``datasets.Dataset`` with undecoded pictures.
+    """Return a split as a memory-mapped ``datasets.Dataset`` with undecoded pictures.
 
     Raises:
         RecordError: no such dataset, an unknown schema version, a file that is no Parquet, or a cache that cannot be
@@ -464,7 +467,7 @@ def load_pairs(folder: Path, split: Split) -> datasets.Dataset:
 
 
 def _optional_of(files: Sequence[Path]) -> list[str]:
-    """The optional columns that all these shards have."""
+    """Return the optional columns that all these shards have."""
     import pyarrow.parquet as pq
 
     names = [set(pq.read_schema(file).names) for file in files]
@@ -472,7 +475,7 @@ def _optional_of(files: Sequence[Path]) -> list[str]:
 
 
 def _unreadable(files: Sequence[Path]) -> list[Path]:
-    """Those among the shards whose data cannot be decoded although their footers can."""
+    """Return those among the shards whose data cannot be decoded although their footers can."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -486,13 +489,13 @@ def _unreadable(files: Sequence[Path]) -> list[Path]:
 
 
 def read_records(folder: Path, split: Split) -> Iterable[PairRecord]:
-    """All records of a split, one by one."""
+    """Yield all records of a split, one by one."""
     for row in load_pairs(folder, split):
         yield record_of(row, split)
 
 
 def data_hash(folder: Path) -> str:
-    """SHA-256 over the shards of all splits: what a run record names as its data."""
+    """Return the SHA-256 over the shards of all splits: what a run record names as its data."""
     digest = hashlib.sha256()
     for split in SPLITS:
         for file in sorted((folder / "data").glob(f"{split}-*.parquet")):

@@ -19,7 +19,7 @@ from redaes.types import ImageRef
 
 
 def reference_pictures(folder: Path | None) -> tuple[str, list[ImageRef]]:
-    """A name and the pictures: those of a folder, or :mod:`redaes.reference_photographs`.
+    """Return a name and the pictures: those of a folder, or :mod:`redaes.reference_photographs`.
 
     Raises:
         ImageError: a picture cannot be read: a set that silently lacks one would be another set.
@@ -33,8 +33,8 @@ def reference_pictures(folder: Path | None) -> tuple[str, list[ImageRef]]:
 def references_of(
     source: Path | None, keep: int | None = None, comparisons: int = COMPARISONS, answers: Path | None = None
 ) -> Callable[[Assessor], ReferenceSet]:
-    """What makes the set once there is a model: a kept file gives its own, pictures are ranked. What costs little
-    is checked now.
+    """Return what makes the set once there is a model: a kept file gives its own, pictures are ranked. What costs
+    little is checked now.
 
     Args:
         source: as for :func:`reference_pictures`, or a file.
@@ -109,7 +109,7 @@ def write_reference_set(file: str | Path, references: ReferenceSet) -> None:
 
 
 def read_reference_set(file: str | Path) -> ReferenceSet:
-    """A set that :func:`write_reference_set` kept.
+    """Return a set that :func:`write_reference_set` kept.
 
     Raises:
         RecordError: the file cannot be read, or holds something else.
@@ -123,5 +123,5 @@ def read_reference_set(file: str | Path) -> ReferenceSet:
 
 
 def _refs(paths: Iterable[Path]) -> list[ImageRef]:
-    """Each picture is decoded once before any is asked about, so that a damaged one ends no half-done ranking."""
+    """Decode each picture once before the model is asked about any, so that a damaged one ends no half-done ranking."""
     return [load_image(path.resolve()).ref for path in paths]

@@ -44,7 +44,7 @@ _PACKAGES = (
 
 
 def sample_photographs() -> list[Sample]:
-    """The colour photographs that scikit-image and scikit-learn ship, without importing either.
+    """Return the colour photographs that scikit-image and scikit-learn ship, without importing either.
 
     Raises:
         MissingDependency: one of the packages is absent, or was installed without its pictures.

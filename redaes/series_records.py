@@ -88,7 +88,7 @@ def write_records(path: Path, records: Iterable[Record]) -> None:
 
 
 def read_series(path: Path) -> list[Series]:
-    """Series from JSON lines.
+    """Return series from JSON lines.
 
     Raises:
         RecordError: the file cannot be read, or a line is no series; names file and line.
@@ -101,7 +101,7 @@ def read_series(path: Path) -> list[Series]:
 
 
 def read_histograms(path: Path) -> list[Histogram]:
-    """Histograms from JSON lines.
+    """Return histograms from JSON lines.
 
     Raises:
         RecordError: as in :func:`read_series`.
@@ -163,7 +163,7 @@ LabelValues = Literal["scores", "ranks"]
 def read_fgaesthetics_labels(
     path: Path, images: Path, *, values_are: LabelValues = "scores"
 ) -> tuple[list[Series], LabelReport]:
-    """One label file of FGAesthetics, such as ``natural_train.txt``.
+    """Return one label file of FGAesthetics, such as ``natural_train.txt``.
 
     A line holds six numbers, separated by blanks or commas, read as series, index of a, index of b, P(a is
     preferred), value of a, value of b. The release does not document them, so they are verified: a picture has one
@@ -250,7 +250,7 @@ def read_fgaesthetics_labels(
 
 
 def read_ava(path: Path, images: Path, ids: Iterable[str] | None = None) -> list[Histogram]:
-    """Histograms from ``AVA.txt``: running number, image id, ten counts for the scores 1 to 10, tags, challenge.
+    """Return histograms from ``AVA.txt``: running number, image id, ten counts for the scores 1 to 10, tags, challenge.
 
     Args:
         path: the file.
@@ -287,7 +287,7 @@ def read_ava(path: Path, images: Path, ids: Iterable[str] | None = None) -> list
 
 
 def read_scores(path: Path, images: Path) -> list[tuple[Path, float]]:
-    """Pictures with one score each from JSON: ``[{"image": "a.jpg", "gt_score": 5.2}, ...]``.
+    """Return pictures with one score each from JSON: ``[{"image": "a.jpg", "gt_score": 5.2}, ...]``.
 
     Raises:
         RecordError: another layout, or a score that is no finite number.
@@ -307,7 +307,7 @@ def read_scores(path: Path, images: Path) -> list[tuple[Path, float]]:
 
 
 def read_pairs_csv(path: Path, images: Path) -> list[tuple[Path, Path, float]]:
-    """Pairs from CSV with the columns ``first, second, probability`` (of the first being preferred).
+    """Return pairs from CSV with the columns ``first, second, probability`` (of the first being preferred).
 
     Raises:
         RecordError: another layout, or a probability outside [0, 1].
@@ -322,7 +322,7 @@ def read_pairs_csv(path: Path, images: Path) -> list[tuple[Path, Path, float]]:
 
 
 def read_series_csv(path: Path, images: Path, *, category: str, split: str) -> list[Series]:
-    """Series from CSV with the columns ``series, image, score``, higher is better; all pairs of unlike score.
+    """Return series from CSV with the columns ``series, image, score``, higher is better; all pairs of unlike score.
 
     A column ``rank`` in place of ``score`` has 1 for the best.
 
@@ -365,7 +365,7 @@ def ordered_series(
     scores: Sequence[float],
     texts: Mapping[tuple[int, int], str] | None = None,
 ) -> Series:
-    """A series of known order, with all its pairs of unlike score."""
+    """Return a series of known order, with all its pairs of unlike score."""
     pairs = [
         SeriesPair(first=i, second=j, probability=float(scores[i] > scores[j]), text=(texts or {}).get((i, j)))
         for i in range(len(images))
@@ -380,7 +380,7 @@ def ordered_series(
 def read_csv(
     path: Path, columns: Sequence[str], *, may_be_blank: Sequence[str] = ()
 ) -> list[tuple[int, dict[str, str]]]:
-    """Rows of a CSV file with a header line, with their line numbers.
+    """Return rows of a CSV file with a header line, with their line numbers.
 
     Args:
         path: the file.

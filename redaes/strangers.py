@@ -9,7 +9,7 @@ LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "::1")
 
 
 def stranger(headers: Mapping[bytes, bytes], hosts: Collection[str], remedy: str) -> str | None:
-    """Why a request may not come in, or None.
+    """Return why a request may not come in, or None.
 
     Args:
         headers: its own, by names in small letters.

@@ -28,7 +28,8 @@ _NOT_WRITABLE = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC,
 
 
 def copies_of(files: Sequence[Path]) -> Path:
-    """The folder for the Arrow copy of these shards, made if need be. It depends on where they are and what is in them.
+    """Return the folder for the Arrow copy of these shards, made if need be. It depends on where they are and what is
+    in them.
 
     Raises:
         RecordError: the folder cannot be written to.
@@ -40,7 +41,8 @@ def copies_of(files: Sequence[Path]) -> Path:
 
 
 def results_of(file: Path, what: str) -> Path:
-    """The folder for what is made of a shard, made if need be. It depends on what is in the shard, not on its place.
+    """Return the folder for what is made of a shard, made if need be. It depends on what is in the shard, not on its
+    place.
 
     Args:
         file: the shard.
@@ -54,7 +56,7 @@ def results_of(file: Path, what: str) -> Path:
 
 
 def _asked_for(folder: Path, root: Path) -> Path:
-    """The folder, made if need be and marked as used; those that nobody asks for any more are deleted."""
+    """Return the folder, made if need be and marked as used; those that nobody asks for any more are deleted."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / _USED).touch()
@@ -65,7 +67,7 @@ def _asked_for(folder: Path, root: Path) -> Path:
 
 
 def not_writable(error: OSError) -> RecordError:
-    """What to say of an error that came of writing a copy."""
+    """Return what to say of an error that came of writing a copy."""
     return RecordError(
         f"{_root().parent} cannot be written ({error.strerror or error}), where copies of datasets are kept; set "
         "the variable HF_DATASETS_CACHE (or HF_HOME) to a folder that can be written to and has room"
@@ -73,7 +75,7 @@ def not_writable(error: OSError) -> RecordError:
 
 
 def comes_of_writing(error: BaseException | None) -> TypeGuard[OSError]:
-    """Whether an error says that a cache cannot be written to, and not that a shard is bad."""
+    """Return whether an error says that a cache cannot be written to, and not that a shard is bad."""
     return isinstance(error, OSError) and error.errno in _NOT_WRITABLE
 
 

@@ -23,7 +23,7 @@ class Split(NamedTuple):
 
 
 def split_thinking(text: str) -> Split:
-    """The thoughts at the beginning of a text, and the rest.
+    """Return the thoughts at the beginning of a text, and the rest.
 
     Blocks are recognised at the very beginning only: a tag within an answer is the answer's, and stays there. A closing
     tag without an opening one counts if it is the only tag.

@@ -47,7 +47,7 @@ _WINNER_SWAPPED: dict[Winner, Winner] = {"A": "B", "B": "A", "tie": "tie"}
 
 
 def winner_of(delta: float) -> Winner:
-    """The winner that a signed difference stands for.
+    """Return the winner that a signed difference stands for.
 
     >>> winner_of(1.2), winner_of(-1.2), winner_of(0.1)
     ('A', 'B', 'tie')
@@ -63,7 +63,7 @@ class Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     def as_json(self) -> dict[str, Any]:
-        """The record as JSON types. Names of files may hold bytes that are no text; ``json`` can write those."""
+        """Return the record as JSON types. Names of files may hold bytes that are no text; ``json`` can write those."""
         return cast("dict[str, Any]", json.loads(json.dumps(self.model_dump(), default=os.fspath)))
 
 
@@ -71,7 +71,7 @@ _RecordT = TypeVar("_RecordT", bound=Record)
 
 
 def _replace(record: _RecordT, **changes: Any) -> _RecordT:
-    """A copy with fields exchanged, validated like a new record (``model_copy`` does not validate)."""
+    """Return a copy with fields exchanged, validated like a new record (``model_copy`` does not validate)."""
     return type(record)(**{**dict(record), **changes})
 
 
@@ -130,11 +130,11 @@ class Pair(Record):
     split: Split
 
     def of(self, side: Side) -> ImageRef:
-        """The picture of a side."""
+        """Return the picture of a side."""
         return self.first if side == "first" else self.second
 
     def swapped(self) -> Pair:
-        """The same pair shown in the other order. The id stays: it is the same pair."""
+        """Return the same pair shown in the other order. The id stays: it is the same pair."""
         return _replace(
             self,
             first=self.second,
@@ -200,7 +200,7 @@ class Verdict(Record):
         return self
 
     def swapped(self) -> Verdict:
-        """The verdict as it reads when the pictures change places (rationale text keeps its letters)."""
+        """Return the verdict as it reads when the pictures change places (rationale text keeps its letters)."""
         rationale = self.rationale
         if rationale is not None:
             rationale = _replace(rationale, better=_WINNER_SWAPPED[rationale.better])

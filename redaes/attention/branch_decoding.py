@@ -70,7 +70,7 @@ class BranchDecoding:
         self._deal_out()
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float) -> Tensor:
-        """Attention of one layer, which takes the new tokens' keys and values along.
+        """Return the attention of one layer, which takes the new tokens' keys and values along.
 
         Gradients do not pass.
 

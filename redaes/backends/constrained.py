@@ -58,7 +58,7 @@ class FormHolder:
         self._made = lru_cache(maxsize=4)(self._make)
 
     def begin(self, prompt: Prompt, chat: str, prefix: str, max_new_tokens: int) -> HeldAnswer | None:
-        """An answer that is about to be written.
+        """Return an answer that is about to be written.
 
         Args:
             prompt: one of :func:`redaes.prompts.known` in the reasoned mode.
@@ -102,7 +102,7 @@ class FormHolder:
         return len(self._tokenizer(text, add_special_tokens=False)["input_ids"])
 
     def _thinking(self) -> Thinking | None:
-        """The model's tokens around thoughts, where it has such and may write them."""
+        """Return the model's tokens around thoughts, where it has such and may write them."""
         known = self._tokenizer.get_vocab()
         if OPENING not in known or CLOSING not in known:
             return None
@@ -124,7 +124,7 @@ class FormLogits(LogitsProcessor):
         self._n_prompt = n_prompt
 
     def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
-        """Scores of shape (batch, vocabulary), changed in place."""
+        """Return scores of shape (batch, vocabulary), changed in place."""
         running = [(place, answer) for place, answer in enumerate(self._answers) if answer and not answer.ended]
         if input_ids.shape[1] > self._n_prompt:
             drawn = input_ids[:, -1].tolist()

@@ -34,7 +34,7 @@ JSON_SAMPLING = Sampling(max_new_tokens=512)
 
 
 def known_form(name: str) -> AskedForm:
-    """The form of that name.
+    """Return the form of that name.
 
     >>> known_form("json")
     'json'
@@ -47,7 +47,7 @@ def known_form(name: str) -> AskedForm:
 
 
 def form_of_weights(model: str | Path, folder: Path | None, adapter: Path | None) -> Form:
-    """The form that weights in this process were trained on, as far as can be seen.
+    """Return the form that weights in this process were trained on, as far as can be seen.
 
     Args:
         model: its name; the embedded models were trained on the text form.
@@ -59,7 +59,7 @@ def form_of_weights(model: str | Path, folder: Path | None, adapter: Path | None
 
 
 def find_form(backend: Backend, holds: Callable[[], bool]) -> Form:
-    """The form that suits a model of which nothing is known, by one question in the text form.
+    """Return the form that suits a model of which nothing is known, by one question in the text form.
 
     The text form where the answer follows it to the letter; else JSON where the server holds answers to a schema, or
     where not even :mod:`redaes.lenient` can read the answer.
@@ -84,7 +84,7 @@ def find_form(backend: Backend, holds: Callable[[], bool]) -> Form:
 
 
 def form_of_backend(backend: Backend) -> Form:
-    """The form in which a model is asked unless told otherwise.
+    """Return the form in which a model is asked unless told otherwise.
 
     Raises:
         EndpointError: it is to be found out, and nothing is answered.

@@ -108,7 +108,7 @@ class HeldAnswer:
         self.ended = token in self._made.vocabulary.eos_tokens
 
     def following(self, n_scored: int) -> int | NDArray[np.bool_]:
-        """The only token that may come next, or for each id whether it may; the answer has not ended.
+        """Return the only token that may come next, or for each id whether it may; the answer has not ended.
 
         Args:
             n_scored: the model has scores for ids below that; its tokenizer may have more tokens.

@@ -50,7 +50,7 @@ async def with_retries(
     counts: Counter[str],
     never: Collection[str] = (),
 ) -> _T:
-    """What the first try that succeeds gives.
+    """Return what the first try that succeeds gives.
 
     Args:
         attempt: one try; raises :class:`Rejected`.
@@ -84,7 +84,7 @@ async def with_retries(
 
 
 def retry_after_s(header: str | None) -> float | None:
-    """Seconds that a server asks to wait, given as a number or as a date; None: it does not say, or nonsense."""
+    """Return seconds that a server asks to wait, given as a number or as a date; None: it does not say, or nonsense."""
     if header is None:
         return None
     if header.strip().isdecimal():

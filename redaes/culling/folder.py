@@ -208,7 +208,7 @@ def _with_places(name: str, series: PhotographSeries, result: Ranked | Unranked 
 
 
 def _rejecting(ranked: RankedSeries) -> RankedSeries:
-    """The series with its rest rejected."""
+    """Return the series with its rest rejected."""
     pictures = (replace(one, mark=REJECTED) if one.mark == REST else one for one in ranked.pictures)
     return replace(ranked, pictures=tuple(pictures))
 
@@ -229,7 +229,7 @@ def _placed(series: PhotographSeries, ranking: Ranked) -> Iterator[PlacedPhotogr
 
 
 def _is_worse(ranking: Ranked, best: str, own: str) -> bool:
-    """Whether it is settled that a picture is worse than the best; without errors: visibly so."""
+    """Return whether it is settled that a picture is worse than the best; without errors: visibly so."""
     if ranking.errors is None:
         return ranking.lead(best, own) >= TIE_MARGIN
     gap = ranking.scores[best] - ranking.scores[own]
@@ -237,7 +237,7 @@ def _is_worse(ranking: Ranked, best: str, own: str) -> bool:
 
 
 def _line(ranked: RankedSeries, provenance: Mapping[str, Any]) -> dict[str, Any]:
-    """The series as JSON types."""
+    """Return the series as JSON types."""
     ranking = ranked.ranking
     explanation = None if ranking is None else ranking.explanation
     return {

@@ -68,7 +68,7 @@ class EditorPool:
         return sum(lane.n_edits for lane in self._lanes)
 
     async def edit(self, name: str, source: Image.Image, jobs: Sequence[EditJob]) -> tuple[Editor, list[EditOutcome]]:
-        """What an editor makes of a picture, and that editor; waits for a device that is free.
+        """Return what an editor makes of a picture, and that editor; waits for a device that is free.
 
         A view's jobs for one editor stay together: what stands beside a job in a batch may show in its rounding.
 

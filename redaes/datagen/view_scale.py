@@ -33,7 +33,7 @@ class ViewScale:
     """Standard deviation of a single answer around the scale, in points, as :func:`view_scale` estimates it."""
 
     def delta(self, pair: PicturePlaces) -> float:
-        """Score of the first less score of the second."""
+        """Return the score of the first less score of the second."""
         return float(self.scores[pair[0]] - self.scores[pair[1]])
 
 
@@ -89,7 +89,7 @@ def _variance(label: Consensus) -> float | None:
 
 
 def why_not_inferred(scale: ViewScale, pair: PicturePlaces, max_error: float) -> str | None:
-    """Why a pair that nobody was asked about gets no label from the scale, or None: it gets one.
+    """Return why a pair that nobody was asked about gets no label from the scale, or None: it gets one.
 
     Nobody has looked at these two pictures side by side, so more is wanted than of judged pairs: the difference has to
     be known well (else ``imprecise``), and which picture is better has to be settled (else ``undecided``). So a tie is

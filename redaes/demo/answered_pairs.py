@@ -14,7 +14,7 @@ from redaes.viewer.pair_table import Outcome, PairPicture, PairRow
 
 
 def answered_pairs(records: Sequence[PairRecord], moments: Sequence[Moment]) -> list[PairRow]:
-    """Two rows for each pair: of the model before training and of the last one.
+    """Return two rows for each pair: of the model before training and of the last one.
 
     Args:
         records: the held-out pairs, with their pictures.

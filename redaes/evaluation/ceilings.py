@@ -37,7 +37,7 @@ class Ceiling:
 
 
 def vote_ceiling(histograms: ArrayLike, *, n_splits: int = 10, seed: int = 0) -> Ceiling:
-    """The ceiling that vote noise puts on SRCC.
+    """Return the ceiling that vote noise puts on SRCC.
 
     Args:
         histograms: counts of the ratings 1, 2, …, shape (n_pictures, n_ratings); at least two votes each.

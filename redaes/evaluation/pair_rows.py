@@ -23,7 +23,7 @@ _MANY = 1000
 
 
 def pair_rows(runs: Mapping[str, Sequence[Prediction]], loaded: LoadedBenchmark | None) -> list[PairRow]:
-    """A row for each pair and run; at most :data:`MAX_ROWS`, of the same pairs for every run.
+    """Return a row for each pair and run; at most :data:`MAX_ROWS`, of the same pairs for every run.
 
     Where there are more pairs, those with a checked reasoning come before others, and lot decides among equals.
 

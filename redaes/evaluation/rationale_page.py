@@ -48,7 +48,7 @@ def rationale_page(
     quality: RationaleQuality,
     truth: RationaleTruth,
 ) -> str:
-    """The page.
+    """Return the page.
 
     Args:
         records: the pairs, with their pictures.
@@ -78,7 +78,7 @@ def rationale_page(
 
 
 def worst(checked: Sequence[CheckedPair]) -> list[CheckedPair]:
-    """The pairs, those whose shown reasoning is worst first: wrong though the verdict is right, then contradicted."""
+    """Return the pairs, worst first: those with a wrong reason for a right verdict, then the contradicted ones."""
 
     def rank(one: CheckedPair) -> tuple[bool, bool, int, str]:
         reason = one.shown.reason

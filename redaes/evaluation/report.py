@@ -69,7 +69,7 @@ def write_report(
 
 
 def markdown(sides: Sequence[ComparedRun], timings: Sequence[RunTiming], others: Sequence[PublishedResult]) -> str:
-    """The numbers as Markdown tables; published ones in a table of their own."""
+    """Return the numbers as Markdown tables; published ones in a table of their own."""
     run = sides[0].results.run
     lines = [
         f"# {run['title']}",
@@ -100,7 +100,7 @@ def markdown(sides: Sequence[ComparedRun], timings: Sequence[RunTiming], others:
 
 
 def cell(metric: Estimate | None) -> str:
-    """A value with its interval, to be read; None: not measured.
+    """Return a value with its interval, to be read; None: not measured.
 
     >>> cell(Estimate(value=0.5, low=0.4, high=0.6)), cell(None)
     ('0.500 [0.400, 0.600]', '–')
@@ -174,7 +174,7 @@ def _read(file: Path) -> list[Prediction]:
 
 
 def _plots(results: RunResults, folder: Path, loaded: LoadedBenchmark | None) -> dict[str, Any]:
-    """Points of the plots in a square of 100, and examples."""
+    """Return points of the plots in a square of 100, and examples."""
     pictures = _read(folder / "pictures.csv")
     return {
         "scatter": _scatter(pictures) if results.run["kind"] == "scores" else None,
@@ -187,7 +187,7 @@ def _plots(results: RunResults, folder: Path, loaded: LoadedBenchmark | None) ->
 
 
 def _bars(results: RunResults) -> list[dict[str, Any]]:
-    """Bars of shares with their intervals: of all pairs, and by what decides them."""
+    """Return bars of shares with their intervals: of all pairs, and by what decides them."""
     summary = results.summary
     found = []
     for name, title in (
@@ -235,7 +235,7 @@ def _scatter(pictures: Sequence[Prediction]) -> dict[str, Any] | None:
 
 
 def _examples(loaded: LoadedBenchmark, pictures: Sequence[Prediction]) -> dict[str, Any]:
-    """The pictures that are placed best and worst."""
+    """Return the pictures that are placed best and worst."""
     answered = [(one.predicted, one) for one in pictures if one.predicted is not None]
     by_score = sorted(answered, key=lambda item: (item[0], item[1].id))
     by_label = sorted(answered, key=lambda item: (item[1].label, item[1].id))

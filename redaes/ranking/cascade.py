@@ -159,12 +159,12 @@ def cascade(
 
 
 def n_pairs(series: Sequence[Sequence[Picture]]) -> int:
-    """Comparisons that judging every pair of every series would take."""
+    """Return comparisons that judging every pair of every series would take."""
     return sum(math.comb(len(pictures), 2) for pictures in series)
 
 
 def n_questions(series: Sequence[Sequence[Picture]], share: float) -> int:
-    """The most that :func:`cascade` asks of its judge, in comparisons."""
+    """Return the most that :func:`cascade` asks of its judge, in comparisons."""
     return int(share * n_pairs(series) + 1e-9)
 
 
@@ -176,7 +176,7 @@ def _checked(pictures: Sequence[Picture], values: ArrayLike) -> FloatArray:
 
 
 def _standardised(tables: Sequence[FloatArray]) -> list[FloatArray]:
-    """Scores less their mean in the series, in units of their standard deviation over all series."""
+    """Return scores less their mean in the series, in units of their standard deviation over all series."""
     centred = [table - table.mean() if len(table) else table for table in tables]
     spread = float(np.sqrt(np.mean(np.concatenate([*centred, np.zeros(1)]) ** 2)))
     return [np.round(table / spread, _DECIMALS) if spread > 0 else table for table in centred]
@@ -193,7 +193,7 @@ def _ordered(table: FloatArray, answers: Answers, model: _Model) -> CascadeOrder
 
 
 def _posterior(table: FloatArray, answers: Answers, model: _Model) -> tuple[FloatArray, FloatArray]:
-    """(n,) means and (n, n) covariance of the qualities after the answers."""
+    """Return (n,) means and (n, n) covariance of the qualities after the answers."""
     precision = np.eye(len(table)) / model.spread**2
     weighted = model.slope * table / model.spread**2
     for first, second, answer in answers:
@@ -207,7 +207,7 @@ def _posterior(table: FloatArray, answers: Answers, model: _Model) -> tuple[Floa
 
 
 def _best_question(table: FloatArray, answers: Answers, model: _Model) -> list[tuple[float, tuple[int, int]]]:
-    """The comparison with the first place that is worth most, and its worth in points; none if all were asked.
+    """Return the comparison with the first place that is worth most, and its worth in points; none if all were asked.
 
     The worth of an answer about a difference of mean d and variance v: its mean moves by a normal amount of standard
     deviation s = v / sqrt(v + noise^2), and if it crosses zero, so much is gained: s (phi(z) - z (1 - Phi(z))), with
@@ -233,7 +233,9 @@ def _best_question(table: FloatArray, answers: Answers, model: _Model) -> list[t
 def _estimated_by_kind(
     tables: Sequence[FloatArray], found: Sequence[Answers], kinds: Sequence[str], noise: float
 ) -> dict[str, _Model]:
-    """A model for each kind of series, that of all series where a kind has too few answers for one of its own."""
+    """Return a model for each kind of series, that of all series where a kind has too few answers for one of its
+    own.
+    """
     models = dict.fromkeys(kinds, _estimated(tables, found, noise))
     for kind in models:
         own = [number for number, its in enumerate(kinds) if its == kind]
@@ -244,7 +246,7 @@ def _estimated_by_kind(
 
 
 def _estimated(tables: Sequence[FloatArray], found: Sequence[Answers], noise: float) -> _Model:
-    """The likeliest model on a grid of spreads and noises, with the best slope from zero up for each.
+    """Return the likeliest model on a grid of spreads and noises, with the best slope from zero up for each.
 
     The answers about one series are normal, their covariance spread^2 A A^T + noise^2 I with a row of A per answer
     (1 and -1 for its pictures); in the eigenvectors of A A^T they are independent. Answers about different pictures

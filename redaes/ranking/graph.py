@@ -19,7 +19,7 @@ DECIMALS = 9
 
 
 def components(n: int, edges: Sequence[Edge]) -> list[list[int]]:
-    """The connected components of the comparison graph, each sorted, in order of their smallest item.
+    """Return the connected components of the comparison graph, each sorted, in order of their smallest item.
 
     >>> components(4, [(3, 1, 0.5, 1.0)])
     [[0], [1, 3], [2]]
@@ -45,7 +45,7 @@ def components(n: int, edges: Sequence[Edge]) -> list[list[int]]:
 
 
 def count_cycles(n: int, edges: Sequence[Edge]) -> int:
-    """The number of circular triples A > B > C > A.
+    """Return the number of circular triples A > B > C > A.
 
     Several edges between the same two items count by the sign of their weighted sum; zero is a tie, and a
     tie closes no cycle.

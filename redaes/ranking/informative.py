@@ -31,7 +31,7 @@ class InformativeChoice:
 def choose_informative(
     candidates: KnownReferences, k: int, n_comparisons: int, weight: float = 2.0
 ) -> InformativeChoice:
-    """The k candidates that are expected to place items like the candidates most precisely.
+    """Return the k candidates that are expected to place items like the candidates most precisely.
 
     What is made small is the mean, over the strengths x that an item may have, of its posterior variance
     1 / (1 / sigma^2 + sum of the ``n_comparisons`` largest I_j(x) among the chosen j), with sigma the standard
@@ -78,15 +78,15 @@ def choose_informative(
 
 
 def likely_strengths(candidates: KnownReferences) -> Vector:
-    """Strengths that an item may have: those of the candidates, drawn together to the deviation that is left when their
-    errors are taken off."""
+    """Return strengths that an item may have: those of the candidates, drawn together to the deviation that is left
+    when their errors are taken off."""
     off = candidates.values - candidates.values.mean()
     spread = float(off.std())
     return np.asarray(candidates.mean + off * (candidates.deviation / spread if spread > 0 else 0.0))
 
 
 def population(values: Vector, variances: Vector) -> tuple[float, float]:
-    """Mean and standard deviation of the true strengths, of which estimates with these errors are at hand.
+    """Return the mean and standard deviation of the true strengths, of which estimates with these errors are at hand.
 
     The variance of estimates is that of the true ones and the mean of the errors' variances together; at least a tenth
     of it is left to the true ones [ours].
@@ -96,7 +96,8 @@ def population(values: Vector, variances: Vector) -> tuple[float, float]:
 
 
 def dispersions(values: Vector, outcomes: Sequence[Outcome], leans: Sequence[float | None] = ()) -> Vector:
-    """How far the answers about each item spread, over what coin tosses of the fitted probabilities would; shape (n,).
+    """Return how far the answers about each item spread, over what coin tosses of the fitted probabilities would; shape
+    (n,).
 
     Two things are looked at. The residual of an outcome y of weight w, squared, over p (1 - p) / w. And, where both
     orders were read, how much they disagree beyond the judge's usual lean to one side: the lean of a pair, less the

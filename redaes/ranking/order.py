@@ -59,8 +59,8 @@ def rank(ids: Sequence[str], answers: Sequence[PairAnswer], top_k: int | None = 
 
 
 def outcomes_of(ids: Sequence[str], answers: Sequence[PairAnswer]) -> list[Outcome]:
-    """The usable ones among answers about pictures, by the pictures' places in a list; each weighs as much as it has
-    usable calls.
+    """Return the usable ones among answers about pictures, by the pictures' places in a list; each weighs as much as it
+    has usable calls.
 
     >>> outcomes_of(["x", "y"], [PairAnswer(first="y", second="x", probability=0.2)])
     [(1, 0, 0.2, 2.0)]

@@ -38,7 +38,7 @@ class KnownReferences:
 
 
 def information(strength: Vector, references: KnownReferences, weight: float) -> Vector:
-    """What a comparison of ``weight`` usable calls is expected to tell of a strength, in 1 / squared logits.
+    """Return what a comparison of ``weight`` usable calls is expected to tell of a strength, in 1 / squared logits.
 
     A comparison of x with reference j, won with probability p = 1 / (1 + exp(r_j - x)), has the Fisher information
     I = w p (1 - p) (Lord 1980, chapter 5, for the one-parameter model). Two things make it worth less [ours]: answers
@@ -125,12 +125,12 @@ class Placements:
         return np.where(self._open.any(axis=1), found, -1)
 
     def strengths(self) -> Vector:
-        """Shape (n,), in logits; the mean of the prior for an item of which nothing is known."""
+        """Return the shape (n,), in logits; the mean of the prior for an item of which nothing is known."""
         self._fit()
         return self._values.copy()
 
     def errors(self) -> Vector:
-        """Standard errors that the model expects, shape (n,), in logits; the prior is in them."""
+        """Return standard errors that the model expects, shape (n,), in logits; the prior is in them."""
         self._fit()
         return np.sqrt(self._variances)
 

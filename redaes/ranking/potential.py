@@ -31,7 +31,7 @@ class Potential:
 
 
 def fit_potential(n: int, edges: Sequence[Edge]) -> Potential:
-    """Scores whose differences fit the edges best: weighted least squares on the comparison graph.
+    """Return scores whose differences fit the edges best: weighted least squares on the comparison graph.
 
     >>> found = fit_potential(3, [(0, 1, 2.0, 1.0), (1, 2, 1.0, 1.0), (0, 2, 1.0, 1.0)])
     >>> found.values.round(3).tolist(), found.residuals.round(3).tolist(), round(found.inconsistency, 3)
@@ -71,7 +71,7 @@ def fit_potential(n: int, edges: Sequence[Edge]) -> Potential:
 
 
 def difference_variance(n: int, edges: Sequence[Edge]) -> NDArray[np.float64]:
-    """How well :func:`fit_potential` knows each difference: its variance, if an edge of weight 1 has variance 1.
+    """Return how well :func:`fit_potential` knows each difference: its variance, if an edge of weight 1 has variance 1.
 
     >>> difference_variance(3, [(0, 1, 2.0, 1.0), (1, 2, 1.0, 2.0)]).round(3).tolist()
     [[0.0, 1.0, 1.5], [1.0, 0.0, 0.5], [1.5, 0.5, 0.0]]

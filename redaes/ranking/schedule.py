@@ -64,7 +64,7 @@ class Schedule:
         self._started = False
 
     def next_round(self) -> list[tuple[int, int]]:
-        """Pairs to compare, sorted; the first of each is to be shown first. Empty: done."""
+        """Return pairs to compare, sorted; the first of each is to be shown first. Empty: done."""
         if not self._left:
             return []
         if not self._started:
@@ -119,7 +119,7 @@ class Schedule:
         return pairs
 
     def _drawn(self, values: NDArray[np.float64], errors: NDArray[np.float64]) -> list[tuple[int, int]]:
-        """A round of a Swiss tournament among strengths drawn from what is known."""
+        """Return a round of a Swiss tournament among strengths drawn from what is known."""
         order = np.argsort(-(values + errors * self._rng.standard_normal(self._n)), kind="stable").tolist()
         busy = [False] * self._n
         pairs: list[tuple[int, int]] = []
@@ -142,7 +142,7 @@ class Schedule:
 
 
 def default_pairs(n: int) -> int:
-    """The number of comparisons for ``n`` items: all pairs up to ``ROUND_ROBIN``, above that seven an item.
+    """Return the number of comparisons for ``n`` items: all pairs up to ``ROUND_ROBIN``, above that seven an item.
 
     >>> default_pairs(8), default_pairs(9), default_pairs(100)
     (28, 36, 700)

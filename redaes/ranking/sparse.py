@@ -33,7 +33,7 @@ class SparseStrengths:
     """Standard errors, shape (n,), in logits."""
 
     def settled(self, k: int) -> bool:
-        """Whether each of the best ``k`` is better than each of the others with at least 95 %.
+        """Return whether each of the best ``k`` is better than each of the others with at least 95 %.
 
         As if errors were independent: what two items have in common makes their difference no less certain.
         """
@@ -61,7 +61,7 @@ class SparseFit:
         self._outcomes.append(outcome)
 
     def strengths(self) -> Vector:
-        """Strengths, shape (n,), in logits, with zero mean; begins at those that were found before."""
+        """Return strengths, shape (n,), in logits, with zero mean; begins at those that were found before."""
         first, second, won, weight = self._columns()
         values = self._values
         for _ in range(100):
@@ -79,13 +79,13 @@ class SparseFit:
         return np.asarray(values - values.mean())
 
     def rough_errors(self) -> Vector:
-        """Errors as if all others were known: too small, and enough to say where to ask."""
+        """Return errors as if all others were known: too small, and enough to say where to ask."""
         first, second, _, weight = self._columns()
         expected = sigmoid(self._values[first] - self._values[second])
         return np.asarray(1.0 / np.sqrt(self._diagonal(first, second, weight * expected * (1.0 - expected))))
 
     def fitted(self) -> SparseStrengths:
-        """Strengths with the errors that a table would give, up to a tenth or so."""
+        """Return strengths with the errors that a table would give, up to a tenth or so."""
         values = self.strengths()
         first, second, won, weight = self._columns()
         expected = sigmoid(values[first] - values[second])
@@ -108,7 +108,7 @@ class SparseFit:
         )
 
     def _solved(self, first: NDArray[np.intp], second: NDArray[np.intp], spread: Vector, right: Vector) -> Vector:
-        """The curvature's inverse times (n, m) columns, by conjugate gradients, scaled by the diagonal."""
+        """Return the curvature's inverse times (n, m) columns, by conjugate gradients, scaled by the diagonal."""
         diagonal = self._diagonal(first, second, spread)[:, None]
 
         def curvature(columns: Vector) -> Vector:

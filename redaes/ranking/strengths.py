@@ -41,7 +41,7 @@ class Strengths:
         return np.maximum(own[:, None] + own[None, :] - 2.0 * self.covariance, 0.0)
 
     def settled(self, k: int) -> bool:
-        """Whether each of the best ``k`` is better than each of the others with at least 95 %."""
+        """Return whether each of the best ``k`` is better than each of the others with at least 95 %."""
         order = np.argsort(-self.values, kind="stable")
         best, rest = order[:k], order[k:]
         gap = self.values[best][:, None] - self.values[rest][None, :]
@@ -49,7 +49,7 @@ class Strengths:
 
 
 def fit_strengths(n: int, outcomes: Sequence[Outcome]) -> Strengths:
-    """Bradley-Terry strengths from probabilities: P(i beats j) = 1 / (1 + exp(strength_j - strength_i)).
+    """Return Bradley-Terry strengths from probabilities: P(i beats j) = 1 / (1 + exp(strength_j - strength_i)).
 
     The maximum of the likelihood in which an outcome with probability p and weight w counts as w p wins and
     w (1 - p) losses, under a normal prior of mean 0 and standard deviation ``PRIOR_SD`` [ours], which keeps
@@ -97,7 +97,7 @@ def fit_strengths(n: int, outcomes: Sequence[Outcome]) -> Strengths:
 def dispersion_of(
     n: int, won: NDArray[np.float64], expected: NDArray[np.float64], weight: NDArray[np.float64]
 ) -> float:
-    """How much the residuals spread, over what coin tosses of the expected probabilities would.
+    """Return how much the residuals spread, over what coin tosses of the expected probabilities would.
 
     Args:
         n: number of items.
@@ -114,7 +114,7 @@ def dispersion_of(
 
 
 def fit_one(outcomes: Sequence[tuple[float, float, float]]) -> tuple[float, float]:
-    """The strength of one item that was compared with others of known strength, and its standard error.
+    """Return the strength of one item that was compared with others of known strength, and its standard error.
 
     As :func:`fit_strengths`, with the others held fixed.
 
@@ -143,7 +143,7 @@ def fit_one(outcomes: Sequence[tuple[float, float, float]]) -> tuple[float, floa
 
 
 def bradley_terry(wins: ArrayLike) -> NDArray[np.float64]:
-    """Maximum-likelihood Bradley-Terry strengths: P(i beats j) = 1 / (1 + exp(strength_j - strength_i)).
+    """Return the maximum-likelihood Bradley-Terry strengths: P(i beats j) = 1 / (1 + exp(strength_j - strength_i)).
 
     >>> bradley_terry([[0, 3], [1, 0]]).round(4).tolist()  # 3 to 1: the logits differ by log 3
     [0.5493, -0.5493]
@@ -190,7 +190,7 @@ def bradley_terry(wins: ArrayLike) -> NDArray[np.float64]:
 
 
 def unconnected(wins: NDArray[np.float64]) -> tuple[int, int] | None:
-    """Two items such that no chain of wins leads from the first to the second, or None.
+    """Return two items such that no chain of wins leads from the first to the second, or None.
 
     Bradley-Terry strengths are finite exactly if there are none (Ford 1957).
 
@@ -210,7 +210,7 @@ def unconnected(wins: NDArray[np.float64]) -> tuple[int, int] | None:
 def _curvature(
     n: int, first: NDArray[np.intp], second: NDArray[np.intp], weight: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Minus the second derivative of the logarithm of the posterior, shape (n, n)."""
+    """Return the minus the second derivative of the logarithm of the posterior, shape (n, n)."""
     between = np.bincount(first * n + second, weight, n * n).reshape(n, n)
     between += between.T
     return np.diag(between.sum(axis=1) + 1.0 / PRIOR_SD**2) - between

@@ -28,7 +28,7 @@ FILES = (
 
 
 def reference_photographs() -> list[ImageRef]:
-    """References to the pictures, in a fixed order.
+    """Return references to the pictures, in a fixed order.
 
     Raises:
         ImageError: a file of the package is missing; install it again.

@@ -82,7 +82,7 @@ def as_reward(
     max_pixels: int = MAX_PIXELS,
     seed: int = 0,
 ) -> AssessorReward:
-    """A reward function that asks an assessor.
+    """Return a reward function that asks an assessor.
 
     Args:
         judge: a :class:`redaes.Assessor`, with a local model or a served one; its fast mode is the cheaper.
@@ -195,11 +195,13 @@ class AssessorReward:
         return [one.value for one in judged]
 
     def values(self, pictures: Sequence[Any]) -> list[float | None]:
-        """What the pictures of one prompt are worth; None where there is no value. Raises as :meth:`judge_groups`."""
+        """Return what the pictures of one prompt are worth; None where there is no value. Raises as
+        :meth:`judge_groups`.
+        """
         return [one.value for one in self.judge_groups([pictures])[0]]
 
     def judge_groups(self, groups: Sequence[Sequence[Any]]) -> list[list[PictureReward]]:
-        """What the pictures of several prompts are worth.
+        """Return what the pictures of several prompts are worth.
 
         Args:
             groups: for each prompt its pictures, as :mod:`redaes.rewards.image_inputs` takes them.
@@ -255,7 +257,7 @@ class AssessorReward:
         columns: Mapping[str, Sequence[Any]],
         n_rows: int,
     ) -> list[Any]:
-        """The picture of each row, as it was handed over."""
+        """Return the picture of each row, as it was handed over."""
         if callable(self._pictures):
             found = []
             for number in range(n_rows):
@@ -373,7 +375,7 @@ def _reference(ref: ImageRef, max_pixels: int) -> LoadedImage:
 
 
 def _in_message(completion: Any) -> Any:
-    """The picture of a completion: itself, or what its message holds."""
+    """Return the picture of a completion: itself, or what its message holds."""
     if isinstance(completion, list | tuple) and completion and isinstance(completion[-1], Mapping):
         content = completion[-1].get("content")
         if isinstance(content, list | tuple):

@@ -87,7 +87,8 @@ class Tally:
 def ask(
     judge: PairAssessor, pairs: Sequence[tuple[LoadedImage, LoadedImage]], tally: Tally, why: Counter[str]
 ) -> list[float | None]:
-    """P(first is better) of each pair; None where not both orders were answered: the result would favour a place.
+    """Return P(first is better) of each pair; None where not both orders were answered: the result would favour a
+    place.
 
     Args:
         judge: to ask.
@@ -123,7 +124,7 @@ def ask(
 def rounds(
     n: int, comparisons_per_picture: int | None, seed: int, outcomes: Sequence[Outcome]
 ) -> Iterator[list[tuple[int, int]]]:
-    """Pairs of a tournament of ``n`` pictures, round by round.
+    """Yield pairs of a tournament of ``n`` pictures, round by round.
 
     Args:
         n: at least 1.
@@ -148,7 +149,7 @@ def rounds(
 
 
 def fitted(ids: Sequence[str], outcomes: Sequence[Outcome]) -> tuple[dict[str, float], dict[str, str]]:
-    """Strengths of the largest set of pictures that comparisons connect, and why the others have none."""
+    """Return strengths of the largest set of pictures that comparisons connect, and why the others have none."""
     parts = sorted(components(len(ids), outcomes), key=len, reverse=True)
     whole = len(parts) == 1 or (len(parts[0]) > 1 and len(parts[0]) > len(parts[1]))
     main = parts[0] if whole else []
@@ -166,6 +167,6 @@ def fitted(ids: Sequence[str], outcomes: Sequence[Outcome]) -> tuple[dict[str, f
 
 
 def win_rate(strength: float, others: Sequence[float]) -> float:
-    """Expected share of comparisons with these that a picture of this strength wins."""
+    """Return the expected share of comparisons with these that a picture of this strength wins."""
     gaps = strength - np.asarray(others, dtype=np.float64)
     return float(np.mean(sigmoid(gaps)))

@@ -28,7 +28,7 @@ class Unusable:
 
 
 def picture_of(value: Any, *, max_pixels: int) -> LoadedImage | Unusable:
-    """The picture, upright 8-bit RGB of at most ``max_pixels``, named by its pixels (files: by their bytes).
+    """Return the picture, upright 8-bit RGB of at most ``max_pixels``, named by its pixels (files: by their bytes).
 
     Args:
         value: see above.

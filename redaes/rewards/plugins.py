@@ -94,7 +94,7 @@ class RewardPlugin:
         self.value_range = (low, high)
 
     def __call__(self, **batch: Any) -> Values:
-        """The values of a batch. The first batch is judged twice, to see whether the same comes out.
+        """Return the values of a batch. The first batch is judged twice, to see whether the same comes out.
 
         Raises:
             TrainingError: a rule is broken, or the function raised; names the plugin, the value and the remedy.
@@ -201,7 +201,7 @@ class RewardPlugin:
 
 
 def load_plugins(specs: Sequence[str]) -> list[RewardPlugin]:
-    """The plugins by their specifications, each imported once in a process.
+    """Return the plugins by their specifications, each imported once in a process.
 
     Args:
         specs: ``module:function`` with a module on ``sys.path``, or ``path/to/file.py:function``.
@@ -246,7 +246,7 @@ def try_plugins(
 
 
 def probe_batch(mode: Mode, *, with_scores: bool, with_evidence: bool = False) -> dict[str, Any]:
-    """A ranking group of three grey pictures: to each prompt a true answer, the opposite, and one without form.
+    """Return a ranking group of three grey pictures: to each prompt a true answer, the opposite, and one without form.
 
     Returns:
         ``prompts``, ``completions``, ``completion_ids`` and all :data:`COLUMNS`, as lists of equal length.
@@ -383,7 +383,7 @@ def _ignore(*_: Any, **__: Any) -> None:
 
 
 def _copied(value: Any) -> Any:
-    """Lists and dicts anew, all the way down; what they hold, pictures above all, as it is."""
+    """List and dicts anew, all the way down; what they hold, pictures above all, as it is."""
     if isinstance(value, list | tuple):
         return type(value)([_copied(part) for part in value])
     if isinstance(value, dict):
@@ -398,7 +398,7 @@ def _pixels(batch: Mapping[str, Any]) -> dict[int, bytes]:
 
 
 def _random_states() -> dict[str, Any]:
-    """The global generators of the libraries that are loaded, in a form that can be compared."""
+    """Return the global generators of the libraries that are loaded, in a form that can be compared."""
     states: dict[str, Any] = {"random": random.getstate()}
     kind, keys, *rest = np.random.get_state(legacy=True)
     states["numpy"] = (kind, np.asarray(keys).tobytes(), *rest)

@@ -27,7 +27,7 @@ GAMMA = TAU**2
 
 
 def format_reward(answer: Verdict | int | None) -> float:
-    """1 for a verdict, or a score, that follows the grammar, which the parser has decided; our definition.
+    """Return 1 for a verdict, or a score, that follows the grammar, which the parser has decided; our definition.
 
     >>> format_reward(Verdict(winner="A", delta=1.0, rationale=None)), format_reward(0), format_reward(None)
     (1.0, 1.0, 0.0)
@@ -36,7 +36,7 @@ def format_reward(answer: Verdict | int | None) -> float:
 
 
 def preference_reward(stated: float | None, label: float | None, tau: float = TAU) -> float | None:
-    """Fidelity of the stated preference to the labelled one; our definition.
+    """Return the fidelity of the stated preference to the labelled one; our definition.
 
     sqrt(p p*) + sqrt((1 - p)(1 - p*)) with p = Phi(stated / tau) and p* = Phi(label / tau).
 
@@ -60,7 +60,7 @@ def preference_reward(stated: float | None, label: float | None, tau: float = TA
 
 
 def verdict_reward(answer: Verdict | None, winner: Winner | None) -> float | None:
-    """1 if the answer names the right picture, or calls a tie a tie; our definition.
+    """Return 1 if the answer names the right picture, or calls a tie a tie; our definition.
 
     The measures of closeness pay "no difference" nearly as well as the truth; this one pays it nothing where there is a
     winner.
@@ -80,7 +80,7 @@ def verdict_reward(answer: Verdict | None, winner: Winner | None) -> float | Non
 
 
 def difference_reward(stated: float | None, label: float | None, s: float = S) -> float | None:
-    """Closeness of the stated difference to the labelled one; our definition.
+    """Return the closeness of the stated difference to the labelled one; our definition.
 
     exp(-((stated - label) / s)^2 / 2).
 
@@ -106,7 +106,7 @@ def difference_reward(stated: float | None, label: float | None, s: float = S) -
 def swap_consistency_reward(
     stated: float | None, other_order_stated: Sequence[float | None], s: float = S
 ) -> float | None:
-    """Closeness to the opposite of the mean that the other order's completions state; our definition.
+    """Return the closeness to the opposite of the mean that the other order's completions state; our definition.
 
     exp(-((stated + mean) / s)^2 / 2). An answer that follows the position instead of the pictures states the
     same sign in both orders and loses.
@@ -142,7 +142,7 @@ def group_consistency_reward(
     predicted: Mapping[tuple[str, str], Sequence[float | None]],
     s: float = S,
 ) -> float | None:
-    """Closeness to the difference that one common scale of the whole group implies; our definition.
+    """Return the closeness to the difference that one common scale of the whole group implies; our definition.
 
     exp(-((stated - (score_A - score_B)) / s)^2 / 2), with the scores of :func:`group_scale`. Contradictions such as
     A > B > C > A cannot be fitted and cost reward. A group whose edges form no cycle cannot contradict itself: the
@@ -172,7 +172,7 @@ def group_consistency_reward(
 def group_scale(
     edges: Collection[tuple[str, str]], predicted: Mapping[tuple[str, str], Sequence[float | None]]
 ) -> dict[tuple[str, str], float | None]:
-    """The differences that one scale of a whole group implies.
+    """Return the differences that one scale of a whole group implies.
 
     Each edge's predictions are averaged, and scores are fitted to the averages by least squares.
 
@@ -212,7 +212,7 @@ def group_scale(
 def closeness_to_scale(
     stated: float | None, shown: tuple[str, str], scale: Mapping[tuple[str, str], float | None], s: float = S
 ) -> float | None:
-    """The second half of :func:`group_consistency_reward`, for a scale that is fitted once per group.
+    """Return the second half of :func:`group_consistency_reward`, for a scale that is fitted once per group.
 
     >>> closeness_to_scale(2.0, ("x", "y"), {("x", "y"): 2.0})
     1.0
@@ -236,7 +236,7 @@ def thurstone_reward(
     tau: float = TAU,
     gamma: float = GAMMA,
 ) -> float | None:
-    """Fidelity of a single picture's score to the labels against the other pictures of its group.
+    """Return the fidelity of a single picture's score to the labels against the other pictures of its group.
 
     The comparison is Thurstone's, with the spread of the completions as its variance; our definition. Against
     a picture b: p = Phi((stated_score - mean_b) / sqrt(var_own + var_b + gamma)), p* = Phi(label / tau); the
@@ -288,7 +288,7 @@ def thurstone_reward(
 
 
 def factor_reward(verdict: Verdict | None, factors: Collection[Factor], better: Winner | None) -> float | None:
-    """How well the rationale names what was edited, on the right picture; our definition.
+    """Return how well the rationale names what was edited, on the right picture; our definition.
 
     Jaccard overlap of the named and the true factors, or 0 if the rationale calls the wrong picture better.
 
@@ -316,12 +316,12 @@ def factor_reward(verdict: Verdict | None, factors: Collection[Factor], better: 
 
 
 def _phi(z: float) -> float:
-    """The standard normal distribution function."""
+    """Return the standard normal distribution function."""
     return 0.5 * (1.0 + math.erf(z / math.sqrt(2.0)))
 
 
 def _fidelity(z: float, z_label: float) -> float:
-    """Fidelity of two preferences given as standard normal scores.
+    """Return the fidelity of two preferences given as standard normal scores.
 
     Phi(-z) stands for 1 - Phi(z), so that exchanging the pictures changes not even the last bit.
     """
@@ -338,7 +338,7 @@ def _parsed(values: Sequence[float | None]) -> list[float]:
 
 
 def _mean(values: Sequence[float | None]) -> float | None:
-    """The mean of the parsed values; the sum is exact, so that their order does not matter."""
+    """Return the mean of the parsed values; the sum is exact, so that their order does not matter."""
     parsed = _parsed(values)
     return math.fsum(parsed) / len(parsed) if parsed else None
 

@@ -43,7 +43,7 @@ _MISREAD = ("sign", "side", "absent")
 
 
 def faults_shown(edit_first: Edit | None, edit_second: Edit | None) -> tuple[str | None, str | None]:
-    """The faults that two edits leave in the pictures, each by its name.
+    """Return the faults that two edits leave in the pictures, each by its name.
 
     An edit that makes a picture worse is a fault of that picture. One that makes it better shows the fault that it
     mends in the other picture, where nothing was done to that.
@@ -68,7 +68,7 @@ def faults_shown(edit_first: Edit | None, edit_second: Edit | None) -> tuple[str
 
 
 def deciding(faults: Sequence[str | None], better: Winner) -> tuple[str, Side] | None:
-    """The fault of the worse picture, by its name, and that picture; None: a tie, or none that has a name.
+    """Return the fault of the worse picture, by its name, and that picture; None: a tie, or none that has a name.
 
     >>> deciding((None, "noise_luma"), "A"), deciding((None, "noise_luma"), "B")
     (('noise_luma', 'B'), None)
@@ -83,7 +83,7 @@ def deciding(faults: Sequence[str | None], better: Winner) -> tuple[str, Side] |
 def symptom_reward(
     verdict: Verdict | None, claims: Claims | None, faults: Sequence[str | None] | None, better: Winner | None
 ) -> float | None:
-    """Whether the reasoning names the very fault that decides, on the picture that has it; our definition.
+    """Return whether the reasoning names the very fault that decides, on the picture that has it; our definition.
 
     1 for the fault's name, :data:`SHOWN` for what is measured of it, :data:`NEAR` for another fault of its factor,
     over the number of faults named, those that are there left out. 0 if the fault is said of both pictures, if what is
@@ -142,7 +142,7 @@ def symptom_reward(
 
 
 def evidence_reward(claims: Claims | None, evidence: PairEvidence | None) -> float | None:
-    """How far what the reasoning says is what was measured; our definition.
+    """Return how far what the reasoning says is what was measured; our definition.
 
     (S - C) / max(1, N). S is the weight of the supported statements, C the number of contradicted ones, N the weight of
     both. Statements about one quantity are one, and contradicted if one of them is. A supported statement weighs 1 with
@@ -188,7 +188,7 @@ def evidence_reward(claims: Claims | None, evidence: PairEvidence | None) -> flo
 
 
 def differences(evidence: PairEvidence) -> frozenset[str]:
-    """The quantities in which two pictures differ so that a person sees it.
+    """Return the quantities in which two pictures differ so that a person sees it.
 
     >>> from redaes.evidence.measurements import Measurements
     >>> a, b = (Measurements(width=9, height=9, values={"noise": x, "brightness": 50}) for x in (1.0, 3.0))
@@ -207,7 +207,7 @@ _THERE = ("supported", "compared")
 
 
 def _named(checked: Iterable[CheckedClaim]) -> dict[tuple[str, str], str]:
-    """The faults said to be there, each with its picture, and how the statement came out; the best of several.
+    """Return the faults said to be there, each with its picture, and how the statement came out; the best of several.
 
     A supported comparison, such as a frame that shows less, is ``compared``: it measures, and is no guess at a name.
     """
@@ -230,7 +230,7 @@ def _kin(name: str, fault: Fault) -> bool:
 
 
 def _shows(one: CheckedClaim, fault: Fault, loser: Side) -> bool:
-    """Whether a supported statement tells what is measured of a fault in the picture that has it."""
+    """Return whether a supported statement tells what is measured of a fault in the picture that has it."""
     if one.status != "supported":
         return False
     claim = one.claim
@@ -243,7 +243,7 @@ def _shows(one: CheckedClaim, fault: Fault, loser: Side) -> bool:
 def _turned_around(
     checked: Iterable[CheckedClaim], fault: Fault, loser: Side, true: Collection[tuple[str, str]]
 ) -> bool:
-    """Whether the deciding fault is denied, or something that shows it is said the wrong way round.
+    """Return whether the deciding fault is denied, or something that shows it is said the wrong way round.
 
     That a fault is where it is known to be (``true``) is no mistake, though the measurements may not find it.
     """
@@ -260,7 +260,8 @@ def _turned_around(
 
 
 def _fact(one: CheckedClaim) -> str:
-    """What a statement is about: its quantity, or the one that shows its fault best. Whatever covers a part of the
+    """Return what a statement is about: its quantity, or the one that shows its fault best. Whatever covers a part of
+    the
     scene is one, and so is whatever moves the frame: that something is there can be measured, not what it is."""
     claim = one.claim
     fault = FAULTS.get(claim.fault or "")
@@ -273,7 +274,7 @@ def _fact(one: CheckedClaim) -> str:
 
 
 def _weight(one: CheckedClaim, differ: frozenset[str]) -> float:
-    """What a statement counts if it is supported."""
+    """Return what a statement counts if it is supported."""
     claim = one.claim
     full = 1.0 if any(figure is not None for figure in claim.stated) else WITHOUT_FIGURE
     if claim.relation == "alike":

@@ -54,7 +54,7 @@ RewardFunction = Callable[..., list[float | None]]
 
 
 def completion_text(completion: Completion) -> str:
-    """The assistant's text, whichever way the content is written."""
+    """Return the assistant's text, whichever way the content is written."""
     content = completion[0]["content"]
     if isinstance(content, str):
         return content
@@ -62,7 +62,7 @@ def completion_text(completion: Completion) -> str:
 
 
 def read(completion: Completion, form: AnswerKind) -> Verdict | int | str:
-    """A verdict, a score, or the reason why the completion is neither."""
+    """Return a verdict, a score, or the reason why the completion is neither."""
     text = completion_text(completion)
     try:
         return parse_score(text) if form == "score" else parse(text, form)
@@ -71,13 +71,13 @@ def read(completion: Completion, form: AnswerKind) -> Verdict | int | str:
 
 
 def verdicts(completions: Sequence[Completion], forms: Sequence[AnswerKind]) -> list[Verdict | None]:
-    """Each completion's verdict; None where it does not parse, or is asked for a score."""
+    """Return each completion's verdict; None where it does not parse, or is asked for a score."""
     answers = (read(completion, form) for completion, form in zip(completions, forms, strict=True))
     return [answer if isinstance(answer, Verdict) else None for answer in answers]
 
 
 def scores(completions: Sequence[Completion], forms: Sequence[AnswerKind]) -> list[float | None]:
-    """Each completion's score, in points; None where it does not parse, or is asked for a verdict."""
+    """Return each completion's score, in points; None where it does not parse, or is asked for a verdict."""
     answers = (read(completion, form) for completion, form in zip(completions, forms, strict=True))
     return [float(answer) if isinstance(answer, int) else None for answer in answers]
 
@@ -91,7 +91,7 @@ def _winners(delta: Sequence[float | None]) -> list[Winner | None]:
 
 
 def reward_format(completions: list[Completion], mode: list[AnswerKind], **_: Any) -> list[float | None]:
-    """1.0 for an answer that follows the grammar."""
+    """Return 1.0 for an answer that follows the grammar."""
     answers = (read(completion, form) for completion, form in zip(completions, mode, strict=True))
     return [format_reward(None if isinstance(answer, str) else answer) for answer in answers]
 
@@ -99,7 +99,7 @@ def reward_format(completions: list[Completion], mode: list[AnswerKind], **_: An
 def reward_preference(
     completions: list[Completion], mode: list[AnswerKind], delta: list[float | None], **_: Any
 ) -> list[float | None]:
-    """Fidelity of the stated to the labelled preference; None for a single picture."""
+    """Return the fidelity of the stated to the labelled preference; None for a single picture."""
     return [
         None if form == "score" else preference_reward(stated, label)
         for form, stated, label in zip(mode, _differences(completions, mode), delta, strict=True)
@@ -109,7 +109,7 @@ def reward_preference(
 def reward_verdict(
     completions: list[Completion], mode: list[AnswerKind], delta: list[float | None], **_: Any
 ) -> list[float | None]:
-    """Whether the right picture is named, or a tie called one; None for a single picture."""
+    """Return whether the right picture is named, or a tie called one; None for a single picture."""
     return [
         None if form == "score" else verdict_reward(answer, winner)
         for form, answer, winner in zip(mode, verdicts(completions, mode), _winners(delta), strict=True)
@@ -119,7 +119,7 @@ def reward_verdict(
 def reward_difference(
     completions: list[Completion], mode: list[AnswerKind], delta: list[float | None], **_: Any
 ) -> list[float | None]:
-    """Closeness of the stated to the labelled difference; None for a single picture."""
+    """Return the closeness of the stated to the labelled difference; None for a single picture."""
     return [
         None if form == "score" else difference_reward(stated, label)
         for form, stated, label in zip(mode, _differences(completions, mode), delta, strict=True)
@@ -129,7 +129,7 @@ def reward_difference(
 def _by_group(
     stated: Sequence[float | None], mode: Sequence[AnswerKind], group: Sequence[str], shown: Sequence[Sequence[str]]
 ) -> dict[str, dict[PictureOrder, list[float | None]]]:
-    """What the completions of each group's pairs state, by the pictures shown as A and as B."""
+    """Return what the completions of each group's pairs state, by the pictures shown as A and as B."""
     predicted: dict[str, dict[PictureOrder, list[float | None]]] = defaultdict(lambda: defaultdict(list))
     for value, form, name, pictures in zip(stated, mode, group, shown, strict=True):
         if form != "score":
@@ -140,7 +140,7 @@ def _by_group(
 def reward_swap_consistency(
     completions: list[Completion], mode: list[AnswerKind], group: list[str], shown: list[Sequence[str]], **_: Any
 ) -> list[float | None]:
-    """Agreement with what the same pair's other order states on average; None for a single picture.
+    """Return the agreement with what the same pair's other order states on average; None for a single picture.
 
     Raises:
         TrainingError: a pair of the batch lacks one of its orders, or has them unequally often.
@@ -168,7 +168,8 @@ def reward_group_consistency(
     edges: list[list[EdgeRow]],
     **_: Any,
 ) -> list[float | None]:
-    """Agreement with the one scale that fits all the group's stated differences best; None for a single picture.
+    """Return the agreement with the one scale that fits all the group's stated differences best; None for a single
+    picture.
 
     Raises:
         TrainingError: a group of the batch is incomplete, or holds a foreign pair.
@@ -201,7 +202,7 @@ def reward_thurstone(
     edges: list[list[EdgeRow]],
     **_: Any,
 ) -> list[float | None]:
-    """Agreement of a picture's score with the labels against the others of its group; None for a pair.
+    """Return the agreement of a picture's score with the labels against the others of its group; None for a pair.
 
     Labels are those of the group's pairs; two pictures that were never paired have none.
 
@@ -239,7 +240,9 @@ def reward_factor(
     factors: list[list[Factor]],
     **_: Any,
 ) -> list[float | None]:
-    """Whether the rationale names the factor that was edited, on the right picture; None for a single picture."""
+    """Return whether the rationale names the factor that was edited, on the right picture; None for a single
+    picture.
+    """
     return [
         None if form == "score" else factor_reward(verdict, named, winner)
         for form, verdict, named, winner in zip(
@@ -250,12 +253,12 @@ def reward_factor(
 
 @lru_cache(maxsize=4096)
 def _claims_of(text: str) -> tuple[Claim, ...]:
-    """Two components and the pages read the same reasonings."""
+    """Return the statements of a reasoning; two reward components and the sample pages ask for the same ones."""
     return extract(text)
 
 
 def checked(verdict: Verdict | None, evidence: PairEvidence | None) -> Claims | None:
-    """What the reasoning of an answer says, held against what was measured; None: one of them is not there."""
+    """Return what the reasoning of an answer says, held against what was measured; None: one of them is not there."""
     if verdict is None or verdict.rationale is None or evidence is None:
         return None
     return check(_claims_of(verdict.rationale.text), evidence)
@@ -269,7 +272,9 @@ def reward_symptom(
     evidence: list[PairEvidence | None],
     **_: Any,
 ) -> list[float | None]:
-    """Whether the rationale names the very fault that decides, on the right picture; None for a single picture."""
+    """Return whether the rationale names the very fault that decides, on the right picture; None for a single
+    picture.
+    """
     return [
         None
         if form == "score" or measured is None
@@ -283,7 +288,7 @@ def reward_symptom(
 def reward_evidence(
     completions: list[Completion], mode: list[AnswerKind], evidence: list[PairEvidence | None], **_: Any
 ) -> list[float | None]:
-    """How far what the rationale says is what was measured; None for a single picture."""
+    """Return how far what the rationale says is what was measured; None for a single picture."""
     return [
         None if form == "score" else evidence_reward(checked(verdict, measured), measured)
         for form, verdict, measured in zip(mode, verdicts(completions, mode), evidence, strict=True)
@@ -309,7 +314,7 @@ MEASURED = frozenset({"symptom", "evidence"})
 
 
 def reward_functions(names: Sequence[str]) -> list[RewardFunction]:
-    """The functions of the named components.
+    """Return the functions of the named components.
 
     Raises:
         TrainingError: an unknown name, or one given twice.
@@ -325,7 +330,7 @@ def reward_functions(names: Sequence[str]) -> list[RewardFunction]:
 def observations(
     completions: Sequence[Completion], mode: Sequence[AnswerKind], group: Sequence[str], shown: Sequence[Sequence[str]]
 ) -> Iterator[tuple[str, float]]:
-    """What is to be watched besides the rewards: names, each with one value for each thing that was counted.
+    """Yield what is to be watched besides the rewards: names, each with one value for each thing that was counted.
 
     The mean of a name's values is its figure, over any number of processes: ``answers/parsed``, the share of all
     completions that follow the grammar; ``answers/A``, ``answers/B``, ``answers/tie``, shares of the parsed verdicts;

@@ -223,7 +223,7 @@ async def _discard(receive: Receive, limits: ServiceLimits) -> None:
 
 
 def error_body(status: int, message: str) -> dict[str, Any]:
-    """An error in the form that OpenAI's clients read.
+    """Return an error in the form that OpenAI's clients read.
 
     >>> error_body(413, "too large")
     {'error': {'message': 'too large', 'type': 'request_entity_too_large', 'code': 413}}

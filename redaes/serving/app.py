@@ -138,7 +138,7 @@ def create_app(
     is_healthy: Callable[[], bool] | None = None,
     agreement: int = 0,
 ) -> FastAPI:
-    """The service.
+    """Return the service.
 
     Args:
         backend: the model; used by ``limits.workers`` threads at once, which a model in this process allows one of.
@@ -186,7 +186,7 @@ def create_app(
         mode: Mode,
         work: Callable[[Backend], tuple[BaseModel, Sequence[str]]],
     ) -> Response:
-        """The answer from the cache, or from work, which also names the failures that an answer survived."""
+        """Return the answer from the cache, or from work, which also names the failures that an answer survived."""
         form = form_of_backend(backend) if mode == "reasoned" else ""
         key = cache_key((*question, mode, form), mode, backend.model, backend.revision)
         stored = cache.get(key)
@@ -206,7 +206,7 @@ def create_app(
         openapi_extra={"requestBody": _body_of(CompareRequest)},
     )
     async def compare(request: Request) -> Response:
-        """Which of two pictures is better, by how much, and why; asked in both orders."""
+        """Return which of two pictures is better, by how much, and why; asked in both orders."""
         asked, uploads = await read_request(request, CompareRequest, limits)
 
         if asked.samples and asked.mode == "fast":
@@ -275,7 +275,7 @@ def create_app(
             openapi_extra={"requestBody": _body_of(ScoreRequest)},
         )
         async def score(request: Request) -> Response:
-            """Where one picture stands among the service's references, in points of 0 to 9."""
+            """Return where one picture stands among the service's references, in points of 0 to 9."""
             _, uploads = await read_request(request, ScoreRequest, limits)
 
             def work(model: Backend) -> tuple[Score, list[str]]:
@@ -289,12 +289,12 @@ def create_app(
 
     @app.get("/v1/models", responses={401: _ERRORS[401], 403: _ERRORS[403]})
     async def models() -> dict[str, Any]:
-        """The one model, as OpenAI's clients list it."""
+        """Return the one model, as OpenAI's clients list it."""
         return {"object": "list", "data": [{"id": backend.model, "object": "model", "owned_by": "redaes"}]}
 
     @app.get("/health", responses={503: {"description": "The model cannot be asked now."}})
     async def health() -> JSONResponse:
-        """200 while the model can be asked, else 503; needs no key."""
+        """Return 200 while the model can be asked, else 503; needs no key."""
         alive = is_healthy is None or await asyncio.to_thread(is_healthy)
         body = {
             "status": "ok" if alive else "unavailable",
@@ -319,7 +319,7 @@ def create_app(
 
 
 def cache_key(question: Sequence[str], mode: Mode, model: str, revision: str) -> str:
-    """The name of an answer: SHA-256 of everything that decides it, each part behind its length, in hex.
+    """Return the name of an answer: SHA-256 of everything that decides it, each part behind its length, in hex.
 
     Args:
         question: what is asked, of which pictures (:func:`_named`), in which order.
@@ -344,7 +344,7 @@ def cache_key(question: Sequence[str], mode: Mode, model: str, revision: str) ->
 
 
 def _named(uploads: Sequence[Upload]) -> list[str]:
-    """Pictures as a cache key has them: by their original bytes, so that two files that decode alike never share
+    """Return pictures as a cache key has them: by their original bytes, so that two files that decode alike never share
     an answer, and by the names that notes call them."""
     return [part for upload in uploads for part in (upload.id, str(upload.name))]
 
@@ -354,7 +354,7 @@ def _decoded(uploads: Sequence[Upload]) -> list[LoadedImage]:
 
 
 def _usable(uploads: Sequence[Upload], limits: ServiceLimits) -> tuple[list[LoadedImage], tuple[FailedPicture, ...]]:
-    """The pictures that can be ranked, and those that cannot.
+    """Return the pictures that can be ranked, and those that cannot.
 
     Raises:
         HTTPException: fewer than two can.
@@ -430,7 +430,7 @@ class _Desk:
         self._workers: ThreadPoolExecutor | None = None
 
     async def run(self, request: Request, work: Callable[[Backend], _Answer]) -> _Answer:
-        """What ``work`` makes with the model.
+        """Return what ``work`` makes with the model.
 
         Raises:
             HTTPException: it ended otherwise.
@@ -450,7 +450,7 @@ class _Desk:
             task.cancel()  # what runs on although nobody waits asks nothing more
 
     async def watched(self, request: Request, work: Future[_Answer]) -> _Answer:
-        """The result of a future, which is cancelled when time is up or the client leaves.
+        """Return the result of a future, which is cancelled when time is up or the client leaves.
 
         Raises:
             HTTPException: 504, or 499 to nobody.
@@ -482,7 +482,7 @@ async def _disconnected(request: Request) -> None:
 
 
 def _unavailable(error: EndpointError) -> HTTPException:
-    """What a client is told when the server behind gave nothing."""
+    """Return what a client is told when the server behind gave nothing."""
     if error.reason in SERVER_REASONS:
         return HTTPException(503, f"the model cannot be asked now ({error.reason})", {"Retry-After": "5"})
     return HTTPException(502, f"the model's server gave no usable answer ({error.reason})")
@@ -500,7 +500,7 @@ def _refuse_lost(reasons: Sequence[str]) -> None:
 
 
 def _body_of(schema: type[PictureRequest]) -> dict[str, Any]:
-    """The body of a question as OpenAPI writes it, for both content types: FastAPI is not asked to parse it."""
+    """Return the body of a question as OpenAPI writes it, for both content types: FastAPI is not asked to parse it."""
     as_json = schema.model_json_schema()
     file = {"type": "string", "format": "binary"}
     as_form = {
@@ -537,7 +537,7 @@ def _add_chat(app: FastAPI, backend: ServerBackend, desk: _Desk, limits: Service
         openapi_extra={"requestBody": {"required": True, "content": {"application/json": {"schema": body}}}},
     )
     async def chat(request: Request) -> Response:
-        """The model itself, as vLLM offers it."""
+        """Return the model itself, as vLLM offers it."""
         asked = await asyncio.to_thread(chat_request, await request.body(), backend.model, limits)
         asked = await desk.run(request, lambda _model: with_pixels_of_training(asked))
         try:

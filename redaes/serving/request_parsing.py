@@ -109,14 +109,14 @@ _RequestT = TypeVar("_RequestT", bound=PictureRequest)
 
 
 def refused(status: int, message: str) -> HTTPException:
-    """The error that ends a request with this status."""
+    """Return the error that ends a request with this status."""
     return HTTPException(status, message)
 
 
 async def read_request(
     request: Request, schema: type[_RequestT], limits: ServiceLimits, *, check: bool = True
 ) -> tuple[_RequestT, list[Upload]]:
-    """The question of a request and its pictures in the order of the fields.
+    """Return the question of a request and its pictures in the order of the fields.
 
     Args:
         request: as it came.
@@ -140,7 +140,7 @@ async def read_request(
 
 
 def from_data_url(url: str, field: str) -> Upload:
-    """The picture of a ``data:`` URL.
+    """Return the picture of a ``data:`` URL.
 
     Raises:
         HTTPException: 422; it is another kind of URL, or not base64.
@@ -173,7 +173,7 @@ def check_size(upload: Upload, limits: ServiceLimits) -> None:
 
 
 def chat_request(body: bytes, model: str, limits: ServiceLimits) -> bytes:
-    """A chat request that may be handed to the server, written anew.
+    """Return a chat request that may be handed to the server, written anew.
 
     Args:
         body: as it came.
@@ -221,7 +221,7 @@ def chat_request(body: bytes, model: str, limits: ServiceLimits) -> bytes:
 
 
 def with_pixels_of_training(body: bytes) -> bytes:
-    """A checked chat request whose pictures are decoded here, as everywhere else, and sent on as PNG.
+    """Return a checked chat request whose pictures are decoded here, as everywhere else, and sent on as PNG.
 
     The server behind would decode them in its own way: without their orientation, colour profile or depth.
 
@@ -319,12 +319,14 @@ def _few(n_images: int, limits: ServiceLimits) -> None:
 
 
 def reasons_of(error: ValidationError) -> str:
-    """What is wrong, field by field, without what was sent: that may be megabytes."""
+    """Return what is wrong, field by field, without what was sent: that may be megabytes."""
     found = [(".".join(map(str, item["loc"])), item["msg"]) for item in error.errors(include_input=False)]
     return "; ".join(f"{where or 'body'}: {what}"[:200] for where, what in found)[:1000]
 
 
 def _file_name(field: str, sent: str | None) -> Path:
-    """The field's name with the sent name's ending, where that is a picture's; the rest is the sender's affair."""
+    """Return the field's name with the sent name's ending, where that is a picture's; the rest is the sender's
+    affair.
+    """
     suffix = Path(sent or "").suffix.lower()
     return Path(field + (suffix if suffix in IMAGE_SUFFIXES else ""))

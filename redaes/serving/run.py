@@ -62,7 +62,7 @@ class ServiceAddress:
 
 
 def read_api_keys(file: Path) -> tuple[str, ...]:
-    """The keys of a file: one a line, empty lines and lines that begin with ``#`` left out.
+    """Return the keys of a file: one a line, empty lines and lines that begin with ``#`` left out.
 
     Raises:
         InputError: it cannot be read, holds no key, or a key that no header can carry or anyone could guess.
@@ -229,7 +229,7 @@ class _JsonLines(logging.Formatter):
     """One JSON object a line, whoever wrote: entries of ours are JSON already, libraries' words become a text."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line."""
+        """Return the line."""
         text = record.getMessage()
         line: dict[str, object] = {"time": self.formatTime(record), "level": record.levelname}
         line["entry"] = json.loads(text) if record.name == LOG.name else {"from": record.name, "message": text.strip()}

@@ -115,7 +115,7 @@ class TeachDesk:
         return len(self._file.preferences) - self.n_answers + self._file.n_unreadable
 
     def about(self) -> dict[str, Any]:
-        """What the page is told at its beginning."""
+        """Return what the page is told at its beginning."""
         with self._lock:
             return {
                 "asked_by": self._asked_by,
@@ -157,7 +157,7 @@ class TeachDesk:
             return self._state()
 
     def picture(self, picture: str, *, small: bool) -> bytes | None:
-        """A picture as a JPEG file; None: there is none, or it does not decode any more."""
+        """Return a picture as a JPEG file; None: there is none, or it does not decode any more."""
         ref = self._refs.get(picture)
         if ref is None:
             return None
@@ -190,7 +190,7 @@ class TeachDesk:
         teaching.answer(answer.series, ids.index(answer.first), ids.index(answer.second), WINNERS[answer.winner])
 
     def _answer_of(self, given: Preference) -> PersonAnswer | None:
-        """A kept answer with the pictures that are here; None: it is about others."""
+        """Return a kept answer with the pictures that are here; None: it is about others."""
         first, second = self._of_name.get(given.first), self._of_name.get(given.second)
         if first is None or second is None or first == second:
             return None
@@ -201,7 +201,7 @@ class TeachDesk:
 
 
 def name_in(root: Path, path: Path) -> str:
-    """How a picture is named from a folder; by its whole path, where it lies elsewhere.
+    """Return how a picture is named from a folder; by its whole path, where it lies elsewhere.
 
     >>> name_in(Path("photos"), Path("photos/june/a.jpg"))
     'june/a.jpg'
@@ -210,7 +210,7 @@ def name_in(root: Path, path: Path) -> str:
 
 
 def series_title(names: Sequence[str]) -> str:
-    """What a series is called in a file of answers, as the page of the service calls it.
+    """Return what a series is called in a file of answers, as the page of the service calls it.
 
     >>> series_title(["b.jpg", "a.jpg", "c.jpg"])
     'a.jpg and 2 more'
@@ -232,7 +232,7 @@ def _jpeg(side: int | None, path: Path) -> bytes:
 
 
 def teach_app(desk: TeachDesk) -> Starlette:
-    """The service: the page, ``/about``, ``/pictures/ID``, ``/small/ID``, ``/answers``, ``/undo``.
+    """Return the service: the page, ``/about``, ``/pictures/ID``, ``/small/ID``, ``/answers``, ``/undo``.
 
     Raises:
         MissingDependency: the packages of ``redaes[serve]`` are absent.

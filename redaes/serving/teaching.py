@@ -102,7 +102,7 @@ class TeachAnswer(Record):
 
 
 def next_step(asked: TeachRequest) -> TeachAnswer:
-    """The answer to a request.
+    """Return the answer to a request.
 
     Raises:
         InputError: a picture is unknown, listed twice, or compared with itself.
@@ -124,7 +124,7 @@ def next_step(asked: TeachRequest) -> TeachAnswer:
 
 
 def as_answered(teaching: Teaching, ids: list[list[str]]) -> TeachAnswer:
-    """What to ask next, with pictures named.
+    """Return what to ask next, with pictures named.
 
     Args:
         teaching: with all answers so far.
@@ -177,7 +177,7 @@ def _read(body: bytes, limits: ServiceLimits) -> TeachRequest:
 
 
 def _inlined(schema: dict[str, Any]) -> Any:
-    """A schema without references, whose targets OpenAPI would look for elsewhere."""
+    """Return a schema without references, whose targets OpenAPI would look for elsewhere."""
     parts = schema.pop("$defs", {})
 
     def resolved(value: Any) -> Any:
@@ -206,7 +206,7 @@ def add_teaching(app: FastAPI, limits: ServiceLimits, errors: dict[int | str, di
         openapi_extra={"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}},
     )
     async def teach(request: Request) -> TeachAnswer:
-        """The pair whose answer would tell most about a person's order, and the order as far as it is known."""
+        """Return the pair whose answer would tell most about a person's order, and the order as far as it is known."""
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind != "application/json":
             raise refused(415, f"content type {kind[:80]!r}; send application/json")

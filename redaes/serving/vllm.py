@@ -90,14 +90,14 @@ class ServedModel:
         return Path(self.model) if Path(self.model).is_dir() else None
 
     def revision(self) -> str:
-        """What pins the weights, as a local backend says it; ``unpinned`` for a hub name."""
+        """Return what pins the weights, as a local backend says it; ``unpinned`` for a hub name."""
         if self.folder is None:
             return "unpinned"
         revision = revision_of(self.folder) if self.adapter is None else revision_of(self.folder, self.adapter)
         return at_size(revision, size_shown(self.folder, self.adapter, self.max_pixels), picture_size(self.folder))
 
     def arguments(self, port: int) -> list[str]:
-        """The command line of vLLM's server, on this machine's loopback only.
+        """Return the command line of vLLM's server, on this machine's loopback only.
 
         Raises:
             BackendError: the model's configuration cannot be read, or the adapter is one that vLLM refuses, or takes in
@@ -133,7 +133,8 @@ class ServedModel:
         return [*found, *self.extra]
 
     def _preprocessing(self) -> list[str]:
-        """Arguments for what vLLM would otherwise take from the model's folder: size of pictures and chat template.
+        """Return arguments for what vLLM would otherwise take from the model's folder: size of pictures and chat
+        template.
 
         Raises:
             BackendError: the adapter's pictures differ from the model's in more than their size, or nobody says at
@@ -157,7 +158,9 @@ class ServedModel:
         return found
 
     def _settings_folder(self) -> Path | None:
-        """Where the model's settings for pictures lie; those of a model from the hub are fetched if they are needed."""
+        """Return where the model's settings for pictures lie; those of a model from the hub are fetched if they are
+        needed.
+        """
         if self.folder is not None or self.max_pixels is None or self._adapter_says():
             return self.folder
         from huggingface_hub import snapshot_download
@@ -248,7 +251,7 @@ class VllmServer:
         return process.pid if process is not None and process.poll() is None else None
 
     def is_healthy(self) -> bool:
-        """Whether it says of itself that it can answer."""
+        """Return whether it says of itself that it can answer."""
         return self.pid is not None and is_healthy(self.base_url)
 
     def _start(self) -> subprocess.Popen[bytes]:
@@ -329,7 +332,7 @@ class VllmServer:
 
 
 def is_healthy(base_url: str) -> bool:
-    """Whether a vLLM server says of itself that it can answer.
+    """Return whether a vLLM server says of itself that it can answer.
 
     Args:
         base_url: of its OpenAI protocol, such as ``http://127.0.0.1:8000/v1``.
@@ -342,7 +345,7 @@ def is_healthy(base_url: str) -> bool:
 
 
 def served_models(base_url: str) -> Sequence[str]:
-    """The names under which a server offers models; its key, if it has one, is ``REDAES_API_KEY``.
+    """Return the names under which a server offers models; its key, if it has one, is ``REDAES_API_KEY``.
 
     Raises:
         BackendError: it does not say.

@@ -38,7 +38,7 @@ _NOT = (
 
 
 def taste_card(report: Mapping[str, Any]) -> str:
-    """The card, as Markdown with the hub's header.
+    """Return the card, as Markdown with the hub's header.
 
     Args:
         report: as it is written.

@@ -76,7 +76,7 @@ class TasteClaim(Record):
     """Whether it is claimed that something was learnt."""
 
     def in_words(self) -> str:
-        """One plain sentence; of a gain that is not claimed it says why not."""
+        """Return one plain sentence; of a gain that is not claimed it says why not."""
         numbers = (
             f"{_percent(self.before)} of {self.n_decisions} held-out decisions ({self.n_series} series) before, "
             f"{_percent(self.after)} after, difference {_points(self.difference)}"
@@ -96,7 +96,7 @@ class TasteClaim(Record):
 
 
 def rights(signs: NDArray[np.int_], log_odds: NDArray[np.float64]) -> NDArray[np.int_]:
-    """Per decision 2: right, 0: wrong, 1: undecided, so that sums are whole numbers."""
+    """Return for each decision 2 (right), 0 (wrong) or 1 (undecided), so that sums are whole numbers."""
     agreed = np.sign(log_odds) * signs
     found: NDArray[np.int_] = agreed.astype(np.int_) + 1
     return found
@@ -159,7 +159,7 @@ def _chance_of(
     n_tosses: int,
     progress: Callable[[int, int], object],
 ) -> float:
-    """Share of tosses, the true answers among them, that gain as much."""
+    """Return the share of tosses, the true answers among them, that gain as much."""
     places = {name: place for place, name in enumerate(dict.fromkeys(names))}
     of_series = np.array([places[name] for name in names])
     coins = np.random.default_rng(seed)
@@ -172,7 +172,7 @@ def _chance_of(
 
 
 def flip_probability(gains: Sequence[int], least: int) -> float:
-    """How probable a sum of at least ``least`` is when each gain is as probable as its opposite, exactly.
+    """Return how probable a sum of at least ``least`` is when each gain is as probable as its opposite, exactly.
 
     >>> flip_probability([1, 1, 1, 1], 4), flip_probability([1, -1], 0)
     (0.0625, 0.75)
@@ -188,7 +188,7 @@ def flip_probability(gains: Sequence[int], least: int) -> float:
 
 
 def _share(right: Sequence[int], names: Sequence[str]) -> Estimate:
-    """The share of right answers, with Wilson's interval for as many independent ones as they are worth."""
+    """Return the share of right answers, with Wilson's interval for as many independent ones as they are worth."""
     n = len(right)
     share = sum(right) / (2 * n)
     apart: dict[str, float] = defaultdict(float)
@@ -203,7 +203,7 @@ def _share(right: Sequence[int], names: Sequence[str]) -> Estimate:
 
 
 def _difference(gains: Sequence[int], n: int) -> Estimate:
-    """The mean gain of a decision with its normal interval, series by series."""
+    """Return the mean gain of a decision with its normal interval, series by series."""
     value = sum(gains) / (2 * n)
     half = _Z * math.sqrt(sum((gain / 2) ** 2 for gain in gains)) / n
     return Estimate(value=value, low=max(-1.0, value - half), high=min(1.0, value + half), n=n)

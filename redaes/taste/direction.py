@@ -49,7 +49,7 @@ class TasteKernel:
     def of(
         cls, head: VerdictHead, pairs: PairReadings, kept: PairReadings, *, n_learnt: int, ridge: float, keep: float
     ) -> TasteKernel:
-        """The kernel of some pairs.
+        """Return the kernel of some pairs.
 
         Args:
             head: of the model.
@@ -103,7 +103,7 @@ class TasteKernel:
         places: Sequence[int] | NDArray[np.intp],
         weights: NDArray[np.float64],
     ) -> NDArray[np.float64]:
-        """(asked, 2) log-odds of pairs after learning, exactly as the model would give them.
+        """Return (asked, 2) log-odds of pairs after learning, exactly as the model would give them.
 
         Args:
             asked: places of pairs.
@@ -119,13 +119,15 @@ class TasteKernel:
         return after
 
     def row(self, places: Sequence[int] | NDArray[np.intp], weights: NDArray[np.float64]) -> NDArray[np.float64]:
-        """(d,) the row w: its product with what goes into the matrix moves the state along the verdict's direction."""
+        """Return (d,) the row w: its product with what goes into the matrix moves the state along the verdict's
+        direction.
+        """
         found: NDArray[np.float64] = weights @ self.basis[_readings(places)]
         return found
 
 
 def _readings(places: Sequence[int] | NDArray[np.intp]) -> NDArray[np.intp]:
-    """Both readings of each pair."""
+    """Return both readings of each pair."""
     at = np.asarray(places, dtype=np.intp)
     return np.stack([2 * at, 2 * at + 1], axis=1).reshape(-1)
 
@@ -133,7 +135,8 @@ def _readings(places: Sequence[int] | NDArray[np.intp]) -> NDArray[np.intp]:
 def _logistic(
     kernel: NDArray[np.float64], wanted: NDArray[np.float64], offset: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Weights a with the least cross-entropy of offset + kernel a, and a'kernel a / 2 beside it (Newton's method).
+    """Return weights a with the least cross-entropy of offset + kernel a, and a'kernel a / 2 beside it (Newton's
+    method).
 
     A step is halved until it helps, for the verdicts from before may be far out where the loss is nearly straight.
     """

@@ -84,7 +84,7 @@ def make_edited_pairs(own: Iterable[Path], folder: Path, *, seed: int, most: int
 
 
 def _drawn(records: Iterable[PairRecord], most: int) -> list[PairRecord]:
-    """Some of the pairs, by their ids."""
+    """Return some of the pairs, by their ids."""
     return sorted(records, key=lambda record: hashlib.sha256(record.pair.id.encode()).digest())[:most]
 
 

@@ -11,7 +11,7 @@ from redaes.taste.decisions import TasteDecision
 
 
 def fold_numbers(decisions: Sequence[TasteDecision], n_folds: int, seed: int = 0) -> list[int]:
-    """The fold in which each decision is held out: whole series, in folds of about equal size.
+    """Return the fold in which each decision is held out: whole series, in folds of about equal size.
 
     Args:
         decisions: in any order; the folds do not depend on it.

@@ -197,7 +197,7 @@ def learn(
 
 
 def check_decided(decisions: Sequence[TasteDecision], settings: TasteSettings) -> list[int]:
-    """The folds of the decisions that prefer a picture.
+    """Return the folds of the decisions that prefer a picture.
 
     Raises:
         InputError: there are none, or none can be held out.
@@ -282,7 +282,7 @@ class _Trial:
         self._before = (log_odds[:, 0] - log_odds[:, 1]) / 2
 
     def _after(self, p_first: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Log-odds of the first, the mean over both orders, of each decision that prefers a picture."""
+        """Return log-odds of the first, the mean over both orders, of each decision that prefers a picture."""
         found = np.zeros(len(self._decided))
         for fold, rest in self._rest.items():
             asked = self._folds == fold
@@ -292,7 +292,7 @@ class _Trial:
         return found
 
     def held_out(self) -> tuple[HeldOutDecision, ...]:
-        """Every decision as it was judged by what was learnt without its fold."""
+        """Return every decision as it was judged by what was learnt without its fold."""
         rows = zip(self._decided, self._folds, self._before, self._after(self.p_first), strict=True)
         return tuple(
             HeldOutDecision(one.id, one.series, int(fold), one.sign, float(before), float(after))
@@ -301,7 +301,7 @@ class _Trial:
         )
 
     def gain(self, signs: NDArray[np.int_]) -> int:
-        """Sum of `rights` after less that before, if the answers had these signs."""
+        """Return the sum of `rights` after less that before, if the answers had these signs."""
         p_first = self.p_first.copy()
         turned = self._decided[signs != self._signs]
         p_first[turned] = 1 - p_first[turned]
@@ -309,7 +309,7 @@ class _Trial:
 
 
 def _agreement(signs: NDArray[np.int_], log_odds: NDArray[np.float64]) -> float:
-    """Share of pairs on which the model tells the better picture; an even verdict is half right."""
+    """Return the share of pairs on which the model tells the better picture; an even verdict is half right."""
     if not len(signs):
         return math.nan
     return float(rights(signs, log_odds[:, 0] - log_odds[:, 1]).mean() / 2)

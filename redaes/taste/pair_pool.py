@@ -45,7 +45,7 @@ class PairPool:
 
     @classmethod
     def of_readings(cls, pairs: Sequence[PoolPair], apart: NDArray[np.float64]) -> PairPool:
-        """The pool of some pairs that a model has read.
+        """Return the pool of some pairs that a model has read.
 
         Args:
             pairs: P of them.
@@ -58,7 +58,7 @@ class PairPool:
         return cls(tuple(pairs), 2.0 / PLAIN_RIDGE * rows @ rows.T)
 
     def place_of(self, series: int, first: int, second: int) -> int | None:
-        """Where a pair is, in either order; None: it is not in the pool."""
+        """Return where a pair is, in either order; None: it is not in the pool."""
         return self._places.get((series, min(first, second), max(first, second)))
 
     def worth(self, places: Sequence[int], said: Sequence[float]) -> NDArray[np.float64]:
@@ -75,7 +75,7 @@ class PairPool:
         return np.asarray((covariance**2).sum(axis=0) / (variance + 1.0 / curve))
 
     def _known(self, places: Sequence[int], said: Sequence[float]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Means and covariance of all changes after answers (Laplace's approximation)."""
+        """Return means and covariance of all changes after answers (Laplace's approximation)."""
         if not places:
             return np.zeros(len(self.pairs)), self.kernel
         at = np.array(places, dtype=np.intp)
@@ -96,7 +96,7 @@ class PairPool:
 
 
 def pool_pairs(sizes: Sequence[int], *, seed: int = 0, most: int = MAX_POOL) -> list[PoolPair]:
-    """All pairs within series, or as many of them as are chosen among, drawn.
+    """Return all pairs within series, or as many of them as are chosen among, drawn.
 
     >>> pool_pairs([2, 3])
     [(0, 0, 1), (1, 0, 1), (1, 0, 2), (1, 1, 2)]

@@ -141,7 +141,7 @@ class PreferenceFile:
 
 
 def preference_of(row: bytes) -> Preference | None:
-    """The preference of a row; None: it is none.
+    """Return the preference of a row; None: it is none.
 
     >>> preference_of(b"a.jpg,'=b.jpg,tie,1\\n")
     Preference(first='a.jpg', second='=b.jpg', winner='tie', series='1')
@@ -169,7 +169,7 @@ def _fields(row: bytes) -> list[str] | None:
 
 
 def _rows(data: bytes) -> list[tuple[int, bytes]]:
-    """Rows with where they begin; one whose quotes are open goes on in the next line."""
+    """Return rows with where they begin; one whose quotes are open goes on in the next line."""
     return list(_joined(data))
 
 

@@ -123,7 +123,7 @@ class Teaching:
             self._said.append(won if first < second else 1.0 - won)
 
     def strengths(self, series: int) -> Strengths:
-        """The person's strengths in a series, as far as they are known."""
+        """Return the person's strengths in a series, as far as they are known."""
         if not self._fresh[series]:
             self._now[series] = after_answers(self._prior[series], self._outcomes[series])
             self._fresh[series] = True
@@ -140,7 +140,7 @@ class Teaching:
         return total
 
     def next_pair(self) -> AskedPair | None:
-        """The pair to ask about; None: every pair of every series was answered.
+        """Return the pair to ask about; None: every pair of every series was answered.
 
         For a taste the pair of the pool that tells most of the others; without a pool, or when it is used up, any pair
         of the series that has had the fewest answers for its size. For the order, among the pairs
@@ -171,7 +171,7 @@ class Teaching:
         return AskedPair(int(place), int(one), int(other), information)
 
     def _most_telling(self, rng: np.random.Generator) -> AskedPair | None:
-        """The open pair of the pool that tells most of the others; None: there is none."""
+        """Return the open pair of the pool that tells most of the others; None: there is none."""
         if self._pool is None or len(set(self._places)) == len(self._pool.pairs):
             return None
         worth = self._pool.worth(self._places, self._said).round(_DECIMALS)
@@ -187,7 +187,7 @@ class Teaching:
 
 
 def expected_of_person(model: Strengths) -> Strengths:
-    """A person's strengths as they are expected before the person has answered anything.
+    """Return a person's strengths as they are expected before the person has answered anything.
 
     Args:
         model: what a model says of the same pictures, with its uncertainty.
@@ -197,7 +197,7 @@ def expected_of_person(model: Strengths) -> Strengths:
 
 
 def after_answers(prior: Strengths, outcomes: Sequence[Outcome]) -> Strengths:
-    """Strengths after answers: P(i is preferred to j) = 1 / (1 + exp(strength_j - strength_i)).
+    """Return strengths after answers: P(i is preferred to j) = 1 / (1 + exp(strength_j - strength_i)).
 
     The maximum of the posterior and its inverse curvature there (Laplace's approximation).
 
@@ -231,7 +231,7 @@ def after_answers(prior: Strengths, outcomes: Sequence[Outcome]) -> Strengths:
 
 
 def expected_information(gap: NDArray[np.float64], variance: NDArray[np.float64]) -> NDArray[np.float64]:
-    """What an answer is expected to tell about the strengths, in bits.
+    """Return what an answer is expected to tell about the strengths, in bits.
 
     The entropy of the answer less that part of it which would remain if the strengths were known (Houlsby et al. 2011,
     Bayesian active learning by disagreement): a pair that is known to be a toss-up tells nothing, however even it is.
@@ -250,7 +250,7 @@ def expected_information(gap: NDArray[np.float64], variance: NDArray[np.float64]
 def _known(
     n: int, first: NDArray[np.intp], second: NDArray[np.intp], weight: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """What answers add to the precision, shape (n, n)."""
+    """Return what answers add to the precision, shape (n, n)."""
     between = np.bincount(first * n + second, weight, n * n).reshape(n, n)
     between += between.T
     return np.asarray(np.diag(between.sum(axis=1)) - between)

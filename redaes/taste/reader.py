@@ -59,12 +59,12 @@ class PairReadings:
 
     @classmethod
     def joined(cls, *parts: PairReadings) -> PairReadings:
-        """Several, one after the other."""
+        """Return several, one after the other."""
         names = ("log_odds", "inputs", "states")
         return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
 
     def at(self, places: Sequence[int] | NDArray[np.intp]) -> PairReadings:
-        """Some of the pairs."""
+        """Return some of the pairs."""
         some = np.asarray(places, dtype=np.intp)
         return PairReadings(self.log_odds[some], self.inputs[some], self.states[some])
 
@@ -81,7 +81,7 @@ class VerdictHead:
     """Name of the last ``down_proj`` in the network."""
 
     def normed(self, pairs: PairReadings) -> NDArray[np.float64]:
-        """(N, 2, d) what goes into the matrix, in units in which its product with a row is a change of log-odds.
+        """Return (N, 2, d) what goes into the matrix, in units in which its product with a row is a change of log-odds.
 
         The last norm divides by the root mean square of the state.
         """
@@ -194,7 +194,7 @@ class VerdictReader:
             )
 
     def _read(self, pairs: Sequence[PicturePair]) -> tuple[NDArray[np.float64], ...]:
-        """(2N,) log-odds, (2N, d) inputs and (2N, h) states."""
+        """Return (2N,) log-odds, (2N, d) inputs and (2N, h) states."""
         names = list(dict.fromkeys(name for pair in pairs for name in pair))
         place = {name: number for number, name in enumerate(names)}
         grids = torch.cat([self._seen[name].grid for name in names])
@@ -220,7 +220,7 @@ class VerdictReader:
     def _asked(
         self, inputs: dict[str, Any], shown: Sequence[str], places: Tensor | None = None
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Log-odds, inputs and states at places of one row; None: at its last token."""
+        """Return log-odds, inputs and states at places of one row; None: at its last token."""
         at = torch.tensor([-1], device=self._network.device) if places is None else places
         caught: dict[str, Tensor] = {}
 

@@ -49,12 +49,12 @@ class ReadDecisions:
     """Answers that cannot be used, with the reason."""
 
     def reasons(self) -> dict[str, int]:
-        """How many answers were left out for which reason."""
+        """Return how many answers were left out for which reason."""
         return dict(Counter(row.reason for row in self.left_out).most_common())
 
 
 def stated_in(sources: Sequence[Path], settings: ReadingSettings) -> Iterator[StatedPair | UnusableRow]:
-    """The answers of several sources, one after the other.
+    """Yield the answers of several sources, one after the other.
 
     Raises:
         InputError: one cannot be read.
@@ -123,7 +123,7 @@ def read_decisions(
 
 
 def _place(picture: StatedPicture) -> str:
-    """Where it is, for several lists may have pictures of the same name; else its name."""
+    """Return where it is, for several lists may have pictures of the same name; else its name."""
     return picture.name if picture.path is None else str(picture.path)
 
 
@@ -135,7 +135,7 @@ class _Shown:
         self._folder = folder
 
     def take(self, picture: StatedPicture) -> DecidedPicture | tuple[str, str]:
-        """The picture, or reason and detail of why there is none."""
+        """Return the picture, or reason and detail of why there is none."""
         if picture.path is not None and not picture.path.is_file():
             return "picture missing", f"{picture.path} is no file"
         try:
@@ -168,7 +168,7 @@ def _decision(answers: _Answers, linked: LinkedNames) -> TasteDecision:
 
 
 def _share(label: StatedLabel) -> tuple[float, float]:
-    """Share of those who answered that preferred the first, and their number; a difference is one answer."""
+    """Return the share of those who answered that preferred the first, and their number; a difference is one answer."""
     if label.votes is not None:
         return label.votes[0] / sum(label.votes), sum(label.votes)
     assert label.delta is not None  # one of the two is there

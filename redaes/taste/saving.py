@@ -117,7 +117,7 @@ def _row(one: TasteDecision) -> dict[str, Any]:
 
 
 def earlier_report(folder: Path) -> dict[str, Any]:
-    """What an earlier taste says of itself.
+    """Return what an earlier taste says of itself.
 
     Raises:
         RecordError: the folder holds no taste, or a damaged one.
@@ -176,5 +176,5 @@ class EarlierDecisions:
         return iter(self._rows)
 
     def ids(self, where: str) -> tuple[str, str] | None:
-        """The ids that the pictures of a row must have; None: it is none of these."""
+        """Return the ids that the pictures of a row must have; None: it is none of these."""
         return self._ids.get(where)

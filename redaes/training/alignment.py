@@ -84,7 +84,7 @@ class AlignmentConfig(TrainingArguments):
 
 
 def choice_ids(processor: ProcessorMixin, prefix: str, choices: tuple[str, ...]) -> list[int]:
-    """The token with which each choice continues ``prefix``.
+    """Return the token with which each choice continues ``prefix``.
 
     Raises:
         TrainingError: the tokenizer does not keep them apart.
@@ -115,7 +115,7 @@ class AlignmentCollator:
         self.score = prompts.load(prompts.SCORE)
 
     def __call__(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
-        """Batch B rows.
+        """Return the batch B rows.
 
         Returns:
             ``delta``: (B,) labels in points, for the forward order.
@@ -183,7 +183,7 @@ class AlignmentTrainer(ExactCheckpoints, ValidatedTrainer):
         return_outputs: bool = False,
         num_items_in_batch: Tensor | None = None,
     ) -> Any:
-        """The weighted sum of stage 2's losses over B pairs."""
+        """Return the weighted sum of stage 2's losses over B pairs."""
         config: AlignmentConfig = self.args
         wanted = target_probability(inputs["delta"], config.tau)  # (B,)
         parts: dict[str, Tensor] = {}
@@ -211,7 +211,7 @@ class AlignmentTrainer(ExactCheckpoints, ValidatedTrainer):
         return (loss, parts) if return_outputs else loss
 
     def as_read(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """What of a batch passes the language model (``input_ids``) and the vision tower (``pixel_values``)."""
+        """Return what of a batch passes the language model (``input_ids``) and the vision tower (``pixel_values``)."""
         if not self.shares_prompts:
             return batch
         return {**pack_batch(self._network, batch).packed.inputs, "pixel_values": batch["pictures"]["pixel_values"]}

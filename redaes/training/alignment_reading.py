@@ -35,7 +35,7 @@ class AlignmentLogits:
 
 
 def read_padded(model: Any, cache: BatchVisionCache, batch: Batch) -> AlignmentLogits:
-    """A forward pass for each kind of prompts."""
+    """Return a forward pass for each kind of prompts."""
     verdicts, scores = (
         cache.forward(model, batch[kind], logits_to_keep=1).logits[:, -1] if kind in batch else None
         for kind in ("compare", "score")
@@ -87,14 +87,14 @@ def pack_batch(network: Any, batch: Batch) -> PackedAlignment:
 
 
 def _sequences(prompts: Mapping[str, Tensor], n_left_out: int) -> list[TokenSequence]:
-    """The rows of prompts, which all show as many pictures; their last tokens may be left out."""
+    """Return the rows of prompts, which all show as many pictures; their last tokens may be left out."""
     shown = prompts["place"].view(len(prompts["input_ids"]), -1).tolist()
     rows = zip(prompts["input_ids"].cpu(), prompts["attention_mask"].bool().cpu(), shown, strict=True)
     return [TokenSequence(ids[seen].tolist()[: -n_left_out or None], tuple(pictures)) for ids, seen, pictures in rows]
 
 
 def read_packed(model: Any, cache: BatchVisionCache, network: Any, batch: Batch) -> AlignmentLogits:
-    """One forward pass.
+    """Return one forward pass.
 
     Args:
         model: to be called.

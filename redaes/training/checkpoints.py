@@ -57,7 +57,7 @@ torch.serialization.register_package(100, lambda _storage: None, _restore_number
 
 
 def checkpoint_step(folder: Path) -> int | None:
-    """The step of a checkpoint; None where it was not written whole, or is none.
+    """Return the step of a checkpoint; None where it was not written whole, or is none.
 
     ``trainer_state.json`` is the last file that the trainer writes, so a folder without a readable one was cut off.
     """
@@ -69,13 +69,13 @@ def checkpoint_step(folder: Path) -> int | None:
 
 
 def has_ended(checkpoint: Path) -> bool:
-    """Whether a whole checkpoint is of the last step of its run."""
+    """Return whether a whole checkpoint is of the last step of its run."""
     state = json.loads((checkpoint / _TRAINER_STATE).read_text(encoding="utf-8"))
     return 0 < state.get("max_steps", 0) <= state["global_step"]
 
 
 def _checkpoints(output_dir: Path) -> dict[Path, int | None]:
-    """Checkpoint folders and the step of each; None: cut off."""
+    """Return the checkpoint folders and the step of each; None: cut off."""
     folders = (
         folder for folder in output_dir.glob("checkpoint-*") if folder.name.removeprefix("checkpoint-").isdigit()
     )
@@ -83,7 +83,7 @@ def _checkpoints(output_dir: Path) -> dict[Path, int | None]:
 
 
 def last_complete_checkpoint(output_dir: Path) -> Path | None:
-    """The newest checkpoint that was written whole.
+    """Return the newest checkpoint that was written whole.
 
     One that was not is left alone here, for every process of a run looks; see `remove_cut_off`.
     """
@@ -99,7 +99,7 @@ def remove_cut_off(output_dir: Path) -> None:
 
 
 def checkpoint_to_resume(config: TrainingArguments) -> Path | None:
-    """The checkpoint from which a run goes on: the one that is named, else the newest whole one in its folder.
+    """Return the checkpoint from which a run goes on: the one that is named, else the newest whole one in its folder.
 
     Raises:
         RecordError: the one that is named was not written whole, is none, or belongs to another run; or it has
@@ -149,12 +149,12 @@ def _named_checkpoint(config: TrainingArguments, output_dir: Path) -> Path | Non
 
 
 def weights_option(checkpoint: Path) -> str:
-    """The option that begins with a checkpoint's weights: those of a whole model, or of an adapter."""
+    """Return the option that begins with a checkpoint's weights: those of a whole model, or of an adapter."""
     return f"--{'model' if any(checkpoint.glob('model*.safetensors')) else 'adapter'} {checkpoint}"
 
 
 def policy_of(model: Any) -> str:
-    """The name of the adapter that a PEFT model trains."""
+    """Return the name of the adapter that a PEFT model trains."""
     active: list[str] = list(model.active_adapters)
     if POLICY not in model.peft_config or active != [POLICY]:
         raise TrainingError(
@@ -187,7 +187,7 @@ def _outside_deepspeed() -> Iterator[None]:
 
 
 def trained_weights(model: Any) -> dict[str, Tensor]:
-    """What a checkpoint of this model has to hold, by the names of its file, on the CPU.
+    """Return what a checkpoint of this model has to hold, by the names of its file, on the CPU.
 
     Under ZeRO-3 every process must call this.
 
@@ -210,7 +210,7 @@ def trained_weights(model: Any) -> dict[str, Tensor]:
 
 
 def saved_weights(folder: Path, model: Any) -> dict[str, Tensor]:
-    """What a checkpoint of this model holds, by the names that `trained_weights` gives it.
+    """Return what a checkpoint of this model holds, by the names that `trained_weights` gives it.
 
     Raises:
         TrainingError: the checkpoint has no weights.
@@ -231,7 +231,7 @@ def saved_weights(folder: Path, model: Any) -> dict[str, Tensor]:
 
 
 def digest(weights: Mapping[str, Tensor]) -> str:
-    """SHA-256 over names, types, shapes and values, whatever the order."""
+    """Return the SHA-256 over names, types, shapes and values, whatever the order."""
     found = hashlib.sha256()
     for name in sorted(weights):
         value = weights[name].detach().cpu().contiguous()
@@ -315,7 +315,7 @@ def _refuse_not_finite(weights: Mapping[str, Tensor], where: str) -> None:
 
 
 def _compare(trainer: Trainer, folder: Path, what: str) -> str:
-    """The digest of the weights in memory, which must be finite and that of the file."""
+    """Return the digest of the weights in memory, which must be finite and that of the file."""
     model = trainer.accelerator.unwrap_model(trainer.model)
     held, saved = trained_weights(model), saved_weights(folder, model)
     _refuse_not_finite(held, f"{what} {folder}")

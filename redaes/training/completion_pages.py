@@ -91,8 +91,8 @@ def write_page(
 
 
 def _reason(verdict: Verdict | None, row: Mapping[str, Any]) -> dict[str, Any]:
-    """What is wrong with an answer's reasoning, where the pair was measured: ``contradicted`` statements in words, and
-    whether the reason is wrong although the verdict is right."""
+    """Return what is wrong with an answer's reasoning, where the pair was measured: ``contradicted`` statements in
+    words, and whether the reason is wrong although the verdict is right."""
     claims = checked(verdict, row["evidence"])
     if verdict is None or claims is None:
         return {"contradicted": [], "reason_wrong": False}

@@ -10,7 +10,9 @@ from transformers import TrainingArguments
 
 
 def has_bfloat16_units() -> bool:
-    """Whether this CPU multiplies in bfloat16; one that does not imitates it at a sixtieth of float32's speed."""
+    """Return whether this CPU multiplies in bfloat16; one that does not imitates it at a sixtieth of float32's
+    speed.
+    """
     supported: bool = torch.ops.mkldnn._is_mkldnn_bf16_supported()
     return supported
 

@@ -53,7 +53,7 @@ class FGAesQTrainer(ExactCheckpoints, Trainer):
         """Pictures seen by this process since it started; one in two pairs counts twice."""
 
     def get_train_dataloader(self) -> DataLoader[Any]:
-        """The plan's batches; every process makes its own."""
+        """Return the plan's batches; every process makes its own."""
         return DataLoader(
             self.train_dataset,
             batch_sampler=self.batches,
@@ -65,7 +65,7 @@ class FGAesQTrainer(ExactCheckpoints, Trainer):
         )
 
     def compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, **_: Any) -> Any:
-        """EMD of a coarse batch, or 10 x CTAlign + RankReg of a fine one."""
+        """Return EMD of a coarse batch, or 10 x CTAlign + RankReg of a fine one."""
         views: TokenBatch = inputs["views"].to(self.args.device)
         self.n_views += len(views.n_tokens)
         features, logits = model(views)
@@ -110,7 +110,7 @@ class HeldOutSeries:
 
 
 def look(model: FGAesQ, series: Iterable[Series], difference_tokens: bool = True) -> HeldOutSeries:
-    """What a model says of the labelled pairs of series, by each picture's mean over the pairs that it is in.
+    """Return what a model says of the labelled pairs of series, by each picture's mean over the pairs that it is in.
 
     The model stays on its device, and is left in evaluation mode.
     """
@@ -133,7 +133,7 @@ def look(model: FGAesQ, series: Iterable[Series], difference_tokens: bool = True
 
 
 def held_out_figures(parts: Sequence[HeldOutSeries]) -> dict[str, Any]:
-    """What the run record says of the held-out series that the processes have looked at."""
+    """Return what the run record says of the held-out series that the processes have looked at."""
     predicted: list[float | None] = [value for part in parts for value in part.predicted]
     accuracy = pair_accuracy(predicted, [label for part in parts for label in part.labels], tie_margin=0.0)
     unreadable = sorted(reason for part in parts for reason in part.unreadable)
@@ -224,7 +224,7 @@ def run_fgaesq(arguments: FGAesQArguments, config: TrainingArguments) -> Path:
 
 
 def _clip(arguments: FGAesQArguments, output_dir: Path) -> Path:
-    """The CLIP model: given, or a tiny one that is made."""
+    """Return the CLIP model: given, or a tiny one that is made."""
     if arguments.clip is not None:
         return Path(arguments.clip)
     clip = output_dir / "tiny_clip"
@@ -252,7 +252,9 @@ def _check_data(path: Path, train: Sequence[Series], series: Sequence[Series]) -
 def _data_hash(
     series_file: Path, coarse_file: Path | None, series: Sequence[Series], coarse: Sequence[Histogram]
 ) -> str:
-    """SHA-256 over the lists and over the sizes of the pictures' files, which are too many to be read twice."""
+    """Return the SHA-256 over the lists and over the sizes of the pictures' files, which are too many to be read
+    twice.
+    """
     digest = hashlib.sha256()
     for file in (series_file, coarse_file):
         digest.update(b"" if file is None else file.read_bytes())
@@ -267,7 +269,7 @@ def _data_hash(
 
 
 def _peak_memory_mib() -> int:
-    """Most memory that this process has held: the GPU's where there is one, else the machine's."""
+    """Return the most memory that this process has held: the GPU's where there is one, else the machine's."""
     if torch.cuda.is_available():
         return int(torch.cuda.max_memory_allocated() / 2**20)
     import resource  # not on every system

@@ -69,7 +69,7 @@ class FGAesQArguments:
         return Path(self.series)
 
     def tokens(self) -> TokenSettings:
-        """DiffToken's settings: what was given, and else what fits the CLIP model.
+        """Return DiffToken's settings: what was given, and else what fits the CLIP model.
 
         Raises:
             InputError: impossible ones.

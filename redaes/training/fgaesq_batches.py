@@ -37,7 +37,7 @@ class Key:
 def plan(
     n_series: int, n_coarse: int, arguments: FGAesQArguments, *, n_processes: int = 1, seed: int = 0
 ) -> list[list[Key]]:
-    """The batches of a run, over all processes: process p takes every ``n_processes``-th item from p on.
+    """Return the batches of a run, over all processes: process p takes every ``n_processes``-th item from p on.
 
     All batches are full: the last one of an epoch is filled up from the start of the epoch's order.
     """

@@ -48,7 +48,7 @@ class RankingGroup:
 def ranking_groups(
     views: Sequence[str], pictures: Sequence[tuple[str, str]], deltas: Sequence[float | None], limit: int = 0
 ) -> list[RankingGroup]:
-    """The ranking groups of a dataset.
+    """Return the ranking groups of a dataset.
 
     Args:
         views: view of each row's pair.
@@ -83,7 +83,7 @@ def ranking_groups(
 
 
 def _cover(pairs: list[PairOfGroup], limit: int) -> list[list[PairOfGroup]]:
-    """Parts of at most ``limit`` pictures in which every pair occurs; greedy, so not always the fewest."""
+    """Return parts of at most ``limit`` pictures in which every pair occurs; greedy, so not always the fewest."""
     uncovered = {pair.row for pair in pairs}
     # By content and not by name, so that neighbours in the alphabet are no rule.
     order = sorted(pairs, key=lambda pair: hashlib.sha256(f"{pair.first}|{pair.second}".encode()).digest())
@@ -124,7 +124,7 @@ class GroupPrompts:
 
 
 def pack(sizes: Sequence[int], capacity: int) -> list[list[int]]:
-    """Batches of at most ``capacity`` prompts that hold every size once: best fit, the largest first.
+    """Return batches of at most ``capacity`` prompts that hold every size once: best fit, the largest first.
 
     >>> pack([6, 9, 3, 6], 12)
     [[9, 3], [6, 6]]
@@ -143,7 +143,7 @@ def pack(sizes: Sequence[int], capacity: int) -> list[list[int]]:
 
 
 def fill(groups: Sequence[GroupPrompts], capacity: int) -> list[int]:
-    """The prompts of whole groups and, up to ``capacity``, some of the same prompts again.
+    """Return the prompts of whole groups and, up to ``capacity``, some of the same prompts again.
 
     Pairs are repeated in both orders, and their groups stay whole: more completions, none of other groups.
 

@@ -196,7 +196,7 @@ class RankingGRPOConfig(GRPOConfig):
 
 
 def length_reward_correlation(lengths: Tensor, rewards: Tensor, num_generations: int) -> float:
-    """Pearson correlation of length and reward among the completions of the same prompt.
+    """Return Pearson correlation of length and reward among the completions of the same prompt.
 
     Both are taken as deviations from their prompt's mean, for only those move the model; lengths of different
     prompts would show how verdicts differ from scores.
@@ -285,7 +285,9 @@ class RankingGRPOTrainer(SharedPrompts, ExactCheckpoints, ValidatedTrainer, GRPO
     def _calculate_rewards(
         self, inputs: list[dict[str, Any]], prompts: list[Any], completions: list[Any], completion_ids_list: list[Any]
     ) -> Tensor:
-        """The components of all processes' completions, shape (completions, components); here all are at hand."""
+        """Return the components of all processes' completions, shape (completions, components); here all are at
+        hand.
+        """
         columns = {name: [row[name] for row in inputs] for name in ("mode", "group", "shown")}
         for name, value in observations(completions, **columns):
             self._log_metric(name, value)  # averaged over all values of all processes
@@ -318,7 +320,7 @@ class RankingGRPOTrainer(SharedPrompts, ExactCheckpoints, ValidatedTrainer, GRPO
 
 
 def forbidden_tokens(processor: ProcessorMixin) -> list[int]:
-    """Tokens that stand for pictures; sampled into an answer they would crash the forward pass."""
+    """Return tokens that stand for pictures; sampled into an answer they would crash the forward pass."""
     tokenizer = processor.tokenizer
     return [tokenizer.convert_tokens_to_ids(token) for token in SPECIAL_VISION_TOKENS]
 

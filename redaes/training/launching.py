@@ -45,7 +45,9 @@ class LaunchArguments:
         return any(getattr(self, item.name) is not None for item in fields(self))
 
     def as_plan(self) -> list[str]:
-        """The same for a dry run, which starts none: options of `redaes.training.dry_run.plan.DryRunArguments`."""
+        """Return the same for a dry run, which starts none: options of
+        `redaes.training.dry_run.plan.DryRunArguments`.
+        """
         plan = [] if self.accelerate_config is None else ["--plan_for", self.accelerate_config]
         return plan if self.num_processes is None else [*plan, "--plan_processes", str(self.num_processes)]
 
@@ -83,7 +85,7 @@ def read_launch(argv: Sequence[str]) -> tuple[LaunchArguments, list[str]]:
 
 
 def launcher_words(arguments: LaunchArguments, *, on_cpu: bool) -> list[str]:
-    """What accelerate's launcher is given before the command.
+    """Return what accelerate's launcher is given before the command.
 
     Raises:
         InputError: an unknown configuration, or one that starts a single process where several are asked for.
@@ -159,5 +161,5 @@ def launch(arguments: LaunchArguments, command: Sequence[str], settings: Mapping
 
 
 def _status(code: int) -> int:
-    """An exit status as shells have it: a signal is negative where Python counts."""
+    """Return an exit status as shells have it: a signal is negative where Python counts."""
     return code if code >= 0 else 128 - code

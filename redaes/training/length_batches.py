@@ -16,7 +16,7 @@ BATCHES_SORTED_TOGETHER = 50
 
 
 def rows_of_a_step(arguments: TrainingArguments) -> int:
-    """Rows of one optimizer step, over all processes."""
+    """Return rows of one optimizer step, over all processes."""
     rows: int = arguments.train_batch_size * arguments.gradient_accumulation_steps * arguments.world_size
     return rows
 
@@ -71,7 +71,7 @@ class LikeLengths(Sampler[int]):
         together: Sequence[Sequence[int]] | None = None,
         weights: Sequence[float] | None = None,
     ) -> LikeLengths:
-        """The sampler for a trainer's arguments."""
+        """Return the sampler for a trainer's arguments."""
         size = rows_of_a_step(arguments)
         return cls(lengths, batch_size=size, seed=arguments.seed, together=together, weights=weights)
 

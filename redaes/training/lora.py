@@ -85,7 +85,7 @@ def settle(arguments: LoraArguments) -> None:
 
 
 def _parts(targets: str) -> set[str]:
-    """The parts that a preset such as ``language+merger`` names; none: it is a regular expression."""
+    """Return the parts that a preset such as ``language+merger`` names; none: it is a regular expression."""
     names = set(targets.split("+"))
     return names if names <= {*LAYERS, EXPERTS, ALL} else set()
 
@@ -101,12 +101,14 @@ class Targets:
 
 
 def shape_of(parameter: nn.Parameter) -> tuple[int, ...]:
-    """A weight's shape; DeepSpeed's ZeRO-3 keeps it apart while the weight is shared out."""
+    """Return a weight's shape; DeepSpeed's ZeRO-3 keeps it apart while the weight is shared out."""
     return tuple(getattr(parameter, "ds_shape", parameter.shape))
 
 
 def linear_layers(network: nn.Module) -> list[str]:
-    """Names of a network's linear layers, but for the head, on which TRL trains no adapter, and an adapter's own."""
+    """Return names of a network's linear layers, but for the head, on which TRL trains no adapter, and an adapter's
+    own.
+    """
     return [
         name
         for name, module in network.named_modules()
@@ -115,7 +117,7 @@ def linear_layers(network: nn.Module) -> list[str]:
 
 
 def expert_weights(network: nn.Module) -> list[str]:
-    """Names of weights in which a network's experts are stacked, (experts, rows, columns) each."""
+    """Return names of weights in which a network's experts are stacked, (experts, rows, columns) each."""
     return [
         name
         for name, parameter in network.named_parameters()
@@ -124,7 +126,7 @@ def expert_weights(network: nn.Module) -> list[str]:
 
 
 def find_targets(network: nn.Module, targets: str) -> Targets:
-    """The linear layers and expert weights that a preset or a regular expression means.
+    """Return the linear layers and expert weights that a preset or a regular expression means.
 
     Args:
         network: without an adapter.
@@ -163,7 +165,7 @@ def find_targets(network: nn.Module, targets: str) -> Targets:
 
 
 def _examples(names: list[str]) -> str:
-    """A few names that differ in more than the layer's number."""
+    """Return a few names that differ in more than the layer's number."""
     different = {re.sub(r"\d+", "*", name): name for name in reversed(names)}
     every = max(1, len(different) // _N_EXAMPLES)
     return ", ".join([*different.values()][::every][:_N_EXAMPLES])
@@ -173,7 +175,7 @@ _PLACES = (r".*language_model\..*", r".*visual\.blocks\..*", r".*visual\..*merge
 
 
 def _modules_in_words(wanted: frozenset[str], every: Sequence[str]) -> str | list[str]:
-    """A regular expression that means these of all modules, where there is a short one; otherwise their names.
+    """Return a regular expression that means these of all modules, where there is a short one; otherwise their names.
 
     People read it in the adapter's folder, and other tools in place of the names.
     """
@@ -187,13 +189,13 @@ def _modules_in_words(wanted: frozenset[str], every: Sequence[str]) -> str | lis
 
 
 def _parameters_in_words(wanted: frozenset[str], every: Sequence[str]) -> list[str]:
-    """Endings of names that mean these of all stacked weights, where there are such; otherwise their names."""
+    """Return endings of names that mean these of all stacked weights, where there are such; otherwise their names."""
     endings = sorted({".".join(name.split(".")[-2:]) for name in wanted})
     return endings if wanted == {name for name in every if name.endswith(tuple(endings))} else sorted(wanted)
 
 
 def attach(network: Any, arguments: LoraArguments, *, autocast_adapter_dtype: bool) -> PeftModel:
-    """The network with a fresh LoRA.
+    """Return the network with a fresh LoRA.
 
     Raises:
         TrainingError: the targets mean nothing, or experts are among them and there is dropout.
@@ -218,7 +220,7 @@ def attach(network: Any, arguments: LoraArguments, *, autocast_adapter_dtype: bo
 
 
 def adapted(model: PeftModel) -> Targets:
-    """What the adapters of a model are on, by the names that the weights have without them."""
+    """Return what the adapters of a model are on, by the names that the weights have without them."""
     modules, parameters = set(), set()
     for name, module in model.get_base_model().named_modules():
         if isinstance(module, ParamWrapper):  # several on one module are nested
@@ -246,7 +248,7 @@ def check_adapted(model: PeftModel, wanted: Targets, arguments: LoraArguments) -
 
 
 def put_on(network: Any, arguments: LoraArguments, *, autocast_adapter_dtype: bool) -> PeftModel:
-    """The network with a LoRA to train: the one that the arguments name, or a fresh one.
+    """Return the network with a LoRA to train: the one that the arguments name, or a fresh one.
 
     Raises:
         TrainingError: as `settle`, `attach` and `check_adapted` say.

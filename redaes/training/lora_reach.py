@@ -16,7 +16,7 @@ from redaes.training.lora import LAYERS, adapted, expert_weights, linear_layers,
 
 
 def lora_reach(model: PeftModel) -> dict[str, Any]:
-    """What the run record says of a LoRA.
+    """Return what the run record says of a LoRA.
 
     A share is taken over weights, not over layers: of the linear layers and the stacked expert weights of a part.
 
@@ -65,7 +65,7 @@ def _share(part: int, whole: int) -> float:
 
 
 def describe(reach: Mapping[str, Any]) -> str:
-    """One line for people, of what `lora_reach` found."""
+    """Return one line for people, of what `lora_reach` found."""
     left_out = ", ".join(reach["left_out"])
     return (
         f"LoRA of rank {reach['r']}, {reach['trained_parameters']:,} weights to train: reaches "

@@ -28,7 +28,7 @@ KEPT = ("prompts.json", "run_record.json")
 
 @torch.no_grad()
 def _log_probs(model: Any, processor: ProcessorMixin) -> torch.Tensor:
-    """(V,) after the reasoned prompt, for two pictures that are made here."""
+    """Return (V,) after the reasoned prompt, for two pictures that are made here."""
     text = chat_text(processor, prompts.load(prompts.COMPARE["reasoned"]), "")
     pictures = [Image.linear_gradient("L").convert("RGB"), Image.radial_gradient("L").convert("RGB")]
     logits: torch.Tensor = model.eval()(**encode(processor, [text], [pictures]), logits_to_keep=1).logits

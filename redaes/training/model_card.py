@@ -77,7 +77,7 @@ the base's own files. How it was trained is in `run_record.json`, where there is
 
 
 def merged_card(model: str, versions: str, longest_edge: int | None) -> str:
-    """The card of a merged model.
+    """Return the card of a merged model.
 
     Args:
         model: the base, as the adapter names it.
@@ -93,7 +93,7 @@ def _pixels(longest_edge: int | None) -> str:
 
 
 def _files(record: Mapping[str, Any]) -> str:
-    """What is said of the files beside the weights, where the record knows."""
+    """Return what is said of the files beside the weights, where the record knows."""
     if "loads_in" not in record:
         return ""
     pixels, versions = _pixels(record["pictures"]["longest_edge"]), record["loads_in"]
@@ -119,7 +119,7 @@ The pairs took part in choosing the checkpoint, so a figure of what the model is
 
 
 def _validation(found: Mapping[str, Any] | None) -> str:
-    """What the card says of the validations during the training; nothing where there were none."""
+    """Return what the card says of the validations during the training; nothing where there were none."""
     if found is None or not found["history"]:
         return ""
     metric = found["metric"]
@@ -159,7 +159,7 @@ def _figure(value: float) -> str:
 
 
 def _reach(lora: Mapping[str, Any] | None) -> str:
-    """What the LoRA reaches, as a paragraph; a fully trained model has none."""
+    """Return what the LoRA reaches, as a paragraph; a fully trained model has none."""
     if lora is None:
         return ""
     limits = f" vLLM would not serve the adapter as it was trained: {'; '.join(lora['vllm'])}." if lora["vllm"] else ""
@@ -169,7 +169,7 @@ def _reach(lora: Mapping[str, Any] | None) -> str:
 def model_card(
     record: Mapping[str, Any], prompt_ids: Mapping[str, str], history: Sequence[Mapping[str, Any]], *, base_on_hub: bool
 ) -> str:
-    """The card, as Markdown with the hub's header.
+    """Return the card, as Markdown with the hub's header.
 
     Args:
         record: of the run: ``stage``, ``arguments``, ``training_arguments``, ``data_hash``, ``metrics``, ``versions``,

@@ -141,7 +141,7 @@ _PICTURES = ("image_mean", "image_std", "rescale_factor", "patch_size", "merge_s
 
 
 def _as_trained(settings: Mapping[str, Any], image_processor: Any) -> dict[str, Any]:
-    """The settings with those of a processor in memory, each under the names that are there."""
+    """Return the settings with those of a processor in memory, each under the names that are there."""
     changed = dict(settings)
     for name in _PICTURES:
         value = getattr(image_processor, name, None)

@@ -17,7 +17,7 @@ _NAMES = ("save_strategy", "save_steps", "eval_strategy", "eval_steps", "eval_on
 
 
 def with_what_follows(argv: Sequence[str], recipe: Mapping[Any, Any]) -> list[str]:
-    """A command line, and the options that follow from it against its recipe. One line on stderr names them.
+    """Return a command line, and the options that follow from it against its recipe. One line on stderr names them.
 
     Args:
         argv: without the program's name.
@@ -51,7 +51,9 @@ def _given(argv: Sequence[str]) -> dict[str, str]:
 
 
 def _follows(given: Mapping[str, str], values: Mapping[Any, Any]) -> dict[str, Any]:
-    """What the other settings must be with those that are given; ``values``: the recipe's with the given ones over."""
+    """Return what the other settings must be with those that are given; ``values``: the recipe's with the given ones
+    over.
+    """
     if given.get("eval_strategy") == "no":
         return {"eval_on_start": False, "load_best_model_at_end": False}
     if given.get("save_strategy") == "no":

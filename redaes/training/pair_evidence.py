@@ -15,7 +15,8 @@ EVERY_S = 10.0
 
 
 def measure_training_pairs(arguments: StageArguments, workers: int) -> MeasuredPairs:
-    """The evidence of the pairs that are trained on, in each process; what is kept from before is not measured again.
+    """Return the evidence of the pairs that are trained on, in each process; what is kept from before is not measured
+    again.
 
     Args:
         arguments: the stage's.

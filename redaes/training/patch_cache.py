@@ -71,5 +71,5 @@ class PatchCache:
 
 
 def _in_a_row(images: Any) -> list[Any]:
-    """Pictures in whatever lists, one after the other."""
+    """Return pictures in whatever lists, one after the other."""
     return [one for part in images for one in _in_a_row(part)] if isinstance(images, list | tuple) else [images]

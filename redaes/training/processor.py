@@ -32,7 +32,7 @@ def check_max_pixels(max_pixels: int | None) -> None:
 
 
 def training_processor(model: Path, adapter: Path | None, max_pixels: int | None) -> ProcessorMixin:
-    """The adapter's processor, where it has one, else the model's, at the size that is asked for.
+    """Return the adapter's processor, where it has one, else the model's, at the size that is asked for.
 
     Where an earlier training was at another size, the main process says so on stderr.
 
@@ -56,7 +56,9 @@ def training_processor(model: Path, adapter: Path | None, max_pixels: int | None
 
 
 def preparation_digest(processor: Any) -> str:
-    """What a processor makes rows of: SHA-256, in hex, of its settings of pictures, chat template and vocabulary."""
+    """Return what a processor makes rows of: SHA-256, in hex, of its settings of pictures, chat template and
+    vocabulary.
+    """
     pictures = processor.image_processor
     names = ("image_mean", "image_std", "rescale_factor", "patch_size", "merge_size", "temporal_patch_size")
     settings = {name: getattr(pictures, name, None) for name in names}
@@ -65,7 +67,9 @@ def preparation_digest(processor: Any) -> str:
 
 
 def size_record(processor: ProcessorMixin, model: Path, adapter: Path | None) -> dict[str, Any]:
-    """What a run record keeps of the size of pictures, in pixels of area: now, in what it goes on from, when read."""
+    """Return what a run record keeps of the size of pictures, in pixels of area: now, in what it goes on from, when
+    read.
+    """
     before = _trained_at(model, adapter)
     size = dict(processor.image_processor.size)
     return {
@@ -77,7 +81,7 @@ def size_record(processor: ProcessorMixin, model: Path, adapter: Path | None) ->
 
 
 def _trained_at(model: Path, adapter: Path | None) -> tuple[Path, int] | None:
-    """What was trained already and at which cap; None: nothing was, or it does not say."""
+    """Return what was trained already and at which cap; None: nothing was, or it does not say."""
     for folder in (adapter, model):
         if folder is None or not any((folder / name).is_file() for name in (ADAPTER_CONFIG, RUN_RECORD)):
             continue

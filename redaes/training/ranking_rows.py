@@ -21,7 +21,7 @@ from redaes.types import SIDES, Order, Pair
 
 
 def groups_of(pairs: datasets.Dataset, limit: int) -> list[RankingGroup]:
-    """The ranking groups of a split with undecoded pictures; see :func:`ranking_groups`."""
+    """Return the ranking groups of a split with undecoded pictures; see :func:`ranking_groups`."""
     pictures = list(zip(pairs["first_id"], pairs["second_id"], strict=True))
     return ranking_groups(pairs["group"], pictures, pairs["delta"], limit)
 
@@ -38,7 +38,7 @@ class _PromptRows:
     """None: no reward asks for it."""
 
     def __call__(self, batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
-        """Columns ``group``, ``pair`` and ``show`` to what TRL and the rewards take."""
+        """Return columns ``group``, ``pair`` and ``show`` to what TRL and the rewards take."""
         asked = list(zip(batch["group"], batch["pair"], batch["show"], strict=True))
         made = {row: self._row(*row) for row in dict.fromkeys(asked)}  # a prompt is there once for each of its answers
         rows = [dict(made[row]) for row in asked]
@@ -66,7 +66,7 @@ class _PromptRows:
         return {**row, "mode": self.mode, "shown": shown, "delta": asked.delta}
 
     def _evidence(self, measured: MeasuredPairs, pair: Pair, order: Order) -> PairEvidence:
-        """What was measured of a pair, in the letters of the order.
+        """Return what was measured of a pair, in the letters of the order.
 
         Raises:
             RecordError: nothing was.
@@ -87,7 +87,7 @@ def ranking_dataset(
     with_scores: bool,
     measured: MeasuredPairs | None = None,
 ) -> tuple[datasets.Dataset, list[GroupPrompts]]:
-    """Prompts for stage 3, made when they are read.
+    """Return prompts for stage 3, made when they are read.
 
     Args:
         pairs: the split, with undecoded pictures.

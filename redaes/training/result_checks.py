@@ -59,7 +59,8 @@ class ResultCheck:
 
 @torch.no_grad()
 def answer_log_probs(model: Any, processor: ProcessorMixin, records: Sequence[PairRecord]) -> list[float]:
-    """Mean log-probability per token of each record's answer, as `redaes.training.formatting.answer_batch` draws it.
+    """Return the mean log-probability per token of each record's answer, as `redaes.training.formatting.answer_batch`
+    draws it.
 
     Answers are measured one by one: nothing depends on padding. The model is left in evaluation mode.
     """
@@ -78,7 +79,7 @@ def answer_log_probs(model: Any, processor: ProcessorMixin, records: Sequence[Pa
 
 
 def probed_records(folder: Path) -> list[PairRecord]:
-    """The training pairs on which a stage measures its model: the first that have an answer."""
+    """Return the training pairs on which a stage measures its model: the first that have an answer."""
     whole = (
         record
         for record in read_records(folder, "train")
@@ -88,7 +89,7 @@ def probed_records(folder: Path) -> list[PairRecord]:
 
 
 def probe(model: Any, processor: ProcessorMixin, folder: Path) -> dict[str, Any] | None:
-    """What the run record keeps of a model in memory; under ZeRO-3 every process must call it.
+    """Return what the run record keeps of a model in memory; under ZeRO-3 every process must call it.
 
     Returns:
         None when no pair of the dataset has an answer.
@@ -115,7 +116,8 @@ def _agreement(name: str, wanted: Sequence[float], got: Sequence[float], dtype: 
 
 
 def language(rationales: Sequence[Rationale | None], written: Sequence[Rationale]) -> ResultCheck:
-    """Whether the reasoning is still language: it parses, differs between pairs, and is about as long as it was taught.
+    """Return whether the reasoning is still language: it parses, differs between pairs, and is about as long as it was
+    taught.
 
     Args:
         rationales: of a model's answers to different pairs; None: an answer that does not parse.

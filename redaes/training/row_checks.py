@@ -66,7 +66,7 @@ class RowTally:
         self.n_edits += bool(operations_of(row))
 
     def in_words(self, split: Split) -> str:
-        """One sentence for whoever starts the run."""
+        """Return one sentence for whoever starts the run."""
         labels = ", ".join(f"{n} from {source}" for source, n in sorted(self.by_label.items()))
         half = f" ({self.n_half} more in one order)" if self.n_half else ""
         return (
@@ -148,7 +148,7 @@ def faults(
     leave_out: frozenset[str] = frozenset(),
     tally: RowTally | None = None,
 ) -> str | None:
-    """What is wrong with the rows of a split.
+    """Return what is wrong with the rows of a split.
 
     Args:
         folder: of the dataset.
@@ -194,7 +194,7 @@ def faults(
 def _faults(
     row: dict[str, Any], split: Split, needs: RowNeeds, ids: set[str], pictures: dict[str, str | None]
 ) -> Iterator[_Fault]:
-    """What is wrong with a row. ``ids`` and ``pictures`` remember what was seen."""
+    """Yield what is wrong with a row. ``ids`` and ``pictures`` remember what was seen."""
     if not row["id"]:
         yield NO_ID, ""
     elif row["id"] in ids:
@@ -240,7 +240,7 @@ def _picture_fault(data: bytes, path: Path) -> str | None:
 
 
 def _answer_faults(record: PairRecord) -> Iterator[_Fault]:
-    """Answers that would be taught and could not be read."""
+    """Yield answers that would be taught and could not be read."""
     for order in ORDERS:
         for mode in MODES:
             reasoning = record.rationale if order == "forward" else record.rationale_swapped

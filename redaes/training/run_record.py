@@ -26,7 +26,7 @@ def versions() -> dict[str, str]:
 
 
 def environment() -> dict[str, Any]:
-    """Versions of what matters, the interpreter, the machine and the command line."""
+    """Return versions of what matters, the interpreter, the machine and the command line."""
     return {
         "versions": versions(),
         "python": platform.python_version(),
@@ -36,7 +36,7 @@ def environment() -> dict[str, Any]:
 
 
 def without_secrets(words: Sequence[str]) -> list[str]:
-    """A command line without the values of options that end in ``token``: records go to the hub.
+    """Return a command line without the values of options that end in ``token``: records go to the hub.
 
     >>> without_secrets(["stage.py", "--hub_token", "hf_1", "--hub-token=hf_1", "--seed", "1"])
     ['stage.py', '--hub_token', '***', '--hub-token=***', '--seed', '1']
@@ -59,7 +59,7 @@ _ROUNDING = 0.002
 def of_the_whole_run(
     metrics: Mapping[str, Any], history: Sequence[Mapping[str, Any]], began_at: int, ended_at: int, loss_sum: float
 ) -> dict[str, Any]:
-    """The trainer's closing figures, put right for a run that went on from a checkpoint or ended early.
+    """Return the trainer's closing figures, put right for a run that went on from a checkpoint or ended early.
 
     Some versions of transformers divide the losses since the resume by all steps, and all steps that were planned by
     the seconds since the resume.

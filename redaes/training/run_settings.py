@@ -42,7 +42,7 @@ _UNTIL_ADDED: Mapping[str, Any] = {
 
 
 def run_settings(config: TrainingArguments, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """What decides about a run's result, as ``settings.json`` keeps it: the stage's own and the trainer's.
+    """Return what decides about a run's result, as ``settings.json`` keeps it: the stage's own and the trainer's.
 
     Raises:
         TrainingError: as `processes_of` says.
@@ -99,7 +99,7 @@ def _say_other_versions(output_dir: Path, before: Mapping[str, str] | None, chec
 
 
 def _settings_of(output_dir: Path, checkpoint: Path | None) -> Path | None:
-    """What the run was begun with that is to go on: its checkpoint knows best, which may be another run's copy.
+    """Return what the run was begun with that is to go on: its checkpoint knows best, which may be another run's copy.
 
     Raises:
         TrainingError: a checkpoint of which nobody knows.
@@ -118,7 +118,7 @@ def _settings_of(output_dir: Path, checkpoint: Path | None) -> Path | None:
 
 
 def processes_of(config: TrainingArguments) -> dict[str, Any]:
-    """How many processes share a run and how: settings, for they decide which rows make a step.
+    """Return how many processes share a run and how: settings, for they decide which rows make a step.
 
     Raises:
         TrainingError: in a way that the stages do not know.
@@ -149,7 +149,7 @@ _SPLIT_OF_A_BATCH = frozenset({"n_processes", "per_device_train_batch_size", "gr
 
 
 def _same_batches(before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
-    """Whether a run sees the same rows in the same steps although they are dealt out otherwise.
+    """Return whether a run sees the same rows in the same steps although they are dealt out otherwise.
 
     Samplers order rows by seed and epoch alone and processes take turns, so the number of rows in a step is all that
     counts. Not so in stage 3 and FGAesQ, where whole groups and series go to one process, nor under DeepSpeed, whose
@@ -166,7 +166,7 @@ _ROWS_TAKEN_IN_TURN = ("stage1_sft", "stage2_align", "stage2_dpo")
 
 
 def _way_on(before: Mapping[str, Any], now: Mapping[str, Any], changed: list[str], *, started: bool) -> str:
-    """What to do about settings that have changed."""
+    """Return what to do about settings that have changed."""
     if not started:
         return f"no checkpoint is lost: delete its {SETTINGS} if it is not running, or choose another output_dir"
     if "n_processes" in changed and before.get("sharding") == now["sharding"]:
@@ -189,7 +189,7 @@ def _way_on(before: Mapping[str, Any], now: Mapping[str, Any], changed: list[str
 
 
 def plain(values: dict[str, Any]) -> dict[str, Any]:
-    """Settings that JSON can hold and that differ from nothing: None and empty lists are left out."""
+    """Return settings that JSON can hold and that differ from nothing: None and empty lists are left out."""
     plain = str | int | float | bool
     return {
         name: value
@@ -199,7 +199,7 @@ def plain(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _mappings(values: dict[str, Any]) -> dict[str, str]:
-    """Settings that are mappings, such as ``lr_scheduler_kwargs``, each as JSON; empty ones are left out."""
+    """Return settings that are mappings, such as ``lr_scheduler_kwargs``, each as JSON; empty ones are left out."""
     return {
         name: json.dumps(value, sort_keys=True, default=str)
         for name, value in values.items()

@@ -16,7 +16,7 @@ from torch import Tensor
 
 
 def needs_old_policy(config: Any) -> bool:
-    """Whether TRL asks for the old policy's log-probabilities of a generation batch, vLLM left aside.
+    """Return whether TRL asks for the old policy's log-probabilities of a generation batch, vLLM left aside.
 
     Args:
         config: ``gradient_accumulation_steps``, ``steps_per_generation`` and ``num_iterations`` of the trainer.
@@ -25,7 +25,7 @@ def needs_old_policy(config: Any) -> bool:
 
 
 def reads_as_it_writes(model: torch.nn.Module) -> bool:
-    """Whether a model gives a token the same log-probability when it draws it and when it reads it again.
+    """Return whether a model gives a token the same log-probability when it draws it and when it reads it again.
 
     So it does in float32 and without dropout. In fewer bits the LoRA that is added into the weights is rounded with
     them, and autocast is on in one of the two alone.
@@ -39,7 +39,7 @@ def reads_as_it_writes(model: torch.nn.Module) -> bool:
 
 
 def policy_at_work(model: Any) -> tuple[Any, ...]:
-    """What tells whether it is the same policy: the model, and of its adapters those that take part.
+    """Return what tells whether it is the same policy: the model, and of its adapters those that take part.
 
     Args:
         model: nothing of DDP or DeepSpeed around it.
@@ -62,7 +62,7 @@ class SampledLogProbs:
     """(B, T), 0 behind the end."""
 
     def of(self, answer_ids: Tensor, answer_mask: Tensor) -> Tensor | None:
-        """(B, C) log-probabilities, 0 where the mask is; None: these are not the answers.
+        """Return (B, C) log-probabilities, 0 where the mask is; None: these are not the answers.
 
         Args:
             answer_ids: (B, C).

@@ -44,7 +44,8 @@ class PairSFTConfig(SFTConfig):
 
 
 def answers_about_the_same(rows: datasets.Dataset) -> list[list[int]]:
-    """Numbers of the rows that show a pair in the same order: the fast and the reasoned answer about it, each time.
+    """Return numbers of the rows that show a pair in the same order: the fast and the reasoned answer about it, each
+    time.
 
     A pair without reasoning has its two fast answers side by side, which show the same pictures in two orders. What
     then is left, of pairs with reasoning for one order, goes two by two; a last one is beside itself.
@@ -92,7 +93,7 @@ class PairSFTTrainer(SharedRows, ExactCheckpoints, ValidatedTrainer, SFTTrainer)
         return LikeLengths.of_run(self._lengths, self.args, together, draw_weights(self.train_dataset))
 
     def why_apart(self) -> str | None:
-        """What in the settings keeps rows from being packed; None: nothing."""
+        """Return what in the settings keeps rows from being packed; None: nothing."""
         size = rows_of_a_step(self.args)
         if size % len(MODES):
             return f"a step has {size} rows, which parts the fast and the reasoned answer about two pictures"

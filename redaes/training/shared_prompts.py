@@ -52,7 +52,7 @@ def check_sharing(*, batch_size: int, num_generations: int) -> None:
 
 
 def prompts_shuffled(batch: dict[str, Any], num_generations: int) -> dict[str, Any]:
-    """A generation batch with its prompts in another order, and the answers to each still in a row.
+    """Return a generation batch with its prompts in another order, and the answers to each still in a row.
 
     Args:
         batch: tensors and lists with an entry for each answer, tensors without a dimension, None.
@@ -71,7 +71,7 @@ def prompts_shuffled(batch: dict[str, Any], num_generations: int) -> dict[str, A
 
 
 def _padded(rows: list[list[int]], value: int, device: torch.device) -> Tensor:
-    """Rows of tokens as (rows, longest), filled up on the left."""
+    """Return rows of tokens as (rows, longest), filled up on the left."""
     longest = max(map(len, rows))
     return torch.tensor([[value] * (longest - len(row)) + list(row) for row in rows], device=device)
 
@@ -117,7 +117,9 @@ class SharedPrompts:
         return trainer._buffered_inputs[trainer._step % steps]
 
     def as_read(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """What the model reads of a batch as TRL keeps it, for a dry run's lengths; a prompt's answers are in a row."""
+        """Return what the model reads of a batch as TRL keeps it, for a dry run's lengths; a prompt's answers are in a
+        row.
+        """
         if not self.shares_prompts:
             return batch
         firsts = range(0, len(batch["prompt_ids"]), self.num_generations)
@@ -130,13 +132,13 @@ class SharedPrompts:
         return {"input_ids": torch.cat([*prompts, answers])[None], "pixel_values": patches}
 
     def samples_itself(self) -> bool:
-        """Whether answers are sampled here, and not by TRL's own loop or vLLM."""
+        """Return whether answers are sampled here, and not by TRL's own loop or vLLM."""
         given = set(self.args.generation_kwargs or {}) - _SAMPLING
         cut_up = is_deepspeed_zero3_enabled()  # all processes would have to write equally many tokens
         return self.shares_prompts and not (self.args.use_vllm or self.args.cache_implementation or given or cut_up)
 
     def notes_log_probs(self) -> bool:
-        """Whether the old policy's log-probabilities are those that answers had when they were drawn."""
+        """Return whether the old policy's log-probabilities are those that answers had when they were drawn."""
         return (
             self.samples_itself()
             and needs_old_policy(self.args)

@@ -32,7 +32,7 @@ SHOWN = "shown_pictures"
 
 
 def network_of(model: Any) -> Any:
-    """The model itself, without a LoRA around it."""
+    """Return the model itself, without a LoRA around it."""
     return model.get_base_model() if isinstance(model, PeftModel) else model
 
 
@@ -77,8 +77,8 @@ class DifferentPictures:
         self._patches = PatchCache(n_kept=0)  # a picture seldom comes again in the next batch
 
     def __call__(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
-        """What TRL's collator makes, but ``pixel_values`` and ``image_grid_thw`` of the P different pictures, and
-        `SHOWN`, (rows, pictures of a row): which of them each row shows."""
+        """Return what TRL's collator makes, but ``pixel_values`` and ``image_grid_thw`` of the P different pictures,
+        and `SHOWN`, (rows, pictures of a row): which of them each row shows."""
         place: dict[tuple[Any, ...], int] = {}
         shown = [
             [
@@ -111,7 +111,7 @@ class PackedRows:
     """(B, T - 1) the place that predicts the next token of a row; -1 where none is asked for."""
 
     def unpacked(self, values: Tensor) -> Tensor:
-        """(1, L) values of the predictions as (B, T - 1), 0 where none is asked for."""
+        """Return (1, L) values of the predictions as (B, T - 1), 0 where none is asked for."""
         return values[0][self.places.clamp(min=0)].masked_fill(self.places < 0, 0)
 
 
@@ -166,7 +166,7 @@ class PackedForward:
         network.forward = types.MethodType(forward, network)
 
     def pack(self, batch: Mapping[str, Any]) -> PackedRows:
-        """A batch of `DifferentPictures` as the model reads it."""
+        """Return a batch of `DifferentPictures` as the model reads it."""
         labels = batch.get("labels")
         if labels is None:
             labels = batch["input_ids"].masked_fill(batch["completion_mask"] == 0, -100)
@@ -222,13 +222,13 @@ class SharedRows:
             self._packed = [PackedForward(network_of(model)) for model in models]
 
     def why_apart(self) -> str | None:
-        """What in the settings keeps rows from being packed; None: nothing."""
+        """Return what in the settings keeps rows from being packed; None: nothing."""
         if getattr(self, "aux_loss_enabled", False):
             return "the loss that balances experts counts the tokens of every row (router_aux_loss_coef)"
         return None
 
     def as_read(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """What of a batch passes the language model (``input_ids``) and the vision tower (``pixel_values``)."""
+        """Return what of a batch passes the language model (``input_ids``) and the vision tower (``pixel_values``)."""
         if not self.shares_prompts:
             return batch
         return {**self._packed[0].pack(batch).packed.inputs, "pixel_values": batch["pixel_values"]}

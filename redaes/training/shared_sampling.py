@@ -29,7 +29,7 @@ class _KeptElsewhere(Cache):
         self.layers: list[Any] = []
 
     def update(self, key_states: Tensor, value_states: Tensor, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
-        """Both as they are."""
+        """Return both as they are."""
         return key_states, value_states
 
     def get_seq_length(self, layer_idx: int = 0) -> int:
@@ -65,7 +65,7 @@ def lora_added(model: torch.nn.Module) -> Iterator[None]:
 
 
 def drawn(scores: Tensor) -> Tensor:
-    """One token a row by the probabilities that (rows, vocabulary) scores stand for: (rows,).
+    """Return one token a row by the probabilities that (rows, vocabulary) scores stand for: (rows,).
 
     One uniform number a row: torch's multinomial draws one for each word of the vocabulary.
     """
@@ -109,7 +109,7 @@ def sample_answers(
     asked: AskedPrompts,
     **_: Any,
 ) -> SampledAnswers:
-    """What ``generate`` is given as ``custom_generate``, with ``asked`` bound.
+    """Return what ``generate`` is given as ``custom_generate``, with ``asked`` bound.
 
     Args:
         network: takes packed rows (`redaes.attention.token_trees.use_branch_attention`).

@@ -26,7 +26,7 @@ from redaes.training.stage_arguments import StageArguments
 
 
 def base_processor(arguments: StageArguments) -> ProcessorMixin:
-    """The processor to train with, at the size that is asked for, the adapter's or else the base model's.
+    """Return the processor to train with, at the size that is asked for, the adapter's or else the base model's.
 
     Its chat template has one rendering.
     """
@@ -34,7 +34,9 @@ def base_processor(arguments: StageArguments) -> ProcessorMixin:
 
 
 def load_model(arguments: StageArguments, dtype: torch.dtype) -> PreTrainedModel | PeftModel:
-    """The model to train: with a fresh LoRA, with an earlier stage's, or all of it; for a dry run without weights."""
+    """Return the model to train: with a fresh LoRA, with an earlier stage's, or all of it; for a dry run without
+    weights.
+    """
     if arguments.plan is None:
         return _load_model(arguments, dtype)
     with weights_left_out():
@@ -60,7 +62,7 @@ def _load_model(arguments: StageArguments, dtype: torch.dtype) -> PreTrainedMode
 
 
 def training_dtype(config: TrainingArguments, plan: DryRunPlan | None = None) -> torch.dtype:
-    """Weights are float32 on a CPU (autocast does the rest), bfloat16 where ``bf16`` is asked for on a GPU."""
+    """Return weights are float32 on a CPU (autocast does the rest), bfloat16 where ``bf16`` is asked for on a GPU."""
     if plan is not None:
         return torch.bfloat16 if plan.half_weights else torch.float32
     return torch.bfloat16 if config.bf16 and not config.use_cpu and torch.cuda.is_available() else torch.float32

@@ -264,8 +264,8 @@ def train(
 def base_of_run(
     run: StageRun, trainer: Trainer, arguments: StageArguments, processor: ProcessorMixin
 ) -> dict[str, str] | None:
-    """What a run began with, kept in its output folder: name and revision of the model, revision of the adapter, and
-    a digest of what rows are made with.
+    """Return what a run began with, kept in its output folder: name and revision of the model, revision of the adapter,
+    and a digest of what rows are made with.
 
     For one process of a run.
 

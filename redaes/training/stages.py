@@ -62,7 +62,7 @@ class Stage:
         return self.arguments == _STAGE_ARGUMENTS
 
     def with_recipe(self, argv: Sequence[str]) -> list[str]:
-        """A command line whose ``--config`` is a file: the one that was named, or the usual one.
+        """Return a command line whose ``--config`` is a file: the one that was named, or the usual one.
 
         Raises:
             InputError: a name that is none of the stage's recipes, or none after ``--config``.
@@ -94,7 +94,7 @@ class Stage:
         return check_stage(argv, self.recipe, *classes, command=f"redaes train {self.name}", about=self.about)
 
     def parse(self, argv: Sequence[str]) -> tuple[Any, Any]:
-        """The stage's and the trainer's arguments.
+        """Return the stage's and the trainer's arguments.
 
         Args:
             argv: with the recipe's file or its name; without the program's.
@@ -126,7 +126,7 @@ class Stage:
 
 
 def imported(place: str) -> Any:
-    """What ``"module:name"`` stands for."""
+    """Return what ``"module:name"`` stands for."""
     module, _, name = place.partition(":")
     return getattr(importlib.import_module(module), name)
 
@@ -136,7 +136,7 @@ OBJECTIVES = {"relative": "align", "dpo": "dpo"}
 
 
 def stage_of(name: str, argv: Sequence[str]) -> tuple[Stage, list[str]]:
-    """The stage that a command means, and its command line with the recipe's file.
+    """Return the stage that a command means, and its command line with the recipe's file.
 
     Raises:
         InputError: an unknown objective, or a name that is none of the stage's recipes.

@@ -66,7 +66,7 @@ def check_trl(trainer: type) -> None:
 
 
 def _names_in(method: object) -> set[str]:
-    """Names that a function's code speaks of, whatever is wrapped around it."""
+    """Return names that a function's code speaks of, whatever is wrapped around it."""
     plain = inspect.unwrap(method)  # type: ignore[arg-type]  # a function of a class
     return {*plain.__code__.co_names, *plain.__code__.co_freevars}
 

@@ -72,7 +72,7 @@ def prepare(
 
 
 def share(n_blocks: int, rank: int, world: int, *, equal: bool) -> list[int]:
-    """The blocks of work of one process among several.
+    """Return the blocks of work of one process among several.
 
     Args:
         n_blocks: in all.
@@ -194,7 +194,7 @@ class ValidatedTrainer(Trainer):
         return put_together(assessor, outcomes, reasoned, SEED)
 
     def _shared(self, records: Sequence[PairRecord], ask: Callable[[Sequence[PairRecord]], Sequence[T]]) -> list[T]:
-        """What becomes of the records, each asked by one of the processes."""
+        """Return what becomes of the records, each asked by one of the processes."""
         # A block is one batch of questions, both orders of its pairs: the same ones however many processes there are.
         size = max(1, self.args.per_device_eval_batch_size // 2)
         asked = [record for record in records if record.pair.first.id != record.pair.second.id]
@@ -232,7 +232,7 @@ class ValidatedTrainer(Trainer):
         prove_loaded(self, best)
 
     def validation_summary(self) -> dict[str, Any] | None:
-        """What the run record keeps of the validations; None: there were none."""
+        """Return what the run record keeps of the validations; None: there were none."""
         return None if self.validation is None else summary(self.validation, self.state, self.args)
 
 

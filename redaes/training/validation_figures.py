@@ -25,7 +25,7 @@ SECONDS = "eval_seconds"
 
 
 def proportions(found: HeldOut) -> dict[str, Proportion]:
-    """The `FIGURES` of an evaluation, with their intervals and counts."""
+    """Return the `FIGURES` of an evaluation, with their intervals and counts."""
     values = [found.fast.accuracy, found.fast.order_consistency]
     if found.reasoned is not None:
         reasoned = found.reasoned
@@ -36,12 +36,12 @@ def proportions(found: HeldOut) -> dict[str, Proportion]:
 
 
 def logged(found: HeldOut) -> dict[str, float]:
-    """The figures as a trainer logs them; one that nothing was counted for is absent."""
+    """Return the figures as a trainer logs them; one that nothing was counted for is absent."""
     return {f"eval_{name}": share.value for name, share in proportions(found).items() if share.value is not None}
 
 
 def in_words(found: HeldOut) -> str:
-    """One line for the screen."""
+    """Return one line for the screen."""
     shown = {
         name: "none" if share.value is None else f"{share.value:.3f}" for name, share in proportions(found).items()
     }
@@ -58,12 +58,13 @@ def in_words(found: HeldOut) -> str:
 
 
 def validations(history: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """The validations among a trainer's log entries, in order."""
+    """Return the validations among a trainer's log entries, in order."""
     return [entry for entry in history if SECONDS in entry]
 
 
 def form_is_lost(found: Sequence[Mapping[str, float]], min_parsed: float) -> bool:
-    """Whether the last of some validations has fewer readable answers than wanted, and an earlier one had enough.
+    """Return whether the last of some validations has fewer readable answers than wanted, and an earlier one had
+    enough.
 
     A model that has never known the form has not lost it.
 
@@ -75,7 +76,7 @@ def form_is_lost(found: Sequence[Mapping[str, float]], min_parsed: float) -> boo
 
 
 def reason_to_stop(found: Sequence[Mapping[str, float]], metric: str, patience: int, min_parsed: float) -> str | None:
-    """Why a run should end after its validations so far; None: it should go on.
+    """Return why a run should end after its validations so far; None: it should go on.
 
     All follows from the log, which is part of every checkpoint, so that a resumed run stops where the whole one would.
 
@@ -102,14 +103,14 @@ def reason_to_stop(found: Sequence[Mapping[str, float]], metric: str, patience: 
 
 
 def kept_step(state: TrainerState, config: TrainingArguments) -> int:
-    """The step whose weights a finished run leaves."""
+    """Return the step whose weights a finished run leaves."""
     if config.load_best_model_at_end and state.best_global_step:
         return int(state.best_global_step)
     return int(state.global_step)
 
 
 def no_better_than_start(found: Sequence[Mapping[str, float]], metric: str, kept: int) -> str | None:
-    """Says so when what a run leaves is no better than what it began with; None: it is better, or nobody knows.
+    """Say so when what a run leaves is no better than what it began with; None: it is better, or nobody knows.
 
     >>> at = [{"step": 0, "eval_factor": 0.5}, {"step": 9, "eval_factor": 0.4}]
     >>> no_better_than_start(at, "eval_factor", 9)
@@ -123,5 +124,5 @@ def no_better_than_start(found: Sequence[Mapping[str, float]], metric: str, kept
 
 
 def answers_file(output_dir: Path, step: int) -> Path:
-    """Where a validation's answers, all of them, are kept."""
+    """Return where a validation's answers, all of them, are kept."""
     return output_dir / "validation" / f"step-{step:06d}.json"

@@ -81,7 +81,7 @@ class ValidationArguments:
 
 
 def is_validated(config: TrainingArguments) -> bool:
-    """Whether a run asks held-out pairs."""
+    """Return whether a run asks held-out pairs."""
     return config.eval_strategy != IntervalStrategy.NO
 
 
@@ -225,7 +225,7 @@ def _check_pictures(folder: Path, pairs: Sequence[PairRecord]) -> None:
 
 
 def summary(validation: RunValidation, state: TrainerState, config: TrainingArguments) -> dict[str, Any]:
-    """What the run record keeps of a run's validations; for the process that writes it."""
+    """Return what the run record keeps of a run's validations; for the process that writes it."""
     found = validations(state.log_history)
     metric = str(config.metric_for_best_model)
     kept = kept_step(state, config)

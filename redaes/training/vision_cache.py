@@ -47,7 +47,7 @@ class PictureBatch:
         self._n_tokens: list[int] = (self.tensors["image_grid_thw"].prod(-1) // merged).tolist()
 
     def prompts(self, texts: Sequence[str], shown: Sequence[Sequence[str]]) -> dict[str, Tensor]:
-        """What the processor would give for these texts and pictures, but for the pixels.
+        """Return what the processor would give for these texts and pictures, but for the pixels.
 
         Args:
             texts: N prompts in the model's chat format, with one image token for each picture.
@@ -74,7 +74,7 @@ class PictureBatch:
         }
 
     def answers(self, modes: Sequence[Mode]) -> dict[str, Tensor]:
-        """Each of the N pairs answered in full, in one order and mode.
+        """Return each of the N pairs answered in full, in one order and mode.
 
         Args:
             modes: to draw from. Order and mode follow from the pair's id, so a batch is the same whenever it is made.
@@ -91,7 +91,7 @@ class PictureBatch:
 
 
 def vision_tower(model: torch.nn.Module) -> torch.nn.Module:
-    """The vision tower of a Qwen-VL, whatever is wrapped around the model."""
+    """Return the vision tower of a Qwen-VL, whatever is wrapped around the model."""
     return next(module for name, module in model.named_modules() if name.rpartition(".")[2] == "visual")
 
 
@@ -122,7 +122,7 @@ class BatchVisionCache:
             self._visual.forward = self._before
 
     def forward(self, model: Any, prompts: dict[str, Tensor], **more: Any) -> Any:
-        """What the model, to which the tower belongs, gives for prompts of the `PictureBatch`."""
+        """Return what the model, to which the tower belongs, gives for prompts of the `PictureBatch`."""
         arguments = {name: value for name, value in prompts.items() if name != "place"}
         self._place = prompts["place"].tolist()
         try:

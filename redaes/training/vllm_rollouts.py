@@ -140,7 +140,9 @@ def _engine(vllm_generation: Any, processor: ProcessorMixin, dtype: torch.dtype)
 
 
 def picture_settings(processor: ProcessorMixin) -> dict[str, Any]:
-    """What vLLM is told of pictures, so that it shows them as the trainer does and not as the model's folder says."""
+    """Return what vLLM is told of pictures, so that it shows them as the trainer does and not as the model's folder
+    says.
+    """
     size = dict(processor.image_processor.size)
     return {"size": {name: bound for name, bound in size.items() if bound is not None}}
 
@@ -151,7 +153,7 @@ def _plain_linear(layer: Any, remove_weight: bool) -> None:
 
 
 def collapse(ids: list[int], image_token: int) -> list[int]:
-    """The prompt with each run of picture tokens made one token, which vLLM expands.
+    """Return the prompt with each run of picture tokens made one token, which vLLM expands.
 
     >>> collapse([1, 9, 9, 9, 2, 9, 3], 9)
     [1, 9, 2, 9, 3]
@@ -203,7 +205,7 @@ class _Rollouts:
 
 
 def merged_weights(generation: Any) -> Iterator[tuple[str, Tensor]]:
-    """Names, as in the base model, and weights with LoRA added; the model itself is left as it is.
+    """Yield names, as in the base model, and weights with LoRA added; the model itself is left as it is.
 
     Takes the place of ``VLLMGeneration._iter_named_params``.
     """

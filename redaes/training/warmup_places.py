@@ -27,7 +27,7 @@ KEY_TEMPERATURE = 0.1
 
 
 def cells_of(grid_thw: Tensor, merge: int) -> list[tuple[int, int]]:
-    """Rows and columns of cells, which tokens stand for, of each picture.
+    """Return rows and columns of cells, which tokens stand for, of each picture.
 
     >>> cells_of(torch.tensor([[1, 14, 10]]), 2)
     [(7, 5)]
@@ -36,7 +36,9 @@ def cells_of(grid_thw: Tensor, merge: int) -> list[tuple[int, int]]:
 
 
 def place_cosines(rows: int, columns: int) -> Tensor:
-    """(rows · columns, `N_COSINES`²) products of a cosine down and one across, at the middles of cells, row by row."""
+    """Return (rows · columns, `N_COSINES`²) products of a cosine down and one across, at the middles of cells, row by
+    row.
+    """
     down, across = (
         torch.cos(torch.arange(N_COSINES) * torch.pi * (torch.arange(n)[:, None] + 0.5) / n) for n in (rows, columns)
     )
@@ -44,7 +46,7 @@ def place_cosines(rows: int, columns: int) -> Tensor:
 
 
 def layout_targets(pixel_values: Tensor, grid_thw: Tensor, merge: int) -> Tensor:
-    """(tokens, `N_LAYOUT`) what each token of some pictures is to tell.
+    """Return (tokens, `N_LAYOUT`) what each token of some pictures is to tell.
 
     Args:
         pixel_values: (patches, 3 · frames · size²), as the processor gives them: those of a cell side by side.
@@ -57,7 +59,7 @@ def layout_targets(pixel_values: Tensor, grid_thw: Tensor, merge: int) -> Tensor
 
 
 def layout_loss(told: Tensor, wanted: Tensor) -> Tensor:
-    """Mean square error over the spread of what is asked for: 1 is what a constant gets."""
+    """Return the mean square error over the spread of what is asked for: 1 is what a constant gets."""
     return (told - wanted).square().mean() / (wanted - wanted.mean(0)).square().mean().clamp(min=1e-6)
 
 
@@ -73,7 +75,7 @@ class View:
     mirrored: bool
 
     def see(self, image: Image.Image) -> Image.Image:
-        """What it shows, at the size of the picture."""
+        """Return what it shows, at the size of the picture."""
         width, height = image.size
         box = (
             self.left * width,
@@ -85,32 +87,32 @@ class View:
         return ImageOps.mirror(seen) if self.mirrored else seen
 
     def place(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """Where places of the window, in [0, 1], are in the picture."""
+        """Return where places of the window, in [0, 1], are in the picture."""
         x = 1 - x if self.mirrored else x
         return self.left + x * self.width, self.top + y * self.height
 
     def find(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """Where places of the picture are in the window; outside [0, 1] where it does not show them."""
+        """Return where places of the picture are in the window; outside [0, 1] where it does not show them."""
         x, y = (x - self.left) / self.width, (y - self.top) / self.height
         return (1 - x if self.mirrored else x), y
 
 
 def draw_view(chance: random.Random) -> View:
-    """A window of at least `SMALLEST_WINDOW` of each side."""
+    """Return a window of at least `SMALLEST_WINDOW` of each side."""
     width, height = chance.uniform(SMALLEST_WINDOW, 1), chance.uniform(SMALLEST_WINDOW, 1)
     left, top = chance.uniform(0, 1 - width), chance.uniform(0, 1 - height)
     return View(left, top, width, height, mirrored=chance.random() < 0.5)
 
 
 def disguised(image: Image.Image, chance: random.Random) -> Image.Image:
-    """The same in somewhat other light and colours."""
+    """Return the same in somewhat other light and colours."""
     for enhance in (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color):
         image = enhance(image).enhance(chance.uniform(0.7, 1.3))
     return image
 
 
 def same_cells(one: View, other: View, cells: Sequence[tuple[int, int]]) -> Tensor:
-    """(cells of one,) the cell of the other view that shows its middle; -1 where none does.
+    """Return (cells of one,) the cell of the other view that shows its middle; -1 where none does.
 
     Args:
         one: a view.
@@ -127,7 +129,7 @@ def same_cells(one: View, other: View, cells: Sequence[tuple[int, int]]) -> Tens
 
 
 def matching_loss(keys: Sequence[tuple[Tensor, Tensor]], same: Sequence[Tensor]) -> Tensor:
-    """Mean cross-entropy of finding the cell that shows the same among all of the other view's (InfoNCE).
+    """Return the mean cross-entropy of finding the cell that shows the same among all of the other view's (InfoNCE).
 
     Args:
         keys: of each two views, (cells, K) of one and of the other.

@@ -70,7 +70,7 @@ class ReadingWithHeads(nn.Module):
     def forward(
         self, pictures: dict[str, Tensor], prompts: dict[str, Tensor], answers: dict[str, Tensor] | None = None
     ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
-        """What is read of A and of B, which is better, and how unlikely the answers are.
+        """Return what is read of A and of B, which is better, and how unlikely the answers are.
 
         Args:
             pictures: of a batch, as `PictureBatch` has them.
@@ -119,7 +119,7 @@ class ReadingCollator:
         self.text = chat_text(processor, question, WINNER_PREFIX)
 
     def __call__(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
-        """Batch B rows.
+        """Return the batch B rows.
 
         Returns:
             ``pictures``: their tensors; ``prompts`` and ``answers``: B of each, or 2B prompts and None;
@@ -148,7 +148,7 @@ class ReadingTrainer(HeadTrainer):
     """``Trainer`` whose loss is that of the heads and of the answers."""
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
-        """The trainer's own, with the vision tower in groups of their own rate."""
+        """Return the trainer's own, with the vision tower in groups of their own rate."""
         optimizer = super().create_optimizer(model)
         tower = {id(parameter) for parameter in vision_tower(self.model).parameters()}
         groups = []
@@ -160,7 +160,9 @@ class ReadingTrainer(HeadTrainer):
         return optimizer
 
     def compute_loss(self, model: nn.Module, inputs: dict[str, Any], return_outputs: bool = False, **_: Any) -> Any:
-        """Mean cross-entropy of A's edit and of B's, that of the comparison, and that of the answers' tokens."""
+        """Return the mean cross-entropy of A's edit and of B's, that of the comparison, and that of the answers'
+        tokens.
+        """
         first, second, better, nll = model(inputs["pictures"], inputs["prompts"], inputs["answers"])
         cross_entropy = nn.functional.cross_entropy
         edits = cross_entropy(first.float(), inputs["edits"][0]) + cross_entropy(second.float(), inputs["edits"][1])
@@ -171,7 +173,7 @@ class ReadingTrainer(HeadTrainer):
 
 @torch.no_grad()
 def held_out_figures(network: ReadingWithHeads, batches: Iterator[dict[str, Any]]) -> dict[str, float]:
-    """What the heads see before a fast and before a reasoned answer, and how unlikely the answers are.
+    """Return what the heads see before a fast and before a reasoned answer, and how unlikely the answers are.
 
     Returns:
         For each mode the share of edits that are named, of both places, and that of decided pairs in the right order.

@@ -107,7 +107,7 @@ class VisionWithHeads(nn.Module):
         self.key = nn.Linear(width, N_KEY) if matches else None
 
     def forward(self, pixel_values: Tensor, image_grid_thw: Tensor, n_views: int = 0) -> VisionAnswers:
-        """What is read of pictures, given as the processor gives them.
+        """Return what is read of pictures, given as the processor gives them.
 
         Args:
             pixel_values: of P pictures, then of the views.
@@ -142,7 +142,7 @@ class VisionCollator:
         self.classes = {name: number for number, name in enumerate(operations)}
 
     def __call__(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
-        """Batch B rows with P different pictures.
+        """Return the batch B rows with P different pictures.
 
         Returns:
             What the vision tower takes, ``operation`` (P,), ``singles`` (2, B) and ``delta`` (B,) in points; with views
@@ -167,7 +167,7 @@ class VisionCollator:
         }
 
     def _with_views(self, records: Sequence[PairRecord], pictures: PictureBatch) -> dict[str, Any]:
-        """The pictures and two views of some of them: which and how follows from the rows alone."""
+        """Return the pictures and two views of some of them: which and how follows from the rows alone."""
         chance = random.Random("/".join(record.pair.id for record in records))
         drawn = chance.sample(records, k=min(self.n_matched, len(records)))
         images, windows = [], []
@@ -194,7 +194,9 @@ class VisionTrainer(HeadTrainer):
         self._parts: dict[str, list[float]] = {}
 
     def compute_loss(self, model: nn.Module, inputs: dict[str, Any], return_outputs: bool = False, **_: Any) -> Any:
-        """Cross-entropy of the edits, soft cross-entropy of the preferences, and what the tasks about places add."""
+        """Return the cross-entropy of the edits, soft cross-entropy of the preferences, and what the tasks about places
+        add.
+        """
         found: VisionAnswers = model(inputs["pixel_values"], inputs["image_grid_thw"], inputs.get("n_views", 0))
         first, second = inputs["singles"]
         wanted = target_probability(inputs["delta"], TAU)
@@ -249,7 +251,7 @@ def settle(model: Any, batch: dict[str, Tensor]) -> None:
 
 
 def offset_of_pictures(model: Any, processor: Any, pixels: int) -> int:
-    """Positions from a cell of picture A to the same cell of B, in the fast question about square pictures.
+    """Return positions from a cell of picture A to the same cell of B, in the fast question about square pictures.
 
     Args:
         model: the whole model.
@@ -270,7 +272,7 @@ def offset_of_pictures(model: Any, processor: Any, pixels: int) -> int:
 
 @torch.no_grad()
 def held_out_figures(network: VisionWithHeads, batches: Iterator[dict[str, Any]]) -> dict[str, float]:
-    """How well the heads see: share of edits named, and of decided pairs put in the right order."""
+    """Return how well the heads see: share of edits named, and of decided pairs put in the right order."""
     named: list[Tensor] = []
     right: list[Tensor] = []
     network.eval()

@@ -22,7 +22,7 @@ COLUMN = "draw_weight"
 
 
 def draw_weights(rows: datasets.Dataset) -> list[float] | None:
-    """The weight of each row; None: each is drawn once in an epoch, as in datasets that were not merged.
+    """Return the weight of each row; None: each is drawn once in an epoch, as in datasets that were not merged.
 
     Raises:
         TrainingError: a weight is not above 0.
@@ -37,7 +37,7 @@ def draw_weights(rows: datasets.Dataset) -> list[float] | None:
 
 
 def weights_of_parts(parts: Sequence[Sequence[int]], weights: Sequence[float] | None) -> list[float] | None:
-    """The weight of each part, whose rows are drawn together.
+    """Return the weight of each part, whose rows are drawn together.
 
     Raises:
         TrainingError: rows of a part have several weights.
@@ -57,7 +57,7 @@ def weights_of_parts(parts: Sequence[Sequence[int]], weights: Sequence[float] | 
 
 
 def _shuffled(n: int, *key: int) -> list[int]:
-    """The numbers below ``n`` in an order that depends on the key alone."""
+    """Return the numbers below ``n`` in an order that depends on the key alone."""
     mixed = 0
     for number in key:
         mixed = (mixed * 1_000_003 + number + 1) % (1 << 63)
@@ -86,11 +86,11 @@ class WeightedRows:
         self._seed = seed
 
     def __len__(self) -> int:
-        """Rows of an epoch."""
+        """Return rows of an epoch."""
         return sum(self._quotas)
 
     def of_epoch(self, epoch: int) -> list[Sequence[int]]:
-        """The parts, or pieces of them, that an epoch draws; in no order that means anything."""
+        """Return the parts, or pieces of them, that an epoch draws; in no order that means anything."""
         found: list[Sequence[int]] = []
         for place, (parts, quota) in enumerate(zip(self._classes, self._quotas, strict=True)):
             found.extend(self._from_stream(place, parts, epoch * quota, quota))
@@ -152,7 +152,7 @@ class WeightedGroups:
         """What groups take of the slots in an epoch, on average."""
 
     def of_epoch(self, epoch: int) -> list[int]:
-        """The group in each slot."""
+        """Return the group in each slot."""
         found = []
         for slot in self._slots:
             cycle, turn = divmod(epoch, len(slot.members))

@@ -109,7 +109,7 @@ class PairRow:
 
 
 def pair_table(rows: Sequence[PairRow], *, runs: str = "Run") -> str:
-    """The table with its filters, as HTML; a page holds one at most.
+    """Return the table with its filters, as HTML; a page holds one at most.
 
     Args:
         rows: in the order in which they are shown at first.
@@ -144,7 +144,7 @@ def pair_table(rows: Sequence[PairRow], *, runs: str = "Run") -> str:
 
 
 def _filters(rows: Sequence[PairRow], runs: str, has_verdicts: bool) -> str:
-    """The form that filters, hidden until the script shows it."""
+    """Return the form that filters, hidden until the script shows it."""
     parts = []
     if runs:
         parts.append(_select("run", runs, Counter(row.run for row in rows)))

@@ -167,7 +167,7 @@
   table.addEventListener("click", (event) => {
     const button = event.target.closest("button.look");
     if (!button) return;
-    const images = [...button.closest("td").querySelectorAll("img")];
+    const images = [...button.querySelectorAll("img")];
     for (const image of images) if (image.dataset.picture) put(image);
     const pictures = images.map((image) => ({ name: image.alt, url: image.src, small: image.src }));
     if (pictures.length === 2) closer.open(pictures, 0, 1);

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 import pytest
+from chromium import expect, serious_findings, shot
 from own_pairs import write_own_pairs
 from PIL import Image
 
@@ -16,7 +16,6 @@ from redaes.viewer.pair_table import Outcome, PairPicture, PairRow, pair_table
 
 pytestmark = pytest.mark.browser
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is absent; pip install 'redaes[browser]'")
 LONG = "a_name_without_any_space_" * 8 + ".jpg"
 
 
@@ -79,42 +78,36 @@ def numbers(page: Any) -> list[str]:
     return [name.split()[1] for name in names if name.startswith("A: ")]
 
 
-def shot(page: Any, name: str) -> None:
-    folder = os.environ.get("REDAES_SCREENSHOTS")
-    if folder:
-        page.screenshot(path=str(Path(folder) / f"{name}.png"), full_page=True)
-
-
 def test_pairs_are_filtered_and_the_address_keeps_it(page: Any, tmp_path: Path) -> None:
     address = write(tmp_path, ROWS)
     page.goto(address)
     told = page.locator("#pair-filters output")
-    sync_api.expect(told).to_have_text("5 of 5 pairs")
+    expect(told).to_have_text("5 of 5 pairs")
     page.click("text=Right verdict, wrong reason (2)")
-    sync_api.expect(told).to_have_text("2 of 5 pairs")
+    expect(told).to_have_text("2 of 5 pairs")
     assert numbers(page) == ["10", "4"]
     page.select_option("[name=factor]", "noise")
     assert numbers(page) == ["4"]
     assert page.url == f"{address}#factor=noise&verdict=right&reason=wrong"
-    # Another one opens that address; it is another order, too.
-    other = page.context.new_page()
-    other.goto(f"{page.url}&sort=-label")
-    assert numbers(other) == ["4"]
-    assert other.locator("[name=verdict]").input_value() == "right"
-    other.click("text=Show all")
-    sync_api.expect(other.locator("#pair-filters output")).to_have_text("5 of 5 pairs")
-    assert numbers(other) == ["10", "4", "3", "2", "1"]
-    assert other.url == f"{address}#sort=-label"
-    other.fill("[name=words]", "by 10.0  BETTER")
-    assert numbers(other) == ["10"]
-    other.fill("[name=words]", "nothing of the kind")
-    sync_api.expect(other.locator("#pair-filters output")).to_have_text("0 of 5 pairs: none has all of this")
+    # Somebody else opens that address, in another order, too.
+    shared = f"{page.url}&sort=-label"
+    page.goto("about:blank")
+    page.goto(shared)
+    assert numbers(page) == ["4"]
+    assert page.locator("[name=verdict]").input_value() == "right"
+    page.click("text=Show all")
+    expect(page.locator("#pair-filters output")).to_have_text("5 of 5 pairs")
+    assert numbers(page) == ["10", "4", "3", "2", "1"]
+    assert page.url == f"{address}#sort=-label"
+    page.fill("[name=words]", "by 10.0  BETTER")
+    assert numbers(page) == ["10"]
+    page.fill("[name=words]", "nothing of the kind")
+    expect(page.locator("#pair-filters output")).to_have_text("0 of 5 pairs: none has all of this")
     # An address of a report with other rows, and the name of a place in the page.
-    other.goto(f"{address}#factor=gone&verdict=wrong")
-    assert numbers(other) == ["1"]
-    other.goto(f"{address}#pairs")
-    assert len(numbers(other)) == 1
-    other.close()
+    page.goto(f"{address}#factor=gone&verdict=wrong")
+    assert numbers(page) == ["1"]
+    page.goto(f"{address}#pairs")
+    assert len(numbers(page)) == 1
 
 
 def test_tables_are_sorted_by_click_and_by_keyboard(page: Any, tmp_path: Path) -> None:
@@ -146,16 +139,19 @@ def test_long_names_wrap_and_pictures_come_when_they_are_near(page: Any, tmp_pat
     page.goto(write(tmp_path, [row(number) for number in range(60)]))
     assert page.evaluate("document.documentElement.scrollWidth") == width
     first, last = page.locator("#pair-table tbody img").first, page.locator("#pair-table tbody img").last
-    page.wait_for_function("document.querySelector('#pair-table tbody img').naturalWidth === 24")
+    expect(first).to_have_js_property("naturalWidth", 24)
     assert last.get_attribute("src") is None
     last.scroll_into_view_if_needed()
-    page.wait_for_function("[...document.querySelectorAll('#pair-table tbody img')].pop().naturalWidth === 24")
+    expect(last).to_have_js_property("naturalWidth", 24)
     shot(page, f"report_{width}")
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        assert serious_findings(page) == []
     first.click()
-    sync_api.expect(page.locator("#closer")).to_be_visible()
+    expect(page.locator("#closer")).to_be_visible()
     assert page.locator("#closer select").first.locator("option").all_inner_texts() == [f"A: 0 {LONG}", "B: <b>two"]
     page.keyboard.press("Escape")
-    sync_api.expect(page.locator("#closer")).to_be_hidden()
+    expect(page.locator("#closer")).to_be_hidden()
 
 
 def test_a_dataset_is_looked_at(page: Any, tmp_path: Path) -> None:
@@ -163,7 +159,7 @@ def test_a_dataset_is_looked_at(page: Any, tmp_path: Path) -> None:
     inspect(red, tmp_path / "red.html", n_pairs=4)
     page.set_viewport_size({"width": 390, "height": 700})
     page.goto(f"file://{tmp_path / 'red.html'}#sort=label")
-    sync_api.expect(page.locator("#pair-filters output")).to_have_text("4 of 4 pairs")
+    expect(page.locator("#pair-filters output")).to_have_text("4 of 4 pairs")
     assert page.evaluate("document.documentElement.scrollWidth") == 390
     sizes = page.locator("#pair-table td[data-name=Label]").evaluate_all("all => all.map(one => +one.dataset.value)")
     assert sizes == sorted(sizes)

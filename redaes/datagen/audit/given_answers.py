@@ -98,7 +98,7 @@ def given_answers(found: Population, files: Sequence[Path]) -> GivenAnswers:
 
 
 def _unfit(one: AuditAnswer | InputError, found: Population) -> str:
-    """What is wrong with a line by itself; empty: nothing."""
+    """Return what is wrong with a line by itself; empty: nothing."""
     if isinstance(one, InputError):
         return "lines that are no answers"
     if one.draw.dataset != found.dataset:

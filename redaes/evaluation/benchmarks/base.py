@@ -119,7 +119,7 @@ class Benchmark:
     undocumented_values: bool = False
 
     def label_file(self, folder: Path) -> Path:
-        """The label file of the benchmark in a folder.
+        """Return the label file of the benchmark in a folder.
 
         Raises:
             RecordError: none of the known ones is there; says what is expected and where it comes from.
@@ -132,7 +132,7 @@ class Benchmark:
         )
 
     def read(self, file: Path, *, ranks: bool = False) -> Labels:
-        """What a label file says, checked for consistency but not against the manifest.
+        """Return what a label file says, checked for consistency but not against the manifest.
 
         Args:
             file: named as one of the layouts; else the first layout with its ending is taken.
@@ -160,7 +160,8 @@ def _by_rank(picture: BenchmarkPicture) -> BenchmarkPicture:
 
 
 def _contrary(labels: Labels, file: Path) -> int:
-    """Pairs whose people prefer the picture that the order puts lower: votes against a common order, which are normal.
+    """Return pairs whose people prefer the picture that the order puts lower: votes against a common order, which are
+    normal.
 
     Raises:
         RecordError: there are more of them than others, so the columns do not mean what is taken for their meaning.
@@ -209,7 +210,7 @@ def check_labels(labels: Labels, file: Path) -> None:
 
 
 def scored(names: Iterable[tuple[str, float]]) -> Labels:
-    """Pictures with one score each, every picture a group of its own."""
+    """Return pictures with one score each, every picture a group of its own."""
     return Labels(tuple(BenchmarkPicture(id=name, file=name, group=name, score=score) for name, score in names))
 
 
@@ -220,7 +221,7 @@ def read_scores_json(file: Path) -> Labels:
 
 
 def read_scores_csv(file: Path) -> Labels:
-    """A CSV file with the columns ``image`` and ``score``."""
+    """Return a CSV file with the columns ``image`` and ``score``."""
     return scored(
         (row["image"], number(row["score"], file, row["image"])) for row in read_rows(file, ("image", "score"))
     )

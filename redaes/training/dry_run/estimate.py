@@ -153,7 +153,7 @@ def estimate(stage: str, model: str, trainer: Trainer, processor: ProcessorMixin
 
 
 def _batches(trainer: Trainer) -> Iterator[Any]:
-    """Batches in the order of a run."""
+    """Yield batches in the order of a run."""
     loader = trainer.get_train_dataloader()
     for setter in (getattr(loader, "set_epoch", None),):
         if setter is not None:
@@ -162,7 +162,7 @@ def _batches(trainer: Trainer) -> Iterator[Any]:
 
 
 def _steps(trainer: Trainer, plan: DryRunPlan) -> tuple[float, int]:
-    """Optimizer steps of an epoch, and of the run, over all processes."""
+    """Return the optimizer steps of an epoch, and of the run, over all processes."""
     args = trainer.args
     batches = len(trainer.get_train_dataloader())
     if hasattr(trainer, "num_generations"):
@@ -188,7 +188,7 @@ def _weights(model: torch.nn.Module) -> list[Weight]:
 
 
 def _named(batch: Any, name: str) -> Iterator[Tensor]:
-    """Every tensor of a name in a batch, however deep."""
+    """Yield every tensor of a name in a batch, however deep."""
     if isinstance(batch, Mapping):
         for key, value in batch.items():
             if key == name and isinstance(value, Tensor):

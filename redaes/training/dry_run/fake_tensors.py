@@ -57,11 +57,11 @@ class Shapes:
 
     @classmethod
     def of(cls, model: torch.nn.Module) -> Shapes:
-        """Those that a model's weights belong to."""
+        """Return those that a model's weights belong to."""
         return cls(next(one.fake_mode for one in model.parameters() if isinstance(one, FakeTensor)))
 
     def tensor(self, like: Tensor, dtype: torch.dtype | None = None) -> Tensor:
-        """A tensor of the same shape, on the CPU, with no storage."""
+        """Return a tensor of the same shape, on the CPU, with no storage."""
         with self._mode:
             return torch.empty(like.shape, dtype=dtype or like.dtype, device="cpu")
 
@@ -81,7 +81,7 @@ class Shapes:
                     module._buffers[name] = self.tensor(buffer)
 
     def inputs(self, batch: Any) -> Any:
-        """A batch whose floating-point tensors are fake; the others stay as they are."""
+        """Return a batch whose floating-point tensors are fake; the others stay as they are."""
         return tree_map_only(
             Tensor, lambda tensor: self.tensor(tensor) if tensor.is_floating_point() else tensor, batch
         )
@@ -132,7 +132,7 @@ class _Making(TorchDispatchMode):
 
 
 def _as_places(index: Any) -> Any:
-    """An index with masks of real values turned into positions: how many there are decides a shape."""
+    """Return an index with masks of real values turned into positions: how many there are decides a shape."""
     parts = index if isinstance(index, tuple) else (index,)
     found: list[Any] = []
     for part in parts:

@@ -75,7 +75,7 @@ _TRUE = ("true", "1", "yes", "y", "t")
 
 
 def is_dry(argv: Sequence[str]) -> bool:
-    """Whether a command line asks for a dry run."""
+    """Return whether a command line asks for a dry run."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     _add_flags(parser, "dry_run")
     return _is_true(parser.parse_known_args(list(argv))[0].dry_run)
@@ -147,7 +147,7 @@ def _is_true(value: Any) -> bool:
 
 
 def _settings(argv: Sequence[str], recipe: Path) -> dict[str, Any]:
-    """What decides about number types, from recipe and command line."""
+    """Return what decides about number types, from recipe and command line."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--config", type=Path, default=recipe)
     _add_flags(parser, "use_cpu", "bf16", "use_vllm")
@@ -157,7 +157,7 @@ def _settings(argv: Sequence[str], recipe: Path) -> dict[str, Any]:
 
 
 def _launch(arguments: DryRunArguments, environment: Mapping[str, str]) -> dict[str, Any]:
-    """Processes and sharding: the named configuration's, else those that this process was launched with."""
+    """Return processes and sharding: the named configuration's, else those that this process was launched with."""
     if arguments.plan_for is not None:
         file = read_yaml(recipe_files.find(arguments.plan_for, "accelerate"), "accelerate configuration")
         deepspeed = file.get("deepspeed_config") or {}

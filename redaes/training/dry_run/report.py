@@ -19,7 +19,7 @@ GIB = 2**30
 
 
 def instead_of_a_run(argv: Sequence[str], config_class: type, folder: str) -> list[str]:
-    """A run's command line with what a dry run must not do: use a GPU, write, report, start vLLM, upload."""
+    """Return a run's command line with what a dry run must not do: use a GPU, write, report, start vLLM, upload."""
     names = {item.name for item in fields(config_class)}
     changes = {
         "use_cpu": "true", "output_dir": folder, "report_to": "none", "use_vllm": "false", "push_to_hub": "false",
@@ -38,7 +38,7 @@ def print_estimate(stage: str, model: str, trainer: Trainer, processor: Processo
 
 
 def table(found: RunEstimate, plan: DryRunPlan) -> str:
-    """The estimate for people."""
+    """Return the estimate for people."""
 
     def size(value: float) -> str:
         return f"{value / GIB:9.2f} GiB" if value >= GIB / 10 else f"{value / 2**20:9.2f} MiB"

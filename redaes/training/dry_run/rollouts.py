@@ -20,7 +20,7 @@ N_SAMPLED = 4
 def sampling(
     trainer: Any, processor: ProcessorMixin, rows: list[dict[str, Any]], shapes: Shapes, plan: DryRunPlan
 ) -> tuple[int, int, dict[str, Any]]:
-    """What a process's generation batch needs.
+    """Return what a process's generation batch needs.
 
     Args:
         trainer: a `GRPOTrainer`.
@@ -77,7 +77,7 @@ def sampling(
 
 
 def _prompts_read(trainer: Any, encoded: dict[str, Tensor], shapes: Shapes) -> tuple[int, int]:
-    """Bytes at the peak of the prompts' pass, and of the cache that it leaves."""
+    """Return bytes at the peak of the prompts' pass, and of the cache that it leaves."""
     model = trainer.model
     was_training = model.training
     model.eval()
@@ -98,20 +98,20 @@ def _prompts_read(trainer: Any, encoded: dict[str, Tensor], shapes: Shapes) -> t
 
 
 def _lora_added(model: torch.nn.Module) -> int:
-    """Bytes of the weights that have a LoRA, which are there twice while answers are sampled."""
+    """Return bytes of the weights that have a LoRA, which are there twice while answers are sampled."""
     layers: Iterator[Any] = model.modules()
     weights = (layer.get_base_layer().weight for layer in layers if type(layer) is Linear)
     return sum(weight.numel() * weight.element_size() for weight in weights)
 
 
 def micro_batch(trainer: Any, whole: dict[str, Any]) -> dict[str, Any]:
-    """The first ``per_device_train_batch_size`` answers of a generation batch."""
+    """Return the first ``per_device_train_batch_size`` answers of a generation batch."""
     size: int = trainer.args.per_device_train_batch_size
     return _first(whole, size, sum(whole["num_images"][:size]))
 
 
 def _first(whole: dict[str, Any], size: int, n_pictures: int) -> dict[str, Any]:
-    """The first sequences of a batch, with their pictures."""
+    """Return the first sequences of a batch, with their pictures."""
     n_patches = int(whole["image_grid_thw"][:n_pictures].prod(-1).sum())
     part: dict[str, Any] = {}
     for name, value in whole.items():

@@ -52,7 +52,7 @@ class HeldMemory:
 
 
 def state_bytes(optimizer: str) -> float | None:
-    """Bytes of an optimizer's state for each byte of a weight; None: not known here."""
+    """Return bytes of an optimizer's state for each byte of a weight; None: not known here."""
     if "8bit" in optimizer or "4bit" in optimizer:
         return None
     if optimizer.startswith("adamw_torch") or optimizer in ("adamw_apex_fused", "adamw_hf"):
@@ -61,7 +61,7 @@ def state_bytes(optimizer: str) -> float | None:
 
 
 def held(weights: list[Weight], plan: DryRunPlan, optimizer: str) -> HeldMemory:
-    """Shares of one process.
+    """Return shares of one process.
 
     Args:
         weights: of the whole model, as a process without sharding would hold them.
