@@ -248,6 +248,8 @@ def _examples(loaded: LoadedBenchmark, pictures: Sequence[Prediction]) -> dict[s
     reader = PictureReader(_THUMBNAIL_PIXELS)
 
     def show(one: Prediction) -> dict[str, Any]:
+        url: str | None
+        why: str | None
         try:
             image = reader.read(known[one.id], pixels=True).loaded.image
         except InputError as error:  # named instead: the page is about numbers

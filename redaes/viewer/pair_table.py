@@ -150,7 +150,7 @@ def _filters(rows: Sequence[PairRow], runs: str, has_verdicts: bool) -> str:
         parts.append(_select("run", runs, Counter(row.run for row in rows)))
     parts.append(_select("factor", "Factor", Counter(row.factor for row in rows if row.factor)))
     if has_verdicts:
-        outcomes = Counter(row.outcome for row in rows if row.outcome is not None)
+        outcomes = Counter(str(row.outcome) for row in rows if row.outcome is not None)
         parts.append(_select("verdict", "Verdict", outcomes, OUTCOMES))
     truths = Counter(REASONS[row.truth][0] for row in rows if row.truth is not None)
     if truths:

@@ -91,9 +91,9 @@ def rationales(
 
     Every statement of every answer is held against what is measured in the two pictures. Writes heldout.json (every
     answer), rationales.json and truth.json (the measures), claims.json (every statement with what was measured) and
-    report.html (the measures, and the worst reasonings beside their pictures), and prints the measures. With a judge, a
-    vision-language model on a server, each explanation is also set against the dataset's own, or against those of
-    another run, in both orders: judged.json. The keys of servers are in REDAES_API_KEY.
+    report.html (the measures, and each reasoning beside its pictures, the worst first), and prints the measures. With
+    a judge, a vision-language model on a server, each explanation is also set against the dataset's own, or against
+    those of another run, in both orders: judged.json. The keys of servers are in REDAES_API_KEY.
     """
     with reporting_errors():
         if (judge_url is None) != (judge_model is None):
@@ -197,7 +197,10 @@ def _report(
         typer.echo(f"{name:22} {cell(getattr(quality, name))}")
     _show_truth(truth)
     typer.echo(f"{quality.n_answers} answers, {quality.n_failed} unusable; {quality.n_distinct} different reasonings")
-    typer.echo(f"{seconds:.2f} s for a pair with reasons, measuring included; {out / 'report.html'} shows the worst")
+    typer.echo(
+        f"{seconds:.2f} s for a pair with reasons, measuring included; "
+        f"{out / 'report.html'} shows each pair, the worst first"
+    )
 
 
 def _show_truth(truth: RationaleTruth) -> None:
