@@ -7,9 +7,14 @@ from typing import Any
 
 import pytest
 from chromium import expect, serious_findings, shot
+from colours import Colours
 from own_pairs import write_own_pairs
 from PIL import Image
 
+from redaes.assessor import Assessor
+from redaes.culling.folder import rank_folder
+from redaes.culling.grouping import GroupingLimits
+from redaes.culling.rankers import AssessorRanker
 from redaes.datagen.inspection import inspect
 from redaes.html_pages import jpeg_bytes, jpeg_url, page_template
 from redaes.viewer.pair_table import Outcome, PairPicture, PairRow, pair_table
@@ -163,3 +168,71 @@ def test_a_dataset_is_looked_at(page: Any, tmp_path: Path) -> None:
     assert page.evaluate("document.documentElement.scrollWidth") == 390
     sizes = page.locator("#pair-table td[data-name=Label]").evaluate_all("all => all.map(one => +one.dataset.value)")
     assert sizes == sorted(sizes)
+
+
+@pytest.fixture(scope="module")
+def shoot(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Address of the sheet of two series, one of them of equally good pictures with long names."""
+    folder = tmp_path_factory.mktemp("shoot")
+    for series, reds in (("one", (60, 250, 160)), ("two", (100, 100))):
+        for number, red in enumerate(reds):
+            path = folder / "photos" / series / f"{number}_{LONG}"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (300, 200), (red, 30, 60 + number)).save(path)
+    ranker = AssessorRanker(Assessor(Colours(), mode="fast"))
+    rank_folder(folder / "photos", folder / "out", ranker, limits=GroupingLimits(by="folder"))
+    return (folder / "out" / "contact_sheet.html").as_uri()
+
+
+@pytest.mark.parametrize("width", [390, 800, 1280])
+def test_the_sheet_fits_and_its_verdict_stands_beside_the_series(page: Any, shoot: str, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 800})
+    page.goto(shoot)
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        assert serious_findings(page) == []
+        shot(page, f"sheet_{width}_{scheme}")
+    row, verdict = page.locator(".row").first.bounding_box(), page.locator(".verdict").first.bounding_box()
+    assert (verdict["x"] >= row["x"] + row["width"]) == (width == 1280)
+    first = page.locator("figure").first
+    expect(first.locator("a > b")).to_have_text("A")
+    expect(first).to_contain_text("Pick")
+    left, right = page.locator(".sides span").all_inner_texts()[:2]
+    assert left.startswith("A ")
+    assert right.endswith(" B")
+    assert int(left[2:-1]) + int(right[:-3]) == 100
+
+
+def test_the_sheet_shows_only_the_picks(page: Any, shoot: str) -> None:
+    page.goto(shoot)
+    assert page.locator("figure:visible").count() == 5
+    page.keyboard.press("p")
+    expect(page.locator("#picks")).to_have_attribute("aria-pressed", "true")
+    assert page.locator("figure:visible").count() == page.locator("figure.Green").count() == 1
+    page.reload()
+    assert page.locator("figure:visible").count() == 1
+    page.click("#picks")
+    assert page.locator("figure:visible").count() == 5
+
+
+def test_a_finger_goes_to_the_next_picture_where_all_is_seen(page: Any, shoot: str) -> None:
+    page.goto(shoot)
+    page.locator("figure > a").first.click()
+    names = page.locator("#closer select").nth(1)
+    page.keyboard.press("0")
+    swipe = """([from, to]) => {
+      const view = document.querySelectorAll("#closer .view")[1];
+      const at = (kind, x) => view.dispatchEvent(new PointerEvent(kind,
+        { pointerId: 7, pointerType: "touch", clientX: x, clientY: 300, button: 0, bubbles: true }));
+      view.setPointerCapture = () => {};
+      at("pointerdown", from); at("pointermove", to); at("pointerup", to);
+    }"""
+    before = names.evaluate("one => one.selectedIndex")
+    page.evaluate(swipe, [700, 600])
+    assert names.evaluate("one => one.selectedIndex") == before + 1
+    page.evaluate(swipe, [600, 700])
+    assert names.evaluate("one => one.selectedIndex") == before
+    page.keyboard.press("1")  # one pixel on one: a finger moves the pictures
+    page.evaluate(swipe, [700, 600])
+    assert names.evaluate("one => one.selectedIndex") == before
