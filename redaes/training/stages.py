@@ -162,14 +162,14 @@ _ALL = (
         config="redaes.training.sft:PairSFTConfig",
         samples="pairs",
         about="""\
-Stage 1: supervised fine-tuning on edit-induced pairs.
+Stage 1: train a model by supervised fine-tuning on edit-induced pairs.
 
     redaes train sft                                          # embedded model, sample photographs
     redaes train sft --config qwen3_vl_8b --data my_pairs --num_processes 8
 
-The paper does not publish its first stage. Ours imitates, for two pictures in both orders, the rationale, the
-winner and the signed difference, and in a second form the answer alone; the loss falls on the answer only.
-``full_training: true`` trains all weights instead of a LoRA: the embedded model's warm-up.""",
+The paper does not publish its first stage. Ours teaches the model to write, for two pictures in both orders, the
+rationale, the winner and the signed difference, and in the fast mode the verdict alone. The loss is computed on the
+answers only. ``full_training: true`` trains all weights instead of a LoRA, as the embedded model's warm-ups need.""",
     ),
     Stage(
         name="align",
@@ -181,15 +181,15 @@ winner and the signed difference, and in a second form the answer alone; the los
         config="redaes.training.alignment:AlignmentConfig",
         samples="pairs",
         about="""\
-Stage 2: relative-pair alignment.
+Stage 2: align a model's verdicts and scores with labelled pairs.
 
     redaes train align                                        # embedded model, sample photographs
     redaes train align --adapter runs/stage1/final --data my_pairs --output_dir runs/stage2
 
-The paper names "contrastive" pre-training without its loss. Ours is relative only: the verdict token in both
-orders against p* = Phi(delta / tau), agreement of the orders, and Thurstone's law on two single-picture
-scores; a small token likelihood keeps the language (docs/training.md). Nothing is generated, no score is fitted.
-``--objective dpo`` is ``redaes train dpo``.""",
+The paper names "contrastive" pre-training but not its loss. Ours is relative only: it compares the probability of the
+verdict token, in both orders, with p* = Phi(delta / tau), asks for agreement of the two orders, and applies Thurstone's
+law to two single-picture scores. A small token likelihood preserves the language (docs/training.md). Nothing is
+generated, and no score is fitted. ``--objective dpo`` runs ``redaes train dpo``.""",
     ),
     Stage(
         name="dpo",
@@ -200,11 +200,12 @@ scores; a small token likelihood keeps the language (docs/training.md). Nothing 
         config="redaes.training.dpo:PairDPOConfig",
         samples="pairs",
         about="""\
-Stage 2 by preferences: the right answer, reasoning and verdict, rather than the one for the other order.
+Stage 2 by preferences: train a model to prefer the right answer to the answer for the other order.
 
     redaes train dpo --adapter runs/stage1/final --data my_pairs --output_dir runs/stage2
 
-Takes the place of ``redaes train align``, whose losses are of the verdict and of scores alone.""",
+This stage replaces ``redaes train align``. It teaches rationale and verdict together, whereas the losses of align
+concern only the verdict and the scores.""",
     ),
     Stage(
         name="grpo",
@@ -215,15 +216,15 @@ Takes the place of ``redaes train align``, whose losses are of the verdict and o
         config="redaes.training.grpo:RankingGRPOConfig",
         samples="pairs",
         about="""\
-Stage 3: GRPO with the ranking-consistency reward.
+Stage 3: train a model with GRPO and the ranking-consistency reward.
 
     redaes train grpo                                         # embedded model, sample photographs
     redaes train grpo --adapter runs/stage2/final --data my_pairs --output_dir runs/stage3
 
-The paper names a "relative ranking consistency reward" without its formula. Ours has the components format,
+The paper names a "relative ranking consistency reward" but not its formula. Ours has the components format,
 preference, verdict, difference, swap and group consistency, thurstone (single pictures), factor, and symptom and
-evidence, which hold the reasoning against the pixels (docs/rewards.md); all prompts of a ranking group are generated
-and rewarded together in one process. Rollouts by vLLM: docs/training.md.""",
+evidence, which check the rationale against the pixels (docs/rewards.md). All prompts of a ranking group are answered
+and rewarded together in one process. docs/training.md says how vLLM can generate the answers.""",
     ),
     Stage(
         name="fgaesq",
@@ -240,8 +241,8 @@ FGAesQ: train the fine-grained series ranker.
     redaes train fgaesq                             # a tiny CLIP on series made from sample photographs
     redaes train fgaesq --config vit_b_16 --clip DIR --series S --coarse C
 
-The paper released no training code. Losses, weights, epochs and rates are from its text; what it leaves open is
-ours and listed in docs/fgaesq.md.""",
+The paper released no training code. Losses, weights, epochs and rates are taken from its text. What it leaves open is
+our choice and is listed in docs/fgaesq.md.""",
     ),
     Stage(
         name="nano-vision",
@@ -251,14 +252,15 @@ ours and listed in docs/fgaesq.md.""",
         run="redaes.training.warmup_vision:run_vision",
         config="redaes.training.warmup_vision:VisionConfig",
         about="""\
-The embedded model's first warm-up: its vision tower by itself. Only a model with random weights needs it.
+First warm-up of the embedded model: train its vision tower alone. Only a model with random weights needs it.
 
     redaes train nano-build --data pairs --out runs/nano_random
     redaes train nano-vision --model runs/nano_random --data pairs --output_dir runs/nano_vision
     redaes train nano-reading --model runs/nano_vision/final --data pairs --output_dir runs/nano_read
 
-Full training of the vision tower with two heads that are thrown away: which edit a picture carries, and which
-picture of a pair is better. The paper starts from models that can see; this is ours.""",
+All weights of the vision tower are trained with two heads that are discarded afterwards: one predicts which edit a
+picture has, the other which picture of a pair is better. The paper starts from models that can see, so that this is
+our addition.""",
     ),
     Stage(
         name="nano-reading",
@@ -268,13 +270,13 @@ picture of a pair is better. The paper starts from models that can see; this is 
         run="redaes.training.warmup_reading:run_reading",
         config="redaes.training.warmup_reading:ReadingConfig",
         about="""\
-The embedded model's second warm-up: it learns to look at both pictures and to write. Only a new model needs it.
+Second warm-up of the embedded model: train it to look at both pictures and to write. Only a new model needs it.
 
     redaes train nano-reading --model runs/nano_vision/final --data pairs --output_dir runs/nano_read
 
-Full training on reasoned answers, and with two heads that are thrown away: which edit picture A carries, and which
-picture B. The paper starts from models that can read pictures; this is ours. Before it: ``redaes train nano-vision``;
-after it: the stages.""",
+All weights are trained on reasoned answers, and with two heads that are discarded afterwards: they predict which edit
+picture A has, and which picture B has. The paper starts from models that can read pictures, so that this is our
+addition. Run ``redaes train nano-vision`` before it, and the stages after it.""",
     ),
 )
 STAGES = {stage.name: stage for stage in _ALL}

@@ -43,20 +43,23 @@ class ValidationArguments:
     """Settings of the validation (used unless ``eval_strategy`` is ``no``), and of ending a run early."""
 
     validation_pairs: int = field(
-        default=100, metadata={"help": "held-out pairs asked at each validation, both orders, in the fast mode"}
+        default=100,
+        metadata={
+            "help": "Number of held-out pairs that are asked at each validation, in both orders and in the fast mode."
+        },
     )
     validation_reasoned_pairs: int = field(
-        default=32, metadata={"help": "those of them that are answered in the reasoned mode too; 0: none"}
+        default=32, metadata={"help": "How many of these pairs are also answered in the reasoned mode. 0 means none."}
     )
     validation_min_parsed: float = field(
         default=0.5,
         metadata={
-            "help": "end the run when a smaller share of the reasoned answers follows the grammar although as many "
-            "did at an earlier validation; 0: never"
+            "help": "End the run if a smaller share of the reasoned answers than this follows the grammar, "
+            "although more did at an earlier validation. 0 means never."
         },
     )
     early_stopping_patience: int = field(
-        default=0, metadata={"help": "end the run after so many validations without a new best; 0: never"}
+        default=0, metadata={"help": "End the run after this many validations without a new best one. 0 means never."}
     )
 
     def check_validation(self) -> None:

@@ -39,11 +39,15 @@ class ReadingConfig(TrainingArguments):
     """``TrainingArguments``, and the settings of this warm-up."""
 
     answers: bool = field(
-        default=True, metadata={"help": "learn to write too; false: to look only, both orders of each pair"}
+        default=True,
+        metadata={"help": "Also learn to write answers. With false, learn only to look, at both orders of each pair."},
     )
     short_question: bool = field(
         default=False,
-        metadata={"help": "ask for the verdict without the question's words: more pairs a second, to begin with"},
+        metadata={
+            "help": "Ask for the verdict without the words of the question, which reads more pairs per second. Use "
+            "it only at the beginning."
+        },
     )
 
 

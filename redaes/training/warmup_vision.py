@@ -44,19 +44,29 @@ class VisionConfig(TrainingArguments):
     """``TrainingArguments``, and the weights of the tasks about places."""
 
     place_weight: float = field(
-        default=0.0, metadata={"help": "of each token telling the colour of its cell times cosines of its place"}
+        default=0.0,
+        metadata={
+            "help": "Loss weight of predicting, from each token, the colour of its cell times cosines of its position."
+        },
     )
     matching_weight: float = field(
-        default=0.0, metadata={"help": "of tokens of two views of a picture finding the cells that show the same"}
+        default=0.0,
+        metadata={
+            "help": "Loss weight of finding, among the tokens of two views of a picture, the cells that show the "
+            "same place."
+        },
     )
     same_place_pixels: int = field(
         default=0,
         metadata={
-            "help": "begin some heads of the language model at the same place of the other picture, for square "
-            "pictures of this area, with which the reading begins; 0: none"
+            "help": "Initialise some heads of the language model so that they look at the same place of the other "
+            "picture, for square pictures of this area in pixels, which is the area that the reading warm-up "
+            "starts with. 0 means none."
         },
     )
-    matching_pictures: int = field(default=8, metadata={"help": "pictures of a batch of which two views are made"})
+    matching_pictures: int = field(
+        default=8, metadata={"help": "Number of pictures of a batch of which two views are made."}
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
