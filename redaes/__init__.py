@@ -1,10 +1,10 @@
-"""Says which of two pictures looks better, by how much, and why.
+"""Compare two pictures: which one looks better, by how much, and why.
 
 >>> from redaes import Assessor
 >>> result = Assessor().compare("a.jpg", "b.jpg")  # doctest: +SKIP
 >>> print(result)  # doctest: +SKIP
 
-All that is meant to be used from Python is a name of this module; docs/python.md shows it.
+Everything that is meant to be used from Python is a name of this module; docs/python.md shows how.
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ def _version() -> str:
 
     try:
         return version("redaes")
-    except PackageNotFoundError:  # used from a checkout without being installed
+    except PackageNotFoundError:  # redaes is used from a checkout without being installed
         return "0+unknown"
 
 

@@ -1,4 +1,4 @@
-"""The one grammar of answers: text to record, record to text, and the tokens at which to read.
+"""The text form of answers: reading it into records, writing records as text, and the tokens that are read.
 
 A reasoned comparison::
 
@@ -65,7 +65,9 @@ def render_rationale(rationale: Rationale) -> str:
 
 
 def stated(delta: float, rationale: Rationale | None = None) -> Verdict:
-    """Return the verdict that states ``delta`` (points), rounded as the grammar writes it; small ones are ties."""
+    """Return the verdict that states ``delta``, in points, rounded as the grammar writes it; differences below the tie
+    margin are ties.
+    """
     winner = winner_of(delta)
     return Verdict(winner=winner, delta=0.0 if winner == "tie" else round(delta, 1), rationale=rationale)
 

@@ -1,8 +1,7 @@
-"""Agreement of predictions with labels.
+"""Measures of how well predictions agree with labels.
 
-A quantity that is undefined for the data at hand, such as the correlation with a constant, is ``None``: it is
-neither an error nor a number. Malformed data (different lengths, numbers that are not finite) raises
-``InputError``.
+A measure that is undefined for the data, such as the correlation with a constant, is ``None``; that is not an error.
+Malformed data (different lengths, numbers that are not finite) raises ``InputError``.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ def plcc(x: ArrayLike, y: ArrayLike) -> float | None:
         return None
     a, b = a - a.mean(), b - b.mean()
     norm_a, norm_b = float(np.linalg.norm(a)), float(np.linalg.norm(b))
-    if norm_a == 0.0 or norm_b == 0.0:  # differences too small for the arithmetic
+    if norm_a == 0.0 or norm_b == 0.0:  # the differences underflow
         return None
     return float(np.clip(np.dot(a / norm_a, b / norm_b), -1.0, 1.0))
 

@@ -1,7 +1,7 @@
-"""The options of a dataclass, read from the source text of its module: nothing is imported.
+"""Read the options of a dataclass from the source text of its module, without importing it.
 
-The trainers' arguments are dataclasses of transformers and TRL, and importing those takes many seconds. Which options
-there are stands in the text of the files that are installed, so that what is read here cannot be out of date.
+The trainers' arguments are dataclasses of transformers and TRL, and importing those takes many seconds. The text of the
+installed files says which options there are, so what is read here is never out of date.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ from pathlib import Path
 
 
 class Unreadable(Exception):
-    """The source does not show the class: compiled, generated, or written in a way not foreseen here."""
+    """The source does not show the class: it is compiled, generated, or written in a way that this module cannot
+    read.
+    """
 
 
 @dataclass(frozen=True)
@@ -23,22 +25,23 @@ class Option:
 
     name: str
     type: str
-    """The annotation, as it is written."""
+    """The annotation, as it is written in the source."""
     default: str
-    """The expression, as it is written."""
+    """The default's expression, as it is written in the source."""
     help: str
-    """Empty where the class documents it elsewhere."""
+    """The help text; empty where the class documents the option elsewhere."""
 
 
 @cache
 def options_of(place: str) -> dict[str, tuple[Option, ...]]:
-    """Return the options of a dataclass, by the class that declares them: its own first, then those of its bases.
+    """Return the options of a dataclass by the class that declares them: its own first, then those of its base classes.
 
     Args:
         place: ``"package.module:Class"``.
 
     Raises:
-        Unreadable: the class or one of its bases is not found; without a base's options, right ones would be refused.
+        Unreadable: the class or one of its base classes is not found; without a base's options, valid options would be
+            refused.
     """
     module, _, name = place.partition(":")
     module, node = _find_class(module, name)
@@ -96,7 +99,7 @@ def _find_class(module: str, name: str) -> tuple[str, ast.ClassDef]:
 @cache
 def _parsed(module: str) -> tuple[ast.Module, bool]:
     top, *rest = module.split(".")
-    spec = find_spec(top)  # of the top package alone: that of a submodule would import the package
+    spec = find_spec(top)  # only the top package is looked up: looking up a submodule would import the package
     if spec is None or not spec.submodule_search_locations:
         raise Unreadable(f"{top} is not installed as a package")
     path = Path(spec.submodule_search_locations[0], *rest)
@@ -143,6 +146,6 @@ def _help(metadata: ast.expr | None) -> str:
         if isinstance(key, ast.Constant) and key.value == "help":
             try:
                 return " ".join(str(ast.literal_eval(value)).split())
-            except ValueError:  # put together from names
+            except ValueError:  # the help text is put together from names
                 return ast.unparse(value)
     return ""

@@ -125,7 +125,7 @@ class Questions:
         Args:
             comparisons: as written.
             asked: the requests that they answer.
-            prompt: of the fast mode.
+            prompt: prompt of the fast mode.
 
         Raises:
             EndpointError: all were lost, for reasons that lie with a server, or a budget is spent.

@@ -47,7 +47,7 @@ def of_answers(
         draws: further reasonings.
         asked: by whom and how.
         measuring: what the reasoning is held against; None: nothing.
-        agreement: of repeated answers; None: nobody asked for it.
+        agreement: agreement of repeated answers; None: nobody asked for it.
     """
     first, second = pair
     mode = asked.mode

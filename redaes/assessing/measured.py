@@ -87,7 +87,7 @@ def summary(claims: Claims, order: Order) -> str:
 
     Args:
         claims: A is the first picture in them.
-        order: of the reasoning, whose letters the quoted words have; figures are named with the same letters.
+        order: order of the reasoning, whose letters the quoted words have; figures are named with the same letters.
     """
     n = len(claims.checked)
     if n == 0:

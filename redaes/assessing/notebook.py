@@ -28,7 +28,7 @@ def as_html(shown: Shown, thumbnails: Thumbnails) -> str:
 
     Args:
         shown: the answer.
-        thumbnails: of pictures without a file.
+        thumbnails: thumbnails of pictures without a file.
     """
     parts = [f"<div style='font-size:1.1em;font-weight:600;margin-bottom:.5em'>{_text(shown.title)}</div>"]
     if shown.pictures:

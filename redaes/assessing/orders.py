@@ -120,7 +120,7 @@ def decide(comparisons: Sequence[Comparison], mode: Mode) -> Decision | None:
     """Return the verdict on a pair; None: no order gave a usable answer.
 
     Args:
-        comparisons: of one pair, one for each order that was asked.
+        comparisons: comparisons of one pair, one for each order that was asked.
         mode: in the fast one an order that failed has nothing to be read; in the reasoned one each is read beside what
             it wrote.
     """

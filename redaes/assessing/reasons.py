@@ -132,7 +132,7 @@ def draw(
         questions: to the model.
         asked: the requests of each pair, one for each order.
         n_samples: reasonings for each pair.
-        sampling: of the assessor; greedy ones are drawn at :data:`SAMPLE_TEMPERATURE`.
+        sampling: sampling of the assessor; greedy ones are drawn at :data:`SAMPLE_TEMPERATURE`.
 
     Returns:
         For each pair, in the order in which they were drawn.
@@ -160,7 +160,7 @@ def best_supported(candidates: Sequence[Comparison], evidence: PairEvidence | No
 
     Args:
         candidates: comparisons whose stated verdict is that of the result.
-        evidence: of the two pictures in the order of the result.
+        evidence: evidence of the two pictures in the order of the result.
     """
     shown = [CheckedReasoning(one, _checked(one, evidence)) for one in candidates]
     return max(shown, key=_support, default=None)
@@ -183,7 +183,7 @@ def checked(text: str, order: Order, evidence: PairEvidence) -> Claims:
     Args:
         text: the reasoning.
         order: in which the pictures were shown, that its letters mean.
-        evidence: of the first picture and the second.
+        evidence: evidence of the first picture and the second.
 
     Returns:
         With the first picture as A, whatever the order.

@@ -79,7 +79,7 @@ class BranchDecoding:
             query: (answers, heads, 1, d).
             key: (answers, key heads, 1, d).
             value: as ``key``.
-            scaling: of the scores.
+            scaling: scaling of the scores.
 
         Returns:
             (answers, heads, 1, d).

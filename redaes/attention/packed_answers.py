@@ -50,8 +50,8 @@ def pictures_by_row(
 
     Args:
         grid: (pictures of all rows, 3).
-        patches: of all rows.
-        n_pictures: of each row.
+        patches: patches of all rows.
+        n_pictures: number of pictures of each row.
         num_generations: rows one after the other that have the same prompt; asked in a dry run alone.
     """
     grids = grid.split(list(n_pictures))

@@ -91,8 +91,8 @@ def tree_attention(
         query: shape (1, heads, L, d), after the rotation by positions.
         key: shape (1, key heads, L, d); a key head serves as many query heads in a row.
         value: as ``key``.
-        segments: of the row, in their order, with nothing between them.
-        scaling: of the scores; None: one over the root of d.
+        segments: segments of the row, in their order, with nothing between them.
+        scaling: scaling of the scores; None: one over the root of d.
         dropout: share of the attention weights to be dropped.
         known: keys and values of segments without tokens in the row, by their numbers.
 

@@ -70,8 +70,8 @@ def check_base(adapter: Path, name: str, folder: Path) -> None:
 
     Args:
         adapter: its folder.
-        name: of the base that it is to go on, as given.
-        folder: of that base.
+        name: name of the base that it is to go on, as given.
+        folder: folder of that base.
 
     Raises:
         BackendError: another base.

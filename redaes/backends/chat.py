@@ -50,7 +50,7 @@ class ChatBackend:
     ) -> None:
         """
         Args:
-            endpoints: of one model; not open: each batch has connections of its own.
+            endpoints: endpoints of one model; not open: each batch has connections of its own.
             emphasis: whether choices are also read where the model writes the prefix in bold, or as a heading.
             lists: whether the server is known to list its likeliest tokens; None: it is not known.
             spelling: how the server is asked to hold answers in the JSON form to it. That of the protocol does no harm

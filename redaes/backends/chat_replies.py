@@ -177,7 +177,7 @@ class Completion(_Lenient):
         """Return the answer in it.
 
         Args:
-            changes: of the request, as :attr:`Reply.changes`.
+            changes: changes of the request, as :attr:`Reply.changes`.
 
         Returns:
             A failure where there is none: ``no_choices``, ``refused``, or what :func:`said` gives.

@@ -92,7 +92,7 @@ class ChatRequest:
 
         Args:
             model: its name on the server.
-            urls: of the pictures; None: as they are.
+            urls: URLs of the pictures; None: as they are.
         """
         pictures = iter([picture.url for picture in self.images] if urls is None else urls)
         messages = copy.deepcopy([dict(message) for message in self.messages])

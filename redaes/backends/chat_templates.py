@@ -37,7 +37,7 @@ def one_rendering(processor: Any, name: object) -> str:
     """Return the processor's chat template, with no thoughts left open and none that only training sees.
 
     Args:
-        processor: of a vision-language model; it is left as it is.
+        processor: processor of a vision-language model; it is left as it is.
         name: where it comes from, for messages.
 
     Raises:
@@ -73,7 +73,7 @@ def space_before_answers(processor: Any, template: str) -> str:
     A model writes it itself; where its answer is begun for it, it belongs before the beginning.
 
     Args:
-        processor: of a vision-language model.
+        processor: processor of a vision-language model.
         template: its chat template, usable.
     """
     two = two_renderings(processor, template)
@@ -87,7 +87,7 @@ def check_pictures(processor: Any, template: str, name: object) -> None:
     """Refuse a template that has no place for pictures, or not one for each.
 
     Args:
-        processor: of a vision-language model.
+        processor: processor of a vision-language model.
         template: its chat template, usable.
         name: where it comes from, for messages.
 
@@ -125,7 +125,7 @@ def two_renderings(processor: Any, template: str | None = None) -> tuple[str, st
     differ.
 
     Args:
-        processor: of a vision-language model.
+        processor: processor of a vision-language model.
         template: None: the processor's.
 
     Returns:

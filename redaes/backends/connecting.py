@@ -95,10 +95,10 @@ class ConnectedModel:
         """
         Args:
             backend: belongs to this one.
-            endpoint: of the backend.
+            endpoint: endpoint of the backend.
             identity: what is known is kept under.
             known: what was kept of the server, or found out so far.
-            reader: of what the model writes, unless told otherwise.
+            reader: reader of what the model writes, unless told otherwise.
             offered: models that the server lists, where the model is not among them.
         """
         self.model = backend.model
@@ -279,10 +279,11 @@ def connect(
     """Return a model behind a server, asked in the way that suits the server.
 
     Args:
-        url: of any server of the OpenAI protocol, such as ``http://localhost:11434/v1``; without a path, ``/v1``.
+        url: URL of any server of the OpenAI protocol, such as ``http://localhost:11434/v1``; without a path, ``/v1``.
         model: its name there; None: the only one that the server offers.
         api_key: None: the environment's ``REDAES_API_KEY``, or none at all.
-        reader: of what the model writes; with ``lenient`` its probabilities are also read where it writes in bold.
+        reader: reader of what the model writes; with ``lenient`` its probabilities are also read where it writes in
+            bold.
         revision: what pins the weights; None: what the server reports, or else its address.
         timeout_s: for one answer, in seconds.
         cache: folder of the answers; None: none are kept.

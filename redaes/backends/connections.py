@@ -33,8 +33,8 @@ def open_client(base_url: str, headers: dict[str, str], most: int) -> httpx.Asyn
     ``ALL_PROXY``, ``NO_PROXY``).
 
     Args:
-        base_url: of the server.
-        headers: of every request.
+        base_url: base URL of the server.
+        headers: headers of every request.
         most: connections at once.
 
     Raises:
@@ -72,8 +72,8 @@ def remedy(base_url: str, error: Exception) -> str:
     """Return what may help where a server is not reached, to be put behind the reason; empty where nothing is known.
 
     Args:
-        base_url: of the server.
-        error: of httpx.
+        base_url: base URL of the server.
+        error: error of httpx.
 
     >>> remedy("http://127.0.0.1:8000/v1", OSError("All connection attempts failed"))
     '; is it running there? redaes doctor finds the servers of this machine'

@@ -30,9 +30,9 @@ class FormHolder:
     def __init__(self, tokenizer: Any, ends: Sequence[int], name: str) -> None:
         """
         Args:
-            tokenizer: of the model.
+            tokenizer: tokenizer of the model.
             ends: ids of the tokens that end its turn.
-            name: of the model, for messages.
+            name: name of the model, for messages.
 
         Raises:
             BackendError: a tokenizer of another make.
@@ -117,7 +117,7 @@ class FormLogits(LogitsProcessor):
     def __init__(self, answers: Sequence[HeldAnswer | None], n_prompt: int) -> None:
         """
         Args:
-            answers: of the batch; None: may be anything.
+            answers: answers of the batch; None: may be anything.
             n_prompt: tokens of the prompts, which all end at one place.
         """
         self._answers = answers

@@ -46,7 +46,7 @@ def said(content: Content, reasoning: str, *, cut_off: bool, tokens: Sequence[st
     """Return the answer and the thoughts of a message.
 
     Args:
-        content: of the message.
+        content: content of the message.
         reasoning: its ``reasoning_content`` or ``reasoning``; empty: none.
         cut_off: whether the answer ended at the limit on tokens.
         tokens: those whose log-probabilities the server reports, thoughts included.

@@ -133,7 +133,7 @@ class Endpoint:
             max_tokens: no request is sent once the reported tokens, of prompts and answers, reach this; requests
                 that are under way by then still count. None: no limit.
             cache: folder of the answers; None: nothing is stored. Several processes may share it.
-            seed: of the jitter.
+            seed: seed of the jitter.
             dialect: what the server is known to refuse; None: nothing yet.
             passes_on: reasons for which nothing is asked again here and nothing counted, because whoever asks decides
                 what comes next: another server, or this one later.

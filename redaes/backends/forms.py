@@ -51,7 +51,8 @@ def form_of_weights(model: str | Path, folder: Path | None, adapter: Path | None
 
     Args:
         model: its name; the embedded models were trained on the text form.
-        folder: of its weights; what training leaves lies beside them, merged models included. None: there is none here.
+        folder: folder of its weights; what training leaves lies beside them, merged models included. None: there is
+            none here.
         adapter: on top of them; adapters are made by training on pairs.
     """
     trained = adapter is not None or str(model) in nano.NAMES or (folder is not None and was_trained(folder))

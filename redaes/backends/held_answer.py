@@ -66,7 +66,7 @@ class HeldAnswer:
     def __init__(self, machinery: Machinery, prefix: str, room: int) -> None:
         """
         Args:
-            machinery: of the model and the form.
+            machinery: machinery of the model and the form.
             prefix: how the answer begins; not part of what is written.
             room: tokens that may be written, the end of the turn among them.
         """

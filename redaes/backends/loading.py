@@ -191,7 +191,7 @@ def load_processor(folder: Path, max_pixels: int | None, adapter: Path | None = 
     Its chat template has one rendering (`redaes.backends.chat_templates`).
 
     Args:
-        folder: of the model.
+        folder: folder of the model.
         max_pixels: cap on a picture's area, in pixels; None: the processor's own.
         adapter: on the model.
 

@@ -96,9 +96,9 @@ def named_limits(status: int, content: bytes, areas: list[int]) -> PictureLimits
     """Return the limit that a refusal names; None: it names none.
 
     Args:
-        status: of the answer.
-        content: of the answer, as it came.
-        areas: of the pictures that were sent, in pixels.
+        status: status of the answer.
+        content: content of the answer, as it came.
+        areas: areas of the pictures that were sent, in pixels.
 
     >>> named_limits(400, b"At most 1 image(s) may be provided in one prompt.", [1024, 1024])
     PictureLimits(n=1, side=None, pixels=None, n_bytes=None)

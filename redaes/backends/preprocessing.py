@@ -138,7 +138,7 @@ def refuse_smaller(folder: Path, max_pixels: int) -> None:
     """Refuse to shrink pictures, before a model gets them, below the size that it was trained on.
 
     Args:
-        folder: of a model or an adapter.
+        folder: folder of a model or an adapter.
         max_pixels: largest area that it would be shown.
 
     Raises:

@@ -115,8 +115,8 @@ def refusals(status: int, content: bytes, body: Mapping[str, Any]) -> tuple[Refu
     """Return the fields of a request that a server's answer refuses; empty: it says no such thing.
 
     Args:
-        status: of the answer.
-        content: of the answer, as it came.
+        status: status of the answer.
+        content: content of the answer, as it came.
         body: the request.
 
     >>> words = b'{"error": {"message": "Unrecognized request argument supplied: seed"}}'

@@ -54,7 +54,7 @@ async def with_retries(
 
     Args:
         attempt: one try; raises :class:`Rejected`.
-        rng: of the jitter.
+        rng: random generator of the jitter.
         max_retries: see the table of :mod:`redaes.backends.endpoint`.
         backoff_s: mean delay before the first retry, in seconds; doubles from try to try.
         counts: is added to: ``retried: <reason>``.

@@ -83,7 +83,7 @@ def held_by(fields: Mapping[str, Any], changes: Sequence[str]) -> str | None:
     >>> held_by({"response_format": {}}, ["without response_format"])
 
     Args:
-        fields: of the request, for that purpose.
+        fields: fields of the request, for that purpose.
         changes: what of the request the server could not use.
     """
     return next((name for name in fields if f"without {name}" not in changes), None)

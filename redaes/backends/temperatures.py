@@ -52,7 +52,7 @@ def read_temperatures(folder: Path | None) -> tuple[Temperature, ...]:
     """Return the temperatures that lie beside a model's weights; none where there is no file.
 
     Args:
-        folder: of the adapter, or of the model where there is none; None: weights that lie nowhere here.
+        folder: folder of the adapter, or of the model where there is none; None: weights that lie nowhere here.
 
     Raises:
         BackendError: the file is damaged.

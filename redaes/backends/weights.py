@@ -19,7 +19,7 @@ def revision_of(*folders: Path) -> str:
     """Return what pins a model's weights: first digits of the SHA-256 over the names and contents of their files.
 
     Args:
-        folders: of the model, then of an adapter on it; only safetensors directly in them count.
+        folders: folders of the model, then of an adapter on it; only safetensors directly in them count.
 
     Raises:
         RecordError: a file cannot be read.

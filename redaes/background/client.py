@@ -147,7 +147,7 @@ def forwarded(words: Sequence[str]) -> Outcome | None:
     """Have the service carry out a command.
 
     Args:
-        words: of the command line, the command first.
+        words: words of the command line, the command first.
 
     Returns:
         None: this process has to do it; standard error says why where ``--verbose`` is among the words.

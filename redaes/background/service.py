@@ -44,7 +44,7 @@ class Served:
         Args:
             backend: the model.
             known_as: its identity, taken before it was loaded: files may change meanwhile.
-            settings: of this process, taken then, too.
+            settings: settings of this process, taken then, too.
         """
         self.backend = backend
         self.identity = known_as

@@ -254,10 +254,14 @@ def _ranker(
 
 
 def _show_summary(summary: FolderSummary, out: Path, write_xmp: bool) -> None:
+    from redaes.cli.tables import plain_console
+    from redaes.culling.winners import show_winners
+
     typer.echo(
         f"{counted(summary.n_pictures, 'picture')} in {summary.n_series} series, {summary.n_singles} of them alone; "
         f"{counted(summary.n_calls, 'question')} asked in all"
     )
+    show_winners(summary.winners, plain_console(), str(out / "contact_sheet.html"))
     if summary.n_meant:
         typer.echo(
             f"left as they are: {summary.n_meant} exposure brackets, focus stacks, panoramas or time-lapses; "

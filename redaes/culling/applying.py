@@ -229,9 +229,9 @@ def open_journal(folder: Path, path: Path | None, destinations: Destinations) ->
     """Return the journal to write on: the one of a run that was cut off, else a new one.
 
     Args:
-        folder: of the ranking.
+        folder: folder of the ranking.
         path: what the user wants it to be.
-        destinations: of this run.
+        destinations: destinations of this run.
 
     Raises:
         RecordError: an unfinished run went elsewhere.

@@ -51,7 +51,7 @@ def decisions_in(packet: XmpPacket, place: Path, written: Mapping[str, str]) -> 
     """Yield what a packet says that redaes did not write.
 
     Args:
-        packet: of a sidecar or picture.
+        packet: packet of a sidecar or picture.
         place: the file.
         written: what redaes wrote, by local name; a value that has changed since is somebody's, and so is that there
             is none any more.

@@ -93,7 +93,7 @@ def is_as_ranked(path: Path, known: str, embedded: Mapping[Path, str]) -> bool:
     """Return whether a file is the one that was ranked, but for marks that redaes embedded.
 
     Args:
-        path: of the file.
+        path: path of the file.
         known: SHA-256 of the file that was ranked.
         embedded: as :func:`read_embedded` gives it.
     """
@@ -164,7 +164,7 @@ def embed(plan: EmbeddingPlan, folder: Path, on_file: Callable[[int, int], None]
 
     Args:
         plan: by :func:`plan_embedding`.
-        folder: of the ranking, where the pixels' hashes are kept.
+        folder: folder of the ranking, where the pixels' hashes are kept.
         on_file: called with the files done, and all of them.
 
     Returns:

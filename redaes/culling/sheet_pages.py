@@ -26,7 +26,7 @@ class ContactSheet:
 
         Args:
             out: folder for the pages.
-            folder: of the pictures.
+            folder: folder of the pictures.
             sizes: pictures of each series, in the order in which they come.
         """
         self._out = out

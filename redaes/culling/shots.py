@@ -58,7 +58,7 @@ def files_of_shot(
 
     Args:
         picture: the file.
-        names: of the files beside it.
+        names: names of the files beside it.
         ranked: all pictures of the ranking; each goes its own way.
         going: those that go the same way as this one. What belongs to several pictures of one name goes only where
             all of them go.

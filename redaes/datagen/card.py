@@ -150,7 +150,7 @@ def card_header(pattern: str) -> str:
     """Return the metadata of a card that names the files of each split.
 
     Args:
-        pattern: of their names; ``{split}`` stands for the split.
+        pattern: pattern of their names; ``{split}`` stands for the split.
     """
     return _HEADER.format(**{split: pattern.format(split=split) for split in SPLITS})
 

@@ -112,7 +112,7 @@ class ShardWriter:
     def __init__(self, path: Path, *, optional: Sequence[str] = ()) -> None:
         """
         Args:
-            path: of the shard.
+            path: path of the shard.
             optional: its columns beyond those that every dataset has.
         """
         self._optional = tuple(optional)

@@ -41,7 +41,8 @@ class EditorPool:
     def __init__(self, options: Mapping[str, Any], devices: Sequence[str] = ()) -> None:
         """
         Args:
-            options: of every editor but the embedded one, as :func:`~redaes.datagen.editors.load_editor` takes them.
+            options: options of every editor but the embedded one, as :func:`~redaes.datagen.editors.load_editor` takes
+                them.
             devices: where they work, such as ``cuda:0``, each at its own edits; none: one copy, wherever it finds a
                 place.
         """

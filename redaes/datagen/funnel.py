@@ -281,8 +281,8 @@ def work_report(figures: WorkFigures, prices: Mapping[str, TokenPrice | None]) -
     """Return what a dataset's report says of the work: rates, tokens, cost, and how idle each resource was.
 
     Args:
-        figures: of all runs.
-        prices: of the panel's models, by name; None: not known.
+        figures: figures of all runs.
+        prices: prices of the panel's models, by name; None: not known.
     """
     models = {model: _model_report(model, figures.asked, price) for model, price in prices.items()}
     costs = [each["cost"] for each in models.values() if each["cost"] is not None]

@@ -137,7 +137,7 @@ def render(*, name: str, found: Statistics, report: Mapping[str, Any] | None, pa
     """Return the page.
 
     Args:
-        name: of the dataset.
+        name: name of the dataset.
         found: what it holds.
         report: its ``report.json``; None: it has none, and the acceptance is left out.
         pairs: to show.

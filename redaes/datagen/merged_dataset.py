@@ -40,7 +40,7 @@ def merge_datasets(
     """Merge datasets; ``out`` appears whole or not at all.
 
     Args:
-        sets: of :func:`redaes.datagen.merged_sets.sets_to_merge`.
+        sets: sets of :func:`redaes.datagen.merged_sets.sets_to_merge`.
         out: a folder that does not exist yet.
         progress: called with the step, shards done and shards in all.
 

@@ -78,7 +78,7 @@ class MergePlan:
         progress: called with shards read and shards in all.
 
     Attributes:
-        accounts: of each set.
+        accounts: account of each set.
         has_delta_error: whether a row has one.
 
     Raises:

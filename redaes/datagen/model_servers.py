@@ -139,10 +139,10 @@ class ModelServers:
     ) -> None:
         """
         Args:
-            urls: of the servers, each up to and including the version.
+            urls: URLs of the servers, each up to and including the version.
             model: its name on all of them.
             revision: what pins its weights.
-            api_key: of all of them; None: the environment's ``REDAES_API_KEY``, or none at all.
+            api_key: key of all of them; None: the environment's ``REDAES_API_KEY``, or none at all.
             concurrency: most requests to each server that are under way at once.
             timeout_s: for one try as a whole, in seconds.
             max_calls: most requests that are sent, retries included; None: no limit.

@@ -39,7 +39,7 @@ def n_questions(n: int, share: float, n_pairs: int | None = None) -> int:
 
     Args:
         n: pictures.
-        share: of their pairs, above 0, at most 1.
+        share: share of their pairs, above 0, at most 1.
         n_pairs: pairs that can be asked; None: all.
     """
     every = n * (n - 1) // 2 if n_pairs is None else n_pairs

@@ -64,7 +64,7 @@ def run_panel(job: PanelJob, tasks: Sequence[NumberedChunk], take: Take, *, engi
         tasks: those that are missing.
         take: is told what became of each.
         engine: one of ``redaes.datagen.engine.ENGINES``.
-        workers: of the engine.
+        workers: workers of the engine.
 
     Raises:
         InputError: there are fewer devices for editors than processes.

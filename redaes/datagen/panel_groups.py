@@ -60,7 +60,7 @@ async def plan_judged_views(
     Args:
         image: the photograph; None where there is no planner to look at it.
         source: what is known about it.
-        settings: of the dataset.
+        settings: settings of the dataset.
         models: open; whose planner is asked, and among whose editors the rows are shared out.
         counts: where unusable proposals are counted, under ``plan: <reason>``.
 

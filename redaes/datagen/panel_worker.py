@@ -87,7 +87,7 @@ class PanelWorker:
         Args:
             panel: who edits, judges and writes.
             folder: the dataset.
-            settings: of the dataset.
+            settings: settings of the dataset.
             run: folder of the run's figures.
             devices: where this worker's editors work; none: one copy of each, wherever it finds a place.
 
@@ -155,7 +155,7 @@ class PanelWorker:
         """Make one shard, the rows of its plan and its counts; returns the latter.
 
         Args:
-            number: of the chunk in the dataset's plan, if that is there already.
+            number: number of the chunk in the dataset's plan, if that is there already.
             chunk: the photographs.
 
         Raises:

@@ -248,7 +248,7 @@ def make_group(
         image: the photograph.
         source: what is known about it.
         rows: the view's rows of the plan.
-        settings: of the dataset.
+        settings: settings of the dataset.
         counts: where rejections and failures are counted.
     """
     group = rows[0].group

@@ -64,7 +64,7 @@ def write_chunk(folder: Path, settings: DatasetSettings, task: tuple[int, Chunk]
 
     Args:
         folder: the dataset.
-        settings: of the dataset.
+        settings: settings of the dataset.
         task: number of the chunk in the plan, and the chunk.
     """
     number, chunk = task

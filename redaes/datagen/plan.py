@@ -102,7 +102,7 @@ def plan_view(source: str, split: Split, view: int, variants: int, seed: int) ->
         split: where it belongs.
         view: number of the view.
         variants: members wanted.
-        seed: of the dataset.
+        seed: seed of the dataset.
     """
     rng = random.Random(f"{seed}:{source}:{view}")
     frame = whole_or_crop(view, rng)

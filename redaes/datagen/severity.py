@@ -289,8 +289,8 @@ def severity(operation: str, strength: float, change: float) -> Severity:
     Args:
         operation: a degrading operation of the embedded editor.
         strength: in [0, 1].
-        change: of this picture: :func:`redaes.datagen.judges.cover.covered` for :data:`COVERING`, else the perceptual
-            difference.
+        change: change of this picture: :func:`redaes.datagen.judges.cover.covered` for :data:`COVERING`, else the
+            perceptual difference.
 
     Raises:
         InputError: no curve for the operation.

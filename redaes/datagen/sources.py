@@ -236,7 +236,7 @@ def curate(
     Args:
         paths: as :func:`~redaes.datagen.photograph_files.find` takes them.
         test_fraction: share of photographs held out, in (0, 1).
-        seed: of the split, and of the draw.
+        seed: seed of the split, and of the draw.
         licences: by path, for photographs that lie in a folder without ``LICENCES.csv``.
         rules: which photographs to use.
         scorer: balances the quality of the photographs drawn; asked only when there are more than

@@ -48,8 +48,8 @@ def view_scale(n: int, labels: Mapping[PicturePlaces, Consensus], names: Sequenc
     Args:
         n: pictures.
         labels: by pair; rejected ones do not count.
-        names: of the pictures, so that scores do not depend on their order, not even in how they are rounded; none:
-            their places are.
+        names: names of the pictures, so that scores do not depend on their order, not even in how they are rounded;
+            none: their places are.
     """
     kept = {pair: label for pair, label in sorted(labels.items()) if label.delta is not None}
     edges = [(i, j, label.delta or 0.0, float(label.n_answers)) for (i, j), label in kept.items()]
@@ -96,7 +96,7 @@ def why_not_inferred(scale: ViewScale, pair: PicturePlaces, max_error: float) ->
     never inferred.
 
     Args:
-        scale: of the view.
+        scale: scale of the view.
         pair: two of its pictures.
         max_error: largest standard error, in points.
     """

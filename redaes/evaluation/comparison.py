@@ -49,7 +49,7 @@ def compare(folders: Sequence[Path]) -> list[ComparedRun]:
     In a correlation, only pictures that both runs answered are compared; the number is reported.
 
     Args:
-        folders: of finished runs.
+        folders: folders of finished runs.
 
     Raises:
         InputError: fewer than two runs, or runs of different labels.

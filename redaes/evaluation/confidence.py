@@ -120,7 +120,7 @@ def fit_half(
     """Return the temperature of the first half of the photographs, and what becomes of the other half with it.
 
     Args:
-        answers: of :func:`ask`.
+        answers: answers of :func:`ask`.
         backend: the model that gave them.
         mode: how it was asked.
         says: what the pairs are, in words.

@@ -122,7 +122,7 @@ def make_plan(
             about where ``scores`` has them, too; None: ``n_references`` of the benchmark's own pictures, drawn by a
             hash of their ids, which knows nothing of their labels.
         n_references: how many.
-        seed: of the draw.
+        seed: seed of the draw.
 
     Raises:
         InputError: crops in pairs, no pictures at all, or a number of references that cannot be.

@@ -125,7 +125,7 @@ def judge_rationales(endpoint: Endpoint, duels: Sequence[Duel], *, seed: int = 0
     Args:
         endpoint: the judge; with a cache, a run that was stopped asks nothing twice.
         duels: what to judge.
-        seed: of the intervals.
+        seed: seed of the intervals.
 
     Raises:
         BudgetExhausted, EndpointError: not everything could be asked; what was answered is in the cache.

@@ -35,7 +35,7 @@ def write_report(
     Args:
         out: folder.
         sides: one or more runs of one benchmark.
-        folders: of each run.
+        folders: folder of each run.
         examples: whether the page shows pictures, for which the benchmark must still be where it was.
 
     Returns:

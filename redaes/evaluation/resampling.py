@@ -37,7 +37,7 @@ def correlation_interval(
         clusters: for each row, what it belongs to; rows of one series are drawn together.
         kind: Spearman's or Pearson's.
         n_resamples: number of resamples.
-        seed: of the resampling; the draws are those of :func:`redaes.estimates.bootstrap`.
+        seed: seed of the resampling; the draws are those of :func:`redaes.estimates.bootstrap`.
 
     Raises:
         InputError: lengths that differ, numbers that are not finite, or ``n_resamples`` below 1.

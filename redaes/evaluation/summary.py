@@ -56,7 +56,7 @@ class Prediction:
     """One picture or pair, label beside prediction.
 
     Attributes:
-        id: of the picture; of a pair, both with a tab between.
+        id: id of the picture; of a pair, both with a tab between.
         group: series, source or photograph.
         label: score of a picture; or P(first is better) of a pair.
         predicted: score; or difference. None: a failure.

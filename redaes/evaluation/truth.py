@@ -180,7 +180,7 @@ def rationale_truth(checked: Sequence[CheckedPair], seed: int = 0) -> RationaleT
 
     Args:
         checked: from :func:`check_measured` or :func:`check_results`.
-        seed: of the intervals.
+        seed: seed of the intervals.
     """
     versions = sorted({one.claims.version for pair in checked for one in pair.answers if one.claims is not None})
     return RationaleTruth(

@@ -85,8 +85,8 @@ def figures(text: str, start: int, end: int, mentions: list[Mention]) -> list[Fi
 
     Args:
         text: with plain apostrophes and blanks.
-        start: of the sentence; likewise ``end``.
-        mentions: of pictures in the sentence, in order.
+        start: start of the sentence; likewise ``end``.
+        mentions: mentions of pictures in the sentence, in order.
     """
     singles = _singles(text, start, end)
     found: list[Figures] = []

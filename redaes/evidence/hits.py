@@ -70,7 +70,7 @@ def hits_of(low: str, sentence: Sentence) -> list[Hit]:
 
     Args:
         low: the text in lower case.
-        sentence: of the text.
+        sentence: sentence of the text.
     """
     found: list[Hit] = []
     for term, start, end in find(low, sentence.start, sentence.end):

@@ -294,7 +294,7 @@ def find(low: str, start: int, end: int) -> Iterator[tuple[Term, int, int]]:
 
     Args:
         low: the text in lower case.
-        start: of the part; likewise ``end``.
+        start: start of the part; likewise ``end``.
     """
     at = start
     while (match := _anywhere().search(low, at, end)) is not None:

@@ -137,7 +137,7 @@ def before(tokens: list[Token], start: int, floor: int, reach: int = REACH) -> T
     """Return what the words before a term do to it.
 
     Args:
-        tokens: of the clause.
+        tokens: tokens of the clause.
         start: where the term begins, in characters.
         floor: where the term before it ends.
         reach: words looked at, at most.
@@ -185,7 +185,7 @@ def after(tokens: list[Token], end: int, stop: int, *, is_last: bool) -> Turn:
     """Return what the words behind a noun or a fault do to it: "is higher", "are less visible", "is absent".
 
     Args:
-        tokens: of the clause.
+        tokens: tokens of the clause.
         end: where the term ends, in characters.
         stop: where the next term begins, or the clause ends.
         is_last: no other term follows in the clause; where one does, the words may be its own, and count only when the

@@ -30,7 +30,7 @@ def fill_in(prompt: Prompt, evidence: PairEvidence | None) -> dict[Order, Prompt
 
     Args:
         prompt: with the field :data:`redaes.prompts.EVIDENCE`.
-        evidence: of the first picture and the second; None: they are too small to be measured.
+        evidence: evidence of the first picture and the second; None: they are too small to be measured.
 
     Raises:
         PromptError: the prompt has other fields, or none for measurements.
@@ -49,7 +49,7 @@ def evidence_text(evidence: PairEvidence, order: Order = "forward") -> str:
     way is better in itself. What could be measured in one picture only cannot be compared and is left out.
 
     Args:
-        evidence: of the first picture and the second.
+        evidence: evidence of the first picture and the second.
         order: ``swapped``: the second is called A.
     """
     letters = _LETTERS[order]

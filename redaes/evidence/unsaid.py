@@ -35,7 +35,7 @@ def left_unsaid(plain: str, sentence: Sentence, own: Sequence[Claim], earlier: S
 
     Args:
         plain: the text with plain apostrophes and blanks.
-        sentence: of the text.
+        sentence: sentence of the text.
         own: what it claims in its own words, in order.
         earlier: what the sentences before claim.
     """

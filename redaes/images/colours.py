@@ -32,7 +32,7 @@ def to_srgb(image: Image.Image, profile: bytes, notes: list[str]) -> Image.Image
     """Return the picture converted from its colour profile, if it has one, to sRGB; keeps alpha.
 
     Args:
-        image: of mode L, LA, RGB, RGBA or CMYK.
+        image: image of mode L, LA, RGB, RGBA or CMYK.
         profile: ICC; empty: sRGB.
         notes: is told of a conversion, and of a profile that cannot be used.
     """

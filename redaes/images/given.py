@@ -65,7 +65,7 @@ def take_picture(
         value: a path; a PIL picture, which is treated as its file would be; a numpy array of rows × columns (× 1 or 3
             channels) or a tensor of (1 ×) channels × rows × columns, as torchvision and pyiqa have them, of whole
             numbers of 8 bits, or of floating-point numbers in [0, 1]; what was loaded before; or a reference to a file.
-        name: of the argument, for messages.
+        name: name of the argument, for messages.
         max_pixels: larger pictures are shrunk to this area.
         on_white: lay transparent pictures in memory, and arrays with a fourth channel, on white, in place of refusing
             them.
@@ -244,7 +244,7 @@ def _check_shape(one: tuple[int, ...], whole: tuple[int, ...], name: str, kind: 
     Args:
         one: without the place of a batch.
         whole: as it was handed over, for the message.
-        name: of the argument.
+        name: name of the argument.
         kind: ``array`` or ``tensor``.
         on_white: whether four channels are taken.
 

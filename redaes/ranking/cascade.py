@@ -108,8 +108,8 @@ def cascade(
         judge: asked in up to ``N_ROUNDS`` rounds and some more, each with all its pairs at once.
         share: most comparisons to ask for, as a share of all pairs within the series.
         noise: standard deviation of the judge's answers around the truth, in points, as far as it is known beforehand.
-        kinds: of each series, such as its category; how far ranker and judge are to be trusted is found out for each
-            kind by itself. None: all are of one.
+        kinds: kind of each series, such as its category; how far ranker and judge are to be trusted is found out for
+            each kind by itself. None: all are of one.
 
     Returns:
         Orders by the mean of each picture's quality after all answers; ties, and series without answers, by score.

@@ -108,7 +108,7 @@ def dispersions(values: Vector, outcomes: Sequence[Outcome], leans: Sequence[flo
     Args:
         values: strengths of all items, in logits.
         outcomes: comparisons between them.
-        leans: of each outcome, as :attr:`redaes.types.PairAnswer.lean`; empty: none is known.
+        leans: lean of each outcome, as :attr:`redaes.types.PairAnswer.lean`; empty: none is known.
     """
     n = len(values)
     table = np.array(outcomes, dtype=np.float64).reshape(-1, 4)

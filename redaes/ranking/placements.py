@@ -52,7 +52,7 @@ def information(strength: Vector, references: KnownReferences, weight: float) ->
     Args:
         strength: any shape.
         references: k of them.
-        weight: of a comparison.
+        weight: weight of a comparison.
 
     Returns:
         The shape of ``strength`` with k behind it.

@@ -44,7 +44,7 @@ class Schedule:
             n: number of items.
             max_pairs: budget of comparisons; None: ``default_pairs(n)``.
             top_k: stop as soon as it is settled which items are the best k; None: go on to the budget.
-            seed: of the first chain and of the order in which pairs are shown.
+            seed: seed of the first chain and of the order in which pairs are shown.
 
         Raises:
             InputError: the budget cannot connect all items, or ``top_k`` is not in 1 .. n - 1.

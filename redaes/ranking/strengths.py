@@ -103,7 +103,7 @@ def dispersion_of(
         n: number of items.
         won: probabilities that the first of each comparison is better, as they were said.
         expected: the same, as the strengths have it.
-        weight: of each comparison.
+        weight: weight of each comparison.
     """
     n_free, n_fitted = max(0, len(won) - max(0, n - 1)), max(1, n - 1)
     if not n_free:

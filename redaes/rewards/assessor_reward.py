@@ -94,11 +94,12 @@ def as_reward(
             that holds one. A name: in that column. A function: it is called with ``prompt``, ``completion`` and
             the row's columns, and makes it; ValueError, OSError or a redaes error from it is a failure of that row.
         group_size: when called as TRL does, the completions of a prompt (``num_generations``); needed by a tournament.
-        comparisons_per_picture: of a tournament; None: all pairs of up to 8 pictures, 14 a picture above.
+        comparisons_per_picture: comparisons per picture of a tournament; None: all pairs of up to 8 pictures, 14 a
+            picture above.
         groups_at_once: groups that are judged at the same time, each in a thread. More than 1 is for a served model;
             a local one takes one after the other.
         max_pixels: larger pictures are shrunk to this area before they are judged.
-        seed: of a tournament's schedule.
+        seed: seed of a tournament's schedule.
 
     Raises:
         InputError: a setting that cannot be, answers that are drawn at random, or a reference set of another judge.
@@ -177,9 +178,9 @@ class AssessorReward:
         """As TRL's trainers call a reward function.
 
         Args:
-            prompts: of each row; the rows of a prompt stand together.
-            completions: of each row.
-            columns: of the dataset, as lists; ``log_metric`` is told the share of rows without a value.
+            prompts: prompt of each row; the rows of a prompt stand together.
+            completions: completion of each row.
+            columns: columns of the dataset, as lists; ``log_metric`` is told the share of rows without a value.
 
         Raises:
             InputError: the rows are not whole groups.

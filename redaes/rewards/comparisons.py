@@ -92,7 +92,7 @@ def ask(
 
     Args:
         judge: to ask.
-        pairs: of different pictures, or of equal ones, which are ties.
+        pairs: pairs of different pictures, or of equal ones, which are ties.
         tally: is added to.
         why: reasons of unanswered questions; is added to.
 
@@ -129,7 +129,7 @@ def rounds(
     Args:
         n: at least 1.
         comparisons_per_picture: None: as :func:`redaes.ranking.default_pairs`.
-        seed: of the schedule.
+        seed: seed of the schedule.
         outcomes: is read between rounds, by when it holds those of all rounds so far.
     """
     everything = n * (n - 1) // 2

@@ -68,7 +68,7 @@ class RewardPlugin:
 
     Attributes:
         spec: as it was given.
-        name: of the function; TRL, the pages and the records use it.
+        name: name of the function; TRL, the pages and the records use it.
         digest: SHA-256 of the module's file, in hex. Modules that it imports are not in it.
         value_range: lowest and highest value, as the plugin states them.
     """

@@ -82,7 +82,7 @@ class TeachDesk:
             asked_by: what the page says of the model.
             aim: what the questions are for.
             pool: pairs of these series that the model has read, among which questions about a taste are chosen.
-            seed: of the draw, and of the choice among equal pairs.
+            seed: seed of the draw, and of the choice among equal pairs.
 
         Raises:
             RecordError: ``keep`` cannot be used, or another process adds to it.
@@ -308,7 +308,7 @@ def serve_teaching(desk: TeachDesk, port: int, announce: Callable[[str], object]
 
     Args:
         desk: see there.
-        port: of this machine's own address; 0: any that is free.
+        port: port of this machine's own address; 0: any that is free.
         announce: called with the page's address once it can be asked.
 
     Raises:

@@ -128,7 +128,7 @@ def as_answered(teaching: Teaching, ids: list[list[str]]) -> TeachAnswer:
 
     Args:
         teaching: with all answers so far.
-        ids: of the pictures of each series, in its order.
+        ids: ids of the pictures of each series, in its order.
     """
     pair = teaching.next_pair()
     return TeachAnswer(

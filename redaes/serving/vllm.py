@@ -335,7 +335,7 @@ def is_healthy(base_url: str) -> bool:
     """Return whether a vLLM server says of itself that it can answer.
 
     Args:
-        base_url: of its OpenAI protocol, such as ``http://127.0.0.1:8000/v1``.
+        base_url: base URL of its OpenAI protocol, such as ``http://127.0.0.1:8000/v1``.
     """
     httpx = _httpx()
     try:

@@ -115,7 +115,7 @@ def judge_learning(
     Args:
         held_out: decisions with a preferred picture; ties are neither right nor wrong and do not belong here.
         gain_of: from the sign of each decision to the sum of `rights` after less that before, all learnt anew.
-        seed: of the tosses.
+        seed: seed of the tosses.
         n_tosses: how often it is asked.
         progress: told how many tosses are done, and how many there are.
 

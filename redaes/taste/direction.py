@@ -52,7 +52,7 @@ class TasteKernel:
         """Return the kernel of some pairs.
 
         Args:
-            head: of the model.
+            head: head of the model.
             pairs: readings of N pairs: those that are learnt from, and those that are asked about.
             kept: of the pairs whose verdicts are to stay.
             n_learnt: how many decisions are learnt from.
@@ -86,7 +86,7 @@ class TasteKernel:
         """Learn from some of the pairs.
 
         Args:
-            places: of M pairs.
+            places: places of M pairs.
             p_first: (M,) share of the answers about each that prefer its first picture.
 
         Returns:
@@ -107,7 +107,7 @@ class TasteKernel:
 
         Args:
             asked: places of pairs.
-            places: of the M pairs that were learnt from.
+            places: places of the M pairs that were learnt from.
             weights: (2M,) of their readings.
         """
         change = (self.kernel[np.ix_(_readings(asked), _readings(places))] @ weights).reshape(-1, 2)

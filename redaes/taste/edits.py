@@ -60,8 +60,8 @@ def make_edited_pairs(own: Iterable[Path], folder: Path, *, seed: int, most: int
     Args:
         own: photographs, one of each series, of which at most ``most`` are drawn by their names.
         folder: a new one, for the pictures.
-        seed: of the edits and the draws.
-        most: of one's own photographs.
+        seed: seed of the edits and the draws.
+        most: most of one's own photographs.
     """
     drawn = sorted(set(own), key=lambda path: hashlib.sha256(f"{seed}:{path.name}".encode()).digest())[:most]
     clean = [one.path for one in reference_photographs()[::2]]  # each is followed by its spoilt copy

@@ -16,7 +16,7 @@ def fold_numbers(decisions: Sequence[TasteDecision], n_folds: int, seed: int = 0
     Args:
         decisions: in any order; the folds do not depend on it.
         n_folds: at most so many; fewer where there are fewer series.
-        seed: of the draw among series of equal size.
+        seed: seed of the draw among series of equal size.
 
     Raises:
         InputError: fewer than 2 folds are asked for, or all decisions are of one series.

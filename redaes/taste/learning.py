@@ -171,7 +171,7 @@ def learn(
     Args:
         model: name or folder of the base.
         adapter: a LoRA on it to go on from; None: there is none.
-        decisions: of one person; their order does not matter.
+        decisions: decisions of one person; their order does not matter.
         settings: what decides about the result; None: the defaults.
         device: such as ``cpu`` or ``cuda:1``; None: the best there is.
         edited: pairs to be kept in mind and tested on; None: they are made from some of the pictures.
@@ -219,9 +219,9 @@ def learn_row(
     """Learn from pairs that have been read; the model is not needed any more.
 
     Args:
-        head: of the model.
-        decisions: of one person, by their ids.
-        readings: of their pairs, and of edited pairs.
+        head: head of the model.
+        decisions: decisions of one person, by their ids.
+        readings: readings of their pairs, and of edited pairs.
         tested: sign of each edited pair that is tested on.
         settings: what decides about the result.
         progress: told how far the test is.

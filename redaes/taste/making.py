@@ -49,7 +49,7 @@ def make_taste(
         given: where the decisions come from.
         out: a folder that does not exist yet.
         work: an empty folder, for pictures that come without a file.
-        settings: of the learning.
+        settings: settings of the learning.
         model: name or folder of the base; None: that of the earlier taste, or the embedded model.
         device: None: the best there is.
         progress: told how far it is.

@@ -65,7 +65,7 @@ class PairPool:
         """By how much an answer about each pair is expected to lower the variance of all verdicts, shape (P,).
 
         Args:
-            places: of the pairs that were answered.
+            places: places of the pairs that were answered.
             said: 1: the first of the pair is preferred; 0: the second; 0.5: neither.
         """
         mean, covariance = self._known(places, said)
@@ -103,7 +103,7 @@ def pool_pairs(sizes: Sequence[int], *, seed: int = 0, most: int = MAX_POOL) -> 
 
     Args:
         sizes: pictures of each series.
-        seed: of the draw.
+        seed: seed of the draw.
         most: pairs.
     """
     ends = np.cumsum([n * (n - 1) // 2 for n in sizes])

@@ -23,7 +23,7 @@ def read_pool(
     Args:
         backend: the model.
         series: pictures of each, at least two.
-        seed: of the draw among very many pairs.
+        seed: seed of the draw among very many pairs.
         progress: told what is done, how much of it, and of how much.
 
     Raises:

@@ -80,7 +80,7 @@ class Teaching:
             series: what the model says of each; zero values with a covariance of zeros where it said nothing.
             aim: what the questions are for.
             pool: pairs of these series that a model has read; None: questions about a taste are drawn.
-            seed: of the choice among equal pairs, and of which picture is shown first.
+            seed: seed of the choice among equal pairs, and of which picture is shown first.
         """
         self._prior = [expected_of_person(model) for model in series]
         self._now = list(self._prior)
@@ -207,7 +207,7 @@ def after_answers(prior: Strengths, outcomes: Sequence[Outcome]) -> Strengths:
 
     Args:
         prior: with a covariance that has an inverse.
-        outcomes: of pictures ``0 .. n-1``; a tie is half a win on either side.
+        outcomes: outcomes of pictures ``0 .. n-1``; a tie is half a win on either side.
     """
     table = np.array(outcomes, dtype=np.float64).reshape(-1, 4)
     first, second = table[:, 0].astype(np.intp), table[:, 1].astype(np.intp)

@@ -49,7 +49,7 @@ def save_taste(
         folder: it is there.
         learned: with its model, on which nothing is done afterwards.
         decisions: that it was learnt from.
-        settings: of the learning.
+        settings: settings of the learning.
         told: what else the report has.
 
     Returns:

@@ -1,8 +1,8 @@
 """Stage 2: relative-pair alignment, as a ``Trainer`` whose loss is read at single tokens.
 
-Every item is one pair. It is shown in both orders with the fast prompt, read at the verdict token; each of
-its pictures is shown alone, read at the score token; and one order is answered in full, so that the language
-does not drift. Nothing is generated.
+Every item is one pair. It is shown in both orders with the fast prompt, and the logits are read at the verdict token;
+each of its pictures is shown alone, and the logits are read at the score token; and one order is answered in full, so
+that the language does not drift. Nothing is generated.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class AlignmentConfig(TrainingArguments):
         # Rows are turned into tensors by the collator, which needs all their columns.
         self.remove_unused_columns = False
         refuse_what_spoils(self, ALIGNMENT)
-        if self.objective != "relative":  # an option that was cut short, or a script of somebody's own
+        if self.objective != "relative":  # an abbreviated option, or another script
             raise TrainingError(
                 f"objective is {self.objective!r}: write --objective dpo in full, or train with relative"
             )
@@ -87,7 +87,7 @@ def choice_ids(processor: ProcessorMixin, prefix: str, choices: tuple[str, ...])
     """Return the token with which each choice continues ``prefix``.
 
     Raises:
-        TrainingError: the tokenizer does not keep them apart.
+        TrainingError: the tokenizer gives two choices the same token.
     """
     tokenizer = processor.tokenizer
     start = tokenizer(prefix, add_special_tokens=False)["input_ids"]
@@ -103,11 +103,11 @@ def choice_ids(processor: ProcessorMixin, prefix: str, choices: tuple[str, ...])
 
 
 class AlignmentCollator:
-    """Rows of a RED dataset to the batches that the loss reads; those of weight 0 are not made."""
+    """Turn rows of a RED dataset into the batches that the losses need; parts whose loss has weight 0 are left out."""
 
     def __init__(self, processor: ProcessorMixin, config: AlignmentConfig) -> None:
         self.processor = processor
-        # Not the whole configuration, which a worker that is started afresh would have to be sent.
+        # Not the whole configuration, because it would have to be sent to spawned workers.
         self.compares = bool(config.preference_weight or config.antisymmetry_weight)
         self.scores = bool(config.thurstone_weight)
         self.answers = bool(config.nll_weight)
@@ -115,7 +115,7 @@ class AlignmentCollator:
         self.score = prompts.load(prompts.SCORE)
 
     def __call__(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
-        """Return the batch B rows.
+        """Return the batch of B rows.
 
         Returns:
             ``delta``: (B,) labels in points, for the forward order.
@@ -173,7 +173,7 @@ class AlignmentTrainer(ExactCheckpoints, ValidatedTrainer):
             else None,
             "questions and answers are read with pictures of their own",
         )
-        """Whether what the rows of a batch have in common is read once."""
+        """Whether the common beginnings of a batch's rows are read only once."""
         self._parts: dict[str, list[float]] = {}
 
     def compute_loss(
@@ -211,7 +211,9 @@ class AlignmentTrainer(ExactCheckpoints, ValidatedTrainer):
         return (loss, parts) if return_outputs else loss
 
     def as_read(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """Return what of a batch passes the language model (``input_ids``) and the vision tower (``pixel_values``)."""
+        """Return the parts of a batch that pass the language model (``input_ids``) and the vision tower
+        (``pixel_values``).
+        """
         if not self.shares_prompts:
             return batch
         return {**pack_batch(self._network, batch).packed.inputs, "pixel_values": batch["pictures"]["pixel_values"]}

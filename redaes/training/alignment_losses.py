@@ -1,7 +1,7 @@
 """Stage 2's losses: pure functions of tensors, relative only (docs/training.md has the formulas).
 
-All of them take and return tensors that carry gradients, reduce over the batch by the mean, and expect
-differences in points (see ``redaes.types``).
+All of them take and return tensors with gradients, average over the batch, and expect differences in points (see
+``redaes.types``).
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ def normal_cdf(x: Tensor) -> Tensor:
 
 
 def target_probability(delta: Tensor, tau: float) -> Tensor:
-    """Return the p* = Φ(Δ/τ): how probable it is that the first picture is judged better [our definition].
+    """Return p* = Φ(Δ/τ): how probable it is that the first picture is judged better [our definition].
 
     Args:
         delta: (B,) labelled differences, in points.
-        tau: points that make one standard deviation.
+        tau: one standard deviation of judgements, in points.
     """
     return normal_cdf(delta / tau)
 

@@ -161,7 +161,7 @@ class FGAesQCollator:
     def __init__(self, embeddings: dict[str, Tensor]) -> None:
         """
         Args:
-            embeddings: of the comparative texts; others are left out.
+            embeddings: embeddings of the comparative texts; others are left out.
         """
         # In one tensor: each one that is sent to a worker takes a file descriptor of it.
         self.embeddings = torch.stack(list(embeddings.values())) if embeddings else torch.zeros(0, 1)

@@ -235,7 +235,7 @@ def expand(
     """Return all rows once per order and mode, with the columns ``order`` and ``mode``; pictures undecoded.
 
     Args:
-        folder: of the dataset.
+        folder: folder of the dataset.
         split: which part of it.
         orders: in which each pair is shown.
         modes: in which each pair is answered.

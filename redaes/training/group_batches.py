@@ -195,8 +195,8 @@ class GroupSampler(Sampler[int]):
         num_generations: repetitions of each row.
         n_processes: processes that share a generation batch; each gets whole groups.
         repeat_count: how often each generation batch is gone through.
-        seed: of the order.
-        weights: of each group, how often it is drawn in an epoch; None: once.
+        seed: seed of the order.
+        weights: weight of each group, how often it is drawn in an epoch; None: once.
 
     Raises:
         TrainingError: a group does not fit into a batch, or too few batches for the processes.
@@ -279,8 +279,8 @@ class ShuffledGroups(Sampler[int]):
 
     Args:
         groups: group of each row.
-        seed: of the order.
-        weights: of each row, how often it is drawn in an epoch; None: once.
+        seed: seed of the order.
+        weights: weight of each row, how often it is drawn in an epoch; None: once.
 
     Raises:
         TrainingError: rows of a group have several weights.

@@ -29,12 +29,12 @@ class LikeLengths(Sampler[int]):
     the first epoch's), and several processes share the batches that one would have had.
 
     Args:
-        lengths: of each row, in any unit.
+        lengths: length of each row, in any unit.
         batch_size: rows of one optimizer step, over all processes.
-        seed: of the order.
+        seed: seed of the order.
         together: rows that stay side by side, in parts of equal size, which counts as long as its longest row; None:
             each row is by itself. A batch must hold whole parts.
-        weights: of each row, how often it is drawn in an epoch; None: once.
+        weights: weight of each row, how often it is drawn in an epoch; None: once.
 
     Raises:
         ValueError: parts of unequal size, or of one that the batch is no multiple of.

@@ -81,7 +81,7 @@ def merged_card(model: str, versions: str, longest_edge: int | None) -> str:
 
     Args:
         model: the base, as the adapter names it.
-        versions: of transformers in which it loads.
+        versions: versions of transformers in which it loads.
         longest_edge: the largest area at which it is shown a picture, in pixels; None: not known.
     """
     name = PurePath(model).name if PurePath(model).is_absolute() else model
@@ -172,8 +172,8 @@ def model_card(
     """Return the card, as Markdown with the hub's header.
 
     Args:
-        record: of the run: ``stage``, ``arguments``, ``training_arguments``, ``data_hash``, ``metrics``, ``versions``,
-            and, where they are known, ``pictures``, ``loads_in`` and ``lora``.
+        record: record of the run: ``stage``, ``arguments``, ``training_arguments``, ``data_hash``, ``metrics``,
+            ``versions``, and, where they are known, ``pictures``, ``loads_in`` and ``lora``.
         prompt_ids: name to id of each prompt.
         history: what the trainer logged, in order; the last figures of the training go into the card.
         base_on_hub: whether the base model is named as the hub names it; otherwise it is a folder, or embedded.

@@ -91,7 +91,7 @@ def ranking_dataset(
 
     Args:
         pairs: the split, with undecoded pictures.
-        groups: of these pairs.
+        groups: groups of these pairs.
         mode: form of the answers.
         with_scores: whether each picture is asked about by itself too.
         measured: what is known of the pairs; None: no reward asks for it.

@@ -120,7 +120,7 @@ def language(rationales: Sequence[Rationale | None], written: Sequence[Rationale
     taught.
 
     Args:
-        rationales: of a model's answers to different pairs; None: an answer that does not parse.
+        rationales: rationales of a model's answers to different pairs; None: an answer that does not parse.
         written: the dataset's reasoning for the same pairs.
     """
     texts = [rationale.text for rationale in rationales if rationale is not None]

@@ -151,7 +151,7 @@ def faults(
     """Return what is wrong with the rows of a split.
 
     Args:
-        folder: of the dataset.
+        folder: folder of the dataset.
         split: which part of it.
         needs: what is asked of a row.
         leave_out: edits; rows with one of them are not trained on and may be anything.

@@ -69,7 +69,7 @@ def of_the_whole_run(
         history: what was logged, with the losses before the resume.
         began_at: step of the checkpoint that the run went on from; 0: it started.
         ended_at: its last step.
-        loss_sum: of the steps since the resume.
+        loss_sum: loss sum of the steps since the resume.
 
     Returns:
         ``train_loss`` is the mean over all steps but those between the last log before a checkpoint and the checkpoint,

@@ -57,7 +57,7 @@ def refuse_other_settings(output_dir: Path, checkpoint: Path | None, now: Mappin
     """Refuse a folder whose run was begun with other settings.
 
     Args:
-        output_dir: of the run.
+        output_dir: output folder of the run.
         checkpoint: where it would go on from; None: it would start.
         now: of `run_settings`.
 

@@ -51,7 +51,7 @@ def answers_about_the_same(rows: datasets.Dataset) -> list[list[int]]:
     then is left, of pairs with reasoning for one order, goes two by two; a last one is beside itself.
 
     Args:
-        rows: of `redaes.training.formatting.sft_dataset`.
+        rows: rows of `redaes.training.formatting.sft_dataset`.
     """
     plain = rows.with_format(None)
     shown: dict[tuple[str, str], dict[str, list[int]]] = defaultdict(lambda: {mode: [] for mode in MODES})

@@ -173,7 +173,7 @@ class RunValidation:
         """Draw the pairs from a dataset's test split.
 
         Args:
-            folder: of the dataset.
+            folder: folder of the dataset.
             arguments: how many.
             leave_out: edits that are kept from the training, so that they can be met for the first time later.
 

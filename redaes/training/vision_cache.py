@@ -27,7 +27,7 @@ class PictureBatch:
     """The different pictures of some pairs, in order of appearance, and prompts that show them.
 
     Args:
-        processor: of the model.
+        processor: processor of the model.
         records: the pairs.
     """
 

@@ -100,7 +100,7 @@ def mended_vllm(make: Callable[[], TrainerT], processor: ProcessorMixin, dtype: 
     Args:
         make: makes the trainer.
         processor: the trainer's.
-        dtype: of the trainer's weights.
+        dtype: number type of the trainer's weights.
 
     Returns:
         The trainer. In server mode the weights alone are mended: TRL sends token ids and picture features apart.

@@ -53,7 +53,7 @@ def run_with_heads(
     """Train a model through heads and leave it without them.
 
     Args:
-        name: of the warm-up, for the record.
+        name: name of the warm-up, for the record.
         arguments: the stage's; training is always full.
         config: the trainer's.
         network: makes the model with its heads, from the model and the number of classes.

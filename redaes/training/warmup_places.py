@@ -132,7 +132,7 @@ def matching_loss(keys: Sequence[tuple[Tensor, Tensor]], same: Sequence[Tensor])
     """Return the mean cross-entropy of finding the cell that shows the same among all of the other view's (InfoNCE).
 
     Args:
-        keys: of each two views, (cells, K) of one and of the other.
+        keys: key of each two views, (cells, K) of one and of the other.
         same: of each, what `same_cells` says.
     """
     losses = []

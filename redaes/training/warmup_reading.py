@@ -73,7 +73,7 @@ class ReadingWithHeads(nn.Module):
         """Return what is read of A and of B, which is better, and how unlikely the answers are.
 
         Args:
-            pictures: of a batch, as `PictureBatch` has them.
+            pictures: pictures of a batch, as `PictureBatch` has them.
             prompts: N of them, as `PictureBatch.prompts` makes them.
             answers: M of them, as `PictureBatch.answers` makes them; None: none, M is 0.
 
@@ -103,7 +103,7 @@ class ReadingCollator:
     """Rows of a RED dataset to reasoned answers in one order, and to fast prompts, before the verdict, in the other.
 
     Args:
-        processor: of the model.
+        processor: processor of the model.
         operations: names of the classes.
         answers: whether there are answers; without them, fast prompts are in both orders.
         short_question: whether fast prompts are without words.

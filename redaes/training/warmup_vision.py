@@ -110,7 +110,7 @@ class VisionWithHeads(nn.Module):
         """Return what is read of pictures, given as the processor gives them.
 
         Args:
-            pixel_values: of P pictures, then of the views.
+            pixel_values: pixel values of P pictures, then of the views.
             image_grid_thw: likewise, (P + n_views, 3).
             n_views: of them are views, two after each other of the same picture.
         """
@@ -131,7 +131,7 @@ class VisionCollator:
     """Rows of a RED dataset to their different pictures, the edits they carry, and the pairs between them.
 
     Args:
-        processor: of the model.
+        processor: processor of the model.
         operations: names of the classes.
         n_matched: pictures of which two views are made as well.
     """
@@ -255,7 +255,7 @@ def offset_of_pictures(model: Any, processor: Any, pixels: int) -> int:
 
     Args:
         model: the whole model.
-        processor: of the model.
+        processor: processor of the model.
         pixels: area of each picture.
     """
     pictures, token = processor.image_processor, processor.image_token

@@ -73,8 +73,8 @@ class WeightedRows:
 
     Args:
         parts: row numbers; each row is in one part.
-        weights: of each part.
-        seed: of the orders.
+        weights: weight of each part.
+        seed: seed of the orders.
     """
 
     def __init__(self, parts: Sequence[Sequence[int]], weights: Sequence[float], *, seed: int) -> None:
@@ -128,9 +128,9 @@ class WeightedGroups:
     like size share a slot, which is as large as the largest of them.
 
     Args:
-        sizes: of each group.
-        weights: of each group.
-        seed: of the turns.
+        sizes: size of each group.
+        weights: weight of each group.
+        seed: seed of the turns.
     """
 
     def __init__(self, sizes: Sequence[int], weights: Sequence[float], *, seed: int) -> None:

@@ -528,6 +528,9 @@ def test_the_command_plans_acts_and_takes_back(out: Path, tmp_path: Path) -> Non
     assert done.exit_code == 0, done.output
     assert f"redaes apply --undo {out / 'applied-001.jsonl'} --do" in done.stdout
     assert "2 pictures were handled before" in runner.invoke(app, options).stdout
+    again = runner.invoke(app, [*options, "--do"])
+    assert again.exit_code == 0, again.output
+    assert [file.name for file in out.glob("applied-*")] == ["applied-001.jsonl"], "a run that does nothing leaves none"
     undone = runner.invoke(app, ["apply", "--undo", str(out / "applied-001.jsonl")])
     assert "5 files to take back; nothing was done" in undone.stdout
     assert runner.invoke(app, ["apply", "--undo", str(out / "applied-001.jsonl"), "--do"]).exit_code == 0

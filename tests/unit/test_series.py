@@ -508,6 +508,7 @@ def test_rank_reports_what_could_not_be_used_and_ends_with_5(folder: Path, tmp_p
     done = runner.invoke(app, ["rank", str(folder), "--out", str(tmp_path / "out")])
     assert done.exit_code == 5, done.output
     assert "6 pictures in 3 series, 1 of them alone" in done.stdout
+    assert done.stdout.count(" is the best of ") == 2  # nothing is said of the one that is alone
     assert "sidecars to write with --write-xmp: 5" in done.stdout
     assert "broken.jpg" in done.stderr
     assert "empty.png" in done.stderr

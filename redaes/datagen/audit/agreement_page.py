@@ -49,7 +49,7 @@ def agreement_page(name: str, report: AuditReport, given: GivenAnswers) -> str:
     """Return the page.
 
     Args:
-        name: of the dataset.
+        name: name of the dataset.
         report: what it says.
         given: the answers, for the pictures of pairs whose label people contradict.
 

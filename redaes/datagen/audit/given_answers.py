@@ -62,7 +62,7 @@ def given_answers(found: Population, files: Sequence[Path]) -> GivenAnswers:
 
     Args:
         found: the dataset that they are said to be about.
-        files: of answers.
+        files: files of answers.
 
     Raises:
         RecordError: a file cannot be read, or no line of all is an answer about this dataset.

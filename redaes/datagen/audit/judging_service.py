@@ -185,7 +185,7 @@ def serve_audit(desk: AuditDesk, port: int, announce: Callable[[str], object]) -
 
     Args:
         desk: see there.
-        port: of this machine's own address; 0: any that is free.
+        port: port of this machine's own address; 0: any that is free.
         announce: called with the page's address once it can be asked.
 
     Raises:

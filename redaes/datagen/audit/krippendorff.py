@@ -72,7 +72,7 @@ def alpha_estimate(
         distance: between two answers.
         least_clusters: fewer of them give no interval.
         n_resamples: number of resamples.
-        seed: of the resampling.
+        seed: seed of the resampling.
 
     Returns:
         Over pairs that at least two people have judged; ``n`` is their number.

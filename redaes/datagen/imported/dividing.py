@@ -59,7 +59,7 @@ def divide(
         near_copies: ids of pictures that look alike; also a picture's id with ``("source", name)``, where pictures of
             one pair show different sources.
         test_fraction: share that is held out, in (0, 1): of the pairs; of the photographs, where those are drawn.
-        seed: of the draw.
+        seed: seed of the draw.
 
     Raises:
         InputError: a fraction out of range, or no split that has pairs on both sides.

@@ -101,7 +101,7 @@ def gathered_pairs(
     """Return the pairs in the order in which they first come, each with its label.
 
     Args:
-        rows: of a source.
+        rows: rows of a source.
         pictures: looks at those that they name.
         lost: gets the rows that cannot be used, those of ``rows`` among them.
         progress: told how many rows were looked at.

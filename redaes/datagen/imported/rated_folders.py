@@ -29,7 +29,7 @@ def read_rated_folder(folder: Path, labels: Sequence[str] = ()) -> Iterator[Stat
     """Yield the folder's series, and those of the folders in it.
 
     Args:
-        folder: of pictures, with sidecars beside them or metadata within.
+        folder: folder of pictures, with sidecars beside them or metadata within.
         labels: names of ``xmp:Label``, best first; they then count in place of stars and picks. Empty: labels, which
             mean something else to everybody, are not read.
 

@@ -112,7 +112,7 @@ def read_pair_list(
     Args:
         file: ends in one of :data:`redaes.datagen.imported.tables.LISTS`.
         pictures: folder from which pictures are named; None: that of the list.
-        encoding: of text.
+        encoding: encoding of text.
         unread: gets the names of columns that are not read.
 
     Raises:

@@ -51,7 +51,7 @@ def pairs_of_series(
     Args:
         series: in any order.
         most: pictures of which all pairs are made; at least 2.
-        seed: of the parts.
+        seed: seed of the parts.
     """
     for one in series:
         if isinstance(one, UnusableRow):

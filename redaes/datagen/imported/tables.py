@@ -28,7 +28,7 @@ def list_rows(file: Path, encoding: str, only: Collection[str] | None = None) ->
 
     Args:
         file: ends in one of ``LISTS``.
-        encoding: of text.
+        encoding: encoding of text.
         only: columns that are wanted of Parquet and Arrow, whose others may be large; None: all.
 
     Raises:

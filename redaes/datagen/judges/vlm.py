@@ -51,7 +51,7 @@ class VlmJudge:
             samples: answers per order.
             temperature: 0: greedy, which allows one sample only.
             max_new_tokens: per answer.
-            seed: of the first sample; each further one adds 1.
+            seed: seed of the first sample; each further one adds 1.
             reader: ``strict``: the form itself; ``lenient``: also variants that can mean one thing only
                 (:mod:`redaes.lenient`), for models that were not trained on the form.
             form: in which reasoned answers are asked for; ``json`` suits models that were not trained on the text form.

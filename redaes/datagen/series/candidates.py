@@ -167,7 +167,7 @@ def cropping(paths: Sequence[Path], *, n: int = 5, seed: int = 0) -> SeriesCandi
     Args:
         paths: photographs, and folders of them.
         n: crops wanted of each photograph, at least 2.
-        seed: of the windows, with the photograph's content.
+        seed: seed of the windows, with the photograph's content.
 
     Raises:
         InputError: ``n`` is below 2, or a folder is missing or holds no pictures.

@@ -70,7 +70,7 @@ def make_series(photo: Image.Image, category: str, n: int, side: int, seed: str)
 
     Args:
         photo: RGB.
-        category: of ``CATEGORIES``.
+        category: category of ``CATEGORIES``.
         n: pictures, at least 2.
         side: longest side of a picture, in pixels.
         seed: the same one gives the same series.
@@ -154,7 +154,7 @@ def write_series(
         n_coarse: pictures with a score distribution from each photograph; training photographs only.
         side: longest side, in pixels.
         split_of: ``train`` or ``test`` for each name.
-        seed: of everything random.
+        seed: seed of everything random.
 
     Returns:
         The two lists.

@@ -67,7 +67,7 @@ class LetterPairs:
         Args:
             backend: the model.
             prompt: with two slots; None: ``pair_letter/v1``.
-            least_share: of the probability that both letters must have together, in [0, 1].
+            least_share: least share of the probability that both letters must have together, in [0, 1].
 
         Raises:
             InputError: ``least_share`` is out of range.

@@ -96,7 +96,7 @@ class LocalPairs:
             mode: ``fast`` or ``reasoned``.
             prompt: another question, of :func:`redaes.prompts.known`: in other words, or with measurements; None: the
                 usual one.
-            form: of reasoned answers, as for :class:`~redaes.assessor.Assessor`.
+            form: form of reasoned answers, as for :class:`~redaes.assessor.Assessor`.
             check: hold the reasons of the reasoned mode against the pixels.
             reader: as for :class:`~redaes.assessor.Assessor`.
 
@@ -152,7 +152,7 @@ class Tournament:
         Args:
             backend: the model.
             mode: ``fast`` or ``reasoned``.
-            seed: of the schedule (:class:`redaes.ranking.Schedule`).
+            seed: seed of the schedule (:class:`redaes.ranking.Schedule`).
             reader: as for :class:`~redaes.assessor.Assessor`.
             agreement: likewise.
 

@@ -108,7 +108,7 @@ class EndpointPairs:
             prompt: as for :class:`~redaes.evaluation.assessors.local.LocalPairs`.
             reader: ``strict``: the form itself; ``lenient``: also variants that can mean one thing only
                 (:mod:`redaes.lenient`).
-            form: of reasoned answers: ``text``, ``json`` for models that were not trained on the text form, or
+            form: form of reasoned answers: ``text``, ``json`` for models that were not trained on the text form, or
                 ``auto``: the one that suits the model, which is asked once now. None: that of the prompt.
             check: as for :class:`~redaes.evaluation.assessors.local.LocalPairs`.
 

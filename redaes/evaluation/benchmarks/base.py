@@ -71,7 +71,7 @@ class Labels:
         pictures: in the order of the files.
         pairs: likewise; empty for ``scores`` and ``crops``.
         unlabelled: pictures that the owner lists without a label; they cannot count, and reports name their number.
-        folder: of the pictures, where the labels bring them themselves; None: the caller names it.
+        folder: folder of the pictures, where the labels bring them themselves; None: the caller names it.
         n_contrary: pairs whose people prefer the picture that the order puts lower; reports name their number.
     """
 
@@ -95,12 +95,13 @@ class Benchmark:
         title: what papers call it.
         kind: how it is measured.
         source: where its owner's copy comes from.
-        licence: of the labels and the pictures, as far as the owner says.
+        licence: licence of the labels and the pictures, as far as the owner says.
         layouts: label files relative to the benchmark's folder, each with its reader; the first that is there is read.
         pictures: folder of the pictures, relative to the benchmark's folder.
         pinned: whether the labels are compared with a manifest; False for a user's own files.
         decimals: to which the labels are compared, because owners publish them rounded differently.
-        other_places: of a picture's file, where people lay it otherwise than the owner does; the first that is there.
+        other_places: other places of a picture's file, where people lay it otherwise than the owner does; the first
+            that is there.
         undocumented_values: whether a user may declare that the values are ranks.
         notes: what a reader of the numbers should know.
     """

@@ -62,7 +62,7 @@ def common_view(first: ByteImage, second: ByteImage, overlay: Overlay) -> Common
     Args:
         first: (H, W, 3) as given to :func:`redaes.evidence.pair.registration.lay_over`.
         second: (H', W', 3).
-        overlay: of the second over the first.
+        overlay: overlay of the second over the first.
     """
     to_first: Matrix = np.eye(3)
     base = first

@@ -150,7 +150,7 @@ def _chosen(
 
     Args:
         picture: cut into blocks.
-        importance: of its blocks, as far as there is any; None: drawn.
+        importance: importance of its blocks, as far as there is any; None: drawn.
         settings: the model's.
         draws: that of the pair, at this point.
     """

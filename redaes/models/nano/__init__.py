@@ -51,8 +51,8 @@ def limits(name: str, revision: str) -> str | None:
     """Return what a reader of an embedded model's answers is to know about it, as a sentence.
 
     Args:
-        name: of the model that answers; any.
-        revision: of its weights.
+        name: name of the model that answers; any.
+        revision: revision of its weights.
 
     Returns:
         None: another model, or weights of which nothing was measured.

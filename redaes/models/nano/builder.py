@@ -103,11 +103,11 @@ def make_config(
     """Return the shape. Head dimension is 32 throughout.
 
     Args:
-        tokenizer: of the model.
+        tokenizer: tokenizer of the model.
         hidden: width of the language model; a multiple of 64.
-        layers: of the language model.
+        layers: layers of the language model.
         vision_hidden: width of the vision tower; a multiple of 32.
-        vision_layers: of the vision tower.
+        vision_layers: vision layers of the vision tower.
         intermediate: width of the language model's feed-forward layers, all alike, as vLLM serves them; None: 8/3
             of ``hidden``, rounded down to a multiple of 64.
     """
@@ -202,10 +202,10 @@ def place_waves(n_positions: int, width: int, spread: float, seed: int) -> torch
     direction of its own, all of them orthogonal, drawn by the seed.
 
     Args:
-        n_positions: of the embedding, a square number.
-        width: of the vision tower.
+        n_positions: number of positions of the embedding, a square number.
+        width: width of the vision tower.
         spread: standard deviation of the result; that of patches is about 1.
-        seed: of the directions.
+        seed: seed of the directions.
 
     Returns:
         Shape (n_positions, width).
@@ -238,7 +238,7 @@ def build(
     Args:
         folder: where to write; created.
         corpus: texts for the tokenizer.
-        seed: of the weights.
+        seed: seed of the weights.
         vocab_size: tokens, special ones included; fewer when the corpus does not yield as many.
         max_pixels: cap on a picture's area after resizing.
         initializer_range: standard deviation of the weights; 0.2 makes a random model vary its text.

@@ -1,4 +1,5 @@
-"""What a dry run is told: for which processes and sharding a run is planned, and the rate to reckon time with.
+"""Options of a dry run: the processes and sharding that a run is planned for, and the rate from which its time is
+estimated.
 
 Nothing heavy is imported here: a script reads these options before it imports TRL.
 """
@@ -24,7 +25,7 @@ Sharding = Literal["single", "ddp", "zero1", "zero2", "zero3"]
 
 @dataclass
 class DryRunArguments:
-    """Options of a dry run. They are no part of a recipe: a run does not know them."""
+    """Options of a dry run. They are not part of a recipe."""
 
     dry_run: bool = field(
         default=False, metadata={"help": "say what a run would need of memory and time, and write nothing"}
@@ -49,7 +50,7 @@ class DryRunArguments:
 
 @dataclass(frozen=True)
 class DryRunPlan:
-    """A run that is only reckoned."""
+    """The run that a dry run estimates."""
 
     arguments: DryRunArguments
     on_gpu: bool
@@ -63,7 +64,7 @@ class DryRunPlan:
     scratch: tempfile.TemporaryDirectory[str] = field(
         default_factory=partial(tempfile.TemporaryDirectory, prefix="redaes-dry-run-"), repr=False, compare=False
     )
-    """Stands for the output folder, which trainers make when they are made; it vanishes with the plan."""
+    """Temporary output folder, because trainers create their folder at once; it is removed with the plan."""
 
     @property
     def half_weights(self) -> bool:
@@ -85,16 +86,16 @@ def read_dry_run(argv: Sequence[str], recipe: Path) -> tuple[DryRunPlan | None, 
     """Take a dry run's options out of a command line.
 
     Args:
-        argv: without the program's name.
-        recipe: what is read where ``argv`` names no ``--config``.
+        argv: the command line, without the program's name.
+        recipe: the recipe that is read when ``argv`` names no ``--config``.
 
     Returns:
-        The plan, None where no dry run is asked for; and the rest of the command line.
+        The plan, or None if no dry run is asked for; and the rest of the command line.
 
     Raises:
-        TrainingError: impossible values, or options of a dry run without one.
-        InputError: a recipe or a configuration that cannot be read.
-        SystemExit: in the processes of a launched dry run other than the first, which says everything.
+        TrainingError: a value is impossible, or options of a dry run are given without ``--dry_run``.
+        InputError: a recipe or a configuration cannot be read.
+        SystemExit: in every process of a launched dry run but the first, which prints everything.
     """
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     _add_flags(parser, "dry_run", "plan_json")
@@ -137,7 +138,7 @@ def read_dry_run(argv: Sequence[str], recipe: Path) -> tuple[DryRunPlan | None, 
 
 
 def _add_flags(parser: argparse.ArgumentParser, *names: str) -> None:
-    """Options that may stand without a value, which then is true."""
+    """Add options that may stand without a value, which is then true."""
     for name in names:
         parser.add_argument(f"--{name}", f"--{name.replace('_', '-')}", nargs="?", const="true")
 
@@ -147,7 +148,7 @@ def _is_true(value: Any) -> bool:
 
 
 def _settings(argv: Sequence[str], recipe: Path) -> dict[str, Any]:
-    """Return what decides about number types, from recipe and command line."""
+    """Return the settings that decide about number types, from recipe and command line."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--config", type=Path, default=recipe)
     _add_flags(parser, "use_cpu", "bf16", "use_vllm")

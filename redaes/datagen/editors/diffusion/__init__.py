@@ -63,8 +63,8 @@ class DiffusionEditor:
         """Drive a pipeline that is already in memory, on its device.
 
         Args:
-            pipeline: of a class in :data:`.pipelines.ADAPTERS`.
-            name: of the model.
+            pipeline: pipeline of a class in :data:`.pipelines.ADAPTERS`.
+            name: name of the model.
             revision: what pins the weights.
             checkpoint: its licence, and its steps and guidance where they differ from the adapter's.
             steps: denoising steps; None: as released.
@@ -127,7 +127,7 @@ class DiffusionEditor:
             model: folder or hub name.
             revision: branch, tag or commit on the hub.
             device: such as ``cpu`` or ``cuda:1``; None: the best there is.
-            dtype: of the weights, or its name, such as ``bfloat16``; None: bfloat16 on CUDA, else float32.
+            dtype: number type of the weights, or its name, such as ``bfloat16``; None: bfloat16 on CUDA, else float32.
             offload: what waits in main memory: nothing, models that are not at work (``model``), or every
                 layer (``sequential``: least GPU memory, slowest).
             compile: compile the repeated blocks of the denoiser; the first edit of each picture size waits.
