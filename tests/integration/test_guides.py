@@ -188,3 +188,14 @@ def test_the_python_of_a_page_runs(page: str, place: Path) -> None:
         if block.language == "python" and block.needs is None:
             exec(compile(block.text, block.name, "exec"), names)
     assert len(names) > 1
+
+
+@pytest.mark.slow
+def test_the_answer_that_the_results_show_is_given(place: Path) -> None:
+    """Figures may differ by the processor in their last digit; verdict and statements may not."""
+    (shown,) = [block.text for block in blocks_of("docs/results.md") if block.language == "text"]
+    said = typed(["redaes", "compare", "rocket.jpg", "rocket-tinted.jpg"])
+    assert said.splitlines()[0] == shown.splitlines()[0]
+    for line in shown.splitlines():
+        if line.startswith(("decided by", "consistency", "held against")):
+            assert " ".join(line.partition(" (")[0].split()) in " ".join(said.split())
