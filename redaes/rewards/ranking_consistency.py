@@ -1,9 +1,9 @@
 """The ranking-consistency reward, in its parts (docs/rewards.md).
 
-Every function looks at one completion and, where it needs company, at the completions of the same group,
-which are handed over explicitly. Conventions shared by all:
+Every function takes one completion and, where it needs them, the completions of the same group as further arguments.
+Conventions shared by all:
 
-* a failed completion (``None`` instead of an answer) earns 0.0;
+* a failed completion (``None`` instead of an answer) gets 0.0;
 * a missing label or reference gives ``None``: there is nothing to reward, for any completion;
 * differences are in points, in the letters of the order in which the pictures were shown.
 """
@@ -20,14 +20,14 @@ from redaes.ranking import Edge, components, fit_potential
 from redaes.types import TAU, Factor, Verdict, Winner
 
 S = 2.0
-"""Points by which a stated difference may miss its reference before its reward falls to exp(-1/2)."""
+"""Error of a stated difference, in points, at which its reward falls to exp(-1/2)."""
 
 GAMMA = TAU**2
 """Variance, in squared points, of a comparison of two exactly known scores; consistent with ``TAU``."""
 
 
 def format_reward(answer: Verdict | int | None) -> float:
-    """Return 1 for a verdict, or a score, that follows the grammar, which the parser has decided; our definition.
+    """Return 1 for a verdict or score that the parser accepted, otherwise 0; our definition.
 
     >>> format_reward(Verdict(winner="A", delta=1.0, rationale=None)), format_reward(0), format_reward(None)
     (1.0, 1.0, 0.0)
@@ -62,7 +62,7 @@ def preference_reward(stated: float | None, label: float | None, tau: float = TA
 def verdict_reward(answer: Verdict | None, winner: Winner | None) -> float | None:
     """Return 1 if the answer names the right picture, or calls a tie a tie; our definition.
 
-    The measures of closeness pay "no difference" nearly as well as the truth; this one pays it nothing where there is a
+    The rewards for closeness give "no difference" nearly as much as the truth; this one gives it nothing if there is a
     winner.
 
     >>> verdict_reward(Verdict(winner="A", delta=0.5, rationale=None), "A")
@@ -71,8 +71,8 @@ def verdict_reward(answer: Verdict | None, winner: Winner | None) -> float | Non
     0.0
 
     Args:
-        answer: None: it failed.
-        winner: by the label; None: not labelled.
+        answer: the parsed completion; None: it failed.
+        winner: the winner of the label; None: not labelled.
     """
     if winner is None:
         return None
@@ -106,7 +106,8 @@ def difference_reward(stated: float | None, label: float | None, s: float = S) -
 def swap_consistency_reward(
     stated: float | None, other_order_stated: Sequence[float | None], s: float = S
 ) -> float | None:
-    """Return the closeness to the opposite of the mean that the other order's completions state; our definition.
+    """Return the closeness to the opposite of the mean difference that the other order's completions state; our
+    definition.
 
     exp(-((stated + mean) / s)^2 / 2). An answer that follows the position instead of the pictures states the
     same sign in both orders and loses.
@@ -116,8 +117,8 @@ def swap_consistency_reward(
 
     Args:
         stated: the difference that the completion states, in points; None: it failed.
-        other_order_stated: what the completions of the swapped prompt state, in the letters of that prompt;
-            failed ones as None. If all failed there is no reference, and the reward is None.
+        other_order_stated: the differences that the completions of the swapped prompt state, in the letters of that
+            prompt; None: the completion failed. If all failed there is no reference, and the reward is None.
         s: width, in points.
 
     Raises:
@@ -156,15 +157,15 @@ def group_consistency_reward(
         stated: the difference that the completion states, in points; None: it failed.
         shown: ids of the pictures shown as A and as B; one of ``edges``.
         edges: every ordered pair of pictures that the group consists of. Both orders of a pair may occur.
-        predicted: for every edge, what its completions state, failed ones as None.
+        predicted: for every edge, the differences that its completions state; None: the completion failed.
         s: width, in points.
 
     Returns:
         The reward; None if so many completions failed that nothing connects the two pictures.
 
     Raises:
-        TrainingError: as in :func:`group_scale`, ``shown`` is no edge, ``s`` is not positive, or ``stated`` is not
-            finite.
+        TrainingError: as for :func:`group_scale`; or ``shown`` is not an edge, ``s`` is not positive, or ``stated`` is
+            not finite.
     """
     return closeness_to_scale(stated, shown, group_scale(edges, predicted), s)
 
@@ -182,7 +183,7 @@ def group_scale(
 
     Args:
         edges: every ordered pair of pictures that the group consists of. Both orders of a pair may occur.
-        predicted: for every edge, what its completions state, in points, failed ones as None.
+        predicted: for every edge, the differences that its completions state, in points; None: the completion failed.
 
     Returns:
         For every edge, score of the first picture minus that of the second, in points; None if so many completions
@@ -212,7 +213,7 @@ def group_scale(
 def closeness_to_scale(
     stated: float | None, shown: tuple[str, str], scale: Mapping[tuple[str, str], float | None], s: float = S
 ) -> float | None:
-    """Return the second half of :func:`group_consistency_reward`, for a scale that is fitted once per group.
+    """Return the reward of :func:`group_consistency_reward` for a scale that was fitted before, once per group.
 
     >>> closeness_to_scale(2.0, ("x", "y"), {("x", "y"): 2.0})
     1.0
@@ -248,7 +249,7 @@ def thurstone_reward(
 
     Args:
         stated_score: the score that the completion states, in points; None: it failed.
-        own_scores: the scores that all completions for this picture state, this one's included.
+        own_scores: the scores that all completions for this picture state, including this one.
         others: for every other picture of the group: the scores that its completions state, and the label of
             this picture minus that one, in points. Failed completions and missing labels are None.
         tau: points per standard deviation of the labels.
@@ -288,7 +289,7 @@ def thurstone_reward(
 
 
 def factor_reward(verdict: Verdict | None, factors: Collection[Factor], better: Winner | None) -> float | None:
-    """Return how well the rationale names what was edited, on the right picture; our definition.
+    """Return how well the rationale names the edited factors, on the right picture; our definition.
 
     Jaccard overlap of the named and the true factors, or 0 if the rationale calls the wrong picture better.
 
@@ -300,8 +301,8 @@ def factor_reward(verdict: Verdict | None, factors: Collection[Factor], better: 
 
     Args:
         verdict: the parsed completion; None: it failed. Without a rationale it earns 0.
-        factors: the factors that decide the pair; empty for a tie, where naming none is right, and where nobody said
-            what decides.
+        factors: the factors that decide the pair; empty for a tie, where naming none is right, and where the deciding
+            factors are not known.
         better: the picture that is better in them, in the letters shown; None: not labelled.
 
     Returns:
@@ -323,10 +324,10 @@ def _phi(z: float) -> float:
 def _fidelity(z: float, z_label: float) -> float:
     """Return the fidelity of two preferences given as standard normal scores.
 
-    Phi(-z) stands for 1 - Phi(z), so that exchanging the pictures changes not even the last bit.
+    Phi(-z) is used for 1 - Phi(z), so that swapping the pictures does not change even the last bit.
     """
     fidelity = math.sqrt(_phi(z) * _phi(z_label)) + math.sqrt(_phi(-z) * _phi(-z_label))
-    return min(1.0, fidelity)  # rounding can exceed 1 by a bit
+    return min(1.0, fidelity)  # rounding can give slightly more than 1
 
 
 def _closeness(stated: float, reference: float, s: float) -> float:

@@ -1,7 +1,7 @@
 """Stage 2's other objective: prefer the right answer to the wrong one, with TRL's ``DPOTrainer``.
 
 The wrong answer is the right one for the other order (`redaes.training.formatting.preference_example`). DPO: Rafailov
-et al., NeurIPS 2023; that the answers are about relative differences is all that is ours.
+et al., NeurIPS 2023; only the use for answers about relative differences is ours.
 """
 
 from __future__ import annotations
@@ -62,8 +62,8 @@ def run_dpo(arguments: StageArguments, config: PairDPOConfig) -> Path:
         The folder with the result. A finished stage is not trained again.
 
     Raises:
-        TrainingError: full training is asked for, or as `redaes.training.stage_run.train` says.
-        RecordError: the dataset has nothing to prefer.
+        TrainingError: full training is asked for; also as for `redaes.training.stage_run.train`.
+        RecordError: the dataset has no pairs with a winner.
     """
     if arguments.full_training:
         raise TrainingError("objective dpo trains a LoRA, against the model without it: drop full_training")

@@ -1,4 +1,4 @@
-"""What the training of FGAesQ takes besides the trainer's own arguments."""
+"""Arguments of the FGAesQ training besides the trainer's own."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from redaes.models.fgaesq.tokens import TokenSettings
 
 @dataclass
 class FGAesQArguments:
-    """What the stage takes besides the trainer's own arguments. Batches are per process."""
+    """Arguments of the FGAesQ training besides the trainer's own. Batch sizes are per process."""
 
     series: str | None = field(
         default=None, metadata={"help": "series as JSON lines; without them, small ones are made from samples"}
@@ -59,20 +59,20 @@ class FGAesQArguments:
 
     @property
     def series_file(self) -> Path:
-        """The list of series, which the command has seen to by now.
+        """The list of series, which the command has checked by now.
 
         Raises:
-            TrainingError: none was given.
+            TrainingError: no list was given.
         """
         if self.series is None:
             raise TrainingError("no series: give --series FILE")
         return Path(self.series)
 
     def tokens(self) -> TokenSettings:
-        """Return DiffToken's settings: what was given, and else what fits the CLIP model.
+        """Return DiffToken's settings: the given ones, and defaults that fit the CLIP model.
 
         Raises:
-            InputError: impossible ones.
+            InputError: the settings are impossible.
         """
         names = ("budget", "fine_blocks", "min_side")
         given = {name: getattr(self, name) for name in names if getattr(self, name) is not None}

@@ -43,7 +43,7 @@ def test_two_pictures(page: Any, pictures: list[str]) -> None:
         page.click("#go")
         expect(page.locator("#title")).to_have_text("bright.png is better")
         expect(page.locator("#second")).to_have_class("better")
-        assert page.locator("#first figcaption").inner_text() == "dull <b>.png"  # a name is no HTML
+        assert page.locator("#first figcaption").inner_text() == "A dull <b>.png"  # a name is no HTML
         assert "redder" in page.locator("#rationale").inner_text()
         assert page.locator("#letters").inner_text() == "A is dull <b>.png, B is bright.png"
         assert page.locator("#factors li").all_inner_texts() == ["colour"]
@@ -89,7 +89,7 @@ def test_undecided_is_no_tie(page: Any, pictures: list[str]) -> None:
         page.goto(address)
         page.set_input_files("#files", pictures[:2])
         page.click("#go")
-        expect(page.locator("#title")).to_have_text("undecided: the answer changes with the order")
+        expect(page.locator("#title")).to_have_text("Undecided: the answer changes with the order")
         assert page.locator("#consistency").inner_text() == "The answer changes with the order"
         assert page.locator(".better").count() == 0
         assert page.locator("#rationale").is_hidden()
@@ -144,7 +144,7 @@ def test_what_goes_wrong_is_said(page: Any, pictures: list[str], tmp_path: Path)
         page.click("#clear")
         page.set_input_files("#files", pictures)
         page.click("#go")
-        expect(page.locator("#error")).to_contain_text("more than 3 pictures")
+        expect(page.locator("#error")).to_contain_text("takes at most 3 at once. Remove 1")
         page.click("#clear")
         model.spoilt = True
         page.set_input_files("#files", pictures[1:3])
@@ -243,7 +243,7 @@ def test_the_page_shows_two_pictures_at_full_size(page: Any, photographs: Path, 
         assert (first, second) == ("<b> #100%?.jpg", "a.jpg")
         assert at == other == [900, at[1]]
         shot(page, f"page-closer-{width}")
-        page.get_by_role("button", name="Close").click()
+        page.get_by_role("button", name="Close (Escape)").click()
         page.click("#clear")
         page.set_input_files("#files", files)
         page.click("#go")
