@@ -107,6 +107,8 @@ def check_stage_options(name: str, rest: list[str]) -> None:
         return
     try:
         _, more = read_launch(rest)
+        if "--config" in more and more[-1] != "--config" and more[more.index("--config") + 1].isupper():
+            del more[more.index("--config") : more.index("--config") + 2]  # a word that stands for a recipe
         stage, argv = stage_of(name, more)
         settings(argv, stage.recipe, (stage.arguments, DRY_RUN, stage.config))
     except RedaesError as error:
