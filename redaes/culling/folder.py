@@ -324,7 +324,7 @@ def _show(pages: ContactSheet, ranked: RankedSeries, folder: Path) -> None:
             else agreement(explanation.agreement, "the best", "the next one"),
         )
     pages.series(ranked.name, len(ranked.pictures), ranked.failure, told, ranked.remark)
-    letters = {} if told is None or ranked.ranking is None else _letters(ranked.ranking, told)
+    called = {} if told is None or ranked.ranking is None else _letters(ranked.ranking, told)
     for picture in ranked.pictures:
         path, taken = picture.photograph.ref.path, picture.photograph.taken
         pages.picture(
@@ -337,7 +337,7 @@ def _show(pages: ContactSheet, ranked: RankedSeries, folder: Path) -> None:
                 unit="" if ranked.ranking is None else ranked.ranking.unit,
                 taken="" if taken is None else str(taken),
                 label="" if picture.mark is None else picture.mark.label,
-                letter=letters.pop(picture.photograph.ref.id, ""),  # of copies, the first
+                letter=called.pop(picture.photograph.ref.id, ""),  # of copies, the first
                 mark="" if picture.mark is None else _MARKS[picture.mark],
                 standing=None if ranked.ranking is None else _standing(ranked.ranking, picture),
             )
