@@ -1,7 +1,8 @@
-"""Reasonings beside their pictures and what was measured in them, as one HTML page that fetches nothing.
+"""One self-contained HTML page of reasonings beside their pictures and measurements.
 
-First how true they are, in numbers; then the worst: a right verdict for a false reason before all else. A card shows
-the pictures as the reasoning's letters have them, the labelled answer framed; the text is behind a click.
+It begins with figures on how true the reasonings are; then come the worst ones, first right verdicts with false
+reasons. A card shows the pictures in the order of the reasoning's letters, with the labelled answer framed; a click
+shows the text.
 """
 
 from __future__ import annotations
@@ -24,10 +25,10 @@ from redaes.records import PairRecord, picture_of
 from redaes.types import Edit, winner_of
 
 N_WORST = 24
-"""Cards of the worst reasonings."""
+"""Number of cards of the worst reasonings."""
 
 N_DRAWN = 8
-"""Cards of reasonings that are drawn without looking at them."""
+"""Number of cards of randomly drawn reasonings."""
 
 _THUMBNAIL = 420
 """Longest side of a picture, in pixels."""
@@ -54,7 +55,7 @@ def rationale_page(
         records: the pairs, with their pictures.
         evaluation: their answers.
         checked: the statements of the answers, checked.
-        quality: what the reasoning is worth by factors.
+        quality: quality of the reasoning by factors.
         truth: how true it is.
 
     Raises:
