@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
@@ -30,6 +31,7 @@ from redaes.rewards.trl import MEASURED, observations, reward_functions
 from redaes.training.checkpoints import ExactCheckpoints
 from redaes.training.completion_pages import write_page
 from redaes.training.group_batches import GroupSampler, check_batch
+from redaes.training.held_verdicts import HeldVerdicts
 from redaes.training.pair_evidence import measure_training_pairs
 from redaes.training.patch_cache import PatchCache
 from redaes.training.ranking_rows import groups_of, ranking_dataset
@@ -91,6 +93,20 @@ class RankingGRPOConfig(GRPOConfig):
             "help": "read a prompt once for all its answers in a batch, where the model allows it; false: once for each"
         },
     )
+    fast_antisymmetry_weight: float = field(
+        default=0.0,
+        metadata={
+            "help": "weight of stage 2's antisymmetry, agreement of both orders, of the fast verdict on each step's "
+            "pairs, added to GRPO's loss; 0: not added"
+        },
+    )
+    fast_preference_weight: float = field(
+        default=0.0,
+        metadata={
+            "help": "weight of stage 2's preference loss, the fast verdict held to the labelled difference, on each "
+            "step's pairs, added to GRPO's loss; 0: not added"
+        },
+    )
     completion_page_steps: int = field(
         default=50, metadata={"help": "steps between pages with the completions of a group; 0: none"}
     )
@@ -127,6 +143,7 @@ class RankingGRPOConfig(GRPOConfig):
                 "dispatch_batches and split_batches would cut ranking groups between processes: leave them off"
             )
         refuse_what_spoils(self, SAMPLING)
+        self._check_held_verdicts()
         self._check_resumable()
         if self.use_vllm:
             check_vllm(self, self.n_processes)
@@ -152,6 +169,21 @@ class RankingGRPOConfig(GRPOConfig):
         run records are made of this."""
         measured = {"evidence_version": f"{EVIDENCE_VERSION} {CLAIMS_VERSION}"} if self.needs_evidence else {}
         return {**super().to_dict(), "reward_plugin_files": list(self.reward_plugin_files), **measured}
+
+    def _check_held_verdicts(self) -> None:
+        """Refuse weights that are none, and a way of training in which a second pass through the model fails."""
+        weights = {name: getattr(self, name) for name in ("fast_antisymmetry_weight", "fast_preference_weight")}
+        for name, value in weights.items():
+            if value < 0:
+                raise TrainingError(f"{name} is {value:g}; give a weight above 0, or 0 to leave the fast verdict alone")
+        shared_out = self.world_size > 1 or os.environ.get("ACCELERATE_USE_DEEPSPEED") == "true"
+        reentrant = bool((self.gradient_checkpointing_kwargs or {}).get("use_reentrant"))
+        if any(weights.values()) and self.gradient_checkpointing and reentrant and shared_out:
+            raise TrainingError(
+                f"{' and '.join(name for name in weights if weights[name])} take a second pass through the model in a "
+                "step, and with reentrant gradient checkpointing several processes, or DeepSpeed, would count a "
+                "gradient as whole after the first: leave use_reentrant out of gradient_checkpointing_kwargs"
+            )
 
     def _check_resumable(self) -> None:
         """Completions are not part of a checkpoint, so one must fall where new ones are generated."""
@@ -256,7 +288,7 @@ class AllCutOff(TrainerCallback):
             )
 
 
-class RankingGRPOTrainer(SharedPrompts, ExactCheckpoints, ValidatedTrainer, GRPOTrainer):
+class RankingGRPOTrainer(HeldVerdicts, SharedPrompts, ExactCheckpoints, ValidatedTrainer, GRPOTrainer):
     """``GRPOTrainer`` whose batches hold whole ranking groups, and which says what it sees."""
 
     def __init__(self, *, sampler: GroupSampler, **kwargs: Any) -> None:
@@ -274,8 +306,12 @@ class RankingGRPOTrainer(SharedPrompts, ExactCheckpoints, ValidatedTrainer, GRPO
         """Keep what the tower has looked at for the training, and let it meet the held-out pictures apart from that."""
         return nullcontext() if self._vision_cache is None else self._vision_cache.apart()
 
+    def while_processing(self) -> AbstractContextManager[None]:
+        """While it lasts, pictures whose patches are at hand are not processed again."""
+        return self._patches.answering_for(self.processing_class.image_processor)
+
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
-        with self._patches.answering_for(self.processing_class.image_processor):
+        with self.while_processing():
             found: dict[str, Any] = super()._generate_and_score_completions(inputs)
         return found
 
@@ -332,7 +368,7 @@ def run_grpo(arguments: StageArguments, config: RankingGRPOConfig) -> Path:
     run = claim("stage3_grpo", arguments, config)
     if run.final is not None:
         return run.final
-    check_rows(arguments, RowNeeds(delta=False, reasoning=False, answers=False))
+    check_rows(arguments, RowNeeds(delta=config.fast_preference_weight > 0, reasoning=False, answers=False))
     validation = prepare(arguments.data_folder, arguments, config, arguments.leave_out)
     torch.manual_seed(config.seed)
     pairs = without_operations(load_pairs(arguments.data_folder, "train"), arguments.leave_out)
@@ -363,6 +399,7 @@ def run_grpo(arguments: StageArguments, config: RankingGRPOConfig) -> Path:
     make = partial(
         RankingGRPOTrainer,
         validation=validation,
+        verdict_pairs=pairs,
         sampler=sampler,
         model=model,
         args=config,

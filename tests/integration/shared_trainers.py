@@ -49,7 +49,7 @@ def trainer_of(
         network.set_attn_implementation(attention)
     trainer = RankingGRPOTrainer(
         sampler=grpo.GroupSampler(numbers, capacity=9, num_generations=4, n_processes=1, repeat_count=1, seed=0),
-        model=network, args=config, train_dataset=rows, processing_class=processor,
+        model=network, args=config, train_dataset=rows, verdict_pairs=pairs, processing_class=processor,
         reward_funcs=rewards.reward_functions(config.rewards),
     )  # fmt: skip
     torch.manual_seed(1)

@@ -104,10 +104,12 @@ def _lora_added(model: torch.nn.Module) -> int:
     return sum(weight.numel() * weight.element_size() for weight in weights)
 
 
-def micro_batch(trainer: Any, whole: dict[str, Any]) -> dict[str, Any]:
-    """The first ``per_device_train_batch_size`` answers of a generation batch."""
+def micro_batches(trainer: Any, whole: dict[str, Any], rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The first ``per_device_train_batch_size`` answers of a generation batch; where fast verdicts are held, with each
+    of the parts in which its pairs are read."""
     size: int = trainer.args.per_device_train_batch_size
-    return _first(whole, size, sum(whole["num_images"][:size]))
+    found: list[dict[str, Any]] = trainer.each_with_verdicts(_first(whole, size, sum(whole["num_images"][:size])), rows)
+    return found
 
 
 def _first(whole: dict[str, Any], size: int, n_pictures: int) -> dict[str, Any]:
