@@ -368,7 +368,7 @@ def run_grpo(arguments: StageArguments, config: RankingGRPOConfig) -> Path:
     run = claim("stage3_grpo", arguments, config)
     if run.final is not None:
         return run.final
-    check_rows(arguments, RowNeeds(delta=config.fast_preference_weight > 0, reasoning=False, answers=False))
+    check_rows(arguments, RowNeeds(delta=False, reasoning=False, answers=False))
     validation = prepare(arguments.data_folder, arguments, config, arguments.leave_out)
     torch.manual_seed(config.seed)
     pairs = without_operations(load_pairs(arguments.data_folder, "train"), arguments.leave_out)

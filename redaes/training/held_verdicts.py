@@ -31,6 +31,9 @@ from redaes.types import TAU
 VERDICTS = "verdicts"
 """In a batch of the trainer's: the pairs whose fast verdicts are read with it."""
 
+LOGGED = ("antisymmetry", "preference", "agreement")
+"""What is logged of them, as ``fast/…``; a loss without a weight is not taken."""
+
 
 def deal_pairs(n_pairs: int, *, n_batches: int, per_step: int, n_passes: int) -> list[list[int]]:
     """Which pairs are read with which of the batches that are made of one generation batch.
@@ -85,7 +88,8 @@ class HeldVerdicts:
 
         1/N Σ [ w_a (P(A≻B | forward) + P(A≻B | swapped) − 1)² + w_p (CE(forward, p*) + CE(swapped, 1 − p*)) / 2 ]
 
-    over the N pairs of the step: all accumulated batches and processes together (`deal_pairs` says which). It does not
+    over the N pairs of the step: all accumulated batches and processes together (`deal_pairs` says which). Of a pair
+    without a labelled difference nobody knows p*: the second part of its sum is 0. The term does not
     depend on TRL's ``loss_type``, on the number or length of answers, on advantages, or on how the step is cut into
     batches. Trainers add up the gradients of accumulated batches and average those of processes, so a batch adds
     n_processes · (its pairs / N) times the mean over its own pairs; where a step takes in several generation batches,
@@ -119,7 +123,7 @@ class HeldVerdicts:
         self._verdict_tower = vision_tower(self.model)
         self._tower_learns = any(one.requires_grad for one in self._verdict_tower.parameters())
         self._dealt: list[_Dealt] = []
-        self._seen: dict[str, float] = {}  # sums over the pairs read since the last log, and how many those were
+        self._seen: dict[str, tuple[float, int]] = {}  # sums over the pairs read since the last log, and their number
 
     def _n_batches(self) -> int:
         return int(self.args.steps_per_generation * self.args.num_iterations)
@@ -170,7 +174,8 @@ class HeldVerdicts:
             pictures = PictureBatch(trainer.processing_class, records)
         labels = [record.pair.delta for record in records]
         read: dict[str, Any] = {
-            "delta": torch.tensor([torch.nan if label is None else label for label in labels]),
+            "delta": torch.tensor([label for label in labels if label is not None]),
+            "labelled": torch.tensor([n for n, label in enumerate(labels) if label is not None], dtype=torch.long),
             "pictures": pictures.tensors,
             "compare": both_orders(pictures, records, self._verdict_prompt),
         }
@@ -191,8 +196,8 @@ class HeldVerdicts:
 
         Args:
             model: the policy; a reference's adapter is not active here.
-            batch: ``delta`` (B,), ``pictures``, ``compare`` as `redaes.training.alignment.AlignmentCollator` makes
-                them, and ``scale``.
+            batch: ``pictures`` and ``compare`` as `redaes.training.alignment.AlignmentCollator` makes them of B pairs,
+                ``labelled`` (n,), which of them have a difference, ``delta`` (n,), and ``scale``.
         """
         with BatchVisionCache(self._verdict_tower, batch["pictures"]) as cache:
             if self.shares_prompts:
@@ -203,22 +208,26 @@ class HeldVerdicts:
         assert found.verdicts is not None
         log_odds = verdict_log_odds(found.verdicts, self._verdict_tokens)  # (2B,)
         forward, swapped = log_odds.chunk(2)
-        parts: dict[str, Tensor] = {}
+        n_pairs, labelled = len(forward), batch["labelled"]
+        total = 0 * log_odds.sum()  # whatever is not labelled, all processes have a gradient
+        counted = bool(batch["scale"])
         if self.args.fast_antisymmetry_weight:
-            parts["antisymmetry"] = antisymmetry_loss(forward, swapped)
-        if self.args.fast_preference_weight:
+            value = antisymmetry_loss(forward, swapped)
+            total = total + self.args.fast_antisymmetry_weight * value
+            self._note("antisymmetry", value, n_pairs * counted)
+        if self.args.fast_preference_weight and len(labelled):
             wanted = target_probability(batch["delta"], TAU)
-            parts["preference"] = preference_loss(log_odds, torch.cat([wanted, 1 - wanted]))
-        if batch["scale"]:
-            self._note(len(forward), {**parts, "agreement": ((forward > 0) == (swapped < 0)).float().mean()})
-        total = torch.stack([getattr(self.args, f"fast_{name}_weight") * value for name, value in parts.items()]).sum()
+            value = preference_loss(torch.cat([forward[labelled], swapped[labelled]]), torch.cat([wanted, 1 - wanted]))
+            total = total + self.args.fast_preference_weight * value * (len(labelled) / n_pairs)
+            self._note("preference", value, len(labelled) * counted)
+        self._note("agreement", ((forward > 0) == (swapped < 0)).float().mean(), n_pairs * counted)
         trainer: Any = self
         n_generations = max(1, trainer.current_gradient_accumulation_steps // self._n_batches())
         return total * (batch["scale"] / n_generations)
 
-    def _note(self, n_pairs: int, means: Mapping[str, Tensor]) -> None:
-        for name, value in {**means, "n": torch.ones(())}.items():
-            self._seen[name] = self._seen.get(name, 0.0) + n_pairs * value.item()
+    def _note(self, name: str, mean: Tensor, n_pairs: int) -> None:
+        total, n = self._seen.get(name, (0.0, 0))
+        self._seen[name] = total + n_pairs * mean.item(), n + n_pairs
 
     def as_read(self, batch: dict[str, Any]) -> dict[str, Any]:
         """As without fast verdicts, and the tokens of theirs; their pictures too where the tower learns."""
@@ -236,11 +245,9 @@ class HeldVerdicts:
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Add the means over the pairs read since the last log, in all processes; all of them call this."""
         if self.holds_verdicts and "loss" in logs:
-            names = [name for name in ("antisymmetry", "preference") if getattr(self.args, f"fast_{name}_weight")]
-            names.append("agreement")
-            sums = torch.tensor([self._seen.get(name, 0.0) for name in (*names, "n")], dtype=torch.float64)
-            *totals, n = self.accelerator.reduce(sums.float().to(self.accelerator.device), "sum").tolist()
-            if n:
-                logs = {**logs, **{f"fast/{name}": total / n for name, total in zip(names, totals, strict=True)}}
+            sums = torch.tensor([self._seen.get(name, (0.0, 0)) for name in LOGGED], dtype=torch.float32)  # (names, 2)
+            found = self.accelerator.reduce(sums.to(self.accelerator.device), "sum").tolist()
+            means = {f"fast/{name}": total / n for name, (total, n) in zip(LOGGED, found, strict=True) if n}
+            logs = {**logs, **means}
             self._seen.clear()
         super().log(logs, start_time)  # type: ignore[misc]  # the GRPOTrainer's

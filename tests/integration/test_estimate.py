@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 SMALL = ["--max_steps", "2", "--bf16", "false", "--save_steps", "2", "--logging_steps", "1", "--disable_tqdm", "true"]
 GROUPS = [
     "--per_device_train_batch_size", "12", "--steps_per_generation", "1", "--num_generations", "2",
-    "--max_completion_length", "16",
+    "--max_completion_length", "16", "--fast_antisymmetry_weight", "0", "--fast_preference_weight", "0",
 ]  # fmt: skip
 HELD = ["--fast_antisymmetry_weight", "1"]
 BATCH = ["--per_device_train_batch_size", "4"]

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Collection
 from itertools import chain, pairwise
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 import torch
 from families import build
@@ -22,7 +21,7 @@ from train_runs import POLICY, configured, train
 
 from redaes import prompts
 from redaes.answers import WINNER_PREFIX
-from redaes.errors import RecordError, TrainingError
+from redaes.errors import TrainingError
 from redaes.records import read_records, record_of
 from redaes.rewards import trl as rewards
 from redaes.training.alignment import both_orders, choice_ids, verdict_log_odds
@@ -117,14 +116,14 @@ def gradients_of(trainer: RankingGRPOTrainer, losses: list[Any]) -> dict[str, Te
     return {name: one.grad.clone() for name, one in trainer.model.named_parameters() if one.grad is not None}
 
 
-def by_hand(trainer: RankingGRPOTrainer, rows: list[dict[str, Any]]) -> Tensor:
+def by_hand(trainer: RankingGRPOTrainer, rows: list[dict[str, Any]], labelled: Collection[int] = range(3)) -> Tensor:
     """The term as the documentation has it: each prompt by itself, pixels and all."""
     processor, network = trainer.processing_class, trainer.model
     text = chat_text(processor, prompts.load(prompts.COMPARE["fast"]), WINNER_PREFIX)
     a, b = (processor.tokenizer(f"{WINNER_PREFIX} {letter}")["input_ids"][-1] for letter in "AB")
     pairs = {one["id"]: one for one in trainer._verdict_pairs}
     terms = []
-    for name in dict.fromkeys(row["pair"] for row in rows):
+    for number, name in enumerate(dict.fromkeys(row["pair"] for row in rows)):
         record = record_of(pairs[name], "train")
         odds = []
         for order in ("forward", "swapped"):
@@ -135,11 +134,11 @@ def by_hand(trainer: RankingGRPOTrainer, rows: list[dict[str, Any]]) -> Tensor:
         chances = [torch.sigmoid(one) for one in odds]
         entropy = sum(-(p * one.log() + (1 - p) * (1 - one).log())
                       for one, p in zip(chances, (target, 1 - target), strict=True))  # fmt: skip
-        terms.append(3 * (chances[0] + chances[1] - 1) ** 2 + 0.5 * entropy / 2)
+        terms.append(3 * (chances[0] + chances[1] - 1) ** 2 + 0.5 * entropy / 2 * (number in labelled))
     return torch.stack(terms).mean()
 
 
-@pytest.mark.parametrize("how", ["shared", "apart", "all weights", "accumulated", "linear attention"])
+@pytest.mark.parametrize("how", ["shared", "unlabelled", "apart", "all weights", "accumulated", "linear attention"])
 def test_the_gradient_is_grpos_and_that_of_the_term(
     how: str, families: dict[str, Path], own_data: Path, tmp_path: Path
 ) -> None:
@@ -156,14 +155,22 @@ def test_the_gradient_is_grpos_and_that_of_the_term(
     batches = trainer.each_with_verdicts(inputs, rows)
     assert len(batches) == (3 if how == "accumulated" else 1)
     assert sum(len(batch[VERDICTS]["delta"]) for batch in batches) == len({row["pair"] for row in rows}) == 3
+    if how == "unlabelled":  # as if nobody had said how far two of the three are apart
+        read = batches[0][VERDICTS]
+        read["labelled"], read["delta"] = read["labelled"][1:2], read["delta"][1:2]
     both = gradients_of(trainer, [lambda batch=batch: trainer.compute_loss(trainer.model, batch) for batch in batches])
     grpo = gradients_of(trainer, [lambda: trainer.compute_loss(trainer.model, inputs)] * len(batches))
-    term = gradients_of(trainer, [lambda: by_hand(trainer, rows)])
+    term = gradients_of(trainer, [lambda: by_hand(trainer, rows, [1] if how == "unlabelled" else range(3))])
     assert all(one.isfinite().all() for one in both.values())
     assert any(one.abs().max() > 1e-4 for one in term.values())
     assert distance(both, {name: one + term.get(name, 0) for name, one in grpo.items()}) <= 1e-5
     assert distance(both, grpo) > 1e-3
-    assert trainer._seen["n"] == 3
+    n_labelled = 1 if how == "unlabelled" else 3
+    assert {name: n for name, (_, n) in trainer._seen.items()} == {
+        "antisymmetry": 3,
+        "preference": n_labelled,
+        "agreement": 3,
+    }
 
 
 def test_pictures_that_a_frozen_tower_has_seen_are_not_seen_again(
@@ -308,15 +315,3 @@ def test_what_cannot_hold_is_refused(
     monkeypatch.setenv("ACCELERATE_USE_DEEPSPEED", "true")
     with pytest.raises(TrainingError, match="leave use_reentrant out of gradient_checkpointing_kwargs"):
         read(*HELD, *reentrant)
-
-
-def test_preferences_need_labels(own_data: Path, tmp_path: Path) -> None:
-    data = shutil.copytree(own_data, tmp_path / "pairs")
-    shard = data / "data" / "train-00000.parquet"
-    rows = pq.read_table(shard)
-    rows = rows.set_column(
-        rows.column_names.index("delta"), "delta", pa.array([None, *rows["delta"].to_pylist()[1:]], pa.float64())
-    )
-    pq.write_table(rows, shard)
-    with pytest.raises(RecordError, match="have no delta: label them or leave them out"):
-        train("stage3", options(data, tmp_path / "run", *HELD))
